@@ -1,0 +1,75 @@
+"""Errors and the exit codes of the ``jailssh`` command.
+
+Every error that an administrator can meet is a :class:`JailsshError`: what failed, why, and where there is one a
+hint saying what to do.  The class decides the exit code, so a script can tell "denied" from "this host lacks
+something" without reading text.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_DENIED = 3
+EXIT_HOST = 4
+
+# Exit codes of the login program; login/fail.h holds the same numbers and a test compares them.
+LOGIN_REFUSED = 125
+LOGIN_DENIED = 126
+LOGIN_NOT_FOUND = 127
+
+
+class JailsshError(Exception):
+    """Something failed in a way that the administrator can understand and mend.
+
+    ``what`` names the action or the object, ``why`` the cause, ``hint`` the cure (may be empty).
+    """
+
+    exit_code = EXIT_FAILED
+
+    def __init__(self, what: str, why: str, *, hint: str = "") -> None:
+        super().__init__(f"{what}: {why}")
+        self.what = what
+        self.why = why
+        self.hint = hint
+
+    def lines(self) -> list[str]:
+        """Return the lines for stderr: ``jailssh: what: why`` and, where there is one, ``hint: …``."""
+        out = [f"jailssh: {self.what}: {self.why}"]
+        if self.hint:
+            out.append(f"hint: {self.hint}")
+        return out
+
+
+class UsageError(JailsshError):
+    """The command line or a value on it is wrong."""
+
+    exit_code = EXIT_USAGE
+
+
+class ConfigError(JailsshError):
+    """The configuration says something impossible; ``what`` is ``file:line`` or ``file [section] key``."""
+
+
+class DeniedError(JailsshError):
+    """Policy says no."""
+
+    exit_code = EXIT_DENIED
+
+
+class HostError(JailsshError):
+    """This host lacks something that is needed (a program, a kernel feature, a privilege)."""
+
+    exit_code = EXIT_HOST
+
+
+class ManyErrors(JailsshError):
+    """Several independent errors found in one pass, reported together."""
+
+    def __init__(self, errors: list[JailsshError]) -> None:
+        super().__init__("several errors", f"{len(errors)} found")
+        self.errors = list(errors)
+
+    def lines(self) -> list[str]:
+        """Return the lines of each error in turn."""
+        return [line for error in self.errors for line in error.lines()]

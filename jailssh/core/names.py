@@ -1,0 +1,83 @@
+"""Names and their character sets: jails, accounts, paths.
+
+Names never reach a path or an argument vector without passing one of these.  Accounts are identified by uid in
+every path (``plan.v1/<uid>``), the name is for people.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+from jailssh.core.errors import UsageError
+
+# A path on the host and a path inside a jail look the same; mixing them up is the classic bug of this field.
+HostPath = NewType("HostPath", str)
+JailPath = NewType("JailPath", str)
+
+_JAIL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
+_COMBINED = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,199}\Z")
+# useradd(8) of shadow with names as directories hand them out: letters, digits, '_.-', realms by '@', a trailing '$'.
+_ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}\$?\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+MAX_UID = 2**31 - 1
+
+
+def check_jail_name(name: str, *, combined: bool = False) -> str:
+    """Return ``name`` if it can name a jail (``combined``: also ``a+b``), else raise :class:`UsageError`."""
+    if not (_COMBINED if combined else _JAIL_NAME).match(name) or ".." in name:
+        raise UsageError(
+            f"jail name {name!r}",
+            "not a name",
+            hint="lower-case letters, digits, '_', '.', '-', at most 64, beginning with a letter or digit",
+        )
+    return name
+
+
+def check_account_name(name: str) -> str:
+    """Return ``name`` if it can name an account, else raise :class:`UsageError`."""
+    if not _ACCOUNT_NAME.match(name) or name.isdigit():
+        raise UsageError(
+            f"account name {name!r}",
+            "not a name that jailssh accepts",
+            hint="letters, digits and '_.@-', not beginning with '-' or '.', not digits only",
+        )
+    return name
+
+
+def is_clean_absolute(path: str) -> bool:
+    """True if ``path`` is absolute, canonical in text (no ``//``, ``.``, ``..``, trailing ``/``) and printable."""
+    if path == "/":
+        return True
+    if not path.startswith("/") or _CONTROL.search(path):
+        return False
+    return all(part not in ("", ".", "..") for part in path[1:].split("/"))
+
+
+def check_absolute(path: str, what: str) -> str:
+    """Return ``path`` if :func:`is_clean_absolute` holds, else raise :class:`UsageError` about ``what``."""
+    if not is_clean_absolute(path):
+        raise UsageError(what, f"{path!r} is not a plain absolute path", hint="no '..', '//', '.' or control bytes")
+    return path
+
+
+def is_below(path: str, root: str) -> bool:
+    """True if ``path`` is ``root`` or below it, compared by whole components (both clean absolute)."""
+    return root == "/" or path == root or path.startswith(root + "/")
+
+
+def escape(text: str | bytes, limit: int = 4096) -> str:
+    r"""Return ``text`` with control characters and undecodable bytes as ``\xNN``, bounded to ``limit`` characters."""
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    out = []
+    for char in text[:limit]:
+        code = ord(char)
+        if 0xDC80 <= code <= 0xDCFF:
+            out.append(f"\\x{code - 0xDC00:02x}")
+        elif code < 0x20 or 0x7F <= code <= 0x9F:
+            out.append(f"\\x{code:02x}")
+        else:
+            out.append(char)
+    return "".join(out) + ("…" if len(text) > limit else "")

@@ -1,0 +1,94 @@
+"""Where things are on the host.
+
+One :class:`Layout` is made at the start of a command and handed down; ``--root DIR`` puts state and configuration
+below another directory (for tests and for images), programs stay where they are installed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+try:  # Written by the installation; a source tree has none.
+    from jailssh import _build  # type: ignore[attr-defined, unused-ignore]
+
+    PREFIX: str = _build.PREFIX
+except ImportError:
+    PREFIX = "/usr/local"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The directories and files of one installation, as absolute host paths.  ``root`` is "" for the real host."""
+
+    root: str = ""
+    prefix: str = PREFIX
+
+    @property
+    def etc(self) -> str:
+        """Configuration: ``jailssh.conf``, ``jails/``, ``users/``, ``keys/``."""
+        return f"{self.root}/etc/jailssh"
+
+    @property
+    def config_file(self) -> str:
+        """The main configuration file."""
+        return f"{self.etc}/jailssh.conf"
+
+    @property
+    def jails(self) -> str:
+        """The administrator's jail files, ``NAME.conf``; they win over shipped profiles of the same name."""
+        return f"{self.etc}/jails"
+
+    @property
+    def users(self) -> str:
+        """One file per account that is in a jail by name, ``NAME.conf``."""
+        return f"{self.etc}/users"
+
+    @property
+    def keys(self) -> str:
+        """Root-owned authorized_keys files, one per account."""
+        return f"{self.etc}/keys"
+
+    @property
+    def state(self) -> str:
+        """Everything that is compiled or built."""
+        return f"{self.root}/var/lib/jailssh"
+
+    @property
+    def plans(self) -> str:
+        """The compiled plans, one file per uid; the only thing that the login program reads."""
+        return f"{self.state}/plan.v1"
+
+    @property
+    def images(self) -> str:
+        """The images, ``<jail>/<generation>/``, with ``<jail>/current`` pointing at the newest."""
+        return f"{self.state}/images"
+
+    @property
+    def undo(self) -> str:
+        """Undo journals of account changes and of the set-up."""
+        return f"{self.state}/undo"
+
+    @property
+    def run(self) -> str:
+        """Sockets, locks and the pinned mount namespace; gone after a reboot."""
+        return f"{self.root}/run/jailssh"
+
+    @property
+    def socket(self) -> str:
+        """The socket of jailsshd."""
+        return f"{self.run}/jailsshd.sock"
+
+    @property
+    def login_program(self) -> str:
+        """The set-uid login program, also the login shell of jailed accounts."""
+        return f"{self.prefix}/libexec/jailssh/jailssh-login"
+
+    @property
+    def match_program(self) -> str:
+        """The unprivileged program that runs the login program's matcher on a plan."""
+        return f"{self.prefix}/libexec/jailssh/jailssh-match"
+
+    @property
+    def sshd_drop_in(self) -> str:
+        """The sshd_config drop-in."""
+        return f"{self.root}/etc/ssh/sshd_config.d/20-jailssh.conf"

@@ -1,0 +1,139 @@
+"""Encode a plan to bytes and decode it again, as strictly as the C reader does.
+
+A plan file is a list of NUL-terminated text tokens: magic, version, uid, gid, account name, serial, number of
+records, the records, ``end``.  Nothing may follow.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import MAX_UID, check_account_name
+from jailssh.plan import ops
+
+_SERIAL = re.compile(r"[0-9a-f]{16}\Z")
+_UINT = re.compile(r"(0|[1-9][0-9]{0,9})\Z")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One account's compiled login program.  ``serial`` identifies this content in the journal (16 hex digits)."""
+
+    uid: int
+    gid: int
+    name: str
+    serial: str
+    records: tuple[ops.Record, ...]
+
+    def first(self, verb: str) -> tuple[str, ...] | None:
+        """Return the arguments of the first record with this verb, or None."""
+        return next((record.args for record in self.records if record.verb == verb), None)
+
+
+def check_plan(plan: Plan) -> None:
+    """Raise :class:`ConfigError` unless the login program would accept ``plan``."""
+    if not 0 < plan.uid <= MAX_UID or not 0 < plan.gid <= MAX_UID:
+        raise ConfigError("plan", f"uid {plan.uid} and gid {plan.gid} must be between 1 and {MAX_UID}")
+    check_account_name(plan.name)
+    if not _SERIAL.match(plan.serial):
+        raise ConfigError("plan", f"serial {plan.serial!r} is not 16 hex digits")
+    if len(plan.records) > ops.MAX_RECORDS:
+        raise ConfigError("plan", f"more than {ops.MAX_RECORDS} records")
+    _check_order(plan.records)
+    present = {record.verb for record in plan.records}
+    for verb in ops.REQUIRED:
+        if verb not in present:
+            raise ConfigError("plan", f"{verb} is missing")
+    if not any(record.verb == "rule" for record in plan.records):
+        raise ConfigError("plan", "there is no rule, so nothing could run")
+
+
+def _check_order(records: Sequence[ops.Record]) -> None:
+    phase = 0
+    seen: set[str] = set()
+    for record in records:
+        ops.check_record(record)
+        verb = ops.BY_NAME[record.verb]
+        if verb.name == "rule":
+            seen = {name for name in seen if ops.BY_NAME[name].phase < ops.RULE_PHASE}
+        elif verb.phase < phase:
+            raise ConfigError("plan", f"{verb.name} comes too late")
+        if verb.once and verb.name in seen:
+            raise ConfigError("plan", f"{verb.name} is there twice")
+        if verb.phase > ops.RULE_PHASE and phase < ops.RULE_PHASE:
+            raise ConfigError("plan", f"{verb.name} stands before any rule")
+        seen.add(verb.name)
+        phase = verb.phase
+
+
+def encode(plan: Plan) -> bytes:
+    """Return the bytes of ``plan``; raises :class:`ConfigError` if the login program would refuse them."""
+    check_plan(plan)
+    tokens = [ops.MAGIC, ops.VERSION, str(plan.uid), str(plan.gid), plan.name, plan.serial, str(len(plan.records))]
+    for record in plan.records:
+        tokens.append(record.verb)
+        tokens.extend(record.args)
+    tokens.append(ops.END)
+    data = b"".join(token.encode("utf-8", "surrogateescape") + b"\0" for token in tokens)
+    if len(data) > ops.MAX_SIZE:
+        raise ConfigError("plan", f"larger than {ops.MAX_SIZE} bytes")
+    return data
+
+
+def decode(data: bytes) -> Plan:
+    """Return the plan in ``data``; any doubt is a :class:`ConfigError`."""
+    if len(data) > ops.MAX_SIZE:
+        raise ConfigError("plan", f"larger than {ops.MAX_SIZE} bytes")
+    if not data.endswith(b"\0"):
+        raise ConfigError("plan", "truncated: the last byte is not NUL")
+    tokens = [token.decode("utf-8", "surrogateescape") for token in data[:-1].split(b"\0")]
+    if len(tokens) < 8:
+        raise ConfigError("plan", "truncated: the head is incomplete")
+    magic, version, uid, gid, name, serial, count = tokens[:7]
+    if magic != ops.MAGIC:
+        raise ConfigError("plan", "not a plan")
+    if version != ops.VERSION:
+        raise ConfigError("plan", f"version {version!r}, this jailssh reads {ops.VERSION!r}", hint="jailssh apply")
+    for number in (uid, gid, count):
+        if not _UINT.match(number):
+            raise ConfigError("plan", f"{number!r} is not a number")
+    records, rest = _decode_records(tokens[7:], int(count))
+    if rest != [ops.END]:
+        raise ConfigError("plan", "the end is missing or something follows it")
+    plan = Plan(int(uid), int(gid), name, serial, tuple(records))
+    check_plan(plan)
+    return plan
+
+
+def _decode_records(tokens: list[str], count: int) -> tuple[list[ops.Record], list[str]]:
+    records: list[ops.Record] = []
+    position = 0
+    for _ in range(count):
+        if position >= len(tokens):
+            raise ConfigError("plan", "truncated: fewer records than announced")
+        verb = ops.BY_NAME.get(tokens[position])
+        if verb is None:
+            raise ConfigError("plan", f"unknown verb {tokens[position]!r}")
+        end = position + 1 + len(verb.fields)
+        if end > len(tokens):
+            raise ConfigError("plan", f"truncated in {verb.name}")
+        records.append(ops.Record(verb.name, tuple(tokens[position + 1 : end])))
+        position = end
+    return records, tokens[position:]
+
+
+def show(plan: Plan) -> list[str]:
+    """Return the plan for people, one line a record."""
+    head = f"plan {plan.serial} of {plan.name} (uid {plan.uid}, gid {plan.gid}), {len(plan.records)} records"
+    return [head, *(record.describe() for record in plan.records)]
+
+
+def diff(old: Plan | None, new: Plan) -> list[str]:
+    """Return what changes from ``old`` to ``new``, one line a record, ``-`` and ``+`` in front."""
+    before = set() if old is None else set(old.records)
+    after = set(new.records)
+    gone = [] if old is None else [f"- {record.describe()}" for record in old.records if record not in after]
+    return gone + [f"+ {record.describe()}" for record in new.records if record not in before]

@@ -1,0 +1,132 @@
+"""The plan's verbs.
+
+One row per verb, the Python half of the contract; ``login/plan_ops.h`` is the C half and
+``tests/golden/test_ops.py`` holds them equal.  A record is a verb and exactly ``len(fields)`` arguments.  Records
+stand in non-decreasing phase; the verbs of a rule (phase 70 and up) start again with each ``rule``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import is_clean_absolute
+
+MAGIC = "jailssh-plan"
+VERSION = "1"
+END = "end"
+MAX_SIZE = 1 << 20
+MAX_RECORDS = 20000
+MAX_TOKEN = 65536
+RULE_PHASE = 70
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A row: the verb, the kinds of its arguments, its phase, if it may stand once only, and what it does."""
+
+    name: str
+    fields: tuple[str, ...]
+    phase: int
+    once: bool
+    describe: str
+
+
+VERBS: tuple[Verb, ...] = (
+    Verb("jail", ("name",), 10, True, "jail {0}"),
+    Verb("home", ("path",), 11, True, "work in {0}"),
+    Verb("message", ("text",), 12, True, "tell a denied user: {0}"),
+    Verb("journal", ("enum:allow,require",), 13, True, "a login without journald: {0}"),
+    Verb("net", ("enum:none,host",), 20, True, "network: {0}"),
+    Verb("hostname", ("name",), 21, True, "host name {0}"),
+    Verb("pty", ("enum:no,yes",), 22, True, "terminal of its own: {0}"),
+    Verb("image", ("path",), 30, True, "root is {0}, read-only"),
+    Verb("tmpfs", ("path", "uint", "octal", "enum:ro,rw", "enum:exec,noexec"), 31, False,
+         "private tmpfs at {0}, {1} bytes, mode {2}, {3}, {4}"),
+    Verb("dir", ("path",), 32, False, "directory {0}"),
+    Verb("file", ("path", "text"), 33, False, "generated file {0}"),
+    Verb("dev", (), 34, True, "minimal /dev"),
+    Verb("proc", (), 35, True, "/proc with this jail's processes only"),
+    Verb("bind", ("path", "path", "enum:ro,rw", "enum:exec,noexec", "enum:user,root", "enum:must,optional"), 36, False,
+         "{0} at {1}, {2}, {3}, opened as {4}, {5} exist"),
+    Verb("mask", ("path",), 37, False, "{0} hidden and not writable"),
+    Verb("group", ("uint",), 40, False, "supplementary group {0}"),
+    Verb("rlimit", ("enum:as,core,cpu,data,fsize,memlock,nofile,nproc,stack", "uint"), 41, False, "limit {0} to {1}"),
+    Verb("umask", ("octal",), 42, True, "umask {0}"),
+    Verb("env", ("env", "text"), 50, False, "environment {0}={1}"),
+    Verb("seccomp", ("name", "hex"), 60, True, "system call filter for {0}"),
+    Verb("rule", ("name", "name", "path"), 70, False, "rule {0} of plugin {1}: {2}"),
+    Verb("interactive", (), 71, True, "  is the interactive login"),
+    Verb("word", ("text",), 72, False, "  first word {0}"),
+    Verb("argv0", ("text",), 73, True, "  runs as {0}"),
+    Verb("fixed", ("text",), 74, False, "  runs with {0} first"),
+    Verb("literal", ("text",), 75, False, "  then the word {0}"),
+    Verb("ignore-rest", (), 76, True, "  ignores all further words"),
+    Verb("letters", ("letters",), 77, True, "  option letters {0}"),
+    Verb("need", ("letters",), 78, True, "  needs the letters {0}"),
+    Verb("tail", ("letter", "class"), 79, True, "  cluster may end in {0} and {1}"),
+    Verb("short", ("letter", "class"), 80, False, "  option -{0} with {1}"),
+    Verb("long", ("name", "class"), 81, False, "  option --{0} with {1}"),
+    Verb("insert", ("text",), 82, False, "  inserts {0}"),
+    Verb("mark", ("text",), 83, True, "  then the word {0}"),
+    Verb("dashdash", (), 84, True, "  '--' may stand before the operands"),
+    Verb("operands", ("uint", "uint", "class"), 85, True, "  {0} to {1} operands of class {2}"),
+    Verb("base", ("path",), 86, True, "  relative paths begin at {0}"),
+    Verb("below", ("path",), 87, False, "  paths at or below {0}"),
+    Verb("glob", (), 88, True, "  expands file name patterns inside the jail"),
+    Verb("rule-env", ("env", "text"), 89, False, "  environment {0}={1}"),
+)
+
+BY_NAME = {verb.name: verb for verb in VERBS}
+REQUIRED = ("jail", "home", "message", "net", "pty", "image", "seccomp")
+
+_KINDS = {
+    "name": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\Z"),
+    "uint": re.compile(r"(0|[1-9][0-9]{0,17})\Z"),
+    "octal": re.compile(r"[0-7]{1,4}\Z"),
+    "env": re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z"),
+    "hex": re.compile(r"([0-9a-f]{16}){1,4096}\Z"),
+    "letter": re.compile(r"[A-Za-z0-9@]\Z"),
+    "letters": re.compile(r"[A-Za-z0-9@]{1,64}\Z"),
+    "class": re.compile(
+        r"(flag|int:-?[0-9]{1,9}:-?[0-9]{1,10}|size:[0-9]{1,18}|word|text|enum:[A-Za-z0-9_.,-]+|path|capabilities)\Z"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of a plan."""
+
+    verb: str
+    args: tuple[str, ...] = ()
+
+    def describe(self) -> str:
+        """Return one line for people: what the login program does for this record."""
+        shown = [arg if len(arg) <= 120 else f"{arg[:40]}… ({len(arg)} characters)" for arg in self.args]
+        return BY_NAME[self.verb].describe.format(*(repr(arg)[1:-1] for arg in shown))
+
+
+def check_record(record: Record) -> None:
+    """Raise :class:`ConfigError` unless verb, number and kinds of arguments are right."""
+    verb = BY_NAME.get(record.verb)
+    if verb is None:
+        raise ConfigError("plan", f"unknown verb {record.verb!r}")
+    if len(record.args) != len(verb.fields):
+        raise ConfigError("plan", f"{record.verb} takes {len(verb.fields)} arguments, not {len(record.args)}")
+    for kind, value in zip(verb.fields, record.args, strict=True):
+        if not _fits(kind, value):
+            raise ConfigError("plan", f"{record.verb}: {value!r} is not of kind {kind}")
+
+
+def _fits(kind: str, value: str) -> bool:
+    if "\0" in value or len(value.encode("utf-8", "surrogateescape")) > MAX_TOKEN:
+        return False
+    if kind == "text":
+        return True
+    if kind == "path":
+        return is_clean_absolute(value) and len(value) < 4096
+    if kind.startswith("enum:"):
+        return value in kind[5:].split(",")
+    return bool(_KINDS[kind].match(value))

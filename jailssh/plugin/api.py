@@ -1,0 +1,128 @@
+"""What a plugin is.
+
+A plugin gives a jail one capability (sftp, git, a shell …).  It only *returns data*: what the image must hold,
+which commands are allowed with which arguments, which mounts are needed.  It never touches the system, never sees
+a login, and is not loaded on the login path.
+
+A plugin is an object with the attributes of :class:`Plugin`, announced by an entry point of the group
+``jailssh.plugins`` whose name is the plugin's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+from jailssh.policy.rules import Rule
+
+API_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Account:
+    """The account that a plan is for, as NSS knows it.  ``home`` is the same path on the host and in the jail."""
+
+    name: str
+    uid: int
+    gid: int
+    group: str
+    home: str
+    gecos: str = ""
+    groups: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageNeeds:
+    """What a plugin needs in the image.  Paths are host paths; they keep their place in the jail.
+
+    ``programs``  executables, with their closure (libraries, interpreter); a bare name is looked up in the system's
+                  standard directories.  ``optional_programs``: the same, silently left out where absent.
+    ``files``     single files or whole trees, copied as they are.  ``optional_files``: left out where absent.
+    ``dirs``      empty directories.
+    ``links``     ``(path, target)`` symbolic links.
+    ``texts``     ``(path, content)`` small generated files, mode 0644.
+    ``data``      names of data sets that ELF cannot show: ``nss``, ``locale``, ``terminfo``, ``zoneinfo``,
+                  ``ca-certificates``, ``gconv``.
+    """
+
+    programs: tuple[str, ...] = ()
+    optional_programs: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    optional_files: tuple[str, ...] = ()
+    dirs: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
+    data: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bind:
+    """A host directory that the jail shows at the same path.  ``optional``: left out where absent at login."""
+
+    path: str
+    writable: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class PluginResult:
+    """What one plugin gives to one account's plan.
+
+    ``home`` says how the plugin wants the home: ``rw``, ``ro`` or ``none``; the strongest wish of all plugins wins.
+    ``capability`` is the word shown to a denied user ("this account is limited to: sftp, scp").
+    """
+
+    rules: tuple[Rule, ...]
+    capability: str
+    binds: tuple[Bind, ...] = ()
+    home: str = "rw"
+    env: tuple[tuple[str, str], ...] = ()
+    pty: bool = False
+    proc: bool = False
+    executable_home: bool = False
+
+
+@dataclass(frozen=True)
+class Option:
+    """One setting in the plugin's section of a jail file.
+
+    ``kind`` is one of ``bool``, ``word``, ``text``, ``path`` (absolute, or ``~/…`` below the home), ``paths``,
+    ``words``, ``int``, ``octal``, ``enum:a,b``; ``default`` is written as in the file.
+    """
+
+    name: str
+    kind: str
+    default: str
+    help: str
+
+
+Value = bool | int | str | tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Jail:
+    """The facts about the jail that a plugin may look at.
+
+    ``find_program`` looks a program up on this host: bare name to canonical host path, or None.
+    """
+
+    name: str
+    plugins: tuple[str, ...]
+    find_program: Callable[[str], str | None] = field(repr=False)
+
+
+@runtime_checkable
+class Plugin(Protocol):
+    """The interface.  All methods are pure: same input, same output, nothing read but the arguments."""
+
+    api_version: int
+    name: str
+    summary: str
+    options: tuple[Option, ...]
+
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
+        """Return what the image needs; independent of the account, since the image is shared."""
+
+    def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
+        """Return rules and mounts for one account.  Raise ``ConfigError`` for settings that cannot work."""
