@@ -1,0 +1,320 @@
+"""Files that root may trust, and changes to the file system that are whole or not at all.
+
+Every path is walked component by component through directory descriptors and no symbolic link is followed
+(path_resolution(7), O_NOFOLLOW in open(2)), so that what was checked is what is used.  Failures are
+:class:`HostError`; a failed write leaves the old file as it was.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from jailssh.core.errors import HostError
+from jailssh.core.names import check_absolute, escape, is_below
+
+SIZE_CAP = 4 << 30
+_NEW = ".new-"
+_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK so that a fifo put in the place of a file cannot hold us, O_NOCTTY for the same with a terminal.
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def failed(action: str, path: str, error: OSError) -> HostError:
+    """Return the :class:`HostError` for ``error`` met while doing ``action`` (a verb) on ``path``."""
+    return HostError(f"{action} {escape(path)}", os.strerror(error.errno or errno.EIO).lower())
+
+
+def distrust(info: os.stat_result) -> str:
+    """Return why an object cannot be trusted ("owned by uid 1000", "writable by its group"), or "".
+
+    Trusted owners are root and, for a process that is not root, the process itself.  The mode of a symbolic link
+    says nothing, only its owner counts.
+    """
+    if info.st_uid not in (0, os.geteuid()):
+        return f"owned by uid {info.st_uid}, not by root"
+    if stat.S_ISLNK(info.st_mode):
+        return ""
+    if info.st_mode & stat.S_IWGRP:
+        return "writable by its group"
+    return "writable by everyone" if info.st_mode & stat.S_IWOTH else ""
+
+
+def open_dir(path: str, *, trusted_root: str | None = None, strict: bool = True) -> int:
+    """Return a descriptor of the directory ``path``; no component may be a symbolic link.
+
+    ``strict``: each component must be trusted (:func:`distrust`); ``trusted_root`` and everything above it are
+    taken as they are.  Not ``strict``: a directory such as ``/tmp``, where everyone may create but only the owner
+    may remove, may lie on the way.
+    """
+    check_absolute(path, "directory")
+    fd = os.open("/", _DIR)
+    walked = ""
+    try:
+        _check_component(fd, "/", trusted_root, strict)
+        for part in path.strip("/").split("/") if path != "/" else ():
+            walked += "/" + part
+            below = os.open(part, _DIR, dir_fd=fd)
+            os.close(fd)
+            fd = below
+            _check_component(fd, walked, trusted_root, strict)
+    except OSError as error:
+        os.close(fd)
+        raise failed("open directory", walked, error) from error
+    except HostError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _check_component(fd: int, path: str, trusted_root: str | None, strict: bool) -> None:
+    if trusted_root is not None and is_below(trusted_root, path):
+        return
+    info = os.fstat(fd)
+    if not strict and info.st_mode & stat.S_ISVTX and info.st_uid == 0:
+        return
+    if why := distrust(info):
+        raise HostError(f"directory {escape(path)}", why, hint="it must belong to root and be writable by root only")
+
+
+def open_trusted(path: str, *, trusted_root: str | None = None, limit: int = SIZE_CAP, single_link: bool = True) -> int:
+    """Return a descriptor, for reading, of a regular file that only root can have written.
+
+    Each directory on the way and the file itself must belong to root and be writable by nobody else; the file must
+    have one name (``single_link``) and at most ``limit`` bytes.  ``trusted_root``: see :func:`open_dir`.
+    """
+    check_absolute(path, "file")
+    head, name = os.path.split(path)
+    dirfd = open_dir(head, trusted_root=trusted_root)
+    try:
+        fd = os.open(name, _FILE, dir_fd=dirfd)
+    except OSError as error:
+        raise failed("open", path, error) from error
+    finally:
+        os.close(dirfd)
+    info = os.fstat(fd)
+    why = distrust(info)
+    if not stat.S_ISREG(info.st_mode):
+        why = "not a regular file"
+    elif single_link and info.st_nlink != 1:
+        why = f"it has {info.st_nlink} hard links"
+    elif info.st_size > limit:
+        why = f"{info.st_size} bytes, more than {limit}"
+    if why:
+        os.close(fd)
+        raise HostError(f"file {escape(path)}", why)
+    return fd
+
+
+def read_trusted(path: str, limit: int, *, trusted_root: str | None = None) -> bytes:
+    """Return the content of a trusted file (:func:`open_trusted`) of at most ``limit`` bytes."""
+    fd = open_trusted(path, trusted_root=trusted_root, limit=limit)
+    with open(fd, "rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise HostError(f"file {escape(path)}", f"it grew beyond {limit} bytes while it was read")
+    return data
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of ``data`` to ``fd``; raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def copy_data(source: int, target: int) -> int:
+    """Copy all bytes from descriptor to descriptor and return their number; raises OSError.
+
+    copy_file_range(2) shares the blocks where the file system can; where it cannot work at all, read and write do.
+    """
+    total = 0
+    try:
+        while count := os.copy_file_range(source, target, 1 << 30):
+            total += count
+        return total
+    except OSError as error:
+        if total or error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM):
+            raise
+    while data := os.read(source, 1 << 20):
+        write_all(target, data)
+        total += len(data)
+    return total
+
+
+def atomic_write_at(dirfd: int, name: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
+    """Put a whole new file ``name`` into the open directory, replacing an old one in one step; raises OSError."""
+    new = f"{_NEW}{secrets.token_hex(8)}"
+    fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd)
+    try:
+        try:
+            write_all(fd, data)
+            os.fchown(fd, uid, gid)
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(new, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(new, dir_fd=dirfd)
+        raise
+    os.fsync(dirfd)
+
+
+def atomic_write(path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
+    """Replace ``path`` by a file with ``data``, owner and mode, in one step that survives a crash.
+
+    The old file stays whole when anything fails (no space, no right).  A symbolic link at ``path`` is replaced, not
+    followed; one in the directories on the way is refused.
+    """
+    head, name = os.path.split(check_absolute(path, "file"))
+    dirfd = open_dir(head, strict=False)
+    try:
+        atomic_write_at(dirfd, name, data, mode, uid, gid)
+    except OSError as error:
+        raise failed("write", path, error) from error
+    finally:
+        os.close(dirfd)
+
+
+def atomic_symlink_at(dirfd: int, name: str, target: str) -> None:
+    """Make ``name`` in the open directory a symbolic link to ``target``, replacing an old one; raises OSError."""
+    new = f"{_NEW}{secrets.token_hex(8)}"
+    os.symlink(target, new, dir_fd=dirfd)
+    try:
+        os.rename(new, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
+    except BaseException:
+        os.unlink(new, dir_fd=dirfd)
+        raise
+    os.fsync(dirfd)
+
+
+def remove_file(path: str) -> bool:
+    """Remove the file or link ``path``; False if there was none."""
+    head, name = os.path.split(check_absolute(path, "file"))
+    dirfd = open_dir(head, strict=False)
+    try:
+        os.unlink(name, dir_fd=dirfd)
+        os.fsync(dirfd)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise failed("remove", path, error) from error
+    finally:
+        os.close(dirfd)
+    return True
+
+
+def ensure_dir(path: str, mode: int, uid: int = 0, gid: int = 0) -> None:
+    """Make sure that ``path`` is a directory with this mode and owner; missing parents become 0755.
+
+    What already is a directory gets the mode and the owner; anything else in its place is an error.
+    """
+    check_absolute(path, "directory")
+    above, name = os.path.split(path)
+    try:
+        parent = open_dir(above, strict=False)
+    except HostError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        ensure_dir(above, 0o755, uid, gid)
+        parent = open_dir(above, strict=False)
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=parent)
+        fd = os.open(name, _DIR, dir_fd=parent)
+        try:
+            info = os.fstat(fd)
+            if (info.st_uid, info.st_gid) != (uid, gid):
+                os.fchown(fd, uid, gid)
+            if stat.S_IMODE(info.st_mode) != mode:
+                os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise failed("make directory", path, error) from error
+    finally:
+        os.close(parent)
+
+
+def remove_tree(dirfd: int, name: str) -> None:
+    """Remove ``name`` and all below it from the open directory, following nothing; absent is fine; raises OSError.
+
+    A mount point below is an error (EBUSY, EXDEV) and what it holds is not touched.  Nested directories are first
+    moved up to the top, so neither the depth of the tree nor the length of its paths matters.
+    """
+    try:
+        if not stat.S_ISDIR(os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=dirfd)
+            return
+    except FileNotFoundError:
+        return
+    top = os.open(name, _DIR, dir_fd=dirfd)
+    try:
+        if os.fstat(top).st_dev != os.fstat(dirfd).st_dev:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+        while children := os.listdir(top):
+            for child in children:
+                _remove_level(top, child)
+    finally:
+        os.close(top)
+    os.rmdir(name, dir_fd=dirfd)
+
+
+def _remove_level(top: int, name: str) -> None:
+    """Remove one child of ``top``; directories in it become children of ``top``."""
+    if not _is_dir(top, name):
+        os.unlink(name, dir_fd=top)
+        return
+    fd = os.open(name, _DIR, dir_fd=top)
+    try:
+        for child in os.listdir(fd):
+            if _is_dir(fd, child):
+                os.rename(child, f".gone-{secrets.token_hex(8)}", src_dir_fd=fd, dst_dir_fd=top)
+            else:
+                os.unlink(child, dir_fd=fd)
+    finally:
+        os.close(fd)
+    os.rmdir(name, dir_fd=top)
+
+
+def _is_dir(dirfd: int, name: str) -> bool:
+    return stat.S_ISDIR(os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode)
+
+
+@contextmanager
+def lock(path: str, waiting: Callable[[int], None] | None = None) -> Iterator[None]:
+    """Hold the lock file ``path`` exclusively (flock(2)); it is created 0600 and never removed.
+
+    If another process has it, ``waiting`` is called once with that process's id (0: unknown) and then the call
+    waits; a signal handler that raises ends the waiting.
+    """
+    head, name = os.path.split(check_absolute(path, "lock"))
+    dirfd = open_dir(head, strict=False)
+    try:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+        fd = os.open(name, flags, 0o600, dir_fd=dirfd)
+    except OSError as error:
+        raise failed("lock", path, error) from error
+    finally:
+        os.close(dirfd)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode) or distrust(os.fstat(fd)):
+            raise HostError(f"lock {escape(path)}", "not a regular file that belongs to root alone")
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if waiting:
+                holder = os.pread(fd, 20, 0).strip()
+                waiting(int(holder) if holder.isdigit() else 0)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        os.pwrite(fd, b"%-20d" % os.getpid(), 0)
+        yield
+    finally:
+        os.close(fd)

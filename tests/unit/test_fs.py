@@ -1,0 +1,271 @@
+import errno
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from jailssh.core.errors import HostError
+from jailssh.host import fs, process
+
+ME = {"uid": os.geteuid(), "gid": os.getegid()}
+
+
+@pytest.fixture
+def tree(tmp_path):
+    tmp_path.chmod(0o755)
+    return tmp_path
+
+
+def read(path, tree, limit=100):
+    return fs.read_trusted(str(path), limit, trusted_root=str(tree))
+
+
+def test_read_trusted_returns_the_content(tree):
+    (tree / "f").write_bytes(b"hello")
+    (tree / "f").chmod(0o644)
+    assert read(tree / "f", tree) == b"hello"
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
+def test_a_writable_file_is_refused(tree, mode):
+    (tree / "f").write_bytes(b"x")
+    (tree / "f").chmod(mode)
+    with pytest.raises(HostError, match="writable by"):
+        read(tree / "f", tree)
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
+def test_a_writable_directory_on_the_way_is_refused(tree, mode):
+    (tree / "d").mkdir()
+    (tree / "d/f").write_bytes(b"x")
+    (tree / "d").chmod(mode)
+    with pytest.raises(HostError, match=r"directory .*/d: writable by"):
+        read(tree / "d/f", tree)
+
+
+def test_a_directory_above_the_trusted_root_is_checked_when_no_root_is_given(tree):
+    (tree / "f").write_bytes(b"x")
+    (tree / "f").chmod(0o644)
+    with pytest.raises(HostError, match="writable by"):
+        fs.open_trusted("/tmp/whatever")
+
+
+def test_links_and_fifos_and_directories_are_refused_at_once(tree):
+    (tree / "f").write_bytes(b"x")
+    (tree / "f").chmod(0o644)
+    (tree / "l").symlink_to("f")
+    (tree / "sub").mkdir(mode=0o755)
+    (tree / "dl").symlink_to("sub")
+    (tree / "sub/f").write_bytes(b"x")
+    os.mkfifo(tree / "p", 0o644)
+    for name in ("l", "p", "sub", "dl/f", "absent"):
+        with pytest.raises(HostError):
+            read(tree / name, tree)
+
+
+def test_second_hard_link_and_size_are_refused(tree):
+    (tree / "f").write_bytes(b"x" * 101)
+    (tree / "f").chmod(0o644)
+    with pytest.raises(HostError, match="101 bytes"):
+        read(tree / "f", tree)
+    os.link(tree / "f", tree / "g")
+    with pytest.raises(HostError, match="2 hard links"):
+        read(tree / "f", tree, limit=1000)
+
+
+@pytest.mark.needs("root")
+def test_a_file_or_directory_of_another_owner_is_refused(tree):
+    (tree / "d").mkdir(mode=0o755)
+    (tree / "d/f").write_bytes(b"x")
+    (tree / "d/f").chmod(0o644)
+    os.chown(tree / "d/f", 1234, 0)
+    with pytest.raises(HostError, match="owned by uid 1234"):
+        read(tree / "d/f", tree)
+    os.chown(tree / "d/f", 0, 0)
+    os.chown(tree / "d", 1234, 0)
+    with pytest.raises(HostError, match="owned by uid 1234"):
+        read(tree / "d/f", tree)
+
+
+@pytest.mark.parametrize("path", ["relative", "/a/../b", "/a//b", "/a/", "/a\nb"])
+def test_unclean_paths_are_refused(path):
+    with pytest.raises(Exception, match="not a plain absolute path"):
+        fs.open_trusted(path)
+
+
+def test_atomic_write_creates_and_replaces(tree):
+    path = str(tree / "f")
+    fs.atomic_write(path, b"one", 0o600, **ME)
+    before = os.stat(path).st_ino
+    fs.atomic_write(path, b"two", 0o640, **ME)
+    assert (tree / "f").read_bytes() == b"two"
+    assert os.stat(path).st_mode & 0o7777 == 0o640
+    assert os.stat(path).st_ino != before
+    assert os.listdir(tree) == ["f"]
+
+
+def test_atomic_write_replaces_a_link_and_leaves_its_target(tree):
+    (tree / "victim").write_bytes(b"mine")
+    (tree / "f").symlink_to("victim")
+    fs.atomic_write(str(tree / "f"), b"new", **ME)
+    assert (tree / "victim").read_bytes() == b"mine"
+    assert not (tree / "f").is_symlink()
+
+
+def test_atomic_write_through_a_linked_directory_is_refused(tree):
+    (tree / "real").mkdir()
+    (tree / "link").symlink_to("real")
+    with pytest.raises(HostError):
+        fs.atomic_write(str(tree / "link/f"), b"x", **ME)
+    assert os.listdir(tree / "real") == []
+
+
+@pytest.mark.parametrize("call", ["write", "fsync", "rename", "fchown"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tree, monkeypatch, call):
+    path = str(tree / "f")
+    fs.atomic_write(path, b"old", **ME)
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, call, full)
+    with pytest.raises(HostError, match="no space left on device"):
+        fs.atomic_write(path, b"new", **ME)
+    monkeypatch.undo()
+    assert (tree / "f").read_bytes() == b"old"
+    assert os.listdir(tree) == ["f"]
+
+
+def test_ensure_dir_makes_parents_and_mends_the_mode(tree):
+    path = str(tree / "a/b/c")
+    fs.ensure_dir(path, 0o700, **ME)
+    assert os.stat(path).st_mode & 0o7777 == 0o700
+    assert os.stat(tree / "a").st_mode & 0o7777 == 0o755
+    os.chmod(path, 0o777)
+    fs.ensure_dir(path, 0o711, **ME)
+    assert os.stat(path).st_mode & 0o7777 == 0o711
+
+
+def test_ensure_dir_refuses_a_file_and_a_link(tree):
+    (tree / "file").write_bytes(b"")
+    (tree / "link").symlink_to(tree)
+    for name in ("file", "link", "file/below", "link/below"):
+        with pytest.raises(HostError):
+            fs.ensure_dir(str(tree / name), 0o755, **ME)
+
+
+def test_remove_tree_follows_nothing(tree):
+    (tree / "keep").mkdir()
+    (tree / "keep/file").write_bytes(b"x")
+    (tree / "gone/sub/deep").mkdir(parents=True)
+    (tree / "gone/sub/link").symlink_to(tree / "keep")
+    (tree / "gone/file").symlink_to(tree / "keep/file")
+    fd = os.open(tree, os.O_RDONLY)
+    fs.remove_tree(fd, "gone")
+    fs.remove_tree(fd, "gone")
+    os.close(fd)
+    assert os.listdir(tree) == ["keep"]
+    assert (tree / "keep/file").read_bytes() == b"x"
+
+
+def test_remove_tree_of_any_depth(tree):
+    top = fd = os.open(tree, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d", dir_fd=fd)
+        below = os.open("d", os.O_RDONLY, dir_fd=fd)
+        if fd != top:
+            os.close(fd)
+        fd = below
+    os.close(fd)
+    fs.remove_tree(top, "d")
+    os.close(top)
+    assert os.listdir(tree) == []
+
+
+def test_remove_file(tree):
+    (tree / "f").symlink_to("nowhere")
+    assert fs.remove_file(str(tree / "f"))
+    assert not fs.remove_file(str(tree / "f"))
+
+
+def test_lock_tells_whom_it_waits_for(tree):
+    path = str(tree / "lock")
+    code = "import sys; from jailssh.host.fs import lock\nwith lock(sys.argv[1]): print(1, flush=True); sys.stdin.read()"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": os.getcwd()},
+    )
+    assert holder.stdout.readline() == b"1\n"
+    seen = []
+
+    def waiting(pid):
+        seen.append(pid)
+        holder.stdin.close()
+
+    with fs.lock(path, waiting):
+        assert seen == [holder.pid]
+    holder.wait(10)
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    with fs.lock(path, seen.append):
+        assert len(seen) == 1
+
+
+def test_lock_refuses_a_link(tree):
+    (tree / "victim").write_bytes(b"text")
+    (tree / "lock").symlink_to("victim")
+    with pytest.raises(HostError), fs.lock(str(tree / "lock")):
+        pass
+    assert (tree / "victim").read_bytes() == b"text"
+
+
+def test_copy_data_copies_all(tree):
+    data = os.urandom(3 << 20)
+    (tree / "a").write_bytes(data)
+    with open(tree / "a", "rb") as source, open(tree / "b", "wb") as target:
+        assert fs.copy_data(source.fileno(), target.fileno()) == len(data)
+    assert (tree / "b").read_bytes() == data
+
+
+def test_copy_data_without_copy_file_range(tree, monkeypatch):
+    def absent(*args):
+        raise OSError(errno.ENOSYS, "absent")
+
+    monkeypatch.setattr(os, "copy_file_range", absent)
+    test_copy_data_copies_all(tree)
+
+
+def test_run_gives_output_and_a_clean_environment(monkeypatch):
+    monkeypatch.setenv("LD_PRELOAD_TEST", "1")
+    done = process.run(["env"], timeout=10, env={"EXTRA": "x"})
+    assert sorted(done.stdout.splitlines()) == ["EXTRA=x", "LC_ALL=C.UTF-8", "PATH=" + ":".join(process.SYSTEM_PATH)]
+    assert process.run(["cat"], timeout=10, input="text").stdout == "text"
+    assert process.run(["cat"], timeout=10).stdout == ""
+
+
+def test_run_uses_no_shell():
+    assert process.run(["printf", "%s", "$(id);`id`"], timeout=10).stdout == "$(id);`id`"
+
+
+def test_run_reports_the_last_line_of_stderr():
+    with pytest.raises(HostError, match="the reason"):
+        process.run(["sh", "-c", "echo first >&2; echo the reason >&2; echo; exit 3"], timeout=10)
+    assert process.run(["sh", "-c", "exit 3"], timeout=10, check=False).code == 3
+    assert process.run(["sh", "-c", "kill -9 $$"], timeout=10, check=False).code == 137
+
+
+def test_run_kills_the_group_after_the_timeout(tree):
+    started = time.monotonic()
+    with pytest.raises(HostError, match="not finished"):
+        process.run(["sh", "-c", "sleep 1000 & sleep 1000"], timeout=0.2)
+    assert time.monotonic() - started < 5
+
+
+def test_run_of_a_missing_program():
+    with pytest.raises(HostError, match="not found"):
+        process.run(["no-such-program"], timeout=1)
+    assert process.find_program("../bin/sh") is None
+    assert process.find_program("a\0b") is None
