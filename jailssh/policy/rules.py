@@ -25,12 +25,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
 
-_WORD = re.compile(r"[a-z0-9./][a-z0-9._/-]*( [a-z0-9][a-z0-9._-]*)?\Z")
+_WORD = re.compile(r"[a-z0-9/][a-z0-9._/-]*( [a-z0-9][a-z0-9._-]*)?\Z")
+ANY = "*"
+"""As the only first word: the whole command, unsplit, is the last argument after ``fixed``.  Such a rule is tried
+after all others; it is for jails with a shell."""
 _LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
 _LETTERS = re.compile(r"[A-Za-z0-9@]*\Z")
 _CLASS = re.compile(
@@ -125,66 +128,109 @@ def check_rules(rules: Iterable[Rule]) -> None:
         seen[rule.id] = rule
     for index, first in enumerate(rules):
         for second in rules[index + 1 :]:
-            shared = sorted(set(first.words) & set(second.words))
-            if shared and not _apart(first, second):
+            shared = _shared_word(first, second)
+            if shared:
                 raise ConfigError(
                     f"rules {first.id} and {second.id}",
-                    f"both claim {shared[0]!r} and nothing tells them apart",
+                    f"both claim {shared!r} and nothing tells them apart",
                     hint="give only one of the plugins to this jail",
                 )
             if first.interactive and second.interactive:
                 raise ConfigError(f"rules {first.id} and {second.id}", "both are for an interactive login")
 
 
-def _apart(first: Rule, second: Rule) -> bool:
-    """True if no command line can match both rules."""
-    if first.ignore_rest or second.ignore_rest:
-        return False
-    for one, other in ((first, second), (second, first)):
-        # A needed letter that the other rule does not take at all tells them apart.
-        if set(one.need) - set(other.letters):
+def _shared_word(first: Rule, second: Rule) -> str:
+    """Return a spelling by which one command line could match both rules, or ``""``."""
+    for word in first.words:
+        for other in second.words:
+            # A spelling of two words ("git upload-pack") begins with what another rule may take alone ("git").
+            if word.split()[0] == other.split()[0] and not _apart(first, word, second, other):
+                return word
+    return ""
+
+
+def _apart(first: Rule, first_word: str, second: Rule, second_word: str) -> bool:
+    """True if no command line that begins with these spellings can match both rules."""
+    heads = [(*word.split(), *rule.literals) for rule, word in ((first, first_word), (second, second_word))]
+    if any(a != b for a, b in zip(*heads, strict=False)):
+        return True
+    for (one, head), (other, rest) in (
+        ((first, heads[0]), (second, heads[1])),
+        ((second, heads[1]), (first, heads[0])),
+    ):
+        if other.ignore_rest:
+            continue
+        if not one.ignore_rest and _needs_a_stranger(one, other):
             return True
-        if len(one.literals) > len(other.literals) and one.literals[: len(other.literals)] == other.literals:
-            # "--server --sender" against "--server": apart if the shorter rule takes no such option.
-            extra = one.literals[len(other.literals)]
+        # "--server --sender" against "--server": apart if the shorter rule takes no such option.
+        if len(head) > len(rest):
+            extra = head[len(rest)]
             if extra.startswith("--") and extra[2:] not in dict(other.longs):
                 return True
-    return any(a != b for a, b in zip(first.literals, second.literals, strict=False))
+    return False
+
+
+def _needs_a_stranger(one: Rule, other: Rule) -> bool:
+    """True if ``one`` needs an option letter that ``other`` takes neither as a letter nor within a value."""
+    with_value = {letter for letter, _ in _value_letters(other)}
+    if not set(one.need) - set(other.letters) - with_value:
+        return False
+    # In "-St" the t is a letter for the one and S's value for the other; so is -t in "--name -t".
+    flags = {name for name, cls in one.longs if cls == "flag"}
+    valued = {name for name, cls in other.longs if cls != "flag"}
+    return not with_value & set(one.letters) and not flags & valued
+
+
+def _value_letters(rule: Rule) -> tuple[tuple[str, str], ...]:
+    return rule.shorts + ((rule.tail,) if rule.tail else ())
+
+
+def _bad(rule: Rule, why: str) -> ConfigError:
+    return ConfigError(f"rule {rule.id} of plugin {rule.plugin}", why)
 
 
 def _check_rule(rule: Rule) -> None:
-    def bad(why: str) -> ConfigError:
-        return ConfigError(f"rule {rule.id} of plugin {rule.plugin}", why)
-
     if not rule.words and not rule.interactive:
-        raise bad("has no first word, so nothing can match it")
-    for word in rule.words:
-        if not _WORD.match(word):
-            raise bad(f"{word!r} cannot be a first word")
+        raise _bad(rule, "has no first word, so nothing can match it")
     if not is_clean_absolute(rule.program):
-        raise bad(f"program {rule.program!r} is not a plain absolute path")
+        raise _bad(rule, f"program {rule.program!r} is not a plain absolute path")
+    if ANY in rule.words:
+        whole = Rule(rule.id, rule.plugin, rule.program, (ANY,), rule.argv0, rule.fixed, env=rule.env)
+        if rule != replace(whole, operands=(0, UNBOUNDED, "text")):
+            raise _bad(rule, f"{ANY!r} takes the whole command, so no other word, option or operand can be described")
+        return
+    for word in rule.words:
+        if not _WORD.match(word) or ("/" in word and not is_clean_absolute(word.split()[0])):
+            raise _bad(rule, f"{word!r} cannot be a first word")
     if len(set(rule.words)) != len(rule.words):
-        raise bad("a first word is given twice")
-    for letters in (rule.letters, rule.need, *(letter for letter, _ in rule.shorts)):
+        raise _bad(rule, "a first word is given twice")
+    _check_options(rule)
+    low, high, cls = rule.operands
+    if not 0 <= low <= high <= UNBOUNDED:
+        raise _bad(rule, f"operand counts {low} to {high} are impossible")
+    classes = [taken for _, taken in (*_value_letters(rule), *rule.longs)] + [cls] * (high > 0)
+    for taken in (*classes, cls):
+        if not _CLASS.match(taken):
+            raise _bad(rule, f"{taken!r} is not a value class")
+    if "path" in classes and not rule.roots:
+        raise _bad(rule, "takes paths but names no directory that they may be in")
+    for root in (*rule.roots, *([rule.base] if rule.base else [])):
+        if not is_clean_absolute(root):
+            raise _bad(rule, f"{root!r} is not a plain absolute path")
+
+
+def _check_options(rule: Rule) -> None:
+    values = "".join(letter for letter, _ in _value_letters(rule))
+    for letters in (rule.letters + values, rule.need):
         if not _LETTERS.match(letters) or len(set(letters)) != len(letters):
-            raise bad(f"{letters!r} is not a set of option letters")
+            raise _bad(rule, f"{letters!r} is not a set of option letters")
+    if any(len(letter) != 1 for letter, _ in _value_letters(rule)):
+        raise _bad(rule, "an option with a value has one letter")
     if set(rule.need) - set(rule.letters):
-        raise bad(f"needs letters {rule.need!r} that it does not allow")
+        raise _bad(rule, f"needs letters {rule.need!r} that it does not allow")
     names = [name for name, _ in rule.longs]
     for name in names:
         if not _LONG.match(name):
-            raise bad(f"{name!r} is not a long option's name")
+            raise _bad(rule, f"{name!r} is not a long option's name")
     if len(set(names)) != len(names):
-        raise bad("a long option is given twice")
-    taken = [cls for _, cls in rule.shorts] + [cls for _, cls in rule.longs] + [rule.operands[2]]
-    for cls in taken:
-        if not _CLASS.match(cls):
-            raise bad(f"{cls!r} is not a value class")
-    if "path" in taken and rule.operands[1] != 0 and not rule.roots:
-        raise bad("takes paths but names no directory that they may be in")
-    for root in (*rule.roots, *([rule.base] if rule.base else [])):
-        if not is_clean_absolute(root):
-            raise bad(f"{root!r} is not a plain absolute path")
-    low, high, _ = rule.operands
-    if not 0 <= low <= high <= UNBOUNDED:
-        raise bad(f"operand counts {low} to {high} are impossible")
+        raise _bad(rule, "a long option is given twice")

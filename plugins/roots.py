@@ -1,0 +1,71 @@
+"""Directories that a plugin lets an account read or write: from the settings to mounts.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import is_below, is_clean_absolute
+from jailssh.plugin.api import Account, Bind, Value
+
+
+def expand(text: str, account: Account, what: str) -> str:
+    """Return the absolute path that ``text`` (``/…``, ``~`` or ``~/…``) means for ``account``.
+
+    ``what`` names the setting in the :class:`ConfigError` for anything else.
+    """
+    path = text
+    if text in ("~", "~/"):
+        path = account.home
+    elif text.startswith("~/"):
+        path = account.home.rstrip("/") + text[1:]
+    if len(path) > 1:
+        path = path.removesuffix("/")
+    if not is_clean_absolute(path):
+        raise ConfigError(what, f"{text!r} is not a path", hint="an absolute path or ~/…, without '..' and '//'")
+    return path
+
+
+def paths(settings: Mapping[str, Value], name: str, account: Account, plugin: str) -> tuple[str, ...]:
+    """Return the setting ``name`` of kind ``paths``, expanded for ``account``, without repetitions, in its order."""
+    value = settings[name]
+    texts = value if isinstance(value, tuple) else ()
+    return tuple(dict.fromkeys(expand(text, account, f"[{plugin}] {name}") for text in texts))
+
+
+def covered(path: str, roots: Iterable[str]) -> bool:
+    """True if ``path`` is one of ``roots`` or below one."""
+    return any(is_below(path, root) for root in roots)
+
+
+@dataclass(frozen=True)
+class Mounts:
+    """What the jail must show: how the home (``rw``, ``ro``, ``none``) and which other directories."""
+
+    home: str
+    binds: tuple[Bind, ...]
+
+
+def mounts(read: Iterable[str], write: Iterable[str], account: Account, plugin: str) -> Mounts:
+    """Return the mounts for the readable and the writable roots.
+
+    A root in the home needs the whole home, since a mount below a directory that the user can write to could be
+    redirected.  A readable root below a writable one needs no mount of its own.
+    """
+    write = tuple(write)
+    wanted = {path: covered(path, write) for path in (*write, *read)}
+    for path in wanted:
+        if path == "/" or (path != account.home and is_below(account.home, path)):
+            raise ConfigError(f"[{plugin}] {path}", "holds the homes of accounts", hint="name a directory below it")
+    inside = [path for path in wanted if is_below(path, account.home)]
+    home = "none"
+    if inside:
+        home = "rw" if any(wanted[path] for path in inside) else "ro"
+    outside = sorted(set(wanted) - set(inside))
+    binds = [
+        Bind(path, writable=wanted[path])
+        for path in outside
+        if not covered(path, [other for other in outside if other != path and wanted[other] >= wanted[path]])
+    ]
+    return Mounts(home, tuple(binds))

@@ -1,0 +1,165 @@
+"""The rsync plugin: rsync over ssh, to and from configured directories.
+
+What a client asks for is built by server_options() of rsync's options.c: ``rsync --server``, ``--sender`` if files
+go to the client, one cluster of letters that ends in ``e`` and the client's capabilities, long options, a lone
+``.``, the paths.  The options are those of rsync's own rrsync, 3.5.0, without the ones that run something, write
+elsewhere or lift a limit.  Filter rules travel inside the protocol where no allow-list sees them; they are why
+the jail must hold nothing that the account may not read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import is_below
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh_plugins.roots import mounts, paths
+
+_LETTERS = "ACDEHIJNORSUWXbcdglmnopqrtuvxyz"
+_LINK_LETTERS = "KLk"
+_NUMBER = "int:0:2147483647"
+
+
+def _flags(names: str) -> dict[str, str]:
+    return dict.fromkeys(names.split(), "flag")
+
+
+_BOTH = {
+    **_flags(
+        "append copy-unsafe-links dirs from0 group hard-links ignore-errors ignore-missing-args ignore-times inplace "
+        "links list-only msgs2stderr munge-links new-compress no-W no-implied-dirs no-msgs2stderr no-r no-relative "
+        "no-specials numeric-ids old-compress one-file-system open-noatime owner partial perms recursive safe-links "
+        "size-only specials stats times use-qsort"
+    ),
+    "block-size": "int:0:536870912",
+    "bwlimit": _NUMBER,
+    "checksum-choice": "word",
+    "checksum-seed": "int:-999999999:2147483647",
+    "compress-choice": "word",
+    "compress-level": "int:-131072:99",
+    "compress-threads": "int:0:16",
+    "iconv": "word",
+    "info": "word",
+    "log-format": "text",
+    # A number here lifts rsync's own limit on its memory; these are what people set.
+    "max-alloc": "enum:256M,512M,1G,2G,3G,4G,6G,8G,256m,512m,1g,2g,3g,4g,6g,8g",
+    "stderr": "enum:e,errors,a,all,c,client",
+    "suffix": "text",
+    "timeout": "int:1:2147483647",
+}
+_PULL = {"skip-compress": "text", "backup-dir": "text", "delete-missing-args": "flag", "files-from": "enum:-"}
+"""A client that makes backups of its own files tells the sender where; the sender does not look at it."""
+
+_PUSH = {
+    **_flags(
+        "delay-updates existing fake-super force fsync fuzzy ignore-existing mkpath preallocate remove-sent-files "
+        "remove-source-files super"
+    ),
+    "backup-dir": "path",
+    "compare-dest": "path",
+    "copy-dest": "path",
+    "groupmap": "text",
+    "link-dest": "path",
+    "max-size": "size:999999999999999999",
+    "min-size": "size:999999999999999999",
+    "modify-window": _NUMBER,
+    "only-write-batch": "enum:X",
+    "partial-dir": "path",
+    "temp-dir": "path",
+    "usermap": "text",
+}
+_DELETE = {
+    **_flags("delete delete-after delete-before delete-delay delete-during delete-excluded delete-missing-args"),
+    "max-delete": "int:-1:2147483647",
+}
+_OVERWRITES = ("backup-dir", "partial-dir", "delay-updates", "suffix", "append", "inplace", "force")
+
+
+class Rsync:
+    """See :class:`jailssh.plugin.Plugin`."""
+
+    api_version = API_VERSION
+    name = "rsync"
+    summary = "rsync over ssh, to and from configured directories"
+    options = (
+        Option("read", "paths", "", "directories that may be copied from"),
+        Option("write", "paths", "", "directories that may be copied to; to allow both, name it in both"),
+        Option("delete", "bool", "yes", "allow the --delete options when copying to this host"),
+        Option("overwrite", "bool", "yes", "no: files that exist are left as they are (--ignore-existing)"),
+        Option("follow_links", "bool", "no", "allow -L, -k, -K, --copy-unsafe-links, which follow links on this host"),
+    )
+
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
+        """The rsync program alone."""
+        return ImageNeeds(programs=(_find_rsync(jail),))
+
+    def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
+        """One rule for each direction that has a directory."""
+        read = paths(settings, "read", account, self.name)
+        write = paths(settings, "write", account, self.name)
+        if not read and not write:
+            raise ConfigError("[rsync]", "names no directory", hint="set read or write, as in: write = ~/backup")
+        rsync = _find_rsync(jail)
+        rules = []
+        if read:
+            rules.append(_rule("rsync.pull", rsync, ("--server", "--sender"), read, account, settings))
+        if write:
+            rules.append(_rule("rsync.push", rsync, ("--server",), write, account, settings))
+        place = mounts(read, write, account, self.name)
+        return PluginResult(tuple(rules), "rsync", binds=place.binds, home=place.home)
+
+
+def _find_rsync(jail: Jail) -> str:
+    path = jail.find_program("rsync")
+    if path is None:
+        raise ConfigError("rsync", "not found on this host", hint="install rsync")
+    return path
+
+
+def _rule(
+    rule: str,
+    rsync: str,
+    literals: tuple[str, ...],
+    roots: tuple[str, ...],
+    account: Account,
+    settings: Mapping[str, Value],
+) -> Rule:
+    pull = "--sender" in literals
+    keep = not pull and not settings["overwrite"]
+    longs = {**_BOTH, **(_PULL if pull else _PUSH)}
+    if not pull and settings["delete"]:
+        longs.update(_DELETE)
+    letters = _LETTERS
+    if settings["follow_links"]:
+        letters += _LINK_LETTERS
+    else:
+        del longs["copy-unsafe-links"]
+    if keep:
+        letters = letters.replace("b", "")
+        for name in _OVERWRITES:
+            del longs[name]
+    # Relative paths begin in the home, as without jailssh, if any of the directories is there.
+    in_home = any(is_below(root, account.home) for root in roots)
+    return Rule(
+        id=rule,
+        plugin="rsync",
+        program=rsync,
+        words=tuple(dict.fromkeys(("rsync", "/usr/bin/rsync", rsync))),
+        literals=literals,
+        letters=letters,
+        tail=("e", "capabilities"),
+        shorts=(("@", "int:-1:2147483647"), ("B", "int:0:536870912")),
+        longs=tuple(sorted(longs.items())),
+        insert=("--ignore-existing",) if keep else (),
+        mark=".",
+        operands=(1, 1024 if pull else 1, "path"),
+        base=account.home if in_home else roots[0],
+        roots=roots,
+        glob=pull,
+        # popt reads aliases from $HOME/.popt, which the user could write.
+        env=(("HOME", "/"),),
+    )
+
+
+plugin = Rsync()

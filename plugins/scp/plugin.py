@@ -1,0 +1,85 @@
+"""The scp plugin: ``scp`` in both of its protocols.
+
+scp of OpenSSH 9 and later speaks SFTP and asks for the sftp subsystem; ``scp -O``, older versions and many other
+clients run ``scp -t`` or ``scp -f`` here.  So there is a rule for the sftp server, unless the jail has the sftp
+plugin, which then decides about SFTP alone, and one for each allowed direction of the old protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jailssh.core.errors import ConfigError
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh_plugins.sftp.plugin import find_server, server_rule
+
+NO_READING = "read,opendir,readdir,readlink,symlink,hardlink,copy-data,rename,posix-rename,remove,rmdir"
+"""Requests that an upload never sends; without them nothing can be read back, moved or removed."""
+
+_LETTERS = "vrpdq"
+"""What scp sends along: -v -r -p, -d "target must be a directory"; -q comes from some other clients."""
+
+
+class Scp:
+    """See :class:`jailssh.plugin.Plugin`."""
+
+    api_version = API_VERSION
+    name = "scp"
+    summary = "file transfer with scp, new (SFTP) and old protocol"
+    options = (
+        Option("upload", "bool", "yes", "files may be copied to this host"),
+        Option("download", "bool", "yes", "files may be copied from this host"),
+        Option("old_protocol", "bool", "yes", "also serve scp -O and scp before OpenSSH 9"),
+    )
+
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
+        """The scp program for the old protocol, the sftp server for the new one."""
+        programs = [_find_scp(jail)] if settings["old_protocol"] else []
+        if "sftp" not in jail.plugins:
+            programs.append(find_server(jail))
+        return ImageNeeds(programs=tuple(programs))
+
+    def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
+        """Rules for the allowed directions."""
+        upload, download = bool(settings["upload"]), bool(settings["download"])
+        if not upload and not download:
+            raise ConfigError("[scp]", "upload and download are both off", hint="take scp from the jail's plugins")
+        rules = []
+        if "sftp" not in jail.plugins:
+            flags = () if upload and download else ("-P", NO_READING) if upload else ("-R",)
+            rules.append(server_rule("scp.sftp", self.name, find_server(jail), flags))
+        if settings["old_protocol"]:
+            scp = _find_scp(jail)
+            if upload:
+                rules.append(_old("scp.upload", scp, account, "t", most=1))
+            if download:
+                rules.append(_old("scp.download", scp, account, "f", most=1024))
+        return PluginResult(tuple(rules), "scp", home="rw" if upload else "ro")
+
+
+def _find_scp(jail: Jail) -> str:
+    path = jail.find_program("scp")
+    if path is None:
+        raise ConfigError("scp", "not found on this host", hint="install openssh-client")
+    return path
+
+
+def _old(rule: str, scp: str, account: Account, direction: str, *, most: int) -> Rule:
+    return Rule(
+        id=rule,
+        plugin="scp",
+        program=scp,
+        words=tuple(dict.fromkeys(("scp", "/usr/bin/scp", scp))),
+        letters=_LETTERS + direction,
+        need=direction,
+        insert=("--",),
+        dashdash=True,
+        operands=(1, most, "path"),
+        base=account.home,
+        # The jail is the border: scp may name any path that the jail shows, as its sftp side may.
+        roots=("/",),
+        glob=direction == "f",
+    )
+
+
+plugin = Scp()

@@ -1,0 +1,109 @@
+"""The sftp plugin: file transfer by the SFTP subsystem.
+
+sshd hands the configured subsystem command to the login program, so ``internal-sftp`` and the path of any
+distribution's sftp-server mean the same here; flags that come with it are dropped, since the client of ``ssh host
+'/usr/lib/openssh/sftp-server -d /'`` can choose them.  sftp-server(8) describes the flags that are executed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+
+from jailssh.core.errors import ConfigError
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh_plugins.roots import expand
+
+SERVER_PATHS = (
+    "/usr/lib/openssh/sftp-server",
+    "/usr/libexec/openssh/sftp-server",
+    "/usr/lib/ssh/sftp-server",
+    "/usr/libexec/sftp-server",
+    "/usr/lib/sftp-server",
+    "/usr/lib/misc/sftp-server",
+)
+"""Where distributions keep sftp-server: Debian, Fedora, Arch and SUSE, BSD style, the old Debian link, Gentoo."""
+
+_REQUESTS = (
+    "open close read write lstat fstat setstat fsetstat opendir readdir remove mkdir rmdir realpath stat rename "
+    "readlink symlink posix-rename statvfs fstatvfs hardlink fsync lsetstat limits expand-path copy-data "
+    "home-directory users-groups-by-id"
+)
+"""What ``sftp-server -Q requests`` prints, OpenSSH 9.2; the server itself accepts a misspelt name in silence."""
+
+_UMASK = re.compile(r"0?[0-7]{1,3}\Z")
+
+
+def find_server(jail: Jail) -> str:
+    """Return the path of this host's sftp-server; :class:`ConfigError` if there is none."""
+    for name in ("sftp-server", *SERVER_PATHS):
+        path = jail.find_program(name)
+        if path:
+            return path
+    raise ConfigError("sftp-server", "not found on this host", hint="install openssh-sftp-server")
+
+
+def server_rule(rule: str, plugin: str, server: str, flags: tuple[str, ...]) -> Rule:
+    """Return the rule that runs ``server`` with ``flags`` however the client spells it."""
+    return Rule(
+        id=rule,
+        plugin=plugin,
+        program=server,
+        words=tuple(dict.fromkeys(("internal-sftp", "sftp-server", server, *SERVER_PATHS))),
+        fixed=flags,
+        ignore_rest=True,
+    )
+
+
+class Sftp:
+    """See :class:`jailssh.plugin.Plugin`."""
+
+    api_version = API_VERSION
+    name = "sftp"
+    summary = "file transfer with sftp clients"
+    options = (
+        Option("read_only", "bool", "no", "refuse every change (sftp-server -R); the home is mounted read-only"),
+        Option("umask", "word", "", "umask for new files, octal, as in 027; empty leaves the jail's umask"),
+        Option("start", "path", "", "directory in which a session begins, absolute or ~/…; empty is the home"),
+        Option("deny_requests", "words", "", "requests to refuse, names as sftp-server -Q requests prints them"),
+    )
+
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
+        """The server alone."""
+        return ImageNeeds(programs=(find_server(jail),))
+
+    def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
+        """One rule; the flags come from the settings, never from the client."""
+        read_only = bool(settings["read_only"])
+        rule = server_rule("sftp.server", self.name, find_server(jail), self._flags(account, settings))
+        return PluginResult((rule,), "sftp", home="ro" if read_only else "rw")
+
+    def _flags(self, account: Account, settings: Mapping[str, Value]) -> tuple[str, ...]:
+        flags: list[str] = ["-R"] if settings["read_only"] else []
+        umask = str(settings["umask"])
+        if umask:
+            if not _UMASK.match(umask):
+                raise ConfigError("[sftp] umask", f"{umask!r} is not an octal number up to 777")
+            flags += ["-u", umask]
+        denied = settings["deny_requests"]
+        if denied and isinstance(denied, tuple):
+            flags += ["-P", ",".join(_request(name) for name in denied)]
+        start = str(settings["start"])
+        if start:
+            # sftp-server expands %d and %u in this path.
+            flags += ["-d", expand(start, account, "[sftp] start").replace("%", "%%")]
+        return tuple(flags)
+
+
+def _request(name: str) -> str:
+    short = name.removesuffix("@openssh.com")
+    known = _REQUESTS.split()
+    if short not in known:
+        near = difflib.get_close_matches(short, known, 1)
+        hint = f"did you mean {near[0]}?" if near else "sftp-server -Q requests prints the names"
+        raise ConfigError("[sftp] deny_requests", f"{name!r} is not an sftp request", hint=hint)
+    return short
+
+
+plugin = Sftp()
