@@ -1,0 +1,188 @@
+"""Jails: a profile or the administrator's file, extended, combined, and read with the schemas of its plugins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from jailssh.config.files import UserConfig, refuse_sections
+from jailssh.config.reader import Document, Entry, Item, raise_all, read_section
+from jailssh.config.settings import JAIL, plugin_settings
+from jailssh.config.values import UNSET, words_of
+from jailssh.core.errors import ConfigError, JailsshError, UsageError
+from jailssh.core.names import check_jail_name
+from jailssh.plugin.api import Account, Option, Value
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+_HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?\Z")
+# Names that steer the loader, libc, an interpreter or what a program runs next, and those that the plan sets itself.
+_ENV_REFUSED = re.compile(
+    r"(LD_.*|GLIBC_.*|GCONV_PATH|GETCONF_DIR|HOSTALIASES|LOCALDOMAIN|LOCPATH|MALLOC_.*|NIS_PATH|NLSPATH|RES_OPTIONS"
+    r"|RESOLV_.*|TZDIR|.*PATH|IFS|ENV|BASH_.*|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|PYTHON.*|PERL.*|RUBY.*|NODE_.*"
+    r"|GIT_.*|RSYNC_.*|SSH_.*|HOME|USER|LOGNAME|SHELL)\Z"
+)
+_SETS = ("plugins", "groups", "supplementary_groups")
+"""Settings that are sets: combining jails gives the union."""
+
+OptionsOf = Callable[[str], Sequence[Option]]
+"""Looks up a plugin's options; raises :class:`ConfigError` for a plugin that is not there or cannot be used."""
+
+
+@dataclass(frozen=True)
+class JailConfig:
+    """A jail as configured.  ``limits`` and sizes in bytes, seconds or pieces; ``options`` by plugin."""
+
+    name: str
+    summary: str
+    plugins: tuple[str, ...]
+    network: str
+    groups: tuple[str, ...]
+    supplementary_groups: tuple[str, ...]
+    hostname: str
+    tmp_size: int
+    umask: int
+    message: str
+    limits: Mapping[str, int]
+    env: tuple[tuple[str, str], ...]
+    options: Mapping[str, Mapping[str, Value]]
+    items: tuple[Item, ...]
+
+
+def extend(document: Document, profiles: Mapping[str, Document]) -> Document:
+    """Return ``document`` laid over the shipped profile that its ``extends`` names (itself without one)."""
+    wanted = document.entries[""].get("extends")
+    if wanted is None or not wanted.raw:
+        return document
+    base = profiles.get(str(wanted.raw))
+    if base is None:
+        raise ConfigError(
+            wanted.origin, f"there is no shipped profile {wanted.raw!r}", hint=", ".join(sorted(profiles))
+        )
+    entries = {name: dict(section) for name, section in base.entries.items()}
+    for name, section in document.entries.items():
+        entries.setdefault(name, {}).update(section)
+    kept = {"", "limits", "env", *words_of(entries[""].get("plugins", Entry("", "")).raw), *document.entries}
+    return _document(document.file, {name: entries[name] for name in entries if name in kept},
+                     {**base.headers, **document.headers})  # fmt: skip
+
+
+def plugin_document(plugin: str) -> Document:
+    """Return the jail that a bare plugin name stands for: this plugin with its defaults."""
+    return _document(f"plugin {plugin}", {"": {"plugins": Entry(plugin, f"plugin {plugin}")}}, {})
+
+
+def combine(documents: Mapping[str, Document]) -> Document:
+    """Return the union of several jails, given by name; a setting written differently in two is an error."""
+    merged: dict[str, dict[str, Entry]] = {"": {}}
+    owner: dict[tuple[str, str], str] = {}
+    headers: dict[str, str] = {}
+    errors: list[JailsshError] = []
+    for jail in sorted(documents):
+        headers.update(documents[jail].headers)
+        for section, entries in documents[jail].entries.items():
+            target = merged.setdefault(section, {})
+            for key, entry in entries.items():
+                if not section and key in ("extends", "summary"):
+                    continue
+                before = target.get(key)
+                if before is None:
+                    target[key], owner[section, key] = entry, jail
+                elif not section and key in _SETS:
+                    union = tuple(sorted({*words_of(before.raw), *words_of(entry.raw)}))
+                    target[key] = Entry(union, f"{before.origin} and {entry.origin}")
+                elif _normal(before.raw) != _normal(entry.raw):
+                    where = f"[{section}] {key}" if section else key
+                    errors.append(
+                        ConfigError(
+                            f"jails {owner[section, key]} and {jail}",
+                            f"{where} is set differently ({before.origin} and {entry.origin})",
+                            hint="write one jail that says what is wanted, or use only one of them",
+                        )
+                    )
+    raise_all(errors)
+    return _document("+".join(sorted(documents)), merged, headers)
+
+
+def read_jail(name: str, document: Document, options_of: OptionsOf) -> JailConfig:
+    """Return the jail in ``document`` (after :func:`extend` or :func:`combine`); every error in one pass."""
+    errors: list[JailsshError] = []
+    top = read_section(document, "", JAIL, errors)
+    limits = read_section(document, "limits", JAIL, errors)
+    env = _read_env(document, errors)
+    plugins = tuple(sorted(set(words_of(document.entries[""].get("plugins", Entry("", "")).raw))))
+    options: dict[str, Mapping[str, Value]] = {}
+    items = [*top.values(), *limits.values()]
+    for plugin in plugins:
+        try:
+            rows = plugin_settings(plugin, options_of(plugin))
+        except ConfigError as error:
+            errors.append(
+                ConfigError(document.entries[""]["plugins"].origin, f"{error.what}: {error.why}", hint=error.hint)
+            )
+            continue
+        section = read_section(document, plugin, rows, errors)
+        options[plugin] = MappingProxyType({key: item.value for key, item in section.items()})
+        items.extend(section.values())
+    refuse_sections(document, {"", "limits", "env", *plugins}, errors)
+    if not plugins:
+        errors.append(ConfigError(document.file, "plugins is missing, so nothing could be allowed"))
+    if "hostname" in top and not _HOST_NAME.match(str(top["hostname"].value)):
+        errors.append(ConfigError(top["hostname"].origin, f"hostname: {top['hostname'].value!r} is not a host name"))
+    raise_all(errors)
+    set_limits = {key: item.value for key, item in limits.items() if item.value != UNSET}
+    values = {key: item.value for key, item in top.items() if key not in ("extends", "plugins")}
+    return JailConfig(
+        name=name, plugins=plugins, limits=MappingProxyType(set_limits), env=env,  # type: ignore[arg-type]
+        options=MappingProxyType(options), items=tuple(items), **values,  # type: ignore[arg-type]
+    )  # fmt: skip
+
+
+def jails_of(account: Account, user: UserConfig | None, jails: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """Return the names of the account's jails, sorted; none is an empty tuple.
+
+    A user's own file decides alone; without one, membership in the groups of ``jails`` (name to unix groups) does.
+    """
+    if user is not None:
+        return user.jails
+    member = {account.group, *(name for name, _ in account.groups)}
+    return tuple(sorted(jail for jail, groups in jails.items() if member.intersection(groups)))
+
+
+def groups_of(document: Document) -> tuple[str, ...]:
+    """Return the unix groups whose members get the jail in ``document``."""
+    return words_of(document.entries[""].get("groups", Entry("", "")).raw)
+
+
+def combined_name(jails: Sequence[str]) -> str:
+    """Return the name of the union of ``jails``: sorted, with ``+`` between."""
+    try:
+        return check_jail_name("+".join(sorted(set(jails))), combined=len(set(jails)) > 1)
+    except UsageError as error:
+        raise ConfigError(error.what, error.why, hint=error.hint) from error
+
+
+def _read_env(document: Document, errors: list[JailsshError]) -> tuple[tuple[str, str], ...]:
+    out: list[tuple[str, str]] = []
+    for name, entry in sorted(document.entries.get("env", {}).items()):
+        if not _ENV_NAME.match(name):
+            errors.append(ConfigError(entry.origin, f"[env] {name!r} is not the name of a variable"))
+        elif _ENV_REFUSED.match(name.upper()):
+            errors.append(ConfigError(entry.origin, f"[env] {name} may not be set: it could change what is executed"))
+        elif not isinstance(entry.raw, str):
+            errors.append(ConfigError(entry.origin, f"[env] {name}: holds a comma, so it must stand in quotes"))
+        elif not entry.raw.isprintable():
+            errors.append(ConfigError(entry.origin, f"[env] {name}: holds a control character"))
+        else:
+            out.append((name, entry.raw))
+    return tuple(out)
+
+
+def _normal(raw: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (raw,) if isinstance(raw, str) else raw
+
+
+def _document(file: str, entries: Mapping[str, Mapping[str, Entry]], headers: Mapping[str, str]) -> Document:
+    frozen = {section: MappingProxyType(dict(keys)) for section, keys in entries.items()}
+    return Document(file, MappingProxyType(frozen), MappingProxyType(dict(headers)))

@@ -1,0 +1,161 @@
+"""Read configuration text into documents, and documents into values.
+
+A :class:`Document` keeps where each value stands, so that ``config show`` can say so and every error names its line.
+All errors of a document are found in one pass.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from types import MappingProxyType
+
+from configobj import ConfigObj, ConfigObjError
+
+from jailssh.config.settings import Setting
+from jailssh.config.values import Raw, parse
+from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.plugin.api import Value
+
+_SECTION = re.compile(r"\s*\[\s*['\"]?([^\[\]'\"]*?)['\"]?\s*\]\s*(#.*)?\Z")
+_KEY = re.compile(r"\s*['\"]?([^'\"=#\[]+?)['\"]?\s*=")
+MAX_TEXT = 1 << 18
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A value as written, and where: ``file:line``, or a word such as ``default`` where there is no file."""
+
+    raw: Raw
+    origin: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """The entries of a file, by section ("" is the top of the file) and key, and where the sections begin."""
+
+    file: str
+    entries: Mapping[str, Mapping[str, Entry]]
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One setting with its value, and where the value comes from."""
+
+    setting: Setting
+    value: Value
+    raw: Raw
+    origin: str
+
+
+def raise_all(errors: Sequence[JailsshError]) -> None:
+    """Raise nothing, the one error, or :class:`ManyErrors`."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ManyErrors(list(errors))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return a hint naming what ``name`` was probably meant to be, or what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, 1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"there is: {', '.join(names)}" if names else ""
+
+
+def read_document(data: bytes | str, file: str) -> Document:
+    """Return the document in ``data``; raises :class:`ConfigError` or :class:`ManyErrors` naming ``file:line``."""
+    try:
+        text = data.decode("utf-8") if isinstance(data, bytes) else data
+    except UnicodeDecodeError as error:
+        raise ConfigError(file, f"is not UTF-8 text (byte {error.start})") from error
+    if len(text) > MAX_TEXT or "\0" in text:
+        raise ConfigError(file, "is not a configuration file")
+    lines = text.splitlines()
+    if '"""' in text or "'''" in text:
+        raise ConfigError(file, "a value over several lines (triple quotes) is not used here")
+    try:
+        # Without raise_errors all errors are collected and then raised as one, which is what we want to show.
+        parsed = ConfigObj(
+            StringIO(text),
+            interpolation=False,
+            list_values=True,
+            file_error=True,
+            encoding="utf-8",
+            default_encoding=None,
+        )
+    except ConfigObjError as error:
+        raise_all([_syntax_error(file, each) for each in (getattr(error, "errors", None) or [error])])
+        raise
+    return _with_lines(parsed, lines, file)
+
+
+def _syntax_error(file: str, error: ConfigObjError) -> ConfigError:
+    line = getattr(error, "line_number", None)
+    where = f"{file}:{line}" if line else file
+    why = re.sub(r"\s*at line \d+\.?", "", str(getattr(error, "msg", "") or error)).strip().rstrip(".")
+    return ConfigError(where, why[:1].lower() + why[1:])
+
+
+def _with_lines(parsed: ConfigObj, lines: Sequence[str], file: str) -> Document:
+    numbers: dict[tuple[str, str], int] = {}
+    headers: dict[str, str] = {}
+    section = ""
+    for number, line in enumerate(lines, 1):
+        if match := _SECTION.match(line):
+            section = match[1].strip()
+            headers[section] = f"{file}:{number}"
+        elif (match := _KEY.match(line)) and not line.lstrip().startswith("#"):
+            numbers.setdefault((section, match[1].strip()), number)
+    entries: dict[str, Mapping[str, Entry]] = {}
+    errors: list[JailsshError] = []
+    for name in ("", *parsed.sections):
+        source = parsed if name == "" else parsed[name]
+        for inner in source.sections if name else ():
+            errors.append(ConfigError(headers.get(name, file), f"[{name}] holds a section [[{inner}]]"))
+        entries[name] = MappingProxyType(
+            {
+                key: Entry(
+                    tuple(source[key]) if isinstance(source[key], list) else source[key],
+                    f"{file}:{numbers.get((name, key), 1)}",
+                )
+                for key in source.scalars
+            }
+        )
+    raise_all(errors)
+    return Document(file, MappingProxyType(entries), MappingProxyType(headers))
+
+
+def read_section(
+    document: Document, section: str, settings: Sequence[Setting], errors: list[JailsshError]
+) -> dict[str, Item]:
+    """Return the items of one section, defaults filled in; adds to ``errors`` what is unknown or malformed."""
+    rows = {row.name: row for row in settings if row.section == section}
+    items: dict[str, Item] = {}
+    given = document.entries.get(section, {})
+    for key, entry in given.items():
+        if key not in rows:
+            where = f"[{section}] {key}" if section else key
+            errors.append(ConfigError(f"{entry.origin}", f"unknown setting {where}", hint=nearest(key, rows)))
+    for name, row in rows.items():
+        entry = given.get(name, Entry(row.default, "default"))
+        try:
+            items[name] = Item(row, parse(row.kind, entry.raw), entry.raw, entry.origin)
+        except ValueError as error:
+            errors.append(ConfigError(entry.origin, f"{name}: {error}"))
+    return items
+
+
+def show(items: Iterable[Item]) -> list[tuple[str, str, str, str]]:
+    """Return ``(section, name, value as written, origin)`` for each item, for ``config show``."""
+    return [
+        (item.setting.section, item.setting.name, item.raw if isinstance(item.raw, str) else ", ".join(item.raw),
+         item.origin)
+        for item in items
+    ]  # fmt: skip

@@ -1,0 +1,63 @@
+"""Every setting, one row each: the rows drive the reader, ``config show`` and the documentation.
+
+Kinds: ``bool`` (yes/no), ``word``, ``words`` (separated by spaces or commas), ``text`` (quoted when it has a comma),
+``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``, ``count`` (not negative, may be
+empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jailssh.plugin.api import Option
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: ``section`` ("" is the top of the file), name, kind, default as written in a file, help."""
+
+    section: str
+    name: str
+    kind: str
+    default: str
+    help: str
+
+
+def plugin_settings(plugin: str, options: Sequence[Option]) -> tuple[Setting, ...]:
+    """Return the rows of a plugin's section in a jail file."""
+    return tuple(Setting(plugin, option.name, option.kind, option.default, option.help) for option in options)
+
+
+MAIN: tuple[Setting, ...] = (
+    Setting("", "require_journal", "bool", "no", "refuse a login that the journal cannot record"),
+    Setting("", "build_timeout", "seconds", "60", "how long a login waits for its jail to be built, in seconds"),
+    Setting("", "third_party_plugins", "words", "", "plugins that are not part of jailssh and may be used"),
+    Setting("", "refuse_groups", "words", "sudo wheel docker disk adm lxd",
+            "members of these groups can leave any jail, so adduser refuses them without --force"),
+    Setting("", "min_uid", "int", "1000", "accounts with a lower uid belong to the system and are refused"),
+)  # fmt: skip
+
+JAIL: tuple[Setting, ...] = (
+    Setting("", "summary", "text", "", "what this jail is for, in one line"),
+    Setting("", "extends", "word", "", "a shipped profile that this file takes over and changes"),
+    Setting("", "plugins", "words", "", "what the account can do"),
+    Setting("", "network", "enum:none,host", "none", "none, or the host's network"),
+    Setting("", "groups", "words", "", "members of these groups get this jail without being named"),
+    Setting("", "supplementary_groups", "words", "", "groups that an account keeps inside, if it is a member"),
+    Setting("", "hostname", "word", "jail", "the host name that is seen inside"),
+    Setting("", "tmp_size", "size", "64M", "size of the private /tmp"),
+    Setting("", "umask", "octal", "022", "umask of the commands"),
+    Setting("", "message", "text", "", "line for a denied user; empty: what the account is limited to"),
+    Setting("limits", "as", "size?", "", "address space of a process"),
+    Setting("limits", "core", "size?", "0", "size of a core dump"),
+    Setting("limits", "cpu", "count", "", "CPU seconds of a process"),
+    Setting("limits", "fsize", "size?", "", "size of a file that is written"),
+    Setting("limits", "nofile", "count", "1024", "open files of a process"),
+    Setting("limits", "nproc", "count", "256", "processes of the account, over all its sessions"),
+)  # fmt: skip
+
+USER: tuple[Setting, ...] = (
+    Setting("", "uid", "int", "", "the account's uid; a file that names another account's uid is refused"),
+    Setting("", "jail", "words", "", "the account's jails, or plugins with their defaults; several are combined"),
+)

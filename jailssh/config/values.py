@@ -1,0 +1,135 @@
+"""Turn a setting's text into its value, by kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from jailssh.core.names import is_clean_absolute
+from jailssh.plugin.api import Value
+
+Raw = str | tuple[str, ...]
+"""What the file says: one string, or several separated by commas."""
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+_SIZE = re.compile(r"([0-9]{1,15})([KMGT]?)\Z")
+_WORD = re.compile(r"[A-Za-z0-9_.,:+@%=/~-]+\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_BOOL = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
+UNSET = -1
+"""The value of an empty ``count`` or ``size?``: no limit is set."""
+
+
+def words_of(raw: Raw) -> tuple[str, ...]:
+    """Return the words of a value, separated by commas or blanks, in the order written."""
+    parts = (raw,) if isinstance(raw, str) else raw
+    return tuple(word for part in parts for word in part.split())
+
+
+def parse(kind: str, raw: Raw) -> Value:
+    """Return the value; raises :class:`ValueError` with a reason that completes "key: …"."""
+    if kind == "words":
+        return _words(raw)
+    if kind == "paths":
+        return _paths(raw)
+    if not isinstance(raw, str):
+        raise ValueError("holds a comma, so it must stand in quotes")
+    if kind.startswith("enum:"):
+        choices = kind[5:].split(",")
+        if raw not in choices:
+            raise ValueError(f"{raw!r} is none of: {', '.join(choices)}")
+        return raw
+    return _PARSERS[kind](raw)
+
+
+def _words(raw: Raw) -> tuple[str, ...]:
+    words = words_of(raw)
+    for word in words:
+        _word(word)
+    return words
+
+
+def _paths(raw: Raw) -> tuple[str, ...]:
+    parts = (raw,) if isinstance(raw, str) else raw
+    paths = tuple(part.strip() for part in parts if part.strip())
+    for path in paths:
+        if re.search(r"\s[/~]", path):
+            raise ValueError(f"{path!r}: several paths are separated by commas")
+    return tuple(_path(path) for path in paths)
+
+
+def _path(text: str) -> str:
+    """Accept a clean absolute path, ``~``, or ``~/…`` with or without a ``/`` at the end; empty means unset."""
+    path = text.removesuffix("/") if len(text) > 1 else text
+    plain = path[1:] if path.startswith("~/") else path
+    if path not in ("", "~") and not is_clean_absolute(plain):
+        raise ValueError(f"{text!r} is neither a plain absolute path nor ~/…")
+    return path
+
+
+def _bool(text: str) -> bool:
+    if text.lower() not in _BOOL:
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return _BOOL[text.lower()]
+
+
+def _word(text: str) -> str:
+    if text and not _WORD.match(text):
+        raise ValueError(f"{text!r} is not one plain word")
+    return text
+
+
+def _text(text: str) -> str:
+    if _CONTROL.search(text):
+        raise ValueError("holds a control character")
+    return text
+
+
+def _int(text: str) -> int:
+    if not re.match(r"-?[0-9]{1,10}\Z", text):
+        raise ValueError(f"{text!r} is not a number")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if text and not re.match(r"[0-9]{1,10}\Z", text):
+        raise ValueError(f"{text!r} is not a number")
+    return int(text) if text else UNSET
+
+
+def _seconds(text: str) -> int:
+    if not re.match(r"[0-9]{1,5}\Z", text) or int(text) == 0:
+        raise ValueError(f"{text!r} is not a number of seconds from 1 to 99999")
+    return int(text)
+
+
+def _size(text: str) -> int:
+    match = _SIZE.match(text)
+    size = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not match or size >= 10**18:
+        raise ValueError(f"{text!r} is not a size such as 512K, 64M or 2G")
+    return size
+
+
+def _optional_size(text: str) -> int:
+    return _size(text) if text else UNSET
+
+
+def _octal(text: str) -> int:
+    if not re.match(r"[0-7]{1,4}\Z", text):
+        raise ValueError(f"{text!r} is not an octal number such as 022")
+    return int(text, 8)
+
+
+_PARSERS: dict[str, Callable[[str], Value]] = {
+    "bool": _bool,
+    "word": _word,
+    "text": _text,
+    "path": _path,
+    "int": _int,
+    "count": _count,
+    "seconds": _seconds,
+    "size": _size,
+    "size?": _optional_size,
+    "octal": _octal,
+}

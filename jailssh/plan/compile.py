@@ -1,0 +1,243 @@
+"""Compile one account's plan.  Pure: facts in, plan out, the same bytes each time.
+
+The root of a jail is the read-only image.  What differs between accounts is laid over it: a small read-only tmpfs at
+``/run`` with the generated passwd and group files, a private ``/tmp``, and a small read-only tmpfs over the first
+component of every directory that is shown (``/home``, ``/srv``), which holds nothing but the way to it.  So no other
+account's home is visible even as a name, and no user-writable directory lies above a mount point.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import is_below, is_clean_absolute
+from jailssh.plan.codec import Plan, encode
+from jailssh.plan.ops import Record
+from jailssh.plugin.api import Account, Bind, PluginResult
+from jailssh.policy.rules import check_rules, rule_records
+
+SMALL = "65536"
+"""Size of a tmpfs that only holds directories and two short files, in bytes."""
+
+PATH = "/usr/local/bin:/usr/bin:/bin"
+NOLOGIN = "/usr/sbin/nologin"
+RESERVED = (
+    "boot",
+    "bin",
+    "dev",
+    "etc",
+    "lib",
+    "lib32",
+    "lib64",
+    "libx32",
+    "proc",
+    "root",
+    "run",
+    "sbin",
+    "sys",
+    "tmp",
+    "usr",
+)
+"""First components where nothing of the host is ever shown: the image, or the jail itself, needs them."""
+
+_HOME_WISHES = ("none", "ro", "rw")
+
+
+@dataclass(frozen=True)
+class JailSettings:
+    """What the jail's configuration says about every account's plan.  Sizes in bytes; ``limits`` by rlimit name."""
+
+    name: str
+    network: str = "none"
+    hostname: str = "jail"
+    message: str = ""
+    tmp_size: int = 64 << 20
+    umask: int = 0o022
+    limits: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    env: tuple[tuple[str, str], ...] = ()
+    supplementary_groups: tuple[str, ...] = ()
+    require_journal: bool = False
+
+
+@dataclass(frozen=True)
+class _View:
+    """What of the host is shown: the home's mode, other directories, and the tops that get a tmpfs."""
+
+    home: str
+    binds: tuple[Bind, ...]
+    tops: tuple[str, ...]
+
+
+def compile_plan(
+    account: Account, jail: JailSettings, results: Sequence[PluginResult], image: str, seccomp: tuple[str, bytes]
+) -> Plan:
+    """Return the plan of ``account`` in ``jail``.
+
+    ``results`` is what the jail's plugins give to this account, ``image`` the host path of the image's generation,
+    ``seccomp`` the filter as ``policy.seccomp.filter_for`` returns it.  Raises :class:`ConfigError` when the account
+    or the jail cannot work.
+    """
+    rules = [rule for result in results for rule in result.rules]
+    check_rules(rules)
+    view = _view(account, results)
+    for rule in rules:
+        hidden = [top for top in view.tops if is_below(rule.program, top)]
+        if hidden:
+            raise ConfigError(f"jail {jail.name}", f"{rule.program} is below {hidden[0]}, which is not of the image")
+    executable = any(result.executable_home for result in results)
+    shell = next((rule.program for rule in rules if rule.interactive), NOLOGIN)
+    records = [
+        *_head(account, jail, results),
+        Record("image", (image,)),
+        *_tmpfs(jail, view, executable),
+        *(Record("dir", (path,)) for path in _dirs(account, view)),
+        *_files(account, jail, shell),
+        Record("dev"),
+        *([Record("proc")] if any(result.proc for result in results) else []),
+        *_binds(account, view, executable),
+        *(Record("group", (str(gid),)) for _, gid in _kept_groups(account, jail)),
+        *(Record("rlimit", (name, str(value))) for name, value in sorted(jail.limits.items())),
+        Record("umask", (f"{jail.umask:03o}",)),
+        *_env(account, jail, results, shell),
+        Record("seccomp", (seccomp[0], seccomp[1].hex())),
+        *(Record(verb, tuple(args)) for rule in rules for verb, *args in rule_records(rule)),
+    ]
+    plan = Plan(account.uid, account.gid, account.name, "0" * 16, tuple(records))
+    return dataclasses.replace(plan, serial=hashlib.sha256(encode(plan)).hexdigest()[:16])
+
+
+def tops_of(account: Account, results: Sequence[PluginResult]) -> tuple[str, ...]:
+    """Return the directories that the image must have as mount points for this account, as ``/home``."""
+    return _view(account, results).tops
+
+
+def check_home(home: str) -> None:
+    """Raise :class:`ConfigError` unless a directory at ``home`` can be shown in a jail."""
+    if not is_clean_absolute(home) or home == "/":
+        raise ConfigError(f"home {home!r}", "is not a plain absolute path")
+    top = home.split("/")[1]
+    if top in RESERVED:
+        raise ConfigError(
+            f"home {home!r}", f"is below /{top}, which belongs to the system", hint="move it, as to /home"
+        )
+
+
+def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult]) -> list[Record]:
+    capabilities = dict.fromkeys(result.capability for result in results)
+    message = jail.message or f"this account is limited to: {', '.join(capabilities)}"
+    return [
+        Record("jail", (jail.name,)),
+        Record("home", (account.home,)),
+        Record("message", (message,)),
+        Record("journal", ("require" if jail.require_journal else "allow",)),
+        Record("net", (jail.network,)),
+        Record("hostname", (jail.hostname,)),
+        Record("pty", ("yes" if any(result.pty for result in results) else "no",)),
+    ]
+
+
+def _view(account: Account, results: Sequence[PluginResult]) -> _View:
+    check_home(account.home)
+    home = max((result.home for result in results), key=_HOME_WISHES.index, default="none")
+    merged: dict[str, Bind] = {}
+    for bind in (bind for result in results for bind in result.binds):
+        if is_below(bind.path, account.home):
+            home = _inside_home(bind, home, account.home)
+            continue
+        _check_bind(bind, account.home)
+        before = merged.get(bind.path, Bind(bind.path, optional=True))
+        merged[bind.path] = Bind(bind.path, before.writable or bind.writable, before.optional and bind.optional)
+    binds = tuple(merged[path] for path in sorted(merged) if not _covered(merged[path], merged.values()))
+    tops = sorted({"/" + path.split("/")[1] for path in (account.home, *(bind.path for bind in binds))})
+    return _View(home, binds, tuple(tops))
+
+
+def _inside_home(bind: Bind, home: str, path: str) -> str:
+    """Return the home's mode with a plugin's directory in it; nothing is mounted below what the user can write."""
+    if bind.path == path:
+        return max(home, "rw" if bind.writable else "ro", key=_HOME_WISHES.index)
+    if home == "none" or (bind.writable and home != "rw"):
+        raise ConfigError(f"directory {bind.path}", "is in the home, so the whole home must be shown with its mode")
+    return home
+
+
+def _check_bind(bind: Bind, home: str) -> None:
+    if not is_clean_absolute(bind.path) or bind.path == "/":
+        raise ConfigError(f"directory {bind.path!r}", "is not a plain absolute path")
+    if bind.path.split("/")[1] in RESERVED:
+        raise ConfigError(f"directory {bind.path}", "belongs to the system, so it cannot be shown in a jail")
+    if is_below(home, bind.path):
+        raise ConfigError(f"directory {bind.path}", "holds the homes of accounts", hint="name a directory below it")
+
+
+def _covered(bind: Bind, others: Iterable[Bind]) -> bool:
+    """True if another bind already shows this directory in the same way or stronger."""
+    return any(
+        other.path != bind.path and is_below(bind.path, other.path) and other.writable >= bind.writable
+        for other in others
+    )
+
+
+def _tmpfs(jail: JailSettings, view: _View, executable: bool) -> list[Record]:
+    small = [Record("tmpfs", (path, SMALL, "755", "ro", "noexec")) for path in sorted(("/run", *view.tops))]
+    run = "exec" if executable else "noexec"
+    tmp = Record("tmpfs", ("/tmp", str(jail.tmp_size), "1777", "rw", run))  # noqa: S108, the jail's own
+    return [*small, tmp]
+
+
+def _dirs(account: Account, view: _View) -> list[str]:
+    """Return the mount points to make in the small tmpfs, parents first; those inside another bind are there."""
+    targets = [account.home]
+    for bind in view.binds:
+        if not any(other.path != bind.path and is_below(bind.path, other.path) for other in view.binds):
+            targets.append(bind.path)
+    out: set[str] = set()
+    for target in targets:
+        parts = target.split("/")
+        out.update("/".join(parts[:count]) for count in range(3, len(parts) + 1))
+    return sorted(out)
+
+
+def _files(account: Account, jail: JailSettings, shell: str) -> list[Record]:
+    gecos = "".join(char for char in account.gecos if char.isprintable() and char != ":")[:256]
+    passwd = (
+        f"root:x:0:0:root:/:{NOLOGIN}\n{account.name}:x:{account.uid}:{account.gid}:{gecos}:{account.home}:{shell}\n"
+    )
+    group = f"root:x:0:\n{account.group}:x:{account.gid}:\n"
+    group += "".join(f"{name}:x:{gid}:{account.name}\n" for name, gid in _kept_groups(account, jail))
+    return [Record("file", ("/run/group", group)), Record("file", ("/run/passwd", passwd))]
+
+
+def _binds(account: Account, view: _View, executable: bool) -> list[Record]:
+    """Return other directories first and what the user can write to last."""
+    records = []
+    for bind in view.binds:
+        must = "optional" if bind.optional else "must"
+        mode = "rw" if bind.writable else "ro"
+        records.append(Record("bind", (bind.path, bind.path, mode, "noexec", "root", must)))
+    if view.home != "none":
+        run = "exec" if executable else "noexec"
+        records.append(Record("bind", (account.home, account.home, view.home, run, "user", "must")))
+        records.append(Record("mask", (f"{account.home}/.ssh",)))
+    return records
+
+
+def _kept_groups(account: Account, jail: JailSettings) -> list[tuple[str, int]]:
+    kept = {gid: name for name, gid in account.groups if name in jail.supplementary_groups}
+    if 0 in kept:
+        raise ConfigError(f"jail {jail.name}", f"supplementary_groups: {kept[0]} is root's group")
+    return [(kept[gid], gid) for gid in sorted(kept) if gid != account.gid]
+
+
+def _env(account: Account, jail: JailSettings, results: Sequence[PluginResult], shell: str) -> list[Record]:
+    given: dict[str, str] = {}
+    for name, value in (pair for result in results for pair in result.env):
+        if given.setdefault(name, value) != value:
+            raise ConfigError(f"jail {jail.name}", f"two plugins set the variable {name} differently")
+    fixed = {"PATH": PATH, "HOME": account.home, "USER": account.name, "LOGNAME": account.name, "SHELL": shell}
+    merged = {**fixed, **given, **dict(jail.env)}
+    return [Record("env", (name, merged[name])) for name in sorted(merged)]

@@ -1,0 +1,104 @@
+"""Find the plugins.
+
+Plugins are entry points of the group ``jailssh.plugins``.  Those of the jailssh distribution may always be used;
+others only when ``third_party_plugins`` names them, and they are not even imported before.  A plugin that cannot be
+used is a value with a reason: ``jailssh plugins`` lists it, and only a jail that uses it fails.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from jailssh.core.errors import ConfigError
+from jailssh.plugin.api import API_VERSION, Option, Plugin
+
+GROUP = "jailssh.plugins"
+DISTRIBUTION = "jailssh"
+
+
+@dataclass(frozen=True)
+class BrokenPlugin:
+    """A plugin that is announced and cannot be used, the distribution that announces it, and why."""
+
+    name: str
+    distribution: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The plugins by name, the distribution that each is from, and the broken ones."""
+
+    plugins: Mapping[str, Plugin]
+    origins: Mapping[str, str]
+    broken: Mapping[str, BrokenPlugin]
+
+    def get(self, name: str) -> Plugin:
+        """Return the plugin ``name``; raises :class:`ConfigError` saying why it cannot be used."""
+        plugin = self.plugins.get(name)
+        if plugin is not None:
+            return plugin
+        if name in self.broken:
+            raise ConfigError(f"plugin {name}", self.broken[name].reason)
+        raise ConfigError(
+            f"plugin {name}", "there is no such plugin", hint=f"there is: {', '.join(sorted(self.plugins))}"
+        )
+
+    def options(self, name: str) -> Sequence[Option]:
+        """Return the options of the plugin ``name``; raises as :meth:`get` does."""
+        return self.get(name).options
+
+
+def load_registry(third_party: Collection[str] = ()) -> Registry:
+    """Return all plugins of this Python's installed distributions; ``third_party`` may be used beside our own."""
+    announced: dict[str, list[importlib.metadata.EntryPoint]] = {}
+    for entry in importlib.metadata.entry_points(group=GROUP):
+        announced.setdefault(entry.name, []).append(entry)
+    plugins: dict[str, Plugin] = {}
+    origins: dict[str, str] = {}
+    broken: dict[str, BrokenPlugin] = {}
+    for name in sorted(announced):
+        owners = sorted({_distribution(entry) for entry in announced[name]})
+        origins[name] = ", ".join(owners)
+        reason = _refusal(name, owners, third_party)
+        if not reason:
+            loaded = _load(announced[name][0])
+            if isinstance(loaded, str):
+                reason = loaded
+            else:
+                plugins[name] = loaded
+        if reason:
+            broken[name] = BrokenPlugin(name, origins[name], reason)
+    return Registry(MappingProxyType(plugins), MappingProxyType(origins), MappingProxyType(broken))
+
+
+def _distribution(entry: importlib.metadata.EntryPoint) -> str:
+    return entry.dist.name if entry.dist is not None else "unknown"
+
+
+def _refusal(name: str, owners: Sequence[str], third_party: Collection[str]) -> str:
+    if len(owners) > 1:
+        return f"offered by several distributions: {' and '.join(owners)}"
+    if owners[0].lower() != DISTRIBUTION and name not in third_party:
+        return f"comes from {owners[0]} and is not named in third_party_plugins"
+    return ""
+
+
+def _load(entry: importlib.metadata.EntryPoint) -> Plugin | str:
+    """Return the plugin, or why it cannot be used."""
+    try:
+        plugin = entry.load()
+    except Exception as error:  # a third party's module may raise anything, and must not take the others down
+        return f"cannot be loaded: {type(error).__name__}: {error}"
+    if not isinstance(plugin, Plugin):
+        wanted = ("api_version", "name", "summary", "options", "image", "account")
+        missing = [attribute for attribute in wanted if not hasattr(plugin, attribute)]
+        return f"lacks {', '.join(missing)}"
+    if plugin.api_version != API_VERSION:
+        return f"is made for plugin interface {plugin.api_version!r}, this is {API_VERSION}"
+    if plugin.name != entry.name:
+        return f"calls itself {plugin.name!r}"
+    return plugin

@@ -1,0 +1,195 @@
+"""The configuration reader: values, origins, errors, combination."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jailssh.config import files, jails, reader, values
+from jailssh.config.settings import JAIL, MAIN, USER
+from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.plugin.api import Account, Option
+
+OPTIONS = {
+    "sftp": (Option("read_only", "bool", "no", "no writing"), Option("start", "path", "", "first directory")),
+    "git": (Option("read", "paths", "", "r"), Option("write", "paths", "", "w")),
+}
+
+
+def options_of(name: str) -> tuple[Option, ...]:
+    if name not in OPTIONS:
+        raise ConfigError(f"plugin {name}", "there is no such plugin")
+    return OPTIONS[name]
+
+
+def read(text: str, name: str = "j") -> jails.JailConfig:
+    return jails.read_jail(name, reader.read_document(text, "j.conf"), options_of)
+
+
+def fails(text: str) -> list[str]:
+    with pytest.raises(JailsshError) as caught:
+        read(text)
+    return caught.value.lines()
+
+
+def test_defaults_of_the_main_file() -> None:
+    main = files.read_main("", "m.conf")
+    assert (main.require_journal, main.build_timeout, main.min_uid) == (False, 60, 1000)
+    assert main.refuse_groups == ("sudo", "wheel", "docker", "disk", "adm", "lxd")
+    assert {item.origin for item in main.items} == {"default"}
+
+
+def test_every_default_fits_its_kind() -> None:
+    for row in (*MAIN, *JAIL):
+        values.parse(row.kind, row.default)
+        assert row.help
+    assert all(row.help for row in USER)
+
+
+def test_origins_name_file_and_line() -> None:
+    main = files.read_main("# first\n\nbuild_timeout = 5   # short\n", "/etc/m.conf")
+    shown = {name: (value, origin) for _, name, value, origin in reader.show(main.items)}
+    assert shown["build_timeout"] == ("5", "/etc/m.conf:3")
+    assert shown["min_uid"] == ("1000", "default")
+
+
+def test_unknown_setting_names_the_nearest() -> None:
+    with pytest.raises(ConfigError) as caught:
+        files.read_main("biuld_timeout = 5\n", "m.conf")
+    assert caught.value.lines() == [
+        "jailssh: m.conf:1: unknown setting biuld_timeout",
+        "hint: did you mean 'build_timeout'?",
+    ]
+
+
+def test_all_errors_in_one_pass() -> None:
+    with pytest.raises(ManyErrors) as caught:
+        files.read_main("min_uid = x\nnonsense = 1\nbuild_timeout = 0\n[extra]\n", "m.conf")
+    text = "\n".join(caught.value.lines())
+    for part in (
+        "m.conf:1: min_uid",
+        "m.conf:2: unknown setting nonsense",
+        "m.conf:3: build_timeout",
+        "m.conf:4: unkn",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a = 1\na = 2\n", "j.conf:2: duplicate keyword name"),
+        ("[x\n", "j.conf:1: invalid line"),
+        ("[x]\n[x]\n", "j.conf:2: duplicate section name"),
+        ("[sftp]\n[[deep]]\n", "[sftp] holds a section [[deep]]"),
+        ('message = """x\ny"""\n', "triple quotes"),
+        ("plugins = sftp\nmessage = a, b\n", "j.conf:2: message: holds a comma"),
+        ("plugins = sftp\nnetwork = some\n", "'some' is none of: none, host"),
+        ("plugins = sftp\ntmp_size = 12Q\n", "not a size"),
+        ("plugins = sftp\numask = 9\n", "not an octal"),
+        ("plugins = sftp\nhostname = a_b\n", "not a host name"),
+        ("plugins = sftp\n[limits]\nnofile = -1\n", "nofile: '-1' is not a number"),
+        ("plugins = sftp\n[limits]\nnofiles = 1\n", "unknown setting [limits] nofiles"),
+        ("plugins = sftp\n[git]\nread = /x\n", "unknown section [git]"),
+        ("plugins = sftp\n[sftp]\nread_only = maybe\n", "j.conf:3: read_only: 'maybe' is neither yes nor no"),
+        ("plugins = nosuch\n", "j.conf:1: plugin nosuch: there is no such plugin"),
+        ("summary = nothing\n", "plugins is missing"),
+        ("plugins = git\n[git]\nread = /srv/a /srv/b\n", "separated by commas"),
+        ("plugins = git\n[git]\nread = /srv/../etc\n", "neither a plain absolute path"),
+        ("plugins = git\n[git]\nread = srv\n", "neither a plain absolute path"),
+    ],
+)
+def test_bad_jail_files(text: str, part: str) -> None:
+    assert part in "\n".join(fails(text))
+
+
+@pytest.mark.parametrize(
+    "name", ["LD_PRELOAD", "GLIBC_TUNABLES", "PATH", "PYTHONPATH", "ld_audit", "HOME", "GIT_DIR", "BASH_ENV"]
+)
+def test_dangerous_variables_are_refused(name: str) -> None:
+    assert "may not be set" in fails(f"plugins = sftp\n[env]\n{name} = x\n")[0]
+
+
+def test_not_utf8_and_nul() -> None:
+    with pytest.raises(ConfigError, match="UTF-8"):
+        reader.read_document(b"a = \xff\n", "x.conf")
+    with pytest.raises(ConfigError, match="not a configuration"):
+        reader.read_document("a = \0\n", "x.conf")
+
+
+def test_a_jail_with_everything() -> None:
+    jail = read(
+        "plugins = sftp, git\nnetwork = host\ntmp_size = 1M\numask = 027\ngroups = a b\nmessage = 'x, y'\n"
+        "[limits]\nnproc = 10\nfsize = 2K\ncore =\n[env]\nLANG = C.UTF-8\n[git]\nwrite = /srv/git/, ~/repos\n"
+    )
+    assert jail.plugins == ("git", "sftp")
+    assert (jail.network, jail.tmp_size, jail.umask, jail.message) == ("host", 1 << 20, 0o27, "x, y")
+    assert dict(jail.limits) == {"nproc": 10, "fsize": 2048, "nofile": 1024}
+    assert jail.env == (("LANG", "C.UTF-8"),)
+    assert dict(jail.options["git"]) == {"read": (), "write": ("/srv/git", "~/repos")}
+    assert dict(jail.options["sftp"]) == {"read_only": False, "start": ""}
+    assert jail.groups == ("a", "b")
+
+
+def test_extends_overrides_key_by_key() -> None:
+    base = reader.read_document("plugins = sftp\numask = 077\n[sftp]\nread_only = yes\nstart = /srv\n", "base.conf")
+    mine = reader.read_document("extends = base\n[sftp]\nread_only = no\n", "mine.conf")
+    jail = jails.read_jail("mine", jails.extend(mine, {"base": base}), options_of)
+    assert jail.umask == 0o77
+    assert dict(jail.options["sftp"]) == {"read_only": False, "start": "/srv"}
+    origins = {item.setting.name: item.origin for item in jail.items}
+    assert origins["read_only"] == "mine.conf:3"
+    assert origins["start"] == "base.conf:5"
+    other = reader.read_document("extends = base\nplugins = git\n[git]\nread = /x\n", "o.conf")
+    assert jails.read_jail("o", jails.extend(other, {"base": base}), options_of).plugins == ("git",)
+    with pytest.raises(ConfigError, match="no shipped profile"):
+        jails.extend(mine, {})
+
+
+def test_combining_jails() -> None:
+    one = reader.read_document("plugins = sftp\nsummary = one\numask = 077\n[sftp]\nread_only = yes\n", "one.conf")
+    both = jails.combine({"one": one, "git": jails.plugin_document("git"), "sftp": jails.plugin_document("sftp")})
+    jail = jails.read_jail("git+one+sftp", both, options_of)
+    assert jail.plugins == ("git", "sftp")
+    assert jail.umask == 0o77
+    assert jail.options["sftp"]["read_only"] is True
+    other = reader.read_document("plugins = sftp\n[sftp]\nread_only = no\n", "two.conf")
+    with pytest.raises(ConfigError) as caught:
+        jails.combine({"one": one, "two": other})
+    assert caught.value.what == "jails one and two"
+    assert "[sftp] read_only is set differently (one.conf:5 and two.conf:3)" in caught.value.why
+
+
+def test_user_file() -> None:
+    user = files.read_user("uid = 1001\njail = sftp-only, git\n", "u.conf", "alice")
+    assert (user.uid, user.jails) == (1001, ("git", "sftp-only"))
+    assert files.read_user(files.user_text(1001, ("sftp-only", "git")), "u.conf", "alice").jails == user.jails
+    for text, part in [
+        ("jail = a\n", "uid is missing"),
+        ("uid = 0\njail = a\n", "uid 0"),
+        ("uid = 5\njail =\n", "names no jail"),
+        ("uid = 5\njail = ../x\n", "not a name"),
+    ]:
+        with pytest.raises(ConfigError, match=part):
+            files.read_user(text, "u.conf", "alice")
+
+
+def test_which_jail_an_account_is_in() -> None:
+    account = Account("alice", 1001, 1001, "alice", "/home/alice", groups=(("alice", 1001), ("staff", 50)))
+    groups = {"a": ("staff",), "b": ("other",), "c": ("alice", "other")}
+    assert jails.jails_of(account, None, groups) == ("a", "c")
+    assert jails.jails_of(account, None, {"b": ("other",)}) == ()
+    user = files.read_user("uid = 1001\njail = b\n", "u.conf", "alice")
+    assert jails.jails_of(account, user, groups) == ("b",)
+    assert jails.combined_name(("b", "a", "b")) == "a+b"
+
+
+def test_shipped_profiles_are_complete() -> None:
+    folder = Path(jails.__file__).parents[1] / "profiles"
+    names = sorted(path.stem for path in folder.glob("*.conf"))
+    assert names == ["git-only", "rsync-backup", "rsync-pull", "scp-sftp", "sftp-only", "sftp-ro", "shell"]
+    for path in folder.glob("*.conf"):
+        document = reader.read_document(path.read_bytes(), path.name)
+        assert document.entries[""]["summary"].raw
+        assert document.entries[""]["plugins"].raw
