@@ -1,0 +1,209 @@
+"""Accounts: facts through NSS, changes through shadow's own programs.
+
+Facts come from getpwnam(3), getgrnam(3) and getgrouplist(3), so accounts of a directory service (LDAP, SSSD,
+systemd-userdb) look like local ones; :func:`is_local` tells them apart.  Changes go through useradd(8), usermod(8),
+userdel(8), groupadd(8), groupdel(8) and gpasswd(1), which hold the locks of ``/etc/passwd`` and its companions and
+keep the shadow files in step.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jailssh.core.errors import JailsshError, UsageError
+from jailssh.host import process
+
+NOLOGIN = "/usr/sbin/nologin"
+_USERS_FILE = "/etc/passwd"
+_AGES_FILE = "/etc/shadow"
+_USERDEL_BUSY = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What NSS says about one account; ``groups`` are ``(name, gid)`` of all groups, the primary one included."""
+
+    name: str
+    uid: int
+    gid: int
+    group: str
+    home: str
+    shell: str
+    gecos: str
+    groups: tuple[tuple[str, int], ...]
+
+
+def find(name: str) -> Entry | None:
+    """Return the account called ``name``, or None."""
+    try:
+        return _entry(pwd.getpwnam(name))
+    except KeyError:
+        return None
+
+
+def find_uid(uid: int) -> Entry | None:
+    """Return the account with this uid, or None."""
+    try:
+        return _entry(pwd.getpwuid(uid))
+    except KeyError:
+        return None
+
+
+def get(name: str) -> Entry:
+    """Return the account called ``name``; :class:`UsageError` if there is none."""
+    entry = find(name)
+    if entry is None:
+        raise UsageError(f"account {name}", "there is no such account on this host")
+    return entry
+
+
+def _entry(row: pwd.struct_passwd) -> Entry:
+    groups = tuple((group_name(gid), gid) for gid in sorted(os.getgrouplist(row.pw_name, row.pw_gid)))
+    return Entry(
+        row.pw_name, row.pw_uid, row.pw_gid, group_name(row.pw_gid), row.pw_dir, row.pw_shell, row.pw_gecos, groups
+    )
+
+
+def group_name(gid: int) -> str:
+    """Return the name of the group ``gid``, its number as text where it has none."""
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def group_exists(name: str) -> bool:
+    """True if NSS knows a group called ``name``."""
+    return group_id(name) is not None
+
+
+def group_id(name: str) -> int | None:
+    """Return the gid of the group called ``name``, or None."""
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        return None
+
+
+def is_listed_member(name: str, group: str) -> bool:
+    """True if ``name`` stands in the member list of ``group`` (a primary group does not list its members)."""
+    try:
+        return name in grp.getgrnam(group).gr_mem
+    except KeyError:
+        return False
+
+
+def members(group: str) -> list[str]:
+    """Return the accounts in ``group``, sorted: those it lists and the local ones whose primary group it is."""
+    try:
+        row = grp.getgrnam(group)
+    except KeyError:
+        return []
+    primary = [fields[0] for fields in _rows(_USERS_FILE) if len(fields) > 3 and fields[3] == str(row.gr_gid)]
+    return sorted({*row.gr_mem, *primary})
+
+
+def is_local(name: str) -> bool:
+    """True if the account is a line of /etc/passwd, so that shadow's programs can change it."""
+    return any(fields[0] == name for fields in _rows(_USERS_FILE))
+
+
+def names_of_uid(uid: int) -> list[str]:
+    """Return all names with this uid: the local ones and the one that NSS gives, sorted."""
+    names = {fields[0] for fields in _rows(_USERS_FILE) if len(fields) > 2 and fields[2] == str(uid)}
+    entry = find_uid(uid)
+    return sorted(names | ({entry.name} if entry else set()))
+
+
+def must_change_password(name: str) -> bool:
+    """True if sshd would run passwd(1) at the next login, outside every jail (shadow(5): last change is day 0)."""
+    return any(fields[0] == name and len(fields) > 2 and fields[2] == "0" for fields in _rows(_AGES_FILE))
+
+
+def _rows(path: str) -> list[list[str]]:
+    """Return the lines of a passwd-like file, split at colons; none where the file is absent."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return [line.rstrip("\n").split(":") for line in stream]
+    except FileNotFoundError:
+        return []
+
+
+def processes_of(uid: int) -> list[int]:
+    """Return the ids of the processes with this real uid, sorted (proc(5): status, Uid)."""
+    found = []
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/status", "rb") as stream:
+                real = next((line.split()[1] for line in stream if line.startswith(b"Uid:")), b"")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # It ended while we looked.
+        if real == str(uid).encode():
+            found.append(int(name))
+    return sorted(found)
+
+
+def invoking_uid() -> int | None:
+    """Return the uid that this login session began with, None outside of one (proc(5): loginuid)."""
+    try:
+        with open("/proc/self/loginuid", encoding="ascii") as stream:
+            uid = int(stream.read())
+    except (OSError, ValueError):
+        return None
+    return None if uid == 2**32 - 1 else uid
+
+
+def create_account(name: str, home: str, shell: str, groups: Iterable[str]) -> None:
+    """Create a local account with a private home and a group of its own; no password fits, keys do.
+
+    ``*`` instead of useradd's ``!``: without PAM, sshd takes ``!`` for a locked account and refuses keys too.
+    """
+    argv = ["useradd", "--create-home", "--home-dir", home, "--shell", shell, "--user-group", "--password", "*"]
+    _change([*argv, "--groups", ",".join(groups), "-K", "HOME_MODE=0700", "--", name], f"create account {name}")
+
+
+def delete_account(name: str, *, remove_home: bool) -> None:
+    """Delete a local account, and with ``remove_home`` its home and mail."""
+    argv = ["userdel", *(["--remove"] if remove_home else []), "--", name]
+    result = process.run(argv, check=False, timeout=120)
+    if result.code == _USERDEL_BUSY:
+        raise JailsshError(f"delete account {name}", "it has processes running", hint="end its sessions, then again")
+    if find(name) is not None and is_local(name):
+        raise JailsshError(f"delete account {name}", process.last_line(result.stderr))
+
+
+def set_shell(name: str, shell: str) -> None:
+    """Make ``shell`` the login shell of a local account."""
+    _change(["usermod", "--shell", shell, "--", name], f"set the login shell of {name}")
+
+
+def add_member(name: str, group: str) -> None:
+    """Add ``name`` to the member list of the local group ``group``; works for accounts of a directory too."""
+    _change(["gpasswd", "--add", name, group], f"add {name} to group {group}")
+
+
+def remove_member(name: str, group: str) -> None:
+    """Take ``name`` off the member list of ``group``."""
+    _change(["gpasswd", "--delete", name, group], f"take {name} out of group {group}")
+
+
+def create_group(name: str) -> None:
+    """Create a system group."""
+    _change(["groupadd", "--system", "--", name], f"create group {name}")
+
+
+def delete_group(name: str) -> None:
+    """Delete a local group."""
+    _change(["groupdel", "--", name], f"delete group {name}")
+
+
+def _change(argv: list[str], what: str) -> None:
+    result = process.run(argv, check=False, timeout=120)
+    if result.code != 0:
+        raise JailsshError(what, process.last_line(result.stderr) or "the program gave no reason")

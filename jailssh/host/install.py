@@ -1,0 +1,69 @@
+"""Owner and mode of installed programs, and small files and directories that come and go."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from jailssh.host import fs
+
+
+def access_of(path: str) -> tuple[int, int, int]:
+    """Return ``(mode, uid, gid)`` of a trusted file (:func:`jailssh.host.fs.open_trusted`)."""
+    fd = fs.open_trusted(path)
+    try:
+        info = os.fstat(fd)
+        return stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid
+    finally:
+        os.close(fd)
+
+
+def set_access(path: str, mode: int, uid: int, gid: int) -> None:
+    """Give a trusted file this owner and mode; one that others can write to is refused and cannot get a set-id bit."""
+    fd = fs.open_trusted(path)
+    try:
+        # chown(2) clears the set-id bits, so the mode comes second.
+        os.fchown(fd, uid, gid)
+        os.fchmod(fd, mode)
+    except OSError as error:
+        raise fs.failed("change the mode of", path, error) from error
+    finally:
+        os.close(fd)
+
+
+def has_capabilities(path: str) -> bool:
+    """True if the file carries capabilities (capabilities(7)); changing its owner would drop them."""
+    try:
+        return bool(os.getxattr(path, "security.capability"))
+    except OSError:
+        return False
+
+
+def read_optional(path: str, limit: int = 1 << 20) -> bytes | None:
+    """Return the content of a trusted file, None where there is none."""
+    return fs.read_trusted(path, limit) if os.path.lexists(path) else None
+
+
+def remove_empty_dir(path: str) -> None:
+    """Remove a directory; one that is absent or not empty stays as it is."""
+    try:
+        os.rmdir(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ENOTEMPTY, errno.EEXIST, errno.EBUSY):
+            raise fs.failed("remove directory", path, error) from error
+
+
+@contextmanager
+def temporary(directory: str, data: bytes) -> Iterator[str]:
+    """Yield the path of a new root-only file with ``data`` in ``directory`` (trusted); it is removed at the end."""
+    path = f"{directory}/.candidate-{secrets.token_hex(8)}"
+    fs.atomic_write(path, data, mode=0o600, uid=os.geteuid(), gid=os.getegid())
+    try:
+        yield path
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(path)

@@ -1,0 +1,228 @@
+"""Put an account into a jail.
+
+Everything is checked before the first change; each change is written to the undo journal first.  The order is such
+that an account never has more than before: what confines it comes before what lets it in, keys come last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from jailssh.config.files import user_text
+from jailssh.config.reader import raise_all
+from jailssh.core.errors import HostError, JailsshError, UsageError
+from jailssh.core.names import check_account_name
+from jailssh.host import accounts, fs, install, sshd
+from jailssh.host.accounts import Entry
+from jailssh.host.paths import Layout
+from jailssh.users import checks, keys, setup, undo
+from jailssh.users.keys import Key
+from jailssh.users.setup import GROUP
+from jailssh.users.undo import Fault, Inverse, Journal, no_fault
+
+Confirm = Callable[[str], bool]
+"""Asks a yes-or-no question and returns the answer."""
+
+
+class Publisher(Protocol):
+    """What account changes need of the configuration and of the images."""
+
+    min_uid: int
+    refuse_groups: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def check(self, jails: tuple[str, ...]) -> None:
+        """Raise unless every name is a jail or a plugin and they can be combined."""
+
+    def publish(self, entry: Entry) -> str:
+        """Build the account's image where needed, publish its plan, return what the account can do now."""
+
+    def withdraw(self, uid: int) -> None:
+        """Remove the plan of ``uid``; absent is fine."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the administrator asked for; ``home`` is for a new account, None is ``/home/NAME``."""
+
+    name: str
+    jails: tuple[str, ...]
+    keys: tuple[Key, ...] = ()
+    force: bool = False
+    now: bool = False
+    home: str | None = None
+    on_demand: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change to come: its name, how to take it back, how to make it."""
+
+    point: str
+    inverse: Inverse
+    act: Callable[[], object]
+
+
+def users_file(layout: Layout, name: str) -> str:
+    """Return the path of the file that says which jails the account is in."""
+    return f"{layout.users}/{name}.conf"
+
+
+def keys_file(layout: Layout, name: str) -> str:
+    """Return the path of the account's root-owned authorized_keys file."""
+    return f"{layout.keys}/{name}"
+
+
+def subject(name: str) -> str:
+    """Return the name of the account's undo journal."""
+    return f"account-{name}"
+
+
+def require_setup(layout: Layout, groups: tuple[str, ...]) -> None:
+    """Raise :class:`HostError` unless ``jailssh setup`` has nothing left to do: without the drop-in sshd leaks."""
+    if not os.path.exists(layout.sshd_drop_in) or not accounts.group_exists(GROUP):
+        raise HostError("this host", "is not set up for jails yet", hint="run: jailssh setup")
+    if rest := setup.pending(layout, groups):
+        points = ", ".join(change.point for change in rest)
+        raise HostError("this host", f"the set-up is not complete: {points}", hint="run: jailssh setup")
+
+
+def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, fault: Fault = no_fault) -> list[str]:
+    """Put the account into its jails; return lines saying what was done and what the account can do."""
+    check_account_name(wish.name)
+    require_setup(layout, publisher.groups)
+    with fs.lock(setup.lock_path(layout)):
+        lines = [f"rolled back an interrupted change: {name}" for name in undo.recover(layout)]
+        publisher.check(wish.jails)
+        entry = accounts.find(wish.name)
+        facts = None
+        if entry is None:
+            home = wish.home or f"/home/{wish.name}"
+            checks.check_new(wish.name, home)
+        else:
+            facts = _check_existing(layout, wish, entry, publisher)
+            if not facts.jailed and not confirm(f"Put the existing account {wish.name} (uid {entry.uid}) into a jail?"):
+                raise JailsshError(f"account {wish.name}", "nothing was changed")
+        journal = Journal(layout, subject(wish.name), fault)
+        try:
+            if entry is None:
+                entry = _create(layout, wish.name, home, journal)
+            changed, ability = _take(layout, wish, entry, publisher, journal)
+        except BaseException:
+            journal.rollback()
+            raise
+        journal.commit()
+    return lines + _report(layout, wish, entry, facts, changed, ability)
+
+
+def _check_existing(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher) -> checks.Facts:
+    if wish.home is not None and wish.home != entry.home:
+        why = f"the account exists, its home is {entry.home} and stays there"
+        raise UsageError(f"--home {wish.home}", why, hint="leave --home out")
+    path = users_file(layout, wish.name)
+    facts = checks.look(entry, login_program=layout.login_program, users_file=path)
+    raise_all(
+        checks.refusals(
+            facts,
+            min_uid=publisher.min_uid,
+            refuse_groups=publisher.refuse_groups,
+            login_program=layout.login_program,
+            force=wish.force,
+            now=wish.now,
+        )
+    )
+    return facts
+
+
+def _create(layout: Layout, name: str, home: str, journal: Journal) -> Entry:
+    journal.step(
+        "account",
+        Inverse("account", name),
+        lambda: accounts.create_account(name, home, layout.login_program, [GROUP]),
+    )
+    return accounts.get(name)
+
+
+def _take(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, journal: Journal) -> tuple[list[str], str]:
+    """Make the changes that are needed; return their names and what the account can do."""
+    changed = ["account"] if journal.steps else []
+    for step in _steps_before(layout, wish, entry):
+        journal.step(step.point, step.inverse, step.act)
+        changed.append(step.point)
+    sshd.check_forced(sshd.effective(entry.name, sshd.main_config(layout)), layout, entry.name)
+    plan = f"{layout.plans}/{entry.uid}"
+    before = install.read_optional(plan)
+    ability: list[str] = []
+
+    def publish() -> None:
+        # On demand: an older plan, of another jail, must not be what the next login gets.
+        if wish.on_demand:
+            publisher.withdraw(entry.uid)
+        else:
+            ability.append(publisher.publish(entry))
+
+    journal.step("plan", undo.put_file_back(plan), publish)
+    if install.read_optional(plan) != before:
+        changed.append("plan")
+    for step in _steps_after(layout, wish, entry):
+        journal.step(step.point, step.inverse, step.act)
+        changed.append(step.point)
+    return changed, "".join(ability)
+
+
+def _steps_before(layout: Layout, wish: Wish, entry: Entry) -> list[Step]:
+    """Return what must be there before the plan: the users file, which it is made from, and sshd's forced command."""
+    steps = []
+    path = users_file(layout, entry.name)
+    text = user_text(entry.uid, wish.jails).encode("utf-8")
+    if install.read_optional(path) != text:
+        steps.append(Step("users file", undo.put_file_back(path), lambda: fs.atomic_write(path, text)))
+    if GROUP not in {name for name, _ in entry.groups}:
+        inverse = Inverse("member", entry.name, (GROUP,))
+        steps.append(Step("member", inverse, lambda: accounts.add_member(entry.name, GROUP)))
+    return steps
+
+
+def _steps_after(layout: Layout, wish: Wish, entry: Entry) -> list[Step]:
+    """Return what comes last: the login shell, and the keys, which let somebody in."""
+    steps = []
+    login = layout.login_program
+    if entry.shell != login and accounts.is_local(entry.name):
+        inverse = Inverse("shell", entry.name, (entry.uid, entry.shell, login))
+        steps.append(Step("shell", inverse, lambda: accounts.set_shell(entry.name, login)))
+    path = keys_file(layout, entry.name)
+    present = install.read_optional(path) or b""
+    text = keys.merge(present.decode("utf-8", "surrogateescape"), list(wish.keys), login)
+    data = text.encode("utf-8", "surrogateescape")
+    if wish.keys and data != present:
+        # sshd reads the file as the user (AuthorizedKeysFile in sshd_config(5)), so it is readable, and only that.
+        steps.append(Step("keys", undo.put_file_back(path), lambda: fs.atomic_write(path, data, mode=0o644)))
+    return steps
+
+
+def _report(
+    layout: Layout, wish: Wish, entry: Entry, facts: checks.Facts | None, changed: list[str], ability: str
+) -> list[str]:
+    jail = "+".join(sorted(set(wish.jails)))
+    can = f"; it can use: {ability}" if ability else "; image and plan are made at its first login"
+    if not changed:
+        return [f"{wish.name}: already in jail {jail}, nothing changed{can}"]
+    verb = "created" if facts is None else "moved" if facts.jailed else "taken"
+    lines = [f"{wish.name} (uid {entry.uid}): {verb} into jail {jail}{can}"]
+    if facts is None and not wish.keys:
+        lines.append(f"note: it has neither key nor password; give it one with --key FILE or: passwd {wish.name}")
+    if facts is not None and facts.processes and not facts.jailed:
+        lines.append(f"note: {facts.processes} processes that ran before stay outside of the jail until they end")
+    if facts is not None and not facts.local and facts.entry.shell != layout.login_program:
+        lines.append(
+            f"note: its login shell {facts.entry.shell} comes from a directory service; have it set to "
+            f"{layout.login_program}, until then su and console logins are not jailed"
+        )
+    if accounts.must_change_password(wish.name):
+        lines.append(
+            f"note: its password has expired, and sshd would run passwd outside of the jail: passwd {wish.name}"
+        )
+    return lines

@@ -1,0 +1,155 @@
+"""May this account be put into a jail?  Every reason against it, found before anything is changed.
+
+:func:`look` gathers the facts, :func:`refusals` judges them and touches nothing, so that its rules can be read as a
+table and tested as one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from jailssh.core.errors import DeniedError, HostError, JailsshError, UsageError
+from jailssh.core.names import is_clean_absolute
+from jailssh.host import accounts, fs
+from jailssh.host.accounts import Entry
+
+# Shells that read no file of the user when they are started with -c, as sshd does with a forced command.
+PLAIN_SHELLS = frozenset({"dash", "busybox", "nologin", "false"})
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What there is to know about an existing account before it goes into a jail.
+
+    ``home`` and ``ssh`` (its ``.ssh``) are lstat(2) results, None where absent or not to be seen; ``shell_program``
+    is the base name of the login shell after symbolic links; ``jailed``: it is in a jail already; ``invoking``: it is
+    the account that this login session began with.
+    """
+
+    entry: Entry
+    local: bool
+    same_uid: tuple[str, ...]
+    processes: int
+    home: os.stat_result | None
+    home_path: str
+    ssh: os.stat_result | None
+    shell_program: str
+    jailed: bool
+    invoking: bool
+
+
+def look(entry: Entry, *, login_program: str, users_file: str) -> Facts:
+    """Return the facts about ``entry``; reads NSS, /proc and the two directories' own attributes."""
+    jailed = os.path.exists(users_file) and (entry.shell == login_program or not accounts.is_local(entry.name))
+    return Facts(
+        entry=entry,
+        local=accounts.is_local(entry.name),
+        same_uid=tuple(name for name in accounts.names_of_uid(entry.uid) if name != entry.name),
+        processes=len(accounts.processes_of(entry.uid)),
+        home=_lstat(entry.home),
+        home_path=os.path.realpath(entry.home),
+        ssh=_lstat(f"{entry.home}/.ssh"),
+        shell_program=os.path.basename(os.path.realpath(entry.shell)),
+        jailed=jailed,
+        invoking=accounts.invoking_uid() == entry.uid,
+    )
+
+
+def _lstat(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except OSError:
+        return None
+
+
+def refusals(
+    facts: Facts, *, min_uid: int, refuse_groups: Collection[str], login_program: str, force: bool, now: bool
+) -> list[JailsshError]:
+    """Return every reason not to put the account into a jail; ``force`` and ``now`` as on the command line."""
+    entry = facts.entry
+    what = f"account {entry.name}"
+    if entry.uid == 0 or entry.gid == 0:
+        return [DeniedError(what, "root cannot be put into a jail")]
+    found: list[JailsshError] = []
+    if facts.same_uid:
+        why = f"{', '.join(facts.same_uid)} has the same uid {entry.uid}, and a jail is chosen by uid"
+        found.append(DeniedError(what, why, hint="give each account a uid of its own"))
+    if not force:
+        found += _needs_force(facts, what, min_uid, refuse_groups, login_program)
+    if facts.processes and not facts.jailed and not now:
+        found.append(
+            DeniedError(
+                what,
+                f"it is logged in: {facts.processes} processes run outside of any jail",
+                hint="wait until it has logged out, or use --now: what runs already stays as it is",
+            )
+        )
+    return found + _home_refusals(facts)
+
+
+def _needs_force(
+    facts: Facts, what: str, min_uid: int, refuse_groups: Collection[str], login_program: str
+) -> list[JailsshError]:
+    entry = facts.entry
+    hint = "use --force if that is what you want"
+    found: list[JailsshError] = []
+    if entry.uid < min_uid:
+        found.append(DeniedError(what, f"uid {entry.uid} is below {min_uid}: it belongs to the system", hint=hint))
+    strong = sorted({name for name, _ in entry.groups} & set(refuse_groups))
+    if strong:
+        why = f"it is in group {', '.join(strong)}, whose members can leave any jail"
+        found.append(DeniedError(what, why, hint=f"gpasswd --delete {entry.name} {strong[0]}, or use --force"))
+    if facts.invoking:
+        found.append(DeniedError(what, "it is the account that you are logged in with", hint=hint))
+    if not facts.local and entry.shell != login_program and facts.shell_program not in PLAIN_SHELLS:
+        found.append(
+            DeniedError(
+                what,
+                f"it comes from a directory service with the login shell {entry.shell}, which may read the user's "
+                "start-up files before sshd's forced command, outside of the jail",
+                hint=f"have the directory set its login shell to {login_program} (SSSD: override_shell)",
+            )
+        )
+    return found
+
+
+def _home_refusals(facts: Facts) -> list[JailsshError]:
+    entry = facts.entry
+    what = f"home {entry.home!r} of {entry.name}"
+    if entry.home == "/" or not is_clean_absolute(entry.home):
+        return [UsageError(what, "is not a home directory", hint=f"usermod --home DIR {entry.name}")]
+    if facts.home is None:
+        return [UsageError(what, "does not exist", hint="make it, owned by the account, mode 0700")]
+    if facts.home_path != entry.home:
+        hint = f"usermod --home {facts.home_path} {entry.name}"
+        return [UsageError(what, "has a symbolic link on its way", hint=hint)]
+    if not stat.S_ISDIR(facts.home.st_mode):
+        return [UsageError(what, "is not a directory")]
+    found: list[JailsshError] = []
+    if facts.home.st_uid != entry.uid:
+        found.append(UsageError(what, f"belongs to uid {facts.home.st_uid}", hint=f"chown {entry.name} {entry.home}"))
+    if facts.home.st_mode & 0o022:
+        mode = stat.S_IMODE(facts.home.st_mode)
+        found.append(UsageError(what, f"others can write to it (mode {mode:04o})", hint=f"chmod go-w {entry.home}"))
+    if facts.ssh is not None and not stat.S_ISDIR(facts.ssh.st_mode):
+        kind = "a symbolic link" if stat.S_ISLNK(facts.ssh.st_mode) else "not a directory"
+        found.append(UsageError(f"{entry.home}/.ssh", f"is {kind}", hint="put a real directory in its place"))
+    return found
+
+
+def check_new(name: str, home: str) -> None:
+    """Raise unless a local account ``name`` with ``home`` can be created."""
+    if home == "/" or not is_clean_absolute(home):
+        raise UsageError(f"--home {home!r}", "is not a plain absolute path")
+    if accounts.group_exists(name):
+        hint = f"create the account yourself (useradd --gid {name} {name}); adduser then takes it"
+        raise UsageError(f"account {name}", "a group of this name exists already", hint=hint)
+    if os.path.lexists(home):
+        raise UsageError(f"home {home}", "exists already", hint="give another one with --home, or move it away")
+    try:
+        os.close(fs.open_dir(os.path.dirname(home)))
+    except HostError as error:
+        raise HostError(f"home {home}", str(error), hint="homes are made below a directory of root's") from error

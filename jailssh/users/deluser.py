@@ -1,0 +1,99 @@
+"""Take an account out of its jail: back to exactly what it was before ``adduser``.
+
+What is undone stands in the account's undo journal, which goes last: interrupted at any point, the same command
+again finishes the work.
+"""
+
+from __future__ import annotations
+
+from jailssh.config.files import read_user
+from jailssh.core.errors import JailsshError, UsageError
+from jailssh.core.names import check_account_name
+from jailssh.host import accounts, fs, install
+from jailssh.host.accounts import Entry
+from jailssh.host.paths import Layout
+from jailssh.users import setup, undo
+from jailssh.users.adduser import Confirm, Publisher, keys_file, subject, users_file
+from jailssh.users.setup import GROUP
+from jailssh.users.undo import Inverse, Journal
+
+
+def deluser(
+    layout: Layout, name: str, publisher: Publisher, confirm: Confirm, *, keep_account: bool, remove_home: bool
+) -> list[str]:
+    """Take ``name`` out of its jail; return lines saying what was done.
+
+    An account that ``adduser`` created is deleted, its home only with ``remove_home``; with ``keep_account`` it stays
+    with a login shell that lets nobody in.
+    """
+    check_account_name(name)
+    if not accounts.group_exists(GROUP):
+        raise UsageError(f"account {name}", "is not in a jail: this host is not set up for jails")
+    with fs.lock(setup.lock_path(layout)):
+        lines = [f"rolled back an interrupted change: {which}" for which in undo.recover(layout)]
+        journal = Journal(layout, subject(name))
+        recorded = install.read_optional(users_file(layout, name))
+        entry = accounts.find(name)
+        if recorded is None and not journal.original:
+            raise UsageError(f"account {name}", "is not in a jail by name", hint="jailssh list shows who is")
+        uid = _recorded_uid(layout, name, recorded)
+        same = entry is not None and uid in (None, entry.uid)
+        created = any(step.op == "account" for step in journal.original)
+        delete = created and same and not keep_account
+        if delete:
+            assert entry is not None
+            _check_deletable(entry, confirm, remove_home=remove_home)
+        elif remove_home:
+            raise UsageError("--remove-home", "only the home of an account that adduser created is removed")
+        undo.take_back(_inverses(layout, name, journal, entry if same else None))
+        # Before the account goes: a plan that stayed would be found by the next account with this uid.
+        for number in {uid, entry.uid if entry and same else None}:
+            if number is not None:
+                publisher.withdraw(number)
+        if delete:
+            accounts.delete_account(name, remove_home=remove_home)
+        journal.forget()
+    return [*lines, _report(name, entry, same, created, delete, remove_home)]
+
+
+def _recorded_uid(layout: Layout, name: str, recorded: bytes | None) -> int | None:
+    return None if recorded is None else read_user(recorded, users_file(layout, name), name).uid
+
+
+def _check_deletable(entry: Entry, confirm: Confirm, *, remove_home: bool) -> None:
+    running = len(accounts.processes_of(entry.uid))
+    if running:
+        hint = "end its sessions first, or keep the account with --keep-account"
+        raise JailsshError(f"account {entry.name}", f"{running} processes of it are running", hint=hint)
+    with_home = f" and its home {entry.home}" if remove_home else ""
+    if not confirm(f"Delete the account {entry.name}{with_home}? jailssh adduser created it."):
+        raise JailsshError(f"account {entry.name}", "nothing was changed")
+
+
+def _inverses(layout: Layout, name: str, journal: Journal, entry: Entry | None) -> list[Inverse]:
+    """Return what to run: the journal's inverses, made to fit, and what holds where the journal has been lost."""
+    known = {(step.op, step.key) for step in journal.original}
+    files = [Inverse("file", path, (None, 0)) for path in (users_file(layout, name), keys_file(layout, name))]
+    # A plan is not put back: it may be old, and withdrawing it is always right.
+    kept = [step for step in journal.original if step.op != "account" and not step.key.startswith(layout.plans + "/")]
+    out = [step for step in files if (step.op, step.key) not in known] + kept
+    if entry is not None and (("account", name) in known or not journal.original):
+        # What it was before is not known or was nothing: nobody gets in until the administrator says how.
+        out.append(Inverse("member", name, (GROUP,)))
+        out.append(Inverse("shell", name, (entry.uid, accounts.NOLOGIN, layout.login_program)))
+    return out
+
+
+def _report(name: str, entry: Entry | None, same: bool, created: bool, delete: bool, remove_home: bool) -> str:
+    if delete:
+        assert entry is not None
+        home = "removed" if remove_home else "left in place"
+        return f"{name}: deleted; its home {entry.home} was {home}"
+    if entry is None:
+        return f"{name}: the account is gone already; what jailssh kept about it was removed"
+    if not same:
+        return f"{name}: the account has another uid than the one in the jail; only jailssh's own files were removed"
+    now = accounts.get(name)
+    if created:
+        return f"{name}: out of its jail, kept with login shell {now.shell}; give it another with: usermod --shell"
+    return f"{name}: out of its jail, as it was before, with login shell {now.shell}"

@@ -1,0 +1,208 @@
+"""``jailssh setup``: what an installation needs before the first account can be put into a jail, and back.
+
+The group ``jailssh``, the directories, the login program's set-id mode and sshd's drop-in.  Each is compared with
+what is there, so running it again changes nothing; each change has its inverse in the undo journal ``setup``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+
+from jailssh.core.errors import ConfigError, HostError, JailsshError
+from jailssh.host import accounts, fs, install, sshd
+from jailssh.host.paths import Layout
+from jailssh.users import undo
+from jailssh.users.undo import Fault, Inverse, Journal, no_fault
+
+GROUP = "jailssh"
+SUBJECT = "setup"
+TEMPLATE = "20-jailssh.conf.in"
+_GROUP_NAME = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
+_PATH_TEXT = re.compile(r"[A-Za-z0-9/._+-]+\Z")
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing that is not as it should be: ``lines`` show it to people, ``act`` mends it, ``inverse`` goes back."""
+
+    point: str
+    lines: tuple[str, ...]
+    inverse: Inverse
+    act: Callable[[], object]
+
+
+def template_path(layout: Layout) -> str:
+    """Return where the drop-in's template is: installed below the prefix, or in the source tree beside the package."""
+    installed = f"{layout.prefix}/share/jailssh/{TEMPLATE}"
+    if os.path.exists(installed):
+        return installed
+    return os.path.join(os.path.dirname(str(resources.files("jailssh"))), "sshd_config.d", TEMPLATE)
+
+
+def drop_in(layout: Layout, groups: Sequence[str], *, template: str) -> str:
+    """Return the drop-in's text for the members of ``jailssh`` and of ``groups`` (Unix groups that jails name)."""
+    for group in groups:
+        if not _GROUP_NAME.match(group):
+            raise ConfigError(f"group {group!r}", "has a character that means something else in sshd_config")
+    for path in (layout.login_program, layout.keys):
+        if not _PATH_TEXT.match(path):
+            raise HostError(path, "cannot be written into sshd_config", hint="install below a plain path")
+    names = [GROUP, *sorted(set(groups) - {GROUP})]
+    text = template.replace("@GROUPS@", ",".join(names))
+    return text.replace("@LOGIN@", layout.login_program).replace("@KEYS@", layout.keys)
+
+
+def directories(layout: Layout) -> list[tuple[str, int]]:
+    """Return the directories and their modes, parents first."""
+    return [
+        (layout.etc, 0o755),
+        (layout.jails, 0o755),
+        (layout.users, 0o755),
+        (layout.keys, 0o755),
+        (layout.state, 0o755),
+        (layout.plans, 0o700),
+        (layout.undo, 0o700),
+    ]
+
+
+def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
+    """Return what ``jailssh setup`` would change, in order; empty when all is as it should be."""
+    changes = [_group_change()] if not accounts.group_exists(GROUP) else []
+    changes += [_dir_change(path, mode) for path, mode in directories(layout) if _mode(path) != mode]
+    return [*changes, *_program_changes(layout, groups), *_drop_in_changes(layout, groups)]
+
+
+def _mode(path: str) -> int | None:
+    try:
+        return os.lstat(path).st_mode & 0o7777
+    except FileNotFoundError:
+        return None
+
+
+def _group_change() -> Change:
+    return Change("group", (f"+ system group {GROUP}",), Inverse("group", GROUP), lambda: accounts.create_group(GROUP))
+
+
+def _dir_change(path: str, mode: int) -> Change:
+    old = _mode(path)
+    line = f"+ directory {path}, mode {mode:04o}" if old is None else f"~ directory {path} to mode {mode:04o}"
+    return Change(f"directory {path}", (line,), Inverse("dir", path, (old,)), lambda: fs.ensure_dir(path, mode))
+
+
+def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
+    path = layout.login_program
+    if not os.path.exists(path):
+        raise HostError(path, "the login program is not installed", hint="make install")
+    if install.has_capabilities(path):
+        return []
+    # Members of other groups are not in the group jailssh, so the program must be open to all; it refuses whoever
+    # has no plan.
+    mode, owner = (0o4755, "root") if groups else (0o4750, GROUP)
+    old = install.access_of(path)
+    if old == (mode, 0, accounts.group_id(owner)):
+        return []
+
+    def act() -> None:
+        install.set_access(path, mode, 0, accounts.group_id(owner) or 0)
+
+    why = ", since a jail is given to members of other groups" if groups else ""
+    line = f"~ {path} to mode {mode:04o}, root:{owner} (was {old[0]:04o}, {old[1]}:{accounts.group_name(old[2])}){why}"
+    return [Change("login program", (line,), Inverse("access", path, old), act)]
+
+
+def _drop_in_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
+    path = layout.sshd_drop_in
+    wanted = drop_in(layout, groups, template=fs.read_trusted(template_path(layout), sshd.LIMIT).decode("utf-8"))
+    data = install.read_optional(path)
+    present = "" if data is None else data.decode("utf-8", "replace")
+    if data is not None and present == wanted:
+        return []
+    diff = difflib.unified_diff(
+        present.splitlines(), wanted.splitlines(), "/dev/null" if data is None else path, path, lineterm=""
+    )
+
+    def act() -> None:
+        fs.atomic_write(path, wanted.encode("utf-8"), mode=0o644)
+
+    return [Change("drop-in", tuple(diff), undo.put_file_back(path), act)]
+
+
+def check_candidate(layout: Layout, groups: Sequence[str]) -> None:
+    """Ask sshd whether it accepts the drop-in and whether it would hold, before anything is changed."""
+    sshd.check_include(layout)
+    text = drop_in(layout, groups, template=fs.read_trusted(template_path(layout), sshd.LIMIT).decode("utf-8"))
+    probe = re.sub(r"^Match Group .*$", "Match User jailssh-probe", text, flags=re.MULTILINE)
+    sshd.test_candidate(layout, text, probe)
+
+
+def verify(layout: Layout) -> list[str]:
+    """Ask sshd about each account in the group; return warnings, raise :class:`JailsshError` where one escapes."""
+    config = sshd.main_config(layout)
+    sshd.test(config)
+    notes = [f"{line} stands before the drop-in and wins where it applies" for line in sshd.earlier_overrides(layout)]
+    for member in accounts.members(GROUP):
+        if accounts.find(member):
+            sshd.check_forced(sshd.effective(member, config), layout, member)
+    return notes + sshd.warnings(sshd.effective("jailssh-probe", config))
+
+
+def prepare(layout: Layout) -> None:
+    """Make the directories that the journal and its lock need."""
+    fs.ensure_dir(layout.state, 0o755)
+    fs.ensure_dir(layout.undo, 0o700)
+
+
+def lock_path(layout: Layout) -> str:
+    """Return the lock that every change of accounts and of the set-up holds."""
+    return f"{layout.undo}/.lock"
+
+
+def apply(layout: Layout, changes: Sequence[Change], fault: Fault = no_fault) -> list[str]:
+    """Make ``changes``; return what happened to sshd and warnings.  All or nothing.  Call under the lock."""
+    journal = Journal(layout, SUBJECT, fault)
+    try:
+        if any(change.point == "drop-in" for change in changes):
+            # First in, so last out: sshd reads its configuration again after the drop-in has been put back.
+            journal.step("reload", Inverse("reload", "sshd"), lambda: None)
+        for change in changes:
+            journal.step(change.point, change.inverse, change.act)
+        notes = verify(layout)
+    except BaseException:
+        journal.rollback()
+        raise
+    journal.commit()
+    if any(change.point == "drop-in" for change in changes):
+        return [sshd.reload(), *notes]
+    return notes
+
+
+def check_unused(layout: Layout) -> None:
+    """Raise :class:`JailsshError` while an account is in a jail by name, since it would become an open account."""
+    try:
+        named = {name.removesuffix(".conf") for name in os.listdir(layout.users) if name.endswith(".conf")}
+    except FileNotFoundError:
+        named = set()
+    inside = sorted(named | set(accounts.members(GROUP)))
+    if inside:
+        shown = ", ".join(inside[:5]) + (f" and {len(inside) - 5} more" if len(inside) > 5 else "")
+        raise JailsshError("setup --undo", f"accounts are still in a jail: {shown}", hint="jailssh deluser NAME")
+
+
+def take_back(layout: Layout) -> list[str]:
+    """Undo the set-up; return what happened.  Call under the lock."""
+    check_unused(layout)
+    journal = Journal(layout, SUBJECT)
+    if not journal.original:
+        return ["nothing to undo: jailssh setup has not been run"]
+    undo.take_back(journal.original)
+    sshd.test(sshd.main_config(layout))
+    journal.forget()
+    fs.remove_file(lock_path(layout))
+    for path, _ in reversed(directories(layout)):
+        install.remove_empty_dir(path)
+    return ["the group, the drop-in and the login program's mode are as they were before"]

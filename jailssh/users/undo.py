@@ -1,0 +1,197 @@
+"""The undo journal: every change is written down with its inverse before it is made.
+
+One file per subject under ``Layout.undo`` (``account-NAME.json``, ``setup.json``), root-only, replaced atomically:
+
+``steps``     inverses of a change under way; not empty means that it was interrupted and must be rolled back
+``original``  inverses back to the state before jailssh first touched the subject; what ``deluser`` and
+              ``setup --undo`` run
+
+An inverse is data: an operation, a key that names the object, and arguments.  Each is idempotent and does nothing
+where the change that it undoes never happened, since it is written first.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.host import accounts, fs, install, sshd
+from jailssh.host.paths import Layout
+
+Fault = Callable[[str], None]
+"""Called with the name of each point between two steps; a test kills the process there."""
+
+LIMIT = 16 << 20
+
+
+def no_fault(point: str) -> None:
+    """Pass through every fault point."""
+
+
+@dataclass(frozen=True)
+class Inverse:
+    """How to take one change back: ``op`` is a name in :data:`OPERATIONS`, ``key`` the object, ``args`` JSON values."""
+
+    op: str
+    key: str
+    args: tuple[Any, ...] = ()
+
+
+def put_file_back(path: str) -> Inverse:
+    """Return the inverse that gives ``path`` its present content and mode again, or removes it if it is absent now."""
+    data = install.read_optional(path, LIMIT)
+    if data is None:
+        return Inverse("file", path, (None, 0))
+    return Inverse("file", path, (base64.b64encode(data).decode("ascii"), install.access_of(path)[0]))
+
+
+def _undo_file(path: str, content: str | None, mode: int) -> None:
+    if content is None:
+        fs.remove_file(path)
+    else:
+        fs.atomic_write(path, base64.b64decode(content), mode=mode)
+
+
+def _undo_access(path: str, mode: int, uid: int, gid: int) -> None:
+    if os.path.exists(path):
+        install.set_access(path, mode, uid, gid)
+
+
+def _undo_dir(path: str, mode: int | None) -> None:
+    if mode is None:
+        install.remove_empty_dir(path)
+    elif os.path.isdir(path):
+        fs.ensure_dir(path, mode)
+
+
+def _undo_shell(name: str, uid: int, old: str, new: str) -> None:
+    # Another shell than ours means that somebody changed it since; another uid that it is another account.
+    entry = accounts.find(name)
+    if entry and entry.uid == uid and entry.shell == new:
+        accounts.set_shell(name, old)
+
+
+def _undo_member(name: str, group: str) -> None:
+    if accounts.is_listed_member(name, group):
+        accounts.remove_member(name, group)
+
+
+def _undo_account(name: str) -> None:
+    # Neither its home nor its group were there before it was created.
+    if accounts.is_local(name):
+        accounts.delete_account(name, remove_home=True)
+    if accounts.group_exists(name):
+        accounts.delete_group(name)
+
+
+def _undo_group(name: str) -> None:
+    if accounts.group_exists(name):
+        accounts.delete_group(name)
+
+
+def _undo_reload(_service: str) -> None:
+    sshd.reload()
+
+
+OPERATIONS: dict[str, Callable[..., None]] = {
+    "file": _undo_file,
+    "access": _undo_access,
+    "dir": _undo_dir,
+    "shell": _undo_shell,
+    "member": _undo_member,
+    "account": _undo_account,
+    "group": _undo_group,
+    "reload": _undo_reload,
+}
+
+
+def take_back(inverses: Iterable[Inverse]) -> None:
+    """Run ``inverses`` from the last to the first."""
+    for inverse in reversed(list(inverses)):
+        OPERATIONS[inverse.op](inverse.key, *inverse.args)
+
+
+class Journal:
+    """One subject's journal.  Use under :func:`lock`; ``step`` for each change, then ``commit`` or ``rollback``."""
+
+    def __init__(self, layout: Layout, subject: str, fault: Fault = no_fault) -> None:
+        self.path = f"{layout.undo}/{subject}.json"
+        self._fault = fault
+        self.original, self.steps = _read(self.path)
+
+    def step(self, point: str, inverse: Inverse, act: Callable[[], object]) -> None:
+        """Write ``inverse`` down for good, then ``act``.  ``point`` names the step for fault injection."""
+        self.steps.append(inverse)
+        self._write()
+        self._fault(f"{point}: noted")
+        act()
+        self._fault(f"{point}: done")
+
+    def commit(self) -> None:
+        """Make the change final; what it undoes is remembered where nothing older about the same object is."""
+        known = {(inverse.op, inverse.key) for inverse in self.original}
+        self.original += [step for step in self.steps if (step.op, step.key) not in known]
+        self.steps = []
+        self._write()
+        self._fault("commit: done")
+
+    def rollback(self) -> None:
+        """Take back the steps of a change that was not committed."""
+        take_back(self.steps)
+        self.steps = []
+        self._write()
+
+    def forget(self) -> None:
+        """Drop the journal: the subject is as it was before jailssh touched it."""
+        self.original, self.steps = [], []
+        self._write()
+
+    def _write(self) -> None:
+        if not self.steps and not self.original:
+            fs.remove_file(self.path)
+            return
+        document = {
+            "version": 1,
+            "steps": [[step.op, step.key, list(step.args)] for step in self.steps],
+            "original": [[step.op, step.key, list(step.args)] for step in self.original],
+        }
+        fs.atomic_write(self.path, json.dumps(document, indent=1).encode("ascii"), mode=0o600)
+
+
+def _read(path: str) -> tuple[list[Inverse], list[Inverse]]:
+    data = install.read_optional(path, LIMIT)
+    if data is None:
+        return [], []
+    try:
+        document = json.loads(data)
+        lists = [[Inverse(op, key, tuple(args)) for op, key, args in document[name]] for name in ("original", "steps")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(path, f"not an undo journal: {error}") from error
+    if document.get("version") != 1 or any(step.op not in OPERATIONS for part in lists for step in part):
+        raise ConfigError(path, "written by another version of jailssh")
+    return lists[0], lists[1]
+
+
+def recover(layout: Layout) -> list[str]:
+    """Roll back every change that was interrupted; return the subjects, sorted.  Call under :func:`lock`."""
+    try:
+        names = sorted(os.listdir(layout.undo))
+    except FileNotFoundError:
+        return []
+    done = []
+    for name in names:
+        if not name.endswith(".json"):
+            continue
+        journal = Journal(layout, name.removesuffix(".json"))
+        if journal.steps:
+            try:
+                journal.rollback()
+            except JailsshError as error:
+                raise JailsshError(f"roll back {journal.path}", str(error), hint=error.hint) from error
+            done.append(name.removesuffix(".json"))
+    return done
