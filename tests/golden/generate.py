@@ -1,0 +1,151 @@
+"""Write the golden vectors: plans that both readers must accept, with their text, and plans that both must refuse.
+
+``bad.json`` holds, for each bad plan, a part of Python's reason and the whole reason of ``login/plan.c``.  Run
+``python tests/golden/generate.py`` after a change of the plan's format; a test compares the files with what comes out here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(HERE.parents[1]))
+
+from jailssh.plan import codec  # noqa: E402
+from jailssh.plan.compile import JailSettings, compile_plan  # noqa: E402
+from jailssh.plan.ops import BY_NAME, RULE_PHASE, Record  # noqa: E402
+from jailssh.plugin.api import Account, Bind, PluginResult  # noqa: E402
+from jailssh.policy.rules import Rule  # noqa: E402
+
+IMAGE = "/var/lib/jailssh/images/golden/0001"
+# seccomp(2): one instruction, "return ALLOW".
+FILTER = ("x86_64", bytes.fromhex("060000000000ff7f"))
+ALICE = Account("alice", 1001, 1001, "alice", "/home/alice", "Alice: Ärztin", (("alice", 1001), ("staff", 50)))
+
+
+def good() -> dict[str, codec.Plan]:
+    """Return the plans to accept, by file name."""
+    files = Rule(
+        "files.server", "files", "/usr/lib/files-server", ("files-server", "/usr/lib/files-server"), ignore_rest=True
+    )
+    shell = Rule("shell.login", "shell", "/bin/bash", (), argv0="-bash", interactive=True)
+    every = Rule(
+        "copy.in", "copy", "/usr/bin/copy", ("copy", "copy in"), argv0="copy", fixed=("--safe",), literals=("--server",),
+        letters="abcd", need="a", tail=("e", "capabilities"), shorts=(("B", "int:-1:10"),),
+        longs=(("size", "size:1000"), ("mode", "enum:a,b"), ("quiet", "flag")), insert=("--no-links",), mark=".",
+        dashdash=True, operands=(0, 3, "path"), base="/srv/data", roots=("/srv/data", "/home/alice"), glob=True,
+        env=(("COPY_HOME", "/"),),
+    )  # fmt: skip
+    minimal = compile_plan(
+        ALICE, JailSettings("minimal"), [PluginResult((files,), "files", home="none")], IMAGE, FILTER
+    )
+    one = compile_plan(ALICE, JailSettings("files"), [PluginResult((files,), "files")], IMAGE, FILTER)
+    settings = JailSettings(
+        "a+b", "host", "box.example", 'only "files"\\ or copy, bitte schön', 1 << 20, 0o27,
+        {"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8}, (("LANG", "C.UTF-8"),),
+        ("staff",), require_journal=True,
+    )  # fmt: skip
+    results = [
+        PluginResult((files,), "files", home="ro", binds=(Bind("/srv/data"), Bind("/srv/data/in", writable=True))),
+        PluginResult((every,), "copy", binds=(Bind("/mnt/a b", optional=True),), env=(("TERM", "dumb"),)),
+        PluginResult((shell,), "shell", pty=True, proc=True, executable_home=True, env=(("SHELL", "/bin/bash"),)),
+    ]
+    return {
+        "minimal.plan": minimal,
+        "files.plan": one,
+        "full.plan": compile_plan(ALICE, settings, results, IMAGE, FILTER),
+    }
+
+
+def _tokens(plan: codec.Plan) -> list[bytes]:
+    return codec.encode(plan)[:-1].split(b"\0")
+
+
+def _joined(tokens: list[bytes]) -> bytes:
+    return b"".join(token + b"\0" for token in tokens)
+
+
+def _with(tokens: list[bytes], index: int, value: bytes) -> bytes:
+    return _joined([*tokens[:index], value, *tokens[index + 1 :]])
+
+
+def _with_records(plan: codec.Plan, records: list[Record]) -> bytes:
+    """Return the bytes of ``plan`` with other records, unchecked."""
+    body = [part.encode() for record in records for part in (record.verb, *record.args)]
+    return _joined([*_tokens(plan)[:6], str(len(records)).encode(), *body, b"end"])
+
+
+def _changed(plan: codec.Plan, change: dict[str, tuple[Record, ...]]) -> bytes:
+    """Return the bytes of ``plan`` with the first record of each verb in ``change`` replaced, unchecked."""
+    left = dict(change)
+    records: list[Record] = []
+    for record in plan.records:
+        records.extend(left.pop(record.verb, (record,)))
+    return _with_records(plan, records)
+
+
+def bad() -> dict[str, tuple[bytes, str, str]]:
+    """Return ``(bytes, part of Python's reason, reason in C)`` by file name."""
+    plan = good()["files.plan"]
+    data, tokens = codec.encode(plan), _tokens(plan)
+    argument, truncated, order = "plan with a bad argument", "plan is truncated", "plan with a record out of order"
+    home = Record("home", ("/home/alice",))
+    before_rules = [record for record in plan.records if BY_NAME[record.verb].phase < RULE_PHASE]
+    vectors = {
+        "empty": (b"", "truncated", "plan is truncated or too large"),
+        "no-nul": (data[:-1], "last byte is not NUL", "plan is truncated or too large"),
+        "head-only": (_joined(tokens[:7]), "head is incomplete", "not a plan"),
+        "magic": (_with(tokens, 0, b"jailssh-plam"), "not a plan", "not a plan"),
+        "version": (_with(tokens, 1, b"2"), "version '2'", "plan of another version"),
+        "uid-zero": (_with(tokens, 2, b"0"), "must be between", "plan for an impossible uid or gid"),
+        "uid-large": (_with(tokens, 2, b"2147483648"), "must be between", "plan for an impossible uid or gid"),
+        "uid-leading-zero": (_with(tokens, 2, b"01001"), "not a number", "plan with a bad number in its head"),
+        "gid-negative": (_with(tokens, 3, b"-1"), "not a number", "plan with a bad number in its head"),
+        "name": (_with(tokens, 4, b"-alice"), "not a name", "plan with a bad account name"),
+        "serial": (_with(tokens, 5, b"0123456789ABCDEF"), "serial", "plan with a bad serial"),
+        "count-small": (_with(tokens, 6, b"9"), "end is missing", "plan does not end where it should"),
+        "count-large": (_with(tokens, 6, b"20001"), "unknown verb", "plan with too many records"),
+        "trailing": (data + b"x\0", "end is missing", "plan does not end where it should"),
+        "truncated": (_joined(tokens[:-4]), "truncated", "plan with an unknown verb"),
+        "cut-in-record": (_joined([*tokens[:6], b"1", b"tmpfs", b"/run", b"64"]), "truncated in tmpfs", truncated),
+        "verb": (_changed(plan, {"home": (Record("hone", home.args),)}), "unknown verb", "plan with an unknown verb"),
+        "twice": (_changed(plan, {"home": (home, home)}), "there twice", "plan with a duplicate record"),
+        "late": (_changed(plan, {"net": (Record("net", ("none",)), home)}), "comes too late", order),
+        "dotdot": (_changed(plan, {"home": (Record("home", ("/home/../etc",)),)}), "not of kind path", argument),
+        "relative": (_changed(plan, {"image": (Record("image", ("images/1",)),)}), "not of kind path", argument),
+        "control": (_changed(plan, {"home": (Record("home", ("/home/a\nb",)),)}), "not of kind path", argument),
+        "enum": (_changed(plan, {"net": (Record("net", ("some",)),)}), "not of kind enum", argument),
+        "octal": (_changed(plan, {"umask": (Record("umask", ("99",)),)}), "not of kind octal", argument),
+        "limit": (_changed(plan, {"umask": (Record("rlimit", ("rss", "1")),)}), "not of kind enum", argument),
+        "filter": (_changed(plan, {"seccomp": (Record("seccomp", ("x86_64", "06")),)}), "not of kind hex", argument),
+        "no-filter": (_changed(plan, {"seccomp": ()}), "seccomp is missing", "plan that lacks a required record"),
+        "no-net": (_changed(plan, {"net": ()}), "net is missing", "plan that lacks a required record"),
+        "no-rule": (_with_records(plan, before_rules), "there is no rule", "plan that lacks a required record"),
+        "no-rule-head": (_changed(plan, {"rule": ()}), "before any rule", "plan with a part of a rule outside a rule"),
+        "class": (
+            _changed(plan, {"operands": (Record("operands", ("0", "0", "any")),)}), "not of kind class", argument
+        ),
+    }  # fmt: skip
+    return {f"bad-{name}.plan": vector for name, vector in vectors.items()}
+
+
+def outputs() -> dict[str, bytes]:
+    """Return every file of this folder that is generated."""
+    out: dict[str, bytes] = {}
+    for name, plan in good().items():
+        out[name] = codec.encode(plan)
+        out[name.replace(".plan", ".txt")] = "".join(f"{line}\n" for line in codec.show(plan)).encode()
+    index = {}
+    for name, (data, python, c) in bad().items():
+        out[name] = data
+        index[name] = {"python": python, "c": c}
+    out["bad.json"] = (json.dumps(index, indent=1, sort_keys=True) + "\n").encode()
+    return out
+
+
+if __name__ == "__main__":
+    for name, data in outputs().items():
+        (HERE / name).write_bytes(data)

@@ -1,0 +1,180 @@
+"""The plan compiler: which mounts, files and variables an account gets, and what cannot be compiled."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from jailssh.core.errors import ConfigError
+from jailssh.plan.codec import Plan, decode, encode
+from jailssh.plan.compile import JailSettings, compile_plan, tops_of
+from jailssh.plugin.api import Account, Bind, PluginResult
+from jailssh.policy.rules import Rule
+
+FILTER = ("x86_64", bytes(8))
+ALICE = Account("alice", 1001, 1002, "alice", "/home/alice", groups=(("alice", 1002), ("staff", 50), ("disk", 6)))
+RULE = Rule("files.server", "files", "/usr/lib/files", ("files",))
+SHELL = Rule("shell.login", "shell", "/bin/bash", (), interactive=True)
+FILES = PluginResult((RULE,), "files")
+
+
+def plan_of(*results: PluginResult, account: Account = ALICE, **settings: object) -> Plan:
+    jail = replace(JailSettings("jail"), **settings)  # type: ignore[arg-type]
+    return compile_plan(account, jail, results or (FILES,), "/var/lib/jailssh/images/jail/1", FILTER)
+
+
+def args(plan: Plan, verb: str) -> list[tuple[str, ...]]:
+    return [record.args for record in plan.records if record.verb == verb]
+
+
+def test_same_input_same_bytes_and_readable_back() -> None:
+    one, two = plan_of(), plan_of()
+    assert encode(one) == encode(two)
+    assert decode(encode(one)) == one
+
+
+def test_serial_follows_the_content() -> None:
+    serials = {plan_of(**change).serial for change in ({}, {"umask": 0o77}, {"network": "host"}, {"message": "x"})}
+    assert len(serials) == 4
+    assert plan_of(account=replace(ALICE, uid=1003)).serial not in serials
+
+
+def test_home_and_ssh_mask() -> None:
+    plan = plan_of()
+    assert args(plan, "bind") == [("/home/alice", "/home/alice", "rw", "noexec", "user", "must")]
+    assert args(plan, "mask") == [("/home/alice/.ssh",)]
+    assert ("/home", "65536", "755", "ro", "noexec") in args(plan, "tmpfs")
+    assert args(plan, "dir") == [("/home/alice",)]
+
+
+def test_home_not_shown_needs_no_mask_and_still_exists() -> None:
+    plan = plan_of(replace(FILES, home="none"))
+    assert args(plan, "bind") == args(plan, "mask") == []
+    assert args(plan, "dir") == [("/home/alice",)]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "mode"), [(("ro",), "ro"), (("ro", "rw"), "rw"), (("none", "ro"), "ro"), (("rw", "none"), "rw")]
+)
+def test_strongest_wish_for_the_home_wins(wishes: tuple[str, ...], mode: str) -> None:
+    results = [
+        PluginResult((replace(RULE, id=f"r{n}", words=(f"w{n}",)),), "x", home=wish) for n, wish in enumerate(wishes)
+    ]
+    assert args(plan_of(*results), "bind")[0][2] == mode
+
+
+def test_executable_home_makes_home_and_tmp_executable_and_nothing_else() -> None:
+    plan = plan_of(replace(FILES, executable_home=True, binds=(Bind("/srv/data", writable=True),)))
+    assert {bind[1]: bind[3] for bind in args(plan, "bind")} == {"/srv/data": "noexec", "/home/alice": "exec"}
+    assert {row[0]: row[4] for row in args(plan, "tmpfs")}["/tmp"] == "exec"
+    assert {row[0]: row[4] for row in args(plan_of(), "tmpfs")}["/tmp"] == "noexec"
+
+
+def test_binds_get_their_way_and_home_comes_last() -> None:
+    plan = plan_of(replace(FILES, binds=(Bind("/srv/git/team", optional=True), Bind("/data"))))
+    assert args(plan, "bind") == [
+        ("/data", "/data", "ro", "noexec", "root", "must"),
+        ("/srv/git/team", "/srv/git/team", "ro", "noexec", "root", "optional"),
+        ("/home/alice", "/home/alice", "rw", "noexec", "user", "must"),
+    ]
+    assert args(plan, "dir") == [("/home/alice",), ("/srv/git",), ("/srv/git/team",)]
+    assert sorted(row[0] for row in args(plan, "tmpfs")) == ["/data", "/home", "/run", "/srv", "/tmp"]
+    assert tops_of(ALICE, (replace(FILES, binds=(Bind("/data"),)),)) == ("/data", "/home")
+
+
+def test_same_and_nested_binds_are_merged() -> None:
+    one = replace(FILES, binds=(Bind("/srv", optional=True), Bind("/srv/in", writable=True)))
+    other = PluginResult((replace(RULE, id="b", words=("b",)),), "b", binds=(Bind("/srv"), Bind("/srv/out")))
+    assert [bind[1:3] + bind[5:] for bind in args(plan_of(one, other), "bind")[:-1]] == [
+        ("/srv", "ro", "must"),
+        ("/srv/in", "rw", "must"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "home",
+    ["/", "/root", "/usr/home/a", "/etc/a", "/lib64/a", "/tmp/a", "/run/a", "relative", "/home/../a", "/home//a", ""],
+)
+def test_impossible_homes(home: str) -> None:
+    with pytest.raises(ConfigError, match="home"):
+        plan_of(account=replace(ALICE, home=home))
+
+
+@pytest.mark.parametrize("path", ["/", "/etc", "/usr/share/x", "/home", "/dev/shm", "/srv/../etc", "/proc/1"])
+def test_impossible_binds(path: str) -> None:
+    with pytest.raises(ConfigError, match="directory"):
+        plan_of(replace(FILES, binds=(Bind(path),)))
+
+
+def test_directories_in_the_home_need_the_home() -> None:
+    inside = (Bind("/home/alice/in", writable=True),)
+    with pytest.raises(ConfigError, match="whole home"):
+        plan_of(replace(FILES, home="none", binds=inside))
+    with pytest.raises(ConfigError, match="whole home"):
+        plan_of(replace(FILES, home="ro", binds=inside))
+    assert len(args(plan_of(replace(FILES, home="rw", binds=inside)), "bind")) == 1
+
+
+def test_program_hidden_by_a_mount() -> None:
+    with pytest.raises(ConfigError, match="/opt/tool is below /opt"):
+        plan_of(replace(FILES, rules=(replace(RULE, program="/opt/tool"),), binds=(Bind("/opt/data"),)))
+
+
+def test_passwd_and_group_know_root_and_the_user_only() -> None:
+    account = replace(ALICE, gecos="A:B\nroot::0:0", groups=ALICE.groups)
+    files = dict(args(plan_of(account=account, supplementary_groups=("staff", "nosuch")), "file"))
+    assert files["/run/passwd"].splitlines() == [
+        "root:x:0:0:root:/:/usr/sbin/nologin",
+        "alice:x:1001:1002:ABroot00:/home/alice:/usr/sbin/nologin",
+    ]
+    assert files["/run/group"].splitlines() == ["root:x:0:", "alice:x:1002:", "staff:x:50:alice"]
+
+
+def test_supplementary_groups_are_kept_only_where_named_and_member() -> None:
+    assert args(plan_of(), "group") == []
+    assert args(plan_of(supplementary_groups=("staff", "alice", "nosuch")), "group") == [("50",)]
+    with pytest.raises(ConfigError, match="root's group"):
+        plan_of(account=replace(ALICE, groups=(("root", 0),)), supplementary_groups=("root",))
+
+
+def test_environment() -> None:
+    env = dict(args(plan_of(replace(FILES, env=(("TERM", "x"), ("LANG", "C"))), env=(("LANG", "C.UTF-8"),)), "env"))
+    assert env == {
+        "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/home/alice", "USER": "alice", "LOGNAME": "alice",
+        "SHELL": "/usr/sbin/nologin", "TERM": "x", "LANG": "C.UTF-8",
+    }  # fmt: skip
+    other = PluginResult((replace(RULE, id="b", words=("b",)),), "b", env=(("TERM", "y"),))
+    with pytest.raises(ConfigError, match="TERM differently"):
+        plan_of(replace(FILES, env=(("TERM", "x"),)), other)
+
+
+def test_interactive_jail() -> None:
+    plan = plan_of(FILES, PluginResult((SHELL,), "shell", pty=True, proc=True))
+    assert args(plan, "pty") == [("yes",)]
+    assert args(plan, "proc") == [()]
+    assert dict(args(plan, "env"))["SHELL"] == "/bin/bash"
+    assert dict(args(plan, "file"))["/run/passwd"].endswith(":/bin/bash\n")
+    assert args(plan, "message") == [("this account is limited to: files, shell",)]
+    assert args(plan_of(), "proc") == []
+
+
+def test_settings_reach_the_plan() -> None:
+    plan = plan_of(network="host", hostname="box", message="no", umask=0o7, limits={"nproc": 5, "core": 0},
+                   require_journal=True, tmp_size=4096)  # fmt: skip
+    assert args(plan, "net") + args(plan, "hostname") + args(plan, "message") == [("host",), ("box",), ("no",)]
+    assert args(plan, "umask") == [("007",)]
+    assert args(plan, "rlimit") == [("core", "0"), ("nproc", "5")]
+    assert args(plan, "journal") == [("require",)]
+    assert ("/tmp", "4096", "1777", "rw", "noexec") in args(plan, "tmpfs")
+    assert args(plan, "seccomp") == [("x86_64", "0" * 16)]
+
+
+def test_no_rule_is_no_plan() -> None:
+    with pytest.raises(ConfigError, match="no rule"):
+        plan_of(PluginResult((), "nothing"))
+
+
+def test_two_plugins_with_one_rule() -> None:
+    with pytest.raises(ConfigError, match=r"files\.server"):
+        plan_of(FILES, replace(FILES, capability="other"))
