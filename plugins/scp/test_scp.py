@@ -1,0 +1,95 @@
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from jailssh.core.errors import ConfigError
+from jailssh.plugin.api import Account, Jail, Plugin
+from jailssh.policy.rules import check_rules
+from jailssh_plugins.scp.plugin import plugin
+from jailssh_plugins.sftp.plugin import SERVER_PATHS
+from jailssh_plugins.sftp.plugin import plugin as sftp
+
+ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
+SERVER = "/usr/lib/openssh/sftp-server"
+PLAIN = {"upload": True, "download": True, "old_protocol": True}
+
+
+def jail(*plugins):
+    return Jail("j", plugins, {SERVER: SERVER, "scp": "/usr/bin/scp"}.get)
+
+
+def rules(*plugins, **settings):
+    return {rule.id: rule for rule in plugin.account(jail(*plugins), ALICE, {**PLAIN, **settings}).rules}
+
+
+def test_it_is_a_plugin_whose_options_have_these_defaults():
+    assert isinstance(plugin, Plugin)
+    assert {option.name for option in plugin.options} == set(PLAIN)
+
+
+def test_alone_it_serves_both_protocols():
+    mine = rules("scp")
+    assert set(mine) == {"scp.sftp", "scp.upload", "scp.download"}
+    assert mine["scp.sftp"].fixed == ()
+    check_rules(mine.values())
+
+
+def test_beside_the_sftp_plugin_that_one_decides_about_sftp():
+    mine = rules("scp", "sftp")
+    assert set(mine) == {"scp.upload", "scp.download"}
+    settings = {"read_only": True, "umask": "", "start": "", "deny_requests": ()}
+    check_rules([*mine.values(), *sftp.account(jail("scp", "sftp"), ALICE, settings).rules])
+    assert plugin.image(jail("scp", "sftp"), PLAIN).programs == ("/usr/bin/scp",)
+
+
+def test_directions():
+    up, down = rules("scp", download=False), rules("scp", upload=False)
+    assert set(up) == {"scp.sftp", "scp.upload"}
+    assert set(down) == {"scp.sftp", "scp.download"}
+    assert down["scp.sftp"].fixed == ("-R",)
+    assert "read" in up["scp.sftp"].fixed[1].split(",")
+    assert plugin.account(jail("scp"), ALICE, {**PLAIN, "upload": False}).home == "ro"
+    assert plugin.account(jail("scp"), ALICE, {**PLAIN, "download": False}).home == "rw"
+    with pytest.raises(ConfigError, match="both off"):
+        rules("scp", upload=False, download=False)
+
+
+def test_without_the_old_protocol():
+    assert set(rules("scp", old_protocol=False)) == {"scp.sftp"}
+    assert plugin.image(jail("scp"), {**PLAIN, "old_protocol": False}).programs == (SERVER,)
+
+
+def test_the_image_needs_what_the_host_must_have():
+    assert plugin.image(jail("scp"), PLAIN).programs == ("/usr/bin/scp", SERVER)
+    with pytest.raises(ConfigError, match="scp: not found"):
+        plugin.image(Jail("j", ("scp",), {SERVER: SERVER}.get), PLAIN)
+
+
+def copy(tmp_path, flags, *words):
+    """Run the real scp against the real sftp-server with ``flags``; True if it succeeded."""
+    server = next(filter(shutil.which, SERVER_PATHS))
+    transport = tmp_path / "transport"
+    transport.write_text(f"#!/bin/sh\nexec {server} {' '.join(flags)}\n")
+    transport.chmod(0o755)
+    command = ["scp", "-s", "-q", "-S", str(transport), *words]
+    return subprocess.run(command, capture_output=True, timeout=30, cwd=tmp_path, env=os.environ).returncode == 0
+
+
+@pytest.mark.needs("sshd")
+def test_the_flags_allow_a_real_scp_what_they_should(tmp_path):
+    up, down = rules("scp", download=False)["scp.sftp"].fixed, rules("scp", upload=False)["scp.sftp"].fixed
+    (tmp_path / "src" / "sub").mkdir(parents=True)
+    (tmp_path / "src" / "sub" / "a").write_text("a")
+    there = tmp_path / "there"
+    there.mkdir()
+    assert copy(tmp_path, up, "src/sub/a", f"h:{there}/")
+    assert copy(tmp_path, up, "-rp", "src", f"h:{there}/")
+    assert (there / "src" / "sub" / "a").read_text() == "a"
+    assert not copy(tmp_path, up, f"h:{there}/a", "back")
+    assert not copy(tmp_path, up, "-r", f"h:{there}", "back")
+    assert not copy(tmp_path, down, "src/sub/a", f"h:{there}/no")
+    assert copy(tmp_path, down, "-r", f"h:{there}", "got")
+    assert (tmp_path / "got" / "a").read_text() == "a"
+    assert not (there / "no").exists()

@@ -1,0 +1,176 @@
+import dataclasses
+
+import pytest
+
+from jailssh.core.errors import ConfigError
+from jailssh.policy.rules import Rule, check_rules, rule_records
+
+
+def rule(name="a.one", words=("prog",), **fields):
+    return Rule(name, "a", "/usr/bin/prog", words, **fields)
+
+
+def clash(*rules):
+    with pytest.raises(ConfigError) as caught:
+        check_rules(rules)
+    return str(caught.value)
+
+
+def test_records_stand_in_the_plan_s_order_and_hold_every_field():
+    full = rule(
+        argv0="p",
+        fixed=("x",),
+        literals=("--server",),
+        letters="ab",
+        need="a",
+        tail=("e", "capabilities"),
+        shorts=(("B", "int:0:9"),),
+        longs=(("delete", "flag"),),
+        insert=("-R",),
+        mark=".",
+        dashdash=True,
+        operands=(1, 2, "path"),
+        base="/home/u",
+        roots=("/srv",),
+        glob=True,
+        env=(("HOME", "/"),),
+    )
+    assert list(rule_records(full)) == [
+        ("rule", "a.one", "a", "/usr/bin/prog"),
+        ("word", "prog"),
+        ("argv0", "p"),
+        ("fixed", "x"),
+        ("literal", "--server"),
+        ("letters", "ab"),
+        ("need", "a"),
+        ("tail", "e", "capabilities"),
+        ("short", "B", "int:0:9"),
+        ("long", "delete", "flag"),
+        ("insert", "-R"),
+        ("mark", "."),
+        ("dashdash",),
+        ("operands", "1", "2", "path"),
+        ("base", "/home/u"),
+        ("below", "/srv"),
+        ("glob",),
+        ("rule-env", "HOME", "/"),
+    ]
+    check_rules([full])
+
+
+def test_argv0_is_the_program_s_name_unless_given():
+    assert ("argv0", "prog") in set(rule_records(rule()))
+
+
+def test_flags_of_a_rule():
+    records = list(rule_records(Rule("a.i", "a", "/bin/sh", (), interactive=True)))
+    assert records[1] == ("interactive",)
+    assert ("ignore-rest",) in list(rule_records(rule(ignore_rest=True)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"words": ()}, "no first word"),
+        ({"words": ("prog", "prog")}, "twice"),
+        ({"words": ("-x",)}, "cannot be a first word"),
+        ({"words": ("PROG",)}, "cannot be a first word"),
+        ({"words": ("./prog",)}, "cannot be a first word"),
+        ({"words": ("/usr//prog",)}, "cannot be a first word"),
+        ({"words": ("/usr/../prog",)}, "cannot be a first word"),
+        ({"words": ("git  upload-pack",)}, "cannot be a first word"),
+        ({"words": ("git upload-pack x",)}, "cannot be a first word"),
+        ({"words": ("prog\n",)}, "cannot be a first word"),
+        ({"letters": "aa"}, "option letters"),
+        ({"letters": "a-"}, "option letters"),
+        ({"letters": "a", "shorts": (("a", "word"),)}, "option letters"),
+        ({"letters": "a", "tail": ("a", "capabilities")}, "option letters"),
+        ({"shorts": (("ab", "word"),)}, "has one letter"),
+        ({"letters": "a", "need": "b"}, "does not allow"),
+        ({"longs": (("x", "flag"), ("x", "word"))}, "twice"),
+        ({"longs": (("-x", "flag"),)}, "long option"),
+        ({"longs": (("x", "anything"),)}, "value class"),
+        ({"shorts": (("x", "int:1"),)}, "value class"),
+        ({"operands": (0, 0, "nothing")}, "value class"),
+        ({"operands": (1, 1, "path")}, "names no directory"),
+        ({"longs": (("dir", "path"),)}, "names no directory"),
+        ({"operands": (2, 1, "text")}, "impossible"),
+        ({"operands": (0, 1025, "text")}, "impossible"),
+        ({"operands": (1, 1, "path"), "roots": ("srv",)}, "plain absolute path"),
+        ({"operands": (1, 1, "path"), "roots": ("/srv/../etc",)}, "plain absolute path"),
+        ({"operands": (1, 1, "path"), "roots": ("/srv",), "base": "srv"}, "plain absolute path"),
+        ({"words": ("*", "prog"), "operands": (0, 1024, "text")}, "whole command"),
+        ({"words": ("*",)}, "whole command"),
+        ({"words": ("*",), "operands": (0, 1024, "text"), "letters": "a"}, "whole command"),
+    ],
+)
+def test_an_impossible_rule_is_refused(fields, why):
+    assert why in clash(rule(**fields))
+
+
+def test_a_program_is_a_plain_absolute_path():
+    assert "plain absolute path" in clash(dataclasses.replace(rule(), program="prog"))
+
+
+def test_the_whole_command_rule():
+    whole = rule("a.any", ("*",), fixed=("-c",), operands=(0, 1024, "text"))
+    check_rules([whole, rule()])
+    assert "nothing tells them apart" in clash(whole, dataclasses.replace(whole, id="b.any"))
+
+
+def test_an_identifier_is_used_once():
+    assert "defined twice" in clash(rule(), rule(words=("other",)))
+
+
+def test_one_interactive_login():
+    login = Rule("a.i", "a", "/bin/sh", (), interactive=True)
+    assert "interactive" in clash(login, dataclasses.replace(login, id="b.i"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"words": ("a",)}, {"words": ("b",)}),
+        ({"words": ("git pull",)}, {"words": ("git push",)}),
+        # scp -t against scp -f
+        ({"letters": "rt", "need": "t"}, {"letters": "rf", "need": "f"}),
+        # one of them needs a letter that the other does not know
+        ({"letters": "rt", "need": "t"}, {"letters": "r"}),
+        # rsync --server --sender against rsync --server
+        ({"literals": ("--server", "--sender")}, {"literals": ("--server",), "longs": (("x", "flag"),)}),
+        ({"literals": ("serve",)}, {"literals": ("list",)}),
+        ({"literals": ("--server",), "ignore_rest": True}, {"longs": (("x", "flag"),)}),
+    ],
+)
+def test_rules_that_can_be_told_apart(first, second):
+    check_rules([rule("a.one", **{"words": ("prog",), **first}), rule("a.two", **{"words": ("prog",), **second})])
+    check_rules([rule("a.one", **{"words": ("prog",), **second}), rule("a.two", **{"words": ("prog",), **first})])
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {}),
+        ({"words": ("x", "prog")}, {"words": ("prog", "y")}),
+        ({"ignore_rest": True}, {"letters": "t", "need": "t"}),
+        ({"ignore_rest": True}, {"literals": ("--server",)}),
+        ({"letters": "rt", "need": "t"}, {"letters": "rt"}),
+        # the needed letter is another rule's option with a value
+        ({"letters": "t", "need": "t"}, {"shorts": (("t", "text"),)}),
+        # "-St": two letters for the one, -S with the value "t" for the other
+        ({"letters": "St", "need": "t"}, {"shorts": (("S", "text"),)}),
+        ({"letters": "et", "need": "t"}, {"tail": ("e", "text")}),
+        # "--name -t": a flag and a letter for the one, a value for the other
+        ({"letters": "t", "need": "t", "longs": (("name", "flag"),)}, {"longs": (("name", "text"),)}),
+        # the longer rule's extra word is an option of the shorter
+        ({"literals": ("--server", "--sender")}, {"literals": ("--server",), "longs": (("sender", "flag"),)}),
+        # an operand of the shorter may be the extra word of the longer
+        ({"literals": ("serve",)}, {"operands": (0, 2, "text")}),
+        # a spelling of two words begins with the other's only word
+        ({"words": ("git",), "operands": (0, 2, "text")}, {"words": ("git upload-pack",)}),
+    ],
+)
+def test_rules_that_could_match_the_same_command(first, second):
+    for one, two in ((first, second), (second, first)):
+        rules = (rule("a.one", **{"words": ("prog",), **one}), rule("a.two", **{"words": ("prog",), **two}))
+        assert "nothing tells them apart" in clash(*rules)
