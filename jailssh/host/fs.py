@@ -72,6 +72,20 @@ def open_dir(path: str, *, trusted_root: str | None = None, strict: bool = True)
     return fd
 
 
+def open_dir_at(dirfd: int, path: str) -> int:
+    """Return a descriptor of the directory ``path`` below ``dirfd`` ("" for itself), following no link; OSError."""
+    fd = os.open(".", _DIR, dir_fd=dirfd)
+    try:
+        for part in path.strip("/").split("/") if path.strip("/") else ():
+            below = os.open(part, _DIR, dir_fd=fd)
+            os.close(fd)
+            fd = below
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 def _check_component(fd: int, path: str, trusted_root: str | None, strict: bool) -> None:
     if trusted_root is not None and is_below(trusted_root, path):
         return

@@ -1,0 +1,136 @@
+"""From a manifest to a tree: written in a staging directory, nothing visible before it is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+
+from jailssh.core.errors import HostError
+from jailssh.core.names import escape
+from jailssh.host import fs, process, tree
+from jailssh.image.errors import ImageError, SourceChangedError
+from jailssh.image.manifest import Entry, Manifest
+from jailssh.image.sources import stamp_of
+
+LD_CONF = "/etc/ld.so.conf"
+LD_CACHE = "/etc/ld.so.cache"
+_LD_AUX = "ldconfig"
+_LDCONFIG_SECONDS = 60
+_SYNC_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Previous:
+    """A finished tree whose files may be shared: its manifest and an open descriptor of its root."""
+
+    manifest: Manifest
+    root: int
+
+
+def write_tree(
+    root: int, path: str, manifest: Manifest, previous: Previous | None, trusted_root: str | None
+) -> Manifest:
+    """Fill the empty directory ``root`` (its host path is ``path``) and return the manifest of what is there now.
+
+    A file with the content, mode and time of one in ``previous``, or of one written before it, becomes a hard link
+    to that.  Everything is on disk when this returns.  Raises :class:`SourceChangedError` when a source is not what
+    the manifest says, :class:`HostError` for what the file system refuses.
+    """
+    shared: dict[tuple[str, int, int], tree.SharedFile] = {}
+    for entry in previous.manifest.entries if previous else ():
+        _share(shared, entry, previous.root if previous else -1)
+    writer = tree.TreeWriter(root)
+    try:
+        for entry in manifest.entries:
+            _write(writer, entry, shared, trusted_root)
+            _share(shared, entry, root)
+    except OSError as error:
+        raise fs.failed("build image in", path, error) from error
+    finally:
+        writer.close()
+    if manifest.get(LD_CONF):
+        _make_cache(root, path)
+        manifest = with_cache(root, manifest)
+    # One syncfs(2) for all files is much cheaper than an fsync(2) for each.
+    process.run(["sync", "--file-system", path], timeout=_SYNC_SECONDS)
+    return manifest
+
+
+def _key(entry: Entry) -> tuple[str, int, int]:
+    return (entry.digest, entry.mode, entry.stamp[2] if entry.stamp else 0)
+
+
+def _share(shared: dict[tuple[str, int, int], tree.SharedFile], entry: Entry, root: int) -> None:
+    if entry.kind == "file" and entry.stamp:
+        file = tree.SharedFile(root, entry.path, entry.mode, entry.size, entry.stamp[2])
+        shared.setdefault(_key(entry), file)
+
+
+def _write(
+    writer: tree.TreeWriter,
+    entry: Entry,
+    shared: dict[tuple[str, int, int], tree.SharedFile],
+    trusted_root: str | None,
+) -> None:
+    if entry.kind == "dir":
+        writer.directory(entry.path, entry.mode)
+    elif entry.kind == "link":
+        writer.link(entry.path, entry.target)
+    elif entry.kind == "text":
+        writer.text(entry.path, entry.text.encode("utf-8", "surrogateescape"), entry.mode)
+    else:
+        old = shared.get(_key(entry))
+        if old is None or not writer.share(entry.path, old):
+            _copy(writer, entry, trusted_root)
+
+
+def _copy(writer: tree.TreeWriter, entry: Entry, trusted_root: str | None) -> None:
+    if entry.stamp is None:
+        raise ImageError(escape(entry.path), "the manifest names no source for it")
+    try:
+        source = fs.open_trusted(entry.source, trusted_root=trusted_root, single_link=False)
+    except HostError as error:
+        # It was there and trusted a moment ago: resolving again says what is wrong with it now.
+        raise SourceChangedError(error.what, error.why) from error
+    try:
+        same = stamp_of(os.fstat(source)) == entry.stamp
+        if same:
+            writer.copy(entry.path, source, entry.mode, entry.stamp[2])
+            same = stamp_of(os.fstat(source)) == entry.stamp
+    finally:
+        os.close(source)
+    if not same:
+        raise SourceChangedError(escape(entry.source), "it changed while it was copied")
+
+
+def _make_cache(root: int, path: str) -> None:
+    """Make the loader's cache for libraries outside the loader's own directories (ldconfig(8))."""
+    argv = ["ldconfig", "-X", "-r", path, "-f", LD_CONF, "-C", LD_CACHE]
+    process.run(argv, timeout=_LDCONFIG_SECONDS)
+    # ldconfig leaves a cache of its own work, which no jail needs.
+    with suppress(FileNotFoundError):
+        cache = fs.open_dir_at(root, "var/cache")
+        try:
+            fs.remove_tree(cache, _LD_AUX)
+        finally:
+            os.close(cache)
+
+
+def with_cache(root: int, manifest: Manifest) -> Manifest:
+    """Return the manifest with an entry for the loader's cache, if it wants one, as it is in the tree ``root``."""
+    if not manifest.get(LD_CONF):
+        return manifest
+    try:
+        etc = fs.open_dir_at(root, "etc")
+        try:
+            fd = os.open(os.path.basename(LD_CACHE), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=etc)
+        finally:
+            os.close(etc)
+        with open(fd, "rb") as file:
+            data = file.read()
+            mode = os.fstat(fd).st_mode & 0o777
+    except OSError as error:
+        raise fs.failed("read the loader's cache", LD_CACHE, error) from error
+    return manifest.with_entry(Entry(LD_CACHE, "file", "ldconfig", mode, len(data), hashlib.sha256(data).hexdigest()))

@@ -1,0 +1,121 @@
+"""What the dynamic loader would read from an ELF file (elf(5), ld.so(8)); nothing is ever executed, as ldd(1) would.
+
+Files come from the host's packages, yet any of them may be damaged or made to mislead: every number is bounded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import Segment
+
+from jailssh.core.names import escape
+from jailssh.image.errors import ImageError
+
+MAGIC = b"\x7fELF"
+_MAX_SEGMENTS = 256
+_MAX_SECTIONS = 20_000
+_MAX_TAGS = 4096
+_MAX_TEXT = 4096
+_DF_1_NODEFLIB = 0x800
+
+
+@dataclass(frozen=True)
+class Abi:
+    """What two objects must share to be loaded together."""
+
+    bits: int
+    machine: str
+    little_endian: bool
+
+
+@dataclass(frozen=True)
+class Elf:
+    """The facts for the loader.  ``interp`` is "" and ``needed`` empty in what loads nothing.
+
+    ``loadable`` is False for relocatable objects and core dumps.
+    """
+
+    abi: Abi
+    loadable: bool
+    interp: str = ""
+    needed: tuple[str, ...] = ()
+    rpath: tuple[str, ...] = ()
+    runpath: tuple[str, ...] = ()
+    default_dirs: bool = True
+
+
+def read_elf(file: BinaryIO, name: str) -> Elf:
+    """Return the loader's facts about ``file``; ``name`` is for the error.  Raises :class:`ImageError` if damaged."""
+    try:
+        return _read(file)
+    except ImageError as error:
+        raise ImageError(escape(name), error.why) from error
+    except Exception as error:  # pyelftools raises many kinds for damaged files, AttributeError among them.
+        raise ImageError(
+            escape(name), f"damaged ELF file ({escape(str(error), 200) or type(error).__name__})"
+        ) from error
+
+
+def _read(file: BinaryIO) -> Elf:
+    elf = ELFFile(file)
+    abi = Abi(elf.elfclass, str(elf["e_machine"]), elf.little_endian)
+    if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):
+        return Elf(abi, loadable=False)
+    if elf.num_segments() > _MAX_SEGMENTS or elf.num_sections() > _MAX_SECTIONS:
+        raise ImageError("", "damaged ELF file (too many headers)")
+    interp = ""
+    tags: dict[str, list[str | int]] = {}
+    for segment in elf.iter_segments():
+        if segment["p_type"] == "PT_INTERP":
+            interp = _interp(segment)
+        elif segment["p_type"] == "PT_DYNAMIC":
+            tags = _tags(segment)
+    flags = [value for value in tags.get("DT_FLAGS_1", []) if isinstance(value, int)]
+    runpath = _dirs(tags, "DT_RUNPATH")
+    return Elf(
+        abi,
+        loadable=True,
+        interp=interp,
+        needed=_texts(tags, "DT_NEEDED"),
+        rpath=() if runpath else _dirs(tags, "DT_RPATH"),
+        runpath=runpath,
+        default_dirs=not any(value & _DF_1_NODEFLIB for value in flags),
+    )
+
+
+def _interp(segment: Segment) -> str:
+    if segment["p_filesz"] > _MAX_TEXT:
+        raise ImageError("", "damaged ELF file (interpreter name too long)")
+    name = str(segment.get_interp_name())
+    if not name.startswith("/"):
+        raise ImageError("", f"its interpreter {escape(name)!r} is not an absolute path")
+    return name
+
+
+def _tags(segment: Segment) -> dict[str, list[str | int]]:
+    """Return the values of the dynamic tags used here: texts where the tag names one, else the number."""
+    attributes = {"DT_NEEDED": "needed", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath"}
+    tags: dict[str, list[str | int]] = {}
+    for number, tag in enumerate(segment.iter_tags()):
+        if number >= _MAX_TAGS:
+            raise ImageError("", "damaged ELF file (too many dynamic entries)")
+        name = str(tag.entry.d_tag)
+        if name in attributes:
+            text = str(getattr(tag, attributes[name]))
+            if not text.isprintable() or len(text) > _MAX_TEXT:
+                raise ImageError("", f"damaged ELF file ({name} is not a plain text)")
+            tags.setdefault(name, []).append(text)
+        elif name == "DT_FLAGS_1":
+            tags.setdefault(name, []).append(int(tag.entry.d_val))
+    return tags
+
+
+def _texts(tags: dict[str, list[str | int]], name: str) -> tuple[str, ...]:
+    return tuple(str(value) for value in tags.get(name, []))
+
+
+def _dirs(tags: dict[str, list[str | int]], name: str) -> tuple[str, ...]:
+    return tuple(part for text in _texts(tags, name) for part in text.split(":"))

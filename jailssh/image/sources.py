@@ -1,0 +1,220 @@
+"""Reading the host for an image: only what root alone can have written, and remembering every question asked.
+
+The answers to all questions (what is at a path, what does a directory list) are the *watch* of a manifest: as long
+as the host still answers the same, resolving again would give the same manifest, and nothing needs to be done.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jailssh.core.errors import HostError
+from jailssh.core.names import escape, is_below, is_clean_absolute
+from jailssh.host import fs
+from jailssh.image.errors import DistrustError, ImageError, SourceChangedError
+
+_MAX_LINKS = 40  # As in path_resolution(7).
+
+# dev, ino, mtime and ctime in nanoseconds, size
+Stamp = tuple[int, int, int, int, int]
+Watch = Mapping[str, tuple[int, ...] | None]
+
+
+def stamp_of(info: os.stat_result) -> Stamp:
+    """Return what changes whenever a file's content does."""
+    return (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size)
+
+
+def _watched(info: os.stat_result | None, whole: bool) -> tuple[int, ...] | None:
+    if info is None:
+        return None
+    identity = (info.st_mode, info.st_uid, info.st_dev, info.st_ino)
+    return (*identity, info.st_mtime_ns, info.st_ctime_ns, info.st_size) if whole else identity
+
+
+def _lstat(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise ImageError(escape(path), os.strerror(error.errno or 0).lower()) from error
+
+
+def unchanged(watch: Watch) -> bool:
+    """True if the host answers every question of ``watch`` as it did."""
+    return all(_watched(_lstat(path), old is None or len(old) > 4) == old for path, old in watch.items())
+
+
+@dataclass(frozen=True)
+class Found:
+    """A host path followed to its end: ``path`` has no links in it; ``links`` and ``dirs`` are what was passed."""
+
+    path: str
+    info: os.stat_result
+    links: tuple[tuple[str, str], ...]
+    dirs: tuple[str, ...]
+
+    @property
+    def is_dir(self) -> bool:
+        """True for a directory."""
+        return stat.S_ISDIR(self.info.st_mode)
+
+    @property
+    def is_file(self) -> bool:
+        """True for a regular file."""
+        return stat.S_ISREG(self.info.st_mode)
+
+
+class Sources:
+    """The host, read once: answers are kept for the life of the object.
+
+    ``trusted_root``: this directory and those above it need not belong to root alone.  ``known`` maps (path, stamp)
+    to a digest computed earlier.
+    """
+
+    def __init__(self, trusted_root: str | None = None, known: Mapping[tuple[str, Stamp], str] | None = None) -> None:
+        self._trusted_root = trusted_root
+        self._known = known or {}
+        self._seen: dict[str, os.stat_result | None] = {}
+        self._listed: dict[str, tuple[str, ...]] = {}
+        self._digests: dict[tuple[int, int, int, int], str] = {}
+        self._found: dict[str, Found | None] = {}
+
+    def lstat(self, path: str) -> os.stat_result | None:
+        """Return the status of ``path`` itself, not followed; None if there is nothing."""
+        if path not in self._seen:
+            self._seen[path] = _lstat(path)
+        return self._seen[path]
+
+    def watch(self) -> dict[str, tuple[int, ...] | None]:
+        """Return every question asked so far with its answer; a directory only passed is watched for its owner."""
+        return {
+            path: _watched(info, path in self._listed or info is None or not stat.S_ISDIR(info.st_mode))
+            for path, info in self._seen.items()
+        }
+
+    def find(self, path: str) -> Found | None:
+        """Follow ``path`` (absolute; ``..`` allowed) to its end, or return None where something is absent.
+
+        Raises :class:`DistrustError` if anything on the way is not root's alone, :class:`ImageError` for a loop.
+        """
+        if path not in self._found:
+            self._found[path] = self._walk(path)
+        return self._found[path]
+
+    def _walk(self, path: str) -> Found | None:
+        todo = path.split("/")[::-1]
+        current = ""
+        links: dict[str, str] = {}
+        dirs: dict[str, None] = {}
+        info = self._trusted("/")
+        hops = 0
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                current = os.path.dirname(current).rstrip("/")
+                continue
+            step = f"{current}/{part}"
+            info = self._trusted(step)
+            if info is None:
+                return None
+            if stat.S_ISLNK(info.st_mode):
+                hops += 1
+                if hops > _MAX_LINKS:
+                    raise ImageError(escape(path), "too many levels of symbolic links")
+                links[step] = target = os.readlink(step)
+                current = "" if target.startswith("/") else current
+                todo.extend(target.split("/")[::-1])
+                continue
+            if stat.S_ISDIR(info.st_mode):
+                dirs[step] = None
+            elif any(rest not in ("", ".") for rest in todo):
+                return None
+            current = step
+        end = self._trusted(current or "/")
+        return None if end is None else Found(current or "/", end, tuple(links.items()), tuple(dirs))
+
+    def _trusted(self, path: str) -> os.stat_result | None:
+        info = self.lstat(path)
+        if info is None or (self._trusted_root is not None and is_below(self._trusted_root, path)):
+            return info
+        if why := fs.distrust(info):
+            hint = "an image takes only files that root alone can write; mend owner and mode"
+            raise DistrustError(escape(path), why, hint=hint)
+        if not is_clean_absolute(path):
+            raise ImageError(escape(path), "its name has control characters")
+        return info
+
+    def listdir(self, path: str) -> tuple[str, ...]:
+        """Return the sorted names in the directory ``path`` (free of links, as in :attr:`Found.path`)."""
+        if path not in self._listed:
+            self._seen.pop(path, None)
+            self.lstat(path)
+            try:
+                self._listed[path] = tuple(sorted(os.listdir(path)))
+            except OSError as error:
+                raise ImageError(escape(path), os.strerror(error.errno or 0).lower()) from error
+        return self._listed[path]
+
+    def glob(self, pattern: str) -> list[str]:
+        """Return the paths that match an absolute glob(7) pattern, sorted."""
+        paths = [""]
+        for part in pattern.strip("/").split("/"):
+            if not any(char in part for char in "*?["):
+                paths = [f"{path}/{part}" for path in paths]
+                continue
+            grown: list[str] = []
+            for path in paths:
+                found = self.find(path or "/")
+                names = self.listdir(found.path) if found and found.is_dir else ()
+                grown += [f"{path}/{n}" for n in names if fnmatch.fnmatchcase(n, part) and not n.startswith(".")]
+            paths = grown
+        return [path for path in paths if self.find(path)]
+
+    def open(self, found: Found) -> int:
+        """Return a descriptor of a found regular file; it is the very file that was found, unchanged since."""
+        try:
+            fd = fs.open_trusted(found.path, trusted_root=self._trusted_root, single_link=False)
+        except HostError as error:
+            raise ImageError(error.what, error.why) from error
+        if stamp_of(os.fstat(fd)) != stamp_of(found.info):
+            os.close(fd)
+            raise SourceChangedError(escape(found.path), "it changed while it was examined")
+        return fd
+
+    def head(self, found: Found, size: int = 256) -> bytes:
+        """Return the first ``size`` bytes."""
+        fd = self.open(found)
+        try:
+            return os.pread(fd, size, 0)
+        finally:
+            os.close(fd)
+
+    def read_text(self, path: str, limit: int = 1 << 20) -> str | None:
+        """Return the text of a small configuration file, or None if there is none."""
+        found = self.find(path)
+        if found is None or not found.is_file:
+            return None
+        return self.head(found, limit).decode("utf-8", "surrogateescape")
+
+    def digest(self, found: Found) -> str:
+        """Return the SHA-256 of a found regular file, in hex."""
+        stamp = stamp_of(found.info)
+        if known := self._known.get((found.path, stamp)):
+            return known
+        key = (stamp[0], stamp[1], stamp[2], stamp[4])
+        if key not in self._digests:
+            with open(self.open(found), "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+                if stamp_of(os.fstat(file.fileno())) != stamp:
+                    raise SourceChangedError(escape(found.path), "it changed while it was read")
+            self._digests[key] = digest
+        return self._digests[key]
