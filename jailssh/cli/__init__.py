@@ -1,0 +1,5 @@
+"""The command ``jailssh``: one module per verb; the only room that parses arguments and talks to people.
+
+A verb's module has ``EXAMPLES`` (command lines as typed, the first word is ``jailssh``), ``add_arguments(parser)`` and
+``run(args, context)``, which returns the exit code.
+"""

@@ -1,0 +1,71 @@
+"""``jailssh adduser``: put an account into a jail."""
+
+from __future__ import annotations
+
+import argparse
+
+from jailssh.cli.context import Context
+from jailssh.core.errors import EXIT_OK, HostError, UsageError
+from jailssh.core.names import check_account_name, check_jail_name
+from jailssh.users import adduser
+from jailssh.users.keys import Key, parse_keys
+from jailssh.users.publisher import Configured
+
+EXAMPLES = (
+    "jailssh adduser alice --jail sftp-only --key alice.pub",
+    "jailssh adduser bob --jail git,sftp",
+    "jailssh adduser backup1 --jail rsync-backup --home /srv/backup1",
+)
+KEYS_LIMIT = 1 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("name", metavar="NAME", help="the account; it is created if there is none")
+    parser.add_argument(
+        "--jail", required=True, metavar="JAIL[,JAIL…]", help="jails, profiles or plugins; several are combined"
+    )
+    parser.add_argument(
+        "--key", action="append", default=[], metavar="FILE", help="a public key that may log in; may be repeated"
+    )
+    parser.add_argument("--home", metavar="DIR", help="home of a new account (default /home/NAME)")
+    parser.add_argument("--on-demand", action="store_true", help="leave image and plan to the first login")
+    parser.add_argument("--force", action="store_true", help="also a system account or a member of a strong group")
+    parser.add_argument("--now", action="store_true", help="also while it is logged in; what runs stays as it is")
+    parser.add_argument("--yes", action="store_true", help="do not ask before an existing account is taken")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Put the account into its jails."""
+    context.need_real_root("adduser")
+    wish = adduser.Wish(
+        name=check_account_name(args.name),
+        jails=jail_names(args.jail),
+        keys=_read_keys(args.key),
+        force=args.force,
+        now=args.now,
+        home=args.home,
+        on_demand=args.on_demand,
+    )
+    context.say(adduser.adduser(context.layout, wish, Configured(context.layout), context.confirm))
+    return EXIT_OK
+
+
+def jail_names(text: str) -> tuple[str, ...]:
+    """Return the names in ``--jail A,B``, sorted, each once."""
+    return tuple(sorted({check_jail_name(name.strip()) for name in text.split(",")}))
+
+
+def _read_keys(paths: list[str]) -> tuple[Key, ...]:
+    """Return the keys in the files that the administrator named; they need not be root's, so they are only read."""
+    found: list[Key] = []
+    for path in paths:
+        try:
+            with open(path, "rb") as stream:
+                data = stream.read(KEYS_LIMIT + 1)
+        except OSError as error:
+            raise HostError(f"--key {path}", (error.strerror or str(error)).lower()) from error
+        if len(data) > KEYS_LIMIT:
+            raise UsageError(f"--key {path}", "is too large for a file of public keys")
+        found += parse_keys(data, path)
+    return tuple(found)

@@ -1,0 +1,60 @@
+"""What every verb gets: where things are, and how to speak with the person at the other end."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from jailssh.core.errors import HostError, UsageError
+from jailssh.host.paths import Layout
+
+
+@dataclass(frozen=True)
+class Context:
+    """``layout``: where things are.  ``json``: facts are printed as JSON.  ``yes``: questions are answered with yes."""
+
+    layout: Layout
+    json: bool = False
+    yes: bool = False
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Print result lines."""
+        for line in lines:
+            print(line)
+
+    def facts(self, facts: Any, lines: Iterable[str]) -> None:
+        """Print ``facts`` as one JSON document where asked for, else ``lines``."""
+        if self.json:
+            print(json.dumps(facts, indent=2, sort_keys=True))
+        else:
+            self.say(lines)
+
+    def tell(self, line: str) -> None:
+        """Print one line beside the result, on standard error."""
+        print(line, file=sys.stderr)
+
+    def on_terminal(self) -> bool:
+        """True if there is somebody to ask."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    def confirm(self, question: str) -> bool:
+        """Ask ``question`` on a terminal; without one, or with ``--yes``, the answer is yes."""
+        if self.yes or not self.on_terminal():
+            return True
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+    def need_root(self, verb: str) -> None:
+        """Raise :class:`HostError` unless root runs this."""
+        if os.geteuid() != 0:
+            raise HostError(verb, "only root can do this", hint=f"sudo jailssh {verb} …")
+
+    def need_real_root(self, verb: str) -> None:
+        """Raise unless root runs this and no alternative root is given: accounts and sshd are the running host's."""
+        if self.layout.root:
+            raise UsageError(verb, "--root does not go with it: accounts and sshd belong to the running host")
+        self.need_root(verb)

@@ -1,0 +1,39 @@
+"""``jailssh deluser``: take an account out of its jail."""
+
+from __future__ import annotations
+
+import argparse
+
+from jailssh.cli.context import Context
+from jailssh.core.errors import EXIT_OK
+from jailssh.users import deluser
+from jailssh.users.publisher import Configured
+
+EXAMPLES = (
+    "jailssh deluser alice",
+    "jailssh deluser alice --keep-account",
+    "jailssh deluser alice --remove-home --yes",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("name", metavar="NAME", help="the account; one that existed before is restored exactly")
+    parser.add_argument("--keep-account", action="store_true", help="keep an account that adduser created")
+    parser.add_argument("--remove-home", action="store_true", help="remove the home of an account that is deleted")
+    parser.add_argument("--yes", action="store_true", help="do not ask before an account is deleted")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Take the account out of its jail."""
+    context.need_real_root("deluser")
+    lines = deluser.deluser(
+        context.layout,
+        args.name,
+        Configured(context.layout),
+        context.confirm,
+        keep_account=args.keep_account,
+        remove_home=args.remove_home,
+    )
+    context.say(lines)
+    return EXIT_OK

@@ -1,0 +1,58 @@
+"""``jailssh setup``: prepare the host, or take that back; shows the changes before it makes them."""
+
+from __future__ import annotations
+
+import argparse
+
+from jailssh.cli.context import Context
+from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
+from jailssh.host import fs
+from jailssh.users import setup, undo
+from jailssh.users.publisher import Configured
+
+EXAMPLES = ("jailssh setup", "jailssh setup --yes", "jailssh setup --undo")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("--undo", action="store_true", help="put everything back as it was before")
+    parser.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Set the host up, or undo it."""
+    context.need_real_root("setup")
+    layout = context.layout
+    groups = Configured(layout).groups
+    if args.undo:
+        setup.check_unused(layout)
+        _ask(context, "Take the group, the sshd drop-in and the login program's set-id mode away?")
+        with fs.lock(setup.lock_path(layout)):
+            undo.recover(layout)
+            context.say(setup.take_back(layout))
+        return EXIT_OK
+    setup.check_candidate(layout, groups)
+    changes = setup.pending(layout, groups)
+    if not changes:
+        context.say(["nothing to do: this host is set up", *(f"note: {note}" for note in setup.verify(layout))])
+        return EXIT_OK
+    context.say(line for change in changes for line in change.lines)
+    if groups:
+        context.tell(
+            f"note: members of {', '.join(groups)} are jailed by sshd's forced command; their login shell should be "
+            f"{layout.login_program} too, since a shell's start-up files run before the forced command"
+        )
+    _ask(context, "Make these changes?")
+    setup.prepare(layout)
+    with fs.lock(setup.lock_path(layout)):
+        undo.recover(layout)
+        first, *notes = setup.apply(layout, setup.pending(layout, groups)) or [""]
+    context.say([line for line in ("done" + (f"; {first}" if first else ""), *(f"note: {note}" for note in notes))])
+    return EXIT_OK
+
+
+def _ask(context: Context, question: str) -> None:
+    if not context.yes and not context.on_terminal():
+        raise UsageError("setup", "there is no terminal to ask on", hint="use --yes to make these changes")
+    if not context.confirm(question):
+        raise JailsshError("setup", "nothing was changed")

@@ -1,0 +1,358 @@
+"""adduser and deluser with real accounts on a scratch host: exact restore, kill at every point, accounts of others."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jailssh.host.scratch import Completed, ScratchHost
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr me@here"
+FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid")
+
+# The publisher is a stand-in: which plan is written is not the question here, and the real one would build images.
+DRIVER = """
+import json, os, signal, sys
+from jailssh.core.errors import JailsshError
+from jailssh.host import fs
+from jailssh.host.paths import Layout
+from jailssh.users import setup, undo
+from jailssh.users.adduser import Wish, adduser
+from jailssh.users.deluser import deluser
+from jailssh.users.keys import parse_keys
+
+layout = Layout(prefix="/usr/local")
+spec = json.loads(sys.argv[1])
+points = []
+
+class Publisher:
+    min_uid = 1000
+    refuse_groups = ("sudo", "docker", "disk", "adm", "lxd", "wheel")
+    groups = ()
+    def check(self, jails):
+        if "nosuch" in jails:
+            raise JailsshError("jail nosuch", "there is no such jail")
+    def publish(self, entry):
+        if spec.get("full"):
+            raise OSError(28, "No space left on device")
+        with open(f"{layout.users}/{entry.name}.conf") as stream:
+            fs.atomic_write(f"{layout.plans}/{entry.uid}", ("plan " + stream.read()).encode(), mode=0o600)
+        return "sftp"
+    def withdraw(self, uid):
+        fs.remove_file(f"{layout.plans}/{uid}")
+
+def fault(point):
+    points.append(point)
+    if len(points) == spec.get("kill"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+try:
+    if spec["do"] == "setup":
+        setup.prepare(layout)
+        with fs.lock(setup.lock_path(layout)):
+            lines = setup.apply(layout, setup.pending(layout, ()))
+    elif spec["do"] == "adduser":
+        keys = tuple(parse_keys(spec["key"].encode(), "key")) if "key" in spec else ()
+        wish = Wish(spec["name"], tuple(spec["jails"]), keys, force=spec.get("force", False),
+                    now=spec.get("now", False), home=spec.get("home"), on_demand=spec.get("on_demand", False))
+        lines = adduser(layout, wish, Publisher(), lambda question: spec.get("answer", True), fault)
+    elif spec["do"] == "deluser":
+        lines = deluser(layout, spec["name"], Publisher(), lambda question: True,
+                        keep_account=spec.get("keep", False), remove_home=spec.get("remove_home", False))
+    else:
+        with fs.lock(setup.lock_path(layout)):
+            lines = undo.recover(layout)
+except (JailsshError, OSError) as error:
+    print(json.dumps({"error": error.lines() if isinstance(error, JailsshError) else [str(error)], "points": points}))
+    sys.exit(1)
+print(json.dumps({"lines": lines, "points": points}))
+"""
+
+
+class Host:
+    """A scratch host that is set up, with the driver."""
+
+    def __init__(self, scratch: ScratchHost) -> None:
+        self.scratch = scratch
+
+    def sh(self, command: str) -> str:
+        return self.scratch.run(["sh", "-c", command], check=True).stdout
+
+    def raw(self, **spec: Any) -> Completed:
+        argv = ["/usr/bin/python3", "-B", "-c", DRIVER, json.dumps(spec)]
+        return self.scratch.run(argv, env={"PYTHONPATH": "/usr/local/source"})
+
+    def do(self, what: str, **spec: Any) -> dict[str, Any]:
+        done = self.raw(do=what, **spec)
+        assert done.stdout, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def ok(self, what: str, **spec: Any) -> str:
+        answer = self.do(what, **spec)
+        assert "lines" in answer, answer
+        return "\n".join(answer["lines"])
+
+    def refused(self, what: str, **spec: Any) -> str:
+        before = self.state()
+        answer = self.do(what, **spec)
+        assert "error" in answer, answer
+        assert self.state() == before, "a refusal changed something"
+        return "\n".join(answer["error"])
+
+    def state(self) -> dict[str, str]:
+        """Everything that an account change may touch; the owner and mode of files included."""
+        found = {path: self.sh(f"cat {path}") for path in FILES}
+        listing = "find /etc/jailssh /var/lib/jailssh /home -printf '%p %m %u %g %y\\n' | sort"
+        content = "find /etc/jailssh /var/lib/jailssh -type f -not -name .lock -exec sha256sum {} + | sort"
+        return {**found, "listing": self.sh(listing), "content": self.sh(content)}
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[Host]:
+    tmp_path.chmod(0o755)
+    program = tmp_path / LOGIN.removeprefix("/usr/local/")
+    program.parent.mkdir(parents=True)
+    program.write_bytes(b"#!/bin/sh\nexit 0\n")
+    program.chmod(0o755)
+    share = tmp_path / "share" / "jailssh"
+    share.mkdir(parents=True)
+    template = "20-jailssh.conf.in"
+    (share / template).write_bytes((SOURCE / "sshd_config.d" / template).read_bytes())
+    shutil.copytree(
+        SOURCE / "jailssh", tmp_path / "source" / "jailssh", ignore=shutil.ignore_patterns("login", "*.pyc")
+    )
+    with ScratchHost(install={str(tmp_path): "/usr/local"}) as scratch:
+        host = Host(scratch)
+        host.ok("setup")
+        yield host
+
+
+def make_alice(host: Host) -> None:
+    host.sh("groupadd team && useradd -m -s /bin/bash -G team -c 'Alice A' alice && echo alice:secret | chpasswd")
+    host.sh("install -d -o alice -g alice -m 700 /home/alice/.ssh")
+
+
+def test_an_existing_account_is_taken_and_restored_exactly(host: Host) -> None:
+    make_alice(host)
+    before = host.state()
+    said = host.ok("adduser", name="alice", jails=["sftp-only"], key=KEY)
+    assert "taken into jail sftp-only" in said
+    assert "sftp" in said
+    assert host.sh("getent passwd alice").split(":")[5:] == ["/home/alice", LOGIN + "\n"]
+    assert "jailssh" in host.sh("id -Gn alice").split()
+    assert "team" in host.sh("id -Gn alice").split()
+    uid = host.sh("id -u alice").strip()
+    assert host.sh("cat /etc/jailssh/users/alice.conf") == f"uid = {uid}\njail = sftp-only\n"
+    assert host.sh("stat -c '%a %U' /etc/jailssh/keys/alice") == "644 root\n"
+    assert host.sh("cat /etc/jailssh/keys/alice") == f'restrict,pty,command="{LOGIN}" {KEY}\n'
+    assert "as it was before" in host.ok("deluser", name="alice")
+    assert host.state() == before
+
+
+def test_again_changes_nothing_and_another_jail_moves(host: Host) -> None:
+    make_alice(host)
+    before = host.state()
+    host.ok("adduser", name="alice", jails=["sftp-only"], key=KEY)
+    first = host.state()
+    assert "nothing changed" in host.ok("adduser", name="alice", jails=["sftp-only"], key=KEY)
+    assert host.state() == first
+    assert "moved into jail git+sftp" in host.ok("adduser", name="alice", jails=["sftp", "git"])
+    assert "jail = git sftp" in host.sh("cat /etc/jailssh/users/alice.conf")
+    assert KEY in host.sh("cat /etc/jailssh/keys/alice")
+    host.ok("deluser", name="alice")
+    assert host.state() == before
+
+
+def test_a_new_account_is_created_and_deleted(host: Host) -> None:
+    before = host.state()
+    said = host.ok("adduser", name="bob", jails=["scp"], key=KEY)
+    assert "created" in said
+    assert host.sh("stat -c '%a %U %G' /home/bob") == "700 bob bob\n"
+    assert host.sh("getent shadow bob").split(":")[1] == "*"
+    assert "deleted" in host.ok("deluser", name="bob", remove_home=True)
+    assert host.state() == before
+
+
+def test_the_home_of_a_deleted_account_stays_unless_asked(host: Host) -> None:
+    host.ok("adduser", name="bob", jails=["scp"])
+    host.sh("touch /home/bob/precious")
+    assert "left in place" in host.ok("deluser", name="bob")
+    assert host.sh("ls /home/bob") == "precious\n"
+    assert "exists already" in host.refused("adduser", name="bob", jails=["scp"])
+
+
+def test_a_created_account_can_be_kept_and_then_lets_nobody_in(host: Host) -> None:
+    host.ok("adduser", name="bob", jails=["scp"], key=KEY)
+    host.ok("deluser", name="bob", keep=True)
+    assert host.sh("getent passwd bob").strip().endswith(":/usr/sbin/nologin")
+    assert "jailssh" not in host.sh("id -Gn bob")
+    assert host.sh("find /etc/jailssh /var/lib/jailssh/plan.v1 -type f") == ""
+
+
+def test_without_a_key_or_password_it_says_so(host: Host) -> None:
+    assert "neither key nor password" in host.ok("adduser", name="bob", jails=["scp"])
+
+
+def test_on_demand_leaves_no_plan_behind_not_even_an_old_one(host: Host) -> None:
+    host.ok("adduser", name="bob", jails=["scp"])
+    assert host.sh("ls /var/lib/jailssh/plan.v1") == host.sh("id -u bob")
+    host.ok("adduser", name="bob", jails=["git"], on_demand=True)
+    assert host.sh("ls /var/lib/jailssh/plan.v1") == ""
+
+
+def points_of(host: Host, **spec: Any) -> list[str]:
+    answer = host.do("adduser", **spec)
+    assert "lines" in answer, answer
+    points: list[str] = answer["points"]
+    return points
+
+
+@pytest.mark.parametrize("name", ["alice", "bob"])
+def test_killed_at_any_point_it_can_be_rolled_back_from_the_file_alone(host: Host, name: str) -> None:
+    make_alice(host)
+    before = host.state()
+    points = points_of(host, name=name, jails=["scp"], key=KEY)
+    host.ok("deluser", name=name, remove_home=name == "bob")
+    assert host.state() == before
+    assert {"users file: noted", "plan: done", "keys: done", "commit: done"} <= set(points)
+    assert ("account: done" if name == "bob" else "shell: done") in points
+    for number, point in enumerate(points[:-1], 1):
+        killed = host.raw(do="adduser", name=name, jails=["scp"], key=KEY, kill=number)
+        assert killed.code not in (0, 1), point
+        assert host.state() != before, point
+        assert host.ok("recover") == f"account-{name}", point
+        assert host.state() == before, point
+    host.raw(do="adduser", name=name, jails=["scp"], key=KEY, kill=len(points))
+    assert host.ok("recover") == "", "killed after the commit there is nothing to roll back"
+    assert "nothing changed" in host.ok("adduser", name=name, jails=["scp"], key=KEY)
+
+
+def test_an_interrupted_move_goes_back_to_the_old_jail(host: Host) -> None:
+    make_alice(host)
+    host.ok("adduser", name="alice", jails=["scp"])
+    before = host.state()
+    for number in (1, 2, 3, 4):
+        host.raw(do="adduser", name="alice", jails=["git"], kill=number)
+        host.ok("recover")
+        assert host.state() == before
+
+
+def test_the_next_command_rolls_back_by_itself(host: Host) -> None:
+    make_alice(host)
+    host.raw(do="adduser", name="alice", jails=["scp"], kill=3)
+    said = host.ok("adduser", name="bob", jails=["scp"])
+    assert "rolled back an interrupted change: account-alice" in said
+    assert "jailssh" not in host.sh("id -Gn alice")
+
+
+def test_a_failure_in_the_middle_is_taken_back(host: Host) -> None:
+    make_alice(host)
+    assert "No space left" in host.refused("adduser", name="alice", jails=["scp"], full=True)
+    assert "No space left" in host.refused("adduser", name="bob", jails=["scp"], full=True)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "spec", "why"),
+    [
+        ("true", {"name": "root"}, "root cannot"),
+        ("useradd -o -u 0 -M -d /root toor", {"name": "toor", "force": True}, "root cannot"),
+        ("useradd -r -m sys1", {"name": "sys1"}, "below 1000"),
+        ("useradd -m -G sudo adm1", {"name": "adm1"}, "group sudo"),
+        ("useradd -m -g disk adm2", {"name": "adm2"}, "group disk"),
+        ("useradd -m a1 && useradd -o -u $(id -u a1) -M -d /home/a1 a2", {"name": "a1"}, "a2 has the same uid"),
+        ("useradd -M -d /nonexistent n1", {"name": "n1"}, "does not exist"),
+        ("useradd -M -d / n2", {"name": "n2"}, "not a home"),
+        ("useradd -M -d /srv n3", {"name": "n3"}, "belongs to uid 0"),
+        ("useradd -m n4 && chmod 777 /home/n4", {"name": "n4"}, "others can write"),
+        ("useradd -m n5 && ln -s /etc /home/n5/.ssh", {"name": "n5"}, "symbolic link"),
+        ("useradd -m n6 && touch /home/n6/.ssh", {"name": "n6"}, "not a directory"),
+        ("useradd -m n7 && mv /home/n7 /srv/n7 && ln -s /srv/n7 /home/n7", {"name": "n7"}, "symbolic link"),
+        ("useradd -m n8", {"name": "n8", "home": "/srv/n8"}, "its home is /home/n8"),
+        ("useradd -m n9", {"name": "n9", "answer": False}, "nothing was changed"),
+        ("true", {"name": "fresh", "jails": ["nosuch"]}, "no such jail"),
+        ("true", {"name": "fresh", "home": "/srv/a/b"}, "/srv/a"),
+        ("true", {"name": "fresh", "home": "relative"}, "not a plain absolute path"),
+        ("groupadd fresh", {"name": "fresh"}, "a group of this name"),
+        ("true", {"name": "-rf"}, "not a name"),
+        ("true", {"name": "../x"}, "not a name"),
+        ("rm /etc/ssh/sshd_config.d/20-jailssh.conf", {"name": "fresh"}, "not set up"),
+        (f"chmod 755 {LOGIN}", {"name": "fresh"}, "login program"),
+        ("printf 'Match User fresh\\nForceCommand internal-sftp\\n' >/etc/ssh/sshd_config.d/10-own.conf",
+         {"name": "fresh"}, "forcecommand would be 'internal-sftp'"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_changes_nothing(host: Host, prepare: str, spec: dict[str, Any], why: str) -> None:
+    host.sh(prepare)
+    assert why in host.refused("adduser", **{"jails": ["scp"], **spec})
+
+
+def test_a_logged_in_account_is_taken_with_now_only(host: Host) -> None:
+    make_alice(host)
+    with host.scratch.popen(["sleep", "1000"], user="alice", stdin=subprocess.DEVNULL) as child:
+        alice = host.sh("id -u alice").strip()
+        host.scratch.wait_until(lambda: bool(host.sh(f"pgrep -U {alice} || true")), "alice's process")
+        assert "logged in: 1 processes" in host.refused("adduser", name="alice", jails=["scp"])
+        assert "1 processes that ran before stay outside" in host.ok("adduser", name="alice", jails=["scp"], now=True)
+        assert child.poll() is None
+        host.sh(f"pkill -U {alice}")
+
+
+def test_an_account_of_a_directory_keeps_its_shell_there(host: Host) -> None:
+    # systemd-userdb's own records stand for LDAP: NSS knows the account, /etc/passwd does not.
+    record = {"userName": "dave", "uid": 40001, "gid": 40001, "homeDirectory": "/home/dave", "shell": "/bin/bash",
+              "disposition": "regular"}  # fmt: skip
+    host.sh("mkdir -p /etc/userdb && install -d -o 40001 -g 40001 -m 700 /home/dave")
+    host.scratch.write("/etc/userdb/dave.user", json.dumps(record))
+    host.scratch.write("/etc/userdb/dave.group", json.dumps({"groupName": "dave", "gid": 40001}))
+    host.sh("cd /etc/userdb && ln -s dave.user 40001.user && ln -s dave.group 40001.group")
+    if host.scratch.run(["getent", "passwd", "dave"]).code != 0:
+        pytest.skip("NSS of this host does not read systemd-userdb records")
+    assert "login shell /bin/bash" in host.refused("adduser", name="dave", jails=["scp"])
+    host.scratch.write("/etc/userdb/dave.user", json.dumps({**record, "shell": "/bin/dash"}))
+    before = host.state()
+    assert "comes from a directory service" in host.ok("adduser", name="dave", jails=["scp"])
+    assert "jailssh" in host.sh("id -Gn dave").split()
+    host.ok("deluser", name="dave")
+    assert host.state() == before
+
+
+def test_a_recreated_account_is_not_mistaken_for_the_jailed_one(host: Host) -> None:
+    host.ok("adduser", name="bob", jails=["scp"])
+    old = host.sh("id -u bob").strip()
+    host.sh("userdel -r bob && useradd -m -u 4242 -s /bin/bash bob")
+    assert "another uid" in host.ok("deluser", name="bob")
+    assert host.sh("getent passwd bob").strip().endswith(":/bin/bash")
+    assert host.sh(f"ls /etc/jailssh/users /var/lib/jailssh/plan.v1 | grep -c {old} || true") == "0\n"
+
+
+def test_deluser_works_without_its_journal_and_fails_closed(host: Host) -> None:
+    make_alice(host)
+    host.ok("adduser", name="alice", jails=["scp"])
+    host.sh("rm /var/lib/jailssh/undo/account-alice.json")
+    host.ok("deluser", name="alice")
+    assert host.sh("getent passwd alice").strip().endswith(":/usr/sbin/nologin")
+    assert "jailssh" not in host.sh("id -Gn alice")
+
+
+def test_deluser_of_somebody_else_is_refused(host: Host) -> None:
+    make_alice(host)
+    assert "is not in a jail" in host.refused("deluser", name="alice")
+
+
+def test_a_shell_changed_since_is_left_alone(host: Host) -> None:
+    make_alice(host)
+    host.ok("adduser", name="alice", jails=["scp"])
+    host.sh("usermod -s /bin/dash alice")
+    host.ok("deluser", name="alice")
+    assert host.sh("getent passwd alice").strip().endswith(":/bin/dash")
