@@ -1,7 +1,7 @@
 """Write the golden vectors: plans that both readers must accept, with their text, and plans that both must refuse.
 
 ``bad.json`` holds, for each bad plan, a part of Python's reason and the whole reason of ``login/plan.c``.  Run
-``python tests/golden/generate.py`` after a change of the plan's format; a test compares the files with what comes out here.
+``python tests/golden/generate.py`` after a change of the plan's format; a test compares the files with this.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def good() -> dict[str, codec.Plan]:
     )
     shell = Rule("shell.login", "shell", "/bin/bash", (), argv0="-bash", interactive=True)
     every = Rule(
-        "copy.in", "copy", "/usr/bin/copy", ("copy", "copy in"), argv0="copy", fixed=("--safe",), literals=("--server",),
-        letters="abcd", need="a", tail=("e", "capabilities"), shorts=(("B", "int:-1:10"),),
+        "copy.in", "copy", "/usr/bin/copy", ("copy", "copy in"), argv0="copy", fixed=("--safe",),
+        literals=("--server",), letters="abcd", need="a", tail=("e", "capabilities"), shorts=(("B", "int:-1:10"),),
         longs=(("size", "size:1000"), ("mode", "enum:a,b"), ("quiet", "flag")), insert=("--no-links",), mark=".",
         dashdash=True, operands=(0, 3, "path"), base="/srv/data", roots=("/srv/data", "/home/alice"), glob=True,
         env=(("COPY_HOME", "/"),),

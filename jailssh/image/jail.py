@@ -1,0 +1,306 @@
+"""From configuration files and plugins to the definition of a jail.
+
+A :class:`Configuration` is what the files said at one moment.  A broken jail file is an error for those who use that
+jail, and for :meth:`Configuration.validate`, not for anybody else's login.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+
+import jailssh
+from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
+from jailssh.config.jails import (
+    JailConfig,
+    combine,
+    combined_name,
+    extend,
+    groups_of,
+    jails_of,
+    plugin_document,
+    read_jail,
+)
+from jailssh.config.reader import Document, nearest, raise_all, read_document
+from jailssh.core.errors import ConfigError, DeniedError, HostError, JailsshError, ManyErrors, UsageError
+from jailssh.core.names import check_account_name, check_jail_name
+from jailssh.host import accounts, fs, process
+from jailssh.host.paths import Layout
+from jailssh.plan.compile import JailSettings, compile_plan
+from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult
+from jailssh.plugin.registry import Registry, load_registry
+
+MAX_FILE = 1 << 18
+SUFFIX = ".conf"
+# Jails are checked with an account like any other, so that a mistake shows before the first user meets it.
+ANYBODY = Account("user", 60000, 60000, "user", "/home/user")
+NO_FILTER = ("none", bytes(8))
+Stamps = tuple[tuple[str, tuple[int, int, int, int] | None], ...]
+
+
+class NotJailedError(DeniedError):
+    """The account is in no jail."""
+
+
+@dataclass(frozen=True)
+class JailDefinition:
+    """A jail ready for use: its configuration, its plugins, and what they may know about it."""
+
+    config: JailConfig
+    plugins: tuple[Plugin, ...]
+    facts: Jail
+
+    @property
+    def name(self) -> str:
+        """The jail's name."""
+        return self.config.name
+
+    def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
+        """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
+        return tuple((p.name, p.image(self.facts, self.config.options[p.name])) for p in self.plugins)
+
+    def results(self, account: Account) -> tuple[PluginResult, ...]:
+        """Return what the plugins give to ``account``."""
+        return tuple(p.account(self.facts, account, self.config.options[p.name]) for p in self.plugins)
+
+    def settings(self, main: MainConfig) -> JailSettings:
+        """Return what the plan compiler needs to know of the configuration."""
+        config = self.config
+        return JailSettings(
+            config.name,
+            config.network,
+            config.hostname,
+            config.message,
+            config.tmp_size,
+            config.umask,
+            config.limits,
+            config.env,
+            config.supplementary_groups,
+            main.require_journal,
+        )
+
+
+class Configuration:
+    """What all configuration files said when it was made; ``documents`` holds an error for a file that is broken."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        main: MainConfig,
+        documents: Mapping[str, Document | JailsshError],
+        registry: Registry,
+        stamps: Stamps,
+    ) -> None:
+        self.layout = layout
+        self.main = main
+        self.documents = documents
+        self.registry = registry
+        self._stamps = stamps
+        self._definitions: dict[tuple[str, ...], JailDefinition] = {}
+
+    def is_current(self) -> bool:
+        """True if no file changed since (users' files are read anew each time and not part of this)."""
+        return self._stamps == _stamps([path for path, _ in self._stamps])
+
+    def definition(self, names: Sequence[str]) -> JailDefinition:
+        """Return the jail ``names`` stand for: one jail or plugin, or the union of several."""
+        key = tuple(sorted(set(names)))
+        if key not in self._definitions:
+            documents = {name: self._document(name) for name in key}
+            document = combine(documents) if len(documents) > 1 else documents[key[0]]
+            config = read_jail(combined_name(key), document, self.registry.options)
+            plugins = tuple(self.registry.get(name) for name in config.plugins)
+            facts = Jail(config.name, config.plugins, find_program)
+            self._definitions[key] = JailDefinition(config, plugins, facts)
+        return self._definitions[key]
+
+    def user(self, name: str) -> UserConfig | None:
+        """Return what the file of the account ``name`` says now, None without a file."""
+        path = f"{self.layout.users}/{check_account_name(name)}{SUFFIX}"
+        data = _read_optional(self.layout, path)
+        return None if data is None else read_user(data, path, name)
+
+    def user_names(self) -> list[str]:
+        """Return the accounts that have a file, sorted."""
+        return _names_in(self.layout, self.layout.users)
+
+    def jails_for(self, account: Account) -> tuple[str, ...]:
+        """Return the jails of ``account``; raises :class:`NotJailedError` if there is none."""
+        user = self.user(account.name)
+        if user is not None and user.uid != account.uid:
+            raise ConfigError(
+                f"{self.layout.users}/{account.name}{SUFFIX}",
+                f"is for uid {user.uid}, the account has uid {account.uid}",
+                hint="is this another person's account now? run: jailssh adduser again",
+            )
+        groups = {name: groups_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
+        names = jails_of(account, user, groups)
+        if user is None:
+            # What a broken file says about groups is unknown, so nobody is let in by group until it is mended.
+            raise_all([each for each in self.documents.values() if isinstance(each, JailsshError)])
+        if not names:
+            raise NotJailedError(f"account {account.name}", "is in no jail", hint="jailssh adduser NAME --jail JAIL")
+        return names
+
+    def groups(self) -> tuple[str, ...]:
+        """Return all unix groups whose members get a jail, sorted."""
+        found = {group for each in self.documents.values() if isinstance(each, Document) for group in groups_of(each)}
+        return tuple(sorted(found))
+
+    def validate(self) -> None:
+        """Raise every error in jails and users' files at once."""
+        errors: list[JailsshError] = []
+        for name in self.documents:
+            _collect(errors, self._check_one, name)
+        for name in self.user_names():
+            _collect(errors, self._validate_user, name)
+        raise_all(list({str(error): error for error in errors}.values()))
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise unless ``names`` stand for a jail that an ordinary account could use."""
+        definition = self.definition(names)
+        definition.needs()
+        compile_plan(ANYBODY, definition.settings(self.main), definition.results(ANYBODY), "/image", NO_FILTER)
+
+    def _check_one(self, name: str) -> None:
+        self.check((name,))
+
+    def _validate_user(self, name: str) -> None:
+        user = self.user(name)
+        if user is None:
+            return
+        definition = self.definition(user.jails)
+        account = find_account(name)
+        if account is None:
+            raise ConfigError(f"{self.layout.users}/{name}{SUFFIX}", "there is no such account on this host")
+        self.jails_for(account)
+        compile_plan(account, definition.settings(self.main), definition.results(account), "/image", NO_FILTER)
+
+    def _document(self, name: str) -> Document:
+        found = self.documents.get(name)
+        if isinstance(found, Document):
+            return found
+        if found is not None:
+            raise found
+        if name in self.registry.plugins or name in self.registry.broken:
+            return plugin_document(name)
+        known = {*self.documents, *self.registry.plugins}
+        raise ConfigError(f"jail {name}", "there is no such jail or plugin", hint=nearest(name, known))
+
+
+class ConfigurationCache:
+    """Gives the configuration, read again only when a file changed."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._last: Configuration | None = None
+
+    def get(self) -> Configuration:
+        """Return the configuration as the files say it now."""
+        if self._last is None or not self._last.is_current():
+            self._last = load_configuration(self._layout)
+        return self._last
+
+
+def load_configuration(layout: Layout) -> Configuration:
+    """Read the main file, the profiles and the jail files; raises only for the main file and untrusted directories."""
+    names = _names_in(layout, layout.jails)
+    # Stamped first: a change while we read makes the result out of date, never wrong for long.
+    stamps = _stamps([layout.config_file, layout.jails, *(f"{layout.jails}/{name}{SUFFIX}" for name in names)])
+    data = _read_optional(layout, layout.config_file)
+    main = read_main(data or b"", layout.config_file)
+    documents: dict[str, Document | JailsshError] = dict(shipped_profiles())
+    for name in names:
+        path = f"{layout.jails}/{name}{SUFFIX}"
+        try:
+            check_jail_name(name)
+            text = fs.read_trusted(path, MAX_FILE, trusted_root=layout.root or None)
+            documents[name] = extend(read_document(text, path), shipped_profiles())
+        except UsageError as error:
+            documents[name] = ConfigError(path, error.why, hint=error.hint)
+        except JailsshError as error:
+            documents[name] = error
+    return Configuration(layout, main, MappingProxyType(documents), _registry(main.third_party_plugins), stamps)
+
+
+@cache
+def _registry(third_party: tuple[str, ...]) -> Registry:
+    return load_registry(third_party)
+
+
+@cache
+def shipped_profiles() -> Mapping[str, Document]:
+    """Return the profiles that are part of jailssh, by name; they are as trusted as its code."""
+    folder = os.path.join(os.path.dirname(jailssh.__file__), "profiles")
+    profiles = {}
+    for file in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, file), "rb") as stream:
+            profiles[file.removesuffix(SUFFIX)] = read_document(stream.read(), f"profile {file.removesuffix(SUFFIX)}")
+    return MappingProxyType(profiles)
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program of this host with the links in its directory resolved (``/usr/bin/bash``)."""
+    path = process.find_program(name)
+    if path is None:
+        return None
+    head, tail = os.path.split(path)
+    return os.path.join(os.path.realpath(head), tail)
+
+
+def find_account(who: str | int) -> Account | None:
+    """Return the account with this name or uid as NSS knows it, or None."""
+    entry = accounts.find_uid(who) if isinstance(who, int) else accounts.find(who)
+    return None if entry is None else to_account(entry)
+
+
+def to_account(entry: accounts.Entry) -> Account:
+    """Return the facts about an account that plugins and plans need; a ``/`` at the end of the home is dropped."""
+    home = entry.home.rstrip("/") or "/"
+    return Account(entry.name, entry.uid, entry.gid, entry.group, home, entry.gecos, entry.groups)
+
+
+def _collect(errors: list[JailsshError], act: Callable[[str], None], name: str) -> None:
+    try:
+        act(name)
+    except ManyErrors as several:
+        errors.extend(several.errors)
+    except JailsshError as error:
+        errors.append(error)
+
+
+def _read_optional(layout: Layout, path: str) -> bytes | None:
+    try:
+        return fs.read_trusted(path, MAX_FILE, trusted_root=layout.root or None)
+    except HostError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def _names_in(layout: Layout, folder: str) -> list[str]:
+    """Return the names of the ``.conf`` files in a trusted directory, sorted; none where it is absent."""
+    try:
+        fd = fs.open_dir(folder, trusted_root=layout.root or None)
+    except HostError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return []
+        raise
+    try:
+        return sorted(file.removesuffix(SUFFIX) for file in os.listdir(fd) if file.endswith(SUFFIX) and file[0] != ".")
+    finally:
+        os.close(fd)
+
+
+def _stamps(paths: Sequence[str]) -> Stamps:
+    out: list[tuple[str, tuple[int, int, int, int] | None]] = []
+    for path in paths:
+        try:
+            info = os.lstat(path)
+            out.append((path, (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)))
+        except OSError:
+            out.append((path, None))
+    return tuple(out)

@@ -1,0 +1,277 @@
+"""Make configuration effective: images built, plans compiled and put where the login program reads them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from jailssh.config.reader import raise_all
+from jailssh.core.errors import ConfigError, HostError, JailsshError, ManyErrors
+from jailssh.host import accounts, fs
+from jailssh.host.paths import Layout
+from jailssh.image.jail import (
+    Configuration,
+    JailDefinition,
+    NotJailedError,
+    find_account,
+    load_configuration,
+    to_account,
+)
+from jailssh.image.store import BuildResult, current_image, ensure_image, prune
+from jailssh.plan import codec, ops
+from jailssh.plan.compile import RESERVED, compile_plan, tops_of
+from jailssh.plugin.api import Account
+from jailssh.policy.seccomp import filter_for
+
+STANDARD_TOPS = ("/home", "/mnt", "/opt", "/srv", "/var")
+"""First components that every image has as mount points; others are added when the first account needs them."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published plan: ``changed`` if the file is not as it was, the image it uses, what the account can do."""
+
+    plan: codec.Plan
+    changed: bool
+    image: BuildResult
+    jail: str
+    capabilities: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What publishing does to one account: the jail ("" is none any more) and the plan's lines that change."""
+
+    uid: int
+    name: str
+    jail: str
+    lines: tuple[str, ...]
+
+
+class Images:
+    """Finds and builds images.  What was found is believed for ``trust`` seconds without a look at the host's files."""
+
+    def __init__(self, layout: Layout, trust: float = 0.0) -> None:
+        self._layout = layout
+        self._trust = trust
+        self._seen: dict[str, tuple[object, float, BuildResult]] = {}
+
+    def ensure(self, definition: JailDefinition, tops: Sequence[str] = ()) -> BuildResult:
+        """Return the jail's image with all that it needs and a mount point for each of ``tops``, built if needed."""
+        now, jail = time.monotonic(), definition.name
+        path = current_image(self._layout, jail)
+        # An image keeps the mount points that accounts needed before, so that they do not build it in turns.
+        extra = tuple(sorted({*STANDARD_TOPS, *tops, *_mount_points(path)}))
+        needs = definition.needs()
+        known = self._seen.get(jail)
+        if known and known[0] == (needs, extra) and known[1] > now and known[2].path == path:
+            return known[2]
+        result = ensure_image(self._layout, jail, needs, extra_dirs=extra)
+        after = tuple(sorted({*extra, *_mount_points(result.path)}))
+        self._seen[jail] = ((needs, after), now + self._trust, replace(result, changed=False))
+        return result
+
+
+def publish_jail(configuration: Configuration, names: Sequence[str]) -> BuildResult:
+    """Bring the image of a jail (or the union of several) up to date with this host, and remove unused generations."""
+    definition = configuration.definition(names)
+    result = Images(configuration.layout).ensure(definition)
+    prune(configuration.layout, definition.name, _images_in_use(configuration.layout))
+    return result
+
+
+def publish_plan(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
+    """Compile and publish the plan of ``account``, with its image.
+
+    Raises :class:`NotJailedError`, :class:`ConfigError` (also when the configuration changed meanwhile: load it again),
+    or what building an image raises.  The old plan stays as it is then.
+    """
+    layout = configuration.layout
+    names = configuration.jails_for(account)
+    definition = configuration.definition(names)
+    results = definition.results(account)
+    image = (images or Images(layout)).ensure(definition, tops_of(account, results))
+    settings = definition.settings(configuration.main)
+    plan = compile_plan(account, settings, results, image.path, filter_for(settings.network))
+    with _plans(layout):
+        # A plan of an older configuration must not replace one that another process has just published.
+        if not configuration.is_current() or configuration.jails_for(account) != names:
+            raise ConfigError(f"account {account.name}", "the configuration changed while its plan was made")
+        changed = _write(layout, plan)
+    capabilities = tuple(dict.fromkeys(result.capability for result in results))
+    return Published(plan, changed, image, definition.name, capabilities)
+
+
+def withdraw_plan(layout: Layout, uid: int) -> bool:
+    """Remove the plan of ``uid``; False if there was none.  A login without a plan asks jailsshd or is refused."""
+    if not os.path.isdir(layout.plans):
+        return False
+    with _plans(layout):
+        return fs.remove_file(_file(layout, uid))
+
+
+def read_plan(layout: Layout, uid: int) -> codec.Plan | None:
+    """Return the published plan of ``uid``, None if there is none; a damaged one is a :class:`ConfigError`."""
+    data = _read(layout, uid)
+    return None if data is None else codec.decode(data)
+
+
+def planned_uids(layout: Layout) -> list[int]:
+    """Return the uids that have a plan, sorted."""
+    try:
+        return sorted(int(name) for name in os.listdir(layout.plans) if name.isdigit())
+    except FileNotFoundError:
+        return []
+
+
+def changes(configuration: Configuration) -> list[Change]:
+    """Return what :func:`publish_all` would change, as far as it shows without building an image."""
+    found = []
+    for account in _accounts(configuration):
+        uid, name = (account, "") if isinstance(account, int) else (account.uid, account.name)
+        old = _readable_plan(configuration.layout, uid)
+        if isinstance(account, int):
+            found.append(Change(uid, old.name if old else "", "", ("- the plan",)))
+            continue
+        try:
+            definition = configuration.definition(configuration.jails_for(account))
+        except NotJailedError:
+            found.append(Change(uid, name, "", ("- the plan",)))
+            continue
+        settings = definition.settings(configuration.main)
+        path = current_image(configuration.layout, definition.name)
+        image = path or f"{configuration.layout.images}/{definition.name}/new"
+        new = compile_plan(account, settings, definition.results(account), image, filter_for(settings.network))
+        if lines := codec.diff(old, new):
+            found.append(Change(uid, name, definition.name, tuple(lines)))
+    return found
+
+
+def publish_all(configuration: Configuration) -> list[Change]:
+    """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
+
+    Returns what changed.  An account's error does not stop the others; all errors are raised in the end.
+    """
+    images = Images(configuration.layout, trust=3600)
+    found: list[Change] = []
+    errors: list[JailsshError] = []
+    for account in _accounts(configuration):
+        uid = account if isinstance(account, int) else account.uid
+        old = _readable_plan(configuration.layout, uid)
+        try:
+            if isinstance(account, int):
+                raise NotJailedError(f"uid {uid}", "is no account any more")
+            published = publish_plan(configuration, account, images)
+            if published.changed:
+                lines = tuple(codec.diff(old, published.plan))
+                found.append(Change(uid, account.name, published.jail, lines))
+        except NotJailedError:
+            withdraw_plan(configuration.layout, uid)
+            found.append(Change(uid, old.name if old else "", "", ("- the plan",)))
+        except ManyErrors as several:
+            errors.extend(several.errors)
+        except JailsshError as error:
+            errors.append(error)
+    _prune_all(configuration.layout)
+    raise_all(list({str(error): error for error in errors}.values()))
+    return found
+
+
+class Publisher:
+    """What account changes need of the configuration and the images; the configuration is read anew for each step."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        configuration = load_configuration(layout)
+        self.min_uid: int = configuration.main.min_uid
+        self.refuse_groups: tuple[str, ...] = configuration.main.refuse_groups
+        self.groups: tuple[str, ...] = configuration.groups()
+
+    def check(self, jails: tuple[str, ...]) -> None:
+        """Raise unless every name is a jail or a plugin and they can be combined."""
+        load_configuration(self._layout).check(jails)
+
+    def publish(self, entry: accounts.Entry) -> str:
+        """Build the account's image where needed, publish its plan, return what the account can do now."""
+        published = publish_plan(load_configuration(self._layout), to_account(entry))
+        return ", ".join(published.capabilities)
+
+    def withdraw(self, uid: int) -> None:
+        """Remove the plan of ``uid``; absent is fine."""
+        withdraw_plan(self._layout, uid)
+
+
+def _accounts(configuration: Configuration) -> Iterator[Account | int]:
+    """Yield every account that has a file or a plan once, by uid; the bare uid where the account is gone."""
+    found = {}
+    for name in configuration.user_names():
+        account = find_account(name)
+        if account is not None:
+            found[account.uid] = account
+    for uid in sorted({*found, *planned_uids(configuration.layout)}):
+        yield found.get(uid) or find_account(uid) or uid
+
+
+def _mount_points(image: str | None) -> list[str]:
+    """Return the directories in the root of an image that may have been put there as mount points."""
+    if image is None:
+        return []
+    with os.scandir(image) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return [f"/{name}" for name in names if name not in RESERVED]
+
+
+@contextmanager
+def _plans(layout: Layout) -> Iterator[None]:
+    fs.ensure_dir(layout.plans, 0o755)
+    with fs.lock(f"{layout.plans}/.lock"):
+        yield
+
+
+def _file(layout: Layout, uid: int) -> str:
+    return f"{layout.plans}/{uid}"
+
+
+def _read(layout: Layout, uid: int) -> bytes | None:
+    try:
+        return fs.read_trusted(_file(layout, uid), ops.MAX_SIZE, trusted_root=layout.root or None)
+    except HostError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def _write(layout: Layout, plan: codec.Plan) -> bool:
+    data = codec.encode(plan)
+    try:
+        if _read(layout, plan.uid) == data:
+            return False
+    except HostError:
+        pass  # What is there is not a file that the login program would take, so it is replaced.
+    fs.atomic_write(_file(layout, plan.uid), data, 0o600)
+    return True
+
+
+def _readable_plan(layout: Layout, uid: int) -> codec.Plan | None:
+    try:
+        return read_plan(layout, uid)
+    except JailsshError:
+        return None
+
+
+def _images_in_use(layout: Layout) -> set[str]:
+    plans = (_readable_plan(layout, uid) for uid in planned_uids(layout))
+    return {args[0] for plan in plans if plan is not None and (args := plan.first("image"))}
+
+
+def _prune_all(layout: Layout) -> None:
+    in_use = _images_in_use(layout)
+    try:
+        jails = sorted(name for name in os.listdir(layout.images) if not name.startswith("."))
+    except FileNotFoundError:
+        return
+    for jail in jails:
+        prune(layout, jail, in_use)
