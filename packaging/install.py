@@ -1,0 +1,167 @@
+"""install.py install STAGE DESTDIR PREFIX, install.py uninstall DESTDIR PREFIX.
+
+``install`` publishes a staged tree below DESTDIR, each file by rename, so that a login that happens meanwhile meets
+either the old file or the new one.  What was put is listed in PREFIX/lib/jailssh/installed-files; a later ``install``
+removes what the new version no longer has, and ``uninstall`` removes what is listed and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from pathlib import Path
+
+LIST = "lib/jailssh/installed-files"
+OWN_FOLDER = "lib/jailssh/python"
+LOGIN_PROGRAM = "libexec/jailssh/jailssh-login"
+DROP_IN = "etc/ssh/sshd_config.d/20-jailssh.conf"
+SET_ID_MODE = 0o4750
+
+
+class Target:
+    """The place to install to: paths are as on the installed system, ``at`` says where they are now."""
+
+    def __init__(self, destdir: str, prefix: str) -> None:
+        """Raise SystemExit unless PREFIX is absolute."""
+        if not prefix.startswith("/"):
+            raise SystemExit(f"install: PREFIX={prefix}: not an absolute path")
+        self.destdir = os.path.abspath(destdir) if destdir else ""
+        self.prefix = os.path.normpath(prefix)
+
+    def at(self, path: str) -> Path:
+        """Return where ``path`` of the installed system is now."""
+        return Path(self.destdir + path)
+
+    def below_prefix(self, path: str) -> str:
+        """Return the absolute path of the installed system for one relative to the prefix."""
+        return f"{self.prefix}/{path}"
+
+    def listed(self) -> list[str]:
+        """Return what the last installation put, directories with a trailing slash; empty if there was none."""
+        try:
+            lines = self.at(self.below_prefix(LIST)).read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        for line in lines:
+            if not line.startswith("/") or ".." in line.split("/"):
+                raise SystemExit(f"install: {self.below_prefix(LIST)}: {line!r} is not a path that was installed")
+        return lines
+
+
+def make_folders(target: Target, folder: str) -> list[str]:
+    """Make ``folder`` and what is missing above it; return those made, outermost first, with a trailing slash."""
+    missing = []
+    while not target.at(folder).is_dir():
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for path in reversed(missing):
+        target.at(path).mkdir()
+        target.at(path).chmod(0o755)
+    return [path + "/" for path in reversed(missing)]
+
+
+def publish_file(source: Path, target: Target, path: str) -> None:
+    """Copy ``source`` beside ``path`` and rename it over.  Files belong to root:root where root installs."""
+    destination = target.at(path)
+    beside = destination.with_name(f".{destination.name}.{os.getpid()}")
+    set_id = path == target.below_prefix(LOGIN_PROGRAM)
+    shutil.copyfile(source, beside)
+    shutil.copystat(source, beside)
+    if os.geteuid() == 0:
+        # The set-up gives the login program to its own group; a newer version must not take that back.
+        group = destination.stat().st_gid if set_id and destination.exists() else 0
+        os.chown(beside, 0, group)
+    beside.chmod(SET_ID_MODE if set_id else stat.S_IMODE(source.stat().st_mode) & 0o755)
+    with beside.open("rb") as handle:
+        os.fsync(handle.fileno())
+    beside.rename(destination)
+
+
+def install(stage: str, target: Target) -> None:
+    """Publish every file below ``stage`` + PREFIX and the list of them; remove what an older version left."""
+    before = target.listed()
+    target.at("/").mkdir(parents=True, exist_ok=True)
+    top = Path(stage + target.prefix)
+    files = sorted(str(path.relative_to(top)) for path in top.rglob("*") if not path.is_dir())
+    put = [line for line in before if line.endswith("/")]
+    # The list stands first: whatever is interrupted later can be removed.
+    put += make_folders(target, os.path.dirname(target.below_prefix(LIST)))
+    paths = [target.below_prefix(name) for name in files]
+    for path in paths:
+        put += make_folders(target, os.path.dirname(path))
+    write_list(target, sorted({*before, *put, *paths}))
+    for name, path in zip(files, paths, strict=True):
+        publish_file(top / name, target, path)
+    remove([line for line in before if not line.endswith("/") and line not in set(paths)], target)
+    write_list(target, sorted({*put, *paths}))
+    if os.geteuid() != 0:
+        print("install: not root, so the files belong to you; jailssh-login must belong to root to work")
+
+
+def write_list(target: Target, lines: list[str]) -> None:
+    """Replace the list of installed files."""
+    destination = target.at(target.below_prefix(LIST))
+    beside = destination.with_name(f".{destination.name}.{os.getpid()}")
+    with beside.open("w") as handle:
+        handle.write("".join(f"{line}\n" for line in lines))
+        os.fsync(handle.fileno())
+    beside.chmod(0o644)
+    beside.rename(destination)
+
+
+def remove(lines: list[str], target: Target) -> None:
+    """Remove listed files, then listed directories that are empty."""
+    for line in lines:
+        if not line.endswith("/"):
+            target.at(line).unlink(missing_ok=True)
+    for line in sorted((line for line in lines if line.endswith("/")), reverse=True):
+        folder = target.at(line.rstrip("/"))
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def check_unused(target: Target) -> None:
+    """Raise SystemExit while accounts or sshd still depend on the login program."""
+    program = target.below_prefix(LOGIN_PROGRAM)
+    passwd = target.at("/etc/passwd")
+    lines = passwd.read_text(errors="surrogateescape").splitlines() if passwd.exists() else []
+    names = [line.split(":")[0] for line in lines if line.split(":")[-1] == program]
+    if names:
+        some = ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+        raise SystemExit(
+            f"uninstall: {program} is the login shell of {len(names)} accounts: {some}\n"
+            "hint: take them out first with: jailssh deluser --keep-account NAME"
+        )
+    if target.at(f"/{DROP_IN}").exists():
+        raise SystemExit(f"uninstall: sshd still uses {program}: /{DROP_IN}\nhint: jailssh setup --undo")
+
+
+def uninstall(target: Target) -> None:
+    """Remove what was put.  Configuration, state, accounts and groups stay."""
+    check_unused(target)
+    lines = target.listed()
+    if not lines:
+        raise SystemExit(f"uninstall: nothing is installed in {target.prefix}")
+    own = target.at(target.below_prefix(OWN_FOLDER))
+    if own.is_dir():  # Byte code that Python wrote later is in no list.
+        for cache in [path for path in own.rglob("__pycache__") if path.is_dir()]:
+            shutil.rmtree(cache)
+    target.at(target.below_prefix(LIST)).unlink()
+    remove(lines, target)
+
+
+def main(arguments: list[str]) -> None:
+    """Do what the module's docstring says."""
+    match arguments:
+        case ["install", stage, destdir, prefix]:
+            install(stage, Target(destdir, prefix))
+        case ["uninstall", destdir, prefix]:
+            uninstall(Target(destdir, prefix))
+        case _:
+            raise SystemExit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
