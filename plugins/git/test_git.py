@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.image.jail import find_program
+from jailssh.image.resolve import resolve
 from jailssh.plugin.api import Account, Bind, Jail, Plugin
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.git.plugin import NO_HOOKS, plugin
@@ -193,3 +195,11 @@ def test_a_repository_that_was_not_asked_for_is_not_made_safe(served):
     done = run(f"git clone h:{room}/r.git out")
     assert done.returncode != 0
     assert "dubious ownership" in done.stderr
+
+
+@pytest.mark.needs("git")
+def test_this_host_has_what_the_image_needs():
+    found = Jail("j", ("git",), find_program)
+    manifest = resolve([("git", plugin.image(found, PLAIN))])
+    (program, *_) = plugin.image(found, PLAIN).programs
+    assert manifest.get(program) is not None

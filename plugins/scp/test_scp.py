@@ -5,6 +5,8 @@ import subprocess
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.image.jail import find_program
+from jailssh.image.resolve import resolve
 from jailssh.plugin.api import Account, Jail, Plugin
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.scp.plugin import plugin
@@ -93,3 +95,11 @@ def test_the_flags_allow_a_real_scp_what_they_should(tmp_path):
     assert copy(tmp_path, down, "-r", f"h:{there}", "got")
     assert (tmp_path / "got" / "a").read_text() == "a"
     assert not (there / "no").exists()
+
+
+@pytest.mark.needs("sshd")
+def test_this_host_has_what_the_image_needs():
+    found = Jail("j", ("scp",), find_program)
+    manifest = resolve([("scp", plugin.image(found, PLAIN))])
+    (program, *_) = plugin.image(found, PLAIN).programs
+    assert manifest.get(program) is not None

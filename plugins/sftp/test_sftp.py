@@ -4,6 +4,8 @@ import subprocess
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.image.jail import find_program
+from jailssh.image.resolve import resolve
 from jailssh.plugin.api import Account, Jail, Plugin
 from jailssh_plugins.sftp.plugin import SERVER_PATHS, plugin
 
@@ -79,3 +81,11 @@ def test_this_host_s_server_knows_no_request_that_the_plugin_does_not():
     server = next(filter(shutil.which, SERVER_PATHS))
     done = subprocess.run([server, "-Q", "requests"], capture_output=True, text=True, check=True, timeout=10)
     assert flags(deny_requests=tuple(done.stdout.split()))[0] == "-P"
+
+
+@pytest.mark.needs("sshd")
+def test_this_host_has_what_the_image_needs():
+    found = Jail("j", ("sftp",), find_program)
+    manifest = resolve([("sftp", plugin.image(found, PLAIN))])
+    (program, *_) = plugin.image(found, PLAIN).programs
+    assert manifest.get(program) is not None

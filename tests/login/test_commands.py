@@ -89,13 +89,10 @@ def decide(tmp_path_factory):
         done = subprocess.run(
             [MATCHER, folder / jail, command], capture_output=True, timeout=10, text=True, errors="surrogateescape"
         )
-        lines = done.stdout.splitlines()
-        if done.returncode == 0:
-            assert lines[0].startswith("allow "), done
-            return lines[0].removeprefix("allow "), lines[1:]
-        assert done.returncode == 3, done
-        assert lines[0].startswith("deny "), done
-        return lines[0].split()[1]
+        head, *argv = done.stdout.split("\n")[:-1]
+        word, *facts = head.split("\t")
+        assert (done.returncode, word) in ((0, "allow"), (3, "deny")), done
+        return (facts[0], argv) if word == "allow" else facts[0]
 
     return run
 

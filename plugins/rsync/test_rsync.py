@@ -1,0 +1,162 @@
+import os
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from jailssh.core.errors import ConfigError
+from jailssh.image.jail import find_program
+from jailssh.image.resolve import resolve
+from jailssh.plugin.api import Account, Bind, Jail, Plugin
+from jailssh.policy.rules import check_rules
+from jailssh_plugins.rsync.plugin import plugin
+
+ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
+JAIL = Jail("j", ("rsync",), {"rsync": "/usr/bin/rsync"}.get)
+PLAIN = {"read": (), "write": (), "delete": True, "overwrite": True, "follow_links": False}
+
+
+def result(**settings):
+    return plugin.account(JAIL, ALICE, {**PLAIN, **settings})
+
+
+def rules(**settings):
+    return {rule.id: rule for rule in result(**settings).rules}
+
+
+def test_it_is_a_plugin_whose_options_have_these_defaults():
+    assert isinstance(plugin, Plugin)
+    assert {option.name for option in plugin.options} == set(PLAIN)
+    assert plugin.image(JAIL, PLAIN).programs == ("/usr/bin/rsync",)
+    with pytest.raises(ConfigError, match="not found"):
+        plugin.image(Jail("j", ("rsync",), {}.get), PLAIN)
+
+
+def test_each_direction_has_a_rule_only_if_it_has_a_directory():
+    assert set(rules(read=("/srv/a",))) == {"rsync.pull"}
+    assert set(rules(write=("/srv/a",))) == {"rsync.push"}
+    both = rules(read=("/srv/a",), write=("/srv/a",))
+    assert set(both) == {"rsync.pull", "rsync.push"}
+    check_rules(both.values())
+    assert both["rsync.pull"].literals == ("--server", "--sender")
+    assert both["rsync.push"].literals == ("--server",)
+    assert both["rsync.push"].operands[:2] == (1, 1)
+
+
+def test_mounts():
+    given = result(read=("/srv/a", "/srv/c"), write=("/srv/b", "/srv/c"))
+    assert set(given.binds) == {Bind("/srv/a"), Bind("/srv/b", writable=True), Bind("/srv/c", writable=True)}
+    assert given.home == "none"
+    assert result(write=("~/backup",)).home == "rw"
+    assert result(read=("~/pub",)).home == "ro"
+    assert result(read=("~/pub",), write=("~/in",)).home == "rw"
+    assert result(write=("~/backup",)).binds == ()
+    # Below a directory that the user can write to nothing is mounted.
+    assert result(read=("/srv/a/b",), write=("/srv/a",)).binds == (Bind("/srv/a", writable=True),)
+    assert result(read=("/srv/a", "/srv/a/b")).binds == (Bind("/srv/a"),)
+
+
+def test_relative_paths_begin_in_the_home_or_in_the_first_directory():
+    assert rules(write=("~/backup",))["rsync.push"].base == "/home/alice"
+    assert rules(write=("/srv/a", "/srv/b"))["rsync.push"].base == "/srv/a"
+
+
+def test_every_rule_keeps_popt_from_reading_the_user_s_aliases():
+    assert {rule.env for rule in rules(read=("~",), write=("~",)).values()} == {(("HOME", "/"),)}
+
+
+@pytest.mark.parametrize("pull", [True, False])
+def test_what_runs_something_or_writes_elsewhere_is_in_no_rule(pull):
+    mine = rules(read=("~",), write=("~",), follow_links=True)["rsync.pull" if pull else "rsync.push"]
+    longs = dict(mine.longs)
+    runs = ("daemon", "config", "rsh", "rsync-path")
+    assert not set(longs) & {*runs, "copy-devices", "write-devices", "no-munge-links", "debug", "log-file"}
+    assert "s" not in mine.letters
+    assert ("remove-source-files" in longs) is not pull
+    assert ("temp-dir" in longs) is not pull
+
+
+def test_following_links_is_an_option():
+    plain, follow = rules(read=("~",))["rsync.pull"], rules(read=("~",), follow_links=True)["rsync.pull"]
+    assert not set("KLk") & set(plain.letters)
+    assert set(follow.letters) - set(plain.letters) == set("KLk")
+    assert set(dict(follow.longs)) - set(dict(plain.longs)) == {"copy-unsafe-links"}
+
+
+def test_without_delete_and_overwrite():
+    plain = dict(rules(write=("~",))["rsync.push"].longs)
+    assert [name for name in dict(rules(write=("~",), delete=False)["rsync.push"].longs) if "delete" in name] == []
+    keep = rules(write=("~",), overwrite=False)["rsync.push"]
+    assert keep.insert == ("--ignore-existing",)
+    assert "b" not in keep.letters
+    assert set(plain) - set(dict(keep.longs)) == {
+        "append",
+        "backup-dir",
+        "delay-updates",
+        "force",
+        "inplace",
+        "partial-dir",
+        "suffix",
+    }
+    # Reading is not concerned.
+    assert rules(read=("~",), overwrite=False)["rsync.pull"] == rules(read=("~",))["rsync.pull"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [({}, "names no directory"), ({"write": ("/",)}, "homes of accounts"), ({"read": ("x",)}, "not a path")],
+)
+def test_impossible_settings(settings, why):
+    with pytest.raises(ConfigError, match=why):
+        result(**settings)
+
+
+# Runs what the client asks for, with the inserted options, in the environment of the rule.
+SERVE = """#!{python}
+import os, sys
+words = sys.argv[2:]
+at = words.index(".")
+argv = words[:at] + {insert!r} + words[at:]
+os.chdir({home!r})
+os.execve("/usr/bin/rsync", argv, {env!r})
+"""
+
+
+@pytest.fixture
+def transfer(tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+
+    def run(rule, command):
+        transport = tmp_path / "transport"
+        text = SERVE.format(python=sys.executable, insert=list(rule.insert), home=str(home), env=dict(rule.env))
+        transport.write_text(text)
+        transport.chmod(0o755)
+        words = ["rsync", "-e", str(transport), *shlex.split(command)]
+        return subprocess.run(words, cwd=tmp_path, env=dict(os.environ), capture_output=True, text=True, timeout=30)
+
+    return home, tmp_path, run
+
+
+@pytest.mark.needs("rsync")
+def test_what_exists_is_not_overwritten_without_overwrite(transfer):
+    home, room, run = transfer
+    (room / "a").write_text("old")
+    push = rules(write=("~",), overwrite=False)["rsync.push"]
+    assert run(push, "-a a h:.").returncode == 0
+    (room / "a").write_text("new text")
+    (room / "b").write_text("b")
+    assert run(push, "-a --checksum a b h:.").returncode == 0
+    assert (home / "a").read_text() == "old"
+    assert (home / "b").read_text() == "b"
+    assert run(rules(write=("~",))["rsync.push"], "-a --checksum a h:.").returncode == 0
+    assert (home / "a").read_text() == "new text"
+
+
+@pytest.mark.needs("rsync")
+def test_this_host_has_what_the_image_needs():
+    found = Jail("j", ("rsync",), find_program)
+    manifest = resolve([("rsync", plugin.image(found, PLAIN))])
+    (program, *_) = plugin.image(found, PLAIN).programs
+    assert manifest.get(program) is not None
