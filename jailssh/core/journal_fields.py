@@ -45,16 +45,16 @@ FIELDS: Final[dict[str, str]] = {
     IMAGE: "the image's generation",
 }
 
-# Made once with systemd-id128 new; a record keeps its id for ever, so that catalogs and alerts stay valid.
+# An event keeps its id for ever, so that catalogs and alerts stay valid.
 MESSAGE_IDS: Final[dict[str, str]] = {
-    "session-start": "0e8a1907f73c452692eddac8f403d093",
-    "session-end": "90fca4d5e34d4c44a3e1841a166d16fb",
-    "denied": "97df6cc0bb594a8a97837a13808060f8",
-    "refused": "a60cf6cdf2d0445f93beb7572ea97595",
-    "image-built": "0db2f68b1b2144d0b33f8d6324bff9d4",
-    "plan-compiled": "aea7b8e24a2248099d1058956e489c84",
-    "plan-withdrawn": "0c9f745fe0784c9e91a86bb1bb3ae793",
-    "setup-changed": "9367c1ad3fde440fb934554675143dbc",
+    "session-start": "5c1f0d9b2a6e4d6f9d3a7f1f6b0c2e41",
+    "session-end": "d0b84f1e7c5a4a35b2e96d0f83c71a52",
+    "denied": "9a3e6c70f14b4c8e8f25d1b7e06a9c63",
+    "refused": "2f7d95a8c3e04b61a4d8c06e5b1f9374",
+    "image-built": "e816b3d24f9a4705bc53a29e7d08c185",
+    "plan-compiled": "73c0a5e9d81b4f2696fae4b83d2c7196",
+    "plan-withdrawn": "b45f28d16ea04c93879d13c0f7e6a2a7",
+    "setup-changed": "08e2d7c49b5f4a1cae60f53b91d4c7b8",
 }
 
 REASONS: Final[dict[str, str]] = {
@@ -65,11 +65,21 @@ REASONS: Final[dict[str, str]] = {
     "busy": "too many logins are waiting for their jails",
     "plan-missing": "there is no plan and the daemon could not make one",
     "plan-bad": "the plan, or a directory above it, is not as it must be",
-    "not-installed": "the login program is not installed as it must be",
-    "kernel": "the kernel refused a step of the jail's set-up",
-    "mount": "a directory of the jail could not be shown",
-    "home": "the home directory is missing or cannot be opened",
+    "arguments": "the login program was called in a way that no login uses",
+    "misinstalled": "the login program is not installed as it must be",
+    "root": "root is never jailed",
+    "setup": "a step of the login's preparation failed",
+    "kernel": "the kernel refused the jail's namespaces",
+    "image": "the jail's image cannot be used",
+    "source": "a directory that the jail shows is missing or cannot be opened",
+    "target": "the image lacks a place for something that the jail shows",
+    "mount": "the kernel refused a mount of the jail",
+    "mask": "the home's .ssh could not be hidden",
+    "pivot": "the image could not be made the root",
+    "limits": "the resource limits could not be set",
     "drop": "privileges could not be given up for good",
+    "seccomp": "the system call filter could not be installed",
+    "terminal": "a terminal could not be made",
     "journal": "the journal cannot be reached and the configuration requires it",
     "command-not-allowed": "no rule allows this program",
     "not-interactive": "the account has no interactive login",

@@ -141,7 +141,8 @@ class Configuration:
         if user is None:
             # What a broken file says about groups is unknown, so nobody is let in by group until it is mended.
             raise_all([each for each in self.documents.values() if isinstance(each, JailsshError)])
-        if not names:
+        system = user is None and account.uid < self.main.min_uid
+        if not names or system:
             raise NotJailedError(f"account {account.name}", "is in no jail", hint="jailssh adduser NAME --jail JAIL")
         return names
 

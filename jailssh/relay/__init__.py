@@ -1,0 +1,1 @@
+"""jailsshd: makes images and plans on demand for logins that have none."""

@@ -1,0 +1,232 @@
+"""jailsshd: a socket that makes a plan for whoever connects.
+
+The peer's uid, which the kernel tells (SO_PEERCRED in unix(7)), is the whole request; nothing is read from the
+connection.  One line is the whole answer, see :mod:`jailssh.relay.service`.
+
+One thread owns the sockets.  Work is done by a pool, one job a uid; connections of the same uid wait for the same job.
+All counts are bounded, and a connection is answered when its time is over even if the work goes on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from systemd import daemon
+
+from jailssh.core.errors import HostError, JailsshError
+from jailssh.host import fs
+from jailssh.host.paths import Layout
+from jailssh.host.sockets import listen_at
+from jailssh.relay import records
+from jailssh.relay.service import Service, refusal
+
+# A thread for each: those that wait for the build of one jail must not keep another jail's from running.
+MAX_JOBS = 64
+MAX_CONNECTIONS = 512
+MAX_PER_UID = 256
+IDLE_EXIT = 600.0
+"""Seconds without a request after which a daemon that systemd can start again ends."""
+
+_CREDENTIALS = struct.Struct("3i")
+_LISTEN_FD = 3
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A connection that waits for the job of its uid until ``deadline``."""
+
+    connection: socket.socket
+    uid: int
+    deadline: float
+
+
+class Server:
+    """Serves ``listener``.  ``timeout`` gives the seconds that a connection waits at most."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        answer: Callable[[int], str],
+        remembered: Callable[[int], str | None],
+        timeout: Callable[[], float],
+        idle: float | None = None,
+    ) -> None:
+        self._listener = listener
+        self._answer = answer
+        self._remembered = remembered
+        self._timeout = timeout
+        self._idle = idle
+        self._pool = ThreadPoolExecutor(MAX_JOBS, thread_name_prefix="job")
+        self._jobs: dict[int, Future[str]] = {}
+        self._waiting: list[Waiting] = []
+        self._wake, self._woken = socket.socketpair()
+        for end in (self._wake, self._woken, listener):
+            end.setblocking(False)
+        self._stopping = False
+
+    def stop(self, *_: object) -> None:
+        """End :meth:`serve` soon; may be called from a signal handler or another thread."""
+        self._stopping = True
+        self._nudge()
+
+    def serve(self) -> None:
+        """Answer until stopped, or until nothing came for the idle time."""
+        last = time.monotonic()
+        try:
+            while not self._stopping:
+                now = time.monotonic()
+                busy = bool(self._waiting or self._jobs)
+                if self._idle is not None and not busy and now - last >= self._idle:
+                    break
+                ready = select.select([self._listener, self._woken], [], [], self._pause(now, last, busy))[0]
+                if busy or self._listener in ready:
+                    last = time.monotonic()
+                if self._woken in ready:
+                    with suppress(BlockingIOError):
+                        self._woken.recv(4096)
+                if self._listener in ready:
+                    self._accept()
+                self._settle()
+        finally:
+            for waiting in self._waiting:
+                _reply(waiting.connection, refusal("busy"))
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _pause(self, now: float, last: float, busy: bool) -> float | None:
+        if self._waiting:
+            return max(0.0, min(waiting.deadline for waiting in self._waiting) - now)
+        if self._idle is None or busy:
+            return None
+        return max(0.0, last + self._idle - now)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection = self._listener.accept()[0]
+            except BlockingIOError:
+                return
+            except OSError as error:
+                if error.errno not in (errno.ECONNABORTED, errno.EINTR, errno.EMFILE, errno.ENFILE):
+                    raise
+                return
+            connection.setblocking(False)
+            self._take(connection)
+
+    def _take(self, connection: socket.socket) -> None:
+        try:
+            peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        except OSError:
+            connection.close()
+            return
+        uid = _CREDENTIALS.unpack(peer)[1]
+        if line := self._remembered(uid):
+            _reply(connection, line)
+            return
+        same = sum(waiting.uid == uid for waiting in self._waiting)
+        known = uid in self._jobs
+        if len(self._waiting) >= MAX_CONNECTIONS or same >= MAX_PER_UID or (not known and len(self._jobs) >= MAX_JOBS):
+            _reply(connection, refusal("busy"))
+            return
+        self._waiting.append(Waiting(connection, uid, time.monotonic() + self._timeout()))
+        if not known:
+            job = self._pool.submit(self._answer, uid)
+            self._jobs[uid] = job
+            job.add_done_callback(lambda _: self._nudge())
+
+    def _settle(self) -> None:
+        """Answer the connections whose job is done or whose time is over; forget the jobs that are done."""
+        now = time.monotonic()
+        done = {uid: _result(job) for uid, job in self._jobs.items() if job.done()}
+        still = []
+        for waiting in self._waiting:
+            if waiting.uid in done:
+                _reply(waiting.connection, done[waiting.uid])
+            elif waiting.deadline <= now:
+                _reply(waiting.connection, refusal("build-timeout"))
+            else:
+                still.append(waiting)
+        self._waiting = still
+        for uid in done:
+            del self._jobs[uid]
+
+    def _nudge(self) -> None:
+        with suppress(OSError):
+            self._wake.send(b"x")
+
+
+def _result(job: Future[str]) -> str:
+    error = job.exception()
+    return job.result() if error is None else refusal("build-failed")
+
+
+def _reply(connection: socket.socket, line: str) -> None:
+    # One short line always fits the empty buffer of a new connection; a peer that has gone needs no answer.
+    with suppress(OSError):
+        connection.send(line.encode() + b"\n")
+    connection.close()
+
+
+@contextmanager
+def listening(layout: Layout) -> Iterator[tuple[socket.socket, bool]]:
+    """Give the socket to serve, and if it is systemd's; two daemons never serve at once."""
+
+    def taken(pid: int) -> None:
+        raise HostError("jailsshd", f"another one is running, process {pid}")
+
+    given = activated()
+    fs.ensure_dir(layout.run, 0o755)
+    with fs.lock(f"{layout.run}/jailsshd.lock", taken):
+        yield given or listen_at(layout.socket, 0o666, backlog=MAX_CONNECTIONS), given is not None
+
+
+def activated() -> socket.socket | None:
+    """Return the socket that systemd handed over (sd_listen_fds(3)), or None."""
+    count = daemon.listen_fds(True)
+    if count > 1:
+        raise HostError("jailsshd", f"systemd handed over {count} sockets, expected one")
+    if count == 0:
+        return None
+    return socket.socket(fileno=_LISTEN_FD)
+
+
+def run(layout: Layout, listener: socket.socket, by_systemd: bool) -> None:
+    """Serve ``listener`` until a signal ends it, or, ``by_systemd``, until it was idle for long."""
+    service = Service(layout, records.send)
+    server = Server(
+        listener,
+        service.answer,
+        service.remembered,
+        lambda: service.configuration().main.build_timeout,
+        IDLE_EXIT if by_systemd else None,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.stop)
+    daemon.notify("READY=1")
+    server.serve()
+    daemon.notify("STOPPING=1")
+
+
+def main() -> int:
+    """Run the daemon on the real host; returns its exit status."""
+    os.umask(0o022)
+    layout = Layout()
+    try:
+        if os.geteuid() != 0:
+            raise HostError("jailsshd", "must run as root")
+        with listening(layout) as (listener, by_systemd):
+            run(layout, listener, by_systemd)
+    except JailsshError as error:
+        print("\n".join(error.lines()), file=sys.stderr)
+        return error.exit_code
+    return 0

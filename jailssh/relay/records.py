@@ -1,0 +1,31 @@
+"""The daemon's journal records."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from systemd import journal
+
+from jailssh.core.journal_fields import EVENT, MESSAGE_IDS
+from jailssh.core.names import escape
+
+INFO, WARNING = 6, 4
+Send = Callable[[str, str, dict[str, str]], None]
+"""Takes the event, the message for people, and the fields."""
+
+
+def send(event: str, message: str, fields: dict[str, str]) -> None:
+    """Write one record; without a journal it goes to stderr, so that a plain start leaves a trace too."""
+    text = escape(message, 2000)
+    try:
+        journal.send(
+            text,
+            MESSAGE_ID=MESSAGE_IDS[event],
+            PRIORITY=str(WARNING if event == "refused" else INFO),
+            SYSLOG_IDENTIFIER="jailsshd",
+            **{EVENT: event},
+            **{name: escape(value, 2000) for name, value in fields.items()},
+        )
+    except OSError as error:
+        print(f"jailsshd: {text} (no journal: {error})", file=sys.stderr, flush=True)

@@ -1,0 +1,34 @@
+"""The journal's words: the C program uses no field, event or reason that the list does not have."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from jailssh.core import journal_fields as fields
+
+LOGIN = Path(__file__).resolve().parents[2] / "jailssh/login"
+SOURCE = "\n".join(path.read_text() for path in sorted(LOGIN.glob("*.[ch]")))
+
+
+def test_fields() -> None:
+    used = set(re.findall(r'"(JAILSSH_[A-Z_]+)"', SOURCE))
+    assert used
+    assert used - set(fields.FIELDS) == set()
+
+
+def test_events_and_their_ids() -> None:
+    names = dict(re.findall(r'#define (EVENT_[A-Z]+) "([a-z-]+)"', SOURCE))
+    ids = dict(re.findall(r'#define (EVENT_[A-Z]+)_ID "([0-9a-f]{32})"', SOURCE))
+    assert names
+    assert {names[key]: ids[key] for key in names} == {name: fields.MESSAGE_IDS[name] for name in names.values()}
+    assert len(set(fields.MESSAGE_IDS.values())) == len(fields.MESSAGE_IDS)
+
+
+def test_reasons() -> None:
+    refusals = set(re.findall(r'\brefuse\("([a-z-]+)"', SOURCE))
+    denials = set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', (LOGIN / "match.c").read_text()))
+    denials |= set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', (LOGIN / "value.c").read_text()))
+    assert refusals
+    assert refusals - set(fields.REASONS) == set()
+    assert denials - set(fields.REASONS) == set()
