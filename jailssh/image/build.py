@@ -7,12 +7,11 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass
 
-from jailssh.core.errors import HostError
 from jailssh.core.names import escape
 from jailssh.host import fs, process, tree
 from jailssh.image.errors import ImageError, SourceChangedError
 from jailssh.image.manifest import Entry, Manifest
-from jailssh.image.sources import stamp_of
+from jailssh.image.sources import open_stamped, stamp_of
 
 LD_CONF = "/etc/ld.so.conf"
 LD_CACHE = "/etc/ld.so.cache"
@@ -29,9 +28,7 @@ class Previous:
     root: int
 
 
-def write_tree(
-    root: int, path: str, manifest: Manifest, previous: Previous | None, trusted_root: str | None
-) -> Manifest:
+def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | None) -> Manifest:
     """Fill the empty directory ``root`` (its host path is ``path``) and return the manifest of what is there now.
 
     A file with the content, mode and time of one in ``previous``, or of one written before it, becomes a hard link
@@ -44,7 +41,7 @@ def write_tree(
     writer = tree.TreeWriter(root)
     try:
         for entry in manifest.entries:
-            _write(writer, entry, shared, trusted_root)
+            _write(writer, entry, shared)
             _share(shared, entry, root)
     except OSError as error:
         raise fs.failed("build image in", path, error) from error
@@ -68,12 +65,7 @@ def _share(shared: dict[tuple[str, int, int], tree.SharedFile], entry: Entry, ro
         shared.setdefault(_key(entry), file)
 
 
-def _write(
-    writer: tree.TreeWriter,
-    entry: Entry,
-    shared: dict[tuple[str, int, int], tree.SharedFile],
-    trusted_root: str | None,
-) -> None:
+def _write(writer: tree.TreeWriter, entry: Entry, shared: dict[tuple[str, int, int], tree.SharedFile]) -> None:
     if entry.kind == "dir":
         writer.directory(entry.path, entry.mode)
     elif entry.kind == "link":
@@ -83,25 +75,19 @@ def _write(
     else:
         old = shared.get(_key(entry))
         if old is None or not writer.share(entry.path, old):
-            _copy(writer, entry, trusted_root)
+            _copy(writer, entry)
 
 
-def _copy(writer: tree.TreeWriter, entry: Entry, trusted_root: str | None) -> None:
+def _copy(writer: tree.TreeWriter, entry: Entry) -> None:
     if entry.stamp is None:
         raise ImageError(escape(entry.path), "the manifest names no source for it")
+    source = open_stamped(entry.source, entry.stamp)
     try:
-        source = fs.open_trusted(entry.source, trusted_root=trusted_root, single_link=False)
-    except HostError as error:
-        # It was there and trusted a moment ago: resolving again says what is wrong with it now.
-        raise SourceChangedError(error.what, error.why) from error
-    try:
-        same = stamp_of(os.fstat(source)) == entry.stamp
-        if same:
-            writer.copy(entry.path, source, entry.mode, entry.stamp[2])
-            same = stamp_of(os.fstat(source)) == entry.stamp
+        writer.copy(entry.path, source, entry.mode, entry.stamp[2])
+        after = stamp_of(os.fstat(source))
     finally:
         os.close(source)
-    if not same:
+    if after != entry.stamp:
         raise SourceChangedError(escape(entry.source), "it changed while it was copied")
 
 

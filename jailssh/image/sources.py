@@ -13,7 +13,6 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jailssh.core.errors import HostError
 from jailssh.core.names import escape, is_below, is_clean_absolute
 from jailssh.host import fs
 from jailssh.image.errors import DistrustError, ImageError, SourceChangedError
@@ -49,6 +48,21 @@ def _lstat(path: str) -> os.stat_result | None:
 def unchanged(watch: Watch) -> bool:
     """True if the host answers every question of ``watch`` as it did."""
     return all(_watched(_lstat(path), old is None or len(old) > 4) == old for path, old in watch.items())
+
+
+def open_stamped(path: str, stamp: Stamp) -> int:
+    """Return a descriptor of the file that had ``stamp`` when it was checked, or raise :class:`SourceChangedError`.
+
+    Device, inode and change time make it the same file with the same owner and mode, by whatever way it is reached.
+    """
+    try:
+        fd = fs.open_plain(path)
+    except OSError as error:
+        raise SourceChangedError(escape(path), os.strerror(error.errno or 0).lower()) from error
+    if stamp_of(os.fstat(fd)) != stamp:
+        os.close(fd)
+        raise SourceChangedError(escape(path), "it changed while it was examined")
+    return fd
 
 
 @dataclass(frozen=True)
@@ -181,14 +195,7 @@ class Sources:
 
     def open(self, found: Found) -> int:
         """Return a descriptor of a found regular file; it is the very file that was found, unchanged since."""
-        try:
-            fd = fs.open_trusted(found.path, trusted_root=self._trusted_root, single_link=False)
-        except HostError as error:
-            raise ImageError(error.what, error.why) from error
-        if stamp_of(os.fstat(fd)) != stamp_of(found.info):
-            os.close(fd)
-            raise SourceChangedError(escape(found.path), "it changed while it was examined")
-        return fd
+        return open_stamped(found.path, stamp_of(found.info))
 
     def head(self, found: Found, size: int = 256) -> bytes:
         """Return the first ``size`` bytes."""

@@ -156,7 +156,7 @@ def _build(
         manifest = _describe(dirfd, manifest)
         _write_manifest(base, manifest)
     else:
-        manifest = _stage(base, dirfd, manifest, old, old_path, trusted_root)
+        manifest = _stage(base, dirfd, manifest, old, old_path)
     if path != old_path:
         try:
             fs.atomic_symlink_at(dirfd, "current", generation)
@@ -184,9 +184,7 @@ def _describe(dirfd: int, manifest: Manifest) -> Manifest:
         os.close(root)
 
 
-def _stage(
-    base: str, dirfd: int, manifest: Manifest, old: Manifest | None, old_path: str | None, trusted_root: str | None
-) -> Manifest:
+def _stage(base: str, dirfd: int, manifest: Manifest, old: Manifest | None, old_path: str | None) -> Manifest:
     """Write the tree beside the others and give it its name; the manifest comes first, so no tree is without one."""
     from jailssh.image.build import Previous, write_tree
 
@@ -198,7 +196,7 @@ def _stage(
         if old and old_path:
             fds.append(fs.open_dir_at(dirfd, os.path.basename(old_path)))
             previous = Previous(old, fds[-1])
-        manifest = write_tree(fds[0], f"{base}/{staging}", manifest, previous, trusted_root)
+        manifest = write_tree(fds[0], f"{base}/{staging}", manifest, previous)
         _write_manifest(base, manifest)
         tree.publish(dirfd, staging, manifest.generation)
     except OSError as error:
@@ -260,7 +258,7 @@ def mounted(jail: str) -> set[str]:
     mark = re.compile(rf"/{re.escape(jail)}/([0-9a-f]{{20}})(?:/|\Z)")
     for pid in filter(str.isdigit, os.listdir("/proc")):
         with _vanishing():
-            namespace = os.readlink(f"/proc/{pid}/ns/mnt")
+            namespace = _mount_namespace(pid)
             if namespace in seen:
                 continue
             with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
@@ -271,3 +269,11 @@ def mounted(jail: str) -> set[str]:
                     live.update(match[1] for field in fields[3:5] if (match := mark.search(field)))
             seen.add(namespace)
     return live
+
+
+def _mount_namespace(pid: str) -> str:
+    """Return what names the mount namespace of a process; where that may not be asked, each has its own."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt")
+    except PermissionError:
+        return pid

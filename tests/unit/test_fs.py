@@ -192,7 +192,8 @@ def test_remove_file(tree):
 
 def test_lock_tells_whom_it_waits_for(tree):
     path = str(tree / "lock")
-    code = "import sys; from jailssh.host.fs import lock\nwith lock(sys.argv[1]): print(1, flush=True); sys.stdin.read()"
+    code = "import sys\nfrom jailssh.host.fs import lock\n"
+    code += "with lock(sys.argv[1]):\n  print(1, flush=True)\n  sys.stdin.read()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, path],
         stdin=subprocess.PIPE,

@@ -1,0 +1,496 @@
+import errno
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from jailssh.core.errors import HostError, UsageError
+from jailssh.host import fs, tree
+from jailssh.host.paths import Layout
+from jailssh.image import store
+from jailssh.image.errors import ImageError, SourceChangedError
+from jailssh.plugin.api import ImageNeeds
+
+pytestmark = pytest.mark.needs("root")
+SOURCE_TREE = str(Path(store.__file__).parents[2])
+
+
+@pytest.fixture
+def place():
+    """A directory outside /tmp, since a jail has its own /tmp."""
+    old = os.umask(0o022)
+    path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="jailssh-test-"))
+    path.chmod(0o755)
+    (path / "src").mkdir()
+    yield path
+    os.umask(old)
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def layout(place):
+    (place / "root").mkdir()
+    return Layout(root=str(place / "root"))
+
+
+def fill(place, count=20, size=1000):
+    for number in range(count):
+        (place / f"src/f{number}").write_bytes(bytes([number % 256]) * size + str(number).encode())
+
+
+def files_of(place):
+    return [("test", ImageNeeds(files=(str(place / "src"),)))]
+
+
+def ensure(layout, place, needs=None, **more):
+    return store.ensure_image(layout, "j", needs or files_of(place), trusted_root=str(place), **more)
+
+
+def left(layout):
+    return {name for name in os.listdir(f"{layout.images}/j") if name.startswith((".new-", ".dead-"))}
+
+
+def python(code, *args, **more):
+    """Start Python with the project's modules and the arguments."""
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *args],
+        env={"PYTHONPATH": SOURCE_TREE, "PATH": os.environ["PATH"]},
+        stdout=subprocess.PIPE,
+        text=True,
+        **more,
+    )
+
+
+BUILD = """
+import sys
+from jailssh.host.paths import Layout
+from jailssh.image import store
+from jailssh.plugin.api import ImageNeeds
+place = sys.argv[1]
+def build():
+    needs = [("test", ImageNeeds(files=(place + "/src",)))]
+    return store.ensure_image(Layout(root=place + "/root"), "j", needs, trusted_root=place)
+"""
+
+
+def in_jail(image, *argv):
+    """Run a program in the image with the host's /dev and its own /run, in a mount namespace that ends with it."""
+    script = 'mount --bind /dev "$1/dev"; mount -t tmpfs none "$1/run"; echo root:x:0:0::/:/bin/sh > "$1/run/passwd"'
+    script += '; shift; exec chroot "$@"'
+    return subprocess.run(
+        ["unshare", "-m", "sh", "-ec", script, "sh", image, image, *argv],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "TERM": "xterm"},
+    )
+
+
+def test_programs_run_in_their_image(layout):
+    shell = ImageNeeds(
+        programs=("bash", "ls", "cat", "date", "locale", "tput", "getent"),
+        data=("nss", "locale", "terminfo", "zoneinfo"),
+        texts=(("/etc/motd", "hello\n"),),
+        dirs=("/srv/git", "/lib/extra"),
+    )
+    git = ImageNeeds(programs=("git",), files=("/usr/lib/git-core",), optional_files=("/usr/share/git-core",))
+    needs = [
+        ("scp", ImageNeeds(programs=("scp", "/usr/lib/openssh/sftp-server"))),
+        ("rsync", ImageNeeds(programs=("rsync",))),
+        ("git", git),
+        ("shell", shell),
+    ]
+    result = store.ensure_image(layout, "all", needs)
+    image = result.path
+    assert result.changed
+    assert in_jail(image, "/usr/bin/rsync", "--version").stdout.startswith("rsync ")
+    assert in_jail(image, "/usr/bin/git", "--version").stdout.startswith("git version")
+    assert "usage:" in in_jail(image, "/usr/bin/git", "upload-pack").stderr
+    assert "usage: sftp-server" in in_jail(image, "/usr/lib/openssh/sftp-server", "-h").stderr
+    assert "usage: scp" in in_jail(image, "/usr/bin/scp").stderr
+    assert in_jail(image, "/bin/bash", "-c", "cat /etc/motd; ls -d /lib/extra").stdout == "hello\n/lib/extra\n"
+    assert in_jail(image, "/usr/bin/getent", "passwd", "0").stdout == "root:x:0:0::/:/bin/sh\n"
+    assert in_jail(image, "/usr/bin/locale", "charmap").stdout == "UTF-8\n"
+    assert in_jail(image, "/usr/bin/tput", "clear").stdout.startswith("\x1b[")
+    assert in_jail(image, "/usr/bin/getent", "hosts", "localhost").returncode == 0
+    assert in_jail(image, "/usr/lib/git-core/git-remote-http").stderr.startswith(("error: remote-curl", "usage"))
+
+
+def test_the_tree_is_what_the_manifest_says_and_nothing_else(layout, place):
+    fill(place)
+    (place / "src/set-id").write_text("#!/bin/sh\n")
+    (place / "src/set-id").chmod(0o6755)
+    (place / "src/lib;touch PWNED;").write_text("x")
+    (place / "src/$(touch PWNED)").write_text("x")
+    (place / "src/link").symlink_to("f1")
+    result = ensure(layout, place, [*files_of(place), ("sh", ImageNeeds(programs=("sh",)))])
+    manifest = store.read_manifest(layout, "j", result.generation)
+    seen = {}
+    for top, dirs, files in os.walk(result.path):
+        for name in (*dirs, *files):
+            path = os.path.join(top, name)
+            seen[path.removeprefix(result.path)] = os.lstat(path)
+    assert set(seen) == {entry.path for entry in manifest.entries}
+    for entry in manifest.entries:
+        info = seen[entry.path]
+        assert (info.st_uid, info.st_gid) == (0, 0)
+        kind = {"dir": stat.S_ISDIR, "link": stat.S_ISLNK}.get(entry.kind, stat.S_ISREG)
+        assert kind(info.st_mode)
+        if entry.kind != "link":
+            assert stat.S_IMODE(info.st_mode) == entry.mode
+            assert not entry.mode & 0o7022
+        if entry.kind == "file":
+            assert Path(result.path + entry.path).read_bytes() == Path(entry.source).read_bytes()
+    assert not list(place.rglob("PWNED"))
+    assert os.stat(result.path).st_mode & 0o7777 == 0o755
+
+
+def test_a_second_run_does_nothing_and_reads_no_content(layout, place, monkeypatch):
+    fill(place)
+    first = ensure(layout, place)
+    monkeypatch.setattr(store, "_build", None)
+    again = ensure(layout, place)
+    assert not again.changed
+    assert (again.path, again.entries, again.bytes) == (first.path, first.entries, first.bytes)
+
+
+def test_a_changed_file_makes_a_new_generation_and_the_rest_is_shared(layout, place):
+    fill(place)
+    first = ensure(layout, place)
+    (place / "src/f3").write_text("new")
+    second = ensure(layout, place)
+    assert second.changed
+    assert second.path != first.path
+    assert store.current_image(layout, "j") == second.path
+    inner = f"{place}/src/"
+    assert Path(second.path + inner + "f3").read_text() == "new"
+    assert os.stat(second.path + inner + "f4").st_ino == os.stat(first.path + inner + "f4").st_ino
+    assert os.stat(second.path + inner + "f3").st_ino != os.stat(first.path + inner + "f3").st_ino
+    assert Path(first.path + inner + "f3").read_bytes().startswith(b"\x03")
+
+
+def test_a_file_of_the_old_image_that_is_not_as_built_is_not_shared(layout, place):
+    fill(place)
+    first = ensure(layout, place)
+    spoilt = Path(f"{first.path}{place}/src/f4")
+    spoilt.write_bytes(b"spoilt")
+    (place / "src/f3").write_text("new")
+    second = ensure(layout, place)
+    assert Path(f"{second.path}{place}/src/f4").read_bytes() == (place / "src/f4").read_bytes()
+
+
+def test_same_content_with_a_new_stamp_keeps_the_generation(layout, place):
+    fill(place)
+    first = ensure(layout, place)
+    os.utime(place / "src/f1", (5, 5))
+    again = ensure(layout, place)
+    assert not again.changed
+    assert again.path == first.path
+    assert store._up_to_date(layout, "j", store.read_manifest(layout, "j", first.generation).inputs)
+
+
+def test_going_back_to_old_content_switches_back(layout, place):
+    fill(place)
+    first = ensure(layout, place)
+    old = (place / "src/f1").read_bytes()
+    (place / "src/f1").write_text("new")
+    ensure(layout, place)
+    (place / "src/f1").write_bytes(old)
+    third = ensure(layout, place)
+    assert third.changed
+    assert third.path == first.path == store.current_image(layout, "j")
+
+
+def test_a_damaged_manifest_is_written_again(layout, place):
+    fill(place)
+    first = ensure(layout, place)
+    Path(f"{first.path}.json").write_text("{")
+    again = ensure(layout, place)
+    assert again.path == first.path
+    assert json.loads(Path(f"{first.path}.json").read_text())["generation"] == first.generation
+
+
+def test_a_failed_build_leaves_the_old_image(layout, place):
+    fill(place)
+    first = ensure(layout, place)
+    with pytest.raises(ImageError):
+        ensure(layout, place, [("test", ImageNeeds(programs=("no-such-program",)))])
+    assert store.current_image(layout, "j") == first.path
+    assert not left(layout)
+
+
+def test_names_of_jails_are_checked(layout, place):
+    for name in ("../x", "", ".", "a/b", "A"):
+        with pytest.raises(UsageError):
+            store.ensure_image(layout, name, [])
+
+
+def test_a_source_that_changes_while_it_is_copied_is_read_again(layout, place, monkeypatch):
+    fill(place)
+    copy, calls = fs.copy_data, []
+
+    def disturbed(source, target):
+        calls.append(1)
+        if len(calls) == 3:
+            for number in range(20):
+                (place / f"src/f{number}").write_text(f"changed {number}")
+        return copy(source, target)
+
+    monkeypatch.setattr(fs, "copy_data", disturbed)
+    result = ensure(layout, place)
+    for number in range(20):
+        assert Path(f"{result.path}{place}/src/f{number}").read_text() == f"changed {number}"
+    assert not left(layout)
+
+
+def test_a_source_that_never_rests_is_an_error(layout, place, monkeypatch):
+    fill(place, 2)
+    copy = fs.copy_data
+
+    def disturbed(source, target):
+        with open(place / "src/f0", "a") as file:
+            file.write("more")
+        return copy(source, target)
+
+    monkeypatch.setattr(fs, "copy_data", disturbed)
+    with pytest.raises(SourceChangedError, match="src/f0: it changed while it was copied"):
+        ensure(layout, place)
+    assert store.current_image(layout, "j") is None
+    assert not left(layout)
+
+
+def test_a_planted_link_is_not_followed(layout, place):
+    (place / "victim").mkdir()
+    (place / "victim/file").write_text("mine")
+    (place / "staging").mkdir()
+    (place / "staging/etc").symlink_to(place / "victim")
+    root = os.open(place / "staging", os.O_RDONLY)
+    writer = tree.TreeWriter(root)
+    with pytest.raises(FileExistsError):
+        writer.directory("/etc", 0o755)
+    with pytest.raises(FileExistsError):
+        writer.text("/etc", b"x", 0o644)
+    writer.close()
+    os.close(root)
+    fill(place)
+    ensure(layout, place)
+    planted = Path(f"{layout.images}/j/.new-1-planted")
+    planted.symlink_to(place / "victim")
+    Path(f"{layout.images}/j/.dead-planted").mkdir()
+    Path(f"{layout.images}/j/.dead-planted/l").symlink_to(place / "victim")
+    (place / "src/f1").write_text("new")
+    ensure(layout, place)
+    assert not left(layout)
+    assert os.listdir(place / "victim") == ["file"]
+    assert (place / "victim/file").read_text() == "mine"
+
+
+def test_the_images_directory_must_not_be_a_link(layout, place):
+    (place / "elsewhere").mkdir()
+    os.makedirs(layout.state)
+    os.symlink(place / "elsewhere", layout.images)
+    fill(place, 1)
+    with pytest.raises(HostError):
+        ensure(layout, place)
+    assert os.listdir(place / "elsewhere") == []
+
+
+def test_a_full_disk_leaves_the_old_image_and_no_litter(layout, place):
+    fill(place, 3)
+    code = (
+        BUILD
+        + """
+import os, subprocess
+from jailssh.core.errors import HostError
+state = place + "/root/var/lib/jailssh"
+os.makedirs(state)
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=755", "none", state], check=True)
+first = build()
+for number in range(40):
+    with open(f"{place}/src/big{number}", "wb") as file:
+        file.write(os.urandom(100_000))
+try:
+    build()
+except HostError as error:
+    print(error.why)
+print(store.current_image(Layout(root=place + "/root"), "j") == first.path)
+print(sorted(name for name in os.listdir(state + "/images/j") if name.startswith((".new", ".dead"))))
+"""
+    )
+    run = subprocess.run(
+        ["unshare", "-m", sys.executable, "-c", code, place],
+        env={"PYTHONPATH": SOURCE_TREE, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert run.stdout.splitlines() == [os.strerror(errno.ENOSPC).lower(), "True", "[]"], run.stderr
+
+
+KILL = (
+    BUILD
+    + """
+import os, signal
+from jailssh.host import fs, process, tree
+where, when, name = sys.argv[2], sys.argv[3], sys.argv[4]
+owner = {"fs": fs, "tree": tree, "writer": tree.TreeWriter, "process": process, "os": os}[where]
+real = getattr(owner, name)
+def killed(*args, **kwargs):
+    if when == "after":
+        real(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, name, killed)
+build()
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("where", "when", "name"),
+    [
+        ("writer", "before", "copy"),
+        ("writer", "after", "copy"),
+        ("writer", "after", "close"),
+        ("process", "after", "run"),
+        ("fs", "after", "atomic_write"),
+        ("os", "before", "rename"),
+        ("tree", "before", "publish"),
+        ("tree", "after", "publish"),
+        ("fs", "before", "atomic_symlink_at"),
+        ("os", "after", "symlink"),
+        ("fs", "after", "atomic_symlink_at"),
+    ],
+)
+def test_killed_at_any_step(layout, place, where, when, name):
+    fill(place)
+    first = ensure(layout, place)
+    (place / "src/f1").write_text("new")
+    (place / "src/link").symlink_to("f1")
+    process = python(KILL, str(place), where, when, name)
+    assert process.wait(30) == -signal.SIGKILL
+    process.stdout.close()
+    now = store.current_image(layout, "j")
+    manifest = store.read_manifest(layout, "j", os.path.basename(now))
+    assert all(os.path.lexists(now + entry.path) for entry in manifest.entries)
+    assert now == first.path or name == "atomic_symlink_at"
+    last = ensure(layout, place)
+    assert Path(f"{last.path}{place}/src/f1").read_text() == "new"
+    assert store.current_image(layout, "j") == last.path
+    if now == first.path:
+        assert not left(layout)
+
+
+def test_builders_at_once_build_once(layout, place):
+    fill(place, 200)
+    code = BUILD + "result = build(); print(result.path, result.changed)"
+    builders = [python(code, str(place)) for _ in range(4)]
+    lines = [builder.communicate(timeout=60)[0].split() for builder in builders]
+    assert len({line[0] for line in lines}) == 1
+    assert sorted(line[1] for line in lines) == ["False", "False", "False", "True"]
+
+
+def test_a_waiting_builder_says_for_whom(layout, place):
+    fill(place, 2)
+    os.makedirs(f"{layout.images}/j")
+    code = "import sys\nfrom jailssh.host import fs\nwith fs.lock(sys.argv[1]):\n print(flush=True)\n sys.stdin.read()"
+    holder = python(code, f"{layout.images}/j/.lock", stdin=subprocess.PIPE)
+    holder.stdout.readline()
+    told = []
+
+    def waiting(pid):
+        told.append(pid)
+        holder.stdin.close()
+
+    assert ensure(layout, place, waiting=waiting).changed
+    assert told == [holder.pid]
+    holder.wait(10)
+    holder.stdout.close()
+
+
+def three_generations(layout, place):
+    fill(place)
+    results = []
+    for number in range(3):
+        (place / "src/f1").write_text(f"content {number}")
+        results.append(ensure(layout, place))
+    return results
+
+
+def test_prune_keeps_the_current_and_what_is_in_use(layout, place):
+    one, two, three = three_generations(layout, place)
+    Path(f"{layout.images}/j/{'0' * 20}.json").write_text("{}")
+    assert store.prune(layout, "j", in_use=[two.path]) == [one.generation]
+    names = {name for name in os.listdir(f"{layout.images}/j") if name[0] != "."}
+    expected = {"current", two.generation, f"{two.generation}.json", three.generation, f"{three.generation}.json"}
+    assert names == expected
+    assert store.prune(layout, "j") == [two.generation]
+    assert Path(f"{three.path}{place}/src/f1").read_text() == "content 2"
+    assert Path(f"{three.path}{place}/src/f4").read_bytes() == (place / "src/f4").read_bytes()
+    assert store.prune(layout, "other") == []
+
+
+def test_prune_keeps_what_is_mounted_in_another_namespace(layout, place):
+    one, two, _ = three_generations(layout, place)
+    (place / "mnt").mkdir()
+    script = 'mount --bind "$1" "$2" && echo ready && read x'
+    holder = subprocess.Popen(
+        ["unshare", "-m", "sh", "-ec", script, "sh", one.path, place / "mnt"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert holder.stdout.readline() == b"ready\n"
+    assert store.mounted("j") == {one.generation}
+    assert store.prune(layout, "j") == [two.generation]
+    holder.communicate(b"\n", timeout=10)
+    limit = time.monotonic() + 10
+    while store.mounted("j") and time.monotonic() < limit:
+        pass
+    assert store.prune(layout, "j") == [one.generation]
+
+
+@pytest.mark.needs("gcc")
+def test_a_library_from_ld_so_conf_is_found_in_the_jail(layout, place):
+    for directory in ("lib", "bin"):
+        (place / directory).mkdir()
+    lib, prog, conf = place / "lib/libtestone.so.1", place / "bin/prog", place / "ld.so.conf"
+    gcc = ["gcc", "-x", "c", "-", "-x", "none", "-o"]
+    shared = [*gcc, lib, "-shared", "-fPIC", "-Wl,-soname,libtestone.so.1"]
+    subprocess.run(shared, input=b"int f(void){return 42;}", check=True)
+    subprocess.run([*gcc, prog, lib], input=b"int f(void); int main(void){return f();}", check=True)
+    conf.write_text(f"include /etc/ld.so.conf.d/*.conf\n{place}/lib\n")
+    code = BUILD.replace('files=(place + "/src",)', 'programs=(place + "/bin/prog",)') + (
+        "first = build(); second = build(); print(first.path, second.changed, first.generation == second.generation)"
+    )
+    script = 'mount --bind "$1" /etc/ld.so.conf && shift && exec "$@"'
+    run = subprocess.run(
+        ["unshare", "-m", "sh", "-ec", script, "sh", conf, sys.executable, "-c", code, place],
+        env={"PYTHONPATH": SOURCE_TREE, "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    path, changed, same = run.stdout.split()
+    assert (changed, same) == ("False", "True")
+    assert in_jail(path, str(prog)).returncode == 42
+    manifest = store.read_manifest(layout, "j", os.path.basename(path))
+    assert manifest.get("/etc/ld.so.conf").text == f"{place}/lib\n"
+    assert manifest.get("/etc/ld.so.cache").size == os.stat(f"{path}/etc/ld.so.cache").st_size
+    assert not os.path.lexists(f"{path}/var/cache/ldconfig")
+
+
+def test_the_state_is_open_to_nobody_who_could_disturb(layout, place):
+    fill(place, 1)
+    result = ensure(layout, place)
+    for path in (layout.state, layout.images, os.path.dirname(result.path), result.path):
+        info = os.stat(path)
+        assert (info.st_uid, info.st_mode & 0o7777) == (0, 0o755)
+    # Whoever could open the lock could hold it for ever.
+    assert os.stat(f"{layout.images}/j/.lock").st_mode & 0o7777 == 0o600

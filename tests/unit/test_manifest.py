@@ -1,0 +1,250 @@
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from jailssh.image.errors import DistrustError, ImageError, SourceChangedError
+from jailssh.image.manifest import Collector, Entry, dir_entry, from_json, link_entry, text_entry
+from jailssh.image.resolve import resolve
+from jailssh.image.sources import Sources, unchanged
+from jailssh.plugin.api import ImageNeeds
+
+
+@pytest.fixture
+def place():
+    """A directory outside /tmp, since a jail has its own /tmp."""
+    old = os.umask(0o022)
+    path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="jailssh-test-"))
+    path.chmod(0o755)
+    yield path
+    os.umask(old)
+    shutil.rmtree(path)
+
+
+def make(place, *, extra_dirs=(), **needs):
+    return resolve([("test", ImageNeeds(**needs))], trusted_root=str(place), extra_dirs=extra_dirs)
+
+
+def test_every_image_has_the_base(place):
+    manifest = make(place, extra_dirs=("/srv", "/data"))
+    kinds = {entry.path: entry.kind for entry in manifest.entries}
+    for path in ("/dev", "/proc", "/tmp", "/home", "/run", "/etc", "/usr", "/srv", "/data"):
+        assert kinds[path] == "dir"
+    assert manifest.get("/etc/passwd").target == "../run/passwd"
+    assert manifest.get("/etc/group").target == "../run/group"
+    assert manifest.get("/etc/nsswitch.conf").text.startswith("passwd: files\n")
+    for name in ("bin", "sbin", "lib", "lib64"):
+        if os.path.islink(f"/{name}"):
+            assert manifest.get(f"/{name}").target == os.readlink(f"/{name}")
+
+
+def test_a_directory_precedes_what_it_holds_and_nothing_comes_twice(place):
+    for name in ("a/b/c", "a-b/x", "a.b/y", "a/b-c"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text(name)
+    manifest = make(place, files=(str(place),))
+    seen = {""}
+    for entry in manifest.entries:
+        assert os.path.dirname(entry.path).rstrip("/") in seen
+        assert entry.path not in seen
+        seen.add(entry.path)
+
+
+def test_round_trip(place):
+    (place / "f").write_text("x")
+    (place / "f\udcff;touch PWNED;").write_text("y")
+    (place / "l").symlink_to("nowhere")
+    manifest = make(place, files=(str(place),), texts=(("/etc/motd", "grüß\n"),))
+    again = from_json(manifest.to_json())
+    assert again == manifest
+    assert again.generation == manifest.generation
+
+
+@pytest.mark.parametrize("change", ["cut", "entry", "format", "kind", "path", "list", "name"])
+def test_a_damaged_manifest_is_refused(place, change):
+    text = make(place).to_json()
+    data = json.loads(text)
+    if change == "entry":
+        data["entries"][0]["surprise"] = 1
+    elif change == "format":
+        data["format"] = 99
+    elif change == "kind":
+        data["entries"][0]["kind"] = "device"
+    elif change == "path":
+        data["entries"][0]["path"] = "/a/../b"
+    elif change == "list":
+        data = [data]
+    elif change == "name":
+        data["generation"] = "0" * 20
+    with pytest.raises(ImageError, match="manifest"):
+        from_json(text[:-30] if change == "cut" else json.dumps(data))
+
+
+def test_the_generation_is_that_of_the_content(place):
+    (place / "f").write_text("one")
+    first = make(place, files=(str(place),))
+    os.utime(place / "f", (1, 1))
+    assert make(place, files=(str(place),)).generation == first.generation
+    (place / "f").write_text("two")
+    assert make(place, files=(str(place),)).generation != first.generation
+    (place / "f").write_text("one")
+    (place / "f").chmod(0o755)
+    assert make(place, files=(str(place),)).generation != first.generation
+
+
+def test_what_the_loader_cache_adds_is_not_part_of_the_name(place):
+    manifest = make(place)
+    assert manifest.with_entry(Entry("/etc/ld.so.cache", "file", "ldconfig", 0o644, 3, "ab")).generation == (
+        manifest.generation
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda p: (p / "d/new").write_text(""),
+        lambda p: (p / "d/f").write_text("longer"),
+        lambda p: (p / "d/f").unlink(),
+        lambda p: (p / "d/f").chmod(0o600),
+        lambda p: (p / "absent").write_text(""),
+        lambda p: (p / "d").chmod(0o777),
+        lambda p: ((p / "l").unlink(), (p / "l").symlink_to("elsewhere")),
+    ],
+)
+def test_the_watch_notices_every_change(place, change):
+    (place / "d").mkdir()
+    (place / "d/f").write_text("x")
+    (place / "l").symlink_to("d")
+    manifest = make(place, files=(str(place / "d"), str(place / "l")), optional_files=(str(place / "absent"),))
+    assert unchanged(from_json(manifest.to_json()).watch)
+    change(place)
+    assert not unchanged(from_json(manifest.to_json()).watch)
+
+
+def test_set_id_bits_are_dropped_and_said(place):
+    (place / "f").write_text("x")
+    (place / "f").chmod(0o6755)
+    manifest = make(place, files=(str(place / "f"),))
+    assert manifest.get(f"{place}/f").mode == 0o755
+    assert any("loses its set-id bit" in note for note in manifest.notes)
+
+
+def test_a_private_file_stays_private(place):
+    (place / "f").write_text("x")
+    (place / "f").chmod(0o640)
+    manifest = make(place, files=(str(place / "f"),))
+    assert manifest.get(f"{place}/f").mode == 0o640
+    assert any("cannot be read by the users of the jail" in note for note in manifest.notes)
+
+
+def test_other_kinds_of_files_are_refused(place):
+    os.mkfifo(place / "pipe")
+    with pytest.raises(ImageError, match="neither a file nor a directory"):
+        make(place, files=(str(place),))
+
+
+def test_a_name_with_control_characters_is_refused(place):
+    (place / "a\nb").write_text("x")
+    with pytest.raises(ImageError, match="its name has control characters"):
+        make(place, files=(str(place),))
+
+
+def test_links_of_a_tree_bring_their_files_but_not_directories(place):
+    (place / "tree").mkdir()
+    (place / "other/sub").mkdir(parents=True)
+    (place / "other/file").write_text("x")
+    (place / "other/sub/file").write_text("x")
+    (place / "tree/file").symlink_to("../other/file")
+    (place / "tree/sub").symlink_to("../other/sub")
+    (place / "tree/none").symlink_to("/no/such")
+    (place / "tree/loop").symlink_to("loop")
+    manifest = make(place, files=(str(place / "tree"),))
+    assert manifest.get(f"{place}/other/file").kind == "file"
+    assert manifest.get(f"{place}/other/sub").kind == "dir"
+    assert manifest.get(f"{place}/other/sub/file") is None
+    assert manifest.get(f"{place}/tree/none").target == "/no/such"
+    assert manifest.get(f"{place}/tree/loop").target == "loop"
+    assert sum("leads nowhere" in note for note in manifest.notes) == 2
+
+
+def test_a_link_to_what_others_can_write_brings_nothing(place):
+    (place / "tree").mkdir()
+    (place / "secret").write_text("x")
+    (place / "secret").chmod(0o666)
+    (place / "tree/l").symlink_to("../secret")
+    manifest = make(place, files=(str(place / "tree"),))
+    assert manifest.get(f"{place}/secret") is None
+    with pytest.raises(DistrustError):
+        make(place, files=(str(place / "tree/l"),))
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "why"),
+    [
+        (text_entry("/etc/x", "a", "git"), text_entry("/etc/x", "b", "rsync"), "for git, .* for rsync"),
+        (text_entry("/etc/x", "a", "git"), dir_entry("/etc/x", "rsync"), "a directory for rsync"),
+        (link_entry("/etc/x", "a", "git"), link_entry("/etc/x", "b", "rsync"), "a link to b for rsync"),
+        (link_entry("/etc/x", "a", "git"), text_entry("/etc/x", "b", "rsync"), "a link to a for git"),
+    ],
+)
+def test_conflicts_name_both_origins(one, two, why):
+    collector = Collector()
+    collector.add(one)
+    collector.add(one)
+    with pytest.raises(ImageError, match=why):
+        collector.add(two)
+
+
+def test_nothing_can_lie_below_a_file_or_link():
+    for above in (text_entry("/a", "x", "git"), link_entry("/a", "b", "git")):
+        collector = Collector()
+        collector.add(text_entry("/a/b", "x", "rsync"))
+        collector.add(above)
+        with pytest.raises(ImageError, match=r"needed by rsync, but /a is .* for git"):
+            collector.entries()
+
+
+@pytest.mark.parametrize("path", ["/tmp/x", "/proc/x", "/dev/null", "/run/passwd", "/a/../b", "relative", "/a\x01"])
+def test_places_that_cannot_be(path):
+    with pytest.raises(ImageError):
+        Collector().add(text_entry(path, "x", "test"))
+
+
+def test_generated_paths_follow_the_links_of_the_image(place):
+    collector = Collector()
+    collector.add(link_entry("/lib", "usr/lib", "base"))
+    collector.add(link_entry("/usr/lib/x", "../../opt/x", "base"))
+    assert collector.place("/lib/y") == "/usr/lib/y"
+    assert collector.place("/lib/x/y") == "/opt/x/y"
+    assert collector.place("/lib") == "/lib"
+    collector.add(link_entry("/loop", "loop", "base"))
+    with pytest.raises(ImageError, match="too many levels"):
+        collector.place("/loop/x")
+
+
+def test_an_unknown_data_set_names_the_known_ones(place):
+    with pytest.raises(ImageError) as caught:
+        make(place, data=("nss", "klingon"))
+    assert "gconv" in caught.value.hint
+
+
+def test_data_sets_bring_what_the_host_has(place):
+    manifest = make(place, data=("nss", "locale", "terminfo", "zoneinfo", "ca-certificates"))
+    assert manifest.get("/etc/hosts").text.startswith("127.0.0.1 localhost")
+    for path in ("/usr/lib/locale/C.utf8/LC_CTYPE", "/lib/terminfo/x/xterm", "/etc/ssl/certs/ca-certificates.crt"):
+        if os.path.exists(path):
+            assert manifest.get(os.path.realpath(path)).kind == "file"
+    if os.path.exists("/etc/localtime"):
+        assert manifest.get(os.path.realpath("/etc/localtime")).kind == "file"
+
+
+def test_a_file_that_changes_while_it_is_examined(place):
+    (place / "f").write_text("x")
+    sources = Sources(str(place))
+    found = sources.find(str(place / "f"))
+    (place / "f").write_text("other")
+    with pytest.raises(SourceChangedError):
+        sources.digest(found)
