@@ -7,9 +7,9 @@ import argparse
 from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_OK, HostError, UsageError
 from jailssh.core.names import check_account_name, check_jail_name
+from jailssh.image.publish import Publisher
 from jailssh.users import adduser
 from jailssh.users.keys import Key, parse_keys
-from jailssh.users.publisher import Configured
 
 EXAMPLES = (
     "jailssh adduser alice --jail sftp-only --key alice.pub",
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         home=args.home,
         on_demand=args.on_demand,
     )
-    context.say(adduser.adduser(context.layout, wish, Configured(context.layout), context.confirm))
+    context.say(adduser.adduser(context.layout, wish, Publisher(context.layout), context.confirm))
     return EXIT_OK
 
 

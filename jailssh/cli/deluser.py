@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_OK
+from jailssh.image.publish import withdraw_plan
 from jailssh.users import deluser
-from jailssh.users.publisher import Configured
 
 EXAMPLES = (
     "jailssh deluser alice",
@@ -30,7 +31,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     lines = deluser.deluser(
         context.layout,
         args.name,
-        Configured(context.layout),
+        partial(withdraw_plan, context.layout),
         context.confirm,
         keep_account=args.keep_account,
         remove_home=args.remove_home,

@@ -7,8 +7,8 @@ import argparse
 from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.host import fs
+from jailssh.image.publish import Publisher
 from jailssh.users import setup, undo
-from jailssh.users.publisher import Configured
 
 EXAMPLES = ("jailssh setup", "jailssh setup --yes", "jailssh setup --undo")
 
@@ -23,7 +23,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Set the host up, or undo it."""
     context.need_real_root("setup")
     layout = context.layout
-    groups = Configured(layout).groups
     if args.undo:
         setup.check_unused(layout)
         _ask(context, "Take the group, the sshd drop-in and the login program's set-id mode away?")
@@ -31,10 +30,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
             undo.recover(layout)
             context.say(setup.take_back(layout))
         return EXIT_OK
+    groups = Publisher(layout).groups
     setup.check_candidate(layout, groups)
     changes = setup.pending(layout, groups)
     if not changes:
-        context.say(["nothing to do: this host is set up", *(f"note: {note}" for note in setup.verify(layout))])
+        context.say(["nothing to do: this host is set up", *setup.verify(layout)])
         return EXIT_OK
     context.say(line for change in changes for line in change.lines)
     if groups:
@@ -46,8 +46,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     setup.prepare(layout)
     with fs.lock(setup.lock_path(layout)):
         undo.recover(layout)
-        first, *notes = setup.apply(layout, setup.pending(layout, groups)) or [""]
-    context.say([line for line in ("done" + (f"; {first}" if first else ""), *(f"note: {note}" for note in notes))])
+        context.say(["done", *setup.apply(layout, setup.pending(layout, groups))])
     return EXIT_OK
 
 

@@ -19,7 +19,6 @@ from jailssh.host.paths import Layout
 
 _INCLUDE = re.compile(r"\s*include[\s=]+(.*)", re.IGNORECASE)
 _MATCH = re.compile(r"\s*match\s", re.IGNORECASE)
-_WINS = re.compile(r"\s*(forcecommand|match)[\s=]", re.IGNORECASE)
 _NO_DIRECTORY = re.compile(r"Missing privilege separation directory: (/(?:var/)?run/[\w./-]+)")
 LIMIT = 1 << 20
 """The most bytes that a file of sshd's configuration may have."""
@@ -62,26 +61,26 @@ def check_include(layout: Layout) -> None:
         )
 
 
-def earlier_overrides(layout: Layout) -> list[str]:
-    """Return ``file:line: text`` of each Match and ForceCommand that sshd reads before the drop-in and that may win."""
+def earlier_matches(layout: Layout) -> list[str]:
+    """Return ``file:line: text`` of each Match that sshd reads before the drop-in, so that its settings win.
+
+    Settings outside of Match never do: sshd lays those of matching blocks over them.
+    """
     text = read_main(layout)
     stop = _include_line(layout, text)
-    found = _wins(main_config(layout), text.splitlines()[:stop])
+    found = _matches(main_config(layout), text.splitlines()[:stop])
     for path in _drop_ins(layout):
         if path >= layout.sshd_drop_in:
             break
-        found += _wins(path, fs.read_trusted(path, LIMIT).decode("utf-8", "surrogateescape").splitlines())
+        found += _matches(path, fs.read_trusted(path, LIMIT).decode("utf-8", "surrogateescape").splitlines())
     return found
 
 
-def _wins(path: str, lines: list[str]) -> list[str]:
-    def harmless(line: str) -> bool:
-        return line.split()[0].lower() == "match" and line.split()[1:2] == ["all"]
-
+def _matches(path: str, lines: list[str]) -> list[str]:
     return [
         f"{path}:{number}: {line.strip()}"
         for number, line in enumerate(lines, 1)
-        if _WINS.match(line) and not harmless(line)
+        if _MATCH.match(line) and line.split()[1:] != ["all"]
     ]
 
 

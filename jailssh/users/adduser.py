@@ -18,6 +18,7 @@ from jailssh.core.names import check_account_name
 from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
+from jailssh.plan.compile import check_home
 from jailssh.users import checks, keys, setup, undo
 from jailssh.users.keys import Key
 from jailssh.users.setup import GROUP
@@ -96,16 +97,18 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
     require_setup(layout, publisher.groups)
     with fs.lock(setup.lock_path(layout)):
         lines = [f"rolled back an interrupted change: {name}" for name in undo.recover(layout)]
-        publisher.check(wish.jails)
         entry = accounts.find(wish.name)
+        home = wish.home or f"/home/{wish.name}"
         facts = None
         if entry is None:
-            home = wish.home or f"/home/{wish.name}"
             checks.check_new(wish.name, home)
         else:
+            home = entry.home
             facts = _check_existing(layout, wish, entry, publisher)
-            if not facts.jailed and not confirm(f"Put the existing account {wish.name} (uid {entry.uid}) into a jail?"):
-                raise JailsshError(f"account {wish.name}", "nothing was changed")
+        check_home(home)
+        publisher.check(wish.jails)
+        if facts is not None and not facts.jailed and not confirm(f"Put the existing account {wish.name} into a jail?"):
+            raise JailsshError(f"account {wish.name}", "nothing was changed")
         journal = Journal(layout, subject(wish.name), fault)
         try:
             if entry is None:

@@ -6,6 +6,8 @@ again finishes the work.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jailssh.config.files import read_user
 from jailssh.core.errors import JailsshError, UsageError
 from jailssh.core.names import check_account_name
@@ -13,15 +15,21 @@ from jailssh.host import accounts, fs, install
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.users import setup, undo
-from jailssh.users.adduser import Confirm, Publisher, keys_file, subject, users_file
+from jailssh.users.adduser import Confirm, keys_file, subject, users_file
 from jailssh.users.setup import GROUP
 from jailssh.users.undo import Inverse, Journal
 
 
 def deluser(
-    layout: Layout, name: str, publisher: Publisher, confirm: Confirm, *, keep_account: bool, remove_home: bool
+    layout: Layout,
+    name: str,
+    withdraw: Callable[[int], object],
+    confirm: Confirm,
+    *,
+    keep_account: bool,
+    remove_home: bool,
 ) -> list[str]:
-    """Take ``name`` out of its jail; return lines saying what was done.
+    """Take ``name`` out of its jail; return lines saying what was done.  ``withdraw`` removes the plan of a uid.
 
     An account that ``adduser`` created is deleted, its home only with ``remove_home``; with ``keep_account`` it stays
     with a login shell that lets nobody in.
@@ -49,7 +57,7 @@ def deluser(
         # Before the account goes: a plan that stayed would be found by the next account with this uid.
         for number in {uid, entry.uid if entry and same else None}:
             if number is not None:
-                publisher.withdraw(number)
+                withdraw(number)
         if delete:
             accounts.delete_account(name, remove_home=remove_home)
         journal.forget()

@@ -57,23 +57,24 @@ def drop_in(layout: Layout, groups: Sequence[str], *, template: str) -> str:
     return text.replace("@LOGIN@", layout.login_program).replace("@KEYS@", layout.keys)
 
 
-def directories(layout: Layout) -> list[tuple[str, int]]:
-    """Return the directories and their modes, parents first."""
+def directories(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
+    """Return the directories, parents first, and the modes that are right for each, the one for a new one first."""
     return [
-        (layout.etc, 0o755),
-        (layout.jails, 0o755),
-        (layout.users, 0o755),
-        (layout.keys, 0o755),
-        (layout.state, 0o755),
-        (layout.plans, 0o700),
-        (layout.undo, 0o700),
+        (layout.etc, (0o755,)),
+        (layout.jails, (0o755,)),
+        (layout.users, (0o755,)),
+        (layout.keys, (0o755,)),
+        (layout.state, (0o755,)),
+        # The plans in it are readable by root alone.
+        (layout.plans, (0o700, 0o755)),
+        (layout.undo, (0o700,)),
     ]
 
 
 def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
     """Return what ``jailssh setup`` would change, in order; empty when all is as it should be."""
     changes = [_group_change()] if not accounts.group_exists(GROUP) else []
-    changes += [_dir_change(path, mode) for path, mode in directories(layout) if _mode(path) != mode]
+    changes += [_dir_change(path, modes[0]) for path, modes in directories(layout) if _mode(path) not in modes]
     return [*changes, *_program_changes(layout, groups), *_drop_in_changes(layout, groups)]
 
 
@@ -141,14 +142,15 @@ def check_candidate(layout: Layout, groups: Sequence[str]) -> None:
 
 
 def verify(layout: Layout) -> list[str]:
-    """Ask sshd about each account in the group; return warnings, raise :class:`JailsshError` where one escapes."""
+    """Ask sshd about each account in the group; return notes, raise :class:`JailsshError` where one escapes."""
     config = sshd.main_config(layout)
     sshd.test(config)
-    notes = [f"{line} stands before the drop-in and wins where it applies" for line in sshd.earlier_overrides(layout)]
+    notes = [f"{line} is read before the drop-in, so what it sets wins" for line in sshd.earlier_matches(layout)]
     for member in accounts.members(GROUP):
         if accounts.find(member):
             sshd.check_forced(sshd.effective(member, config), layout, member)
-    return notes + sshd.warnings(sshd.effective("jailssh-probe", config))
+    notes += sshd.warnings(sshd.effective("jailssh-probe", config))
+    return [f"note: {note}" for note in notes]
 
 
 def prepare(layout: Layout) -> None:

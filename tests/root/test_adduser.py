@@ -35,6 +35,9 @@ layout = Layout(prefix="/usr/local")
 spec = json.loads(sys.argv[1])
 points = []
 
+def withdraw(uid):
+    fs.remove_file(f"{layout.plans}/{uid}")
+
 class Publisher:
     min_uid = 1000
     refuse_groups = ("sudo", "docker", "disk", "adm", "lxd", "wheel")
@@ -49,7 +52,7 @@ class Publisher:
             fs.atomic_write(f"{layout.plans}/{entry.uid}", ("plan " + stream.read()).encode(), mode=0o600)
         return "sftp"
     def withdraw(self, uid):
-        fs.remove_file(f"{layout.plans}/{uid}")
+        withdraw(uid)
 
 def fault(point):
     points.append(point)
@@ -67,7 +70,7 @@ try:
                     now=spec.get("now", False), home=spec.get("home"), on_demand=spec.get("on_demand", False))
         lines = adduser(layout, wish, Publisher(), lambda question: spec.get("answer", True), fault)
     elif spec["do"] == "deluser":
-        lines = deluser(layout, spec["name"], Publisher(), lambda question: True,
+        lines = deluser(layout, spec["name"], withdraw, lambda question: True,
                         keep_account=spec.get("keep", False), remove_home=spec.get("remove_home", False))
     else:
         with fs.lock(setup.lock_path(layout)):

@@ -1,0 +1,51 @@
+"""``jailssh config``: check the configuration, or show it with where each value comes from."""
+
+from __future__ import annotations
+
+import argparse
+
+from jailssh.cli.context import Context
+from jailssh.config.reader import Item, show
+from jailssh.core.errors import EXIT_OK
+from jailssh.image.jail import Configuration, load_configuration
+
+EXAMPLES = ("jailssh config check", "jailssh config show", "jailssh config show sftp-only")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="check|show")
+    actions.add_parser("check", help="read everything and report every error")
+    shown = actions.add_parser("show", help="show the values and where each comes from")
+    shown.add_argument("jail", nargs="?", metavar="JAIL[,JAIL…]", help="a jail or plugin; without one the main file")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Check or show."""
+    configuration = load_configuration(context.layout)
+    if args.action == "check":
+        configuration.validate()
+        facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}
+        jails, accounts = len(facts["jails"]), len(facts["accounts"])
+        context.facts(facts, [f"no errors in {jails} jails and the files of {accounts} accounts"])
+        return EXIT_OK
+    rows = show(_items(configuration, args.jail))
+    width = max(len(_key(section, name)) for section, name, _, _ in rows)
+    facts_shown = [
+        {"section": section, "name": name, "value": value, "origin": origin} for section, name, value, origin in rows
+    ]
+    context.facts(
+        facts_shown,
+        [f"{_key(section, name):<{width}} = {value:<24}  # {origin}" for section, name, value, origin in rows],
+    )
+    return EXIT_OK
+
+
+def _items(configuration: Configuration, jail: str | None) -> tuple[Item, ...]:
+    if jail is None:
+        return configuration.main.items
+    return configuration.definition(jail.replace("+", ",").split(",")).config.items
+
+
+def _key(section: str, name: str) -> str:
+    return f"[{section}] {name}" if section else name

@@ -1,0 +1,62 @@
+"""``jailssh list``: the jails, and the accounts that are in one by name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from jailssh.cli.context import Context
+from jailssh.config.jails import groups_of
+from jailssh.config.reader import Document
+from jailssh.core.errors import EXIT_OK, JailsshError
+from jailssh.host import accounts
+from jailssh.image.jail import Configuration, load_configuration
+
+EXAMPLES = ("jailssh list", "jailssh list --json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments: none of its own."""
+
+
+def run(_args: argparse.Namespace, context: Context) -> int:
+    """List jails and accounts."""
+    configuration = load_configuration(context.layout)
+    jails = [_jail(name, document) for name, document in sorted(configuration.documents.items())]
+    users = [_user(configuration, name) for name in configuration.user_names()]
+    lines = ["jails:"]
+    for jail in jails:
+        groups = ", ".join(jail["groups"])
+        by_group = f" (members of {groups})" if groups else ""
+        lines.append(f"  {jail['name']:<20} {jail['summary']}{by_group}")
+    lines.append("accounts:" if users else "accounts: none is in a jail by name")
+    lines += [f"  {user['name']:<20} {user['jail']:<24} {user['state']}" for user in users]
+    context.facts({"jails": jails, "accounts": users}, lines)
+    return EXIT_OK
+
+
+def _jail(name: str, document: Document | JailsshError) -> dict[str, Any]:
+    if not isinstance(document, Document):
+        return {"name": name, "summary": f"BROKEN: {document}", "groups": []}
+    summary = document.entries[""].get("summary")
+    return {"name": name, "summary": str(summary.raw) if summary else "", "groups": list(groups_of(document))}
+
+
+def _user(configuration: Configuration, name: str) -> dict[str, Any]:
+    try:
+        user = configuration.user(name)
+    except JailsshError as error:
+        return {"name": name, "uid": None, "jail": "", "state": f"BROKEN: {error}"}
+    if user is None:
+        return {"name": name, "uid": None, "jail": "", "state": "gone"}
+    entry = accounts.find(name)
+    if entry is None:
+        state = "no such account"
+    elif entry.uid != user.uid:
+        state = f"ANOTHER ACCOUNT: uid {entry.uid}, not {user.uid}"
+    elif os.path.exists(f"{configuration.layout.plans}/{user.uid}"):
+        state = "ready"
+    else:
+        state = "made at the next login"
+    return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": state}

@@ -1,0 +1,47 @@
+"""``jailssh plan``: what a login of an account does, and what would change."""
+
+from __future__ import annotations
+
+import argparse
+
+from jailssh.cli.context import Context
+from jailssh.core.errors import EXIT_OK, JailsshError
+from jailssh.host import accounts
+from jailssh.image.jail import load_configuration
+from jailssh.image.publish import changes, read_plan
+from jailssh.plan import codec
+
+EXAMPLES = ("jailssh plan show alice", "jailssh plan show alice --diff")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="show")
+    shown = actions.add_parser("show", help="show the published plan")
+    shown.add_argument("user", metavar="USER", help="the account")
+    shown.add_argument("--diff", action="store_true", help="show what jailssh apply would change in it")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Show a plan."""
+    context.need_root("plan")
+    entry = accounts.get(args.user)
+    present = read_plan(context.layout, entry.uid)
+    if args.diff:
+        found = [change for change in changes(load_configuration(context.layout)) if change.uid == entry.uid]
+        lines = [line for change in found for line in change.lines]
+        context.facts(lines, lines or ["nothing would change"])
+        return EXIT_OK
+    if present is None:
+        raise JailsshError(
+            f"plan of {args.user}", "there is none; it is made at the next login", hint="jailssh apply makes it now"
+        )
+    facts = {
+        "uid": present.uid,
+        "gid": present.gid,
+        "name": present.name,
+        "serial": present.serial,
+        "records": [[record.verb, *record.args] for record in present.records],
+    }
+    context.facts(facts, codec.show(present))
+    return EXIT_OK

@@ -1,0 +1,202 @@
+"""setup with the real sshd on a scratch host: in force, read again, refused where it would not hold, undone."""
+
+from __future__ import annotations
+
+import pathlib
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from jailssh.host.scratch import Completed, ScratchHost
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
+DROP_IN = "/etc/ssh/sshd_config.d/20-jailssh.conf"
+WATCHED = "/etc/passwd /etc/group /etc/shadow /etc/gshadow"
+
+
+class Host:
+    """A scratch host with the command in place and nothing set up."""
+
+    def __init__(self, scratch: ScratchHost) -> None:
+        self.scratch = scratch
+
+    def sh(self, command: str) -> str:
+        return self.scratch.run(["sh", "-c", command], check=True).stdout
+
+    def jailssh(self, *args: str) -> Completed:
+        env = {"PYTHONPATH": "/usr/local/source"}
+        return self.scratch.run(["/usr/bin/python3", "-B", "-m", "jailssh", *args], env=env)
+
+    def ok(self, *args: str) -> str:
+        done = self.jailssh(*args)
+        assert done.code == 0, done.stderr
+        return done.stdout
+
+    def state(self) -> str:
+        trees = "/etc/ssh /etc/jailssh /var/lib/jailssh /usr/local/libexec"
+        listing = f"find {trees} -printf '%p %m %u %g %y\\n' 2>/dev/null | sort"
+        return self.sh(f"cat {WATCHED}; {listing}; find /etc/ssh -type f -exec sha256sum {{}} + | sort")
+
+    def config_of(self, user: str) -> str:
+        return self.sh(f"/usr/sbin/sshd -T -C user={user},host=h,addr=127.0.0.1")
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path) -> Iterator[Host]:
+    tmp_path.chmod(0o755)
+    program = tmp_path / LOGIN.removeprefix("/usr/local/")
+    program.parent.mkdir(parents=True)
+    program.write_bytes(b"#!/bin/sh\necho jailed\n")
+    program.chmod(0o755)
+    share = tmp_path / "share" / "jailssh"
+    share.mkdir(parents=True)
+    shutil.copy(SOURCE / "sshd_config.d" / "20-jailssh.conf.in", share)
+    shutil.copytree(
+        SOURCE / "jailssh", tmp_path / "source" / "jailssh", ignore=shutil.ignore_patterns("login", "*.pyc")
+    )
+    with ScratchHost(install={str(tmp_path): "/usr/local"}) as scratch:
+        host = Host(scratch)
+        host.sh("ssh-keygen -A >/dev/null; test -f /etc/ssh/sshd_config")
+        yield host
+
+
+def test_it_shows_a_diff_sets_up_once_and_undoes_exactly(host: Host) -> None:
+    before = host.state()
+    said = host.ok("setup", "--yes")
+    assert "+ system group jailssh" in said
+    assert f"+    ForceCommand {LOGIN}" in said
+    assert "mode 4750, root:jailssh (was 0755" in said
+    assert host.sh(f"stat -c '%a %U %G' {LOGIN}") == "4750 root jailssh\n"
+    assert host.sh(f"stat -c '%a %U' {DROP_IN} /etc/jailssh/keys /var/lib/jailssh/undo") == (
+        "644 root\n755 root\n700 root\n"
+    )
+    first = host.state()
+    assert "nothing to do" in host.ok("setup", "--yes")
+    assert host.state() == first
+    assert "as they were" in host.ok("setup", "--undo", "--yes")
+    assert host.state() == before
+
+
+def test_the_drop_in_holds_for_members_and_for_nobody_else(host: Host) -> None:
+    host.ok("setup", "--yes")
+    host.sh("useradd -m -G jailssh alice; useradd -m bob")
+    alice, bob = host.config_of("alice").splitlines(), host.config_of("bob").splitlines()
+    for line in (f"forcecommand {LOGIN}", "disableforwarding yes", "permituserrc no", "permittunnel no",
+                 "permittty yes", "allowtcpforwarding no", "allowagentforwarding no", "allowstreamlocalforwarding no",
+                 "x11forwarding no", "chrootdirectory none",
+                 "authorizedkeysfile /etc/jailssh/keys/%u .ssh/authorized_keys"):  # fmt: skip
+        assert line in alice
+    assert [line for line in alice if line.startswith("acceptenv")] == [
+        "acceptenv LANG", "acceptenv LC_*", "acceptenv GIT_PROTOCOL",
+    ]  # fmt: skip
+    assert "forcecommand none" in bob
+    assert "x11forwarding yes" in bob
+
+
+def test_a_global_forced_command_or_chroot_does_not_win_over_the_drop_in(host: Host) -> None:
+    host.sh("printf 'ForceCommand internal-sftp\\nChrootDirectory /srv\\n' >/etc/ssh/sshd_config.d/10-own.conf")
+    host.ok("setup", "--yes")
+    host.sh("useradd -m -G jailssh alice")
+    assert f"forcecommand {LOGIN}" in host.config_of("alice").splitlines()
+    assert "chrootdirectory none" in host.config_of("alice").splitlines()
+
+
+def test_what_stands_behind_the_include_is_not_swallowed_by_our_match(host: Host) -> None:
+    host.sh(
+        "echo 'MaxAuthTries 3' >>/etc/ssh/sshd_config; echo 'ClientAliveInterval 77' >/etc/ssh/sshd_config.d/30-x.conf"
+    )
+    host.ok("setup", "--yes")
+    host.sh("useradd -m bob")
+    assert "clientaliveinterval 77" in host.config_of("bob")
+    assert "maxauthtries 3" in host.config_of("bob")
+
+
+def test_without_a_terminal_and_without_yes_nothing_happens(host: Host) -> None:
+    before = host.state()
+    done = host.jailssh("setup")
+    assert done.code == 2
+    assert "--yes" in done.stderr
+    assert f"ForceCommand {LOGIN}" in done.stdout
+    assert host.state() == before
+
+
+@pytest.mark.parametrize(
+    ("prepare", "why"),
+    [
+        ("sed -i /^Include/d /etc/ssh/sshd_config", "does not include"),
+        ("sed -i '1i Match User x' /etc/ssh/sshd_config", "does not include"),
+        ("echo 'NoSuchThing yes' >/etc/ssh/sshd_config.d/50-broken.conf", "NoSuchThing"),
+        ("printf 'Match all\\nForceCommand internal-sftp\\n' >/etc/ssh/sshd_config.d/10-first.conf",
+         "forcecommand would be 'internal-sftp'"),
+        ("printf 'Match User jail*,a*\\nChrootDirectory /srv\\n' >/etc/ssh/sshd_config.d/10-first.conf",
+         "chrootdirectory would be '/srv'"),
+        ("printf 'Match Address 0.0.0.0/0\\nPermitUserRC yes\\n' >/etc/ssh/sshd_config.d/10-first.conf",
+         "permituserrc would be 'yes'"),
+        (f"rm {LOGIN}", "login program is not installed"),
+        (f"chmod 777 {LOGIN}", "writable"),
+    ],
+)  # fmt: skip
+def test_where_it_would_not_hold_it_is_refused_and_nothing_changed(host: Host, prepare: str, why: str) -> None:
+    host.sh(prepare)
+    before = host.state()
+    done = host.jailssh("setup", "--yes")
+    assert done.code in (1, 4)
+    assert why in done.stderr
+    assert "Traceback" not in done.stderr
+    assert host.state() == before
+
+
+def test_a_member_that_an_earlier_match_takes_away_is_found_and_all_is_rolled_back(host: Host) -> None:
+    host.sh("groupadd -r jailssh; useradd -m -G jailssh alice")
+    host.sh("printf 'Match User alice\\nForceCommand internal-sftp\\n' >/etc/ssh/sshd_config.d/10-own.conf")
+    done = host.jailssh("setup", "--yes")
+    assert done.code == 1
+    assert "sshd for alice" in done.stderr
+    assert host.sh(f"ls {DROP_IN} 2>&1 || true").endswith("No such file or directory\n")
+    assert host.sh(f"stat -c %a {LOGIN}") == "755\n"
+
+
+def test_weak_global_settings_are_reported(host: Host) -> None:
+    host.sh(
+        "printf 'PermitUserEnvironment yes\\nMatch User zoe\\n  X11Forwarding no\\n' >/etc/ssh/sshd_config.d/10-a.conf"
+    )
+    said = host.ok("setup", "--yes")
+    assert "note: PermitUserEnvironment is on" in said
+    assert "10-a.conf:2: Match User zoe is read before the drop-in" in said
+
+
+def test_a_jail_for_a_unix_group_opens_the_program_and_is_matched(host: Host) -> None:
+    host.sh("mkdir -p /etc/jailssh/jails && printf 'plugins = sftp\\ngroups = customers\\n' >/etc/jailssh/jails/c.conf")
+    said = host.ok("setup", "--yes")
+    assert "Match Group jailssh,customers" in said
+    assert host.sh(f"stat -c '%a %U %G' {LOGIN}") == "4755 root root\n"
+    host.sh("groupadd customers; useradd -m -G customers carl")
+    assert f"forcecommand {LOGIN}" in host.config_of("carl")
+
+
+def test_undo_is_refused_while_somebody_is_inside(host: Host) -> None:
+    host.ok("setup", "--yes")
+    host.sh("useradd -m -G jailssh alice")
+    before = host.state()
+    done = host.jailssh("setup", "--undo", "--yes")
+    assert done.code == 1
+    assert "alice" in done.stderr
+    assert host.state() == before
+
+
+def test_a_running_sshd_reads_it_without_being_restarted(host: Host) -> None:
+    host.scratch.start_sshd()
+    pid = host.sh("cat /run/sshd.pid")
+    host.sh("useradd -m -s /bin/sh alice && install -d -o alice -m 700 /home/alice/.ssh")
+    host.sh("ssh-keygen -q -t ed25519 -N '' -f /root/k")
+    host.sh("install -o alice -m 600 /root/k.pub /home/alice/.ssh/authorized_keys")
+    ssh = "ssh -i /root/k -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR alice@127.0.0.1"
+    assert host.sh(f"{ssh} echo open") == "open\n"
+    assert "sent SIGHUP to sshd" in host.ok("setup", "--yes")
+    host.sh("gpasswd -a alice jailssh")
+    host.scratch.wait_until(lambda: host.scratch.run(["sh", "-c", f"{ssh} echo open"]).stdout == "jailed\n", "the jail")
+    assert host.sh("cat /run/sshd.pid") == pid

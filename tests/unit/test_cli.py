@@ -1,0 +1,144 @@
+"""The command line: every verb's examples parse, errors are lines, exit codes are stable."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from jailssh.cli import main as cli
+from jailssh.cli.adduser import jail_names
+from jailssh.cli.explain import _allowed, _denied
+from jailssh.core.errors import UsageError
+
+VERBS = [verb for verb in cli.VERBS if importlib.util.find_spec(f"jailssh.cli.{verb}")]
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    code = cli.main(argv)
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_examples_and_each_of_them_parses(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = outcome(capsys, verb, "--help")
+    assert (code, err) == (0, "")
+    examples = re.findall(r"^  (jailssh .*)$", out, re.MULTILINE)
+    assert examples
+    for example in examples:
+        module, args = cli.parse(shlex.split(example)[1:])
+        assert module.__name__ == f"jailssh.cli.{verb}"
+        assert args.root is None
+
+
+def test_the_help_lists_every_verb_and_there_is_a_module_for_each(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = outcome(capsys, "--help")
+    assert code == 0
+    for verb in cli.VERBS:
+        assert re.search(rf"^  {verb} ", out, re.MULTILINE)
+    assert sorted(cli.VERBS) == sorted(VERBS)
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = outcome(capsys, "--version")
+    assert code == 0
+    assert re.fullmatch(r"jailssh \d+\.\d+\.\d+\S*\n", out)
+
+
+@pytest.mark.parametrize(
+    ("argv", "what", "hint"),
+    [
+        ([], "a verb is missing", "jailssh --help"),
+        (["aduser"], "no such verb", "did you mean: jailssh adduser?"),
+        (["zzz"], "no such verb", "lists the verbs"),
+        (["adduser"], "NAME", "jailssh adduser --help"),
+        (["adduser", "x", "--ja", "y"], "--jail", "jailssh adduser --help"),
+        (["adduser", "x", "--jail", "y", "--nope"], "--nope", "jailssh adduser --help"),
+        (["config"], "check|show", "jailssh config --help"),
+        (["--root", "../x", "list"], "not a plain absolute path", ""),
+        (["--root", "/tmp/x", "adduser", "x", "--jail", "y"], "--root does not go with it", ""),
+        (["adduser", "--root", "/tmp/x", "x", "--jail", "y"], "--root does not go with it", ""),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_a_hint_and_exit_code_2(
+    argv: list[str], what: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = outcome(capsys, *argv)
+    lines = err.splitlines()
+    assert (code, out) == (2, "")
+    assert lines[0].startswith("jailssh: ")
+    assert what in lines[0]
+    assert hint in (lines[1] if len(lines) > 1 else "")
+    assert len(lines) <= 2
+
+
+def test_changing_verbs_need_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for argv in (["adduser", "x", "--jail", "scp"], ["deluser", "x"], ["setup"], ["apply"], ["plan", "show", "root"],
+                 ["explain", "root", "--", "ls"]):  # fmt: skip
+        code, _, err = outcome(capsys, *argv)
+        assert code == 4
+        assert "only root can do this" in err
+
+
+def test_expected_failures_have_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error, code, text in (
+        (PermissionError(13, "Permission denied", "/etc/x"), 1, "jailssh: /etc/x: permission denied\n"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ):
+
+        def fail(_argv: object, error: BaseException = error) -> int:
+            raise error
+
+        monkeypatch.setattr(cli, "run", fail)
+        got, _, err = outcome(capsys, "list")
+        assert got == code
+        assert text in err
+
+
+def test_a_closed_pipe_is_quiet() -> None:
+    script = "import sys; from jailssh.cli import main; sys.exit(main.main(['list']))"
+    reader, writer = os.pipe()
+    os.close(reader)
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    done = subprocess.run(
+        [sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, cwd=root, check=False, timeout=30
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (cli.SIGPIPE_STATUS, b"")
+
+
+def test_starting_imports_no_verb_and_no_heavy_library() -> None:
+    script = "import sys, jailssh.cli.main; print([m for m in sys.modules if m.startswith(('jailssh.', 'configobj'))])"
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True, timeout=30
+    )
+    loaded = set(re.findall(r"'([^']+)'", done.stdout))
+    assert "configobj" not in loaded
+    assert {name for name in loaded if name.startswith("jailssh.cli.")} == {"jailssh.cli.context", "jailssh.cli.main"}
+
+
+def test_jail_names() -> None:
+    assert jail_names("sftp, git,sftp") == ("git", "sftp")
+    for bad in ("", "a,,b", "../x", "A", "a b"):
+        with pytest.raises(UsageError):
+            jail_names(bad)
+
+
+def test_explain_reads_the_matchers_verdict() -> None:
+    facts, lines = _allowed("allow\tsftp\t/usr/lib/sftp-server", ["sftp-server", "-e", "a b"])
+    assert facts["argv"] == ["sftp-server", "-e", "a b"]
+    assert lines == ["allowed by rule sftp", "runs /usr/lib/sftp-server: sftp-server -e 'a b'"]
+    facts, lines = _denied("deny\toption\tscp-up\t-S is not allowed")
+    assert (facts["allowed"], facts["rule"]) == (False, "scp-up")
+    assert lines == ["denied (option): -S is not allowed", "nearest rule: scp-up"]
+    assert _denied("deny\tno-rule\t\t")[1] == ["denied (no-rule)", "no rule is for this command"]
