@@ -1,0 +1,195 @@
+#include "creds.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/keyctl.h>
+#include <linux/seccomp.h>
+#include <linux/securebits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "fail.h"
+#include "fd.h"
+
+static struct rlimit callers_limits[RLIM_NLIMITS];
+
+void creds_sanitise(void)
+{
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL); /* held until somebody is there to pass them on */
+    for (int number = 1; number < NSIG; number++)
+        signal(number, SIG_DFL);
+    static const struct itimerval none;
+    setitimer(ITIMER_REAL, &none, NULL);
+    setitimer(ITIMER_VIRTUAL, &none, NULL);
+    setitimer(ITIMER_PROF, &none, NULL);
+    umask(077);
+    personality(PER_LINUX);
+    if (prctl(PR_SET_DUMPABLE, 0) != 0)
+        refuse("setup", "cannot become undumpable", errno);
+    for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++) {
+        struct rlimit *caller = &callers_limits[limit], roomy = { RLIM_INFINITY, RLIM_INFINITY };
+        getrlimit((__rlimit_resource_t)limit, caller);
+        if (limit == RLIMIT_NOFILE) /* cannot be infinite, and 1024 is plenty */
+            roomy = (struct rlimit){ 1024, caller->rlim_max < 1024 ? 1024 : caller->rlim_max };
+        else if (limit == RLIMIT_CORE || limit == RLIMIT_STACK)
+            roomy.rlim_cur = limit == RLIMIT_CORE ? 0 : 8 << 20;
+        setrlimit((__rlimit_resource_t)limit, &roomy);
+    }
+    if (!fd_sanitise())
+        refuse("setup", "cannot close inherited descriptors", errno);
+}
+
+uid_t creds_identity(void)
+{
+    uid_t real, effective, saved;
+    if (getresuid(&real, &effective, &saved) != 0 || real == 0 || real > 0x7fffffff)
+        refuse("root", "not for root", 0);
+    /* With file capabilities the effective uid is still the user's; CAP_SETUID lifts it.  Power stays what the file
+     * capabilities gave. */
+    if (effective != 0 && setresuid((uid_t)-1, 0, 0) != 0)
+        refuse("misinstalled", "this program must be set-uid root or have its file capabilities", 0);
+    if (setresgid((gid_t)-1, 0, 0) != 0)
+        refuse("misinstalled", "cannot act as group root", errno);
+    return real;
+}
+
+void creds_files_as(uid_t uid, gid_t gid)
+{
+    setfsgid(gid);
+    setfsuid(uid);
+    /* setfsuid(2) reports no error: a second call tells what is in force. */
+    if (setfsuid(uid) != (int)uid || setfsgid(gid) != (int)gid)
+        refuse("setup", "cannot open files as the user", 0);
+}
+
+void creds_prepare(void)
+{
+    int cap = 0;
+    while (prctl(PR_CAPBSET_DROP, cap) == 0)
+        cap++;
+    if (errno != EINVAL || cap <= CAP_SETFCAP) /* EINVAL: one past the last that this kernel knows */
+        refuse("setup", "cannot empty the capability bounding set", errno);
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
+        refuse("setup", "cannot empty the ambient capabilities", errno);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        refuse("setup", "cannot set no_new_privs", errno);
+    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+        refuse("setup", "cannot get a session keyring of its own", errno);
+}
+
+static bool capabilities_are_gone(void)
+{
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct sets[2];
+    memset(sets, 0xff, sizeof sets);
+    if (syscall(SYS_capget, &header, sets) != 0)
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (sets[i].effective | sets[i].permitted | sets[i].inheritable)
+            return false;
+    return true;
+}
+
+void creds_drop(const struct plan *plan, const gid_t *groups, size_t count)
+{
+    const unsigned long bits = SECBIT_NOROOT | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_CAP_AMBIENT_RAISE;
+    struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct none[2] = { { 0 } };
+    uid_t uid[3];
+    gid_t gid[3];
+    if (prctl(PR_SET_SECUREBITS, bits | bits << 1 | SECBIT_KEEP_CAPS_LOCKED) != 0)
+        refuse("drop", "cannot lock the secure bits", errno);
+    if (setgroups(count, groups) != 0 || setresgid(plan->gid, plan->gid, plan->gid) != 0 ||
+        setresuid(plan->uid, plan->uid, plan->uid) != 0 || syscall(SYS_capset, &header, none) != 0)
+        refuse("drop", "cannot become the user", errno);
+    if (getresuid(&uid[0], &uid[1], &uid[2]) != 0 || getresgid(&gid[0], &gid[1], &gid[2]) != 0)
+        refuse("drop", "cannot read the ids", errno);
+    for (int i = 0; i < 3; i++)
+        if (uid[i] != plan->uid || gid[i] != plan->gid)
+            refuse("drop", "the ids are not the user's", 0);
+    if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setresgid((gid_t)-1, 0, (gid_t)-1) == 0 ||
+        !capabilities_are_gone() || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+        refuse("drop", "power could be regained", 0);
+    if (prctl(PR_SET_DUMPABLE, 0) != 0)
+        refuse("drop", "cannot stay undumpable", errno);
+}
+
+/* landlock(7).  Defined here since the headers of older distributions end before ABI 6. */
+struct ruleset {
+    uint64_t handled_access_fs, handled_access_net, scoped;
+};
+enum { SCOPE_ABSTRACT_UNIX_SOCKET = 1, SCOPE_SIGNAL = 2, RULESET_VERSION = 1, SCOPE_ABI = 6 };
+
+bool creds_can_scope(void)
+{
+    return syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION) >= SCOPE_ABI;
+}
+
+void creds_scope(void)
+{
+    struct ruleset rules = { .scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL };
+    int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
+    if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) != 0)
+        refuse("drop", "cannot scope sockets and signals", errno);
+    close(fd);
+}
+
+static unsigned nibble(char digit)
+{
+    return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+}
+
+void creds_filter(const struct plan *plan)
+{
+    static struct sock_filter code[4096];
+    char *const *args = plan_first(plan, OP_SECCOMP);
+    size_t bytes = strlen(args[1]) / 2;
+    struct utsname host;
+    if (uname(&host) != 0 || strcmp(host.machine, args[0]) != 0)
+        refuse("seccomp", "the plan's system call filter is for another machine", 0);
+    for (size_t i = 0; i < bytes; i++)
+        ((unsigned char *)code)[i] = (unsigned char)(nibble(args[1][2 * i]) << 4 | nibble(args[1][2 * i + 1]));
+    struct sock_fprog program = { .len = (unsigned short)(bytes / sizeof *code), .filter = code };
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
+        refuse("seccomp", "cannot install the system call filter", errno);
+}
+
+static void lower(int limit, rlim_t most)
+{
+    struct rlimit *old = &callers_limits[limit];
+    old->rlim_max = old->rlim_max < most ? old->rlim_max : most;
+    old->rlim_cur = old->rlim_cur < old->rlim_max ? old->rlim_cur : old->rlim_max;
+}
+
+void creds_limits(const struct plan *plan)
+{
+    static const struct {
+        const char *name;
+        int limit;
+    } names[] = { { "as", RLIMIT_AS },           { "core", RLIMIT_CORE },   { "cpu", RLIMIT_CPU },
+                  { "data", RLIMIT_DATA },       { "fsize", RLIMIT_FSIZE }, { "memlock", RLIMIT_MEMLOCK },
+                  { "nofile", RLIMIT_NOFILE },   { "nproc", RLIMIT_NPROC }, { "stack", RLIMIT_STACK } };
+    for (size_t i = 0; i < plan->count; i++)
+        for (size_t n = 0; plan->records[i].verb == OP_RLIMIT && n < sizeof names / sizeof *names; n++)
+            if (strcmp(names[n].name, plan->records[i].args[0]) == 0)
+                lower(names[n].limit, plan_number(plan->records[i].args[1], 10));
+    lower(RLIMIT_CORE, 0);
+    for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++)
+        if (setrlimit((__rlimit_resource_t)limit, &callers_limits[limit]) != 0)
+            refuse("limits", "cannot set the resource limits", errno);
+}

@@ -1,0 +1,80 @@
+/* The only reader of the arguments and the environment. */
+#include "request.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+enum { ENV_KEPT = 24 };
+
+/* A variable passes only by name and by value: MUST 9 of README.md.  A trailing * stands for any [A-Z_] rest. */
+static const struct {
+    const char *name;
+    const char *allowed;
+    size_t most;
+} passing[] = {
+    { "TERM", ALNUM "._+-", 64 },
+    { "COLORTERM", ALNUM "._+-", 32 },
+    { "LANG", ALNUM "_.@-", 64 },
+    { "LC_*", ALNUM "_.@-", 64 },
+    { "GIT_PROTOCOL", ALNUM "=:.-", 128 },
+    { "SSH_CONNECTION", ALNUM ".:% ", 256 },
+    { "SSH_CLIENT", ALNUM ".:% ", 256 },
+};
+
+static bool name_fits(const char *pattern, const char *name, size_t length)
+{
+    size_t n = strlen(pattern);
+    if (pattern[n - 1] != '*')
+        return length == n && memcmp(pattern, name, n) == 0;
+    return length >= n && length < 32 && memcmp(pattern, name, n - 1) == 0 &&
+           strspn(name + n - 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_") == length - (n - 1);
+}
+
+static bool may_pass(const char *entry, const char **value)
+{
+    const char *equals = strchr(entry, '=');
+    if (!equals)
+        return false;
+    *value = equals + 1;
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++) {
+        if (!name_fits(passing[i].name, entry, (size_t)(equals - entry)))
+            continue;
+        size_t length = strnlen(*value, passing[i].most + 1);
+        return length > 0 && length <= passing[i].most && strspn(*value, passing[i].allowed) == length &&
+               !strstr(*value, "..");
+    }
+    return false;
+}
+
+bool request_take(int argc, char **argv, char **envp, struct request *out)
+{
+    static char *kept[ENV_KEPT + 1];
+    size_t n = 0;
+    const char *original = NULL;
+    out->command = NULL;
+    out->peer = "";
+    for (char **entry = envp; entry && *entry; entry++) {
+        const char *value;
+        if (strncmp(*entry, "SSH_ORIGINAL_COMMAND=", 21) == 0) {
+            original = *entry + 21;
+            continue;
+        }
+        if (n == ENV_KEPT || !may_pass(*entry, &value))
+            continue;
+        if (strncmp(*entry, "SSH_CONNECTION=", 15) == 0)
+            out->peer = value;
+        kept[n++] = *entry;
+    }
+    kept[n] = NULL;
+    out->env = kept;
+    environ = kept + n;
+    if (argc == 1)
+        return true;
+    if (argc != 3 || strcmp(argv[1], "-c") != 0)
+        return false;
+    /* sshd runs ForceCommand as `login shell -c ForceCommand`: both are this program. */
+    out->command = strcmp(argv[2], LOGIN_PROGRAM) == 0 ? original : argv[2];
+    return true;
+}

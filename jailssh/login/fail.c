@@ -1,0 +1,59 @@
+#include "fail.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "journal.h"
+
+static const char *session = "none";
+static fail_exit *leave_by;
+
+void fail_set_exit(fail_exit *leave)
+{
+    leave_by = leave;
+}
+
+void fail_name_session(const char *id)
+{
+    session = id;
+}
+
+void fail_tell(void)
+{
+    dprintf(2, "jailssh: this login cannot be served; tell the administrator the reference %.8s\n", session);
+}
+
+void fail_log(int code, const char *reason, const char *detail, const char *command)
+{
+    char text[600];
+    bool denied = code == EXIT_DENIED;
+    snprintf(text, sizeof text, "%s (%s): %s", denied ? "command denied" : "login refused", reason, detail);
+    if (denied)
+        journal_begin(EVENT_DENIED, EVENT_DENIED_ID, 5);
+    else
+        journal_begin(EVENT_REFUSED, EVENT_REFUSED_ID, 4);
+    journal_add("MESSAGE", text);
+    journal_add("JAILSSH_REASON", reason);
+    journal_add_number("JAILSSH_EXIT", code);
+    if (command)
+        journal_add("JAILSSH_COMMAND", command);
+    journal_send();
+}
+
+noreturn void refuse(const char *reason, const char *what, int error)
+{
+    char detail[512];
+    snprintf(detail, sizeof detail, "%s%s%s", what, error ? ": " : "", error ? strerrordesc_np(error) : "");
+    if (leave_by)
+        leave_by(EXIT_REFUSED, reason, detail);
+    fail_tell();
+    fail_log(EXIT_REFUSED, reason, detail, NULL);
+    _exit(EXIT_REFUSED);
+}
+
+noreturn void deny(const char *reason, const char *detail)
+{
+    leave_by(EXIT_DENIED, reason, detail);
+    _exit(EXIT_DENIED);
+}

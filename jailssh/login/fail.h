@@ -1,0 +1,27 @@
+/* Failing closed.  Every way out of the login program that is not the user's own command goes through here. */
+#ifndef JAILSSH_FAIL_H
+#define JAILSSH_FAIL_H
+
+#include <stdnoreturn.h>
+
+/* The numbers stand in jailssh/core/errors.py too. */
+enum { EXIT_REFUSED = 125, EXIT_DENIED = 126, EXIT_NOT_FOUND = 127 };
+
+/* Refuse the login: REASON is a stable code for the journal, WHAT the thing that failed, ERROR an errno or 0. */
+noreturn void refuse(const char *reason, const char *what, int error);
+
+/* Deny the command: policy said no.  Only the inner half denies. */
+noreturn void deny(const char *reason, const char *detail);
+
+/* How the inner half leaves: it reports to the outer half, which tells the user and logs. */
+typedef void fail_exit(int code, const char *reason, const char *detail);
+void fail_set_exit(fail_exit *leave);
+
+/* The session's id, part of which is the reference that the user is told. */
+void fail_name_session(const char *id);
+
+/* The one neutral line for the user, and the record for the administrator. */
+void fail_tell(void);
+void fail_log(int code, const char *reason, const char *detail, const char *command);
+
+#endif

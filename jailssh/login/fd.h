@@ -1,0 +1,31 @@
+/* Opening things.  Every path is walked component by component with O_NOFOLLOW; nothing is judged but descriptors. */
+#ifndef JAILSSH_FD_H
+#define JAILSSH_FD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Who a walk believes: anybody, or only directories and files that root alone can change. */
+enum fd_trust { FD_ANY, FD_ROOT_ONLY };
+
+/* Walk the clean path PATH from directory DIR (a leading slash does not leave DIR) and open its last component with
+ * FLAGS.  Returns a descriptor, or -1 with errno (EPERM: a component that others can change). */
+int fd_walk(int dir, const char *path, int flags, enum fd_trust trust);
+
+/* The last component's parent, and its name in *NAME. */
+int fd_walk_parent(int dir, const char *path, const char **name, enum fd_trust trust);
+
+/* Read a regular file that only root can change, whole.  Returns memory of *SIZE bytes or NULL with errno. */
+char *fd_read_trusted(int dir, const char *name, size_t most, size_t *size);
+
+/* Create NAME in DIR with this content, mode 0644.  Returns false with errno. */
+bool fd_write_new(int dir, const char *name, const char *content);
+
+/* True if PATH, as far as it exists, stays below ROOT when its symbolic links are followed (openat2(2),
+ * RESOLVE_BENEATH; where that is missing, any symbolic link is one too many). */
+bool fd_stays_below(const char *root, const char *path);
+
+/* Point descriptors 0-2 that are closed at /dev/null and close all others. */
+bool fd_sanitise(void);
+
+#endif

@@ -1,0 +1,76 @@
+#include "journal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { RECORD_MAX = 16384, VALUE_MAX = 4096 };
+
+static int journal = -1;
+static char record[RECORD_MAX];
+static char kept[2048];
+static size_t used, kept_used;
+
+bool journal_connect(void)
+{
+    static const struct sockaddr_un address = { AF_UNIX, "/run/systemd/journal/socket" };
+    journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (journal >= 0 && connect(journal, (const struct sockaddr *)&address, sizeof address) == 0)
+        return true;
+    close(journal);
+    journal = -1;
+    return false;
+}
+
+static size_t append(char *buffer, size_t size, size_t at, const char *field, const char *value)
+{
+    size_t start = at, limit = size - 8;
+    at += (size_t)snprintf(buffer + at, size - at, "%s=", field);
+    if (at >= limit)
+        return start;
+    size_t most = at + VALUE_MAX < limit ? at + VALUE_MAX : limit;
+    for (const char *c = value; *c && at < most; c++) {
+        unsigned char byte = (unsigned char)*c;
+        if (byte < 0x20 || byte == 0x7f || (byte & 0xe0) == 0x80)
+            at += (size_t)snprintf(buffer + at, 5, "\\x%02x", byte);
+        else
+            buffer[at++] = *c;
+    }
+    buffer[at++] = '\n';
+    return at;
+}
+
+void journal_keep(const char *field, const char *value)
+{
+    kept_used = append(kept, sizeof kept, kept_used, field, value);
+}
+
+void journal_begin(const char *event, const char *message_id, int priority)
+{
+    memcpy(record, kept, kept_used);
+    used = kept_used;
+    journal_add("SYSLOG_IDENTIFIER", "jailssh");
+    journal_add("SYSLOG_FACILITY", "10");
+    journal_add("JAILSSH_EVENT", event);
+    journal_add("MESSAGE_ID", message_id);
+    journal_add_number("PRIORITY", priority);
+}
+
+void journal_add(const char *field, const char *value)
+{
+    used = append(record, sizeof record, used, field, value);
+}
+
+void journal_add_number(const char *field, long long value)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%lld", value);
+    journal_add(field, text);
+}
+
+bool journal_send(void)
+{
+    return journal >= 0 && send(journal, record, used, MSG_NOSIGNAL) == (ssize_t)used;
+}

@@ -1,0 +1,114 @@
+/* jailssh-login: the login shell and forced command of jailed accounts.  The order below is the design; README.md says
+ * why each step stands where it stands. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "creds.h"
+#include "daemon.h"
+#include "fail.h"
+#include "fd.h"
+#include "journal.h"
+#include "mount.h"
+#include "session.h"
+
+static const char *load(uid_t uid, struct plan *plan)
+{
+    char name[16];
+    size_t size;
+    snprintf(name, sizeof name, "%u", uid);
+    int dir = fd_walk(AT_FDCWD, PLAN_DIR, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
+    char *data = dir < 0 ? NULL : fd_read_trusted(dir, name, PLAN_MAX_SIZE, &size);
+    if (!data)
+        return errno == ENOENT ? "" : strerrordesc_np(errno);
+    close(dir);
+    const char *why = plan_parse(data, size, plan);
+    if (!why && plan->uid != uid)
+        why = "plan of another user";
+    return why;
+}
+
+static void load_or_ask(uid_t uid, struct plan *plan)
+{
+    char answer[300];
+    const char *why = load(uid, plan);
+    if (why && *why == '\0') {
+        if (!daemon_ask(uid, answer, sizeof answer))
+            refuse("plan-missing", answer, 0);
+        why = load(uid, plan);
+    }
+    if (why)
+        refuse("plan-bad", *why ? why : "the plan is still missing", 0);
+}
+
+static void new_session_id(char id[17])
+{
+    unsigned long long number = 0;
+    if (getrandom(&number, sizeof number, 0) != sizeof number)
+        refuse("setup", "no random numbers", errno);
+    snprintf(id, 17, "%016llx", number);
+}
+
+static void name_session(const struct plan *plan)
+{
+    journal_keep("JAILSSH_USER", plan->name);
+    journal_keep("JAILSSH_JAIL", plan_first(plan, OP_JAIL)[0]);
+    journal_keep("JAILSSH_PLAN", plan->serial);
+}
+
+/* clone(2) into new namespaces.  Returns as fork(2) does; *PIDFD is set in the parent. */
+static pid_t clone_jail(bool own_net, int *pidfd)
+{
+    unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PIDFD |
+                          (own_net ? CLONE_NEWNET : 0u) | SIGCHLD;
+    return (pid_t)syscall(SYS_clone, flags, NULL, pidfd, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+    static struct request request;
+    static struct plan plan;
+    char id[17], uid_text[16];
+    int channel[2], pidfd = -1;
+    pid_t parent = getppid();
+    if (argc < 1 || !argv[0])
+        return EXIT_NOT_FOUND;
+    creds_sanitise();
+    bool known_way_in = request_take(argc, argv, environ, &request);
+    new_session_id(id);
+    fail_name_session(id);
+    bool journal = journal_connect();
+    uid_t uid = creds_identity();
+    snprintf(uid_text, sizeof uid_text, "%u", uid);
+    journal_keep("JAILSSH_SESSION", id);
+    journal_keep("JAILSSH_UID", uid_text);
+    if (*request.peer)
+        journal_keep("JAILSSH_PEER", request.peer);
+    if (!known_way_in)
+        refuse("arguments", "called in a way that no login uses", 0);
+    load_or_ask(uid, &plan);
+    name_session(&plan);
+    if (!journal && plan_says(&plan, OP_JOURNAL, "require"))
+        refuse("journal", "no journal, and this jail requires one", 0);
+    mount_open_sources(&plan);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
+        refuse("setup", "no socket pair", errno);
+    /* The empty network namespace is shared, so abstract sockets must be kept apart by other means. */
+    bool no_net = plan_says(&plan, OP_NET, "none"), shared_net = no_net && creds_can_scope();
+    bool small = pin_enter(&shared_net);
+    creds_prepare();
+    pid_t jail = clone_jail(no_net && !shared_net, &pidfd);
+    if (jail < 0)
+        refuse("kernel", "cannot make the namespaces", errno);
+    close(channel[jail == 0 ? 0 : 1]);
+    if (jail == 0)
+        inner_run(&plan, &request, channel[1], small);
+    return outer_run(&plan, &request, channel[0], jail, pidfd, parent);
+}

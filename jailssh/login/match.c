@@ -1,0 +1,323 @@
+/* The matcher: the only code that decides about a command.  Runs after the drop, inside the jail. */
+#include "match.h"
+
+#include <glob.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+char *const *rule_next(const struct plan *plan, size_t rule, enum plan_verb verb, size_t *at)
+{
+    for (size_t i = *at + 1; i < plan->count && plan->records[i].verb != OP_RULE; i++)
+        if (plan->records[i].verb == verb) {
+            *at = i;
+            return plan->records[i].args;
+        }
+    (void)rule;
+    return NULL;
+}
+
+char *const *rule_first(const struct plan *plan, size_t rule, enum plan_verb verb)
+{
+    size_t at = rule;
+    return rule_next(plan, rule, verb, &at);
+}
+
+bool no_fit(struct matching *m, const char *reason, const char *what, const char *text)
+{
+    int n = snprintf(m->out->detail, sizeof m->out->detail, "%s ", what);
+    for (; *text && n < (int)sizeof m->out->detail - 8; text++) {
+        unsigned char c = (unsigned char)*text;
+        bool plain = c >= 0x20 && c < 0x7f;
+        n += snprintf(m->out->detail + n, 5, plain ? "%c" : "\\x%02x", c);
+    }
+    m->out->reason = reason;
+    return false;
+}
+
+static bool push(struct matching *m, const char *word)
+{
+    if (m->out->argc >= sizeof m->out->argv / sizeof *m->out->argv - 1)
+        return no_fit(m, "too-many-words", "word", word);
+    m->out->argv[m->out->argc++] = word;
+    return true;
+}
+
+static bool push_all(struct matching *m, enum plan_verb verb)
+{
+    size_t at = m->rule;
+    for (char *const *args; (args = rule_next(m->plan, m->rule, verb, &at));)
+        if (!push(m, args[0]))
+            return false;
+    return true;
+}
+
+/* How many words of the command the spelling TEXT (one or two words) takes, or 0. */
+static size_t spelled(const struct words *words, const char *text)
+{
+    const char *blank = strchr(text, ' ');
+    size_t n = blank ? (size_t)(blank - text) : strlen(text);
+    const char *first = words->list[0].text;
+    if (words->list[0].tilde || strlen(first) != n || memcmp(first, text, n) != 0)
+        return 0;
+    if (!blank)
+        return 1;
+    return words->count > 1 && strcmp(words->list[1].text, blank + 1) == 0 ? 2 : 0;
+}
+
+static size_t first_words(struct matching *m)
+{
+    size_t at = m->rule, taken = 0;
+    for (char *const *args; !taken && (args = rule_next(m->plan, m->rule, OP_WORD, &at));)
+        taken = spelled(m->words, args[0]);
+    return taken;
+}
+
+/* The class that belongs to an option's NAME of N bytes, or NULL. */
+static const char *class_of(struct matching *m, enum plan_verb verb, const char *name, size_t n)
+{
+    size_t at = m->rule;
+    for (char *const *args; (args = rule_next(m->plan, m->rule, verb, &at));)
+        if (strlen(args[0]) == n && memcmp(args[0], name, n) == 0)
+            return args[1];
+    return NULL;
+}
+
+/* A value that is the next word, taken and pushed; *INDEX moves on. */
+static bool next_value(struct matching *m, const char *cls, size_t *index)
+{
+    const char *replacement;
+    if (*index + 1 >= m->words->count)
+        return no_fit(m, "value-missing", "option", m->words->list[*index].text);
+    struct word *word = &m->words->list[++*index];
+    return value_fits(m, cls, &(struct value){ word->text, word->tilde, true }, &replacement) && push(m, replacement);
+}
+
+static bool take_long(struct matching *m, size_t *index)
+{
+    const char *text = m->words->list[*index].text, *name = text + 2;
+    size_t n = strcspn(name, "=");
+    const char *cls = class_of(m, OP_LONG, name, n), *replacement;
+    if (!cls)
+        return no_fit(m, "option-not-allowed", "option", text);
+    bool flag = strcmp(cls, "flag") == 0;
+    if (flag && name[n] == '=')
+        return no_fit(m, "value-not-allowed", "option", text);
+    if (flag || name[n] == '\0')
+        return push(m, text) && (flag || next_value(m, cls, index));
+    if (!value_fits(m, cls, &(struct value){ name + n + 1, false, true }, &replacement))
+        return false;
+    if (replacement == name + n + 1)
+        return push(m, text);
+    size_t size = n + strlen(replacement) + 4;
+    char *whole = malloc(size);
+    if (!whole)
+        return no_fit(m, "no-memory", "option", "");
+    snprintf(whole, size, "--%.*s=%s", (int)n, name, replacement);
+    return push(m, whole);
+}
+
+static bool take_cluster(struct matching *m, size_t *index, bool seen[256])
+{
+    const char *text = m->words->list[*index].text, *replacement;
+    char *const *letters = rule_first(m->plan, m->rule, OP_LETTERS);
+    for (const char *letter = text + 1; *letter; letter++) {
+        const char *tail = class_of(m, OP_TAIL, letter, 1), *cls = class_of(m, OP_SHORT, letter, 1);
+        if (tail)
+            return value_fits(m, tail, &(struct value){ letter + 1, false, true }, &replacement) && push(m, text);
+        if (cls && letter[1] == '\0')
+            return push(m, text) && next_value(m, cls, index);
+        if (cls) { /* glued: -B1024; a path may have been completed, so it goes on in a word of its own */
+            if (!value_fits(m, cls, &(struct value){ letter + 1, false, true }, &replacement))
+                return false;
+            if (replacement == letter + 1)
+                return push(m, text);
+            char *head = strndup(text, (size_t)(letter + 1 - text));
+            return head && push(m, head) && push(m, replacement);
+        }
+        if (!letters || !strchr(letters[0], *letter))
+            return no_fit(m, "option-not-allowed", "option", text);
+        seen[(unsigned char)*letter] = true;
+    }
+    return push(m, text);
+}
+
+static bool take_options(struct matching *m, size_t *index)
+{
+    char *const *mark = rule_first(m->plan, m->rule, OP_MARK), *const *need = rule_first(m->plan, m->rule, OP_NEED);
+    bool seen[256] = { false }, marked = false;
+    for (; *index < m->words->count && !marked; ++*index) {
+        const char *text = m->words->list[*index].text;
+        if (mark && strcmp(text, mark[0]) == 0) {
+            marked = true;
+        } else if (strcmp(text, "--") == 0) {
+            if (!rule_first(m->plan, m->rule, OP_DASHDASH))
+                return no_fit(m, "option-not-allowed", "option", text);
+            ++*index;
+            break;
+        } else if (text[0] != '-' || text[1] == '\0') {
+            break;
+        } else if (text[1] == '-' ? !take_long(m, index) : !take_cluster(m, index, seen)) {
+            return false;
+        }
+    }
+    for (const char *letter = need ? need[0] : ""; *letter; letter++)
+        if (!seen[(unsigned char)*letter])
+            return no_fit(m, "option-missing", "option", (char[]){ '-', *letter, '\0' });
+    if (!push_all(m, OP_INSERT))
+        return false;
+    return !mark || (marked ? push(m, mark[0]) : no_fit(m, "word-missing", "word", mark[0]));
+}
+
+static bool take_operand(struct matching *m, const char *cls, const char *text, bool tilde, size_t *count)
+{
+    const char *replacement;
+    ++*count;
+    return value_fits(m, cls, &(struct value){ text, tilde, false }, &replacement) && push(m, replacement);
+}
+
+/* Expand one operand inside the jail; each name found is judged like a name that was sent. */
+static bool take_glob(struct matching *m, const char *cls, const struct word *word, size_t *count)
+{
+    glob_t found;
+    char *const *home = plan_first(m->plan, OP_HOME), *const *base = rule_first(m->plan, m->rule, OP_BASE);
+    if (word->tilde)
+        return no_fit(m, "pattern-not-allowed", "pattern", word->text);
+    if (!m->inside || chdir(base ? base[0] : home[0]) != 0 || glob(word->pattern, GLOB_ERR, NULL, &found) != 0)
+        return take_operand(m, cls, word->text, false, count);
+    for (size_t i = 0; i < found.gl_pathc; i++)
+        if (!take_operand(m, cls, found.gl_pathv[i], false, count))
+            return false;
+    return true;
+}
+
+static bool take_operands(struct matching *m, size_t index)
+{
+    char *const *operands = rule_first(m->plan, m->rule, OP_OPERANDS);
+    bool globs = rule_first(m->plan, m->rule, OP_GLOB) != NULL;
+    size_t count = 0;
+    for (; index < m->words->count; index++) {
+        struct word *word = &m->words->list[index];
+        if (!operands)
+            return no_fit(m, "operand-not-allowed", "operand", word->text);
+        if (word->glob && globs ? !take_glob(m, operands[2], word, &count)
+                                : !take_operand(m, operands[2], word->text, word->tilde, &count))
+            return false;
+    }
+    if (operands && (count < plan_number(operands[0], 10) || count > plan_number(operands[1], 10)))
+        return no_fit(m, "operand-count", "operands", count ? "too many or too few" : "none given");
+    return true;
+}
+
+/* Returns how far the rule came: 0 not its first word, … 5 matched. */
+static int try_rule(struct matching *m)
+{
+    size_t index = first_words(m), at = m->rule;
+    if (index == 0)
+        return 0;
+    for (char *const *args; (args = rule_next(m->plan, m->rule, OP_LITERAL, &at)); index++)
+        if (index >= m->words->count || strcmp(m->words->list[index].text, args[0]) != 0)
+            return no_fit(m, "word-missing", "word", args[0]) ? 0 : 1;
+    char *const *argv0 = rule_first(m->plan, m->rule, OP_ARGV0);
+    if (!push(m, argv0 ? argv0[0] : m->out->program) || !push_all(m, OP_FIXED) || !push_all(m, OP_LITERAL))
+        return 2;
+    if (rule_first(m->plan, m->rule, OP_IGNORE_REST))
+        return push_all(m, OP_INSERT) ? 5 : 2;
+    bool globs = rule_first(m->plan, m->rule, OP_GLOB) != NULL;
+    for (size_t i = 0; i < m->words->count; i++)
+        if (m->words->list[i].glob && !globs)
+            return no_fit(m, "shell-metacharacter", "pattern", m->words->list[i].text) ? 0 : 2;
+    if (!take_options(m, &index))
+        return 3;
+    return take_operands(m, index) ? 5 : 4;
+}
+
+static void begin(struct matching *m, size_t rule)
+{
+    char *const *args = m->plan->records[rule].args;
+    m->rule = rule;
+    *m->out = (struct verdict){ .rule = args[0], .plugin = args[1], .program = args[2], .rule_index = rule,
+                                .reason = "command-not-allowed" };
+}
+
+/* The rule of the one-word spelling "*" takes any command whole: what a shell account means. */
+static bool takes_all(const struct plan *plan, size_t rule)
+{
+    char *const *word = rule_first(plan, rule, OP_WORD);
+    return word && strcmp(word[0], "*") == 0;
+}
+
+static bool whole_command(struct matching *m, const char *command)
+{
+    for (size_t rule = 0; rule < m->plan->count; rule++) {
+        if (m->plan->records[rule].verb != OP_RULE || !takes_all(m->plan, rule))
+            continue;
+        begin(m, rule);
+        char *const *argv0 = rule_first(m->plan, rule, OP_ARGV0);
+        return push(m, argv0 ? argv0[0] : m->out->program) && push_all(m, OP_FIXED) && push(m, command);
+    }
+    return false;
+}
+
+static bool interactive(struct matching *m)
+{
+    for (size_t rule = 0; rule < m->plan->count; rule++)
+        if (m->plan->records[rule].verb == OP_RULE && rule_first(m->plan, rule, OP_INTERACTIVE)) {
+            begin(m, rule);
+            m->out->interactive = true;
+            char *const *argv0 = rule_first(m->plan, rule, OP_ARGV0);
+            return push(m, argv0 ? argv0[0] : m->out->program) && push_all(m, OP_FIXED);
+        }
+    m->out->reason = "not-interactive";
+    return false;
+}
+
+/* Try each rule; keep the verdict of the one that came furthest. */
+static bool by_rules(struct matching *m)
+{
+    static struct verdict best;
+    int reached = -1;
+    for (size_t rule = 0; rule < m->plan->count; rule++) {
+        if (m->plan->records[rule].verb != OP_RULE || takes_all(m->plan, rule))
+            continue;
+        begin(m, rule);
+        int came = try_rule(m);
+        if (came == 5)
+            return true;
+        if (came > reached && (came > 0 || reached < 0))
+            best = *m->out;
+        reached = came > reached ? came : reached;
+    }
+    *m->out = best;
+    if (reached <= 0) {
+        m->out->rule = m->out->plugin = "";
+        no_fit(m, "command-not-allowed", "command", m->words->list[0].text);
+    }
+    return false;
+}
+
+void match_request(const struct plan *plan, const char *command, bool inside, struct verdict *out)
+{
+    static struct words words;
+    static char buffer[4 * REQUEST_MAX];
+    struct matching m = { plan, 0, inside, &words, out };
+    *out = (struct verdict){ .rule = "", .plugin = "", .reason = "command-not-allowed" };
+    if (!command) {
+        out->allowed = interactive(&m);
+        return;
+    }
+    const char *why = request_split(command, &words, buffer);
+    if (!why && by_rules(&m)) {
+        out->allowed = true;
+        return;
+    }
+    struct verdict near = *out;
+    if ((!why || strcmp(why, "command-too-long") != 0) && whole_command(&m, command)) {
+        out->allowed = true;
+        return;
+    }
+    *out = near;
+    if (why)
+        no_fit(&m, why, "character", words.at_fault);
+}

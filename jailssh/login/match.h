@@ -1,0 +1,47 @@
+/* Deciding about a command by the plan's rules (grammar: jailssh/policy/rules.py). */
+#ifndef JAILSSH_MATCH_H
+#define JAILSSH_MATCH_H
+
+#include "plan.h"
+#include "request.h"
+
+struct verdict {
+    bool allowed;
+    const char *reason;      /* stable code of a denial */
+    char detail[256];        /* the first thing that did not fit, printable */
+    const char *rule;        /* the rule that matched, or that nearly did; may be "" */
+    const char *plugin;
+    const char *program;     /* absolute path inside the jail */
+    size_t rule_index;       /* its record in the plan */
+    bool interactive;
+    char *path;              /* first operand of class path, canonical, or NULL */
+    const char *argv[WORDS_MAX + 600];
+    size_t argc;
+};
+
+/* Judge REQUEST (command NULL: interactive login).  INSIDE says that this runs in the jail after the drop, so paths
+ * are looked at; otherwise they are judged by their text alone.  Memory is taken and never given back: the process
+ * ends or executes right after. */
+void match_request(const struct plan *plan, const char *command, bool inside, struct verdict *out);
+
+/* One option or operand value against its class.  matching.c judges values, match.c the shape of a command. */
+struct matching {
+    const struct plan *plan;
+    size_t rule;
+    bool inside;
+    struct words *words;
+    struct verdict *out;
+};
+struct value {
+    const char *text;
+    bool tilde;     /* begins with an unquoted ~ */
+    bool of_option; /* not an operand */
+};
+bool value_fits(struct matching *m, const char *cls, const struct value *value, const char **replacement);
+bool no_fit(struct matching *m, const char *reason, const char *what, const char *text);
+
+/* Iterate over the records with VERB of the rule that begins at record RULE. */
+char *const *rule_next(const struct plan *plan, size_t rule, enum plan_verb verb, size_t *at);
+char *const *rule_first(const struct plan *plan, size_t rule, enum plan_verb verb);
+
+#endif

@@ -1,0 +1,297 @@
+/* Reading a plan.  Any doubt is a refusal: the caller never sees half a plan. */
+#include "plan.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct op {
+    const char *name;
+    const char *kinds;
+    int phase;
+    bool once;
+};
+
+static const struct op ops[OP_COUNT] = {
+#define OP(id, verb, kinds, phase, once) { verb, kinds, phase, once },
+    PLAN_OPS(OP)
+#undef OP
+};
+
+struct tokens {
+    char **list;
+    size_t count;
+};
+
+static bool all_in(const char *text, size_t least, size_t most, const char *extra)
+{
+    size_t length = strlen(text);
+    if (length < least || length > most)
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)text[i]) && !strchr(extra, text[i]))
+            return false;
+    return true;
+}
+
+static bool is_number(const char *text, const char *digits, size_t most)
+{
+    size_t length = strlen(text);
+    return length >= 1 && length <= most && strspn(text, digits) == length;
+}
+
+static bool is_decimal(const char *text, size_t most)
+{
+    return is_number(text, "0123456789", most) && (text[0] != '0' || text[1] == '\0');
+}
+
+static bool is_clean_path(const char *path)
+{
+    size_t length = strlen(path);
+    if (path[0] != '/' || length >= 4096)
+        return false;
+    if (length == 1)
+        return true;
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)path[i] < 0x20 || path[i] == 0x7f)
+            return false;
+    for (const char *part = path; *part;) {
+        const char *start = ++part;
+        part += strcspn(part, "/");
+        size_t n = (size_t)(part - start);
+        if (n == 0 || (n == 1 && start[0] == '.') || (n == 2 && start[0] == '.' && start[1] == '.'))
+            return false;
+    }
+    return true;
+}
+
+static bool is_hex(const char *text)
+{
+    size_t length = strlen(text);
+    return length >= 16 && length <= 4096 * 16 && length % 16 == 0 &&
+           strspn(text, "0123456789abcdef") == length;
+}
+
+static bool is_integer(const char *text, size_t most)
+{
+    return is_number(text[0] == '-' ? text + 1 : text, "0123456789", most);
+}
+
+static bool is_class(const char *text)
+{
+    static const char *const plain[] = { "flag", "word", "text", "path", "capabilities" };
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
+        if (strcmp(text, plain[i]) == 0)
+            return true;
+    if (strncmp(text, "size:", 5) == 0)
+        return is_number(text + 5, "0123456789", 18);
+    if (strncmp(text, "enum:", 5) == 0)
+        return all_in(text + 5, 1, 1024, "_.,-");
+    if (strncmp(text, "int:", 4) != 0)
+        return false;
+    char low[16];
+    const char *colon = strchr(text + 4, ':');
+    if (!colon || (size_t)(colon - text - 4) >= sizeof low)
+        return false;
+    memcpy(low, text + 4, (size_t)(colon - text - 4));
+    low[colon - text - 4] = '\0';
+    return is_integer(low, 9) && is_integer(colon + 1, 10);
+}
+
+/* TEXT is one of the words in CHOICES, which stand between single blanks. */
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t n = strlen(text);
+    for (const char *at = choices; n > 0 && (at = strstr(at, text)); at++)
+        if ((at == choices || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0') && !strchr(text, ' '))
+            return true;
+    return false;
+}
+
+static bool fits_choice(char kind, const char *text)
+{
+    static const char *const choices[] = { ['j'] = "allow require", ['y'] = "no yes",
+                                           ['N'] = "none host",     ['w'] = "ro rw",
+                                           ['x'] = "exec noexec",   ['U'] = "user root",
+                                           ['m'] = "must optional", ['r'] = "as core cpu data fsize memlock nofile nproc stack" };
+    return is_choice(choices[(unsigned char)kind], text);
+}
+
+static bool fits(char kind, const char *text)
+{
+    switch (kind) {
+    case 'n':
+        return all_in(text, 1, 200, "_.+-") && (isalnum((unsigned char)text[0]) || text[0] == '_');
+    case 'p':
+        return is_clean_path(text);
+    case 'u':
+        return is_decimal(text, 18);
+    case 'o':
+        return is_number(text, "01234567", 4);
+    case 'e':
+        return all_in(text, 1, 64, "_") && !isdigit((unsigned char)text[0]);
+    case 't':
+        return strlen(text) <= PLAN_MAX_TOKEN;
+    case 'h':
+        return is_hex(text);
+    case 'l':
+        return all_in(text, 1, 1, "@");
+    case 'L':
+        return all_in(text, 1, 64, "@");
+    case 'c':
+        return is_class(text);
+    default:
+        return fits_choice(kind, text);
+    }
+}
+
+static int find_verb(const char *name)
+{
+    for (int verb = 0; verb < OP_COUNT; verb++)
+        if (strcmp(ops[verb].name, name) == 0)
+            return verb;
+    return -1;
+}
+
+static const char *split_tokens(char *data, size_t size, struct tokens *out)
+{
+    if (size == 0 || size > PLAN_MAX_SIZE || data[size - 1] != '\0')
+        return "plan is truncated or too large";
+    size_t count = 0;
+    for (size_t i = 0; i < size; i++)
+        count += data[i] == '\0';
+    out->list = calloc(count + 1, sizeof *out->list);
+    if (!out->list)
+        return "no memory for the plan";
+    out->count = 0;
+    for (char *at = data; at < data + size; at += strlen(at) + 1)
+        out->list[out->count++] = at;
+    return NULL;
+}
+
+static const char *parse_head(const struct tokens *tokens, struct plan *plan, size_t *records)
+{
+    char **head = tokens->list;
+    if (tokens->count < 8 || strcmp(head[0], PLAN_MAGIC) != 0)
+        return "not a plan";
+    if (strcmp(head[1], PLAN_VERSION) != 0)
+        return "plan of another version";
+    if (!is_decimal(head[2], 10) || !is_decimal(head[3], 10) || !is_decimal(head[6], 10))
+        return "plan with a bad number in its head";
+    unsigned long uid = plan_number(head[2], 10), gid = plan_number(head[3], 10);
+    if (uid == 0 || uid > 0x7fffffff || gid == 0 || gid > 0x7fffffff)
+        return "plan for an impossible uid or gid";
+    if (!all_in(head[4], 1, 256, "_.@-$") || head[4][0] == '-' || head[4][0] == '.')
+        return "plan with a bad account name";
+    if (strlen(head[5]) != 16 || strspn(head[5], "0123456789abcdef") != 16)
+        return "plan with a bad serial";
+    *records = plan_number(head[6], 10);
+    if (*records > PLAN_MAX_RECORDS)
+        return "plan with too many records";
+    plan->uid = (uid_t)uid;
+    plan->gid = (gid_t)gid;
+    plan->name = head[4];
+    plan->serial = head[5];
+    return NULL;
+}
+
+static const char *check_order(int verb, bool *seen, int *phase)
+{
+    if (verb == OP_RULE)
+        for (int other = 0; other < OP_COUNT; other++)
+            seen[other] = seen[other] && ops[other].phase < PLAN_RULE_PHASE;
+    else if (ops[verb].phase < *phase)
+        return "plan with a record out of order";
+    if (ops[verb].phase > PLAN_RULE_PHASE && *phase < PLAN_RULE_PHASE)
+        return "plan with a part of a rule outside a rule";
+    if (ops[verb].once && seen[verb])
+        return "plan with a duplicate record";
+    seen[verb] = true;
+    *phase = ops[verb].phase;
+    return NULL;
+}
+
+static const char *parse_records(const struct tokens *tokens, size_t count, struct record *records)
+{
+    bool seen[OP_COUNT] = { false };
+    int phase = 0;
+    size_t at = 7;
+    for (size_t i = 0; i < count; i++) {
+        int verb = at < tokens->count ? find_verb(tokens->list[at]) : -1;
+        if (verb < 0)
+            return "plan with an unknown verb";
+        size_t arity = strlen(ops[verb].kinds);
+        if (arity >= tokens->count - at)
+            return "plan is truncated";
+        for (size_t arg = 0; arg < arity; arg++)
+            if (!fits(ops[verb].kinds[arg], tokens->list[at + 1 + arg]))
+                return "plan with a bad argument";
+        const char *why = check_order(verb, seen, &phase);
+        if (why)
+            return why;
+        records[i] = (struct record){ (enum plan_verb)verb, tokens->list + at + 1 };
+        at += 1 + arity;
+    }
+    if (at + 1 != tokens->count || strcmp(tokens->list[at], "end") != 0)
+        return "plan does not end where it should";
+    return NULL;
+}
+
+const char *plan_parse(char *data, size_t size, struct plan *out)
+{
+    static const enum plan_verb required[] = { OP_JAIL, OP_HOME,  OP_MESSAGE, OP_NET,
+                                               OP_PTY,  OP_IMAGE, OP_SECCOMP, OP_RULE };
+    struct tokens tokens = { NULL, 0 };
+    struct plan plan = { 0 };
+    size_t count = 0;
+    struct record *records = NULL;
+    const char *why = split_tokens(data, size, &tokens);
+    if (!why)
+        why = parse_head(&tokens, &plan, &count);
+    if (!why && !(records = calloc(count + 1, sizeof *records)))
+        why = "no memory for the plan";
+    if (!why)
+        why = parse_records(&tokens, count, records);
+    if (!why) {
+        plan.records = records;
+        plan.count = count;
+        for (size_t i = 0; i < sizeof required / sizeof *required; i++)
+            if (!plan_first(&plan, required[i]))
+                why = "plan that lacks a required record";
+    }
+    if (why) {
+        free(records);
+        free(tokens.list);
+        return why;
+    }
+    *out = plan;
+    return NULL;
+}
+
+char *const *plan_first(const struct plan *plan, enum plan_verb verb)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->records[i].verb == verb)
+            return plan->records[i].args;
+    return NULL;
+}
+
+bool plan_says(const struct plan *plan, enum plan_verb verb, const char *value)
+{
+    char *const *args = plan_first(plan, verb);
+    return args && strcmp(args[0], value) == 0;
+}
+
+unsigned long plan_number(const char *text, int base)
+{
+    return strtoul(text, NULL, base);
+}
+
+bool path_is_below(const char *path, const char *root)
+{
+    size_t n = strlen(root);
+    if (n == 1)
+        return true;
+    return strncmp(path, root, n) == 0 && (path[n] == '\0' || path[n] == '/');
+}

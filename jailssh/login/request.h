@@ -1,0 +1,37 @@
+/* What the user asked for.  Before the privilege drop these are pointers that nobody reads; the splitter runs after. */
+#ifndef JAILSSH_REQUEST_H
+#define JAILSSH_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum { REQUEST_MAX = 65536, WORDS_MAX = 1030 };
+
+struct request {
+    const char *command; /* from: user.  NULL for an interactive login. */
+    const char *peer;    /* from: sshd (SSH_CONNECTION), checked character by character, or "" */
+    char **env;          /* from: user.  NAME=value pairs that passed a name and value check */
+};
+
+struct word {
+    char *text;    /* quotes and backslashes resolved */
+    char *pattern; /* the same with what was quoted escaped for glob(3) */
+    bool glob;     /* holds an unquoted * ? or [ */
+    bool tilde;    /* begins with an unquoted ~ */
+};
+
+struct words {
+    struct word list[WORDS_MAX];
+    size_t count;
+    char at_fault[8]; /* the offending character, printable */
+};
+
+/* Take the request from the arguments and the environment without judging it, keep the few variables that may pass,
+ * and empty the process's environment.  Returns false for arguments that no way into an account produces. */
+bool request_take(int argc, char **argv, char **envp, struct request *out);
+
+/* Split COMMAND into words: blanks separate; quotes and backslash as in sh(1), nothing else.  Returns NULL, or the
+ * reason code of a denial with out->at_fault set where one character is to blame.  BUFFER holds the words. */
+const char *request_split(const char *command, struct words *out, char buffer[4 * REQUEST_MAX]);
+
+#endif

@@ -1,0 +1,166 @@
+/* Values: is this word an integer in the range, a path below one of the roots, …  Runs after the drop. */
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fd.h"
+#include "match.h"
+
+static bool only(const char *value, const char *extra, size_t most)
+{
+    size_t length = strlen(value);
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)value[i]) && !strchr(extra, value[i]))
+            return false;
+    return length >= 1 && length <= most;
+}
+
+static bool is_int(const char *range, const char *value)
+{
+    char *end;
+    size_t digits = strspn(value + (*value == '-'), "0123456789");
+    if (digits < 1 || digits > 17 || value[(*value == '-') + digits] != '\0')
+        return false;
+    long number = strtol(value, NULL, 10), low = strtol(range, &end, 10), high = strtol(end + 1, NULL, 10);
+    return number >= low && number <= high;
+}
+
+/* rsync(1), --max-size: a number with an optional fraction, a unit, and +1 or -1 behind it. */
+static bool is_size(const char *limit, const char *value)
+{
+    size_t whole = strspn(value, "0123456789");
+    const char *at = value + whole;
+    if (whole < 1 || whole > 17)
+        return false;
+    if (*at == '.')
+        at += 1 + strspn(at + 1, "0123456789");
+    static const char units[] = "BKMGTP";
+    const char *unit = *at ? strchr(units, toupper((unsigned char)*at)) : NULL;
+    double number = strtod(value, NULL);
+    for (const char *u = units; unit && u < unit; u++)
+        number *= 1024;
+    if (unit)
+        at++;
+    if (unit && *unit != 'B')
+        at += strncasecmp(at, "iB", 2) == 0 ? 2 : toupper((unsigned char)*at) == 'B';
+    if (strcmp(at, "+1") == 0 || strcmp(at, "-1") == 0)
+        at += 2;
+    return *at == '\0' && number <= strtod(limit, NULL) && at - value < 40;
+}
+
+static bool is_listed(const char *list, const char *value)
+{
+    size_t n = strlen(value);
+    for (const char *item = list; *item; item += strcspn(item, ","), item += *item == ',')
+        if (n > 0 && strcspn(item, ",") == n && strncmp(item, value, n) == 0)
+            return true;
+    return false;
+}
+
+static bool is_capabilities(const char *value)
+{
+    value += strspn(value, "0123456789");
+    return *value == '.' && only(*++value ? value : "a", "", 64);
+}
+
+/* The path as text without repeated slashes and "." components; NULL when a ".." would be left. */
+static char *canonical(const char *path)
+{
+    char *out = malloc(strlen(path) + 2), *end = out;
+    if (!out)
+        return NULL;
+    while (*path) {
+        path += strspn(path, "/");
+        size_t n = strcspn(path, "/");
+        if (n == 2 && path[0] == '.' && path[1] == '.') {
+            free(out);
+            return NULL;
+        }
+        if (n > 0 && !(n == 1 && path[0] == '.')) {
+            *end++ = '/';
+            memcpy(end, path, n);
+            end += n;
+        }
+        path += n;
+    }
+    if (end == out)
+        *end++ = '/';
+    *end = '\0';
+    return out;
+}
+
+static char *joined(const char *base, const char *rest)
+{
+    size_t n = strlen(base) + strlen(rest) + 2;
+    char *out = malloc(n);
+    if (out)
+        snprintf(out, n, "%s%s%s", base, rest[0] == '/' || rest[0] == '\0' ? "" : "/", rest);
+    return out;
+}
+
+/* The path that VALUE means: below the home for ~, below the rule's base when it is relative. */
+static char *meant(struct matching *m, const char *value)
+{
+    char *const *home = plan_first(m->plan, OP_HOME), *const *base = rule_first(m->plan, m->rule, OP_BASE);
+    if (value[0] == '/')
+        return strdup(value);
+    if (value[0] == '~' && (value[1] == '/' || value[1] == '\0'))
+        return joined(home[0], value + 1);
+    return joined(base ? base[0] : home[0], value);
+}
+
+static bool path_fits(struct matching *m, const struct value *value, const char **replacement)
+{
+    const char *text = value->text;
+    char *const *home = plan_first(m->plan, OP_HOME), *const *base = rule_first(m->plan, m->rule, OP_BASE);
+    bool relative = text[0] != '/' && strcmp(text, "~") != 0 && strncmp(text, "~/", 2) != 0;
+    if (value->tilde && relative)
+        return no_fit(m, "path-of-other-user", "path", text);
+    if (text[0] == '\0')
+        return no_fit(m, "path-empty", "path", text);
+    char *full = meant(m, text), *clean = full ? canonical(full) : NULL;
+    if (!clean)
+        return no_fit(m, "path-dotdot", "path", text);
+    if (strlen(full) >= PATH_MAX)
+        return no_fit(m, "path-too-long", "path", "");
+    if (relative && value->of_option)
+        return true; /* rsync(1): relative to the operand, which is judged itself */
+    /* Where the program would find it anyway it goes on as it was sent: rsync's -R depends on that. */
+    *replacement = relative && text[0] != '-' && (!base || strcmp(base[0], home[0]) == 0) ? text : full;
+    size_t at = m->rule;
+    for (char *const *root; (root = rule_next(m->plan, m->rule, OP_BELOW, &at));) {
+        if (!path_is_below(clean, root[0]))
+            continue;
+        if (m->inside && !fd_stays_below(root[0], clean))
+            return no_fit(m, "path-leaves-root", "path", text);
+        if (!m->out->path)
+            m->out->path = clean;
+        return true;
+    }
+    return no_fit(m, "path-outside", "path", text);
+}
+
+bool value_fits(struct matching *m, const char *cls, const struct value *value, const char **replacement)
+{
+    const char *text = value->text;
+    bool fits;
+    *replacement = text;
+    if (strcmp(cls, "path") == 0)
+        return path_fits(m, value, replacement);
+    if (strncmp(cls, "int:", 4) == 0)
+        fits = is_int(cls + 4, text);
+    else if (strncmp(cls, "size:", 5) == 0)
+        fits = is_size(cls + 5, text);
+    else if (strncmp(cls, "enum:", 5) == 0)
+        fits = is_listed(cls + 5, text);
+    else if (strcmp(cls, "word") == 0)
+        fits = text[0] != '-' && only(text, "_.,:+@%=-", 255);
+    else if (strcmp(cls, "capabilities") == 0)
+        fits = is_capabilities(text);
+    else /* text; flag never comes here */
+        fits = strcmp(cls, "text") == 0 && strlen(text) <= 1024;
+    return fits || no_fit(m, "value-not-allowed", "value", text);
+}
