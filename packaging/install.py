@@ -73,7 +73,9 @@ def publish_file(source: Path, target: Target, path: str) -> None:
         # The set-up gives the login program to its own group; a newer version must not take that back.
         group = destination.stat().st_gid if set_id and destination.exists() else 0
         os.chown(beside, 0, group)
-    beside.chmod(SET_ID_MODE if set_id else stat.S_IMODE(source.stat().st_mode) & 0o755)
+    # Whatever the umask was: everybody may read and, where the owner may execute, execute.
+    ordinary = 0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644
+    beside.chmod(SET_ID_MODE if set_id else ordinary)
     with beside.open("rb") as handle:
         os.fsync(handle.fileno())
     beside.rename(destination)

@@ -1,0 +1,222 @@
+"""What this host can do, the marker ``needs`` that asks for it, and the fixtures that every test may use.
+
+``@pytest.mark.needs("root", "git")`` skips a test on a host without them, with the reason.  ``JAILSSH_MUST_RUN=all``
+turns every skip into a failure, ``JAILSSH_MUST_RUN=root,git`` those for lack of root or git.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import functools
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPO = Path(__file__).resolve().parent.parent
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+REMOVED = ("JAILSSH_", "GIT_", "RSYNC_", "SSH_", "LC_")
+
+# Read here, since the tests themselves see an environment without them.
+MUST_RUN = frozenset(filter(None, os.environ.get("JAILSSH_MUST_RUN", "").split(",")))
+BUILD_DIR = Path(os.environ.get("JAILSSH_BUILD_DIR", REPO / "build" / "meson"))
+
+
+def _program(*names: str) -> bool:
+    """True if each program is beside this Python or in the system's directories."""
+    path = f"{Path(sys.executable).parent}:{SYSTEM_PATH}:{os.environ.get('PATH', '')}"
+    return all(shutil.which(name, path=path) for name in names)
+
+
+def _works(*command: str) -> bool:
+    """True if the command can be started and ends with 0."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def _compiler_has(compiler: str, library: str) -> bool:
+    """True if the compiler finds its own ``library``; it answers with the bare name when it does not."""
+    try:
+        found = subprocess.run([compiler, f"-print-file-name={library}"], capture_output=True, text=True)
+    except OSError:
+        return False
+    return Path(found.stdout.strip()).is_absolute() and Path(found.stdout.strip()).exists()
+
+
+def _openat2() -> bool:
+    how = struct.pack("QQQ", 0, 0, 0)
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = libc.syscall(437, -100, b"/", how, len(how))
+    if descriptor >= 0:
+        os.close(descriptor)
+    return descriptor >= 0 or ctypes.get_errno() != errno.ENOSYS
+
+
+def _file_capabilities() -> bool:
+    with tempfile.NamedTemporaryFile() as file:
+        try:  # Revision 2, CAP_SETUID permitted: capabilities(7), "File capability extended attribute versioning".
+            os.setxattr(file.name, "security.capability", struct.pack("<5I", 0x02000000, 1 << 7, 0, 0, 0))
+        except OSError:
+            return False
+    return True
+
+
+def _machine() -> str:
+    return os.uname().machine
+
+
+PROBES: dict[str, Callable[[], bool]] = {
+    "root": lambda: os.geteuid() == 0,
+    "namespaces": lambda: _works("unshare", "--mount", "--pid", "--fork", "--net", "--ipc", "--uts", "true"),
+    "userns": lambda: _works("unshare", "--user", "--map-root-user", "true"),
+    "openat2": _openat2,
+    "filecaps": _file_capabilities,
+    "sshd": lambda: Path("/usr/sbin/sshd").exists() and _program("ssh", "ssh-keygen"),
+    "ssh": lambda: _program("ssh", "ssh-keygen"),
+    "sftp": lambda: _program("sftp"),
+    "scp": lambda: _program("scp"),
+    "rsync": lambda: _program("rsync"),
+    "git": lambda: _program("git"),
+    "useradd": lambda: _program("useradd"),
+    "gcc": lambda: _program("gcc"),
+    "clang": lambda: _program("clang"),
+    "sanitizers": lambda: _compiler_has("gcc", "libasan.so") and _compiler_has("gcc", "libubsan.so"),
+    "libfuzzer": lambda: _compiler_has("clang", f"libclang_rt.fuzzer-{_machine()}.a"),
+    "static-libc": lambda: _compiler_has("gcc", "libc.a"),
+    "login-program": lambda: _program("gcc", "meson", "ninja"),
+    "clang-format": lambda: _program("clang-format"),
+    "shellcheck": lambda: _program("shellcheck"),
+    "ruff": lambda: _program("ruff"),
+    "mypy": lambda: _program("mypy"),
+    "make": lambda: _program("make"),
+    "strace": lambda: _works("strace", "-o", "/dev/null", "true"),
+    "acl": lambda: _program("setfacl"),
+    "journald": lambda: Path("/lib/systemd/systemd-journald").exists(),
+    "nspawn": lambda: _program("systemd-nspawn"),
+    "mmdebstrap": lambda: _program("mmdebstrap"),
+    "pamtester": lambda: _program("pamtester"),
+    "jailkit": lambda: _program("jk_chrootsh", "jk_init"),
+    "bwrap": lambda: _program("bwrap"),
+    "hyperfine": lambda: _program("hyperfine"),
+    "python3.13": lambda: _program("python3.13"),
+}
+
+
+@functools.cache
+def has(ability: str) -> bool:
+    """True if this host has the ability; an unknown name is an error of the test."""
+    return PROBES[ability]()
+
+
+def lacking(abilities: Iterable[str]) -> list[str]:
+    """Return those of ``abilities`` that this host lacks."""
+    return [ability for ability in abilities if not has(ability)]
+
+
+def _needed(item: pytest.Item) -> list[str]:
+    names = [str(name) for mark in item.iter_markers("needs") for name in mark.args]
+    unknown = [name for name in names if name not in PROBES]
+    if unknown:
+        raise pytest.UsageError(f"{item.nodeid}: no such ability: {', '.join(unknown)}; tests/abilities.py lists them")
+    return names
+
+
+def pytest_report_header() -> list[str]:
+    """Say what this host has and lacks."""
+    absent = lacking(PROBES)
+    lines = [f"this host has: {', '.join(name for name in PROBES if name not in absent)}"]
+    lines.append(f"this host lacks: {', '.join(absent) or 'nothing'}")
+    if MUST_RUN:
+        lines.append(f"no skip allowed for: {', '.join(sorted(MUST_RUN))}")
+    return lines
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse marks that name no ability, before anything runs."""
+    for item in items:
+        _needed(item)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose needs this host does not meet, or fail it where it must run."""
+    absent = lacking(_needed(item))
+    if not absent:
+        return
+    if "all" in MUST_RUN or MUST_RUN.intersection(absent):
+        pytest.fail(f"this host lacks: {', '.join(absent)}, and the test must run", pytrace=False)
+    pytest.skip(f"this host lacks: {', '.join(absent)}")
+
+
+def _forbid_skip(report: Any) -> None:
+    if report.skipped and "all" in MUST_RUN and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and the test must run: {report.longrepr}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, None]:
+    """Turn a skip from within a test into a failure where everything must run."""
+    outcome = yield
+    _forbid_skip(outcome.get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, None]:
+    """Turn a skip of a whole file into a failure where everything must run."""
+    outcome = yield
+    _forbid_skip(outcome.get_result())
+
+
+@pytest.fixture(autouse=True)
+def clean_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take away what the developer's environment would change; the C locale and no agent for everyone."""
+    for name in list(os.environ):
+        if name.startswith(REMOVED) or name in ("LANG", "LANGUAGE"):
+            monkeypatch.delenv(name)
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=REPO)
+    if done.returncode != 0:
+        pytest.fail(f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def build_dir() -> Path:
+    """The meson build directory with both C programs up to date (``JAILSSH_BUILD_DIR``, else build/meson)."""
+    if not (BUILD_DIR / "build.ninja").exists():
+        _run("meson", "setup", BUILD_DIR, REPO)
+    _run("ninja", "-C", BUILD_DIR)
+    return BUILD_DIR
+
+
+@pytest.fixture(scope="session")
+def login_build(build_dir: Path) -> Path:
+    """The login program as built: not set-id, not installed."""
+    return build_dir / "jailssh-login"
+
+
+@pytest.fixture(scope="session")
+def match_build(build_dir: Path) -> Path:
+    """The matcher program as built."""
+    return build_dir / "jailssh-match"
+
+
+@pytest.fixture(scope="session")
+def sanitized_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build directory whose programs carry AddressSanitizer and UndefinedBehaviorSanitizer."""
+    folder = tmp_path_factory.mktemp("sanitized")
+    _run("meson", "setup", folder, REPO, "-Db_sanitize=address,undefined")
+    _run("ninja", "-C", folder)
+    return folder

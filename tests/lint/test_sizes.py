@@ -1,0 +1,80 @@
+"""No file and no function longer than one head holds."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.lint.tree import LOGIN_C, PYTHON, C, c_code, name
+
+PYTHON_FILE = 500
+C_FILE = 300
+FUNCTION = 60
+LOGIN_PROGRAM = 1500
+
+# path or path:function -> why it may be longer
+EXCEPTIONS: dict[str, str] = {}
+
+
+def _c_functions(path: Path) -> list[tuple[str, int]]:
+    """Return (name, lines) of the functions: a head at the margin, its brace, and the brace that closes it."""
+    found = []
+    head: tuple[str, int] | None = None
+    inside = False
+    for number, line in enumerate(c_code(path).splitlines(), 1):
+        match = re.match(r"[A-Za-z_][\w\s*]*?\b(\w+)\s*\(", line)
+        if match and not inside:
+            head = (match[1], number)
+        if line == "{" and head:
+            inside = True
+        if line == "}" and inside and head:
+            found.append((head[0], number - head[1] + 1))
+            head, inside = None, False
+    return found
+
+
+def _python_functions(path: Path) -> list[tuple[str, int]]:
+    nodes = ast.walk(ast.parse(path.read_text()))
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    return [(node.name, (node.end_lineno or node.lineno) - node.lineno + 1) for node in functions]
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_text().splitlines())
+
+
+def _long_functions(path: Path, functions: list[tuple[str, int]]) -> list[str]:
+    long = [(function, lines) for function, lines in functions if lines > FUNCTION]
+    return [f"{function}: {lines} lines" for function, lines in long if f"{name(path)}:{function}" not in EXCEPTIONS]
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=name)
+def test_python_file(path: Path) -> None:
+    assert _lines(path) <= PYTHON_FILE or name(path) in EXCEPTIONS
+    assert _long_functions(path, _python_functions(path)) == []
+
+
+@pytest.mark.parametrize("path", C, ids=name)
+def test_c_file(path: Path) -> None:
+    assert _lines(path) <= C_FILE or name(path) in EXCEPTIONS
+    assert _long_functions(path, _c_functions(path)) == []
+
+
+def test_functions_are_seen() -> None:
+    # The reader of C above knows one brace style; a file in which it finds nothing would pass unseen.
+    with_code = [path for path in LOGIN_C if path.suffix == ".c"]
+    assert with_code
+    assert [name(path) for path in with_code if not _c_functions(path)] == []
+
+
+def test_login_program() -> None:
+    lines = {path.name: _lines(path) for path in LOGIN_C if path.name != "match_main.c"}
+    assert sum(lines.values()) <= LOGIN_PROGRAM, lines
+
+
+def test_exceptions_are_needed() -> None:
+    names = {name(path) for path in PYTHON + C}
+    assert [key for key in EXCEPTIONS if key.split(":")[0] not in names] == []

@@ -1,0 +1,182 @@
+"""make install and make uninstall: what is put, with which modes, and that nothing of it stays."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import jailssh
+from tests.abilities import REPO
+
+pytestmark = pytest.mark.needs("login-program", "make", "root")
+
+PROGRAMS = {
+    "bin/jailssh": 0o755,
+    "libexec/jailssh/jailssh-login": 0o4750,
+    "libexec/jailssh/jailssh-match": 0o755,
+    "libexec/jailssh/jailsshd": 0o755,
+}
+
+
+def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
+    # Flags of an outer make would reach this one.
+    env = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    return subprocess.run(
+        ["make", "-s", *arguments], cwd=REPO, env=env, umask=0o077, capture_output=True, text=True, timeout=300
+    )
+
+
+def _make_well(*arguments: str) -> None:
+    done = _make(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _uninstall(destdir: Path) -> subprocess.CompletedProcess[str]:
+    return _make("uninstall", f"DESTDIR={destdir}", "PREFIX=/opt/jailssh")
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """An installation below PREFIX=/opt/jailssh in a DESTDIR of its own; returns DESTDIR."""
+    destdir = tmp_path / "with a blank"
+    _make_well("install", f"DESTDIR={destdir}", "PREFIX=/opt/jailssh")
+    return destdir
+
+
+def _inside(destdir: Path) -> Path:
+    return destdir / "opt" / "jailssh"
+
+
+def _state(top: Path) -> dict[str, tuple[int, int, int]]:
+    """Return mode, owner and group of everything below ``top``."""
+    found = {}
+    for path in top.rglob("*"):
+        status = path.lstat()
+        found[str(path.relative_to(top))] = (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid)
+    return found
+
+
+def test_files_and_modes(installed: Path) -> None:
+    state = _state(_inside(installed))
+    for program, mode in PROGRAMS.items():
+        assert state[program] == (mode, 0, 0)
+    assert [path for path, facts in state.items() if facts[1:] != (0, 0)] == []
+    assert [path for path, facts in state.items() if facts[0] & 0o022] == [], "writable by others than root"
+    special = [path for path, facts in state.items() if facts[0] & 0o7000]
+    assert special == ["libexec/jailssh/jailssh-login"]
+    unreadable = [path for path, facts in state.items() if not facts[0] & 0o004 and path not in special]
+    assert unreadable == [], "the umask went into the installation"
+
+
+def test_nothing_outside_the_prefix(installed: Path) -> None:
+    assert [path.name for path in installed.iterdir()] == ["opt"]
+    assert [path.name for path in (installed / "opt").iterdir()] == ["jailssh"]
+
+
+def test_launcher_runs_with_the_systems_python(installed: Path) -> None:
+    # -I and an empty environment: nothing of the private build environment helps it.
+    done = subprocess.run(
+        [_inside(installed) / "bin" / "jailssh", "--version"], env={}, cwd="/", capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert jailssh.__version__ in done.stdout
+
+
+def test_plugins_are_found_without_the_source(installed: Path) -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from importlib.metadata import entry_points\n"
+        "for point in sorted(entry_points(group='jailssh.plugins'), key=lambda point: point.name):\n"
+        "    print(point.name, point.load().name)\n"
+        "from jailssh.host.paths import PREFIX\n"
+        "print(PREFIX)\n"
+    )
+    packages = _inside(installed) / "lib" / "jailssh" / "python"
+    command = ["/usr/bin/python3", "-I", "-c", code, str(packages)]
+    done = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    names = ["git", "rsync", "scp", "sftp", "shell"]
+    assert done.stdout.splitlines() == [f"{name} {name}" for name in names] + ["/opt/jailssh"]
+
+
+def test_no_test_is_installed(installed: Path) -> None:
+    packages = _inside(installed) / "lib" / "jailssh" / "python"
+    ours = [path for top in ("jailssh", "jailssh_plugins") for path in (packages / top).rglob("*")]
+    assert [path for path in ours if path.name.startswith("test_") or path.suffix in (".c", ".h")] == []
+
+
+def test_second_installation(installed: Path) -> None:
+    # The set-up gave the login program to its group; what the old version had and the new one has not goes.
+    login = _inside(installed) / "libexec" / "jailssh" / "jailssh-login"
+    os.chown(login, 0, 4242)
+    login.chmod(0o4750)
+    old = _inside(installed) / "lib" / "jailssh" / "python" / "jailssh" / "gone.py"
+    old.write_text("")
+    foreign = _inside(installed) / "bin" / "foreign"
+    foreign.write_text("")
+    listing = _inside(installed) / "lib" / "jailssh" / "installed-files"
+    listing.write_text(listing.read_text() + "/opt/jailssh/lib/jailssh/python/jailssh/gone.py\n")
+    _make_well("install", f"DESTDIR={installed}", "PREFIX=/opt/jailssh")
+    status = login.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o4750, 0, 4242)
+    assert not old.exists()
+    assert foreign.exists()
+
+
+def test_uninstall_leaves_nothing(installed: Path) -> None:
+    cache = _inside(installed) / "lib" / "jailssh" / "python" / "jailssh" / "__pycache__"
+    (cache / "written-later.cpython-399.pyc").write_bytes(b"")
+    done = _uninstall(installed)
+    assert done.returncode == 0, done.stderr
+    assert list(installed.iterdir()) == []
+    again = _uninstall(installed)
+    assert again.returncode != 0
+    assert "nothing is installed" in again.stderr
+
+
+def test_uninstall_keeps_what_it_did_not_put(installed: Path) -> None:
+    kept = [installed / "etc/jailssh/jailssh.conf", installed / "var/lib/jailssh/plan.v1/1000"]
+    kept.append(_inside(installed) / "bin" / "foreign")
+    for path in kept:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("kept")
+    assert _uninstall(installed).returncode == 0
+    assert all(path.exists() for path in kept)
+    assert sorted(str(path.relative_to(_inside(installed))) for path in _inside(installed).rglob("*")) == [
+        "bin",
+        "bin/foreign",
+    ]
+
+
+def test_uninstall_refuses_while_accounts_log_in_through_it(installed: Path) -> None:
+    before = _state(installed)
+    passwd = installed / "etc" / "passwd"
+    passwd.parent.mkdir()
+    passwd.write_text("root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/h:/opt/jailssh/libexec/jailssh/jailssh-login\n")
+    done = _uninstall(installed)
+    assert done.returncode != 0
+    assert "alice" in done.stderr
+    assert "deluser" in done.stderr
+    passwd.unlink()
+    passwd.parent.rmdir()
+    assert _state(installed) == before
+
+
+def test_uninstall_refuses_while_sshd_uses_it(installed: Path) -> None:
+    drop_in = installed / "etc/ssh/sshd_config.d/20-jailssh.conf"
+    drop_in.parent.mkdir(parents=True)
+    drop_in.write_text("")
+    done = _uninstall(installed)
+    assert done.returncode != 0
+    assert "setup --undo" in done.stderr
+    assert (_inside(installed) / "libexec/jailssh/jailssh-login").exists()
+
+
+def test_relative_prefix_is_refused(tmp_path: Path) -> None:
+    done = _make("uninstall", f"DESTDIR={tmp_path}", "PREFIX=opt")
+    assert done.returncode != 0
+    assert "not an absolute path" in done.stderr
