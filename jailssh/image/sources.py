@@ -17,6 +17,8 @@ from jailssh.core.names import escape, is_below, is_clean_absolute
 from jailssh.host import fs
 from jailssh.image.errors import DistrustError, ImageError, SourceChangedError
 
+# How many numbers say what an object is and whose; those after them change with its content.
+_IDENTITY = 4
 _MAX_LINKS = 40  # As in path_resolution(7).
 
 # dev, ino, mtime and ctime in nanoseconds, size
@@ -47,7 +49,7 @@ def _lstat(path: str) -> os.stat_result | None:
 
 def unchanged(watch: Watch) -> bool:
     """True if the host answers every question of ``watch`` as it did."""
-    return all(_watched(_lstat(path), old is None or len(old) > 4) == old for path, old in watch.items())
+    return all(_watched(_lstat(path), old is None or len(old) > _IDENTITY) == old for path, old in watch.items())
 
 
 def open_stamped(path: str, stamp: Stamp) -> int:

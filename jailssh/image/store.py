@@ -19,7 +19,7 @@ from jailssh.core.names import check_jail_name, escape
 from jailssh.host import fs, tree
 from jailssh.host.paths import Layout
 from jailssh.image.errors import ImageError, SourceChangedError
-from jailssh.image.manifest import Manifest, from_json, inputs_digest
+from jailssh.image.manifest import Manifest, from_json, inputs_digest, summary_from_json
 from jailssh.image.sources import Stamp, unchanged
 from jailssh.plugin.api import ImageNeeds
 
@@ -61,13 +61,16 @@ def current_image(layout: Layout, jail: str) -> str | None:
 
 def read_manifest(layout: Layout, jail: str, generation: str) -> Manifest | None:
     """Return the manifest of a generation, or None if it is absent, damaged or not root's alone."""
-    path = f"{jail_images(layout, jail)}/{generation}.json"
     try:
-        data = fs.read_trusted(path, _MANIFEST_LIMIT, trusted_root=layout.root or None)
-        manifest = from_json(data.decode())
+        manifest = from_json(_manifest_text(layout, jail, generation))
     except (HostError, ImageError, UnicodeDecodeError):
         return None
     return manifest if manifest.generation == generation else None
+
+
+def _manifest_text(layout: Layout, jail: str, generation: str) -> str:
+    path = f"{jail_images(layout, jail)}/{generation}.json"
+    return fs.read_trusted(path, _MANIFEST_LIMIT, trusted_root=layout.root or None).decode()
 
 
 def ensure_image(
@@ -104,14 +107,16 @@ def ensure_image(
 
 def _up_to_date(layout: Layout, jail: str, inputs: str) -> BuildResult | None:
     path = current_image(layout, jail)
-    manifest = read_manifest(layout, jail, os.path.basename(path)) if path else None
-    if path is None or manifest is None or manifest.inputs != inputs or not unchanged(manifest.watch):
+    if path is None:
         return None
-    return _result(path, manifest, changed=False)
-
-
-def _result(path: str, manifest: Manifest, *, changed: bool) -> BuildResult:
-    return BuildResult(path, manifest.generation, changed, len(manifest.entries), manifest.bytes, manifest.notes)
+    generation = os.path.basename(path)
+    try:
+        known = summary_from_json(_manifest_text(layout, jail, generation))
+    except (HostError, ImageError, UnicodeDecodeError):
+        return None
+    if known.generation != generation or known.inputs != inputs or not unchanged(known.watch):
+        return None
+    return BuildResult(path, generation, False, known.count, known.bytes, known.notes)
 
 
 @contextmanager
@@ -162,7 +167,8 @@ def _build(
             fs.atomic_symlink_at(dirfd, "current", generation)
         except OSError as error:
             raise fs.failed("switch", f"{base}/current", error) from error
-    return _result(path, manifest, changed=path != old_path)
+    changed = path != old_path
+    return BuildResult(path, generation, changed, len(manifest.entries), manifest.bytes, manifest.notes)
 
 
 def _digests(old: Manifest | None) -> dict[tuple[str, Stamp], str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.image.errors import DistrustError, ImageError, SourceChangedError
-from jailssh.image.manifest import Collector, Entry, dir_entry, from_json, link_entry, text_entry
+from jailssh.image.manifest import Collector, Entry, dir_entry, from_json, link_entry, summary_from_json, text_entry
 from jailssh.image.resolve import resolve
 from jailssh.image.sources import Sources, unchanged
 from jailssh.plugin.api import ImageNeeds
@@ -61,6 +61,9 @@ def test_round_trip(place):
     again = from_json(manifest.to_json())
     assert again == manifest
     assert again.generation == manifest.generation
+    summary = summary_from_json(manifest.to_json())
+    assert (summary.generation, summary.count) == (manifest.generation, len(manifest.entries))
+    assert (summary.bytes, summary.watch) == (manifest.bytes, manifest.watch)
 
 
 @pytest.mark.parametrize("change", ["cut", "entry", "format", "kind", "path", "list", "name"])
