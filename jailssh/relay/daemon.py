@@ -39,7 +39,6 @@ IDLE_EXIT = 600.0
 """Seconds without a request after which a daemon that systemd can start again ends."""
 
 _CREDENTIALS = struct.Struct("3i")
-_LISTEN_FD = 3
 
 
 @dataclass(frozen=True)
@@ -192,12 +191,10 @@ def listening(layout: Layout) -> Iterator[tuple[socket.socket, bool]]:
 
 def activated() -> socket.socket | None:
     """Return the socket that systemd handed over (sd_listen_fds(3)), or None."""
-    count = daemon.listen_fds(True)
-    if count > 1:
-        raise HostError("jailsshd", f"systemd handed over {count} sockets, expected one")
-    if count == 0:
-        return None
-    return socket.socket(fileno=_LISTEN_FD)
+    fds = daemon.listen_fds()
+    if len(fds) > 1:
+        raise HostError("jailsshd", f"systemd handed over {len(fds)} sockets, expected one")
+    return socket.socket(fileno=fds[0]) if fds else None
 
 
 def run(layout: Layout, listener: socket.socket, by_systemd: bool) -> None:
@@ -212,9 +209,15 @@ def run(layout: Layout, listener: socket.socket, by_systemd: bool) -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.stop)
-    daemon.notify("READY=1")
+    _notify("READY=1")
     server.serve()
-    daemon.notify("STOPPING=1")
+    _notify("STOPPING=1")
+
+
+def _notify(state: str) -> None:
+    # A manager that does not listen any more is no reason to stop serving.
+    with suppress(OSError):
+        daemon.notify(state)
 
 
 def main() -> int:

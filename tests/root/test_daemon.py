@@ -1,0 +1,323 @@
+"""jailsshd: real sockets, real peers, real images; the server's bounds with a stand-in for the work."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from jailssh.host.paths import Layout
+from jailssh.host.sockets import listen_at
+from jailssh.image import jail
+from jailssh.image.publish import read_plan
+from jailssh.plugin.api import Account
+from jailssh.relay import daemon as relay
+from jailssh.relay.service import Service
+
+pytestmark = pytest.mark.needs("root")
+
+SOURCE = Path(__file__).resolve().parents[2]
+ALICE, BOB = 61001, 61002
+PEOPLE = {uid: Account(name, uid, uid, name, f"/home/{name}") for name, uid in (("alice", ALICE), ("bob", BOB))}
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    project = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]
+    info = tmp_path / "site" / "jailssh-0.dist-info"
+    info.mkdir(parents=True)
+    rows = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["jailssh.plugins"].items())
+    (info / "entry_points.txt").write_text(f"[jailssh.plugins]\n{rows}")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: jailssh\nVersion: 0\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    jail._registry.cache_clear()
+    layout = Layout(root=str(tmp_path / "root"))
+    for folder in (layout.jails, layout.users, layout.run):
+        os.makedirs(folder)
+    return layout
+
+
+def ask_as(layout: Layout, uid: int, say: bytes = b"") -> str:
+    """Connect as ``uid`` from a child and return the whole answer."""
+    reader, writer = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.chdir(layout.run)
+            os.setresuid(uid, uid, uid)
+            with socket.socket(socket.AF_UNIX) as peer:
+                peer.settimeout(30)
+                peer.connect("jailsshd.sock")
+                if say:
+                    peer.send(say)
+                while data := peer.recv(4096):
+                    os.write(writer, data)
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        answer = stream.read().decode()
+    os.waitpid(pid, 0)
+    return answer
+
+
+@contextmanager
+def serving(layout: Layout, answer: Callable[[int], str], remembered: Callable[[int], str | None] = lambda _: None,
+            timeout: float = 30) -> Iterator[relay.Server]:  # fmt: skip
+    with listen_at(layout.socket, 0o666, backlog=600) as listener:
+        server = relay.Server(listener, answer, remembered, lambda: timeout)
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+Records = list[tuple[str, dict[str, str]]]
+
+
+@pytest.fixture
+def service(layout: Layout) -> Iterator[tuple[Service, Records]]:
+    records: Records = []
+    made = Service(layout, lambda event, message, fields: records.append((event, fields)), PEOPLE.get)
+    with serving(layout, made.answer, made.remembered):
+        yield made, records
+
+
+@pytest.mark.needs("sshd")
+def test_a_plan_on_demand(layout: Layout, service: tuple[Service, Records]) -> None:
+    Path(layout.users, "alice.conf").write_text(f"uid = {ALICE}\njail = sftp-only\n")
+    assert ask_as(layout, ALICE) == "ok\n"
+    plan = read_plan(layout, ALICE)
+    assert plan is not None
+    events = service[1]
+    assert [event for event, _ in events] == ["image-built", "plan-compiled"]
+    assert events[1][1]["JAILSSH_PLAN"] == plan.serial
+    assert (events[1][1]["JAILSSH_USER"], events[1][1]["JAILSSH_JAIL"]) == ("alice", "sftp-only")
+    os.unlink(f"{layout.plans}/{ALICE}")
+    assert ask_as(layout, ALICE) == "ok\n"
+    assert [event for event, _ in events[2:]] == ["plan-compiled"]
+    assert read_plan(layout, ALICE) == plan
+
+
+def test_who_is_in_no_jail_is_refused_and_costs_nothing_again(layout: Layout, service: tuple[Service, Records]) -> None:
+    answers = {ask_as(layout, uid) for uid in (BOB, BOB, BOB)}
+    assert len(answers) == 1
+    line = answers.pop()
+    assert line.startswith("no not-jailed ")
+    assert len(service[1]) == 1
+    event, fields = service[1][0]
+    assert (event, fields["JAILSSH_REASON"], fields["JAILSSH_UID"]) == ("refused", "not-jailed", str(BOB))
+    assert line == f"no not-jailed {fields['JAILSSH_REFERENCE']}\n"
+    assert ask_as(layout, 63000).startswith("no not-jailed ")
+
+
+@pytest.mark.parametrize(("text", "code"), [("jail = nosuch\n", "bad-config"), ("nonsense\n", "bad-config")])
+def test_the_answer_tells_no_detail(layout: Layout, service: tuple[Service, Records], text: str, code: str) -> None:
+    Path(layout.users, "alice.conf").write_text(f"uid = {ALICE}\n{text}")
+    answer = ask_as(layout, ALICE)
+    assert answer == f"no {code} {service[1][0][1]['JAILSSH_REFERENCE']}\n"
+    assert not os.path.exists(f"{layout.plans}/{ALICE}")
+
+
+def test_a_refusal_is_forgotten_after_two_seconds(layout: Layout) -> None:
+    now = [100.0]
+    service = Service(layout, lambda *_: None, lambda _: None, lambda: now[0])
+    line = service.answer(BOB)
+    assert service.remembered(BOB) == line
+    now[0] += 1.9
+    assert service.remembered(BOB) == line
+    now[0] += 0.2
+    assert service.remembered(BOB) is None
+
+
+def test_an_error_that_nobody_expected_is_an_answer(layout: Layout) -> None:
+    def find(uid: int) -> Account | None:
+        raise RuntimeError("directory\nservice down")
+
+    sent: Records = []
+    service = Service(layout, lambda event, message, fields: sent.append((event + message, fields)), find)
+    assert service.answer(ALICE).startswith("no build-failed ")
+    assert "RuntimeError: directory" in sent[0][0]
+
+
+def test_the_same_uid_waits_for_one_job(layout: Layout) -> None:
+    gate, calls = threading.Event(), []
+
+    def answer(uid: int) -> str:
+        calls.append(uid)
+        gate.wait(20)
+        return "ok"
+
+    with serving(layout, answer):
+        peers = [connect(layout) for _ in range(200)]
+        until(lambda: bool(calls))
+        gate.set()
+        assert {read_all(peer) for peer in peers} == {"ok\n"}
+    assert calls == [0]
+
+
+def test_too_many_connections_of_one_uid_are_busy(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "MAX_PER_UID", 3)
+    gate = threading.Event()
+    with serving(layout, lambda _: "ok" if gate.wait(20) else ""):
+        peers = [connect(layout) for _ in range(5)]
+        assert [read_all(peer) for peer in peers[3:]] == ["no busy\n"] * 2
+        gate.set()
+        assert [read_all(peer) for peer in peers[:3]] == ["ok\n"] * 3
+
+
+def test_too_many_jobs_are_busy(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "MAX_JOBS", 1)
+    gate = threading.Event()
+    with serving(layout, lambda _: "ok" if gate.wait(20) else ""):
+        first = connect(layout)
+        assert ask_as(layout, ALICE) == "no busy\n"
+        gate.set()
+        assert read_all(first) == "ok\n"
+
+
+def test_time_is_bounded_and_the_server_lives_on(layout: Layout) -> None:
+    gate = threading.Event()
+    with serving(layout, lambda uid: "ok" if uid == ALICE or gate.wait(20) else "", timeout=0.3):
+        assert read_all(connect(layout)) == "no build-timeout\n"
+        assert ask_as(layout, ALICE) == "ok\n"
+        gate.set()
+
+
+def test_what_a_peer_says_or_does_not_wait_for_is_of_no_account(layout: Layout) -> None:
+    with serving(layout, lambda _: "ok"):
+        assert ask_as(layout, ALICE, b"uid=0\n" * 1000) in ("ok\n", "")
+        for _ in range(50):
+            connect(layout).close()
+        assert ask_as(layout, BOB) == "ok\n"
+
+
+def test_a_job_that_raises_is_an_answer(layout: Layout) -> None:
+    def answer(uid: int) -> str:
+        raise RuntimeError
+
+    with serving(layout, answer):
+        assert ask_as(layout, ALICE) == "no build-failed\n"
+
+
+def test_the_socket_replaces_what_is_there(layout: Layout) -> None:
+    Path(layout.socket).symlink_to("/etc/passwd")
+    with listen_at(layout.socket, 0o666, backlog=5):
+        info = os.lstat(layout.socket)
+        assert stat.S_ISSOCK(info.st_mode)
+        assert stat.S_IMODE(info.st_mode) == 0o666
+        assert os.listdir(layout.run) == ["jailsshd.sock"]
+
+
+DRIVER = """
+import json, os, sys
+spec = json.loads(sys.argv[1])
+sys.path[:0] = spec["path"]
+from jailssh.host.paths import Layout
+from jailssh.core.errors import JailsshError
+from jailssh.relay import daemon
+if spec["fd"]:
+    os.dup2(spec["fd"], 3)
+    os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+daemon.IDLE_EXIT = spec["idle"]
+layout = Layout(root=spec["root"])
+try:
+    with daemon.listening(layout) as (listener, by_systemd):
+        daemon.run(layout, listener, by_systemd)
+except JailsshError as error:
+    sys.exit("\\n".join(error.lines()))
+"""
+
+
+def start(
+    layout: Layout, notify: str, listener: socket.socket | None = None, idle: float = 600
+) -> subprocess.Popen[str]:
+    fd = listener.fileno() if listener else 0
+    spec = {"path": [str(SOURCE)], "root": layout.root, "fd": fd, "idle": idle}
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, json.dumps(spec)],
+        env={"NOTIFY_SOCKET": notify, "PATH": "/usr/bin:/bin"},
+        pass_fds=(fd,) if fd else (),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def notifications(layout: Layout) -> Iterator[tuple[str, socket.socket]]:
+    path = f"{layout.run}/notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        receiver.settimeout(30)
+        yield path, receiver
+
+
+def test_plain_start_ready_second_one_refused_and_stop(layout: Layout) -> None:
+    with notifications(layout) as (path, receiver), start(layout, path) as first:
+        assert receiver.recv(100) == b"READY=1"
+        assert ask_as(layout, 63001).startswith("no not-jailed ")
+        with start(layout, path) as second:
+            assert second.wait(30) == 1
+            assert second.stderr is not None
+            assert second.stderr.read() == f"jailssh: jailsshd: another one is running, process {first.pid}\n"
+        assert ask_as(layout, 63002).startswith("no not-jailed ")
+        first.send_signal(signal.SIGTERM)
+        assert receiver.recv(100) == b"STOPPING=1"
+        assert first.wait(30) == 0
+        with start(layout, path) as again:
+            assert receiver.recv(100) == b"READY=1"
+            assert ask_as(layout, 63003).startswith("no not-jailed ")
+            again.kill()
+
+
+def test_socket_activation_and_idle_exit(layout: Layout) -> None:
+    with notifications(layout) as (path, receiver), listen_at(layout.socket, 0o666, backlog=5) as listener:
+        with start(layout, path, listener, idle=0.2) as process:
+            assert receiver.recv(100) == b"READY=1"
+            assert process.wait(30) == 0
+        peer = connect(layout)
+        with start(layout, path, listener, idle=0.2) as process:
+            assert read_all(peer).startswith("no not-jailed ")
+            assert process.wait(30) == 0
+
+
+def connect(layout: Layout) -> socket.socket:
+    peer = socket.socket(socket.AF_UNIX)
+    peer.settimeout(30)
+    here = os.open(layout.run, os.O_PATH)
+    try:
+        peer.connect(f"/proc/self/fd/{here}/jailsshd.sock")
+    finally:
+        os.close(here)
+    return peer
+
+
+def read_all(peer: socket.socket) -> str:
+    with peer:
+        data = b""
+        while part := peer.recv(4096):
+            data += part
+    return data.decode()
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

@@ -1,0 +1,239 @@
+"""Publishing with real images of this host's programs, below a directory that stands for the root."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.host.paths import Layout
+from jailssh.image import jail, publish
+from jailssh.image.store import current_image
+from jailssh.plan import codec
+from jailssh.plugin.api import Account
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
+
+SOURCE = Path(__file__).resolve().parents[2]
+ALICE = Account("alice", 61001, 61001, "alice", "/home/alice")
+
+
+def install_entry_points(site: Path) -> None:
+    """Announce the shipped plugins as an installation does."""
+    project = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]
+    info = site / "jailssh-0.dist-info"
+    info.mkdir(parents=True)
+    rows = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["jailssh.plugins"].items())
+    (info / "entry_points.txt").write_text(f"[jailssh.plugins]\n{rows}")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: jailssh\nVersion: 0\n")
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    install_entry_points(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    jail._registry.cache_clear()
+    layout = Layout(root=str(tmp_path / "root"))
+    for folder in (layout.jails, layout.users):
+        os.makedirs(folder)
+    return layout
+
+
+def put(path: str, text: str) -> None:
+    Path(path).write_text(text)
+
+
+def user(layout: Layout, account: Account, jails: str) -> None:
+    put(f"{layout.users}/{account.name}.conf", f"uid = {account.uid}\njail = {jails}\n")
+
+
+def published(layout: Layout, account: Account = ALICE) -> publish.Published:
+    return publish.publish_plan(jail.load_configuration(layout), account)
+
+
+def test_a_plan_and_its_image(layout: Layout) -> None:
+    user(layout, ALICE, "sftp-only")
+    first = published(layout)
+    path = Path(layout.plans, "61001")
+    info = path.stat()
+    assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid) == (0o600, 0, 0)
+    assert info.st_size <= 16384
+    assert codec.decode(path.read_bytes()) == first.plan == publish.read_plan(layout, 61001)
+    assert first.plan.first("image") == (current_image(layout, "sftp-only"),)
+    assert first.capabilities == ("sftp",)
+    rule = first.plan.first("rule")
+    assert rule is not None
+    assert Path(first.image.path + rule[2]).is_file()
+    for top in publish.tops_of(ALICE, jail.load_configuration(layout).definition(["sftp-only"]).results(ALICE)):
+        assert Path(first.image.path + top).is_dir()
+    assert first.changed
+    again = published(layout)
+    assert (again.changed, again.image.changed, again.plan) == (False, False, first.plan)
+    assert path.stat().st_ino == info.st_ino
+
+
+def test_an_unusual_home_gets_its_mount_point_and_others_keep_the_image(layout: Layout) -> None:
+    bob = Account("bob", 61002, 61002, "bob", "/data1/bob")
+    user(layout, ALICE, "sftp-only")
+    user(layout, bob, "sftp-only")
+    before = published(layout)
+    other = published(layout, bob)
+    assert Path(other.image.path, "data1").is_dir()
+    assert other.image.path != before.image.path
+    after = published(layout)
+    assert after.image.path == other.image.path
+    assert not published(layout, bob).image.changed
+    assert Path(before.image.path).is_dir()
+
+
+def test_union_of_jails_and_plugins(layout: Layout) -> None:
+    user(layout, ALICE, "sftp-ro git-only")
+    result = published(layout)
+    assert result.jail == "git-only+sftp-ro"
+    assert result.capabilities == ("git", "sftp")
+    assert {row.args[2] for row in result.plan.records if row.verb == "bind" and row.args[1] == "/home/alice"} == {"ro"}
+    user(layout, ALICE, "sftp-ro nosuch")
+    with pytest.raises(ConfigError, match="jail nosuch: there is no such jail"):
+        published(layout)
+
+
+def test_the_administrators_file_wins_and_is_reread(layout: Layout) -> None:
+    user(layout, ALICE, "sftp-only")
+    cache = jail.ConfigurationCache(layout)
+    before = cache.get()
+    assert cache.get() is before
+    assert dict(before.definition(["sftp-only"]).config.options["sftp"])["read_only"] is False
+    put(f"{layout.jails}/sftp-only.conf", "extends = sftp-only\numask = 077\n[sftp]\nread_only = yes\n")
+    config = cache.get().definition(["sftp-only"]).config
+    assert (config.umask, config.options["sftp"]["read_only"]) == (0o77, True)
+    origins = {(item.setting.section, item.setting.name): item.origin for item in config.items}
+    assert origins["", "umask"] == f"{layout.jails}/sftp-only.conf:2"
+    assert origins["", "plugins"].startswith("profile sftp-only:")
+
+
+def test_membership_in_a_group(layout: Layout) -> None:
+    put(f"{layout.jails}/files.conf", "plugins = sftp\ngroups = partners\n")
+    member = Account("carol", 61003, 61003, "carol", "/home/carol", groups=(("partners", 7000),))
+    assert published(layout, member).jail == "files"
+    with pytest.raises(jail.NotJailedError):
+        published(layout)
+    with pytest.raises(jail.NotJailedError):
+        published(layout, Account("daemon", 1, 1, "daemon", "/home/d", groups=(("partners", 7000),)))
+    put(f"{layout.jails}/broken.conf", "plugins = \n[")
+    with pytest.raises(ConfigError, match=r"broken\.conf:2"):
+        published(layout, member)
+    user(layout, ALICE, "files")
+    assert published(layout).jail == "files"
+
+
+def test_a_file_for_another_uid_is_refused(layout: Layout) -> None:
+    user(layout, Account("alice", 61009, 1, "alice", "/home/alice"), "sftp-only")
+    with pytest.raises(ConfigError, match="is for uid 61009, the account has uid 61001"):
+        published(layout)
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o646])
+def test_files_that_others_can_write_are_not_read(layout: Layout, mode: int) -> None:
+    user(layout, ALICE, "sftp-only")
+    os.chmod(f"{layout.users}/alice.conf", mode)
+    with pytest.raises(JailsshError, match="writable by"):
+        published(layout)
+
+
+@pytest.mark.parametrize("make", [lambda p: os.symlink("/etc/passwd", p), os.mkfifo, lambda p: put(p, "garbage")])
+def test_what_is_no_plan_is_replaced(layout: Layout, make: Callable[[str], None]) -> None:
+    user(layout, ALICE, "sftp-only")
+    os.makedirs(layout.plans)
+    make(f"{layout.plans}/61001")
+    result = published(layout)
+    assert result.changed
+    assert publish.read_plan(layout, 61001) == result.plan
+
+
+def test_a_configuration_that_changed_meanwhile_publishes_nothing(layout: Layout) -> None:
+    user(layout, ALICE, "sftp-only")
+    configuration = jail.load_configuration(layout)
+    put(layout.config_file, "require_journal = yes\n")
+    with pytest.raises(ConfigError, match="changed while its plan was made"):
+        publish.publish_plan(configuration, ALICE)
+    assert publish.read_plan(layout, 61001) is None
+
+
+def test_withdraw(layout: Layout) -> None:
+    assert not publish.withdraw_plan(layout, 61001)
+    user(layout, ALICE, "sftp-only")
+    published(layout)
+    assert publish.withdraw_plan(layout, 61001)
+    assert not publish.withdraw_plan(layout, 61001)
+    assert publish.planned_uids(layout) == []
+
+
+def test_publish_all_changes_what_changes_said(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    bob = Account("bob", 61002, 61002, "bob", "/home/bob")
+    people = {"alice": ALICE, 61001: ALICE, "bob": bob, 61002: bob}
+    for module in (jail, publish):
+        monkeypatch.setattr(module, "find_account", people.get)
+    user(layout, ALICE, "sftp-only")
+    user(layout, bob, "sftp-only")
+    assert [change.uid for change in publish.publish_all(jail.load_configuration(layout))] == [61001, 61002]
+    old = current_image(layout, "sftp-only")
+    assert publish.changes(jail.load_configuration(layout)) == []
+    os.unlink(f"{layout.users}/bob.conf")
+    put(f"{layout.jails}/sftp-only.conf", "extends = sftp-only\nplugins = sftp scp\nmessage = only files\n")
+    expected = publish.changes(jail.load_configuration(layout))
+    assert [(change.uid, change.jail) for change in expected] == [(61001, "sftp-only"), (61002, "")]
+    assert "+ tell a denied user: only files" in expected[0].lines
+    done = publish.publish_all(jail.load_configuration(layout))
+    assert [(change.uid, change.jail) for change in done] == [(61001, "sftp-only"), (61002, "")]
+    assert publish.planned_uids(layout) == [61001]
+    new = current_image(layout, "sftp-only")
+    assert new is not None and old is not None
+    assert new != old
+    assert not os.path.exists(old)
+
+
+def test_validate_finds_every_error(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jail, "find_account", {"alice": ALICE}.get)
+    put(f"{layout.jails}/one.conf", "plugins = sftp\nnonsense = 1\n")
+    put(f"{layout.jails}/two.conf", "plugins = git\n")
+    put(f"{layout.jails}/Bad.conf", "plugins = sftp\n")
+    put(f"{layout.users}/ghost.conf", "uid = 5000\njail = sftp-only\n")
+    user(layout, ALICE, "sftp-onyl")
+    with pytest.raises(ManyErrors) as caught:
+        jail.load_configuration(layout).validate()
+    text = "\n".join(caught.value.lines())
+    for part in ("one.conf:2", "[git]: names no directory", "Bad.conf", "no such account", "did you mean 'sftp-only'"):
+        assert part in text
+
+
+def test_publisher_for_account_changes(layout: Layout) -> None:
+    put(layout.config_file, "min_uid = 500\n")
+    put(f"{layout.jails}/files.conf", "plugins = sftp\ngroups = partners\n")
+    publisher = publish.Publisher(layout)
+    assert (publisher.min_uid, publisher.groups) == (500, ("partners",))
+    publisher.check(("files", "git-only"))
+    with pytest.raises(ConfigError, match="names no directory"):
+        publisher.check(("git",))
+    with pytest.raises(ConfigError, match="no such jail"):
+        publisher.check(("nosuch",))
+
+
+def test_one_more_user_of_a_jail_costs_little(layout: Layout) -> None:
+    configuration = jail.load_configuration(layout)
+    images = publish.Images(layout, trust=60)
+    costs = []
+    for number in range(20):
+        account = Account(f"u{number}", 62000 + number, 62000, "u", f"/home/u{number}")
+        user(layout, account, "sftp-only")
+        begun = time.thread_time()
+        publish.publish_plan(configuration, account, images)
+        costs.append(time.thread_time() - begun)
+        assert os.stat(f"{layout.plans}/{account.uid}").st_blocks * 512 <= 16384
+    assert median(costs) <= 0.005
