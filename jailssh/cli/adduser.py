@@ -6,6 +6,7 @@ import argparse
 
 from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_OK, HostError, UsageError
+from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name, check_jail_name
 from jailssh.image.publish import Publisher
 from jailssh.users import adduser
@@ -47,7 +48,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
         home=args.home,
         on_demand=args.on_demand,
     )
-    context.say(adduser.adduser(context.layout, wish, Publisher(context.layout), context.confirm))
+    done = adduser.adduser(context.layout, wish, Publisher(context.layout), context.confirm)
+    if done.changed:
+        context.changed(done.lines, {USER: wish.name, JAIL: "+".join(wish.jails)})
+    else:
+        context.say(done.lines)
     return EXIT_OK
 
 

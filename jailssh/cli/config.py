@@ -6,7 +6,7 @@ import argparse
 
 from jailssh.cli.context import Context
 from jailssh.config.reader import Item, show
-from jailssh.core.errors import EXIT_OK
+from jailssh.core.errors import EXIT_OK, UsageError
 from jailssh.image.jail import Configuration, load_configuration
 
 EXAMPLES = ("jailssh config check", "jailssh config show", "jailssh config show sftp-only")
@@ -14,14 +14,16 @@ EXAMPLES = ("jailssh config check", "jailssh config show", "jailssh config show 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="check|show")
-    actions.add_parser("check", help="read everything and report every error")
-    shown = actions.add_parser("show", help="show the values and where each comes from")
-    shown.add_argument("jail", nargs="?", metavar="JAIL[,JAIL…]", help="a jail or plugin; without one the main file")
+    parser.add_argument(
+        "action", choices=("check", "show"), help="check: report every error; show: values and where each comes from"
+    )
+    parser.add_argument("jail", nargs="?", metavar="JAIL[,JAIL…]", help="show this jail or plugin, not the main file")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Check or show."""
+    if args.action == "check" and args.jail is not None:
+        raise UsageError("config check", "takes no jail: everything is checked")
     configuration = load_configuration(context.layout)
     if args.action == "check":
         configuration.validate()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jailssh.core.errors import HostError, UsageError
+from jailssh.host import journal
 from jailssh.host.paths import Layout
 
 
@@ -32,6 +33,11 @@ class Context:
             print(json.dumps(facts, indent=2, sort_keys=True))
         else:
             self.say(lines)
+
+    def changed(self, lines: Sequence[str], fields: Mapping[str, str]) -> None:
+        """Print what a verb changed and write it to the journal."""
+        self.say(lines)
+        journal.record("setup-changed", "; ".join(lines), fields)
 
     def tell(self, line: str) -> None:
         """Print one line beside the result, on standard error."""

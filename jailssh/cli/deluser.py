@@ -7,6 +7,7 @@ from functools import partial
 
 from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_OK
+from jailssh.core.journal_fields import USER
 from jailssh.image.publish import withdraw_plan
 from jailssh.users import deluser
 
@@ -36,5 +37,5 @@ def run(args: argparse.Namespace, context: Context) -> int:
         keep_account=args.keep_account,
         remove_home=args.remove_home,
     )
-    context.say(lines)
+    context.changed(lines, {USER: args.name})
     return EXIT_OK

@@ -16,10 +16,9 @@ EXAMPLES = ("jailssh plan show alice", "jailssh plan show alice --diff")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="show")
-    shown = actions.add_parser("show", help="show the published plan")
-    shown.add_argument("user", metavar="USER", help="the account")
-    shown.add_argument("--diff", action="store_true", help="show what jailssh apply would change in it")
+    parser.add_argument("action", choices=("show",), help="show the published plan")
+    parser.add_argument("user", metavar="USER", help="the account")
+    parser.add_argument("--diff", action="store_true", help="show what jailssh apply would change in it")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

@@ -25,10 +25,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
     layout = context.layout
     if args.undo:
         setup.check_unused(layout)
+        if not setup.was_run(layout):
+            context.say(["nothing to undo: jailssh setup has not been run"])
+            return EXIT_OK
         _ask(context, "Take the group, the sshd drop-in and the login program's set-id mode away?")
         with fs.lock(setup.lock_path(layout)):
             undo.recover(layout)
-            context.say(setup.take_back(layout))
+            context.changed(setup.take_back(layout), {})
         return EXIT_OK
     groups = Publisher(layout).groups
     setup.check_candidate(layout, groups)
@@ -46,7 +49,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     setup.prepare(layout)
     with fs.lock(setup.lock_path(layout)):
         undo.recover(layout)
-        context.say(["done", *setup.apply(layout, setup.pending(layout, groups))])
+        lines = ["this host is set up", *setup.apply(layout, setup.pending(layout, groups))]
+    context.changed(lines, {})
     return EXIT_OK
 
 

@@ -59,6 +59,14 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What was done and what the account can do, for people; ``changed`` is False if all was so already."""
+
+    lines: tuple[str, ...]
+    changed: bool
+
+
+@dataclass(frozen=True)
 class Step:
     """One change to come: its name, how to take it back, how to make it."""
 
@@ -91,8 +99,8 @@ def require_setup(layout: Layout, groups: tuple[str, ...]) -> None:
         raise HostError("this host", f"the set-up is not complete: {points}", hint="run: jailssh setup")
 
 
-def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, fault: Fault = no_fault) -> list[str]:
-    """Put the account into its jails; return lines saying what was done and what the account can do."""
+def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, fault: Fault = no_fault) -> Outcome:
+    """Put the account into its jails."""
     check_account_name(wish.name)
     require_setup(layout, publisher.groups)
     with fs.lock(setup.lock_path(layout)):
@@ -118,7 +126,8 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
             journal.rollback()
             raise
         journal.commit()
-    return lines + _report(layout, wish, entry, facts, changed, ability)
+    lines += _report(layout, wish, entry, facts, changed, ability)
+    return Outcome(tuple(lines), bool(changed))
 
 
 def _check_existing(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher) -> checks.Facts:

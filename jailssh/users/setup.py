@@ -195,16 +195,23 @@ def check_unused(layout: Layout) -> None:
         raise JailsshError("setup --undo", f"accounts are still in a jail: {shown}", hint="jailssh deluser NAME")
 
 
+def was_run(layout: Layout) -> bool:
+    """True if there is something that ``setup --undo`` can take back, be it an interrupted set-up."""
+    journal = Journal(layout, SUBJECT)
+    return bool(journal.original or journal.steps)
+
+
 def take_back(layout: Layout) -> list[str]:
     """Undo the set-up; return what happened.  Call under the lock."""
     check_unused(layout)
     journal = Journal(layout, SUBJECT)
-    if not journal.original:
-        return ["nothing to undo: jailssh setup has not been run"]
     undo.take_back(journal.original)
     sshd.test(sshd.main_config(layout))
     journal.forget()
     fs.remove_file(lock_path(layout))
     for path, _ in reversed(directories(layout)):
         install.remove_empty_dir(path)
-    return ["the group, the drop-in and the login program's mode are as they were before"]
+    lines = ["the group, the drop-in and the login program's mode are as they were before"]
+    if os.path.isdir(layout.state):
+        lines.append(f"images that were built stay in {layout.state}; nothing uses them")
+    return lines

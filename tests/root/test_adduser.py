@@ -68,7 +68,7 @@ try:
         keys = tuple(parse_keys(spec["key"].encode(), "key")) if "key" in spec else ()
         wish = Wish(spec["name"], tuple(spec["jails"]), keys, force=spec.get("force", False),
                     now=spec.get("now", False), home=spec.get("home"), on_demand=spec.get("on_demand", False))
-        lines = adduser(layout, wish, Publisher(), lambda question: spec.get("answer", True), fault)
+        lines = adduser(layout, wish, Publisher(), lambda question: spec.get("answer", True), fault).lines
     elif spec["do"] == "deluser":
         lines = deluser(layout, spec["name"], withdraw, lambda question: True,
                         keep_account=spec.get("keep", False), remove_home=spec.get("remove_home", False))

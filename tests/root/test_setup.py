@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.users.keys import parse_keys
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
@@ -79,6 +80,8 @@ def test_it_shows_a_diff_sets_up_once_and_undoes_exactly(host: Host) -> None:
     assert host.state() == first
     assert "as they were" in host.ok("setup", "--undo", "--yes")
     assert host.state() == before
+    assert "nothing to undo" in host.ok("setup", "--undo", "--yes")
+    assert host.state() == before
 
 
 def test_the_drop_in_holds_for_members_and_for_nobody_else(host: Host) -> None:
@@ -113,6 +116,18 @@ def test_what_stands_behind_the_include_is_not_swallowed_by_our_match(host: Host
     host.sh("useradd -m bob")
     assert "clientaliveinterval 77" in host.config_of("bob")
     assert "maxauthtries 3" in host.config_of("bob")
+
+
+def test_each_change_is_a_journal_record(host: Host) -> None:
+    host.scratch.start_journald()
+    host.ok("setup", "--yes")
+    host.ok("setup", "--yes")
+    host.ok("setup", "--undo", "--yes")
+    records = host.scratch.journal(JAILSSH_EVENT="setup-changed")
+    assert [record["MESSAGE"].split(";")[0] for record in records] == [
+        "this host is set up", "the group, the drop-in and the login program's mode are as they were before",
+    ]  # fmt: skip
+    assert all(record["_COMM"] and record["SYSLOG_IDENTIFIER"] == "jailssh" for record in records)
 
 
 def test_without_a_terminal_and_without_yes_nothing_happens(host: Host) -> None:
@@ -200,3 +215,8 @@ def test_a_running_sshd_reads_it_without_being_restarted(host: Host) -> None:
     host.sh("gpasswd -a alice jailssh")
     host.scratch.wait_until(lambda: host.scratch.run(["sh", "-c", f"{ssh} echo open"]).stdout == "jailed\n", "the jail")
     assert host.sh("cat /run/sshd.pid") == pid
+    # A key given with adduser: sshd takes the line as it is written, from root's directory, without ~/.ssh.
+    (key,) = parse_keys(host.scratch.read("/root/k.pub"), "k.pub")
+    host.scratch.write("/etc/jailssh/keys/alice", key.line(LOGIN) + "\n")
+    host.sh("rm -r /home/alice/.ssh")
+    assert host.sh(f"{ssh} echo open") == "jailed\n"

@@ -45,6 +45,12 @@ def test_the_help_lists_every_verb_and_there_is_a_module_for_each(capsys: pytest
     assert sorted(cli.VERBS) == sorted(VERBS)
 
 
+def test_json_and_root_are_taken_before_and_after_the_verb() -> None:
+    for line in ("--json --root /x plan show a", "plan --json --root /x show a", "plan show a --root /x --json"):
+        _, args = cli.parse(line.split())
+        assert (args.json, args.root, args.user) == (True, "/x", "a")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = outcome(capsys, "--version")
     assert code == 0
@@ -60,7 +66,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["adduser"], "NAME", "jailssh adduser --help"),
         (["adduser", "x", "--ja", "y"], "--jail", "jailssh adduser --help"),
         (["adduser", "x", "--jail", "y", "--nope"], "--nope", "jailssh adduser --help"),
-        (["config"], "check|show", "jailssh config --help"),
+        (["config"], "action", "jailssh config --help"),
+        (["config", "frob"], "invalid choice", "jailssh config --help"),
+        (["config", "check", "sftp"], "takes no jail", ""),
         (["--root", "../x", "list"], "not a plain absolute path", ""),
         (["--root", "/tmp/x", "adduser", "x", "--jail", "y"], "--root does not go with it", ""),
         (["adduser", "--root", "/tmp/x", "x", "--jail", "y"], "--root does not go with it", ""),
