@@ -19,6 +19,22 @@ DROP_IN = "/etc/ssh/sshd_config.d/20-jailssh.conf"
 WATCHED = "/etc/passwd /etc/group /etc/shadow /etc/gshadow"
 
 
+# Kills itself at the point whose number is given; without one it prints how many there are.
+KILLED = """
+import os, signal, sys
+from jailssh.host.paths import Layout
+from jailssh.users import setup
+layout, points = Layout(prefix="/usr/local"), []
+def fault(point):
+    points.append(point)
+    if len(points) == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+setup.prepare(layout)
+setup.apply(layout, setup.pending(layout, ()), fault)
+print(len(points))
+"""
+
+
 class Host:
     """A scratch host with the command in place and nothing set up."""
 
@@ -31,6 +47,10 @@ class Host:
     def jailssh(self, *args: str) -> Completed:
         env = {"PYTHONPATH": "/usr/local/source"}
         return self.scratch.run(["/usr/bin/python3", "-B", "-m", "jailssh", *args], env=env)
+
+    def killed_at(self, number: int) -> Completed:
+        env = {"PYTHONPATH": "/usr/local/source"}
+        return self.scratch.run(["/usr/bin/python3", "-B", "-c", KILLED, str(number)], env=env)
 
     def ok(self, *args: str) -> str:
         done = self.jailssh(*args)
@@ -128,6 +148,21 @@ def test_each_change_is_a_journal_record(host: Host) -> None:
         "this host is set up", "the group, the drop-in and the login program's mode are as they were before",
     ]  # fmt: skip
     assert all(record["_COMM"] and record["SYSLOG_IDENTIFIER"] == "jailssh" for record in records)
+
+
+def test_killed_at_any_point_it_can_be_undone_or_finished(host: Host) -> None:
+    before = host.state()
+    count = int(host.killed_at(0).stdout)
+    done = host.state()
+    host.ok("setup", "--undo", "--yes")
+    assert host.state() == before
+    for number in range(1, count + 1):
+        assert host.killed_at(number).code != 0
+        host.ok("setup", "--undo", "--yes")
+        assert host.state() == before, number
+    host.killed_at(count - 3)
+    host.ok("setup", "--yes")
+    assert host.state().replace("/var/lib/jailssh/undo/.lock 600 root root f\n", "") == done
 
 
 def test_without_a_terminal_and_without_yes_nothing_happens(host: Host) -> None:
