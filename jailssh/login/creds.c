@@ -25,6 +25,19 @@
 #include "fd.h"
 
 static struct rlimit callers_limits[RLIM_NLIMITS];
+static struct rlimit limits_now[RLIM_NLIMITS];
+
+/* Most limits of most callers are as wanted already. */
+static bool set_limit(int limit, const struct rlimit *wanted)
+{
+    struct rlimit *now = &limits_now[limit];
+    if (now->rlim_cur == wanted->rlim_cur && now->rlim_max == wanted->rlim_max)
+        return true;
+    if (setrlimit((__rlimit_resource_t)limit, wanted) != 0)
+        return false;
+    *now = *wanted;
+    return true;
+}
 
 void creds_sanitise(void)
 {
@@ -44,11 +57,12 @@ void creds_sanitise(void)
     for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++) {
         struct rlimit *caller = &callers_limits[limit], roomy = { RLIM_INFINITY, RLIM_INFINITY };
         getrlimit((__rlimit_resource_t)limit, caller);
+        limits_now[limit] = *caller;
         if (limit == RLIMIT_NOFILE) /* cannot be infinite, and 1024 is plenty */
             roomy = (struct rlimit){ 1024, caller->rlim_max < 1024 ? 1024 : caller->rlim_max };
         else if (limit == RLIMIT_CORE || limit == RLIMIT_STACK)
             roomy.rlim_cur = limit == RLIMIT_CORE ? 0 : 8 << 20;
-        setrlimit((__rlimit_resource_t)limit, &roomy);
+        set_limit(limit, &roomy);
     }
     if (!fd_sanitise())
         refuse("setup", "cannot close inherited descriptors", errno);
@@ -190,6 +204,6 @@ void creds_limits(const struct plan *plan)
                 lower(names[n].limit, plan_number(plan->records[i].args[1], 10));
     lower(RLIMIT_CORE, 0);
     for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++)
-        if (setrlimit((__rlimit_resource_t)limit, &callers_limits[limit]) != 0)
+        if (!set_limit(limit, &callers_limits[limit]))
             refuse("limits", "cannot set the resource limits", errno);
 }

@@ -138,8 +138,7 @@ static int new_filesystem(const char *type, const char *const options[][2], unsi
 
 static int new_tmpfs(const char *path, const char *size, const char *mode, unsigned long attr)
 {
-    const char *const options[][2] = { { "size", size }, { "nr_inodes", "65536" }, { "mode", mode },
-                                       { "uid", "0" },   { "gid", "0" },           { NULL, NULL } };
+    const char *const options[][2] = { { "size", size }, { "nr_inodes", "65536" }, { "mode", mode }, { NULL, NULL } };
     int mount = new_filesystem("tmpfs", options, attr);
     attach_at(mount, target(path));
     return mount;
@@ -299,7 +298,7 @@ void mount_build(const struct plan *plan, bool small_namespace)
 {
     if (small_namespace)
         ready_dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    if (!small_namespace && syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         refuse("mount", "cannot make the mounts private", errno);
     attach_at(image, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (late)
