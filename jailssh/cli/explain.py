@@ -10,19 +10,16 @@ from jailssh.core.errors import EXIT_DENIED, EXIT_OK, HostError, JailsshError
 from jailssh.host import accounts, process
 from jailssh.image.publish import read_plan
 
-EXAMPLES = ("jailssh explain alice -- 'scp -t upload'", "jailssh explain alice -- git-upload-pack /srv/git/a.git")
+EXAMPLES = ("jailssh explain alice -- 'scp -t upload'", "jailssh explain alice")
+TAKES_COMMAND = True
 TIMEOUT = 10.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("user", metavar="USER", help="the account")
-    parser.add_argument(
-        "command",
-        nargs="*",
-        metavar="COMMAND",
-        help="the command as the client would send it; none: an interactive login",
-    )
+    parser.usage = "jailssh explain [--json] USER [-- COMMAND]"
+    parser.description = "say why a command, as the client would send it, is allowed or denied; none is a login"
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

@@ -93,10 +93,22 @@ def parse(argv: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     if outer.verb is None:
         raise UsageError("jailssh", "a verb is missing", hint="jailssh --help")
     module = verb_module(outer.verb)
-    args = verb_parser(outer.verb, module).parse_args(outer.rest)
+    own, command = outer.rest, None
+    if getattr(module, "TAKES_COMMAND", False):
+        own, command = _split_command(outer.rest)
+    args = verb_parser(outer.verb, module).parse_args(own)
+    args.command = command
     args.root = getattr(args, "root", outer.root)
     args.json = getattr(args, "json", outer.json)
     return module, args
+
+
+def _split_command(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """Return what stands before ``--`` and what follows it; None where there is no ``--``."""
+    if "--" not in words:
+        return words, None
+    place = words.index("--")
+    return words[:place], words[place + 1 :]
 
 
 def run(argv: Sequence[str]) -> int:

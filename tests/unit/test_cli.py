@@ -51,6 +51,21 @@ def test_json_and_root_are_taken_before_and_after_the_verb() -> None:
         assert (args.json, args.root, args.user) == (True, "/x", "a")
 
 
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("explain alice", None),
+        ("explain alice --json -- scp -t --json up", ["scp", "-t", "--json", "up"]),
+        ("explain alice -- a -- b", ["a", "--", "b"]),
+    ],
+)
+def test_what_follows_two_dashes_is_the_command_and_not_ours(line: str, command: list[str] | None) -> None:
+    _, args = cli.parse(line.split())
+    assert args.command == command
+    assert args.user == "alice"
+    assert args.json is ("alice --json" in line)
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = outcome(capsys, "--version")
     assert code == 0
