@@ -3,7 +3,7 @@
 The peer's uid, which the kernel tells (SO_PEERCRED in unix(7)), is the whole request; nothing is read from the
 connection.  One line is the whole answer, see :mod:`jailssh.relay.service`.
 
-One thread owns the sockets.  Work is done by a pool, one job a uid; connections of the same uid wait for the same job.
+One thread owns the sockets.  Each job has a thread, one job a uid; connections of the same uid wait for the same job.
 All counts are bounded, and a connection is answered when its time is over even if the work goes on.
 """
 
@@ -16,9 +16,10 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -31,8 +32,9 @@ from jailssh.host.sockets import listen_at
 from jailssh.relay import records
 from jailssh.relay.service import Service, refusal
 
-# A thread for each: those that wait for the build of one jail must not keep another jail's from running.
 MAX_JOBS = 64
+"""Each has a thread, so that those that wait for one jail's build do not keep another jail's from running."""
+
 MAX_CONNECTIONS = 512
 MAX_PER_UID = 256
 IDLE_EXIT = 600.0
@@ -66,8 +68,8 @@ class Server:
         self._remembered = remembered
         self._timeout = timeout
         self._idle = idle
-        self._pool = ThreadPoolExecutor(MAX_JOBS, thread_name_prefix="job")
-        self._jobs: dict[int, Future[str]] = {}
+        self._jobs: set[int] = set()
+        self._done: deque[tuple[int, str]] = deque()
         self._waiting: list[Waiting] = []
         self._wake, self._woken = socket.socketpair()
         for end in (self._wake, self._woken, listener):
@@ -100,7 +102,6 @@ class Server:
         finally:
             for waiting in self._waiting:
                 _reply(waiting.connection, refusal("busy"))
-            self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _pause(self, now: float, last: float, busy: bool) -> float | None:
         if self._waiting:
@@ -139,14 +140,28 @@ class Server:
             return
         self._waiting.append(Waiting(connection, uid, time.monotonic() + self._timeout()))
         if not known:
-            job = self._pool.submit(self._answer, uid)
-            self._jobs[uid] = job
-            job.add_done_callback(lambda _: self._nudge())
+            self._jobs.add(uid)
+            # A daemon thread: what it builds can be interrupted at any point, so the end need not wait for it.
+            threading.Thread(target=self._work, args=(uid,), daemon=True).start()
+
+    def _work(self, uid: int) -> None:
+        try:
+            line = self._answer(uid)
+        except BaseException:
+            self._done.append((uid, refusal("build-failed")))
+            raise
+        else:
+            self._done.append((uid, line))
+        finally:
+            self._nudge()
 
     def _settle(self) -> None:
         """Answer the connections whose job is done or whose time is over; forget the jobs that are done."""
         now = time.monotonic()
-        done = {uid: _result(job) for uid, job in self._jobs.items() if job.done()}
+        done: dict[int, str] = {}
+        while self._done:
+            uid, line = self._done.popleft()
+            done[uid] = line
         still = []
         for waiting in self._waiting:
             if waiting.uid in done:
@@ -156,17 +171,11 @@ class Server:
             else:
                 still.append(waiting)
         self._waiting = still
-        for uid in done:
-            del self._jobs[uid]
+        self._jobs.difference_update(done)
 
     def _nudge(self) -> None:
         with suppress(OSError):
             self._wake.send(b"x")
-
-
-def _result(job: Future[str]) -> str:
-    error = job.exception()
-    return job.result() if error is None else refusal("build-failed")
 
 
 def _reply(connection: socket.socket, line: str) -> None:

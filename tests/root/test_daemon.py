@@ -115,6 +115,20 @@ def test_a_plan_on_demand(layout: Layout, service: tuple[Service, Records]) -> N
     assert read_plan(layout, ALICE) == plan
 
 
+@pytest.mark.needs("sshd")
+def test_users_of_one_jail_wait_for_one_build(layout: Layout, service: tuple[Service, Records]) -> None:
+    for name, uid in (("alice", ALICE), ("bob", BOB)):
+        Path(layout.users, f"{name}.conf").write_text(f"uid = {uid}\njail = sftp-only\n")
+    answers: list[str] = []
+    threads = [threading.Thread(target=lambda uid=uid: answers.append(service[0].answer(uid))) for uid in (ALICE, BOB)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert answers == ["ok", "ok"]
+    assert sorted(event for event, _ in service[1]) == ["image-built", "plan-compiled", "plan-compiled"]
+
+
 def test_who_is_in_no_jail_is_refused_and_costs_nothing_again(layout: Layout, service: tuple[Service, Records]) -> None:
     answers = {ask_as(layout, uid) for uid in (BOB, BOB, BOB)}
     assert len(answers) == 1
@@ -208,6 +222,7 @@ def test_what_a_peer_says_or_does_not_wait_for_is_of_no_account(layout: Layout) 
         assert ask_as(layout, BOB) == "ok\n"
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_job_that_raises_is_an_answer(layout: Layout) -> None:
     def answer(uid: int) -> str:
         raise RuntimeError
@@ -321,3 +336,10 @@ def until(true: Callable[[], bool]) -> None:
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.005)
+
+
+def test_a_start_loads_nothing_that_it_does_not_need() -> None:
+    code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); import jailssh.relay.daemon; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    roots = {name.split(".")[0] for name in done.stdout.split()}
+    assert roots & {"argparse", "asyncio", "concurrent", "elftools", "http", "paramiko", "rich", "seccomp"} == set()
