@@ -39,12 +39,19 @@ def _uninstall(destdir: Path) -> subprocess.CompletedProcess[str]:
     return _make("uninstall", f"DESTDIR={destdir}", "PREFIX=/opt/jailssh")
 
 
-@pytest.fixture
-def installed(tmp_path: Path) -> Path:
-    """An installation below PREFIX=/opt/jailssh in a DESTDIR of its own; returns DESTDIR."""
-    destdir = tmp_path / "with a blank"
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An installation below PREFIX=/opt/jailssh in a DESTDIR of its own, for tests that only look; returns DESTDIR."""
+    destdir = tmp_path_factory.mktemp("install") / "with a blank"
     _make_well("install", f"DESTDIR={destdir}", "PREFIX=/opt/jailssh")
     return destdir
+
+
+@pytest.fixture
+def installed(pristine: Path, tmp_path: Path) -> Path:
+    """The same for one test to change."""
+    subprocess.run(["cp", "-a", pristine, tmp_path / "copy"], check=True)
+    return tmp_path / "copy"
 
 
 def _inside(destdir: Path) -> Path:
@@ -60,8 +67,8 @@ def _state(top: Path) -> dict[str, tuple[int, int, int]]:
     return found
 
 
-def test_files_and_modes(installed: Path) -> None:
-    state = _state(_inside(installed))
+def test_files_and_modes(pristine: Path) -> None:
+    state = _state(_inside(pristine))
     for program, mode in PROGRAMS.items():
         assert state[program] == (mode, 0, 0)
     assert [path for path, facts in state.items() if facts[1:] != (0, 0)] == []
@@ -72,21 +79,21 @@ def test_files_and_modes(installed: Path) -> None:
     assert unreadable == [], "the umask went into the installation"
 
 
-def test_nothing_outside_the_prefix(installed: Path) -> None:
-    assert [path.name for path in installed.iterdir()] == ["opt"]
-    assert [path.name for path in (installed / "opt").iterdir()] == ["jailssh"]
+def test_nothing_outside_the_prefix(pristine: Path) -> None:
+    assert [path.name for path in pristine.iterdir()] == ["opt"]
+    assert [path.name for path in (pristine / "opt").iterdir()] == ["jailssh"]
 
 
-def test_launcher_runs_with_the_systems_python(installed: Path) -> None:
+def test_launcher_runs_with_the_systems_python(pristine: Path) -> None:
     # -I and an empty environment: nothing of the private build environment helps it.
     done = subprocess.run(
-        [_inside(installed) / "bin" / "jailssh", "--version"], env={}, cwd="/", capture_output=True, text=True
+        [_inside(pristine) / "bin" / "jailssh", "--version"], env={}, cwd="/", capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert jailssh.__version__ in done.stdout
 
 
-def test_plugins_are_found_without_the_source(installed: Path) -> None:
+def test_plugins_are_found_without_the_source(pristine: Path) -> None:
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
         "from importlib.metadata import entry_points\n"
@@ -95,7 +102,7 @@ def test_plugins_are_found_without_the_source(installed: Path) -> None:
         "from jailssh.host.paths import PREFIX\n"
         "print(PREFIX)\n"
     )
-    packages = _inside(installed) / "lib" / "jailssh" / "python"
+    packages = _inside(pristine) / "lib" / "jailssh" / "python"
     command = ["/usr/bin/python3", "-I", "-c", code, str(packages)]
     done = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -103,8 +110,8 @@ def test_plugins_are_found_without_the_source(installed: Path) -> None:
     assert done.stdout.splitlines() == [f"{name} {name}" for name in names] + ["/opt/jailssh"]
 
 
-def test_no_test_is_installed(installed: Path) -> None:
-    packages = _inside(installed) / "lib" / "jailssh" / "python"
+def test_no_test_is_installed(pristine: Path) -> None:
+    packages = _inside(pristine) / "lib" / "jailssh" / "python"
     ours = [path for top in ("jailssh", "jailssh_plugins") for path in (packages / top).rglob("*")]
     assert [path for path in ours if path.name.startswith("test_") or path.suffix in (".c", ".h")] == []
 
