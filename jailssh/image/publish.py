@@ -226,7 +226,7 @@ def _mount_points(image: str | None) -> list[str]:
 
 @contextmanager
 def _plans(layout: Layout) -> Iterator[None]:
-    fs.ensure_dir(layout.plans, 0o755)
+    fs.ensure_dir(layout.plans, 0o700)
     with fs.lock(f"{layout.plans}/.lock"):
         yield
 

@@ -66,7 +66,7 @@ def directories(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
         (layout.keys, (0o755,)),
         (layout.state, (0o755,)),
         # The plans in it are readable by root alone.
-        (layout.plans, (0o700, 0o755)),
+        (layout.plans, (0o700,)),
         (layout.undo, (0o700,)),
     ]
 
