@@ -76,7 +76,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("below", ("path",), 87, False, "  paths at or below {0}"),
     Verb("glob", (), 88, True, "  expands file name patterns inside the jail"),
     Verb("rule-env", ("env", "text"), 89, False, "  environment {0}={1}"),
-)
+)  # fmt: skip
 
 BY_NAME = {verb.name: verb for verb in VERBS}
 REQUIRED = ("jail", "home", "message", "net", "pty", "image", "seccomp")

@@ -213,6 +213,17 @@ def test_validate_finds_every_error(layout: Layout, monkeypatch: pytest.MonkeyPa
         assert part in text
 
 
+def test_a_profile_that_nobody_uses_may_lack_its_program(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = jail.find_program
+    monkeypatch.setattr(jail, "find_program", lambda name: None if name == "git" else found(name))
+    monkeypatch.setattr(jail, "find_account", {"alice": ALICE}.get)
+    user(layout, ALICE, "sftp-only")
+    jail.load_configuration(layout).validate()
+    user(layout, ALICE, "git-only")
+    with pytest.raises(ConfigError, match="not found on this host"):
+        jail.load_configuration(layout).validate()
+
+
 def test_publisher_for_account_changes(layout: Layout) -> None:
     put(layout.config_file, "min_uid = 500\n")
     put(f"{layout.jails}/files.conf", "plugins = sftp\ngroups = partners\n")
