@@ -195,9 +195,9 @@ void creds_limits(const struct plan *plan)
     static const struct {
         const char *name;
         int limit;
-    } names[] = { { "as", RLIMIT_AS },           { "core", RLIMIT_CORE },   { "cpu", RLIMIT_CPU },
-                  { "data", RLIMIT_DATA },       { "fsize", RLIMIT_FSIZE }, { "memlock", RLIMIT_MEMLOCK },
-                  { "nofile", RLIMIT_NOFILE },   { "nproc", RLIMIT_NPROC }, { "stack", RLIMIT_STACK } };
+    } names[] = { { "as", RLIMIT_AS },         { "core", RLIMIT_CORE },   { "cpu", RLIMIT_CPU },
+                  { "data", RLIMIT_DATA },     { "fsize", RLIMIT_FSIZE }, { "memlock", RLIMIT_MEMLOCK },
+                  { "nofile", RLIMIT_NOFILE }, { "nproc", RLIMIT_NPROC }, { "stack", RLIMIT_STACK } };
     for (size_t i = 0; i < plan->count; i++)
         for (size_t n = 0; plan->records[i].verb == OP_RLIMIT && n < sizeof names / sizeof *names; n++)
             if (strcmp(names[n].name, plan->records[i].args[0]) == 0)

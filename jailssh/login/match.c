@@ -36,7 +36,7 @@ bool no_fit(struct matching *m, const char *reason, const char *what, const char
     return false;
 }
 
-static bool push(struct matching *m, const char *word)
+bool match_push(struct matching *m, const char *word)
 {
     if (m->out->argc >= sizeof m->out->argv / sizeof *m->out->argv - 1)
         return no_fit(m, "too-many-words", "word", word);
@@ -44,11 +44,11 @@ static bool push(struct matching *m, const char *word)
     return true;
 }
 
-static bool push_all(struct matching *m, enum plan_verb verb)
+bool match_push_all(struct matching *m, enum plan_verb verb)
 {
     size_t at = m->rule;
     for (char *const *args; (args = rule_next(m->plan, m->rule, verb, &at));)
-        if (!push(m, args[0]))
+        if (!match_push(m, args[0]))
             return false;
     return true;
 }
@@ -74,107 +74,11 @@ static size_t first_words(struct matching *m)
     return taken;
 }
 
-/* The class that belongs to an option's NAME of N bytes, or NULL. */
-static const char *class_of(struct matching *m, enum plan_verb verb, const char *name, size_t n)
-{
-    size_t at = m->rule;
-    for (char *const *args; (args = rule_next(m->plan, m->rule, verb, &at));)
-        if (strlen(args[0]) == n && memcmp(args[0], name, n) == 0)
-            return args[1];
-    return NULL;
-}
-
-/* A value that is the next word, taken and pushed; *INDEX moves on. */
-static bool next_value(struct matching *m, const char *cls, size_t *index)
-{
-    const char *replacement;
-    if (*index + 1 >= m->words->count)
-        return no_fit(m, "value-missing", "option", m->words->list[*index].text);
-    struct word *word = &m->words->list[++*index];
-    return value_fits(m, cls, &(struct value){ word->text, word->tilde, true }, &replacement) && push(m, replacement);
-}
-
-static bool take_long(struct matching *m, size_t *index)
-{
-    const char *text = m->words->list[*index].text, *name = text + 2;
-    size_t n = strcspn(name, "=");
-    const char *cls = class_of(m, OP_LONG, name, n), *replacement;
-    if (!cls)
-        return no_fit(m, "option-not-allowed", "option", text);
-    bool flag = strcmp(cls, "flag") == 0;
-    if (flag && name[n] == '=')
-        return no_fit(m, "value-not-allowed", "option", text);
-    if (flag || name[n] == '\0')
-        return push(m, text) && (flag || next_value(m, cls, index));
-    if (!value_fits(m, cls, &(struct value){ name + n + 1, false, true }, &replacement))
-        return false;
-    if (replacement == name + n + 1)
-        return push(m, text);
-    size_t size = n + strlen(replacement) + 4;
-    char *whole = malloc(size);
-    if (!whole)
-        return no_fit(m, "no-memory", "option", "");
-    snprintf(whole, size, "--%.*s=%s", (int)n, name, replacement);
-    return push(m, whole);
-}
-
-static bool take_cluster(struct matching *m, size_t *index, bool seen[256])
-{
-    const char *text = m->words->list[*index].text, *replacement;
-    char *const *letters = rule_first(m->plan, m->rule, OP_LETTERS);
-    for (const char *letter = text + 1; *letter; letter++) {
-        const char *tail = class_of(m, OP_TAIL, letter, 1), *cls = class_of(m, OP_SHORT, letter, 1);
-        if (tail)
-            return value_fits(m, tail, &(struct value){ letter + 1, false, true }, &replacement) && push(m, text);
-        if (cls && letter[1] == '\0')
-            return push(m, text) && next_value(m, cls, index);
-        if (cls) { /* glued: -B1024; a path may have been completed, so it goes on in a word of its own */
-            if (!value_fits(m, cls, &(struct value){ letter + 1, false, true }, &replacement))
-                return false;
-            if (replacement == letter + 1)
-                return push(m, text);
-            char *head = strndup(text, (size_t)(letter + 1 - text));
-            return head && push(m, head) && push(m, replacement);
-        }
-        if (!letters || !strchr(letters[0], *letter))
-            return no_fit(m, "option-not-allowed", "option", text);
-        seen[(unsigned char)*letter] = true;
-    }
-    return push(m, text);
-}
-
-static bool take_options(struct matching *m, size_t *index)
-{
-    char *const *mark = rule_first(m->plan, m->rule, OP_MARK), *const *need = rule_first(m->plan, m->rule, OP_NEED);
-    bool seen[256] = { false }, marked = false;
-    for (; *index < m->words->count && !marked; ++*index) {
-        const char *text = m->words->list[*index].text;
-        if (mark && strcmp(text, mark[0]) == 0) {
-            marked = true;
-        } else if (strcmp(text, "--") == 0) {
-            if (!rule_first(m->plan, m->rule, OP_DASHDASH))
-                return no_fit(m, "option-not-allowed", "option", text);
-            ++*index;
-            break;
-        } else if (text[0] != '-' || text[1] == '\0') {
-            break;
-        } else if (text[1] == '-' ? !take_long(m, index) : !take_cluster(m, index, seen)) {
-            return false;
-        }
-    }
-    for (const char *letter = need ? need[0] : ""; *letter; letter++)
-        if (!seen[(unsigned char)*letter])
-            return no_fit(m, "option-missing", "option", (char[]){ '-', *letter, '\0' });
-    if (!push_all(m, OP_INSERT))
-        return false;
-    return !mark || (marked ? push(m, mark[0]) : no_fit(m, "word-missing", "word", mark[0]));
-}
-
 static bool take_operand(struct matching *m, const char *cls, const char *text, bool tilde, size_t *count)
 {
     const char *replacement;
     ++*count;
-    return value_fits(m, cls, &(struct value){ text, tilde, false }, &replacement) && push(m, replacement);
+    return value_fits(m, cls, &(struct value){ text, tilde, false }, &replacement) && match_push(m, replacement);
 }
 
 /* Expand one operand inside the jail; each name found is judged like a name that was sent. */
@@ -220,15 +124,16 @@ static int try_rule(struct matching *m)
         if (index >= m->words->count || strcmp(m->words->list[index].text, args[0]) != 0)
             return no_fit(m, "word-missing", "word", args[0]) ? 0 : 1;
     char *const *argv0 = rule_first(m->plan, m->rule, OP_ARGV0);
-    if (!push(m, argv0 ? argv0[0] : m->out->program) || !push_all(m, OP_FIXED) || !push_all(m, OP_LITERAL))
+    if (!match_push(m, argv0 ? argv0[0] : m->out->program) || !match_push_all(m, OP_FIXED) ||
+        !match_push_all(m, OP_LITERAL))
         return 2;
     if (rule_first(m->plan, m->rule, OP_IGNORE_REST))
-        return push_all(m, OP_INSERT) ? 5 : 2;
+        return match_push_all(m, OP_INSERT) ? 5 : 2;
     bool globs = rule_first(m->plan, m->rule, OP_GLOB) != NULL;
     for (size_t i = 0; i < m->words->count; i++)
         if (m->words->list[i].glob && !globs)
             return no_fit(m, "shell-metacharacter", "pattern", m->words->list[i].text) ? 0 : 2;
-    if (!take_options(m, &index))
+    if (!match_options(m, &index))
         return 3;
     return take_operands(m, index) ? 5 : 4;
 }
@@ -237,8 +142,9 @@ static void begin(struct matching *m, size_t rule)
 {
     char *const *args = m->plan->records[rule].args;
     m->rule = rule;
-    *m->out = (struct verdict){ .rule = args[0], .plugin = args[1], .program = args[2], .rule_index = rule,
-                                .reason = "command-not-allowed" };
+    *m->out = (struct verdict){
+        .rule = args[0], .plugin = args[1], .program = args[2], .rule_index = rule, .reason = "command-not-allowed"
+    };
 }
 
 /* The rule of the one-word spelling "*" takes any command whole: what a shell account means. */
@@ -255,7 +161,8 @@ static bool whole_command(struct matching *m, const char *command)
             continue;
         begin(m, rule);
         char *const *argv0 = rule_first(m->plan, rule, OP_ARGV0);
-        return push(m, argv0 ? argv0[0] : m->out->program) && push_all(m, OP_FIXED) && push(m, command);
+        return match_push(m, argv0 ? argv0[0] : m->out->program) && match_push_all(m, OP_FIXED) &&
+               match_push(m, command);
     }
     return false;
 }
@@ -267,7 +174,7 @@ static bool interactive(struct matching *m)
             begin(m, rule);
             m->out->interactive = true;
             char *const *argv0 = rule_first(m->plan, rule, OP_ARGV0);
-            return push(m, argv0 ? argv0[0] : m->out->program) && push_all(m, OP_FIXED);
+            return match_push(m, argv0 ? argv0[0] : m->out->program) && match_push_all(m, OP_FIXED);
         }
     m->out->reason = "not-interactive";
     return false;

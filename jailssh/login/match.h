@@ -7,14 +7,14 @@
 
 struct verdict {
     bool allowed;
-    const char *reason;      /* stable code of a denial */
-    char detail[256];        /* the first thing that did not fit, printable */
-    const char *rule;        /* the rule that matched, or that nearly did; may be "" */
+    const char *reason; /* stable code of a denial */
+    char detail[256];   /* the first thing that did not fit, printable */
+    const char *rule;   /* the rule that matched, or that nearly did; may be "" */
     const char *plugin;
-    const char *program;     /* absolute path inside the jail */
-    size_t rule_index;       /* its record in the plan */
+    const char *program; /* absolute path inside the jail */
+    size_t rule_index;   /* its record in the plan */
     bool interactive;
-    char *path;              /* first operand of class path, canonical, or NULL */
+    char *path; /* first operand of class path, canonical, or NULL */
     const char *argv[WORDS_MAX + 600];
     size_t argc;
 };
@@ -24,7 +24,8 @@ struct verdict {
  * ends or executes right after. */
 void match_request(const struct plan *plan, const char *command, bool inside, struct verdict *out);
 
-/* One option or operand value against its class.  matching.c judges values, match.c the shape of a command. */
+/* One option or operand value against its class.  value.c judges values, option.c options, match.c the
+ * whole. */
 struct matching {
     const struct plan *plan;
     size_t rule;
@@ -39,6 +40,13 @@ struct value {
 };
 bool value_fits(struct matching *m, const char *cls, const struct value *value, const char **replacement);
 bool no_fit(struct matching *m, const char *reason, const char *what, const char *text);
+
+/* Add a word, or all words of the rule's records with VERB, to the argument vector. */
+bool match_push(struct matching *m, const char *word);
+bool match_push_all(struct matching *m, enum plan_verb verb);
+
+/* Take the options from word *INDEX on, up to the rule's mark, "--" or the first operand (option.c). */
+bool match_options(struct matching *m, size_t *index);
 
 /* Iterate over the records with VERB of the rule that begins at record RULE. */
 char *const *rule_next(const struct plan *plan, size_t rule, enum plan_verb verb, size_t *at);

@@ -3,8 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
-#include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,48 +13,11 @@
 #include "creds.h"
 #include "fail.h"
 #include "fd.h"
-
-/* From <sys/mount.h>, which cannot be included beside <linux/mount.h>. */
-enum { REMOUNT_BIND = MS_REMOUNT | MS_BIND, DETACH = 2 };
+#include "mnt.h"
 
 static int *mounts; /* by record: its mount, or -1 */
 static int image = -1;
 static int ready_dev = -1;
-static bool late; /* before Linux 5.12: rights are taken from a mount once it is attached */
-
-static unsigned long attributes(bool writable, bool exec)
-{
-    return MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (writable ? 0ul : MOUNT_ATTR_RDONLY) |
-           (exec ? 0ul : MOUNT_ATTR_NOEXEC);
-}
-
-/* Clone the tree at the O_PATH descriptor FD.  Where mount_setattr(2) is missing the clone is of this one mount, since
- * nothing could take the rights of the mounts below it; set_attributes() finishes it once it is attached. */
-static int detach(int fd, bool writable, bool exec)
-{
-    struct mount_attr attr = { .attr_set = attributes(writable, exec) };
-    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
-    int tree = (int)syscall(SYS_open_tree, fd, "", flags | AT_RECURSIVE);
-    if (tree < 0)
-        return -1;
-    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) == 0)
-        return tree;
-    late = errno == ENOSYS;
-    close(tree);
-    return late ? (int)syscall(SYS_open_tree, fd, "", flags) : -1;
-}
-
-/* The old way for kernels before 5.12, on an attached mount: its root becomes the working directory. */
-static void set_attributes(int mount, unsigned long attr)
-{
-    struct mount_attr wanted = { .attr_set = attr };
-    if (syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &wanted, sizeof wanted) == 0)
-        return;
-    unsigned long flags = REMOUNT_BIND | (attr & MOUNT_ATTR_RDONLY ? MS_RDONLY : 0ul) | MS_NOSUID |
-                          (attr & MOUNT_ATTR_NODEV ? MS_NODEV : 0ul) | (attr & MOUNT_ATTR_NOEXEC ? MS_NOEXEC : 0ul);
-    if (errno != ENOSYS || fchdir(mount) != 0 || syscall(SYS_mount, NULL, ".", NULL, flags, NULL) != 0)
-        refuse("mount", "cannot restrict a mount", errno);
-}
 
 static bool is(const char *text, const char *value)
 {
@@ -77,7 +38,7 @@ static void open_bind(const struct plan *plan, size_t i)
         return;
     if (fd < 0)
         refuse("source", args[0], error);
-    mounts[i] = detach(fd, is(args[2], "rw"), is(args[3], "exec"));
+    mounts[i] = mnt_detach(fd, is(args[2], "rw"), is(args[3], "exec"));
     if (mounts[i] < 0)
         refuse("source", args[0], errno);
     close(fd);
@@ -87,7 +48,7 @@ void mount_open_sources(const struct plan *plan)
 {
     const char *path = plan_first(plan, OP_IMAGE)[0];
     int fd = fd_walk(AT_FDCWD, path, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
-    if (fd < 0 || (image = detach(fd, false, true)) < 0)
+    if (fd < 0 || (image = mnt_detach(fd, false, true)) < 0)
         refuse("image", path, errno);
     mounts = calloc(plan->count, sizeof *mounts);
     if (!mounts)
@@ -98,20 +59,12 @@ void mount_open_sources(const struct plan *plan)
             open_bind(plan, i);
         if (plan->records[i].verb == OP_MASK) { /* the cover: a directory of the image that is empty */
             int empty = openat(fd, "proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (empty < 0 || (mounts[i] = detach(empty, false, false)) < 0)
+            if (empty < 0 || (mounts[i] = mnt_detach(empty, false, false)) < 0)
                 refuse("image", "its /proc", errno);
             close(empty);
         }
     }
     close(fd);
-}
-
-static void attach_at(int mount, int target)
-{
-    if (target < 0 || syscall(SYS_move_mount, mount, "", target, "",
-                              MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
-        refuse("mount", "cannot attach a mount", errno);
-    close(target);
 }
 
 static int target(const char *path)
@@ -122,25 +75,11 @@ static int target(const char *path)
     return fd;
 }
 
-static int new_filesystem(const char *type, const char *const options[][2], unsigned long attr)
-{
-    int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
-    bool good = fs >= 0;
-    for (; good && (*options)[0]; options++)
-        good = syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, (*options)[0], (*options)[1], 0) == 0;
-    good = good && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0;
-    int mount = good ? (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attr) : -1;
-    if (mount < 0)
-        refuse("mount", type, errno);
-    close(fs);
-    return mount;
-}
-
 static int new_tmpfs(const char *path, const char *size, const char *mode, unsigned long attr)
 {
     const char *const options[][2] = { { "size", size }, { "nr_inodes", "65536" }, { "mode", mode }, { NULL, NULL } };
-    int mount = new_filesystem("tmpfs", options, attr);
-    attach_at(mount, target(path));
+    int mount = mnt_new("tmpfs", options, attr);
+    mnt_attach(mount, target(path));
     return mount;
 }
 
@@ -155,8 +94,7 @@ static void make_directories(const char *path)
         part[n] = '\0';
         const char *name;
         int parent = fd_walk_parent(image, part, &name, FD_ANY);
-        if (parent < 0 || (mkdirat(parent, name, 0755) != 0 && errno != EEXIST) ||
-            fchmodat(parent, name, 0755, 0) != 0)
+        if (parent < 0 || (mkdirat(parent, name, 0755) != 0 && errno != EEXIST) || fchmodat(parent, name, 0755, 0) != 0)
             refuse("target", path, errno);
         close(parent);
     }
@@ -176,10 +114,12 @@ void mount_fill_dev(int dev)
     static const struct {
         const char *name;
         unsigned major, minor;
-    } nodes[] = { { "null", 1, 3 }, { "zero", 1, 5 }, { "full", 1, 7 }, { "random", 1, 8 }, { "urandom", 1, 9 },
-                  { "tty", 5, 0 } };
-    static const char *const links[][2] = { { "ptmx", "pts/ptmx" },          { "fd", "/proc/self/fd" },
-                                            { "stdin", "/proc/self/fd/0" },  { "stdout", "/proc/self/fd/1" },
+    } nodes[] = { { "null", 1, 3 },   { "zero", 1, 5 },    { "full", 1, 7 },
+                  { "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 } };
+    static const char *const links[][2] = { { "ptmx", "pts/ptmx" },
+                                            { "fd", "/proc/self/fd" },
+                                            { "stdin", "/proc/self/fd/0" },
+                                            { "stdout", "/proc/self/fd/1" },
                                             { "stderr", "/proc/self/fd/2" } };
     bool good = mkdirat(dev, "pts", 0755) == 0 && fchmodat(dev, "pts", 0755, 0) == 0;
     for (size_t i = 0; good && i < sizeof nodes / sizeof *nodes; i++)
@@ -196,21 +136,21 @@ static void build_dev(const struct plan *plan)
 {
     int dev = ready_dev;
     if (dev >= 0) {
-        attach_at(dev, target("/dev"));
+        mnt_attach(dev, target("/dev"));
     } else {
         dev = new_tmpfs("/dev", "65536", "0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
         mount_fill_dev(dev);
-        set_attributes(dev, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+        mnt_restrict(dev, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
     }
     static const char *const options[][2] = { { "mode", "620" }, { "ptmxmode", "0666" }, { NULL, NULL } };
     if (plan_says(plan, OP_PTY, "yes"))
-        attach_at(new_filesystem("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), target("/dev/pts"));
+        mnt_attach(mnt_new("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), target("/dev/pts"));
 }
 
 static void build_proc(void)
 {
     static const char *const options[][2] = { { "hidepid", "2" }, { "subset", "pid" }, { NULL, NULL } };
-    attach_at(new_filesystem("proc", options, attributes(true, false)), target("/proc"));
+    mnt_attach(mnt_new("proc", options, mnt_attributes(true, false)), target("/proc"));
 }
 
 /* The record of the bind that PATH lies below, so that a mask is placed by the bind's own descriptor. */
@@ -244,20 +184,8 @@ static void mask(const struct plan *plan, size_t record)
         return; /* not there, and nobody can make it */
     if (fd < 0)
         refuse("mask", path, error);
-    attach_at(mounts[record], fd);
-    if (late)
-        set_attributes(mounts[record], attributes(false, false));
-}
-
-static void become_root(void)
-{
-    struct stat wanted, got, above;
-    if (fstat(image, &wanted) != 0 || fchdir(image) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 ||
-        syscall(SYS_umount2, ".", DETACH) != 0 || chdir("/") != 0)
-        refuse("pivot", "cannot make the image the root", errno);
-    if (stat("/", &got) != 0 || stat("/..", &above) != 0 || got.st_dev != wanted.st_dev ||
-        got.st_ino != wanted.st_ino || above.st_dev != wanted.st_dev || above.st_ino != wanted.st_ino)
-        refuse("pivot", "the root is not the image", 0);
+    mnt_attach(mounts[record], fd);
+    mnt_restrict_late(mounts[record], mnt_attributes(false, false));
 }
 
 static void build_record(const struct plan *plan, size_t i)
@@ -265,7 +193,7 @@ static void build_record(const struct plan *plan, size_t i)
     char *const *args = plan->records[i].args;
     switch (plan->records[i].verb) {
     case OP_TMPFS:
-        mounts[i] = new_tmpfs(args[0], args[1], args[2], attributes(true, is(args[4], "exec")));
+        mounts[i] = new_tmpfs(args[0], args[1], args[2], mnt_attributes(true, is(args[4], "exec")));
         break;
     case OP_DIR:
         make_directories(args[0]);
@@ -282,9 +210,8 @@ static void build_record(const struct plan *plan, size_t i)
     case OP_BIND:
         if (mounts[i] < 0)
             break;
-        attach_at(mounts[i], target(args[1]));
-        if (late)
-            set_attributes(mounts[i], attributes(is(args[2], "rw"), is(args[3], "exec")));
+        mnt_attach(mounts[i], target(args[1]));
+        mnt_restrict_late(mounts[i], mnt_attributes(is(args[2], "rw"), is(args[3], "exec")));
         break;
     case OP_MASK:
         mask(plan, i);
@@ -300,17 +227,16 @@ void mount_build(const struct plan *plan, bool small_namespace)
         ready_dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (!small_namespace && syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         refuse("mount", "cannot make the mounts private", errno);
-    attach_at(image, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    if (late)
-        set_attributes(image, attributes(false, true));
+    mnt_attach(image, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    mnt_restrict_late(image, mnt_attributes(false, true));
     bool sealed = false;
     for (size_t i = 0; i < plan->count; i++) {
         /* Generated directories and files are complete: what is read-only becomes so before a user's mount comes. */
         for (size_t t = 0; !sealed && plan->records[i].verb >= OP_DEV && t < i; t++)
             if (plan->records[t].verb == OP_TMPFS && is(plan->records[t].args[3], "ro"))
-                set_attributes(mounts[t], attributes(false, is(plan->records[t].args[4], "exec")));
+                mnt_restrict(mounts[t], mnt_attributes(false, is(plan->records[t].args[4], "exec")));
         sealed = sealed || plan->records[i].verb >= OP_DEV;
         build_record(plan, i);
     }
-    become_root();
+    mnt_become_root(image);
 }

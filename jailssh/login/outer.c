@@ -205,10 +205,17 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
 {
     static struct outer o;
     sigset_t all;
-    o = (struct outer){ .plan = plan, .request = request, .channel = channel, .pidfd = pidfd, .master = -1,
-                        .jail = pid, .parent = parent };
+    o = (struct outer){ .plan = plan,
+                        .request = request,
+                        .channel = channel,
+                        .pidfd = pidfd,
+                        .master = -1,
+                        .jail = pid,
+                        .parent = parent };
     clock_gettime(CLOCK_MONOTONIC, &o.began);
     creds_drop(plan, NULL, 0);
+    if (!plan_says(plan, OP_PTY, "yes"))
+        close(0); /* the command's alone: its end must be the end for sshd too */
     sigfillset(&all);
     o.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
     if (o.signals < 0 || prctl(PR_SET_PDEATHSIG, SIGHUP) != 0) {

@@ -41,8 +41,8 @@ static bool mount_small(const char *where, unsigned long flags)
 
 static bool make_read_only(unsigned long flags)
 {
-    return syscall(SYS_mount, NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC | flags, NULL) ==
-           0;
+    return syscall(SYS_mount, NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC | flags,
+                   NULL) == 0;
 }
 
 /* The process whose namespaces get pinned: make the tree, tell, and wait to be let go. */
@@ -51,8 +51,8 @@ static noreturn void hold_namespaces(int channel)
     char byte;
     bool good = unshare(CLONE_NEWNS | CLONE_NEWNET) == 0 &&
                 syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && chdir(RUN_DIR) == 0 &&
-                mount_small("ns", MS_NODEV) && chdir("ns") == 0 && mkdir("dev", 0755) == 0 &&
-                chmod("dev", 0755) == 0 && mount_small("dev", 0) && make_read_only(MS_NODEV) && chdir("dev") == 0;
+                mount_small("ns", MS_NODEV) && chdir("ns") == 0 && mkdir("dev", 0755) == 0 && chmod("dev", 0755) == 0 &&
+                mount_small("dev", 0) && make_read_only(MS_NODEV) && chdir("dev") == 0;
     if (good) {
         mount_fill_dev(AT_FDCWD);
         good = make_read_only(0) && chdir("..") == 0 && syscall(SYS_pivot_root, ".", ".") == 0 &&
@@ -86,7 +86,7 @@ static void make_pins(int run)
 {
     int channel[2];
     char byte;
-    if ((mkdirat(run, "ns", 0755) != 0 && errno != EEXIST) || 
+    if ((mkdirat(run, "ns", 0755) != 0 && errno != EEXIST) ||
         socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0)
         return;
     pid_t holder = fork();

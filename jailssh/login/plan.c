@@ -69,8 +69,7 @@ static bool is_clean_path(const char *path)
 static bool is_hex(const char *text)
 {
     size_t length = strlen(text);
-    return length >= 16 && length <= 4096 * 16 && length % 16 == 0 &&
-           strspn(text, "0123456789abcdef") == length;
+    return length >= 16 && length <= 4096 * 16 && length % 16 == 0 && strspn(text, "0123456789abcdef") == length;
 }
 
 static bool is_integer(const char *text, size_t most)
@@ -111,10 +110,12 @@ static bool is_choice(const char *choices, const char *text)
 
 static bool fits_choice(char kind, const char *text)
 {
-    static const char *const choices[] = { ['j'] = "allow require", ['y'] = "no yes",
-                                           ['N'] = "none host",     ['w'] = "ro rw",
-                                           ['x'] = "exec noexec",   ['U'] = "user root",
-                                           ['m'] = "must optional", ['r'] = "as core cpu data fsize memlock nofile nproc stack" };
+    static const char *const choices[] = {
+        ['j'] = "allow require", ['y'] = "no yes",
+        ['N'] = "none host",     ['w'] = "ro rw",
+        ['x'] = "exec noexec",   ['U'] = "user root",
+        ['m'] = "must optional", ['r'] = "as core cpu data fsize memlock nofile nproc stack"
+    };
     return is_choice(choices[(unsigned char)kind], text);
 }
 

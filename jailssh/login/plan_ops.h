@@ -7,46 +7,46 @@
 #ifndef JAILSSH_PLAN_OPS_H
 #define JAILSSH_PLAN_OPS_H
 
-#define PLAN_OPS(OP)                                                                                         \
-    OP(JAIL, "jail", "n", 10, 1)                                                                             \
-    OP(HOME, "home", "p", 11, 1)                                                                             \
-    OP(MESSAGE, "message", "t", 12, 1)                                                                       \
-    OP(JOURNAL, "journal", "j", 13, 1)                                                                       \
-    OP(NET, "net", "N", 20, 1)                                                                               \
-    OP(HOSTNAME, "hostname", "n", 21, 1)                                                                     \
-    OP(PTY, "pty", "y", 22, 1)                                                                               \
-    OP(IMAGE, "image", "p", 30, 1)                                                                           \
-    OP(TMPFS, "tmpfs", "puowx", 31, 0)                                                                       \
-    OP(DIR, "dir", "p", 32, 0)                                                                               \
-    OP(FILE, "file", "pt", 33, 0)                                                                            \
-    OP(DEV, "dev", "", 34, 1)                                                                                \
-    OP(PROC, "proc", "", 35, 1)                                                                              \
-    OP(BIND, "bind", "ppwxUm", 36, 0)                                                                        \
-    OP(MASK, "mask", "p", 37, 0)                                                                             \
-    OP(GROUP, "group", "u", 40, 0)                                                                           \
-    OP(RLIMIT, "rlimit", "ru", 41, 0)                                                                        \
-    OP(UMASK, "umask", "o", 42, 1)                                                                           \
-    OP(ENV, "env", "et", 50, 0)                                                                              \
-    OP(SECCOMP, "seccomp", "nh", 60, 1)                                                                      \
-    OP(RULE, "rule", "nnp", 70, 0)                                                                           \
-    OP(INTERACTIVE, "interactive", "", 71, 1)                                                                \
-    OP(WORD, "word", "t", 72, 0)                                                                             \
-    OP(ARGV0, "argv0", "t", 73, 1)                                                                           \
-    OP(FIXED, "fixed", "t", 74, 0)                                                                           \
-    OP(LITERAL, "literal", "t", 75, 0)                                                                       \
-    OP(IGNORE_REST, "ignore-rest", "", 76, 1)                                                                \
-    OP(LETTERS, "letters", "L", 77, 1)                                                                       \
-    OP(NEED, "need", "L", 78, 1)                                                                             \
-    OP(TAIL, "tail", "lc", 79, 1)                                                                            \
-    OP(SHORT, "short", "lc", 80, 0)                                                                          \
-    OP(LONG, "long", "nc", 81, 0)                                                                            \
-    OP(INSERT, "insert", "t", 82, 0)                                                                         \
-    OP(MARK, "mark", "t", 83, 1)                                                                             \
-    OP(DASHDASH, "dashdash", "", 84, 1)                                                                      \
-    OP(OPERANDS, "operands", "uuc", 85, 1)                                                                   \
-    OP(BASE, "base", "p", 86, 1)                                                                             \
-    OP(BELOW, "below", "p", 87, 0)                                                                           \
-    OP(GLOB, "glob", "", 88, 1)                                                                              \
+#define PLAN_OPS(OP)                                                                                                   \
+    OP(JAIL, "jail", "n", 10, 1)                                                                                       \
+    OP(HOME, "home", "p", 11, 1)                                                                                       \
+    OP(MESSAGE, "message", "t", 12, 1)                                                                                 \
+    OP(JOURNAL, "journal", "j", 13, 1)                                                                                 \
+    OP(NET, "net", "N", 20, 1)                                                                                         \
+    OP(HOSTNAME, "hostname", "n", 21, 1)                                                                               \
+    OP(PTY, "pty", "y", 22, 1)                                                                                         \
+    OP(IMAGE, "image", "p", 30, 1)                                                                                     \
+    OP(TMPFS, "tmpfs", "puowx", 31, 0)                                                                                 \
+    OP(DIR, "dir", "p", 32, 0)                                                                                         \
+    OP(FILE, "file", "pt", 33, 0)                                                                                      \
+    OP(DEV, "dev", "", 34, 1)                                                                                          \
+    OP(PROC, "proc", "", 35, 1)                                                                                        \
+    OP(BIND, "bind", "ppwxUm", 36, 0)                                                                                  \
+    OP(MASK, "mask", "p", 37, 0)                                                                                       \
+    OP(GROUP, "group", "u", 40, 0)                                                                                     \
+    OP(RLIMIT, "rlimit", "ru", 41, 0)                                                                                  \
+    OP(UMASK, "umask", "o", 42, 1)                                                                                     \
+    OP(ENV, "env", "et", 50, 0)                                                                                        \
+    OP(SECCOMP, "seccomp", "nh", 60, 1)                                                                                \
+    OP(RULE, "rule", "nnp", 70, 0)                                                                                     \
+    OP(INTERACTIVE, "interactive", "", 71, 1)                                                                          \
+    OP(WORD, "word", "t", 72, 0)                                                                                       \
+    OP(ARGV0, "argv0", "t", 73, 1)                                                                                     \
+    OP(FIXED, "fixed", "t", 74, 0)                                                                                     \
+    OP(LITERAL, "literal", "t", 75, 0)                                                                                 \
+    OP(IGNORE_REST, "ignore-rest", "", 76, 1)                                                                          \
+    OP(LETTERS, "letters", "L", 77, 1)                                                                                 \
+    OP(NEED, "need", "L", 78, 1)                                                                                       \
+    OP(TAIL, "tail", "lc", 79, 1)                                                                                      \
+    OP(SHORT, "short", "lc", 80, 0)                                                                                    \
+    OP(LONG, "long", "nc", 81, 0)                                                                                      \
+    OP(INSERT, "insert", "t", 82, 0)                                                                                   \
+    OP(MARK, "mark", "t", 83, 1)                                                                                       \
+    OP(DASHDASH, "dashdash", "", 84, 1)                                                                                \
+    OP(OPERANDS, "operands", "uuc", 85, 1)                                                                             \
+    OP(BASE, "base", "p", 86, 1)                                                                                       \
+    OP(BELOW, "below", "p", 87, 0)                                                                                     \
+    OP(GLOB, "glob", "", 88, 1)                                                                                        \
     OP(RULE_ENV, "rule-env", "et", 89, 0)
 
 #define PLAN_MAGIC "jailssh-plan"

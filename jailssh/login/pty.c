@@ -32,8 +32,9 @@ int pty_open(int channel)
         struct cmsghdr align;
     } control = { { 0 } };
     struct iovec part = { text, sizeof text };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space,
-                              .msg_controllen = sizeof control.space };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
+    };
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
     head->cmsg_level = SOL_SOCKET;
     head->cmsg_type = SCM_RIGHTS;
@@ -60,8 +61,9 @@ long pty_receive(int channel, char *text, size_t size, int *master)
         struct cmsghdr align;
     } control;
     struct iovec part = { text, size - 1 };
-    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space,
-                              .msg_controllen = sizeof control.space };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
+    };
     long n = recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     text[n > 0 ? n : 0] = '\0';
     struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;

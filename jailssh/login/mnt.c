@@ -1,0 +1,94 @@
+#include "mnt.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "fail.h"
+
+/* From <sys/mount.h>, which cannot be included beside <linux/mount.h>. */
+enum { REMOUNT_BIND = MS_REMOUNT | MS_BIND, DETACH = 2 };
+
+static bool late; /* before Linux 5.12: rights are taken from a mount once it is attached */
+
+unsigned long mnt_attributes(bool writable, bool exec)
+{
+    return MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | (writable ? 0ul : MOUNT_ATTR_RDONLY) |
+           (exec ? 0ul : MOUNT_ATTR_NOEXEC);
+}
+
+/* Clone the tree at the O_PATH descriptor FD.  Where mount_setattr(2) is missing the clone is of this one mount, since
+ * nothing could take the rights of the mounts below it; mnt_restrict_late() finishes it once it is attached. */
+int mnt_detach(int fd, bool writable, bool exec)
+{
+    struct mount_attr attr = { .attr_set = mnt_attributes(writable, exec) };
+    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
+    int tree = (int)syscall(SYS_open_tree, fd, "", flags | AT_RECURSIVE);
+    if (tree < 0)
+        return -1;
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) == 0)
+        return tree;
+    late = errno == ENOSYS;
+    close(tree);
+    return late ? (int)syscall(SYS_open_tree, fd, "", flags) : -1;
+}
+
+/* The old way for kernels before 5.12, on an attached mount: its root becomes the working directory. */
+void mnt_restrict(int mount, unsigned long attr)
+{
+    struct mount_attr wanted = { .attr_set = attr };
+    if (syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &wanted, sizeof wanted) == 0)
+        return;
+    struct statvfs old; /* what is restricted already stays so; the numbers of ST_* and MS_* are the same */
+    if (errno != ENOSYS || fchdir(mount) != 0 || fstatvfs(mount, &old) != 0)
+        refuse("mount", "cannot restrict a mount", errno);
+    unsigned long flags = (old.f_flag & (MS_RDONLY | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)) |
+                          REMOUNT_BIND | MS_NOSUID | (attr & MOUNT_ATTR_RDONLY ? MS_RDONLY : 0ul) |
+                          (attr & MOUNT_ATTR_NODEV ? MS_NODEV : 0ul) | (attr & MOUNT_ATTR_NOEXEC ? MS_NOEXEC : 0ul);
+    if (syscall(SYS_mount, NULL, ".", NULL, flags, NULL) != 0)
+        refuse("mount", "cannot restrict a mount", errno);
+}
+
+void mnt_restrict_late(int mount, unsigned long attr)
+{
+    if (late)
+        mnt_restrict(mount, attr);
+}
+
+void mnt_attach(int mount, int target)
+{
+    if (target < 0 ||
+        syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
+        refuse("mount", "cannot attach a mount", errno);
+    close(target);
+}
+
+int mnt_new(const char *type, const char *const options[][2], unsigned long attr)
+{
+    int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
+    bool good = fs >= 0;
+    for (; good && (*options)[0]; options++)
+        good = syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, (*options)[0], (*options)[1], 0) == 0;
+    good = good && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0;
+    int mount = good ? (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attr) : -1;
+    if (mount < 0)
+        refuse("mount", type, errno);
+    close(fs);
+    return mount;
+}
+
+void mnt_become_root(int image)
+{
+    struct stat wanted, got, above;
+    if (fstat(image, &wanted) != 0 || fchdir(image) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 ||
+        syscall(SYS_umount2, ".", DETACH) != 0 || chdir("/") != 0)
+        refuse("pivot", "cannot make the image the root", errno);
+    if (stat("/", &got) != 0 || stat("/..", &above) != 0 || got.st_dev != wanted.st_dev ||
+        got.st_ino != wanted.st_ino || above.st_dev != wanted.st_dev || above.st_ino != wanted.st_ino)
+        refuse("pivot", "the root is not the image", 0);
+}

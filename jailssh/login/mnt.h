@@ -1,0 +1,24 @@
+/* Mounts by file descriptor (open_tree(2), move_mount(2), mount_setattr(2), fsopen(2)).  All but mnt_detach refuse the
+ * login on failure. */
+#ifndef JAILSSH_MNT_H
+#define JAILSSH_MNT_H
+
+#include <stdbool.h>
+
+/* MOUNT_ATTR_* of a mount in a jail: nosuid and nodev always. */
+unsigned long mnt_attributes(bool writable, bool exec);
+
+int mnt_detach(int fd, bool writable, bool exec);
+void mnt_restrict(int mount, unsigned long attr);
+void mnt_restrict_late(int mount, unsigned long attr);
+
+/* Attach MOUNT at the directory TARGET, which is closed; a TARGET below 0 refuses with errno. */
+void mnt_attach(int mount, int target);
+
+/* A new file system of TYPE with these options, up to one that is NULL; detached. */
+int mnt_new(const char *type, const char *const options[][2], unsigned long attr);
+
+/* pivot_root(2) to the mount IMAGE, detach the old root, verify. */
+void mnt_become_root(int image);
+
+#endif

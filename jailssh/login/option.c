@@ -1,0 +1,103 @@
+/* Options: clusters of letters, long options by their exact names, their values.  Runs after the drop. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "match.h"
+
+/* The class that belongs to an option's NAME of N bytes, or NULL. */
+static const char *class_of(struct matching *m, enum plan_verb verb, const char *name, size_t n)
+{
+    size_t at = m->rule;
+    for (char *const *args; (args = rule_next(m->plan, m->rule, verb, &at));)
+        if (strlen(args[0]) == n && memcmp(args[0], name, n) == 0)
+            return args[1];
+    return NULL;
+}
+
+/* A value that is the next word, taken and pushed; *INDEX moves on. */
+static bool next_value(struct matching *m, const char *cls, size_t *index)
+{
+    const char *replacement;
+    if (*index + 1 >= m->words->count)
+        return no_fit(m, "value-missing", "option", m->words->list[*index].text);
+    struct word *word = &m->words->list[++*index];
+    return value_fits(m, cls, &(struct value){ word->text, word->tilde, true }, &replacement) &&
+           match_push(m, replacement);
+}
+
+static bool take_long(struct matching *m, size_t *index)
+{
+    const char *text = m->words->list[*index].text, *name = text + 2;
+    size_t n = strcspn(name, "=");
+    const char *cls = class_of(m, OP_LONG, name, n), *replacement;
+    if (!cls)
+        return no_fit(m, "option-not-allowed", "option", text);
+    bool flag = strcmp(cls, "flag") == 0;
+    if (flag && name[n] == '=')
+        return no_fit(m, "value-not-allowed", "option", text);
+    if (flag || name[n] == '\0')
+        return match_push(m, text) && (flag || next_value(m, cls, index));
+    if (!value_fits(m, cls, &(struct value){ name + n + 1, false, true }, &replacement))
+        return false;
+    if (replacement == name + n + 1)
+        return match_push(m, text);
+    size_t size = n + strlen(replacement) + 4;
+    char *whole = malloc(size);
+    if (!whole)
+        return no_fit(m, "no-memory", "option", "");
+    snprintf(whole, size, "--%.*s=%s", (int)n, name, replacement);
+    return match_push(m, whole);
+}
+
+static bool take_cluster(struct matching *m, size_t *index, bool seen[256])
+{
+    const char *text = m->words->list[*index].text, *replacement;
+    char *const *letters = rule_first(m->plan, m->rule, OP_LETTERS);
+    for (const char *letter = text + 1; *letter; letter++) {
+        const char *tail = class_of(m, OP_TAIL, letter, 1), *cls = class_of(m, OP_SHORT, letter, 1);
+        if (tail)
+            return value_fits(m, tail, &(struct value){ letter + 1, false, true }, &replacement) && match_push(m, text);
+        if (cls && letter[1] == '\0')
+            return match_push(m, text) && next_value(m, cls, index);
+        if (cls) { /* glued: -B1024; a path may have been completed, so it goes on in a word of its own */
+            if (!value_fits(m, cls, &(struct value){ letter + 1, false, true }, &replacement))
+                return false;
+            if (replacement == letter + 1)
+                return match_push(m, text);
+            char *head = strndup(text, (size_t)(letter + 1 - text));
+            return head && match_push(m, head) && match_push(m, replacement);
+        }
+        if (!letters || !strchr(letters[0], *letter))
+            return no_fit(m, "option-not-allowed", "option", text);
+        seen[(unsigned char)*letter] = true;
+    }
+    return match_push(m, text);
+}
+
+bool match_options(struct matching *m, size_t *index)
+{
+    char *const *mark = rule_first(m->plan, m->rule, OP_MARK), *const *need = rule_first(m->plan, m->rule, OP_NEED);
+    bool seen[256] = { false }, marked = false;
+    for (; *index < m->words->count && !marked; ++*index) {
+        const char *text = m->words->list[*index].text;
+        if (mark && strcmp(text, mark[0]) == 0) {
+            marked = true;
+        } else if (strcmp(text, "--") == 0) {
+            if (!rule_first(m->plan, m->rule, OP_DASHDASH))
+                return no_fit(m, "option-not-allowed", "option", text);
+            ++*index;
+            break;
+        } else if (text[0] != '-' || text[1] == '\0') {
+            break;
+        } else if (text[1] == '-' ? !take_long(m, index) : !take_cluster(m, index, seen)) {
+            return false;
+        }
+    }
+    for (const char *letter = need ? need[0] : ""; *letter; letter++)
+        if (!seen[(unsigned char)*letter])
+            return no_fit(m, "option-missing", "option", (char[]){ '-', *letter, '\0' });
+    if (!match_push_all(m, OP_INSERT))
+        return false;
+    return !mark || (marked ? match_push(m, mark[0]) : no_fit(m, "word-missing", "word", mark[0]));
+}
