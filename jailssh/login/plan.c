@@ -66,6 +66,14 @@ static bool is_clean_path(const char *path)
     return true;
 }
 
+static bool is_account(const char *name)
+{
+    size_t plain = strcspn(name, "$"); /* one may stand at the end */
+    bool begins = isalnum((unsigned char)name[0]) || name[0] == '_';
+    return begins && plain <= 255 && all_in(name, 1, 256, "_.@-$") && (!name[plain] || !name[plain + 1]) &&
+           !is_number(name, "0123456789", 256);
+}
+
 static bool is_hex(const char *text)
 {
     size_t length = strlen(text);
@@ -183,7 +191,7 @@ static const char *parse_head(const struct tokens *tokens, struct plan *plan, si
     unsigned long uid = plan_number(head[2], 10), gid = plan_number(head[3], 10);
     if (uid == 0 || uid > 0x7fffffff || gid == 0 || gid > 0x7fffffff)
         return "plan for an impossible uid or gid";
-    if (!all_in(head[4], 1, 256, "_.@-$") || head[4][0] == '-' || head[4][0] == '.')
+    if (!is_account(head[4]))
         return "plan with a bad account name";
     if (strlen(head[5]) != 16 || strspn(head[5], "0123456789abcdef") != 16)
         return "plan with a bad serial";
