@@ -90,7 +90,7 @@ _KINDS = {
     "letter": re.compile(r"[A-Za-z0-9@]\Z"),
     "letters": re.compile(r"[A-Za-z0-9@]{1,64}\Z"),
     "class": re.compile(
-        r"(flag|int:-?[0-9]{1,9}:-?[0-9]{1,10}|size:[0-9]{1,18}|word|text|enum:[A-Za-z0-9_.,-]+|path|capabilities)\Z"
+        r"(flag|int:-?[0-9]{1,9}:-?[0-9]{1,10}|size:[0-9]{1,18}|word|text|enum:[A-Za-z0-9_.,-]{1,1024}|path|capabilities)\Z"
     ),
 }
 
@@ -121,12 +121,13 @@ def check_record(record: Record) -> None:
 
 
 def _fits(kind: str, value: str) -> bool:
-    if "\0" in value or len(value.encode("utf-8", "surrogateescape")) > MAX_TOKEN:
+    size = len(value.encode("utf-8", "surrogateescape"))
+    if "\0" in value or size > MAX_TOKEN:
         return False
     if kind == "text":
         return True
     if kind == "path":
-        return is_clean_absolute(value) and len(value) < 4096
+        return is_clean_absolute(value) and size < 4096
     if kind.startswith("enum:"):
         return value in kind[5:].split(",")
     return bool(_KINDS[kind].match(value))
