@@ -1,0 +1,42 @@
+"""Fixtures of the login program's tests: the real matcher on the jails of ``jails.py``, and the driver."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jailssh.plan import codec
+from tests.login.driver import PURE, Driver, compile_c
+from tests.login.jails import JAILS, plan_of
+
+Decision = tuple[str, list[str]] | str
+
+
+@pytest.fixture(scope="session")
+def decide(tmp_path_factory: pytest.TempPathFactory, match_build: Path) -> Callable[[str, str], Decision]:
+    """Return the decision of ``jailssh-match`` about a command in a jail: ``(rule, argv)``, or why not."""
+    folder = tmp_path_factory.mktemp("plans")
+    for name in JAILS:
+        (folder / name).write_bytes(codec.encode(plan_of(name)))
+
+    def run(jail: str, command: str) -> Decision:
+        done = subprocess.run(
+            [match_build, folder / jail, command], capture_output=True, timeout=10, text=True, errors="surrogateescape"
+        )
+        head, *argv = done.stdout.split("\n")[:-1]
+        word, *facts = head.split("\t")
+        assert (done.returncode, word) in ((0, "allow"), (3, "deny")), done
+        return (facts[0], argv) if word == "allow" else facts[0]
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
+    """The driver of the pure parts, with AddressSanitizer and UndefinedBehaviorSanitizer."""
+    sources = [Path(__file__).with_name("driver.c"), *PURE]
+    out = tmp_path_factory.mktemp("driver") / "driver"
+    return Driver(compile_c("gcc", out, sources, "-fsanitize=address,undefined"))

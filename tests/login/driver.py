@@ -1,0 +1,75 @@
+"""Runs cases through ``driver.c``, the login program's pure parts with the sanitizers, many cases to one process."""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from tests.abilities import REPO
+
+LOGIN = REPO / "jailssh/login"
+BUILD = (REPO / "meson.build").read_text()
+# What meson.build shares between the login program and the matcher.
+PURE = [
+    REPO / path
+    for path in re.findall(r"'(\S+\.c)'", re.search(r"^shared = files\((.*?)^\)", BUILD, re.DOTALL | re.MULTILINE)[1])
+]
+LOGIN_PROGRAM = "/usr/libexec/jailssh/jailssh-login"
+FLAGS = (
+    "-std=c17", "-D_GNU_SOURCE", f'-DLOGIN_PROGRAM="{LOGIN_PROGRAM}"', f"-I{LOGIN}", "-g", "-O1",
+    "-fno-omit-frame-pointer", "-fno-sanitize-recover=all", "-Wall", "-Wextra", "-Werror",
+)  # fmt: skip
+
+
+def compile_c(compiler: str, out: Path, sources: Iterable[Path], *flags: str) -> Path:
+    """Compile and link; the compiler's messages are the error."""
+    command = [compiler, *FLAGS, *flags, "-o", str(out), *map(str, sources)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=REPO)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr}"
+    return out
+
+
+def frame(case: bytes) -> bytes:
+    return struct.pack("<I", len(case)) + case
+
+
+def frames(data: bytes) -> list[bytes]:
+    found, at = [], 0
+    while at < len(data):
+        size = struct.unpack_from("<I", data, at)[0]
+        found.append(data[at + 4 : at + 4 + size])
+        at += 4 + size
+    return found
+
+
+def joined(parts: Iterable[str | bytes]) -> bytes:
+    """Return the parts with a NUL behind each."""
+    return b"".join(os.fsencode(part) + b"\0" for part in parts)
+
+
+class Driver:
+    """The compiled driver."""
+
+    def __init__(self, program: Path) -> None:
+        self._program = program
+
+    def raw(self, mode: str, cases: Sequence[bytes], plan: Path | None = None) -> list[bytes]:
+        """Return the answer to each case; a finding of the sanitizers fails with its text."""
+        # What the matcher takes it never gives back: its process ends or executes.
+        environment = {"ASAN_OPTIONS": "detect_leaks=0", "LC_ALL": "C"}
+        done = subprocess.run(
+            [self._program, mode, *([plan] if plan else [])],
+            input=b"".join(map(frame, cases)), capture_output=True, timeout=100, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        answers = frames(done.stdout)
+        assert len(answers) == len(cases)
+        return answers
+
+    def parts(self, mode: str, cases: Sequence[bytes], plan: Path | None = None) -> list[list[str]]:
+        """Return the parts of the answer to each case."""
+        return [os.fsdecode(answer[:-1]).split("\0") for answer in self.raw(mode, cases, plan)]

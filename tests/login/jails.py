@@ -1,0 +1,67 @@
+"""The jails that the command tables and the fuzz targets use: plans made of the shipped plugins' own rules."""
+
+from __future__ import annotations
+
+from jailssh.plan import codec, ops
+from jailssh.plugin.api import Account, Jail, Plugin
+from jailssh.policy.rules import check_rules, rule_records
+from jailssh_plugins.git.plugin import plugin as git
+from jailssh_plugins.rsync.plugin import plugin as rsync
+from jailssh_plugins.scp.plugin import plugin as scp
+from jailssh_plugins.sftp.plugin import plugin as sftp
+from jailssh_plugins.shell.plugin import plugin as shell
+
+ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
+PROGRAMS = {
+    "sftp-server": "/usr/lib/openssh/sftp-server",
+    "scp": "/usr/bin/scp",
+    "git": "/usr/bin/git",
+    "rsync": "/usr/bin/rsync",
+    "/bin/bash": "/usr/bin/bash",
+}
+JAILS: dict[str, list[tuple[Plugin, dict[str, str]]]] = {
+    "all": [
+        (sftp, {}),
+        (scp, {}),
+        (git, {"read": "/srv/pub", "write": "/srv/git"}),
+        (rsync, {"read": "~", "write": "~"}),
+    ],
+    "sftp-ro": [(sftp, {"read_only": "yes", "umask": "027", "deny_requests": "copy-data", "start": "~/in"})],
+    "scp": [(scp, {})],
+    "scp-up": [(scp, {"download": "no"})],
+    "scp-down": [(scp, {"upload": "no"})],
+    "git": [(git, {"write": "/srv/git", "archive": "yes"})],
+    "git-ro": [(git, {"read": "/srv/git"})],
+    "backup": [(rsync, {"write": "~/backup"})],
+    "pull": [(rsync, {"read": "/srv/data,~/pub"})],
+    "append": [(rsync, {"write": "/srv/in", "delete": "no", "overwrite": "no"})],
+    "shell": [(shell, {}), (sftp, {})],
+}
+
+
+def value(kind: str, text: str) -> bool | str | tuple[str, ...]:
+    if kind == "bool":
+        return text == "yes"
+    return tuple(text.split(",")) * bool(text) if kind in ("paths", "words") else text
+
+
+def plan_of(name: str) -> codec.Plan:
+    jail = Jail(name, tuple(plugin.name for plugin, _ in JAILS[name]), PROGRAMS.get)
+    rules = []
+    for plugin, given in JAILS[name]:
+        texts = {option.name: option.default for option in plugin.options} | given
+        settings = {option.name: value(option.kind, texts[option.name]) for option in plugin.options}
+        rules += plugin.account(jail, ALICE, settings).rules
+    check_rules(rules)
+    head = [
+        ("jail", name),
+        ("home", ALICE.home),
+        ("message", "limited"),
+        ("net", "none"),
+        ("pty", "no"),
+        ("image", "/var/lib/jailssh/images/x/1"),
+        ("seccomp", "x", "0" * 16),
+    ]
+    records = [ops.Record(verb, tuple(args)) for verb, *args in head]
+    records += [ops.Record(verb, tuple(args)) for rule in rules for verb, *args in rule_records(rule)]
+    return codec.Plan(ALICE.uid, ALICE.gid, ALICE.name, "0" * 16, tuple(records))
