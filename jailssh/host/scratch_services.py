@@ -118,9 +118,10 @@ class Sshd:
 
     def reload(self) -> None:
         """Send SIGHUP and wait until sshd listens again."""
+        pid = self._pid()
         self._test(_first(_SSHD, "sshd", "openssh-server"))
         before = self._listens()
-        self._host.run(["kill", "-HUP", self._pid()], check=True)
+        self._host.run(["kill", "-HUP", pid], check=True)
         self._host.wait_until(lambda: self._listens() > before, "sshd listens again after SIGHUP")
 
     def _listens(self) -> int:
