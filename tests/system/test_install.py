@@ -110,6 +110,12 @@ def test_plugins_are_found_without_the_source(pristine: Path) -> None:
     assert done.stdout.splitlines() == [f"{name} {name}" for name in names] + ["/opt/jailssh"]
 
 
+def test_unit_names_the_installed_daemon(pristine: Path) -> None:
+    unit = (_inside(pristine) / "lib/systemd/system/jailsshd.service").read_text()
+    assert "\nExecStart=/opt/jailssh/libexec/jailssh/jailsshd\n" in unit
+    assert (_inside(pristine) / "lib/systemd/system/jailsshd.socket").exists()
+
+
 def test_no_test_is_installed(pristine: Path) -> None:
     packages = _inside(pristine) / "lib" / "jailssh" / "python"
     ours = [path for top in ("jailssh", "jailssh_plugins") for path in (packages / top).rglob("*")]
