@@ -128,6 +128,7 @@ class ScratchHost:
         for child in self._children:
             _end(child)
         self._children.clear()
+        self._journald.close()
 
     @property
     def init_pid(self) -> int:

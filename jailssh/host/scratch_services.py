@@ -70,6 +70,12 @@ class Journald:
         self._host.wait_for("/run/systemd/journal/io.systemd.journal", process)
         self._process = process
 
+    def close(self) -> None:
+        """Let go of what connects us to it; the end of the host ends the process."""
+        if self._process is not None and self._process.stderr is not None:
+            self._process.stderr.close()
+        self._process = None
+
     def records(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the records that match; ``journalctl --sync`` returns when all that was sent before is written."""
         if self._process is None:
