@@ -33,7 +33,7 @@ static bool set_limit(int limit, const struct rlimit *wanted)
     struct rlimit *now = &limits_now[limit];
     if (now->rlim_cur == wanted->rlim_cur && now->rlim_max == wanted->rlim_max)
         return true;
-    if (setrlimit((__rlimit_resource_t)limit, wanted) != 0)
+    if (syscall(SYS_prlimit64, 0, limit, wanted, NULL) != 0)
         return false;
     *now = *wanted;
     return true;
@@ -56,7 +56,7 @@ void creds_sanitise(void)
         refuse("setup", "cannot become undumpable", errno);
     for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++) {
         struct rlimit *caller = &callers_limits[limit], roomy = { RLIM_INFINITY, RLIM_INFINITY };
-        getrlimit((__rlimit_resource_t)limit, caller);
+        syscall(SYS_prlimit64, 0, limit, NULL, caller);
         limits_now[limit] = *caller;
         if (limit == RLIMIT_NOFILE) /* cannot be infinite, and 1024 is plenty */
             roomy = (struct rlimit){ 1024, caller->rlim_max < 1024 ? 1024 : caller->rlim_max };

@@ -30,7 +30,7 @@ bool daemon_ask(uid_t uid, char *why, size_t size)
     size_t got = 0;
     int fd = connect_as(uid);
     if (fd < 0) {
-        snprintf(why, size, "no plan, and jailsshd does not answer: %s", strerrordesc_np(errno));
+        snprintf(why, size, "no plan, and jailsshd does not answer: %s", strerror(errno));
         return false;
     }
     for (int waited = 0; got < sizeof answer - 1;) {

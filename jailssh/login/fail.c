@@ -44,7 +44,7 @@ void fail_log(int code, const char *reason, const char *detail, const char *comm
 noreturn void refuse(const char *reason, const char *what, int error)
 {
     char detail[512];
-    snprintf(detail, sizeof detail, "%s%s%s", what, error ? ": " : "", error ? strerrordesc_np(error) : "");
+    snprintf(detail, sizeof detail, "%s%s%s", what, error ? ": " : "", error ? strerror(error) : "");
     if (leave_by)
         leave_by(EXIT_REFUSED, reason, detail);
     fail_tell();

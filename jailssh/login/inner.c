@@ -164,7 +164,7 @@ static noreturn void run(const struct plan *plan, const struct request *request,
     if (command == 0)
         execute(plan, &verdict, env, pty, &error);
     if (error) {
-        say(SAYS_NOT_FOUND, "not-found", verdict.program, strerrordesc_np(error));
+        say(SAYS_NOT_FOUND, "not-found", verdict.program, strerror(error));
         _exit(EXIT_NOT_FOUND);
     }
     if (!plan_says(plan, OP_JOURNAL, "require"))

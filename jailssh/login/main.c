@@ -27,7 +27,7 @@ static const char *load(uid_t uid, struct plan *plan)
     int dir = fd_walk(AT_FDCWD, PLAN_DIR, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
     char *data = dir < 0 ? NULL : fd_read_trusted(dir, name, PLAN_MAX_SIZE, &size);
     if (!data)
-        return errno == ENOENT ? "" : strerrordesc_np(errno);
+        return errno == ENOENT ? "" : strerror(errno);
     close(dir);
     const char *why = plan_parse(data, size, plan);
     if (!why && plan->uid != uid)
