@@ -57,11 +57,12 @@ bool request_take(int argc, char **argv, char **envp, struct request *out)
             original = *entry + 21;
             continue;
         }
-        if (n == ENV_KEPT || !may_pass(*entry, &value))
+        if (!may_pass(*entry, &value))
             continue;
         if (strncmp(*entry, "SSH_CONNECTION=", 15) == 0)
-            out->peer = value;
-        kept[n++] = *entry;
+            out->peer = value; /* also behind more variables of the client's than are kept */
+        if (n < ENV_KEPT)
+            kept[n++] = *entry;
     }
     kept[n] = NULL;
     out->env = kept;
