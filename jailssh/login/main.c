@@ -85,30 +85,31 @@ int main(int argc, char **argv)
     new_session_id(id);
     fail_name_session(id);
     bool journal = journal_connect();
-    uid_t uid = creds_identity();
-    snprintf(uid_text, sizeof uid_text, "%u", uid);
+    snprintf(uid_text, sizeof uid_text, "%u", getuid());
     journal_keep("JAILSSH_SESSION", id);
     journal_keep("JAILSSH_UID", uid_text);
     if (*request.peer)
         journal_keep("JAILSSH_PEER", request.peer);
+    uid_t uid = creds_identity();
     if (!known_way_in)
         refuse("arguments", "called in a way that no login uses", 0);
     load_or_ask(uid, &plan);
     name_session(&plan);
     if (!journal && plan_says(&plan, OP_JOURNAL, "require"))
         refuse("journal", "no journal, and this jail requires one", 0);
+    int image = mount_open_image(&plan);
     mount_open_sources(&plan);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
         refuse("setup", "no socket pair", errno);
     /* The empty network namespace is shared, so abstract sockets must be kept apart by other means. */
     bool no_net = plan_says(&plan, OP_NET, "none"), shared_net = no_net && creds_can_scope();
-    bool small = pin_enter(&shared_net);
+    bool base = pin_enter(image, &shared_net);
     creds_prepare();
     pid_t jail = clone_jail(no_net && !shared_net, &pidfd);
     if (jail < 0)
         refuse("kernel", "cannot make the namespaces", errno);
     close(channel[jail == 0 ? 0 : 1]);
     if (jail == 0)
-        inner_run(&plan, &request, channel[1], small);
+        inner_run(&plan, &request, channel[1], base);
     return outer_run(&plan, &request, channel[0], jail, pidfd, parent);
 }

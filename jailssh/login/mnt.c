@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "creds.h"
 #include "fail.h"
 
 /* From <sys/mount.h>, which cannot be included beside <linux/mount.h>. */
@@ -54,10 +55,15 @@ void mnt_restrict(int mount, unsigned long attr)
         refuse("mount", "cannot restrict a mount", errno);
 }
 
-void mnt_restrict_late(int mount, unsigned long attr)
+void mnt_restrict_late(int mount, unsigned long attr, const struct plan *user)
 {
-    if (late)
-        mnt_restrict(mount, attr);
+    if (!late)
+        return;
+    if (user)
+        creds_files_as(user->uid, user->gid);
+    mnt_restrict(mount, attr);
+    if (user)
+        creds_files_as(0, 0);
 }
 
 void mnt_attach(int mount, int target)

@@ -5,12 +5,17 @@
 
 #include <stdbool.h>
 
+#include "plan.h"
+
 /* MOUNT_ATTR_* of a mount in a jail: nosuid and nodev always. */
 unsigned long mnt_attributes(bool writable, bool exec);
 
 int mnt_detach(int fd, bool writable, bool exec);
 void mnt_restrict(int mount, unsigned long attr);
-void mnt_restrict_late(int mount, unsigned long attr);
+
+/* Where mnt_detach could not do it: restrict an attached mount, acting as the account of USER unless that is NULL. */
+ */
+void mnt_restrict_late(int mount, unsigned long attr, const struct plan *user);
 
 /* Attach MOUNT at the directory TARGET, which is closed; a TARGET below 0 refuses with errno. */
 void mnt_attach(int mount, int target);

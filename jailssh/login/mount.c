@@ -17,7 +17,6 @@
 
 static int *mounts; /* by record: its mount, or -1 */
 static int image = -1;
-static int ready_dev = -1;
 
 static bool is(const char *text, const char *value)
 {
@@ -44,12 +43,17 @@ static void open_bind(const struct plan *plan, size_t i)
     close(fd);
 }
 
-void mount_open_sources(const struct plan *plan)
+int mount_open_image(const struct plan *plan)
 {
     const char *path = plan_first(plan, OP_IMAGE)[0];
     int fd = fd_walk(AT_FDCWD, path, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
     if (fd < 0 || (image = mnt_detach(fd, false, true)) < 0)
         refuse("image", path, errno);
+    return fd;
+}
+
+void mount_open_sources(const struct plan *plan)
+{
     mounts = calloc(plan->count, sizeof *mounts);
     if (!mounts)
         refuse("setup", "no memory", 0);
@@ -57,14 +61,7 @@ void mount_open_sources(const struct plan *plan)
         mounts[i] = -1;
         if (plan->records[i].verb == OP_BIND)
             open_bind(plan, i);
-        if (plan->records[i].verb == OP_MASK) { /* the cover: a directory of the image that is empty */
-            int empty = openat(fd, "proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-            if (empty < 0 || (mounts[i] = mnt_detach(empty, false, false)) < 0)
-                refuse("image", "its /proc", errno);
-            close(empty);
-        }
     }
-    close(fd);
 }
 
 static int target(const char *path)
@@ -109,7 +106,7 @@ static void write_file(const char *path, const char *content)
     close(parent);
 }
 
-void mount_fill_dev(int dev)
+static void fill_dev(int dev)
 {
     static const struct {
         const char *name;
@@ -131,17 +128,21 @@ void mount_fill_dev(int dev)
         refuse("mount", "/dev", errno);
 }
 
-/* The pinned namespace brings a finished /dev along; without it one is made. */
-static void build_dev(const struct plan *plan)
+void mount_base(void)
 {
-    int dev = ready_dev;
-    if (dev >= 0) {
-        mnt_attach(dev, target("/dev"));
-    } else {
-        dev = new_tmpfs("/dev", "65536", "0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-        mount_fill_dev(dev);
-        mnt_restrict(dev, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-    }
+    if (syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+        refuse("mount", "cannot make the mounts private", errno);
+    mnt_attach(image, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    mnt_restrict_late(image, mnt_attributes(false, true), NULL);
+    int dev = new_tmpfs("/dev", "65536", "0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    fill_dev(dev);
+    mnt_restrict(dev, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    mnt_become_root(image);
+    close(dev);
+}
+
+static void build_devpts(const struct plan *plan)
+{
     static const char *const options[][2] = { { "mode", "620" }, { "ptmxmode", "0666" }, { NULL, NULL } };
     if (plan_says(plan, OP_PTY, "yes"))
         mnt_attach(mnt_new("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), target("/dev/pts"));
@@ -162,8 +163,8 @@ static size_t bind_above(const struct plan *plan, const char *path)
     return plan->count;
 }
 
-/* Cover a directory that the user owns.  It is opened as the user and the cover placed on that very descriptor, so
- * it does not matter what the user renames meanwhile. */
+/* Cover a directory that the user owns with one of the image that is empty, its /proc.  It is opened as the user and
+ * the cover placed on that very descriptor, so it does not matter what the user renames meanwhile. */
 static void mask(const struct plan *plan, size_t record)
 {
     const char *path = plan->records[record].args[0], *name;
@@ -184,8 +185,13 @@ static void mask(const struct plan *plan, size_t record)
         return; /* not there, and nobody can make it */
     if (fd < 0)
         refuse("mask", path, error);
-    mnt_attach(mounts[record], fd);
-    mnt_restrict_late(mounts[record], mnt_attributes(false, false));
+    int cover = openat(image, "proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int empty = cover < 0 ? -1 : mnt_detach(cover, false, false);
+    if (empty < 0)
+        refuse("mask", "no empty directory in the image", errno);
+    close(cover);
+    mnt_attach(empty, fd);
+    mnt_restrict_late(empty, mnt_attributes(false, false), NULL);
 }
 
 static void build_record(const struct plan *plan, size_t i)
@@ -202,7 +208,7 @@ static void build_record(const struct plan *plan, size_t i)
         write_file(args[0], args[1]);
         break;
     case OP_DEV:
-        build_dev(plan);
+        build_devpts(plan);
         break;
     case OP_PROC:
         build_proc();
@@ -211,7 +217,8 @@ static void build_record(const struct plan *plan, size_t i)
         if (mounts[i] < 0)
             break;
         mnt_attach(mounts[i], target(args[1]));
-        mnt_restrict_late(mounts[i], mnt_attributes(is(args[2], "rw"), is(args[3], "exec")));
+        mnt_restrict_late(mounts[i], mnt_attributes(is(args[2], "rw"), is(args[3], "exec")),
+                          is(args[4], "user") ? plan : NULL);
         break;
     case OP_MASK:
         mask(plan, i);
@@ -221,14 +228,11 @@ static void build_record(const struct plan *plan, size_t i)
     }
 }
 
-void mount_build(const struct plan *plan, bool small_namespace)
+void mount_build(const struct plan *plan, bool base)
 {
-    if (small_namespace)
-        ready_dev = open("/dev", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (!small_namespace && syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
-        refuse("mount", "cannot make the mounts private", errno);
-    mnt_attach(image, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    mnt_restrict_late(image, mnt_attributes(false, true));
+    if (!base)
+        mount_base();
+    image = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
     bool sealed = false;
     for (size_t i = 0; i < plan->count; i++) {
         /* Generated directories and files are complete: what is read-only becomes so before a user's mount comes. */
@@ -238,5 +242,6 @@ void mount_build(const struct plan *plan, bool small_namespace)
         sealed = sealed || plan->records[i].verb >= OP_DEV;
         build_record(plan, i);
     }
-    mnt_become_root(image);
+    if (chdir("/") != 0)
+        refuse("mount", "cannot enter the jail", errno);
 }
