@@ -14,7 +14,6 @@ int mnt_detach(int fd, bool writable, bool exec);
 void mnt_restrict(int mount, unsigned long attr);
 
 /* Where mnt_detach could not do it: restrict an attached mount, acting as the account of USER unless that is NULL. */
- */
 void mnt_restrict_late(int mount, unsigned long attr, const struct plan *user);
 
 /* Attach MOUNT at the directory TARGET, which is closed; a TARGET below 0 refuses with errno. */
