@@ -1,0 +1,146 @@
+/* Inside a jail: what a command may do that the probe, which only asks, does not. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+/* SIZE: so many bytes on stdout, line by line, and the end at once. */
+static int flood(char **argv)
+{
+    long size = atol(argv[0]);
+    static char line[64];
+    memset(line, 'x', sizeof line);
+    line[63] = '\n';
+    static char block[64 * 1024];
+    for (size_t i = 0; i < sizeof block; i++)
+        block[i] = line[i % 64];
+    while (size > 0) {
+        ssize_t n = write(1, block, size < (long)sizeof block ? (size_t)size : sizeof block);
+        if (n < 0)
+            return 3;
+        size -= n;
+    }
+    return 0;
+}
+
+/* @NAME: listens there until it is killed. */
+static int listen_at(char **argv)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    size_t length = strlen(argv[0]);
+    memcpy(address.sun_path + 1, argv[0] + 1, length - 1);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    if (bind(fd, (void *)&address, (socklen_t)(sizeof address.sun_family + length)) != 0 || listen(fd, 5) != 0)
+        return 3;
+    puts("ready");
+    fflush(stdout);
+    for (;;)
+        pause();
+}
+
+static void say_size(void)
+{
+    struct winsize size = { 0 };
+    ioctl(0, TIOCGWINSZ, &size);
+    printf("size=%dx%d\n", size.ws_row, size.ws_col);
+    fflush(stdout);
+}
+
+/* Says every signal that comes, and the window size at first and after each SIGWINCH; SIGTERM ends it with 9. */
+static int signals(char **argv)
+{
+    sigset_t all;
+    (void)argv;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    say_size();
+    for (;;) {
+        int number;
+        sigwait(&all, &number);
+        printf("signal=%s\n", sigabbrev_np(number));
+        fflush(stdout);
+        if (number == SIGWINCH)
+            say_size();
+        if (number == SIGTERM)
+            return 9;
+    }
+}
+
+/* Leaves processes behind that ignore what can be ignored, in sessions of their own, one holding stdout. */
+static int leave(char **argv)
+{
+    (void)argv;
+    for (int i = 0; i < 3; i++) {
+        int ends[2];
+        char byte;
+        if (pipe(ends) != 0)
+            return 3;
+        if (fork() == 0) {
+            setsid();
+            for (int number = 1; number < 32; number++)
+                signal(number, SIG_IGN);
+            if (fork() != 0)
+                _exit(0);
+            if (write(ends[1], "", 1) != 1)
+                _exit(3);
+            for (;;)
+                pause();
+        }
+        if (read(ends[0], &byte, 1) != 1)
+            return 3;
+    }
+    puts("left");
+    return 0;
+}
+
+/* Ctrl-C and its kin must reach it: it has a terminal in the state in which shells leave it. */
+static int wait_for_key(char **argv)
+{
+    char byte;
+    (void)argv;
+    puts("waiting");
+    fflush(stdout);
+    return read(0, &byte, 1) == 1 ? byte : 3;
+}
+
+/* SIZE: writes so much without reading, then counts the lines that came in meanwhile up to one that says "end". */
+static int paste(char **argv)
+{
+    char line[4096];
+    long lines = 0;
+    if (flood(argv) != 0)
+        return 3;
+    while (fgets(line, sizeof line, stdin) && strcmp(line, "end\n") != 0)
+        lines++;
+    printf("lines=%ld\n", lines);
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*function)(char **argv);
+    int arguments;
+} verbs[] = {
+    { "flood", flood, 1 }, { "listen", listen_at, 1 }, { "signals", signals, 0 },
+    { "leave", leave, 0 }, { "key", wait_for_key, 0 }, { "paste", paste, 1 },
+};
+
+int main(int argc, char **argv)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (argc > 1 && strcmp(argv[1], verbs[i].name) == 0 && argc - 2 == verbs[i].arguments) {
+            int status = verbs[i].function(argv + 2);
+            fflush(stdout);
+            return status;
+        }
+    return 2;
+}
