@@ -176,12 +176,12 @@ static noreturn void run(const struct plan *plan, const struct request *request,
     be_init(command);
 }
 
-void inner_run(const struct plan *plan, const struct request *request, int channel, bool small_namespace)
+void inner_run(const struct plan *plan, const struct request *request, int channel, bool base)
 {
     to_outer = channel;
     fail_set_exit(leave);
     set_name(plan);
-    mount_build(plan, small_namespace);
+    mount_build(plan, base);
     drop(plan);
     if (creds_can_scope())
         creds_scope();

@@ -4,18 +4,22 @@
 
 #include "plan.h"
 
-/* Open the plan's sources (image, binds) as detached mounts, still in the host's namespace. */
+/* Open the plan's image, which only root can have changed, and keep it as a detached mount.  Returns a descriptor. */
+int mount_open_image(const struct plan *plan);
+
+/* Open the plan's other sources as detached mounts, still in the host's namespace. */
 void mount_open_sources(const struct plan *plan);
 
-/* In the new namespaces: attach everything, make it the root, drop the old one, verify. */
-void mount_build(const struct plan *plan, bool small_namespace);
+/* In a new mount namespace: make the image with a minimal /dev its root, and nothing else. */
+void mount_base(void);
 
-/* Make the device nodes and links of a minimal /dev in the directory DEV. */
-void mount_fill_dev(int dev);
+/* In the login's own namespace: add all that the plan names.  BASE: mount_base has been here before. */
+void mount_build(const struct plan *plan, bool base);
 
-/* Enter the namespaces that are pinned below RUN_DIR, making them when they are missing: a nearly empty mount
- * namespace, so that the clone that follows copies no mounts of the host; and, where *NET is true, an empty network
- * namespace.  *NET tells whether that one was entered.  False where there are none: the plain way works. */
-bool pin_enter(bool *net);
+/* Enter the namespaces that are pinned below RUN_DIR, making them when they are missing: a mount namespace with the
+ * base of the image at descriptor IMAGE, so that the clone that follows copies no mounts of the host; and, where *NET
+ * is true, an empty network namespace.  *NET tells whether that one was entered.  False where there are none: the plain
+ * way works. */
+bool pin_enter(int image, bool *net);
 
 #endif

@@ -1,11 +1,13 @@
-/* The pinned namespaces: one nearly empty mount namespace below RUN_DIR that every login starts from, so that a
+/* The pinned namespaces: for each image a mount namespace below RUN_DIR that every login to it starts from, so that a
  * login's cost does not grow with the number of mounts on the host, and one empty network namespace, since making one
- * costs as much as all the rest of a login. */
+ * costs as much as half of a login.  A pin is named after the image's device and inode number, which cannot be another
+ * directory's while the pin holds the image. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <linux/nsfs.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdnoreturn.h>
 #include <sys/file.h>
@@ -17,10 +19,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fail.h"
 #include "fd.h"
 #include "mount.h"
 
-enum { NSFS = 0x6e736673, DETACH = 2 };
+enum { NSFS = 0x6e736673 };
 
 static int open_pin(int run, const char *name, int type)
 {
@@ -33,61 +36,53 @@ static int open_pin(int run, const char *name, int type)
     return -1;
 }
 
-static bool mount_small(const char *where, unsigned long flags)
+static noreturn void give_up(int code, const char *reason, const char *detail)
 {
-    return syscall(SYS_mount, "jailssh", where, "tmpfs", flags | MS_NOSUID | MS_NOEXEC,
-                   "size=64k,nr_inodes=32,mode=0755,uid=0,gid=0") == 0;
+    (void)reason, (void)detail;
+    _exit(code);
 }
 
-static bool make_read_only(unsigned long flags)
-{
-    return syscall(SYS_mount, NULL, ".", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC | flags,
-                   NULL) == 0;
-}
-
-/* The process whose namespaces get pinned: make the tree, tell, and wait to be let go. */
+/* The process whose namespaces get pinned: make the base, tell, and wait to be let go. */
 static noreturn void hold_namespaces(int channel)
 {
     char byte;
-    bool good = unshare(CLONE_NEWNS | CLONE_NEWNET) == 0 &&
-                syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && chdir(RUN_DIR) == 0 &&
-                mount_small("ns", MS_NODEV) && chdir("ns") == 0 && mkdir("dev", 0755) == 0 && chmod("dev", 0755) == 0 &&
-                mount_small("dev", 0) && make_read_only(MS_NODEV) && chdir("dev") == 0;
-    if (good) {
-        mount_fill_dev(AT_FDCWD);
-        good = make_read_only(0) && chdir("..") == 0 && syscall(SYS_pivot_root, ".", ".") == 0 &&
-               syscall(SYS_umount2, ".", DETACH) == 0;
-    }
-    if (good && write(channel, "", 1) == 1)
+    fail_set_exit(give_up); /* the login goes on without */
+    if (unshare(CLONE_NEWNS | CLONE_NEWNET) != 0)
+        _exit(1);
+    mount_base();
+    if (write(channel, "", 1) == 1)
         (void)!read(channel, &byte, 1);
     _exit(0);
 }
 
-static bool bind_namespace(pid_t holder, const char *name)
+static bool bind_namespace(pid_t holder, const char *type, const char *name)
 {
     char from[64];
-    snprintf(from, sizeof from, "/proc/%d/ns/%s", (int)holder, name);
-    int file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+    snprintf(from, sizeof from, "/proc/%d/ns/%s", (int)holder, type);
+    int file = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0400);
     return file >= 0 && close(file) == 0 && syscall(SYS_mount, from, name, NULL, MS_BIND, NULL) == 0;
 }
 
-/* Bind the holder's namespaces to files on a private mount: the kernel refuses a mount namespace that would be
+/* The directory of the pins is a mount of its own and private: the kernel refuses a mount namespace that would be
  * propagated into itself. */
-static void bind_namespaces(int run, pid_t holder)
+static bool enter_pins(int run)
 {
-    if (fchdir(run) == 0 && mount_small("ns", MS_NODEV) &&
-        syscall(SYS_mount, NULL, "ns", NULL, MS_PRIVATE, NULL) == 0 && chdir("ns") == 0 &&
-        bind_namespace(holder, "net"))
-        bind_namespace(holder, "mnt");
-    (void)!chdir("/");
+    if (fchdir(run) != 0 || (mkdir("ns", 0755) != 0 && errno != EEXIST))
+        return false;
+    int net = open_pin(run, "ns/net", CLONE_NEWNET);
+    close(net);
+    if (net < 0 && (syscall(SYS_mount, "jailssh", "ns", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                            "size=1m,nr_inodes=4096,mode=0755,uid=0,gid=0") != 0 ||
+                    syscall(SYS_mount, NULL, "ns", NULL, MS_PRIVATE, NULL) != 0))
+        return false;
+    return chdir("ns") == 0;
 }
 
-static void make_pins(int run)
+static void make_pins(int run, const char *name)
 {
     int channel[2];
     char byte;
-    if ((mkdirat(run, "ns", 0755) != 0 && errno != EEXIST) ||
-        socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0)
         return;
     pid_t holder = fork();
     if (holder == 0) {
@@ -95,8 +90,10 @@ static void make_pins(int run)
         hold_namespaces(channel[1]);
     }
     close(channel[1]);
-    if (holder > 0 && read(channel[0], &byte, 1) == 1)
-        bind_namespaces(run, holder);
+    if (holder > 0 && read(channel[0], &byte, 1) == 1 && enter_pins(run) &&
+        (access("net", F_OK) == 0 || bind_namespace(holder, "net", "net")))
+        bind_namespace(holder, "mnt", name);
+    (void)!chdir("/");
     close(channel[0]);
     if (holder > 0)
         waitpid(holder, NULL, 0);
@@ -110,20 +107,33 @@ static int open_run_directory(void)
     return run;
 }
 
-bool pin_enter(bool *net)
+static bool is_root(const struct stat *image)
 {
-    bool entered = false;
-    int run = open_run_directory(), mnt = open_pin(run, "ns/mnt", CLONE_NEWNS);
-    if (mnt < 0 && run >= 0 && flock(run, LOCK_EX) == 0) {
-        mnt = open_pin(run, "ns/mnt", CLONE_NEWNS); /* another login may have been faster */
+    struct stat root;
+    return stat("/", &root) == 0 && root.st_dev == image->st_dev && root.st_ino == image->st_ino;
+}
+
+bool pin_enter(int image, bool *net)
+{
+    char path[64];
+    struct stat st;
+    int run = open_run_directory();
+    if (run < 0 || fstat(image, &st) != 0)
+        return *net = false;
+    snprintf(path, sizeof path, "ns/%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    int mnt = open_pin(run, path, CLONE_NEWNS);
+    if (mnt < 0 && flock(run, LOCK_EX) == 0) {
+        mnt = open_pin(run, path, CLONE_NEWNS); /* another login may have been faster */
         if (mnt < 0) {
-            make_pins(run);
-            mnt = open_pin(run, "ns/mnt", CLONE_NEWNS);
+            make_pins(run, path + 3);
+            mnt = open_pin(run, path, CLONE_NEWNS);
         }
     }
     int other = mnt >= 0 && *net ? open_pin(run, "ns/net", CLONE_NEWNET) : -1;
     *net = other >= 0 && setns(other, CLONE_NEWNET) == 0;
-    entered = mnt >= 0 && setns(mnt, CLONE_NEWNS) == 0 && chdir("/") == 0;
+    bool entered = mnt >= 0 && setns(mnt, CLONE_NEWNS) == 0;
+    if (entered && !is_root(&st))
+        refuse("image", "the pinned root is another image", 0);
     close(other);
     close(mnt);
     close(run);

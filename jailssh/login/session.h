@@ -16,7 +16,7 @@ enum {
 };
 
 /* The jail's first process; never returns. */
-void inner_run(const struct plan *plan, const struct request *request, int channel, bool small_namespace);
+void inner_run(const struct plan *plan, const struct request *request, int channel, bool base);
 
 /* The outer half after the clone; returns the exit status.  pid and pidfd are of the jail's first process. */
 int outer_run(const struct plan *plan, const struct request *request, int channel, pid_t pid, int pidfd, pid_t parent);
