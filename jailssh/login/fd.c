@@ -125,10 +125,12 @@ static int open_beneath(int root, const char *rest)
 bool fd_stays_below(const char *root, const char *path)
 {
     char rest[PATH_MAX];
+    if (root[1] == '\0')
+        return true; /* absolute links stay below / too */
     int fd, base = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (base < 0)
         return errno == ENOENT; /* nothing there to leave */
-    const char *below_root = path + (root[1] ? strlen(root) : 0);
+    const char *below_root = path + strlen(root);
     below_root += *below_root == '/';
     memcpy(rest, below_root, strlen(below_root) + 1); /* the caller has checked the length */
     while ((fd = open_beneath(base, *rest ? rest : ".")) < 0 && errno == ENOENT) {
