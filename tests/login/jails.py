@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jailssh.plan import codec, ops
 from jailssh.plugin.api import Account, Jail, Plugin
-from jailssh.policy.rules import check_rules, rule_records
+from jailssh.policy.rules import Rule, check_rules, rule_records
 from jailssh_plugins.git.plugin import plugin as git
 from jailssh_plugins.rsync.plugin import plugin as rsync
 from jailssh_plugins.scp.plugin import plugin as scp
@@ -46,16 +46,22 @@ def value(kind: str, text: str) -> bool | str | tuple[str, ...]:
 
 
 def plan_of(name: str) -> codec.Plan:
+    """Return a plan with the rules of the jail ``name``."""
     jail = Jail(name, tuple(plugin.name for plugin, _ in JAILS[name]), PROGRAMS.get)
-    rules = []
+    rules: list[Rule] = []
     for plugin, given in JAILS[name]:
         texts = {option.name: option.default for option in plugin.options} | given
         settings = {option.name: value(option.kind, texts[option.name]) for option in plugin.options}
         rules += plugin.account(jail, ALICE, settings).rules
+    return plan_with(rules, name)
+
+
+def plan_with(rules: list[Rule], name: str = "jail", home: str = ALICE.home) -> codec.Plan:
+    """Return a plan with these rules and little else."""
     check_rules(rules)
     head = [
         ("jail", name),
-        ("home", ALICE.home),
+        ("home", home),
         ("message", "limited"),
         ("net", "none"),
         ("pty", "no"),

@@ -1,0 +1,270 @@
+"""The matcher where ``jailssh-match`` cannot look: inside the jail, at its limits, and the facts for the journal."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from jailssh.plan import codec
+from jailssh.policy.rules import Rule
+from tests.login.driver import Driver, joined
+from tests.login.jails import plan_with
+
+pytestmark = pytest.mark.needs("gcc", "sanitizers")
+
+WORDS_MAX = 1030
+ARGV_MAX = WORDS_MAX + 600 - 1
+PROGRAM = "/usr/bin/tool"
+SHELL = Rule("shell.login", "shell", "/bin/bash", (), argv0="-bash", fixed=("-l",), interactive=True)
+ANY = Rule("shell.command", "shell", "/bin/bash", ("*",), fixed=("-c",), operands=(0, 1024, "text"))
+
+
+def tool(**facts: object) -> Rule:
+    return Rule("tool.use", "tool", PROGRAM, ("tool",), **facts)  # type: ignore[arg-type]
+
+
+class Judge:
+    """Judges commands by some rules, with ``home`` as the home; inside when that is to be looked at."""
+
+    def __init__(self, driver: Driver, folder: Path, rules: list[Rule], home: Path | None = None) -> None:
+        self._driver, self._inside = driver, "i" if home else ""
+        self._plan = folder / "plan"
+        self._plan.write_bytes(codec.encode(plan_with(rules, home=str(home or "/home/alice"))))
+
+    def facts(self, command: str | None) -> list[str]:
+        """Return reason, program or detail, rule, plugin, path, "interactive", and the words to execute."""
+        case = [self._inside, "", ""] if command is None else [self._inside, "c", command]
+        return self._driver.parts("match", [joined(case)], self._plan)[0]
+
+    def argv(self, command: str | None) -> list[str]:
+        reason, program, _, _, _, _, *argv = self.facts(command)
+        assert (reason, program) == ("", PROGRAM)
+        return argv[1:]
+
+    def refusal(self, command: str | None) -> tuple[str, str]:
+        reason, detail, *_ = self.facts(command)
+        return reason, detail
+
+
+def test_interactive(driver: Driver, tmp_path: Path) -> None:
+    judge = Judge(driver, tmp_path, [tool(), SHELL, ANY])
+    assert judge.facts(None) == ["", "/bin/bash", "shell.login", "shell", "", "interactive", "-bash", "-l"]
+    assert judge.facts("x  y")[:7] == ["", "/bin/bash", "shell.command", "shell", "", "", "bash"]
+    assert judge.facts("tool")[2] == "tool.use"
+
+
+def test_not_interactive(driver: Driver, tmp_path: Path) -> None:
+    judge = Judge(driver, tmp_path, [tool(), ANY])
+    assert judge.facts(None) == ["not-interactive", "", "", "", "", ""]
+
+
+def test_a_shell_takes_what_the_splitter_refuses(driver: Driver, tmp_path: Path) -> None:
+    judge = Judge(driver, tmp_path, [ANY, tool()])
+    for command in ("", " ", "a;b", "'", "a\nb\tc", "~x", "tool x", "x " * 2000, "\x01"):
+        assert judge.facts(command)[6:] == ["bash", "-c", command]
+    assert judge.refusal("x" * 65536) == ("command-too-long", "character ")
+
+
+def test_the_rule_that_came_furthest_is_named(driver: Driver, tmp_path: Path) -> None:
+    first = Rule("a", "p1", "/bin/a", ("tool",), literals=("--one",))
+    second = Rule("b", "p2", "/bin/b", ("tool",), literals=("--two",), letters="x")
+    third = Rule("c", "p3", "/bin/c", ("other",))
+    judge = Judge(driver, tmp_path, [first, second, third])
+    assert judge.facts("tool --two -y")[:4] == ["option-not-allowed", "option -y", "b", "p2"]
+    assert judge.facts("tool --two y")[:4] == ["operand-count", "operands too many or too few", "b", "p2"]
+    assert judge.facts("nothing 'a b'")[:4] == ["command-not-allowed", "command nothing", "", ""]
+    assert judge.facts("tool;")[:4] == ["shell-metacharacter", "character ;", "", ""]
+
+
+def test_spellings(driver: Driver, tmp_path: Path) -> None:
+    words = ("tool", "tool run", "/usr/bin/tool run")
+    judge = Judge(driver, tmp_path, [Rule("tool.use", "tool", PROGRAM, words[1:], operands=(0, 3, "text"))])
+    assert judge.argv("tool run x") == ["x"]
+    assert judge.argv("'to'ol \"run\" x") == ["x"]
+    assert judge.argv("/usr/bin/tool run") == []
+    for command in ("tool", "tool runs", "tool 'run '", "'tool run'", "~tool run", "tools run", "too run", "'' run"):
+        assert judge.refusal(command)[0] == "command-not-allowed"
+
+
+def test_options(driver: Driver, tmp_path: Path) -> None:
+    rule = tool(
+        letters="abc", need="a", tail=("e", "capabilities"), shorts=(("B", "int:0:9"), ("T", "path")),
+        longs=(("flag", "flag"), ("n", "int:0:9"), ("dir", "path")), insert=("--in",), mark=".", roots=("/srv",),
+        operands=(1, 2, "word"), fixed=("--fixed",), base="/srv",
+    )  # fmt: skip
+    judge = Judge(driver, tmp_path, [rule])
+    first = ["--fixed"]
+    last = ["--in", ".", "x"]
+    assert judge.argv("tool -ab -c . x") == [*first, "-ab", "-c", *last]
+    assert judge.argv("tool -ae.x . x") == [*first, "-ae.x", *last]
+    assert judge.argv("tool -aB3 . x") == [*first, "-aB3", *last]
+    assert judge.argv("tool -aB 3 . x") == [*first, "-aB", "3", *last]
+    assert judge.argv("tool -aT/srv/x . x") == [*first, "-aT", "/srv/x", *last]
+    assert judge.argv("tool -aTx . x") == [*first, "-aTx", *last]
+    assert judge.argv("tool --flag --n=3 --n 4 -a . x") == [*first, "--flag", "--n=3", "--n", "4", "-a", *last]
+    assert judge.argv("tool --dir=/srv/x --dir x -a . x") == [*first, "--dir=/srv/x", "--dir", "x", "-a", *last]
+    for command, refusal in {
+        "tool . x": ("option-missing", "option -a"),
+        "tool -a x": ("word-missing", "word ."),
+        "tool -a": ("word-missing", "word ."),
+        "tool -a .": ("operand-count", "operands none given"),
+        "tool -a . x y z": ("operand-count", "operands too many or too few"),
+        "tool -ad . x": ("option-not-allowed", "option -ad"),
+        "tool -a -- . x": ("option-not-allowed", "option --"),
+        "tool -a - . x": ("word-missing", "word ."),
+        "tool -aB": ("value-missing", "option -aB"),
+        "tool -aBx . x": ("value-not-allowed", "value x"),
+        "tool -aB x . x": ("value-not-allowed", "value x"),
+        "tool -aeX . x": ("value-not-allowed", "value X"),
+        "tool -aT/etc . x": ("path-outside", "path /etc"),
+        "tool -a --flag=1 . x": ("value-not-allowed", "option --flag=1"),
+        "tool -a --fla . x": ("option-not-allowed", "option --fla"),
+        "tool -a --flags . x": ("option-not-allowed", "option --flags"),
+        "tool -a --=1 . x": ("option-not-allowed", "option --=1"),
+        "tool -a --n": ("value-missing", "option --n"),
+        "tool -a --n= . x": ("value-not-allowed", "value "),
+        "tool -a --dir=/etc . x": ("path-outside", "path /etc"),
+        "tool -a --dir ~bob . x": ("path-of-other-user", "path ~bob"),
+        "tool -a . -x": ("value-not-allowed", "value -x"),
+        "tool -a . x*": ("shell-metacharacter", "pattern x*"),
+    }.items():
+        assert judge.refusal(command) == refusal, command
+
+
+def test_completed_paths_in_options(driver: Driver, tmp_path: Path) -> None:
+    facts = {"shorts": (("T", "path"),), "longs": (("dir", "path"),), "roots": ("/home/alice",)}
+    judge = Judge(driver, tmp_path, [tool(**facts)])
+    assert judge.argv("tool -T~/x --dir=~/y --dir ~/z") == [
+        "-T", "/home/alice/x", "--dir=/home/alice/y", "--dir", "/home/alice/z",
+    ]  # fmt: skip
+
+
+def test_dashdash_and_ignored_words(driver: Driver, tmp_path: Path) -> None:
+    judge = Judge(driver, tmp_path, [tool(dashdash=True, letters="a", operands=(0, 9, "text"), insert=("--",))])
+    assert judge.argv("tool -a -- -b --c -") == ["-a", "--", "-b", "--c", "-"]
+    assert judge.argv("tool - -a") == ["--", "-", "-a"]
+    judge = Judge(driver, tmp_path, [tool(ignore_rest=True, fixed=("-R",), insert=("-x",))])
+    assert judge.argv("tool -f / '*' * ~x") == ["-R", "-x"]
+
+
+def test_too_many_words(driver: Driver, tmp_path: Path) -> None:
+    many = Judge(driver, tmp_path, [tool(operands=(0, 1024, "text"), dashdash=True, letters="a")])
+    assert len(many.argv("tool -a -- " + "x " * 1024)) == 1025
+    assert many.refusal("tool " + "x " * 1025)[0] == "operand-count"
+    assert many.refusal("tool " + "x " * WORDS_MAX)[0] == "too-many-words"
+    fixed = ["-f"] * (ARGV_MAX - 11)
+    room = {"fixed": tuple(fixed), "operands": (0, 20, "text")}
+    judge = Judge(driver, tmp_path, [tool(**room)])
+    assert judge.argv("tool " + "x " * 10) == [*fixed, *["x"] * 10]
+    assert judge.refusal("tool " + "x " * 11) == ("too-many-words", "word x")
+    judge = Judge(driver, tmp_path, [tool(fixed=("-f",) * 2000), SHELL])
+    assert judge.refusal("tool") == ("too-many-words", "word -f")
+    judge = Judge(driver, tmp_path, [tool(insert=("-f",) * 2000, ignore_rest=True)])
+    assert judge.refusal("tool")[0] == "too-many-words"
+    judge = Judge(driver, tmp_path, [tool(insert=("-f",) * 2000)])
+    assert judge.refusal("tool")[0] == "too-many-words"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A home with files, and with links within it and out of it."""
+    home = tmp_path / "home"
+    for folder in ("in/deep", "in/other", "out"):
+        (home / folder).mkdir(parents=True)
+    for name in ("a.txt", "b.txt", "c d.txt", "-dash.txt", "in/x", "$(id)", "*"):
+        (home / name).touch()
+    (tmp_path / "secret").touch()
+    for name, target in {
+        "in/up": "../out",
+        "in/host": "/etc",
+        "in/gone": "../../nowhere/x",
+        "in/loop": "loop",
+        "in/near": "deep",
+        "in/self": str(home / "in/deep"),
+        "link": str(tmp_path / "secret"),
+    }.items():
+        (home / name).symlink_to(target)
+    return home
+
+
+def inside(driver: Driver, tmp_path: Path, home: Path, *roots: Path, **facts: object) -> Judge:
+    texts = tuple(map(str, roots))
+    return Judge(driver, tmp_path, [tool(roots=texts, operands=(0, 1024, "path"), **facts)], home)
+
+
+def test_links_must_stay_below_the_root(driver: Driver, tmp_path: Path, home: Path) -> None:
+    judge = inside(driver, tmp_path, home, home / "in")
+    for name in ("x", "deep", "near", "near/new", "deep/new/newer", "x/below-a-file", "new"):
+        assert judge.argv(f"tool in/{name}") == [f"in/{name}"]
+        assert judge.argv(f"tool {home}/in/{name}") == [f"{home}/in/{name}"]
+    for name in ("up", "up/x", "host", "host/passwd", "gone", "gone/x", "loop", "self"):
+        assert judge.refusal(f"tool in/{name}") == ("path-leaves-root", f"path in/{name}")
+    assert judge.argv("tool in") == ["in"]
+    assert judge.refusal("tool out/x")[0] == "path-outside"
+
+
+def test_a_root_of_everything(driver: Driver, tmp_path: Path, home: Path) -> None:
+    judge = inside(driver, tmp_path, home, Path("/"))
+    links = ["in/up", "in/host", "in/gone", "in/self", "link"]
+    assert judge.argv(f"tool / in/x in/new {' '.join(links)}") == ["/", "in/x", "in/new", *links]
+
+
+def test_a_root_that_is_missing_or_no_directory(driver: Driver, tmp_path: Path, home: Path) -> None:
+    judge = inside(driver, tmp_path, home, home / "new", home / "in/x")
+    assert judge.argv("tool new/a/b") == ["new/a/b"]
+    assert judge.refusal("tool in/x") == ("path-leaves-root", "path in/x")
+
+
+def test_patterns_expand(driver: Driver, tmp_path: Path, home: Path) -> None:
+    judge = inside(driver, tmp_path, home, home, glob=True, dashdash=True, insert=("--",))
+    assert judge.argv("tool *.txt") == ["--", f"{home}/-dash.txt", "a.txt", "b.txt", "c d.txt"]
+    assert judge.argv("tool ?.txt in/d*p") == ["--", "a.txt", "b.txt", "in/deep"]
+    assert judge.argv("tool [ab].t'x't") == ["--", "a.txt", "b.txt"]
+    assert judge.argv(f"tool {home}/b*") == ["--", f"{home}/b.txt"]
+    # What is quoted is no pattern, and what matches nothing stays as it is.
+    assert judge.argv("tool '*' \\*.txt 'a'*") == ["--", "*", "*.txt", "a.txt"]
+    assert judge.argv("tool none*") == ["--", "none*"]
+    assert judge.argv("tool '$('*") == ["--", "$(id)"]
+    assert judge.refusal("tool ~/*.txt") == ("pattern-not-allowed", "pattern ~/*.txt")
+    assert judge.refusal("tool l*") == ("path-leaves-root", "path link")
+    assert judge.refusal("tool in/*")[0] == "path-leaves-root"
+    assert judge.refusal("tool ../*")[0] == "path-dotdot"
+    assert judge.refusal("tool /etc/p*")[0] == "path-outside"
+
+
+def test_patterns_begin_at_the_base(driver: Driver, tmp_path: Path, home: Path) -> None:
+    base = home / "in"
+    judge = inside(driver, tmp_path, home, base, glob=True, base=str(base))
+    assert judge.argv("tool d*") == [f"{base}/deep"]
+    (home / "in").rename(home / "moved")
+    assert judge.argv("tool d*") == [f"{base}/d*"]
+
+
+def test_a_pattern_may_match_too_much(driver: Driver, tmp_path: Path, home: Path) -> None:
+    for number in range(ARGV_MAX + 10):
+        (home / f"in/deep/{number}").touch()
+    judge = inside(driver, tmp_path, home, home, glob=True)
+    assert judge.refusal("tool in/deep/*")[0] == "too-many-words"
+    for number in range(1025, ARGV_MAX + 10):
+        (home / f"in/deep/{number}").unlink()
+    assert judge.refusal("tool in/deep/*") == ("operand-count", "operands too many or too few")
+    (home / "in/deep/0").unlink()
+    assert len(judge.argv("tool in/deep/*")) == 1024
+
+
+def test_names_that_are_no_text(driver: Driver, tmp_path: Path, home: Path) -> None:
+    folder = os.fsencode(home / "in/other")
+    names = [b"\xff\xfe", b"a\nb", b"\xc3\xa4"]
+    for name in names:
+        with open(folder + b"/" + name, "x"):
+            pass
+    judge = inside(driver, tmp_path, home, home, glob=True)
+    assert judge.argv("tool in/other/*") == sorted(f"in/other/{os.fsdecode(name)}" for name in names)
+
+
+def test_the_first_path_is_told(driver: Driver, tmp_path: Path) -> None:
+    judge = Judge(driver, tmp_path, [tool(roots=("/srv",), base="/srv", operands=(0, 9, "path"))])
+    assert judge.facts("tool ./b//c x")[4] == "/srv/b/c"
+    assert judge.facts("tool")[4] == ""
