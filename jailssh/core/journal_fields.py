@@ -83,6 +83,7 @@ REASONS: Final[dict[str, str]] = {
     "journal": "the journal cannot be reached and the configuration requires it",
     "command-not-allowed": "no rule allows this program",
     "not-interactive": "the account has no interactive login",
+    "no-terminal": "a command was asked for with a terminal, and the account gets none",
     "empty-command": "the command is empty",
     "command-too-long": "the command is longer than any that is allowed",
     "too-many-words": "the command has too many words",

@@ -26,7 +26,7 @@ def test_events_and_their_ids() -> None:
 
 
 def test_reasons() -> None:
-    refusals = set(re.findall(r'\brefuse\("([a-z-]+)"', SOURCE))
+    refusals = set(re.findall(r'\b(?:refuse|deny)\("([a-z-]+)"', SOURCE))
     denials = set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', (LOGIN / "match.c").read_text()))
     denials |= set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', (LOGIN / "value.c").read_text()))
     assert refusals
