@@ -104,6 +104,8 @@ int main(int argc, char **argv)
     /* The empty network namespace is shared, so abstract sockets must be kept apart by other means. */
     bool no_net = plan_says(&plan, OP_NET, "none"), shared_net = no_net && creds_can_scope();
     bool base = pin_enter(image, &shared_net);
+    if (!base)
+        mount_take_image(image);
     creds_prepare();
     pid_t jail = clone_jail(no_net && !shared_net, &pidfd);
     if (jail < 0)

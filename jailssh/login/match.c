@@ -114,37 +114,47 @@ static bool take_operands(struct matching *m, size_t index)
     return true;
 }
 
-/* Returns how far the rule came: 0 not its first word, … 5 matched. */
+/* How far a rule came: not even its first word, its words, its options, its operands. */
+enum { NOT_ITS_WORD, IN_WORDS, IN_PATTERN, IN_OPTIONS, IN_OPERANDS, MATCHED };
+
 static int try_rule(struct matching *m)
 {
     size_t index = first_words(m), at = m->rule;
     if (index == 0)
-        return 0;
+        return NOT_ITS_WORD;
     for (char *const *args; (args = rule_next(m->plan, m->rule, OP_LITERAL, &at)); index++)
-        if (index >= m->words->count || strcmp(m->words->list[index].text, args[0]) != 0)
-            return no_fit(m, "word-missing", "word", args[0]) ? 0 : 1;
+        if (index >= m->words->count || strcmp(m->words->list[index].text, args[0]) != 0) {
+            no_fit(m, "word-missing", "word", args[0]);
+            return IN_WORDS;
+        }
     char *const *argv0 = rule_first(m->plan, m->rule, OP_ARGV0);
     if (!match_push(m, argv0 ? argv0[0] : m->out->program) || !match_push_all(m, OP_FIXED) ||
         !match_push_all(m, OP_LITERAL))
-        return 2;
+        return IN_WORDS;
     if (rule_first(m->plan, m->rule, OP_IGNORE_REST))
-        return match_push_all(m, OP_INSERT) ? 5 : 2;
-    bool globs = rule_first(m->plan, m->rule, OP_GLOB) != NULL;
-    for (size_t i = 0; i < m->words->count; i++)
-        if (m->words->list[i].glob && !globs)
-            return no_fit(m, "shell-metacharacter", "pattern", m->words->list[i].text) ? 0 : 2;
+        return match_push_all(m, OP_INSERT) ? MATCHED : IN_WORDS;
+    for (size_t i = 0; i < m->words->count && !rule_first(m->plan, m->rule, OP_GLOB); i++)
+        if (m->words->list[i].glob) {
+            no_fit(m, "shell-metacharacter", "pattern", m->words->list[i].text);
+            return IN_PATTERN;
+        }
     if (!match_options(m, &index))
-        return 3;
-    return take_operands(m, index) ? 5 : 4;
+        return IN_OPTIONS;
+    return take_operands(m, index) ? MATCHED : IN_OPERANDS;
 }
 
 static void begin(struct matching *m, size_t rule)
 {
     char *const *args = m->plan->records[rule].args;
     m->rule = rule;
-    *m->out = (struct verdict){
-        .rule = args[0], .plugin = args[1], .program = args[2], .rule_index = rule, .reason = "command-not-allowed"
-    };
+    m->out->rule = args[0];
+    m->out->plugin = args[1];
+    m->out->program = args[2];
+    m->out->rule_index = rule;
+    m->out->reason = "command-not-allowed";
+    m->out->detail[0] = '\0';
+    m->out->path = NULL;
+    m->out->argc = 0;
 }
 
 /* The rule of the one-word spelling "*" takes any command whole: what a shell account means. */
@@ -180,27 +190,36 @@ static bool interactive(struct matching *m)
     return false;
 }
 
-/* Try each rule; keep the verdict of the one that came furthest. */
+/* Try each rule; what is left in the verdict of a denial is from the rule that came furthest. */
 static bool by_rules(struct matching *m)
 {
-    static struct verdict best;
-    int reached = -1;
+    struct {
+        int reached;
+        size_t rule;
+        const char *reason;
+        char detail[sizeof m->out->detail];
+    } best = { 0, 0, NULL, "" };
     for (size_t rule = 0; rule < m->plan->count; rule++) {
         if (m->plan->records[rule].verb != OP_RULE || takes_all(m->plan, rule))
             continue;
         begin(m, rule);
         int came = try_rule(m);
-        if (came == 5)
+        if (came == MATCHED)
             return true;
-        if (came > reached && (came > 0 || reached < 0))
-            best = *m->out;
-        reached = came > reached ? came : reached;
+        if (came <= best.reached)
+            continue;
+        best.reached = came;
+        best.rule = rule;
+        best.reason = m->out->reason;
+        memcpy(best.detail, m->out->detail, sizeof best.detail);
     }
-    *m->out = best;
-    if (reached <= 0) {
-        m->out->rule = m->out->plugin = "";
-        no_fit(m, "command-not-allowed", "command", m->words->list[0].text);
-    }
+    m->out->argc = 0;
+    m->out->rule = m->out->plugin = "";
+    if (best.reached == 0)
+        return no_fit(m, "command-not-allowed", "command", m->words->list[0].text);
+    begin(m, best.rule);
+    m->out->reason = best.reason;
+    memcpy(m->out->detail, best.detail, sizeof best.detail);
     return false;
 }
 
@@ -209,22 +228,19 @@ void match_request(const struct plan *plan, const char *command, bool inside, st
     static struct words words;
     static char buffer[4 * REQUEST_MAX];
     struct matching m = { plan, 0, inside, &words, out };
-    *out = (struct verdict){ .rule = "", .plugin = "", .reason = "command-not-allowed" };
+    out->interactive = false;
+    out->rule = out->plugin = "";
+    out->reason = "command-not-allowed";
+    out->detail[0] = '\0';
+    out->path = NULL;
+    out->argc = 0;
     if (!command) {
         out->allowed = interactive(&m);
         return;
     }
     const char *why = request_split(command, &words, buffer);
-    if (!why && by_rules(&m)) {
-        out->allowed = true;
-        return;
-    }
-    struct verdict near = *out;
-    if ((!why || strcmp(why, "command-too-long") != 0) && whole_command(&m, command)) {
-        out->allowed = true;
-        return;
-    }
-    *out = near;
-    if (why)
+    bool too_long = why && strcmp(why, "command-too-long") == 0;
+    out->allowed = (!why && by_rules(&m)) || (!too_long && whole_command(&m, command));
+    if (why && !out->allowed)
         no_fit(&m, why, "character", words.at_fault);
 }

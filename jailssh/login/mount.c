@@ -47,9 +47,16 @@ int mount_open_image(const struct plan *plan)
 {
     const char *path = plan_first(plan, OP_IMAGE)[0];
     int fd = fd_walk(AT_FDCWD, path, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
-    if (fd < 0 || (image = mnt_detach(fd, false, true)) < 0)
+    if (fd < 0)
         refuse("image", path, errno);
     return fd;
+}
+
+void mount_take_image(int fd)
+{
+    image = mnt_detach(fd, false, true);
+    if (image < 0)
+        refuse("image", "cannot clone the image's mount", errno);
 }
 
 void mount_open_sources(const struct plan *plan)

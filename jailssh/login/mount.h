@@ -4,8 +4,11 @@
 
 #include "plan.h"
 
-/* Open the plan's image, which only root can have changed, and keep it as a detached mount.  Returns a descriptor. */
+/* Open the plan's image, which only root can have changed.  Returns a descriptor. */
 int mount_open_image(const struct plan *plan);
+
+/* Make a detached mount of the image at descriptor FD, for mount_base. */
+void mount_take_image(int fd);
 
 /* Open the plan's other sources as detached mounts, still in the host's namespace. */
 void mount_open_sources(const struct plan *plan);

@@ -43,10 +43,11 @@ static noreturn void give_up(int code, const char *reason, const char *detail)
 }
 
 /* The process whose namespaces get pinned: make the base, tell, and wait to be let go. */
-static noreturn void hold_namespaces(int channel)
+static noreturn void hold_namespaces(int channel, int image)
 {
     char byte;
     fail_set_exit(give_up); /* the login goes on without */
+    mount_take_image(image);
     if (unshare(CLONE_NEWNS | CLONE_NEWNET) != 0)
         _exit(1);
     mount_base();
@@ -78,7 +79,7 @@ static bool enter_pins(int run)
     return chdir("ns") == 0;
 }
 
-static void make_pins(int run, const char *name)
+static void make_pins(int run, int image, const char *name)
 {
     int channel[2];
     char byte;
@@ -87,7 +88,7 @@ static void make_pins(int run, const char *name)
     pid_t holder = fork();
     if (holder == 0) {
         close(channel[0]);
-        hold_namespaces(channel[1]);
+        hold_namespaces(channel[1], image);
     }
     close(channel[1]);
     if (holder > 0 && read(channel[0], &byte, 1) == 1 && enter_pins(run) &&
@@ -125,7 +126,7 @@ bool pin_enter(int image, bool *net)
     if (mnt < 0 && flock(run, LOCK_EX) == 0) {
         mnt = open_pin(run, path, CLONE_NEWNS); /* another login may have been faster */
         if (mnt < 0) {
-            make_pins(run, path + 3);
+            make_pins(run, image, path + 3);
             mnt = open_pin(run, path, CLONE_NEWNS);
         }
     }
