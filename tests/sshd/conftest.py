@@ -1,5 +1,16 @@
-"""The sshd tests share one scratch host with jailssh installed; each makes accounts of its own on it."""
+"""The sshd tests share one scratch host with jailssh installed and set up, and an account in each shipped jail."""
 
+import pytest
+
+from jailssh.host.scratch import ScratchHost
+from tests.harness.client import SshClient
 from tests.harness.fixtures import client, installed_host, probe, staged_prefix
+from tests.sshd.world import World
 
-__all__ = ["client", "installed_host", "probe", "staged_prefix"]
+__all__ = ["client", "installed_host", "probe", "staged_prefix", "world"]
+
+
+@pytest.fixture(scope="session")
+def world(installed_host: ScratchHost, client: SshClient) -> World:
+    """The accounts, ready to log in to."""
+    return World(installed_host, client)
