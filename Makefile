@@ -7,6 +7,9 @@ PREFIX = /usr/local
 DESTDIR =
 # The Python that the installed programs run with; the private environment is made from it.
 PYTHON = /usr/bin/python3
+# The C library of the login program: musl where it is installed (see meson.build).
+CC := $(or $(shell command -v musl-gcc),cc)
+export CC
 # Further arguments for pytest: make test ARGS='tests/unit -x'
 ARGS =
 

@@ -186,8 +186,9 @@ def clean_env(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def _run(*command: str | Path) -> None:
-    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, cwd=REPO)
+def _run(*command: str | Path, compiler: str = "cc") -> None:
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=REPO, env={**os.environ, "CC": compiler})
     if done.returncode != 0:
         pytest.fail(f"{' '.join(map(str, command))}:\n{done.stdout}{done.stderr}", pytrace=False)
 
@@ -196,7 +197,7 @@ def _run(*command: str | Path) -> None:
 def build_dir() -> Path:
     """The meson build directory with both C programs up to date (``JAILSSH_BUILD_DIR``, else build/meson)."""
     if not (BUILD_DIR / "build.ninja").exists():
-        _run("meson", "setup", BUILD_DIR, REPO)
+        _run("meson", "setup", BUILD_DIR, REPO, compiler=shutil.which("musl-gcc") or "cc")
     _run("ninja", "-C", BUILD_DIR)
     return BUILD_DIR
 
