@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from jailssh.policy.rules import Rule
+from jailssh.policy.rules import Rule as Rule
 
 API_VERSION = 1
 
