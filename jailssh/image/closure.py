@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from jailssh.core.names import escape
 from jailssh.host.process import SYSTEM_PATH
-from jailssh.image.elf import MAGIC, Abi, Elf, read_elf
+from jailssh.image.elf import Abi, Elf
 from jailssh.image.errors import DistrustError, ImageError
-from jailssh.image.sources import Found, Sources, Stamp, stamp_of
+from jailssh.image.loader import MUSL_RESERVED, Loader, read_cache, read_conf, read_loader
+from jailssh.image.sources import Found, Sources
 
-# The loader's own list of directories, as it stands in its read-only data: "/lib/x86_64-linux-gnu/\0/usr/lib/…/\0".
-_SYSTEM_DIRS = re.compile(rb"/lib[\w./-]*/\0(?:/[\w./-]*lib[\w./-]*/\0)+")
-# A loader without such a list is musl's; this is its default.
-_MUSL_DIRS = ("/lib", "/usr/local/lib", "/usr/lib")
 _MAX_SCRIPTS = 4
-_MAX_CONF = 20
+_HWCAPS = "glibc-hwcaps"
 
 # Puts a path, with the links on the way, into the image; (path, origin) → what is at its end.
 Take = Callable[[str, str], Found]
@@ -32,27 +30,44 @@ class _Object:
     elf: Elf
     origin_dir: str
     rpath: tuple[str, ...]
-    system: tuple[str, ...]
+    loader: Loader
 
 
 class Closure:
-    """Finds what programs need and hands each file to ``take``; the same file is examined once."""
+    """Finds what programs need and hands each file to ``take``; the same file is examined once.
 
-    def __init__(self, sources: Sources, take: Take, note: Callable[[str], None]) -> None:
+    ``missing``: told of each library that is not found; without it that is an :class:`ImageError`.
+    ``started``: told of each program and interpreter taken, which may need files that no header shows.
+    """
+
+    def __init__(
+        self,
+        sources: Sources,
+        take: Take,
+        note: Callable[[str], None],
+        *,
+        missing: Callable[[ImageError], None] | None = None,
+        started: Callable[[Found, str], None] | None = None,
+    ) -> None:
         self._sources = sources
-        self._take = take
+        self._put = take
         self._note = note
-        self._parsed: dict[Stamp, Elf] = {}
-        self._done: set[tuple[str, tuple[str, ...]]] = set()
-        self._system: dict[str, tuple[str, ...]] = {}
+        self._missing = missing
+        self._started = started
+        self._taken: dict[str, Found] = {}
+        self._done: set[str] = set()
+        self._loaders: dict[str, Loader] = {}
         self._conf: tuple[str, ...] | None = None
-        self._libc: dict[Abi, _Object] = {}
+        self._cache: dict[str, tuple[str, ...]] | None = None
+        self._located: dict[tuple[object, ...], str | None] = {}
+        self._companions: set[Abi] = set()
         self._used_conf: dict[str, None] = {}
 
     @property
     def cache_dirs(self) -> tuple[str, ...]:
-        """The directories of ld.so.conf(5) that libraries came from and that the loader does not search by itself."""
-        return tuple(path for path in self._conf_dirs() if path in self._used_conf)
+        """The directories that libraries came from and that the loader does not search by itself, in ld.so's order."""
+        named = [path for path in self._conf_dirs() if path in self._used_conf]
+        return (*named, *(path for path in self._used_conf if path not in named))
 
     def find_program(self, name: str) -> str | None:
         """Return the path of a program: a bare name in the system's directories, or an absolute path."""
@@ -71,15 +86,27 @@ class Closure:
         found = self._take(path, origin)
         if not found.is_file or not found.info.st_mode & 0o111:
             raise ImageError(escape(path), f"not an executable file (needed by {origin})")
-        head = self._sources.head(found)
-        if head.startswith(MAGIC):
-            self.object(found, origin)
-        elif head.startswith(b"#!"):
-            if depth >= _MAX_SCRIPTS:
-                raise ImageError(escape(path), "too many interpreters, one calling the other")
-            self._script(path, head, origin, depth)
-        else:
+        if not self.file(found, origin, depth):
             raise ImageError(escape(path), "neither an ELF program nor a script with an interpreter line")
+
+    def file(self, found: Found, origin: str, depth: int = 0) -> bool:
+        """Take what a regular file, itself taken already, needs; False if it is nothing that can be started."""
+        if self._sources.elf(found):
+            self.object(found, origin)
+            self._tell_started(found, origin)
+            return True
+        head = self._sources.head(found)
+        if not head.startswith(b"#!"):
+            return False
+        if depth >= _MAX_SCRIPTS:
+            raise ImageError(escape(found.path), "too many interpreters, one calling the other")
+        self._script(found.path, head, origin, depth)
+        return True
+
+    def _tell_started(self, found: Found, origin: str) -> None:
+        if self._started and found.path not in self._done:
+            self._done.add(found.path)
+            self._started(found, origin)
 
     def _script(self, path: str, head: bytes, origin: str, depth: int) -> None:
         words = os.fsdecode(head[2:].split(b"\n", 1)[0]).split()
@@ -99,78 +126,137 @@ class Closure:
 
     def object(self, found: Found, origin: str) -> None:
         """Take what the ELF file ``found`` needs; the file itself is taken already.  Not loadable: nothing."""
-        elf = self._elf(found)
-        if not elf.loadable:
+        elf = self._sources.elf(found)
+        if elf is None or not elf.loadable or f"object {found.path}" in self._done:
             return
-        system = self._system_dirs(elf.interp) if elf.interp else ()
+        self._done.add(f"object {found.path}")
         if elf.interp:
             self._interpreter(elf, found, origin)
-        elif elf.needed:
-            system = self._native_dirs()
-        queue = [_Object(found, elf, os.path.dirname(found.path), (), system)]
+        elif not elf.needed:
+            return
+        loader = self._loader(elf.interp) if elf.interp else self._native_loader()
+        first = _Object(found, elf, os.path.dirname(found.path), (), loader)
+        # Breadth first, and what is loaded under a name is not looked for again: the loader's own order.
+        loaded: dict[str, _Object] = {elf.soname: first} if elf.soname else {}
+        queue = deque([first])
         while queue:
-            item = queue.pop()
-            key = (item.found.path, item.rpath)
-            if key not in self._done:
-                self._done.add(key)
-                queue += [self._needed(name, item, origin) for name in item.elf.needed]
-        for abi in list(self._libc):
-            self._companion(abi, origin)
+            item = queue.popleft()
+            for name in item.elf.needed:
+                if name in loaded:
+                    continue
+                child = self._needed(name, item, origin)
+                if child:
+                    loaded[name] = child
+                    loaded.setdefault(child.elf.soname, child)
+                    queue.append(child)
 
     def library(self, name: str, origin: str) -> bool:
         """Take the library ``name`` as the system's own programs would load it; False if there is none."""
         shell = self._native()
-        context = _Object(shell, self._elf(shell), "", (), self._native_dirs())
+        elf = self._elf(shell)
+        context = _Object(shell, elf, "", (), self._native_loader())
         path = self._locate(name, context)
         if path:
             self.object(self._take(path, origin), origin)
         return path is not None
+
+    def _take(self, path: str, origin: str) -> Found:
+        if path not in self._taken:
+            self._taken[path] = self._put(path, origin)
+        return self._taken[path]
 
     def _interpreter(self, elf: Elf, found: Found, origin: str) -> None:
         if self._sources.find(elf.interp) is None:
             raise ImageError(escape(found.path), f"its loader {escape(elf.interp)} is not on this host")
         self._take(elf.interp, f"{origin}: loader of {found.path}")
 
-    def _needed(self, name: str, item: _Object, origin: str) -> _Object:
+    def _needed(self, name: str, item: _Object, origin: str) -> _Object | None:
         path = self._locate(name, item)
         if path is None:
-            raise ImageError(
+            error = ImageError(
                 escape(item.found.path),
                 f"library {escape(name)} is not found (needed by {origin})",
                 hint="install the package that has it, or name its directory in /etc/ld.so.conf.d",
             )
-        found = self._take(path, f"{origin}: {name} of {item.found.path}")
+            if self._missing is None:
+                raise error
+            self._missing(error)
+            return None
+        why = f"{origin}: {name} of {item.found.path}"
+        found = self._take(path, why)
         elf = self._elf(found)
         inherited = (*self._expand(item.elf.rpath, item), *item.rpath)
-        child = _Object(found, elf, os.path.dirname(path), inherited, item.system)
+        child = _Object(found, elf, os.path.dirname(path), inherited, item.loader)
+        self._variants(path, why)
         if name == "libc.so.6":
-            self._libc.setdefault(elf.abi, child)
+            self._companion(child, origin)
         return child
 
-    def _companion(self, abi: Abi, origin: str) -> None:
+    def _variants(self, path: str, origin: str) -> None:
+        """Take the builds of a library for newer processors, which the loader prefers where they run."""
+        head, name = os.path.split(path)
+        for level in self._levels(head):
+            variant = f"{head}/{_HWCAPS}/{level}/{name}"
+            if variant not in self._taken and self._sources.find(variant):
+                self.object(self._take(variant, origin), origin)
+
+    def _levels(self, directory: str) -> tuple[str, ...]:
+        found = self._sources.find(f"{directory}/{_HWCAPS}")
+        return self._sources.listdir(found.path) if found and found.is_dir else ()
+
+    def _companion(self, libc: _Object, origin: str) -> None:
         """Take libgcc_s, which glibc loads by itself in pthread_cancel(3) and backtrace(3)."""
-        libc = self._libc.pop(abi)
-        path = self._locate("libgcc_s.so.1", libc)
-        if path:
-            self._take(path, f"{origin}: loaded by libc.so.6")
+        if libc.elf.abi not in self._companions:
+            self._companions.add(libc.elf.abi)
+            path = self._locate("libgcc_s.so.1", libc)
+            if path:
+                self._take(path, f"{origin}: loaded by libc.so.6")
 
     def _locate(self, name: str, item: _Object) -> str | None:
         """Return the path by which the loader would open library ``name`` for ``item``, or None."""
+        elf = item.elf
+        place = item.origin_dir if elf.rpath or elf.runpath or "/" in name else ""
+        key = (name, elf.abi, elf.rpath, elf.runpath, elf.default_dirs, place, item.rpath, item.loader)
+        if key not in self._located:
+            self._located[key] = self._search(name, item)
+        return self._located[key]
+
+    def _search(self, name: str, item: _Object) -> str | None:
         if "/" in name:
             (path,) = self._expand((name,), item) or ("",)
             return path if path and self._fits(path, item.elf.abi) else None
+        if item.loader.musl and name.startswith(MUSL_RESERVED):
+            return item.loader.path
         own = self._expand(item.elf.rpath, item)
         searched = (() if item.elf.runpath else (*own, *item.rpath)) + self._expand(item.elf.runpath, item)
         for directory in searched:
             self._check_private(directory, item)
-            if self._fits(f"{directory}/{name}", item.elf.abi):
-                return f"{directory}/{name}"
+            if path := self._in(directory, name, item.elf.abi):
+                return path
         if not item.elf.default_dirs:
             return None
-        for directory in (*self._conf_dirs(), *item.system):
-            if self._fits(f"{directory}/{name}", item.elf.abi):
-                self._remember_conf(directory, item.system)
-                return f"{directory}/{name}"
+        conf = () if item.loader.musl else self._conf_dirs()
+        for directory in (*conf, *item.loader.dirs):
+            if path := self._in(directory, name, item.elf.abi):
+                self._remember_conf(directory, item.loader.dirs)
+                return path
+        return None if item.loader.musl else self._in_cache(name, item)
+
+    def _in(self, directory: str, name: str, abi: Abi) -> str | None:
+        """Return the library in a directory, or the one of its builds for newer processors if that is all there is."""
+        if self._fits(f"{directory}/{name}", abi):
+            return f"{directory}/{name}"
+        paths = (f"{directory}/{_HWCAPS}/{level}/{name}" for level in self._levels(directory))
+        return next((path for path in paths if self._fits(path, abi)), None)
+
+    def _in_cache(self, name: str, item: _Object) -> str | None:
+        """Look in ld.so.cache, which also knows directories that ldconfig(8) was told on its command line."""
+        if self._cache is None:
+            self._cache = read_cache(self._sources)
+        for path in self._cache.get(name, ()):
+            if self._fits(path, item.elf.abi):
+                self._remember_conf(os.path.dirname(path), item.loader.dirs)
+                return path
         return None
 
     def _check_private(self, directory: str, item: _Object) -> None:
@@ -196,14 +282,12 @@ class Closure:
             if self._sources.lstat(path) is None:
                 return False
             raise
-        if found is None or not found.is_file or not self._sources.head(found, 4).startswith(MAGIC):
-            return False
-        elf = self._elf(found)
-        return elf.loadable and elf.abi == abi
+        elf = self._sources.elf(found) if found and found.is_file else None
+        return elf is not None and elf.loadable and elf.abi == abi
 
     def _expand(self, dirs: tuple[str, ...], item: _Object) -> tuple[str, ...]:
         """Return directories with $ORIGIN, $LIB and $PLATFORM replaced; what is not absolute then is left out."""
-        lib = item.system[0].lstrip("/") if item.system else "lib"
+        lib = item.loader.dirs[0].lstrip("/") if item.loader.dirs else "lib"
         values = {"ORIGIN": item.origin_dir, "LIB": lib, "PLATFORM": os.uname().machine}
         out = []
         for text in dirs:
@@ -215,22 +299,15 @@ class Closure:
         return tuple(out)
 
     def _elf(self, found: Found) -> Elf:
-        stamp = stamp_of(found.info)
-        if stamp not in self._parsed:
-            with open(self._sources.open(found), "rb") as file:
-                self._parsed[stamp] = read_elf(file, found.path)
-        return self._parsed[stamp]
+        elf = self._sources.elf(found)
+        if elf is None:
+            raise ImageError(escape(found.path), "no ELF file")
+        return elf
 
-    def _system_dirs(self, interp: str) -> tuple[str, ...]:
-        if interp not in self._system:
-            found = self._sources.find(interp)
-            dirs: tuple[str, ...] = _MUSL_DIRS
-            if found and found.is_file:
-                lists = _SYSTEM_DIRS.findall(self._sources.head(found, 8 << 20))
-                if lists:
-                    dirs = tuple(part.decode().rstrip("/") for part in lists[0].split(b"\0") if part)
-            self._system[interp] = dirs
-        return self._system[interp]
+    def _loader(self, interp: str) -> Loader:
+        if interp not in self._loaders:
+            self._loaders[interp] = read_loader(self._sources, interp)
+        return self._loaders[interp]
 
     def _native(self) -> Found:
         shell = self._sources.find("/bin/sh")
@@ -238,29 +315,10 @@ class Closure:
             raise ImageError("/bin/sh", "not on this host, so its loader cannot be known")
         return shell
 
-    def _native_dirs(self) -> tuple[str, ...]:
-        interp = self._elf(self._native()).interp
-        return self._system_dirs(interp) if interp else _MUSL_DIRS
+    def _native_loader(self) -> Loader:
+        return self._loader(self._elf(self._native()).interp)
 
     def _conf_dirs(self) -> tuple[str, ...]:
         if self._conf is None:
             self._conf = tuple(dict.fromkeys(read_conf(self._sources, "/etc/ld.so.conf")))
         return self._conf
-
-
-def read_conf(sources: Sources, path: str, depth: int = 0) -> list[str]:
-    """Return the directories that the ld.so.conf(5) file ``path`` names, in order; includes may be globs."""
-    if depth > _MAX_CONF:
-        raise ImageError(escape(path), "includes nested too deeply")
-    dirs: list[str] = []
-    for line in (sources.read_text(path) or "").splitlines():
-        words = line.split("#", 1)[0].split(None, 1)
-        if words[:1] == ["include"]:
-            for pattern in words[1].split() if len(words) > 1 else ():
-                base = pattern if pattern.startswith("/") else f"{os.path.dirname(path)}/{pattern}"
-                for included in sources.glob(base):
-                    dirs += read_conf(sources, included, depth + 1)
-        elif words[:1] != ["hwcap"]:
-            names = re.split(r"[\s:,]+", " ".join(words))
-            dirs += [name.split("=", 1)[0].rstrip("/") for name in names if name.startswith("/")]
-    return dirs

@@ -10,7 +10,6 @@ from jailssh.core.errors import JailsshError, ManyErrors
 from jailssh.core.names import escape, is_clean_absolute
 from jailssh.image.closure import Closure
 from jailssh.image.data import NSSWITCH, data_set
-from jailssh.image.elf import MAGIC
 from jailssh.image.errors import ImageError, SourceChangedError
 from jailssh.image.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
 from jailssh.image.sources import Found, Sources, Stamp, stamp_of
@@ -169,8 +168,7 @@ class _Resolver:
 
     def _loose(self, found: Found, origin: str) -> None:
         """Take the libraries of a file that was named as a file: copied alone it could not be loaded."""
-        if self._sources.head(found, 4) == MAGIC:
-            self._closure.object(found, origin)
+        self._closure.object(found, origin)
 
     def _take(self, path: str, origin: str) -> Found:
         """Put what is at ``path`` into the image, with all links on the way, and return its end."""

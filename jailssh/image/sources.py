@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 from jailssh.core.names import escape, is_below, is_clean_absolute
 from jailssh.host import fs
+from jailssh.image.elf import MAGIC, Elf, read_elf
 from jailssh.image.errors import DistrustError, ImageError, SourceChangedError
+from jailssh.image.facts import Facts
 
 # How many numbers say what an object is and whose; those after them change with its content.
 _IDENTITY = 4
@@ -91,16 +93,24 @@ class Sources:
     """The host, read once: answers are kept for the life of the object.
 
     ``trusted_root``: this directory and those above it need not belong to root alone.  ``known`` maps (path, stamp)
-    to a digest computed earlier.
+    to a digest computed earlier.  ``facts``: what earlier runs found out.  ``insecure``: nothing needs to be root's.
     """
 
-    def __init__(self, trusted_root: str | None = None, known: Mapping[tuple[str, Stamp], str] | None = None) -> None:
-        self._trusted_root = trusted_root
+    def __init__(
+        self,
+        trusted_root: str | None = None,
+        known: Mapping[tuple[str, Stamp], str] | None = None,
+        *,
+        facts: Facts | None = None,
+        insecure: bool = False,
+    ) -> None:
+        self._trusted_root = "/" if insecure else trusted_root
         self._known = known or {}
+        self._facts = facts or Facts()
         self._seen: dict[str, os.stat_result | None] = {}
         self._listed: dict[str, tuple[str, ...]] = {}
         self._digests: dict[tuple[int, int, int, int], str] = {}
-        self._found: dict[str, Found | None] = {}
+        self._found: dict[tuple[str, bool], Found | None] = {}
 
     def lstat(self, path: str) -> os.stat_result | None:
         """Return the status of ``path`` itself, not followed; None if there is nothing."""
@@ -115,21 +125,23 @@ class Sources:
             for path, info in self._seen.items()
         }
 
-    def find(self, path: str) -> Found | None:
+    def find(self, path: str, *, named: bool = False) -> Found | None:
         """Follow ``path`` (absolute; ``..`` allowed) to its end, or return None where something is absent.
 
-        Raises :class:`DistrustError` if anything on the way is not root's alone, :class:`ImageError` for a loop.
+        Raises :class:`DistrustError` if anything on the way is not root's alone (``named``: the administrator named
+        this very path, so it is taken whoever owns it), :class:`ImageError` for a loop.
         """
-        if path not in self._found:
-            self._found[path] = self._walk(path)
-        return self._found[path]
+        key = (path, named)
+        if key not in self._found:
+            self._found[key] = self._walk(path, named)
+        return self._found[key]
 
-    def _walk(self, path: str) -> Found | None:
+    def _walk(self, path: str, named: bool) -> Found | None:
         todo = path.split("/")[::-1]
         current = ""
         links: dict[str, str] = {}
         dirs: dict[str, None] = {}
-        info = self._trusted("/")
+        info = self._trusted("/", named)
         hops = 0
         while todo:
             part = todo.pop()
@@ -139,7 +151,7 @@ class Sources:
                 current = os.path.dirname(current).rstrip("/")
                 continue
             step = f"{current}/{part}"
-            info = self._trusted(step)
+            info = self._trusted(step, named)
             if info is None:
                 return None
             if stat.S_ISLNK(info.st_mode):
@@ -155,14 +167,14 @@ class Sources:
             elif any(rest not in ("", ".") for rest in todo):
                 return None
             current = step
-        end = self._trusted(current or "/")
+        end = self._trusted(current or "/", named)
         return None if end is None else Found(current or "/", end, tuple(links.items()), tuple(dirs))
 
-    def _trusted(self, path: str) -> os.stat_result | None:
+    def _trusted(self, path: str, named: bool) -> os.stat_result | None:
         info = self.lstat(path)
         if info is None or (self._trusted_root is not None and is_below(self._trusted_root, path)):
             return info
-        if why := fs.distrust(info):
+        if not named and (why := fs.distrust(info)):
             hint = "an image takes only files that root alone can write; mend owner and mode"
             raise DistrustError(escape(path), why, hint=hint)
         if not is_clean_absolute(path):
@@ -207,6 +219,20 @@ class Sources:
         finally:
             os.close(fd)
 
+    def elf(self, found: Found) -> Elf | None:
+        """Return the ELF facts of a found regular file, or None if it is something else; damaged: ImageError."""
+        stamp = stamp_of(found.info)
+        known = self._facts.elf(stamp)
+        if isinstance(known, Elf):
+            return known
+        if known is False:
+            return None
+        with open(self.open(found), "rb", buffering=0) as file:
+            is_elf = os.pread(file.fileno(), len(MAGIC), 0) == MAGIC
+            elf = read_elf(file, found.path) if is_elf else None
+        self._facts.put_elf(stamp, elf)
+        return elf
+
     def read_text(self, path: str, limit: int = 1 << 20) -> str | None:
         """Return the text of a small configuration file, or None if there is none."""
         found = self.find(path)
@@ -220,10 +246,13 @@ class Sources:
         if known := self._known.get((found.path, stamp)):
             return known
         key = (stamp[0], stamp[1], stamp[2], stamp[4])
+        if key not in self._digests and (digest := self._facts.digest(stamp)):
+            self._digests[key] = digest
         if key not in self._digests:
             with open(self.open(found), "rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
                 if stamp_of(os.fstat(file.fileno())) != stamp:
                     raise SourceChangedError(escape(found.path), "it changed while it was read")
             self._digests[key] = digest
+            self._facts.put_digest(stamp, digest)
         return self._digests[key]

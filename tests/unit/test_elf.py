@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.core.errors import ManyErrors
-from jailssh.image.closure import read_conf
+from jailssh.image.loader import read_conf
 from jailssh.image.elf import read_elf
 from jailssh.image.errors import DistrustError, ImageError
 from jailssh.image.resolve import resolve
