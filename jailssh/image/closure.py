@@ -231,23 +231,23 @@ class Closure:
         searched = (() if item.elf.runpath else (*own, *item.rpath)) + self._expand(item.elf.runpath, item)
         for directory in searched:
             self._check_private(directory, item)
-            if path := self._in(directory, name, item.elf.abi):
-                return path
+            if own_path := self._in(directory, name, item.elf.abi):
+                return own_path
         if not item.elf.default_dirs:
             return None
         conf = () if item.loader.musl else self._conf_dirs()
         for directory in (*conf, *item.loader.dirs):
-            if path := self._in(directory, name, item.elf.abi):
+            if common := self._in(directory, name, item.elf.abi):
                 self._remember_conf(directory, item.loader.dirs)
-                return path
+                return common
         return None if item.loader.musl else self._in_cache(name, item)
 
     def _in(self, directory: str, name: str, abi: Abi) -> str | None:
         """Return the library in a directory, or the one of its builds for newer processors if that is all there is."""
         if self._fits(f"{directory}/{name}", abi):
             return f"{directory}/{name}"
-        paths = (f"{directory}/{_HWCAPS}/{level}/{name}" for level in self._levels(directory))
-        return next((path for path in paths if self._fits(path, abi)), None)
+        variants = (f"{directory}/{_HWCAPS}/{level}/{name}" for level in self._levels(directory))
+        return next((path for path in variants if self._fits(path, abi)), None)
 
     def _in_cache(self, name: str, item: _Object) -> str | None:
         """Look in ld.so.cache, which also knows directories that ldconfig(8) was told on its command line."""

@@ -47,6 +47,7 @@ class Elf:
     rpath: tuple[str, ...] = ()
     runpath: tuple[str, ...] = ()
     default_dirs: bool = True
+    soname: str = ""
 
 
 def read_elf(file: BinaryIO, name: str) -> Elf:
@@ -85,6 +86,7 @@ def _read(file: BinaryIO) -> Elf:
         rpath=() if runpath else _dirs(tags, "DT_RPATH"),
         runpath=runpath,
         default_dirs=not any(value & _DF_1_NODEFLIB for value in flags),
+        soname="".join(_texts(tags, "DT_SONAME")[:1]),
     )
 
 
@@ -99,7 +101,7 @@ def _interp(segment: Segment) -> str:
 
 def _tags(segment: Segment) -> dict[str, list[str | int]]:
     """Return the values of the dynamic tags used here: texts where the tag names one, else the number."""
-    attributes = {"DT_NEEDED": "needed", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath"}
+    attributes = {"DT_NEEDED": "needed", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath", "DT_SONAME": "soname"}
     tags: dict[str, list[str | int]] = {}
     for number, tag in enumerate(segment.iter_tags()):
         if number >= _MAX_TAGS:

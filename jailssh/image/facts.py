@@ -89,8 +89,8 @@ def _row(elf: Elf) -> list[Any]:
 
 def _elf(row: list[Any]) -> Elf:
     bits, machine, little, loadable, interp, needed, rpath, runpath, default, soname = row
-    flags, texts = (little, loadable, default), (interp, soname, *needed, *rpath, *runpath)
+    flags, texts = (little, loadable, default), (machine, interp, soname, *needed, *rpath, *runpath)
     if not all(isinstance(flag, bool) for flag in flags) or not all(isinstance(text, str) for text in texts):
         raise ValueError(row)
-    abi = Abi(int(bits), int(machine), little)
+    abi = Abi(int(bits), machine, little)
     return Elf(abi, loadable, interp, tuple(needed), tuple(rpath), tuple(runpath), default, soname)
