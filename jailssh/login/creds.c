@@ -62,7 +62,11 @@ void creds_sanitise(void)
             roomy = (struct rlimit){ 1024, caller->rlim_max < 1024 ? 1024 : caller->rlim_max };
         else if (limit == RLIMIT_CORE || limit == RLIMIT_STACK)
             roomy.rlim_cur = limit == RLIMIT_CORE ? 0 : 8 << 20;
-        set_limit(limit, &roomy);
+        if (!set_limit(limit, &roomy)) { /* without CAP_SYS_RESOURCE: as far as the caller could have gone */
+            roomy.rlim_max = caller->rlim_max;
+            roomy.rlim_cur = roomy.rlim_cur < roomy.rlim_max ? roomy.rlim_cur : roomy.rlim_max;
+            set_limit(limit, &roomy);
+        }
     }
     if (!fd_sanitise())
         refuse("setup", "cannot close inherited descriptors", errno);

@@ -19,7 +19,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import IO, Any
 
 import pytest
@@ -174,16 +174,14 @@ class Session:
 
     lab: Lab
     process: subprocess.Popen[bytes]
-    uid: int
-    _pids: list[int] = field(default_factory=list)
 
     def pids(self, count: int) -> list[int]:
         """Return the pids of the outer half, the jail's first process and the command, once there are ``count``."""
-        chain = [self.process.pid]
-        self.lab.host.wait_until(lambda: len(self._descend(chain)) > count, f"{count} processes of the session")
-        return chain[1 : count + 1]
+        self.lab.host.wait_until(lambda: len(self._chain()) > count, f"{count} processes of the session")
+        return self._chain()[1 : count + 1]
 
-    def _descend(self, chain: list[int]) -> list[int]:
+    def _chain(self) -> list[int]:
+        chain = [self.process.pid]
         with contextlib.suppress(OSError, IndexError):
             while True:
                 children = pathlib.Path(f"/proc/{chain[-1]}/task/{chain[-1]}/children").read_text().split()
@@ -215,6 +213,8 @@ class Lab:
         self._namespaces = [os.open(f"/proc/{host.init_pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
                             for name in ("mnt", "pid", "net", "ipc", "uts")]  # fmt: skip
         self._marks = 0
+        self.sessions: list[subprocess.Popen[bytes]] = []
+        host.wait_until(lambda: any(self.path("/run/log/journal").glob("*/system.journal")), "journald writes")
         self._journal = journal.Reader(path=str(self.path("/run/log/journal")))
         for name in ("jailssh", "lab"):
             self._journal.add_match(SYSLOG_IDENTIFIER=name)
@@ -279,7 +279,8 @@ class Lab:
             os.closerange(0, 2048)
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             if status < 0:
-                signal.signal(-status, signal.SIG_DFL)
+                with contextlib.suppress(OSError):  # SIGKILL
+                    signal.signal(-status, signal.SIG_DFL)
                 os.kill(os.getpid(), -status)
             os._exit(status)
         if self._filter:
@@ -319,7 +320,8 @@ class Lab:
             close_fds=False,
             preexec_fn=lambda: self._become(uid, prepare, *vectors),
         )
-        return Session(self, process, uid)
+        self.sessions.append(process)
+        return Session(self, process)
 
     def login(self, command: str | bytes | None = None, *, input: bytes | None = None, **how: Any) -> Done:
         """Call the login program and wait for its end; see :meth:`start`."""
@@ -438,6 +440,11 @@ def set_uid_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def _one_test(lab: Lab) -> Iterator[Lab]:
     lab.records()
     yield lab
+    for process in lab.sessions:  # those of a test that failed
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+    lab.sessions.clear()
     lab.assert_nothing_left()
     lab.publish(plan())
     lab.publish(plan(OTHER_UID, home="/home/v"), OTHER_UID)
