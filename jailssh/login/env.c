@@ -67,8 +67,11 @@ bool request_take(int argc, char **argv, char **envp, struct request *out)
     kept[n] = NULL;
     out->env = kept;
     environ = kept + n;
-    if (argc == 1)
+    if (argc == 1) {
+        /* Another login shell leaves this of `bash -c ForceCommand`; as a login shell our name begins with "-". */
+        out->command = argv[0][0] == '-' ? NULL : original;
         return true;
+    }
     if (argc != 3 || strcmp(argv[1], "-c") != 0)
         return false;
     /* sshd runs ForceCommand as `login shell -c ForceCommand`: both are this program. */

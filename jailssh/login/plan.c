@@ -1,8 +1,6 @@
 /* Reading a plan.  Any doubt is a refusal: the caller never sees half a plan. */
 #include "plan.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,137 +21,6 @@ struct tokens {
     char **list;
     size_t count;
 };
-
-static bool all_in(const char *text, size_t least, size_t most, const char *extra)
-{
-    size_t length = strlen(text);
-    if (length < least || length > most)
-        return false;
-    for (size_t i = 0; i < length; i++)
-        if (!isalnum((unsigned char)text[i]) && !strchr(extra, text[i]))
-            return false;
-    return true;
-}
-
-static bool is_number(const char *text, const char *digits, size_t most)
-{
-    size_t length = strlen(text);
-    return length >= 1 && length <= most && strspn(text, digits) == length;
-}
-
-static bool is_decimal(const char *text, size_t most)
-{
-    return is_number(text, "0123456789", most) && (text[0] != '0' || text[1] == '\0');
-}
-
-static bool is_clean_path(const char *path)
-{
-    size_t length = strlen(path);
-    if (path[0] != '/' || length >= 4096)
-        return false;
-    if (length == 1)
-        return true;
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)path[i] < 0x20 || path[i] == 0x7f)
-            return false;
-    for (const char *part = path; *part;) {
-        const char *start = ++part;
-        part += strcspn(part, "/");
-        size_t n = (size_t)(part - start);
-        if (n == 0 || (n == 1 && start[0] == '.') || (n == 2 && start[0] == '.' && start[1] == '.'))
-            return false;
-    }
-    return true;
-}
-
-static bool is_account(const char *name)
-{
-    size_t plain = strcspn(name, "$"); /* one may stand at the end */
-    bool begins = isalnum((unsigned char)name[0]) || name[0] == '_';
-    return begins && plain <= 255 && all_in(name, 1, 256, "_.@-$") && (!name[plain] || !name[plain + 1]) &&
-           !is_number(name, "0123456789", 256);
-}
-
-static bool is_hex(const char *text)
-{
-    size_t length = strlen(text);
-    return length >= 16 && length <= 4096 * 16 && length % 16 == 0 && strspn(text, "0123456789abcdef") == length;
-}
-
-static bool is_integer(const char *text, size_t most)
-{
-    return is_number(text[0] == '-' ? text + 1 : text, "0123456789", most);
-}
-
-static bool is_class(const char *text)
-{
-    static const char *const plain[] = { "flag", "word", "text", "path", "capabilities" };
-    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-        if (strcmp(text, plain[i]) == 0)
-            return true;
-    if (strncmp(text, "size:", 5) == 0)
-        return is_number(text + 5, "0123456789", 18);
-    if (strncmp(text, "enum:", 5) == 0)
-        return all_in(text + 5, 1, 1024, "_.,-");
-    if (strncmp(text, "int:", 4) != 0)
-        return false;
-    char low[16];
-    const char *colon = strchr(text + 4, ':');
-    if (!colon || (size_t)(colon - text - 4) >= sizeof low)
-        return false;
-    memcpy(low, text + 4, (size_t)(colon - text - 4));
-    low[colon - text - 4] = '\0';
-    return is_integer(low, 9) && is_integer(colon + 1, 10);
-}
-
-/* TEXT is one of the words in CHOICES, which stand between single blanks. */
-static bool is_choice(const char *choices, const char *text)
-{
-    size_t n = strlen(text);
-    for (const char *at = choices; n > 0 && (at = strstr(at, text)); at++)
-        if ((at == choices || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0') && !strchr(text, ' '))
-            return true;
-    return false;
-}
-
-static bool fits_choice(char kind, const char *text)
-{
-    static const char *const choices[] = {
-        ['j'] = "allow require", ['y'] = "no yes",
-        ['N'] = "none host",     ['w'] = "ro rw",
-        ['x'] = "exec noexec",   ['U'] = "user root",
-        ['m'] = "must optional", ['r'] = "as core cpu data fsize memlock nofile nproc stack"
-    };
-    return is_choice(choices[(unsigned char)kind], text);
-}
-
-static bool fits(char kind, const char *text)
-{
-    switch (kind) {
-    case 'n':
-        return all_in(text, 1, 200, "_.+-") && (isalnum((unsigned char)text[0]) || text[0] == '_');
-    case 'p':
-        return is_clean_path(text);
-    case 'u':
-        return is_decimal(text, 18);
-    case 'o':
-        return is_number(text, "01234567", 4);
-    case 'e':
-        return all_in(text, 1, 64, "_") && !isdigit((unsigned char)text[0]);
-    case 't':
-        return strlen(text) <= PLAN_MAX_TOKEN;
-    case 'h':
-        return is_hex(text);
-    case 'l':
-        return all_in(text, 1, 1, "@");
-    case 'L':
-        return all_in(text, 1, 64, "@");
-    case 'c':
-        return is_class(text);
-    default:
-        return fits_choice(kind, text);
-    }
-}
 
 static int find_verb(const char *name)
 {
@@ -186,12 +53,12 @@ static const char *parse_head(const struct tokens *tokens, struct plan *plan, si
         return "not a plan";
     if (strcmp(head[1], PLAN_VERSION) != 0)
         return "plan of another version";
-    if (!is_decimal(head[2], 10) || !is_decimal(head[3], 10) || !is_decimal(head[6], 10))
+    if (!kind_is_decimal(head[2], 10) || !kind_is_decimal(head[3], 10) || !kind_is_decimal(head[6], 10))
         return "plan with a bad number in its head";
     unsigned long uid = plan_number(head[2], 10), gid = plan_number(head[3], 10);
     if (uid == 0 || uid > 0x7fffffff || gid == 0 || gid > 0x7fffffff)
         return "plan for an impossible uid or gid";
-    if (!is_account(head[4]))
+    if (!kind_is_account(head[4]))
         return "plan with a bad account name";
     if (strlen(head[5]) != 16 || strspn(head[5], "0123456789abcdef") != 16)
         return "plan with a bad serial";
@@ -234,7 +101,7 @@ static const char *parse_records(const struct tokens *tokens, size_t count, stru
         if (arity >= tokens->count - at)
             return "plan is truncated";
         for (size_t arg = 0; arg < arity; arg++)
-            if (!fits(ops[verb].kinds[arg], tokens->list[at + 1 + arg]))
+            if (!kind_fits(ops[verb].kinds[arg], tokens->list[at + 1 + arg]))
                 return "plan with a bad argument";
         const char *why = check_order(verb, seen, &phase);
         if (why)

@@ -39,6 +39,11 @@ char *const *plan_first(const struct plan *plan, enum plan_verb verb);
 /* True if the verb's first argument is VALUE. */
 bool plan_says(const struct plan *plan, enum plan_verb verb, const char *value);
 
+/* Kinds of tokens: does TEXT fit KIND, a letter of plan_ops.h; is it a number of at most MOST digits, a login name? */
+bool kind_fits(char kind, const char *text);
+bool kind_is_decimal(const char *text, size_t most);
+bool kind_is_account(const char *name);
+
 /* A decimal or octal argument that plan_parse has checked. */
 unsigned long plan_number(const char *text, int base);
 

@@ -18,6 +18,12 @@ enum {
 /* The jail's first process; never returns. */
 void inner_run(const struct plan *plan, const struct request *request, int channel, bool base);
 
+/* Tell the outer half: a letter of the above and up to three texts. */
+void inner_say(char what, const char *first, const char *second, const char *third);
+
+/* After the drop, in the jail's first process; never returns. */
+void command_run(const struct plan *plan, const struct request *request, int channel, bool terminal);
+
 /* The outer half after the clone; returns the exit status.  pid and pidfd are of the jail's first process. */
 int outer_run(const struct plan *plan, const struct request *request, int channel, pid_t pid, int pidfd, pid_t parent);
 

@@ -1,0 +1,135 @@
+/* After the drop: judge the request, execute it, be the jail's init until it ends. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "creds.h"
+#include "fail.h"
+#include "match.h"
+#include "pty.h"
+#include "session.h"
+
+/* The command's environment: the plan's, the checked few, the rule's; later ones win by standing first. */
+static char **environment(const struct plan *plan, const struct request *request, const struct verdict *verdict)
+{
+    static char *env[512];
+    size_t n = 0, at = verdict->rule_index, most = sizeof env / sizeof *env - 1;
+    for (char *const *args; n < most && (args = rule_next(plan, at, OP_RULE_ENV, &at));) {
+        bool placed = strncmp(args[1], "%p", 2) == 0;
+        if (asprintf(&env[n++], "%s=%s%s", args[0], placed && verdict->path ? verdict->path : "",
+                     placed ? args[1] + 2 : args[1]) < 0)
+            refuse("setup", "no memory", 0);
+    }
+    size_t own = n;
+    for (size_t i = 0; i < plan->count && n < most; i++) {
+        char *const *args = plan->records[i].args;
+        if (plan->records[i].verb != OP_ENV)
+            continue;
+        size_t length = strlen(args[0]);
+        bool shadowed = false;
+        for (size_t e = 0; e < own; e++)
+            shadowed = shadowed || (strncmp(env[e], args[0], length) == 0 && env[e][length] == '=');
+        if (!shadowed && asprintf(&env[n++], "%s=%s", args[0], args[1]) < 0)
+            refuse("setup", "no memory", 0);
+    }
+    for (char **entry = request->env; *entry && n < most; entry++)
+        env[n++] = *entry;
+    env[n] = NULL;
+    return env;
+}
+
+/* In the command's process, which shares this memory until it executes: vfork(2).  A failure is left in *ERROR. */
+static noreturn void execute(const struct plan *plan, const struct verdict *verdict, char **env, int pty, int *error)
+{
+    sigset_t none;
+    char *const *mask = plan_first(plan, OP_UMASK), *const *home = plan_first(plan, OP_HOME);
+    if (setsid() < 0)
+        refuse("setup", "cannot begin a session", errno);
+    if (pty >= 0 && !pty_become_terminal(pty))
+        refuse("setup", "cannot take the terminal", errno);
+    if (chdir(home[0]) != 0 && chdir("/") != 0)
+        refuse("setup", "cannot enter the home", errno);
+    umask(mask ? (mode_t)plan_number(mask[0], 8) : 022);
+    creds_limits(plan);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(verdict->program, (char *const *)verdict->argv, env);
+    *error = errno;
+    _exit(EXIT_NOT_FOUND);
+}
+
+static long long microseconds(struct timeval time)
+{
+    return time.tv_sec * 1000000ll + time.tv_usec;
+}
+
+/* Reap everything, pass signals on, end with the command; the kernel then kills what is left in the jail. */
+static noreturn void be_init(pid_t command)
+{
+    sigset_t all;
+    sigfillset(&all);
+    for (;;) {
+        int number = sigwaitinfo(&all, NULL), status;
+        if (number > 0 && number != SIGCHLD)
+            kill(command, number);
+        for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+            if (pid != command)
+                continue;
+            char text[3][24];
+            struct rusage used;
+            int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+            getrusage(RUSAGE_CHILDREN, &used);
+            snprintf(text[0], sizeof text[0], "%d", code);
+            snprintf(text[1], sizeof text[1], "%lld", microseconds(used.ru_utime) + microseconds(used.ru_stime));
+            snprintf(text[2], sizeof text[2], "%ld", used.ru_maxrss);
+            inner_say(SAYS_ENDED, text[0], text[1], text[2]);
+            _exit(code);
+        }
+    }
+}
+
+static void judge(const struct plan *plan, const struct request *request, struct verdict *verdict, int channel)
+{
+    match_request(plan, request->command, true, verdict);
+    if (!verdict->allowed)
+        deny(verdict->reason, verdict->detail);
+    verdict->argv[verdict->argc] = NULL;
+    if (!plan_says(plan, OP_JOURNAL, "require"))
+        return;
+    char go;
+    inner_say(SAYS_ALLOWED, verdict->rule, verdict->plugin, "");
+    if (recv(channel, &go, 1, 0) != 1)
+        refuse("journal", "the login could not be logged", 0);
+}
+
+void command_run(const struct plan *plan, const struct request *request, int channel, bool terminal)
+{
+    static struct verdict verdict;
+    int error = 0;
+    judge(plan, request, &verdict, channel);
+    char **env = environment(plan, request, &verdict);
+    int pty = terminal ? pty_open(channel) : -1;
+    pid_t command = vfork();
+    if (command < 0)
+        refuse("setup", "cannot start a process", errno);
+    if (command == 0)
+        execute(plan, &verdict, env, pty, &error);
+    if (error) {
+        inner_say(SAYS_NOT_FOUND, "not-found", verdict.program, strerror(error));
+        _exit(EXIT_NOT_FOUND);
+    }
+    if (!plan_says(plan, OP_JOURNAL, "require"))
+        inner_say(SAYS_ALLOWED, verdict.rule, verdict.plugin, "");
+    if (pty >= 0)
+        close(pty);
+    for (int fd = 0; fd < 3; fd++)
+        close(fd);
+    be_init(command);
+}

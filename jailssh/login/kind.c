@@ -1,0 +1,134 @@
+/* The kinds of the plan's tokens (plan_ops.h), as jailssh/plan/ops.py has them. */
+#include <ctype.h>
+#include <string.h>
+
+#include "plan.h"
+
+static bool all_in(const char *text, size_t least, size_t most, const char *extra)
+{
+    size_t length = strlen(text);
+    if (length < least || length > most)
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)text[i]) && !strchr(extra, text[i]))
+            return false;
+    return true;
+}
+
+static bool is_number(const char *text, const char *digits, size_t most)
+{
+    size_t length = strlen(text);
+    return length >= 1 && length <= most && strspn(text, digits) == length;
+}
+
+bool kind_is_decimal(const char *text, size_t most)
+{
+    return is_number(text, "0123456789", most) && (text[0] != '0' || text[1] == '\0');
+}
+
+static bool is_clean_path(const char *path)
+{
+    size_t length = strlen(path);
+    if (path[0] != '/' || length >= 4096)
+        return false;
+    if (length == 1)
+        return true;
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)path[i] < 0x20 || path[i] == 0x7f)
+            return false;
+    for (const char *part = path; *part;) {
+        const char *start = ++part;
+        part += strcspn(part, "/");
+        size_t n = (size_t)(part - start);
+        if (n == 0 || (n == 1 && start[0] == '.') || (n == 2 && start[0] == '.' && start[1] == '.'))
+            return false;
+    }
+    return true;
+}
+
+bool kind_is_account(const char *name)
+{
+    size_t plain = strcspn(name, "$"); /* one may stand at the end */
+    bool begins = isalnum((unsigned char)name[0]) || name[0] == '_';
+    return begins && plain <= 255 && all_in(name, 1, 256, "_.@-$") && (!name[plain] || !name[plain + 1]) &&
+           !is_number(name, "0123456789", 256);
+}
+
+static bool is_hex(const char *text)
+{
+    size_t length = strlen(text);
+    return length >= 16 && length <= 4096 * 16 && length % 16 == 0 && strspn(text, "0123456789abcdef") == length;
+}
+
+static bool is_integer(const char *text, size_t most)
+{
+    return is_number(text[0] == '-' ? text + 1 : text, "0123456789", most);
+}
+
+/* TEXT is one of the words in CHOICES, which stand between single blanks. */
+static bool is_choice(const char *choices, const char *text)
+{
+    size_t n = strlen(text);
+    for (const char *at = choices; n > 0 && (at = strstr(at, text)); at++)
+        if ((at == choices || at[-1] == ' ') && (at[n] == ' ' || at[n] == '\0') && !strchr(text, ' '))
+            return true;
+    return false;
+}
+
+static bool is_class(const char *text)
+{
+    if (is_choice("flag word text path capabilities", text))
+        return true;
+    if (strncmp(text, "size:", 5) == 0)
+        return is_number(text + 5, "0123456789", 18);
+    if (strncmp(text, "enum:", 5) == 0)
+        return all_in(text + 5, 1, 1024, "_.,-");
+    if (strncmp(text, "int:", 4) != 0)
+        return false;
+    char low[16];
+    const char *colon = strchr(text + 4, ':');
+    if (!colon || (size_t)(colon - text - 4) >= sizeof low)
+        return false;
+    memcpy(low, text + 4, (size_t)(colon - text - 4));
+    low[colon - text - 4] = '\0';
+    return is_integer(low, 9) && is_integer(colon + 1, 10);
+}
+
+static bool fits_choice(char kind, const char *text)
+{
+    static const char *const choices[] = {
+        ['j'] = "allow require", ['y'] = "no yes",
+        ['N'] = "none host",     ['w'] = "ro rw",
+        ['x'] = "exec noexec",   ['U'] = "user root",
+        ['m'] = "must optional", ['r'] = "as core cpu data fsize memlock nofile nproc stack"
+    };
+    return is_choice(choices[(unsigned char)kind], text);
+}
+
+bool kind_fits(char kind, const char *text)
+{
+    switch (kind) {
+    case 'n':
+        return all_in(text, 1, 200, "_.+-") && (isalnum((unsigned char)text[0]) || text[0] == '_');
+    case 'p':
+        return is_clean_path(text);
+    case 'u':
+        return kind_is_decimal(text, 18);
+    case 'o':
+        return is_number(text, "01234567", 4);
+    case 'e':
+        return all_in(text, 1, 64, "_") && !isdigit((unsigned char)text[0]);
+    case 't':
+        return strlen(text) <= PLAN_MAX_TOKEN;
+    case 'h':
+        return is_hex(text);
+    case 'l':
+        return all_in(text, 1, 1, "@");
+    case 'L':
+        return all_in(text, 1, 64, "@");
+    case 'c':
+        return is_class(text);
+    default:
+        return fits_choice(kind, text);
+    }
+}
