@@ -27,8 +27,8 @@ def test_events_and_their_ids() -> None:
 
 def test_reasons() -> None:
     refusals = set(re.findall(r'\b(?:refuse|deny)\("([a-z-]+)"', SOURCE))
-    denials = set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', (LOGIN / "match.c").read_text()))
-    denials |= set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', (LOGIN / "value.c").read_text()))
+    matcher = "\n".join((LOGIN / name).read_text() for name in ("match.c", "option.c", "request.c", "value.c"))
+    denials = set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', matcher))
     assert refusals
     assert refusals - set(fields.REASONS) == set()
     assert denials - set(fields.REASONS) == set()
