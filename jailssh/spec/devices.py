@@ -1,0 +1,24 @@
+"""The devices whose numbers are the same on every Linux (Documentation/admin-guide/devices.txt of the kernel)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Harmless, and useless unless everybody may read and write them; character devices all.
+FOR_ALL: Final[dict[str, tuple[int, int]]] = {
+    "/dev/null": (1, 3),
+    "/dev/zero": (1, 5),
+    "/dev/full": (1, 7),
+    "/dev/random": (1, 8),
+    "/dev/urandom": (1, 9),
+    "/dev/tty": (5, 0),
+    "/dev/ptmx": (5, 2),
+    "/dev/net/tun": (10, 200),
+}
+
+
+def default_mode(kind: str, major: int, minor: int) -> int:
+    """Return the mode of a node that names none: 0666 for those for all, 0644 for pipes and sockets, else 0600."""
+    if kind in "ps":
+        return 0o644
+    return 0o666 if kind == "c" and (major, minor) in FOR_ALL.values() else 0o600
