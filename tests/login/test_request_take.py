@@ -32,6 +32,9 @@ def kept(driver: Driver, *environment: str | bytes) -> list[str]:
         (["jailssh-login"], None, None),
         # Without -c nobody asked for a command: this one would have come by AcceptEnv.
         (["-jailssh-login"], "scp -t .", None),
+        # What another login shell makes of the forced command.
+        ([LOGIN_PROGRAM], "scp -t .", "scp -t ."),
+        ([LOGIN_PROGRAM], "", ""),
         (["jailssh-login", "-c", "scp -t ."], None, "scp -t ."),
         (["jailssh-login", "-c", "scp -t ."], "id", "scp -t ."),
         (["jailssh-login", "-c", ""], None, ""),
