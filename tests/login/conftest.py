@@ -40,3 +40,14 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
     sources = [Path(__file__).with_name("driver.c"), *PURE]
     out = tmp_path_factory.mktemp("driver") / "driver"
     return Driver(compile_c("gcc", out, sources, "-fsanitize=address,undefined"))
+
+
+@pytest.fixture(scope="session")
+def scarce_driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
+    """The driver with memory that runs out at a given allocation."""
+    folder = tmp_path_factory.mktemp("scarce")
+    flags = ["-fsanitize=address,undefined", "-fno-builtin"]
+    renamed = [f"-D{name}=scarce_{name}" for name in ("malloc", "calloc", "strdup", "strndup")]
+    objects = [compile_c("gcc", folder / f"{path.stem}.o", [path], "-c", *flags, *renamed) for path in PURE]
+    sources = [Path(__file__).with_name(name) for name in ("driver.c", "scarce.c")]
+    return Driver(compile_c("gcc", folder / "driver", [*sources, *objects], *flags))

@@ -125,6 +125,13 @@ static void on_match(struct text from)
         say(verdict.argv[i]);
 }
 
+/* Parts: a value of the plan's record net. */
+static void on_says(struct text from)
+{
+    say(plan_says(&plan_of_run, OP_NET, from.data) ? "yes" : "no");
+    say(plan_says(&plan_of_run, OP_UMASK, from.data) ? "yes" : "no");
+}
+
 /* Parts: the arguments, "=" alone, the environment. */
 static void on_take(struct text from)
 {
@@ -157,7 +164,8 @@ static const struct mode {
     const char *name;
     void (*run)(struct text from);
 } modes[] = {
-    { "plan", on_plan }, { "split", on_split }, { "value", on_value }, { "match", on_match }, { "take", on_take },
+    { "plan", on_plan },   { "split", on_split }, { "value", on_value },
+    { "match", on_match }, { "take", on_take },   { "says", on_says },
 };
 
 static void read_plan(const char *path)

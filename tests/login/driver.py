@@ -52,15 +52,15 @@ def joined(parts: Iterable[str | bytes]) -> bytes:
 
 
 class Driver:
-    """The compiled driver."""
+    """The compiled driver.  ``scarce`` is the number of the allocation that fails, where it was built for that."""
 
     def __init__(self, program: Path) -> None:
         self._program = program
 
-    def raw(self, mode: str, cases: Sequence[bytes], plan: Path | None = None) -> list[bytes]:
+    def raw(self, mode: str, cases: Sequence[bytes], plan: Path | None = None, scarce: int = 0) -> list[bytes]:
         """Return the answer to each case; a finding of the sanitizers fails with its text."""
         # What the matcher takes it never gives back: its process ends or executes.
-        environment = {"ASAN_OPTIONS": "detect_leaks=0", "LC_ALL": "C"}
+        environment = {"ASAN_OPTIONS": "detect_leaks=0", "LC_ALL": "C", "SCARCE": str(scarce)}
         done = subprocess.run(
             [self._program, mode, *([plan] if plan else [])],
             input=b"".join(map(frame, cases)), capture_output=True, timeout=100, env=environment,
@@ -70,6 +70,6 @@ class Driver:
         assert len(answers) == len(cases)
         return answers
 
-    def parts(self, mode: str, cases: Sequence[bytes], plan: Path | None = None) -> list[list[str]]:
+    def parts(self, mode: str, cases: Sequence[bytes], plan: Path | None = None, scarce: int = 0) -> list[list[str]]:
         """Return the parts of the answer to each case."""
-        return [os.fsdecode(answer[:-1]).split("\0") for answer in self.raw(mode, cases, plan)]
+        return [os.fsdecode(answer[:-1]).split("\0") for answer in self.raw(mode, cases, plan, scarce)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -268,3 +269,18 @@ def test_the_first_path_is_told(driver: Driver, tmp_path: Path) -> None:
     judge = Judge(driver, tmp_path, [tool(roots=("/srv",), base="/srv", operands=(0, 9, "path"))])
     assert judge.facts("tool ./b//c x")[4] == "/srv/b/c"
     assert judge.facts("tool")[4] == ""
+
+
+def test_a_rule_that_says_nothing_of_operands(driver: Driver, tmp_path: Path) -> None:
+    plan = plan_with([tool()])
+    records = tuple(record for record in plan.records if record.verb != "operands")
+    judge = Judge(driver, tmp_path, [tool()])
+    (tmp_path / "plan").write_bytes(codec.encode(replace(plan, records=records)))
+    assert judge.argv("tool") == []
+    assert judge.refusal("tool x") == ("operand-not-allowed", "operand x")
+
+
+def test_what_a_plan_says(driver: Driver, tmp_path: Path) -> None:
+    (tmp_path / "plan").write_bytes(codec.encode(plan_with([tool()])))
+    answers = driver.parts("says", [joined([value]) for value in ("none", "host", "")], tmp_path / "plan")
+    assert answers == [["yes", "no"], ["no", "no"], ["no", "no"]]

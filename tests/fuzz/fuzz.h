@@ -1,0 +1,54 @@
+/* What the fuzz targets share. */
+#ifndef JAILSSH_FUZZ_H
+#define JAILSSH_FUZZ_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "match.h"
+
+int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
+
+/* A property of the code under test that does not hold is a finding. */
+#define HOLDS(property)                                                                                                \
+    do {                                                                                                               \
+        if (!(property)) {                                                                                             \
+            fprintf(stderr, "%s:%d: does not hold: %s\n", __FILE__, __LINE__, #property);                              \
+            abort();                                                                                                   \
+        }                                                                                                              \
+    } while (0)
+
+/* The bytes in memory of their very size, so that reading one byte more is found. */
+static inline char *copy_of(const unsigned char *data, size_t size)
+{
+    char *copy = malloc(size ? size : 1);
+    HOLDS(copy);
+    if (size)
+        memcpy(copy, data, size);
+    return copy;
+}
+
+/* The same as a string. */
+static inline char *string_of(const unsigned char *data, size_t size)
+{
+    char *copy = malloc(size + 1);
+    HOLDS(copy);
+    if (size)
+        memcpy(copy, data, size);
+    copy[size] = '\0';
+    return copy;
+}
+
+/* What plan_parse takes for an accepted plan: the list of tokens (a head of seven and the first verb stand before the
+ * first argument) and the records. */
+static inline void free_plan(const struct plan *plan)
+{
+    free((void *)(plan->records[0].args - 8));
+    free((void *)plan->records);
+}
+
+/* Check a verdict on COMMAND (NULL: interactive) by PLAN, and give back what the matcher took. */
+void judge(const struct plan *plan, const char *command);
+
+#endif

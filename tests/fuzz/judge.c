@@ -1,0 +1,227 @@
+/* The matcher's promises, checked on each verdict.  The sources under test are compiled to take their memory here, so
+ * that what they never give back can be given back: they run once to a process, here many thousand times. */
+#include "fuzz.h"
+
+void *noted_malloc(size_t size);
+char *noted_strdup(const char *text);
+char *noted_strndup(const char *text, size_t size);
+void noted_free(void *memory);
+
+static void *taken[1 << 17];
+static size_t takings;
+
+static void *note(void *memory)
+{
+    HOLDS(memory && takings < sizeof taken / sizeof *taken);
+    return taken[takings++] = memory;
+}
+
+void *noted_malloc(size_t size)
+{
+    return note(malloc(size));
+}
+
+char *noted_strdup(const char *text)
+{
+    return note(strdup(text));
+}
+
+char *noted_strndup(const char *text, size_t size)
+{
+    return note(strndup(text, size));
+}
+
+void noted_free(void *memory)
+{
+    for (size_t i = takings; memory && i-- > 0;)
+        if (taken[i] == memory)
+            taken[i] = taken[--takings];
+    free(memory);
+}
+
+static bool equal(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
+
+static bool rule_has(const struct plan *plan, size_t rule, enum plan_verb verb, const char *word)
+{
+    size_t at = rule;
+    for (char *const *args; (args = rule_next(plan, rule, verb, &at));)
+        if (equal(args[0], word))
+            return true;
+    return false;
+}
+
+static bool of_rule(const struct plan *plan, size_t rule, const char *word)
+{
+    return rule_has(plan, rule, OP_FIXED, word) || rule_has(plan, rule, OP_LITERAL, word) ||
+           rule_has(plan, rule, OP_INSERT, word) || rule_has(plan, rule, OP_MARK, word);
+}
+
+/* True if WORD is FOLDER, a slash where it needs one, and REST. */
+static bool is_joined(const char *word, const char *folder, const char *rest)
+{
+    size_t n = strlen(folder);
+    if (strncmp(word, folder, n) != 0)
+        return false;
+    word += n;
+    return equal(word, rest) || (*word == '/' && equal(word + 1, rest));
+}
+
+static const char *home_of(const struct plan *plan)
+{
+    return plan_first(plan, OP_HOME)[0];
+}
+
+static const char *base_of(const struct plan *plan, size_t rule)
+{
+    char *const *base = rule_first(plan, rule, OP_BASE);
+    return base ? base[0] : home_of(plan);
+}
+
+/* True if WORD is the text SENT, or the path that it means. */
+static bool comes_from(const struct plan *plan, size_t rule, const char *word, const char *sent)
+{
+    return equal(word, sent) || (sent[0] == '~' && is_joined(word, home_of(plan), sent + 1)) ||
+           (sent[0] != '/' && is_joined(word, base_of(plan, rule), sent));
+}
+
+/* True if WORD is the word SENT, its value, or the option before its value. */
+static bool made_of(const struct plan *plan, size_t rule, const char *word, const char *sent)
+{
+    if (comes_from(plan, rule, word, sent))
+        return true;
+    size_t name = strcspn(sent, "=") + 1;
+    if (strncmp(sent, "--", 2) == 0)
+        return name < strlen(sent) && strncmp(word, sent, name) == 0 &&
+               comes_from(plan, rule, word + name, sent + name);
+    if (sent[0] != '-')
+        return false;
+    if (strlen(word) >= 2 && strncmp(word, sent, strlen(word)) == 0)
+        return true;
+    for (const char *value = sent + 1; *value++;)
+        if (comes_from(plan, rule, word, value))
+            return true;
+    return false;
+}
+
+static bool of_command(const struct plan *plan, size_t rule, const char *word, const struct words *words)
+{
+    for (size_t i = 0; i < words->count; i++)
+        if (made_of(plan, rule, word, words->list[i].text))
+            return true;
+    return false;
+}
+
+/* One component of the path *AT, which moves on; *SIZE is 0 at the end. */
+static const char *component(const char **at, size_t *size)
+{
+    *at += strspn(*at, "/");
+    const char *begin = *at;
+    *size = strcspn(begin, "/");
+    *at += *size;
+    return begin;
+}
+
+static const char *next_but_dot(const char **at, size_t *size)
+{
+    const char *part;
+    do
+        part = component(at, size);
+    while (*size == 1 && part[0] == '.');
+    HOLDS(*size != 2 || part[0] != '.' || part[1] != '.');
+    return part;
+}
+
+/* True if PATH, behind FOLDER where it is relative, is ROOT or below it.  No component may be "..". */
+static bool is_below(const char *root, const char *folder, const char *path)
+{
+    const char *at = path[0] == '/' ? path : folder, *then = path[0] == '/' ? NULL : path;
+    for (;;) {
+        size_t wanted, size;
+        const char *part = component(&root, &wanted), *here = next_but_dot(&at, &size);
+        if (size == 0 && then) {
+            at = then;
+            then = NULL;
+            here = next_but_dot(&at, &size);
+        }
+        if (wanted == 0)
+            return true;
+        if (size != wanted || memcmp(part, here, size) != 0)
+            return false;
+    }
+}
+
+static bool below_a_root(const struct plan *plan, size_t rule, const char *path)
+{
+    size_t at = rule;
+    bool found = false;
+    for (char *const *root; (root = rule_next(plan, rule, OP_BELOW, &at));)
+        found = is_below(root[0], home_of(plan), path) || found;
+    return found;
+}
+
+static void check_paths(const struct plan *plan, const struct verdict *verdict)
+{
+    size_t rule = verdict->rule_index;
+    char *const *operands = rule_first(plan, rule, OP_OPERANDS);
+    if (verdict->path)
+        HOLDS(below_a_root(plan, rule, verdict->path));
+    if (!operands || !equal(operands[2], "path") || rule_first(plan, rule, OP_IGNORE_REST))
+        return;
+    size_t least = plan_number(operands[0], 10);
+    HOLDS(least < verdict->argc);
+    for (size_t i = verdict->argc - least; i < verdict->argc; i++)
+        HOLDS(below_a_root(plan, rule, verdict->argv[i]));
+}
+
+static void check_words(const struct plan *plan, const char *command, const struct verdict *verdict)
+{
+    static struct words words;
+    static char buffer[4 * REQUEST_MAX];
+    size_t rule = verdict->rule_index;
+    bool closed = verdict->interactive || rule_first(plan, rule, OP_IGNORE_REST);
+    bool whole = !verdict->interactive && rule_has(plan, rule, OP_WORD, "*");
+    if (whole) {
+        HOLDS(equal(verdict->argv[verdict->argc - 1], command));
+    } else if (!closed) {
+        HOLDS(!request_split(command, &words, buffer));
+    }
+    for (size_t i = 1; i < verdict->argc - whole; i++)
+        HOLDS(of_rule(plan, rule, verdict->argv[i]) || (!closed && of_command(plan, rule, verdict->argv[i], &words)));
+    if (!whole && !closed)
+        check_paths(plan, verdict);
+}
+
+static void check_allowed(const struct plan *plan, const char *command, const struct verdict *verdict)
+{
+    size_t rule = verdict->rule_index;
+    HOLDS(rule < plan->count && plan->records[rule].verb == OP_RULE);
+    char *const *args = plan->records[rule].args, *const *argv0 = rule_first(plan, rule, OP_ARGV0);
+    HOLDS(verdict->rule == args[0] && verdict->plugin == args[1] && verdict->program == args[2]);
+    HOLDS(verdict->argc >= 1 && verdict->argc < sizeof verdict->argv / sizeof *verdict->argv);
+    HOLDS(verdict->argv[0] == (argv0 ? argv0[0] : verdict->program));
+    HOLDS(verdict->interactive == !command);
+    HOLDS(!verdict->interactive || rule_first(plan, rule, OP_INTERACTIVE));
+    check_words(plan, command, verdict);
+}
+
+static void check_denied(const struct verdict *verdict)
+{
+    HOLDS(*verdict->reason && verdict->rule && verdict->plugin);
+    for (const char *at = verdict->detail; *at; at++)
+        HOLDS(*at >= 0x20 && *at < 0x7f);
+}
+
+void judge(const struct plan *plan, const char *command)
+{
+    static struct verdict verdict;
+    match_request(plan, command, false, &verdict);
+    if (verdict.allowed)
+        check_allowed(plan, command, &verdict);
+    else
+        check_denied(&verdict);
+    while (takings > 0)
+        free(taken[--takings]);
+}

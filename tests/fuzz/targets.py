@@ -1,0 +1,145 @@
+"""Builds the fuzz targets, their seeds and their words; ``python -m tests.fuzz.targets`` writes the corpus anew.
+
+The corpus of a target is a small folder of inputs, named by their hash.  ``--minimise SECONDS`` also fuzzes that long
+and keeps the inputs that reach something new.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import tests.login.test_commands as commands
+import tests.login.test_rsync_commands as rsync_commands
+from jailssh.plan import codec, ops
+from tests.abilities import REPO
+from tests.login.driver import PURE, compile_c
+from tests.login.jails import JAILS, plan_of
+
+HERE = Path(__file__).resolve().parent
+CORPUS = HERE / "corpus"
+GOLDEN = REPO / "tests/golden"
+# How long an input may be: enough for every check but those of the largest sizes, which tests/login has.
+TARGETS = {"plan": 4096, "request": 2048, "match": 1024, "both": 4096}
+SANITIZE = "-fsanitize=address,undefined"
+NOTED = [f"-D{name}=noted_{name}" for name in ("malloc", "strdup", "strndup", "free")]
+
+
+def build(folder: Path, *flags: str) -> dict[str, Path]:
+    """Compile every target into ``folder`` and return the programs by name."""
+    (folder / "plans.h").write_text(_header())
+    objects = []
+    for source in PURE:
+        out = folder / f"{source.stem}.o"
+        compile_c("clang", out, [source], "-c", *NOTED, SANITIZE, "-fsanitize=fuzzer-no-link", *flags)
+        objects.append(out)
+    return {
+        target: compile_c(
+            "clang", folder / target, [HERE / f"fuzz_{target}.c", HERE / "judge.c", *objects], f"-I{folder}", SANITIZE,
+            "-fsanitize=fuzzer", *flags,
+        )
+        for target in TARGETS
+    }  # fmt: skip
+
+
+def _header() -> str:
+    plans = [codec.encode(plan_of(name)) for name in JAILS] + [(GOLDEN / "full.plan").read_bytes()]
+    lines = ["static const struct {", "    const unsigned char *data;", "    size_t size;", "} plan_bytes[] = {"]
+    for plan in plans:
+        text = ",".join(map(str, plan))
+        lines.append(f"    {{ (const unsigned char[]){{ {text} }}, {len(plan)} }},")
+    return "\n".join([*lines, "};", ""])
+
+
+def dictionary() -> str:
+    """Return the words of plans and commands in libFuzzer's form."""
+    words = {verb.name for verb in ops.VERBS} | {"rsync --server --sender ", "scp -t ", "git-upload-pack ", "~/", "../"}
+    for name in JAILS:
+        words.update(argument for record in plan_of(name).records for argument in record.args if len(argument) < 24)
+    escaped = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in sorted(words) if word)
+    return "".join(f'"{text}"\n' for text in escaped)
+
+
+def rows() -> Iterator[tuple[str, str]]:
+    """Yield (jail, command) of every row of the command tables."""
+    tests = (commands.test_sftp, commands.test_scp, commands.test_git_and_others, rsync_commands.test_rsync)
+    for test in tests:
+        for mark in test.pytestmark:  # type: ignore[attr-defined]
+            if mark.name == "parametrize":
+                yield from ((jail, command) for jail, command, _ in mark.args[1])
+    yield from (("backup", f"rsync --server {options} . backup/x") for options in rsync_commands.PUSHED)
+    yield from (("pull", f"rsync --server --sender {options} . /srv/data/x") for options in rsync_commands.PULLED)
+
+
+def seeds() -> dict[str, set[bytes]]:
+    """Return the inputs to begin with, by target."""
+    plans = {path.name: path.read_bytes() for path in GOLDEN.glob("*.plan")}
+    bad = json.loads((GOLDEN / "bad.json").read_text())
+    good = [data for name, data in plans.items() if name not in bad]
+    small = {name: codec.encode(plan_of(name)) for name in JAILS}
+    index = {name: bytes([number]) for number, name in enumerate(JAILS)}
+    pairs = [(jail, command.encode()) for jail, command in rows() if len(command) < TARGETS["match"]]
+    return {
+        "plan": {data for data in plans.values() if len(data) <= TARGETS["plan"]},
+        "request": {command for _, command in pairs},
+        "match": {index[jail] + command for jail, command in pairs} | {index["shell"], index["git"]},
+        "both": {small[jail] + command for jail, command in pairs if len(small[jail]) < 2500}
+        | {data + b"copy -aB 3 --size=1 . x" for data in good}
+        | set(good),
+    }
+
+
+def run(program: Path, corpus: Path, seconds: int, *options: str) -> subprocess.CompletedProcess[bytes]:
+    """Fuzz one target; findings are written beside ``corpus``."""
+    target = program.name
+    words = program.with_suffix(".dict")
+    words.write_text(dictionary())
+    command = [
+        program, corpus, f"-max_total_time={seconds}", f"-max_len={TARGETS[target]}", "-timeout=10", f"-dict={words}",
+        "-rss_limit_mb=1024", "-print_final_stats=1", f"-artifact_prefix={corpus.parent}/{target}-", *options,
+    ]  # fmt: skip
+    return subprocess.run(list(map(str, command)), capture_output=True, timeout=seconds + 120)
+
+
+def _write(folder: Path, inputs: Iterable[bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for data in inputs:
+        (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
+
+
+def _minimised(program: Path, folder: Path, inputs: set[bytes], seconds: int) -> list[bytes]:
+    """Return a small set of inputs that reaches what ``inputs`` and ``seconds`` of fuzzing from them reach."""
+    grown, small = folder / f"{program.name}-grown", folder / f"{program.name}-small"
+    _write(grown, inputs)
+    if seconds:
+        done = run(program, grown, seconds, "-reduce_inputs=1")
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+    small.mkdir()
+    command = [program, "-set_cover_merge=1", f"-max_len={TARGETS[program.name]}", small, grown]
+    subprocess.run(command, check=True, capture_output=True)
+    return [path.read_bytes() for path in small.iterdir()]
+
+
+def main() -> None:
+    """Write the corpus."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minimise", type=int, metavar="SECONDS", default=0)
+    seconds = parser.parse_args().minimise
+    with tempfile.TemporaryDirectory() as name:
+        programs = build(Path(name))
+        for target, inputs in seeds().items():
+            old = {path.read_bytes() for path in (CORPUS / target).glob("*")}
+            kept = _minimised(programs[target], Path(name), inputs | old, seconds)
+            shutil.rmtree(CORPUS / target, ignore_errors=True)
+            _write(CORPUS / target, kept)
+            print(f"{target}: {len(kept)} inputs, {sum(map(len, kept))} bytes")
+
+
+if __name__ == "__main__":
+    main()
