@@ -54,7 +54,7 @@ static noreturn void execute(const struct plan *plan, const struct verdict *verd
         refuse("setup", "cannot begin a session", errno);
     if (pty >= 0 && !pty_become_terminal(pty))
         refuse("setup", "cannot take the terminal", errno);
-    if (chdir(home[0]) != 0 && chdir("/") != 0)
+    if (chdir(home[0]) != 0 && (verdict->at_home || chdir("/") != 0))
         refuse("setup", "cannot enter the home", errno);
     umask(mask ? (mode_t)plan_number(mask[0], 8) : 022);
     creds_limits(plan);

@@ -14,7 +14,8 @@ struct verdict {
     const char *program; /* absolute path inside the jail */
     size_t rule_index;   /* its record in the plan */
     bool interactive;
-    char *path; /* first operand of class path, canonical, or NULL */
+    bool at_home; /* has relative paths that were judged as below the home */
+    char *path;   /* first operand of class path, canonical, or NULL */
     const char *argv[WORDS_MAX + 600];
     size_t argc;
 };

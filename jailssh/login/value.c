@@ -129,7 +129,9 @@ static bool path_fits(struct matching *m, const struct value *value, const char 
     if (relative && value->of_option)
         return true; /* rsync(1): relative to the operand, which is judged itself */
     /* Where the program would find it anyway it goes on as it was sent: rsync's -R depends on that. */
-    *replacement = relative && text[0] != '-' && (!base || strcmp(base[0], home[0]) == 0) ? text : full;
+    bool as_sent = relative && text[0] != '-' && (!base || strcmp(base[0], home[0]) == 0);
+    *replacement = as_sent ? text : full;
+    m->out->at_home = m->out->at_home || as_sent;
     size_t at = m->rule;
     for (char *const *root; (root = rule_next(m->plan, m->rule, OP_BELOW, &at));) {
         if (!path_is_below(clean, root[0]))
