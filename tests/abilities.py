@@ -108,6 +108,11 @@ PROBES: dict[str, Callable[[], bool]] = {
     "jailkit": lambda: _program("jk_chrootsh", "jk_init"),
     "bwrap": lambda: _program("bwrap"),
     "hyperfine": lambda: _program("hyperfine"),
+    "erofs": lambda: _program("mkfs.erofs", "fsck.erofs"),
+    "podman": lambda: _program("podman"),
+    "skopeo": lambda: _program("skopeo"),
+    "squashfs": lambda: _program("mksquashfs", "unsquashfs"),
+    "umoci": lambda: _program("umoci"),
     "python3.13": lambda: _program("python3.13"),
 }
 
