@@ -186,7 +186,7 @@ class _Loader:
             if repair in self._repairs:
                 continue
             self._repairs.add(repair)
-            self.out.notes.append(Note(origin, f"repaired: {repair.why}"))
+            self.out.notes.append(Note(origin, f"section {name} repaired: {repair.why}"))
             where = Origin(f"repair of section {name}", chain=chain, strength=REPAIR)
             # Sections of the repairs' own are not marked as done: the administrator's file may have more to say.
             for statement in self._parser.parse(repair.text.encode(), where):

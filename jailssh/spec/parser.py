@@ -99,7 +99,10 @@ class Parser:
                 if "\0" in text:
                     raise SpecError(origin, "a NUL byte in the text")
                 return text, after + 1
-        raise SpecError(origin.at(words[2].column), f"the text is not ended by a line {escape(end, 40)}")
+        # All that follows was taken for the text, so nothing can be said about it.
+        why = f"the text is not ended by a line {escape(end, 40)}"
+        self._errors.append(SpecError(origin.at(words[2].column), why))
+        return "", len(lines)
 
     def _statement(self, words: list[Word], document: str, origin: Origin) -> list[Statement]:
         first = words[0].text if words[0].plain else ""
