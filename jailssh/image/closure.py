@@ -62,6 +62,8 @@ class Closure:
         self._located: dict[tuple[object, ...], str | None] = {}
         self._companions: set[Abi] = set()
         self._used_conf: dict[str, None] = {}
+        self.wants_cache = False
+        """A program's loader reads ld.so.cache: without one it tries every directory at each start."""
 
     @property
     def cache_dirs(self) -> tuple[str, ...]:
@@ -268,6 +270,7 @@ class Closure:
             raise DistrustError(escape(item.found.path), why) from error
 
     def _remember_conf(self, directory: str, system: tuple[str, ...]) -> None:
+        self.wants_cache = True
         found = self._sources.find(directory)
         known = [self._sources.find(path) for path in system]
         if found and all(one is None or one.path != found.path for one in known):

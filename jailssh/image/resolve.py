@@ -84,8 +84,8 @@ class _Resolver:
 
     def finish(self) -> Manifest:
         """Return the manifest, or raise what went wrong."""
-        if dirs := self._closure.cache_dirs:
-            lines = "".join(f"{path}\n" for path in dirs)
+        if self._closure.wants_cache:
+            lines = "".join(f"{path}\n" for path in self._closure.cache_dirs)
             self._guard(lambda: self._out.add(text_entry("/etc/ld.so.conf", lines, _BASE)))
         entries: tuple[Entry, ...] = ()
         if not self._errors:
