@@ -6,9 +6,7 @@ Exit status 0 when all goals are met, 1 when not, 2 when it cannot be measured h
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -33,8 +31,6 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=400, metavar="N", help="runs of each program (default 400)")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this alone; may be repeated")
     args = parser.parse_args()
-    with contextlib.suppress(PermissionError):  # all of it alike, so that other work on the machine disturbs less
-        os.setpriority(os.PRIO_PROCESS, 0, -20)
     rows: list[Row] = []
     try:
         with open_site() as site:

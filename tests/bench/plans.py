@@ -6,7 +6,7 @@ import statistics
 
 from tests.bench.figures import Goal, Row
 from tests.bench.site import LOGIN, PREFIX, STATE, Account, Site
-from tests.bench.timing import Program, Timer
+from tests.bench.timing import Program, Timer, undisturbed
 
 DAEMON_MS = 5.0
 DISK_KIB = 16.0
@@ -21,7 +21,8 @@ def measure(site: Site, runs: int) -> list[Row]:
     accounts = [Account(f"bench-new{number}", f"/home/bench-new{number}") for number in range(ACCOUNTS)]
     for account in accounts:
         site.jailssh("adduser", account.name, "--jail", "bench", "--on-demand", "--yes")
-    daemon = host.popen([f"{PREFIX}/libexec/jailssh/jailsshd"])
+    with undisturbed():
+        daemon = host.popen([f"{PREFIX}/libexec/jailssh/jailsshd"])
     host.wait_for("/run/jailssh/jailsshd.sock", daemon)
     logins = [_logins(site, account) for account in accounts]
     made = {record["JAILSSH_USER"]: record for record in host.journal(JAILSSH_EVENT="plan-compiled")}
