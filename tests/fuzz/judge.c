@@ -138,18 +138,18 @@ static const char *next_but_dot(const char **at, size_t *size)
 static bool is_below(const char *root, const char *folder, const char *path)
 {
     const char *at = path[0] == '/' ? path : folder, *then = path[0] == '/' ? NULL : path;
+    size_t wanted, size;
+    bool below = true;
     for (;;) {
-        size_t wanted, size;
         const char *part = component(&root, &wanted), *here = next_but_dot(&at, &size);
         if (size == 0 && then) {
             at = then;
             then = NULL;
             here = next_but_dot(&at, &size);
         }
-        if (wanted == 0)
-            return true;
-        if (size != wanted || memcmp(part, here, size) != 0)
-            return false;
+        below = below && (wanted == 0 || (size == wanted && memcmp(part, here, size) == 0));
+        if (size == 0)
+            return below;
     }
 }
 
