@@ -26,6 +26,8 @@ VERBS: dict[str, str] = {
     "config": "check or show the configuration, with where each value comes from",
     "plan": "show what a login of an account does",
     "explain": "say why a command of an account is allowed or denied",
+    "build": "build a stand-alone tree from specs, sections and profiles",
+    "cp": "copy programs and files into a stand-alone tree, with all that they need",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
     "demo": "try it: real logins on a scratch host, nothing is left behind",

@@ -110,17 +110,21 @@ def make_staging(dirfd: int, name: str) -> int:
     return fs.open_dir_at(dirfd, name)
 
 
-def publish(dirfd: int, staging: str, name: str) -> None:
-    """Open the finished directory ``staging`` to all (0755) and give it its name in one step; OSError."""
+def publish(dirfd: int, staging: str, name: str, above: int | None = None) -> None:
+    """Open the finished directory ``staging`` to all (0755) and give it its name in one step; OSError.
+
+    ``above``: the open directory, if it is another one of the same file system, that gets it.
+    """
     fd = fs.open_dir_at(dirfd, staging)
     try:
-        os.fchown(fd, 0, 0)
+        if os.geteuid() == 0:
+            os.fchown(fd, 0, 0)
         os.fchmod(fd, 0o755)
         os.fsync(fd)
     finally:
         os.close(fd)
-    os.rename(staging, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
-    os.fsync(dirfd)
+    os.rename(staging, name, src_dir_fd=dirfd, dst_dir_fd=dirfd if above is None else above)
+    os.fsync(dirfd if above is None else above)
 
 
 def retire(dirfd: int, name: str, hidden: str) -> None:

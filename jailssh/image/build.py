@@ -48,7 +48,7 @@ def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | No
     finally:
         writer.close()
     if manifest.get(LD_CONF):
-        _make_cache(root, path)
+        make_cache(root, path)
         manifest = with_cache(root, manifest)
     # One syncfs(2) for all files is much cheaper than an fsync(2) for each.
     process.run(["sync", "--file-system", path], timeout=_SYNC_SECONDS)
@@ -91,7 +91,7 @@ def _copy(writer: tree.TreeWriter, entry: Entry) -> None:
         raise SourceChangedError(escape(entry.source), "it changed while it was copied")
 
 
-def _make_cache(root: int, path: str) -> None:
+def make_cache(root: int, path: str) -> None:
     """Make the loader's cache for libraries outside the loader's own directories (ldconfig(8))."""
     argv = ["ldconfig", "-X", "-r", path, "-f", LD_CONF, "-C", LD_CACHE]
     process.run(argv, timeout=_LDCONFIG_SECONDS)

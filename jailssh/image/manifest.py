@@ -14,7 +14,8 @@ from jailssh.image.errors import ImageError
 from jailssh.image.sources import Stamp, Watch
 
 FORMAT = 1
-KINDS = ("dir", "file", "link", "text")
+NODES = ("char", "block", "fifo", "socket")
+KINDS = ("dir", "file", "link", "text", "hard", *NODES)
 # The login program mounts over these, so nothing placed below them could ever be seen.
 COVERED = ("/dev", "/proc", "/run", "/tmp")  # noqa: S108
 DIR_MODE = 0o755
@@ -24,12 +25,14 @@ _MAX_ENTRIES = 200_000
 
 @dataclass(frozen=True)
 class Entry:
-    """One path of an image, owned by root.
+    """One path of an image or a tree.
 
     ``origin``  the need that brought it, for people: ``git``, or ``rsync: libc.so.6 of /usr/bin/rsync``.
     ``size``, ``digest``  bytes and SHA-256 of a file's or text's content; 0 and "" for others.
     ``source``, ``stamp`` of a file: the host path it is copied from and its state when examined.
-    ``target``  of a link.  ``text``: the content of a generated file.
+    ``target``  of a link; of a second name (``hard``) the path that has the content.
+    ``text``    the content of a generated file.  ``uid``, ``gid``: its owner, root in all images.
+    ``major``, ``minor``  the numbers of a device.
     A file without a source (``/etc/ld.so.cache``) is made from the finished tree and not part of its identity.
     """
 
@@ -43,11 +46,17 @@ class Entry:
     stamp: Stamp | None = None
     target: str = ""
     text: str = ""
+    uid: int = 0
+    gid: int = 0
+    major: int = 0
+    minor: int = 0
 
     @property
-    def identity(self) -> tuple[str, str, int, int, str, str]:
+    def identity(self) -> tuple[str | int, ...]:
         """What makes two entries the same content; where it came from plays no part."""
-        return (self.path, self.kind, self.mode, self.size, self.digest, self.target)
+        same = (self.path, self.kind, self.mode, self.size, self.digest, self.target)
+        more = (self.uid, self.gid, self.major, self.minor)
+        return (*same, *more) if any(more) else same
 
 
 def dir_entry(path: str, origin: str) -> Entry:
@@ -96,7 +105,7 @@ class Manifest:
 
     def with_entry(self, entry: Entry) -> Manifest:
         """Return a manifest with one more entry."""
-        return replace(self, entries=tuple(sorted((*self.entries, entry), key=_order)))
+        return replace(self, entries=tuple(sorted((*self.entries, entry), key=tree_order)))
 
     def to_json(self) -> str:
         """Return the manifest as it is kept beside its image."""
@@ -172,7 +181,8 @@ def _entry(row: Mapping[str, object]) -> Entry:
     return entry
 
 
-def _order(entry: Entry) -> list[str]:
+def tree_order(entry: Entry) -> list[str]:
+    """Return the key that sorts a directory before what it holds, and that before its neighbours."""
     return entry.path.split("/")
 
 
@@ -205,7 +215,7 @@ class Collector:
         old = self._entries.setdefault(entry.path, entry)
         if old.identity != entry.identity:
             raise ImageError(
-                escape(entry.path), f"{_describe(old)} for {old.origin}, but {_describe(entry)} for {entry.origin}"
+                escape(entry.path), f"{describe(old)} for {old.origin}, but {describe(entry)} for {entry.origin}"
             )
 
     def place(self, path: str) -> str:
@@ -226,14 +236,14 @@ class Collector:
         """Return all entries, sorted, with the directories that they lie in."""
         for entry in list(self._entries.values()):
             self._add_parents(entry)
-        return tuple(sorted(self._entries.values(), key=_order))
+        return tuple(sorted(self._entries.values(), key=tree_order))
 
     def _add_parents(self, entry: Entry) -> None:
         parts = entry.path.split("/")
         for path in ("/".join(parts[:end]) for end in range(2, len(parts))):
             above = self._entries.setdefault(path, dir_entry(path, entry.origin))
             if above.kind != "dir":
-                why = f"needed by {entry.origin}, but {escape(path)} is {_describe(above)} for {above.origin}"
+                why = f"needed by {entry.origin}, but {escape(path)} is {describe(above)} for {above.origin}"
                 raise ImageError(escape(entry.path), why)
 
 
@@ -247,14 +257,16 @@ def _normal(path: str) -> str:
     return "/" + "/".join(out)
 
 
-def _describe(entry: Entry) -> str:
+def describe(entry: Entry) -> str:
+    """Return what an entry is, in words."""
     names = {
         "dir": "a directory",
         "file": f"a file of {entry.size} bytes",
         "link": f"a link to {escape(entry.target)}",
         "text": f"a generated file of {entry.size} bytes",
+        "hard": f"a second name of {escape(entry.target)}",
     }
-    return names[entry.kind]
+    return names.get(entry.kind, "a device")
 
 
 def inputs_digest(parts: Iterable[object]) -> str:

@@ -21,6 +21,8 @@ from jailssh.image.facts import Facts
 
 # How many numbers say what an object is and whose; those after them change with its content.
 _IDENTITY = 4
+# How much is asked of those who could change what is found; see Sources.find.
+STRICT, STICKY, NAMED = "strict", "sticky", "named"
 _MAX_LINKS = 40  # As in path_resolution(7).
 
 # dev, ino, mtime and ctime in nanoseconds, size
@@ -110,7 +112,7 @@ class Sources:
         self._seen: dict[str, os.stat_result | None] = {}
         self._listed: dict[str, tuple[str, ...]] = {}
         self._digests: dict[tuple[int, int, int, int], str] = {}
-        self._found: dict[tuple[str, bool], Found | None] = {}
+        self._found: dict[tuple[str, str], Found | None] = {}
 
     def lstat(self, path: str) -> os.stat_result | None:
         """Return the status of ``path`` itself, not followed; None if there is nothing."""
@@ -125,23 +127,24 @@ class Sources:
             for path, info in self._seen.items()
         }
 
-    def find(self, path: str, *, named: bool = False) -> Found | None:
+    def find(self, path: str, trust: str = STRICT) -> Found | None:
         """Follow ``path`` (absolute; ``..`` allowed) to its end, or return None where something is absent.
 
-        Raises :class:`DistrustError` if anything on the way is not root's alone (``named``: the administrator named
-        this very path, so it is taken whoever owns it), :class:`ImageError` for a loop.
+        Raises :class:`DistrustError` if anything on the way is not root's alone, :class:`ImageError` for a loop.
+        ``trust``: :data:`STICKY` lets directories pass where, as in ``/tmp``, everybody may create and only the owner
+        may replace; :data:`NAMED` asks nothing, for a path that the administrator has named.
         """
-        key = (path, named)
+        key = (path, trust)
         if key not in self._found:
-            self._found[key] = self._walk(path, named)
+            self._found[key] = self._walk(path, trust)
         return self._found[key]
 
-    def _walk(self, path: str, named: bool) -> Found | None:
+    def _walk(self, path: str, trust: str) -> Found | None:
         todo = path.split("/")[::-1]
         current = ""
         links: dict[str, str] = {}
         dirs: dict[str, None] = {}
-        info = self._trusted("/", named)
+        info = self._trusted("/", trust)
         hops = 0
         while todo:
             part = todo.pop()
@@ -151,7 +154,7 @@ class Sources:
                 current = os.path.dirname(current).rstrip("/")
                 continue
             step = f"{current}/{part}"
-            info = self._trusted(step, named)
+            info = self._trusted(step, trust)
             if info is None:
                 return None
             if stat.S_ISLNK(info.st_mode):
@@ -167,14 +170,15 @@ class Sources:
             elif any(rest not in ("", ".") for rest in todo):
                 return None
             current = step
-        end = self._trusted(current or "/", named)
+        end = self._trusted(current or "/", trust)
         return None if end is None else Found(current or "/", end, tuple(links.items()), tuple(dirs))
 
-    def _trusted(self, path: str, named: bool) -> os.stat_result | None:
+    def _trusted(self, path: str, trust: str) -> os.stat_result | None:
         info = self.lstat(path)
         if info is None or (self._trusted_root is not None and is_below(self._trusted_root, path)):
             return info
-        if not named and (why := fs.distrust(info)):
+        sticky = trust == STICKY and info.st_mode & stat.S_ISVTX and info.st_uid == 0
+        if trust != NAMED and not sticky and (why := fs.distrust(info)):
             hint = "an image takes only files that root alone can write; mend owner and mode"
             raise DistrustError(escape(path), why, hint=hint)
         if not is_clean_absolute(path):
@@ -192,8 +196,8 @@ class Sources:
                 raise ImageError(escape(path), os.strerror(error.errno or 0).lower()) from error
         return self._listed[path]
 
-    def glob(self, pattern: str) -> list[str]:
-        """Return the paths that match an absolute glob(7) pattern, sorted."""
+    def glob(self, pattern: str, trust: str = STRICT) -> list[str]:
+        """Return the paths that match an absolute glob(7) pattern, sorted; ``trust`` as in :meth:`find`."""
         paths = [""]
         for part in pattern.strip("/").split("/"):
             if not any(char in part for char in "*?["):
@@ -201,11 +205,11 @@ class Sources:
                 continue
             grown: list[str] = []
             for path in paths:
-                found = self.find(path or "/")
+                found = self.find(path or "/", trust)
                 names = self.listdir(found.path) if found and found.is_dir else ()
                 grown += [f"{path}/{n}" for n in names if fnmatch.fnmatchcase(n, part) and not n.startswith(".")]
             paths = grown
-        return [path for path in paths if self.find(path)]
+        return [path for path in paths if self.find(path, trust)]
 
     def open(self, found: Found) -> int:
         """Return a descriptor of a found regular file; it is the very file that was found, unchanged since."""

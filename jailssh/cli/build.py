@@ -1,0 +1,174 @@
+"""``jailssh build``: a stand-alone tree from jailspecs, sections and profiles."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from jailssh.cli.context import Context
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.names import escape
+from jailssh.image import standalone
+from jailssh.image.facts import Facts, facts_path
+from jailssh.image.jail import load_configuration
+from jailssh.image.specs import Reader, profile_needs, to_source
+from jailssh.image.standalone import Built, Listeners, Options
+from jailssh.image.target import Change, Target
+from jailssh.spec.errors import Note
+from jailssh.spec.load import list_sections
+from jailssh.spec.merge import Spec, read_spec
+
+EXAMPLES = (
+    "jailssh build git.jailspec /srv/jails/git",
+    "jailssh build section:basicshell section:git extra.jailspec /srv/jails/dev --prune",
+    "jailssh build basicshell /srv/jails/dev --dry-run --json",
+)
+_MARKS = {"create": "+", "replace": "~", "attributes": "m", "remove": "-"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("operands", nargs="*", metavar="SPEC… TARGET", help="spec files, section:NAME; the tree last")
+    parser.add_argument("--jk-init", metavar="FILE", help="a jk_init.ini whose sections come before the shipped ones")
+    parser.add_argument("--list-sections", action="store_true", help="name the sections and end")
+    parser.add_argument("--compat", choices=("jailtime",), help="jailtime: of several statements the first wins")
+    parser.add_argument("--prune", action="store_true", help="remove what an earlier build put there, if unchanged")
+    add_common_arguments(parser)
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of all verbs that write a tree."""
+    parser.add_argument("--dry-run", action="store_true", help="show what would be done, write nothing")
+    parser.add_argument("--reflink", action="store_true", help="share blocks with the sources where possible")
+    parser.add_argument("--skip-devices", action="store_true", help="leave character and block devices out")
+    parser.add_argument("--allow-missing", action="store_true", help="leave out what is not on this host")
+    parser.add_argument("--insecure", action="store_true", help="take trees and targets that others can write to")
+    parser.add_argument("--verify", action="store_true", help="then let each program's loader try it in a sandbox")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell each step and all notes")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Build."""
+    reader = Reader(insecure=args.insecure)
+    jk_init = os.path.abspath(args.jk_init) if args.jk_init else None
+    if args.list_sections:
+        rows = list_sections(reader.read, jk_init=jk_init)
+        context.facts([{"name": name, "comment": text} for name, text in rows], [f"{n:<20} {t}" for n, t in rows])
+        return EXIT_OK
+    if not args.operands:
+        raise UsageError("build", "missing file operand", hint="jailssh build SPEC… TARGET")
+    *specs, target = args.operands
+    if not specs:
+        raise UsageError("build", f"missing destination operand after {target!r}", hint="jailssh build SPEC… TARGET")
+    configuration = load_configuration(context.layout)
+    spec = read_spec(
+        [to_source(name) for name in specs],
+        reader.read,
+        real=os.path.realpath,
+        jk_init=jk_init,
+        profiles=tuple(configuration.documents),
+        first_wins=args.compat == "jailtime",
+    )
+    return build_and_tell(args, context, spec, target, profile_needs(configuration, spec))
+
+
+def build_and_tell(args: argparse.Namespace, context: Context, spec: Spec, target: str, profiles: Any) -> int:
+    """Build ``spec`` at ``target`` and tell what was done; return the exit code."""
+    place = Target(os.path.abspath(target), insecure=args.insecure)
+    options = Options(
+        allow_missing=args.allow_missing,
+        skip_devices=args.skip_devices,
+        insecure=args.insecure,
+        prune=getattr(args, "prune", False),
+        reflink=args.reflink,
+        dry_run=args.dry_run,
+        quiet_runs=context.json,
+    )
+    facts = Facts(facts_path(context.layout) if os.geteuid() == 0 else "", context.layout.root or None)
+    with _listeners(args, context) as listeners:
+        built = standalone.build(spec, place, options, profiles=profiles, facts=facts, listeners=listeners)
+    _tell(args, context, place.path, spec.notes, built)
+    if not args.verify or args.dry_run:
+        return EXIT_OK
+    from jailssh.image.verify import verify
+
+    failures = verify(place)
+    for failure in failures:
+        context.tell(f"does not start: {failure}")
+    return EXIT_FAILED if failures else EXIT_OK
+
+
+def _tell(args: argparse.Namespace, context: Context, path: str, notes: tuple[Note, ...], built: Built) -> None:
+    texts = [str(note) for note in notes if args.verbose or not note.verbose]
+    for note in dict.fromkeys((*texts, *built.notes)):
+        context.tell(f"note: {note}")
+    for kept in built.kept:
+        context.tell(f"note: {escape(kept)} is kept: it was changed or holds something that no build put there")
+    lines = [_line(change) for change in built.changes] if args.dry_run else []
+    lines += [f"! run {escape(command)}" for command in built.runs] if args.dry_run else []
+    would = "would be " if args.dry_run else ""
+    size = f"{built.count} entries, {built.bytes / 1e6:.1f} MB"
+    lines.append(f"{escape(path)}: {size}: {len(built.changes)} changes{' ' + would.strip() if would else ''}")
+    facts = {
+        "target": path,
+        "dry_run": args.dry_run,
+        "entries": built.count,
+        "bytes": built.bytes,
+        "changes": [_row(change) for change in built.changes],
+        "run": list(built.runs),
+        "left": list(built.left),
+        "kept": list(built.kept),
+        "notes": [*texts, *built.notes],
+    }
+    context.facts(facts, lines)
+
+
+def _row(change: Change) -> dict[str, Any]:
+    entry = change.entry
+    row: dict[str, Any] = {"action": change.action, "path": entry.path, "kind": entry.kind, "mode": f"{entry.mode:04o}"}
+    row |= {"uid": entry.uid, "gid": entry.gid, "origin": entry.origin}
+    more = {"source": entry.source, "target": entry.target, "digest": entry.digest, "size": entry.size}
+    if entry.kind in ("char", "block"):
+        more["device"] = f"{entry.major}:{entry.minor}"
+    return row | {name: value for name, value in more.items() if value}
+
+
+def _line(change: Change) -> str:
+    entry = change.entry
+    text = f"{_MARKS[change.action]} {entry.kind:<5} {entry.mode:04o} {escape(entry.path)}"
+    if entry.target:
+        text += f" -> {escape(entry.target)}"
+    elif entry.source and entry.source != entry.path:
+        text += f" from {escape(entry.source)}"
+    return f"{text}  ({escape(entry.origin)})"
+
+
+@contextmanager
+def _listeners(args: argparse.Namespace, context: Context) -> Iterator[Listeners]:
+    """Yield what tells of the progress: lines with -v, a bar on a terminal, else nothing."""
+
+    def waiting(pid: int) -> None:
+        context.tell(f"waiting for process {pid}, which builds the same tree" if pid else "waiting for another build")
+
+    def running(command: str) -> None:
+        context.tell(f"run (as root, outside of the jail): {escape(command, 200)}")
+
+    if args.verbose:
+        yield Listeners(waiting, None, lambda change: context.tell(_line(change)), running)
+    elif context.json or args.dry_run or not context.on_terminal():
+        yield Listeners(waiting)
+    else:
+        # Imported here: it takes longer than many a build.
+        from rich.console import Console
+        from rich.progress import Progress
+
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("building", total=None)
+            yield Listeners(
+                waiting,
+                lambda count: progress.update(task, total=count),
+                lambda _: progress.advance(task),
+            )
