@@ -46,7 +46,8 @@ static char **environment(const struct plan *plan, const struct request *request
 }
 
 /* In the command's process, which shares this memory until it executes: vfork(2).  A failure is left in *ERROR. */
-static noreturn void execute(const struct plan *plan, const struct verdict *verdict, char **env, int pty, int *error)
+static noreturn void execute(const struct plan *plan, const struct verdict *verdict, char **env, int pty,
+                             volatile int *error)
 {
     sigset_t none;
     char *const *mask = plan_first(plan, OP_UMASK), *const *home = plan_first(plan, OP_HOME);
@@ -112,7 +113,7 @@ static void judge(const struct plan *plan, const struct request *request, struct
 void command_run(const struct plan *plan, const struct request *request, int channel, bool terminal)
 {
     static struct verdict verdict;
-    int error = 0;
+    volatile int error = 0; /* or the compiler, which sees no second return, takes it for 0 after vfork(2) */
     judge(plan, request, &verdict, channel);
     char **env = environment(plan, request, &verdict);
     int pty = terminal ? pty_open(channel) : -1;

@@ -27,7 +27,7 @@ struct outer {
     pid_t jail, parent;
     struct timespec began;
     char message[1024]; /* the last word of the jail's first process, or empty */
-    bool ended;
+    bool started, ended;
     struct pump in, out;
 };
 
@@ -55,7 +55,8 @@ static bool log_start(struct outer *o, char *message)
     journal_add("JAILSSH_PLUGIN", part[1]);
     if (o->request->command)
         journal_add("JAILSSH_COMMAND", o->request->command);
-    return journal_send();
+    o->started = journal_send();
+    return o->started;
 }
 
 static void take_terminal(struct outer *o)
@@ -192,6 +193,8 @@ static int conclude(struct outer *o)
     snprintf(text, sizeof text, "%s: session ended with status %d", o->plan->name, code);
     journal_begin(EVENT_END, EVENT_END_ID, 6);
     journal_add("MESSAGE", text);
+    if (!o->started && o->request->command) /* killed before it could say what it runs */
+        journal_add("JAILSSH_COMMAND", o->request->command);
     journal_add_number("JAILSSH_EXIT", code);
     journal_add_number("JAILSSH_DURATION_USEC",
                        (now.tv_sec - o->began.tv_sec) * 1000000ll + (now.tv_nsec - o->began.tv_nsec) / 1000);

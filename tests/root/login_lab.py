@@ -170,15 +170,20 @@ class Done:
 
 @dataclass
 class Session:
-    """A login that runs; ``process`` is the stand-in of sshd, the login program's parent."""
+    """A login that runs; ``process`` waits for the stand-in of sshd, which waits for the login program."""
 
     lab: Lab
     process: subprocess.Popen[bytes]
 
     def pids(self, count: int) -> list[int]:
         """Return the pids of the outer half, the jail's first process and the command, once there are ``count``."""
-        self.lab.host.wait_until(lambda: len(self._chain()) > count, f"{count} processes of the session")
-        return self._chain()[1 : count + 1]
+        self.lab.host.wait_until(lambda: len(self._chain()) > count + 1, f"{count} processes of the session")
+        return self._chain()[2 : count + 2]
+
+    def sshd(self) -> int:
+        """Return the pid of the login program's parent."""
+        self.lab.host.wait_until(lambda: len(self._chain()) > 1, "the stand-in of sshd")
+        return self._chain()[1]
 
     def _chain(self) -> list[int]:
         chain = [self.process.pid]
@@ -271,11 +276,15 @@ class Lab:
 
     def _become(self, uid: int, prepare: Prepare | None, argv: Any, envp: Any) -> None:
         """In the forked child: the stand-in of sshd, and in its child the account and the login program."""
+        for number in (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ):  # Python has its own way with these
+            signal.signal(number, signal.SIG_DFL)
         for fd in self._namespaces:
             _checked(_libc.setns(fd, 0))
         os.chdir("/")
-        child = os.fork()
-        if child:
+        for _ in range(2):  # only a second fork has a parent that it can see
+            child = os.fork()
+            if not child:
+                continue
             os.closerange(0, 2048)
             status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
             if status < 0:
@@ -288,8 +297,6 @@ class Lab:
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):
-            signal.signal(number, signal.SIG_DFL)
         program = self.program.encode()
         if prepare:
             prepare()
