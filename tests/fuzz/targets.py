@@ -70,7 +70,7 @@ def rows() -> Iterator[tuple[str, str]]:
     """Yield (jail, command) of every row of the command tables."""
     tests = (commands.test_sftp, commands.test_scp, commands.test_git_and_others, rsync_commands.test_rsync)
     for test in tests:
-        for mark in test.pytestmark:  # type: ignore[attr-defined]
+        for mark in test.pytestmark:
             if mark.name == "parametrize":
                 yield from ((jail, command) for jail, command, _ in mark.args[1])
     yield from (("backup", f"rsync --server {options} . backup/x") for options in rsync_commands.PUSHED)

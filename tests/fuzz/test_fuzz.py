@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +20,11 @@ pytestmark = pytest.mark.needs("clang", "libfuzzer")
 SECONDS = int(os.environ.get("JAILSSH_FUZZ_SECONDS", "20"))
 AT_ONCE = 2
 
+Runs = dict[str, Future[subprocess.CompletedProcess[bytes]]]
+
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Runs]]:
     """Every target under way, two at a time, each with a copy of its corpus."""
     folder = tmp_path_factory.mktemp("fuzz")
     programs = build(folder)
@@ -30,14 +34,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, object]
             corpus = folder / f"corpus-{target}"
             shutil.copytree(CORPUS / target, corpus)
             under_way[target] = pool.submit(run, program, corpus, SECONDS)
-        yield {"folder": folder, **under_way}
+        yield folder, under_way
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_target(runs: dict[str, object], target: str) -> None:
-    done = runs[target].result()
+def test_target(runs: tuple[Path, Runs], target: str) -> None:
+    folder, under_way = runs
+    done = under_way[target].result()
     report = done.stderr.decode(errors="replace")
-    found = [f"{path.name}: {path.read_bytes()[:2000]!r}" for path in runs["folder"].glob(f"{target}-*-*")]
+    found = [f"{path.name}: {path.read_bytes()[:2000]!r}" for path in folder.glob(f"{target}-*-*")]
     assert done.returncode == 0, "\n".join([report[-6000:], *found])
     executed = re.search(r"stat::number_of_executed_units: (\d+)", report)
     assert executed and int(executed[1]) > 100 * SECONDS, report[-2000:]
