@@ -19,6 +19,7 @@ class MainConfig:
     third_party_plugins: tuple[str, ...]
     refuse_groups: tuple[str, ...]
     min_uid: int
+    keep_generations: int
     items: tuple[Item, ...]
 
 

@@ -37,6 +37,8 @@ class JailConfig:
     name: str
     summary: str
     plugins: tuple[str, ...]
+    root: str
+    hide: tuple[str, ...]
     network: str
     groups: tuple[str, ...]
     supplementary_groups: tuple[str, ...]

@@ -1,7 +1,7 @@
 """Every setting, one row each: the rows drive the reader, ``config show`` and the documentation.
 
 Kinds: ``bool`` (yes/no), ``word``, ``words`` (separated by spaces or commas), ``text`` (quoted when it has a comma),
-``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``, ``count`` (not negative, may be
+``texts`` (separated by commas), ``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``, ``count`` (not negative, may be
 empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``.
 """
 
@@ -36,12 +36,15 @@ MAIN: tuple[Setting, ...] = (
     Setting("", "refuse_groups", "words", "sudo wheel docker disk adm lxd",
             "members of these groups can leave any jail, so adduser refuses them without --force"),
     Setting("", "min_uid", "int", "1000", "accounts with a lower uid belong to the system and are refused"),
+    Setting("", "keep_generations", "int", "2", "how many images of a jail stay, the current one included"),
 )  # fmt: skip
 
 JAIL: tuple[Setting, ...] = (
     Setting("", "summary", "text", "", "what this jail is for, in one line"),
     Setting("", "extends", "word", "", "a shipped profile that this file takes over and changes"),
     Setting("", "plugins", "words", "", "what the account can do"),
+    Setting("", "root", "enum:image,live", "image", "an image with copies, or live: the host's /usr, read-only"),
+    Setting("", "hide", "paths", "/usr/local/etc", "directories below /usr that a live root hides"),
     Setting("", "network", "enum:none,host", "none", "none, or the host's network"),
     Setting("", "groups", "words", "", "members of these groups get this jail without being named"),
     Setting("", "supplementary_groups", "words", "", "groups that an account keeps inside, if it is a member"),

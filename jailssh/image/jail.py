@@ -29,6 +29,10 @@ from jailssh.core.errors import ConfigError, DeniedError, HostError, JailsshErro
 from jailssh.core.names import check_account_name, check_jail_name
 from jailssh.host import accounts, fs, process
 from jailssh.host.paths import Layout
+from jailssh.image.errors import ImageError
+from jailssh.image.live import in_live_root, live_needs, live_tops
+from jailssh.image.manifest import Manifest
+from jailssh.image.store import find
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult
 from jailssh.plugin.registry import Registry, load_registry
@@ -60,7 +64,24 @@ class JailDefinition:
 
     def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
-        return tuple((p.name, p.image(self.facts, self.config.options[p.name])) for p in self.plugins)
+        needs = tuple((p.name, p.image(self.facts, self.config.options[p.name])) for p in self.plugins)
+        if self.config.root == "live":
+            return live_needs(needs, self.config.network == "host", self.facts.find_program)
+        return needs
+
+    def programs(self) -> tuple[str, ...]:
+        """Return the programs that an ordinary account's rules run, sorted."""
+        return tuple(sorted({rule.program for result in self.results(ANYBODY) for rule in result.rules}))
+
+    def verify(self, manifest: Manifest) -> None:
+        """Raise :class:`ImageError` unless the image has every program that a rule runs."""
+        rows = {entry.path: entry for entry in manifest.entries}
+        for program in self.programs():
+            if self.config.root == "live" and in_live_root(program):
+                continue
+            entry = find(rows, program)
+            if entry is None or entry.kind not in ("file", "text") or not entry.mode & 0o111:
+                raise ImageError(f"jail {self.name}", f"{program}, which a rule runs, is no program in its image")
 
     def results(self, account: Account) -> tuple[PluginResult, ...]:
         """Return what the plugins give to ``account``."""
@@ -80,6 +101,8 @@ class JailDefinition:
             config.env,
             config.supplementary_groups,
             main.require_journal,
+            live_tops() if config.root == "live" else (),
+            config.hide,
         )
 
 

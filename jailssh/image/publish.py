@@ -12,6 +12,8 @@ from jailssh.config.reader import raise_all
 from jailssh.core.errors import ConfigError, HostError, JailsshError, ManyErrors
 from jailssh.host import accounts, fs
 from jailssh.host.paths import Layout
+from jailssh.image import pool
+from jailssh.image.history import read_history
 from jailssh.image.jail import (
     Configuration,
     JailDefinition,
@@ -20,7 +22,7 @@ from jailssh.image.jail import (
     load_configuration,
     to_account,
 )
-from jailssh.image.store import BuildResult, current_image, ensure_image, prune
+from jailssh.image.store import BuildResult, Wanted, adopt, current_image, ensure_image
 from jailssh.plan import codec, ops
 from jailssh.plan.compile import RESERVED, compile_plan, tops_of
 from jailssh.plugin.api import Account
@@ -52,35 +54,60 @@ class Change:
 
 
 class Images:
-    """Finds and builds images.  What was found is believed for ``trust`` seconds without a look at the host's files."""
+    """Finds and builds images.  What was found is believed for ``trust`` seconds without a look at the host's files.
+
+    Jails whose images need the same get the same tree; with trust it is looked for once.
+    """
 
     def __init__(self, layout: Layout, trust: float = 0.0) -> None:
         self._layout = layout
         self._trust = trust
-        self._seen: dict[str, tuple[object, float, BuildResult]] = {}
+        self._seen: dict[str, tuple[str, float, BuildResult]] = {}
+        self._made: dict[tuple[str, tuple[str, ...]], tuple[float, BuildResult]] = {}
 
-    def ensure(self, definition: JailDefinition, tops: Sequence[str] = ()) -> BuildResult:
-        """Return the jail's image with all that it needs and a mount point for each of ``tops``, built if needed."""
-        now, jail = time.monotonic(), definition.name
-        path = current_image(self._layout, jail)
+    def wanted(self, definition: JailDefinition, tops: Sequence[str] = ()) -> Wanted:
+        """Return what the jail's image shall hold: all that it needs and a mount point for each of ``tops``."""
         # An image keeps the mount points that accounts needed before, so that they do not build it in turns.
-        extra = tuple(sorted({*STANDARD_TOPS, *tops, *_mount_points(path)}))
-        needs = definition.needs()
+        kept = _mount_points(current_image(self._layout, definition.name))
+        return Wanted(definition.needs(), tuple(sorted({*STANDARD_TOPS, *tops, *kept})))
+
+    def ensure(self, definition: JailDefinition, tops: Sequence[str] = (), *, unpin: bool = False) -> BuildResult:
+        """Return the jail's image with all that it needs, built if needed.  ``unpin``: see :func:`ensure_image`."""
+        now, jail = time.monotonic(), definition.name
+        wanted = self.wanted(definition, tops)
+        inputs = wanted.inputs
         known = self._seen.get(jail)
-        if known and known[0] == (needs, extra) and known[1] > now and known[2].path == path:
+        current = current_image(self._layout, jail)
+        if known and known[0] == inputs and known[1] > now and known[2].path == current and not unpin:
             return known[2]
-        result = ensure_image(self._layout, jail, needs, extra_dirs=extra)
-        after = tuple(sorted({*extra, *_mount_points(result.path)}))
-        self._seen[jail] = ((needs, after), now + self._trust, replace(result, changed=False))
+        result = self._take(definition, wanted, inputs, unpin)
+        # Its mount points are among the needs from now on.
+        after = self.wanted(definition, tops).inputs
+        self._seen[jail] = (after, now + self._trust, replace(result, changed=False))
+        return result
+
+    def _take(self, definition: JailDefinition, wanted: Wanted, inputs: str, unpin: bool) -> BuildResult:
+        now, jail = time.monotonic(), definition.name
+        pinned = read_history(self._layout, jail).pinned and not unpin
+        # Rules that run the same programs need not be verified twice.
+        key = (inputs, definition.programs())
+        made = self._made.get(key)
+        if made and made[0] > now and not pinned and (result := adopt(self._layout, jail, made[1])):
+            return result
+        result = ensure_image(
+            self._layout, jail, wanted.needs, extra_dirs=wanted.extra_dirs, verify=definition.verify, unpin=unpin
+        )
+        if not pinned:
+            self._made[key] = (now + self._trust, result)
         return result
 
 
-def publish_jail(configuration: Configuration, names: Sequence[str]) -> BuildResult:
-    """Bring the image of a jail (or the union of several) up to date with this host, and remove unused generations."""
-    definition = configuration.definition(names)
-    result = Images(configuration.layout).ensure(definition)
-    prune(configuration.layout, definition.name, _images_in_use(configuration.layout))
-    return result
+def prune_images(configuration: Configuration, only: Sequence[str] | None = None) -> pool.Pruned:
+    """Remove the generations that nothing needs, or those of ``only``; see :func:`jailssh.image.pool.prune`."""
+    layout = configuration.layout
+    # No plan may come to use a generation between the look and its removal.
+    with _plans(layout):
+        return pool.prune(layout, plans_by_image(layout), configuration.main.keep_generations, only)
 
 
 def publish_plan(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
@@ -100,6 +127,8 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
         # A plan of an older configuration must not replace one that another process has just published.
         if not configuration.is_current() or configuration.jails_for(account) != names:
             raise ConfigError(f"account {account.name}", "the configuration changed while its plan was made")
+        if not os.path.isdir(image.path):
+            raise ConfigError(f"account {account.name}", "its image was removed while its plan was made", hint="again")
         changed = _write(layout, plan)
     capabilities = tuple(dict.fromkeys(result.capability for result in results))
     return Published(plan, changed, image, definition.name, capabilities)
@@ -143,7 +172,7 @@ def changes(configuration: Configuration) -> list[Change]:
             continue
         settings = definition.settings(configuration.main)
         path = current_image(configuration.layout, definition.name)
-        image = path or f"{configuration.layout.images}/{definition.name}/new"
+        image = path or f"{configuration.layout.images}/.pool/new"
         new = compile_plan(account, settings, definition.results(account), image, filter_for(settings.network))
         if lines := codec.diff(old, new):
             found.append(Change(uid, name, definition.name, tuple(lines)))
@@ -175,7 +204,7 @@ def publish_all(configuration: Configuration) -> list[Change]:
             errors.extend(several.errors)
         except JailsshError as error:
             errors.append(error)
-    _prune_all(configuration.layout)
+    prune_images(configuration)
     raise_all(list({str(error): error for error in errors}.values()))
     return found
 
@@ -262,16 +291,11 @@ def _readable_plan(layout: Layout, uid: int) -> codec.Plan | None:
         return None
 
 
-def _images_in_use(layout: Layout) -> set[str]:
-    plans = (_readable_plan(layout, uid) for uid in planned_uids(layout))
-    return {args[0] for plan in plans if plan is not None and (args := plan.first("image"))}
-
-
-def _prune_all(layout: Layout) -> None:
-    in_use = _images_in_use(layout)
-    try:
-        jails = sorted(name for name in os.listdir(layout.images) if not name.startswith("."))
-    except FileNotFoundError:
-        return
-    for jail in jails:
-        prune(layout, jail, in_use)
+def plans_by_image(layout: Layout) -> dict[str, list[codec.Plan]]:
+    """Return the published plans by the image's host path; a damaged plan, which no login takes, counts for nothing."""
+    found: dict[str, list[codec.Plan]] = {}
+    for uid in planned_uids(layout):
+        plan = _readable_plan(layout, uid)
+        if plan is not None and (args := plan.first("image")):
+            found.setdefault(args[0], []).append(plan)
+    return found

@@ -11,6 +11,7 @@ from jailssh.core.names import escape, is_clean_absolute
 from jailssh.image.closure import Closure
 from jailssh.image.data import NSSWITCH, data_set
 from jailssh.image.errors import ImageError, SourceChangedError
+from jailssh.image.facts import Facts
 from jailssh.image.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
 from jailssh.image.sources import Found, Sources, Stamp, stamp_of
 from jailssh.plugin.api import ImageNeeds
@@ -30,14 +31,15 @@ def resolve(
     extra_dirs: Sequence[str] = (),
     trusted_root: str | None = None,
     known: Mapping[tuple[str, Stamp], str] | None = None,
+    facts: Facts | None = None,
 ) -> Manifest:
     """Return the manifest of an image with all that ``needs`` name, as (who needs it, what).
 
-    ``extra_dirs``: more empty directories, such as the first component of homes outside ``/home``.  ``trusted_root``
-    and ``known``: see :class:`Sources`.  Every missing or untrusted file is reported: :class:`ImageError`, or
+    ``extra_dirs``: more empty directories, such as the first component of homes outside ``/home``.  ``trusted_root``,
+    ``known`` and ``facts``: see :class:`Sources`.  Every missing or untrusted file is reported: :class:`ImageError`, or
     :class:`ManyErrors` for several.
     """
-    resolver = _Resolver(Sources(trusted_root, known))
+    resolver = _Resolver(Sources(trusted_root, known, facts=facts))
     resolver.base(extra_dirs)
     for origin, need in needs:
         resolver.need(origin, need)

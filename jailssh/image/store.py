@@ -1,4 +1,4 @@
-"""The images of a jail on disk: ``images/<jail>/<generation>/``, its manifest beside it, ``current`` pointing at one.
+"""The image of a jail: ``images/<jail>/current`` leads to one tree of the pool (:mod:`jailssh.image.pool`).
 
 A generation is never changed once it has its name.  Whatever is killed at whatever point, ``current`` leads to a
 whole tree; what was left unfinished has a name beginning with ``.`` and is removed by the next build.
@@ -6,29 +6,29 @@ whole tree; what was left unfinished has a name beginning with ``.`` and is remo
 
 from __future__ import annotations
 
-import errno
 import os
-import re
 import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from jailssh.core.errors import HostError
-from jailssh.core.names import check_jail_name, escape
-from jailssh.host import fs, tree
+from jailssh.core.errors import UsageError
+from jailssh.core.names import escape
+from jailssh.host import fs, objects, tree
 from jailssh.host.paths import Layout
+from jailssh.image import pool
 from jailssh.image.errors import ImageError, SourceChangedError
-from jailssh.image.manifest import Manifest, from_json, inputs_digest, summary_from_json
+from jailssh.image.history import add_step, jail_dir, read_history
+from jailssh.image.manifest import Entry, Manifest, Summary, inputs_digest
 from jailssh.image.sources import Stamp, unchanged
 from jailssh.plugin.api import ImageNeeds
 
-_GENERATION = re.compile(r"[0-9a-f]{20}\Z")
 _LOCK = ".lock"
 _NEW = ".new-"
-_DEAD = ".dead-"
-_MANIFEST_LIMIT = 256 << 20
 _RETRIES = 3
+
+Verify = Callable[[Manifest], None]
+"""Looks at the manifest of an image before a jail gets it; raises if it cannot serve."""
 
 
 @dataclass(frozen=True)
@@ -43,34 +43,25 @@ class BuildResult:
     notes: tuple[str, ...] = ()
 
 
-def jail_images(layout: Layout, jail: str) -> str:
-    """Return the directory of a jail's images."""
-    return f"{layout.images}/{check_jail_name(jail, combined=True)}"
+@dataclass(frozen=True)
+class Wanted:
+    """What an image shall hold; see :func:`ensure_image`."""
+
+    needs: tuple[tuple[str, ImageNeeds], ...]
+    extra_dirs: tuple[str, ...] = ()
+    trusted_root: str | None = None
+
+    @property
+    def inputs(self) -> str:
+        """The digest that tells one set of needs from another."""
+        return inputs_digest([self.needs, self.extra_dirs, self.trusted_root])
 
 
 def current_image(layout: Layout, jail: str) -> str | None:
-    """Return the host path of the jail's current image (the generation itself, not a link), or None."""
-    base = jail_images(layout, jail)
-    try:
-        generation = os.readlink(f"{base}/current")
-    except OSError:
-        return None
-    path = f"{base}/{generation}"
-    return path if _GENERATION.match(generation) and os.path.isdir(path) else None
-
-
-def read_manifest(layout: Layout, jail: str, generation: str) -> Manifest | None:
-    """Return the manifest of a generation, or None if it is absent, damaged or not root's alone."""
-    try:
-        manifest = from_json(_manifest_text(layout, jail, generation))
-    except (HostError, ImageError, UnicodeDecodeError):
-        return None
-    return manifest if manifest.generation == generation else None
-
-
-def _manifest_text(layout: Layout, jail: str, generation: str) -> str:
-    path = f"{jail_images(layout, jail)}/{generation}.json"
-    return fs.read_trusted(path, _MANIFEST_LIMIT, trusted_root=layout.root or None).decode()
+    """Return the host path of the jail's current image (the tree itself, not a link), or None."""
+    jail_dir(layout, jail)
+    generation = pool.current_generation(layout, jail)
+    return pool.tree_path(layout, generation) if generation else None
 
 
 def ensure_image(
@@ -81,205 +72,263 @@ def ensure_image(
     extra_dirs: Sequence[str] = (),
     trusted_root: str | None = None,
     waiting: Callable[[int], None] | None = None,
+    verify: Verify | None = None,
+    unpin: bool = False,
 ) -> BuildResult:
     """Make the jail's current image hold what ``needs`` name, as this host has it now, and nothing else.
 
     Nothing is read but file status when neither the needs nor the host have changed.  Builds of one jail wait for
     each other; ``waiting`` is told the process id of the one that builds.  ``extra_dirs``, ``trusted_root``: see
-    :func:`jailssh.image.resolve.resolve`.  Raises :class:`ImageError`, :class:`HostError` or
-    :class:`ManyErrors`; the old image stays current then.
+    :func:`jailssh.image.resolve.resolve`.  A jail that was pinned by :func:`rollback` keeps its image unless
+    ``unpin``.  Raises :class:`ImageError`, :class:`HostError`, :class:`ManyErrors` or what ``verify`` raises; the old
+    image stays current then.
     """
-    inputs = inputs_digest([tuple(needs), tuple(extra_dirs), trusted_root])
-    if done := _up_to_date(layout, jail, inputs):
+    wanted = Wanted(tuple(needs), tuple(extra_dirs), trusted_root)
+    if not unpin and read_history(layout, jail).pinned and (kept := _pinned(layout, jail, wanted, verify)):
+        return kept
+    if (done := _up_to_date(layout, jail, wanted.inputs)) and not read_history(layout, jail).pinned:
         return done
-    fs.ensure_dir(layout.images, 0o755)
-    base = jail_images(layout, jail)
-    fs.ensure_dir(base, 0o755)
-    with fs.lock(f"{base}/{_LOCK}", waiting), _open(base) as dirfd:
-        if done := _up_to_date(layout, jail, inputs):
+    with pool.opened(layout) as trees, _jail(layout, jail, waiting) as dirfd:
+        if done := _up_to_date(layout, jail, wanted.inputs):
+            add_step(layout, jail, done.generation, "built")
             return done
-        _sweep(dirfd, base)
+        _sweep(layout, jail, dirfd)
+        builder = _Builder(layout, jail, dirfd, trees, wanted, verify)
         for _ in range(_RETRIES):
             with suppress(SourceChangedError):
-                return _build(layout, jail, dirfd, needs, extra_dirs, trusted_root, inputs)
-        return _build(layout, jail, dirfd, needs, extra_dirs, trusted_root, inputs)
+                return builder.build()
+        return builder.build()
 
 
-def _up_to_date(layout: Layout, jail: str, inputs: str) -> BuildResult | None:
-    path = current_image(layout, jail)
-    if path is None:
-        return None
-    generation = os.path.basename(path)
-    try:
-        known = summary_from_json(_manifest_text(layout, jail, generation))
-    except (HostError, ImageError, UnicodeDecodeError):
-        return None
-    if known.generation != generation or known.inputs != inputs or not unchanged(known.watch):
-        return None
-    return BuildResult(path, generation, False, known.count, known.bytes, known.notes)
+def rollback(layout: Layout, jail: str, generation: str | None = None) -> str:
+    """Make an older generation of the jail current and pin it; return its name.
+
+    None: the one that was current before.  :class:`UsageError` if there is none.
+    """
+    current = pool.current_generation(layout, jail)
+    known = [each for each in read_history(layout, jail).generations() if each != current]
+    there = [each for each in known if os.path.isdir(pool.tree_path(layout, each))]
+    target = generation or (there[0] if there else None)
+    if target is None or target not in there:
+        what = f"generation {escape(generation)}" if generation else "an older generation"
+        raise UsageError(f"jail {jail}", f"{what} is not there to go back to", hint=", ".join(there))
+    with _jail(layout, jail) as dirfd, pool.locked(layout):
+        if not os.path.isdir(pool.tree_path(layout, target)):
+            raise UsageError(f"jail {jail}", f"generation {target} has just been removed")
+        # The pin stands first: an update that comes between must not undo what is asked for.
+        add_step(layout, jail, target, "rollback", pinned=True)
+        _switch(layout, jail, dirfd, target)
+    return target
 
 
 @contextmanager
-def _open(base: str) -> Iterator[int]:
-    fd = fs.open_dir(base, strict=False)
+def _jail(layout: Layout, jail: str, waiting: Callable[[int], None] | None = None) -> Iterator[int]:
+    base = jail_dir(layout, jail)
+    fs.ensure_dir(base, 0o755)
+    with fs.lock(f"{base}/{_LOCK}", waiting):
+        fd = fs.open_dir(base, strict=False)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+
+def _switch(layout: Layout, jail: str, dirfd: int, generation: str) -> None:
     try:
-        yield fd
-    finally:
-        os.close(fd)
+        fs.atomic_symlink_at(dirfd, "current", pool.link_to(generation))
+    except OSError as error:
+        raise fs.failed("switch", f"{jail_dir(layout, jail)}/current", error) from error
 
 
-def _sweep(dirfd: int, base: str) -> None:
-    """Remove what an interrupted build or prune has left; the lock is held."""
+def _pinned(layout: Layout, jail: str, wanted: Wanted, verify: Verify | None) -> BuildResult | None:
+    """Return the image that the jail is pinned to, if it is there; raise if it cannot serve these needs."""
+    generation = pool.current_generation(layout, jail)
+    manifest = pool.read_manifest(layout, generation) if generation else None
+    if generation is None or manifest is None:
+        return None
+    lacking = [path for path in wanted.extra_dirs if not find(manifest, path)]
+    try:
+        if lacking:
+            raise ImageError(escape(lacking[0]), "the image has no such directory")
+        if verify:
+            verify(manifest)
+    except ImageError as error:
+        raise ImageError(
+            f"jail {jail}", f"is held at generation {generation}, but {error}", hint=f"jailssh update {jail}"
+        ) from error
+    path = pool.tree_path(layout, generation)
+    return BuildResult(path, generation, False, len(manifest.entries), manifest.bytes, manifest.notes)
+
+
+def _up_to_date(layout: Layout, jail: str, inputs: str) -> BuildResult | None:
+    generation = pool.current_generation(layout, jail)
+    known = pool.read_summary(layout, generation, inputs) if generation else None
+    if generation is None or known is None or not unchanged(known.watch):
+        return None
+    return _result(layout, known, False)
+
+
+def _result(layout: Layout, known: Summary | Manifest, changed: bool) -> BuildResult:
+    count = known.count if isinstance(known, Summary) else len(known.entries)
+    path = pool.tree_path(layout, known.generation)
+    return BuildResult(path, known.generation, changed, count, known.bytes, known.notes)
+
+
+def adopt(layout: Layout, jail: str, made: BuildResult) -> BuildResult | None:
+    """Give the jail the image that was just made, or found up to date, for the same needs; None if it has gone."""
+    with _jail(layout, jail) as dirfd, pool.locked(layout):
+        if not os.path.isdir(made.path):
+            return None
+        changed = pool.current_generation(layout, jail) != made.generation
+        if changed:
+            _switch(layout, jail, dirfd, made.generation)
+        add_step(layout, jail, made.generation, "built")
+    return replace(made, changed=changed)
+
+
+def _sweep(layout: Layout, jail: str, dirfd: int) -> None:
+    """Remove what an interrupted build has left; the jail's lock is held."""
     for name in os.listdir(dirfd):
-        if name.startswith((_NEW, _DEAD)):
+        if name.startswith(_NEW):
             try:
                 fs.remove_tree(dirfd, name)
             except OSError as error:
-                raise fs.failed("remove the unfinished", f"{base}/{name}", error) from error
+                raise fs.failed("remove the unfinished", f"{jail_dir(layout, jail)}/{name}", error) from error
 
 
-def _build(
-    layout: Layout,
-    jail: str,
-    dirfd: int,
-    needs: Sequence[tuple[str, ImageNeeds]],
-    extra_dirs: Sequence[str],
-    trusted_root: str | None,
-    inputs: str,
-) -> BuildResult:
-    # Imported here: the ELF reader costs more time than a whole run that finds nothing to do.
-    from jailssh.image.resolve import resolve
+def find(manifest: Manifest | Mapping[str, Entry], path: str) -> Entry | None:
+    """Return the entry at the end of ``path`` in the image, links followed; None if there is none."""
+    rows = {entry.path: entry for entry in manifest.entries} if isinstance(manifest, Manifest) else manifest
+    todo, at = path.split("/")[::-1], ""
+    for _ in range(256):
+        while todo and todo[-1] in ("", "."):
+            todo.pop()
+        if not todo:
+            return rows.get(at)
+        part = todo.pop()
+        if part == "..":
+            at = os.path.dirname(at).rstrip("/")
+            continue
+        entry = rows.get(f"{at}/{part}")
+        if entry is None:
+            return None
+        if entry.kind == "link":
+            at = "" if entry.target.startswith("/") else at
+            todo += entry.target.split("/")[::-1]
+        else:
+            at = entry.path
+    return None
 
-    base = jail_images(layout, jail)
-    old_path = current_image(layout, jail)
-    old = read_manifest(layout, jail, os.path.basename(old_path)) if old_path else None
-    manifest = resolve(needs, extra_dirs=extra_dirs, trusted_root=trusted_root, known=_digests(old))
-    manifest = replace(manifest, inputs=inputs)
-    generation = manifest.generation
-    path = f"{base}/{generation}"
-    if os.path.isdir(path):
-        manifest = _describe(dirfd, manifest)
-        _write_manifest(base, manifest)
-    else:
-        manifest = _stage(base, dirfd, manifest, old, old_path)
-    if path != old_path:
+
+class _Builder:
+    """One build of one jail; its lock is held."""
+
+    def __init__(
+        self, layout: Layout, jail: str, dirfd: int, trees: int, wanted: Wanted, verify: Verify | None
+    ) -> None:
+        self._layout = layout
+        self._jail = jail
+        self._dirfd = dirfd
+        self._trees = trees
+        self._wanted = wanted
+        self._verify = verify
+
+    def build(self) -> BuildResult:
+        """Resolve the needs, build the tree unless it is there, verify, switch."""
+        layout, old = self._layout, pool.current_generation(self._layout, self._jail)
+        manifest = self._resolve(old)
+        generation = manifest.generation
+        staging = f"{_NEW}{os.getpid()}-{secrets.token_hex(8)}"
         try:
-            fs.atomic_symlink_at(dirfd, "current", generation)
+            if not os.path.isdir(pool.tree_path(layout, generation)):
+                manifest = self._stage(staging, manifest)
+            if self._verify:
+                self._verify(manifest)
+            with pool.locked(layout):
+                self._finish(staging, manifest)
+                if generation != old:
+                    _switch(layout, self._jail, self._dirfd, generation)
         except OSError as error:
-            raise fs.failed("switch", f"{base}/current", error) from error
-    changed = path != old_path
-    return BuildResult(path, generation, changed, len(manifest.entries), manifest.bytes, manifest.notes)
+            raise fs.failed("build image in", jail_dir(layout, self._jail), error) from error
+        finally:
+            # Where this fails too, the next build removes it.
+            with suppress(OSError):
+                fs.remove_tree(self._dirfd, staging)
+        add_step(layout, self._jail, generation, "built")
+        return _result(layout, manifest, generation != old)
+
+    def _resolve(self, old: str | None) -> Manifest:
+        # Imported here: the ELF reader costs more time than a whole run that finds nothing to do.
+        from jailssh.image.facts import Facts, facts_path
+        from jailssh.image.resolve import resolve
+
+        before = pool.read_manifest(self._layout, old) if old else None
+        facts = Facts(facts_path(self._layout), self._layout.root or None)
+        wanted = self._wanted
+        manifest = resolve(
+            wanted.needs,
+            extra_dirs=wanted.extra_dirs,
+            trusted_root=wanted.trusted_root,
+            known=_digests(before),
+            facts=facts,
+        )
+        facts.save()
+        return replace(manifest, inputs=wanted.inputs)
+
+    def _stage(self, staging: str, manifest: Manifest) -> Manifest:
+        """Write the tree beside the jail's link, sharing what any tree has."""
+        from jailssh.image.build import Previous, write_tree
+
+        store = fs.open_dir_at(self._trees, pool.OBJECTS)
+        try:
+            root = tree.make_staging(self._dirfd, staging)
+            try:
+                files = {entry.path: name for entry in manifest.entries if (name := _object(entry))}
+                kept = tuple(
+                    replace(each, path=f"/{files[each.path]}") for each in manifest.entries if each.path in files
+                )
+                shared = Previous(replace(manifest, entries=kept), store)
+                path = f"{jail_dir(self._layout, self._jail)}/{staging}"
+                manifest = write_tree(root, path, manifest, shared)
+                objects.keep(root, store, files.items())
+            finally:
+                os.close(root)
+        finally:
+            os.close(store)
+        return manifest
+
+    def _finish(self, staging: str, manifest: Manifest) -> None:
+        """Give the tree its name; the manifest comes first, so no tree is without one.  The pool's lock is held."""
+        from jailssh.image.build import with_cache
+
+        generation = manifest.generation
+        staged = os.path.isdir(f"{jail_dir(self._layout, self._jail)}/{staging}")
+        there = os.path.isdir(pool.tree_path(self._layout, generation))
+        if not there and not staged:
+            raise SourceChangedError(f"generation {generation}", "it was removed while it was looked at")
+        if there:
+            root = fs.open_dir_at(self._trees, generation)
+            try:
+                manifest = with_cache(root, replace(manifest, entries=_made_of_host(manifest)))
+            finally:
+                os.close(root)
+        path = pool.manifest_path(self._layout, generation, manifest.inputs)
+        fs.atomic_write(path, manifest.to_json().encode(), 0o644)
+        if not there:
+            tree.publish(self._dirfd, staging, generation, self._trees)
+
+
+def _made_of_host(manifest: Manifest) -> tuple[Entry, ...]:
+    """Return the entries without the files that are made from the finished tree."""
+    return tuple(entry for entry in manifest.entries if entry.kind != "file" or entry.source)
+
+
+def _object(entry: Entry) -> str:
+    """Return the name in the store of objects for a file, "" for everything else."""
+    if entry.kind != "file" or not entry.stamp:
+        return ""
+    return objects.name_of(entry.digest, entry.mode, entry.stamp[2], entry.size)
 
 
 def _digests(old: Manifest | None) -> dict[tuple[str, Stamp], str]:
     return {(entry.source, entry.stamp): entry.digest for entry in old.entries if entry.stamp} if old else {}
-
-
-def _write_manifest(base: str, manifest: Manifest) -> None:
-    fs.atomic_write(f"{base}/{manifest.generation}.json", manifest.to_json().encode(), 0o644)
-
-
-def _describe(dirfd: int, manifest: Manifest) -> Manifest:
-    """Return the manifest of a tree that exists already; one with this name has this content."""
-    from jailssh.image.build import with_cache
-
-    root = fs.open_dir_at(dirfd, manifest.generation)
-    try:
-        return with_cache(root, manifest)
-    finally:
-        os.close(root)
-
-
-def _stage(base: str, dirfd: int, manifest: Manifest, old: Manifest | None, old_path: str | None) -> Manifest:
-    """Write the tree beside the others and give it its name; the manifest comes first, so no tree is without one."""
-    from jailssh.image.build import Previous, write_tree
-
-    staging = f"{_NEW}{os.getpid()}-{secrets.token_hex(8)}"
-    fds: list[int] = []
-    try:
-        fds.append(tree.make_staging(dirfd, staging))
-        previous = None
-        if old and old_path:
-            fds.append(fs.open_dir_at(dirfd, os.path.basename(old_path)))
-            previous = Previous(old, fds[-1])
-        manifest = write_tree(fds[0], f"{base}/{staging}", manifest, previous)
-        _write_manifest(base, manifest)
-        tree.publish(dirfd, staging, manifest.generation)
-    except OSError as error:
-        raise fs.failed("build image in", base, error) from error
-    finally:
-        for fd in fds:
-            os.close(fd)
-        # Where this fails too, the next build removes it.
-        with suppress(OSError):
-            fs.remove_tree(dirfd, staging)
-    return manifest
-
-
-def prune(layout: Layout, jail: str, in_use: Collection[str] = ()) -> list[str]:
-    """Remove the jail's generations that nothing uses and return their names.
-
-    Kept are the current one, those in ``in_use`` (host paths, as plans have them), and those mounted anywhere.
-    """
-    base = jail_images(layout, jail)
-    if not os.path.isdir(base):
-        return []
-    with fs.lock(f"{base}/{_LOCK}"), _open(base) as dirfd:
-        _sweep(dirfd, base)
-        current = current_image(layout, jail)
-        keep = {os.path.basename(path) for path in in_use} | mounted(os.path.basename(base))
-        if current is None:
-            return []
-        keep.add(os.path.basename(current))
-        names = os.listdir(dirfd)
-        gone = sorted(name for name in names if _GENERATION.match(name) and name not in keep)
-        try:
-            for name in gone:
-                tree.retire(dirfd, name, f"{_DEAD}{secrets.token_hex(8)}")
-        except OSError as error:
-            raise fs.failed("prune", base, error) from error
-        for name in names:
-            stem = name.removesuffix(".json")
-            if stem != name and stem not in keep:
-                fs.remove_file(f"{base}/{name}")
-    return gone
-
-
-@contextmanager
-def _vanishing() -> Iterator[None]:
-    """Let a process end while it is looked at; one that has just ended answers EINVAL."""
-    try:
-        yield
-    except (FileNotFoundError, ProcessLookupError):
-        return
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise fs.failed("read", "/proc/*/mountinfo", error) from error
-
-
-def mounted(jail: str) -> set[str]:
-    """Return the generations of the jail that any process has mounted, in whatever mount namespace (proc(5))."""
-    seen: set[str] = set()
-    live: set[str] = set()
-    mark = re.compile(rf"/{re.escape(jail)}/([0-9a-f]{{20}})(?:/|\Z)")
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        with _vanishing():
-            namespace = _mount_namespace(pid)
-            if namespace in seen:
-                continue
-            with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-                for line in file:
-                    fields = line.split(" ", 5)
-                    if len(fields) < 5:
-                        raise HostError(f"/proc/{pid}/mountinfo", f"a line that is not understood: {escape(line, 200)}")
-                    live.update(match[1] for field in fields[3:5] if (match := mark.search(field)))
-            seen.add(namespace)
-    return live
-
-
-def _mount_namespace(pid: str) -> str:
-    """Return what names the mount namespace of a process; where that may not be asked, each has its own."""
-    try:
-        return os.readlink(f"/proc/{pid}/ns/mnt")
-    except PermissionError:
-        return pid

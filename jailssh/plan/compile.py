@@ -49,7 +49,11 @@ _HOME_WISHES = ("none", "ro", "rw")
 
 @dataclass(frozen=True)
 class JailSettings:
-    """What the jail's configuration says about every account's plan.  Sizes in bytes; ``limits`` by rlimit name."""
+    """What the jail's configuration says about every account's plan.  Sizes in bytes; ``limits`` by rlimit name.
+
+    ``live``: the directories of the host that take the place of the image's (``/usr``), for a live root; ``hide``:
+    directories below them that stay hidden.
+    """
 
     name: str
     network: str = "none"
@@ -61,6 +65,8 @@ class JailSettings:
     env: tuple[tuple[str, str], ...] = ()
     supplementary_groups: tuple[str, ...] = ()
     require_journal: bool = False
+    live: tuple[str, ...] = ()
+    hide: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,9 @@ def compile_plan(
         *_files(account, jail, shell),
         Record("dev"),
         *([Record("proc")] if any(result.proc for result in results) else []),
+        *(Record("bind", (path, path, "ro", "exec", "root", "must")) for path in jail.live),
         *_binds(account, view, executable),
+        *(Record("mask", (path,)) for path in _hidden(jail)),
         *(Record("group", (str(gid),)) for _, gid in _kept_groups(account, jail)),
         *(Record("rlimit", (name, str(value))) for name, value in sorted(jail.limits.items())),
         Record("umask", (f"{jail.umask:03o}",)),
@@ -224,6 +232,13 @@ def _binds(account: Account, view: _View, executable: bool) -> list[Record]:
         records.append(Record("bind", (account.home, account.home, view.home, run, "user", "must")))
         records.append(Record("mask", (f"{account.home}/.ssh",)))
     return records
+
+
+def _hidden(jail: JailSettings) -> tuple[str, ...]:
+    for path in jail.hide if jail.live else ():
+        if not any(is_below(path, top) and path != top for top in jail.live):
+            raise ConfigError(f"jail {jail.name}", f"hide: {path} is not below {' or '.join(jail.live)}")
+    return tuple(sorted(set(jail.hide))) if jail.live else ()
 
 
 def _kept_groups(account: Account, jail: JailSettings) -> list[tuple[str, int]]:

@@ -15,7 +15,7 @@ import pytest
 from jailssh.core.errors import HostError, UsageError
 from jailssh.host import fs, tree
 from jailssh.host.paths import Layout
-from jailssh.image import store
+from jailssh.image import pool, store
 from jailssh.image.errors import ImageError, SourceChangedError
 from jailssh.plugin.api import ImageNeeds
 
@@ -55,7 +55,8 @@ def ensure(layout, place, needs=None, **more):
 
 
 def left(layout):
-    return {name for name in os.listdir(f"{layout.images}/j") if name.startswith((".new-", ".dead-"))}
+    names = [*os.listdir(f"{layout.images}/j"), *os.listdir(f"{layout.images}/.pool")]
+    return {name for name in names if name.startswith((".new-", ".dead-"))}
 
 
 def python(code, *args, **more):
@@ -72,7 +73,7 @@ def python(code, *args, **more):
 BUILD = """
 import sys
 from jailssh.host.paths import Layout
-from jailssh.image import store
+from jailssh.image import pool, store
 from jailssh.plugin.api import ImageNeeds
 place = sys.argv[1]
 def build():
@@ -132,7 +133,7 @@ def test_the_tree_is_what_the_manifest_says_and_nothing_else(layout, place):
     (place / "src/$(touch PWNED)").write_text("x")
     (place / "src/link").symlink_to("f1")
     result = ensure(layout, place, [*files_of(place), ("sh", ImageNeeds(programs=("sh",)))])
-    manifest = store.read_manifest(layout, "j", result.generation)
+    manifest = pool.read_manifest(layout, result.generation)
     seen = {}
     for top, dirs, files in os.walk(result.path):
         for name in (*dirs, *files):
@@ -156,7 +157,7 @@ def test_the_tree_is_what_the_manifest_says_and_nothing_else(layout, place):
 def test_a_second_run_does_nothing_and_reads_no_content(layout, place, monkeypatch):
     fill(place)
     first = ensure(layout, place)
-    monkeypatch.setattr(store, "_build", None)
+    monkeypatch.setattr(store, "_Builder", None)
     again = ensure(layout, place)
     assert not again.changed
     assert (again.path, again.entries, again.bytes) == (first.path, first.entries, first.bytes)
@@ -194,7 +195,7 @@ def test_same_content_with_a_new_stamp_keeps_the_generation(layout, place):
     again = ensure(layout, place)
     assert not again.changed
     assert again.path == first.path
-    assert store._up_to_date(layout, "j", store.read_manifest(layout, "j", first.generation).inputs)
+    assert store._up_to_date(layout, "j", pool.read_manifest(layout, first.generation).inputs)
 
 
 def test_going_back_to_old_content_switches_back(layout, place):
@@ -212,10 +213,11 @@ def test_going_back_to_old_content_switches_back(layout, place):
 def test_a_damaged_manifest_is_written_again(layout, place):
     fill(place)
     first = ensure(layout, place)
-    Path(f"{first.path}.json").write_text("{")
+    (manifest,) = Path(first.path).parent.glob(f"{first.generation}-*.json")
+    manifest.write_text("{")
     again = ensure(layout, place)
     assert again.path == first.path
-    assert json.loads(Path(f"{first.path}.json").read_text())["generation"] == first.generation
+    assert json.loads(manifest.read_text())["generation"] == first.generation
 
 
 def test_a_failed_build_leaves_the_old_image(layout, place):
@@ -284,10 +286,11 @@ def test_a_planted_link_is_not_followed(layout, place):
     ensure(layout, place)
     planted = Path(f"{layout.images}/j/.new-1-planted")
     planted.symlink_to(place / "victim")
-    Path(f"{layout.images}/j/.dead-planted").mkdir()
-    Path(f"{layout.images}/j/.dead-planted/l").symlink_to(place / "victim")
+    Path(f"{layout.images}/.pool/.dead-planted").mkdir()
+    Path(f"{layout.images}/.pool/.dead-planted/l").symlink_to(place / "victim")
     (place / "src/f1").write_text("new")
     ensure(layout, place)
+    pool.prune(layout)
     assert not left(layout)
     assert os.listdir(place / "victim") == ["file"]
     assert (place / "victim/file").read_text() == "mine"
@@ -378,7 +381,7 @@ def test_killed_at_any_step(layout, place, where, when, name):
     assert process.wait(30) == -signal.SIGKILL
     process.stdout.close()
     now = store.current_image(layout, "j")
-    manifest = store.read_manifest(layout, "j", os.path.basename(now))
+    manifest = pool.read_manifest(layout, os.path.basename(now))
     assert all(os.path.lexists(now + entry.path) for entry in manifest.entries)
     assert now == first.path or name == "atomic_symlink_at"
     last = ensure(layout, place)
@@ -426,15 +429,15 @@ def three_generations(layout, place):
 
 def test_prune_keeps_the_current_and_what_is_in_use(layout, place):
     one, two, three = three_generations(layout, place)
-    Path(f"{layout.images}/j/{'0' * 20}.json").write_text("{}")
-    assert store.prune(layout, "j", in_use=[two.path]) == [one.generation]
-    names = {name for name in os.listdir(f"{layout.images}/j") if name[0] != "."}
-    expected = {"current", two.generation, f"{two.generation}.json", three.generation, f"{three.generation}.json"}
-    assert names == expected
-    assert store.prune(layout, "j") == [two.generation]
+    Path(f"{layout.images}/.pool/{'0' * 20}-{'0' * 16}.json").write_text("{}")
+    assert pool.prune(layout, in_use=[two.path]).generations == (one.generation,)
+    names = {name.partition("-")[0] for name in os.listdir(f"{layout.images}/.pool") if name[0] != "."}
+    assert names == {two.generation, three.generation}
+    assert pool.prune(layout).generations == (two.generation,)
     assert Path(f"{three.path}{place}/src/f1").read_text() == "content 2"
     assert Path(f"{three.path}{place}/src/f4").read_bytes() == (place / "src/f4").read_bytes()
-    assert store.prune(layout, "other") == []
+    assert pool.prune(layout).generations == ()
+    assert pool.prune(Layout(root=str(place / "other"))).generations == ()
 
 
 def test_prune_keeps_what_is_mounted_in_another_namespace(layout, place):
@@ -447,13 +450,13 @@ def test_prune_keeps_what_is_mounted_in_another_namespace(layout, place):
         stdout=subprocess.PIPE,
     )
     assert holder.stdout.readline() == b"ready\n"
-    assert store.mounted("j") == {one.generation}
-    assert store.prune(layout, "j") == [two.generation]
+    assert set(pool.mounted()) == {one.generation}
+    assert pool.prune(layout).generations == (two.generation,)
     holder.communicate(b"\n", timeout=10)
     limit = time.monotonic() + 10
-    while store.mounted("j") and time.monotonic() < limit:
+    while pool.mounted() and time.monotonic() < limit:
         pass
-    assert store.prune(layout, "j") == [one.generation]
+    assert pool.prune(layout).generations == (one.generation,)
 
 
 @pytest.mark.needs("gcc")
@@ -480,7 +483,7 @@ def test_a_library_from_ld_so_conf_is_found_in_the_jail(layout, place):
     path, changed, same = run.stdout.split()
     assert (changed, same) == ("False", "True")
     assert in_jail(path, str(prog)).returncode == 42
-    manifest = store.read_manifest(layout, "j", os.path.basename(path))
+    manifest = pool.read_manifest(layout, os.path.basename(path))
     assert manifest.get("/etc/ld.so.conf").text == f"{place}/lib\n"
     assert manifest.get("/etc/ld.so.cache").size == os.stat(f"{path}/etc/ld.so.cache").st_size
     assert not os.path.lexists(f"{path}/var/cache/ldconfig")

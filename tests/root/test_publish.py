@@ -183,6 +183,7 @@ def test_publish_all_changes_what_changes_said(layout: Layout, monkeypatch: pyte
     user(layout, ALICE, "sftp-only")
     user(layout, bob, "sftp-only")
     assert [change.uid for change in publish.publish_all(jail.load_configuration(layout))] == [61001, 61002]
+    put(layout.config_file, "keep_generations = 1\n")
     old = current_image(layout, "sftp-only")
     assert publish.changes(jail.load_configuration(layout)) == []
     os.unlink(f"{layout.users}/bob.conf")

@@ -1,0 +1,106 @@
+"""Live roots: a jail that shows the host's ``/usr`` read-only, as bubblewrap does, instead of an image with copies.
+
+Its image is then a small tree: the links ``/bin``, ``/lib`` …, the mount points, and an ``/etc`` with the host's files
+that programs read to work at all, none of which names an account or holds a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Sequence
+
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import escape, is_below
+from jailssh.plugin.api import ImageNeeds
+
+Needs = tuple[tuple[str, ImageNeeds], ...]
+
+ORIGIN = "live root"
+_TOPS = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")
+_HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+# /etc/ld.so.conf stays out: the cache is the host's own and is not to be made anew.
+_ETC = (
+    "DIR_COLORS alternatives bash.bashrc bash_completion.d bashrc debian_version environment.d fonts host.conf inputrc "
+    "java-11-openjdk java-17-openjdk java-21-openjdk ld.so.cache locale.alias localtime lsb-release magic magic.mime "
+    "manpath.config mime.types nanorc networks os-release perl pki/ca-trust/extracted pki/tls/cert.pem pki/tls/certs "
+    "profile profile.d protocols python3 python3.11 python3.12 python3.13 redhat-release rpc screenrc services shells "
+    "ssl/certs ssl/openssl.cnf terminfo timezone tmux.conf vim vimrc wgetrc xattr.conf zsh"
+)
+# Where the host's network is shown too, names must resolve as on the host.
+_ETC_NETWORK = "gai.conf resolv.conf"
+
+
+def live_tops() -> tuple[str, ...]:
+    """Return the directories of this host that a live root shows: ``/usr``, and those beside it that are no links."""
+    return tuple(path for path in _TOPS if (info := _lstat(path)) and stat.S_ISDIR(info.st_mode))
+
+
+def in_live_root(path: str) -> bool:
+    """True if ``path`` of the jail is the host's own there."""
+    return any(is_below(path, top) for top in _TOPS)
+
+
+def live_needs(plugins: Needs, network: bool, find_program: Callable[[str], str | None]) -> Needs:
+    """Return what the small tree of a live root must hold.
+
+    ``plugins``: what the jail's plugins need of an image.  Programs, libraries and data of theirs must be on the host;
+    only what they want outside ``/usr`` is taken.  ``network``: the jail has the host's.  Raises :class:`ConfigError`
+    for a program that a live root cannot show.
+    """
+    names = f"{_ETC} {_ETC_NETWORK}" if network else _ETC
+    paths = [f"/etc/{name}" for name in names.split()]
+    files, links = _mirror(paths)
+    own = ImageNeeds(files=tuple(files), links=tuple(links), dirs=live_tops(), texts=(("/etc/hosts", _HOSTS),))
+    rest = tuple((name, _outside(name, need, paths, find_program)) for name, need in plugins)
+    return ((ORIGIN, own), *rest)
+
+
+def _outside(
+    plugin: str, need: ImageNeeds, mirrored: Sequence[str], find_program: Callable[[str], str | None]
+) -> ImageNeeds:
+    for name in need.programs:
+        path = find_program(name)
+        if path is None or not in_live_root(path):
+            why = "not on this host" if path is None else "not below /usr, which is all that a live root shows"
+            raise ConfigError(f"plugin {plugin}", f"program {escape(name)} is {why}", hint="root = image takes it")
+
+    def taken(paths: Iterable[str]) -> tuple[str, ...]:
+        return tuple(path for path in paths if not in_live_root(path) and not any(is_below(path, m) for m in mirrored))
+
+    for path in (*need.dirs, *(path for path, _ in (*need.texts, *need.links))):
+        if in_live_root(path) and _lstat(path) is None:
+            raise ConfigError(f"plugin {plugin}", f"{escape(path)} is not on this host", hint="root = image makes it")
+    return ImageNeeds(
+        files=taken(need.files),
+        optional_files=taken(need.optional_files),
+        dirs=tuple(path for path in need.dirs if not in_live_root(path)),
+        links=tuple(row for row in need.links if not in_live_root(row[0])),
+        texts=tuple(row for row in need.texts if not in_live_root(row[0]) and row[0] != "/etc/hosts"),
+    )
+
+
+def _mirror(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Return the files that everybody may read, and the links as they are, at and below ``paths``."""
+    files: list[str] = []
+    links: list[tuple[str, str]] = []
+    todo = sorted(paths, reverse=True)
+    while todo:
+        path = todo.pop()
+        info = _lstat(path)
+        if info is None:
+            continue
+        if stat.S_ISLNK(info.st_mode):
+            links.append((path, os.readlink(path)))
+        elif stat.S_ISDIR(info.st_mode):
+            todo += [f"{path}/{name}" for name in sorted(os.listdir(path), reverse=True)]
+        elif stat.S_ISREG(info.st_mode) and info.st_mode & stat.S_IROTH:
+            files.append(path)
+    return files, links
+
+
+def _lstat(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None

@@ -1,0 +1,265 @@
+"""All trees of this host: ``images/.pool/<generation>``, shared by every jail whose image has this content.
+
+Beside each tree lie the manifests that lead to it, one for each set of needs, and in ``.objects`` one name for each
+file of any tree, so that what two trees have in common is on disk once.  A tree goes when nothing refers to it: no
+jail's link or history, no plan, no mount of any process.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from jailssh.core.errors import HostError, UsageError
+from jailssh.core.names import escape
+from jailssh.host import fs, objects, pins, tree
+from jailssh.host.paths import Layout
+from jailssh.image.errors import ImageError
+from jailssh.image.history import read_history
+from jailssh.image.manifest import Manifest, Summary, from_json, summary_from_json
+
+GENERATION = re.compile(r"[0-9a-f]{20}\Z")
+OBJECTS = ".objects"
+_DEAD = ".dead-"
+_LINK = re.compile(r"\.\./\.pool/([0-9a-f]{20})\Z")
+_MOUNT = re.compile(r"/\.pool/([0-9a-f]{20})(?:/|\Z)")
+_MANIFEST = re.compile(r"([0-9a-f]{20})-[0-9a-f]{16}\.json\Z")
+_MANIFEST_LIMIT = 256 << 20
+
+
+@dataclass(frozen=True)
+class User:
+    """A process that has a generation mounted: the first that was found in its mount namespace."""
+
+    pid: int
+    uid: int
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """What was removed: generations, and bytes on disk that are free now."""
+
+    generations: tuple[str, ...]
+    bytes: int
+
+
+def pool_dir(layout: Layout) -> str:
+    """Return the directory of all trees."""
+    return f"{layout.images}/.pool"
+
+
+def tree_path(layout: Layout, generation: str) -> str:
+    """Return the host path of a tree."""
+    return f"{pool_dir(layout)}/{generation}"
+
+
+def link_to(generation: str) -> str:
+    """Return what the link ``current`` of a jail holds."""
+    return f"../.pool/{generation}"
+
+
+def current_generation(layout: Layout, jail: str) -> str | None:
+    """Return the generation that the link of a jail leads to, None if there is no such tree."""
+    try:
+        match = _LINK.match(os.readlink(f"{layout.images}/{jail}/current"))
+    except OSError:
+        return None
+    return match[1] if match and os.path.isdir(tree_path(layout, match[1])) else None
+
+
+def jails_with_images(layout: Layout) -> list[str]:
+    """Return the jails that have a directory here, sorted."""
+    try:
+        return sorted(name for name in os.listdir(layout.images) if not name.startswith("."))
+    except FileNotFoundError:
+        return []
+
+
+@contextmanager
+def opened(layout: Layout) -> Iterator[int]:
+    """Give a descriptor of the pool, made if need be."""
+    fs.ensure_dir(layout.images, 0o755)
+    fs.ensure_dir(pool_dir(layout), 0o755)
+    # Nobody but the trees' own names leads to a file, so that a jail's mode bits mean what they say.
+    fs.ensure_dir(f"{pool_dir(layout)}/{OBJECTS}", 0o700)
+    fd = fs.open_dir(pool_dir(layout), strict=False)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Hold what a tree's coming and going is done under; nothing that takes long."""
+    with fs.lock(f"{pool_dir(layout)}/.lock"):
+        yield
+
+
+def manifest_path(layout: Layout, generation: str, inputs: str) -> str:
+    """Return where the manifest of a tree is that was made for the needs with this digest."""
+    return f"{pool_dir(layout)}/{generation}-{inputs[:16]}.json"
+
+
+def read_summary(layout: Layout, generation: str, inputs: str) -> Summary | None:
+    """Return what a manifest says in short; None if there is none for these needs, or it is not to be trusted."""
+    try:
+        found = summary_from_json(_text(layout, manifest_path(layout, generation, inputs)))
+    except (HostError, ImageError, UnicodeDecodeError):
+        return None
+    return found if (found.generation, found.inputs) == (generation, inputs) else None
+
+
+def read_manifest(layout: Layout, generation: str) -> Manifest | None:
+    """Return a manifest of a tree, or None if it is absent, damaged or not root's alone."""
+    try:
+        names = sorted(os.listdir(pool_dir(layout)))
+    except FileNotFoundError:
+        return None
+    for name in names:
+        match = _MANIFEST.match(name)
+        if match and match[1] == generation:
+            try:
+                manifest = from_json(_text(layout, f"{pool_dir(layout)}/{name}"))
+            except (HostError, ImageError, UnicodeDecodeError):
+                continue
+            if manifest.generation == generation:
+                return manifest
+    return None
+
+
+def _text(layout: Layout, path: str) -> str:
+    return fs.read_trusted(path, _MANIFEST_LIMIT, trusted_root=layout.root or None).decode()
+
+
+def generations(layout: Layout) -> list[str]:
+    """Return all trees, sorted."""
+    try:
+        return sorted(name for name in os.listdir(pool_dir(layout)) if GENERATION.match(name))
+    except FileNotFoundError:
+        return []
+
+
+def reasons(layout: Layout, in_use: Collection[str], keep: int) -> dict[str, list[str]]:
+    """Return for each generation why it stays.
+
+    ``in_use``: host paths, as plans have them.  ``keep``: how many generations of a jail stay, the current included.
+    """
+    found: dict[str, list[str]] = {}
+    for path in sorted(in_use):
+        found.setdefault(os.path.basename(path), []).append("a plan uses it")
+    for jail in jails_with_images(layout):
+        current = current_generation(layout, jail)
+        if current:
+            found.setdefault(current, []).append(f"it is the current one of jail {jail}")
+        before = [each for each in read_history(layout, jail).generations() if each != current]
+        for generation in before[: max(keep - 1, 0)]:
+            found.setdefault(generation, []).append(f"jail {jail} can go back to it")
+    for generation, users in mounted().items():
+        found.setdefault(generation, []).append(f"{len(users)} sessions have it mounted")
+    return found
+
+
+def prune(layout: Layout, in_use: Collection[str] = (), keep: int = 1, only: Collection[str] | None = None) -> Pruned:
+    """Remove the trees that :func:`reasons` gives no reason for, and files that no tree has any more.
+
+    ``only``: remove these and no others; :class:`UsageError` if one of them is needed or unknown (that a jail could go
+    back to it is no obstacle).
+    """
+    if not os.path.isdir(pool_dir(layout)):
+        return Pruned((), 0)
+    with opened(layout) as pool, locked(layout):
+        stay = reasons(layout, in_use, keep if only is None else 1)
+        known = generations(layout)
+        for name in only or ():
+            if name not in known:
+                raise UsageError(f"generation {escape(name)}", "there is none of this name")
+            if name in stay:
+                raise UsageError(f"generation {name}", stay[name][0])
+        gone = [name for name in known if name not in stay and (only is None or name in only)]
+        try:
+            for name in os.listdir(pool):
+                if name.startswith(_DEAD):
+                    _remove(layout, pool, name)
+            for name in gone:
+                _remove(layout, pool, name)
+            _remove_manifests(pool, set(known) - set(gone))
+            return Pruned(tuple(gone), _sweep_objects(pool))
+        except OSError as error:
+            raise fs.failed("prune", pool_dir(layout), error) from error
+
+
+def _remove(layout: Layout, pool: int, name: str) -> None:
+    """Remove a tree and let go of its pinned namespace: before, and once more in case a login just made it anew."""
+    info = os.stat(name, dir_fd=pool, follow_symlinks=False)
+    pins.unpin(layout.run, info)
+    tree.retire(pool, name, f"{_DEAD}{secrets.token_hex(8)}")
+    pins.unpin(layout.run, info)
+
+
+def _remove_manifests(pool: int, stay: Collection[str]) -> None:
+    for name in os.listdir(pool):
+        match = _MANIFEST.match(name)
+        if match and match[1] not in stay:
+            fs.remove_tree(pool, name)
+
+
+def _sweep_objects(pool: int) -> int:
+    store = fs.open_dir_at(pool, OBJECTS)
+    try:
+        return objects.sweep(store)
+    finally:
+        os.close(store)
+
+
+def mounted() -> Mapping[str, tuple[User, ...]]:
+    """Return the generations that any process has mounted, in whatever mount namespace, and by whom (proc(5))."""
+    seen: set[str] = set()
+    found: dict[str, list[User]] = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with _vanishing():
+            namespace = _mount_namespace(pid)
+            if namespace in seen:
+                continue
+            here = _mounts_of(pid)
+            user = User(int(pid), os.stat(f"/proc/{pid}").st_uid)
+            seen.add(namespace)
+            for generation in here:
+                found.setdefault(generation, []).append(user)
+    return {generation: tuple(users) for generation, users in found.items()}
+
+
+def _mounts_of(pid: str) -> set[str]:
+    here: set[str] = set()
+    with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        for line in file:
+            fields = line.split(" ", 5)
+            if len(fields) < 5:
+                raise HostError(f"/proc/{pid}/mountinfo", f"a line that is not understood: {escape(line, 200)}")
+            here.update(match[1] for field in fields[3:5] if (match := _MOUNT.search(field)))
+    return here
+
+
+@contextmanager
+def _vanishing() -> Iterator[None]:
+    """Let a process end while it is looked at; one that has just ended answers EINVAL."""
+    try:
+        yield
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise fs.failed("read", "/proc/*/mountinfo", error) from error
+
+
+def _mount_namespace(pid: str) -> str:
+    """Return what names the mount namespace of a process; where that may not be asked, each has its own."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/mnt")
+    except PermissionError:
+        return pid
