@@ -67,7 +67,7 @@ QUOTED = {
     "'pr'ob\"e\" args x": ["x"],
     "  probe   args   x  ": ["x"],
     "probe args a#b = {} ! ~": ["a#b", "=", "{}", "!", "/home/u"],
-    "probe args " + "y" * 4000: ["y" * 4000],
+    "probe args " + "y" * 1000: ["y" * 1000],
 }
 
 
