@@ -1,8 +1,8 @@
 """Every setting, one row each: the rows drive the reader, ``config show`` and the documentation.
 
 Kinds: ``bool`` (yes/no), ``word``, ``words`` (separated by spaces or commas), ``text`` (quoted when it has a comma),
-``texts`` (separated by commas), ``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``, ``count`` (not negative, may be
-empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``.
+``texts`` (separated by commas), ``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``,
+``count`` (not negative, may be empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``.
 """
 
 from __future__ import annotations

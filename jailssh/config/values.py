@@ -32,6 +32,8 @@ def parse(kind: str, raw: Raw) -> Value:
         return _words(raw)
     if kind == "paths":
         return _paths(raw)
+    if kind == "texts":
+        return tuple(_text(part.strip()) for part in ((raw,) if isinstance(raw, str) else raw) if part.strip())
     if not isinstance(raw, str):
         raise ValueError("holds a comma, so it must stand in quotes")
     if kind.startswith("enum:"):

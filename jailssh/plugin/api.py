@@ -88,7 +88,8 @@ class Option:
     """One setting in the plugin's section of a jail file.
 
     ``kind`` is one of ``bool``, ``word``, ``text``, ``path`` (absolute, or ``~/…`` below the home), ``paths``,
-    ``words``, ``int``, ``octal``, ``enum:a,b``; ``default`` is written as in the file.
+    ``words``, ``texts`` (separated by commas), ``int``, ``size?`` (bytes, -1 where empty), ``octal``, ``enum:a,b``;
+    ``default`` is written as in the file.
     """
 
     name: str

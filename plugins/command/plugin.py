@@ -1,0 +1,188 @@
+"""The command plugin: the administrator's own command lines, with typed arguments.
+
+A line such as ``report --days <int:1:365>`` is a rule: what stands there is taken literally, ``<…>`` is an argument
+of a value class, ``[-x]`` and ``[--name <…>]`` are options that may be given.  README.md has the whole form.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import is_clean_absolute
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.policy.rules import UNBOUNDED
+from jailssh_plugins.roots import covered, expand, mounts, paths
+
+_TOKEN = re.compile(r"\s*(\[[^\[\]]*\]|<[^<>]*>(?:\.\.\.)?|[^\s<>\[\]]+)(?=\s|\Z)")
+_LITERAL = re.compile(r"[A-Za-z0-9_.,:+@%=/~-]+\Z")
+_OPTION = re.compile(r"\[(-[A-Za-z0-9@]|--[A-Za-z0-9][A-Za-z0-9-]*)(?:[ =]<([^<>]*)>)?\]\Z")
+_ARGUMENT = re.compile(r"(\[)?<([^<>]*)>(?(1)\])(\.\.\.)?\Z")
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@"
+LAUNCHERS = frozenset(
+    "ash awk bash busybox csh cvs dash doas ed emacs env expect find flock fish gawk gdb git hg ionice ksh less ltrace "
+    "mawk man more nano nice nohup parallel perl php pkexec python python3 rbash rlwrap rsync ruby runuser scp script "
+    "sed setsid sftp sh ssh stdbuf strace su sudo svn tar tclsh tee time timeout tmux vi vim watch xargs zip zsh".split()
+)
+"""Programs whose arguments can name another program to run, so ``<anything>`` behind them would be a shell."""
+
+
+@dataclass
+class _Line:
+    """One command line as it is read."""
+
+    text: str
+    literals: list[str] = field(default_factory=list)
+    letters: str = ""
+    shorts: list[tuple[str, str]] = field(default_factory=list)
+    longs: list[tuple[str, str]] = field(default_factory=list)
+    classes: set[str] = field(default_factory=set)
+    least: int = 0
+    most: int = 0
+    roots: tuple[str, ...] = ()
+    anything: bool = False
+
+    def bad(self, why: str, hint: str = "") -> ConfigError:
+        """Return the error about this line."""
+        return ConfigError(f"[command] {self.text!r}", why, hint=hint)
+
+
+class Command:
+    """See :class:`jailssh.plugin.Plugin`."""
+
+    api_version = API_VERSION
+    name = "command"
+    summary = "the administrator's own command lines"
+    options = (
+        Option("commands", "texts", "", 'command lines, each in quotes: "report --days <int:1:365>"'),
+        Option("read", "paths", "", "directories that the programs may read; mounted read-only"),
+        Option("write", "paths", "", "directories that the programs may write to"),
+        Option("files", "paths", "", "further files and directories of this host that the programs need in the image"),
+        Option("proc", "bool", "no", "the programs need /proc"),
+    )
+
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
+        """The programs of all lines, and the files that were named."""
+        programs = dict.fromkeys(_find(jail, line) for line in _texts(settings))
+        files = settings["files"]
+        return ImageNeeds(programs=tuple(programs), files=files if isinstance(files, tuple) else ())
+
+    def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
+        """One rule for each line."""
+        read = paths(settings, "read", account, self.name)
+        write = paths(settings, "write", account, self.name)
+        rules = []
+        for number, text in enumerate(_texts(settings), 1):
+            line = _read(text, account)
+            if not all(covered(root, (*read, *write)) for root in line.roots):
+                raise line.bad("takes paths below a directory that is in neither read nor write")
+            rules.append(_rule(line, number, jail, account))
+        place = mounts(read, write, account, self.name)
+        names = ", ".join(dict.fromkeys(rule.argv0 for rule in rules))
+        return PluginResult(tuple(rules), names, binds=place.binds, home=place.home, proc=bool(settings["proc"]))
+
+
+def _texts(settings: Mapping[str, Value]) -> tuple[str, ...]:
+    lines = settings["commands"]
+    if not isinstance(lines, tuple) or not lines:
+        raise ConfigError("[command]", "names no command", hint='as in: commands = "report --days <int:1:365>"')
+    return lines
+
+
+def _find(jail: Jail, text: str) -> str:
+    name = text.split()[0]
+    path = jail.find_program(name)
+    if path is None:
+        raise ConfigError(f"[command] {text!r}", f"{name} is not a program of this host")
+    return path
+
+
+def _tokens(line: _Line) -> Iterable[str]:
+    at = 0
+    while line.text[at:].strip():
+        found = _TOKEN.match(line.text, at)
+        if not found:
+            raise line.bad(f"cannot be read from {line.text[at:].strip()!r} on", "README.md of the plugin has the form")
+        yield found[1]
+        at = found.end()
+
+
+def _read(text: str, account: Account) -> _Line:
+    """Return the line in ``text``; literals first, then options, then arguments of one class."""
+    line = _Line(text)
+    for token in list(_tokens(line))[1:]:
+        option, argument = _OPTION.match(token), _ARGUMENT.match(token)
+        if line.anything or (line.classes and not argument):
+            raise line.bad(f"{token!r} cannot stand behind an argument", "literal words first, then [options]")
+        if option:
+            _take_option(line, option[1], option[2], account)
+        elif token == "<anything>":
+            line.anything = True
+        elif argument:
+            line.classes.add(_class(line, argument[2], account))
+            line.least += not argument[1]
+            line.most = UNBOUNDED if argument[3] else line.most + 1
+        elif not _LITERAL.match(token) or line.letters or line.shorts or line.longs:
+            raise line.bad(f"{token!r} cannot stand there", "literal words first, then [options], then <arguments>")
+        else:
+            line.literals.append(token)
+    if len(line.classes) > 1:
+        raise line.bad(
+            "takes arguments of several classes", "only one class can be told by its place; use [--name <…>]"
+        )
+    if line.anything and (line.classes or line.letters or line.shorts or line.longs):
+        raise line.bad("<anything> stands alone behind the literal words")
+    if (line.anything or "text" in line.classes) and text.split()[0].rsplit("/", 1)[-1] in LAUNCHERS:
+        raise line.bad("this program can be told to run another one", "write its arguments out, or use its own plugin")
+    return line
+
+
+def _take_option(line: _Line, name: str, cls: str | None, account: Account) -> None:
+    if name.startswith("--"):
+        line.longs.append((name[2:], "flag" if cls is None else _class(line, cls, account)))
+    elif cls is None:
+        line.letters += name[1]
+    else:
+        line.shorts.append((name[1], _class(line, cls, account)))
+
+
+def _class(line: _Line, text: str, account: Account) -> str:
+    """Return the value class that ``<text>`` means; a path class brings its directories."""
+    if not text.startswith("path:"):
+        return text
+    roots = tuple(expand(part.strip(), account, f"[command] {line.text!r}") for part in text[5:].split(","))
+    if line.roots not in ((), roots):
+        raise line.bad("takes paths below different directories", "name the same directories in each <path:…>")
+    line.roots = roots
+    return "path"
+
+
+def _rule(line: _Line, number: int, jail: Jail, account: Account) -> Rule:
+    program = _find(jail, line.text)
+    first = line.text.split()[0]
+    name = first.rsplit("/", 1)[-1]
+    if not is_clean_absolute(first) and "/" in first:
+        raise line.bad("the program is a name or a plain absolute path")
+    cls = "text" if line.anything else next(iter(line.classes), "text")
+    in_home = any(covered(root, (account.home,)) for root in line.roots)
+    return Rule(
+        id=f"command.{number}.{name}",
+        plugin="command",
+        program=program,
+        # A name is looked up by whoever sends it, so its full path is the same command; a full path is exact.
+        words=tuple(dict.fromkeys((first, program))) if "/" not in first else (first,),
+        argv0=name,
+        literals=tuple(line.literals),
+        letters=_LETTERS if line.anything else line.letters,
+        shorts=tuple(line.shorts),
+        longs=tuple(sorted(line.longs)),
+        dashdash=line.anything,
+        operands=(0, UNBOUNDED, cls) if line.anything else (line.least, line.most, cls),
+        base=(account.home if in_home else line.roots[0]) if line.roots else "",
+        roots=line.roots,
+    )
+
+
+plugin = Command()

@@ -1,0 +1,134 @@
+import pytest
+
+from jailssh.config.values import parse
+from jailssh.core.errors import ConfigError
+from jailssh.image.jail import find_program
+from jailssh.image.resolve import resolve
+from jailssh.plugin.api import Account, Bind, Jail, Plugin
+from jailssh.policy.rules import check_rules
+from jailssh_plugins.command.plugin import plugin
+
+ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
+PROGRAMS = {
+    "report": "/usr/local/bin/report",
+    "/usr/local/bin/report": "/usr/local/bin/report",
+    "id": "/usr/bin/id",
+    "find": "/usr/bin/find",
+}
+JAIL = Jail("j", ("command",), PROGRAMS.get)
+PLAIN = {"commands": (), "read": (), "write": (), "files": (), "proc": False}
+
+
+def result(*commands, **settings):
+    return plugin.account(JAIL, ALICE, {**PLAIN, "commands": commands, **settings})
+
+
+def rule(command, **settings):
+    (only,) = result(command, **settings).rules
+    check_rules([only])
+    return only
+
+
+def test_it_is_a_plugin_whose_options_have_these_defaults():
+    assert isinstance(plugin, Plugin)
+    assert {option.name for option in plugin.options} == set(PLAIN)
+
+
+def test_lines_as_a_file_holds_them():
+    raw = ("report --days <int:1:365>", "id <enum:-,a>")
+    assert parse("texts", raw) == raw
+    assert parse("texts", "id") == ("id",)
+    assert parse("texts", "") == ()
+
+
+def test_literal_words():
+    mine = rule("report --days 7")
+    assert (mine.program, mine.argv0) == ("/usr/local/bin/report", "report")
+    assert mine.words == ("report", "/usr/local/bin/report")
+    assert (mine.literals, mine.operands) == (("--days", "7"), (0, 0, "text"))
+    assert rule("/usr/local/bin/report").words == ("/usr/local/bin/report",)
+
+
+def test_arguments():
+    assert rule("report --days <int:1:365>").operands == (1, 1, "int:1:365")
+    assert rule("report <word> [<word>]").operands == (1, 2, "word")
+    assert rule("report <enum:a,b>...").operands == (1, 1024, "enum:a,b")
+
+
+def test_options():
+    mine = rule("report daily [-v] [-n <int:1:9>] [--all] [--name <word>] <word>")
+    assert mine.literals == ("daily",)
+    assert (mine.letters, mine.shorts) == ("v", (("n", "int:1:9"),))
+    assert mine.longs == (("all", "flag"), ("name", "word"))
+
+
+def test_paths_are_shown_and_judged():
+    given = result("report <path:~/in>", write=("~",))
+    assert (given.rules[0].roots, given.rules[0].base, given.home) == (("/home/alice/in",), "/home/alice", "rw")
+    given = result("report <path:/srv/a,/srv/b>", read=("/srv/a", "/srv/b"))
+    assert (given.rules[0].roots, given.rules[0].base) == (("/srv/a", "/srv/b"), "/srv/a")
+    assert (set(given.binds), given.home) == ({Bind("/srv/a"), Bind("/srv/b")}, "none")
+
+
+def test_anything():
+    mine = rule("id <anything>")
+    assert mine.operands == (0, 1024, "text")
+    assert {"u", "Z", "1"} <= set(mine.letters)
+    assert mine.longs == ()
+
+
+def test_rules_are_named_by_number_and_program():
+    assert [mine.id for mine in result("report a", "report b").rules] == ["command.1.report", "command.2.report"]
+    assert result("report a", "id", "report b").capability == "report, id"
+
+
+@pytest.mark.parametrize(
+    ("command", "why"),
+    [
+        ("nothere", "not a program of this host"),
+        ("report <nonsense>", "not a value class"),
+        ("report <word> x", "cannot stand behind an argument"),
+        ("report [-v] x", "cannot stand there"),
+        ("report a;id", "cannot stand there"),
+        ("report 'a b'", "cannot stand there"),
+        ("report [-vv]", "cannot stand"),
+        ("report <word", "cannot be read"),
+        ("report <word> <int:1:2>", "several classes"),
+        ("report [-v] <anything>", "stands alone"),
+        ("report <anything> <word>", "cannot stand behind"),
+        ("report <path:/srv/a>", "neither read nor write"),
+        ("report <path:srv>", "not a path"),
+        ("find <anything>", "told to run another"),
+        ("find <text>", "told to run another"),
+    ],
+)
+def test_impossible_lines(command, why):
+    with pytest.raises(ConfigError, match=why):
+        check_rules(result(command).rules)
+
+
+def test_different_directories_in_one_line():
+    with pytest.raises(ConfigError, match="different directories"):
+        result("report [-o <path:/srv/a>] <path:/srv/b>", read=("/srv",))
+
+
+def test_no_command_at_all():
+    with pytest.raises(ConfigError, match="names no command"):
+        plugin.image(JAIL, PLAIN)
+
+
+def test_two_lines_that_one_command_matches():
+    with pytest.raises(ConfigError, match=r"command.1.report and command.2.report"):
+        check_rules(result("report daily", "report <word>").rules)
+    check_rules(result("report daily", "report weekly", "report --days <int:1:9>").rules)
+
+
+def test_the_image_holds_the_programs():
+    given = plugin.image(JAIL, {**PLAIN, "commands": ("id -u", "report", "id -g"), "files": ("/usr/share/report",)})
+    assert given.programs == ("/usr/bin/id", "/usr/local/bin/report")
+    assert given.files == ("/usr/share/report",)
+
+
+def test_this_host_has_what_the_image_needs():
+    needs = plugin.image(Jail("j", ("command",), find_program), {**PLAIN, "commands": ("id -u",)})
+    assert resolve([("command", needs)]).get(needs.programs[0]) is not None
