@@ -8,8 +8,7 @@ DESTDIR =
 # The Python that the installed programs run with; the private environment is made from it.
 PYTHON = /usr/bin/python3
 # The C library of the login program: musl where it is installed (see meson.build).
-CC := $(or $(shell command -v musl-gcc),cc)
-export CC
+LOGIN_CC := $(or $(shell command -v musl-gcc),cc)
 # Further arguments for pytest: make test ARGS='tests/unit -x'
 ARGS =
 
@@ -27,7 +26,7 @@ SITE = $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("pur
 .PHONY: build tools test demo bench lint stage install uninstall clean
 
 build: $(ROOM)/python.stamp
-	@test -f '$(MESON_BUILD)/build.ninja' || meson setup '$(MESON_BUILD)' '$(CURDIR)' >/dev/null
+	@test -f '$(MESON_BUILD)/build.ninja' || CC='$(LOGIN_CC)' meson setup '$(MESON_BUILD)' '$(CURDIR)' >/dev/null
 	@ninja --quiet -C '$(MESON_BUILD)'
 
 # Debian packages.
@@ -81,7 +80,7 @@ bench: tools $(PACKAGES)-demo.stamp $(PACKAGES)-bench.stamp
 # Installing.
 
 stage: $(ROOM)/python.stamp
-	@meson setup $$(test -d '$(STAGE_BUILD)/meson-info' && echo --reconfigure) '$(STAGE_BUILD)' '$(CURDIR)' --prefix='$(PREFIX)' --libexecdir=libexec \
+	@CC='$(LOGIN_CC)' meson setup $$(test -d '$(STAGE_BUILD)/meson-info' && echo --reconfigure) '$(STAGE_BUILD)' '$(CURDIR)' --prefix='$(PREFIX)' --libexecdir=libexec \
 	    -Dpython.purelibdir='$(PREFIX)/lib/jailssh/python' -Dpython.platlibdir='$(PREFIX)/lib/jailssh/python' >/dev/null
 	@rm -rf '$(STAGE)'
 	@ninja --quiet -C '$(STAGE_BUILD)'
