@@ -170,7 +170,7 @@ static size_t bind_above(const struct plan *plan, const char *path)
     return plan->count;
 }
 
-/* Cover a directory that the user owns with one of the image that is empty, its /proc.  It is opened as the user and
+/* Cover a directory that the user owns with an empty one.  It is opened as the user and
  * the cover placed on that very descriptor, so it does not matter what the user renames meanwhile. */
 static void mask(const struct plan *plan, size_t record)
 {
@@ -192,13 +192,8 @@ static void mask(const struct plan *plan, size_t record)
         return; /* not there, and nobody can make it */
     if (fd < 0)
         refuse("mask", path, error);
-    int cover = openat(image, "proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int empty = cover < 0 ? -1 : mnt_detach(cover, false, false);
-    if (empty < 0)
-        refuse("mask", "no empty directory in the image", errno);
-    close(cover);
-    mnt_attach(empty, fd);
-    mnt_restrict_late(empty, mnt_attributes(false, false), NULL);
+    mnt_attach(mounts[record], fd);
+    mnt_restrict_late(mounts[record], mnt_attributes(false, false), NULL);
 }
 
 static void build_record(const struct plan *plan, size_t i)
@@ -235,11 +230,22 @@ static void build_record(const struct plan *plan, size_t i)
     }
 }
 
+/* The covers for what is masked: a directory of the image that is empty as long as nothing is mounted on it. */
+static void take_covers(const struct plan *plan)
+{
+    int empty = openat(image, "proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->records[i].verb == OP_MASK && (empty < 0 || (mounts[i] = mnt_detach(empty, false, false)) < 0))
+            refuse("mask", "no empty directory in the image", errno);
+    close(empty);
+}
+
 void mount_build(const struct plan *plan, bool base)
 {
     if (!base)
         mount_base();
     image = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    take_covers(plan);
     bool sealed = false;
     for (size_t i = 0; i < plan->count; i++) {
         /* Generated directories and files are complete: what is read-only becomes so before a user's mount comes. */
