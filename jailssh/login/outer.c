@@ -149,7 +149,8 @@ static void wait_for_jail(struct outer *o)
         on_message(o);
     while (o->master >= 0 && (o->out.done < o->out.have || o->out.from >= 0)) {
         struct pollfd rest = pump_wants(&o->out);
-        if (poll(&rest, 1, 0) <= 0 || !pump_step(&o->out))
+        int patience = o->out.done < o->out.have ? -1 : 0; /* a slow client gets all of it; a hang-up ends the wait */
+        if (poll(&rest, 1, patience) <= 0 || !pump_step(&o->out))
             break;
     }
     pty_restore();

@@ -1,0 +1,208 @@
+"""Jails with a terminal of their own: the caller's terminal stays outside."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import termios
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.probe import Facts
+from tests.root import login_lab
+from tests.root.login_lab import Done, Lab, Session, assert_ended, plan
+
+pytestmark = login_lab.NEEDS
+every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
+
+
+class Terminal:
+    """The terminal that sshd would have made; ``master`` is its end."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.master, self.slave = pty.openpty()
+        self.resize(33, 111)
+        self.before = termios.tcgetattr(self.slave)
+        self.said = b""
+        self.session: Session | None = None
+
+    def resize(self, rows: int, columns: int) -> None:
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+
+    def start(self, command: str | None) -> Session:
+        def take() -> None:
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        ends = {"stdin": self.slave, "stdout": self.slave, "stderr": self.slave}
+        self.session = self.lab.start(command, prepare=take, env=[b"TERM=xterm"], **ends)
+        return self.session
+
+    def read(self) -> bool:
+        """Take what is there, up to the end; False at the end."""
+        with contextlib.suppress(OSError):
+            block = os.read(self.master, 65536)
+            self.said += block
+            return bool(block)
+        return False
+
+    def expect(self, text: bytes) -> None:
+        """Read until ``text`` has come."""
+        end = time.monotonic() + 10
+        while text not in self.said:
+            assert time.monotonic() < end, self.said
+            if select.select([self.master], [], [], 0.05)[0]:
+                self.read()
+
+    def wait(self) -> Done:
+        """Read to the end of the session; the slave that this test holds keeps the terminal alive."""
+        assert self.session is not None
+        while self.session.process.poll() is None:
+            if select.select([self.master], [], [], 0.01)[0]:
+                self.read()
+        while select.select([self.master], [], [], 0)[0]:
+            self.read()
+        done = self.session.wait()
+        return Done(done.code, self.said, b"", done.records)
+
+    def close(self) -> None:
+        for fd in {self.master, self.slave} - {-1}:
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+
+@pytest.fixture
+def terminal(every_lab: Lab) -> Iterator[Terminal]:
+    every_lab.publish(plan(pty=True, proc=True))
+    made = Terminal(every_lab)
+    yield made
+    made.close()
+
+
+def test_the_terminal_inside_is_another(terminal: Terminal) -> None:
+    session = terminal.start("probe sleep 60")
+    outer, first, command = session.pids(3)
+    terminal.expect(b"pid=")
+    ours = os.fstat(terminal.slave)
+
+    def holds_it(pid: int) -> bool:
+        held = [os.stat(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        return (ours.st_dev, ours.st_ino) in [(theirs.st_dev, theirs.st_ino) for theirs in held]
+
+    assert not holds_it(command)
+    session.lab.host.wait_until(lambda: not holds_it(first), "the first process lets go of the caller's terminal")
+    assert all(os.stat(f"/proc/{command}/fd/{fd}").st_dev != ours.st_dev for fd in range(3))
+    with open(f"/proc/{command}/stat") as stat, open(f"/proc/{outer}/stat") as other:
+        assert stat.read().rsplit(")", 1)[1].split()[3] != other.read().rsplit(")", 1)[1].split()[3]  # their sessions
+    session.signal(signal.SIGTERM)
+    assert terminal.wait().code == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize("command", ["probe facts", None], ids=["command", "interactive"])
+def test_it_works_as_one(terminal: Terminal, command: str | None) -> None:
+    terminal.start(command)
+    done = terminal.wait()
+    assert_ended(done, 0)
+    facts = Facts(done.out.decode().replace("\r\n", "\n"))
+    assert (facts["isatty"], facts["tty.control"], facts["tty.foreground"]) == ("1,1,1", "ok", "1")
+    assert (facts["tty.name"], facts["tty.size"]) == ("/dev/pts/0", "33x111")
+    assert facts.environment()["TERM"] == "xterm"
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+
+
+def test_nothing_can_be_typed_for_the_caller(terminal: Terminal) -> None:
+    terminal.start("probe try tiocsti")
+    done = terminal.wait()
+    assert b"try.tiocsti=EPERM" in done.out
+    with pytest.raises(BlockingIOError):
+        os.set_blocking(terminal.slave, False)
+        os.read(terminal.slave, 1)
+
+
+def test_window_size_and_signals(terminal: Terminal) -> None:
+    session = terminal.start("actor signals")
+    terminal.expect(b"size=33x111")
+    terminal.resize(50, 200)
+    terminal.expect(b"size=50x200")
+    os.write(terminal.master, b"\x03")
+    terminal.expect(b"signal=INT")
+    os.write(terminal.master, b"\x1c")
+    terminal.expect(b"signal=QUIT")
+    session.signal(signal.SIGTERM)
+    assert_ended(terminal.wait(), 9)
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+
+
+def test_ctrl_c_ends_a_command(terminal: Terminal) -> None:
+    terminal.start("actor key")
+    terminal.expect(b"waiting")
+    os.write(terminal.master, b"\x03")
+    assert_ended(terminal.wait(), 128 + signal.SIGINT)
+    assert termios.tcgetattr(terminal.slave) == terminal.before
+
+
+@pytest.mark.parametrize("pause", [0, 0.001])
+def test_all_output_arrives(terminal: Terminal, pause: float) -> None:
+    size = 1 << 20 if pause == 0 else 1 << 18
+    session = terminal.start(f"actor flood {size}")
+    got = 0
+    while got < size + size // 64:  # each line's end grows by a carriage return
+        ready = select.select([terminal.master], [], [], 5)[0]
+        assert ready, (got, session.process.poll())
+        got += len(os.read(terminal.master, 1024))
+        time.sleep(pause)
+    assert_ended(terminal.wait(), 0)
+
+
+def test_the_last_words_to_a_slow_reader(terminal: Terminal) -> None:
+    # More than the caller's terminal holds, less than all buffers together: the command ends before it is read.
+    session = terminal.start("actor flood 8192")
+    session.lab.host.wait_until(lambda: not session.lab.processes() or len(session._chain()) < 4, "the command ends")
+    done = terminal.wait()
+    assert_ended(done, 0)
+    assert len(done.out) == 8192 + 8192 // 64
+
+
+def test_the_terminal_hangs_up(terminal: Terminal) -> None:
+    session = terminal.start("actor signals")
+    terminal.expect(b"size=")
+    terminal.close()
+    done = session.wait()
+    assert done.events() == ["session-start", "session-end"]
+    terminal.lab.assert_nothing_left()
+
+
+def test_a_paste_and_a_flood_do_not_wait_for_each_other(terminal: Terminal) -> None:
+    lines, size = 2000, 100_000
+    paste = b"".join(b"%049d\n" % number for number in range(lines)) + b"end\n"
+    terminal.start(f"actor paste {size}")
+    os.set_blocking(terminal.master, False)
+    end = time.monotonic() + 20
+    while not re.search(rb"lines=\d+", terminal.said):
+        assert time.monotonic() < end, (len(paste), terminal.said[-200:])
+        readable, writable, _ = select.select([terminal.master], [terminal.master] if paste else [], [], 1)
+        if readable:
+            terminal.read()
+        if writable:
+            with contextlib.suppress(BlockingIOError):
+                paste = paste[os.write(terminal.master, paste[:512]) :]
+    assert_ended(terminal.wait(), 0)
+    assert b"lines=%d" % lines in terminal.said
+
+
+def test_without_a_terminal_in_the_plan(every_lab: Lab) -> None:
+    terminal = Terminal(every_lab)
+    terminal.start("probe exit 0")
+    done = terminal.wait()
+    terminal.close()
+    assert (done.code, done.events()) == (126, ["denied"])
+    assert done.out == b"jailssh: this account gets no terminal; use ssh -T\r\n"
