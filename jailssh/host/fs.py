@@ -237,20 +237,21 @@ def remove_file(path: str) -> bool:
     return True
 
 
-def ensure_dir(path: str, mode: int, uid: int = 0, gid: int = 0) -> None:
+def ensure_dir(path: str, mode: int, uid: int = 0, gid: int = 0, *, trusted_root: str | None = None) -> None:
     """Make sure that ``path`` is a directory with this mode and owner; missing parents become 0755.
 
     What already is a directory gets the mode and the owner; anything else in its place is an error.
+    ``trusted_root``: see :func:`open_dir`.
     """
     check_absolute(path, "directory")
     above, name = os.path.split(path)
     try:
-        parent = open_dir(above, strict=False)
+        parent = open_dir(above, strict=False, trusted_root=trusted_root)
     except HostError as error:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
-        ensure_dir(above, 0o755, uid, gid)
-        parent = open_dir(above, strict=False)
+        ensure_dir(above, 0o755, uid, gid, trusted_root=trusted_root)
+        parent = open_dir(above, strict=False, trusted_root=trusted_root)
     try:
         with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)
@@ -315,14 +316,16 @@ def _is_dir(dirfd: int, name: str) -> bool:
 
 
 @contextmanager
-def lock(path: str, waiting: Callable[[int], None] | None = None) -> Iterator[None]:
+def lock(path: str, waiting: Callable[[int], None] | None = None, *, trusted_root: str | None = None) -> Iterator[None]:
     """Hold the lock file ``path`` exclusively (flock(2)); it is created 0600 and never removed.
+
+    ``trusted_root``: see :func:`open_dir`.
 
     If another process has it, ``waiting`` is called once with that process's id (0: unknown) and then the call
     waits; a signal handler that raises ends the waiting.
     """
     head, name = os.path.split(check_absolute(path, "lock"))
-    dirfd = open_dir(head, strict=False)
+    dirfd = open_dir(head, strict=False, trusted_root=trusted_root)
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         fd = os.open(name, flags, 0o600, dir_fd=dirfd)
