@@ -13,8 +13,7 @@ from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.names import escape
 from jailssh.image import standalone
 from jailssh.image.facts import Facts, facts_path
-from jailssh.image.jail import load_configuration
-from jailssh.image.specs import Reader, profile_needs, to_source
+from jailssh.image.specs import Profiles, Reader, to_source
 from jailssh.image.standalone import Built, Listeners, Options
 from jailssh.image.target import Change, Target
 from jailssh.spec.errors import Note
@@ -63,16 +62,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
     *specs, target = args.operands
     if not specs:
         raise UsageError("build", f"missing destination operand after {target!r}", hint="jailssh build SPEC… TARGET")
-    configuration = load_configuration(context.layout)
+    profiles = Profiles(context.layout)
     spec = read_spec(
         [to_source(name) for name in specs],
         reader.read,
         real=os.path.realpath,
         jk_init=jk_init,
-        profiles=tuple(configuration.documents),
+        profiles=profiles,
         first_wins=args.compat == "jailtime",
     )
-    return build_and_tell(args, context, spec, target, profile_needs(configuration, spec))
+    return build_and_tell(args, context, spec, target, profiles.needs(spec))
 
 
 def build_and_tell(args: argparse.Namespace, context: Context, spec: Spec, target: str, profiles: Any) -> int:

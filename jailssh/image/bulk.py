@@ -6,7 +6,7 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 
 from jailssh.core.names import escape
 from jailssh.image.closure import Closure
@@ -28,7 +28,7 @@ class Bulk:
         self._sources = sources
         self._picture = picture
         self.closure: Closure
-        self._companions = False
+        self._unwanted: dict[str, set[str]] = {}
 
     def tree(
         self,
@@ -89,33 +89,46 @@ class Bulk:
         elif stat.S_ISREG(info.st_mode):
             found = Found(host, info, (), ())
             if self._picture.put(self._picture.file(inside, found, origin, attributes), weight):
-                self.needs(found, origin)
+                self.needs(found, origin, in_tree=True)
         elif stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
             self._picture.put(node_of(inside, info, origin), weight)
         else:
             self._picture.note(f"{escape(host)} is left out: neither file, directory, link nor device")
         return False
 
-    def needs(self, found: Found, origin: str, *, strict: bool = False) -> None:
-        """Take what a file needs; ``strict``: an interpreter that is not there is an error, else a note."""
-        if self._sources.elf(found) is None and not (found.info.st_mode & 0o111 and self._is_wanted(found)):
+    def needs(self, found: Found, origin: str, *, strict: bool = False, in_tree: bool = False) -> None:
+        """Take what a file needs.
+
+        ``strict``: an interpreter that is not there is an error, else a note.  ``in_tree``: a script brings a shell
+        along, but no whole language: trees hold many a script that nobody runs.
+        """
+        is_script = self._sources.elf(found) is None
+        if is_script and (not found.info.st_mode & 0o111 or (in_tree and not self._is_wanted(found))):
             return
         try:
             self.closure.file(found, origin)
         except (SourceChangedError, DistrustError):
             raise
         except ImageError as error:
-            if strict or self._sources.elf(found):
+            if strict or not is_script:
                 raise
             self._picture.note(f"{error}")
 
     def _is_wanted(self, found: Found) -> bool:
-        """False for a script of a companion tree that would bring a whole language along."""
-        words = self._sources.head(found)[2:].split(b"\n", 1)[0].split() if self._companions else []
-        if not words or os.path.basename(words[0]) in _SHELLS:
+        head = self._sources.head(found)
+        words = head[2:].split(b"\n", 1)[0].split() if head.startswith(b"#!") else []
+        program = os.path.basename(words[1] if len(words) > 1 and words[0].endswith(b"/env") else (*words, b"sh")[0])
+        if program in _SHELLS:
             return True
-        self._picture.note(f"scripts in {escape(os.path.dirname(found.path))} will not run without {_word(words)}")
+        self._unwanted.setdefault(os.fsdecode(program), set()).add(os.path.dirname(found.path))
         return False
+
+    def tell_unwanted(self, programs: Set[str]) -> None:
+        """Tell which scripts will not run, unless what they need is there: ``programs`` are the names that are."""
+        for program, places in sorted(self._unwanted.items()):
+            if program not in programs:
+                more = f" and {len(places) - 1} more places" if len(places) > 1 else ""
+                self._picture.note(f"scripts in {escape(min(places))}{more} will not run without {escape(program)}")
 
     def _end_of_link(self, path: str, origin: str) -> None:
         try:
@@ -160,16 +173,8 @@ class Bulk:
     def companions(self, found: Found, origin: str) -> None:
         """Take the trees that a program opens by names built into it: standard libraries, git's helpers."""
         prefix = os.path.dirname(os.path.dirname(found.path))
-        self._companions, before = True, self._companions
-        try:
-            for path in companion_trees(prefix, os.path.basename(found.path), self._sources.glob):
-                self.tree(path, None, f"{origin}: belongs to {found.path}", _NOT_NEEDED, weight=IMPLIED)
-        finally:
-            self._companions = before
-
-
-def _word(words: list[bytes]) -> str:
-    return escape(b" ".join(words[:2]) if words[0].endswith(b"/env") else words[0], 200)
+        for path in companion_trees(prefix, os.path.basename(found.path), self._sources.glob):
+            self.tree(path, None, f"{origin}: belongs to {found.path}", _NOT_NEEDED, weight=IMPLIED)
 
 
 _SHELLS = (b"sh", b"dash", b"bash")

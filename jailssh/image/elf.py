@@ -8,13 +8,13 @@ fast enough, and what was read is remembered between runs.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import BinaryIO
-
-from elftools.elf.elffile import ELFFile
-from elftools.elf.segments import Segment
+from typing import TYPE_CHECKING, BinaryIO
 
 from jailssh.core.names import escape
 from jailssh.image.errors import ImageError
+
+if TYPE_CHECKING:
+    from elftools.elf.segments import Segment
 
 MAGIC = b"\x7fELF"
 _MAX_SEGMENTS = 256
@@ -63,6 +63,9 @@ def read_elf(file: BinaryIO, name: str) -> Elf:
 
 
 def _read(file: BinaryIO) -> Elf:
+    # Imported here: it takes longer than a whole run that finds nothing to do.
+    from elftools.elf.elffile import ELFFile
+
     elf = ELFFile(file)
     abi = Abi(elf.elfclass, str(elf["e_machine"]), elf.little_endian)
     if elf["e_type"] not in ("ET_EXEC", "ET_DYN"):

@@ -6,7 +6,9 @@ The file is a help, never a source of truth: one that is not root's alone, or is
 from __future__ import annotations
 
 import json
+import os
 import re
+from contextlib import suppress
 from typing import Any
 
 from jailssh.core.errors import HostError
@@ -47,12 +49,14 @@ class Facts:
         self._size = len(self._elf) + len(self._digest)
 
     def save(self) -> None:
-        """Write what is new; the oldest is dropped where there is too much."""
+        """Write what is new; the oldest is dropped where there is too much.  Where it cannot be kept, it is not."""
         if not self._path or len(self._elf) + len(self._digest) == self._size:
             return
         rows = [dict(list(table.items())[-_MAX_ROWS:]) for table in (self._elf, self._digest)]
         data = {"format": FORMAT, "elf": rows[0], "digest": rows[1]}
-        fs.atomic_write(self._path, json.dumps(data, separators=(",", ":")).encode(), 0o600)
+        with suppress(HostError):
+            fs.ensure_dir(os.path.dirname(self._path), 0o755)
+            fs.atomic_write(self._path, json.dumps(data, separators=(",", ":")).encode(), 0o600)
 
     def elf(self, stamp: Key) -> Elf | bool:
         """Return the ELF facts of a file; False for a file known to be something else, True for one not known."""

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import escape
+from jailssh.host.paths import Layout
 from jailssh.image.errors import ImageError
-from jailssh.image.jail import Configuration
 from jailssh.image.sources import NAMED, STICKY, Sources
 from jailssh.plugin.api import ImageNeeds
 from jailssh.spec.load import Source
 from jailssh.spec.merge import Spec
 from jailssh.spec.statements import Section
+
+if TYPE_CHECKING:
+    from jailssh.image.jail import Configuration
 
 _SECTION = "section:"
 _SUFFIX = ".jailspec"
@@ -53,7 +57,32 @@ def to_source(operand: str) -> Source:
     return Source("section", operand)
 
 
-def profile_needs(configuration: Configuration, spec: Spec) -> Mapping[str, Sequence[tuple[str, ImageNeeds]]]:
-    """Return what the profiles named in ``spec`` need."""
-    names = [one.name for one in spec.statements if isinstance(one, Section)]
-    return {name: configuration.definition((name,)).needs() for name in names}
+class Profiles(Collection[str]):
+    """The names of the shipped profiles and the administrator's jails, looked up when one is asked for."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._loaded: Configuration | None = None
+
+    @property
+    def _configuration(self) -> Configuration:
+        # Imported here: most specs name none, and then it would take longer than all the rest.
+        from jailssh.image.jail import load_configuration
+
+        if self._loaded is None:
+            self._loaded = load_configuration(self._layout)
+        return self._loaded
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._configuration.documents
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._configuration.documents)
+
+    def __len__(self) -> int:
+        return len(self._configuration.documents)
+
+    def needs(self, spec: Spec) -> Mapping[str, Sequence[tuple[str, ImageNeeds]]]:
+        """Return what the profiles named in ``spec`` need."""
+        names = [one.name for one in spec.statements if isinstance(one, Section)]
+        return {name: self._configuration.definition((name,)).needs() for name in names}

@@ -6,22 +6,25 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from jailssh.core.names import escape
-from jailssh.host import fs, shell, tree
-from jailssh.host.editor import TreeEditor
+from jailssh.host import fs
 from jailssh.image import target as targets
-from jailssh.image.build import LD_CACHE, LD_CONF, make_cache
 from jailssh.image.errors import ImageError, SourceChangedError
 from jailssh.image.facts import Facts
 from jailssh.image.manifest import Entry, Manifest, inputs_digest
 from jailssh.image.sources import Sources
-from jailssh.image.statements import Choices, resolve_statements
 from jailssh.image.target import Change, Plan, State, Target
 from jailssh.plugin.api import ImageNeeds
 from jailssh.spec.merge import Spec
 
+if TYPE_CHECKING:
+    from jailssh.host.editor import TreeEditor
+
 _RETRIES = 3
+_LD_CONF = "/etc/ld.so.conf"
+_LD_CACHE = "/etc/ld.so.cache"
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class _Build:
         self._options = options
         self._facts = facts
         self._listeners = listeners
-        self._choices = Choices(options.allow_missing, options.skip_devices, options.insecure, profiles)
+        self._profiles = profiles
         self._runs = tuple(run.command for run in spec.runs)
         self._inputs = inputs_digest(
             [spec.statements, self._runs, options.allow_missing, options.skip_devices, options.insecure, profiles]
@@ -129,8 +132,14 @@ class _Build:
         return nothing_left and self._target.is_current(state, self._inputs)
 
     def _once(self, exists: bool) -> Built:
-        sources = Sources(facts=self._facts, insecure=self._options.insecure)
-        manifest = resolve_statements(self._spec.statements, sources, self._choices)
+        # Imported here and below: they take longer than a whole run that finds nothing to do.
+        from jailssh.host.editor import TreeEditor
+        from jailssh.image.statements import Choices, resolve_statements
+
+        options = self._options
+        sources = Sources(facts=self._facts, insecure=options.insecure)
+        choices = Choices(options.allow_missing, options.skip_devices, options.insecure, self._profiles)
+        manifest = resolve_statements(self._spec.statements, sources, choices)
         known = self._target.manifest() if exists else None
         old = (*known[0].entries, *known[1]) if known else ()
         if not exists and self._options.dry_run:
@@ -162,6 +171,8 @@ class _Build:
     @contextmanager
     def _tree(self, exists: bool) -> Iterator[tuple[int, str]]:
         """Open the tree to work on; a new one gets its name at the end and vanishes on an error."""
+        from jailssh.host import beneath, tree
+
         if exists:
             with self._target.root(self._target.path) as root:
                 yield root, self._target.path
@@ -173,7 +184,7 @@ class _Build:
                 root = tree.make_staging(beside, "tree")
                 try:
                     yield root, self._target.staging
-                    targets.sync(root)
+                    beneath.sync_file_system(root)
                 finally:
                     os.close(root)
                 tree.publish(beside, "tree", name, above)
@@ -192,18 +203,23 @@ class _Build:
         old: Sequence[Entry],
         runs: Sequence[str],
     ) -> None:
+        from jailssh.host import beneath
+        from jailssh.image.build import make_cache
+
         if self._listeners.planned:
             self._listeners.planned(len(plan.work))
         wanted = {entry.path for entry in manifest.entries}
         self._target.begin(manifest, [entry for entry in old if entry.path not in wanted])
         targets.apply(editor, plan, self._listeners.told)
         self._run_all(runs, path)
-        if plan.work and self._owned and manifest.get(LD_CONF):
+        if plan.work and self._owned and manifest.get(_LD_CONF):
             make_cache(root, path)
         if plan.work or runs:
-            targets.sync(root)
+            beneath.sync_file_system(root)
 
     def _run_all(self, runs: Sequence[str], path: str) -> None:
+        from jailssh.host import shell
+
         for run, command in zip(self._spec.runs, runs, strict=False):
             if self._listeners.running:
                 self._listeners.running(command)
@@ -214,8 +230,8 @@ class _Build:
     def _remember(self, manifest: Manifest, plan: Plan) -> None:
         self._target.begin(manifest, sorted(plan.left, key=lambda entry: entry.path))
         paths = [entry.path for entry in manifest.entries]
-        if manifest.get(LD_CONF):
-            paths.append(LD_CACHE)
+        if manifest.get(_LD_CONF):
+            paths.append(_LD_CACHE)
         seen = targets.see(self._target.path, dict.fromkeys(paths))
         numbers = (len(manifest.entries), manifest.bytes, len(plan.left))
         self._target.finish(State(self._inputs, manifest.watch, seen, manifest.notes, self._runs, *numbers))

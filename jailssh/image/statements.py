@@ -21,6 +21,7 @@ from jailssh.image.picture import BULK, EXPLICIT, IMPLIED, Attributes, Picture
 from jailssh.image.sources import NAMED, STICKY, Found, Sources
 from jailssh.plugin.api import ImageNeeds
 from jailssh.spec.errors import SpecError, raise_all
+from jailssh.spec.statements import EXPLICIT as WRITTEN
 from jailssh.spec.statements import (
     KEEP_OWNER,
     Content,
@@ -238,7 +239,10 @@ class _Resolver:
         self._warn_of_trust(found)
         self._warn_of_more(found)
         self._programs.add(os.path.basename(source))
-        self._bulk.needs(found, origin, strict=weight == EXPLICIT and not self._choices.allow_missing)
+        # What a section's pattern happens to match on this host is like a tree: nobody named it.
+        by_chance = one.glob and one.origin.strength < WRITTEN
+        strict = weight == EXPLICIT and not self._choices.allow_missing
+        self._bulk.needs(found, origin, strict=strict, in_tree=by_chance)
 
     def _copy_node(self, one: Copy, source: str, found: Found) -> None:
         is_device = stat.S_ISCHR(found.info.st_mode) or stat.S_ISBLK(found.info.st_mode)
@@ -388,6 +392,7 @@ class _Resolver:
         for one in links:
             if not one.target.startswith("/proc/") and self._picture.leads_to(one.path) is None:
                 self._picture.note(f"{escape(one.path)} -> {escape(one.target)} leads nowhere in the tree")
+        self._bulk.tell_unwanted({os.path.basename(one.path) for one in entries if one.kind != "dir"})
         asking = sorted(self._programs.intersection(_NAME_LOOKUPS))
         if asking and not self._picture.get("/etc/passwd"):
             self._picture.note(f"{', '.join(asking)} will know no names: there is no /etc/passwd (section uidbasics)")

@@ -13,17 +13,19 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jailssh.core.errors import HostError, JailsshError, ManyErrors
 from jailssh.core.names import check_absolute, escape
-from jailssh.host import beneath, fs
-from jailssh.host.editor import TreeEditor
+from jailssh.host import fs
 from jailssh.image.errors import ImageError, SourceChangedError
-from jailssh.image.manifest import Entry, Manifest, from_json
+from jailssh.image.manifest import Entry, Manifest, from_json, tree_order
 from jailssh.image.sources import Watch, open_stamped, stamp_of, unchanged
+
+if TYPE_CHECKING:
+    from jailssh.host.editor import TreeEditor
 
 _FORMAT = 1
 _LIMIT = 256 << 20
@@ -83,7 +85,7 @@ class Target:
             raise HostError(f"target {self.path}", "a directory of the system", hint="name a directory below it")
         head, name = os.path.split(self.path)
         self._above = head
-        self._insecure = insecure
+        self._trusted_root = "/" if insecure else None
         self.beside = f"{head.rstrip('/')}/.{name}.jailssh"
 
     @property
@@ -96,17 +98,16 @@ class Target:
         above = self._above
         while not os.path.lexists(above):
             above = os.path.dirname(above)
-        trusted = "/" if self._insecure else None
-        os.close(_open_dir(above, trusted))
+        os.close(_open_dir(above, self._trusted_root))
         if os.path.lexists(self.path):
-            os.close(_open_dir(self.path, trusted))
+            os.close(_open_dir(self.path, self._trusted_root))
 
     @contextmanager
     def locked(self, waiting: Callable[[int], None] | None) -> Iterator[None]:
         """Hold the lock of this tree; ``waiting`` is told who has it."""
         uid, gid = os.geteuid(), os.getegid()
-        fs.ensure_dir(self.beside, 0o700, uid, gid)
-        with fs.lock(f"{self.beside}/lock", waiting):
+        fs.ensure_dir(self.beside, 0o700, uid, gid, trusted_root=self._trusted_root)
+        with fs.lock(f"{self.beside}/lock", waiting, trusted_root=self._trusted_root):
             yield
 
     def state(self) -> State | None:
@@ -126,15 +127,19 @@ class Target:
             return None
 
     def _read(self, name: str) -> bytes:
-        return fs.read_trusted(f"{self.beside}/{name}", _LIMIT, trusted_root="/" if self._insecure else None)
+        return fs.read_trusted(f"{self.beside}/{name}", _LIMIT, trusted_root=self._trusted_root)
 
     def _write(self, name: str, text: str) -> None:
-        fs.atomic_write(f"{self.beside}/{name}", text.encode(), 0o600, os.geteuid(), os.getegid())
+        with self.root(self.beside) as beside:
+            try:
+                fs.atomic_write_at(beside, name, text.encode(), 0o600, os.geteuid(), os.getegid())
+            except OSError as error:
+                raise fs.failed("write", f"{self.beside}/{name}", error) from error
 
     def begin(self, manifest: Manifest, left: Sequence[Entry]) -> None:
         """Remember whose everything is before the first change: a run that is killed can then be completed."""
-        with suppress(HostError):
-            fs.remove_file(f"{self.beside}/state.json")
+        with self.root(self.beside) as beside:
+            fs.remove_tree(beside, "state.json")
         rows = [Manifest(entries).to_json() for entries in (manifest.entries, tuple(left))]
         self._write("manifest.json", f'{{"manifest":{rows[0]},"left":{rows[1]}}}')
 
@@ -158,7 +163,7 @@ class Target:
     @contextmanager
     def root(self, path: str) -> Iterator[int]:
         """Open the tree."""
-        fd = _open_dir(path, "/" if self._insecure else None)
+        fd = _open_dir(path, self._trusted_root)
         try:
             yield fd
         finally:
@@ -241,10 +246,12 @@ def compare(
         except OSError as error:
             errors.append(_in_the_way(entry, error))
     wanted = {entry.path for entry in manifest.entries}
-    stale = [entry for entry in old if entry.path not in wanted]
+    stale = sorted((entry for entry in old if entry.path not in wanted), key=tree_order)
+    removed: set[str] = set()
     for entry in reversed(stale):
-        if prune and _is_ours(editor, entry, seen, now):
+        if prune and _is_ours(editor, entry, seen, now) and _is_emptied(editor, entry, removed):
             plan.changes.append(Change("remove", entry))
+            removed.add(entry.path)
         elif editor.look(entry.path) is not None:
             plan.left.append(entry)
             if prune:
@@ -342,6 +349,11 @@ def _is_ours(
     )
 
 
+def _is_emptied(editor: TreeEditor, entry: Entry, removed: set[str]) -> bool:
+    """True unless it is a directory that will still hold something."""
+    return entry.kind != "dir" or all(f"{entry.path}/{name}" in removed for name in editor.names(entry.path))
+
+
 def apply(editor: TreeEditor, plan: Plan, told: Callable[[Change], None] | None = None) -> None:
     """Do what the plan says, second names last; :class:`SourceChangedError` when a source is not what it was."""
     for change in sorted(plan.work, key=lambda one: (one.action == "remove", one.entry.kind == "hard")):
@@ -387,8 +399,3 @@ def clean_up(editor: TreeEditor, entries: Sequence[Entry]) -> None:
     """Remove what a killed run has left half made."""
     for path in ("", *(entry.path for entry in entries if entry.kind == "dir")):
         editor.sweep(path)
-
-
-def sync(root: int) -> None:
-    """Put everything on disk."""
-    beneath.sync_file_system(root)

@@ -24,6 +24,8 @@ _MISSING = ("not found", "cannot open shared object", "Error loading shared libr
 _SANDBOX = ("unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child")
 _NO_RIGHTS = ("setpriv", "--no-new-privs", "--bounding-set=-all,+setuid,+setgid,+sys_chroot", "--inh-caps=-all")
 _HEAD = 256
+# Scripts elsewhere may be samples or parts of something larger.
+_PROGRAM_DIRS = ("bin", "sbin", "games")
 
 
 def verify(target: Target) -> list[str]:
@@ -57,7 +59,8 @@ def _check(editor: TreeEditor, tree: str, entry: Entry, entries: dict[str, Entry
     with open(fd, "rb", buffering=0) as file:
         head = os.pread(fd, _HEAD, 0)
         if head.startswith(b"#!"):
-            return _check_script(entry, head, entries)
+            is_program = os.path.basename(os.path.dirname(entry.path)) in _PROGRAM_DIRS
+            return _check_script(entry, head, entries) if is_program else []
         if not head.startswith(MAGIC):
             return []
         try:
