@@ -28,6 +28,8 @@ VERBS: dict[str, str] = {
     "explain": "say why a command of an account is allowed or denied",
     "build": "build a stand-alone tree from specs, sections and profiles",
     "cp": "copy programs and files into a stand-alone tree, with all that they need",
+    "update": "bring images up to date with this host's packages",
+    "image": "list, compare, go back to and clear up generations of images",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
     "demo": "try it: real logins on a scratch host, nothing is left behind",

@@ -9,7 +9,8 @@ from jailssh.core.journal_fields import EVENT, MESSAGE_IDS
 from jailssh.core.names import escape
 
 LIMIT = 2000
-_NOTICE = "5"
+_WARNING, _NOTICE = "4", "5"
+_WARNINGS = ("image-failed",)
 
 
 def record(event: str, message: str, fields: Mapping[str, str]) -> None:
@@ -21,7 +22,7 @@ def record(event: str, message: str, fields: Mapping[str, str]) -> None:
         journal.send(
             escape(message, LIMIT),
             MESSAGE_ID=MESSAGE_IDS[event],
-            PRIORITY=_NOTICE,
+            PRIORITY=_WARNING if event in _WARNINGS else _NOTICE,
             SYSLOG_IDENTIFIER="jailssh",
             **{EVENT: event},
             **{name: escape(value, LIMIT) for name, value in fields.items()},

@@ -227,11 +227,17 @@ def mounted() -> Mapping[str, tuple[User, ...]]:
             if namespace in seen:
                 continue
             here = _mounts_of(pid)
-            user = User(int(pid), os.stat(f"/proc/{pid}").st_uid)
+            user = User(int(pid), _uid_of(pid))
             seen.add(namespace)
             for generation in here:
                 found.setdefault(generation, []).append(user)
     return {generation: tuple(users) for generation, users in found.items()}
+
+
+def _uid_of(pid: str) -> int:
+    """Return the real uid; the owner of the directory would be root for a process that may not be looked into."""
+    with open(f"/proc/{pid}/status", "rb") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(b"Uid:"))
 
 
 def _mounts_of(pid: str) -> set[str]:

@@ -121,6 +121,18 @@ def rollback(layout: Layout, jail: str, generation: str | None = None) -> str:
     return target
 
 
+def forget(layout: Layout, jail: str) -> None:
+    """Remove a jail's link and history; its trees go with the next prune unless something else needs them."""
+    with _jail(layout, jail), pool.locked(layout):
+        above = fs.open_dir(layout.images, strict=False)
+        try:
+            tree.retire(above, jail, f".dead-{secrets.token_hex(8)}")
+        except OSError as error:
+            raise fs.failed("remove", jail_dir(layout, jail), error) from error
+        finally:
+            os.close(above)
+
+
 @contextmanager
 def _jail(layout: Layout, jail: str, waiting: Callable[[int], None] | None = None) -> Iterator[int]:
     base = jail_dir(layout, jail)

@@ -1,0 +1,179 @@
+"""``jailssh image``: the generations of the jails' images, what changed between two, going back, clearing up."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from typing import Any
+
+from jailssh.cli.context import Context
+from jailssh.config.jails import combined_name
+from jailssh.core import journal_fields as fields
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.names import escape
+from jailssh.host.paths import Layout
+from jailssh.image import listing, pool, store
+from jailssh.image.jail import load_configuration
+from jailssh.image.publish import plans_by_image, prune_images
+from jailssh.image.update import is_known, publish_plans
+
+EXAMPLES = (
+    "jailssh image list",
+    "jailssh image show sftp-only --files",
+    "jailssh image diff sftp-only",
+    "jailssh image rollback sftp-only",
+    "jailssh image gc",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add_actions(actions)
+    # As with every verb, these may stand at the end too.
+    for action in actions.choices.values():
+        action.add_argument("--root", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+
+
+def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    actions.add_parser("list", help="all generations, who uses them")
+    show = actions.add_parser("show", help="one generation")
+    show.add_argument("jail", metavar="JAIL")
+    show.add_argument("generation", nargs="?", metavar="GENERATION", help="its beginning is enough; the current one")
+    show.add_argument("--files", action="store_true", help="each path, with the need that brought it")
+    diff = actions.add_parser("diff", help="what changed, and in which package")
+    diff.add_argument("jail", metavar="JAIL")
+    diff.add_argument("old", nargs="?", metavar="OLD", help="the one before the current one")
+    diff.add_argument("new", nargs="?", metavar="NEW", help="the current one")
+    back = actions.add_parser("rollback", help="go back, and stay there until jailssh update JAIL")
+    back.add_argument("jail", metavar="JAIL")
+    back.add_argument("generation", nargs="?", metavar="GENERATION", help="the one before the current one")
+    clear = actions.add_parser("gc", help="remove what nothing uses")
+    clear.add_argument("generation", nargs="*", metavar="GENERATION", help="these, though a jail could go back to them")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Do the action."""
+    context.need_root("image")
+    if getattr(args, "jail", None) is not None:
+        args.jail = combined_name(args.jail.split("+"))
+    action = {"list": _list, "show": _show, "diff": _diff, "rollback": _rollback, "gc": _gc}[args.action]
+    return action(args, context)
+
+
+def _list(_args: argparse.Namespace, context: Context) -> int:
+    rows = listing.generations_of(context.layout)
+    lines = [_line(row) for row in rows]
+    context.facts([_fact(row) for row in rows], lines or ["no images yet: they are made when they are needed"])
+    return EXIT_OK
+
+
+def _line(row: listing.Generation) -> str:
+    marks = [
+        "current" if row.current else "old",
+        "held" if row.held else "",
+        f"{len(row.plans)} plans" if row.plans else "",
+        f"{len(row.sessions)} sessions" if row.sessions else "",
+        "LAST UPDATE FAILED" if row.failure else "",
+    ]
+    said = ", ".join(mark for mark in marks if mark)
+    return f"{row.jail:<20} {row.generation}  {_date(row.time)}  {row.bytes / 1e6:8.1f} MB  {said}"
+
+
+def _date(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else "-" * 16
+
+
+def _fact(row: listing.Generation) -> dict[str, Any]:
+    return asdict(row)
+
+
+def _show(args: argparse.Namespace, context: Context) -> int:
+    layout = context.layout
+    generation = listing.pick(layout, args.jail, args.generation)
+    rows = [row for row in listing.generations_of(layout, args.jail) if row.generation == generation]
+    if not rows:
+        raise UsageError(f"generation {generation}", f"is not of jail {args.jail}", hint="jailssh image list")
+    row, manifest = rows[0], listing.manifest_of(layout, generation)
+    entries = [{"path": each.path, "kind": each.kind, "origin": each.origin} for each in manifest.entries]
+    lines = [
+        f"jail       {row.jail}",
+        f"image      {pool.tree_path(layout, generation)}",
+        f"since      {_date(row.time)}",
+        f"size       {row.bytes / 1e6:.1f} MB in {row.entries} paths",
+        f"state      {'current' if row.current else 'old'}{', held until jailssh update' if row.held else ''}",
+        f"plans      {', '.join(row.plans) or 'none'}",
+        f"sessions   {', '.join(map(str, row.sessions)) or 'none'}",
+        *(f"note       {note}" for note in manifest.notes),
+        *(f"failed     {line}" for line in (row.failure.lines if row.failure else ())),
+    ]
+    if args.files:
+        lines += [f"{each['path']}  ({each['origin']})" for each in entries]
+    fact = {**_fact(row), "notes": list(manifest.notes), **({"files": entries} if args.files else {})}
+    context.facts(fact, lines)
+    return EXIT_OK
+
+
+def _diff(args: argparse.Namespace, context: Context) -> int:
+    layout = context.layout
+    new = listing.pick(layout, args.jail, args.new)
+    old = listing.pick(layout, args.jail, args.old) if args.old else _before(layout, args.jail, new)
+    rows = listing.difference(listing.manifest_of(layout, old), listing.manifest_of(layout, new))
+    lines = [f"{old} → {new}"]
+    lines += [f"{row.sign} {escape(row.path)}{f'  {row.what}' if row.what else ''}{_package(row)}" for row in rows]
+    context.facts({"old": old, "new": new, "changes": [asdict(row) for row in rows]}, lines)
+    return EXIT_OK
+
+
+def _package(row: listing.Difference) -> str:
+    return f"  [{row.package}]" if row.package else ""
+
+
+def _before(layout: Layout, jail: str, generation: str) -> str:
+    others = [row.generation for row in listing.generations_of(layout, jail) if row.generation != generation]
+    if not others:
+        raise UsageError(f"jail {jail}", "it has no older generation", hint="jailssh image list")
+    return others[0]
+
+
+def _rollback(args: argparse.Namespace, context: Context) -> int:
+    layout = context.layout
+    wanted = listing.pick(layout, args.jail, args.generation) if args.generation else None
+    generation = store.rollback(layout, args.jail, wanted)
+    plans, errors = publish_plans(load_configuration(layout), args.jail)
+    lines = [f"jail {args.jail} is back at image {generation}, {plans} plans published"]
+    context.changed(lines, {fields.JAIL: args.jail, fields.IMAGE: generation})
+    context.tell(f"note: it stays there until: jailssh update {args.jail}")
+    for error in errors:
+        context.tell(error)
+    return EXIT_FAILED if errors else EXIT_OK
+
+
+def _gc(args: argparse.Namespace, context: Context) -> int:
+    layout = context.layout
+    configuration = load_configuration(layout)
+    only = [_full(layout, each) for each in args.generation] or None
+    gone_jails: list[str] = []
+    if only is None:
+        plans = {(plan.first("jail") or ("",))[0] for rows in plans_by_image(layout).values() for plan in rows}
+        unused = [jail for jail in pool.jails_with_images(layout) if jail not in plans]
+        gone_jails = [jail for jail in unused if not is_known(configuration, jail)]
+        for jail in gone_jails:
+            store.forget(layout, jail)
+    pruned = prune_images(configuration, only)
+    lines = [f"jail {jail} is no more, its images are not kept" for jail in gone_jails]
+    lines += [f"removed {name}" for name in pruned.generations]
+    lines.append(f"{pruned.bytes / 1e6:.1f} MB freed")
+    facts = {"jails": gone_jails, "generations": list(pruned.generations), "bytes": pruned.bytes}
+    context.facts(facts, lines)
+    return EXIT_OK
+
+
+def _full(layout: Layout, beginning: str) -> str:
+    matching = [name for name in pool.generations(layout) if beginning and name.startswith(beginning)]
+    if len(matching) != 1:
+        why = "stands for several" if matching else "there is none of this name"
+        raise UsageError(f"generation {escape(beginning)}", why, hint="jailssh image list")
+    return matching[0]
