@@ -23,6 +23,7 @@ import pytest
 
 REPO = Path(__file__).resolve().parent.parent
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+RRSYNC = Path("/usr/bin/rrsync")
 REMOVED = ("JAILSSH_", "GIT_", "RSYNC_", "SSH_", "LC_")
 
 # Read here, since the tests themselves see an environment without them.
@@ -113,6 +114,13 @@ PROBES: dict[str, Callable[[], bool]] = {
     "skopeo": lambda: _program("skopeo"),
     "squashfs": lambda: _program("mksquashfs", "unsquashfs"),
     "umoci": lambda: _program("umoci"),
+    "rrsync": lambda: RRSYNC.exists() and "-absolute" in RRSYNC.read_text(),
+    "borg": lambda: _program("borg"),
+    "svn": lambda: _program("svn", "svnadmin", "svnserve"),
+    "hg": lambda: _program("hg"),
+    "cvs": lambda: _program("cvs"),
+    "pip": lambda: _works(sys.executable, "-m", "pip", "--version"),
+    "mandoc": lambda: _program("mandoc"),
     "python3.13": lambda: _program("python3.13"),
 }
 

@@ -21,10 +21,10 @@ _LITERAL = re.compile(r"[A-Za-z0-9_.,:+@%=/~-]+\Z")
 _OPTION = re.compile(r"\[(-[A-Za-z0-9@]|--[A-Za-z0-9][A-Za-z0-9-]*)(?:[ =]<([^<>]*)>)?\]\Z")
 _ARGUMENT = re.compile(r"(\[)?<([^<>]*)>(?(1)\])(\.\.\.)?\Z")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@"
-LAUNCHERS = frozenset(
+_LAUNCHERS = (
     "ash awk bash busybox csh cvs dash doas ed emacs env expect find flock fish gawk gdb git hg ionice ksh less ltrace "
     "mawk man more nano nice nohup parallel perl php pkexec python python3 rbash rlwrap rsync ruby runuser scp script "
-    "sed setsid sftp sh ssh stdbuf strace su sudo svn tar tclsh tee time timeout tmux vi vim watch xargs zip zsh".split()
+    "sed setsid sftp sh ssh stdbuf strace su sudo svn tar tclsh tee time timeout tmux vi vim watch xargs zip zsh"
 )
 """Programs whose arguments can name another program to run, so ``<anything>`` behind them would be a shell."""
 
@@ -112,29 +112,29 @@ def _tokens(line: _Line) -> Iterable[str]:
 def _read(text: str, account: Account) -> _Line:
     """Return the line in ``text``; literals first, then options, then arguments of one class."""
     line = _Line(text)
-    for token in list(_tokens(line))[1:]:
-        option, argument = _OPTION.match(token), _ARGUMENT.match(token)
+    for part in list(_tokens(line))[1:]:
+        option, argument = _OPTION.match(part), _ARGUMENT.match(part)
         if line.anything or (line.classes and not argument):
-            raise line.bad(f"{token!r} cannot stand behind an argument", "literal words first, then [options]")
+            raise line.bad(f"{part!r} cannot stand behind an argument", "literal words first, then [options]")
         if option:
             _take_option(line, option[1], option[2], account)
-        elif token == "<anything>":
+        elif part == "<anything>":
             line.anything = True
         elif argument:
             line.classes.add(_class(line, argument[2], account))
             line.least += not argument[1]
             line.most = UNBOUNDED if argument[3] else line.most + 1
-        elif not _LITERAL.match(token) or line.letters or line.shorts or line.longs:
-            raise line.bad(f"{token!r} cannot stand there", "literal words first, then [options], then <arguments>")
+        elif not _LITERAL.match(part) or line.letters or line.shorts or line.longs:
+            raise line.bad(f"{part!r} cannot stand there", "literal words first, then [options], then <arguments>")
         else:
-            line.literals.append(token)
+            line.literals.append(part)
     if len(line.classes) > 1:
         raise line.bad(
             "takes arguments of several classes", "only one class can be told by its place; use [--name <…>]"
         )
     if line.anything and (line.classes or line.letters or line.shorts or line.longs):
         raise line.bad("<anything> stands alone behind the literal words")
-    if (line.anything or "text" in line.classes) and text.split()[0].rsplit("/", 1)[-1] in LAUNCHERS:
+    if (line.anything or "text" in line.classes) and text.split()[0].rsplit("/", 1)[-1] in _LAUNCHERS.split():
         raise line.bad("this program can be told to run another one", "write its arguments out, or use its own plugin")
     return line
 

@@ -48,14 +48,11 @@ _BOTH = {
     "suffix": "text",
     "timeout": "int:1:2147483647",
 }
-_PULL = {"skip-compress": "text", "backup-dir": "text", "delete-missing-args": "flag", "files-from": "enum:-"}
+_PULL = {"skip-compress": "text", "backup-dir": "path", "files-from": "enum:-"}
 """A client that makes backups of its own files tells the sender where; the sender does not look at it."""
 
 _PUSH = {
-    **_flags(
-        "delay-updates existing fake-super force fsync fuzzy ignore-existing mkpath preallocate remove-sent-files "
-        "remove-source-files super"
-    ),
+    **_flags("delay-updates existing fake-super force fsync fuzzy ignore-existing mkpath preallocate super"),
     "backup-dir": "path",
     "compare-dest": "path",
     "copy-dest": "path",
@@ -70,7 +67,10 @@ _PUSH = {
     "usermap": "text",
 }
 _DELETE = {
-    **_flags("delete delete-after delete-before delete-delay delete-during delete-excluded delete-missing-args"),
+    **_flags(
+        "delete delete-after delete-before delete-delay delete-during delete-excluded delete-missing-args "
+        "remove-sent-files remove-source-files"
+    ),
     "max-delete": "int:-1:2147483647",
 }
 _OVERWRITES = ("backup-dir", "partial-dir", "delay-updates", "suffix", "append", "inplace", "force")
@@ -85,8 +85,10 @@ class Rsync:
     options = (
         Option("read", "paths", "", "directories that may be copied from"),
         Option("write", "paths", "", "directories that may be copied to; to allow both, name it in both"),
-        Option("delete", "bool", "yes", "allow the --delete options when copying to this host"),
+        Option("delete", "bool", "yes", "allow the --delete and --remove options when copying to this host"),
         Option("overwrite", "bool", "yes", "no: files that exist are left as they are (--ignore-existing)"),
+        Option("munge", "bool", "no", "symbolic links are made unusable on this host (--munge-links is added)"),
+        Option("confine", "bool", "no", "add --drop-D and --confine-root; needs rsync 3.5.0 or later on this host"),
         Option("follow_links", "bool", "no", "allow -L, -k, -K, --copy-unsafe-links, which follow links on this host"),
     )
 
@@ -126,7 +128,11 @@ def _rule(
     settings: Mapping[str, Value],
 ) -> Rule:
     pull = "--sender" in literals
-    keep = not pull and not settings["overwrite"]
+    if settings["confine"] and len(roots) > 1:
+        raise ConfigError(
+            "[rsync] confine", "rsync confines itself to one directory", hint="name one in read and write"
+        )
+    keep = not settings["overwrite"]
     longs = {**_BOTH, **(_PULL if pull else _PUSH)}
     if not pull and settings["delete"]:
         longs.update(_DELETE)
@@ -137,7 +143,7 @@ def _rule(
         del longs["copy-unsafe-links"]
     if keep:
         letters = letters.replace("b", "")
-        for name in _OVERWRITES:
+        for name in ("backup-dir",) if pull else _OVERWRITES:
             del longs[name]
     # Relative paths begin in the home, as without jailssh, if any of the directories is there.
     in_home = any(is_below(root, account.home) for root in roots)
@@ -149,9 +155,9 @@ def _rule(
         literals=literals,
         letters=letters,
         tail=("e", "capabilities"),
-        shorts=(("@", "int:-1:2147483647"), ("B", "int:0:536870912")),
+        shorts=(("@", "int:0:2147483647"), ("B", "int:0:536870912")),
         longs=tuple(sorted(longs.items())),
-        insert=("--ignore-existing",) if keep else (),
+        insert=_inserted(roots[0], settings, pull=pull),
         mark=".",
         operands=(1, 1024 if pull else 1, "path"),
         base=account.home if in_home else roots[0],
@@ -160,6 +166,14 @@ def _rule(
         # popt reads aliases from $HOME/.popt, which the user could write.
         env=(("HOME", "/"),),
     )
+
+
+def _inserted(root: str, settings: Mapping[str, Value], *, pull: bool) -> tuple[str, ...]:
+    """Return the options that are added behind the client's, as rrsync adds them."""
+    confine = ("--drop-D",) * (not pull) + (f"--confine-root={root}",) if settings["confine"] else ()
+    munge = ("--munge-links",) if settings["munge"] else ()
+    keep = () if pull or settings["overwrite"] else ("--ignore-existing",)
+    return (*confine, *munge, *keep)
 
 
 plugin = Rsync()

@@ -14,7 +14,15 @@ from jailssh_plugins.rsync.plugin import plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("rsync",), {"rsync": "/usr/bin/rsync"}.get)
-PLAIN = {"read": (), "write": (), "delete": True, "overwrite": True, "follow_links": False}
+PLAIN = {
+    "read": (),
+    "write": (),
+    "delete": True,
+    "overwrite": True,
+    "follow_links": False,
+    "munge": False,
+    "confine": False,
+}
 
 
 def result(**settings):
@@ -74,6 +82,7 @@ def test_what_runs_something_or_writes_elsewhere_is_in_no_rule(pull):
     assert not set(longs) & {*runs, "copy-devices", "write-devices", "no-munge-links", "debug", "log-file"}
     assert "s" not in mine.letters
     assert ("remove-source-files" in longs) is not pull
+    assert "delete-missing-args" not in longs or not pull
     assert ("temp-dir" in longs) is not pull
 
 
@@ -86,7 +95,8 @@ def test_following_links_is_an_option():
 
 def test_without_delete_and_overwrite():
     plain = dict(rules(write=("~",))["rsync.push"].longs)
-    assert [name for name in dict(rules(write=("~",), delete=False)["rsync.push"].longs) if "delete" in name] == []
+    longs = dict(rules(write=("~",), delete=False)["rsync.push"].longs)
+    assert [name for name in longs if name.startswith(("delete", "remove")) or name == "max-delete"] == []
     keep = rules(write=("~",), overwrite=False)["rsync.push"]
     assert keep.insert == ("--ignore-existing",)
     assert "b" not in keep.letters
@@ -99,8 +109,19 @@ def test_without_delete_and_overwrite():
         "partial-dir",
         "suffix",
     }
-    # Reading is not concerned.
-    assert rules(read=("~",), overwrite=False)["rsync.pull"] == rules(read=("~",))["rsync.pull"]
+    # As in rrsync, what makes backups is refused when reading too.
+    pull, kept = rules(read=("~",))["rsync.pull"], rules(read=("~",), overwrite=False)["rsync.pull"]
+    assert kept.insert == ()
+    assert set(pull.letters) - set(kept.letters) == {"b"}
+    assert set(dict(pull.longs)) - set(dict(kept.longs)) == {"backup-dir"}
+
+
+def test_munging_and_confining_are_inserted():
+    munged = rules(read=("/srv/a",), write=("/srv/a",), munge=True, confine=True, overwrite=False)
+    assert munged["rsync.pull"].insert == ("--confine-root=/srv/a", "--munge-links")
+    assert munged["rsync.push"].insert == ("--drop-D", "--confine-root=/srv/a", "--munge-links", "--ignore-existing")
+    with pytest.raises(ConfigError, match="one directory"):
+        rules(read=("/srv/a", "/srv/b"), confine=True)
 
 
 @pytest.mark.parametrize(
@@ -152,6 +173,14 @@ def test_what_exists_is_not_overwritten_without_overwrite(transfer):
     assert (home / "b").read_text() == "b"
     assert run(rules(write=("~",))["rsync.push"], "-a --checksum a h:.").returncode == 0
     assert (home / "a").read_text() == "new text"
+
+
+@pytest.mark.needs("rsync")
+def test_links_are_munged_where_they_should_be(transfer):
+    home, room, run = transfer
+    (room / "link").symlink_to("/etc/passwd")
+    assert run(rules(write=("~",), munge=True)["rsync.push"], "-a link h:.").returncode == 0
+    assert os.readlink(home / "link") == "/rsyncd-munged//etc/passwd"
 
 
 @pytest.mark.needs("rsync")
