@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.cli import main as cli
 from jailssh.host.paths import Layout
 from jailssh.relay import daemon
 from jailssh.users.setup import GROUP
@@ -45,15 +46,57 @@ def test_tmpfiles_and_sysusers() -> None:
     assert f"g {GROUP} -" in (UNITS / "jailssh.sysusers").read_text().splitlines()
 
 
+def test_the_update_sees_the_hosts_mounts_and_may_unmount() -> None:
+    service = unit("jailssh-update.service.in")["Service"]
+    # Any of these gives a service a mount namespace of its own, in which the pins of the host cannot be taken away.
+    own = [key for key in service if key.startswith(("Protect", "Private", "ReadWrite", "ReadOnly", "Bind", "Mount"))]
+    assert own == []
+    assert "CAP_SYS_ADMIN" in service["CapabilityBoundingSet"].split()
+    assert "@mount" in service["SystemCallFilter"].split()
+    arguments = service["ExecStart"].split()[1:]
+    assert cli.parse(arguments)[1].all
+
+
+def test_the_timer_makes_up_for_lost_time() -> None:
+    timer = unit("jailssh-update.timer")["Timer"]
+    assert (timer["Persistent"], timer["RandomizedDelaySec"]) == ("true", "1h")
+
+
+def test_the_trigger_covers_what_images_are_copied_from() -> None:
+    lines = (UNITS.parent / "debian/jailssh.triggers").read_text().splitlines()
+    rows = [line.split() for line in lines if not line.startswith("#")]
+    assert {kind for kind, _ in rows} == {"interest-noawait"}
+    assert {path for _, path in rows} >= {"/usr", "/etc", "/bin", "/lib", "/sbin"}
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_a_failed_update_does_not_stop_the_package_manager(tmp_path: Path, code: int) -> None:
+    program = tmp_path / "jailssh"
+    program.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/said\nexit {code}\n')
+    program.chmod(0o755)
+    script = str(UNITS.parent / "debian/jailssh.postinst")
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = subprocess.run(["sh", script, "triggered", "/usr/lib"], env=environment, capture_output=True, timeout=20)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert (tmp_path / "said").read_text() == "update --all\n"
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
-    program = tmp_path / "jailsshd"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    text = (UNITS / "jailsshd.service.in").read_text().replace("@PROGRAM_DIR@", str(tmp_path))
-    (tmp_path / "jailsshd.service").write_text(text)
-    shutil.copy(UNITS / "jailsshd.socket", tmp_path)
-    units = [str(tmp_path / "jailsshd.service"), str(tmp_path / "jailsshd.socket")]
+    for name in ("jailsshd", "jailssh"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+    names = (
+        "jailsshd.service",
+        "jailsshd.socket",
+        *(f"jailssh-update.{kind}" for kind in ("service", "timer", "path")),
+    )
+    for name in names:
+        source = UNITS / name if (UNITS / name).exists() else UNITS / f"{name}.in"
+        text = source.read_text().replace("@PROGRAM_DIR@", str(tmp_path)).replace("@BIN_DIR@", str(tmp_path))
+        (tmp_path / name).write_text(text)
+    units = [str(tmp_path / name) for name in names]
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", *units],
         capture_output=True, text=True, timeout=60,
