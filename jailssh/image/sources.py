@@ -106,7 +106,8 @@ class Sources:
         facts: Facts | None = None,
         insecure: bool = False,
     ) -> None:
-        self._trusted_root = "/" if insecure else trusted_root
+        self._trusted_root = trusted_root
+        self._insecure = insecure
         self._known = known or {}
         self._facts = facts or Facts()
         self._seen: dict[str, os.stat_result | None] = {}
@@ -178,7 +179,7 @@ class Sources:
         if info is None or (self._trusted_root is not None and is_below(self._trusted_root, path)):
             return info
         sticky = trust == STICKY and info.st_mode & stat.S_ISVTX and info.st_uid == 0
-        if trust != NAMED and not sticky and (why := fs.distrust(info)):
+        if trust != NAMED and not (sticky or self._insecure) and (why := fs.distrust(info)):
             hint = "an image takes only files that root alone can write; mend owner and mode"
             raise DistrustError(escape(path), why, hint=hint)
         if not is_clean_absolute(path):

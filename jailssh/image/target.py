@@ -85,7 +85,7 @@ class Target:
             raise HostError(f"target {self.path}", "a directory of the system", hint="name a directory below it")
         head, name = os.path.split(self.path)
         self._above = head
-        self._trusted_root = "/" if insecure else None
+        self._insecure = insecure
         self.beside = f"{head.rstrip('/')}/.{name}.jailssh"
 
     @property
@@ -98,16 +98,17 @@ class Target:
         above = self._above
         while not os.path.lexists(above):
             above = os.path.dirname(above)
-        os.close(_open_dir(above, self._trusted_root))
+        os.close(self._open(above))
         if os.path.lexists(self.path):
-            os.close(_open_dir(self.path, self._trusted_root))
+            os.close(self._open(self.path))
 
     @contextmanager
     def locked(self, waiting: Callable[[int], None] | None) -> Iterator[None]:
         """Hold the lock of this tree; ``waiting`` is told who has it."""
         uid, gid = os.geteuid(), os.getegid()
-        fs.ensure_dir(self.beside, 0o700, uid, gid, trusted_root=self._trusted_root)
-        with fs.lock(f"{self.beside}/lock", waiting, trusted_root=self._trusted_root):
+        trusted = self.beside if self._insecure else None
+        fs.ensure_dir(self.beside, 0o700, uid, gid, trusted_root=trusted)
+        with fs.lock(f"{self.beside}/lock", waiting, trusted_root=trusted):
             yield
 
     def state(self) -> State | None:
@@ -127,7 +128,7 @@ class Target:
             return None
 
     def _read(self, name: str) -> bytes:
-        return fs.read_trusted(f"{self.beside}/{name}", _LIMIT, trusted_root=self._trusted_root)
+        return fs.read_trusted(f"{self.beside}/{name}", _LIMIT, trusted_root=self.beside if self._insecure else None)
 
     def _write(self, name: str, text: str) -> None:
         with self.root(self.beside) as beside:
@@ -163,21 +164,20 @@ class Target:
     @contextmanager
     def root(self, path: str) -> Iterator[int]:
         """Open the tree."""
-        fd = _open_dir(path, self._trusted_root)
+        fd = self._open(path)
         try:
             yield fd
         finally:
             os.close(fd)
 
-
-def _open_dir(path: str, trusted_root: str | None) -> int:
-    try:
-        return fs.open_dir(path, trusted_root=trusted_root)
-    except HostError as error:
-        if isinstance(error.__cause__, OSError):
-            raise
-        hint = "a tree lies where root alone can write; chown and chmod the directory, or use --insecure"
-        raise HostError(error.what, error.why, hint=hint) from error
+    def _open(self, path: str) -> int:
+        try:
+            return fs.open_dir(path, trusted_root=path if self._insecure else None)
+        except HostError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            hint = "a tree lies where root alone can write; chown and chmod the directory, or use --insecure"
+            raise HostError(error.what, error.why, hint=hint) from error
 
 
 def see(root: str, paths: Any) -> dict[str, Seen | None]:

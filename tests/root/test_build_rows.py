@@ -6,81 +6,17 @@ import shutil
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from jailssh.cli import main as cli
 from jailssh.image.target import Target
 from jailssh.image.verify import verify
+from tests.root.build_site import REPO, announce_plugins, site, states
 
 pytestmark = pytest.mark.needs("root")
-REPO = str(Path(cli.__file__).parents[2])
-
-
-class Site:
-    """A directory of root's with a source file, specs and a target."""
-
-    def __init__(self, base, capsys):
-        self.base = base
-        self.src = base / "SRC"
-        self.src.mkdir()
-        self.tree = base / "root"
-        self.data = self.src / "data.txt"
-        self.data.write_text("hello\n")
-        self.data.chmod(0o640)
-        self._capsys = capsys
-        self.out = self.err = ""
-
-    def spec(self, text, name="t.jailspec"):
-        path = self.base / name
-        path.write_text(text.replace("SRC/", f"{self.src}/"))
-        path.chmod(0o644)
-        return str(path)
-
-    def build(self, text, *options, target=None):
-        return self.run("build", self.spec(text), str(target or self.tree), *options)
-
-    def run(self, *argv):
-        code = cli.main(["--root", str(self.base / "state"), *argv])
-        said = self._capsys.readouterr()
-        self.out, self.err = said.out, said.err
-        return code
-
-    def changes(self):
-        return int(self.out.rsplit(": ", 1)[1].split()[0])
-
-    def mode(self, path):
-        return stat.S_IMODE(os.lstat(f"{self.tree}{path}").st_mode)
-
-    def read(self, path):
-        return Path(f"{self.tree}{path}").read_text()
-
-    def inside(self, *argv):
-        return subprocess.run(["chroot", str(self.tree), *argv], capture_output=True, text=True, timeout=20)
-
-
-def states(tree):
-    """Everything below a directory with all of its status but the time of the last reading."""
-    found = {}
-    for path in [tree, *tree.rglob("*")]:
-        info = path.lstat()
-        found[path] = (info.st_mode, info.st_uid, info.st_gid, info.st_ino, info.st_mtime_ns, info.st_ctime_ns)
-    return found
-
-
-@pytest.fixture
-def site(capsys):
-    """A place that only root can write to, all the way up: ``/tmp`` would be refused."""
-    old = os.umask(0o022)
-    base = Path(tempfile.mkdtemp(dir="/run", prefix="jailssh-test-"))
-    base.chmod(0o755)
-    (base / "state").mkdir()
-    yield Site(base, capsys)
-    os.umask(old)
-    shutil.rmtree(base)
+__all__ = ["site"]
 
 
 def test_a_file_alone_makes_the_target(site):
@@ -471,7 +407,9 @@ def test_verify_names_what_does_not_start(site):
     assert any("bash" in failure and "libtinfo" in failure for failure in verify(Target(str(site.tree))))
 
 
-def test_specs_by_name_of_section_and_profile(site):
+def test_specs_by_name_of_section_and_profile(site, monkeypatch):
+    announce_plugins(site.base / "site")
+    monkeypatch.syspath_prepend(str(site.base / "site"))
     assert site.run("build", "section:uidbasics", "sftp-only", str(site.tree)) == 0
     assert list(site.tree.rglob("sftp-server"))
     assert site.run("build", "no-such-section", str(site.tree / "x")) == 1
