@@ -41,7 +41,10 @@ def test_alone_it_serves_both_protocols():
 def test_beside_the_sftp_plugin_that_one_decides_about_sftp():
     mine = rules("scp", "sftp")
     assert set(mine) == {"scp.upload", "scp.download"}
-    settings = {"read_only": True, "umask": "", "start": "", "deny_requests": ()}
+    settings = {
+        "read_only": True, "write_only": False, "append_only": False, "umask": "", "start": "",
+        "allow_requests": (), "deny_requests": (),
+    }  # fmt: skip
     check_rules([*mine.values(), *sftp.account(jail("scp", "sftp"), ALICE, settings).rules])
     assert plugin.image(jail("scp", "sftp"), PLAIN).programs == ("/usr/bin/scp",)
 

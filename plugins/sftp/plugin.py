@@ -32,6 +32,16 @@ _REQUESTS = (
 )
 """What ``sftp-server -Q requests`` prints, OpenSSH 9.2; the server itself accepts a misspelt name in silence."""
 
+_DROP = (
+    "open close write lstat fstat stat realpath statvfs fstatvfs fsync limits expand-path home-directory "
+    "users-groups-by-id"
+)
+"""What a drop box permits: making files and filling them.  A request that is not here is refused, also a new one."""
+
+_APPEND = f"{_DROP} read opendir readdir readlink"
+_KEEP = 0o222
+"""Without a right to write, what was closed cannot be opened for writing again; a setstat that gave it is refused."""
+
 _UMASK = re.compile(r"0?[0-7]{1,3}\Z")
 
 
@@ -64,8 +74,11 @@ class Sftp:
     summary = "file transfer with sftp clients"
     options = (
         Option("read_only", "bool", "no", "refuse every change (sftp-server -R); the home is mounted read-only"),
+        Option("write_only", "bool", "no", "a drop box: new files only; no listing, reading, overwriting, removing"),
+        Option("append_only", "bool", "no", "new files and reading only; no overwriting, moving, removing"),
         Option("umask", "word", "", "umask for new files, octal, as in 027; empty leaves the jail's umask"),
         Option("start", "path", "", "directory in which a session begins, absolute or ~/…; empty is the home"),
+        Option("allow_requests", "words", "", "the only requests to permit, names as for deny_requests"),
         Option("deny_requests", "words", "", "requests to refuse, names as sftp-server -Q requests prints them"),
     )
 
@@ -80,15 +93,23 @@ class Sftp:
         return PluginResult((rule,), "sftp", home="ro" if read_only else "rw")
 
     def _flags(self, account: Account, settings: Mapping[str, Value]) -> tuple[str, ...]:
-        flags: list[str] = ["-R"] if settings["read_only"] else []
-        umask = str(settings["umask"])
+        modes = [name for name in ("read_only", "write_only", "append_only") if settings[name]]
+        if len(modes) > 1:
+            raise ConfigError(f"[sftp] {modes[0]} and {modes[1]}", "only one of them can hold")
+        flags = ["-R"] if modes == ["read_only"] else []
+        keeps = modes in (["write_only"], ["append_only"])
+        umask = _umask(str(settings["umask"]), keep=keeps)
         if umask:
-            if not _UMASK.match(umask):
-                raise ConfigError("[sftp] umask", f"{umask!r} is not an octal number up to 777")
             flags += ["-u", umask]
-        denied = settings["deny_requests"]
-        if denied and isinstance(denied, tuple):
-            flags += ["-P", ",".join(_request(name) for name in denied)]
+        allowed = _requests(settings, "allow_requests")
+        if keeps:
+            mode = (_DROP if modes == ["write_only"] else _APPEND).split()
+            allowed = tuple(name for name in mode if name in allowed or not allowed)
+        if allowed:
+            flags += ["-p", ",".join(allowed)]
+        denied = _requests(settings, "deny_requests")
+        if denied:
+            flags += ["-P", ",".join(denied)]
         start = str(settings["start"])
         if start:
             # sftp-server expands %d and %u in this path.
@@ -96,13 +117,25 @@ class Sftp:
         return tuple(flags)
 
 
-def _request(name: str) -> str:
+def _umask(text: str, *, keep: bool) -> str:
+    """Return the umask to set, or ``""``; ``keep`` takes the right to write from every new file."""
+    if text and not _UMASK.match(text):
+        raise ConfigError("[sftp] umask", f"{text!r} is not an octal number up to 777")
+    return f"{int(text or '022', 8) | _KEEP:03o}" if keep else text
+
+
+def _requests(settings: Mapping[str, Value], setting: str) -> tuple[str, ...]:
+    names = settings[setting]
+    return tuple(_request(name, setting) for name in names) if isinstance(names, tuple) else ()
+
+
+def _request(name: str, setting: str) -> str:
     short = name.removesuffix("@openssh.com")
     known = _REQUESTS.split()
     if short not in known:
         near = difflib.get_close_matches(short, known, 1)
         hint = f"did you mean {near[0]}?" if near else "sftp-server -Q requests prints the names"
-        raise ConfigError("[sftp] deny_requests", f"{name!r} is not an sftp request", hint=hint)
+        raise ConfigError(f"[sftp] {setting}", f"{name!r} is not an sftp request", hint=hint)
     return short
 
 

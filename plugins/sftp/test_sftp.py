@@ -1,6 +1,11 @@
+import os
 import shutil
+import socket
 import subprocess
+import tempfile
+from pathlib import Path
 
+import paramiko
 import pytest
 
 from jailssh.core.errors import ConfigError
@@ -11,7 +16,8 @@ from jailssh_plugins.sftp.plugin import SERVER_PATHS, plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 SERVER = "/usr/lib/openssh/sftp-server"
-PLAIN = {"read_only": False, "umask": "", "start": "", "deny_requests": ()}
+PLAIN = {"read_only": False, "write_only": False, "append_only": False, "umask": "", "start": "",
+         "allow_requests": (), "deny_requests": ()}  # fmt: skip
 
 
 def jail(*found):
@@ -52,6 +58,26 @@ def test_the_settings_become_flags():
     assert flags(start="/srv/in") == ("-d", "/srv/in")
 
 
+def test_the_modes_become_flags():
+    drop, append = flags(write_only=True), flags(append_only=True, umask="077")
+    assert drop[:3] == ("-u", "222", "-p")
+    assert append[:3] == ("-u", "277", "-p")
+    assert set(append[3].split(",")) - set(drop[3].split(",")) == {"read", "opendir", "readdir", "readlink"}
+    changes = {"remove", "rmdir", "mkdir", "rename", "posix-rename", "setstat", "fsetstat", "lsetstat", "symlink"}
+    assert not (changes | {"hardlink", "copy-data"}) & set(append[3].split(","))
+
+
+def test_permitted_requests():
+    assert flags(allow_requests=("open", "write"), deny_requests=("write",)) == ("-p", "open,write", "-P", "write")
+    assert flags(write_only=True, allow_requests=("open", "read")) == ("-u", "222", "-p", "open")
+
+
+@pytest.mark.parametrize("pair", [("read_only", "write_only"), ("write_only", "append_only")])
+def test_modes_exclude_each_other(pair):
+    with pytest.raises(ConfigError, match=f"{pair[0]} and {pair[1]}"):
+        flags(**dict.fromkeys(pair, True))
+
+
 def test_read_only_is_also_enforced_by_the_mount():
     assert plugin.account(jail(), ALICE, {**PLAIN, "read_only": True}).home == "ro"
 
@@ -81,6 +107,104 @@ def test_this_host_s_server_knows_no_request_that_the_plugin_does_not():
     server = next(filter(shutil.which, SERVER_PATHS))
     done = subprocess.run([server, "-Q", "requests"], capture_output=True, text=True, check=True, timeout=10)
     assert flags(deny_requests=tuple(done.stdout.split()))[0] == "-P"
+
+
+class Channel(socket.socket):
+    """What paramiko asks of the thing that it speaks SFTP through."""
+
+    def get_name(self):
+        return "0"
+
+
+class Server:
+    """This host's sftp-server with flags, for an account whom file modes bind."""
+
+    def __init__(self, room, server_flags):
+        self.room = room
+        self._command = [next(filter(shutil.which, SERVER_PATHS)), *server_flags]
+        self._who = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+
+    def sftp(self, batch):
+        """Run the real sftp with a batch; True if every command worked."""
+        command = ["sftp", "-q", "-b", "-", "-D", " ".join(self._command)]
+        return self._run(command, batch)
+
+    def scp(self, *words):
+        transport = self.room / "transport"
+        transport.write_text(f"#!/bin/sh\nexec {' '.join(self._command)}\n")
+        transport.chmod(0o755)
+        return self._run(["scp", "-s", "-q", "-S", str(transport), *words], "")
+
+    def _run(self, command, text):
+        done = subprocess.run(
+            command, input=text, capture_output=True, text=True, timeout=30, cwd=self.room, **self._who
+        )
+        return done.returncode == 0
+
+    def paramiko(self):
+        near, far = socket.socketpair()
+        self._server = subprocess.Popen(self._command, stdin=far, stdout=far, cwd=self.room, **self._who)
+        far.close()
+        return paramiko.SFTPClient(Channel(fileno=near.detach()))
+
+
+@pytest.fixture
+def serve():
+    with tempfile.TemporaryDirectory() as room:
+        room = Path(room)
+        if os.geteuid() == 0:
+            os.chown(room, 65534, 65534)
+        (room / "up").write_text("new")
+        yield lambda **settings: Server(room, flags(**settings))
+
+
+@pytest.mark.needs("sshd", "sftp", "scp")
+def test_a_drop_box_takes_new_files_from_real_clients_and_gives_nothing_back(serve):
+    server = serve(write_only=True)
+    there = server.room
+    assert server.sftp("put up box.1\n")
+    assert server.scp("up", f"h:{there}/box.2")
+    assert (there / "box.1").read_text() == (there / "box.2").read_text() == "new"
+    for batch in ("get box.1 back", "ls box.*", "put up box.1", "rm box.1", "rename box.1 x", "chmod 644 box.1",
+                  "mkdir d", "ln box.1 x", "symlink box.1 x", "reput up box.1", "cp box.1 x"):  # fmt: skip
+        assert not server.sftp(batch + "\n"), batch
+    assert not server.scp("up", f"h:{there}/box.1")
+    assert not server.scp(f"h:{there}/box.1", "back")
+    # The client makes the file before it asks for the content.
+    assert (there / "back").read_text() == ""
+    (there / "back").unlink()
+    assert sorted(os.listdir(there)) == ["box.1", "box.2", "transport", "up"]
+
+
+@pytest.mark.needs("sshd", "sftp")
+def test_append_only_keeps_what_is_there(serve):
+    server = serve(append_only=True)
+    there = server.room
+    assert server.sftp("put up a\nls\nget a back\n")
+    for batch in ("put up a", "rm a", "rename a x", "chmod 644 a", "reput up a", "mkdir d", "ln a x", "cp a x"):
+        assert not server.sftp(batch + "\n"), batch
+    assert (there / "a").stat().st_mode & 0o777 == 0o444
+
+
+@pytest.mark.needs("sshd")
+@pytest.mark.parametrize("mode", ["write_only", "append_only"])
+def test_a_client_of_another_kind(serve, mode):
+    server = serve(**{mode: True})
+    client = server.paramiko()
+    path = str(server.room / "p")
+    client.put(str(server.room / "up"), path)
+    for change in (
+        lambda: client.put(str(server.room / "up"), path),
+        lambda: client.open(path, "a"),
+        lambda: client.open(path, "r+"),
+        lambda: client.truncate(path, 0),
+        lambda: client.chmod(path, 0o644),
+        lambda: client.posix_rename(path, path + "2"),
+    ):
+        with pytest.raises(OSError, match=r"denied|Permission|Failure|unsupported"):
+            change()
+    assert Path(path).read_text() == "new"
+    client.close()
 
 
 @pytest.mark.needs("sshd")
