@@ -17,11 +17,10 @@ _FLOCK = struct.Struct("hhqqi4x")
 
 def owners(paths: Iterable[str]) -> dict[str, str]:
     """Return the package of each path that a package brought; on a host with a merged /usr by either name."""
-    wanted: dict[bytes, str] = {}
+    wanted: dict[bytes, set[str]] = {}
     for path in paths:
-        wanted[os.fsencode(path)] = path
-        if path.startswith("/usr/"):
-            wanted[os.fsencode(path.removeprefix("/usr"))] = path
+        for name in {path, path.removeprefix("/usr")}:
+            wanted.setdefault(os.fsencode(name), set()).add(path)
     found: dict[str, str] = {}
     try:
         names = sorted(name for name in os.listdir(INFO) if name.endswith(".list"))
@@ -30,7 +29,8 @@ def owners(paths: Iterable[str]) -> dict[str, str]:
     for name in names:
         with open(f"{INFO}/{name}", "rb") as file:
             for line in wanted.keys() & set(file.read().splitlines()):
-                found.setdefault(wanted[line], name.removesuffix(".list").partition(":")[0])
+                for path in wanted[line]:
+                    found.setdefault(path, name.removesuffix(".list").partition(":")[0])
     return found
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jailssh.core import journal_fields as fields
-from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.errors import HostError, JailsshError, ManyErrors
 from jailssh.host import fs, journal
 from jailssh.host.paths import Layout
 from jailssh.image import pool
@@ -101,7 +101,7 @@ def _update(configuration: Configuration, images: Images, jail: str, *, named: b
             return Updated(jail, "held", old)
         result = images.ensure(definition, unpin=named)
     except JailsshError as error:
-        return Updated(jail, "failed", old, tuple(error.lines()))
+        return Updated(jail, "failed", old, tuple(_reasons(error)))
     if result.generation == old:
         return Updated(jail, "current", old)
     journal.record(
@@ -143,8 +143,12 @@ def _publish(configuration: Configuration, images: Images, plans: Sequence[Plan]
         except NotJailedError:
             continue  # jailssh apply withdraws the plan; until then the old one holds.
         except JailsshError as error:
-            lines += error.lines()
+            lines += _reasons(error)
     return count, lines
+
+
+def _reasons(error: JailsshError) -> list[str]:
+    return [str(each) for each in (error.errors if isinstance(error, ManyErrors) else [error])]
 
 
 def publish_plans(configuration: Configuration, jail: str) -> tuple[int, list[str]]:

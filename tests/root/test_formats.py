@@ -12,11 +12,11 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from jailssh.core.errors import HostError, UsageError
+from jailssh.host import output
 from jailssh.image import formats
 from jailssh.image.errors import ImageError
 
@@ -115,7 +115,7 @@ def test_what_fails_leaves_the_old_file(place: Path, monkeypatch: pytest.MonkeyP
     tree = make_tree(place)
     target = place / "a.tar"
     target.write_text("old")
-    monkeypatch.setitem(formats.output.COMPRESSORS, "gzip", ("false",))
+    monkeypatch.setitem(output.COMPRESSORS, "gzip", ("false",))
     with pytest.raises(HostError, match="false"):
         formats.write("tar", str(tree), str(target), "gzip")
     os.mknod(tree / "socket", 0o140600)
@@ -131,7 +131,7 @@ def test_what_there_is_not(place: Path, format: str, compress: str) -> None:
         formats.write(format, str(make_tree(place)), f"{place}/x", compress)
 
 
-def blob(layout: Path, row: dict[str, Any]) -> Path:
+def blob(layout: Path, row: dict[str, str]) -> Path:
     return layout / "blobs/sha256" / row["digest"].removeprefix("sha256:")
 
 

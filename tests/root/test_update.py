@@ -1,0 +1,415 @@
+"""Images that follow the host: what an update does, what it leaves alone, and the way back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jailssh.cli import main as cli
+from jailssh.core.errors import ConfigError, UsageError
+from jailssh.host import journal, packages
+from jailssh.host.paths import Layout
+from jailssh.image import history, jail, listing, pool, publish, store, update
+from jailssh.image.errors import ImageError
+from jailssh.image.manifest import Entry
+from jailssh.plugin.api import Account
+from tests.root.test_publish import ALICE, SOURCE, install_entry_points, published, put, user
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
+JAIL = """\
+plugins = shell
+[shell]
+tools = no
+programs = {tool}
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A directory that only root can write to, with all above it, since images take nothing else."""
+    path = Path(tempfile.mkdtemp(dir="/opt", prefix="jailssh-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """A directory in memory, where waiting for the disk takes no time."""
+    path = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="jailssh-test-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def layout(place: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """A jail ``lab`` whose image has bash and one script, and nothing else that changes."""
+    install_entry_points(tmp_path / "site")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    monkeypatch.setattr(update, "find_account", {ALICE.uid: ALICE}.get)
+    jail._registry.cache_clear()
+    layout = Layout(root=str(state / "root"))
+    for folder in (layout.jails, layout.users):
+        os.makedirs(folder)
+    write_tool(place, "one")
+    put(f"{layout.jails}/lab.conf", JAIL.format(tool=place / "tool"))
+    return layout
+
+
+def write_tool(place: Path, text: str) -> None:
+    put(str(place / "tool.new"), f"#!/bin/sh\necho {text}\n")
+    (place / "tool.new").chmod(0o755)
+    (place / "tool.new").rename(place / "tool")
+
+
+def run(layout: Layout, *names: str) -> dict[str, update.Updated]:
+    """Update the named jails, all of them without a name."""
+    rows = update.update(jail.load_configuration(layout), names or None)
+    return {row.jail: row for row in rows}
+
+
+def tool_in(layout: Layout, place: Path) -> str:
+    path = store.current_image(layout, "lab")
+    return Path(f"{path}{place}/tool").read_text().split()[-1]
+
+
+def image_of_plan(layout: Layout) -> str:
+    plan = publish.read_plan(layout, ALICE.uid)
+    assert plan is not None
+    (path,) = plan.first("image") or ("",)
+    return path
+
+
+def test_an_update_follows_the_host_and_publishes_plans(layout: Layout, place: Path) -> None:
+    assert run(layout) == {}
+    user(layout, ALICE, "lab")
+    old = published(layout, ALICE).image
+    assert run(layout)["lab"].state == "current"
+    assert run(layout)["lab"] == update.Updated("lab", "current", old.generation)
+    write_tool(place, "two")
+    done = run(layout)["lab"]
+    assert (done.state, done.plans) == ("updated", 1)
+    assert tool_in(layout, place) == "two"
+    assert image_of_plan(layout) == store.current_image(layout, "lab") != old.path
+    assert os.path.isdir(old.path)
+    shared, copied = (os.stat(f"{path}/usr/bin/bash").st_ino for path in (old.path, image_of_plan(layout)))
+    assert shared == copied
+
+
+def test_nothing_is_resolved_or_written_when_nothing_changed(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(layout, "lab")
+    run(layout)
+    before = {path: path.lstat().st_ctime_ns for path in Path(layout.images).rglob("*") if path.name != ".update.lock"}
+    monkeypatch.setattr(publish, "ensure_image", None)
+    assert run(layout)["lab"].state == "current"
+    after = {path: path.lstat().st_ctime_ns for path in Path(layout.images).rglob("*") if path.name != ".update.lock"}
+    assert after == before
+
+
+def test_a_failed_update_keeps_the_image_says_so_and_is_forgotten(
+    layout: Layout, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(journal, "record", lambda event, message, _: said.append((event, message)))
+    put(f"{layout.jails}/other.conf", "extends = sftp-only\n")
+    run(layout, "lab", "other")
+    old = store.current_image(layout, "lab")
+    (place / "tool").rename(place / "away")
+    rows = run(layout)
+    assert (rows["lab"].state, rows["other"].state) == ("failed", "current")
+    assert store.current_image(layout, "lab") == old
+    failure = history.failed_update(layout, "lab")
+    assert failure is not None
+    assert f"program {place}/tool: not on this host" in failure.lines[0]
+    assert said[-1][0] == "image-failed"
+    assert "jail lab keeps image" in said[-1][1]
+    assert [row.failure for row in listing.generations_of(layout, "lab")] == [failure]
+    (place / "away").rename(place / "tool")
+    assert run(layout)["lab"].state == "current"
+    assert history.failed_update(layout, "lab") is None
+
+
+def test_an_image_without_a_rules_program_is_not_taken(
+    layout: Layout, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(layout, "lab")
+    old = store.current_image(layout, "lab")
+    write_tool(place, "two")
+    monkeypatch.setattr(jail.JailDefinition, "programs", lambda _: ("/usr/bin/bash", "/usr/bin/nosuch"))
+    done = run(layout)["lab"]
+    assert (done.state, store.current_image(layout, "lab")) == ("failed", old)
+    assert "/usr/bin/nosuch, which a rule runs, is no program in its image" in done.lines[0]
+    assert len(pool.generations(layout)) == 1
+
+
+def test_programs_behind_links_are_found() -> None:
+    entries = {
+        "/bin": ("link", "usr/bin"),
+        "/usr": ("dir", ""),
+        "/usr/bin": ("dir", ""),
+        "/usr/bin/sh": ("link", "../../bin/dash"),
+        "/usr/bin/dash": ("file", ""),
+        "/usr/bin/loop": ("link", "loop"),
+    }
+    rows = {path: Entry(path, kind, "test", target=target) for path, (kind, target) in entries.items()}
+    assert [store.find(rows, path) for path in ("/bin/sh", "/usr/bin/none", "/usr/bin/loop")] == [
+        rows["/usr/bin/dash"],
+        None,
+        None,
+    ]
+
+
+def test_rollback_holds_until_the_jail_is_named(layout: Layout, place: Path) -> None:
+    user(layout, ALICE, "lab")
+    old = published(layout, ALICE).image
+    with pytest.raises(UsageError, match="an older generation is not there"):
+        store.rollback(layout, "lab")
+    write_tool(place, "two")
+    run(layout)
+    assert store.rollback(layout, "lab") == old.generation
+    assert update.publish_plans(jail.load_configuration(layout), "lab") == (1, [])
+    assert image_of_plan(layout) == old.path
+    for _ in range(2):
+        assert run(layout)["lab"] == update.Updated("lab", "held", old.generation)
+    assert published(layout, ALICE).image.path == old.path
+    write_tool(place, "three")
+    assert run(layout)["lab"].state == "held"
+    assert tool_in(layout, place) == "one"
+    done = run(layout, "lab")["lab"]
+    assert (done.state, done.plans) == ("updated", 1)
+    assert tool_in(layout, place) == "three"
+    write_tool(place, "four")
+    assert run(layout)["lab"].state == "updated"
+
+
+def test_a_held_image_that_cannot_serve_is_an_error(
+    layout: Layout, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(layout, "lab")
+    write_tool(place, "two")
+    run(layout)
+    store.rollback(layout, "lab")
+    far = Account("far", 61004, 61004, "far", "/data7/far")
+    user(layout, far, "lab")
+    with pytest.raises(ImageError, match=r"is held at generation .* /data7: the image has no such directory"):
+        published(layout, far)
+
+
+def test_jails_with_the_same_content_share_one_tree(layout: Layout, place: Path) -> None:
+    profiles = ("sftp-only", "scp-sftp", "rsync-backup")
+    names = [f"j{number}" for number in range(50)]
+    for number, name in enumerate(names):
+        put(f"{layout.jails}/{name}.conf", f"extends = {profiles[number % 3]}\nhostname = {name}\n")
+    assert {row.state for row in run(layout, *names).values()} == {"updated"}
+    assert len(pool.generations(layout)) == 3
+    run(layout)
+    begun = time.process_time()
+    assert {row.state for row in run(layout).values()} == {"current"}
+    assert time.process_time() - begun <= 0.3
+    files = {
+        (entry.digest, entry.mode): entry.size
+        for generation in pool.generations(layout)
+        for entry in (pool.read_manifest(layout, generation) or listing.manifest_of(layout, generation)).entries
+    }
+    used = subprocess.run(["du", "-sB1", layout.images], capture_output=True, text=True, check=True).stdout
+    assert int(used.split()[0]) <= 1.3 * sum(files.values())
+
+
+def test_names_that_are_no_jail(layout: Layout) -> None:
+    with pytest.raises(ConfigError, match="no such jail"):
+        run(layout, "lab", "nosuch")
+    assert pool.jails_with_images(layout) == []
+
+
+def test_what_nothing_uses_goes_and_what_is_used_stays(layout: Layout, place: Path) -> None:
+    put(layout.config_file, "keep_generations = 1\n")
+    user(layout, ALICE, "lab")
+    first = published(layout, ALICE).image
+    write_tool(place, "two")
+    session = subprocess.Popen(
+        ["unshare", "-m", "sh", "-ec", 'mount --bind "$1" /mnt; echo; read x', "sh", first.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert session.stdout is not None
+    session.stdout.readline()
+    run(layout)
+    rows = {row.generation: row for row in listing.generations_of(layout, "lab")}
+    assert rows[first.generation].sessions == (session.pid,)
+    with pytest.raises(UsageError, match="1 sessions have it mounted"):
+        publish.prune_images(jail.load_configuration(layout), [first.generation])
+    session.communicate(b"\n", timeout=10)
+    gone = publish.prune_images(jail.load_configuration(layout))
+    assert gone.generations == (first.generation,)
+    assert gone.bytes > 0
+    (current,) = pool.generations(layout)
+    with pytest.raises(UsageError, match="a plan uses it"):
+        publish.prune_images(jail.load_configuration(layout), [current])
+    with pytest.raises(UsageError, match="there is none of this name"):
+        publish.prune_images(jail.load_configuration(layout), ["0" * 20])
+
+
+def test_a_jail_that_is_no_more(layout: Layout, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(layout, "lab")
+    os.unlink(f"{layout.jails}/lab.conf")
+    assert run(layout)["lab"].state == "gone"
+    assert cli.main(["image", "gc", "--root", layout.root, "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert (facts["jails"], len(facts["generations"])) == (["lab"], 1)
+    assert (pool.jails_with_images(layout), pool.generations(layout)) == ([], [])
+
+
+def test_the_command(layout: Layout, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*words: str) -> str:
+        assert cli.main([*words, "--root", layout.root]) == 0
+        return capsys.readouterr().out
+
+    assert "no images yet" in said("image", "list")
+    assert "is new" in said("update", "lab")
+    old = pool.current_generation(layout, "lab") or ""
+    write_tool(place, "other")
+    assert "is new" in said("update", "--all")
+    new = pool.current_generation(layout, "lab") or ""
+    assert said("image", "diff", "lab").splitlines() == [f"{old} → {new}", f"~ {place}/tool  19 → 21 bytes"]
+    listed = said("image", "list").splitlines()
+    assert [line.split()[1] for line in listed] == [new, old]
+    assert f"{place}/tool  (shell)" in said("image", "show", "lab", "--files").splitlines()
+    assert "back at image" in said("image", "rollback", "lab", old[:8])
+    assert "held" in said("image", "show", "lab")
+    assert "held at image" in said("update", "--all")
+    assert f"removed {new}" in said("image", "gc", new[:8])
+    assert cli.main(["update", "--root", layout.root]) == 2
+    (place / "tool").unlink()
+    assert cli.main(["update", "lab", "--root", layout.root]) == 1
+    assert f"lab: program {place}/tool: not on this host" in capsys.readouterr().err
+
+
+def test_the_package_of_a_changed_file_is_named() -> None:
+    paths = ["/usr/bin/bash", "/bin/bash", "/etc/hostname", "/usr/bin/line\nbreak"]
+    owners = packages.owners(paths)
+    assert owners["/usr/bin/bash"] == "bash"
+    assert "/etc/hostname" not in owners
+
+
+def test_waiting_for_the_package_manager(tmp_path: Path) -> None:
+    lock = str(tmp_path / "lock")
+    put(lock, "")
+    code = (
+        "import fcntl,sys; f=open(sys.argv[1],'w'); fcntl.lockf(f,fcntl.LOCK_EX); print(flush=True); sys.stdin.read()"
+    )
+    holder = subprocess.Popen([sys.executable, "-c", code, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    holder.stdout.readline()
+    assert packages.changing([lock])
+    assert not packages.settle(0.05, [lock])
+    holder.communicate(timeout=10)
+    assert packages.settle(10, [lock])
+    assert not packages.changing([lock, str(tmp_path / "none")])
+
+
+KILL = """
+import os, signal, sys
+from jailssh.host import fs, objects, tree
+from jailssh.host.paths import Layout
+from jailssh.image import jail, update
+from jailssh.plugin.api import Account
+module, name, when, root = sys.argv[1:]
+owner = {"fs": fs, "tree": tree, "objects": objects}[module]
+real = getattr(owner, name)
+def killed(*args, **kwargs):
+    if when == "after":
+        real(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+setattr(owner, name, killed)
+update.find_account = {61001: Account("alice", 61001, 61001, "alice", "/home/alice")}.get
+update.update(jail.load_configuration(Layout(root=root)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "when"),
+    [
+        ("objects", "keep", "after"),
+        ("tree", "publish", "before"),
+        ("tree", "publish", "after"),
+        ("fs", "atomic_symlink_at", "before"),
+        ("fs", "atomic_symlink_at", "after"),
+        ("fs", "atomic_write", "after"),
+        ("fs", "ensure_dir", "after"),
+    ],
+)
+def test_killed_in_the_middle(layout: Layout, place: Path, tmp_path: Path, module: str, name: str, when: str) -> None:
+    user(layout, ALICE, "lab")
+    old = published(layout, ALICE).image.path
+    run(layout)
+    write_tool(place, "two")
+    environment = {"PYTHONPATH": f"{tmp_path}/site:{SOURCE}", "PATH": os.environ["PATH"]}
+    done = subprocess.run([sys.executable, "-c", KILL, module, name, when, layout.root], env=environment, timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert image_of_plan(layout) == old
+    assert Path(f"{old}{place}/tool").read_text().endswith("one\n")
+    assert tool_in(layout, place) in ("one", "two")
+    run(layout)
+    assert tool_in(layout, place) == "two"
+    assert image_of_plan(layout) == store.current_image(layout, "lab")
+
+
+PIN = """
+import os, subprocess, sys
+from jailssh.host.paths import Layout
+from jailssh.image import pool
+layout = Layout(root=sys.argv[1])
+(name,) = [each for each in pool.generations(layout) if each != pool.current_generation(layout, "lab")]
+info = os.stat(pool.tree_path(layout, name))
+pins = f"{layout.run}/ns"
+os.makedirs(pins)
+subprocess.run(["mount", "-t", "tmpfs", "none", pins], check=True)
+subprocess.run(["mount", "--make-private", pins], check=True)
+pin = f"{pins}/{info.st_dev:x}-{info.st_ino:x}"
+holder = subprocess.Popen(["unshare", "-m", "sh", "-c", "echo; read x"], stdin=-1, stdout=-1)
+holder.stdout.readline()
+open(pin, "w").close()
+subprocess.run(["mount", "--bind", f"/proc/{holder.pid}/ns/mnt", pin], check=True)
+holder.communicate(b"\\n")
+print(pool.prune(layout).generations == (name,), os.listdir(pins))
+print([line for line in open("/proc/self/mountinfo") if pin in line])
+"""
+
+
+def test_the_pinned_namespace_of_a_removed_image_goes(layout: Layout, place: Path, tmp_path: Path) -> None:
+    run(layout, "lab")
+    write_tool(place, "two")
+    run(layout)
+    environment = {"PYTHONPATH": f"{tmp_path}/site:{SOURCE}", "PATH": os.environ["PATH"]}
+    argv = ["unshare", "-m", sys.executable, "-c", PIN, layout.root]
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.splitlines(), done.stderr) == (["True []", "[]"], "")
+
+
+def test_two_updates_at_once_do_the_work_once(layout: Layout, place: Path, tmp_path: Path) -> None:
+    run(layout, "lab")
+    write_tool(place, "two")
+    code = (
+        "import sys\nfrom jailssh.host.paths import Layout\nfrom jailssh.image import jail, update\n"
+        "print(update.update(jail.load_configuration(Layout(root=sys.argv[1])))[0].state)"
+    )
+    environment = {"PYTHONPATH": f"{tmp_path}/site:{SOURCE}", "PATH": os.environ["PATH"]}
+    with contextlib.ExitStack() as stack:
+        argv = [sys.executable, "-c", code, layout.root]
+        both = [
+            stack.enter_context(subprocess.Popen(argv, env=environment, stdout=subprocess.PIPE, text=True))
+            for _ in range(3)
+        ]
+        states = sorted(each.communicate(timeout=60)[0].strip() for each in both)
+    assert states == ["current", "current", "updated"]
