@@ -108,9 +108,8 @@ def _tell(args: argparse.Namespace, context: Context, path: str, notes: tuple[No
         context.tell(f"note: {escape(kept)} is kept: it was changed or holds something that no build put there")
     lines = [_line(change) for change in built.changes] if args.dry_run else []
     lines += [f"! run {escape(command)}" for command in built.runs] if args.dry_run else []
-    would = "would be " if args.dry_run else ""
     size = f"{built.count} entries, {built.bytes / 1e6:.1f} MB"
-    lines.append(f"{escape(path)}: {size}: {len(built.changes)} changes{' ' + would.strip() if would else ''}")
+    lines.append(f"{escape(path)}: {size}: {len(built.changes)} changes{' to make' if args.dry_run else ''}")
     facts = {
         "target": path,
         "dry_run": args.dry_run,

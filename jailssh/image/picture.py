@@ -160,6 +160,11 @@ class Picture:
                 elif above.kind != "dir":
                     why = f"wanted by {entry.origin}, but {escape(path)} is {describe(above)} for {above.origin}"
                     raise ImageError(escape(entry.path), why)
+        for step in _MERGED:
+            # A program that is there must be found by both of its names, as on the host.
+            info = self._sources.lstat(step)
+            if info and stat.S_ISLNK(info.st_mode) and os.path.join("/", os.readlink(step)) in self._entries:
+                self._adopt(step)
         return tuple(sorted(_hard_links(self._entries.values(), self._sources), key=tree_order))
 
 

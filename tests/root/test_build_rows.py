@@ -414,3 +414,40 @@ def test_specs_by_name_of_section_and_profile(site, monkeypatch):
     assert list(site.tree.rglob("sftp-server"))
     assert site.run("build", "no-such-section", str(site.tree / "x")) == 1
     assert "no section" in site.err
+
+
+def test_the_sections_of_a_shell_work_inside(site):
+    assert site.run("build", "section:basicshell", str(site.tree)) == 0
+    script = "ls /dev > /dev/null && echo text > /tmp/x && cat /tmp/x && mktemp > /dev/null && echo done"
+    done = site.inside("/bin/sh", "-c", script)
+    assert (done.stdout, done.stderr) == ("text\ndone\n", "")
+    assert site.mode("/tmp") == 0o1777
+    assert site.run("build", "section:basicshell", str(site.tree)) == 0
+    assert site.changes() == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/bin/perl"), reason="no perl here")
+def test_perl_has_its_compiled_modules(site):
+    assert site.build("/usr/bin/perl\n/dev/null c 1 3 666\n") == 0
+    assert site.inside("/usr/bin/perl", "-MPOSIX", "-e", "print POSIX::floor(3.5)").stdout == "3"
+
+
+@pytest.mark.skipif(not os.path.exists("/usr/bin/python3"), reason="no python here")
+def test_python_has_its_library_and_scripts_bring_it(site):
+    (site.src / "hello").write_text("#!/usr/bin/env python3\nimport json, ctypes, socket\nprint(json.dumps([1]))\n")
+    (site.src / "hello").chmod(0o755)
+    assert site.build("SRC/hello /bin/hello\n") == 0
+    done = site.inside("/usr/bin/env", "PATH=/usr/bin", "hello")
+    assert (done.stdout, done.stderr) == ("[1]\n", "")
+
+
+def test_sections_of_a_jk_init_file_by_name(site):
+    ini = site.base / "jk_init.ini"
+    paths = "paths = cat, /no/such/file, /etc/host*\n"
+    ini.write_text(f"[mine]\ncomment = x\n{paths}users = root\ndevices = /dev/null\nemptydirs = /svr\n")
+    ini.chmod(0o644)
+    assert site.run("build", "--jk-init", str(ini), "section:mine", str(site.tree)) == 0
+    assert site.inside("/bin/cat", "/etc/hostname").stdout == Path("/etc/hostname").read_text()
+    assert site.read("/etc/passwd").startswith("root:x:0:0:")
+    assert os.lstat(site.tree / "dev/null").st_rdev == os.makedev(1, 3)
+    assert (site.tree / "svr").is_dir()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from jailssh.core.errors import ManyErrors
-from jailssh.image.loader import read_conf
 from jailssh.image.elf import read_elf
 from jailssh.image.errors import DistrustError, ImageError
+from jailssh.image.loader import read_conf
 from jailssh.image.resolve import resolve
 from jailssh.image.sources import Sources
 from jailssh.plugin.api import ImageNeeds
