@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jailssh.core.names import escape, is_clean_absolute
@@ -110,7 +110,7 @@ class Manifest:
     def to_json(self) -> str:
         """Return the manifest as it is kept beside its image."""
         entries = [
-            {key: value for key, value in asdict(entry).items() if value or key == "mode"} for entry in self.entries
+            {key: value for key, value in vars(entry).items() if value or key == "mode"} for entry in self.entries
         ]
         data = {
             "format": FORMAT,
