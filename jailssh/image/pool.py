@@ -38,6 +38,7 @@ class User:
 
     pid: int
     uid: int
+    parent: int
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,10 @@ def _sweep_objects(pool: int) -> int:
 
 
 def mounted() -> Mapping[str, tuple[User, ...]]:
-    """Return the generations that any process has mounted, in whatever mount namespace, and by whom (proc(5))."""
+    """Return the generations that any process has mounted, in whatever mount namespace, and by whom (proc(5)).
+
+    A session counts once: its outer half, which is the parent of the jail's first process, is left out.
+    """
     seen: set[str] = set()
     found: dict[str, list[User]] = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -227,17 +231,19 @@ def mounted() -> Mapping[str, tuple[User, ...]]:
             if namespace in seen:
                 continue
             here = _mounts_of(pid)
-            user = User(int(pid), _uid_of(pid))
+            user = _user(pid)
             seen.add(namespace)
             for generation in here:
                 found.setdefault(generation, []).append(user)
-    return {generation: tuple(users) for generation, users in found.items()}
+    parents = {user.parent for users in found.values() for user in users}
+    return {name: tuple(user for user in users if user.pid not in parents) for name, users in found.items()}
 
 
-def _uid_of(pid: str) -> int:
-    """Return the real uid; the owner of the directory would be root for a process that may not be looked into."""
+def _user(pid: str) -> User:
+    """Return whose process it is; the owner of its directory would be root where it may not be looked into."""
     with open(f"/proc/{pid}/status", "rb") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith(b"Uid:"))
+        rows = dict(line.split(b":", 1) for line in file)
+    return User(int(pid), int(rows[b"Uid"].split()[0]), int(rows[b"PPid"]))
 
 
 def _mounts_of(pid: str) -> set[str]:
