@@ -178,3 +178,19 @@ def test_no_rule_is_no_plan() -> None:
 def test_two_plugins_with_one_rule() -> None:
     with pytest.raises(ConfigError, match=r"files\.server"):
         plan_of(FILES, replace(FILES, capability="other"))
+
+
+def test_a_live_root_shows_the_hosts_directories_first() -> None:
+    shell = PluginResult((SHELL,), "shell", home="rw")
+    plan = plan_of(shell, live=("/usr", "/lib"), hide=("/usr/local/etc",))
+    binds = args(plan, "bind")
+    assert binds[:2] == [(path, path, "ro", "exec", "root", "must") for path in ("/usr", "/lib")]
+    assert binds[-1][0] == ALICE.home
+    assert args(plan, "mask")[-1] == ("/usr/local/etc",)
+
+
+@pytest.mark.parametrize("path", ["/usr", "/home/x", "/opt"])
+def test_only_what_is_below_a_live_root_can_be_hidden(path: str) -> None:
+    with pytest.raises(ConfigError, match=f"hide: {path} is not below /usr"):
+        plan_of(live=("/usr",), hide=(path,))
+    assert plan_of(hide=(path,)) == plan_of()
