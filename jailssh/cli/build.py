@@ -11,7 +11,8 @@ from typing import Any
 from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.names import escape
-from jailssh.image import standalone
+from jailssh.host import output
+from jailssh.image import formats, standalone
 from jailssh.image.facts import Facts, facts_path
 from jailssh.image.specs import Profiles, Reader, to_source
 from jailssh.image.standalone import Built, Listeners, Options
@@ -24,6 +25,7 @@ EXAMPLES = (
     "jailssh build git.jailspec /srv/jails/git",
     "jailssh build section:basicshell section:git extra.jailspec /srv/jails/dev --prune",
     "jailssh build basicshell /srv/jails/dev --dry-run --json",
+    "jailssh build basicshell base.tar --format oci --compress gzip",
 )
 _MARKS = {"create": "+", "replace": "~", "attributes": "m", "remove": "-"}
 
@@ -34,7 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jk-init", metavar="FILE", help="a jk_init.ini whose sections come before the shipped ones")
     parser.add_argument("--list-sections", action="store_true", help="name the sections and end")
     parser.add_argument("--compat", choices=("jailtime",), help="jailtime: of several statements the first wins")
+    text = "taken for jailtime's sake: what is in the way is always replaced"
+    parser.add_argument("--force", "--remove-destination", action="store_true", help=text)
     parser.add_argument("--prune", action="store_true", help="remove what an earlier build put there, if unchanged")
+    parser.add_argument("--format", choices=("dir", *formats.FORMATS), default="dir", help="a tree, or what it becomes")
+    parser.add_argument(
+        "--compress", metavar="HOW", help="none, gzip, zstd, xz, lz4: which of them, depends on the format"
+    )
+    parser.add_argument("--name", default="jailssh:latest", help="the reference of an OCI image")
     add_common_arguments(parser)
 
 
@@ -71,11 +80,32 @@ def run(args: argparse.Namespace, context: Context) -> int:
         profiles=profiles,
         first_wins=args.compat == "jailtime",
     )
-    return build_and_tell(args, context, spec, target, profiles.needs(spec))
+    if args.format == "dir":
+        if args.compress:
+            raise UsageError("build", "--compress needs a --format", hint="jailssh build --help")
+        return build_and_tell(args, context, spec, target, profiles.needs(spec))
+    return _build_file(args, context, spec, os.path.abspath(target), profiles.needs(spec))
 
 
-def build_and_tell(args: argparse.Namespace, context: Context, spec: Spec, target: str, profiles: Any) -> int:
-    """Build ``spec`` at ``target`` and tell what was done; return the exit code."""
+def _build_file(args: argparse.Namespace, context: Context, spec: Spec, target: str, profiles: Any) -> int:
+    """Build the tree beside ``target``, where it does not stay, and write it in the format that is asked for."""
+    compress = args.compress or "none"
+    formats.check(args.format, compress)
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    if epoch is not None and not epoch.isdecimal():
+        raise UsageError("SOURCE_DATE_EPOCH", f"{epoch!r} is not a number of seconds")
+    with output.new_dir(target, keep=False) as room:
+        code = build_and_tell(args, context, spec, f"{room}/tree", profiles, shown=target)
+        if code == EXIT_OK and not args.dry_run:
+            seconds = None if epoch is None else int(epoch)
+            formats.write(args.format, f"{room}/tree", target, compress, epoch=seconds, name=args.name)
+    return code
+
+
+def build_and_tell(
+    args: argparse.Namespace, context: Context, spec: Spec, target: str, profiles: Any, shown: str = ""
+) -> int:
+    """Build ``spec`` at ``target`` and tell what was done, as if it was at ``shown``; return the exit code."""
     place = Target(os.path.abspath(target), insecure=args.insecure)
     options = Options(
         allow_missing=args.allow_missing,
@@ -89,7 +119,7 @@ def build_and_tell(args: argparse.Namespace, context: Context, spec: Spec, targe
     facts = Facts(facts_path(context.layout) if os.geteuid() == 0 else "", context.layout.root or None)
     with _listeners(args, context) as listeners:
         built = standalone.build(spec, place, options, profiles=profiles, facts=facts, listeners=listeners)
-    _tell(args, context, place.path, spec.notes, built)
+    _tell(args, context, shown or place.path, spec.notes, built)
     if not args.verify or args.dry_run:
         return EXIT_OK
     from jailssh.image.verify import verify

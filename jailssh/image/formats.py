@@ -61,10 +61,7 @@ def write(
     be empty.  ``epoch`` (SOURCE_DATE_EPOCH, seconds): no time in the result is later, see :mod:`jailssh.image.tar`.
     ``name`` is the reference of an OCI image.  Raises :class:`UsageError`, :class:`HostError`, :class:`ImageError`.
     """
-    if compress not in FORMATS.get(format, ()):
-        known = ", ".join(FORMATS.get(format, FORMATS))
-        what = f"compression {compress!r} of {format}" if format in FORMATS else f"format {format!r}"
-        raise UsageError(what, "there is no such thing", hint=f"known: {known}")
+    check(format, compress)
     root = fs.open_dir(tree, strict=False)
     try:
         if format == "tar":
@@ -80,6 +77,14 @@ def write(
         raise fs.failed("read", tree, error) from error
     finally:
         os.close(root)
+
+
+def check(format: str, compress: str) -> None:
+    """Raise :class:`UsageError` unless there is such a format and it can be compressed so."""
+    if compress not in FORMATS.get(format, ()):
+        known = ", ".join(FORMATS.get(format, FORMATS))
+        what = f"compression {compress!r} of {format}" if format in FORMATS else f"format {format!r}"
+        raise UsageError(what, "there is no such thing", hint=f"known: {known}")
 
 
 def _squashfs(root: int, target: str, compress: str, epoch: int | None) -> None:

@@ -42,7 +42,9 @@ HOST_MODULES = {"subprocess", "ctypes", "multiprocessing", "tempfile"}
 # Python file -> why it may do what only host may.
 HOST_EXCEPTIONS: dict[str, str] = {}
 # Python file -> why it reads the environment.
-ENVIRONMENT: dict[str, str] = {}
+ENVIRONMENT: dict[str, str] = {
+    "jailssh/cli/build.py": "SOURCE_DATE_EPOCH, as in every tool that writes archives",
+}
 # C file -> why it opens or mounts itself.
 C_OPENS = {
     "fd.c": "the room of trusted opens",

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.cli import main as cli
 from jailssh.core.errors import HostError, UsageError
 from jailssh.host import output
 from jailssh.image import formats
@@ -197,3 +198,42 @@ def test_erofs(place: Path, compress: str) -> None:
     assert (place / "a.erofs").read_bytes() == (place / "b.erofs").read_bytes()
     tool("fsck.erofs", place / "a.erofs")
     assert "usr" in tool("dump.erofs", "--path=/", "--ls", place / "a.erofs")
+
+
+SPEC = """\
+/usr/bin/true
+/etc/motd -> /run/motd
+"""
+
+
+def build(place: Path, target: str, *words: str, epoch: str | None = "1000") -> int:
+    (place / "spec").write_text(SPEC)
+    with pytest.MonkeyPatch.context() as patch:
+        if epoch is not None:
+            patch.setenv("SOURCE_DATE_EPOCH", epoch)
+        return cli.main(
+            ["build", f"{place}/spec", f"{place}/{target}", "--root", f"{place}/root", "--insecure", *words]
+        )
+
+
+def test_build_writes_any_format(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("one", "two"):
+        assert build(place, name, "--format", "tar", "--compress", "xz") == 0
+    assert f"{place}/two: " in capsys.readouterr().out
+    assert (place / "one").read_bytes() == (place / "two").read_bytes()
+    with tarfile.open(place / "one") as archive:
+        assert {"usr/bin/true", "etc/motd"} <= set(archive.getnames())
+        assert {member.mtime for member in archive} == {1000}
+    assert build(place, "image.tar", "--format", "oci", "--name", "base:1", epoch=None) == 0
+    with tarfile.open(place / "image.tar") as archive:
+        assert "oci-layout" in archive.getnames()
+    assert build(place, "none", "--format", "tar", "--dry-run") == 0
+    assert {path.name for path in place.iterdir()} == {"spec", "root", "one", "two", "image.tar"}
+
+
+def test_build_refuses_what_it_cannot_write(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert build(place, "x", "--compress", "gzip") == 2
+    assert build(place, "x", "--format", "erofs", "--compress", "gzip") == 2
+    assert build(place, "x", "--format", "tar", epoch="now") == 2
+    assert {path.name for path in place.iterdir()} == {"spec"}
+    assert "--compress needs a --format" in capsys.readouterr().err
