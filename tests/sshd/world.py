@@ -6,8 +6,10 @@ import ctypes
 import io
 import os
 import socket
+import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import paramiko
@@ -99,6 +101,21 @@ class World:
         """Return the command lines of everything that runs as the account."""
         done = self.host.run(["ps", "-o", "args=", "-u", str(self.uid(user))])
         return done.stdout.splitlines()
+
+    @contextmanager
+    def vanishing(self, client: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+        """Kill a client in the end, with every process of its account: it says no word to the server."""
+        with client:
+            try:
+                yield client
+            finally:
+                # Not by the process group alone: sftp and rsync give ssh one of its own.
+                self.host.run(["pkill", "-KILL", "-u", self.client.account])
+                client.kill()
+
+    def running(self, user: str, command: str | None, **how: Any) -> AbstractContextManager[subprocess.Popen[bytes]]:
+        """Give a client that runs ``command`` and vanishes in the end."""
+        return self.vanishing(self.client.start_ssh(user, command, **how))
 
     def connect(self, user: str) -> paramiko.Transport:
         """Return an authenticated connection of a client that is not OpenSSH's."""

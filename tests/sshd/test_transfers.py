@@ -1,0 +1,172 @@
+"""Large transfers, clients that vanish in the middle of one, and rsync as people use it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from jailssh.core import journal_fields as fields
+from jailssh.host.scratch import Completed
+from tests.harness.client import SshClient
+from tests.sshd.world import World
+
+pytestmark = pytest.mark.needs("root", "sshd", "sftp", "scp", "rsync", "journald", "login-program")
+
+MEGABYTES = 50
+Transfer = Callable[[SshClient, str], Completed]
+TRANSFERS: dict[str, tuple[str, Transfer, str]] = {
+    "sftp": ("sftp-only", lambda client, user: client.sftp(user, "put big big.up\nget big.up big.down\n"), "big.up"),
+    "scp": ("scp-sftp", lambda client, user: both(client, [], user), "big.up"),
+    "scp -O": ("scp-sftp", lambda client, user: both(client, ["-O"], user), "big.up"),
+    "rsync": (
+        "rsync-backup",
+        lambda client, user: client.rsync(["big", f"{user}@host:backup/big.up"]),
+        "backup/big.up",
+    ),
+    "rsync -z": (
+        "rsync-backup",
+        lambda client, user: client.rsync(["-z", "--partial", "big", f"{user}@host:backup/big.up"]),
+        "backup/big.up",
+    ),
+}
+
+
+def both(client: SshClient, options: list[str], user: str) -> Completed:
+    up = client.scp([*options, "big", f"{user}@host:big.up"])
+    assert up.code == 0, up
+    return client.scp([*options, f"{user}@host:big.up", "big.down"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def big(world: World) -> None:
+    world.client.run(["dd", "if=/dev/urandom", "of=big", "bs=1M", f"count={MEGABYTES}", "status=none"], check=True)
+    world.host.run(["install", "-d", "-o", "rsync-backup", "/home/rsync-backup/backup"], check=True)
+
+
+def checksum(world: World, path: str) -> str:
+    return world.host.run(["sha256sum", path], check=True).stdout.split()[0]
+
+
+@pytest.mark.parametrize("name", TRANSFERS)
+def test_large(world: World, name: str) -> None:
+    user, transfer, path = TRANSFERS[name]
+    there = f"/home/{user}/{path}"
+    world.host.run(["rm", "-f", there, "/home/client/big.down"], check=True)
+    done = transfer(world.client, user)
+    assert done.code == 0, done
+    wanted = checksum(world, "/home/client/big")
+    assert checksum(world, there) == wanted
+    if world.exists("/home/client/big.down"):
+        assert checksum(world, "/home/client/big.down") == wanted
+    world.host.run(["rm", "-f", there], check=True)
+
+
+VANISHING = {
+    "sftp": ("sftp-only", ["sh", "-c", "echo put big | sftp -l 40000 -b- sftp-only@host"], "big"),
+    "scp": ("scp-sftp", ["scp", "-l", "40000", "big", "scp-sftp@host:"], "big"),
+    "scp -O": ("scp-sftp", ["scp", "-O", "-l", "40000", "big", "scp-sftp@host:"], "big"),
+    "rsync": ("rsync-backup", ["rsync", "--bwlimit=5m", "big", "rsync-backup@host:backup/"], "backup/.big.*"),
+}
+
+
+@pytest.mark.parametrize("name", VANISHING)
+def test_a_client_that_vanishes_leaves_no_process(world: World, name: str) -> None:
+    user, command, path = VANISHING[name]
+    world.host.run(["sh", "-c", f"rm -f ~{user}/{path}"])
+    there = ["sh", "-c", f"stat -c %s /home/{user}/{path}"]
+    with world.vanishing(world.host.popen(command, user="client", cwd=world.client.home)):
+        world.host.wait_until(lambda: int(world.host.run(there).stdout or 0) > 1 << 20, "a megabyte is there")
+        assert world.processes_of(user)
+    world.host.wait_until(lambda: world.processes_of(user) == [], "nothing of the session is left")
+    assert not [line for line in world.host.pids().values() if f"sshd: {user}" in line]
+    world.host.wait_until(lambda: len(world.last_login(user)) == 2, "the end is in the journal")
+    assert world.last_login(user)[1][fields.EVENT] == "session-end"
+    size = world.host.run(["sh", "-c", f"cat ~{user}/{path} 2>/dev/null | wc -c"]).stdout
+    assert int(size) < MEGABYTES << 20, "what came of the file is a part"
+    world.host.run(["sh", "-c", f"rm -f ~{user}/{path}"])
+
+
+def test_a_shell_whose_client_vanishes_leaves_nothing(world: World) -> None:
+    """Also what was put into the background, deaf to every signal that can be ignored."""
+    script = "trap '' HUP TERM INT PIPE; (nohup sleep 1001 >/dev/null 2>&1 </dev/null &); sleep 1002"
+    with world.running("shell", script):
+        world.host.wait_until(
+            lambda: {"sleep 1001", "sleep 1002"} <= set(world.processes_of("shell")), "the commands run"
+        )
+    world.host.wait_until(lambda: world.processes_of("shell") == [], "nothing is left")
+
+
+def test_a_process_in_the_background_does_not_outlive_its_session(world: World) -> None:
+    script = "(nohup sleep 1003 >/dev/null 2>&1 </dev/null &); until grep -qs 1003 /proc/[0-9]*/cmdline; do :; done"
+    assert world.client.ssh("shell", script).code == 0
+    world.host.wait_until(lambda: world.processes_of("shell") == [], "nothing is left")
+
+
+def test_rsync_of_a_tree_with_links_and_a_second_generation(world: World) -> None:
+    script = (
+        "mkdir -p tree/sub && echo a >tree/a && ln -sf a tree/link && ln -f tree/a tree/sub/hard && chmod 640 tree/a"
+    )
+    world.client.run(["sh", "-c", script], check=True)
+    options = ["-aHz", "--delete", "--numeric-ids"]
+    assert world.client.rsync([*options, "tree/", "rsync-backup@host:backup/day1/"]).code == 0
+    again = ["--link-dest=/home/rsync-backup/backup/day1", "tree/", "rsync-backup@host:backup/day2/"]
+    assert world.client.rsync([*options, *again]).code == 0
+    inodes = world.host.run(["sh", "-c", "stat -c %i /home/rsync-backup/backup/day?/a"], check=True).stdout.split()
+    assert inodes[0] == inodes[1]
+    listed = world.host.run(["find", "/home/rsync-backup/backup/day1", "-printf", "%P %y %m\n"]).stdout.splitlines()
+    assert {"a f 640", "link l 777", "sub/hard f 640"} <= set(listed)
+
+
+@pytest.mark.parametrize(
+    ("user", "arguments"),
+    [
+        ("rsync-backup", ["up.txt", "rsync-backup@host:other/"]),
+        ("rsync-backup", ["up.txt", "rsync-backup@host:/etc/"]),
+        ("rsync-backup", ["up.txt", "rsync-backup@host:backup/../x"]),
+        ("rsync-backup", ["rsync-backup@host:backup/", "fetched/"]),
+        ("rsync-backup", ["--link-dest=/etc", "up.txt", "rsync-backup@host:backup/"]),
+        ("rsync-backup", ["-s", "up.txt", "rsync-backup@host:backup/"]),
+        ("rsync-backup", ["--rsync-path=sh -c id", "up.txt", "rsync-backup@host:backup/"]),
+        ("rsync-backup", ["-M--log-file=/home/rsync-backup/backup/log", "up.txt", "rsync-backup@host:backup/"]),
+        ("rsync-pull", ["up.txt", "rsync-pull@host:up.txt"]),
+        ("rsync-pull", ["rsync-pull@host:/etc/passwd", "fetched"]),
+        ("rsync-pull", ["--copy-unsafe-links", "rsync-pull@host:", "fetched/"]),
+        ("rsync-pull", ["--remove-source-files", "rsync-pull@host:data.txt", "fetched/"]),
+    ],
+)
+def test_rsync_that_is_denied(world: World, user: str, arguments: list[str]) -> None:
+    done = world.client.rsync(["-r", *arguments])
+    assert done.code != 0
+    assert "jailssh: not allowed: this account is limited to: rsync\n" in done.stderr
+    (record,) = world.last_login(user)
+    assert (record[fields.EVENT], record[fields.EXIT]) == ("denied", "126")
+    assert not world.exists("/etc/up.txt")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "scp -S /home/scp-sftp/evil -f x",
+        "scp -o ProxyCommand=/home/scp-sftp/evil -f x host:y",
+        "scp -D /home/scp-sftp/evil x y:",
+        "scp -F /home/scp-sftp/evil -t .",
+        "scp -J a -t .",
+        "scp -t -f .",
+        "scp -t . .",
+        "scp -r .",
+        "scp -- -t .",
+        "scp -f ~root/.profile",
+        "scp -f `id`",
+        "scp -f x > /tmp/it-ran",
+        "/home/scp-sftp/scp -t .",
+        'echo "WinSCP: this is begin-of-file"; scp -t .',
+        "scp${IFS}-t${IFS}.",
+    ],
+)
+def test_scp_that_is_denied(world: World, command: str) -> None:
+    world.put("/home/scp-sftp/evil", "#!/bin/sh\ntouch /home/scp-sftp/it-ran\n", "scp-sftp", 0o755)
+    done = world.client.ssh("scp-sftp", command)
+    assert (done.code, done.stdout) == (126, "")
+    assert done.stderr == "jailssh: not allowed: this account is limited to: scp, sftp\n"
+    assert not world.exists("/home/scp-sftp/it-ran")
