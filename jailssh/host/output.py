@@ -119,7 +119,7 @@ def open_at(dirfd: int, path: str) -> int:
         os.close(above)
 
 
-def rename(path: str, new: str) -> None:
+def give_name(path: str, new: str) -> None:
     """Give the finished file ``path`` another name on the same file system."""
     try:
         os.rename(path, new)

@@ -60,7 +60,7 @@ class Layout:
 
     @property
     def images(self) -> str:
-        """The images, ``<jail>/<generation>/``, with ``<jail>/current`` pointing at the newest."""
+        """The images: ``<jail>/current`` leads to a tree of ``.pool/``."""
         return f"{self.state}/images"
 
     @property

@@ -153,7 +153,7 @@ def _layer(root: int, folder: str, compress: str, epoch: int | None) -> tuple[di
         file.seek(0)
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         size = file.tell()
-    output.rename(f"{folder}/layer", f"{folder}/blobs/sha256/{digest}")
+    output.give_name(f"{folder}/layer", f"{folder}/blobs/sha256/{digest}")
     kind = f"{_OCI}.layer.v1.tar{'' if compress == 'none' else '+' + compress}"
     return {"mediaType": kind, "digest": f"sha256:{digest}", "size": size}, f"sha256:{hashing.digest.hexdigest()}"
 
