@@ -1,0 +1,92 @@
+"""The borg plugin: ``borg serve`` for BorgBackup 1 and 2, held to configured repositories.
+
+What a client asks for is built by ``borg_cmd()`` of borg's remote.py: ``borg serve``, a log level, debug topics, a
+quota, with older versions a umask.  ``--restrict-to-path`` adds up when given twice, so a client's own is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from jailssh.core.errors import ConfigError
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh_plugins.pythons import ENVIRONMENT, INTERPRETER, modules
+from jailssh_plugins.roots import mounts, paths
+
+_MODULES = ("borg", "msgpack", "packaging", "pkg_resources", "argon2", "_argon2_cffi_bindings", "platformdirs")
+_QUOTA = re.compile(r"[0-9]{1,12}(\.[0-9]{1,3})?[KMGTP]?\Z")
+_LEVELS = ("critical", "error", "warning", "info", "debug")
+
+
+class Borg:
+    """See :class:`jailssh.plugin.Plugin`."""
+
+    api_version = API_VERSION
+    name = "borg"
+    summary = "backups with BorgBackup (borg serve)"
+    options = (
+        Option("repositories", "paths", "", "repositories, one directory each"),
+        Option("paths", "paths", "", "directories that may hold any number of repositories"),
+        Option("append_only", "bool", "no", "archives can be added; what is deleted can be brought back by the owner"),
+        Option("storage_quota", "word", "", "the most that a repository may hold, as in 500G; empty is no limit"),
+        Option("program", "path", "", "a stand-alone borg of this host; empty is the distribution's package"),
+    )
+
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
+        """A stand-alone program, or Python and borg's modules."""
+        program, fixed = _find(jail, settings)
+        return ImageNeeds(programs=(program,), optional_files=modules(*_MODULES) if fixed else ())
+
+    def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
+        """One rule to serve, one to say the version."""
+        repositories = paths(settings, "repositories", account, self.name)
+        anywhere = paths(settings, "paths", account, self.name)
+        if not repositories and not anywhere:
+            raise ConfigError("[borg]", "names no directory", hint="set repositories, as in: repositories = ~/borg")
+        program, fixed = _find(jail, settings)
+        quota = str(settings["storage_quota"])
+        if quota and not _QUOTA.match(quota):
+            raise ConfigError("[borg] storage_quota", f"{quota!r} is not a size such as 500G")
+        held = [word for path in repositories for word in ("--restrict-to-repository", path)]
+        held += [word for path in anywhere for word in ("--restrict-to-path", path)]
+        held += ["--append-only"] if settings["append_only"] else []
+        held += ["--storage-quota", quota] if quota else []
+        words = ("borg", "/usr/bin/borg", "/usr/local/bin/borg", "borg1", "borg2")
+        common = {"plugin": self.name, "program": program, "argv0": program, "words": words, "env": ENVIRONMENT}
+        serve = Rule(
+            id="borg.serve",
+            fixed=fixed,
+            literals=("serve",),
+            longs=(
+                *((level, "flag") for level in _LEVELS),
+                ("debug-topic", "word"),
+                ("umask", "int:0:777"),
+                *(() if quota else (("storage-quota", "size:999999999999999999"),)),
+            ),
+            insert=tuple(held),
+            **common,  # type: ignore[arg-type]
+        )
+        version = Rule(id="borg.version", fixed=fixed, literals=("--version",), **common)  # type: ignore[arg-type]
+        place = mounts((), (*repositories, *anywhere), account, self.name)
+        return PluginResult((serve, version), "borg", binds=place.binds, home=place.home)
+
+
+def _find(jail: Jail, settings: Mapping[str, Value]) -> tuple[str, tuple[str, ...]]:
+    """Return the program and the words before ``serve``.
+
+    The package's borg is a script; Python's isolated mode (-I) keeps it from loading what lies in its directory.
+    """
+    wanted = str(settings["program"])
+    found = jail.find_program(wanted or "borg")
+    if found is None:
+        raise ConfigError("borg", f"{wanted or 'borg'} is not on this host", hint="install borgbackup")
+    if wanted:
+        return found, ()
+    interpreter = jail.find_program(INTERPRETER)
+    if interpreter is None:
+        raise ConfigError("borg", f"{INTERPRETER} is not on this host", hint="name a stand-alone program")
+    return interpreter, ("-I", "-m", "borg")
+
+
+plugin = Borg()

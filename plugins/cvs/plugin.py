@@ -1,0 +1,60 @@
+"""The cvs plugin: CVS over ssh (``cvs server``), as far as that can be made safe.
+
+The repository is named within the protocol, and its CVSROOT directory says which programs run at a commit; rssh(1)
+says that cvs cannot be made safe.  Here the programs are missing: the image holds cvs and no shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jailssh.core.errors import ConfigError
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh_plugins.roots import mounts, paths
+
+
+class Cvs:
+    """See :class:`jailssh.plugin.Plugin`."""
+
+    api_version = API_VERSION
+    name = "cvs"
+    summary = "CVS over ssh; whoever may commit to CVSROOT decides what runs in the jail"
+    options = (
+        Option("repositories", "paths", "", "CVS repositories; whoever can read one must be able to write locks"),
+    )
+
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
+        """cvs alone: programs that CVSROOT names are started by a shell, which is not there."""
+        return ImageNeeds(programs=(_find_cvs(jail),))
+
+    def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
+        """One rule: exactly ``cvs server``."""
+        shared = sorted({"shell", "command"} & set(jail.plugins))
+        if shared:
+            raise ConfigError("[cvs]", f"cannot be in one jail with {shared[0]}: CVSROOT could run its programs")
+        roots = paths(settings, "repositories", account, self.name)
+        if not roots:
+            raise ConfigError("[cvs]", "names no repository", hint="as in: repositories = /srv/cvs")
+        cvs = _find_cvs(jail)
+        rule = Rule(
+            id="cvs.server",
+            plugin=self.name,
+            program=cvs,
+            words=tuple(dict.fromkeys(("cvs", "/usr/bin/cvs", cvs))),
+            # -f: not ~/.cvsrc, which the user could write.
+            fixed=("-f",),
+            literals=("server",),
+            env=(("HOME", "/"),),
+        )
+        place = mounts((), roots, account, self.name)
+        return PluginResult((rule,), "cvs", binds=place.binds, home=place.home)
+
+
+def _find_cvs(jail: Jail) -> str:
+    path = jail.find_program("cvs")
+    if path is None:
+        raise ConfigError("cvs", "not found on this host", hint="install cvs")
+    return path
+
+
+plugin = Cvs()

@@ -1,0 +1,83 @@
+"""The hg plugin: Mercurial over ssh (``hg -R PATH serve --stdio``) for listed repositories.
+
+Each repository is a rule of its own, word for word: Mercurial reads options anywhere on its command line, and a path
+such as ``--config=…`` has run programs before (CVE-2017-9462), so no word of the client's reaches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import is_below
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh_plugins.pythons import ENVIRONMENT, modules
+from jailssh_plugins.roots import covered, mounts, paths
+
+# hgrc(5): an empty HGRCPATH reads no configuration but the repository's own; HGPLAIN drops aliases and pagers.
+_ENV = (*ENVIRONMENT, ("HGRCPATH", ""), ("HGPLAIN", "1"), ("HOME", "/"))
+
+
+class Hg:
+    """See :class:`jailssh.plugin.Plugin`."""
+
+    api_version = API_VERSION
+    name = "hg"
+    summary = "Mercurial over ssh, for listed repositories"
+    options = (
+        Option("read", "paths", "", "repositories that may be cloned and pulled; mounted read-only"),
+        Option("write", "paths", "", "repositories that may also be pushed to"),
+    )
+
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
+        """The hg script with its interpreter, Python's modules and Mercurial's."""
+        return ImageNeeds(
+            programs=(_find_hg(jail),), optional_files=modules("mercurial", "hgext", "hgext3rd", "hgdemandimport")
+        )
+
+    def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
+        """One rule for each repository and each way to write its path."""
+        read = paths(settings, "read", account, self.name)
+        write = paths(settings, "write", account, self.name)
+        if not read and not write:
+            raise ConfigError("[hg]", "names no repository", hint="set read or write, as in: write = /srv/hg/x")
+        for path in read:
+            if covered(path, write):
+                raise ConfigError("[hg] read", f"{path} is also in write, so it cannot be read-only")
+        place = mounts(read, write, account, self.name)
+        if place.home == "rw" and any(is_below(path, account.home) for path in read):
+            raise ConfigError("[hg] read", "is in the home, which write makes writable", hint="use one of them there")
+        hg = _find_hg(jail)
+        spelled = [(path, text) for path in (*read, *write) for text in _spellings(path, account)]
+        rules = [_rule(hg, number, path, text) for number, (path, text) in enumerate(spelled, 1)]
+        return PluginResult(tuple(rules), "hg", binds=place.binds, home=place.home)
+
+
+def _spellings(path: str, account: Account) -> Iterator[str]:
+    """Yield how URLs name ``path``: ``ssh://host//abs/path``, and ``ssh://host/path`` from the home on."""
+    yield path
+    if path != account.home and is_below(path, account.home):
+        yield path[len(account.home.rstrip("/")) + 1 :]
+
+
+def _rule(hg: str, number: int, path: str, text: str) -> Rule:
+    if text.startswith("-"):
+        raise ConfigError(f"[hg] {path}", "begins with '-', which Mercurial takes for an option", hint="rename it")
+    return Rule(
+        id=f"hg.serve.{number}",
+        plugin="hg",
+        program=hg,
+        words=tuple(dict.fromkeys(("hg", "/usr/bin/hg", hg))),
+        literals=("-R", text, "serve", "--stdio"),
+        env=_ENV,
+    )
+
+
+def _find_hg(jail: Jail) -> str:
+    path = jail.find_program("hg")
+    if path is None:
+        raise ConfigError("hg", "not found on this host", hint="install mercurial")
+    return path
+
+
+plugin = Hg()

@@ -1,0 +1,87 @@
+import subprocess
+
+import pytest
+
+from jailssh.core.errors import ConfigError
+from jailssh.image.jail import find_program
+from jailssh.image.resolve import resolve
+from jailssh.plugin.api import Account, Bind, Jail, Plugin
+from jailssh.policy.rules import check_rules
+from jailssh_plugins.hg.plugin import plugin
+from tests.harness.transport import Transport
+
+ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
+JAIL = Jail("j", ("hg",), {"hg": "/usr/bin/hg"}.get)
+PLAIN = {"read": (), "write": ()}
+
+
+def result(**settings):
+    return plugin.account(JAIL, ALICE, {**PLAIN, **settings})
+
+
+def test_it_is_a_plugin_whose_options_have_these_defaults():
+    assert isinstance(plugin, Plugin)
+    assert {option.name for option in plugin.options} == set(PLAIN)
+    with pytest.raises(ConfigError, match="not found"):
+        plugin.image(Jail("j", ("hg",), {}.get), PLAIN)
+
+
+def test_every_repository_is_a_rule_word_for_word():
+    given = result(read=("/srv/hg/a",), write=("~/b",))
+    check_rules(given.rules)
+    assert [rule.literals[1] for rule in given.rules] == ["/srv/hg/a", "/home/alice/b", "b"]
+    for rule in given.rules:
+        assert (rule.literals[0], rule.literals[2:]) == ("-R", ("serve", "--stdio"))
+        assert (rule.letters, rule.longs, rule.operands[1]) == ("", (), 0)
+    assert (given.binds, given.home) == ((Bind("/srv/hg/a"),), "rw")
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({}, "names no repository"),
+        ({"read": ("/srv/a",), "write": ("/srv/a",)}, "also in write"),
+        ({"read": ("~/a",), "write": ("~/b",)}, "makes writable"),
+        ({"write": ("~/--config=x",)}, "takes for an option"),
+        ({"write": ("/",)}, "homes of accounts"),
+    ],
+)
+def test_impossible_settings(settings, why):
+    with pytest.raises(ConfigError, match=why):
+        result(**settings)
+
+
+@pytest.mark.needs("hg", "login-program")
+def test_a_real_hg_clones_and_pushes_the_listed_repository_alone(tmp_path, match_build):
+    home = tmp_path / "home"
+    account = Account("alice", 1000, 1000, "alice", str(home))
+    rules = plugin.account(Jail("j", ("hg",), find_program), account, {**PLAIN, "write": ("~/r",)}).rules
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "HGUSER": "a"}
+
+    def run(*words, where=tmp_path):
+        return subprocess.run(["hg", *words], env=env, cwd=where, capture_output=True, text=True, timeout=60)
+
+    for name in ("r", "secret"):
+        assert run("init", str(home / name)).returncode == 0
+    transport = Transport(tmp_path, match_build, rules, home)
+    (tmp_path / ".hgrc").write_text(f"[ui]\nssh = {transport.path}\n")
+    done = run("clone", "ssh://h/r", "work")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "work" / "a").write_text("a")
+    assert run("commit", "-A", "-m", "x", where=tmp_path / "work").returncode == 0
+    done = run("push", where=tmp_path / "work")
+    assert done.returncode == 0, done.stderr
+    assert run("clone", f"ssh://h/{home}/r", "again").returncode == 0
+    assert transport.sent[0] == "hg -R r serve --stdio"
+    for url in ("ssh://h/secret", f"ssh://h/{home}/secret", "ssh://h/--config=ui.x=y"):
+        assert run("clone", url, "no").returncode != 0
+    assert run("init", "ssh://h/new").returncode != 0
+    assert not (home / "new").exists()
+
+
+@pytest.mark.needs("hg")
+def test_this_host_has_what_the_image_needs():
+    needs = plugin.image(Jail("j", ("hg",), find_program), PLAIN)
+    manifest = resolve([("hg", needs)])
+    assert manifest.get(needs.programs[0]) is not None
+    assert manifest.get("/usr/lib/python3/dist-packages/mercurial/dispatch.py") is not None

@@ -1,0 +1,58 @@
+"""The restic plugin: restic over ssh, through ``rclone serve restic --stdio``.
+
+Restic's sftp backend renames, changes modes and removes locks, so no sftp server can hold it to adding.  rclone can:
+``--append-only`` refuses to remove or replace anything but locks.  Whatever the client asks for, the same is executed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jailssh.core.errors import ConfigError
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh_plugins.roots import expand, mounts
+
+
+class Restic:
+    """See :class:`jailssh.plugin.Plugin`."""
+
+    api_version = API_VERSION
+    name = "restic"
+    summary = "backups with restic (rclone serve restic)"
+    options = (
+        Option("repository", "path", "", "the directory that holds the repository"),
+        Option("append_only", "bool", "yes", "snapshots can be added and read; nothing but locks can be removed"),
+    )
+
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
+        """The rclone program alone."""
+        return ImageNeeds(programs=(_find_rclone(jail),))
+
+    def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
+        """One rule, whose words come from the settings."""
+        if not settings["repository"]:
+            raise ConfigError("[restic]", "names no directory", hint="set repository, as in: repository = ~/restic")
+        path = expand(str(settings["repository"]), account, "[restic] repository")
+        rclone = _find_rclone(jail)
+        append = ("--append-only",) if settings["append_only"] else ()
+        rule = Rule(
+            id="restic.serve",
+            plugin=self.name,
+            program=rclone,
+            words=tuple(dict.fromkeys(("rclone", "/usr/bin/rclone", rclone, "forced-command"))),
+            literals=("serve", "restic", "--stdio"),
+            ignore_rest=True,
+            insert=("--config=/dev/null", *append, path),
+        )
+        place = mounts((), (path,), account, self.name)
+        return PluginResult((rule,), "restic", binds=place.binds, home=place.home)
+
+
+def _find_rclone(jail: Jail) -> str:
+    path = jail.find_program("rclone")
+    if path is None:
+        raise ConfigError("rclone", "not found on this host", hint="install rclone")
+    return path
+
+
+plugin = Restic()

@@ -1,0 +1,59 @@
+"""The svn plugin: Subversion over ssh (``svnserve -t``).
+
+The client of ``svn+ssh://`` runs ``svnserve -t`` and names the repository within the protocol, so the root and the
+name under which changes are recorded are forced here: svnserve(8), ``--root``, ``--tunnel-user``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jailssh.core.errors import ConfigError
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh_plugins.roots import expand, mounts
+
+
+class Svn:
+    """See :class:`jailssh.plugin.Plugin`."""
+
+    api_version = API_VERSION
+    name = "svn"
+    summary = "Subversion over ssh (svnserve -t)"
+    options = (
+        Option("root", "path", "", "the directory that URLs begin at: a repository, or a directory of repositories"),
+        Option("read_only", "bool", "no", "no commits; the directory is mounted read-only"),
+    )
+
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
+        """svnserve and what it loads by name: the file system modules."""
+        return ImageNeeds(programs=(_find_server(jail),))
+
+    def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
+        """One rule."""
+        if not settings["root"]:
+            raise ConfigError("[svn]", "names no directory", hint="set root, as in: root = /srv/svn")
+        root = expand(str(settings["root"]), account, "[svn] root")
+        read_only = bool(settings["read_only"])
+        server = _find_server(jail)
+        rule = Rule(
+            id="svn.serve",
+            plugin=self.name,
+            program=server,
+            words=tuple(dict.fromkeys(("svnserve", "/usr/bin/svnserve", server))),
+            letters="t",
+            need="t",
+            insert=("--root", root, "--tunnel-user", account.name, *(("--read-only",) if read_only else ())),
+            env=(("HOME", "/"),),
+        )
+        place = mounts((root,) if read_only else (), () if read_only else (root,), account, self.name)
+        return PluginResult((rule,), "svn", binds=place.binds, home=place.home)
+
+
+def _find_server(jail: Jail) -> str:
+    path = jail.find_program("svnserve")
+    if path is None:
+        raise ConfigError("svnserve", "not found on this host", hint="install subversion")
+    return path
+
+
+plugin = Svn()
