@@ -302,6 +302,12 @@ def test_reflink_falls_back_to_a_copy(site):
     assert (site.read("/f"), site.mode("/f")) == ("hello\n", 0o640)
 
 
+def test_jailtimes_words_for_replacing_are_taken(site):
+    assert site.build("SRC/data.txt /f\n", "--remove-destination") == 0
+    assert site.build("SRC/data.txt /f 600\n", "--force") == 0
+    assert site.mode("/f") == 0o600
+
+
 def test_missing_operands(site):
     assert site.run("build") == 2
     assert "missing file operand" in site.err
