@@ -28,7 +28,10 @@ def host(installed_host: ScratchHost, client: SshClient) -> Iterator[ScratchHost
     """A host with the accounts ``livia`` in a live root and ``iris`` in an image of her own."""
     installed_host.run(["mkdir", "-p", "/etc/jailssh/jails", "/usr/local/etc"], check=True)
     installed_host.write("/usr/local/etc/secret", "hidden\n")
-    installed_host.write("/etc/jailssh/jails/hosting.conf", "plugins = shell sftp\nroot = live\n")
+    installed_host.write(
+        "/etc/jailssh/jails/hosting.conf",
+        "plugins = shell sftp\nroot = live\nhide = /usr/local/etc, /usr/local/nosuch\n",
+    )
     installed_host.write("/etc/jailssh/jails/copies.conf", "plugins = shell\n[shell]\ntools = no\nprograms = cat\n")
     installed_host.stop_sshd()
     jailssh(installed_host, "setup", "--yes")
