@@ -9,21 +9,18 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdnoreturn.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "fail.h"
 #include "fd.h"
 #include "mount.h"
 
-enum { NSFS = 0x6e736673 };
+enum { NSFS = 0x6e736673, DETACH = 2 };
 
 static int open_pin(int run, const char *name, int type)
 {
@@ -36,68 +33,79 @@ static int open_pin(int run, const char *name, int type)
     return -1;
 }
 
-static noreturn void give_up(int code, const char *reason, const char *detail)
-{
-    (void)reason, (void)detail;
-    _exit(code);
-}
-
-/* The process whose namespaces get pinned: make the base, tell, and wait to be let go. */
-static noreturn void hold_namespaces(int channel, int image)
-{
-    char byte;
-    fail_set_exit(give_up); /* the login goes on without */
-    mount_take_image(image);
-    if (unshare(CLONE_NEWNS | CLONE_NEWNET) != 0)
-        _exit(1);
-    mount_base();
-    if (write(channel, "", 1) == 1)
-        (void)!read(channel, &byte, 1);
-    _exit(0);
-}
-
-static bool bind_namespace(pid_t holder, const char *type, const char *name)
-{
-    char from[64];
-    snprintf(from, sizeof from, "/proc/%d/ns/%s", (int)holder, type);
-    int file = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0400);
-    return file >= 0 && close(file) == 0 && syscall(SYS_mount, from, name, NULL, MS_BIND, NULL) == 0;
-}
-
 /* The directory of the pins is a mount of its own and private: the kernel refuses a mount namespace that would be
  * propagated into itself. */
-static bool enter_pins(int run)
+static bool make_directory(int run)
 {
-    if (fchdir(run) != 0 || (mkdir("ns", 0755) != 0 && errno != EEXIST))
-        return false;
-    int net = open_pin(run, "ns/net", CLONE_NEWNET);
-    close(net);
-    if (net < 0 && (syscall(SYS_mount, "jailssh", "ns", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
-                            "size=1m,nr_inodes=4096,mode=0755,uid=0,gid=0") != 0 ||
-                    syscall(SYS_mount, NULL, "ns", NULL, MS_PRIVATE, NULL) != 0))
-        return false;
-    return chdir("ns") == 0;
+    return fchdir(run) == 0 && (mkdir("ns", 0755) == 0 || errno == EEXIST) &&
+           syscall(SYS_mount, "jailssh", "ns", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC,
+                   "size=1m,nr_inodes=4096,mode=0755,uid=0,gid=0") == 0 &&
+           syscall(SYS_mount, NULL, "ns", NULL, MS_PRIVATE, NULL) == 0;
 }
 
-static void make_pins(int run, int image, const char *name)
+static bool bind_pin(int run, int namespace, const char *path)
 {
-    int channel[2];
-    char byte;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) != 0)
-        return;
-    pid_t holder = fork();
-    if (holder == 0) {
-        close(channel[0]);
-        hold_namespaces(channel[1], image);
+    char from[32];
+    snprintf(from, sizeof from, "/proc/self/fd/%d", namespace);
+    int file = openat(run, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0400);
+    return file >= 0 && close(file) == 0 && fchdir(run) == 0 &&
+           syscall(SYS_mount, from, path, NULL, MS_BIND, NULL) == 0; /* a file that stays behind says: not here */
+}
+
+/* Make a mount namespace with the image's base by going there and coming back, and bind it to PATH. */
+static bool make_mount_pin(int run, int image, const char *path, int self)
+{
+    int host = openat(self, "mnt", O_RDONLY | O_CLOEXEC);
+    mount_take_image(image);
+    if (host < 0 || unshare(CLONE_NEWNS) != 0)
+        return false;
+    mount_base();
+    int made = openat(self, "mnt", O_RDONLY | O_CLOEXEC);
+    if (setns(host, CLONE_NEWNS) != 0)
+        refuse("kernel", "cannot return from the namespace to be pinned", errno);
+    bool bound = bind_pin(run, made, path);
+    close(host);
+    close(made);
+    return bound;
+}
+
+static bool make_net_pin(int run, int self)
+{
+    int host = openat(self, "net", O_RDONLY | O_CLOEXEC), old = open_pin(run, "ns/net", CLONE_NEWNET);
+    if (old >= 0)
+        return close(old) == 0; /* it is the first pin: where it is, the directory is */
+    if (host < 0 || !make_directory(run) || unshare(CLONE_NEWNET) != 0)
+        return false;
+    int made = openat(self, "net", O_RDONLY | O_CLOEXEC);
+    bool bound = bind_pin(run, made, "ns/net");
+    if (setns(host, CLONE_NEWNET) != 0)
+        refuse("kernel", "cannot return from the namespace to be pinned", errno);
+    if (!bound)
+        syscall(SYS_umount2, "ns", DETACH);
+    close(host);
+    close(made);
+    return bound;
+}
+
+/* The kernel lets a mount namespace be bound only in an older one, and tells their ages by numbers that each processor
+ * takes from a stock of its own (Linux 6.18).  On the processor that made the one we are in, a new one is younger. */
+static void make_pins(int run, int image, const char *path)
+{
+    cpu_set_t usual, one;
+    int self = open("/proc/self/ns", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool made = self >= 0 && make_net_pin(run, self) && make_mount_pin(run, image, path, self);
+    sched_getaffinity(0, sizeof usual, &usual);
+    for (int cpu = 0; !made && errno == EINVAL && cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &usual))
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        sched_setaffinity(0, sizeof one, &one);
+        made = make_mount_pin(run, image, path, self);
     }
-    close(channel[1]);
-    if (holder > 0 && read(channel[0], &byte, 1) == 1 && enter_pins(run) &&
-        (access("net", F_OK) == 0 || bind_namespace(holder, "net", "net")))
-        bind_namespace(holder, "mnt", name);
+    sched_setaffinity(0, sizeof usual, &usual);
+    close(self);
     (void)!chdir("/");
-    close(channel[0]);
-    if (holder > 0)
-        waitpid(holder, NULL, 0);
 }
 
 static int open_run_directory(void)
@@ -123,12 +131,10 @@ bool pin_enter(int image, bool *net)
         return *net = false;
     snprintf(path, sizeof path, "ns/%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
     int mnt = open_pin(run, path, CLONE_NEWNS);
-    if (mnt < 0 && flock(run, LOCK_EX) == 0) {
-        mnt = open_pin(run, path, CLONE_NEWNS); /* another login may have been faster */
-        if (mnt < 0) {
-            make_pins(run, image, path + 3);
-            mnt = open_pin(run, path, CLONE_NEWNS);
-        }
+    if (mnt < 0 && faccessat(run, path, F_OK, AT_EACCESS) != 0 && flock(run, LOCK_EX) == 0) {
+        if (faccessat(run, path, F_OK, AT_EACCESS) != 0) /* another login may have been faster */
+            make_pins(run, image, path);
+        mnt = open_pin(run, path, CLONE_NEWNS);
     }
     int other = mnt >= 0 && *net ? open_pin(run, "ns/net", CLONE_NEWNET) : -1;
     *net = other >= 0 && setns(other, CLONE_NEWNET) == 0;
