@@ -43,6 +43,7 @@ class Git:
         Option("read", "paths", "", "directories whose repositories may be cloned and fetched; mounted read-only"),
         Option("write", "paths", "", "directories whose repositories may also be pushed to"),
         Option("archive", "bool", "no", "allow git archive --remote"),
+        Option("max_pack", "size?", "", "the most that one push may send, as in 500M; empty is no limit"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
@@ -64,7 +65,9 @@ class Git:
         if settings["archive"]:
             rules.append(_service("upload-archive", git, roots, roots[0]))
         if write:
-            rules.append(_service("receive-pack", git, write, roots[0]))
+            most = settings["max_pack"]
+            limit = (("receive.maxInputSize", str(most)),) if isinstance(most, int) and most >= 0 else ()
+            rules.append(_service("receive-pack", git, write, roots[0], limit))
         place = mounts(read, write, account, self.name)
         if place.home == "rw" and any(is_below(path, account.home) for path in read):
             raise ConfigError("[git] read", "is in the home, which write makes writable", hint="use one of them there")
@@ -78,7 +81,9 @@ def _find_git(jail: Jail) -> str:
     return path
 
 
-def _service(service: str, git: str, roots: tuple[str, ...], base: str) -> Rule:
+def _service(
+    service: str, git: str, roots: tuple[str, ...], base: str, config: tuple[tuple[str, str], ...] = ()
+) -> Rule:
     """Return the rule for ``service`` in the spellings of git, of people, and of ``--upload-pack=/usr/bin/…``."""
     return Rule(
         id=f"git.{service}",
@@ -96,15 +101,15 @@ def _service(service: str, git: str, roots: tuple[str, ...], base: str) -> Rule:
         operands=(1, 1, "path"),
         base=base,
         roots=roots,
-        env=_environment(),
+        env=_environment((*_CONFIG, *config)),
     )
 
 
-def _environment() -> tuple[tuple[str, str], ...]:
+def _environment(config: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """Return the variables: no configuration but the repository's own and what stands here, which wins over it."""
     env = [("HOME", "/"), ("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_ATTR_NOSYSTEM", "1")]
-    env += [("GIT_TERMINAL_PROMPT", "0"), ("GIT_NO_LAZY_FETCH", "1"), ("GIT_CONFIG_COUNT", str(len(_CONFIG)))]
-    for number, (key, value) in enumerate(_CONFIG):
+    env += [("GIT_TERMINAL_PROMPT", "0"), ("GIT_NO_LAZY_FETCH", "1"), ("GIT_CONFIG_COUNT", str(len(config)))]
+    for number, (key, value) in enumerate(config):
         env += [(f"GIT_CONFIG_KEY_{number}", key), (f"GIT_CONFIG_VALUE_{number}", value)]
     return tuple(env)
 

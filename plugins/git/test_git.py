@@ -14,7 +14,7 @@ from jailssh_plugins.git.plugin import NO_HOOKS, plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("git",), {"git": "/usr/bin/git"}.get)
-PLAIN = {"read": (), "write": (), "archive": False}
+PLAIN = {"read": (), "write": (), "archive": False, "max_pack": -1}
 
 
 def result(**settings):
@@ -58,6 +58,21 @@ def test_a_writable_directory_in_a_read_only_one():
     assert given.binds == (Bind("/srv/git"), Bind("/srv/git/team", writable=True))
 
 
+def test_one_repository_is_a_directory_too():
+    given = result(read=("/srv/git/a.git",), write=("/srv/git/b.git",))
+    assert set(given.binds) == {Bind("/srv/git/a.git"), Bind("/srv/git/b.git", writable=True)}
+
+
+def test_the_size_of_a_push():
+    limited = rules(write=("/srv/git",), max_pack=1000)
+    values = dict(limited["git.receive-pack"].env)
+    assert ("receive.maxInputSize", "1000") in {
+        (values[f"GIT_CONFIG_KEY_{n}"], values[f"GIT_CONFIG_VALUE_{n}"]) for n in range(int(values["GIT_CONFIG_COUNT"]))
+    }
+    assert limited["git.upload-pack"].env == rules(write=("/srv/git",))["git.upload-pack"].env
+    assert "receive.maxInputSize" not in dict(rules(write=("/srv/git",))["git.receive-pack"].env).values()
+
+
 def test_directories_in_the_home():
     assert result(write=("~/git",)).home == "rw"
     assert result(read=("~/git",)).home == "ro"
@@ -93,13 +108,13 @@ os.execve("/usr/bin/git", ["git", service.removeprefix("git-"), path], env)
 
 
 @pytest.fixture
-def served(tmp_path):
+def served(tmp_path, request):
     """A bare repository, a clone of it, and a way to run git against it through the rule."""
     if not os.path.exists("/usr/bin/git"):
         pytest.skip("git is not at /usr/bin/git")
     no_hooks = tmp_path / "no-hooks"
     no_hooks.mkdir()
-    env = rules(write=("/srv/git",))["git.receive-pack"].env
+    env = rules(write=("/srv/git",), **getattr(request, "param", {}))["git.receive-pack"].env
     env = [(name, str(no_hooks) if value == NO_HOOKS else value) for name, value in env]
     # Whose repository it is must not matter: git looks at this variable in its own tests.
     env += [("PATH", "/usr/bin:/bin"), ("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")]
@@ -136,6 +151,18 @@ def test_clone_and_push_with_every_spelling_that_git_completes(served, spelling)
     done = run(f"git clone h:{room}/{spelling} out")
     assert done.returncode == 0, done.stderr
     assert "dubious" not in done.stderr
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize("served", [{"max_pack": 100_000}], indirect=True)
+def test_a_push_that_is_too_large_is_refused(served):
+    room, run = served
+    assert commit_and_push(room, run).returncode == 0
+    (room / "work" / "large").write_bytes(os.urandom(200_000))
+    assert run("git add large", room / "work").returncode == 0
+    done = commit_and_push(room, run)
+    assert done.returncode != 0
+    assert "exceeds maximum allowed size" in done.stderr
 
 
 @pytest.mark.needs("git")
