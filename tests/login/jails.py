@@ -5,11 +5,17 @@ from __future__ import annotations
 from jailssh.plan import codec, ops
 from jailssh.plugin.api import Account, Jail, Plugin
 from jailssh.policy.rules import Rule, check_rules, rule_records
+from jailssh_plugins.borg.plugin import plugin as borg
+from jailssh_plugins.command.plugin import plugin as command
+from jailssh_plugins.cvs.plugin import plugin as cvs
 from jailssh_plugins.git.plugin import plugin as git
+from jailssh_plugins.hg.plugin import plugin as hg
+from jailssh_plugins.restic.plugin import plugin as restic
 from jailssh_plugins.rsync.plugin import plugin as rsync
 from jailssh_plugins.scp.plugin import plugin as scp
 from jailssh_plugins.sftp.plugin import plugin as sftp
 from jailssh_plugins.shell.plugin import plugin as shell
+from jailssh_plugins.svn.plugin import plugin as svn
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 PROGRAMS = {
@@ -18,6 +24,11 @@ PROGRAMS = {
     "git": "/usr/bin/git",
     "rsync": "/usr/bin/rsync",
     "/bin/bash": "/usr/bin/bash",
+    "/usr/bin/python3": "/usr/bin/python3",
+    **{
+        name: f"/usr/bin/{name}"
+        for name in ("borg", "cvs", "hg", "id", "rclone", "report", "svnserve", "true", "unpack")
+    },
 }
 JAILS: dict[str, list[tuple[Plugin, dict[str, str]]]] = {
     "all": [
@@ -35,6 +46,24 @@ JAILS: dict[str, list[tuple[Plugin, dict[str, str]]]] = {
     "backup": [(rsync, {"write": "~/backup"})],
     "pull": [(rsync, {"read": "/srv/data,~/pub"})],
     "append": [(rsync, {"write": "/srv/in", "delete": "no", "overwrite": "no"})],
+    "sftp-drop": [(sftp, {"write_only": "yes"})],
+    "borg": [(borg, {"repositories": "~/borg", "append_only": "yes"})],
+    "restic": [(restic, {"repository": "~/restic"})],
+    "svn": [(svn, {"root": "/srv/svn"})],
+    "hg": [(hg, {"write": "/srv/hg/x,~/y"})],
+    "cvs": [(cvs, {"repositories": "/srv/cvs"})],
+    "command": [
+        (
+            command,
+            {
+                "commands": "true;id <anything>;report --days <int:1:365>;"
+                "report daily [-v] [-n <int:1:9>] [--all] <word>...;"
+                "unpack [--as <word>] <path:~/in,/srv/in> [<path:~/in,/srv/in>]",
+                "read": "/srv/in",
+                "write": "~",
+            },
+        )
+    ],
     "shell": [(shell, {}), (sftp, {})],
 }
 
@@ -42,6 +71,8 @@ JAILS: dict[str, list[tuple[Plugin, dict[str, str]]]] = {
 def value(kind: str, text: str) -> bool | str | tuple[str, ...]:
     if kind == "bool":
         return text == "yes"
+    if kind == "texts":
+        return tuple(text.split(";"))
     return tuple(text.split(",")) * bool(text) if kind in ("paths", "words") else text
 
 
