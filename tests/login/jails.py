@@ -46,6 +46,7 @@ JAILS: dict[str, list[tuple[Plugin, dict[str, str]]]] = {
     "backup": [(rsync, {"write": "~/backup"})],
     "pull": [(rsync, {"read": "/srv/data,~/pub"})],
     "append": [(rsync, {"write": "/srv/in", "delete": "no", "overwrite": "no"})],
+    "shell": [(shell, {}), (sftp, {})],
     "sftp-drop": [(sftp, {"write_only": "yes"})],
     "borg": [(borg, {"repositories": "~/borg", "append_only": "yes"})],
     "restic": [(restic, {"repository": "~/restic"})],
@@ -64,7 +65,6 @@ JAILS: dict[str, list[tuple[Plugin, dict[str, str]]]] = {
             },
         )
     ],
-    "shell": [(shell, {}), (sftp, {})],
 }
 
 
