@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import paramiko
 import pytest
 
 from jailssh.core import journal_fields as fields
-from tests.sshd.world import World
+from tests.sshd.world import World, ending
 
 pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")
 
@@ -18,6 +21,12 @@ EVIL = "#!/bin/sh\ntouch /tmp/it-ran /srv/git/it-ran\n"
 def clone(world: World) -> None:
     done = world.client.git(["clone", "-q", "git-only@host:x.git", "work"])
     assert (done.code, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def git_only(world: World) -> Iterator[paramiko.Transport]:
+    with world.connect("git-only") as transport:
+        yield transport
 
 
 def commit(world: World, text: str, folder: str = "work") -> None:
@@ -86,10 +95,12 @@ def test_spellings_that_are_the_same(world: World, command: str) -> None:
         "git-upload-pack $(id)",
     ],
 )
-def test_commands_that_are_denied(world: World, command: str) -> None:
-    done = world.client.ssh("git-only", command)
-    assert (done.code, done.stdout, done.stderr) == (126, "", DENIED)
-    assert world.last_login("git-only")[0][fields.EVENT] == "denied"
+def test_commands_that_are_denied(world: World, git_only: paramiko.Transport, command: str) -> None:
+    channel = git_only.open_session()
+    channel.exec_command(command)
+    assert ending(channel) == (126, b"", DENIED.encode())
+    (record,) = world.last_login("git-only")
+    assert (record[fields.EVENT], record[fields.COMMAND]) == ("denied", command)
 
 
 def test_a_link_in_the_repositories_leads_nowhere(world: World) -> None:

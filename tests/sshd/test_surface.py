@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -69,9 +70,9 @@ def test_a_subsystem_that_is_a_shell_is_a_command_like_any(world: World) -> None
     assert world.last_login("sftp-only")[0][fields.COMMAND] == "/bin/sh"
 
 
-@pytest.mark.parametrize("path", [".ssh/rc", ".bashrc", ".profile", ".bash_profile", ".zshenv", ".pam_environment"])
-def test_start_files_do_not_run(world: World, mark: str, path: str) -> None:
-    plant(world, path, f"touch {mark} /home/sftp-only/it-ran\n")
+def test_start_files_do_not_run(world: World, mark: str) -> None:
+    for path in (".ssh/rc", ".bashrc", ".profile", ".bash_profile", ".zshenv", ".pam_environment"):
+        plant(world, path, f"touch {mark} /home/sftp-only/it-ran\n")
     assert world.client.sftp("sftp-only", "pwd\n").code == 0
     done = world.client.ssh("sftp-only", "id")
     assert (done.code, done.stdout, done.stderr) == (126, "", DENIED)
@@ -192,7 +193,7 @@ def test_the_login_shell_without_the_drop_in(world: World) -> None:
 def test_keys_cannot_be_changed_from_inside(world: World) -> None:
     plant(world, ".ssh/authorized_keys", "# own\n", 0o600)
     world.client.write("evil.pub", world.client.public_key)
-    for line in (
+    lines = (
         "put evil.pub .ssh/authorized_keys",
         "put evil.pub .ssh/rc",
         "mkdir .ssh/new",
@@ -201,8 +202,9 @@ def test_keys_cannot_be_changed_from_inside(world: World) -> None:
         "rm .ssh/authorized_keys",
         "chmod 777 .ssh",
         "put evil.pub /etc/jailssh/keys/sftp-only",
-    ):
-        assert world.client.sftp("sftp-only", f"{line}\n").code == 1, line
+    )
+    done = world.client.sftp("sftp-only", "".join(f"-{line}\n" for line in lines))
+    assert len(re.findall("Failure|Permission denied|not found|No such file", done.stderr)) >= len(lines), done
     # A whole directory cannot be brought in its place either.
     world.client.run(["mkdir", "-p", ".other/.ssh"], check=True)
     assert world.client.sftp("sftp-only", "ls -la .ssh\n").stdout.count("\n") <= 3

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import paramiko
 import pytest
 
 from jailssh.core import journal_fields as fields
 from jailssh.host.scratch import Completed
 from tests.harness.client import SshClient
-from tests.sshd.world import World
+from tests.sshd.world import World, ending
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "scp", "rsync", "journald", "login-program")
 
@@ -144,6 +145,13 @@ def test_rsync_that_is_denied(world: World, user: str, arguments: list[str]) -> 
     assert not world.exists("/etc/up.txt")
 
 
+@pytest.fixture(scope="module")
+def scp_sftp(world: World) -> Iterator[paramiko.Transport]:
+    world.put("/home/scp-sftp/evil", "#!/bin/sh\ntouch /home/scp-sftp/it-ran\n", "scp-sftp", 0o755)
+    with world.connect("scp-sftp") as transport:
+        yield transport
+
+
 @pytest.mark.parametrize(
     "command",
     [
@@ -164,9 +172,8 @@ def test_rsync_that_is_denied(world: World, user: str, arguments: list[str]) -> 
         "scp${IFS}-t${IFS}.",
     ],
 )
-def test_scp_that_is_denied(world: World, command: str) -> None:
-    world.put("/home/scp-sftp/evil", "#!/bin/sh\ntouch /home/scp-sftp/it-ran\n", "scp-sftp", 0o755)
-    done = world.client.ssh("scp-sftp", command)
-    assert (done.code, done.stdout) == (126, "")
-    assert done.stderr == "jailssh: not allowed: this account is limited to: scp, sftp\n"
+def test_scp_that_is_denied(world: World, scp_sftp: paramiko.Transport, command: str) -> None:
+    channel = scp_sftp.open_session()
+    channel.exec_command(command)
+    assert ending(channel) == (126, b"", b"jailssh: not allowed: this account is limited to: scp, sftp\n")
     assert not world.exists("/home/scp-sftp/it-ran")
