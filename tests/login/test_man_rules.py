@@ -1,0 +1,66 @@
+"""The manual page jailssh-rules(7): its form, its examples by the real matcher, its words against the code."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from jailssh.plan import codec
+from jailssh.plugin.api import Jail
+from jailssh_plugins.command.plugin import plugin
+from tests.abilities import REPO
+from tests.login.driver import LOGIN
+from tests.login.jails import ALICE, PROGRAMS, plan_with
+
+PAGE = REPO / "packaging/man/jailssh-rules.7"
+
+
+def examples() -> list[tuple[str, str, str, str]]:
+    """Return (command line, command, "runs" or "denied", what) of the page's examples."""
+    block = re.search(r"\.Bd -literal\n(.*?)^\.Ed", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    assert block
+    found, line = [], ""
+    for text in block[1].replace(r"\e", "\\").splitlines():
+        row = re.fullmatch(r"    (\S.*?) +(runs|denied) +(.+)", text)
+        if row:
+            found.append((line, row[1], row[2], row[3]))
+        elif text:
+            assert not text.startswith(" "), text
+            line = text
+    return found
+
+
+def test_the_page_has_examples() -> None:
+    assert len(examples()) >= 15
+    assert len({line for line, *_ in examples()}) == 4
+
+
+@pytest.mark.needs("login-program")
+@pytest.mark.parametrize(("line", "command", "verdict", "what"), examples())
+def test_examples(tmp_path: Path, match_build: Path, line: str, command: str, verdict: str, what: str) -> None:
+    found = {**PROGRAMS, "/usr/bin/true": "/usr/bin/true"}
+    settings = {"commands": (line,), "read": (), "write": ("~",), "files": (), "proc": False}
+    rules = plugin.account(Jail("j", ("command",), found.get), ALICE, settings).rules
+    plan = tmp_path / "plan"
+    plan.write_bytes(codec.encode(plan_with(list(rules))))
+    done = subprocess.run([match_build, plan, command], capture_output=True, text=True, timeout=10)
+    head, *argv = done.stdout.splitlines()
+    assert done.returncode == (0 if verdict == "runs" else 3)
+    assert (" ".join(argv) if verdict == "runs" else head.split("\t")[1]) == what
+
+
+def test_every_reason_of_the_matcher_is_named() -> None:
+    sources = "".join((LOGIN / f"{name}.c").read_text() for name in ("match", "option", "value", "request"))
+    reasons = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', sources)) - {"no-memory"}
+    page = PAGE.read_text()
+    assert {"path-outside", "value-missing", "not-interactive"} <= reasons
+    assert [reason for reason in sorted(reasons) if reason not in page] == []
+
+
+@pytest.mark.needs("mandoc")
+def test_the_page_is_well_formed() -> None:
+    done = subprocess.run(["mandoc", "-Tlint", "-W", "warning", PAGE], capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stdout) == (0, "")
