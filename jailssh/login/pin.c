@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -52,16 +53,19 @@ static bool bind_pin(int run, int namespace, const char *path)
            syscall(SYS_mount, from, path, NULL, MS_BIND, NULL) == 0; /* a file that stays behind says: not here */
 }
 
-/* Make a mount namespace with the image's base by going there and coming back, and bind it to PATH. */
-static bool make_mount_pin(int run, int image, const char *path, int self)
+/* Make a namespace of TYPE, of mounts or of the network, by going there and coming back, and bind it to PATH. */
+static bool make_pin(int run, int self, const char *type, const char *path, int image)
 {
-    int host = openat(self, "mnt", O_RDONLY | O_CLOEXEC);
-    mount_take_image(image);
-    if (host < 0 || unshare(CLONE_NEWNS) != 0)
+    bool mounts = strcmp(type, "mnt") == 0;
+    int host = openat(self, type, O_RDONLY | O_CLOEXEC);
+    if (mounts)
+        mount_take_image(image);
+    if (host < 0 || unshare(mounts ? CLONE_NEWNS : CLONE_NEWNET) != 0)
         return false;
-    mount_base();
-    int made = openat(self, "mnt", O_RDONLY | O_CLOEXEC);
-    if (setns(host, CLONE_NEWNS) != 0)
+    if (mounts)
+        mount_base();
+    int made = openat(self, type, O_RDONLY | O_CLOEXEC);
+    if (setns(host, 0) != 0)
         refuse("kernel", "cannot return from the namespace to be pinned", errno);
     bool bound = bind_pin(run, made, path);
     close(host);
@@ -69,22 +73,15 @@ static bool make_mount_pin(int run, int image, const char *path, int self)
     return bound;
 }
 
+/* The network's is the first pin: where it is, the directory is. */
 static bool make_net_pin(int run, int self)
 {
-    int host = openat(self, "net", O_RDONLY | O_CLOEXEC), old = open_pin(run, "ns/net", CLONE_NEWNET);
+    int old = open_pin(run, "ns/net", CLONE_NEWNET);
     if (old >= 0)
-        return close(old) == 0; /* it is the first pin: where it is, the directory is */
-    if (host < 0 || !make_directory(run) || unshare(CLONE_NEWNET) != 0)
+        return close(old) == 0;
+    if (!make_directory(run))
         return false;
-    int made = openat(self, "net", O_RDONLY | O_CLOEXEC);
-    bool bound = bind_pin(run, made, "ns/net");
-    if (setns(host, CLONE_NEWNET) != 0)
-        refuse("kernel", "cannot return from the namespace to be pinned", errno);
-    if (!bound)
-        syscall(SYS_umount2, "ns", DETACH);
-    close(host);
-    close(made);
-    return bound;
+    return make_pin(run, self, "net", "ns/net", -1) || (syscall(SYS_umount2, "ns", DETACH), false);
 }
 
 /* The kernel lets a mount namespace be bound only in an older one, and tells their ages by numbers that each processor
@@ -93,15 +90,15 @@ static void make_pins(int run, int image, const char *path)
 {
     cpu_set_t usual, one;
     int self = open("/proc/self/ns", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool made = self >= 0 && make_net_pin(run, self) && make_mount_pin(run, image, path, self);
+    bool made = self >= 0 && make_net_pin(run, self) && make_pin(run, self, "mnt", path, image);
     sched_getaffinity(0, sizeof usual, &usual);
-    for (int cpu = 0; !made && errno == EINVAL && cpu < CPU_SETSIZE; cpu++) {
+    for (size_t cpu = 0; !made && errno == EINVAL && cpu < CPU_SETSIZE; cpu++) {
         if (!CPU_ISSET(cpu, &usual))
             continue;
         CPU_ZERO(&one);
         CPU_SET(cpu, &one);
         sched_setaffinity(0, sizeof one, &one);
-        made = make_mount_pin(run, image, path, self);
+        made = make_pin(run, self, "mnt", path, image);
     }
     sched_setaffinity(0, sizeof usual, &usual);
     close(self);
