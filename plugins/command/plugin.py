@@ -132,6 +132,8 @@ def _read(text: str, account: Account) -> _Line:
         raise line.bad(
             "takes arguments of several classes", "only one class can be told by its place; use [--name <…>]"
         )
+    if "text" in line.classes and line.most > 1:
+        raise line.bad("takes several <text>", "behind the first one could be an option; use <word> or [--name <text>]")
     if line.anything and (line.classes or line.letters or line.shorts or line.longs):
         raise line.bad("<anything> stands alone behind the literal words")
     if (line.anything or "text" in line.classes) and text.split()[0].rsplit("/", 1)[-1] in _LAUNCHERS.split():

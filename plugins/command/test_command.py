@@ -94,6 +94,8 @@ def test_rules_are_named_by_number_and_program():
         ("report [-vv]", "cannot stand"),
         ("report <word", "cannot be read"),
         ("report <word> <int:1:2>", "several classes"),
+        ("report <text> [<text>]", "several <text>"),
+        ("report <text>...", "several <text>"),
         ("report [-v] <anything>", "stands alone"),
         ("report <anything> <word>", "cannot stand behind"),
         ("report <path:/srv/a>", "neither read nor write"),
