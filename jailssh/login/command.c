@@ -99,8 +99,10 @@ static noreturn void be_init(pid_t command)
 static void judge(const struct plan *plan, const struct request *request, struct verdict *verdict, int channel)
 {
     match_request(plan, request->command, true, verdict);
-    if (!verdict->allowed)
-        deny(verdict->reason, verdict->detail);
+    if (!verdict->allowed) {
+        inner_say(SAYS_DENIED, verdict->reason, verdict->detail, verdict->rule);
+        _exit(EXIT_DENIED);
+    }
     verdict->argv[verdict->argc] = NULL;
     if (!plan_says(plan, OP_JOURNAL, "require"))
         return;

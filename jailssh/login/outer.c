@@ -183,6 +183,8 @@ static int conclude(struct outer *o)
     } else if (what) {
         code = what == SAYS_DENIED ? EXIT_DENIED : what == SAYS_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_REFUSED;
         tell_user(o, code, part[0], part[1]);
+        if (what == SAYS_DENIED && *part[2]) /* the rule that nearly matched */
+            journal_keep("JAILSSH_RULE", part[2]);
         fail_log(code, part[0], part[1], o->request->command);
         return code;
     } else { /* the jail was killed, by us or by the kernel */

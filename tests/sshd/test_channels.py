@@ -253,6 +253,17 @@ def test_records_of_a_denial(world: World, command: str, reason: str, shown: str
     }
 
 
+@pytest.mark.parametrize(
+    ("command", "rule"),
+    [("scp -tS/tmp/x .", "scp.upload"), ("scp -f ~root/x", "scp.download"), ("scp -t . .", "scp.upload"), ("id", None)],
+)
+def test_a_denial_names_the_rule_that_nearly_matched(world: World, command: str, rule: str | None) -> None:
+    with world.connect("scp-sftp") as transport:
+        assert run(transport, command)[0] == 126
+    (record,) = world.last_login("scp-sftp")
+    assert record.get(fields.RULE) == rule
+
+
 def test_a_command_longer_than_any_is_denied_and_bounded_in_the_journal(world: World) -> None:
     with world.connect("scp-sftp") as transport:
         status, out, _ = run(transport, "scp -t " + "a" * 100_000)
