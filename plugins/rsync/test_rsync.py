@@ -183,6 +183,28 @@ def test_links_are_munged_where_they_should_be(transfer):
     assert os.readlink(home / "link") == "/rsyncd-munged//etc/passwd"
 
 
+@pytest.mark.needs("rsync", "rrsync")
+def test_confined_makes_no_special_file_and_reads_no_filter_from_elsewhere(transfer):
+    home, room, run = transfer
+    os.mkfifo(room / "pipe")
+    push = rules(write=(str(home),), confine=True)["rsync.push"]
+    assert run(push, "-a pipe h:.").returncode == 0
+    assert not (home / "pipe").exists()
+    assert run(rules(write=(str(home),))["rsync.push"], "-a pipe h:.").returncode == 0
+    assert (home / "pipe").exists()
+    # A filter rule that names a file of this host: its lines would say which names are left out.
+    (room / "secret").write_text("- hidden\n")
+    for name in ("hidden", "shown"):
+        (home / name).write_text(name)
+    pull = rules(read=(str(home),))["rsync.pull"]
+    words = f"-r --filter=':_{room}/secret' h:. "
+    assert run(pull, f"{words} {room}/open/").returncode == 0
+    assert not (room / "open" / "hidden").exists()
+    held = rules(read=(str(home),), confine=True)["rsync.pull"]
+    run(held, f"{words} {room}/held/")
+    assert not (room / "held").exists() or (room / "held" / "hidden").exists()
+
+
 @pytest.mark.needs("rsync")
 def test_this_host_has_what_the_image_needs():
     found = Jail("j", ("rsync",), find_program)
