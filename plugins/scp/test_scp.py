@@ -12,6 +12,7 @@ from jailssh.policy.rules import check_rules
 from jailssh_plugins.scp.plugin import plugin
 from jailssh_plugins.sftp.plugin import SERVER_PATHS
 from jailssh_plugins.sftp.plugin import plugin as sftp
+from tests.harness.transport import Transport
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 SERVER = "/usr/lib/openssh/sftp-server"
@@ -98,6 +99,53 @@ def test_the_flags_allow_a_real_scp_what_they_should(tmp_path):
     assert copy(tmp_path, down, "-r", f"h:{there}", "got")
     assert (tmp_path / "got" / "a").read_text() == "a"
     assert not (there / "no").exists()
+
+
+@pytest.fixture
+def old(tmp_path, match_build):
+    """Run the real ``scp -O`` against the real matcher and the real scp, with ``home`` as the home."""
+    home = tmp_path / "home"
+    (home / "d").mkdir(parents=True)
+    (tmp_path / "src" / "sub").mkdir(parents=True)
+    for path in (home / "a.txt", home / "b.txt", home / "d" / "c", tmp_path / "one", tmp_path / "src" / "sub" / "x"):
+        path.write_text(path.name)
+
+    def run(*words, **settings):
+        found = Jail("j", ("scp",), find_program)
+        account = Account("alice", 1000, 1000, "alice", str(home))
+        transport = Transport(tmp_path, match_build, plugin.account(found, account, {**PLAIN, **settings}).rules, home)
+        command = ["scp", "-O", "-S", str(transport.path), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, cwd=tmp_path, env=os.environ)
+        return done.returncode, transport.sent[-1]
+
+    return tmp_path, home, run
+
+
+@pytest.mark.needs("scp", "sshd", "login-program")
+def test_a_real_client_of_the_old_protocol(old):
+    room, home, run = old
+    assert run("one", "h:up") == (0, "scp -t up")
+    assert (home / "up").read_text() == "one"
+    assert run("-p", "one", "h:d/") == (0, "scp -p -t d/")
+    assert run("-v", "one", "h:") == (0, "scp -v -t .")
+    assert run("one", "src/sub/x", "h:d") == (0, "scp -d -t d")
+    assert run("-r", "src", "h:d") == (0, "scp -r -t d")
+    assert (home / "d" / "src" / "sub" / "x").exists()
+    assert run("-q", "h:a.txt", "got") == (0, "scp -f a.txt")
+    assert run("-r", "-p", "h:d", "tree") == (0, "scp -r -p -f d")
+    assert (room / "tree" / "c").read_text() == "c"
+    assert run("h:~/d/c", "got") == (0, "scp -f ~/d/c")
+
+
+@pytest.mark.needs("scp", "sshd", "login-program")
+def test_a_real_client_in_the_direction_that_is_not_allowed(old):
+    room, home, run = old
+    assert run("one", "h:up", upload=False)[0] != 0
+    assert run("h:a.txt", "got", download=False)[0] != 0
+    assert run("one", "h:../up")[0] != 0
+    assert not (home / "up").exists()
+    assert not (room / "up").exists()
+    assert not (room / "got").exists()
 
 
 @pytest.mark.needs("sshd")

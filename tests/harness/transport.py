@@ -16,7 +16,8 @@ import json, os, subprocess, sys
 facts = json.loads({facts!r})
 words = sys.argv[1:]
 while words and words[0].startswith("-"):
-    words = words[1:] if words[0] in ("-q", "-T", "-C", "--", "-x") else words[2:]
+    alone = len(words[0]) > 2 or words[0] in ("-q", "-T", "-C", "--", "-x", "-v")
+    words = words[1:] if alone else words[2:]
 command = " ".join(words[1:])
 with open(facts["log"], "a") as log:
     log.write(command + "\\n")
