@@ -44,7 +44,8 @@ class Cvs:
             # -f: not ~/.cvsrc, which the user could write.
             fixed=("-f",),
             literals=("server",),
-            env=(("HOME", "/"),),
+            # The jail's own; cvs would take /var/tmp, which is read-only there.
+            env=(("HOME", "/"), ("TMPDIR", "/tmp")),  # noqa: S108
         )
         place = mounts((), roots, account, self.name)
         return PluginResult((rule,), "cvs", binds=place.binds, home=place.home)
