@@ -53,6 +53,7 @@ MESSAGE_IDS: Final[dict[str, str]] = {
     "refused": "2f7d95a8c3e04b61a4d8c06e5b1f9374",
     "image-built": "e816b3d24f9a4705bc53a29e7d08c185",
     "image-failed": "4b9d2c60e7134f5f9c08a1e6d35b7f28",
+    "plan-failed": "3b6a1f0c97d24e58a1c47e92d05bf836",
     "plan-compiled": "73c0a5e9d81b4f2696fae4b83d2c7196",
     "plan-withdrawn": "b45f28d16ea04c93879d13c0f7e6a2a7",
     "setup-changed": "08e2d7c49b5f4a1cae60f53b91d4c7b8",

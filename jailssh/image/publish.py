@@ -123,6 +123,7 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
     image = (images or Images(layout)).ensure(definition, tops_of(account, results))
     settings = definition.settings(configuration.main)
     plan = compile_plan(account, settings, results, image.path, filter_for(settings.network))
+    _check_sources(plan, definition.name)
     with _plans(layout):
         # A plan of an older configuration must not replace one that another process has just published.
         if not configuration.is_current() or configuration.jails_for(account) != names:
@@ -132,6 +133,14 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
         changed = _write(layout, plan)
     capabilities = tuple(dict.fromkeys(result.capability for result in results))
     return Published(plan, changed, image, definition.name, capabilities)
+
+
+def _check_sources(plan: codec.Plan, jail: str) -> None:
+    """Raise for a directory of the host that the jail shows and that is not there: every login would be refused."""
+    for record in plan.records:
+        if record.verb == "bind" and record.args[4:] == ("root", "must") and not os.path.isdir(record.args[0]):
+            why = f"{record.args[0]} is no directory on this host"
+            raise ConfigError(f"jail {jail}", why, hint=f"make it: mkdir -p {record.args[0]}, owned by who may write")
 
 
 def withdraw_plan(layout: Layout, uid: int) -> bool:

@@ -22,7 +22,7 @@ def send(event: str, message: str, fields: dict[str, str]) -> None:
         journal.send(
             text,
             MESSAGE_ID=MESSAGE_IDS[event],
-            PRIORITY=str(WARNING if event == "refused" else INFO),
+            PRIORITY=str(WARNING if event == "plan-failed" else INFO),
             SYSLOG_IDENTIFIER="jailsshd",
             **{EVENT: event},
             **{name: escape(value, 2000) for name, value in fields.items()},

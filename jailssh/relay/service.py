@@ -118,7 +118,7 @@ class Service:
         reference = secrets.token_hex(4)
         lines = error.lines() if isinstance(error, JailsshError) else [f"{type(error).__name__}: {error}"]
         self._send(
-            "refused",
+            "plan-failed",  # the refusal of the login is the login program's record
             f"no plan for {name or 'an unknown account'} (uid {uid}): {'; '.join(lines)}",
             {fields.USER: name, fields.UID: str(uid), fields.REASON: code, fields.REFERENCE: reference},
         )

@@ -136,7 +136,7 @@ def test_who_is_in_no_jail_is_refused_and_costs_nothing_again(layout: Layout, se
     assert line.startswith("no not-jailed ")
     assert len(service[1]) == 1
     event, fields = service[1][0]
-    assert (event, fields["JAILSSH_REASON"], fields["JAILSSH_UID"]) == ("refused", "not-jailed", str(BOB))
+    assert (event, fields["JAILSSH_REASON"], fields["JAILSSH_UID"]) == ("plan-failed", "not-jailed", str(BOB))
     assert line == f"no not-jailed {fields['JAILSSH_REFERENCE']}\n"
     assert ask_as(layout, 63000).startswith("no not-jailed ")
 

@@ -94,14 +94,22 @@ def test_an_unusual_home_gets_its_mount_point_and_others_keep_the_image(layout: 
 
 
 def test_union_of_jails_and_plugins(layout: Layout) -> None:
-    user(layout, ALICE, "sftp-ro git-only")
+    user(layout, ALICE, "sftp-ro rsync-pull")
     result = published(layout)
-    assert result.jail == "git-only+sftp-ro"
-    assert result.capabilities == ("git", "sftp")
+    assert result.jail == "rsync-pull+sftp-ro"
+    assert result.capabilities == ("rsync", "sftp")
     assert {row.args[2] for row in result.plan.records if row.verb == "bind" and row.args[1] == "/home/alice"} == {"ro"}
     user(layout, ALICE, "sftp-ro nosuch")
     with pytest.raises(ConfigError, match="jail nosuch: there is no such jail"):
         published(layout)
+
+
+def test_a_directory_that_is_not_there_is_said_before_anybody_logs_in(layout: Layout) -> None:
+    put(f"{layout.jails}/team.conf", "plugins = git\n[git]\nwrite = /srv/no/such/directory\n")
+    user(layout, ALICE, "team")
+    with pytest.raises(ConfigError, match="jail team: /srv/no/such/directory is no directory"):
+        published(layout)
+    assert not os.path.exists(f"{layout.plans}/{ALICE.uid}")
 
 
 def test_the_administrators_file_wins_and_is_reread(layout: Layout) -> None:
