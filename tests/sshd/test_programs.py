@@ -19,7 +19,7 @@ JAILS = {
 }
 _REPOSITORIES = """
 set -e
-mkdir -p /srv/svn /srv/cvs/m
+mkdir -p /srv/cvs/m
 svnadmin create /srv/svn/r
 cvs -d /srv/cvs init
 hg init /home/hg/hg
@@ -31,6 +31,7 @@ chown -R hg: /home/hg/hg
 
 @pytest.fixture(scope="module", autouse=True)
 def accounts(world: World) -> None:
+    world.host.run(["mkdir", "-p", "/srv/svn", "/srv/cvs"], check=True)
     for name, text in JAILS.items():
         if text:
             world.host.write(f"/etc/jailssh/jails/{name}.conf", text)
