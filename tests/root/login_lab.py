@@ -197,6 +197,13 @@ class Session:
         """Send a signal to the login program, as sshd or the account would."""
         os.kill(self.pids(1)[0], number)
 
+    def kill(self) -> None:
+        """End what is left of a session of which a test lost hold."""
+        if self.process.poll() is None:
+            for pid in reversed(self._chain()):
+                os.kill(pid, signal.SIGKILL)
+            self.process.communicate()
+
     def wait(self, input: bytes | None = None, timeout: float = 20) -> Done:
         """Wait for the end."""
         try:
@@ -218,11 +225,9 @@ class Lab:
         self._namespaces = [os.open(f"/proc/{host.init_pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
                             for name in ("mnt", "pid", "net", "ipc", "uts")]  # fmt: skip
         self._marks = 0
-        self.sessions: list[subprocess.Popen[bytes]] = []
+        self.sessions: list[Session] = []
         host.wait_until(lambda: any(self.path("/run/log/journal").glob("*/system.journal")), "journald writes")
-        self._journal = journal.Reader(path=str(self.path("/run/log/journal")))
-        for name in ("jailssh", "lab"):
-            self._journal.add_match(SYSLOG_IDENTIFIER=name)
+        self._cursor = ""
         self._install(login)
         self._make_image(tools)
         for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
@@ -327,8 +332,8 @@ class Lab:
             close_fds=False,
             preexec_fn=lambda: self._become(uid, prepare, *vectors),
         )
-        self.sessions.append(process)
-        return Session(self, process)
+        self.sessions.append(Session(self, process))
+        return self.sessions[-1]
 
     def login(self, command: str | bytes | None = None, *, input: bytes | None = None, **how: Any) -> Done:
         """Call the login program and wait for its end; see :meth:`start`."""
@@ -338,21 +343,33 @@ class Lab:
 
     def records(self) -> list[dict[str, str]]:
         """Return the records of the login program since the last call."""
-        found: list[dict[str, str]] = []
         self._marks += 1
-        mark = f"MESSAGE=mark {self._marks}\nSYSLOG_IDENTIFIER=lab\n".encode()
+        mark = f"mark {self._marks}"
         # journald takes one datagram after the other, so what was sent before the mark stands before it.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as journald:
-            journald.sendto(mark, str(self.path("/run/systemd/journal/socket")))
+            text = f"MESSAGE={mark}\nSYSLOG_IDENTIFIER=lab\n".encode()
+            journald.sendto(text, str(self.path("/run/systemd/journal/socket")))
         end = time.monotonic() + 10
-        while time.monotonic() < end:
-            for entry in self._journal:
-                if entry["SYSLOG_IDENTIFIER"] == "lab":
+        while (found := self._since_last(mark)) is None:
+            assert time.monotonic() < end, "journald writes nothing"
+            time.sleep(0.001)
+        return found
+
+    def _since_last(self, mark: str) -> list[dict[str, str]] | None:
+        """Return what stands between the last mark and this one, None while this one is not there."""
+        found = []
+        with journal.Reader(path=str(self.path("/run/log/journal"))) as reader:
+            for name in ("jailssh", "lab"):
+                reader.add_match(SYSLOG_IDENTIFIER=name)
+            if self._cursor:
+                reader.seek_cursor(self._cursor)
+                reader.get_next()  # the last mark itself
+            for entry in reader:
+                if entry["MESSAGE"] == mark:
+                    self._cursor = entry["__CURSOR"]
                     return found
                 found.append({key: str(value) for key, value in entry.items() if not key.startswith("_")})
-            self._journal.process()
-            time.sleep(0.001)
-        raise TimeoutError("journald")
+        return None
 
     def processes(self, uid: int = UID) -> list[str]:
         """Return the processes of an account on the scratch host, inside and outside of jails."""
@@ -447,11 +464,10 @@ def set_uid_lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def _one_test(lab: Lab) -> Iterator[Lab]:
     lab.records()
     yield lab
-    for process in lab.sessions:  # those of a test that failed
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+    for session in lab.sessions:
+        session.kill()
     lab.sessions.clear()
     lab.assert_nothing_left()
-    lab.publish(plan())
-    lab.publish(plan(OTHER_UID, home="/home/v"), OTHER_UID)
+    for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
+        lab.path(home).chmod(0o700)
+        lab.publish(plan(uid, home=home), uid)

@@ -27,8 +27,8 @@ def closing(*numbers: int) -> Callable[[], None]:
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)], ids=str)
 def test_closed_descriptors(every_lab: Lab, closed: Sequence[int]) -> None:
-    note = every_lab.path("/home/u/note")
-    done = every_lab.login("probe write /home/u/note written", prepare=closing(*closed))
+    note = every_lab.path("/home/u/written")
+    done = every_lab.login("probe write /home/u/written written", prepare=closing(*closed))
     assert_ended(done, 0)
     assert note.read_text() == "written"  # and not in a file that took the place of a closed descriptor
     note.unlink()
