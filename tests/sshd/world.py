@@ -62,6 +62,7 @@ class World:
         host.run(["groupadd", GROUP], check=True)
         host.stop_sshd()  # so that set-up's own reload cannot race with the first login
         self.jailssh("setup", "--yes")
+        self.host.run(["mkdir", "-p", "/srv/git", "/srv/pub"], check=True)
         for name in (*PROFILES, "git-team", "probing"):
             self.adduser(name, name)
         host.run(["sh", "-c", _REPOSITORIES], env=_NAMES, check=True)
