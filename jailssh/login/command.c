@@ -76,6 +76,8 @@ static noreturn void be_init(pid_t command)
 {
     sigset_t all;
     sigfillset(&all);
+    /* Everybody in the jail can signal us; what waits to be read takes memory of the kernel. */
+    setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){ 256, 256 });
     for (;;) {
         int number = sigwaitinfo(&all, NULL), status;
         if (number > 0 && number != SIGCHLD)

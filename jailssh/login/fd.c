@@ -34,15 +34,13 @@ static int step(int dir, const char *name, size_t n, int flags, enum fd_trust tr
         part[n] = '\0';
         fd = openat(dir, part, flags | O_NOFOLLOW | O_CLOEXEC);
     }
+    if (fd >= 0 && trust == FD_ROOT_ONLY && !only_root_changes(fd)) {
+        close(fd); /* opened for reading: this leaves errno as it is */
+        fd = -1;
+    }
     int error = errno;
     close(dir);
     errno = error;
-    if (fd >= 0 && trust == FD_ROOT_ONLY && !only_root_changes(fd)) {
-        error = errno;
-        close(fd);
-        errno = error;
-        return -1;
-    }
     return fd;
 }
 

@@ -62,7 +62,7 @@ void inner_run(const struct plan *plan, const struct request *request, int chann
         creds_scope();
     creds_filter(plan);
     bool terminal = isatty(0), relayed = terminal && plan_says(plan, OP_PTY, "yes");
-    if (!relayed && (terminal || isatty(1) || isatty(2)) && request->command)
+    if (!relayed && (terminal || isatty(1) || isatty(2)) && (request->command || plan_says(plan, OP_PTY, "yes")))
         deny("no-terminal", "this account gets no terminal; use ssh -T");
     command_run(plan, request, to_outer, relayed);
 }

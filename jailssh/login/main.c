@@ -101,13 +101,14 @@ int main(int argc, char **argv)
     mount_open_sources(&plan);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
         refuse("setup", "no socket pair", errno);
-    /* The empty network namespace is shared, so abstract sockets must be kept apart by other means. */
-    bool no_net = plan_says(&plan, OP_NET, "none"), shared_net = no_net && creds_can_scope();
-    bool base = pin_enter(image, &shared_net);
+    /* The empty network namespace is shared, so abstract sockets must be kept apart by other means; and a /proc would
+     * show the names of everybody's sockets (proc_net(5)). */
+    bool no_net = plan_says(&plan, OP_NET, "none"), share = no_net && !plan_first(&plan, OP_PROC) && creds_can_scope();
+    bool base = pin_enter(image, &share);
     if (!base)
         mount_take_image(image);
     creds_prepare();
-    pid_t jail = clone_jail(no_net && !shared_net, &pidfd);
+    pid_t jail = clone_jail(no_net && !share, &pidfd);
     if (jail < 0)
         refuse("kernel", "cannot make the namespaces", errno);
     close(channel[jail == 0 ? 0 : 1]);

@@ -23,11 +23,13 @@ unsigned long mnt_attributes(bool writable, bool exec)
            (exec ? 0ul : MOUNT_ATTR_NOEXEC);
 }
 
-/* Clone the tree at the O_PATH descriptor FD.  Where mount_setattr(2) is missing the clone is of this one mount, since
- * nothing could take the rights of the mounts below it; mnt_restrict_late() finishes it once it is attached. */
+/* Clone the tree at the O_PATH descriptor FD.  The clone is private: on most hosts it would else be a peer of the
+ * host's mount, and what is mounted on it would appear there too.  Where mount_setattr(2) is missing the clone is of
+ * this one mount, since nothing could take the rights of the mounts below it; mnt_restrict_late() finishes it once
+ * attached. */
 int mnt_detach(int fd, bool writable, bool exec)
 {
-    struct mount_attr attr = { .attr_set = mnt_attributes(writable, exec) };
+    struct mount_attr attr = { .attr_set = mnt_attributes(writable, exec), .propagation = MS_PRIVATE };
     unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH;
     int tree = (int)syscall(SYS_open_tree, fd, "", flags | AT_RECURSIVE);
     if (tree < 0)
@@ -51,7 +53,8 @@ void mnt_restrict(int mount, unsigned long attr)
     unsigned long flags = (old.f_flag & (MS_RDONLY | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)) |
                           REMOUNT_BIND | MS_NOSUID | (attr & MOUNT_ATTR_RDONLY ? MS_RDONLY : 0ul) |
                           (attr & MOUNT_ATTR_NODEV ? MS_NODEV : 0ul) | (attr & MOUNT_ATTR_NOEXEC ? MS_NOEXEC : 0ul);
-    if (syscall(SYS_mount, NULL, ".", NULL, flags, NULL) != 0)
+    if (syscall(SYS_mount, NULL, ".", NULL, flags, NULL) != 0 ||
+        syscall(SYS_mount, NULL, ".", NULL, MS_PRIVATE, NULL) != 0)
         refuse("mount", "cannot restrict a mount", errno);
 }
 

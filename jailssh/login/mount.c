@@ -150,7 +150,7 @@ void mount_base(void)
 
 static void build_devpts(const struct plan *plan)
 {
-    static const char *const options[][2] = { { "mode", "620" }, { "ptmxmode", "0666" }, { NULL, NULL } };
+    static const char *const options[][2] = { { "mode", "620" }, { "ptmxmode", "0666" }, { "max", "64" }, { NULL } };
     if (plan_says(plan, OP_PTY, "yes"))
         mnt_attach(mnt_new("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), target("/dev/pts"));
 }

@@ -79,9 +79,8 @@ static bool make_net_pin(int run, int self)
     int old = open_pin(run, "ns/net", CLONE_NEWNET);
     if (old >= 0)
         return close(old) == 0;
-    if (!make_directory(run))
-        return false;
-    return make_pin(run, self, "net", "ns/net", -1) || (syscall(SYS_umount2, "ns", DETACH), false);
+    return make_directory(run) &&
+           (make_pin(run, self, "net", "ns/net", -1) || (syscall(SYS_umount2, "ns", DETACH), false));
 }
 
 /* The kernel lets a mount namespace be bound only in an older one, and tells their ages by numbers that each processor
@@ -127,8 +126,9 @@ bool pin_enter(int image, bool *net)
     if (run < 0 || fstat(image, &st) != 0)
         return *net = false;
     snprintf(path, sizeof path, "ns/%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    /* Nobody waits for the lock: its holder's user can stop it, and anyone can open the directory and lock it. */
     int mnt = open_pin(run, path, CLONE_NEWNS);
-    if (mnt < 0 && faccessat(run, path, F_OK, AT_EACCESS) != 0 && flock(run, LOCK_EX) == 0) {
+    if (mnt < 0 && faccessat(run, path, F_OK, AT_EACCESS) != 0 && flock(run, LOCK_EX | LOCK_NB) == 0) {
         if (faccessat(run, path, F_OK, AT_EACCESS) != 0) /* another login may have been faster */
             make_pins(run, image, path);
         mnt = open_pin(run, path, CLONE_NEWNS);
