@@ -1,5 +1,6 @@
-/* jailssh-match PLAN COMMAND | jailssh-match PLAN: run the login program's matcher on a plan, without power and without
- * the jail (paths are judged by their text).  Prints what would run; exit 0 allowed, 3 denied, 2 usage, 1 trouble. */
+/* jailssh-match [-0] PLAN [COMMAND]: run the login program's matcher on a plan, without power and without the jail
+ * (paths are judged by their text); PLAN "-" is standard input.  Prints what would run; exit 0 allowed, 3 denied, 2
+ * usage, 1 trouble.  -0 is for programs: every field ends with a NUL, and there are more of them. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,12 +9,44 @@
 
 #include "match.h"
 
+static void field(const char *text)
+{
+    fputs(text ? text : "", stdout);
+    putchar('\0');
+}
+
+/* allow, rule, plugin, program, first path, argv… or deny, reason, rule, plugin, detail, the words of the command… */
+static void print_fields(const struct verdict *verdict, const char *command)
+{
+    static struct words words;
+    static char buffer[4 * REQUEST_MAX];
+    field(verdict->allowed ? "allow" : "deny");
+    if (!verdict->allowed)
+        field(verdict->reason);
+    field(verdict->rule);
+    field(verdict->plugin);
+    if (verdict->allowed) {
+        field(verdict->program);
+        field(verdict->path);
+        for (size_t i = 0; i < verdict->argc; i++)
+            field(verdict->argv[i]);
+        return;
+    }
+    field(verdict->detail);
+    if (command && !request_split(command, &words, buffer))
+        for (size_t i = 0; i < words.count; i++)
+            field(words.list[i].text);
+}
+
 int main(int argc, char **argv)
 {
     static struct plan plan;
     static struct verdict verdict;
+    bool fields = argc > 1 && strcmp(argv[1], "-0") == 0;
+    argv += fields;
+    argc -= fields;
     if (argc < 2 || argc > 3) {
-        fputs("usage: jailssh-match PLAN [COMMAND]\n", stderr);
+        fputs("usage: jailssh-match [-0] PLAN [COMMAND]\n", stderr);
         return 2;
     }
     char *data = malloc(PLAN_MAX_SIZE + 1);
@@ -27,7 +60,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "jailssh-match: %s: %s\n", argv[1], why);
         return 1;
     }
-    match_request(&plan, argc == 3 ? argv[2] : NULL, false, &verdict);
+    const char *command = argc == 3 ? argv[2] : NULL;
+    match_request(&plan, command, false, &verdict);
+    if (fields) {
+        print_fields(&verdict, command);
+        return verdict.allowed ? 0 : 3;
+    }
     if (!verdict.allowed) {
         printf("deny\t%s\t%s\t%s\n", verdict.reason, verdict.rule, verdict.detail);
         return 3;
