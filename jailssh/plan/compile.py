@@ -136,6 +136,8 @@ def check_home(home: str) -> None:
 
 def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult]) -> list[Record]:
     capabilities = dict.fromkeys(result.capability for result in results)
+    # An interactive rule without a terminal of its own would get sshd's.
+    pty = any(result.pty or any(rule.interactive for rule in result.rules) for result in results)
     message = jail.message or f"this account is limited to: {', '.join(capabilities)}"
     return [
         Record("jail", (jail.name,)),
@@ -144,7 +146,7 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
         Record("journal", ("require" if jail.require_journal else "allow",)),
         Record("net", (jail.network,)),
         Record("hostname", (jail.hostname,)),
-        Record("pty", ("yes" if any(result.pty for result in results) else "no",)),
+        Record("pty", ("yes" if pty else "no",)),
     ]
 
 

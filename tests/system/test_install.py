@@ -114,6 +114,8 @@ def test_unit_names_the_installed_daemon(pristine: Path) -> None:
     unit = (_inside(pristine) / "lib/systemd/system/jailsshd.service").read_text()
     assert "\nExecStart=/opt/jailssh/libexec/jailssh/jailsshd\n" in unit
     assert (_inside(pristine) / "lib/systemd/system/jailsshd.socket").exists()
+    condition = (_inside(pristine) / "lib/systemd/system/user@.service.d/10-jailssh.conf").read_text()
+    assert " /var/lib/jailssh/plan.v1/%i && " in condition
 
 
 def test_no_test_is_installed(pristine: Path) -> None:

@@ -152,6 +152,8 @@ def test_environment() -> None:
 def test_interactive_jail() -> None:
     plan = plan_of(FILES, PluginResult((SHELL,), "shell", pty=True, proc=True))
     assert args(plan, "pty") == [("yes",)]
+    forgotten = plan_of(FILES, PluginResult((SHELL,), "shell", proc=True))
+    assert args(forgotten, "pty") == [("yes",)]
     assert args(plan, "proc") == [()]
     assert dict(args(plan, "env"))["SHELL"] == "/bin/bash"
     assert dict(args(plan, "file"))["/run/passwd"].endswith(":/bin/bash\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,6 +56,23 @@ def test_the_update_sees_the_hosts_mounts_and_may_unmount() -> None:
     assert "@mount" in service["SystemCallFilter"].split()
     arguments = service["ExecStart"].split()[1:]
     assert cli.parse(arguments)[1].all
+
+
+@pytest.mark.parametrize(
+    ("plan", "groups", "runs"),
+    [(False, "users", True), (False, f"users {GROUP}", False), (True, "users", False), (False, f"{GROUP}-admin", True)],
+)
+def test_no_user_manager_for_an_account_in_a_jail(tmp_path: Path, plan: bool, groups: str, runs: bool) -> None:
+    program, option, script = shlex.split(unit("user-manager.conf.in")["Service"]["ExecCondition"])
+    assert (program, option) == ("+/bin/sh", "-c")
+    (tmp_path / "id").write_text(f"#!/bin/sh\necho {groups}\n")
+    (tmp_path / "id").chmod(0o755)
+    if plan:
+        (tmp_path / "4242").touch()
+    # As systemd.service(5) has it: $$ is a dollar sign, %i what stands behind the @, here the uid.
+    script = script.replace("@PLAN_DIR@", str(tmp_path)).replace("$$", "$").replace("%i", "4242")
+    done = subprocess.run(["/bin/sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=20)
+    assert done.returncode == (0 if runs else 1)
 
 
 def test_the_timer_makes_up_for_lost_time() -> None:
