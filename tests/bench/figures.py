@@ -57,6 +57,12 @@ def timed_rows(
     return rows
 
 
+def timed_row(name: str, times: Sequence[float], limit: float) -> Row:
+    """Return a row of its own for ``times``, whose median may be at most ``limit``; all in milliseconds."""
+    usual = statistics.median(times)
+    return Row(name, usual, "ms", min(times), goals=(Goal(f"{name} (ms)", usual, limit),))
+
+
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as aligned plain text; a row has a line for each of its goals."""
     lines = [_HEAD]

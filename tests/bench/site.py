@@ -89,8 +89,8 @@ def open_site() -> Iterator[Site]:
         with ScratchHost(install={str(prefix): PREFIX}) as host:
             host.start_journald()
             host.start_sshd()
-            _attach(host, room / "state", STATE)
-            _attach(host, room / "jailkit", JAILKIT)
+            attach(host, room / "state", STATE)
+            attach(host, room / "jailkit", JAILKIT)
             yield _accounts(host, room)
 
 
@@ -132,7 +132,7 @@ def inside(host: ScratchHost, act: Callable[[ctypes.CDLL], bool], what: str) -> 
         raise JailsshError(what, "failed")
 
 
-def _attach(host: ScratchHost, source: Path, target: str) -> None:
+def attach(host: ScratchHost, source: Path, target: str) -> None:
     """Mount a directory of the machine's disk in the scratch host, writable."""
     host.run(["mkdir", "-p", target], check=True)
     libc = ctypes.CDLL(None, use_errno=True)

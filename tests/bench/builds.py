@@ -1,0 +1,116 @@
+"""Stand-alone trees: Jailkit's jk_init, ``jailssh build`` and ``cp -a`` make the same thing beside each other.
+
+All write to the machine's disk, with the sources in the page cache.  jailssh ends with everything on the disk
+(syncfs(2)), the others do not; what they have left is written out before the next one begins.  Nothing is removed
+between runs: ext4 makes new files slowly where many were removed a moment ago.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.bench.figures import Goal, Row, ratio
+from tests.bench.site import PREFIX, STATE, Site, attach
+from tests.bench.timing import Program, Timer
+
+SECTIONS = ("jk_lsh", "sftp", "scp", "rsync", "git", "basicshell")
+LIMITS = {"jailkit": 0.25, "plain": 2.0}
+REBUILD_LIMIT = 0.02
+MEMORY_MIB = 150.0
+ROUNDS = 3
+REBUILDS = 10
+LARGE_FILES, LARGE_BYTES = 20_000, 4 << 30
+_WHERE = "/srv/builds"
+_JAILSSH = f"{PREFIX}/bin/jailssh"
+_PEAK = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
+_PEAK += "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+
+
+def measure(site: Site, runs: int) -> list[Row]:
+    """Return the rows of a first build, of one without change, and of the memory."""
+    room = site.room / "builds"
+    room.mkdir(mode=0o755)
+    attach(site.host, room, _WHERE)
+    spent: dict[str, list[float]] = {"jailkit": [], "jailssh": [], "plain": []}
+    for number in range(ROUNDS):
+        ours, kit, copy = (f"{_WHERE}/{name}{number}" for name in ("ours", "kit", "copy"))
+        site.host.run(["mkdir", kit], check=True)
+        # What was found out about files is forgotten: a first build knows nothing of the host.
+        site.host.run(["rm", "-f", f"{STATE}/facts.json"], check=True)
+        spent["jailssh"] += timed(site, [_JAILSSH, "build", *_sections(), ours])
+        spent["jailkit"] += timed(site, ["/usr/sbin/jk_init", "-j", kit, *SECTIONS])
+        spent["plain"] += timed(site, ["/usr/bin/cp", "-a", ours, copy])
+    again = timed(site, [_JAILSSH, "build", *_sections(), f"{_WHERE}/ours0"], REBUILDS)
+    usual = _peak(site, ["build", *_sections(), f"{_WHERE}/memory"])
+    large = _peak(site, ["build", _large_spec(room), f"{_WHERE}/large"])
+    return [*_first(site, spent), _again(again, spent), *_memory(usual, large)]
+
+
+def timed(site: Site, command: Sequence[str], runs: int = 1) -> list[float]:
+    """Return the milliseconds of some runs of a command of root's, begun when nothing waits to be written."""
+    os.sync()
+    timer = Timer(site.host, Program(command[0], command, "root", {}))
+    try:
+        timer.start(runs)
+        return timer.finish(runs)
+    finally:
+        timer.close()
+
+
+def _sections() -> list[str]:
+    return [f"section:{name}" for name in SECTIONS]
+
+
+def _entries(site: Site, name: str) -> int:
+    return sum(len(folders) + len(files) for _, folders, files in os.walk(site.room / "builds" / name))
+
+
+def _first(site: Site, spent: dict[str, list[float]]) -> list[Row]:
+    ours = spent["jailssh"]
+    ratios = {peer: ratio(ours, spent[peer]) for peer in LIMITS}
+    names = {"jailkit": "jk_init", "plain": "cp -a of jailssh's, not synced"}
+    goals = [Goal(f"first build / {names[peer]}", ratios[peer], limit) for peer, limit in LIMITS.items()]
+    rows = []
+    for peer, tree in (("jailkit", "kit0"), ("plain", "ours0")):
+        times = spent[peer]
+        name = f"build: {names[peer]}, {_entries(site, tree)} entries"
+        rows.append(Row(name, statistics.median(times), "ms", min(times)))
+    name = f"build: jailssh, {_entries(site, 'ours0')} entries, synced"
+    return [*rows, Row(name, statistics.median(ours), "ms", min(ours), ratios, tuple(goals))]
+
+
+def _again(again: list[float], spent: dict[str, list[float]]) -> Row:
+    ratios = {"jailkit": ratio(again, spent["jailkit"])}
+    goals = (Goal("build without change / jk_init", ratios["jailkit"], REBUILD_LIMIT),)
+    return Row("build: jailssh, nothing changed", statistics.median(again), "ms", min(again), ratios, goals)
+
+
+def _memory(usual: float, large: float) -> list[Row]:
+    name = f"peak memory, {LARGE_FILES} files and {LARGE_BYTES >> 30} GiB"
+    return [
+        Row(f"build: {text}", value, "MiB", goals=(Goal(f"build: {text} (MiB)", value, MEMORY_MIB),))
+        for text, value in (("peak memory", usual), (name, large))
+    ]
+
+
+def _peak(site: Site, words: Sequence[str]) -> float:
+    """Return the most memory, in MiB, that the command had resident."""
+    done = site.host.run(["python3", "-c", _PEAK, _JAILSSH, *words], check=True, timeout=300)
+    return int(done.stdout) / 1024
+
+
+def _large_spec(room: Path) -> str:
+    """Make a tree of many small files and a huge one with holes; return a spec, as the scratch host sees it."""
+    source = room / "source"
+    for number in range(LARGE_FILES):
+        folder = source / f"{number // 200}"
+        if number % 200 == 0:
+            folder.mkdir(mode=0o755, parents=True)
+        (folder / f"file-{number}").write_text(f"{number}\n")
+    with (source / "huge").open("wb") as file:
+        file.truncate(LARGE_BYTES)
+    (room / "large.jailspec").write_text(f"tree {_WHERE}/source /data\n")
+    return f"{_WHERE}/large.jailspec"
