@@ -26,7 +26,7 @@ SITE = $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("pur
 .PHONY: build tools test demo bench lint stage install uninstall clean
 
 build: $(ROOM)/python.stamp
-	@test -f '$(MESON_BUILD)/build.ninja' || CC='$(LOGIN_CC)' meson setup '$(MESON_BUILD)' '$(CURDIR)' >/dev/null
+	@test -f '$(MESON_BUILD)/build.ninja' || CC='$(LOGIN_CC)' packaging/quietly meson setup '$(MESON_BUILD)' '$(CURDIR)'
 	@ninja --quiet -C '$(MESON_BUILD)'
 
 # Debian packages.
@@ -80,11 +80,12 @@ bench: tools $(PACKAGES)-demo.stamp $(PACKAGES)-bench.stamp
 # Installing.
 
 stage: $(ROOM)/python.stamp
-	@CC='$(LOGIN_CC)' meson setup $$(test -d '$(STAGE_BUILD)/meson-info' && echo --reconfigure) '$(STAGE_BUILD)' '$(CURDIR)' --prefix='$(PREFIX)' --libexecdir=libexec \
-	    -Dpython.purelibdir='$(PREFIX)/lib/jailssh/python' -Dpython.platlibdir='$(PREFIX)/lib/jailssh/python' >/dev/null
+	@case '$(PREFIX)' in /*) ;; *) echo 'install: PREFIX=$(PREFIX): not an absolute path' >&2; exit 1 ;; esac
+	@CC='$(LOGIN_CC)' packaging/quietly meson setup $$(test -d '$(STAGE_BUILD)/meson-info' && echo --reconfigure) '$(STAGE_BUILD)' '$(CURDIR)' --prefix='$(PREFIX)' --libexecdir=libexec \
+	    -Dpython.purelibdir='$(PREFIX)/lib/jailssh/python' -Dpython.platlibdir='$(PREFIX)/lib/jailssh/python'
 	@rm -rf '$(STAGE)'
-	@ninja --quiet -C '$(STAGE_BUILD)'
-	@DESTDIR='$(STAGE)' meson install -C '$(STAGE_BUILD)' --no-rebuild --quiet
+	@packaging/quietly ninja -C '$(STAGE_BUILD)'
+	@DESTDIR='$(STAGE)' packaging/quietly meson install -C '$(STAGE_BUILD)' --no-rebuild --quiet
 	@cp -R '$(ROOM)/dependencies/.' '$(STAGE)$(PREFIX)/lib/jailssh/python'
 	@rm -rf '$(STAGE)$(PREFIX)/lib/jailssh/python/bin'
 	@$(PYTHON) packaging/metadata.py '$(STAGE)$(PREFIX)/lib/jailssh/python'
