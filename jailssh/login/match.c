@@ -100,11 +100,15 @@ static bool take_operands(struct matching *m, size_t index)
 {
     char *const *operands = rule_first(m->plan, m->rule, OP_OPERANDS);
     bool globs = rule_first(m->plan, m->rule, OP_GLOB) != NULL;
+    bool ended = strcmp(m->out->argv[m->out->argc - 1], "--") == 0 || rule_first(m->plan, m->rule, OP_MARK);
     size_t count = 0;
     for (; index < m->words->count; index++) {
         struct word *word = &m->words->list[index];
         if (!operands)
             return no_fit(m, "operand-not-allowed", "operand", word->text);
+        /* A program that sorts its arguments would take it for an option; a path is sent on with a slash in front. */
+        if (!ended && word->text[0] == '-' && word->text[1] && strcmp(operands[2], "path") != 0)
+            return no_fit(m, "option-not-allowed", "option", word->text);
         if (word->glob && globs ? !take_glob(m, operands[2], word, &count)
                                 : !take_operand(m, operands[2], word->text, word->tilde, &count))
             return false;

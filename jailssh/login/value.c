@@ -127,7 +127,8 @@ static bool path_fits(struct matching *m, const struct value *value, const char 
     if (strlen(full) >= PATH_MAX)
         return no_fit(m, "path-too-long", "path", "");
     if (relative && value->of_option)
-        return true; /* rsync(1): relative to the operand, which is judged itself */
+        return text[0] != '-' || no_fit(m, "value-not-allowed", "value",
+                                        text); /* rsync(1): relative to the operand, which is judged itself */
     /* Where the program would find it anyway it goes on as it was sent: rsync's -R depends on that. */
     bool as_sent = relative && text[0] != '-' && (!base || strcmp(base[0], home[0]) == 0);
     *replacement = as_sent ? text : full;

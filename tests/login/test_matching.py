@@ -146,6 +146,10 @@ def test_dashdash_and_ignored_words(driver: Driver, tmp_path: Path) -> None:
     judge = Judge(driver, tmp_path, [tool(dashdash=True, letters="a", operands=(0, 9, "text"), insert=("--",))])
     assert judge.argv("tool -a -- -b --c -") == ["-a", "--", "-b", "--c", "-"]
     assert judge.argv("tool - -a") == ["--", "-", "-a"]
+    bare = Judge(driver, tmp_path, [tool(dashdash=True, letters="a", operands=(0, 9, "text"))])
+    for command in ("tool x -b", "tool -- -b", "tool x --b"):  # the program would take it for an option
+        assert bare.refusal(command)[0] == "option-not-allowed"
+    assert bare.argv("tool -- x -") == ["x", "-"]
     judge = Judge(driver, tmp_path, [tool(ignore_rest=True, fixed=("-R",), insert=("-x",))])
     assert judge.argv("tool -f / '*' * ~x") == ["-R", "-x"]
 
