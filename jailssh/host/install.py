@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from jailssh.host import fs
+from jailssh.host import fs, process
 
 
 def access_of(path: str) -> tuple[int, int, int]:
@@ -67,3 +67,11 @@ def temporary(directory: str, data: bytes) -> Iterator[str]:
     finally:
         with suppress(FileNotFoundError):
             os.unlink(path)
+
+
+def reload_units() -> list[str]:
+    """Have systemd read its units anew where it runs: the drop-in that keeps user managers out holds only then."""
+    if not os.path.isdir("/run/systemd/system"):
+        return []
+    process.run(["systemctl", "daemon-reload"], timeout=60)
+    return ["systemd has read its units anew"]

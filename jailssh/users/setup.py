@@ -179,7 +179,7 @@ def apply(layout: Layout, changes: Sequence[Change], fault: Fault = no_fault) ->
         raise
     journal.commit()
     if any(change.point == "drop-in" for change in changes):
-        return [sshd.reload(), *notes]
+        return [sshd.reload(), *install.reload_units(), *notes]
     return notes
 
 
