@@ -26,6 +26,7 @@ VERBS: dict[str, str] = {
     "config": "check or show the configuration, with where each value comes from",
     "plan": "show what a login of an account does",
     "explain": "say why a command of an account is allowed or denied",
+    "learn": "collect what an account is denied, and suggest what would allow it",
     "build": "build a stand-alone tree from specs, sections and profiles",
     "cp": "copy programs and files into a stand-alone tree, with all that they need",
     "update": "bring images up to date with this host's packages",

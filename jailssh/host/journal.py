@@ -1,16 +1,33 @@
-"""Journal records of the command: who changed the set-up, and how."""
+"""The journal: records of the command (who changed the set-up, and how), and reading the records of logins.
+
+Anybody on the host may send a record with any of our fields, but journald itself notes the sender's uid in ``_UID``
+(systemd.journal-fields(7), trusted fields).  A record about an account counts only if root or that account sent it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from jailssh.core.journal_fields import EVENT, MESSAGE_IDS
+from jailssh.core.errors import HostError, JailsshError, UsageError
+from jailssh.core.journal_fields import COMMAND, EVENT, MESSAGE_IDS, SESSION, UID
 from jailssh.core.names import escape
+from jailssh.host import process
 
 LIMIT = 2000
 _WARNING, _NOTICE = "4", "5"
 _WARNINGS = ("image-failed",)
+_TIMEOUT = 60.0
+_MOST = 20000
+_ESCAPED = re.compile(rb"\\x([01][0-9a-f]|7f|[89][0-9a-f])")
+_SESSION_ID = re.compile(r"[0-9a-f]{8,16}\Z")
+# The login program writes at most so many bytes of a value (VALUE_MAX in login/journal.c).
+_LONGEST_VALUE = 4096
 
 
 def record(event: str, message: str, fields: Mapping[str, str]) -> None:
@@ -27,3 +44,118 @@ def record(event: str, message: str, fields: Mapping[str, str]) -> None:
             **{EVENT: event},
             **{name: escape(value, LIMIT) for name, value in fields.items()},
         )
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of the journal: its cursor, when it was written (seconds since 1970), its fields as text."""
+
+    cursor: str
+    time: float
+    fields: Mapping[str, str]
+
+    def get(self, field: str) -> str:
+        """Return a field, "" where the record has none."""
+        return self.fields.get(field, "")
+
+    @property
+    def genuine(self) -> bool:
+        """True if root or the account that the record is about sent it."""
+        return self.get(UID) != "" and self.get("_UID") in ("0", self.get(UID))
+
+    @property
+    def when(self) -> str:
+        """The time for people, in local time, to the second."""
+        return datetime.fromtimestamp(self.time).astimezone().isoformat(" ", "seconds")
+
+    def command(self) -> str | None:
+        """Return what the user asked for as it was sent; None for an interactive login.
+
+        The login program writes control characters and the bytes 0x80-0x9f as ``\\xNN``; they become bytes again.
+        """
+        if COMMAND not in self.fields:
+            return None
+        raw = self.fields[COMMAND].encode("utf-8", "surrogateescape")
+        return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), raw).decode("utf-8", "surrogateescape")
+
+    @property
+    def cut_short(self) -> bool:
+        """True if the record may hold only the beginning of the command."""
+        return len(self.get(COMMAND).encode("utf-8", "surrogateescape")) >= _LONGEST_VALUE
+
+
+def read(
+    matches: Mapping[str, str], *, since: float | None = None, until: float | None = None, root: str = ""
+) -> list[Record]:
+    """Return the genuine records with these fields, oldest first; times are seconds since 1970.
+
+    At most the newest 20,000 of them.  ``root``: the journal of the system below this directory.
+    """
+    argv = [f"--lines={_MOST}", *(f"{name}={value}" for name, value in matches.items())]
+    argv += [f"--since=@{int(since)}"] if since is not None else []
+    # journalctl(1) takes whole seconds; what is too much at either end is taken off here.
+    argv += [f"--until=@{int(until) + 1}"] if until is not None else []
+    found = _query(argv, root)
+    return [one for one in found if (since is None or one.time >= since) and (until is None or one.time <= until)]
+
+
+def find_login(which: str, *, root: str = "") -> list[Record]:
+    """Return the records of one login: by its session id, the first 8 digits of it or more, or a record's cursor.
+
+    Raises :class:`UsageError` for what is none of these, :class:`JailsshError` where there is no such login.
+    """
+    if which.startswith("s="):
+        found = [one for one in _query([f"--cursor={which}", "--lines=1"], root) if one.cursor == which]
+        if not found or not found[0].get(SESSION):
+            raise JailsshError("journal", "no login's record has this cursor")
+        which = found[0].get(SESSION)
+    if not _SESSION_ID.match(which):
+        raise UsageError(f"record {escape(which, 80)}", "is neither a session id, nor 8 digits of one, nor a cursor")
+    ids = [which]
+    if len(which) < 16:
+        done = _journalctl([f"--field={SESSION}"], root)
+        ids = sorted({line for line in done.splitlines() if line.startswith(which) and _SESSION_ID.match(line)})
+    logins = {each: found for each in ids if (found := read({SESSION: each}, root=root))}
+    if not logins:
+        raise JailsshError(
+            f"session {which}", "the journal has no record of it", hint="it may be older than the journal"
+        )
+    if len(logins) > 1:
+        raise JailsshError(f"session {which}", "several begin so", hint=", ".join(sorted(logins)))
+    return next(iter(logins.values()))
+
+
+def decisive(records: Sequence[Record]) -> Record:
+    """Return the record that says how a login was decided: its denial or refusal, else its beginning."""
+    order = ("denied", "refused", "session-start", "session-end")
+    return min(records, key=lambda one: order.index(one.get(EVENT)) if one.get(EVENT) in order else len(order))
+
+
+def _query(argv: Sequence[str], root: str) -> list[Record]:
+    out = _journalctl(["--output=json", "--all", *argv], root)
+    found = [parse(json.loads(line)) for line in out.splitlines() if line.startswith("{")]
+    return [one for one in found if one.genuine]
+
+
+def _journalctl(argv: Sequence[str], root: str) -> str:
+    where = [f"--root={root}"] if root else []
+    done = process.run(["journalctl", "--quiet", "--no-pager", *where, *argv], check=False, timeout=_TIMEOUT)
+    if done.code != 0 and done.stderr:
+        raise HostError("journal", process.last_line(done.stderr))
+    return done.stdout
+
+
+def parse(row: Mapping[str, Any]) -> Record:
+    """Return the record in one object of ``journalctl --output=json``.
+
+    A value that is not plain text comes as a list of bytes; a field that was sent several times, which none of ours
+    is, counts as absent.
+    """
+    fields = {name: text for name, value in row.items() if (text := _text(value)) is not None}
+    return Record(fields.get("__CURSOR", ""), int(fields.get("__REALTIME_TIMESTAMP", "0")) / 1e6, fields)
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, list) and all(isinstance(byte, int) for byte in value):
+        return bytes(value).decode("utf-8", "surrogateescape")
+    return value if isinstance(value, str) else None

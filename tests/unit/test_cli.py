@@ -13,7 +13,6 @@ import pytest
 
 from jailssh.cli import main as cli
 from jailssh.cli.adduser import jail_names
-from jailssh.cli.explain import _allowed, _denied
 from jailssh.core.errors import UsageError
 
 VERBS = [verb for verb in cli.VERBS if importlib.util.find_spec(f"jailssh.cli.{verb}")]
@@ -104,7 +103,7 @@ def test_a_wrong_command_line_is_one_line_a_hint_and_exit_code_2(
 def test_changing_verbs_need_root(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     for argv in (["adduser", "x", "--jail", "scp"], ["deluser", "x"], ["setup"], ["apply"], ["plan", "show", "root"],
-                 ["explain", "root", "--", "ls"]):  # fmt: skip
+                 ["explain", "root", "--", "ls"], ["learn", "root"]):  # fmt: skip
         code, _, err = outcome(capsys, *argv)
         assert code == 4
         assert "only root can do this" in err
@@ -155,13 +154,3 @@ def test_jail_names() -> None:
     for bad in ("", "a,,b", "../x", "A", "a b"):
         with pytest.raises(UsageError):
             jail_names(bad)
-
-
-def test_explain_reads_the_matchers_verdict() -> None:
-    facts, lines = _allowed("allow\tsftp\t/usr/lib/sftp-server", ["sftp-server", "-e", "a b"])
-    assert facts["argv"] == ["sftp-server", "-e", "a b"]
-    assert lines == ["allowed by rule sftp", "runs /usr/lib/sftp-server: sftp-server -e 'a b'"]
-    facts, lines = _denied("deny\toption\tscp-up\t-S is not allowed")
-    assert (facts["allowed"], facts["rule"]) == (False, "scp-up")
-    assert lines == ["denied (option): -S is not allowed", "nearest rule: scp-up"]
-    assert _denied("deny\tno-rule\t\t")[1] == ["denied (no-rule)", "no rule is for this command"]

@@ -1,0 +1,153 @@
+"""``jailssh learn``: collect what an account is denied for a time, and suggest what would have allowed it."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import Any
+
+from jailssh.cli.context import Context
+from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
+from jailssh.core.journal_fields import EVENT, UID, USER
+from jailssh.host import accounts, journal
+from jailssh.image.jail import load_configuration, to_account
+from jailssh.image.remedy import Trials
+from jailssh.image.suggest import Asked, Suggestion, fragment, group, shown, suggest
+from jailssh.users import learning
+from jailssh.users.learning import Learning
+
+EXAMPLES = (
+    "jailssh learn alice --for 2h",
+    "jailssh learn alice --suggest",
+    "jailssh learn alice --stop",
+    "jailssh learn --list",
+)
+_DURATION = re.compile(r"([1-9][0-9]{0,5})([smhd])\Z")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_LONGEST = 31 * 86400
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("user", nargs="?", metavar="USER", help="the account")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--for", dest="duration", metavar="TIME", help="learn for so long: 90s, 30m, 1h, 7d (default 1h)")
+    what.add_argument("--suggest", action="store_true", help="print settings that would have allowed what was denied")
+    what.add_argument("--stop", action="store_true", help="end the time now; once it is over, forget it")
+    what.add_argument("--list", action="store_true", help="list the accounts and their times")
+    parser.description = (
+        "Collect what an account is denied, for a bounded time, and suggest the smallest settings that would have\n"
+        "allowed it.  Nothing is widened: what is denied stays denied, and a suggestion is text to be read, changed\n"
+        "and put into a jail file by hand."
+    )
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Begin, suggest, stop or list."""
+    if args.list == (args.user is not None):
+        raise UsageError("learn", "takes an account, or --list alone", hint="jailssh learn --help")
+    context.need_root("learn")
+    if args.list:
+        return _list(context)
+    entry = accounts.get(args.user)
+    if args.suggest:
+        return _suggest(context, entry)
+    return _stop(context, entry) if args.stop else _begin(context, entry, seconds(args.duration or "1h"))
+
+
+def seconds(text: str) -> int:
+    """Return the seconds in ``90s``, ``30m``, ``2h``, ``7d``, at most 31 days; :class:`UsageError` for others."""
+    match = _DURATION.match(text)
+    found = int(match[1]) * _SECONDS[match[2]] if match else 0
+    if not 0 < found <= _LONGEST:
+        raise UsageError(f"--for {text}", "is not a time such as 90s, 30m, 1h or 7d, at most 31d")
+    return found
+
+
+def _begin(context: Context, entry: accounts.Entry, duration: int) -> int:
+    # An account that is in no jail is denied nothing.
+    load_configuration(context.layout).jails_for(to_account(entry))
+    now = time.time()
+    present = learning.read(context.layout, entry.uid, entry.name)
+    since = present.since if present is not None and present.running(now) else now
+    learning.write(context.layout, Learning(entry.uid, entry.name, since, now + duration))
+    line = f"learning what {entry.name} is denied until {_when(now + duration)}; nothing more is allowed meanwhile"
+    context.changed([line], {USER: entry.name})
+    return EXIT_OK
+
+
+def _stop(context: Context, entry: accounts.Entry) -> int:
+    present, now = _present(context, entry), time.time()
+    if present.running(now):
+        learning.write(context.layout, replace(present, until=now))
+        context.changed([f"stopped learning what {entry.name} is denied"], {USER: entry.name})
+    else:
+        learning.forget(context.layout, entry.uid)
+        context.changed([f"forgot when {entry.name} was learned"], {USER: entry.name})
+    return EXIT_OK
+
+
+def _present(context: Context, entry: accounts.Entry) -> Learning:
+    present = learning.read(context.layout, entry.uid, entry.name)
+    if present is None:
+        raise JailsshError(f"account {entry.name}", "is not being learned", hint=f"jailssh learn {entry.name} --for 1h")
+    return present
+
+
+def _list(context: Context) -> int:
+    now = time.time()
+    found = learning.every(context.layout)
+    facts = [{**asdict(one), "running": one.running(now)} for one in found]
+    lines = [
+        f"{one.name}: {'until' if one.running(now) else 'over,'} {_when(one.until)}, since {_when(one.since)}"
+        for one in found
+    ]
+    context.facts(facts, lines or ["no account is being learned"])
+    return EXIT_OK
+
+
+def _suggest(context: Context, entry: accounts.Entry) -> int:
+    present = _present(context, entry)
+    matches = {EVENT: "denied", UID: str(entry.uid)}
+    records = journal.read(matches, since=present.since, until=present.until, root=context.layout.root)
+    trials = Trials(load_configuration(context.layout), to_account(entry))
+    found = suggest(trials, group(records))
+    text = fragment(trials, found) if found.needed else []
+    head = f"# denied to {entry.name} from {_when(present.since)} to {_when(min(present.until, time.time()))}"
+    facts = {
+        "user": entry.name,
+        "since": present.since,
+        "until": present.until,
+        "fragment": "".join(f"{line}\n" for line in text),
+        "settings": [_setting(found, plugin, option) for plugin, option in found.needed],
+        "allowed_now": [asdict(each) for each in found.allowed],
+        "impossible": [{**asdict(each), "why": why} for each, why in found.impossible],
+    }
+    context.facts(facts, [head, *(text or ["# there is nothing to suggest"]), *_rest(found)])
+    return EXIT_OK
+
+
+def _setting(found: Suggestion, plugin: str, option: str) -> dict[str, Any]:
+    raw = next((c.raw for c in found.remedy.changes if (c.plugin, c.option) == (plugin, option)), "")
+    asked: Sequence[Asked] = found.needed[plugin, option]
+    return {"plugin": plugin, "option": option, "value": raw, "asked": [asdict(each) for each in asked]}
+
+
+def _rest(found: Suggestion) -> list[str]:
+    """Return comments about what needs no change by now, and what no change allows."""
+    lines = []
+    if found.allowed:
+        lines += ["", "# allowed by the configuration as it is now (jailssh apply publishes it):"]
+        lines += [f"#   {each}" for each in found.allowed]
+    if found.impossible:
+        lines.append("")
+        lines += [f"# cannot be allowed: {shown(each.command)}: {why} ({each.times})" for each, why in found.impossible]
+    return lines
+
+
+def _when(moment: float) -> str:
+    return datetime.fromtimestamp(moment).astimezone().isoformat(" ", "seconds")

@@ -1,0 +1,60 @@
+"""Asking the login program's own matcher about a command, by ``jailssh-match``."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from jailssh.core.errors import EXIT_DENIED, EXIT_OK, HostError
+from jailssh.host import process
+from jailssh.host.paths import Layout
+
+TIMEOUT = 10.0
+"""Seconds; a decision takes microseconds."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the matcher decides.
+
+    Allowed: ``rule`` and ``plugin`` that matched, ``program`` and ``argv`` that would run, ``path`` the first path
+    among its words ("" for none).  Denied: ``reason`` (a code), ``detail`` the first thing that did not fit, ``rule``
+    and ``plugin`` that nearly matched ("" for none), ``words`` of the command (none where it cannot be split).
+    """
+
+    allowed: bool
+    rule: str
+    plugin: str
+    reason: str = ""
+    detail: str = ""
+    program: str = ""
+    path: str = ""
+    argv: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+def judge(layout: Layout, plan: str | bytes, command: str | None) -> Verdict:
+    """Return the decision about ``command`` (None: an interactive login) by a plan: its path, or its bytes.
+
+    Paths are judged by their text: symbolic links show only inside the jail.  Raises :class:`HostError` where the
+    matcher is not installed or cannot read the plan.
+    """
+    program = layout.match_program
+    if not os.path.exists(program):
+        raise HostError(f"program {program}", "is not installed", hint="install jailssh with its C programs")
+    data = plan if isinstance(plan, bytes) else None
+    argv = [program, "-0", plan if isinstance(plan, str) else "-", *([] if command is None else [command])]
+    done = process.run(argv, input=data, check=False, timeout=TIMEOUT)
+    if done.code not in (EXIT_OK, EXIT_DENIED):
+        raise HostError("matcher", process.last_line(done.stderr) or f"it ended with status {done.code}")
+    return read_verdict(done.stdout)
+
+
+def read_verdict(text: str) -> Verdict:
+    """Return the verdict in the output of ``jailssh-match -0``, as ``login/match_main.c`` describes it."""
+    word, *fields = text.split("\0")[:-1]
+    if word == "allow":
+        rule, plugin, program, path, *argv = fields
+        return Verdict(True, rule, plugin, program=program, path=path, argv=tuple(argv))
+    reason, rule, plugin, detail, *words = fields
+    return Verdict(False, rule, plugin, reason, detail, words=tuple(words))

@@ -1,0 +1,168 @@
+"""What a decision of the matcher means for one account: the facts, and what an administrator would change."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jailssh.core.errors import JailsshError, ManyErrors
+from jailssh.core.journal_fields import REASONS
+from jailssh.core.names import escape
+from jailssh.host import accounts, matcher
+from jailssh.host.paths import Layout
+from jailssh.image.jail import Configuration, NotJailedError, load_configuration, to_account
+from jailssh.image.publish import read_plan
+from jailssh.image.remedy import Remedy, Trials
+from jailssh.image.suggest import line_remedies, settings_lines, why_no_line, written
+from jailssh.plan.codec import Plan
+from jailssh.plan.places import paths_of, place_of, rule_environment, rule_records_of, values_of
+
+_UNSPLIT = ("empty-command", "command-too-long", "too-many-words", "control-character", "shell-metacharacter",
+            "unbalanced-quote")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The facts, for programs, and the same as lines, for people."""
+
+    allowed: bool
+    facts: dict[str, Any]
+    lines: list[str]
+
+
+def explain(layout: Layout, entry: accounts.Entry, command: str | None) -> Explanation:
+    """Explain what the account's published plan says about ``command``, None for an interactive login.
+
+    Raises :class:`JailsshError` where the account has no plan.
+    """
+    plan = read_plan(layout, entry.uid)
+    if plan is None:
+        raise _no_plan(layout, entry)
+    verdict = matcher.judge(layout, f"{layout.plans}/{entry.uid}", command)
+    facts: dict[str, Any] = {
+        "user": entry.name,
+        "jail": (plan.first("jail") or ("",))[0],
+        "plan": plan.serial,
+        "command": command,
+        "allowed": verdict.allowed,
+        "rule": verdict.rule,
+        "plugin": verdict.plugin,
+    }
+    more, lines = _allowed(plan, verdict) if verdict.allowed else _denied(plan, verdict)
+    facts.update(more)
+    if not verdict.allowed:
+        facts["advice"] = advice(layout, entry, command, verdict)
+        lines += facts["advice"]
+    return Explanation(verdict.allowed, facts, lines)
+
+
+def _no_plan(layout: Layout, entry: accounts.Entry) -> JailsshError:
+    what = f"plan of {entry.name}"
+    try:
+        load_configuration(layout).jails_for(to_account(entry))
+    except NotJailedError as error:
+        return JailsshError(what, "there is none: the account is in no jail", hint=error.hint)
+    except JailsshError as error:
+        return JailsshError(
+            what, f"there is none, and the configuration is wrong: {error}", hint="jailssh config check"
+        )
+    return JailsshError(what, "there is none yet; it is made at the next login", hint="jailssh apply makes it now")
+
+
+def _allowed(plan: Plan, verdict: matcher.Verdict) -> tuple[dict[str, Any], list[str]]:
+    places = [place_of(plan, path) for path in paths_of(plan, verdict.rule, verdict.argv)]
+    environment = rule_environment(plan, verdict.rule, verdict.path)
+    lines = [
+        f"allowed by rule {verdict.rule} of plugin {verdict.plugin}",
+        f"runs {verdict.program}: {escape(shlex.join(verdict.argv), 70000)}",
+        *(f"with {name}={escape(value)}" for name, value in environment.items()),
+        *(escape(str(place)) for place in places),
+    ]
+    facts = {
+        "program": verdict.program,
+        "argv": list(verdict.argv),
+        "environment": environment,
+        "paths": [asdict(place) for place in places],
+    }
+    return facts, lines
+
+
+def _denied(plan: Plan, verdict: matcher.Verdict) -> tuple[dict[str, Any], list[str]]:
+    sentence = REASONS.get(verdict.reason, "")
+    roots = [args[0] for args in values_of(rule_records_of(plan, verdict.rule), "below")]
+    lines = [f"denied ({verdict.reason}): {sentence}"]
+    if verdict.detail:
+        lines.append(f"the first that did not fit: {verdict.detail}")
+    if verdict.rule:
+        lines.append(f"nearest rule: {verdict.rule} of plugin {verdict.plugin}")
+    if verdict.reason.startswith("path-") and roots:
+        lines.append(f"its paths are below: {', '.join(roots)}")
+    facts = {"reason": verdict.reason, "sentence": sentence, "detail": verdict.detail, "below": roots,
+             "words": list(verdict.words)}  # fmt: skip
+    return facts, lines
+
+
+def advice(layout: Layout, entry: accounts.Entry, command: str | None, verdict: matcher.Verdict) -> list[str]:
+    """Return what would allow a denied command, a sentence each; found by trying, so it follows the configuration."""
+    try:
+        configuration = load_configuration(layout)
+        trials = Trials(configuration, to_account(entry))
+        now = trials.judge(Remedy(), command)
+        if now.allowed:
+            return ["the configuration allows it: jailssh apply publishes it"]
+        found = trials.remedy(command, verdict.words)
+        if found is None:
+            return _nothing_found(trials, command, verdict)
+        return _remedy_lines(configuration, trials, found, verdict.words)
+    except ManyErrors as several:
+        return [f"the configuration has {len(several.errors)} errors: jailssh config check"]
+    except NotJailedError:
+        return ["the account is in no jail any more: jailssh apply withdraws its plan"]
+    except JailsshError as error:
+        return [f"the configuration is wrong: {error}"]
+
+
+def _nothing_found(trials: Trials, command: str | None, verdict: matcher.Verdict) -> list[str]:
+    shells = ", ".join(trials.plugins_with_shell())
+    if command is None or verdict.reason in _UNSPLIT:
+        return [f"no setting allows it; only an account with a shell can do it (plugin {shells})"] if shells else []
+    if verdict.rule:
+        return ["no setting of this jail allows it"]
+    if not verdict.words:
+        return []
+    first = escape(verdict.words[0], 80)
+    out = [f"no plugin takes {first!r}"]
+    remedies = [one for one in line_remedies(trials, [verdict.words]) if not one.lacks]
+    for remedy in remedies:
+        try:
+            works = trials.judge(remedy, command).allowed
+        except JailsshError:
+            continue
+        if works:
+            lines = [*_plugins_line(trials, remedy), *settings_lines(remedy.changes)]
+            return [*out, "a line of the plugin command would:", *(f"  {line}" for line in lines)]
+    return [*out, f"a line of the plugin command cannot: {why_no_line(trials, verdict.words)}"]
+
+
+def _remedy_lines(configuration: Configuration, trials: Trials, remedy: Remedy, words: Sequence[str]) -> list[str]:
+    if not remedy.plugins:
+        head = "it would be allowed with:"
+    elif words:
+        head = f"no plugin of this jail takes {escape(words[0], 80)!r}: the plugin {remedy.plugins[0]} would, with:"
+    else:
+        head = f"no plugin of this jail gives an interactive login: the plugin {remedy.plugins[0]} would, with:"
+    lines = [*_plugins_line(trials, remedy), *settings_lines(remedy.changes)]
+    out = [head, *(f"  {line}" for line in lines)]
+    for change in remedy.changes:
+        options = configuration.registry.options(change.plugin)
+        out += [f"  ({change.option}: {option.help})" for option in options if option.name == change.option]
+    return out + ([f"but {remedy.lacks}"] if remedy.lacks else [])
+
+
+def _plugins_line(trials: Trials, remedy: Remedy) -> list[str]:
+    if not remedy.plugins:
+        return []
+    every = sorted({*trials.definition.config.plugins, *remedy.plugins})
+    return [f"plugins = {written(' '.join(every)).strip(chr(34))}"]

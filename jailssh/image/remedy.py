@@ -1,0 +1,268 @@
+"""What an administrator would change so that a command is allowed: settings are tried, the matcher decides.
+
+Nothing here knows a plugin.  The settings of the account's jail are varied one at a time, then two together, then
+with one more plugin; each variation is compiled to a plan in memory, and the login program's own matcher is asked
+about the command.  So what is proposed is known to work as far as rules go, and the fewest changes come first.
+Nothing is written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, combinations, count
+
+from jailssh.config.reader import Document
+from jailssh.config.values import Raw, parse
+from jailssh.core.errors import JailsshError
+from jailssh.core.names import is_below, is_clean_absolute
+from jailssh.host import matcher
+from jailssh.image.jail import NO_FILTER, SUFFIX, Configuration, JailDefinition, find_program, shipped_profiles
+from jailssh.plan import codec
+from jailssh.plan.compile import compile_plan
+from jailssh.plugin.api import Account, Jail, Option, Plugin, PluginResult, Value
+from jailssh.policy.rules import ANY
+
+_MOST_PATHS = 4
+"""So many paths of one command are tried one by one."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting of a jail: ``raw`` as in a jail file now, ``before`` and ``origin`` what it was and said where."""
+
+    plugin: str
+    option: str
+    raw: Raw
+    before: Raw = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Plugins to add and settings to change; ``lacks`` is what this host needs for it ("" for nothing)."""
+
+    plugins: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    lacks: str = ""
+
+    def plus(self, other: Remedy) -> Remedy:
+        """Return both together; of paths and lines the union, a directory in another one of them once."""
+        merged = {(change.plugin, change.option): change for change in self.changes}
+        for change in other.changes:
+            key = (change.plugin, change.option)
+            raw = _union(merged[key].raw, change.raw) if key in merged else change.raw
+            merged[key] = replace(change, raw=raw)
+        plugins = tuple(sorted({*self.plugins, *other.plugins}))
+        return Remedy(plugins, tuple(merged.values()), self.lacks or other.lacks)
+
+
+class Trials:
+    """An account's jail as the configuration says it, and variations of it."""
+
+    def __init__(self, configuration: Configuration, account: Account) -> None:
+        self._configuration = configuration
+        self.account = account
+        self.names = configuration.jails_for(account)
+        self.definition: JailDefinition = configuration.definition(self.names)
+        self._items = {(item.setting.section, item.setting.name): item for item in self.definition.config.items}
+        self._cache: dict[object, PluginResult] = {}
+
+    def judge(self, remedy: Remedy, command: str | None) -> matcher.Verdict:
+        """Return what the matcher says with ``remedy``; raises :class:`JailsshError` where that cannot be a jail."""
+        results = self._results(remedy)
+        settings = self.definition.settings(self._configuration.main)
+        plan = compile_plan(self.account, settings, results, "/image", NO_FILTER)
+        return matcher.judge(self._configuration.layout, codec.encode(plan), command)
+
+    def remedy(self, command: str | None, words: Sequence[str]) -> Remedy | None:
+        """Return the smallest change that allows ``command``, split into ``words``; None where none is found.
+
+        A shell, which takes every command, is no remedy for a command.
+        """
+        present = self.definition.config.plugins
+        others = [name for name in sorted(self._configuration.registry.plugins) if name not in present]
+        for number in (1, 2):
+            for name in present:
+                for changes in combinations(self._candidates(name, words), number):
+                    if self._helps(found := Remedy((), changes), name, command, words):
+                        return found
+        for number in (0, 1, 2):
+            for name in others:
+                for changes in combinations(self._candidates(name, words), number):
+                    found = Remedy((name,), changes, self.lacks(name, changes))
+                    if self._helps(found, name, command, words):
+                        return found
+        return None
+
+    def own_file(self) -> str:
+        """Return the administrator's file of the jail; "" for a profile, a plugin's own name or several together."""
+        if len(self.names) != 1 or not isinstance(
+            document := self._configuration.documents.get(self.names[0]), Document
+        ):
+            return ""
+        path = self.file_of(self.names[0])
+        return path if document.file == path else ""
+
+    def profile(self) -> str:
+        """Return the shipped profile that the jail is, "" if it is something else."""
+        name = self.names[0]
+        return name if len(self.names) == 1 and name in shipped_profiles() and not self.own_file() else ""
+
+    def new_name(self) -> str:
+        """Return a name that no jail or plugin has, after the account."""
+        base = re.sub(r"[^a-z0-9_.-]", "-", self.account.name.lower()).lstrip("_.-")[:50] or "jail"
+        taken = {*self._configuration.documents, *self._configuration.registry.plugins}
+        return next(name for name in chain([base], (f"{base}-{number}" for number in count(2))) if name not in taken)
+
+    def file_of(self, jail: str) -> str:
+        """Return the path of the administrator's file for a jail of this name."""
+        return f"{self._configuration.layout.jails}/{jail}{SUFFIX}"
+
+    def plugins_with_shell(self) -> list[str]:
+        """Return the plugins that give an account a shell, which runs any command."""
+        return [name for name in sorted(self._configuration.registry.plugins) if self._takes_all(name)]
+
+    def _takes_all(self, name: str) -> bool:
+        try:
+            result = self._result(name, (), self._facts((name,)))
+        except JailsshError:
+            return False
+        return any(ANY in rule.words for rule in result.rules)
+
+    def _helps(self, remedy: Remedy, plugin: str, command: str | None, words: Sequence[str]) -> bool:
+        """True if the plugin has a rule for such a command at all, and the matcher allows this one by it."""
+        changed = [change.option for change in remedy.changes]
+        if len(set(changed)) < len(changed):
+            return False
+        try:
+            mine = self._result(plugin, remedy.changes, self._facts((*self.definition.config.plugins, plugin)))
+            if command is None:
+                fits = any(rule.interactive for rule in mine.rules)
+            else:
+                firsts = {word.split()[0] for rule in mine.rules for word in rule.words}
+                fits = bool(words) and words[0] in firsts
+            if not fits:
+                return False
+            verdict = self.judge(remedy, command)
+        except JailsshError:
+            return False
+        return verdict.allowed and verdict.plugin == plugin
+
+    def lacks(self, name: str, changes: Sequence[Change]) -> str:
+        """Return what keeps a plugin from working here that is no matter of its settings, "" for nothing."""
+        try:
+            self._result(name, changes, Jail(self.definition.name, (name,), find_program))
+        except JailsshError as error:
+            return f"{error.what}: {error.why}" + (f" ({error.hint})" if error.hint else "")
+        return ""
+
+    def _results(self, remedy: Remedy) -> tuple[PluginResult, ...]:
+        names = tuple(sorted({*self.definition.config.plugins, *remedy.plugins}))
+        facts = self._facts(names)
+        grouped = {name: tuple(change for change in remedy.changes if change.plugin == name) for name in names}
+        return tuple(self._result(name, grouped[name], facts) for name in names)
+
+    def _facts(self, names: Iterable[str]) -> Jail:
+        return Jail(self.definition.name, tuple(sorted(set(names))), _program)
+
+    def _result(self, name: str, changes: Sequence[Change], facts: Jail) -> PluginResult:
+        key = (name, tuple(changes), facts.plugins, facts.find_program)
+        if key not in self._cache:
+            plugin = self._configuration.registry.get(name)
+            self._cache[key] = plugin.account(facts, self.account, self._settings(plugin, changes))
+        return self._cache[key]
+
+    def _settings(self, plugin: Plugin, changes: Sequence[Change]) -> Mapping[str, Value]:
+        kinds = {option.name: option.kind for option in plugin.options}
+        known = self.definition.config.options.get(plugin.name)
+        settings = dict(known) if known is not None else {o.name: parse(o.kind, o.default) for o in plugin.options}
+        settings.update({change.option: parse(kinds[change.option], change.raw) for change in changes})
+        return settings
+
+    def change(self, plugin: str, option: str, added: Raw) -> Change:
+        """Return the change that sets an option, or adds to one that holds several values."""
+        item = self._items.get((plugin, option))
+        before: Raw = item.raw if item else ""
+        raw = _union(before, added) if isinstance(added, tuple) else added
+        return Change(plugin, option, raw, before, item.origin if item else "")
+
+    def _candidates(self, name: str, words: Sequence[str]) -> list[Change]:
+        plugin = self._configuration.registry.get(name)
+        paths = candidate_paths(words, self.account.home) if words else []
+        found = []
+        for option in plugin.options:
+            found += [self.change(name, option.name, value) for value in self._values(plugin, option, paths)]
+        return found
+
+    def _values(self, plugin: Plugin, option: Option, paths: Sequence[str]) -> Iterator[Raw]:
+        """Yield what an option could be instead, the smallest first."""
+        now = self._settings(plugin, ())[option.name]
+        if option.kind == "bool":
+            yield "no" if now else "yes"
+        elif option.kind.startswith("enum:"):
+            yield from (choice for choice in option.kind[5:].split(",") if choice != now)
+        elif option.kind == "paths":
+            yield from ((path,) for path in paths[:_MOST_PATHS])
+            if len(paths) > 1:
+                yield tuple(paths)
+        elif option.kind == "path":
+            yield from paths[:_MOST_PATHS]
+            if now:
+                yield ""
+        elif option.kind in ("word", "size?") and now not in ("", -1):
+            yield ""
+
+
+def _program(name: str) -> str | None:
+    """Return the program of this host, or where it would be: rules can be made for one that is not installed."""
+    return find_program(name) or (name if is_clean_absolute(name) else None if "/" in name else f"/usr/bin/{name}")
+
+
+def candidate_paths(words: Sequence[str], home: str) -> list[str]:
+    """Return directories as a jail file would name them, for what in ``words`` may be a path, the last word first.
+
+    A path in the home is taken as it is, unless it is a file there; outside of it only a directory that exists can
+    be shown, so it is the nearest one.  Without any, it is the home.
+    """
+    found: dict[str, None] = {}
+    for word in reversed(words[1:]):
+        text = word.partition("=")[2] if word.startswith("--") else word
+        if text in ("", ".") or text.startswith("-"):
+            continue
+        if text == "~" or text.startswith("~/"):
+            text = home + text[1:]
+        path = os.path.normpath(text if text.startswith("/") else f"{home}/{text}")
+        if ".." in text.split("/") or not path.isprintable() or not is_clean_absolute(path):
+            continue
+        directory = path if is_below(path, home) and not os.path.isfile(path) else _directory(path)
+        if directory != "/":
+            found[_as_written(directory, home)] = None
+    return list(found) or ["~"]
+
+
+def _directory(path: str) -> str:
+    while path != "/" and not os.path.isdir(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _as_written(path: str, home: str) -> str:
+    return "~" + path[len(home) :] if is_below(path, home) else path
+
+
+def _parts(raw: Raw) -> tuple[str, ...]:
+    parts = (raw,) if isinstance(raw, str) else raw
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def _union(before: Raw, added: Raw) -> Raw:
+    """Return both, in order; what lies in a directory that is named too is left out.  A single text replaces."""
+    if isinstance(added, str):
+        return added
+    every = dict.fromkeys((*_parts(before), *added))
+    paths = {part: part.rstrip("/") for part in every if part.startswith(("/", "~"))}
+    inner = {part for part in paths if any(paths[part].startswith(f"{paths[other]}/") for other in paths)}
+    return tuple(part for part in every if part not in inner)

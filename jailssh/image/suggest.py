@@ -1,0 +1,254 @@
+"""From denied commands to the smallest settings that would have allowed them, as text for a jail file.
+
+First the settings of plugins (:mod:`jailssh.image.remedy`); for a program that no plugin takes, a line of the plugin
+``command``.  Everything proposed was tried with the matcher, alone and together.  Nothing is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from jailssh.config.values import Raw
+from jailssh.core.errors import JailsshError
+from jailssh.core.journal_fields import REASON, REASONS
+from jailssh.core.names import escape
+from jailssh.host.journal import Record
+from jailssh.image.remedy import Change, Remedy, Trials, candidate_paths
+from jailssh.policy.lines import Words, alike, lines_for
+
+COMMAND = "command"
+"""The plugin that takes the administrator's own lines."""
+
+_MOST_LINES = 4
+"""So many lines of one program are proposed before one line for all of them is tried."""
+
+_MOST_SHOWN = 8
+_SHOWN = 200
+_BARE = re.compile(r"[A-Za-z0-9_./~@+=:-]+\Z")
+# What the matcher, which sees text alone, cannot find out, and no setting lifts.
+_OUTSIDE = ("path-leaves-root", "no-terminal")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A denied command (None: an interactive login), how often and when it was asked, the last denial's reason."""
+
+    command: str | None
+    count: int
+    first: str
+    last: str
+    reason: str
+    cut_short: bool = False
+
+    @property
+    def times(self) -> str:
+        """How often and when it was asked, for people."""
+        if self.count == 1:
+            return f"asked once, {self.first}"
+        return f"asked {self.count} times, {self.first} to {self.last}"
+
+    def __str__(self) -> str:
+        return f"{self.times}: {shown(self.command)}"
+
+
+@dataclass
+class Suggestion:
+    """The ``remedy`` for all, by whom each of its settings is needed, and what has no remedy and why."""
+
+    remedy: Remedy = field(default_factory=Remedy)
+    needed: dict[tuple[str, str], list[Asked]] = field(default_factory=dict)
+    allowed: list[Asked] = field(default_factory=list)
+    impossible: list[tuple[Asked, str]] = field(default_factory=list)
+
+    def add(self, remedy: Remedy, asked: Iterable[Asked]) -> None:
+        """Take a remedy that was tried together with what is there."""
+        self.remedy = self.remedy.plus(remedy)
+        for change in remedy.changes or [Change(plugin, "", "") for plugin in remedy.plugins]:
+            self.needed.setdefault((change.plugin, change.option), []).extend(asked)
+
+
+def shown(command: str | None) -> str:
+    """Return a command for one line of a jail file's comment or of a terminal."""
+    if command is None:
+        return "an interactive login"
+    # A jail file takes no triple quotes, not even in a comment.
+    return re.sub(r"('''|\"\"\")", "…", escape(command, _SHOWN))
+
+
+def group(records: Iterable[Record]) -> list[Asked]:
+    """Return what denied records asked for, each command once, in the order of its first time."""
+    found: dict[str | None, list[Record]] = {}
+    for record in records:
+        found.setdefault(record.command(), []).append(record)
+    return [
+        Asked(command, len(each), each[0].when, each[-1].when, each[-1].get(REASON), any(one.cut_short for one in each))
+        for command, each in found.items()
+    ]
+
+
+def suggest(trials: Trials, asked: Sequence[Asked]) -> Suggestion:
+    """Return the smallest remedy for all that was asked; raises :class:`JailsshError` for a broken configuration."""
+    out = Suggestion()
+    unknown: dict[str, list[tuple[Asked, Words]]] = {}
+    for each in asked:
+        verdict = trials.judge(Remedy(), each.command)
+        if each.cut_short:
+            out.impossible.append((each, "the journal holds only its beginning"))
+        elif verdict.allowed and each.reason in _OUTSIDE:
+            out.impossible.append((each, REASONS[each.reason]))
+        elif verdict.allowed:
+            out.allowed.append(each)
+        elif each.command is None:
+            out.impossible.append((each, _needs_a_shell(trials)))
+        elif not verdict.words:
+            out.impossible.append((each, REASONS.get(verdict.reason, verdict.reason)))
+        elif (remedy := trials.remedy(each.command, verdict.words)) is None:
+            unknown.setdefault(verdict.words[0], []).append((each, verdict.words))
+        elif remedy.lacks:
+            out.impossible.append((each, f"the plugin {remedy.plugins[0]} would take it, but {remedy.lacks}"))
+        elif _works(trials, out.remedy.plus(remedy), [each, *_served(out)]):
+            out.add(remedy, [each])
+        else:
+            out.impossible.append((each, "what allows it does not go together with the settings above"))
+    for seen in unknown.values():
+        _own_lines(trials, out, seen)
+    return out
+
+
+def _served(out: Suggestion) -> list[Asked]:
+    return list(dict.fromkeys(each for several in out.needed.values() for each in several))
+
+
+def _needs_a_shell(trials: Trials) -> str:
+    names = trials.plugins_with_shell()
+    return (
+        f"only a shell has one (plugin {' or '.join(names)}), which then runs any command"
+        if names
+        else "no plugin has one"
+    )
+
+
+def _works(trials: Trials, remedy: Remedy, asked: Iterable[Asked]) -> bool:
+    try:
+        return all(trials.judge(remedy, each.command).allowed for each in asked)
+    except JailsshError:
+        return False
+
+
+def _own_lines(trials: Trials, out: Suggestion, seen: Sequence[tuple[Asked, Words]]) -> None:
+    """Propose lines of the plugin ``command`` for the commands of one program."""
+    by_words = {words: each for each, words in seen}
+    groups: Sequence[Sequence[Words]] = alike(list(by_words))
+    attempts: list[Sequence[Sequence[Words]]]
+    if len(groups) > _MOST_LINES:
+        attempts = [[list(by_words)], groups, [[words] for words in by_words]]
+    else:
+        attempts = [groups, [list(by_words)], [[words] for words in by_words]]
+    done = next((found for one in attempts if (found := _try_groups(trials, out, one, by_words))), None)
+    for remedy, taken in done or []:
+        out.add(remedy, [by_words[one] for one in taken])
+    if not done:
+        # What can be had alone is better than nothing.
+        for words, each in by_words.items():
+            found = _try_groups(trials, out, [[words]], by_words)
+            if found:
+                out.add(found[0][0], [each])
+            else:
+                out.impossible.append((each, why_no_line(trials, words)))
+
+
+def _try_groups(
+    trials: Trials, out: Suggestion, groups: Sequence[Sequence[Words]], by_words: dict[Words, Asked]
+) -> list[tuple[Remedy, Sequence[Words]]]:
+    """Return a remedy for each group so that all of them work together; none if one group has no line."""
+    found: list[tuple[Remedy, Sequence[Words]]] = []
+    total = out.remedy
+    served = _served(out)
+    for words in groups:
+        served = [*served, *(by_words[one] for one in words)]
+        lines = [one for one in line_remedies(trials, words) if not one.lacks]
+        remedy = next((one for one in lines if _works(trials, total.plus(one), served)), None)
+        if remedy is None:
+            return []
+        found.append((remedy, words))
+        total = total.plus(remedy)
+    return found
+
+
+def line_remedies(trials: Trials, commands: Sequence[Words]) -> list[Remedy]:
+    """Return remedies that add a line to the plugin ``command``, the narrowest first; they are not tried yet."""
+    home = trials.account.home
+    plugins = () if COMMAND in trials.definition.config.plugins else (COMMAND,)
+    remedies = []
+    for line in lines_for(commands, lambda path: candidate_paths(["", path], home)[0]):
+        changes = [trials.change(COMMAND, "commands", (line.text,))]
+        if line.directories:
+            changes.append(trials.change(COMMAND, "read", line.directories))
+        remedies.append(Remedy(plugins, tuple(changes), trials.lacks(COMMAND, changes)))
+    return remedies
+
+
+def why_no_line(trials: Trials, words: Words) -> str:
+    """Return why no line of the plugin ``command`` takes a command."""
+    whys = [remedy.lacks for remedy in line_remedies(trials, [words]) if remedy.lacks]
+    return whys[0] if whys else "no line of the plugin command describes it without letting more in"
+
+
+def settings_lines(changes: Iterable[Change]) -> list[str]:
+    """Return the changes as ``[section] name = value``, with what the setting was."""
+    out = []
+    for change in changes:
+        before = f"now: {written(change.before) or 'empty'}, {change.origin}" if change.origin else "new"
+        out.append(f"[{change.plugin}] {change.option} = {written(change.raw)}  ({before})")
+    return out
+
+
+def written(raw: Raw) -> str:
+    """Return a value as it stands in a jail file."""
+    return ", ".join(map(_quoted, (raw,) if isinstance(raw, str) else raw))
+
+
+def _quoted(text: str) -> str:
+    if _BARE.match(text) or not text:
+        return text
+    return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+def fragment(trials: Trials, suggestion: Suggestion) -> list[str]:
+    """Return the suggestion as lines for a jail file: what to change in the jail's own, or a new file as a whole."""
+    remedy, config = suggestion.remedy, trials.definition.config
+    own = trials.own_file()
+    sections: dict[str, dict[str, Raw]] = {}
+    if own:
+        lines = [f"# {own}: these settings, in place of those that are there now"]
+    else:
+        name = trials.new_name()
+        lines = [f"# A new file {trials.file_of(name)}; then: jailssh adduser {trials.account.name} --jail {name}"]
+        base = trials.profile()
+        if base:
+            lines.append(f"extends = {base}")
+        for item in () if base else config.items:
+            if item.origin != "default" and item.setting.name not in ("plugins", "groups", "summary"):
+                sections.setdefault(item.setting.section, {})[item.setting.name] = item.raw
+        if config.env and not base:
+            sections["env"] = dict(config.env)
+    if remedy.plugins or not (own or trials.profile()):
+        lines.append(f"plugins = {' '.join(sorted({*config.plugins, *remedy.plugins}))}")
+    for change in remedy.changes:
+        sections.setdefault(change.plugin, {})[change.option] = change.raw
+    lines += [f"{name} = {written(raw)}" for name, raw in sections.pop("", {}).items()]
+    for plugin in remedy.plugins:
+        lines += _comments(suggestion.needed.get((plugin, ""), []))
+    for section, settings in sections.items():
+        lines += ["", f"[{section}]"]
+        for option, raw in settings.items():
+            lines += _comments(suggestion.needed.get((section, option), []))
+            lines.append(f"{option} = {written(raw)}")
+    return lines
+
+
+def _comments(asked: Sequence[Asked]) -> list[str]:
+    lines = [f"# {each}" for each in asked[:_MOST_SHOWN]]
+    return lines + [f"# and {len(asked) - _MOST_SHOWN} more"] * (len(asked) > _MOST_SHOWN)
