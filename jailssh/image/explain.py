@@ -15,7 +15,7 @@ from jailssh.host.paths import Layout
 from jailssh.image.jail import Configuration, NotJailedError, load_configuration, to_account
 from jailssh.image.publish import read_plan
 from jailssh.image.remedy import Remedy, Trials
-from jailssh.image.suggest import line_remedies, settings_lines, why_no_line, written
+from jailssh.image.suggest import line_remedies, settings_lines, taken_but, why_no_line, written
 from jailssh.plan.codec import Plan
 from jailssh.plan.places import paths_of, place_of, rule_environment, rule_records_of, values_of
 
@@ -128,10 +128,12 @@ def _nothing_found(trials: Trials, command: str | None, verdict: matcher.Verdict
     shells = ", ".join(trials.plugins_with_shell())
     if command is None or verdict.reason in _UNSPLIT:
         return [f"no setting allows it; only an account with a shell can do it (plugin {shells})"] if shells else []
-    if verdict.rule:
-        return ["no setting of this jail allows it"]
     if not verdict.words:
         return []
+    if why := taken_but(trials, verdict):
+        return [why]
+    if verdict.rule:
+        return ["no setting of this jail allows it"]
     first = escape(verdict.words[0], 80)
     out = [f"no plugin takes {first!r}"]
     remedies = [one for one in line_remedies(trials, [verdict.words]) if not one.lacks]
@@ -158,6 +160,9 @@ def _remedy_lines(configuration: Configuration, trials: Trials, remedy: Remedy, 
     for change in remedy.changes:
         options = configuration.registry.options(change.plugin)
         out += [f"  ({change.option}: {option.help})" for option in options if option.name == change.option]
+    out += ["  (the command does not say which directory; this one is a guess)"] if remedy.guess else []
+    if set(remedy.plugins) & set(trials.plugins_with_shell()):
+        out.append("  (a shell runs every program of its jail: nothing is left of an allow-list)")
     return out + ([f"but {remedy.lacks}"] if remedy.lacks else [])
 
 

@@ -23,7 +23,7 @@ from jailssh.image.jail import NO_FILTER, SUFFIX, Configuration, JailDefinition,
 from jailssh.plan import codec
 from jailssh.plan.compile import compile_plan
 from jailssh.plugin.api import Account, Jail, Option, Plugin, PluginResult, Value
-from jailssh.policy.rules import ANY
+from jailssh.policy.rules import ANY, Rule
 
 _MOST_PATHS = 4
 """So many paths of one command are tried one by one."""
@@ -42,11 +42,15 @@ class Change:
 
 @dataclass(frozen=True)
 class Remedy:
-    """Plugins to add and settings to change; ``lacks`` is what this host needs for it ("" for nothing)."""
+    """Plugins to add and settings to change; ``lacks`` is what this host needs for it ("" for nothing).
+
+    ``guess``: the command does not say which directory it means, so any would do and the one named is made up.
+    """
 
     plugins: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
     lacks: str = ""
+    guess: bool = False
 
     def plus(self, other: Remedy) -> Remedy:
         """Return both together; of paths and lines the union, a directory in another one of them once."""
@@ -56,7 +60,7 @@ class Remedy:
             raw = _union(merged[key].raw, change.raw) if key in merged else change.raw
             merged[key] = replace(change, raw=raw)
         plugins = tuple(sorted({*self.plugins, *other.plugins}))
-        return Remedy(plugins, tuple(merged.values()), self.lacks or other.lacks)
+        return Remedy(plugins, tuple(merged.values()), self.lacks or other.lacks, self.guess or other.guess)
 
 
 class Trials:
@@ -88,14 +92,51 @@ class Trials:
             for name in present:
                 for changes in combinations(self._candidates(name, words), number):
                     if self._helps(found := Remedy((), changes), name, command, words):
-                        return found
+                        return self._made_plain(found, name, command, words)
         for number in (0, 1, 2):
             for name in others:
                 for changes in combinations(self._candidates(name, words), number):
                     found = Remedy((name,), changes, self.lacks(name, changes))
                     if self._helps(found, name, command, words):
-                        return found
+                        return self._made_plain(found, name, command, words)
         return None
+
+    def takers(self, words: Sequence[str]) -> dict[str, str]:
+        """Return the plugins that have a rule for the first word under some setting, and what is in their way here.
+
+        Where a setting cannot be, that is the configuration's error, else "".
+        """
+        found: dict[str, str] = {}
+        for name in sorted(self._configuration.registry.plugins):
+            plugin = self._configuration.registry.get(name)
+            for changes in [(), *((each,) for each in self._candidates(name, words))]:
+                fresh = {option.name: parse(option.kind, option.default) for option in plugin.options}
+                fresh.update(self._values_of(plugin, changes))
+                try:
+                    rules = plugin.account(self._facts((name,)), self.account, fresh).rules
+                except JailsshError:
+                    continue
+                if words[0] in _first_words(rules):
+                    found[name] = found.get(name) or self._obstacle(name, changes)
+        return found
+
+    def _obstacle(self, name: str, changes: Sequence[Change]) -> str:
+        try:
+            self._result(name, changes, self._facts((*self.definition.config.plugins, name)))
+        except JailsshError as error:
+            return str(error)
+        return ""
+
+    def _made_plain(self, found: Remedy, name: str, command: str | None, words: Sequence[str]) -> Remedy:
+        """Return ``found`` with a directory after the plugin, where the command's words do not decide about it."""
+        kinds = {option.name: option.kind for option in self._configuration.registry.get(name).options}
+        changes = []
+        for change in found.changes:
+            kind = kinds[change.option]
+            added: Raw = (f"~/{name}",) if kind == "paths" else f"~/{name}"
+            changes.append(self.change(name, change.option, added) if kind in ("path", "paths") else change)
+        plain = replace(found, changes=tuple(changes), guess=True)
+        return plain if changes != [*found.changes] and self._helps(plain, name, command, words) else found
 
     def own_file(self) -> str:
         """Return the administrator's file of the jail; "" for a profile, a plugin's own name or several together."""
@@ -142,8 +183,7 @@ class Trials:
             if command is None:
                 fits = any(rule.interactive for rule in mine.rules)
             else:
-                firsts = {word.split()[0] for rule in mine.rules for word in rule.words}
-                fits = bool(words) and words[0] in firsts
+                fits = bool(words) and words[0] in _first_words(mine.rules)
             if not fits:
                 return False
             verdict = self.judge(remedy, command)
@@ -176,11 +216,13 @@ class Trials:
         return self._cache[key]
 
     def _settings(self, plugin: Plugin, changes: Sequence[Change]) -> Mapping[str, Value]:
-        kinds = {option.name: option.kind for option in plugin.options}
         known = self.definition.config.options.get(plugin.name)
         settings = dict(known) if known is not None else {o.name: parse(o.kind, o.default) for o in plugin.options}
-        settings.update({change.option: parse(kinds[change.option], change.raw) for change in changes})
-        return settings
+        return {**settings, **self._values_of(plugin, changes)}
+
+    def _values_of(self, plugin: Plugin, changes: Sequence[Change]) -> dict[str, Value]:
+        kinds = {option.name: option.kind for option in plugin.options}
+        return {change.option: parse(kinds[change.option], change.raw) for change in changes}
 
     def change(self, plugin: str, option: str, added: Raw) -> Change:
         """Return the change that sets an option, or adds to one that holds several values."""
@@ -207,7 +249,7 @@ class Trials:
         elif option.kind == "paths":
             yield from ((path,) for path in paths[:_MOST_PATHS])
             if len(paths) > 1:
-                yield tuple(paths)
+                yield tuple(reversed(paths))
         elif option.kind == "path":
             yield from paths[:_MOST_PATHS]
             if now:
@@ -219,6 +261,10 @@ class Trials:
 def _program(name: str) -> str | None:
     """Return the program of this host, or where it would be: rules can be made for one that is not installed."""
     return find_program(name) or (name if is_clean_absolute(name) else None if "/" in name else f"/usr/bin/{name}")
+
+
+def _first_words(rules: Iterable[Rule]) -> set[str]:
+    return {word.split()[0] for rule in rules for word in rule.words}
 
 
 def candidate_paths(words: Sequence[str], home: str) -> list[str]:

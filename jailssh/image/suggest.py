@@ -14,6 +14,7 @@ from jailssh.config.values import Raw
 from jailssh.core.errors import JailsshError
 from jailssh.core.journal_fields import REASON, REASONS
 from jailssh.core.names import escape
+from jailssh.host import matcher
 from jailssh.host.journal import Record
 from jailssh.image.remedy import Change, Remedy, Trials, candidate_paths
 from jailssh.policy.lines import Words, alike, lines_for
@@ -27,6 +28,7 @@ _MOST_LINES = 4
 _MOST_SHOWN = 8
 _SHOWN = 200
 _BARE = re.compile(r"[A-Za-z0-9_./~@+=:-]+\Z")
+_TOGETHER = "what allows it does not go together with the settings above"
 # What the matcher, which sees text alone, cannot find out, and no setting lifts.
 _OUTSIDE = ("path-leaves-root", "no-terminal")
 
@@ -61,6 +63,7 @@ class Suggestion:
     needed: dict[tuple[str, str], list[Asked]] = field(default_factory=dict)
     allowed: list[Asked] = field(default_factory=list)
     impossible: list[tuple[Asked, str]] = field(default_factory=list)
+    guesses: list[str] = field(default_factory=list)
 
     def add(self, remedy: Remedy, asked: Iterable[Asked]) -> None:
         """Take a remedy that was tried together with what is there."""
@@ -104,17 +107,34 @@ def suggest(trials: Trials, asked: Sequence[Asked]) -> Suggestion:
             out.impossible.append((each, _needs_a_shell(trials)))
         elif not verdict.words:
             out.impossible.append((each, REASONS.get(verdict.reason, verdict.reason)))
-        elif (remedy := trials.remedy(each.command, verdict.words)) is None:
+        elif (remedy := trials.remedy(each.command, verdict.words)) is None and (why := taken_but(trials, verdict)):
+            out.impossible.append((each, why))
+        elif remedy is None:
             unknown.setdefault(verdict.words[0], []).append((each, verdict.words))
         elif remedy.lacks:
             out.impossible.append((each, f"the plugin {remedy.plugins[0]} would take it, but {remedy.lacks}"))
-        elif _works(trials, out.remedy.plus(remedy), [each, *_served(out)]):
-            out.add(remedy, [each])
+        elif why := _trouble(trials, out.remedy.plus(remedy), [each, *_served(out)]):
+            out.impossible.append((each, f"{_TOGETHER}: {why}"))
         else:
-            out.impossible.append((each, "what allows it does not go together with the settings above"))
+            out.add(remedy, [each])
+            out.guesses += [f"{change.plugin} {change.option}" for change in remedy.changes if remedy.guess]
     for seen in unknown.values():
         _own_lines(trials, out, seen)
     return out
+
+
+def taken_but(trials: Trials, verdict: matcher.Verdict) -> str:
+    """Return why a command whose program a plugin takes has no remedy; "" if no plugin takes the program.
+
+    Such a program gets no line of its own: the plugin is there to know what is dangerous about it.
+    """
+    takers = trials.takers(verdict.words)
+    if not takers:
+        return ""
+    name, obstacle = next(iter(takers.items()))
+    if obstacle:
+        return f"the plugin {name} could take it, but {obstacle}"
+    return f"the plugin {name} takes such commands, but not this one, whatever its settings: {verdict.detail}"
 
 
 def _served(out: Suggestion) -> list[Asked]:
@@ -130,11 +150,13 @@ def _needs_a_shell(trials: Trials) -> str:
     )
 
 
-def _works(trials: Trials, remedy: Remedy, asked: Iterable[Asked]) -> bool:
+def _trouble(trials: Trials, remedy: Remedy, asked: Iterable[Asked]) -> str:
+    """Return why ``remedy`` does not allow all that was asked, "" if it does."""
     try:
-        return all(trials.judge(remedy, each.command).allowed for each in asked)
-    except JailsshError:
-        return False
+        denied = [each for each in asked if not trials.judge(remedy, each.command).allowed]
+    except JailsshError as error:
+        return str(error)
+    return f"{shown(denied[0].command)} would be denied" if denied else ""
 
 
 def _own_lines(trials: Trials, out: Suggestion, seen: Sequence[tuple[Asked, Words]]) -> None:
@@ -156,7 +178,15 @@ def _own_lines(trials: Trials, out: Suggestion, seen: Sequence[tuple[Asked, Word
             if found:
                 out.add(found[0][0], [each])
             else:
-                out.impossible.append((each, why_no_line(trials, words)))
+                out.impossible.append((each, _why_not(trials, out, each, words)))
+
+
+def _why_not(trials: Trials, out: Suggestion, each: Asked, words: Words) -> str:
+    lines = [one for one in line_remedies(trials, [words]) if not one.lacks]
+    alone = next((one for one in lines if not _trouble(trials, one, [each])), None)
+    if alone is None:
+        return why_no_line(trials, words)
+    return f"{_TOGETHER}: {_trouble(trials, out.remedy.plus(alone), [each, *_served(out)])}"
 
 
 def _try_groups(
@@ -168,13 +198,18 @@ def _try_groups(
     served = _served(out)
     for words in groups:
         served = [*served, *(by_words[one] for one in words)]
-        lines = [one for one in line_remedies(trials, words) if not one.lacks]
-        remedy = next((one for one in lines if _works(trials, total.plus(one), served)), None)
+        # <text> takes anything: only for a command that can be written in no other way, not to put several into one.
+        lines = [one for one in line_remedies(trials, words) if not one.lacks and not (len(words) > 1 and _any(one))]
+        remedy = next((one for one in lines if not _trouble(trials, total.plus(one), served)), None)
         if remedy is None:
             return []
         found.append((remedy, words))
         total = total.plus(remedy)
     return found
+
+
+def _any(remedy: Remedy) -> bool:
+    return any("<text>" in part for change in remedy.changes for part in change.raw)
 
 
 def line_remedies(trials: Trials, commands: Sequence[Words]) -> list[Remedy]:
@@ -245,6 +280,8 @@ def fragment(trials: Trials, suggestion: Suggestion) -> list[str]:
         lines += ["", f"[{section}]"]
         for option, raw in settings.items():
             lines += _comments(suggestion.needed.get((section, option), []))
+            if f"{section} {option}" in suggestion.guesses:
+                lines.append("# the command does not say which directory; this one is a guess")
             lines.append(f"{option} = {written(raw)}")
     return lines
 

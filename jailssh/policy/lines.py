@@ -68,7 +68,8 @@ def lines_for(commands: Sequence[Words], directory: Callable[[str], str]) -> lis
     ``directory`` returns the directory, as a jail file names it, that a path must be in.
     """
     found = list(dict.fromkeys(_variants(commands, directory)))
-    return sorted(found, key=lambda line: "<text>" in line.text)
+    # An argument that may be left out hints at a value that was taken for an argument.
+    return sorted(found, key=lambda line: ("<text>" in line.text, "[<" in line.text))
 
 
 def _variants(commands: Sequence[Words], directory: Callable[[str], str]) -> Iterator[Line]:
@@ -91,10 +92,11 @@ def _variants(commands: Sequence[Words], directory: Callable[[str], str]) -> Ite
 def _line(head: Words, rests: Sequence[Words], valued: bool, directory: Callable[[str], str]) -> Line | None:
     options = _Options()
     arguments: list[Words] = []
+    with_value = _with_value(rests) if valued else set()
     for rest in rests:
         words = list(rest)
         while words and words[0].startswith("-"):
-            if not _take_option(words, options, valued):
+            if not _take_option(words, options, with_value):
                 return None
         if any(word.startswith("-") for word in words):
             return None
@@ -115,14 +117,28 @@ def _line(head: Words, rests: Sequence[Words], valued: bool, directory: Callable
     return Line(" ".join(parts), tuple(found))
 
 
-def _take_option(words: list[str], options: _Options, valued: bool) -> bool:
+def _with_value(rests: Sequence[Words]) -> set[str]:
+    """Return the options behind which, each time, a word stands that could be their value."""
+    can: set[str] = set()
+    cannot: set[str] = set()
+    for rest in rests:
+        for word, following in zip(rest, (*rest[1:], "-"), strict=False):
+            if not word.startswith("-"):
+                continue
+            names = [word.partition("=")[0]] if word.startswith("--") else [f"-{letter}" for letter in word[1:]]
+            cannot.update(names[:-1])
+            (cannot if following.startswith("-") or "=" in word else can).update(names[-1:])
+    return can - cannot
+
+
+def _take_option(words: list[str], options: _Options, with_value: set[str]) -> bool:
     """Move an option, with its value, from ``words`` to ``options``; False if it can be none."""
     word = words.pop(0)
     name, equals, value = word.partition("=")
     if word.startswith("--"):
         if not re.match(r"--[A-Za-z0-9][A-Za-z0-9-]*\Z", name):
             return False
-        if not equals and valued and words and not words[0].startswith("-"):
+        if not equals and name in with_value:
             equals, value = "=", words.pop(0)
         if equals:
             options.values.setdefault(name, []).append(value)
@@ -132,7 +148,7 @@ def _take_option(words: list[str], options: _Options, valued: bool) -> bool:
     if not re.match(r"-[A-Za-z0-9@]+\Z", word):
         return False
     letters = [f"-{letter}" for letter in word[1:]]
-    if valued and words and not words[0].startswith("-"):
+    if letters[-1] in with_value:
         options.values.setdefault(letters.pop(), []).append(words.pop(0))
     options.flags.update(dict.fromkeys(letters))
     return True

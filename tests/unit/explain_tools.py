@@ -1,0 +1,99 @@
+"""An account alice in made-up jails, with the real matcher: what the tests of explain and learn share."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jailssh.cli import learn as cli_learn
+from jailssh.config.files import read_main
+from jailssh.config.reader import read_document
+from jailssh.host import accounts
+from jailssh.host.journal import Record
+from jailssh.host.paths import Layout
+from jailssh.image import explain
+from jailssh.image.jail import Configuration, shipped_profiles
+from jailssh.image.remedy import Trials
+from jailssh.plan import codec
+from jailssh.plan.compile import compile_plan
+from jailssh.plugin.registry import Registry
+from tests.login import jails
+
+ENTRY = accounts.Entry("alice", 1000, 1000, "alice", "/home/alice", "/bin/sh", "", (("alice", 1000),))
+PLUGINS = {
+    plugin.name: plugin
+    for plugin in (jails.borg, jails.command, jails.cvs, jails.git, jails.rsync, jails.scp, jails.sftp, jails.shell)
+}
+OWN = "plugins = git rsync\n[git]\nread = /srv\n[rsync]\nwrite = ~/in\ndelete = no\n"
+PUSH = "rsync --server -logDtpre.iLsfxC {} . {}"
+needs_matcher = pytest.mark.needs("login-program")
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(root=str(tmp_path / "root"), prefix=str(tmp_path / "prefix"))
+    for folder in (layout.users, layout.jails, layout.plans):
+        Path(folder).mkdir(parents=True)
+    return layout
+
+
+@pytest.fixture
+def configure(layout: Layout, match_build: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Trials]:
+    """Return what puts alice into a jail ("own" is the administrator's) and gives the trials for it."""
+    Path(layout.match_program).parent.mkdir(parents=True)
+    shutil.copy(match_build, layout.match_program)
+    programs = {**jails.PROGRAMS, **{name: f"/usr/bin/{name}" for name in ("uptime", "head", "wc")}}
+    monkeypatch.setattr("jailssh.image.remedy.find_program", programs.get)
+
+    def configure(jail: str, own: str = OWN) -> Trials:
+        Path(layout.users, "alice.conf").write_text(f"uid = 1000\njail = {jail}\n")
+        documents = {**shipped_profiles(), "own": read_document(own, f"{layout.jails}/own.conf")}
+        registry = Registry(PLUGINS, dict.fromkeys(PLUGINS, "jailssh"), {})
+        configuration = Configuration(layout, read_main(b"", "main"), documents, registry, ())
+        for module in (explain, cli_learn):
+            monkeypatch.setattr(module, "load_configuration", lambda _: configuration)
+        return Trials(configuration, jails.ALICE)
+
+    return configure
+
+
+def publish(layout: Layout, trials: Trials) -> codec.Plan:
+    """Put alice's plan where it belongs."""
+    definition = trials.definition
+    results = [PLUGINS[name].account(definition.facts, jails.ALICE, definition.config.options[name])
+               for name in definition.config.plugins]  # fmt: skip
+    settings = definition.settings(read_main(b"", "main"))
+    plan = compile_plan(jails.ALICE, settings, results, "/image", ("none", bytes(8)))
+    path = Path(layout.plans, "1000")
+    path.write_bytes(codec.encode(plan))
+    path.chmod(0o600)
+    return plan
+
+
+def record(command: str | None, reason: str = "command-not-allowed", time: float = 1.7e9, **fields: str) -> Record:
+    row = {"JAILSSH_UID": "1000", "_UID": "1000", "JAILSSH_EVENT": "denied", "JAILSSH_REASON": reason,
+           "JAILSSH_SESSION": "3f9a1c0755aa0001", **fields}  # fmt: skip
+    return Record(f"s=1;t={time}", time, row if command is None else {**row, "JAILSSH_COMMAND": command})
+
+
+class Journalctl:
+    """Answers as journalctl does, with made-up records."""
+
+    def __init__(self, *records: Record) -> None:
+        self.records = records
+
+    def __call__(self, argv: list[str], root: str) -> str:
+        if "--field=JAILSSH_SESSION" in argv:
+            return "".join(f"{one.get('JAILSSH_SESSION')}\n" for one in self.records)
+        wanted = [argument.split("=", 1) for argument in argv if argument[0] != "-"]
+        found = [one for one in self.records if all(one.get(name) == value for name, value in wanted)]
+        if any(argument.startswith("--cursor=") for argument in argv):
+            found = found[:1]  # what is nearest, as journalctl does
+        rows = [
+            {**one.fields, "__CURSOR": one.cursor, "__REALTIME_TIMESTAMP": str(int(one.time * 1e6))} for one in found
+        ]
+        return "".join(f"{json.dumps(row)}\n" for row in rows)
