@@ -1,8 +1,12 @@
-"""A store of file contents: one name for each content, mode and time, sharing the blocks of all trees that have it."""
+"""A store of file contents: one name for each content, mode and time, sharing the blocks of all trees that have it.
+
+Symbolic links are shared as well, by their text.
+"""
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterable
@@ -14,6 +18,11 @@ _HARMLESS = (errno.EEXIST, errno.EMLINK, errno.EXDEV)
 def name_of(digest: str, mode: int, mtime_ns: int, size: int) -> str:
     """Return the name of a file in the store."""
     return f"{digest}-{mode:o}-{mtime_ns}-{size}"
+
+
+def name_of_link(target: str) -> str:
+    """Return the name of a symbolic link in the store."""
+    return f"link-{hashlib.sha256(os.fsencode(target)).hexdigest()}"
 
 
 def keep(root: int, store: int, files: Iterable[tuple[str, str]]) -> None:
@@ -31,7 +40,7 @@ def sweep(store: int) -> int:
     freed = 0
     for name in os.listdir(store):
         info = os.stat(name, dir_fd=store, follow_symlinks=False)
-        if info.st_nlink == 1 and stat.S_ISREG(info.st_mode):
+        if info.st_nlink == 1 and (stat.S_ISREG(info.st_mode) or stat.S_ISLNK(info.st_mode)):
             os.unlink(name, dir_fd=store)
             freed += info.st_blocks * 512
     return freed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from jailssh.host import fs
@@ -85,6 +86,19 @@ class TreeWriter:
 
     def share(self, path: str, file: SharedFile) -> bool:
         """Make a hard link to a file of another tree on the same file system; False if it is not as it should be."""
+
+        def same(above: int, name: str) -> bool:
+            info = os.stat(name, dir_fd=above, follow_symlinks=False)
+            seen = (info.st_uid, info.st_gid, info.st_mode, info.st_size, info.st_mtime_ns)
+            return seen == (0, 0, stat.S_IFREG | file.mode, file.size, file.mtime_ns)
+
+        return self._share(path, file, same)
+
+    def share_link(self, path: str, file: SharedFile, target: str) -> bool:
+        """Do the same for a symbolic link with the text ``target``: a new one costs an inode."""
+        return self._share(path, file, lambda above, name: os.readlink(name, dir_fd=above) == target)
+
+    def _share(self, path: str, file: SharedFile, same: Callable[[int, str], bool]) -> bool:
         parent, name = self._parent(path)
         head, old = os.path.split(file.path)
         try:
@@ -92,9 +106,7 @@ class TreeWriter:
         except OSError:
             return False
         try:
-            info = os.stat(old, dir_fd=above, follow_symlinks=False)
-            seen = (info.st_uid, info.st_gid, info.st_mode, info.st_size, info.st_mtime_ns)
-            if seen != (0, 0, stat.S_IFREG | file.mode, file.size, file.mtime_ns):
+            if not same(above, old):
                 return False
             os.link(old, name, src_dir_fd=above, dst_dir_fd=parent, follow_symlinks=False)
         except OSError:  # Gone, too many links, another file system: a copy serves as well.

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jailssh.core.names import escape
-from jailssh.host import fs, process, tree
+from jailssh.host import beneath, fs, process, tree
 from jailssh.image.errors import ImageError, SourceChangedError
 from jailssh.image.manifest import Entry, Manifest
 from jailssh.image.sources import open_stamped, stamp_of
@@ -17,7 +17,6 @@ LD_CONF = "/etc/ld.so.conf"
 LD_CACHE = "/etc/ld.so.cache"
 _LD_AUX = "ldconfig"
 _LDCONFIG_SECONDS = 60
-_SYNC_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | No
     """Fill the empty directory ``root`` (its host path is ``path``) and return the manifest of what is there now.
 
     A file with the content, mode and time of one in ``previous``, or of one written before it, becomes a hard link
-    to that.  Everything is on disk when this returns.  Raises :class:`SourceChangedError` when a source is not what
+    to that, a symbolic link with the same text likewise.  Everything is on disk when this returns.  Raises :class:`SourceChangedError` when a source is not what
     the manifest says, :class:`HostError` for what the file system refuses.
     """
     shared: dict[tuple[str, int, int], tree.SharedFile] = {}
@@ -51,25 +50,29 @@ def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | No
         make_cache(root, path)
         manifest = with_cache(root, manifest)
     # One syncfs(2) for all files is much cheaper than an fsync(2) for each.
-    process.run(["sync", "--file-system", path], timeout=_SYNC_SECONDS)
+    beneath.sync_file_system(root)
     return manifest
 
 
 def _key(entry: Entry) -> tuple[str, int, int]:
+    if entry.kind == "link":
+        return (f"-> {entry.target}", 0, 0)
     return (entry.digest, entry.mode, entry.stamp[2] if entry.stamp else 0)
 
 
 def _share(shared: dict[tuple[str, int, int], tree.SharedFile], entry: Entry, root: int) -> None:
-    if entry.kind == "file" and entry.stamp:
-        file = tree.SharedFile(root, entry.path, entry.mode, entry.size, entry.stamp[2])
-        shared.setdefault(_key(entry), file)
+    if entry.kind == "link" or (entry.kind == "file" and entry.stamp):
+        mtime = entry.stamp[2] if entry.stamp else 0
+        shared.setdefault(_key(entry), tree.SharedFile(root, entry.path, entry.mode, entry.size, mtime))
 
 
 def _write(writer: tree.TreeWriter, entry: Entry, shared: dict[tuple[str, int, int], tree.SharedFile]) -> None:
     if entry.kind == "dir":
         writer.directory(entry.path, entry.mode)
     elif entry.kind == "link":
-        writer.link(entry.path, entry.target)
+        old = shared.get(_key(entry))
+        if old is None or not writer.share_link(entry.path, old, entry.target):
+            writer.link(entry.path, entry.target)
     elif entry.kind == "text":
         writer.text(entry.path, entry.text.encode("utf-8", "surrogateescape"), entry.mode)
     else:

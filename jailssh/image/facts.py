@@ -57,6 +57,7 @@ class Facts:
         with suppress(HostError):
             fs.ensure_dir(os.path.dirname(self._path), 0o755)
             fs.atomic_write(self._path, json.dumps(data, separators=(",", ":")).encode(), 0o600)
+            self._size = len(self._elf) + len(self._digest)
 
     def elf(self, stamp: Key) -> Elf | bool:
         """Return the ELF facts of a file; False for a file known to be something else, True for one not known."""

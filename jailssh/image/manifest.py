@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from jailssh.core.names import escape, is_clean_absolute
@@ -88,7 +89,7 @@ class Manifest:
     inputs: str = ""
     watch: Watch = field(default_factory=dict)
 
-    @property
+    @cached_property
     def generation(self) -> str:
         """The name of the tree: 20 hex digits, the same for the same content wherever it came from."""
         content = [entry.identity for entry in self.entries if entry.kind != "file" or entry.source]

@@ -22,7 +22,8 @@ from jailssh.image.jail import (
     load_configuration,
     to_account,
 )
-from jailssh.image.store import BuildResult, Wanted, adopt, current_image, ensure_image
+from jailssh.image.sources import Host
+from jailssh.image.store import BuildResult, Wanted, adopt, current_image, ensure_image, new_host
 from jailssh.plan import codec, ops
 from jailssh.plan.compile import RESERVED, compile_plan, tops_of
 from jailssh.plugin.api import Account
@@ -56,12 +57,14 @@ class Change:
 class Images:
     """Finds and builds images.  What was found is believed for ``trust`` seconds without a look at the host's files.
 
-    Jails whose images need the same get the same tree; with trust it is looked for once.
+    Jails whose images need the same get the same tree; with trust it is looked for once.  ``host``: what is read for
+    one image serves the next as well, for one run that takes seconds.
     """
 
-    def __init__(self, layout: Layout, trust: float = 0.0) -> None:
+    def __init__(self, layout: Layout, trust: float = 0.0, host: Host | None = None) -> None:
         self._layout = layout
         self._trust = trust
+        self._host = host
         self._seen: dict[str, tuple[str, float, BuildResult]] = {}
         self._made: dict[tuple[str, tuple[str, ...]], tuple[float, BuildResult]] = {}
 
@@ -95,7 +98,13 @@ class Images:
         if made and made[0] > now and not pinned and (result := adopt(self._layout, jail, made[1])):
             return result
         result = ensure_image(
-            self._layout, jail, wanted.needs, extra_dirs=wanted.extra_dirs, verify=definition.verify, unpin=unpin
+            self._layout,
+            jail,
+            wanted.needs,
+            extra_dirs=wanted.extra_dirs,
+            verify=definition.verify,
+            unpin=unpin,
+            host=self._host,
         )
         if not pinned:
             self._made[key] = (now + self._trust, result)
@@ -193,7 +202,7 @@ def publish_all(configuration: Configuration) -> list[Change]:
 
     Returns what changed.  An account's error does not stop the others; all errors are raised in the end.
     """
-    images = Images(configuration.layout, trust=3600)
+    images = Images(configuration.layout, 3600, new_host(configuration.layout))
     found: list[Change] = []
     errors: list[JailsshError] = []
     for account in _accounts(configuration):

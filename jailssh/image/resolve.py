@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from jailssh.core.errors import JailsshError, ManyErrors
 from jailssh.core.names import escape, is_clean_absolute
 from jailssh.image.closure import Closure
 from jailssh.image.data import NSSWITCH, data_set
 from jailssh.image.errors import ImageError, SourceChangedError
-from jailssh.image.facts import Facts
 from jailssh.image.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
-from jailssh.image.sources import Found, Sources, Stamp, stamp_of
+from jailssh.image.sources import Found, Sources, stamp_of
 from jailssh.plugin.api import ImageNeeds
 
 Needs = Sequence[tuple[str, ImageNeeds]]
@@ -30,16 +29,15 @@ def resolve(
     *,
     extra_dirs: Sequence[str] = (),
     trusted_root: str | None = None,
-    known: Mapping[tuple[str, Stamp], str] | None = None,
-    facts: Facts | None = None,
+    sources: Sources | None = None,
 ) -> Manifest:
     """Return the manifest of an image with all that ``needs`` name, as (who needs it, what).
 
-    ``extra_dirs``: more empty directories, such as the first component of homes outside ``/home``.  ``trusted_root``,
-    ``known`` and ``facts``: see :class:`Sources`.  Every missing or untrusted file is reported: :class:`ImageError`, or
-    :class:`ManyErrors` for several.
+    ``extra_dirs``: more empty directories, such as the first component of homes outside ``/home``.  ``sources``: what
+    to read the host through, by default :class:`Sources` with ``trusted_root``.  Every missing or untrusted file is
+    reported: :class:`ImageError`, or :class:`ManyErrors` for several.
     """
-    resolver = _Resolver(Sources(trusted_root, known, facts=facts))
+    resolver = _Resolver(sources or Sources(trusted_root))
     resolver.base(extra_dirs)
     for origin, need in needs:
         resolver.need(origin, need)
@@ -52,6 +50,7 @@ class _Resolver:
         self._out = Collector()
         self._closure = Closure(sources, self._take, self._out.note)
         self._errors: list[JailsshError] = []
+        self._ways: set[tuple[object, ...]] = set()
 
     def base(self, extra_dirs: Sequence[str]) -> None:
         """Add what every image has."""
@@ -185,6 +184,11 @@ class _Resolver:
         return found
 
     def _passed(self, found: Found, origin: str) -> None:
+        # The files of one directory have all come the same way.
+        way = (found.links, found.dirs, found.is_dir)
+        if way in self._ways:
+            return
+        self._ways.add(way)
         for path, target in found.links:
             self._out.add(link_entry(path, target, origin))
         for path in found.dirs:

@@ -10,7 +10,7 @@ import fnmatch
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jailssh.core.names import escape, is_below, is_clean_absolute
@@ -94,38 +94,43 @@ class Found:
 class Sources:
     """The host, read once: answers are kept for the life of the object.
 
-    ``trusted_root``: this directory and those above it need not belong to root alone.  ``known`` maps (path, stamp)
-    to a digest computed earlier.  ``facts``: what earlier runs found out.  ``insecure``: nothing needs to be root's.
+    ``trusted_root``: this directory and those above it need not belong to root alone.  ``facts``: what earlier runs
+    found out.  ``insecure``: nothing needs to be root's.
     """
 
-    def __init__(
-        self,
-        trusted_root: str | None = None,
-        known: Mapping[tuple[str, Stamp], str] | None = None,
-        *,
-        facts: Facts | None = None,
-        insecure: bool = False,
-    ) -> None:
+    def __init__(self, trusted_root: str | None = None, *, facts: Facts | None = None, insecure: bool = False) -> None:
         self._trusted_root = trusted_root
         self._insecure = insecure
-        self._known = known or {}
         self._facts = facts or Facts()
         self._seen: dict[str, os.stat_result | None] = {}
         self._listed: dict[str, tuple[str, ...]] = {}
         self._digests: dict[tuple[int, int, int, int], str] = {}
-        self._found: dict[tuple[str, str], Found | None] = {}
+        # What a path leads to, and the questions that this took.
+        self._found: dict[tuple[str, str], tuple[Found | None, dict[str, None]]] = {}
+        self._asked: dict[str, None] = {}
+        self._entered: set[str] = set()
+        self._followed: set[tuple[str, str]] = set()
+
+    def again(self) -> Sources:
+        """Return sources that have the answers of these, now and later, and a watch of their own."""
+        other = Sources(self._trusted_root, facts=self._facts, insecure=self._insecure)
+        other._seen, other._listed, other._digests = self._seen, self._listed, self._digests
+        other._found = self._found
+        return other
 
     def lstat(self, path: str) -> os.stat_result | None:
         """Return the status of ``path`` itself, not followed; None if there is nothing."""
+        self._asked[path] = None
         if path not in self._seen:
             self._seen[path] = _lstat(path)
         return self._seen[path]
 
     def watch(self) -> dict[str, tuple[int, ...] | None]:
         """Return every question asked so far with its answer; a directory only passed is watched for its owner."""
+        seen = ((path, self._seen[path]) for path in self._asked)
         return {
-            path: _watched(info, path in self._listed or info is None or not stat.S_ISDIR(info.st_mode))
-            for path, info in self._seen.items()
+            path: _watched(info, path in self._entered or info is None or not stat.S_ISDIR(info.st_mode))
+            for path, info in seen
         }
 
     def find(self, path: str, trust: str = STRICT) -> Found | None:
@@ -137,10 +142,15 @@ class Sources:
         """
         key = (path, trust)
         if key not in self._found:
-            self._found[key] = self._walk(path, trust)
-        return self._found[key]
+            asked: dict[str, None] = {"/": None}
+            self._found[key] = (self._walk(path, trust, asked), asked)
+        found, asked = self._found[key]
+        if key not in self._followed:
+            self._followed.add(key)
+            self._asked.update(asked)
+        return found
 
-    def _walk(self, path: str, trust: str) -> Found | None:
+    def _walk(self, path: str, trust: str, asked: dict[str, None]) -> Found | None:
         todo = path.split("/")[::-1]
         current = ""
         links: dict[str, str] = {}
@@ -155,6 +165,7 @@ class Sources:
                 current = os.path.dirname(current).rstrip("/")
                 continue
             step = f"{current}/{part}"
+            asked[step] = None
             info = self._trusted(step, trust)
             if info is None:
                 return None
@@ -188,6 +199,8 @@ class Sources:
 
     def listdir(self, path: str) -> tuple[str, ...]:
         """Return the sorted names in the directory ``path`` (free of links, as in :attr:`Found.path`)."""
+        self._asked[path] = None
+        self._entered.add(path)
         if path not in self._listed:
             self._seen.pop(path, None)
             self.lstat(path)
@@ -248,8 +261,6 @@ class Sources:
     def digest(self, found: Found) -> str:
         """Return the SHA-256 of a found regular file, in hex."""
         stamp = stamp_of(found.info)
-        if known := self._known.get((found.path, stamp)):
-            return known
         key = (stamp[0], stamp[1], stamp[2], stamp[4])
         if key not in self._digests and (digest := self._facts.digest(stamp)):
             self._digests[key] = digest
@@ -261,3 +272,31 @@ class Sources:
             self._digests[key] = digest
             self._facts.put_digest(stamp, digest)
         return self._digests[key]
+
+
+class Host:
+    """This host as one run sees it: what was read for one image is not read again for the next.
+
+    ``facts`` is made when it is first needed, since reading what is remembered takes longer than many a run.
+    """
+
+    def __init__(self, facts: Callable[[], Facts]) -> None:
+        self._make = facts
+        self._facts: Facts | None = None
+        self._sources: dict[str | None, Sources] = {}
+
+    def sources(self, trusted_root: str | None) -> Sources:
+        """Return sources for one image."""
+        if self._facts is None:
+            self._facts = self._make()
+        known = self._sources.setdefault(trusted_root, Sources(trusted_root, facts=self._facts))
+        return known.again()
+
+    def save(self) -> None:
+        """Keep what was found out about files."""
+        if self._facts:
+            self._facts.save()
+
+    def forget(self) -> None:
+        """Look at everything anew: something has changed meanwhile."""
+        self._sources.clear()

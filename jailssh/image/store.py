@@ -20,7 +20,8 @@ from jailssh.image import pool
 from jailssh.image.errors import ImageError, SourceChangedError
 from jailssh.image.history import add_step, jail_dir, read_history
 from jailssh.image.manifest import Entry, Manifest, Summary, inputs_digest
-from jailssh.image.sources import Stamp, unchanged
+from jailssh.image.facts import Facts, facts_path
+from jailssh.image.sources import Host, unchanged
 from jailssh.plugin.api import ImageNeeds
 
 _LOCK = ".lock"
@@ -57,6 +58,11 @@ class Wanted:
         return inputs_digest([self.needs, self.extra_dirs, self.trusted_root])
 
 
+def new_host(layout: Layout) -> Host:
+    """Return the host as it will be seen from now on, with what earlier runs have remembered of its files."""
+    return Host(lambda: Facts(facts_path(layout), layout.root or None))
+
+
 def current_image(layout: Layout, jail: str) -> str | None:
     """Return the host path of the jail's current image (the tree itself, not a link), or None."""
     jail_dir(layout, jail)
@@ -74,14 +80,15 @@ def ensure_image(
     waiting: Callable[[int], None] | None = None,
     verify: Verify | None = None,
     unpin: bool = False,
+    host: Host | None = None,
 ) -> BuildResult:
     """Make the jail's current image hold what ``needs`` name, as this host has it now, and nothing else.
 
     Nothing is read but file status when neither the needs nor the host have changed.  Builds of one jail wait for
     each other; ``waiting`` is told the process id of the one that builds.  ``extra_dirs``, ``trusted_root``: see
     :func:`jailssh.image.resolve.resolve`.  A jail that was pinned by :func:`rollback` keeps its image unless
-    ``unpin``.  Raises :class:`ImageError`, :class:`HostError`, :class:`ManyErrors` or what ``verify`` raises; the old
-    image stays current then.
+    ``unpin``.  ``host``: what several calls share of what they read.  Raises :class:`ImageError`,
+    :class:`HostError`, :class:`ManyErrors` or what ``verify`` raises; the old image stays current then.
     """
     wanted = Wanted(tuple(needs), tuple(extra_dirs), trusted_root)
     if not unpin and read_history(layout, jail).pinned and (kept := _pinned(layout, jail, wanted, verify)):
@@ -93,10 +100,12 @@ def ensure_image(
             add_step(layout, jail, done.generation, "built")
             return done
         _sweep(layout, jail, dirfd)
-        builder = _Builder(layout, jail, dirfd, trees, wanted, verify)
+        host = host or new_host(layout)
+        builder = _Builder(layout, jail, dirfd, trees, wanted, verify, host)
         for _ in range(_RETRIES):
             with suppress(SourceChangedError):
                 return builder.build()
+            host.forget()
         return builder.build()
 
 
@@ -236,7 +245,14 @@ class _Builder:
     """One build of one jail; its lock is held."""
 
     def __init__(
-        self, layout: Layout, jail: str, dirfd: int, trees: int, wanted: Wanted, verify: Verify | None
+        self,
+        layout: Layout,
+        jail: str,
+        dirfd: int,
+        trees: int,
+        wanted: Wanted,
+        verify: Verify | None,
+        host: Host,
     ) -> None:
         self._layout = layout
         self._jail = jail
@@ -244,11 +260,12 @@ class _Builder:
         self._trees = trees
         self._wanted = wanted
         self._verify = verify
+        self._host = host
 
     def build(self) -> BuildResult:
         """Resolve the needs, build the tree unless it is there, verify, switch."""
         layout, old = self._layout, pool.current_generation(self._layout, self._jail)
-        manifest = self._resolve(old)
+        manifest = self._resolve()
         generation = manifest.generation
         staging = f"{_NEW}{os.getpid()}-{secrets.token_hex(8)}"
         try:
@@ -269,22 +286,13 @@ class _Builder:
         add_step(layout, self._jail, generation, "built")
         return _result(layout, manifest, generation != old)
 
-    def _resolve(self, old: str | None) -> Manifest:
-        # Imported here: the ELF reader costs more time than a whole run that finds nothing to do.
-        from jailssh.image.facts import Facts, facts_path
+    def _resolve(self) -> Manifest:
+        # Imported here: it costs more time than a whole run that finds nothing to do.
         from jailssh.image.resolve import resolve
 
-        before = pool.read_manifest(self._layout, old) if old else None
-        facts = Facts(facts_path(self._layout), self._layout.root or None)
         wanted = self._wanted
-        manifest = resolve(
-            wanted.needs,
-            extra_dirs=wanted.extra_dirs,
-            trusted_root=wanted.trusted_root,
-            known=_digests(before),
-            facts=facts,
-        )
-        facts.save()
+        manifest = resolve(wanted.needs, extra_dirs=wanted.extra_dirs, sources=self._host.sources(wanted.trusted_root))
+        self._host.save()
         return replace(manifest, inputs=wanted.inputs)
 
     def _stage(self, staging: str, manifest: Manifest) -> Manifest:
@@ -336,11 +344,9 @@ def _made_of_host(manifest: Manifest) -> tuple[Entry, ...]:
 
 
 def _object(entry: Entry) -> str:
-    """Return the name in the store of objects for a file, "" for everything else."""
+    """Return the name in the store of objects for a file or a symbolic link, "" for everything else."""
+    if entry.kind == "link":
+        return objects.name_of_link(entry.target)
     if entry.kind != "file" or not entry.stamp:
         return ""
     return objects.name_of(entry.digest, entry.mode, entry.stamp[2], entry.size)
-
-
-def _digests(old: Manifest | None) -> dict[tuple[str, Stamp], str]:
-    return {(entry.source, entry.stamp): entry.digest for entry in old.entries if entry.stamp} if old else {}

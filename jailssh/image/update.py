@@ -22,7 +22,7 @@ from jailssh.image.history import clear_failed, mark_failed, read_history
 from jailssh.image.jail import Configuration, JailDefinition, NotJailedError, find_account
 from jailssh.image.publish import Images, plans_by_image, prune_images, publish_plan
 from jailssh.image.sources import unchanged
-from jailssh.image.store import current_image
+from jailssh.image.store import current_image, new_host
 from jailssh.plan.codec import Plan
 
 _FORMAT = 1
@@ -56,7 +56,7 @@ def update(configuration: Configuration, names: Sequence[str] | None = None) -> 
     for jail in names or ():
         if not is_known(configuration, jail):
             configuration.definition(jail.split("+"))
-    images = Images(layout, _TRUST)
+    images = Images(layout, _TRUST, new_host(layout))
     fs.ensure_dir(layout.images, 0o755)
     with fs.lock(f"{layout.images}/.update.lock"):
         jails = [jail for jail in pool.jails_with_images(layout) if pool.current_generation(layout, jail)]

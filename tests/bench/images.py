@@ -6,12 +6,10 @@ The changed library is the C library, which every jail has: a copy with one byte
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 from pathlib import Path
 
 from tests.bench.builds import timed
-from tests.bench.closure import elf_programs
 from tests.bench.figures import Goal, Row, timed_row
 from tests.bench.site import PREFIX, Site
 
@@ -21,14 +19,17 @@ DISK = 1.3
 ROUNDS = 3
 IDLE_RUNS = 20
 _UPDATE = (f"{PREFIX}/bin/jailssh", "update", "--all")
-# Plugins with what they cannot do without.
-_OPTIONS = {
-    "sftp": "",
-    "scp": "",
-    "rsync": "[rsync]\nread = /srv\n",
-    "git": "[git]\nread = /srv\n",
-    "shell": "",
+# Profiles and their plugins, and what some of the jails have besides.
+_PROFILES = {
+    "sftp-only": ("sftp",),
+    "sftp-ro": ("sftp",),
+    "rsync-backup": ("rsync",),
+    "rsync-pull": ("rsync",),
+    "scp-sftp": ("scp", "sftp"),
+    "git-only": ("git",),
+    "shell": ("shell",),
 }
+_MORE: tuple[tuple[str, ...], ...] = ((), ("scp",), ("sftp",))
 _BLOCK = 4096
 
 
@@ -46,16 +47,11 @@ def measure(site: Site, runs: int) -> list[Row]:
 
 
 def _make_jails(site: Site) -> None:
-    """Give the host jails with all combinations of the plugins; further ones have one more program of the host each."""
-    sets = [words for size in range(1, len(_OPTIONS) + 1) for words in itertools.combinations(_OPTIONS, size)]
-    names = (os.path.basename(path) for path in elf_programs())
-    spare = (name for name in names if name.isalpha())
+    """Give the host jails that take over the shipped profiles in turns, and with each other plugin beside theirs."""
     for number in range(JAILS):
-        if number < len(sets):
-            plugins = sets[number]
-            text = f"plugins = {', '.join(plugins)}\n" + "".join(_OPTIONS[name] for name in plugins)
-        else:
-            text = f"plugins = shell\n[shell]\nprograms = {next(spare)}\n"
+        profile = list(_PROFILES)[number % len(_PROFILES)]
+        more = _MORE[number // len(_PROFILES) % len(_MORE)]
+        text = f"extends = {profile}\nplugins = {', '.join(dict.fromkeys((*_PROFILES[profile], *more)))}\n"
         site.host.write(f"/etc/jailssh/jails/many{number}.conf", text)
     site.jailssh("update", *(f"many{number}" for number in range(JAILS)))
     site.jailssh("update", "--all")

@@ -342,9 +342,9 @@ KILL = (
     BUILD
     + """
 import os, signal
-from jailssh.host import fs, process, tree
+from jailssh.host import beneath, fs, tree
 where, when, name = sys.argv[2], sys.argv[3], sys.argv[4]
-owner = {"fs": fs, "tree": tree, "writer": tree.TreeWriter, "process": process, "os": os}[where]
+owner = {"fs": fs, "tree": tree, "writer": tree.TreeWriter, "beneath": beneath, "os": os}[where]
 real = getattr(owner, name)
 def killed(*args, **kwargs):
     if when == "after":
@@ -362,7 +362,7 @@ build()
         ("writer", "before", "copy"),
         ("writer", "after", "copy"),
         ("writer", "after", "close"),
-        ("process", "after", "run"),
+        ("beneath", "after", "sync_file_system"),
         ("fs", "after", "atomic_write"),
         ("os", "before", "rename"),
         ("tree", "before", "publish"),
