@@ -15,7 +15,7 @@ from jailssh.host.paths import Layout
 from jailssh.image.jail import Configuration, NotJailedError, load_configuration, to_account
 from jailssh.image.publish import read_plan
 from jailssh.image.remedy import Remedy, Trials
-from jailssh.image.suggest import line_remedies, settings_lines, taken_but, why_no_line, written
+from jailssh.image.suggest import COMMAND, line_remedies, settings_lines, taken_but, why_no_line, written
 from jailssh.plan.codec import Plan
 from jailssh.plan.places import paths_of, place_of, rule_environment, rule_records_of, values_of
 
@@ -132,10 +132,10 @@ def _nothing_found(trials: Trials, command: str | None, verdict: matcher.Verdict
         return []
     if why := taken_but(trials, verdict):
         return [why]
-    if verdict.rule:
+    if verdict.rule and verdict.plugin != COMMAND:
         return ["no setting of this jail allows it"]
     first = escape(verdict.words[0], 80)
-    out = [f"no plugin takes {first!r}"]
+    out = [f"no plugin takes {first!r}"] if not verdict.rule else []
     remedies = [one for one in line_remedies(trials, [verdict.words]) if not one.lacks]
     for remedy in remedies:
         try:
@@ -145,7 +145,7 @@ def _nothing_found(trials: Trials, command: str | None, verdict: matcher.Verdict
         if works:
             lines = [*_plugins_line(trials, remedy), *settings_lines(remedy.changes)]
             return [*out, "a line of the plugin command would:", *(f"  {line}" for line in lines)]
-    return [*out, f"a line of the plugin command cannot: {why_no_line(trials, verdict.words)}"]
+    return [*out, f"a line of the plugin command cannot: {why_no_line(trials, command, verdict.words)}"]
 
 
 def _remedy_lines(configuration: Configuration, trials: Trials, remedy: Remedy, words: Sequence[str]) -> list[str]:

@@ -185,7 +185,7 @@ def _why_not(trials: Trials, out: Suggestion, each: Asked, words: Words) -> str:
     lines = [one for one in line_remedies(trials, [words]) if not one.lacks]
     alone = next((one for one in lines if not _trouble(trials, one, [each])), None)
     if alone is None:
-        return why_no_line(trials, words)
+        return why_no_line(trials, each.command, words)
     return f"{_TOGETHER}: {_trouble(trials, out.remedy.plus(alone), [each, *_served(out)])}"
 
 
@@ -225,10 +225,18 @@ def line_remedies(trials: Trials, commands: Sequence[Words]) -> list[Remedy]:
     return remedies
 
 
-def why_no_line(trials: Trials, words: Words) -> str:
+def why_no_line(trials: Trials, command: str | None, words: Words) -> str:
     """Return why no line of the plugin ``command`` takes a command."""
-    whys = [remedy.lacks for remedy in line_remedies(trials, [words]) if remedy.lacks]
-    return whys[0] if whys else "no line of the plugin command describes it without letting more in"
+    remedies = line_remedies(trials, [words])
+    for remedy in remedies:
+        if remedy.lacks:
+            return remedy.lacks
+    for remedy in remedies:
+        try:
+            trials.judge(remedy, command)
+        except JailsshError as error:
+            return str(error)
+    return "no line of the plugin command describes it without letting more in"
 
 
 def settings_lines(changes: Iterable[Change]) -> list[str]:

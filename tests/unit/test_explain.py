@@ -145,6 +145,18 @@ def test_explain_a_denial(
 
 
 @needs_matcher
+def test_explain_beside_the_administrator_s_own_lines(configure: Callable[..., Trials], layout: Layout) -> None:
+    publish(layout, configure("own", own='plugins = command\n[command]\ncommands = "head -n <int:1:5>", "id"\n'))
+    advice = explain.explain(layout, ENTRY, "head -n 9").facts["advice"]
+    assert advice[0].startswith(
+        "a line of the plugin command cannot: rules command.1.head and command.3.head: both claim"
+    )
+    advice = explain.explain(layout, ENTRY, "wc -c").facts["advice"]
+    assert advice[:2] == ["no plugin takes 'wc'", "a line of the plugin command would:"]
+    assert '  [command] commands = "head -n <int:1:5>", id, "wc -c"  (now: ' in advice[2]
+
+
+@needs_matcher
 def test_explain_follows_plan_and_configuration(configure: Callable[..., Trials], layout: Layout) -> None:
     with pytest.raises(JailsshError, match="none yet"):
         configure("own")
