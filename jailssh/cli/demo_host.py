@@ -168,7 +168,9 @@ def _set_up(host: ScratchHost, layout: Layout) -> None:
     host.run(["groupadd", GROUP_JAIL], check=True)
     host.run([command, "setup", "--yes"], check=True)
     key = f"/home/{CLIENT}/key.pub"
-    host.run(["mkdir", "-p", "/srv/git", "/srv/pub"], check=True)
+    # The machine's own /srv may hold repositories of these names.
+    host.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", "/srv"], check=True)
+    host.run(["mkdir", "/srv/git", "/srv/pub"], check=True)
     for jail in JAILS:
         host.run([command, "adduser", jail, "--jail", jail, "--key", key], check=True)
     # An account of a directory service looks like this: a group of its own, its key in its home, no file of ours.

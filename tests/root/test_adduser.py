@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from jailssh.host.scratch import Completed, ScratchHost
+from tests.harness.source import put_source
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
@@ -132,9 +132,7 @@ def host(tmp_path: pathlib.Path) -> Iterator[Host]:
     share.mkdir(parents=True)
     template = "20-jailssh.conf.in"
     (share / template).write_bytes((SOURCE / "sshd_config.d" / template).read_bytes())
-    shutil.copytree(
-        SOURCE / "jailssh", tmp_path / "source" / "jailssh", ignore=shutil.ignore_patterns("login", "*.pyc")
-    )
+    put_source(tmp_path / "source")
     with ScratchHost(install={str(tmp_path): "/usr/local"}) as scratch:
         host = Host(scratch)
         host.ok("setup")

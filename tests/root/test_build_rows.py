@@ -13,6 +13,7 @@ import pytest
 
 from jailssh.image.target import Target
 from jailssh.image.verify import verify
+from tests.harness.source import put_source
 from tests.root.build_site import REPO, announce_plugins, site, states
 
 pytestmark = pytest.mark.needs("root")
@@ -382,9 +383,11 @@ def test_devices_without_the_right_to_make_them(site):
     place = site.base / "own"
     place.mkdir()
     os.chown(place, 65534, 65534)
-    argv = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", sys.executable, "-m", "jailssh"]
+    put_source(site.base / "source")  # the checkout itself may be closed to others
+    subprocess.run(["chmod", "-R", "a+rX", str(site.base / "source")], check=True)
+    argv = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "/usr/bin/python3", "-m", "jailssh"]
     argv += ["--root", str(site.base / "state"), "build", spec, str(place / "tree")]
-    env = {"PYTHONPATH": REPO, "PATH": os.environ["PATH"]}
+    env = {"PYTHONPATH": str(site.base / "source"), "PATH": os.environ["PATH"]}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=30)
     assert done.returncode == 1
     assert "t.jailspec:1:1: /dev/null: operation not permitted" in done.stderr

@@ -204,21 +204,21 @@ def test_sshd_dies_at_any_step(every_lab: Lab) -> None:
         every_lab.assert_nothing_left()
 
 
-def test_200_logins_at_once(every_lab: Lab) -> None:
+def test_200_logins_at_once(set_uid_lab: Lab) -> None:
     def state() -> str:
         look = "find /run/jailssh | sort; cut -d' ' -f5 /proc/self/mountinfo | sort; ls /tmp"
-        return every_lab.host.run(["sh", "-c", look], check=True).stdout
+        return set_uid_lab.host.run(["sh", "-c", look], check=True).stdout
 
-    every_lab.login("probe exit 0")
+    set_uid_lab.login("probe exit 0")
     before = state()
     sessions = [
-        every_lab.start(f"probe exit {number % 100}", uid=UID if number % 2 else OTHER_UID, stdout=subprocess.DEVNULL)
+        set_uid_lab.start(f"probe exit {number % 100}", uid=UID if number % 2 else OTHER_UID, stdout=subprocess.DEVNULL)
         for number in range(200)
     ]
     ended = [session.process.communicate(timeout=60) for session in sessions]
     assert [err for _, err in ended if err] == []
     assert [session.process.returncode for session in sessions] == [number % 100 for number in range(200)]
-    events = [row["JAILSSH_EVENT"] for row in every_lab.records()]
+    events = [row["JAILSSH_EVENT"] for row in set_uid_lab.records()]
     assert (events.count("session-start"), events.count("session-end"), len(events)) == (200, 200, 400)
     assert state() == before
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from tests.root import login_lab
-from tests.root.login_lab import CAN_RAISE_LIMITS, UID, Lab, assert_ended, assert_refused, limit, plan, record
+from tests.root.login_lab import CAN_RAISE_LIMITS, UID, Done, Lab, assert_ended, assert_refused, limit, plan, record
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
@@ -156,11 +156,21 @@ LIMITS = {
 }
 
 
+def ended_before_it_began(done: Done, what: str) -> bool:
+    """True if musl's start, which looks at descriptors 0-2 of a set-uid program, could not: it ends the process."""
+    if what != "NOFILE 0" or done.code not in (-signal.SIGSEGV, 128 + signal.SIGSEGV):
+        return False
+    assert (done.out, done.err, done.records) == (b"", b"", [])
+    return True
+
+
 @pytest.mark.parametrize("what", LIMITS)
 def test_low_soft_limits_do_not_hinder_a_login(every_lab: Lab, what: str) -> None:
     which, low, key = LIMITS[what]
     hard = resource.getrlimit(which)[1]
     done = every_lab.login("probe facts limits", prepare=limit(which, low, hard))
+    if ended_before_it_began(done, what):
+        return
     assert done.facts[key] == f"{low}:{hard}"  # the account keeps the limits that it came with
 
 
@@ -168,6 +178,8 @@ def test_low_soft_limits_do_not_hinder_a_login(every_lab: Lab, what: str) -> Non
 def test_low_hard_limits_never_half_a_login(set_uid_lab: Lab, what: str) -> None:
     which, low, _ = LIMITS[what]
     done = set_uid_lab.login("probe exit 7", prepare=limit(which, low))
+    if ended_before_it_began(done, what):
+        return
     if done.code == 7 or CAN_RAISE_LIMITS:
         assert_ended(done, 7)
     elif "NOFILE" in what:  # not even a descriptor for the journal
@@ -211,17 +223,17 @@ def test_ignored_sigchld_does_not_lose_the_exit_status(every_lab: Lab) -> None:
     assert_ended(every_lab.login("probe exit 7", prepare=ignore_and_block), 7)
 
 
-def timers() -> None:
+def timers(first: float = 0.02) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))  # so that this process lives until the call
     for which in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
-        signal.setitimer(which, 0.02, 0.02)
+        signal.setitimer(which, first, 0.02)
 
 
 def test_timers_end_no_login(every_lab: Lab) -> None:
     # One that fires between the call and the first instruction still counts; what is asked is that the command lives.
     done = every_lab.login("probe sleep 0.1", prepare=timers)
     assert done.code in (0, 128 + signal.SIGALRM)
-    assert every_lab.login("probe facts signals", prepare=timers).facts.all("timer") == ["0.000000"] * 3
+    assert every_lab.login("probe facts signals", prepare=lambda: timers(30)).facts.all("timer") == ["0.000000"] * 3
 
 
 @pytest.mark.parametrize("mask", [0, 0o777])

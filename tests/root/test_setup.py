@@ -10,6 +10,7 @@ import pytest
 
 from jailssh.host.scratch import Completed, ScratchHost
 from jailssh.users.keys import parse_keys
+from tests.harness.source import put_source
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
@@ -76,9 +77,7 @@ def host(tmp_path: pathlib.Path) -> Iterator[Host]:
     share = tmp_path / "share" / "jailssh"
     share.mkdir(parents=True)
     shutil.copy(SOURCE / "sshd_config.d" / "20-jailssh.conf.in", share)
-    shutil.copytree(
-        SOURCE / "jailssh", tmp_path / "source" / "jailssh", ignore=shutil.ignore_patterns("login", "*.pyc")
-    )
+    put_source(tmp_path / "source")
     with ScratchHost(install={str(tmp_path): "/usr/local"}) as scratch:
         host = Host(scratch)
         host.sh("ssh-keygen -A >/dev/null; test -f /etc/ssh/sshd_config")
