@@ -11,6 +11,7 @@ import base64
 import binascii
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 
 from jailssh.core.errors import UsageError
 from jailssh.core.names import escape
@@ -88,9 +89,17 @@ def _blob_type(text: str) -> str:
     return name if len(blob) > 4 + length + 4 else ""
 
 
+def _blob_of(line: str) -> str:
+    """Return the base64 text of the key in an authorized_keys line, which may have options; "" where it has no key."""
+    words = line.split()
+    if not words or words[0].startswith("#"):
+        return ""
+    return next((blob for kind, blob in pairwise(words) if kind in TYPES), "")
+
+
 def merge(existing: str, new: list[Key], login_program: str) -> str:
     """Return the content of a keys file: the lines of ``existing`` and those ``new`` keys that it lacks."""
     lines = existing.splitlines()
-    present = {word for line in lines for word in line.split()}
+    present = {_blob_of(line) for line in lines}
     lines += [key.line(login_program) for key in new if key.blob not in present]
     return "".join(line + "\n" for line in lines)

@@ -76,6 +76,18 @@ def test_merging_keeps_what_is_there_and_adds_each_key_once() -> None:
     assert merge(once, [Key("ssh-ed25519", other)], LOGIN).count("\n") == 3
 
 
+@pytest.mark.parametrize("line", [f"# gone: ssh-ed25519 {ED} old", f"#ssh-ed25519 {ED}", f"ssh-rsa AAAA {ED}"])
+def test_a_key_that_only_a_comment_mentions_is_added(line: str) -> None:
+    key = Key("ssh-ed25519", ED)
+    assert merge(f"{line}\n", [key], LOGIN) == f"{line}\n{key.line(LOGIN)}\n"
+
+
+@pytest.mark.parametrize("options", ["", 'no-pty,command="a b" '])
+def test_a_key_that_was_written_by_hand_is_not_added_again(options: str) -> None:
+    line = f"{options}ssh-ed25519 {ED}\n"
+    assert merge(line, [Key("ssh-ed25519", ED)], LOGIN) == line
+
+
 def stat_of(mode: int, uid: int = 1500) -> os.stat_result:
     return os.stat_result((mode, 1, 1, 1, uid, uid, 0, 0, 0, 0))
 
