@@ -199,7 +199,9 @@ def reload() -> str:
                 return f"reloaded {unit}"
     pid = _daemon_pid()
     if pid is None:
-        return "sshd is not running; it reads the new configuration when it starts"
+        return (
+            "found no running sshd by systemd or /run/sshd.pid; if one runs, have it read its configuration: kill -HUP"
+        )
     os.kill(pid, signal.SIGHUP)
     return f"sent SIGHUP to sshd, process {pid}"
 

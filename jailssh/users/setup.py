@@ -16,6 +16,7 @@ from importlib import resources
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.paths import Layout
+from jailssh.image.facts import facts_path
 from jailssh.users import undo
 from jailssh.users.undo import Fault, Inverse, Journal, no_fault
 
@@ -112,7 +113,9 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
         install.set_access(path, mode, 0, accounts.group_id(owner) or 0)
 
     why = ", since a jail is given to members of other groups" if groups else ""
-    line = f"~ {path} to mode {mode:04o}, root:{owner} (was {old[0]:04o}, {old[1]}:{accounts.group_name(old[2])}){why}"
+    holder = accounts.find_uid(old[1])
+    was = f"{old[0]:04o}, {holder.name if holder else old[1]}:{accounts.group_name(old[2])}"
+    line = f"~ {path} to mode {mode:04o}, root:{owner} (was {was}){why}"
     return [Change("login program", (line,), Inverse("access", path, old), act)]
 
 
@@ -202,16 +205,31 @@ def was_run(layout: Layout) -> bool:
 
 
 def take_back(layout: Layout) -> list[str]:
-    """Undo the set-up; return what happened.  Call under the lock."""
+    """Undo the set-up; return what happened, to a running sshd as well.  Call under the lock."""
     check_unused(layout)
     journal = Journal(layout, SUBJECT)
-    undo.take_back(journal.original)
+    # An sshd that cannot be reloaded is told of, but is no reason to stop half way.
+    undo.take_back(step for step in journal.original if step.op != "reload")
     sshd.test(sshd.main_config(layout))
+    try:
+        reloaded = sshd.reload()
+    except JailsshError as error:
+        reloaded = f"note: sshd could not be reloaded and still goes by the drop-in: {error}; run: systemctl reload ssh"
     journal.forget()
-    fs.remove_file(lock_path(layout))
+    _remove_left_over(layout)
     for path, _ in reversed(directories(layout)):
         install.remove_empty_dir(path)
-    lines = ["the group, the drop-in and the login program's mode are as they were before"]
+    lines = ["the group, the drop-in and the login program's mode are as they were before", reloaded]
     if os.path.isdir(layout.state):
-        lines.append(f"images that were built stay in {layout.state}; nothing uses them")
+        rest = ", ".join(sorted(os.listdir(layout.state)))
+        lines.append(f"what was built stays in {layout.state} ({rest}); nothing uses it")
     return lines
+
+
+def _remove_left_over(layout: Layout) -> None:
+    """Remove the locks, and what is known of the host's files where there is no image that was made from it."""
+    fs.remove_file(lock_path(layout))
+    if os.path.isdir(layout.plans) and os.listdir(layout.plans) == [".lock"]:
+        fs.remove_file(f"{layout.plans}/.lock")
+    if not os.path.isdir(layout.images):
+        fs.remove_file(facts_path(layout))

@@ -89,7 +89,7 @@ def test_it_shows_a_diff_sets_up_once_and_undoes_exactly(host: Host) -> None:
     said = host.ok("setup", "--yes")
     assert "+ system group jailssh" in said
     assert f"+    ForceCommand {LOGIN}" in said
-    assert "mode 4750, root:jailssh (was 0755" in said
+    assert "mode 4750, root:jailssh (was 0755, root:root)" in said
     assert host.sh(f"stat -c '%a %U %G' {LOGIN}") == "4750 root jailssh\n"
     assert host.sh(f"stat -c '%a %U' {DROP_IN} /etc/jailssh/keys /var/lib/jailssh/undo") == (
         "644 root\n755 root\n700 root\n"
@@ -97,7 +97,10 @@ def test_it_shows_a_diff_sets_up_once_and_undoes_exactly(host: Host) -> None:
     first = host.state()
     assert "nothing to do" in host.ok("setup", "--yes")
     assert host.state() == first
-    assert "as they were" in host.ok("setup", "--undo", "--yes")
+    host.sh("touch /var/lib/jailssh/facts.json /var/lib/jailssh/plan.v1/.lock")
+    said = host.ok("setup", "--undo", "--yes")
+    assert "as they were" in said
+    assert "found no running sshd" in said
     assert host.state() == before
     assert "nothing to undo" in host.ok("setup", "--undo", "--yes")
     assert host.state() == before
@@ -235,6 +238,20 @@ def test_undo_is_refused_while_somebody_is_inside(host: Host) -> None:
     assert done.code == 1
     assert "alice" in done.stderr
     assert host.state() == before
+
+
+@pytest.mark.needs("journald")  # systemd's programs
+def test_undo_says_what_stays_and_that_sshd_was_not_reloaded(host: Host) -> None:
+    host.ok("setup", "--yes")
+    host.sh("mkdir /var/lib/jailssh/images; touch /var/lib/jailssh/facts.json /var/lib/jailssh/plan.v1/1234")
+    # As systemctl is where it cannot reach systemd, on a host that runs it.
+    host.scratch.write("/run/systemctl", b'#!/bin/sh\n[ "$1" != reload ] || { echo no bus >&2; exit 1; }\n')
+    host.sh("mkdir -p /run/systemd/system; chmod 755 /run/systemctl; mount --bind /run/systemctl /usr/bin/systemctl")
+    said = host.ok("setup", "--undo", "--yes")
+    assert "note: sshd could not be reloaded" in said
+    assert "no bus" in said
+    assert "stays in /var/lib/jailssh (facts.json, images, plan.v1)" in said
+    assert not host.sh(f"ls {DROP_IN} 2>/dev/null || true")
 
 
 def test_a_running_sshd_reads_it_without_being_restarted(host: Host) -> None:
