@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from jailssh.cli.context import Context
+from jailssh.cli.context import NOBODY_ASKED, Context
 from jailssh.core.errors import EXIT_OK, HostError, UsageError
 from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name, check_jail_name
@@ -14,7 +14,7 @@ from jailssh.users.keys import Key, parse_keys
 
 EXAMPLES = (
     "jailssh adduser alice --jail sftp-only --key alice.pub",
-    "jailssh adduser bob --jail git,sftp",
+    "jailssh adduser bob --jail sftp,scp",
     "jailssh adduser backup1 --jail rsync-backup --home /srv/backup1",
 )
 KEYS_LIMIT = 1 << 20
@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--on-demand", action="store_true", help="leave image and plan to the first login")
     parser.add_argument("--force", action="store_true", help="also a system account or a member of a strong group")
     parser.add_argument("--now", action="store_true", help="also while it is logged in; what runs stays as it is")
-    parser.add_argument("--yes", action="store_true", help="do not ask before an existing account is taken")
+    parser.add_argument(
+        "--yes", action="store_true", help=f"do not ask before an existing account is taken; {NOBODY_ASKED}"
+    )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

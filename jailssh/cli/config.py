@@ -7,6 +7,7 @@ import argparse
 from jailssh.cli.context import Context
 from jailssh.config.reader import Item, show
 from jailssh.core.errors import EXIT_OK, UsageError
+from jailssh.core.names import counted
 from jailssh.image.jail import Configuration, load_configuration
 
 EXAMPLES = ("jailssh config check", "jailssh config show", "jailssh config show sftp-only")
@@ -28,8 +29,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.action == "check":
         configuration.validate()
         facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}
-        jails, accounts = len(facts["jails"]), len(facts["accounts"])
-        context.facts(facts, [f"no errors in {jails} jails and the files of {accounts} accounts"])
+        jails, accounts = (counted(len(facts[key]), key.removesuffix("s")) for key in ("jails", "accounts"))
+        context.facts(facts, [f"no errors in {jails} and the files of {accounts}"])
         return EXIT_OK
     rows = show(_items(configuration, args.jail))
     width = max(len(_key(section, name)) for section, name, _, _ in rows)

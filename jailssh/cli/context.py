@@ -13,6 +13,9 @@ from jailssh.core.errors import HostError, UsageError
 from jailssh.host import journal
 from jailssh.host.paths import Layout
 
+NOBODY_ASKED = "without a terminal nobody is asked, and it goes ahead"
+"""For the help of ``--yes`` where :meth:`Context.confirm` alone decides."""
+
 
 @dataclass(frozen=True)
 class Context:

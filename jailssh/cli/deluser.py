@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from jailssh.cli.context import Context
+from jailssh.cli.context import NOBODY_ASKED, Context
 from jailssh.core.errors import EXIT_OK
 from jailssh.core.journal_fields import USER
 from jailssh.image.publish import withdraw_plan
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the account; one that existed before is restored exactly")
     parser.add_argument("--keep-account", action="store_true", help="keep an account that adduser created")
     parser.add_argument("--remove-home", action="store_true", help="remove the home of an account that is deleted")
-    parser.add_argument("--yes", action="store_true", help="do not ask before an account is deleted")
+    parser.add_argument("--yes", action="store_true", help=f"do not ask before an account is deleted; {NOBODY_ASKED}")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

@@ -11,7 +11,7 @@ from jailssh.cli.context import Context
 from jailssh.config.jails import combined_name
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
-from jailssh.core.names import escape
+from jailssh.core.names import counted, escape
 from jailssh.host.paths import Layout
 from jailssh.image import listing, pool, store
 from jailssh.image.jail import load_configuration
@@ -74,8 +74,8 @@ def _line(row: listing.Generation) -> str:
     marks = [
         "current" if row.current else "old",
         "held" if row.held else "",
-        f"{len(row.plans)} plans" if row.plans else "",
-        f"{len(row.sessions)} sessions" if row.sessions else "",
+        counted(len(row.plans), "plan") if row.plans else "",
+        counted(len(row.sessions), "session") if row.sessions else "",
         "LAST UPDATE FAILED" if row.failure else "",
     ]
     said = ", ".join(mark for mark in marks if mark)
@@ -143,7 +143,7 @@ def _rollback(args: argparse.Namespace, context: Context) -> int:
     wanted = listing.pick(layout, args.jail, args.generation) if args.generation else None
     generation = store.rollback(layout, args.jail, wanted)
     plans, errors = publish_plans(load_configuration(layout), args.jail)
-    lines = [f"jail {args.jail} is back at image {generation}, {plans} plans published"]
+    lines = [f"jail {args.jail} is back at image {generation}, {counted(plans, 'plan')} published"]
     context.changed(lines, {fields.JAIL: args.jail, fields.IMAGE: generation})
     context.tell(f"note: it stays there until: jailssh update {args.jail}")
     for error in errors:

@@ -48,7 +48,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise the error of a wrong command line."""
-        raise UsageError(self.prog.removeprefix("jailssh ").strip(), message, hint=f"{self.prog} --help")
+        what = self.prog.removeprefix("jailssh").strip() or "command line"
+        raise UsageError(what, message, hint=f"{self.prog} --help")
 
 
 def verb_module(verb: str) -> ModuleType:
@@ -96,7 +97,7 @@ def parse(argv: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     """Return the verb's module and the arguments of a whole command line, without the program's name."""
     outer = main_parser().parse_args(argv)
     if outer.verb is None:
-        raise UsageError("jailssh", "a verb is missing", hint="jailssh --help")
+        raise UsageError("command line", "a verb is missing", hint="jailssh --help")
     module = verb_module(outer.verb)
     own, command = outer.rest, None
     if getattr(module, "TAKES_COMMAND", False):

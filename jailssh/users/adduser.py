@@ -14,7 +14,7 @@ from typing import Protocol
 from jailssh.config.files import user_text
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import HostError, JailsshError, UsageError
-from jailssh.core.names import check_account_name
+from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
@@ -222,12 +222,15 @@ def _report(
     can = f"; it can use: {ability}" if ability else "; image and plan are made at its first login"
     if not changed:
         return [f"{wish.name}: already in jail {jail}, nothing changed{can}"]
-    verb = "created" if facts is None else "moved" if facts.jailed else "taken"
-    lines = [f"{wish.name} (uid {entry.uid}): {verb} into jail {jail}{can}"]
+    verb = "created into" if facts is None else "moved into" if facts.jailed else "taken into"
+    if facts is not None and facts.jailed and "users file" not in changed:
+        verb = f"new {' and '.join(changed)}, still in"
+    lines = [f"{wish.name} (uid {entry.uid}): {verb} jail {jail}{can}"]
     if facts is None and not wish.keys:
         lines.append(f"note: it has neither key nor password; give it one with --key FILE or: passwd {wish.name}")
     if facts is not None and facts.processes and not facts.jailed:
-        lines.append(f"note: {facts.processes} processes that ran before stay outside of the jail until they end")
+        before = counted(facts.processes, "process", "es")
+        lines.append(f"note: what ran before ({before}) stays outside of the jail until it ends")
     if facts is not None and not facts.local and facts.entry.shell != layout.login_program:
         lines.append(
             f"note: its login shell {facts.entry.shell} comes from a directory service; have it set to "

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from jailssh.core.errors import DeniedError, HostError, JailsshError, UsageError
-from jailssh.core.names import is_clean_absolute
+from jailssh.core.names import counted, is_clean_absolute
 from jailssh.host import accounts, fs
 from jailssh.host.accounts import Entry
 
@@ -83,7 +83,7 @@ def refusals(
         found.append(
             DeniedError(
                 what,
-                f"it is logged in: {facts.processes} processes run outside of any jail",
+                f"it is logged in: {counted(facts.processes, 'process', 'es')} outside of any jail",
                 hint="wait until it has logged out, or use --now: what runs already stays as it is",
             )
         )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from jailssh.config.files import read_user
 from jailssh.core.errors import JailsshError, UsageError
-from jailssh.core.names import check_account_name
+from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts, fs, install
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
@@ -72,7 +72,9 @@ def _check_deletable(entry: Entry, confirm: Confirm, *, remove_home: bool) -> No
     running = len(accounts.processes_of(entry.uid))
     if running:
         hint = "end its sessions first, or keep the account with --keep-account"
-        raise JailsshError(f"account {entry.name}", f"{running} processes of it are running", hint=hint)
+        raise JailsshError(
+            f"account {entry.name}", f"{counted(running, 'process', 'es')} of it still running", hint=hint
+        )
     with_home = f" and its home {entry.home}" if remove_home else ""
     if not confirm(f"Delete the account {entry.name}{with_home}? jailssh adduser created it."):
         raise JailsshError(f"account {entry.name}", "nothing was changed")

@@ -171,6 +171,9 @@ def test_again_changes_nothing_and_another_jail_moves(host: Host) -> None:
     assert "moved into jail git+sftp" in host.ok("adduser", name="alice", jails=["sftp", "git"])
     assert "jail = git sftp" in host.sh("cat /etc/jailssh/users/alice.conf")
     assert KEY in host.sh("cat /etc/jailssh/keys/alice")
+    host.sh("sed -i d /etc/jailssh/keys/alice")
+    said = host.ok("adduser", name="alice", jails=["sftp", "git"], key=KEY)
+    assert "new keys, still in jail git+sftp" in said
     host.ok("deluser", name="alice")
     assert host.state() == before
 
@@ -303,8 +306,8 @@ def test_a_logged_in_account_is_taken_with_now_only(host: Host) -> None:
     with host.scratch.popen(["sleep", "1000"], user="alice", stdin=subprocess.DEVNULL) as child:
         alice = host.sh("id -u alice").strip()
         host.scratch.wait_until(lambda: bool(host.sh(f"pgrep -U {alice} || true")), "alice's process")
-        assert "logged in: 1 processes" in host.refused("adduser", name="alice", jails=["scp"])
-        assert "1 processes that ran before stay outside" in host.ok("adduser", name="alice", jails=["scp"], now=True)
+        assert "logged in: 1 process outside" in host.refused("adduser", name="alice", jails=["scp"])
+        assert "what ran before (1 process) stays outside" in host.ok("adduser", name="alice", jails=["scp"], now=True)
         assert child.poll() is None
         host.sh(f"pkill -U {alice}")
 

@@ -14,6 +14,7 @@ import pytest
 from jailssh.cli import main as cli
 from jailssh.cli.adduser import jail_names
 from jailssh.core.errors import UsageError
+from jailssh.core.names import counted
 
 VERBS = [verb for verb in cli.VERBS if importlib.util.find_spec(f"jailssh.cli.{verb}")]
 
@@ -74,7 +75,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("argv", "what", "hint"),
     [
-        ([], "a verb is missing", "jailssh --help"),
+        ([], "jailssh: command line: a verb is missing", "jailssh --help"),
+        (["--nope"], "jailssh: command line: unrecognized", "jailssh --help"),
         (["aduser"], "no such verb", "did you mean: jailssh adduser?"),
         (["zzz"], "no such verb", "lists the verbs"),
         (["adduser"], "NAME", "jailssh adduser --help"),
@@ -147,6 +149,11 @@ def test_starting_imports_no_verb_and_no_heavy_library() -> None:
     loaded = set(re.findall(r"'([^']+)'", done.stdout))
     assert "configobj" not in loaded
     assert {name for name in loaded if name.startswith("jailssh.cli.")} == {"jailssh.cli.context", "jailssh.cli.main"}
+
+
+def test_one_is_singular() -> None:
+    assert [counted(number, "plan") for number in range(3)] == ["0 plans", "1 plan", "2 plans"]
+    assert [counted(number, "process", "es") for number in (1, 2)] == ["1 process", "2 processes"]
 
 
 def test_jail_names() -> None:
