@@ -75,7 +75,7 @@ def add_step(layout: Layout, jail: str, generation: str, how: str, *, pinned: bo
 
 
 def mark_failed(layout: Layout, jail: str, lines: list[str]) -> None:
-    """Leave a mark that ``jailssh check`` reads: the update of this jail failed."""
+    """Leave a mark that ``jailssh image list`` shows: the update of this jail failed."""
     fs.ensure_dir(jail_dir(layout, jail), 0o755)
     _write(f"{jail_dir(layout, jail)}/failed.json", asdict(Failure(int(time.time()), tuple(lines))))
 

@@ -1,7 +1,7 @@
 """Images follow the host: new generations where something changed, nothing at all where nothing did.
 
 A running session keeps the generation that it has.  A jail whose update fails keeps its old generation, the journal
-says why, and a mark stays for ``jailssh check``.
+says why, and a mark stays for ``jailssh image list``.
 """
 
 from __future__ import annotations
