@@ -17,14 +17,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(_args: argparse.Namespace, context: Context) -> int:
     """List the plugins."""
-    registry = load_configuration(context.layout).registry
-    facts = [
-        {"name": name, "from": registry.origins[name], "usable": True, "summary": plugin.summary}
-        for name, plugin in sorted(registry.plugins.items())
-    ] + [
-        {"name": name, "from": broken.distribution, "usable": False, "summary": broken.reason}
-        for name, broken in sorted(registry.broken.items())
+    configuration = load_configuration(context.layout)
+    registry = configuration.registry
+    absent = "named in third_party_plugins, but not installed"
+    rows = [
+        *((name, registry.origins[name], True, plugin.summary) for name, plugin in sorted(registry.plugins.items())),
+        *((name, broken.distribution, False, broken.reason) for name, broken in sorted(registry.broken.items())),
+        *((name, "", False, absent) for name in configuration.missing_plugins()),
     ]
+    facts = [dict(zip(("name", "from", "usable", "summary"), row, strict=True)) for row in rows]
     lines = [
         f"{fact['name']:<12} {fact['summary']}"
         if fact["usable"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from types import MappingProxyType
 
 from jailssh.config.files import UserConfig, refuse_sections
-from jailssh.config.reader import Document, Entry, Item, raise_all, read_section
+from jailssh.config.reader import Document, Entry, Item, nearest, raise_all, read_section
 from jailssh.config.settings import JAIL, plugin_settings
 from jailssh.config.values import UNSET, words_of
 from jailssh.core.errors import ConfigError, JailsshError, UsageError
@@ -23,6 +25,8 @@ _ENV_REFUSED = re.compile(
     r"|RESOLV_.*|TZDIR|.*PATH|IFS|ENV|BASH_.*|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|PYTHON.*|PERL.*|RUBY.*|NODE_.*"
     r"|GIT_.*|RSYNC_.*|SSH_.*|HOME|USER|LOGNAME|SHELL)\Z"
 )
+# How a plugin's hint shows what to write.
+_EXAMPLE = "as in: "
 _SETS = ("plugins", "groups", "supplementary_groups")
 """Settings that are sets: combining jails gives the union."""
 
@@ -32,9 +36,14 @@ OptionsOf = Callable[[str], Sequence[Option]]
 
 @dataclass(frozen=True)
 class JailConfig:
-    """A jail as configured.  ``limits`` and sizes in bytes, seconds or pieces; ``options`` by plugin."""
+    """A jail as configured.  ``limits`` and sizes in bytes, seconds or pieces; ``options`` by plugin.
+
+    ``file`` is where it is written, ``places`` says for each plugin where its section is, or the line that lists it.
+    """
 
     name: str
+    file: str
+    places: Mapping[str, str]
     summary: str
     plugins: tuple[str, ...]
     root: str
@@ -107,8 +116,11 @@ def combine(documents: Mapping[str, Document]) -> Document:
     return _document("+".join(sorted(documents)), merged, headers)
 
 
-def read_jail(name: str, document: Document, options_of: OptionsOf) -> JailConfig:
-    """Return the jail in ``document`` (after :func:`extend` or :func:`combine`); every error in one pass."""
+def read_jail(name: str, document: Document, options_of: OptionsOf, known: Collection[str] = ()) -> JailConfig:
+    """Return the jail in ``document`` (after :func:`extend` or :func:`combine`); every error in one pass.
+
+    ``known`` are all plugins that there are, for a better answer to what is misspelt or in the wrong place.
+    """
     errors: list[JailsshError] = []
     top = read_section(document, "", JAIL, errors)
     limits = read_section(document, "limits", JAIL, errors)
@@ -120,14 +132,13 @@ def read_jail(name: str, document: Document, options_of: OptionsOf) -> JailConfi
         try:
             rows = plugin_settings(plugin, options_of(plugin))
         except ConfigError as error:
-            errors.append(
-                ConfigError(document.entries[""]["plugins"].origin, f"{error.what}: {error.why}", hint=error.hint)
-            )
+            hint = nearest(plugin, known) if known and plugin not in known else error.hint
+            errors.append(ConfigError(document.entries[""]["plugins"].origin, f"{error.what}: {error.why}", hint=hint))
             continue
         section = read_section(document, plugin, rows, errors)
         options[plugin] = MappingProxyType({key: item.value for key, item in section.items()})
         items.extend(section.values())
-    refuse_sections(document, {"", "limits", "env", *plugins}, errors)
+    _check_sections(document, plugins, known, options_of, errors)
     if not plugins:
         errors.append(ConfigError(document.file, "plugins is missing, so nothing could be allowed"))
     if "hostname" in top and not _HOST_NAME.match(str(top["hostname"].value)):
@@ -136,9 +147,64 @@ def read_jail(name: str, document: Document, options_of: OptionsOf) -> JailConfi
     set_limits = {key: item.value for key, item in limits.items() if item.value != UNSET}
     values = {key: item.value for key, item in top.items() if key not in ("extends", "plugins")}
     return JailConfig(
-        name=name, plugins=plugins, limits=MappingProxyType(set_limits), env=env,  # type: ignore[arg-type]
+        name=name, file=document.file, places={plugin: _place(document, plugin) for plugin in plugins},
+        plugins=plugins, limits=MappingProxyType(set_limits), env=env,  # type: ignore[arg-type]
         options=MappingProxyType(options), items=tuple(items), **values,  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def _check_sections(
+    document: Document,
+    plugins: Sequence[str],
+    known: Collection[str],
+    options_of: OptionsOf,
+    errors: list[JailsshError],
+) -> None:
+    """Add to ``errors`` sections that are of no plugin of the jail; what they set is checked where that can be."""
+    refuse_sections(document, {"", "limits", "env", *plugins, *known}, errors)
+    misspelt = [plugin for plugin in plugins if plugin not in known]
+    for section in document.entries:
+        if section not in known or section in plugins:
+            continue
+        with suppress(ConfigError):
+            read_section(document, section, plugin_settings(section, options_of(section)), errors)
+        if not any(get_close_matches(plugin, [section]) for plugin in misspelt):
+            why = f"section [{section}], but plugins does not list {section}"
+            hint = f"add {section} to plugins, or take the section out"
+            errors.append(ConfigError(document.headers.get(section, document.file), why, hint=hint))
+
+
+def _place(document: Document, plugin: str) -> str:
+    origin = document.headers.get(plugin)
+    if origin is None:
+        origin = document.entries[""]["plugins"].origin
+        if f"plugin {plugin}" in origin.split(" and "):
+            return f"plugin {plugin}"
+    return _in_file(document.file, origin)
+
+
+def _in_file(file: str, origin: str) -> str:
+    """Return ``origin``, with ``file`` in front where it is in another one: a profile, or a part of a union."""
+    return origin if origin.startswith(file) else f"{file} ({origin})"
+
+
+def locate(config: JailConfig, plugin: str, error: ConfigError) -> ConfigError:
+    """Return what ``plugin`` raised for its settings in ``config``, with the file, the line and the section."""
+    section, place, hint = f"[{plugin}]", config.places[plugin], error.hint
+    if place == f"plugin {plugin}" and _EXAMPLE in hint:
+        # There is nowhere to write the setting into as long as the plugin itself is taken as a jail.
+        example = hint.partition(_EXAMPLE)[2]
+        hint = (
+            f'it takes a jail file: write the lines "plugins = {plugin}", "{section}" and "{example}" into '
+            f"/etc/jailssh/jails/my-{plugin}.conf, and take the jail my-{plugin}"
+        )
+    if not error.what.startswith(section):
+        return ConfigError(f"{place} {section}", f"{error.what}: {error.why}", hint=hint)
+    for item in config.items:
+        if item.setting.section == plugin and item.origin != "default" and item.setting.name in error.what.split()[1:]:
+            place = _in_file(config.file, item.origin)
+            break
+    return ConfigError(f"{place} {error.what}", error.why, hint=hint)
 
 
 def jails_of(account: Account, user: UserConfig | None, jails: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -7,10 +7,12 @@ jail, and for :meth:`Configuration.validate`, not for anybody else's login.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
+from typing import TypeVar
 
 import jailssh
 from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
@@ -21,6 +23,7 @@ from jailssh.config.jails import (
     extend,
     groups_of,
     jails_of,
+    locate,
     plugin_document,
     read_jail,
 )
@@ -34,7 +37,7 @@ from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.manifest import Manifest
 from jailssh.image.store import find
 from jailssh.plan.compile import JailSettings, compile_plan
-from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult
+from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult, Value
 from jailssh.plugin.registry import Registry, load_registry
 
 MAX_FILE = 1 << 18
@@ -45,8 +48,20 @@ NO_FILTER = ("none", bytes(8))
 Stamps = tuple[tuple[str, tuple[int, int, int, int] | None], ...]
 
 
+_Answer = TypeVar("_Answer")
+
+
 class NotJailedError(DeniedError):
     """The account is in no jail."""
+
+
+@contextmanager
+def in_file(file: str) -> Iterator[None]:
+    """Have configuration errors from within name the file that they are about."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(file, f"{error.what}: {error.why}", hint=error.hint) from error
 
 
 @dataclass(frozen=True)
@@ -64,10 +79,11 @@ class JailDefinition:
 
     def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
-        needs = tuple((p.name, p.image(self.facts, self.config.options[p.name])) for p in self.plugins)
-        if self.config.root == "live":
+        needs = tuple((p.name, self._ask(p, partial(p.image, self.facts))) for p in self.plugins)
+        if self.config.root != "live":
+            return needs
+        with in_file(self.config.file):
             return live_needs(needs, self.config.network == "host", self.facts.find_program)
-        return needs
 
     def programs(self) -> tuple[str, ...]:
         """Return the programs that an ordinary account's rules run, sorted."""
@@ -85,7 +101,19 @@ class JailDefinition:
 
     def results(self, account: Account) -> tuple[PluginResult, ...]:
         """Return what the plugins give to ``account``."""
-        return tuple(p.account(self.facts, account, self.config.options[p.name]) for p in self.plugins)
+        return tuple(self._ask(p, partial(p.account, self.facts, account)) for p in self.plugins)
+
+    def _ask(self, plugin: Plugin, question: Callable[[Mapping[str, Value]], _Answer]) -> _Answer:
+        try:
+            return question(self.config.options[plugin.name])
+        except ConfigError as error:
+            raise locate(self.config, plugin.name, error) from error
+
+    def check_plan(self, main: MainConfig, account: Account) -> None:
+        """Raise unless a plan of ``account`` can be made."""
+        results = self.results(account)
+        with in_file(self.config.file):
+            compile_plan(account, self.settings(main), results, "/image", NO_FILTER)
 
     def settings(self, main: MainConfig) -> JailSettings:
         """Return what the plan compiler needs to know of the configuration."""
@@ -134,7 +162,7 @@ class Configuration:
         if key not in self._definitions:
             documents = {name: self._document(name) for name in key}
             document = combine(documents) if len(documents) > 1 else documents[key[0]]
-            config = read_jail(combined_name(key), document, self.registry.options)
+            config = read_jail(combined_name(key), document, self.registry.options, self._all_plugins())
             plugins = tuple(self.registry.get(name) for name in config.plugins)
             facts = Jail(config.name, config.plugins, find_program)
             self._definitions[key] = JailDefinition(config, plugins, facts)
@@ -161,7 +189,9 @@ class Configuration:
             )
         groups = {name: groups_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
         names = jails_of(account, user, groups)
-        if user is None:
+        if user is not None:
+            self._check_named(user)
+        else:
             # What a broken file says about groups is unknown, so nobody is let in by group until it is mended.
             raise_all([each for each in self.documents.values() if isinstance(each, JailsshError)])
         system = user is None and account.uid < self.main.min_uid
@@ -179,7 +209,11 @@ class Configuration:
 
         A shipped profile counts only where somebody uses it: it may be for a program that this host does not have.
         """
-        errors: list[JailsshError] = []
+        errors: list[JailsshError] = [
+            ConfigError(self._named_by("third_party_plugins"), f"third_party_plugins: {name} is not installed",
+                        hint="install it, or take its name out")
+            for name in self.missing_plugins()
+        ]  # fmt: skip
         for name, document in self.documents.items():
             if document is not shipped_profiles().get(name):
                 _collect(errors, self._check_one, name)
@@ -191,7 +225,11 @@ class Configuration:
         """Raise unless ``names`` stand for a jail that an ordinary account could use."""
         definition = self.definition(names)
         definition.needs()
-        compile_plan(ANYBODY, definition.settings(self.main), definition.results(ANYBODY), "/image", NO_FILTER)
+        definition.check_plan(self.main, ANYBODY)
+
+    def missing_plugins(self) -> list[str]:
+        """Return the plugins that ``third_party_plugins`` names and that nothing installed offers, sorted."""
+        return sorted(set(self.main.third_party_plugins) - self._all_plugins())
 
     def _check_one(self, name: str) -> None:
         self.check((name,))
@@ -200,12 +238,35 @@ class Configuration:
         user = self.user(name)
         if user is None:
             return
+        self._check_named(user)
         definition = self.definition(user.jails)
         account = find_account(name)
         if account is None:
             raise ConfigError(f"{self.layout.users}/{name}{SUFFIX}", "there is no such account on this host")
         self.jails_for(account)
-        compile_plan(account, definition.settings(self.main), definition.results(account), "/image", NO_FILTER)
+        definition.check_plan(self.main, account)
+
+    def _check_named(self, user: UserConfig) -> None:
+        """Raise for jails that the account's file names and that are not there (any more)."""
+        known = {*self.documents, *self._all_plugins()}
+        where = next(item.origin for item in user.items if item.setting.name == "jail")
+        raise_all(
+            [
+                ConfigError(
+                    where,
+                    f"account {user.name} is in jail {jail}: there is no such jail or plugin",
+                    hint=f"{nearest(jail, known)}  jailssh adduser {user.name} --jail JAIL moves the account",
+                )
+                for jail in user.jails
+                if jail not in known
+            ]
+        )
+
+    def _all_plugins(self) -> set[str]:
+        return {*self.registry.plugins, *self.registry.broken}
+
+    def _named_by(self, setting: str) -> str:
+        return next(item.origin for item in self.main.items if item.setting.name == setting)
 
     def _document(self, name: str) -> Document:
         found = self.documents.get(name)

@@ -222,6 +222,28 @@ def test_validate_finds_every_error(layout: Layout, monkeypatch: pytest.MonkeyPa
         assert part in text
 
 
+def test_validate_names_account_file_and_line(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = jail.find_program
+    monkeypatch.setattr(jail, "find_program", lambda name: None if name == "git" else found(name))
+    monkeypatch.setattr(jail, "find_account", {"alice": ALICE}.get)
+    put(layout.config_file, "min_uid = 500\nthird_party_plugins = darcs\n")
+    put(f"{layout.jails}/code.conf", "plugins = git\n\n[git]\nwrite = /srv/git\n")
+    put(f"{layout.jails}/show.conf", "plugins = sftp\nroot = live\nhide = /etc\n")
+    user(layout, ALICE, "removed")
+    with pytest.raises(ManyErrors) as caught:
+        jail.load_configuration(layout).validate()
+    lines = caught.value.lines()
+    assert f"jailssh: {layout.config_file}:2: third_party_plugins: darcs is not installed" in lines
+    assert f"jailssh: {layout.jails}/code.conf:3 [git]: git: not found on this host" in lines
+    assert any(line.startswith(f"jailssh: {layout.jails}/show.conf: jail show: hide: /etc") for line in lines)
+    place = lines.index(
+        f"jailssh: {layout.users}/alice.conf:2: account alice is in jail removed: there is no such jail or plugin"
+    )
+    assert "jailssh adduser alice --jail JAIL" in lines[place + 1]
+    with pytest.raises(ConfigError, match="account alice is in jail removed"):
+        publish.publish_plan(jail.load_configuration(layout), ALICE)
+
+
 def test_a_profile_that_nobody_uses_may_lack_its_program(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     found = jail.find_program
     monkeypatch.setattr(jail, "find_program", lambda name: None if name == "git" else found(name))

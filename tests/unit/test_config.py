@@ -104,6 +104,65 @@ def test_bad_jail_files(text: str, part: str) -> None:
     assert part in "\n".join(fails(text))
 
 
+def fails_knowing(text: str) -> list[str]:
+    with pytest.raises(JailsshError) as caught:
+        jails.read_jail("j", reader.read_document(text, "j.conf"), options_of, OPTIONS)
+    return caught.value.lines()
+
+
+def test_a_misspelt_plugin_is_one_error_and_its_section_is_checked() -> None:
+    assert fails_knowing("plugins = sfpt\n[sftp]\nread_only = yes\n") == [
+        "jailssh: j.conf:1: plugin sfpt: there is no such plugin", "hint: did you mean 'sftp'?",
+    ]  # fmt: skip
+    assert any("j.conf:3: read_only" in line for line in fails_knowing("plugins = sfpt\n[sftp]\nread_only = maybe\n"))
+
+
+def test_a_section_of_a_plugin_that_is_not_listed_is_named_and_checked() -> None:
+    lines = fails_knowing("plugins = git\n[sftp]\nread_only = maybe\n[sfpt]\n")
+    assert "jailssh: j.conf:2: section [sftp], but plugins does not list sftp" in lines
+    assert any("j.conf:3: read_only" in line for line in lines)
+    place = lines.index("jailssh: j.conf:4: unknown section [sfpt]")
+    assert lines[place + 1] == "hint: did you mean 'sftp'?"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            ConfigError("git", "not found on this host", hint="install git"),
+            "j.conf:3 [git]: git: not found on this host",
+        ),
+        (ConfigError("[git]", "names no directory", hint="as in: write = /srv"), "j.conf:3 [git]: names no directory"),
+        (ConfigError("[git] write", "is wrong"), "j.conf:4 [git] write: is wrong"),
+        (ConfigError("[git] read", "is wrong"), "j.conf:3 [git] read: is wrong"),
+    ],
+)
+def test_what_a_plugin_refuses_is_located(error: ConfigError, said: str) -> None:
+    found = jails.locate(read("plugins = git\n\n[git]\nwrite = /srv/git\n"), "git", error)
+    assert str(found) == said
+    assert found.hint == error.hint
+
+
+def test_what_a_plugin_refuses_is_located_without_a_section_in_a_profile_and_in_a_union() -> None:
+    error = ConfigError("git", "not found", hint="install git")
+    assert str(jails.locate(read("plugins = git\n"), "git", error)) == "j.conf:1 [git]: git: not found"
+    base = reader.read_document("plugins = git\n[git]\nread = /srv\n", "base.conf")
+    mine = jails.extend(reader.read_document("extends = base\n", "mine.conf"), {"base": base})
+    found = jails.locate(jails.read_jail("mine", mine, options_of), "git", error)
+    assert found.what == "mine.conf (base.conf:2) [git]"
+    both = jails.combine({"base": base, "sftp": jails.plugin_document("sftp")})
+    assert jails.locate(jails.read_jail("u", both, options_of), "git", error).what == "base+sftp (base.conf:2) [git]"
+
+
+def test_a_bare_plugin_that_needs_settings_is_told_to_be_a_jail_file() -> None:
+    both = jails.combine({name: jails.plugin_document(name) for name in ("git", "sftp")})
+    for document in (jails.plugin_document("git"), both):
+        config = jails.read_jail("j", document, options_of)
+        found = jails.locate(config, "git", ConfigError("[git]", "names no directory", hint="as in: write = /srv/git"))
+        assert str(found) == "plugin git [git]: names no directory"
+        assert '"plugins = git", "[git]" and "write = /srv/git" into /etc/jailssh/jails/my-git.conf' in found.hint
+
+
 @pytest.mark.parametrize(
     "name", ["LD_PRELOAD", "GLIBC_TUNABLES", "PATH", "PYTHONPATH", "ld_audit", "HOME", "GIT_DIR", "BASH_ENV"]
 )
