@@ -145,7 +145,7 @@ def _tell(args: argparse.Namespace, context: Context, path: str, notes: tuple[No
         "dry_run": args.dry_run,
         "entries": built.count,
         "bytes": built.bytes,
-        "changes": [_row(change) for change in built.changes],
+        "changes": [_row(change) for change in built.changes] if context.json else [],
         "run": list(built.runs),
         "left": list(built.left),
         "kept": list(built.kept),

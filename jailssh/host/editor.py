@@ -219,7 +219,7 @@ class TreeEditor:
         if info.st_blocks * 512 < info.st_size:
             _copy_sparse(source, target, info.st_size)
         else:
-            fs.copy_data(source, target)
+            fs.copy_data(source, target, info.st_size)
 
 
 def _copy_sparse(source: int, target: int, size: int) -> None:

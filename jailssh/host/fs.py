@@ -154,14 +154,16 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
-def copy_data(source: int, target: int) -> int:
+def copy_data(source: int, target: int, size: int = -1) -> int:
     """Copy all bytes from descriptor to descriptor and return their number; raises OSError.
+
+    ``size``: how many there should be; with that many it is done, without a look for more.
 
     copy_file_range(2) shares the blocks where the file system can; where it cannot work at all, read and write do.
     """
     total = 0
     try:
-        while count := os.copy_file_range(source, target, 1 << 30):
+        while total != size and (count := os.copy_file_range(source, target, 1 << 30)):
             total += count
         return total
     except OSError as error:

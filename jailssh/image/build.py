@@ -31,8 +31,9 @@ def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | No
     """Fill the empty directory ``root`` (its host path is ``path``) and return the manifest of what is there now.
 
     A file with the content, mode and time of one in ``previous``, or of one written before it, becomes a hard link
-    to that, a symbolic link with the same text likewise.  Everything is on disk when this returns.  Raises :class:`SourceChangedError` when a source is not what
-    the manifest says, :class:`HostError` for what the file system refuses.
+    to that, a symbolic link with the same text likewise.  Everything is on disk when this returns.  Raises
+    :class:`SourceChangedError` when a source is not what the manifest says, :class:`HostError` for what the file
+    system refuses.
     """
     shared: dict[tuple[str, int, int], tree.SharedFile] = {}
     for entry in previous.manifest.entries if previous else ():

@@ -7,14 +7,17 @@ fast enough, and what was read is remembered between runs.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from jailssh.core.names import escape
 from jailssh.image.errors import ImageError
 
 if TYPE_CHECKING:
-    from elftools.elf.segments import Segment
+    from elftools.elf.dynamic import Dynamic
+    from elftools.elf.elffile import ELFFile
+    from elftools.elf.segments import InterpSegment
 
 MAGIC = b"\x7fELF"
 _MAX_SEGMENTS = 256
@@ -64,7 +67,9 @@ def read_elf(file: BinaryIO, name: str) -> Elf:
 
 def _read(file: BinaryIO) -> Elf:
     # Imported here: it takes longer than a whole run that finds nothing to do.
+    from elftools.elf.dynamic import Dynamic
     from elftools.elf.elffile import ELFFile
+    from elftools.elf.segments import InterpSegment
 
     elf = ELFFile(file)
     abi = Abi(elf.elfclass, str(elf["e_machine"]), elf.little_endian)
@@ -74,11 +79,12 @@ def _read(file: BinaryIO) -> Elf:
         raise ImageError("", "damaged ELF file (too many headers)")
     interp = ""
     tags: dict[str, list[str | int]] = {}
-    for segment in elf.iter_segments():
-        if segment["p_type"] == "PT_INTERP":
-            interp = _interp(segment)
-        elif segment["p_type"] == "PT_DYNAMIC":
-            tags = _tags(segment)
+    for header in _headers(elf):
+        if header["p_type"] == "PT_INTERP":
+            interp = _interp(InterpSegment(header, file))
+        elif header["p_type"] == "PT_DYNAMIC":
+            # Without a string table from the sections: the loader does not look at sections, which may say anything.
+            tags = _tags(Dynamic(file, elf, None, header["p_offset"], header["p_filesz"] == 0))
     flags = [value for value in tags.get("DT_FLAGS_1", []) if isinstance(value, int)]
     runpath = _dirs(tags, "DT_RUNPATH")
     return Elf(
@@ -93,7 +99,16 @@ def _read(file: BinaryIO) -> Elf:
     )
 
 
-def _interp(segment: Segment) -> str:
+def _headers(elf: ELFFile) -> Iterator[Mapping[str, Any]]:
+    """Give the program headers; the segments that pyelftools makes of them would read all sections, too."""
+    from elftools.common.utils import struct_parse
+
+    for number in range(elf.num_segments()):
+        at = elf["e_phoff"] + number * elf["e_phentsize"]
+        yield struct_parse(elf.structs.Elf_Phdr, elf.stream, stream_pos=at)
+
+
+def _interp(segment: InterpSegment) -> str:
     if segment["p_filesz"] > _MAX_TEXT:
         raise ImageError("", "damaged ELF file (interpreter name too long)")
     name = str(segment.get_interp_name())
@@ -102,11 +117,11 @@ def _interp(segment: Segment) -> str:
     return name
 
 
-def _tags(segment: Segment) -> dict[str, list[str | int]]:
+def _tags(dynamic: Dynamic) -> dict[str, list[str | int]]:
     """Return the values of the dynamic tags used here: texts where the tag names one, else the number."""
     attributes = {"DT_NEEDED": "needed", "DT_RPATH": "rpath", "DT_RUNPATH": "runpath", "DT_SONAME": "soname"}
     tags: dict[str, list[str | int]] = {}
-    for number, tag in enumerate(segment.iter_tags()):
+    for number, tag in enumerate(dynamic.iter_tags()):
         if number >= _MAX_TAGS:
             raise ImageError("", "damaged ELF file (too many dynamic entries)")
         name = str(tag.entry.d_tag)

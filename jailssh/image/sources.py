@@ -23,6 +23,7 @@ from jailssh.image.facts import Facts
 _IDENTITY = 4
 # How much is asked of those who could change what is found; see Sources.find.
 STRICT, STICKY, NAMED = "strict", "sticky", "named"
+_SMALL = 1 << 16  # bytes
 _MAX_LINKS = 40  # As in path_resolution(7).
 
 # dev, ino, mtime and ctime in nanoseconds, size
@@ -265,13 +266,23 @@ class Sources:
         if key not in self._digests and (digest := self._facts.digest(stamp)):
             self._digests[key] = digest
         if key not in self._digests:
-            with open(self.open(found), "rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            with open(self.open(found), "rb", buffering=0) as file:
+                if stamp[4] <= _SMALL:
+                    digest = self._digest_small(file.fileno(), stamp)
+                else:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
                 if stamp_of(os.fstat(file.fileno())) != stamp:
                     raise SourceChangedError(escape(found.path), "it changed while it was read")
             self._digests[key] = digest
             self._facts.put_digest(stamp, digest)
         return self._digests[key]
+
+    def _digest_small(self, fd: int, stamp: Stamp) -> str:
+        """Return the digest of a file that is read at once, and note if it is no ELF file: that is asked next."""
+        data = os.pread(fd, _SMALL + 1, 0)
+        if not data.startswith(MAGIC) and len(data) == stamp[4]:
+            self._facts.put_elf(stamp, None)
+        return hashlib.sha256(data).hexdigest()
 
 
 class Host:

@@ -106,6 +106,7 @@ class _Build:
         )
         self._owned = os.geteuid() == 0
         self._state: State | None = None
+        self._left: tuple[Entry, ...] = ()
 
     def run(self) -> Built:
         """Do it."""
@@ -143,7 +144,7 @@ class _Build:
         known = self._target.manifest() if exists else None
         old = (*known[0].entries, *known[1]) if known else ()
         if not exists and self._options.dry_run:
-            return self._result(manifest, Plan([Change("create", entry) for entry in manifest.entries]), self._runs)
+            return self._result(manifest, _all_new(manifest), self._runs)
         with self._tree(exists) as (root, path):
             editor = TreeEditor(root, owned=self._owned, fresh=not exists, reflink=self._options.reflink)
             try:
@@ -151,13 +152,17 @@ class _Build:
                     targets.clean_up(editor, old)
                 seen = self._state.seen if self._state else None
                 now = targets.see(path, seen) if seen else None
-                plan = targets.compare(
-                    editor, manifest, old, owned=self._owned, seen=seen, now=now, prune=self._options.prune
+                plan = (
+                    _all_new(manifest)
+                    if not exists
+                    else targets.compare(
+                        editor, manifest, old, owned=self._owned, seen=seen, now=now, prune=self._options.prune
+                    )
                 )
                 runs = self._due(plan, exists)
                 if self._options.dry_run:
                     return self._result(manifest, plan, runs)
-                self._change(editor, root, path, manifest, plan, old, runs)
+                self._change(editor, root, path, manifest, plan, old, runs, exists)
             finally:
                 editor.close()
         self._remember(manifest, plan)
@@ -202,6 +207,7 @@ class _Build:
         plan: Plan,
         old: Sequence[Entry],
         runs: Sequence[str],
+        exists: bool,
     ) -> None:
         from jailssh.host import beneath
         from jailssh.image.build import make_cache
@@ -209,12 +215,13 @@ class _Build:
         if self._listeners.planned:
             self._listeners.planned(len(plan.work))
         wanted = {entry.path for entry in manifest.entries}
-        self._target.begin(manifest, [entry for entry in old if entry.path not in wanted])
+        self._left = tuple(entry for entry in old if entry.path not in wanted)
+        self._target.begin(manifest, self._left)
         targets.apply(editor, plan, self._listeners.told)
         self._run_all(runs, path)
         if plan.work and self._owned and manifest.get(_LD_CONF):
             make_cache(root, path)
-        if plan.work or runs:
+        if exists and (plan.work or runs):
             beneath.sync_file_system(root)
 
     def _run_all(self, runs: Sequence[str], path: str) -> None:
@@ -228,7 +235,9 @@ class _Build:
                 raise ImageError(run.origin.place, f"status {code} of: {escape(command, 200)}")
 
     def _remember(self, manifest: Manifest, plan: Plan) -> None:
-        self._target.begin(manifest, sorted(plan.left, key=lambda entry: entry.path))
+        left = sorted(plan.left, key=lambda entry: entry.path)
+        if {entry.path for entry in left} != {entry.path for entry in self._left}:
+            self._target.begin(manifest, left)
         paths = [entry.path for entry in manifest.entries]
         if manifest.get(_LD_CONF):
             paths.append(_LD_CACHE)
@@ -241,3 +250,7 @@ class _Build:
         work = tuple(plan.work)
         count, size = len(manifest.entries), manifest.bytes
         return Built(work, left, tuple(sorted(plan.kept)), manifest.notes, tuple(runs), count, size)
+
+
+def _all_new(manifest: Manifest) -> Plan:
+    return Plan([Change("create", entry) for entry in manifest.entries])

@@ -18,9 +18,9 @@ from jailssh.host import fs, objects, tree
 from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.image.errors import ImageError, SourceChangedError
+from jailssh.image.facts import Facts, facts_path
 from jailssh.image.history import add_step, jail_dir, read_history
 from jailssh.image.manifest import Entry, Manifest, Summary, inputs_digest
-from jailssh.image.facts import Facts, facts_path
 from jailssh.image.sources import Host, unchanged
 from jailssh.plugin.api import ImageNeeds
 

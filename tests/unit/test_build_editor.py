@@ -109,7 +109,7 @@ def test_a_full_directory_is_never_replaced(editor, tmp_path):
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
 def test_an_error_while_copying_leaves_the_old_file(editor, tmp_path, monkeypatch, code):
-    def broken(source, target):
+    def broken(source, target, size):
         os.write(target, b"half")
         raise OSError(code, os.strerror(code))
 
