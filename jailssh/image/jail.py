@@ -255,7 +255,7 @@ class Configuration:
                 ConfigError(
                     where,
                     f"account {user.name} is in jail {jail}: there is no such jail or plugin",
-                    hint=f"{nearest(jail, known)}  jailssh adduser {user.name} --jail JAIL moves the account",
+                    hint=f"jailssh adduser {user.name} --jail JAIL moves the account; {nearest(jail, known)}",
                 )
                 for jail in user.jails
                 if jail not in known
