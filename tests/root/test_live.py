@@ -93,7 +93,7 @@ def test_an_update_leaves_a_running_session_alone(host: ScratchHost, client: Ssh
     assert jailssh(host, "image", "list").stdout.count("LAST UPDATE FAILED") == 1
     assert host.journal(JAILSSH_EVENT="image-failed")[-1]["JAILSSH_JAIL"] == "copies"
     host.write("/etc/jailssh/jails/copies.conf", "plugins = shell\n[shell]\ntools = no\nprograms = cat tac\n")
-    assert "1 plans published" in jailssh(host, "update", "--all").stdout
+    assert "1 plan published" in jailssh(host, "update", "--all").stdout
     new = host.run(["readlink", "-f", f"{STATE}/copies/current"], check=True).stdout.strip()
     assert new != old
     assert client.ssh("iris", "echo x | tac").stdout == "x\n"
