@@ -1,12 +1,16 @@
-"""After a build: does everything in the tree find what it needs to start, seen from inside?
+"""After a build: does everything in the tree find what it needs, and does it start, seen from inside?
 
-Each program is given to its own loader (``ld.so --list``, which maps libraries and runs nothing of the program), in
-namespaces of its own without network, as an account without rights that cannot gain any; the host is out of reach.
+Each program is given to its own loader (``ld.so --list``, which maps libraries and runs nothing of the program), and
+if that finds all, started with ``--version``.  Both happen in namespaces of their own without network and without
+other processes, in a read-only view of the tree, as an account without rights that cannot gain any; the host is out
+of reach.  What a program says is thrown away and its status, unless it is one of those that say that it did not
+start, means nothing: many know no ``--version``.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import stat
 
 from jailssh.core.errors import HostError
@@ -21,8 +25,17 @@ from jailssh.image.target import Target
 _SECONDS = 20
 _NOBODY = "65534"
 _MISSING = ("not found", "cannot open shared object", "Error loading shared library", "Error relocating")
-_SANDBOX = ("unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child")
+_NAMESPACES = ("unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child")
+# A mount of the tree alone: what is mounted below it stays out, and its devices lead nowhere.
+_VIEW = 'mount --bind "$1" "$1" && mount -o remount,bind,ro,nosuid,nodev "$1" || exit 125; cd /; ulimit -c 0; shift; '
+_RUN = _VIEW + '"$@"'
+_RUN_QUIETLY = _VIEW + '"$@" >/dev/null 2>&1'
 _NO_RIGHTS = ("setpriv", "--no-new-privs", "--bounding-set=-all,+setuid,+setgid,+sys_chroot", "--inh-caps=-all")
+_START_SECONDS = 5
+# Of chroot(1), a shell and the loaders of glibc and musl.
+_NOT_STARTED = {126: "it cannot be executed", 127: "its loader gives up, or it is not there"}
+_DEADLY = {128 + number: number for number in (signal.SIGILL, signal.SIGBUS, signal.SIGFPE, signal.SIGSEGV)}
+_DEADLY |= {128 + number: number for number in (signal.SIGTRAP, signal.SIGSYS, signal.SIGABRT)}
 _HEAD = 256
 # Scripts elsewhere may be samples or parts of something larger.
 _PROGRAM_DIRS = ("bin", "sbin", "games")
@@ -40,6 +53,7 @@ def verify(target: Target) -> list[str]:
         raise HostError(f"target {target.path}", "there is no manifest of a build beside it")
     entries = {entry.path: entry for entry in known[0].entries}
     failures = []
+    process.run([*_NAMESPACES, "sh", "-c", _RUN, "sh", target.path, "true"], timeout=_SECONDS)
     with target.root(target.path) as root:
         editor = TreeEditor(root, owned=True)
         try:
@@ -59,24 +73,49 @@ def _check(editor: TreeEditor, tree: str, entry: Entry, entries: dict[str, Entry
     with open(fd, "rb", buffering=0) as file:
         head = os.pread(fd, _HEAD, 0)
         if head.startswith(b"#!"):
-            is_program = os.path.basename(os.path.dirname(entry.path)) in _PROGRAM_DIRS
-            return _check_script(entry, head, entries) if is_program else []
+            return _check_script(entry, head, entries) if _is_program(entry) else []
         if not head.startswith(MAGIC):
             return []
         try:
             elf = read_elf(file, entry.path)
         except ImageError as error:
             return [str(error)]
-    if not elf.interp:
-        return []
-    enter = ("chroot", f"--userspec={_NOBODY}:{_NOBODY}", "--groups=", tree)
-    argv = [*_SANDBOX, *_NO_RIGHTS, *enter, elf.interp, "--list", entry.path]
-    done = process.run(argv, timeout=_SECONDS, check=False)
+    if elf.interp and (wrong := _ask_loader(tree, elf.interp, entry.path)):
+        return [f"{escape(entry.path)}: {escape(line, 400)}" for line in wrong[:3]]
+    # Without a loader it may be a library, which can be executed and then has nothing to run.
+    if elf.interp or (elf.loadable and _is_program(entry)):
+        return [f"{escape(entry.path)}: {why}" for why in _start(tree, entry.path)]
+    return []
+
+
+def _is_program(entry: Entry) -> bool:
+    return os.path.basename(os.path.dirname(entry.path)) in _PROGRAM_DIRS
+
+
+def _ask_loader(tree: str, interp: str, path: str) -> list[str]:
+    """Return what the loader does not find for a program."""
+    done = _inside(_RUN, tree, interp, "--list", path)
     said = f"{done.stdout}\n{done.stderr}"
     wrong = [line.strip() for line in said.splitlines() if any(text in line for text in _MISSING)]
     if not wrong and done.code:
         wrong = [process.last_line(done.stderr) or f"its loader ended with status {done.code}"]
-    return [f"{escape(entry.path)}: {escape(line, 400)}" for line in wrong[:3]]
+    return wrong
+
+
+def _start(tree: str, path: str) -> list[str]:
+    """Start a program and return why it did not start; one that still runs when the time is up has started."""
+    done = _inside(_RUN_QUIETLY, tree, path, "--version")
+    if done.code in _DEADLY:
+        return [f"it is killed by {signal.Signals(_DEADLY[done.code]).name}"]
+    return [_NOT_STARTED[done.code]] if done.code in _NOT_STARTED else []
+
+
+def _inside(script: str, tree: str, *command: str) -> process.Completed:
+    """Run a command in the tree."""
+    limit = ("timeout", "--signal=KILL", str(_START_SECONDS))
+    enter = ("chroot", f"--userspec={_NOBODY}:{_NOBODY}", "--groups=", tree)
+    argv = [*_NAMESPACES, "sh", "-c", script, "sh", tree, *limit, *_NO_RIGHTS, *enter, *command]
+    return process.run(argv, timeout=_SECONDS, check=False)
 
 
 def _check_script(entry: Entry, head: bytes, entries: dict[str, Entry]) -> list[str]:
