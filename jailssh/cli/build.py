@@ -54,7 +54,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-devices", action="store_true", help="leave character and block devices out")
     parser.add_argument("--allow-missing", action="store_true", help="leave out what is not on this host")
     parser.add_argument("--insecure", action="store_true", help="take trees and targets that others can write to")
-    parser.add_argument("--verify", action="store_true", help="then start each program in a sandbox, name those that do not start")
+    parser.add_argument("--verify", action="store_true", help="then start each program in a sandbox, tell what fails")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell each step and all notes")
 
 

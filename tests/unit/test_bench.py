@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.bench.figures import Goal, Row, as_json, missed, ratio, table, timed_rows
+from tests.bench.figures import Goal, Row, as_json, missed, ratio, table, timed_row, timed_rows
 
 SPENT = {"plain": [1.0, 1.0, 9.0], "jailkit": [4.0, 3.0, 5.0], "bwrap": [8.0, 8.0], "jailssh": [2.0, 3.0, 1.0]}
 LIMITS = {"jailssh": {"jailkit": 0.6, "bwrap": 0.2}}
@@ -30,6 +30,12 @@ def test_goals() -> None:
     rows = timed_rows("login", SPENT, LIMITS)
     assert [(goal.text, goal.value, goal.limit) for goal in missed(rows)] == [("login: jailssh / bwrap", 0.25, 0.2)]
     assert Goal("as much as it may be", 5.0, 5.0).met
+
+
+def test_a_row_of_its_own_has_its_median_as_goal() -> None:
+    row = timed_row("update", [30.0, 10.0, 20.0], 19.0)
+    assert (row.median, row.least, row.unit) == (20.0, 10.0, "ms")
+    assert missed([row]) == [Goal("update (ms)", 20.0, 19.0)]
 
 
 def test_a_program_without_peers_has_no_ratio() -> None:
