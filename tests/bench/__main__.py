@@ -29,9 +29,7 @@ PARTS: dict[str, Callable[[Site, int], list[Row]]] = {
 
 def main() -> int:
     """Do what the module's docstring says."""
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.bench", description="jailssh beside Jailkit, bwrap and cp"
-    )
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="jailssh beside Jailkit, bwrap and cp")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
     parser.add_argument("--runs", type=int, default=400, metavar="N", help="runs of each program (default 400)")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this alone; may be repeated")
