@@ -48,9 +48,9 @@ static bool bind_pin(int run, int namespace, const char *path)
 {
     char from[32];
     snprintf(from, sizeof from, "/proc/self/fd/%d", namespace);
-    int file = openat(run, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0400);
+    int file = openat(run, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     return file >= 0 && close(file) == 0 && fchdir(run) == 0 &&
-           syscall(SYS_mount, from, path, NULL, MS_BIND, NULL) == 0; /* a file that stays behind says: not here */
+           syscall(SYS_mount, from, path, NULL, MS_BIND, NULL) == 0;
 }
 
 /* Make a namespace of TYPE, of mounts or of the network, by going there and coming back, and bind it to PATH. */
@@ -128,9 +128,9 @@ bool pin_enter(int image, bool *net)
     snprintf(path, sizeof path, "ns/%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
     /* Nobody waits for the lock: its holder's user can stop it, and anyone can open the directory and lock it. */
     int mnt = open_pin(run, path, CLONE_NEWNS);
-    if (mnt < 0 && faccessat(run, path, F_OK, AT_EACCESS) != 0 && flock(run, LOCK_EX | LOCK_NB) == 0) {
-        if (faccessat(run, path, F_OK, AT_EACCESS) != 0) /* another login may have been faster */
-            make_pins(run, image, path);
+    if (mnt < 0 && flock(run, LOCK_EX | LOCK_NB) == 0 &&
+        (mnt = open_pin(run, path, CLONE_NEWNS)) < 0) { /* another login may have been faster */
+        make_pins(run, image, path);
         mnt = open_pin(run, path, CLONE_NEWNS);
     }
     int other = mnt >= 0 && *net ? open_pin(run, "ns/net", CLONE_NEWNET) : -1;

@@ -80,11 +80,13 @@ def test_a_held_lock_keeps_nobody_waiting(set_uid_lab: Lab) -> None:
 @pytest.mark.parametrize("proc", [False, True])
 def test_names_of_sockets(set_uid_lab: Lab, proc: bool) -> None:
     # /proc/self/net/unix shows every socket of the network namespace, whoever made it.
-    spaces = []
+    spaces, sessions = [], []  # both alive, since the number of a namespace that is gone is given again
     for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
         set_uid_lab.publish(plan(uid, home=home, proc=proc), uid)
         session = set_uid_lab.start("probe sleep 60", uid=uid)
+        sessions.append(session)
         spaces.append(os.readlink(f"/proc/{session.pids(3)[2]}/ns/net"))
+    for session in sessions:
         end(session)
     own = spaces[0] != spaces[1]
     assert own or not proc
