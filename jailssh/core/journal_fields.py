@@ -24,6 +24,12 @@ CPU: Final = "JAILSSH_CPU_USEC"
 MAXRSS: Final = "JAILSSH_MAXRSS"
 REFERENCE: Final = "JAILSSH_REFERENCE"
 IMAGE: Final = "JAILSSH_IMAGE"
+KEY: Final = "JAILSSH_KEY"
+OPERATION: Final = "JAILSSH_OPERATION"
+PATH: Final = "JAILSSH_PATH"
+NEW_PATH: Final = "JAILSSH_NEW_PATH"
+BYTES_READ: Final = "JAILSSH_BYTES_READ"
+BYTES_WRITTEN: Final = "JAILSSH_BYTES_WRITTEN"
 
 FIELDS: Final[dict[str, str]] = {
     EVENT: "what happened, one of the events",
@@ -43,12 +49,19 @@ FIELDS: Final[dict[str, str]] = {
     MAXRSS: "largest resident set, in KiB",
     REFERENCE: "the reference id that the user was shown",
     IMAGE: "the image's generation",
+    KEY: "the name of the key that logged in, in a shared account",
+    OPERATION: "what was done to a file, a word of sftp-server's log",
+    PATH: "the file that it was done to, as seen in the jail",
+    NEW_PATH: "the file's other name, where it was renamed or linked",
+    BYTES_READ: "bytes read from the file until it was closed",
+    BYTES_WRITTEN: "bytes written to the file until it was closed",
 }
 
 # An event keeps its id for ever, so that catalogs and alerts stay valid.
 MESSAGE_IDS: Final[dict[str, str]] = {
     "session-start": "5c1f0d9b2a6e4d6f9d3a7f1f6b0c2e41",
     "session-end": "d0b84f1e7c5a4a35b2e96d0f83c71a52",
+    "file-operation": "c81d4f7a20b94e6fb3f65a9e0d27c4b1",
     "denied": "9a3e6c70f14b4c8e8f25d1b7e06a9c63",
     "refused": "2f7d95a8c3e04b61a4d8c06e5b1f9374",
     "image-built": "e816b3d24f9a4705bc53a29e7d08c185",
@@ -79,6 +92,15 @@ REASONS: Final[dict[str, str]] = {
     "mask": "the home's .ssh could not be hidden",
     "pivot": "the image could not be made the root",
     "limits": "the resource limits could not be set",
+    "key-unknown": "the account is shared, and the key or certificate is none of its named keys",
+    "key-ambiguous": "the account is shared, and keys of several names were used for one login",
+    "sessions": "the account has as many sessions as it may have",
+    "sessions-of-key": "the key has as many sessions as it may have",
+    "address": "the client's address is not among those that are allowed",
+    "hours": "the account may not be used at this time",
+    "expired": "the account's time is over",
+    "duration": "the session lasted as long as it may",
+    "idle": "the session was idle for as long as it may be",
     "drop": "privileges could not be given up for good",
     "seccomp": "the system call filter could not be installed",
     "terminal": "a terminal could not be made",
@@ -106,6 +128,11 @@ REASONS: Final[dict[str, str]] = {
     "path-leaves-root": "a path whose symbolic links leave the allowed directories",
     "path-of-other-user": "a path below another user's home (~name)",
     "pattern-not-allowed": "a file name pattern where none is expanded",
+    "no-such-repository": "there is no repository of this name",
+    "repository-exists": "there is something of this name already",
+    "repository-name": "a path that cannot be a repository's",
+    "not-served": "the account's jail does not serve this, and a rule says so",
+    "first-failed": "what had to run before the command has failed",
     "no-memory": "no memory for the command",
     "not-found": "the program is not in the jail",
 }

@@ -50,7 +50,7 @@ bool request_take(int argc, char **argv, char **envp, struct request *out)
     size_t n = 0;
     const char *original = NULL;
     out->command = NULL;
-    out->peer = "";
+    out->peer = out->auth_file = out->key = "";
     for (char **entry = envp; entry && *entry; entry++) {
         const char *value;
         if (strncmp(*entry, "SSH_ORIGINAL_COMMAND=", 21) == 0) {

@@ -13,6 +13,8 @@
 #define EVENT_DENIED_ID "9a3e6c70f14b4c8e8f25d1b7e06a9c63"
 #define EVENT_REFUSED "refused"
 #define EVENT_REFUSED_ID "2f7d95a8c3e04b61a4d8c06e5b1f9374"
+#define EVENT_FILE "file-operation"
+#define EVENT_FILE_ID "c81d4f7a20b94e6fb3f65a9e0d27c4b1"
 
 /* Connect, while the host's files can still be seen.  False without journald. */
 bool journal_connect(void);

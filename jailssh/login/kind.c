@@ -77,7 +77,7 @@ static bool is_choice(const char *choices, const char *text)
 
 static bool is_class(const char *text)
 {
-    if (is_choice("flag word text path capabilities", text))
+    if (is_choice("flag word text path capabilities repository new-repository", text))
         return true;
     if (strncmp(text, "size:", 5) == 0)
         return is_number(text + 5, "0123456789", 18);
@@ -128,6 +128,12 @@ bool kind_fits(char kind, const char *text)
         return all_in(text, 1, 64, "@");
     case 'c':
         return is_class(text);
+    case 'b':
+        return all_in(text, 16, 16384, "+/=");
+    case 'a':
+        return strlen(text) >= 3 && is_number(text, "0123456789abcdef:./", 64);
+    case 'i':
+        return is_integer(text, 9);
     default:
         return fits_choice(kind, text);
     }

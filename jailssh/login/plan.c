@@ -116,8 +116,9 @@ static const char *parse_records(const struct tokens *tokens, size_t count, stru
 
 const char *plan_parse(char *data, size_t size, struct plan *out)
 {
-    static const enum plan_verb required[] = { OP_JAIL, OP_HOME,  OP_MESSAGE, OP_NET,
-                                               OP_PTY,  OP_IMAGE, OP_SECCOMP, OP_RULE };
+    static const enum plan_verb required[] = { OP_JAIL, OP_MESSAGE, OP_HOME,    OP_NET,
+                                               OP_PTY,  OP_IMAGE,   OP_SECCOMP, OP_RULE };
+    enum { OF_ROSTER = 2 };
     struct tokens tokens = { NULL, 0 };
     struct plan plan = { 0 };
     size_t count = 0;
@@ -132,7 +133,8 @@ const char *plan_parse(char *data, size_t size, struct plan *out)
     if (!why) {
         plan.records = records;
         plan.count = count;
-        for (size_t i = 0; i < sizeof required / sizeof *required; i++)
+        size_t needed = plan_is_roster(&plan) ? OF_ROSTER : sizeof required / sizeof *required;
+        for (size_t i = 0; i < needed; i++)
             if (!plan_first(&plan, required[i]))
                 why = "plan that lacks a required record";
     }
@@ -151,6 +153,11 @@ char *const *plan_first(const struct plan *plan, enum plan_verb verb)
         if (plan->records[i].verb == verb)
             return plan->records[i].args;
     return NULL;
+}
+
+bool plan_is_roster(const struct plan *plan)
+{
+    return plan_first(plan, OP_KEY) || plan_first(plan, OP_AUTHORITY);
 }
 
 bool plan_says(const struct plan *plan, enum plan_verb verb, const char *value)

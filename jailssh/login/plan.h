@@ -39,6 +39,9 @@ char *const *plan_first(const struct plan *plan, enum plan_verb verb);
 /* True if the verb's first argument is VALUE. */
 bool plan_says(const struct plan *plan, enum plan_verb verb, const char *value);
 
+/* True for the plan of a shared account, which only says which key has which plan. */
+bool plan_is_roster(const struct plan *plan);
+
 /* Kinds of tokens: does TEXT fit KIND, a letter of plan_ops.h; is it a number of at most MOST digits, a login name? */
 bool kind_fits(char kind, const char *text);
 bool kind_is_decimal(const char *text, size_t most);

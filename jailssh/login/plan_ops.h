@@ -2,7 +2,7 @@
  *
  * OP(identifier, verb, kinds of the arguments, phase, once).  One letter a kind, checked by plan.c:
  * n name, p path, u unsigned, o octal, e environment name, t text, h seccomp program in hex, l letter, L letters,
- * c value class; and the enumerations j allow|require, y no|yes, N none|host, w ro|rw, x exec|noexec,
+ * c value class, b base64, a address or network, i integer; and the enumerations j allow|require, y no|yes, N none|host, w ro|rw, x exec|noexec,
  * U user|root, m must|optional, r a resource limit's name. */
 #ifndef JAILSSH_PLAN_OPS_H
 #define JAILSSH_PLAN_OPS_H
@@ -12,9 +12,13 @@
     OP(HOME, "home", "p", 11, 1)                                                                                       \
     OP(MESSAGE, "message", "t", 12, 1)                                                                                 \
     OP(JOURNAL, "journal", "j", 13, 1)                                                                                 \
+    OP(KEY, "key", "nnb", 14, 0)                                                                                       \
+    OP(AUTHORITY, "authority", "nntb", 15, 0)                                                                          \
     OP(NET, "net", "N", 20, 1)                                                                                         \
     OP(HOSTNAME, "hostname", "n", 21, 1)                                                                               \
     OP(PTY, "pty", "y", 22, 1)                                                                                         \
+    OP(SESSIONS, "sessions", "u", 23, 1)                                                                               \
+    OP(KEY_SESSIONS, "key-sessions", "u", 24, 1)                                                                       \
     OP(IMAGE, "image", "p", 30, 1)                                                                                     \
     OP(TMPFS, "tmpfs", "puowx", 31, 0)                                                                                 \
     OP(DIR, "dir", "p", 32, 0)                                                                                         \
@@ -26,8 +30,16 @@
     OP(GROUP, "group", "u", 40, 0)                                                                                     \
     OP(RLIMIT, "rlimit", "ru", 41, 0)                                                                                  \
     OP(UMASK, "umask", "o", 42, 1)                                                                                     \
+    OP(NICE, "nice", "u", 43, 1)                                                                                       \
+    OP(BANDWIDTH, "bandwidth", "u", 44, 1)                                                                             \
+    OP(DURATION, "duration", "u", 45, 1)                                                                               \
+    OP(IDLE, "idle", "u", 46, 1)                                                                                       \
     OP(ENV, "env", "et", 50, 0)                                                                                        \
     OP(SECCOMP, "seccomp", "nh", 60, 1)                                                                                \
+    OP(ADDRESS, "address", "a", 61, 0)                                                                                 \
+    OP(HOURS, "hours", "uuu", 62, 0)                                                                                   \
+    OP(UTC_OFFSET, "utc-offset", "ui", 63, 0)                                                                          \
+    OP(EXPIRES, "expires", "u", 64, 1)                                                                                 \
     OP(RULE, "rule", "nnp", 70, 0)                                                                                     \
     OP(INTERACTIVE, "interactive", "", 71, 1)                                                                          \
     OP(WORD, "word", "t", 72, 0)                                                                                       \
@@ -46,8 +58,12 @@
     OP(OPERANDS, "operands", "uuc", 85, 1)                                                                             \
     OP(BASE, "base", "p", 86, 1)                                                                                       \
     OP(BELOW, "below", "p", 87, 0)                                                                                     \
-    OP(GLOB, "glob", "", 88, 1)                                                                                        \
-    OP(RULE_ENV, "rule-env", "et", 89, 0)
+    OP(LIKE, "like", "p", 88, 0)                                                                                       \
+    OP(GLOB, "glob", "", 89, 1)                                                                                        \
+    OP(RULE_ENV, "rule-env", "et", 90, 0)                                                                              \
+    OP(FIRST, "first", "t", 91, 0)                                                                                     \
+    OP(LOG, "log", "", 92, 1)                                                                                          \
+    OP(ANSWER, "answer", "ut", 93, 1)
 
 #define PLAN_MAGIC "jailssh-plan"
 #define PLAN_VERSION "1"

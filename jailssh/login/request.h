@@ -8,9 +8,11 @@
 enum { REQUEST_MAX = 65536, WORDS_MAX = 1030 };
 
 struct request {
-    const char *command; /* from: user.  NULL for an interactive login. */
-    const char *peer;    /* from: sshd (SSH_CONNECTION), checked character by character, or "" */
-    char **env;          /* from: user.  NAME=value pairs that passed a name and value check */
+    const char *command;   /* from: user.  NULL for an interactive login. */
+    const char *peer;      /* from: sshd (SSH_CONNECTION), checked character by character, or "" */
+    const char *auth_file; /* from: sshd (SSH_USER_AUTH, ExposeAuthInfo in sshd_config(5)), checked, or "" */
+    const char *key;       /* the name of the key that logged in to a shared account, or "" */
+    char **env;            /* from: user.  NAME=value pairs that passed a name and value check */
 };
 
 struct word {

@@ -44,11 +44,9 @@ def check_plan(plan: Plan) -> None:
         raise ConfigError("plan", f"more than {ops.MAX_RECORDS} records")
     _check_order(plan.records)
     present = {record.verb for record in plan.records}
-    for verb in ops.REQUIRED:
+    for verb in ops.REQUIRED if present.isdisjoint(ops.ROSTER) else ops.REQUIRED_OF_ROSTER:
         if verb not in present:
             raise ConfigError("plan", f"{verb} is missing")
-    if not any(record.verb == "rule" for record in plan.records):
-        raise ConfigError("plan", "there is no rule, so nothing could run")
 
 
 def _check_order(records: Sequence[ops.Record]) -> None:

@@ -48,6 +48,42 @@ _HOME_WISHES = ("none", "ro", "rw")
 
 
 @dataclass(frozen=True)
+class Access:
+    """When, from where and how much an account may use its jail; 0 and empty are no limit.
+
+    ``sessions`` of the account and ``key_sessions`` of one key at a time; ``duration`` and ``idle`` in seconds;
+    ``nice`` from 0 to 19; ``bandwidth`` in bytes per second, each direction; ``addresses`` and networks in CIDR form;
+    ``hours`` as (days, from, to): a bit for each day, Monday the lowest, and minutes since midnight, local time;
+    ``offsets`` of local time as (seconds since 1970 from which it holds, seconds ahead of UTC), ascending;
+    ``expires`` in seconds since 1970.
+    """
+
+    sessions: int = 0
+    key_sessions: int = 0
+    duration: int = 0
+    idle: int = 0
+    nice: int = 0
+    bandwidth: int = 0
+    addresses: tuple[str, ...] = ()
+    hours: tuple[tuple[int, int, int], ...] = ()
+    offsets: tuple[tuple[int, int], ...] = ()
+    expires: int = 0
+
+
+@dataclass(frozen=True)
+class RosterKey:
+    """A named key of a shared account: ``blob`` is the key's base64 text, or with ``principal`` the authority's.
+
+    ``plan`` is the serial of the plan that the key's holder gets.
+    """
+
+    name: str
+    plan: str
+    blob: str
+    principal: str = ""
+
+
+@dataclass(frozen=True)
 class JailSettings:
     """What the jail's configuration says about every account's plan.  Sizes in bytes; ``limits`` by rlimit name.
 
@@ -67,6 +103,7 @@ class JailSettings:
     require_journal: bool = False
     live: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()
+    access: Access = Access()
 
 
 @dataclass(frozen=True)
@@ -110,10 +147,27 @@ def compile_plan(
         *(Record("group", (str(gid),)) for _, gid in _kept_groups(account, jail)),
         *(Record("rlimit", (name, str(value))) for name, value in sorted(jail.limits.items())),
         Record("umask", (f"{jail.umask:03o}",)),
+        *_bounds(jail.access, ("nice", "bandwidth", "duration", "idle")),
         *_env(account, jail, results, shell),
         Record("seccomp", (seccomp[0], seccomp[1].hex())),
+        *_times_and_places(jail.access),
         *(Record(verb, tuple(args)) for rule in rules for verb, *args in rule_records(rule)),
     ]
+    return _numbered(account, records)
+
+
+def compile_roster(account: Account, jail: JailSettings, keys: Iterable[RosterKey]) -> Plan:
+    """Return the plan of a shared account, which says which of its named ``keys`` has which plan."""
+    message = jail.message or "this account is shared and its keys have names; this key has none"
+    records = [Record("jail", (jail.name,)), Record("message", (message,)), Record("journal", (_journal(jail),))]
+    keys = sorted(keys, key=lambda key: (bool(key.principal), key.name, key.principal, key.blob))
+    for key in keys:
+        who = ("authority", (key.name, key.plan, key.principal, key.blob)) if key.principal else None
+        records.append(Record(*(who or ("key", (key.name, key.plan, key.blob)))))
+    return _numbered(account, records)
+
+
+def _numbered(account: Account, records: Sequence[Record]) -> Plan:
     plan = Plan(account.uid, account.gid, account.name, "0" * 16, tuple(records))
     return dataclasses.replace(plan, serial=hashlib.sha256(encode(plan)).hexdigest()[:16])
 
@@ -143,10 +197,29 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
         Record("jail", (jail.name,)),
         Record("home", (account.home,)),
         Record("message", (message,)),
-        Record("journal", ("require" if jail.require_journal else "allow",)),
+        Record("journal", (_journal(jail),)),
         Record("net", (jail.network,)),
         Record("hostname", (jail.hostname,)),
         Record("pty", ("yes" if pty else "no",)),
+        *_bounds(jail.access, ("sessions", "key_sessions")),
+    ]
+
+
+def _journal(jail: JailSettings) -> str:
+    return "require" if jail.require_journal else "allow"
+
+
+def _bounds(access: Access, names: Sequence[str]) -> list[Record]:
+    bounds = [(name.replace("_", "-"), getattr(access, name)) for name in names]
+    return [Record(name, (str(value),)) for name, value in bounds if value]
+
+
+def _times_and_places(access: Access) -> list[Record]:
+    return [
+        *(Record("address", (address,)) for address in access.addresses),
+        *(Record("hours", (str(days), str(start), str(end))) for days, start, end in access.hours),
+        *(Record("utc-offset", (str(since), str(ahead))) for since, ahead in access.offsets),
+        *_bounds(access, ("expires",)),
     ]
 
 

@@ -38,9 +38,14 @@ VERBS: tuple[Verb, ...] = (
     Verb("home", ("path",), 11, True, "work in {0}"),
     Verb("message", ("text",), 12, True, "tell a denied user: {0}"),
     Verb("journal", ("enum:allow,require",), 13, True, "a login without journald: {0}"),
+    Verb("key", ("name", "name", "base64"), 14, False, "key {0} has the plan {1}: {2}"),
+    Verb("authority", ("name", "name", "text", "base64"), 15, False,
+         "key {0} has the plan {1}: certificate for {2} by {3}"),
     Verb("net", ("enum:none,host",), 20, True, "network: {0}"),
     Verb("hostname", ("name",), 21, True, "host name {0}"),
     Verb("pty", ("enum:no,yes",), 22, True, "terminal of its own: {0}"),
+    Verb("sessions", ("uint",), 23, True, "at most {0} sessions of the account"),
+    Verb("key-sessions", ("uint",), 24, True, "at most {0} sessions of one key"),
     Verb("image", ("path",), 30, True, "root is {0}, read-only"),
     Verb("tmpfs", ("path", "uint", "octal", "enum:ro,rw", "enum:exec,noexec"), 31, False,
          "private tmpfs at {0}, {1} bytes, mode {2}, {3}, {4}"),
@@ -54,8 +59,16 @@ VERBS: tuple[Verb, ...] = (
     Verb("group", ("uint",), 40, False, "supplementary group {0}"),
     Verb("rlimit", ("enum:as,core,cpu,data,fsize,memlock,nofile,nproc,stack", "uint"), 41, False, "limit {0} to {1}"),
     Verb("umask", ("octal",), 42, True, "umask {0}"),
+    Verb("nice", ("uint",), 43, True, "nice value {0}"),
+    Verb("bandwidth", ("uint",), 44, True, "{0} bytes per second in each direction"),
+    Verb("duration", ("uint",), 45, True, "ends after {0} seconds"),
+    Verb("idle", ("uint",), 46, True, "ends after {0} seconds without traffic"),
     Verb("env", ("env", "text"), 50, False, "environment {0}={1}"),
     Verb("seccomp", ("name", "hex"), 60, True, "system call filter for {0}"),
+    Verb("address", ("address",), 61, False, "from {0}"),
+    Verb("hours", ("uint", "uint", "uint"), 62, False, "on the days {0} from minute {1} to minute {2}"),
+    Verb("utc-offset", ("uint", "integer"), 63, False, "from {0} on, local time is {1} seconds ahead of UTC"),
+    Verb("expires", ("uint",), 64, True, "until {0}"),
     Verb("rule", ("name", "name", "path"), 70, False, "rule {0} of plugin {1}: {2}"),
     Verb("interactive", (), 71, True, "  is the interactive login"),
     Verb("word", ("text",), 72, False, "  first word {0}"),
@@ -74,12 +87,19 @@ VERBS: tuple[Verb, ...] = (
     Verb("operands", ("uint", "uint", "class"), 85, True, "  {0} to {1} operands of class {2}"),
     Verb("base", ("path",), 86, True, "  relative paths begin at {0}"),
     Verb("below", ("path",), 87, False, "  paths at or below {0}"),
-    Verb("glob", (), 88, True, "  expands file name patterns inside the jail"),
-    Verb("rule-env", ("env", "text"), 89, False, "  environment {0}={1}"),
+    Verb("like", ("path",), 88, False, "  repositories like {0}"),
+    Verb("glob", (), 89, True, "  expands file name patterns inside the jail"),
+    Verb("rule-env", ("env", "text"), 90, False, "  environment {0}={1}"),
+    Verb("first", ("text",), 91, False, "  runs before, with the word {0}"),
+    Verb("log", (), 92, True, "  its messages go to the journal"),
+    Verb("answer", ("uint", "text"), 93, True, "  runs nothing, ends with status {0}: {1}"),
 )  # fmt: skip
 
 BY_NAME = {verb.name: verb for verb in VERBS}
-REQUIRED = ("jail", "home", "message", "net", "pty", "image", "seccomp")
+REQUIRED = ("jail", "home", "message", "net", "pty", "image", "seccomp", "rule")
+ROSTER = ("key", "authority")
+"""A plan with one of these only says which key has which plan."""
+REQUIRED_OF_ROSTER = ("jail", "message")
 
 _KINDS = {
     "name": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\Z"),
@@ -90,8 +110,12 @@ _KINDS = {
     "letter": re.compile(r"[A-Za-z0-9@]\Z"),
     "letters": re.compile(r"[A-Za-z0-9@]{1,64}\Z"),
     "class": re.compile(
-        r"(flag|int:-?[0-9]{1,9}:-?[0-9]{1,10}|size:[0-9]{1,18}|word|text|enum:[A-Za-z0-9_.,-]{1,1024}|path|capabilities)\Z"
+        r"(flag|int:-?[0-9]{1,9}:-?[0-9]{1,10}|size:[0-9]{1,18}|word|text|enum:[A-Za-z0-9_.,-]{1,1024}|path|capabilities"
+        r"|repository|new-repository)\Z"
     ),
+    "base64": re.compile(r"[A-Za-z0-9+/=]{16,16384}\Z"),
+    "address": re.compile(r"[0-9a-f:./]{3,64}\Z"),
+    "integer": re.compile(r"-?[0-9]{1,9}\Z"),
 }
 
 

@@ -21,7 +21,12 @@ API_VERSION = 1
 
 @dataclass(frozen=True)
 class Account:
-    """The account that a plan is for, as NSS knows it.  ``home`` is the same path on the host and in the jail."""
+    """The account that a plan is for, as NSS knows it.  ``home`` is the same path on the host and in the jail.
+
+    ``roles`` are the names by which rights are given, each to itself: the account's name and ``@group`` for its Unix
+    groups; in a shared account the key's name and ``@group`` for the groups of keys that it is in.  ``@all`` is always
+    one of them.
+    """
 
     name: str
     uid: int
@@ -30,6 +35,25 @@ class Account:
     home: str
     gecos: str = ""
     groups: tuple[tuple[str, int], ...] = ()
+    roles: frozenset[str] = frozenset(("@all",))
+
+
+@dataclass(frozen=True)
+class Right:
+    """One line of a table of rights: ``right`` is ``read``, ``write`` or ``create``, each including those before it.
+
+    ``pattern`` is as written, absolute or relative, and clean; ``who`` are roles (see :class:`Account`).
+    """
+
+    right: str
+    pattern: str
+    who: tuple[str, ...]
+
+    @classmethod
+    def of(cls, line: str) -> Right:
+        """Return the right in ``line``, which the reader of the configuration has checked."""
+        right, pattern, *who = line.split()
+        return cls(right, pattern, tuple(who))
 
 
 @dataclass(frozen=True)
@@ -88,8 +112,9 @@ class Option:
     """One setting in the plugin's section of a jail file.
 
     ``kind`` is one of ``bool``, ``word``, ``text``, ``path`` (absolute, or ``~/…`` below the home), ``paths``,
-    ``words``, ``texts`` (separated by commas), ``int``, ``size?`` (bytes, -1 where empty), ``octal``, ``enum:a,b``;
-    ``default`` is written as in the file.
+    ``words``, ``texts`` (separated by commas), ``int``, ``size?`` (bytes, -1 where empty), ``octal``, ``enum:a,b``,
+    ``rights`` (the absolute path of a root-owned file of lines ``RIGHT PATTERN WHO…``, or the lines themselves,
+    separated by commas; the value is a tuple of lines for :meth:`Right.of`); ``default`` is written as in the file.
     """
 
     name: str

@@ -17,6 +17,9 @@ Value classes (``cls``), one text token:
 ``text``                  up to 1024 printable bytes (0x20-0x7e and UTF-8 above)
 ``enum:a,b,c``            exactly one of these
 ``path``                  a path at or below one of the rule's roots, after ``~/`` and relative paths are resolved
+``repository``            a path of a git repository that exists, under the one name that git would open; no
+                          component is ``.git``; where the rule has patterns (``like``), it fits one of them
+``new-repository``        such a path where nothing is yet, ending in ``.git`` (added where it is missing)
 ``capabilities``          rsync's tail of a short cluster: ``[0-9]*.[A-Za-z]*`` behind ``-e``
 ========================  =====================================================================================
 """
@@ -34,10 +37,14 @@ _WORD = re.compile(r"[a-z0-9/][a-z0-9._/-]*( [a-z0-9][a-z0-9._-]*)?\Z")
 ANY = "*"
 """As the only first word: the whole command, unsplit, is the last argument after ``fixed``.  Such a rule is tried
 after all others; it is for jails with a shell."""
+_REPOSITORIES = ("repository", "new-repository")
+"""Classes of paths that exist and of paths that do not: no operand is of both."""
+_PATHS = ("path", *_REPOSITORIES)
 _LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
 _LETTERS = re.compile(r"[A-Za-z0-9@]*\Z")
 _CLASS = re.compile(
-    r"(flag|int:-?\d{1,9}:-?\d{1,10}|size:\d{1,18}|word|text|enum:[A-Za-z0-9_.,-]+|path|capabilities)\Z"
+    r"(flag|int:-?\d{1,9}:-?\d{1,10}|size:\d{1,18}|word|text|enum:[A-Za-z0-9_.,-]+|path|capabilities|repository"
+    r"|new-repository)\Z"
 )
 UNBOUNDED = 1024
 """The most operands any rule takes; a command cannot hold more (64 KiB)."""
@@ -69,6 +76,15 @@ class Rule:
     glob: bool = False
     env: tuple[tuple[str, str], ...] = ()
     interactive: bool = False
+    like: tuple[str, ...] = ()
+    """Patterns of the classes ``repository`` and ``new-repository``, absolute: ``*`` stands for any part of one
+    component that does not begin with a dot, a last component ``**`` for one or more whole components."""
+    first: tuple[str, ...] = ()
+    """Command that runs before ``program``, silently; ``%p`` as a word is the canonical path.  Its failure ends it."""
+    log: bool = False
+    """What the program writes to standard error goes to the journal, not to the user."""
+    answer: tuple[int, str] | None = None
+    """Nothing is executed: exit status 0, or a denial (126) with this line for the user."""
 
 
 def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
@@ -107,10 +123,18 @@ def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
         yield ("base", rule.base)
     for root in rule.roots:
         yield ("below", root)
+    for pattern in rule.like:
+        yield ("like", pattern)
     if rule.glob:
         yield ("glob",)
     for name, value in rule.env:
         yield ("rule-env", name, value)
+    for text in rule.first:
+        yield ("first", text)
+    if rule.log:
+        yield ("log",)
+    if rule.answer:
+        yield ("answer", str(rule.answer[0]), rule.answer[1])
 
 
 def check_rules(rules: Iterable[Rule]) -> None:
@@ -151,6 +175,8 @@ def _shared_word(first: Rule, second: Rule) -> str:
 
 def _apart(first: Rule, first_word: str, second: Rule, second_word: str) -> bool:
     """True if no command line that begins with these spellings can match both rules."""
+    if {first.operands[2], second.operands[2]} == set(_REPOSITORIES) and min(first.operands[0], second.operands[0]) > 0:
+        return True
     heads = [(*word.split(), *rule.literals) for rule, word in ((first, first_word), (second, second_word))]
     if any(a != b for a, b in zip(*heads, strict=False)):
         return True
@@ -212,11 +238,28 @@ def _check_rule(rule: Rule) -> None:
     for taken in (*classes, cls):
         if not _CLASS.match(taken):
             raise _bad(rule, f"{taken!r} is not a value class")
-    if "path" in classes and not rule.roots:
+    if not set(_PATHS).isdisjoint(classes) and not rule.roots:
         raise _bad(rule, "takes paths but names no directory that they may be in")
+    _check_repositories(rule, classes)
     for root in (*rule.roots, *([rule.base] if rule.base else [])):
         if not is_clean_absolute(root):
             raise _bad(rule, f"{root!r} is not a plain absolute path")
+
+
+def _check_repositories(rule: Rule, classes: list[str]) -> None:
+    if rule.like and set(_REPOSITORIES).isdisjoint(classes):
+        raise _bad(rule, "has patterns of repositories but takes none")
+    for pattern in rule.like:
+        if not is_clean_absolute(pattern):
+            raise _bad(rule, f"{pattern!r} is not a plain absolute path with or without *")
+        if "**" in pattern.removesuffix("/**"):
+            raise _bad(rule, f"{pattern!r}: ** stands only at the end, as a component of its own")
+    if rule.first and not is_clean_absolute(rule.first[0]):
+        raise _bad(rule, f"{rule.first[0]!r}, which runs first, is not a plain absolute path")
+    if "%p" in rule.first and set(_PATHS).isdisjoint(classes):
+        raise _bad(rule, "what runs first needs a path, but the rule takes none")
+    if rule.answer and (rule.answer[0] not in (0, 126) or not rule.answer[1].isprintable()):
+        raise _bad(rule, "an answer is status 0 or 126 and one printable line")
 
 
 def _check_options(rule: Rule) -> None:

@@ -15,7 +15,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parents[1]))
 
 from jailssh.plan import codec  # noqa: E402
-from jailssh.plan.compile import JailSettings, compile_plan  # noqa: E402
+from jailssh.plan.compile import Access, JailSettings, RosterKey, compile_plan, compile_roster  # noqa: E402
 from jailssh.plan.ops import BY_NAME, RULE_PHASE, Record  # noqa: E402
 from jailssh.plugin.api import Account, Bind, PluginResult  # noqa: E402
 from jailssh.policy.rules import Rule  # noqa: E402
@@ -39,6 +39,27 @@ def good() -> dict[str, codec.Plan]:
         dashdash=True, operands=(0, 3, "path"), base="/srv/data", roots=("/srv/data", "/home/alice"), glob=True,
         env=(("COPY_HOME", "/"),),
     )  # fmt: skip
+    first = ("/usr/bin/git", "init", "--bare", "%p")
+    create = Rule(
+        "git.create", "git", "/usr/bin/git", ("git-receive-pack",), fixed=("receive-pack",),
+        operands=(1, 1, "new-repository"), base="/srv/git", roots=("/srv/git",), like=("/srv/git/*/new-*",),
+        first=first, log=True,
+    )  # fmt: skip
+    write = Rule(
+        "git.receive-pack", "git", "/usr/bin/git", ("git-receive-pack",), fixed=("receive-pack",),
+        operands=(1, 1, "repository"), base="/srv/git", roots=("/srv/git",), like=("/srv/git/a", "/srv/git/b/**"),
+    )  # fmt: skip
+    hint = Rule("git.lfs", "git", "/", ("git-lfs-authenticate",), ignore_rest=True, answer=(126, "not served here"))
+    access = Access(
+        4, 2, 3600, 60, 10, 1 << 20, ("10.0.0.0/8", "2001:db8::/32"), ((31, 480, 1080), (64, 0, 1440)),
+        ((0, 3600), (1774746000, 7200), (1792890000, -18000)), 1800000000,
+    )  # fmt: skip
+    keys = [
+        RosterKey("bob", "0" * 16, "AAAAC3NzaC1lZDI1NTE5AAAAIEJvYg=="),
+        RosterKey("alice-laptop", "0123456789abcdef", "AAAAC3NzaC1lZDI1NTE5AAAAIEFsaWNl"),
+        RosterKey("carol", "0" * 16, "AAAAC3NzaC1lZDI1NTE5AAAAIENBa2V5", "carol@example.com"),
+    ]
+    shared = [PluginResult((write, create, hint), "git", home="none", binds=(Bind("/srv/git", writable=True),))]
     minimal = compile_plan(
         ALICE, JailSettings("minimal"), [PluginResult((files,), "files", home="none")], IMAGE, FILTER
     )
@@ -56,6 +77,8 @@ def good() -> dict[str, codec.Plan]:
     return {
         "minimal.plan": minimal,
         "files.plan": one,
+        "roster.plan": compile_roster(ALICE, JailSettings("hosting"), keys),
+        "key.plan": compile_plan(ALICE, JailSettings("hosting", access=access), shared, IMAGE, FILTER),
         "full.plan": compile_plan(ALICE, settings, results, IMAGE, FILTER),
     }
 
@@ -128,7 +151,23 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
         "filter": (_changed(plan, {"seccomp": (Record("seccomp", ("x86_64", "06")),)}), "not of kind hex", argument),
         "no-filter": (_changed(plan, {"seccomp": ()}), "seccomp is missing", "plan that lacks a required record"),
         "no-net": (_changed(plan, {"net": ()}), "net is missing", "plan that lacks a required record"),
-        "no-rule": (_with_records(plan, before_rules), "there is no rule", "plan that lacks a required record"),
+        "no-rule": (_with_records(plan, before_rules), "rule is missing", "plan that lacks a required record"),
+        "roster-no-message": (
+            _with_records(plan, [Record("jail", ("a",)), Record("key", ("a", "0" * 16, "A" * 16))]),
+            "message is missing", "plan that lacks a required record",
+        ),
+        "base64": (
+            _with_records(plan, [Record("jail", ("a",)), Record("key", ("a", "0" * 16, "A" * 15 + "-"))]),
+            "not of kind base64", argument,
+        ),
+        "address": (
+            _changed(plan, {"rule": (Record("address", ("10.0.0.0 8",)), Record("rule", ("a", "b", "/c")))}),
+            "not of kind address", argument,
+        ),
+        "integer": (
+            _changed(plan, {"rule": (Record("utc-offset", ("0", "-")), Record("rule", ("a", "b", "/c")))}),
+            "not of kind integer", argument,
+        ),
         "no-rule-head": (_changed(plan, {"rule": ()}), "before any rule", "plan with a part of a rule outside a rule"),
         "class": (
             _changed(plan, {"operands": (Record("operands", ("0", "0", "any")),)}), "not of kind class", argument

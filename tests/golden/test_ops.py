@@ -11,7 +11,8 @@ SOURCE = (Path(__file__).resolve().parents[2] / "jailssh/login/plan_ops.h").read
 ROW = re.compile(r'OP\(([A-Z0-9_]+), "([a-z0-9-]+)", "([A-Za-z]*)", (\d+), ([01])\)')
 LETTERS = {
     "name": "n", "path": "p", "uint": "u", "octal": "o", "env": "e", "text": "t", "hex": "h", "letter": "l",
-    "letters": "L", "class": "c", "enum:allow,require": "j", "enum:no,yes": "y", "enum:none,host": "N",
+    "letters": "L", "class": "c", "base64": "b", "address": "a", "integer": "i", "enum:allow,require": "j",
+    "enum:no,yes": "y", "enum:none,host": "N",
     "enum:ro,rw": "w", "enum:exec,noexec": "x", "enum:user,root": "U", "enum:must,optional": "m",
     "enum:as,core,cpu,data,fsize,memlock,nofile,nproc,stack": "r",
 }  # fmt: skip

@@ -159,8 +159,7 @@ def test_mutations(driver: Driver, path: Path) -> None:
 
 def test_each_kind_of_argument(driver: Driver) -> None:
     """Each argument of each verb with each token of the list above."""
-    every = codec.decode((GOLDEN / "full.plan").read_bytes()).records
-    every += codec.decode((GOLDEN / "files.plan").read_bytes()).records
+    every = [record for path in GOOD for record in codec.decode(path.read_bytes()).records]
     head = (GOLDEN / "full.plan").read_bytes()[:-1].split(b"\0")[:7]
     cases = [joined([*head[:index], token, *head[index + 1 :]]) for index in range(7) for token in TOKENS]
     example = {record.verb: [arg.encode() for arg in record.args] for record in every}

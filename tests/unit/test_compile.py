@@ -173,7 +173,7 @@ def test_settings_reach_the_plan() -> None:
 
 
 def test_no_rule_is_no_plan() -> None:
-    with pytest.raises(ConfigError, match="no rule"):
+    with pytest.raises(ConfigError, match="rule is missing"):
         plan_of(PluginResult((), "nothing"))
 
 
