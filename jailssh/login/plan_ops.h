@@ -2,8 +2,8 @@
  *
  * OP(identifier, verb, kinds of the arguments, phase, once).  One letter a kind, checked by plan.c:
  * n name, p path, u unsigned, o octal, e environment name, t text, h seccomp program in hex, l letter, L letters,
- * c value class, b base64, a address or network, i integer; and the enumerations j allow|require, y no|yes, N none|host, w ro|rw, x exec|noexec,
- * U user|root, m must|optional, r a resource limit's name. */
+ * c value class, b base64, a address or network, i integer; and the enumerations j allow|require, y no|yes, N
+ * none|host, w ro|rw, x exec|noexec, U user|root, m must|optional, r a resource limit's name. */
 #ifndef JAILSSH_PLAN_OPS_H
 #define JAILSSH_PLAN_OPS_H
 

@@ -39,6 +39,30 @@ def good() -> dict[str, codec.Plan]:
         dashdash=True, operands=(0, 3, "path"), base="/srv/data", roots=("/srv/data", "/home/alice"), glob=True,
         env=(("COPY_HOME", "/"),),
     )  # fmt: skip
+    minimal = compile_plan(
+        ALICE, JailSettings("minimal"), [PluginResult((files,), "files", home="none")], IMAGE, FILTER
+    )
+    one = compile_plan(ALICE, JailSettings("files"), [PluginResult((files,), "files")], IMAGE, FILTER)
+    settings = JailSettings(
+        "a+b", "host", "box.example", 'only "files"\\ or copy, bitte schön', 1 << 20, 0o27,
+        {"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8}, (("LANG", "C.UTF-8"),),
+        ("staff",), require_journal=True,
+    )  # fmt: skip
+    results = [
+        PluginResult((files,), "files", home="ro", binds=(Bind("/srv/data"), Bind("/srv/data/in", writable=True))),
+        PluginResult((every,), "copy", binds=(Bind("/mnt/a b", optional=True),), env=(("TERM", "dumb"),)),
+        PluginResult((shell,), "shell", pty=True, proc=True, executable_home=True, env=(("SHELL", "/bin/bash"),)),
+    ]
+    return {
+        "minimal.plan": minimal,
+        "files.plan": one,
+        **shared(),
+        "full.plan": compile_plan(ALICE, settings, results, IMAGE, FILTER),
+    }
+
+
+def shared() -> dict[str, codec.Plan]:
+    """Return the plans of a shared account: what its keys have, and one key's own."""
     first = ("/usr/bin/git", "init", "--bare", "%p")
     create = Rule(
         "git.create", "git", "/usr/bin/git", ("git-receive-pack",), fixed=("receive-pack",),
@@ -59,27 +83,10 @@ def good() -> dict[str, codec.Plan]:
         RosterKey("alice-laptop", "0123456789abcdef", "AAAAC3NzaC1lZDI1NTE5AAAAIEFsaWNl"),
         RosterKey("carol", "0" * 16, "AAAAC3NzaC1lZDI1NTE5AAAAIENBa2V5", "carol@example.com"),
     ]
-    shared = [PluginResult((write, create, hint), "git", home="none", binds=(Bind("/srv/git", writable=True),))]
-    minimal = compile_plan(
-        ALICE, JailSettings("minimal"), [PluginResult((files,), "files", home="none")], IMAGE, FILTER
-    )
-    one = compile_plan(ALICE, JailSettings("files"), [PluginResult((files,), "files")], IMAGE, FILTER)
-    settings = JailSettings(
-        "a+b", "host", "box.example", 'only "files"\\ or copy, bitte schön', 1 << 20, 0o27,
-        {"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8}, (("LANG", "C.UTF-8"),),
-        ("staff",), require_journal=True,
-    )  # fmt: skip
-    results = [
-        PluginResult((files,), "files", home="ro", binds=(Bind("/srv/data"), Bind("/srv/data/in", writable=True))),
-        PluginResult((every,), "copy", binds=(Bind("/mnt/a b", optional=True),), env=(("TERM", "dumb"),)),
-        PluginResult((shell,), "shell", pty=True, proc=True, executable_home=True, env=(("SHELL", "/bin/bash"),)),
-    ]
+    results = [PluginResult((write, create, hint), "git", home="none", binds=(Bind("/srv/git", writable=True),))]
     return {
-        "minimal.plan": minimal,
-        "files.plan": one,
         "roster.plan": compile_roster(ALICE, JailSettings("hosting"), keys),
-        "key.plan": compile_plan(ALICE, JailSettings("hosting", access=access), shared, IMAGE, FILTER),
-        "full.plan": compile_plan(ALICE, settings, results, IMAGE, FILTER),
+        "key.plan": compile_plan(ALICE, JailSettings("hosting", access=access), results, IMAGE, FILTER),
     }
 
 
