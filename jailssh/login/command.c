@@ -16,27 +16,33 @@
 #include "pty.h"
 #include "session.h"
 
-/* The command's environment: the plan's, the checked few, the rule's; later ones win by standing first. */
+static bool is_set(char *const *env, size_t n, const char *name)
+{
+    size_t length = strlen(name);
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(env[i], name, length) == 0 && env[i][length] == '=')
+            return true;
+    return false;
+}
+
+/* The command's environment: the key's name, the rule's, the plan's, the checked few; who comes first wins. */
 static char **environment(const struct plan *plan, const struct request *request, const struct verdict *verdict)
 {
     static char *env[512];
     size_t n = 0, at = verdict->rule_index, most = sizeof env / sizeof *env - 1;
+    if (*request->key && asprintf(&env[n++], "JAILSSH_KEY=%s", request->key) < 0)
+        refuse("setup", "no memory", 0);
     for (char *const *args; n < most && (args = rule_next(plan, at, OP_RULE_ENV, &at));) {
         bool placed = strncmp(args[1], "%p", 2) == 0;
-        if (asprintf(&env[n++], "%s=%s%s", args[0], placed && verdict->path ? verdict->path : "",
+        if (!is_set(env, n, args[0]) &&
+            asprintf(&env[n++], "%s=%s%s", args[0], placed && verdict->path ? verdict->path : "",
                      placed ? args[1] + 2 : args[1]) < 0)
             refuse("setup", "no memory", 0);
     }
-    size_t own = n;
-    for (size_t i = 0; i < plan->count && n < most; i++) {
+    for (size_t i = 0, first = n; i < plan->count && n < most; i++) {
         char *const *args = plan->records[i].args;
-        if (plan->records[i].verb != OP_ENV)
-            continue;
-        size_t length = strlen(args[0]);
-        bool shadowed = false;
-        for (size_t e = 0; e < own; e++)
-            shadowed = shadowed || (strncmp(env[e], args[0], length) == 0 && env[e][length] == '=');
-        if (!shadowed && asprintf(&env[n++], "%s=%s", args[0], args[1]) < 0)
+        if (plan->records[i].verb == OP_ENV && !is_set(env, first, args[0]) &&
+            asprintf(&env[n++], "%s=%s", args[0], args[1]) < 0)
             refuse("setup", "no memory", 0);
     }
     for (char **entry = request->env; *entry && n < most; entry++)

@@ -44,6 +44,15 @@ static bool may_pass(const char *entry, const char **value)
     return false;
 }
 
+/* What sshd makes with mkstemp(3) (session.c, prepare_auth_info_file), and nothing else. */
+static bool is_auth_file(const char *path)
+{
+    static const char begins[] = "/tmp/sshauth.";
+    enum { BEGINS = sizeof begins - 1, RANDOM = 15 };
+    return strncmp(path, begins, BEGINS) == 0 && strspn(path + BEGINS, ALNUM) == RANDOM &&
+           path[BEGINS + RANDOM] == '\0';
+}
+
 bool request_take(int argc, char **argv, char **envp, struct request *out)
 {
     static char *kept[ENV_KEPT + 1];
@@ -57,6 +66,8 @@ bool request_take(int argc, char **argv, char **envp, struct request *out)
             original = *entry + 21;
             continue;
         }
+        if (strncmp(*entry, "SSH_USER_AUTH=", 14) == 0) /* of several the last decides */
+            out->auth_file = is_auth_file(*entry + 14) ? *entry + 14 : "";
         if (!may_pass(*entry, &value))
             continue;
         if (strncmp(*entry, "SSH_CONNECTION=", 15) == 0)

@@ -28,7 +28,8 @@ void fail_log(int code, const char *reason, const char *detail, const char *comm
 {
     char text[600];
     bool denied = code == EXIT_DENIED;
-    snprintf(text, sizeof text, "%s (%s): %s", denied ? "command denied" : "login refused", reason, detail);
+    const char *what = denied ? (command ? "command denied" : "login denied") : "login refused";
+    snprintf(text, sizeof text, "%s (%s): %s", what, reason, detail);
     if (denied)
         journal_begin(EVENT_DENIED, EVENT_DENIED_ID, 5);
     else
@@ -54,6 +55,9 @@ noreturn void refuse(const char *reason, const char *what, int error)
 
 noreturn void deny(const char *reason, const char *detail)
 {
-    leave_by(EXIT_DENIED, reason, detail);
+    if (leave_by)
+        leave_by(EXIT_DENIED, reason, detail);
+    dprintf(2, "jailssh: not allowed: %s\n", detail);
+    fail_log(EXIT_DENIED, reason, detail, NULL);
     _exit(EXIT_DENIED);
 }

@@ -10,7 +10,7 @@ enum { EXIT_REFUSED = 125, EXIT_DENIED = 126, EXIT_NOT_FOUND = 127 };
 /* Refuse the login: REASON is a stable code for the journal, WHAT the thing that failed, ERROR an errno or 0. */
 noreturn void refuse(const char *reason, const char *what, int error);
 
-/* Deny the command: policy said no.  Only the inner half denies. */
+/* Deny the login or the command: policy said no.  Before there is a jail, the user is told DETAIL. */
 noreturn void deny(const char *reason, const char *detail);
 
 /* How the inner half leaves: it reports to the outer half, which tells the user and logs. */

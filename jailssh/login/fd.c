@@ -61,7 +61,7 @@ int fd_walk(int dir, const char *path, int flags, enum fd_trust trust)
     return at < 0 ? at : step(at, name, strlen(name), flags, trust);
 }
 
-char *fd_read_trusted(int dir, const char *name, size_t most, size_t *size)
+char *fd_read_owned(int dir, const char *name, uid_t owner, mode_t forbidden, size_t most, size_t *size)
 {
     struct stat st;
     char *data = NULL;
@@ -69,13 +69,17 @@ char *fd_read_trusted(int dir, const char *name, size_t most, size_t *size)
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0)
         return NULL;
-    if (!only_root_changes(fd) || fstat(fd, &st) != 0)
+    if (fstat(fd, &st) != 0)
         goto out;
+    if (st.st_uid != owner || st.st_mode & forbidden) {
+        errno = EPERM;
+        goto out;
+    }
     if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_size < 1 || (unsigned long)st.st_size > most) {
         errno = EINVAL;
         goto out;
     }
-    data = malloc((size_t)st.st_size);
+    data = calloc(1, (size_t)st.st_size + 1);
     while (data && got < (size_t)st.st_size) {
         ssize_t n = read(fd, data + got, (size_t)st.st_size - got);
         if (n <= 0) {

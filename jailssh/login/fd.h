@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 /* Who a walk believes: anybody, or only directories and files that root alone can change. */
 enum fd_trust { FD_ANY, FD_ROOT_ONLY };
@@ -15,8 +16,9 @@ int fd_walk(int dir, const char *path, int flags, enum fd_trust trust);
 /* The last component's parent, and its name in *NAME. */
 int fd_walk_parent(int dir, const char *path, const char **name, enum fd_trust trust);
 
-/* Read a regular file that only root can change, whole.  Returns memory of *SIZE bytes or NULL with errno. */
-char *fd_read_trusted(int dir, const char *name, size_t most, size_t *size);
+/* Read a regular file of OWNER's, whole: it has no other name, no permission bit of FORBIDDEN, at least one byte and
+ * at most MOST.  Returns memory of *SIZE bytes and a NUL, or NULL with errno. */
+char *fd_read_owned(int dir, const char *name, uid_t owner, mode_t forbidden, size_t most, size_t *size);
 
 /* Create NAME in DIR with this content, mode 0644.  Returns false with errno. */
 bool fd_write_new(int dir, const char *name, const char *content);

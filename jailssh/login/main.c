@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,36 +17,84 @@
 #include "fail.h"
 #include "fd.h"
 #include "journal.h"
+#include "key.h"
 #include "mount.h"
 #include "session.h"
+#include "slot.h"
 
-static const char *load(uid_t uid, struct plan *plan)
+/* How often a roster is read whose plans are gone when they are opened. */
+enum { ROSTERS = 3 };
+
+/* Read the plan of an account, or with SERIAL that of a key of a shared account's.  Returns NULL, or why not; "" where
+ * there is none. */
+static const char *load(uid_t uid, const char *serial, struct plan *plan)
 {
-    char name[16];
+    char name[256];
     size_t size;
-    snprintf(name, sizeof name, "%u", uid);
+    snprintf(name, sizeof name, "%u%s%s", uid, *serial ? "." : "", serial);
     int dir = fd_walk(AT_FDCWD, PLAN_DIR, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
-    char *data = dir < 0 ? NULL : fd_read_trusted(dir, name, PLAN_MAX_SIZE, &size);
+    char *data = dir < 0 ? NULL : fd_read_owned(dir, name, 0, S_IWGRP | S_IWOTH, PLAN_MAX_SIZE, &size);
     if (!data)
         return errno == ENOENT ? "" : strerror(errno);
     close(dir);
     const char *why = plan_parse(data, size, plan);
     if (!why && plan->uid != uid)
         why = "plan of another user";
+    if (!why && *serial && (strcmp(plan->serial, serial) != 0 || plan_is_roster(plan)))
+        why = "not the plan that the roster names";
     return why;
 }
 
 static void load_or_ask(uid_t uid, struct plan *plan)
 {
     char answer[300];
-    const char *why = load(uid, plan);
+    const char *why = load(uid, "", plan);
     if (why && *why == '\0') {
         if (!daemon_ask(uid, answer, sizeof answer))
             refuse("plan-missing", answer, 0);
-        why = load(uid, plan);
+        why = load(uid, "", plan);
     }
     if (why)
         refuse("plan-bad", *why ? why : "the plan is still missing", 0);
+}
+
+/* The key by which sshd let the caller in.  Its file is the account's own. */
+static void find_key(const struct plan *roster, const char *path, struct key *key)
+{
+    size_t size;
+    if (!*path)
+        refuse("key-unknown", "sshd does not say which key it was (ExposeAuthInfo)", 0);
+    creds_files_as(roster->uid, roster->gid);
+    char *text = fd_read_owned(AT_FDCWD, path, roster->uid, S_IRWXG | S_IRWXO, KEY_FILE_MAX, &size);
+    int error = errno;
+    creds_files_as(0, 0);
+    if (!text)
+        refuse("key-unknown", "what sshd says of the key cannot be read", error);
+    const char *reason = key_find(roster, text, size, key);
+    if (reason)
+        refuse(reason, key->detail, 0);
+}
+
+/* Put the plan of the key in the place of the roster.  Its file is gone where a new roster has been published since. */
+static void load_of_key(uid_t uid, struct plan *plan, struct request *request)
+{
+    static struct plan own;
+    static struct key key;
+    for (int rosters = 1; plan_is_roster(plan); rosters++) {
+        find_key(plan, request->auth_file, &key);
+        const char *why = load(uid, key.plan, &own);
+        bool again = why && *why == '\0' && rosters < ROSTERS;
+        if (again)
+            why = load(uid, "", plan);
+        else
+            journal_keep("JAILSSH_KEY", key.name);
+        if (why)
+            refuse("plan-bad", *why ? why : "the plan of the key is missing", 0);
+        if (again)
+            continue;
+        request->key = key.name;
+        *plan = own;
+    }
 }
 
 static void new_session_id(char id[17])
@@ -60,7 +109,6 @@ static void name_session(const struct plan *plan)
 {
     journal_keep("JAILSSH_USER", plan->name);
     journal_keep("JAILSSH_JAIL", plan_first(plan, OP_JAIL)[0]);
-    journal_keep("JAILSSH_PLAN", plan->serial);
 }
 
 /* clone(2) into new namespaces.  Returns as fork(2) does; *PIDFD is set in the parent. */
@@ -95,8 +143,11 @@ int main(int argc, char **argv)
         refuse("arguments", "called in a way that no login uses", 0);
     load_or_ask(uid, &plan);
     name_session(&plan);
+    load_of_key(uid, &plan, &request);
+    journal_keep("JAILSSH_PLAN", plan.serial);
     if (!journal && plan_says(&plan, OP_JOURNAL, "require"))
         refuse("journal", "no journal, and this jail requires one", 0);
+    slot_take(&plan, request.key);
     int image = mount_open_image(&plan);
     mount_open_sources(&plan);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
@@ -112,7 +163,9 @@ int main(int argc, char **argv)
     if (jail < 0)
         refuse("kernel", "cannot make the namespaces", errno);
     close(channel[jail == 0 ? 0 : 1]);
-    if (jail == 0)
+    if (jail == 0) {
+        slot_leave();
         inner_run(&plan, &request, channel[1], base);
+    }
     return outer_run(&plan, &request, channel[0], jail, pidfd, parent);
 }

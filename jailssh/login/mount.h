@@ -19,6 +19,9 @@ void mount_base(void);
 /* In the login's own namespace: add all that the plan names.  BASE: mount_base has been here before. */
 void mount_build(const struct plan *plan, bool base);
 
+/* Open RUN_DIR, which is made when it is missing.  Returns a descriptor, or -1 with errno. */
+int pin_open_run_directory(void);
+
 /* Enter the namespaces that are pinned below RUN_DIR, making them when they are missing: a mount namespace with the
  * base of the image at descriptor IMAGE, so that the clone that follows copies no mounts of the host; and, where *NET
  * is true, an empty network namespace.  *NET tells whether that one was entered.  False where there are none: the plain

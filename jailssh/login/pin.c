@@ -104,7 +104,7 @@ static void make_pins(int run, int image, const char *path)
     (void)!chdir("/");
 }
 
-static int open_run_directory(void)
+int pin_open_run_directory(void)
 {
     int run = fd_walk(AT_FDCWD, RUN_DIR, O_RDONLY | O_DIRECTORY, FD_ROOT_ONLY);
     if (run < 0 && errno == ENOENT && mkdir(RUN_DIR, 0755) == 0 && chmod(RUN_DIR, 0755) == 0)
@@ -122,7 +122,7 @@ bool pin_enter(int image, bool *net)
 {
     char path[64];
     struct stat st;
-    int run = open_run_directory();
+    int run = pin_open_run_directory();
     if (run < 0 || fstat(image, &st) != 0)
         return *net = false;
     snprintf(path, sizeof path, "ns/%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);

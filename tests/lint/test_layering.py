@@ -51,6 +51,7 @@ C_OPENS = {
     "match_main.c": "the unprivileged program reads a plan that its caller names",
     "mount.c": "handles (O_PATH) on places in the tree that it has just mounted, and the two ends of the pivot",
     "pin.c": "the pinned namespace's own file below the root-owned run directory",
+    "slot.c": "the files of the sessions' places below the root-owned run directory",
     "pty.c": "the multiplexer of the jail's own devpts",
 }
 C_MOUNTS = {

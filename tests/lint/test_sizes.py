@@ -14,9 +14,10 @@ PYTHON_FILE = 500
 C_FILE = 300
 FUNCTION = 60
 # Lines of code, without comments and blank lines, of the login program: what runs with power and what runs after.
-WITH_POWER = 1500
-AFTER_DROP = 1100
-AFTER_DROP_FILES = ("command.c", "match.c", "option.c", "outer.c", "pty.c", "request.c", "value.c")
+# 150 of the former are the reader of the key's name and the counter of sessions.
+WITH_POWER = 1650
+AFTER_DROP = 1400
+AFTER_DROP_FILES = ("command.c", "match.c", "option.c", "outer.c", "pty.c", "repository.c", "request.c", "value.c")
 
 # path or path:function -> why it may be longer
 EXCEPTIONS: dict[str, str] = {}
