@@ -1,36 +1,46 @@
-"""The git plugin: clone, fetch and push for the repositories below configured directories.
+"""The git plugin: clone, fetch, push and create for the repositories below configured directories.
 
-git(1) SECURITY and git-config(1): hooks and several settings of a repository run programs.  Hooks are switched off
-by pointing core.hooksPath to an empty directory of the image; system and user configuration are not read, so
-``uploadpack.packObjectsHook`` (which git takes from there) cannot be set; whatever else a repository's own
+git(1) SECURITY and git-config(1): hooks and several settings of a repository run programs.  core.hooksPath points to
+an empty directory of the image, or to that of the administrator's own hooks; system and user configuration are not
+read, so ``uploadpack.packObjectsHook`` (which git takes from there) cannot be set; whatever else a repository's own
 configuration names would have to exist in the image, which holds git and no shell, since all that the user can
 write to is mounted noexec.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import is_below
+from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
-from jailssh_plugins.roots import covered, mounts, paths
+from jailssh_plugins.git.serving import CONFIG, Pairs, environment, spellings
+from jailssh_plugins.rights import granted, shown
+from jailssh_plugins.roots import Mounts, covered, mounts, paths
 
 NO_HOOKS = "/usr/share/jailssh/no-hooks"
 """The empty, root-owned directory of the image that stands in for every repository's hooks."""
 
-# enter_repo() of git tries these suffixes; safe.directory must name the directory that it ends in, and no other.
-_REPOSITORIES = ("%p", "%p/.git", "%p.git", "%p.git/.git")
+HOOKS = "pre-receive update post-receive post-update reference-transaction push-to-checkout pre-auto-gc proc-receive"
+"""What serving runs, githooks(5)."""
 
-_CONFIG = (
-    ("core.hooksPath", NO_HOOKS),
-    ("core.fsmonitor", "false"),
-    # No transport: an object missing from a partial clone must not make the server fetch it from elsewhere.
-    ("protocol.allow", "never"),
-    # A clean-up after a push must end before the session does, or it would be killed half done.
-    ("gc.autoDetach", "false"),
-    *(("safe.directory", path) for path in _REPOSITORIES),
+_NO_LFS = (
+    "git-lfs is not served here; keep large files on an HTTP server and name it in the repository: "
+    "git config -f .lfsconfig lfs.url https://..."
 )
+_BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*\Z")
+
+
+@dataclass(frozen=True)
+class _Served:
+    """The repositories of a service: below ``roots``, and like one of the patterns if there are any."""
+
+    roots: tuple[str, ...]
+    base: str
+    like: tuple[str, ...] = ()
 
 
 class Git:
@@ -42,36 +52,78 @@ class Git:
     options = (
         Option("read", "paths", "", "directories whose repositories may be cloned and fetched; mounted read-only"),
         Option("write", "paths", "", "directories whose repositories may also be pushed to"),
+        Option("roots", "paths", "", "directories that hold the repositories of rights"),
+        Option("rights", "rights", "", "who may read, write, create which repositories, instead of read and write"),
+        Option("branch", "word", "main", "the first branch of a repository that a push creates"),
+        Option("hooks", "paths", "", "hooks to run for every repository, files in one directory below /etc"),
         Option("archive", "bool", "no", "allow git archive --remote"),
         Option("max_pack", "size?", "", "the most that one push may send, as in 500M; empty is no limit"),
     )
 
-    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
-        """git itself: everything that serving needs is built into that one program."""
-        return ImageNeeds(programs=(_find_git(jail),), dirs=(NO_HOOKS,))
+    def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
+        """git itself: everything that serving needs is built into that one program; the hooks with what they need."""
+        roots = settings["roots"] if isinstance(settings["roots"], tuple) else ()
+        # One image for all keys of an account, also for those that see no repository.
+        tops = {f"/{path.split('/')[1]}" for path in roots if is_clean_absolute(path) and path != "/"}
+        return ImageNeeds(programs=(_find_git(jail), *_hooks(settings)), dirs=(NO_HOOKS, *sorted(tops)))
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
-        """One rule for each service, with the directories that it may be asked about."""
-        read = paths(settings, "read", account, self.name)
-        write = paths(settings, "write", account, self.name)
-        if not read and not write:
-            raise ConfigError("[git]", "names no directory", hint="set read or write, as in: write = /srv/git")
-        for path in read:
-            if covered(path, write):
-                raise ConfigError("[git] read", f"{path} is below a directory in write, so it cannot be read-only")
-        git = _find_git(jail)
-        roots = (*read, *(path for path in write if path not in read))
-        rules = [_service("upload-pack", git, roots, roots[0])]
-        if settings["archive"]:
-            rules.append(_service("upload-archive", git, roots, roots[0]))
-        if write:
-            most = settings["max_pack"]
-            limit = (("receive.maxInputSize", str(most)),) if isinstance(most, int) and most >= 0 else ()
-            rules.append(_service("receive-pack", git, write, roots[0], limit))
-        place = mounts(read, write, account, self.name)
-        if place.home == "rw" and any(is_below(path, account.home) for path in read):
-            raise ConfigError("[git] read", "is in the home, which write makes writable", hint="use one of them there")
+        """One rule for each service, with the repositories that it may be asked about."""
+        git, archive = _find_git(jail), bool(settings["archive"])
+        # An empty table is one too: nobody has a right.
+        by_rights = settings["rights"] or settings["roots"]
+        may, place = (_by_rights if by_rights else _by_directories)(account, settings)
+        config = (("core.hooksPath", os.path.dirname(next(iter(_hooks(settings)), f"{NO_HOOKS}/"))), *CONFIG)
+        rules = [_answer("git.lfs", git, ("lfs-authenticate", "lfs-transfer"), _NO_LFS)]
+        if "read" in may:
+            rules.append(_service("upload-pack", git, may["read"], config))
+            if archive:
+                rules.append(_service("upload-archive", git, may["read"], config))
+        else:
+            who = "account" if account.name in account.roles else "key"
+            no = f"this {who} has no rights to any repository here"
+            rules.append(_answer("git.no-rights", git, ("upload-pack", "receive-pack", "upload-archive"), no))
+        most = settings["max_pack"]
+        if isinstance(most, int) and most >= 0:
+            config = (*config, ("receive.maxInputSize", str(most)))
+        if "write" in may:
+            rules.append(_service("receive-pack", git, may["write"], config))
+        if "create" in may:
+            config = (*config, ("init.defaultBranch", _branch(settings)))
+            rule = _service("receive-pack", git, may["create"], config)
+            first = (git, "init", "--bare", "--quiet", "--template=", "--", "%p")
+            rules.append(replace(rule, id="git.create", operands=(1, 1, "new-repository"), first=first))
         return PluginResult(tuple(rules), "git", binds=place.binds, home=place.home)
+
+
+def _by_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[str, _Served], Mounts]:
+    """Return what may be read and written by the settings of these names."""
+    read, write = (paths(settings, name, account, "git") for name in ("read", "write"))
+    if not read and not write:
+        raise ConfigError("[git]", "names no directory", hint="set read or write, as in: write = /srv/git")
+    for path in read:
+        if covered(path, write):
+            raise ConfigError("[git] read", f"{path} is below a directory in write, so it cannot be read-only")
+    place = mounts(read, write, account, "git")
+    if place.home == "rw" and any(is_below(path, account.home) for path in read):
+        raise ConfigError("[git] read", "is in the home, which write makes writable", hint="use one of them there")
+    roots = tuple(dict.fromkeys((*read, *write)))
+    may = {"read": _Served(roots, roots[0])}
+    if write:
+        may["write"] = _Served(write, roots[0])
+    return may, place
+
+
+def _by_rights(account: Account, settings: Mapping[str, Value]) -> tuple[dict[str, _Served], Mounts]:
+    """Return what the table of rights gives to the account's roles."""
+    for name in ("read", "write"):
+        if settings[name]:
+            raise ConfigError(f"[git] {name}", "is what rights are given instead of", hint="use one of them")
+    roots = paths(settings, "roots", account, "git")
+    lines = settings["rights"]
+    given = granted(lines if isinstance(lines, tuple) else (), roots, account, "[git]")
+    may = {right: _Served(roots, roots[0], like) for right, like in given.items() if like}
+    return may, shown(given, roots, account, "git")
 
 
 def _find_git(jail: Jail) -> str:
@@ -81,37 +133,44 @@ def _find_git(jail: Jail) -> str:
     return path
 
 
-def _service(
-    service: str, git: str, roots: tuple[str, ...], base: str, config: tuple[tuple[str, str], ...] = ()
-) -> Rule:
-    """Return the rule for ``service`` in the spellings of git, of people, and of ``--upload-pack=/usr/bin/…``."""
+def _hooks(settings: Mapping[str, Value]) -> tuple[str, ...]:
+    """Return the hooks' files; raise unless all are hooks in one directory that nothing in a jail hides."""
+    hooks = settings["hooks"] if isinstance(settings["hooks"], tuple) else ()
+    for path in hooks:
+        if not is_clean_absolute(path) or not is_below(path, "/etc"):
+            raise ConfigError("[git] hooks", f"{path} is no file below /etc", hint="as in: /etc/jailssh/hooks/update")
+        if os.path.basename(path) not in HOOKS.split():
+            raise ConfigError("[git] hooks", f"{path} has no name of a hook that serving runs", hint=HOOKS)
+    if len({os.path.dirname(path) for path in hooks}) > 1:
+        raise ConfigError("[git] hooks", "are in several directories", hint="git looks for hooks in one")
+    return hooks
+
+
+def _branch(settings: Mapping[str, Value]) -> str:
+    name = str(settings["branch"])
+    if not _BRANCH.match(name):
+        raise ConfigError("[git] branch", f"{name!r} is no name of a branch")
+    return name
+
+
+def _answer(rule: str, git: str, services: tuple[str, ...], text: str) -> Rule:
+    words = tuple(word for service in services for word in spellings(service))
+    return Rule(rule, "git", git, words, ignore_rest=True, answer=(126, text))
+
+
+def _service(service: str, git: str, served: _Served, config: Pairs) -> Rule:
     return Rule(
         id=f"git.{service}",
         plugin="git",
         program=git,
-        words=(
-            f"git-{service}",
-            f"git {service}",
-            f"/usr/bin/git-{service}",
-            f"/usr/bin/git {service}",
-            f"/usr/lib/git-core/git-{service}",
-            f"/usr/libexec/git-core/git-{service}",
-        ),
+        words=spellings(service),
         fixed=(service,),
-        operands=(1, 1, "path"),
-        base=base,
-        roots=roots,
-        env=_environment((*_CONFIG, *config)),
+        operands=(1, 1, "repository"),
+        base=served.base,
+        roots=served.roots,
+        like=served.like,
+        env=environment(config),
     )
-
-
-def _environment(config: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Return the variables: no configuration but the repository's own and what stands here, which wins over it."""
-    env = [("HOME", "/"), ("GIT_CONFIG_NOSYSTEM", "1"), ("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_ATTR_NOSYSTEM", "1")]
-    env += [("GIT_TERMINAL_PROMPT", "0"), ("GIT_NO_LAZY_FETCH", "1"), ("GIT_CONFIG_COUNT", str(len(config)))]
-    for number, (key, value) in enumerate(config):
-        env += [(f"GIT_CONFIG_KEY_{number}", key), (f"GIT_CONFIG_VALUE_{number}", value)]
-    return tuple(env)
 
 
 plugin = Git()

@@ -89,6 +89,7 @@ class Rsync:
         Option("overwrite", "bool", "yes", "no: files that exist are left as they are (--ignore-existing)"),
         Option("munge", "bool", "no", "symbolic links are made unusable on this host (--munge-links is added)"),
         Option("confine", "bool", "no", "add --drop-D and --confine-root; needs rsync 3.5.0 or later on this host"),
+        Option("probe", "bool", "no", "answer the command true, by which some backup programs try the way in"),
         Option("follow_links", "bool", "no", "allow -L, -k, -K, --copy-unsafe-links, which follow links on this host"),
     )
 
@@ -108,6 +109,8 @@ class Rsync:
             rules.append(_rule("rsync.pull", rsync, ("--server", "--sender"), read, account, settings))
         if write:
             rules.append(_rule("rsync.push", rsync, ("--server",), write, account, settings))
+        if settings["probe"]:
+            rules.append(Rule("rsync.probe", self.name, rsync, ("true",), answer=(0, "")))
         place = mounts(read, write, account, self.name)
         return PluginResult(tuple(rules), "rsync", binds=place.binds, home=place.home)
 

@@ -22,6 +22,7 @@ PLAIN = {
     "follow_links": False,
     "munge": False,
     "confine": False,
+    "probe": False,
 }
 
 
@@ -50,6 +51,11 @@ def test_each_direction_has_a_rule_only_if_it_has_a_directory():
     assert both["rsync.pull"].literals == ("--server", "--sender")
     assert both["rsync.push"].literals == ("--server",)
     assert both["rsync.push"].operands[:2] == (1, 1)
+
+
+def test_the_probe_is_answered_and_not_run():
+    rule = rules(read=("/srv/a",), probe=True)["rsync.probe"]
+    assert (rule.words, rule.operands[:2], rule.answer) == (("true",), (0, 0), (0, ""))
 
 
 def test_mounts():

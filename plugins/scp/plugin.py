@@ -30,6 +30,7 @@ class Scp:
         Option("upload", "bool", "yes", "files may be copied to this host"),
         Option("download", "bool", "yes", "files may be copied from this host"),
         Option("old_protocol", "bool", "yes", "also serve scp -O and scp before OpenSSH 9"),
+        Option("log", "bool", "yes", "what the new protocol does with files is recorded in the journal"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
@@ -47,7 +48,8 @@ class Scp:
         rules = []
         if "sftp" not in jail.plugins:
             flags = () if upload and download else ("-P", NO_READING) if upload else ("-R",)
-            rules.append(server_rule("scp.sftp", self.name, find_server(jail), flags))
+            log = bool(settings["log"])
+            rules.append(server_rule("scp.sftp", self.name, find_server(jail), flags, log=log))
         if settings["old_protocol"]:
             scp = _find_scp(jail)
             if upload:

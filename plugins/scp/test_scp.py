@@ -16,7 +16,7 @@ from tests.harness.transport import Transport
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 SERVER = "/usr/lib/openssh/sftp-server"
-PLAIN = {"upload": True, "download": True, "old_protocol": True}
+PLAIN = {"upload": True, "download": True, "old_protocol": True, "log": False}
 
 
 def jail(*plugins):
@@ -44,10 +44,17 @@ def test_beside_the_sftp_plugin_that_one_decides_about_sftp():
     assert set(mine) == {"scp.upload", "scp.download"}
     settings = {
         "read_only": True, "write_only": False, "append_only": False, "umask": "", "start": "",
-        "allow_requests": (), "deny_requests": (),
+        "allow_requests": (), "deny_requests": (), "log": True,
     }  # fmt: skip
     check_rules([*mine.values(), *sftp.account(jail("scp", "sftp"), ALICE, settings).rules])
     assert plugin.image(jail("scp", "sftp"), PLAIN).programs == ("/usr/bin/scp",)
+
+
+def test_the_new_protocol_is_logged_and_the_old_one_has_nothing_to_say():
+    mine = rules("scp", log=True, download=False)
+    assert mine["scp.sftp"].log
+    assert mine["scp.sftp"].fixed[:3] == ("-e", "-l", "INFO")
+    assert not mine["scp.upload"].log
 
 
 def test_directions():

@@ -54,15 +54,19 @@ def find_server(jail: Jail) -> str:
     raise ConfigError("sftp-server", "not found on this host", hint="install openssh-sftp-server")
 
 
-def server_rule(rule: str, plugin: str, server: str, flags: tuple[str, ...]) -> Rule:
-    """Return the rule that runs ``server`` with ``flags`` however the client spells it."""
+def server_rule(rule: str, plugin: str, server: str, flags: tuple[str, ...], *, log: bool) -> Rule:
+    """Return the rule that runs ``server`` with ``flags`` however the client spells it.
+
+    ``log``: what it does with files goes to the journal, by way of its standard error.
+    """
     return Rule(
         id=rule,
         plugin=plugin,
         program=server,
         words=tuple(dict.fromkeys(("internal-sftp", "sftp-server", server, *SERVER_PATHS))),
-        fixed=flags,
+        fixed=(*(("-e", "-l", "INFO") if log else ()), *flags),
         ignore_rest=True,
+        log=log,
     )
 
 
@@ -80,6 +84,7 @@ class Sftp:
         Option("start", "path", "", "directory in which a session begins, absolute or ~/…; empty is the home"),
         Option("allow_requests", "words", "", "the only requests to permit, names as for deny_requests"),
         Option("deny_requests", "words", "", "requests to refuse, names as sftp-server -Q requests prints them"),
+        Option("log", "bool", "yes", "what is done with files is recorded in the journal, with the session"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
@@ -89,7 +94,8 @@ class Sftp:
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule; the flags come from the settings, never from the client."""
         read_only = bool(settings["read_only"])
-        rule = server_rule("sftp.server", self.name, find_server(jail), self._flags(account, settings))
+        flags = self._flags(account, settings)
+        rule = server_rule("sftp.server", self.name, find_server(jail), flags, log=bool(settings["log"]))
         return PluginResult((rule,), "sftp", home="ro" if read_only else "rw")
 
     def _flags(self, account: Account, settings: Mapping[str, Value]) -> tuple[str, ...]:

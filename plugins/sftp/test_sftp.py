@@ -17,7 +17,7 @@ from jailssh_plugins.sftp.plugin import SERVER_PATHS, plugin
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 SERVER = "/usr/lib/openssh/sftp-server"
 PLAIN = {"read_only": False, "write_only": False, "append_only": False, "umask": "", "start": "",
-         "allow_requests": (), "deny_requests": ()}  # fmt: skip
+         "allow_requests": (), "deny_requests": (), "log": False}  # fmt: skip
 
 
 def jail(*found):
@@ -56,6 +56,13 @@ def test_the_settings_become_flags():
     assert flags(deny_requests=("copy-data", "posix-rename@openssh.com")) == ("-P", "copy-data,posix-rename")
     assert flags(start="~/in%d") == ("-d", "/home/alice/in%%d")
     assert flags(start="/srv/in") == ("-d", "/srv/in")
+
+
+def test_what_is_done_with_files_goes_to_the_journal():
+    (rule,) = plugin.account(jail(), ALICE, {**PLAIN, "log": True, "read_only": True}).rules
+    assert (rule.fixed, rule.log) == (("-e", "-l", "INFO", "-R"), True)
+    (rule,) = plugin.account(jail(), ALICE, PLAIN).rules
+    assert not rule.log
 
 
 def test_the_modes_become_flags():

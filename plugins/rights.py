@@ -1,0 +1,106 @@
+"""Rights by repository: from the lines of a table to patterns for the matcher and to mounts.  Pure."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import lru_cache
+
+from jailssh.core.errors import ConfigError
+from jailssh.plugin.api import Account, Right
+from jailssh_plugins.roots import Mounts, covered, mounts
+
+RIGHTS = ("read", "write", "create")
+"""Each includes those before it."""
+
+_MOST = 24
+"""So many roots at most; so many directories are mounted apart for reading and for writing, for more what is above."""
+
+
+def granted(lines: tuple[str, ...], roots: tuple[str, ...], account: Account, what: str) -> dict[str, tuple[str, ...]]:
+    """Return what the table ``lines`` gives to ``account`` by any of its roles: absolute patterns, sorted, by right.
+
+    A relative pattern begins at the first of ``roots``.  ``what`` names the section of the settings ``roots`` and
+    ``rights`` in the :class:`ConfigError` for what cannot work.
+    """
+    if not 0 < len(roots) <= _MOST or "*" in "".join(roots):
+        why = f"rights need 1 to {_MOST} directories, without wildcards, that hold the repositories"
+        raise ConfigError(f"{what} roots", why, hint="as in: roots = /srv/git")
+    rows = _by_role(lines, roots, what)
+    best: dict[str, int] = {}
+    for role in account.roles:
+        for rank, pattern in rows.get(role, ()):
+            best[pattern] = max(rank, best.get(pattern, 0))
+    patterns = sorted(best)
+    return {right: tuple(p for p in patterns if best[p] >= least) for least, right in enumerate(RIGHTS)}
+
+
+@lru_cache(maxsize=8)
+def _by_role(lines: tuple[str, ...], roots: tuple[str, ...], what: str) -> Mapping[str, tuple[tuple[int, str], ...]]:
+    """Return the rank of the right and the absolute pattern of each line, by role.
+
+    Kept, since the plans of all keys of an account are made from the same table.
+    """
+    found: dict[str, list[tuple[int, str]]] = {}
+    for line in lines:
+        right = Right.of(line)
+        row = (RIGHTS.index(right.right), _absolute(right, roots, f"{what} rights: {line}"))
+        for role in right.who:
+            found.setdefault(role, []).append(row)
+    return {role: tuple(rows) for role, rows in found.items()}
+
+
+def _absolute(right: Right, roots: tuple[str, ...], what: str) -> str:
+    text = right.pattern
+    pattern = text if text.startswith("/") else f"{roots[0]}/{text}"
+    if not covered(pattern, roots):
+        raise ConfigError(what, f"{text} is below none of roots: {', '.join(roots)}")
+    if ".git" in pattern.split("/"):
+        raise ConfigError(what, "a repository is named by the directory that .git is in", hint="leave out /.git")
+    if right.right == "create" and pattern in roots:
+        raise ConfigError(what, "is a directory of roots, so it is there already", hint=f"as in: create {text}/*")
+    return pattern
+
+
+def shown(given: Mapping[str, Iterable[str]], roots: tuple[str, ...], account: Account, plugin: str) -> Mounts:
+    """Return the mounts for what is granted: of each root as little as the patterns allow, and writable only there.
+
+    What is below a root may be missing, since repositories come and go.
+    """
+    read, write = ({path for each in given[right] for path in _places(each, roots)} for right in ("read", "write"))
+    write.update(_literal(os.path.dirname(pattern)) for pattern in given["create"])
+    place = mounts(_few(read, roots), _few(write, roots), account, plugin)
+    binds = tuple(replace(bind, optional=bind.path not in roots) for bind in place.binds)
+    return Mounts(place.home, binds)
+
+
+def _places(pattern: str, roots: Iterable[str]) -> tuple[str, ...]:
+    """Return the directories that hold all repositories like ``pattern``; ``x`` means ``x`` and ``x.git``."""
+    one = "*" not in pattern and not pattern.endswith(".git") and pattern not in roots
+    return (pattern, f"{pattern}.git") if one else (_literal(pattern),)
+
+
+def _literal(pattern: str) -> str:
+    """Return the components of ``pattern`` before the first with a wildcard."""
+    wild = pattern.find("*")
+    return pattern if wild < 0 else pattern[: pattern.rindex("/", 0, wild)]
+
+
+def _few(places: Iterable[str], roots: tuple[str, ...]) -> set[str]:
+    """Return at most :data:`_MOST` directories that hold all of ``places``: the deepest give way to what is above."""
+    few = _outermost(places)
+    while len(few) > _MOST and (inner := few.difference(roots)):
+        deepest = max(path.count("/") for path in inner)
+        few = _outermost({p[: p.rindex("/")] if p in inner and p.count("/") == deepest else p for p in few})
+    return few
+
+
+def _outermost(places: Iterable[str]) -> set[str]:
+    """Return those of ``places`` that are below no other."""
+    out: list[str] = []
+    # With a slash behind each, what is below a directory follows it.
+    for path in sorted(f"{path}/" for path in places):
+        if not out or not path.startswith(out[-1]):
+            out.append(path)
+    return {path[:-1] for path in out}
