@@ -12,14 +12,19 @@ from jailssh.host.paths import Layout
 TIMEOUT = 10.0
 """Seconds; a decision takes microseconds."""
 
+NOT_SERVED = "not-served"
+"""The reason of a denial by a rule that matched and says so itself."""
+
 
 @dataclass(frozen=True)
 class Verdict:
     """What the matcher decides.
 
-    Allowed: ``rule`` and ``plugin`` that matched, ``program`` and ``argv`` that would run, ``path`` the first path
-    among its words ("" for none).  Denied: ``reason`` (a code), ``detail`` the first thing that did not fit, ``rule``
-    and ``plugin`` that nearly matched ("" for none), ``words`` of the command (none where it cannot be split).
+    Allowed: ``rule`` and ``plugin`` that matched, ``program`` and ``argv`` that would run (none where the rule has
+    the answer itself and nothing is executed), ``path`` the first path among its words ("" for none).  Denied:
+    ``reason`` (a code), ``detail`` the first thing that did not fit, or what the user is told where the reason is
+    :data:`NOT_SERVED`, ``rule`` and ``plugin`` that nearly matched ("" for none), ``words`` of the command (none
+    where it cannot be split).
     """
 
     allowed: bool

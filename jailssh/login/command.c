@@ -1,5 +1,6 @@
 /* After the drop: judge the request, execute it, be the jail's init until it ends. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,22 +52,59 @@ static char **environment(const struct plan *plan, const struct request *request
     return env;
 }
 
-/* In the command's process, which shares this memory until it executes: vfork(2).  A failure is left in *ERROR. */
-static noreturn void execute(const struct plan *plan, const struct verdict *verdict, char **env, int pty,
-                             volatile int *error)
+/* Directory, mask, limits and signals of a program of the jail. */
+static void settle_in(const struct plan *plan, const struct verdict *verdict)
 {
     sigset_t none;
     char *const *mask = plan_first(plan, OP_UMASK), *const *home = plan_first(plan, OP_HOME);
-    if (setsid() < 0)
-        refuse("setup", "cannot begin a session", errno);
-    if (pty >= 0 && !pty_become_terminal(pty))
-        refuse("setup", "cannot take the terminal", errno);
     if (chdir(home[0]) != 0 && (verdict->at_home || chdir("/") != 0))
         refuse("setup", "cannot enter the home", errno);
     umask(mask ? (mode_t)plan_number(mask[0], 8) : 022);
     creds_limits(plan);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* Run what the rule has before its program and wait for it.  It gets nothing of the client, and the client nothing of
+ * it, who would take it for the program's protocol. */
+static void run_first(const struct plan *plan, const struct verdict *verdict, char **env)
+{
+    enum { MOST = 30 };
+    const char *argv[MOST + 1];
+    size_t n = 0, at = verdict->rule_index;
+    for (char *const *args; (args = rule_next(plan, at, OP_FIRST, &at)) && n < MOST;)
+        argv[n++] = strcmp(args[0], "%p") == 0 && verdict->path ? verdict->path : args[0];
+    if (n == 0)
+        return;
+    argv[n] = NULL;
+    pid_t pid = vfork();
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (setsid() < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+            refuse("first-failed", "cannot go without the client's streams", errno);
+        settle_in(plan, verdict);
+        execve(argv[0], (char *const *)argv, env);
+        refuse("first-failed", argv[0], errno); /* the first to say why is heard */
+    }
+    int status;
+    char text[300];
+    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+        refuse("setup", "cannot run what comes first", errno);
+    snprintf(text, sizeof text, "%s ended with %s %d", argv[0], WIFSIGNALED(status) ? "signal" : "status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    if (status != 0)
+        refuse("first-failed", text, 0);
+}
+
+/* In the command's process, which shares this memory until it executes: vfork(2).  A failure is left in *ERROR. */
+static noreturn void execute(const struct plan *plan, const struct verdict *verdict, char **env, int pty,
+                             volatile int *error)
+{
+    if (setsid() < 0)
+        refuse("setup", "cannot begin a session", errno);
+    if (pty >= 0 && !pty_become_terminal(pty))
+        refuse("setup", "cannot take the terminal", errno);
+    settle_in(plan, verdict);
     execve(verdict->program, (char *const *)verdict->argv, env);
     *error = errno;
     _exit(EXIT_NOT_FOUND);
@@ -120,12 +158,24 @@ static void judge(const struct plan *plan, const struct request *request, struct
         refuse("journal", "the login could not be logged", 0);
 }
 
+/* The rule has the answer itself: a session in which nothing was executed. */
+static noreturn void answer(const struct plan *plan, const struct verdict *verdict)
+{
+    if (!plan_says(plan, OP_JOURNAL, "require"))
+        inner_say(SAYS_ALLOWED, verdict->rule, verdict->plugin, "");
+    inner_say(SAYS_ENDED, "0", "0", "0");
+    _exit(0);
+}
+
 void command_run(const struct plan *plan, const struct request *request, int channel, bool terminal)
 {
     static struct verdict verdict;
     volatile int error = 0; /* or the compiler, which sees no second return, takes it for 0 after vfork(2) */
     judge(plan, request, &verdict, channel);
+    if (verdict.answered)
+        answer(plan, &verdict);
     char **env = environment(plan, request, &verdict);
+    run_first(plan, &verdict, env);
     int pty = terminal ? pty_open(channel) : -1;
     pid_t command = vfork();
     if (command < 0)

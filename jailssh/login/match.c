@@ -9,13 +9,14 @@
 
 char *const *rule_next(const struct plan *plan, size_t rule, enum plan_verb verb, size_t *at)
 {
-    for (size_t i = *at + 1; i < plan->count && plan->records[i].verb != OP_RULE; i++)
-        if (plan->records[i].verb == verb) {
-            *at = i;
-            return plan->records[i].args;
-        }
+    const struct record *end = plan->records + plan->count, *record = plan->records + *at + 1;
     (void)rule;
-    return NULL;
+    while (record < end && record->verb < verb && record->verb != OP_RULE)
+        record++;
+    if (record == end || record->verb != verb)
+        return NULL;
+    *at = (size_t)(record - plan->records);
+    return record->args;
 }
 
 char *const *rule_first(const struct plan *plan, size_t rule, enum plan_verb verb)
@@ -26,12 +27,20 @@ char *const *rule_first(const struct plan *plan, size_t rule, enum plan_verb ver
 
 bool no_fit(struct matching *m, const char *reason, const char *what, const char *text)
 {
-    int n = snprintf(m->out->detail, sizeof m->out->detail, "%s ", what);
-    for (; *text && n < (int)sizeof m->out->detail - 8; text++) {
+    static const char digits[] = "0123456789abcdef";
+    char *at = stpcpy(m->out->detail, what), *end = m->out->detail + sizeof m->out->detail - 6;
+    for (*at++ = ' '; *text && at < end; text++) {
         unsigned char c = (unsigned char)*text;
-        bool plain = c >= 0x20 && c < 0x7f;
-        n += snprintf(m->out->detail + n, 5, plain ? "%c" : "\\x%02x", c);
+        if (c >= 0x20 && c < 0x7f) {
+            *at++ = *text;
+            continue;
+        }
+        *at++ = '\\';
+        *at++ = 'x';
+        *at++ = digits[c >> 4];
+        *at++ = digits[c & 15];
     }
+    *at = '\0';
     m->out->reason = reason;
     return false;
 }
@@ -159,6 +168,20 @@ static void begin(struct matching *m, size_t rule)
     m->out->detail[0] = '\0';
     m->out->path = NULL;
     m->out->argc = 0;
+    m->out->at_home = false;
+}
+
+/* What a rule says that has the answer itself: true, or a denial whose detail is for the user. */
+static bool settle(struct matching *m)
+{
+    char *const *answer = rule_first(m->plan, m->rule, OP_ANSWER);
+    if (!answer)
+        return true;
+    m->out->answered = true;
+    m->out->argc = 0;
+    m->out->reason = "not-served";
+    snprintf(m->out->detail, sizeof m->out->detail, "%s", answer[1]);
+    return plan_number(answer[0], 10) == 0;
 }
 
 /* The rule of the one-word spelling "*" takes any command whole: what a shell account means. */
@@ -188,7 +211,7 @@ static bool interactive(struct matching *m)
             begin(m, rule);
             m->out->interactive = true;
             char *const *argv0 = rule_first(m->plan, rule, OP_ARGV0);
-            return match_push(m, argv0 ? argv0[0] : m->out->program) && match_push_all(m, OP_FIXED);
+            return match_push(m, argv0 ? argv0[0] : m->out->program) && match_push_all(m, OP_FIXED) && settle(m);
         }
     m->out->reason = "not-interactive";
     return false;
@@ -209,7 +232,7 @@ static bool by_rules(struct matching *m)
         begin(m, rule);
         int came = try_rule(m);
         if (came == MATCHED)
-            return true;
+            return settle(m);
         if (came <= best.reached)
             continue;
         best.reached = came;
@@ -232,7 +255,7 @@ void match_request(const struct plan *plan, const char *command, bool inside, st
     static struct words words;
     static char buffer[4 * REQUEST_MAX];
     struct matching m = { plan, 0, inside, &words, out };
-    out->interactive = false;
+    out->interactive = out->answered = out->at_home = false;
     out->rule = out->plugin = "";
     out->reason = "command-not-allowed";
     out->detail[0] = '\0';
@@ -244,7 +267,7 @@ void match_request(const struct plan *plan, const char *command, bool inside, st
     }
     const char *why = request_split(command, &words, buffer);
     bool too_long = why && strcmp(why, "command-too-long") == 0;
-    out->allowed = (!why && by_rules(&m)) || (!too_long && whole_command(&m, command));
+    out->allowed = (!why && by_rules(&m)) || (!out->answered && !too_long && whole_command(&m, command));
     if (why && !out->allowed)
         no_fit(&m, why, "character", words.at_fault);
 }

@@ -14,19 +14,21 @@ struct verdict {
     const char *program; /* absolute path inside the jail */
     size_t rule_index;   /* its record in the plan */
     bool interactive;
-    bool at_home; /* has relative paths that were judged as below the home */
-    char *path;   /* first operand of class path, canonical, or NULL */
+    bool answered; /* the rule has the answer itself, and nothing is to be executed */
+    bool at_home;  /* has relative paths that were judged as below the home */
+    char *path;    /* first operand that is a path, canonical, or NULL */
     const char *argv[WORDS_MAX + 600];
     size_t argc;
 };
 
 /* Judge REQUEST (command NULL: interactive login).  INSIDE says that this runs in the jail after the drop, so paths
  * are looked at; otherwise they are judged by their text alone.  Memory is taken and never given back: the process
- * ends or executes right after. */
+ * ends or executes right after.  What is taken for a word is at most three times its length, the home's or base's,
+ * and a few bytes; only the names that a pattern finds (glob(3)) are bounded by what is in the jail instead. */
 void match_request(const struct plan *plan, const char *command, bool inside, struct verdict *out);
 
-/* One option or operand value against its class.  value.c judges values, option.c options, match.c the
- * whole. */
+/* One option or operand value against its class.  value.c judges values, repository.c repositories, option.c options,
+ * match.c the whole. */
 struct matching {
     const struct plan *plan;
     size_t rule;
@@ -40,7 +42,12 @@ struct value {
     bool of_option; /* not an operand */
 };
 bool value_fits(struct matching *m, const char *cls, const struct value *value, const char **replacement);
+bool repository_fits(struct matching *m, const struct value *value, bool new, const char **replacement);
 bool no_fit(struct matching *m, const char *reason, const char *what, const char *text);
+
+/* The path that VALUE means, without repeated slashes and "." components (in *FULL as it would be executed); NULL with
+ * the refusal in the verdict.  It is not yet below a root. */
+char *value_path(struct matching *m, const struct value *value, char **full);
 
 /* Add a word, or all words of the rule's records with VERB, to the argument vector. */
 bool match_push(struct matching *m, const char *word);
@@ -49,7 +56,7 @@ bool match_push_all(struct matching *m, enum plan_verb verb);
 /* Take the options from word *INDEX on, up to the rule's mark, "--" or the first operand (option.c). */
 bool match_options(struct matching *m, size_t *index);
 
-/* Iterate over the records with VERB of the rule that begins at record RULE. */
+/* Iterate over the records with VERB of the rule that begins at record RULE; they stand in the order of the verbs. */
 char *const *rule_next(const struct plan *plan, size_t rule, enum plan_verb verb, size_t *at);
 char *const *rule_first(const struct plan *plan, size_t rule, enum plan_verb verb);
 

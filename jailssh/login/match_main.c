@@ -15,7 +15,8 @@ static void field(const char *text)
     putchar('\0');
 }
 
-/* allow, rule, plugin, program, first path, argv… or deny, reason, rule, plugin, detail, the words of the command… */
+/* allow, rule, plugin, program, first path, argv… or deny, reason, rule, plugin, detail, the words of the command….
+ * Where a rule allows and has the answer itself, nothing is executed: the program is empty, and there is no argv. */
 static void print_fields(const struct verdict *verdict, const char *command)
 {
     static struct words words;
@@ -26,7 +27,7 @@ static void print_fields(const struct verdict *verdict, const char *command)
     field(verdict->rule);
     field(verdict->plugin);
     if (verdict->allowed) {
-        field(verdict->program);
+        field(verdict->answered ? "" : verdict->program);
         field(verdict->path);
         for (size_t i = 0; i < verdict->argc; i++)
             field(verdict->argv[i]);
@@ -70,7 +71,7 @@ int main(int argc, char **argv)
         printf("deny\t%s\t%s\t%s\n", verdict.reason, verdict.rule, verdict.detail);
         return 3;
     }
-    printf("allow\t%s\t%s\n", verdict.rule, verdict.program);
+    printf("allow\t%s\t%s\n", verdict.rule, verdict.answered ? "" : verdict.program);
     for (size_t i = 0; i < verdict.argc; i++)
         printf("%s\n", verdict.argv[i]);
     return 0;

@@ -10,7 +10,7 @@ static const char *class_of(struct matching *m, enum plan_verb verb, const char 
 {
     size_t at = m->rule;
     for (char *const *args; (args = rule_next(m->plan, m->rule, verb, &at));)
-        if (strlen(args[0]) == n && memcmp(args[0], name, n) == 0)
+        if (strncmp(args[0], name, n) == 0 && args[0][n] == '\0')
             return args[1];
     return NULL;
 }

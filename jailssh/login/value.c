@@ -112,20 +112,37 @@ static char *meant(struct matching *m, const char *value)
     return joined(base ? base[0] : home[0], value);
 }
 
+static bool is_relative(const char *text)
+{
+    return text[0] != '/' && strcmp(text, "~") != 0 && strncmp(text, "~/", 2) != 0;
+}
+
+char *value_path(struct matching *m, const struct value *value, char **full)
+{
+    const char *text = value->text, *reason = NULL;
+    char *clean = NULL;
+    if (value->tilde && is_relative(text))
+        reason = "path-of-other-user";
+    else if (text[0] == '\0')
+        reason = "path-empty";
+    else if (!(*full = meant(m, text)) || !(clean = canonical(*full)))
+        reason = "path-dotdot";
+    else if (strlen(*full) >= PATH_MAX)
+        reason = "path-too-long";
+    if (!reason)
+        return clean;
+    no_fit(m, reason, "path", strlen(text) < PATH_MAX ? text : "");
+    return NULL;
+}
+
 static bool path_fits(struct matching *m, const struct value *value, const char **replacement)
 {
     const char *text = value->text;
     char *const *home = plan_first(m->plan, OP_HOME), *const *base = rule_first(m->plan, m->rule, OP_BASE);
-    bool relative = text[0] != '/' && strcmp(text, "~") != 0 && strncmp(text, "~/", 2) != 0;
-    if (value->tilde && relative)
-        return no_fit(m, "path-of-other-user", "path", text);
-    if (text[0] == '\0')
-        return no_fit(m, "path-empty", "path", text);
-    char *full = meant(m, text), *clean = full ? canonical(full) : NULL;
+    bool relative = is_relative(text);
+    char *full, *clean = value_path(m, value, &full);
     if (!clean)
-        return no_fit(m, "path-dotdot", "path", text);
-    if (strlen(full) >= PATH_MAX)
-        return no_fit(m, "path-too-long", "path", "");
+        return false;
     if (relative && value->of_option)
         return text[0] != '-' || no_fit(m, "value-not-allowed", "value",
                                         text); /* rsync(1): relative to the operand, which is judged itself */
@@ -153,6 +170,8 @@ bool value_fits(struct matching *m, const char *cls, const struct value *value, 
     *replacement = text;
     if (strcmp(cls, "path") == 0)
         return path_fits(m, value, replacement);
+    if (strcmp(cls, "repository") == 0 || strcmp(cls, "new-repository") == 0)
+        return repository_fits(m, value, cls[0] == 'n', replacement);
     if (strncmp(cls, "int:", 4) == 0)
         fits = is_int(cls + 4, text);
     else if (strncmp(cls, "size:", 5) == 0)

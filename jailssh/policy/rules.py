@@ -7,6 +7,18 @@ turns them into plan records; only the C matcher (``login/match.c``) ever decide
 
 Executed argv: ``[argv0, *fixed, *literals, *options as sent, *insert, mark, *operands]``.
 
+Repositories.  The path rules are those of ``path``; besides, no component is ``.git``, and below the root none
+begins with a dot or a dash.  git opens the first git directory among ``NAME/.git``, ``NAME``, ``NAME.git/.git`` and
+``NAME.git``; the matcher looks in the same order, resolves symbolic links, and judges and executes the one name that
+is left: ``NAME`` or ``NAME.git`` with the last component as it is on the disk.  What git would only be referred to
+(a ``.git`` that is a file or a link, a linked worktree) and what lies within another repository is none.
+
+A pattern (``like``) is compared with that name.  It also fits without the name's ``.git`` if git, asked for that,
+would open the same repository: ``/srv/git/a`` fits ``/srv/git/a.git`` unless ``/srv/git/a`` is a repository of its
+own, and ``/srv/git/a.git`` never fits ``/srv/git/a``.  The name as it was sent, with or without ``.git``, must fit
+too, before anything is looked up: who may not read a repository does not learn from an alias that it exists.
+Outside the jail, where nobody can look, this text alone decides.
+
 Value classes (``cls``), one text token:
 
 ========================  =====================================================================================
@@ -41,13 +53,25 @@ _REPOSITORIES = ("repository", "new-repository")
 """Classes of paths that exist and of paths that do not: no operand is of both."""
 _PATHS = ("path", *_REPOSITORIES)
 _LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
+_ANSWER_MAX = 200
+"""Bytes of an answer, which is sent in one message."""
 _LETTERS = re.compile(r"[A-Za-z0-9@]*\Z")
 _CLASS = re.compile(
     r"(flag|int:-?\d{1,9}:-?\d{1,10}|size:\d{1,18}|word|text|enum:[A-Za-z0-9_.,-]+|path|capabilities|repository"
     r"|new-repository)\Z"
 )
+FIRST_MAX = 30
+"""The most words of what runs first."""
 UNBOUNDED = 1024
 """The most operands any rule takes; a command cannot hold more (64 KiB)."""
+
+
+class RuleError(ConfigError):
+    """A rule cannot work, or two rules cannot be in one jail; ``plugins`` are those that they are from."""
+
+    def __init__(self, what: str, why: str, plugins: tuple[str, ...], hint: str = "") -> None:
+        super().__init__(what, why, hint=hint)
+        self.plugins = plugins
 
 
 @dataclass(frozen=True)
@@ -148,19 +172,20 @@ def check_rules(rules: Iterable[Rule]) -> None:
     for rule in rules:
         _check_rule(rule)
         if rule.id in seen:
-            raise ConfigError(f"rule {rule.id}", f"defined twice, by plugins {seen[rule.id].plugin} and {rule.plugin}")
+            before = seen[rule.id].plugin
+            why = f"defined twice, by plugins {before} and {rule.plugin}"
+            raise RuleError(f"rule {rule.id}", why, (before, rule.plugin))
         seen[rule.id] = rule
     for index, first in enumerate(rules):
         for second in rules[index + 1 :]:
             shared = _shared_word(first, second)
-            if shared:
-                raise ConfigError(
-                    f"rules {first.id} and {second.id}",
-                    f"both claim {shared!r} and nothing tells them apart",
-                    hint="give only one of the plugins to this jail",
-                )
+            why = f"both claim {shared!r} and nothing tells them apart" if shared else ""
             if first.interactive and second.interactive:
-                raise ConfigError(f"rules {first.id} and {second.id}", "both are for an interactive login")
+                why = why or "both are for an interactive login"
+            if why:
+                both = (first.plugin, second.plugin)
+                hint = "give only one of the plugins to this jail" if len(set(both)) > 1 else "take one of them out"
+                raise RuleError(f"rules {first.id} and {second.id}", why, both, hint)
 
 
 def _shared_word(first: Rule, second: Rule) -> str:
@@ -211,8 +236,8 @@ def _value_letters(rule: Rule) -> tuple[tuple[str, str], ...]:
     return rule.shorts + ((rule.tail,) if rule.tail else ())
 
 
-def _bad(rule: Rule, why: str) -> ConfigError:
-    return ConfigError(f"rule {rule.id} of plugin {rule.plugin}", why)
+def _bad(rule: Rule, why: str) -> RuleError:
+    return RuleError(f"rule {rule.id} of plugin {rule.plugin}", why, (rule.plugin,))
 
 
 def _check_rule(rule: Rule) -> None:
@@ -247,19 +272,55 @@ def _check_rule(rule: Rule) -> None:
 
 
 def _check_repositories(rule: Rule, classes: list[str]) -> None:
-    if rule.like and set(_REPOSITORIES).isdisjoint(classes):
+    of_options = {cls for _, cls in (*_value_letters(rule), *rule.longs)}
+    if not of_options.isdisjoint(_REPOSITORIES):
+        raise _bad(rule, "takes a repository as an option's value, and only an operand can be one")
+    repositories = not set(_REPOSITORIES).isdisjoint(classes)
+    if rule.like and not repositories:
         raise _bad(rule, "has patterns of repositories but takes none")
+    if repositories and rule.glob:
+        raise _bad(rule, "expands patterns of file names, and its operands are repositories")
+    for path in (*rule.like, *rule.roots) if repositories else ():
+        if ".git" in path.split("/"):
+            raise _bad(rule, f"{path!r}: .git is no part of a repository's name")
     for pattern in rule.like:
         if not is_clean_absolute(pattern):
             raise _bad(rule, f"{pattern!r} is not a plain absolute path with or without *")
         if "**" in pattern.removesuffix("/**"):
             raise _bad(rule, f"{pattern!r}: ** stands only at the end, as a component of its own")
+        if not any(_reaches(pattern, root) for root in rule.roots):
+            raise _bad(rule, f"the pattern {pattern!r} fits nothing in the directories {', '.join(rule.roots)}")
+    _check_what_runs(rule)
+
+
+def _check_what_runs(rule: Rule) -> None:
     if rule.first and not is_clean_absolute(rule.first[0]):
         raise _bad(rule, f"{rule.first[0]!r}, which runs first, is not a plain absolute path")
-    if "%p" in rule.first and set(_PATHS).isdisjoint(classes):
+    if len(rule.first) > FIRST_MAX:
+        raise _bad(rule, f"what runs first has more than {FIRST_MAX} words")
+    if "%p" in rule.first and (rule.operands[0] < 1 or rule.operands[2] not in _PATHS):
         raise _bad(rule, "what runs first needs a path, but the rule takes none")
-    if rule.answer and (rule.answer[0] not in (0, 126) or not rule.answer[1].isprintable()):
-        raise _bad(rule, "an answer is status 0 or 126 and one printable line")
+    if not rule.answer:
+        return
+    status, text = rule.answer
+    if status not in (0, 126) or not text.isprintable() or len(text.encode()) > _ANSWER_MAX:
+        raise _bad(rule, f"an answer is status 0 or 126 and one printable line of at most {_ANSWER_MAX} bytes")
+    if rule.first or rule.log:
+        raise _bad(rule, "has an answer, so nothing runs whose output could be kept or that could come first")
+
+
+def _reaches(pattern: str, root: str) -> bool:
+    """True if ``pattern`` can fit a repository at or below ``root``."""
+    parts, above = pattern.split("/")[1:], root.split("/")[1:] if root != "/" else []
+    for part, name in zip(parts, above, strict=False):
+        if part == "**":
+            return not name.startswith(".")
+        if not re.fullmatch(".*".join(map(re.escape, part.split("*"))), name):
+            return False
+        if part.startswith("*") and name.startswith("."):
+            return False
+    # Of a pattern that ends with the root's last component or before it, only the root itself can fit.
+    return len(parts) >= len(above) and not any(part.startswith((".", "-")) for part in parts[len(above) :])
 
 
 def _check_options(rule: Rule) -> None:
