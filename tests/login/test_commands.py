@@ -10,8 +10,9 @@ import pytest
 pytestmark = pytest.mark.needs("login-program")
 
 HOME = "/home/alice"
-SFTP = ("sftp.server", ["sftp-server"])
-SFTP_RO = ("sftp.server", ["sftp-server", "-R", "-u", "027", "-P", "copy-data", "-d", "/home/alice/in"])
+LOGGED = ["sftp-server", "-e", "-l", "INFO"]
+SFTP = ("sftp.server", LOGGED)
+SFTP_RO = ("sftp.server", [*LOGGED, "-R", "-u", "027", "-P", "copy-data", "-d", "/home/alice/in"])
 NO_READ = "read,opendir,readdir,readlink,symlink,hardlink,copy-data,rename,posix-rename,remove,rmdir"
 
 
@@ -38,9 +39,9 @@ NO_READ = "read,opendir,readdir,readlink,symlink,hardlink,copy-data,rename,posix
         # psftp falls back to a shell one-liner when the subsystem is missing.
         ("all", "test -x /usr/lib/sftp-server && exec /usr/lib/sftp-server", "shell-metacharacter"),
         # the scp plugin alone serves scp of OpenSSH 9 and later
-        ("scp", "internal-sftp", ("scp.sftp", ["sftp-server"])),
-        ("scp-down", "internal-sftp", ("scp.sftp", ["sftp-server", "-R"])),
-        ("scp-up", "/usr/lib/openssh/sftp-server", ("scp.sftp", ["sftp-server", "-P", NO_READ])),
+        ("scp", "internal-sftp", ("scp.sftp", LOGGED)),
+        ("scp-down", "internal-sftp", ("scp.sftp", [*LOGGED, "-R"])),
+        ("scp-up", "/usr/lib/openssh/sftp-server", ("scp.sftp", [*LOGGED, "-P", NO_READ])),
     ],
 )
 def test_sftp(decide, jail, command, expected):
@@ -195,7 +196,7 @@ def git_runs(service: str, path: str) -> tuple[str, list[str]]:
         ("all", "svnserve -t", "command-not-allowed"),
         ("all", "hg -R repo serve --stdio", "command-not-allowed"),
         ("all", "borg serve --umask=077", "command-not-allowed"),
-        ("all", "git-lfs-authenticate a.git download", "command-not-allowed"),
+        ("all", "git-lfs-authenticate a.git download", "not-served"),
         ("all", "true", "command-not-allowed"),
         # Ansible's modules need a shell
         ("all", "/bin/sh -c 'echo ~alice && sleep 0'", "command-not-allowed"),
