@@ -11,11 +11,13 @@ from types import MappingProxyType
 
 from jailssh.config.files import UserConfig, refuse_sections
 from jailssh.config.reader import Document, Entry, Item, nearest, raise_all, read_section
-from jailssh.config.settings import JAIL, plugin_settings
-from jailssh.config.values import UNSET, words_of
+from jailssh.config.rights import Table, file_of
+from jailssh.config.settings import JAIL, RLIMITS, Setting, plugin_settings
+from jailssh.config.values import UNSET, parse, words_of
 from jailssh.core.errors import ConfigError, JailsshError, UsageError
 from jailssh.core.names import check_jail_name
-from jailssh.plugin.api import Account, Option, Value
+from jailssh.plugin.api import Account, Option, Plugin, Value
+from jailssh.policy.rules import RuleError
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?\Z")
@@ -27,6 +29,7 @@ _ENV_REFUSED = re.compile(
 )
 # How a plugin's hint shows what to write.
 _EXAMPLE = "as in: "
+_NOT_YOURS = "the mistake is in the plugin, not in the configuration: tell who made it, or take it out of plugins"
 _SETS = ("plugins", "groups", "supplementary_groups")
 """Settings that are sets: combining jails gives the union."""
 
@@ -38,6 +41,7 @@ OptionsOf = Callable[[str], Sequence[Option]]
 class JailConfig:
     """A jail as configured.  ``limits`` and sizes in bytes, seconds or pieces; ``options`` by plugin.
 
+    ``access``: the other settings of the section ``limits``, for :func:`jailssh.config.limits.access_of`.
     ``file`` is where it is written, ``places`` says for each plugin where its section is, or the line that lists it.
     """
 
@@ -56,6 +60,7 @@ class JailConfig:
     umask: int
     message: str
     limits: Mapping[str, int]
+    access: Mapping[str, Item]
     env: tuple[tuple[str, str], ...]
     options: Mapping[str, Mapping[str, Value]]
     items: tuple[Item, ...]
@@ -76,12 +81,24 @@ def extend(document: Document, profiles: Mapping[str, Document]) -> Document:
         entries.setdefault(name, {}).update(section)
     kept = {"", "limits", "env", *words_of(entries[""].get("plugins", Entry("", "")).raw), *document.entries}
     return _document(document.file, {name: entries[name] for name in entries if name in kept},
-                     {**base.headers, **document.headers})  # fmt: skip
+                     {**base.headers, **document.headers}, document.tables)  # fmt: skip
+
+
+def rights_files(document: Document, plugins: Mapping[str, Plugin]) -> tuple[str, ...]:
+    """Return the paths of the files with tables of rights that ``document`` names for options of ``plugins``."""
+    named = [
+        file_of(document.entries[section][option.name].raw)
+        for section in document.entries
+        if section in plugins
+        for option in plugins[section].options
+        if option.kind == "rights" and option.name in document.entries[section]
+    ]
+    return tuple(sorted({path for path in named if path}))
 
 
 def plugin_document(plugin: str) -> Document:
     """Return the jail that a bare plugin name stands for: this plugin with its defaults."""
-    return _document(f"plugin {plugin}", {"": {"plugins": Entry(plugin, f"plugin {plugin}")}}, {})
+    return _document(f"plugin {plugin}", {"": {"plugins": Entry(plugin, f"plugin {plugin}")}}, {}, {})
 
 
 def combine(documents: Mapping[str, Document]) -> Document:
@@ -89,9 +106,11 @@ def combine(documents: Mapping[str, Document]) -> Document:
     merged: dict[str, dict[str, Entry]] = {"": {}}
     owner: dict[tuple[str, str], str] = {}
     headers: dict[str, str] = {}
+    tables: dict[str, Table] = {}
     errors: list[JailsshError] = []
     for jail in sorted(documents):
         headers.update(documents[jail].headers)
+        tables.update(documents[jail].tables)
         for section, entries in documents[jail].entries.items():
             target = merged.setdefault(section, {})
             for key, entry in entries.items():
@@ -113,7 +132,7 @@ def combine(documents: Mapping[str, Document]) -> Document:
                         )
                     )
     raise_all(errors)
-    return _document("+".join(sorted(documents)), merged, headers)
+    return _document("+".join(sorted(documents)), merged, headers, tables)
 
 
 def read_jail(name: str, document: Document, options_of: OptionsOf, known: Collection[str] = ()) -> JailConfig:
@@ -135,6 +154,9 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
             hint = nearest(plugin, known) if known and plugin not in known else error.hint
             errors.append(ConfigError(document.entries[""]["plugins"].origin, f"{error.what}: {error.why}", hint=hint))
             continue
+        if faults := _bad_rows(rows):
+            errors.append(ConfigError(_place(document, plugin), f"plugin {plugin}: {faults}", hint=_NOT_YOURS))
+            continue
         section = read_section(document, plugin, rows, errors)
         options[plugin] = MappingProxyType({key: item.value for key, item in section.items()})
         items.extend(section.values())
@@ -144,13 +166,27 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
     if "hostname" in top and not _HOST_NAME.match(str(top["hostname"].value)):
         errors.append(ConfigError(top["hostname"].origin, f"hostname: {top['hostname'].value!r} is not a host name"))
     raise_all(errors)
-    set_limits = {key: item.value for key, item in limits.items() if item.value != UNSET}
+    set_limits = {key: limits[key].value for key in RLIMITS if limits[key].value != UNSET}
+    access = {key: item for key, item in limits.items() if key not in RLIMITS}
     values = {key: item.value for key, item in top.items() if key not in ("extends", "plugins")}
     return JailConfig(
         name=name, file=document.file, places={plugin: _place(document, plugin) for plugin in plugins},
         plugins=plugins, limits=MappingProxyType(set_limits), env=env,  # type: ignore[arg-type]
-        options=MappingProxyType(options), items=tuple(items), **values,  # type: ignore[arg-type]
+        access=MappingProxyType(access), options=MappingProxyType(options), items=tuple(items), **values,  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def _bad_rows(rows: Sequence[Setting]) -> str:
+    """Return what is wrong with the options that a plugin declares, "" for nothing."""
+    for row in rows:
+        try:
+            if row.kind != "rights":
+                parse(row.kind, row.default)
+        except KeyError:
+            return f"its option {row.name} has the kind {row.kind!r}, which is unknown"
+        except ValueError as error:
+            return f"the default of its option {row.name}: {error}"
+    return ""
 
 
 def _check_sections(
@@ -201,10 +237,23 @@ def locate(config: JailConfig, plugin: str, error: ConfigError) -> ConfigError:
     if not error.what.startswith(section):
         return ConfigError(f"{place} {section}", f"{error.what}: {error.why}", hint=hint)
     for item in config.items:
-        if item.setting.section == plugin and item.origin != "default" and item.setting.name in error.what.split()[1:]:
-            place = _in_file(config.file, item.origin)
+        if item.setting.section == plugin and item.origin != "default" and item.setting.name in _named(error.what):
+            line = next((line.origin for line in item.lines if error.what.endswith(f": {line.text}")), "")
+            place = line or _in_file(config.file, item.origin)
             break
     return ConfigError(f"{place} {error.what}", error.why, hint=hint)
+
+
+def locate_rules(config: JailConfig, error: RuleError) -> ConfigError:
+    """Return what is wrong with rules of ``config``, with the lines of the plugins that they are from."""
+    known = [plugin for plugin in dict.fromkeys(error.plugins) if plugin in config.places]
+    places = " and ".join(f"{config.places[plugin]} [{plugin}]" for plugin in known)
+    return ConfigError(places or config.file, f"{error.what}: {error.why}", hint=error.hint)
+
+
+def _named(what: str) -> list[str]:
+    """Return the settings in ``[git] read`` and ``[git] rights: the line``."""
+    return what.partition(":")[0].split()[1:]
 
 
 def jails_of(account: Account, user: UserConfig | None, jails: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -251,6 +300,11 @@ def _normal(raw: str | tuple[str, ...]) -> tuple[str, ...]:
     return (raw,) if isinstance(raw, str) else raw
 
 
-def _document(file: str, entries: Mapping[str, Mapping[str, Entry]], headers: Mapping[str, str]) -> Document:
+def _document(
+    file: str,
+    entries: Mapping[str, Mapping[str, Entry]],
+    headers: Mapping[str, str],
+    tables: Mapping[str, Table],
+) -> Document:
     frozen = {section: MappingProxyType(dict(keys)) for section, keys in entries.items()}
-    return Document(file, MappingProxyType(frozen), MappingProxyType(dict(headers)))
+    return Document(file, MappingProxyType(frozen), MappingProxyType(dict(headers)), MappingProxyType(dict(tables)))

@@ -9,15 +9,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from types import MappingProxyType
 
 from configobj import ConfigObj, ConfigObjError
 
+from jailssh.config.rights import Line, Table, file_of, read_rights
 from jailssh.config.settings import Setting
 from jailssh.config.values import Raw, parse
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.core.names import counted
 from jailssh.plugin.api import Value
 
 _SECTION = re.compile(r"\s*\[\s*['\"]?([^\[\]'\"]*?)['\"]?\s*\]\s*(#.*)?\Z")
@@ -35,21 +37,26 @@ class Entry:
 
 @dataclass(frozen=True)
 class Document:
-    """The entries of a file, by section ("" is the top of the file) and key, and where the sections begin."""
+    """The entries of a file, by section ("" is the top of the file) and key, and where the sections begin.
+
+    ``tables``: the files that settings of kind ``rights`` name, by the path as written.
+    """
 
     file: str
     entries: Mapping[str, Mapping[str, Entry]]
     headers: Mapping[str, str]
+    tables: Mapping[str, Table] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True)
 class Item:
-    """One setting with its value, and where the value comes from."""
+    """One setting with its value, and where the value comes from; ``lines``: the same for each line of a table."""
 
     setting: Setting
     value: Value
     raw: Raw
     origin: str
+    lines: tuple[Line, ...] = ()
 
 
 def raise_all(errors: Sequence[JailsshError]) -> None:
@@ -145,6 +152,10 @@ def read_section(
             errors.append(ConfigError(f"{entry.origin}", f"unknown setting {where}", hint=nearest(key, rows)))
     for name, row in rows.items():
         entry = given.get(name, Entry(row.default, "default"))
+        if row.kind == "rights":
+            lines = read_rights(entry.raw, entry.origin, document.tables, errors)
+            items[name] = Item(row, tuple(line.text for line in lines), entry.raw, entry.origin, lines)
+            continue
         try:
             items[name] = Item(row, parse(row.kind, entry.raw), entry.raw, entry.origin)
         except ValueError as error:
@@ -154,8 +165,10 @@ def read_section(
 
 def show(items: Iterable[Item]) -> list[tuple[str, str, str, str]]:
     """Return ``(section, name, value as written, origin)`` for each item, for ``config show``."""
-    return [
-        (item.setting.section, item.setting.name, item.raw if isinstance(item.raw, str) else ", ".join(item.raw),
-         item.origin)
-        for item in items
-    ]  # fmt: skip
+    return [(item.setting.section, item.setting.name, _shown(item), item.origin) for item in items]
+
+
+def _shown(item: Item) -> str:
+    if item.lines:
+        return f"{file_of(item.raw)} ({counted(len(item.lines), 'line')})".lstrip()
+    return item.raw if isinstance(item.raw, str) else ", ".join(item.raw)

@@ -2,7 +2,9 @@
 
 Kinds: ``bool`` (yes/no), ``word``, ``words`` (separated by spaces or commas), ``text`` (quoted when it has a comma),
 ``texts`` (separated by commas), ``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``,
-``count`` (not negative, may be empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``.
+``count`` (not negative, may be empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``,
+``most`` (from 1, may be empty), ``nice``, ``duration`` (``90``, ``1h30m``), ``rate`` (bytes per second, or a class of
+the main file), ``addresses``, ``hours``, ``moment`` (a date with or without a time), ``rights`` (lines, or a file).
 """
 
 from __future__ import annotations
@@ -39,6 +41,9 @@ MAIN: tuple[Setting, ...] = (
     Setting("", "keep_generations", "int", "2", "how many images of a jail stay, the current one included"),
 )  # fmt: skip
 
+RLIMITS = ("as", "core", "cpu", "fsize", "nofile", "nproc")
+"""The settings of a jail's section ``limits`` that the kernel holds each process to (setrlimit(2))."""
+
 JAIL: tuple[Setting, ...] = (
     Setting("", "summary", "text", "", "what this jail is for, in one line"),
     Setting("", "extends", "word", "", "a shipped profile that this file takes over and changes"),
@@ -58,9 +63,19 @@ JAIL: tuple[Setting, ...] = (
     Setting("limits", "fsize", "size?", "", "size of a file that is written"),
     Setting("limits", "nofile", "count", "1024", "open files of a process"),
     Setting("limits", "nproc", "count", "256", "processes of the account, over all its sessions"),
+    Setting("limits", "sessions", "most", "", "sessions of an account at a time"),
+    Setting("limits", "sessions_per_key", "most", "", "sessions of one named key of a shared account at a time"),
+    Setting("limits", "duration", "duration", "", "a session ends after this time, as in 8h"),
+    Setting("limits", "idle", "duration", "", "a session ends after this time without traffic, as in 30m"),
+    Setting("limits", "nice", "nice", "0", "how much the account's programs stand back for others, 0 to 19"),
+    Setting("limits", "bandwidth", "rate", "", "bytes per second each way, as in 512K, or a class of [bandwidth]"),
+    Setting("limits", "addresses", "addresses", "", "logins are taken from these addresses and networks only"),
+    Setting("limits", "hours", "hours", "", "logins are taken then only, as in mon-fri 08:00-18:00, local time"),
+    Setting("limits", "expires", "moment", "", "no login after this day, as in 2027-01-31, or 2027-01-31 18:00"),
 )  # fmt: skip
 
 USER: tuple[Setting, ...] = (
     Setting("", "uid", "int", "", "the account's uid; a file that names another account's uid is refused"),
     Setting("", "jail", "words", "", "the account's jails, or plugins with their defaults; several are combined"),
+    *(row for row in JAIL if row.name in ("sessions", "addresses", "hours", "expires")),
 )

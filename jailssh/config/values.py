@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable
 
+from jailssh.config import times
 from jailssh.core.names import is_clean_absolute
 from jailssh.plugin.api import Value
 
@@ -17,7 +19,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.,:+@%=/~-]+\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BOOL = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 UNSET = -1
-"""The value of an empty ``count`` or ``size?``: no limit is set."""
+"""The value of an empty ``count``, ``size?``, ``most``, ``duration`` or ``rate``: no limit is set."""
 
 
 def words_of(raw: Raw) -> tuple[str, ...]:
@@ -34,6 +36,10 @@ def parse(kind: str, raw: Raw) -> Value:
         return _paths(raw)
     if kind == "texts":
         return tuple(_text(part.strip()) for part in ((raw,) if isinstance(raw, str) else raw) if part.strip())
+    if kind == "addresses":
+        return _addresses(words_of(raw))
+    if kind == "hours":
+        return _hours(raw)
     if not isinstance(raw, str):
         raise ValueError("holds a comma, so it must stand in quotes")
     if kind.startswith("enum:"):
@@ -42,6 +48,47 @@ def parse(kind: str, raw: Raw) -> Value:
             raise ValueError(f"{raw!r} is none of: {', '.join(choices)}")
         return raw
     return _PARSERS[kind](raw)
+
+
+def _addresses(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the networks in their shortest form, those within others and doubles left out."""
+    four: list[ipaddress.IPv4Network] = []
+    six: list[ipaddress.IPv6Network] = []
+    for word in words:
+        network = _network(word)
+        if isinstance(network, ipaddress.IPv4Network):
+            four.append(network)
+        else:
+            six.append(network)
+    found = [*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six)]
+    return tuple(str(network) for network in found)
+
+
+def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    try:
+        network = ipaddress.ip_network(word)
+    except ValueError as error:
+        try:
+            right = ipaddress.ip_network(word, strict=False)
+        except ValueError:
+            why = f"{word!r} is neither an address nor a network such as 192.0.2.0/24 or 2001:db8::/32"
+            raise ValueError(why) from error
+        why = f"{word!r} has bits outside of its network: write {right} or {word.partition('/')[0]}"
+        raise ValueError(why) from error
+    if "%" in word:
+        raise ValueError(f"{word!r}: the name of an interface is not used here")
+    mapped = isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped
+    if mapped and network.prefixlen >= 96:
+        raise ValueError(f"{word!r} is an IPv4 network: write {mapped}/{network.prefixlen - 96}")
+    return network
+
+
+def _hours(raw: Raw) -> tuple[str, ...]:
+    """Return one text that :func:`jailssh.config.times.hours` takes, or nothing."""
+    text = " ".join(words_of(raw))
+    if text:
+        times.hours(text)
+    return (text,) if text else ()
 
 
 def _words(raw: Raw) -> tuple[str, ...]:
@@ -99,6 +146,39 @@ def _count(text: str) -> int:
     return int(text) if text else UNSET
 
 
+def _most(text: str) -> int:
+    if text and (not re.match(r"[0-9]{1,6}\Z", text) or not int(text)):
+        raise ValueError(f"{text!r} is not a number from 1 to 999999; empty is no limit")
+    return int(text) if text else UNSET
+
+
+def _nice(text: str) -> int:
+    if not re.match(r"1?[0-9]\Z", text):
+        raise ValueError(f"{text!r} is not a number from 0 to 19")
+    return int(text)
+
+
+def _duration(text: str) -> int:
+    return times.duration(text) if text else UNSET
+
+
+def _moment(text: str) -> str:
+    if text:
+        times.moment(text)
+    return text
+
+
+def _rate(text: str) -> Value:
+    """Return bytes per second, or the name of a class of the main file."""
+    if not text:
+        return UNSET
+    if not text[0].isdigit():
+        return _word(text)
+    if not _size(text):
+        raise ValueError(f"{text!r} would let nothing pass; empty is no limit")
+    return _size(text)
+
+
 def _seconds(text: str) -> int:
     if not re.match(r"[0-9]{1,5}\Z", text) or int(text) == 0:
         raise ValueError(f"{text!r} is not a number of seconds from 1 to 99999")
@@ -134,4 +214,9 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     "size": _size,
     "size?": _optional_size,
     "octal": _octal,
+    "most": _most,
+    "nice": _nice,
+    "duration": _duration,
+    "moment": _moment,
+    "rate": _rate,
 }

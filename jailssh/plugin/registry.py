@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from jailssh.core.errors import ConfigError
+from jailssh.plugin.answers import described, misfit
 from jailssh.plugin.api import API_VERSION, Option, Plugin
 
 GROUP = "jailssh.plugins"
@@ -91,14 +92,20 @@ def _load(entry: importlib.metadata.EntryPoint) -> Plugin | str:
     """Return the plugin, or why it cannot be used."""
     try:
         plugin = entry.load()
-    except Exception as error:  # a third party's module may raise anything, and must not take the others down
-        return f"cannot be loaded: {type(error).__name__}: {error}"
-    if not isinstance(plugin, Plugin):
-        wanted = ("api_version", "name", "summary", "options", "image", "account")
-        missing = [attribute for attribute in wanted if not hasattr(plugin, attribute)]
+        return _unfit(plugin, entry.name) or plugin
+    # A third party's module may raise anything, even end the program, and must not take the others down.
+    except (Exception, SystemExit) as error:
+        return f"cannot be loaded: {described(error)}"
+
+
+def _unfit(plugin: Plugin, name: str) -> str:
+    wanted = ("api_version", "name", "summary", "options", "image", "account")
+    if missing := [attribute for attribute in wanted if not hasattr(plugin, attribute)]:
         return f"lacks {', '.join(missing)}"
     if plugin.api_version != API_VERSION:
         return f"is made for plugin interface {plugin.api_version!r}, this is {API_VERSION}"
-    if plugin.name != entry.name:
+    if plugin.name != name:
         return f"calls itself {plugin.name!r}"
-    return plugin
+    if fault := misfit(plugin.summary, str, "summary") or misfit(plugin.options, tuple[Option, ...], "options"):
+        return f"is not as the interface says: {fault}"
+    return ""

@@ -1,0 +1,76 @@
+"""Limits on when, from where and how much a jail is used: from settings to what the plan compiler takes.  Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+from jailssh.config import times
+from jailssh.config.reader import Document, Item, nearest
+from jailssh.config.settings import Setting
+from jailssh.config.values import UNSET, parse
+from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.plan.compile import Access
+
+CLASSES = "bandwidth"
+"""The section of the main file that gives names to bandwidths, as in ``slow = 512K``."""
+
+_CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
+
+
+def read_classes(document: Document, errors: list[JailsshError]) -> tuple[Item, ...]:
+    """Return the named bandwidths of the main file, in bytes per second; adds to ``errors`` what is malformed."""
+    found: list[Item] = []
+    for name, entry in document.entries.get(CLASSES, {}).items():
+        try:
+            if not _CLASS.match(name):
+                raise ValueError("is not a name: letters, digits, '_', '-', beginning with a letter")
+            rate = parse("rate", entry.raw)
+            if not isinstance(rate, int) or rate == UNSET:
+                raise ValueError(f"{entry.raw!r} is not a size such as 512K, 64M or 2G")
+            found.append(Item(Setting(CLASSES, name, "rate", "", ""), rate, entry.raw, entry.origin))
+        except ValueError as error:
+            errors.append(ConfigError(entry.origin, f"[{CLASSES}] {name}: {error}"))
+    return tuple(found)
+
+
+def access_of(items: Mapping[str, Item], classes: Mapping[str, int], offsets_of: Callable[[], times.Offsets]) -> Access:
+    """Return the limits in ``items``, which holds those of a jail's section ``limits`` by name.
+
+    ``classes``: the named bandwidths; ``offsets_of`` gives the offsets of local time and is only asked where a limit
+    speaks of local time.  Raises :class:`ConfigError` for a bandwidth that has no such name.
+    """
+    hours = tuple(span for text in _texts(items["hours"]) for span in times.hours(text))
+    expires = items["expires"].value
+    offsets = offsets_of() if hours or expires else ()
+    return Access(
+        sessions=_number(items["sessions"]),
+        key_sessions=_number(items["sessions_per_key"]),
+        duration=_number(items["duration"]),
+        idle=_number(items["idle"]),
+        nice=_number(items["nice"]),
+        bandwidth=_rate(items["bandwidth"], classes),
+        addresses=_texts(items["addresses"]),
+        hours=hours,
+        offsets=tuple(offsets) if hours else (),
+        expires=times.since_1970(times.moment(expires), offsets) if expires and isinstance(expires, str) else 0,
+    )
+
+
+def _number(item: Item) -> int:
+    return item.value if isinstance(item.value, int) and item.value != UNSET else 0
+
+
+def _texts(item: Item) -> tuple[str, ...]:
+    return item.value if isinstance(item.value, tuple) else ()
+
+
+def _rate(item: Item, classes: Mapping[str, int]) -> int:
+    if not isinstance(item.value, str):
+        return _number(item)
+    if item.value not in classes:
+        hint = (
+            nearest(item.value, classes) or f"give it a line {item.value} = 512K in the main file, section [{CLASSES}]"
+        )
+        raise ConfigError(item.origin, f"bandwidth: there is no class {item.value!r}", hint=hint)
+    return classes[item.value]

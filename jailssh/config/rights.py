@@ -1,0 +1,113 @@
+"""Tables of rights: lines ``RIGHT PATTERN WHO…``, in a jail file or in a file of their own.  Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from jailssh.config.values import Raw
+from jailssh.core.errors import ConfigError, JailsshError
+
+RIGHTS = ("read", "write", "create")
+EXAMPLE = "as in: write team/** @developers alice"
+MAX_TABLE = 1 << 20
+"""The largest file with a table, in bytes."""
+_WHO = re.compile(r"@?[A-Za-z0-9_][A-Za-z0-9_.@+-]{0,254}\$?\Z")
+_PATTERN = re.compile(r"[^\x00-\x20\x7f?\[\]{}\\\"'~]+\Z")
+_MAX_PATTERN = 1024
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a table: its words with single blanks between, and where it stands."""
+
+    text: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file with a table: its path, and what it holds or why it cannot be read."""
+
+    file: str
+    data: bytes | JailsshError
+
+
+def file_of(raw: Raw) -> str:
+    """Return the path of the file that a setting of kind ``rights`` names, "" where it holds the lines itself."""
+    return raw.strip() if isinstance(raw, str) and raw.startswith("/") else ""
+
+
+def read_rights(raw: Raw, origin: str, tables: Mapping[str, Table], errors: list[JailsshError]) -> tuple[Line, ...]:
+    """Return the table that ``raw``, written at ``origin``, stands for; adds to ``errors`` what is wrong with it.
+
+    ``tables``: the files that hold tables, by the path as written.
+    """
+    path = file_of(raw)
+    if not path:
+        parts = (raw,) if isinstance(raw, str) else raw
+        return _table([(part, origin) for part in parts], errors)
+    table = tables[path]
+    if isinstance(table.data, JailsshError):
+        hint = table.data.hint or "a table of rights is a file of root's, or stands in the jail file, line by line"
+        errors.append(ConfigError(origin, f"{table.data.what}: {table.data.why}", hint=hint))
+        return ()
+    try:
+        text = table.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = table.data.count(b"\n", 0, error.start) + 1
+        errors.append(ConfigError(f"{table.file}:{line}", "is not UTF-8 text", hint=f"it is named at {origin}"))
+        return ()
+    return _table(((line, f"{table.file}:{number}") for number, line in enumerate(text.split("\n"), 1)), errors)
+
+
+def _table(lines: Iterable[tuple[str, str]], errors: list[JailsshError]) -> tuple[Line, ...]:
+    found: list[Line] = []
+    for text, origin in lines:
+        words = list(_words(text))
+        if not words:
+            continue
+        why, hint = _fault(words)
+        if why:
+            errors.append(ConfigError(origin, why, hint=hint))
+        else:
+            found.append(Line(" ".join(words), origin))
+    return tuple(found)
+
+
+def _words(text: str) -> Iterator[str]:
+    """Yield the words of a line up to a comment."""
+    for word in text.split():
+        if word.startswith("#"):
+            return
+        yield word
+
+
+def _fault(words: list[str]) -> tuple[str, str]:
+    """Return what is wrong with a line and a hint, or two empty texts."""
+    right = words[0]
+    if right not in RIGHTS:
+        close = get_close_matches(right, RIGHTS, 1)
+        return f"{right!r} is no right", f"did you mean {close[0]!r}?" if close else f"{', '.join(RIGHTS)}; {EXAMPLE}"
+    if len(words) < 3:
+        missing = "names nobody" if len(words) == 2 else "names no repository and nobody"
+        return f"{' '.join(words)!r} {missing}", f"{EXAMPLE}; @all is everybody"
+    if why := _bad_pattern(words[1]):
+        return f"{words[1]!r} {why}", "* is any part of one component, a last ** any components; " + EXAMPLE
+    for who in words[2:]:
+        if not _WHO.match(who):
+            return f"{who!r} is neither a name nor @group", f"names are separated by blanks, {EXAMPLE}"
+    return "", ""
+
+
+def _bad_pattern(pattern: str) -> str:
+    if not _PATTERN.match(pattern) or len(pattern) > _MAX_PATTERN or not pattern.isprintable():
+        return "is no pattern: it holds a character that has no place there, or is too long"
+    parts = pattern.removeprefix("/").split("/")
+    if any(part in ("", ".", "..") for part in parts):
+        return "is no pattern: it has an empty component, . or .."
+    if any("**" in part for part in parts[:-1]) or ("**" in parts[-1] and parts[-1] != "**"):
+        return "is no pattern: ** stands only at the end, as a component of its own"
+    return ""

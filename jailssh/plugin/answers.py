@@ -1,0 +1,67 @@
+"""What a plugin gives us, looked at before it is used: a mistake in one must be said as that, and stay in its jail."""
+
+from __future__ import annotations
+
+import dataclasses
+import traceback
+import types
+import typing
+from functools import cache
+
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import escape
+
+
+def misfit(value: object, kind: object, where: str = "") -> str:
+    """Return where ``value`` is not what the annotation ``kind`` says (``rules[0].letters is int``), "" if it is.
+
+    ``kind`` is a plain type, a dataclass, a tuple, or a union of these.
+    """
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        return _tuple_misfit(value, typing.get_args(kind), where)
+    if origin in (typing.Union, types.UnionType):
+        faults = [misfit(value, each, where) for each in typing.get_args(kind)]
+        return "" if "" in faults else faults[0]
+    if type(value) is not kind:
+        return f"{where or 'it'} is {type(value).__name__}, not {getattr(kind, '__name__', kind)}"
+    if dataclasses.is_dataclass(kind):
+        for name, each in _fields(kind):
+            if fault := misfit(getattr(value, name), each, f"{where}.{name}".lstrip(".")):
+                return fault
+    return ""
+
+
+def _tuple_misfit(value: object, kinds: tuple[object, ...], where: str) -> str:
+    if type(value) is not tuple:
+        return f"{where or 'it'} is {type(value).__name__}, not tuple"
+    if len(kinds) == 2 and kinds[1] is Ellipsis:
+        if kinds[0] is str and all(type(each) is str for each in value):
+            return ""  # Thousands of patterns are quickly seen to be texts.
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        return f"{where or 'it'} has {len(value)} parts, not {len(kinds)}"
+    faults = (misfit(each, kind, f"{where}[{at}]") for at, (each, kind) in enumerate(zip(value, kinds, strict=True)))
+    return next(filter(None, faults), "")
+
+
+@cache
+def _fields(kind: type) -> tuple[tuple[str, object], ...]:
+    return tuple(typing.get_type_hints(kind).items())
+
+
+def raised(plugin: str, error: BaseException) -> ConfigError:
+    """Return the error for an exception that came out of a plugin: its kind, its text, where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+    why = f"raised {described(error)}"
+    return ConfigError(f"plugin {plugin}", why, hint=f"the mistake is in the plugin{place}: mend it, or do without it")
+
+
+def described(error: BaseException) -> str:
+    """Return an exception as one short line."""
+    try:
+        text = str(error)
+    except Exception:  # a third party's class may raise anything, even here
+        text = ""
+    return escape(f"{type(error).__name__}: {text}" if text else type(error).__name__, 300)
