@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -77,6 +78,11 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
     if (n == 0)
         return;
     argv[n] = NULL;
+    /* One session after the other: git init fails where another is at it. */
+    char *const *base = rule_first(plan, verdict->rule_index, OP_BASE);
+    int lock = base ? open(base[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (lock >= 0)
+        flock(lock, LOCK_EX);
     pid_t pid = vfork();
     if (pid == 0) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -94,6 +100,7 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
              WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
     if (status != 0)
         refuse("first-failed", text, 0);
+    close(lock);
 }
 
 /* In the command's process, which shares this memory until it executes: vfork(2).  A failure is left in *ERROR. */

@@ -53,7 +53,8 @@ def test_examples(tmp_path: Path, match_build: Path, line: str, command: str, ve
 
 
 def test_every_reason_of_the_matcher_is_named() -> None:
-    sources = "".join((LOGIN / f"{name}.c").read_text() for name in ("match", "option", "value", "request"))
+    names = ("match", "option", "repository", "request", "value")
+    sources = "".join((LOGIN / f"{name}.c").read_text() for name in names)
     reasons = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', sources)) - {"no-memory"}
     page = PAGE.read_text()
     assert {"path-outside", "value-missing", "not-interactive"} <= reasons
