@@ -70,7 +70,9 @@ def shown(given: Mapping[str, Iterable[str]], roots: tuple[str, ...], account: A
     """
     read, write = ({path for each in given[right] for path in _places(each, roots)} for right in ("read", "write"))
     write.update(_literal(os.path.dirname(pattern)) for pattern in given["create"])
-    place = mounts(_few(read, roots), _few(write, roots), account, plugin)
+    writable = _few(write, roots)
+    seen = tuple(f"{path}/" for path in writable)
+    place = mounts(_few([p for p in read if not f"{p}/".startswith(seen)], roots), writable, account, plugin)
     binds = tuple(replace(bind, optional=bind.path not in roots) for bind in place.binds)
     return Mounts(place.home, binds)
 

@@ -1,4 +1,5 @@
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -99,6 +100,134 @@ def test_impossible_settings(settings, why):
         result(**settings)
 
 
+SHARED = {"roots": ("/srv/git",), "rights": ("create team/** @devs", "read tool @all", "write /srv/git/doc.git ann")}
+
+
+def of(*roles, **settings):
+    """Return the rules and the result for an account with these roles."""
+    account = Account("git", 999, 999, "git", "/home/git", roles=frozenset(("@all", *roles)))
+    given = plugin.account(JAIL, account, {**PLAIN, **SHARED, **settings})
+    check_rules(given.rules)
+    return {rule.id: rule for rule in given.rules}, given
+
+
+def test_each_role_gets_its_rights():
+    mine, _ = of("@devs", "ann", archive=True)
+    every = ("/srv/git/doc.git", "/srv/git/team/**", "/srv/git/tool")
+    assert mine["git.upload-pack"].like == mine["git.upload-archive"].like == every
+    assert mine["git.receive-pack"].like == every[:2]
+    assert mine["git.create"].like == ("/srv/git/team/**",)
+    assert mine["git.create"].operands == (1, 1, "new-repository")
+    mine, _ = of("bob")
+    assert mine["git.upload-pack"].like == ("/srv/git/tool",)
+    assert "git.receive-pack" not in mine
+    assert mine["git.upload-pack"].roots == ("/srv/git",)
+    assert mine["git.upload-pack"].base == "/srv/git"
+
+
+def test_the_best_of_several_rights_counts():
+    rights = ("read x @all", "write x ann", "read x ann")
+    assert of("ann", rights=rights)[0]["git.receive-pack"].like == ("/srv/git/x",)
+    assert "git.receive-pack" not in of("bob", rights=rights)[0]
+
+
+def test_only_what_may_be_read_is_shown_and_only_what_may_be_written_is_writable():
+    assert of("bob")[1].binds == (Bind("/srv/git/tool", optional=True), Bind("/srv/git/tool.git", optional=True))
+    assert of("ann", "@devs")[1].binds == (
+        Bind("/srv/git/doc.git", writable=True, optional=True),
+        Bind("/srv/git/team", writable=True, optional=True),
+        Bind("/srv/git/tool", optional=True),
+        Bind("/srv/git/tool.git", optional=True),
+    )
+    everything = of("bob", rights=("read ** bob", "write team/* bob"))[1].binds
+    assert everything == (Bind("/srv/git"), Bind("/srv/git/team", writable=True, optional=True))
+    # To make one is to write in the directory that it will be in.
+    assert of("bob", rights=("create new.git bob",))[1].binds == (Bind("/srv/git", writable=True),)
+    assert of("bob", rights=("write team/*/x bob", "read team/a/y.git bob"))[1].binds == (
+        Bind("/srv/git/team", writable=True, optional=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("read", "write", "number"), [(24, 24, 48), (25, 24, 34), (2000, 0, 10), (0, 25, 1), (10, 25, 1)]
+)
+def test_the_mounts_are_few(read, write, number):
+    rights = [f"read dir{n % 10}/sub/r{n}.git bob" for n in range(read)]
+    rights += [f"write own{n}/* bob" for n in range(write)]
+    binds = of("bob", rights=tuple(rights))[1].binds
+    assert len(binds) == number
+    shown = {writable: tuple(f"{bind.path}/" for bind in binds if bind.writable >= writable) for writable in (0, 1)}
+    assert all(f"/srv/git/dir{n % 10}/sub/r{n}.git/".startswith(shown[0]) for n in range(read))
+    assert all(f"/srv/git/own{n}/".startswith(shown[1]) for n in range(write))
+
+
+def test_an_account_without_rights_is_told_so():
+    for rights in (("read x ann",), ()):
+        mine, given = of("bob", rights=rights)
+        assert set(mine) == {"git.lfs", "git.no-rights"}
+        assert mine["git.no-rights"].answer == (126, "this key has no rights to any repository here")
+        assert (given.binds, given.home) == ((), "none")
+    assert of("git", rights=("read x ann",))[0]["git.no-rights"].answer[1].startswith("this account has no rights")
+
+
+def test_a_new_repository_is_made_with_the_configuration_of_the_push():
+    mine, _ = of("@devs", branch="trunk")
+    create, push = mine["git.create"], mine["git.receive-pack"]
+    assert create.first == ("/usr/bin/git", "init", "--bare", "--quiet", "--template=", "--", "%p")
+    assert (create.words, create.fixed) == (push.words, push.fixed)
+    assert {**config_of(push), "init.defaultBranch": "trunk"} == config_of(create)
+
+
+def config_of(rule):
+    values = dict(rule.env)
+    count = int(values["GIT_CONFIG_COUNT"])
+    return {values[f"GIT_CONFIG_KEY_{n}"]: values[f"GIT_CONFIG_VALUE_{n}"] for n in range(count)}
+
+
+def test_the_image_is_the_same_for_all_keys():
+    assert plugin.image(JAIL, {**PLAIN, **SHARED}).dirs == (NO_HOOKS, "/srv")
+
+
+def test_hooks_of_the_administrator():
+    hooks = ("/etc/jailssh/hooks/update", "/etc/jailssh/hooks/post-receive")
+    assert plugin.image(JAIL, {**PLAIN, "hooks": hooks}).programs == ("/usr/bin/git", *hooks)
+    assert config_of(of("@devs", hooks=hooks)[0]["git.receive-pack"])["core.hooksPath"] == "/etc/jailssh/hooks"
+    assert config_of(of("@devs")[0]["git.receive-pack"])["core.hooksPath"] == NO_HOOKS
+
+
+def test_large_files_have_an_answer():
+    rule = rules(read=("/srv/git",))["git.lfs"]
+    assert {"git-lfs-authenticate", "git lfs-transfer", "/usr/bin/git-lfs-transfer"} <= set(rule.words)
+    assert rule.answer[0] == 126
+    assert "lfs.url" in rule.answer[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"read": ("/srv/git",)}, "instead of"),
+        ({"write": ("/srv/git",)}, "instead of"),
+        ({"roots": ()}, "rights need 1 to"),
+        ({"roots": tuple(f"/srv/{n}" for n in range(30))}, "rights need 1 to"),
+        ({"roots": ("/srv/*",)}, "without wildcards"),
+        ({"roots": ("/home",), "rights": ("read * @all",)}, "homes of accounts"),
+        ({"rights": ("read /srv/gitx/a @all",)}, r"rights: read /srv/gitx/a @all: .* below none of roots: /srv/git"),
+        ({"rights": ("read /srv ann", "read a ann")}, "below none of roots"),
+        ({"rights": ("read a/.git @all",)}, "leave out"),
+        ({"rights": ("create /srv/git @all",)}, "there already"),
+        ({"rights": ("create * @all",), "branch": "-x"}, "no name of a branch"),
+        ({"hooks": ("/srv/hooks/update",)}, "no file below /etc"),
+        ({"hooks": ("~/update",)}, "no file below /etc"),
+        ({"hooks": ("/etc/hooks/pre-commit",)}, "no name of a hook"),
+        ({"hooks": ("/etc/a/update", "/etc/b/pre-receive")}, "several directories"),
+    ],
+)
+def test_impossible_rights_and_hooks(settings, why):
+    with pytest.raises(ConfigError) as caught:
+        of("@devs", **settings)
+    assert re.search(why, f"{caught.value.what}: {caught.value.why} {caught.value.hint}")
+
+
 # Served by the real git, as the login program executes the rule: this argv, this environment, nothing else.
 SERVE = """#!{python}
 import os, shlex, sys
@@ -195,6 +324,30 @@ def test_no_configuration_and_no_hook_of_the_user_runs_a_program(served):
     env = "GIT_CONFIG_GLOBAL=/dev/null"
     assert run(f"env {env} git clone h:{room}/r.git out").returncode == 0
     assert not (room / "sprung").exists()
+
+
+@pytest.mark.needs("git")
+def test_a_hook_of_the_administrator_runs_and_knows_the_key(served):
+    room, run = served
+    hooks = room / "of-root"
+    hooks.mkdir()
+    (hooks / "pre-receive").write_text(f'#!/bin/sh\necho "$JAILSSH_KEY" >{room}/key\ntest "$JAILSSH_KEY" = ann\n')
+    (hooks / "pre-receive").chmod(0o755)
+    serve = (room / "transport").read_text().replace(str(room / "no-hooks"), str(hooks))
+    for key, code in (("ann", 0), ("bob", 1)):
+        (room / "transport").write_text(serve.replace("os.execve(", f"env['JAILSSH_KEY'] = {key!r}\nos.execve("))
+        assert commit_and_push(room, run).returncode == code
+        assert (room / "key").read_text() == f"{key}\n"
+
+
+@pytest.mark.needs("git")
+def test_what_runs_first_makes_an_empty_repository(tmp_path):
+    create = of("@devs", branch="trunk")[0]["git.create"]
+    path = str(tmp_path / "deep" / "new.git")
+    done = subprocess.run([path if word == "%p" else word for word in create.first], env=dict(create.env), timeout=30)
+    assert done.returncode == 0
+    assert (tmp_path / "deep/new.git/HEAD").read_text() == "ref: refs/heads/trunk\n"
+    assert sorted(os.listdir(path)) == ["HEAD", "config", "objects", "refs"]
 
 
 @pytest.mark.needs("git")
