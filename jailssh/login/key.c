@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { PRINCIPALS_MAX = 256, FOR_USERS = 1 }; /* the first as in OpenSSH's sshkey.h, the second in PROTOCOL.certkeys */
+enum { PRINCIPALS_MAX = 256, FOR_USERS = 1 }; /* OpenSSH's sshkey.h: SSHKEY_CERT_MAX_PRINCIPALS, SSH2_CERT_TYPE_USER */
 
-/* A part of a certificate that is still to be read.  What is not there reads as nothing, and is noted. */
+/* Bytes that are still to be read.  What is not there reads as nothing, and is noted. */
 struct wire {
     const unsigned char *at;
     size_t left;
@@ -40,139 +40,118 @@ static struct wire take_string(struct wire *from)
     return take(from, take_number(from));
 }
 
-static bool is_text(struct wire part, const char *text)
+static bool is_same(struct wire part, const void *bytes, size_t size)
 {
-    return part.left == strlen(text) && memcmp(part.at, text, part.left) == 0;
+    return part.left == size && memcmp(part.at, bytes, size) == 0;
 }
 
-/* Decode base64 of whole quartets to OUT, which has room for three quarters of it and may be TEXT itself. */
+/* Decode base64 to OUT, which has room for three quarters of TEXT and may be TEXT itself. */
 static bool decode(const char *text, unsigned char *out, struct wire *decoded)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t length = strlen(text), padding = 0;
-    if (length == 0 || length % 4 != 0)
-        return false;
-    padding += text[length - 1] == '=';
-    padding += padding && text[length - 2] == '=';
-    *decoded = (struct wire){ out, length / 4 * 3 - padding, false };
+    static const char *const padding[] = { "", "A", "==", "=" }; /* no digit stands behind the digits */
+    size_t n = strspn(text, digits), size = 0;
     uint32_t bits = 0;
-    for (size_t i = 0; i < length; i++) {
-        const char *digit = i < length - padding ? strchr(digits, text[i]) : digits;
-        if (!digit)
-            return false;
-        bits = bits << 6 | (uint32_t)(digit - digits);
-        for (size_t byte = 0; i % 4 == 3 && byte < 3; byte++)
-            *out++ = (unsigned char)(bits >> (16 - 8 * byte));
+    if (strcmp(text + n, padding[n % 4]) != 0)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        bits = bits << 6 | (uint32_t)(strchr(digits, text[i]) - digits);
+        if (i % 4 > 0)
+            out[size++] = (unsigned char)(bits >> (6 - 2 * (i % 4)));
     }
+    *decoded = (struct wire){ out, size, false };
     return true;
 }
 
-/* How many strings a certificate of this type has for its key; 0: no such type. */
-static int parts_of_key(const char *type)
+/* How many strings the key in a certificate of this type has; 0: the type is none of a certificate's. */
+static int parts_of(const char *type)
 {
-    static const struct {
-        const char *type;
-        int parts;
-    } types[] = {
-        { "ssh-ed25519-cert-v01@openssh.com", 1 },
-        { "ssh-rsa-cert-v01@openssh.com", 2 },
-        { "ecdsa-sha2-nistp256-cert-v01@openssh.com", 2 },
-        { "ecdsa-sha2-nistp384-cert-v01@openssh.com", 2 },
-        { "ecdsa-sha2-nistp521-cert-v01@openssh.com", 2 },
-        { "sk-ssh-ed25519-cert-v01@openssh.com", 2 },
-        { "sk-ecdsa-sha2-nistp256-cert-v01@openssh.com", 3 },
-    };
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (strcmp(types[i].type, type) == 0)
-            return types[i].parts;
+    static const char *const types[] = { "1ssh-ed25519",           "2ssh-rsa",
+                                         "2ecdsa-sha2-nistp256",   "2ecdsa-sha2-nistp384",
+                                         "2ecdsa-sha2-nistp521",   "2sk-ssh-ed25519",
+                                         "3sk-ecdsa-sha2-nistp256" };
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        size_t n = strlen(types[i] + 1);
+        if (strncmp(type, types[i] + 1, n) == 0 && strcmp(type + n, "-cert-v01@openssh.com") == 0)
+            return types[i][0] - '0';
+    }
     return 0;
 }
 
 /* OpenSSH's PROTOCOL.certkeys: all fields, and nothing behind them. */
 static bool read_certificate(struct wire wire, const char *type, struct wire *principals, struct wire *authority)
 {
-    int parts = parts_of_key(type), count = 0;
-    bool same_type = is_text(take_string(&wire), type);
+    int parts = parts_of(type), count = 0;
+    bool same_type = is_same(take_string(&wire), type, strlen(type));
     for (int i = 0; i < 1 + parts; i++) /* a nonce, the key */
         take_string(&wire);
     take(&wire, 8); /* serial */
     bool for_users = take_number(&wire) == FOR_USERS;
     take_string(&wire); /* key id */
-    *principals = take_string(&wire);
+    struct wire rest = *principals = take_string(&wire);
     take(&wire, 16);            /* dates */
     for (int i = 0; i < 3; i++) /* critical options, extensions, reserved */
         take_string(&wire);
     *authority = take_string(&wire);
     take_string(&wire); /* signature */
-    struct wire rest = *principals;
     for (; rest.left > 0; count++)
         take_string(&rest);
-    return parts > 0 && same_type && for_users && !wire.bad && wire.left == 0 && !rest.bad && count <= PRINCIPALS_MAX;
+    return same_type && for_users && !wire.bad && wire.left == 0 && !rest.bad && count <= PRINCIPALS_MAX;
 }
 
-/* Take the record's name for the login, which may have no other. */
-static const char *settle(char *const *record, struct key *out)
+/* The record of the first principal, in the certificate's order, that the roster has with this authority. */
+static char *const *find_certificate(const struct plan *roster, const char *type, char *text)
 {
-    if (out->name && (strcmp(out->name, record[0]) != 0 || strcmp(out->plan, record[1]) != 0)) {
-        snprintf(out->detail, sizeof out->detail, "keys of several names were used");
-        return "key-ambiguous";
-    }
-    out->name = record[0];
-    out->plan = record[1];
-    return NULL;
-}
-
-static const char *unknown(struct key *out, const char *what, const char *type)
-{
-    snprintf(out->detail, sizeof out->detail, "%s%.60s", what, type);
-    return "key-unknown";
-}
-
-/* The first principal, in the certificate's order, that the roster has with the certificate's authority. */
-static const char *name_certificate(const struct plan *roster, const char *type, char *text, struct key *out)
-{
-    static unsigned char bytes[PLAN_MAX_TOKEN / 4 * 3];
+    static unsigned char bytes[PLAN_MAX_TOKEN];
     struct wire wire, principals, authority, known;
     if (!decode(text, (unsigned char *)text, &wire) || !read_certificate(wire, type, &principals, &authority))
-        return unknown(out, "not a user's certificate of a type that is known: ", type);
+        return NULL;
     while (principals.left > 0) {
         struct wire principal = take_string(&principals);
         for (size_t i = 0; i < roster->count; i++) {
             char *const *args = roster->records[i].args;
-            if (roster->records[i].verb == OP_AUTHORITY && is_text(principal, args[2]) &&
-                decode(args[3], bytes, &known) && known.left == authority.left &&
-                memcmp(known.at, authority.at, known.left) == 0)
-                return settle(args, out);
+            if (roster->records[i].verb == OP_AUTHORITY && is_same(principal, args[2], strlen(args[2])) &&
+                decode(args[3], bytes, &known) && is_same(authority, known.at, known.left))
+                return args;
         }
     }
-    return unknown(out, "no name for a principal and the authority of a certificate of type ", type);
+    return NULL;
 }
 
-static const char *name_key(const struct plan *roster, const char *type, const char *text, struct key *out)
+static char *const *find_key(const struct plan *roster, const char *text)
 {
     for (size_t i = 0; i < roster->count; i++)
         if (roster->records[i].verb == OP_KEY && strcmp(roster->records[i].args[2], text) == 0)
-            return settle(roster->records[i].args, out);
-    return unknown(out, "no name for a key of type ", type);
+            return roster->records[i].args;
+    return NULL;
 }
 
-const char *key_find(const struct plan *roster, char *text, size_t size, struct key *out)
+static char *const *doubted(struct key_doubt *doubt, const char *reason, const char *detail, const char *type)
 {
-    static const char ending[] = "-cert-v01@openssh.com";
-    const char *why = NULL;
-    *out = (struct key){ 0 };
+    doubt->reason = reason;
+    snprintf(doubt->detail, sizeof doubt->detail, "%s%.60s", detail, type);
+    return NULL;
+}
+
+char *const *key_find(const struct plan *roster, char *text, size_t size, struct key_doubt *doubt)
+{
+    char *const *found = NULL;
     if (strlen(text) != size)
-        return unknown(out, "what sshd says of the login is not text", "");
-    for (char *line; !why && (line = strsep(&text, "\n"));) {
+        return doubted(doubt, "key-unknown", "what sshd says of the login is not text", "");
+    for (char *line; (line = strsep(&text, "\n"));) {
         const char *method = strsep(&line, " "), *type = strsep(&line, " ");
         char *blob = strsep(&line, " ");
         if (strcmp(method, "publickey") != 0)
             continue;
-        if (!type || !blob)
-            return unknown(out, "a key that sshd names is cut off", "");
-        size_t n = strlen(type), end = sizeof ending - 1;
-        bool certificate = n > end && strcmp(type + n - end, ending) == 0;
-        why = certificate ? name_certificate(roster, type, blob, out) : name_key(roster, type, blob, out);
+        bool certificate = blob && parts_of(type) > 0;
+        char *const *record = certificate ? find_certificate(roster, type, blob) : blob ? find_key(roster, blob) : NULL;
+        if (!record && certificate)
+            return doubted(doubt, "key-unknown", "no name for a principal and the authority of a ", type);
+        if (!record)
+            return doubted(doubt, "key-unknown", "no name for a key of type ", type ? type : "");
+        if (found && (strcmp(found[0], record[0]) != 0 || strcmp(found[1], record[1]) != 0))
+            return doubted(doubt, "key-ambiguous", "keys of several names were used", "");
+        found = record;
     }
-    return why || out->name ? why : unknown(out, "no key was used for this login", "");
+    return found ? found : doubted(doubt, "key-unknown", "no key was used for this login", "");
 }

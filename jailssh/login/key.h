@@ -6,14 +6,14 @@
 
 enum { KEY_FILE_MAX = 256 << 10 };
 
-struct key {
-    const char *name; /* of the key, of kind n */
-    const char *plan; /* the serial of its plan */
-    char detail[128]; /* why there is no name; never a part of a key */
+struct key_doubt {
+    const char *reason; /* the code of a refusal */
+    char detail[160];   /* never a part of a key */
 };
 
 /* Find the one name of all keys in TEXT, the SIZE bytes that sshd leaves with ExposeAuthInfo (sshd_config(5)) and a
- * NUL; TEXT is cut to pieces.  Returns NULL, or the reason code of a refusal with out->detail set. */
-const char *key_find(const struct plan *roster, char *text, size_t size, struct key *out);
+ * NUL; TEXT is cut to pieces.  Returns the arguments of a record, which begin with the name of the key and the serial
+ * of its plan, or NULL with *DOUBT. */
+char *const *key_find(const struct plan *roster, char *text, size_t size, struct key_doubt *doubt);
 
 #endif

@@ -58,43 +58,39 @@ static void load_or_ask(uid_t uid, struct plan *plan)
         refuse("plan-bad", *why ? why : "the plan is still missing", 0);
 }
 
-/* The key by which sshd let the caller in.  Its file is the account's own. */
-static void find_key(const struct plan *roster, const char *path, struct key *key)
+/* The record of the key by which sshd let the caller in, told by a file of the account's own. */
+static char *const *find_key(const struct plan *roster, const char *path)
 {
+    static struct key_doubt doubt;
     size_t size;
-    if (!*path)
-        refuse("key-unknown", "sshd does not say which key it was (ExposeAuthInfo)", 0);
     creds_files_as(roster->uid, roster->gid);
     char *text = fd_read_owned(AT_FDCWD, path, roster->uid, S_IRWXG | S_IRWXO, KEY_FILE_MAX, &size);
     int error = errno;
     creds_files_as(0, 0);
     if (!text)
-        refuse("key-unknown", "what sshd says of the key cannot be read", error);
-    const char *reason = key_find(roster, text, size, key);
-    if (reason)
-        refuse(reason, key->detail, 0);
+        refuse("key-unknown", *path ? path : "sshd does not tell the key (ExposeAuthInfo)", *path ? error : 0);
+    char *const *record = key_find(roster, text, size, &doubt);
+    if (!record)
+        refuse(doubt.reason, doubt.detail, 0);
+    return record;
 }
 
 /* Put the plan of the key in the place of the roster.  Its file is gone where a new roster has been published since. */
 static void load_of_key(uid_t uid, struct plan *plan, struct request *request)
 {
-    static struct plan own;
-    static struct key key;
-    for (int rosters = 1; plan_is_roster(plan); rosters++) {
-        find_key(plan, request->auth_file, &key);
-        const char *why = load(uid, key.plan, &own);
-        bool again = why && *why == '\0' && rosters < ROSTERS;
-        if (again)
-            why = load(uid, "", plan);
+    struct plan own = *plan;
+    for (int rosters = 1; plan_is_roster(&own); rosters++) {
+        *plan = own;
+        char *const *key = find_key(plan, request->auth_file);
+        const char *why = load(uid, key[1], &own);
+        if (why && *why == '\0' && rosters < ROSTERS)
+            why = load(uid, "", &own);
         else
-            journal_keep("JAILSSH_KEY", key.name);
+            journal_keep("JAILSSH_KEY", request->key = key[0]);
         if (why)
             refuse("plan-bad", *why ? why : "the plan of the key is missing", 0);
-        if (again)
-            continue;
-        request->key = key.name;
-        *plan = own;
     }
+    *plan = own;
 }
 
 static void new_session_id(char id[17])

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,30 +27,24 @@ static int open_places(const char *name)
     return file;
 }
 
-/* Lock the first free of MOST bytes.  Returns the descriptor that holds the lock, or -1 where none is free. */
-static int take_place(const char *name, unsigned long most)
+/* Lock the first free one of as many bytes as BOUND says, and hold it. */
+static void take(int *place, const char *name, char *const *bound, const char *reason, const char *whose)
 {
-    int file = open_places(name);
-    for (unsigned long place = 0; file >= 0 && place < most; place++) {
-        struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)place, .l_len = 1 };
-        if (fcntl(file, F_OFD_SETLK, &lock) == 0)
-            return file;
-        if (errno != EAGAIN && errno != EACCES)
-            refuse("setup", "cannot count the sessions", errno);
-    }
-    if (file < 0)
-        refuse("setup", "cannot count the sessions", errno);
-    close(file);
-    return -1;
-}
-
-static void take(int *place, const char *name, char *const *bound, const char *whose, const char *reason)
-{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
     char detail[80];
-    unsigned long most = bound ? plan_number(bound[0], 10) : 0;
-    if (!bound || (*place = take_place(name, most)) >= 0)
+    if (!bound)
         return;
-    snprintf(detail, sizeof detail, "this %s has %lu session%s already", whose, most, most == 1 ? "" : "s");
+    off_t most = (off_t)plan_number(bound[0], 10);
+    *place = open_places(name);
+    for (; *place >= 0 && lock.l_start < most; lock.l_start++) {
+        if (fcntl(*place, F_OFD_SETLK, &lock) == 0)
+            return;
+        if (errno != EAGAIN && errno != EACCES)
+            break;
+    }
+    if (*place < 0 || lock.l_start < most)
+        refuse("setup", "cannot count the sessions", errno);
+    snprintf(detail, sizeof detail, "this %s has %jd session%s already", whose, (intmax_t)most, most == 1 ? "" : "s");
     deny(reason, detail);
 }
 
@@ -58,8 +53,8 @@ void slot_take(const struct plan *plan, const char *key)
     char account[16], account_and_key[256];
     snprintf(account, sizeof account, "%u", plan->uid);
     snprintf(account_and_key, sizeof account_and_key, "%u.%s", plan->uid, key);
-    take(&held[0], account, plan_first(plan, OP_SESSIONS), "account", "sessions");
-    take(&held[1], account_and_key, plan_first(plan, OP_KEY_SESSIONS), "key", "sessions-of-key");
+    take(&held[0], account, plan_first(plan, OP_SESSIONS), "sessions", "account");
+    take(&held[1], account_and_key, plan_first(plan, OP_KEY_SESSIONS), "sessions-of-key", "key");
 }
 
 void slot_leave(void)

@@ -14,8 +14,8 @@ PYTHON_FILE = 500
 C_FILE = 300
 FUNCTION = 60
 # Lines of code, without comments and blank lines, of the login program: what runs with power and what runs after.
-# 150 of the former are the reader of the key's name and the counter of sessions.
-WITH_POWER = 1650
+# 250 of the former are the names of keys and the places of sessions.
+WITH_POWER = 1750
 AFTER_DROP = 1700
 AFTER_DROP_FILES = ("command.c", "match.c", "option.c", "outer.c", "pty.c", "repository.c", "request.c", "value.c")
 
@@ -75,7 +75,10 @@ def test_functions_are_seen() -> None:
 
 
 def test_login_program() -> None:
-    code = {path.name: len([line for line in c_code(path).splitlines() if line.strip()]) for path in LOGIN_C}
+    empty = ("", '""')  # the second is what is left of a comment
+    code = {
+        path.name: len([line for line in c_code(path).splitlines() if line.strip() not in empty]) for path in LOGIN_C
+    }
     sources = {name: lines for name, lines in code.items() if name.endswith(".c") and name != "match_main.c"}
     after = {name: lines for name, lines in sources.items() if name in AFTER_DROP_FILES}
     assert len(after) == len(AFTER_DROP_FILES)
