@@ -56,6 +56,7 @@ class Git:
         Option("rights", "rights", "", "who may read, write, create which repositories, instead of read and write"),
         Option("branch", "word", "main", "the first branch of a repository that a push creates"),
         Option("hooks", "paths", "", "hooks to run for every repository, files in one directory below /etc"),
+        Option("programs", "words", "", "programs that the hooks call, by name or path"),
         Option("archive", "bool", "no", "allow git archive --remote"),
         Option("max_pack", "size?", "", "the most that one push may send, as in 500M; empty is no limit"),
     )
@@ -65,7 +66,8 @@ class Git:
         roots = settings["roots"] if isinstance(settings["roots"], tuple) else ()
         # One image for all keys of an account, also for those that see no repository.
         tops = {f"/{path.split('/')[1]}" for path in roots if is_clean_absolute(path) and path != "/"}
-        return ImageNeeds(programs=(_find_git(jail), *_hooks(settings)), dirs=(NO_HOOKS, *sorted(tops)))
+        more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
+        return ImageNeeds(programs=(_find_git(jail), *_hooks(settings), *more), dirs=(NO_HOOKS, *sorted(tops)))
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule for each service, with the repositories that it may be asked about."""

@@ -15,8 +15,8 @@ from jailssh_plugins.git.plugin import NO_HOOKS, plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("git",), {"git": "/usr/bin/git"}.get)
-PLAIN = {"read": (), "write": (), "roots": (), "rights": (), "branch": "main", "hooks": (), "archive": False,
-         "max_pack": -1}  # fmt: skip
+PLAIN = {"read": (), "write": (), "roots": (), "rights": (), "branch": "main", "hooks": (), "programs": (),
+         "archive": False, "max_pack": -1}  # fmt: skip
 
 
 def result(**settings):
@@ -190,7 +190,8 @@ def test_the_image_is_the_same_for_all_keys():
 
 def test_hooks_of_the_administrator():
     hooks = ("/etc/jailssh/hooks/update", "/etc/jailssh/hooks/post-receive")
-    assert plugin.image(JAIL, {**PLAIN, "hooks": hooks}).programs == ("/usr/bin/git", *hooks)
+    needs = plugin.image(JAIL, {**PLAIN, "hooks": hooks, "programs": ("sed",)})
+    assert needs.programs == ("/usr/bin/git", *hooks, "sed")
     assert config_of(of("@devs", hooks=hooks)[0]["git.receive-pack"])["core.hooksPath"] == "/etc/jailssh/hooks"
     assert config_of(of("@devs")[0]["git.receive-pack"])["core.hooksPath"] == NO_HOOKS
 
