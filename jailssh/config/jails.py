@@ -224,6 +224,17 @@ def _in_file(file: str, origin: str) -> str:
     return origin if origin.startswith(file) else f"{file} ({origin})"
 
 
+def place_of(config: JailConfig, plugin: str, path: str, home: str) -> str:
+    """Return where ``plugin``'s directory ``path`` is set in ``config``, for an account with this ``home``."""
+    for item in config.items:
+        if item.setting.section != plugin or item.setting.kind not in ("path", "paths") or item.origin == "default":
+            continue
+        texts = item.value if isinstance(item.value, tuple) else (str(item.value),)
+        if any(path == (home + text[1:] if text.startswith("~") else text) for text in texts):
+            return f"{_in_file(config.file, item.origin)} [{plugin}] {item.setting.name}"
+    return f"{config.places[plugin]} [{plugin}]"
+
+
 def locate(config: JailConfig, plugin: str, error: ConfigError) -> ConfigError:
     """Return what ``plugin`` raised for its settings in ``config``, with the file, the line and the section."""
     section, place, hint = f"[{plugin}]", config.places[plugin], error.hint
@@ -236,10 +247,11 @@ def locate(config: JailConfig, plugin: str, error: ConfigError) -> ConfigError:
         )
     if not error.what.startswith(section):
         return ConfigError(f"{place} {section}", f"{error.what}: {error.why}", hint=hint)
-    for item in config.items:
-        if item.setting.section == plugin and item.origin != "default" and item.setting.name in _named(error.what):
-            line = next((line.origin for line in item.lines if error.what.endswith(f": {line.text}")), "")
-            place = line or _in_file(config.file, item.origin)
+    named = error.what.removeprefix(section)
+    for item in (item for item in config.items if item.setting.section == plugin and item.origin != "default"):
+        line = next((line.origin for line in item.lines if named.endswith(f": {line.text}")), "")
+        if line or item.setting.name in named.partition(":")[0].split():
+            place = _in_file(config.file, line or item.origin)
             break
     return ConfigError(f"{place} {error.what}", error.why, hint=hint)
 
@@ -249,11 +261,6 @@ def locate_rules(config: JailConfig, error: RuleError) -> ConfigError:
     known = [plugin for plugin in dict.fromkeys(error.plugins) if plugin in config.places]
     places = " and ".join(f"{config.places[plugin]} [{plugin}]" for plugin in known)
     return ConfigError(places or config.file, f"{error.what}: {error.why}", hint=error.hint)
-
-
-def _named(what: str) -> list[str]:
-    """Return the settings in ``[git] read`` and ``[git] rights: the line``."""
-    return what.partition(":")[0].split()[1:]
 
 
 def jails_of(account: Account, user: UserConfig | None, jails: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def read_rights(raw: Raw, origin: str, tables: Mapping[str, Table], errors: list
     if not path:
         parts = (raw,) if isinstance(raw, str) else raw
         return _table([(part, origin) for part in parts], errors)
-    table = tables[path]
+    table = tables.get(path, Table(path, ConfigError(path, "cannot be named here, only in a jail file")))
     if isinstance(table.data, JailsshError):
         hint = table.data.hint or "a table of rights is a file of root's, or stands in the jail file, line by line"
         errors.append(ConfigError(origin, f"{table.data.what}: {table.data.why}", hint=hint))

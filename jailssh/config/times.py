@@ -20,9 +20,9 @@ MAX_DURATION = 366 * 86400
 LAST_YEAR = 2044
 """The last year that a date may be in; the offsets of local time are known until its end."""
 
-_DURATION = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,8})s?)?\Z")
-_SPAN = re.compile(r"([0-2]\d):([0-5]\d)-([0-2]\d):([0-5]\d)\Z")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d)?\Z")
+_DURATION = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,8})s?)?\Z", re.ASCII)
+_SPAN = re.compile(r"([0-2]\d):([0-5]\d)-([0-2]\d):([0-5]\d)\Z", re.ASCII)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d( \d\d:\d\d)?\Z", re.ASCII)
 
 
 def duration(text: str) -> int:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from jailssh.config import files, jails, reader, values
+from jailssh.config import files, jails, reader, rights, values
 from jailssh.config.settings import JAIL, MAIN, USER
-from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.core.errors import ConfigError, HostError, JailsshError, ManyErrors
 from jailssh.plugin.api import Account, Option
 
 OPTIONS = {
@@ -42,7 +44,7 @@ def test_defaults_of_the_main_file() -> None:
 
 def test_every_default_fits_its_kind() -> None:
     for row in (*MAIN, *JAIL):
-        values.parse(row.kind, row.default)
+        assert values.parse(row.kind, row.default) is not None
         assert row.help
     assert all(row.help for row in USER)
 
@@ -253,3 +255,112 @@ def test_shipped_profiles_are_complete() -> None:
         document = reader.read_document(path.read_bytes(), path.name)
         assert document.entries[""]["summary"].raw
         assert document.entries[""]["plugins"].raw
+
+
+TABLE = (Option("roots", "paths", "", "where"), Option("rights", "rights", "", "who"))
+
+
+def read_table(text: str, table: bytes | JailsshError | None = None) -> jails.JailConfig:
+    document = reader.read_document(f"plugins = git\n[git]\nroots = /srv/git\nrights = {text}\n", "j.conf")
+    if table is not None:
+        document = replace(document, tables={"/etc/r": rights.Table("/etc/r", table)})
+    return jails.read_jail("j", document, lambda _: TABLE)
+
+
+def table_faults(text: str, table: bytes | JailsshError | None = None) -> list[str]:
+    with pytest.raises(JailsshError) as caught:
+        read_table(text, table)
+    return caught.value.lines()
+
+
+def test_rights_in_the_jail_file_and_in_a_file_of_their_own() -> None:
+    lines = ("write team/** @devs alice", "read * @all", "create /srv/git/new/*.git bob@EXAMPLE.ORG")
+    here = read_table(", ".join(lines))
+    assert here.options["git"]["rights"] == lines
+    assert read_table("read x bob").options["git"]["rights"] == ("read x bob",)
+    assert read_table("").options["git"]["rights"] == ()
+    file = f"# who\n\n{lines[0]}\n\t{lines[1].replace(' ', '   ')}  # all of us\r\n{lines[2]}"
+    there = read_table("/etc/r", file.encode())
+    assert there.options["git"]["rights"] == lines
+    (item,) = (item for item in there.items if item.setting.name == "rights")
+    assert [line.origin for line in item.lines] == ["/etc/r:3", "/etc/r:4", "/etc/r:5"]
+    shown = {name: (value, origin) for _, name, value, origin in reader.show(there.items)}
+    assert shown["rights"] == ("/etc/r (3 lines)", "j.conf:4")
+    assert {name: value for _, name, value, _ in reader.show(here.items)}["rights"] == "(3 lines)"
+
+
+@pytest.mark.parametrize(
+    ("line", "why", "hint"),
+    [
+        ("wirte x bob", "'wirte' is no right", "did you mean 'write'?"),
+        ("rw x bob", "'rw' is no right", "read, write, create; as in: write team/** @developers alice"),
+        ("write", "'write' names no repository and nobody", "@all is everybody"),
+        ("write x", "'write x' names nobody", "@all is everybody"),
+        ("write x # bob", "'write x' names nobody", "@all is everybody"),
+        ("write ../x bob", "'../x' is no pattern: it has an empty component, . or ..", "as in:"),
+        ("write a//b bob", "'a//b' is no pattern", "as in:"),
+        ("write a/ bob", "'a/' is no pattern", "as in:"),
+        ("write / bob", "'/' is no pattern", "as in:"),
+        ("write ./a bob", "'./a' is no pattern", "as in:"),
+        ("write a/**/b bob", "'a/**/b' is no pattern: ** stands only at the end", "as in:"),
+        ("write a** bob", "'a**' is no pattern: ** stands only at the end", "as in:"),
+        ("write a? bob", "'a?' is no pattern: it holds a character", "* is any part of one component"),
+        ("write ~/a bob", "'~/a' is no pattern", "as in:"),
+        ("write a\u202eb bob", "is no pattern", "as in:"),
+        (f"write {'x' * 1025} bob", "is too long", "as in:"),
+        ("write x -bob", "'-bob' is neither a name nor @group", "names are separated by blanks"),
+        ("write x @", "'@' is neither a name nor @group", "names are separated by blanks"),
+        ("write x bob;alice", "'bob;alice' is neither a name nor @group", "names are separated by blanks"),
+    ],
+)
+def test_bad_rights(line: str, why: str, hint: str) -> None:
+    said = table_faults(line if "#" not in line else f"'{line}'")
+    assert said[0].startswith("jailssh: j.conf:4: ")
+    assert why in said[0]
+    assert hint in said[1]
+    said = table_faults("/etc/r", f"read ok bob\n\n{line}\n".encode())
+    assert said[0].startswith("jailssh: /etc/r:3: ")
+
+
+def test_every_bad_right_and_other_mistakes_in_one_pass() -> None:
+    said = table_faults("/etc/r\nnonsense = 1", b"raed x bob\nread x bob\nread x bob,alice\n")
+    assert [line.split(": ")[1] for line in said if line.startswith("jailssh")] == ["j.conf:5", "/etc/r:1", "/etc/r:3"]
+
+
+def test_a_file_of_rights_that_cannot_be_read() -> None:
+    error = HostError("file /etc/r", "writable by its group", hint="chmod g-w")
+    assert table_faults("/etc/r", error) == [
+        "jailssh: j.conf:4: file /etc/r: writable by its group", "hint: chmod g-w",
+    ]  # fmt: skip
+    assert "/etc/r:2: is not UTF-8 text" in table_faults("/etc/r", b"read x bob\nread \xff bob\n")[0]
+    assert table_faults("/etc/r")[0] == "jailssh: j.conf:4: /etc/r: cannot be named here, only in a jail file"
+
+
+def test_what_a_plugin_says_of_a_right_names_its_line() -> None:
+    config = read_table("/etc/r", b"# x\nread /home/x bob\n")
+    found = jails.locate(config, "git", ConfigError("[git]: read /home/x bob", "is below no root"))
+    assert found.what == "j.conf (/etc/r:2) [git]: read /home/x bob"
+
+
+def test_rights_of_extended_and_combined_jails() -> None:
+    table = {"/etc/r": rights.Table("/etc/r", b"read x bob\n")}
+    mine = replace(reader.read_document("extends = base\n[git]\nrights = /etc/r\n", "j.conf"), tables=table)
+    base = reader.read_document("plugins = git\n[git]\nroots = /srv\n", "base.conf")
+    both = jails.combine({"j": jails.extend(mine, {"base": base}), "sftp": jails.plugin_document("sftp")})
+    config = jails.read_jail("j+sftp", both, lambda name: TABLE if name == "git" else ())
+    assert config.options["git"]["rights"] == ("read x bob",)
+
+
+def test_two_thousand_rights_are_read_quickly() -> None:
+    rows = (
+        f"write team{number % 50}/project{number}.git @group{number % 20} someone{number}" for number in range(2000)
+    )
+    data = "\n".join(rows).encode()
+    times = []
+    for _ in range(5):
+        errors: list[JailsshError] = []
+        start = time.process_time()
+        found = rights.read_rights("/etc/r", "j.conf:4", {"/etc/r": rights.Table("/etc/r", data)}, errors)
+        times.append(time.process_time() - start)
+        assert (len(found), errors) == (2000, [])
+    assert min(times) < 0.02
