@@ -8,7 +8,7 @@ enum { KEY_FILE_MAX = 256 << 10 };
 
 struct key_doubt {
     const char *reason; /* the code of a refusal */
-    char detail[160];   /* never a part of a key */
+    char detail[160];   /* of the key no more than its type */
 };
 
 /* Find the one name of all keys in TEXT, the SIZE bytes that sshd leaves with ExposeAuthInfo (sshd_config(5)) and a

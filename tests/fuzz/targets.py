@@ -19,14 +19,17 @@ import tests.login.test_commands as commands
 import tests.login.test_rsync_commands as rsync_commands
 from jailssh.plan import codec, ops
 from tests.abilities import REPO
-from tests.login.driver import PURE, compile_c
+from tests.harness.certificates import ENDING, PARTS, Certificate
+from tests.login.driver import LOGIN, PURE, compile_c
 from tests.login.jails import JAILS, plan_of
 
 HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
 GOLDEN = REPO / "tests/golden"
 # How long an input may be: enough for every check but those of the largest sizes, which tests/login has.
-TARGETS = {"plan": 4096, "request": 2048, "match": 1024, "both": 4096}
+TARGETS = {"plan": 4096, "request": 2048, "match": 1024, "both": 4096, "key": 1024}
+# What a target tests beside the parts that the matcher has too.
+BESIDE = {"key": [LOGIN / "key.c"]}
 SANITIZE = "-fsanitize=address,undefined"
 NOTED = [f"-D{name}=noted_{name}" for name in ("malloc", "strdup", "strndup", "free")]
 
@@ -41,8 +44,8 @@ def build(folder: Path, *flags: str) -> dict[str, Path]:
         objects.append(out)
     return {
         target: compile_c(
-            "clang", folder / target, [HERE / f"fuzz_{target}.c", HERE / "judge.c", *objects], f"-I{folder}", SANITIZE,
-            "-fsanitize=fuzzer", *flags,
+            "clang", folder / target, [HERE / f"fuzz_{target}.c", HERE / "judge.c", *BESIDE.get(target, []), *objects],
+            f"-I{folder}", SANITIZE, "-fsanitize=fuzzer", *flags,
         )
         for target in TARGETS
     }  # fmt: skip
@@ -60,6 +63,7 @@ def _header() -> str:
 def dictionary() -> str:
     """Return the words of plans and commands in libFuzzer's form."""
     words = {verb.name for verb in ops.VERBS} | {"rsync --server --sender ", "scp -t ", "git-upload-pack ", "~/", "../"}
+    words |= {"publickey ", ENDING, "certificate!", "alice", "\0\0\0\5alice", "\0\0\0\0", "QUFBQUFBQUFBQUFB", *PARTS}
     for name in JAILS:
         words.update(argument for record in plan_of(name).records for argument in record.args if len(argument) < 24)
     escaped = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in sorted(words) if word)
@@ -89,10 +93,23 @@ def seeds() -> dict[str, set[bytes]]:
         "plan": {data for data in plans.values() if len(data) <= TARGETS["plan"]},
         "request": {command for _, command in pairs},
         "match": {index[jail] + command for jail, command in pairs} | {index["shell"], index["git"]},
+        "key": _logins(),
         "both": {small[jail] + command for jail, command in pairs if len(small[jail]) < 2500}
         | {data + b"copy -aB 3 --size=1 . x" for data in good}
         | set(good),
     }
+
+
+def _logins() -> set[bytes]:
+    """Return what fuzz_key.c takes: a byte and a certificate, or a byte and what sshd tells."""
+    authority, key = b"certificate!", "publickey ssh-ed25519 QUFBQUFBQUFBQUFB\n"
+    found = [
+        bytes([number]) + Certificate(principals, authority, kind).blob()
+        for number, kind in enumerate(PARTS)
+        for principals in ([b"alice"], [b"x", b"bob", b"alice"], [])
+    ]
+    lines = [key, key * 2, key + key.replace("FB", "FC"), "password\n" + key, Certificate(authority=authority).line()]
+    return {*found, *(bytes([len(PARTS)]) + line.encode() for line in lines)}
 
 
 def run(program: Path, corpus: Path, seconds: int, *options: str) -> subprocess.CompletedProcess[bytes]:
