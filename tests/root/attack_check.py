@@ -1,0 +1,48 @@
+"""What must be true of a denial, however the login came about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from jailssh.core import journal_fields as fields
+from tests.root.attack_rows import LIMITED_TO, Row
+
+LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
+SHORT = 1000
+"""A command up to this many bytes is shown whole in its record."""
+
+
+def check_line(error: str, jail: str) -> None:
+    """The user sees one line that says what is possible, and nothing of policy, paths or the user's own bytes."""
+    assert error == f"jailssh: not allowed: this account is limited to: {LIMITED_TO[jail]}\n"
+    assert re.fullmatch(r"[a-z :,-]{1,100}\n", error)
+
+
+def check_record(records: Sequence[Mapping[str, str]], row: Row) -> None:
+    """There is one record; it has the reason and what was asked for, and nothing that the user wrote is a field."""
+    assert len(records) == 1, records
+    (record,) = records
+    named = (fields.EVENT, fields.REASON, fields.USER, fields.JAIL, fields.EXIT, "PRIORITY")
+    assert [record[name] for name in named] == ["denied", row.reason, row.jail, row.jail, "126", "5"], record
+    assert record["MESSAGE_ID"].replace("-", "") == fields.MESSAGE_IDS["denied"]  # some readers make a UUID of it
+    assert row.reason in fields.REASONS
+    for name, value in record.items():
+        assert not name.startswith("JAILSSH_") or name in fields.FIELDS
+        assert not re.search(r"[\x00-\x1f\x7f-\x9f]", value), (name, value)
+    shown = record[fields.COMMAND]
+    if len(row.command) <= SHORT and row.command.isascii():
+        assert shown == re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", row.command.decode())
+    else:
+        assert 0 < len(shown) <= 4 * len(row.command)
+        assert len(shown) <= 4200
+
+
+def numbered(rows: Iterable[Row]) -> list[str]:
+    """Return a name for each row: its id, and which way to write it."""
+    seen: dict[str, int] = {}
+    names = []
+    for row in rows:
+        seen[row.id] = seen.get(row.id, 0) + 1
+        names.append(f"{row.id}-{seen[row.id]}")
+    return names
