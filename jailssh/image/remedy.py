@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, combinations, count
 
 from jailssh.config.reader import Document
+from jailssh.config.rights import RIGHTS, file_of, read_rights
 from jailssh.config.values import Raw, parse
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import is_below, is_clean_absolute
@@ -31,13 +32,17 @@ _MOST_PATHS = 4
 
 @dataclass(frozen=True)
 class Change:
-    """One setting of a jail: ``raw`` as in a jail file now, ``before`` and ``origin`` what it was and said where."""
+    """One setting of a jail: ``raw`` as in a jail file now, ``before`` and ``origin`` what it was and said where.
+
+    Where a table of rights is a file of its own, ``table`` is its path and ``raw`` the lines to add there.
+    """
 
     plugin: str
     option: str
     raw: Raw
     before: Raw = ""
     origin: str = ""
+    table: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,7 +115,7 @@ class Trials:
         for name in sorted(self._configuration.registry.plugins):
             plugin = self._configuration.registry.get(name)
             for changes in [(), *((each,) for each in self._candidates(name, words))]:
-                fresh = {option.name: parse(option.kind, option.default) for option in plugin.options}
+                fresh = _defaults(plugin)
                 fresh.update(self._values_of(plugin, changes))
                 try:
                     rules = plugin.account(self._facts((name,)), self.account, fresh).rules
@@ -217,27 +222,48 @@ class Trials:
 
     def _settings(self, plugin: Plugin, changes: Sequence[Change]) -> Mapping[str, Value]:
         known = self.definition.config.options.get(plugin.name)
-        settings = dict(known) if known is not None else {o.name: parse(o.kind, o.default) for o in plugin.options}
+        settings = dict(known) if known is not None else _defaults(plugin)
         return {**settings, **self._values_of(plugin, changes)}
 
     def _values_of(self, plugin: Plugin, changes: Sequence[Change]) -> dict[str, Value]:
         kinds = {option.name: option.kind for option in plugin.options}
-        return {change.option: parse(kinds[change.option], change.raw) for change in changes}
+        known = self.definition.config.options.get(plugin.name, {})
+        values: dict[str, Value] = {}
+        for change in changes:
+            kind, now = kinds[change.option], known.get(change.option, ())
+            lines = _table(change.raw) if kind == "rights" else ()
+            kept = now if isinstance(now, tuple) and change.table else ()
+            values[change.option] = (*kept, *lines) if kind == "rights" else parse(kind, change.raw)
+        return values
 
     def change(self, plugin: str, option: str, added: Raw) -> Change:
         """Return the change that sets an option, or adds to one that holds several values."""
         item = self._items.get((plugin, option))
         before: Raw = item.raw if item else ""
-        raw = _union(before, added) if isinstance(added, tuple) else added
-        return Change(plugin, option, raw, before, item.origin if item else "")
+        table = file_of(before) if item and item.setting.kind == "rights" else ""
+        raw = _union("" if table else before, added) if isinstance(added, tuple) else added
+        return Change(plugin, option, raw, before, item.origin if item else "", table)
 
     def _candidates(self, name: str, words: Sequence[str]) -> list[Change]:
         plugin = self._configuration.registry.get(name)
         paths = candidate_paths(words, self.account.home) if words else []
+        settings = self._settings(plugin, ())
+        # Where a table of rights decides, directories only say what its lines mean.
+        tabled = any(settings[option.name] for option in plugin.options if option.kind == "rights")
         found = []
         for option in plugin.options:
-            found += [self.change(name, option.name, value) for value in self._values(plugin, option, paths)]
+            if tabled and option.kind == "paths":
+                continue
+            values = self._lines(words) if option.kind == "rights" else self._values(plugin, option, paths)
+            found += [self.change(name, option.name, value) for value in values]
         return found
+
+    def _lines(self, words: Sequence[str]) -> Iterator[Raw]:
+        """Yield lines that give the account, or the holder of its key, a right to what the last word names."""
+        who = min((role for role in self.account.roles if not role.startswith("@")), default=self.account.name)
+        for right in RIGHTS if words else ():
+            if lines := _table(f"{right} {words[-1].rstrip('/')} {who}"):
+                yield lines
 
     def _values(self, plugin: Plugin, option: Option, paths: Sequence[str]) -> Iterator[Raw]:
         """Yield what an option could be instead, the smallest first."""
@@ -256,6 +282,15 @@ class Trials:
                 yield ""
         elif option.kind in ("word", "size?") and now not in ("", -1):
             yield ""
+
+
+def _defaults(plugin: Plugin) -> dict[str, Value]:
+    return {each.name: () if each.kind == "rights" else parse(each.kind, each.default) for each in plugin.options}
+
+
+def _table(raw: Raw) -> tuple[str, ...]:
+    """Return the lines of a table of rights that stand in a jail file; a faulty one is left out."""
+    return tuple(line.text for line in read_rights(raw, "", {}, []))
 
 
 def _program(name: str) -> str | None:

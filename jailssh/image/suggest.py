@@ -243,6 +243,9 @@ def settings_lines(changes: Iterable[Change]) -> list[str]:
     """Return the changes as ``[section] name = value``, with what the setting was."""
     out = []
     for change in changes:
+        if change.table:
+            out += [f"{change.table}: {line}  (a further line)" for line in change.raw]
+            continue
         before = f"now: {written(change.before) or 'empty'}, {change.origin}" if change.origin else "new"
         out.append(f"[{change.plugin}] {change.option} = {written(change.raw)}  ({before})")
     return out
@@ -280,7 +283,13 @@ def fragment(trials: Trials, suggestion: Suggestion) -> list[str]:
     if remedy.plugins or not (own or trials.profile()):
         lines.append(f"plugins = {' '.join(sorted({*config.plugins, *remedy.plugins}))}")
     for change in remedy.changes:
-        sections.setdefault(change.plugin, {})[change.option] = change.raw
+        if change.table:
+            lines += [
+                f"# further lines of {change.table}, which this file names:",
+                *(f"#   {each}" for each in change.raw),
+            ]
+        else:
+            sections.setdefault(change.plugin, {})[change.option] = change.raw
     lines += [f"{name} = {written(raw)}" for name, raw in sections.pop("", {}).items()]
     for plugin in remedy.plugins:
         lines += _comments(suggestion.needed.get((plugin, ""), []))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from jailssh.cli import learn as cli_learn
 from jailssh.config.files import read_main
 from jailssh.config.reader import read_document
+from jailssh.config.rights import Table
 from jailssh.host import accounts
 from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
@@ -49,14 +51,15 @@ def configure(layout: Layout, match_build: Path, monkeypatch: pytest.MonkeyPatch
     programs = {**jails.PROGRAMS, **{name: f"/usr/bin/{name}" for name in ("uptime", "head", "wc")}}
     monkeypatch.setattr("jailssh.image.remedy.find_program", programs.get)
 
-    def configure(jail: str, own: str = OWN) -> Trials:
+    def configure(jail: str, own: str = OWN, tables: Mapping[str, Table] | None = None) -> Trials:
         Path(layout.users, "alice.conf").write_text(f"uid = 1000\njail = {jail}\n")
-        documents = {**shipped_profiles(), "own": read_document(own, f"{layout.jails}/own.conf")}
+        document = replace(read_document(own, f"{layout.jails}/own.conf"), tables=tables or {})
+        documents = {**shipped_profiles(), "own": document}
         registry = Registry(PLUGINS, dict.fromkeys(PLUGINS, "jailssh"), {})
         configuration = Configuration(layout, read_main(b"", "main"), documents, registry, ())
         for module in (explain, cli_learn):
             monkeypatch.setattr(module, "load_configuration", lambda _: configuration)
-        return Trials(configuration, jails.ALICE)
+        return Trials(configuration, replace(jails.ALICE, roles=frozenset(("@all", "alice"))))
 
     return configure
 

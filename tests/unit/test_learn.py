@@ -15,6 +15,7 @@ from jailssh.cli.context import Context
 from jailssh.cli.main import parse
 from jailssh.config.jails import extend
 from jailssh.config.reader import read_document
+from jailssh.config.rights import Table
 from jailssh.core.errors import ConfigError, JailsshError, UsageError
 from jailssh.host import accounts, journal
 from jailssh.host.paths import Layout
@@ -108,6 +109,41 @@ def test_the_smallest_remedy(
     assert {(change.plugin, change.option): change.raw for change in found.changes} == changes
     assert (denied.allowed, trials.judge(found, command).allowed) == (False, True)
     assert found.guess == (command in ("borg serve --umask=077", "git-upload-pack 'team/x.git'"))
+
+
+@needs_matcher
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        ("git-upload-pack 'doc'", "read doc alice"),
+        ("git-receive-pack '/srv/git/tool/'", "write /srv/git/tool alice"),
+        ("git-receive-pack 'team/../doc'", None),
+        ("git-receive-pack 'a b'", None),
+        ("git-receive-pack '/srv/x'", None),
+    ],
+)
+def test_a_right_that_is_missing(configure: Callable[..., Trials], command: str, line: str | None) -> None:
+    trials = configure("own", 'plugins = git\n[git]\nroots = /srv/git\nrights = "read tool @all", "write own alice"\n')
+    found = trials.remedy(command, trials.judge(Remedy(), command).words)
+    assert ([change.raw for change in found.changes] if found else None) == (
+        [("read tool @all", "write own alice", line)] if line else None
+    )
+
+
+@needs_matcher
+def test_a_table_in_a_file_gets_a_line_there(configure: Callable[..., Trials], layout: Layout) -> None:
+    own = "plugins = git\n[git]\nroots = /srv/git\nrights = /etc/jailssh/rights/git\n"
+    trials = configure("own", own, {"/etc/jailssh/rights/git": Table("git", b"read tool @all\n")})
+    (one,) = asked("git-receive-pack 'tool'")
+    found = suggest.suggest(trials, [one])
+    assert found.impossible == []
+    assert suggest.settings_lines(found.remedy.changes) == [
+        "/etc/jailssh/rights/git: write tool alice  (a further line)"
+    ]
+    lines = suggest.fragment(trials, found)
+    assert lines[-2:] == [
+        "# further lines of /etc/jailssh/rights/git, which this file names:", "#   write tool alice"
+    ]  # fmt: skip
 
 
 @needs_matcher
