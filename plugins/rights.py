@@ -55,7 +55,8 @@ def _absolute(right: Right, roots: tuple[str, ...], what: str) -> str:
     text = right.pattern
     pattern = text if text.startswith("/") else f"{roots[0]}/{text}"
     if not covered(pattern, roots):
-        raise ConfigError(what, f"{text} is below none of roots: {', '.join(roots)}")
+        hint = "mend the pattern, or add a directory above it to roots"
+        raise ConfigError(what, f"{text} is below none of roots: {', '.join(roots)}", hint=hint)
     if ".git" in pattern.split("/"):
         raise ConfigError(what, "a repository is named by the directory that .git is in", hint="leave out /.git")
     if right.right == "create" and pattern in roots:

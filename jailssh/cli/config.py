@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 
 from jailssh.cli.context import Context
-from jailssh.config.reader import Item, show
-from jailssh.core.errors import EXIT_OK, UsageError
+from jailssh.config.reader import Item, raise_all, show
+from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import counted
+from jailssh.image.findings import find
 from jailssh.image.jail import Configuration, load_configuration
 
 EXAMPLES = ("jailssh config check", "jailssh config show", "jailssh config show sftp-only")
@@ -27,11 +28,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("config check", "takes no jail: everything is checked")
     configuration = load_configuration(context.layout)
     if args.action == "check":
-        configuration.validate()
-        facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}
-        jails, accounts = (counted(len(facts[key]), key.removesuffix("s")) for key in ("jails", "accounts"))
-        context.facts(facts, [f"no errors in {jails} and the files of {accounts}"])
-        return EXIT_OK
+        return _check(configuration, context)
     rows = show(_items(configuration, args.jail))
     width = max(len(_key(section, name)) for section, name, _, _ in rows)
     facts_shown = [
@@ -41,6 +38,26 @@ def run(args: argparse.Namespace, context: Context) -> int:
         facts_shown,
         [f"{_key(section, name):<{width}} = {value:<24}  # {origin}" for section, name, value, origin in rows],
     )
+    return EXIT_OK
+
+
+def _check(configuration: Configuration, context: Context) -> int:
+    """Raise every error and everything that looks wrong on this host at once; notes are only told."""
+    errors: list[JailsshError] = []
+    try:
+        configuration.validate()
+    except ManyErrors as several:
+        errors += several.errors
+    except JailsshError as error:
+        errors.append(error)
+    found = find(configuration)
+    for note in found.notes:
+        for line in note.lines():
+            context.tell(line.replace("jailssh: ", "note: ", 1))
+    raise_all([*errors, *found.wrong])
+    facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}
+    jails, accounts = (counted(len(facts[key]), key.removesuffix("s")) for key in ("jails", "accounts"))
+    context.facts(facts, [f"no errors in {jails} and the files of {accounts}"])
     return EXIT_OK
 
 

@@ -22,11 +22,12 @@ DISTRIBUTION = "jailssh"
 
 @dataclass(frozen=True)
 class BrokenPlugin:
-    """A plugin that is announced and cannot be used, the distribution that announces it, and why."""
+    """A plugin that is announced and cannot be used, the distribution that announces it, why, and what to do."""
 
     name: str
     distribution: str
     reason: str
+    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Registry:
         if plugin is not None:
             return plugin
         if name in self.broken:
-            raise ConfigError(f"plugin {name}", self.broken[name].reason)
+            raise ConfigError(f"plugin {name}", self.broken[name].reason, hint=self.broken[name].hint)
         raise ConfigError(
             f"plugin {name}", "there is no such plugin", hint=f"there is: {', '.join(sorted(self.plugins))}"
         )
@@ -64,15 +65,15 @@ def load_registry(third_party: Collection[str] = ()) -> Registry:
     for name in sorted(announced):
         owners = sorted({_distribution(entry) for entry in announced[name]})
         origins[name] = ", ".join(owners)
-        reason = _refusal(name, owners, third_party)
+        reason, hint = _refusal(name, owners, third_party)
         if not reason:
             loaded = _load(announced[name][0])
             if isinstance(loaded, str):
-                reason = loaded
+                reason, hint = loaded, "the mistake is in the plugin: mend it, or do without it"
             else:
                 plugins[name] = loaded
         if reason:
-            broken[name] = BrokenPlugin(name, origins[name], reason)
+            broken[name] = BrokenPlugin(name, origins[name], reason, hint)
     return Registry(MappingProxyType(plugins), MappingProxyType(origins), MappingProxyType(broken))
 
 
@@ -80,12 +81,13 @@ def _distribution(entry: importlib.metadata.EntryPoint) -> str:
     return entry.dist.name if entry.dist is not None else "unknown"
 
 
-def _refusal(name: str, owners: Sequence[str], third_party: Collection[str]) -> str:
+def _refusal(name: str, owners: Sequence[str], third_party: Collection[str]) -> tuple[str, str]:
     if len(owners) > 1:
-        return f"offered by several distributions: {' and '.join(owners)}"
+        return f"offered by several distributions: {' and '.join(owners)}", "uninstall all of them but one"
     if owners[0].lower() != DISTRIBUTION and name not in third_party:
-        return f"comes from {owners[0]} and is not named in third_party_plugins"
-    return ""
+        hint = f"if it may be used, add {name} to third_party_plugins in jailssh.conf"
+        return f"comes from {owners[0]} and is not named in third_party_plugins", hint
+    return "", ""
 
 
 def _load(entry: importlib.metadata.EntryPoint) -> Plugin | str:

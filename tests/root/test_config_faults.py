@@ -1,0 +1,337 @@
+"""Mistakes in jail files: the command names file, line and cure, tells all of them at once, and publishes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jailssh.host.paths import Layout
+from tests.root.test_publish import install_entry_points
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("git"), pytest.mark.needs("sshd")]
+
+PLUGIN = """
+from jailssh.plugin.api import ImageNeeds, Option, PluginResult, Rule
+class Plugin:
+    api_version, name, summary, options = 1, "{name}", "s", (Option("list", "paths", "", "h"),)
+    def image(self, jail, settings):
+        return ImageNeeds(programs=("true",))
+    def account(self, jail, account, settings):
+        {account}
+plugin = Plugin()
+"""
+ANSWER = 'return PluginResult((Rule("{0}.{1}", "{0}", "/usr/bin/true", ("{1}",)),), "{0}")'
+NAMES = ("unruly", "other", "twin", "ending", "odd", "broken", "import-ends", "late", "kinds", "defaults", "textless")
+ACCOUNTS = {
+    "unruly": "raise RuntimeError('boom\\nand more')",
+    "other": ANSWER.format("other", "true"),
+    "twin": ANSWER.format("twin", "true"),
+    "ending": "raise SystemExit(0)",
+    "odd": "return PluginResult((Rule('odd.x', 'odd', '/usr/bin/true', ('x',), letters=5),), 'odd')",
+    "late": "return None",
+    "kinds": ANSWER.format("kinds", "true"),
+    "defaults": ANSWER.format("defaults", "true"),
+}
+SOURCES = {
+    "broken": "import no_such_module",
+    "import-ends": "import sys\nsys.exit(0)",
+    "kinds": PLUGIN.replace('"paths", ""', '"colour", "red"'),
+    "defaults": PLUGIN.replace('"paths", ""', '"int", "many"'),
+    "textless": PLUGIN.replace("class Plugin:", "class Textless(Exception):\n    __str__ = None\nclass Plugin:"),
+}
+ACCOUNTS["textless"] = "raise Textless()"
+
+
+class Site:
+    """A root with configuration and state of its own, and a Python with plugins of third parties."""
+
+    def __init__(self, folder: Path) -> None:
+        self.layout = Layout(root=str(folder / "root"))
+        self.site = folder / "site"
+        for path in (self.layout.jails, self.layout.users, self.layout.keys, f"{self.layout.etc}/rights"):
+            os.makedirs(path)
+        install_entry_points(self.site)
+        for name in NAMES:
+            module = name.replace("-", "_") + "_plugin"
+            account = ACCOUNTS.get(name, "return 1")
+            text = SOURCES.get(name, PLUGIN).replace("{name}", name).replace("{account}", account)
+            (self.site / f"{module}.py").write_text(text)
+            info = self.site / f"{module}-1.dist-info"
+            info.mkdir()
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1\n")
+            (info / "entry_points.txt").write_text(f"[jailssh.plugins]\n{name} = {module}:plugin\n")
+        self.put("jailssh.conf", f"third_party_plugins = {' '.join(NAMES)}\n")
+
+    def put(self, name: str, text: str) -> str:
+        """Write a file of the configuration and return its path."""
+        path = f"{self.layout.etc}/{name}"
+        Path(path).write_text(text)
+        return path
+
+    def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run the command as it is installed, in a process of its own."""
+        start = "import sys; from jailssh.cli.main import main; sys.exit(main())"
+        env = {"PATH": os.defpath + ":/usr/sbin:/sbin", "PYTHONPATH": os.pathsep.join([str(self.site), *sys.path])}
+        argv = (sys.executable, "-c", start, "--root", self.layout.root, *argv)
+        return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)
+
+    def check(self) -> list[str]:
+        """Return what ``config check`` says, which must be errors and no more, without changing anything."""
+        before = self.tree()
+        done = self.run("config", "check")
+        assert done.returncode == 1, done
+        assert done.stdout == ""
+        assert "Traceback" not in done.stderr
+        assert self.tree() == before
+        return done.stderr.splitlines()
+
+    def tree(self) -> dict[str, tuple[int, int, str]]:
+        """Return every file below the root with mode, inode and digest of its content."""
+        found = {}
+        for folder, dirs, files in os.walk(self.layout.root):
+            for name in (*dirs, *files):
+                path = os.path.join(folder, name)
+                info = os.lstat(path)
+                data = Path(path).read_bytes() if os.path.isfile(path) and not os.path.islink(path) else b""
+                found[path] = (info.st_mode, info.st_ino, hashlib.sha256(data).hexdigest())
+        return found
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    yield Site(tmp_path)
+
+
+def test_a_configuration_without_mistakes(site: Site) -> None:
+    site.put("jails/own.conf", "plugins = sftp other\n[limits]\nsessions = 2\n")
+    done = site.run("config", "check")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("no errors in ")
+
+
+ROWS: dict[str, tuple[str, list[tuple[str, str]]]] = {
+    "unknown key": (
+        "plugins = sftp\n[sftp]\nread_onyl = yes\n",
+        [("{}:3: unknown setting [sftp] read_onyl", "did you mean 'read_only'?")],
+    ),
+    "unknown limit": (
+        "plugins = sftp\n[limits]\nhuors = daily 08:00-09:00\n",
+        [("{}:3: unknown setting [limits] huors", "did you mean 'hours'?")],
+    ),
+    "unknown section": ("plugins = sftp\n[limit]\n", [("{}:2: unknown section [limit]", "did you mean 'limits'?")]),
+    "unknown plugin": ("plugins = sfpt\n", [("{}:1: plugin sfpt: there is no such plugin", "did you mean 'sftp'?")]),
+    "unknown class": (
+        "plugins = sftp\n[limits]\nbandwidth = slow\n",
+        [("{}:3: bandwidth: there is no class 'slow'", "give it a line slow = 512K in the main file")],
+    ),
+    "plugin that raises": (
+        "plugins = sftp unruly\n",
+        [("{}:1 [unruly]: plugin unruly: raised RuntimeError: boom\\x0aand more", "the mistake is in the plugin at ")],
+    ),
+    "plugin that ends the program": (
+        "plugins = ending\n\n[ending]\n",
+        [("{}:3 [ending]: plugin ending: raised SystemExit: 0", "ending_plugin.py:8: mend it, or do without it")],
+    ),
+    "plugin whose exception has no text": (
+        "plugins = textless\n",
+        [("{}:1 [textless]: plugin textless: raised Textless", "the mistake is in the plugin")],
+    ),
+    "plugin that answers nothing": (
+        "plugins = late\n",
+        [("{}:1 [late]: plugin late: answers wrongly: it is NoneType, not PluginResult", "mend it")],
+    ),
+    "plugin that answers nonsense": (
+        "plugins = odd\n",
+        [("{}:1 [odd]: plugin odd: answers wrongly: rules[0].letters is int, not str", "mend it")],
+    ),
+    "plugin that cannot be imported": (
+        "plugins = broken\n",
+        [
+            (
+                "{}:1: plugin broken: cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'",
+                "mend it, or do",
+            )
+        ],
+    ),
+    "plugin that ends the program when imported": (
+        "plugins = import-ends\n",
+        [("{}:1: plugin import-ends: cannot be loaded: SystemExit: 0", "mend it, or do without it")],
+    ),
+    "plugin with an option of an unknown kind": (
+        "plugins = kinds\n",
+        [("{}:1: plugin kinds: its option list has the kind 'colour', which is unknown", "the mistake is in the plug")],
+    ),
+    "plugin with an impossible default": (
+        "plugins = defaults\n",
+        [("{}:1: plugin defaults: the default of its option list: 'many' is not a number", "the mistake is in the pl")],
+    ),
+    "two plugins, one first word": (
+        "plugins = other twin\n[other]\n\n[twin]\n",
+        [("{0}:2 [other] and {0}:4 [twin]: rules other.true and twin.true: both claim 'true'", "give only one of the")],
+    ),
+    "two plugins, one first word, no sections": (
+        "plugins = sftp other twin\n",
+        [("{0}:1 [other] and {0}:1 [twin]: rules other.true and twin.true: both claim 'true'", "give only one of the")],
+    ),
+    "root that does not exist": (
+        "plugins = git rsync\n[git]\nwrite = /srv/no-such\n[rsync]\nread = /srv\nwrite = /srv/no/rsync\n",
+        [
+            ("{}:3 [git] write: /srv/no-such is no directory on this host", "make it: mkdir -p /srv/no-such"),
+            ("{}:6 [rsync] write: /srv/no/rsync is no directory on this host", "make it: mkdir -p /srv/no/rsync"),
+        ],
+    ),
+    "table that does not exist": (
+        "plugins = git\n[git]\nroots = /srv\nrights = /etc/jailssh/rights/gone\n",
+        [("{}:4: open ", "a table of rights is a file of root's")],
+    ),
+    "pattern below no root": (
+        "plugins = git\n[git]\nroots = /srv\nrights = read /home/x bob, read y @all\n",
+        [
+            (
+                "{}:4 [git] rights: read /home/x bob: /home/x is below none of roots: /srv",
+                "add a directory above it to roots",
+            )
+        ],
+    ),
+}
+
+
+def expect(lines: list[str], path: str, wanted: list[tuple[str, str]]) -> None:
+    """Each error is there, with its hint behind it."""
+    for start, hint in wanted:
+        (place,) = (at for at, line in enumerate(lines) if line.startswith(f"jailssh: {start.format(path)}"))
+        if hint:
+            assert lines[place + 1].startswith("hint: ")
+            assert hint in lines[place + 1]
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_a_mistake_is_named_with_file_line_and_cure(site: Site, what: str) -> None:
+    text, wanted = ROWS[what]
+    path = site.put("jails/own.conf", text)
+    lines = site.check()
+    expect(lines, path, wanted)
+    assert len([line for line in lines if line.startswith("jailssh: ")]) == len(wanted)
+
+
+def test_all_mistakes_of_all_jails_at_once_and_nothing_is_published(site: Site) -> None:
+    site.put("users/nobody.conf", "uid = 65534\njail = sftp-only\n")
+    done = site.run("apply")
+    assert done.returncode == 0, done.stderr
+    assert os.path.exists(f"{site.layout.plans}/65534")
+    site.put("users/nobody.conf", "uid = 65534\njail = sftp-ro\n")
+    wanted = []
+    for number, (text, errors) in enumerate(ROWS.values()):
+        path = site.put(f"jails/own{number}.conf", text)
+        wanted += [(start.format(path), hint) for start, hint in errors]
+    lines = site.check()
+    expect(lines, "", wanted)
+    before = site.tree()
+    done = site.run("apply")
+    assert done.returncode == 1
+    expect(done.stderr.splitlines(), "", wanted)
+    after = site.tree()
+    assert {path for path in after if before.get(path) != after[path]} <= {f"{site.layout.undo}/.lock"}
+    # A jail without a mistake goes on beside the others.
+    for number in range(len(ROWS)):
+        os.unlink(f"{site.layout.jails}/own{number}.conf")
+    done = site.run("apply")
+    assert done.returncode == 0, done.stderr
+    assert "jail sftp-ro" in done.stdout
+
+
+def test_jails_beside_a_broken_one_can_still_be_shown(site: Site) -> None:
+    site.put("jails/bad.conf", "plugins = unruly broken\n")
+    site.put("jails/good.conf", "plugins = sftp\n[limits]\nhours = mon-fri 08:00-18:00\n")
+    done = site.run("config", "show", "good")
+    assert done.returncode == 0
+    assert "mon-fri 08:00-18:00" in done.stdout
+    done = site.run("config", "show", "bad")
+    assert done.returncode == 1
+    assert "bad.conf:1: plugin broken: cannot be loaded" in done.stderr
+
+
+@pytest.fixture
+def repositories() -> Iterator[Path]:
+    """A directory with repositories, where one may be shown: not below /tmp."""
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    for name in ("team/one.git", "team/two.git", "tool.git"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "HEAD").write_text("ref: refs/heads/main\n")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_rights_to_nothing_and_of_nobody(site: Site, repositories: Path) -> None:
+    folder = repositories
+    table = (
+        "read tool.git nobody\n"  # 1
+        "write tool nobody\n"
+        "read team nobody\n"
+        "read team/* @nogroup\n"  # 4
+        "read teem/* nobody\n"
+        "read team/** @all\n"
+        "read team/*/** nobody\n"  # 7
+        "create new/* nobody\n"
+        "read tool.git nobdy @nogrup\n"
+        f"write {folder}/team/two.git nobody\n"  # 10
+        "read t*.git nobody www-data\n"
+        "write gone nobody\n"
+    )
+    rights = site.put("rights/git", table)
+    site.put("jails/own.conf", f"plugins = git\n[git]\nroots = {folder}\nrights = /etc/jailssh/rights/git\n")
+    site.put("users/nobody.conf", "uid = 65534\njail = own\n")
+    lines = site.check()
+    wanted = [
+        ("{}:2: there is no repository " + f"{folder}/tool", "did you mean 'tool.git'?"),
+        ("{}:3: " + f"{folder}/team is no git repository", "for those in it: team/* or team/**"),
+        ("{}:5: teem/* fits no directory on this host", "is it spelt right?"),
+        ("{}:7: team/*/** fits no directory on this host", "is it spelt right?"),
+        ("{}:9: no account of this jail is named nobdy", "did you mean 'nobody'?"),
+        ("{}:9: no group of this jail is named @nogrup", "did you mean '@nogroup'?"),
+        ("{}:12: there is no repository " + f"{folder}/gone", f"make it: git init --bare {folder}/gone"),
+    ]
+    expect(lines, rights, wanted)
+    assert len(lines) == 2 * len(wanted)
+    # They stop nobody: repositories come and go.
+    done = site.run("apply")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_changed_table_is_a_changed_configuration(site: Site) -> None:
+    site.put("jails/own.conf", "plugins = git\n[git]\nroots = /srv\nrights = /etc/jailssh/rights/git\n")
+    path = site.put("rights/git", "read * @all\n")
+    assert site.run("config", "check").returncode == 0
+    site.put("rights/git", "read * @all\nraed * @all\n")
+    assert site.check()[0] == f"jailssh: {path}:2: 'raed' is no right"
+    os.chmod(path, 0o666)
+    assert "writable by its group" in site.check()[0]
+
+
+def test_a_directory_in_the_home_is_told_but_no_mistake(site: Site) -> None:
+    site.put("users/backup.conf", "uid = 34\njail = rsync-backup\n")
+    done = site.run("config", "check")
+    assert done.returncode == 0
+    note, hint = done.stderr.splitlines()
+    assert note.startswith("note: ")
+    assert note.endswith("[rsync] write: /var/backups/backup is not there, for account backup")
+    assert hint == "hint: make it: install -d -o backup -g backup /var/backups/backup"
+
+
+def test_a_damaged_time_zone_is_an_error_only_where_hours_are_used(site: Site) -> None:
+    Path(site.layout.root, "etc/localtime").write_bytes(b"TZif, not\n")
+    site.put("jails/plain.conf", "plugins = sftp\n[limits]\nsessions = 1\n")
+    assert site.run("config", "check").returncode == 0
+    site.put("jails/office.conf", "plugins = sftp\n[limits]\nhours = daily 08:00-18:00\n")
+    done = site.run("config", "check")
+    assert done.returncode != 0
+    assert "etc/localtime is not a time zone's file" in done.stderr
+    assert "timedatectl set-timezone" in done.stderr
