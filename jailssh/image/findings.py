@@ -122,9 +122,9 @@ def _about_pattern(line: Line, roots: Sequence[str], listing: Callable[[str], tu
 
 
 def _exists(pattern: str, listing: Callable[[str], tuple[str, ...]]) -> bool:
-    """True if there is a repository ``pattern``, or with wildcards a directory that it fits."""
+    """True if there is a repository ``pattern``, ``.git`` added or not; or with wildcards, a directory that it fits."""
     if "*" not in pattern:
-        return any(os.path.lexists(f"{pattern}/{name}") for name in _REPOSITORY)
+        return any(os.path.lexists(f"{pattern}{end}/{name}") for name in _REPOSITORY for end in ("", ".git"))
     fixed = pattern[: pattern.rindex("/", 0, pattern.index("*"))]
     places = [fixed]
     for part in pattern[len(fixed) + 1 :].split("/"):
@@ -134,7 +134,7 @@ def _exists(pattern: str, listing: Callable[[str], tuple[str, ...]]) -> bool:
             f"{place}/{name}"
             for place in places
             for name in listing(place)
-            if shape.match(name) and (hidden or not name.startswith("."))
+            if (shape.match(name) or shape.match(name.removesuffix(".git"))) and (hidden or not name.startswith("."))
         ]
     return bool(places)
 

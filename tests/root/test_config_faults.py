@@ -274,7 +274,7 @@ def test_rights_to_nothing_and_of_nobody(site: Site, repositories: Path) -> None
     folder = repositories
     table = (
         "read tool.git nobody\n"  # 1
-        "write tool nobody\n"
+        "write toool nobody\n"
         "read team nobody\n"
         "read team/* @nogroup\n"  # 4
         "read teem/* nobody\n"
@@ -283,7 +283,7 @@ def test_rights_to_nothing_and_of_nobody(site: Site, repositories: Path) -> None
         "create new/* nobody\n"
         "read tool.git nobdy @nogrup\n"
         f"write {folder}/team/two.git nobody\n"  # 10
-        "read t*.git nobody www-data\n"
+        "read t*.git nobody www-data\nread tool nobody\nread te*/one nobody\n"
         "write gone nobody\n"
     )
     rights = site.put("rights/git", table)
@@ -291,13 +291,13 @@ def test_rights_to_nothing_and_of_nobody(site: Site, repositories: Path) -> None
     site.put("users/nobody.conf", "uid = 65534\njail = own\n")
     lines = site.check()
     wanted = [
-        ("{}:2: there is no repository " + f"{folder}/tool", "did you mean 'tool.git'?"),
+        ("{}:2: there is no repository " + f"{folder}/toool", "did you mean 'tool.git'?"),
         ("{}:3: " + f"{folder}/team is no git repository", "for those in it: team/* or team/**"),
         ("{}:5: teem/* fits no directory on this host", "is it spelt right?"),
         ("{}:7: team/*/** fits no directory on this host", "is it spelt right?"),
         ("{}:9: no account of this jail is named nobdy", "did you mean 'nobody'?"),
         ("{}:9: no group of this jail is named @nogrup", "did you mean '@nogroup'?"),
-        ("{}:12: there is no repository " + f"{folder}/gone", f"make it: git init --bare {folder}/gone"),
+        ("{}:14: there is no repository " + f"{folder}/gone", f"make it: git init --bare {folder}/gone"),
     ]
     expect(lines, rights, wanted)
     assert len(lines) == 2 * len(wanted)
