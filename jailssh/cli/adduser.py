@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 
 from jailssh.cli.context import NOBODY_ASKED, Context
+from jailssh.config.keys import Key, parse_keys
 from jailssh.core.errors import EXIT_OK, HostError, UsageError
 from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name, check_jail_name
 from jailssh.image.publish import Publisher
 from jailssh.users import adduser
-from jailssh.users.keys import Key, parse_keys
 
 EXAMPLES = (
     "jailssh adduser alice --jail sftp-only --key alice.pub",
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     wish = adduser.Wish(
         name=check_account_name(args.name),
         jails=jail_names(args.jail),
-        keys=_read_keys(args.key),
+        keys=tuple(key for path in args.key for key in read_key_file(path, f"--key {path}")),
         force=args.force,
         now=args.now,
         home=args.home,
@@ -63,16 +63,13 @@ def jail_names(text: str) -> tuple[str, ...]:
     return tuple(sorted({check_jail_name(name.strip()) for name in text.split(",")}))
 
 
-def _read_keys(paths: list[str]) -> tuple[Key, ...]:
-    """Return the keys in the files that the administrator named; they need not be root's, so they are only read."""
-    found: list[Key] = []
-    for path in paths:
-        try:
-            with open(path, "rb") as stream:
-                data = stream.read(KEYS_LIMIT + 1)
-        except OSError as error:
-            raise HostError(f"--key {path}", (error.strerror or str(error)).lower()) from error
-        if len(data) > KEYS_LIMIT:
-            raise UsageError(f"--key {path}", "is too large for a file of public keys")
-        found += parse_keys(data, path)
-    return tuple(found)
+def read_key_file(path: str, what: str) -> list[Key]:
+    """Return the keys in a file that the administrator named; it need not be root's, so it is only read."""
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(KEYS_LIMIT + 1)
+    except OSError as error:
+        raise HostError(what, (error.strerror or str(error)).lower()) from error
+    if len(data) > KEYS_LIMIT:
+        raise UsageError(what, "is too large for a file of public keys")
+    return parse_keys(data, path)

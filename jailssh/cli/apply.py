@@ -23,14 +23,19 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Validate, show, publish.  Running sessions keep what they have."""
     context.need_root("apply")
     layout = context.layout
-    if not args.dry_run:
+    if args.dry_run:
+        configuration = load_configuration(layout)
+        configuration.validate()
+        found = changes(configuration)
+    else:
         setup.prepare(layout)
+        # Nobody adds or takes away an account or a key meanwhile.
         with fs.lock(setup.lock_path(layout)):
             for name in undo.recover(layout):
                 context.tell(f"rolled back an interrupted change: {name}")
-    configuration = load_configuration(layout)
-    configuration.validate()
-    found = changes(configuration) if args.dry_run else publish_all(configuration)
+            configuration = load_configuration(layout)
+            configuration.validate()
+            found = publish_all(configuration)
     lines = [line for change in found for line in _lines(change)]
     context.facts(
         [_fact(change) for change in found], lines or ["nothing would change" if args.dry_run else "no change"]

@@ -6,7 +6,7 @@ import argparse
 
 from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_DENIED, EXIT_FAILED, EXIT_OK, JailsshError, UsageError
-from jailssh.core.journal_fields import EVENT, PLAN, REASON, REASONS, RULE, SESSION, UID
+from jailssh.core.journal_fields import EVENT, KEY, PLAN, REASON, REASONS, RULE, SESSION, UID
 from jailssh.core.names import escape
 from jailssh.host import accounts, journal
 from jailssh.image.explain import Explanation, explain
@@ -14,6 +14,7 @@ from jailssh.image.explain import Explanation, explain
 EXAMPLES = (
     "jailssh explain alice -- 'scp -t upload'",
     "jailssh explain alice",
+    "jailssh explain git --key bob -- \"git-upload-pack 'team/site'\"",
     "jailssh explain --from-journal 3f9a1c07",
 )
 TAKES_COMMAND = True
@@ -22,12 +23,15 @@ TAKES_COMMAND = True
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("user", nargs="?", metavar="USER", help="the account")
+    parser.add_argument("--key", metavar="NAME", help="in a shared account: the named key whose login it is")
     parser.add_argument(
         "--from-journal",
         metavar="ID",
         help="a login that happened: session id, the reference a user was told, or cursor",
     )
-    parser.usage = "jailssh explain [--json] USER [-- COMMAND]\n       jailssh explain [--json] --from-journal ID"
+    parser.usage = (
+        "jailssh explain [--json] USER [--key NAME] [-- COMMAND]\n       jailssh explain [--json] --from-journal ID"
+    )
     parser.description = (
         "say why a command, as the client would send it, is allowed or denied; none is an interactive login.\n"
         "The exit code is 0 for allowed, 3 for denied, 1 for a login that was refused, 4 without the matcher."
@@ -38,14 +42,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Explain one command or one login."""
     if (args.user is None) == (args.from_journal is None):
         raise UsageError("explain", "takes an account or --from-journal", hint="jailssh explain --help")
-    if args.from_journal is not None and args.command is not None:
-        raise UsageError("explain", "--from-journal has the command in the record")
+    if args.from_journal is not None and (args.command, args.key) != (None, None):
+        raise UsageError("explain", "--from-journal has the command and the key in the record")
     context.need_root("explain")
     if args.from_journal is not None:
         return _from_journal(args.from_journal, context)
     # As ssh(1) does: the words are joined with single spaces into the one string that the server gets.
     command = " ".join(args.command) if args.command else None
-    found = explain(context.layout, accounts.get(args.user), command)
+    found = explain(context.layout, accounts.get(args.user), command, args.key)
     context.facts(found.facts, found.lines)
     return EXIT_OK if found.allowed else EXIT_DENIED
 
@@ -59,13 +63,15 @@ def _from_journal(which: str, context: Context) -> int:
     asked = "an interactive login" if command is None else escape(command, 400)
     event, reason = record.get(EVENT), record.get(REASON)
     sentence = f" ({reason}: {REASONS[reason]})" if reason in REASONS else ""
+    by = f", key {escape(record.get(KEY), 200)}" if record.get(KEY) else ""
     said = "began" if event.startswith("session-") else event
-    lines = [f"{record.when}, session {record.get(SESSION)} of {who}: {said}{sentence}", f"asked for: {asked}"]
+    lines = [f"{record.when}, session {record.get(SESSION)} of {who}{by}: {said}{sentence}", f"asked for: {asked}"]
     lines += [escape(record.get("MESSAGE"))] if record.get("MESSAGE") else []
     facts = {
         "event": event, "time": record.time, "session": record.get(SESSION), "uid": uid, "cursor": record.cursor,
-        "user": entry.name if entry else None, "command": command, "reason": reason or None,
-        "rule": record.get(RULE) or None, "message": record.get("MESSAGE"), "plan": record.get(PLAN) or None,
+        "user": entry.name if entry else None, "key": record.get(KEY) or None, "command": command,
+        "reason": reason or None, "rule": record.get(RULE) or None,
+        "message": record.get("MESSAGE"), "plan": record.get(PLAN) or None,
     }  # fmt: skip
     now, why = (None, "") if event == "refused" or entry is None else _now(context, entry, record)
     lines += _now_lines(record, now, why)
@@ -80,7 +86,7 @@ def _now(context: Context, entry: accounts.Entry, record: journal.Record) -> tup
     if record.cut_short:
         return None, "the record holds only the beginning of the command, so it cannot be judged again"
     try:
-        return explain(context.layout, entry, record.command()), ""
+        return explain(context.layout, entry, record.command(), record.get(KEY) or None), ""
     except JailsshError as error:
         if error.exit_code != EXIT_FAILED:
             raise

@@ -15,7 +15,8 @@ from jailssh.core.names import counted, escape
 from jailssh.host.paths import Layout
 from jailssh.image import listing, pool, store
 from jailssh.image.jail import load_configuration
-from jailssh.image.publish import plans_by_image, prune_images
+from jailssh.image.plans import plans_by_image
+from jailssh.image.publish import prune_images
 from jailssh.image.update import is_known, publish_plans
 
 EXAMPLES = (

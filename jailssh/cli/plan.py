@@ -8,16 +8,18 @@ from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError
 from jailssh.host import accounts
 from jailssh.image.jail import load_configuration
-from jailssh.image.publish import changes, read_plan
+from jailssh.image.plans import login_plan, read_plan
+from jailssh.image.publish import changes
 from jailssh.plan import codec
 
-EXAMPLES = ("jailssh plan show alice", "jailssh plan show alice --diff")
+EXAMPLES = ("jailssh plan show alice", "jailssh plan show alice --diff", "jailssh plan show git --key bob")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("action", choices=("show",), help="show the published plan")
     parser.add_argument("user", metavar="USER", help="the account")
+    parser.add_argument("--key", metavar="NAME", help="in a shared account: the plan of this named key")
     parser.add_argument("--diff", action="store_true", help="show what jailssh apply would change in it")
 
 
@@ -25,12 +27,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Show a plan."""
     context.need_root("plan")
     entry = accounts.get(args.user)
-    present = read_plan(context.layout, entry.uid)
     if args.diff:
         found = [change for change in changes(load_configuration(context.layout)) if change.uid == entry.uid]
         lines = [line for change in found for line in change.lines]
         context.facts(lines, lines or ["nothing would change"])
         return EXIT_OK
+    if args.key is None:
+        present = read_plan(context.layout, entry.uid)
+    else:
+        present = login_plan(context.layout, entry.uid, entry.name, args.key)
     if present is None:
         raise JailsshError(
             f"plan of {args.user}", "there is none; it is made at the next login", hint="jailssh apply makes it now"

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
+from configobj import ConfigObj
+
+from jailssh.config.keys import Group, check_group, check_name
+from jailssh.config.limits import CLASSES, read_classes
 from jailssh.config.reader import Document, Item, nearest, raise_all, read_document, read_section
 from jailssh.config.settings import MAIN, USER
+from jailssh.config.values import words_of
 from jailssh.core.errors import ConfigError, JailsshError, UsageError
 from jailssh.core.names import MAX_UID, check_jail_name
+
+LIMITS = "limits"
+GROUPS = "groups"
+"""The section of a user's file that names groups of keys."""
 
 
 @dataclass(frozen=True)
 class MainConfig:
-    """``jailssh.conf``.  ``build_timeout`` is in seconds."""
+    """``jailssh.conf``.  ``build_timeout`` is in seconds, ``bandwidth`` in bytes per second, by name."""
 
     require_journal: bool
     build_timeout: int
@@ -20,36 +31,47 @@ class MainConfig:
     refuse_groups: tuple[str, ...]
     min_uid: int
     keep_generations: int
+    bandwidth: Mapping[str, int]
     items: tuple[Item, ...]
 
 
 @dataclass(frozen=True)
 class UserConfig:
-    """``users/NAME.conf``: which jails (or plugins) the account with this name and uid is in."""
+    """``users/NAME.conf``: which jails (or plugins) the account with this name and uid is in.
+
+    ``groups`` of its named keys, if it is shared; ``access``: its own limits, which go before those of the jail.
+    """
 
     name: str
     uid: int
     jails: tuple[str, ...]
     items: tuple[Item, ...]
+    groups: tuple[Group, ...] = ()
+    access: Mapping[str, Item] = field(default_factory=dict)
 
 
 def read_main(data: bytes | str, file: str) -> MainConfig:
     """Return the main configuration; an empty text gives the defaults."""
     document = read_document(data, file)
     errors: list[JailsshError] = []
-    refuse_sections(document, {""}, errors)
+    refuse_sections(document, {"", CLASSES}, errors)
     items = read_section(document, "", MAIN, errors)
+    classes = read_classes(document, errors)
     raise_all(errors)
     values = {name: item.value for name, item in items.items()}
-    return MainConfig(**values, items=tuple(items.values()))  # type: ignore[arg-type]
+    bandwidth = MappingProxyType({item.setting.name: item.value for item in classes})
+    return MainConfig(**values, bandwidth=bandwidth, items=(*items.values(), *classes))  # type: ignore[arg-type]
 
 
 def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
     """Return the configuration of the account ``name``."""
     document = read_document(data, file)
     errors: list[JailsshError] = []
-    refuse_sections(document, {""}, errors)
-    missing = [row.name for row in USER if row.name not in document.entries[""]]
+    refuse_sections(document, {"", GROUPS, LIMITS}, errors)
+    limits = read_section(document, LIMITS, USER, errors)
+    access = {key: item for key, item in limits.items() if key in document.entries.get(LIMITS, {})}
+    groups = _read_groups(document, errors)
+    missing = [row.name for row in USER if not row.section and row.name not in document.entries[""]]
     errors.extend(ConfigError(file, f"{key} is missing") for key in missing)
     rows = tuple(row for row in USER if row.name not in missing)
     items = read_section(document, "", rows, errors)
@@ -66,12 +88,55 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
         except UsageError as error:
             errors.append(ConfigError(jails.origin, f"{error.what}: {error.why}", hint=error.hint))
     raise_all(errors)
-    return UserConfig(name, uid.value, tuple(sorted(set(jails.value))), tuple(items.values()))
+    shown = (*items.values(), *access.values())
+    return UserConfig(name, uid.value, tuple(sorted(set(jails.value))), shown, groups, access)
 
 
-def user_text(uid: int, jails: tuple[str, ...]) -> str:
-    """Return the content of a user's file that puts uid ``uid`` into ``jails``."""
-    return f"uid = {uid}\njail = {' '.join(sorted(set(jails)))}\n"
+def _read_groups(document: Document, errors: list[JailsshError]) -> tuple[Group, ...]:
+    found = []
+    for name, entry in document.entries.get(GROUPS, {}).items():
+        try:
+            found.append(Group(check_group(name), tuple(map(check_name, words_of(entry.raw))), entry.origin))
+        except UsageError as error:
+            errors.append(ConfigError(entry.origin, f"{error.what}: {error.why}", hint=error.hint))
+    return tuple(found)
+
+
+def user_text(uid: int, jails: Sequence[str], before: bytes = b"") -> str:
+    """Return the content of a user's file that puts uid ``uid`` into ``jails``.
+
+    ``before`` is the content so far; what else it says, comments too, stays.
+    """
+    return _edited(before, {"uid": str(uid), "jail": " ".join(sorted(set(jails)))})
+
+
+def with_groups(before: bytes, groups: Mapping[str, Sequence[str]]) -> str:
+    """Return the content of a user's file with these groups of keys and no others; an empty group is left out."""
+    return _edited(before, {GROUPS: {name: list(keys) for name, keys in groups.items() if keys}})
+
+
+def _edited(before: bytes, changes: Mapping[str, str | dict[str, list[str]]]) -> str:
+    lines = before.decode("utf-8").splitlines()
+    parsed = ConfigObj(lines, interpolation=False, list_values=True, encoding="utf-8", default_encoding=None)
+    for key, value in changes.items():
+        if isinstance(value, str):
+            parsed[key] = value
+            continue
+        if key not in parsed:
+            parsed[key] = {}
+            parsed.comments[key] = [""]
+        section = parsed[key]
+        for name in [name for name in section if name not in value]:
+            del section[name]
+        # One alone is written without the comma that would make it a list.
+        section.update({name: keys if len(keys) > 1 else keys[0] for name, keys in value.items()})
+        if not section:
+            del parsed[key]
+    for section in (parsed, *(parsed[name] for name in parsed.sections)):
+        # With its "#" such a comment would be written without a blank in front.
+        comments = {name: text.lstrip("# ") for name, text in section.inline_comments.items() if text}
+        section.inline_comments.update(comments)
+    return "".join(line.decode("utf-8") + "\n" for line in parsed.write())
 
 
 def refuse_sections(document: Document, known: set[str], errors: list[JailsshError]) -> None:

@@ -111,18 +111,20 @@ def open_trusted(path: str, *, trusted_root: str | None = None, limit: int = SIZ
         raise failed("open", path, error) from error
     finally:
         os.close(dirfd)
-    info = os.fstat(fd)
-    why = distrust(info)
-    if not stat.S_ISREG(info.st_mode):
-        why = "not a regular file"
-    elif single_link and info.st_nlink != 1:
-        why = f"it has {info.st_nlink} hard links"
-    elif info.st_size > limit:
-        why = f"{info.st_size} bytes, more than {limit}"
-    if why:
+    if why := _no_file_to_trust(os.fstat(fd), limit, single_link):
         os.close(fd)
         raise HostError(f"file {escape(path)}", why)
     return fd
+
+
+def _no_file_to_trust(info: os.stat_result, limit: int, single_link: bool) -> str:
+    if not stat.S_ISREG(info.st_mode):
+        return "not a regular file"
+    if single_link and info.st_nlink != 1:
+        return f"it has {info.st_nlink} hard links"
+    if info.st_size > limit:
+        return f"{info.st_size} bytes, more than {limit}"
+    return distrust(info)
 
 
 def open_plain(path: str) -> int:
@@ -145,6 +147,35 @@ def read_trusted(path: str, limit: int, *, trusted_root: str | None = None) -> b
     if len(data) > limit:
         raise HostError(f"file {escape(path)}", f"it grew beyond {limit} bytes while it was read")
     return data
+
+
+def read_all_trusted(
+    folder: str, wanted: Callable[[str], bool], limit: int, *, trusted_root: str | None = None
+) -> dict[str, bytes]:
+    """Return the content of the trusted files in ``folder`` whose names are ``wanted``, by path.
+
+    As :func:`read_trusted` for each, but the way to them is walked once.
+    """
+    found = {}
+    dirfd = open_dir(folder, trusted_root=trusted_root)
+    try:
+        for name in sorted(filter(wanted, os.listdir(dirfd))):
+            path = f"{folder}/{name}"
+            try:
+                fd = os.open(name, _FILE, dir_fd=dirfd)
+            except FileNotFoundError:
+                continue  # It has gone since.
+            except OSError as error:
+                raise failed("open", path, error) from error
+            with open(fd, "rb") as file:
+                why = _no_file_to_trust(os.fstat(fd), limit, single_link=True)
+                data = b"" if why else file.read(limit + 1)
+            if why or len(data) > limit:
+                raise HostError(f"file {escape(path)}", why or f"it grew beyond {limit} bytes while it was read")
+            found[path] = data
+    finally:
+        os.close(dirfd)
+    return found
 
 
 def write_all(fd: int, data: bytes) -> None:

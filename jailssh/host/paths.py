@@ -25,7 +25,7 @@ class Layout:
 
     @property
     def etc(self) -> str:
-        """Configuration: ``jailssh.conf``, ``jails/``, ``users/``, ``keys/``."""
+        """Configuration: ``jailssh.conf``, ``jails/``, ``users/``, ``keys/``, ``keys.d/``."""
         return f"{self.root}/etc/jailssh"
 
     @property
@@ -47,6 +47,11 @@ class Layout:
     def keys(self) -> str:
         """Root-owned authorized_keys files, one per account."""
         return f"{self.etc}/keys"
+
+    @property
+    def key_rings(self) -> str:
+        """The named keys of shared accounts: a directory for each account, a file ``NAME.pub`` for each name."""
+        return f"{self.etc}/keys.d"
 
     @property
     def state(self) -> str:

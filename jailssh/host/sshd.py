@@ -22,6 +22,9 @@ _MATCH = re.compile(r"\s*match\s", re.IGNORECASE)
 _NO_DIRECTORY = re.compile(r"Missing privilege separation directory: (/(?:var/)?run/[\w./-]+)")
 LIMIT = 1 << 20
 """The most bytes that a file of sshd's configuration may have."""
+AUTH_FILE = "SSH_USER_AUTH"
+"""The variable with which sshd names the file that says how somebody logged in (``ExposeAuthInfo``)."""
+_OWN = "JAILSSH_"
 _UNITS = ("ssh.service", "sshd.service")
 
 
@@ -144,6 +147,8 @@ def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str) -> 
         "permituserrc": "no",
         "chrootdirectory": "none",
         "permittunnel": "no",
+        # Without it nobody could say whose login to a shared account it is.
+        "exposeauthinfo": "yes",
     }
     for keyword, value in wanted.items():
         got = values.get(keyword, ["nothing"])[0]
@@ -153,6 +158,21 @@ def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str) -> 
                 f"{keyword} would be {got!r}, not {value!r}",
                 hint="something that sshd reads before the drop-in wins; ask: sshd -T -C user=NAME,host=h,addr=::1",
             )
+    taken = [word for value in values.get("acceptenv", []) for word in value.split() if _takes_ours(word)]
+    if taken:
+        raise JailsshError(
+            f"sshd for {user}",
+            f"acceptenv would be {' '.join(taken)}: a client could say itself which key it has",
+            hint="take it out of sshd's configuration; it adds up over all Match blocks that apply",
+        )
+
+
+def _takes_ours(pattern: str) -> bool:
+    """True if a pattern of AcceptEnv (``*`` and ``?``) can take a variable that says who logged in."""
+    fixed = re.split(r"[*?]", pattern, maxsplit=1)[0]
+    if fixed == pattern:
+        return pattern == AUTH_FILE or pattern.startswith(_OWN)
+    return any(name.startswith(fixed) for name in (AUTH_FILE, _OWN)) or fixed.startswith(_OWN)
 
 
 def warnings(values: Mapping[str, list[str]]) -> list[str]:

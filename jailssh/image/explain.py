@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jailssh.core.errors import JailsshError, ManyErrors
@@ -13,11 +13,13 @@ from jailssh.core.names import escape
 from jailssh.host import accounts, matcher
 from jailssh.host.paths import Layout
 from jailssh.image.jail import Configuration, NotJailedError, load_configuration, to_account
-from jailssh.image.publish import read_plan
+from jailssh.image.plans import login_plan
 from jailssh.image.remedy import Remedy, Trials
 from jailssh.image.suggest import COMMAND, line_remedies, settings_lines, taken_but, why_no_line, written
+from jailssh.plan import codec
 from jailssh.plan.codec import Plan
 from jailssh.plan.places import paths_of, place_of, rule_environment, rule_records_of, values_of
+from jailssh.plugin.api import Account
 
 _UNSPLIT = ("empty-command", "command-too-long", "too-many-words", "control-character", "shell-metacharacter",
             "unbalanced-quote")  # fmt: skip
@@ -32,17 +34,18 @@ class Explanation:
     lines: list[str]
 
 
-def explain(layout: Layout, entry: accounts.Entry, command: str | None) -> Explanation:
+def explain(layout: Layout, entry: accounts.Entry, command: str | None, key: str | None = None) -> Explanation:
     """Explain what the account's published plan says about ``command``, None for an interactive login.
 
-    Raises :class:`JailsshError` where the account has no plan.
+    ``key``: whose plan, in a shared account.  Raises :class:`JailsshError` where the account has no plan.
     """
-    plan = read_plan(layout, entry.uid)
+    plan = login_plan(layout, entry.uid, entry.name, key)
     if plan is None:
         raise _no_plan(layout, entry)
-    verdict = matcher.judge(layout, f"{layout.plans}/{entry.uid}", command)
+    verdict = matcher.judge(layout, codec.encode(plan), command)
     facts: dict[str, Any] = {
         "user": entry.name,
+        "key": key,
         "jail": (plan.first("jail") or ("",))[0],
         "plan": plan.serial,
         "command": command,
@@ -53,7 +56,7 @@ def explain(layout: Layout, entry: accounts.Entry, command: str | None) -> Expla
     more, lines = _allowed(plan, verdict) if verdict.allowed else _denied(plan, verdict)
     facts.update(more)
     if not verdict.allowed:
-        facts["advice"] = advice(layout, entry, command, verdict)
+        facts["advice"] = advice(layout, entry, command, verdict, key)
         lines += facts["advice"]
     return Explanation(verdict.allowed, facts, lines)
 
@@ -104,11 +107,13 @@ def _denied(plan: Plan, verdict: matcher.Verdict) -> tuple[dict[str, Any], list[
     return facts, lines
 
 
-def advice(layout: Layout, entry: accounts.Entry, command: str | None, verdict: matcher.Verdict) -> list[str]:
+def advice(
+    layout: Layout, entry: accounts.Entry, command: str | None, verdict: matcher.Verdict, key: str | None = None
+) -> list[str]:
     """Return what would allow a denied command, a sentence each; found by trying, so it follows the configuration."""
     try:
         configuration = load_configuration(layout)
-        trials = Trials(configuration, to_account(entry))
+        trials = Trials(configuration, _holder(configuration, entry, key))
         now = trials.judge(Remedy(), command)
         if now.allowed:
             return ["the configuration allows it: jailssh apply publishes it"]
@@ -122,6 +127,17 @@ def advice(layout: Layout, entry: accounts.Entry, command: str | None, verdict: 
         return ["the account is in no jail any more: jailssh apply withdraws its plan"]
     except JailsshError as error:
         return [f"the configuration is wrong: {error}"]
+
+
+def _holder(configuration: Configuration, entry: accounts.Entry, key: str | None) -> Account:
+    """Return the account with the roles of who has this key."""
+    account = to_account(entry)
+    if key is None:
+        return account
+    ring = configuration.keyring(entry.name)
+    if key not in ring.keys:
+        raise JailsshError(f"key {key}", "is not in the key ring any more", hint="jailssh apply")
+    return replace(account, roles=ring.roles(key))
 
 
 def _nothing_found(trials: Trials, command: str | None, verdict: matcher.Verdict) -> list[str]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from types import MappingProxyType
 from typing import TypeVar
 
 import jailssh
+from jailssh.config.authorized import nameless
 from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
 from jailssh.config.jails import (
     JailConfig,
@@ -24,28 +26,35 @@ from jailssh.config.jails import (
     groups_of,
     jails_of,
     locate,
+    locate_rules,
     plugin_document,
     read_jail,
 )
+from jailssh.config.keys import NOBODY, Keyring, read_keyring
+from jailssh.config.limits import access_of
 from jailssh.config.reader import Document, nearest, raise_all, read_document
 from jailssh.core.errors import ConfigError, DeniedError, HostError, JailsshError, ManyErrors, UsageError
-from jailssh.core.names import check_account_name, check_jail_name
+from jailssh.core.names import check_account_name, check_jail_name, escape
 from jailssh.host import accounts, fs, process
+from jailssh.host.clock import local_offsets
 from jailssh.host.paths import Layout
+from jailssh.image.directories import check_directories
 from jailssh.image.errors import ImageError
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.manifest import Manifest
 from jailssh.image.store import find
+from jailssh.image.tables import Stamps, read_tables, stamps_of
 from jailssh.plan.compile import JailSettings, compile_plan
+from jailssh.plugin.answers import misfit, raised
 from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult, Value
 from jailssh.plugin.registry import Registry, load_registry
+from jailssh.policy.rules import RuleError
 
 MAX_FILE = 1 << 18
 SUFFIX = ".conf"
 # Jails are checked with an account like any other, so that a mistake shows before the first user meets it.
 ANYBODY = Account("user", 60000, 60000, "user", "/home/user")
 NO_FILTER = ("none", bytes(8))
-Stamps = tuple[tuple[str, tuple[int, int, int, int] | None], ...]
 
 
 _Answer = TypeVar("_Answer")
@@ -66,11 +75,15 @@ def in_file(file: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class JailDefinition:
-    """A jail ready for use: its configuration, its plugins, and what they may know about it."""
+    """A jail ready for use: its configuration, its plugins, and what they may know about it.
+
+    ``root`` is the directory that stands for the host's, "" for the host's own.
+    """
 
     config: JailConfig
     plugins: tuple[Plugin, ...]
     facts: Jail
+    root: str = ""
 
     @property
     def name(self) -> str:
@@ -79,7 +92,7 @@ class JailDefinition:
 
     def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
-        needs = tuple((p.name, self._ask(p, partial(p.image, self.facts))) for p in self.plugins)
+        needs = tuple((p.name, self._ask(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
         if self.config.root != "live":
             return needs
         with in_file(self.config.file):
@@ -101,23 +114,42 @@ class JailDefinition:
 
     def results(self, account: Account) -> tuple[PluginResult, ...]:
         """Return what the plugins give to ``account``."""
-        return tuple(self._ask(p, partial(p.account, self.facts, account)) for p in self.plugins)
+        return tuple(self._ask(p, partial(p.account, self.facts, account), PluginResult) for p in self.plugins)
 
-    def _ask(self, plugin: Plugin, question: Callable[[Mapping[str, Value]], _Answer]) -> _Answer:
+    def words(self) -> frozenset[str]:
+        """Return every word in a setting of the jail's plugins: all that any right can be given to is among them."""
+        values = chain.from_iterable(options.values() for options in self.config.options.values())
+        texts = chain.from_iterable((v,) if isinstance(v, str) else v for v in values if isinstance(v, str | tuple))
+        return frozenset(word for text in texts for word in text.split())
+
+    def _ask(self, plugin: Plugin, question: Callable[[Mapping[str, Value]], _Answer], kind: type[_Answer]) -> _Answer:
         try:
-            return question(self.config.options[plugin.name])
+            answer = question(self.config.options[plugin.name])
+            if fault := misfit(answer, kind):
+                hint = "the mistake is in the plugin: mend it, or do without it"
+                raise ConfigError(f"plugin {plugin.name}", f"answers wrongly: {fault}", hint=hint)
+            return answer
         except ConfigError as error:
             raise locate(self.config, plugin.name, error) from error
+        except (Exception, SystemExit) as error:  # a third party's plugin may raise anything
+            raise locate(self.config, plugin.name, raised(plugin.name, error)) from error
 
-    def check_plan(self, main: MainConfig, account: Account) -> None:
+    def check_plan(self, main: MainConfig, account: Account, user: UserConfig | None = None) -> None:
         """Raise unless a plan of ``account`` can be made."""
         results = self.results(account)
-        with in_file(self.config.file):
-            compile_plan(account, self.settings(main), results, "/image", NO_FILTER)
+        settings = self.settings(main, user)
+        try:
+            with in_file(self.config.file):
+                compile_plan(account, settings, results, "/image", NO_FILTER)
+        except ConfigError as error:
+            if isinstance(error.__cause__, RuleError):
+                raise locate_rules(self.config, error.__cause__) from error
+            raise
 
-    def settings(self, main: MainConfig) -> JailSettings:
-        """Return what the plan compiler needs to know of the configuration."""
+    def settings(self, main: MainConfig, user: UserConfig | None = None) -> JailSettings:
+        """Return what the plan compiler needs to know of the configuration; ``user`` may have limits of its own."""
         config = self.config
+        limits = {**config.access, **(user.access if user else {})}
         return JailSettings(
             config.name,
             config.network,
@@ -131,6 +163,7 @@ class JailDefinition:
             main.require_journal,
             live_tops() if config.root == "live" else (),
             config.hide,
+            access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
         )
 
 
@@ -154,7 +187,7 @@ class Configuration:
 
     def is_current(self) -> bool:
         """True if no file changed since (users' files are read anew each time and not part of this)."""
-        return self._stamps == _stamps([path for path, _ in self._stamps])
+        return self._stamps == stamps_of([path for path, _ in self._stamps])
 
     def definition(self, names: Sequence[str]) -> JailDefinition:
         """Return the jail ``names`` stand for: one jail or plugin, or the union of several."""
@@ -165,7 +198,7 @@ class Configuration:
             config = read_jail(combined_name(key), document, self.registry.options, self._all_plugins())
             plugins = tuple(self.registry.get(name) for name in config.plugins)
             facts = Jail(config.name, config.plugins, find_program)
-            self._definitions[key] = JailDefinition(config, plugins, facts)
+            self._definitions[key] = JailDefinition(config, plugins, facts, self.layout.root)
         return self._definitions[key]
 
     def user(self, name: str) -> UserConfig | None:
@@ -174,9 +207,36 @@ class Configuration:
         data = _read_optional(self.layout, path)
         return None if data is None else read_user(data, path, name)
 
+    def keyring(self, name: str) -> Keyring:
+        """Return the named keys of the account ``name`` as the files are now; none for one that is not shared."""
+        user = self.user(name)
+        groups = () if user is None else user.groups
+        folder = f"{self.layout.key_rings}/{check_account_name(name)}"
+        root = self.layout.root or None
+        try:
+            files = fs.read_all_trusted(folder, _is_of_a_ring, MAX_FILE, trusted_root=root)
+        except HostError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            files = {}
+        if not files and not groups:
+            return NOBODY
+        ring = read_keyring(files, groups)
+        path = f"{self.layout.keys}/{name}"
+        present = (_read_optional(self.layout, path) or b"").decode("utf-8", "surrogateescape")
+        if lost := nameless(present, ring):
+            why = f"the account is shared, but has a key without a name: {escape(lost[0].split()[-1], 60)}"
+            hint = f"put it into {folder}/NAME.pub, or take its line away"
+            raise ConfigError(path, why, hint=hint)
+        return ring
+
     def user_names(self) -> list[str]:
         """Return the accounts that have a file, sorted."""
         return _names_in(self.layout, self.layout.users)
+
+    def shared_names(self) -> list[str]:
+        """Return the accounts that have a directory for named keys, sorted."""
+        return _names_in(self.layout, self.layout.key_rings, "")
 
     def jails_for(self, account: Account) -> tuple[str, ...]:
         """Return the jails of ``account``; raises :class:`NotJailedError` if there is none."""
@@ -214,12 +274,16 @@ class Configuration:
                         hint="install it, or take its name out")
             for name in self.missing_plugins()
         ]  # fmt: skip
-        for name, document in self.documents.items():
-            if document is not shipped_profiles().get(name):
-                _collect(errors, self._check_one, name)
-        for name in self.user_names():
+        for name in self.own_jails():
+            _collect(errors, self._check_one, name)
+        for name in sorted({*self.user_names(), *self.shared_names()}):
             _collect(errors, self._validate_user, name)
         raise_all(list({str(error): error for error in errors}.values()))
+
+    def own_jails(self) -> list[str]:
+        """Return the jails that are the administrator's own, sorted."""
+        shipped = {name: each.file for name, each in shipped_profiles().items()}
+        return sorted(name for name, each in self.documents.items() if getattr(each, "file", "") != shipped.get(name))
 
     def check(self, names: Sequence[str]) -> None:
         """Raise unless ``names`` stand for a jail that an ordinary account could use."""
@@ -233,18 +297,23 @@ class Configuration:
 
     def _check_one(self, name: str) -> None:
         self.check((name,))
+        definition = self.definition((name,))
+        check_directories(definition.config, definition.results(ANYBODY), ANYBODY)
 
     def _validate_user(self, name: str) -> None:
         user = self.user(name)
-        if user is None:
-            return
-        self._check_named(user)
-        definition = self.definition(user.jails)
+        if user is not None:
+            self._check_named(user)
+            self.definition(user.jails)
         account = find_account(name)
         if account is None:
-            raise ConfigError(f"{self.layout.users}/{name}{SUFFIX}", "there is no such account on this host")
-        self.jails_for(account)
-        definition.check_plan(self.main, account)
+            path = f"{self.layout.users}/{name}{SUFFIX}" if user is not None else f"{self.layout.key_rings}/{name}"
+            raise ConfigError(path, "there is no such account on this host")
+        definition = self.definition(self.jails_for(account))
+        for roles in holders(definition, account, self.keyring(name)):
+            holder = replace(account, roles=roles)
+            definition.check_plan(self.main, holder, user)
+            check_directories(definition.config, definition.results(holder), holder)
 
     def _check_named(self, user: UserConfig) -> None:
         """Raise for jails that the account's file names and that are not there (any more)."""
@@ -298,7 +367,7 @@ def load_configuration(layout: Layout) -> Configuration:
     """Read the main file, the profiles and the jail files; raises only for the main file and untrusted directories."""
     names = _names_in(layout, layout.jails)
     # Stamped first: a change while we read makes the result out of date, never wrong for long.
-    stamps = _stamps([layout.config_file, layout.jails, *(f"{layout.jails}/{name}{SUFFIX}" for name in names)])
+    stamps = stamps_of([layout.config_file, layout.jails, *(f"{layout.jails}/{name}{SUFFIX}" for name in names)])
     data = _read_optional(layout, layout.config_file)
     main = read_main(data or b"", layout.config_file)
     documents: dict[str, Document | JailsshError] = dict(shipped_profiles())
@@ -312,7 +381,9 @@ def load_configuration(layout: Layout) -> Configuration:
             documents[name] = ConfigError(path, error.why, hint=error.hint)
         except JailsshError as error:
             documents[name] = error
-    return Configuration(layout, main, MappingProxyType(documents), _registry(main.third_party_plugins), stamps)
+    registry = _registry(main.third_party_plugins)
+    stamps += read_tables(layout, documents, registry)
+    return Configuration(layout, main, MappingProxyType(documents), registry, stamps)
 
 
 @cache
@@ -349,7 +420,27 @@ def find_account(who: str | int) -> Account | None:
 def to_account(entry: accounts.Entry) -> Account:
     """Return the facts about an account that plugins and plans need; a ``/`` at the end of the home is dropped."""
     home = entry.home.rstrip("/") or "/"
-    return Account(entry.name, entry.uid, entry.gid, entry.group, home, entry.gecos, entry.groups)
+    roles = frozenset((entry.name, f"@{entry.group}", *(f"@{name}" for name, _ in entry.groups), "@all"))
+    return Account(entry.name, entry.uid, entry.gid, entry.group, home, entry.gecos, entry.groups, roles)
+
+
+def holders(definition: JailDefinition, account: Account, ring: Keyring) -> dict[frozenset[str], tuple[str, ...]]:
+    """Return by which roles the account is used, and which named keys have them; an account with none has its own.
+
+    Only roles that some setting of the jail's plugins mentions tell two keys apart, so most keys have the same.
+    """
+    if not ring.keys:
+        return {account.roles: ()}
+    mentioned = definition.words()
+    found: dict[frozenset[str], list[str]] = {}
+    for name in ring.keys:
+        found.setdefault(frozenset((*(ring.roles(name) & mentioned), "@all")), []).append(name)
+    return {roles: tuple(names) for roles, names in found.items()}
+
+
+def _is_of_a_ring(file: str) -> bool:
+    """True for what must be a key's file; editors leave hidden files and backups beside it."""
+    return not file.startswith(".") and not file.endswith("~")
 
 
 def _collect(errors: list[JailsshError], act: Callable[[str], None], name: str) -> None:
@@ -370,8 +461,8 @@ def _read_optional(layout: Layout, path: str) -> bytes | None:
         raise
 
 
-def _names_in(layout: Layout, folder: str) -> list[str]:
-    """Return the names of the ``.conf`` files in a trusted directory, sorted; none where it is absent."""
+def _names_in(layout: Layout, folder: str, suffix: str = SUFFIX) -> list[str]:
+    """Return the names of the files that end so in a trusted directory, sorted; none where it is absent."""
     try:
         fd = fs.open_dir(folder, trusted_root=layout.root or None)
     except HostError as error:
@@ -379,17 +470,6 @@ def _names_in(layout: Layout, folder: str) -> list[str]:
             return []
         raise
     try:
-        return sorted(file.removesuffix(SUFFIX) for file in os.listdir(fd) if file.endswith(SUFFIX) and file[0] != ".")
+        return sorted(file.removesuffix(suffix) for file in os.listdir(fd) if file.endswith(suffix) and file[0] != ".")
     finally:
         os.close(fd)
-
-
-def _stamps(paths: Sequence[str]) -> Stamps:
-    out: list[tuple[str, tuple[int, int, int, int] | None]] = []
-    for path in paths:
-        try:
-            info = os.lstat(path)
-            out.append((path, (info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns)))
-        except OSError:
-            out.append((path, None))
-    return tuple(out)

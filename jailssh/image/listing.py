@@ -13,7 +13,7 @@ from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.image.history import Failure, failed_update, read_history
 from jailssh.image.manifest import Entry, Manifest
-from jailssh.image.publish import plans_by_image
+from jailssh.image.plans import plans_by_image
 from jailssh.plan.codec import Plan
 
 
@@ -68,7 +68,7 @@ def generations_of(layout: Layout, jail: str | None = None) -> list[Generation]:
                     len(manifest.entries) if manifest else 0,
                     generation == current,
                     generation == current and history.pinned,
-                    tuple(plan.name for plan in rows),
+                    tuple(dict.fromkeys(plan.name for plan in rows)),
                     tuple(sessions),
                     failed_update(layout, name) if generation == current else None,
                 )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from jailssh.config.keys import Keyring
 from jailssh.config.reader import raise_all
-from jailssh.core.errors import ConfigError, HostError, JailsshError, ManyErrors
-from jailssh.host import accounts, fs
+from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.host import accounts
 from jailssh.host.paths import Layout
-from jailssh.image import pool
+from jailssh.image import keys_file, plans, pool
 from jailssh.image.history import read_history
 from jailssh.image.jail import (
     Configuration,
@@ -24,10 +24,10 @@ from jailssh.image.jail import (
 )
 from jailssh.image.sources import Host
 from jailssh.image.store import BuildResult, Wanted, adopt, current_image, ensure_image, new_host
-from jailssh.plan import codec, ops
-from jailssh.plan.compile import RESERVED, compile_plan, tops_of
+from jailssh.image.use import Use, difference
+from jailssh.plan import codec
+from jailssh.plan.compile import RESERVED
 from jailssh.plugin.api import Account
-from jailssh.policy.seccomp import filter_for
 
 STANDARD_TOPS = ("/home", "/mnt", "/opt", "/srv", "/var")
 """First components that every image has as mount points; others are added when the first account needs them."""
@@ -35,13 +35,17 @@ STANDARD_TOPS = ("/home", "/mnt", "/opt", "/srv", "/var")
 
 @dataclass(frozen=True)
 class Published:
-    """A published plan: ``changed`` if the file is not as it was, the image it uses, what the account can do."""
+    """A published plan: ``changed`` if the file is not as it was, the image it uses, what the account can do.
+
+    Of a shared account it is the roster, and ``of_keys`` has its keys' plans by serial.
+    """
 
     plan: codec.Plan
     changed: bool
     image: BuildResult
     jail: str
     capabilities: tuple[str, ...]
+    of_keys: Mapping[str, codec.Plan]
 
 
 @dataclass(frozen=True)
@@ -115,33 +119,38 @@ def prune_images(configuration: Configuration, only: Sequence[str] | None = None
     """Remove the generations that nothing needs, or those of ``only``; see :func:`jailssh.image.pool.prune`."""
     layout = configuration.layout
     # No plan may come to use a generation between the look and its removal.
-    with _plans(layout):
-        return pool.prune(layout, plans_by_image(layout), configuration.main.keep_generations, only)
+    with plans.locked(layout):
+        return pool.prune(layout, plans.plans_by_image(layout), configuration.main.keep_generations, only)
 
 
 def publish_plan(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
-    """Compile and publish the plan of ``account``, with its image.
+    """Compile and publish the plan of ``account``, of a shared one the roster and its keys' plans, with the image.
 
     Raises :class:`NotJailedError`, :class:`ConfigError` (also when the configuration changed meanwhile: load it again),
-    or what building an image raises.  The old plan stays as it is then.
+    or what building an image raises.  The old plan stays as it is then.  Plans of keys that no key has any more stay
+    until :func:`jailssh.image.plans.tidy`.
     """
     layout = configuration.layout
-    names = configuration.jails_for(account)
-    definition = configuration.definition(names)
-    results = definition.results(account)
-    image = (images or Images(layout)).ensure(definition, tops_of(account, results))
-    settings = definition.settings(configuration.main)
-    plan = compile_plan(account, settings, results, image.path, filter_for(settings.network))
-    _check_sources(plan, definition.name)
-    with _plans(layout):
+    use = Use.of(configuration, account)
+    image = (images or Images(layout)).ensure(use.definition, use.tops())
+    made = use.compile(configuration.main, image.path)
+    for plan in made.of_keys.values() if made.of_keys else (made.plan,):
+        _check_sources(plan, use.definition.name)
+    with plans.locked(layout):
         # A plan of an older configuration must not replace one that another process has just published.
-        if not configuration.is_current() or configuration.jails_for(account) != names:
+        if not configuration.is_current() or not use.is_current(configuration):
             raise ConfigError(f"account {account.name}", "the configuration changed while its plan was made")
         if not os.path.isdir(image.path):
             raise ConfigError(f"account {account.name}", "its image was removed while its plan was made", hint="again")
-        changed = _write(layout, plan)
-    capabilities = tuple(dict.fromkeys(result.capability for result in results))
-    return Published(plan, changed, image, definition.name, capabilities)
+        changed = plans.write(layout, made.plan, made.of_keys)
+    return Published(made.plan, changed, image, use.definition.name, use.capabilities(), made.of_keys)
+
+
+def publish_and_tidy(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
+    """Do what :func:`publish_plan` does, then remove the plans of keys that no key has any more."""
+    done = publish_plan(configuration, account, images)
+    plans.tidy(plans.plan_file(configuration.layout, account.uid), configuration.layout.root)
+    return done
 
 
 def _check_sources(plan: codec.Plan, jail: str) -> None:
@@ -153,47 +162,31 @@ def _check_sources(plan: codec.Plan, jail: str) -> None:
 
 
 def withdraw_plan(layout: Layout, uid: int) -> bool:
-    """Remove the plan of ``uid``; False if there was none.  A login without a plan asks jailsshd or is refused."""
-    if not os.path.isdir(layout.plans):
-        return False
-    with _plans(layout):
-        return fs.remove_file(_file(layout, uid))
-
-
-def read_plan(layout: Layout, uid: int) -> codec.Plan | None:
-    """Return the published plan of ``uid``, None if there is none; a damaged one is a :class:`ConfigError`."""
-    data = _read(layout, uid)
-    return None if data is None else codec.decode(data)
-
-
-def planned_uids(layout: Layout) -> list[int]:
-    """Return the uids that have a plan, sorted."""
-    try:
-        return sorted(int(name) for name in os.listdir(layout.plans) if name.isdigit())
-    except FileNotFoundError:
-        return []
+    """Remove the plan of ``uid`` and those of its keys; False if it had none."""
+    found = plans.withdraw(layout, uid)
+    plans.tidy(plans.plan_file(layout, uid), layout.root)
+    return found
 
 
 def changes(configuration: Configuration) -> list[Change]:
     """Return what :func:`publish_all` would change, as far as it shows without building an image."""
+    layout = configuration.layout
     found = []
     for account in _accounts(configuration):
         uid, name = (account, "") if isinstance(account, int) else (account.uid, account.name)
-        old = _readable_plan(configuration.layout, uid)
+        old = plans.published(layout, uid)
         if isinstance(account, int):
-            found.append(Change(uid, old.name if old else "", "", ("- the plan",)))
+            found.append(Change(uid, old.plan.name if old else "", "", ("- the plan",)))
             continue
         try:
-            definition = configuration.definition(configuration.jails_for(account))
+            use = Use.of(configuration, account)
         except NotJailedError:
             found.append(Change(uid, name, "", ("- the plan",)))
             continue
-        settings = definition.settings(configuration.main)
-        path = current_image(configuration.layout, definition.name)
-        image = path or f"{configuration.layout.images}/.pool/new"
-        new = compile_plan(account, settings, definition.results(account), image, filter_for(settings.network))
-        if lines := codec.diff(old, new):
-            found.append(Change(uid, name, definition.name, tuple(lines)))
+        image = current_image(layout, use.definition.name) or f"{layout.images}/.pool/new"
+        lines = [*difference(old, use.compile(configuration.main, image)), *keys_file.change(configuration, account)]
+        if lines:
+            found.append(Change(uid, name, use.definition.name, tuple(lines)))
     return found
 
 
@@ -207,17 +200,15 @@ def publish_all(configuration: Configuration) -> list[Change]:
     errors: list[JailsshError] = []
     for account in _accounts(configuration):
         uid = account if isinstance(account, int) else account.uid
-        old = _readable_plan(configuration.layout, uid)
+        old = plans.published(configuration.layout, uid)
         try:
             if isinstance(account, int):
                 raise NotJailedError(f"uid {uid}", "is no account any more")
-            published = publish_plan(configuration, account, images)
-            if published.changed:
-                lines = tuple(codec.diff(old, published.plan))
-                found.append(Change(uid, account.name, published.jail, lines))
+            if change := _publish_one(configuration, account, images, old):
+                found.append(change)
         except NotJailedError:
             withdraw_plan(configuration.layout, uid)
-            found.append(Change(uid, old.name if old else "", "", ("- the plan",)))
+            found.append(Change(uid, old.plan.name if old else "", "", ("- the plan",)))
         except ManyErrors as several:
             errors.extend(several.errors)
         except JailsshError as error:
@@ -225,6 +216,18 @@ def publish_all(configuration: Configuration) -> list[Change]:
     prune_images(configuration)
     raise_all(list({str(error): error for error in errors}.values()))
     return found
+
+
+def _publish_one(
+    configuration: Configuration, account: Account, images: Images, old: plans.Published | None
+) -> Change | None:
+    """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last."""
+    lines = keys_file.change(configuration, account)
+    keys_file.narrow(configuration, account)
+    done = publish_and_tidy(configuration, account, images)
+    keys_file.widen(configuration, account)
+    lines = [*difference(old, plans.Published(done.plan, done.of_keys)), *lines]
+    return Change(account.uid, account.name, done.jail, tuple(lines)) if lines else None
 
 
 class Publisher:
@@ -242,23 +245,38 @@ class Publisher:
         load_configuration(self._layout).check(jails)
 
     def publish(self, entry: accounts.Entry) -> str:
-        """Build the account's image where needed, publish its plan, return what the account can do now."""
+        """Build the account's image where needed, publish its plan, return what the account can do now.
+
+        What an older roster names stays until :meth:`tidy`, so that this can be taken back.
+        """
         published = publish_plan(load_configuration(self._layout), to_account(entry))
         return ", ".join(published.capabilities)
 
     def withdraw(self, uid: int) -> None:
-        """Remove the plan of ``uid``; absent is fine."""
-        withdraw_plan(self._layout, uid)
+        """Remove the plan of ``uid``; absent is fine.  Those of its keys stay until :meth:`tidy`."""
+        plans.withdraw(self._layout, uid)
+
+    def tidy(self, uid: int) -> None:
+        """Remove the plans of keys that nothing names any more."""
+        plans.tidy(plans.plan_file(self._layout, uid), self._layout.root)
+
+    def keyring(self, name: str) -> Keyring:
+        """Return the named keys of the account; none for one that is not shared."""
+        return load_configuration(self._layout).keyring(name)
+
+    def keys_text(self, entry: accounts.Entry) -> str:
+        """Return what the keys file of a shared account must hold."""
+        return keys_file.wanted(load_configuration(self._layout), to_account(entry))
 
 
 def _accounts(configuration: Configuration) -> Iterator[Account | int]:
     """Yield every account that has a file or a plan once, by uid; the bare uid where the account is gone."""
     found = {}
-    for name in configuration.user_names():
+    for name in {*configuration.user_names(), *configuration.shared_names()}:
         account = find_account(name)
         if account is not None:
             found[account.uid] = account
-    for uid in sorted({*found, *planned_uids(configuration.layout)}):
+    for uid in sorted({*found, *plans.planned_uids(configuration.layout)}):
         yield found.get(uid) or find_account(uid) or uid
 
 
@@ -269,51 +287,3 @@ def _mount_points(image: str | None) -> list[str]:
     with os.scandir(image) as entries:
         names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     return [f"/{name}" for name in names if name not in RESERVED]
-
-
-@contextmanager
-def _plans(layout: Layout) -> Iterator[None]:
-    fs.ensure_dir(layout.plans, 0o700)
-    with fs.lock(f"{layout.plans}/.lock"):
-        yield
-
-
-def _file(layout: Layout, uid: int) -> str:
-    return f"{layout.plans}/{uid}"
-
-
-def _read(layout: Layout, uid: int) -> bytes | None:
-    try:
-        return fs.read_trusted(_file(layout, uid), ops.MAX_SIZE, trusted_root=layout.root or None)
-    except HostError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        raise
-
-
-def _write(layout: Layout, plan: codec.Plan) -> bool:
-    data = codec.encode(plan)
-    try:
-        if _read(layout, plan.uid) == data:
-            return False
-    except HostError:
-        pass  # What is there is not a file that the login program would take, so it is replaced.
-    fs.atomic_write(_file(layout, plan.uid), data, 0o600)
-    return True
-
-
-def _readable_plan(layout: Layout, uid: int) -> codec.Plan | None:
-    try:
-        return read_plan(layout, uid)
-    except JailsshError:
-        return None
-
-
-def plans_by_image(layout: Layout) -> dict[str, list[codec.Plan]]:
-    """Return the published plans by the image's host path; a damaged plan, which no login takes, counts for nothing."""
-    found: dict[str, list[codec.Plan]] = {}
-    for uid in planned_uids(layout):
-        plan = _readable_plan(layout, uid)
-        if plan is not None and (args := plan.first("image")):
-            found.setdefault(args[0], []).append(plan)
-    return found

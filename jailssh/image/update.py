@@ -20,7 +20,8 @@ from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.image.history import clear_failed, mark_failed, read_history
 from jailssh.image.jail import Configuration, JailDefinition, NotJailedError, find_account
-from jailssh.image.publish import Images, plans_by_image, prune_images, publish_plan
+from jailssh.image.plans import plans_by_image
+from jailssh.image.publish import Images, prune_images, publish_and_tidy
 from jailssh.image.sources import unchanged
 from jailssh.image.store import current_image, new_host
 from jailssh.plan.codec import Plan
@@ -133,18 +134,23 @@ def _publish_plans(configuration: Configuration, images: Images, results: list[U
 def _publish(configuration: Configuration, images: Images, plans: Sequence[Plan]) -> tuple[int, list[str]]:
     """Publish those of ``plans`` that use another image than their jail's; return their number and what went wrong."""
     count, lines = 0, []
-    for plan in plans:
-        (jail,), (image,) = plan.first("jail") or ("",), plan.first("image") or ("",)
-        account = find_account(plan.uid) if image != current_image(configuration.layout, jail) else None
+    # A shared account has several plans, which are published together.
+    for uid in dict.fromkeys(plan.uid for plan in plans if _is_behind(configuration, plan)):
+        account = find_account(uid)
         try:
             if account is not None:
-                publish_plan(configuration, account, images)
+                publish_and_tidy(configuration, account, images)
                 count += 1
         except NotJailedError:
             continue  # jailssh apply withdraws the plan; until then the old one holds.
         except JailsshError as error:
             lines += _reasons(error)
     return count, lines
+
+
+def _is_behind(configuration: Configuration, plan: Plan) -> bool:
+    (jail,), (image,) = plan.first("jail") or ("",), plan.first("image") or ("",)
+    return image != current_image(configuration.layout, jail)
 
 
 def _reasons(error: JailsshError) -> list[str]:

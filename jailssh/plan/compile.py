@@ -153,7 +153,7 @@ def compile_plan(
         *_times_and_places(jail.access),
         *(Record(verb, tuple(args)) for rule in rules for verb, *args in rule_records(rule)),
     ]
-    return _numbered(account, records)
+    return numbered(account, records)
 
 
 def compile_roster(account: Account, jail: JailSettings, keys: Iterable[RosterKey]) -> Plan:
@@ -164,11 +164,12 @@ def compile_roster(account: Account, jail: JailSettings, keys: Iterable[RosterKe
     for key in keys:
         who = ("authority", (key.name, key.plan, key.principal, key.blob)) if key.principal else None
         records.append(Record(*(who or ("key", (key.name, key.plan, key.blob)))))
-    return _numbered(account, records)
+    return numbered(account, records)
 
 
-def _numbered(account: Account, records: Sequence[Record]) -> Plan:
-    plan = Plan(account.uid, account.gid, account.name, "0" * 16, tuple(records))
+def numbered(whose: Account | Plan, records: Sequence[Record]) -> Plan:
+    """Return the plan with these records for an account, or for the one that another plan is for."""
+    plan = Plan(whose.uid, whose.gid, whose.name, "0" * 16, tuple(records))
     return dataclasses.replace(plan, serial=hashlib.sha256(encode(plan)).hexdigest()[:16])
 
 

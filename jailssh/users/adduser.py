@@ -11,16 +11,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from jailssh.config import authorized
 from jailssh.config.files import user_text
+from jailssh.config.keys import Key, Keyring
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
+from jailssh.image import keys_file
 from jailssh.plan.compile import check_home
-from jailssh.users import checks, keys, setup, undo
-from jailssh.users.keys import Key
+from jailssh.users import checks, setup, undo
 from jailssh.users.setup import GROUP
 from jailssh.users.undo import Fault, Inverse, Journal, no_fault
 
@@ -43,6 +45,15 @@ class Publisher(Protocol):
 
     def withdraw(self, uid: int) -> None:
         """Remove the plan of ``uid``; absent is fine."""
+
+    def tidy(self, uid: int) -> None:
+        """Remove what :meth:`publish` and :meth:`withdraw` left so that they could be taken back."""
+
+    def keyring(self, name: str) -> Keyring:
+        """Return the named keys of the account, none for one that is not shared."""
+
+    def keys_text(self, entry: Entry) -> str:
+        """Return what the keys file of an account with named keys must hold."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +91,6 @@ def users_file(layout: Layout, name: str) -> str:
     return f"{layout.users}/{name}.conf"
 
 
-def keys_file(layout: Layout, name: str) -> str:
-    """Return the path of the account's root-owned authorized_keys file."""
-    return f"{layout.keys}/{name}"
-
-
 def subject(name: str) -> str:
     """Return the name of the account's undo journal."""
     return f"account-{name}"
@@ -115,6 +121,10 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
             facts = _check_existing(layout, wish, entry, publisher)
         check_home(home)
         publisher.check(wish.jails)
+        ring = publisher.keyring(wish.name)
+        if ring.keys and wish.keys:
+            hint = f"jailssh keys add {wish.name} NAME FILE"
+            raise UsageError("--key", f"{wish.name} is shared: each of its keys has a name", hint=hint)
         if facts is not None and not facts.jailed and not confirm(f"Put the existing account {wish.name} into a jail?"):
             raise JailsshError(f"account {wish.name}", "nothing was changed")
         journal = Journal(layout, subject(wish.name), fault)
@@ -126,6 +136,7 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
             journal.rollback()
             raise
         journal.commit()
+        publisher.tidy(entry.uid)
     lines += _report(layout, wish, entry, facts, changed, ability)
     return Outcome(tuple(lines), bool(changed))
 
@@ -176,10 +187,10 @@ def _take(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, journa
         else:
             ability.append(publisher.publish(entry))
 
-    journal.step("plan", undo.put_file_back(plan), publish)
+    journal.step("plan", undo.put_plan_back(plan), publish)
     if install.read_optional(plan) != before:
         changed.append("plan")
-    for step in _steps_after(layout, wish, entry):
+    for step in _steps_after(layout, wish, entry, publisher):
         journal.step(step.point, step.inverse, step.act)
         changed.append(step.point)
     return changed, "".join(ability)
@@ -189,8 +200,9 @@ def _steps_before(layout: Layout, wish: Wish, entry: Entry) -> list[Step]:
     """Return what must be there before the plan: the users file, which it is made from, and sshd's forced command."""
     steps = []
     path = users_file(layout, entry.name)
-    text = user_text(entry.uid, wish.jails).encode("utf-8")
-    if install.read_optional(path) != text:
+    before = install.read_optional(path)
+    text = user_text(entry.uid, wish.jails, before or b"").encode("utf-8")
+    if before != text:
         steps.append(Step("users file", undo.put_file_back(path), lambda: fs.atomic_write(path, text)))
     if GROUP not in {name for name, _ in entry.groups}:
         inverse = Inverse("member", entry.name, (GROUP,))
@@ -198,20 +210,23 @@ def _steps_before(layout: Layout, wish: Wish, entry: Entry) -> list[Step]:
     return steps
 
 
-def _steps_after(layout: Layout, wish: Wish, entry: Entry) -> list[Step]:
+def _steps_after(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher) -> list[Step]:
     """Return what comes last: the login shell, and the keys, which let somebody in."""
     steps = []
     login = layout.login_program
     if entry.shell != login and accounts.is_local(entry.name):
         inverse = Inverse("shell", entry.name, (entry.uid, entry.shell, login))
         steps.append(Step("shell", inverse, lambda: accounts.set_shell(entry.name, login)))
-    path = keys_file(layout, entry.name)
-    present = install.read_optional(path) or b""
-    text = keys.merge(present.decode("utf-8", "surrogateescape"), list(wish.keys), login)
-    data = text.encode("utf-8", "surrogateescape")
-    if wish.keys and data != present:
-        # sshd reads the file as the user (AuthorizedKeysFile in sshd_config(5)), so it is readable, and only that.
-        steps.append(Step("keys", undo.put_file_back(path), lambda: fs.atomic_write(path, data, mode=0o644)))
+    present = keys_file.present(layout, entry.name)
+    text = present
+    if publisher.keyring(entry.name).keys:
+        text = publisher.keys_text(entry)
+    elif wish.keys:
+        # What was made from named keys goes with them.
+        text = authorized.merge("" if authorized.is_generated(present) else present, wish.keys, login)
+    if text != present:
+        inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name))
+        steps.append(Step("keys", inverse, lambda: keys_file.write(layout, entry.name, text)))
     return steps
 
 

@@ -14,8 +14,10 @@ from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts, fs, install
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
+from jailssh.image.keys_file import keys_file
 from jailssh.users import setup, undo
-from jailssh.users.adduser import Confirm, keys_file, subject, users_file
+from jailssh.users.adduser import Confirm, subject, users_file
+from jailssh.users.keyring import key_files, key_folder
 from jailssh.users.setup import GROUP
 from jailssh.users.undo import Inverse, Journal
 
@@ -83,7 +85,8 @@ def _check_deletable(entry: Entry, confirm: Confirm, *, remove_home: bool) -> No
 def _inverses(layout: Layout, name: str, journal: Journal, entry: Entry | None) -> list[Inverse]:
     """Return what to run: the journal's inverses, made to fit, and what holds where the journal has been lost."""
     known = {(step.op, step.key) for step in journal.original}
-    files = [Inverse("file", path, (None, 0)) for path in (users_file(layout, name), keys_file(layout, name))]
+    paths = [users_file(layout, name), keys_file(layout, name), *key_files(layout, name)]
+    files = [Inverse("dir", key_folder(layout, name), (None,)), *(Inverse("file", path, (None, 0)) for path in paths)]
     # A plan is not put back: it may be old, and withdrawing it is always right.
     kept = [step for step in journal.original if step.op != "account" and not step.key.startswith(layout.plans + "/")]
     out = [step for step in files if (step.op, step.key) not in known] + kept

@@ -65,6 +65,7 @@ def directories(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
         (layout.jails, (0o755,)),
         (layout.users, (0o755,)),
         (layout.keys, (0o755,)),
+        (layout.key_rings, (0o755,)),
         (layout.state, (0o755,)),
         # The plans in it are readable by root alone.
         (layout.plans, (0o700,)),

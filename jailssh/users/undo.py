@@ -22,6 +22,7 @@ from typing import Any
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.paths import Layout
+from jailssh.image import plans
 
 Fault = Callable[[str], None]
 """Called with the name of each point between two steps; a test kills the process there."""
@@ -55,6 +56,20 @@ def _undo_file(path: str, content: str | None, mode: int) -> None:
         fs.remove_file(path)
     else:
         fs.atomic_write(path, base64.b64decode(content), mode=mode)
+
+
+def put_plan_back(path: str) -> Inverse:
+    """Return the inverse that gives the account's plan at ``path`` its present content again, or removes it."""
+    inverse = put_file_back(path)
+    return Inverse("plan", inverse.key, inverse.args)
+
+
+def _undo_plan(path: str, content: str | None, mode: int) -> None:
+    _undo_file(path, content, mode)
+    if not plans.is_whole(path):
+        # It is the roster of a shared account, and what its keys had is gone: the next login, or apply, makes it anew.
+        fs.remove_file(path)
+    plans.tidy(path)
 
 
 def _undo_access(path: str, mode: int, uid: int, gid: int) -> None:
@@ -100,6 +115,7 @@ def _undo_reload(_service: str) -> None:
 
 OPERATIONS: dict[str, Callable[..., None]] = {
     "file": _undo_file,
+    "plan": _undo_plan,
     "access": _undo_access,
     "dir": _undo_dir,
     "shell": _undo_shell,
@@ -139,6 +155,12 @@ class Journal:
         self.steps = []
         self._write()
         self._fault("commit: done")
+
+    def finish(self) -> None:
+        """Make the change final and remember nothing of it: another command takes it back."""
+        self.steps = []
+        self._write()
+        self._fault("finish: done")
 
     def rollback(self) -> None:
         """Take back the steps of a change that was not committed."""

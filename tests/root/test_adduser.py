@@ -17,19 +17,19 @@ pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr me@here"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr me@here"
 FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid")
 
 # The publisher is a stand-in: which plan is written is not the question here, and the real one would build images.
 DRIVER = """
 import json, os, signal, sys
+from jailssh.config.keys import NOBODY, parse_keys
 from jailssh.core.errors import JailsshError
 from jailssh.host import fs
 from jailssh.host.paths import Layout
 from jailssh.users import setup, undo
 from jailssh.users.adduser import Wish, adduser
 from jailssh.users.deluser import deluser
-from jailssh.users.keys import parse_keys
 
 layout = Layout(prefix="/usr/local")
 spec = json.loads(sys.argv[1])
@@ -53,6 +53,10 @@ class Publisher:
         return "sftp"
     def withdraw(self, uid):
         withdraw(uid)
+    def tidy(self, uid):
+        pass
+    def keyring(self, name):
+        return NOBODY
 
 def fault(point):
     points.append(point)

@@ -21,7 +21,7 @@ import pytest
 from jailssh.host.paths import Layout
 from jailssh.host.sockets import listen_at
 from jailssh.image import jail
-from jailssh.image.publish import read_plan
+from jailssh.image.plans import read_plan
 from jailssh.plugin.api import Account
 from jailssh.relay import daemon as relay
 from jailssh.relay.service import Service

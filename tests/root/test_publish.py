@@ -14,9 +14,10 @@ import pytest
 
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.host.paths import Layout
-from jailssh.image import jail, publish
+from jailssh.image import jail, plans, publish
 from jailssh.image.store import current_image
 from jailssh.plan import codec
+from jailssh.plan.compile import tops_of
 from jailssh.plugin.api import Account
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
@@ -65,13 +66,13 @@ def test_a_plan_and_its_image(layout: Layout) -> None:
     info = path.stat()
     assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid) == (0o600, 0, 0)
     assert info.st_size <= 16384
-    assert codec.decode(path.read_bytes()) == first.plan == publish.read_plan(layout, 61001)
+    assert codec.decode(path.read_bytes()) == first.plan == plans.read_plan(layout, 61001)
     assert first.plan.first("image") == (current_image(layout, "sftp-only"),)
     assert first.capabilities == ("sftp",)
     rule = first.plan.first("rule")
     assert rule is not None
     assert Path(first.image.path + rule[2]).is_file()
-    for top in publish.tops_of(ALICE, jail.load_configuration(layout).definition(["sftp-only"]).results(ALICE)):
+    for top in tops_of(ALICE, jail.load_configuration(layout).definition(["sftp-only"]).results(ALICE)):
         assert Path(first.image.path + top).is_dir()
     assert first.changed
     again = published(layout)
@@ -162,7 +163,7 @@ def test_what_is_no_plan_is_replaced(layout: Layout, make: Callable[[str], None]
     make(f"{layout.plans}/61001")
     result = published(layout)
     assert result.changed
-    assert publish.read_plan(layout, 61001) == result.plan
+    assert plans.read_plan(layout, 61001) == result.plan
 
 
 def test_a_configuration_that_changed_meanwhile_publishes_nothing(layout: Layout) -> None:
@@ -171,7 +172,7 @@ def test_a_configuration_that_changed_meanwhile_publishes_nothing(layout: Layout
     put(layout.config_file, "require_journal = yes\n")
     with pytest.raises(ConfigError, match="changed while its plan was made"):
         publish.publish_plan(configuration, ALICE)
-    assert publish.read_plan(layout, 61001) is None
+    assert plans.read_plan(layout, 61001) is None
 
 
 def test_withdraw(layout: Layout) -> None:
@@ -180,7 +181,7 @@ def test_withdraw(layout: Layout) -> None:
     published(layout)
     assert publish.withdraw_plan(layout, 61001)
     assert not publish.withdraw_plan(layout, 61001)
-    assert publish.planned_uids(layout) == []
+    assert plans.planned_uids(layout) == []
 
 
 def test_publish_all_changes_what_changes_said(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +202,7 @@ def test_publish_all_changes_what_changes_said(layout: Layout, monkeypatch: pyte
     assert "+ tell a denied user: only files" in expected[0].lines
     done = publish.publish_all(jail.load_configuration(layout))
     assert [(change.uid, change.jail) for change in done] == [(61001, "sftp-only"), (61002, "")]
-    assert publish.planned_uids(layout) == [61001]
+    assert plans.planned_uids(layout) == [61001]
     new = current_image(layout, "sftp-only")
     assert new is not None and old is not None
     assert new != old

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from jailssh.config.keys import parse_keys
 from jailssh.host.scratch import Completed, ScratchHost
-from jailssh.users.keys import parse_keys
 from tests.harness.source import put_source
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
@@ -268,6 +268,6 @@ def test_a_running_sshd_reads_it_without_being_restarted(host: Host) -> None:
     assert host.sh("cat /run/sshd.pid") == pid
     # A key given with adduser: sshd takes the line as it is written, from root's directory, without ~/.ssh.
     (key,) = parse_keys(host.scratch.read("/root/k.pub"), "k.pub")
-    host.scratch.write("/etc/jailssh/keys/alice", key.line(LOGIN) + "\n")
+    host.scratch.write("/etc/jailssh/keys/alice", key.authorized(LOGIN, "", terminal=True) + "\n")
     host.sh("rm -r /home/alice/.ssh")
     assert host.sh(f"{ssh} echo open") == "jailed\n"

@@ -20,7 +20,7 @@ from jailssh.cli import main as cli
 from jailssh.core.errors import ConfigError, UsageError
 from jailssh.host import journal, objects, packages
 from jailssh.host.paths import Layout
-from jailssh.image import history, jail, listing, pool, publish, store, update
+from jailssh.image import history, jail, listing, plans, pool, publish, store, update
 from jailssh.image.errors import ImageError
 from jailssh.image.manifest import Entry
 from jailssh.plugin.api import Account
@@ -85,7 +85,7 @@ def tool_in(layout: Layout, place: Path) -> str:
 
 
 def image_of_plan(layout: Layout) -> str:
-    plan = publish.read_plan(layout, ALICE.uid)
+    plan = plans.read_plan(layout, ALICE.uid)
     assert plan is not None
     (path,) = plan.first("image") or ("",)
     return path

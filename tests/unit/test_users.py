@@ -11,12 +11,13 @@ import struct
 
 import pytest
 
+from jailssh.config.authorized import merge
+from jailssh.config.keys import Key, parse_keys
 from jailssh.core.errors import ConfigError, DeniedError, HostError, UsageError
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.users import checks, setup
 from jailssh.users.checks import Facts
-from jailssh.users.keys import Key, merge, parse_keys
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
 
@@ -35,7 +36,7 @@ def test_a_key_line_is_type_base64_comment() -> None:
 
 
 def test_the_written_line_restricts_and_forces() -> None:
-    line = Key("ssh-ed25519", ED, "me").line(LOGIN)
+    line = Key("ssh-ed25519", ED, "me").authorized(LOGIN, "me", terminal=True)
     assert line == f'restrict,pty,command="{LOGIN}" ssh-ed25519 {ED} me'
 
 
@@ -79,7 +80,8 @@ def test_merging_keeps_what_is_there_and_adds_each_key_once() -> None:
 @pytest.mark.parametrize("line", [f"# gone: ssh-ed25519 {ED} old", f"#ssh-ed25519 {ED}", f"ssh-rsa AAAA {ED}"])
 def test_a_key_that_only_a_comment_mentions_is_added(line: str) -> None:
     key = Key("ssh-ed25519", ED)
-    assert merge(f"{line}\n", [key], LOGIN) == f"{line}\n{key.line(LOGIN)}\n"
+    written = key.authorized(LOGIN, "", terminal=True)
+    assert merge(f"{line}\n", [key], LOGIN) == f"{line}\n{written}\n"
 
 
 @pytest.mark.parametrize("options", ["", 'no-pty,command="a b" '])

@@ -1,0 +1,252 @@
+"""Public keys, read strictly, and the key ring of a shared account: keys with names, and groups of them.
+
+A key line is ``TYPE BASE64 [COMMENT]`` and nothing else (sshd(8), AUTHORIZED_KEYS FILE FORMAT, without options); in a
+key ring it may also be ``cert-authority,principals="a,b" TYPE BASE64 [COMMENT]``, whose key signs certificates.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import re
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from jailssh.config.reader import nearest, raise_all
+from jailssh.core.errors import ConfigError, JailsshError, UsageError
+from jailssh.core.names import escape
+
+# How many fields the key of a type has, its type included (RFC 4253 section 6.6, RFC 5656, RFC 8709, PROTOCOL.u2f).
+TYPES: Mapping[str, int] = MappingProxyType(
+    {
+        "ssh-ed25519": 2,
+        "ssh-rsa": 3,
+        "ecdsa-sha2-nistp256": 3,
+        "ecdsa-sha2-nistp384": 3,
+        "ecdsa-sha2-nistp521": 3,
+        "sk-ssh-ed25519@openssh.com": 3,
+        "sk-ecdsa-sha2-nistp256@openssh.com": 4,
+    }
+)
+MAX_LINE = 8192
+"""OpenSSH before 7.8 reads lines of an authorized_keys file up to this many bytes."""
+SUFFIX = ".pub"
+ALL = "all"
+"""``@all`` are all keys, so no group has this name."""
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\Z")
+_PRINCIPAL = re.compile(r"[!-~]{1,255}\Z")
+_AUTHORITY = re.compile(r'cert-authority,principals="([^"]*)"\s+(?=\S)')
+CERTIFICATE = "-cert-v01@openssh.com"
+"""With this ends the type of a certificate."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One public key: its type, its base64 text as sshd writes it, its comment (printable, may be empty).
+
+    ``principals``: with one or more it is an authority, whose certificates for one of them are taken.
+    """
+
+    kind: str
+    blob: str
+    comment: str = ""
+    principals: tuple[str, ...] = ()
+
+    def fingerprint(self) -> str:
+        """Return the fingerprint as ``ssh-keygen -l`` prints it."""
+        digest = hashlib.sha256(base64.b64decode(self.blob)).digest()
+        return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
+
+    def authorized(self, login_program: str, label: str, *, terminal: bool) -> str:
+        """Return the authorized_keys line for this key with ``label`` behind it, without a newline.
+
+        ``restrict``: nothing is forwarded and no rc file runs; ``command``: the login program runs even where sshd's
+        ``Match`` does not apply.
+        """
+        words = ["restrict", *(["pty"] if terminal else []), *self.signs(), f'command="{login_program}"']
+        return f"{','.join(words)} {self.kind} {self.blob} {label}".rstrip()
+
+    def text(self) -> str:
+        """Return the line of a key ring's file, without a newline."""
+        head = f"{','.join(self.signs())} " if self.principals else ""
+        return f"{head}{self.kind} {self.blob} {self.comment}".rstrip()
+
+    def signs(self) -> list[str]:
+        """Return the options of an authorized_keys line that make the key an authority; none for a plain key."""
+        return ["cert-authority", f'principals="{",".join(self.principals)}"'] if self.principals else []
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group of keys, as a user's file has it: its name, the names of its keys, and where it stands."""
+
+    name: str
+    keys: tuple[str, ...]
+    origin: str
+
+
+@dataclass(frozen=True)
+class Keyring:
+    """The named keys of an account, by name, and the groups that each is in.  An account with none is not shared."""
+
+    keys: Mapping[str, tuple[Key, ...]]
+    groups: Mapping[str, tuple[str, ...]]
+
+    def roles(self, name: str) -> frozenset[str]:
+        """Return the names by which the holder of this key gets rights."""
+        return frozenset((name, *(f"@{group}" for group in self.groups[name]), f"@{ALL}"))
+
+    def lines(self, login_program: str, *, terminal: bool) -> list[str]:
+        """Return the lines of the account's authorized_keys file."""
+        return [
+            key.authorized(login_program, name, terminal=terminal) for name, keys in self.keys.items() for key in keys
+        ]
+
+
+NOBODY = Keyring(MappingProxyType({}), MappingProxyType({}))
+
+
+def check_name(name: str, what: str = "key name") -> str:
+    """Return ``name`` if it can name a key or a group of keys, else raise :class:`UsageError`."""
+    if not _NAME.match(name):
+        hint = "letters, digits and '_.+-', not beginning with '.', '+' or '-', at most 200"
+        raise UsageError(f"{what} {escape(name, 60)!r}", "not a name", hint=hint)
+    return name
+
+
+def check_group(name: str) -> str:
+    """Return ``name`` if it can name a group of keys, else raise :class:`UsageError`."""
+    if name == ALL:
+        raise UsageError(f"group {name!r}", f"@{ALL} are all keys of the account, so no group has this name")
+    return check_name(name, "group")
+
+
+def check_principal(text: str) -> str:
+    """Return ``text`` if it can be the principal of an authority, else raise :class:`UsageError`."""
+    if not _PRINCIPAL.match(text) or set(text) & set('",\\'):
+        why = "is no principal: printable, without blank, comma, quote and backslash, at most 255 characters"
+        raise UsageError(f"principal {escape(text, 60)!r}", why)
+    return text
+
+
+def parse_keys(text: bytes, source: str) -> list[Key]:
+    """Return the keys in the public key file ``text``; ``source`` names it in errors (:class:`UsageError`)."""
+    return _parse(text, source, authorities=False)
+
+
+def _parse(text: bytes, source: str, *, authorities: bool) -> list[Key]:
+    if b"PRIVATE KEY-----" in text:
+        raise UsageError(source, "is a private key", hint="give the public half, the file ending in .pub")
+    keys: list[Key] = []
+    for number, raw in enumerate(text.split(b"\n"), 1):
+        line = raw.strip(b" \t\r")
+        if line and not line.startswith(b"#"):
+            key = _parse_line(line.decode("utf-8", "surrogateescape"), f"{source}:{number}", authorities)
+            if (key.blob, key.principals) not in {(other.blob, other.principals) for other in keys}:
+                keys.append(key)
+    if not keys:
+        raise UsageError(source, "holds no public key")
+    return keys
+
+
+def _parse_line(line: str, where: str, authorities: bool) -> Key:
+    if len(line) > MAX_LINE - 512:
+        hint = "give the principals on several lines, each with the key" if line.startswith("cert-") else ""
+        raise UsageError(where, "the line is too long for sshd", hint=hint)
+    principals: tuple[str, ...] = ()
+    head = _AUTHORITY.match(line) if authorities else None
+    if head:
+        try:
+            principals = tuple(dict.fromkeys(check_principal(each) for each in head[1].split(",")))
+        except UsageError as error:
+            raise UsageError(where, f"{error.what} {error.why}") from error
+        line = line[head.end() :]
+    words = line.split(None, 2)
+    if words[0] not in TYPES:
+        raise _no_type(words, where, authorities)
+    if len(words) < 2:
+        raise UsageError(where, "the key itself is missing")
+    blob = _blob(words[1], words[0])
+    if not blob:
+        raise UsageError(where, f"the key is damaged or not of type {words[0]}")
+    return Key(words[0], blob, escape(words[2], 200) if len(words) == 3 else "", principals)
+
+
+def _no_type(words: Sequence[str], where: str, authorities: bool) -> UsageError:
+    if words[0].endswith(CERTIFICATE):
+        hint = "name the authority's public key, with the principals that it may sign for"
+        return UsageError(where, "is a certificate, not a key", hint=hint)
+    if any(kind in words[1:] or f" {kind} " in f" {words[-1]} " for kind in TYPES):
+        hint = 'give the key alone, or cert-authority,principals="NAME,NAME" and the key' if authorities else ""
+        return UsageError(where, "options in front of a key are not taken", hint=hint or "give the key alone")
+    hint = "one of " + ", ".join(sorted(TYPES))
+    return UsageError(where, f"{escape(words[0], 60)!r} is not a key type", hint=hint)
+
+
+def _blob(text: str, kind: str) -> str:
+    """Return the base64 text of a key of this type as sshd would write it; "" where ``text`` is none."""
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+        fields = []
+        at = 0
+        while at < len(data):
+            (length,) = struct.unpack_from(">I", data, at)
+            fields.append(data[at + 4 : at + 4 + length])
+            at += 4 + length
+    except (binascii.Error, struct.error, UnicodeError):
+        return ""
+    if at != len(data) or len(fields) != TYPES[kind] or fields[0] != kind.encode("ascii") or not all(fields):
+        return ""
+    return base64.b64encode(data).decode("ascii")
+
+
+def name_of_file(path: str) -> str:
+    """Return the key's name in the path of a key ring's file; :class:`ConfigError` where it has none."""
+    file = path.rsplit("/", 1)[-1]
+    try:
+        if not file.endswith(SUFFIX):
+            raise UsageError(path, "is not named NAME.pub")
+        return check_name(file.removesuffix(SUFFIX))
+    except UsageError as error:
+        raise ConfigError(path, "is no file of a key ring", hint=f"name it NAME{SUFFIX}, or take it away") from error
+
+
+def read_keyring(files: Mapping[str, bytes], groups: Iterable[Group]) -> Keyring:
+    """Return the key ring in ``files``, by path, with ``groups``; every error in one pass (:class:`ConfigError`)."""
+    errors: list[JailsshError] = []
+    keys: dict[str, tuple[Key, ...]] = {}
+    seen: dict[tuple[str, str], str] = {}
+    for path in sorted(files):
+        try:
+            name = name_of_file(path)
+            keys[name] = tuple(_parse(files[path], path, authorities=True))
+        except JailsshError as error:
+            errors.append(ConfigError(error.what, error.why, hint=error.hint))
+            continue
+        for key in keys[name]:
+            errors += _twice(key, path, seen)
+    member: dict[str, set[str]] = {name: set() for name in keys}
+    for group in groups:
+        for name in group.keys:
+            if name in member:
+                member[name].add(group.name)
+            elif not errors:
+                why = f"group {group.name}: there is no key {name!r}"
+                errors.append(ConfigError(group.origin, why, hint=nearest(name, keys)))
+    raise_all(errors)
+    in_groups = {name: tuple(sorted(found)) for name, found in member.items()}
+    return Keyring(MappingProxyType(keys), MappingProxyType(in_groups))
+
+
+def _twice(key: Key, path: str, seen: dict[tuple[str, str], str]) -> list[ConfigError]:
+    """Return errors where what tells people apart stands in another file too; note it as seen in this one."""
+    found = []
+    for principal in key.principals or ("",):
+        other = seen.setdefault((key.blob, principal), path)
+        if other != path:
+            what = f"certificates for {principal} by this authority are" if principal else "this key is"
+            found.append(ConfigError(path, f"{what} also in {other}, so nothing tells the two apart"))
+    return found

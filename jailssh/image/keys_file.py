@@ -1,0 +1,73 @@
+"""The keys file of a shared account, made from its key ring; those of other accounts are left alone.
+
+A key that goes is taken out before anything else, one that comes is put in after all else.
+"""
+
+from __future__ import annotations
+
+from jailssh.config import authorized
+from jailssh.host import fs, install
+from jailssh.host.paths import Layout
+from jailssh.image.jail import Configuration
+from jailssh.image.use import Use
+from jailssh.plugin.api import Account
+
+
+def keys_file(layout: Layout, name: str) -> str:
+    """Return the path of the account's root-owned authorized_keys file."""
+    return f"{layout.keys}/{name}"
+
+
+def wanted(configuration: Configuration, account: Account) -> str:
+    """Return what the keys file must hold, "" for an account that is not shared: it has none that was made."""
+    use = Use.of(configuration, account)
+    if not use.ring.keys:
+        return ""
+    layout = configuration.layout
+    folder = f"{layout.key_rings}/{account.name}"
+    return authorized.generate(use.ring, folder, layout.login_program, terminal=use.terminal())
+
+
+def present(layout: Layout, name: str) -> str:
+    """Return what the keys file holds, "" where there is none."""
+    return (install.read_optional(keys_file(layout, name)) or b"").decode("utf-8", "surrogateescape")
+
+
+def write(layout: Layout, name: str, text: str) -> None:
+    """Put ``text`` into the keys file; without any, the file goes."""
+    path = keys_file(layout, name)
+    if text:
+        # sshd reads the file as the user (AuthorizedKeysFile in sshd_config(5)), so it is readable, and only that.
+        fs.atomic_write(path, text.encode("utf-8", "surrogateescape"), mode=0o644)
+    else:
+        fs.remove_file(path)
+
+
+def change(configuration: Configuration, account: Account) -> list[str]:
+    """Return how the keys file will change, for people."""
+    old, new = _both(configuration, account)
+    if old == new:
+        return []
+    lines = {True: set(old.splitlines()), False: set(new.splitlines())}
+    path = keys_file(configuration.layout, account.name)
+    return [f"~ {path}: {len(lines[False] - lines[True])} lines come, {len(lines[True] - lines[False])} go"]
+
+
+def narrow(configuration: Configuration, account: Account) -> None:
+    """Take out the keys that the key ring has no more, or has otherwise."""
+    old, new = _both(configuration, account)
+    if (less := authorized.narrowed(old, new)) != old:
+        write(configuration.layout, account.name, less)
+
+
+def widen(configuration: Configuration, account: Account) -> None:
+    """Write what the keys file must hold."""
+    old, new = _both(configuration, account)
+    if old != new:
+        write(configuration.layout, account.name, new)
+
+
+def _both(configuration: Configuration, account: Account) -> tuple[str, str]:
+    """Return what the keys file holds and what it must hold; the same where it was not made from a key ring."""
+    old, new = present(configuration.layout, account.name), wanted(configuration, account)
+    return (old, new) if new or authorized.is_generated(old) else (old, old)

@@ -1,0 +1,201 @@
+"""The published plans: one file for each account, and beside a shared account's those of its keys.
+
+``<uid>`` is what a login reads first.  In a shared account it is a roster, which says which of its named keys has
+which plan; these are ``<uid>.<serial>``, named by their content, so they are never changed, only added and removed:
+added before the roster that needs them, removed after the one that needed them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from jailssh.config.reader import nearest
+from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
+from jailssh.core.names import escape
+from jailssh.host import fs
+from jailssh.host.paths import Layout
+from jailssh.plan import codec, ops
+from jailssh.plan.compile import numbered
+
+_KEY_PLAN = re.compile(r"([1-9][0-9]*)\.([0-9a-f]{16})\Z")
+
+
+@dataclass(frozen=True)
+class Published:
+    """What one account's logins get: its plan, and if that is a roster, the plans of its keys by serial."""
+
+    plan: codec.Plan
+    of_keys: Mapping[str, codec.Plan]
+
+
+def plan_file(layout: Layout, uid: int, serial: str = "") -> str:
+    """Return the path of the plan of ``uid``, or with ``serial`` of the one that keys of it have."""
+    return f"{layout.plans}/{uid}" + (f".{serial}" if serial else "")
+
+
+def read_plan(layout: Layout, uid: int, serial: str = "") -> codec.Plan | None:
+    """Return the published plan of ``uid`` (``serial``: of its keys), None if there is none.
+
+    A damaged one is a :class:`ConfigError`.
+    """
+    data = _read(plan_file(layout, uid, serial), layout.root)
+    return None if data is None else codec.decode(data)
+
+
+def readable_plan(layout: Layout, uid: int, serial: str = "") -> codec.Plan | None:
+    """Return the published plan as :func:`read_plan` does, None also for one that no login would take."""
+    try:
+        return read_plan(layout, uid, serial)
+    except JailsshError:
+        return None
+
+
+def login_plan(layout: Layout, uid: int, user: str, key: str | None) -> codec.Plan | None:
+    """Return the plan that a login gets, in a shared account by the named ``key``; None if there is no plan.
+
+    :class:`UsageError` where a key's name is missing, unknown, or given for an account that is not shared.
+    """
+    plan = read_plan(layout, uid)
+    names = keys_of(plan)
+    if plan is None or (key is None and not names):
+        return plan
+    if key is None:
+        raise UsageError(f"account {user}", "is shared: whose login?", hint=f"--key NAME, one of: {', '.join(names)}")
+    if key not in names:
+        why = f"{user} has no key of this name" if names else f"{user} is not shared, its keys have no names"
+        raise UsageError(f"--key {escape(key, 60)}", why, hint=nearest(key, names))
+    found = read_plan(layout, uid, names[key])
+    if found is None:
+        raise ConfigError(plan_file(layout, uid, names[key]), "is not there", hint="jailssh apply makes it anew")
+    return found
+
+
+def published(layout: Layout, uid: int) -> Published | None:
+    """Return what is published for ``uid`` and readable."""
+    plan = readable_plan(layout, uid)
+    if plan is None:
+        return None
+    found = {serial: readable_plan(layout, uid, serial) for serial in set(keys_of(plan).values())}
+    return Published(plan, {serial: each for serial, each in found.items() if each is not None})
+
+
+def planned_uids(layout: Layout) -> list[int]:
+    """Return the uids that have a plan, sorted."""
+    return sorted(int(name) for name in _names(layout.plans) if name.isdigit())
+
+
+def keys_of(plan: codec.Plan | None) -> dict[str, str]:
+    """Return which named key has which plan, name to serial, if ``plan`` is the roster of a shared account."""
+    return {} if plan is None else {r.args[0]: r.args[1] for r in plan.records if r.verb in ops.ROSTER}
+
+
+def plans_by_image(layout: Layout) -> dict[str, list[codec.Plan]]:
+    """Return the published plans by the image's host path; a damaged plan, which no login takes, counts for nothing."""
+    found: dict[str, list[codec.Plan]] = {}
+    files = [(uid, "") for uid in planned_uids(layout)]
+    files += sorted((int(m[1]), m[2]) for name in _names(layout.plans) if (m := _KEY_PLAN.match(name)))
+    for uid, serial in files:
+        plan = readable_plan(layout, uid, serial)
+        if plan is not None and (args := plan.first("image")):
+            found.setdefault(args[0], []).append(plan)
+    return found
+
+
+@contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Hold what plans come and go under; nothing that takes long."""
+    fs.ensure_dir(layout.plans, 0o700)
+    with fs.lock(f"{layout.plans}/.lock"):
+        yield
+
+
+def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan]) -> bool:
+    """Publish the plan of an account, with those ``of_keys`` by serial; False if all was so.  Call under the lock."""
+    for serial, each in of_keys.items():
+        _write(plan_file(layout, each.uid, serial), each, layout.root)
+    return _write(plan_file(layout, plan.uid), plan, layout.root)
+
+
+def withdraw(layout: Layout, uid: int) -> bool:
+    """Remove the plan of ``uid``; False if there was none.  A login without a plan asks jailsshd or is refused."""
+    if not os.path.isdir(layout.plans):
+        return False
+    with locked(layout):
+        return fs.remove_file(plan_file(layout, uid))
+
+
+def tidy(path: str, root: str = "") -> None:
+    """Remove the plans of keys that the account's plan at ``path`` does not name: all where it is no roster."""
+    folder, uid = os.path.split(path)
+    if not _key_plans(folder, uid):
+        return
+    with fs.lock(f"{folder}/.lock"):
+        try:
+            named = _serials(path, root)
+        except JailsshError:
+            return  # Nobody logs in by a damaged roster, and the next one that is published says what it needs.
+        for name, serial in _key_plans(folder, uid).items():
+            if serial not in named:
+                fs.remove_file(f"{folder}/{name}")
+
+
+def _key_plans(folder: str, uid: str) -> dict[str, str]:
+    """Return the files of the plans that keys of this account have or had, each with its serial."""
+    found = [match for name in _names(folder) if (match := _KEY_PLAN.match(name))]
+    return {match[0]: match[2] for match in found if match[1] == uid}
+
+
+def is_whole(path: str, root: str = "") -> bool:
+    """True if every plan is there that the account's plan at ``path`` names; a damaged one names none."""
+    try:
+        return all(os.path.exists(f"{path}.{serial}") for serial in _serials(path, root))
+    except JailsshError:
+        return True
+
+
+def without_key(layout: Layout, uid: int, name: str) -> bool:
+    """Publish the roster of ``uid`` without the key of this name; False if it has no other, then it stays."""
+    with locked(layout):
+        old = readable_plan(layout, uid)
+        names = keys_of(old)
+        if old is None or name not in names:
+            return True
+        if len(names) == 1:
+            return False
+        left = [record for record in old.records if record.verb not in ops.ROSTER or record.args[0] != name]
+        _write(plan_file(layout, uid), numbered(old, left), layout.root)
+        return True
+
+
+def _serials(path: str, root: str) -> set[str]:
+    data = _read(path, root)
+    return set() if data is None else set(keys_of(codec.decode(data)).values())
+
+
+def _names(folder: str) -> Iterable[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return ()
+
+
+def _read(path: str, root: str) -> bytes | None:
+    try:
+        return fs.read_trusted(path, ops.MAX_SIZE, trusted_root=root or None)
+    except HostError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def _write(path: str, plan: codec.Plan, root: str) -> bool:
+    data = codec.encode(plan)
+    with suppress(HostError):  # What is there may be no file that the login program would take: it is replaced.
+        if _read(path, root) == data:
+            return False
+    fs.atomic_write(path, data, 0o600)
+    return True

@@ -1,0 +1,222 @@
+"""Give a key of a shared account a name, and take it away again: at once, all or nothing.
+
+A name comes in this order: its file, its groups, the plans, and last the line that lets it in.  It goes the other way
+round, and that works whatever else is wrong with the configuration: who is to be kept out cannot wait for that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jailssh.config import authorized
+from jailssh.config.files import read_user, with_groups
+from jailssh.config.keys import SUFFIX, Key, check_group, check_name, read_keyring
+from jailssh.core.errors import JailsshError, UsageError
+from jailssh.core.names import check_account_name, counted
+from jailssh.host import accounts, fs, install, sshd
+from jailssh.host.accounts import Entry
+from jailssh.host.paths import Layout
+from jailssh.image import keys_file, plans
+from jailssh.users import setup, undo
+from jailssh.users.adduser import Publisher, require_setup, users_file
+from jailssh.users.undo import Fault, Inverse, Journal, no_fault
+
+
+@dataclass(frozen=True)
+class Addition:
+    """What the administrator asked for: the account, the key's name, the keys that it stands for, its groups."""
+
+    user: str
+    name: str
+    keys: tuple[Key, ...]
+    groups: tuple[str, ...] = ()
+
+
+def key_folder(layout: Layout, user: str) -> str:
+    """Return the directory of the account's named keys."""
+    return f"{layout.key_rings}/{user}"
+
+
+def key_files(layout: Layout, user: str) -> list[str]:
+    """Return the files in that directory, sorted."""
+    folder = key_folder(layout, user)
+    try:
+        return sorted(f"{folder}/{name}" for name in os.listdir(folder))
+    except FileNotFoundError:
+        return []
+
+
+def subject(user: str) -> str:
+    """Return the name of the undo journal of the account's keys."""
+    return f"keys-{user}"
+
+
+def add(layout: Layout, wish: Addition, publisher: Publisher, fault: Fault = no_fault) -> list[str]:
+    """Give ``wish.keys`` their name; return lines saying what was done."""
+    check_account_name(wish.user)
+    check_name(wish.name)
+    for group in wish.groups:
+        check_group(group)
+    require_setup(layout, publisher.groups)
+    with fs.lock(setup.lock_path(layout)):
+        lines = [f"rolled back an interrupted change: {which}" for which in undo.recover(layout)]
+        entry = accounts.get(wish.user)
+        _refuse_nameless(layout, wish)
+        ring = publisher.keyring(wish.user)
+        path = f"{key_folder(layout, wish.user)}/{wish.name}{SUFFIX}"
+        text = "".join(f"{key.text()}\n" for key in wish.keys)
+        users_text = _in_groups(layout, wish)
+        if wish.name in ring.keys and _same(ring.keys[wish.name], wish.keys) and users_text is None:
+            return [*lines, f"{wish.user}: key {wish.name} is there already, nothing changed"]
+        if wish.name in ring.keys and not _same(ring.keys[wish.name], wish.keys):
+            hint = f"another key of the same person is a line more in {path}; then run: jailssh apply"
+            raise UsageError(f"key {wish.name}", f"{wish.user} has one of this name", hint=hint)
+        read_keyring({**{f"{path.rsplit('/', 1)[0]}/{name}{SUFFIX}": _text(keys) for name, keys in ring.keys.items()},
+                      path: text.encode()}, ())  # fmt: skip
+        sshd.check_forced(sshd.effective(entry.name, sshd.main_config(layout)), layout, entry.name)
+        journal = Journal(layout, subject(wish.user), fault)
+        try:
+            _let_in(layout, entry, publisher, journal, {path: text, users_file(layout, wish.user): users_text})
+        except BaseException:
+            journal.rollback()
+            raise
+        journal.finish()
+        publisher.tidy(entry.uid)
+    done = f"{wish.user}: key {wish.name} added" + (f", in {', '.join(sorted(wish.groups))}" if wish.groups else "")
+    lines += [done, *(f"  {key.kind} {key.fingerprint()}" for key in wish.keys)]
+    if not ring.keys:
+        lines.append(f"note: {wish.user} is shared from now on: only named keys log in, no password and no other key")
+    return lines
+
+
+def _same(one: Sequence[Key], other: Sequence[Key]) -> bool:
+    return {(key.blob, key.principals) for key in one} == {(key.blob, key.principals) for key in other}
+
+
+def _text(keys: Sequence[Key]) -> bytes:
+    return "".join(f"{key.text()}\n" for key in keys).encode("utf-8")
+
+
+def _refuse_nameless(layout: Layout, wish: Addition) -> None:
+    """Raise while the account has keys from ``adduser --key``: beside a named one they would let nobody in."""
+    text = keys_file.present(layout, wish.user)
+    lost = [line.split()[-1] for line in authorized.nameless(text, read_keyring({}, ()))]
+    if lost and not key_files(layout, wish.user):
+        folder = key_folder(layout, wish.user)
+        raise UsageError(
+            f"account {wish.user}",
+            f"has {counted(len(lost), 'key')} without a name, which could not log in any more: {', '.join(lost)}",
+            hint=f"put each into a file {folder}/NAME{SUFFIX} (its type, the key, nothing in front) and run: jailssh "
+            f"apply; or take its line out of {keys_file.keys_file(layout, wish.user)}",
+        )
+
+
+def _in_groups(layout: Layout, wish: Addition) -> str | None:
+    """Return the user's file with the name in its groups, None if that is so already."""
+    before = install.read_optional(users_file(layout, wish.user))
+    groups = _groups_of(layout, wish.user, before)
+    if all(wish.name in groups.get(group, ()) for group in wish.groups):
+        return None
+    if before is None:
+        why = "is in its jail only through a group of its own, so there is no file for groups of keys"
+        raise UsageError(f"account {wish.user}", why, hint=f"jailssh adduser {wish.user} --jail JAIL")
+    for group in wish.groups:
+        groups[group] = list(dict.fromkeys((*groups.get(group, ()), wish.name)))
+    return with_groups(before, groups)
+
+
+def _groups_of(layout: Layout, user: str, text: bytes | None) -> dict[str, list[str]]:
+    if text is None:
+        return {}
+    return {group.name: list(group.keys) for group in read_user(text, users_file(layout, user), user).groups}
+
+
+def _let_in(layout: Layout, entry: Entry, publisher: Publisher, journal: Journal, files: dict[str, str | None]) -> None:
+    folder = key_folder(layout, entry.name)
+    if not os.path.isdir(folder):
+        journal.step("directory", Inverse("dir", folder, (None,)), lambda: fs.ensure_dir(folder, 0o755))
+    for path, text in files.items():
+        if text is not None:
+            _write(journal, path, text)
+    journal.step("plan", undo.put_plan_back(plans.plan_file(layout, entry.uid)), lambda: publisher.publish(entry))
+    _write_keys(layout, entry.name, publisher.keys_text(entry), journal)
+
+
+def _write(journal: Journal, path: str, text: str) -> None:
+    what = "users file" if path.endswith(".conf") else "key file"
+    journal.step(what, undo.put_file_back(path), lambda: fs.atomic_write(path, text.encode("utf-8")))
+
+
+def _write_keys(layout: Layout, user: str, text: str, journal: Journal) -> None:
+    inverse = undo.put_file_back(keys_file.keys_file(layout, user))
+    journal.step("keys", inverse, lambda: keys_file.write(layout, user, text))
+
+
+def remove(layout: Layout, user: str, name: str, publisher: Publisher, fault: Fault = no_fault) -> list[str]:
+    """Take the key ``name`` from the account; return lines saying what was done."""
+    check_account_name(user)
+    check_name(name)
+    path = f"{key_folder(layout, user)}/{name}{SUFFIX}"
+    with fs.lock(setup.lock_path(layout)):
+        lines = [f"rolled back an interrupted change: {which}" for which in undo.recover(layout)]
+        names = [os.path.basename(file).removesuffix(SUFFIX) for file in key_files(layout, user)]
+        if name not in names:
+            raise UsageError(f"key {name}", f"{user} has none of this name", hint=f"jailssh keys list {user}")
+        entry = accounts.find(user)
+        journal = Journal(layout, subject(user), fault)
+        try:
+            last = names == [name]
+            notes = _keep_out(layout, user, name, path, journal, last=last)
+            if entry is not None:
+                notes += _new_plan(layout, entry, name, publisher, journal, last=last)
+        except BaseException:
+            journal.rollback()
+            raise
+        journal.finish()
+        if last:
+            install.remove_empty_dir(key_folder(layout, user))
+        if entry is not None:
+            publisher.tidy(entry.uid)
+    return [*lines, f"{user}: key {name} removed; a session that it has open goes on", *notes]
+
+
+def _keep_out(layout: Layout, user: str, name: str, path: str, journal: Journal, *, last: bool) -> list[str]:
+    """Take the name out of the keys file, the key ring and the groups; return notes."""
+    text = keys_file.present(layout, user)
+    if authorized.is_generated(text):
+        _write_keys(layout, user, "" if last else authorized.without(text, name), journal)
+    journal.step("key file", undo.put_file_back(path), lambda: fs.remove_file(path))
+    users = users_file(layout, user)
+    before = install.read_optional(users)
+    try:
+        groups = _groups_of(layout, user, before)
+    except JailsshError as error:
+        return [f"note: it may still be in a group of {users}, which cannot be read: {error}"]
+    if before is not None and any(name in keys for keys in groups.values()):
+        left = {group: [key for key in keys if key != name] for group, keys in groups.items()}
+        _write(journal, users, with_groups(before, left))
+    return []
+
+
+def _new_plan(
+    layout: Layout, entry: Entry, name: str, publisher: Publisher, journal: Journal, *, last: bool
+) -> list[str]:
+    """Publish what the other keys have, as it was; without any the account's own plan."""
+    notes: list[str] = []
+
+    def publish() -> None:
+        if last:
+            try:
+                publisher.publish(entry)
+            except JailsshError as error:
+                publisher.withdraw(entry.uid)
+                notes.append(f"note: nobody can log in until this is mended, then run jailssh apply: {error}")
+        elif not plans.without_key(layout, entry.uid, name):
+            publisher.withdraw(entry.uid)
+
+    journal.step("plan", undo.put_plan_back(plans.plan_file(layout, entry.uid)), publish)
+    if last and not notes:
+        notes.append(f"note: it was the last: {entry.name} is not shared any more, and no key says who logs in")
+    return notes
