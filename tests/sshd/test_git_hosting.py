@@ -1,0 +1,206 @@
+"""git for many people: one account whose keys have names, accounts with Unix groups, rights by table, hooks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from jailssh.core import journal_fields as fields
+from jailssh.host.scratch import Completed
+from tests.sshd.world import World
+
+pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")
+
+USER, ROOT, TABLE = "hosted", "/srv/hosting", "/etc/jailssh/rights/hosting"
+DENIED = "jailssh: not allowed: this account is limited to: git\n"
+HOOK = """#!/bin/sh
+echo "welcome, $JAILSSH_KEY"
+test "$1" != refs/heads/frozen
+"""
+PERSONS = """
+plugins = git
+groups = makers lookers
+supplementary_groups = makers
+umask = 002
+[git]
+roots = /srv/persons
+rights = "create ** @makers", "read ** @lookers"
+"""
+RIGHTS = "create team/** @developers\nread team/** bob\nread pub bob\nwrite pub.git alice   # with a comment\n"
+
+Git = Callable[..., Completed]
+
+
+@pytest.fixture(scope="module")
+def git(world: World) -> Iterator[Git]:
+    """A shared account with the keys of alice (a developer), bob and carol, and git as one of them."""
+    host, client = world.host, world.client
+    host.write("/etc/jailssh/jails/hosting.conf", f"extends = git-hosting\n[git]\nroots = {ROOT}\nrights = {TABLE}\n")
+    host.run(["mkdir", "-p", "/etc/jailssh/rights", f"{ROOT}/team"], check=True)
+    host.write(TABLE, RIGHTS)
+    world.jailssh("adduser", USER, "--jail", "hosting")
+    for name, groups in (("alice", ("--group", "developers")), ("bob", ()), ("carol", ())):
+        client.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f".ssh/{name}"], check=True)
+        world.jailssh("keys", "add", USER, name, f"{client.home}/.ssh/{name}.pub", *groups)
+    host.run(["git", "clone", "-q", "--bare", "/tmp/seed", f"{ROOT}/pub.git"], check=True)
+    host.run(["chown", "-R", f"{USER}:", ROOT], check=True)
+
+    def run(name: str, *args: str, account: str = USER) -> Completed:
+        words = [word.replace("HOST", f"{account}@host") for word in args]
+        return client.git(words, env={"GIT_SSH_COMMAND": f"ssh -i {client.home}/.ssh/{name}"})
+
+    yield run
+    host.run(["rm", "-rf", ROOT])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def work(world: World, git: Git) -> None:
+    """A working tree with a commit."""
+    world.client.git(["init", "-q", "-b", "main", "mine"], check=True)
+    world.client.git(["-C", "mine", "commit", "-q", "--allow-empty", "-m", "first"], check=True)
+
+
+def decisive(world: World, user: str = USER) -> tuple[str, ...]:
+    """Return event, key, rule or reason of the newest login."""
+    record = world.last_login(user)[0]
+    names = (fields.EVENT, fields.KEY, fields.REASON if record[fields.EVENT] == "denied" else fields.RULE)
+    return tuple(record.get(name, "") for name in names)
+
+
+def test_the_first_push_creates_and_the_next_ones_push(world: World, git: Git) -> None:
+    done = git("alice", "-C", "mine", "push", "HOST:team/new/tool", "HEAD:main")
+    assert done.code == 0, done
+    assert decisive(world) == ("session-start", "alice", "git.create")
+    path = f"{ROOT}/team/new/tool.git"
+    assert world.host.run(["stat", "-c", "%U %a", path]).stdout == f"{USER} 755\n"
+    assert world.host.read(f"{path}/HEAD") == b"ref: refs/heads/main\n"
+    assert not world.exists(f"{path}/hooks")
+    assert git("alice", "-C", "mine", "push", "-q", "HOST:team/new/tool.git", "HEAD:next").code == 0
+    assert decisive(world) == ("session-start", "alice", "git.receive-pack")
+    assert git("bob", "clone", "-q", "HOST:team/new/tool", "tool").code == 0
+    assert decisive(world) == ("session-start", "bob", "git.upload-pack")
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("bob", ("push", "HOST:team/other", "HEAD:main")),
+        ("bob", ("push", "HOST:pub", "HEAD:x")),
+        ("alice", ("push", "HOST:elsewhere", "HEAD:main")),
+        ("alice", ("push", "HOST:team/../elsewhere", "HEAD:main")),
+        ("alice", ("push", "HOST:team", "HEAD:main")),
+        ("alice", ("ls-remote", "HOST:team/nothing")),
+        ("bob", ("archive", "--remote=HOST:pub", "HEAD")),
+    ],
+)
+def test_no_right_no_repository(world: World, git: Git, name: str, args: tuple[str, ...]) -> None:
+    done = git(name, "-C", "mine", *args)
+    assert (done.code != 0, DENIED in done.stderr) == (True, True), done
+    assert decisive(world)[:2] == ("denied", name)
+    assert not world.exists(f"{ROOT}/elsewhere.git")
+    assert not world.exists(f"{ROOT}/team/other.git")
+
+
+def test_who_has_no_right_at_all_is_told_so(world: World, git: Git) -> None:
+    done = git("carol", "ls-remote", "HOST:pub")
+    assert done.code != 0
+    assert "jailssh: not allowed: this key has no rights to any repository here\n" in done.stderr
+    assert decisive(world) == ("denied", "carol", "not-served")
+
+
+def test_large_files_are_not_here(world: World) -> None:
+    options = ("-i", f"{world.client.home}/.ssh/bob")
+    done = world.client.ssh(USER, "git-lfs-authenticate 'pub' download", options=options)
+    assert (done.code, done.stdout) == (126, "")
+    assert done.stderr.startswith("jailssh: not allowed: git-lfs is not served here; keep large files ")
+    assert decisive(world) == ("denied", "bob", "not-served")
+
+
+@pytest.mark.parametrize(("name", "pub"), [("alice", "rw"), ("bob", "ro")])
+def test_the_jail_shows_what_may_be_read_and_lets_write_what_may_be_written(
+    world: World, git: Git, name: str, pub: str
+) -> None:
+    options = ("-i", f"{world.client.home}/.ssh/{name}")
+    with world.running(USER, "git-upload-pack 'pub'", options=options):
+        world.host.wait_until(lambda: _serving(world), "git waits for the client")
+        (pid,) = _serving(world)
+        mounts = [line.split() for line in world.host.read(f"/proc/{pid}/mountinfo").decode().splitlines()]
+    shown = {words[4]: words[5].split(",")[0] for words in mounts if words[4].startswith("/srv/")}
+    team = "rw" if name == "alice" else "ro"
+    assert shown == {f"{ROOT}/team": team, f"{ROOT}/pub.git": pub}
+
+
+def _serving(world: World) -> list[int]:
+    return [pid for pid, line in world.host.pids().items() if line.startswith("git upload-pack")]
+
+
+def test_objects_of_a_repository_that_may_not_be_read_stay_there(world: World, git: Git) -> None:
+    secret, thief = f"{ROOT}/secret.git", f"{ROOT}/team/thief.git"
+    for command in (["git", "clone", "-q", "--bare", "/tmp/seed", secret],
+                    ["git", "clone", "-q", "--bare", "--shared", secret, thief],
+                    ["chown", "-R", f"{USER}:", secret, thief]):  # fmt: skip
+        world.host.run(command, check=True)
+    assert world.host.read(f"{thief}/objects/info/alternates").decode() == f"{secret}/objects\n"
+    for name in ("alice", "bob"):
+        assert git(name, "clone", "-q", "HOST:team/thief", f"stolen-{name}").code != 0
+        assert git(name, "ls-remote", "HOST:secret").code != 0
+
+
+def test_a_changed_table_is_published_and_holds(world: World, git: Git) -> None:
+    world.host.write(TABLE, RIGHTS + "read pub carol\n")
+    world.jailssh("apply")
+    assert git("carol", "ls-remote", "HOST:pub").code == 0
+    world.host.write(TABLE, RIGHTS + "write pubx/../y carol\nread /etc/x carol\n")
+    done = world.jailssh("config", "check", check=False)
+    assert done.code == 1
+    assert f"{TABLE}:5: 'pubx/../y' is no pattern" in done.stdout + done.stderr
+    world.host.write(TABLE, RIGHTS)
+    world.jailssh("apply")
+    assert git("carol", "ls-remote", "HOST:pub").code != 0
+
+
+def test_hooks_of_the_administrator_and_no_others(world: World, git: Git) -> None:
+    hook = "/etc/jailssh/hooks/update"
+    world.host.run(["mkdir", "-p", "/etc/jailssh/hooks"], check=True)
+    world.host.write(hook, HOOK, 0o755)
+    world.host.run(["mkdir", "-p", f"{ROOT}/pub.git/hooks"], check=True)
+    world.put(f"{ROOT}/pub.git/hooks/update", "#!/bin/sh\necho own\n", USER, 0o755)
+    world.put(f"{ROOT}/pub.git/hooks/post-receive", "#!/bin/sh\necho own\n", USER, 0o755)
+    text = world.host.read("/etc/jailssh/jails/hosting.conf").decode()
+    world.host.write("/etc/jailssh/jails/hosting.conf", f"{text}hooks = {hook}\n")
+    world.jailssh("apply")
+    try:
+        done = git("alice", "-C", "mine", "push", "HOST:pub", "HEAD:hooked")
+        assert (done.code, "welcome, alice" in done.stderr, "own" in done.stderr) == (0, True, False), done
+        done = git("alice", "-C", "mine", "push", "HOST:pub", "HEAD:frozen")
+        assert (done.code, "hook declined" in done.stderr) == (1, True), done
+        world.host.run(["chown", USER, hook], check=True)
+        done = world.jailssh("apply", check=False)
+        assert done.code == 1
+        assert "root alone can write" in done.stdout + done.stderr
+    finally:
+        world.host.run(["chown", "root", hook], check=True)
+        world.host.write("/etc/jailssh/jails/hosting.conf", text)
+        world.jailssh("apply")
+    done = git("alice", "-C", "mine", "push", "HOST:pub", "HEAD:unhooked")
+    assert (done.code, "welcome" in done.stderr) == (0, False)
+
+
+def test_an_account_for_each_person(world: World, git: Git) -> None:
+    host = world.host
+    host.write("/etc/jailssh/jails/persons.conf", PERSONS)
+    for group in ("makers", "lookers"):
+        host.run(["groupadd", group], check=True)
+    host.run(["install", "-d", "-g", "makers", "-m", "2775", "/srv/persons"], check=True)
+    world.jailssh("setup", "--yes")
+    for name, group in (("maker1", "makers"), ("maker2", "makers"), ("looker", "lookers")):
+        host.run(["useradd", "--create-home", "--groups", group, "--shell", "/bin/sh", name], check=True)
+        world.jailssh("adduser", name, "--jail", "persons", "--key", f"{world.client.home}/.ssh/bob.pub")
+    assert git("bob", "-C", "mine", "push", "-q", "HOST:shared", "HEAD:one", account="maker1").code == 0
+    assert git("bob", "-C", "mine", "push", "-q", "HOST:shared", "HEAD:two", account="maker2").code == 0
+    listed = git("bob", "ls-remote", "HOST:shared", account="looker")
+    assert (listed.code, listed.stdout.count("refs/heads/")) == (0, 2)
+    done = git("bob", "-C", "mine", "push", "-q", "HOST:shared", "HEAD:three", account="looker")
+    assert (done.code != 0, DENIED in done.stderr) == (True, True)
+    assert decisive(world, "looker")[::2] == ("denied", "command-not-allowed")
