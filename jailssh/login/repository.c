@@ -155,8 +155,8 @@ static bool resolve(const char *root, char path[ROOM])
     char cut = '\0';
     if (!realpath(root, real_root))
         return false;
-    while (!realpath(path, real)) {
-        if (is_there(path) || end == 0)
+    while (!realpath(*path ? path : "/", real)) {
+        if (is_there(path))
             return false; /* a link to nothing, a loop, a file for a directory, a directory that is closed to us */
         path[end] = cut;
         while (path[--end] != '/')

@@ -48,7 +48,11 @@ static inline void free_plan(const struct plan *plan)
     free((void *)plan->records);
 }
 
+/* Since the last time that everything was given back: did glob(3) find names? */
+bool names_were_found(void);
+void give_back(void);
+
 /* Check a verdict on COMMAND (NULL: interactive) by PLAN, and give back what the matcher took. */
-void judge(const struct plan *plan, const char *command);
+void judge(const struct plan *plan, const char *command, bool inside);
 
 #endif

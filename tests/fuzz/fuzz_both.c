@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     char *bytes = copy_of(data, end), *command = string_of(data + end, size - end);
     struct plan plan;
     if (!plan_parse(bytes, end, &plan)) {
-        judge(&plan, *command ? command : NULL);
+        judge(&plan, *command ? command : NULL, false);
         free_plan(&plan);
     }
     free(command);

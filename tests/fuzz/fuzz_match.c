@@ -1,4 +1,5 @@
-/* The matcher with the plans of the shipped plugins: a byte that chooses the plan, then the command. */
+/* The matcher with the plans of the shipped plugins and one of a tree that is there: a byte that chooses the plan (its
+ * highest bit: inside, so that paths are looked up), then the command. */
 #include "fuzz.h"
 #include "plans.h"
 
@@ -13,8 +14,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     if (size == 0)
         return 0;
     char *command = string_of(data + 1, size - 1);
-    const struct plan *plan = &plans[data[0] % (sizeof plans / sizeof *plans)];
-    judge(plan, size == 1 ? NULL : command);
+    const struct plan *plan = &plans[(data[0] & 0x7f) % (sizeof plans / sizeof *plans)];
+    judge(plan, size == 1 ? NULL : command, data[0] & 0x80);
     free(command);
     return 0;
 }

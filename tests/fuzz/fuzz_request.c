@@ -1,5 +1,5 @@
-/* The splitter: any command.  Words hold nothing that was not sent, no control character, and their patterns match
- * them. */
+/* The splitter: any command; behind a byte 255, a long one: the rest so many times.  Words hold nothing that was not
+ * sent, no control character, and their patterns match them. */
 #include "fuzz.h"
 
 static bool same_but_for_backslashes(const char *pattern, const char *text)
@@ -37,10 +37,22 @@ static void check_words(const struct words *words, const char *command)
     }
 }
 
+static char *repeated(const unsigned char *data, size_t size)
+{
+    enum { TIMES = 60 };
+    char *command = malloc(TIMES * size + 1);
+    HOLDS(command);
+    for (size_t i = 0; i < TIMES; i++)
+        memcpy(command + i * size, data, size);
+    command[TIMES * size] = '\0';
+    return command;
+}
+
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
 {
     static struct words words;
-    char *command = string_of(data, size), *buffer = malloc(4 * REQUEST_MAX);
+    bool is_long = size > 0 && data[0] == 0xff;
+    char *command = is_long ? repeated(data + 1, size - 1) : string_of(data, size), *buffer = malloc(4 * REQUEST_MAX);
     HOLDS(buffer);
     const char *why = request_split(command, &words, buffer);
     if (why)

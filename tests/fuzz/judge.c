@@ -1,43 +1,7 @@
-/* The matcher's promises, checked on each verdict.  The sources under test are compiled to take their memory here, so
- * that what they never give back can be given back: they run once to a process, here many thousand times. */
+/* The matcher's promises, checked on each verdict. */
 #include "fuzz.h"
 
-void *noted_malloc(size_t size);
-char *noted_strdup(const char *text);
-char *noted_strndup(const char *text, size_t size);
-void noted_free(void *memory);
-
-static void *taken[1 << 17];
-static size_t takings;
-
-static void *note(void *memory)
-{
-    HOLDS(memory && takings < sizeof taken / sizeof *taken);
-    return taken[takings++] = memory;
-}
-
-void *noted_malloc(size_t size)
-{
-    return note(malloc(size));
-}
-
-char *noted_strdup(const char *text)
-{
-    return note(strdup(text));
-}
-
-char *noted_strndup(const char *text, size_t size)
-{
-    return note(strndup(text, size));
-}
-
-void noted_free(void *memory)
-{
-    for (size_t i = takings; memory && i-- > 0;)
-        if (taken[i] == memory)
-            taken[i] = taken[--takings];
-    free(memory);
-}
+#include <fnmatch.h>
 
 static bool equal(const char *a, const char *b)
 {
@@ -162,18 +126,85 @@ static bool below_a_root(const struct plan *plan, size_t rule, const char *path)
     return found;
 }
 
+static bool takes_repositories(const struct plan *plan, size_t rule)
+{
+    char *const *operands = rule_first(plan, rule, OP_OPERANDS);
+    return operands && (equal(operands[2], "repository") || equal(operands[2], "new-repository"));
+}
+
+/* fnmatch(3) knows ** as *, and more characters than a pattern of the plan has. */
+static bool fits_pattern(const char *pattern, const char *name)
+{
+    static char escaped[2 * PLAN_MAX_TOKEN], head[2 * PLAN_MAX_TOKEN];
+    char *at = escaped;
+    size_t rest = strlen(pattern) > 2 && equal(pattern + strlen(pattern) - 3, "/**") ? strlen(pattern) - 2 : 0;
+    for (const char *from = pattern; *from && (rest == 0 || from < pattern + rest); *at++ = *from++)
+        if (strchr("?[]\\", *from))
+            *at++ = '\\';
+    *at = '\0';
+    if (rest == 0)
+        return fnmatch(escaped, name, FNM_PATHNAME | FNM_PERIOD) == 0;
+    for (const char *slash = strchr(name, '/'); slash; slash = strchr(slash + 1, '/')) {
+        memcpy(head, name, (size_t)(slash + 1 - name));
+        head[slash + 1 - name] = '\0';
+        if (slash[1] && slash[1] != '.' && !strstr(slash, "/.") &&
+            fnmatch(escaped, head, FNM_PATHNAME | FNM_PERIOD) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_like(const struct plan *plan, size_t rule, const char *path)
+{
+    static char spelled[3][PLAN_MAX_TOKEN];
+    size_t n = strlen(path), at = rule;
+    bool any = false;
+    snprintf(spelled[0], sizeof spelled[0], "%s", path);
+    snprintf(spelled[1], sizeof spelled[1], "%s.git", path);
+    snprintf(spelled[2], sizeof spelled[2], "%.*s", n > 4 && equal(path + n - 4, ".git") ? (int)n - 4 : (int)n, path);
+    for (char *const *like; (like = rule_next(plan, rule, OP_LIKE, &at)); any = true)
+        for (int i = 0; i < 3; i++)
+            if (fits_pattern(like[0], spelled[i]))
+                return true;
+    return !any;
+}
+
+static void check_repository(const struct plan *plan, size_t rule, const char *path)
+{
+    char *const *operands = rule_first(plan, rule, OP_OPERANDS);
+    size_t n = strlen(path), size;
+    HOLDS(path[0] == '/' && n > 1 && path[n - 1] != '/' && !strstr(path, "//"));
+    HOLDS(below_a_root(plan, rule, path));
+    HOLDS(is_like(plan, rule, path));
+    HOLDS(equal(operands[2], "repository") || (n > 5 && equal(path + n - 4, ".git")));
+    for (const char *at = path, *part; part = component(&at, &size), size > 0;)
+        HOLDS(size != 4 || memcmp(part, ".git", 4) != 0);
+}
+
 static void check_paths(const struct plan *plan, const struct verdict *verdict)
 {
     size_t rule = verdict->rule_index;
     char *const *operands = rule_first(plan, rule, OP_OPERANDS);
     if (verdict->path)
         HOLDS(below_a_root(plan, rule, verdict->path));
-    if (!operands || !equal(operands[2], "path") || rule_first(plan, rule, OP_IGNORE_REST))
+    bool repositories = takes_repositories(plan, rule);
+    if (!operands || (!repositories && !equal(operands[2], "path")) || rule_first(plan, rule, OP_IGNORE_REST))
         return;
     size_t least = plan_number(operands[0], 10);
     HOLDS(least < verdict->argc);
-    for (size_t i = verdict->argc - least; i < verdict->argc; i++)
+    for (size_t i = verdict->argc - least; i < verdict->argc; i++) {
         HOLDS(below_a_root(plan, rule, verdict->argv[i]));
+        if (repositories)
+            check_repository(plan, rule, verdict->argv[i]);
+    }
+}
+
+static bool expands(const struct plan *plan, size_t rule, const struct words *words)
+{
+    bool any = false;
+    for (size_t i = 0; i < words->count; i++)
+        any = any || words->list[i].glob;
+    return any && names_were_found() && rule_first(plan, rule, OP_GLOB);
 }
 
 static void check_words(const struct plan *plan, const char *command, const struct verdict *verdict)
@@ -188,8 +219,16 @@ static void check_words(const struct plan *plan, const char *command, const stru
     } else if (!closed) {
         HOLDS(!request_split(command, &words, buffer));
     }
-    for (size_t i = 1; i < verdict->argc - whole; i++)
-        HOLDS(of_rule(plan, rule, verdict->argv[i]) || (!closed && of_command(plan, rule, verdict->argv[i], &words)));
+    for (size_t i = 1; i < verdict->argc - whole; i++) {
+        const char *word = verdict->argv[i];
+        if (of_rule(plan, rule, word) || (!closed && of_command(plan, rule, word, &words)))
+            continue;
+        HOLDS(!closed && (takes_repositories(plan, rule) || expands(plan, rule, &words)));
+        if (takes_repositories(plan, rule))
+            check_repository(plan, rule, word);
+        else
+            HOLDS(below_a_root(plan, rule, word) || !equal(rule_first(plan, rule, OP_OPERANDS)[2], "path"));
+    }
     if (!whole && !closed)
         check_paths(plan, verdict);
 }
@@ -200,9 +239,15 @@ static void check_allowed(const struct plan *plan, const char *command, const st
     HOLDS(rule < plan->count && plan->records[rule].verb == OP_RULE);
     char *const *args = plan->records[rule].args, *const *argv0 = rule_first(plan, rule, OP_ARGV0);
     HOLDS(verdict->rule == args[0] && verdict->plugin == args[1] && verdict->program == args[2]);
+    HOLDS(verdict->interactive == !command);
+    char *const *answer = rule_first(plan, rule, OP_ANSWER);
+    HOLDS(verdict->answered == (answer != NULL));
+    if (answer) {
+        HOLDS(equal(answer[0], "0") && verdict->argc == 0);
+        return;
+    }
     HOLDS(verdict->argc >= 1 && verdict->argc < sizeof verdict->argv / sizeof *verdict->argv);
     HOLDS(verdict->argv[0] == (argv0 ? argv0[0] : verdict->program));
-    HOLDS(verdict->interactive == !command);
     HOLDS(!verdict->interactive || rule_first(plan, rule, OP_INTERACTIVE));
     check_words(plan, command, verdict);
 }
@@ -210,18 +255,20 @@ static void check_allowed(const struct plan *plan, const char *command, const st
 static void check_denied(const struct verdict *verdict)
 {
     HOLDS(*verdict->reason && verdict->rule && verdict->plugin);
+    HOLDS(verdict->answered == equal(verdict->reason, "not-served"));
+    if (verdict->answered)
+        return; /* the plan's own words */
     for (const char *at = verdict->detail; *at; at++)
         HOLDS(*at >= 0x20 && *at < 0x7f);
 }
 
-void judge(const struct plan *plan, const char *command)
+void judge(const struct plan *plan, const char *command, bool inside)
 {
     static struct verdict verdict;
-    match_request(plan, command, false, &verdict);
+    match_request(plan, command, inside, &verdict);
     if (verdict.allowed)
         check_allowed(plan, command, &verdict);
     else
         check_denied(&verdict);
-    while (takings > 0)
-        free(taken[--takings]);
+    give_back();
 }

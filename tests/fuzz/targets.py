@@ -19,6 +19,7 @@ import tests.login.test_commands as commands
 import tests.login.test_rsync_commands as rsync_commands
 from jailssh.plan import codec, ops
 from tests.abilities import REPO
+from tests.fuzz import tree
 from tests.harness.certificates import ENDING, PARTS, Certificate
 from tests.login.driver import LOGIN, PURE, compile_c
 from tests.login.jails import JAILS, plan_of
@@ -31,12 +32,12 @@ TARGETS = {"plan": 4096, "request": 2048, "match": 1024, "both": 4096, "key": 10
 # What a target tests beside the parts that the matcher has too.
 BESIDE = {"key": [LOGIN / "key.c"]}
 SANITIZE = "-fsanitize=address,undefined"
-NOTED = [f"-D{name}=noted_{name}" for name in ("malloc", "strdup", "strndup", "free")]
+NOTED = [f"-D{name}=noted_{name}" for name in ("malloc", "strdup", "strndup", "free", "glob")]
 
 
 def build(folder: Path, *flags: str) -> dict[str, Path]:
     """Compile every target into ``folder`` and return the programs by name."""
-    (folder / "plans.h").write_text(_header())
+    (folder / "plans.h").write_text(_header(tree.make(folder / "tree")))
     objects = []
     for source in PURE:
         out = folder / f"{source.stem}.o"
@@ -44,15 +45,19 @@ def build(folder: Path, *flags: str) -> dict[str, Path]:
         objects.append(out)
     return {
         target: compile_c(
-            "clang", folder / target, [HERE / f"fuzz_{target}.c", HERE / "judge.c", *BESIDE.get(target, []), *objects],
+            "clang", folder / target,
+            [*(HERE / f"{name}.c" for name in (f"fuzz_{target}", "judge", "noted")), *BESIDE.get(target, []), *objects],
             f"-I{folder}", SANITIZE, "-fsanitize=fuzzer", *flags,
         )
         for target in TARGETS
     }  # fmt: skip
 
 
-def _header() -> str:
-    plans = [codec.encode(plan_of(name)) for name in JAILS] + [(GOLDEN / "full.plan").read_bytes()]
+def _header(of_tree: codec.Plan) -> str:
+    plans = [codec.encode(plan_of(name)) for name in JAILS] + [
+        (GOLDEN / name).read_bytes() for name in ("full.plan", "key.plan")
+    ]
+    plans.append(codec.encode(of_tree))
     lines = ["static const struct {", "    const unsigned char *data;", "    size_t size;", "} plan_bytes[] = {"]
     for plan in plans:
         text = ",".join(map(str, plan))
@@ -88,11 +93,18 @@ def seeds() -> dict[str, set[bytes]]:
     good = [data for name, data in plans.items() if name not in bad]
     small = {name: codec.encode(plan_of(name)) for name in JAILS}
     index = {name: bytes([number]) for number, name in enumerate(JAILS)}
+    key, inside = bytes([len(JAILS) + 1]), bytes([len(JAILS) + 2 | 0x80])
     pairs = [(jail, command.encode()) for jail, command in rows() if len(command) < TARGETS["match"]]
     return {
         "plan": {data for data in plans.values() if len(data) <= TARGETS["plan"]},
-        "request": {command for _, command in pairs},
-        "match": {index[jail] + command for jail, command in pairs} | {index["shell"], index["git"]},
+        "request": {command for _, command in pairs} | {b"\xffx " + b" x" * 20, b"\xff" + b"x" * 1100},
+        "match": {index[jail] + command for jail, command in pairs}
+        | {index["shell"], index["git"], inside}
+        | {inside + command.encode() for command in tree.COMMANDS}
+        | {
+            key + command
+            for command in (b"git-receive-pack 'a'", b"git-receive-pack b/c.git", b"git-lfs-authenticate x")
+        },
         "key": _logins(),
         "both": {small[jail] + command for jail, command in pairs if len(small[jail]) < 2500}
         | {data + b"copy -aB 3 --size=1 . x" for data in good}
@@ -147,12 +159,13 @@ def main() -> None:
     """Write the corpus."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minimise", type=int, metavar="SECONDS", default=0)
-    seconds = parser.parse_args().minimise
+    parser.add_argument("targets", nargs="*", metavar="TARGET", default=list(TARGETS), help="only these")
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         programs = build(Path(name))
-        for target, inputs in seeds().items():
+        for target, inputs in ((target, found) for target, found in seeds().items() if target in given.targets):
             old = {path.read_bytes() for path in (CORPUS / target).glob("*")}
-            kept = _minimised(programs[target], Path(name), inputs | old, seconds)
+            kept = _minimised(programs[target], Path(name), inputs | old, given.minimise)
             shutil.rmtree(CORPUS / target, ignore_errors=True)
             _write(CORPUS / target, kept)
             print(f"{target}: {len(kept)} inputs, {sum(map(len, kept))} bytes")

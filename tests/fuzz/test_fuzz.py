@@ -13,12 +13,16 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.targets import CORPUS, TARGETS, build, run
+from tests.login.driver import LOGIN
 
 pytestmark = pytest.mark.needs("clang", "libfuzzer")
 
 # Read here, since the tests themselves see an environment without it.
 SECONDS = int(os.environ.get("JAILSSH_FUZZ_SECONDS", "20"))
 AT_ONCE = 2
+LLVM = next((name for name in ("llvm-{}", *(f"llvm-{{}}-{n}" for n in range(30, 10, -1)))
+             if shutil.which(name.format("cov"))), "llvm-{}")  # fmt: skip
+"""The programs of clang's coverage: distributions put the version behind the name."""
 
 Runs = dict[str, Future[subprocess.CompletedProcess[bytes]]]
 
@@ -46,3 +50,40 @@ def test_target(runs: tuple[Path, Runs], target: str) -> None:
     assert done.returncode == 0, "\n".join([report[-6000:], *found])
     executed = re.search(r"stat::number_of_executed_units: (\d+)", report)
     assert executed and int(executed[1]) > 100 * SECONDS, report[-2000:]
+
+
+def test_the_corpus_reaches_every_line(tmp_path: Path) -> None:
+    """Of the splitter and the matcher, but for what happens without memory: tests/login/test_scarce.py has that."""
+    targets = ("request", "match", "both")
+    programs = build(tmp_path, "-fprofile-instr-generate", "-fcoverage-mapping")
+    for target in targets:
+        environment = {**os.environ, "LLVM_PROFILE_FILE": str(tmp_path / f"{target}.raw")}
+        command = [programs[target], "-runs=0", CORPUS / target]
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=100)
+    merged = tmp_path / "merged"
+    raw = [tmp_path / f"{target}.raw" for target in targets]
+    subprocess.run([LLVM.format("profdata"), "merge", "-o", merged, *raw], check=True, timeout=60)
+    objects = [word for target in targets for word in ("-object", programs[target])][1:]
+    sources = [LOGIN / f"{name}.c" for name in ("request", "match", "option", "value", "repository")]
+    command = [LLVM.format("cov"), "export", "--format=lcov", f"--instr-profile={merged}", *objects, *sources]
+    report = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+    files = report.split("SF:")[1:]
+    assert len(files) == len(sources)
+    assert [line for file in files for line in _not_reached(file)] == []
+
+
+def _not_reached(report: str) -> list[str]:
+    """Return the lines without a visit in one file's part of an lcov report."""
+    path = Path(report.split("\n", 1)[0])
+    lines = path.read_text().splitlines()
+    counts = [(int(number), int(count)) for number, count in re.findall(r"^DA:(\d+),(\d+)", report, re.MULTILINE)]
+    assert len(counts) > 50
+    missed = [number for number, count in counts if count == 0 and not _without_memory(lines, number)]
+    return [f"{path.name}:{number}: {lines[number - 1].strip()}" for number in missed]
+
+
+def _without_memory(lines: list[str], number: int) -> bool:
+    taken = re.fullmatch(r"    if \(!(\w+)\)", lines[number - 2])
+    return (
+        bool(taken) and "return" in lines[number - 1] and f"{taken[1]} = malloc(" in "".join(lines[number - 5 : number])
+    )

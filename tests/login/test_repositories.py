@@ -299,6 +299,8 @@ def test_new_repositories(ask: Ask, root: Path) -> None:
     expected = {name: to if to[0] == "!" else f"{root}/{to}" for name, to in expected.items()}
     assert dict(zip(expected, ask(created, *expected, inside=True), strict=True)) == expected
     assert ask(rule(cls="new-repository", roots=(f"{root}/none",)), "a", inside=True) == ["!path-leaves-root"]
+    everywhere = rule(cls="new-repository", roots=("/",))
+    assert ask(everywhere, "no-such-thing", f"{root}/b", inside=True) == ["/no-such-thing.git", f"{root}/b.git"]
     some = rule(f"{root}/group/new-*", cls="new-repository", roots=(str(root),))
     assert ask(some, "group/new-1", "short/new-1", "group/b", "a", inside=True) == [
         f"{root}/group/new-1.git", *["!path-outside"] * 3,

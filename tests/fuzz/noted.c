@@ -1,0 +1,68 @@
+/* The sources under test are compiled to take their memory here, so that what they never give back can be given back:
+ * they run once to a process, here many thousand times. */
+#include "fuzz.h"
+
+#include <glob.h>
+
+void *noted_malloc(size_t size);
+char *noted_strdup(const char *text);
+char *noted_strndup(const char *text, size_t size);
+void noted_free(void *memory);
+int noted_glob(const char *pattern, int flags, int (*failed)(const char *, int), glob_t *found);
+
+static void *taken[1 << 17];
+static size_t takings;
+
+static void *note(void *memory)
+{
+    HOLDS(memory && takings < sizeof taken / sizeof *taken);
+    return taken[takings++] = memory;
+}
+
+void *noted_malloc(size_t size)
+{
+    return note(malloc(size));
+}
+
+char *noted_strdup(const char *text)
+{
+    return note(strdup(text));
+}
+
+char *noted_strndup(const char *text, size_t size)
+{
+    return note(strndup(text, size));
+}
+
+void noted_free(void *memory)
+{
+    for (size_t i = takings; memory && i-- > 0;)
+        if (taken[i] == memory)
+            taken[i] = taken[--takings];
+    free(memory);
+}
+
+static glob_t found_names[1 << 11];
+static size_t findings;
+
+int noted_glob(const char *pattern, int flags, int (*failed)(const char *, int), glob_t *found)
+{
+    HOLDS(findings < sizeof found_names / sizeof *found_names);
+    int error = glob(pattern, flags, failed, found);
+    if (!error)
+        found_names[findings++] = *found;
+    return error;
+}
+
+bool names_were_found(void)
+{
+    return findings > 0;
+}
+
+void give_back(void)
+{
+    while (takings > 0)
+        free(taken[--takings]);
+    while (findings > 0)
+        globfree(&found_names[--findings]);
+}
