@@ -79,7 +79,7 @@ char *fd_read_owned(int dir, const char *name, uid_t owner, mode_t forbidden, si
         errno = EINVAL;
         goto out;
     }
-    data = calloc(1, (size_t)st.st_size + 1);
+    data = malloc((size_t)st.st_size + 1);
     while (data && got < (size_t)st.st_size) {
         ssize_t n = read(fd, data + got, (size_t)st.st_size - got);
         if (n <= 0) {
@@ -88,6 +88,7 @@ char *fd_read_owned(int dir, const char *name, uid_t owner, mode_t forbidden, si
             data = NULL;
         } else {
             got += (size_t)n;
+            data[got] = '\0';
         }
     }
 out:

@@ -4,13 +4,23 @@
 
 #include "plan.h"
 
+/* A plan has many thousand characters to look at.  STOP: the control characters and the slash. */
+enum { ALNUM = 1, STOP = 2 };
+static const unsigned char sort[256] = { ['0' ... '9'] = ALNUM, ['A' ... 'Z'] = ALNUM, ['a' ... 'z'] = ALNUM,
+                                         [0 ... 0x1f] = STOP,   [0x7f] = STOP,         ['/'] = STOP };
+
+static bool is_alnum(char c)
+{
+    return sort[(unsigned char)c] == ALNUM;
+}
+
 static bool all_in(const char *text, size_t least, size_t most, const char *extra)
 {
     size_t length = strlen(text);
     if (length < least || length > most)
         return false;
     for (size_t i = 0; i < length; i++)
-        if (!isalnum((unsigned char)text[i]) && !strchr(extra, text[i]))
+        if (!is_alnum(text[i]) && !strchr(extra, text[i]))
             return false;
     return true;
 }
@@ -28,28 +38,24 @@ bool kind_is_decimal(const char *text, size_t most)
 
 static bool is_clean_path(const char *path)
 {
-    size_t length = strlen(path);
-    if (path[0] != '/' || length >= 4096)
-        return false;
-    if (length == 1)
-        return true;
-    for (size_t i = 0; i < length; i++)
-        if ((unsigned char)path[i] < 0x20 || path[i] == 0x7f)
-            return false;
-    for (const char *part = path; *part;) {
-        const char *start = ++part;
-        part += strcspn(part, "/");
-        size_t n = (size_t)(part - start);
-        if (n == 0 || (n == 1 && start[0] == '.') || (n == 2 && start[0] == '.' && start[1] == '.'))
+    const char *at = path;
+    if (path[0] != '/' || path[1] == '\0')
+        return path[0] == '/';
+    while (*at == '/') {
+        const char *part = ++at;
+        while (sort[(unsigned char)*at] != STOP)
+            at++;
+        size_t n = (size_t)(at - part);
+        if (n == 0 || (part[0] == '.' && (n == 1 || (n == 2 && part[1] == '.'))))
             return false;
     }
-    return true;
+    return *at == '\0' && at - path < 4096;
 }
 
 bool kind_is_account(const char *name)
 {
     size_t plain = strcspn(name, "$"); /* one may stand at the end */
-    bool begins = isalnum((unsigned char)name[0]) || name[0] == '_';
+    bool begins = is_alnum(name[0]) || name[0] == '_';
     return begins && plain <= 255 && all_in(name, 1, 256, "_.@-$") && (!name[plain] || !name[plain + 1]) &&
            !is_number(name, "0123456789", 256);
 }
@@ -109,7 +115,7 @@ bool kind_fits(char kind, const char *text)
 {
     switch (kind) {
     case 'n':
-        return all_in(text, 1, 200, "_.+-") && (isalnum((unsigned char)text[0]) || text[0] == '_');
+        return all_in(text, 1, 200, "_.+-") && (is_alnum(text[0]) || text[0] == '_');
     case 'p':
         return is_clean_path(text);
     case 'u':

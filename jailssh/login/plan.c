@@ -7,12 +7,13 @@
 struct op {
     const char *name;
     const char *kinds;
+    size_t arity;
     int phase;
     bool once;
 };
 
 static const struct op ops[OP_COUNT] = {
-#define OP(id, verb, kinds, phase, once) { verb, kinds, phase, once },
+#define OP(id, verb, kinds, phase, once) { verb, kinds, sizeof kinds - 1, phase, once },
     PLAN_OPS(OP)
 #undef OP
 };
@@ -22,11 +23,12 @@ struct tokens {
     size_t count;
 };
 
-static int find_verb(const char *name)
+/* Records stand in the order of the table, many of one verb in a row: begin where the last one was found. */
+static int find_verb(const char *name, int last)
 {
-    for (int verb = 0; verb < OP_COUNT; verb++)
-        if (strcmp(ops[verb].name, name) == 0)
-            return verb;
+    for (int i = 0; i < OP_COUNT; i++)
+        if (strcmp(ops[(last + i) % OP_COUNT].name, name) == 0)
+            return (last + i) % OP_COUNT;
     return -1;
 }
 
@@ -34,10 +36,7 @@ static const char *split_tokens(char *data, size_t size, struct tokens *out)
 {
     if (size == 0 || size > PLAN_MAX_SIZE || data[size - 1] != '\0')
         return "plan is truncated or too large";
-    size_t count = 0;
-    for (size_t i = 0; i < size; i++)
-        count += data[i] == '\0';
-    out->list = calloc(count + 1, sizeof *out->list);
+    out->list = calloc(size + 1, sizeof *out->list); /* large memory is none before it is written to */
     if (!out->list)
         return "no memory for the plan";
     out->count = 0;
@@ -91,13 +90,13 @@ static const char *check_order(int verb, bool *seen, int *phase)
 static const char *parse_records(const struct tokens *tokens, size_t count, struct record *records)
 {
     bool seen[OP_COUNT] = { false };
-    int phase = 0;
+    int phase = 0, verb = 0;
     size_t at = 7;
     for (size_t i = 0; i < count; i++) {
-        int verb = at < tokens->count ? find_verb(tokens->list[at]) : -1;
+        verb = at < tokens->count ? find_verb(tokens->list[at], verb) : -1;
         if (verb < 0)
             return "plan with an unknown verb";
-        size_t arity = strlen(ops[verb].kinds);
+        size_t arity = ops[verb].arity;
         if (arity >= tokens->count - at)
             return "plan is truncated";
         for (size_t arg = 0; arg < arity; arg++)
@@ -149,9 +148,12 @@ const char *plan_parse(char *data, size_t size, struct plan *out)
 
 char *const *plan_first(const struct plan *plan, enum plan_verb verb)
 {
-    for (size_t i = 0; i < plan->count; i++)
+    for (size_t i = 0; i < plan->count; i++) {
         if (plan->records[i].verb == verb)
             return plan->records[i].args;
+        if (plan->records[i].verb == OP_RULE)
+            break; /* behind the first rule are only rules */
+    }
     return NULL;
 }
 

@@ -33,7 +33,7 @@ struct plan {
  * the bytes are acceptable, else a short reason; nothing of *OUT may be used then. */
 const char *plan_parse(char *data, size_t size, struct plan *out);
 
-/* The arguments of the first record with this verb, or NULL. */
+/* The arguments of the first record with this verb, which is no part of a rule, or NULL. */
 char *const *plan_first(const struct plan *plan, enum plan_verb verb);
 
 /* True if the verb's first argument is VALUE. */
