@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from jailssh.host.matcher import NOT_SERVED, Verdict, read_verdict
 from jailssh.plan import codec
 from jailssh.policy.rules import Rule
-from tests.login.driver import Driver, joined
+from tests.abilities import REPO
+from tests.login.driver import PURE, Driver, compile_c, joined
 from tests.login.jails import plan_with
 
 pytestmark = pytest.mark.needs("gcc", "sanitizers")
@@ -43,6 +46,9 @@ class Judge:
         reason, program, _, _, _, _, *argv = self.facts(command)
         assert (reason, program) == ("", PROGRAM)
         return argv[1:]
+
+    def argv_of(self, command: str) -> list[str]:
+        return self.facts(command)[6:]
 
     def refusal(self, command: str | None) -> tuple[str, str]:
         reason, detail, *_ = self.facts(command)
@@ -77,6 +83,55 @@ def test_the_rule_that_came_furthest_is_named(driver: Driver, tmp_path: Path) ->
     assert judge.facts("tool --two y")[:4] == ["operand-count", "operands too many or too few", "b", "p2"]
     assert judge.facts("nothing 'a b'")[:4] == ["command-not-allowed", "command nothing", "", ""]
     assert judge.facts("tool;")[:4] == ["shell-metacharacter", "character ;", "", ""]
+
+
+LFS = Rule("lfs", "git", "/", ("git-lfs-authenticate",), ignore_rest=True, answer=(126, "Großes: nicht hier"))
+HELLO = Rule("hello", "p", "/", ("hello",), literals=("--all",), operands=(0, 1, "word"), answer=(0, ""))
+
+
+def test_rules_that_have_the_answer(driver: Driver, tmp_path: Path) -> None:
+    judge = Judge(driver, tmp_path, [tool(), LFS, HELLO])
+    assert judge.facts("git-lfs-authenticate x.git upload")[:4] == ["not-served", "Großes: nicht hier", "lfs", "git"]
+    assert judge.facts("hello --all x") == ["", "/", "hello", "p", "", ""]
+    # Only where all of it fits: what does not is denied as by any rule.
+    assert judge.facts("hello x")[:3] == ["word-missing", "word --all", "hello"]
+    assert judge.facts("hello --all x y")[:3] == ["operand-count", "operands too many or too few", "hello"]
+    assert judge.refusal("git-lfs") == ("command-not-allowed", "command git-lfs")
+    assert judge.facts("tool")[:3] == ["", PROGRAM, "tool.use"]
+
+
+def test_an_answer_is_the_last_word(driver: Driver, tmp_path: Path) -> None:
+    judge = Judge(driver, tmp_path, [ANY, LFS, replace(SHELL, answer=(126, "no shell, but hello"))])
+    assert judge.refusal("git-lfs-authenticate x") == ("not-served", "Großes: nicht hier")
+    assert judge.argv_of("git-lfs-authenticat x") == ["bash", "-c", "git-lfs-authenticat x"]
+    assert judge.facts(None)[:3] == ["not-served", "no shell, but hello", "shell.login"]
+
+
+def test_the_fields_of_jailssh_match(tmp_path: Path, match_build: Path) -> None:
+    def ask(command: str, rules: list[Rule]) -> Verdict:
+        (tmp_path / "plan").write_bytes(codec.encode(plan_with(rules)))
+        done = subprocess.run([match_build, "-0", tmp_path / "plan", command], capture_output=True, timeout=10)
+        return read_verdict(done.stdout.decode())
+
+    served = [tool(operands=(0, 1, "path"), roots=("/srv",), base="/srv"), LFS, HELLO]
+    assert ask("tool x", served) == Verdict(
+        True, "tool.use", "tool", program=PROGRAM, path="/srv/x", argv=("tool", "/srv/x")
+    )
+    assert ask("hello --all", served) == Verdict(True, "hello", "p")
+    assert ask("git-lfs-authenticate x", served) == Verdict(
+        False, "lfs", "git", NOT_SERVED, "Großes: nicht hier", words=("git-lfs-authenticate", "x")
+    )
+
+
+def test_the_timer_of_decisions(tmp_path: Path) -> None:
+    """As the benchmarks call it; what it measures is their affair."""
+    program = compile_c("gcc", tmp_path / "decide", [REPO / "tests/bench/decide.c", *PURE], "-O2")
+    (tmp_path / "plan").write_bytes(codec.encode(plan_with([tool(operands=(1, 1, "word"))])))
+    for words in (["plan", "tool x", "100"], ["-i", "plan", "tool x", "100"], ["plan", "tools", "100"]):
+        done = subprocess.run([program, *words], cwd=tmp_path, capture_output=True, text=True, timeout=20)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert 0 < int(done.stdout) < 10**6
+    assert subprocess.run([program, "none", "x", "1"], cwd=tmp_path, timeout=20).returncode == 2
 
 
 def test_spellings(driver: Driver, tmp_path: Path) -> None:

@@ -107,6 +107,20 @@ def test_other_homes(driver: Driver, tmp_path: Path) -> None:
     assert [answer[0] for answer in answers] == ["path-of-other-user", ""]
 
 
+def test_names_that_no_word_can_be(driver: Driver, tmp_path: Path) -> None:
+    (tmp_path / "plan").write_bytes(codec.encode(plan_with([rule()])))
+    commands = {
+        "git-serve '/srv/git/a.git\n'": "control-character",
+        "git-serve $'a\\n'": "shell-metacharacter",
+        "git-serve a.git*": "shell-metacharacter",
+        "git-serve 'a.git": "unbalanced-quote",
+        "git-serve": "operand-count",
+        "git-serve a b": "operand-count",
+    }
+    cases = [joined(["", "c", command]) for command in commands]
+    assert [answer[0] for answer in driver.parts("match", cases, tmp_path / "plan")] == list(commands.values())
+
+
 def test_roots_with_dots_and_the_root_of_everything(ask: Ask) -> None:
     hidden = rule(roots=("/srv/.git-data", "/srv/.git-data/.x", "/srv/git"))
     assert ask(hidden, "a", "/srv/.git-data/.x/a", "/srv/.git-data/.y/a", "/srv/git/a") == [

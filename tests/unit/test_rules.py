@@ -108,6 +108,62 @@ def test_an_impossible_rule_is_refused(fields, why):
     assert why in clash(rule(**fields))
 
 
+REPOSITORY = {"operands": (1, 1, "repository"), "roots": ("/srv/git", "/home/u/.git-data")}
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"like": ("/srv/git/a",), "operands": (1, 1, "path"), "roots": ("/srv/git",)}, "takes none"),
+        ({**REPOSITORY, "like": ("srv/git/a",)}, "with or without"),
+        ({**REPOSITORY, "like": ("/srv/git/../a",)}, "with or without"),
+        ({**REPOSITORY, "like": ("/srv/git/**/a",)}, "only at the end"),
+        ({**REPOSITORY, "like": ("/srv/git/a**",)}, "only at the end"),
+        ({**REPOSITORY, "like": ("/srv/git/a/.git",)}, ".git is no part"),
+        ({**REPOSITORY, "roots": ("/srv/a/.git",)}, ".git is no part"),
+        ({**REPOSITORY, "like": ("/srv/other/*",)}, "fits nothing"),
+        ({**REPOSITORY, "like": ("/srv/*",), "roots": ("/srv/git/team",)}, "fits nothing"),
+        ({**REPOSITORY, "like": ("/srv/git/.a",)}, "fits nothing"),
+        ({**REPOSITORY, "like": ("/srv/git/*/-a",)}, "fits nothing"),
+        ({**REPOSITORY, "like": ("/home/u/*/a",)}, "fits nothing"),
+        ({**REPOSITORY, "like": ("/home/u/**",)}, "fits nothing"),
+        ({**REPOSITORY, "glob": True}, "expands patterns"),
+        ({"operands": (1, 1, "repository")}, "names no directory"),
+        ({"longs": (("dir", "repository"),), "roots": ("/srv",)}, "only an operand"),
+        ({"shorts": (("d", "new-repository"),), "roots": ("/srv",)}, "only an operand"),
+        ({"first": ("git", "init")}, "not a plain absolute path"),
+        ({"first": ("/usr/bin/git", *["x"] * 30)}, "more than 30 words"),
+        ({"first": ("/usr/bin/git", "%p")}, "takes none"),
+        ({**REPOSITORY, "operands": (0, 1, "repository"), "first": ("/usr/bin/git", "%p")}, "takes none"),
+        ({"answer": (1, "x")}, "status 0 or 126"),
+        ({"answer": (126, "a\nb")}, "printable line"),
+        ({"answer": (126, "ä" * 101)}, "200 bytes"),
+        ({"answer": (0, ""), "log": True}, "nothing runs"),
+        ({"answer": (0, ""), "first": ("/bin/true",)}, "nothing runs"),
+    ],
+)
+def test_impossible_repositories_and_answers(fields, why):
+    assert why in clash(rule(**fields))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["/**", "/srv/**", "/srv/git", "/srv/git/*", "/*/git/a", "/srv/g*t/a", "/srv/git/a*b/**", "/home/u/.git-*/a"],
+)
+def test_patterns_that_can_fit(pattern):
+    check_rules([rule(**REPOSITORY, like=(pattern,))])
+    records = list(rule_records(rule(**REPOSITORY, like=(pattern,), log=True, answer=None, first=("/bin/x",))))
+    assert records[-3:] == [("like", pattern), ("first", "/bin/x"), ("log",)]
+
+
+def test_one_rule_for_what_is_and_one_for_what_is_not_yet():
+    new = {**REPOSITORY, "operands": (1, 1, "new-repository")}
+    check_rules([rule("a.read", **REPOSITORY), rule("a.create", **new)])
+    assert "nothing tells them apart" in clash(rule("a.read", **REPOSITORY), rule("a.write", **REPOSITORY))
+    some = {**new, "operands": (0, 1, "new-repository")}
+    assert "nothing tells them apart" in clash(rule("a.read", **REPOSITORY), rule("a.create", **some))
+
+
 def test_a_program_is_a_plain_absolute_path():
     assert "plain absolute path" in clash(dataclasses.replace(rule(), program="prog"))
 
