@@ -13,6 +13,7 @@ import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 
 from jailssh.config.reader import nearest, raise_all
@@ -134,10 +135,11 @@ def check_principal(text: str) -> str:
 
 def parse_keys(text: bytes, source: str) -> list[Key]:
     """Return the keys in the public key file ``text``; ``source`` names it in errors (:class:`UsageError`)."""
-    return _parse(text, source, authorities=False)
+    return list(_parse(text, source, authorities=False))
 
 
-def _parse(text: bytes, source: str, *, authorities: bool) -> list[Key]:
+@lru_cache(maxsize=1 << 12)
+def _parse(text: bytes, source: str, *, authorities: bool) -> tuple[Key, ...]:
     if b"PRIVATE KEY-----" in text:
         raise UsageError(source, "is a private key", hint="give the public half, the file ending in .pub")
     keys: list[Key] = []
@@ -149,7 +151,7 @@ def _parse(text: bytes, source: str, *, authorities: bool) -> list[Key]:
                 keys.append(key)
     if not keys:
         raise UsageError(source, "holds no public key")
-    return keys
+    return tuple(keys)
 
 
 def _parse_line(line: str, where: str, authorities: bool) -> Key:
@@ -222,7 +224,7 @@ def read_keyring(files: Mapping[str, bytes], groups: Iterable[Group]) -> Keyring
     for path in sorted(files):
         try:
             name = name_of_file(path)
-            keys[name] = tuple(_parse(files[path], path, authorities=True))
+            keys[name] = _parse(files[path], path, authorities=True)
         except JailsshError as error:
             errors.append(ConfigError(error.what, error.why, hint=error.hint))
             continue

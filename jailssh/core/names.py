@@ -19,7 +19,7 @@ _JAIL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
 _COMBINED = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,199}\Z")
 # useradd(8) of shadow with names as directories hand them out: letters, digits, '_.-', realms by '@', a trailing '$'.
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}\$?\Z")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CLEAN = re.compile(r"(/(?!\.{1,2}(/|\Z))[^/\x00-\x1f\x7f]+)+\Z")
 
 MAX_UID = 2**31 - 1
 
@@ -48,11 +48,7 @@ def check_account_name(name: str) -> str:
 
 def is_clean_absolute(path: str) -> bool:
     """True if ``path`` is absolute, canonical in text (no ``//``, ``.``, ``..``, trailing ``/``) and printable."""
-    if path == "/":
-        return True
-    if not path.startswith("/") or _CONTROL.search(path):
-        return False
-    return all(part not in ("", ".", "..") for part in path[1:].split("/"))
+    return path == "/" or _CLEAN.match(path) is not None
 
 
 def check_absolute(path: str, what: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
@@ -20,6 +21,7 @@ MAX_SIZE = 1 << 20
 MAX_RECORDS = 20000
 MAX_TOKEN = 65536
 RULE_PHASE = 70
+_SHORT = 256
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,16 @@ def check_record(record: Record) -> None:
 
 
 def _fits(kind: str, value: str) -> bool:
+    # Plans of one account repeat most of what is in them; a long value is a filter or a generated file.
+    return _fits_short(kind, value) if len(value) <= _SHORT else _fits_any(kind, value)
+
+
+@lru_cache(maxsize=1 << 13)
+def _fits_short(kind: str, value: str) -> bool:
+    return _fits_any(kind, value)
+
+
+def _fits_any(kind: str, value: str) -> bool:
     size = len(value.encode("utf-8", "surrogateescape"))
     if "\0" in value or size > MAX_TOKEN:
         return False

@@ -41,6 +41,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
@@ -284,13 +285,21 @@ def _check_repositories(rule: Rule, classes: list[str]) -> None:
         if ".git" in path.split("/"):
             raise _bad(rule, f"{path!r}: .git is no part of a repository's name")
     for pattern in rule.like:
-        if not is_clean_absolute(pattern):
-            raise _bad(rule, f"{pattern!r} is not a plain absolute path with or without *")
-        if "**" in pattern.removesuffix("/**"):
-            raise _bad(rule, f"{pattern!r}: ** stands only at the end, as a component of its own")
-        if not any(_reaches(pattern, root) for root in rule.roots):
-            raise _bad(rule, f"the pattern {pattern!r} fits nothing in the directories {', '.join(rule.roots)}")
+        if why := _pattern_fault(pattern, rule.roots):
+            raise _bad(rule, why)
     _check_what_runs(rule)
+
+
+@lru_cache(maxsize=1 << 13)
+def _pattern_fault(pattern: str, roots: tuple[str, ...]) -> str:
+    """Return what is wrong with a pattern, "" for nothing; kept, since the same ones stand in many rules."""
+    if not is_clean_absolute(pattern):
+        return f"{pattern!r} is not a plain absolute path with or without *"
+    if "**" in pattern.removesuffix("/**"):
+        return f"{pattern!r}: ** stands only at the end, as a component of its own"
+    if not any(_reaches(pattern, root) for root in roots):
+        return f"the pattern {pattern!r} fits nothing in the directories {', '.join(roots)}"
+    return ""
 
 
 def _check_what_runs(rule: Rule) -> None:
@@ -315,7 +324,7 @@ def _reaches(pattern: str, root: str) -> bool:
     for part, name in zip(parts, above, strict=False):
         if part == "**":
             return not name.startswith(".")
-        if not re.fullmatch(".*".join(map(re.escape, part.split("*"))), name):
+        if part != name and ("*" not in part or not re.fullmatch(".*".join(map(re.escape, part.split("*"))), name)):
             return False
         if part.startswith("*") and name.startswith("."):
             return False
