@@ -105,7 +105,7 @@ def test_no_right_no_repository(world: World, git: Git, name: str, args: tuple[s
 def test_who_has_no_right_at_all_is_told_so(world: World, git: Git) -> None:
     done = git("carol", "ls-remote", "HOST:pub")
     assert done.code != 0
-    assert "jailssh: not allowed: this key has no rights to any repository here\n" in done.stderr
+    assert "jailssh: this key has no rights to any repository here\n" in done.stderr
     assert decisive(world) == ("denied", "carol", "not-served")
 
 
@@ -113,7 +113,7 @@ def test_large_files_are_not_here(world: World) -> None:
     options = ("-i", f"{world.client.home}/.ssh/bob")
     done = world.client.ssh(USER, "git-lfs-authenticate 'pub' download", options=options)
     assert (done.code, done.stdout) == (126, "")
-    assert done.stderr.startswith("jailssh: not allowed: git-lfs is not served here; keep large files ")
+    assert done.stderr.startswith("jailssh: git-lfs is not served here; keep large files ")
     assert decisive(world) == ("denied", "bob", "not-served")
 
 
