@@ -2,6 +2,7 @@
 #include "fuzz.h"
 
 #include <fnmatch.h>
+#include <limits.h>
 
 static bool equal(const char *a, const char *b)
 {
@@ -265,6 +266,8 @@ static void check_denied(const struct verdict *verdict)
 void judge(const struct plan *plan, const char *command, bool inside)
 {
     static struct verdict verdict;
+    /* A word, an option's name before it, the home or base before that; glob(3) finds names up to PATH_MAX. */
+    bound_each_taking(2 * (command ? strlen(command) : 0) + 2 * PATH_MAX);
     match_request(plan, command, inside, &verdict);
     if (verdict.allowed)
         check_allowed(plan, command, &verdict);

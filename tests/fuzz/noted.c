@@ -3,6 +3,7 @@
 #include "fuzz.h"
 
 #include <glob.h>
+#include <stdint.h>
 
 void *noted_malloc(size_t size);
 char *noted_strdup(const char *text);
@@ -12,6 +13,7 @@ int noted_glob(const char *pattern, int flags, int (*failed)(const char *, int),
 
 static void *taken[1 << 17];
 static size_t takings;
+static size_t most = SIZE_MAX;
 
 static void *note(void *memory)
 {
@@ -19,13 +21,20 @@ static void *note(void *memory)
     return taken[takings++] = memory;
 }
 
+void bound_each_taking(size_t size)
+{
+    most = size;
+}
+
 void *noted_malloc(size_t size)
 {
+    HOLDS(size <= most);
     return note(malloc(size));
 }
 
 char *noted_strdup(const char *text)
 {
+    HOLDS(strlen(text) < most);
     return note(strdup(text));
 }
 
@@ -63,6 +72,7 @@ void give_back(void)
 {
     while (takings > 0)
         free(taken[--takings]);
+    most = SIZE_MAX;
     while (findings > 0)
         globfree(&found_names[--findings]);
 }
