@@ -47,10 +47,12 @@ ENVIRONMENT: dict[str, str] = {
 }
 # C file -> why it opens or mounts itself.
 C_OPENS = {
+    "command.c": "after the drop: the jail's /dev/null, and a directory of the plan to take turns by",
     "fd.c": "the room of trusted opens",
     "match_main.c": "the unprivileged program reads a plan that its caller names",
     "mount.c": "handles (O_PATH) on places in the tree that it has just mounted, and the two ends of the pivot",
     "pin.c": "the pinned namespace's own file below the root-owned run directory",
+    "repository.c": "after the drop: the HEAD of what may be a repository, read as git reads it",
     "slot.c": "the files of the sessions' places below the root-owned run directory",
     "pty.c": "the multiplexer of the jail's own devpts",
 }
