@@ -15,8 +15,8 @@
 #include "creds.h"
 #include "fail.h"
 #include "match.h"
-#include "pty.h"
 #include "session.h"
+#include "stream.h"
 
 static bool is_set(char *const *env, size_t n, const char *name)
 {
@@ -103,14 +103,23 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
     close(lock);
 }
 
+struct its_streams {
+    int ends[STREAMS];
+    bool terminal;
+};
+
 /* In the command's process, which shares this memory until it executes: vfork(2).  A failure is left in *ERROR. */
-static noreturn void execute(const struct plan *plan, const struct verdict *verdict, char **env, int pty,
-                             volatile int *error)
+static noreturn void execute(const struct plan *plan, const struct verdict *verdict, char **env,
+                             const struct its_streams *streams, volatile int *error)
 {
+    char *const *nice = plan_first(plan, OP_NICE);
+    int worse = nice ? (int)plan_number(nice[0], 10) : 0;
     if (setsid() < 0)
         refuse("setup", "cannot begin a session", errno);
-    if (pty >= 0 && !pty_become_terminal(pty))
-        refuse("setup", "cannot take the terminal", errno);
+    if (!stream_become(streams->ends, streams->terminal))
+        refuse("setup", "cannot take the streams", errno);
+    if (worse > getpriority(PRIO_PROCESS, 0) && setpriority(PRIO_PROCESS, 0, worse) != 0)
+        refuse("limits", "cannot set the nice value", errno);
     settle_in(plan, verdict);
     execve(verdict->program, (char *const *)verdict->argv, env);
     *error = errno;
@@ -183,21 +192,22 @@ void command_run(const struct plan *plan, const struct request *request, int cha
         answer(plan, &verdict);
     char **env = environment(plan, request, &verdict);
     run_first(plan, &verdict, env);
-    int pty = terminal ? pty_open(channel) : -1;
+    struct its_streams streams = { .terminal = terminal };
+    stream_open(plan, terminal, rule_first(plan, verdict.rule_index, OP_LOG) != NULL, channel, streams.ends);
     pid_t command = vfork();
     if (command < 0)
         refuse("setup", "cannot start a process", errno);
     if (command == 0)
-        execute(plan, &verdict, env, pty, &error);
+        execute(plan, &verdict, env, &streams, &error);
     if (error) {
         inner_say(SAYS_NOT_FOUND, "not-found", verdict.program, strerror(error));
         _exit(EXIT_NOT_FOUND);
     }
     if (!plan_says(plan, OP_JOURNAL, "require"))
         inner_say(SAYS_ALLOWED, verdict.rule, verdict.plugin, "");
-    if (pty >= 0)
-        close(pty);
-    for (int fd = 0; fd < 3; fd++)
+    for (int fd = 0; fd < STREAMS; fd++) {
         close(fd);
+        close(streams.ends[fd]); /* one of all three, where it is a terminal */
+    }
     be_init(command);
 }

@@ -9,6 +9,7 @@
 
 #include "creds.h"
 #include "fail.h"
+#include "limit.h"
 #include "mount.h"
 #include "session.h"
 
@@ -61,6 +62,7 @@ void inner_run(const struct plan *plan, const struct request *request, int chann
     if (creds_can_scope())
         creds_scope();
     creds_filter(plan);
+    limit_enforce(plan, request->peer);
     bool terminal = isatty(0), relayed = terminal && plan_says(plan, OP_PTY, "yes");
     if (!relayed && (terminal || isatty(1) || isatty(2)) && (request->command || plan_says(plan, OP_PTY, "yes")))
         deny("no-terminal", "this account gets no terminal; use ssh -T");

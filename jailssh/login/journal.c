@@ -1,5 +1,6 @@
 #include "journal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -31,13 +32,15 @@ static size_t append(char *buffer, size_t size, size_t at, const char *field, co
     if (at >= limit)
         return start;
     size_t most = at + VALUE_MAX < limit ? at + VALUE_MAX : limit;
-    for (const char *c = value; *c && at < most; c++) {
+    const char *c = value;
+    for (; *c && at < most; c++) {
         unsigned char byte = (unsigned char)*c;
         if (byte < 0x20 || byte == 0x7f || (byte & 0xe0) == 0x80)
             at += (size_t)snprintf(buffer + at, 5, "\\x%02x", byte);
         else
             buffer[at++] = *c;
     }
+    at += (size_t)snprintf(buffer + at, 4, "%s", *c ? "..." : "");
     buffer[at++] = '\n';
     return at;
 }
@@ -68,6 +71,18 @@ void journal_add_number(const char *field, long long value)
     char text[24];
     snprintf(text, sizeof text, "%lld", value);
     journal_add(field, text);
+}
+
+int journal_descriptor(void)
+{
+    return journal;
+}
+
+int journal_offer(void)
+{
+    if (journal >= 0 && send(journal, record, used, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)used)
+        return 1;
+    return journal >= 0 && errno == EAGAIN ? 0 : -1;
 }
 
 bool journal_send(void)

@@ -23,11 +23,16 @@ bool journal_connect(void);
 void journal_begin(const char *event, const char *message_id, int priority);
 void journal_keep(const char *field, const char *value);
 
-/* Add a field; control characters and bytes that are not ASCII or UTF-8 are escaped, the length is bounded. */
+/* Add a field; control characters and bytes that are not ASCII or UTF-8 are escaped; of a long value the rest is left
+ * out, with "..." in its place. */
 void journal_add(const char *field, const char *value);
 void journal_add_number(const char *field, long long value);
 
 /* Send it.  False when it could not be delivered. */
 bool journal_send(void);
+
+/* Send it if that needs no waiting: 1 sent, 0 to be tried again (POLLOUT of the descriptor says when), -1 not sent. */
+int journal_offer(void);
+int journal_descriptor(void);
 
 #endif

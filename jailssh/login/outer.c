@@ -1,85 +1,48 @@
 /* Outside: dropped to the user, in the empty namespace; waits, relays, passes signals on, logs. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "creds.h"
 #include "fail.h"
-#include "journal.h"
+#include "outer.h"
 #include "pty.h"
-#include "session.h"
 
-struct outer {
-    const struct plan *plan;
-    const struct request *request;
-    int channel, pidfd, signals, master;
-    pid_t jail, parent;
-    struct timespec began;
-    char message[1024]; /* the last word of the jail's first process, or empty */
-    bool started, ended;
-    struct pump in, out;
-};
+static const long long SECOND = 1000000000;
+/* Seconds: what a session that must end gets to end by itself; more than any may last. */
+enum { GRACE = 2, LONGEST = 1000000000 };
 
-/* The parts of the message: what follows its letter, separated by newlines. */
-static void parts(char *message, const char *part[3])
+long long outer_clock(void)
 {
-    for (int i = 0; i < 3; i++) {
-        part[i] = message;
-        message += strcspn(message, "\n");
-        if (*message)
-            *message++ = '\0';
-    }
-}
-
-static bool log_start(struct outer *o, char *message)
-{
-    const char *part[3];
-    char text[600];
-    parts(message + 1, part);
-    snprintf(text, sizeof text, "%s: %s runs by rule %s", o->plan->name,
-             o->request->command ? "command" : "interactive login", part[0]);
-    journal_begin(EVENT_START, EVENT_START_ID, 6);
-    journal_add("MESSAGE", text);
-    journal_add("JAILSSH_RULE", part[0]);
-    journal_add("JAILSSH_PLUGIN", part[1]);
-    if (o->request->command)
-        journal_add("JAILSSH_COMMAND", o->request->command);
-    o->started = journal_send();
-    return o->started;
-}
-
-static void take_terminal(struct outer *o)
-{
-    fcntl(o->master, F_SETFL, O_NONBLOCK);
-    pty_raw();
-    o->in = (struct pump){ .from = 0, .to = o->master };
-    o->out = (struct pump){ .from = o->master, .to = 1 };
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * SECOND + now.tv_nsec;
 }
 
 static void on_message(struct outer *o)
 {
     char text[sizeof o->message];
-    long n = pty_receive(o->channel, text, sizeof text, &o->master);
+    struct streams got;
+    long n = stream_receive(o->channel, text, sizeof text, &got);
     if (n < 0 && errno == EAGAIN)
         return;
     if (n <= 0) { /* the jail's first process is gone */
         close(o->channel);
         o->channel = -1;
-    } else if (text[0] == SAYS_TERMINAL && o->master >= 0) {
-        take_terminal(o);
+    } else if (text[0] == SAYS_STREAMS) {
+        relay_take(o, &got);
     } else if (text[0] == SAYS_ALLOWED) {
-        bool logged = log_start(o, text);
+        bool logged = report_start(o, text);
+        o->allowed = true;
         if (logged && plan_says(o->plan, OP_JOURNAL, "require"))
             (void)!send(o->channel, "", 1, MSG_NOSIGNAL);
         else if (plan_says(o->plan, OP_JOURNAL, "require"))
@@ -99,128 +62,165 @@ static void on_signal(struct outer *o)
     if (number == SIGWINCH && o->master >= 0)
         pty_copy_size(o->master);
     else if (number == SIGHUP && getppid() != o->parent)
-        kill(o->jail, SIGKILL); /* sshd is gone, and nothing of the session may survive it */
+        relay_without_client(o); /* sshd is gone, and nothing of the session may survive it */
     else if (number != SIGCHLD && number != SIGPIPE)
         kill(o->jail, number);
 }
 
-static void relay(struct outer *o, struct pump *pump, const struct pollfd *polled)
+static void on_end_of_jail(struct outer *o)
 {
-    if (polled->revents == 0 || pump_step(pump))
-        return;
-    if (pump == &o->in)
-        kill(o->jail, SIGKILL); /* the client's end of the terminal is gone */
-    else
-        o->out.from = -1;
-}
-
-/* Poll until the jail is gone.  A client that closes its end of a command's output ends the session too. */
-static void wait_for_jail(struct outer *o)
-{
-    bool output_watched = true;
-    while (!o->ended) {
-        bool terminal = o->master >= 0;
-        struct pollfd polled[5] = {
-            { .fd = o->pidfd, .events = POLLIN },
-            { .fd = o->signals, .events = POLLIN },
-            { .fd = o->channel, .events = POLLIN },
-            terminal ? pump_wants(&o->in) : (struct pollfd){ .fd = output_watched ? 1 : -1 },
-            terminal ? pump_wants(&o->out) : (struct pollfd){ .fd = -1 },
-        };
-        if (terminal && o->out.from < 0 && o->out.done == o->out.have)
-            polled[4].fd = -1;
-        if (poll(polled, 5, -1) < 0)
-            continue;
-        if (polled[1].revents)
-            on_signal(o);
-        if (polled[2].revents)
-            on_message(o);
-        if (terminal) {
-            relay(o, &o->in, &polled[3]);
-            relay(o, &o->out, &polled[4]);
-        } else if (polled[3].revents & (POLLERR | POLLHUP)) {
-            output_watched = false;
-            kill(o->jail, SIGKILL);
-        }
-        if (polled[0].revents)
-            break;
-    }
     while (o->channel >= 0 && !o->ended) /* what was said before the end */
         on_message(o);
-    while (o->master >= 0 && (o->out.done < o->out.have || o->out.from >= 0)) {
-        struct pollfd rest = pump_wants(&o->out);
-        int patience = o->out.done < o->out.have ? -1 : 0; /* a slow client gets all of it; a hang-up ends the wait */
-        if (poll(&rest, 1, patience) <= 0 || !pump_step(&o->out))
-            break;
+    o->gone = true;
+    relay_stop(o, TO_COMMAND);
+}
+
+/* Tell the user, if that is possible at once, and let the command end by itself: a shell writes its history, a program
+ * takes its temporary files away. */
+static void end_session(struct outer *o, const char *reason, const char *how, long long time)
+{
+    char text[120];
+    const char *edge = o->master >= 0 ? "\r\n" : "";
+    int n = snprintf(text, sizeof text, "%sjailssh: this session has ended: %s%lld second%s%s", edge, how,
+                     time / SECOND, time == SECOND ? "" : "s", *edge ? edge : "\n");
+    struct pollfd user = { .fd = 2, .events = POLLOUT };
+    if (poll(&user, 1, 0) == 1)
+        (void)!write(2, text, (size_t)n);
+    o->reason = reason;
+    o->next = o->now + GRACE * SECOND;
+    kill(o->jail, SIGHUP);
+}
+
+static void check_time(struct outer *o)
+{
+    if (!o->reason && o->duration && o->now - o->began >= o->duration)
+        end_session(o, "duration", "after ", o->duration);
+    else if (!o->reason && o->idle && o->now - o->moved >= o->idle)
+        end_session(o, "idle", "idle for ", o->idle);
+    if (!o->reason || o->now < o->next)
+        return;
+    if (o->steps++ == 0)
+        kill(o->jail, SIGKILL);
+    else
+        relay_without_client(o); /* who does not take the last of it */
+    o->next = o->now + GRACE * SECOND;
+}
+
+/* Milliseconds until something has to be done that no descriptor tells, -1 for ever. */
+static int patience(const struct outer *o)
+{
+    long long until = LLONG_MAX;
+    const long long times[] = { o->reason ? o->next : 0, o->reason || !o->duration ? 0 : o->began + o->duration,
+                                o->reason || !o->idle ? 0 : o->moved + o->idle };
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        if (times[i] && times[i] < until)
+            until = times[i];
+    for (int which = 0; which < STREAMS; which++) {
+        const struct pump *pump = &o->pumps[which];
+        long long wait = pump->from >= 0 && pump->done == pump->have ? bucket_wait(pump->bucket) : 0;
+        if (wait > 0 && o->now + wait < until)
+            until = o->now + wait;
+    }
+    if (until == LLONG_MAX)
+        return -1;
+    long long rest = until > o->now ? (until - o->now + 999999) / 1000000 : 0;
+    return rest < 3600000 ? (int)rest : 3600000;
+}
+
+enum { JAIL, SIGNALS, CHANNEL, CLIENT, LOG, PUMPS, SLOTS = PUMPS + STREAMS };
+
+static void set_clock(struct outer *o)
+{
+    o->now = outer_clock();
+    bucket_fill(&o->in, o->now);
+    bucket_fill(&o->out, o->now);
+}
+
+static bool work_left(struct outer *o)
+{
+    if (!o->gone)
+        return true;
+    relay_rest(o);
+    return o->pumps[OUTPUT].from >= 0 || o->pumps[ERRORS].from >= 0 || o->log.from >= 0 || o->log.whole;
+}
+
+static void on_log(struct outer *o)
+{
+    if (filelog_step(&o->log) != LOG_LOST || o->reason || !plan_says(o->plan, OP_JOURNAL, "require"))
+        return;
+    fail_tell();
+    o->reason = "journal";
+    o->next = o->now;
+}
+
+/* Poll until the jail is gone and all that it wrote is where it belongs. */
+static void wait_for_jail(struct outer *o)
+{
+    for (set_clock(o); work_left(o); set_clock(o)) {
+        struct pollfd polled[SLOTS] = {
+            [JAIL] = { .fd = o->gone ? -1 : o->pidfd, .events = POLLIN },
+            [SIGNALS] = { .fd = o->signals, .events = POLLIN },
+            [CHANNEL] = { .fd = o->gone ? -1 : o->channel, .events = POLLIN },
+            [CLIENT] = { .fd = o->client_watched && o->master < 0 ? 1 : -1 },
+            [LOG] = o->allowed || o->gone ? filelog_wants(&o->log) : (struct pollfd){ .fd = -1 },
+        };
+        for (int which = 0; which < STREAMS; which++)
+            polled[PUMPS + which] = pump_wants(&o->pumps[which]);
+        if (poll(polled, SLOTS, patience(o)) < 0)
+            continue;
+        set_clock(o);
+        if (polled[SIGNALS].revents)
+            on_signal(o);
+        if (polled[CHANNEL].revents)
+            on_message(o);
+        if (polled[LOG].revents)
+            on_log(o);
+        for (int which = 0; which < STREAMS; which++)
+            if (polled[PUMPS + which].revents && o->pumps[which].from >= 0)
+                relay_step(o, which);
+        if (polled[CLIENT].revents & (POLLERR | POLLHUP) && o->client_watched)
+            relay_without_client(o);
+        check_time(o);
+        if (!o->gone && (polled[JAIL].revents || o->ended))
+            on_end_of_jail(o);
     }
     pty_restore();
 }
 
-static void tell_user(const struct outer *o, int code, const char *reason, const char *detail)
+/* Nanoseconds in a record of seconds, 0 without one. */
+static long long time_of(const struct plan *plan, enum plan_verb verb)
 {
-    const char *const *about = (const char *const *)plan_first(o->plan, OP_MESSAGE);
-    if (code == EXIT_REFUSED || code == EXIT_NOT_FOUND)
-        fail_tell();
-    else if (!o->request->command)
-        dprintf(2, "Hi %s! You have logged in, but %s.\n", o->plan->name, about[0]);
-    else if (strcmp(reason, "no-terminal") == 0)
-        dprintf(2, "jailssh: %s\n", detail);
-    else
-        dprintf(2, "jailssh: not allowed: %s\n", about[0]);
+    char *const *args = plan_first(plan, verb);
+    unsigned long seconds = args ? plan_number(args[0], 10) : 0;
+    return (seconds < LONGEST ? (long long)seconds : LONGEST) * SECOND;
 }
 
-/* Log how it ended and return the exit status for sshd. */
-static int conclude(struct outer *o)
+static void set_up(struct outer *o)
 {
-    const char *part[3] = { "", "", "" };
-    char what = o->message[0], text[300];
-    struct timespec now;
-    int code, status;
-    if (what)
-        parts(o->message + 1, part);
-    if (what == SAYS_ENDED) {
-        code = (int)strtol(part[0], NULL, 10) & 0xff;
-    } else if (what) {
-        code = what == SAYS_DENIED ? EXIT_DENIED : what == SAYS_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_REFUSED;
-        tell_user(o, code, part[0], part[1]);
-        if (what == SAYS_DENIED && *part[2]) /* the rule that nearly matched */
-            journal_keep("JAILSSH_RULE", part[2]);
-        fail_log(code, part[0], part[1], o->request->command);
-        return code;
-    } else { /* the jail was killed, by us or by the kernel */
-        if (waitpid(o->jail, &status, 0) != o->jail)
-            refuse("setup", "cannot learn how the session ended", errno);
-        code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-    }
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    snprintf(text, sizeof text, "%s: session ended with status %d", o->plan->name, code);
-    journal_begin(EVENT_END, EVENT_END_ID, 6);
-    journal_add("MESSAGE", text);
-    if (!o->started && o->request->command) /* killed before it could say what it runs */
-        journal_add("JAILSSH_COMMAND", o->request->command);
-    journal_add_number("JAILSSH_EXIT", code);
-    journal_add_number("JAILSSH_DURATION_USEC",
-                       (now.tv_sec - o->began.tv_sec) * 1000000ll + (now.tv_nsec - o->began.tv_nsec) / 1000);
-    journal_add("JAILSSH_CPU_USEC", part[1]);
-    journal_add("JAILSSH_MAXRSS", part[2]);
-    journal_send();
-    return code;
+    char *const *bandwidth = plan_first(o->plan, OP_BANDWIDTH);
+    o->master = o->log.from = -1;
+    o->client_watched = true;
+    o->began = o->moved = outer_clock();
+    o->duration = time_of(o->plan, OP_DURATION);
+    o->idle = time_of(o->plan, OP_IDLE);
+    o->in.rate = o->out.rate = bandwidth ? (long long)plan_number(bandwidth[0], 10) : 0;
+    for (int which = 0; which < STREAMS; which++)
+        o->pumps[which].from = o->pumps[which].to = -1;
 }
 
 int outer_run(const struct plan *plan, const struct request *request, int channel, pid_t pid, int pidfd, pid_t parent)
 {
-    static struct outer o;
+    static struct outer o; /* its buffers take no memory until they are used */
     sigset_t all;
-    o = (struct outer){ .plan = plan,
-                        .request = request,
-                        .channel = channel,
-                        .pidfd = pidfd,
-                        .master = -1,
-                        .jail = pid,
-                        .parent = parent };
-    clock_gettime(CLOCK_MONOTONIC, &o.began);
+    o.plan = plan;
+    o.request = request;
+    o.channel = channel;
+    o.pidfd = pidfd;
+    o.jail = pid;
+    o.parent = parent;
+    set_up(&o);
     creds_drop(plan, NULL, 0);
-    if (!plan_says(plan, OP_PTY, "yes"))
+    if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle)
         close(0); /* the command's alone: its end must be the end for sshd too */
     sigfillset(&all);
     o.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
@@ -231,5 +231,5 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     if (getppid() != parent)
         kill(pid, SIGKILL);
     wait_for_jail(&o);
-    return conclude(&o);
+    return report_end(&o);
 }

@@ -11,8 +11,8 @@ enum {
     SAYS_DENIED = 'D',  /* reason, detail */
     SAYS_REFUSED = 'R',
     SAYS_NOT_FOUND = 'F',
-    SAYS_TERMINAL = 'T', /* with the terminal's master */
-    SAYS_ENDED = 'X',    /* exit status, CPU time in microseconds, largest resident set in KiB */
+    SAYS_STREAMS = 'S', /* with the other ends of the command's streams (stream.h) */
+    SAYS_ENDED = 'X',   /* exit status, CPU time in microseconds, largest resident set in KiB */
 };
 
 /* The jail's first process; never returns. */

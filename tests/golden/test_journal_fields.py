@@ -30,6 +30,11 @@ def test_reasons() -> None:
     names = ("match.c", "option.c", "repository.c", "request.c", "value.c")
     matcher = "\n".join((LOGIN / name).read_text() for name in names)
     denials = set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', matcher)) - {"new-repository"}
+    limits = set(re.findall(r'return [^;]*"([a-z]+)"', (LOGIN / "limit.c").read_text()))
+    ends = set(re.findall(r'(?:end_session\(o, |reason = )"([a-z]+)"', (LOGIN / "outer.c").read_text()))
+    assert limits == {"address", "hours", "expired"}
+    assert ends == {"duration", "idle", "journal"}
+    assert (limits | ends) - set(fields.REASONS) == set()
     assert refusals
     assert refusals - set(fields.REASONS) == set()
     assert denials - set(fields.REASONS) == set()

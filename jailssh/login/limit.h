@@ -1,0 +1,17 @@
+/* When and from where an account may be used. */
+#ifndef JAILSSH_LIMIT_H
+#define JAILSSH_LIMIT_H
+
+#include <stddef.h>
+#include <time.h>
+
+#include "plan.h"
+
+/* Judge a login at NOW (seconds since 1970) from PEER, whose first word is the client's address.  Returns NULL, or the
+ * reason code of a denial with what the user is told in SENTENCE. */
+const char *limit_judge(const struct plan *plan, const char *peer, long long now, char *sentence, size_t size);
+
+/* The same for this moment; denies. */
+void limit_enforce(const struct plan *plan, const char *peer);
+
+#endif

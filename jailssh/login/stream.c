@@ -1,0 +1,209 @@
+#include "stream.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "fail.h"
+#include "pty.h"
+#include "session.h"
+
+enum { MOST = 4 }; /* descriptors of one message */
+/* What a descriptor is, one letter each in the message that it comes with; the digits are those of a pipe. */
+enum { IS_MASTER = 'T', IS_LOG = 'l', IS_PIPE = '0' };
+
+union control {
+    char space[CMSG_SPACE(MOST * sizeof(int))];
+    struct cmsghdr align;
+};
+
+static void hand_over(int channel, char *letters, const int *fds, unsigned n)
+{
+    union control control = { { 0 } };
+    struct iovec part = { letters, n + 1 };
+    struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space };
+    message.msg_controllen = (socklen_t)CMSG_SPACE(n * sizeof *fds);
+    struct cmsghdr *head = &control.align;
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = (socklen_t)CMSG_LEN(n * sizeof *fds);
+    memcpy(CMSG_DATA(head), fds, n * sizeof *fds);
+    if (sendmsg(channel, &message, MSG_NOSIGNAL) != (ssize_t)n + 1)
+        refuse("setup", "cannot hand the streams over", errno);
+    for (size_t i = 0; i < n; i++)
+        close(fds[i]);
+}
+
+/* A pipe between the halves; returns the outer half's end. */
+static int half_pipe(int *command, bool to_command, int flags)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | flags) != 0)
+        refuse("setup", "cannot make a pipe", errno);
+    *command = ends[to_command ? 0 : 1];
+    return ends[to_command ? 1 : 0];
+}
+
+void stream_open(const struct plan *plan, bool terminal, bool log, int channel, int ends[STREAMS])
+{
+    char letters[MOST + 1] = { SAYS_STREAMS };
+    int fds[MOST];
+    unsigned n = 0;
+    bool relayed = !terminal && (plan_first(plan, OP_BANDWIDTH) || plan_first(plan, OP_IDLE));
+    int slave = -1;
+    if (terminal) {
+        slave = pty_open(&fds[n]);
+        letters[++n] = IS_MASTER;
+    }
+    for (int fd = 0; fd < STREAMS; fd++) {
+        ends[fd] = slave;
+        if (log && fd == ERRORS) {
+            /* In packets (pipe(2), O_DIRECT), so that what was written at once can be told from what came after. */
+            fds[n] = half_pipe(&ends[fd], false, O_DIRECT);
+            letters[++n] = IS_LOG;
+        } else if (relayed) {
+            fds[n] = half_pipe(&ends[fd], fd == TO_COMMAND, 0);
+            letters[++n] = (char)(IS_PIPE + fd);
+        }
+    }
+    if (n > 0)
+        hand_over(channel, letters, fds, n);
+}
+
+bool stream_become(const int ends[STREAMS], bool terminal)
+{
+    for (int fd = 0; fd < STREAMS; fd++)
+        if (ends[fd] >= 0 && dup2(ends[fd], fd) != fd)
+            return false;
+    return !terminal || ioctl(0, TIOCSCTTY, 0) == 0;
+}
+
+/* The place in OUT of what LETTER says, or NULL. */
+static int *place_of(char letter, struct streams *out)
+{
+    if (letter == IS_MASTER)
+        return &out->master;
+    if (letter == IS_LOG)
+        return &out->log;
+    return letter >= IS_PIPE && letter < IS_PIPE + STREAMS ? &out->pipe[letter - IS_PIPE] : NULL;
+}
+
+long stream_receive(int channel, char *text, size_t size, struct streams *out)
+{
+    union control control;
+    struct iovec part = { text, size - 1 };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
+    };
+    *out = (struct streams){ -1, { -1, -1, -1 }, -1 };
+    long n = recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    text[n > 0 ? n : 0] = '\0';
+    struct cmsghdr *head = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (!head || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
+        return n;
+    for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= head->cmsg_len; i++) {
+        int fd, *place = text[0] == SAYS_STREAMS && (long)i + 1 < n ? place_of(text[i + 1], out) : NULL;
+        memcpy(&fd, CMSG_DATA(head) + i * sizeof fd, sizeof fd);
+        if (place && *place < 0)
+            *place = fd;
+        else
+            close(fd);
+    }
+    return n;
+}
+
+enum { PARTS = 8, WORTH = 50, SECOND = 1000000000 }; /* a second's: at once; worth a wake-up */
+static const long long FASTEST = 8000000000;         /* beyond it a second's bytes times SECOND do not fit */
+
+static long long at_least_one(long long bytes)
+{
+    return bytes > 0 ? bytes : 1;
+}
+
+void bucket_fill(struct bucket *bucket, long long now)
+{
+    long long passed = now - bucket->at, most = at_least_one(bucket->rate / PARTS);
+    if (bucket->rate > FASTEST)
+        bucket->rate = 0;
+    if (bucket->rate == 0)
+        return;
+    long long gain = passed < SECOND ? passed * bucket->rate / SECOND : most;
+    if (gain == 0)
+        return;
+    bucket->left += gain;
+    bucket->at += passed < SECOND ? gain * SECOND / bucket->rate : passed; /* a part of a byte stays for later */
+    if (bucket->left > most)
+        bucket->left = most;
+}
+
+long long bucket_wait(const struct bucket *bucket)
+{
+    long long missing = at_least_one(bucket->rate / WORTH) - bucket->left;
+    return bucket->rate == 0 || missing <= 0 ? 0 : at_least_one(missing * SECOND / bucket->rate);
+}
+
+size_t bucket_room(const struct bucket *bucket, size_t most)
+{
+    return bucket->rate == 0 || bucket->left >= (long long)most ? most : (size_t)bucket->left;
+}
+
+static bool is_socket(int fd)
+{
+    struct stat about;
+    return fstat(fd, &about) == 0 && S_ISSOCK(about.st_mode);
+}
+
+void pump_start(struct pump *pump, int which, int ours, struct bucket *bucket)
+{
+    fcntl(ours, F_SETFL, O_NONBLOCK);
+    pump->from = which == TO_COMMAND ? which : ours;
+    pump->to = which == TO_COMMAND ? ours : which;
+    pump->way = which == TO_COMMAND ? BY_WRITE : is_socket(which) ? BY_SEND : BY_PIECES;
+    pump->bucket = bucket;
+    pump->have = pump->done = 0;
+}
+
+struct pollfd pump_wants(const struct pump *pump)
+{
+    if (pump->done < pump->have)
+        return (struct pollfd){ .fd = pump->to, .events = POLLOUT };
+    bool waits = pump->from >= 0 && bucket_wait(pump->bucket) > 0;
+    return (struct pollfd){ .fd = waits ? -1 : pump->from, .events = POLLIN };
+}
+
+/* Sshd's descriptors may be others' too, so they are not made non-blocking. */
+static ssize_t put(const struct pump *pump)
+{
+    const char *data = pump->buffer + pump->done;
+    size_t size = pump->have - pump->done;
+    struct pollfd target = { .fd = pump->to, .events = POLLOUT };
+    if (pump->way == BY_SEND)
+        return send(pump->to, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (pump->way == BY_WRITE)
+        return write(pump->to, data, size);
+    errno = EAGAIN; /* what is written to the same pipe through another descriptor may have filled it just now */
+    return poll(&target, 1, 0) == 1 ? write(pump->to, data, size < PIPE_BUF ? size : PIPE_BUF) : -1;
+}
+
+enum pumped pump_step(struct pump *pump)
+{
+    bool full = pump->done < pump->have;
+    ssize_t n = full ? put(pump) : read(pump->from, pump->buffer, bucket_room(pump->bucket, sizeof pump->buffer));
+    if (n > 0) {
+        pump->moved += (size_t)n;
+        pump->done = full ? pump->done + (size_t)n : 0;
+        pump->have = full ? pump->have : (size_t)n;
+        pump->bucket->left -= full ? 0 : n;
+        return PUMP_GOES;
+    }
+    if (!full)
+        pump->have = pump->done = 0;
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return PUMP_GOES;
+    return full ? PUMP_NO_TARGET : PUMP_NO_SOURCE;
+}
