@@ -56,9 +56,19 @@ def _target(root: str) -> str:
     return os.path.realpath(path)
 
 
+class _Whole(io.BytesIO):
+    """Bytes that end with an error: zoneinfo reads a file that ends too early for ever."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size is not None and len(data) < size:
+            raise EOFError
+        return data
+
+
 @lru_cache(maxsize=4)
 def _changes(data: bytes) -> tuple[tuple[int, int], ...]:
-    zone = ZoneInfo.from_file(io.BytesIO(data))
+    zone = ZoneInfo.from_file(_Whole(data))
     found = [(0, _ahead(zone, FROM))]
     for day in range(FROM, UNTIL, _DAY):
         if _ahead(zone, day + _DAY) == found[-1][1]:

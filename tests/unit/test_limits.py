@@ -287,7 +287,10 @@ def test_where_local_time_is_looked_up(tmp_path: Path) -> None:
 def test_a_damaged_zone_is_an_error_with_a_cure(tmp_path: Path) -> None:
     whole = Path(os.path.realpath(ZONES / "Europe/Berlin")).read_bytes()
     root = host_with(tmp_path, "/zone")
-    damaged = [b"", b"TZif", b"nonsense\n" * 30, whole[:-1], whole[:700], whole[:-8]]
+    # The number of abbreviations' bytes in the second header, so that the last line would begin behind the end.
+    second = whole.index(b"TZif", 4) + 40
+    behind = whole[:second] + b"\x7f" + whole[second + 1 :]
+    damaged = [b"", b"TZif", b"nonsense\n" * 30, whole[:-1], whole[:700], whole[:-8], behind]
     for data in damaged:
         (tmp_path / "zone").write_bytes(data)
         with pytest.raises(HostError) as caught:
