@@ -121,13 +121,13 @@ class World:
     def connect(self, user: str) -> paramiko.Transport:
         """Return an authenticated connection of a client that is not OpenSSH's."""
         text = self.host.read(f"{self.client.home}/.ssh/id_ed25519").decode()
-        transport = paramiko.Transport(_socket_inside(self.host))
+        transport = paramiko.Transport(socket_inside(self.host))
         transport.start_client(timeout=20)
         transport.auth_publickey(user, paramiko.Ed25519Key.from_private_key(io.StringIO(text)))
         return transport
 
 
-def _socket_inside(host: ScratchHost) -> socket.socket:
+def socket_inside(host: ScratchHost) -> socket.socket:
     """Connect to the scratch host's sshd: a socket stays in the network namespace of the thread that made it."""
     made: list[socket.socket] = []
 

@@ -1,0 +1,380 @@
+"""A shared account, git@host: who logs in is known by the key, and has their own rights, through sshd."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import paramiko
+import pytest
+
+from jailssh.core import journal_fields as fields
+from jailssh.host.scratch import Completed
+from tests.sshd.world import World, ending, socket_inside
+
+pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")
+
+USER = "forge"
+RIGHTS = """
+read    team/site    @readers
+write   team/*       @developers carol
+create  bob/*        bob
+read    public       @all
+"""
+REPOSITORIES = """
+set -e
+umask 022
+git init -q -b main /tmp/forge-seed
+cd /tmp/forge-seed
+echo hello >README
+git add README
+git commit -q -m one
+for path in team/site team/secret public; do
+    mkdir -p /srv/forge/${path%/*}
+    git clone -q --bare /tmp/forge-seed /srv/forge/$path.git
+done
+install -d /srv/forge/bob
+chown -R forge: /srv/forge
+"""
+NAMES = {f"GIT_{role}_{what}": "someone" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+REFUSED = "jailssh: this login cannot be served; tell the administrator the reference "
+
+
+@dataclass(frozen=True)
+class People:
+    """The people, each with a key file and a client configuration that offers that key alone."""
+
+    world: World
+
+    def make(self, name: str, kind: str = "ed25519") -> str:
+        """Make a key of this type; return the path of its public half."""
+        client = self.world.client
+        client.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", f"{name}@desk", "-f", f".ssh/{name}"], check=True)
+        config = self.world.host.read(f"{client.home}/.ssh/config").decode()
+        client.write(f".ssh/{name}.config", config.replace("/.ssh/id_ed25519", f"/.ssh/{name}"), 0o600)
+        return f"{client.home}/.ssh/{name}.pub"
+
+    def ssh(self, name: str, command: str | None, *options: str, **how: Any) -> Completed:
+        """Log in as this person."""
+        return self.world.client.ssh(USER, command, options=["-F", f".ssh/{name}.config", *options], **how)
+
+    def reads(self, name: str, repository: str, *options: str) -> Completed:
+        """Ask what a clone asks."""
+        return self.ssh(name, f"git-upload-pack '{repository}'", *options, input="0000")
+
+    def git(self, name: str, *args: str) -> Completed:
+        """Run git as this person."""
+        return self.world.client.git(
+            args, env={"GIT_SSH_COMMAND": f"ssh -F {self.world.client.home}/.ssh/{name}.config"}
+        )
+
+    def last(self) -> list[dict[str, Any]]:
+        """Return the records of the newest login."""
+        return self.world.last_login(USER)
+
+
+@pytest.fixture(scope="module")
+def people(world: World) -> People:
+    people = People(world)
+    world.host.write("/etc/jailssh/forge.rights", RIGHTS)
+    jail = "plugins = git\n[git]\nroots = /srv/forge\nrights = /etc/jailssh/forge.rights\n"
+    world.host.write("/etc/jailssh/jails/forge.conf", jail)
+    world.host.run(["mkdir", "-p", "/srv/forge"], check=True)
+    world.jailssh("adduser", USER, "--jail", "forge")
+    world.host.run(["sh", "-c", REPOSITORIES], env=NAMES, check=True)
+    for name, group in (("alice", "readers"), ("bob", "developers")):
+        said = world.jailssh("keys", "add", USER, name, people.make(name), "--group", group)
+        assert f"{USER}: key {name} added, in {group}" in said.stdout
+        assert ("is shared from now on" in said.stdout) is (name == "alice")
+    return people
+
+
+def assert_by(records: list[dict[str, Any]], name: str) -> None:
+    assert records
+    assert {record.get(fields.KEY) for record in records} == {name}
+
+
+def test_two_people_have_different_rights(people: People) -> None:
+    assert people.reads("alice", "team/site").code == 0
+    assert_by(people.last(), "alice")
+    assert people.reads("alice", "team/secret").code == 126
+    denied = people.last()
+    assert_by(denied, "alice")
+    assert [record[fields.EVENT] for record in denied] == ["denied"]
+    assert people.ssh("alice", "git-receive-pack 'team/site'", input="0000").code == 126
+    assert people.git("bob", "clone", "-q", f"{USER}@host:team/secret", "bobs").code == 0
+    people.world.client.write("bobs/file", "new\n")
+    assert people.git("bob", "-C", "bobs", "add", "file").code == 0
+    assert people.git("bob", "-C", "bobs", "commit", "-q", "-m", "by bob").code == 0
+    done = people.git("bob", "-C", "bobs", "push", "-q")
+    assert done.code == 0, done
+    assert_by(people.last(), "bob")
+    made = people.git("bob", "-C", "bobs", "push", "-q", f"{USER}@host:bob/mine", "main")
+    assert made.code == 0, made
+    assert people.world.exists("/srv/forge/bob/mine.git/HEAD")
+    assert people.git("alice", "-C", "bobs", "push", "-q", f"{USER}@host:bob/mine", "main").code != 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [("ed25519", ()), ("rsa", ()), ("ecdsa", ("-b", "256")), ("ecdsa", ("-b", "384")),
+                          ("ecdsa", ("-b", "521"))],
+)  # fmt: skip
+def test_every_type_of_key_logs_in_by_its_name(people: People, kind: str, options: tuple[str, ...]) -> None:
+    name = f"type-{kind}{''.join(options)}"
+    public = f"{people.world.client.home}/.ssh/{name}"
+    if options:
+        client = people.world.client
+        client.run(["ssh-keygen", "-q", "-t", kind, *options, "-N", "", "-f", public], check=True)
+        config = people.world.host.read(f"{client.home}/.ssh/config").decode()
+        client.write(f".ssh/{name}.config", config.replace("/.ssh/id_ed25519", f"/.ssh/{name}"), 0o600)
+    else:
+        people.make(name, kind)
+    people.world.jailssh("keys", "add", USER, name, f"{public}.pub")
+    assert people.reads(name, "public").code == 0
+    assert_by(people.last(), name)
+    (row,) = [row for row in listed(people.world) if row["name"] == name]
+    said = people.world.client.run(["ssh-keygen", "-l", "-f", f"{public}.pub"], check=True).stdout.split()
+    assert row["fingerprint"] == said[1]
+
+
+def listed(world: World) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(world.jailssh("keys", "list", USER, "--json").stdout)
+    return rows
+
+
+def test_a_certificate_has_the_name_of_its_principal_and_authority(people: People) -> None:
+    client = people.world.client
+    for authority in ("ca", "other-ca"):
+        client.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f".ssh/{authority}"], check=True)
+    people.world.jailssh("keys", "add", USER, "carol", f"{client.home}/.ssh/ca.pub", "--principal", "carol@example.org")
+    people.make("laptop")
+
+    def signed(principals: str, authority: str = "ca") -> None:
+        sign = ["ssh-keygen", "-q", "-s", f".ssh/{authority}", "-I", "id", "-n", principals, ".ssh/laptop.pub"]
+        client.run(sign, check=True)
+
+    signed("someone,carol@example.org")
+    done = people.ssh("laptop", "git-receive-pack 'team/secret'", input="0000")
+    assert done.code == 0, done
+    assert_by(people.last(), "carol")
+    assert people.ssh("laptop", "git-receive-pack 'public'", input="0000").code == 126
+    for principals, authority in (("mallory", "ca"), ("carol@example.org", "other-ca")):
+        signed(principals, authority)
+        assert people.reads("laptop", "public").code == 255, (principals, authority)
+
+
+def test_an_unknown_key_of_the_accounts_own_file_is_refused(people: People) -> None:
+    people.make("mallory")
+    own = people.world.host.read(f"{people.world.client.home}/.ssh/mallory.pub")
+    script = "umask 077 && mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys"
+    people.world.host.run(["su", "-s", "/bin/sh", "-c", script, USER], input=own.decode(), check=True)
+    done = people.reads("mallory", "public")
+    assert (done.code, done.stdout) == (125, "")
+    assert done.stderr.startswith(REFUSED)
+    (record,) = people.last()
+    assert (record[fields.EVENT], record[fields.REASON]) == ("refused", "key-unknown")
+    assert fields.KEY not in record
+    reference = done.stderr.split()[-1]
+    said = people.world.jailssh("explain", "--from-journal", reference, check=False)
+    assert said.code == 1
+    assert "key-unknown" in said.stdout
+
+
+def test_a_password_is_refused(people: People) -> None:
+    world = people.world
+    world.host.run(["chpasswd"], input=f"{USER}:Correct-horse-7\n", check=True)
+    with paramiko.Transport(socket_inside(world.host)) as transport:
+        transport.start_client(timeout=20)
+        transport.auth_password(USER, "Correct-horse-7")
+        channel = transport.open_session()
+        channel.exec_command("git-upload-pack 'public'")
+        code, out, err = ending(channel)
+    assert (code, out) == (125, b"")
+    assert err.decode().startswith(REFUSED)
+    assert people.last()[0][fields.REASON] == "key-unknown"
+
+
+def test_what_a_client_says_of_itself_counts_for_nothing(people: People) -> None:
+    assert people.reads("alice", "public", "-o", "SetEnv=JAILSSH_KEY=bob SSH_USER_AUTH=/tmp/x").code == 0
+    assert_by(people.last(), "alice")
+
+
+def test_a_shared_connection_keeps_its_key(people: People) -> None:
+    world = people.world
+    world.jailssh("keys", "add", USER, "dave", people.make("dave"))
+    master = ["-o", "ControlPath=/tmp/dave-master"]
+    hold = world.client.ssh_args(USER, None, options=["-F", ".ssh/dave.config", "-N", "-M", *master])
+    with world.vanishing(world.host.popen(hold, user=world.client.account, cwd=world.client.home)):
+        world.host.wait_until(lambda: world.exists("/tmp/dave-master"), "the connection")
+        for _ in range(2):
+            # Whatever key this client would offer: the connection is there already.
+            assert people.reads("alice", "public", *master).code == 0
+            assert_by(people.last(), "dave")
+        world.jailssh("keys", "remove", USER, "dave")
+        assert people.reads("alice", "public", *master).code == 125
+        assert people.last()[0][fields.REASON] == "key-unknown"
+
+
+def test_adding_and_taking_away_hold_for_the_next_login(people: People) -> None:
+    public = people.make("eve")
+    assert people.reads("eve", "public").code == 255
+    people.world.jailssh("keys", "add", USER, "eve", public, "--group", "readers")
+    assert people.reads("eve", "team/site").code == 0
+    users = f"/etc/jailssh/users/{USER}.conf"
+    assert "readers = alice, eve\n" in people.world.host.read(users).decode()
+    said = people.world.jailssh("keys", "remove", USER, "eve").stdout
+    assert f"{USER}: key eve removed" in said
+    assert people.reads("eve", "team/site").code == 255
+    assert "readers = alice\n" in people.world.host.read(users).decode()
+    assert "eve" not in {row["name"] for row in listed(people.world)}
+
+
+def test_files_changed_by_hand_hold_after_apply(people: People) -> None:
+    world = people.world
+    public = world.host.read(people.make("frank"))
+    world.host.write(f"/etc/jailssh/keys.d/{USER}/frank.pub", public)
+    assert people.reads("frank", "public").code == 255
+    assert "+ key frank" in world.jailssh("apply", "--dry-run").stdout
+    assert "+ key frank" in world.jailssh("apply").stdout
+    assert world.jailssh("apply").stdout == "no change\n"
+    assert people.reads("frank", "public").code == 0
+    world.host.run(["rm", f"/etc/jailssh/keys.d/{USER}/frank.pub"], check=True)
+    assert "- key frank" in world.jailssh("apply").stdout
+    assert people.reads("frank", "public").code == 255
+    plans = world.host.run(["sh", "-c", f"ls /var/lib/jailssh/plan.v1 | grep '^{world.uid(USER)}[.]'"]).stdout.split()
+    roster = json.loads(world.jailssh("plan", "show", USER, "--json").stdout)["records"]
+    assert {name.split(".")[1] for name in plans} == {
+        record[2] for record in roster if record[0] in ("key", "authority")
+    }
+
+
+def test_a_table_that_is_wrong_for_this_account_stops_no_other(people: People) -> None:
+    world = people.world
+    world.host.write(f"/etc/jailssh/keys.d/{USER}/broken.pub", "no key\n")
+    try:
+        checked = world.jailssh("config", "check", check=False)
+        assert checked.code == 1
+        assert f"/etc/jailssh/keys.d/{USER}/broken.pub:1" in checked.stderr
+        assert people.reads("alice", "public").code == 0
+        world.adduser("unharmed", "sftp-only")
+        assert world.client.sftp("unharmed", "ls\n").code == 0
+        # Who is to be kept out is kept out all the same.
+        world.jailssh("keys", "remove", USER, "bob")
+        assert people.reads("bob", "public").code == 255
+    finally:
+        world.host.run(["rm", f"/etc/jailssh/keys.d/{USER}/broken.pub"], check=True)
+    world.jailssh("keys", "add", USER, "bob", f"{world.client.home}/.ssh/bob.pub", "--group", "developers")
+    assert people.reads("bob", "team/secret").code == 0
+
+
+def explained(people: People, *args: str) -> tuple[int, Any]:
+    done = people.world.jailssh("--json", "explain", *args, check=False)
+    return done.code, json.loads(done.stdout)
+
+
+def test_explain_agrees_with_what_happened(people: People) -> None:
+    command = "git-upload-pack 'team/secret'"
+    for name, code, status in (("alice", 3, 126), ("bob", 0, 0)):
+        assert people.ssh(name, command, input="0000").code == status
+        record = people.last()[0]
+        found = explained(people, USER, "--key", name, "--", command)
+        assert (found[0], found[1]["plan"]) == (code, record[fields.PLAN])
+        happened = explained(people, "--from-journal", record[fields.SESSION])
+        assert happened[0] == code
+        assert happened[1]["record"]["key"] == happened[1]["now"]["key"] == name
+        assert happened[1]["now"]["plan"] == record[fields.PLAN]
+        assert happened[1]["record"]["reason"] == found[1].get("reason")
+    done = people.world.jailssh("explain", USER, "--", command, check=False)
+    assert done.code == 2
+    assert "is shared: whose login?" in done.stderr
+    assert "alice, bob" in done.stderr
+    done = people.world.jailssh("explain", USER, "--key", "bobb", "--", command, check=False)
+    assert "did you mean 'bob'?" in done.stderr
+    shown = people.world.jailssh("plan", "show", USER, "--key", "bob").stdout
+    assert "repositories like /srv/forge/team/*" in shown
+
+
+def test_learning_goes_on_in_a_shared_account(people: People) -> None:
+    world = people.world
+    world.jailssh("learn", USER, "--for", "1h")
+    assert people.ssh("alice", "uptime").code == 126
+    found = json.loads(world.jailssh("--json", "learn", USER, "--suggest").stdout)
+    assert "uptime" in json.dumps(found)
+    world.jailssh("learn", USER, "--stop")
+    world.jailssh("learn", USER, "--stop")
+
+
+@contextmanager
+def sshd_with(world: World, text: str) -> Iterator[None]:
+    """sshd runs with these lines in front of all others."""
+    world.host.stop_sshd()
+    path = "/etc/ssh/sshd_config.d/10-test.conf"
+    world.host.write(path, text)
+    try:
+        world.host.start_sshd()
+        yield
+    finally:
+        world.host.stop_sshd()
+        world.host.run(["rm", path], check=True)
+        world.host.start_sshd()
+
+
+def test_keys_print_serves_as_the_commands_of_sshd(people: People) -> None:
+    """The file is what the drop-in uses; the commands let the same people in under the same names."""
+    world = people.world
+    command = "/usr/local/bin/jailssh keys print"
+    text = (
+        f"Match User {USER}\nAuthorizedKeysFile none\nAuthorizedKeysCommand {command} %u %t %k\n"
+        f"AuthorizedKeysCommandUser nobody\nMatch all\n"
+    )
+    printed = world.jailssh("keys", "print", USER).stdout.splitlines()
+    made = world.host.read(f"/etc/jailssh/keys/{USER}").decode().splitlines()
+    assert printed == made[1:]
+    with sshd_with(world, text):
+        for name in ("alice", "bob"):
+            assert people.reads(name, "public").code == 0
+            assert_by(people.last(), name)
+        assert people.reads("mallory", "public").code == 255
+    client = world.client
+    sign = ["ssh-keygen", "-q", "-s", ".ssh/ca", "-I", "id", "-n"]
+    client.run([*sign, "carol@example.org", ".ssh/laptop.pub"], check=True)
+    world.host.write("/etc/ssh/user-ca.pub", world.host.read(f"{client.home}/.ssh/ca.pub"))
+    text = (
+        f"Match User {USER}\nAuthorizedKeysFile none\nTrustedUserCAKeys /etc/ssh/user-ca.pub\n"
+        f"AuthorizedPrincipalsCommand {command} --principals %u %T %K\nAuthorizedPrincipalsCommandUser nobody\n"
+        "Match all\n"
+    )
+    with sshd_with(world, text):
+        assert people.reads("laptop", "public").code == 0
+        assert_by(people.last(), "carol")
+        client.run([*sign, "mallory", ".ssh/laptop.pub"], check=True)
+        assert people.reads("laptop", "public").code == 255
+
+
+def test_without_what_tells_people_apart_nothing_is_changed(people: People) -> None:
+    world = people.world
+    public = people.make("late")
+    for line, why in (("ExposeAuthInfo no", "exposeauthinfo would be 'no'"),
+                      ("AcceptEnv LANG SSH_*", "acceptenv would be SSH_*")):  # fmt: skip
+        world.host.write("/etc/ssh/sshd_config.d/10-test.conf", f"Match User {USER}\n{line}\nMatch all\n")
+        try:
+            done = world.jailssh("keys", "add", USER, "late", public, check=False)
+        finally:
+            world.host.run(["rm", "/etc/ssh/sshd_config.d/10-test.conf"], check=True)
+        assert done.code == 1
+        assert why in done.stderr
+        assert not world.exists(f"/etc/jailssh/keys.d/{USER}/late.pub")
+
+
+def test_deluser_takes_the_names_away(people: People) -> None:
+    world = people.world
+    world.jailssh("adduser", "brief", "--jail", "forge")
+    world.jailssh("keys", "add", "brief", "zoe", people.make("zoe"))
+    uid = world.uid("brief")
+    world.jailssh("deluser", "brief", "--remove-home", "--yes")
+    for path in ("keys.d/brief", "keys/brief", "users/brief.conf"):
+        assert not world.exists(f"/etc/jailssh/{path}")
+    assert world.host.run(["sh", "-c", f"ls /var/lib/jailssh/plan.v1 | grep -c '^{uid}'"]).stdout == "0\n"
