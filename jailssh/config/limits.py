@@ -52,7 +52,7 @@ def access_of(items: Mapping[str, Item], classes: Mapping[str, int], offsets_of:
         bandwidth=_rate(items["bandwidth"], classes),
         addresses=_texts(items["addresses"]),
         hours=hours,
-        offsets=tuple(offsets) if hours else (),
+        offsets=tuple(offsets),
         expires=times.since_1970(times.moment(expires), offsets) if expires and isinstance(expires, str) else 0,
     )
 

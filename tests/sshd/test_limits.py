@@ -114,6 +114,12 @@ def test_a_day_after_the_last(host: World) -> None:
     refused(host, "expired")
     limit(host, f"expires = {today + timedelta(days=2)}")
     passes(host)
+    # The day is told as the clocks here show it, also where it is another one in UTC.
+    host.host.run(["ln", "-sfn", "/usr/share/zoneinfo/America/New_York", "/etc/localtime"], check=True)
+    limit(host, "expires = 2025-01-31")
+    done = refused(host, "expired")
+    host.host.run(["ln", "-sfn", "/usr/share/zoneinfo/UTC", "/etc/localtime"], check=True)
+    assert "2025-01-31" in done.stderr
 
 
 def test_an_account_has_limits_of_its_own(host: World) -> None:
