@@ -13,7 +13,10 @@ import re
 from pathlib import Path
 
 TRACING = Path("/sys/kernel/tracing")
-_EXEC = re.compile(r"sched_process_exec: filename=(.*) pid=\d+ old_pid=\d+$", re.MULTILINE)
+_EVENT = re.compile(
+    r"sched_process_(?:fork: .* pid=(\d+) child_comm=.* child_pid=(\d+)|exec: filename=(.*) pid=(\d+) old_pid=\d+)$",
+    re.MULTILINE,
+)
 
 
 def can_watch() -> bool:
@@ -22,15 +25,21 @@ def can_watch() -> bool:
 
 
 class Executed:
-    """Watches ``pid``, a thread as the machine's first namespace counts it, and all that it starts from now on."""
+    """Watches ``pid``, a thread as the machine's first namespace counts it, and all that it starts from now on.
 
-    def __init__(self, pid: int) -> None:
+    With ``below``, what counts is the processes that have executed that file, and all that those have started.
+    """
+
+    def __init__(self, pid: int, below: str = "") -> None:
+        self._below = below
+        self._counted: set[str] = set()
         self._folder = TRACING / f"instances/jailssh-{os.getpid()}-{pid}"
         self._folder.mkdir()
         for name, text in (
             ("buffer_size_kb", "64"),
             ("options/event-fork", "1"),
             ("set_event_pid", str(pid)),
+            ("events/sched/sched_process_fork/enable", "1"),
             ("events/sched/sched_process_exec/enable", "1"),
         ):
             (self._folder / name).write_text(text)
@@ -43,7 +52,15 @@ class Executed:
             while chunk := os.read(self._pipe, 1 << 16):
                 text += chunk
         assert b"LOST" not in text, "more programs were executed than the buffer holds"
-        return _EXEC.findall(text.decode("utf-8", "replace"))
+        found = []
+        for parent, child, path, pid in _EVENT.findall(text.decode("utf-8", "replace")):
+            if parent in self._counted:
+                self._counted.add(child)
+            if path and path == self._below:
+                self._counted.add(pid)
+            if path and (pid in self._counted or not self._below):
+                found.append(path)
+        return found
 
     def close(self) -> None:
         """End the watch."""

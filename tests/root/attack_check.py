@@ -13,9 +13,12 @@ SHORT = 1000
 """A command up to this many bytes is shown whole in its record."""
 
 
-def check_line(error: str, jail: str) -> None:
+def check_line(error: str, row: Row) -> None:
     """The user sees one line that says what is possible, and nothing of policy, paths or the user's own bytes."""
-    assert error == f"jailssh: not allowed: this account is limited to: {LIMITED_TO[jail]}\n"
+    if row.line:
+        assert error == f"jailssh: {row.line}\n", error
+        return
+    assert error == f"jailssh: not allowed: this account is limited to: {LIMITED_TO[row.jail]}\n", error
     assert re.fullmatch(r"[a-z :,-]{1,100}\n", error)
 
 

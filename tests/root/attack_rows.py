@@ -26,7 +26,8 @@ JAILS = {
     "[git]\nread = /srv/pub\nwrite = /srv/git\n[rsync]\nread = ~\nwrite = ~\n",
     "careful": "plugins = sftp rsync\n"
     "[sftp]\nread_only = yes\numask = 027\ndeny_requests = copy-data\n"
-    "[rsync]\nwrite = /srv/in\ndelete = no\noverwrite = no\n",
+    "[rsync]\nwrite = /srv/in\ndelete = no\noverwrite = no\nprobe = yes\n",
+    "strict": "plugins = sftp\n[sftp]\ndeny_requests = copy-data users-groups-by-id hardlink symlink\n",
     "asked": 'plugins = command\n[command]\ncommands = "true", "head -n <int:1:9>"\n',
 }
 """Jails of an administrator's own, beside the shipped profiles: name and text of the file."""
@@ -35,6 +36,7 @@ PROFILES = ("sftp-only", "sftp-ro", "scp-sftp", "git-only", "rsync-backup", "rsy
 LIMITED_TO = {
     "armed": "head, git, rsync, scp, sftp",
     "careful": "rsync, sftp",
+    "strict": "sftp",
     "asked": "true, head",
     "sftp-only": "sftp",
     "sftp-ro": "sftp",
@@ -51,7 +53,8 @@ LIMITED_TO = {
 class Row:
     """One command line: who sends it, and the reason of its denial or, where ``rule`` is set, what runs.
 
-    ``exit`` is the status of a command that runs, which finds nobody to speak to.
+    ``exit`` is the status of a command that runs, which finds nobody to speak to; an empty ``program`` runs nothing.
+    ``line`` is what a denied user is told where a rule has its own answer.
     """
 
     id: str
@@ -61,11 +64,12 @@ class Row:
     rule: str = ""
     program: str = ""
     exit: int = 0
+    line: str = ""
 
 
-def deny(id: str, reason: str, *commands: str | bytes, jail: str = "armed") -> list[Row]:
+def deny(id: str, reason: str, *commands: str | bytes, jail: str = "armed", line: str = "") -> list[Row]:
     """Return a row for each way to write an attack that is denied."""
-    return [Row(id, jail, _bytes(command), reason) for command in commands]
+    return [Row(id, jail, _bytes(command), reason, line=line) for command in commands]
 
 
 def allow(id: str, rule: str, program: str, *commands: str, jail: str = "armed", exit: int = 0) -> list[Row]:
@@ -83,7 +87,7 @@ EOF_IN_PROTOCOL = 12  # rsync(1), EXIT VALUES: nobody speaks to it here
 GRAMMAR: list[Row] = [
     *deny("A01", SHELL, f"rsync --server --sender -vlogDtpr{CAN} . data; id", f"rsync --server -{CAN} . data;id",
            ";id", "; scp -t .", "scp -t .;", "git-upload-pack 'x.git';id", "internal-sftp;id"),
-    *deny("A01", COUNT, f"rsync --server -{CAN} . data id", "scp -t . id", "git-upload-pack x.git id"),
+    *deny("A01", COUNT, f"rsync --server -{CAN} . data id", "scp -t . id", "scp -f"),
     *deny("A02", SHELL, "scp -t . && sh", "scp -t . || sh", "scp -t . & sh", "scp -t . | sh", "scp -t .&&sh",
            "scp -t . |& sh", "scp -t .&", "internal-sftp | sh", "internal-sftp & sh", "|sh", "&& sh"),
     *deny("A03", SHELL, "scp -t .\nsh", "\nsh", "internal-sftp\nsh", "git-upload-pack x.git\nsh", "scp -t .\n\n"),
@@ -136,7 +140,8 @@ GRAMMAR: list[Row] = [
     *deny("A24", "too-many-words", "scp -f " + "x " * 2000, "rsync --server --sender -e.L . " + "x " * 5000),
     *deny("A25", QUOTE, "scp -f 'x", 'scp -f "x', "scp -f x\\", "'", '"', "\\", "scp -f 'x\"", "scp -f \"x'",
            "internal-sftp '"),
-    *deny("A26", COUNT, "git-upload-pack 'a' 'b'", "git-upload-pack", "git-receive-pack '/srv/git/x.git' 'x.git'"),
+    *deny("A26", COUNT, "git-upload-pack '/srv/git/x.git' '/srv/git/x.git'", "git-upload-pack",
+          "git-receive-pack '/srv/git/x.git' '/srv/git/x.git'"),
     *deny("A26", OUTSIDE, "git-upload-pack '/repo'\\''s'"),
     *deny("A28", SHELL, "scp -t . # ; id", "scp -t . <(id)", "scp -t . > /tmp/x", "scp -t . #",
           "scp -t . < /etc/passwd",
@@ -146,8 +151,13 @@ GRAMMAR: list[Row] = [
            "/usr/local/bin/jailssh plan", "-c id", "-", "-bash", "su -", "passwd"),
     *deny("A31", COMMAND, "true", "trues", "/bin/true x"),
     *allow("A31", "command.1.true", "/usr/bin/true", "true", "/usr/bin/true", jail="asked"),
+    *allow("A31", "rsync.probe", "", "true", "'true'", jail="careful"),
     *deny("A31", COUNT, "true x", jail="asked"),
+    *deny("A31", COUNT, "true x", jail="careful"),
+    *deny("A31", OPTION, "true -x", "true --help", jail="careful"),
+    *deny("A31", COMMAND, "/bin/true", "/usr/bin/true", "true.sh", jail="careful"),
     *deny("A31", SHELL, "true; id", "true && id", "true\n", jail="asked"),
+    *deny("A31", SHELL, "true; id", "true && id", "true\n", jail="careful"),
     *allow("A32", "sftp.server", SFTP_SERVER, "internal-sftp", "internal-sftp -R", "/usr/lib/openssh/sftp-server -d /",
             "internal-sftp -u 000 -e", "sftp-server -p read"),
     *allow("A32", "sftp.server", SFTP_SERVER, "internal-sftp", "internal-sftp -u 000 -d /", jail="sftp-ro"),

@@ -6,10 +6,10 @@ from tests.root.attack_rows import (
     CAN,
     COMMAND,
     CONTROL,
-    COUNT,
     DOTDOT,
     EOF_IN_PROTOCOL,
     FIRST,
+    GIT,
     OPTION,
     OUTSIDE,
     RSYNC,
@@ -22,6 +22,10 @@ from tests.root.attack_rows import (
     deny,
 )  # fmt: skip
 
+NO_LFS = (
+    "git-lfs is not served here; keep large files on an HTTP server and name it in the repository: "
+    "git config -f .lfsconfig lfs.url https://..."
+)
 _PULL, _PUSH = "rsync --server --sender -e.L", "rsync --server -e.L"
 
 RSYNC_ROWS: list[Row] = [
@@ -82,7 +86,7 @@ GIT_ROWS: list[Row] = [
           "git-upload-pack --strict x.git",
           "git-upload-pack --stateless-rpc x.git", "git-upload-pack '--upload-pack=sh' x.git",
           "git-receive-pack --reject-thin-pack-for-testing x.git", jail="git-only"),
-    *deny("E01", COUNT, "git-upload-pack x.git --help", "git-receive-pack x.git -x", jail="git-only"),
+    *deny("E01", OPTION, "git-upload-pack x.git --help", "git-receive-pack x.git -x", jail="git-only"),
     *deny("E02", COMMAND, "git-upload-archive x.git", "git-upload-archive '--output=/etc/x'",
           "git-upload-archive --remote=ext::sh x.git", "git upload-archive x.git", "git archive --remote=ext::sh x",
           jail="git-only"),
@@ -90,10 +94,27 @@ GIT_ROWS: list[Row] = [
           "git -C /srv upload-pack x.git", "git", "git help", "git shell", "git-shell -c id",
           "git daemon --base-path=/",
           "git clone x.git y", "git-http-backend", "git upload-packs x.git", "git-upload-pack.sh x.git",
-          "git --upload-pack x.git", "git-lfs-transfer x.git upload", "/srv/git/git-upload-pack x.git",
+          "git --upload-pack x.git", "/srv/git/git-upload-pack x.git",
           jail="git-only"),
     *deny("E03", SHELL, "git-upload-pack 'x.git'; id", "git-upload-pack x.git | sh", "git-upload-pack 'x.git' $(id)",
           "cd /srv && git-upload-pack x.git", jail="git-only"),
+    *deny("E03", "not-served", "git-lfs-authenticate x.git download", "git-lfs-transfer x.git upload",
+          "git lfs-authenticate",
+          jail="git-only", line=NO_LFS),
+    *deny("E04", DOTDOT, "git-upload-pack '../other.git'", "git-upload-pack '/srv/git/a/../../etc'",
+          "git-upload-pack 'x.git/../x.git'", "git-receive-pack ..", "git-upload-pack x.git/..", jail="git-only"),
+    *deny("E04", OUTSIDE, "git-upload-pack /etc", "git-upload-pack '/'", "git-upload-pack /srv/secret/z.git",
+          "git-upload-pack /srv/gitx/x.git", "git-upload-pack /srv", "git-upload-pack /srv/git.git", jail="git-only"),
+    *deny("E04", "repository-name", "git-upload-pack '.git'", "git-upload-pack 'x.git/.git/'",
+          "git-upload-pack x.git/.git", "git-receive-pack .git/hooks", "git-upload-pack .x.git",
+          "git-upload-pack a/.git/x.git", jail="git-only"),
+    *deny("E04", "no-such-repository", "git-upload-pack 'a.git'", "git-upload-pack x.git/objects",
+          "git-upload-pack x.git/hooks", "git-upload-pack x.git/x.git", "git-receive-pack y", jail="git-only"),
+    *deny("E05", "no-such-repository", "git-upload-pack x.git.git", "git-upload-pack x.git.git.git",
+          "git-upload-pack 'x '",
+          "git-upload-pack X.git", jail="git-only"),
+    *allow("E05", "git.upload-pack", GIT, "git-upload-pack x.git", "git-upload-pack 'x'", "git-upload-pack x.git/",
+           "git-upload-pack ./x.git", "git-upload-pack '/srv//git/./x.git'", jail="git-only", exit=128),
     *deny("E05", CONTROL, "git-upload-pack '/srv/git/x.git\n'", "git-upload-pack 'x.git\r'",
           "git-upload-pack 'x\x1b.git'",
           jail="git-only"),
