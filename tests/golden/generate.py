@@ -159,22 +159,6 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
         "no-filter": (_changed(plan, {"seccomp": ()}), "seccomp is missing", "plan that lacks a required record"),
         "no-net": (_changed(plan, {"net": ()}), "net is missing", "plan that lacks a required record"),
         "no-rule": (_with_records(plan, before_rules), "rule is missing", "plan that lacks a required record"),
-        "roster-no-message": (
-            _with_records(plan, [Record("jail", ("a",)), Record("key", ("a", "0" * 16, "A" * 16))]),
-            "message is missing", "plan that lacks a required record",
-        ),
-        "base64": (
-            _with_records(plan, [Record("jail", ("a",)), Record("key", ("a", "0" * 16, "A" * 15 + "-"))]),
-            "not of kind base64", argument,
-        ),
-        "address": (
-            _changed(plan, {"rule": (Record("address", ("10.0.0.0 8",)), Record("rule", ("a", "b", "/c")))}),
-            "not of kind address", argument,
-        ),
-        "integer": (
-            _changed(plan, {"rule": (Record("utc-offset", ("0", "-")), Record("rule", ("a", "b", "/c")))}),
-            "not of kind integer", argument,
-        ),
         "no-rule-head": (_changed(plan, {"rule": ()}), "before any rule", "plan with a part of a rule outside a rule"),
         "class": (
             _changed(plan, {"operands": (Record("operands", ("0", "0", "any")),)}), "not of kind class", argument
@@ -184,7 +168,27 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
             "not of kind class", argument,
         ),
     }  # fmt: skip
-    return {f"bad-{name}.plan": vector for name, vector in vectors.items()}
+    return {f"bad-{name}.plan": vector for name, vector in {**vectors, **_bad_shared(plan)}.items()}
+
+
+def _bad_shared(plan: codec.Plan) -> dict[str, tuple[bytes, str, str]]:
+    """Return what is wrong with named keys and limits, as :func:`bad` does."""
+    argument, jail, rule = "plan with a bad argument", Record("jail", ("a",)), Record("rule", ("a", "b", "/c"))
+    return {
+        "roster-no-message": (
+            _with_records(plan, [jail, Record("key", ("a", "0" * 16, "A" * 16))]),
+            "message is missing", "plan that lacks a required record",
+        ),
+        "base64": (
+            _with_records(plan, [jail, Record("key", ("a", "0" * 16, "A" * 15 + "-"))]), "not of kind base64", argument
+        ),
+        "address": (
+            _changed(plan, {"rule": (Record("address", ("10.0.0.0 8",)), rule)}), "not of kind address", argument
+        ),
+        "integer": (
+            _changed(plan, {"rule": (Record("utc-offset", ("0", "-")), rule)}), "not of kind integer", argument
+        ),
+    }  # fmt: skip
 
 
 def outputs() -> dict[str, bytes]:
