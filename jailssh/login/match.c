@@ -250,6 +250,21 @@ static bool by_rules(struct matching *m)
     return false;
 }
 
+/* Words that end at a character which is never allowed: a rule that answers them denies them with its own sentence. */
+static bool explained(struct matching *m)
+{
+    for (size_t rule = 0; m->words->count > 0 && rule < m->plan->count; rule++) {
+        if (m->plan->records[rule].verb != OP_RULE || !rule_first(m->plan, rule, OP_ANSWER))
+            continue;
+        begin(m, rule);
+        if (try_rule(m) == MATCHED && !settle(m))
+            return true;
+    }
+    m->out->answered = false;
+    m->out->rule = m->out->plugin = "";
+    return false;
+}
+
 void match_request(const struct plan *plan, const char *command, bool inside, struct verdict *out)
 {
     static struct words words;
@@ -268,6 +283,6 @@ void match_request(const struct plan *plan, const char *command, bool inside, st
     const char *why = request_split(command, &words, buffer);
     bool too_long = why && strcmp(why, "command-too-long") == 0;
     out->allowed = (!why && by_rules(&m)) || (!out->answered && !too_long && whole_command(&m, command));
-    if (why && !out->allowed)
+    if (why && !out->allowed && !explained(&m))
         no_fit(&m, why, "character", words.at_fault);
 }

@@ -102,8 +102,10 @@ const char *request_split(const char *command, struct words *out, char buffer[4 
         struct word *word = &out->list[out->count];
         *word = (struct word){ .text = s.text, .pattern = s.pattern };
         const char *why = take_word(&s, word);
+        if (why) /* the word as far as it goes, for who explains the denial */
+            *s.text = *s.pattern = '\0';
+        out->count++;
         if (why)
             return why;
-        out->count++;
     }
 }

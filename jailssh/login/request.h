@@ -33,7 +33,8 @@ struct words {
 bool request_take(int argc, char **argv, char **envp, struct request *out);
 
 /* Split COMMAND into words: blanks separate; quotes and backslash as in sh(1), nothing else.  Returns NULL, or the
- * reason code of a denial with out->at_fault set where one character is to blame.  BUFFER holds the words. */
+ * reason code of a denial with out->at_fault set where one character is to blame, and the words up to there.  BUFFER
+ * holds the words. */
 const char *request_split(const char *command, struct words *out, char buffer[4 * REQUEST_MAX]);
 
 #endif

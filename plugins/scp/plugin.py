@@ -20,6 +20,18 @@ _LETTERS = "vrpdq"
 """What scp sends along: -v -r -p, -d "target must be a directory"; -q comes from some other clients."""
 
 
+_WINSCP = Rule(
+    id="scp.winscp",
+    plugin="scp",
+    program="/",
+    words=("echo",),
+    literals=("WinSCP: this is begin-of-file",),
+    ignore_rest=True,
+    answer=(126, "WinSCP's SCP protocol needs a shell; choose SFTP as the file protocol of the session"),
+)
+"""What WinSCP asks a shell for, a transfer between two marks (``echo "…"; scp -t …; echo "…:$?"``)."""
+
+
 class Scp:
     """See :class:`jailssh.plugin.Plugin`."""
 
@@ -56,6 +68,8 @@ class Scp:
                 rules.append(_old("scp.upload", scp, account, "t", most=1))
             if download:
                 rules.append(_old("scp.download", scp, account, "f", most=1024))
+            if "shell" not in jail.plugins:
+                rules.append(_WINSCP)
         return PluginResult(tuple(rules), "scp", home="rw" if upload else "ro")
 
 

@@ -34,14 +34,14 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
 
 def test_alone_it_serves_both_protocols():
     mine = rules("scp")
-    assert set(mine) == {"scp.sftp", "scp.upload", "scp.download"}
+    assert set(mine) == {"scp.sftp", "scp.upload", "scp.download", "scp.winscp"}
     assert mine["scp.sftp"].fixed == ()
     check_rules(mine.values())
 
 
 def test_beside_the_sftp_plugin_that_one_decides_about_sftp():
     mine = rules("scp", "sftp")
-    assert set(mine) == {"scp.upload", "scp.download"}
+    assert set(mine) == {"scp.upload", "scp.download", "scp.winscp"}
     settings = {
         "read_only": True, "write_only": False, "append_only": False, "umask": "", "start": "",
         "allow_requests": (), "deny_requests": (), "log": True,
@@ -59,8 +59,8 @@ def test_the_new_protocol_is_logged_and_the_old_one_has_nothing_to_say():
 
 def test_directions():
     up, down = rules("scp", download=False), rules("scp", upload=False)
-    assert set(up) == {"scp.sftp", "scp.upload"}
-    assert set(down) == {"scp.sftp", "scp.download"}
+    assert set(up) == {"scp.sftp", "scp.upload", "scp.winscp"}
+    assert set(down) == {"scp.sftp", "scp.download", "scp.winscp"}
     assert down["scp.sftp"].fixed == ("-R",)
     assert "read" in up["scp.sftp"].fixed[1].split(",")
     assert plugin.account(jail("scp"), ALICE, {**PLAIN, "upload": False}).home == "ro"

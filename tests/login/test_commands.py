@@ -139,7 +139,9 @@ def sent(direction: str, *argv: str) -> tuple[str, list[str]]:
         ("scp-up", "scp -t *", "shell-metacharacter"),
         ("all", "scp -f '*'", sent("download", "-f", "--", "*")),
         # B13: WinSCP in SCP mode needs a shell
-        ("all", 'echo "WinSCP: this is begin-of-file"; scp -t x', "shell-metacharacter"),
+        ("scp", 'echo "WinSCP: this is begin-of-file"; scp -t x', "not-served"),
+        ("scp", 'echo "WinSCP: this is begin-of-file"', "not-served"),
+        ("scp", 'echo "WinSCP: this is end-of-file"; id', "shell-metacharacter"),
     ],
 )
 def test_scp(decide, jail, command, expected):
