@@ -51,6 +51,7 @@ from jailssh.plugin.registry import Registry, load_registry
 from jailssh.policy.rules import RuleError
 
 MAX_FILE = 1 << 18
+MAX_KEYS = 16 << 20
 SUFFIX = ".conf"
 # Jails are checked with an account like any other, so that a mistake shows before the first user meets it.
 ANYBODY = Account("user", 60000, 60000, "user", "/home/user")
@@ -223,7 +224,7 @@ class Configuration:
             return NOBODY
         ring = read_keyring(files, groups)
         path = f"{self.layout.keys}/{name}"
-        present = (_read_optional(self.layout, path) or b"").decode("utf-8", "surrogateescape")
+        present = (_read_optional(self.layout, path, MAX_KEYS) or b"").decode("utf-8", "surrogateescape")
         if lost := nameless(present, ring):
             why = f"the account is shared, but has a key without a name: {escape(lost[0].split()[-1], 60)}"
             hint = f"put it into {folder}/NAME.pub, or take its line away"
@@ -452,9 +453,9 @@ def _collect(errors: list[JailsshError], act: Callable[[str], None], name: str) 
         errors.append(error)
 
 
-def _read_optional(layout: Layout, path: str) -> bytes | None:
+def _read_optional(layout: Layout, path: str, limit: int = MAX_FILE) -> bytes | None:
     try:
-        return fs.read_trusted(path, MAX_FILE, trusted_root=layout.root or None)
+        return fs.read_trusted(path, limit, trusted_root=layout.root or None)
     except HostError as error:
         if isinstance(error.__cause__, FileNotFoundError):
             return None

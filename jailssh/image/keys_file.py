@@ -6,9 +6,10 @@ A key that goes is taken out before anything else, one that comes is put in afte
 from __future__ import annotations
 
 from jailssh.config import authorized
-from jailssh.host import fs, install
+from jailssh.core.errors import HostError
+from jailssh.host import fs
 from jailssh.host.paths import Layout
-from jailssh.image.jail import Configuration
+from jailssh.image.jail import MAX_KEYS, Configuration
 from jailssh.image.use import Use
 from jailssh.plugin.api import Account
 
@@ -30,7 +31,13 @@ def wanted(configuration: Configuration, account: Account) -> str:
 
 def present(layout: Layout, name: str) -> str:
     """Return what the keys file holds, "" where there is none."""
-    return (install.read_optional(keys_file(layout, name)) or b"").decode("utf-8", "surrogateescape")
+    try:
+        data = fs.read_trusted(keys_file(layout, name), MAX_KEYS, trusted_root=layout.root or None)
+    except HostError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        return ""
+    return data.decode("utf-8", "surrogateescape")
 
 
 def write(layout: Layout, name: str, text: str) -> None:

@@ -244,6 +244,10 @@ class Publisher:
         """Raise unless every name is a jail or a plugin and they can be combined."""
         load_configuration(self._layout).check(jails)
 
+    def check_jailed(self, entry: accounts.Entry) -> None:
+        """Raise unless the account is in a jail."""
+        load_configuration(self._layout).jails_for(to_account(entry))
+
     def publish(self, entry: accounts.Entry) -> str:
         """Build the account's image where needed, publish its plan, return what the account can do now.
 

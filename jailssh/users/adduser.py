@@ -40,6 +40,9 @@ class Publisher(Protocol):
     def check(self, jails: tuple[str, ...]) -> None:
         """Raise unless every name is a jail or a plugin and they can be combined."""
 
+    def check_jailed(self, entry: Entry) -> None:
+        """Raise unless the account is in a jail."""
+
     def publish(self, entry: Entry) -> str:
         """Build the account's image where needed, publish its plan, return what the account can do now."""
 

@@ -63,6 +63,7 @@ def add(layout: Layout, wish: Addition, publisher: Publisher, fault: Fault = no_
     with fs.lock(setup.lock_path(layout)):
         lines = [f"rolled back an interrupted change: {which}" for which in undo.recover(layout)]
         entry = accounts.get(wish.user)
+        publisher.check_jailed(entry)
         _refuse_nameless(layout, wish)
         ring = publisher.keyring(wish.user)
         path = f"{key_folder(layout, wish.user)}/{wish.name}{SUFFIX}"

@@ -1,0 +1,411 @@
+"""Plans of shared accounts with real images, and names that come and go, killed at every point."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+import os
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jailssh.core.errors import ConfigError, ManyErrors
+from jailssh.host.paths import Layout
+from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.image import jail, keys_file, plans, pool, publish, update
+from jailssh.plugin.api import Account
+from jailssh.relay.service import Service
+from tests.root import test_publish
+from tests.root.test_publish import put
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("git")]
+layout = test_publish.layout
+
+GIT = Account("git", 61001, 61001, "git", "/home/git")
+ALICE = Account("alice", 61002, 61002, "alice", "/home/alice")
+RIGHTS = "write team/* @devs, read docs @all, create own/* carol"
+JAIL = f"plugins = git\n[git]\nroots = /srv\nrights = {RIGHTS}\n"
+
+
+def key(number: int) -> str:
+    fields = (b"ssh-ed25519", number.to_bytes(32, "big"))
+    return "ssh-ed25519 " + base64.b64encode(b"".join(struct.pack(">I", len(f)) + f for f in fields)).decode()
+
+
+def name(layout: Layout, who: str, number: int, account: str = "git") -> None:
+    os.makedirs(f"{layout.key_rings}/{account}", exist_ok=True)
+    put(f"{layout.key_rings}/{account}/{who}.pub", f"{key(number)} {who}@desk\n")
+
+
+@pytest.fixture
+def people(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Two accounts, one of them shared by those whose names are given."""
+    os.makedirs(layout.keys)
+    put(f"{layout.jails}/hosting.conf", JAIL)
+    put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting\n")
+    known = {"git": GIT, 61001: GIT, "alice": ALICE, 61002: ALICE}
+    for module in (jail, publish, update):
+        monkeypatch.setattr(module, "find_account", known.get)
+
+    def write(*names: str, groups: str = "") -> None:
+        put(f"{layout.users}/git.conf", f"uid = 61001\njail = hosting\n{groups}")
+        for number, who in enumerate(names, 1):
+            name(layout, who, number)
+
+    return write
+
+
+def apply(layout: Layout) -> list[publish.Change]:
+    return publish.publish_all(jail.load_configuration(layout))
+
+
+def files(layout: Layout, uid: int = 61001) -> list[str]:
+    return sorted(file for file in os.listdir(layout.plans) if file.split(".")[0] == str(uid))
+
+
+def patterns(layout: Layout, who: str | None, uid: int = 61001) -> set[str]:
+    plan = plans.login_plan(layout, uid, "git", who)
+    assert plan is not None
+    return {record.args[0] for record in plan.records if record.verb == "like"}
+
+
+def test_keys_with_the_same_rights_share_a_plan(layout: Layout, people: Callable[..., None]) -> None:
+    people("ann", "bob", "carol", "dan", groups="[groups]\ndevs = ann, bob\nidle = ann, dan\n")
+    apply(layout)
+    roster = plans.read_plan(layout, 61001)
+    serials = plans.keys_of(roster)
+    assert set(serials) == {"ann", "bob", "carol", "dan"}
+    assert serials["ann"] == serials["bob"]
+    assert len(set(serials.values())) == 3
+    assert files(layout) == ["61001", *sorted(f"61001.{serial}" for serial in set(serials.values()))]
+    assert patterns(layout, "ann") == {"/srv/team/*", "/srv/docs"}
+    assert patterns(layout, "carol") == {"/srv/own/*", "/srv/docs"}
+    assert patterns(layout, "dan") == {"/srv/docs"}
+    for serial in serials.values():
+        info = os.stat(plans.plan_file(layout, 61001, serial))
+        assert (info.st_mode & 0o7777, info.st_uid) == (0o600, 0)
+    made = Path(layout.keys, "git").read_text().splitlines()
+    assert [line.split()[-1] for line in made[1:]] == ["ann", "bob", "carol", "dan"]
+    assert apply(layout) == []
+
+
+def test_an_ordinary_account_has_the_rights_of_its_name_and_groups(layout: Layout, people: Callable[..., None]) -> None:
+    people()
+    carol = dataclasses.replace(ALICE, roles=frozenset(("carol", "@devs", "@all")))
+    put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting\n")
+    publish.publish_and_tidy(jail.load_configuration(layout), carol)
+    assert patterns(layout, None, 61002) == {"/srv/team/*", "/srv/docs", "/srv/own/*"}
+
+
+def test_a_shared_account_becomes_ordinary_and_back(layout: Layout, people: Callable[..., None]) -> None:
+    people("ann")
+    apply(layout)
+    assert plans.keys_of(plans.read_plan(layout, 61001))
+    os.unlink(f"{layout.key_rings}/git/ann.pub")
+    (change,) = publish.changes(jail.load_configuration(layout))
+    assert "- the plans of the keys ann" in change.lines
+    apply(layout)
+    assert files(layout) == ["61001"]
+    assert not plans.keys_of(plans.read_plan(layout, 61001))
+    assert not os.path.exists(f"{layout.keys}/git")
+    name(layout, "bob", 2)
+    (done,) = apply(layout)
+    assert "+ key bob:" in done.lines
+    assert len(files(layout)) == 2
+
+
+def test_a_mistake_in_one_ring_stops_no_other_account(layout: Layout, people: Callable[..., None]) -> None:
+    people("ann")
+    apply(layout)
+    before = {file: Path(layout.plans, file).read_bytes() for file in files(layout)}
+    put(f"{layout.key_rings}/git/bad.pub", "nothing\n")
+    put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting sftp\n")
+    with pytest.raises(ConfigError, match=r"git/bad\.pub:1"):
+        apply(layout)
+    with pytest.raises(ConfigError, match=r"git/bad\.pub:1"):
+        jail.load_configuration(layout).validate()
+    assert {file: Path(layout.plans, file).read_bytes() for file in files(layout)} == before
+    alice = plans.read_plan(layout, 61002)
+    assert alice is not None
+    assert alice.first("jail") == ("hosting+sftp",)
+
+
+@pytest.mark.parametrize("spoil", ["mode", "owner", "link", "directory"])
+def test_keys_that_somebody_else_could_write_are_not_taken(
+    layout: Layout, people: Callable[..., None], spoil: str
+) -> None:
+    people("ann")
+    path = f"{layout.key_rings}/git/ann.pub"
+    if spoil == "mode":
+        os.chmod(path, 0o664)
+    elif spoil == "owner":
+        os.chown(path, 61001, 0)
+    elif spoil == "link":
+        os.rename(path, f"{layout.root}/elsewhere")
+        os.symlink(f"{layout.root}/elsewhere", path)
+    else:
+        os.chmod(f"{layout.key_rings}/git", 0o777)
+    with pytest.raises((ManyErrors, Exception), match=r"writable|owned|too many levels"):
+        apply(layout)
+    assert not os.path.exists(f"{layout.plans}/61001")
+
+
+def test_keys_without_names_are_not_lost(layout: Layout, people: Callable[..., None]) -> None:
+    people("ann")
+    given = f"restrict {key(1)} me\nrestrict {key(9)} old-laptop\n"
+    put(f"{layout.keys}/git", given)
+    with pytest.raises(ConfigError, match="has a key without a name: old-laptop"):
+        apply(layout)
+    assert Path(layout.keys, "git").read_text() == given
+    name(layout, "old", 9)
+    apply(layout)
+    assert [line.split()[-1] for line in Path(layout.keys, "git").read_text().splitlines()[1:]] == ["ann", "old"]
+
+
+def test_a_ring_of_nobody(layout: Layout, people: Callable[..., None]) -> None:
+    people()
+    name(layout, "zoe", 1, "ghost")
+    with pytest.raises(ConfigError, match=r"keys\.d/ghost: there is no such account"):
+        jail.load_configuration(layout).validate()
+
+
+def test_an_image_that_only_a_keys_plan_uses_stays(layout: Layout, people: Callable[..., None]) -> None:
+    people("ann")
+    os.unlink(f"{layout.users}/alice.conf")
+    put(layout.config_file, "keep_generations = 1\n")
+    apply(layout)
+    plan = plans.login_plan(layout, 61001, "git", "ann")
+    assert plan is not None
+    image = (plan.first("image") or ("",))[0]
+    # The jail goes on to another image; the plans have not followed yet.
+    put(f"{layout.jails}/hosting.conf", JAIL.replace("[git]\n", "[git]\nprograms = /usr/bin/env\n"))
+    configuration = jail.load_configuration(layout)
+    newer = publish.Images(layout).ensure(configuration.definition(["hosting"]))
+    assert newer.path != image
+    assert publish.prune_images(configuration).generations == ()
+    assert os.path.isdir(image)
+    count, errors = update.publish_plans(configuration, "hosting")
+    assert (count, errors) == (1, [])
+    assert publish.prune_images(configuration).generations == (os.path.basename(image),)
+    assert pool.generations(layout) == [os.path.basename(newer.path)]
+    assert len(files(layout)) == 2
+
+
+def test_a_roster_on_demand(layout: Layout, people: Callable[..., None]) -> None:
+    people("ann", "carol")
+    records: list[str] = []
+    service = Service(layout, lambda event, message, fields: records.append(event), {61001: GIT}.get)
+    assert service.answer(61001) == "ok"
+    assert set(plans.keys_of(plans.read_plan(layout, 61001))) == {"ann", "carol"}
+    assert plans.is_whole(plans.plan_file(layout, 61001), layout.root)
+    assert records[-1] == "plan-compiled"
+    # Who may log in at all is the administrator's commands' matter.
+    assert not os.path.exists(keys_file.keys_file(layout, "git"))
+
+
+DRIVER = """
+import json, os, signal, sys
+from jailssh.config.keys import parse_keys
+from jailssh.core.errors import JailsshError
+from jailssh.host import fs
+from jailssh.host.paths import Layout
+from jailssh.image.publish import Publisher
+from jailssh.users import keyring, setup, undo
+
+layout = Layout()
+spec = json.loads(sys.argv[1])
+points = []
+
+def fault(point):
+    points.append(point)
+    if len(points) == spec.get("kill"):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Full(Publisher):
+    def publish(self, entry):
+        super().publish(entry)
+        raise OSError(28, "No space left on device")
+
+publisher = (Full if spec.get("full") else Publisher)(layout)
+try:
+    if spec["do"] == "add":
+        keys = tuple(parse_keys(spec["key"].encode(), "key"))
+        wish = keyring.Addition("forge", spec["name"], keys, tuple(spec.get("groups", ())))
+        lines = keyring.add(layout, wish, publisher, fault)
+    elif spec["do"] == "remove":
+        lines = keyring.remove(layout, "forge", spec["name"], publisher, fault)
+    else:
+        with fs.lock(setup.lock_path(layout)):
+            lines = undo.recover(layout)
+except (JailsshError, OSError) as error:
+    print(json.dumps({"error": error.lines() if isinstance(error, JailsshError) else [str(error)]}))
+    sys.exit(1)
+print(json.dumps({"lines": lines, "points": points}))
+"""
+
+
+class Host:
+    """A host with jailssh installed and the account forge, and the driver."""
+
+    def __init__(self, scratch: ScratchHost) -> None:
+        self.scratch = scratch
+        self.jailssh("setup", "--yes")
+        scratch.run(["mkdir", "-p", "/etc/jailssh/jails", "/srv/forge"], check=True)
+        text = JAIL.replace("roots = /srv\n", "roots = /srv/forge\n")
+        scratch.write("/etc/jailssh/jails/hosting.conf", text)
+        self.jailssh("adduser", "forge", "--jail", "hosting")
+        self.uid = scratch.run(["id", "-u", "forge"], check=True).stdout.strip()
+
+    def jailssh(self, *args: str, check: bool = True) -> Completed:
+        return self.scratch.run(["/usr/local/bin/jailssh", *args], check=check)
+
+    def raw(self, **spec: Any) -> Completed:
+        argv = ["/usr/bin/python3", "-B", "-c", DRIVER, json.dumps(spec)]
+        return self.scratch.run(argv, env={"PYTHONPATH": "/usr/local/lib/jailssh/python"})
+
+    def do(self, what: str, **spec: Any) -> dict[str, Any]:
+        done = self.raw(do=what, **spec)
+        assert done.stdout, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def sh(self, command: str) -> str:
+        return self.scratch.run(["sh", "-c", command], check=True).stdout
+
+    def state(self) -> tuple[str, str]:
+        """Everything that a change of keys may touch."""
+        listing = "find /etc/jailssh /var/lib/jailssh/plan.v1 /var/lib/jailssh/undo -printf '%p %m %u %y\\n' | sort"
+        content = "find /etc/jailssh /var/lib/jailssh/plan.v1 -type f -not -name .lock -exec sha256sum {} + | sort"
+        return self.sh(listing), self.sh(content)
+
+    def let_in(self) -> set[str]:
+        """Return the names that sshd lets in, after a look that each has a plan, or all have the one."""
+        lines = self.sh("cat /etc/jailssh/keys/forge 2>/dev/null || true").splitlines()
+        names = {line.split()[-1] for line in lines if not line.startswith("#")}
+        shown = json.loads(self.jailssh("--json", "plan", "show", "forge").stdout)["records"]
+        roster = {record[1]: record[2] for record in shown if record[0] == "key"}
+        assert names <= set(roster)
+        for who, serial in roster.items():
+            plan = json.loads(self.jailssh("--json", "plan", "show", "forge", "--key", who).stdout)
+            assert plan["serial"] == serial
+        return names
+
+
+@pytest.fixture(scope="module")
+def host(installed_host: ScratchHost) -> Host:
+    return Host(installed_host)
+
+
+@pytest.mark.needs("sshd", "login-program")
+def test_killed_at_any_point_it_is_rolled_back_and_nobody_is_in_between(host: Host) -> None:
+    before = host.state()
+    first = {"name": "ann", "key": key(1), "groups": ["devs"]}
+    for names, spec in ((set(), first), ({"ann"}, {"name": "bob", "key": key(2), "groups": ["devs", "ops"]})):
+        start = host.state()
+        points = host.do("add", **spec)["points"]
+        assert {"key file: done", "users file: noted", "plan: done", "keys: done", "finish: done"} <= set(points)
+        assert ("directory: done" in points) is (not names)
+        after = host.state()
+        assert host.do("add", **spec)["lines"] == [f"forge: key {spec['name']} is there already, nothing changed"]
+        removed = host.do("remove", name=spec["name"])["points"]
+        assert host.state() == start
+        for number, point in enumerate(points[:-1], 1):
+            assert host.raw(do="add", kill=number, **spec).code not in (0, 1), point
+            assert host.let_in() <= names | {spec["name"]}, point
+            assert host.do("recover")["lines"] == ["keys-forge"], point
+            assert host.state() == start, point
+        host.do("add", **spec)
+        assert host.state() == after
+        for number, point in enumerate(removed[:-1], 1):
+            assert host.raw(do="remove", kill=number, name=spec["name"]).code not in (0, 1), point
+            if number > 2:
+                assert host.let_in() == names, point
+            assert host.do("recover")["lines"] == ["keys-forge"], point
+            assert host.state() == after, point
+    host.do("remove", name="bob")
+    host.do("remove", name="ann")
+    assert host.state() == before
+
+
+@pytest.mark.needs("sshd", "login-program")
+def test_a_failure_in_the_middle_changes_nothing(host: Host) -> None:
+    before = host.state()
+    assert "No space left" in host.do("add", name="ann", key=key(1), full=True)["error"][0]
+    assert host.state() == before
+    host.do("add", name="ann", key=key(1))
+    named = host.state()
+    assert "No space left" in host.do("add", name="bob", key=key(2), groups=["devs"], full=True)["error"][0]
+    assert host.state() == named
+    host.do("remove", name="ann")
+    assert host.state() == before
+
+
+@pytest.mark.needs("sshd", "login-program")
+def test_what_is_refused_changes_nothing(host: Host) -> None:
+    host.do("add", name="ann", key=key(1))
+    host.scratch.write("/root/k.pub", key(3) + "\n")
+    host.scratch.write("/root/ann.pub", key(1) + "\n")
+    before = host.state()
+    for args, why in (
+        (("keys", "add", "forge", "ann", "/root/k.pub"), "forge has one of this name"),
+        (("keys", "add", "forge", "bob", "/root/ann.pub"), "this key is also in /etc/jailssh/keys.d/forge/ann.pub"),
+        (("keys", "add", "forge", "-x", "/root/k.pub"), "error"),
+        (("keys", "add", "forge", "a/b", "/root/k.pub"), "not a name"),
+        (("keys", "add", "forge", "bob", "/root/k.pub", "--group", "all"), "no group has this name"),
+        (("keys", "add", "forge", "bob", "/root/k.pub", "--principal", "a,b"), "is no principal"),
+        (("keys", "add", "forge", "bob", "/root/none.pub"), "no such file"),
+        (("keys", "add", "nosuch", "bob", "/root/k.pub"), "nosuch"),
+        (("keys", "add", "root", "bob", "/root/k.pub"), "is in no jail"),
+        (("keys", "remove", "forge", "bob"), "has none of this name"),
+        (("keys", "print", "forge", "ssh-ed25519"), "takes TYPE and BLOB"),
+        (("adduser", "forge", "--jail", "hosting", "--key", "/root/k.pub"), "jailssh keys add forge NAME FILE"),
+    ):
+        done = host.jailssh(*args, check=False)
+        assert done.code != 0, args
+        assert why in done.stderr or why == "error", (args, done.stderr)
+        assert host.state() == before, args
+    host.do("remove", name="ann")
+
+
+@pytest.mark.needs("sshd", "login-program")
+def test_keys_of_adduser_get_names_by_hand(host: Host) -> None:
+    before = host.state()
+    host.scratch.write("/root/k.pub", key(3) + " desk\n")
+    host.scratch.write("/root/l.pub", key(4) + "\n")
+    host.jailssh("adduser", "forge", "--jail", "hosting", "--key", "/root/k.pub")
+    given = host.state()
+    done = host.jailssh("keys", "add", "forge", "bob", "/root/l.pub", check=False)
+    assert "has 1 key without a name, which could not log in any more: desk" in done.stderr
+    assert "/etc/jailssh/keys.d/forge/NAME.pub" in done.stderr
+    assert host.state() == given
+    host.sh("mkdir /etc/jailssh/keys.d/forge && cp /root/k.pub /etc/jailssh/keys.d/forge/carol.pub")
+    host.jailssh("apply")
+    assert host.let_in() == {"carol"}
+    host.jailssh("keys", "add", "forge", "bob", "/root/l.pub")
+    assert host.let_in() == {"carol", "bob"}
+    # Another jail for the account keeps its keys and their groups.
+    host.jailssh("keys", "add", "forge", "bob", "/root/l.pub", "--group", "devs")
+    host.jailssh("adduser", "forge", "--jail", "hosting,sftp")
+    assert host.let_in() == {"carol", "bob"}
+    assert host.sh("cat /etc/jailssh/users/forge.conf").endswith("jail = hosting sftp\n\n[groups]\ndevs = bob\n")
+    host.jailssh("adduser", "forge", "--jail", "hosting")
+    for who in ("bob", "carol"):
+        host.jailssh("keys", "remove", "forge", who)
+    assert host.sh("ls /etc/jailssh/keys /etc/jailssh/keys.d") == "/etc/jailssh/keys:\n\n/etc/jailssh/keys.d:\n"
+    assert host.state()[1] == before[1]
+
+
+@pytest.mark.needs("sshd", "login-program")
+def test_many_at_once_wait_for_each_other(host: Host) -> None:
+    for number in range(1, 7):
+        host.scratch.write(f"/root/{number}.pub", key(number) + "\n")
+    add = "/usr/local/bin/jailssh keys add forge k$n /root/$n.pub --group devs >/dev/null || echo failed"
+    assert host.sh(f"for n in 1 2 3 4 5 6; do ( {add} ) & done; wait") == ""
+    assert host.let_in() == {f"k{number}" for number in range(1, 7)}
+    take = "/usr/local/bin/jailssh keys remove forge k$n >/dev/null || echo failed"
+    assert host.sh(f"for n in 1 2 3 4 5 6; do ( {take} ) & done; wait") == ""
+    assert host.sh("ls /etc/jailssh/keys.d") == ""
