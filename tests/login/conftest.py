@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.plan import codec
-from tests.login.driver import PURE, Driver, compile_c
+from tests.login.driver import ITS_OWN, PURE, Driver, compile_c
 from tests.login.jails import JAILS, plan_of
 
 Decision = tuple[str, list[str]] | str
@@ -37,7 +37,7 @@ def decide(tmp_path_factory: pytest.TempPathFactory, match_build: Path) -> Calla
 @pytest.fixture(scope="session")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
     """The driver of the pure parts, with AddressSanitizer and UndefinedBehaviorSanitizer."""
-    sources = [Path(__file__).with_name("driver.c"), *PURE]
+    sources = [Path(__file__).with_name("driver.c"), *PURE, *ITS_OWN]
     out = tmp_path_factory.mktemp("driver") / "driver"
     return Driver(compile_c("gcc", out, sources, "-fsanitize=address,undefined"))
 
@@ -48,6 +48,6 @@ def scarce_driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
     folder = tmp_path_factory.mktemp("scarce")
     flags = ["-fsanitize=address,undefined", "-fno-builtin"]
     renamed = [f"-D{name}=scarce_{name}" for name in ("malloc", "calloc", "strdup", "strndup")]
-    objects = [compile_c("gcc", folder / f"{path.stem}.o", [path], "-c", *flags, *renamed) for path in PURE]
+    objects = [compile_c("gcc", folder / f"{path.stem}.o", [path], "-c", *flags, *renamed) for path in PURE + ITS_OWN]
     sources = [Path(__file__).with_name(name) for name in ("driver.c", "scarce.c")]
     return Driver(compile_c("gcc", folder / "driver", [*sources, *objects], *flags))

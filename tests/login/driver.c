@@ -5,7 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "filelog.h"
+#include "limit.h"
 #include "match.h"
+#include "stream.h"
 
 struct text {
     char *data;
@@ -160,12 +163,46 @@ static void on_take(struct text from)
     free(envp);
 }
 
+/* Parts: seconds since 1970, the peer. */
+static void on_limit(struct text from)
+{
+    char sentence[80] = "";
+    const char *reason =
+        limit_judge(&plan_of_run, after(&from, from.data), atoll(from.data), sentence, sizeof sentence);
+    say(reason ? reason : "");
+    say(reason ? sentence : "");
+}
+
+/* Parts: a line of sftp-server's. */
+static void on_operation(struct text from)
+{
+    struct operation found;
+    say(operation_parse(from.data, &found) ? "yes" : "no");
+    const char *parts[] = { found.name, found.path, found.new_path, found.bytes_read, found.bytes_written };
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        say(parts[i] ? parts[i] : "-");
+}
+
+/* Parts: the rate, then moments in nanoseconds.  At each of them all is taken that may be: how much, and the wait. */
+static void on_bucket(struct text from)
+{
+    struct bucket bucket = { .rate = atoll(from.data) };
+    for (char *moment = from.data; (moment = after(&from, moment));) {
+        bucket_fill(&bucket, atoll(moment));
+        size_t room = bucket_wait(&bucket) ? 0 : bucket_room(&bucket, 65536);
+        bucket.left -= (long long)room;
+        say_number(room);
+        say_number((unsigned long long)bucket_wait(&bucket));
+    }
+}
+
 static const struct mode {
     const char *name;
     void (*run)(struct text from);
 } modes[] = {
-    { "plan", on_plan },   { "split", on_split }, { "value", on_value },
-    { "match", on_match }, { "take", on_take },   { "says", on_says },
+    { "plan", on_plan },   { "split", on_split },         { "value", on_value },
+    { "match", on_match }, { "take", on_take },           { "says", on_says },
+    { "limit", on_limit }, { "operation", on_operation }, { "bucket", on_bucket },
 };
 
 static void read_plan(const char *path)

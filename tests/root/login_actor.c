@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -125,19 +126,91 @@ static int paste(char **argv)
     return 0;
 }
 
+/* Closes its output, says on stderr how much it reads after that. */
+static int close_output(char **argv)
+{
+    char block[4096];
+    long size = 0;
+    (void)argv;
+    close(1);
+    for (ssize_t n; (n = read(0, block, sizeof block)) > 0;)
+        size += n;
+    fprintf(stderr, "stdin=%ld\n", size);
+    return 5;
+}
+
+/* SIZE: closes its input and writes. */
+static int close_input(char **argv)
+{
+    close(0);
+    return flood(argv);
+}
+
+/* Leaves a process that goes on writing to stdout. */
+static int leave_writer(char **argv)
+{
+    (void)argv;
+    if (fork() == 0)
+        for (;;)
+            if (write(1, "more\n", 5) < 0)
+                _exit(1);
+    return write(1, "first\n", 6) == 6 ? 0 : 3;
+}
+
+static int say_nice(char **argv)
+{
+    (void)argv;
+    printf("nice=%d\n", getpriority(PRIO_PROCESS, 0));
+    return 0;
+}
+
+/* TEXT…: each is one write to stderr, "^" a newline, "@" a NUL; then their number, on stdout. */
+static int say(char **argv)
+{
+    int count = 0;
+    for (; argv[count]; count++) {
+        size_t length = strlen(argv[count]);
+        for (size_t i = 0; i < length; i++)
+            argv[count][i] = argv[count][i] == '^' ? '\n' : argv[count][i] == '@' ? '\0' : argv[count][i];
+        if (write(2, argv[count], length) != (ssize_t)length)
+            return 3;
+    }
+    printf("said=%d\n", count);
+    return 0;
+}
+
+/* COUNT: so many numbered lines on stderr. */
+static int count_lines(char **argv)
+{
+    for (long i = 0; i < atol(argv[0]); i++)
+        dprintf(2, "line %ld\n", i);
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*function)(char **argv);
     int arguments;
 } verbs[] = {
-    { "flood", flood, 1 }, { "listen", listen_at, 1 }, { "signals", signals, 0 },
-    { "leave", leave, 0 }, { "key", wait_for_key, 0 }, { "paste", paste, 1 },
+    { "flood", flood, 1 },
+    { "listen", listen_at, 1 },
+    { "signals", signals, 0 },
+    { "leave", leave, 0 },
+    { "key", wait_for_key, 0 },
+    { "paste", paste, 1 },
+    { "close-output", close_output, 0 },
+    { "close-input", close_input, 1 },
+    { "leave-writer", leave_writer, 0 },
+    { "nice", say_nice, 0 },
+    { "say", say, -1 },
+    { "count", count_lines, 1 },
 };
 
 int main(int argc, char **argv)
 {
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
-        if (argc > 1 && strcmp(argv[1], verbs[i].name) == 0 && argc - 2 == verbs[i].arguments) {
+        if (argc > 1 && strcmp(argv[1], verbs[i].name) == 0 &&
+            (argc - 2 == verbs[i].arguments || verbs[i].arguments < 0)) {
             int status = verbs[i].function(argv + 2);
             fflush(stdout);
             return status;
