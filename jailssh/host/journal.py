@@ -71,7 +71,7 @@ class Record:
     def command(self) -> str | None:
         """Return what the user asked for as it was sent; None for an interactive login.
 
-        The login program writes control characters and the bytes 0x80-0x9f as ``\\xNN``; they become bytes again.
+        The login program writes control characters and what is not UTF-8 as ``\\xNN``; they become bytes again.
         """
         if COMMAND not in self.fields:
             return None

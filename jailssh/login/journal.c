@@ -25,6 +25,25 @@ bool journal_connect(void)
     return false;
 }
 
+/* The bytes of the character at TEXT if it can be read, 0 for a control character or what is not UTF-8 (RFC 3629): with
+ * one such byte journalctl(1) shows nothing of the whole field. */
+static size_t readable(const char *text)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    if (c[0] < 0x80)
+        return c[0] >= 0x20 && c[0] != 0x7f;
+    size_t n = c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : 2;
+    unsigned long code = c[0] & (0x7fu >> n);
+    for (size_t i = 1; i < n; i++) {
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+        code = code << 6 | (c[i] & 0x3f);
+    }
+    static const unsigned long least[] = { [2] = 0xa0, [3] = 0x800, [4] = 0x10000 }; /* below U+00A0: more controls */
+    return c[0] >= 0xc2 && c[0] <= 0xf4 && code >= least[n] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff) ? n
+                                                                                                                    : 0;
+}
+
 static size_t append(char *buffer, size_t size, size_t at, const char *field, const char *value)
 {
     size_t start = at, limit = size - 8;
@@ -34,10 +53,12 @@ static size_t append(char *buffer, size_t size, size_t at, const char *field, co
     size_t most = at + VALUE_MAX < limit ? at + VALUE_MAX : limit;
     const char *c = value;
     for (; *c && at < most; c++) {
-        unsigned char byte = (unsigned char)*c;
-        if (byte < 0x20 || byte == 0x7f || (byte & 0xe0) == 0x80)
-            at += (size_t)snprintf(buffer + at, 5, "\\x%02x", byte);
-        else
+        size_t n = readable(c);
+        if (n == 0)
+            at += (size_t)snprintf(buffer + at, 5, "\\x%02x", (unsigned char)*c);
+        for (size_t rest = n; rest > 1; rest--)
+            buffer[at++] = *c++;
+        if (n > 0)
             buffer[at++] = *c;
     }
     at += (size_t)snprintf(buffer + at, 4, "%s", *c ? "..." : "");

@@ -21,7 +21,7 @@ from jailssh_plugins.git.serving import CONFIG, Pairs, environment, spellings
 from jailssh_plugins.rights import granted, shown
 from jailssh_plugins.roots import Mounts, covered, mounts, paths
 
-NO_HOOKS = "/usr/share/jailssh/no-hooks"
+NO_HOOKS = "/etc/jailssh/no-hooks"
 """The empty, root-owned directory of the image that stands in for every repository's hooks."""
 
 HOOKS = "pre-receive update post-receive post-update reference-transaction push-to-checkout pre-auto-gc proc-receive"

@@ -34,11 +34,17 @@ def check_record(records: Sequence[Mapping[str, str]], row: Row) -> None:
         assert not name.startswith("JAILSSH_") or name in fields.FIELDS
         assert not re.search(r"[\x00-\x1f\x7f-\x9f]", value), (name, value)
     shown = record[fields.COMMAND]
-    if len(row.command) <= SHORT and row.command.isascii():
-        assert shown == re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\x{ord(found[0]):02x}", row.command.decode())
+    if len(row.command) <= SHORT:
+        text = row.command.decode("utf-8", "surrogateescape")
+        escaped = re.sub(r"[\x00-\x1f\x7f-\x9f\udc80-\udcff]", lambda found: _as_hex(found[0]), text)
+        assert shown == escaped
     else:
         assert 0 < len(shown) <= 4 * len(row.command)
         assert len(shown) <= 4200
+
+
+def _as_hex(text: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in text.encode("utf-8", "surrogateescape"))
 
 
 def numbered(rows: Iterable[Row]) -> list[str]:

@@ -107,6 +107,27 @@ def test_log_injection(set_uid_lab: Lab, start: bytes) -> None:
         assert "\\x0aMESSAGE=Accepted" in row["JAILSSH_COMMAND"]
 
 
+# Bytes of a command, and how its record shows them (RFC 3629; U+0080 to U+009F are controls).
+READABLE = [
+    ("äЕ中😀".encode(), "äЕ中😀"),
+    ("ѕсp".encode(), "ѕсp"),
+    (b"\xc2\x9b2J\xc2\xa0", "\\xc2\\x9b2J\u00a0"),
+    (b"\x9b\xff\xc3(", "\\x9b\\xff\\xc3("),
+    (b"\xc0\xaf\xc1\xbf", "\\xc0\\xaf\\xc1\\xbf"),  # overlong
+    (b"\xe0\x9f\xbf\xe0\xa0\x80", "\\xe0\\x9f\\xbf\u0800"),
+    (b"\xed\xa0\x80\xed\x9f\xbf", "\\xed\\xa0\\x80\ud7ff"),  # a surrogate, and the last before them
+    (b"\xf4\x8f\xbf\xbf\xf4\x90\x80\x80", "\U0010ffff\\xf4\\x90\\x80\\x80"),
+    (b"\xf0\x8f\xbf\xbf\xf9\x80\x80\x80", "\\xf0\\x8f\\xbf\\xbf\\xf9\\x80\\x80\\x80"),
+    (b"\xe4\xb8", "\\xe4\\xb8"),  # cut short
+]
+
+
+@pytest.mark.parametrize(("sent", "shown"), READABLE)
+def test_records_are_readable(set_uid_lab: Lab, sent: bytes, shown: str) -> None:
+    done = set_uid_lab.login(b"id " + sent)
+    assert done.records[0]["JAILSSH_COMMAND"] == f"id {shown}"
+
+
 def test_an_allowed_command_is_escaped_too(set_uid_lab: Lab) -> None:
     done = set_uid_lab.login("probe args " + " é" * 500)
     assert_ended(done, 0)
