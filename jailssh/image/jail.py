@@ -100,8 +100,9 @@ class JailDefinition:
             return live_needs(needs, self.config.network == "host", self.facts.find_program)
 
     def programs(self) -> tuple[str, ...]:
-        """Return the programs that an ordinary account's rules run, sorted."""
-        return tuple(sorted({rule.program for result in self.results(ANYBODY) for rule in result.rules}))
+        """Return the programs that the rules of an account with every right run, sorted."""
+        results = self.results(replace(ANYBODY, roles=self.words() | ANYBODY.roles))
+        return tuple(sorted({rule.program for result in results for rule in result.rules if rule.answer is None}))
 
     def verify(self, manifest: Manifest) -> None:
         """Raise :class:`ImageError` unless the image has every program that a rule runs."""
