@@ -233,8 +233,9 @@ static bool by_rules(struct matching *m)
         int came = try_rule(m);
         if (came == MATCHED)
             return settle(m);
-        if (came <= best.reached)
-            continue;
+        char *const *answer = rule_first(m->plan, rule, OP_ANSWER);
+        if (came <= best.reached || (answer && plan_number(answer[0], 10) != 0))
+            continue; /* no command is nearly one that would be denied too */
         best.reached = came;
         best.rule = rule;
         best.reason = m->out->reason;

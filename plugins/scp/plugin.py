@@ -20,18 +20,6 @@ _LETTERS = "vrpdq"
 """What scp sends along: -v -r -p, -d "target must be a directory"; -q comes from some other clients."""
 
 
-_WINSCP = Rule(
-    id="scp.winscp",
-    plugin="scp",
-    program="/",
-    words=("echo",),
-    literals=("WinSCP: this is begin-of-file",),
-    ignore_rest=True,
-    answer=(126, "WinSCP's SCP protocol needs a shell; choose SFTP as the file protocol of the session"),
-)
-"""What WinSCP asks a shell for, a transfer between two marks (``echo "…"; scp -t …; echo "…:$?"``)."""
-
-
 class Scp:
     """See :class:`jailssh.plugin.Plugin`."""
 
@@ -69,7 +57,7 @@ class Scp:
             if download:
                 rules.append(_old("scp.download", scp, account, "f", most=1024))
             if "shell" not in jail.plugins:
-                rules.append(_WINSCP)
+                rules.append(_winscp(scp))
         return PluginResult(tuple(rules), "scp", home="rw" if upload else "ro")
 
 
@@ -95,6 +83,19 @@ def _old(rule: str, scp: str, account: Account, direction: str, *, most: int) ->
         # The jail is the border: scp may name any path that the jail shows, as its sftp side may.
         roots=("/",),
         glob=direction == "f",
+    )
+
+
+def _winscp(scp: str) -> Rule:
+    """Return the answer to what WinSCP asks a shell for, ``echo "…"; scp -t …; echo "…:$?"``."""
+    return Rule(
+        id="scp.winscp",
+        plugin="scp",
+        program=scp,
+        words=("echo",),
+        literals=("WinSCP: this is begin-of-file",),
+        ignore_rest=True,
+        answer=(126, "WinSCP's SCP protocol needs a shell; choose SFTP as the file protocol of the session"),
     )
 
 

@@ -343,3 +343,20 @@ def test_what_a_plan_says(driver: Driver, tmp_path: Path) -> None:
     (tmp_path / "plan").write_bytes(codec.encode(plan_with([tool()])))
     answers = driver.parts("says", [joined([value]) for value in ("none", "host", "")], tmp_path / "plan")
     assert answers == [["yes", "no"], ["no", "no"], ["no", "no"]]
+
+
+def test_an_answer_explains_a_command_that_cannot_be_split(driver: Driver, tmp_path: Path) -> None:
+    mark = Rule("mark", "p", "/", ("echo",), literals=("a mark",), ignore_rest=True, answer=(126, "choose another"))
+    judge = Judge(driver, tmp_path, [tool(), mark, HELLO])
+    for command in (
+        'echo "a mark"; tool x',
+        "echo 'a mark'|x",
+        'echo "a mark" x y $z',
+        "echo 'a mark' 'z",
+        "echo 'a mark",
+    ):
+        assert judge.facts(command)[:4] == ["not-served", "choose another", "mark", "p"]
+    for command in (";", "echo;", 'echo "a m";', 'echo "a mark"x;', "tool x;"):
+        assert judge.facts(command)[:4] == ["shell-metacharacter", "character ;", "", ""]
+    # What is answered with success is not executed either, but only where all of it fits.
+    assert judge.refusal("hello --all; id") == ("shell-metacharacter", "character ;")

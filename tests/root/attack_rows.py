@@ -82,6 +82,7 @@ def _bytes(command: str | bytes) -> bytes:
 
 
 SFTP_SERVER, SCP, GIT, RSYNC = "/usr/lib/openssh/sftp-server", "/usr/bin/scp", "/usr/bin/git", "/usr/bin/rsync"
+WINSCP = "WinSCP's SCP protocol needs a shell; choose SFTP as the file protocol of the session"
 EOF_IN_PROTOCOL = 12  # rsync(1), EXIT VALUES: nobody speaks to it here
 
 GRAMMAR: list[Row] = [
@@ -178,8 +179,9 @@ SCP_ROWS: list[Row] = [
     *allow("B07", "scp.upload", SCP, "scp -t -r /"),
     *allow("B08", "scp.download", SCP, "scp -f -- -oProxyCommand=id", "scp -f x -t", exit=1),
     *deny("B11", CONTROL, "scp -t '\x1b]0;x\x07'", "scp -t \x1b[2J", "scp -f '\x9b2J\x1b'"),
+    *deny("B13", "not-served", 'echo "WinSCP: this is begin-of-file"; scp -t x; echo "WinSCP: this is end-of-file:$?"',
+          line=WINSCP),
     *deny("B13", SHELL,
-           'echo "WinSCP: this is begin-of-file"; scp -t x; echo "WinSCP: this is end-of-file:$?"',
            'unalias -a; unset LANG ; echo "WinSCP: this is end-of-file:0"', "ls -la ; echo WinSCP"),
 ]  # fmt: skip
 

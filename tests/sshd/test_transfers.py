@@ -169,7 +169,7 @@ def scp_sftp(world: World) -> Iterator[paramiko.Transport]:
         "scp -f `id`",
         "scp -f x > /tmp/it-ran",
         "/home/scp-sftp/scp -t .",
-        'echo "WinSCP: this is begin-of-file"; scp -t .',
+        'echo "WinSCP: this is end-of-file"; scp -t .',
         "scp${IFS}-t${IFS}.",
     ],
 )
