@@ -9,6 +9,7 @@
 #include "fail.h"
 
 static struct termios before;
+static int flags_before;
 static bool changed;
 
 int pty_open(int *master)
@@ -35,12 +36,17 @@ void pty_raw(void)
     raw = before;
     cfmakeraw(&raw);
     changed = tcsetattr(0, TCSANOW, &raw) == 0;
+    /* A terminal that says it can be written to does not say how much it takes. */
+    flags_before = fcntl(1, F_GETFL);
+    fcntl(1, F_SETFL, flags_before | O_NONBLOCK);
 }
 
 void pty_restore(void)
 {
-    if (changed)
+    if (changed) {
+        fcntl(1, F_SETFL, flags_before);
         tcsetattr(0, TCSADRAIN, &before);
+    }
     changed = false;
 }
 

@@ -6,7 +6,7 @@
  * its master in *MASTER.  Refuses on failure. */
 int pty_open(int *master);
 
-/* Outside: raw mode for sshd's terminal, and back. */
+/* Outside: raw mode for sshd's terminal, without waiting for its reader, and back. */
 void pty_raw(void);
 void pty_restore(void);
 void pty_copy_size(int master);

@@ -11,14 +11,13 @@
 void relay_take(struct outer *o, const struct streams *got)
 {
     struct bucket *buckets[STREAMS] = { &o->in, &o->out, &o->out };
-    o->master = got->master;
+    if ((o->master = got->master) >= 0)
+        pty_raw();
     for (int which = 0; which < STREAMS; which++) {
         int ours = o->master >= 0 && which != ERRORS ? o->master : got->pipe[which];
         if (ours >= 0)
             pump_start(&o->pumps[which], which, ours, buckets[which]);
     }
-    if (o->master >= 0)
-        pty_raw();
     if (got->log >= 0)
         fcntl(o->log.from = got->log, F_SETFL, O_NONBLOCK | O_DIRECT);
 }

@@ -163,7 +163,7 @@ void pump_start(struct pump *pump, int which, int ours, struct bucket *bucket)
     fcntl(ours, F_SETFL, O_NONBLOCK);
     pump->from = which == TO_COMMAND ? which : ours;
     pump->to = which == TO_COMMAND ? ours : which;
-    pump->way = which == TO_COMMAND ? BY_WRITE : is_socket(which) ? BY_SEND : BY_PIECES;
+    pump->way = fcntl(pump->to, F_GETFL) & O_NONBLOCK ? BY_WRITE : is_socket(which) ? BY_SEND : BY_PIECES;
     pump->bucket = bucket;
     pump->have = pump->done = 0;
 }
@@ -176,7 +176,7 @@ struct pollfd pump_wants(const struct pump *pump)
     return (struct pollfd){ .fd = waits ? -1 : pump->from, .events = POLLIN };
 }
 
-/* Sshd's descriptors may be others' too, so they are not made non-blocking. */
+/* Sshd's pipes and sockets may be others' too, so they are not made non-blocking. */
 static ssize_t put(const struct pump *pump)
 {
     const char *data = pump->buffer + pump->done;

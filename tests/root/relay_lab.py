@@ -94,3 +94,8 @@ def cpu_ticks(pids: Sequence[int]) -> int:
     """Return the CPU time that processes have used, in ticks (proc(5))."""
     rows = [Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split() for pid in pids]
     return sum(int(row[11]) + int(row[12]) for row in rows)
+
+
+def asleep(pid: int) -> bool:
+    """Return whether a process waits for something."""
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S"

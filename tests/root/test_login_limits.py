@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
 import subprocess
+import termios
 import time
 
 import pytest
 
 from tests.root import login_lab
 from tests.root.login_lab import Lab, assert_ended, record
-from tests.root.relay_lab import FAST, Client, cpu_ticks, limited, read_all
+from tests.root.relay_lab import FAST, Client, asleep, cpu_ticks, limited, read_all
 from tests.root.test_login_session import wait_for
 from tests.root.test_login_terminal import Terminal
 
@@ -85,8 +87,8 @@ def test_every_byte_arrives(every_lab: Lab) -> None:
 def test_a_slow_client_gets_all_of_it(set_uid_lab: Lab, kind: str) -> None:
     set_uid_lab.publish(limited(FAST))
     client = Client(set_uid_lab, "actor flood 3000000", kind)
-    outer = client.session.pids(1)[0]
-    set_uid_lab.host.wait_until(lambda: len(client.session._chain()) <= 4, "the command waits or has ended")
+    outer, _, command = client.session.pids(3)
+    set_uid_lab.host.wait_until(lambda: asleep(outer) and asleep(command), "both wait for the client")
     before = cpu_ticks([outer])
     time.sleep(0.3)
     assert cpu_ticks([outer]) - before <= 1  # it waits without turning round
@@ -241,3 +243,14 @@ def test_a_client_that_takes_nothing_holds_nothing_up(set_uid_lab: Lab, verb: st
     assert done.records[-1]["JAILSSH_REASON"] == verb
     set_uid_lab.assert_nothing_left()
     client.close()
+
+
+@pytest.mark.parametrize("verb", ["idle", "duration"])
+def test_a_terminal_that_takes_nothing_holds_nothing_up(terminal: Terminal, verb: str) -> None:
+    terminal.lab.publish(limited(record(verb, 1), pty=True))
+    flags = fcntl.fcntl(terminal.slave, fcntl.F_GETFL)
+    done = terminal.start("actor flood 99999999").wait(timeout=10)
+    assert done.records[-1]["JAILSSH_REASON"] == verb
+    assert (fcntl.fcntl(terminal.slave, fcntl.F_GETFL), termios.tcgetattr(terminal.slave)) == (flags, terminal.before)
+    terminal.lab.assert_nothing_left()
+    terminal.close()
