@@ -17,7 +17,9 @@ from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.host.scratch import ScratchHost
 
-JAILS = ("sftp-only", "sftp-ro", "scp-sftp", "git-only", "rsync-backup", "rsync-pull", "shell", "git-team")
+JAILS = ("sftp-only", "sftp-ro", "scp-sftp", "git-only", "rsync-backup", "rsync-pull", "shell", "git-two")
+LIMITED = ("expired", "elsewhere")
+SHARED = "git-team"
 GROUP_JAIL = "by-group"
 CLIENT = "client"
 
@@ -32,8 +34,11 @@ _PROGRAMS = {
     "useradd": "passwd",
 }
 _JAIL_FILES = {
-    "git-team": 'summary = "push below /srv/git, fetch below /srv/pub"\nplugins = git\n'
+    "git-two": 'summary = "push below /srv/git, fetch below /srv/pub"\nplugins = git\n'
     "[git]\nread = /srv/pub\nwrite = /srv/git\n",
+    SHARED: "extends = git-hosting\n[git]\nroots = /srv/team\nrights = create * @developers, read * ci\n",
+    "expired": "extends = sftp-only\n[limits]\nexpires = 2020-12-31\n",
+    "elsewhere": "extends = sftp-only\n[limits]\naddresses = 192.0.2.0/24\n",
     GROUP_JAIL: f'summary = "sftp for the group {GROUP_JAIL}"\nplugins = sftp\ngroups = {GROUP_JAIL}\n',
 }
 _SSH_CONFIG = f"""\
@@ -82,7 +87,7 @@ done
 printf '#!/bin/sh\\ntouch /srv/git/hook-ran\\n' >/srv/git/x.git/hooks/post-receive
 chmod 755 /srv/git/x.git/hooks/post-receive
 chown -R git-only: /srv/git
-chown -R git-team: /srv/pub
+chown -R git-two: /srv/pub
 """
 _GIT_NAMES = {
     f"GIT_{role}_{what}": value
@@ -155,7 +160,8 @@ def demo_host(layout: Layout) -> Iterator[ScratchHost]:
 def _make_client(host: ScratchHost) -> None:
     home = f"/home/{CLIENT}"
     host.run(["useradd", "--create-home", "--home-dir", home, "--shell", "/bin/sh", CLIENT], check=True)
-    script = "umask 077 && mkdir .ssh && cat >.ssh/config && echo hello >up.txt && ssh-keygen -qt ed25519 -N '' -f key"
+    keys = "for key in key ci; do ssh-keygen -qt ed25519 -N '' -f $key; done"
+    script = f"umask 077 && mkdir .ssh && cat >.ssh/config && echo hello >up.txt && {keys}"
     host.run(["sh", "-c", script], user=CLIENT, cwd=home, input=_SSH_CONFIG, check=True)
 
 
@@ -170,9 +176,13 @@ def _set_up(host: ScratchHost, layout: Layout) -> None:
     key = f"/home/{CLIENT}/key.pub"
     # The machine's own /srv may hold repositories of these names.
     host.run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", "/srv"], check=True)
-    host.run(["mkdir", "/srv/git", "/srv/pub"], check=True)
-    for jail in JAILS:
+    host.run(["mkdir", "/srv/git", "/srv/pub", "/srv/team"], check=True)
+    for jail in (*JAILS, *LIMITED):
         host.run([command, "adduser", jail, "--jail", jail, "--key", key], check=True)
+    host.run([command, "adduser", SHARED, "--jail", SHARED], check=True)
+    host.run(["chown", f"{SHARED}:", "/srv/team"], check=True)
+    host.run([command, "keys", "add", SHARED, "alice", key, "--group", "developers"], check=True)
+    host.run([command, "keys", "add", SHARED, "ci", f"/home/{CLIENT}/ci.pub"], check=True)
     # An account of a directory service looks like this: a group of its own, its key in its home, no file of ours.
     shell = ["--create-home", "--shell", layout.login_program, "--no-user-group", "--gid", GROUP_JAIL]
     host.run(["useradd", *shell, GROUP_JAIL], check=True)

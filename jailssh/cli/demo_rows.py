@@ -64,7 +64,7 @@ TRANSFERS = (
         shows="pushed, no hook run",
         proof="git --git-dir=/srv/git/x.git log --oneline | grep -q two && ! test -e /srv/git/hook-ran",
     ),
-    Row("git clone -q git-team@host:/srv/pub/y.git", shows="cloned", proof=f"test -s {_CLIENT}/y/README"),
+    Row("git clone -q git-two@host:/srv/pub/y.git", shows="cloned", proof=f"test -s {_CLIENT}/y/README"),
 )
 
 SHELLS = (
@@ -136,6 +136,31 @@ ATTACKS = (
     ),
 )
 
+_CI = "GIT_SSH_COMMAND='ssh -i ~/ci'"
+
+# One account for many people, told apart by their keys: "key" is alice's, a developer, "ci" may only read.
+SHARED = (
+    Row(
+        "cd x && git push -q git-team@host:new.git main",
+        shows="made by alice's first push",
+        proof="git --git-dir=/srv/team/new.git log --oneline main | grep -q two",
+    ),
+    Row(f"{_CI} git clone -q git-team@host:new.git n", shows="cloned by ci", proof=f"test -s {_CLIENT}/n/README"),
+    Row(
+        f"cd n && git commit -q --allow-empty -m three && {_CI} git push -q",
+        128,
+        f"{LIMITED}git",
+        "not pushed",
+        "! git --git-dir=/srv/team/new.git log --oneline | grep three",
+    ),
+    Row("ssh git-team@host 'git-lfs-authenticate new.git upload'", 126, "git-lfs is not served here"),
+)
+
+LIMITS = (
+    Row("ssh expired@host internal-sftp", 126, "this account has expired on 2020-12-31"),
+    Row("ssh elsewhere@host internal-sftp", 126, "this account may not be used from this address"),
+)
+
 BY_GROUP = (
     Row(
         "echo put up.txt | sftp -q -b- by-group@host",
@@ -145,4 +170,4 @@ BY_GROUP = (
     Row("ssh by-group@host id", 126, f"{LIMITED}sftp"),
 )
 
-ROWS = (*TRANSFERS, *SHELLS, *ATTACKS, *BY_GROUP)
+ROWS = (*TRANSFERS, *SHELLS, *ATTACKS, *SHARED, *LIMITS, *BY_GROUP)
