@@ -18,8 +18,8 @@ from jailssh.image.remedy import Remedy, Trials
 from jailssh.image.suggest import COMMAND, line_remedies, settings_lines, taken_but, why_no_line, written
 from jailssh.plan import codec
 from jailssh.plan.codec import Plan
-from jailssh.plan.places import paths_of, place_of, rule_environment, rule_records_of, values_of
-from jailssh.plugin.api import Account
+from jailssh.plan.places import paths_of, patterns_of, place_of, rule_environment, rule_records_of, values_of
+from jailssh.plugin.api import Account, Right
 
 _UNSPLIT = ("empty-command", "command-too-long", "too-many-words", "control-character", "shell-metacharacter",
             "unbalanced-quote")  # fmt: skip
@@ -53,7 +53,12 @@ def explain(layout: Layout, entry: accounts.Entry, command: str | None, key: str
         "rule": verdict.rule,
         "plugin": verdict.plugin,
     }
-    more, lines = _allowed(plan, verdict) if verdict.allowed else _denied(plan, verdict)
+    if verdict.allowed:
+        more, lines = _allowed(
+            plan, verdict, _rights(layout, entry, key, patterns_of(plan, verdict.rule, verdict.path))
+        )
+    else:
+        more, lines = _denied(plan, verdict)
     facts.update(more)
     if not verdict.allowed:
         facts["advice"] = advice(layout, entry, command, verdict, key)
@@ -74,16 +79,23 @@ def _no_plan(layout: Layout, entry: accounts.Entry) -> JailsshError:
     return JailsshError(what, "there is none yet; it is made at the next login", hint="jailssh apply makes it now")
 
 
-def _allowed(plan: Plan, verdict: matcher.Verdict) -> tuple[dict[str, Any], list[str]]:
-    places = [place_of(plan, path) for path in paths_of(plan, verdict.rule, verdict.argv)]
+def _allowed(plan: Plan, verdict: matcher.Verdict, rights: list[str]) -> tuple[dict[str, Any], list[str]]:
+    patterns = patterns_of(plan, verdict.rule, verdict.path)
+    paths = paths_of(plan, verdict.rule, verdict.argv) or ([verdict.path] if patterns else [])
+    places = [place_of(plan, path) for path in paths]
     environment = rule_environment(plan, verdict.rule, verdict.path)
+    runs = f"runs {verdict.program}: {escape(shlex.join(verdict.argv), 70000)}"
     lines = [
         f"allowed by rule {verdict.rule} of plugin {verdict.plugin}",
-        f"runs {verdict.program}: {escape(shlex.join(verdict.argv), 70000)}",
+        runs if verdict.program else "runs nothing: the rule has the answer itself",
         *(f"with {name}={escape(value)}" for name, value in environment.items()),
         *(escape(str(place)) for place in places),
+        *(f"its pattern: {pattern}" for pattern in patterns),
+        *rights,
     ]
     facts = {
+        "patterns": patterns,
+        "rights": rights,
         "program": verdict.program,
         "argv": list(verdict.argv),
         "environment": environment,
@@ -92,12 +104,31 @@ def _allowed(plan: Plan, verdict: matcher.Verdict) -> tuple[dict[str, Any], list
     return facts, lines
 
 
+def _rights(layout: Layout, entry: accounts.Entry, key: str | None, patterns: Sequence[str]) -> list[str]:
+    """Return the lines of tables of rights, as the files are now, that give this account or key these patterns."""
+    if not patterns:
+        return []
+    try:
+        configuration = load_configuration(layout)
+        account = _holder(configuration, entry, key)
+        items = configuration.definition(configuration.jails_for(account)).config.items
+    except JailsshError:
+        return []  # What holds was published before the configuration went wrong.
+    found = []
+    for line in (line for item in items for line in item.lines):
+        right = Right.of(line.text)
+        if account.roles.intersection(right.who) and any(f"/{each}".endswith(f"/{right.pattern}") for each in patterns):
+            found.append(f"given at {line.origin}: {line.text}")
+    return found
+
+
 def _denied(plan: Plan, verdict: matcher.Verdict) -> tuple[dict[str, Any], list[str]]:
     sentence = REASONS.get(verdict.reason, "")
     roots = [args[0] for args in values_of(rule_records_of(plan, verdict.rule), "below")]
     lines = [f"denied ({verdict.reason}): {sentence}"]
     if verdict.detail:
-        lines.append(f"the first that did not fit: {verdict.detail}")
+        told = verdict.reason == matcher.NOT_SERVED
+        lines.append(f"{'the user is told' if told else 'the first that did not fit'}: {verdict.detail}")
     if verdict.rule:
         lines.append(f"nearest rule: {verdict.rule} of plugin {verdict.plugin}")
     if verdict.reason.startswith("path-") and roots:

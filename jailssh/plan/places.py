@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -106,6 +107,23 @@ def paths_of(plan: Plan, rule: str, argv: Sequence[str]) -> list[str]:
     if cls == "path":
         out += [_absolute(text, home, base) for text in operands]
     return list(dict.fromkeys(path for path in out if path))
+
+
+def patterns_of(plan: Plan, rule: str, path: str) -> list[str]:
+    """Return the patterns of repositories by which ``rule`` takes ``path``; none for a rule without any."""
+    name = path.removesuffix(".git")
+    patterns = [args[0] for args in values_of(rule_records_of(plan, rule), "like")]
+    return [pattern for pattern in patterns if any(_is_like(each, pattern) for each in {path, name})]
+
+
+def _is_like(path: str, pattern: str) -> bool:
+    """True if ``path``, which the matcher has taken, fits this pattern among others of its rule."""
+    deep = pattern.endswith("/**")
+    wanted, parts = pattern.removesuffix("/**").split("/"), path.split("/")
+    if len(parts) <= len(wanted) if deep else len(parts) != len(wanted):
+        return False
+    texts = [".*".join(map(re.escape, text.split("*"))) for text in wanted]
+    return all(re.fullmatch(text, part) for text, part in zip(texts, parts, strict=False))
 
 
 def _options(

@@ -287,6 +287,11 @@ def test_explain_agrees_with_what_happened(people: People) -> None:
         assert happened[1]["record"]["key"] == happened[1]["now"]["key"] == name
         assert happened[1]["now"]["plan"] == record[fields.PLAN]
         assert happened[1]["record"]["reason"] == found[1].get("reason")
+    assert found[1]["patterns"] == ["/srv/forge/team/*"]
+    assert found[1]["rights"] == ["given at /etc/jailssh/forge.rights:3: write team/* @developers carol"]
+    assert [place["rights"] for place in found[1]["paths"]] == ["read-write"]
+    told = people.world.jailssh("explain", USER, "--key", "bob", "--", "git-lfs-authenticate x", check=False)
+    assert (told.code, "the user is told: git-lfs is not served here" in told.stdout) == (3, True)
     done = people.world.jailssh("explain", USER, "--", command, check=False)
     assert done.code == 2
     assert "is shared: whose login?" in done.stderr
