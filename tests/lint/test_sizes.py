@@ -15,7 +15,7 @@ C_FILE = 300
 FUNCTION = 60
 # Lines of code, without comments and blank lines, of the login program: what runs with power and what runs after.
 # 250 of the former are the names of keys and the places of sessions.
-WITH_POWER = 1750
+WITH_POWER = 1800
 # 600 of the latter are the limits, the relay of a command's streams and the log of file operations.
 AFTER_DROP = 2000
 AFTER_DROP_FILES = (
