@@ -43,6 +43,7 @@ LINE = (
 )
 REPOSITORIES, KEYS, GROUPS = 2000, 500, 12
 LOGIN_MS = 0.3
+DENIED = 126
 COMPILE_MS = 50.0
 COMPILES = 7
 _LOGIN_SOURCES = ("kind", "plan", "fd", "request", "match", "option", "value", "repository")
@@ -144,7 +145,7 @@ def _shared(site: Site, name: str, repositories: int, keys: int) -> Iterator[Pro
     # No repository of this name is there, so nothing is executed; all the account's patterns have been looked at.
     command = [LOGIN, "-c", "git-upload-pack '/srv/git/team/none.git'"]
     try:
-        yield Program(name, command, name, account)
+        yield Program(name, command, name, account, status=DENIED)
     finally:
         host.run(["rm", told], check=True)
 

@@ -22,7 +22,7 @@ class Program:
     """A program to time: a name for the table, the command, the account that runs it, its environment.
 
     ``files`` it gets open as descriptors 3, 4, … in this order.
-    It runs in each turn, or in every third with ``every`` 3.
+    It runs in each turn, or in every third with ``every`` 3.  It must end with ``status``.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Program:
     env: Mapping[str, str]
     files: Sequence[str] = ()
     every: int = 1
+    status: int = 0
 
 
 @contextlib.contextmanager
@@ -53,6 +54,7 @@ class Timer:
     def __init__(self, host: ScratchHost, program: Program) -> None:
         self._name = program.name
         files = [word for path in program.files for word in ("-f", path)]
+        files += ["-s", str(program.status)] if program.status else []
         with undisturbed():
             self._process = host.popen(
                 [TIMER, *files, *program.command], user=program.user, env=program.env, stdin=subprocess.PIPE
