@@ -38,7 +38,11 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     add = actions.add_parser("add", help="give the keys in a file a name; they can log in from then on")
     _user(add)
     add.add_argument("name", metavar="NAME", help="the name, in the journal and for rights")
-    add.add_argument("file", metavar="FILE", help="a file of public keys")
+    add.add_argument(
+        "file", metavar="FILE",
+        help="a file of public keys; a further key of a name that is there is a line more in "
+        "/etc/jailssh/keys.d/USER/NAME.pub, then jailssh apply",
+    )  # fmt: skip
     add.add_argument("--group", action="append", default=[], metavar="GROUP", help="a group of keys; may be repeated")
     add.add_argument(
         "--principal", action="append", default=[], metavar="NAME",
