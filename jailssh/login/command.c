@@ -1,6 +1,7 @@
 /* After the drop: judge the request, execute it, be the jail's init until it ends. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,7 +71,7 @@ static void settle_in(const struct plan *plan, const struct verdict *verdict)
  * it, who would take it for the program's protocol. */
 static void run_first(const struct plan *plan, const struct verdict *verdict, char **env)
 {
-    enum { MOST = 30 };
+    enum { MOST = 30, TRIES = 100 };
     const char *argv[MOST + 1];
     size_t n = 0, at = verdict->rule_index;
     for (char *const *args; (args = rule_next(plan, at, OP_FIRST, &at)) && n < MOST;)
@@ -78,11 +79,12 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
     if (n == 0)
         return;
     argv[n] = NULL;
-    /* One session after the other: git init fails where another is at it. */
+    /* One session after the other: git init fails where another is at it.  Not for ever, since anybody who can read
+     * the directory can hold its lock. */
     char *const *base = rule_first(plan, verdict->rule_index, OP_BASE);
     int lock = base ? open(base[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    if (lock >= 0)
-        flock(lock, LOCK_EX);
+    for (int i = 0; i < TRIES && lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0; i++)
+        poll(NULL, 0, 20);
     pid_t pid = vfork();
     if (pid == 0) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);

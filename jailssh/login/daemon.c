@@ -8,6 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "fail.h"
+
 enum { PATIENCE_MS = 400, WAIT_MS = 90000, ANSWER_MAX = 256 };
 
 /* The daemon knows the user by SO_PEERCRED, which tells the effective uid at connect(2): be the user for it. */
@@ -38,7 +40,7 @@ bool daemon_ask(uid_t uid, char *why, size_t size)
         int step = waited ? WAIT_MS - PATIENCE_MS : PATIENCE_MS;
         int n = poll(&ready, 1, step);
         if (n == 0 && !waited++) {
-            dprintf(2, "jailssh: preparing this account's jail, one moment please\n");
+            fail_say("jailssh: preparing this account's jail, one moment please\n");
             continue;
         }
         ssize_t bytes = n > 0 ? read(fd, answer + got, sizeof answer - 1 - got) : -1;

@@ -1,5 +1,7 @@
 #include "fail.h"
 
+#include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,9 +21,20 @@ void fail_name_session(const char *id)
     session = id;
 }
 
+void fail_say(const char *format, ...)
+{
+    struct pollfd user = { .fd = 2, .events = POLLOUT };
+    va_list values;
+    if (poll(&user, 1, 0) != 1)
+        return;
+    va_start(values, format);
+    vdprintf(2, format, values);
+    va_end(values);
+}
+
 void fail_tell(void)
 {
-    dprintf(2, "jailssh: this login cannot be served; tell the administrator the reference %.8s\n", session);
+    fail_say("jailssh: this login cannot be served; tell the administrator the reference %.8s\n", session);
 }
 
 void fail_log(int code, const char *reason, const char *detail, const char *command)
@@ -57,7 +70,7 @@ noreturn void deny(const char *reason, const char *detail)
 {
     if (leave_by)
         leave_by(EXIT_DENIED, reason, detail);
-    dprintf(2, "jailssh: not allowed: %s\n", detail);
+    fail_say("jailssh: not allowed: %s\n", detail);
     fail_log(EXIT_DENIED, reason, detail, NULL);
     _exit(EXIT_DENIED);
 }

@@ -20,6 +20,9 @@ void fail_set_exit(fail_exit *leave);
 /* The session's id, part of which is the reference that the user is told. */
 void fail_name_session(const char *id);
 
+/* Tell the user, if that is possible at once: who has stopped their terminal must not hold a place or a record up. */
+__attribute__((format(printf, 1, 2))) void fail_say(const char *format, ...);
+
 /* The one neutral line for the user, and the record for the administrator. */
 void fail_tell(void);
 void fail_log(int code, const char *reason, const char *detail, const char *command);

@@ -79,13 +79,9 @@ static void on_end_of_jail(struct outer *o)
  * takes its temporary files away. */
 static void end_session(struct outer *o, const char *reason, const char *how, long long time)
 {
-    char text[120];
     const char *edge = o->master >= 0 ? "\r\n" : "";
-    int n = snprintf(text, sizeof text, "%sjailssh: this session has ended: %s%lld second%s%s", edge, how,
-                     time / SECOND, time == SECOND ? "" : "s", *edge ? edge : "\n");
-    struct pollfd user = { .fd = 2, .events = POLLOUT };
-    if (poll(&user, 1, 0) == 1)
-        (void)!write(2, text, (size_t)n);
+    fail_say("%sjailssh: this session has ended: %s%lld second%s%s", edge, how, time / SECOND,
+             time == SECOND ? "" : "s", *edge ? edge : "\n");
     o->reason = reason;
     o->next = o->now + GRACE * SECOND;
     kill(o->jail, SIGHUP);

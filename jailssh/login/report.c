@@ -43,13 +43,13 @@ static void tell_user(const struct outer *o, int code, const char *reason, const
     if (code == EXIT_REFUSED || code == EXIT_NOT_FOUND)
         fail_tell();
     else if (strcmp(reason, "no-terminal") == 0 || strcmp(reason, "not-served") == 0)
-        dprintf(2, "jailssh: %s\n", detail);
+        fail_say("jailssh: %s\n", detail);
     else if (strcmp(reason, "address") == 0 || strcmp(reason, "hours") == 0 || strcmp(reason, "expired") == 0)
-        dprintf(2, "jailssh: not allowed: %s\n", detail);
+        fail_say("jailssh: not allowed: %s\n", detail);
     else if (!o->request->command)
-        dprintf(2, "Hi %s! You have logged in, but %s.\n", o->plan->name, about[0]);
+        fail_say("Hi %s! You have logged in, but %s.\n", o->plan->name, about[0]);
     else
-        dprintf(2, "jailssh: not allowed: %s\n", about[0]);
+        fail_say("jailssh: not allowed: %s\n", about[0]);
 }
 
 int report_end(struct outer *o)

@@ -53,8 +53,9 @@ void slot_take(const struct plan *plan, const char *key)
     char account[16], account_and_key[256];
     snprintf(account, sizeof account, "%u", plan->uid);
     snprintf(account_and_key, sizeof account_and_key, "%u.%s", plan->uid, key);
-    take(&held[0], account, plan_first(plan, OP_SESSIONS), "sessions", "account");
-    take(&held[1], account_and_key, plan_first(plan, OP_KEY_SESSIONS), "sessions-of-key", "key");
+    /* The key's first, so that logins beyond its own bound never hold a place of the others. */
+    take(&held[0], account_and_key, plan_first(plan, OP_KEY_SESSIONS), "sessions-of-key", "key");
+    take(&held[1], account, plan_first(plan, OP_SESSIONS), "sessions", "account");
 }
 
 void slot_leave(void)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import signal
 import subprocess
@@ -97,6 +99,14 @@ def create(*first: str, home: str = HOME) -> Rule:
         operands=(1, 1, "new-repository"), like=(f"{home}/new-*",), first=("/bin/maker", *first),
         env=(("MADE_BY", "%p"),),
     )  # fmt: skip
+
+
+def test_nobody_can_keep_others_from_it(given: Given) -> None:
+    lab = given(create("make", "%p"))
+    folder = os.open(lab.path(HOME), os.O_RDONLY)  # as anybody can who may read it
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    assert_ended(lab.login("serve new-1"), 0)
+    os.close(folder)
 
 
 @pytest.mark.parametrize("logging", ["allow", "require"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import pty
 import signal
+import termios
 import time
 from collections.abc import Callable, Iterator
 
@@ -83,6 +85,39 @@ def test_keys_are_counted_apart(every_shared: Lab) -> None:
     end(sessions[0])
     assert_named(login(every_shared), "alice", ALICE)
     end(sessions[1])
+
+
+def stopped_terminal() -> tuple[int, int]:
+    """Return both ends of a terminal that takes nothing: its user has typed Ctrl-S."""
+    master, slave = pty.openpty()
+    termios.tcflow(slave, termios.TCOOFF)
+    return master, slave
+
+
+def test_denied_logins_take_no_place_from_others(every_shared: Lab) -> None:
+    bounded(every_shared, 2, 1)
+    tell(every_shared, key_line(1))
+    session = start(every_shared)
+    session.pids(3)
+    master, slave = stopped_terminal()
+    env = [f"SSH_USER_AUTH={key_lab.AUTH}".encode()]
+    ends = {"stdin": slave, "stdout": slave, "stderr": slave}
+    denied = [every_shared.start("probe exit 7", env=env, **ends) for _ in range(3)]
+    assert [each.wait().code for each in denied] == [126] * 3  # though nobody could be told
+    os.close(master)
+    os.close(slave)
+    tell(every_shared, key_line(3))
+    assert login(every_shared).code == 7
+    end(session)
+
+
+def test_the_bound_of_the_key_comes_first(shared: Lab) -> None:
+    bounded(shared, 1, 1)
+    tell(shared, key_line(1))
+    session = start(shared)
+    session.pids(3)
+    assert_too_many(login(shared), "sessions-of-key", "this key has 1 session already")
+    end(session)
 
 
 def test_keys_without_a_name_count_as_one(set_uid_lab: Lab) -> None:

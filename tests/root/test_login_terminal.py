@@ -208,3 +208,12 @@ def test_without_a_terminal_in_the_plan(every_lab: Lab) -> None:
     terminal.close()
     assert (done.code, done.events()) == (126, ["denied"])
     assert done.out == b"jailssh: this account gets no terminal; use ssh -T\r\n"
+
+
+def test_who_stops_the_terminal_holds_no_record_up(every_lab: Lab) -> None:
+    master, slave = pty.openpty()
+    termios.tcflow(slave, termios.TCOOFF)  # Ctrl-S
+    done = every_lab.start("forbidden", stdin=slave, stdout=slave, stderr=slave).wait()
+    assert (done.code, done.events()) == (126, ["denied"])
+    os.close(master)
+    os.close(slave)
