@@ -116,6 +116,7 @@ REASONS: Final[dict[str, str]] = {
     "unbalanced-quote": "the command has a quote without its partner",
     "word-missing": "a word that the rule demands is missing",
     "option-missing": "an option that the rule demands is missing",
+    "option-twice": "an option twice that may be given once",
     "option-not-allowed": "an option that the rule does not allow",
     "value-missing": "an option without its value",
     "value-not-allowed": "an option's value that the rule does not allow",

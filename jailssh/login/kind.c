@@ -89,6 +89,8 @@ static bool is_class(const char *text)
         return is_number(text + 5, "0123456789", 18);
     if (strncmp(text, "enum:", 5) == 0)
         return all_in(text + 5, 1, 1024, "_.,-");
+    if (strncmp(text, "pattern:", 8) == 0)
+        return all_in(text + 8, 1, 255, "_.,:+@%=*-");
     if (strncmp(text, "int:", 4) != 0)
         return false;
     char low[16];

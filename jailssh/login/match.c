@@ -83,47 +83,59 @@ static size_t first_words(struct matching *m)
     return taken;
 }
 
-static bool take_operand(struct matching *m, const char *cls, const char *text, bool tilde, size_t *count)
+/* How far the operands are taken. */
+struct operands {
+    char *const *all; /* least, most, class of those without their own; NULL: the rule takes none */
+    bool ended;       /* no program would take what follows for an option */
+    bool named;       /* the next one may have a class of its own: the record after OWN */
+    size_t count, own;
+};
+
+static bool take_operand(struct matching *m, struct operands *o, const char *text, bool tilde)
 {
-    const char *replacement;
-    ++*count;
+    char *const *own = o->named ? rule_next(m->plan, m->rule, OP_OPERAND, &o->own) : NULL;
+    const char *cls = own ? own[0] : o->all[2], *replacement;
+    o->named = own != NULL;
+    o->count++;
+    /* A program that sorts its arguments would take it for an option; a path is sent on with a slash in front. */
+    if (!o->ended && text[0] == '-' && text[1] && strcmp(cls, "path") != 0)
+        return no_fit(m, "option-not-allowed", "option", text);
     return value_fits(m, cls, &(struct value){ text, tilde, false }, &replacement) && match_push(m, replacement);
 }
 
 /* Expand one operand inside the jail; each name found is judged like a name that was sent. */
-static bool take_glob(struct matching *m, const char *cls, const struct word *word, size_t *count)
+static bool take_glob(struct matching *m, struct operands *o, const struct word *word)
 {
     glob_t found;
     char *const *home = plan_first(m->plan, OP_HOME), *const *base = rule_first(m->plan, m->rule, OP_BASE);
     if (word->tilde)
         return no_fit(m, "pattern-not-allowed", "pattern", word->text);
     if (!m->inside || chdir(base ? base[0] : home[0]) != 0 || glob(word->pattern, GLOB_ERR, NULL, &found) != 0)
-        return take_operand(m, cls, word->text, false, count);
+        return take_operand(m, o, word->text, false);
     for (size_t i = 0; i < found.gl_pathc; i++)
-        if (!take_operand(m, cls, found.gl_pathv[i], false, count))
+        if (!take_operand(m, o, found.gl_pathv[i], false))
             return false;
     return true;
 }
 
-static bool take_operands(struct matching *m, size_t index)
+/* Take the operands from word INDEX on; OPTIONS words of the argument vector came before the options. */
+static bool take_operands(struct matching *m, size_t index, size_t options)
 {
-    char *const *operands = rule_first(m->plan, m->rule, OP_OPERANDS);
+    struct operands o = { .all = rule_first(m->plan, m->rule, OP_OPERANDS), .named = true, .own = m->rule };
     bool globs = rule_first(m->plan, m->rule, OP_GLOB) != NULL;
-    bool ended = strcmp(m->out->argv[m->out->argc - 1], "--") == 0 || rule_first(m->plan, m->rule, OP_MARK);
-    size_t count = 0;
+    /* The rule's own "--"; one that the client sent can be an option's value. */
+    bool last_is_own = m->out->argc == options || rule_first(m->plan, m->rule, OP_INSERT);
+    o.ended =
+        rule_first(m->plan, m->rule, OP_MARK) || (last_is_own && strcmp(m->out->argv[m->out->argc - 1], "--") == 0);
     for (; index < m->words->count; index++) {
         struct word *word = &m->words->list[index];
-        if (!operands)
+        if (!o.all)
             return no_fit(m, "operand-not-allowed", "operand", word->text);
-        /* A program that sorts its arguments would take it for an option; a path is sent on with a slash in front. */
-        if (!ended && word->text[0] == '-' && word->text[1] && strcmp(operands[2], "path") != 0)
-            return no_fit(m, "option-not-allowed", "option", word->text);
-        if (word->glob && globs ? !take_glob(m, operands[2], word, &count)
-                                : !take_operand(m, operands[2], word->text, word->tilde, &count))
+        if (word->glob && globs ? !take_glob(m, &o, word) : !take_operand(m, &o, word->text, word->tilde))
             return false;
     }
-    if (operands && (count < plan_number(operands[0], 10) || count > plan_number(operands[1], 10)))
-        return no_fit(m, "operand-count", "operands", count ? "too many or too few" : "none given");
+    if (o.all && (o.count < plan_number(o.all[0], 10) || o.count > plan_number(o.all[1], 10)))
+        return no_fit(m, "operand-count", "operands", o.count ? "too many or too few" : "none given");
     return true;
 }
 
@@ -151,9 +163,10 @@ static int try_rule(struct matching *m)
             no_fit(m, "shell-metacharacter", "pattern", m->words->list[i].text);
             return IN_PATTERN;
         }
+    size_t options = m->out->argc;
     if (!match_options(m, &index))
         return IN_OPTIONS;
-    return take_operands(m, index) ? MATCHED : IN_OPERANDS;
+    return take_operands(m, index, options) ? MATCHED : IN_OPERANDS;
 }
 
 static void begin(struct matching *m, size_t rule)

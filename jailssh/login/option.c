@@ -5,6 +5,13 @@
 
 #include "match.h"
 
+/* The options of a command: how often each letter, and the long ones as they were sent behind their dashes. */
+struct given {
+    unsigned letters[256];
+    const char *longs[WORDS_MAX];
+    size_t count;
+};
+
 /* The class that belongs to an option's NAME of N bytes, or NULL. */
 static const char *class_of(struct matching *m, enum plan_verb verb, const char *name, size_t n)
 {
@@ -26,13 +33,14 @@ static bool next_value(struct matching *m, const char *cls, size_t *index)
            match_push(m, replacement);
 }
 
-static bool take_long(struct matching *m, size_t *index)
+static bool take_long(struct matching *m, size_t *index, struct given *given)
 {
     const char *text = m->words->list[*index].text, *name = text + 2;
     size_t n = strcspn(name, "=");
     const char *cls = class_of(m, OP_LONG, name, n), *replacement;
     if (!cls)
         return no_fit(m, "option-not-allowed", "option", text);
+    given->longs[given->count++] = name;
     bool flag = strcmp(cls, "flag") == 0;
     if (flag && name[n] == '=')
         return no_fit(m, "value-not-allowed", "option", text);
@@ -50,12 +58,13 @@ static bool take_long(struct matching *m, size_t *index)
     return match_push(m, whole);
 }
 
-static bool take_cluster(struct matching *m, size_t *index, bool seen[256])
+static bool take_cluster(struct matching *m, size_t *index, struct given *given)
 {
     const char *text = m->words->list[*index].text, *replacement;
     char *const *letters = rule_first(m->plan, m->rule, OP_LETTERS);
     for (const char *letter = text + 1; *letter; letter++) {
         const char *tail = class_of(m, OP_TAIL, letter, 1), *cls = class_of(m, OP_SHORT, letter, 1);
+        given->letters[(unsigned char)*letter]++;
         if (tail)
             return value_fits(m, tail, &(struct value){ letter + 1, false, true }, &replacement) && match_push(m, text);
         if (cls && letter[1] == '\0')
@@ -70,15 +79,50 @@ static bool take_cluster(struct matching *m, size_t *index, bool seen[256])
         }
         if (!letters || !strchr(letters[0], *letter))
             return no_fit(m, "option-not-allowed", "option", text);
-        seen[(unsigned char)*letter] = true;
     }
     return match_push(m, text);
 }
 
+static size_t times_long(const struct given *given, const char *name)
+{
+    size_t n = strlen(name), times = 0;
+    for (size_t i = 0; i < given->count; i++)
+        times += strncmp(given->longs[i], name, n) == 0 && strchr("=", given->longs[i][n]);
+    return times;
+}
+
+static bool no_option(struct matching *m, const char *reason, const char *dashes, const char *name)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%s%s", dashes, name);
+    return no_fit(m, reason, "option", text);
+}
+
+/* Are all that the rule needs there, and those that it takes once no oftener? */
+static bool are_enough(struct matching *m, const struct given *given)
+{
+    char *const *need = rule_first(m->plan, m->rule, OP_NEED), *const * args;
+    for (const char *letter = need ? need[0] : ""; *letter; letter++)
+        if (!given->letters[(unsigned char)*letter])
+            return no_option(m, "option-missing", "-", (char[]){ *letter, '\0' });
+    for (size_t at = m->rule; (args = rule_next(m->plan, m->rule, OP_NEED_LONG, &at));)
+        if (times_long(given, args[0]) == 0)
+            return no_option(m, "option-missing", "--", args[0]);
+    for (size_t at = m->rule; (args = rule_next(m->plan, m->rule, OP_ONCE, &at));) {
+        bool letter = args[0][1] == '\0';
+        if (times_long(given, args[0]) + (letter ? given->letters[(unsigned char)args[0][0]] : 0) > 1)
+            return no_option(m, "option-twice", letter ? "-" : "--", args[0]);
+    }
+    return true;
+}
+
 bool match_options(struct matching *m, size_t *index)
 {
-    char *const *mark = rule_first(m->plan, m->rule, OP_MARK), *const *need = rule_first(m->plan, m->rule, OP_NEED);
-    bool seen[256] = { false }, marked = false;
+    char *const *mark = rule_first(m->plan, m->rule, OP_MARK);
+    struct given given;
+    bool marked = false;
+    memset(given.letters, 0, sizeof given.letters);
+    given.count = 0;
     for (; *index < m->words->count && !marked; ++*index) {
         const char *text = m->words->list[*index].text;
         if (mark && strcmp(text, mark[0]) == 0) {
@@ -90,14 +134,11 @@ bool match_options(struct matching *m, size_t *index)
             break;
         } else if (text[0] != '-' || text[1] == '\0') {
             break;
-        } else if (text[1] == '-' ? !take_long(m, index) : !take_cluster(m, index, seen)) {
+        } else if (text[1] == '-' ? !take_long(m, index, &given) : !take_cluster(m, index, &given)) {
             return false;
         }
     }
-    for (const char *letter = need ? need[0] : ""; *letter; letter++)
-        if (!seen[(unsigned char)*letter])
-            return no_fit(m, "option-missing", "option", (char[]){ '-', *letter, '\0' });
-    if (!match_push_all(m, OP_INSERT))
+    if (!are_enough(m, &given) || !match_push_all(m, OP_INSERT))
         return false;
     return !mark || (marked ? match_push(m, mark[0]) : no_fit(m, "word-missing", "word", mark[0]));
 }

@@ -49,21 +49,24 @@
     OP(IGNORE_REST, "ignore-rest", "", 76, 1)                                                                          \
     OP(LETTERS, "letters", "L", 77, 1)                                                                                 \
     OP(NEED, "need", "L", 78, 1)                                                                                       \
-    OP(TAIL, "tail", "lc", 79, 1)                                                                                      \
-    OP(SHORT, "short", "lc", 80, 0)                                                                                    \
-    OP(LONG, "long", "nc", 81, 0)                                                                                      \
-    OP(INSERT, "insert", "t", 82, 0)                                                                                   \
-    OP(MARK, "mark", "t", 83, 1)                                                                                       \
-    OP(DASHDASH, "dashdash", "", 84, 1)                                                                                \
-    OP(OPERANDS, "operands", "uuc", 85, 1)                                                                             \
-    OP(BASE, "base", "p", 86, 1)                                                                                       \
-    OP(BELOW, "below", "p", 87, 0)                                                                                     \
-    OP(LIKE, "like", "p", 88, 0)                                                                                       \
-    OP(GLOB, "glob", "", 89, 1)                                                                                        \
-    OP(RULE_ENV, "rule-env", "et", 90, 0)                                                                              \
-    OP(FIRST, "first", "t", 91, 0)                                                                                     \
-    OP(LOG, "log", "", 92, 1)                                                                                          \
-    OP(ANSWER, "answer", "ut", 93, 1)
+    OP(NEED_LONG, "need-long", "n", 79, 0)                                                                             \
+    OP(ONCE, "once", "n", 80, 0)                                                                                       \
+    OP(TAIL, "tail", "lc", 81, 1)                                                                                      \
+    OP(SHORT, "short", "lc", 82, 0)                                                                                    \
+    OP(LONG, "long", "nc", 83, 0)                                                                                      \
+    OP(INSERT, "insert", "t", 84, 0)                                                                                   \
+    OP(MARK, "mark", "t", 85, 1)                                                                                       \
+    OP(DASHDASH, "dashdash", "", 86, 1)                                                                                \
+    OP(OPERAND, "operand", "c", 87, 0)                                                                                 \
+    OP(OPERANDS, "operands", "uuc", 88, 1)                                                                             \
+    OP(BASE, "base", "p", 89, 1)                                                                                       \
+    OP(BELOW, "below", "p", 90, 0)                                                                                     \
+    OP(LIKE, "like", "p", 91, 0)                                                                                       \
+    OP(GLOB, "glob", "", 92, 1)                                                                                        \
+    OP(RULE_ENV, "rule-env", "et", 93, 0)                                                                              \
+    OP(FIRST, "first", "t", 94, 0)                                                                                     \
+    OP(LOG, "log", "", 95, 1)                                                                                          \
+    OP(ANSWER, "answer", "ut", 96, 1)
 
 #define PLAN_MAGIC "jailssh-plan"
 #define PLAN_VERSION "1"

@@ -60,6 +60,34 @@ static bool is_listed(const char *list, const char *value)
     return false;
 }
 
+static bool is_word(const char *value)
+{
+    return value[0] != '-' && only(value, "_.,:+@%=-", 255);
+}
+
+/* A word in which each * of the pattern stands for any part; to lengthen what the last * takes is all that can help. */
+static bool is_patterned(const char *pattern, const char *value)
+{
+    const char *star = NULL, *taken = NULL;
+    if (!is_word(value))
+        return false;
+    while (*pattern || *value) {
+        if (*pattern == '*') {
+            star = ++pattern;
+            taken = value;
+        } else if (*pattern == *value) {
+            pattern++;
+            value++;
+        } else if (star && *taken) {
+            pattern = star;
+            value = ++taken;
+        } else {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool is_capabilities(const char *value)
 {
     value += strspn(value, "0123456789");
@@ -179,7 +207,9 @@ bool value_fits(struct matching *m, const char *cls, const struct value *value, 
     else if (strncmp(cls, "enum:", 5) == 0)
         fits = is_listed(cls + 5, text);
     else if (strcmp(cls, "word") == 0)
-        fits = text[0] != '-' && only(text, "_.,:+@%=-", 255);
+        fits = is_word(text);
+    else if (strncmp(cls, "pattern:", 8) == 0)
+        fits = is_patterned(cls + 8, text);
     else if (strcmp(cls, "capabilities") == 0)
         fits = is_capabilities(text);
     else /* text; flag never comes here */

@@ -80,21 +80,24 @@ VERBS: tuple[Verb, ...] = (
     Verb("ignore-rest", (), 76, True, "  ignores all further words"),
     Verb("letters", ("letters",), 77, True, "  option letters {0}"),
     Verb("need", ("letters",), 78, True, "  needs the letters {0}"),
-    Verb("tail", ("letter", "class"), 79, True, "  cluster may end in {0} and {1}"),
-    Verb("short", ("letter", "class"), 80, False, "  option -{0} with {1}"),
-    Verb("long", ("name", "class"), 81, False, "  option --{0} with {1}"),
-    Verb("insert", ("text",), 82, False, "  inserts {0}"),
-    Verb("mark", ("text",), 83, True, "  then the word {0}"),
-    Verb("dashdash", (), 84, True, "  '--' may stand before the operands"),
-    Verb("operands", ("uint", "uint", "class"), 85, True, "  {0} to {1} operands of class {2}"),
-    Verb("base", ("path",), 86, True, "  relative paths begin at {0}"),
-    Verb("below", ("path",), 87, False, "  paths at or below {0}"),
-    Verb("like", ("path",), 88, False, "  repositories like {0}"),
-    Verb("glob", (), 89, True, "  expands file name patterns inside the jail"),
-    Verb("rule-env", ("env", "text"), 90, False, "  environment {0}={1}"),
-    Verb("first", ("text",), 91, False, "  runs before, with the word {0}"),
-    Verb("log", (), 92, True, "  its messages go to the journal"),
-    Verb("answer", ("uint", "text"), 93, True, "  runs nothing, ends with status {0}: {1}"),
+    Verb("need-long", ("name",), 79, False, "  needs the option --{0}"),
+    Verb("once", ("name",), 80, False, "  takes the option {0} once at most"),
+    Verb("tail", ("letter", "class"), 81, True, "  cluster may end in {0} and {1}"),
+    Verb("short", ("letter", "class"), 82, False, "  option -{0} with {1}"),
+    Verb("long", ("name", "class"), 83, False, "  option --{0} with {1}"),
+    Verb("insert", ("text",), 84, False, "  inserts {0}"),
+    Verb("mark", ("text",), 85, True, "  then the word {0}"),
+    Verb("dashdash", (), 86, True, "  '--' may stand before the operands"),
+    Verb("operand", ("class",), 87, False, "  the next operand is of class {0}"),
+    Verb("operands", ("uint", "uint", "class"), 88, True, "  {0} to {1} operands, of class {2} unless named"),
+    Verb("base", ("path",), 89, True, "  relative paths begin at {0}"),
+    Verb("below", ("path",), 90, False, "  paths at or below {0}"),
+    Verb("like", ("path",), 91, False, "  repositories like {0}"),
+    Verb("glob", (), 92, True, "  expands file name patterns inside the jail"),
+    Verb("rule-env", ("env", "text"), 93, False, "  environment {0}={1}"),
+    Verb("first", ("text",), 94, False, "  runs before, with the word {0}"),
+    Verb("log", (), 95, True, "  its messages go to the journal"),
+    Verb("answer", ("uint", "text"), 96, True, "  runs nothing, ends with status {0}: {1}"),
 )  # fmt: skip
 
 BY_NAME = {verb.name: verb for verb in VERBS}
@@ -113,7 +116,7 @@ _KINDS = {
     "letters": re.compile(r"[A-Za-z0-9@]{1,64}\Z"),
     "class": re.compile(
         r"(flag|int:-?[0-9]{1,9}:-?[0-9]{1,10}|size:[0-9]{1,18}|word|text|enum:[A-Za-z0-9_.,-]{1,1024}|path|capabilities"
-        r"|repository|new-repository)\Z"
+        r"|repository|new-repository|pattern:[A-Za-z0-9_.,:+@%=*-]{1,255})\Z"
     ),
     "base64": re.compile(r"[A-Za-z0-9+/=]{16,16384}\Z"),
     "address": re.compile(r"[0-9a-f:./]{3,64}\Z"),

@@ -94,8 +94,9 @@ def paths_of(plan: Plan, rule: str, argv: Sequence[str]) -> list[str]:
     """
     records = rule_records_of(plan, rule)
     classes = {name: taken for verb in ("long", "short") for name, taken in values_of(records, verb)}
+    leading = [args[0] for args in values_of(records, "operand")]
     cls = next((args[2] for args in values_of(records, "operands")), "")
-    if "path" not in (cls, *classes.values()):
+    if "path" not in (cls, *leading, *classes.values()):
         return []
     tails = {args[0] for args in values_of(records, "tail")}
     fixed = 1 + len(values_of(records, "fixed")) + len(values_of(records, "literal"))
@@ -104,8 +105,8 @@ def paths_of(plan: Plan, rule: str, argv: Sequence[str]) -> list[str]:
     home = (plan.first("home") or ("/",))[0]
     base = next((args[0] for args in values_of(records, "base")), home)
     out = [_absolute(text, home, "") for text in found]
-    if cls == "path":
-        out += [_absolute(text, home, base) for text in operands]
+    of_each = (*leading, *[cls] * len(operands))
+    out += [_absolute(text, home, base) for text, taken in zip(operands, of_each, strict=False) if taken == "path"]
     return list(dict.fromkeys(path for path in out if path))
 
 

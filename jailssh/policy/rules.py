@@ -19,6 +19,9 @@ own, and ``/srv/git/a.git`` never fits ``/srv/git/a``.  The name as it was sent,
 too, before anything is looked up: who may not read a repository does not learn from an alias that it exists.
 Outside the jail, where nobody can look, this text alone decides.
 
+Operands.  The first ones may each have a class of their own (``leading``), the others are of the class in ``operands``,
+whose counts are of all of them.
+
 Value classes (``cls``), one text token:
 
 ========================  =====================================================================================
@@ -26,6 +29,7 @@ Value classes (``cls``), one text token:
 ``int:MIN:MAX``           decimal integer in the range
 ``size:MAX``              number with optional fraction and unit suffix as rsync writes sizes (``1.5m``, ``2G-1``)
 ``word``                  1-255 bytes of ``[A-Za-z0-9_.,:+@%=-]``, not beginning with ``-``
+``pattern:TEXT``          a word that is TEXT, where each ``*`` stands for any run of a word's characters or none
 ``text``                  up to 1024 printable bytes (0x20-0x7e and UTF-8 above)
 ``enum:a,b,c``            exactly one of these
 ``path``                  a path at or below one of the rule's roots, after ``~/`` and relative paths are resolved
@@ -53,13 +57,15 @@ after all others; it is for jails with a shell."""
 _REPOSITORIES = ("repository", "new-repository")
 """Classes of paths that exist and of paths that do not: no operand is of both."""
 _PATHS = ("path", *_REPOSITORIES)
+_OF_OPTIONS = ("flag", "capabilities")
+"""Classes that no operand can be of."""
 _LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
 _ANSWER_MAX = 200
 """Bytes of an answer, which is sent in one message."""
 _LETTERS = re.compile(r"[A-Za-z0-9@]*\Z")
 _CLASS = re.compile(
     r"(flag|int:-?\d{1,9}:-?\d{1,10}|size:\d{1,18}|word|text|enum:[A-Za-z0-9_.,-]+|path|capabilities|repository"
-    r"|new-repository)\Z"
+    r"|new-repository|pattern:[A-Za-z0-9_.,:+@%=*][A-Za-z0-9_.,:+@%=*-]{0,254})\Z"
 )
 FIRST_MAX = 30
 """The most words of what runs first."""
@@ -110,6 +116,16 @@ class Rule:
     """What the program writes to standard error goes to the journal, not to the user."""
     answer: tuple[int, str] | None = None
     """Nothing is executed: exit status 0, or a denial (126) with this line for the user."""
+    need_longs: tuple[str, ...] = ()
+    """Names of long options that must be there, as ``need`` has the letters."""
+    once: tuple[str, ...] = ()
+    """Options that are given once at most, by letter or long name.  A single character is both ``-x`` and ``--x``."""
+    leading: tuple[str, ...] = ()
+    """The classes of the first, the second, … operand; ``operands`` has the class of those behind them."""
+
+    def class_of_operand(self, place: int) -> str:
+        """Return the value class of an operand, the first being 0."""
+        return self.leading[place] if place < len(self.leading) else self.operands[2]
 
 
 def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
@@ -130,6 +146,10 @@ def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
         yield ("letters", rule.letters)
     if rule.need:
         yield ("need", rule.need)
+    for name in rule.need_longs:
+        yield ("need-long", name)
+    for name in rule.once:
+        yield ("once", name)
     if rule.tail:
         yield ("tail", *rule.tail)
     for letter, cls in rule.shorts:
@@ -142,6 +162,8 @@ def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
         yield ("mark", rule.mark)
     if rule.dashdash:
         yield ("dashdash",)
+    for taken in rule.leading:
+        yield ("operand", taken)
     low, high, cls = rule.operands
     yield ("operands", str(low), str(high), cls)
     if rule.base:
@@ -165,8 +187,9 @@ def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
 def check_rules(rules: Iterable[Rule]) -> None:
     """Raise :class:`ConfigError` when a rule cannot work or two rules can match the same command.
 
-    Two rules may share a first word only if their literals or needed letters keep them apart (``rsync --server``
-    against ``rsync --server --sender``; ``scp -t`` against ``scp -f``).
+    Two rules may share a first word only if their literals or needed options keep them apart (``rsync --server``
+    against ``rsync --server --sender``; ``scp -t`` against ``scp -f``), or a place where the one wants a repository
+    that is there and the other one that is not.
     """
     rules = list(rules)
     seen: dict[str, Rule] = {}
@@ -201,10 +224,10 @@ def _shared_word(first: Rule, second: Rule) -> str:
 
 def _apart(first: Rule, first_word: str, second: Rule, second_word: str) -> bool:
     """True if no command line that begins with these spellings can match both rules."""
-    if {first.operands[2], second.operands[2]} == set(_REPOSITORIES) and min(first.operands[0], second.operands[0]) > 0:
-        return True
     heads = [(*word.split(), *rule.literals) for rule, word in ((first, first_word), (second, second_word))]
     if any(a != b for a, b in zip(*heads, strict=False)):
+        return True
+    if len(heads[0]) == len(heads[1]) and _by_repository(first, second):
         return True
     for (one, head), (other, rest) in (
         ((first, heads[0]), (second, heads[1])),
@@ -222,15 +245,37 @@ def _apart(first: Rule, first_word: str, second: Rule, second_word: str) -> bool
     return False
 
 
-def _needs_a_stranger(one: Rule, other: Rule) -> bool:
-    """True if ``one`` needs an option letter that ``other`` takes neither as a letter nor within a value."""
-    with_value = {letter for letter, _ in _value_letters(other)}
-    if not set(one.need) - set(other.letters) - with_value:
+def _by_repository(first: Rule, second: Rule) -> bool:
+    """True if one of the operands that both need is a repository for the one, and for the other is to become one."""
+    if first.base != second.base or not _reads_alike(first, second) or not _reads_alike(second, first):
         return False
-    # In "-St" the t is a letter for the one and S's value for the other; so is -t in "--name -t".
-    flags = {name for name, cls in one.longs if cls == "flag"}
-    valued = {name for name, cls in other.longs if cls != "flag"}
-    return not with_value & set(one.letters) and not flags & valued
+    both = min(first.operands[0], second.operands[0], max(len(first.leading), len(second.leading)) + 1)
+    classes = [{first.class_of_operand(place), second.class_of_operand(place)} for place in range(both)]
+    return set(_REPOSITORIES) in classes
+
+
+def _needs_a_stranger(one: Rule, other: Rule) -> bool:
+    """True if ``one`` needs an option that ``other`` does not take, nor takes for anything else."""
+    unknown = set(one.need) - set(other.letters) - {letter for letter, _ in _value_letters(other)}
+    return bool(unknown or set(one.need_longs) - set(dict(other.longs))) and _reads_alike(one, other)
+
+
+def _reads_alike(one: Rule, other: Rule) -> bool:
+    """True if what is an option for ``one`` is an option for ``other`` too, known or not, in every command for both.
+
+    In "-St" the t is a letter for the one and S's value for the other; so is -t in "--name -t".  Where the one takes
+    a value, that may be the first operand for the other, and all that follows be operands.
+    """
+    kinds, others = _kinds(one), _kinds(other)
+    return not other.mark.startswith("-") and all(others.get(each, kind) == kind for each, kind in kinds.items())
+
+
+def _kinds(rule: Rule) -> dict[str, str]:
+    """Return how each option goes on: nothing, a value, a value that is always glued to it."""
+    kinds = {f"-{letter}": "flag" for letter in rule.letters}
+    kinds |= {f"-{letter}": "value" for letter, _ in rule.shorts}
+    kinds |= {f"-{rule.tail[0]}": "tail"} if rule.tail else {}
+    return kinds | {f"--{name}": "flag" if cls == "flag" else "value" for name, cls in rule.longs}
 
 
 def _value_letters(rule: Rule) -> tuple[tuple[str, str], ...]:
@@ -257,11 +302,8 @@ def _check_rule(rule: Rule) -> None:
     if len(set(rule.words)) != len(rule.words):
         raise _bad(rule, "a first word is given twice")
     _check_options(rule)
-    low, high, cls = rule.operands
-    if not 0 <= low <= high <= UNBOUNDED:
-        raise _bad(rule, f"operand counts {low} to {high} are impossible")
-    classes = [taken for _, taken in (*_value_letters(rule), *rule.longs)] + [cls] * (high > 0)
-    for taken in (*classes, cls):
+    classes = [taken for _, taken in (*_value_letters(rule), *rule.longs)] + _check_operands(rule)
+    for taken in (*classes, rule.operands[2]):
         if not _CLASS.match(taken):
             raise _bad(rule, f"{taken!r} is not a value class")
     if not set(_PATHS).isdisjoint(classes) and not rule.roots:
@@ -270,6 +312,22 @@ def _check_rule(rule: Rule) -> None:
     for root in (*rule.roots, *([rule.base] if rule.base else [])):
         if not is_clean_absolute(root):
             raise _bad(rule, f"{root!r} is not a plain absolute path")
+
+
+def _check_operands(rule: Rule) -> list[str]:
+    """Return the classes that operands can be of."""
+    low, high, cls = rule.operands
+    if not 0 <= low <= high <= UNBOUNDED:
+        raise _bad(rule, f"operand counts {low} to {high} are impossible")
+    if len(rule.leading) > high:
+        raise _bad(rule, f"has classes for {len(rule.leading)} operands and takes {high}")
+    if rule.leading and rule.glob:
+        raise _bad(rule, "expands patterns of file names, so no operand has a place and a class of its own")
+    classes = [*rule.leading, *[cls] * (high > len(rule.leading))]
+    for taken in classes:
+        if taken in _OF_OPTIONS:
+            raise _bad(rule, f"takes operands of class {taken}, which only an option can be of")
+    return classes
 
 
 def _check_repositories(rule: Rule, classes: list[str]) -> None:
@@ -307,7 +365,8 @@ def _check_what_runs(rule: Rule) -> None:
         raise _bad(rule, f"{rule.first[0]!r}, which runs first, is not a plain absolute path")
     if len(rule.first) > FIRST_MAX:
         raise _bad(rule, f"what runs first has more than {FIRST_MAX} words")
-    if "%p" in rule.first and (rule.operands[0] < 1 or rule.operands[2] not in _PATHS):
+    needed = {rule.class_of_operand(place) for place in range(min(rule.operands[0], len(rule.leading) + 1))}
+    if "%p" in rule.first and needed.isdisjoint(_PATHS):
         raise _bad(rule, "what runs first needs a path, but the rule takes none")
     if not rule.answer:
         return
@@ -339,7 +398,7 @@ def _check_options(rule: Rule) -> None:
             raise _bad(rule, f"{letters!r} is not a set of option letters")
     if any(len(letter) != 1 for letter, _ in _value_letters(rule)):
         raise _bad(rule, "an option with a value has one letter")
-    if set(rule.need) - set(rule.letters):
+    if set(rule.need) - set(rule.letters + values):
         raise _bad(rule, f"needs letters {rule.need!r} that it does not allow")
     names = [name for name, _ in rule.longs]
     for name in names:
@@ -347,3 +406,13 @@ def _check_options(rule: Rule) -> None:
             raise _bad(rule, f"{name!r} is not a long option's name")
     if len(set(names)) != len(names):
         raise _bad(rule, "a long option is given twice")
+    for what, given, known in (
+        ("needs", rule.need_longs, set(names)),
+        ("takes once at most", rule.once, {*names, *rule.letters, *values} - {"@"}),
+    ):
+        if unknown := [name for name in given if name not in known]:
+            raise _bad(rule, f"{what} {unknown[0]!r}, which is no option that it allows")
+        if len(set(given)) != len(given):
+            raise _bad(rule, f"{what} an option that is named twice")
+    if rule.ignore_rest and (rule.need_longs or rule.once or rule.leading):
+        raise _bad(rule, "ignores what comes behind its words, so no option or operand can be demanded")

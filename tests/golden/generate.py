@@ -39,6 +39,11 @@ def good() -> dict[str, codec.Plan]:
         dashdash=True, operands=(0, 3, "path"), base="/srv/data", roots=("/srv/data", "/home/alice"), glob=True,
         env=(("COPY_HOME", "/"),),
     )  # fmt: skip
+    report = Rule(
+        "report.month", "report", "/usr/bin/report", ("report",), letters="v", need="n", shorts=(("n", "int:0:9"),),
+        longs=(("to", "word"),), need_longs=("to",), once=("n", "to"), leading=("pattern:db-*", "int:1:31"),
+        operands=(2, 5, "path"), base="/srv/data", roots=("/srv/data",),
+    )  # fmt: skip
     minimal = compile_plan(
         ALICE, JailSettings("minimal"), [PluginResult((files,), "files", home="none")], IMAGE, FILTER
     )
@@ -50,7 +55,7 @@ def good() -> dict[str, codec.Plan]:
     )  # fmt: skip
     results = [
         PluginResult((files,), "files", home="ro", binds=(Bind("/srv/data"), Bind("/srv/data/in", writable=True))),
-        PluginResult((every,), "copy", binds=(Bind("/mnt/a b", optional=True),), env=(("TERM", "dumb"),)),
+        PluginResult((every, report), "copy", binds=(Bind("/mnt/a b", optional=True),), env=(("TERM", "dumb"),)),
         PluginResult((shell,), "shell", pty=True, proc=True, executable_home=True, env=(("SHELL", "/bin/bash"),)),
     ]
     return {
@@ -162,6 +167,13 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
         "no-rule-head": (_changed(plan, {"rule": ()}), "before any rule", "plan with a part of a rule outside a rule"),
         "class": (
             _changed(plan, {"operands": (Record("operands", ("0", "0", "any")),)}), "not of kind class", argument
+        ),
+        "pattern-class": (
+            _changed(plan, {"operands": (Record("operands", ("0", "0", "pattern:a b")),)}),
+            "not of kind class", argument,
+        ),
+        "no-operand-class": (
+            _changed(plan, {"operands": (Record("operand", ("pattern:",)),)}), "not of kind class", argument
         ),
         "long-class": (
             _changed(plan, {"operands": (Record("operands", ("0", "0", f"enum:{'a' * 1025}")),)}),

@@ -193,6 +193,94 @@ def test_options(driver: Driver, tmp_path: Path) -> None:
         assert judge.refusal(command) == refusal, command
 
 
+def test_options_that_must_be_there(driver: Driver, tmp_path: Path) -> None:
+    facts = {"letters": "v", "need": "n", "shorts": (("n", "word"),), "longs": (("to", "word"), ("all", "flag"))}
+    judge = Judge(driver, tmp_path, [tool(**facts, need_longs=("to", "all"), operands=(0, 1, "word"))])
+    assert judge.argv("tool -n x --to y --all") == ["-n", "x", "--to", "y", "--all"]
+    assert judge.argv("tool --all --to=y -vnx z") == ["--all", "--to=y", "-vnx", "z"]
+    for command, name in {
+        "tool --to y --all": "-n",
+        "tool -v --to n --all": "-n",
+        "tool -n x --all": "--to",
+        "tool -n to --all to": "--to",
+        "tool -n x --to all": "--all",
+        "tool -n x --to=y all": "--all",
+    }.items():
+        assert judge.refusal(command) == ("option-missing", f"option {name}"), command
+
+
+def test_options_that_may_be_there_once(driver: Driver, tmp_path: Path) -> None:
+    rule = tool(
+        letters="vn", tail=("e", "capabilities"), shorts=(("B", "word"),), once=("v", "e", "B", "to", "all", "n"),
+        longs=(("to", "word"), ("all", "flag"), ("tool", "word"), ("n", "flag"), ("t", "flag")),
+        operands=(0, 9, "word"), dashdash=True,
+    )  # fmt: skip
+    judge = Judge(driver, tmp_path, [rule])
+    for command in (
+        "tool -vnB v --to=to --all --tool=to --tool to --t --t to",
+        "tool -BB -e.v -v --to all -- all v",
+        "tool -B vv -e.ee --all",
+    ):
+        assert judge.facts(command)[0] == "", command
+    for command, name in {
+        "tool -vv": "-v",
+        "tool -v --all -nv": "-v",
+        "tool -vBv -v": "-v",
+        "tool -Bx -B x": "-B",
+        "tool -B x -vBx x": "-B",
+        "tool -e. -e.": "-e",
+        "tool --to x --to=y": "--to",
+        "tool --to=x --to=x x": "--to",
+        "tool --to to --all --to to": "--to",
+        "tool --all -v --all": "--all",
+        "tool -n --n": "-n",
+        "tool --n --n": "-n",
+    }.items():
+        assert judge.refusal(command) == ("option-twice", f"option {name}"), command
+
+
+def test_operands_with_classes_of_their_own(driver: Driver, tmp_path: Path) -> None:
+    rule = tool(leading=("pattern:db-*", "int:0:9"), operands=(2, 4, "path"), roots=("/srv",), base="/srv")
+    judge = Judge(driver, tmp_path, [rule])
+    assert judge.argv("tool db-a 3") == ["db-a", "3"]
+    assert judge.argv("tool db-a 3 x /srv/y") == ["db-a", "3", "/srv/x", "/srv/y"]
+    assert judge.facts("tool db-a 3 x")[4] == "/srv/x"
+    assert judge.argv("tool db-a 3 x -y") == ["db-a", "3", "/srv/x", "/srv/-y"]
+    for command, refusal in {
+        "tool": ("operand-count", "operands none given"),
+        "tool db-a": ("operand-count", "operands too many or too few"),
+        "tool db-a 3 a b c": ("operand-count", "operands too many or too few"),
+        "tool 3 db-a": ("value-not-allowed", "value 3"),
+        "tool db-a x": ("value-not-allowed", "value x"),
+        "tool db-a 3 /etc": ("path-outside", "path /etc"),
+        "tool db-a -3": ("option-not-allowed", "option -3"),
+        "tool db-a 3 ../x": ("path-dotdot", "path ../x"),
+        "tool ~/x 3": ("value-not-allowed", "value ~/x"),
+    }.items():
+        assert judge.refusal(command) == refusal, command
+
+
+def test_a_path_among_other_operands(driver: Driver, tmp_path: Path) -> None:
+    rule = tool(leading=("word", "path"), operands=(1, 3, "repository"), roots=("/home/alice",), base="/home/alice")
+    judge = Judge(driver, tmp_path, [rule])
+    assert judge.argv("tool y in/x") == ["y", "in/x"]
+    assert judge.argv("tool y -x a.git") == ["y", "/home/alice/-x", "/home/alice/a.git"]
+    assert judge.argv("tool y ~/x") == ["y", "/home/alice/x"]
+    assert judge.refusal("tool y x -a") == ("option-not-allowed", "option -a")
+    assert judge.refusal("tool y x .git") == ("repository-name", "repository .git")
+    assert judge.refusal("tool in/x x") == ("value-not-allowed", "value in/x")
+
+
+def test_only_the_rule_s_own_dashes_end_the_options(driver: Driver, tmp_path: Path) -> None:
+    facts = {"shorts": (("S", "text"),), "operands": (0, 9, "text")}
+    judge = Judge(driver, tmp_path, [tool(**facts)])
+    assert judge.argv("tool -S -- x") == ["-S", "--", "x"]
+    assert judge.refusal("tool -S -- x -y") == ("option-not-allowed", "option -y")
+    judge = Judge(driver, tmp_path, [tool(**facts, literals=("--",))])
+    assert judge.argv("tool -- x -y") == ["--", "x", "-y"]
+    assert judge.refusal("tool -- -S -- x -y") == ("option-not-allowed", "option -y")
+
+
 def test_completed_paths_in_options(driver: Driver, tmp_path: Path) -> None:
     facts = {"shorts": (("T", "path"),), "longs": (("dir", "path"),), "roots": ("/home/alice",)}
     judge = Judge(driver, tmp_path, [tool(**facts)])
@@ -296,6 +384,15 @@ def test_patterns_expand(driver: Driver, tmp_path: Path, home: Path) -> None:
     assert judge.refusal("tool in/*")[0] == "path-leaves-root"
     assert judge.refusal("tool ../*")[0] == "path-dotdot"
     assert judge.refusal("tool /etc/p*")[0] == "path-outside"
+
+
+def test_what_a_pattern_finds_is_no_option(driver: Driver, tmp_path: Path, home: Path) -> None:
+    rule = tool(operands=(0, 9, "text"), glob=True)
+    judge = Judge(driver, tmp_path, [rule], home)
+    assert judge.argv("tool a*") == ["a.txt"]
+    assert judge.refusal("tool *.txt") == ("option-not-allowed", "option -dash.txt")
+    judge = Judge(driver, tmp_path, [replace(rule, insert=("--",))], home)
+    assert judge.argv("tool *.txt") == ["--", "-dash.txt", "a.txt", "b.txt", "c d.txt"]
 
 
 def test_patterns_begin_at_the_base(driver: Driver, tmp_path: Path, home: Path) -> None:

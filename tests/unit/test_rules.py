@@ -58,6 +58,35 @@ def test_records_stand_in_the_plan_s_order_and_hold_every_field():
     check_rules([full])
 
 
+def test_what_must_be_there_what_once_and_where():
+    full = rule(
+        letters="a",
+        need="an",
+        shorts=(("n", "word"),),
+        longs=(("to", "word"), ("x", "flag")),
+        need_longs=("to",),
+        once=("n", "to"),
+        leading=("pattern:a-*", "int:0:9"),
+        operands=(1, 3, "word"),
+    )
+    check_rules([full])
+    assert list(rule_records(full))[3:-1] == [
+        ("letters", "a"),
+        ("need", "an"),
+        ("need-long", "to"),
+        ("once", "n"),
+        ("once", "to"),
+        ("short", "n", "word"),
+        ("long", "to", "word"),
+        ("long", "x", "flag"),
+        ("operand", "pattern:a-*"),
+        ("operand", "int:0:9"),
+    ]
+    assert [full.class_of_operand(place) for place in range(4)] == ["pattern:a-*", "int:0:9", "word", "word"]
+    # Where each has a class of its own, the last class is nobody's.
+    check_rules([rule(leading=("int:0:9",), operands=(1, 1, "path"))])
+
+
 def test_argv0_is_the_program_s_name_unless_given():
     assert ("argv0", "prog") in set(rule_records(rule()))
 
@@ -99,6 +128,27 @@ def test_flags_of_a_rule():
         ({"operands": (1, 1, "path"), "roots": ("srv",)}, "plain absolute path"),
         ({"operands": (1, 1, "path"), "roots": ("/srv/../etc",)}, "plain absolute path"),
         ({"operands": (1, 1, "path"), "roots": ("/srv",), "base": "srv"}, "plain absolute path"),
+        ({"operands": (1, 1, "flag")}, "only an option"),
+        ({"leading": ("capabilities",), "operands": (1, 1, "word")}, "only an option"),
+        ({"leading": ("word", "word"), "operands": (1, 1, "word")}, "classes for 2 operands and takes 1"),
+        ({"leading": ("nothing",), "operands": (1, 1, "word")}, "value class"),
+        ({"leading": ("path",), "operands": (1, 2, "word")}, "names no directory"),
+        (
+            {"leading": ("word",), "operands": (1, 2, "path"), "roots": ("/srv",), "glob": True},
+            "no operand has a place",
+        ),
+        ({"operands": (0, 1, "pattern:")}, "value class"),
+        ({"operands": (0, 1, "pattern:-x*")}, "value class"),
+        ({"operands": (0, 1, "pattern:a/*")}, "value class"),
+        ({"operands": (0, 1, "pattern:" + "a" * 256)}, "value class"),
+        ({"need_longs": ("x",)}, "needs 'x', which is no option"),
+        ({"longs": (("x", "flag"),), "need_longs": ("x", "x")}, "named twice"),
+        ({"letters": "a", "once": ("b",)}, "takes once at most 'b', which is no option"),
+        ({"letters": "@", "once": ("@",)}, "which is no option"),
+        ({"letters": "a", "once": ("a", "a")}, "named twice"),
+        ({"letters": "a", "once": ("a",), "ignore_rest": True}, "ignores what comes"),
+        ({"leading": ("word",), "operands": (1, 1, "word"), "ignore_rest": True}, "ignores what comes"),
+        ({"words": ("*",), "operands": (0, 1024, "text"), "leading": ("word",)}, "whole command"),
         ({"words": ("*", "prog"), "operands": (0, 1024, "text")}, "whole command"),
         ({"words": ("*",)}, "whole command"),
         ({"words": ("*",), "operands": (0, 1024, "text"), "letters": "a"}, "whole command"),
@@ -195,6 +245,15 @@ def test_one_interactive_login():
         # rsync --server --sender against rsync --server
         ({"literals": ("--server", "--sender")}, {"literals": ("--server",), "longs": (("x", "flag"),)}),
         ({"literals": ("serve",)}, {"literals": ("list",)}),
+        # one of them needs a long option that the other does not know
+        ({"longs": (("x", "word"),), "need_longs": ("x",)}, {"letters": "a", "longs": (("y", "flag"),)}),
+        # or a letter that has a value
+        ({"shorts": (("n", "word"),), "need": "n"}, {"letters": "a"}),
+        # a repository that is there against one that is not, in the same place
+        (
+            {"leading": ("word", "repository"), "operands": (2, 3, "word"), "roots": ("/srv",)},
+            {"leading": ("word",), "operands": (2, 2, "new-repository"), "roots": ("/srv",)},
+        ),
         ({"literals": ("--server",), "ignore_rest": True}, {"longs": (("x", "flag"),)}),
     ],
 )
@@ -218,6 +277,32 @@ def test_rules_that_can_be_told_apart(first, second):
         ({"letters": "et", "need": "t"}, {"tail": ("e", "text")}),
         # "--name -t": a flag and a letter for the one, a value for the other
         ({"letters": "t", "need": "t", "longs": (("name", "flag"),)}, {"longs": (("name", "text"),)}),
+        # "-S x -t": S's value and a letter for the one, two operands for the other
+        (
+            {"letters": "t", "need": "t", "shorts": (("S", "word"),)},
+            {"letters": "S", "operands": (0, 2, "path"), "roots": ("/srv",)},
+        ),
+        # the option that is needed is an option of the other too, or once may be a value
+        ({"longs": (("x", "word"),), "need_longs": ("x",)}, {"longs": (("x", "word"),)}),
+        ({"longs": (("x", "flag"),), "letters": "S", "need_longs": ("x",)}, {"shorts": (("S", "text"),)}),
+        ({"longs": (("x", "flag"),), "need_longs": ("x",)}, {"mark": "--x"}),
+        # a repository in another place, or below another directory, is another one
+        (
+            {"leading": ("word",), "operands": (2, 2, "repository"), "roots": ("/srv",)},
+            {"leading": ("new-repository",), "operands": (2, 2, "word"), "roots": ("/srv",)},
+        ),
+        (
+            {"operands": (1, 1, "repository"), "roots": ("/srv",), "base": "/srv/a"},
+            {"operands": (1, 1, "new-repository"), "roots": ("/srv",), "base": "/srv/b"},
+        ),
+        (
+            {"operands": (1, 1, "repository"), "roots": ("/srv",), "letters": "S"},
+            {"operands": (1, 1, "new-repository"), "roots": ("/srv",), "shorts": (("S", "text"),)},
+        ),
+        (
+            {"operands": (1, 1, "repository"), "roots": ("/srv",), "literals": ("a",)},
+            {"operands": (1, 2, "new-repository"), "roots": ("/srv",)},
+        ),
         # the longer rule's extra word is an option of the shorter
         ({"literals": ("--server", "--sender")}, {"literals": ("--server",), "longs": (("sender", "flag"),)}),
         # an operand of the shorter may be the extra word of the longer
