@@ -104,6 +104,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "acl": lambda: _program("setfacl"),
     "journald": lambda: Path("/lib/systemd/systemd-journald").exists(),
     "nspawn": lambda: _program("systemd-nspawn"),
+    "systemd-analyze": lambda: _program("systemd-analyze", "setpriv"),
     "mmdebstrap": lambda: _program("mmdebstrap"),
     "pamtester": lambda: _program("pamtester"),
     "jailkit": lambda: _program("jk_chrootsh", "jk_init"),

@@ -66,6 +66,14 @@ def filter_for(network: str) -> tuple[str, bytes]:
 @cache
 def _compile(network: str) -> bytes:
     lib = _library()
+    try:
+        return _export(_program(lib, network))
+    except (OSError, RuntimeError, ValueError) as error:
+        hint = "libseccomp asks the kernel what it knows: is seccomp(2) allowed to this process?"
+        raise HostError("system call filter", f"cannot be made: {error}", hint=hint) from error
+
+
+def _program(lib: ModuleType, network: str) -> object:
     program = lib.SyscallFilter(lib.ALLOW)
     program.set_attr(lib.Attr.ACT_BADARCH, lib.KILL_PROCESS)
     # A tree instead of a list: the kernel runs the filter for every call number once when it is installed.
@@ -77,7 +85,7 @@ def _compile(network: str) -> bytes:
         # Negative: this architecture has no such call.
         if number >= 0:
             program.add_rule(action, number, *compares)
-    return _export(program)
+    return program
 
 
 def _export(program: object) -> bytes:
