@@ -37,8 +37,19 @@ def nameless(text: str, ring: Keyring) -> list[str]:
 
 def narrowed(text: str, allowed: str) -> str:
     """Return ``text`` without the keys and principals that ``allowed`` lacks: what may go before more may come."""
-    kept = {_lets_in(line) for line in allowed.splitlines()}
-    return _joined([line for line in text.splitlines() if not _blob_of(line) or _lets_in(line) in kept])
+    kept = {(_blob_of(line), who) for line in allowed.splitlines() for who in _principals(line)}
+    lines = []
+    for line in text.splitlines():
+        left = [who for who in _principals(line) if (_blob_of(line), who) in kept]
+        found = _PRINCIPALS.search(line)
+        if left or not _blob_of(line):
+            lines.append(line.replace(found[0], f'principals="{",".join(left)}"') if found else line)
+    return _joined(lines)
+
+
+def names(text: str) -> set[str]:
+    """Return the names of the keys in a file that was made from a key ring."""
+    return {line.split()[-1] for line in text.splitlines() if _blob_of(line)} if is_generated(text) else set()
 
 
 def without(text: str, name: str) -> str:
@@ -62,10 +73,10 @@ def _blob_of(line: str) -> str:
     return next((blob for kind, blob in pairwise(words) if kind in TYPES), "")
 
 
-def _lets_in(line: str) -> tuple[str, str]:
-    """Return whom a line lets in: the key, and the principals if it is an authority."""
+def _principals(line: str) -> list[str]:
+    """Return whom a line lets in: principals if its key is an authority, "" for the holder of the key itself."""
     found = _PRINCIPALS.search(line)
-    return _blob_of(line), found[1] if found else ""
+    return found[1].split(",") if found else [""]
 
 
 def _joined(lines: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
-"""Give a key of a shared account a name, and take it away again: at once, all or nothing.
+"""Give a key of a shared account a name, and take it away again.
 
-A name comes in this order: its file, its groups, the plans, and last the line that lets it in.  It goes the other way
-round, and that works whatever else is wrong with the configuration: who is to be kept out cannot wait for that.
+A name comes in this order: its file, its groups, the plans, and last the line that lets it in; all or nothing.  It
+goes in the order line, groups, file, plan, whatever else is wrong with the configuration: who is to be kept out cannot
+wait for that, and no interrupted change lets them in again.
 """
 
 from __future__ import annotations
@@ -156,39 +157,45 @@ def _write_keys(layout: Layout, user: str, text: str, journal: Journal) -> None:
 
 
 def remove(layout: Layout, user: str, name: str, publisher: Publisher, fault: Fault = no_fault) -> list[str]:
-    """Take the key ``name`` from the account; return lines saying what was done."""
+    """Take the key ``name`` from the account; return lines saying what was done.
+
+    Nothing of it is taken back: every step is sound by itself, and where it was interrupted it is run again.
+    """
     check_account_name(user)
     check_name(name)
     path = f"{key_folder(layout, user)}/{name}{SUFFIX}"
     with fs.lock(setup.lock_path(layout)):
         lines = [f"rolled back an interrupted change: {which}" for which in undo.recover(layout)]
-        names = [os.path.basename(file).removesuffix(SUFFIX) for file in key_files(layout, user)]
-        if name not in names:
-            raise UsageError(f"key {name}", f"{user} has none of this name", hint=f"jailssh keys list {user}")
         entry = accounts.find(user)
-        journal = Journal(layout, subject(user), fault)
-        try:
-            last = names == [name]
-            notes = _keep_out(layout, user, name, path, journal, last=last)
-            if entry is not None:
-                notes += _new_plan(layout, entry, name, publisher, journal, last=last)
-        except BaseException:
-            journal.rollback()
-            raise
-        journal.finish()
-        if last:
+        others = [file for file in key_files(layout, user) if file != path and file.endswith(SUFFIX)]
+        has_file = os.path.lexists(path)
+        if not has_file and name not in _let_in_now(layout, user, entry):
+            raise UsageError(f"key {name}", f"{user} has none of this name", hint=f"jailssh keys list {user}")
+        notes = _keep_out(layout, user, name, fault, last=not others)
+        if has_file:
+            fs.remove_file(path)
+        if not others:
             install.remove_empty_dir(key_folder(layout, user))
+        fault("key file: done")
         if entry is not None:
+            notes += _new_plan(layout, entry, name, publisher, last=not others)
             publisher.tidy(entry.uid)
+        fault("plan: done")
     return [*lines, f"{user}: key {name} removed; a session that it has open goes on", *notes]
 
 
-def _keep_out(layout: Layout, user: str, name: str, path: str, journal: Journal, *, last: bool) -> list[str]:
-    """Take the name out of the keys file, the key ring and the groups; return notes."""
+def _let_in_now(layout: Layout, user: str, entry: Entry | None) -> set[str]:
+    """Return the names that can log in, also where somebody has taken their files away and not said so."""
+    roster = plans.keys_of(plans.readable_plan(layout, entry.uid)) if entry else {}
+    return {*authorized.names(keys_file.present(layout, user)), *roster}
+
+
+def _keep_out(layout: Layout, user: str, name: str, fault: Fault, *, last: bool) -> list[str]:
+    """Take the name out of the keys file and the groups; return notes."""
     text = keys_file.present(layout, user)
     if authorized.is_generated(text):
-        _write_keys(layout, user, "" if last else authorized.without(text, name), journal)
-    journal.step("key file", undo.put_file_back(path), lambda: fs.remove_file(path))
+        keys_file.write(layout, user, "" if last else authorized.without(text, name))
+    fault("keys: done")
     users = users_file(layout, user)
     before = install.read_optional(users)
     try:
@@ -197,27 +204,20 @@ def _keep_out(layout: Layout, user: str, name: str, path: str, journal: Journal,
         return [f"note: it may still be in a group of {users}, which cannot be read: {error}"]
     if before is not None and any(name in keys for keys in groups.values()):
         left = {group: [key for key in keys if key != name] for group, keys in groups.items()}
-        _write(journal, users, with_groups(before, left))
+        fs.atomic_write(users, with_groups(before, left).encode("utf-8"))
+        fault("users file: done")
     return []
 
 
-def _new_plan(
-    layout: Layout, entry: Entry, name: str, publisher: Publisher, journal: Journal, *, last: bool
-) -> list[str]:
-    """Publish what the other keys have, as it was; without any the account's own plan."""
-    notes: list[str] = []
-
-    def publish() -> None:
-        if last:
-            try:
-                publisher.publish(entry)
-            except JailsshError as error:
-                publisher.withdraw(entry.uid)
-                notes.append(f"note: nobody can log in until this is mended, then run jailssh apply: {error}")
-        elif not plans.without_key(layout, entry.uid, name):
+def _new_plan(layout: Layout, entry: Entry, name: str, publisher: Publisher, *, last: bool) -> list[str]:
+    """Publish what the other keys have, as it was; without any the account's own plan.  Return notes."""
+    if not last:
+        if not plans.without_key(layout, entry.uid, name):
             publisher.withdraw(entry.uid)
-
-    journal.step("plan", undo.put_plan_back(plans.plan_file(layout, entry.uid)), publish)
-    if last and not notes:
-        notes.append(f"note: it was the last: {entry.name} is not shared any more, and no key says who logs in")
-    return notes
+        return []
+    try:
+        publisher.publish(entry)
+    except JailsshError as error:
+        publisher.withdraw(entry.uid)
+        return [f"note: nobody can log in until this is mended, then run jailssh apply: {error}"]
+    return [f"note: it was the last: {entry.name} is not shared any more, and no key says who logs in"]

@@ -320,14 +320,43 @@ def test_killed_at_any_point_it_is_rolled_back_and_nobody_is_in_between(host: Ho
             assert host.state() == start, point
         host.do("add", **spec)
         assert host.state() == after
-        for number, point in enumerate(removed[:-1], 1):
+        assert removed == ["keys: done", "users file: done", "key file: done", "plan: done"]
+        for number, point in enumerate(removed, 1):
             assert host.raw(do="remove", kill=number, name=spec["name"]).code not in (0, 1), point
-            if number > 2:
-                assert host.let_in() == names, point
-            assert host.do("recover")["lines"] == ["keys-forge"], point
+            assert host.let_in() == names, point
+            assert host.do("recover")["lines"] == [], point
+            if point != "plan: done":
+                done = host.do("remove", name=spec["name"])
+                assert "lines" in done, (point, done)
+            assert host.state() == start, point
+            host.do("add", **spec)
             assert host.state() == after, point
     host.do("remove", name="bob")
     host.do("remove", name="ann")
+    assert host.state() == before
+
+
+@pytest.mark.needs("sshd", "login-program")
+def test_nothing_lets_a_removed_key_in_again(host: Host) -> None:
+    before = host.state()
+    for who, number in (("ann", 1), ("bob", 2)):
+        host.do("add", name=who, key=key(number))
+    file, ghost = "/etc/jailssh/keys.d/forge/bob.pub", "/etc/jailssh/keys.d/ghost"
+    # The command was killed; the administrator takes the file away by hand.
+    assert host.raw(do="remove", kill=1, name="bob").code not in (0, 1)
+    host.sh(f"rm {file}")
+    host.jailssh("apply")
+    assert host.let_in() == {"ann"}
+    host.do("add", name="bob", key=key(2))
+    # The file was taken away by hand, and a mistake elsewhere keeps apply from doing anything.
+    host.sh(f"mkdir {ghost}; cp /etc/jailssh/keys.d/forge/ann.pub {ghost}/; rm {file}")
+    assert "there is no such account" in host.jailssh("apply", check=False).stderr
+    assert host.let_in() == {"ann", "bob"}
+    host.jailssh("keys", "remove", "forge", "bob")
+    assert host.let_in() == {"ann"}
+    host.sh(f"rm -r {ghost}; touch /etc/jailssh/keys.d/forge/ann.pub~")
+    host.jailssh("keys", "remove", "forge", "ann")
+    host.sh("rm -r /etc/jailssh/keys.d/forge")
     assert host.state() == before
 
 

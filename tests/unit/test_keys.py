@@ -185,7 +185,12 @@ def test_what_goes_goes_before_what_comes() -> None:
     wide, narrow = (
         authorized.generate(ring(c=ca.format(text)), FOLDER, LOGIN, terminal=False) for text in ("a,b", "a")
     )
-    assert blob(3) not in authorized.narrowed(wide, narrow)
+    assert authorized.narrowed(wide, narrow) == narrow
+    assert authorized.narrowed(narrow, wide) == narrow  # those who stay are let in all the time
+    key_itself = authorized.generate(ring(c=line(3)), FOLDER, LOGIN, terminal=False)
+    assert blob(3) not in authorized.narrowed(wide, key_itself) + authorized.narrowed(key_itself, wide)
+    assert authorized.names(three) == {"alice", "bob", "dave"}
+    assert authorized.names("".join(three.splitlines(keepends=True)[1:])) == set()
     without = authorized.without(three, "bob")
     assert (blob(1) in without, blob(2) in without) == (True, False)
 
