@@ -414,5 +414,7 @@ def _check_options(rule: Rule) -> None:
             raise _bad(rule, f"{what} {unknown[0]!r}, which is no option that it allows")
         if len(set(given)) != len(given):
             raise _bad(rule, f"{what} an option that is named twice")
+    if both := sorted(set(rule.need) & set(rule.need_longs) & set(rule.once)):
+        raise _bad(rule, f"needs -{both[0]} and --{both[0]}, and takes only one of them")
     if rule.ignore_rest and (rule.need_longs or rule.once or rule.leading):
         raise _bad(rule, "ignores what comes behind its words, so no option or operand can be demanded")

@@ -1,7 +1,7 @@
 """The command plugin: the administrator's own command lines, with typed arguments.
 
 A line such as ``report --days <int:1:365>`` is a rule: what stands there is taken literally, ``<…>`` is an argument
-of a value class, ``[-x]`` and ``[--name <…>]`` are options that may be given.  README.md has the whole form.
+of a value class, ``[-x]`` and ``[--name <…>]`` are options, ``(--name <…>)`` is one that must be given.  See README.md.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, P
 from jailssh.policy.rules import UNBOUNDED
 from jailssh_plugins.roots import covered, expand, mounts, paths
 
-_TOKEN = re.compile(r"\s*(\[[^\[\]]*\]|<[^<>]*>(?:\.\.\.)?|[^\s<>\[\]]+)(?=\s|\Z)")
+_TOKEN = re.compile(r"\s*(\[[^\[\]]*\]|\([^()]*\)|<[^<>]*>(?:\.\.\.)?|[^\s<>\[\]()]+)(?=\s|\Z)")
 _LITERAL = re.compile(r"[A-Za-z0-9_.,:+@%=/~-]+\Z")
-_OPTION = re.compile(r"\[(-[A-Za-z0-9@]|--[A-Za-z0-9][A-Za-z0-9-]*)(?:[ =]<([^<>]*)>)?\]\Z")
-_ARGUMENT = re.compile(r"(\[)?<([^<>]*)>(?(1)\])(\.\.\.)?\Z")
+_OPTION = re.compile(r"([\[(])(-[A-Za-z0-9@]|--[A-Za-z0-9][A-Za-z0-9-]*)(?:[ =]<([^<>]*)>)?[\])]\Z")
+_ARGUMENT = re.compile(r"(\[)?<([^<>]*)>(\.\.\.)?(?(1)\])\Z")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@"
 _LAUNCHERS = (
     "ash awk bash busybox csh cvs dash doas ed emacs env expect find flock fish gawk gdb git hg ionice ksh less ltrace "
@@ -38,7 +38,8 @@ class _Line:
     letters: str = ""
     shorts: list[tuple[str, str]] = field(default_factory=list)
     longs: list[tuple[str, str]] = field(default_factory=list)
-    classes: set[str] = field(default_factory=set)
+    needed: list[str] = field(default_factory=list)
+    classes: list[str] = field(default_factory=list)
     least: int = 0
     most: int = 0
     roots: tuple[str, ...] = ()
@@ -110,29 +111,29 @@ def _tokens(line: _Line) -> Iterable[str]:
 
 
 def _read(text: str, account: Account) -> _Line:
-    """Return the line in ``text``; literals first, then options, then arguments of one class."""
+    """Return the line in ``text``; literals first, then options, then arguments."""
     line = _Line(text)
     for part in list(_tokens(line))[1:]:
         option, argument = _OPTION.match(part), _ARGUMENT.match(part)
         if line.anything or (line.classes and not argument):
             raise line.bad(f"{part!r} cannot stand behind an argument", "literal words first, then [options]")
         if option:
-            _take_option(line, option[1], option[2], account)
+            _take_option(line, option, account)
         elif part == "<anything>":
             line.anything = True
         elif argument:
-            line.classes.add(_class(line, argument[2], account))
+            if line.most == UNBOUNDED or (line.least < line.most and not argument[1]):
+                raise line.bad(
+                    f"{part!r} cannot stand there", "first what must be given, then [<…>], then one with ..."
+                )
+            line.classes.append(_class(line, argument[2], account))
             line.least += not argument[1]
             line.most = UNBOUNDED if argument[3] else line.most + 1
         elif not _LITERAL.match(part) or line.letters or line.shorts or line.longs:
             raise line.bad(f"{part!r} cannot stand there", "literal words first, then [options], then <arguments>")
         else:
             line.literals.append(part)
-    if len(line.classes) > 1:
-        raise line.bad(
-            "takes arguments of several classes", "only one class can be told by its place; use [--name <…>]"
-        )
-    if "text" in line.classes and line.most > 1:
+    if line.classes.count("text") + (line.classes[-1:] == ["text"] and line.most == UNBOUNDED) > 1:
         raise line.bad("takes several <text>", "behind the first one could be an option; use <word> or [--name <text>]")
     if line.anything and (line.classes or line.letters or line.shorts or line.longs):
         raise line.bad("<anything> stands alone behind the literal words")
@@ -141,7 +142,10 @@ def _read(text: str, account: Account) -> _Line:
     return line
 
 
-def _take_option(line: _Line, name: str, cls: str | None, account: Account) -> None:
+def _take_option(line: _Line, option: re.Match[str], account: Account) -> None:
+    _, name, cls = option.groups()
+    if option[1] == "(":
+        line.needed.append(name)
     if name.startswith("--"):
         line.longs.append((name[2:], "flag" if cls is None else _class(line, cls, account)))
     elif cls is None:
@@ -167,7 +171,9 @@ def _rule(line: _Line, number: int, jail: Jail, account: Account) -> Rule:
     name = first.rsplit("/", 1)[-1]
     if not is_clean_absolute(first) and "/" in first:
         raise line.bad("the program is a name or a plain absolute path")
-    cls = "text" if line.anything else next(iter(line.classes), "text")
+    cls = line.classes[-1] if line.classes else "text"
+    while line.classes[-1:] == [cls]:
+        line.classes.pop()
     in_home = any(covered(root, (account.home,)) for root in line.roots)
     return Rule(
         id=f"command.{number}.{name}",
@@ -178,12 +184,16 @@ def _rule(line: _Line, number: int, jail: Jail, account: Account) -> Rule:
         argv0=name,
         literals=tuple(line.literals),
         letters=_LETTERS if line.anything else line.letters,
+        need="".join(name[1] for name in line.needed if name[1] != "-"),
         shorts=tuple(line.shorts),
         longs=tuple(sorted(line.longs)),
         dashdash=line.anything,
         operands=(0, UNBOUNDED, cls) if line.anything else (line.least, line.most, cls),
         base=(account.home if in_home else line.roots[0]) if line.roots else "",
         roots=line.roots,
+        need_longs=tuple(name[2:] for name in line.needed if name[1] == "-"),
+        once=tuple(name.lstrip("-") for name in line.needed),
+        leading=tuple(line.classes),
     )
 
 

@@ -62,6 +62,26 @@ def test_options():
     assert mine.longs == (("all", "flag"), ("name", "word"))
 
 
+def test_options_that_must_be_given():
+    mine = rule("report (-n <int:1:9>) (-v) (--to <word>) [--all] <word>")
+    assert (mine.letters, mine.need, mine.shorts) == ("v", "nv", (("n", "int:1:9"),))
+    assert (mine.longs, mine.need_longs) == ((("all", "flag"), ("to", "word")), ("to",))
+    assert mine.once == ("n", "v", "to")
+    assert rule("report (--n)").need_longs == ("n",)
+    check_rules(result("report (--to <word>)", "report [--all]").rules)
+
+
+def test_arguments_of_several_classes():
+    mine = rule("report <pattern:db-*> <int:1:31> [<path:~/in>...]", write=("~",))
+    assert (mine.leading, mine.operands) == (("pattern:db-*", "int:1:31"), (2, 1024, "path"))
+    mine = rule("report <word> <int:1:2> [<int:1:2>] [<enum:a>]")
+    assert (mine.leading, mine.operands) == (("word", "int:1:2", "int:1:2"), (2, 4, "enum:a"))
+    mine = rule("report <word> [<int:1:2>] [<int:1:2>]")
+    assert (mine.leading, mine.operands) == (("word",), (1, 3, "int:1:2"))
+    assert rule("report [<word>...]").operands == (0, 1024, "word")
+    assert rule("report <word> <text>").leading == ("word",)
+
+
 def test_paths_are_shown_and_judged():
     given = result("report <path:~/in>", write=("~",))
     assert (given.rules[0].roots, given.rules[0].base, given.home) == (("/home/alice/in",), "/home/alice", "rw")
@@ -93,8 +113,21 @@ def test_rules_are_named_by_number_and_program():
         ("report 'a b'", "cannot stand there"),
         ("report [-vv]", "cannot stand"),
         ("report <word", "cannot be read"),
-        ("report <word> <int:1:2>", "several classes"),
+        ("report [<word>] <word>", "cannot stand there"),
+        ("report <word>... <word>", "cannot stand there"),
+        ("report [<word>...] [<word>]", "cannot stand there"),
+        ("report (<word>)", "cannot stand"),
+        ("report (--to <word>", "cannot be read"),
+        ("report (--to <word>]", "cannot be read"),
+        ("report <word> (-v)", "cannot stand behind an argument"),
+        ("report (-v) x", "cannot stand there"),
+        ("report (-v) <anything>", "stands alone"),
+        ("report (-n) (--n)", "named twice"),
+        ("report <pattern:>", "not a value class"),
+        ("report <pattern:-*>", "not a value class"),
+        ("report <flag>", "only an option"),
         ("report <text> [<text>]", "several <text>"),
+        ("report <word> <text>...", "several <text>"),
         ("report <text>...", "several <text>"),
         ("report [-v] <anything>", "stands alone"),
         ("report <anything> <word>", "cannot stand behind"),

@@ -37,14 +37,14 @@ def examples(number: int) -> list[tuple[str, str, str, str]]:
 
 def test_the_page_has_examples() -> None:
     assert len(examples(0)) >= 15
-    assert len({line for line, *_ in examples(0)}) == 4
+    assert len({line for line, *_ in examples(0)}) == 5
     assert len({line for line, *_ in examples(1)}) == 2
 
 
 @pytest.mark.needs("login-program")
 @pytest.mark.parametrize(("line", "command", "verdict", "what"), examples(0))
 def test_examples(tmp_path: Path, match_build: Path, line: str, command: str, verdict: str, what: str) -> None:
-    found = {**PROGRAMS, "/usr/bin/true": "/usr/bin/true"}
+    found = {**PROGRAMS, "/usr/bin/true": "/usr/bin/true", "backup": "/usr/bin/backup"}
     settings = {"commands": (line,), "read": (), "write": ("~",), "files": (), "proc": False}
     rules = plugin.account(Jail("j", ("command",), found.get), ALICE, settings).rules
     judge(rules, tmp_path, match_build, command, verdict, what)

@@ -146,6 +146,10 @@ def test_flags_of_a_rule():
         ({"letters": "a", "once": ("b",)}, "takes once at most 'b', which is no option"),
         ({"letters": "@", "once": ("@",)}, "which is no option"),
         ({"letters": "a", "once": ("a", "a")}, "named twice"),
+        (
+            {"letters": "a", "need": "a", "longs": (("a", "flag"),), "need_longs": ("a",), "once": ("a",)},
+            "needs -a and --a, and takes only one",
+        ),
         ({"letters": "a", "once": ("a",), "ignore_rest": True}, "ignores what comes"),
         ({"leading": ("word",), "operands": (1, 1, "word"), "ignore_rest": True}, "ignores what comes"),
         ({"words": ("*",), "operands": (0, 1024, "text"), "leading": ("word",)}, "whole command"),
