@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 
 from jailssh.cli.context import Context
-from jailssh.core.errors import EXIT_DENIED, EXIT_FAILED, EXIT_OK, JailsshError, UsageError
+from jailssh.core.errors import EXIT_DENIED, EXIT_FAILED, EXIT_OK, HostError, JailsshError, UsageError
 from jailssh.core.journal_fields import EVENT, KEY, PLAN, REASON, REASONS, RULE, SESSION, UID
 from jailssh.core.names import escape
 from jailssh.host import accounts, journal
-from jailssh.image.explain import Explanation, explain
+from jailssh.image.explain import Explanation, explain, what_happened
+from jailssh.image.reasons import WITHOUT_COMMAND
 
 EXAMPLES = (
     "jailssh explain alice -- 'scp -t upload'",
@@ -55,30 +56,48 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _from_journal(which: str, context: Context) -> int:
-    record = journal.decisive(journal.find_login(which, root=context.layout.root))
+    records = journal.find_login(which, root=context.layout.root)
+    record = journal.decisive(records)
     uid = int(record.get(UID)) if record.get(UID).isdecimal() else -1
     entry = accounts.find_uid(uid)
-    who = entry.name if entry else f"uid {uid}, no account any more"
-    command = record.command()
-    asked = "an interactive login" if command is None else escape(command, 400)
     event, reason = record.get(EVENT), record.get(REASON)
-    sentence = f" ({reason}: {REASONS[reason]})" if reason in REASONS else ""
-    by = f", key {escape(record.get(KEY), 200)}" if record.get(KEY) else ""
-    said = "began" if event.startswith("session-") else event
-    lines = [f"{record.when}, session {record.get(SESSION)} of {who}{by}: {said}{sentence}", f"asked for: {asked}"]
-    lines += [escape(record.get("MESSAGE"))] if record.get("MESSAGE") else []
+    # What ends a session stands in the record of its end.
+    end = next((one for one in records if one.get(EVENT) == "session-end" and one.get(REASON)), None)
+    ended = end.get(REASON) if end is not None else ""
+    happened = what_happened(context.layout, entry, end or record, ended or reason) if entry else []
     facts = {
         "event": event, "time": record.time, "session": record.get(SESSION), "uid": uid, "cursor": record.cursor,
-        "user": entry.name if entry else None, "key": record.get(KEY) or None, "command": command,
-        "reason": reason or None, "rule": record.get(RULE) or None,
+        "user": entry.name if entry else None, "key": record.get(KEY) or None, "command": record.command(),
+        "reason": reason or None, "rule": record.get(RULE) or None, "ended": ended or None,
         "message": record.get("MESSAGE"), "plan": record.get(PLAN) or None,
     }  # fmt: skip
-    now, why = (None, "") if event == "refused" or entry is None else _now(context, entry, record)
-    lines += _now_lines(record, now, why)
-    context.facts({"record": facts, "now": now.facts if now else None, "note": why or None}, lines)
+    told = event != "refused" and reason not in WITHOUT_COMMAND
+    now, why = _now(context, entry, record) if told and entry else (None, "")
+    lines = [*_record_lines(record, entry, uid), *([f"{end.when}: {_said(end)}"] if end else []), *happened]
+    lines += _now_lines(record, now, why, known=bool(happened))
+    context.facts(
+        {"record": facts, "happened": happened, "now": now.facts if now else None, "note": why or None}, lines
+    )
     if now is None:
         return EXIT_DENIED if event == "denied" else EXIT_FAILED
     return EXIT_OK if now.allowed else EXIT_DENIED
+
+
+def _record_lines(record: journal.Record, entry: accounts.Entry | None, uid: int) -> list[str]:
+    who = entry.name if entry else f"uid {uid}, no account any more"
+    by = f", key {escape(record.get(KEY), 200)}" if record.get(KEY) else ""
+    command = record.command()
+    untold = record.get(EVENT) == "refused" or record.get(REASON) in WITHOUT_COMMAND
+    asked = escape(command, 400) if command is not None else "not recorded" if untold else "an interactive login"
+    message = record.get("MESSAGE")
+    head = f"{record.when}, session {record.get(SESSION)} of {who}{by}: {_said(record)}"
+    return [head, f"asked for: {asked}", *([escape(message)] if message else [])]
+
+
+def _said(record: journal.Record) -> str:
+    event, reason = record.get(EVENT), record.get(REASON)
+    said = {"session-start": "began", "session-end": "ended"}.get(event, event)
+    return said + (f" ({reason}: {REASONS[reason]})" if reason in REASONS else "")
 
 
 def _now(context: Context, entry: accounts.Entry, record: journal.Record) -> tuple[Explanation | None, str]:
@@ -87,19 +106,20 @@ def _now(context: Context, entry: accounts.Entry, record: journal.Record) -> tup
         return None, "the record holds only the beginning of the command, so it cannot be judged again"
     try:
         return explain(context.layout, entry, record.command(), record.get(KEY) or None), ""
+    except HostError:
+        raise
     except JailsshError as error:
-        if error.exit_code != EXIT_FAILED:
-            raise
         return None, str(error)
 
 
-def _now_lines(record: journal.Record, now: Explanation | None, why: str) -> list[str]:
+def _now_lines(record: journal.Record, now: Explanation | None, why: str, *, known: bool) -> list[str]:
+    """``known``: the reason has been explained already."""
     if now is None:
         return [why] if why else []
     changed = record.get(PLAN) not in ("", now.facts["plan"])
     head = "the plan has changed since; now:" if changed else "by the account's plan:"
     lines = [head, *(f"  {line}" for line in now.lines)]
-    if now.allowed and not changed and record.get(EVENT) == "denied":
+    if now.allowed and not changed and record.get(EVENT) == "denied" and not known:
         lines.append(
             "what was denied shows only in a login itself: links in the jail, or the terminal that was asked for"
         )

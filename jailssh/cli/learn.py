@@ -11,8 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from jailssh.cli.context import Context
+from jailssh.config.reader import nearest
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
-from jailssh.core.journal_fields import EVENT, UID, USER
+from jailssh.core.journal_fields import EVENT, KEY, UID, USER
+from jailssh.core.names import escape
 from jailssh.host import accounts, journal
 from jailssh.image.jail import load_configuration, to_account
 from jailssh.image.remedy import Trials
@@ -23,6 +25,7 @@ from jailssh.users.learning import Learning
 EXAMPLES = (
     "jailssh learn alice --for 2h",
     "jailssh learn alice --suggest",
+    "jailssh learn git --suggest --key bob",
     "jailssh learn alice --stop",
     "jailssh learn --list",
 )
@@ -39,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--suggest", action="store_true", help="print settings that would have allowed what was denied")
     what.add_argument("--stop", action="store_true", help="end the time now; once it is over, forget it")
     what.add_argument("--list", action="store_true", help="list the accounts and their times")
+    parser.add_argument("--key", metavar="NAME", help="with --suggest, in a shared account: what this key was denied")
     parser.description = (
         "Collect what an account is denied, for a bounded time, and suggest the smallest settings that would have\n"
         "allowed it.  Nothing is widened: what is denied stays denied, and a suggestion is text to be read, changed\n"
@@ -50,12 +54,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Begin, suggest, stop or list."""
     if args.list == (args.user is not None):
         raise UsageError("learn", "takes an account, or --list alone", hint="jailssh learn --help")
+    if args.key is not None and not args.suggest:
+        raise UsageError("learn", "--key goes with --suggest", hint="an account is learned with all of its keys")
     context.need_root("learn")
     if args.list:
         return _list(context)
     entry = accounts.get(args.user)
     if args.suggest:
-        return _suggest(context, entry)
+        return _suggest(context, entry, args.key)
     return _stop(context, entry) if args.stop else _begin(context, entry, seconds(args.duration or "1h"))
 
 
@@ -110,20 +116,30 @@ def _list(context: Context) -> int:
     return EXIT_OK
 
 
-def _suggest(context: Context, entry: accounts.Entry) -> int:
+def _suggest(context: Context, entry: accounts.Entry, key: str | None) -> int:
     present = _present(context, entry)
+    configuration = load_configuration(context.layout)
     matches = {EVENT: "denied", UID: str(entry.uid)}
+    if key is not None:
+        names = configuration.keyring(entry.name).keys
+        if key not in names:
+            why = f"{entry.name} has no key of this name" if names else f"{entry.name} is not shared"
+            raise UsageError(f"--key {escape(key, 60)}", why, hint=nearest(key, names))
+        matches[KEY] = key
     records = journal.read(matches, since=present.since, until=present.until, root=context.layout.root)
-    trials = Trials(load_configuration(context.layout), to_account(entry))
+    trials = Trials(configuration, to_account(entry))
     found = suggest(trials, group(records))
     text = fragment(trials, found) if found.needed else []
-    head = f"# denied to {entry.name} from {_when(present.since)} to {_when(min(present.until, time.time()))}"
+    who = entry.name if key is None else f"{entry.name}, key {key},"
+    head = f"# denied to {who} from {_when(present.since)} to {_when(min(present.until, time.time()))}"
     facts = {
         "user": entry.name,
+        "key": key,
         "since": present.since,
         "until": present.until,
         "fragment": "".join(f"{line}\n" for line in text),
         "settings": [_setting(found, plugin, option) for plugin, option in found.needed],
+        "for_groups": [asdict(each) for each in found.for_groups],
         "allowed_now": [asdict(each) for each in found.allowed],
         "impossible": [{**asdict(each), "why": why} for each, why in found.impossible],
     }

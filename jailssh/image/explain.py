@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
-from jailssh.core.errors import JailsshError, ManyErrors
-from jailssh.core.journal_fields import REASONS
+from jailssh.core.errors import JailsshError, ManyErrors, UsageError
+from jailssh.core.journal_fields import KEY, PEER, REASONS
 from jailssh.core.names import escape
 from jailssh.host import accounts, matcher
+from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
+from jailssh.image import reasons
 from jailssh.image.jail import Configuration, NotJailedError, load_configuration, to_account
 from jailssh.image.plans import login_plan
-from jailssh.image.remedy import Remedy, Trials
+from jailssh.image.remedy import Remedy, Trials, holder
 from jailssh.image.suggest import COMMAND, line_remedies, settings_lines, taken_but, why_no_line, written
-from jailssh.plan import codec
+from jailssh.plan import codec, limits
 from jailssh.plan.codec import Plan
 from jailssh.plan.places import paths_of, patterns_of, place_of, rule_environment, rule_records_of, values_of
 from jailssh.plugin.api import Account, Right
@@ -63,7 +67,42 @@ def explain(layout: Layout, entry: accounts.Entry, command: str | None, key: str
     if not verdict.allowed:
         facts["advice"] = advice(layout, entry, command, verdict, key)
         lines += facts["advice"]
+    facts["limits"], facts["limited_now"], more_lines = _limited(layout, entry, plan)
+    lines += more_lines
     return Explanation(verdict.allowed, facts, lines)
+
+
+def _limited(
+    layout: Layout, entry: accounts.Entry, plan: Plan
+) -> tuple[dict[str, str], dict[str, str] | None, list[str]]:
+    """Return the limits that the plan holds, and which of them denies every login now, with the lines for both."""
+    access = limits.access_of(plan)
+    found = limits.in_force(access)
+    lines = ["limits:", *(f"  {name}: {text}" for name, text in found.items())] if found else []
+    now = int(time.time())
+    reason, sentence = limits.judge(access, now)
+    if not reason:
+        return found, None, lines
+    lines.append(f"but a login is denied now ({reason}), {limits.clock_text(access, now)}: {sentence}")
+    try:
+        lines.append(reasons.limit(load_configuration(layout), entry, reason))
+    except JailsshError as error:
+        lines.append(f"the configuration is wrong: {error}")
+    return found, {"reason": reason, "sentence": sentence}, lines
+
+
+def what_happened(layout: Layout, entry: accounts.Entry, record: Record, reason: str) -> list[str]:
+    """Return what ``reason``, a login's, says that its command does not show, and what would change it."""
+    try:
+        plan = login_plan(layout, entry.uid, entry.name, record.get(KEY) or None)
+    except UsageError:
+        plan = None  # Whose key it was has none by now.
+    when = limits.clock_text(limits.access_of(plan), int(record.time)) if plan else record.when
+    try:
+        configuration = load_configuration(layout)
+    except JailsshError as error:
+        return [f"the configuration is wrong: {error}"]
+    return reasons.explained(configuration, entry, reason, peer=record.get(PEER).partition(" ")[0], when=when)
 
 
 def _no_plan(layout: Layout, entry: accounts.Entry) -> JailsshError:
@@ -85,15 +124,25 @@ def _allowed(plan: Plan, verdict: matcher.Verdict, rights: list[str]) -> tuple[d
     places = [place_of(plan, path) for path in paths]
     environment = rule_environment(plan, verdict.rule, verdict.path)
     runs = f"runs {verdict.program}: {escape(shlex.join(verdict.argv), 70000)}"
+    first = _first(plan, verdict.rule, verdict.path)
+    records = rule_records_of(plan, verdict.rule)
+    answer = next((args[1] for args in values_of(records, "answer")), None)
+    logged = bool(values_of(records, "log"))
     lines = [
         f"allowed by rule {verdict.rule} of plugin {verdict.plugin}",
-        runs if verdict.program else "runs nothing: the rule has the answer itself",
+        *([f"runs first: {escape(shlex.join(first), 70000)}"] if first else []),
+        runs if answer is None else f"runs nothing: the rule has the answer itself: {answer}",
+        *(["what it reports of files goes to the journal"] if logged else []),
         *(f"with {name}={escape(value)}" for name, value in environment.items()),
         *(escape(str(place)) for place in places),
         *(f"its pattern: {pattern}" for pattern in patterns),
         *rights,
+        *_not_there(plan, verdict),
     ]
     facts = {
+        "first": first,
+        "answer": answer,
+        "log": logged,
         "patterns": patterns,
         "rights": rights,
         "program": verdict.program,
@@ -102,6 +151,29 @@ def _allowed(plan: Plan, verdict: matcher.Verdict, rights: list[str]) -> tuple[d
         "paths": [asdict(place) for place in places],
     }
     return facts, lines
+
+
+def _first(plan: Plan, rule: str, path: str) -> list[str]:
+    """Return what a rule runs before its program."""
+    words = [args[0] for args in values_of(rule_records_of(plan, rule), "first")]
+    return [path if word == "%p" else word for word in words]
+
+
+def _not_there(plan: Plan, verdict: matcher.Verdict) -> list[str]:
+    """Return what a login would find that the matcher, which sees text alone, does not: no repository of this name."""
+    records = rule_records_of(plan, verdict.rule)
+    kinds = [args[2] for args in values_of(records, "operands")]
+    if "repository" not in kinds or any(os.path.lexists(path) for path in (verdict.path, f"{verdict.path}.git")):
+        return []
+    words = set(values_of(records, "word"))
+    for rule in (args[0] for args in values_of(plan.records, "rule")):
+        other = rule_records_of(plan, rule)
+        made = f"{verdict.path}.git"
+        makes = "new-repository" in {args[2] for args in values_of(other, "operands")}
+        if makes and words & set(values_of(other, "word")) and patterns_of(plan, rule, made):
+            return [f"there is no such repository yet; the rule {rule} makes it in a login, and runs first: "
+                    f"{escape(shlex.join(_first(plan, rule, made)), 70000)}"]  # fmt: skip
+    return ["but there is no such repository now, so a login would be denied (no-such-repository)"]
 
 
 def _rights(layout: Layout, entry: accounts.Entry, key: str | None, patterns: Sequence[str]) -> list[str]:
@@ -162,13 +234,12 @@ def advice(
 
 def _holder(configuration: Configuration, entry: accounts.Entry, key: str | None) -> Account:
     """Return the account with the roles of who has this key."""
-    account = to_account(entry)
+    found = holder(configuration, to_account(entry), key or "")
+    if found is not None:
+        return found
     if key is None:
-        return account
-    ring = configuration.keyring(entry.name)
-    if key not in ring.keys:
-        raise JailsshError(f"key {key}", "is not in the key ring any more", hint="jailssh apply")
-    return replace(account, roles=ring.roles(key))
+        raise JailsshError(f"account {entry.name}", "is shared by now", hint="jailssh apply")
+    raise JailsshError(f"key {key}", "is not in the key ring any more", hint="jailssh apply")
 
 
 def _nothing_found(trials: Trials, command: str | None, verdict: matcher.Verdict) -> list[str]:

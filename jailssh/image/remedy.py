@@ -77,13 +77,40 @@ class Trials:
         self.names = configuration.jails_for(account)
         self.definition: JailDefinition = configuration.definition(self.names)
         self._items = {(item.setting.section, item.setting.name): item for item in self.definition.config.items}
+        self._jail = self.definition.settings(configuration.main, configuration.user(account.name))
         self._cache: dict[object, PluginResult] = {}
+        self._holders: dict[str, Trials | None] = {}
+
+    def of(self, key: str) -> Trials | None:
+        """Return the same for who has the named key of the account, "" for an account that is not shared.
+
+        None where there is no such key (any more), or the account is shared and no key is named.
+        """
+        if key not in self._holders:
+            found = holder(self._configuration, self.account, key)
+            self._holders[key] = None if found is None else Trials(self._configuration, found) if key else self
+        return self._holders[key]
+
+    @property
+    def shared(self) -> bool:
+        """True if keys of the account have names."""
+        return bool(self._configuration.keyring(self.account.name).keys)
+
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """Return the groups of the account's named keys, each with its members."""
+        ring = self._configuration.keyring(self.account.name)
+        names = sorted({group for groups in ring.groups.values() for group in groups})
+        return {name: tuple(key for key in ring.keys if name in ring.groups[key]) for name in names}
+
+    def is_table(self, change: Change) -> bool:
+        """True if a change adds lines to a table of rights."""
+        options = self._configuration.registry.get(change.plugin).options
+        return any(option.name == change.option and option.kind == "rights" for option in options)
 
     def judge(self, remedy: Remedy, command: str | None) -> matcher.Verdict:
         """Return what the matcher says with ``remedy``; raises :class:`JailsshError` where that cannot be a jail."""
         results = self._results(remedy)
-        settings = self.definition.settings(self._configuration.main)
-        plan = compile_plan(self.account, settings, results, "/image", NO_FILTER)
+        plan = compile_plan(self.account, self._jail, results, "/image", NO_FILTER)
         return matcher.judge(self._configuration.layout, codec.encode(plan), command)
 
     def remedy(self, command: str | None, words: Sequence[str]) -> Remedy | None:
@@ -262,7 +289,7 @@ class Trials:
         """Yield lines that give the account, or the holder of its key, a right to what the last word names."""
         who = min((role for role in self.account.roles if not role.startswith("@")), default=self.account.name)
         for right in RIGHTS if words else ():
-            if lines := _table(f"{right} {words[-1].rstrip('/')} {who}"):
+            if lines := _table(f"{right} {_plain(words[-1])} {who}"):
                 yield lines
 
     def _values(self, plugin: Plugin, option: Option, paths: Sequence[str]) -> Iterator[Raw]:
@@ -282,6 +309,20 @@ class Trials:
                 yield ""
         elif option.kind in ("word", "size?") and now not in ("", -1):
             yield ""
+
+
+def holder(configuration: Configuration, account: Account, key: str) -> Account | None:
+    """Return the account with the roles of who has the named key; as it is for "" where it has no named keys."""
+    ring = configuration.keyring(account.name)
+    if key in ring.keys:
+        return replace(account, roles=ring.roles(key))
+    return None if key or ring.keys else account
+
+
+def _plain(path: str) -> str:
+    """Return the name by which a table means a repository, with ".git" or not."""
+    path = path.rstrip("/")
+    return path if path.endswith("/.git") else path.removesuffix(".git")
 
 
 def _defaults(plugin: Plugin) -> dict[str, Value]:
@@ -332,6 +373,12 @@ def _directory(path: str) -> str:
 
 def _as_written(path: str, home: str) -> str:
     return "~" + path[len(home) :] if is_below(path, home) else path
+
+
+def added(change: Change) -> tuple[str, ...]:
+    """Return what of a list the change adds to what is there."""
+    before = () if change.table else _parts(change.before)
+    return tuple(part for part in _parts(change.raw) if part not in before)
 
 
 def _parts(raw: Raw) -> tuple[str, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import shutil
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.cli import learn as cli_learn
-from jailssh.config.files import read_main
+from jailssh.config.files import read_main, read_user
 from jailssh.config.reader import read_document
 from jailssh.config.rights import Table
 from jailssh.host import accounts
@@ -21,7 +23,8 @@ from jailssh.image import explain
 from jailssh.image.jail import Configuration, shipped_profiles
 from jailssh.image.remedy import Trials
 from jailssh.plan import codec
-from jailssh.plan.compile import compile_plan
+from jailssh.plan.compile import JailSettings, RosterKey, compile_plan, compile_roster
+from jailssh.plugin.api import Account
 from jailssh.plugin.registry import Registry
 from tests.login import jails
 
@@ -66,15 +69,49 @@ def configure(layout: Layout, match_build: Path, monkeypatch: pytest.MonkeyPatch
 
 def publish(layout: Layout, trials: Trials) -> codec.Plan:
     """Put alice's plan where it belongs."""
+    return _write(layout, "1000", _plan(trials, jails.ALICE, _settings(layout, trials)))
+
+
+def _settings(layout: Layout, trials: Trials) -> JailSettings:
+    file = Path(layout.users, "alice.conf")
+    return trials.definition.settings(read_main(b"", "main"), read_user(file.read_bytes(), str(file), "alice"))
+
+
+def _plan(trials: Trials, account: Account, settings: JailSettings) -> codec.Plan:
     definition = trials.definition
-    results = [PLUGINS[name].account(definition.facts, jails.ALICE, definition.config.options[name])
+    results = [PLUGINS[name].account(definition.facts, account, definition.config.options[name])
                for name in definition.config.plugins]  # fmt: skip
-    settings = definition.settings(read_main(b"", "main"))
-    plan = compile_plan(jails.ALICE, settings, results, "/image", ("none", bytes(8)))
-    path = Path(layout.plans, "1000")
+    return compile_plan(account, settings, results, "/image", ("none", bytes(8)))
+
+
+def _write(layout: Layout, name: str, plan: codec.Plan) -> codec.Plan:
+    path = Path(layout.plans, name)
     path.write_bytes(codec.encode(plan))
     path.chmod(0o600)
     return plan
+
+
+def name_keys(layout: Layout, names: str, groups: str = "") -> None:
+    """Give alice's account named keys, and these lines of groups; once it is in a jail."""
+    folder = Path(layout.key_rings, "alice")
+    folder.mkdir(parents=True)
+    for number, name in enumerate(names.split()):
+        raw = b"".join(struct.pack(">I", len(each)) + each for each in (b"ssh-ed25519", number.to_bytes(32, "big")))
+        (folder / f"{name}.pub").write_bytes(b"ssh-ed25519 " + base64.b64encode(raw) + b"\n")
+    with Path(layout.users, "alice.conf").open("a") as file:
+        file.write(f"[groups]\n{groups}\n")
+
+
+def publish_keys(layout: Layout, trials: Trials, *names: str) -> None:
+    """Put the plans of these named keys, and the roster of the account, where they belong."""
+    settings, found = _settings(layout, trials), []
+    for name in names:
+        mine = trials.of(name)
+        assert mine is not None
+        plan = _plan(trials, mine.account, settings)
+        _write(layout, f"1000.{plan.serial}", plan)
+        found.append(RosterKey(name, plan.serial, f"{name:A<16}"))
+    _write(layout, "1000", compile_roster(jails.ALICE, settings, found))
 
 
 def record(command: str | None, reason: str = "command-not-allowed", time: float = 1.7e9, **fields: str) -> Record:

@@ -1,0 +1,117 @@
+"""The limits of access in a plan: for people, and whether one keeps everybody out at a moment.  Pure.
+
+:func:`judge` decides as ``login/limit.c`` does; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from jailssh.plan.codec import Plan
+from jailssh.plan.compile import Access
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_BOUNDS = ("sessions", "key-sessions", "duration", "idle", "nice", "bandwidth", "expires")
+_EVERY_DAY = 127
+_THURSDAY = 3  # 1970-01-01
+_DAY = 86400
+_UNITS = (("d", _DAY), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def access_of(plan: Plan) -> Access:
+    """Return the limits that ``plan`` holds."""
+    rows: dict[str, list[tuple[str, ...]]] = {}
+    for record in plan.records:
+        if record.verb == "rule":
+            break
+        rows.setdefault(record.verb, []).append(record.args)
+    hours = tuple((int(days), int(start), int(end)) for days, start, end in rows.get("hours", []))
+    offsets = tuple((int(since), int(ahead)) for since, ahead in rows.get("utc-offset", []))
+    bounds = {name: int(rows[name][0][0]) for name in _BOUNDS if name in rows}
+    return Access(
+        **{name.replace("-", "_"): value for name, value in bounds.items()},
+        addresses=tuple(args[0] for args in rows.get("address", [])),
+        hours=hours,
+        offsets=offsets,
+    )
+
+
+def judge(access: Access, now: int) -> tuple[str, str]:
+    """Return the reason code and the sentence of a denial at ``now``, seconds since 1970; two empty texts for none.
+
+    Where from somebody comes is not looked at.
+    """
+    if access.expires and now >= access.expires:
+        return "expired", f"this account has expired on {_local(access, access.expires - 1):%Y-%m-%d}"
+    clock = now + _ahead(access, now)
+    day, minute = (clock // _DAY + _THURSDAY) % 7, clock % _DAY // 60
+    if access.hours and not any(days >> day & 1 and start <= minute < end for days, start, end in access.hours):
+        return "hours", "this account may not be used at this time"
+    return "", ""
+
+
+def in_force(access: Access) -> dict[str, str]:
+    """Return what each limit says, for people, by the name of its setting."""
+    lines = {
+        "sessions": f"at most {access.sessions} of the account at a time" if access.sessions else "",
+        "sessions_per_key": f"at most {access.key_sessions} of one key at a time" if access.key_sessions else "",
+        "addresses": f"from {', '.join(access.addresses)} only" if access.addresses else "",
+        "hours": f"{hours_text(access.hours)} only, local time" if access.hours else "",
+        "expires": _end(access) if access.expires else "",
+        "duration": f"a session ends after {_span(access.duration)}" if access.duration else "",
+        "idle": f"a session ends after {_span(access.idle)} without traffic" if access.idle else "",
+        "bandwidth": f"{access.bandwidth} bytes per second each way" if access.bandwidth else "",
+        "nice": f"{access.nice}" if access.nice else "",
+    }
+    return {name: line for name, line in lines.items() if line}
+
+
+def clock_text(access: Access, moment: int) -> str:
+    """Return a moment as clocks show it by the plan's local time, as in ``mon 2027-02-01 18:05``."""
+    local = _local(access, moment)
+    return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M}"
+
+
+def hours_text(hours: tuple[tuple[int, int, int], ...]) -> str:
+    """Return hours of the week as a jail file has them, as in ``mon-fri 08:00-12:00 13:00-17:00, sat 10:00-12:00``."""
+    spans: dict[int, list[str]] = {}
+    for days, start, end in hours:
+        spans.setdefault(days, []).append(f"{start // 60:02}:{start % 60:02}-{end // 60:02}:{end % 60:02}")
+    return ", ".join(f"{_days_text(days)} {' '.join(found)}" for days, found in spans.items())
+
+
+def _days_text(days: int) -> str:
+    if days == _EVERY_DAY:
+        return "daily"
+    words: list[str] = []
+    run: list[str] = []
+    for number in range(len(_DAYS) + 1):
+        if days >> number & 1:
+            run.append(_DAYS[number])
+        elif run:
+            words += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else run
+            run = []
+    return " ".join(words)
+
+
+def _ahead(access: Access, moment: int) -> int:
+    return next((ahead for since, ahead in reversed(access.offsets) if since <= moment), 0)
+
+
+def _local(access: Access, moment: int) -> datetime:
+    """Return a moment as local clocks show it, marked as UTC."""
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=moment + _ahead(access, moment))
+
+
+def _end(access: Access) -> str:
+    last = _local(access, access.expires - 1)
+    end = last + timedelta(seconds=1)
+    return f"{last:%Y-%m-%d} is the last day" if f"{end:%H:%M}" == "00:00" else f"at {end:%Y-%m-%d %H:%M}, local time"
+
+
+def _span(seconds: int) -> str:
+    out = ""
+    for unit, length in _UNITS:
+        number, seconds = divmod(seconds, length)
+        out += f"{number}{unit}" if number else ""
+    return out
