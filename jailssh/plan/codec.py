@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import groupby
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import MAX_UID, check_account_name
-from jailssh.plan import ops
+from jailssh.plan import ops, words
 
 _SERIAL = re.compile(r"[0-9a-f]{16}\Z")
 _UINT = re.compile(r"(0|[1-9][0-9]{0,9})\Z")
@@ -123,15 +125,60 @@ def _decode_records(tokens: list[str], count: int) -> tuple[list[ops.Record], li
     return records, tokens[position:]
 
 
+@dataclass(frozen=True)
+class _Line:
+    """A line for people, and the records that it stands for."""
+
+    records: tuple[ops.Record, ...]
+    text: str
+
+
 def show(plan: Plan) -> list[str]:
-    """Return the plan for people, one line a record."""
+    """Return the plan for people: one line a record, and one for all that is known of local time."""
     head = f"plan {plan.serial} of {plan.name} (uid {plan.uid}, gid {plan.gid}), {len(plan.records)} records"
-    return [head, *(record.describe() for record in plan.records)]
+    return [head, *(line.text for part in _parts(plan).values() for line in part)]
 
 
 def diff(old: Plan | None, new: Plan) -> list[str]:
-    """Return what changes from ``old`` to ``new``, one line a record, ``-`` and ``+`` in front."""
-    before = set() if old is None else set(old.records)
-    after = set(new.records)
-    gone = [] if old is None else [f"- {record.describe()}" for record in old.records if record not in after]
-    return gone + [f"+ {record.describe()}" for record in new.records if record not in before]
+    """Return what changes from ``old`` to ``new``, in lines as of :func:`show`.
+
+    In front of each stands ``-``, ``+``, or ``~`` where what changes is not shown; before the changed parts of a rule
+    stands its own line, with ``~`` if the rule is there before and after.
+    """
+    before = {} if old is None else _parts(old)
+    after = _parts(new)
+    out: list[str] = []
+    for rule in dict.fromkeys([*before, *after]):
+        was, now = before.get(rule, []), after.get(rule, [])
+        lines = _changed(was, now)
+        if lines and rule and was and now and was[0] == now[0]:
+            out.append(f"~ {now[0].text}")
+        out += lines
+    return out
+
+
+def _parts(plan: Plan) -> dict[str, list[_Line]]:
+    """Return the lines of the plan by the rule that they are of, "" for what stands before all rules."""
+    found: dict[str, list[_Line]] = {"": []}
+    rule = ""
+    for is_offset, group in groupby(plan.records, lambda record: record.verb == "utc-offset"):
+        records = tuple(group)
+        if is_offset:
+            offsets = [(int(record.args[0]), int(record.args[1])) for record in records]
+            found[rule].append(_Line(records, words.local_time(offsets)))
+            continue
+        for record in records:
+            rule = record.args[0] if record.verb == "rule" else rule
+            found.setdefault(rule, []).append(_Line((record,), record.describe()))
+    return found
+
+
+def _changed(old: Sequence[_Line], new: Sequence[_Line]) -> list[str]:
+    out: list[str] = []
+    for what, start, end, begin, stop in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        if what == "equal":
+            continue
+        gone, come = [line.text for line in old[start:end]], [line.text for line in new[begin:stop]]
+        out += [f"- {text}" for text in gone if text not in come]
+        out += [f"{'~' if text in gone else '+'} {text}" for text in come]
+    return out

@@ -8,11 +8,13 @@ stand in non-decreasing phase; the verbs of a rule (phase 70 and up) start again
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
+from jailssh.plan import words
 
 MAGIC = "jailssh-plan"
 VERSION = "1"
@@ -26,13 +28,20 @@ _SHORT = 256
 
 @dataclass(frozen=True)
 class Verb:
-    """A row: the verb, the kinds of its arguments, its phase, if it may stand once only, and what it does."""
+    """A row: the verb, the kinds of its arguments, its phase, if it may stand once only, and what it does.
+
+    ``describe`` is a format for arguments of :class:`jailssh.plan.words.Shown`, or makes the line from them.
+    """
 
     name: str
     fields: tuple[str, ...]
     phase: int
     once: bool
-    describe: str
+    describe: str | Callable[..., str]
+
+
+def _local_time(since: str, ahead: str) -> str:
+    return words.local_time([(int(since), int(ahead))])
 
 
 VERBS: tuple[Verb, ...] = (
@@ -46,31 +55,31 @@ VERBS: tuple[Verb, ...] = (
     Verb("net", ("enum:none,host",), 20, True, "network: {0}"),
     Verb("hostname", ("name",), 21, True, "host name {0}"),
     Verb("pty", ("enum:no,yes",), 22, True, "terminal of its own: {0}"),
-    Verb("sessions", ("uint",), 23, True, "at most {0} sessions of the account"),
-    Verb("key-sessions", ("uint",), 24, True, "at most {0} sessions of one key"),
+    Verb("sessions", ("uint",), 23, True, "at most {0:count} of the account at a time"),
+    Verb("key-sessions", ("uint",), 24, True, "at most {0:count} of one key at a time"),
     Verb("image", ("path",), 30, True, "root is {0}, read-only"),
     Verb("tmpfs", ("path", "uint", "octal", "enum:ro,rw", "enum:exec,noexec"), 31, False,
-         "private tmpfs at {0}, {1} bytes, mode {2}, {3}, {4}"),
+         "private tmpfs at {0}, {1:size}, mode {2}, {3:mode}, {4:mode}"),
     Verb("dir", ("path",), 32, False, "directory {0}"),
     Verb("file", ("path", "text"), 33, False, "generated file {0}"),
     Verb("dev", (), 34, True, "minimal /dev"),
     Verb("proc", (), 35, True, "/proc with this jail's processes only"),
     Verb("bind", ("path", "path", "enum:ro,rw", "enum:exec,noexec", "enum:user,root", "enum:must,optional"), 36, False,
-         "{0} at {1}, {2}, {3}, opened as {4}, {5} exist"),
+         "{0} of the host at {1}, {2:mode}, {3:mode}, opened as {4}, {5:mode}"),
     Verb("mask", ("path",), 37, False, "{0} hidden and not writable"),
     Verb("group", ("uint",), 40, False, "supplementary group {0}"),
-    Verb("rlimit", ("enum:as,core,cpu,data,fsize,memlock,nofile,nproc,stack", "uint"), 41, False, "limit {0} to {1}"),
+    Verb("rlimit", ("enum:as,core,cpu,data,fsize,memlock,nofile,nproc,stack", "uint"), 41, False, words.limit),
     Verb("umask", ("octal",), 42, True, "umask {0}"),
     Verb("nice", ("uint",), 43, True, "nice value {0}"),
-    Verb("bandwidth", ("uint",), 44, True, "{0} bytes per second in each direction"),
-    Verb("duration", ("uint",), 45, True, "ends after {0} seconds"),
-    Verb("idle", ("uint",), 46, True, "ends after {0} seconds without traffic"),
+    Verb("bandwidth", ("uint",), 44, True, "{0:size} per second in each direction"),
+    Verb("duration", ("uint",), 45, True, "ends after {0:span}"),
+    Verb("idle", ("uint",), 46, True, "ends after {0:span} without traffic"),
     Verb("env", ("env", "text"), 50, False, "environment {0}={1}"),
     Verb("seccomp", ("name", "hex"), 60, True, "system call filter for {0}"),
-    Verb("address", ("address",), 61, False, "from {0}"),
-    Verb("hours", ("uint", "uint", "uint"), 62, False, "on the days {0} from minute {1} to minute {2}"),
-    Verb("utc-offset", ("uint", "integer"), 63, False, "from {0} on, local time is {1} seconds ahead of UTC"),
-    Verb("expires", ("uint",), 64, True, "until {0}"),
+    Verb("address", ("address",), 61, False, "logins from {0}"),
+    Verb("hours", ("uint", "uint", "uint"), 62, False, "logins {0:days} {1:clock}-{2:clock}, local time"),
+    Verb("utc-offset", ("uint", "integer"), 63, False, _local_time),
+    Verb("expires", ("uint",), 64, True, "no login from {0:moment} on"),
     Verb("rule", ("name", "name", "path"), 70, False, "rule {0} of plugin {1}: {2}"),
     Verb("interactive", (), 71, True, "  is the interactive login"),
     Verb("word", ("text",), 72, False, "  first word {0}"),
@@ -82,14 +91,14 @@ VERBS: tuple[Verb, ...] = (
     Verb("need", ("letters",), 78, True, "  needs the letters {0}"),
     Verb("need-long", ("name",), 79, False, "  needs the option --{0}"),
     Verb("once", ("name",), 80, False, "  takes the option {0} once at most"),
-    Verb("tail", ("letter", "class"), 81, True, "  cluster may end in {0} and {1}"),
-    Verb("short", ("letter", "class"), 82, False, "  option -{0} with {1}"),
-    Verb("long", ("name", "class"), 83, False, "  option --{0} with {1}"),
+    Verb("tail", ("letter", "class"), 81, True, "  cluster may end in {0} and {1:kind}"),
+    Verb("short", ("letter", "class"), 82, False, "  option -{0}: {1:kind}"),
+    Verb("long", ("name", "class"), 83, False, "  option --{0}: {1:kind}"),
     Verb("insert", ("text",), 84, False, "  inserts {0}"),
     Verb("mark", ("text",), 85, True, "  then the word {0}"),
     Verb("dashdash", (), 86, True, "  '--' may stand before the operands"),
-    Verb("operand", ("class",), 87, False, "  the next operand is of class {0}"),
-    Verb("operands", ("uint", "uint", "class"), 88, True, "  {0} to {1} operands, of class {2} unless named"),
+    Verb("operand", ("class",), 87, False, "  the next operand is {0:kind}"),
+    Verb("operands", ("uint", "uint", "class"), 88, True, words.operands),
     Verb("base", ("path",), 89, True, "  relative paths begin at {0}"),
     Verb("below", ("path",), 90, False, "  paths at or below {0}"),
     Verb("like", ("path",), 91, False, "  repositories like {0}"),
@@ -133,8 +142,8 @@ class Record:
 
     def describe(self) -> str:
         """Return one line for people: what the login program does for this record."""
-        shown = [arg if len(arg) <= 120 else f"{arg[:40]}… ({len(arg)} characters)" for arg in self.args]
-        return BY_NAME[self.verb].describe.format(*(repr(arg)[1:-1] for arg in shown))
+        line = BY_NAME[self.verb].describe
+        return line.format(*map(words.Shown, self.args)) if isinstance(line, str) else line(*self.args)
 
 
 def check_record(record: Record) -> None:

@@ -1,0 +1,159 @@
+"""What the numbers and classes in a plan mean, in words that people use.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+
+from jailssh.core.names import counted
+
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_EVERY_DAY = 127
+_MOST = 120
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_SIZES = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+_MODES = {
+    "ro": "read-only",
+    "rw": "writable",
+    "exec": "programs may run",
+    "noexec": "no program runs",
+    "must": "must be there",
+    "optional": "where it is there",
+}
+_LIMITS: Mapping[str, tuple[str, str]] = {
+    "as": ("address space of a process", "size"),
+    "core": ("core dump", "size"),
+    "cpu": ("CPU time of a process", "span"),
+    "data": ("data of a process", "size"),
+    "fsize": ("size of a file that is written", "size"),
+    "memlock": ("locked memory", "size"),
+    "nofile": ("open files of a process", ""),
+    "nproc": ("processes of the account", ""),
+    "stack": ("stack of a process", "size"),
+}
+_CLASSES = {
+    "flag": "no value",
+    "word": "a word",
+    "text": "any text",
+    "path": "a path",
+    "capabilities": "the client's abilities",
+    "repository": "a repository",
+    "new-repository": "a repository that is not there yet",
+}
+
+
+def span(seconds: int) -> str:
+    """Return a time in seconds as a jail file has it: ``1h30m``."""
+    out = ""
+    for unit, length in _UNITS:
+        number, seconds = divmod(seconds, length)
+        out += f"{number}{unit}" if number else ""
+    return out or "0s"
+
+
+def size(number: int) -> str:
+    """Return a number of bytes in the largest unit that leaves no rest."""
+    for unit, length in _SIZES:
+        if number and number % length == 0:
+            return f"{number // length} {unit}"
+    return counted(number, "byte")
+
+
+def days(bits: int) -> str:
+    """Return days of the week, a bit for each with Monday the lowest: ``mon-fri``, ``sat sun``, ``daily``."""
+    if bits == _EVERY_DAY:
+        return "daily"
+    words: list[str] = []
+    run: list[str] = []
+    for number in range(len(_DAYS) + 1):
+        if bits >> number & 1:
+            run.append(_DAYS[number])
+        elif run:
+            words += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else run
+            run = []
+    return " ".join(words)
+
+
+def clock(minute: int) -> str:
+    """Return a minute of the day: ``18:00``."""
+    return f"{minute // 60:02}:{minute % 60:02}"
+
+
+def moment(seconds: int) -> str:
+    """Return seconds since 1970 as a date and time of UTC: ``2027-01-15 08:00 UTC``."""
+    try:
+        return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds):%Y-%m-%d %H:%M} UTC"
+    except OverflowError:
+        return f"{seconds} seconds after 1970"
+
+
+def ahead(seconds: int) -> str:
+    """Return how far local time is ahead of UTC: ``UTC+02:00``, ``UTC-04:30``, ``UTC``."""
+    hours, rest = divmod(abs(seconds), 3600)
+    text = f"{'-' if seconds < 0 else '+'}{hours:02}:{rest // 60:02}" + (f":{rest % 60:02}" if rest % 60 else "")
+    return f"UTC{text}" if seconds else "UTC"
+
+
+def local_time(offsets: Sequence[tuple[int, int]]) -> str:
+    """Return in one line what (since, seconds ahead of UTC) say of local time; there is at least one."""
+    clocks = " or ".join(dict.fromkeys(ahead(seconds) for _, seconds in offsets))
+    changes = [since for since, _ in offsets[1:]]
+    if not changes:
+        return f"local time is {clocks}"
+    first, last = moment(changes[0]), moment(changes[-1])
+    dates = f"at {first}" if len(changes) == 1 else f"from {first} to {last}"
+    return f"local time is {clocks}: {counted(len(changes), 'change')} {dates}"
+
+
+def kind(name: str) -> str:
+    """Return what a class of values takes; the classes are described in :mod:`jailssh.policy.rules`."""
+    head, _, rest = name.partition(":")
+    if head == "int":
+        low, _, high = rest.partition(":")
+        return f"a number from {low} to {high}"
+    if head == "size":
+        return f"a size up to {size(int(rest))}"
+    if head == "enum":
+        return f"one of {rest.replace(',', ', ')}"
+    return f"a text like {rest}" if head == "pattern" else _CLASSES[name]
+
+
+def limit(name: str, value: str) -> str:
+    """Return what a limit of setrlimit(2) says."""
+    text, spec = _LIMITS[name]
+    return f"{text}: at most {format(Shown(value), spec)}"
+
+
+def operands(least: str, most: str, name: str) -> str:
+    """Return how many operands a rule takes and of which class."""
+    if most == "0":
+        return "  no operands"
+    many = most if least == most else f"{least} to {most}"
+    return f"  operands: {many}, {kind(name)} unless said above"
+
+
+class Shown(str):
+    """An argument of a record, which a format specification turns into words; without one it is shown shortened."""
+
+    __slots__ = ()
+
+    def __format__(self, spec: str) -> str:
+        """Return it as :data:`_SPECS` says."""
+        return _SPECS[spec](self)
+
+
+def _short(text: str) -> str:
+    return repr(str(text if len(text) <= _MOST else f"{text[:40]}… ({len(text)} characters)"))[1:-1]
+
+
+_SPECS: Mapping[str, Callable[[str], str]] = {
+    "": _short,
+    "span": lambda text: span(int(text)),
+    "size": lambda text: size(int(text)),
+    "days": lambda text: days(int(text)),
+    "clock": lambda text: clock(int(text)),
+    "moment": lambda text: moment(int(text)),
+    "count": lambda text: counted(int(text), "session"),
+    "mode": lambda text: _MODES[text],
+    "kind": kind,
+}
