@@ -47,7 +47,7 @@ void fail_log(int code, const char *reason, const char *detail, const char *comm
         journal_begin(EVENT_DENIED, EVENT_DENIED_ID, 5);
     else
         journal_begin(EVENT_REFUSED, EVENT_REFUSED_ID, 4);
-    journal_add("MESSAGE", text);
+    journal_message(text);
     journal_add("JAILSSH_REASON", reason);
     journal_add_number("JAILSSH_EXIT", code);
     if (command)

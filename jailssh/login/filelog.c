@@ -125,7 +125,7 @@ static int offer(const struct filelog *log)
     char parsed[sizeof log->line];
     struct operation operation;
     journal_begin(EVENT_FILE, EVENT_FILE_ID, 6);
-    journal_add("MESSAGE", log->line);
+    journal_message(log->line);
     memcpy(parsed, log->line, log->have + 1);
     if (operation_parse(parsed, &operation)) {
         journal_add("JAILSSH_OPERATION", operation.name);

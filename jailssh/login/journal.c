@@ -12,6 +12,7 @@ enum { RECORD_MAX = 16384, VALUE_MAX = 4096 };
 static int journal = -1;
 static char record[RECORD_MAX];
 static char kept[2048];
+static char who[512]; /* the account and the key, in front of messages for people */
 static size_t used, kept_used;
 
 bool journal_connect(void)
@@ -69,6 +70,18 @@ static size_t append(char *buffer, size_t size, size_t at, const char *field, co
 void journal_keep(const char *field, const char *value)
 {
     kept_used = append(kept, sizeof kept, kept_used, field, value);
+}
+
+void journal_name(const char *account, const char *key)
+{
+    snprintf(who, sizeof who, "%s%s%s%s: ", account, *key ? " (" : "", key, *key ? ")" : "");
+}
+
+void journal_message(const char *text)
+{
+    char whole[VALUE_MAX + sizeof who];
+    snprintf(whole, sizeof whole, "%s%s", who, text);
+    journal_add("MESSAGE", whole);
 }
 
 void journal_begin(const char *event, const char *message_id, int priority)

@@ -19,6 +19,11 @@
 /* Connect, while the host's files can still be seen.  False without journald. */
 bool journal_connect(void);
 
+/* Whose session it is: KEY is "" but in a shared account.  Then a message, the first field after the beginning, says
+ * it to who reads messages alone. */
+void journal_name(const char *account, const char *key);
+void journal_message(const char *text);
+
 /* Begin a record of EVENT; the fields of journal_keep() are in every record. */
 void journal_begin(const char *event, const char *message_id, int priority);
 void journal_keep(const char *field, const char *value);

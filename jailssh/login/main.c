@@ -75,6 +75,13 @@ static char *const *find_key(const struct plan *roster, const char *path)
     return record;
 }
 
+static void name_key(const struct plan *plan, struct request *request, const char *key)
+{
+    request->key = key;
+    journal_keep("JAILSSH_KEY", key);
+    journal_name(plan->name, key);
+}
+
 /* Put the plan of the key in the place of the roster.  Its file is gone where a new roster has been published since. */
 static void load_of_key(uid_t uid, struct plan *plan, struct request *request)
 {
@@ -86,7 +93,7 @@ static void load_of_key(uid_t uid, struct plan *plan, struct request *request)
         if (why && *why == '\0' && rosters < ROSTERS)
             why = load(uid, "", &own);
         else
-            journal_keep("JAILSSH_KEY", request->key = key[0]);
+            name_key(plan, request, key[0]);
         if (why)
             refuse("plan-bad", *why ? why : "the plan of the key is missing", 0);
     }
@@ -103,6 +110,7 @@ static void new_session_id(char id[17])
 
 static void name_session(const struct plan *plan)
 {
+    journal_name(plan->name, "");
     journal_keep("JAILSSH_USER", plan->name);
     journal_keep("JAILSSH_JAIL", plan_first(plan, OP_JAIL)[0]);
 }

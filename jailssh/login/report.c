@@ -25,12 +25,11 @@ bool report_start(struct outer *o, char *message)
     const char *part[3];
     char text[600];
     parts(message + 1, part);
-    snprintf(text, sizeof text, "%s: %s runs by rule %s", o->plan->name,
-             o->request->command ? "command" : "interactive login", part[0]);
+    snprintf(text, sizeof text, "%s runs by rule %s", o->request->command ? "command" : "interactive login", part[0]);
     journal_keep("JAILSSH_RULE", part[0]);
     journal_keep("JAILSSH_PLUGIN", part[1]);
     journal_begin(EVENT_START, EVENT_START_ID, 6);
-    journal_add("MESSAGE", text);
+    journal_message(text);
     if (o->request->command)
         journal_add("JAILSSH_COMMAND", o->request->command);
     o->started = journal_send();
@@ -73,10 +72,10 @@ int report_end(struct outer *o)
             refuse("setup", "cannot learn how the session ended", errno);
         code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     }
-    snprintf(text, sizeof text, "%s: session ended with status %d%s%s%s", o->plan->name, code, o->reason ? " (" : "",
+    snprintf(text, sizeof text, "session ended with status %d%s%s%s", code, o->reason ? " (" : "",
              o->reason ? o->reason : "", o->reason ? ")" : "");
     journal_begin(EVENT_END, EVENT_END_ID, 6);
-    journal_add("MESSAGE", text);
+    journal_message(text);
     if (!o->started && o->request->command) /* killed before it could say what it runs */
         journal_add("JAILSSH_COMMAND", o->request->command);
     journal_add_number("JAILSSH_EXIT", code);

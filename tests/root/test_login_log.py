@@ -30,7 +30,8 @@ def lines(done: Done) -> list[dict[str, str]]:
     assert [done.events()[0], done.events()[-1]] == ["session-start", "session-end"]
     between = done.records[1:-1]
     assert {row["JAILSSH_EVENT"] for row in between} <= {"file-operation"}
-    return between
+    assert all(row["MESSAGE"].startswith("u: ") for row in between)  # whose it is, for who reads messages alone
+    return [{**row, "MESSAGE": row["MESSAGE"].removeprefix("u: ")} for row in between]
 
 
 @pytest.mark.parametrize("more", WAYS, ids=["direct", "bandwidth", "idle"])
@@ -72,7 +73,7 @@ def test_long_lines(set_uid_lab: Lab) -> None:
     parts = " ".join(letter * 1000 for letter in "abcde")
     rows = lines(set_uid_lab.login(f"actor say {parts}^ {parts[:1000]}^ next^"))
     # The journal's records hold so much of a field.
-    assert [row["MESSAGE"] for row in rows] == [parts.replace(" ", "")[:4096] + "...", "a" * 1000, "next"]
+    assert [row["MESSAGE"] for row in rows] == [parts.replace(" ", "")[: 4096 - len("u: ")] + "...", "a" * 1000, "next"]
 
 
 def test_without_the_word_log_nothing_is_kept(set_uid_lab: Lab) -> None:

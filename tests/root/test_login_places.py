@@ -30,7 +30,8 @@ def assert_too_many(done: Done, reason: str, line: str, name: str = "alice") -> 
     (row,) = [row for row in done.records if not row["JAILSSH_EVENT"].startswith("session-")]  # of other sessions
     assert (row["JAILSSH_EVENT"], row["JAILSSH_REASON"]) == ("denied", reason), row
     assert (row["JAILSSH_EXIT"], row["PRIORITY"]) == ("126", "5")
-    assert row["MESSAGE"] == f"login denied ({reason}): {line}"
+    whose = f"u ({row['JAILSSH_KEY']})" if "JAILSSH_KEY" in row else "u"
+    assert row["MESSAGE"] == f"{whose}: login denied ({reason}): {line}"
     assert (row["JAILSSH_USER"], row.get("JAILSSH_KEY", name)) == ("u", name)
 
 
