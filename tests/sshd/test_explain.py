@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from jailssh.config.times import DAYS
 from jailssh.core import journal_fields as fields
 from tests.sshd.world import World
 
@@ -96,3 +98,55 @@ def test_what_was_learned_is_suggested_and_then_allowed_and_nothing_else(world: 
     assert [one["running"] for one in facts(world, "learn", "--list")] == [False]
     world.jailssh("learn", USER, "--stop")
     assert facts(world, "learn", "--list") == []
+
+
+def test_limits_that_were_met_are_explained(world: World) -> None:
+    user, jail, file = "bounded", "/etc/jailssh/jails/bounded.conf", "/etc/jailssh/users/bounded.conf"
+    world.host.write(jail, "plugins = shell\n")
+    world.adduser(user, "bounded")
+    own = world.host.read(file).decode()
+
+    def said(lines: str, reason: str, code: int) -> str:
+        """Log in with these limits of the account's own; return what explain says of it by the record."""
+        world.host.write(file, f"{own}[limits]\n{lines}\n")
+        world.jailssh("apply")
+        assert world.client.ssh(user, "true").code == 126
+        record = world.last_login(user)[0]
+        assert record[fields.REASON] == reason
+        done = world.jailssh("explain", "--from-journal", record[fields.SESSION], check=False)
+        assert done.code == code, done
+        return done.stdout
+
+    out = said("addresses = 192.0.2.0/24", "address", 0)
+    assert "the client came from 127.0.0.1\n" in out
+    assert f"[limits] addresses = 192.0.2.0/24  ({file}:4): change it there, then: jailssh apply" in out
+    day = datetime.now(UTC) + timedelta(days=3)
+    out = said(f"hours = {DAYS[day.weekday()]} 00:00-24:00", "hours", 0)
+    assert "but a login is denied now (hours), " in out
+    out = said("expires = 2020-01-31", "expired", 0)
+    assert f"[limits] expires = 2020-01-31  ({file}:4): change it there" in out
+    found = facts(world, "explain", user, "--", "true")
+    assert found["limits"] == {"expires": "2020-01-31 is the last day"}
+    assert found["limited_now"]["sentence"] == "this account has expired on 2020-01-31"
+    world.host.write(file, f"{own}[limits]\nsessions = 1\n")
+    world.jailssh("apply")
+    with world.running(user, "sleep 604"):
+        world.host.wait_until(lambda: "sleep 604" in world.processes_of(user), "the session")
+        out = said("sessions = 1", "sessions", 3)
+    assert f"[limits] sessions = 1  ({file}:4): change it there" in out
+    assert "asked for: not recorded" in out
+    world.host.wait_until(lambda: not world.processes_of(user), "its end")
+    world.host.write(file, own)
+
+
+@pytest.mark.parametrize("reason", ["duration", "idle"])
+def test_why_a_session_was_ended_is_explained(world: World, reason: str) -> None:
+    jail = "/etc/jailssh/jails/ended.conf"
+    world.host.write(jail, f"plugins = shell\n[limits]\n{reason} = 1s\n")
+    world.adduser("ended", "ended")
+    assert world.client.ssh("ended", "sleep 600", timeout=60).code != 0
+    (end,) = [one for one in world.last_login("ended") if one[fields.EVENT] == "session-end"]
+    assert end[fields.REASON] == reason
+    found = facts(world, "explain", "--from-journal", end[fields.SESSION])
+    assert (found["record"]["event"], found["record"]["ended"]) == ("session-start", reason)
+    assert found["happened"][1] == f"[limits] {reason} = 1s  ({jail}:3): change it there, then: jailssh apply"
