@@ -70,9 +70,10 @@ def _days(word: str) -> Iterable[int]:
     first, _, last = word.partition("-")
     for day in (first, last) if "-" in word else (first,):
         if day not in DAYS:
-            known = (*DAYS, "daily")
-            close = difflib.get_close_matches(day[:5], known, 1)
-            raise ValueError(f"{day!r} is no day: " + (f"is it {close[0]}?" if close else ", ".join(known)))
+            # "weekdays" and "weekend" are near to "wed" only in spelling.
+            close = [] if day.startswith("week") else difflib.get_close_matches(day[:5], (*DAYS, "daily"), 1)
+            guess = f"is it {close[0]}?" if close else f"mon-fri, daily, or of {', '.join(DAYS)}"
+            raise ValueError(f"{day!r} is no day: {guess}")
     if not last:
         return (DAYS.index(first),)
     start, end = DAYS.index(first), DAYS.index(last)
@@ -84,7 +85,9 @@ def _span(word: str) -> tuple[int, int]:
     if not match:
         raise ValueError(f"{word!r} is not from when to when, as in 08:00-18:00")
     start, end = (int(match[group]) * 60 + int(match[group + 1]) for group in (1, 3))
-    if start >= MIDNIGHT or end > MIDNIGHT or start == end:
+    if start == end:
+        raise ValueError(f"{word!r} is empty: it ends when it begins; 00:00-24:00 is the whole day")
+    if start >= MIDNIGHT or end > MIDNIGHT:
         raise ValueError(f"{word!r} is not between 00:00 and 24:00")
     return start, end
 

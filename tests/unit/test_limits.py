@@ -109,13 +109,15 @@ def test_hours(text: str, spans: list[tuple[int, int, int]]) -> None:
         ("mno 08:00-09:00", "'mno' is no day: is it mon?"),
         ("mon-fry 08:00-09:00", "'fry' is no day: is it fri?"),
         ("mon- 08:00-09:00", "'' is no day"),
-        ("xx 08:00-09:00", "mon, tue, wed, thu, fri, sat, sun, daily"),
+        ("xx 08:00-09:00", "'xx' is no day: mon-fri, daily, or of mon, tue, wed, thu, fri, sat, sun"),
+        ("weekdays 08:00-09:00", "'weekdays' is no day: mon-fri, daily, or of mon, tue, wed, thu, fri, sat, sun"),
+        ("wednesday 08:00-09:00", "'wednesday' is no day: is it wed?"),
         ("mon 8:00-18:00", "is not from when to when"),
         ("mon 08:00", "is not from when to when"),
         ("mon 08:60-09:00", "is not from when to when"),
         ("mon 24:00-09:00", "not between 00:00 and 24:00"),
         ("mon 08:00-25:00", "not between 00:00 and 24:00"),
-        ("mon 08:00-08:00", "not between 00:00 and 24:00"),
+        ("mon 10:00-10:00", "'10:00-10:00' is empty: it ends when it begins; 00:00-24:00 is the whole day"),
     ],
 )
 def test_what_are_no_hours(text: str, part: str) -> None:
