@@ -10,8 +10,10 @@ from jailssh.cli.context import Context
 from jailssh.config.jails import groups_of
 from jailssh.config.reader import Document
 from jailssh.core.errors import EXIT_OK, JailsshError
+from jailssh.core.names import counted
 from jailssh.host import accounts
 from jailssh.image.jail import Configuration, load_configuration
+from jailssh.image.plans import keys_of, plan_file, readable_plan
 
 EXAMPLES = ("jailssh list", "jailssh list --json")
 
@@ -47,16 +49,18 @@ def _user(configuration: Configuration, name: str) -> dict[str, Any]:
     try:
         user = configuration.user(name)
     except JailsshError as error:
-        return {"name": name, "uid": None, "jail": "", "state": f"BROKEN: {error}"}
+        return {"name": name, "uid": None, "jail": "", "state": f"BROKEN: {error}", "keys": 0}
     if user is None:
-        return {"name": name, "uid": None, "jail": "", "state": "gone"}
+        return {"name": name, "uid": None, "jail": "", "state": "gone", "keys": 0}
     entry = accounts.find(name)
     if entry is None:
         state = "no such account"
     elif entry.uid != user.uid:
         state = f"ANOTHER ACCOUNT: uid {entry.uid}, not {user.uid}"
-    elif os.path.exists(f"{configuration.layout.plans}/{user.uid}"):
+    elif os.path.exists(plan_file(configuration.layout, user.uid)):
         state = "ready"
     else:
         state = "made at the next login"
-    return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": state}
+    keys = len(keys_of(readable_plan(configuration.layout, user.uid)))
+    shared = f", shared by {counted(keys, 'key')}" if keys else ""
+    return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"{state}{shared}", "keys": keys}

@@ -8,7 +8,7 @@ from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError
 from jailssh.host import accounts
 from jailssh.image.jail import load_configuration
-from jailssh.image.plans import login_plan, read_plan
+from jailssh.image.plans import keys_of, login_plan, read_plan
 from jailssh.image.publish import changes
 from jailssh.plan import codec
 
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         "gid": present.gid,
         "name": present.name,
         "serial": present.serial,
+        "keys": keys_of(present),
         "records": [[record.verb, *record.args] for record in present.records],
     }
     context.facts(facts, codec.show(present))

@@ -33,8 +33,8 @@ WITHOUT_COMMAND = ("sessions", "sessions-of-key")
 
 _HAPPENED: Mapping[str, str] = MappingProxyType(
     {
-        "key-unknown": "sshd let somebody in by a key or certificate that has no name here, so nothing says whose "
-        "rights to give",
+        "key-unknown": "sshd let somebody in, but not by a key or certificate that has a name here, so nothing says "
+        "whose rights to give",
         "key-ambiguous": "sshd took several keys in this one login, and they have different names here",
         "sessions": "as many sessions of the account as it may have were open",
         "sessions-of-key": "as many sessions as one key may have were open by this key",
@@ -43,7 +43,8 @@ _HAPPENED: Mapping[str, str] = MappingProxyType(
         "expired": "it was {when}",
         "duration": "the session was ended because it had lasted as long as it may",
         "idle": "the session was ended because nothing had passed for as long as that may be",
-        "no-such-repository": "the name is one that this login may use, but git would find no repository there",
+        "no-such-repository": "the name is one that this login may use, but git would find no repository there "
+        "(nothing, or something else)",
         "repository-exists": "a push would have made a repository, but the name is taken, with or without .git, by "
         "what is no repository",
         "repository-name": "the name is none for a repository: a part of it is .git or begins with a dot or a dash, or "

@@ -181,6 +181,8 @@ def test_an_unknown_key_of_the_accounts_own_file_is_refused(people: People) -> N
     said = people.world.jailssh("explain", "--from-journal", reference, check=False)
     assert said.code == 1
     assert "key-unknown" in said.stdout
+    assert f"to let this person in: jailssh keys add {USER} NAME FILE" in said.stdout
+    assert "asked for: not recorded" in said.stdout
 
 
 def test_a_password_is_refused(people: People) -> None:
@@ -300,6 +302,102 @@ def test_explain_agrees_with_what_happened(people: People) -> None:
     assert "did you mean 'bob'?" in done.stderr
     shown = people.world.jailssh("plan", "show", USER, "--key", "bob").stdout
     assert "repositories like /srv/forge/team/*" in shown
+
+
+def test_the_mount_that_is_explained_is_the_keys_own(people: People) -> None:
+    for repository, rights in (("public", "read-only"), ("team/site", "read-write")):
+        code, found = explained(people, USER, "--key", "bob", "--", f"git-upload-pack '{repository}'")
+        assert code == 0
+        assert [(place["path"], place["rights"]) for place in found["paths"]] == [(f"/srv/forge/{repository}", rights)]
+    assert explained(people, USER, "--key", "bob", "--", "git-receive-pack 'public'")[0] == 3
+    code, found = explained(people, USER, "--key", "alice", "--", "git-upload-pack 'team/site'")
+    assert [place["rights"] for place in found["paths"]] == ["read-only"]
+    said = people.world.jailssh("explain", USER, "--key", "bob", "--", "git-receive-pack 'bob/first'").stdout
+    assert "the rule git.create makes it in a login, and runs first: /usr/bin/git init --bare" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "reason", "said"),
+    [
+        ("git-upload-pack 'team/none'", "no-such-repository", f"make the repository (git init --bare, as {USER})"),
+        ("git-receive-pack 'bob/taken'", "no-such-repository", "no repository there (nothing, or something else)"),
+        ("git-upload-pack 'team/-secret'", "repository-name", "the repository needs another name"),
+        ("git-lfs-authenticate x", "not-served", "unless a setting of the plugin would serve it"),
+    ],
+)
+def test_what_only_a_login_finds_out_is_explained(people: People, command: str, reason: str, said: str) -> None:
+    people.world.host.run(["mkdir", "-p", "/srv/forge/bob/taken"], check=True)
+    assert people.ssh("bob", command, input="0000").code == 126
+    record = people.last()[0]
+    assert record[fields.REASON] == reason
+    out = people.world.jailssh("explain", "--from-journal", record[fields.SESSION], check=False).stdout
+    assert said in out
+
+
+def test_what_runs_first_and_fails_is_explained(people: People) -> None:
+    world = people.world
+    world.host.run(["chown", "0:0", "/srv/forge/bob"], check=True)
+    try:
+        done = people.ssh("bob", "git-receive-pack 'bob/unmade'", input="0000")
+    finally:
+        world.host.run(["chown", f"{USER}:", "/srv/forge/bob"], check=True)
+    record = people.last()[0]
+    assert (done.code, record[fields.EVENT], record[fields.REASON]) == (125, "refused", "first-failed")
+    found = explained(people, "--from-journal", record[fields.SESSION])
+    assert found[0] == 1
+    assert found[1]["record"]["command"] == "git-receive-pack 'bob/unmade'"
+    assert f"see that {USER} may write where it is to be made" in found[1]["happened"][1]
+
+
+def test_what_is_suggested_for_one_key_is_then_that_keys_alone(people: People) -> None:
+    world = people.world
+    asked = "git-upload-pack 'team/secret'"
+    world.jailssh("keys", "add", USER, "gina", people.make("gina"), "--group", "readers")
+    world.jailssh("keys", "add", USER, "hugo", people.make("hugo"))
+    world.jailssh("learn", USER, "--for", "1h")
+    assert [people.ssh(name, asked, input="0000").code for name in ("alice", "gina", "bob", "hugo")] == [
+        126,
+        126,
+        0,
+        126,
+    ]
+
+    def suggested(*options: str) -> Any:
+        return json.loads(world.jailssh("--json", "learn", USER, "--suggest", *options).stdout)
+
+    assert suggested("--key", "alice")["settings"][0]["value"] == ["read team/secret alice"]
+    assert suggested()["settings"][0]["value"] == ["read team/secret alice gina hugo"]
+    # Nobody of the group has asked for more than the two of it.
+    world.jailssh("keys", "remove", USER, "hugo")
+    found = suggested()
+    assert [each["line"] for each in found["for_groups"]] == ["read team/secret @readers"]
+    assert "has no key of this name any more" in json.dumps(found["impossible"])
+    for line in (found["settings"][0]["value"][0], found["for_groups"][0]["line"]):
+        world.host.write("/etc/jailssh/forge.rights", f"{RIGHTS}{line}\n")
+        world.jailssh("apply")
+        assert [people.reads(name, "team/secret").code for name in ("alice", "gina")] == [0, 0]
+        assert people.ssh("alice", "git-receive-pack 'team/secret'", input="0000").code == 126
+    world.host.write("/etc/jailssh/forge.rights", RIGHTS)
+    world.jailssh("apply")
+    assert people.ssh("alice", asked, input="0000").code == 126
+    world.jailssh("keys", "remove", USER, "gina")
+    world.jailssh("learn", USER, "--stop")
+    world.jailssh("learn", USER, "--stop")
+
+
+def test_what_lists_accounts_plans_and_images_knows_of_keys(people: People) -> None:
+    world = people.world
+    names = {row["name"] for row in listed(world)}
+    (row,) = [row for row in json.loads(world.jailssh("list", "--json").stdout)["accounts"] if row["name"] == USER]
+    assert (row["state"], row["keys"]) == (f"ready, shared by {len(names)} keys", len(names))
+    assert set(json.loads(world.jailssh("plan", "show", USER, "--json").stdout)["keys"]) == names
+    shown = world.jailssh("plan", "show", USER).stdout
+    assert [name for name in names if f"\nkey {name} has the plan " not in shown] == []
+    (image,) = [row for row in json.loads(world.jailssh("image", "list", "--json").stdout) if row["jail"] == "forge"]
+    assert image["plans"] == [USER]
+    assert f"plans      {USER}\n" in world.jailssh("image", "show", "forge").stdout
+    assert "- 0 " not in world.jailssh("image", "gc").stdout
+    assert USER not in world.jailssh("config", "check", check=False).stderr
 
 
 def test_learning_goes_on_in_a_shared_account(people: People) -> None:

@@ -1,4 +1,4 @@
-"""explain and learn for an account whose keys have names: each key by its own plan; and the limits that are in force."""
+"""explain and learn for an account whose keys have names: each key by its own plan; the limits that are in force."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pytest
 
 from jailssh.config.rights import Table
 from jailssh.core.errors import UsageError
-from jailssh.host import journal
+from jailssh.host import journal, matcher
 from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
 from jailssh.image import explain, reasons, suggest
 from jailssh.image.remedy import Remedy, Trials
+from jailssh.plan import codec, ops
 from jailssh.users import learning
 from jailssh.users.learning import Learning
 from tests.unit.explain_tools import (
@@ -219,16 +220,16 @@ def test_a_rule_that_logs_one_that_answers_and_one_with_a_first() -> None:
     rows = [("rule", "r", "p", "/bin/r"), ("word", "r"), ("operands", "1", "1", "new-repository"),
             ("first", "/bin/make"), ("first", "%p"), ("log",), ("rule", "a", "p", "/bin/a"), ("word", "a"),
             ("operands", "0", "0", "text"), ("answer", "0", "nothing to do")]  # fmt: skip
-    records = tuple(explain.codec.ops.Record(verb, tuple(args)) for verb, *args in rows)
-    plan = explain.Plan(1000, 1000, "alice", "0" * 16, records)
-    verdict = explain.matcher.Verdict(True, "r", "p", program="/bin/r", path="/srv/a b", argv=("r", "/srv/a b"))
+    records = tuple(ops.Record(verb, tuple(args)) for verb, *args in rows)
+    plan = codec.Plan(1000, 1000, "alice", "0" * 16, records)
+    verdict = matcher.Verdict(True, "r", "p", program="/bin/r", path="/srv/a b", argv=("r", "/srv/a b"))
     facts, lines = explain._allowed(plan, verdict, [])
     assert lines == [
         "allowed by rule r of plugin p", "runs first: /bin/make '/srv/a b'", "runs /bin/r: r '/srv/a b'",
         "what it reports of files goes to the journal",
     ]  # fmt: skip
     assert (facts["first"], facts["log"], facts["answer"]) == (["/bin/make", "/srv/a b"], True, None)
-    facts, lines = explain._allowed(plan, explain.matcher.Verdict(True, "a", "p"), [])
+    facts, lines = explain._allowed(plan, matcher.Verdict(True, "a", "p"), [])
     assert lines[1:] == ["runs nothing: the rule has the answer itself: nothing to do"]
     assert (facts["first"], facts["log"], facts["answer"]) == ([], False, "nothing to do")
 
@@ -302,14 +303,14 @@ REFUSED = {"JAILSSH_EVENT": "refused"}
 PEER = {"JAILSSH_PEER": "203.0.113.9 4000 192.0.2.1 22"}
 OWN = "{jails}/own.conf"
 REASONS: list[tuple[str, str | None, dict[str, str], list[str]]] = [
-    ("key-unknown", None, REFUSED, ["has no name here", "jailssh keys add alice NAME FILE", "asked for: not recorded"]),
+    ("key-unknown", None, REFUSED, ["that has a name here", "jailssh keys add alice NAME FILE", "for: not recorded"]),
     ("key-ambiguous", None, REFUSED, ["several keys in this one login", "{rings}/alice/NAME.pub, a line each"]),
-    ("sessions", None, {}, ["[limits] sessions = 7  ({users}/alice.conf:4): change it there", "asked for: not recorded"]),
+    ("sessions", None, {}, ["[limits] sessions = 7  ({users}/alice.conf:4): change it there", "for: not recorded"]),
     ("sessions-of-key", None, {}, [f"[limits] sessions_per_key = 1  ({OWN}:10): change it there, then: jailssh apply"]),
     ("address", "internal-sftp", PEER, ["came from 203.0.113.9\n", f"[limits] addresses = 192.0.2.0/24  ({OWN}:4)"]),
     ("hours", "internal-sftp", {}, ["it was tue 2023-11-14 22:13\n", f'hours = "mon-fri 08:00-18:00"  ({OWN}:5)']),
-    ("expired", "internal-sftp", {}, ["it was tue 2023-11-14 22:13\n", "[limits] expires is empty in the configuration"]),
-    ("duration", "internal-sftp", END, ["lasted as long as it may", f"[limits] duration = 8h  ({OWN}:6): change it there,"]),
+    ("expired", "internal-sftp", {}, ["it was tue 2023-11-14 22:13\n", "[limits] expires is empty in the"]),
+    ("duration", "internal-sftp", END, ["lasted as long as it may", f"[limits] duration = 8h  ({OWN}:6): change it"]),
     ("idle", "internal-sftp", END, ["nothing had passed", f"[limits] idle = 30m  ({OWN}:7): change it there, then"]),
     ("no-such-repository", "git-upload-pack x", {}, ["git would find no repository", "git init --bare, as alice"]),
     ("repository-exists", "git-receive-pack x", {}, ["the name is taken", "move it away"]),
