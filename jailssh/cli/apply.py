@@ -7,6 +7,7 @@ import argparse
 from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_OK
 from jailssh.host import fs
+from jailssh.image.findings import find, note_lines
 from jailssh.image.jail import load_configuration
 from jailssh.image.publish import Change, changes, publish_all
 from jailssh.users import setup, undo
@@ -40,6 +41,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.facts(
         [_fact(change) for change in found], lines or ["nothing would change" if args.dry_run else "no change"]
     )
+    findings = find(configuration)
+    for line in note_lines([*findings.wrong, *findings.notes]):
+        context.tell(line)
     if not layout.root and (rest := setup.pending(layout, configuration.groups())):
         context.tell(f"note: run jailssh setup: {', '.join(change.point for change in rest)}")
     return EXIT_OK

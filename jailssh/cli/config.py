@@ -8,7 +8,7 @@ from jailssh.cli.context import Context
 from jailssh.config.reader import Item, raise_all, show
 from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import counted
-from jailssh.image.findings import find
+from jailssh.image.findings import find, note_lines
 from jailssh.image.jail import Configuration, load_configuration
 
 EXAMPLES = ("jailssh config check", "jailssh config show", "jailssh config show sftp-only")
@@ -51,9 +51,8 @@ def _check(configuration: Configuration, context: Context) -> int:
     except JailsshError as error:
         errors.append(error)
     found = find(configuration)
-    for note in found.notes:
-        for line in note.lines():
-            context.tell(line.replace("jailssh: ", "note: ", 1))
+    for line in note_lines(found.notes):
+        context.tell(line)
     raise_all([*errors, *found.wrong])
     facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}
     jails, accounts = (counted(len(facts[key]), key.removesuffix("s")) for key in ("jails", "accounts"))

@@ -63,6 +63,17 @@ def read_rights(raw: Raw, origin: str, tables: Mapping[str, Table], errors: list
     return _table(((line, f"{table.file}:{number}") for number, line in enumerate(text.split("\n"), 1)), errors)
 
 
+def covers(wide: str, narrow: str) -> bool:
+    """True if every path that fits the pattern ``narrow`` also fits ``wide``, both absolute or both relative."""
+    deep = wide.endswith("/**") or wide == "**"
+    wanted, given = wide.split("/")[: -1 if deep else None], narrow.split("/")
+    if len(given) <= len(wanted) if deep else len(given) != len(wanted) or given[-1] == "**":
+        return False
+    shapes = (".*".join(map(re.escape, part.split("*"))) for part in wanted)
+    # Between a pattern's own texts a "*" of the narrow one is as good as any other character.
+    return all(re.fullmatch(shape, part, re.DOTALL) for shape, part in zip(shapes, given, strict=False))
+
+
 def _table(lines: Iterable[tuple[str, str]], errors: list[JailsshError]) -> tuple[Line, ...]:
     found: list[Line] = []
     for text, origin in lines:

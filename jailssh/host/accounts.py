@@ -81,6 +81,11 @@ def group_exists(name: str) -> bool:
     return group_id(name) is not None
 
 
+def group_names() -> list[str]:
+    """Return the groups that NSS lists, sorted; a directory service need not list any."""
+    return sorted({row.gr_name for row in grp.getgrall()})
+
+
 def group_id(name: str) -> int | None:
     """Return the gid of the group called ``name``, or None."""
     try:

@@ -1,28 +1,37 @@
-"""What is no error in the configuration, and still looks wrong on this host: rights to nothing, rights of nobody.
+"""What is no error in the configuration, and still looks wrong on this host: rights to nothing, rights of nobody,
+rights that the modes of directories take back, ends that are past.
 
-Such a thing stops nobody: a repository may come later, a person may have left.  ``jailssh config check`` tells it.
+Such a thing is no reason to publish nothing: a repository may come later, a person may have left.  ``jailssh config
+check`` tells it, and ``jailssh apply`` beside what it does.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
 
-from jailssh.config.jails import JailConfig
+from jailssh.config.files import UserConfig
+from jailssh.config.jails import JailConfig, place_of
 from jailssh.config.reader import Item, nearest
-from jailssh.config.rights import Line
+from jailssh.config.rights import Line, covers
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts
 from jailssh.image.directories import missing_in_home
 from jailssh.image.jail import ANYBODY, Configuration, JailDefinition, find_account, holders
-from jailssh.plugin.api import Account, Right
+from jailssh.image.writable import Writer, is_absent, to_give, to_make
+from jailssh.plugin.api import Account, PluginResult, Right
 
 _REPOSITORY = ("HEAD", ".git")
 """What is in the directory of a repository, without and with a working tree."""
+
+
+_Listing = Callable[[str], tuple[str, ...]]
+"""Gives the names of the directories in a directory."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,42 @@ class _User:
     roles: tuple[frozenset[str], ...]
     names: frozenset[str]
     shared: bool
+    config: UserConfig | None
+    writer: Writer
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A right at one root: its absolute ``pattern``, the accounts that it reaches, and all that may be created there.
+
+    ``creates``: the patterns of all lines of the table for ``create``, absolute, with the names they are for.
+    """
+
+    line: Line
+    right: Right
+    root: str
+    pattern: str
+    writers: tuple[Writer, ...]
+    creates: tuple[tuple[str, frozenset[str]], ...]
+
+    @property
+    def place(self) -> str:
+        """The directory in which repositories like this are made, without what is below the first wildcard."""
+        return _fixed(os.path.dirname(self.pattern))
+
+    def created(self, ways: Iterable[str]) -> bool:
+        """True if all that fits the pattern may be created by one of the patterns ``ways``."""
+        return any(covers(way, name) for way in ways for name in {self.pattern, self.pattern.removesuffix(".git")})
+
+    def comes(self) -> bool:
+        """True if repositories like this may come to be by rights of the same table."""
+        return self.created(way for way, _ in self.creates)
+
+    def has_way(self) -> bool:
+        """True if another line lets the same people create this, with the directory that it is in."""
+        who = set(self.right.who)
+        ways = [way for way, names in self.creates if "@all" in names or who <= names]
+        return self.created(way for way in ways if _fixed(os.path.dirname(way)) != self.place)
 
 
 def find(configuration: Configuration) -> Findings:
@@ -49,16 +94,25 @@ def find(configuration: Configuration) -> Findings:
     notes: list[ConfigError] = []
     listing = cache(_listing)
     for definition, users in _in_use(configuration):
+        wrong += _about_groups(definition.config)
+        wrong += _about_ends(configuration, definition, users)
         for item in definition.config.items:
-            roots = _roots(definition.config, item, [user.account for user in users])
+            for claim in _claims(definition.config, item, users):
+                wrong += [] if claim.comes() else _about_pattern(claim, listing)
+                wrong += [] if claim.right.right == "read" else _about_modes(claim, listing)
             for line in item.lines:
-                wrong += _about_pattern(line, roots, listing) if roots else ()
                 wrong += _about_names(line, definition.config, users)
         for user in users:
             for roles in user.roles:
                 results = definition.results(replace(user.account, roles=roles))
                 notes += missing_in_home(definition.config, results, user.account)
+                wrong += _about_writable(definition.config, results, user, listing)
     return Findings(_once(wrong), _once(notes))
+
+
+def note_lines(found: Iterable[ConfigError]) -> list[str]:
+    """Return the lines that tell findings beside a result."""
+    return [line.replace("jailssh: ", "note: ", 1) for each in found for line in each.lines()]
 
 
 def _once(found: Iterable[ConfigError]) -> tuple[ConfigError, ...]:
@@ -89,43 +143,142 @@ def _in_use(configuration: Configuration) -> Iterator[tuple[JailDefinition, list
 def _user(configuration: Configuration, definition: JailDefinition, account: Account) -> _User:
     ring = configuration.keyring(account.name)
     names = frozenset(name for key in ring.keys for name in ring.roles(key)) if ring.keys else account.roles
-    return _User(account, tuple(holders(definition, account, ring)), names, bool(ring.keys))
+    writer = Writer.of(account, definition.config)
+    config = configuration.user(account.name)
+    return _User(account, tuple(holders(definition, account, ring)), names, bool(ring.keys), config, writer)
 
 
-def _roots(config: JailConfig, table: Item, users: Sequence[Account]) -> tuple[str, ...]:
-    """Return the directories at which relative patterns begin, one for each home where they are in homes."""
+def _about_groups(config: JailConfig) -> list[ConfigError]:
+    """Return what is to be said of Unix groups that this host does not have; of a union, its parts say it."""
+    if "+" in config.name:
+        return []
+    known = cache(accounts.group_names)
+    found = []
+    for name in ("groups", "supplementary_groups"):
+        item = next(item for item in config.items if not item.setting.section and item.setting.name == name)
+        for group in item.value if isinstance(item.value, tuple) else ():
+            if not accounts.group_exists(group):
+                near = nearest(group, known())
+                hint = near if near.startswith("did") else f"groupadd {group} makes it"
+                found.append(ConfigError(item.origin, f"{name}: this host has no group {group}", hint=hint))
+    return found
+
+
+def _about_ends(configuration: Configuration, definition: JailDefinition, users: Sequence[_User]) -> list[ConfigError]:
+    """Return what is to be said of ends that are past, of the jail and of accounts in it."""
+    found = []
+    for config in [user.config for user in users] or [None]:
+        with suppress(JailsshError):
+            end = definition.settings(configuration.main, config).access.expires
+            item = {**definition.config.access, **(config.access if config else {})}["expires"]
+            if 0 < end <= time.time():
+                why = f"expires: {item.value} is past, so every login is denied"
+                found.append(ConfigError(item.origin, why, hint="write a later day, or take the line out"))
+    return found
+
+
+def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator[_Claim]:
+    """Yield the rights of a table, at each of the directories at which relative patterns begin for those they reach."""
     named = {item.setting.name: item for item in config.items if item.setting.section == table.setting.section}
     value = named["roots"].value if "roots" in named else ()
     first = next(iter(value), "") if isinstance(value, tuple) else ""
-    if first.startswith("~"):
-        return tuple(dict.fromkeys(user.home + first[1:] for user in users))
-    return (first,) if first else ()
+    rights = [(line, Right.of(line.text)) for line in table.lines if first]
+    if not first.startswith("~"):
+        roots = {first: list(users)}
+    else:
+        roots = {}
+        for user in users:
+            roots.setdefault(user.account.home + first[1:], []).append(user)
+    for root, inside in roots.items():
+        creates = tuple((_from(root, r.pattern), frozenset(r.who)) for _, r in rights if r.right == "create")
+        for line, right in rights:
+            reached = [user for user in inside if "@all" in right.who or not user.names.isdisjoint(right.who)]
+            writers = tuple(user.writer for user in reached)
+            yield _Claim(line, right, root, _from(root, right.pattern), writers, creates)
 
 
-def _about_pattern(line: Line, roots: Sequence[str], listing: Callable[[str], tuple[str, ...]]) -> list[ConfigError]:
-    """Return what is to be said of a pattern that names nothing on this host; one for ``create`` may do so."""
-    right = Right.of(line.text)
-    patterns = [right.pattern] if right.pattern.startswith("/") else [f"{root}/{right.pattern}" for root in roots]
-    if right.right == "create" or any(_exists(pattern, listing) for pattern in patterns):
+def _from(root: str, pattern: str) -> str:
+    return pattern if pattern.startswith("/") else f"{root}/{pattern}"
+
+
+def _fixed(pattern: str) -> str:
+    """Return the components of ``pattern`` before the first with a wildcard."""
+    return pattern[: pattern.rindex("/", 0, pattern.index("*"))] if "*" in pattern else pattern
+
+
+def _about_pattern(claim: _Claim, listing: _Listing) -> list[ConfigError]:
+    """Return what is to be said of a pattern that names nothing on this host."""
+    pattern, written = claim.pattern, claim.right.pattern
+    if _matches(pattern, listing):
         return []
-    pattern = patterns[0]
     if "*" in pattern:
-        why, hint = f"{right.pattern} fits no directory on this host", "is it spelt right?"
+        why, fixed = f"no repository fits {written} yet", _fixed(pattern)
+        hint = f"is it spelt right? git init --bare {fixed}/NAME.git makes one, a line for create lets people make them"
+        if is_absent(fixed):
+            near = nearest(os.path.basename(fixed), listing(os.path.dirname(fixed)))
+            why += f": there is no directory {fixed}"
+            hint = near if near.startswith("did") else "is it spelt right?"
     elif os.path.isdir(pattern):
         why = f"{pattern} is no git repository"
-        hint = f"for those in it: {right.pattern}/* or {right.pattern}/**"
+        hint = f"for those in it: {written}/* or {written}/**"
     else:
         why = f"there is no repository {pattern}"
         hint = nearest(os.path.basename(pattern), listing(os.path.dirname(pattern)))
         hint = hint if hint.startswith("did") else f"make it: git init --bare {pattern}, owned by who may write"
-    return [ConfigError(line.origin, why, hint=hint)]
+    return [ConfigError(claim.line.origin, why, hint=hint)]
 
 
-def _exists(pattern: str, listing: Callable[[str], tuple[str, ...]]) -> bool:
-    """True if there is a repository ``pattern``, ``.git`` added or not; or with wildcards, a directory that it fits."""
+def _about_modes(claim: _Claim, listing: _Listing) -> list[ConfigError]:
+    """Return what is to be said of directories to write to, that are not there or whose modes do not let people."""
+    found = []
+    creates, place = claim.right.right == "create", claim.place
+    if creates and is_absent(place) and place != claim.root and not claim.has_way():
+        cure = to_make(place, claim.writers) if claim.writers else f"mkdir -p {place}, owned by who may write"
+        why = f"{place} is no directory on this host, so nothing can be created in it"
+        found.append(ConfigError(claim.line.origin, why, hint=f"make it: {cure}"))
+    elif creates and (kept := [w for w in claim.writers if not is_absent(place) and not w.can_write(place)]):
+        why = f"account {kept[0].name} cannot write to {place}, so nothing can be created in it"
+        found.append(ConfigError(claim.line.origin, why, hint=to_give(place, kept)))
+    repositories = [path for path in _matches(claim.pattern, listing) if _is_repository(path)]
+    for writer in claim.writers:
+        if kept_out := [path for path in repositories if not writer.can_push_to(path)]:
+            more = f", nor to {len(kept_out) - 1} more" if kept_out[1:] else ""
+            why = f"account {writer.name} cannot write to the repository {kept_out[0]}{more}"
+            found.append(ConfigError(claim.line.origin, why, hint=to_give(kept_out[0], [writer], "-R")))
+    return found
+
+
+def _about_writable(
+    config: JailConfig, results: Sequence[PluginResult], user: _User, listing: _Listing
+) -> list[ConfigError]:
+    """Return what is to be said of directories that a plugin lets the account write to and their modes do not.
+
+    Not of those with a table of rights, nor where there is a directory inside that the account can write to.
+    """
+    tables = {item.setting.section for item in config.items if item.setting.kind == "rights" and item.lines}
+    found = []
+    for plugin, result in zip(config.plugins, results, strict=True):
+        for path in [bind.path for bind in result.binds if bind.writable and plugin not in tables]:
+            inside = [path, *(f"{path}/{name}" for name in listing(path))]
+            if not is_absent(path) and not any(map(user.writer.can_write, inside)):
+                place = place_of(config, plugin, path, user.account.home)
+                why = f"account {user.account.name} cannot write to {path}"
+                found.append(ConfigError(place, why, hint=to_give(path, [user.writer])))
+    return found
+
+
+def _is_repository(path: str) -> bool:
+    return any(os.path.lexists(f"{path}/{name}") for name in _REPOSITORY)
+
+
+def _matches(pattern: str, listing: _Listing) -> list[str]:
+    """Return the repository ``pattern``, ``.git`` added or not; or with wildcards, the directories that it fits.
+
+    Of a ``**`` the first component behind it counts.
+    """
     if "*" not in pattern:
-        return any(os.path.lexists(f"{pattern}{end}/{name}") for name in _REPOSITORY for end in ("", ".git"))
-    fixed = pattern[: pattern.rindex("/", 0, pattern.index("*"))]
+        return [path for path in (pattern, f"{pattern}.git") if _is_repository(path)]
+    fixed = _fixed(pattern)
     places = [fixed]
     for part in pattern[len(fixed) + 1 :].split("/"):
         shape = re.compile(".*".join(map(re.escape, part.replace("**", "*").split("*"))) + r"\Z", re.DOTALL)
@@ -136,7 +289,7 @@ def _exists(pattern: str, listing: Callable[[str], tuple[str, ...]]) -> bool:
             for name in listing(place)
             if (shape.match(name) or shape.match(name.removesuffix(".git"))) and (hidden or not name.startswith("."))
         ]
-    return bool(places)
+    return places
 
 
 def _listing(path: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -293,17 +294,138 @@ def test_rights_to_nothing_and_of_nobody(site: Site, repositories: Path) -> None
     wanted = [
         ("{}:2: there is no repository " + f"{folder}/toool", "did you mean 'tool.git'?"),
         ("{}:3: " + f"{folder}/team is no git repository", "for those in it: team/* or team/**"),
-        ("{}:5: teem/* fits no directory on this host", "is it spelt right?"),
-        ("{}:7: team/*/** fits no directory on this host", "is it spelt right?"),
+        ("{}:5: no repository fits teem/* yet: there is no directory " + f"{folder}/teem", "did you mean 'team'?"),
+        ("{}:7: no repository fits team/*/** yet", f"is it spelt right? git init --bare {folder}/team/NAME.git"),
+        ("{}:8: " + f"{folder}/new is no directory", f"install -d -o nobody -g nogroup -m 755 {folder}/new"),
         ("{}:9: no account of this jail is named nobdy", "did you mean 'nobody'?"),
         ("{}:9: no group of this jail is named @nogrup", "did you mean '@nogroup'?"),
+        (
+            "{}:10: account nobody cannot write to the repository " + f"{folder}/team/two.git",
+            f"chown -R nobody:nogroup {folder}/team/two.git",
+        ),
         ("{}:14: there is no repository " + f"{folder}/gone", f"make it: git init --bare {folder}/gone"),
     ]
     expect(lines, rights, wanted)
     assert len(lines) == 2 * len(wanted)
-    # They stop nobody: repositories come and go.
-    done = site.run("apply")
+    # They stop nobody: repositories come and go.  They are told beside what is done.
+    told = [line.replace("jailssh: ", "note: ", 1) for line in lines]
+    for argv in (("apply", "--dry-run"), ("apply",), ("apply", "--json"), ("--json", "apply", "--dry-run")):
+        done = site.run(*argv)
+        assert (done.returncode, done.stderr.splitlines()) == (0, told)
+    assert json.loads(done.stdout) == []
+    assert os.path.exists(f"{site.layout.plans}/65534")
+
+
+def test_what_may_be_created_needs_no_repository_yet(site: Site, repositories: Path) -> None:
+    (repositories / "empty").mkdir()
+    shutil.chown(repositories / "empty", "nobody")
+    shutil.chown(repositories, "nobody")
+    shutil.chown(repositories / "tool.git", "nobody")
+    table = [
+        "write empty/* @all", "create empty/* nobody",
+        "read empty/a/b @all", "read empty/x @all", "read empty/one* nobody",
+        "read empty/** @all", "write empty/a/* @all",
+    ]  # fmt: skip
+    rights = site.put("rights/git", "\n".join(table) + "\n")
+    site.put("jails/own.conf", f"plugins = git\n[git]\nroots = {repositories}\nrights = /etc/jailssh/rights/git\n")
+    site.put("users/nobody.conf", "uid = 65534\njail = own\n")
+    lines = site.check()
+    wanted = [
+        ("{}:3: there is no repository " + f"{repositories}/empty/a/b", "make it"),
+        ("{}:6: no repository fits empty/** yet", f"git init --bare {repositories}/empty/NAME.git"),
+        ("{}:7: no repository fits empty/a/* yet: there is no directory " + f"{repositories}/empty/a", "spelt right?"),
+    ]
+    expect(lines, rights, wanted)
+    assert len(lines) == 2 * len(wanted)
+    # With ** all of them may come to be, in directories that are made with them.
+    site.put(
+        "rights/git", "\n".join((*table, "create ** nobody", "create private/deep/x nobody", "read ** @all")) + "\n"
+    )
+    done = site.run("config", "check")
     assert (done.returncode, done.stderr) == (0, "")
+    # The same in a root with nothing in it.
+    site.put("jails/own.conf", f"plugins = git\n[git]\nroots = {repositories}/empty\n"
+             "rights = write ** @all, create ** @all\n")  # fmt: skip
+    assert site.run("config", "check").returncode == 0
+
+
+def test_where_nothing_can_be_created_or_written(site: Site, repositories: Path) -> None:
+    group = repositories / "group"
+    group.mkdir()
+    shutil.chown(group, "root", "users")
+    group.chmod(0o2775)
+    shutil.chown(repositories / "team", "nobody")
+    table = [
+        "create private/alice.git nobody", "create private/deep/*/x nobody", "create team/* nobody",
+        "create new nobody", "create group/* nobody", "write team/* nobody", "create gone/* backup",
+    ]  # fmt: skip
+    rights = site.put("rights/git", "\n".join(table) + "\n")
+    site.put("jails/own.conf", f"plugins = git\n[git]\nroots = {repositories}\nrights = /etc/jailssh/rights/git\n")
+    lines = site.check()
+    assert lines[:2] == [
+        f"jailssh: {rights}:1: {repositories}/private is no directory on this host, so nothing can be created in it",
+        f"hint: make it: mkdir -p {repositories}/private, owned by who may write",
+    ]
+    site.put("users/nobody.conf", "uid = 65534\njail = own\n")
+    site.put("users/backup.conf", "uid = 34\njail = own\n")
+    own = "-o nobody -g nogroup -m 755"
+    chown = f"chown nobody:nogroup {repositories}"
+    create = "so nothing can be created in it"
+    wanted = [
+        ("{}:1: " + f"{repositories}/private is no directory", f"make it: install -d {own} {repositories}/private"),
+        ("{}:2: " + f"{repositories}/private/deep is no", f"install -d {own} {repositories}/private/deep"),
+        ("{}:3: account nobody cannot write to the repository " + f"{repositories}/team/one.git, nor to 1 more",
+         f"chown -R nobody:nogroup {repositories}/team/one.git"),
+        ("{}:4: account nobody cannot write to " + f"{repositories}, {create}", f"{chown}; or a group of nobody"),
+        ("{}:5: account nobody cannot write to " + f"{repositories}/group, {create}", f"{chown}/group; or"),
+        ("{}:6: account nobody cannot write to the repository ", "chown -R"),
+        ("{}:7: " + f"{repositories}/gone is no directory", f"install -d -o backup -g backup -m 755 {repositories}/g"),
+    ]  # fmt: skip
+    lines = site.check()
+    expect(lines, rights, wanted)
+    assert len(lines) == 2 * len(wanted)
+    for path in (repositories, group, *(repositories / "team").iterdir()):
+        shutil.chown(path, "nobody")
+    for path in ("private/deep", "gone"):
+        (repositories / path).mkdir(parents=True)
+    shutil.chown(repositories / "private", "nobody")
+    shutil.chown(repositories / "private" / "deep", "nobody")
+    shutil.chown(repositories / "gone", "backup")
+    assert site.run("config", "check").returncode == 0
+
+
+def test_a_directory_that_a_plugin_lets_an_account_write_and_its_mode_does_not(site: Site, repositories: Path) -> None:
+    path = site.put("jails/own.conf", f"plugins = rsync\n[rsync]\nwrite = {repositories}\n")
+    site.put("users/nobody.conf", "uid = 65534\njail = own\n")
+    said = [
+        f"jailssh: {path}:3 [rsync] write: account nobody cannot write to {repositories}",
+        f"hint: chown nobody:nogroup {repositories}; or a group of nobody with supplementary_groups in the jail",
+    ]
+    assert site.check() == said
+    shutil.chown(repositories / "team", "nobody")
+    assert site.run("config", "check").returncode == 0
+
+
+def test_an_end_that_is_past_and_groups_that_are_not_there(site: Site) -> None:
+    path = site.put("jails/own.conf", "plugins = sftp\ngroups = nogrup backup\nsupplementary_groups = qqqqqq\n"
+                    "[limits]\nexpires = 2020-01-31\n")  # fmt: skip
+    groups = [("{}:2: groups: this host has no group nogrup", "did you mean 'nogroup'?"),
+              ("{}:3: supplementary_groups: this host has no group qqqqqq", "groupadd qqqqqq makes it")]  # fmt: skip
+    jail = ("{}:5: expires: 2020-01-31 is past, so every login is denied", "write a later day, or take the line out")
+    lines = site.check()
+    expect(lines, path, [*groups, jail])
+    assert len(lines) == 6
+    # An account's own end goes before the jail's.
+    user = site.put("users/nobody.conf", "uid = 65534\njail = own\n[limits]\nexpires = 2999-01-01\n")
+    assert any("2999-01-01" in line for line in site.check())
+    site.put("users/nobody.conf", "uid = 65534\njail = own\n[limits]\nexpires = 2040-01-01\n")
+    lines = site.check()
+    expect(lines, path, groups)
+    assert len(lines) == 4
+    site.put("users/nobody.conf", "uid = 65534\njail = own\n[limits]\n\nexpires = 2021-05-01 10:00\n")
+    lines = site.check()
+    expect(lines, user, [("{}:5: expires: 2021-05-01 10:00 is past", "write a later day")])
+    assert len(lines) == 6
 
 
 def test_a_changed_table_is_a_changed_configuration(site: Site) -> None:

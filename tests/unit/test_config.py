@@ -364,3 +364,28 @@ def test_two_thousand_rights_are_read_quickly() -> None:
         times.append(time.process_time() - start)
         assert (len(found), errors) == (2000, [])
     assert min(times) < 0.02
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "covered"),
+    [
+        ("team/*", "team/*", True),
+        ("**", "team/*", True),
+        ("**", "**", True),
+        ("*", "**", False),
+        ("team/*", "team/x", True),
+        ("team/*", "team/x/y", False),
+        ("team/*", "tea/x", False),
+        ("team/**", "team/x/y", True),
+        ("team/**", "team", False),
+        ("team/**", "team/*/**", True),
+        ("team/*/**", "team/**", False),
+        ("t*/x", "team/x", True),
+        ("t*m/*", "te*m/a*", True),
+        ("te*m/a*", "t*m/*", False),
+        ("a+*", "aab", False),
+        ("/srv/git/**", "/srv/git/new/*", True),
+    ],
+)
+def test_which_pattern_covers_which(wide: str, narrow: str, *, covered: bool) -> None:
+    assert rights.covers(wide, narrow) is covered
