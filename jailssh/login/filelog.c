@@ -4,8 +4,8 @@
 #include "filelog.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "journal.h"
@@ -97,17 +97,19 @@ struct pollfd filelog_wants(const struct filelog *log)
 /* Add a packet to the line.  It is whole where a packet ends in a newline, and at the end. */
 static enum logged take_packet(struct filelog *log)
 {
-    char packet[PIPE_BUF];
-    ssize_t n = read(log->from, packet, sizeof packet);
+    char packet[LINE_MAX_KEPT];
+    ssize_t n = recv(log->from, packet, sizeof packet, MSG_TRUNC);
+    bool cut = n > (ssize_t)sizeof packet;
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return LOG_WAITS;
     if (n <= 0) {
         close(log->from);
         log->from = -1;
     }
+    n = cut ? (ssize_t)sizeof packet : n;
     for (ssize_t i = 0; i < n && log->have < LINE_MAX_KEPT; i++)
         log->line[log->have++] = packet[i] ? packet[i] : '?';
-    log->whole = n <= 0 ? log->have > 0 : packet[n - 1] == '\n';
+    log->whole = n <= 0 ? log->have > 0 : cut || packet[n - 1] == '\n';
     while (log->whole && log->have > 0 && log->have < LINE_MAX_KEPT && strchr("\r\n", log->line[log->have - 1]))
         log->have--;
     log->line[log->have] = '\0';

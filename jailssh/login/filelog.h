@@ -17,7 +17,7 @@ bool operation_parse(char *line, struct operation *out);
 enum { LINE_MAX_KEPT = 4098 }; /* more than the journal's fields hold, which mark what they cut */
 
 struct filelog {
-    int from;   /* the pipe, in packets; -1 when all has been read */
+    int from;   /* the socket, in packets; -1 when all has been read */
     bool whole; /* LINE waits for the journal */
     size_t have;
     char line[LINE_MAX_KEPT + 1];

@@ -19,7 +19,7 @@ void relay_take(struct outer *o, const struct streams *got)
             pump_start(&o->pumps[which], which, ours, buckets[which]);
     }
     if (got->log >= 0)
-        fcntl(o->log.from = got->log, F_SETFL, O_NONBLOCK | O_DIRECT);
+        fcntl(o->log.from = got->log, F_SETFL, O_NONBLOCK);
 }
 
 void relay_stop(struct outer *o, int which)

@@ -40,10 +40,10 @@ static void hand_over(int channel, char *letters, const int *fds, unsigned n)
 }
 
 /* A pipe between the halves; returns the outer half's end. */
-static int half_pipe(int *command, bool to_command, int flags)
+static int half_pipe(int *command, bool to_command, bool packets)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC | flags) != 0)
+    if ((packets ? socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) : pipe2(ends, O_CLOEXEC)) != 0)
         refuse("setup", "cannot make a pipe", errno);
     *command = ends[to_command ? 0 : 1];
     return ends[to_command ? 1 : 0];
@@ -63,11 +63,12 @@ void stream_open(const struct plan *plan, bool terminal, bool log, int channel, 
     for (int fd = 0; fd < STREAMS; fd++) {
         ends[fd] = slave;
         if (log && fd == ERRORS) {
-            /* In packets (pipe(2), O_DIRECT), so that what was written at once can be told from what came after. */
-            fds[n] = half_pipe(&ends[fd], false, O_DIRECT);
+            /* In packets, so that what was written at once can be told from what came after; and a socket, since a
+             * pipe could be opened as a file, to write in it and to read from it (/proc/self/fd/2). */
+            fds[n] = half_pipe(&ends[fd], false, true);
             letters[++n] = IS_LOG;
         } else if (relayed) {
-            fds[n] = half_pipe(&ends[fd], fd == TO_COMMAND, 0);
+            fds[n] = half_pipe(&ends[fd], fd == TO_COMMAND, false);
             letters[++n] = (char)(IS_PIPE + fd);
         }
     }

@@ -179,6 +179,16 @@ static int say(char **argv)
     return 0;
 }
 
+/* SIZE: so many letters in one write to stderr, with a newline, and a line after it. */
+static int say_long(char **argv)
+{
+    static char text[1 << 20];
+    size_t size = strtoul(argv[0], NULL, 10);
+    memset(text, 'a', sizeof text);
+    text[size] = '\n';
+    return write(2, text, size + 1) != (ssize_t)size + 1 || write(2, "next\n", 5) != 5;
+}
+
 /* COUNT: so many numbered lines on stderr. */
 static int count_lines(char **argv)
 {
@@ -203,6 +213,7 @@ static const struct {
     { "leave-writer", leave_writer, 0 },
     { "nice", say_nice, 0 },
     { "say", say, -1 },
+    { "long", say_long, 1 },
     { "count", count_lines, 1 },
 };
 

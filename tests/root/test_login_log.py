@@ -76,6 +76,12 @@ def test_long_lines(set_uid_lab: Lab) -> None:
     assert [row["MESSAGE"] for row in rows] == [parts.replace(" ", "")[: 4096 - len("u: ")] + "...", "a" * 1000, "next"]
 
 
+def test_one_write_is_one_record_however_long(set_uid_lab: Lab) -> None:
+    set_uid_lab.publish(limited(log=True))
+    rows = lines(set_uid_lab.login("actor long 9000"))
+    assert [row["MESSAGE"] for row in rows] == ["a" * (4096 - len("u: ")) + "...", "next"]
+
+
 def test_without_the_word_log_nothing_is_kept(set_uid_lab: Lab) -> None:
     set_uid_lab.publish(limited())
     done = set_uid_lab.login("actor say a^")

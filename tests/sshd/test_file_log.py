@@ -110,3 +110,17 @@ def test_scp_of_today_is_logged_and_what_was_refused_too(world: World, user: str
     assert [record[fields.PATH].removeprefix(f"/home/{user}/") for record in wrote] == ["logged.txt"]
     assert world.client.sftp("sftp-ro", "put up.txt refused.txt\n").code != 0
     assert any("refused.txt" in record["MESSAGE"] for record in settled(world, "sftp-ro"))
+
+
+@pytest.mark.parametrize("path", ["/proc/self/fd/2", "/dev/stderr"])
+def test_who_is_served_cannot_write_in_the_log(world: World, path: str) -> None:
+    if world.host.run(["id", "sftp-and-shell"]).code != 0:
+        world.adduser("sftp-and-shell", "sftp,shell")  # a jail with /proc
+    with world.connect("sftp-and-shell") as transport:
+        sftp = paramiko.SFTPClient.from_transport(transport)
+        assert sftp
+        with pytest.raises(OSError, match="Failure"):
+            sftp.open(path, "ab")  # without looking for a place in it
+        sftp.close()
+    (tried, *_) = of_files(settled(world, "sftp-and-shell"))
+    assert (tried[fields.OPERATION], tried[fields.PATH]) == ("open", path)
