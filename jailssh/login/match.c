@@ -83,7 +83,6 @@ static size_t first_words(struct matching *m)
     return taken;
 }
 
-/* How far the operands are taken. */
 struct operands {
     char *const *all; /* least, most, class of those without their own; NULL: the rule takes none */
     bool ended;       /* no program would take what follows for an option */
@@ -123,10 +122,8 @@ static bool take_operands(struct matching *m, size_t index, size_t options)
 {
     struct operands o = { .all = rule_first(m->plan, m->rule, OP_OPERANDS), .named = true, .own = m->rule };
     bool globs = rule_first(m->plan, m->rule, OP_GLOB) != NULL;
-    /* The rule's own "--"; one that the client sent can be an option's value. */
-    bool last_is_own = m->out->argc == options || rule_first(m->plan, m->rule, OP_INSERT);
-    o.ended =
-        rule_first(m->plan, m->rule, OP_MARK) || (last_is_own && strcmp(m->out->argv[m->out->argc - 1], "--") == 0);
+    bool own = m->out->argc == options || rule_first(m->plan, m->rule, OP_INSERT); /* no option's value is last */
+    o.ended = rule_first(m->plan, m->rule, OP_MARK) || (own && strcmp(m->out->argv[m->out->argc - 1], "--") == 0);
     for (; index < m->words->count; index++) {
         struct word *word = &m->words->list[index];
         if (!o.all)

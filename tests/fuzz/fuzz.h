@@ -55,6 +55,13 @@ void bound_each_taking(size_t size);
 bool names_were_found(void);
 void give_back(void);
 
+/* True if the rule has a record with this verb and first argument (judge.c). */
+bool rule_has(const struct plan *plan, size_t rule, enum plan_verb verb, const char *word);
+
+/* Check an operand of class CLS as it is executed (judge.c), and all options and operands of a verdict (again.c). */
+void check_operand(const struct plan *plan, size_t rule, const char *cls, const char *word);
+void check_options(const struct plan *plan, const struct verdict *verdict);
+
 /* Check a verdict on COMMAND (NULL: interactive) by PLAN, and give back what the matcher took. */
 void judge(const struct plan *plan, const char *command, bool inside);
 

@@ -9,7 +9,7 @@ static bool equal(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
-static bool rule_has(const struct plan *plan, size_t rule, enum plan_verb verb, const char *word)
+bool rule_has(const struct plan *plan, size_t rule, enum plan_verb verb, const char *word)
 {
     size_t at = rule;
     for (char *const *args; (args = rule_next(plan, rule, verb, &at));)
@@ -127,10 +127,15 @@ static bool below_a_root(const struct plan *plan, size_t rule, const char *path)
     return found;
 }
 
-static bool takes_repositories(const struct plan *plan, size_t rule)
+static bool takes(const struct plan *plan, size_t rule, const char *cls)
 {
     char *const *operands = rule_first(plan, rule, OP_OPERANDS);
-    return operands && (equal(operands[2], "repository") || equal(operands[2], "new-repository"));
+    return rule_has(plan, rule, OP_OPERAND, cls) || (operands && equal(operands[2], cls));
+}
+
+static bool takes_repositories(const struct plan *plan, size_t rule)
+{
+    return takes(plan, rule, "repository") || takes(plan, rule, "new-repository");
 }
 
 /* fnmatch(3) knows ** as *, and more characters than a pattern of the plan has. */
@@ -170,16 +175,32 @@ static bool is_like(const struct plan *plan, size_t rule, const char *path)
     return !any;
 }
 
-static void check_repository(const struct plan *plan, size_t rule, const char *path)
+static void check_repository(const struct plan *plan, size_t rule, const char *cls, const char *path)
 {
-    char *const *operands = rule_first(plan, rule, OP_OPERANDS);
     size_t n = strlen(path), size;
     HOLDS(path[0] == '/' && n > 1 && path[n - 1] != '/' && !strstr(path, "//"));
     HOLDS(below_a_root(plan, rule, path));
     HOLDS(is_like(plan, rule, path));
-    HOLDS(equal(operands[2], "repository") || (n > 5 && equal(path + n - 4, ".git")));
+    HOLDS(!equal(cls, "new-repository") || (n > 5 && equal(path + n - 4, ".git")));
     for (const char *at = path, *part; part = component(&at, &size), size > 0;)
         HOLDS(size != 4 || memcmp(part, ".git", 4) != 0);
+}
+
+static bool is_patterned(const char *pattern, const char *word)
+{
+    static const char of_words[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.,:+@%=-";
+    size_t n = strlen(word);
+    return n > 0 && n < 256 && word[0] != '-' && strspn(word, of_words) == n && fnmatch(pattern, word, 0) == 0;
+}
+
+void check_operand(const struct plan *plan, size_t rule, const char *cls, const char *word)
+{
+    if (equal(cls, "path"))
+        HOLDS(below_a_root(plan, rule, word));
+    if (equal(cls, "repository") || equal(cls, "new-repository"))
+        check_repository(plan, rule, cls, word);
+    if (strncmp(cls, "pattern:", 8) == 0)
+        HOLDS(is_patterned(cls + 8, word));
 }
 
 static void check_paths(const struct plan *plan, const struct verdict *verdict)
@@ -188,16 +209,14 @@ static void check_paths(const struct plan *plan, const struct verdict *verdict)
     char *const *operands = rule_first(plan, rule, OP_OPERANDS);
     if (verdict->path)
         HOLDS(below_a_root(plan, rule, verdict->path));
-    bool repositories = takes_repositories(plan, rule);
-    if (!operands || (!repositories && !equal(operands[2], "path")) || rule_first(plan, rule, OP_IGNORE_REST))
+    if (!operands)
         return;
     size_t least = plan_number(operands[0], 10);
     HOLDS(least < verdict->argc);
-    for (size_t i = verdict->argc - least; i < verdict->argc; i++) {
-        HOLDS(below_a_root(plan, rule, verdict->argv[i]));
-        if (repositories)
-            check_repository(plan, rule, verdict->argv[i]);
-    }
+    if (rule_first(plan, rule, OP_OPERAND))
+        return; /* a place from the end says nothing */
+    for (size_t i = verdict->argc - least; i < verdict->argc; i++)
+        check_operand(plan, rule, operands[2], verdict->argv[i]);
 }
 
 static bool expands(const struct plan *plan, size_t rule, const struct words *words)
@@ -226,12 +245,14 @@ static void check_words(const struct plan *plan, const char *command, const stru
             continue;
         HOLDS(!closed && (takes_repositories(plan, rule) || expands(plan, rule, &words)));
         if (takes_repositories(plan, rule))
-            check_repository(plan, rule, word);
+            check_repository(plan, rule, "", word);
         else
-            HOLDS(below_a_root(plan, rule, word) || !equal(rule_first(plan, rule, OP_OPERANDS)[2], "path"));
+            HOLDS(below_a_root(plan, rule, word) || !takes(plan, rule, "path"));
     }
-    if (!whole && !closed)
+    if (!whole && !closed) {
         check_paths(plan, verdict);
+        check_options(plan, verdict);
+    }
 }
 
 static void check_allowed(const struct plan *plan, const char *command, const struct verdict *verdict)

@@ -46,7 +46,8 @@ def build(folder: Path, *flags: str) -> dict[str, Path]:
     return {
         target: compile_c(
             "clang", folder / target,
-            [*(HERE / f"{name}.c" for name in (f"fuzz_{target}", "judge", "noted")), *BESIDE.get(target, []), *objects],
+            [*(HERE / f"{name}.c" for name in (f"fuzz_{target}", "judge", "again", "noted")), *BESIDE.get(target, []),
+             *objects],
             f"-I{folder}", SANITIZE, "-fsanitize=fuzzer", *flags,
         )
         for target in TARGETS
