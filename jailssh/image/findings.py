@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -23,15 +23,11 @@ from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts
 from jailssh.image.directories import missing_in_home
 from jailssh.image.jail import ANYBODY, Configuration, JailDefinition, find_account, holders
-from jailssh.image.writable import Writer, is_absent, to_give, to_make
+from jailssh.image.writable import Directories, Writer, to_give, to_make
 from jailssh.plugin.api import Account, PluginResult, Right
 
 _REPOSITORY = ("HEAD", ".git")
 """What is in the directory of a repository, without and with a working tree."""
-
-
-_Listing = Callable[[str], tuple[str, ...]]
-"""Gives the names of the directories in a directory."""
 
 
 @dataclass(frozen=True)
@@ -92,21 +88,21 @@ def find(configuration: Configuration) -> Findings:
     """Return what is to be said; jails and accounts with errors are left to :meth:`Configuration.validate`."""
     wrong: list[ConfigError] = []
     notes: list[ConfigError] = []
-    listing = cache(_listing)
+    host = Directories()
     for definition, users in _in_use(configuration):
         wrong += _about_groups(definition.config)
         wrong += _about_ends(configuration, definition, users)
         for item in definition.config.items:
             for claim in _claims(definition.config, item, users):
-                wrong += [] if claim.comes() else _about_pattern(claim, listing)
-                wrong += [] if claim.right.right == "read" else _about_modes(claim, listing)
+                wrong += _about_pattern(claim, host)
+                wrong += [] if claim.right.right == "read" else [*_about_place(claim, host), *_about_modes(claim, host)]
             for line in item.lines:
                 wrong += _about_names(line, definition.config, users)
         for user in users:
             for roles in user.roles:
                 results = definition.results(replace(user.account, roles=roles))
                 notes += missing_in_home(definition.config, results, user.account)
-                wrong += _about_writable(definition.config, results, user, listing)
+                wrong += _about_writable(definition.config, results, user, host)
     return Findings(_once(wrong), _once(notes))
 
 
@@ -206,16 +202,16 @@ def _fixed(pattern: str) -> str:
     return pattern[: pattern.rindex("/", 0, pattern.index("*"))] if "*" in pattern else pattern
 
 
-def _about_pattern(claim: _Claim, listing: _Listing) -> list[ConfigError]:
+def _about_pattern(claim: _Claim, host: Directories) -> list[ConfigError]:
     """Return what is to be said of a pattern that names nothing on this host."""
     pattern, written = claim.pattern, claim.right.pattern
-    if _matches(pattern, listing):
+    if _matches(pattern, host) or claim.comes():
         return []
     if "*" in pattern:
         why, fixed = f"no repository fits {written} yet", _fixed(pattern)
         hint = f"is it spelt right? git init --bare {fixed}/NAME.git makes one, a line for create lets people make them"
-        if is_absent(fixed):
-            near = nearest(os.path.basename(fixed), listing(os.path.dirname(fixed)))
+        if host.is_absent(fixed):
+            near = nearest(os.path.basename(fixed), host.names(os.path.dirname(fixed)))
             why += f": there is no directory {fixed}"
             hint = near if near.startswith("did") else "is it spelt right?"
     elif os.path.isdir(pattern):
@@ -223,33 +219,42 @@ def _about_pattern(claim: _Claim, listing: _Listing) -> list[ConfigError]:
         hint = f"for those in it: {written}/* or {written}/**"
     else:
         why = f"there is no repository {pattern}"
-        hint = nearest(os.path.basename(pattern), listing(os.path.dirname(pattern)))
+        hint = nearest(os.path.basename(pattern), host.names(os.path.dirname(pattern)))
         hint = hint if hint.startswith("did") else f"make it: git init --bare {pattern}, owned by who may write"
     return [ConfigError(claim.line.origin, why, hint=hint)]
 
 
-def _about_modes(claim: _Claim, listing: _Listing) -> list[ConfigError]:
-    """Return what is to be said of directories to write to, that are not there or whose modes do not let people."""
-    found = []
-    creates, place = claim.right.right == "create", claim.place
-    if creates and is_absent(place) and place != claim.root and not claim.has_way():
-        cure = to_make(place, claim.writers) if claim.writers else f"mkdir -p {place}, owned by who may write"
-        why = f"{place} is no directory on this host, so nothing can be created in it"
-        found.append(ConfigError(claim.line.origin, why, hint=f"make it: {cure}"))
-    elif creates and (kept := [w for w in claim.writers if not is_absent(place) and not w.can_write(place)]):
-        why = f"account {kept[0].name} cannot write to {place}, so nothing can be created in it"
-        found.append(ConfigError(claim.line.origin, why, hint=to_give(place, kept)))
-    repositories = [path for path in _matches(claim.pattern, listing) if _is_repository(path)]
+def _about_place(claim: _Claim, host: Directories) -> list[ConfigError]:
+    """Return what is to be said of a directory in which people may create, that is not there or keeps them out."""
+    place = claim.place
+    if claim.right.right != "create" or (place == claim.root and host.is_absent(place)):
+        return []
+    if not host.is_absent(place):
+        kept_out = [writer for writer in claim.writers if not host.can_write(writer, place)]
+        if not kept_out:
+            return []
+        why = f"account {kept_out[0].name} cannot write to {place}, so nothing can be created in it"
+        return [ConfigError(claim.line.origin, why, hint=to_give(place, kept_out))]
+    if claim.has_way():
+        return []
+    cure = to_make(place, claim.writers) if claim.writers else f"mkdir -p {place}, owned by who may write"
+    why = f"{place} is no directory on this host, so nothing can be created in it"
+    return [ConfigError(claim.line.origin, why, hint=f"make it: {cure}")]
+
+
+def _about_modes(claim: _Claim, host: Directories) -> list[ConfigError]:
+    """Return what is to be said of repositories whose modes keep people out; the first account stands for all."""
+    repositories = [path for path in _matches(claim.pattern, host) if _is_repository(path)] if claim.writers else []
     for writer in claim.writers:
-        if kept_out := [path for path in repositories if not writer.can_push_to(path)]:
-            more = f", nor to {len(kept_out) - 1} more" if kept_out[1:] else ""
-            why = f"account {writer.name} cannot write to the repository {kept_out[0]}{more}"
-            found.append(ConfigError(claim.line.origin, why, hint=to_give(kept_out[0], [writer], "-R")))
-    return found
+        if kept_from := [path for path in repositories if not host.can_push_to(writer, path)]:
+            more = f", nor to {len(kept_from) - 1} more" if kept_from[1:] else ""
+            why = f"account {writer.name} cannot write to the repository {kept_from[0]}{more}"
+            return [ConfigError(claim.line.origin, why, hint=to_give(kept_from[0], [writer], "-R"))]
+    return []
 
 
 def _about_writable(
-    config: JailConfig, results: Sequence[PluginResult], user: _User, listing: _Listing
+    config: JailConfig, results: Sequence[PluginResult], user: _User, host: Directories
 ) -> list[ConfigError]:
     """Return what is to be said of directories that a plugin lets the account write to and their modes do not.
 
@@ -259,8 +264,8 @@ def _about_writable(
     found = []
     for plugin, result in zip(config.plugins, results, strict=True):
         for path in [bind.path for bind in result.binds if bind.writable and plugin not in tables]:
-            inside = [path, *(f"{path}/{name}" for name in listing(path))]
-            if not is_absent(path) and not any(map(user.writer.can_write, inside)):
+            inside = (f"{path}/{name}" for name in host.names(path))
+            if not host.is_absent(path) and not any(host.can_write(user.writer, each) for each in (path, *inside)):
                 place = place_of(config, plugin, path, user.account.home)
                 why = f"account {user.account.name} cannot write to {path}"
                 found.append(ConfigError(place, why, hint=to_give(path, [user.writer])))
@@ -271,7 +276,7 @@ def _is_repository(path: str) -> bool:
     return any(os.path.lexists(f"{path}/{name}") for name in _REPOSITORY)
 
 
-def _matches(pattern: str, listing: _Listing) -> list[str]:
+def _matches(pattern: str, host: Directories) -> list[str]:
     """Return the repository ``pattern``, ``.git`` added or not; or with wildcards, the directories that it fits.
 
     Of a ``**`` the first component behind it counts.
@@ -286,19 +291,10 @@ def _matches(pattern: str, listing: _Listing) -> list[str]:
         places = [
             f"{place}/{name}"
             for place in places
-            for name in listing(place)
+            for name in host.names(place)
             if (shape.match(name) or shape.match(name.removesuffix(".git"))) and (hidden or not name.startswith("."))
         ]
     return places
-
-
-def _listing(path: str) -> tuple[str, ...]:
-    """Return the names of the directories in ``path``, links to directories left out; none where it is absent."""
-    try:
-        with os.scandir(path) as entries:
-            return tuple(sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
-    except OSError:
-        return ()
 
 
 def _about_names(line: Line, config: JailConfig, users: Sequence[_User]) -> list[ConfigError]:

@@ -6,13 +6,44 @@ import os
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from jailssh.config.jails import JailConfig
 from jailssh.plugin.api import Account
 
 _ACL = "system.posix_acl_access"
+_FEW = 5
 _OBJECTS = ("objects", ".git/objects")
 """Where a repository without and with a working tree keeps what is pushed to it."""
+
+
+class Directories:
+    """The directories of this host; each is looked at once."""
+
+    def __init__(self) -> None:
+        self.names = cache(_names_in)
+        self._owned = cache(_owned)
+        self._pushed = cache(_pushed)
+
+    def is_absent(self, path: str) -> bool:
+        """True if there is surely no directory ``path``."""
+        return self._owned(path) is None
+
+    def can_write(self, writer: Writer, path: str) -> bool:
+        """True unless the mode of the directory keeps this account from making files in it.
+
+        What cannot be seen, or has access lists (acl(5)), is taken to be writable; what is absent is not.
+        """
+        owned = self._owned(path)
+        if owned is None:
+            return False
+        uid, gid, mode = owned
+        shift = 6 if uid == writer.uid else 3 if gid in writer.groups else 0
+        return mode >> shift & 0o3 == 0o3
+
+    def can_push_to(self, writer: Writer, repository: str) -> bool:
+        """True unless the modes keep this account from adding objects to the repository."""
+        return self.can_write(writer, self._pushed(repository))
 
 
 @dataclass(frozen=True)
@@ -30,34 +61,32 @@ class Writer:
         kept = {gid for name, gid in account.groups if name in config.supplementary_groups}
         return cls(account.name, account.group, account.uid, frozenset({account.gid, *kept}))
 
-    def can_write(self, path: str) -> bool:
-        """True unless the mode of the directory keeps this account from making files in it.
 
-        What cannot be seen, or has access lists (acl(5)), is taken to be writable; what is absent is not.
-        """
-        try:
-            info = os.stat(path)
-            if _ACL in os.listxattr(path):
-                return True
-        except OSError as error:
-            return not isinstance(error, FileNotFoundError | NotADirectoryError)
-        shift = 6 if info.st_uid == self.uid else 3 if info.st_gid in self.groups else 0
-        return stat.S_ISDIR(info.st_mode) and info.st_mode >> shift & 0o3 == 0o3
-
-    def can_push_to(self, repository: str) -> bool:
-        """True unless the modes keep this account from adding objects to the repository."""
-        places = [f"{repository}/{inside}" for inside in _OBJECTS if os.path.isdir(f"{repository}/{inside}")]
-        return self.can_write(places[0] if places else repository)
-
-
-def is_absent(path: str) -> bool:
-    """True if there is surely no directory ``path``."""
+def _names_in(path: str) -> tuple[str, ...]:
+    """Return the names of the directories in ``path``, links to directories left out; none where it is absent."""
     try:
-        return not stat.S_ISDIR(os.stat(path).st_mode)
-    except (FileNotFoundError, NotADirectoryError):
-        return True
+        with os.scandir(path) as entries:
+            return tuple(sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
     except OSError:
-        return False
+        return ()
+
+
+def _owned(path: str) -> tuple[int, int, int] | None:
+    """Return owner, group and mode of the directory, None if it is absent; mode 777 where modes do not tell."""
+    try:
+        info = os.stat(path)
+        if not stat.S_ISDIR(info.st_mode):
+            return None
+        return info.st_uid, info.st_gid, 0o777 if _ACL in os.listxattr(path) else info.st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return 0, 0, 0o777
+
+
+def _pushed(repository: str) -> str:
+    places = (f"{repository}/{inside}" for inside in _OBJECTS)
+    return next((path for path in places if os.path.isdir(path)), repository)
 
 
 def to_make(path: str, writers: Sequence[Writer]) -> str:
@@ -76,4 +105,4 @@ def to_give(path: str, writers: Sequence[Writer], deep: str = "") -> str:
 
 
 def _names(writers: Sequence[Writer]) -> str:
-    return ", ".join(writer.name for writer in writers)
+    return ", ".join(writer.name for writer in writers[:_FEW]) + (" and others" if writers[_FEW:] else "")
