@@ -14,9 +14,10 @@ static const struct {
     const char *allowed;
     size_t most;
 } passing[] = {
-    { "TERM", ALNUM "._+-", 64 },        { "COLORTERM", ALNUM "._+-", 32 },     { "LANG", ALNUM "_.@-", 64 },
-    { "LC_*", ALNUM "_.@-", 64 },        { "GIT_PROTOCOL", ALNUM "=:.-", 128 }, { "SSH_CONNECTION", ALNUM ".:% ", 256 },
-    { "SSH_CLIENT", ALNUM ".:% ", 256 },
+    { "TERM", ALNUM "._+-", 64 },          { "COLORTERM", ALNUM "._+-", 32 },
+    { "LANG", ALNUM "_.@-", 64 },          { "LC_*", ALNUM "_.@-", 64 },
+    { "GIT_PROTOCOL", ALNUM "=:.-", 128 }, { "SSH_CONNECTION", ALNUM ".:%_- ", 256 },
+    { "SSH_CLIENT", ALNUM ".:%_- ", 256 },
 };
 
 static bool name_fits(const char *pattern, const char *name, size_t length)

@@ -93,6 +93,8 @@ def test_arguments_that_no_login_has(driver: Driver, argv: list[str]) -> None:
         "GIT_PROTOCOL=" + "v" * 128,
         "SSH_CONNECTION=192.0.2.1 50000 192.0.2.2 22",
         "SSH_CONNECTION=fe80::1%eth0 50000 fe80::2%eth0 22",
+        "SSH_CONNECTION=fe80::1%br-lan_2.7 50000 fe80::2%br-lan_2.7 22",
+        "SSH_CLIENT=fe80::1%br-lan 50000 22",
         "SSH_CLIENT=2001:db8::1 50000 22",
     ],
 )
