@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 
 from jailssh.cli.context import Context
-from jailssh.config.reader import Item, raise_all, show
+from jailssh.config.files import GROUPS, LIMITS
+from jailssh.config.reader import Document, Item, raise_all, show
+from jailssh.config.settings import USER, Setting
 from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import counted
+from jailssh.host import accounts
 from jailssh.image.findings import find, note_lines
-from jailssh.image.jail import Configuration, load_configuration
+from jailssh.image.jail import Configuration, load_configuration, to_account
 
-EXAMPLES = ("jailssh config check", "jailssh config show", "jailssh config show sftp-only")
+EXAMPLES = (
+    "jailssh config check",
+    "jailssh config show",
+    "jailssh config show sftp-only",
+    "jailssh config show --user alice",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,17 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action", choices=("check", "show"), help="check: report every error; show: values and where each comes from"
     )
-    parser.add_argument("jail", nargs="?", metavar="JAIL[,JAIL…]", help="show this jail or plugin, not the main file")
+    parser.add_argument(
+        "name", nargs="?", metavar="JAIL[,JAIL…]", help="show this jail, plugin or account, not the main file"
+    )
+    parser.add_argument(
+        "--user", metavar="NAME", help="show what holds for this account: its jail's and its own settings"
+    )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Check or show."""
-    if args.action == "check" and args.jail is not None:
-        raise UsageError("config check", "takes no jail: everything is checked")
+    if args.action == "check" and (args.name, args.user) != (None, None):
+        raise UsageError("config check", "takes no jail and no account: everything is checked")
+    if args.name is not None and args.user is not None:
+        raise UsageError("config show", "takes a jail or an account, not both")
     configuration = load_configuration(context.layout)
     if args.action == "check":
         return _check(configuration, context)
-    rows = show(_items(configuration, args.jail))
+    rows = show(_items(configuration, args.name, args.user, context))
     width = max(len(_key(section, name)) for section, name, _, _ in rows)
     facts_shown = [
         {"section": section, "name": name, "value": value, "origin": origin} for section, name, value, origin in rows
@@ -60,10 +76,37 @@ def _check(configuration: Configuration, context: Context) -> int:
     return EXIT_OK
 
 
-def _items(configuration: Configuration, jail: str | None) -> tuple[Item, ...]:
-    if jail is None:
+def _items(configuration: Configuration, name: str | None, user: str | None, context: Context) -> Sequence[Item]:
+    if user is not None:
+        return _items_of(configuration, accounts.get(user).name)
+    if name is None:
         return configuration.main.items
-    return configuration.definition(jail.replace("+", ",").split(",")).config.items
+    known = {*configuration.documents, *configuration.registry.plugins, *configuration.registry.broken}
+    if accounts.find(name) is not None:
+        if name not in known:
+            return _items_of(configuration, name)
+        context.tell(f"note: the account of this name: jailssh config show --user {name}")
+    return configuration.definition(name.replace("+", ",").split(",")).config.items
+
+
+def _items_of(configuration: Configuration, name: str) -> Sequence[Item]:
+    """Return what holds for an account: its jail's settings, in the place of some its own."""
+    account = to_account(accounts.get(name))
+    jails = configuration.jails_for(account)
+    items = configuration.definition(jails).config.items
+    user = configuration.user(name)
+    if user is None:
+        documents = [configuration.documents[jail] for jail in jails]
+        origins = [each.entries[""]["groups"].origin for each in documents if isinstance(each, Document)]
+        setting = next(row for row in USER if row.name == "jail")
+        return (Item(setting, jails, jails, f"by its Unix groups: {', '.join(origins)}"), *items)
+    head = [item for item in user.items if not item.setting.section]
+    rings = [
+        Item(Setting(GROUPS, group.name, "words", "", ""), group.keys, group.keys, group.origin)
+        for group in user.groups
+    ]
+    own = {(LIMITS, key): item for key, item in user.access.items()}
+    return (*head, *rings, *(own.get((item.setting.section, item.setting.name), item) for item in items))
 
 
 def _key(section: str, name: str) -> str:

@@ -271,6 +271,41 @@ def repositories() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
+def test_what_holds_for_an_account_is_shown_with_where_it_comes_from(site: Site) -> None:
+    jail = site.put("jails/own.conf", "plugins = sftp\ngroups = backup\n[limits]\nsessions = 3\nidle = 30m\n")
+    user = site.put("users/nobody.conf", "uid = 65534\njail = own\n[limits]\nsessions = 1\n"
+                    "hours = mon-fri 08:00-18:00\n[groups]\ndevs = bob, carol\n")  # fmt: skip
+    site.put("jailssh.conf", "min_uid = 30\n")
+    rows = {
+        "uid": f"= 65534                     # {user}:1",
+        "jail": f"= own                       # {user}:2",
+        "[groups] devs": f"= bob, carol                # {user}:7",
+        "plugins": f"= sftp                      # {jail}:1",
+        "[limits] sessions": f"= 1                         # {user}:4",
+        "[limits] idle": f"= 30m                       # {jail}:5",
+        "[limits] hours": f"= mon-fri 08:00-18:00       # {user}:5",
+        "[limits] nofile": "= 1024                      # default",
+    }
+    for argv in (("nobody",), ("--user", "nobody")):
+        done = site.run("config", "show", *argv)
+        assert (done.returncode, done.stderr) == (0, "")
+        shown = {line.partition(" =")[0].rstrip(): line[line.index("= ") :] for line in done.stdout.splitlines()}
+        assert {name: shown.get(name) for name in rows} == rows
+        assert len(done.stdout.splitlines()) == len(shown)
+    # One that is in the jail by its Unix group, and one that is in none.
+    facts = json.loads(site.run("--json", "config", "show", "backup").stdout)
+    assert {"section": "", "name": "jail", "value": "own", "origin": f"by its Unix groups: {jail}:2"} in facts
+    assert {"section": "limits", "name": "sessions", "value": "3", "origin": f"{jail}:4"} in facts
+    assert "account mail: is in no jail" in site.run("config", "show", "mail").stderr
+    assert "there is no such jail or plugin" in site.run("config", "show", "no-such").stderr
+    # A jail goes before an account of its name, which is told.
+    site.put("jails/nobody.conf", "plugins = scp\n")
+    done = site.run("config", "show", "nobody")
+    assert "scp" in done.stdout
+    assert done.stderr == "note: the account of this name: jailssh config show --user nobody\n"
+    assert f"# {user}:1" in site.run("config", "show", "--user", "nobody").stdout
+
+
 def test_rights_to_nothing_and_of_nobody(site: Site, repositories: Path) -> None:
     folder = repositories
     table = (
