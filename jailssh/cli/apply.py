@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from jailssh.cli.context import Context
 from jailssh.core.errors import EXIT_OK
 from jailssh.host import fs
 from jailssh.image.findings import find, note_lines
 from jailssh.image.jail import load_configuration
-from jailssh.image.publish import Change, changes, publish_all
+from jailssh.image.publish import Change, changes, publish_all, revocations
 from jailssh.users import setup, undo
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run")
@@ -25,22 +27,23 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_root("apply")
     layout = context.layout
     if args.dry_run:
-        configuration = load_configuration(layout)
-        configuration.validate()
-        found = changes(configuration)
+        with _showing(context, revocations(layout, act=False)):
+            configuration = load_configuration(layout)
+            configuration.validate()
+            found = changes(configuration)
     else:
         setup.prepare(layout)
         # Nobody adds or takes away an account or a key meanwhile.
         with fs.lock(setup.lock_path(layout)):
             for name in undo.recover(layout):
                 context.tell(f"rolled back an interrupted change: {name}")
-            configuration = load_configuration(layout)
-            configuration.validate()
-            found = publish_all(configuration)
-    lines = [line for change in found for line in _lines(change)]
-    context.facts(
-        [_fact(change) for change in found], lines or ["nothing would change" if args.dry_run else "no change"]
-    )
+            # Before anything that a mistake somewhere may stop.
+            revoked = revocations(layout, act=True)
+            with _showing(context, revoked):
+                configuration = load_configuration(layout)
+                configuration.validate()
+                found = [*revoked, *publish_all(configuration)]
+    _show(context, found, "nothing would change" if args.dry_run else "no change")
     findings = find(configuration)
     for line in note_lines([*findings.wrong, *findings.notes]):
         context.tell(line)
@@ -49,8 +52,25 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return EXIT_OK
 
 
+@contextmanager
+def _showing(context: Context, revoked: Sequence[Change]) -> Iterator[None]:
+    """Show which keys are revoked also where an error stops the rest."""
+    try:
+        yield
+    except BaseException:
+        if revoked:
+            _show(context, revoked, "")
+        raise
+
+
+def _show(context: Context, found: Sequence[Change], none: str) -> None:
+    context.facts([_fact(change) for change in found], [line for change in found for line in _lines(change)] or [none])
+
+
 def _lines(change: Change) -> list[str]:
     head = f"{change.name or 'a deleted account'} (uid {change.uid}), jail {change.jail or 'none'}:"
+    if not change.uid:  # It has no plan.
+        head = f"{change.name}:"
     return [head, *(f"  {line}" for line in change.lines)]
 
 

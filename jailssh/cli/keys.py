@@ -51,7 +51,7 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     remove = actions.add_parser("remove", help="take a name away with its keys; they cannot log in any more")
     _user(remove)
     remove.add_argument("name", metavar="NAME", help="the name")
-    _user(actions.add_parser("list", help="list the names, with types, fingerprints, groups and principals"))
+    _user(actions.add_parser("list", help="list the names, with types, fingerprints, groups, principals and comments"))
     show = actions.add_parser("print", help="print authorized_keys lines, as sshd's AuthorizedKeysCommand does")
     _user(show)
     show.add_argument("type", nargs="?", metavar="TYPE", help="%%t: only what lets this key or certificate in")
@@ -83,18 +83,19 @@ def _add(args: argparse.Namespace, context: Context) -> int:
 
 def _remove(args: argparse.Namespace, context: Context) -> int:
     context.need_real_root("keys remove")
-    lines = keyring.remove(context.layout, args.user, args.name, Publisher(context.layout))
+    lines = keyring.remove(context.layout, args.user, args.name)
     context.changed(lines, {USER: args.user, KEY: args.name})
     return EXIT_OK
 
 
 def _list(args: argparse.Namespace, context: Context) -> int:
-    ring = load_configuration(context.layout).keyring(args.user)
+    ring = load_configuration(context.layout).keyring(args.user, vacant=True)
     facts = [
         {
             "name": name,
             "type": key.kind,
             "fingerprint": key.fingerprint(),
+            "comment": key.comment,
             "groups": list(ring.groups[name]),
             "principals": list(key.principals),
         }
@@ -112,7 +113,8 @@ def _table(ring: Keyring) -> list[str]:
     for name, keys in ring.keys.items():
         for key in keys:
             signs = f"  certificates for {', '.join(key.principals)}" if key.principals else ""
-            lines.append(f"{name:<{first}}  {groups[name]:<{second}}  {key.fingerprint()} {key.kind}{signs}")
+            comment = f"  {key.comment}" if key.comment else ""
+            lines.append(f"{name:<{first}}  {groups[name]:<{second}}  {key.fingerprint()} {key.kind}{signs}{comment}")
     return lines
 
 

@@ -35,26 +35,21 @@ def nameless(text: str, ring: Keyring) -> list[str]:
     return [line for line in text.splitlines() if (blob := _blob_of(line)) and blob not in known]
 
 
-def narrowed(text: str, allowed: str) -> str:
-    """Return ``text`` without the keys and principals that ``allowed`` lacks: what may go before more may come."""
-    kept = {(_blob_of(line), who) for line in allowed.splitlines() for who in _principals(line)}
+def without(text: str, gone: Collection[tuple[str, str, str]]) -> str:
+    """Return the text of a file that was made from a key ring, without these of its :func:`entries`."""
     lines = []
     for line in text.splitlines():
-        left = [who for who in _principals(line) if (_blob_of(line), who) in kept]
+        left = [who for who in _principals(line) if (line.split()[-1], _blob_of(line), who) not in gone]
         found = _PRINCIPALS.search(line)
         if left or not _blob_of(line):
             lines.append(line.replace(found[0], f'principals="{",".join(left)}"') if found else line)
     return _joined(lines)
 
 
-def names(text: str) -> set[str]:
-    """Return the names of the keys in a file that was made from a key ring."""
-    return {line.split()[-1] for line in text.splitlines() if _blob_of(line)} if is_generated(text) else set()
-
-
-def without(text: str, name: str) -> str:
-    """Return the text of a file that was made from a key ring, without the keys of this name."""
-    return _joined([line for line in text.splitlines() if not _blob_of(line) or line.split()[-1] != name])
+def entries(text: str) -> set[tuple[str, str, str]]:
+    """Return whom a file that was made from a key ring lets in, as :meth:`Keyring.entries` does."""
+    lines = [line for line in text.splitlines() if _blob_of(line)] if is_generated(text) else []
+    return {(line.split()[-1], _blob_of(line), who) for line in lines for who in _principals(line)}
 
 
 def merge(existing: str, new: Collection[Key], login_program: str) -> str:

@@ -12,6 +12,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -91,10 +92,16 @@ class Group:
 
 @dataclass(frozen=True)
 class Keyring:
-    """The named keys of an account, by name, and the groups that each is in.  An account with none is not shared."""
+    """The named keys of an account, by name, and the groups that each is in.
+
+    ``strangers``: groups, with those of their names that no key has.  ``shared``: keys have names here; without any
+    key nobody logs in then.
+    """
 
     keys: Mapping[str, tuple[Key, ...]]
     groups: Mapping[str, tuple[str, ...]]
+    strangers: tuple[Group, ...] = ()
+    shared: bool = True
 
     def roles(self, name: str) -> frozenset[str]:
         """Return the names by which the holder of this key gets rights."""
@@ -106,8 +113,27 @@ class Keyring:
             key.authorized(login_program, name, terminal=terminal) for name, keys in self.keys.items() for key in keys
         ]
 
+    def entries(self) -> set[tuple[str, str, str]]:
+        """Return who logs in by what: name, key, and the principal where the key is an authority, else ""."""
+        return {
+            (name, key.blob, principal)
+            for name, keys in self.keys.items()
+            for key in keys
+            for principal in key.principals or ("",)
+        }
 
-NOBODY = Keyring(MappingProxyType({}), MappingProxyType({}))
+    def stale(self) -> list[ConfigError]:
+        """Return what is to be said of names in groups that no key has: a mistake, or a key that was taken away."""
+        found = []
+        for group in self.strangers:
+            for name in group.keys:
+                close = nearest(name, self.keys)
+                hint = close if close.startswith("did") else "take the name out of the group"
+                found.append(ConfigError(group.origin, f"group {group.name}: there is no key {name!r}", hint=hint))
+        return found
+
+
+NOBODY = Keyring(MappingProxyType({}), MappingProxyType({}), shared=False)
 
 
 def check_name(name: str, what: str = "key name") -> str:
@@ -217,7 +243,10 @@ def name_of_file(path: str) -> str:
 
 
 def read_keyring(files: Mapping[str, bytes], groups: Iterable[Group]) -> Keyring:
-    """Return the key ring in ``files``, by path, with ``groups``; every error in one pass (:class:`ConfigError`)."""
+    """Return the key ring in ``files``, by path, with ``groups``; every error in one pass (:class:`ConfigError`).
+
+    A name in a group that no key has gives nobody anything, so it is no error: see :meth:`Keyring.stale`.
+    """
     errors: list[JailsshError] = []
     keys: dict[str, tuple[Key, ...]] = {}
     seen: dict[tuple[str, str], str] = {}
@@ -231,16 +260,26 @@ def read_keyring(files: Mapping[str, bytes], groups: Iterable[Group]) -> Keyring
         for key in keys[name]:
             errors += _twice(key, path, seen)
     member: dict[str, set[str]] = {name: set() for name in keys}
-    for group in groups:
-        for name in group.keys:
-            if name in member:
-                member[name].add(group.name)
-            elif not errors:
-                why = f"group {group.name}: there is no key {name!r}"
-                errors.append(ConfigError(group.origin, why, hint=nearest(name, keys)))
     raise_all(errors)
+    strangers = []
+    for group in groups:
+        for name in member.keys() & set(group.keys):
+            member[name].add(group.name)
+        if unknown := tuple(name for name in group.keys if name not in member):
+            strangers.append(Group(group.name, unknown, group.origin))
     in_groups = {name: tuple(sorted(found)) for name, found in member.items()}
-    return Keyring(MappingProxyType(keys), MappingProxyType(in_groups))
+    return Keyring(MappingProxyType(keys), MappingProxyType(in_groups), tuple(strangers))
+
+
+def standing(files: Mapping[str, bytes]) -> Keyring:
+    """Return the keys that ``files``, by path, still name, whatever else is wrong there: who is not in it is out."""
+    keys: dict[str, tuple[Key, ...]] = {}
+    for path, text in files.items():
+        for line in text.split(b"\n"):
+            with suppress(JailsshError):
+                name = name_of_file(path)
+                keys[name] = (*keys.get(name, ()), *_parse(line, path, authorities=True))
+    return Keyring(MappingProxyType(keys), MappingProxyType(dict.fromkeys(keys, ())))
 
 
 def _twice(key: Key, path: str, seen: dict[tuple[str, str], str]) -> list[ConfigError]:

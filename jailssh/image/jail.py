@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 import jailssh
-from jailssh.config.authorized import nameless
+from jailssh.config.authorized import is_generated, nameless
 from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
 from jailssh.config.jails import (
     JailConfig,
@@ -63,6 +63,13 @@ _Answer = TypeVar("_Answer")
 
 class NotJailedError(DeniedError):
     """The account is in no jail."""
+
+
+class VacantError(ConfigError):
+    """The account is shared and no key of it is left.
+
+    It does not become an ordinary one, into which the account's own file of keys, or a password, would let somebody.
+    """
 
 
 @contextmanager
@@ -209,36 +216,43 @@ class Configuration:
         data = _read_optional(self.layout, path)
         return None if data is None else read_user(data, path, name)
 
-    def keyring(self, name: str) -> Keyring:
-        """Return the named keys of the account ``name`` as the files are now; none for one that is not shared."""
+    def keyring(self, name: str, *, vacant: bool = False) -> Keyring:
+        """Return the named keys of the account ``name`` as the files are now; none for one that is not shared.
+
+        Raises :class:`VacantError` for one that is shared and has none, unless ``vacant``.
+        """
         user = self.user(name)
         groups = () if user is None else user.groups
         folder = f"{self.layout.key_rings}/{check_account_name(name)}"
         root = self.layout.root or None
         try:
-            files = fs.read_all_trusted(folder, _is_of_a_ring, MAX_FILE, trusted_root=root)
+            files = fs.read_all_trusted(folder, is_of_a_ring, MAX_FILE, trusted_root=root)
         except HostError as error:
             if not isinstance(error.__cause__, FileNotFoundError):
                 raise
             files = {}
-        if not files and not groups:
-            return NOBODY
-        ring = read_keyring(files, groups)
         path = f"{self.layout.keys}/{name}"
         present = (_read_optional(self.layout, path, MAX_KEYS) or b"").decode("utf-8", "surrogateescape")
+        if not files and not groups and not is_generated(present):
+            return NOBODY
+        ring = read_keyring(files, groups)
         if lost := nameless(present, ring):
             why = f"the account is shared, but has a key without a name: {escape(lost[0].split()[-1], 60)}"
             hint = f"put it into {folder}/NAME.pub, or take its line away"
             raise ConfigError(path, why, hint=hint)
+        if not ring.keys and not vacant:
+            why = f"is shared, and no key has a file in {folder}, so nobody can log in"
+            hint = f"jailssh keys add {name} NAME FILE; to let one person use it: no [groups], rm {path}, jailssh apply"
+            raise VacantError(f"account {name}", why, hint=hint)
         return ring
 
     def user_names(self) -> list[str]:
         """Return the accounts that have a file, sorted."""
-        return _names_in(self.layout, self.layout.users)
+        return names_in(self.layout, self.layout.users)
 
     def shared_names(self) -> list[str]:
         """Return the accounts that have a directory for named keys, sorted."""
-        return _names_in(self.layout, self.layout.key_rings, "")
+        return names_in(self.layout, self.layout.key_rings, "")
 
     def jails_for(self, account: Account) -> tuple[str, ...]:
         """Return the jails of ``account``; raises :class:`NotJailedError` if there is none."""
@@ -312,7 +326,8 @@ class Configuration:
             path = f"{self.layout.users}/{name}{SUFFIX}" if user is not None else f"{self.layout.key_rings}/{name}"
             raise ConfigError(path, "there is no such account on this host")
         definition = self.definition(self.jails_for(account))
-        for roles in holders(definition, account, self.keyring(name)):
+        ring = self.keyring(name, vacant=True)
+        for roles in holders(definition, account, ring) if ring.keys or not ring.shared else ():
             holder = replace(account, roles=roles)
             definition.check_plan(self.main, holder, user)
             check_directories(definition.config, definition.results(holder), holder)
@@ -367,7 +382,7 @@ class ConfigurationCache:
 
 def load_configuration(layout: Layout) -> Configuration:
     """Read the main file, the profiles and the jail files; raises only for the main file and untrusted directories."""
-    names = _names_in(layout, layout.jails)
+    names = names_in(layout, layout.jails)
     # Stamped first: a change while we read makes the result out of date, never wrong for long.
     stamps = stamps_of([layout.config_file, layout.jails, *(f"{layout.jails}/{name}{SUFFIX}" for name in names)])
     data = _read_optional(layout, layout.config_file)
@@ -440,7 +455,7 @@ def holders(definition: JailDefinition, account: Account, ring: Keyring) -> dict
     return {roles: tuple(names) for roles, names in found.items()}
 
 
-def _is_of_a_ring(file: str) -> bool:
+def is_of_a_ring(file: str) -> bool:
     """True for what must be a key's file; editors leave hidden files and backups beside it."""
     return not file.startswith(".") and not file.endswith("~")
 
@@ -463,7 +478,7 @@ def _read_optional(layout: Layout, path: str, limit: int = MAX_FILE) -> bytes | 
         raise
 
 
-def _names_in(layout: Layout, folder: str, suffix: str = SUFFIX) -> list[str]:
+def names_in(layout: Layout, folder: str, suffix: str = SUFFIX) -> list[str]:
     """Return the names of the files that end so in a trusted directory, sorted; none where it is absent."""
     try:
         fd = fs.open_dir(folder, trusted_root=layout.root or None)

@@ -6,6 +6,7 @@ A key that goes is taken out before anything else, one that comes is put in afte
 from __future__ import annotations
 
 from jailssh.config import authorized
+from jailssh.config.keys import Keyring
 from jailssh.core.errors import HostError
 from jailssh.host import fs
 from jailssh.host.paths import Layout
@@ -24,9 +25,12 @@ def wanted(configuration: Configuration, account: Account) -> str:
     use = Use.of(configuration, account)
     if not use.ring.keys:
         return ""
-    layout = configuration.layout
-    folder = f"{layout.key_rings}/{account.name}"
-    return authorized.generate(use.ring, folder, layout.login_program, terminal=use.terminal())
+    return text(configuration.layout, account.name, use.ring, terminal=use.terminal())
+
+
+def text(layout: Layout, name: str, ring: Keyring, *, terminal: bool) -> str:
+    """Return what the keys file of the shared account ``name`` holds for this key ring."""
+    return authorized.generate(ring, f"{layout.key_rings}/{name}", layout.login_program, terminal=terminal)
 
 
 def present(layout: Layout, name: str) -> str:
@@ -40,12 +44,12 @@ def present(layout: Layout, name: str) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def write(layout: Layout, name: str, text: str) -> None:
-    """Put ``text`` into the keys file; without any, the file goes."""
+def write(layout: Layout, name: str, content: str) -> None:
+    """Put ``content`` into the keys file; without any, the file goes."""
     path = keys_file(layout, name)
-    if text:
+    if content:
         # sshd reads the file as the user (AuthorizedKeysFile in sshd_config(5)), so it is readable, and only that.
-        fs.atomic_write(path, text.encode("utf-8", "surrogateescape"), mode=0o644)
+        fs.atomic_write(path, content.encode("utf-8", "surrogateescape"), mode=0o644)
     else:
         fs.remove_file(path)
 
@@ -58,13 +62,6 @@ def change(configuration: Configuration, account: Account) -> list[str]:
     lines = {True: set(old.splitlines()), False: set(new.splitlines())}
     path = keys_file(configuration.layout, account.name)
     return [f"~ {path}: {len(lines[False] - lines[True])} lines come, {len(lines[True] - lines[False])} go"]
-
-
-def narrow(configuration: Configuration, account: Account) -> None:
-    """Take out the keys that the key ring has no more, or has otherwise."""
-    old, new = _both(configuration, account)
-    if (less := authorized.narrowed(old, new)) != old:
-        write(configuration.layout, account.name, less)
 
 
 def widen(configuration: Configuration, account: Account) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -157,18 +157,27 @@ def is_whole(path: str, root: str = "") -> bool:
         return True
 
 
-def without_key(layout: Layout, uid: int, name: str) -> bool:
-    """Publish the roster of ``uid`` without the key of this name; False if it has no other, then it stays."""
+def entries_of(plan: codec.Plan | None) -> set[tuple[str, str, str]]:
+    """Return whom a roster lets in, as :meth:`jailssh.config.keys.Keyring.entries` does; any other plan nobody."""
+    return {_entry(record) for record in plan.records if record.verb in ops.ROSTER} if plan else set()
+
+
+def _entry(record: ops.Record) -> tuple[str, str, str]:
+    name, _, *principal, blob = record.args
+    return name, blob, "".join(principal)
+
+
+def shut_out(layout: Layout, uid: int, gone: Collection[tuple[str, str, str]]) -> None:
+    """Publish the roster of ``uid`` without these; one that lets nobody in any more is withdrawn."""
     with locked(layout):
         old = readable_plan(layout, uid)
-        names = keys_of(old)
-        if old is None or name not in names:
-            return True
-        if len(names) == 1:
-            return False
-        left = [record for record in old.records if record.verb not in ops.ROSTER or record.args[0] != name]
-        _write(plan_file(layout, uid), numbered(old, left), layout.root)
-        return True
+        if old is None or not entries_of(old) & set(gone):
+            return
+        left = [record for record in old.records if record.verb not in ops.ROSTER or _entry(record) not in gone]
+        if any(record.verb in ops.ROSTER for record in left):
+            _write(plan_file(layout, uid), numbered(old, left), layout.root)
+        else:
+            fs.remove_file(plan_file(layout, uid))
 
 
 def _serials(path: str, root: str) -> set[str]:

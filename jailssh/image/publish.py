@@ -12,12 +12,13 @@ from jailssh.config.reader import raise_all
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans, pool
+from jailssh.image import keys_file, plans, pool, rings
 from jailssh.image.history import read_history
 from jailssh.image.jail import (
     Configuration,
     JailDefinition,
     NotJailedError,
+    VacantError,
     find_account,
     load_configuration,
     to_account,
@@ -183,10 +184,30 @@ def changes(configuration: Configuration) -> list[Change]:
         except NotJailedError:
             found.append(Change(uid, name, "", ("- the plan",)))
             continue
+        except VacantError:
+            found += [Change(uid, name, "", ("- the plan",))] if old else []
+            continue
         image = current_image(layout, use.definition.name) or f"{layout.images}/.pool/new"
         lines = [*difference(old, use.compile(configuration.main, image)), *keys_file.change(configuration, account)]
         if lines:
             found.append(Change(uid, name, use.definition.name, tuple(lines)))
+    return found
+
+
+def revocations(layout: Layout, *, act: bool) -> list[Change]:
+    """Return which named keys can log in though no file names them; with ``act`` they cannot any more.
+
+    Nothing needs to be right in the configuration for this.
+    """
+    found = []
+    for name, uid in sorted(rings.shared_accounts(layout).items()):
+        gone = {who for who, _, _ in rings.outdated(layout, name, uid)}
+        if gone:
+            plan = plans.readable_plan(layout, uid) if uid is not None else None
+            jail = ((plan.first("jail") if plan else None) or ("",))[0]
+            found.append(Change(uid or 0, name, jail, tuple(f"- key {who}" for who in sorted(gone))))
+        if gone and act:
+            rings.revoke(layout, name, uid)
     return found
 
 
@@ -206,9 +227,10 @@ def publish_all(configuration: Configuration) -> list[Change]:
                 raise NotJailedError(f"uid {uid}", "is no account any more")
             if change := _publish_one(configuration, account, images, old):
                 found.append(change)
-        except NotJailedError:
+        except (NotJailedError, VacantError) as error:
             withdraw_plan(configuration.layout, uid)
-            found.append(Change(uid, old.plan.name if old else "", "", ("- the plan",)))
+            if old or isinstance(error, NotJailedError):
+                found.append(Change(uid, old.plan.name if old else "", "", ("- the plan",)))
         except ManyErrors as several:
             errors.extend(several.errors)
         except JailsshError as error:
@@ -222,8 +244,8 @@ def _publish_one(
     configuration: Configuration, account: Account, images: Images, old: plans.Published | None
 ) -> Change | None:
     """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last."""
+    rings.revoke(configuration.layout, account.name, account.uid)
     lines = keys_file.change(configuration, account)
-    keys_file.narrow(configuration, account)
     done = publish_and_tidy(configuration, account, images)
     keys_file.widen(configuration, account)
     lines = [*difference(old, plans.Published(done.plan, done.of_keys)), *lines]
@@ -265,8 +287,8 @@ class Publisher:
         plans.tidy(plans.plan_file(self._layout, uid), self._layout.root)
 
     def keyring(self, name: str) -> Keyring:
-        """Return the named keys of the account; none for one that is not shared."""
-        return load_configuration(self._layout).keyring(name)
+        """Return the named keys of the account; none for one that is not shared, or is, and has none any more."""
+        return load_configuration(self._layout).keyring(name, vacant=True)
 
     def keys_text(self, entry: accounts.Entry) -> str:
         """Return what the keys file of a shared account must hold."""

@@ -125,7 +125,7 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
         check_home(home)
         publisher.check(wish.jails)
         ring = publisher.keyring(wish.name)
-        if ring.keys and wish.keys:
+        if ring.shared and wish.keys:
             hint = f"jailssh keys add {wish.name} NAME FILE"
             raise UsageError("--key", f"{wish.name} is shared: each of its keys has a name", hint=hint)
         if facts is not None and not facts.jailed and not confirm(f"Put the existing account {wish.name} into a jail?"):
@@ -225,8 +225,7 @@ def _steps_after(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher)
     if publisher.keyring(entry.name).keys:
         text = publisher.keys_text(entry)
     elif wish.keys:
-        # What was made from named keys goes with them.
-        text = authorized.merge("" if authorized.is_generated(present) else present, wish.keys, login)
+        text = authorized.merge(present, wish.keys, login)
     if text != present:
         inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name))
         steps.append(Step("keys", inverse, lambda: keys_file.write(layout, entry.name, text)))

@@ -1,7 +1,7 @@
 """Give a key of a shared account a name, and take it away again.
 
 A name comes in this order: its file, its groups, the plans, and last the line that lets it in; all or nothing.  It
-goes in the order line, groups, file, plan, whatever else is wrong with the configuration: who is to be kept out cannot
+goes in the order line, plan, groups, file, whatever else is wrong with the configuration: who is to be kept out cannot
 wait for that, and no interrupted change lets them in again.
 """
 
@@ -19,7 +19,7 @@ from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans
+from jailssh.image import keys_file, plans, rings
 from jailssh.users import setup, undo
 from jailssh.users.adduser import Publisher, require_setup, users_file
 from jailssh.users.undo import Fault, Inverse, Journal, no_fault
@@ -88,7 +88,7 @@ def add(layout: Layout, wish: Addition, publisher: Publisher, fault: Fault = no_
         publisher.tidy(entry.uid)
     done = f"{wish.user}: key {wish.name} added" + (f", in {', '.join(sorted(wish.groups))}" if wish.groups else "")
     lines += [done, *(f"  {key.kind} {key.fingerprint()}" for key in wish.keys)]
-    if not ring.keys:
+    if not ring.shared:
         lines.append(f"note: {wish.user} is shared from now on: only named keys log in, no password and no other key")
     return lines
 
@@ -156,8 +156,8 @@ def _write_keys(layout: Layout, user: str, text: str, journal: Journal) -> None:
     journal.step("keys", inverse, lambda: keys_file.write(layout, user, text))
 
 
-def remove(layout: Layout, user: str, name: str, publisher: Publisher, fault: Fault = no_fault) -> list[str]:
-    """Take the key ``name`` from the account; return lines saying what was done.
+def remove(layout: Layout, user: str, name: str, fault: Fault = no_fault) -> list[str]:
+    """Take the key ``name`` from the account, wherever it still stands; return lines saying what was done.
 
     Nothing of it is taken back: every step is sound by itself, and where it was interrupted it is run again.
     """
@@ -166,58 +166,44 @@ def remove(layout: Layout, user: str, name: str, publisher: Publisher, fault: Fa
     path = f"{key_folder(layout, user)}/{name}{SUFFIX}"
     with fs.lock(setup.lock_path(layout)):
         lines = [f"rolled back an interrupted change: {which}" for which in undo.recover(layout)]
-        entry = accounts.find(user)
-        others = [file for file in key_files(layout, user) if file != path and file.endswith(SUFFIX)]
+        uid = entry.uid if (entry := accounts.find(user)) else None
         has_file = os.path.lexists(path)
-        if not has_file and name not in _let_in_now(layout, user, entry):
+        let_in = {each for each in rings.published_entries(layout, user, uid) if each[0] == name}
+        if not has_file and not let_in and name not in _in_any_group(layout, user):
             raise UsageError(f"key {name}", f"{user} has none of this name", hint=f"jailssh keys list {user}")
-        notes = _keep_out(layout, user, name, fault, last=not others)
+        rings.shut_out(layout, user, uid, let_in)
+        fault("keys: done")
+        groups, notes = _out_of_groups(layout, user, name, fault)
         if has_file:
             fs.remove_file(path)
-        if not others:
-            install.remove_empty_dir(key_folder(layout, user))
+        install.remove_empty_dir(key_folder(layout, user))
         fault("key file: done")
-        if entry is not None:
-            notes += _new_plan(layout, entry, name, publisher, last=not others)
-            publisher.tidy(entry.uid)
-        fault("plan: done")
-    return [*lines, f"{user}: key {name} removed; a session that it has open goes on", *notes]
+        if let_in and not rings.published_entries(layout, user, uid):
+            notes.append(f"note: it was the last key, so nobody can log in as {user} until another has a name")
+    out_of = f" and taken out of {', '.join(groups)}" if groups else ""
+    return [*lines, f"{user}: key {name} removed{out_of}; a session that it has open goes on", *notes]
 
 
-def _let_in_now(layout: Layout, user: str, entry: Entry | None) -> set[str]:
-    """Return the names that can log in, also where somebody has taken their files away and not said so."""
-    roster = plans.keys_of(plans.readable_plan(layout, entry.uid)) if entry else {}
-    return {*authorized.names(keys_file.present(layout, user)), *roster}
-
-
-def _keep_out(layout: Layout, user: str, name: str, fault: Fault, *, last: bool) -> list[str]:
-    """Take the name out of the keys file and the groups; return notes."""
-    text = keys_file.present(layout, user)
-    if authorized.is_generated(text):
-        keys_file.write(layout, user, "" if last else authorized.without(text, name))
-    fault("keys: done")
-    users = users_file(layout, user)
-    before = install.read_optional(users)
+def _in_any_group(layout: Layout, user: str) -> set[str]:
+    """Return the names in the account's groups; none where its file cannot be read."""
     try:
+        groups = _groups_of(layout, user, install.read_optional(users_file(layout, user)))
+    except JailsshError:
+        return set()
+    return {name for names in groups.values() for name in names}
+
+
+def _out_of_groups(layout: Layout, user: str, name: str, fault: Fault) -> tuple[list[str], list[str]]:
+    """Take the name out of the account's groups; return these, and notes."""
+    users = users_file(layout, user)
+    try:
+        before = install.read_optional(users)
         groups = _groups_of(layout, user, before)
     except JailsshError as error:
-        return [f"note: it may still be in a group of {users}, which cannot be read: {error}"]
-    if before is not None and any(name in keys for keys in groups.values()):
+        return [], [f"note: it may still be in a group of {users}, which cannot be read: {error}"]
+    out_of = sorted(group for group, names in groups.items() if name in names)
+    if before is not None and out_of:
         left = {group: [key for key in keys if key != name] for group, keys in groups.items()}
         fs.atomic_write(users, with_groups(before, left).encode("utf-8"))
         fault("users file: done")
-    return []
-
-
-def _new_plan(layout: Layout, entry: Entry, name: str, publisher: Publisher, *, last: bool) -> list[str]:
-    """Publish what the other keys have, as it was; without any the account's own plan.  Return notes."""
-    if not last:
-        if not plans.without_key(layout, entry.uid, name):
-            publisher.withdraw(entry.uid)
-        return []
-    try:
-        publisher.publish(entry)
-    except JailsshError as error:
-        publisher.withdraw(entry.uid)
-        return [f"note: nobody can log in until this is mended, then run jailssh apply: {error}"]
-    return [f"note: it was the last: {entry.name} is not shared any more, and no key says who logs in"]
+    return out_of, []

@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from jailssh.config import authorized, files
-from jailssh.config.keys import TYPES, Group, Keyring, check_name, check_principal, read_keyring
+from jailssh.config.keys import TYPES, Group, Keyring, check_name, check_principal, read_keyring, standing
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import is_clean_absolute
 from jailssh.host.paths import Layout
@@ -121,10 +121,29 @@ def test_base64_that_is_written_otherwise_is_the_same_key() -> None:
     assert ring(bob=f"ssh-rsa {other}\n").keys["bob"][0].blob == usual
 
 
-def test_a_group_of_an_unknown_key_is_an_error_with_line_and_nearest_name() -> None:
-    said = refused(Group("devs", ("alise",), "/etc/jailssh/users/git.conf:4"), alice=line(1))
-    assert "/etc/jailssh/users/git.conf:4: group devs: there is no key 'alise'" in said
-    assert "did you mean 'alice'?" in said
+def test_a_group_of_an_unknown_key_is_told_with_line_and_nearest_name_and_stops_nobody() -> None:
+    found = ring(Group("devs", ("alise", "alice", "zoe"), "/etc/jailssh/users/git.conf:4"), alice=line(1))
+    assert found.roles("alice") == {"alice", "@devs", "@all"}
+    close, gone = ("\n".join(each.lines()) for each in found.stale())
+    assert "/etc/jailssh/users/git.conf:4: group devs: there is no key 'alise'" in close
+    assert "did you mean 'alice'?" in close
+    assert "there is no key 'zoe'" in gone
+    assert "take the name out of the group" in gone
+
+
+def test_who_stands_in_files_that_have_mistakes() -> None:
+    texts = {
+        "alice.pub": line(1) + "ssh-ed25519 damaged\n" + line(2),
+        "bob.pub": "",
+        "carol.pub": f'cert-authority,principals="a,b" {line(3)}cert-authority,principals="" {line(4)}',
+        "dave.pub": line(1),
+        "eve.txt": line(6),
+    }
+    found = standing({f"{FOLDER}/{name}": text.encode() for name, text in texts.items()})
+    assert found.entries() == {
+        ("alice", blob(1), ""), ("alice", blob(2), ""), ("carol", blob(3), "a"), ("carol", blob(3), "b"),
+        ("dave", blob(1), ""),
+    }  # fmt: skip
 
 
 def test_every_error_in_one_pass() -> None:
@@ -177,22 +196,22 @@ def test_a_keys_file_is_of_one_kind() -> None:
 
 
 def test_what_goes_goes_before_what_comes() -> None:
-    three = authorized.generate(ring(alice=line(1), bob=line(2), dave=line(4)), FOLDER, LOGIN, terminal=False)
-    new = authorized.generate(ring(alice=line(1), bob=line(5)), FOLDER, LOGIN, terminal=True)
-    less = authorized.narrowed(three, new)
+    three = ring(alice=line(1), bob=line(2), dave=line(4))
+    text = authorized.generate(three, FOLDER, LOGIN, terminal=False)
+    assert authorized.entries(text) == three.entries()
+    assert authorized.entries("".join(text.splitlines(keepends=True)[1:])) == set()
+    less = authorized.without(text, three.entries() - ring(alice=line(1), bob=line(5)).entries())
     assert (blob(1) in less, blob(2) in less, blob(4) in less, blob(5) in less) == (True, False, False, False)
     ca = 'cert-authority,principals="{}" ' + line(3)
-    wide, narrow = (
-        authorized.generate(ring(c=ca.format(text)), FOLDER, LOGIN, terminal=False) for text in ("a,b", "a")
-    )
-    assert authorized.narrowed(wide, narrow) == narrow
-    assert authorized.narrowed(narrow, wide) == narrow  # those who stay are let in all the time
-    key_itself = authorized.generate(ring(c=line(3)), FOLDER, LOGIN, terminal=False)
-    assert blob(3) not in authorized.narrowed(wide, key_itself) + authorized.narrowed(key_itself, wide)
-    assert authorized.names(three) == {"alice", "bob", "dave"}
-    assert authorized.names("".join(three.splitlines(keepends=True)[1:])) == set()
-    without = authorized.without(three, "bob")
-    assert (blob(1) in without, blob(2) in without) == (True, False)
+    wide, narrow, itself = (ring(c=each) for each in (ca.format("a,b"), ca.format("a"), line(3)))
+    texts = [authorized.generate(each, FOLDER, LOGIN, terminal=False) for each in (wide, narrow, itself)]
+    assert authorized.without(texts[0], wide.entries() - narrow.entries()) == texts[1]
+    assert authorized.without(texts[1], narrow.entries() - wide.entries()) == texts[1]  # who stays is always let in
+    assert blob(3) not in authorized.without(texts[0], wide.entries() - itself.entries())
+    assert blob(3) not in authorized.without(texts[2], itself.entries() - wide.entries())
+    nobody = authorized.without(text, three.entries())
+    assert authorized.is_generated(nobody)
+    assert nobody.count("\n") == 1
 
 
 def test_groups_in_a_users_file() -> None:

@@ -1,0 +1,134 @@
+"""Named keys that are taken away by hand: who has no file is shut out, whatever else is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from jailssh.config import authorized
+from jailssh.core.errors import JailsshError, ManyErrors
+from jailssh.host.paths import Layout
+from jailssh.image import findings, jail, keys_file, plans, publish, rings
+from jailssh.relay.service import Service
+from tests.root import test_keys
+from tests.root.test_keys import GIT, apply, files, key, name
+from tests.root.test_publish import put
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("git")]
+layout, people = test_keys.layout, test_keys.people
+
+
+@pytest.mark.parametrize("on_demand", [False, True])
+def test_a_shared_account_without_keys_is_nobodys_until_somebody_says_otherwise(
+    layout: Layout, people: Callable[..., None], on_demand: bool
+) -> None:
+    people("ann")
+    if on_demand:
+        publish.publish_and_tidy(jail.load_configuration(layout), GIT)
+    else:
+        apply(layout)
+    assert plans.keys_of(plans.read_plan(layout, 61001))
+    shutil.rmtree(f"{layout.key_rings}/git")
+    assert [change.lines for change in apply(layout) if change.name == "git"] == [("- the plan",)]
+    assert files(layout) == []
+    head = Path(layout.keys, "git").read_text()
+    assert head.startswith("# Made by jailssh from ")
+    assert head.count("\n") == 1
+    # A login has no plan made for it, and nobody else is stopped.
+    refused = Service(layout, lambda event, message, fields: None, {61001: GIT}.get).answer(61001)
+    assert refused.startswith("no bad-config ")
+    configuration = jail.load_configuration(layout)
+    configuration.validate()
+    (note,) = rings.notes(configuration)
+    assert "account git is shared, and no key has a file" in " ".join(note.lines()).replace(":", "")
+    assert apply(layout) == publish.changes(configuration) == []
+    name(layout, "bob", 2)
+    (done,) = apply(layout)
+    assert "+ key bob:" in done.lines
+    assert len(files(layout)) == 2
+    os.unlink(f"{layout.key_rings}/git/bob.pub")
+    apply(layout)
+    os.unlink(f"{layout.keys}/git")
+    apply(layout)
+    assert files(layout) == ["61001"]
+    assert not plans.keys_of(plans.read_plan(layout, 61001))
+    assert not os.path.exists(f"{layout.keys}/git")
+
+
+def let_in(layout: Layout) -> tuple[set[str], set[str]]:
+    """Return whom the keys file lets in, and whom the roster does."""
+    given = {who for who, _, _ in authorized.entries(keys_file.present(layout, "git"))}
+    return given, set(plans.keys_of(plans.read_plan(layout, 61001)))
+
+
+def spoil(layout: Layout, how: str) -> None:
+    folder = f"{layout.key_rings}/git"
+    path = f"{folder}/bob.pub"
+    if how == "emptied":
+        put(path, "")
+    elif how == "damaged":
+        put(path, key(2)[:-4])
+    elif how == "mode":
+        os.chmod(path, 0o664)
+    elif how == "owner":
+        os.chown(path, 61001, 0)
+    elif how == "link":
+        os.rename(path, f"{layout.root}/elsewhere")
+        os.symlink(f"{layout.root}/elsewhere", path)
+    elif how == "renamed":
+        os.rename(path, f"{folder}/bob.txt")
+    else:
+        os.unlink(path)
+    if how == "twice":
+        put(f"{folder}/ann-too.pub", key(1))
+    elif how == "bad users file":
+        put(f"{layout.users}/git.conf", "uid = 61001\njial = hosting\n")
+    elif how == "bad main file":
+        put(layout.config_file, "nosuch = 1\n")
+    elif how == "bad jail":
+        put(f"{layout.jails}/hosting.conf", "plugins = nosuch\n")
+
+
+SPOILT = ("emptied", "damaged", "mode", "owner", "link", "renamed")
+WRONG_ELSEWHERE = ("twice", "bad users file", "bad main file", "bad jail")
+
+
+@pytest.mark.parametrize("how", ["gone", *SPOILT, *WRONG_ELSEWHERE])
+def test_without_its_file_a_key_is_shut_out_whatever_is_wrong(
+    layout: Layout, people: Callable[..., None], how: str
+) -> None:
+    people("ann", "bob", groups="[groups]\ndevs = ann, bob\n")
+    apply(layout)
+    assert let_in(layout) == ({"ann", "bob"}, {"ann", "bob"})
+    spoil(layout, how)
+    (told,) = publish.revocations(layout, act=False)
+    assert let_in(layout) == ({"ann", "bob"}, {"ann", "bob"})
+    (done,) = publish.revocations(layout, act=True)
+    assert told == done == publish.Change(61001, "git", "hosting", ("- key bob",))
+    assert let_in(layout) == ({"ann"}, {"ann"})
+    assert publish.revocations(layout, act=True) == []
+    if how == "gone":
+        apply(layout)
+        assert let_in(layout) == ({"ann"}, {"ann"})
+        (note,) = rings.notes(jail.load_configuration(layout))
+        assert "group devs: there is no key 'bob'" in str(note)
+        assert [str(each) for each in findings.find(jail.load_configuration(layout)).notes].count(str(note)) == 1
+    else:
+        with pytest.raises((JailsshError, ManyErrors)):
+            apply(layout)
+        assert let_in(layout) == ({"ann"}, {"ann"})
+
+
+def test_a_directory_that_others_can_write_to_names_nobody(layout: Layout, people: Callable[..., None]) -> None:
+    people("ann", "bob")
+    apply(layout)
+    os.chmod(f"{layout.key_rings}/git", 0o777)
+    publish.revocations(layout, act=True)
+    assert let_in(layout) == (set(), set())
+    os.chmod(f"{layout.key_rings}/git", 0o755)
+    apply(layout)
+    assert let_in(layout) == ({"ann", "bob"}, {"ann", "bob"})
