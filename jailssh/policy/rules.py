@@ -235,7 +235,8 @@ def _apart(first: Rule, first_word: str, second: Rule, second_word: str) -> bool
     ):
         if other.ignore_rest:
             continue
-        if not one.ignore_rest and _needs_a_stranger(one, other):
+        # Where the one has more words, they are options or operands for the other.
+        if len(head) == len(rest) and not one.ignore_rest and _needs_a_stranger(one, other):
             return True
         # "--server --sender" against "--server": apart if the shorter rule takes no such option.
         if len(head) > len(rest):

@@ -286,6 +286,11 @@ def test_rules_that_can_be_told_apart(first, second):
             {"letters": "t", "need": "t", "shorts": (("S", "word"),)},
             {"letters": "S", "operands": (0, 2, "path"), "roots": ("/srv",)},
         ),
+        # the option that is needed is a word of the other
+        ({"letters": "t", "need": "t"}, {"literals": ("-t",)}),
+        ({"longs": (("to", "word"),), "need_longs": ("to",), "operands": (0, 2, "word")}, {"literals": ("--to", "a")}),
+        # "x -t": a word and a letter for the one, two operands for the other
+        ({"letters": "t", "need": "t", "literals": ("x",)}, {"operands": (0, 2, "path"), "roots": ("/srv",)}),
         # the option that is needed is an option of the other too, or once may be a value
         ({"longs": (("x", "word"),), "need_longs": ("x",)}, {"longs": (("x", "word"),)}),
         ({"longs": (("x", "flag"),), "letters": "S", "need_longs": ("x",)}, {"shorts": (("S", "text"),)}),
