@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from jailssh.plan import words
 from jailssh.plan.codec import Plan
 from jailssh.plan.compile import Access
 
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _BOUNDS = ("sessions", "key-sessions", "duration", "idle", "nice", "bandwidth", "expires")
-_EVERY_DAY = 127
 _THURSDAY = 3  # 1970-01-01
 _DAY = 86400
-_UNITS = (("d", _DAY), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def access_of(plan: Plan) -> Access:
@@ -58,9 +57,9 @@ def in_force(access: Access) -> dict[str, str]:
         "addresses": f"from {', '.join(access.addresses)} only" if access.addresses else "",
         "hours": f"{hours_text(access.hours)} only, local time" if access.hours else "",
         "expires": _end(access) if access.expires else "",
-        "duration": f"a session ends after {_span(access.duration)}" if access.duration else "",
-        "idle": f"a session ends after {_span(access.idle)} without traffic" if access.idle else "",
-        "bandwidth": f"{access.bandwidth} bytes per second each way" if access.bandwidth else "",
+        "duration": f"a session ends after {words.span(access.duration)}" if access.duration else "",
+        "idle": f"a session ends after {words.span(access.idle)} without traffic" if access.idle else "",
+        "bandwidth": f"{words.size(access.bandwidth)} per second each way" if access.bandwidth else "",
         "nice": f"{access.nice}" if access.nice else "",
     }
     return {name: line for name, line in lines.items() if line}
@@ -76,22 +75,8 @@ def hours_text(hours: tuple[tuple[int, int, int], ...]) -> str:
     """Return hours of the week as a jail file has them, as in ``mon-fri 08:00-12:00 13:00-17:00, sat 10:00-12:00``."""
     spans: dict[int, list[str]] = {}
     for days, start, end in hours:
-        spans.setdefault(days, []).append(f"{start // 60:02}:{start % 60:02}-{end // 60:02}:{end % 60:02}")
-    return ", ".join(f"{_days_text(days)} {' '.join(found)}" for days, found in spans.items())
-
-
-def _days_text(days: int) -> str:
-    if days == _EVERY_DAY:
-        return "daily"
-    words: list[str] = []
-    run: list[str] = []
-    for number in range(len(_DAYS) + 1):
-        if days >> number & 1:
-            run.append(_DAYS[number])
-        elif run:
-            words += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else run
-            run = []
-    return " ".join(words)
+        spans.setdefault(days, []).append(f"{words.clock(start)}-{words.clock(end)}")
+    return ", ".join(f"{words.days(days)} {' '.join(found)}" for days, found in spans.items())
 
 
 def _ahead(access: Access, moment: int) -> int:
@@ -107,11 +92,3 @@ def _end(access: Access) -> str:
     last = _local(access, access.expires - 1)
     end = last + timedelta(seconds=1)
     return f"{last:%Y-%m-%d} is the last day" if f"{end:%H:%M}" == "00:00" else f"at {end:%Y-%m-%d %H:%M}, local time"
-
-
-def _span(seconds: int) -> str:
-    out = ""
-    for unit, length in _UNITS:
-        number, seconds = divmod(seconds, length)
-        out += f"{number}{unit}" if number else ""
-    return out

@@ -264,7 +264,7 @@ def test_the_limits_in_force_are_those_of_the_account(
         "  expires: 2026-01-31 is the last day",
         "  duration: a session ends after 8h",
         "  idle: a session ends after 30m without traffic",
-        "  bandwidth: 524288 bytes per second each way",
+        "  bandwidth: 512 KiB per second each way",
         "  nice: 5",
     ]
     assert (found.facts["limits"]["nice"], found.facts["limited_now"]) == ("5", None)
