@@ -87,8 +87,11 @@ void check_options(const struct plan *plan, const struct verdict *verdict)
     HOLDS(end <= verdict->argc);
     size_t count = verdict->argc - end;
     HOLDS(operands ? count >= plan_number(operands[0], 10) && count <= plan_number(operands[1], 10) : count == 0);
-    for (size_t i = 0; i < count; i++)
-        check_operand(plan, rule, class_of(plan, rule, i), verdict->argv[end + i]);
+    for (size_t i = 0; i < count; i++) {
+        const char *word = verdict->argv[end + i];
+        HOLDS(word[0] != '-' || word[1] == '\0' || rule_first(plan, rule, OP_MARK));
+        check_operand(plan, rule, class_of(plan, rule, i), word);
+    }
     for (const char *letter = need ? need[0] : ""; *letter; letter++)
         HOLDS(times(plan, verdict, (char[]){ *letter, '\0' }, &end) > 0);
     for (at = rule; (args = rule_next(plan, rule, OP_NEED_LONG, &at));)

@@ -19,10 +19,11 @@ COMMANDS = (
     "get a plain", "get", "any /", "any up/x", "any .x", "ls *", "ls ~/*", "ls [a-c]* -l", "ls link", "ls lin*",
     "ls x*", "ls -l *.txt 'c d'", "lx a*", "hello", "hello x", "hello x y", "bye x", "bye",
     "px x", "far xxxxxxxx", "far-get xxxx", "far-put xx", "many", "more x", "opt --size=1k+1 --dir=~/a -T~/b -T ~/c",
-    "get out/other", "all *", "all -l -- a", "own -- a -b", "own -- -S -- a -b",
-    *(f"once {rest}" for rest in (
-        "-nx --to y db-a-b 3", "-n x -v --to=y db-a 3 a ~/b", "-n1 --to x -n2", "--to x", "-n x", "-nx --to y /x 3",
-        "--to x --to=y -n x", "-vvn x --to x", "-nx --to y da", "-nx --to y db-a 3 -a", "-nx --to y db-a -3",
+    "get out/other", "all *", "all -l -- a", "all -S -- a", "all -S -- a -b", "own -- a -b", "own -- -S -- a -b",
+    *(f"once {rest} 3" for rest in (
+        "-nx --to y db-a-b", "-n x -v --to=y db-a 3 ~/b", "-n1 --to x -n2 db-a", "--to x db-a", "-n x db-a",
+        "-nx --to y /x", "--to x --to=y -n x db-a", "-vvn x --to x db-a", "-nx --to y da", "-nx --to y d-",
+        "-nx --to y db-a 3 -a", "-nx --to y db-a -3", "-nx --to y db-a 0", "-nx --to y 3", "-nx --to y",
     )),
 )  # fmt: skip
 """What reaches every line of the matcher that looks at files."""
@@ -77,7 +78,8 @@ def _rules(git: Path, home: Path, none: Path) -> list[Rule]:
         Rule("once", "tree", "/bin/ls", ("once",), letters="v", shorts=(("n", "text"),), longs=(("to", "text"),),
              need="n", need_longs=("to",), once=("v", "n", "to"), leading=("pattern:d*-*", "int:1:9"),
              operands=(2, 4, "path"), roots=(str(home),)),
-        Rule("all", "tree", "/bin/ls", ("all",), letters="l", operands=(0, 9, "text"), glob=True),
+        Rule("all", "tree", "/bin/ls", ("all",), letters="l", shorts=(("S", "text"),), operands=(0, 9, "text"),
+             glob=True),
         Rule("own", "tree", "/bin/ls", ("own",), literals=("--",), shorts=(("S", "text"),), operands=(0, 9, "text")),
         Rule("many.fixed", "tree", "/bin/ls", ("many",), fixed=("-f",) * 1700),
         Rule("many.inserted", "tree", "/bin/ls", ("more",), insert=("-f",) * 1700, operands=(0, 1, "text")),
