@@ -21,6 +21,7 @@ from jailssh.config.reader import Item, nearest
 from jailssh.config.rights import Line, covers
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts
+from jailssh.image import rings
 from jailssh.image.directories import missing_in_home
 from jailssh.image.jail import ANYBODY, Configuration, JailDefinition, find_account, holders
 from jailssh.image.writable import Directories, Writer, to_give, to_make
@@ -87,7 +88,7 @@ class _Claim:
 def find(configuration: Configuration) -> Findings:
     """Return what is to be said; jails and accounts with errors are left to :meth:`Configuration.validate`."""
     wrong: list[ConfigError] = []
-    notes: list[ConfigError] = []
+    notes: list[ConfigError] = list(rings.notes(configuration))
     host = Directories()
     for definition, users in _in_use(configuration):
         wrong += _about_groups(definition.config)
