@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 
 from jailssh.config.values import Raw
 from jailssh.core.errors import ConfigError, JailsshError
@@ -69,9 +70,14 @@ def covers(wide: str, narrow: str) -> bool:
     wanted, given = wide.split("/")[: -1 if deep else None], narrow.split("/")
     if len(given) <= len(wanted) if deep else len(given) != len(wanted) or given[-1] == "**":
         return False
-    shapes = (".*".join(map(re.escape, part.split("*"))) for part in wanted)
     # Between a pattern's own texts a "*" of the narrow one is as good as any other character.
-    return all(re.fullmatch(shape, part, re.DOTALL) for shape, part in zip(shapes, given, strict=False))
+    return all(a == b or ("*" in a and _shape(a).fullmatch(b)) for a, b in zip(wanted, given, strict=False))
+
+
+@lru_cache(maxsize=1 << 13)
+def _shape(part: str) -> re.Pattern[str]:
+    """Return what fits a component with wildcards."""
+    return re.compile(".*".join(map(re.escape, part.split("*"))), re.DOTALL)
 
 
 def _table(lines: Iterable[tuple[str, str]], errors: list[JailsshError]) -> tuple[Line, ...]:

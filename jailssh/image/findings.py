@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
@@ -55,7 +55,8 @@ class _User:
 class _Claim:
     """A right at one root: its absolute ``pattern``, the accounts that it reaches, and all that may be created there.
 
-    ``creates``: the patterns of all lines of the table for ``create``, absolute, with the names they are for.
+    ``creates``: the patterns of all lines of the table for ``create``, absolute, with the names they are for, by
+    :func:`_place`.
     """
 
     line: Line
@@ -63,26 +64,30 @@ class _Claim:
     root: str
     pattern: str
     writers: tuple[Writer, ...]
-    creates: tuple[tuple[str, frozenset[str]], ...]
+    creates: Mapping[str, Sequence[tuple[str, frozenset[str]]]]
 
     @property
     def place(self) -> str:
-        """The directory in which repositories like this are made, without what is below the first wildcard."""
-        return _fixed(os.path.dirname(self.pattern))
-
-    def created(self, ways: Iterable[str]) -> bool:
-        """True if all that fits the pattern may be created by one of the patterns ``ways``."""
-        return any(covers(way, name) for way in ways for name in {self.pattern, self.pattern.removesuffix(".git")})
+        """The directory in which repositories like this are made."""
+        return _place(self.pattern)
 
     def comes(self) -> bool:
-        """True if repositories like this may come to be by rights of the same table."""
-        return self.created(way for way, _ in self.creates)
+        """True if all repositories like this may come to be by rights of the same table."""
+        return any(self._ways())
 
     def has_way(self) -> bool:
         """True if another line lets the same people create this, with the directory that it is in."""
         who = set(self.right.who)
-        ways = [way for way, names in self.creates if "@all" in names or who <= names]
-        return self.created(way for way in ways if _fixed(os.path.dirname(way)) != self.place)
+        return any(("@all" in names or who <= names) and _place(way) != self.place for way, names in self._ways())
+
+    def _ways(self) -> Iterator[tuple[str, frozenset[str]]]:
+        """Yield the patterns by which all that fits this one may be created, with the names they are for."""
+        patterns = {self.pattern, self.pattern.removesuffix(".git")}
+        above = self.pattern
+        while above := os.path.dirname(above).rstrip("/"):
+            for way, names in self.creates.get(above, ()):
+                if any(covers(way, pattern) for pattern in patterns):
+                    yield way, names
 
 
 def find(configuration: Configuration) -> Findings:
@@ -187,7 +192,10 @@ def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator
         for user in users:
             roots.setdefault(user.account.home + first[1:], []).append(user)
     for root, inside in roots.items():
-        creates = tuple((_from(root, r.pattern), frozenset(r.who)) for _, r in rights if r.right == "create")
+        creates: dict[str, list[tuple[str, frozenset[str]]]] = {}
+        for right in (right for _, right in rights if right.right == "create"):
+            way = _from(root, right.pattern)
+            creates.setdefault(_place(way), []).append((way, frozenset(right.who)))
         for line, right in rights:
             reached = [user for user in inside if "@all" in right.who or not user.names.isdisjoint(right.who)]
             writers = tuple(user.writer for user in reached)
@@ -201,6 +209,11 @@ def _from(root: str, pattern: str) -> str:
 def _fixed(pattern: str) -> str:
     """Return the components of ``pattern`` before the first with a wildcard."""
     return pattern[: pattern.rindex("/", 0, pattern.index("*"))] if "*" in pattern else pattern
+
+
+def _place(pattern: str) -> str:
+    """Return the directory in which repositories like ``pattern`` are made, without what may be any directory."""
+    return _fixed(os.path.dirname(pattern))
 
 
 def _about_pattern(claim: _Claim, host: Directories) -> list[ConfigError]:
