@@ -119,10 +119,8 @@ static bool are_enough(struct matching *m, const struct given *given)
 bool match_options(struct matching *m, size_t *index)
 {
     char *const *mark = rule_first(m->plan, m->rule, OP_MARK);
-    struct given given;
+    struct given given = { 0 };
     bool marked = false;
-    memset(given.letters, 0, sizeof given.letters);
-    given.count = 0;
     for (; *index < m->words->count && !marked; ++*index) {
         const char *text = m->words->list[*index].text;
         if (mark && strcmp(text, mark[0]) == 0) {

@@ -65,12 +65,10 @@ static bool is_word(const char *value)
     return value[0] != '-' && only(value, "_.,:+@%=-", 255);
 }
 
-/* A word in which each * of the pattern stands for any part; to lengthen what the last * takes is all that can help. */
+/* Each * of the pattern stands for any part of the word; to lengthen what the last * takes is all that can help. */
 static bool is_patterned(const char *pattern, const char *value)
 {
     const char *star = NULL, *taken = NULL;
-    if (!is_word(value))
-        return false;
     while (*pattern || *value) {
         if (*pattern == '*') {
             star = ++pattern;
@@ -209,7 +207,7 @@ bool value_fits(struct matching *m, const char *cls, const struct value *value, 
     else if (strcmp(cls, "word") == 0)
         fits = is_word(text);
     else if (strncmp(cls, "pattern:", 8) == 0)
-        fits = is_patterned(cls + 8, text);
+        fits = is_word(text) && is_patterned(cls + 8, text);
     else if (strcmp(cls, "capabilities") == 0)
         fits = is_capabilities(text);
     else /* text; flag never comes here */
