@@ -94,12 +94,12 @@ ATTACKS = (
     ),
     Row("ssh git-only@host \"git-upload-pack '--help'\"", 126, f"{LIMITED}git"),
     Row(
-        "git clone -q git-only@host:/srv/secret/z.git", 128, f"{LIMITED}git", "no repository", f"! test -e {_CLIENT}/z"
+        "git clone -q git-only@host:/srv/secret/z.git", 128, "no such repository", "not cloned", f"! test -e {_CLIENT}/z"
     ),
     Row(
         "cd y && git commit -q --allow-empty -m two && git push -q",
         128,
-        f"{LIMITED}git",
+        "no such repository, or no right to it",
         "not pushed",
         "! git --git-dir=/srv/pub/y.git log --oneline | grep two",
     ),
@@ -149,7 +149,7 @@ SHARED = (
     Row(
         f"cd n && git commit -q --allow-empty -m three && {_CI} git push -q",
         128,
-        f"{LIMITED}git",
+        "no such repository, or no right to it",
         "not pushed",
         "! git --git-dir=/srv/team/new.git log --oneline | grep three",
     ),

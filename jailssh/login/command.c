@@ -85,23 +85,30 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
     int lock = base ? open(base[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     for (int i = 0; i < TRIES && lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0; i++)
         poll(NULL, 0, 20);
+    int said[2];
+    if (pipe2(said, O_CLOEXEC | O_NONBLOCK) != 0) /* what is too much for it is lost */
+        refuse("setup", "cannot run what comes first", errno);
     pid_t pid = vfork();
     if (pid == 0) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (setsid() < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+        if (setsid() < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(said[1], 2) < 0)
             refuse("first-failed", "cannot go without the client's streams", errno);
         settle_in(plan, verdict);
         execve(argv[0], (char *const *)argv, env);
         refuse("first-failed", argv[0], errno); /* the first to say why is heard */
     }
     int status;
-    char text[300];
+    char text[500], line[200] = "";
     if (pid < 0 || waitpid(pid, &status, 0) != pid)
         refuse("setup", "cannot run what comes first", errno);
-    snprintf(text, sizeof text, "%s ended with %s %d", argv[0], WIFSIGNALED(status) ? "signal" : "status",
-             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    (void)!read(said[0], line, sizeof line - 1);
+    line[strcspn(line, "\n")] = '\0';
+    snprintf(text, sizeof text, "%s ended with %s %d%s%s", argv[0], WIFSIGNALED(status) ? "signal" : "status",
+             WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status), *line ? ": " : "", line);
     if (status != 0)
         refuse("first-failed", text, 0);
+    close(said[0]);
+    close(said[1]);
     close(lock);
 }
 

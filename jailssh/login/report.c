@@ -45,6 +45,8 @@ static void tell_user(const struct outer *o, int code, const char *reason, const
         fail_say("jailssh: %s\n", detail);
     else if (strcmp(reason, "address") == 0 || strcmp(reason, "hours") == 0 || strcmp(reason, "expired") == 0)
         fail_say("jailssh: not allowed: %s\n", detail);
+    else if (strncmp(detail, "repository ", strlen("repository ")) == 0) /* the same whether it is there or not */
+        fail_say("jailssh: not allowed: no such repository, or no right to it\n");
     else if (!o->request->command)
         fail_say("Hi %s! You have logged in, but %s.\n", o->plan->name, about[0]);
     else

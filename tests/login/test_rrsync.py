@@ -29,7 +29,7 @@ pytestmark = pytest.mark.needs("rrsync", "gcc", "sanitizers")
 
 PER_MODE = 700
 PLAIN = {"read": (), "write": (), "delete": True, "overwrite": True, "follow_links": False, "munge": False,
-         "confine": False}  # fmt: skip
+         "confine": False, "probe": False}  # fmt: skip
 # rrsync's flags -> our settings, with DIR for the directory.
 MODES: dict[str, dict[str, object]] = {
     "": {"read": "DIR", "write": "DIR"},

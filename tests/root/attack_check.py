@@ -9,8 +9,15 @@ from jailssh.core import journal_fields as fields
 from tests.root.attack_rows import LIMITED_TO, Row
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
+NO_REPOSITORY = "no such repository, or no right to it"
 SHORT = 1000
 """A command up to this many bytes is shown whole in its record."""
+
+
+def of_a_repository(row: Row) -> bool:
+    """True for what was denied for the sake of a repository's name: it is not told whether it is there."""
+    named = row.reason in ("no-such-repository", "repository-name", "repository-exists")
+    return named or (row.reason == "path-outside" and row.command.startswith(b"git"))
 
 
 def check_line(error: str, row: Row) -> None:
@@ -18,7 +25,8 @@ def check_line(error: str, row: Row) -> None:
     if row.line:
         assert error == f"jailssh: {row.line}\n", error
         return
-    assert error == f"jailssh: not allowed: this account is limited to: {LIMITED_TO[row.jail]}\n", error
+    limit = f"this account is limited to: {LIMITED_TO[row.jail]}"
+    assert error == f"jailssh: not allowed: {NO_REPOSITORY if of_a_repository(row) else limit}\n", error
     assert re.fullmatch(r"[a-z :,-]{1,100}\n", error)
 
 

@@ -118,10 +118,12 @@ def test_it_runs_before_the_program_and_is_not_heard(given: Given, logging: str)
     assert done.records[0]["JAILSSH_RULE"] == "lab.create"
     assert row["JAILSSH_EXIT"] == "0"
     made = lab.path(f"{HOME}/new-1.git")
-    assert (made / "facts").read_text() == f"3 {HOME}/new-1.git 3"
+    assert (made / "facts").read_text() == f"102 {HOME}/new-1.git 3"  # two of /dev/null and a pipe
     assert (made.stat().st_uid, made.stat().st_mode & 0o777) == (login_lab.UID, 0o750)
-    assert_denied(lab.login("serve new-1"), "repository-exists")
-    assert_denied(lab.login("serve other"), "path-outside")
+    for command, reason in (("serve new-1", "repository-exists"), ("serve other", "path-outside")):
+        done = lab.login(command)
+        assert (done.code, done.records[0]["JAILSSH_REASON"]) == (126, reason)
+        assert done.err == b"jailssh: not allowed: no such repository, or no right to it\n"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +142,7 @@ def test_its_failure_is_the_end(given: Given, first: tuple[str, ...], why: str, 
     events = done.events()
     assert events == (["session-start", "refused"] if logging == "require" else ["refused"])
     row = assert_refused(login_lab.Done(done.code, done.out, done.err, done.records[-1:]), "first-failed")
-    assert row["MESSAGE"].endswith(why)
+    assert row["MESSAGE"].endswith(f"{why}: noise")
     assert not lab.path(f"{HOME}/new-1.git").exists()
 
 

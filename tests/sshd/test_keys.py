@@ -52,14 +52,16 @@ class People:
     def make(self, name: str, kind: str = "ed25519") -> str:
         """Make a key of this type; return the path of its public half."""
         client = self.world.client
-        client.run(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", f"{name}@desk", "-f", f".ssh/{name}"], check=True)
+        client.run(
+            ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", f"{name}@desk", "-f", f".ssh/of-{name}"], check=True
+        )
         config = self.world.host.read(f"{client.home}/.ssh/config").decode()
-        client.write(f".ssh/{name}.config", config.replace("/.ssh/id_ed25519", f"/.ssh/{name}"), 0o600)
-        return f"{client.home}/.ssh/{name}.pub"
+        client.write(f".ssh/of-{name}.config", config.replace("/.ssh/id_ed25519", f"/.ssh/of-{name}"), 0o600)
+        return f"{client.home}/.ssh/of-{name}.pub"
 
     def ssh(self, name: str, command: str | None, *options: str, **how: Any) -> Completed:
         """Log in as this person."""
-        return self.world.client.ssh(USER, command, options=["-F", f".ssh/{name}.config", *options], **how)
+        return self.world.client.ssh(USER, command, options=["-F", f".ssh/of-{name}.config", *options], **how)
 
     def reads(self, name: str, repository: str, *options: str) -> Completed:
         """Ask what a clone asks."""
@@ -68,7 +70,7 @@ class People:
     def git(self, name: str, *args: str) -> Completed:
         """Run git as this person."""
         return self.world.client.git(
-            args, env={"GIT_SSH_COMMAND": f"ssh -F {self.world.client.home}/.ssh/{name}.config"}
+            args, env={"GIT_SSH_COMMAND": f"ssh -F {self.world.client.home}/.ssh/of-{name}.config"}
         )
 
     def last(self) -> list[dict[str, Any]]:
@@ -124,12 +126,12 @@ def test_two_people_have_different_rights(people: People) -> None:
 )  # fmt: skip
 def test_every_type_of_key_logs_in_by_its_name(people: People, kind: str, options: tuple[str, ...]) -> None:
     name = f"type-{kind}{''.join(options)}"
-    public = f"{people.world.client.home}/.ssh/{name}"
+    public = f"{people.world.client.home}/.ssh/of-{name}"
     if options:
         client = people.world.client
         client.run(["ssh-keygen", "-q", "-t", kind, *options, "-N", "", "-f", public], check=True)
         config = people.world.host.read(f"{client.home}/.ssh/config").decode()
-        client.write(f".ssh/{name}.config", config.replace("/.ssh/id_ed25519", f"/.ssh/{name}"), 0o600)
+        client.write(f".ssh/of-{name}.config", config.replace("/.ssh/id_ed25519", f"/.ssh/of-{name}"), 0o600)
     else:
         people.make(name, kind)
     people.world.jailssh("keys", "add", USER, name, f"{public}.pub")
@@ -153,7 +155,7 @@ def test_a_certificate_has_the_name_of_its_principal_and_authority(people: Peopl
     people.make("laptop")
 
     def signed(principals: str, authority: str = "ca") -> None:
-        sign = ["ssh-keygen", "-q", "-s", f".ssh/{authority}", "-I", "id", "-n", principals, ".ssh/laptop.pub"]
+        sign = ["ssh-keygen", "-q", "-s", f".ssh/{authority}", "-I", "id", "-n", principals, ".ssh/of-laptop.pub"]
         client.run(sign, check=True)
 
     signed("someone,carol@example.org")
@@ -168,7 +170,7 @@ def test_a_certificate_has_the_name_of_its_principal_and_authority(people: Peopl
 
 def test_an_unknown_key_of_the_accounts_own_file_is_refused(people: People) -> None:
     people.make("mallory")
-    own = people.world.host.read(f"{people.world.client.home}/.ssh/mallory.pub")
+    own = people.world.host.read(f"{people.world.client.home}/.ssh/of-mallory.pub")
     script = "umask 077 && mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys"
     people.world.host.run(["su", "-s", "/bin/sh", "-c", script, USER], input=own.decode(), check=True)
     done = people.reads("mallory", "public")
@@ -208,7 +210,7 @@ def test_a_shared_connection_keeps_its_key(people: People) -> None:
     world = people.world
     world.jailssh("keys", "add", USER, "dave", people.make("dave"))
     master = ["-o", "ControlPath=/tmp/dave-master"]
-    hold = world.client.ssh_args(USER, None, options=["-F", ".ssh/dave.config", "-N", "-M", *master])
+    hold = world.client.ssh_args(USER, None, options=["-F", ".ssh/of-dave.config", "-N", "-M", *master])
     with world.vanishing(world.host.popen(hold, user=world.client.account, cwd=world.client.home)):
         world.host.wait_until(lambda: world.exists("/tmp/dave-master"), "the connection")
         for _ in range(2):
@@ -268,7 +270,7 @@ def test_a_table_that_is_wrong_for_this_account_stops_no_other(people: People) -
         assert people.reads("bob", "public").code == 255
     finally:
         world.host.run(["rm", f"/etc/jailssh/keys.d/{USER}/broken.pub"], check=True)
-    world.jailssh("keys", "add", USER, "bob", f"{world.client.home}/.ssh/bob.pub", "--group", "developers")
+    world.jailssh("keys", "add", USER, "bob", f"{world.client.home}/.ssh/of-bob.pub", "--group", "developers")
     assert people.reads("bob", "team/secret").code == 0
 
 
@@ -443,7 +445,7 @@ def test_keys_print_serves_as_the_commands_of_sshd(people: People) -> None:
         assert people.reads("mallory", "public").code == 255
     client = world.client
     sign = ["ssh-keygen", "-q", "-s", ".ssh/ca", "-I", "id", "-n"]
-    client.run([*sign, "carol@example.org", ".ssh/laptop.pub"], check=True)
+    client.run([*sign, "carol@example.org", ".ssh/of-laptop.pub"], check=True)
     world.host.write("/etc/ssh/user-ca.pub", world.host.read(f"{client.home}/.ssh/ca.pub"))
     text = (
         f"Match User {USER}\nAuthorizedKeysFile none\nTrustedUserCAKeys /etc/ssh/user-ca.pub\n"
@@ -453,7 +455,7 @@ def test_keys_print_serves_as_the_commands_of_sshd(people: People) -> None:
     with sshd_with(world, text):
         assert people.reads("laptop", "public").code == 0
         assert_by(people.last(), "carol")
-        client.run([*sign, "mallory", ".ssh/laptop.pub"], check=True)
+        client.run([*sign, "mallory", ".ssh/of-laptop.pub"], check=True)
         assert people.reads("laptop", "public").code == 255
 
 
