@@ -149,7 +149,7 @@ SHARED = (
     Row(
         f"cd n && git commit -q --allow-empty -m three && {_CI} git push -q",
         128,
-        "no such repository, or no right to it",
+        f"{LIMITED}git",
         "not pushed",
         "! git --git-dir=/srv/team/new.git log --oneline | grep three",
     ),
