@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
 LIST = "lib/jailssh/installed-files"
 OWN_FOLDER = "lib/jailssh/python"
+UNITS = "lib/systemd/system"
 LOGIN_PROGRAM = "libexec/jailssh/jailssh-login"
 DROP_IN = "etc/ssh/sshd_config.d/20-jailssh.conf"
 SET_ID_MODE = 0o4750
@@ -100,6 +102,7 @@ def install(stage: str, target: Target) -> None:
     write_list(target, sorted({*put, *paths}))
     if os.geteuid() != 0:
         print("install: not root, so the files belong to you; jailssh-login must belong to root to work")
+    print(f"install: next step: {target.below_prefix('bin/jailssh')} setup")
 
 
 def write_list(target: Target, lines: list[str]) -> None:
@@ -140,12 +143,25 @@ def check_unused(target: Target) -> None:
         raise SystemExit(f"uninstall: sshd still uses {program}: /{DROP_IN}\nhint: jailssh setup --undo")
 
 
+def retire_units(target: Target, paths: list[str]) -> None:
+    """Stop these units if they are of the running system, and remove the links by which they are enabled."""
+    systemctl = shutil.which("systemctl")
+    if systemctl and paths and not target.destdir and Path("/run/systemd/system").is_dir():
+        subprocess.run([systemctl, "--quiet", "stop", *map(os.path.basename, paths)], check=False)
+    for link in sorted(target.at("/etc/systemd/system").glob("*.wants/*")):
+        if link.is_symlink() and os.readlink(link) in paths:
+            link.unlink()
+            if not any(link.parent.iterdir()):
+                link.parent.rmdir()
+
+
 def uninstall(target: Target) -> None:
-    """Remove what was put.  Configuration, state, accounts and groups stay."""
+    """Remove what was put, and what runs or enables its units.  Configuration, state, accounts and groups stay."""
     check_unused(target)
     lines = target.listed()
     if not lines:
         raise SystemExit(f"uninstall: nothing is installed in {target.prefix}")
+    retire_units(target, [line for line in lines if os.path.dirname(line) == target.below_prefix(UNITS)])
     own = target.at(target.below_prefix(OWN_FOLDER))
     if own.is_dir():  # Byte code that Python wrote later is in no list.
         for cache in [path for path in own.rglob("__pycache__") if path.is_dir()]:

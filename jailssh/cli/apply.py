@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     for line in note_lines([*findings.wrong, *findings.notes]):
         context.tell(line)
     if not layout.root and (rest := setup.pending(layout, configuration.groups())):
-        context.tell(f"note: run jailssh setup: {', '.join(change.point for change in rest)}")
+        context.tell(f"note: run jailssh setup: {setup.explained(rest)}")
     return EXIT_OK
 
 

@@ -1,4 +1,4 @@
-"""``jailssh list``: the jails, and the accounts that are in one by name."""
+"""``jailssh list``: the jails, and who is in one by name or as a member of a group."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ def run(_args: argparse.Namespace, context: Context) -> int:
     users = [_user(configuration, name) for name in configuration.user_names()]
     lines = ["jails:"]
     for jail in jails:
-        groups = ", ".join(jail["groups"])
-        by_group = f" (members of {groups})" if groups else ""
-        lines.append(f"  {jail['name']:<20} {jail['summary']}{by_group}")
+        lines.append(f"  {jail['name']:<20} {jail['summary']}".rstrip())
+    by_group = [group for jail in jails for group in _groups(jail)]
+    lines += ["groups whose members are in a jail:"] if by_group else []
+    for group in by_group:
+        people = ", ".join(group["members"]) or group["state"]
+        lines.append(f"  {group['name']:<20} {group['jail']:<24} {people}")
     lines.append("accounts:" if users else "accounts: none is in a jail by name")
     lines += [f"  {user['name']:<20} {user['jail']:<24} {user['state']}" for user in users]
-    context.facts({"jails": jails, "accounts": users}, lines)
+    context.facts({"jails": jails, "groups": by_group, "accounts": users}, lines)
     return EXIT_OK
 
 
@@ -43,6 +46,18 @@ def _jail(name: str, document: Document | JailsshError) -> dict[str, Any]:
         return {"name": name, "summary": f"BROKEN: {document}", "groups": []}
     summary = document.entries[""].get("summary")
     return {"name": name, "summary": str(summary.raw) if summary else "", "groups": list(groups_of(document))}
+
+
+def _groups(jail: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": name,
+            "jail": jail["name"],
+            "members": accounts.members(name),
+            "state": "no member that this host lists" if accounts.group_exists(name) else "no such group",
+        }
+        for name in jail["groups"]
+    ]
 
 
 def _user(configuration: Configuration, name: str) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 
 from jailssh.cli.context import Context
-from jailssh.core.errors import EXIT_OK, JailsshError
+from jailssh.core.errors import EXIT_OK
 from jailssh.host import accounts
+from jailssh.image.explain import no_plan
 from jailssh.image.jail import load_configuration
 from jailssh.image.plans import keys_of, login_plan, read_plan
 from jailssh.image.publish import changes
@@ -37,9 +38,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     else:
         present = login_plan(context.layout, entry.uid, entry.name, args.key)
     if present is None:
-        raise JailsshError(
-            f"plan of {args.user}", "there is none; it is made at the next login", hint="jailssh apply makes it now"
-        )
+        raise no_plan(context.layout, entry)
     facts = {
         "uid": present.uid,
         "gid": present.gid,

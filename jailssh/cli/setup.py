@@ -5,8 +5,12 @@ from __future__ import annotations
 import argparse
 
 from jailssh.cli.context import Context
+from jailssh.config.jails import groups_of
+from jailssh.config.reader import Document, raise_all
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.host import fs
+from jailssh.host.paths import Layout
+from jailssh.image.jail import load_configuration
 from jailssh.image.publish import Publisher
 from jailssh.users import setup, undo
 
@@ -24,15 +28,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_real_root("setup")
     layout = context.layout
     if args.undo:
-        setup.check_unused(layout)
-        if not setup.was_run(layout):
-            context.say(["nothing to undo: jailssh setup has not been run"])
-            return EXIT_OK
-        _ask(context, "Take the group, the sshd drop-in and the login program's set-id mode away?")
-        with fs.lock(setup.lock_path(layout)):
-            undo.recover(layout)
-            context.changed(setup.take_back(layout), {})
-        return EXIT_OK
+        return _undo(context)
     groups = Publisher(layout).groups
     setup.check_candidate(layout, groups)
     changes = setup.pending(layout, groups)
@@ -52,6 +48,31 @@ def run(args: argparse.Namespace, context: Context) -> int:
         lines = ["this host is set up", *setup.apply(layout, setup.pending(layout, groups))]
     context.changed(lines, {})
     return EXIT_OK
+
+
+def _undo(context: Context) -> int:
+    layout = context.layout
+    groups = _groups(layout)
+    setup.check_unused(layout, groups)
+    if not setup.was_run(layout):
+        context.say(["nothing to undo: jailssh setup has not been run"])
+        return EXIT_OK
+    _ask(context, "Take the group, the sshd drop-in, the login program's set-id mode and enabled units away?")
+    with fs.lock(setup.lock_path(layout)):
+        undo.recover(layout)
+        context.changed(setup.take_back(layout, groups), {})
+    return EXIT_OK
+
+
+def _groups(layout: Layout) -> dict[str, list[str]]:
+    """Return the Unix groups whose members are in a jail, each with its jails; raises for a jail that is broken."""
+    documents = load_configuration(layout).documents
+    raise_all([each for each in documents.values() if isinstance(each, JailsshError)])
+    found: dict[str, list[str]] = {}
+    for name, document in sorted(documents.items()):
+        for group in groups_of(document) if isinstance(document, Document) else ():
+            found.setdefault(group, []).append(name)
+    return found
 
 
 def _ask(context: Context, question: str) -> None:

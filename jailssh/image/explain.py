@@ -16,7 +16,7 @@ from jailssh.host import accounts, matcher
 from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
 from jailssh.image import reasons
-from jailssh.image.jail import Configuration, NotJailedError, load_configuration, to_account
+from jailssh.image.jail import Configuration, NotJailedError, VacantError, load_configuration, to_account
 from jailssh.image.plans import login_plan
 from jailssh.image.remedy import Remedy, Trials, holder
 from jailssh.image.suggest import COMMAND, line_remedies, settings_lines, taken_but, why_no_line, written
@@ -45,7 +45,7 @@ def explain(layout: Layout, entry: accounts.Entry, command: str | None, key: str
     """
     plan = login_plan(layout, entry.uid, entry.name, key)
     if plan is None:
-        raise _no_plan(layout, entry)
+        raise no_plan(layout, entry)
     verdict = matcher.judge(layout, codec.encode(plan), command)
     facts: dict[str, Any] = {
         "user": entry.name,
@@ -105,16 +105,24 @@ def what_happened(layout: Layout, entry: accounts.Entry, record: Record, reason:
     return reasons.explained(configuration, entry, reason, peer=record.get(PEER).partition(" ")[0], when=when)
 
 
-def _no_plan(layout: Layout, entry: accounts.Entry) -> JailsshError:
+def no_plan(layout: Layout, entry: accounts.Entry) -> JailsshError:
+    """Return why there is no plan of this account, and what makes one."""
     what = f"plan of {entry.name}"
     try:
-        load_configuration(layout).jails_for(to_account(entry))
+        configuration = load_configuration(layout)
+        configuration.jails_for(to_account(entry))
+        configuration.keyring(entry.name)
     except NotJailedError as error:
         return JailsshError(what, "there is none: the account is in no jail", hint=error.hint)
+    except VacantError as error:
+        return JailsshError(what, f"there is none: the account {error.why}", hint=error.hint)
     except JailsshError as error:
         return JailsshError(
             what, f"there is none, and the configuration is wrong: {error}", hint="jailssh config check"
         )
+    if entry.name not in {*configuration.user_names(), *configuration.shared_names()}:
+        why = "there is none yet; that of a member of a group is made by jailsshd at the first login"
+        return JailsshError(what, why, hint="jailsshd is switched on with: systemctl enable --now jailsshd.socket")
     return JailsshError(what, "there is none yet; it is made at the next login", hint="jailssh apply makes it now")
 
 

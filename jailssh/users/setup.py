@@ -9,13 +9,15 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
+from jailssh.config.reader import raise_all
 from jailssh.core.errors import ConfigError, HostError, JailsshError
-from jailssh.host import accounts, fs, install, sshd
+from jailssh.host import accounts, fs, install, sshd, units
 from jailssh.host.paths import Layout
+from jailssh.image import plans
 from jailssh.image.facts import facts_path
 from jailssh.users import undo
 from jailssh.users.undo import Fault, Inverse, Journal, no_fault
@@ -78,6 +80,20 @@ def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
     changes = [_group_change()] if not accounts.group_exists(GROUP) else []
     changes += [_dir_change(path, modes[0]) for path, modes in directories(layout) if _mode(path) not in modes]
     return [*changes, *_program_changes(layout, groups), *_drop_in_changes(layout, groups)]
+
+
+def explained(changes: Sequence[Change]) -> str:
+    """Return in one line what ``changes`` are, for somebody who has set the host up before."""
+    said = []
+    for change in changes:
+        was, now = (next((line[1:] for line in change.lines if line.startswith(f"{sign}Match ")), "") for sign in "-+")
+        if was and now:
+            said.append(f"the drop-in has to say {now!r}, not {was!r}, since other groups have a jail now")
+        elif change.point == "drop-in":
+            said.append("the drop-in is not as it has to be")
+        else:
+            said.append(f"{change.point}: {change.lines[0].lstrip('+~ ')}")
+    return "; ".join(said)
 
 
 def _mode(path: str) -> int | None:
@@ -187,16 +203,32 @@ def apply(layout: Layout, changes: Sequence[Change], fault: Fault = no_fault) ->
     return notes
 
 
-def check_unused(layout: Layout) -> None:
-    """Raise :class:`JailsshError` while an account is in a jail by name, since it would become an open account."""
+def check_unused(layout: Layout, groups: Mapping[str, Sequence[str]]) -> None:
+    """Raise :class:`JailsshError` while somebody is in a jail, since that would become an open account.
+
+    ``groups``: the Unix groups whose members are in a jail, each with its jails.  One without members counts too: a
+    directory service need not list them.
+    """
     try:
         named = {name.removesuffix(".conf") for name in os.listdir(layout.users) if name.endswith(".conf")}
     except FileNotFoundError:
         named = set()
     inside = sorted(named | set(accounts.members(GROUP)))
     if inside:
-        shown = ", ".join(inside[:5]) + (f" and {len(inside) - 5} more" if len(inside) > 5 else "")
+        shown = _some(inside)
         raise JailsshError("setup --undo", f"accounts are still in a jail: {shown}", hint="jailssh deluser NAME")
+    errors: list[JailsshError] = []
+    for group in sorted(group for group in groups if accounts.group_exists(group)):
+        jails, people = ", ".join(groups[group]), accounts.members(group)
+        shown = _some(people) if people else "none that this host lists"
+        why = f"the members of group {group} are still in jail {jails} and could log in without it: {shown}"
+        hint = f"change their login shell or lock them, then take {group} out of groups in the jail's file"
+        errors.append(JailsshError("setup --undo", why, hint=hint))
+    raise_all(errors)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def was_run(layout: Layout) -> bool:
@@ -205,9 +237,14 @@ def was_run(layout: Layout) -> bool:
     return bool(journal.original or journal.steps)
 
 
-def take_back(layout: Layout) -> list[str]:
-    """Undo the set-up; return what happened, to a running sshd as well.  Call under the lock."""
-    check_unused(layout)
+def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
+    """Undo the set-up; return what happened, to a running sshd as well.  Call under the lock.
+
+    ``groups``: as for :func:`check_unused`.
+    """
+    check_unused(layout, groups)
+    # First, so that no plan is made anew.
+    retired = units.retire()
     journal = Journal(layout, SUBJECT)
     # An sshd that cannot be reloaded is told of, but is no reason to stop half way.
     undo.take_back(step for step in journal.original if step.op != "reload")
@@ -220,7 +257,7 @@ def take_back(layout: Layout) -> list[str]:
     _remove_left_over(layout)
     for path, _ in reversed(directories(layout)):
         install.remove_empty_dir(path)
-    lines = ["the group, the drop-in and the login program's mode are as they were before", reloaded]
+    lines = ["the group, the drop-in and the login program's mode are as they were before", reloaded, *retired]
     if os.path.isdir(layout.state):
         rest = ", ".join(sorted(os.listdir(layout.state)))
         lines.append(f"what was built stays in {layout.state} ({rest}); nothing uses it")
@@ -228,8 +265,11 @@ def take_back(layout: Layout) -> list[str]:
 
 
 def _remove_left_over(layout: Layout) -> None:
-    """Remove the locks, and what is known of the host's files where there is no image that was made from it."""
+    """Remove the plans, which nobody has any more, the locks, and facts that no image was made from."""
     fs.remove_file(lock_path(layout))
+    for uid in plans.planned_uids(layout):
+        plans.withdraw(layout, uid)
+        plans.tidy(plans.plan_file(layout, uid), layout.root)
     if os.path.isdir(layout.plans) and os.listdir(layout.plans) == [".lock"]:
         fs.remove_file(f"{layout.plans}/.lock")
     if not os.path.isdir(layout.images):

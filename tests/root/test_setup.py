@@ -240,6 +240,65 @@ def test_undo_is_refused_while_somebody_is_inside(host: Host) -> None:
     assert host.state() == before
 
 
+def test_undo_is_refused_while_a_group_is_in_a_jail(host: Host) -> None:
+    host.ok("setup", "--yes")
+    host.sh("groupadd customers; groupadd none; useradd -m -G customers carl; useradd -m -g customers dora")
+    text = "plugins = sftp\ngroups = customers, none, absent\n"
+    host.scratch.write("/etc/jailssh/jails/c.conf", text)
+    host.scratch.write("/etc/jailssh/jails/d.conf", "plugins = scp\n")
+    host.ok("setup", "--yes")
+    before = host.state()
+    done = host.jailssh("setup", "--undo", "--yes")
+    assert done.code == 1
+    assert "the members of group customers are still in jail c and could log in without it: carl, dora\n" in done.stderr
+    assert "group none are still in jail c and could log in without it: none that this host lists" in done.stderr
+    assert "absent" not in done.stderr
+    assert "take customers out of groups in the jail's file" in done.stderr
+    assert host.state() == before
+    said = host.ok("list")
+    assert [line.split(None, 2) for line in said.splitlines() if " c  " in line and "customers" in line] == [
+        ["customers", "c", "carl, dora"],
+    ]  # fmt: skip
+    shown = host.jailssh("plan", "show", "carl")
+    assert "that of a member of a group is made by jailsshd at the first login" in shown.stderr
+    assert "apply" not in shown.stderr
+    assert "made by jailsshd at the first login" in host.jailssh("explain", "carl", "--", "ls").stderr
+    # A jail that is broken says nothing about groups.
+    host.scratch.write("/etc/jailssh/jails/d.conf", "plugins\n")
+    assert "d.conf:1" in host.jailssh("setup", "--undo", "--yes").stderr
+    host.sh("rm /etc/jailssh/jails/d.conf; sed -i /groups/d /etc/jailssh/jails/c.conf")
+    refused = host.jailssh("adduser", "zoe", "--jail", "c").stderr
+    assert "the drop-in has to say 'Match Group jailssh', not 'Match Group jailssh,absent,customers,none'" in refused
+    assert f"{LOGIN} to mode 4750, root:jailssh (was 4755, root:root)" in refused
+    assert "run: jailssh setup" in refused
+    host.sh("touch /var/lib/jailssh/plan.v1/1234 /var/lib/jailssh/plan.v1/.lock")
+    host.ok("setup", "--undo", "--yes")
+    assert host.sh("ls -A /var/lib/jailssh 2>/dev/null || true") == ""
+
+
+def test_undo_switches_the_units_off(host: Host) -> None:
+    wants = "/etc/systemd/system/sockets.target.wants"
+    host.ok("setup", "--yes")
+    host.sh(f"mkdir -p {wants} /etc/systemd/system/timers.target.wants")
+    host.sh(f"ln -s /usr/local/lib/systemd/system/jailsshd.socket {wants}; ln -s /nowhere {wants}/other.socket")
+    host.sh("ln -s /gone/jailssh-update.timer /etc/systemd/system/timers.target.wants")
+    said = host.ok("setup", "--undo", "--yes")
+    assert "disabled jailssh-update.timer, jailsshd.socket" in said
+    assert {"jailsshd.socket", "other.socket"} & set(host.sh(f"ls {wants}").split()) == {"other.socket"}
+    assert "jailssh" not in host.sh("ls /etc/systemd/system/timers.target.wants 2>/dev/null || true")
+
+
+@pytest.mark.needs("journald")  # systemd's programs
+def test_undo_stops_what_runs(host: Host) -> None:
+    host.ok("setup", "--yes")
+    inactive = 'case "$*" in *is-active*ssh.service | *is-active*update*) exit 3; esac'
+    host.scratch.write("/run/systemctl", f'#!/bin/sh\necho "$@" >>/run/asked\n{inactive}\n'.encode())
+    host.sh("mkdir -p /run/systemd/system; chmod 755 /run/systemctl; mount --bind /run/systemctl /usr/bin/systemctl")
+    assert "stopped jailsshd.socket, jailsshd.service" in host.ok("setup", "--undo", "--yes")
+    asked = host.sh("cat /run/asked").splitlines()
+    assert [line for line in asked if line.startswith("stop ")] == ["stop jailsshd.socket", "stop jailsshd.service"]
+
+
 @pytest.mark.needs("journald")  # systemd's programs
 def test_undo_says_what_stays_and_that_sshd_was_not_reloaded(host: Host) -> None:
     host.ok("setup", "--yes")
@@ -250,7 +309,7 @@ def test_undo_says_what_stays_and_that_sshd_was_not_reloaded(host: Host) -> None
     said = host.ok("setup", "--undo", "--yes")
     assert "note: sshd could not be reloaded" in said
     assert "no bus" in said
-    assert "stays in /var/lib/jailssh (facts.json, images, plan.v1)" in said
+    assert "stays in /var/lib/jailssh (facts.json, images)" in said
     assert not host.sh(f"ls {DROP_IN} 2>/dev/null || true")
 
 

@@ -142,6 +142,25 @@ def test_second_installation(installed: Path) -> None:
     assert foreign.exists()
 
 
+def test_installing_tells_the_next_step(tmp_path: Path) -> None:
+    done = _make("install", f"DESTDIR={tmp_path}", "PREFIX=/opt/jailssh")
+    assert done.stdout.splitlines()[-1] == "install: next step: /opt/jailssh/bin/jailssh setup"
+
+
+def test_uninstall_takes_the_links_of_enabled_units_away(installed: Path) -> None:
+    wants = installed / "etc/systemd/system"
+    (wants / "sockets.target.wants").mkdir(parents=True)
+    (wants / "timers.target.wants").mkdir()
+    (wants / "sockets.target.wants/jailsshd.socket").symlink_to("/opt/jailssh/lib/systemd/system/jailsshd.socket")
+    (wants / "timers.target.wants/jailssh-update.timer").symlink_to("/usr/lib/systemd/system/jailssh-update.timer")
+    (wants / "timers.target.wants/logrotate.timer").symlink_to("/usr/lib/systemd/system/logrotate.timer")
+    done = _uninstall(installed)
+    assert done.returncode == 0, done.stderr
+    left = sorted(str(path.relative_to(wants)) for path in wants.rglob("*"))
+    # Another installation's stay.
+    assert left == ["timers.target.wants", *(f"timers.target.wants/{u}.timer" for u in ("jailssh-update", "logrotate"))]
+
+
 def test_uninstall_leaves_nothing(installed: Path) -> None:
     cache = _inside(installed) / "lib" / "jailssh" / "python" / "jailssh" / "__pycache__"
     (cache / "written-later.cpython-399.pyc").write_bytes(b"")

@@ -1,0 +1,51 @@
+"""The units of systemd that belong to jailssh: stopped and switched off where the set-up is taken back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from jailssh.core.errors import JailsshError
+from jailssh.host import fs, install, process
+
+UNITS = ("jailssh-update.path", "jailssh-update.timer", "jailssh-update.service", "jailsshd.socket", "jailsshd.service")
+"""What starts something stands before what it starts."""
+FOLDERS = ("/etc/systemd/system", "/run/systemd/system")
+"""Where ``systemctl enable`` puts its links (systemd.unit(5)), with ``--runtime`` the second."""
+
+
+def retire(folders: Sequence[str] = FOLDERS) -> list[str]:
+    """Stop the units where systemd runs, and take away the links that enabled them; return lines saying what was done.
+
+    A link is removed also where its unit is not there any more.  What cannot be stopped is told of.
+    """
+    lines = _stop() if os.path.isdir("/run/systemd/system") else []
+    disabled = [unit for unit in UNITS if _unlink(unit, folders)]
+    if disabled:
+        lines += [f"disabled {', '.join(disabled)}", *install.reload_units()]
+    return lines
+
+
+def _stop() -> list[str]:
+    lines, stopped = [], []
+    for unit in UNITS:
+        try:
+            if process.run(["systemctl", "--quiet", "is-active", unit], check=False, timeout=10).code == 0:
+                process.run(["systemctl", "stop", unit], timeout=120)
+                stopped.append(unit)
+        except JailsshError as error:
+            lines.append(f"note: {unit} could not be stopped: {error}; run: systemctl stop {unit}")
+    return [*lines, f"stopped {', '.join(stopped)}"] if stopped else lines
+
+
+def _unlink(unit: str, folders: Sequence[str]) -> bool:
+    """Remove the links by which other units start ``unit``; False if there was none."""
+    found = False
+    for folder in folders:
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            path = f"{folder}/{name}/{unit}"
+            if name.endswith((".wants", ".requires")) and os.path.islink(path):
+                fs.remove_file(path)
+                install.remove_empty_dir(f"{folder}/{name}")
+                found = True
+    return found
