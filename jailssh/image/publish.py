@@ -266,6 +266,11 @@ class Publisher:
         """Raise unless every name is a jail or a plugin and they can be combined."""
         load_configuration(self._layout).check(jails)
 
+    def has_rights(self, jails: tuple[str, ...]) -> bool:
+        """True if the jails give rights to people by name."""
+        items = load_configuration(self._layout).definition(jails).config.items
+        return any(item.setting.kind == "rights" and item.lines for item in items)
+
     def check_jailed(self, entry: accounts.Entry) -> None:
         """Raise unless the account is in a jail."""
         load_configuration(self._layout).jails_for(to_account(entry))

@@ -40,6 +40,9 @@ class Publisher(Protocol):
     def check(self, jails: tuple[str, ...]) -> None:
         """Raise unless every name is a jail or a plugin and they can be combined."""
 
+    def has_rights(self, jails: tuple[str, ...]) -> bool:
+        """True if the jails give rights to people by name."""
+
     def check_jailed(self, entry: Entry) -> None:
         """Raise unless the account is in a jail."""
 
@@ -104,8 +107,8 @@ def require_setup(layout: Layout, groups: tuple[str, ...]) -> None:
     if not os.path.exists(layout.sshd_drop_in) or not accounts.group_exists(GROUP):
         raise HostError("this host", "is not set up for jails yet", hint="run: jailssh setup")
     if rest := setup.pending(layout, groups):
-        points = ", ".join(change.point for change in rest)
-        raise HostError("this host", f"the set-up is not complete: {points}", hint="run: jailssh setup")
+        why = f"the set-up does not fit (any more): {setup.explained(rest)}"
+        raise HostError("this host", why, hint="run: jailssh setup")
 
 
 def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, fault: Fault = no_fault) -> Outcome:
@@ -141,6 +144,8 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
         journal.commit()
         publisher.tidy(entry.uid)
     lines += _report(layout, wish, entry, facts, changed, ability)
+    if facts is None and not wish.keys and not ring.shared:
+        lines.append(_no_key(wish.name, rights=publisher.has_rights(wish.jails)))
     return Outcome(tuple(lines), bool(changed))
 
 
@@ -232,6 +237,12 @@ def _steps_after(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher)
     return steps
 
 
+def _no_key(name: str, *, rights: bool) -> str:
+    ways = [f"jailssh keys add {name} NAME FILE (many people, each with a name for rights)"] if rights else []
+    ways += [f"jailssh adduser {name} --jail … --key FILE (one person)" if rights else "--key FILE", f"passwd {name}"]
+    return f"note: it has neither key nor password; give it one with {', '.join(ways[:-1])} or: {ways[-1]}"
+
+
 def _report(
     layout: Layout, wish: Wish, entry: Entry, facts: checks.Facts | None, changed: list[str], ability: str
 ) -> list[str]:
@@ -243,8 +254,6 @@ def _report(
     if facts is not None and facts.jailed and "users file" not in changed:
         verb = f"new {' and '.join(changed)}, still in"
     lines = [f"{wish.name} (uid {entry.uid}): {verb} jail {jail}{can}"]
-    if facts is None and not wish.keys:
-        lines.append(f"note: it has neither key nor password; give it one with --key FILE or: passwd {wish.name}")
     if facts is not None and facts.processes and not facts.jailed:
         before = counted(facts.processes, "process", "es")
         lines.append(f"note: what ran before ({before}) stays outside of the jail until it ends")

@@ -148,7 +148,12 @@ def check_new(name: str, home: str) -> None:
         hint = f"create the account yourself (useradd --gid {name} {name}); adduser then takes it"
         raise UsageError(f"account {name}", "a group of this name exists already", hint=hint)
     if os.path.lexists(home):
-        raise UsageError(f"home {home}", "exists already", hint="give another one with --home, or move it away")
+        hint = (
+            f"move it away, or give another one with --home; for {name} to have it again: useradd "
+            f"--password '*' --no-create-home --home-dir {home} {name} && chown -hR {name}: {home}, then jailssh "
+            f"adduser {name}"
+        )
+        raise UsageError(f"home {home}", "exists already", hint=hint)
     try:
         os.close(fs.open_dir(os.path.dirname(home)))
     except HostError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -57,6 +58,8 @@ class Publisher:
         pass
     def keyring(self, name):
         return NOBODY
+    def has_rights(self, jails):
+        return "git" in jails
 
 def fault(point):
     points.append(point)
@@ -197,7 +200,13 @@ def test_the_home_of_a_deleted_account_stays_unless_asked(host: Host) -> None:
     host.sh("touch /home/bob/precious")
     assert "left in place" in host.ok("deluser", name="bob")
     assert host.sh("ls /home/bob") == "precious\n"
-    assert "exists already" in host.refused("adduser", name="bob", jails=["scp"])
+    said = host.refused("adduser", name="bob", jails=["scp"])
+    assert "exists already" in said
+    # The hint does what it says.
+    (cure,) = re.findall(r"useradd .* /home/bob(?=, then jailssh adduser bob$)", said, re.MULTILINE)
+    host.sh(cure)
+    host.ok("adduser", name="bob", jails=["scp"])
+    assert host.sh("stat -c %U /home/bob") == "bob\n"
 
 
 def test_a_created_account_can_be_kept_and_then_lets_nobody_in(host: Host) -> None:
@@ -209,7 +218,10 @@ def test_a_created_account_can_be_kept_and_then_lets_nobody_in(host: Host) -> No
 
 
 def test_without_a_key_or_password_it_says_so(host: Host) -> None:
-    assert "neither key nor password" in host.ok("adduser", name="bob", jails=["scp"])
+    said = host.ok("adduser", name="bob", jails=["scp"])
+    assert "neither key nor password; give it one with --key FILE or: passwd bob" in said
+    said = host.ok("adduser", name="forge", jails=["git"])
+    assert "neither key nor password; give it one with jailssh keys add forge NAME FILE" in said
 
 
 def test_on_demand_leaves_no_plan_behind_not_even_an_old_one(host: Host) -> None:
