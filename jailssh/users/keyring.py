@@ -148,7 +148,8 @@ def _let_in(layout: Layout, entry: Entry, publisher: Publisher, journal: Journal
 
 def _write(journal: Journal, path: str, text: str) -> None:
     what = "users file" if path.endswith(".conf") else "key file"
-    journal.step(what, undo.put_file_back(path), lambda: fs.atomic_write(path, text.encode("utf-8")))
+    data = text.encode("utf-8")
+    journal.step(what, undo.put_file_back(path, data), lambda: fs.atomic_write(path, data))
 
 
 def _write_keys(layout: Layout, user: str, text: str, journal: Journal) -> None:

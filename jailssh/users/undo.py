@@ -13,6 +13,7 @@ where the change that it undoes never happened, since it is written first.
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -43,15 +44,25 @@ class Inverse:
     args: tuple[Any, ...] = ()
 
 
-def put_file_back(path: str) -> Inverse:
-    """Return the inverse that gives ``path`` its present content and mode again, or removes it if it is absent now."""
+def put_file_back(path: str, written: bytes | None = None) -> Inverse:
+    """Return the inverse that gives ``path`` its present content and mode again, or removes it if it is absent now.
+
+    ``written``: what the change will write.  Found to be neither before nor after when the change is rolled back, it
+    is somebody else's work, such as a right that was taken away by hand, and stays.
+    """
     data = install.read_optional(path, LIMIT)
-    if data is None:
-        return Inverse("file", path, (None, 0))
-    return Inverse("file", path, (base64.b64encode(data).decode("ascii"), install.access_of(path)[0]))
+    before = (None, 0) if data is None else (base64.b64encode(data).decode("ascii"), install.access_of(path)[0])
+    return Inverse("file", path, before if written is None else (*before, _digest(written)))
 
 
-def _undo_file(path: str, content: str | None, mode: int) -> None:
+def _digest(data: bytes | None) -> str:
+    return "" if data is None else hashlib.sha256(data).hexdigest()
+
+
+def _undo_file(path: str, content: str | None, mode: int, written: str = "") -> None:
+    before = None if content is None else base64.b64decode(content)
+    if written and _digest(install.read_optional(path, LIMIT)) not in (written, _digest(before)):
+        return
     if content is None:
         fs.remove_file(path)
     else:
@@ -151,7 +162,7 @@ class Journal:
     def commit(self) -> None:
         """Make the change final; what it undoes is remembered where nothing older about the same object is."""
         known = {(inverse.op, inverse.key) for inverse in self.original}
-        self.original += [step for step in self.steps if (step.op, step.key) not in known]
+        self.original += [_for_good(step) for step in self.steps if (step.op, step.key) not in known]
         self.steps = []
         self._write()
         self._fault("commit: done")
@@ -183,6 +194,11 @@ class Journal:
             "original": [[step.op, step.key, list(step.args)] for step in self.original],
         }
         fs.atomic_write(self.path, json.dumps(document, indent=1).encode("ascii"), mode=0o600)
+
+
+def _for_good(step: Inverse) -> Inverse:
+    """Return ``step`` as it is remembered for :func:`jailssh.users.deluser`: later edits go with the account."""
+    return Inverse(step.op, step.key, step.args[:2]) if step.op == "file" else step
 
 
 def _read(path: str) -> tuple[list[Inverse], list[Inverse]]:

@@ -325,6 +325,25 @@ def test_killed_at_any_point_it_is_rolled_back_and_nobody_is_in_between(host: Ho
 
 
 @pytest.mark.needs("sshd", "login-program")
+def test_rolling_back_leaves_what_was_changed_by_hand_since(host: Host) -> None:
+    before = host.state()
+    for who, number in (("ann", 1), ("bob", 2)):
+        host.do("add", name=who, key=key(number), groups=["devs"])
+    points = host.do("add", name="carol", key=key(3), groups=["devs"])["points"]
+    host.do("remove", name="carol")
+    killed = points.index("users file: done") + 1
+    assert host.raw(do="add", kill=killed, name="carol", key=key(3), groups=["devs"]).code not in (0, 1)
+    # A right is taken away while the change hangs: rolling the change back must not give it again.
+    file = "/etc/jailssh/users/forge.conf"
+    host.sh(f"sed -i 's/bob, *//' {file}; grep -q carol {file}")
+    assert host.do("recover")["lines"] == ["keys-forge"]
+    host.sh(f"grep -q ann {file} && ! grep -q bob {file}")
+    for who in ("carol", "bob", "ann"):
+        host.raw(do="remove", name=who)
+    assert host.state() == before
+
+
+@pytest.mark.needs("sshd", "login-program")
 def test_nothing_lets_a_removed_key_in_again(host: Host) -> None:
     before = host.state()
     for who, number in (("ann", 1), ("bob", 2)):
