@@ -211,7 +211,7 @@ def _steps_before(layout: Layout, wish: Wish, entry: Entry) -> list[Step]:
     before = install.read_optional(path)
     text = user_text(entry.uid, wish.jails, before or b"").encode("utf-8")
     if before != text:
-        steps.append(Step("users file", undo.put_file_back(path), lambda: fs.atomic_write(path, text)))
+        steps.append(Step("users file", undo.put_file_back(path, text), lambda: fs.atomic_write(path, text)))
     if GROUP not in {name for name, _ in entry.groups}:
         inverse = Inverse("member", entry.name, (GROUP,))
         steps.append(Step("member", inverse, lambda: accounts.add_member(entry.name, GROUP)))
