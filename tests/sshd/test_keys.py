@@ -474,6 +474,20 @@ def test_without_what_tells_people_apart_nothing_is_changed(people: People) -> N
         assert not world.exists(f"/etc/jailssh/keys.d/{USER}/late.pub")
 
 
+def test_without_any_key_left_the_accounts_own_file_lets_nobody_in(people: People) -> None:
+    world = people.world
+    world.jailssh("adduser", "lonely", "--jail", "forge")
+    world.jailssh("keys", "add", "lonely", "yves", people.make("yves"))
+    own = world.host.read(people.make("olga"))
+    script = "umask 077 && mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys"
+    world.host.run(["su", "-s", "/bin/sh", "-c", script, "lonely"], input=own.decode(), check=True)
+    world.host.run(["rm", "-r", "/etc/jailssh/keys.d/lonely"], check=True)
+    assert "nobody can log in" in world.jailssh("apply").stderr
+    done = world.client.ssh("lonely", "git-upload-pack 'public'", options=["-F", ".ssh/of-olga.config"], input="0000")
+    assert (done.code, done.stdout) == (125, "")
+    world.jailssh("deluser", "lonely", "--remove-home", "--yes")
+
+
 def test_deluser_takes_the_names_away(people: People) -> None:
     world = people.world
     world.jailssh("adduser", "brief", "--jail", "forge")
