@@ -94,7 +94,11 @@ ATTACKS = (
     ),
     Row("ssh git-only@host \"git-upload-pack '--help'\"", 126, f"{LIMITED}git"),
     Row(
-        "git clone -q git-only@host:/srv/secret/z.git", 128, "no such repository", "not cloned", f"! test -e {_CLIENT}/z"
+        "git clone -q git-only@host:/srv/secret/z.git",
+        128,
+        "no such repository",
+        "not cloned",
+        f"! test -e {_CLIENT}/z",
     ),
     Row(
         "cd y && git commit -q --allow-empty -m two && git push -q",
