@@ -105,6 +105,7 @@ def find(configuration: Configuration) -> Findings:
             for line in item.lines:
                 wrong += _about_names(line, definition.config, users)
         for user in users:
+            notes += _about_sessions(configuration, definition, user)
             for roles in user.roles:
                 results = definition.results(replace(user.account, roles=roles))
                 notes += missing_in_home(definition.config, results, user.account)
@@ -177,6 +178,16 @@ def _about_ends(configuration: Configuration, definition: JailDefinition, users:
                 why = f"expires: {item.value} is past, so every login is denied"
                 found.append(ConfigError(item.origin, why, hint="write a later day, or take the line out"))
     return found
+
+
+def _about_sessions(configuration: Configuration, definition: JailDefinition, user: _User) -> list[ConfigError]:
+    """Return what is to be said of a shared account whose sessions one of its keys can take all."""
+    access = definition.settings(configuration.main, user.config).access
+    if not user.shared or not access.sessions or 0 < access.key_sessions < access.sessions:
+        return []
+    item = {**definition.config.access, **(user.config.access if user.config else {})}["sessions"]
+    why = f"sessions: one key of {user.account.name} can take all {access.sessions}, and nobody else gets in"
+    return [ConfigError(item.origin, why, hint="set sessions_per_key to less in the jail's [limits]")]
 
 
 def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator[_Claim]:
