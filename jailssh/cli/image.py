@@ -7,6 +7,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
+from jailssh.cli.actions import add_actions
 from jailssh.cli.context import Context
 from jailssh.config.jails import combined_name
 from jailssh.core import journal_fields as fields
@@ -30,12 +31,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _add_actions(actions)
-    # As with every verb, these may stand at the end too.
-    for action in actions.choices.values():
-        action.add_argument("--root", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    add_actions(parser, _add_actions)
 
 
 def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from jailssh.cli.actions import add_actions
 from jailssh.cli.adduser import read_key_file
 from jailssh.cli.context import Context
 from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal
@@ -26,12 +27,7 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    _add_actions(actions)
-    # As with every verb, these may stand at the end too.
-    for action in actions.choices.values():
-        action.add_argument("--root", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-        action.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    add_actions(parser, _add_actions)
 
 
 def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -35,7 +35,7 @@ static char **environment(const struct plan *plan, const struct request *request
     size_t n = 0, at = verdict->rule_index, most = sizeof env / sizeof *env - 1;
     if (*request->key && asprintf(&env[n++], "JAILSSH_KEY=%s", request->key) < 0)
         refuse("setup", "no memory", 0);
-    for (char *const *args; n < most && (args = rule_next(plan, at, OP_RULE_ENV, &at));) {
+    for (char *const *args; n < most && (args = rule_next(plan, OP_RULE_ENV, &at));) {
         bool placed = strncmp(args[1], "%p", 2) == 0;
         if (!is_set(env, n, args[0]) &&
             asprintf(&env[n++], "%s=%s%s", args[0], placed && verdict->path ? verdict->path : "",
@@ -74,7 +74,7 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
     enum { MOST = 30, TRIES = 100 };
     const char *argv[MOST + 1];
     size_t n = 0, at = verdict->rule_index;
-    for (char *const *args; (args = rule_next(plan, at, OP_FIRST, &at)) && n < MOST;)
+    for (char *const *args; (args = rule_next(plan, OP_FIRST, &at)) && n < MOST;)
         argv[n++] = strcmp(args[0], "%p") == 0 && verdict->path ? verdict->path : args[0];
     if (n == 0)
         return;
@@ -167,6 +167,13 @@ static noreturn void be_init(pid_t command)
     }
 }
 
+/* With a journal that is required this has been said, and answered, before anything ran. */
+static void say_allowed(const struct plan *plan, const struct verdict *verdict)
+{
+    if (!plan_says(plan, OP_JOURNAL, "require"))
+        inner_say(SAYS_ALLOWED, verdict->rule, verdict->plugin, "");
+}
+
 static void judge(const struct plan *plan, const struct request *request, struct verdict *verdict, int channel)
 {
     match_request(plan, request->command, true, verdict);
@@ -186,8 +193,7 @@ static void judge(const struct plan *plan, const struct request *request, struct
 /* The rule has the answer itself: a session in which nothing was executed. */
 static noreturn void answer(const struct plan *plan, const struct verdict *verdict)
 {
-    if (!plan_says(plan, OP_JOURNAL, "require"))
-        inner_say(SAYS_ALLOWED, verdict->rule, verdict->plugin, "");
+    say_allowed(plan, verdict);
     inner_say(SAYS_ENDED, "0", "0", "0");
     _exit(0);
 }
@@ -212,8 +218,7 @@ void command_run(const struct plan *plan, const struct request *request, int cha
         inner_say(SAYS_NOT_FOUND, "not-found", verdict.program, strerror(error));
         _exit(EXIT_NOT_FOUND);
     }
-    if (!plan_says(plan, OP_JOURNAL, "require"))
-        inner_say(SAYS_ALLOWED, verdict.rule, verdict.plugin, "");
+    say_allowed(plan, &verdict);
     for (int fd = 0; fd < STREAMS; fd++) {
         close(fd);
         close(streams.ends[fd]); /* one of all three, where it is a terminal */

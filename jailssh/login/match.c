@@ -7,10 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-char *const *rule_next(const struct plan *plan, size_t rule, enum plan_verb verb, size_t *at)
+char *const *rule_next(const struct plan *plan, enum plan_verb verb, size_t *at)
 {
     const struct record *end = plan->records + plan->count, *record = plan->records + *at + 1;
-    (void)rule;
     while (record < end && record->verb < verb && record->verb != OP_RULE)
         record++;
     if (record == end || record->verb != verb)
@@ -22,7 +21,7 @@ char *const *rule_next(const struct plan *plan, size_t rule, enum plan_verb verb
 char *const *rule_first(const struct plan *plan, size_t rule, enum plan_verb verb)
 {
     size_t at = rule;
-    return rule_next(plan, rule, verb, &at);
+    return rule_next(plan, verb, &at);
 }
 
 bool no_fit(struct matching *m, const char *reason, const char *what, const char *text)
@@ -56,7 +55,7 @@ bool match_push(struct matching *m, const char *word)
 bool match_push_all(struct matching *m, enum plan_verb verb)
 {
     size_t at = m->rule;
-    for (char *const *args; (args = rule_next(m->plan, m->rule, verb, &at));)
+    for (char *const *args; (args = rule_next(m->plan, verb, &at));)
         if (!match_push(m, args[0]))
             return false;
     return true;
@@ -78,7 +77,7 @@ static size_t spelled(const struct words *words, const char *text)
 static size_t first_words(struct matching *m)
 {
     size_t at = m->rule, taken = 0;
-    for (char *const *args; !taken && (args = rule_next(m->plan, m->rule, OP_WORD, &at));)
+    for (char *const *args; !taken && (args = rule_next(m->plan, OP_WORD, &at));)
         taken = spelled(m->words, args[0]);
     return taken;
 }
@@ -92,7 +91,7 @@ struct operands {
 
 static bool take_operand(struct matching *m, struct operands *o, const char *text, bool tilde)
 {
-    char *const *own = o->named ? rule_next(m->plan, m->rule, OP_OPERAND, &o->own) : NULL;
+    char *const *own = o->named ? rule_next(m->plan, OP_OPERAND, &o->own) : NULL;
     const char *cls = own ? own[0] : o->all[2], *replacement;
     o->named = own != NULL;
     o->count++;
@@ -144,7 +143,7 @@ static int try_rule(struct matching *m)
     size_t index = first_words(m), at = m->rule;
     if (index == 0)
         return NOT_ITS_WORD;
-    for (char *const *args; (args = rule_next(m->plan, m->rule, OP_LITERAL, &at)); index++)
+    for (char *const *args; (args = rule_next(m->plan, OP_LITERAL, &at)); index++)
         if (index >= m->words->count || strcmp(m->words->list[index].text, args[0]) != 0) {
             no_fit(m, "word-missing", "word", args[0]);
             return IN_WORDS;

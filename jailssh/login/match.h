@@ -56,8 +56,9 @@ bool match_push_all(struct matching *m, enum plan_verb verb);
 /* Take the options from word *INDEX on, up to the rule's mark, "--" or the first operand (option.c). */
 bool match_options(struct matching *m, size_t *index);
 
-/* Iterate over the records with VERB of the rule that begins at record RULE; they stand in the order of the verbs. */
-char *const *rule_next(const struct plan *plan, size_t rule, enum plan_verb verb, size_t *at);
+/* The records with VERB of a rule, which stand in the order of the verbs: the first of the rule that begins at record
+ * RULE; the next behind record *AT, which begins as the rule's. */
+char *const *rule_next(const struct plan *plan, enum plan_verb verb, size_t *at);
 char *const *rule_first(const struct plan *plan, size_t rule, enum plan_verb verb);
 
 #endif

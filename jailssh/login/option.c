@@ -16,7 +16,7 @@ struct given {
 static const char *class_of(struct matching *m, enum plan_verb verb, const char *name, size_t n)
 {
     size_t at = m->rule;
-    for (char *const *args; (args = rule_next(m->plan, m->rule, verb, &at));)
+    for (char *const *args; (args = rule_next(m->plan, verb, &at));)
         if (strncmp(args[0], name, n) == 0 && args[0][n] == '\0')
             return args[1];
     return NULL;
@@ -105,10 +105,10 @@ static bool are_enough(struct matching *m, const struct given *given)
     for (const char *letter = need ? need[0] : ""; *letter; letter++)
         if (!given->letters[(unsigned char)*letter])
             return no_option(m, "option-missing", "-", (char[]){ *letter, '\0' });
-    for (size_t at = m->rule; (args = rule_next(m->plan, m->rule, OP_NEED_LONG, &at));)
+    for (size_t at = m->rule; (args = rule_next(m->plan, OP_NEED_LONG, &at));)
         if (times_long(given, args[0]) == 0)
             return no_option(m, "option-missing", "--", args[0]);
-    for (size_t at = m->rule; (args = rule_next(m->plan, m->rule, OP_ONCE, &at));) {
+    for (size_t at = m->rule; (args = rule_next(m->plan, OP_ONCE, &at));) {
         bool letter = args[0][1] == '\0';
         if (times_long(given, args[0]) + (letter ? given->letters[(unsigned char)args[0][0]] : 0) > 1)
             return no_option(m, "option-twice", letter ? "-" : "--", args[0]);

@@ -58,7 +58,7 @@ static bool is_like(const struct matching *m, const struct name *name)
 {
     size_t at = m->rule;
     bool any = false;
-    for (char *const *like; (like = rule_next(m->plan, m->rule, OP_LIKE, &at)); any = true) {
+    for (char *const *like; (like = rule_next(m->plan, OP_LIKE, &at)); any = true) {
         const char *pattern = like[0];
         size_t same = 1;
         while (pattern[same] == name->text[same] && pattern[same] != '*' && same < name->length[0])
@@ -282,7 +282,7 @@ bool repository_fits(struct matching *m, const struct value *value, bool new, co
         return no_fit(m, "path-too-long", "path", "");
     const char *reason = "path-outside";
     size_t at = m->rule;
-    for (char *const *root; reason && (root = rule_next(m->plan, m->rule, OP_BELOW, &at));) {
+    for (char *const *root; reason && (root = rule_next(m->plan, OP_BELOW, &at));) {
         if (!path_is_below(clean, root[0]))
             continue;
         memcpy(name.text, clean, strlen(clean) + 1);

@@ -177,7 +177,7 @@ static bool path_fits(struct matching *m, const struct value *value, const char 
     *replacement = as_sent ? text : full;
     m->out->at_home = m->out->at_home || as_sent;
     size_t at = m->rule;
-    for (char *const *root; (root = rule_next(m->plan, m->rule, OP_BELOW, &at));) {
+    for (char *const *root; (root = rule_next(m->plan, OP_BELOW, &at));) {
         if (!path_is_below(clean, root[0]))
             continue;
         if (m->inside && !fd_stays_below(root[0], clean))

@@ -10,9 +10,9 @@ static bool equal(const char *a, const char *b)
 static const char *class_of(const struct plan *plan, size_t rule, size_t place)
 {
     size_t at = rule;
-    char *const *own = rule_next(plan, rule, OP_OPERAND, &at);
+    char *const *own = rule_next(plan, OP_OPERAND, &at);
     for (; own && place > 0; place--)
-        own = rule_next(plan, rule, OP_OPERAND, &at);
+        own = rule_next(plan, OP_OPERAND, &at);
     char *const *operands = rule_first(plan, rule, OP_OPERANDS);
     return own ? own[0] : operands ? operands[2] : "";
 }
@@ -21,7 +21,7 @@ static const char *class_of(const struct plan *plan, size_t rule, size_t place)
 static const char *value_of(const struct plan *plan, size_t rule, enum plan_verb verb, const char *name, size_t n)
 {
     size_t at = rule;
-    for (char *const *args; (args = rule_next(plan, rule, verb, &at));)
+    for (char *const *args; (args = rule_next(plan, verb, &at));)
         if (strlen(args[0]) == n && memcmp(args[0], name, n) == 0)
             return args[1];
     return NULL;
@@ -55,9 +55,9 @@ static size_t times(const struct plan *plan, const struct verdict *verdict, cons
     size_t rule = verdict->rule_index, at = rule, count = 0;
     char *const *mark = rule_first(plan, rule, OP_MARK);
     *end = 1;
-    while (rule_next(plan, rule, OP_FIXED, &at))
+    while (rule_next(plan, OP_FIXED, &at))
         ++*end;
-    for (at = rule; rule_next(plan, rule, OP_LITERAL, &at);)
+    for (at = rule; rule_next(plan, OP_LITERAL, &at);)
         ++*end;
     for (bool value = false; *end < verdict->argc; ++*end) {
         const char *word = verdict->argv[*end];
@@ -94,8 +94,8 @@ void check_options(const struct plan *plan, const struct verdict *verdict)
     }
     for (const char *letter = need ? need[0] : ""; *letter; letter++)
         HOLDS(times(plan, verdict, (char[]){ *letter, '\0' }, &end) > 0);
-    for (at = rule; (args = rule_next(plan, rule, OP_NEED_LONG, &at));)
+    for (at = rule; (args = rule_next(plan, OP_NEED_LONG, &at));)
         HOLDS(times(plan, verdict, args[0], &end) > 0);
-    for (at = rule; (args = rule_next(plan, rule, OP_ONCE, &at));)
+    for (at = rule; (args = rule_next(plan, OP_ONCE, &at));)
         HOLDS(times(plan, verdict, args[0], &end) < 2);
 }

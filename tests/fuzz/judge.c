@@ -12,7 +12,7 @@ static bool equal(const char *a, const char *b)
 bool rule_has(const struct plan *plan, size_t rule, enum plan_verb verb, const char *word)
 {
     size_t at = rule;
-    for (char *const *args; (args = rule_next(plan, rule, verb, &at));)
+    for (char *const *args; (args = rule_next(plan, verb, &at));)
         if (equal(args[0], word))
             return true;
     return false;
@@ -122,7 +122,7 @@ static bool below_a_root(const struct plan *plan, size_t rule, const char *path)
 {
     size_t at = rule;
     bool found = false;
-    for (char *const *root; (root = rule_next(plan, rule, OP_BELOW, &at));)
+    for (char *const *root; (root = rule_next(plan, OP_BELOW, &at));)
         found = is_below(root[0], home_of(plan), path) || found;
     return found;
 }
@@ -168,7 +168,7 @@ static bool is_like(const struct plan *plan, size_t rule, const char *path)
     snprintf(spelled[0], sizeof spelled[0], "%s", path);
     snprintf(spelled[1], sizeof spelled[1], "%s.git", path);
     snprintf(spelled[2], sizeof spelled[2], "%.*s", n > 4 && equal(path + n - 4, ".git") ? (int)n - 4 : (int)n, path);
-    for (char *const *like; (like = rule_next(plan, rule, OP_LIKE, &at)); any = true)
+    for (char *const *like; (like = rule_next(plan, OP_LIKE, &at)); any = true)
         for (int i = 0; i < 3; i++)
             if (fits_pattern(like[0], spelled[i]))
                 return true;

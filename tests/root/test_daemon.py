@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ from jailssh.image.plans import read_plan
 from jailssh.plugin.api import Account
 from jailssh.relay import daemon as relay
 from jailssh.relay.service import Service
+from tests.root.test_publish import install_entry_points
 
 pytestmark = pytest.mark.needs("root")
 
@@ -35,12 +35,7 @@ PEOPLE = {uid: Account(name, uid, uid, name, f"/home/{name}") for name, uid in (
 
 @pytest.fixture
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    project = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]
-    info = tmp_path / "site" / "jailssh-0.dist-info"
-    info.mkdir(parents=True)
-    rows = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["jailssh.plugins"].items())
-    (info / "entry_points.txt").write_text(f"[jailssh.plugins]\n{rows}")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: jailssh\nVersion: 0\n")
+    install_entry_points(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     jail._registry.cache_clear()
     layout = Layout(root=str(tmp_path / "root"))

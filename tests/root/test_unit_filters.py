@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
+
+from tests.root.test_publish import install_entry_points
 
 SOURCE = Path(__file__).resolve().parents[2]
 UNITS = SOURCE / "packaging/systemd"
@@ -80,12 +81,7 @@ def run_as(unit: str, script: str, root: Path) -> subprocess.CompletedProcess[st
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    project = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]
-    info = tmp_path / "site" / "jailssh-0.dist-info"
-    info.mkdir(parents=True)
-    rows = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["jailssh.plugins"].items())
-    (info / "entry_points.txt").write_text(f"[jailssh.plugins]\n{rows}")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: jailssh\nVersion: 0\n")
+    install_entry_points(tmp_path / "site")
     (tmp_path / "site/jailssh_plugins").symlink_to(SOURCE / "plugins")
     users = tmp_path / "root/etc/jailssh/users"
     users.mkdir(parents=True)
