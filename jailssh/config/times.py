@@ -10,10 +10,11 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
+from jailssh.core.names import DAYS
+
 Offsets = Sequence[tuple[int, int]]
 """Local time: (seconds since 1970 from which it holds, seconds ahead of UTC), ascending, the first from 0 on."""
 
-DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EVERY_DAY = 127
 MIDNIGHT = 24 * 60
 MAX_DURATION = 366 * 86400

@@ -22,6 +22,8 @@ _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}\$?\Z")
 _CLEAN = re.compile(r"(/(?!\.{1,2}(/|\Z))[^/\x00-\x1f\x7f]+)+\Z")
 
 MAX_UID = 2**31 - 1
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+"""The days of the week in jail files and plans, where Monday is the first."""
 
 
 def check_jail_name(name: str, *, combined: bool = False) -> str:

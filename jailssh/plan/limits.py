@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from jailssh.core.names import DAYS
 from jailssh.plan import words
 from jailssh.plan.codec import Plan
 from jailssh.plan.compile import Access
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _BOUNDS = ("sessions", "key-sessions", "duration", "idle", "nice", "bandwidth", "expires")
 _THURSDAY = 3  # 1970-01-01
 _DAY = 86400
@@ -68,7 +68,7 @@ def in_force(access: Access) -> dict[str, str]:
 def clock_text(access: Access, moment: int) -> str:
     """Return a moment as clocks show it by the plan's local time, as in ``mon 2027-02-01 18:05``."""
     local = _local(access, moment)
-    return f"{_DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M}"
+    return f"{DAYS[local.weekday()]} {local:%Y-%m-%d %H:%M}"
 
 
 def hours_text(hours: tuple[tuple[int, int, int], ...]) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from jailssh.core.names import counted
+from jailssh.core.names import DAYS, counted
 
-_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _EVERY_DAY = 127
 _MOST = 120
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -65,9 +64,9 @@ def days(bits: int) -> str:
         return "daily"
     words: list[str] = []
     run: list[str] = []
-    for number in range(len(_DAYS) + 1):
+    for number in range(len(DAYS) + 1):
         if bits >> number & 1:
-            run.append(_DAYS[number])
+            run.append(DAYS[number])
         elif run:
             words += [f"{run[0]}-{run[-1]}"] if len(run) > 2 else run
             run = []

@@ -67,20 +67,22 @@ def add(layout: Layout, wish: Addition, publisher: Publisher, fault: Fault = no_
         publisher.check_jailed(entry)
         _refuse_nameless(layout, wish)
         ring = publisher.keyring(wish.user)
-        path = f"{key_folder(layout, wish.user)}/{wish.name}{SUFFIX}"
-        text = "".join(f"{key.text()}\n" for key in wish.keys)
+        folder = key_folder(layout, wish.user)
+        path = f"{folder}/{wish.name}{SUFFIX}"
         users_text = _in_groups(layout, wish)
         if wish.name in ring.keys and _same(ring.keys[wish.name], wish.keys) and users_text is None:
             return [*lines, f"{wish.user}: key {wish.name} is there already, nothing changed"]
         if wish.name in ring.keys and not _same(ring.keys[wish.name], wish.keys):
             hint = f"another key of the same person is a line more in {path}; then run: jailssh apply"
             raise UsageError(f"key {wish.name}", f"{wish.user} has one of this name", hint=hint)
-        read_keyring({**{f"{path.rsplit('/', 1)[0]}/{name}{SUFFIX}": _text(keys) for name, keys in ring.keys.items()},
-                      path: text.encode()}, ())  # fmt: skip
+        together = {**ring.keys, wish.name: wish.keys}
+        read_keyring({f"{folder}/{name}{SUFFIX}": _text(keys).encode() for name, keys in together.items()}, ())
         sshd.check_forced(sshd.effective(entry.name, sshd.main_config(layout)), layout, entry.name)
         journal = Journal(layout, subject(wish.user), fault)
         try:
-            _let_in(layout, entry, publisher, journal, {path: text, users_file(layout, wish.user): users_text})
+            _let_in(
+                layout, entry, publisher, journal, {path: _text(wish.keys), users_file(layout, wish.user): users_text}
+            )
         except BaseException:
             journal.rollback()
             raise
@@ -97,8 +99,8 @@ def _same(one: Sequence[Key], other: Sequence[Key]) -> bool:
     return {(key.blob, key.principals) for key in one} == {(key.blob, key.principals) for key in other}
 
 
-def _text(keys: Sequence[Key]) -> bytes:
-    return "".join(f"{key.text()}\n" for key in keys).encode("utf-8")
+def _text(keys: Sequence[Key]) -> str:
+    return "".join(f"{key.text()}\n" for key in keys)
 
 
 def _refuse_nameless(layout: Layout, wish: Addition) -> None:

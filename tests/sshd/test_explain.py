@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from jailssh.config.times import DAYS
 from jailssh.core import journal_fields as fields
+from jailssh.core.names import DAYS
 from tests.sshd.world import World
 
 pytestmark = pytest.mark.needs("root", "sshd", "rsync", "journald", "login-program")

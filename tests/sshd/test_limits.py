@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from jailssh.config.times import DAYS
 from jailssh.core import journal_fields as fields
+from jailssh.core.names import DAYS
 from jailssh.host.scratch import Completed
 from tests.sshd.world import World, pick
 

@@ -13,6 +13,7 @@ import pytest
 
 from jailssh.config import files, jails, limits, reader, times
 from jailssh.core.errors import ConfigError, HostError, JailsshError
+from jailssh.core.names import DAYS
 from jailssh.host import clock
 from jailssh.plan import codec
 from jailssh.plan.compile import Access, JailSettings, compile_plan
@@ -136,7 +137,7 @@ def test_hours_hold_the_same_minutes_however_they_are_written() -> None:
             start, end = chance.randrange(1440), chance.randrange(1, 1441)
             if start == end:
                 continue
-            words.append(f"{times.DAYS[first]}-{times.DAYS[last]} "
+            words.append(f"{DAYS[first]}-{DAYS[last]} "
                          f"{start // 60:02}:{start % 60:02}-{end // 60:02}:{end % 60:02}")  # fmt: skip
             for day in range(first, last + 1 if last >= first else last + 8):
                 length = end - start if end > start else end - start + 1440
