@@ -41,31 +41,34 @@ def covered(path: str, roots: Iterable[str]) -> bool:
 
 @dataclass(frozen=True)
 class Mounts:
-    """What the jail must show: how the home (``rw``, ``ro``, ``none``) and which other directories."""
+    """What the jail must show: how the home (``rw``, ``ro``, ``none``) and which directories in it and outside.
+
+    ``within`` is the same for a rule: the directories that its program can use, and which of them it can change.
+    """
 
     home: str
     binds: tuple[Bind, ...]
+    within: tuple[tuple[str, bool], ...] = ()
 
 
 def mounts(read: Iterable[str], write: Iterable[str], account: Account, plugin: str) -> Mounts:
-    """Return the mounts for the readable and the writable roots.
+    """Return the mounts for the readable and the writable roots: these and nothing above them.
 
-    A root in the home needs the whole home, since a mount below a directory that the user can write to could be
-    redirected.  A readable root below a writable one needs no mount of its own.
+    The home as a whole is shown only where it is a root itself.  A readable root below a writable one needs no mount
+    of its own.
     """
     write = tuple(write)
     wanted = {path: covered(path, write) for path in (*write, *read)}
     for path in wanted:
         if path == "/" or (path != account.home and is_below(account.home, path)):
             raise ConfigError(f"[{plugin}] {path}", "holds the homes of accounts", hint="name a directory below it")
-    inside = [path for path in wanted if is_below(path, account.home)]
+    places = sorted(
+        path
+        for path in wanted
+        if not covered(path, [other for other in wanted if other != path and wanted[other] >= wanted[path]])
+    )
     home = "none"
-    if inside:
-        home = "rw" if any(wanted[path] for path in inside) else "ro"
-    outside = sorted(set(wanted) - set(inside))
-    binds = [
-        Bind(path, writable=wanted[path])
-        for path in outside
-        if not covered(path, [other for other in outside if other != path and wanted[other] >= wanted[path]])
-    ]
-    return Mounts(home, tuple(binds))
+    if account.home in places:
+        home = "rw" if wanted[account.home] else "ro"
+    binds = tuple(Bind(path, writable=wanted[path]) for path in places if path != account.home)
+    return Mounts(home, binds, tuple((path, wanted[path]) for path in places))

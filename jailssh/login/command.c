@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "creds.h"
 #include "fail.h"
 #include "match.h"
@@ -115,6 +116,7 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
 struct its_streams {
     int ends[STREAMS];
     bool terminal;
+    int ruleset;
 };
 
 /* In the command's process, which shares this memory until it executes: vfork(2).  A failure is left in *ERROR. */
@@ -130,6 +132,8 @@ static noreturn void execute(const struct plan *plan, const struct verdict *verd
     if (worse > getpriority(PRIO_PROCESS, 0) && setpriority(PRIO_PROCESS, 0, worse) != 0)
         refuse("limits", "cannot set the nice value", errno);
     settle_in(plan, verdict);
+    if (!confine_enter(streams->ruleset))
+        refuse("confine", "cannot put the rules in force", errno);
     execve(verdict->program, (char *const *)verdict->argv, env);
     *error = errno;
     _exit(EXIT_NOT_FOUND);
@@ -207,7 +211,7 @@ void command_run(const struct plan *plan, const struct request *request, int cha
         answer(plan, &verdict);
     char **env = environment(plan, request, &verdict);
     run_first(plan, &verdict, env);
-    struct its_streams streams = { .terminal = terminal };
+    struct its_streams streams = { .terminal = terminal, .ruleset = confine_open(plan, verdict.rule_index) };
     stream_open(plan, terminal, rule_first(plan, verdict.rule_index, OP_LOG) != NULL, channel, streams.ends);
     pid_t command = vfork();
     if (command < 0)

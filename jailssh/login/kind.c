@@ -108,7 +108,7 @@ static bool fits_choice(char kind, const char *text)
         ['j'] = "allow require", ['y'] = "no yes",
         ['N'] = "none host",     ['w'] = "ro rw",
         ['x'] = "exec noexec",   ['U'] = "user root",
-        ['m'] = "must optional", ['r'] = "as core cpu data fsize memlock nofile nproc stack"
+        ['m'] = "must optional make", ['r'] = "as core cpu data fsize memlock nofile nproc stack"
     };
     return is_choice(choices[(unsigned char)kind], text);
 }

@@ -169,6 +169,7 @@ static void begin(struct matching *m, size_t rule)
 {
     char *const *args = m->plan->records[rule].args;
     m->rule = rule;
+    m->relatives = 0;
     m->out->rule = args[0];
     m->out->plugin = args[1];
     m->out->program = args[2];
@@ -279,7 +280,7 @@ void match_request(const struct plan *plan, const char *command, bool inside, st
 {
     static struct words words;
     static char buffer[4 * REQUEST_MAX];
-    struct matching m = { plan, 0, inside, &words, out };
+    struct matching m = { .plan = plan, .inside = inside, .words = &words, .out = out };
     out->interactive = out->answered = out->at_home = false;
     out->rule = out->plugin = "";
     out->reason = "command-not-allowed";

@@ -29,12 +29,16 @@ void match_request(const struct plan *plan, const char *command, bool inside, st
 
 /* One option or operand value against its class.  value.c judges values, repository.c repositories, option.c options,
  * match.c the whole. */
+enum { RELATIVE_MAX = 16 };
 struct matching {
     const struct plan *plan;
     size_t rule;
     bool inside;
     struct words *words;
     struct verdict *out;
+    /* Relative paths among the options' values: what they mean depends on the operand, and they are judged with it. */
+    const char *relative[RELATIVE_MAX];
+    size_t relatives;
 };
 struct value {
     const char *text;

@@ -23,6 +23,27 @@ static bool is(const char *text, const char *value)
     return strcmp(text, value) == 0;
 }
 
+/* Make the directories of PATH that are missing, with the user's rights and the jail's umask.  What cannot be made is
+ * found missing by the walk that follows. */
+static void make_source(const struct plan *plan, const char *path)
+{
+    char *const *mask = plan_first(plan, OP_UMASK);
+    char part[4096];
+    umask(mask ? (mode_t)plan_number(mask[0], 8) : 022);
+    for (size_t n = 1; path[n - 1]; n++) {
+        const char *name;
+        if (path[n] != '/' && path[n] != '\0')
+            continue;
+        memcpy(part, path, n);
+        part[n] = '\0';
+        int parent = fd_walk_parent(AT_FDCWD, part, &name, FD_ANY);
+        if (parent >= 0)
+            (void)!mkdirat(parent, name, 0777);
+        close(parent);
+    }
+    umask(077);
+}
+
 static void open_bind(const struct plan *plan, size_t i)
 {
     char *const *args = plan->records[i].args;
@@ -30,6 +51,10 @@ static void open_bind(const struct plan *plan, size_t i)
     if (as_user)
         creds_files_as(plan->uid, plan->gid);
     int fd = fd_walk(AT_FDCWD, args[0], O_PATH | O_DIRECTORY, FD_ANY);
+    if (fd < 0 && errno == ENOENT && as_user && is(args[5], "make")) {
+        make_source(plan, args[0]);
+        fd = fd_walk(AT_FDCWD, args[0], O_PATH | O_DIRECTORY, FD_ANY);
+    }
     int error = errno;
     if (as_user)
         creds_files_as(0, 0);
@@ -170,30 +195,54 @@ static size_t bind_above(const struct plan *plan, const char *path)
     return plan->count;
 }
 
-/* Cover a directory that the user owns with an empty one.  It is opened as the user and
- * the cover placed on that very descriptor, so it does not matter what the user renames meanwhile. */
+/* A mount of something empty, to lay over what is hidden: a directory or a file that the plan makes in /run. */
+static int empty(bool directory)
+{
+    int fd = fd_walk(image, directory ? "/run/empty" : "/run/empty-file", O_PATH, FD_ANY);
+    int mount = fd < 0 ? -1 : mnt_detach(fd, false, false);
+    if (mount < 0)
+        refuse("mask", "nothing empty to hide it with", errno);
+    close(fd);
+    return mount;
+}
+
+/* Open NAME in PARENT, whatever it is, and make it when it is missing: only what is there can be covered. */
+static int open_masked(int parent, const char *name, bool directory)
+{
+    int fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 || errno != ENOENT)
+        return fd;
+    int file = directory ? -1 : openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (directory ? mkdirat(parent, name, 0700) != 0 : file < 0 || close(file) != 0)
+        if (errno != EEXIST)
+            return -1;
+    return openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Cover what the host reads in a directory of the user's.  It is opened as the user and the cover placed on that very
+ * descriptor, so it does not matter what the user renames meanwhile. */
 static void mask(const struct plan *plan, size_t record)
 {
     const char *path = plan->records[record].args[0], *name;
     size_t i = bind_above(plan, path);
+    struct stat above = { .st_uid = plan->uid }, covered;
     if (i == plan->count)
         return; /* nothing of the user's is there */
     creds_files_as(plan->uid, plan->gid);
-    int parent = fd_walk_parent(mounts[i], path + strlen(plan->records[i].args[1]), &name, FD_ANY), fd = -1;
-    for (int attempt = 0; parent >= 0 && fd < 0 && attempt < 2; attempt++) {
-        fd = openat(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0 && (errno != ENOENT || (mkdirat(parent, name, 0700) != 0 && errno != EEXIST)))
-            break;
-    }
-    int error = errno;
+    int parent = fd_walk_parent(mounts[i], path + strlen(plan->records[i].args[1]), &name, FD_ANY);
+    int fd = parent < 0 ? -1 : open_masked(parent, name, plan->records[record].verb == OP_MASK), error = errno;
     creds_files_as(0, 0);
+    if (parent >= 0)
+        (void)!fstat(parent, &above);
     close(parent);
-    if (fd < 0 && error == EROFS)
-        return; /* not there, and nobody can make it */
-    if (fd < 0)
+    if (fd < 0 && (error == EROFS || ((error == EACCES || error == EPERM) && above.st_uid != plan->uid)))
+        return; /* not there, and the user cannot make it */
+    if (fd < 0 || fstat(fd, &covered) != 0)
         refuse("mask", path, error);
-    mnt_attach(mounts[record], fd);
-    mnt_restrict_late(mounts[record], mnt_attributes(false, false), NULL);
+    int cover = empty(S_ISDIR(covered.st_mode));
+    mnt_attach(cover, fd);
+    mnt_restrict_late(cover, mnt_attributes(false, false), NULL);
+    close(cover);
 }
 
 static void build_record(const struct plan *plan, size_t i)
@@ -223,6 +272,7 @@ static void build_record(const struct plan *plan, size_t i)
                           is(args[4], "user") ? plan : NULL);
         break;
     case OP_MASK:
+    case OP_MASK_FILE:
         mask(plan, i);
         break;
     default:
@@ -230,22 +280,11 @@ static void build_record(const struct plan *plan, size_t i)
     }
 }
 
-/* The covers for what is masked: a directory of the image that is empty as long as nothing is mounted on it. */
-static void take_covers(const struct plan *plan)
-{
-    int empty = openat(image, "proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    for (size_t i = 0; i < plan->count; i++)
-        if (plan->records[i].verb == OP_MASK && (empty < 0 || (mounts[i] = mnt_detach(empty, false, false)) < 0))
-            refuse("mask", "no empty directory in the image", errno);
-    close(empty);
-}
-
 void mount_build(const struct plan *plan, bool base)
 {
     if (!base)
         mount_base();
     image = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    take_covers(plan);
     bool sealed = false;
     for (size_t i = 0; i < plan->count; i++) {
         /* Generated directories and files are complete: what is read-only becomes so before a user's mount comes. */

@@ -113,6 +113,30 @@ static const char *parse_records(const struct tokens *tokens, size_t count, stru
     return NULL;
 }
 
+/* Where a record of the jail's file system stands, or NULL. */
+static const char *place_of(const struct record *record)
+{
+    if (record->verb == OP_BIND)
+        return record->args[1];
+    return record->verb == OP_TMPFS || record->verb == OP_DIR || record->verb == OP_FILE ? record->args[0] : NULL;
+}
+
+/* A mount below a directory that the user can change could be redirected: the reader takes none. */
+static const char *check_mounts(const struct plan *plan)
+{
+    for (size_t i = 0; i < plan->count && plan->records[i].verb <= OP_BIND; i++) {
+        const struct record *above = &plan->records[i];
+        bool writable = (above->verb == OP_BIND && strcmp(above->args[2], "rw") == 0) ||
+                        (above->verb == OP_TMPFS && strcmp(above->args[3], "rw") == 0);
+        for (size_t later = i + 1; writable && later < plan->count && plan->records[later].verb <= OP_BIND; later++) {
+            const char *place = place_of(&plan->records[later]);
+            if (place && path_is_below(place, place_of(above)))
+                return "plan with a mount below one that the user can change";
+        }
+    }
+    return NULL;
+}
+
 const char *plan_parse(char *data, size_t size, struct plan *out)
 {
     static const enum plan_verb required[] = { OP_JAIL, OP_MESSAGE, OP_HOME,    OP_NET,
@@ -136,6 +160,7 @@ const char *plan_parse(char *data, size_t size, struct plan *out)
         for (size_t i = 0; i < needed; i++)
             if (!plan_first(&plan, required[i]))
                 why = "plan that lacks a required record";
+        why = why ? why : check_mounts(&plan);
     }
     if (why) {
         free(records);

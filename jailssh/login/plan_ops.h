@@ -3,7 +3,7 @@
  * OP(identifier, verb, kinds of the arguments, phase, once).  One letter a kind, checked by plan.c:
  * n name, p path, u unsigned, o octal, e environment name, t text, h seccomp program in hex, l letter, L letters,
  * c value class, b base64, a address or network, i integer; and the enumerations j allow|require, y no|yes, N
- * none|host, w ro|rw, x exec|noexec, U user|root, m must|optional, r a resource limit's name. */
+ * none|host, w ro|rw, x exec|noexec, U user|root, m must|optional|make, r a resource limit's name. */
 #ifndef JAILSSH_PLAN_OPS_H
 #define JAILSSH_PLAN_OPS_H
 
@@ -27,6 +27,7 @@
     OP(PROC, "proc", "", 35, 1)                                                                                        \
     OP(BIND, "bind", "ppwxUm", 36, 0)                                                                                  \
     OP(MASK, "mask", "p", 37, 0)                                                                                       \
+    OP(MASK_FILE, "mask-file", "p", 38, 0)                                                                             \
     OP(GROUP, "group", "u", 40, 0)                                                                                     \
     OP(RLIMIT, "rlimit", "ru", 41, 0)                                                                                  \
     OP(UMASK, "umask", "o", 42, 1)                                                                                     \
@@ -66,7 +67,8 @@
     OP(RULE_ENV, "rule-env", "et", 93, 0)                                                                              \
     OP(FIRST, "first", "t", 94, 0)                                                                                     \
     OP(LOG, "log", "", 95, 1)                                                                                          \
-    OP(ANSWER, "answer", "ut", 96, 1)
+    OP(ANSWER, "answer", "ut", 96, 1)                                                                                  \
+    OP(WITHIN, "within", "pw", 99, 0)
 
 #define PLAN_MAGIC "jailssh-plan"
 #define PLAN_VERSION "1"

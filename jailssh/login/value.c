@@ -161,6 +161,32 @@ char *value_path(struct matching *m, const struct value *value, char **full)
     return NULL;
 }
 
+/* rsync(1): these are relative to the operand, or to the directory that it is in. */
+static bool take_relative(struct matching *m, const char *text)
+{
+    if (text[0] == '-' || m->relatives >= RELATIVE_MAX)
+        return no_fit(m, "value-not-allowed", "value", text);
+    m->relative[m->relatives++] = text;
+    return true;
+}
+
+/* Do the options' relative values stay below ROOT, as seen from the operand at PATH and from its directory? */
+static bool relatives_stay(struct matching *m, const char *root, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *from[] = { strdup(path), strndup(path, slash > path ? (size_t)(slash - path) : 1) };
+    for (size_t i = 0; i < 2 * m->relatives; i++) {
+        const char *text = m->relative[i / 2];
+        char *whole = from[i % 2] ? joined(from[i % 2], text) : NULL, *clean = whole ? canonical(whole) : NULL;
+        if (!clean || strlen(clean) >= PATH_MAX)
+            return no_fit(m, "path-too-long", "value", text);
+        /* From above the root only an operand that is the root itself is seen, which is no file. */
+        if (path_is_below(clean, root) ? !fd_stays_below(root, clean) : i % 2 == 0)
+            return no_fit(m, "path-leaves-root", "value", text);
+    }
+    return true;
+}
+
 static bool path_fits(struct matching *m, const struct value *value, const char **replacement)
 {
     const char *text = value->text;
@@ -170,8 +196,7 @@ static bool path_fits(struct matching *m, const struct value *value, const char 
     if (!clean)
         return false;
     if (relative && value->of_option)
-        return text[0] != '-' || no_fit(m, "value-not-allowed", "value",
-                                        text); /* rsync(1): relative to the operand, which is judged itself */
+        return take_relative(m, text);
     /* Where the program would find it anyway it goes on as it was sent: rsync's -R depends on that. */
     bool as_sent = relative && text[0] != '-' && (!base || strcmp(base[0], home[0]) == 0);
     *replacement = as_sent ? text : full;
@@ -182,6 +207,8 @@ static bool path_fits(struct matching *m, const struct value *value, const char 
             continue;
         if (m->inside && !fd_stays_below(root[0], clean))
             return no_fit(m, "path-leaves-root", "path", text);
+        if (m->inside && !value->of_option && !relatives_stay(m, root[0], clean))
+            return false;
         if (!m->out->path)
             m->out->path = clean;
         return true;

@@ -13,7 +13,7 @@ from difflib import SequenceMatcher
 from itertools import groupby
 
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import MAX_UID, check_account_name
+from jailssh.core.names import MAX_UID, check_account_name, is_below
 from jailssh.plan import ops, words
 
 _SERIAL = re.compile(r"[0-9a-f]{16}\Z")
@@ -35,6 +35,9 @@ class Plan:
         return next((record.args for record in self.records if record.verb == verb), None)
 
 
+_PLACED = ("tmpfs", "dir", "file")
+
+
 def check_plan(plan: Plan) -> None:
     """Raise :class:`ConfigError` unless the login program would accept ``plan``."""
     if not 0 < plan.uid <= MAX_UID or not 0 < plan.gid <= MAX_UID:
@@ -49,6 +52,20 @@ def check_plan(plan: Plan) -> None:
     for verb in ops.REQUIRED if present.isdisjoint(ops.ROSTER) else ops.REQUIRED_OF_ROSTER:
         if verb not in present:
             raise ConfigError("plan", f"{verb} is missing")
+    _check_mounts(plan.records)
+
+
+def _check_mounts(records: Sequence[ops.Record]) -> None:
+    """Raise for a mount below a directory that the user can change, through which it could be redirected."""
+    writable: list[str] = []
+    for record in records:
+        if record.verb == "rule":
+            return
+        target = record.args[1] if record.verb == "bind" else record.args[0] if record.verb in _PLACED else ""
+        if target and any(is_below(target, above) for above in writable):
+            raise ConfigError("plan", f"{record.verb} {target} is below a directory that the user can change")
+        if (record.verb == "bind" and record.args[2] == "rw") or (record.verb == "tmpfs" and record.args[3] == "rw"):
+            writable.append(target)
 
 
 def _check_order(records: Sequence[ops.Record]) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jailssh.core.errors import ConfigError
+from jailssh.core.home_readers import covers
 from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.plan.codec import Plan, encode
 from jailssh.plan.ops import Record
@@ -45,6 +46,8 @@ RESERVED = (
 """First components where nothing of the host is ever shown: the image, or the jail itself, needs them."""
 
 _HOME_WISHES = ("none", "ro", "rw")
+EMPTY, EMPTY_FILE = "/run/empty", "/run/empty-file"
+"""What the login program lays over what is hidden."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,7 @@ def compile_plan(
         *([Record("proc")] if any(result.proc for result in results) else []),
         *(Record("bind", (path, path, "ro", "exec", "root", "must")) for path in jail.live),
         *_binds(account, view, executable),
-        *(Record("mask", (path,)) for path in _hidden(jail)),
+        *_masks(account, jail, view),
         *(Record("group", (str(gid),)) for _, gid in _kept_groups(account, jail)),
         *(Record("rlimit", (name, str(value))) for name, value in sorted(jail.limits.items())),
         Record("umask", (f"{jail.umask:03o}",)),
@@ -229,24 +232,16 @@ def _view(account: Account, results: Sequence[PluginResult]) -> _View:
     home = max((result.home for result in results), key=_HOME_WISHES.index, default="none")
     merged: dict[str, Bind] = {}
     for bind in (bind for result in results for bind in result.binds):
-        if is_below(bind.path, account.home):
-            home = _inside_home(bind, home, account.home)
+        if bind.path == account.home:
+            home = max(home, "rw" if bind.writable else "ro", key=_HOME_WISHES.index)
             continue
         _check_bind(bind, account.home)
         before = merged.get(bind.path, Bind(bind.path, optional=True))
         merged[bind.path] = Bind(bind.path, before.writable or bind.writable, before.optional and bind.optional)
-    binds = tuple(merged[path] for path in sorted(merged) if not _covered(merged[path], merged.values()))
+    shown = [*merged.values()] + ([Bind(account.home, home == "rw")] if home != "none" else [])
+    binds = tuple(merged[path] for path in sorted(merged) if not _covered(merged[path], shown))
     tops = sorted({"/" + path.split("/")[1] for path in (account.home, *(bind.path for bind in binds))})
     return _View(home, binds, tuple(tops))
-
-
-def _inside_home(bind: Bind, home: str, path: str) -> str:
-    """Return the home's mode with a plugin's directory in it; nothing is mounted below what the user can write."""
-    if bind.path == path:
-        return max(home, "rw" if bind.writable else "ro", key=_HOME_WISHES.index)
-    if home == "none" or (bind.writable and home != "rw"):
-        raise ConfigError(f"directory {bind.path}", "is in the home, so the whole home must be shown with its mode")
-    return home
 
 
 def _check_bind(bind: Bind, home: str) -> None:
@@ -276,10 +271,11 @@ def _tmpfs(jail: JailSettings, view: _View, executable: bool) -> list[Record]:
 def _dirs(account: Account, view: _View) -> list[str]:
     """Return the mount points to make in the small tmpfs, parents first; those inside another bind are there."""
     targets = [account.home]
+    shown = [bind.path for bind in view.binds] + ([account.home] if view.home != "none" else [])
     for bind in view.binds:
-        if not any(other.path != bind.path and is_below(bind.path, other.path) for other in view.binds):
+        if not any(other != bind.path and is_below(bind.path, other) for other in shown):
             targets.append(bind.path)
-    out: set[str] = set()
+    out: set[str] = {EMPTY}
     for target in targets:
         parts = target.split("/")
         out.update("/".join(parts[:count]) for count in range(3, len(parts) + 1))
@@ -293,21 +289,33 @@ def _files(account: Account, jail: JailSettings, shell: str) -> list[Record]:
     )
     group = f"root:x:0:\n{account.group}:x:{account.gid}:\n"
     group += "".join(f"{name}:x:{gid}:{account.name}\n" for name, gid in _kept_groups(account, jail))
-    return [Record("file", ("/run/group", group)), Record("file", ("/run/passwd", passwd))]
+    files = {EMPTY_FILE: "", "/run/group": group, "/run/passwd": passwd}
+    return [Record("file", (path, text)) for path, text in files.items()]
 
 
 def _binds(account: Account, view: _View, executable: bool) -> list[Record]:
-    """Return other directories first and what the user can write to last."""
-    records = []
-    for bind in view.binds:
-        must = "optional" if bind.optional else "must"
-        mode = "rw" if bind.writable else "ro"
-        records.append(Record("bind", (bind.path, bind.path, mode, "noexec", "root", must)))
+    """Return other directories first, then the home or what of it is shown, which is opened with the user's rights."""
+    outside, inside = [], []
+    run = "exec" if executable else "noexec"
     if view.home != "none":
-        run = "exec" if executable else "noexec"
-        records.append(Record("bind", (account.home, account.home, view.home, run, "user", "must")))
-        records.append(Record("mask", (f"{account.home}/.ssh",)))
-    return records
+        inside.append(Record("bind", (account.home, account.home, view.home, run, "user", "must")))
+    for bind in view.binds:
+        mode = "rw" if bind.writable else "ro"
+        must = "optional" if bind.optional else "must"
+        if not is_below(bind.path, account.home):
+            outside.append(Record("bind", (bind.path, bind.path, mode, "noexec", "root", must)))
+            continue
+        # What the user may write there the user could also make.
+        must = "make" if bind.writable and must == "must" else must
+        inside.append(Record("bind", (bind.path, bind.path, mode, run, "user", must)))
+    return [*outside, *inside]
+
+
+def _masks(account: Account, jail: JailSettings, view: _View) -> list[Record]:
+    """Return what stays hidden: what the jail says, and what programs of the host act on in a home."""
+    verbs = {"directory": "mask", "file": "mask-file"}
+    home = [(verbs[kind], f"{account.home}/{name}") for name, kind in covers()] if view.home != "none" else []
+    return [Record(verb, (path,)) for verb, path in sorted([*(("mask", path) for path in _hidden(jail)), *home])]
 
 
 def _hidden(jail: JailSettings) -> tuple[str, ...]:

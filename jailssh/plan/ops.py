@@ -64,9 +64,11 @@ VERBS: tuple[Verb, ...] = (
     Verb("file", ("path", "text"), 33, False, "generated file {0}"),
     Verb("dev", (), 34, True, "minimal /dev"),
     Verb("proc", (), 35, True, "/proc with this jail's processes only"),
-    Verb("bind", ("path", "path", "enum:ro,rw", "enum:exec,noexec", "enum:user,root", "enum:must,optional"), 36, False,
+    Verb("bind",
+         ("path", "path", "enum:ro,rw", "enum:exec,noexec", "enum:user,root", "enum:must,optional,make"), 36, False,
          "{0} of the host at {1}, {2:mode}, {3:mode}, opened as {4}, {5:mode}"),
     Verb("mask", ("path",), 37, False, "{0} hidden and not writable"),
+    Verb("mask-file", ("path",), 38, False, "{0} hidden and not writable"),
     Verb("group", ("uint",), 40, False, "supplementary group {0}"),
     Verb("rlimit", ("enum:as,core,cpu,data,fsize,memlock,nofile,nproc,stack", "uint"), 41, False, words.limit),
     Verb("umask", ("octal",), 42, True, "umask {0}"),
@@ -107,6 +109,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("first", ("text",), 94, False, "  runs before, with the word {0}"),
     Verb("log", (), 95, True, "  its messages go to the journal"),
     Verb("answer", ("uint", "text"), 96, True, "  runs nothing, ends with status {0}: {1}"),
+    Verb("within", ("path", "enum:ro,rw"), 99, False, "  of the directories shown it can use {0}, {1:mode}"),
 )  # fmt: skip
 
 BY_NAME = {verb.name: verb for verb in VERBS}

@@ -74,7 +74,7 @@ def _mounts(record: Record, path: str, home: str) -> list[tuple[str, Place]]:
         if args[5] == "optional":
             what += " (where it is there)"
         return [(args[1], Place(path, what, _rights(args[2]), args[3] == "exec"))]
-    if record.verb == "mask":
+    if record.verb in ("mask", "mask-file"):
         return [(args[0], Place(path, "hidden", "nothing to read, nothing to write", False))]
     if record.verb == "dev":
         return [("/dev", Place(path, "the jail's own devices", "read-write", False))]

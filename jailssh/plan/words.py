@@ -18,6 +18,7 @@ _MODES = {
     "noexec": "no program runs",
     "must": "must be there",
     "optional": "where it is there",
+    "make": "made where it is missing",
 }
 _LIMITS: Mapping[str, tuple[str, str]] = {
     "as": ("address space of a process", "size"),

@@ -122,6 +122,8 @@ class Rule:
     """Options that are given once at most, by letter or long name.  A single character is both ``-x`` and ``--x``."""
     leading: tuple[str, ...] = ()
     """The classes of the first, the second, … operand; ``operands`` has the class of those behind them."""
+    within: tuple[tuple[str, bool], ...] = ()
+    """Of the directories that the jail shows those that the program can use, and change where True; () is all."""
 
     def class_of_operand(self, place: int) -> str:
         """Return the value class of an operand, the first being 0."""
@@ -182,6 +184,8 @@ def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
         yield ("log",)
     if rule.answer:
         yield ("answer", str(rule.answer[0]), rule.answer[1])
+    for path, writable in rule.within:
+        yield ("within", path, "rw" if writable else "ro")
 
 
 def check_rules(rules: Iterable[Rule]) -> None:

@@ -52,6 +52,7 @@ class Borg:
         held += [word for path in anywhere for word in ("--restrict-to-path", path)]
         held += ["--append-only"] if settings["append_only"] else []
         held += ["--storage-quota", quota] if quota else []
+        place = mounts((), (*repositories, *anywhere), account, self.name)
         words = ("borg", "/usr/bin/borg", "/usr/local/bin/borg", "borg1", "borg2")
         common = {"plugin": self.name, "program": program, "argv0": program, "words": words, "env": ENVIRONMENT}
         serve = Rule(
@@ -65,10 +66,10 @@ class Borg:
                 *(() if quota else (("storage-quota", "size:999999999999999999"),)),
             ),
             insert=tuple(held),
+            within=place.within,
             **common,  # type: ignore[arg-type]
         )
         version = Rule(id="borg.version", fixed=fixed, literals=("--version",), **common)  # type: ignore[arg-type]
-        place = mounts((), (*repositories, *anywhere), account, self.name)
         return PluginResult((serve, version), "borg", binds=place.binds, home=place.home)
 
 

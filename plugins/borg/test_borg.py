@@ -43,7 +43,9 @@ def test_mounts():
     given = result(repositories=("/srv/a",), paths=("/srv/b",))
     assert set(given.binds) == {Bind("/srv/a", writable=True), Bind("/srv/b", writable=True)}
     assert given.home == "none"
-    assert result(repositories=("~/a",)).home == "rw"
+    given = result(repositories=("~/a",))
+    assert (given.binds, given.home) == ((Bind("/home/alice/a", writable=True),), "none")
+    assert given.rules[0].within == (("/home/alice/a", True),)
 
 
 def test_a_stand_alone_program():

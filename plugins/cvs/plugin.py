@@ -36,6 +36,7 @@ class Cvs:
         if not roots:
             raise ConfigError("[cvs]", "names no repository", hint="as in: repositories = /srv/cvs")
         cvs = _find_cvs(jail)
+        place = mounts((), roots, account, self.name)
         rule = Rule(
             id="cvs.server",
             plugin=self.name,
@@ -46,8 +47,8 @@ class Cvs:
             literals=("server",),
             # The jail's own; cvs would take /var/tmp, which is read-only there.
             env=(("HOME", "/"), ("TMPDIR", "/tmp")),  # noqa: S108
+            within=place.within,
         )
-        place = mounts((), roots, account, self.name)
         return PluginResult((rule,), "cvs", binds=place.binds, home=place.home)
 
 

@@ -107,8 +107,6 @@ def _by_directories(account: Account, settings: Mapping[str, Value]) -> tuple[di
         if covered(path, write):
             raise ConfigError("[git] read", f"{path} is below a directory in write, so it cannot be read-only")
     place = mounts(read, write, account, "git")
-    if place.home == "rw" and any(is_below(path, account.home) for path in read):
-        raise ConfigError("[git] read", "is in the home, which write makes writable", hint="use one of them there")
     roots = tuple(dict.fromkeys((*read, *write)))
     may = {"read": _Served(roots, roots[0])}
     if write:

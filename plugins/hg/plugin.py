@@ -7,6 +7,7 @@ such as ``--config=…`` has run programs before (CVE-2017-9462), so no word of 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below
@@ -45,11 +46,12 @@ class Hg:
             if covered(path, write):
                 raise ConfigError("[hg] read", f"{path} is also in write, so it cannot be read-only")
         place = mounts(read, write, account, self.name)
-        if place.home == "rw" and any(is_below(path, account.home) for path in read):
-            raise ConfigError("[hg] read", "is in the home, which write makes writable", hint="use one of them there")
         hg = _find_hg(jail)
         spelled = [(path, text) for path in (*read, *write) for text in _spellings(path, account)]
-        rules = [_rule(hg, number, path, text) for number, (path, text) in enumerate(spelled, 1)]
+        rules = [
+            replace(_rule(hg, number, path, text), within=((path, path in write),))
+            for number, (path, text) in enumerate(spelled, 1)
+        ]
         return PluginResult(tuple(rules), "hg", binds=place.binds, home=place.home)
 
 

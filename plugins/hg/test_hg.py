@@ -33,7 +33,7 @@ def test_every_repository_is_a_rule_word_for_word():
     for rule in given.rules:
         assert (rule.literals[0], rule.literals[2:]) == ("-R", ("serve", "--stdio"))
         assert (rule.letters, rule.longs, rule.operands[1]) == ("", (), 0)
-    assert (given.binds, given.home) == ((Bind("/srv/hg/a"),), "rw")
+    assert (given.binds, given.home) == ((Bind("/home/alice/b", writable=True), Bind("/srv/hg/a")), "none")
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,6 @@ def test_every_repository_is_a_rule_word_for_word():
     [
         ({}, "names no repository"),
         ({"read": ("/srv/a",), "write": ("/srv/a",)}, "also in write"),
-        ({"read": ("~/a",), "write": ("~/b",)}, "makes writable"),
         ({"write": ("~/--config=x",)}, "takes for an option"),
         ({"write": ("/",)}, "homes of accounts"),
     ],

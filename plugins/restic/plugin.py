@@ -34,6 +34,7 @@ class Restic:
             raise ConfigError("[restic]", "names no directory", hint="set repository, as in: repository = ~/restic")
         path = expand(str(settings["repository"]), account, "[restic] repository")
         rclone = _find_rclone(jail)
+        place = mounts((), (path,), account, self.name)
         append = ("--append-only",) if settings["append_only"] else ()
         rule = Rule(
             id="restic.serve",
@@ -43,8 +44,8 @@ class Restic:
             literals=("serve", "restic", "--stdio"),
             ignore_rest=True,
             insert=("--config=/dev/null", *append, path),
+            within=place.within,
         )
-        place = mounts((), (path,), account, self.name)
         return PluginResult((rule,), "restic", binds=place.binds, home=place.home)
 
 

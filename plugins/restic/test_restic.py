@@ -25,7 +25,7 @@ def test_the_same_is_executed_whatever_the_client_asks_for():
     assert rule.ignore_rest
     assert rule.literals == ("serve", "restic", "--stdio")
     assert rule.insert == ("--config=/dev/null", "--append-only", "/home/alice/restic")
-    assert given.home == "rw"
+    assert (given.home, [bind.path for bind in given.binds]) == ("none", ["/home/alice/restic"])
     given = plugin.account(JAIL, ALICE, {"repository": "/srv/r", "append_only": False})
     assert given.rules[0].insert == ("--config=/dev/null", "/srv/r")
     assert given.binds == (Bind("/srv/r", writable=True),)

@@ -10,6 +10,7 @@ the jail must hold nothing that the account may not read.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below
@@ -106,9 +107,11 @@ class Rsync:
         rsync = _find_rsync(jail)
         rules = []
         if read:
-            rules.append(_rule("rsync.pull", rsync, ("--server", "--sender"), read, account, settings))
+            rule = _rule("rsync.pull", rsync, ("--server", "--sender"), read, account, settings)
+            rules.append(replace(rule, within=mounts(read, (), account, self.name).within))
         if write:
-            rules.append(_rule("rsync.push", rsync, ("--server",), write, account, settings))
+            rule = _rule("rsync.push", rsync, ("--server",), write, account, settings)
+            rules.append(replace(rule, within=mounts((), write, account, self.name).within))
         if settings["probe"]:
             rules.append(Rule("rsync.probe", self.name, rsync, ("true",), answer=(0, "")))
         place = mounts(read, write, account, self.name)

@@ -62,10 +62,12 @@ def test_mounts():
     given = result(read=("/srv/a", "/srv/c"), write=("/srv/b", "/srv/c"))
     assert set(given.binds) == {Bind("/srv/a"), Bind("/srv/b", writable=True), Bind("/srv/c", writable=True)}
     assert given.home == "none"
-    assert result(write=("~/backup",)).home == "rw"
-    assert result(read=("~/pub",)).home == "ro"
-    assert result(read=("~/pub",), write=("~/in",)).home == "rw"
-    assert result(write=("~/backup",)).binds == ()
+    assert result(write=("~/backup",)).home == "none"
+    assert result(read=("~/pub",)).binds == (Bind("/home/alice/pub"),)
+    assert result(read=("~/pub",), write=("~/in",)).binds == (Bind("/home/alice/in", True), Bind("/home/alice/pub"))
+    assert [result(**{way: ("~",)}).home for way in ("read", "write")] == ["ro", "rw"]
+    both = {rule.id: rule.within for rule in result(read=("/srv/a",), write=("~/in",)).rules}
+    assert both == {"rsync.pull": (("/srv/a", False),), "rsync.push": (("/home/alice/in", True),)}
     # Below a directory that the user can write to nothing is mounted.
     assert result(read=("/srv/a/b",), write=("/srv/a",)).binds == (Bind("/srv/a", writable=True),)
     assert result(read=("/srv/a", "/srv/a/b")).binds == (Bind("/srv/a"),)

@@ -35,6 +35,7 @@ class Svn:
         root = expand(str(settings["root"]), account, "[svn] root")
         read_only = bool(settings["read_only"])
         server = _find_server(jail)
+        place = mounts((root,) if read_only else (), () if read_only else (root,), account, self.name)
         rule = Rule(
             id="svn.serve",
             plugin=self.name,
@@ -44,8 +45,8 @@ class Svn:
             need="t",
             insert=("--root", root, "--tunnel-user", account.name, *(("--read-only",) if read_only else ())),
             env=(("HOME", "/"),),
+            within=place.within,
         )
-        place = mounts((root,) if read_only else (), () if read_only else (root,), account, self.name)
         return PluginResult((rule,), "svn", binds=place.binds, home=place.home)
 
 

@@ -35,7 +35,7 @@ def test_what_is_forced():
     assert (given.binds, given.home) == ((Bind("/srv/svn", writable=True),), "none")
     given = result(root="~/svn", read_only=True)
     assert given.rules[0].insert[-1] == "--read-only"
-    assert given.home == "ro"
+    assert (given.binds, given.home) == ((Bind("/home/alice/svn"),), "none")
 
 
 @pytest.mark.parametrize(("root", "why"), [("", "names no directory"), ("/", "homes of"), ("svn", "not a path")])

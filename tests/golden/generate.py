@@ -37,7 +37,7 @@ def good() -> dict[str, codec.Plan]:
         literals=("--server",), letters="abcd", need="a", tail=("e", "capabilities"), shorts=(("B", "int:-1:10"),),
         longs=(("size", "size:1000"), ("mode", "enum:a,b"), ("quiet", "flag")), insert=("--no-links",), mark=".",
         dashdash=True, operands=(0, 3, "path"), base="/srv/data", roots=("/srv/data", "/home/alice"), glob=True,
-        env=(("COPY_HOME", "/"),),
+        env=(("COPY_HOME", "/"),), within=(("/srv/data", False), ("/srv/data/in", True)),
     )  # fmt: skip
     report = Rule(
         "report.month", "report", "/usr/bin/report", ("report",), letters="v", need="n", shorts=(("n", "int:0:9"),),
@@ -196,6 +196,14 @@ def _bad_shared(plan: codec.Plan) -> dict[str, tuple[bytes, str, str]]:
         ),
         "address": (
             _changed(plan, {"rule": (Record("address", ("10.0.0.0 8",)), rule)}), "not of kind address", argument
+        ),
+        "mount-below-writable": (
+            _changed(plan, {"mask": (Record("bind", ("/x", "/home/alice/x", "ro", "noexec", "root", "must")),)}),
+            "below a directory that the user can change", "plan with a mount below one that the user can change",
+        ),
+        "mount-on-writable": (
+            _changed(plan, {"bind": (Record("bind", ("/x", "/tmp", "ro", "noexec", "root", "must")),)}),
+            "below a directory that the user can change", "plan with a mount below one that the user can change",
         ),
         "integer": (
             _changed(plan, {"rule": (Record("utc-offset", ("0", "-")), rule)}), "not of kind integer", argument

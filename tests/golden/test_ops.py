@@ -13,7 +13,7 @@ LETTERS = {
     "name": "n", "path": "p", "uint": "u", "octal": "o", "env": "e", "text": "t", "hex": "h", "letter": "l",
     "letters": "L", "class": "c", "base64": "b", "address": "a", "integer": "i", "enum:allow,require": "j",
     "enum:no,yes": "y", "enum:none,host": "N",
-    "enum:ro,rw": "w", "enum:exec,noexec": "x", "enum:user,root": "U", "enum:must,optional": "m",
+    "enum:ro,rw": "w", "enum:exec,noexec": "x", "enum:user,root": "U", "enum:must,optional,make": "m",
     "enum:as,core,cpu,data,fsize,memlock,nofile,nproc,stack": "r",
 }  # fmt: skip
 

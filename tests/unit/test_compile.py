@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.core.home_readers import covers
 from jailssh.plan.codec import Plan, decode, encode
 from jailssh.plan.compile import JailSettings, compile_plan, tops_of
 from jailssh.plugin.api import Account, Bind, PluginResult
@@ -43,15 +44,18 @@ def test_serial_follows_the_content() -> None:
 def test_home_and_ssh_mask() -> None:
     plan = plan_of()
     assert args(plan, "bind") == [("/home/alice", "/home/alice", "rw", "noexec", "user", "must")]
-    assert args(plan, "mask") == [("/home/alice/.ssh",)]
+    masks = {(verb, path) for verb in ("mask", "mask-file") for (path,) in args(plan, verb)}
+    verbs = {"directory": "mask", "file": "mask-file"}
+    assert masks == {(verbs[kind], f"/home/alice/{name}") for name, kind in covers()}
+    assert {("mask", "/home/alice/.ssh"), ("mask-file", "/home/alice/.forward")} <= masks
     assert ("/home", "65536", "755", "ro", "noexec") in args(plan, "tmpfs")
-    assert args(plan, "dir") == [("/home/alice",)]
+    assert args(plan, "dir") == [("/home/alice",), ("/run/empty",)]
 
 
 def test_home_not_shown_needs_no_mask_and_still_exists() -> None:
     plan = plan_of(replace(FILES, home="none"))
-    assert args(plan, "bind") == args(plan, "mask") == []
-    assert args(plan, "dir") == [("/home/alice",)]
+    assert args(plan, "bind") == args(plan, "mask") == args(plan, "mask-file") == []
+    assert args(plan, "dir") == [("/home/alice",), ("/run/empty",)]
 
 
 @pytest.mark.parametrize(
@@ -78,7 +82,7 @@ def test_binds_get_their_way_and_home_comes_last() -> None:
         ("/srv/git/team", "/srv/git/team", "ro", "noexec", "root", "optional"),
         ("/home/alice", "/home/alice", "rw", "noexec", "user", "must"),
     ]
-    assert args(plan, "dir") == [("/home/alice",), ("/srv/git",), ("/srv/git/team",)]
+    assert args(plan, "dir") == [("/home/alice",), ("/run/empty",), ("/srv/git",), ("/srv/git/team",)]
     assert sorted(row[0] for row in args(plan, "tmpfs")) == ["/data", "/home", "/run", "/srv", "/tmp"]
     assert tops_of(ALICE, (replace(FILES, binds=(Bind("/data"),)),)) == ("/data", "/home")
 
@@ -107,12 +111,17 @@ def test_impossible_binds(path: str) -> None:
         plan_of(replace(FILES, binds=(Bind(path),)))
 
 
-def test_directories_in_the_home_need_the_home() -> None:
-    inside = (Bind("/home/alice/in", writable=True),)
-    with pytest.raises(ConfigError, match="whole home"):
-        plan_of(replace(FILES, home="none", binds=inside))
-    with pytest.raises(ConfigError, match="whole home"):
-        plan_of(replace(FILES, home="ro", binds=inside))
+def test_directories_in_the_home_are_shown_without_the_home() -> None:
+    inside = (Bind("/home/alice/in", writable=True), Bind("/home/alice/out"), Bind("/home/alice/x/y", optional=True))
+    binds = args(plan_of(replace(FILES, home="none", binds=inside)), "bind")
+    assert [(bind[0], bind[2], *bind[4:]) for bind in binds] == [
+        ("/home/alice/in", "rw", "user", "make"),
+        ("/home/alice/out", "ro", "user", "must"),
+        ("/home/alice/x/y", "ro", "user", "optional"),
+    ]
+    assert ("/home/alice/x/y",) in args(plan_of(replace(FILES, home="none", binds=inside)), "dir")
+    binds = args(plan_of(replace(FILES, home="ro", binds=inside)), "bind")
+    assert [(bind[0], bind[2]) for bind in binds] == [("/home/alice", "ro"), ("/home/alice/in", "rw")]
     assert len(args(plan_of(replace(FILES, home="rw", binds=inside)), "bind")) == 1
 
 

@@ -107,10 +107,10 @@ def test_explain_an_allowed_command(configure: Callable[..., Trials], layout: La
         "allowed by rule rsync.push of plugin rsync",
         "runs /usr/bin/rsync: rsync --server -e.iLs . 'in/a b'",
         "with HOME=/",
-        "/home/alice/in/a b: home, read-write",
+        "/home/alice/in/a b: /home/alice/in of this host, read-write",
     ]
     assert found.facts["paths"][0] == {
-        "path": "/home/alice/in/a b", "what": "home", "rights": "read-write", "executable": False
+        "path": "/home/alice/in/a b", "what": "/home/alice/in of this host", "rights": "read-write", "executable": False
     }  # fmt: skip
     json.dumps(found.facts)
 
