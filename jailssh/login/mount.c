@@ -195,7 +195,16 @@ static size_t bind_above(const struct plan *plan, const char *path)
     return plan->count;
 }
 
-/* A mount of something empty, to lay over what is hidden: a directory or a file that the plan makes in /run. */
+/* What is laid over what is hidden, in the tmpfs that every plan has at /run. */
+static void make_empty(const struct plan *plan)
+{
+    if (!plan_first(plan, OP_MASK) && !plan_first(plan, OP_MASK_FILE))
+        return;
+    make_directories("/run/empty");
+    write_file("/run/empty-file", "");
+}
+
+/* A mount of something empty: a directory or a file. */
 static int empty(bool directory)
 {
     int fd = fd_walk(image, directory ? "/run/empty" : "/run/empty-file", O_PATH, FD_ANY);
@@ -230,18 +239,18 @@ static void mask(const struct plan *plan, size_t record)
         return; /* nothing of the user's is there */
     creds_files_as(plan->uid, plan->gid);
     int parent = fd_walk_parent(mounts[i], path + strlen(plan->records[i].args[1]), &name, FD_ANY);
-    int fd = parent < 0 ? -1 : open_masked(parent, name, plan->records[record].verb == OP_MASK), error = errno;
-    creds_files_as(0, 0);
-    if (parent >= 0)
+    int fd = parent < 0 ? -1 : open_masked(parent, name, plan->records[record].verb == OP_MASK);
+    int error = fd < 0 || fstat(fd, &covered) != 0 ? errno : 0;
+    if (error && parent >= 0)
         (void)!fstat(parent, &above);
+    creds_files_as(0, 0);
     close(parent);
     if (fd < 0 && (error == EROFS || ((error == EACCES || error == EPERM) && above.st_uid != plan->uid)))
         return; /* not there, and the user cannot make it */
-    if (fd < 0 || fstat(fd, &covered) != 0)
+    if (error)
         refuse("mask", path, error);
     int cover = empty(S_ISDIR(covered.st_mode));
-    mnt_attach(cover, fd);
-    mnt_restrict_late(cover, mnt_attributes(false, false), NULL);
+    mnt_attach(cover, fd); /* as restricted as /run, which it is cloned from */
     close(cover);
 }
 
@@ -288,6 +297,8 @@ void mount_build(const struct plan *plan, bool base)
     bool sealed = false;
     for (size_t i = 0; i < plan->count; i++) {
         /* Generated directories and files are complete: what is read-only becomes so before a user's mount comes. */
+        if (!sealed && plan->records[i].verb >= OP_DEV)
+            make_empty(plan);
         for (size_t t = 0; !sealed && plan->records[i].verb >= OP_DEV && t < i; t++)
             if (plan->records[t].verb == OP_TMPFS && is(plan->records[t].args[3], "ro"))
                 mnt_restrict(mounts[t], mnt_attributes(false, is(plan->records[t].args[4], "exec")));

@@ -46,8 +46,6 @@ RESERVED = (
 """First components where nothing of the host is ever shown: the image, or the jail itself, needs them."""
 
 _HOME_WISHES = ("none", "ro", "rw")
-EMPTY, EMPTY_FILE = "/run/empty", "/run/empty-file"
-"""What the login program lays over what is hidden."""
 
 
 @dataclass(frozen=True)
@@ -275,7 +273,7 @@ def _dirs(account: Account, view: _View) -> list[str]:
     for bind in view.binds:
         if not any(other != bind.path and is_below(bind.path, other) for other in shown):
             targets.append(bind.path)
-    out: set[str] = {EMPTY}
+    out: set[str] = set()
     for target in targets:
         parts = target.split("/")
         out.update("/".join(parts[:count]) for count in range(3, len(parts) + 1))
@@ -289,8 +287,7 @@ def _files(account: Account, jail: JailSettings, shell: str) -> list[Record]:
     )
     group = f"root:x:0:\n{account.group}:x:{account.gid}:\n"
     group += "".join(f"{name}:x:{gid}:{account.name}\n" for name, gid in _kept_groups(account, jail))
-    files = {EMPTY_FILE: "", "/run/group": group, "/run/passwd": passwd}
-    return [Record("file", (path, text)) for path, text in files.items()]
+    return [Record("file", ("/run/group", group)), Record("file", ("/run/passwd", passwd))]
 
 
 def _binds(account: Account, view: _View, executable: bool) -> list[Record]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
@@ -74,13 +74,13 @@ class Command:
         """One rule for each line."""
         read = paths(settings, "read", account, self.name)
         write = paths(settings, "write", account, self.name)
+        place = mounts(read, write, account, self.name)
         rules = []
         for number, text in enumerate(_texts(settings), 1):
             line = _read(text, account)
             if not all(covered(root, (*read, *write)) for root in line.roots):
                 raise line.bad("takes paths below a directory that is in neither read nor write")
-            rules.append(_rule(line, number, jail, account))
-        place = mounts(read, write, account, self.name)
+            rules.append(replace(_rule(line, number, jail, account), within=place.within))
         names = ", ".join(dict.fromkeys(rule.argv0 for rule in rules))
         return PluginResult(tuple(rules), names, binds=place.binds, home=place.home, proc=bool(settings["proc"]))
 

@@ -90,8 +90,12 @@ def test_no_ssh_directory(every_lab: Lab, home: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("what", ["a symbolic link", "a symbolic link to the root", "a file", "a fifo"])
 def test_an_ssh_directory_that_is(every_lab: Lab, home: pathlib.Path, what: str) -> None:
+    """Whatever stands there is covered itself: it can be neither written to, removed nor replaced."""
     replace(home / ".ssh", ODD[what])
-    assert_refused(every_lab.login("probe exit 0"), "mask")
+    before = os.lstat(home / ".ssh")
+    for how in ("rw", "create"):
+        assert every_lab.login(f"probe try open /home/u/.ssh {how}").facts["try.open"] in ("EROFS", "EACCES")
+    assert (home / ".ssh").lstat() == before
 
 
 def test_a_swap_during_the_login_leads_nowhere(every_lab: Lab, home: pathlib.Path) -> None:

@@ -49,13 +49,13 @@ def test_home_and_ssh_mask() -> None:
     assert masks == {(verbs[kind], f"/home/alice/{name}") for name, kind in covers()}
     assert {("mask", "/home/alice/.ssh"), ("mask-file", "/home/alice/.forward")} <= masks
     assert ("/home", "65536", "755", "ro", "noexec") in args(plan, "tmpfs")
-    assert args(plan, "dir") == [("/home/alice",), ("/run/empty",)]
+    assert args(plan, "dir") == [("/home/alice",)]
 
 
 def test_home_not_shown_needs_no_mask_and_still_exists() -> None:
     plan = plan_of(replace(FILES, home="none"))
     assert args(plan, "bind") == args(plan, "mask") == args(plan, "mask-file") == []
-    assert args(plan, "dir") == [("/home/alice",), ("/run/empty",)]
+    assert args(plan, "dir") == [("/home/alice",)]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_binds_get_their_way_and_home_comes_last() -> None:
         ("/srv/git/team", "/srv/git/team", "ro", "noexec", "root", "optional"),
         ("/home/alice", "/home/alice", "rw", "noexec", "user", "must"),
     ]
-    assert args(plan, "dir") == [("/home/alice",), ("/run/empty",), ("/srv/git",), ("/srv/git/team",)]
+    assert args(plan, "dir") == [("/home/alice",), ("/srv/git",), ("/srv/git/team",)]
     assert sorted(row[0] for row in args(plan, "tmpfs")) == ["/data", "/home", "/run", "/srv", "/tmp"]
     assert tops_of(ALICE, (replace(FILES, binds=(Bind("/data"),)),)) == ("/data", "/home")
 

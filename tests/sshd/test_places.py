@@ -1,0 +1,103 @@
+"""Only what rules name is shown, and what programs of the host read in a home stays as it is."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from jailssh.core.home_readers import covers
+from tests.sshd.world import World
+
+pytestmark = pytest.mark.needs("root", "sshd", "sftp", "rsync", "journald", "login-program")
+
+READER = "reader"
+# The same rule alone, where nothing but its directory is shown, and beside a plugin that shows the whole home.
+JAILS = {"alone": "command", "beside": "command, sftp"}
+JAIL = """plugins = {}
+[command]
+commands = "cat <path:~/box>", "ls -a <path:~/box>", "cp <path:~/box> <path:~/box>"
+write = ~/box
+"""
+SECRET = "a line that nobody may see"  # noqa: S105
+# Whoever shares the directory changes x between a file and links that lead out, all the time.
+SWAPS = """
+cd /home/{0}/box
+while :; do
+    for to in ../secret /home/{0}/secret ../.ssh/id; do ln -s $to l && mv -T l x; echo plain >f && mv -T f x; done
+done
+"""
+
+
+@pytest.fixture(scope="module", params=JAILS)
+def reader(request: pytest.FixtureRequest, world: World) -> str:
+    name = f"{READER}-{request.param}"
+    world.host.write(f"/etc/jailssh/jails/{name}.conf", JAIL.format(JAILS[request.param]))
+    world.adduser(name, name)
+    world.put(f"/home/{name}/secret", SECRET, name)
+    return name
+
+
+def test_the_directory_is_made_at_the_first_login(world: World, reader: str) -> None:
+    world.host.run(["rm", "-rf", f"/home/{reader}/box"], check=True)
+    assert world.client.ssh(reader, "ls -a box").out.split() == ["..", "..."][:0] + [".", ".."]
+    made = world.host.run(["stat", "-c", "%U %a", f"/home/{reader}/box"], check=True).stdout.split()
+    assert made == [reader, "755"]
+
+
+@pytest.mark.parametrize("to", ["../secret", "/home/{}/secret", "../../{}/secret", "/etc/passwd", "/proc/1/root"])
+def test_a_link_leads_nowhere(world: World, reader: str, to: str) -> None:
+    world.host.run(["ln", "-sfn", to.format(reader), f"/home/{reader}/box/link"], check=True)
+    done = world.client.ssh(reader, "cat box/link")
+    assert done.code != 0
+    assert SECRET not in done.out
+
+
+def test_a_link_that_is_changed_meanwhile_leads_nowhere(world: World, reader: str) -> None:
+    swaps = f"timeout 20 sh -c {shlex.quote(SWAPS.format(reader))} & echo $!"
+    world.host.run(["setpriv", "--reuid", str(world.uid(reader)), "sh", "-c", f"{swaps} >/dev/null 2>&1"], check=True)
+    seen = [world.client.ssh(reader, "cat box/x") for _ in range(25)]
+    world.host.run(["pkill", "-KILL", "-u", str(world.uid(reader))])
+    assert all(SECRET not in done.out + done.err for done in seen)
+    assert any(done.code == 0 for done in seen), seen
+
+
+def test_what_the_rule_has_can_be_changed(world: World, reader: str) -> None:
+    world.put(f"/home/{reader}/box/one", "text\n", reader)
+    done = world.client.ssh(reader, "cp box/one box/two")
+    assert done.code == 0, done
+    assert world.host.read(f"/home/{reader}/box/two") == b"text\n"
+
+
+def test_rsync_gets_its_directory_alone(world: World) -> None:
+    shown = world.jailssh("plan", "show", "rsync-backup").stdout
+    assert "/home/rsync-backup/backup of the host at /home/rsync-backup/backup" in shown
+    assert "/home/rsync-backup of the host" not in shown
+
+
+@pytest.fixture
+def emptied(world: World) -> Iterator[str]:
+    yield "/home/sftp-only"
+    world.host.run(["sh", "-c", "cd /home/sftp-only && rm -rf .x .y"], check=True)
+
+
+@pytest.mark.parametrize(("name", "kind"), covers())
+def test_what_the_host_reads_in_a_home(world: World, emptied: str, name: str, kind: str) -> None:
+    """It can be neither written, nor removed, nor replaced, whether it was there before or not."""
+    for before in ("missing", "there"):
+        path = f"{emptied}/{name}"
+        if before == "missing":
+            world.host.run(["rm", "-rf", path], check=True)
+        target = f"{name}/up.txt" if kind == "directory" else name
+        batch = [
+            f"-put up.txt {target}", f"-rm {name}", f"-rmdir {name}", f"-rename {name} .x", "put up.txt .y",
+            f"-rename .y {name}", f"-ln -s .y {name}", f"-ln .y {name}", f"-mkdir {name}", f"-chmod 777 {name}",
+        ]  # fmt: skip
+        assert world.client.sftp("sftp-only", "\n".join(batch) + "\n").code == 0
+        found = world.host.run(["find", path, "-printf", "%P %y %s %u %m\n"], check=True).stdout.split()
+        size = ["0"] if kind == "file" else []
+        assert found[-4 if kind == "file" else 0 :][:1] == (["f"] if kind == "file" else ["d"]), found
+        assert "up.txt" not in found
+        if size:
+            assert found[-3:] == ["0", "sftp-only", "600"]
