@@ -31,6 +31,20 @@ struct beneath {
     int32_t parent_fd;
 } __attribute__((packed));
 
+/* A directory that a rule may write, and that nobody has made yet: its program could not, as it is held to it. */
+static void make(const struct plan *plan, const char *path)
+{
+    char *const *mask = plan_first(plan, OP_UMASK);
+    char part[4096];
+    umask(mask ? (mode_t)plan_number(mask[0], 8) : 022);
+    for (size_t n = 1; path[n - 1]; n++)
+        if (path[n] == '/' || path[n] == '\0') {
+            memcpy(part, path, n);
+            part[n] = '\0';
+            (void)!mkdir(part, 0777);
+        }
+}
+
 static void allow(int ruleset, const char *path, uint64_t rights)
 {
     struct stat st;
@@ -81,8 +95,12 @@ int confine_open(const struct plan *plan, size_t rule)
     if (ruleset < 0)
         refuse("confine", "cannot make the rules", errno);
     allow_the_rest(plan, ruleset, change);
-    for (char *const *args; (args = rule_next(plan, OP_WITHIN, &at));)
-        allow(ruleset, args[0], READ | (strcmp(args[1], "rw") == 0 ? change : 0));
+    for (char *const *args; (args = rule_next(plan, OP_WITHIN, &at));) {
+        bool writable = strcmp(args[1], "rw") == 0;
+        if (writable && access(args[0], F_OK) != 0)
+            make(plan, args[0]);
+        allow(ruleset, args[0], READ | (writable ? change : 0));
+    }
     return ruleset;
 }
 

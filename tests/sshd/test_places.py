@@ -41,7 +41,7 @@ def reader(request: pytest.FixtureRequest, world: World) -> str:
 
 def test_the_directory_is_made_at_the_first_login(world: World, reader: str) -> None:
     world.host.run(["rm", "-rf", f"/home/{reader}/box"], check=True)
-    assert world.client.ssh(reader, "ls -a box").out.split() == ["..", "..."][:0] + [".", ".."]
+    assert world.client.ssh(reader, "ls -a box").stdout.split() == [".", ".."]
     made = world.host.run(["stat", "-c", "%U %a", f"/home/{reader}/box"], check=True).stdout.split()
     assert made == [reader, "755"]
 
@@ -51,7 +51,7 @@ def test_a_link_leads_nowhere(world: World, reader: str, to: str) -> None:
     world.host.run(["ln", "-sfn", to.format(reader), f"/home/{reader}/box/link"], check=True)
     done = world.client.ssh(reader, "cat box/link")
     assert done.code != 0
-    assert SECRET not in done.out
+    assert SECRET not in done.stdout
 
 
 def test_a_link_that_is_changed_meanwhile_leads_nowhere(world: World, reader: str) -> None:
@@ -59,7 +59,7 @@ def test_a_link_that_is_changed_meanwhile_leads_nowhere(world: World, reader: st
     world.host.run(["setpriv", "--reuid", str(world.uid(reader)), "sh", "-c", f"{swaps} >/dev/null 2>&1"], check=True)
     seen = [world.client.ssh(reader, "cat box/x") for _ in range(25)]
     world.host.run(["pkill", "-KILL", "-u", str(world.uid(reader))])
-    assert all(SECRET not in done.out + done.err for done in seen)
+    assert all(SECRET not in done.stdout + done.stderr for done in seen)
     assert any(done.code == 0 for done in seen), seen
 
 
