@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from jailssh.config.jails import JailConfig, place_of
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import is_below
 from jailssh.plugin.api import Account, PluginResult
 
 
 def check_directories(config: JailConfig, results: Sequence[PluginResult], account: Account) -> None:
-    """Raise for each directory that ``results``, one of each plugin, show and that is not there."""
+    """Raise for each directory outside of the home that ``results``, one of each plugin, show and that is not there."""
     missing = {
         (plugin, bind.path): ConfigError(
             place_of(config, plugin, bind.path, account.home),
@@ -21,24 +22,24 @@ def check_directories(config: JailConfig, results: Sequence[PluginResult], accou
         )
         for plugin, result in zip(config.plugins, results, strict=True)
         for bind in result.binds
-        if not bind.optional and not os.path.isdir(bind.path)
+        if not bind.optional and not is_below(bind.path, account.home) and not os.path.isdir(bind.path)
     }
     raise_all(list(missing.values()))
 
 
 def missing_in_home(config: JailConfig, results: Sequence[PluginResult], account: Account) -> list[ConfigError]:
-    """Return what is to be said of directories in the account's home that rules speak of and that are not there.
+    """Return what is to be said of directories in the account's home that rules read and that are not there.
 
-    They are no errors: who may write to the home can make them, and rsync does.
+    What may be written to is made at the next login, with the account's rights.
     """
     missing = {}
     for plugin, result in zip(config.plugins, results, strict=True):
-        roots = {root for rule in result.rules for root in rule.roots}
+        roots = {bind.path for bind in result.binds if not bind.optional and not bind.writable}
         inside = [root for root in roots if root.startswith(f"{account.home}/")]
         for root in sorted(root for root in inside if os.path.isdir(account.home) and not os.path.isdir(root)):
             missing[root] = ConfigError(
                 place_of(config, plugin, root, account.home),
-                f"{root} is not there, for account {account.name}",
+                f"{root} is not there, so {account.name} cannot log in",
                 hint=f"make it: install -d -o {account.name} -g {account.group} {root}",
             )
     return list(missing.values())

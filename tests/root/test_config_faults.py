@@ -474,12 +474,13 @@ def test_a_changed_table_is_a_changed_configuration(site: Site) -> None:
 
 
 def test_a_directory_in_the_home_is_told_but_no_mistake(site: Site) -> None:
-    site.put("users/backup.conf", "uid = 34\njail = rsync-backup\n")
+    site.put("jails/pull.conf", "plugins = rsync\n[rsync]\nread = ~/backup\nwrite = ~/in\n")
+    site.put("users/backup.conf", "uid = 34\njail = pull\n")
     done = site.run("config", "check")
     assert done.returncode == 0
     note, hint = done.stderr.splitlines()
     assert note.startswith("note: ")
-    assert note.endswith("[rsync] write: /var/backups/backup is not there, for account backup")
+    assert note.endswith("[rsync] read: /var/backups/backup is not there, so backup cannot log in")
     assert hint == "hint: make it: install -d -o backup -g backup /var/backups/backup"
 
 
