@@ -19,7 +19,7 @@ JAIL = """plugins = {}
 commands = "cat <path:~/box>", "ls -a <path:~/box>", "cp <path:~/box> <path:~/box>"
 write = ~/box
 """
-SECRET = "a line that nobody may see"  # noqa: S105
+SECRET = "a line that nobody may see"
 # Whoever shares the directory changes x between a file and links that lead out, all the time.
 SWAPS = """
 cd /home/{0}/box
