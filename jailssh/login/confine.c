@@ -19,7 +19,7 @@
 /* The first with which files can be moved between directories below one rule; headers of older distributions lack what
  * came later. */
 enum { REFER_ABI = 2, TRUNCATE_ABI = 3, RULESET_VERSION = 1, RULE_PATH_BENEATH = 1 };
-static const uint64_t READ = 1u << 2 | 1u << 3;                                   /* READ_FILE READ_DIR */
+static const uint64_t READ = 1u << 2 | 1u << 3;                                  /* READ_FILE READ_DIR */
 static const uint64_t CHANGE = 1u << 1 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | /* WRITE_FILE REMOVE_DIR REMOVE_FILE */
                                1u << 8 | 1u << 9 | 1u << 10 | 1u << 11 | 1u << 12 | /* and MAKE_* */
                                1u << 13;                                            /* REFER */

@@ -10,7 +10,8 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "creds.h"
+#include "asuser.h"
+#include "cover.h"
 #include "fail.h"
 #include "fd.h"
 #include "mnt.h"
@@ -23,18 +24,22 @@ static bool is(const char *text, const char *value)
     return strcmp(text, value) == 0;
 }
 
-/* Make the directories of PATH that are missing, with the user's rights and the jail's umask.  What cannot be made is
- * found missing by the walk that follows. */
-static void make_source(const struct plan *plan, const char *path)
+struct source {
+    const char *path;
+    mode_t umask;
+    bool make;
+};
+
+/* Make the directories of a source that are missing.  What cannot be made is found missing by the walk that follows. */
+static void make_source(const struct source *source)
 {
-    char *const *mask = plan_first(plan, OP_UMASK);
     char part[4096];
-    umask(mask ? (mode_t)plan_number(mask[0], 8) : 022);
-    for (size_t n = 1; path[n - 1]; n++) {
+    umask(source->umask);
+    for (size_t n = 1; source->path[n - 1]; n++) {
         const char *name;
-        if (path[n] != '/' && path[n] != '\0')
+        if (source->path[n] != '/' && source->path[n] != '\0')
             continue;
-        memcpy(part, path, n);
+        memcpy(part, source->path, n);
         part[n] = '\0';
         int parent = fd_walk_parent(AT_FDCWD, part, &name, FD_ANY);
         if (parent >= 0)
@@ -44,24 +49,26 @@ static void make_source(const struct plan *plan, const char *path)
     umask(077);
 }
 
+static int open_source(void *with)
+{
+    const struct source *source = with;
+    int fd = fd_walk(AT_FDCWD, source->path, O_PATH | O_DIRECTORY, FD_ANY);
+    if (fd >= 0 || errno != ENOENT || !source->make)
+        return fd;
+    make_source(source);
+    return fd_walk(AT_FDCWD, source->path, O_PATH | O_DIRECTORY, FD_ANY);
+}
+
 static void open_bind(const struct plan *plan, size_t i)
 {
-    char *const *args = plan->records[i].args;
-    bool as_user = is(args[4], "user");
-    if (as_user)
-        creds_files_as(plan->uid, plan->gid);
-    int fd = fd_walk(AT_FDCWD, args[0], O_PATH | O_DIRECTORY, FD_ANY);
-    if (fd < 0 && errno == ENOENT && as_user && is(args[5], "make")) {
-        make_source(plan, args[0]);
-        fd = fd_walk(AT_FDCWD, args[0], O_PATH | O_DIRECTORY, FD_ANY);
-    }
-    int error = errno;
-    if (as_user)
-        creds_files_as(0, 0);
-    if (fd < 0 && error == ENOENT && is(args[5], "optional"))
+    char *const *args = plan->records[i].args, *const *mask = plan_first(plan, OP_UMASK);
+    struct source source = { args[0], mask ? (mode_t)plan_number(mask[0], 8) : 022, is(args[5], "make") };
+    source.make = source.make && is(args[4], "user");
+    int fd = is(args[4], "user") ? as_user(plan, open_source, &source) : open_source(&source);
+    if (fd < 0 && errno == ENOENT && is(args[5], "optional"))
         return;
     if (fd < 0)
-        refuse("source", args[0], error);
+        refuse("source", args[0], errno);
     mounts[i] = mnt_detach(fd, is(args[2], "rw"), is(args[3], "exec"));
     if (mounts[i] < 0)
         refuse("source", args[0], errno);
@@ -204,54 +211,12 @@ static void make_empty(const struct plan *plan)
     write_file("/run/empty-file", "");
 }
 
-/* A mount of something empty: a directory or a file. */
-static int empty(bool directory)
-{
-    int fd = fd_walk(image, directory ? "/run/empty" : "/run/empty-file", O_PATH, FD_ANY);
-    int mount = fd < 0 ? -1 : mnt_detach(fd, false, false);
-    if (mount < 0)
-        refuse("mask", "nothing empty to hide it with", errno);
-    close(fd);
-    return mount;
-}
-
-/* Open NAME in PARENT, whatever it is, and make it when it is missing: only what is there can be covered. */
-static int open_masked(int parent, const char *name, bool directory)
-{
-    int fd = openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0 || errno != ENOENT)
-        return fd;
-    int file = directory ? -1 : openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (directory ? mkdirat(parent, name, 0700) != 0 : file < 0 || close(file) != 0)
-        if (errno != EEXIST)
-            return -1;
-    return openat(parent, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-}
-
-/* Cover what the host reads in a directory of the user's.  It is opened as the user and the cover placed on that very
- * descriptor, so it does not matter what the user renames meanwhile. */
 static void mask(const struct plan *plan, size_t record)
 {
-    const char *path = plan->records[record].args[0], *name;
+    const char *path = plan->records[record].args[0];
     size_t i = bind_above(plan, path);
-    struct stat above = { .st_uid = plan->uid }, covered;
-    if (i == plan->count)
-        return; /* nothing of the user's is there */
-    creds_files_as(plan->uid, plan->gid);
-    int parent = fd_walk_parent(mounts[i], path + strlen(plan->records[i].args[1]), &name, FD_ANY);
-    int fd = parent < 0 ? -1 : open_masked(parent, name, plan->records[record].verb == OP_MASK);
-    int error = fd < 0 || fstat(fd, &covered) != 0 ? errno : 0;
-    if (error && parent >= 0)
-        (void)!fstat(parent, &above);
-    creds_files_as(0, 0);
-    close(parent);
-    if (fd < 0 && (error == EROFS || ((error == EACCES || error == EPERM) && above.st_uid != plan->uid)))
-        return; /* not there, and the user cannot make it */
-    if (error)
-        refuse("mask", path, error);
-    int cover = empty(S_ISDIR(covered.st_mode));
-    mnt_attach(cover, fd); /* as restricted as /run, which it is cloned from */
-    close(cover);
+    if (i < plan->count) /* else nothing of the user's is there */
+        cover(plan, record, mounts[i], path + strlen(plan->records[i].args[1]), image);
 }
 
 static void build_record(const struct plan *plan, size_t i)
