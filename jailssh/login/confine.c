@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -74,10 +75,10 @@ static void allow_the_rest(const struct plan *plan, int ruleset, uint64_t change
     if (!root)
         refuse("confine", "/", errno);
     for (struct dirent *entry; (entry = readdir(root));) {
-        char path[sizeof entry->d_name + 1] = "/";
+        char path[sizeof entry->d_name + 1];
         if (entry->d_name[0] == '.' || shows_host(plan, entry->d_name))
             continue;
-        strcat(path, entry->d_name);
+        snprintf(path, sizeof path, "/%s", entry->d_name);
         bool writable = strcmp(path, "/tmp") == 0 || strcmp(path, "/dev") == 0 || strcmp(path, "/proc") == 0;
         allow(ruleset, path, READ | (writable ? change : 0));
     }

@@ -1,6 +1,7 @@
 #include "creds.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
@@ -158,11 +159,21 @@ bool creds_can_scope(void)
     return syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION) >= SCOPE_ABI;
 }
 
+/* Moving files between directories is denied by each layer that does not say otherwise, once one of them is about
+ * files (landlock(7), LANDLOCK_ACCESS_FS_REFER): this one allows it everywhere, and leaves it to confine.c. */
 void creds_scope(void)
 {
-    struct ruleset rules = { .scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL };
+    enum { REFER = 1 << 13, PATH_BENEATH = 1 };
+    struct ruleset rules = { .handled_access_fs = REFER, .scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL };
+    struct {
+        uint64_t allowed;
+        int32_t parent;
+    } __attribute__((packed)) beneath = { REFER, fd_walk(AT_FDCWD, "/", O_PATH | O_DIRECTORY, FD_ANY) };
     int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
-    if (fd < 0 || syscall(SYS_landlock_restrict_self, fd, 0) != 0)
+    if (fd < 0 || syscall(SYS_landlock_add_rule, fd, PATH_BENEATH, &beneath, 0) != 0)
+        refuse("drop", "cannot scope sockets and signals", errno);
+    close(beneath.parent);
+    if (syscall(SYS_landlock_restrict_self, fd, 0) != 0)
         refuse("drop", "cannot scope sockets and signals", errno);
     close(fd);
 }

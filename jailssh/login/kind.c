@@ -105,9 +105,9 @@ static bool is_class(const char *text)
 static bool fits_choice(char kind, const char *text)
 {
     static const char *const choices[] = {
-        ['j'] = "allow require", ['y'] = "no yes",
-        ['N'] = "none host",     ['w'] = "ro rw",
-        ['x'] = "exec noexec",   ['U'] = "user root",
+        ['j'] = "allow require",      ['y'] = "no yes",
+        ['N'] = "none host",          ['w'] = "ro rw",
+        ['x'] = "exec noexec",        ['U'] = "user root",
         ['m'] = "must optional make", ['r'] = "as core cpu data fsize memlock nofile nproc stack"
     };
     return is_choice(choices[(unsigned char)kind], text);

@@ -170,20 +170,27 @@ static bool take_relative(struct matching *m, const char *text)
     return true;
 }
 
-/* Do the options' relative values stay below ROOT, as seen from the operand at PATH and from its directory? */
+static bool relative_stays(struct matching *m, const char *root, char *from, const char *text, bool must)
+{
+    char *whole = from ? joined(from, text) : NULL, *clean = whole ? canonical(whole) : NULL;
+    bool known = clean && strlen(clean) < PATH_MAX;
+    bool stays = known && (path_is_below(clean, root) ? fd_stays_below(root, clean) : !must);
+    free(clean);
+    free(whole);
+    free(from);
+    return stays || no_fit(m, known ? "path-leaves-root" : "path-too-long", "value", text);
+}
+
+/* Do the options' relative values stay below ROOT, as seen from the operand at PATH and from its directory?  From above
+ * the root only an operand that is the root itself is seen, and that is no file. */
 static bool relatives_stay(struct matching *m, const char *root, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    char *from[] = { strdup(path), strndup(path, slash > path ? (size_t)(slash - path) : 1) };
-    for (size_t i = 0; i < 2 * m->relatives; i++) {
-        const char *text = m->relative[i / 2];
-        char *whole = from[i % 2] ? joined(from[i % 2], text) : NULL, *clean = whole ? canonical(whole) : NULL;
-        if (!clean || strlen(clean) >= PATH_MAX)
-            return no_fit(m, "path-too-long", "value", text);
-        /* From above the root only an operand that is the root itself is seen, which is no file. */
-        if (path_is_below(clean, root) ? !fd_stays_below(root, clean) : i % 2 == 0)
-            return no_fit(m, "path-leaves-root", "value", text);
-    }
+    size_t above = slash && slash > path ? (size_t)(slash - path) : 1;
+    for (size_t i = 0; i < m->relatives; i++)
+        if (!relative_stays(m, root, strdup(path), m->relative[i], true) ||
+            !relative_stays(m, root, strndup(path, above), m->relative[i], false))
+            return false;
     return true;
 }
 

@@ -42,7 +42,12 @@ def test_a_denial_is_explained_by_its_record(world: World) -> None:
     allowed = world.last_login(USER)[0][fields.SESSION]
     found = facts(world, "explain", "--from-journal", allowed)
     assert found["now"]["paths"] == [
-        {"path": f"/home/{USER}/backup", "what": "home", "rights": "read-write", "executable": False}
+        {
+            "path": f"/home/{USER}/backup",
+            "what": f"/home/{USER}/backup of this host",
+            "rights": "read-write",
+            "executable": False,
+        }
     ]
     assert found["now"]["environment"] == {"HOME": "/"}
 
