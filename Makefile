@@ -7,8 +7,9 @@ PREFIX = /usr/local
 DESTDIR =
 # The Python that the installed programs run with; the private environment is made from it.
 PYTHON = /usr/bin/python3
-# The C library of the login program: musl where it is installed (see meson.build).
-LOGIN_CC := $(or $(shell command -v musl-gcc),cc)
+# The C library of the login program: musl where it is installed (see meson.build), which is known only when the packages
+# are there: looked up by the recipe, not when this file is read.
+LOGIN_CC = $$(command -v musl-gcc || echo cc)
 # Further arguments for pytest: make test ARGS='tests/unit -x'
 ARGS =
 
@@ -26,7 +27,7 @@ SITE = $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("pur
 .PHONY: build tools test demo bench lint stage install uninstall clean
 
 build: $(ROOM)/python.stamp
-	@test -f '$(MESON_BUILD)/build.ninja' || CC='$(LOGIN_CC)' packaging/quietly meson setup '$(MESON_BUILD)' '$(CURDIR)'
+	@test -f '$(MESON_BUILD)/build.ninja' || CC="$(LOGIN_CC)" packaging/quietly meson setup '$(MESON_BUILD)' '$(CURDIR)'
 	@ninja --quiet -C '$(MESON_BUILD)'
 
 # Debian packages.
@@ -81,7 +82,7 @@ bench: tools $(PACKAGES)-demo.stamp $(PACKAGES)-bench.stamp
 
 stage: $(ROOM)/python.stamp
 	@case '$(PREFIX)' in /*) ;; *) echo 'install: PREFIX=$(PREFIX): not an absolute path' >&2; exit 1 ;; esac
-	@CC='$(LOGIN_CC)' packaging/quietly meson setup $$(test -d '$(STAGE_BUILD)/meson-info' && echo --reconfigure) '$(STAGE_BUILD)' '$(CURDIR)' --prefix='$(PREFIX)' --libexecdir=libexec \
+	@CC="$(LOGIN_CC)" packaging/quietly meson setup $$(test -d '$(STAGE_BUILD)/meson-info' && echo --reconfigure) '$(STAGE_BUILD)' '$(CURDIR)' --prefix='$(PREFIX)' --libexecdir=libexec \
 	    -Dpython.purelibdir='$(PREFIX)/lib/jailssh/python' -Dpython.platlibdir='$(PREFIX)/lib/jailssh/python'
 	@rm -rf '$(STAGE)'
 	@packaging/quietly ninja -C '$(STAGE_BUILD)'
