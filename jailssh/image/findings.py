@@ -22,6 +22,7 @@ from jailssh.config.rights import Line, covers
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts, slices
 from jailssh.image import rings
+from jailssh.image.bounds import slice_properties
 from jailssh.image.directories import missing_in_home
 from jailssh.image.jail import ANYBODY, Configuration, JailDefinition, find_account, holders
 from jailssh.image.writable import Directories, Writer, to_give, to_make
@@ -170,7 +171,12 @@ def _about_groups(config: JailConfig) -> list[ConfigError]:
 
 def _about_slice(configuration: Configuration, definition: JailDefinition, users: Sequence[_User]) -> list[ConfigError]:
     """Return what is to be said of limits for all sessions of an account where this host cannot hold them."""
-    if configuration.layout.root or not users or not definition.slice() or not (why := slices.why_not()):
+    if (
+        configuration.layout.root
+        or not users
+        or not slice_properties(definition.config)
+        or not (why := slices.why_not())
+    ):
         return []
     hint = "what [limits] sets for each process holds, as nproc and as do; none for each of these ends this note"
     what = "memory, tasks, cpu_quota, cpu_weight, io_weight"

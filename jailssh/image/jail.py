@@ -31,13 +31,14 @@ from jailssh.config.jails import (
     read_jail,
 )
 from jailssh.config.keys import NOBODY, Keyring, read_keyring
-from jailssh.config.limits import access_of, slice_of
+from jailssh.config.limits import access_of
 from jailssh.config.reader import Document, nearest, raise_all, read_document
 from jailssh.core.errors import ConfigError, DeniedError, HostError, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import check_account_name, check_jail_name, escape
-from jailssh.host import accounts, fs, process, slices
+from jailssh.host import accounts, fs, process
 from jailssh.host.clock import local_offsets
 from jailssh.host.paths import Layout
+from jailssh.image.bounds import rlimits
 from jailssh.image.directories import check_directories
 from jailssh.image.errors import ImageError
 from jailssh.image.live import in_live_root, live_needs, live_tops
@@ -56,8 +57,6 @@ SUFFIX = ".conf"
 # Jails are checked with an account like any other, so that a mistake shows before the first user meets it.
 ANYBODY = Account("user", 60000, 60000, "user", "/home/user")
 NO_FILTER = ("none", bytes(8))
-# The kernel counts the processes of a uid in all containers: a bound for the case that a login comes to no slice.
-_NPROC_BESIDE_TASKS = 4096
 
 
 _Answer = TypeVar("_Answer")
@@ -168,7 +167,7 @@ class JailDefinition:
             config.message,
             config.tmp_size,
             config.umask,
-            self._rlimits(),
+            rlimits(config, self.root),
             config.env,
             config.supplementary_groups,
             main.require_journal,
@@ -176,18 +175,6 @@ class JailDefinition:
             config.hide,
             access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
         )
-
-    def slice(self) -> dict[str, str]:
-        """Return what systemd shall hold all sessions of an account to together."""
-        return slice_of(self.config.access, slices.total_memory())
-
-    def _rlimits(self) -> Mapping[str, int]:
-        """Return what each process is held to; ``tasks`` does better what ``nproc`` does where nothing else is said."""
-        limits = self.config.limits
-        own = any(item.setting.name == "nproc" and item.origin != "default" for item in self.config.items)
-        if own or "TasksMax" not in self.slice() or self.root or slices.why_not():
-            return limits
-        return {**limits, "nproc": _NPROC_BESIDE_TASKS}
 
 
 class Configuration:

@@ -13,6 +13,7 @@ from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.host import accounts, slices
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file, plans, pool, rings
+from jailssh.image.bounds import slice_properties
 from jailssh.image.history import read_history
 from jailssh.image.jail import (
     Configuration,
@@ -146,7 +147,7 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
         if not os.path.isdir(image.path):
             raise ConfigError(f"account {account.name}", "its image was removed while its plan was made", hint="again")
         changed = plans.write(layout, made.plan, made.of_keys)
-    note = slices.hold(layout, account.uid, use.definition.slice())
+    note = slices.hold(layout, account.uid, slice_properties(use.definition.config))
     return Published(made.plan, changed, image, use.definition.name, use.capabilities(), made.of_keys, note)
 
 
@@ -192,7 +193,7 @@ def changes(configuration: Configuration) -> list[Change]:
             continue
         image = current_image(layout, use.definition.name) or f"{layout.images}/.pool/new"
         lines = [*difference(old, use.compile(configuration.main, image)), *keys_file.change(configuration, account)]
-        lines += slices.difference(layout, account.uid, use.definition.slice())
+        lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
         if lines:
             found.append(Change(uid, name, use.definition.name, tuple(lines)))
     return found
@@ -249,7 +250,7 @@ def _publish_one(
 ) -> Change | None:
     """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last."""
     rings.revoke(configuration.layout, account.name, account.uid)
-    wanted = configuration.definition(configuration.jails_for(account)).slice()
+    wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
     lines = [*keys_file.change(configuration, account), *slices.difference(configuration.layout, account.uid, wanted)]
     done = publish_and_tidy(configuration, account, images)
     keys_file.widen(configuration, account)
