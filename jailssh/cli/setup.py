@@ -30,6 +30,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.undo:
         return _undo(context)
     groups = Publisher(layout).groups
+    proof.check(layout)
     setup.check_candidate(layout, groups)
     changes = setup.pending(layout, groups)
     if not changes:

@@ -5,7 +5,8 @@ Kinds: ``bool`` (yes/no), ``word``, ``words`` (separated by spaces or commas), `
 ``count`` (not negative, may be empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``,
 ``most`` (from 1, may be empty), ``bound`` (from 1, or none), ``memory`` (a size, a percentage or none), ``percent`` (or
 none), ``weight`` (1 to 10000, or none), ``nice``, ``duration`` (``90``, ``1h30m``), ``rate`` (bytes per second, or a
-class of the main file), ``addresses``, ``hours``, ``moment`` (a date with or without a time), ``rights`` (lines, or a file).
+class of the main file), ``addresses``, ``hours``, ``moment`` (a date with or without a time), ``rights`` (lines, or
+a file).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from jailssh.config.jails import JailConfig, place_of
 from jailssh.config.reader import Item, nearest
 from jailssh.config.rights import Line, covers
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.host import accounts, slices
+from jailssh.host import accounts, slices, sshds
 from jailssh.image import rings
 from jailssh.image.bounds import slice_properties
 from jailssh.image.directories import missing_in_home
@@ -96,6 +96,8 @@ def find(configuration: Configuration) -> Findings:
     wrong: list[ConfigError] = []
     notes: list[ConfigError] = list(rings.notes(configuration))
     host = Directories()
+    if not configuration.layout.root:
+        wrong += sshds.unjailed(configuration.layout, configuration.user_names())
     for definition, users in _in_use(configuration):
         notes += _about_slice(configuration, definition, users)
         wrong += _about_groups(definition.config)

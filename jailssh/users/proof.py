@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from jailssh.core.errors import HostError, JailsshError
-from jailssh.host import accounts, fs, journal, kernel, pins, process, tree
+from jailssh.host import accounts, fs, journal, kernel, pins, process, sshds, tree
 from jailssh.host.paths import Layout
 from jailssh.image import plans
 from jailssh.image.jail import find_program
@@ -46,17 +46,18 @@ def prove(layout: Layout, group: str) -> list[str]:
 
     Call it under the lock of the set-up.  ``group``: the members of which may run the login program.
     """
-    _check(layout)
+    check(layout)
     begun = time.monotonic()
     done = _login(layout, group)
     if done.code != 0:
         raise _explained(done)
     took = (time.monotonic() - begun) * 1000
     words = f"Linux {os.uname().release}"
-    return [*_notes(), f"this host can serve: a whole login of a throw-away account went well ({words}, {took:.0f} ms)"]
+    notes = [*_notes(), *(f"note: {error}" for error in sshds.unjailed(layout, accounts.members(group)))]
+    return [*notes, f"this host can serve: a whole login of a throw-away account went well ({words}, {took:.0f} ms)"]
 
 
-def _check(layout: Layout) -> None:
+def check(layout: Layout) -> None:
     """Raise for what shows without a login, and would make one fail in ways that are hard to read."""
     what = "this host"
     if release := kernel.too_old():
@@ -67,7 +68,7 @@ def _check(layout: Layout) -> None:
     if kernel.no_new_privs():
         why = "this command runs with no_new_privs, so a set-id program gets no power"
         raise HostError(what, why, hint="run it from a login or a service without NoNewPrivileges=")
-    flags = os.statvfs(layout.login_program).f_flag
+    flags = os.statvfs(layout.login_program).f_flag if os.path.exists(layout.login_program) else 0
     for flag, name in ((os.ST_NOSUID, "nosuid"), (os.ST_NOEXEC, "noexec")):
         if flags & flag:
             why = f"is on a file system that is mounted {name}, so it cannot work"
@@ -167,6 +168,8 @@ def _clean(layout: Layout) -> None:
     for uid in set(plans.planned_uids(layout)) & set(UIDS):
         if accounts.find_uid(uid) is None:
             plans.withdraw(layout, uid)
+    if os.path.isdir(layout.plans) and os.listdir(layout.plans) == [".lock"]:
+        fs.remove_file(f"{layout.plans}/.lock")
     fd = fs.open_dir(layout.state, trusted_root=layout.root or None)
     try:
         for name in sorted(name for name in os.listdir(fd) if name.startswith(f"{_SUFFIX}.")):
@@ -182,7 +185,7 @@ def _explained(done: process.Completed) -> HostError:
     said = _detail(done.stderr) or process.last_line(done.stderr) or f"it ended with status {done.code}"
     calls = kernel.refused_calls()
     reasons = [f"these calls are refused here: {', '.join(calls)}"] if calls else []
-    hint = _CONTAINER if calls else ""
+    hint = _CONTAINER if calls else "journalctl -t jailssh has the whole record; make install puts the program anew"
     if profile := kernel.apparmor():
         reasons.append(f"the AppArmor profile {profile} confines this system")
         hint = f"{_CONTAINER} --security-opt apparmor=unconfined"
