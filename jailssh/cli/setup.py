@@ -12,7 +12,7 @@ from jailssh.host import fs
 from jailssh.host.paths import Layout
 from jailssh.image.jail import load_configuration
 from jailssh.image.publish import Publisher
-from jailssh.users import setup, undo
+from jailssh.users import proof, setup, undo
 
 EXAMPLES = ("jailssh setup", "jailssh setup --yes", "jailssh setup --undo")
 
@@ -30,10 +30,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.undo:
         return _undo(context)
     groups = Publisher(layout).groups
+    proof.check(layout)
     setup.check_candidate(layout, groups)
     changes = setup.pending(layout, groups)
     if not changes:
-        context.say(["nothing to do: this host is set up", *setup.verify(layout)])
+        with fs.lock(setup.lock_path(layout)):
+            proven = proof.prove(layout, setup.GROUP)
+        context.say(["nothing to do: this host is set up", *setup.verify(layout), *proven])
         return EXIT_OK
     context.say(line for change in changes for line in change.lines)
     if groups:
@@ -45,7 +48,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     setup.prepare(layout)
     with fs.lock(setup.lock_path(layout)):
         undo.recover(layout)
-        lines = ["this host is set up", *setup.apply(layout, setup.pending(layout, groups))]
+        done = setup.apply(layout, setup.pending(layout, groups), prove=lambda: proof.prove(layout, setup.GROUP))
+        lines = ["this host is set up", *done]
     context.changed(lines, {})
     return EXIT_OK
 

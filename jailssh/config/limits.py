@@ -57,6 +57,25 @@ def access_of(items: Mapping[str, Item], classes: Mapping[str, int], offsets_of:
     )
 
 
+def slice_of(items: Mapping[str, Item], memory: int) -> dict[str, str]:
+    """Return what all sessions of an account are held to together, as properties of systemd.resource-control(5).
+
+    ``items`` as for :func:`access_of`; ``memory``: what the host has, in bytes.
+    """
+    most, found = items["memory"].value, {}
+    if isinstance(most, str):
+        most = memory * int(most.removesuffix("%")) // 100
+    if most != UNSET:
+        found = {"MemoryMax": f"{most}", "MemorySwapMax": f"{most}"}
+    for name, prop, unit in (
+        ("tasks", "TasksMax", ""), ("cpu_quota", "CPUQuota", "%"),
+        ("cpu_weight", "CPUWeight", ""), ("io_weight", "IOWeight", ""),
+    ):  # fmt: skip
+        if items[name].value != UNSET:
+            found[prop] = f"{items[name].value}{unit}"
+    return found
+
+
 def _number(item: Item) -> int:
     return item.value if isinstance(item.value, int) and item.value != UNSET else 0
 

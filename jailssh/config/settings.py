@@ -3,8 +3,10 @@
 Kinds: ``bool`` (yes/no), ``word``, ``words`` (separated by spaces or commas), ``text`` (quoted when it has a comma),
 ``texts`` (separated by commas), ``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``,
 ``count`` (not negative, may be empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``,
-``most`` (from 1, may be empty), ``nice``, ``duration`` (``90``, ``1h30m``), ``rate`` (bytes per second, or a class of
-the main file), ``addresses``, ``hours``, ``moment`` (a date with or without a time), ``rights`` (lines, or a file).
+``most`` (from 1, may be empty), ``bound`` (from 1, or none), ``memory`` (a size, a percentage or none), ``percent`` (or
+none), ``weight`` (1 to 10000, or none), ``nice``, ``duration`` (``90``, ``1h30m``), ``rate`` (bytes per second, or a
+class of the main file), ``addresses``, ``hours``, ``moment`` (a date with or without a time), ``rights`` (lines, or
+a file).
 """
 
 from __future__ import annotations
@@ -62,7 +64,12 @@ JAIL: tuple[Setting, ...] = (
     Setting("limits", "cpu", "count", "", "CPU seconds of a process"),
     Setting("limits", "fsize", "size?", "", "size of a file that is written"),
     Setting("limits", "nofile", "count", "1024", "open files of a process"),
-    Setting("limits", "nproc", "count", "256", "processes of the account, over all its sessions"),
+    Setting("limits", "nproc", "count", "256", "processes of the uid, other containers' too; see tasks"),
+    Setting("limits", "memory", "memory", "50%", "memory of the account in all its sessions, its /tmp too, or none"),
+    Setting("limits", "tasks", "bound", "512", "processes and threads of the account in all its sessions, or none"),
+    Setting("limits", "cpu_quota", "percent", "none", "processor time of the account: 150% is one and a half, or none"),
+    Setting("limits", "cpu_weight", "weight", "50", "its share of busy processors, others have 100; none: the same"),
+    Setting("limits", "io_weight", "weight", "50", "its share of busy disks, others have 100; none: the same"),
     Setting("limits", "sessions", "most", "", "sessions of an account at a time"),
     Setting("limits", "sessions_per_key", "most", "", "sessions of one named key of a shared account at a time"),
     Setting("limits", "duration", "duration", "", "a session ends after this time, as in 8h"),

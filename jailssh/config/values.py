@@ -152,6 +152,47 @@ def _most(text: str) -> int:
     return int(text) if text else UNSET
 
 
+def _bound(text: str) -> int:
+    if text == "none":
+        return UNSET
+    if not re.match(r"[0-9]{1,6}\Z", text) or not int(text):
+        raise ValueError(f"{text!r} is neither a number from 1 to 999999 nor none")
+    return int(text)
+
+
+def _weight(text: str) -> int:
+    if text == "none":
+        return UNSET
+    if not re.match(r"[0-9]{1,5}\Z", text) or not 1 <= int(text) <= 10000:
+        raise ValueError(f"{text!r} is neither a number from 1 to 10000 nor none")
+    return int(text)
+
+
+def _percent(text: str) -> int:
+    if text == "none":
+        return UNSET
+    if not re.match(r"[0-9]{1,6}%\Z", text) or not int(text[:-1]):
+        raise ValueError(f"{text!r} is neither a percentage such as 150% nor none")
+    return int(text[:-1])
+
+
+def _memory(text: str) -> Value:
+    """Return bytes, or the percentage as it is written."""
+    if text == "none":
+        return UNSET
+    if text.endswith("%"):
+        if not 1 <= _percent(text) <= 100:
+            raise ValueError(f"{text!r} is more than there is")
+        return text
+    try:
+        size = _size(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is neither a size such as 2G nor a percentage nor none") from None
+    if size < 16 << 20:
+        raise ValueError(f"{text!r} is too little for any login: 16M at least")
+    return size
+
+
 def _nice(text: str) -> int:
     if not re.match(r"1?[0-9]\Z", text):
         raise ValueError(f"{text!r} is not a number from 0 to 19")
@@ -215,6 +256,10 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     "size?": _optional_size,
     "octal": _octal,
     "most": _most,
+    "bound": _bound,
+    "weight": _weight,
+    "percent": _percent,
+    "memory": _memory,
     "nice": _nice,
     "duration": _duration,
     "moment": _moment,

@@ -51,12 +51,14 @@ def run(
     input: bytes | str | None = None,
     env: Mapping[str, str] | None = None,
     check: bool = True,
+    account: tuple[int, int, Sequence[int]] | None = None,
 ) -> Completed:
     """Run a program to its end and return what it said.
 
     ``argv[0]`` is looked up by :func:`find_program`.  The environment is PATH, LC_ALL=C.UTF-8 and ``env``; standard
-    input is ``input`` or /dev/null.  After ``timeout`` seconds the program and its children are killed.  Raises
-    :class:`HostError` when it is missing, takes too long, or (``check``) fails; the reason is its last line on stderr.
+    input is ``input`` or /dev/null; ``account`` is the uid, the gid and the groups that it runs with.  After
+    ``timeout`` seconds the program and its children are killed.  Raises :class:`HostError` when it is missing, takes
+    too long, or (``check``) fails; the reason is its last line on stderr.
     """
     program = find_program(argv[0])
     if program is None:
@@ -71,6 +73,9 @@ def run(
             env={"PATH": ":".join(SYSTEM_PATH), "LC_ALL": "C.UTF-8", **(env or {})},
             cwd="/",
             start_new_session=True,
+            user=account[0] if account else None,
+            group=account[1] if account else None,
+            extra_groups=account[2] if account else None,
         )
     except (OSError, ValueError) as error:
         raise HostError(f"program {escape(program)}", str(error)) from error

@@ -10,7 +10,7 @@ import glob
 import os
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import escape
@@ -127,9 +127,9 @@ def test(config: str) -> None:
         raise JailsshError("sshd -t", _reason(result.stderr), hint="nothing was changed for sshd")
 
 
-def effective(user: str, config: str) -> dict[str, list[str]]:
+def effective(user: str, config: str, options: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return what sshd would use for a connection of ``user``: keyword in lower case to its values in order."""
-    result = _sshd("-T", "-f", config, "-C", f"user={user},host=localhost,addr=127.0.0.1")
+    result = _sshd("-T", "-f", config, *options, "-C", f"user={user},host=localhost,addr=127.0.0.1")
     if result.code != 0:
         raise JailsshError("sshd -T", _reason(result.stderr))
     values: dict[str, list[str]] = {}

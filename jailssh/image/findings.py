@@ -20,8 +20,9 @@ from jailssh.config.jails import JailConfig, place_of
 from jailssh.config.reader import Item, nearest
 from jailssh.config.rights import Line, covers
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.host import accounts
+from jailssh.host import accounts, slices, sshds
 from jailssh.image import rings
+from jailssh.image.bounds import slice_properties
 from jailssh.image.directories import missing_in_home
 from jailssh.image.jail import ANYBODY, Configuration, JailDefinition, find_account, holders
 from jailssh.image.writable import Directories, Writer, to_give, to_make
@@ -95,7 +96,10 @@ def find(configuration: Configuration) -> Findings:
     wrong: list[ConfigError] = []
     notes: list[ConfigError] = list(rings.notes(configuration))
     host = Directories()
+    if not configuration.layout.root:
+        wrong += sshds.unjailed(configuration.layout, configuration.user_names())
     for definition, users in _in_use(configuration):
+        notes += _about_slice(configuration, definition, users)
         wrong += _about_groups(definition.config)
         wrong += _about_ends(configuration, definition, users)
         for item in definition.config.items:
@@ -165,6 +169,20 @@ def _about_groups(config: JailConfig) -> list[ConfigError]:
                 hint = near if near.startswith("did") else f"groupadd {group} makes it"
                 found.append(ConfigError(item.origin, f"{name}: this host has no group {group}", hint=hint))
     return found
+
+
+def _about_slice(configuration: Configuration, definition: JailDefinition, users: Sequence[_User]) -> list[ConfigError]:
+    """Return what is to be said of limits for all sessions of an account where this host cannot hold them."""
+    if (
+        configuration.layout.root
+        or not users
+        or not slice_properties(definition.config)
+        or not (why := slices.why_not())
+    ):
+        return []
+    hint = "what [limits] sets for each process holds, as nproc and as do; none for each of these ends this note"
+    what = "memory, tasks, cpu_quota, cpu_weight, io_weight"
+    return [ConfigError(f"jail {definition.name}", f"{what} of [limits] limit nothing: {why}", hint=hint)]
 
 
 def _about_ends(configuration: Configuration, definition: JailDefinition, users: Sequence[_User]) -> list[ConfigError]:

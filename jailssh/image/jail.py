@@ -38,6 +38,7 @@ from jailssh.core.names import check_account_name, check_jail_name, escape
 from jailssh.host import accounts, fs, process
 from jailssh.host.clock import local_offsets
 from jailssh.host.paths import Layout
+from jailssh.image.bounds import rlimits
 from jailssh.image.directories import check_directories
 from jailssh.image.errors import ImageError
 from jailssh.image.live import in_live_root, live_needs, live_tops
@@ -166,7 +167,7 @@ class JailDefinition:
             config.message,
             config.tmp_size,
             config.umask,
-            config.limits,
+            rlimits(config, self.root),
             config.env,
             config.supplementary_groups,
             main.require_journal,

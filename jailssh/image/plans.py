@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from jailssh.config.reader import nearest
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
 from jailssh.core.names import escape
-from jailssh.host import fs
+from jailssh.host import fs, journal, slices
 from jailssh.host.paths import Layout
 from jailssh.plan import codec, ops
 from jailssh.plan.compile import numbered
@@ -125,7 +125,10 @@ def withdraw(layout: Layout, uid: int) -> bool:
     if not os.path.isdir(layout.plans):
         return False
     with locked(layout):
-        return fs.remove_file(plan_file(layout, uid))
+        found = fs.remove_file(plan_file(layout, uid))
+    if note := slices.release(layout, uid):
+        journal.record("setup-changed", note, {})
+    return found
 
 
 def tidy(path: str, root: str = "") -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from jailssh.config.keys import Keyring
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
-from jailssh.host import accounts
+from jailssh.host import accounts, slices
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file, plans, pool, rings
+from jailssh.image.bounds import slice_properties
 from jailssh.image.history import read_history
 from jailssh.image.jail import (
     Configuration,
@@ -38,7 +39,8 @@ STANDARD_TOPS = ("/home", "/mnt", "/opt", "/srv", "/var")
 class Published:
     """A published plan: ``changed`` if the file is not as it was, the image it uses, what the account can do.
 
-    Of a shared account it is the roster, and ``of_keys`` has its keys' plans by serial.
+    Of a shared account it is the roster, and ``of_keys`` has its keys' plans by serial.  ``note``: what went wrong
+    without being a reason to publish nothing.
     """
 
     plan: codec.Plan
@@ -47,6 +49,7 @@ class Published:
     jail: str
     capabilities: tuple[str, ...]
     of_keys: Mapping[str, codec.Plan]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,8 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
         if not os.path.isdir(image.path):
             raise ConfigError(f"account {account.name}", "its image was removed while its plan was made", hint="again")
         changed = plans.write(layout, made.plan, made.of_keys)
-    return Published(made.plan, changed, image, use.definition.name, use.capabilities(), made.of_keys)
+    note = slices.hold(layout, account.uid, slice_properties(use.definition.config))
+    return Published(made.plan, changed, image, use.definition.name, use.capabilities(), made.of_keys, note)
 
 
 def publish_and_tidy(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
@@ -189,6 +193,7 @@ def changes(configuration: Configuration) -> list[Change]:
             continue
         image = current_image(layout, use.definition.name) or f"{layout.images}/.pool/new"
         lines = [*difference(old, use.compile(configuration.main, image)), *keys_file.change(configuration, account)]
+        lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
         if lines:
             found.append(Change(uid, name, use.definition.name, tuple(lines)))
     return found
@@ -245,10 +250,11 @@ def _publish_one(
 ) -> Change | None:
     """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last."""
     rings.revoke(configuration.layout, account.name, account.uid)
-    lines = keys_file.change(configuration, account)
+    wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
+    lines = [*keys_file.change(configuration, account), *slices.difference(configuration.layout, account.uid, wanted)]
     done = publish_and_tidy(configuration, account, images)
     keys_file.widen(configuration, account)
-    lines = [*difference(old, plans.Published(done.plan, done.of_keys)), *lines]
+    lines = [*difference(old, plans.Published(done.plan, done.of_keys)), *lines, *([done.note] if done.note else [])]
     return Change(account.uid, account.name, done.jail, tuple(lines)) if lines else None
 
 
@@ -281,7 +287,7 @@ class Publisher:
         What an older roster names stays until :meth:`tidy`, so that this can be taken back.
         """
         published = publish_plan(load_configuration(self._layout), to_account(entry))
-        return ", ".join(published.capabilities)
+        return ", ".join(published.capabilities) + (f"; note: {published.note}" if published.note else "")
 
     def withdraw(self, uid: int) -> None:
         """Remove the plan of ``uid``; absent is fine.  Those of its keys stay until :meth:`tidy`."""

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "journal.h"
+#include "nojournal.h"
 
 static const char *session = "none";
 static fail_exit *leave_by;
@@ -52,7 +53,8 @@ void fail_log(int code, const char *reason, const char *detail, const char *comm
     journal_add_number("JAILSSH_EXIT", code);
     if (command)
         journal_add("JAILSSH_COMMAND", command);
-    journal_send();
+    if (!journal_send())
+        nojournal_say(session, denied ? 5 : 4, text);
 }
 
 noreturn void refuse(const char *reason, const char *what, int error)

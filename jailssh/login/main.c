@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,6 +20,7 @@
 #include "journal.h"
 #include "key.h"
 #include "mount.h"
+#include "nojournal.h"
 #include "session.h"
 #include "slot.h"
 
@@ -58,6 +60,14 @@ static void load_or_ask(uid_t uid, struct plan *plan)
         refuse("plan-bad", *why ? why : "the plan is still missing", 0);
 }
 
+/* sshd writes the key into a file in /tmp, and lets people in also where that cannot be written. */
+static bool tmp_is_full(void)
+{
+    struct statvfs tmp;
+    return statvfs("/tmp", &tmp) == 0 &&
+           (tmp.f_bavail == 0 || (tmp.f_files != 0 && tmp.f_favail == 0) || tmp.f_flag & ST_RDONLY);
+}
+
 /* The record of the key by which sshd let the caller in, told by a file of the account's own. */
 static char *const *find_key(const struct plan *roster, const char *path)
 {
@@ -67,6 +77,8 @@ static char *const *find_key(const struct plan *roster, const char *path)
     char *text = fd_read_owned(AT_FDCWD, path, roster->uid, S_IRWXG | S_IRWXO, KEY_FILE_MAX, &size);
     int error = errno;
     creds_files_as(0, 0);
+    if (!text && tmp_is_full())
+        refuse("key-unknown", "sshd cannot tell the key: the host's /tmp is full or read-only, make room there", 0);
     if (!text)
         refuse("key-unknown", *path ? path : "sshd does not tell the key (ExposeAuthInfo)", *path ? error : 0);
     char *const *record = key_find(roster, text, size, &doubt);
@@ -143,6 +155,8 @@ int main(int argc, char **argv)
     if (*request.peer)
         journal_keep("JAILSSH_PEER", request.peer);
     uid_t uid = creds_identity();
+    if (!journal)
+        nojournal_open();
     if (!known_way_in)
         refuse("arguments", "called in a way that no login uses", 0);
     load_or_ask(uid, &plan);

@@ -15,6 +15,12 @@
 /* From <sys/mount.h>, which cannot be included beside <linux/mount.h>. */
 enum { REMOUNT_BIND = MS_REMOUNT | MS_BIND, DETACH = 2 };
 
+/* A container's filter answers EPERM for what it does not know.  Where power is what is missing the old way fails too. */
+static bool is_missing(int error)
+{
+    return error == ENOSYS || error == EPERM;
+}
+
 static bool late; /* before Linux 5.12: rights are taken from a mount once it is attached */
 
 unsigned long mnt_attributes(bool writable, bool exec)
@@ -36,7 +42,7 @@ int mnt_detach(int fd, bool writable, bool exec)
         return -1;
     if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) == 0)
         return tree;
-    late = errno == ENOSYS;
+    late = is_missing(errno);
     close(tree);
     return late ? (int)syscall(SYS_open_tree, fd, "", flags) : -1;
 }
@@ -48,7 +54,7 @@ void mnt_restrict(int mount, unsigned long attr)
     if (syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &wanted, sizeof wanted) == 0)
         return;
     struct statvfs old; /* what is restricted already stays so; the numbers of ST_* and MS_* are the same */
-    if (errno != ENOSYS || fchdir(mount) != 0 || fstatvfs(mount, &old) != 0)
+    if (!is_missing(errno) || fchdir(mount) != 0 || fstatvfs(mount, &old) != 0)
         refuse("mount", "cannot restrict a mount", errno);
     unsigned long flags = (old.f_flag & (MS_RDONLY | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)) |
                           REMOUNT_BIND | MS_NOSUID | (attr & MOUNT_ATTR_RDONLY ? MS_RDONLY : 0ul) |

@@ -4,7 +4,8 @@ The peer's uid, which the kernel tells (SO_PEERCRED in unix(7)), is the whole re
 connection.  One line is the whole answer, see :mod:`jailssh.relay.service`.
 
 One thread owns the sockets.  Each job has a thread, one job a uid; connections of the same uid wait for the same job.
-All counts are bounded, and a connection is answered when its time is over even if the work goes on.
+All counts are bounded: jobs beyond wait for a thread, connections beyond in the socket's queue.  A connection is
+answered when its time is over even if the work goes on.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from jailssh.host.sockets import listen_at
 from jailssh.relay import records
 from jailssh.relay.service import Service, refusal
 
-MAX_JOBS = 64
-"""Each has a thread, so that those that wait for one jail's build do not keep another jail's from running."""
+MAX_THREADS = 160
+"""Each job has one, so that those that wait for one jail's build do not keep another jail's from running."""
 
-MAX_CONNECTIONS = 512
-MAX_PER_UID = 256
+MAX_CONNECTIONS = 1024
+MAX_PER_UID = 512
 IDLE_EXIT = 600.0
 """Seconds without a request after which a daemon that systemd can start again ends."""
 
@@ -69,6 +70,7 @@ class Server:
         self._timeout = timeout
         self._idle = idle
         self._jobs: set[int] = set()
+        self._queue: deque[int] = deque()
         self._done: deque[tuple[int, str]] = deque()
         self._waiting: list[Waiting] = []
         self._wake, self._woken = socket.socketpair()
@@ -90,7 +92,9 @@ class Server:
                 busy = bool(self._waiting or self._jobs)
                 if self._idle is not None and not busy and now - last >= self._idle:
                     break
-                ready = select.select([self._listener, self._woken], [], [], self._pause(now, last, busy))[0]
+                # Who finds no place waits in the socket's queue.
+                watched = [self._woken, *([self._listener] if len(self._waiting) < MAX_CONNECTIONS else [])]
+                ready = select.select(watched, [], [], self._pause(now, last, busy))[0]
                 if busy or self._listener in ready:
                     last = time.monotonic()
                 if self._woken in ready:
@@ -111,7 +115,7 @@ class Server:
         return max(0.0, last + self._idle - now)
 
     def _accept(self) -> None:
-        while True:
+        while len(self._waiting) < MAX_CONNECTIONS:
             try:
                 connection = self._listener.accept()[0]
             except BlockingIOError:
@@ -133,16 +137,20 @@ class Server:
         if line := self._remembered(uid):
             _reply(connection, line)
             return
-        same = sum(waiting.uid == uid for waiting in self._waiting)
-        known = uid in self._jobs
-        if len(self._waiting) >= MAX_CONNECTIONS or same >= MAX_PER_UID or (not known and len(self._jobs) >= MAX_JOBS):
+        if sum(waiting.uid == uid for waiting in self._waiting) >= MAX_PER_UID:
             _reply(connection, refusal("busy"))
             return
         self._waiting.append(Waiting(connection, uid, time.monotonic() + self._timeout()))
-        if not known:
+        if uid not in self._jobs:
             self._jobs.add(uid)
+            self._queue.append(uid)
+            self._start()
+
+    def _start(self) -> None:
+        """Give a thread to the jobs whose turn it is."""
+        while self._queue and len(self._jobs) - len(self._queue) < MAX_THREADS:
             # A daemon thread: what it builds can be interrupted at any point, so the end need not wait for it.
-            threading.Thread(target=self._work, args=(uid,), daemon=True).start()
+            threading.Thread(target=self._work, args=(self._queue.popleft(),), daemon=True).start()
 
     def _work(self, uid: int) -> None:
         try:
@@ -172,6 +180,7 @@ class Server:
                 still.append(waiting)
         self._waiting = still
         self._jobs.difference_update(done)
+        self._start()
 
     def _nudge(self) -> None:
         with suppress(OSError):

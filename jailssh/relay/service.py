@@ -112,6 +112,7 @@ class Service:
             message = f"image {published.image.generation} of jail {published.jail} built"
             self._send("image-built", message, common)
         message = f"plan {published.plan.serial} of {account.name} compiled for jail {published.jail}"
+        message += f"; {published.note}" if published.note else ""
         self._send("plan-compiled", message, {**common, fields.PLAN: published.plan.serial})
 
     def _refuse(self, uid: int, name: str, code: str, error: Exception) -> str:

@@ -184,8 +184,13 @@ def lock_path(layout: Layout) -> str:
     return f"{layout.undo}/.lock"
 
 
-def apply(layout: Layout, changes: Sequence[Change], fault: Fault = no_fault) -> list[str]:
-    """Make ``changes``; return what happened to sshd and warnings.  All or nothing.  Call under the lock."""
+def apply(
+    layout: Layout, changes: Sequence[Change], fault: Fault = no_fault, prove: Callable[[], list[str]] = list
+) -> list[str]:
+    """Make ``changes``; return what happened to sshd and warnings.  All or nothing.  Call under the lock.
+
+    ``prove`` raises where the host cannot serve with the changes, and returns what it can.
+    """
     journal = Journal(layout, SUBJECT, fault)
     try:
         if any(change.point == "drop-in" for change in changes):
@@ -193,7 +198,7 @@ def apply(layout: Layout, changes: Sequence[Change], fault: Fault = no_fault) ->
             journal.step("reload", Inverse("reload", "sshd"), lambda: None)
         for change in changes:
             journal.step(change.point, change.inverse, change.act)
-        notes = verify(layout)
+        notes = [*verify(layout), *prove()]
     except BaseException:
         journal.rollback()
         raise

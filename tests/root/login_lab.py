@@ -47,21 +47,22 @@ _NEW_CALLS = {"clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr"
     f"landlock_{number}": number for number in (444, 445, 446)
 }
 _SECCOMP_CALL = {"x86_64": 317, "aarch64": 277}
+_KEYCTL = {"x86_64": 250, "aarch64": 219}
 _REFERENCE = re.compile(rb"jailssh: this login cannot be served; .* reference ([0-9a-f]{8})\n")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Prepare = Callable[[], object]
 
 
-def _old_kernel() -> bytes:
-    """Return a seccomp program by which the new calls do not exist (seccomp(2), linux/bpf_common.h)."""
+def filter_of(calls: Sequence[str], error: int) -> bytes:
+    """Return a seccomp program by which ``calls`` answer ``error`` (seccomp(2), linux/bpf_common.h)."""
     load, equal, answer = 0x20, 0x15, 0x06
-    count = len(_NEW_CALLS)
+    known = {"keyctl": _KEYCTL[os.uname().machine], **_NEW_CALLS}
     program = [struct.pack("HBBI", load, 0, 0, 0)]
-    for place, number in enumerate(_NEW_CALLS.values()):
-        program.append(struct.pack("HBBI", equal, count - place, 0, number))
+    for place, name in enumerate(calls):
+        program.append(struct.pack("HBBI", equal, len(calls) - place, 0, known[name]))
     program.append(struct.pack("HBBI", answer, 0, 0, 0x7FFF0000))
-    program.append(struct.pack("HBBI", answer, 0, 0, 0x00050000 | errno.ENOSYS))
+    program.append(struct.pack("HBBI", answer, 0, 0, 0x00050000 | error))
     return b"".join(program)
 
 
@@ -221,7 +222,7 @@ class Lab:
     def __init__(self, flavour: str, host: ScratchHost, login: pathlib.Path, tools: Sequence[pathlib.Path]) -> None:
         self.flavour, self.host = flavour, host
         self.program = f"/srv/{login.name}"
-        self._filter = _old_kernel() if flavour.endswith("old-kernel") else None
+        self.filter = filter_of(tuple(_NEW_CALLS), errno.ENOSYS) if flavour.endswith("old-kernel") else None
         self._namespaces = [os.open(f"/proc/{host.init_pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
                             for name in ("mnt", "pid", "net", "ipc", "uts")]  # fmt: skip
         self._marks = 0
@@ -297,8 +298,8 @@ class Lab:
                     signal.signal(-status, signal.SIG_DFL)
                 os.kill(os.getpid(), -status)
             os._exit(status)
-        if self._filter:
-            _install_filter(self._filter)
+        if self.filter:
+            _install_filter(self.filter)
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)

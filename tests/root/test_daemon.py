@@ -191,14 +191,21 @@ def test_too_many_connections_of_one_uid_are_busy(layout: Layout, monkeypatch: p
         assert [read_all(peer) for peer in peers[:3]] == ["ok\n"] * 3
 
 
-def test_too_many_jobs_are_busy(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "MAX_JOBS", 1)
+def test_jobs_and_connections_beyond_the_bound_wait(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "MAX_THREADS", 1)
+    monkeypatch.setattr(relay, "MAX_CONNECTIONS", 2)
     gate = threading.Event()
     with serving(layout, lambda _: "ok" if gate.wait(20) else ""):
-        first = connect(layout)
-        assert ask_as(layout, ALICE) == "no busy\n"
+        peers = [connect(layout) for _ in range(3)]
+        answers: list[str] = []
+        others = [threading.Thread(target=lambda uid=uid: answers.append(ask_as(layout, uid))) for uid in (ALICE, BOB)]
+        for other in others:
+            other.start()
         gate.set()
-        assert read_all(first) == "ok\n"
+        assert [read_all(peer) for peer in peers] == ["ok\n"] * 3
+        for other in others:
+            other.join(20)
+        assert answers == ["ok\n", "ok\n"]
 
 
 def test_time_is_bounded_and_the_server_lives_on(layout: Layout) -> None:

@@ -394,3 +394,15 @@ def test_publishing_anew_all_the_time(every_shared: Lab) -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_no_room_in_tmp_is_what_the_record_says(shared: Lab) -> None:
+    run = shared.host.run
+    run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", "/tmp"], check=True)
+    try:
+        assert "ExposeAuthInfo" in assert_unknown(shared.login("probe exit 7"))
+        run(["sh", "-c", "cat /dev/zero >/tmp/full 2>/dev/null; true"], check=True)
+        for done in (shared.login("probe exit 7"), login(shared, path=key_lab.AUTH)):
+            assert "/tmp is full" in assert_unknown(done)
+    finally:
+        run(["umount", "/tmp"], check=True)

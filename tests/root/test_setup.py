@@ -12,7 +12,7 @@ from jailssh.config.keys import parse_keys
 from jailssh.host.scratch import Completed, ScratchHost
 from tests.harness.source import put_source
 
-pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
@@ -68,11 +68,11 @@ class Host:
 
 
 @pytest.fixture
-def host(tmp_path: pathlib.Path) -> Iterator[Host]:
+def host(tmp_path: pathlib.Path, login_build: pathlib.Path) -> Iterator[Host]:
     tmp_path.chmod(0o755)
     program = tmp_path / LOGIN.removeprefix("/usr/local/")
     program.parent.mkdir(parents=True)
-    program.write_bytes(b"#!/bin/sh\necho jailed\n")
+    program.write_bytes(login_build.read_bytes())
     program.chmod(0o755)
     share = tmp_path / "share" / "jailssh"
     share.mkdir(parents=True)
@@ -322,7 +322,8 @@ def test_a_running_sshd_reads_it_without_being_restarted(host: Host) -> None:
     ssh = "ssh -i /root/k -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR alice@127.0.0.1"
     assert host.sh(f"{ssh} echo open") == "open\n"
     assert "sent SIGHUP to sshd" in host.ok("setup", "--yes")
-    host.sh("gpasswd -a alice jailssh")
+    # Who runs it, and how often, is the question here.
+    host.sh(f"printf '#!/bin/sh\\necho jailed\\n' >{LOGIN}; gpasswd -a alice jailssh")
     host.scratch.wait_until(lambda: host.scratch.run(["sh", "-c", f"{ssh} echo open"]).stdout == "jailed\n", "the jail")
     assert host.sh("cat /run/sshd.pid") == pid
     # A key given with adduser: sshd takes the line as it is written, from root's directory, without ~/.ssh.

@@ -38,7 +38,7 @@ def test_the_service_can_write_where_the_code_writes() -> None:
     assert service["ReadWritePaths"] == Layout().run
     assert "RuntimeDirectory" not in service
     assert int(service["LimitNOFILE"]) > 2 * daemon.MAX_CONNECTIONS
-    assert int(service["TasksMax"]) > 2 * daemon.MAX_JOBS
+    assert int(service["TasksMax"]) > 2 * daemon.MAX_THREADS
 
 
 def test_tmpfiles_and_sysusers() -> None:

@@ -1,0 +1,73 @@
+"""A second sshd of the host, with a configuration of its own: found by its process and by its unit, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from jailssh.host.scratch import ScratchHost
+from tests.harness.fixtures import PREFIX
+
+pytestmark = pytest.mark.needs("root", "sshd")
+
+JAILSSH = f"{PREFIX}/bin/jailssh"
+
+
+@pytest.fixture
+def host(staged_prefix: str) -> Iterator[ScratchHost]:
+    with ScratchHost(install={staged_prefix: PREFIX}) as host:
+        host.start_sshd()
+        host.run([JAILSSH, "setup", "--yes"], check=True)
+        host.run([JAILSSH, "adduser", "alice", "--jail", "sftp-only"], check=True)
+        yield host
+
+
+def said(host: ScratchHost) -> str:
+    done = host.run([JAILSSH, "config", "check"])
+    assert "Traceback" not in done.stderr
+    assert (done.code == 0) == ("another sshd" not in done.stderr), done
+    return done.stderr
+
+
+def second(host: ScratchHost, text: str, *options: str) -> None:
+    host.write("/etc/ssh/second_config", f"PidFile /run/second.pid\nListenAddress 127.0.0.1\nPort 2222\n{text}")
+    host.run(["/usr/sbin/sshd", "-f", "/etc/ssh/second_config", *options], check=True)
+    host.wait_for("/run/second.pid")
+
+
+def test_the_usual_one_is_right(host: ScratchHost) -> None:
+    assert said(host) == "" or "another sshd" not in said(host)
+
+
+def test_one_that_runs_with_its_own_file(host: ScratchHost) -> None:
+    second(host, "UsePAM no\n")
+    found = said(host)
+    assert "another sshd, process " in found
+    assert "-f /etc/ssh/second_config: for alice, who is in a jail, forcecommand would be 'none', not " in found
+    assert "hint: have it read /etc/ssh/sshd_config.d/20-jailssh.conf" in found
+    setup = host.run([JAILSSH, "setup", "--yes"])
+    assert "note: another sshd, process " in setup.stdout
+
+
+@pytest.mark.parametrize(
+    "text", ["Include /etc/ssh/sshd_config.d/*.conf\n", "DenyGroups x jailssh\n", "AllowGroups root\n"]
+)
+def test_one_that_jails_too_or_lets_nobody_of_them_in(host: ScratchHost, text: str) -> None:
+    second(host, text)
+    assert "another sshd" not in said(host)
+
+
+def test_an_option_wins_over_the_file(host: ScratchHost) -> None:
+    second(host, "Include /etc/ssh/sshd_config.d/*.conf\n", "-o", "DenyUsers=nobody", "-oPermitUserEnvironment=yes")
+    assert "permituserenvironment would be 'yes'" in said(host)
+
+
+def test_one_that_a_unit_would_start(host: ScratchHost) -> None:
+    host.write("/etc/ssh/second_config", "Port 2222\n")
+    before = "ExecStartPre=/usr/sbin/sshd -t -f /etc/ssh/x\n"
+    unit = f"[Service]\n{before}ExecStart=-/usr/sbin/sshd -D $OPTS \\\n -f /etc/ssh/second_config\n"
+    host.write("/etc/systemd/system/ssh-second.service", unit)
+    assert "another sshd, unit ssh-second.service: " in said(host)
+    host.run(["rm", "/etc/ssh/second_config"], check=True)
+    assert "its configuration cannot be judged" in said(host)
