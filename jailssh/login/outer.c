@@ -227,6 +227,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     }
     if (getppid() != parent)
         kill(pid, SIGKILL);
+    outer_confine(pid);
     wait_for_jail(&o);
     return report_end(&o);
 }

@@ -29,6 +29,9 @@ struct outer {
 /* Now, on the monotonic clock, in nanoseconds. */
 long long outer_clock(void);
 
+/* From now on this process makes only the system calls that the outer half needs: another one kills it. */
+void outer_confine(pid_t jail);
+
 /* The other ends of the command's streams; the jail has them once. */
 void relay_take(struct outer *o, const struct streams *got);
 
