@@ -90,7 +90,7 @@ REASONS: Final[dict[str, str]] = {
     "target": "the image lacks a place for something that the jail shows",
     "mount": "the kernel refused a mount of the jail",
     "mask": "what the host reads in a home (.ssh, .forward, …) could not be hidden; is the home full?",
-    "confine": "the command could not be held to its rule's directories",
+    "within": "the command could not be held to its rule's directories",
     "pivot": "the image could not be made the root",
     "limits": "the resource limits could not be set",
     "key-unknown": "the account is shared, and the key or certificate is none of its named keys",

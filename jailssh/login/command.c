@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "confine.h"
+#include "within.h"
 #include "creds.h"
 #include "fail.h"
 #include "match.h"
@@ -132,8 +132,8 @@ static noreturn void execute(const struct plan *plan, const struct verdict *verd
     if (worse > getpriority(PRIO_PROCESS, 0) && setpriority(PRIO_PROCESS, 0, worse) != 0)
         refuse("limits", "cannot set the nice value", errno);
     settle_in(plan, verdict);
-    if (!confine_enter(streams->ruleset))
-        refuse("confine", "cannot put the rules in force", errno);
+    if (!within_enter(streams->ruleset))
+        refuse("within", "cannot put the rules in force", errno);
     execve(verdict->program, (char *const *)verdict->argv, env);
     *error = errno;
     _exit(EXIT_NOT_FOUND);
@@ -211,7 +211,7 @@ void command_run(const struct plan *plan, const struct request *request, int cha
         answer(plan, &verdict);
     char **env = environment(plan, request, &verdict);
     run_first(plan, &verdict, env);
-    struct its_streams streams = { .terminal = terminal, .ruleset = confine_open(plan, verdict.rule_index) };
+    struct its_streams streams = { .terminal = terminal, .ruleset = within_open(plan, verdict.rule_index) };
     stream_open(plan, terminal, rule_first(plan, verdict.rule_index, OP_LOG) != NULL, channel, streams.ends);
     pid_t command = vfork();
     if (command < 0)

@@ -1,111 +1,117 @@
-/* A jail that several plugins share shows the directories of all of them.  A rule that names its own gets no others,
- * whatever the links in them say and whoever changes them between the check and the use. */
-#include "confine.h"
-
-#include <dirent.h>
+/* The outer half's own system call filter: what it still does once it hears the jail, and nothing else. */
+#include <asm/ioctls.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/landlock.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <signal.h>
+#include <stddef.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "fail.h"
-#include "match.h"
+#include "outer.h"
 
-/* The first with which files can be moved between directories below one rule; headers of older distributions lack what
- * came later. */
-enum { REFER_ABI = 2, TRUNCATE_ABI = 3, RULESET_VERSION = 1, RULE_PATH_BENEATH = 1 };
-static const uint64_t READ = 1u << 2 | 1u << 3;                                  /* READ_FILE READ_DIR */
-static const uint64_t CHANGE = 1u << 1 | 1u << 4 | 1u << 5 | 1u << 6 | 1u << 7 | /* WRITE_FILE REMOVE_DIR REMOVE_FILE */
-                               1u << 8 | 1u << 9 | 1u << 10 | 1u << 11 | 1u << 12 | /* and MAKE_* */
-                               1u << 13;                                            /* REFER */
-static const uint64_t TRUNCATE = 1u << 14;
-static const uint64_t OF_FILES = 1u << 1 | 1u << 2 | 1u << 14;
+#if defined(__x86_64__) && !defined(__ILP32__)
+#define MACHINE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__) && defined(__AARCH64EL__)
+#define MACHINE AUDIT_ARCH_AARCH64
+#elif defined(__riscv) && __riscv_xlen == 64
+#define MACHINE AUDIT_ARCH_RISCV64
+#elif defined(__s390x__)
+#define MACHINE AUDIT_ARCH_S390X
+#elif defined(__i386__)
+#define MACHINE AUDIT_ARCH_I386
+#elif defined(__arm__) && defined(__ARM_EABI__) && !defined(__ARMEB__)
+#define MACHINE AUDIT_ARCH_ARM
+#else
+#error "no name of this machine for the outer half's system call filter"
+#endif
 
-struct beneath {
-    uint64_t allowed_access;
-    int32_t parent_fd;
-} __attribute__((packed));
+#define LOW (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0)
+#define LOAD(offset) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (offset))
+#define ARGUMENT(n) LOAD((unsigned)offsetof(struct seccomp_data, args[n]) + LOW)
+#define IS(value, then, otherwise) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)(value), then, otherwise)
+#define DIE BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+/* The value at hand, a number or an argument, is allowed. */
+#define ALLOW(value) IS(value, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+/* The call NUMBER is allowed with the values as its argument N, which takes as many steps, and a step for the end. */
+#define ONE(number, n, value) IS(number, 0, 4), ARGUMENT(n), ALLOW(value), DIE
+#define TWO(number, n, value, other) IS(number, 0, 6), ARGUMENT(n), ALLOW(value), ALLOW(other), DIE
 
-/* A directory that a rule may write, and that nobody has made yet: its program could not, as it is held to it. */
-static void make(const struct plan *plan, const char *path)
+enum { TERMIOS2 = 44 }; /* the size of struct termios2 (asm/termbits.h) */
+
+#ifdef __NR_fcntl64 /* calls that 32-bit machines have beside or instead */
+#define FCNTL TWO(__NR_fcntl, 1, F_GETFL, F_SETFL), TWO(__NR_fcntl64, 1, F_GETFL, F_SETFL)
+#else
+#define FCNTL TWO(__NR_fcntl, 1, F_GETFL, F_SETFL)
+#endif
+
+void outer_confine(pid_t jail)
 {
-    char *const *mask = plan_first(plan, OP_UMASK);
-    char part[4096];
-    umask(mask ? (mode_t)plan_number(mask[0], 8) : 022);
-    for (size_t n = 1; path[n - 1]; n++)
-        if (path[n] == '/' || path[n] == '\0') {
-            memcpy(part, path, n);
-            part[n] = '\0';
-            (void)!mkdir(part, 0777);
-        }
-}
-
-static void allow(int ruleset, const char *path, uint64_t rights)
-{
-    struct stat st;
-    int fd = open(path, O_PATH | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
-        return; /* an optional directory that is not there */
-    if (fd < 0 || fstat(fd, &st) != 0)
-        refuse("confine", path, errno);
-    struct beneath rule = { S_ISDIR(st.st_mode) ? rights : rights & OF_FILES, fd };
-    if (syscall(SYS_landlock_add_rule, ruleset, RULE_PATH_BENEATH, &rule, 0) != 0)
-        refuse("confine", path, errno);
-    close(fd);
-}
-
-/* Is NAME, an entry of the root, where directories of the host are shown?  The plan lays a small tmpfs over these. */
-static bool shows_host(const struct plan *plan, const char *name)
-{
-    for (size_t i = 0; i < plan->count && plan->records[i].verb <= OP_TMPFS; i++)
-        if (plan->records[i].verb == OP_TMPFS && strcmp(plan->records[i].args[0] + 1, name) == 0)
-            return strcmp(plan->records[i].args[3], "ro") == 0 && strcmp(name, "run") != 0;
-    return false;
-}
-
-static void allow_the_rest(const struct plan *plan, int ruleset, uint64_t change)
-{
-    DIR *root = opendir("/");
-    if (!root)
-        refuse("confine", "/", errno);
-    for (struct dirent *entry; (entry = readdir(root));) {
-        char path[sizeof entry->d_name + 1];
-        if (entry->d_name[0] == '.' || shows_host(plan, entry->d_name))
-            continue;
-        snprintf(path, sizeof path, "/%s", entry->d_name);
-        bool writable = strcmp(path, "/tmp") == 0 || strcmp(path, "/dev") == 0 || strcmp(path, "/proc") == 0;
-        allow(ruleset, path, READ | (writable ? change : 0));
-    }
-    closedir(root);
-}
-
-int confine_open(const struct plan *plan, size_t rule)
-{
-    long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION);
-    uint64_t change = CHANGE | (abi >= TRUNCATE_ABI ? TRUNCATE : 0), handled = READ | change;
-    size_t at = rule;
-    if (abi < REFER_ABI || !rule_first(plan, rule, OP_WITHIN))
-        return -1;
-    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0);
-    if (ruleset < 0)
-        refuse("confine", "cannot make the rules", errno);
-    allow_the_rest(plan, ruleset, change);
-    for (char *const *args; (args = rule_next(plan, OP_WITHIN, &at));) {
-        bool writable = strcmp(args[1], "rw") == 0;
-        if (writable && access(args[0], F_OK) != 0)
-            make(plan, args[0]);
-        allow(ruleset, args[0], READ | (writable ? change : 0));
-    }
-    return ruleset;
-}
-
-bool confine_enter(int ruleset)
-{
-    return ruleset < 0 || syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
+    /* The most frequent first; what has no argument to judge is answered from the kernel's cache where that has one. */
+    struct sock_filter code[] = {
+        LOAD(offsetof(struct seccomp_data, arch)),
+        IS(MACHINE, 1, 0),
+        DIE,
+        LOAD(offsetof(struct seccomp_data, nr)),
+#ifdef __NR_poll
+        ALLOW(__NR_poll),
+#endif
+        ALLOW(__NR_ppoll),
+        ALLOW(__NR_read),
+        ALLOW(__NR_write),
+#ifdef __NR_recv
+        ALLOW(__NR_recv),
+        ALLOW(__NR_send),
+#endif
+#ifdef __NR_recvfrom
+        ALLOW(__NR_recvfrom),
+#endif
+        ONE(__NR_sendto, 5, 0),    /* to nobody but the other end */
+        ALLOW(__NR_clock_gettime), /* where the vdso(7) cannot tell the time */
+        ALLOW(__NR_recvmsg),
+        ALLOW(__NR_close),
+        ALLOW(__NR_getppid),
+        ALLOW(__NR_shutdown),
+        ALLOW(__NR_wait4),
+        ALLOW(__NR_restart_syscall), /* poll(2) after SIGSTOP and SIGCONT */
+        ALLOW(__NR_exit_group),
+#ifdef __NR_ppoll_time64
+        ALLOW(__NR_ppoll_time64),
+        ALLOW(__NR_clock_gettime64),
+#endif
+#ifdef __NR_fstat
+        ALLOW(__NR_fstat),
+#endif
+#ifdef __NR_fstat64
+        ALLOW(__NR_fstat64),
+#endif
+#ifdef __NR_newfstatat
+        ONE(__NR_newfstatat, 3, AT_EMPTY_PATH), /* fstat(3) of some C libraries */
+#endif
+        ONE(__NR_kill, 0, jail),
+        FCNTL,
+        IS(__NR_ioctl, 1, 0),
+        DIE,
+        ARGUMENT(1),
+        ALLOW(TIOCGWINSZ),
+        ALLOW(TIOCSWINSZ),
+        ALLOW(TCGETS),
+        ALLOW(TCSETS),
+        ALLOW(TCSETSW),
+#ifdef TCGETS2 /* newer C libraries; the macros of their numbers need a structure that is not declared here */
+        ALLOW(_IOC(_IOC_READ, 'T', 0x2A, TERMIOS2)),
+        ALLOW(_IOC(_IOC_WRITE, 'T', 0x2B, TERMIOS2)),
+        ALLOW(_IOC(_IOC_WRITE, 'T', 0x2C, TERMIOS2)),
+#endif
+        DIE,
+    };
+    struct sock_fprog program = { .len = sizeof code / sizeof *code, .filter = code };
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0)
+        return;
+    int error = errno;
+    kill(jail, SIGKILL);
+    refuse("seccomp", "cannot install the outer half's system call filter", error);
 }

@@ -161,7 +161,7 @@ bool creds_can_scope(void)
 }
 
 /* Moving files between directories is denied by each layer that does not say otherwise, once one of them is about
- * files (landlock(7), LANDLOCK_ACCESS_FS_REFER): this one allows it everywhere, and leaves it to confine.c. */
+ * files (landlock(7), LANDLOCK_ACCESS_FS_REFER): this one allows it everywhere, and leaves it to within.c. */
 void creds_scope(void)
 {
     enum { REFER = 1 << 13, PATH_BENEATH = 1 };

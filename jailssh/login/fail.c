@@ -1,5 +1,6 @@
 #include "fail.h"
 
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,12 +26,15 @@ void fail_name_session(const char *id)
 void fail_say(const char *format, ...)
 {
     struct pollfd user = { .fd = 2, .events = POLLOUT };
+    char text[PIPE_BUF]; /* what a pipe that can be written to takes at once */
     va_list values;
     if (poll(&user, 1, 0) != 1)
         return;
     va_start(values, format);
-    vdprintf(2, format, values);
+    int n = vsnprintf(text, sizeof text, format, values);
     va_end(values);
+    if (n > 0)
+        (void)!write(2, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
 }
 
 void fail_tell(void)

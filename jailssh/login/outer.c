@@ -112,8 +112,7 @@ static int patience(const struct outer *o)
         if (times[i] && times[i] < until)
             until = times[i];
     for (int which = 0; which < STREAMS; which++) {
-        const struct pump *pump = &o->pumps[which];
-        long long wait = pump->from >= 0 && pump->done == pump->have ? bucket_wait(pump->bucket) : 0;
+        long long wait = pump_wait(&o->pumps[which]);
         if (wait > 0 && o->now + wait < until)
             until = o->now + wait;
     }
@@ -123,7 +122,7 @@ static int patience(const struct outer *o)
     return rest < 3600000 ? (int)rest : 3600000;
 }
 
-enum { JAIL, SIGNALS, CHANNEL, CLIENT, LOG, PUMPS, SLOTS = PUMPS + STREAMS };
+enum { JAIL, SIGNALS, CHANNEL, LOG, CLIENT, KEYS, PUMPS, SLOTS = PUMPS + STREAMS };
 
 static void set_clock(struct outer *o)
 {
@@ -137,7 +136,7 @@ static bool work_left(struct outer *o)
     if (!o->gone)
         return true;
     relay_rest(o);
-    return o->pumps[OUTPUT].from >= 0 || o->pumps[ERRORS].from >= 0 || o->log.from >= 0 || o->log.whole;
+    return o->pumps[OUTPUT].state || o->pumps[ERRORS].state || o->log.from >= 0 || o->log.whole;
 }
 
 static void on_log(struct outer *o)
@@ -157,7 +156,9 @@ static void wait_for_jail(struct outer *o)
             [JAIL] = { .fd = o->gone ? -1 : o->pidfd, .events = POLLIN },
             [SIGNALS] = { .fd = o->signals, .events = POLLIN },
             [CHANNEL] = { .fd = o->gone ? -1 : o->channel, .events = POLLIN },
-            [CLIENT] = { .fd = o->client_watched && o->master < 0 ? 1 : -1 },
+            /* Only whether they hang up, and always: a relay may wait for something else for as long as it likes. */
+            [CLIENT] = { .fd = o->client },
+            [KEYS] = { .fd = o->client >= 0 && o->master >= 0 ? 0 : -1 },
             [LOG] = o->allowed || o->gone ? filelog_wants(&o->log) : (struct pollfd){ .fd = -1 },
         };
         for (int which = 0; which < STREAMS; which++)
@@ -172,9 +173,9 @@ static void wait_for_jail(struct outer *o)
         if (polled[LOG].revents)
             on_log(o);
         for (int which = 0; which < STREAMS; which++)
-            if (polled[PUMPS + which].revents && o->pumps[which].from >= 0)
+            if (polled[PUMPS + which].revents)
                 relay_step(o, which);
-        if (polled[CLIENT].revents & (POLLERR | POLLHUP) && o->client_watched)
+        if ((polled[CLIENT].revents | polled[KEYS].revents) & (POLLERR | POLLHUP) && o->client >= 0)
             relay_without_client(o);
         check_time(o);
         if (!o->gone && (polled[JAIL].revents || o->ended))
@@ -195,13 +196,13 @@ static void set_up(struct outer *o)
 {
     char *const *bandwidth = plan_first(o->plan, OP_BANDWIDTH);
     o->master = o->log.from = -1;
-    o->client_watched = true;
+    o->client = 1;
     o->began = o->moved = outer_clock();
     o->duration = time_of(o->plan, OP_DURATION);
     o->idle = time_of(o->plan, OP_IDLE);
     o->in.rate = o->out.rate = bandwidth ? (long long)plan_number(bandwidth[0], 10) : 0;
     for (int which = 0; which < STREAMS; which++)
-        o->pumps[which].from = o->pumps[which].to = -1;
+        pump_end(&o->pumps[which]);
 }
 
 int outer_run(const struct plan *plan, const struct request *request, int channel, pid_t pid, int pidfd, pid_t parent)
@@ -226,6 +227,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     }
     if (getppid() != parent)
         kill(pid, SIGKILL);
+    outer_confine(pid);
     wait_for_jail(&o);
     return report_end(&o);
 }

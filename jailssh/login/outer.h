@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "filelog.h"
+#include "pump.h"
 #include "session.h"
 #include "stream.h"
 
@@ -14,7 +15,8 @@ struct outer {
     int channel, pidfd, signals, master;
     pid_t jail, parent;
     char message[1024]; /* the last word of the jail's first process, or empty */
-    bool allowed, started, ended, gone, client_watched;
+    bool allowed, started, ended, gone;
+    int client;                     /* the descriptor of sshd's whose hang-up is the client's end, or -1 */
     long long began, now, moved;    /* on the monotonic clock, in nanoseconds; when a byte last moved */
     long long duration, idle, next; /* nanoseconds, 0 without; when to be harder on a session that must end */
     const char *reason;             /* why it must end, or NULL */
@@ -26,6 +28,9 @@ struct outer {
 
 /* Now, on the monotonic clock, in nanoseconds. */
 long long outer_clock(void);
+
+/* From now on this process makes only the system calls that the outer half needs: another one kills it. */
+void outer_confine(pid_t jail);
 
 /* The other ends of the command's streams; the jail has them once. */
 void relay_take(struct outer *o, const struct streams *got);

@@ -1,5 +1,6 @@
 /* What the outer half moves: the command's streams, where it does not have sshd's own. */
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -28,14 +29,13 @@ void relay_stop(struct outer *o, int which)
     int ours = which == TO_COMMAND ? pump->to : pump->from;
     if (ours >= 0 && ours != o->master)
         close(ours);
-    pump->from = pump->to = -1;
-    pump->have = pump->done = 0;
+    pump_end(pump);
 }
 
 void relay_without_client(struct outer *o)
 {
     kill(o->jail, SIGKILL);
-    o->client_watched = false;
+    o->client = -1;
     for (int which = 0; which < STREAMS; which++)
         relay_stop(o, which);
 }
@@ -44,7 +44,9 @@ void relay_without_client(struct outer *o)
 static void close_output(struct outer *o)
 {
     struct stat output, errors;
-    o->client_watched = false;
+    struct pollfd other = { .fd = 2 };
+    /* What is left to tell that the client has gone; sshd closes it at once where it is a subsystem's. */
+    o->client = poll(&other, 1, 0) == 0 ? 2 : -1;
     if (fstat(1, &output) != 0 || fstat(2, &errors) != 0)
         return;
     if (!S_ISSOCK(output.st_mode))
@@ -75,9 +77,9 @@ void relay_rest(struct outer *o)
     /* It waits for nothing more, since others may hold these streams. */
     for (int which = OUTPUT; which < STREAMS; which++) {
         struct pump *pump = &o->pumps[which];
-        while (pump->from >= 0 && pump->done == pump->have && bucket_wait(pump->bucket) == 0) {
+        while (pump->state == PUMP_EMPTY && pump_wait(pump) == 0) {
             relay_step(o, which);
-            if (pump->have == 0)
+            if (pump->state == PUMP_EMPTY)
                 relay_stop(o, which);
         }
     }

@@ -2,11 +2,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "fail.h"
@@ -116,95 +114,4 @@ long stream_receive(int channel, char *text, size_t size, struct streams *out)
             close(fd);
     }
     return n;
-}
-
-enum { PARTS = 8, WORTH = 50, SECOND = 1000000000 }; /* a second's: at once; worth a wake-up */
-static const long long FASTEST = 8000000000;         /* beyond it a second's bytes times SECOND do not fit */
-
-static long long at_least_one(long long bytes)
-{
-    return bytes > 0 ? bytes : 1;
-}
-
-void bucket_fill(struct bucket *bucket, long long now)
-{
-    long long passed = now - bucket->at, most = at_least_one(bucket->rate / PARTS);
-    if (bucket->rate > FASTEST)
-        bucket->rate = 0;
-    if (bucket->rate == 0)
-        return;
-    long long gain = passed < SECOND ? passed * bucket->rate / SECOND : most;
-    if (gain == 0)
-        return;
-    bucket->left += gain;
-    bucket->at += passed < SECOND ? gain * SECOND / bucket->rate : passed; /* a part of a byte stays for later */
-    if (bucket->left > most)
-        bucket->left = most;
-}
-
-long long bucket_wait(const struct bucket *bucket)
-{
-    long long missing = at_least_one(bucket->rate / WORTH) - bucket->left;
-    return bucket->rate == 0 || missing <= 0 ? 0 : at_least_one(missing * SECOND / bucket->rate);
-}
-
-size_t bucket_room(const struct bucket *bucket, size_t most)
-{
-    return bucket->rate == 0 || bucket->left >= (long long)most ? most : (size_t)bucket->left;
-}
-
-static bool is_socket(int fd)
-{
-    struct stat about;
-    return fstat(fd, &about) == 0 && S_ISSOCK(about.st_mode);
-}
-
-void pump_start(struct pump *pump, int which, int ours, struct bucket *bucket)
-{
-    fcntl(ours, F_SETFL, O_NONBLOCK);
-    pump->from = which == TO_COMMAND ? which : ours;
-    pump->to = which == TO_COMMAND ? ours : which;
-    pump->way = fcntl(pump->to, F_GETFL) & O_NONBLOCK ? BY_WRITE : is_socket(which) ? BY_SEND : BY_PIECES;
-    pump->bucket = bucket;
-    pump->have = pump->done = 0;
-}
-
-struct pollfd pump_wants(const struct pump *pump)
-{
-    if (pump->done < pump->have)
-        return (struct pollfd){ .fd = pump->to, .events = POLLOUT };
-    bool waits = pump->from >= 0 && bucket_wait(pump->bucket) > 0;
-    return (struct pollfd){ .fd = waits ? -1 : pump->from, .events = POLLIN };
-}
-
-/* Sshd's pipes and sockets may be others' too, so they are not made non-blocking. */
-static ssize_t put(const struct pump *pump)
-{
-    const char *data = pump->buffer + pump->done;
-    size_t size = pump->have - pump->done;
-    struct pollfd target = { .fd = pump->to, .events = POLLOUT };
-    if (pump->way == BY_SEND)
-        return send(pump->to, data, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (pump->way == BY_WRITE)
-        return write(pump->to, data, size);
-    errno = EAGAIN; /* what is written to the same pipe through another descriptor may have filled it just now */
-    return poll(&target, 1, 0) == 1 ? write(pump->to, data, size < PIPE_BUF ? size : PIPE_BUF) : -1;
-}
-
-enum pumped pump_step(struct pump *pump)
-{
-    bool full = pump->done < pump->have;
-    ssize_t n = full ? put(pump) : read(pump->from, pump->buffer, bucket_room(pump->bucket, sizeof pump->buffer));
-    if (n > 0) {
-        pump->moved += (size_t)n;
-        pump->done = full ? pump->done + (size_t)n : 0;
-        pump->have = full ? pump->have : (size_t)n;
-        pump->bucket->left -= full ? 0 : n;
-        return PUMP_GOES;
-    }
-    if (!full)
-        pump->have = pump->done = 0;
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return PUMP_GOES;
-    return full ? PUMP_NO_TARGET : PUMP_NO_SOURCE;
 }

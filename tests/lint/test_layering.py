@@ -47,7 +47,7 @@ ENVIRONMENT: dict[str, str] = {
 }
 # C file -> why it opens or mounts itself.
 C_OPENS = {
-    "confine.c": "after the drop: the jail's directories, for the rules of one command",
+    "within.c": "after the drop: the jail's directories, for the rules of one command",
     "cover.c": "below the mounted home, as the user: what is to be covered",
     "command.c": "after the drop: the jail's /dev/null, and a directory of the plan to take turns by",
     "fd.c": "the room of trusted opens",

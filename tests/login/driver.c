@@ -8,7 +8,7 @@
 #include "filelog.h"
 #include "limit.h"
 #include "match.h"
-#include "stream.h"
+#include "pump.h"
 
 struct text {
     char *data;

@@ -197,6 +197,30 @@ static int count_lines(char **argv)
     return 0;
 }
 
+/* COUNT: so many times a line on stdout and one on stderr. */
+static int both(char **argv)
+{
+    static const char line[] = "a line that is of 64 bytes with the newline at its very end ....\n";
+    for (long i = 0; i < atol(argv[0]); i++)
+        for (int fd = 1; fd <= 2; fd++)
+            if (write(fd, line, 64) != 64)
+                return 3;
+    return 0;
+}
+
+/* Takes nothing: neither input nor any signal that can be blocked. */
+static int deaf(char **argv)
+{
+    sigset_t all;
+    (void)argv;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, NULL);
+    if (puts("deaf") < 0 || fflush(stdout) != 0)
+        return 3;
+    for (;;)
+        pause();
+}
+
 static const struct {
     const char *name;
     int (*function)(char **argv);
@@ -215,6 +239,8 @@ static const struct {
     { "say", say, -1 },
     { "long", say_long, 1 },
     { "count", count_lines, 1 },
+    { "both", both, 1 },
+    { "deaf", deaf, 0 },
 };
 
 int main(int argc, char **argv)

@@ -84,6 +84,29 @@ def test_every_byte_arrives(every_lab: Lab) -> None:
     assert (done.out, done.err) == (b"said=2\n", b"a\nb\nc\n")
 
 
+@pytest.mark.parametrize("rate", [50_000, 200_000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_output_and_errors_share_a_limit(set_uid_lab: Lab, kind: str, rate: int) -> None:
+    # What the one has used up of it is not the end of the other.
+    set_uid_lab.publish(limited(record("bandwidth", rate)))
+    lines = rate // 128
+    client = Client(set_uid_lab, f"actor both {lines}", kind)
+    client.end_input()
+    got = {client.output: 0, client.errors: 0}
+    reading = list(got)
+    while reading:
+        ready = select.select(reading, [], [], 10)[0]
+        assert ready, got
+        for fd in ready:
+            size = len(os.read(fd, 1 << 16))
+            got[fd] += size
+            if size == 0:
+                reading.remove(fd)
+    assert list(got.values()) == [64 * lines, 64 * lines]
+    assert_ended(client.session.wait(), 0)
+    client.close()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_slow_client_gets_all_of_it(set_uid_lab: Lab, kind: str) -> None:
     set_uid_lab.publish(limited(FAST))

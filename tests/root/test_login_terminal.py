@@ -16,9 +16,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from jailssh.plan import ops
 from tests.harness.probe import Facts
 from tests.root import login_lab
-from tests.root.login_lab import Done, Lab, Session, assert_ended, plan
+from tests.root.login_lab import Done, Lab, Session, assert_ended, plan, record
+from tests.root.relay_lab import FAST, Client, limited
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
@@ -181,6 +183,43 @@ def test_the_terminal_hangs_up(terminal: Terminal) -> None:
     assert done.events() in (["session-start", "session-end"], ["session-end"])
     assert done.records[0]["JAILSSH_COMMAND"] == "actor signals"
     terminal.lab.assert_nothing_left()
+
+
+@pytest.mark.parametrize("more", [(), (record("bandwidth", 100),)], ids=["full", "slow"])
+def test_it_hangs_up_while_nothing_is_read(set_uid_lab: Lab, more: tuple[ops.Record, ...]) -> None:
+    # The command has taken nothing for so long that nothing is asked of the caller's terminal any more; and it is the
+    # terminal alone that goes, as where a client closes one of its sessions.
+    set_uid_lab.publish(limited(*more, pty=True))
+    terminal = Terminal(set_uid_lab)
+    session = terminal.start("actor deaf")
+    terminal.expect(b"deaf")
+    os.set_blocking(terminal.master, False)
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        readable, writable, _ = select.select([terminal.master], [terminal.master], [], 0.1)
+        if readable:
+            terminal.read()
+        if writable:
+            with contextlib.suppress(BlockingIOError):
+                os.write(terminal.master, b"\n" * 100)
+    assert session.process.poll() is None
+    terminal.close()
+    done = session.wait(timeout=3)
+    assert (done.code, done.events()[-1]) == (128 + signal.SIGKILL, "session-end")
+    set_uid_lab.assert_nothing_left()
+
+
+@pytest.mark.parametrize("kind", ["socketpair", "pipes"])
+def test_the_client_goes_after_the_end_of_output(set_uid_lab: Lab, kind: str) -> None:
+    set_uid_lab.publish(limited(FAST))
+    client = Client(set_uid_lab, "actor close-output", kind)
+    held = os.dup(client.input)  # so that its input does not end
+    assert os.read(client.output, 10) == b""
+    os.close(client.errors)
+    client.errors = -1
+    assert client.session.wait(timeout=3).code == 128 + signal.SIGKILL
+    os.close(held)
+    client.close()
 
 
 def test_a_paste_and_a_flood_do_not_wait_for_each_other(terminal: Terminal) -> None:
