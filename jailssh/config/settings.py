@@ -37,6 +37,8 @@ MAIN: tuple[Setting, ...] = (
     Setting("", "third_party_plugins", "words", "", "plugins that are not part of jailssh and may be used"),
     Setting("", "refuse_groups", "words", "sudo wheel docker disk adm lxd",
             "members of these groups can leave any jail, so adduser refuses them without --force"),
+    Setting("", "pam_services", "words", "",
+            "services of PAM besides sshd by which accounts in a jail come in, outside of it, as in: cron"),
     Setting("", "min_uid", "int", "1000", "accounts with a lower uid belong to the system and are refused"),
     Setting("", "keep_generations", "int", "2", "how many images of a jail stay, the current one included"),
 )  # fmt: skip
@@ -52,6 +54,8 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "hide", "paths", "/usr/local/etc", "directories below /usr that a live root hides"),
     Setting("", "network", "enum:none,host", "none", "none, or the host's network"),
     Setting("", "groups", "words", "", "members of these groups get this jail without being named"),
+    Setting("", "home_keys", "bool", "no",
+            "members of groups also log in by ~/.ssh/authorized_keys; no: by keys in /etc/jailssh/keys alone"),
     Setting("", "supplementary_groups", "words", "", "groups that an account keeps inside, if it is a member"),
     Setting("", "hostname", "word", "jail", "the host name that is seen inside"),
     Setting("", "tmp_size", "size", "64M", "size of the private /tmp"),

@@ -24,6 +24,7 @@ from jailssh.config.jails import (
     combined_name,
     extend,
     groups_of,
+    home_keys_of,
     jails_of,
     locate,
     locate_rules,
@@ -278,6 +279,14 @@ class Configuration:
     def groups(self) -> tuple[str, ...]:
         """Return all unix groups whose members get a jail, sorted."""
         found = {group for each in self.documents.values() if isinstance(each, Document) for group in groups_of(each)}
+        return tuple(sorted(found))
+
+    def home_key_groups(self) -> tuple[str, ...]:
+        """Return the unix groups whose members log in by the keys in their homes too, sorted."""
+        found: set[str] = set()
+        for each in self.documents.values():
+            if isinstance(each, Document) and home_keys_of(each):
+                found.update(groups_of(each))
         return tuple(sorted(found))
 
     def validate(self) -> None:

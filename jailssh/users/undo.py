@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.host import accounts, fs, install, sshd
+from jailssh.host import accounts, fs, install, pam, sshd
 from jailssh.host.paths import Layout
 from jailssh.image import plans
 
@@ -124,6 +124,14 @@ def _undo_reload(_service: str) -> None:
     sshd.reload()
 
 
+def _undo_pam(root: str, text: str | None) -> None:
+    layout = Layout(root=root)
+    if text is None:
+        pam.take_away(layout)
+    elif pam.has_tool(layout):
+        pam.put(layout, text)
+
+
 OPERATIONS: dict[str, Callable[..., None]] = {
     "file": _undo_file,
     "plan": _undo_plan,
@@ -134,6 +142,7 @@ OPERATIONS: dict[str, Callable[..., None]] = {
     "account": _undo_account,
     "group": _undo_group,
     "reload": _undo_reload,
+    "pam": _undo_pam,
 }
 
 
