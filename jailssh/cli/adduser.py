@@ -37,6 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--yes", action="store_true", help=f"do not ask before an existing account is taken; {NOBODY_ASKED}"
     )
+    parser.add_argument(
+        "--disable", action="store_true", help="set aside its cron and at jobs, lingering, .forward and the like"
+    )
     add_key_arguments(parser)
 
 
@@ -69,6 +72,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         now=args.now,
         home=args.home,
         on_demand=args.on_demand,
+        disable=args.disable,
         key_choice=key_choice(args),
     )
     done = adduser.adduser(context.layout, wish, Publisher(context.layout), context.confirm)

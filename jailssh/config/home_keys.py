@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from jailssh.config.keys import MAX_LINE, Key, check_principal, parse_keys
+from jailssh.config.keys import MAX_LINE, TYPES, Key, check_principal, parse_keys
 from jailssh.core.errors import JailsshError, UsageError
 from jailssh.core.names import escape
 
@@ -81,6 +81,8 @@ def _read_line(line: str, origin: str) -> HomeKey:
         (key,) = parse_keys(line.encode("utf-8", "surrogateescape"), origin)
         return HomeKey(origin, key, (), True, ())
     except JailsshError:
+        if line.split()[0] in TYPES:
+            raise
         head, rest = _split(line, origin)
     (key,) = parse_keys(rest.encode("utf-8", "surrogateescape"), origin)
     return _judged(head, key, origin)

@@ -104,3 +104,26 @@ def _read(path: str, limit: int) -> bytes | None:
         return None
     finally:
         os.close(fd)
+
+
+def rename_in(entry: Entry, folder: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Rename files in ``folder`` as the account, each old name to its new one; return the old names that were done.
+
+    What is not there, and what would take another file's place, stays as it is.
+    """
+
+    def question() -> bytes:
+        done = []
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for old, new in pairs:
+            with suppress(FileNotFoundError):
+                os.stat(old, dir_fd=fd, follow_symlinks=False)
+                try:
+                    os.stat(new, dir_fd=fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd)
+                    done.append(old)
+        return "\0".join(done).encode("utf-8", "surrogateescape")
+
+    answer = ask(entry, question)
+    return [part.decode("utf-8", "surrogateescape") for part in answer.split(b"\0") if part]

@@ -7,7 +7,7 @@ that an account never has more than before: what confines it comes before what l
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -23,8 +23,9 @@ from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file
 from jailssh.plan.compile import check_home
-from jailssh.users import checks, home_keys, setup, undo
+from jailssh.users import aside, checks, home_keys, looks, setup, undo
 from jailssh.users.home_keys import Choice
+from jailssh.users.looks import Standing
 from jailssh.users.setup import GROUP
 from jailssh.users.undo import Fault, Inverse, Journal, no_fault
 
@@ -75,6 +76,7 @@ class Wish:
     now: bool = False
     home: str | None = None
     on_demand: bool = False
+    disable: bool = False
     key_choice: Choice = field(default_factory=Choice)
 
 
@@ -135,13 +137,15 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
             hint = f"jailssh keys add {wish.name} NAME FILE"
             raise UsageError("--key", f"{wish.name} is shared: each of its keys has a name", hint=hint)
         own = _own_keys(layout, wish, entry, shared=ring.shared)
-        if facts is not None and not facts.jailed and not confirm(f"Put the existing account {wish.name} into a jail?"):
+        standing = looks.look(entry) if entry is not None and facts is not None and not facts.jailed else []
+        if facts is not None and not facts.jailed and not confirm(_question(wish, standing)):
             raise JailsshError(f"account {wish.name}", "nothing was changed")
         journal = Journal(layout, subject(wish.name), fault)
         try:
             if entry is None:
                 entry = _create(layout, wish.name, home, journal)
             taken = home_keys.take(own, keys_file.present(layout, wish.name), layout, wish.key_choice)
+            aside.set_aside(journal, entry, standing if wish.disable else ())
             changed, ability = _take(layout, wish, entry, publisher, journal, taken.text)
         except BaseException:
             journal.rollback()
@@ -149,10 +153,16 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
         journal.commit()
         publisher.tidy(entry.uid)
     lines += _report(layout, wish, entry, facts, changed, ability)
-    lines += taken.lines
+    lines += [*taken.lines, *looks.lines(standing, aside=wish.disable)]
     if facts is None and not wish.keys and not ring.shared:
         lines.append(_no_key(wish.name, rights=publisher.has_rights(wish.jails)))
     return Outcome(tuple(lines), bool(changed))
+
+
+def _question(wish: Wish, standing: Sequence[Standing]) -> str:
+    found = "".join(f"{each.says}\n" for each in standing)
+    then = "; what can be is set aside" if wish.disable and standing else ""
+    return f"{found}Put the existing account {wish.name} into a jail{then}?"
 
 
 def _own_keys(layout: Layout, wish: Wish, entry: Entry | None, *, shared: bool) -> HomeKeys:
@@ -197,7 +207,7 @@ def _take(
     layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, journal: Journal, keys: str
 ) -> tuple[list[str], str]:
     """Make the changes that are needed; return their names and what the account can do.  ``keys``: its keys file."""
-    changed = ["account"] if journal.steps else []
+    changed = ["account"] if any(step.op == "account" for step in journal.steps) else []
     for step in _steps_before(layout, wish, entry):
         journal.step(step.point, step.inverse, step.act)
         changed.append(step.point)

@@ -26,6 +26,8 @@ from jailssh.users.undo import Fault, Inverse, Journal, no_fault
 
 GROUP = pam.GROUP
 SUBJECT = "setup"
+SHELLS = "shells"
+"""The undo journal of login shells that ``apply`` set."""
 TEMPLATE = "20-jailssh.conf.in"
 _GROUP_NAME = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
 _PATH_TEXT = re.compile(r"[A-Za-z0-9/._+-]+\Z")
@@ -277,6 +279,9 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
     ``groups``: as for :func:`check_unused`.
     """
     check_unused(layout, groups)
+    shells = Journal(layout, SHELLS)
+    undo.take_back(shells.original)
+    shells.forget()
     # First, so that no plan is made anew.
     retired = units.retire()
     journal = Journal(layout, SUBJECT)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.host import accounts, fs, install, pam, sshd
+from jailssh.host import accounts, as_user, fs, install, pam, spools, sshd
 from jailssh.host.paths import Layout
 from jailssh.image import plans
 
@@ -132,6 +132,21 @@ def _undo_pam(root: str, text: str | None) -> None:
         pam.put(layout, text)
 
 
+def _undo_spool(path: str, name: str, uid: int) -> None:
+    if (entry := accounts.find(name)) and entry.uid == uid:
+        spools.bring_back(path)
+
+
+def _undo_linger(name: str, uid: int) -> None:
+    if (entry := accounts.find(name)) and entry.uid == uid:
+        spools.set_linger(name, True)
+
+
+def _undo_home(name: str, uid: int, files: list[str]) -> None:
+    if (entry := accounts.find(name)) and entry.uid == uid:
+        as_user.rename_in(entry, entry.home, [(f"{spools.ASIDE}{file}", file) for file in files])
+
+
 OPERATIONS: dict[str, Callable[..., None]] = {
     "file": _undo_file,
     "plan": _undo_plan,
@@ -143,6 +158,9 @@ OPERATIONS: dict[str, Callable[..., None]] = {
     "group": _undo_group,
     "reload": _undo_reload,
     "pam": _undo_pam,
+    "spool": _undo_spool,
+    "linger": _undo_linger,
+    "home": _undo_home,
 }
 
 
