@@ -11,6 +11,7 @@ from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name, check_jail_name
 from jailssh.image.publish import Publisher
 from jailssh.users import adduser
+from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 
 EXAMPLES = (
     "jailssh adduser alice --jail sftp-only --key alice.pub",
@@ -36,6 +37,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--yes", action="store_true", help=f"do not ask before an existing account is taken; {NOBODY_ASKED}"
     )
+    parser.add_argument(
+        "--disable", action="store_true", help="set aside its cron and at jobs, lingering, .forward and the like"
+    )
+    add_key_arguments(parser)
+
+
+def add_key_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what becomes of the keys in the home of an account that exists."""
+    parser.add_argument(
+        "--key-commands",
+        choices=(DROP, LEAVE_OUT),
+        default="",
+        help="keys of its home with a command of their own: take them without it, or leave them out",
+    )
+    parser.add_argument(
+        "--home-keys", choices=("take", "leave"), default="take", help="leave: no key of its home lets in any more"
+    )
+
+
+def key_choice(args: argparse.Namespace) -> Choice:
+    """Return what the arguments say about keys in homes."""
+    return Choice(args.key_commands, args.home_keys == "leave")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -49,6 +72,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         now=args.now,
         home=args.home,
         on_demand=args.on_demand,
+        disable=args.disable,
+        key_choice=key_choice(args),
     )
     done = adduser.adduser(context.layout, wish, Publisher(context.layout), context.confirm)
     if done.changed:

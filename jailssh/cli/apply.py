@@ -12,7 +12,7 @@ from jailssh.host import fs
 from jailssh.image.findings import find, note_lines
 from jailssh.image.jail import load_configuration
 from jailssh.image.publish import Change, changes, publish_all, revocations
-from jailssh.users import setup, undo
+from jailssh.users import doors, setup, undo
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run")
 
@@ -31,6 +31,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             configuration = load_configuration(layout)
             configuration.validate()
             found = changes(configuration)
+            shells = doors.set_shells(layout, configuration, act=False) if setup_here(context) else []
     else:
         setup.prepare(layout)
         # Nobody adds or takes away an account or a key meanwhile.
@@ -42,14 +43,25 @@ def run(args: argparse.Namespace, context: Context) -> int:
             with _showing(context, revoked):
                 configuration = load_configuration(layout)
                 configuration.validate()
+                # What confines comes before the plans, which let in.
+                shells = doors.set_shells(layout, configuration, act=True) if setup_here(context) else []
                 found = [*revoked, *publish_all(configuration)]
+    context.say(shells if not context.json else ())
     _show(context, found, "nothing would change" if args.dry_run else "no change")
     findings = find(configuration)
     for line in note_lines([*findings.wrong, *findings.notes]):
         context.tell(line)
+    if setup_here(context):
+        for line in note_lines(doors.findings(layout, configuration)):
+            context.tell(line)
     if not layout.root and (rest := setup.pending(layout, configuration.groups())):
         context.tell(f"note: run jailssh setup: {setup.explained(rest)}")
     return EXIT_OK
+
+
+def setup_here(context: Context) -> bool:
+    """True if the accounts, sshd and PAM are this host's, and set up for jails."""
+    return not context.layout.root and setup.was_run(context.layout)
 
 
 @contextmanager

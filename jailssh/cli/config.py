@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 
 from jailssh.cli.context import Context
@@ -14,6 +15,7 @@ from jailssh.core.names import counted
 from jailssh.host import accounts
 from jailssh.image.findings import find, note_lines
 from jailssh.image.jail import Configuration, load_configuration, to_account
+from jailssh.users import doors, setup
 
 EXAMPLES = (
     "jailssh config check",
@@ -69,11 +71,17 @@ def _check(configuration: Configuration, context: Context) -> int:
     found = find(configuration)
     for line in note_lines(found.notes):
         context.tell(line)
-    raise_all([*errors, *found.wrong])
+    # What is open beside the jails of this host; only root may ask sshd, PAM and sudo.
+    beside = doors.findings(configuration.layout, configuration) if _can_look(context) else []
+    raise_all([*errors, *found.wrong, *beside])
     facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}
     jails, accounts = (counted(len(facts[key]), key.removesuffix("s")) for key in ("jails", "accounts"))
     context.facts(facts, [f"no errors in {jails} and the files of {accounts}"])
     return EXIT_OK
+
+
+def _can_look(context: Context) -> bool:
+    return not context.layout.root and os.geteuid() == 0 and setup.was_run(context.layout)
 
 
 def _items(configuration: Configuration, name: str | None, user: str | None, context: Context) -> Sequence[Item]:

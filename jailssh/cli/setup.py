@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from jailssh.cli.adduser import add_key_arguments, key_choice
 from jailssh.cli.context import Context
 from jailssh.config.jails import groups_of
 from jailssh.config.reader import Document, raise_all
@@ -21,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--undo", action="store_true", help="put everything back as it was before")
     parser.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
+    add_key_arguments(parser)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -32,7 +34,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     groups = Publisher(layout).groups
     proof.check(layout)
     setup.check_candidate(layout, groups)
-    changes = setup.pending(layout, groups)
+    choice = key_choice(args)
+    changes = setup.plan(layout, groups, choice)
     if not changes:
         with fs.lock(setup.lock_path(layout)):
             proven = proof.prove(layout, setup.GROUP)
@@ -41,14 +44,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.say(line for change in changes for line in change.lines)
     if groups:
         context.tell(
-            f"note: members of {', '.join(groups)} are jailed by sshd's forced command; their login shell should be "
-            f"{layout.login_program} too, since a shell's start-up files run before the forced command"
+            f"note: members of {', '.join(groups)} log in with the login shell {layout.login_program} alone: jailssh "
+            "apply sets it for local accounts, a directory service by its own means (SSSD: override_shell); keys in "
+            f"their homes count only where the jail says home_keys = yes"
         )
     _ask(context, "Make these changes?")
     setup.prepare(layout)
     with fs.lock(setup.lock_path(layout)):
         undo.recover(layout)
-        done = setup.apply(layout, setup.pending(layout, groups), prove=lambda: proof.prove(layout, setup.GROUP))
+        done = setup.apply(layout, setup.plan(layout, groups, choice), prove=lambda: proof.prove(layout, setup.GROUP))
         lines = ["this host is set up", *done]
     context.changed(lines, {})
     return EXIT_OK

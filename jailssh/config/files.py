@@ -29,6 +29,7 @@ class MainConfig:
     build_timeout: int
     third_party_plugins: tuple[str, ...]
     refuse_groups: tuple[str, ...]
+    pam_services: tuple[str, ...]
     min_uid: int
     keep_generations: int
     bandwidth: Mapping[str, int]

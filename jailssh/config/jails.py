@@ -54,6 +54,7 @@ class JailConfig:
     hide: tuple[str, ...]
     network: str
     groups: tuple[str, ...]
+    home_keys: bool
     supplementary_groups: tuple[str, ...]
     hostname: str
     tmp_size: int
@@ -277,6 +278,18 @@ def jails_of(account: Account, user: UserConfig | None, jails: Mapping[str, tupl
 def groups_of(document: Document) -> tuple[str, ...]:
     """Return the unix groups whose members get the jail in ``document``."""
     return words_of(document.entries[""].get("groups", Entry("", "")).raw)
+
+
+def home_keys_of(document: Document) -> bool:
+    """True if the jail in ``document`` lets its groups' members in by the keys in their homes too.
+
+    What is no value of a switch counts as no; reading the jail says what is wrong.
+    """
+    entry = document.entries[""].get("home_keys")
+    try:
+        return entry is not None and parse("bool", entry.raw) is True
+    except ValueError:
+        return False
 
 
 def combined_name(jails: Sequence[str]) -> str:

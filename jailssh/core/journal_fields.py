@@ -136,5 +136,7 @@ REASONS: Final[dict[str, str]] = {
     "not-served": "the account's jail does not serve this, and a rule says so",
     "first-failed": "what had to run before the command has failed",
     "no-memory": "no memory for the command",
+    "service": "PAM refused the account: it is in a jail, and this service is not sshd",
+    "shell": "PAM refused the account: its login shell is not the login program",
     "not-found": "the program is not in the jail",
 }

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jailssh.core.errors import JailsshError, UsageError
-from jailssh.host import process
+from jailssh.host import process, removal
 
 NOLOGIN = "/usr/sbin/nologin"
 _USERS_FILE = "/etc/passwd"
@@ -174,13 +174,17 @@ def create_account(name: str, home: str, shell: str, groups: Iterable[str]) -> N
 
 
 def delete_account(name: str, *, remove_home: bool) -> None:
-    """Delete a local account, and with ``remove_home`` its home and mail."""
-    argv = ["userdel", *(["--remove"] if remove_home else []), "--", name]
-    result = process.run(argv, check=False, timeout=120)
+    """Delete a local account, before it with ``remove_home`` its home and mail; userdel(8) would go into mounts."""
+    entry = find(name)
+    if remove_home and entry is not None:
+        removal.remove_home(entry.home, entry.uid)
+    result = process.run(["userdel", "--", name], check=False, timeout=120)
     if result.code == _USERDEL_BUSY:
         raise JailsshError(f"delete account {name}", "it has processes running", hint="end its sessions, then again")
     if find(name) is not None and is_local(name):
         raise JailsshError(f"delete account {name}", process.last_line(result.stderr))
+    if remove_home and entry is not None:
+        removal.remove_mail(name, entry.uid)
 
 
 def set_shell(name: str, shell: str) -> None:

@@ -317,23 +317,35 @@ def remove_tree(dirfd: int, name: str) -> None:
         return
     top = os.open(name, _DIR, dir_fd=dirfd)
     try:
-        if os.fstat(top).st_dev != os.fstat(dirfd).st_dev:
-            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+        mount = _mount_of(dirfd)
+        _stay(top, mount, name)
         while children := os.listdir(top):
             for child in children:
-                _remove_level(top, child)
+                _remove_level(top, child, mount)
     finally:
         os.close(top)
     os.rmdir(name, dir_fd=dirfd)
 
 
-def _remove_level(top: int, name: str) -> None:
+def _mount_of(fd: int) -> bytes:
+    """Return the id of the mount that an open directory is on: a bind mount has the device of what it shows."""
+    with open(f"/proc/self/fdinfo/{fd}", "rb") as stream:
+        return next((line for line in stream if line.startswith(b"mnt_id:")), b"")
+
+
+def _stay(fd: int, mount: bytes, name: str) -> None:
+    if _mount_of(fd) != mount:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), name)
+
+
+def _remove_level(top: int, name: str, mount: bytes) -> None:
     """Remove one child of ``top``; directories in it become children of ``top``."""
     if not _is_dir(top, name):
         os.unlink(name, dir_fd=top)
         return
     fd = os.open(name, _DIR, dir_fd=top)
     try:
+        _stay(fd, mount, name)
         for child in os.listdir(fd):
             if _is_dir(fd, child):
                 os.rename(child, f".gone-{secrets.token_hex(8)}", src_dir_fd=fd, dst_dir_fd=top)

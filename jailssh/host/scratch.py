@@ -27,7 +27,9 @@ from typing import IO, Any
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.host.scratch_services import Journald, Sshd
 
-OVERLAYS = ("/etc", "/home", "/root", "/srv", "/var")
+# Profiles of PAM are part of /usr, where pam-auth-update(8) makes the files of /etc/pam.d from them.
+_PROFILES = "/usr/share/pam-configs"
+OVERLAYS = ("/etc", "/home", "/root", "/srv", "/var", *([_PROFILES] if os.path.isdir(_PROFILES) else []))
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _INIT = pathlib.Path(__file__).with_name("scratch_init.py")

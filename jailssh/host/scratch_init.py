@@ -49,6 +49,7 @@ _HIDDEN = (
     "/etc/nologin",
     "/etc/ssh/sshd_config.d",
     "/etc/systemd/journald.conf.d",
+    "/usr/share/pam-configs/jailssh",
     "/var/lib/jailssh",
     "/var/log/journal",
 )

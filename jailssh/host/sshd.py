@@ -22,6 +22,8 @@ _MATCH = re.compile(r"\s*match\s", re.IGNORECASE)
 _NO_DIRECTORY = re.compile(r"Missing privilege separation directory: (/(?:var/)?run/[\w./-]+)")
 LIMIT = 1 << 20
 """The most bytes that a file of sshd's configuration may have."""
+HOME_KEYS = ".ssh/authorized_keys"
+"""The file of keys in a home, as ``AuthorizedKeysFile`` has it."""
 AUTH_FILE = "SSH_USER_AUTH"
 """The variable with which sshd names the file that says how somebody logged in (``ExposeAuthInfo``)."""
 _OWN = "JAILSSH_"
@@ -139,8 +141,11 @@ def effective(user: str, config: str, options: Sequence[str] = ()) -> dict[str, 
     return values
 
 
-def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str) -> None:
-    """Raise :class:`JailsshError` unless ``values`` (of :func:`effective`) put ``user`` into the login program."""
+def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str, *, home_keys: bool = False) -> None:
+    """Raise :class:`JailsshError` unless ``values`` (of :func:`effective`) put ``user`` into the login program.
+
+    ``home_keys``: a jail may say of this account that keys in its home count too.
+    """
     wanted = {
         "forcecommand": layout.login_program,
         "disableforwarding": "yes",
@@ -149,10 +154,14 @@ def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str) -> 
         "permittunnel": "no",
         # Without it nobody could say whose login to a shared account it is.
         "exposeauthinfo": "yes",
+        "ignorerhosts": "yes",
+        "authorizedkeysfile": f"{layout.keys}/%u",
     }
     for keyword, value in wanted.items():
         got = values.get(keyword, ["nothing"])[0]
-        if got != value:
+        both = home_keys and keyword == "authorizedkeysfile" and got == f"{value} {HOME_KEYS}"
+        # From 10.4 on, sshd prints words of its own with capitals.
+        if got != value and not both and not (value == "yes" and got.lower() == value):
             raise JailsshError(
                 f"sshd for {user}",
                 f"{keyword} would be {got!r}, not {value!r}",

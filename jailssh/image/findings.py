@@ -95,6 +95,7 @@ def find(configuration: Configuration) -> Findings:
     """Return what is to be said; jails and accounts with errors are left to :meth:`Configuration.validate`."""
     wrong: list[ConfigError] = []
     notes: list[ConfigError] = list(rings.notes(configuration))
+    wrong += _about_gone(configuration)
     host = Directories()
     if not configuration.layout.root:
         wrong += sshds.unjailed(configuration.layout, configuration.user_names())
@@ -153,6 +154,29 @@ def _user(configuration: Configuration, definition: JailDefinition, account: Acc
     writer = Writer.of(account, definition.config)
     config = configuration.user(account.name)
     return _User(account, tuple(holders(definition, account, ring)), names, bool(ring.keys), config, writer)
+
+
+def _about_gone(configuration: Configuration) -> list[ConfigError]:
+    """Return what is to be said of files for accounts that this host does not have (any more)."""
+    layout = configuration.layout
+    found = []
+    for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
+        if find_account(name) is not None:
+            continue
+        user = None
+        with suppress(JailsshError):
+            user = configuration.user(name)
+        path = f"{layout.users}/{name}.conf" if user is not None else f"{layout.key_rings}/{name}"
+        now = find_account(user.uid) if user is not None else None
+        if user is None or now is None:
+            hint = f"jailssh deluser {name} removes what is left of it"
+            found.append(ConfigError(path, "there is no such account on this host", hint=hint))
+        else:
+            why = f"there is no such account on this host: uid {now.uid} is called {now.name} now, and is shut out"
+            jails = ",".join(user.jails)
+            hint = f"jailssh deluser {name} && jailssh adduser {now.name} --jail {jails}"
+            found.append(ConfigError(path, why, hint=hint))
+    return found
 
 
 def _about_groups(config: JailConfig) -> list[ConfigError]:

@@ -24,6 +24,7 @@ from jailssh.config.jails import (
     combined_name,
     extend,
     groups_of,
+    home_keys_of,
     jails_of,
     locate,
     locate_rules,
@@ -281,6 +282,14 @@ class Configuration:
         found = {group for each in self.documents.values() if isinstance(each, Document) for group in groups_of(each)}
         return tuple(sorted(found))
 
+    def home_key_groups(self) -> tuple[str, ...]:
+        """Return the unix groups whose members log in by the keys in their homes too, sorted."""
+        found: set[str] = set()
+        for each in self.documents.values():
+            if isinstance(each, Document) and home_keys_of(each):
+                found.update(groups_of(each))
+        return tuple(sorted(found))
+
     def validate(self) -> None:
         """Raise every error in jails and users' files at once.
 
@@ -324,8 +333,8 @@ class Configuration:
             self.definition(user.jails)
         account = find_account(name)
         if account is None:
-            path = f"{self.layout.users}/{name}{SUFFIX}" if user is not None else f"{self.layout.key_rings}/{name}"
-            raise ConfigError(path, "there is no such account on this host")
+            # It is no mistake in the configuration that an account went: jailssh.image.findings tells it.
+            return
         definition = self.definition(self.jails_for(account))
         ring = self.keyring(name, vacant=True)
         for roles in holders(definition, account, ring) if ring.keys or not ring.shared else ():

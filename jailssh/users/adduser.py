@@ -7,12 +7,13 @@ that an account never has more than before: what confines it comes before what l
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from jailssh.config import authorized
 from jailssh.config.files import user_text
+from jailssh.config.home_keys import HomeKeys
 from jailssh.config.keys import Key, Keyring
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import HostError, JailsshError, UsageError
@@ -22,7 +23,9 @@ from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file
 from jailssh.plan.compile import check_home
-from jailssh.users import checks, setup, undo
+from jailssh.users import aside, checks, home_keys, looks, setup, undo
+from jailssh.users.home_keys import Choice
+from jailssh.users.looks import Standing
 from jailssh.users.setup import GROUP
 from jailssh.users.undo import Fault, Inverse, Journal, no_fault
 
@@ -73,6 +76,8 @@ class Wish:
     now: bool = False
     home: str | None = None
     on_demand: bool = False
+    disable: bool = False
+    key_choice: Choice = field(default_factory=Choice)
 
 
 @dataclass(frozen=True)
@@ -131,22 +136,43 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
         if ring.shared and wish.keys:
             hint = f"jailssh keys add {wish.name} NAME FILE"
             raise UsageError("--key", f"{wish.name} is shared: each of its keys has a name", hint=hint)
-        if facts is not None and not facts.jailed and not confirm(f"Put the existing account {wish.name} into a jail?"):
+        own = _own_keys(layout, wish, entry, shared=ring.shared)
+        standing = looks.look(entry) if entry is not None and facts is not None and not facts.jailed else []
+        if facts is not None and not facts.jailed and not confirm(_question(wish, standing)):
             raise JailsshError(f"account {wish.name}", "nothing was changed")
         journal = Journal(layout, subject(wish.name), fault)
         try:
             if entry is None:
                 entry = _create(layout, wish.name, home, journal)
-            changed, ability = _take(layout, wish, entry, publisher, journal)
+            taken = home_keys.take(own, keys_file.present(layout, wish.name), layout, wish.key_choice)
+            aside.set_aside(journal, entry, standing if wish.disable else ())
+            changed, ability = _take(layout, wish, entry, publisher, journal, taken.text)
         except BaseException:
             journal.rollback()
             raise
         journal.commit()
         publisher.tidy(entry.uid)
     lines += _report(layout, wish, entry, facts, changed, ability)
+    lines += [*taken.lines, *looks.lines(standing, aside=wish.disable)]
     if facts is None and not wish.keys and not ring.shared:
         lines.append(_no_key(wish.name, rights=publisher.has_rights(wish.jails)))
     return Outcome(tuple(lines), bool(changed))
+
+
+def _question(wish: Wish, standing: Sequence[Standing]) -> str:
+    found = "".join(f"{each.says}\n" for each in standing)
+    then = "; what can be is set aside" if wish.disable and standing else ""
+    return f"{found}Put the existing account {wish.name} into a jail{then}?"
+
+
+def _own_keys(layout: Layout, wish: Wish, entry: Entry | None, *, shared: bool) -> HomeKeys:
+    """Return the keys by which the account logs in now and that sshd will not read any more; raises for commands."""
+    if entry is None or shared:
+        return HomeKeys()
+    paths = home_keys.paths_of(sshd.effective(entry.name, sshd.main_config(layout)), entry, layout)
+    found = home_keys.look(entry, paths)
+    home_keys.check(found, entry, wish.key_choice)
+    return found
 
 
 def _check_existing(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher) -> checks.Facts:
@@ -177,9 +203,11 @@ def _create(layout: Layout, name: str, home: str, journal: Journal) -> Entry:
     return accounts.get(name)
 
 
-def _take(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, journal: Journal) -> tuple[list[str], str]:
-    """Make the changes that are needed; return their names and what the account can do."""
-    changed = ["account"] if journal.steps else []
+def _take(
+    layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, journal: Journal, keys: str
+) -> tuple[list[str], str]:
+    """Make the changes that are needed; return their names and what the account can do.  ``keys``: its keys file."""
+    changed = ["account"] if any(step.op == "account" for step in journal.steps) else []
     for step in _steps_before(layout, wish, entry):
         journal.step(step.point, step.inverse, step.act)
         changed.append(step.point)
@@ -198,7 +226,7 @@ def _take(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, journa
     journal.step("plan", undo.put_plan_back(plan), publish)
     if install.read_optional(plan) != before:
         changed.append("plan")
-    for step in _steps_after(layout, wish, entry, publisher):
+    for step in _steps_after(layout, wish, entry, publisher, keys):
         journal.step(step.point, step.inverse, step.act)
         changed.append(step.point)
     return changed, "".join(ability)
@@ -218,7 +246,7 @@ def _steps_before(layout: Layout, wish: Wish, entry: Entry) -> list[Step]:
     return steps
 
 
-def _steps_after(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher) -> list[Step]:
+def _steps_after(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, keys: str) -> list[Step]:
     """Return what comes last: the login shell, and the keys, which let somebody in."""
     steps = []
     login = layout.login_program
@@ -226,11 +254,11 @@ def _steps_after(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher)
         inverse = Inverse("shell", entry.name, (entry.uid, entry.shell, login))
         steps.append(Step("shell", inverse, lambda: accounts.set_shell(entry.name, login)))
     present = keys_file.present(layout, entry.name)
-    text = present
+    text = keys
     if publisher.keyring(entry.name).keys:
         text = publisher.keys_text(entry)
     elif wish.keys:
-        text = authorized.merge(present, wish.keys, login)
+        text = authorized.merge(keys, wish.keys, login)
     if text != present:
         inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name))
         steps.append(Step("keys", inverse, lambda: keys_file.write(layout, entry.name, text)))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from jailssh.config.files import read_user
 from jailssh.core.errors import JailsshError, UsageError
 from jailssh.core.names import check_account_name, counted
-from jailssh.host import accounts, fs, install
+from jailssh.host import accounts, fs, install, removal
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.image.keys_file import keys_file
@@ -77,6 +77,8 @@ def _check_deletable(entry: Entry, confirm: Confirm, *, remove_home: bool) -> No
         raise JailsshError(
             f"account {entry.name}", f"{counted(running, 'process', 'es')} of it still running", hint=hint
         )
+    if remove_home:
+        removal.check_home(entry.home)
     with_home = f" and its home {entry.home}" if remove_home else ""
     if not confirm(f"Delete the account {entry.name}{with_home}? jailssh adduser created it."):
         raise JailsshError(f"account {entry.name}", "nothing was changed")

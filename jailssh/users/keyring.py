@@ -22,6 +22,7 @@ from jailssh.host.paths import Layout
 from jailssh.image import keys_file, plans, rings
 from jailssh.users import setup, undo
 from jailssh.users.adduser import Publisher, require_setup, users_file
+from jailssh.users.setup import GROUP
 from jailssh.users.undo import Fault, Inverse, Journal, no_fault
 
 
@@ -77,7 +78,9 @@ def add(layout: Layout, wish: Addition, publisher: Publisher, fault: Fault = no_
             raise UsageError(f"key {wish.name}", f"{wish.user} has one of this name", hint=hint)
         together = {**ring.keys, wish.name: wish.keys}
         read_keyring({f"{folder}/{name}{SUFFIX}": _text(keys).encode() for name, keys in together.items()}, ())
-        sshd.check_forced(sshd.effective(entry.name, sshd.main_config(layout)), layout, entry.name)
+        by_group = GROUP not in {name for name, _ in entry.groups}
+        values = sshd.effective(entry.name, sshd.main_config(layout))
+        sshd.check_forced(values, layout, entry.name, home_keys=by_group)
         journal = Journal(layout, subject(wish.user), fault)
         try:
             _let_in(

@@ -9,55 +9,63 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
+from collections.abc import Mapping, Sequence
 
+from jailssh.config import authorized
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.host import accounts, fs, install, sshd, units
 from jailssh.host.paths import Layout
-from jailssh.image import plans
+from jailssh.image import keys_file, plans
 from jailssh.image.facts import facts_path
-from jailssh.users import undo
+from jailssh.image.jail import load_configuration
+from jailssh.users import home_keys, pam, undo
+from jailssh.users.change import Change, place_of_template, read_template
+from jailssh.users.home_keys import Choice
 from jailssh.users.undo import Fault, Inverse, Journal, no_fault
 
-GROUP = "jailssh"
+GROUP = pam.GROUP
 SUBJECT = "setup"
+SHELLS = "shells"
+"""The undo journal of login shells that ``apply`` set."""
 TEMPLATE = "20-jailssh.conf.in"
 _GROUP_NAME = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
 _PATH_TEXT = re.compile(r"[A-Za-z0-9/._+-]+\Z")
 
 
-@dataclass(frozen=True)
-class Change:
-    """One thing that is not as it should be: ``lines`` show it to people, ``act`` mends it, ``inverse`` goes back."""
-
-    point: str
-    lines: tuple[str, ...]
-    inverse: Inverse
-    act: Callable[[], object]
-
-
 def template_path(layout: Layout) -> str:
-    """Return where the drop-in's template is: installed below the prefix, or in the source tree beside the package."""
-    installed = f"{layout.prefix}/share/jailssh/{TEMPLATE}"
-    if os.path.exists(installed):
-        return installed
-    return os.path.join(os.path.dirname(str(resources.files("jailssh"))), "sshd_config.d", TEMPLATE)
+    """Return where the drop-in's template is."""
+    return place_of_template(layout, TEMPLATE, "sshd_config.d")
 
 
-def drop_in(layout: Layout, groups: Sequence[str], *, template: str) -> str:
-    """Return the drop-in's text for the members of ``jailssh`` and of ``groups`` (Unix groups that jails name)."""
-    for group in groups:
+def drop_in(layout: Layout, groups: Sequence[str], *, template: str, home_keys: Sequence[str] = ()) -> str:
+    """Return the drop-in's text for the members of ``jailssh`` and of ``groups`` (Unix groups that jails name).
+
+    ``home_keys``: those of them whose members log in by the keys in their homes too.
+    """
+    for group in (*groups, *home_keys):
         if not _GROUP_NAME.match(group):
             raise ConfigError(f"group {group!r}", "has a character that means something else in sshd_config")
     for path in (layout.login_program, layout.keys):
         if not _PATH_TEXT.match(path):
             raise HostError(path, "cannot be written into sshd_config", hint="install below a plain path")
     names = [GROUP, *sorted(set(groups) - {GROUP})]
-    text = template.replace("@GROUPS@", ",".join(names))
+    # Who is in a jail by name is not meant, whatever other groups the account is in.
+    own = [*sorted(set(home_keys) - {GROUP}), f"!{GROUP}"]
+    text = template if len(own) > 1 else without_home_keys(template)
+    text = text.replace("@GROUPS@", ",".join(names)).replace("@HOME_KEY_GROUPS@", ",".join(own))
     return text.replace("@LOGIN@", layout.login_program).replace("@KEYS@", layout.keys)
+
+
+def without_home_keys(text: str) -> str:
+    """Return the drop-in, or its template, without the block for those who log in by keys in their homes too."""
+    return re.sub(r"^# Keys in homes:.*?(?=^# The accounts in a jail:)", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def wanted_drop_in(layout: Layout, groups: Sequence[str]) -> str:
+    """Return the drop-in as it has to be for what the configuration says."""
+    home_keys = load_configuration(layout).home_key_groups()
+    return drop_in(layout, groups, template=read_template(layout, TEMPLATE, "sshd_config.d"), home_keys=home_keys)
 
 
 def directories(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
@@ -79,7 +87,32 @@ def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
     """Return what ``jailssh setup`` would change, in order; empty when all is as it should be."""
     changes = [_group_change()] if not accounts.group_exists(GROUP) else []
     changes += [_dir_change(path, modes[0]) for path, modes in directories(layout) if _mode(path) not in modes]
-    return [*changes, *_program_changes(layout, groups), *_drop_in_changes(layout, groups)]
+    # What refuses comes before what lets in; the profile names the program that says why, which is installed.
+    return [
+        *changes,
+        *_program_changes(layout, groups),
+        *pam.changes(layout, groups),
+        *_drop_in_changes(layout, groups),
+    ]
+
+
+def plan(layout: Layout, groups: Sequence[str], choice: Choice) -> list[Change]:
+    """Return :func:`pending`, and before the drop-in the keys that sshd reads in homes until now."""
+    changes = pending(layout, groups)
+    at = next((number for number, each in enumerate(changes) if each.point == "drop-in"), None)
+    if at is None:
+        return changes
+    return [*changes[:at], *home_keys.host_changes(layout, _people(layout, groups), choice), *changes[at:]]
+
+
+def _people(layout: Layout, groups: Sequence[str]) -> list[str]:
+    """Return the accounts whose keys in their homes count no more once the drop-in is there; no shared ones."""
+    configuration = load_configuration(layout)
+    named = set(configuration.user_names())
+    still = {name for group in configuration.home_key_groups() for name in accounts.members(group)}
+    people = named | ({name for group in groups for name in accounts.members(group)} - still)
+    shared = set(configuration.shared_names())
+    return sorted(name for name in people - shared if not authorized.is_generated(keys_file.present(layout, name)))
 
 
 def explained(changes: Sequence[Change]) -> str:
@@ -138,7 +171,7 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
 
 def _drop_in_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     path = layout.sshd_drop_in
-    wanted = drop_in(layout, groups, template=fs.read_trusted(template_path(layout), sshd.LIMIT).decode("utf-8"))
+    wanted = wanted_drop_in(layout, groups)
     data = install.read_optional(path)
     present = "" if data is None else data.decode("utf-8", "replace")
     if data is not None and present == wanted:
@@ -156,8 +189,8 @@ def _drop_in_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
 def check_candidate(layout: Layout, groups: Sequence[str]) -> None:
     """Ask sshd whether it accepts the drop-in and whether it would hold, before anything is changed."""
     sshd.check_include(layout)
-    text = drop_in(layout, groups, template=fs.read_trusted(template_path(layout), sshd.LIMIT).decode("utf-8"))
-    probe = re.sub(r"^Match Group .*$", "Match User jailssh-probe", text, flags=re.MULTILINE)
+    text = wanted_drop_in(layout, groups)
+    probe = re.sub(r"^Match Group .*$", "Match User jailssh-probe", without_home_keys(text), flags=re.MULTILINE)
     sshd.test_candidate(layout, text, probe)
 
 
@@ -170,6 +203,7 @@ def verify(layout: Layout) -> list[str]:
         if accounts.find(member):
             sshd.check_forced(sshd.effective(member, config), layout, member)
     notes += sshd.warnings(sshd.effective("jailssh-probe", config))
+    notes += pam.notes(layout, load_configuration(layout).groups())
     return [f"note: {note}" for note in notes]
 
 
@@ -202,6 +236,8 @@ def apply(
     except BaseException:
         journal.rollback()
         raise
+    # An account's keys go with the account: what they were before a set-up is nobody's wish by then.
+    journal.steps = [step for step in journal.steps if not step.key.startswith(f"{layout.keys}/")]
     journal.commit()
     if any(change.point == "drop-in" for change in changes):
         return [sshd.reload(), *install.reload_units(), *notes]
@@ -248,6 +284,9 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
     ``groups``: as for :func:`check_unused`.
     """
     check_unused(layout, groups)
+    shells = Journal(layout, SHELLS)
+    undo.take_back(shells.original)
+    shells.forget()
     # First, so that no plan is made anew.
     retired = units.retire()
     journal = Journal(layout, SUBJECT)

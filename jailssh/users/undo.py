@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.host import accounts, fs, install, sshd
+from jailssh.host import accounts, as_user, fs, install, pam, spools, sshd
 from jailssh.host.paths import Layout
 from jailssh.image import plans
 
@@ -124,6 +124,29 @@ def _undo_reload(_service: str) -> None:
     sshd.reload()
 
 
+def _undo_pam(root: str, text: str | None) -> None:
+    layout = Layout(root=root)
+    if text is None:
+        pam.take_away(layout)
+    elif pam.has_tool(layout):
+        pam.put(layout, text)
+
+
+def _undo_spool(path: str, name: str, uid: int) -> None:
+    if (entry := accounts.find(name)) and entry.uid == uid:
+        spools.bring_back(path)
+
+
+def _undo_linger(name: str, uid: int) -> None:
+    if (entry := accounts.find(name)) and entry.uid == uid:
+        spools.set_linger(name, True)
+
+
+def _undo_home(name: str, uid: int, files: list[str]) -> None:
+    if (entry := accounts.find(name)) and entry.uid == uid:
+        as_user.rename_in(entry, entry.home, [(f"{spools.ASIDE}{file}", file) for file in files])
+
+
 OPERATIONS: dict[str, Callable[..., None]] = {
     "file": _undo_file,
     "plan": _undo_plan,
@@ -134,6 +157,10 @@ OPERATIONS: dict[str, Callable[..., None]] = {
     "account": _undo_account,
     "group": _undo_group,
     "reload": _undo_reload,
+    "pam": _undo_pam,
+    "spool": _undo_spool,
+    "linger": _undo_linger,
+    "home": _undo_home,
 }
 
 

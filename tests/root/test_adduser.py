@@ -139,6 +139,7 @@ def host(tmp_path: pathlib.Path) -> Iterator[Host]:
     share.mkdir(parents=True)
     template = "20-jailssh.conf.in"
     (share / template).write_bytes((SOURCE / "sshd_config.d" / template).read_bytes())
+    (share / "pam-profile.in").write_bytes((SOURCE / "packaging" / "pam" / "pam-profile.in").read_bytes())
     put_source(tmp_path / "source")
     with ScratchHost(install={str(tmp_path): "/usr/local"}) as scratch:
         host = Host(scratch)

@@ -50,7 +50,7 @@ ELSEWHERE = {
     "E22": f"{_ATTACKS}::test_names_of_variables_are_no_arguments",
     "E23": f"{_KEYS}::test_a_key_file_that_brings_options",
     "G01": f"{_SURFACE}::test_start_files_do_not_run",
-    "G02": f"{_SURFACE}::test_options_of_a_key_of_the_users_own",
+    "G02": f"{_SURFACE}::test_options_of_a_key",
     "G04": f"{_SURFACE}::test_the_agent_is_not_there",
     "G05": f"{_ATTACKS}::test_channels_are_judged_each",
     "G07": f"{_SURFACE}::test_keys_cannot_be_changed_from_inside",

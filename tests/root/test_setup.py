@@ -77,6 +77,7 @@ def host(tmp_path: pathlib.Path, login_build: pathlib.Path) -> Iterator[Host]:
     share = tmp_path / "share" / "jailssh"
     share.mkdir(parents=True)
     shutil.copy(SOURCE / "sshd_config.d" / "20-jailssh.conf.in", share)
+    shutil.copy(SOURCE / "packaging" / "pam" / "pam-profile.in", share)
     put_source(tmp_path / "source")
     with ScratchHost(install={str(tmp_path): "/usr/local"}) as scratch:
         host = Host(scratch)
@@ -113,7 +114,7 @@ def test_the_drop_in_holds_for_members_and_for_nobody_else(host: Host) -> None:
     for line in (f"forcecommand {LOGIN}", "disableforwarding yes", "permituserrc no", "permittunnel no",
                  "permittty yes", "allowtcpforwarding no", "allowagentforwarding no", "allowstreamlocalforwarding no",
                  "x11forwarding no", "chrootdirectory none",
-                 "authorizedkeysfile /etc/jailssh/keys/%u .ssh/authorized_keys"):  # fmt: skip
+                 "authorizedkeysfile /etc/jailssh/keys/%u", "ignorerhosts yes"):  # fmt: skip
         assert line in alice
     assert [line for line in alice if line.startswith("acceptenv")] == [
         "acceptenv LANG", "acceptenv LC_*", "acceptenv GIT_PROTOCOL",
@@ -323,7 +324,9 @@ def test_a_running_sshd_reads_it_without_being_restarted(host: Host) -> None:
     assert host.sh(f"{ssh} echo open") == "open\n"
     assert "sent SIGHUP to sshd" in host.ok("setup", "--yes")
     # Who runs it, and how often, is the question here.
-    host.sh(f"printf '#!/bin/sh\\necho jailed\\n' >{LOGIN}; gpasswd -a alice jailssh")
+    host.sh(f"printf '#!/bin/sh\necho jailed\n' >{LOGIN}")
+    # As adduser does it: the key in root's file, since the one in the home counts no more, and the login shell.
+    host.sh(f"gpasswd -a alice jailssh && usermod -s {LOGIN} alice && install -m 644 /root/k.pub /etc/jailssh/keys/alice")
     host.scratch.wait_until(lambda: host.scratch.run(["sh", "-c", f"{ssh} echo open"]).stdout == "jailed\n", "the jail")
     assert host.sh("cat /run/sshd.pid") == pid
     # A key given with adduser: sshd takes the line as it is written, from root's directory, without ~/.ssh.

@@ -168,12 +168,18 @@ def test_a_certificate_has_the_name_of_its_principal_and_authority(people: Peopl
         assert people.reads("laptop", "public").code == 255, (principals, authority)
 
 
-def test_an_unknown_key_of_the_accounts_own_file_is_refused(people: People) -> None:
+def test_a_key_of_the_accounts_own_file_is_not_read_and_an_unknown_one_is_refused(people: People) -> None:
     people.make("mallory")
     own = people.world.host.read(f"{people.world.client.home}/.ssh/of-mallory.pub")
     script = "umask 077 && mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys"
     people.world.host.run(["su", "-s", "/bin/sh", "-c", script, USER], input=own.decode(), check=True)
+    assert people.reads("mallory", "public").code == 255
+    # What sshd takes and the roster does not know: a line that somebody wrote into root's file by hand.
+    keys = f"/etc/jailssh/keys/{USER}"
+    before = people.world.host.read(keys)
+    people.world.host.write(keys, before + own)
     done = people.reads("mallory", "public")
+    people.world.host.write(keys, before)
     assert (done.code, done.stdout) == (125, "")
     assert done.stderr.startswith(REFUSED)
     (record,) = people.last()
@@ -484,7 +490,7 @@ def test_without_any_key_left_the_accounts_own_file_lets_nobody_in(people: Peopl
     world.host.run(["rm", "-r", "/etc/jailssh/keys.d/lonely"], check=True)
     assert "nobody can log in" in world.jailssh("apply").stderr
     done = world.client.ssh("lonely", "git-upload-pack 'public'", options=["-F", ".ssh/of-olga.config"], input="0000")
-    assert (done.code, done.stdout) == (125, "")
+    assert (done.code, done.stdout) == (255, "")
     world.jailssh("deluser", "lonely", "--remove-home", "--yes")
 
 

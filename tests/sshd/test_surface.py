@@ -95,18 +95,27 @@ def test_start_files_of_a_shell_run_inside_alone(world: World, mark: str) -> Non
         'permitopen="127.0.0.1:22",port-forwarding,agent-forwarding,X11-forwarding,pty,user-rc,tunnel="1"',
     ],
 )
-def test_options_of_a_key_of_the_users_own(world: World, mark: str, options: str) -> None:
-    """The account's own authorized_keys stays valid, and whatever it says ends in the jail."""
+def test_options_of_a_key(world: World, mark: str, options: str) -> None:
+    """The account's own authorized_keys lets nobody in; whatever a line of root's file says ends in the jail."""
     world.client.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "own"])
     key = world.host.read(f"{world.client.home}/own.pub").decode()
     plant(world, ".ssh/authorized_keys", f"{options} {key}", 0o600)
     own = ("-i", "own", "-o", "IdentityFile=own")
-    # Given first, the key of the command line is the one that is offered.
-    done = world.client.ssh("sftp-only", "id", options=own)
-    assert (done.code, done.stdout, done.stderr) == (126, "", DENIED)
-    forward = ("-N", "-o", "ExitOnForwardFailure=yes", "-R", "8022:127.0.0.1:22")
-    assert world.client.ssh("sftp-only", options=(*own, *forward)).code == 255
-    assert "found at /home/sftp-only/.ssh/authorized_keys" in world.host.sshd_log()
+    files = "/etc/jailssh/keys/sftp-only"
+    before = world.host.read(files)
+    world.host.write(files, f"{options} {key}")
+    try:
+        # Given first, the key of the command line is the one that is offered.
+        done = world.client.ssh("sftp-only", "id", options=own)
+        assert (done.code, done.stdout, done.stderr) == (126, "", DENIED)
+        forward = ("-N", "-o", "ExitOnForwardFailure=yes", "-R", "8022:127.0.0.1:22")
+        assert world.client.ssh("sftp-only", options=(*own, *forward)).code == 255
+        assert f"found at {files}" in world.host.sshd_log()
+        world.host.write(files, "")
+        assert world.client.ssh("sftp-only", "id", options=own).code == 255
+        assert "found at /home/sftp-only/.ssh/authorized_keys" not in world.host.sshd_log()
+    finally:
+        world.host.write(files, before)
 
 
 def test_a_file_of_variables_in_the_home(world: World) -> None:
@@ -165,15 +174,19 @@ def test_the_agent_is_not_there(world: World) -> None:
     assert "SSH_AUTH_SOCK" not in done.stdout.split("HOME=/home/shell")[1].split("unset")[0]
 
 
-def test_the_forced_command_below_another_login_shell(world: World) -> None:
-    world.host.run(["usermod", "--shell", "/bin/bash", "sftp-ro"], check=True)
+def test_another_login_shell_is_refused_before_it_runs(world: World, mark: str) -> None:
+    plant(world, ".bashrc", f"touch {mark}\n")
+    world.host.run(["usermod", "--shell", "/bin/bash", "sftp-only"], check=True)
     try:
-        assert world.client.ssh("sftp-ro", "id").code == 126
-        assert world.last_login("sftp-ro")[0][fields.COMMAND] == "id"
-        assert world.client.sftp("sftp-ro", "ls -1 /home\n").stdout.split()[-1] == "/home/sftp-ro"
-        assert "You have logged in, but" in world.client.ssh("sftp-ro", tty=True).stdout
+        assert world.client.ssh("sftp-only", "id").code == 255
+        assert world.client.sftp("sftp-only", "ls -1 /home\n").code == 255
+        refused = world.host.journal(**{fields.USER: "sftp-only", fields.REASON: "shell"})[-1]
+        assert refused[fields.EVENT] == "refused"
+        assert "jailssh apply sets the shell" in refused["MESSAGE"]
+        world.jailssh("apply")
+        assert world.client.ssh("sftp-only", "id").code == 126
     finally:
-        world.host.run(["usermod", "--shell", LOGIN, "sftp-ro"], check=True)
+        world.host.run(["usermod", "--shell", LOGIN, "sftp-only"], check=True)
 
 
 def test_the_login_shell_without_the_drop_in(world: World) -> None:

@@ -27,7 +27,7 @@ GROUP = "contractors"
 JAILS = {
     "git-team": "plugins = git\n[git]\nread = /srv/pub\nwrite = /srv/git\n",
     "probing": "plugins = shell sftp\n",
-    "by-group": f"plugins = sftp\ngroups = {GROUP}\n",
+    "by-group": f"plugins = sftp\ngroups = {GROUP}\nhome_keys = yes\n",
 }
 _CLONE_NEWNET = 0x40000000
 _REPOSITORIES = """

@@ -245,6 +245,7 @@ def test_a_group_that_cannot_be(groups: str, why: str) -> None:
 HELD = {
     "forcecommand": [Layout().login_program], "disableforwarding": ["yes"], "permituserrc": ["no"],
     "chrootdirectory": ["none"], "permittunnel": ["no"], "exposeauthinfo": ["yes"],
+    "ignorerhosts": ["yes"], "authorizedkeysfile": ["/etc/jailssh/keys/%u"],
     "acceptenv": ["LANG", "LC_*", "GIT_PROTOCOL"],
 }  # fmt: skip
 
@@ -253,6 +254,12 @@ def test_what_sshd_must_say() -> None:
     check_forced(HELD, Layout(), "git")
     with pytest.raises(JailsshError, match="exposeauthinfo would be 'no'"):
         check_forced({**HELD, "exposeauthinfo": ["no"]}, Layout(), "git")
+    for value in (".ssh/authorized_keys", "/etc/jailssh/keys/%u .ssh/authorized_keys", "none"):
+        with pytest.raises(JailsshError, match="authorizedkeysfile would be"):
+            check_forced({**HELD, "authorizedkeysfile": [value]}, Layout(), "git")
+    both = {**HELD, "authorizedkeysfile": ["/etc/jailssh/keys/%u .ssh/authorized_keys"]}
+    check_forced(both, Layout(), "git", home_keys=True)
+    check_forced({**HELD, "disableforwarding": ["Yes"]}, Layout(), "git")
 
 
 @pytest.mark.parametrize(

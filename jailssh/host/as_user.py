@@ -1,0 +1,129 @@
+"""Looks into somebody's home with that account's own rights, in a process that has given up every other.
+
+A home may be where root may not look (NFS with root_squash, FUSE), and whatever lies on the way is the account's to
+change: as the account it cannot lead anywhere that the account may not go itself.  The answer is bytes that the account
+could have made up, so it is data to be judged, and bounded in size and time.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import stat
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from jailssh.core.errors import HostError
+from jailssh.host.accounts import Entry
+
+TIMEOUT = 10.0
+MAX_ANSWER = 4 << 20
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def ask(entry: Entry, question: Callable[[], bytes]) -> bytes:
+    """Return what ``question`` returns in a process of the account's; :class:`HostError` where it does not end well."""
+    what = f"look into the home of {entry.name}"
+    source, target = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        _answer(entry, question, target)
+    os.close(target)
+    data = b""
+    try:
+        end = time.monotonic() + TIMEOUT
+        while True:
+            ready, _, _ = select.select([source], [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                raise HostError(what, f"no answer within {TIMEOUT:g} seconds")
+            part = os.read(source, 1 << 16)
+            if not part:
+                break
+            data += part
+            if len(data) > MAX_ANSWER:
+                raise HostError(what, "there is too much to read")
+    finally:
+        os.close(source)
+        # What hangs in a dead file server ends when that answers; nobody waits for it.
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        with suppress(ChildProcessError):
+            os.waitpid(child, 0 if data.endswith(b"\n.") else os.WNOHANG)
+    if not data.endswith(b"\n."):
+        raise HostError(what, "its rights do not suffice, or the process was ended")
+    return data[:-2]
+
+
+def _answer(entry: Entry, question: Callable[[], bytes], target: int) -> None:
+    """Become the account, write the answer with a mark behind it, end; never returns."""
+    code = 1
+    try:
+        os.setgroups([gid for _, gid in entry.groups])
+        os.setresgid(entry.gid, entry.gid, entry.gid)
+        os.setresuid(entry.uid, entry.uid, entry.uid)
+        os.chdir("/")
+        data = question() + b"\n."
+        while data:
+            data = data[os.write(target, data) :]
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def read_files(entry: Entry, paths: Sequence[str], limit: int) -> list[bytes | None]:
+    """Return the content of each regular file as the account reads it; None where there is none that it can read."""
+
+    def question() -> bytes:
+        parts = []
+        for path in paths:
+            data = _read(path, limit)
+            parts.append(b"-" if data is None else b"+" + data.hex().encode())
+        return b" ".join(parts)
+
+    return [None if part == b"-" else bytes.fromhex(part[1:].decode()) for part in ask(entry, question).split()]
+
+
+def _read(path: str, limit: int) -> bytes | None:
+    try:
+        fd = os.open(path, _READ)
+    except OSError:
+        return None
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        data = b""
+        while len(data) <= limit and (part := os.read(fd, limit + 1 - len(data))):
+            data += part
+        if len(data) > limit:
+            # To leave it out would lose what is in it.
+            raise ValueError(path)
+        return data
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+
+
+def rename_in(entry: Entry, folder: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
+    """Rename files in ``folder`` as the account, each old name to its new one; return the old names that were done.
+
+    What is not there, and what would take another file's place, stays as it is.
+    """
+
+    def question() -> bytes:
+        done = []
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        for old, new in pairs:
+            with suppress(FileNotFoundError):
+                os.stat(old, dir_fd=fd, follow_symlinks=False)
+                try:
+                    os.stat(new, dir_fd=fd, follow_symlinks=False)
+                except FileNotFoundError:
+                    os.rename(old, new, src_dir_fd=fd, dst_dir_fd=fd)
+                    done.append(old)
+        return "\0".join(done).encode("utf-8", "surrogateescape")
+
+    answer = ask(entry, question)
+    return [part.decode("utf-8", "surrogateescape") for part in answer.split(b"\0") if part]

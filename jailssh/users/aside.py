@@ -1,0 +1,28 @@
+"""Set aside what an account has standing outside of its jail, each piece noted in the undo journal first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from jailssh.host import as_user, spools
+from jailssh.host.accounts import Entry
+from jailssh.users.looks import Standing
+from jailssh.users.undo import Inverse, Journal
+
+
+def set_aside(journal: Journal, entry: Entry, found: Iterable[Standing]) -> None:
+    """Give jobs and files of the account's home names that nothing runs or reads; no user manager lingers."""
+    in_home = []
+    for each in found:
+        if each.kind == "spool":
+            inverse = Inverse("spool", each.place, (entry.name, entry.uid))
+            journal.step(f"aside {each.place}", inverse, lambda path=each.place: spools.set_aside(path))  # type: ignore[misc]
+        elif each.kind == "linger":
+            inverse = Inverse("linger", entry.name, (entry.uid,))
+            journal.step("linger", inverse, lambda: spools.set_linger(entry.name, False))
+        elif each.kind == "home" and "/" not in each.place:
+            in_home.append(each.place)
+    if in_home:
+        pairs = [(name, f"{spools.ASIDE}{name}") for name in in_home]
+        inverse = Inverse("home", entry.name, (entry.uid, in_home))
+        journal.step("home", inverse, lambda: as_user.rename_in(entry, entry.home, pairs))

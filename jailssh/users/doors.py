@@ -1,0 +1,123 @@
+"""The doors beside the jail, of accounts that are in one: what ``apply`` closes, and what it and ``config check`` tell.
+
+An account may change after it was taken in: another shell, a group that is root in disguise, sudo.  So may the host:
+an earlier Match block of sshd's, a mail server that reads other files, PAM's files edited by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.host import accounts, mail, sshd
+from jailssh.host.accounts import Entry
+from jailssh.host.paths import Layout
+from jailssh.image.jail import Configuration, to_account
+from jailssh.users import looks, pam, setup
+from jailssh.users.undo import Inverse, Journal, take_back
+
+
+def jailed(configuration: Configuration) -> list[Entry]:
+    """Return the accounts that are in a jail by name or as listed members of a group, by name."""
+    names = {*configuration.user_names(), *accounts.members(setup.GROUP)}
+    for group in configuration.groups():
+        names.update(accounts.members(group))
+    found = []
+    for name in sorted(names):
+        entry = accounts.find(name)
+        # A jail file with a mistake is told by the configuration itself; who would be in it stays shut out.
+        with suppress(JailsshError):
+            if entry is not None and entry.uid and configuration.jails_for(to_account(entry)):
+                found.append(entry)
+    return found
+
+
+def set_shells(layout: Layout, configuration: Configuration, *, act: bool) -> list[str]:
+    """Make the login program the shell of local accounts in a jail; give those that left a group theirs back.
+
+    Call under the lock of the set-up.  Returns lines that say what changed, or would.
+    """
+    login = layout.login_program
+    journal = Journal(layout, setup.SHELLS)
+    inside = {entry.name: entry for entry in jailed(configuration)}
+    lines = []
+    for step in [step for step in journal.original if step.key not in inside]:
+        entry = accounts.find(step.key)
+        if entry is not None and entry.shell == login:
+            lines.append(f"{step.key}: in no jail any more, login shell {step.args[1]} again")
+        if act:
+            take_back([step])
+            journal.original = [each for each in journal.original if each is not step]
+            journal.commit()
+    for name, entry in inside.items():
+        if entry.shell == login or not accounts.is_local(name):
+            continue
+        lines.append(f"{name}: login shell {login} (was {entry.shell})")
+        if act:
+            _set_shell(journal, entry, login)
+    return lines
+
+
+def _set_shell(journal: Journal, entry: Entry, login: str) -> None:
+    # An older note about an account of this name is about another shell, or another account.
+    journal.original = [step for step in journal.original if step.key != entry.name]
+    inverse = Inverse("shell", entry.name, (entry.uid, entry.shell, login))
+    try:
+        journal.step(f"shell of {entry.name}", inverse, lambda: accounts.set_shell(entry.name, login))
+    except BaseException:
+        journal.rollback()
+        raise
+    journal.commit()
+
+
+def findings(layout: Layout, configuration: Configuration) -> list[ConfigError]:
+    """Return what is open beside the jails of this host; nothing where nobody is in one."""
+    people = jailed(configuration)
+    if not people and not configuration.groups():
+        return []
+    found = [_as_error(*each) for each in mail.findings()]
+    found += [ConfigError("PAM", note.removeprefix("PAM: ")) for note in pam.notes(layout, configuration.groups())]
+    for entry in people:
+        found += _about(layout, configuration, entry)
+    return [*found, *_about_sshd(layout, people)]
+
+
+def _as_error(what: str, why: str, hint: str) -> ConfigError:
+    return ConfigError(what, why, hint=hint)
+
+
+def _about(layout: Layout, configuration: Configuration, entry: Entry) -> list[ConfigError]:
+    what = f"account {entry.name}"
+    found = []
+    if entry.shell != layout.login_program:
+        why = f"its login shell is {entry.shell}, so PAM refuses its logins: it would read files of the account's"
+        local = accounts.is_local(entry.name)
+        hint = "jailssh apply sets it" if local else f"in the directory: {layout.login_program} (SSSD: override_shell)"
+        found.append(_as_error(what, why, hint))
+    if strong := looks.strong_groups(entry, configuration.main.refuse_groups):
+        why = f"is in group {', '.join(strong)}, whose members can leave any jail"
+        found.append(_as_error(what, why, f"gpasswd --delete {entry.name} {strong[0]}"))
+    if rights := looks.sudo_rights(entry):
+        why = f"sudo lets it run commands as others: {rights}"
+        found.append(_as_error(what, why, "take it out of /etc/sudoers and /etc/sudoers.d: visudo"))
+    return found
+
+
+def _about_sshd(layout: Layout, people: Sequence[Entry]) -> list[ConfigError]:
+    """Return where sshd would do something else than the drop-in says: every account is asked about where a Match block
+    stands before it, else one for all."""
+    config = sshd.main_config(layout)
+    found = []
+    try:
+        earlier = sshd.earlier_matches(layout)
+        for entry in people if earlier else people[:1]:
+            by_name = setup.GROUP in {name for name, _ in entry.groups}
+            try:
+                sshd.check_forced(sshd.effective(entry.name, config), layout, entry.name, home_keys=not by_name)
+            except JailsshError as error:
+                first = f"; {earlier[0]} is read first" if earlier else ""
+                found.append(ConfigError(error.what, error.why + first, hint=error.hint))
+    except JailsshError as error:
+        found.append(ConfigError(error.what, error.why, hint=error.hint))
+    return found

@@ -1,0 +1,112 @@
+"""What an account that exists has standing outside of any jail, before it goes into one.
+
+cron, at, a user manager that lingers, files in its home that programs of the host act on, rights by sudo.  Found, told,
+and with ``--disable`` set aside so that ``deluser`` can bring it back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from jailssh.core.errors import JailsshError
+from jailssh.core.home_readers import HOME_READERS, HomeReader
+from jailssh.host import as_user, process, spools
+from jailssh.host.accounts import Entry
+
+_MANAGERS = (".config/systemd", ".local/share/systemd")
+_MOST = 10_000
+"""So many names of a home are looked at."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One thing found.  ``kind``: spool, linger, home, or other, which cannot be set aside; ``place``: its path.
+
+    ``says``: what it is and what becomes of it, for people.
+    """
+
+    kind: str
+    place: str
+    says: str
+
+
+def look(entry: Entry) -> list[Standing]:
+    """Return what stands outside of any jail."""
+    refused = "PAM refuses it while the account is in a jail"
+    found = [Standing("spool", path, f"crontab {path}: {refused}") for path in spools.crontabs(entry.name)]
+    found += [Standing("spool", path, f"at job {path}: {refused}") for path in spools.at_jobs(entry.uid)]
+    found += [Standing("linger", path, f"lingers ({path}): {refused}") for path in spools.linger(entry.name)]
+    try:
+        found += _in_home(entry)
+    except JailsshError as error:
+        found.append(Standing("other", entry.home, f"{error}; so what programs of the host find there is not known"))
+    if commands := sudo_rights(entry):
+        found.append(Standing("other", "sudo", f"sudo lets it run commands as others: {commands}"))
+    return found
+
+
+def _in_home(entry: Entry) -> list[Standing]:
+    rows = [row for row in HOME_READERS if row.path != ".ssh" and (row.closed != "pam" or row.path in _MANAGERS)]
+    plain = [row.path for row in rows if "*" not in row.path]
+
+    def question() -> bytes:
+        names = [path for path in plain if os.path.lexists(f"{entry.home}/{path}")]
+        with os.scandir(entry.home) as listing:
+            for _, each in zip(range(_MOST), listing, strict=False):
+                if any(fnmatchcase(each.name, row.path) for row in rows if "*" in row.path):
+                    names.append(each.name)
+        return b"\0".join(os.fsencode(name) for name in names)
+
+    answer = as_user.ask(entry, question)
+    found = []
+    for name in (os.fsdecode(part) for part in answer.split(b"\0") if part):
+        row = next((row for row in rows if fnmatchcase(name, row.path)), None)
+        if row is not None and "/" not in name.replace(row.path, ""):
+            found.append(Standing("other" if row.closed == "pam" or "/" in name else "home", name, _about(row, name)))
+    return found
+
+
+def _about(row: HomeReader, name: str) -> str:
+    after = "PAM refuses it while the account is in a jail" if row.closed == "pam" else "it stays as it is"
+    if row.closed == "told":
+        after = "nothing closes it"
+    return f"~/{name}, which {', '.join(row.programs)} read: {row.why}; {after}"
+
+
+def sudo_rights(entry: Entry) -> str:
+    """Return what sudo lets the account run, in short; "" for nothing, or without sudo."""
+    if process.find_program("sudo") is None or not _in_sudoers(entry):
+        return ""
+    with suppress(JailsshError):
+        done = process.run(["sudo", "-n", "-l", "-U", entry.name], check=False, timeout=10)
+        if done.code == 0 and (at := done.stdout.find("may run the following")) >= 0:
+            rights = [line.strip() for line in done.stdout[at:].splitlines()[1:] if line.strip()]
+            return "; ".join(rights[:3])
+    return ""
+
+
+def _in_sudoers(entry: Entry) -> bool:
+    """True if sudo's files name the account, its uid, a group of its or everybody: sudo itself is slow to ask."""
+    names = {entry.name, f"#{entry.uid}", "ALL", *(f"%{name}" for name, _ in entry.groups)}
+    return any(names & set(re.split(r"[\s,=!:()]+", text)) for text in spools.sudoers())
+
+
+def strong_groups(entry: Entry, refuse_groups: Collection[str]) -> list[str]:
+    """Return the account's groups that are root in disguise."""
+    return sorted({name for name, _ in entry.groups} & set(refuse_groups))
+
+
+def lines(found: Sequence[Standing], *, aside: bool) -> list[str]:
+    """Return what to say of them after the account went into its jail."""
+    out = []
+    for each in found:
+        moved = aside and each.kind != "other"
+        out.append(f"note: set aside until deluser: {each.place}" if moved else f"note: {each.says}")
+    if not aside and any(each.kind != "other" for each in found):
+        out.append("note: jailssh adduser … --disable sets these aside, deluser brings them back")
+    return out

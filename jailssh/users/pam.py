@@ -1,0 +1,97 @@
+"""The PAM profile: an account in a jail comes in by sshd alone, and by its login program alone.
+
+sshd's drop-in confines what sshd starts.  cron, at, su, login, ftp servers, display managers and the user manager of
+systemd ask PAM before they run anything of an account's; there the members of the jailed groups are refused.  sshd
+asks too, before it starts the login shell: a shell that is not ours would read files of the account's first.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Sequence
+
+from jailssh.config.files import read_main
+from jailssh.core.errors import ConfigError, HostError
+from jailssh.host import install, pam
+from jailssh.host.paths import Layout
+from jailssh.users.change import Change, read_template
+from jailssh.users.undo import Inverse
+
+GROUP = "jailssh"
+TEMPLATE = "pam-profile.in"
+_SERVICE = re.compile(r"[A-Za-z0-9_.+-]{1,64}\Z")
+_GROUP_NAME = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
+_PATH_TEXT = re.compile(r"[A-Za-z0-9/._+-]+\Z")
+# Linux-PAM before 1.6 gives a whole stack up for one line of 1,024 bytes.
+_MAX_LINE = 900
+
+
+def refused_program(layout: Layout) -> str:
+    """Return the program that says why somebody was refused."""
+    return f"{layout.prefix}/libexec/jailssh/jailssh-pam-refused"
+
+
+def profile(layout: Layout, groups: Sequence[str], template: str) -> str:
+    """Return the profile's text for the members of ``jailssh`` and of ``groups``."""
+    main = read_main(install.read_optional(layout.config_file) or b"", layout.config_file)
+    for group in groups:
+        if not _GROUP_NAME.match(group):
+            raise ConfigError(f"group {group!r}", "has a character that means something else in PAM's files")
+    for service in main.pam_services:
+        if not _SERVICE.match(service):
+            raise ConfigError(f"{layout.config_file} pam_services", f"{service!r} is not the name of a service of PAM")
+    for path in (layout.login_program, refused_program(layout)):
+        if not _PATH_TEXT.match(path):
+            raise HostError(path, "cannot be written into PAM's files", hint="install below a plain path")
+    # No service has the name of the group, so without the setting nothing is let through.
+    services = [GROUP, *sorted(set(main.pam_services))]
+    values = {
+        "GROUPS": ":".join([GROUP, *sorted(set(groups) - {GROUP})]),
+        "MIN_UID": str(main.min_uid),
+        "SERVICES": ":".join(services),
+        "LOGIN": layout.login_program,
+        "REFUSED": refused_program(layout),
+    }
+    text = template
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", value)
+    if longest := max((line for line in text.splitlines() if len(line) > _MAX_LINE), key=len, default=""):
+        raise ConfigError("PAM profile", f"a line would have {len(longest)} bytes, more than PAM reads")
+    return text
+
+
+def changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
+    """Return what is to be done so that the profile fits; nothing where PAM is not made from profiles."""
+    if not pam.has_tool(layout):
+        return []
+    path = pam.profile_path(layout)
+    wanted = profile(layout, groups, read_template(layout, TEMPLATE, "packaging/pam"))
+    data = install.read_optional(path)
+    if data == wanted.encode("utf-8"):
+        return []
+    before = None if data is None else data.decode("utf-8", "replace")
+    old = [] if before is None else before.splitlines()
+    name = "/dev/null" if before is None else path
+    diff = difflib.unified_diff(old, wanted.splitlines(), name, path, lineterm="")
+    inverse = Inverse("pam", layout.root, (before,))
+    return [Change("PAM profile", tuple(diff), inverse, lambda: pam.put(layout, wanted))]
+
+
+def notes(layout: Layout, groups: Sequence[str]) -> list[str]:
+    """Return what keeps the profile from holding, for a host that is set up."""
+    left = "cron, at, su, a user manager and a shell of the account's run outside of its jail"
+    if not pam.has_tool(layout):
+        where = pam.account_path(layout)
+        if os.path.exists(where) and pam.in_force(layout, _wanted(layout, groups)):
+            return []
+        return [f"PAM: this host has no {pam.TOOL}, so {left}; see README, PAM without profiles"]
+    if pam.in_force(layout, _wanted(layout, groups)):
+        return []
+    cure = f"{pam.TOOL} --enable {pam.NAME}; where the file was edited by hand, put the lines of its profile in front"
+    return [f"PAM: {pam.account_path(layout)} does not begin with the profile {pam.NAME}, so {left}; cure: {cure}"]
+
+
+def _wanted(layout: Layout, groups: Sequence[str]) -> str:
+    return profile(layout, groups, read_template(layout, TEMPLATE, "packaging/pam"))

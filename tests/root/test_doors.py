@@ -1,0 +1,301 @@
+"""The doors beside the jail, closed on a scratch host by the real PAM, sshd and shadow: services, shells, keys, jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from jailssh.host.scratch import Completed, ScratchHost
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr"
+OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxs"
+LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
+DROP_IN = "/etc/ssh/sshd_config.d/20-jailssh.conf"
+COMMON = "/etc/pam.d/common-account"
+PROFILE = "/usr/share/pam-configs/jailssh"
+
+# Asks PAM's account phase as a service does: user, service, and the real uid of who asks.
+ACCOUNT = """
+import ctypes, os, sys
+user, service, uid = sys.argv[1], sys.argv[2], int(sys.argv[3])
+libpam = ctypes.CDLL("libpam.so.0")
+class Conv(ctypes.Structure):
+    _fields_ = [("conv", ctypes.c_void_p), ("data", ctypes.c_void_p)]
+os.setresuid(uid, 0, 0)
+handle, conv = ctypes.c_void_p(), Conv(None, None)
+assert libpam.pam_start(service.encode(), user.encode(), ctypes.byref(conv), ctypes.byref(handle)) == 0
+print(libpam.pam_acct_mgmt(handle, 0))
+"""
+OTHERS = ("cron", "atd", "systemd-user", "login", "vsftpd", "gdm-password")
+
+
+class Host:
+    """A scratch host with jailssh installed and nothing set up."""
+
+    def __init__(self, scratch: ScratchHost) -> None:
+        self.scratch = scratch
+
+    def sh(self, command: str) -> str:
+        return self.scratch.run(["sh", "-c", command], check=True).stdout
+
+    def jailssh(self, *args: str) -> Completed:
+        return self.scratch.run(["/usr/local/bin/jailssh", *args])
+
+    def ok(self, *args: str) -> str:
+        done = self.jailssh(*args)
+        assert done.code == 0, done.stderr
+        return done.stdout
+
+    def state(self) -> str:
+        trees = "/etc/ssh /etc/jailssh /var/lib/jailssh /home /etc/passwd /etc/group /etc/shadow"
+        return self.sh(f"find {trees} -printf '%p %m %U %G %y\\n' | sort; sha256sum /etc/passwd /etc/group /etc/shadow")
+
+    def config_of(self, user: str) -> str:
+        return self.sh(f"/usr/sbin/sshd -T -C user={user},host=h,addr=127.0.0.1")
+
+
+@pytest.fixture
+def host(staged_prefix: str) -> Iterator[Host]:
+    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
+        host = Host(scratch)
+        host.sh("ssh-keygen -A >/dev/null")
+        yield host
+
+
+def lets_in(host: Host, user: str, service: str, uid: int = 0) -> bool:
+    return host.scratch.run(["/usr/bin/python3", "-c", ACCOUNT, user, service, str(uid)], check=True).stdout == "0\n"
+
+
+def people(host: Host) -> None:
+    """Make a plain account, one in a jail by name, and two by a group: with our login shell, and with another."""
+    host.sh("groupadd stu && mkdir -p /etc/jailssh/jails")
+    host.scratch.write("/etc/jailssh/jails/stu.conf", "plugins = sftp\ngroups = stu\n")
+    host.ok("setup", "--yes")
+    host.sh(f"useradd -m plain; useradd -m -s {LOGIN} -G jailssh alice; useradd -m -s {LOGIN} -G stu carl")
+    host.sh("useradd -m -s /bin/bash -g stu bob; useradd -r -G stu daemon1")
+
+
+def test_pam_lets_jailed_accounts_in_by_sshd_alone(host: Host) -> None:
+    before = host.sh(f"sha256sum /etc/pam.d/*; ls {PROFILE} 2>&1 || true")
+    people(host)
+    for service in OTHERS:
+        assert [name for name in ("root", "plain", "daemon1", "alice", "carl", "bob") if lets_in(host, name, service)] == [
+            "root", "plain", "daemon1",
+        ], service  # fmt: skip
+    assert [name for name in ("root", "plain", "alice", "carl", "bob") if lets_in(host, name, "sshd")] == [
+        "root", "plain", "alice", "carl",
+    ]  # fmt: skip
+    host.sh(f"usermod -s /bin/bash alice; usermod -s {LOGIN} bob")
+    assert not lets_in(host, "alice", "sshd")
+    assert lets_in(host, "bob", "sshd")
+    # A password that must be changed makes pam_unix end the stack: we are asked before.
+    host.sh("chage -d 0 carl; chage -d 0 plain")
+    assert not lets_in(host, "carl", "cron")
+    host.sh("gpasswd -d alice jailssh; userdel -r bob; userdel -r carl; userdel daemon1; groupdel stu")
+    host.sh("rm /etc/jailssh/jails/stu.conf")
+    host.ok("setup", "--undo", "--yes")
+    assert host.sh(f"sha256sum /etc/pam.d/*; ls {PROFILE} 2>&1 || true") == before
+
+
+def test_root_may_become_a_jailed_account_and_others_may_not(host: Host) -> None:
+    people(host)
+    plain = int(host.sh("id -u plain"))
+    for service in ("su", "su-l", "runuser"):
+        assert lets_in(host, "alice", service)
+        assert not lets_in(host, "alice", service, plain)
+        assert lets_in(host, "plain", service, plain)
+    # Real uid 0 is what cron and login have, too.
+    assert not lets_in(host, "alice", "login")
+
+
+def test_more_services_by_the_main_file(host: Host) -> None:
+    people(host)
+    host.scratch.write("/etc/jailssh/jailssh.conf", "pam_services = cron, atd\n")
+    assert "PAM profile" in host.jailssh("apply").stderr
+    host.ok("setup", "--yes")
+    assert lets_in(host, "alice", "cron")
+    assert lets_in(host, "carl", "atd")
+    assert not lets_in(host, "alice", "systemd-user")
+    host.scratch.write("/etc/jailssh/jailssh.conf", "pam_services = a:b\n")
+    assert "not the name of a service" in host.jailssh("setup", "--yes").stderr
+
+
+def test_a_group_that_gets_a_jail_later_is_in_the_profile_after_setup(host: Host) -> None:
+    people(host)
+    host.sh("groupadd late && useradd -m -G late dora")
+    host.scratch.write("/etc/jailssh/jails/late.conf", "plugins = sftp\ngroups = late\n")
+    assert lets_in(host, "dora", "cron")
+    host.ok("setup", "--yes")
+    assert not lets_in(host, "dora", "cron")
+    assert "jailssh:late:stu" in host.sh(f"cat {COMMON}")
+
+
+def test_a_common_account_edited_by_hand_is_told(host: Host) -> None:
+    # pam-auth-update leaves a file alone that it did not write.
+    host.sh(f"sed -i 's/^account.*pam_unix.so.*/account required pam_unix.so/' {COMMON}")
+    said = host.ok("setup", "--yes")
+    assert f"{COMMON} does not begin with the profile" in said
+    assert "pam-auth-update --enable jailssh" in said
+    host.sh(f"useradd -m -s {LOGIN} -G jailssh alice")
+    host.sh(f"grep '^\t' {PROFILE} | sed 's/^/account /' >/root/new; cat {COMMON} >>/root/new; cp /root/new {COMMON}")
+    assert "does not begin" not in host.ok("setup", "--yes")
+    assert not lets_in(host, "alice", "cron")
+
+
+def test_keys_of_a_home_are_taken_into_roots_file(host: Host) -> None:
+    host.ok("setup", "--yes")
+    host.sh("useradd -m -s /bin/bash alice && install -d -o alice -m 700 /home/alice/.ssh")
+    lines = f'from="192.0.2.1",no-pty {KEY} laptop\ncommand="borg serve",restrict {OTHER} backup\n'
+    host.scratch.write("/home/alice/.ssh/authorized_keys", lines)
+    host.sh("chown alice /home/alice/.ssh/authorized_keys")
+    state = host.state()
+    refused = host.jailssh("adduser", "alice", "--jail", "sftp", "--yes")
+    assert refused.code == 2
+    assert '/home/alice/.ssh/authorized_keys:2: command="borg serve"' in refused.stderr
+    assert host.state() == state
+    said = host.ok("adduser", "alice", "--jail", "sftp", "--yes", "--key-commands", "leave-out")
+    assert "key from /home/alice/.ssh/authorized_keys:1: ssh-ed25519 SHA256:" in said
+    assert "authorized_keys:2 left out" in said
+    assert host.sh("cat /etc/jailssh/keys/alice") == f'restrict,from="192.0.2.1",command="{LOGIN}" {KEY} laptop\n'
+    assert "authorizedkeysfile /etc/jailssh/keys/%u\n" in host.config_of("alice")
+    # What is written there later counts no more, so it is not taken either.
+    host.sh(f"echo '{OTHER} later' >>/home/alice/.ssh/authorized_keys")
+    assert "key from" not in host.ok("adduser", "alice", "--jail", "sftp-ro", "--yes")
+    host.ok("deluser", "alice", "--yes")
+    assert not host.scratch.run(["test", "-e", "/etc/jailssh/keys/alice"]).code == 0
+    assert host.sh("cat /home/alice/.ssh/authorized_keys") == f"{lines}{OTHER} later\n"
+
+
+def test_a_host_that_was_set_up_before_keeps_its_people(host: Host) -> None:
+    host.ok("setup", "--yes")
+    host.sh("useradd -m alice && install -d -o alice -m 700 /home/alice/.ssh")
+    host.ok("adduser", "alice", "--jail", "sftp", "--yes")
+    host.sh(f"sed -i 's,AuthorizedKeysFile.*,AuthorizedKeysFile /etc/jailssh/keys/%u .ssh/authorized_keys,' {DROP_IN}")
+    host.scratch.write("/home/alice/.ssh/authorized_keys", f'{KEY} a\npermitopen="db:1" {OTHER} b\n')
+    assert host.jailssh("setup", "--yes").code == 2
+    said = host.ok("setup", "--yes", "--key-commands", "drop")
+    assert "alice: 2 keys of its home taken into /etc/jailssh/keys/alice" in said
+    assert len(host.sh("cat /etc/jailssh/keys/alice").splitlines()) == 2
+    assert "nothing to do" in host.ok("setup", "--yes")
+
+
+def test_keys_in_homes_count_where_a_jail_says_so(host: Host) -> None:
+    people(host)
+    host.scratch.write("/etc/jailssh/jails/stu.conf", "plugins = sftp\ngroups = stu\nhome_keys = yes\n")
+    host.ok("setup", "--yes")
+    host.sh("gpasswd -a alice stu")
+    assert "authorizedkeysfile /etc/jailssh/keys/%u .ssh/authorized_keys\n" in host.config_of("carl")
+    assert "authorizedkeysfile /etc/jailssh/keys/%u\n" in host.config_of("alice")
+    assert "forcecommand " + LOGIN in host.config_of("carl")
+    assert "authorizedkeysfile .ssh" in host.config_of("plain")
+
+
+JOBS = """
+useradd -m -s /bin/bash alice
+mkdir -p /var/spool/cron/crontabs /var/spool/cron/atjobs /var/lib/systemd/linger
+echo '* * * * * true' >/var/spool/cron/crontabs/alice
+echo true >/var/spool/cron/atjobs/a0000101c8b451
+touch /var/lib/systemd/linger/alice
+echo '|/home/alice/x' >/home/alice/.forward
+echo '|/home/alice/x' >/home/alice/.forward+any
+mkdir -p /home/alice/.config/systemd/user
+chown -R alice: /home/alice /var/spool/cron/crontabs/alice /var/spool/cron/atjobs/a0000101c8b451
+"""
+PLACES = "find /var/spool/cron /var/lib/systemd/linger /home/alice -printf '%p %U %m\\n' | sort"
+
+
+@pytest.mark.parametrize("disable", [False, True])
+def test_what_an_account_has_standing_is_told_and_set_aside(host: Host, disable: bool) -> None:
+    host.ok("setup", "--yes")
+    host.sh(JOBS)
+    before = host.sh(PLACES)
+    options = ["--disable"] if disable else []
+    said = host.ok("adduser", "alice", "--jail", "sftp", "--yes", *options)
+    for place in ("/var/spool/cron/crontabs/alice", "/var/spool/cron/atjobs/a0000101c8b451",
+                  "/var/lib/systemd/linger/alice", ".forward", ".forward+any", ".config/systemd"):  # fmt: skip
+        assert place in said
+    assert ("--disable sets these aside" in said) is not disable
+    after = host.sh(PLACES)
+    if disable:
+        for gone in ("crontabs/alice ", "atjobs/a0", "linger/alice", "/home/alice/.forward ", "/.forward+any "):
+            assert gone not in after
+    else:
+        assert after == before
+    host.ok("deluser", "alice", "--yes")
+    assert host.sh(PLACES) == before
+
+
+def test_apply_sets_the_shells_of_local_members_and_gives_them_back(host: Host) -> None:
+    people(host)
+    told = host.jailssh("config", "check")
+    assert told.code == 1
+    assert "account bob: its login shell is /bin/bash" in told.stderr
+    assert f"bob: login shell {LOGIN} (was /bin/bash)" in host.ok("apply", "--dry-run")
+    assert host.sh("getent passwd bob | cut -d: -f7") == "/bin/bash\n"
+    assert f"bob: login shell {LOGIN} (was /bin/bash)" in host.ok("apply")
+    assert lets_in(host, "bob", "sshd")
+    assert host.sh("getent passwd plain daemon1 | grep -c jailssh-login || true") == "0\n"
+    host.sh("usermod -g plain bob")
+    assert "bob: in no jail any more, login shell /bin/bash again" in host.ok("apply")
+    assert host.sh("getent passwd bob | cut -d: -f7") == "/bin/bash\n"
+
+
+def test_what_opens_later_is_found(host: Host) -> None:
+    people(host)
+    host.ok("adduser", "alice", "--jail", "sftp", "--yes")
+    host.ok("apply")
+    assert host.jailssh("config", "check").code == 0
+    host.sh("getent group docker || groupadd docker; gpasswd -a carl docker")
+    host.scratch.write("/etc/ssh/sshd_config.d/10-own.conf", "Match User alice\n  AllowTcpForwarding yes\n"
+                       "  AuthorizedKeysFile .ssh/authorized_keys\nMatch all\n")  # fmt: skip
+    host.sh("test -d /etc/sudoers.d && echo 'alice ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/alice || true")
+    told = host.jailssh("config", "check")
+    assert told.code == 1
+    assert "account carl: is in group docker" in told.stderr
+    assert "sshd for alice: authorizedkeysfile would be '.ssh/authorized_keys'" in told.stderr
+    assert "/etc/ssh/sshd_config.d/10-own.conf:1: Match User alice is read first" in told.stderr
+    applied = host.jailssh("apply")
+    assert applied.code == 0
+    assert "note: account carl: is in group docker" in applied.stderr
+
+
+def test_an_account_that_went_by_hand_stops_nobody_else(host: Host) -> None:
+    host.ok("setup", "--yes")
+    for name in ("alice", "bob", "carl"):
+        host.ok("adduser", name, "--jail", "sftp")
+    host.sh("userdel alice; usermod -l robert bob; rm /var/lib/jailssh/plan.v1/$(id -u carl)")
+    told = host.jailssh("config", "check")
+    assert told.code == 1
+    assert "alice.conf: there is no such account on this host" in told.stderr
+    assert "jailssh deluser alice" in told.stderr
+    assert "is called robert now" in told.stderr
+    host.ok("apply")
+    assert host.sh("ls /var/lib/jailssh/plan.v1") == host.sh("id -u carl")
+    host.ok("deluser", "alice")
+    host.sh("mkdir -p /home/robert")
+    host.ok("deluser", "bob")
+    host.ok("adduser", "robert", "--jail", "sftp", "--yes", "--now")
+    assert host.jailssh("config", "check").code == 0
+
+
+def test_a_mount_in_a_home_is_not_removed_with_it(host: Host) -> None:
+    host.ok("setup", "--yes")
+    host.ok("adduser", "alice", "--jail", "sftp")
+    host.sh("mkdir /root/keep && echo kept >/root/keep/file && mkdir -p /home/alice/a/x && chown -R alice /home/alice")
+    host.sh("mount --bind /root/keep /home/alice/a/x; echo mine >/home/alice/f")
+    state = host.state()
+    refused = host.jailssh("deluser", "alice", "--remove-home", "--yes")
+    assert refused.code == 4
+    assert "/home/alice/a/x" in refused.stderr
+    assert host.state() == state
+    assert host.sh("cat /root/keep/file /home/alice/f; id -un alice") == "kept\nmine\nalice\n"
+    host.sh("umount /home/alice/a/x")
+    host.sh("chattr +i /home/alice/f 2>/dev/null || true; ln -s /root/keep /home/alice/link")
+    host.sh("chattr -i /home/alice/f 2>/dev/null || true")
+    assert "removed" in host.ok("deluser", "alice", "--remove-home", "--yes")
+    assert host.sh("cat /root/keep/file; ls /home | grep -c alice || true; id alice 2>&1 || true") == (
+        "kept\n0\nid: ‘alice’: no such user\n"
+    )
