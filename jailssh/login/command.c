@@ -13,12 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "within.h"
 #include "creds.h"
 #include "fail.h"
 #include "match.h"
 #include "session.h"
 #include "stream.h"
+#include "within.h"
 
 static bool is_set(char *const *env, size_t n, const char *name)
 {

@@ -16,6 +16,9 @@ enum { LOG_MAX = 4 << 20, AUTHPRIV = 10 << 3 };
 
 static const char log_file[] = "/var/log/jailssh.log", old_file[] = "/var/log/jailssh.log.1";
 static int file = -1, syslog_socket = -1;
+static bool settled; /* nothing can be opened any more */
+static pid_t pid;
+static uid_t uid;
 
 static bool connect_syslog(void)
 {
@@ -45,13 +48,22 @@ static int open_file(struct stat *st)
 void nojournal_open(void)
 {
     struct stat st;
-    if (file >= 0 || syslog_socket >= 0 || connect_syslog())
+    if (settled || file >= 0 || syslog_socket >= 0)
+        return;
+    pid = getpid();
+    uid = getuid();
+    if (connect_syslog())
         return;
     file = open_file(&st);
     if (file >= 0 && st.st_size >= LOG_MAX && rename(log_file, old_file) == 0) {
         close(file);
         file = open_file(&st);
     }
+}
+
+void nojournal_settle(void)
+{
+    settled = true;
 }
 
 void nojournal_say(const char *session, int priority, const char *text)
@@ -64,8 +76,7 @@ void nojournal_say(const char *session, int priority, const char *text)
         snprintf(stamp, sizeof stamp, "<%d>", AUTHPRIV | priority);
     else if (gmtime_r(&now, &utc))
         strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%SZ ", &utc);
-    int n = snprintf(line, sizeof line - 1, "%sjailssh[%d]: session %s, uid %u: %s", stamp, getpid(), session, getuid(),
-                     text);
+    int n = snprintf(line, sizeof line - 1, "%sjailssh[%d]: session %s, uid %u: %s", stamp, pid, session, uid, text);
     if (n >= (int)sizeof line - 1)
         n = (int)sizeof line - 2;
     for (char *c = line; *c; c++)

@@ -8,4 +8,7 @@ void nojournal_open(void);
 /* Write one line about the session SESSION. */
 void nojournal_say(const char *session, int priority, const char *text);
 
+/* The outer half's filter comes: nothing more is opened from here on. */
+void nojournal_settle(void);
+
 #endif

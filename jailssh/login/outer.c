@@ -14,6 +14,7 @@
 
 #include "creds.h"
 #include "fail.h"
+#include "nojournal.h"
 #include "outer.h"
 #include "pty.h"
 
@@ -227,6 +228,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     }
     if (getppid() != parent)
         kill(pid, SIGKILL);
+    nojournal_settle();
     outer_confine(pid);
     wait_for_jail(&o);
     return report_end(&o);

@@ -13,7 +13,10 @@ from tests.login.driver import LOGIN, compile_c
 
 pytestmark = pytest.mark.needs("gcc", "static-libc")
 
-SOURCES = [Path(__file__).with_name("confined.c"), *(LOGIN / f"{name}.c" for name in ("confine", "fail", "journal"))]
+SOURCES = [
+    Path(__file__).with_name("confined.c"),
+    *(LOGIN / f"{name}.c" for name in ("confine", "fail", "journal", "nojournal")),
+]
 HEADERS = ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{os.uname().machine}-linux-gnu"]
 # The headers of the kernel are beside the other C library's.
 COMPILERS = {"gcc": ["-static-pie", "-fPIE"], "musl-gcc": ["-static", *HEADERS]}

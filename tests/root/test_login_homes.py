@@ -206,7 +206,7 @@ def test_a_home_on_which_root_has_no_rights(every_lab: Lab, home: pathlib.Path, 
         with pytest.raises(PermissionError):
             os.listdir(home)
         if "old-kernel" in every_lab.flavour and "own" in kind:
-            # Before Linux 5.12 the rights of a mount are taken from it where it stands, which root must be able to enter.
+            # Before Linux 5.12 the rights of a mount are taken from it where it stands: root must be able to enter.
             assert_refused(every_lab.login("probe exit 0"), "mount")
             return
         facts = every_lab.login("probe facts surroundings").facts

@@ -14,7 +14,9 @@ def test_covers_are_names_at_the_top() -> None:
     names = [name for name, _ in covers()]
     assert len(set(names)) == len(names)
     assert all("/" not in name and "*" not in name and name.startswith(".") for name in names)
-    assert {".ssh", ".forward", ".procmailrc", ".pam_environment", ".k5login"} <= set(names)
+    assert {".ssh", ".forward", ".procmailrc", ".pam_environment"} <= set(names)
+    # An empty one of these would lock people out.
+    assert {".k5login", ".k5users"}.isdisjoint(names)
     assert dict(covers())[".ssh"] == "directory"
     assert dict(covers())[".forward"] == "file"
 
