@@ -68,6 +68,7 @@
     OP(FIRST, "first", "t", 94, 0)                                                                                     \
     OP(LOG, "log", "", 95, 1)                                                                                          \
     OP(ANSWER, "answer", "ut", 96, 1)                                                                                  \
+    OP(ALONE, "alone", "", 97, 1)                                                                                      \
     OP(WITHIN, "within", "pw", 99, 0)
 
 #define PLAN_MAGIC "jailssh-plan"

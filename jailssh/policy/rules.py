@@ -125,6 +125,10 @@ class Rule:
     within: tuple[tuple[str, bool], ...] = ()
     """Of the directories that the jail shows those that the program can use, and change where True; () is all."""
 
+    alone: bool = False
+    """Once ``program`` runs, nothing can be executed in its process or below it (``EPERM``): for a program that files
+    of the account can tell to run others.  What it loads or interprets itself is not held back."""
+
     def class_of_operand(self, place: int) -> str:
         """Return the value class of an operand, the first being 0."""
         return self.leading[place] if place < len(self.leading) else self.operands[2]
@@ -184,6 +188,8 @@ def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
         yield ("log",)
     if rule.answer:
         yield ("answer", str(rule.answer[0]), rule.answer[1])
+    if rule.alone:
+        yield ("alone",)
     for path, writable in rule.within:
         yield ("within", path, "rw" if writable else "ro")
 
@@ -378,8 +384,8 @@ def _check_what_runs(rule: Rule) -> None:
     status, text = rule.answer
     if status not in (0, 126) or not text.isprintable() or len(text.encode()) > _ANSWER_MAX:
         raise _bad(rule, f"an answer is status 0 or 126 and one printable line of at most {_ANSWER_MAX} bytes")
-    if rule.first or rule.log:
-        raise _bad(rule, "has an answer, so nothing runs whose output could be kept or that could come first")
+    if rule.first or rule.log or rule.alone:
+        raise _bad(rule, "has an answer, so nothing runs that could be kept alone, logged or come second")
 
 
 def _reaches(pattern: str, root: str) -> bool:
