@@ -24,6 +24,7 @@ from jailssh.host.paths import Layout
 from jailssh.image import keys_file
 from jailssh.plan.compile import check_home
 from jailssh.users import aside, checks, home_keys, looks, setup, undo
+from jailssh.users.covers import make_ahead
 from jailssh.users.home_keys import Choice
 from jailssh.users.looks import Standing
 from jailssh.users.setup import GROUP
@@ -153,7 +154,7 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
         journal.commit()
         publisher.tidy(entry.uid)
     lines += _report(layout, wish, entry, facts, changed, ability)
-    lines += [*taken.lines, *looks.lines(standing, aside=wish.disable)]
+    lines += [*taken.lines, *looks.lines(standing, aside=wish.disable), *make_ahead(layout, entry)]
     if facts is None and not wish.keys and not ring.shared:
         lines.append(_no_key(wish.name, rights=publisher.has_rights(wish.jails)))
     return Outcome(tuple(lines), bool(changed))

@@ -102,3 +102,26 @@ def test_what_the_host_reads_in_a_home(world: World, emptied: str, name: str, ki
         assert "up.txt" not in found
         if size:
             assert found[-3:] == ["0", "sftp-only", "600"]
+
+
+def test_what_is_covered_is_made_ahead(world: World) -> None:
+    world.adduser("early", "sftp-only")
+    found = world.host.run(["find", "/home/early", "-mindepth", "1", "-printf", "%P %y %s %u %m\\n"], check=True)
+    lines = found.stdout.splitlines()
+    assert {f"{name} f 0 early 600" for name, kind in covers() if kind == "file"} <= set(lines)
+    assert {line.split()[0] for line in lines if line.split()[1] == "d"} >= {n for n, k in covers() if k == "directory"}
+
+
+def test_a_home_without_room_is_told_and_refused(world: World) -> None:
+    world.host.run(["useradd", "-m", "-s", "/bin/sh", "full"], check=True)
+    options = f"nr_inodes=3,mode=755,uid={world.uid('full')}"
+    world.host.run(["mount", "-t", "tmpfs", "-o", options, "x", "/home/full"], check=True)
+    try:
+        said = world.adduser("full", "sftp-only", "--yes").stdout
+        assert "cannot be made (no space left on device); until it can, logins of full are refused" in said
+        assert world.client.sftp("full", "ls\n").code != 0
+        assert world.last_login("full")[-1]["JAILSSH_REASON"] == "mask"
+        world.host.run(["mount", "-o", "remount,nr_inodes=100", "/home/full"], check=True)
+        assert world.client.sftp("full", "ls\n").code == 0
+    finally:
+        world.host.run(["umount", "-l", "/home/full"])
