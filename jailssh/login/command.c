@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "command_filter.h"
@@ -23,14 +24,23 @@
 
 static bool is_set(char *const *env, size_t n, const char *name)
 {
-    size_t length = strlen(name);
+    size_t length = strcspn(name, "=");
     for (size_t i = 0; i < n; i++)
         if (strncmp(env[i], name, length) == 0 && env[i][length] == '=')
             return true;
     return false;
 }
 
-/* The command's environment: the key's name, the rule's, the plan's, the checked few; who comes first wins. */
+static bool is_accepted(const struct plan *plan, const char *entry)
+{
+    for (size_t i = 0; i < plan->count && plan->records[i].verb != OP_RULE; i++)
+        if (plan->records[i].verb == OP_ACCEPT_ENV && request_accepts(plan->records[i].args[0], entry))
+            return true;
+    return false;
+}
+
+/* The command's environment: the key's name, the rule's, the plan's, the checked few, what the jail accepts; who comes
+ * first wins. */
 static char **environment(const struct plan *plan, const struct request *request, const struct verdict *verdict)
 {
     static char *env[512];
@@ -52,11 +62,15 @@ static char **environment(const struct plan *plan, const struct request *request
     }
     for (char **entry = request->env; *entry && n < most; entry++)
         env[n++] = *entry;
+    for (char **entry = request->given; *entry && n < most; entry++)
+        if (is_accepted(plan, *entry) && !is_set(env, n, *entry))
+            env[n++] = *entry;
     env[n] = NULL;
     return env;
 }
 
-/* Directory, mask, limits and signals of a program of the jail. */
+/* Directory, mask, limits and signals of a program of the jail, in a child of vfork(2): nothing here writes to the
+ * memory that it shares. */
 static void settle_in(const struct plan *plan, const struct verdict *verdict)
 {
     sigset_t none;
@@ -64,9 +78,54 @@ static void settle_in(const struct plan *plan, const struct verdict *verdict)
     if (chdir(home[0]) != 0 && (verdict->at_home || chdir("/") != 0))
         refuse("setup", "cannot enter the home", errno);
     umask(mask ? (mode_t)plan_number(mask[0], 8) : 022);
-    creds_limits(plan);
+    if (!creds_limits_of_command())
+        refuse("limits", "cannot set the resource limits", errno);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* The outer half keeps the time.  Where an unjailed process of the account has stopped it, it is kept here: begun
+ * later, so that the outer half, which tells the user, comes first. */
+enum { LATER = 3, GRACE = 2 };
+static time_t deadline; /* on the monotonic clock; 0 for none */
+
+static time_t seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+static int next_signal(pid_t child)
+{
+    static bool told;
+    sigset_t all;
+    sigfillset(&all);
+    if (!deadline)
+        return sigwaitinfo(&all, NULL);
+    time_t now = seconds_now();
+    if (now >= deadline && told)
+        _exit(128 + SIGKILL); /* and with it everything in the jail */
+    if (now >= deadline) {
+        told = true;
+        deadline = now + GRACE;
+        kill(child, SIGHUP);
+    }
+    return sigtimedwait(&all, NULL, &(struct timespec){ .tv_sec = deadline - now });
+}
+
+/* Reap everything and pass signals on until CHILD ends; returns its status. */
+static int wait_for(pid_t child)
+{
+    for (;;) {
+        int status, number;
+        for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+            if (pid == child)
+                return status;
+        number = next_signal(child);
+        if (number > 0 && number != SIGCHLD)
+            kill(child, number);
+    }
 }
 
 /* Run what the rule has before its program and wait for it.  It gets nothing of the client, and the client nothing of
@@ -103,10 +162,10 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
         execve(argv[0], (char *const *)argv, env);
         refuse("first-failed", argv[0], errno); /* the first to say why is heard */
     }
-    int status;
     char text[500], line[200] = "";
-    if (pid < 0 || waitpid(pid, &status, 0) != pid)
+    if (pid < 0)
         refuse("setup", "cannot run what comes first", errno);
+    int status = wait_for(pid);
     (void)!read(said[0], line, sizeof line - 1);
     line[strcspn(line, "\n")] = '\0';
     snprintf(text, sizeof text, "%s ended with %s %d%s%s", argv[0], WIFSIGNALED(status) ? "signal" : "status",
@@ -152,31 +211,20 @@ static long long microseconds(struct timeval time)
     return time.tv_sec * 1000000ll + time.tv_usec;
 }
 
-/* Reap everything, pass signals on, end with the command; the kernel then kills what is left in the jail. */
+/* End with the command; the kernel then kills what is left in the jail. */
 static noreturn void be_init(pid_t command)
 {
-    sigset_t all;
-    sigfillset(&all);
+    char text[3][24];
+    struct rusage used;
     /* Everybody in the jail can signal us; what waits to be read takes memory of the kernel. */
     setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){ 256, 256 });
-    for (;;) {
-        int number = sigwaitinfo(&all, NULL), status;
-        if (number > 0 && number != SIGCHLD)
-            kill(command, number);
-        for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-            if (pid != command)
-                continue;
-            char text[3][24];
-            struct rusage used;
-            int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-            getrusage(RUSAGE_CHILDREN, &used);
-            snprintf(text[0], sizeof text[0], "%d", code);
-            snprintf(text[1], sizeof text[1], "%lld", microseconds(used.ru_utime) + microseconds(used.ru_stime));
-            snprintf(text[2], sizeof text[2], "%ld", used.ru_maxrss);
-            inner_say(SAYS_ENDED, text[0], text[1], text[2]);
-            _exit(code);
-        }
-    }
+    int status = wait_for(command), code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    getrusage(RUSAGE_CHILDREN, &used);
+    snprintf(text[0], sizeof text[0], "%d", code);
+    snprintf(text[1], sizeof text[1], "%lld", microseconds(used.ru_utime) + microseconds(used.ru_stime));
+    snprintf(text[2], sizeof text[2], "%ld", used.ru_maxrss);
+    inner_say(SAYS_ENDED, text[0], text[1], text[2]);
+    _exit(code);
 }
 
 /* With a journal that is required this has been said, and answered, before anything ran. */
@@ -213,7 +261,10 @@ static noreturn void answer(const struct plan *plan, const struct verdict *verdi
 void command_run(const struct plan *plan, const struct request *request, int channel, bool terminal)
 {
     static struct verdict verdict;
-    volatile int error = 0; /* or the compiler, which sees no second return, takes it for 0 after vfork(2) */
+    char *const *duration = plan_first(plan, OP_DURATION);
+    deadline = duration ? seconds_now() + (time_t)plan_number(duration[0], 10) + LATER : 0;
+    signal(SIGXFSZ, SIG_IGN); /* so write(2) says EFBIG, and a server goes on with the next file */
+    volatile int error = 0;   /* or the compiler, which sees no second return, takes it for 0 after vfork(2) */
     judge(plan, request, &verdict, channel);
     if (verdict.answered)
         answer(plan, &verdict);

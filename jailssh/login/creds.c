@@ -25,19 +25,31 @@
 #include "fail.h"
 #include "fd.h"
 
-static struct rlimit callers_limits[RLIM_NLIMITS];
-static struct rlimit limits_now[RLIM_NLIMITS];
+/* As prlimit64(2) takes it on every architecture; the C library's struct rlimit is smaller on some. */
+struct limit {
+    uint64_t soft, hard;
+};
+static const uint64_t UNLIMITED = ~(uint64_t)0;
+static struct limit callers_limits[RLIM_NLIMITS];
+static struct limit limits_now[RLIM_NLIMITS];
 
 /* Most limits of most callers are as wanted already. */
-static bool set_limit(int limit, const struct rlimit *wanted)
+static bool set_limit(int limit, const struct limit *wanted)
 {
-    struct rlimit *now = &limits_now[limit];
-    if (now->rlim_cur == wanted->rlim_cur && now->rlim_max == wanted->rlim_max)
+    struct limit *now = &limits_now[limit];
+    if (now->soft == wanted->soft && now->hard == wanted->hard)
         return true;
     if (syscall(SYS_prlimit64, 0, limit, wanted, NULL) != 0)
         return false;
     *now = *wanted;
     return true;
+}
+
+/* Each change of the effective or the file system ids sets it to fs.suid_dumpable (proc_sys_fs(5)). */
+static void stay_undumpable(void)
+{
+    if (prctl(PR_SET_DUMPABLE, 0) != 0)
+        refuse("setup", "cannot become undumpable", errno);
 }
 
 void creds_sanitise(void)
@@ -53,19 +65,18 @@ void creds_sanitise(void)
     setitimer(ITIMER_PROF, &none, NULL);
     umask(077);
     personality(PER_LINUX);
-    if (prctl(PR_SET_DUMPABLE, 0) != 0)
-        refuse("setup", "cannot become undumpable", errno);
+    stay_undumpable();
     for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++) {
-        struct rlimit *caller = &callers_limits[limit], roomy = { RLIM_INFINITY, RLIM_INFINITY };
+        struct limit *caller = &callers_limits[limit], roomy = { UNLIMITED, UNLIMITED };
         syscall(SYS_prlimit64, 0, limit, NULL, caller);
         limits_now[limit] = *caller;
         if (limit == RLIMIT_NOFILE) /* cannot be infinite, and 1024 is plenty */
-            roomy = (struct rlimit){ 1024, caller->rlim_max < 1024 ? 1024 : caller->rlim_max };
+            roomy = (struct limit){ 1024, caller->hard < 1024 ? 1024 : caller->hard };
         else if (limit == RLIMIT_CORE || limit == RLIMIT_STACK)
-            roomy.rlim_cur = limit == RLIMIT_CORE ? 0 : 8 << 20;
+            roomy.soft = limit == RLIMIT_CORE ? 0 : 8 << 20;
         if (!set_limit(limit, &roomy)) { /* without CAP_SYS_RESOURCE: as far as the caller could have gone */
-            roomy.rlim_max = caller->rlim_max;
-            roomy.rlim_cur = roomy.rlim_cur < roomy.rlim_max ? roomy.rlim_cur : roomy.rlim_max;
+            roomy.hard = caller->hard;
+            roomy.soft = roomy.soft < roomy.hard ? roomy.soft : roomy.hard;
             set_limit(limit, &roomy);
         }
     }
@@ -84,6 +95,7 @@ uid_t creds_identity(void)
         refuse("misinstalled", "this program must be set-uid root or have its file capabilities", 0);
     if (setresgid((gid_t)-1, 0, 0) != 0)
         refuse("misinstalled", "cannot act as group root", errno);
+    stay_undumpable();
     return real;
 }
 
@@ -94,6 +106,23 @@ void creds_files_as(uid_t uid, gid_t gid)
     /* setfsuid(2) reports no error: a second call tells what is in force. */
     if (setfsuid(uid) != (int)uid || setfsgid(gid) != (int)gid)
         refuse("setup", "cannot open files as the user", 0);
+    stay_undumpable();
+}
+
+/* Made as root, whose keys it counts among (keyrings(7)): those of the account are few, and pam_keyinit(8) makes one
+ * for each session too.  Where no keyring can be reached, as in most containers, none is in the way; and the filter
+ * keeps the jail from all. */
+static void leave_keyring(void)
+{
+    uid_t real = getuid();
+    if (setresuid(0, (uid_t)-1, (uid_t)-1) != 0)
+        refuse("setup", "cannot act as root", errno);
+    long done = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
+    int error = done < 0 ? errno : 0;
+    if (setresuid(real, (uid_t)-1, (uid_t)-1) != 0)
+        refuse("setup", "cannot act as the user", errno);
+    if (error && error != ENOSYS && error != EPERM && error != EDQUOT)
+        refuse("setup", "cannot get a session keyring of its own", error);
 }
 
 void creds_prepare(void)
@@ -107,9 +136,7 @@ void creds_prepare(void)
         refuse("setup", "cannot empty the ambient capabilities", errno);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
         refuse("setup", "cannot set no_new_privs", errno);
-    if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS &&
-        errno != EPERM) /* a container's filter, by which nobody reaches a keyring */
-        refuse("setup", "cannot get a session keyring of its own", errno);
+    leave_keyring();
 }
 
 static bool capabilities_are_gone(void)
@@ -145,8 +172,7 @@ void creds_drop(const struct plan *plan, const gid_t *groups, size_t count)
     if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setresgid((gid_t)-1, 0, (gid_t)-1) == 0 ||
         !capabilities_are_gone() || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
         refuse("drop", "power could be regained", 0);
-    if (prctl(PR_SET_DUMPABLE, 0) != 0)
-        refuse("drop", "cannot stay undumpable", errno);
+    stay_undumpable();
 }
 
 /* landlock(7).  Defined here since the headers of older distributions end before ABI 6. */
@@ -199,11 +225,18 @@ void creds_filter(const struct plan *plan)
         refuse("seccomp", "cannot install the system call filter", errno);
 }
 
-static void lower(int limit, rlim_t most)
+static void lower(int limit, uint64_t most)
 {
-    struct rlimit *old = &callers_limits[limit];
-    old->rlim_max = old->rlim_max < most ? old->rlim_max : most;
-    old->rlim_cur = old->rlim_cur < old->rlim_max ? old->rlim_cur : old->rlim_max;
+    struct limit *old = &callers_limits[limit];
+    old->hard = old->hard < most ? old->hard : most;
+    old->soft = old->soft < old->hard ? old->soft : old->hard;
+}
+
+/* What would end the jail's first process, or keep it from starting the command, where it counts for that process or
+ * for all of the account's. */
+static bool is_of_command(int limit)
+{
+    return limit == RLIMIT_CPU || limit == RLIMIT_NOFILE || limit == RLIMIT_NPROC;
 }
 
 void creds_limits(const struct plan *plan)
@@ -217,9 +250,17 @@ void creds_limits(const struct plan *plan)
     for (size_t i = 0; i < plan->count; i++)
         for (size_t n = 0; plan->records[i].verb == OP_RLIMIT && n < sizeof names / sizeof *names; n++)
             if (strcmp(names[n].name, plan->records[i].args[0]) == 0)
-                lower(names[n].limit, plan_number(plan->records[i].args[1], 10));
+                lower(names[n].limit, strtoull(plan->records[i].args[1], NULL, 10));
     lower(RLIMIT_CORE, 0);
     for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++)
-        if (!set_limit(limit, &callers_limits[limit]))
+        if (!is_of_command(limit) && !set_limit(limit, &callers_limits[limit]))
             refuse("limits", "cannot set the resource limits", errno);
+}
+
+bool creds_limits_of_command(void)
+{
+    for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++)
+        if (is_of_command(limit) && syscall(SYS_prlimit64, 0, limit, &callers_limits[limit], NULL) != 0)
+            return false;
+    return true;
 }

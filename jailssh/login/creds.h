@@ -26,7 +26,9 @@ void creds_scope(void);
 /* Install the plan's system call filter, the last step before the user's request is read. */
 void creds_filter(const struct plan *plan);
 
-/* The limits of the plan over those that the caller came with; core files never. */
+/* The limits of the plan over those that the caller came with; core files never.  In force at once, but for those of
+ * processes, descriptors and CPU time, which are set in a child: of vfork(2), so this writes to nothing. */
 void creds_limits(const struct plan *plan);
+bool creds_limits_of_command(void);
 
 #endif

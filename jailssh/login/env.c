@@ -2,6 +2,7 @@
 #include "request.h"
 
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -45,6 +46,38 @@ static bool may_pass(const char *entry, const char **value)
     return false;
 }
 
+/* As jailssh/config/jails.py has them. */
+static bool is_refused(const char *name, size_t length)
+{
+    static const char *const begins[] = { "LD_",  "GLIBC_", "MALLOC_", "RESOLV_", "BASH_", "PYTHON",   "PERL",
+                                          "RUBY", "NODE_",  "GIT_",    "RSYNC_",  "SSH_",  "JAILSSH_", "SHELL" },
+                             *const whole[] = { "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN",   "RES_OPTIONS", "TZDIR",
+                                                "IFS",         "ENV",         "BASHOPTS",      "PS4",         "HOME",
+                                                "USER",        "LOGNAME",     "PROMPT_COMMAND" };
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncasecmp(name, begins[i], strlen(begins[i])) == 0)
+            return true;
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        if (strlen(whole[i]) == length && strncasecmp(name, whole[i], length) == 0)
+            return true;
+    return length >= 4 && strncasecmp(name + length - 4, "PATH", 4) == 0;
+}
+
+bool request_accepts(const char *name, const char *entry)
+{
+    enum { NAME = 64, VALUE = 1024 };
+    size_t length = strspn(entry, ALNUM "_"), n = strlen(name) - 1;
+    if (length == 0 || length > NAME || entry[length] != '=' || is_refused(entry, length))
+        return false;
+    if (name[n] == '*' ? length < n || memcmp(name, entry, n) != 0
+                       : length != n + 1 || memcmp(name, entry, length) != 0)
+        return false;
+    const char *value = entry + length + 1, *at = value;
+    while (*at >= ' ' && *at <= '~')
+        at++;
+    return *at == '\0' && at - value <= VALUE && !strstr(value, "..");
+}
+
 /* What sshd makes with mkstemp(3) (session.c, prepare_auth_info_file), and nothing else. */
 static bool is_auth_file(const char *path)
 {
@@ -78,6 +111,7 @@ bool request_take(int argc, char **argv, char **envp, struct request *out)
     }
     kept[n] = NULL;
     out->env = kept;
+    out->given = envp;
     environ = kept + n;
     if (argc == 1) {
         /* Another login shell leaves this of `bash -c ForceCommand`; as a login shell our name begins with "-". */

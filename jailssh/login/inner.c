@@ -30,10 +30,10 @@ static void leave(int code, const char *reason, const char *detail)
 
 static void drop(const struct plan *plan)
 {
-    static gid_t groups[256];
+    static gid_t groups[PLAN_MAX_GROUPS]; /* the reader takes no more */
     size_t n = 0;
     for (size_t i = 0; i < plan->count; i++)
-        if (plan->records[i].verb == OP_GROUP && n < sizeof groups / sizeof *groups)
+        if (plan->records[i].verb == OP_GROUP)
             groups[n++] = (gid_t)plan_number(plan->records[i].args[0], 10);
     creds_drop(plan, groups, n);
     /* Set after the last change of credentials, which clears it.  The outer half's end is this jail's end. */
@@ -62,6 +62,7 @@ void inner_run(const struct plan *plan, const struct request *request, int chann
     if (creds_can_scope())
         creds_scope();
     creds_filter(plan);
+    creds_limits(plan);
     limit_enforce(plan, request->peer);
     bool terminal = isatty(0), relayed = terminal && plan_says(plan, OP_PTY, "yes");
     if (!relayed && (terminal || isatty(1) || isatty(2)) && (request->command || plan_says(plan, OP_PTY, "yes")))

@@ -1,5 +1,7 @@
 /* The kinds of the plan's tokens (plan_ops.h), as jailssh/plan/ops.py has them. */
 #include <ctype.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "plan.h"
@@ -104,13 +106,48 @@ static bool is_class(const char *text)
 
 static bool fits_choice(char kind, const char *text)
 {
-    static const char *const choices[] = {
-        ['j'] = "allow require",      ['y'] = "no yes",
-        ['N'] = "none host",          ['w'] = "ro rw",
-        ['x'] = "exec noexec",        ['U'] = "user root",
-        ['m'] = "must optional make", ['r'] = "as core cpu data fsize memlock nofile nproc stack"
-    };
+    static const char *const choices[] = { ['j'] = "allow require",
+                                           ['y'] = "no yes",
+                                           ['N'] = "none host",
+                                           ['w'] = "ro rw",
+                                           ['x'] = "exec noexec",
+                                           ['U'] = "user root",
+                                           ['A'] = "0 126",
+                                           ['m'] = "must optional make",
+                                           ['r'] = "as core cpu data fsize memlock nofile nproc stack" };
     return is_choice(choices[(unsigned char)kind], text);
+}
+
+/* Numbers in whole decimal form, within bounds. */
+static bool fits_range(char kind, const char *text)
+{
+    static const long long day = 86400;
+    const struct {
+        char kind;
+        long long low, high;
+    } ranges[] = { { 'g', 1, 0x7fffffff }, { 'k', 0, 19 },        { 's', 1, 999999 },
+                   { 'd', 1, 366 * day },  { 'z', 1, LLONG_MAX }, { 'D', 1, 127 },
+                   { 'M', 0, 1440 },       { 'S', -day, day },    { 'O', 0, 1024 } };
+    bool negative = text[0] == '-';
+    if (!kind_is_decimal(text + negative, 18))
+        return false;
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (ranges[i].kind == kind)
+            return (!negative || ranges[i].low < 0) && strtoll(text, NULL, 10) >= ranges[i].low &&
+                   strtoll(text, NULL, 10) <= ranges[i].high;
+    return false;
+}
+
+/* The name of a variable, or the beginning of names and a *. */
+static bool is_accepted_name(const char *text)
+{
+    char name[80];
+    size_t length = strcspn(text, "*");
+    if (length >= sizeof name || (text[length] && text[length + 1]))
+        return false;
+    memcpy(name, text, length);
+    name[length] = '\0';
+    return kind_fits('e', name);
 }
 
 bool kind_fits(char kind, const char *text)
@@ -140,8 +177,18 @@ bool kind_fits(char kind, const char *text)
         return all_in(text, 16, 16384, "+/=");
     case 'a':
         return strlen(text) >= 3 && is_number(text, "0123456789abcdef:./", 64);
-    case 'i':
-        return is_integer(text, 9);
+    case 'E':
+        return is_accepted_name(text);
+    case 'g':
+    case 'k':
+    case 's':
+    case 'd':
+    case 'z':
+    case 'D':
+    case 'M':
+    case 'S':
+    case 'O':
+        return fits_range(kind, text);
     default:
         return fits_choice(kind, text);
     }

@@ -19,6 +19,7 @@
 #include "fd.h"
 #include "journal.h"
 #include "key.h"
+#include "match.h"
 #include "mount.h"
 #include "nojournal.h"
 #include "session.h"
@@ -132,7 +133,30 @@ static pid_t clone_jail(bool own_net, int *pidfd)
 {
     unsigned long flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_PIDFD |
                           (own_net ? CLONE_NEWNET : 0u) | SIGCHLD;
+#if defined __s390__
+    return (pid_t)syscall(SYS_clone, NULL, flags, pidfd, NULL, NULL);
+#elif defined __x86_64__ || defined __i386__ || defined __aarch64__ || defined __arm__ || defined __riscv ||           \
+    defined __powerpc__ || defined __mips__ || defined __loongarch__
     return (pid_t)syscall(SYS_clone, flags, NULL, pidfd, NULL, NULL);
+#else
+#error "clone(2) takes its arguments in another order on some architectures: say here which this one has"
+#endif
+}
+
+/* True where the user can have code of their own run, which can take any name of a socket. */
+static bool runs_code(const struct plan *plan)
+{
+    size_t rule = 0;
+    for (size_t i = 0; i < plan->count; i++) {
+        char *const *args = plan->records[i].args;
+        enum plan_verb verb = plan->records[i].verb;
+        rule = verb == OP_RULE ? i : rule;
+        if ((verb == OP_BIND && strcmp(args[2], "rw") == 0 && strcmp(args[3], "exec") == 0) ||
+            (verb == OP_INTERACTIVE && !rule_first(plan, rule, OP_ANSWER)) ||
+            (verb == OP_WORD && strcmp(args[0], "*") == 0))
+            return true;
+    }
+    return false;
 }
 
 int main(int argc, char **argv)
@@ -170,9 +194,10 @@ int main(int argc, char **argv)
     mount_open_sources(&plan);
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
         refuse("setup", "no socket pair", errno);
-    /* The empty network namespace is shared, so abstract sockets must be kept apart by other means; and a /proc would
-     * show the names of everybody's sockets (proc_net(5)). */
-    bool no_net = plan_says(&plan, OP_NET, "none"), share = no_net && !plan_first(&plan, OP_PROC) && creds_can_scope();
+    /* The empty network namespace is shared, so abstract sockets must be kept apart by other means; these leave the
+     * names taken, and a /proc would show the names of everybody's sockets (proc_net(5)). */
+    bool no_net = plan_says(&plan, OP_NET, "none");
+    bool share = no_net && !plan_first(&plan, OP_PROC) && !runs_code(&plan) && creds_can_scope();
     bool base = pin_enter(image, &share);
     if (!base)
         mount_take_image(image);

@@ -1,9 +1,7 @@
 /* The matcher: the only code that decides about a command.  Runs after the drop, inside the jail. */
 #include "match.h"
 
-#include <glob.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -87,6 +85,7 @@ struct operands {
     bool ended;       /* no program would take what follows for an option */
     bool named;       /* the next one may have a class of its own: the record after OWN */
     size_t count, own;
+    struct names names;
 };
 
 static bool take_operand(struct matching *m, struct operands *o, const char *text, bool tilde)
@@ -104,22 +103,26 @@ static bool take_operand(struct matching *m, struct operands *o, const char *tex
 /* Expand one operand inside the jail; each name found is judged like a name that was sent. */
 static bool take_glob(struct matching *m, struct operands *o, const struct word *word)
 {
-    glob_t found;
     char *const *home = plan_first(m->plan, OP_HOME), *const *base = rule_first(m->plan, m->rule, OP_BASE);
-    if (word->tilde)
-        return no_fit(m, "pattern-not-allowed", "pattern", word->text);
-    if (!m->inside || chdir(base ? base[0] : home[0]) != 0 || glob(word->pattern, GLOB_ERR, NULL, &found) != 0)
+    const char *text = word->text;
+    if (word->tilde || pattern_goes_up(text))
+        return no_fit(m, word->tilde ? "pattern-not-allowed" : "path-dotdot", word->tilde ? "pattern" : "path", text);
+    if (!m->inside || chdir(base ? base[0] : home[0]) != 0)
         return take_operand(m, o, word->text, false);
-    for (size_t i = 0; i < found.gl_pathc; i++)
-        if (!take_operand(m, o, found.gl_pathv[i], false))
+    if (!pattern_find(word->pattern, &o->names))
+        return no_fit(m, "too-many-words", "pattern", word->text);
+    for (size_t i = 0; i < o->names.count; i++)
+        if (!take_operand(m, o, o->names.list[i], false))
             return false;
-    return true;
+    return o->names.count > 0 || take_operand(m, o, word->text, false);
 }
 
 /* Take the operands from word INDEX on; OPTIONS words of the argument vector came before the options. */
 static bool take_operands(struct matching *m, size_t index, size_t options)
 {
-    struct operands o = { .all = rule_first(m->plan, m->rule, OP_OPERANDS), .named = true, .own = m->rule };
+    struct operands o = {
+        .all = rule_first(m->plan, m->rule, OP_OPERANDS), .named = true, .own = m->rule, .names.looks = LOOKS_MAX
+    };
     bool globs = rule_first(m->plan, m->rule, OP_GLOB) != NULL;
     bool own = m->out->argc == options || rule_first(m->plan, m->rule, OP_INSERT); /* no option's value is last */
     o.ended = rule_first(m->plan, m->rule, OP_MARK) || (own && strcmp(m->out->argv[m->out->argc - 1], "--") == 0);

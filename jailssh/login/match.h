@@ -24,7 +24,7 @@ struct verdict {
 /* Judge REQUEST (command NULL: interactive login).  INSIDE says that this runs in the jail after the drop, so paths
  * are looked at; otherwise they are judged by their text alone.  Memory is taken and never given back: the process
  * ends or executes right after.  What is taken for a word is at most three times its length, the home's or base's,
- * and a few bytes; only the names that a pattern finds (glob(3)) are bounded by what is in the jail instead. */
+ * and a few bytes; what patterns find and look at has bounds of its own. */
 void match_request(const struct plan *plan, const char *command, bool inside, struct verdict *out);
 
 /* One option or operand value against its class.  value.c judges values, repository.c repositories, option.c options,
@@ -56,6 +56,20 @@ char *value_path(struct matching *m, const struct value *value, char **full);
 /* Add a word, or all words of the rule's records with VERB, to the argument vector. */
 bool match_push(struct matching *m, const char *word);
 bool match_push_all(struct matching *m, enum plan_verb verb);
+
+/* What a pattern stands for, sorted.  LOOKS is how many names may still be looked at, for all patterns of a command. */
+enum { NAMES_MAX = WORDS_MAX + 600, LOOKS_MAX = 1 << 17 };
+struct names {
+    char *list[NAMES_MAX];
+    size_t count, bytes;
+    long looks;
+};
+
+/* True for a path with a component "..". */
+bool pattern_goes_up(const char *text);
+
+/* Find names from the working directory on (pattern.c).  False: more than the bounds allow. */
+bool pattern_find(const char *pattern, struct names *names);
 
 /* Take the options from word *INDEX on, up to the rule's mark, "--" or the first operand (option.c). */
 bool match_options(struct matching *m, size_t *index);

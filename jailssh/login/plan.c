@@ -91,7 +91,7 @@ static const char *parse_records(const struct tokens *tokens, size_t count, stru
 {
     bool seen[OP_COUNT] = { false };
     int phase = 0, verb = 0;
-    size_t at = 7;
+    size_t at = 7, groups = 0;
     for (size_t i = 0; i < count; i++) {
         verb = at < tokens->count ? find_verb(tokens->list[at], verb) : -1;
         if (verb < 0)
@@ -105,9 +105,12 @@ static const char *parse_records(const struct tokens *tokens, size_t count, stru
         const char *why = check_order(verb, seen, &phase);
         if (why)
             return why;
+        groups += verb == OP_GROUP;
         records[i] = (struct record){ (enum plan_verb)verb, tokens->list + at + 1 };
         at += 1 + arity;
     }
+    if (groups > PLAN_MAX_GROUPS)
+        return "plan with too many groups";
     if (at + 1 != tokens->count || strcmp(tokens->list[at], "end") != 0)
         return "plan does not end where it should";
     return NULL;

@@ -2,7 +2,9 @@
  *
  * OP(identifier, verb, kinds of the arguments, phase, once).  One letter a kind, checked by plan.c:
  * n name, p path, u unsigned, o octal, e environment name, t text, h seccomp program in hex, l letter, L letters,
- * c value class, b base64, a address or network, i integer; and the enumerations j allow|require, y no|yes, N
+ * c value class, b base64, a address or network, E environment name that may end in *; numbers with a range: g group,
+ * k nice value, s sessions, d seconds of a session, z size, D days, M minute of a day, S seconds from UTC, O operands;
+ * and the enumerations A 0|126, j allow|require, y no|yes, N
  * none|host, w ro|rw, x exec|noexec, U user|root, m must|optional|make, r a resource limit's name. */
 #ifndef JAILSSH_PLAN_OPS_H
 #define JAILSSH_PLAN_OPS_H
@@ -17,10 +19,10 @@
     OP(NET, "net", "N", 20, 1)                                                                                         \
     OP(HOSTNAME, "hostname", "n", 21, 1)                                                                               \
     OP(PTY, "pty", "y", 22, 1)                                                                                         \
-    OP(SESSIONS, "sessions", "u", 23, 1)                                                                               \
-    OP(KEY_SESSIONS, "key-sessions", "u", 24, 1)                                                                       \
+    OP(SESSIONS, "sessions", "s", 23, 1)                                                                               \
+    OP(KEY_SESSIONS, "key-sessions", "s", 24, 1)                                                                       \
     OP(IMAGE, "image", "p", 30, 1)                                                                                     \
-    OP(TMPFS, "tmpfs", "puowx", 31, 0)                                                                                 \
+    OP(TMPFS, "tmpfs", "pzowx", 31, 0)                                                                                 \
     OP(DIR, "dir", "p", 32, 0)                                                                                         \
     OP(FILE, "file", "pt", 33, 0)                                                                                      \
     OP(DEV, "dev", "", 34, 1)                                                                                          \
@@ -28,18 +30,19 @@
     OP(BIND, "bind", "ppwxUm", 36, 0)                                                                                  \
     OP(MASK, "mask", "p", 37, 0)                                                                                       \
     OP(MASK_FILE, "mask-file", "p", 38, 0)                                                                             \
-    OP(GROUP, "group", "u", 40, 0)                                                                                     \
+    OP(GROUP, "group", "g", 40, 0)                                                                                     \
     OP(RLIMIT, "rlimit", "ru", 41, 0)                                                                                  \
     OP(UMASK, "umask", "o", 42, 1)                                                                                     \
-    OP(NICE, "nice", "u", 43, 1)                                                                                       \
-    OP(BANDWIDTH, "bandwidth", "u", 44, 1)                                                                             \
-    OP(DURATION, "duration", "u", 45, 1)                                                                               \
-    OP(IDLE, "idle", "u", 46, 1)                                                                                       \
+    OP(NICE, "nice", "k", 43, 1)                                                                                       \
+    OP(BANDWIDTH, "bandwidth", "z", 44, 1)                                                                             \
+    OP(DURATION, "duration", "d", 45, 1)                                                                               \
+    OP(IDLE, "idle", "d", 46, 1)                                                                                       \
     OP(ENV, "env", "et", 50, 0)                                                                                        \
+    OP(ACCEPT_ENV, "accept-env", "E", 51, 0)                                                                           \
     OP(SECCOMP, "seccomp", "nh", 60, 1)                                                                                \
     OP(ADDRESS, "address", "a", 61, 0)                                                                                 \
-    OP(HOURS, "hours", "uuu", 62, 0)                                                                                   \
-    OP(UTC_OFFSET, "utc-offset", "ui", 63, 0)                                                                          \
+    OP(HOURS, "hours", "DMM", 62, 0)                                                                                   \
+    OP(UTC_OFFSET, "utc-offset", "uS", 63, 0)                                                                          \
     OP(EXPIRES, "expires", "u", 64, 1)                                                                                 \
     OP(RULE, "rule", "nnp", 70, 0)                                                                                     \
     OP(INTERACTIVE, "interactive", "", 71, 1)                                                                          \
@@ -59,7 +62,7 @@
     OP(MARK, "mark", "t", 85, 1)                                                                                       \
     OP(DASHDASH, "dashdash", "", 86, 1)                                                                                \
     OP(OPERAND, "operand", "c", 87, 0)                                                                                 \
-    OP(OPERANDS, "operands", "uuc", 88, 1)                                                                             \
+    OP(OPERANDS, "operands", "OOc", 88, 1)                                                                             \
     OP(BASE, "base", "p", 89, 1)                                                                                       \
     OP(BELOW, "below", "p", 90, 0)                                                                                     \
     OP(LIKE, "like", "p", 91, 0)                                                                                       \
@@ -67,7 +70,7 @@
     OP(RULE_ENV, "rule-env", "et", 93, 0)                                                                              \
     OP(FIRST, "first", "t", 94, 0)                                                                                     \
     OP(LOG, "log", "", 95, 1)                                                                                          \
-    OP(ANSWER, "answer", "ut", 96, 1)                                                                                  \
+    OP(ANSWER, "answer", "At", 96, 1)                                                                                  \
     OP(ALONE, "alone", "", 97, 1)                                                                                      \
     OP(WITHIN, "within", "pw", 99, 0)
 
@@ -76,6 +79,7 @@
 #define PLAN_MAX_SIZE (1u << 20)
 #define PLAN_MAX_RECORDS 20000u
 #define PLAN_MAX_TOKEN 65536u
+#define PLAN_MAX_GROUPS 256u
 #define PLAN_RULE_PHASE 70
 
 #endif

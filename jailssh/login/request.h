@@ -13,6 +13,7 @@ struct request {
     const char *auth_file; /* from: sshd (SSH_USER_AUTH, ExposeAuthInfo in sshd_config(5)), checked, or "" */
     const char *key;       /* the name of the key that logged in to a shared account, or "" */
     char **env;            /* from: user.  NAME=value pairs that passed a name and value check */
+    char **given;          /* from: user.  All that came, unread */
 };
 
 struct word {
@@ -31,6 +32,10 @@ struct words {
 /* Take the request from the arguments and the environment without judging it, keep the few variables that may pass,
  * and empty the process's environment.  Returns false for arguments that no way into an account produces. */
 bool request_take(int argc, char **argv, char **envp, struct request *out);
+
+/* True if ENTRY, NAME=value, may pass where the jail accepts NAME: a variable's name, or a beginning of names with a *
+ * behind it.  Names that steer the loader, an interpreter or what a program runs never do, nor those that are ours. */
+bool request_accepts(const char *name, const char *entry);
 
 /* Split COMMAND into words: blanks separate; quotes and backslash as in sh(1), nothing else.  Returns NULL, or the
  * reason code of a denial with out->at_fault set where one character is to blame, and the words up to there.  BUFFER

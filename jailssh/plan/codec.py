@@ -47,6 +47,8 @@ def check_plan(plan: Plan) -> None:
         raise ConfigError("plan", f"serial {plan.serial!r} is not 16 hex digits")
     if len(plan.records) > ops.MAX_RECORDS:
         raise ConfigError("plan", f"more than {ops.MAX_RECORDS} records")
+    if sum(record.verb == "group" for record in plan.records) > ops.MAX_GROUPS:
+        raise ConfigError("plan", f"more than {ops.MAX_GROUPS} supplementary groups")
     _check_order(plan.records)
     present = {record.verb for record in plan.records}
     for verb in ops.REQUIRED if present.isdisjoint(ops.ROSTER) else ops.REQUIRED_OF_ROSTER:

@@ -105,6 +105,7 @@ class JailSettings:
     live: tuple[str, ...] = ()
     hide: tuple[str, ...] = ()
     access: Access = Access()
+    accept_env: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +151,7 @@ def compile_plan(
         Record("umask", (f"{jail.umask:03o}",)),
         *_bounds(jail.access, ("nice", "bandwidth", "duration", "idle")),
         *_env(account, jail, results, shell),
+        *(Record("accept-env", (name,)) for name in sorted(set(jail.accept_env))),
         Record("seccomp", (seccomp[0], seccomp[1].hex())),
         *_times_and_places(jail.access),
         *(Record(verb, tuple(args)) for rule in rules for verb, *args in rule_records(rule)),

@@ -22,8 +22,12 @@ END = "end"
 MAX_SIZE = 1 << 20
 MAX_RECORDS = 20000
 MAX_TOKEN = 65536
+MAX_GROUPS = 256
 RULE_PHASE = 70
 _SHORT = 256
+_SIZE = "int:1:9223372036854775807"
+_SPAN = "int:1:31622400"
+"""Seconds of a session: a year at most."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +59,10 @@ VERBS: tuple[Verb, ...] = (
     Verb("net", ("enum:none,host",), 20, True, "network: {0}"),
     Verb("hostname", ("name",), 21, True, "host name {0}"),
     Verb("pty", ("enum:no,yes",), 22, True, "terminal of its own: {0}"),
-    Verb("sessions", ("uint",), 23, True, "at most {0:count} of the account at a time"),
-    Verb("key-sessions", ("uint",), 24, True, "at most {0:count} of one key at a time"),
+    Verb("sessions", ("int:1:999999",), 23, True, "at most {0:count} of the account at a time"),
+    Verb("key-sessions", ("int:1:999999",), 24, True, "at most {0:count} of one key at a time"),
     Verb("image", ("path",), 30, True, "root is {0}, read-only"),
-    Verb("tmpfs", ("path", "uint", "octal", "enum:ro,rw", "enum:exec,noexec"), 31, False,
+    Verb("tmpfs", ("path", _SIZE, "octal", "enum:ro,rw", "enum:exec,noexec"), 31, False,
          "private tmpfs at {0}, {1:size}, mode {2}, {3:mode}, {4:mode}"),
     Verb("dir", ("path",), 32, False, "directory {0}"),
     Verb("file", ("path", "text"), 33, False, "generated file {0}"),
@@ -69,18 +73,20 @@ VERBS: tuple[Verb, ...] = (
          "{0} of the host at {1}, {2:mode}, {3:mode}, opened as {4}, {5:mode}"),
     Verb("mask", ("path",), 37, False, "{0} hidden and not writable"),
     Verb("mask-file", ("path",), 38, False, "{0} hidden and not writable"),
-    Verb("group", ("uint",), 40, False, "supplementary group {0}"),
+    Verb("group", ("int:1:2147483647",), 40, False, "supplementary group {0}"),
     Verb("rlimit", ("enum:as,core,cpu,data,fsize,memlock,nofile,nproc,stack", "uint"), 41, False, words.limit),
     Verb("umask", ("octal",), 42, True, "umask {0}"),
-    Verb("nice", ("uint",), 43, True, "nice value {0}"),
-    Verb("bandwidth", ("uint",), 44, True, "{0:size} per second in each direction"),
-    Verb("duration", ("uint",), 45, True, "ends after {0:span}"),
-    Verb("idle", ("uint",), 46, True, "ends after {0:span} without traffic"),
+    Verb("nice", ("int:0:19",), 43, True, "nice value {0}"),
+    Verb("bandwidth", (_SIZE,), 44, True, "{0:size} per second in each direction"),
+    Verb("duration", (_SPAN,), 45, True, "ends after {0:span}"),
+    Verb("idle", (_SPAN,), 46, True, "ends after {0:span} without traffic"),
     Verb("env", ("env", "text"), 50, False, "environment {0}={1}"),
+    Verb("accept-env", ("accepted",), 51, False, "takes {0} of the client's environment"),
     Verb("seccomp", ("name", "hex"), 60, True, "system call filter for {0}"),
     Verb("address", ("address",), 61, False, "logins from {0}"),
-    Verb("hours", ("uint", "uint", "uint"), 62, False, "logins {0:days} {1:clock}-{2:clock}, local time"),
-    Verb("utc-offset", ("uint", "integer"), 63, False, _local_time),
+    Verb("hours", ("int:1:127", "int:0:1440", "int:0:1440"), 62, False,
+         "logins {0:days} {1:clock}-{2:clock}, local time"),
+    Verb("utc-offset", ("uint", "int:-86400:86400"), 63, False, _local_time),
     Verb("expires", ("uint",), 64, True, "no login from {0:moment} on"),
     Verb("rule", ("name", "name", "path"), 70, False, "rule {0} of plugin {1}: {2}"),
     Verb("interactive", (), 71, True, "  is the interactive login"),
@@ -100,7 +106,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("mark", ("text",), 85, True, "  then the word {0}"),
     Verb("dashdash", (), 86, True, "  '--' may stand before the operands"),
     Verb("operand", ("class",), 87, False, "  the next operand is {0:kind}"),
-    Verb("operands", ("uint", "uint", "class"), 88, True, words.operands),
+    Verb("operands", ("int:0:1024", "int:0:1024", "class"), 88, True, words.operands),
     Verb("base", ("path",), 89, True, "  relative paths begin at {0}"),
     Verb("below", ("path",), 90, False, "  paths at or below {0}"),
     Verb("like", ("path",), 91, False, "  repositories like {0}"),
@@ -108,7 +114,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("rule-env", ("env", "text"), 93, False, "  environment {0}={1}"),
     Verb("first", ("text",), 94, False, "  runs before, with the word {0}"),
     Verb("log", (), 95, True, "  its messages go to the journal"),
-    Verb("answer", ("uint", "text"), 96, True, "  runs nothing, ends with status {0}: {1}"),
+    Verb("answer", ("enum:0,126", "text"), 96, True, "  runs nothing, ends with status {0}: {1}"),
     Verb("alone", (), 97, True, "  executes nothing after its start"),
     Verb("within", ("path", "enum:ro,rw"), 99, False, "  of the directories shown it can use {0}, {1:mode}"),
 )  # fmt: skip
@@ -119,11 +125,13 @@ ROSTER = ("key", "authority")
 """A plan with one of these only says which key has which plan."""
 REQUIRED_OF_ROSTER = ("jail", "message")
 
+_INT = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
 _KINDS = {
     "name": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\Z"),
     "uint": re.compile(r"(0|[1-9][0-9]{0,17})\Z"),
     "octal": re.compile(r"[0-7]{1,4}\Z"),
     "env": re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z"),
+    "accepted": re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\*?\Z"),
     "hex": re.compile(r"([0-9a-f]{16}){1,4096}\Z"),
     "letter": re.compile(r"[A-Za-z0-9@]\Z"),
     "letters": re.compile(r"[A-Za-z0-9@]{1,64}\Z"),
@@ -133,7 +141,6 @@ _KINDS = {
     ),
     "base64": re.compile(r"[A-Za-z0-9+/=]{16,16384}\Z"),
     "address": re.compile(r"[0-9a-f:./]{3,64}\Z"),
-    "integer": re.compile(r"-?[0-9]{1,9}\Z"),
 }
 
 
@@ -182,4 +189,7 @@ def _fits_any(kind: str, value: str) -> bool:
         return is_clean_absolute(value) and size < 4096
     if kind.startswith("enum:"):
         return value in kind[5:].split(",")
+    if kind.startswith("int:"):
+        low, high = kind[4:].split(":")
+        return bool(_INT.match(value)) and (low[0] == "-" or value[0] != "-") and int(low) <= int(value) <= int(high)
     return bool(_KINDS[kind].match(value))

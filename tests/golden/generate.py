@@ -51,7 +51,7 @@ def good() -> dict[str, codec.Plan]:
     settings = JailSettings(
         "a+b", "host", "box.example", 'only "files"\\ or copy, bitte schön', 1 << 20, 0o27,
         {"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8}, (("LANG", "C.UTF-8"),),
-        ("staff",), require_journal=True,
+        ("staff",), require_journal=True, accept_env=("TZ", "CI_*"),
     )  # fmt: skip
     results = [
         PluginResult((files,), "files", home="ro", binds=(Bind("/srv/data"), Bind("/srv/data/in", writable=True))),
@@ -184,6 +184,28 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
     return {f"bad-{name}.plan": vector for name, vector in {**vectors, **_bad_shared(plan)}.items()}
 
 
+_BAD_NUMBERS = tuple(
+    Record(verb, args)
+    for verb, *each in (
+        ("group", ("0",), ("4294967296",), ("2147483648",), ("-1",), ("01",)),
+        ("nice", ("20",), ("-1",)),
+        ("rlimit", ("cpu", "18446744073709551616"), ("cpu", "-1"), ("cpu", "1000000000000000000")),
+        ("sessions", ("0",), ("1000000",)),
+        ("key-sessions", ("0",), ("4294967297",)),
+        ("duration", ("0",), ("31622401",)),
+        ("idle", ("0",), ("99999999999",)),
+        ("bandwidth", ("0",), ("9223372036854775808",)),
+        ("tmpfs", ("/tmp", "0", "1777", "rw", "noexec")),
+        ("hours", ("0", "0", "1"), ("128", "0", "1"), ("1", "1441", "1"), ("1", "0", "1441")),
+        ("utc-offset", ("0", "86401"), ("0", "-86401"), ("0", "1-"), ("-1", "0")),
+        ("operands", ("0", "1025", "text"), ("-1", "1", "text")),
+        ("answer", ("1", "no"), ("256", "no"), ("125", "no")),
+        ("accept-env", ("",), ("*",), ("A*B",), ("A**",), ("1A",), ("A=B",), ("A" * 65,)),
+    )
+    for args in each
+)
+
+
 def _bad_shared(plan: codec.Plan) -> dict[str, tuple[bytes, str, str]]:
     """Return what is wrong with named keys and limits, as :func:`bad` does."""
     argument, jail, rule = "plan with a bad argument", Record("jail", ("a",)), Record("rule", ("a", "b", "/c"))
@@ -207,7 +229,15 @@ def _bad_shared(plan: codec.Plan) -> dict[str, tuple[bytes, str, str]]:
             "below a directory that the user can change", "plan with a mount below one that the user can change",
         ),
         "integer": (
-            _changed(plan, {"rule": (Record("utc-offset", ("0", "-")), rule)}), "not of kind integer", argument
+            _changed(plan, {"rule": (Record("utc-offset", ("0", "-")), rule)}), "not of kind int", argument
+        ),
+        **{
+            f"number-{index}": (_changed(plan, {"rule": (record, rule)}), "not of kind", argument)
+            for index, record in enumerate(_BAD_NUMBERS)
+        },
+        "groups": (
+            _changed(plan, {"umask": tuple(Record("group", (str(gid),)) for gid in range(1, 258))}),
+            "more than 256", "plan with too many groups",
         ),
     }  # fmt: skip
 

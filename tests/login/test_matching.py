@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -413,6 +414,40 @@ def test_a_pattern_may_match_too_much(driver: Driver, tmp_path: Path, home: Path
     assert judge.refusal("tool in/deep/*") == ("operand-count", "operands too many or too few")
     (home / "in/deep/0").unlink()
     assert len(judge.argv("tool in/deep/*")) == 1024
+
+
+@pytest.mark.parametrize("pattern", ["*/../*", "in/..*/../x*", "*/..", "/../*", "'..'/*", "in/*/../*/../*"])
+def test_a_pattern_does_not_go_up(driver: Driver, tmp_path: Path, home: Path, pattern: str) -> None:
+    for cls in ("path", "text"):
+        rule = tool(operands=(0, 9, cls), glob=True, roots=(str(home),), base=str(home))
+        assert Judge(driver, tmp_path, [rule], home).refusal(f"tool {pattern}")[0] == "path-dotdot"
+
+
+def test_a_pattern_has_an_end(driver: Driver, tmp_path: Path, home: Path) -> None:
+    folder = home / "in/deep"
+    for number in range(9):
+        (folder / f"l{number}").symlink_to(".")
+    rule = tool(operands=(0, 1024, "text"), glob=True)
+    judge = Judge(driver, tmp_path, [rule], home)
+    assert judge.argv("tool in/deep/l1/?1") == ["in/deep/l1/l1"]
+    begin = time.monotonic()
+    for pattern in ("/*" * 12, "/*" * 12 + "/none", "/*" * 1000):
+        assert judge.refusal(f"tool in/deep{pattern}")[0] == "too-many-words"
+    # All patterns of a command together.
+    assert judge.refusal("tool" + " in/deep/*/*/*/*/none" * 1000)[0] == "too-many-words"
+    assert time.monotonic() - begin < 20
+
+
+def test_patterns_in_the_middle(driver: Driver, tmp_path: Path, home: Path) -> None:
+    for name in ("p/a/x", "p/b/x", "p/b/y", "p/.c/x", "p/f", "p/a*/x"):
+        (home / name).parent.mkdir(parents=True, exist_ok=True)
+        (home / name).touch()
+    judge = inside(driver, tmp_path, home, home, glob=True)
+    assert judge.argv("tool p/*/x") == ["p/a*/x", "p/a/x", "p/b/x"]
+    assert judge.argv("tool p/*/") == ["p/a*/", "p/a/", "p/b/"]
+    assert judge.argv("tool p/[ab]//*y") == ["p/b//y"]
+    assert judge.argv("tool p/.*/x p/'a*'/?") == ["p/.c/x", "p/a*/x"]
+    assert judge.argv("tool p/*/none p/f/*") == ["p/*/none", "p/f/*"]
 
 
 def test_names_that_are_no_text(driver: Driver, tmp_path: Path, home: Path) -> None:
