@@ -20,7 +20,7 @@ OWN_FOLDER = "lib/jailssh/python"
 UNITS = "lib/systemd/system"
 LOGIN_PROGRAM = "libexec/jailssh/jailssh-login"
 DROP_IN = "etc/ssh/sshd_config.d/20-jailssh.conf"
-SET_ID_MODE = 0o4750
+SET_ID_MODE, OPEN_SET_ID_MODE = 0o4750, 0o4755
 RUN = "/run/jailssh"
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
@@ -74,13 +74,17 @@ def publish_file(source: Path, target: Target, path: str) -> None:
     set_id = path == target.below_prefix(LOGIN_PROGRAM)
     shutil.copyfile(source, beside)
     shutil.copystat(source, beside)
+    set_id_mode = SET_ID_MODE
     if os.geteuid() == 0:
-        # The set-up gives the login program to its own group; a newer version must not take that back.
-        group = destination.stat().st_gid if set_id and destination.exists() else 0
-        os.chown(beside, 0, group)
+        # The set-up gives the login program to its own group, or opens it to all where a jail has a Unix group; a newer
+        # version must not take that back.
+        before = destination.stat() if set_id and destination.exists() else None
+        os.chown(beside, 0, before.st_gid if before else 0)
+        if before and before.st_uid == 0 and stat.S_IMODE(before.st_mode) == OPEN_SET_ID_MODE:
+            set_id_mode = OPEN_SET_ID_MODE
     # Whatever the umask was: everybody may read and, where the owner may execute, execute.
     ordinary = 0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644
-    beside.chmod(SET_ID_MODE if set_id else ordinary)
+    beside.chmod(set_id_mode if set_id else ordinary)
     with beside.open("rb") as handle:
         os.fsync(handle.fileno())
     beside.rename(destination)

@@ -129,11 +129,12 @@ def test_no_test_is_installed(pristine: Path) -> None:
     assert [path for path in ours if path.name.startswith("test_") or path.suffix in (".c", ".h")] == []
 
 
-def test_second_installation(installed: Path) -> None:
+@pytest.mark.parametrize("mode", [0o4750, 0o4755])
+def test_second_installation(installed: Path, mode: int) -> None:
     # The set-up gave the login program to its group; what the old version had and the new one has not goes.
     login = _inside(installed) / "libexec" / "jailssh" / "jailssh-login"
     os.chown(login, 0, 4242)
-    login.chmod(0o4750)
+    login.chmod(mode)
     old = _inside(installed) / "lib" / "jailssh" / "python" / "jailssh" / "gone.py"
     old.write_text("")
     foreign = _inside(installed) / "bin" / "foreign"
@@ -142,7 +143,7 @@ def test_second_installation(installed: Path) -> None:
     listing.write_text(listing.read_text() + "/opt/jailssh/lib/jailssh/python/jailssh/gone.py\n")
     _make_well("install", f"DESTDIR={installed}", "PREFIX=/opt/jailssh")
     status = login.stat()
-    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o4750, 0, 4242)
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (mode, 0, 4242)
     assert not old.exists()
     assert foreign.exists()
 
