@@ -12,7 +12,7 @@ from jailssh.config.settings import USER, Setting
 from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import counted
 from jailssh.host import accounts
-from jailssh.image.findings import find, note_lines
+from jailssh.image.findings import about_slices, find, note_lines
 from jailssh.image.jail import Configuration, load_configuration, to_account
 
 EXAMPLES = (
@@ -67,7 +67,7 @@ def _check(configuration: Configuration, context: Context) -> int:
     except JailsshError as error:
         errors.append(error)
     found = find(configuration)
-    for line in note_lines(found.notes):
+    for line in note_lines([*found.notes, *about_slices(configuration)]):
         context.tell(line)
     raise_all([*errors, *found.wrong])
     facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}
