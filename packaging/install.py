@@ -7,6 +7,7 @@ removes what the new version no longer has, and ``uninstall`` removes what is li
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import stat
@@ -19,7 +20,9 @@ OWN_FOLDER = "lib/jailssh/python"
 UNITS = "lib/systemd/system"
 LOGIN_PROGRAM = "libexec/jailssh/jailssh-login"
 DROP_IN = "etc/ssh/sshd_config.d/20-jailssh.conf"
-SET_ID_MODE = 0o4750
+SET_ID_MODE, OPEN_SET_ID_MODE = 0o4750, 0o4755
+RUN = "/run/jailssh"
+MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
 
 class Target:
@@ -71,13 +74,17 @@ def publish_file(source: Path, target: Target, path: str) -> None:
     set_id = path == target.below_prefix(LOGIN_PROGRAM)
     shutil.copyfile(source, beside)
     shutil.copystat(source, beside)
+    set_id_mode = SET_ID_MODE
     if os.geteuid() == 0:
-        # The set-up gives the login program to its own group; a newer version must not take that back.
-        group = destination.stat().st_gid if set_id and destination.exists() else 0
-        os.chown(beside, 0, group)
+        # The set-up gives the login program to its own group, or opens it to all where a jail has a Unix group; a newer
+        # version must not take that back.
+        before = destination.stat() if set_id and destination.exists() else None
+        os.chown(beside, 0, before.st_gid if before else 0)
+        if before and before.st_uid == 0 and stat.S_IMODE(before.st_mode) == OPEN_SET_ID_MODE:
+            set_id_mode = OPEN_SET_ID_MODE
     # Whatever the umask was: everybody may read and, where the owner may execute, execute.
     ordinary = 0o755 if source.stat().st_mode & stat.S_IXUSR else 0o644
-    beside.chmod(SET_ID_MODE if set_id else ordinary)
+    beside.chmod(set_id_mode if set_id else ordinary)
     with beside.open("rb") as handle:
         os.fsync(handle.fileno())
     beside.rename(destination)
@@ -123,7 +130,7 @@ def remove(lines: list[str], target: Target) -> None:
             target.at(line).unlink(missing_ok=True)
     for line in sorted((line for line in lines if line.endswith("/")), reverse=True):
         folder = target.at(line.rstrip("/"))
-        if folder.is_dir() and not any(folder.iterdir()):
+        if folder.is_dir() and not folder.is_mount() and not any(folder.iterdir()):
             folder.rmdir()
 
 
@@ -143,6 +150,11 @@ def check_unused(target: Target) -> None:
         raise SystemExit(f"uninstall: sshd still uses {program}: /{DROP_IN}\nhint: jailssh setup --undo")
 
 
+def units_among(target: Target, lines: list[str]) -> list[str]:
+    """Return the units among listed paths; a path that ends with a slash is a directory."""
+    return [line for line in lines if not line.endswith("/") and os.path.dirname(line) == target.below_prefix(UNITS)]
+
+
 def retire_units(target: Target, paths: list[str]) -> None:
     """Stop these units if they are of the running system, and remove the links by which they are enabled."""
     systemctl = shutil.which("systemctl")
@@ -155,19 +167,42 @@ def retire_units(target: Target, paths: list[str]) -> None:
                 link.parent.rmdir()
 
 
+def reload_manager(target: Target) -> None:
+    """Have systemd forget the units that are gone."""
+    systemctl = shutil.which("systemctl")
+    if systemctl and not target.destdir and Path("/run/systemd/system").is_dir():
+        subprocess.run([systemctl, "--quiet", "daemon-reload"], check=False)
+
+
+def let_go(target: Target) -> None:
+    """Unmount the namespaces that logins have pinned, and remove the directory of the running system's state."""
+    if target.destdir or os.geteuid() != 0 or os.path.islink(RUN):
+        return
+    fields = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    # The last that was mounted comes first: one place can have several.
+    for path in reversed([row[4] for row in fields if row[4].startswith(f"{RUN}/")]):
+        ctypes.CDLL(None).umount2(os.fsencode(path), MNT_DETACH | UMOUNT_NOFOLLOW)
+    if not any(line.split()[4].startswith(RUN) for line in Path("/proc/self/mountinfo").read_text().splitlines()):
+        shutil.rmtree(RUN, ignore_errors=True)
+
+
 def uninstall(target: Target) -> None:
     """Remove what was put, and what runs or enables its units.  Configuration, state, accounts and groups stay."""
     check_unused(target)
     lines = target.listed()
     if not lines:
         raise SystemExit(f"uninstall: nothing is installed in {target.prefix}")
-    retire_units(target, [line for line in lines if os.path.dirname(line) == target.below_prefix(UNITS)])
+    units = units_among(target, lines)
+    retire_units(target, units)
     own = target.at(target.below_prefix(OWN_FOLDER))
     if own.is_dir():  # Byte code that Python wrote later is in no list.
         for cache in [path for path in own.rglob("__pycache__") if path.is_dir()]:
             shutil.rmtree(cache)
     target.at(target.below_prefix(LIST)).unlink()
     remove(lines, target)
+    if units:
+        reload_manager(target)
+    let_go(target)
 
 
 def main(arguments: list[str]) -> None:

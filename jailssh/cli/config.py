@@ -13,7 +13,7 @@ from jailssh.config.settings import USER, Setting
 from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import counted
 from jailssh.host import accounts
-from jailssh.image.findings import find, note_lines
+from jailssh.image.findings import about_slices, find, note_lines
 from jailssh.image.jail import Configuration, load_configuration, to_account
 from jailssh.users import doors, setup
 
@@ -69,7 +69,7 @@ def _check(configuration: Configuration, context: Context) -> int:
     except JailsshError as error:
         errors.append(error)
     found = find(configuration)
-    for line in note_lines(found.notes):
+    for line in note_lines([*found.notes, *about_slices(configuration)]):
         context.tell(line)
     # What is open beside the jails of this host; only root may ask sshd, PAM and sudo.
     beside = doors.findings(configuration.layout, configuration) if _can_look(context) else []

@@ -100,7 +100,6 @@ def find(configuration: Configuration) -> Findings:
     if not configuration.layout.root:
         wrong += sshds.unjailed(configuration.layout, configuration.user_names())
     for definition, users in _in_use(configuration):
-        notes += _about_slice(configuration, definition, users)
         wrong += _about_groups(definition.config)
         wrong += _about_ends(configuration, definition, users)
         for item in definition.config.items:
@@ -116,6 +115,16 @@ def find(configuration: Configuration) -> Findings:
                 notes += missing_in_home(definition.config, results, user.account)
                 wrong += _about_writable(definition.config, results, user, host)
     return Findings(_once(wrong), _once(notes))
+
+
+def about_slices(configuration: Configuration) -> tuple[ConfigError, ...]:
+    """Return what is to be said of limits for all sessions of an account where this host cannot hold them."""
+    if configuration.layout.root or not (why := slices.why_not()):
+        return ()
+    limited = [each for each, users in _in_use(configuration) if users and slice_properties(each.config)]
+    what = "[limits] memory, tasks, cpu_quota, cpu_weight, io_weight"
+    hint = "the limits for each process hold; in a jail that says none for all five this is not said"
+    return (ConfigError(what, f"limit nothing on this host: {why}", hint=hint),) if limited else ()
 
 
 def note_lines(found: Iterable[ConfigError]) -> list[str]:
@@ -193,20 +202,6 @@ def _about_groups(config: JailConfig) -> list[ConfigError]:
                 hint = near if near.startswith("did") else f"groupadd {group} makes it"
                 found.append(ConfigError(item.origin, f"{name}: this host has no group {group}", hint=hint))
     return found
-
-
-def _about_slice(configuration: Configuration, definition: JailDefinition, users: Sequence[_User]) -> list[ConfigError]:
-    """Return what is to be said of limits for all sessions of an account where this host cannot hold them."""
-    if (
-        configuration.layout.root
-        or not users
-        or not slice_properties(definition.config)
-        or not (why := slices.why_not())
-    ):
-        return []
-    hint = "what [limits] sets for each process holds, as nproc and as do; none for each of these ends this note"
-    what = "memory, tasks, cpu_quota, cpu_weight, io_weight"
-    return [ConfigError(f"jail {definition.name}", f"{what} of [limits] limit nothing: {why}", hint=hint)]
 
 
 def _about_ends(configuration: Configuration, definition: JailDefinition, users: Sequence[_User]) -> list[ConfigError]:

@@ -66,11 +66,15 @@ class Images:
     """Finds and builds images.  What was found is believed for ``trust`` seconds without a look at the host's files.
 
     Jails whose images need the same get the same tree; with trust it is looked for once.  ``host``: what is read for
-    one image serves the next as well, for one run that takes seconds.
+    one image serves the next as well, for one run that takes seconds.  ``hold_later``: whoever publishes calls
+    :func:`hold` afterwards, where others do not wait for it.
     """
 
-    def __init__(self, layout: Layout, trust: float = 0.0, host: Host | None = None) -> None:
+    def __init__(
+        self, layout: Layout, trust: float = 0.0, host: Host | None = None, *, hold_later: bool = False
+    ) -> None:
         self._layout = layout
+        self.hold_later = hold_later
         self._trust = trust
         self._host = host
         self._seen: dict[str, tuple[str, float, BuildResult]] = {}
@@ -147,8 +151,14 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
         if not os.path.isdir(image.path):
             raise ConfigError(f"account {account.name}", "its image was removed while its plan was made", hint="again")
         changed = plans.write(layout, made.plan, made.of_keys)
-    note = slices.hold(layout, account.uid, slice_properties(use.definition.config))
-    return Published(made.plan, changed, image, use.definition.name, use.capabilities(), made.of_keys, note)
+    published = Published(made.plan, changed, image, use.definition.name, use.capabilities(), made.of_keys)
+    return published if images and images.hold_later else hold(configuration, account, published)
+
+
+def hold(configuration: Configuration, account: Account, published: Published) -> Published:
+    """Have systemd hold all sessions of the account together to what its jail says; return it with a note."""
+    wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
+    return replace(published, note=slices.hold(configuration.layout, account.uid, wanted))
 
 
 def publish_and_tidy(configuration: Configuration, account: Account, images: Images | None = None) -> Published:

@@ -15,8 +15,7 @@
 /* From <sys/mount.h>, which cannot be included beside <linux/mount.h>. */
 enum { REMOUNT_BIND = MS_REMOUNT | MS_BIND, DETACH = 2 };
 
-/* A container's filter answers EPERM for what it does not know.  Where power is what is missing the old way fails too.
- */
+/* A container's filter answers EPERM for what it does not know.  Where power is missing the old way fails too. */
 static bool is_missing(int error)
 {
     return error == ENOSYS || error == EPERM;

@@ -17,7 +17,7 @@ from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.core.names import escape
 from jailssh.host.paths import Layout
 from jailssh.image.jail import Configuration, ConfigurationCache, NotJailedError, find_account
-from jailssh.image.publish import Images, Published, publish_and_tidy
+from jailssh.image.publish import Images, Published, hold, publish_and_tidy
 from jailssh.plugin.api import Account
 from jailssh.relay.records import Send
 
@@ -41,7 +41,7 @@ class Service:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._configurations = ConfigurationCache(layout)
-        self._images = Images(layout, IMAGE_TRUST)
+        self._images = Images(layout, IMAGE_TRUST, hold_later=True)
         self._send = send
         self._find = find
         self._clock = clock
@@ -87,7 +87,8 @@ class Service:
             jail = "+".join(configuration.jails_for(account))
             try:
                 with self._one_at_a_time(jail):
-                    return publish_and_tidy(configuration, account, self._images)
+                    published = publish_and_tidy(configuration, account, self._images)
+                return hold(configuration, account, published)
             except ConfigError:
                 if configuration.is_current() or attempt == _RETRIES - 1:
                     raise

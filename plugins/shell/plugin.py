@@ -21,8 +21,9 @@ _COREUTILS = (
 _OTHERS = (
     "sh awk mawk gawk grep egrep fgrep sed diff diff3 sdiff cmp patch find xargs file which getopt column hexdump rev "
     "tar gzip gunzip zcat bzip2 bunzip2 bzcat xz unxz xzcat zstd zip unzip cpio less more nano vi vim vim.tiny bc ed "
-    "clear tput reset tset infocmp locale getent hostname kill"
+    "clear tput reset tset infocmp locale getent hostname kill run-parts"
 )
+"""The last is called by Debian's /etc/profile from release 13 on."""
 _FILES = (
     "/etc/profile",
     "/etc/profile.d",

@@ -20,7 +20,8 @@ WITH_POWER = 2000
 AFTER_DROP = 2400
 AFTER_DROP_FILES = (
     "command.c", "command_filter.c", "confine.c", "filelog.c", "limit.c", "match.c", "option.c", "outer.c",
-    "pattern.c", "pty.c", "pump.c", "relay.c", "report.c", "repository.c", "request.c", "stream.c", "value.c", "within.c",
+    "pattern.c", "pty.c", "pump.c", "relay.c", "report.c", "repository.c", "request.c", "stream.c", "value.c",
+    "within.c",
 )  # fmt: skip
 
 # path or path:function -> why it may be longer

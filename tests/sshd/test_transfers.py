@@ -49,6 +49,14 @@ def checksum(world: World, path: str) -> str:
     return world.host.run(["sha256sum", path], check=True).stdout.split()[0]
 
 
+@pytest.mark.parametrize("user", ["sftp-only", "scp-sftp"])
+def test_a_copy_on_the_server(world: World, user: str) -> None:
+    world.put(f"/home/{user}/first", "one\n", user)
+    done = world.client.sftp(user, "cp first second\n")
+    assert done.code == 0, done
+    assert world.host.read(f"/home/{user}/second") == b"one\n"
+
+
 @pytest.mark.parametrize("name", TRANSFERS)
 def test_large(world: World, name: str) -> None:
     user, transfer, path = TRANSFERS[name]

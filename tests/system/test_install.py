@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import stat
 import subprocess
@@ -10,7 +11,11 @@ from pathlib import Path
 import pytest
 
 import jailssh
+from jailssh.host.scratch import ScratchHost
 from tests.abilities import REPO
+from tests.harness.fixtures import staged_prefix
+
+__all__ = ["staged_prefix"]
 
 pytestmark = pytest.mark.needs("login-program", "make", "root")
 
@@ -124,11 +129,12 @@ def test_no_test_is_installed(pristine: Path) -> None:
     assert [path for path in ours if path.name.startswith("test_") or path.suffix in (".c", ".h")] == []
 
 
-def test_second_installation(installed: Path) -> None:
+@pytest.mark.parametrize("mode", [0o4750, 0o4755])
+def test_second_installation(installed: Path, mode: int) -> None:
     # The set-up gave the login program to its group; what the old version had and the new one has not goes.
     login = _inside(installed) / "libexec" / "jailssh" / "jailssh-login"
     os.chown(login, 0, 4242)
-    login.chmod(0o4750)
+    login.chmod(mode)
     old = _inside(installed) / "lib" / "jailssh" / "python" / "jailssh" / "gone.py"
     old.write_text("")
     foreign = _inside(installed) / "bin" / "foreign"
@@ -137,7 +143,7 @@ def test_second_installation(installed: Path) -> None:
     listing.write_text(listing.read_text() + "/opt/jailssh/lib/jailssh/python/jailssh/gone.py\n")
     _make_well("install", f"DESTDIR={installed}", "PREFIX=/opt/jailssh")
     status = login.stat()
-    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o4750, 0, 4242)
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (mode, 0, 4242)
     assert not old.exists()
     assert foreign.exists()
 
@@ -214,3 +220,29 @@ def test_relative_prefix_is_refused(tmp_path: Path) -> None:
     done = _make("uninstall", f"DESTDIR={tmp_path}", "PREFIX=opt")
     assert done.returncode != 0
     assert "not an absolute path" in done.stderr
+
+
+def test_what_is_stopped_are_units(pristine: Path) -> None:
+    spec = importlib.util.spec_from_file_location("install", REPO / "packaging/install.py")
+    assert spec is not None
+    assert spec.loader is not None
+    install = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(install)
+    target = install.Target(str(pristine), "/opt/jailssh")
+    units = [os.path.basename(path) for path in install.units_among(target, target.listed())]
+    assert sorted(units) == [
+        "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer", "jailsshd.service", "jailsshd.socket",
+    ]  # fmt: skip
+
+
+def test_uninstall_lets_go_of_pinned_namespaces(staged_prefix: str) -> None:
+    with ScratchHost(install={staged_prefix: "/usr/local"}) as host:
+        host.run(["sh", "-c", "ssh-keygen -A >/dev/null"], check=True)
+        host.run(["/usr/local/bin/jailssh", "setup", "--yes"], check=True)
+        assert "/run/jailssh/ns/net" in host.run(["cat", "/proc/self/mountinfo"]).stdout
+        host.run(["/usr/local/bin/jailssh", "setup", "--undo", "--yes"], check=True)
+        script = (REPO / "packaging/install.py").read_text()
+        done = host.run(["/usr/bin/python3", "-c", script, "uninstall", "", "/usr/local"])
+        assert (done.code, done.stdout, done.stderr) == (0, "", "")
+        assert "/run/jailssh" not in host.run(["cat", "/proc/self/mountinfo"]).stdout
+        assert host.run(["test", "-e", "/run/jailssh"]).code != 0
