@@ -324,7 +324,9 @@ def test_a_running_sshd_reads_it_without_being_restarted(host: Host) -> None:
     assert host.sh(f"{ssh} echo open") == "open\n"
     assert "sent SIGHUP to sshd" in host.ok("setup", "--yes")
     # As adduser does it: the key in root's file, since the one in the home counts no more, and the login shell.
-    host.sh(f"gpasswd -a alice jailssh && usermod -s {LOGIN} alice && install -m 644 /root/k.pub /etc/jailssh/keys/alice")
+    host.sh(
+        f"gpasswd -a alice jailssh && usermod -s {LOGIN} alice && install -m 644 /root/k.pub /etc/jailssh/keys/alice"
+    )
     host.scratch.wait_until(lambda: host.scratch.run(["sh", "-c", f"{ssh} echo open"]).stdout == "jailed\n", "the jail")
     assert host.sh("cat /run/sshd.pid") == pid
     # A key given with adduser: sshd takes the line as it is written, from root's directory, without ~/.ssh.
