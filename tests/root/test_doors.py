@@ -237,6 +237,11 @@ def test_apply_sets_the_shells_of_local_members_and_gives_them_back(host: Host) 
     assert lets_in(host, "bob", "sshd")
     assert host.sh("getent passwd plain daemon1 | grep -c jailssh-login || true") == "0\n"
     host.sh("usermod -g plain bob")
+    # A group that is not known is no reason to take anything back: its directory service may be away.
+    host.scratch.write("/etc/jailssh/jails/stu.conf", "plugins = sftp\ngroups = stu, faraway\n")
+    assert "bob" not in host.ok("apply").replace("bob (uid", "")
+    assert host.sh("getent passwd bob | cut -d: -f7") == f"{LOGIN}\n"
+    host.scratch.write("/etc/jailssh/jails/stu.conf", "plugins = sftp\ngroups = stu\n")
     assert "bob: in no jail any more, login shell /bin/bash again" in host.ok("apply")
     assert host.sh("getent passwd bob | cut -d: -f7") == "/bin/bash\n"
 
