@@ -341,8 +341,12 @@ def test_an_account_of_a_directory_keeps_its_shell_there(host: Host) -> None:
         pytest.skip("NSS of this host does not read systemd-userdb records")
     assert "login shell /bin/bash" in host.refused("adduser", name="dave", jails=["scp"])
     host.scratch.write("/etc/userdb/dave.user", json.dumps({**record, "shell": "/bin/dash"}))
+    assert "override_shell" in host.refused("adduser", name="dave", jails=["scp"])
     before = host.state()
-    assert "comes from a directory service" in host.ok("adduser", name="dave", jails=["scp"])
+    assert "until then PAM refuses its logins" in host.ok("adduser", name="dave", jails=["scp"], force=True)
+    host.ok("deluser", name="dave")
+    host.scratch.write("/etc/userdb/dave.user", json.dumps({**record, "shell": LOGIN}))
+    assert "directory" not in host.ok("adduser", name="dave", jails=["scp"])
     assert "jailssh" in host.sh("id -Gn dave").split()
     host.ok("deluser", name="dave")
     assert host.state() == before

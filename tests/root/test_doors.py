@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -129,6 +130,25 @@ def test_a_group_that_gets_a_jail_later_is_in_the_profile_after_setup(host: Host
     host.ok("setup", "--yes")
     assert not lets_in(host, "dora", "cron")
     assert "jailssh:late:stu" in host.sh(f"cat {COMMON}")
+
+
+def test_accounts_of_a_directory_are_refused_too(host: Host) -> None:
+    # systemd-userdb's own records stand for LDAP: NSS knows the account, /etc/passwd does not.
+    record = {"userName": "dave", "uid": 40001, "gid": 40001, "homeDirectory": "/home/dave", "shell": "/bin/bash",
+              "disposition": "regular"}  # fmt: skip
+    host.sh("mkdir -p /etc/userdb /etc/jailssh/jails && install -d -o 40001 -g 40001 -m 700 /home/dave")
+    host.scratch.write("/etc/userdb/dave.user", json.dumps(record))
+    host.scratch.write("/etc/userdb/faculty.group", json.dumps({"groupName": "faculty", "gid": 40001}))
+    host.sh("cd /etc/userdb && ln -s dave.user 40001.user && ln -s faculty.group 40001.group")
+    host.scratch.write("/etc/jailssh/jails/faculty.conf", "plugins = sftp\ngroups = faculty\n")
+    assert host.sh("id -gn dave") == "faculty\n"
+    assert lets_in(host, "dave", "systemd-user")
+    host.ok("setup", "--yes")
+    assert not lets_in(host, "dave", "systemd-user")
+    assert not lets_in(host, "dave", "sshd")
+    host.scratch.write("/etc/userdb/dave.user", json.dumps({**record, "shell": LOGIN}))
+    assert lets_in(host, "dave", "sshd")
+    assert not lets_in(host, "dave", "cron")
 
 
 def test_a_common_account_edited_by_hand_is_told(host: Host) -> None:
