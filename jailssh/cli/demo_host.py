@@ -39,9 +39,7 @@ _JAIL_FILES = {
     SHARED: "extends = git-hosting\n[git]\nroots = /srv/team\nrights = create * @developers, read * ci\n",
     "expired": "extends = sftp-only\n[limits]\nexpires = 2020-12-31\n",
     "elsewhere": "extends = sftp-only\n[limits]\naddresses = 192.0.2.0/24\n",
-    GROUP_JAIL: (
-        f'summary = "sftp for the group {GROUP_JAIL}"\nplugins = sftp\ngroups = {GROUP_JAIL}\nhome_keys = yes\n'
-    ),
+    GROUP_JAIL: f'summary = "sftp for a group"\nplugins = sftp\ngroups = {GROUP_JAIL}\nhome_keys = yes\n',
 }
 _SSH_CONFIG = f"""\
 Host *

@@ -106,6 +106,23 @@ def _read(path: str, limit: int) -> bytes | None:
         os.close(fd)
 
 
+def lstat(entry: Entry, path: str) -> os.stat_result | None:
+    """Return the lstat(2) result that the account gets, None where it gets none."""
+
+    def question() -> bytes:
+        try:
+            info = os.lstat(path)
+        except OSError:
+            return b""
+        return " ".join(str(int(value)) for value in info[:10]).encode()
+
+    try:
+        answer = ask(entry, question).split()
+    except HostError:
+        return None
+    return os.stat_result([int(value) for value in answer]) if len(answer) == 10 else None
+
+
 def rename_in(entry: Entry, folder: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
     """Rename files in ``folder`` as the account, each old name to its new one; return the old names that were done.
 

@@ -193,8 +193,12 @@ def warnings(values: Mapping[str, list[str]]) -> list[str]:
     extra = [word for value in values.get("acceptenv", []) for word in value.split() if word not in kept]
     if extra:
         found.append(f"AcceptEnv also takes {' '.join(extra)} from another Match block; the login program drops them")
-    if values.get("usepam", ["no"])[0] != "yes":
+    principals = values.get("authorizedprincipalsfile", ["none"])[0]
+    if principals != "none" and (not principals.startswith("/") or "%h" in principals):
+        found.append(f"AuthorizedPrincipalsFile {principals} is in homes: what is there says which certificates let in")
+    if values.get("usepam", ["no"])[0].lower() != "yes":
         found.append("UsePAM is off: accounts whose password is locked with '!' cannot log in by key either")
+        found.append("UsePAM is off: sshd runs another login shell than the login program without asking")
     return found
 
 

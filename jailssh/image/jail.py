@@ -284,11 +284,8 @@ class Configuration:
 
     def home_key_groups(self) -> tuple[str, ...]:
         """Return the unix groups whose members log in by the keys in their homes too, sorted."""
-        found: set[str] = set()
-        for each in self.documents.values():
-            if isinstance(each, Document) and home_keys_of(each):
-                found.update(groups_of(each))
-        return tuple(sorted(found))
+        jails = [each for each in self.documents.values() if isinstance(each, Document) and home_keys_of(each)]
+        return tuple(sorted({group for each in jails for group in groups_of(each)}))
 
     def validate(self) -> None:
         """Raise every error in jails and users' files at once.

@@ -289,7 +289,7 @@ def _report(
     if facts is not None and not facts.local and facts.entry.shell != layout.login_program:
         lines.append(
             f"note: its login shell {facts.entry.shell} comes from a directory service; have it set to "
-            f"{layout.login_program}, until then su and console logins are not jailed"
+            f"{layout.login_program} (SSSD: override_shell), until then PAM refuses its logins"
         )
     if accounts.must_change_password(wish.name):
         lines.append(

@@ -13,20 +13,16 @@ from dataclasses import dataclass
 
 from jailssh.core.errors import DeniedError, HostError, JailsshError, UsageError
 from jailssh.core.names import counted, is_clean_absolute
-from jailssh.host import accounts, fs
+from jailssh.host import accounts, as_user, fs
 from jailssh.host.accounts import Entry
-
-# Shells that read no file of the user when they are started with -c, as sshd does with a forced command.
-PLAIN_SHELLS = frozenset({"dash", "busybox", "nologin", "false"})
 
 
 @dataclass(frozen=True)
 class Facts:
     """What there is to know about an existing account before it goes into a jail.
 
-    ``home`` and ``ssh`` (its ``.ssh``) are lstat(2) results, None where absent or not to be seen; ``shell_program``
-    is the base name of the login shell after symbolic links; ``jailed``: it is in a jail already; ``invoking``: it is
-    the account that this login session began with.
+    ``home`` and ``ssh`` (its ``.ssh``) are lstat(2) results, None where absent; ``jailed``: it is in a jail already;
+    ``invoking``: it is the account that this login session began with.
     """
 
     entry: Entry
@@ -36,33 +32,35 @@ class Facts:
     home: os.stat_result | None
     home_path: str
     ssh: os.stat_result | None
-    shell_program: str
     jailed: bool
     invoking: bool
 
 
 def look(entry: Entry, *, login_program: str, users_file: str) -> Facts:
-    """Return the facts about ``entry``; reads NSS, /proc and the two directories' own attributes."""
+    """Return the facts about ``entry``; reads NSS, /proc and the two directories' own attributes, as the account where
+    root may not look."""
     jailed = os.path.exists(users_file) and (entry.shell == login_program or not accounts.is_local(entry.name))
     return Facts(
         entry=entry,
         local=accounts.is_local(entry.name),
         same_uid=tuple(name for name in accounts.names_of_uid(entry.uid) if name != entry.name),
         processes=len(accounts.processes_of(entry.uid)),
-        home=_lstat(entry.home),
+        home=_lstat(entry, entry.home),
         home_path=os.path.realpath(entry.home),
-        ssh=_lstat(f"{entry.home}/.ssh"),
-        shell_program=os.path.basename(os.path.realpath(entry.shell)),
+        ssh=_lstat(entry, f"{entry.home}/.ssh"),
         jailed=jailed,
         invoking=accounts.invoking_uid() == entry.uid,
     )
 
 
-def _lstat(path: str) -> os.stat_result | None:
+def _lstat(entry: Entry, path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)
-    except OSError:
+    except FileNotFoundError:
         return None
+    except OSError:
+        # A home where root may not look, such as NFS with root_squash or FUSE without allow_other.
+        return as_user.lstat(entry, path)
 
 
 def refusals(
@@ -104,12 +102,12 @@ def _needs_force(
         found.append(DeniedError(what, why, hint=f"gpasswd --delete {entry.name} {strong[0]}, or use --force"))
     if facts.invoking:
         found.append(DeniedError(what, "it is the account that you are logged in with", hint=hint))
-    if not facts.local and entry.shell != login_program and facts.shell_program not in PLAIN_SHELLS:
+    if not facts.local and entry.shell != login_program:
         found.append(
             DeniedError(
                 what,
-                f"it comes from a directory service with the login shell {entry.shell}, which may read the user's "
-                "start-up files before sshd's forced command, outside of the jail",
+                f"it comes from a directory service with the login shell {entry.shell}; PAM refuses such logins, since "
+                "a shell may read the user's files first, outside of the jail",
                 hint=f"have the directory set its login shell to {login_program} (SSSD: override_shell)",
             )
         )

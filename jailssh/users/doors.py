@@ -42,7 +42,9 @@ def set_shells(layout: Layout, configuration: Configuration, *, act: bool) -> li
     journal = Journal(layout, setup.SHELLS)
     inside = {entry.name: entry for entry in jailed(configuration)}
     lines = []
-    for step in [step for step in journal.original if step.key not in inside]:
+    # A group that this host does not know may be one that its directory service does not tell just now.
+    known = all(accounts.group_exists(group) for group in configuration.groups())
+    for step in [step for step in journal.original if known and step.key not in inside]:
         entry = accounts.find(step.key)
         if entry is not None and entry.shell == login:
             lines.append(f"{step.key}: in no jail any more, login shell {step.args[1]} again")

@@ -86,7 +86,9 @@ def notes(layout: Layout, groups: Sequence[str]) -> list[str]:
         where = pam.account_path(layout)
         if os.path.exists(where) and pam.in_force(layout, _wanted(layout, groups)):
             return []
-        return [f"PAM: this host has no {pam.TOOL}, so {left}; see README, PAM without profiles"]
+        return [
+            f"PAM: this host has no {pam.TOOL}, so {left}; put the profile of jailssh/users/README.md there by hand"
+        ]
     if pam.in_force(layout, _wanted(layout, groups)):
         return []
     cure = f"{pam.TOOL} --enable {pam.NAME}; where the file was edited by hand, put the lines of its profile in front"

@@ -122,8 +122,8 @@ def explained(changes: Sequence[Change]) -> str:
         was, now = (next((line[1:] for line in change.lines if line.startswith(f"{sign}Match ")), "") for sign in "-+")
         if was and now:
             said.append(f"the drop-in has to say {now!r}, not {was!r}, since other groups have a jail now")
-        elif change.point == "drop-in":
-            said.append("the drop-in is not as it has to be")
+        elif change.point in ("drop-in", "PAM profile"):
+            said.append(f"the {change.point} is not as it has to be")
         else:
             said.append(f"{change.point}: {change.lines[0].lstrip('+~ ')}")
     return "; ".join(said)

@@ -322,11 +322,14 @@ def test_a_logged_in_account_is_taken_with_now_only(host: Host) -> None:
     make_alice(host)
     with host.scratch.popen(["sleep", "1000"], user="alice", stdin=subprocess.DEVNULL) as child:
         alice = host.sh("id -u alice").strip()
-        host.scratch.wait_until(lambda: bool(host.sh(f"pgrep -U {alice} || true")), "alice's process")
-        assert "logged in: 1 process outside" in host.refused("adduser", name="alice", jails=["scp"])
-        assert "what ran before (1 process) stays outside" in host.ok("adduser", name="alice", jails=["scp"], now=True)
-        assert child.poll() is None
-        host.sh(f"pkill -U {alice}")
+        try:
+            host.scratch.wait_until(lambda: bool(host.sh(f"pgrep -U {alice} || true")), "alice's process")
+            assert "logged in: 1 process outside" in host.refused("adduser", name="alice", jails=["scp"])
+            said = host.ok("adduser", name="alice", jails=["scp"], now=True)
+            assert "what ran before (1 process) stays outside" in said
+            assert child.poll() is None
+        finally:
+            host.sh(f"pkill -U {alice}")
 
 
 def test_an_account_of_a_directory_keeps_its_shell_there(host: Host) -> None:
@@ -341,8 +344,12 @@ def test_an_account_of_a_directory_keeps_its_shell_there(host: Host) -> None:
         pytest.skip("NSS of this host does not read systemd-userdb records")
     assert "login shell /bin/bash" in host.refused("adduser", name="dave", jails=["scp"])
     host.scratch.write("/etc/userdb/dave.user", json.dumps({**record, "shell": "/bin/dash"}))
+    assert "override_shell" in host.refused("adduser", name="dave", jails=["scp"])
     before = host.state()
-    assert "comes from a directory service" in host.ok("adduser", name="dave", jails=["scp"])
+    assert "until then PAM refuses its logins" in host.ok("adduser", name="dave", jails=["scp"], force=True)
+    host.ok("deluser", name="dave")
+    host.scratch.write("/etc/userdb/dave.user", json.dumps({**record, "shell": LOGIN}))
+    assert "directory" not in host.ok("adduser", name="dave", jails=["scp"])
     assert "jailssh" in host.sh("id -Gn dave").split()
     host.ok("deluser", name="dave")
     assert host.state() == before

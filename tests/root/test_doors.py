@@ -1,7 +1,8 @@
-"""The doors beside the jail, closed on a scratch host by the real PAM, sshd and shadow."""
+"""The doors beside the jail, closed on a scratch host by the real PAM and sshd: services, shells, keys, jobs."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -82,13 +83,10 @@ def test_pam_lets_jailed_accounts_in_by_sshd_alone(host: Host) -> None:
     before = host.sh(f"sha256sum /etc/pam.d/*; ls {PROFILE} 2>&1 || true")
     people(host)
     for service in OTHERS:
-        names = ("root", "plain", "daemon1", "alice", "carl", "bob")
-        assert [name for name in names if lets_in(host, name, service)] == [
-            "root", "plain", "daemon1",
-        ], service  # fmt: skip
-    assert [name for name in ("root", "plain", "alice", "carl", "bob") if lets_in(host, name, "sshd")] == [
-        "root", "plain", "alice", "carl",
-    ]  # fmt: skip
+        taken = [name for name in ("root", "plain", "daemon1", "alice", "carl", "bob") if lets_in(host, name, service)]
+        assert taken == ["root", "plain", "daemon1"], service
+    taken = [name for name in ("root", "plain", "alice", "carl", "bob") if lets_in(host, name, "sshd")]
+    assert taken == ["root", "plain", "alice", "carl"]
     host.sh(f"usermod -s /bin/bash alice; usermod -s {LOGIN} bob")
     assert not lets_in(host, "alice", "sshd")
     assert lets_in(host, "bob", "sshd")
@@ -132,6 +130,25 @@ def test_a_group_that_gets_a_jail_later_is_in_the_profile_after_setup(host: Host
     host.ok("setup", "--yes")
     assert not lets_in(host, "dora", "cron")
     assert "jailssh:late:stu" in host.sh(f"cat {COMMON}")
+
+
+def test_accounts_of_a_directory_are_refused_too(host: Host) -> None:
+    # systemd-userdb's own records stand for LDAP: NSS knows the account, /etc/passwd does not.
+    record = {"userName": "dave", "uid": 40001, "gid": 40001, "homeDirectory": "/home/dave", "shell": "/bin/bash",
+              "disposition": "regular"}  # fmt: skip
+    host.sh("mkdir -p /etc/userdb /etc/jailssh/jails && install -d -o 40001 -g 40001 -m 700 /home/dave")
+    host.scratch.write("/etc/userdb/dave.user", json.dumps(record))
+    host.scratch.write("/etc/userdb/faculty.group", json.dumps({"groupName": "faculty", "gid": 40001}))
+    host.sh("cd /etc/userdb && ln -s dave.user 40001.user && ln -s faculty.group 40001.group")
+    host.scratch.write("/etc/jailssh/jails/faculty.conf", "plugins = sftp\ngroups = faculty\n")
+    assert host.sh("id -gn dave") == "faculty\n"
+    assert lets_in(host, "dave", "systemd-user")
+    host.ok("setup", "--yes")
+    assert not lets_in(host, "dave", "systemd-user")
+    assert not lets_in(host, "dave", "sshd")
+    host.scratch.write("/etc/userdb/dave.user", json.dumps({**record, "shell": LOGIN}))
+    assert lets_in(host, "dave", "sshd")
+    assert not lets_in(host, "dave", "cron")
 
 
 def test_a_common_account_edited_by_hand_is_told(host: Host) -> None:
@@ -240,6 +257,11 @@ def test_apply_sets_the_shells_of_local_members_and_gives_them_back(host: Host) 
     assert lets_in(host, "bob", "sshd")
     assert host.sh("getent passwd plain daemon1 | grep -c jailssh-login || true") == "0\n"
     host.sh("usermod -g plain bob")
+    # A group that is not known is no reason to take anything back: its directory service may be away.
+    host.scratch.write("/etc/jailssh/jails/stu.conf", "plugins = sftp\ngroups = stu, faraway\n")
+    assert "bob" not in host.ok("apply").replace("bob (uid", "")
+    assert host.sh("getent passwd bob | cut -d: -f7") == f"{LOGIN}\n"
+    host.scratch.write("/etc/jailssh/jails/stu.conf", "plugins = sftp\ngroups = stu\n")
     assert "bob: in no jail any more, login shell /bin/bash again" in host.ok("apply")
     assert host.sh("getent passwd bob | cut -d: -f7") == "/bin/bash\n"
 

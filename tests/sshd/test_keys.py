@@ -170,16 +170,13 @@ def test_a_certificate_has_the_name_of_its_principal_and_authority(people: Peopl
 
 def test_a_key_of_the_accounts_own_file_is_not_read_and_an_unknown_one_is_refused(people: People) -> None:
     people.make("mallory")
-    own = people.world.host.read(f"{people.world.client.home}/.ssh/of-mallory.pub")
-    script = "umask 077 && mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys"
-    people.world.host.run(["su", "-s", "/bin/sh", "-c", script, USER], input=own.decode(), check=True)
+    host, keys = people.world.host, f"/etc/jailssh/keys/{USER}"
+    own, before = host.read(f"{people.world.client.home}/.ssh/of-mallory.pub"), host.read(keys)
+    people.world.own_keys(USER, own)
     assert people.reads("mallory", "public").code == 255
-    # What sshd takes and the roster does not know: a line that somebody wrote into root's file by hand.
-    keys = f"/etc/jailssh/keys/{USER}"
-    before = people.world.host.read(keys)
-    people.world.host.write(keys, before + own)
+    host.write(keys, before + own)  # sshd takes it, the roster does not know it: somebody wrote it by hand
     done = people.reads("mallory", "public")
-    people.world.host.write(keys, before)
+    host.write(keys, before)
     assert (done.code, done.stdout) == (125, "")
     assert done.stderr.startswith(REFUSED)
     (record,) = people.last()
@@ -484,9 +481,7 @@ def test_without_any_key_left_the_accounts_own_file_lets_nobody_in(people: Peopl
     world = people.world
     world.jailssh("adduser", "lonely", "--jail", "forge")
     world.jailssh("keys", "add", "lonely", "yves", people.make("yves"))
-    own = world.host.read(people.make("olga"))
-    script = "umask 077 && mkdir -p ~/.ssh && cat >~/.ssh/authorized_keys"
-    world.host.run(["su", "-s", "/bin/sh", "-c", script, "lonely"], input=own.decode(), check=True)
+    world.own_keys("lonely", world.host.read(people.make("olga")))
     world.host.run(["rm", "-r", "/etc/jailssh/keys.d/lonely"], check=True)
     assert "nobody can log in" in world.jailssh("apply").stderr
     done = world.client.ssh("lonely", "git-upload-pack 'public'", options=["-F", ".ssh/of-olga.config"], input="0000")

@@ -85,6 +85,11 @@ class World:
         """Write a file that belongs to an account."""
         self.host.write(path, data, mode, self.uid(owner), self.uid(owner))
 
+    def own_keys(self, owner: str, data: bytes) -> None:
+        """Write an account's own authorized_keys file, in its home."""
+        self.host.run(["install", "-d", "-m", "700", "-o", owner, f"/home/{owner}/.ssh"], check=True)
+        self.put(f"/home/{owner}/.ssh/authorized_keys", data, owner, 0o600)
+
     def exists(self, path: str) -> bool:
         """True if there is something at ``path`` of the host."""
         return self.host.run(["test", "-e", path]).code == 0

@@ -98,7 +98,7 @@ ALICE = Entry("alice", 1500, 1500, "alice", "/home/alice", "/bin/bash", "", (("a
 HOME = stat_of(stat.S_IFDIR | 0o700)
 GOOD = Facts(
     entry=ALICE, local=True, same_uid=(), processes=0, home=HOME, home_path="/home/alice", ssh=None,
-    shell_program="bash", jailed=False, invoking=False,
+    jailed=False, invoking=False,
 )  # fmt: skip
 
 
@@ -160,10 +160,11 @@ def test_an_ordinary_account_is_taken() -> None:
     assert reasons(dataclasses.replace(GOOD, ssh=HOME, home=stat_of(stat.S_IFDIR | 0o711))) == []
 
 
-def test_a_directory_account_with_a_shell_that_reads_no_user_file_is_taken() -> None:
-    assert reasons(dataclasses.replace(GOOD, local=False, shell_program="dash")) == []
-    entry = dataclasses.replace(ALICE, shell=LOGIN)
-    assert reasons(dataclasses.replace(GOOD, local=False, entry=entry, shell_program="jailssh-login")) == []
+def test_a_directory_account_has_our_login_shell_or_is_refused() -> None:
+    for shell in ("/bin/bash", "/bin/dash", "/usr/sbin/nologin"):
+        other = dataclasses.replace(GOOD, local=False, entry=dataclasses.replace(ALICE, shell=shell))
+        assert any("from a directory service with the login shell" in why for why in reasons(other))
+    assert reasons(dataclasses.replace(GOOD, local=False, entry=dataclasses.replace(ALICE, shell=LOGIN))) == []
 
 
 def template() -> str:
