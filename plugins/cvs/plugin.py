@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.roots import mounts, paths
 
 
@@ -48,7 +48,7 @@ class Cvs:
             env=(("HOME", "/"), ("TMPDIR", "/tmp")),  # noqa: S108
         )
         place = mounts((), roots, account, self.name)
-        return PluginResult((rule,), "cvs", binds=place.binds, home=place.home)
+        return PluginResult((rule,), "cvs", binds=place.binds, home=place.home, reach=Reach(roots, roots))
 
 
 def _find_cvs(jail: Jail) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.pythons import ENVIRONMENT, modules
 from jailssh_plugins.roots import covered, mounts, paths
 
@@ -47,10 +47,11 @@ class Hg:
         place = mounts(read, write, account, self.name)
         if place.home == "rw" and any(is_below(path, account.home) for path in read):
             raise ConfigError("[hg] read", "is in the home, which write makes writable", hint="use one of them there")
+        reach = Reach((*read, *write), write)
         hg = _find_hg(jail)
         spelled = [(path, text) for path in (*read, *write) for text in _spellings(path, account)]
         rules = [_rule(hg, number, path, text) for number, (path, text) in enumerate(spelled, 1)]
-        return PluginResult(tuple(rules), "hg", binds=place.binds, home=place.home)
+        return PluginResult(tuple(rules), "hg", binds=place.binds, home=place.home, reach=reach)
 
 
 def _spellings(path: str, account: Account) -> Iterator[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.roots import expand, mounts
 
 
@@ -44,8 +44,10 @@ class Restic:
             ignore_rest=True,
             insert=("--config=/dev/null", *append, path),
         )
+        kept = (path,) if settings["append_only"] else ()
+        reach = Reach(writes=(path,), changes=() if kept else (path,), keeps=kept)
         place = mounts((), (path,), account, self.name)
-        return PluginResult((rule,), "restic", binds=place.binds, home=place.home)
+        return PluginResult((rule,), "restic", binds=place.binds, home=place.home, reach=reach)
 
 
 def _find_rclone(jail: Jail) -> str:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.roots import expand
 
 SERVER_PATHS = (
@@ -96,7 +96,10 @@ class Sftp:
         read_only = bool(settings["read_only"])
         flags = self._flags(account, settings)
         rule = server_rule("sftp.server", self.name, find_server(jail), flags, log=bool(settings["log"]))
-        return PluginResult((rule,), "sftp", home="ro" if read_only else "rw")
+        kept = ("/",) if settings["write_only"] or settings["append_only"] else ()
+        written = () if read_only else ("/",)
+        reach = Reach(writes=written, changes=() if kept else written, keeps=kept)
+        return PluginResult((rule,), "sftp", home="ro" if read_only else "rw", reach=reach)
 
     def _flags(self, account: Account, settings: Mapping[str, Value]) -> tuple[str, ...]:
         modes = [name for name in ("read_only", "write_only", "append_only") if settings[name]]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.roots import expand, mounts
 
 
@@ -45,8 +45,9 @@ class Svn:
             insert=("--root", root, "--tunnel-user", account.name, *(("--read-only",) if read_only else ())),
             env=(("HOME", "/"),),
         )
+        reach = Reach((root,), () if read_only else (root,))
         place = mounts((root,) if read_only else (), () if read_only else (root,), account, self.name)
-        return PluginResult((rule,), "svn", binds=place.binds, home=place.home)
+        return PluginResult((rule,), "svn", binds=place.binds, home=place.home, reach=reach)
 
 
 def _find_server(jail: Jail) -> str:
