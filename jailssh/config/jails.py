@@ -157,9 +157,10 @@ def _left_out(documents: Mapping[str, Document], options_of: OptionsOf) -> Itera
             silent = next((jail for jail, entry in written.items() if entry is None), "")
             for jail, entry in written.items():
                 if silent and entry is not None and not _means(option, entry.raw, option.default):
+                    what = f"[{plugin}] {option.name}"
                     yield ConfigError(
                         f"jails {jail} and {silent}",
-                        f"[{plugin}] {option.name} is set in {jail} ({entry.origin}) and left at its default in {silent}",
+                        f"{what} is set in {jail} ({entry.origin}) and left at its default in {silent}",
                         hint="write one jail that says what is wanted, or use only one of them",
                     )
 

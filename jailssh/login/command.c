@@ -15,6 +15,7 @@
 
 #include "creds.h"
 #include "fail.h"
+#include "keep.h"
 #include "match.h"
 #include "session.h"
 #include "stream.h"
@@ -130,6 +131,8 @@ static noreturn void execute(const struct plan *plan, const struct verdict *verd
     if (worse > getpriority(PRIO_PROCESS, 0) && setpriority(PRIO_PROCESS, 0, worse) != 0)
         refuse("limits", "cannot set the nice value", errno);
     settle_in(plan, verdict);
+    if (rule_first(plan, verdict->rule_index, OP_KEEP) && !keep_enter())
+        refuse("seccomp", "cannot hold the command to adding files", errno);
     execve(verdict->program, (char *const *)verdict->argv, env);
     *error = errno;
     _exit(EXIT_NOT_FOUND);

@@ -66,7 +66,8 @@
     OP(RULE_ENV, "rule-env", "et", 93, 0)                                                                              \
     OP(FIRST, "first", "t", 94, 0)                                                                                     \
     OP(LOG, "log", "", 95, 1)                                                                                          \
-    OP(ANSWER, "answer", "ut", 96, 1)
+    OP(ANSWER, "answer", "ut", 96, 1)                                                                                  \
+    OP(KEEP, "keep", "", 98, 1)
 
 #define PLAN_MAGIC "jailssh-plan"
 #define PLAN_VERSION "1"

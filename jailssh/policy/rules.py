@@ -123,6 +123,10 @@ class Rule:
     leading: tuple[str, ...] = ()
     """The classes of the first, the second, … operand; ``operands`` has the class of those behind them."""
 
+    keep: bool = False
+    """``program`` can make new files, and overwrite, move and remove none that is there: for promises of keeping that
+    must not rest on modes.  It opens files as sftp-server does: for writing with ``O_CREAT`` and ``O_TRUNC``."""
+
     def class_of_operand(self, place: int) -> str:
         """Return the value class of an operand, the first being 0."""
         return self.leading[place] if place < len(self.leading) else self.operands[2]
@@ -182,6 +186,8 @@ def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
         yield ("log",)
     if rule.answer:
         yield ("answer", str(rule.answer[0]), rule.answer[1])
+    if rule.keep:
+        yield ("keep",)
 
 
 def check_rules(rules: Iterable[Rule]) -> None:
@@ -374,7 +380,7 @@ def _check_what_runs(rule: Rule) -> None:
     status, text = rule.answer
     if status not in (0, 126) or not text.isprintable() or len(text.encode()) > _ANSWER_MAX:
         raise _bad(rule, f"an answer is status 0 or 126 and one printable line of at most {_ANSWER_MAX} bytes")
-    if rule.first or rule.log:
+    if rule.first or rule.log or rule.keep:
         raise _bad(rule, "has an answer, so nothing runs whose output could be kept or that could come first")
 
 

@@ -49,6 +49,7 @@ ENVIRONMENT: dict[str, str] = {
 C_OPENS = {
     "command.c": "after the drop: the jail's /dev/null, and a directory of the plan to take turns by",
     "fd.c": "the room of trusted opens",
+    "keep.c": "names the calls that its filter judges, and makes none",
     "match_main.c": "the unprivileged program reads a plan that its caller names",
     "mount.c": "handles (O_PATH) on places in the tree that it has just mounted, and the two ends of the pivot",
     "pin.c": "the pinned namespace's own file below the root-owned run directory",
