@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "confine.h"
 #include "creds.h"
 #include "fail.h"
 #include "keep.h"
@@ -87,6 +88,8 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
     for (int i = 0; i < TRIES && lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) != 0; i++)
         poll(NULL, 0, 20);
     int said[2];
+    struct confine filter;
+    confine_prepare(&filter, &argv[0], false);
     if (pipe2(said, O_CLOEXEC | O_NONBLOCK) != 0) /* what is too much for it is lost */
         refuse("setup", "cannot run what comes first", errno);
     pid_t pid = vfork();
@@ -95,6 +98,8 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
         if (setsid() < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(said[1], 2) < 0)
             refuse("first-failed", "cannot go without the client's streams", errno);
         settle_in(plan, verdict);
+        if (!confine_enter(&filter))
+            refuse("seccomp", "cannot install the filter of what comes first", errno);
         execve(argv[0], (char *const *)argv, env);
         refuse("first-failed", argv[0], errno); /* the first to say why is heard */
     }
@@ -120,7 +125,7 @@ struct its_streams {
 
 /* In the command's process, which shares this memory until it executes: vfork(2).  A failure is left in *ERROR. */
 static noreturn void execute(const struct plan *plan, const struct verdict *verdict, char **env,
-                             const struct its_streams *streams, volatile int *error)
+                             const struct its_streams *streams, const struct confine *filter, volatile int *error)
 {
     char *const *nice = plan_first(plan, OP_NICE);
     int worse = nice ? (int)plan_number(nice[0], 10) : 0;
@@ -131,6 +136,8 @@ static noreturn void execute(const struct plan *plan, const struct verdict *verd
     if (worse > getpriority(PRIO_PROCESS, 0) && setpriority(PRIO_PROCESS, 0, worse) != 0)
         refuse("limits", "cannot set the nice value", errno);
     settle_in(plan, verdict);
+    if (!confine_enter(filter))
+        refuse("seccomp", "cannot install the command's filter", errno);
     if (rule_first(plan, verdict->rule_index, OP_KEEP) && !keep_enter())
         refuse("seccomp", "cannot hold the command to adding files", errno);
     execve(verdict->program, (char *const *)verdict->argv, env);
@@ -212,11 +219,13 @@ void command_run(const struct plan *plan, const struct request *request, int cha
     run_first(plan, &verdict, env);
     struct its_streams streams = { .terminal = terminal };
     stream_open(plan, terminal, rule_first(plan, verdict.rule_index, OP_LOG) != NULL, channel, streams.ends);
+    struct confine filter;
+    confine_prepare(&filter, &verdict.program, rule_first(plan, verdict.rule_index, OP_ALONE) != NULL);
     pid_t command = vfork();
     if (command < 0)
         refuse("setup", "cannot start a process", errno);
     if (command == 0)
-        execute(plan, &verdict, env, &streams, &error);
+        execute(plan, &verdict, env, &streams, &filter, &error);
     if (error) {
         inner_say(SAYS_NOT_FOUND, "not-found", verdict.program, strerror(error));
         _exit(EXIT_NOT_FOUND);

@@ -67,6 +67,7 @@
     OP(FIRST, "first", "t", 94, 0)                                                                                     \
     OP(LOG, "log", "", 95, 1)                                                                                          \
     OP(ANSWER, "answer", "ut", 96, 1)                                                                                  \
+    OP(ALONE, "alone", "", 97, 1)                                                                                      \
     OP(KEEP, "keep", "", 98, 1)
 
 #define PLAN_MAGIC "jailssh-plan"

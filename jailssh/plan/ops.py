@@ -107,6 +107,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("first", ("text",), 94, False, "  runs before, with the word {0}"),
     Verb("log", (), 95, True, "  its messages go to the journal"),
     Verb("answer", ("uint", "text"), 96, True, "  runs nothing, ends with status {0}: {1}"),
+    Verb("alone", (), 97, True, "  executes nothing after its start"),
     Verb("keep", (), 98, True, "  makes new files and overwrites, moves and removes none"),
 )  # fmt: skip
 

@@ -44,6 +44,7 @@ class Cvs:
             # -f: not ~/.cvsrc, which the user could write.
             fixed=("-f",),
             literals=("server",),
+            alone=True,
             # The jail's own; cvs would take /var/tmp, which is read-only there.
             env=(("HOME", "/"), ("TMPDIR", "/tmp")),  # noqa: S108
         )

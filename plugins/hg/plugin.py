@@ -14,8 +14,9 @@ from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, P
 from jailssh_plugins.pythons import ENVIRONMENT, modules
 from jailssh_plugins.roots import covered, mounts, paths
 
-# hgrc(5): an empty HGRCPATH reads no configuration but the repository's own; HGPLAIN drops aliases and pagers.
-_ENV = (*ENVIRONMENT, ("HGRCPATH", ""), ("HGPLAIN", "1"), ("HOME", "/"))
+# hgrc(5): an empty HGRCPATH reads no configuration but the repository's own, HGRCSKIPREPO not even that: its extensions
+# are code that runs in hg itself.  HGPLAIN drops aliases and pagers.
+_ENV = (*ENVIRONMENT, ("HGRCPATH", ""), ("HGRCSKIPREPO", "1"), ("HGPLAIN", "1"), ("HOME", "/"))
 
 
 class Hg:
@@ -71,6 +72,7 @@ def _rule(hg: str, number: int, path: str, text: str) -> Rule:
         words=tuple(dict.fromkeys(("hg", "/usr/bin/hg", hg))),
         literals=("-R", text, "serve", "--stdio"),
         env=_ENV,
+        alone=True,
     )
 
 

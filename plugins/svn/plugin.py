@@ -44,6 +44,7 @@ class Svn:
             need="t",
             insert=("--root", root, "--tunnel-user", account.name, *(("--read-only",) if read_only else ())),
             env=(("HOME", "/"),),
+            alone=True,
         )
         reach = Reach((root,), () if read_only else (root,))
         place = mounts((root,) if read_only else (), () if read_only else (root,), account, self.name)

@@ -19,8 +19,8 @@ WITH_POWER = 2000
 # 800 of the latter are the limits, the relay of a command's streams and the log of file operations.
 AFTER_DROP = 2400
 AFTER_DROP_FILES = (
-    "command.c", "filelog.c", "keep.c", "limit.c", "match.c", "option.c", "outer.c", "pty.c", "relay.c", "report.c",
-    "repository.c", "request.c", "stream.c", "value.c",
+    "command.c", "confine.c", "filelog.c", "keep.c", "limit.c", "match.c", "option.c", "outer.c", "pty.c",
+    "relay.c", "report.c", "repository.c", "request.c", "stream.c", "value.c",
 )  # fmt: skip
 
 # path or path:function -> why it may be longer

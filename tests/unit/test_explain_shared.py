@@ -218,7 +218,7 @@ def test_what_runs_first_and_what_is_answered(forge: Trials, layout: Layout) -> 
 
 def test_a_rule_that_logs_one_that_answers_and_one_with_a_first() -> None:
     rows = [("rule", "r", "p", "/bin/r"), ("word", "r"), ("operands", "1", "1", "new-repository"),
-            ("first", "/bin/make"), ("first", "%p"), ("log",), ("rule", "a", "p", "/bin/a"), ("word", "a"),
+            ("first", "/bin/make"), ("first", "%p"), ("log",), ("alone",), ("rule", "a", "p", "/bin/a"), ("word", "a"),
             ("operands", "0", "0", "text"), ("answer", "0", "nothing to do")]  # fmt: skip
     records = tuple(ops.Record(verb, tuple(args)) for verb, *args in rows)
     plan = codec.Plan(1000, 1000, "alice", "0" * 16, records)
@@ -226,9 +226,10 @@ def test_a_rule_that_logs_one_that_answers_and_one_with_a_first() -> None:
     facts, lines = explain._allowed(plan, verdict, [])
     assert lines == [
         "allowed by rule r of plugin p", "runs first: /bin/make '/srv/a b'", "runs /bin/r: r '/srv/a b'",
-        "what it reports of files goes to the journal",
+        "what it reports of files goes to the journal", "it can execute no other program after its start",
     ]  # fmt: skip
     assert (facts["first"], facts["log"], facts["answer"]) == (["/bin/make", "/srv/a b"], True, None)
+    assert facts["alone"] is True
     facts, lines = explain._allowed(plan, matcher.Verdict(True, "a", "p"), [])
     assert lines[1:] == ["runs nothing: the rule has the answer itself: nothing to do"]
     assert (facts["first"], facts["log"], facts["answer"]) == ([], False, "nothing to do")

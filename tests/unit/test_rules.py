@@ -193,6 +193,7 @@ REPOSITORY = {"operands": (1, 1, "repository"), "roots": ("/srv/git", "/home/u/.
         ({"answer": (126, "a\nb")}, "printable line"),
         ({"answer": (126, "ä" * 101)}, "200 bytes"),
         ({"answer": (0, ""), "log": True}, "nothing runs"),
+        ({"answer": (0, ""), "alone": True}, "nothing runs"),
         ({"answer": (0, ""), "first": ("/bin/true",)}, "nothing runs"),
     ],
 )
