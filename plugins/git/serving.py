@@ -8,8 +8,8 @@ from collections.abc import Iterable
 Pairs = tuple[tuple[str, str], ...]
 
 EVENTS = (
-    "applypatch-msg pre-applypatch post-applypatch pre-commit pre-merge-commit prepare-commit-msg commit-msg post-commit "
-    "pre-rebase post-checkout post-merge pre-push pre-receive update proc-receive post-receive post-update "
+    "applypatch-msg pre-applypatch post-applypatch pre-commit pre-merge-commit prepare-commit-msg commit-msg "
+    "post-commit pre-rebase post-checkout post-merge pre-push pre-receive update proc-receive post-receive post-update "
     "reference-transaction push-to-checkout pre-auto-gc post-rewrite sendemail-validate fsmonitor-watchman "
     "post-index-change"
 )

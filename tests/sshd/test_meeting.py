@@ -71,7 +71,8 @@ def sprung(world: World) -> bool:
 
 def marker() -> str:
     """Return Python's words for leaving a mark, without a blank or a quote."""
-    return f"exec(bytes([{','.join(str(byte) for byte in f'open({RAN!r},"w")'.encode())}]))"
+    words = f"open({RAN!r}, 'w')".encode()
+    return f"exec(bytes([{','.join(map(str, words))}]))"
 
 
 @pytest.mark.parametrize("order", [f"{PYTHON} -c {marker()}", "/usr/bin/cvs", "/usr/bin/git version"])
@@ -159,8 +160,11 @@ def test_what_was_sent_is_kept_where_the_umask_does_not_hold(world: World, mode:
         world.client.write(name, text)
     assert world.client.sftp(user, "put one file\n").code == 0
     world.host.run(["chmod", "666", path], check=True)  # as the default ACL has it
-    for batch in ("put two file\n", "reput three file\n", "put -f two file\n", "rename file else\n", "rm file\n",
-                  "put two new\nrename new file\n", "symlink file soft\n", "ln file hard\n", "chmod 600 file\n"):  # fmt: skip
+    batches = (
+        "put two file\n", "reput three file\n", "put -f two file\n", "rename file else\n", "rm file\n",
+        "put two new\nrename new file\n", "symlink file soft\n", "ln file hard\n", "chmod 600 file\n",
+    )  # fmt: skip
+    for batch in batches:
         world.client.sftp(user, batch)
         assert world.host.read(path) == b"first\n", batch
     assert world.client.sftp(user, "put two another\n").code == 0
