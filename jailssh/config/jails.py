@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -13,7 +13,7 @@ from jailssh.config.files import UserConfig, refuse_sections
 from jailssh.config.reader import Document, Entry, Item, nearest, raise_all, read_section
 from jailssh.config.rights import Table, file_of
 from jailssh.config.settings import JAIL, RLIMITS, Setting, plugin_settings
-from jailssh.config.values import UNSET, parse, words_of
+from jailssh.config.values import UNSET, Raw, parse, words_of
 from jailssh.core.errors import ConfigError, JailsshError, UsageError
 from jailssh.core.names import check_jail_name
 from jailssh.plugin.api import Account, Option, Plugin, Value
@@ -59,6 +59,7 @@ class JailConfig:
     hostname: str
     tmp_size: int
     umask: int
+    shared_directories: bool
     message: str
     limits: Mapping[str, int]
     access: Mapping[str, Item]
@@ -102,8 +103,11 @@ def plugin_document(plugin: str) -> Document:
     return _document(f"plugin {plugin}", {"": {"plugins": Entry(plugin, f"plugin {plugin}")}}, {}, {})
 
 
-def combine(documents: Mapping[str, Document]) -> Document:
-    """Return the union of several jails, given by name; a setting written differently in two is an error."""
+def combine(documents: Mapping[str, Document], options_of: OptionsOf = lambda _: ()) -> Document:
+    """Return the union of several jails, given by name; a setting that two mean differently is an error.
+
+    ``shared_directories`` is said of the pairs of one jail, so the union has it only if all say it.
+    """
     merged: dict[str, dict[str, Entry]] = {"": {}}
     owner: dict[tuple[str, str], str] = {}
     headers: dict[str, str] = {}
@@ -132,8 +136,44 @@ def combine(documents: Mapping[str, Document]) -> Document:
                             hint="write one jail that says what is wanted, or use only one of them",
                         )
                     )
+    errors += _left_out(documents, options_of)
     raise_all(errors)
+    if not all("shared_directories" in document.entries[""] for document in documents.values()):
+        merged[""].pop("shared_directories", None)
     return _document("+".join(sorted(documents)), merged, headers, tables)
+
+
+def _left_out(documents: Mapping[str, Document], options_of: OptionsOf) -> Iterator[ConfigError]:
+    """Yield an error for each setting that one jail writes and another with the same plugin leaves at its default."""
+    users: dict[str, list[str]] = {}
+    for jail in sorted(documents):
+        for plugin in words_of(documents[jail].entries[""].get("plugins", Entry("", "")).raw):
+            users.setdefault(plugin, []).append(jail)
+    for plugin, jails in users.items():
+        options: Sequence[Option] = ()
+        with suppress(ConfigError):  # told where the union is read
+            options = options_of(plugin) if len(jails) > 1 else ()
+        for option in options:
+            written = {jail: documents[jail].entries.get(plugin, {}).get(option.name) for jail in jails}
+            silent = next((jail for jail, entry in written.items() if entry is None), "")
+            for jail, entry in written.items():
+                if silent and entry is not None and not _means(option, entry.raw, option.default):
+                    what = f"[{plugin}] {option.name}"
+                    yield ConfigError(
+                        f"jails {jail} and {silent}",
+                        f"{what} is set in {jail} ({entry.origin}) and left at its default in {silent}",
+                        hint="write one jail that says what is wanted, or use only one of them",
+                    )
+
+
+def _means(option: Option, one: Raw, two: Raw) -> bool:
+    """True if an option means the same as ``one`` and as ``two``; what cannot be read is told elsewhere."""
+    if option.kind == "rights":
+        return _normal(one) == _normal(two)
+    try:
+        return parse(option.kind, one) == parse(option.kind, two)
+    except (KeyError, ValueError):
+        return True
 
 
 def read_jail(name: str, document: Document, options_of: OptionsOf, known: Collection[str] = ()) -> JailConfig:

@@ -63,6 +63,7 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "hostname", "word", "jail", "the host name that is seen inside"),
     Setting("", "tmp_size", "size", "64M", "size of the private /tmp"),
     Setting("", "umask", "octal", "022", "umask of the commands"),
+    Setting("", "shared_directories", "bool", "no", "plugins may write what another one trusts or promises to keep"),
     Setting("", "message", "text", "", "line for a denied user; empty: what the account is limited to"),
     Setting("limits", "as", "size?", "", "address space of a process"),
     Setting("limits", "core", "size?", "0", "size of a core dump"),

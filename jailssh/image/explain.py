@@ -135,13 +135,14 @@ def _allowed(plan: Plan, verdict: matcher.Verdict, rights: list[str]) -> tuple[d
     first = _first(plan, verdict.rule, verdict.path)
     records = rule_records_of(plan, verdict.rule)
     answer = next((args[1] for args in values_of(records, "answer")), None)
-    logged, alone = bool(values_of(records, "log")), bool(values_of(records, "alone"))
+    logged, alone, keep = (bool(values_of(records, verb)) for verb in ("log", "alone", "keep"))
     lines = [
         f"allowed by rule {verdict.rule} of plugin {verdict.plugin}",
         *([f"runs first: {escape(shlex.join(first), 70000)}"] if first else []),
         runs if answer is None else f"runs nothing: the rule has the answer itself: {answer}",
         *(["what it reports of files goes to the journal"] if logged else []),
         *(["it can execute no other program after its start"] if alone else []),
+        *(["it can make new files, and overwrite, move or remove none"] if keep else []),
         *(f"with {name}={escape(value)}" for name, value in environment.items()),
         *(escape(str(place)) for place in places),
         *(f"its pattern: {pattern}" for pattern in patterns),
@@ -153,6 +154,7 @@ def _allowed(plan: Plan, verdict: matcher.Verdict, rights: list[str]) -> tuple[d
         "answer": answer,
         "log": logged,
         "alone": alone,
+        "keep": keep,
         "patterns": patterns,
         "rights": rights,
         "program": verdict.program,

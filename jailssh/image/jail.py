@@ -44,6 +44,7 @@ from jailssh.image.directories import check_directories
 from jailssh.image.errors import ImageError
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.manifest import Manifest
+from jailssh.image.meeting import refuse_clashes
 from jailssh.image.store import find
 from jailssh.image.tables import Stamps, read_tables, stamps_of
 from jailssh.plan.compile import JailSettings, compile_plan
@@ -124,8 +125,10 @@ class JailDefinition:
                 raise ImageError(f"jail {self.name}", f"{program}, which a rule runs, is no program in its image")
 
     def results(self, account: Account) -> tuple[PluginResult, ...]:
-        """Return what the plugins give to ``account``."""
-        return tuple(self._ask(p, partial(p.account, self.facts, account), PluginResult) for p in self.plugins)
+        """Return what the plugins give to ``account``; raises where two of them cannot both keep their word."""
+        results = tuple(self._ask(p, partial(p.account, self.facts, account), PluginResult) for p in self.plugins)
+        refuse_clashes(self.config, results, account)
+        return results
 
     def words(self) -> frozenset[str]:
         """Return every word in a setting of the jail's plugins: all that any right can be given to is among them."""
@@ -205,7 +208,7 @@ class Configuration:
         key = tuple(sorted(set(names)))
         if key not in self._definitions:
             documents = {name: self._document(name) for name in key}
-            document = combine(documents) if len(documents) > 1 else documents[key[0]]
+            document = combine(documents, self.registry.options) if len(documents) > 1 else documents[key[0]]
             config = read_jail(combined_name(key), document, self.registry.options, self._all_plugins())
             plugins = tuple(self.registry.get(name) for name in config.plugins)
             facts = Jail(config.name, config.plugins, find_program)

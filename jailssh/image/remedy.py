@@ -17,10 +17,11 @@ from itertools import chain, combinations, count
 from jailssh.config.reader import Document
 from jailssh.config.rights import RIGHTS, file_of, read_rights
 from jailssh.config.values import Raw, parse
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.host import matcher
 from jailssh.image.jail import NO_FILTER, SUFFIX, Configuration, JailDefinition, find_program, shipped_profiles
+from jailssh.image.meeting import clashes
 from jailssh.plan import codec
 from jailssh.plan.compile import compile_plan
 from jailssh.plugin.api import Account, Jail, Option, Plugin, PluginResult, Value
@@ -235,7 +236,10 @@ class Trials:
         names = tuple(sorted({*self.definition.config.plugins, *remedy.plugins}))
         facts = self._facts(names)
         grouped = {name: tuple(change for change in remedy.changes if change.plugin == name) for name in names}
-        return tuple(self._result(name, grouped[name], facts) for name in names)
+        results = tuple(self._result(name, grouped[name], facts) for name in names)
+        if not self.definition.config.shared_directories and (found := clashes(names, results, self.account)):
+            raise ConfigError(f"jail {self.definition.name}", found[0].why(), hint=found[0].hint())
+        return results
 
     def _facts(self, names: Iterable[str]) -> Jail:
         return Jail(self.definition.name, tuple(sorted(set(names))), _program)

@@ -17,6 +17,7 @@
 #include "command_filter.h"
 #include "creds.h"
 #include "fail.h"
+#include "keep.h"
 #include "match.h"
 #include "session.h"
 #include "stream.h"
@@ -201,6 +202,8 @@ static noreturn void execute(const struct plan *plan, const struct verdict *verd
         refuse("within", "cannot put the rules in force", errno);
     if (!command_filter_enter(filter))
         refuse("seccomp", "cannot install the command's filter", errno);
+    if (rule_first(plan, verdict->rule_index, OP_KEEP) && !keep_enter())
+        refuse("seccomp", "cannot hold the command to adding files", errno);
     execve(verdict->program, (char *const *)verdict->argv, env);
     *error = errno;
     _exit(EXIT_NOT_FOUND);

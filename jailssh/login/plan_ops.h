@@ -72,6 +72,7 @@
     OP(LOG, "log", "", 95, 1)                                                                                          \
     OP(ANSWER, "answer", "At", 96, 1)                                                                                  \
     OP(ALONE, "alone", "", 97, 1)                                                                                      \
+    OP(KEEP, "keep", "", 98, 1)                                                                                        \
     OP(WITHIN, "within", "pw", 99, 0)
 
 #define PLAN_MAGIC "jailssh-plan"

@@ -116,6 +116,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("log", (), 95, True, "  its messages go to the journal"),
     Verb("answer", ("enum:0,126", "text"), 96, True, "  runs nothing, ends with status {0}: {1}"),
     Verb("alone", (), 97, True, "  executes nothing after its start"),
+    Verb("keep", (), 98, True, "  makes new files and overwrites, moves and removes none"),
     Verb("within", ("path", "enum:ro,rw"), 99, False, "  of the directories shown it can use {0}, {1:mode}"),
 )  # fmt: skip
 

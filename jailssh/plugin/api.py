@@ -90,11 +90,29 @@ class Bind:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """What a plugin's program does to the directories of the jail: with it, plugins that cannot share one are found.
+
+    ``trusts``   what lies there gives the program orders (hooks, settings that run something).
+    ``writes``   there it makes files as the client wants them; ``/``: wherever the jail shows something writable.
+    ``changes``  there it may overwrite, move or remove what is there; without it, everything in ``writes``.
+    ``keeps``    there the plugin promises that nothing that is there is changed or removed.
+    """
+
+    trusts: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    changes: tuple[str, ...] | None = None
+    keeps: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class PluginResult:
     """What one plugin gives to one account's plan.
 
     ``home`` says how the plugin wants the home: ``rw``, ``ro`` or ``none``; the strongest wish of all plugins wins.
     ``capability`` is the word shown to a denied user ("this account is limited to: sftp, scp").
+    ``reach`` says what its program believes and changes; without one it trusts nothing, and writes wherever the
+    plugin itself has something shown writable.
     """
 
     rules: tuple[Rule, ...]
@@ -105,6 +123,7 @@ class PluginResult:
     pty: bool = False
     proc: bool = False
     executable_home: bool = False
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,9 @@ class Rule:
     alone: bool = False
     """Once ``program`` runs, nothing can be executed in its process or below it (``EPERM``): for a program that files
     of the account can tell to run others.  What it loads or interprets itself is not held back."""
+    keep: bool = False
+    """``program`` can make new files, and overwrite, move and remove none that is there: for promises of keeping that
+    must not rest on modes.  It opens files as sftp-server does: for writing with ``O_CREAT`` and ``O_TRUNC``."""
 
     def class_of_operand(self, place: int) -> str:
         """Return the value class of an operand, the first being 0."""
@@ -190,6 +193,8 @@ def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
         yield ("answer", str(rule.answer[0]), rule.answer[1])
     if rule.alone:
         yield ("alone",)
+    if rule.keep:
+        yield ("keep",)
     for path, writable in rule.within:
         yield ("within", path, "rw" if writable else "ro")
 
@@ -384,8 +389,8 @@ def _check_what_runs(rule: Rule) -> None:
     status, text = rule.answer
     if status not in (0, 126) or not text.isprintable() or len(text.encode()) > _ANSWER_MAX:
         raise _bad(rule, f"an answer is status 0 or 126 and one printable line of at most {_ANSWER_MAX} bytes")
-    if rule.first or rule.log or rule.alone:
-        raise _bad(rule, "has an answer, so nothing runs that could be kept alone, logged or come second")
+    if rule.first or rule.log or rule.alone or rule.keep:
+        raise _bad(rule, "has an answer, so nothing runs that could be kept alone, held, logged or come second")
 
 
 def _reaches(pattern: str, root: str) -> bool:

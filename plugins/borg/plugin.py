@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.pythons import ENVIRONMENT, INTERPRETER, modules
 from jailssh_plugins.roots import mounts, paths
 
@@ -70,7 +70,10 @@ class Borg:
             **common,  # type: ignore[arg-type]
         )
         version = Rule(id="borg.version", fixed=fixed, literals=("--version",), **common)  # type: ignore[arg-type]
-        return PluginResult((serve, version), "borg", binds=place.binds, home=place.home)
+        held_in = (*repositories, *anywhere)
+        kept = held_in if settings["append_only"] else ()
+        reach = Reach(writes=held_in, changes=() if kept else held_in, keeps=kept)
+        return PluginResult((serve, version), "borg", binds=place.binds, home=place.home, reach=reach)
 
 
 def _find(jail: Jail, settings: Mapping[str, Value]) -> tuple[str, tuple[str, ...]]:

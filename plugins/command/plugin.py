@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh.policy.rules import UNBOUNDED
 from jailssh_plugins.roots import covered, expand, mounts, paths
 
@@ -81,8 +81,8 @@ class Command:
             if not all(covered(root, (*read, *write)) for root in line.roots):
                 raise line.bad("takes paths below a directory that is in neither read nor write")
             rules.append(replace(_rule(line, number, jail, account), within=place.within))
-        names = ", ".join(dict.fromkeys(rule.argv0 for rule in rules))
-        return PluginResult(tuple(rules), names, binds=place.binds, home=place.home, proc=bool(settings["proc"]))
+        names, proc = ", ".join(dict.fromkeys(rule.argv0 for rule in rules)), bool(settings["proc"])
+        return PluginResult(tuple(rules), names, place.binds, place.home, proc=proc, reach=Reach(writes=write))
 
 
 def _texts(settings: Mapping[str, Value]) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.roots import mounts, paths
 
 
@@ -45,11 +45,12 @@ class Cvs:
             # -f: not ~/.cvsrc, which the user could write.
             fixed=("-f",),
             literals=("server",),
+            alone=True,
             # The jail's own; cvs would take /var/tmp, which is read-only there.
             env=(("HOME", "/"), ("TMPDIR", "/tmp")),  # noqa: S108
             within=place.within,
         )
-        return PluginResult((rule,), "cvs", binds=place.binds, home=place.home)
+        return PluginResult((rule,), "cvs", binds=place.binds, home=place.home, reach=Reach(roots, roots))
 
 
 def _find_cvs(jail: Jail) -> str:

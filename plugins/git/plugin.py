@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below, is_clean_absolute
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
-from jailssh_plugins.git.serving import CONFIG, Pairs, environment, spellings
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh_plugins.git.serving import CONFIG, Pairs, environment, signers, spellings
 from jailssh_plugins.rights import granted, shown
 from jailssh_plugins.roots import Mounts, covered, mounts, paths
 
@@ -75,7 +75,9 @@ class Git:
         # An empty table is one too: nobody has a right.
         by_rights = settings["rights"] or settings["roots"]
         may, place = (_by_rights if by_rights else _by_directories)(account, settings)
-        config = (("core.hooksPath", os.path.dirname(next(iter(_hooks(settings)), f"{NO_HOOKS}/"))), *CONFIG)
+        more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
+        hooks = os.path.dirname(next(iter(_hooks(settings)), f"{NO_HOOKS}/"))
+        config = (("core.hooksPath", hooks), *signers(more), *CONFIG)
         rules = [_answer("git.lfs", git, ("lfs-authenticate", "lfs-transfer"), _NO_LFS)]
         if "read" in may:
             rules.append(_service("upload-pack", git, may["read"], config))
@@ -95,7 +97,11 @@ class Git:
             rule = _service("receive-pack", git, may["create"], config)
             first = (git, "init", "--bare", "--quiet", "--template=", "--", "%p")
             rules.append(replace(rule, id="git.create", operands=(1, 1, "new-repository"), first=first))
-        return PluginResult(tuple(rules), "git", binds=place.binds, home=place.home)
+        # What it writes has the form of repositories; still nothing that another program trusts or keeps belongs there.
+        seen = [served.roots for served in may.values()]
+        written = may["write"].roots if "write" in may else ()
+        reach = Reach(trusts=tuple(dict.fromkeys(path for roots in seen for path in roots)), writes=written)
+        return PluginResult(tuple(rules), "git", binds=place.binds, home=place.home, reach=reach)
 
 
 def _by_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[str, _Served], Mounts]:

@@ -11,7 +11,7 @@ from jailssh.image.jail import find_program
 from jailssh.image.resolve import resolve
 from jailssh.plugin.api import Account, Bind, Jail, Plugin
 from jailssh.policy.rules import check_rules
-from jailssh_plugins.git.plugin import NO_HOOKS, plugin
+from jailssh_plugins.git.plugin import HOOKS, NO_HOOKS, plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("git",), {"git": "/usr/bin/git"}.get)
@@ -197,6 +197,19 @@ def test_hooks_of_the_administrator():
     assert config_of(of("@devs")[0]["git.receive-pack"])["core.hooksPath"] == NO_HOOKS
 
 
+def test_hooks_of_the_repository_s_own_configuration_are_off_for_every_event():
+    forced = config_of(rules(write=("/srv/git",))["git.receive-pack"])
+    assert [
+        event for event in [*HOOKS.split(), "post-checkout", "pre-push"] if forced[f"hook.{event}.enabled"] != "false"
+    ] == []
+    assert ("GIT_ALLOW_PROTOCOL", "none") in rules(read=("/srv/git",))["git.upload-pack"].env
+
+
+def test_signatures_are_checked_by_the_administrator_s_programs():
+    forced = config_of(rules(write=("/srv/git",), programs=("/usr/bin/gpg", "sh"))["git.receive-pack"])
+    assert (forced["gpg.program"], forced["gpg.ssh.program"]) == ("/usr/bin/gpg", "false")
+
+
 def test_large_files_have_an_answer():
     rule = rules(read=("/srv/git",))["git.lfs"]
     assert {"git-lfs-authenticate", "git lfs-transfer", "/usr/bin/git-lfs-transfer"} <= set(rule.words)
@@ -326,6 +339,49 @@ def test_no_configuration_and_no_hook_of_the_user_runs_a_program(served):
     env = "GIT_CONFIG_GLOBAL=/dev/null"
     assert run(f"env {env} git clone h:{room}/r.git out").returncode == 0
     assert not (room / "sprung").exists()
+
+
+FAKE_SIGNER = """#!/bin/sh
+cat >/dev/null
+echo '[GNUPG:] SIG_CREATED ' >&2
+printf -- '-----BEGIN PGP SIGNATURE-----\\n\\nx\\n-----END PGP SIGNATURE-----\\n'
+"""
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize(
+    ("key", "guard"),
+    [("core.alternateRefsCommand", "core.alternateRefsCommand"), ("gpg.program", "gpg.program"), ("", "")],
+    ids=["alternates", "signed push", "as it is"],
+)
+def test_a_repository_names_no_program(served, key, guard):
+    """With ``guard`` taken away the program of ``key`` runs, with all of them none does."""
+    room, run = served
+    trap, signer, repository = room / "trap", room / "signer", room / "r.git"
+    trap.write_text(f"#!/bin/sh\ntouch {room}/sprung\n")
+    signer.write_text(FAKE_SIGNER)
+    # The signature of a push is looked at for a hook, and this is the administrator's.
+    hook = room / "no-hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\n")
+    for script in (trap, signer, hook):
+        script.chmod(0o755)
+    assert commit_and_push(room, run).returncode == 0
+    assert run("git clone -q --bare r.git borrowed").returncode == 0
+    (repository / "objects/info/alternates").write_text(f"{room}/borrowed/objects\n")
+    named = {"core.alternateRefsCommand": trap, "gpg.program": trap, "receive.certNonceSeed": "x"}
+    named |= {"hook.x.event": "pre-receive", "hook.x.command": trap, "hook.pre-receive.enabled": "true"}
+    for name, value in named.items():
+        assert run(f"git config {name} {value}", repository).returncode == 0
+    serve = (room / "transport").read_text()
+    if guard:
+        assert f"'{guard}'" in serve
+        (room / "transport").write_text(serve.replace(f"'{guard}'", "'x.y'"))
+    assert run("git commit -q --allow-empty -m y", room / "work").returncode == 0
+    run(f"git config gpg.program {signer}", room / "work")
+    run("git config user.signingKey x", room / "work")
+    done = run(f"git push --signed h:{repository} HEAD:main", room / "work")
+    assert done.returncode == 0, done.stderr
+    assert (room / "sprung").exists() is bool(key)
 
 
 @pytest.mark.needs("git")

@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.pythons import ENVIRONMENT, modules
 from jailssh_plugins.roots import covered, mounts, paths
 
-# hgrc(5): an empty HGRCPATH reads no configuration but the repository's own; HGPLAIN drops aliases and pagers.
-_ENV = (*ENVIRONMENT, ("HGRCPATH", ""), ("HGPLAIN", "1"), ("HOME", "/"))
+# hgrc(5): an empty HGRCPATH reads no configuration but the repository's own, HGRCSKIPREPO not even that: its extensions
+# are code that runs in hg itself.  HGPLAIN drops aliases and pagers.
+_ENV = (*ENVIRONMENT, ("HGRCPATH", ""), ("HGRCSKIPREPO", "1"), ("HGPLAIN", "1"), ("HOME", "/"))
 
 
 class Hg:
@@ -46,13 +47,14 @@ class Hg:
             if covered(path, write):
                 raise ConfigError("[hg] read", f"{path} is also in write, so it cannot be read-only")
         place = mounts(read, write, account, self.name)
+        reach = Reach((*read, *write), write)
         hg = _find_hg(jail)
         spelled = [(path, text) for path in (*read, *write) for text in _spellings(path, account)]
         rules = [
             replace(_rule(hg, number, path, text), within=((path, path in write),))
             for number, (path, text) in enumerate(spelled, 1)
         ]
-        return PluginResult(tuple(rules), "hg", binds=place.binds, home=place.home)
+        return PluginResult(tuple(rules), "hg", binds=place.binds, home=place.home, reach=reach)
 
 
 def _spellings(path: str, account: Account) -> Iterator[str]:
@@ -72,6 +74,7 @@ def _rule(hg: str, number: int, path: str, text: str) -> Rule:
         words=tuple(dict.fromkeys(("hg", "/usr/bin/hg", hg))),
         literals=("-R", text, "serve", "--stdio"),
         env=_ENV,
+        alone=True,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.roots import expand, mounts
 
 
@@ -46,7 +46,9 @@ class Restic:
             insert=("--config=/dev/null", *append, path),
             within=place.within,
         )
-        return PluginResult((rule,), "restic", binds=place.binds, home=place.home)
+        kept = (path,) if settings["append_only"] else ()
+        reach = Reach(writes=(path,), changes=() if kept else (path,), keeps=kept)
+        return PluginResult((rule,), "restic", binds=place.binds, home=place.home, reach=reach)
 
 
 def _find_rclone(jail: Jail) -> str:

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.roots import mounts, paths
 
 _LETTERS = "ACDEHIJNORSUWXbcdglmnopqrtuvxyz"
@@ -115,7 +115,17 @@ class Rsync:
         if settings["probe"]:
             rules.append(Rule("rsync.probe", self.name, rsync, ("true",), answer=(0, "")))
         place = mounts(read, write, account, self.name)
-        return PluginResult(tuple(rules), "rsync", binds=place.binds, home=place.home)
+        reach = _reach(write, overwrite=bool(settings["overwrite"]), delete=bool(settings["delete"]))
+        return PluginResult(tuple(rules), "rsync", binds=place.binds, home=place.home, reach=reach)
+
+
+def _reach(write: tuple[str, ...], *, overwrite: bool, delete: bool) -> Reach:
+    """Return what is promised: whatever of the two is off is worth nothing where another program does it."""
+    return Reach(
+        writes=write,
+        changes=write if overwrite or delete else (),
+        keeps=() if overwrite and delete else write,
+    )
 
 
 def _find_rsync(jail: Jail) -> str:

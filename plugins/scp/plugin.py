@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.sftp.plugin import find_server, server_rule
 
 NO_READING = "read,opendir,readdir,readlink,symlink,hardlink,copy-data,rename,posix-rename,remove,rmdir"
@@ -58,7 +58,10 @@ class Scp:
                 rules.append(_old("scp.download", scp, account, "f", most=1024))
             if "shell" not in jail.plugins:
                 rules.append(_winscp(scp))
-        return PluginResult(tuple(rules), "scp", home="rw" if upload else "ro")
+        # Beside the sftp plugin, SFTP is that one's matter.
+        uploads = any(rule.id == "scp.upload" or (rule.id == "scp.sftp" and upload) for rule in rules)
+        reach = Reach(writes=("/",) if uploads else ())
+        return PluginResult(tuple(rules), "scp", home="rw" if upload else "ro", reach=reach)
 
 
 def _find_scp(jail: Jail) -> str:

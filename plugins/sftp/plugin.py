@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.roots import expand
 
 SERVER_PATHS = (
@@ -54,10 +54,10 @@ def find_server(jail: Jail) -> str:
     raise ConfigError("sftp-server", "not found on this host", hint="install openssh-sftp-server")
 
 
-def server_rule(rule: str, plugin: str, server: str, flags: tuple[str, ...], *, log: bool) -> Rule:
+def server_rule(rule: str, plugin: str, server: str, flags: tuple[str, ...], *, log: bool, keep: bool = False) -> Rule:
     """Return the rule that runs ``server`` with ``flags`` however the client spells it.
 
-    ``log``: what it does with files goes to the journal, by way of its standard error.
+    ``log``: what it does with files goes to the journal, by way of its standard error.  ``keep``: it adds files only.
     """
     return Rule(
         id=rule,
@@ -67,6 +67,7 @@ def server_rule(rule: str, plugin: str, server: str, flags: tuple[str, ...], *, 
         fixed=(*(("-e", "-l", "INFO") if log else ()), *flags),
         ignore_rest=True,
         log=log,
+        keep=keep,
     )
 
 
@@ -95,8 +96,12 @@ class Sftp:
         """One rule; the flags come from the settings, never from the client."""
         read_only = bool(settings["read_only"])
         flags = self._flags(account, settings)
-        rule = server_rule("sftp.server", self.name, find_server(jail), flags, log=bool(settings["log"]))
-        return PluginResult((rule,), "sftp", home="ro" if read_only else "rw")
+        kept = ("/",) if settings["write_only"] or settings["append_only"] else ()
+        written = () if read_only else ("/",)
+        log, keep = bool(settings["log"]), bool(kept)
+        rule = server_rule("sftp.server", self.name, find_server(jail), flags, log=log, keep=keep)
+        reach = Reach(writes=written, changes=() if kept else written, keeps=kept)
+        return PluginResult((rule,), "sftp", home="ro" if read_only else "rw", reach=reach)
 
     def _flags(self, account: Account, settings: Mapping[str, Value]) -> tuple[str, ...]:
         modes = [name for name in ("read_only", "write_only", "append_only") if settings[name]]

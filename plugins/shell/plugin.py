@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 
 _COREUTILS = (
     "[ b2sum base32 base64 basename cat chgrp chmod chown cksum comm cp csplit cut date dd df dir dirname du echo env "
@@ -85,6 +85,7 @@ class Shell:
             pty=True,
             proc=True,
             executable_home=bool(settings["executable_home"]),
+            reach=Reach(writes=("/",)),
         )
 
 

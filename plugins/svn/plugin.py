@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.roots import expand, mounts
 
 
@@ -45,9 +45,11 @@ class Svn:
             need="t",
             insert=("--root", root, "--tunnel-user", account.name, *(("--read-only",) if read_only else ())),
             env=(("HOME", "/"),),
+            alone=True,
             within=place.within,
         )
-        return PluginResult((rule,), "svn", binds=place.binds, home=place.home)
+        reach = Reach((root,), () if read_only else (root,))
+        return PluginResult((rule,), "svn", binds=place.binds, home=place.home, reach=reach)
 
 
 def _find_server(jail: Jail) -> str:

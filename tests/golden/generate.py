@@ -42,7 +42,7 @@ def good() -> dict[str, codec.Plan]:
     report = Rule(
         "report.month", "report", "/usr/bin/report", ("report",), letters="v", need="n", shorts=(("n", "int:0:9"),),
         longs=(("to", "word"),), need_longs=("to",), once=("n", "to"), leading=("pattern:db-*", "int:1:31"),
-        operands=(2, 5, "path"), base="/srv/data", roots=("/srv/data",),
+        operands=(2, 5, "path"), base="/srv/data", roots=("/srv/data",), keep=True,
     )  # fmt: skip
     minimal = compile_plan(
         ALICE, JailSettings("minimal"), [PluginResult((files,), "files", home="none")], IMAGE, FILTER

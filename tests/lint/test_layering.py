@@ -51,6 +51,7 @@ C_OPENS = {
     "cover.c": "below the mounted home, as the user: what is to be covered",
     "command.c": "after the drop: the jail's /dev/null, and a directory of the plan to take turns by",
     "fd.c": "the room of trusted opens",
+    "keep.c": "names the calls that its filter judges, and makes none",
     "match_main.c": "the unprivileged program reads a plan that its caller names",
     "mount.c": "handles (O_PATH) on places in the tree that it has just mounted, and the two ends of the pivot",
     "nojournal.c": "the log of root's on a host without a journal, by its one fixed name",

@@ -19,7 +19,7 @@ WITH_POWER = 2000
 # 800 of the latter are the limits, the relay of a command's streams and the log of file operations.
 AFTER_DROP = 2400
 AFTER_DROP_FILES = (
-    "command.c", "command_filter.c", "confine.c", "filelog.c", "limit.c", "match.c", "option.c", "outer.c",
+    "command.c", "command_filter.c", "confine.c", "filelog.c", "keep.c", "limit.c", "match.c", "option.c", "outer.c",
     "pattern.c", "pty.c", "pump.c", "relay.c", "report.c", "repository.c", "request.c", "stream.c", "value.c",
     "within.c",
 )  # fmt: skip

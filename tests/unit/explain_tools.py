@@ -33,7 +33,7 @@ PLUGINS = {
     plugin.name: plugin
     for plugin in (jails.borg, jails.command, jails.cvs, jails.git, jails.rsync, jails.scp, jails.sftp, jails.shell)
 }
-OWN = "plugins = git rsync\n[git]\nread = /srv\n[rsync]\nwrite = ~/in\ndelete = no\n"
+OWN = "plugins = git rsync\nshared_directories = yes\n[git]\nread = /srv\n[rsync]\nwrite = ~/in\ndelete = no\n"
 PUSH = "rsync --server -logDtpre.iLsfxC {} . {}"
 needs_matcher = pytest.mark.needs("login-program")
 

@@ -213,8 +213,8 @@ def test_extends_overrides_key_by_key() -> None:
 
 def test_combining_jails() -> None:
     one = reader.read_document("plugins = sftp\nsummary = one\numask = 077\n[sftp]\nread_only = yes\n", "one.conf")
-    both = jails.combine({"one": one, "git": jails.plugin_document("git"), "sftp": jails.plugin_document("sftp")})
-    jail = jails.read_jail("git+one+sftp", both, options_of)
+    both = jails.combine({"one": one, "git": jails.plugin_document("git")}, options_of)
+    jail = jails.read_jail("git+one", both, options_of)
     assert jail.plugins == ("git", "sftp")
     assert jail.umask == 0o77
     assert jail.options["sftp"]["read_only"] is True
@@ -223,6 +223,27 @@ def test_combining_jails() -> None:
         jails.combine({"one": one, "two": other})
     assert caught.value.what == "jails one and two"
     assert "[sftp] read_only is set differently (one.conf:5 and two.conf:3)" in caught.value.why
+
+
+@pytest.mark.parametrize(("written", "refused"), [("read_only = yes", True), ("read_only = off", False), ("", False)])
+def test_a_setting_that_another_jail_leaves_at_its_default_does_not_win_in_silence(written: str, refused: bool) -> None:
+    one = reader.read_document(f"plugins = sftp\n[sftp]\n{written}\n", "one.conf")
+    both = {"one": one, "sftp": jails.plugin_document("sftp")}
+    if not refused:
+        assert jails.read_jail("u", jails.combine(both, options_of), options_of).options["sftp"]["read_only"] is False
+        return
+    with pytest.raises(ConfigError) as caught:
+        jails.combine(both, options_of)
+    assert caught.value.what == "jails one and sftp"
+    assert "[sftp] read_only is set in one (one.conf:3) and left at its default in sftp" in caught.value.why
+
+
+@pytest.mark.parametrize(("other", "shared"), [("", False), ("shared_directories = yes\n", True)])
+def test_what_one_jail_says_of_its_pairs_is_not_said_of_those_with_another(other: str, shared: bool) -> None:
+    one = reader.read_document("plugins = sftp\nshared_directories = yes\n", "one.conf")
+    two = reader.read_document(f"plugins = git\n{other}", "two.conf")
+    config = jails.read_jail("u", jails.combine({"one": one, "two": two}, options_of), options_of)
+    assert config.shared_directories is shared
 
 
 def test_user_file() -> None:

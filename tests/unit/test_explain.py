@@ -120,7 +120,7 @@ def test_explain_an_allowed_command(configure: Callable[..., Trials], layout: La
     ("command", "reason", "said"),
     [
         (PUSH.format("--delete", "in"), "option-not-allowed",
-         ["nearest rule: rsync.push", "option --delete", "[rsync] delete = yes  (now: no, ", "own.conf:6)"]),
+         ["nearest rule: rsync.push", "option --delete", "[rsync] delete = yes  (now: no, ", "own.conf:7)"]),
         (PUSH.format("-v", "/srv/x"), "path-outside",
          ["its paths are below: /home/alice/in", "path /srv/x", "[rsync] write = ~/in, /srv"]),
         ("borg serve", "command-not-allowed",

@@ -1,0 +1,113 @@
+"""Plugins that meet in one jail: what the one believes or promises to keep, another one must not write.  Pure.
+
+Each plugin holds its own word alone (a push changes no hooks, a drop box overwrites nothing), so every pair of a jail
+is judged by what both say of the directories (:class:`jailssh.plugin.api.Reach`).  What cannot hold is refused before
+anybody logs in, unless the administrator says ``shared_directories = yes``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+
+from jailssh.config.jails import JailConfig, place_of
+from jailssh.config.reader import raise_all
+from jailssh.core.errors import ConfigError
+from jailssh.core.names import is_below
+from jailssh.plugin.api import Account, PluginResult, Reach
+from jailssh.policy.rules import ANY
+
+ORDERS, KEPT = "orders", "kept"
+
+
+@dataclass(frozen=True)
+class Clash:
+    """``plugin`` trusts (:data:`ORDERS`) or keeps (:data:`KEPT`) ``directory``; ``other`` may write ``path`` in it."""
+
+    kind: str
+    plugin: str
+    other: str
+    directory: str
+    path: str
+
+    def why(self) -> str:
+        """Return the reason as a sentence."""
+        if self.kind == ORDERS:
+            return (
+                f"{self.plugin} takes orders (hooks, settings) from what lies in {self.directory}, and {self.other} "
+                f"may write {self.path}, so it could have programs run or lift what {self.plugin} is held to"
+            )
+        return (
+            f"{self.plugin} promises that nothing in {self.path} is overwritten or removed, "
+            f"and {self.other} may do that there"
+        )
+
+    def hint(self) -> str:
+        """Return the cure."""
+        ways = f"give {self.other} a jail and an account of its own, or other directories"
+        return (
+            f"{ways}, or read_only where it has that; shared_directories = yes in the jail file says that it is meant"
+        )
+
+
+def refuse_clashes(config: JailConfig, results: Sequence[PluginResult], account: Account) -> None:
+    """Raise for each pair of plugins that cannot both keep their word, unless the jail says that it is meant."""
+    if config.shared_directories:
+        return
+    errors = [
+        ConfigError(place_of(config, clash.plugin, clash.directory, account.home), clash.why(), hint=clash.hint())
+        for clash in clashes(config.plugins, results, account)
+    ]
+    raise_all(errors)
+
+
+def clashes(names: Sequence[str], results: Sequence[PluginResult], account: Account) -> tuple[Clash, ...]:
+    """Return what cannot be in one jail, one of each kind for each pair; ``results`` are of the plugins ``names``."""
+    writable = _outermost(path for result in results for path in _shown_writable(result, account))
+    has_shell = any(rule.interactive or ANY in rule.words for result in results for rule in result.rules)
+    found: dict[tuple[str, str, str], Clash] = {}
+    for (name, result), (other, its) in permutations(zip(names, results, strict=True), 2):
+        reach, theirs = _reach(result, account), _reach(its, account)
+        changes = theirs.writes if theirs.changes is None else theirs.changes
+        # Whoever has a shell runs what they like anyhow, but keeping is a promise to somebody else.
+        trusts = () if has_shell else reach.trusts
+        for kind, mine, written in ((ORDERS, trusts, theirs.writes), (KEPT, reach.keeps, changes)):
+            for directory, path in _meet(mine, _within(written, writable)):
+                found.setdefault((kind, name, other), Clash(kind, name, other, directory, path))
+    return tuple(found.values())
+
+
+def _reach(result: PluginResult, account: Account) -> Reach:
+    return result.reach or Reach(writes=_shown_writable(result, account))
+
+
+def _shown_writable(result: PluginResult, account: Account) -> tuple[str, ...]:
+    home = (account.home,) if result.home == "rw" else ()
+    return (*home, *(bind.path for bind in result.binds if bind.writable))
+
+
+def _within(paths: Iterable[str], writable: Sequence[str]) -> tuple[str, ...]:
+    """Return what of ``paths`` the jail shows writable; ``/`` is all of that."""
+    return tuple(_deeper(path, root) for path in paths for root in writable if _overlap(path, root))
+
+
+def _meet(mine: Iterable[str], written: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each of ``mine`` that something of ``written`` is in or around, with the place of both."""
+    for directory in mine:
+        for path in written:
+            if _overlap(directory, path):
+                yield directory, _deeper(directory, path)
+
+
+def _overlap(one: str, two: str) -> bool:
+    return is_below(one, two) or is_below(two, one)
+
+
+def _deeper(one: str, two: str) -> str:
+    return one if is_below(one, two) else two
+
+
+def _outermost(paths: Iterable[str]) -> tuple[str, ...]:
+    every = sorted(set(paths))
+    return tuple(path for path in every if not any(path != top and is_below(path, top) for top in every))
