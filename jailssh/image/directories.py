@@ -9,6 +9,7 @@ from jailssh.config.jails import JailConfig, place_of
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below
+from jailssh.image.writable import default_acls
 from jailssh.plugin.api import Account, PluginResult
 
 
@@ -25,6 +26,30 @@ def check_directories(config: JailConfig, results: Sequence[PluginResult], accou
         if not bind.optional and not is_below(bind.path, account.home) and not os.path.isdir(bind.path)
     }
     raise_all(list(missing.values()))
+    check_default_acls(config, results, account)
+
+
+def check_default_acls(config: JailConfig, results: Sequence[PluginResult], account: Account) -> None:
+    """Raise for default ACLs where a rule promises that what it takes is kept.
+
+    The kernel ignores the umask there, and before Linux 6.2 the modes of new files are all that such a rule rests on.
+    """
+    keepers = [name for name, given in zip(config.plugins, results, strict=True) if any(r.keep for r in given.rules)]
+    if not keepers:
+        return
+    written = {bind.path for given in results for bind in given.binds if bind.writable}
+    written |= {account.home} if any(given.home == "rw" for given in results) else set()
+    raise_all(
+        [
+            ConfigError(
+                place_of(config, keepers[0], path, account.home),
+                f"{found} has a default ACL (acl(5)): new files get their modes from it, and could be written again",
+                hint=f"take it off: setfacl -k {found}",
+            )
+            for path in sorted(written)
+            for found in default_acls(path)
+        ]
+    )
 
 
 def missing_in_home(config: JailConfig, results: Sequence[PluginResult], account: Account) -> list[ConfigError]:

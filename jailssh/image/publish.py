@@ -14,6 +14,7 @@ from jailssh.host import accounts, slices
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file, plans, pool, rings
 from jailssh.image.bounds import slice_properties
+from jailssh.image.directories import check_default_acls
 from jailssh.image.history import read_history
 from jailssh.image.jail import (
     Configuration,
@@ -140,6 +141,8 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
     """
     layout = configuration.layout
     use = Use.of(configuration, account)
+    for results in use.results.values():
+        check_default_acls(use.definition.config, results, account)
     image = (images or Images(layout)).ensure(use.definition, use.tops())
     made = use.compile(configuration.main, image.path)
     for plan in made.of_keys.values() if made.of_keys else (made.plan,):

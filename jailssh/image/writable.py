@@ -7,11 +7,15 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import islice
 
 from jailssh.config.jails import JailConfig
+from jailssh.host.beneath import open_beneath
 from jailssh.plugin.api import Account
 
 _ACL = "system.posix_acl_access"
+_DEFAULT_ACL = "system.posix_acl_default"
+_MOST_CHILDREN = 256
 _FEW = 5
 _OBJECTS = ("objects", ".git/objects")
 """Where a repository without and with a working tree keeps what is pushed to it."""
@@ -82,6 +86,41 @@ def _owned(path: str) -> tuple[int, int, int] | None:
         return None
     except OSError:
         return 0, 0, 0o777
+
+
+def default_acls(path: str) -> tuple[str, ...]:
+    """Return what of the directory and the first directories in it has a default ACL; what cannot be seen has none.
+
+    By descriptor, since what is below may be an account's.
+    """
+    found = []
+    try:
+        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ()
+    try:
+        with os.scandir(top) as entries:
+            inside = (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+            names = sorted(islice(inside, _MOST_CHILDREN))
+        found = [f"{path}/{name}".rstrip("/") for name in ("", *names) if _has_default_acl(top, name)]
+    except OSError:
+        pass
+    finally:
+        os.close(top)
+    return tuple(found)
+
+
+def _has_default_acl(top: int, name: str) -> bool:
+    try:
+        fd = open_beneath(top, name)
+    except OSError:
+        return False
+    try:
+        return _DEFAULT_ACL in os.listxattr(fd)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def _pushed(repository: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 
 import paramiko
 import pytest
@@ -51,7 +52,7 @@ def run_as(world: World, *command: str) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def accounts(world: World) -> None:
+def accounts(world: World) -> Iterator[None]:
     world.host.write(f"/etc/jailssh/jails/{ALL}.conf", TOGETHER)
     world.adduser(ALL, ALL)
     world.host.run(["sh", "-c", _REPOSITORIES + f"chown -R {ALL}: {HOME}/[a-z]*"], check=True)
@@ -60,6 +61,9 @@ def accounts(world: World) -> None:
         world.host.write(f"/etc/jailssh/jails/{name}.conf", text)
         world.adduser(name, name)
         world.host.run(["setfacl", "-d", "-m", "u::rwx,g::rwx", f"/home/{name}"], check=True)
+    yield
+    for mode in KEEPING:
+        world.host.run(["setfacl", "-k", f"/home/{mode.replace('_', '-')}"], check=True)
 
 
 def sprung(world: World) -> bool:
@@ -177,3 +181,42 @@ def test_what_was_sent_is_kept_where_the_umask_does_not_hold(world: World, mode:
             with sftp.open(path, how) as file:
                 file.write("x" * 100)
         assert world.host.read(path) == b"first\n", how
+
+
+@pytest.mark.parametrize("place", ["", "/in"])
+def test_a_default_acl_is_told_before_anything_is_sent(world: World, place: str) -> None:
+    user = f"acl{place.strip('/')}"
+    home = f"/home/{user}{place}"
+    world.host.run(["useradd", "-m", user], check=True)
+    world.host.run(["install", "-d", home], check=True)
+    world.host.run(["setfacl", "-d", "-m", "u::rwx", home], check=True)
+    done = world.jailssh("adduser", user, "--jail", "append-only", "--yes", check=False)
+    assert done.code != 0
+    assert f"{home} has a default ACL" in done.stderr
+    assert f"setfacl -k {home}" in done.stderr
+    assert not world.exists(f"/etc/jailssh/users/{user}.conf")
+    world.host.run(["setfacl", "-k", home], check=True)
+    world.jailssh("adduser", user, "--jail", "append-only", "--yes")
+    world.host.run(["setfacl", "-d", "-m", "u::rwx", home], check=True)
+    for verb in (("apply", "--dry-run"), ("config", "check")):
+        done = world.jailssh(*verb, check=False)
+        assert done.code != 0
+        assert f"setfacl -k {home}" in done.stdout + done.stderr
+    world.host.run(["setfacl", "-k", home], check=True)
+
+
+def test_a_pair_that_cannot_be_is_refused_before_an_account_is_made(world: World) -> None:
+    path = "/etc/jailssh/jails/clash.conf"
+    text = "plugins = svn sftp\n[svn]\nroot = ~/svn\n"
+    world.host.write(path, text)
+    for verb in (("adduser", "clashing", "--jail", "clash"), ("config", "check"), ("apply", "--dry-run")):
+        done = world.jailssh(*verb, check=False)
+        assert done.code != 0
+        said = done.stdout + done.stderr
+        assert f"{path}:3 [svn] root: svn takes orders" in said, said
+        assert "sftp may write /home/" in said
+    assert not world.exists("/home/clashing")
+    world.host.write(path, f"shared_directories = yes\n{text}")
+    world.jailssh("adduser", "clashing", "--jail", "clash")
+    world.host.run(["rm", path], check=True)
+    world.jailssh("deluser", "clashing", "--yes")

@@ -92,8 +92,8 @@ def test_commands_that_differ_in_one_place_are_grouped() -> None:
         ("own", "rsync --server --sender -Le.i . a", (),
          {("rsync", "read"): ("~/a",), ("rsync", "follow_links"): "yes"}),
         ("own", "scp -t x", ("scp",), {}),
-        ("sftp-only", "git-upload-pack '~/team/x.git'", ("git",), {("git", "read"): ("~/team/x.git",)}),
-        ("sftp-only", "git-upload-pack 'team/x.git'", ("git",), {("git", "read"): ("~/git",)}),
+        ("sftp-ro", "git-upload-pack '~/team/x.git'", ("git",), {("git", "read"): ("~/team/x.git",)}),
+        ("sftp-ro", "git-upload-pack 'team/x.git'", ("git",), {("git", "read"): ("~/git",)}),
         ("sftp-only", "borg serve --umask=077", ("borg",), {("borg", "repositories"): ("~/borg",)}),
         ("sftp-only", None, ("shell",), {}),
     ],
@@ -253,7 +253,7 @@ def test_what_cannot_be_allowed(configure: Callable[..., Trials], command: str |
 
 @needs_matcher
 def test_settings_that_do_not_go_together_are_said_and_left_out(configure: Callable[..., Trials]) -> None:
-    found = suggest.suggest(configure("sftp-only"), asked("cvs server", "uptime", "cat /etc/hosts", "cat 'a b'"))
+    found = suggest.suggest(configure("sftp-ro"), asked("cvs server", "uptime", "cat /etc/hosts", "cat 'a b'"))
     assert found.remedy.plugins == ("cvs",)
     assert "CVSROOT could run its programs" in found.impossible[0][1]
 
