@@ -20,6 +20,7 @@ from jailssh.config.authorized import is_generated, nameless
 from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
 from jailssh.config.jails import (
     JailConfig,
+    accepted_of,
     combine,
     combined_name,
     extend,
@@ -173,6 +174,7 @@ class JailDefinition:
             live_tops() if config.root == "live" else (),
             config.hide,
             access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
+            config.accept_env,
         )
 
 
@@ -278,6 +280,11 @@ class Configuration:
     def groups(self) -> tuple[str, ...]:
         """Return all unix groups whose members get a jail, sorted."""
         found = {group for each in self.documents.values() if isinstance(each, Document) for group in groups_of(each)}
+        return tuple(sorted(found))
+
+    def accept_env(self) -> tuple[str, ...]:
+        """Return the names of variables that a jail accepts, as AcceptEnv of sshd_config(5) has them, sorted."""
+        found = {name for each in self.documents.values() if isinstance(each, Document) for name in accepted_of(each)}
         return tuple(sorted(found))
 
     def validate(self) -> None:
