@@ -1,10 +1,11 @@
 """Every setting, one row each: the rows drive the reader, ``config show`` and the documentation.
 
 Kinds: ``bool`` (yes/no), ``word``, ``words`` (separated by spaces or commas), ``text`` (quoted when it has a comma),
-``texts`` (separated by commas), ``names`` (of variables, with or without a ``*`` at the end), ``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``,
-``count`` (not negative, may be empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``,
-``most`` (from 1, may be empty), ``nice``, ``duration`` (``90``, ``1h30m``), ``rate`` (bytes per second, or a class of
-the main file), ``addresses``, ``hours``, ``moment`` (a date with or without a time), ``rights`` (lines, or a file).
+``texts`` (separated by commas), ``names`` (of variables, with or without a ``*`` at the end), ``path``, ``paths``
+(separated by commas; ``~/…`` is below the home), ``int``, ``count`` (not negative, may be empty), ``seconds``,
+``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``, ``most`` (from 1, may be empty), ``nice``, ``duration``
+(``90``, ``1h30m``), ``rate`` (bytes per second, or a class of the main file), ``addresses``, ``hours``, ``moment`` (a
+date with or without a time), ``rights`` (lines, or a file).
 """
 
 from __future__ import annotations

@@ -83,8 +83,8 @@ static void settle_in(const struct plan *plan, const struct verdict *verdict)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* The outer half keeps the time.  Where an unjailed process of the account has stopped it, it is kept here: begun later,
- * so that the outer half, which tells the user, comes first. */
+/* The outer half keeps the time.  Where an unjailed process of the account has stopped it, it is kept here: begun
+ * later, so that the outer half, which tells the user, comes first. */
 enum { LATER = 3, GRACE = 2 };
 static time_t deadline; /* on the monotonic clock; 0 for none */
 
@@ -259,7 +259,7 @@ void command_run(const struct plan *plan, const struct request *request, int cha
     char *const *duration = plan_first(plan, OP_DURATION);
     deadline = duration ? seconds_now() + (time_t)plan_number(duration[0], 10) + LATER : 0;
     signal(SIGXFSZ, SIG_IGN); /* so write(2) says EFBIG, and a server goes on with the next file */
-    volatile int error = 0; /* or the compiler, which sees no second return, takes it for 0 after vfork(2) */
+    volatile int error = 0;   /* or the compiler, which sees no second return, takes it for 0 after vfork(2) */
     judge(plan, request, &verdict, channel);
     if (verdict.answered)
         answer(plan, &verdict);

@@ -108,9 +108,9 @@ void creds_files_as(uid_t uid, gid_t gid)
     stay_undumpable();
 }
 
-/* Made as root, whose keys it counts among (keyrings(7)): those of the account are few, and pam_keyinit(8) makes one for
- * each session too.  Where no keyring can be reached, as in most containers, none is in the way; and the filter keeps
- * the jail from all. */
+/* Made as root, whose keys it counts among (keyrings(7)): those of the account are few, and pam_keyinit(8) makes one
+ * for each session too.  Where no keyring can be reached, as in most containers, none is in the way; and the filter
+ * keeps the jail from all. */
 static void leave_keyring(void)
 {
     uid_t real = getuid();

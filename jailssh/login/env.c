@@ -49,10 +49,10 @@ static bool may_pass(const char *entry, const char **value)
 /* As jailssh/config/jails.py has them. */
 static bool is_refused(const char *name, size_t length)
 {
-    static const char *const begins[] = { "LD_",     "GLIBC_", "MALLOC_", "RESOLV_", "BASH_", "PYTHON",  "PERL",
-                                          "RUBY",    "NODE_",  "GIT_",    "RSYNC_",  "SSH_",  "JAILSSH_", "SHELL" },
-                             *const whole[] = { "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS", "TZDIR",
-                                                "IFS",         "ENV",         "BASHOPTS",    "PS4",         "HOME",
+    static const char *const begins[] = { "LD_",  "GLIBC_", "MALLOC_", "RESOLV_", "BASH_", "PYTHON",   "PERL",
+                                          "RUBY", "NODE_",  "GIT_",    "RSYNC_",  "SSH_",  "JAILSSH_", "SHELL" },
+                             *const whole[] = { "GETCONF_DIR", "HOSTALIASES", "LOCALDOMAIN",   "RES_OPTIONS", "TZDIR",
+                                                "IFS",         "ENV",         "BASHOPTS",      "PS4",         "HOME",
                                                 "USER",        "LOGNAME",     "PROMPT_COMMAND" };
     for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
         if (strncasecmp(name, begins[i], strlen(begins[i])) == 0)
@@ -69,7 +69,8 @@ bool request_accepts(const char *name, const char *entry)
     size_t length = strspn(entry, ALNUM "_"), n = strlen(name) - 1;
     if (length == 0 || length > NAME || entry[length] != '=' || is_refused(entry, length))
         return false;
-    if (name[n] == '*' ? length < n || memcmp(name, entry, n) != 0 : length != n + 1 || memcmp(name, entry, length) != 0)
+    if (name[n] == '*' ? length < n || memcmp(name, entry, n) != 0
+                       : length != n + 1 || memcmp(name, entry, length) != 0)
         return false;
     const char *value = entry + length + 1, *at = value;
     while (*at >= ' ' && *at <= '~')

@@ -107,11 +107,9 @@ static bool is_class(const char *text)
 static bool fits_choice(char kind, const char *text)
 {
     static const char *const choices[] = {
-        ['j'] = "allow require", ['y'] = "no yes",
-        ['N'] = "none host",     ['w'] = "ro rw",
-        ['x'] = "exec noexec",   ['U'] = "user root",
-        ['A'] = "0 126",         ['m'] = "must optional",
-        ['r'] = "as core cpu data fsize memlock nofile nproc stack"
+        ['j'] = "allow require", ['y'] = "no yes",        ['N'] = "none host",
+        ['w'] = "ro rw",         ['x'] = "exec noexec",   ['U'] = "user root",
+        ['A'] = "0 126",         ['m'] = "must optional", ['r'] = "as core cpu data fsize memlock nofile nproc stack"
     };
     return is_choice(choices[(unsigned char)kind], text);
 }
@@ -123,9 +121,9 @@ static bool fits_range(char kind, const char *text)
     const struct {
         char kind;
         long long low, high;
-    } ranges[] = { { 'g', 1, 0x7fffffff }, { 'k', 0, 19 },  { 's', 1, 999999 }, { 'd', 1, 366 * day },
-                   { 'z', 1, LLONG_MAX },  { 'D', 1, 127 }, { 'M', 0, 1440 },   { 'S', -day, day },
-                   { 'O', 0, 1024 } };
+    } ranges[] = { { 'g', 1, 0x7fffffff }, { 'k', 0, 19 },        { 's', 1, 999999 },
+                   { 'd', 1, 366 * day },  { 'z', 1, LLONG_MAX }, { 'D', 1, 127 },
+                   { 'M', 0, 1440 },       { 'S', -day, day },    { 'O', 0, 1024 } };
     bool negative = text[0] == '-';
     if (!kind_is_decimal(text + negative, 18))
         return false;

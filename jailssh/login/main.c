@@ -123,7 +123,7 @@ static pid_t clone_jail(bool own_net, int *pidfd)
                           (own_net ? CLONE_NEWNET : 0u) | SIGCHLD;
 #if defined __s390__
     return (pid_t)syscall(SYS_clone, NULL, flags, pidfd, NULL, NULL);
-#elif defined __x86_64__ || defined __i386__ || defined __aarch64__ || defined __arm__ || defined __riscv ||             \
+#elif defined __x86_64__ || defined __i386__ || defined __aarch64__ || defined __arm__ || defined __riscv ||           \
     defined __powerpc__ || defined __mips__ || defined __loongarch__
     return (pid_t)syscall(SYS_clone, flags, NULL, pidfd, NULL, NULL);
 #else

@@ -104,9 +104,8 @@ static bool take_operand(struct matching *m, struct operands *o, const char *tex
 static bool take_glob(struct matching *m, struct operands *o, const struct word *word)
 {
     char *const *home = plan_first(m->plan, OP_HOME), *const *base = rule_first(m->plan, m->rule, OP_BASE);
-    const char *text = word->text;
-    if (word->tilde || pattern_goes_up(text))
-        return no_fit(m, word->tilde ? "pattern-not-allowed" : "path-dotdot", word->tilde ? "pattern" : "path", text);
+    if (word->tilde || pattern_goes_up(word->text))
+        return no_fit(m, word->tilde ? "pattern-not-allowed" : "path-dotdot", "pattern", word->text);
     if (!m->inside || chdir(base ? base[0] : home[0]) != 0)
         return take_operand(m, o, word->text, false);
     if (!pattern_find(word->pattern, &o->names))
@@ -120,8 +119,9 @@ static bool take_glob(struct matching *m, struct operands *o, const struct word 
 /* Take the operands from word INDEX on; OPTIONS words of the argument vector came before the options. */
 static bool take_operands(struct matching *m, size_t index, size_t options)
 {
-    struct operands o = { .all = rule_first(m->plan, m->rule, OP_OPERANDS), .named = true, .own = m->rule,
-                          .names.looks = LOOKS_MAX };
+    struct operands o = {
+        .all = rule_first(m->plan, m->rule, OP_OPERANDS), .named = true, .own = m->rule, .names.looks = LOOKS_MAX
+    };
     bool globs = rule_first(m->plan, m->rule, OP_GLOB) != NULL;
     bool own = m->out->argc == options || rule_first(m->plan, m->rule, OP_INSERT); /* no option's value is last */
     o.ended = rule_first(m->plan, m->rule, OP_MARK) || (own && strcmp(m->out->argv[m->out->argc - 1], "--") == 0);
