@@ -21,16 +21,17 @@ from jailssh.policy.rules import RuleError
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?\Z")
-# Names that steer the loader, libc, an interpreter or what a program runs next, and those that the plan sets itself.
+# Names that steer the loader, libc, an interpreter or what a program runs next, and those that the plan sets itself;
+# login/env.c has them too.
 _ENV_REFUSED = re.compile(
     r"(LD_.*|GLIBC_.*|GCONV_PATH|GETCONF_DIR|HOSTALIASES|LOCALDOMAIN|LOCPATH|MALLOC_.*|NIS_PATH|NLSPATH|RES_OPTIONS"
-    r"|RESOLV_.*|TZDIR|.*PATH|IFS|ENV|BASH_.*|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|PYTHON.*|PERL.*|RUBY.*|NODE_.*"
-    r"|GIT_.*|RSYNC_.*|SSH_.*|HOME|USER|LOGNAME|SHELL)\Z"
+    r"|RESOLV_.*|TZDIR|.*PATH|IFS|ENV|BASH_.*|BASHOPTS|PS4|PROMPT_COMMAND|PYTHON.*|PERL.*|RUBY.*|NODE_.*"
+    r"|GIT_.*|RSYNC_.*|SSH_.*|JAILSSH_.*|HOME|USER|LOGNAME|SHELL.*)\Z"
 )
 # How a plugin's hint shows what to write.
 _EXAMPLE = "as in: "
 _NOT_YOURS = "the mistake is in the plugin, not in the configuration: tell who made it, or take it out of plugins"
-_SETS = ("plugins", "groups", "supplementary_groups")
+_SETS = ("plugins", "groups", "supplementary_groups", "accept_env")
 """Settings that are sets: combining jails gives the union."""
 
 OptionsOf = Callable[[str], Sequence[Option]]
@@ -60,6 +61,7 @@ class JailConfig:
     tmp_size: int
     umask: int
     shared_directories: bool
+    accept_env: tuple[str, ...]
     message: str
     limits: Mapping[str, int]
     access: Mapping[str, Item]
@@ -206,6 +208,9 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
         errors.append(ConfigError(document.file, "plugins is missing, so nothing could be allowed"))
     if "hostname" in top and not _HOST_NAME.match(str(top["hostname"].value)):
         errors.append(ConfigError(top["hostname"].origin, f"hostname: {top['hostname'].value!r} is not a host name"))
+    for name in refused_names(accepted_of(document)):
+        why = f"accept_env: {name} may not be set: it could change what is executed"
+        errors.append(ConfigError(document.entries[""]["accept_env"].origin, why))
     raise_all(errors)
     set_limits = {key: limits[key].value for key in RLIMITS if limits[key].value != UNSET}
     access = {key: item for key, item in limits.items() if key not in RLIMITS}
@@ -330,6 +335,16 @@ def home_keys_of(document: Document) -> bool:
         return entry is not None and parse("bool", entry.raw) is True
     except ValueError:
         return False
+
+
+def accepted_of(document: Document) -> tuple[str, ...]:
+    """Return the names of variables that the client may set in the jail in ``document``, as they are written."""
+    return words_of(document.entries[""].get("accept_env", Entry("", "")).raw)
+
+
+def refused_names(names: Sequence[str]) -> list[str]:
+    """Return those of ``names`` that no client may set; of what a ``*`` stands for the login program refuses more."""
+    return [name for name in names if any(map(_ENV_REFUSED.match, (name.upper(), name.upper().rstrip("*"))))]
 
 
 def combined_name(jails: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """Every setting, one row each: the rows drive the reader, ``config show`` and the documentation.
 
 Kinds: ``bool`` (yes/no), ``word``, ``words`` (separated by spaces or commas), ``text`` (quoted when it has a comma),
-``texts`` (separated by commas), ``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``,
+``texts`` (separated by commas), ``names`` (of variables,
+with or without a ``*`` at the end), ``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``,
 ``count`` (not negative, may be empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``,
 ``most`` (from 1, may be empty), ``bound`` (from 1, or none), ``memory`` (a size, a percentage or none), ``percent`` (or
 none), ``weight`` (1 to 10000, or none), ``nice``, ``duration`` (``90``, ``1h30m``), ``rate`` (bytes per second, or a
@@ -64,6 +65,7 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "tmp_size", "size", "64M", "size of the private /tmp"),
     Setting("", "umask", "octal", "022", "umask of the commands"),
     Setting("", "shared_directories", "bool", "no", "plugins may write what another one trusts or promises to keep"),
+    Setting("", "accept_env", "names", "", "variables of the client that are passed on, as in TZ EDITOR CI_*"),
     Setting("", "message", "text", "", "line for a denied user; empty: what the account is limited to"),
     Setting("limits", "as", "size?", "", "address space of a process"),
     Setting("limits", "core", "size?", "0", "size of a core dump"),

@@ -32,6 +32,8 @@ def parse(kind: str, raw: Raw) -> Value:
     """Return the value; raises :class:`ValueError` with a reason that completes "key: …"."""
     if kind == "words":
         return _words(raw)
+    if kind == "names":
+        return _names(words_of(raw))
     if kind == "paths":
         return _paths(raw)
     if kind == "texts":
@@ -95,6 +97,13 @@ def _words(raw: Raw) -> tuple[str, ...]:
     words = words_of(raw)
     for word in words:
         _word(word)
+    return words
+
+
+def _names(words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        if not re.match(r"[A-Za-z_][A-Za-z0-9_]{0,63}\*?\Z", word):
+            raise ValueError(f"{word!r} is not the name of a variable, nor the beginning of names with a * behind it")
     return words
 
 

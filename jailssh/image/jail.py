@@ -20,6 +20,7 @@ from jailssh.config.authorized import is_generated, nameless
 from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
 from jailssh.config.jails import (
     JailConfig,
+    accepted_of,
     combine,
     combined_name,
     extend,
@@ -178,6 +179,7 @@ class JailDefinition:
             live_tops() if config.root == "live" else (),
             config.hide,
             access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
+            config.accept_env,
         )
 
 
@@ -289,6 +291,11 @@ class Configuration:
         """Return the unix groups whose members log in by the keys in their homes too, sorted."""
         jails = [each for each in self.documents.values() if isinstance(each, Document) and home_keys_of(each)]
         return tuple(sorted({group for each in jails for group in groups_of(each)}))
+
+    def accept_env(self) -> tuple[str, ...]:
+        """Return the names of variables that a jail accepts, as AcceptEnv of sshd_config(5) has them, sorted."""
+        found = {name for each in self.documents.values() if isinstance(each, Document) for name in accepted_of(each)}
+        return tuple(sorted(found))
 
     def validate(self) -> None:
         """Raise every error in jails and users' files at once.

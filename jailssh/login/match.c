@@ -104,9 +104,8 @@ static bool take_operand(struct matching *m, struct operands *o, const char *tex
 static bool take_glob(struct matching *m, struct operands *o, const struct word *word)
 {
     char *const *home = plan_first(m->plan, OP_HOME), *const *base = rule_first(m->plan, m->rule, OP_BASE);
-    const char *text = word->text;
-    if (word->tilde || pattern_goes_up(text))
-        return no_fit(m, word->tilde ? "pattern-not-allowed" : "path-dotdot", word->tilde ? "pattern" : "path", text);
+    if (word->tilde || pattern_goes_up(word->text))
+        return no_fit(m, word->tilde ? "pattern-not-allowed" : "path-dotdot", "pattern", word->text);
     if (!m->inside || chdir(base ? base[0] : home[0]) != 0)
         return take_operand(m, o, word->text, false);
     if (!pattern_find(word->pattern, &o->names))

@@ -26,6 +26,7 @@ MAX_GROUPS = 256
 RULE_PHASE = 70
 _SHORT = 256
 _SIZE = "int:1:9223372036854775807"
+_MINUTE = "int:0:1440"
 _SPAN = "int:1:31622400"
 """Seconds of a session: a year at most."""
 
@@ -84,8 +85,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("accept-env", ("accepted",), 51, False, "takes {0} of the client's environment"),
     Verb("seccomp", ("name", "hex"), 60, True, "system call filter for {0}"),
     Verb("address", ("address",), 61, False, "logins from {0}"),
-    Verb("hours", ("int:1:127", "int:0:1440", "int:0:1440"), 62, False,
-         "logins {0:days} {1:clock}-{2:clock}, local time"),
+    Verb("hours", ("int:1:127", _MINUTE, _MINUTE), 62, False, "logins {0:days} {1:clock}-{2:clock}, local time"),
     Verb("utc-offset", ("uint", "int:-86400:86400"), 63, False, _local_time),
     Verb("expires", ("uint",), 64, True, "no login from {0:moment} on"),
     Verb("rule", ("name", "name", "path"), 70, False, "rule {0} of plugin {1}: {2}"),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import stat
 import termios
 from collections.abc import Iterator
 from functools import cache
@@ -46,6 +47,13 @@ MACHINE = (
 )  # fmt: skip
 # Newer than the oldest libseccomp that we work with; these numbers are the same on every architecture since 5.1.
 BY_NUMBER = {"statmount": 457, "listmount": 458, "open_tree_attr": 467, "listns": 470}
+NUMBERS = {**BY_NUMBER, "fchmodat2": 452}
+# Where each call that gives a file its mode has it.  mkdir(2) takes no set-id bit of its mode; openat2(2), whose mode
+# stands behind a pointer, is taken from each command by the login program (login/confine.c), which needs it itself.
+MODES = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "mknod": 1, "mknodat": 2, "creat": 1}
+MODES_OF_OPEN = {"open": 1, "openat": 2}
+"""Where the flags are; the mode is behind them, and is none where no file is made."""
+MAKES_FILE = (os.O_CREAT, os.O_TMPFILE & ~os.O_DIRECTORY)
 TERMINAL_IOCTLS = ("TIOCSTI", "TIOCLINUX", "TIOCCONS", "TIOCSETD")
 PERSONALITY_QUERY = 0xFFFFFFFF
 
@@ -79,7 +87,7 @@ def _program(lib: ModuleType, network: str) -> object:
     # A tree instead of a list: the kernel runs the filter for every call number once when it is installed.
     program.set_attr(lib.Attr.CTL_OPTIMIZE, 2)
     for action, call, compares in _denials(lib, network):
-        number = BY_NUMBER.get(call, -1)
+        number = NUMBERS.get(call, -1)
         if number < 0:
             number = lib.resolve_syscall(lib.Arch.NATIVE, call)
         # Negative: this architecture has no such call.
@@ -131,6 +139,13 @@ def _denials(lib: ModuleType, network: str) -> Iterator[tuple[int, str, tuple[ob
     for name in TERMINAL_IOCTLS:
         yield denied, "ioctl", (has(1, getattr(termios, name), LOW_HALF),)
     yield denied, "personality", (lib.Arg(0, lib.NE, PERSONALITY_QUERY),)
+    # A set-id file outside, where others can run it, would lend them the account's rights: chmod(2), inode(7).
+    for bit in (stat.S_ISUID, stat.S_ISGID):
+        for call, place in MODES.items():
+            yield denied, call, (has(place, bit),)
+        for call, place in MODES_OF_OPEN.items():
+            for flag in MAKES_FILE:
+                yield denied, call, (has(place, flag), has(place + 1, bit))
     yield from _socket_denials(lib, network)
 
 

@@ -117,7 +117,7 @@ def test_hours(driver: Driver, tmp_path: Path, access: Access, moment: str, fits
 
 
 def test_expiry(driver: Driver, tmp_path: Path) -> None:
-    access = Access(expires=at("2027-02-01 00:00"), addresses=("192.0.2.7",), hours=((1, 0, 0),))
+    access = Access(expires=at("2027-02-01 00:00"), addresses=("192.0.2.7",), hours=((127, 0, 0),))
     before, after = at("2027-01-31 23:59:59"), at("2027-02-01 00:00:00")
     over = ["expired", "this account has expired on 2027-01-31"]
     assert judge(driver, tmp_path, access, (before, PEER), (after, PEER)) == [["hours", TIME], over]

@@ -1,4 +1,4 @@
-"""Rules whose program executes nothing after its start; what every command is kept from besides."""
+"""Rules whose program executes nothing after its start, and what every command is kept from by its own filter."""
 
 from __future__ import annotations
 

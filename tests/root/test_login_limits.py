@@ -26,7 +26,7 @@ FROM, TIME = "this account may not be used from this address", "this account may
 GONE = "this account has expired on 2001-09-09"
 DENIED = [
     ((record("address", "198.51.100.0/24"), record("address", "192.0.2.2")), "address", FROM),
-    ((record("hours", 0, 0, 1440),), "hours", TIME),
+    ((record("hours", 127, 0, 0),), "hours", TIME),
     ((record("expires", 1_000_000_000),), "expired", GONE),
 ]
 KINDS = ["socketpair", "pipes"]

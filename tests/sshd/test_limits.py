@@ -200,3 +200,39 @@ def test_nice(host: World) -> None:
         rows = host.host.run(["ps", "-o", "ni=,args=", "-u", USER]).stdout.splitlines()
         assert [row.split()[0] for row in rows if row.endswith(" sleep 602")] == [str(max(7, os.nice(0)))]
     host.host.wait_until(lambda: not host.processes_of(USER), "its end")
+
+
+def test_a_file_that_is_too_large(host: World) -> None:
+    limit(host, "fsize = 1M")
+    for name, size in (("large", 2 << 20), ("small", 1000)):
+        host.client.write(name, b"x" * size)
+    done = host.client.sftp(USER, "-put large\nput small\nls -l\n")
+    assert done.code == 0, done.stderr
+    assert "write remote" in done.stderr
+    assert "Connection closed" not in done.stderr
+    assert len(host.host.read(f"/home/{USER}/small")) == 1000
+    assert len(host.host.read(f"/home/{USER}/large")) <= 1 << 20
+    done = host.client.ssh(USER, "head -c 2000000 /dev/zero >more; echo $?")
+    assert (done.code, done.stdout) == (0, "1\n")
+    assert "File too large" in done.stderr
+
+
+def test_variables_of_the_client(host: World) -> None:
+    drop_in = "/etc/ssh/sshd_config.d/00-more.conf"
+    host.host.write(JAIL, "plugins = shell sftp\naccept_env = JOB_* EDITOR\n")
+    host.jailssh("apply")
+    host.host.write(drop_in, f"Match User {USER}\n    AcceptEnv JOB_* EDITOR OTHER\n")
+    host.host.stop_sshd()
+    host.host.start_sshd()
+    try:
+        given = ["-o", "SetEnv=JOB_NAME=seven EDITOR=vi OTHER=x"]
+        done = host.client.run(["ssh", *given, f"{USER}@host", "echo $JOB_NAME $EDITOR $OTHER."])
+        assert (done.code, done.stdout) == (0, "seven vi .\n"), done.stderr
+    finally:
+        host.host.run(["rm", drop_in])
+        host.host.stop_sshd()
+        host.host.start_sshd()
+    host.host.write(JAIL, "plugins = shell sftp\naccept_env = LD_PRELOAD JOB_*\n")
+    done = host.jailssh("config", "check", check=False)
+    assert done.code != 0
+    assert "accept_env: LD_PRELOAD may not be set" in done.stderr + done.stdout

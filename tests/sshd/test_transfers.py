@@ -186,3 +186,30 @@ def test_scp_that_is_denied(world: World, scp_sftp: paramiko.Transport, command:
     channel.exec_command(command)
     assert ending(channel) == (126, b"", b"jailssh: not allowed: this account is limited to: scp, sftp\n")
     assert not world.exists("/home/scp-sftp/it-ran")
+
+
+def test_no_file_with_a_set_id_bit(world: World) -> None:
+    user, home = "scp-sftp", "/home/scp-sftp"
+    world.put(f"{home}/tool", "#!/bin/sh\n", user, 0o755)
+    world.client.write("set-id", "x")
+    world.client.run(["chmod", "6755", "set-id"])
+    transport = world.connect(user)
+    try:
+        sftp = transport.open_sftp_client()
+        assert sftp is not None
+        for mode in (0o4755, 0o2755, 0o6755):
+            with pytest.raises(PermissionError):
+                sftp.chmod("tool", mode)
+    finally:
+        transport.close()
+    world.client.sftp(user, "-put -p set-id by-sftp\n-chmod 6755 tool\n")
+    for options in (["-O"], []):
+        world.client.run(["scp", "-p", *options, "set-id", f"{user}@host:by-scp{len(options)}"])
+    for account, place in ((user, home), ("rsync-backup", "/home/rsync-backup/backup")):
+        if account == "rsync-backup":
+            world.client.run(["rsync", "-p", "set-id", f"{account}@host:backup/by-rsync"])
+            assert world.exists(f"{place}/by-rsync")
+        assert world.host.run(["find", place, "-perm", "/6000"], check=True).stdout == ""
+    done = world.client.ssh("shell", "touch x; chmod u+s x; chmod 2755 x; umask 0; mkdir -m 6777 d; ls -ld x d")
+    assert done.stderr.count("Operation not permitted") >= 2
+    assert world.host.run(["find", "/home/shell", "-perm", "/6000"], check=True).stdout == ""
