@@ -30,6 +30,8 @@ PATH: Final = "JAILSSH_PATH"
 NEW_PATH: Final = "JAILSSH_NEW_PATH"
 BYTES_READ: Final = "JAILSSH_BYTES_READ"
 BYTES_WRITTEN: Final = "JAILSSH_BYTES_WRITTEN"
+FILE: Final = "JAILSSH_FILE"
+LOST: Final = "JAILSSH_LOST"
 
 FIELDS: Final[dict[str, str]] = {
     EVENT: "what happened, one of the events",
@@ -55,6 +57,8 @@ FIELDS: Final[dict[str, str]] = {
     NEW_PATH: "the file's other name, where it was renamed or linked",
     BYTES_READ: "bytes read from the file until it was closed",
     BYTES_WRITTEN: "bytes written to the file until it was closed",
+    FILE: "of several operations in one record each, numbered, as sftp-server's log has it",
+    LOST: "lines of the log of file operations that the journal did not take",
 }
 
 # An event keeps its id for ever, so that catalogs and alerts stay valid.

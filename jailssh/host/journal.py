@@ -148,8 +148,8 @@ def _journalctl(argv: Sequence[str], root: str) -> str:
 def parse(row: Mapping[str, Any]) -> Record:
     """Return the record in one object of ``journalctl --output=json``.
 
-    A value that is not plain text comes as a list of bytes; a field that was sent several times, which none of ours
-    is, counts as absent.
+    A value that is not plain text comes as a list of bytes; a field that was sent several times, which of ours only
+    those of file operations are, counts as absent.
     """
     fields = {name: text for name, value in row.items() if (text := _text(value)) is not None}
     return Record(fields.get("__CURSOR", ""), int(fields.get("__REALTIME_TIMESTAMP", "0")) / 1e6, fields)

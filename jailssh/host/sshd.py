@@ -184,12 +184,15 @@ def _takes_ours(pattern: str) -> bool:
     return any(name.startswith(fixed) for name in (AUTH_FILE, _OWN)) or fixed.startswith(_OWN)
 
 
-def warnings(values: Mapping[str, list[str]]) -> list[str]:
-    """Return what is not wrong but weaker than it should be in ``values`` (of :func:`effective`)."""
+def warnings(values: Mapping[str, list[str]], accept_env: Sequence[str] = ()) -> list[str]:
+    """Return what is not wrong but weaker than it should be in ``values`` (of :func:`effective`).
+
+    ``accept_env``: the names that some jail passes on.
+    """
     found = []
     if values.get("permituserenvironment", ["no"])[0] != "no":
         found.append("PermitUserEnvironment is on: it cannot be switched off for a group; the login program clears it")
-    kept = {"LANG", "LC_*", "GIT_PROTOCOL"}
+    kept = {"LANG", "LC_*", "GIT_PROTOCOL", *accept_env}
     extra = [word for value in values.get("acceptenv", []) for word in value.split() if word not in kept]
     if extra:
         found.append(f"AcceptEnv also takes {' '.join(extra)} from another Match block; the login program drops them")

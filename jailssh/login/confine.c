@@ -48,66 +48,72 @@ enum { TERMIOS2 = 44 }; /* the size of struct termios2 (asm/termbits.h) */
 #define FCNTL TWO(__NR_fcntl, 1, F_GETFL, F_SETFL)
 #endif
 
-void outer_confine(pid_t jail)
-{
-    /* The most frequent first; what has no argument to judge is answered from the kernel's cache where that has one. */
-    struct sock_filter code[] = {
-        LOAD(offsetof(struct seccomp_data, arch)),
-        IS(MACHINE, 1, 0),
-        DIE,
-        LOAD(offsetof(struct seccomp_data, nr)),
+enum { NOBODY = 0x7fffffff }; /* more than any pid: the place of the jail's */
+
+/* The most frequent first; what has no argument to judge is answered from the kernel's cache where that has one. */
+static struct sock_filter code[] = {
+    LOAD(offsetof(struct seccomp_data, arch)),
+    IS(MACHINE, 1, 0),
+    DIE,
+    LOAD(offsetof(struct seccomp_data, nr)),
 #ifdef __NR_poll
-        ALLOW(__NR_poll),
+    ALLOW(__NR_poll),
 #endif
-        ALLOW(__NR_ppoll),
-        ALLOW(__NR_read),
-        ALLOW(__NR_write),
+    ALLOW(__NR_ppoll),
+    ALLOW(__NR_read),
+    ALLOW(__NR_write),
 #ifdef __NR_recv
-        ALLOW(__NR_recv),
-        ALLOW(__NR_send),
+    ALLOW(__NR_recv),
+    ALLOW(__NR_send),
 #endif
 #ifdef __NR_recvfrom
-        ALLOW(__NR_recvfrom),
+    ALLOW(__NR_recvfrom),
 #endif
-        ONE(__NR_sendto, 5, 0),    /* to nobody but the other end */
-        ALLOW(__NR_clock_gettime), /* where the vdso(7) cannot tell the time */
-        ALLOW(__NR_recvmsg),
-        ALLOW(__NR_close),
-        ALLOW(__NR_getppid),
-        ALLOW(__NR_shutdown),
-        ALLOW(__NR_wait4),
-        ALLOW(__NR_restart_syscall), /* poll(2) after SIGSTOP and SIGCONT */
-        ALLOW(__NR_exit_group),
+    ONE(__NR_sendto, 5, 0),    /* to nobody but the other end */
+    ALLOW(__NR_clock_gettime), /* where the vdso(7) cannot tell the time */
+    ALLOW(__NR_recvmsg),
+    ALLOW(__NR_close),
+    ALLOW(__NR_getppid),
+    ALLOW(__NR_shutdown),
+    ALLOW(__NR_wait4),
+    ALLOW(__NR_restart_syscall), /* poll(2) after SIGSTOP and SIGCONT */
+    ALLOW(__NR_exit_group),
 #ifdef __NR_ppoll_time64
-        ALLOW(__NR_ppoll_time64),
-        ALLOW(__NR_clock_gettime64),
+    ALLOW(__NR_ppoll_time64),
+    ALLOW(__NR_clock_gettime64),
 #endif
 #ifdef __NR_fstat
-        ALLOW(__NR_fstat),
+    ALLOW(__NR_fstat),
 #endif
 #ifdef __NR_fstat64
-        ALLOW(__NR_fstat64),
+    ALLOW(__NR_fstat64),
 #endif
 #ifdef __NR_newfstatat
-        ONE(__NR_newfstatat, 3, AT_EMPTY_PATH), /* fstat(3) of some C libraries */
+    ONE(__NR_newfstatat, 3, AT_EMPTY_PATH), /* fstat(3) of some C libraries */
 #endif
-        ONE(__NR_kill, 0, jail),
-        FCNTL,
-        IS(__NR_ioctl, 1, 0),
-        DIE,
-        ARGUMENT(1),
-        ALLOW(TIOCGWINSZ),
-        ALLOW(TIOCSWINSZ),
-        ALLOW(TCGETS),
-        ALLOW(TCSETS),
-        ALLOW(TCSETSW),
+    ONE(__NR_kill, 0, NOBODY),
+    FCNTL,
+    IS(__NR_ioctl, 1, 0),
+    DIE,
+    ARGUMENT(1),
+    ALLOW(TIOCGWINSZ),
+    ALLOW(TIOCSWINSZ),
+    ALLOW(TCGETS),
+    ALLOW(TCSETS),
+    ALLOW(TCSETSW),
 #ifdef TCGETS2 /* newer C libraries; the macros of their numbers need a structure that is not declared here */
-        ALLOW(_IOC(_IOC_READ, 'T', 0x2A, TERMIOS2)),
-        ALLOW(_IOC(_IOC_WRITE, 'T', 0x2B, TERMIOS2)),
-        ALLOW(_IOC(_IOC_WRITE, 'T', 0x2C, TERMIOS2)),
+    ALLOW(_IOC(_IOC_READ, 'T', 0x2A, TERMIOS2)),
+    ALLOW(_IOC(_IOC_WRITE, 'T', 0x2B, TERMIOS2)),
+    ALLOW(_IOC(_IOC_WRITE, 'T', 0x2C, TERMIOS2)),
 #endif
-        DIE,
-    };
+    DIE,
+};
+
+void outer_confine(pid_t jail)
+{
+    for (size_t i = 0; i < sizeof code / sizeof *code; i++)
+        if (code[i].k == NOBODY)
+            code[i].k = (unsigned)jail;
     struct sock_fprog program = { .len = sizeof code / sizeof *code, .filter = code };
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) == 0)
         return;

@@ -6,28 +6,35 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* What one line of sftp-server(8) says, as pointers into it; NULL what it does not say beyond doubt. */
-struct operation {
-    const char *name, *path, *new_path, *bytes_read, *bytes_written;
-};
-
-/* Take LINE apart, in place.  False: it is not about a file. */
-bool operation_parse(char *line, struct operation *out);
+#include "gather.h"
 
 enum { LINE_MAX_KEPT = 4098 }; /* more than the journal's fields hold, which mark what they cut */
 
 struct filelog {
     int from;   /* the socket, in packets; -1 when all has been read */
-    bool whole; /* LINE waits for the journal */
+    bool whole; /* LINE has no room beside the others */
+    bool hurry; /* the session has ended: nothing is paced any more */
     size_t have;
+    long long due, rest, paced; /* nanoseconds: when to send a record, to read again; when the next may be sent */
+    unsigned long long lost;    /* lines that the journal did not take */
     char line[LINE_MAX_KEPT + 1];
+    struct gathering gathered;
 };
 
-/* What to poll for: a packet, or that the journal takes the line. */
-struct pollfd filelog_wants(const struct filelog *log);
+/* What to poll for: a packet, or that the journal takes a record.  And the moment at which there is something to do
+ * without either, 0 for never. */
+struct pollfd filelog_wants(const struct filelog *log, long long now);
+long long filelog_next(const struct filelog *log, long long now);
 
-/* What to do when poll(2) has answered, or without asking it. */
+/* What can be done now, without waiting. */
 enum logged { LOG_GOES, LOG_WAITS, LOG_LOST };
-enum logged filelog_step(struct filelog *log);
+enum logged filelog_step(struct filelog *log, long long now);
+
+/* True while there is something to be read or to be sent. */
+bool filelog_busy(const struct filelog *log);
+
+/* The jail is gone: read what it has left.  And: the journal has not taken the last of it in time. */
+void filelog_finish(struct filelog *log, long long now);
+void filelog_give_up(struct filelog *log);
 
 #endif

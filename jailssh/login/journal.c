@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { RECORD_MAX = 16384, VALUE_MAX = 4096 };
+enum { VALUE_MAX = 4096 };
+/* Seconds that a record may wait for a journald that takes nothing: a login must end. */
+static const struct timeval patience = { .tv_sec = 5 };
 
 static int journal = -1;
 static char record[RECORD_MAX];
@@ -19,7 +22,8 @@ bool journal_connect(void)
 {
     static const struct sockaddr_un address = { AF_UNIX, "/run/systemd/journal/socket" };
     journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (journal >= 0 && connect(journal, (const struct sockaddr *)&address, sizeof address) == 0)
+    if (journal >= 0 && setsockopt(journal, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+        connect(journal, (const struct sockaddr *)&address, sizeof address) == 0)
         return true;
     close(journal);
     journal = -1;
@@ -65,6 +69,17 @@ static size_t append(char *buffer, size_t size, size_t at, const char *field, co
     at += (size_t)snprintf(buffer + at, 4, "%s", *c ? "..." : "");
     buffer[at++] = '\n';
     return at;
+}
+
+size_t journal_length(const char *value)
+{
+    size_t length = 0;
+    for (const char *c = value; *c && length < VALUE_MAX;) {
+        size_t n = readable(c);
+        length += n ? n : sizeof "\\x00" - 1;
+        c += n ? n : 1;
+    }
+    return length + sizeof "...";
 }
 
 void journal_keep(const char *field, const char *value)

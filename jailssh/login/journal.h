@@ -3,6 +3,7 @@
 #define JAILSSH_JOURNAL_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* The events of the login program with their MESSAGE_ID; jailssh/core/journal_fields.py holds the same. */
 #define EVENT_START "session-start"
@@ -33,7 +34,11 @@ void journal_keep(const char *field, const char *value);
 void journal_add(const char *field, const char *value);
 void journal_add_number(const char *field, long long value);
 
-/* Send it.  False when it could not be delivered. */
+/* Bytes that a value takes in a record, which holds no more than RECORD_MAX altogether. */
+enum { RECORD_MAX = 65536 };
+size_t journal_length(const char *value);
+
+/* Send it, and wait some seconds if that needs waiting.  False when it could not be delivered. */
 bool journal_send(void);
 
 /* Send it if that needs no waiting: 1 sent, 0 to be tried again (POLLOUT of the descriptor says when), -1 not sent. */

@@ -19,8 +19,9 @@
 #include "pty.h"
 
 static const long long SECOND = 1000000000;
-/* Seconds: what a session that must end gets to end by itself; more than any may last. */
-enum { GRACE = 2, LONGEST = 1000000000 };
+/* Seconds: what a session that must end gets to end by itself; more than any may last; what a journal that takes
+ * nothing gets for the last of the log. */
+enum { GRACE = 2, LONGEST = 1000000000, LAST_WORDS = 10 };
 
 long long outer_clock(void)
 {
@@ -73,6 +74,7 @@ static void on_end_of_jail(struct outer *o)
     while (o->channel >= 0 && !o->ended) /* what was said before the end */
         on_message(o);
     o->gone = true;
+    o->late = o->now + LAST_WORDS * SECOND;
     relay_stop(o, TO_COMMAND);
 }
 
@@ -108,7 +110,9 @@ static int patience(const struct outer *o)
 {
     long long until = LLONG_MAX;
     const long long times[] = { o->reason ? o->next : 0, o->reason || !o->duration ? 0 : o->began + o->duration,
-                                o->reason || !o->idle ? 0 : o->moved + o->idle };
+                                o->reason || !o->idle ? 0 : o->moved + o->idle,
+                                o->gone && filelog_busy(&o->log) ? o->late : 0,
+                                o->allowed || o->gone ? filelog_next(&o->log, o->now) : 0 };
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         if (times[i] && times[i] < until)
             until = times[i];
@@ -132,21 +136,32 @@ static void set_clock(struct outer *o)
     bucket_fill(&o->out, o->now);
 }
 
+/* The journal has not taken something. */
+static void on_loss(struct outer *o)
+{
+    if (o->reason || !plan_says(o->plan, OP_JOURNAL, "require"))
+        return;
+    fail_tell();
+    o->reason = "journal";
+    o->next = o->now;
+}
+
+static void work_on_log(struct outer *o)
+{
+    if ((o->allowed || o->gone) && filelog_busy(&o->log) && filelog_step(&o->log, o->now) == LOG_LOST)
+        on_loss(o);
+    if (o->gone && filelog_busy(&o->log) && o->now >= o->late) {
+        filelog_give_up(&o->log);
+        on_loss(o);
+    }
+}
+
 static bool work_left(struct outer *o)
 {
     if (!o->gone)
         return true;
     relay_rest(o);
-    return o->pumps[OUTPUT].state || o->pumps[ERRORS].state || o->log.from >= 0 || o->log.whole;
-}
-
-static void on_log(struct outer *o)
-{
-    if (filelog_step(&o->log) != LOG_LOST || o->reason || !plan_says(o->plan, OP_JOURNAL, "require"))
-        return;
-    fail_tell();
-    o->reason = "journal";
-    o->next = o->now;
+    return o->pumps[OUTPUT].state || o->pumps[ERRORS].state || filelog_busy(&o->log);
 }
 
 /* Poll until the jail is gone and all that it wrote is where it belongs. */
@@ -160,7 +175,7 @@ static void wait_for_jail(struct outer *o)
             /* Only whether they hang up, and always: a relay may wait for something else for as long as it likes. */
             [CLIENT] = { .fd = o->client },
             [KEYS] = { .fd = o->client >= 0 && o->master >= 0 ? 0 : -1 },
-            [LOG] = o->allowed || o->gone ? filelog_wants(&o->log) : (struct pollfd){ .fd = -1 },
+            [LOG] = o->allowed || o->gone ? filelog_wants(&o->log, o->now) : (struct pollfd){ .fd = -1 },
         };
         for (int which = 0; which < STREAMS; which++)
             polled[PUMPS + which] = pump_wants(&o->pumps[which]);
@@ -171,8 +186,7 @@ static void wait_for_jail(struct outer *o)
             on_signal(o);
         if (polled[CHANNEL].revents)
             on_message(o);
-        if (polled[LOG].revents)
-            on_log(o);
+        work_on_log(o);
         for (int which = 0; which < STREAMS; which++)
             if (polled[PUMPS + which].revents)
                 relay_step(o, which);

@@ -19,6 +19,7 @@ struct outer {
     int client;                     /* the descriptor of sshd's whose hang-up is the client's end, or -1 */
     long long began, now, moved;    /* on the monotonic clock, in nanoseconds; when a byte last moved */
     long long duration, idle, next; /* nanoseconds, 0 without; when to be harder on a session that must end */
+    long long late;                 /* when to give the log up, after the end of the jail */
     const char *reason;             /* why it must end, or NULL */
     int steps;                      /* taken to end it */
     struct bucket in, out;

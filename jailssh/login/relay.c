@@ -83,9 +83,5 @@ void relay_rest(struct outer *o)
                 relay_stop(o, which);
         }
     }
-    while (o->log.from >= 0 && !o->log.whole)
-        if (filelog_step(&o->log) == LOG_WAITS && !o->log.whole) {
-            close(o->log.from);
-            o->log.from = -1;
-        }
+    filelog_finish(&o->log, o->now);
 }

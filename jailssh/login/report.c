@@ -74,13 +74,17 @@ int report_end(struct outer *o)
             refuse("setup", "cannot learn how the session ended", errno);
         code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     }
-    snprintf(text, sizeof text, "session ended with status %d%s%s%s", code, o->reason ? " (" : "",
-             o->reason ? o->reason : "", o->reason ? ")" : "");
+    int n = snprintf(text, sizeof text, "session ended with status %d%s%s%s", code, o->reason ? " (" : "",
+                     o->reason ? o->reason : "", o->reason ? ")" : "");
+    if (o->log.lost > 0)
+        snprintf(text + n, sizeof text - (size_t)n, "; %llu lines of its log are lost", o->log.lost);
     journal_begin(EVENT_END, EVENT_END_ID, 6);
     journal_message(text);
     if (!o->started && o->request->command) /* killed before it could say what it runs */
         journal_add("JAILSSH_COMMAND", o->request->command);
     journal_add_number("JAILSSH_EXIT", code);
+    if (o->log.lost > 0)
+        journal_add_number("JAILSSH_LOST", (long long)o->log.lost);
     if (o->reason)
         journal_add("JAILSSH_REASON", o->reason);
     journal_add_number("JAILSSH_DURATION_USEC", (outer_clock() - o->began) / 1000);

@@ -38,10 +38,18 @@ def template_path(layout: Layout) -> str:
     return place_of_template(layout, TEMPLATE, "sshd_config.d")
 
 
-def drop_in(layout: Layout, groups: Sequence[str], *, template: str, home_keys: Sequence[str] = ()) -> str:
+def drop_in(
+    layout: Layout,
+    groups: Sequence[str],
+    *,
+    template: str,
+    home_keys: Sequence[str] = (),
+    accept_env: Sequence[str] = (),
+) -> str:
     """Return the drop-in's text for the members of ``jailssh`` and of ``groups`` (Unix groups that jails name).
 
-    ``home_keys``: those of them whose members log in by the keys in their homes too.
+    ``home_keys``: those of them whose members log in by the keys in their homes too.  ``accept_env``: what clients may
+    send beside the language; the login program passes it on in those jails alone that say so.
     """
     for group in (*groups, *home_keys):
         if not _GROUP_NAME.match(group):
@@ -54,6 +62,7 @@ def drop_in(layout: Layout, groups: Sequence[str], *, template: str, home_keys: 
     own = [*sorted(set(home_keys) - {GROUP}), f"!{GROUP}"]
     text = template if len(own) > 1 else without_home_keys(template)
     text = text.replace("@GROUPS@", ",".join(names)).replace("@HOME_KEY_GROUPS@", ",".join(own))
+    text = text.replace("@ACCEPT@", "".join(f" {name}" for name in accept_env))
     return text.replace("@LOGIN@", layout.login_program).replace("@KEYS@", layout.keys)
 
 
@@ -64,8 +73,14 @@ def without_home_keys(text: str) -> str:
 
 def wanted_drop_in(layout: Layout, groups: Sequence[str]) -> str:
     """Return the drop-in as it has to be for what the configuration says."""
-    home_keys = load_configuration(layout).home_key_groups()
-    return drop_in(layout, groups, template=read_template(layout, TEMPLATE, "sshd_config.d"), home_keys=home_keys)
+    configuration = load_configuration(layout)
+    return drop_in(
+        layout,
+        groups,
+        template=read_template(layout, TEMPLATE, "sshd_config.d"),
+        home_keys=configuration.home_key_groups(),
+        accept_env=configuration.accept_env(),
+    )
 
 
 def directories(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
@@ -202,8 +217,9 @@ def verify(layout: Layout) -> list[str]:
     for member in accounts.members(GROUP):
         if accounts.find(member):
             sshd.check_forced(sshd.effective(member, config), layout, member)
-    notes += sshd.warnings(sshd.effective("jailssh-probe", config))
-    notes += pam.notes(layout, load_configuration(layout).groups())
+    configuration = load_configuration(layout)
+    notes += sshd.warnings(sshd.effective("jailssh-probe", config), configuration.accept_env())
+    notes += pam.notes(layout, configuration.groups())
     return [f"note: {note}" for note in notes]
 
 

@@ -19,7 +19,7 @@ PURE = [
     for path in re.findall(r"'(\S+\.c)'", re.search(r"^shared = files\((.*?)^\)", BUILD, re.DOTALL | re.MULTILINE)[1])
 ]
 # What the login program alone has, and needs nothing of the host to be judged.
-ITS_OWN = [LOGIN / name for name in ("filelog.c", "limit.c", "pump.c", "stream.c", "pty.c")]
+ITS_OWN = [LOGIN / name for name in ("filelog.c", "gather.c", "limit.c", "pump.c", "stream.c", "pty.c")]
 LOGIN_PROGRAM = "/usr/libexec/jailssh/jailssh-login"
 FLAGS = (
     "-std=c17", "-D_GNU_SOURCE", f'-DLOGIN_PROGRAM="{LOGIN_PROGRAM}"', f"-I{LOGIN}", "-g", "-O1",

@@ -79,6 +79,11 @@ def _checked(result: int) -> None:
         raise OSError(number, os.strerror(number))
 
 
+def _text(value: Any) -> str:
+    """Return a field's value; of one that was sent several times a line each, since no value has lines."""
+    return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
 def _vector(words: Iterable[bytes]) -> ctypes.Array[ctypes.c_char_p]:
     listed = list(words)
     return (ctypes.c_char_p * (len(listed) + 1))(*listed, None)
@@ -369,7 +374,7 @@ class Lab:
                 if entry["MESSAGE"] == mark:
                     self._cursor = entry["__CURSOR"]
                     return found
-                found.append({key: str(value) for key, value in entry.items() if not key.startswith("_")})
+                found.append({key: _text(value) for key, value in entry.items() if not key.startswith("_")})
         return None
 
     def processes(self, uid: int = UID) -> list[str]:

@@ -188,6 +188,12 @@ def test_the_drop_in_says_why_for_every_line_and_closes_its_match() -> None:
         assert needed in spoken
 
 
+def test_the_drop_in_takes_what_a_jail_accepts() -> None:
+    text = setup.drop_in(Layout(prefix="/usr/local"), [], template=template(), accept_env=["CI_*", "TZ"])
+    assert "    AcceptEnv LANG LC_* GIT_PROTOCOL CI_* TZ\n" in text
+    assert "    AcceptEnv LANG LC_* GIT_PROTOCOL\n" in setup.drop_in(Layout(), [], template=template())
+
+
 def test_the_drop_in_names_the_groups_of_jails() -> None:
     text = setup.drop_in(Layout(prefix="/usr/local"), ["staff", "customers", "staff"], template=template())
     assert "Match Group jailssh,customers,staff\n" in text
