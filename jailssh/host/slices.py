@@ -99,8 +99,9 @@ def hold(layout: Layout, uid: int, wanted: Mapping[str, str]) -> str:
         # First the record: what is interrupted can be taken back.
         _write(layout, uid, {**{name: recorded[name] for name in gone}, **mine})
         _set(uid, {name: mine[name] for name in stale})
-        _take_back(uid, gone)
-        _write(layout, uid, mine)
+        if gone:
+            _take_back(uid, gone)
+            _write(layout, uid, mine)
     except JailsshError as error:
         return f"what uid {uid} may use is not limited: {error}"
     return ""
