@@ -7,6 +7,7 @@ could have made up, so it is data to be judged, and bounded in size and time.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -144,3 +145,34 @@ def rename_in(entry: Entry, folder: str, pairs: Sequence[tuple[str, str]]) -> li
 
     answer = ask(entry, question)
     return [part.decode("utf-8", "surrogateescape") for part in answer.split(b"\0") if part]
+
+
+def make_empty(entry: Entry, wanted: Sequence[tuple[str, bool]]) -> list[tuple[str, int]]:
+    """Make what is missing of ``wanted`` as the account: paths, each an empty file or (True) a directory.
+
+    Returns the paths that could not be made, with errno, where the account could make them some day: not on a file
+    system that is read-only, and not in a directory of somebody else's.
+    """
+
+    def question() -> bytes:
+        failed = [f"{number} {path}" for path, directory in wanted if (number := _make(path, directory=directory))]
+        return "\n".join(failed).encode("utf-8", "surrogateescape")
+
+    lines = ask(entry, question).decode("utf-8", "surrogateescape").splitlines()
+    return [(path, int(number)) for number, _, path in (line.partition(" ") for line in lines)]
+
+
+def _make(path: str, *, directory: bool) -> int:
+    try:
+        with suppress(FileExistsError):
+            if directory:
+                os.mkdir(path, 0o700)
+            else:
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    except FileNotFoundError:
+        return 0  # No home yet: made at the first login.
+    except OSError as error:
+        denied = error.errno in (errno.EACCES, errno.EPERM)
+        if error.errno != errno.EROFS and not (denied and os.stat(os.path.dirname(path)).st_uid != os.getuid()):
+            return error.errno or errno.EIO
+    return 0

@@ -15,7 +15,6 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TypeVar
 
-import jailssh
 from jailssh.config.authorized import is_generated, nameless
 from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
 from jailssh.config.jails import (
@@ -46,6 +45,7 @@ from jailssh.image.errors import ImageError
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.manifest import Manifest
 from jailssh.image.meeting import refuse_clashes
+from jailssh.image.profiles import SUFFIX, shipped_profiles
 from jailssh.image.store import find
 from jailssh.image.tables import Stamps, read_tables, stamps_of
 from jailssh.plan.compile import JailSettings, compile_plan
@@ -56,7 +56,6 @@ from jailssh.policy.rules import RuleError
 
 MAX_FILE = 1 << 18
 MAX_KEYS = 16 << 20
-SUFFIX = ".conf"
 # Jails are checked with an account like any other, so that a mistake shows before the first user meets it.
 ANYBODY = Account("user", 60000, 60000, "user", "/home/user")
 NO_FILTER = ("none", bytes(8))
@@ -423,17 +422,6 @@ def load_configuration(layout: Layout) -> Configuration:
 @cache
 def _registry(third_party: tuple[str, ...]) -> Registry:
     return load_registry(third_party)
-
-
-@cache
-def shipped_profiles() -> Mapping[str, Document]:
-    """Return the profiles that are part of jailssh, by name; they are as trusted as its code."""
-    folder = os.path.join(os.path.dirname(jailssh.__file__), "profiles")
-    profiles = {}
-    for file in sorted(os.listdir(folder)):
-        with open(os.path.join(folder, file), "rb") as stream:
-            profiles[file.removesuffix(SUFFIX)] = read_document(stream.read(), f"profile {file.removesuffix(SUFFIX)}")
-    return MappingProxyType(profiles)
 
 
 def find_program(name: str) -> str | None:

@@ -12,7 +12,8 @@ from jailssh.config.reader import Item
 from jailssh.config.settings import USER
 from jailssh.core.errors import JailsshError
 from jailssh.host.accounts import Entry
-from jailssh.image.jail import SUFFIX, Configuration, to_account
+from jailssh.image.jail import Configuration, to_account
+from jailssh.image.profiles import SUFFIX
 from jailssh.image.suggest import written
 
 LIMITS: Mapping[str, str] = MappingProxyType(

@@ -20,8 +20,9 @@ from jailssh.config.values import Raw, parse
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.host import matcher
-from jailssh.image.jail import NO_FILTER, SUFFIX, Configuration, JailDefinition, find_program, shipped_profiles
+from jailssh.image.jail import NO_FILTER, Configuration, JailDefinition, find_program
 from jailssh.image.meeting import clashes
+from jailssh.image.profiles import SUFFIX, shipped_profiles
 from jailssh.plan import codec
 from jailssh.plan.compile import compile_plan
 from jailssh.plugin.api import Account, Jail, Option, Plugin, PluginResult, Value

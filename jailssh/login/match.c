@@ -119,9 +119,8 @@ static bool take_glob(struct matching *m, struct operands *o, const struct word 
 /* Take the operands from word INDEX on; OPTIONS words of the argument vector came before the options. */
 static bool take_operands(struct matching *m, size_t index, size_t options)
 {
-    struct operands o = {
-        .all = rule_first(m->plan, m->rule, OP_OPERANDS), .named = true, .own = m->rule, .names.looks = LOOKS_MAX
-    };
+    struct operands o = { .named = true, .own = m->rule, .names.looks = LOOKS_MAX };
+    o.all = rule_first(m->plan, m->rule, OP_OPERANDS);
     bool globs = rule_first(m->plan, m->rule, OP_GLOB) != NULL;
     bool own = m->out->argc == options || rule_first(m->plan, m->rule, OP_INSERT); /* no option's value is last */
     o.ended = rule_first(m->plan, m->rule, OP_MARK) || (own && strcmp(m->out->argv[m->out->argc - 1], "--") == 0);

@@ -49,6 +49,7 @@ ENVIRONMENT: dict[str, str] = {
 C_OPENS = {
     "within.c": "after the drop: the jail's directories, for the rules of one command",
     "cover.c": "below the mounted home, as the user: what is to be covered",
+    "command_filter.c": "names the calls that its filter judges, and makes none",
     "command.c": "after the drop: the jail's /dev/null, and a directory of the plan to take turns by",
     "fd.c": "the room of trusted opens",
     "keep.c": "names the calls that its filter judges, and makes none",

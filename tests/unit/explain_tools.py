@@ -20,7 +20,8 @@ from jailssh.host import accounts
 from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
 from jailssh.image import explain
-from jailssh.image.jail import Configuration, shipped_profiles
+from jailssh.image.jail import Configuration
+from jailssh.image.profiles import shipped_profiles
 from jailssh.image.remedy import Trials
 from jailssh.plan import codec
 from jailssh.plan.compile import JailSettings, RosterKey, compile_plan, compile_roster

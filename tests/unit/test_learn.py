@@ -20,7 +20,7 @@ from jailssh.core.errors import ConfigError, JailsshError, UsageError
 from jailssh.host import accounts, journal
 from jailssh.host.paths import Layout
 from jailssh.image import suggest
-from jailssh.image.jail import shipped_profiles
+from jailssh.image.profiles import shipped_profiles
 from jailssh.image.remedy import Remedy, Trials, candidate_paths
 from jailssh.policy.lines import alike, lines_for
 from jailssh.users import learning
