@@ -76,7 +76,8 @@ def shared() -> dict[str, codec.Plan]:
     )  # fmt: skip
     write = Rule(
         "git.receive-pack", "git", "/usr/bin/git", ("git-receive-pack",), fixed=("receive-pack",),
-        operands=(1, 1, "repository"), base="/srv/git", roots=("/srv/git",), like=("/srv/git/a", "/srv/git/b/**"), alone=True,
+        operands=(1, 1, "repository"), base="/srv/git", roots=("/srv/git",), like=("/srv/git/a", "/srv/git/b/**"),
+        alone=True,
     )  # fmt: skip
     hint = Rule("git.lfs", "git", "/", ("git-lfs-authenticate",), ignore_rest=True, answer=(126, "not served here"))
     access = Access(
