@@ -48,9 +48,11 @@ ENVIRONMENT: dict[str, str] = {
 # C file -> why it opens or mounts itself.
 C_OPENS = {
     "command.c": "after the drop: the jail's /dev/null, and a directory of the plan to take turns by",
+    "confine.c": "opens nothing: takes openat2(2) away from the command",
     "fd.c": "the room of trusted opens",
     "match_main.c": "the unprivileged program reads a plan that its caller names",
     "mount.c": "handles (O_PATH) on places in the tree that it has just mounted, and the two ends of the pivot",
+    "pattern.c": "after the drop: directories in which names are looked for that fit a pattern",
     "pin.c": "the pinned namespace's own file below the root-owned run directory",
     "repository.c": "after the drop: the HEAD of what may be a repository, read as git reads it",
     "slot.c": "the files of the sessions' places below the root-owned run directory",
