@@ -51,7 +51,7 @@ static inline void free_plan(const struct plan *plan)
 /* No single piece of memory that is taken from now on may be larger; ends with give_back. */
 void bound_each_taking(size_t size);
 
-/* Since the last time that everything was given back: did glob(3) find names? */
+/* Since the last time that everything was given back: did patterns stand for names? */
 bool names_were_found(void);
 void give_back(void);
 

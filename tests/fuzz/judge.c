@@ -287,7 +287,7 @@ static void check_denied(const struct verdict *verdict)
 void judge(const struct plan *plan, const char *command, bool inside)
 {
     static struct verdict verdict;
-    /* A word, an option's name before it, the home or base before that; glob(3) finds names up to PATH_MAX. */
+    /* A word, an option's name before it, the home or base before that; a pattern finds names up to PATH_MAX. */
     bound_each_taking(2 * (command ? strlen(command) : 0) + 2 * PATH_MAX);
     match_request(plan, command, inside, &verdict);
     if (verdict.allowed)

@@ -25,6 +25,7 @@ COMMANDS = (
         "-nx --to y /x", "--to x --to=y -n x db-a", "-vvn x --to x db-a", "-nx --to y da", "-nx --to y d-",
         "-nx --to y db-a 3 -a", "-nx --to y db-a -3", "-nx --to y db-a 0", "-nx --to y 3", "-nx --to y",
     )),
+    "ls loop/*/../*", "all '..'/*", "ls loop/*/*/*/*/*", "ls loop/*/c/*b", "ls [l]oop//? none/*",
 )  # fmt: skip
 """What reaches every line of the matcher that looks at files."""
 
@@ -50,6 +51,9 @@ def make(root: Path) -> codec.Plan:
     for name in ("a", "b.txt", "c d", "-e", "*"):
         (home / name).touch()
     (home / "link").symlink_to("/etc")
+    (home / "loop").mkdir()
+    for name in "abcdef":
+        (home / "loop" / name).symlink_to(".")
     return plan_with(_rules(git, home, root / "none"), "tree", str(home))
 
 

@@ -14,16 +14,16 @@ PYTHON_FILE = 500
 C_FILE = 300
 FUNCTION = 60
 # Lines of code, without comments and blank lines, of the login program: what runs with power and what runs after.
-# 250 of the former are the names of keys and the places of sessions, 350 the covers
-# of what the host reads in a home, the ranges of numbers, the environment that a jail accepts and the log without a journal.
+# 250 of the former are the names of keys and the places of sessions, 350 the covers of what the host reads in a home,
+# the ranges of numbers, the environment that a jail accepts and the log without a journal.
 WITH_POWER = 2250
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
 # half that has them.
 AFTER_DROP = 2900
 AFTER_DROP_FILES = (
     "command.c", "command_filter.c", "confine.c", "filelog.c", "gather.c", "keep.c", "limit.c", "match.c", "option.c",
-    "outer.c", "pattern.c", "pty.c", "pump.c", "relay.c", "report.c", "repository.c", "request.c", "stream.c", "value.c",
-    "within.c",
+    "outer.c", "pattern.c", "pty.c", "pump.c", "relay.c", "report.c", "repository.c", "request.c", "stream.c",
+    "value.c", "within.c",
 )  # fmt: skip
 
 # path or path:function -> why it may be longer

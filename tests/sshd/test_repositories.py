@@ -171,3 +171,20 @@ def test_variables_for_git_do_not_pass(world: World) -> None:
     assert done.code == 0
     assert "version 2" in done.stdout
     assert not world.exists("/srv/git/traced")
+
+
+def test_a_repository_that_a_group_shares(world: World) -> None:
+    """No set-id mode is given in a jail: what is made below a directory with the bit has it from there."""
+    path, jail = "/srv/git/shared.git", "/etc/jailssh/jails/sharing.conf"
+    world.host.write(jail, "plugins = git\numask = 002\n[git]\nwrite = /srv/git\n")
+    world.adduser("sharing", "sharing")
+    world.host.run(["git", "init", "-q", "--bare", "--shared=group", "-b", "main", path], check=True)
+    world.host.run(["chown", "-R", "sharing:", path], check=True)
+    world.host.run(["find", path, "-type", "d", "-exec", "chmod", "g+s", "{}", "+"], check=True)
+    commit(world, "for the group")
+    done = world.client.git(["-C", "work", "push", "-q", "sharing@host:shared.git", "main", "main:a/b/c"])
+    assert (done.code, done.stderr) == (0, "")
+    assert newest(world, path) == "for the group\n"
+    folders = [f"{path}/objects", f"{path}/refs"]
+    done = world.host.run(["find", *folders, "-type", "d", "!", "-perm", "-2070", "!", "-path", "*/pack"], check=True)
+    assert done.stdout == ""

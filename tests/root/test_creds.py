@@ -1,0 +1,51 @@
+"""The identity that the login program takes on for opening files, tried by itself on this machine's kernel."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.login.driver import LOGIN, compile_c
+
+pytestmark = pytest.mark.needs("root", "gcc")
+
+ACTOR = r"""
+#include <stdio.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include "creds.h"
+int main(void)
+{
+    prctl(PR_SET_DUMPABLE, 0);
+    for (int i = 0; i < 2; i++) {
+        creds_files_as(i ? 0 : 4242, i ? 0 : 4242);
+        printf("%d %d ", setfsuid((uid_t)-1), prctl(PR_GET_DUMPABLE));
+    }
+    setfsuid(4242);
+    printf("%d\n", prctl(PR_GET_DUMPABLE));
+    return 0;
+}
+"""
+SETTING = Path("/proc/sys/fs/suid_dumpable")
+
+
+@pytest.fixture(params=["0", "2"])
+def setting(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = SETTING.read_text()
+    SETTING.write_text(request.param)
+    yield request.param
+    SETTING.write_text(before)
+
+
+def test_no_change_of_ids_makes_it_dumpable(tmp_path: Path, setting: str) -> None:
+    (tmp_path / "actor.c").write_text(ACTOR)
+    parts = ["creds", "plan", "kind", "fail", "journal", "fd"]
+    sources = [tmp_path / "actor.c", *(LOGIN / f"{name}.c" for name in parts)]
+    flags = ['-DRUN_DIR="/run/jailssh"', '-DPLAN_DIR="/var/lib/jailssh/plan.v1"']
+    actor = compile_c("gcc", tmp_path / "actor", sources, *flags)
+    done = subprocess.run([actor], capture_output=True, text=True, check=True)
+    # The last shows what the setting does to a change of which it is not the end.
+    assert done.stdout == f"4242 0 0 0 {setting}\n"
