@@ -92,8 +92,8 @@ def test_commands_that_differ_in_one_place_are_grouped() -> None:
         ("own", "rsync --server --sender -Le.i . a", (),
          {("rsync", "read"): ("~/a",), ("rsync", "follow_links"): "yes"}),
         ("own", "scp -t x", ("scp",), {}),
-        ("sftp-only", "git-upload-pack '~/team/x.git'", ("git",), {("git", "read"): ("~/team/x.git",)}),
-        ("sftp-only", "git-upload-pack 'team/x.git'", ("git",), {("git", "read"): ("~/git",)}),
+        ("sftp-ro", "git-upload-pack '~/team/x.git'", ("git",), {("git", "read"): ("~/team/x.git",)}),
+        ("sftp-ro", "git-upload-pack 'team/x.git'", ("git",), {("git", "read"): ("~/git",)}),
         ("sftp-only", "borg serve --umask=077", ("borg",), {("borg", "repositories"): ("~/borg",)}),
         ("sftp-only", None, ("shell",), {}),
     ],
@@ -253,7 +253,7 @@ def test_what_cannot_be_allowed(configure: Callable[..., Trials], command: str |
 
 @needs_matcher
 def test_settings_that_do_not_go_together_are_said_and_left_out(configure: Callable[..., Trials]) -> None:
-    found = suggest.suggest(configure("sftp-only"), asked("cvs server", "uptime", "cat /etc/hosts", "cat 'a b'"))
+    found = suggest.suggest(configure("sftp-ro"), asked("cvs server", "uptime", "cat /etc/hosts", "cat 'a b'"))
     assert found.remedy.plugins == ("cvs",)
     assert "CVSROOT could run its programs" in found.impossible[0][1]
 
@@ -358,3 +358,10 @@ def test_the_state_of_an_earlier_account_with_the_uid_does_not_count(layout: Lay
     (folder / "1000").write_text('{"uid": 1000, "name": "bob", "since": 1, "until": 2}')
     assert learning.read(layout, 1000, "alice") is None
     assert [one.name for one in learning.every(layout)] == ["bob"]
+
+
+@needs_matcher
+def test_a_plugin_that_would_believe_what_another_one_writes_is_no_remedy(configure: Callable[..., Trials]) -> None:
+    found = suggest.suggest(configure("sftp-only"), asked("git-upload-pack '~/team/x.git'"))
+    assert found.needed == {}
+    assert [each.command for each, _ in found.impossible] == ["git-upload-pack '~/team/x.git'"]
