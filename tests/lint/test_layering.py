@@ -51,7 +51,6 @@ C_OPENS = {
     "cover.c": "below the mounted home, as the user: what is to be covered",
     "command_filter.c": "names the calls that its filter judges, and makes none",
     "command.c": "after the drop: the jail's /dev/null, and a directory of the plan to take turns by",
-    "confine.c": "opens nothing: takes openat2(2) away from the command",
     "fd.c": "the room of trusted opens",
     "keep.c": "names the calls that its filter judges, and makes none",
     "match_main.c": "the unprivileged program reads a plan that its caller names",

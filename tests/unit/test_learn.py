@@ -358,3 +358,10 @@ def test_the_state_of_an_earlier_account_with_the_uid_does_not_count(layout: Lay
     (folder / "1000").write_text('{"uid": 1000, "name": "bob", "since": 1, "until": 2}')
     assert learning.read(layout, 1000, "alice") is None
     assert [one.name for one in learning.every(layout)] == ["bob"]
+
+
+@needs_matcher
+def test_a_plugin_that_would_believe_what_another_one_writes_is_no_remedy(configure: Callable[..., Trials]) -> None:
+    found = suggest.suggest(configure("sftp-only"), asked("git-upload-pack '~/team/x.git'"))
+    assert found.needed == {}
+    assert [each.command for each, _ in found.impossible] == ["git-upload-pack '~/team/x.git'"]
