@@ -56,6 +56,7 @@ C_OPENS = {
     "match_main.c": "the unprivileged program reads a plan that its caller names",
     "mount.c": "handles (O_PATH) on places in the tree that it has just mounted, and the two ends of the pivot",
     "nojournal.c": "the log of root's on a host without a journal, by its one fixed name",
+    "pattern.c": "after the drop: directories in which names are looked for that fit a pattern",
     "pin.c": "the pinned namespace's own file below the root-owned run directory",
     "repository.c": "after the drop: the HEAD of what may be a repository, read as git reads it",
     "slot.c": "the files of the sessions' places below the root-owned run directory",
