@@ -193,15 +193,6 @@ static void build_proc(void)
     mnt_attach(mnt_new("proc", options, mnt_attributes(true, false)), target("/proc"));
 }
 
-/* The record of the bind that PATH lies below, so that a mask is placed by the bind's own descriptor. */
-static size_t bind_above(const struct plan *plan, const char *path)
-{
-    for (size_t i = plan->count; i-- > 0;)
-        if (plan->records[i].verb == OP_BIND && mounts[i] >= 0 && path_is_below(path, plan->records[i].args[1]))
-            return i;
-    return plan->count;
-}
-
 /* What is laid over what is hidden, in the tmpfs that every plan has at /run. */
 static void make_empty(const struct plan *plan)
 {
@@ -209,14 +200,6 @@ static void make_empty(const struct plan *plan)
         return;
     make_directories("/run/empty");
     write_file("/run/empty-file", "");
-}
-
-static void mask(const struct plan *plan, size_t record)
-{
-    const char *path = plan->records[record].args[0];
-    size_t i = bind_above(plan, path);
-    if (i < plan->count) /* else nothing of the user's is there */
-        cover(plan, record, mounts[i], path + strlen(plan->records[i].args[1]), image);
 }
 
 static void build_record(const struct plan *plan, size_t i)
@@ -245,10 +228,6 @@ static void build_record(const struct plan *plan, size_t i)
         mnt_restrict_late(mounts[i], mnt_attributes(is(args[2], "rw"), is(args[3], "exec")),
                           is(args[4], "user") ? plan : NULL);
         break;
-    case OP_MASK:
-    case OP_MASK_FILE:
-        mask(plan, i);
-        break;
     default:
         break;
     }
@@ -270,6 +249,8 @@ void mount_build(const struct plan *plan, bool base)
         sealed = sealed || plan->records[i].verb >= OP_DEV;
         build_record(plan, i);
     }
+    if (plan_first(plan, OP_MASK) || plan_first(plan, OP_MASK_FILE))
+        cover(plan, mounts, image);
     if (chdir("/") != 0)
         refuse("mount", "cannot enter the jail", errno);
 }

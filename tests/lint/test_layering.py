@@ -63,6 +63,7 @@ C_OPENS = {
     "pty.c": "the multiplexer of the jail's own devpts",
 }
 C_MOUNTS = {
+    "cover.c": "one clone of something empty for each cover, without what mnt.c would set again",
     "mnt.c": "the system calls of mounts, with their fallbacks",
     "mount.c": "the room of mounts",
     "pin.c": "empties the mount namespace that later logins start from, before there is a jail",

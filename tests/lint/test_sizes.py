@@ -16,7 +16,7 @@ FUNCTION = 60
 # Lines of code, without comments and blank lines, of the login program: what runs with power and what runs after.
 # 250 of the former are the names of keys and the places of sessions, 350 the covers of what the host reads in a home,
 # the ranges of numbers, the environment that a jail accepts and the log without a journal.
-WITH_POWER = 2250
+WITH_POWER = 2300
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
 # half that has them.
 AFTER_DROP = 2900
