@@ -21,7 +21,8 @@ PRESENT = (
 )
 JAILS = {
     # Besides what its plugins need it holds the programs that rows name: only the rules keep them from running.
-    "armed": 'plugins = sftp scp git rsync command\n[command]\ncommands = "head -n <int:1:9>"\n'
+    "armed": "plugins = sftp scp git rsync command\nshared_directories = yes\n"
+    '[command]\ncommands = "head -n <int:1:9>"\n'
     f"files = {', '.join(f'/usr/bin/{name}' for name in PRESENT)}\n"
     "[git]\nread = /srv/pub\nwrite = /srv/git\n[rsync]\nread = ~\nwrite = ~\n",
     "careful": "plugins = sftp rsync\n"

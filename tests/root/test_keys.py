@@ -106,7 +106,7 @@ def test_a_mistake_in_one_ring_stops_no_other_account(layout: Layout, people: Ca
     apply(layout)
     before = {file: Path(layout.plans, file).read_bytes() for file in files(layout)}
     put(f"{layout.key_rings}/git/bad.pub", "nothing\n")
-    put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting sftp\n")
+    put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting sftp-ro\n")
     with pytest.raises(ConfigError, match=r"git/bad\.pub:1"):
         apply(layout)
     with pytest.raises(ConfigError, match=r"git/bad\.pub:1"):
@@ -443,9 +443,9 @@ def test_keys_of_adduser_get_names_by_hand(host: Host) -> None:
     assert host.let_in() == {"carol", "bob"}
     # Another jail for the account keeps its keys and their groups.
     host.jailssh("keys", "add", "forge", "bob", "/root/l.pub", "--group", "devs")
-    host.jailssh("adduser", "forge", "--jail", "hosting,sftp")
+    host.jailssh("adduser", "forge", "--jail", "hosting,sftp-ro")
     assert host.let_in() == {"carol", "bob"}
-    assert host.sh("cat /etc/jailssh/users/forge.conf").endswith("jail = hosting sftp\n\n[groups]\ndevs = bob\n")
+    assert host.sh("cat /etc/jailssh/users/forge.conf").endswith("jail = hosting sftp-ro\n\n[groups]\ndevs = bob\n")
     host.jailssh("adduser", "forge", "--jail", "hosting")
     for who in ("bob", "carol"):
         host.jailssh("keys", "remove", "forge", who)

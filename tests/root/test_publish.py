@@ -261,7 +261,9 @@ def test_publisher_for_account_changes(layout: Layout) -> None:
     put(f"{layout.jails}/files.conf", "plugins = sftp\ngroups = partners\n")
     publisher = publish.Publisher(layout)
     assert (publisher.min_uid, publisher.groups) == (500, ("partners",))
-    publisher.check(("files", "git-only"))
+    publisher.check(("files", "rsync-backup"))
+    with pytest.raises(ConfigError, match="git takes orders"):
+        publisher.check(("files", "git-only"))
     with pytest.raises(ConfigError, match="names no directory"):
         publisher.check(("git",))
     with pytest.raises(ConfigError, match="no such jail"):
