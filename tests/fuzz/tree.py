@@ -25,6 +25,10 @@ COMMANDS = (
         "-nx --to y /x", "--to x --to=y -n x db-a", "-vvn x --to x db-a", "-nx --to y da", "-nx --to y d-",
         "-nx --to y db-a 3 -a", "-nx --to y db-a -3", "-nx --to y db-a 0", "-nx --to y 3", "-nx --to y",
     )),
+    *(f"save {rest}" for rest in (
+        "--aside=a b.txt", "--aside=link .", "--aside x a", "--aside=-x .", "--aside=../x .", "--aside=~/a a",
+        "--aside=loop/a/link loop", "--aside=a --aside=b /", " ".join(["--aside=a"] * 17) + " .",
+    )),
     "ls loop/*/../*", "all '..'/*", "ls loop/*/*/*/*/*", "ls loop/*/c/*b", "ls [l]oop//? none/*",
 )  # fmt: skip
 """What reaches every line of the matcher that looks at files."""
@@ -79,6 +83,8 @@ def _rules(git: Path, home: Path, none: Path) -> list[Rule]:
              base=FAR[:4088]),
         Rule("options", "tree", "/bin/ls", ("opt",), roots=(str(home),), longs=(("size", "size:2000"), ("dir", "path")),
              shorts=(("T", "path"),)),
+        Rule("save", "tree", "/bin/ls", ("save",), longs=(("aside", "path"),), operands=(1, 1, "path"), base=str(home),
+             roots=(str(home),)),
         Rule("once", "tree", "/bin/ls", ("once",), letters="v", shorts=(("n", "text"),), longs=(("to", "text"),),
              need="n", need_longs=("to",), once=("v", "n", "to"), leading=("pattern:d*-*", "int:1:9"),
              operands=(2, 4, "path"), roots=(str(home),)),
