@@ -69,6 +69,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if not args.operands:
         raise UsageError("build", "missing file operand", hint="jailssh build SPEC… TARGET")
     *specs, target = args.operands
+    if not target:
+        raise UsageError("target ''", "has no name", hint="jailssh build SPEC… TARGET, as in /srv/jails/web")
     if not specs:
         raise UsageError("build", f"missing destination operand after {target!r}", hint="jailssh build SPEC… TARGET")
     profiles = Profiles(context.layout)

@@ -100,19 +100,21 @@ class Bulk:
         """Take what a file needs.
 
         ``strict``: an interpreter that is not there is an error, else a note.  ``in_tree``: a script brings a shell
-        along, but no whole language: trees hold many a script that nobody runs.
+        along, but no whole language: trees hold many a script that nobody runs, and files of other systems, which are
+        data here.
         """
-        is_script = self._sources.elf(found) is None
-        if is_script and (not found.info.st_mode & 0o111 or (in_tree and not self._is_wanted(found))):
-            return
+        is_script = False
         try:
+            is_script = self._sources.elf(found) is None
+            if is_script and (not found.info.st_mode & 0o111 or (in_tree and not self._is_wanted(found))):
+                return
             self.closure.file(found, origin)
         except (SourceChangedError, DistrustError):
             raise
         except ImageError as error:
-            if strict or not is_script:
+            if strict or not (is_script or in_tree):
                 raise
-            self._picture.note(f"{error}")
+            self._picture.note(f"{error}" if is_script else f"{error}; it is taken as it is, as data")
 
     def _is_wanted(self, found: Found) -> bool:
         head = self._sources.head(found)

@@ -316,6 +316,27 @@ def test_missing_operands(site):
     assert "missing destination operand after 'x.jailspec'" in site.err
 
 
+def test_a_target_without_a_name_is_no_target(site, monkeypatch):
+    monkeypatch.chdir(site.src)
+    assert site.run("build", site.spec("SRC/data.txt /f\n"), "") == 2
+    assert "target '': has no name" in site.err
+    assert sorted(os.listdir(site.src)) == ["data.txt"]
+
+
+def test_one_odd_file_does_not_end_the_build_of_a_tree(site):
+    # An interpreter that is of no system here, and a file that only begins like a program.
+    program = bytearray(Path("/bin/true").read_bytes())
+    at = program.index(b"/lib64/ld-linux-x86-64.so.2\0") if os.uname().machine == "x86_64" else program.index(b"/lib")
+    program[at : at + 8] = b"/libexec"
+    odd = {"foreign": bytes(program), "cut": bytes(program[:200]), "bytes": b"\x7fELF" + bytes(range(60))}
+    for name, data in odd.items():
+        (site.src / name).write_bytes(data)
+        (site.src / name).chmod(0o755)
+    assert site.build("tree SRC/ /t\n") == 0, site.err
+    assert {name: Path(f"{site.tree}/t/{name}").read_bytes() for name in odd} == odd
+    assert site.err.count("it is taken as it is, as data") == len(odd)
+
+
 def test_a_truncated_program_is_named(site):
     (site.src / "cut").write_bytes(Path("/bin/true").read_bytes()[:5000])
     (site.src / "cut").chmod(0o755)
