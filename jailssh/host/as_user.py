@@ -176,3 +176,19 @@ def _make(path: str, *, directory: bool) -> int:
         if error.errno != errno.EROFS and not (denied and os.stat(os.path.dirname(path)).st_uid != os.getuid()):
             return error.errno or errno.EIO
     return 0
+
+
+def remove_empty(entry: Entry, paths: Sequence[tuple[str, bool]]) -> None:
+    """Remove what :func:`make_empty` made, as the account: what holds anything, or is something else, stays."""
+
+    def question() -> bytes:
+        for path, directory in paths:
+            with suppress(OSError):
+                info = os.lstat(path)
+                if directory:
+                    os.rmdir(path)
+                elif stat.S_ISREG(info.st_mode) and info.st_size == 0 and info.st_nlink == 1:
+                    os.unlink(path)
+        return b""
+
+    ask(entry, question)

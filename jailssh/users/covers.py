@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.home_readers import covers
 from jailssh.core.names import is_below
 from jailssh.host import as_user, install
 from jailssh.host.accounts import Entry
@@ -33,3 +35,10 @@ def make_ahead(layout: Layout, entry: Entry) -> list[str]:
         f"note: {path} cannot be made ({os.strerror(number).lower()}); until it can, logins of {entry.name} are refused"
         for path, number in failed
     ]
+
+
+def take_away(entry: Entry) -> None:
+    """Remove the empty files and directories that were made to be covered."""
+    paths = [(f"{entry.home}/{name}", kind == "directory") for name, kind in covers()]
+    with suppress(HostError):  # a home that cannot be looked into is left as it is
+        as_user.remove_empty(entry, paths)

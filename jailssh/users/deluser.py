@@ -17,6 +17,7 @@ from jailssh.host.paths import Layout
 from jailssh.image.keys_file import keys_file
 from jailssh.users import setup, undo
 from jailssh.users.adduser import Confirm, subject, users_file
+from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
 from jailssh.users.setup import GROUP
 from jailssh.users.undo import Inverse, Journal
@@ -55,6 +56,8 @@ def deluser(
             _check_deletable(entry, confirm, remove_home=remove_home)
         elif remove_home:
             raise UsageError("--remove-home", "only the home of an account that adduser created is removed")
+        if entry is not None and same and not remove_home:
+            take_away(entry)  # before what was set aside under the same names comes back
         undo.take_back(_inverses(layout, name, journal, entry if same else None))
         # Before the account goes: a plan that stayed would be found by the next account with this uid.
         for number in {uid, entry.uid if entry and same else None}:

@@ -114,7 +114,7 @@ def test_a_mistake_in_one_ring_stops_no_other_account(layout: Layout, people: Ca
     assert {file: Path(layout.plans, file).read_bytes() for file in files(layout)} == before
     alice = plans.read_plan(layout, 61002)
     assert alice is not None
-    assert alice.first("jail") == ("hosting+sftp",)
+    assert alice.first("jail") == ("hosting+sftp-ro",)
 
 
 @pytest.mark.parametrize("spoil", ["mode", "owner", "link", "directory"])
