@@ -38,7 +38,7 @@ def make_ahead(layout: Layout, entry: Entry) -> list[str]:
 
 
 def take_away(entry: Entry) -> None:
-    """Remove the empty files and directories that were made to be covered."""
-    paths = [(f"{entry.home}/{name}", kind == "directory") for name, kind in covers()]
+    """Remove the empty files and directories that were made to be covered, but for ``.ssh``, which people make too."""
+    paths = [(f"{entry.home}/{name}", kind == "directory") for name, kind in covers() if name != ".ssh"]
     with suppress(HostError):  # a home that cannot be looked into is left as it is
         as_user.remove_empty(entry, paths)
