@@ -61,7 +61,7 @@ for home in scp-sftp rsync-pull; do
     chmod 755 /home/$home/evil
 done
 cd /home/sftp-only
-mkdir -m 700 .ssh
+mkdir -p -m 700 .ssh
 for file in .ssh/rc .bashrc .profile; do
     echo 'touch /home/sftp-only/start-file-ran /tmp/start-file-ran' >$file
 done
