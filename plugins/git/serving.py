@@ -25,7 +25,8 @@ CONFIG: Pairs = (
     # Repositories may have another owner: this one, bare or beside its working tree, and no other.
     *((f"hook.{event}.enabled", "false") for event in EVENTS.split()),
     # Programs that a repository may name: for the tips of what it borrows from, and to reach other hosts.
-    ("core.alternateRefsCommand", "false"),
+    # It tells of none, and quietly: what is pushed borrows from the repository itself while it is looked at.
+    ("core.alternateRefsCommand", "true"),
     ("core.sshCommand", "false"),
     ("safe.directory", "%p"),
     ("safe.directory", "%p/.git"),

@@ -192,7 +192,7 @@ def test_the_image_is_the_same_for_all_keys():
 def test_hooks_of_the_administrator():
     hooks = ("/etc/jailssh/hooks/update", "/etc/jailssh/hooks/post-receive")
     needs = plugin.image(JAIL, {**PLAIN, "hooks": hooks, "programs": ("sed",)})
-    assert needs.programs == ("/usr/bin/git", *hooks, "sed")
+    assert needs.programs == ("/usr/bin/git", *hooks, "sed", "true")
     assert config_of(of("@devs", hooks=hooks)[0]["git.receive-pack"])["core.hooksPath"] == "/etc/jailssh/hooks"
     assert config_of(of("@devs")[0]["git.receive-pack"])["core.hooksPath"] == NO_HOOKS
 
