@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -19,8 +20,20 @@ struct call {
     int result, error;
 };
 
-/* Shares memory and descriptors with the login program, which waits for it.  Nobody can trace it: it is not dumpable,
- * and no change of ids makes it so. */
+/* With fs.suid_dumpable=1 (proc_sys_fs(5)) a change of ids makes a process traceable, and what follows would be the
+ * user's to trace.  A change of the file system's ids tells, at which nobody can, as the others differ. */
+static bool ids_make_traceable(const struct plan *plan)
+{
+    syscall(SYS_setfsuid, plan->uid);
+    int dumpable = prctl(PR_GET_DUMPABLE);
+    syscall(SYS_setfsuid, 0);
+    if (prctl(PR_SET_DUMPABLE, 0) != 0)
+        refuse("setup", "cannot stay undumpable", errno);
+    return dumpable == 1;
+}
+
+/* Shares memory and descriptors with the login program, which waits for it.  Nobody can trace it: it is not dumpable.
+ */
 static int be_user(void *arg)
 {
     struct call *call = arg;
@@ -40,7 +53,7 @@ int as_user(const struct plan *plan, int (*act)(void *), void *with)
     call.result = act(with);
     call.error = errno;
     creds_files_as(0, 0);
-    if (call.result < 0 && call.error == EACCES) {
+    if (call.result < 0 && call.error == EACCES && !ids_make_traceable(plan)) {
         int flags = CLONE_VM | CLONE_FILES | CLONE_VFORK | SIGCHLD;
         pid_t pid = clone(be_user, stack + sizeof stack, flags, &call);
         if (pid < 0 || waitpid(pid, NULL, 0) != pid || prctl(PR_SET_DUMPABLE, 0) != 0)

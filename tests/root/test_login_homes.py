@@ -18,7 +18,7 @@ from tests.root import login_lab
 from tests.root.login_lab import OTHER_UID, UID, Lab, assert_ended, assert_refused, plan
 
 pytestmark = login_lab.NEEDS
-every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
+every_lab = login_lab.every_lab
 
 
 @pytest.fixture
@@ -192,19 +192,31 @@ SERVERS = {
 }
 
 
-@pytest.mark.parametrize("kind", SERVERS)
-def test_a_home_on_which_root_has_no_rights(every_lab: Lab, home: pathlib.Path, kind: str) -> None:
+@contextlib.contextmanager
+def served(lab: Lab, home: pathlib.Path, kind: str) -> Iterator[None]:
+    """Have the home on a file system that answers the account alone."""
     ours, theirs = os.pipe()
     server = os.fork()
     if server == 0:
         with contextlib.suppress(BaseException):
-            serve(every_lab, "/home/odd/u", theirs, SERVERS[kind])
+            serve(lab, "/home/odd/u", theirs, SERVERS[kind])
         os._exit(1)
     os.close(theirs)
     try:
         assert os.read(ours, 1) == b"x"
         with pytest.raises(PermissionError):
             os.listdir(home)
+        yield
+    finally:
+        os.kill(server, signal.SIGKILL)
+        os.waitpid(server, 0)
+        os.close(ours)
+        lab.host.run(["umount", "-l", "/home/odd/u"])
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_home_on_which_root_has_no_rights(every_lab: Lab, home: pathlib.Path, kind: str) -> None:
+    with served(every_lab, home, kind):
         if "old-kernel" in every_lab.flavour and "own" in kind:
             # Before Linux 5.12 the rights of a mount are taken from it where it stands: root must be able to enter.
             assert_refused(every_lab.login("probe exit 0"), "mount")
@@ -213,8 +225,14 @@ def test_a_home_on_which_root_has_no_rights(every_lab: Lab, home: pathlib.Path, 
         assert facts["cwd"] == "/home/u"
         done = every_lab.login("probe try list /home/u/.ssh")
         assert done.facts["try.list"] in ("ok", "EACCES")
+
+
+def test_no_process_is_the_user_where_it_could_be_traced(every_lab: Lab, home: pathlib.Path) -> None:
+    setting = pathlib.Path("/proc/sys/fs/suid_dumpable")
+    before = setting.read_text()
+    setting.write_text("1")
+    try:
+        with served(every_lab, home, "of the account's own"):
+            assert_refused(every_lab.login("probe exit 0"), "mount" if "old-kernel" in every_lab.flavour else "mask")
     finally:
-        os.kill(server, signal.SIGKILL)
-        os.waitpid(server, 0)
-        os.close(ours)
-        every_lab.host.run(["umount", "-l", "/home/odd/u"])
+        setting.write_text(before)
