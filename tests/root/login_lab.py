@@ -207,7 +207,8 @@ class Session:
         """End what is left of a session of which a test lost hold."""
         if self.process.poll() is None:
             for pid in reversed(self._chain()):
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(pid, signal.SIGKILL)
             self.process.communicate()
 
     def wait(self, input: bytes | None = None, timeout: float = 20) -> Done:

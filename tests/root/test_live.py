@@ -92,7 +92,7 @@ def test_an_update_leaves_a_running_session_alone(host: ScratchHost, client: Ssh
     assert jailssh(host, "update", "--all", check=False).code == 1
     failed = [line for line in jailssh(host, "image", "list").stdout.splitlines() if "LAST UPDATE FAILED" in line]
     assert [line.split()[0] for line in failed if line.startswith("copies")] == ["copies"]
-    assert host.journal(JAILSSH_EVENT="image-failed")[-1]["JAILSSH_JAIL"] == "copies"
+    assert "copies" in [record["JAILSSH_JAIL"] for record in host.journal(JAILSSH_EVENT="image-failed")]
     host.write("/etc/jailssh/jails/copies.conf", "plugins = shell\n[shell]\ntools = no\nprograms = cat tac\n")
     assert "1 plan published" in jailssh(host, "update", "--all").stdout
     new = host.run(["readlink", "-f", f"{STATE}/copies/current"], check=True).stdout.strip()

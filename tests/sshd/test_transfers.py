@@ -53,8 +53,9 @@ def checksum(world: World, path: str) -> str:
 def test_a_copy_on_the_server(world: World, user: str) -> None:
     world.put(f"/home/{user}/first", "one\n", user)
     done = world.client.sftp(user, "cp first second\n")
-    assert done.code == 0, done
-    assert world.host.read(f"/home/{user}/second") == b"one\n"
+    # Before OpenSSH of 2026 a file that is copied onto itself under another name fills the disk.
+    assert (done.code, "does not support copy-data" in done.stderr) == (1, True)
+    assert not world.exists(f"/home/{user}/second")
 
 
 @pytest.mark.parametrize("name", TRANSFERS)
