@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jailssh.core import journal_fields as fields
-from jailssh.core.errors import HostError, JailsshError, ManyErrors
+from jailssh.core.errors import ConfigError, HostError, JailsshError, ManyErrors
 from jailssh.host import fs, journal
 from jailssh.host.paths import Layout
 from jailssh.image import pool
@@ -69,7 +69,7 @@ def update(configuration: Configuration, names: Sequence[str] | None = None) -> 
         for result in results:
             _note(layout, result)
         prune_images(configuration)
-        if names is None and not any(result.state == "failed" for result in results):
+        if names is None and not any(result.state in ("failed", "gone") for result in results):
             _save(configuration, images, results)
     return results
 
@@ -101,6 +101,10 @@ def _update(configuration: Configuration, images: Images, jail: str, *, named: b
         if read_history(layout, jail).pinned and not named:
             return Updated(jail, "held", old)
         result = images.ensure(definition, unpin=named)
+    except ConfigError as error:
+        if not named and _is_left_over(layout, jail):
+            return Updated(jail, "gone", old, (f"nobody has it and nobody can: {error}; jailssh image gc removes it",))
+        return Updated(jail, "failed", old, tuple(_reasons(error)))
     except JailsshError as error:
         return Updated(jail, "failed", old, tuple(_reasons(error)))
     if result.generation == old:
@@ -115,6 +119,13 @@ def _update(configuration: Configuration, images: Images, jail: str, *, named: b
         },
     )
     return Updated(jail, "updated", result.generation)
+
+
+def _is_left_over(layout: Layout, jail: str) -> bool:
+    """True if ``jail`` is a union of several that no account has: only its image knows of it."""
+    if "+" not in jail:
+        return False
+    return not any(plan.first("jail") == (jail,) for plans in plans_by_image(layout).values() for plan in plans)
 
 
 def _publish_plans(configuration: Configuration, images: Images, results: list[Updated]) -> list[Updated]:

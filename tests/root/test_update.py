@@ -285,6 +285,20 @@ def test_a_jail_that_is_no_more(layout: Layout, place: Path, capsys: pytest.Capt
     assert (pool.jails_with_images(layout), pool.generations(layout)) == ([], [])
 
 
+def test_a_union_that_nobody_has_any_more_and_nobody_can_have(layout: Layout, place: Path) -> None:
+    put(f"{layout.jails}/more.conf", JAIL.format(tool=place / "tool"))
+    run(layout, "lab", "lab+more")
+    put(f"{layout.jails}/more.conf", JAIL.format(tool=place / "tool").replace("tools = no\n", ""))
+    rows = run(layout)
+    assert (rows["lab"].state, rows["lab+more"].state) == ("current", "gone")
+    assert "tools is set in lab" in rows["lab+more"].lines[0]
+    user(layout, ALICE, "lab more")
+    put(f"{layout.jails}/more.conf", JAIL.format(tool=place / "tool"))
+    published(layout)
+    put(f"{layout.jails}/more.conf", JAIL.format(tool=place / "tool").replace("tools = no\n", ""))
+    assert run(layout)["lab+more"].state == "failed"
+
+
 def test_the_command(layout: Layout, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said(*words: str) -> str:
         assert cli.main([*words, "--root", layout.root]) == 0
