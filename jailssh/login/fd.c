@@ -75,7 +75,7 @@ char *fd_read_owned(int dir, const char *name, uid_t owner, mode_t forbidden, si
         errno = EPERM;
         goto out;
     }
-    if (!S_ISREG(st.st_mode) || st.st_nlink != 1 || st.st_size < 1 || (unsigned long)st.st_size > most) {
+    if (!S_ISREG(st.st_mode) || st.st_nlink > 1 || st.st_size < 1 || (unsigned long)st.st_size > most) {
         errno = EINVAL;
         goto out;
     }
