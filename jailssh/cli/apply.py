@@ -12,7 +12,7 @@ from jailssh.host import fs
 from jailssh.image.findings import find, note_lines
 from jailssh.image.jail import load_configuration
 from jailssh.image.publish import Change, changes, publish_all, revocations
-from jailssh.users import doors, setup, undo
+from jailssh.users import doors, setup, transaction
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run")
 
@@ -36,8 +36,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         setup.prepare(layout)
         # Nobody adds or takes away an account or a key meanwhile.
         with fs.lock(setup.lock_path(layout)):
-            for name in undo.recover(layout):
-                context.tell(f"rolled back an interrupted change: {name}")
+            for line in (*transaction.recover(layout, setup.SHELLS), *transaction.others(layout, setup.SHELLS)):
+                context.tell(line)
             # Before anything that a mistake somewhere may stop.
             revoked = revocations(layout, act=True)
             with _showing(context, revoked):

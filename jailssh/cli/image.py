@@ -18,7 +18,7 @@ from jailssh.image import listing, pool, store
 from jailssh.image.jail import load_configuration
 from jailssh.image.plans import plans_by_image
 from jailssh.image.publish import prune_images
-from jailssh.image.update import is_known, publish_plans
+from jailssh.image.update import is_gone, publish_plans
 
 EXAMPLES = (
     "jailssh image list",
@@ -156,7 +156,7 @@ def _gc(args: argparse.Namespace, context: Context) -> int:
     if only is None:
         plans = {(plan.first("jail") or ("",))[0] for rows in plans_by_image(layout).values() for plan in rows}
         unused = [jail for jail in pool.jails_with_images(layout) if jail not in plans]
-        gone_jails = [jail for jail in unused if not is_known(configuration, jail)]
+        gone_jails = [jail for jail in unused if is_gone(configuration, jail)]
         for jail in gone_jails:
             store.forget(layout, jail)
     pruned = prune_images(configuration, only)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from typing import Any
 
 from jailssh.cli.context import Context
@@ -14,6 +15,7 @@ from jailssh.core.names import counted
 from jailssh.host import accounts
 from jailssh.image.jail import Configuration, load_configuration
 from jailssh.image.plans import keys_of, plan_file, readable_plan
+from jailssh.users import transaction
 
 EXAMPLES = ("jailssh list", "jailssh list --json")
 
@@ -37,7 +39,11 @@ def run(_args: argparse.Namespace, context: Context) -> int:
         lines.append(f"  {group['name']:<20} {group['jail']:<24} {people}")
     lines.append("accounts:" if users else "accounts: none is in a jail by name")
     lines += [f"  {user['name']:<20} {user['jail']:<24} {user['state']}" for user in users]
-    context.facts({"jails": jails, "groups": by_group, "accounts": users}, lines)
+    unfinished = transaction.unfinished(context.layout)
+    lines += ["unfinished changes:"] if unfinished else []
+    lines += [f"  {each.line()}{f'; to end it: {each.hint()}' if each.hint() else ''}" for each in unfinished]
+    facts = {"jails": jails, "groups": by_group, "accounts": users, "unfinished": [asdict(each) for each in unfinished]}
+    context.facts(facts, lines)
     return EXIT_OK
 
 

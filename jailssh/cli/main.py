@@ -22,6 +22,7 @@ VERBS: dict[str, str] = {
     "setup": "prepare this host: group, directories, login program, sshd drop-in",
     "adduser": "put an account, new or existing, into a jail",
     "deluser": "take an account out of its jail",
+    "recover": "end changes that were interrupted",
     "kick": "end every session of an account at once",
     "keys": "name the keys of an account that several people share",
     "apply": "check the configuration, show what changes, publish it",

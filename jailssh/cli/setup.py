@@ -13,7 +13,7 @@ from jailssh.host import fs
 from jailssh.host.paths import Layout
 from jailssh.image.jail import load_configuration
 from jailssh.image.publish import Publisher
-from jailssh.users import proof, setup, undo
+from jailssh.users import proof, setup, transaction
 
 EXAMPLES = ("jailssh setup", "jailssh setup --yes", "jailssh setup --undo")
 
@@ -51,9 +51,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     _ask(context, "Make these changes?")
     setup.prepare(layout)
     with fs.lock(setup.lock_path(layout)):
-        undo.recover(layout)
+        notes = transaction.recover(layout, setup.SUBJECT)
         done = setup.apply(layout, setup.plan(layout, groups, choice), prove=lambda: proof.prove(layout, setup.GROUP))
-        lines = ["this host is set up", *done]
+        lines = ["this host is set up", *done, *notes]
     context.changed(lines, {})
     return EXIT_OK
 
@@ -67,7 +67,7 @@ def _undo(context: Context) -> int:
         return EXIT_OK
     _ask(context, "Take the group, the sshd drop-in, the login program's set-id mode and enabled units away?")
     with fs.lock(setup.lock_path(layout)):
-        undo.recover(layout)
+        transaction.recover(layout, setup.SUBJECT)
         context.changed(setup.take_back(layout, groups), {})
     return EXIT_OK
 

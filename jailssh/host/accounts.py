@@ -129,6 +129,13 @@ def must_change_password(name: str) -> bool:
     return any(fields[0] == name and len(fields) > 2 and fields[2] == "0" for fields in _rows(_AGES_FILE))
 
 
+def has_password(name: str) -> bool:
+    """True if some password lets the local account in (shadow(5): neither empty, ``*`` nor ``!…`` is one that fits)."""
+    return any(
+        fields[0] == name and len(fields) > 1 and fields[1][:1] not in ("*", "!") for fields in _rows(_AGES_FILE)
+    )
+
+
 def _rows(path: str) -> list[list[str]]:
     """Return the lines of a passwd-like file, split at colons; none where the file is absent."""
     try:

@@ -95,6 +95,21 @@ def run(
     return done
 
 
+def boot_id() -> str:
+    """Return what names this boot of the kernel (random(4): boot_id)."""
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        return stream.read().strip()
+
+
+def start_time(pid: int) -> int | None:
+    """Return when the process started, in clock ticks since the boot (proc(5): stat, field 22); None without one."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            return int(stream.read().rpartition(b")")[2].split()[19])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def last_line(text: str) -> str:
     """Return the last line of ``text`` that is not blank, escaped and bounded, or ""."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]

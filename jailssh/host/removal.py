@@ -12,6 +12,7 @@ from jailssh.core.names import escape, is_below
 from jailssh.host import fs
 
 MAIL = "/var/mail"
+SKELETON = "/etc/skel"
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -52,6 +53,40 @@ def remove_home(path: str, uid: int) -> None:
         raise fs.failed("remove home", what, error) from error
     finally:
         os.close(above)
+
+
+def is_as_skeleton(path: str, skeleton: str = SKELETON) -> bool:
+    """True if the home ``path`` has what useradd(8) puts into a new one, no more and no less."""
+    try:
+        home = fs.open_dir(path, strict=False, trusted_root=path)
+    except HostError:
+        return False
+    try:
+        return _holds_the_same(home, skeleton)
+    except OSError:
+        return False
+    finally:
+        os.close(home)
+
+
+def _holds_the_same(home: int, skeleton: str) -> bool:
+    names = set(os.listdir(skeleton)) if os.path.isdir(skeleton) else set()
+    if set(os.listdir(home)) != names:
+        return False
+    for name in names:
+        here, there = os.stat(name, dir_fd=home, follow_symlinks=False), os.lstat(f"{skeleton}/{name}")
+        if stat.S_IFMT(here.st_mode) != stat.S_IFMT(there.st_mode):
+            return False
+        if stat.S_ISREG(here.st_mode) and here.st_size != there.st_size:
+            return False
+        if stat.S_ISDIR(here.st_mode):
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=home)
+            try:
+                if not _holds_the_same(below, f"{skeleton}/{name}"):
+                    return False
+            finally:
+                os.close(below)
+    return True
 
 
 def remove_mail(name: str, uid: int) -> None:

@@ -49,9 +49,14 @@ def write(layout: Layout, name: str, content: str) -> None:
     path = keys_file(layout, name)
     if content:
         # sshd reads the file as the user (AuthorizedKeysFile in sshd_config(5)), so it is readable, and only that.
-        fs.atomic_write(path, content.encode("utf-8", "surrogateescape"), mode=0o644)
+        fs.atomic_write(path, encoded(content), mode=0o644)
     else:
         fs.remove_file(path)
+
+
+def encoded(content: str) -> bytes:
+    """Return what :func:`write` puts into the file; nothing means that there is no file."""
+    return content.encode("utf-8", "surrogateescape")
 
 
 def change(configuration: Configuration, account: Account) -> list[str]:

@@ -153,11 +153,19 @@ def _key_plans(folder: str, uid: str) -> dict[str, str]:
 
 
 def is_whole(path: str, root: str = "") -> bool:
-    """True if every plan is there that the account's plan at ``path`` names; a damaged one names none."""
+    """True if every plan and image is there that the account's plan at ``path`` names; a damaged one names none."""
     try:
-        return all(os.path.exists(f"{path}.{serial}") for serial in _serials(path, root))
+        return all(_has_image(each, root) for each in (path, *(f"{path}.{serial}" for serial in _serials(path, root))))
     except JailsshError:
         return True
+
+
+def _has_image(path: str, root: str) -> bool:
+    data = _read(path, root)
+    if data is None:
+        return False
+    image = codec.decode(data).first("image")
+    return image is None or os.path.isdir(image[0])
 
 
 def entries_of(plan: codec.Plan | None) -> set[tuple[str, str, str]]:

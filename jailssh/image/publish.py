@@ -276,6 +276,7 @@ class Publisher:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._images = Images(layout, 60)
         configuration = load_configuration(layout)
         self.min_uid: int = configuration.main.min_uid
         self.refuse_groups: tuple[str, ...] = configuration.main.refuse_groups
@@ -294,12 +295,16 @@ class Publisher:
         """Raise unless the account is in a jail."""
         load_configuration(self._layout).jails_for(to_account(entry))
 
+    def make_image(self, jails: tuple[str, ...]) -> None:
+        """Build the image of an account in ``jails`` where needed; what is found is believed for a minute."""
+        self._images.ensure(load_configuration(self._layout).definition(jails))
+
     def publish(self, entry: accounts.Entry) -> str:
         """Build the account's image where needed, publish its plan, return what the account can do now.
 
         What an older roster names stays until :meth:`tidy`, so that this can be taken back.
         """
-        published = publish_plan(load_configuration(self._layout), to_account(entry))
+        published = publish_plan(load_configuration(self._layout), to_account(entry), self._images)
         return ", ".join(published.capabilities) + (f"; note: {published.note}" if published.note else "")
 
     def withdraw(self, uid: int) -> None:

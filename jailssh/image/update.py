@@ -121,6 +121,17 @@ def _update(configuration: Configuration, images: Images, jail: str, *, named: b
     return Updated(jail, "updated", result.generation)
 
 
+def is_gone(configuration: Configuration, jail: str) -> bool:
+    """True if only its image knows of a jail that no account has: it, or a union of several, cannot be any more."""
+    if not is_known(configuration, jail):
+        return True
+    try:
+        configuration.definition(jail.split("+"))
+    except ConfigError:
+        return "+" in jail
+    return False
+
+
 def _is_left_over(layout: Layout, jail: str) -> bool:
     """True if ``jail`` is a union of several that no account has: only its image knows of it."""
     if "+" not in jail:

@@ -23,12 +23,13 @@ from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file
 from jailssh.plan.compile import check_home
-from jailssh.users import aside, checks, home_keys, looks, setup, undo
+from jailssh.users import aside, checks, home_keys, looks, setup, transaction, undo
 from jailssh.users.covers import make_ahead
 from jailssh.users.home_keys import Choice
 from jailssh.users.looks import Standing
 from jailssh.users.setup import GROUP
-from jailssh.users.undo import Fault, Inverse, Journal, no_fault
+from jailssh.users.transaction import Fault, Journal, no_fault
+from jailssh.users.undo import Inverse
 
 Confirm = Callable[[str], bool]
 """Asks a yes-or-no question and returns the answer."""
@@ -49,6 +50,9 @@ class Publisher(Protocol):
 
     def check_jailed(self, entry: Entry) -> None:
         """Raise unless the account is in a jail."""
+
+    def make_image(self, jails: tuple[str, ...]) -> None:
+        """Build the image that such an account needs, so that publishing finds it."""
 
     def publish(self, entry: Entry) -> str:
         """Build the account's image where needed, publish its plan, return what the account can do now."""
@@ -91,11 +95,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Step:
-    """One change to come: its name, how to take it back, how to make it."""
+    """One change to come: its name, how to take it back, how to make it; see :meth:`transaction.Journal.step`."""
 
     point: str
     inverse: Inverse
     act: Callable[[], object]
+    confines: bool = False
 
 
 def users_file(layout: Layout, name: str) -> str:
@@ -122,7 +127,7 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
     check_account_name(wish.name)
     require_setup(layout, publisher.groups)
     with fs.lock(setup.lock_path(layout)):
-        lines = [f"rolled back an interrupted change: {name}" for name in undo.recover(layout)]
+        lines = [*transaction.recover(layout, subject(wish.name)), *transaction.others(layout, subject(wish.name))]
         entry = accounts.find(wish.name)
         home = wish.home or f"/home/{wish.name}"
         facts = None
@@ -141,17 +146,19 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
         standing = looks.look(entry) if entry is not None and facts is not None and not facts.jailed else []
         if facts is not None and not facts.jailed and not confirm(_question(wish, standing)):
             raise JailsshError(f"account {wish.name}", "nothing was changed")
+        if not wish.on_demand:
+            # The long part, while nothing is changed yet and a signal still ends it at once.
+            publisher.make_image(wish.jails)
         journal = Journal(layout, subject(wish.name), fault)
-        try:
+        with journal.changing(f"adduser {wish.name}", f"jailssh adduser {wish.name} --jail {','.join(wish.jails)}"):
             if entry is None:
                 entry = _create(layout, wish.name, home, journal)
+            journal.uid = entry.uid
             taken = home_keys.take(own, keys_file.present(layout, wish.name), layout, wish.key_choice)
             aside.set_aside(journal, entry, standing if wish.disable else ())
-            changed, ability = _take(layout, wish, entry, publisher, journal, taken.text)
-        except BaseException:
-            journal.rollback()
-            raise
-        journal.commit()
+            jailed = facts is not None and facts.jailed
+            changed, ability = _take(layout, wish, entry, publisher, journal, taken.text, jailed=jailed)
+            journal.commit()
         publisher.tidy(entry.uid)
     lines += _report(layout, wish, entry, facts, changed, ability)
     lines += [*taken.lines, *looks.lines(standing, aside=wish.disable), *make_ahead(layout, entry)]
@@ -196,21 +203,23 @@ def _check_existing(layout: Layout, wish: Wish, entry: Entry, publisher: Publish
 
 
 def _create(layout: Layout, name: str, home: str, journal: Journal) -> Entry:
-    journal.step(
-        "account",
-        Inverse("account", name),
-        lambda: accounts.create_account(name, home, layout.login_program, [GROUP]),
-    )
+    inverse = undo.created(name, layout.login_program, GROUP)
+
+    def create() -> None:
+        accounts.create_account(name, home, layout.login_program, [GROUP])
+
+    journal.step("account", inverse, create, confines=True)
+    journal.amend(undo.as_created(inverse))
     return accounts.get(name)
 
 
 def _take(
-    layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, journal: Journal, keys: str
+    layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, journal: Journal, keys: str, *, jailed: bool
 ) -> tuple[list[str], str]:
     """Make the changes that are needed; return their names and what the account can do.  ``keys``: its keys file."""
     changed = ["account"] if any(step.op == "account" for step in journal.steps) else []
-    for step in _steps_before(layout, wish, entry):
-        journal.step(step.point, step.inverse, step.act)
+    for step in _steps_before(layout, wish, entry, jailed=jailed):
+        journal.step(step.point, step.inverse, step.act, confines=step.confines)
         changed.append(step.point)
     sshd.check_forced(sshd.effective(entry.name, sshd.main_config(layout)), layout, entry.name)
     plan = f"{layout.plans}/{entry.uid}"
@@ -228,22 +237,26 @@ def _take(
     if install.read_optional(plan) != before:
         changed.append("plan")
     for step in _steps_after(layout, wish, entry, publisher, keys):
-        journal.step(step.point, step.inverse, step.act)
+        journal.step(step.point, step.inverse, step.act, confines=step.confines)
         changed.append(step.point)
     return changed, "".join(ability)
 
 
-def _steps_before(layout: Layout, wish: Wish, entry: Entry) -> list[Step]:
-    """Return what must be there before the plan: the users file, which it is made from, and sshd's forced command."""
+def _steps_before(layout: Layout, wish: Wish, entry: Entry, *, jailed: bool) -> list[Step]:
+    """Return what must be there before the plan: the users file, which it is made from, and sshd's forced command.
+
+    An account that is in no jail yet can only lose by them; one that moves from jail to jail may get more.
+    """
     steps = []
     path = users_file(layout, entry.name)
     before = install.read_optional(path)
     text = user_text(entry.uid, wish.jails, before or b"").encode("utf-8")
     if before != text:
-        steps.append(Step("users file", undo.put_file_back(path, text), lambda: fs.atomic_write(path, text)))
+        inverse = undo.put_file_back(path, text)
+        steps.append(Step("users file", inverse, lambda: fs.atomic_write(path, text), confines=not jailed))
     if GROUP not in {name for name, _ in entry.groups}:
         inverse = Inverse("member", entry.name, (GROUP,))
-        steps.append(Step("member", inverse, lambda: accounts.add_member(entry.name, GROUP)))
+        steps.append(Step("member", inverse, lambda: accounts.add_member(entry.name, GROUP), confines=True))
     return steps
 
 
@@ -253,7 +266,7 @@ def _steps_after(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher,
     login = layout.login_program
     if entry.shell != login and accounts.is_local(entry.name):
         inverse = Inverse("shell", entry.name, (entry.uid, entry.shell, login))
-        steps.append(Step("shell", inverse, lambda: accounts.set_shell(entry.name, login)))
+        steps.append(Step("shell", inverse, lambda: accounts.set_shell(entry.name, login), confines=True))
     present = keys_file.present(layout, entry.name)
     text = keys
     if publisher.keyring(entry.name).keys:
@@ -261,7 +274,7 @@ def _steps_after(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher,
     elif wish.keys:
         text = authorized.merge(keys, wish.keys, login)
     if text != present:
-        inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name))
+        inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name), keys_file.encoded(text))
         steps.append(Step("keys", inverse, lambda: keys_file.write(layout, entry.name, text)))
     return steps
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from jailssh.host import as_user, spools
 from jailssh.host.accounts import Entry
 from jailssh.users.looks import Standing
-from jailssh.users.undo import Inverse, Journal
+from jailssh.users.transaction import Journal
+from jailssh.users.undo import Inverse
 
 
 def set_aside(journal: Journal, entry: Entry, found: Iterable[Standing]) -> None:
@@ -16,13 +17,13 @@ def set_aside(journal: Journal, entry: Entry, found: Iterable[Standing]) -> None
     for each in found:
         if each.kind == "spool":
             inverse = Inverse("spool", each.place, (entry.name, entry.uid))
-            journal.step(f"aside {each.place}", inverse, lambda path=each.place: spools.set_aside(path))  # type: ignore[misc]
+            journal.step(f"aside {each.place}", inverse, lambda path=each.place: spools.set_aside(path), confines=True)  # type: ignore[misc]
         elif each.kind == "linger":
             inverse = Inverse("linger", entry.name, (entry.uid,))
-            journal.step("linger", inverse, lambda: spools.set_linger(entry.name, False))
+            journal.step("linger", inverse, lambda: spools.set_linger(entry.name, False), confines=True)
         elif each.kind == "home" and "/" not in each.place:
             in_home.append(each.place)
     if in_home:
         pairs = [(name, f"{spools.ASIDE}{name}") for name in in_home]
         inverse = Inverse("home", entry.name, (entry.uid, in_home))
-        journal.step("home", inverse, lambda: as_user.rename_in(entry, entry.home, pairs))
+        journal.step("home", inverse, lambda: as_user.rename_in(entry, entry.home, pairs), confines=True)

@@ -16,12 +16,16 @@ LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that is not as it should be: ``lines`` show it to people, ``act`` mends it, ``inverse`` goes back."""
+    """One thing that is not as it should be: ``lines`` show it to people, ``act`` mends it, ``inverse`` goes back.
+
+    ``confines``: nobody can do more for it; see :meth:`jailssh.users.transaction.Journal.step`.
+    """
 
     point: str
     lines: tuple[str, ...]
     inverse: Inverse
     act: Callable[[], object]
+    confines: bool = True
 
 
 def place_of_template(layout: Layout, name: str, folder: str) -> str:

@@ -15,12 +15,13 @@ from jailssh.host import accounts, fs, install, removal
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.image.keys_file import keys_file
-from jailssh.users import setup, undo
+from jailssh.users import setup, transaction, undo
 from jailssh.users.adduser import Confirm, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
 from jailssh.users.setup import GROUP
-from jailssh.users.undo import Inverse, Journal
+from jailssh.users.transaction import Journal
+from jailssh.users.undo import Inverse
 
 
 def deluser(
@@ -41,7 +42,7 @@ def deluser(
     if not accounts.group_exists(GROUP):
         raise UsageError(f"account {name}", "is not in a jail: this host is not set up for jails")
     with fs.lock(setup.lock_path(layout)):
-        lines = [f"rolled back an interrupted change: {which}" for which in undo.recover(layout)]
+        lines = transaction.recover(layout, subject(name))
         journal = Journal(layout, subject(name))
         recorded = install.read_optional(users_file(layout, name))
         entry = accounts.find(name)

@@ -14,8 +14,9 @@ from jailssh.host import accounts, mail, sshd
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.image.jail import Configuration, to_account
-from jailssh.users import looks, pam, setup
-from jailssh.users.undo import Inverse, Journal, take_back
+from jailssh.users import looks, pam, setup, transaction
+from jailssh.users.transaction import Journal
+from jailssh.users.undo import Inverse, take_back
 
 
 def jailed(configuration: Configuration) -> list[Entry]:
@@ -65,16 +66,19 @@ def _set_shell(journal: Journal, entry: Entry, login: str) -> None:
     # An older note about an account of this name is about another shell, or another account.
     journal.original = [step for step in journal.original if step.key != entry.name]
     inverse = Inverse("shell", entry.name, (entry.uid, entry.shell, login))
-    try:
-        journal.step(f"shell of {entry.name}", inverse, lambda: accounts.set_shell(entry.name, login))
-    except BaseException:
-        journal.rollback()
-        raise
-    journal.commit()
+    with journal.changing(f"login shell of {entry.name}", "jailssh apply"):
+        journal.step(f"shell of {entry.name}", inverse, lambda: accounts.set_shell(entry.name, login), confines=True)
+        journal.commit()
 
 
 def findings(layout: Layout, configuration: Configuration) -> list[ConfigError]:
     """Return what is open beside the jails of this host; nothing where nobody is in one."""
+    unfinished = [each for each in transaction.unfinished(layout) if not each.alive]
+    begun = [ConfigError(each.subject, each.line(), hint=each.hint()) for each in unfinished]
+    return begun + _open_doors(layout, configuration)
+
+
+def _open_doors(layout: Layout, configuration: Configuration) -> list[ConfigError]:
     people = jailed(configuration)
     if not people and not configuration.groups():
         return []

@@ -127,11 +127,11 @@ def _one(layout: Layout, entry: Entry, choice: Choice, values: Mapping[str, list
     taken = take(found, present, layout, choice)
     if taken.text == present:
         return None
-    inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name))
+    inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name), keys_file.encoded(taken.text))
     count = counted(len(taken.text.splitlines()) - len(present.splitlines()), "key")
     head = f"~ {entry.name}: {count} of its home taken into {keys_file.keys_file(layout, entry.name)}"
 
     def act() -> None:
         keys_file.write(layout, entry.name, taken.text)
 
-    return Change(f"keys of {entry.name}", (head, *taken.lines), inverse, act)
+    return Change(f"keys of {entry.name}", (head, *taken.lines), inverse, act, confines=False)

@@ -20,10 +20,11 @@ from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file, plans, rings
-from jailssh.users import setup, undo
+from jailssh.users import setup, transaction, undo
 from jailssh.users.adduser import Publisher, require_setup, users_file
 from jailssh.users.setup import GROUP
-from jailssh.users.undo import Fault, Inverse, Journal, no_fault
+from jailssh.users.transaction import Fault, Journal, no_fault
+from jailssh.users.undo import Inverse
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def add(layout: Layout, wish: Addition, publisher: Publisher, fault: Fault = no_
         check_group(group)
     require_setup(layout, publisher.groups)
     with fs.lock(setup.lock_path(layout)):
-        lines = [f"rolled back an interrupted change: {which}" for which in undo.recover(layout)]
+        lines = [*transaction.recover(layout, subject(wish.user)), *transaction.others(layout, subject(wish.user))]
         entry = accounts.get(wish.user)
         publisher.check_jailed(entry)
         _refuse_nameless(layout, wish)
@@ -82,14 +83,10 @@ def add(layout: Layout, wish: Addition, publisher: Publisher, fault: Fault = no_
         values = sshd.effective(entry.name, sshd.main_config(layout))
         sshd.check_forced(values, layout, entry.name, home_keys=by_group)
         journal = Journal(layout, subject(wish.user), fault)
-        try:
-            _let_in(
-                layout, entry, publisher, journal, {path: _text(wish.keys), users_file(layout, wish.user): users_text}
-            )
-        except BaseException:
-            journal.rollback()
-            raise
-        journal.finish()
+        files = {path: _text(wish.keys), users_file(layout, wish.user): users_text}
+        with journal.changing(f"keys add {wish.user} {wish.name}", f"jailssh keys add {wish.user} {wish.name} FILE"):
+            _let_in(layout, entry, publisher, journal, files)
+            journal.finish()
         publisher.tidy(entry.uid)
     done = f"{wish.user}: key {wish.name} added" + (f", in {', '.join(sorted(wish.groups))}" if wish.groups else "")
     lines += [done, *(f"  {key.kind} {key.fingerprint()}" for key in wish.keys)]
@@ -158,7 +155,7 @@ def _write(journal: Journal, path: str, text: str) -> None:
 
 
 def _write_keys(layout: Layout, user: str, text: str, journal: Journal) -> None:
-    inverse = undo.put_file_back(keys_file.keys_file(layout, user))
+    inverse = undo.put_file_back(keys_file.keys_file(layout, user), keys_file.encoded(text))
     journal.step("keys", inverse, lambda: keys_file.write(layout, user, text))
 
 
@@ -171,7 +168,7 @@ def remove(layout: Layout, user: str, name: str, fault: Fault = no_fault) -> lis
     check_name(name)
     path = f"{key_folder(layout, user)}/{name}{SUFFIX}"
     with fs.lock(setup.lock_path(layout)):
-        lines = [f"rolled back an interrupted change: {which}" for which in undo.recover(layout)]
+        lines = transaction.recover(layout, subject(user))
         uid = entry.uid if (entry := accounts.find(user)) else None
         has_file = os.path.lexists(path)
         let_in = {each for each in rings.published_entries(layout, user, uid) if each[0] == name}

@@ -22,7 +22,8 @@ from jailssh.image.jail import load_configuration
 from jailssh.users import home_keys, pam, undo
 from jailssh.users.change import Change, place_of_template, read_template
 from jailssh.users.home_keys import Choice
-from jailssh.users.undo import Fault, Inverse, Journal, no_fault
+from jailssh.users.transaction import Fault, Journal, no_fault
+from jailssh.users.undo import Inverse
 
 GROUP = pam.GROUP
 SUBJECT = "setup"
@@ -242,19 +243,16 @@ def apply(
     ``prove`` raises where the host cannot serve with the changes, and returns what it can.
     """
     journal = Journal(layout, SUBJECT, fault)
-    try:
+    with journal.changing("setup", "jailssh setup"):
         if any(change.point == "drop-in" for change in changes):
             # First in, so last out: sshd reads its configuration again after the drop-in has been put back.
-            journal.step("reload", Inverse("reload", "sshd"), lambda: None)
+            journal.step("reload", Inverse("reload", "sshd"), lambda: None, confines=True)
         for change in changes:
-            journal.step(change.point, change.inverse, change.act)
+            journal.step(change.point, change.inverse, change.act, confines=change.confines)
         notes = [*verify(layout), *prove()]
-    except BaseException:
-        journal.rollback()
-        raise
-    # An account's keys go with the account: what they were before a set-up is nobody's wish by then.
-    journal.steps = [step for step in journal.steps if not step.key.startswith(f"{layout.keys}/")]
-    journal.commit()
+        # An account's keys go with the account: what they were before a set-up is nobody's wish by then.
+        journal.steps = [step for step in journal.steps if not step.key.startswith(f"{layout.keys}/")]
+        journal.commit()
     if any(change.point == "drop-in" for change in changes):
         return [sshd.reload(), *install.reload_units(), *notes]
     return notes

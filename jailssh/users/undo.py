@@ -1,47 +1,39 @@
-"""The undo journal: every change is written down with its inverse before it is made.
+"""How to take changes back: inverses, written down as data before a change is made.
 
-One file per subject under ``Layout.undo`` (``account-NAME.json``, ``setup.json``), root-only, replaced atomically:
-
-``steps``     inverses of a change under way; not empty means that it was interrupted and must be rolled back
-``original``  inverses back to the state before jailssh first touched the subject; what ``deluser`` and
-              ``setup --undo`` run
-
-An inverse is data: an operation, a key that names the object, and arguments.  Each is idempotent and does nothing
-where the change that it undoes never happened, since it is written first.
+An inverse is an operation, a key that names the object, and arguments: what the object was, and where another may stand
+in its place by then, by what to know it.  Each is idempotent and does nothing where the change that it undoes never
+happened, or where somebody else has changed the object since.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.host import accounts, as_user, fs, install, pam, spools, sshd
+from jailssh.core.errors import JailsshError
+from jailssh.host import accounts, as_user, fs, install, pam, removal, spools, sshd
 from jailssh.host.paths import Layout
 from jailssh.image import plans
-
-Fault = Callable[[str], None]
-"""Called with the name of each point between two steps; a test kills the process there."""
 
 LIMIT = 16 << 20
 
 
-def no_fault(point: str) -> None:
-    """Pass through every fault point."""
-
-
 @dataclass(frozen=True)
 class Inverse:
-    """How to take one change back: ``op`` is a name in :data:`OPERATIONS`, ``key`` the object, ``args`` JSON values."""
+    """How to take one change back: ``op`` is a name in :data:`OPERATIONS`, ``key`` the object, ``args`` JSON values.
+
+    ``confines`` and ``point``: see :meth:`jailssh.users.transaction.Journal.step`.
+    """
 
     op: str
     key: str
     args: tuple[Any, ...] = ()
+    confines: bool = False
+    point: str = ""
 
 
 def put_file_back(path: str, written: bytes | None = None) -> Inverse:
@@ -75,12 +67,19 @@ def put_plan_back(path: str) -> Inverse:
     return Inverse("plan", inverse.key, inverse.args)
 
 
-def _undo_plan(path: str, content: str | None, mode: int) -> None:
-    _undo_file(path, content, mode)
+def _undo_plan(path: str, content: str | None, mode: int, withdraw: bool = False) -> None:
+    if withdraw and not _is_as_before(path, content):
+        fs.remove_file(path)
+    else:
+        _undo_file(path, content, mode)
     if not plans.is_whole(path):
-        # It is the roster of a shared account, and what its keys had is gone: the next login, or apply, makes it anew.
+        # Its image is gone, or what a shared account's keys had: the next login, or apply, makes it anew.
         fs.remove_file(path)
     plans.tidy(path)
+
+
+def _is_as_before(path: str, content: str | None) -> bool:
+    return install.read_optional(path, LIMIT) == (None if content is None else base64.b64decode(content))
 
 
 def _undo_access(path: str, mode: int, uid: int, gid: int) -> None:
@@ -107,12 +106,49 @@ def _undo_member(name: str, group: str) -> None:
         accounts.remove_member(name, group)
 
 
-def _undo_account(name: str) -> None:
-    # Neither its home nor its group were there before it was created.
-    if accounts.is_local(name):
+def created(name: str, login_program: str, group: str) -> Inverse:
+    """Return the inverse of creating an account, before it is there; see :func:`as_created`."""
+    return Inverse("account", name, (None, 0, 0, login_program, group))
+
+
+def as_created(before: Inverse) -> Inverse:
+    """Return the inverse of creating an account that is there now: by its uid and by its home's inode it is known."""
+    _, _, _, login_program, group = before.args
+    entry = accounts.get(before.key)
+    home = os.lstat(entry.home)
+    return replace(before, args=(entry.uid, home.st_dev, home.st_ino, login_program, group))
+
+
+def _undo_account(name: str, uid: int | None = None, dev: int = 0, ino: int = 0, *marks: str) -> None:
+    """Delete an account that was created a moment ago, unless somebody has used it or it is another one."""
+    entry = accounts.find(name)
+    if entry is not None and accounts.is_local(name):
+        ours = entry.uid == uid if uid is not None else _is_marked(entry, *marks)
+        if not ours or not _is_unused(entry, dev, ino):
+            why = "it has been used since it was created, so it stays; it is in no jail and cannot log in"
+            raise JailsshError(
+                f"account {name}", why, hint=f"jailssh adduser {name} --jail …, or jailssh deluser {name}"
+            )
         accounts.delete_account(name, remove_home=True)
-    if accounts.group_exists(name):
+    # Its own group was not there before either.
+    if accounts.group_exists(name) and not accounts.members(name):
         accounts.delete_group(name)
+
+
+def _is_marked(entry: accounts.Entry, login_program: str = "", group: str = "") -> bool:
+    """True if the account looks as one does that was created into a jail: nobody makes that one by hand."""
+    return entry.shell == login_program and accounts.is_listed_member(entry.name, group)
+
+
+def _is_unused(entry: accounts.Entry, dev: int, ino: int) -> bool:
+    """True if the account has no password, no process, and a home as useradd(8) has made it, or none."""
+    if accounts.has_password(entry.name) or accounts.processes_of(entry.uid):
+        return False
+    try:
+        info = os.lstat(entry.home)
+    except FileNotFoundError:
+        return True
+    return (not ino or (info.st_dev, info.st_ino) == (dev, ino)) and removal.is_as_skeleton(entry.home)
 
 
 def _undo_group(name: str) -> None:
@@ -170,93 +206,31 @@ def take_back(inverses: Iterable[Inverse]) -> None:
         OPERATIONS[inverse.op](inverse.key, *inverse.args)
 
 
-class Journal:
-    """One subject's journal.  Use under :func:`lock`; ``step`` for each change, then ``commit`` or ``rollback``."""
-
-    def __init__(self, layout: Layout, subject: str, fault: Fault = no_fault) -> None:
-        self.path = f"{layout.undo}/{subject}.json"
-        self._fault = fault
-        self.original, self.steps = _read(self.path)
-
-    def step(self, point: str, inverse: Inverse, act: Callable[[], object]) -> None:
-        """Write ``inverse`` down for good, then ``act``.  ``point`` names the step for fault injection."""
-        self.steps.append(inverse)
-        self._write()
-        self._fault(f"{point}: noted")
-        act()
-        self._fault(f"{point}: done")
-
-    def commit(self) -> None:
-        """Make the change final; what it undoes is remembered where nothing older about the same object is."""
-        known = {(inverse.op, inverse.key) for inverse in self.original}
-        self.original += [_for_good(step) for step in self.steps if (step.op, step.key) not in known]
-        self.steps = []
-        self._write()
-        self._fault("commit: done")
-
-    def finish(self) -> None:
-        """Make the change final and remember nothing of it: another command takes it back."""
-        self.steps = []
-        self._write()
-        self._fault("finish: done")
-
-    def rollback(self) -> None:
-        """Take back the steps of a change that was not committed."""
-        take_back(self.steps)
-        self.steps = []
-        self._write()
-
-    def forget(self) -> None:
-        """Drop the journal: the subject is as it was before jailssh touched it."""
-        self.original, self.steps = [], []
-        self._write()
-
-    def _write(self) -> None:
-        if not self.steps and not self.original:
-            fs.remove_file(self.path)
-            return
-        document = {
-            "version": 1,
-            "steps": [[step.op, step.key, list(step.args)] for step in self.steps],
-            "original": [[step.op, step.key, list(step.args)] for step in self.original],
-        }
-        fs.atomic_write(self.path, json.dumps(document, indent=1).encode("ascii"), mode=0o600)
+def narrowing(step: Inverse) -> Inverse:
+    """Return ``step`` as it is taken back long after: a plan of then may say what is not true any more, so it goes."""
+    return replace(step, args=(*step.args[:2], True)) if step.op == "plan" else step
 
 
-def _for_good(step: Inverse) -> Inverse:
-    """Return ``step`` as it is remembered for :func:`jailssh.users.deluser`: later edits go with the account."""
-    return Inverse(step.op, step.key, step.args[:2]) if step.op == "file" else step
+def for_good(step: Inverse) -> Inverse | None:
+    """Return how to take back, one day, a change that was interrupted and holds; None if it never happened."""
+    if step.op == "account":
+        return _created_for_good(step)
+    if step.op == "shell" and len(step.args) == 3:
+        uid, _, new = step.args
+        entry = accounts.find(step.key)
+        return step if entry is not None and (entry.uid, entry.shell) == (uid, new) else None
+    if step.op == "member":
+        return step if accounts.is_listed_member(step.key, step.args[0]) else None
+    return step
 
 
-def _read(path: str) -> tuple[list[Inverse], list[Inverse]]:
-    data = install.read_optional(path, LIMIT)
-    if data is None:
-        return [], []
-    try:
-        document = json.loads(data)
-        lists = [[Inverse(op, key, tuple(args)) for op, key, args in document[name]] for name in ("original", "steps")]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(path, f"not an undo journal: {error}") from error
-    if document.get("version") != 1 or any(step.op not in OPERATIONS for part in lists for step in part):
-        raise ConfigError(path, "written by another version of jailssh")
-    return lists[0], lists[1]
-
-
-def recover(layout: Layout) -> list[str]:
-    """Roll back every change that was interrupted; return the subjects, sorted.  Call under :func:`lock`."""
-    try:
-        names = sorted(os.listdir(layout.undo))
-    except FileNotFoundError:
-        return []
-    done = []
-    for name in names:
-        if not name.endswith(".json"):
-            continue
-        journal = Journal(layout, name.removesuffix(".json"))
-        if journal.steps:
-            try:
-                journal.rollback()
-            except JailsshError as error:
-                raise JailsshError(f"roll back {journal.path}", str(error), hint=error.hint) from error
-            done.append(name.removesuffix(".json"))
-    return done
+def _created_for_good(step: Inverse) -> Inverse | None:
+    entry = accounts.find(step.key)
+    uid, _, _, *marks = step.args or (None, 0, 0)
+    if entry is None or (entry.uid != uid if uid is not None else not _is_marked(entry, *marks)):
+        return None
+    if not os.path.lexists(entry.home) and _is_unused(entry, 0, 0):
+        # The machine stopped before its home was made: the next try begins from nothing.
+        accounts.delete_account(step.key, remove_home=False)
+        return None
+    return as_created(step) if marks else step

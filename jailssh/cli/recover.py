@@ -1,0 +1,77 @@
+"""``jailssh recover``: end changes that were interrupted."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from jailssh.cli.context import NOBODY_ASKED, Context
+from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
+from jailssh.core.names import escape
+from jailssh.host import fs
+from jailssh.users import setup, transaction
+from jailssh.users.transaction import Unfinished
+
+EXAMPLES = ("jailssh recover", "jailssh recover alice", "jailssh recover account-alice --yes")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("subject", nargs="?", metavar="SUBJECT", help="an account, or a subject as list names it")
+    parser.add_argument("--yes", action="store_true", help=f"do not ask; {NOBODY_ASKED}")
+    parser.description = (
+        "End changes that a kill or a power cut interrupted.  What confines stays and holds from then on; what lets\n"
+        "somebody in or gives more is taken back.  No account and no home is deleted.  Without SUBJECT all of them."
+    )
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Show what is unfinished, ask, end it."""
+    context.need_real_root("recover")
+    found = [each for each in transaction.unfinished(context.layout) if _is_meant(each.subject, args.subject)]
+    if not found:
+        about = f" of {escape(args.subject, 60)}" if args.subject else ""
+        context.facts([], [f"no change{about} is unfinished"])
+        return EXIT_OK
+    if context.json:
+        context.facts([asdict(each) for each in found], ())
+    for each in found:
+        context.tell(each.line())
+        for line in _effect(each):
+            context.tell(f"  {line}")
+        if not each.alive:
+            _end(context, each)
+    return EXIT_OK
+
+
+def _is_meant(subject: str, wanted: str | None) -> bool:
+    return wanted is None or subject in (wanted, f"account-{wanted}", f"keys-{wanted}")
+
+
+def _effect(each: Unfinished) -> list[str]:
+    """Return what settling does, for people."""
+    if each.alive:
+        return ["its process is there still: wait for it, or end it"]
+    lines = [f"stays as it is: {', '.join(each.stays)}"] if each.stays else []
+    lines += [f"is taken back: {', '.join(each.goes)}"] if each.goes else []
+    if each.damaged:
+        lines.append("its journal is moved away; what the change did stays, and nobody knows what was before")
+    return [*lines, *([f"then, to have it whole: {each.again}"] if each.again else [])]
+
+
+def _end(context: Context, each: Unfinished) -> None:
+    if not (each.stays or each.goes or each.damaged):
+        return  # Its command alone ends it, as was said.
+    if not context.confirm("End it?"):
+        raise JailsshError("recover", f"{each.subject} was left as it is")
+    layout = context.layout
+    with fs.lock(setup.lock_path(layout)):
+        if each.damaged:
+            lines = [f"{each.subject}: the damaged journal is now {transaction.put_aside(layout, each.subject)}"]
+        else:
+            lines = transaction.recover(layout, each.subject)
+    if not lines:
+        raise UsageError(f"recover {each.subject}", "somebody else has ended it meanwhile")
+    if context.json:
+        return
+    context.changed(lines, {})
