@@ -84,6 +84,7 @@ REASONS: Final[dict[str, str]] = {
     "busy": "too many logins are waiting for their jails",
     "plan-missing": "there is no plan and the daemon could not make one",
     "plan-bad": "the plan, or a directory above it, is not as it must be",
+    "name": "the plan with the account's uid was made for an account of another name",
     "arguments": "the login program was called in a way that no login uses",
     "misinstalled": "the login program is not installed as it must be",
     "root": "root is never jailed",
