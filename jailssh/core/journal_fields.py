@@ -78,6 +78,7 @@ MESSAGE_IDS: Final[dict[str, str]] = {
 
 REASONS: Final[dict[str, str]] = {
     "not-jailed": "the account is in no jail",
+    "lookup": "the name service could not say whose uid it is, or did not in time",
     "bad-config": "the configuration of the jail or the account is wrong",
     "build-failed": "the jail's image could not be built",
     "build-timeout": "the jail was not ready in time; the build goes on",

@@ -59,8 +59,8 @@ _HAPPENED: Mapping[str, str] = MappingProxyType(
 
 _CURE: Mapping[str, str] = MappingProxyType(
     {
-        "name": "jailssh apply --gone withdraws the plan and sets aside what belongs to an account that is gone; then, if "
-        "{user} is to be in a jail: jailssh adduser {user} --jail JAIL",
+        "name": "jailssh apply --gone withdraws the plan and sets aside what belongs to the account that is gone; "
+        "then, if {user} is to be in a jail: jailssh adduser {user} --jail JAIL",
         "key-unknown": "to let this person in: jailssh keys add {user} NAME FILE; if no such key should get as far: "
         "sshd -T -C user={user},host=x,addr=x shows which file or command of sshd's lets it in, and exposeauthinfo "
         "must be yes there",
