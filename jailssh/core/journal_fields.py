@@ -73,6 +73,7 @@ MESSAGE_IDS: Final[dict[str, str]] = {
     "plan-failed": "3b6a1f0c97d24e58a1c47e92d05bf836",
     "plan-compiled": "73c0a5e9d81b4f2696fae4b83d2c7196",
     "plan-withdrawn": "b45f28d16ea04c93879d13c0f7e6a2a7",
+    "account-gone": "6d0e9b3a51f74c28a7be30c96f1d5e84",
     "setup-changed": "08e2d7c49b5f4a1cae60f53b91d4c7b8",
 }
 

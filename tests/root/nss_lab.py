@@ -42,7 +42,7 @@ class Directory:
 
     def account(self, name: str, uid: int, home: str, shell: str, *, gid: int | None = None) -> None:
         """Give the directory one more account."""
-        self._append("/etc/fake.passwd", f"{name}:x:{uid}:{uid if gid is None else gid}::{home}:{shell}\n")
+        self._append("/etc/fake.passwd", f"{name}:*:{uid}:{uid if gid is None else gid}::{home}:{shell}\n")
 
     def group(self, name: str, gid: int, *members: str) -> None:
         """Give the directory one more group."""
