@@ -199,10 +199,12 @@ def test_a_directory_that_is_away_takes_nobodys_plan(world: World, directory: Di
     from_directory(world, directory, "dave", 40002)
     assert lists_home(world, "dora").code == 0
     kept = ("plan.v1/40001", "plan.v1/40002", "owners/dora", "owners/dave")
+    world.adduser("local1", "sftp-only")
     directory.state(state)
+    # A name that the directory may have is not given to a new account.
+    assert "cannot be looked up" in world.jailssh("adduser", "local2", "--jail", "sftp-only", check=False).stderr
     # Whoever is local is looked up with their groups, which nobody can tell now: only the directory's order matters.
     world.host.run(["sed", "-i", "s/^group:.*/group: files/", "/etc/nsswitch.conf"], check=True)
-    world.adduser("local1", "sftp-only")
     world.host.write("/etc/jailssh/users/local1.conf", f"uid = {world.uid('local1')}\njail = sftp-ro\n")
     for how in ([], ["--gone"]):
         done = world.jailssh("apply", *how, check=False)
