@@ -6,6 +6,8 @@ when the account's plan is published, or its keys change; who has the name then 
 
 from __future__ import annotations
 
+import os
+
 from jailssh.config.files import read_user
 from jailssh.core.errors import ConfigError, HostError
 from jailssh.core.identity import Identity, Named, is_same
@@ -54,8 +56,9 @@ def note(layout: Layout, account: Named) -> None:
 
 def forget(layout: Layout, name: str) -> None:
     """Remove the note; absent is fine."""
-    fs.remove_file(_path(layout, name))
-    install.remove_empty_dir(layout.owners)
+    if os.path.lexists(_path(layout, name)):
+        fs.remove_file(_path(layout, name))
+        install.remove_empty_dir(layout.owners)
 
 
 def must_be_for(layout: Layout, account: Named, uid: int | None) -> None:
