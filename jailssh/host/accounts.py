@@ -105,6 +105,12 @@ def is_local(name: str) -> bool:
     return any(fields[0] == name for fields in _rows(_USERS_FILE))
 
 
+def local_uids() -> dict[str, int]:
+    """Return the uid of each account in /etc/passwd; of several lines with one name the first counts."""
+    rows = [fields for fields in _rows(_USERS_FILE) if len(fields) > 2 and fields[2].isdigit()]
+    return {fields[0]: int(fields[2]) for fields in reversed(rows)}
+
+
 def names_of_uid(uid: int) -> list[str]:
     """Return all names with this uid: the local ones and the one that NSS gives, sorted."""
     names = {fields[0] for fields in _rows(_USERS_FILE) if len(fields) > 2 and fields[2] == str(uid)}

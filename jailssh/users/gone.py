@@ -29,17 +29,21 @@ def check(layout: Layout, *, act: bool) -> tuple[list[Change], list[JailsshError
 
     Returns what changed, or would, and the errors: an account that cannot be looked up keeps all that it has.
     """
+    names = _names(layout)
     found: dict[str, Change] = {}
     errors: list[JailsshError] = []
     find = cache(accounts.find)
-    for name in _names(layout):
+    # Most accounts are as they were noted, and local: this is all that is read of them.
+    local = [Identity(name, uid) for name, uid in accounts.local_uids().items()]
+    as_noted = {each for each in local if each.name in names and _noted(layout, each.name) == each}
+    for name in sorted(names - {each.name for each in as_noted}):
         try:
             kept_for = owners.owner(layout, name) or _of_plan(layout, name)
             if kept_for is not None and not is_same(kept_for, find(name)):
                 found[name] = set_aside(layout, kept_for, act=act)
         except JailsshError as error:
             errors.append(error)
-    for uid in plans.planned_uids(layout):
+    for uid in sorted(set(plans.planned_uids(layout)) - {each.uid for each in as_noted}):
         plan = plans.readable_plan(layout, uid)
         try:
             if plan is not None and plan.name not in found and not is_same(Identity(plan.name, uid), find(plan.name)):
@@ -98,12 +102,19 @@ def _act(layout: Layout, kept_for: Identity, files: dict[str, str], folder: str,
         owners.forget(layout, kept_for.name)
 
 
-def _names(layout: Layout) -> list[str]:
-    """Return the names under which something is kept, sorted."""
+def _noted(layout: Layout, name: str) -> Identity | None:
+    try:
+        return owners.noted(layout, name)
+    except JailsshError:
+        return None  # Whoever looks closer says what is wrong with it.
+
+
+def _names(layout: Layout) -> set[str]:
+    """Return the names under which something is kept."""
     found = set(names_in(layout, layout.users))
     for folder in (layout.keys, layout.key_rings, layout.owners):
         found.update(names_in(layout, folder, ""))
-    return sorted(found)
+    return found
 
 
 def _of_plan(layout: Layout, name: str) -> Identity | None:
