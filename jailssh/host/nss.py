@@ -178,6 +178,13 @@ class Asker:
             self._idle.append(helper)
         return tokens
 
+    def warm(self) -> None:
+        """Start a helper before the first question; what goes wrong is told by that one."""
+        with suppress(OSError):
+            helper = _Helper()
+            with self._lock:
+                self._idle.append(helper)
+
     def close(self) -> None:
         """End the helpers that nobody asks."""
         with self._lock:
@@ -196,6 +203,11 @@ atexit.register(_asker.close)
 def ask(kind: str, key: str = "") -> list[str] | None:
     """Do what :meth:`Asker.ask` does, with the helpers of this process."""
     return _asker.ask(kind, key)
+
+
+def warm() -> None:
+    """Do what :meth:`Asker.warm` does, for this process."""
+    _asker.warm()
 
 
 def _is_local(kind: str, key: str) -> bool:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.core.names import escape
+from jailssh.host import nss
 from jailssh.host.nss import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.image.jail import Configuration, ConfigurationCache, NotJailedError, find_account
@@ -52,6 +53,8 @@ class Service:
         self._lock = threading.Lock()
         self._jails: dict[str, threading.Lock] = {}
         self._refused: dict[int, tuple[float, str]] = {}
+        if find is find_account:
+            nss.warm()
 
     def configuration(self) -> Configuration:
         """Return the configuration as the files say it now."""

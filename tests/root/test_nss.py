@@ -166,6 +166,11 @@ def test_many_that_hang_are_bounded(lab: Lab) -> None:
     assert lab.helpers() == []
 
 
+def test_one_that_was_started_before_answers_at_once(lab: Lab) -> None:
+    found = lab.ask("nss.warm() or time.sleep(0.5) or len(nss._asker._idle)", "accounts.find('dora').uid")
+    assert [row[1] for row in found] == [1, 40001]
+
+
 def test_a_helper_that_was_killed_is_replaced(lab: Lab) -> None:
     kill = "__import__('os').kill(nss._asker._idle[0]._process.pid, 9)"
     found = lab.ask("accounts.find('dora').uid", kill, "accounts.find('dora').uid")

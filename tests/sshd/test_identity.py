@@ -229,6 +229,23 @@ def test_a_directory_that_is_away_takes_nobodys_plan(world: World, directory: Di
     world.host.run(["sh", "-c", f"rm -r {GONE}/dora-*"], check=True)
 
 
+def test_a_key_is_taken_away_while_the_directory_is_away(world: World, directory: Directory) -> None:
+    directory.account("many", 40003, "/home/many", LOGIN)
+    world.host.run(["install", "-d", "-m", "700", "-o", "40003", "-g", "40003", "/home/many"], check=True)
+    world.jailssh("adduser", "many", "--jail", "sftp-only", "--yes")
+    world.host.write("/srv/new.pub", NEW_KEY)
+    world.jailssh("keys", "add", "many", "me", world.client.public_key_file)
+    world.jailssh("keys", "add", "many", "other", "/srv/new.pub")
+    assert lists_home(world, "many").code == 0
+    directory.state("away")
+    roster = world.host.read("/var/lib/jailssh/plan.v1/40003")
+    assert b"\0me\0" in roster
+    world.jailssh("keys", "remove", "many", "me")
+    assert b"\0me\0" not in world.host.read("/var/lib/jailssh/plan.v1/40003")
+    directory.state("up")
+    assert lists_home(world, "many").code == 255
+
+
 def test_one_slow_answer_holds_up_no_other_login(world: World, directory: Directory) -> None:
     """jailsshd asks by uid: only that question hangs, sshd's by name does not."""
     from_directory(world, directory, "slow", 40005)
