@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from jailssh.cli.context import Context
 from jailssh.config.reader import raise_all
-from jailssh.core.errors import EXIT_OK
+from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.host import fs
 from jailssh.host.accounts import UnansweredError
 from jailssh.image.findings import find, note_lines
@@ -34,6 +34,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """
     context.need_root("apply")
     layout = context.layout
+    if args.gone and layout.root:
+        raise UsageError("--gone", "looks at the accounts of this host, which are not those of another root")
     if args.dry_run:
         return _apply(context, act=False, only_gone=args.gone)
     setup.prepare(layout)
@@ -45,7 +47,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _apply(context: Context, *, act: bool, only_gone: bool) -> int:
     layout = context.layout
     # Before anything that a mistake somewhere may stop: who is gone, and keys that no file names any more.
-    found, errors = gone.check(layout, act=act)
+    found: list[Change] = []
+    errors: list[JailsshError] = []
+    if not layout.root:
+        found, errors = gone.check(layout, act=act)
     if only_gone:
         _show(context, found, "nobody is gone")
         raise_all(errors)
