@@ -7,56 +7,91 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from jailssh.cli.context import Context
-from jailssh.core.errors import EXIT_OK
+from jailssh.config.reader import raise_all
+from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.host import fs
+from jailssh.host.accounts import UnansweredError
 from jailssh.image.findings import find, note_lines
-from jailssh.image.jail import load_configuration
-from jailssh.image.publish import Change, changes, publish_all, revocations
-from jailssh.users import doors, setup, transaction
+from jailssh.image.jail import Configuration, load_configuration
+from jailssh.image.publish import Change, changes, publish_each, revocations
+from jailssh.users import doors, gone, setup, transaction
 
-EXAMPLES = ("jailssh apply", "jailssh apply --dry-run")
+EXAMPLES = ("jailssh apply", "jailssh apply --dry-run", "jailssh apply --gone")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--dry-run", action="store_true", help="check and show only")
+    parser.add_argument(
+        "--gone", action="store_true", help="only set aside what belongs to accounts that are gone; for the unit"
+    )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Validate, show, publish.  Running sessions keep what they have."""
+    """Validate, show, publish.  Running sessions keep what they have.
+
+    What is wrong with one account is told in the end and stops nobody else's plan.
+    """
     context.need_root("apply")
     layout = context.layout
+    if args.gone and layout.root:
+        raise UsageError("--gone", "looks at the accounts of this host, which are not those of another root")
     if args.dry_run:
-        with _showing(context, revocations(layout, act=False)):
-            configuration = load_configuration(layout)
-            configuration.validate()
-            found = changes(configuration)
-            shells = doors.set_shells(layout, configuration, act=False) if setup_here(context) else []
+        return _apply(context, act=False, only_gone=args.gone)
+    setup.prepare(layout)
+    # Nobody adds or takes away an account or a key meanwhile.
+    with fs.lock(setup.lock_path(layout)):
+        return _apply(context, act=True, only_gone=args.gone)
+
+
+def _apply(context: Context, *, act: bool, only_gone: bool) -> int:
+    layout = context.layout
+    # Before anything that a mistake somewhere may stop: who is gone, and keys that no file names any more.
+    found: list[Change] = []
+    errors: list[JailsshError] = []
+    if not layout.root:
+        found, errors = gone.check(layout, act=act)
+    if only_gone:
+        _show(context, found, "nobody is gone")
+        raise_all(errors)
+        return EXIT_OK
+    with _showing(context, found):
+        left = (*transaction.recover(layout, setup.SHELLS), *transaction.others(layout, setup.SHELLS)) if act else ()
+        for line in left:
+            context.tell(line)
+        found += revocations(layout, act=act)
+    with _showing(context, found):
+        configuration = load_configuration(layout)
+        configuration.validate_jails()
+        wrong = configuration.account_errors()
+        errors += [error for each in wrong.values() for error in each]
+        # What confines comes before the plans, which let in.
+        shells = doors.set_shells(layout, configuration, act=act, errors=errors) if setup_here(context) else []
+    if act:
+        published, of_accounts = publish_each(configuration, wrong)
+        errors += of_accounts
+        found += published
     else:
-        setup.prepare(layout)
-        # Nobody adds or takes away an account or a key meanwhile.
-        with fs.lock(setup.lock_path(layout)):
-            for line in (*transaction.recover(layout, setup.SHELLS), *transaction.others(layout, setup.SHELLS)):
-                context.tell(line)
-            # Before anything that a mistake somewhere may stop.
-            revoked = revocations(layout, act=True)
-            with _showing(context, revoked):
-                configuration = load_configuration(layout)
-                configuration.validate()
-                # What confines comes before the plans, which let in.
-                shells = doors.set_shells(layout, configuration, act=True) if setup_here(context) else []
-                found = [*revoked, *publish_all(configuration)]
+        found += changes(configuration, wrong, errors)
     context.say(shells if not context.json else ())
-    _show(context, found, "nothing would change" if args.dry_run else "no change")
+    _show(context, found, "no change" if act else "nothing would change")
+    try:
+        _tell_notes(context, configuration)
+    except UnansweredError as error:
+        errors.append(error)
+    raise_all(list({str(error): error for error in errors}.values()))
+    return EXIT_OK
+
+
+def _tell_notes(context: Context, configuration: Configuration) -> None:
     findings = find(configuration)
     for line in note_lines([*findings.wrong, *findings.notes]):
         context.tell(line)
     if setup_here(context):
-        for line in note_lines(doors.findings(layout, configuration)):
+        for line in note_lines(doors.findings(context.layout, configuration)):
             context.tell(line)
-    if not layout.root and (rest := setup.pending(layout, configuration.groups())):
+    if not context.layout.root and (rest := setup.pending(context.layout, configuration.groups())):
         context.tell(f"note: run jailssh setup: {setup.explained(rest)}")
-    return EXIT_OK
 
 
 def setup_here(context: Context) -> bool:
@@ -66,7 +101,7 @@ def setup_here(context: Context) -> bool:
 
 @contextmanager
 def _showing(context: Context, revoked: Sequence[Change]) -> Iterator[None]:
-    """Show which keys are revoked also where an error stops the rest."""
+    """Show who and which keys are shut out also where an error stops the rest."""
     try:
         yield
     except BaseException:

@@ -11,8 +11,10 @@ from jailssh.cli.context import Context
 from jailssh.config.jails import groups_of
 from jailssh.config.reader import Document
 from jailssh.core.errors import EXIT_OK, JailsshError
+from jailssh.core.identity import Identity, is_same
 from jailssh.core.names import counted
 from jailssh.host import accounts
+from jailssh.host.accounts import UnansweredError
 from jailssh.image.jail import Configuration, load_configuration
 from jailssh.image.plans import keys_of, plan_file, readable_plan
 from jailssh.users import transaction
@@ -73,10 +75,13 @@ def _user(configuration: Configuration, name: str) -> dict[str, Any]:
         return {"name": name, "uid": None, "jail": "", "state": f"BROKEN: {error}", "keys": 0}
     if user is None:
         return {"name": name, "uid": None, "jail": "", "state": "gone", "keys": 0}
-    entry = accounts.find(name)
+    try:
+        entry = accounts.find(name)
+    except UnansweredError as error:
+        return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"UNKNOWN: {error}", "keys": 0}
     if entry is None:
         state = "no such account"
-    elif entry.uid != user.uid:
+    elif not is_same(Identity(name, user.uid), entry):
         state = f"ANOTHER ACCOUNT: uid {entry.uid}, not {user.uid}"
     elif os.path.exists(plan_file(configuration.layout, user.uid)):
         state = "ready"

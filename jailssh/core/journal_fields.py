@@ -73,17 +73,20 @@ MESSAGE_IDS: Final[dict[str, str]] = {
     "plan-failed": "3b6a1f0c97d24e58a1c47e92d05bf836",
     "plan-compiled": "73c0a5e9d81b4f2696fae4b83d2c7196",
     "plan-withdrawn": "b45f28d16ea04c93879d13c0f7e6a2a7",
+    "account-gone": "6d0e9b3a51f74c28a7be30c96f1d5e84",
     "setup-changed": "08e2d7c49b5f4a1cae60f53b91d4c7b8",
 }
 
 REASONS: Final[dict[str, str]] = {
     "not-jailed": "the account is in no jail",
+    "lookup": "the name service could not say whose uid it is, or did not in time",
     "bad-config": "the configuration of the jail or the account is wrong",
     "build-failed": "the jail's image could not be built",
     "build-timeout": "the jail was not ready in time; the build goes on",
     "busy": "too many logins are waiting for their jails",
     "plan-missing": "there is no plan and the daemon could not make one",
     "plan-bad": "the plan, or a directory above it, is not as it must be",
+    "name": "the plan with the account's uid was made for an account of another name",
     "arguments": "the login program was called in a way that no login uses",
     "misinstalled": "the login program is not installed as it must be",
     "root": "root is never jailed",

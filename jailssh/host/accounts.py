@@ -1,21 +1,21 @@
 """Accounts: facts through NSS, changes through shadow's own programs.
 
 Facts come from getpwnam(3), getgrnam(3) and getgrouplist(3), so accounts of a directory service (LDAP, SSSD,
-systemd-userdb) look like local ones; :func:`is_local` tells them apart.  Changes go through useradd(8), usermod(8),
-userdel(8), groupadd(8), groupdel(8) and gpasswd(1), which hold the locks of ``/etc/passwd`` and its companions and
-keep the shadow files in step.
+systemd-userdb) look like local ones; :func:`is_local` tells them apart.  Whatever asks raises
+:class:`UnansweredError` where the name service cannot say, or does not in time; absent is another answer.  Changes go
+through useradd(8), usermod(8), userdel(8), groupadd(8), groupdel(8) and gpasswd(1), which hold the locks of
+``/etc/passwd`` and its companions and keep the shadow files in step.
 """
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jailssh.core.errors import JailsshError, UsageError
-from jailssh.host import process, removal
+from jailssh.host import nss, process, removal
+from jailssh.host.nss import UnansweredError as UnansweredError  # what those who ask may meet
 
 NOLOGIN = "/usr/sbin/nologin"
 _USERS_FILE = "/etc/passwd"
@@ -39,18 +39,12 @@ class Entry:
 
 def find(name: str) -> Entry | None:
     """Return the account called ``name``, or None."""
-    try:
-        return _entry(pwd.getpwnam(name))
-    except KeyError:
-        return None
+    return _entry(nss.ask("user", name))
 
 
 def find_uid(uid: int) -> Entry | None:
     """Return the account with this uid, or None."""
-    try:
-        return _entry(pwd.getpwuid(uid))
-    except KeyError:
-        return None
+    return _entry(nss.ask("uid", str(uid)))
 
 
 def get(name: str) -> Entry:
@@ -61,19 +55,18 @@ def get(name: str) -> Entry:
     return entry
 
 
-def _entry(row: pwd.struct_passwd) -> Entry:
-    groups = tuple((group_name(gid), gid) for gid in sorted(os.getgrouplist(row.pw_name, row.pw_gid)))
-    return Entry(
-        row.pw_name, row.pw_uid, row.pw_gid, group_name(row.pw_gid), row.pw_dir, row.pw_shell, row.pw_gecos, groups
-    )
+def _entry(row: list[str] | None) -> Entry | None:
+    if row is None:
+        return None
+    name, uid, gid, gecos, home, shell, _, group, *others = row
+    groups = tuple((other, int(number)) for number, other in zip(others[::2], others[1::2], strict=True))
+    return Entry(name, int(uid), int(gid), group, home, shell, gecos, groups)
 
 
 def group_name(gid: int) -> str:
     """Return the name of the group ``gid``, its number as text where it has none."""
-    try:
-        return grp.getgrgid(gid).gr_name
-    except KeyError:
-        return str(gid)
+    row = nss.ask("gid", str(gid))
+    return str(gid) if row is None else row[0]
 
 
 def group_exists(name: str) -> bool:
@@ -83,38 +76,39 @@ def group_exists(name: str) -> bool:
 
 def group_names() -> list[str]:
     """Return the groups that NSS lists, sorted; a directory service need not list any."""
-    return sorted({row.gr_name for row in grp.getgrall()})
+    return nss.ask("groups") or []
 
 
 def group_id(name: str) -> int | None:
     """Return the gid of the group called ``name``, or None."""
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        return None
+    row = nss.ask("group", name)
+    return None if row is None else int(row[1])
 
 
 def is_listed_member(name: str, group: str) -> bool:
     """True if ``name`` stands in the member list of ``group`` (a primary group does not list its members)."""
-    try:
-        return name in grp.getgrnam(group).gr_mem
-    except KeyError:
-        return False
+    row = nss.ask("group", group)
+    return row is not None and name in row[2:]
 
 
 def members(group: str) -> list[str]:
     """Return the accounts in ``group``, sorted: those it lists and the local ones whose primary group it is."""
-    try:
-        row = grp.getgrnam(group)
-    except KeyError:
+    row = nss.ask("group", group)
+    if row is None:
         return []
-    primary = [fields[0] for fields in _rows(_USERS_FILE) if len(fields) > 3 and fields[3] == str(row.gr_gid)]
-    return sorted({*row.gr_mem, *primary})
+    primary = [fields[0] for fields in _rows(_USERS_FILE) if len(fields) > 3 and fields[3] == row[1]]
+    return sorted({*row[2:], *primary})
 
 
 def is_local(name: str) -> bool:
     """True if the account is a line of /etc/passwd, so that shadow's programs can change it."""
     return any(fields[0] == name for fields in _rows(_USERS_FILE))
+
+
+def local_uids() -> dict[str, int]:
+    """Return the uid of each account in /etc/passwd; of several lines with one name the first counts."""
+    rows = [fields for fields in _rows(_USERS_FILE) if len(fields) > 2 and fields[2].isdigit()]
+    return {fields[0]: int(fields[2]) for fields in reversed(rows)}
 
 
 def names_of_uid(uid: int) -> list[str]:

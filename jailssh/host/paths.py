@@ -74,6 +74,16 @@ class Layout:
         return f"{self.state}/undo"
 
     @property
+    def owners(self) -> str:
+        """By name, the uid of the account that a keys file or a key ring is for."""
+        return f"{self.state}/owners"
+
+    @property
+    def gone(self) -> str:
+        """What was set aside of accounts that are gone, ``NAME-UID-DATE``; root's alone."""
+        return f"{self.state}/gone"
+
+    @property
     def run(self) -> str:
         """Sockets, locks and the pinned mount namespace; gone after a reboot."""
         return f"{self.root}/run/jailssh"

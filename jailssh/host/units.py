@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from jailssh.core.errors import JailsshError
 from jailssh.host import fs, install, process
 
-UNITS = ("jailssh-update.path", "jailssh-update.timer", "jailssh-update.service", "jailsshd.socket", "jailsshd.service")
+UNITS = (
+    "jailssh-update.path", "jailssh-update.timer", "jailssh-update.service", "jailssh-gone.path", "jailssh-gone.timer",
+    "jailssh-gone.service", "jailsshd.socket", "jailsshd.service",
+)  # fmt: skip
 """What starts something stands before what it starts."""
 FOLDERS = ("/etc/systemd/system", "/run/systemd/system")
 """Where ``systemctl enable`` puts its links (systemd.unit(5)), with ``--runtime`` the second."""

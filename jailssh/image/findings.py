@@ -178,12 +178,12 @@ def _about_gone(configuration: Configuration) -> list[ConfigError]:
         path = f"{layout.users}/{name}.conf" if user is not None else f"{layout.key_rings}/{name}"
         now = find_account(user.uid) if user is not None else None
         if user is None or now is None:
-            hint = f"jailssh deluser {name} removes what is left of it"
+            hint = "jailssh apply --gone sets aside what is left of it"
             found.append(ConfigError(path, "there is no such account on this host", hint=hint))
         else:
             why = f"there is no such account on this host: uid {now.uid} is called {now.name} now, and is shut out"
             jails = ",".join(user.jails)
-            hint = f"jailssh deluser {name} && jailssh adduser {now.name} --jail {jails}"
+            hint = f"jailssh apply --gone && jailssh adduser {now.name} --jail {jails}"
             found.append(ConfigError(path, why, hint=hint))
     return found
 

@@ -45,6 +45,7 @@ from jailssh.image.errors import ImageError
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.manifest import Manifest
 from jailssh.image.meeting import refuse_clashes
+from jailssh.image.owners import must_be_for, read_optional
 from jailssh.image.profiles import SUFFIX, shipped_profiles
 from jailssh.image.store import find
 from jailssh.image.tables import Stamps, read_tables, stamps_of
@@ -219,7 +220,7 @@ class Configuration:
     def user(self, name: str) -> UserConfig | None:
         """Return what the file of the account ``name`` says now, None without a file."""
         path = f"{self.layout.users}/{check_account_name(name)}{SUFFIX}"
-        data = _read_optional(self.layout, path)
+        data = read_optional(self.layout, path, MAX_FILE)
         return None if data is None else read_user(data, path, name)
 
     def keyring(self, name: str, *, vacant: bool = False) -> Keyring:
@@ -238,7 +239,7 @@ class Configuration:
                 raise
             files = {}
         path = f"{self.layout.keys}/{name}"
-        present = (_read_optional(self.layout, path, MAX_KEYS) or b"").decode("utf-8", "surrogateescape")
+        present = (read_optional(self.layout, path, MAX_KEYS) or b"").decode("utf-8", "surrogateescape")
         if not files and not groups and not is_generated(present):
             return NOBODY
         ring = read_keyring(files, groups)
@@ -263,12 +264,7 @@ class Configuration:
     def jails_for(self, account: Account) -> tuple[str, ...]:
         """Return the jails of ``account``; raises :class:`NotJailedError` if there is none."""
         user = self.user(account.name)
-        if user is not None and user.uid != account.uid:
-            raise ConfigError(
-                f"{self.layout.users}/{account.name}{SUFFIX}",
-                f"is for uid {user.uid}, the account has uid {account.uid}",
-                hint="is this another person's account now? run: jailssh adduser again",
-            )
+        must_be_for(self.layout, account, None if user is None else user.uid)
         groups = {name: groups_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
         names = jails_of(account, user, groups)
         if user is not None:
@@ -297,7 +293,22 @@ class Configuration:
         return tuple(sorted(found))
 
     def validate(self) -> None:
-        """Raise every error in jails and users' files at once.
+        """Raise every error in jails and users' files at once; see :meth:`validate_jails`."""
+        errors: list[JailsshError] = []
+        _collect(errors, lambda _: self.validate_jails(), "")
+        for each in self.account_errors().values():
+            errors += each
+        raise_all(list({str(error): error for error in errors}.values()))
+
+    def account_errors(self) -> dict[str, list[JailsshError]]:
+        """Return what is wrong with single accounts, by name: their files, keys, directories; not looked up, too."""
+        found: dict[str, list[JailsshError]] = {}
+        for name in sorted({*self.user_names(), *self.shared_names()}):
+            _collect(found.setdefault(name, []), self._validate_user, name)
+        return {name: errors for name, errors in found.items() if errors}
+
+    def validate_jails(self) -> None:
+        """Raise every error in the jails at once.
 
         A shipped profile counts only where somebody uses it: it may be for a program that this host does not have.
         """
@@ -308,9 +319,7 @@ class Configuration:
         ]  # fmt: skip
         for name in self.own_jails():
             _collect(errors, self._check_one, name)
-        for name in sorted({*self.user_names(), *self.shared_names()}):
-            _collect(errors, self._validate_user, name)
-        raise_all(list({str(error): error for error in errors}.values()))
+        raise_all(errors)
 
     def own_jails(self) -> list[str]:
         """Return the jails that are the administrator's own, sorted."""
@@ -401,7 +410,7 @@ def load_configuration(layout: Layout) -> Configuration:
     names = names_in(layout, layout.jails)
     # Stamped first: a change while we read makes the result out of date, never wrong for long.
     stamps = stamps_of([layout.config_file, layout.jails, *(f"{layout.jails}/{name}{SUFFIX}" for name in names)])
-    data = _read_optional(layout, layout.config_file)
+    data = read_optional(layout, layout.config_file, MAX_FILE)
     main = read_main(data or b"", layout.config_file)
     documents: dict[str, Document | JailsshError] = dict(shipped_profiles())
     for name in names:
@@ -472,15 +481,6 @@ def _collect(errors: list[JailsshError], act: Callable[[str], None], name: str) 
         errors.extend(several.errors)
     except JailsshError as error:
         errors.append(error)
-
-
-def _read_optional(layout: Layout, path: str, limit: int = MAX_FILE) -> bytes | None:
-    try:
-        return fs.read_trusted(path, limit, trusted_root=layout.root or None)
-    except HostError as error:
-        if isinstance(error.__cause__, FileNotFoundError):
-            return None
-        raise
 
 
 def names_in(layout: Layout, folder: str, suffix: str = SUFFIX) -> list[str]:

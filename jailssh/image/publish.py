@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from jailssh.config.keys import Keyring
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.host import accounts, slices
+from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans, pool, rings
+from jailssh.image import keys_file, owners, plans, pool, rings
 from jailssh.image.bounds import slice_properties
 from jailssh.image.directories import check_default_acls
 from jailssh.image.history import read_history
@@ -153,6 +154,7 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
             raise ConfigError(f"account {account.name}", "the configuration changed while its plan was made")
         if not os.path.isdir(image.path):
             raise ConfigError(f"account {account.name}", "its image was removed while its plan was made", hint="again")
+        owners.note(layout, account)
         changed = plans.write(layout, made.plan, made.of_keys)
     published = Published(made.plan, changed, image, use.definition.name, use.capabilities(), made.of_keys)
     return published if images and images.hold_later else hold(configuration, account, published)
@@ -186,11 +188,19 @@ def withdraw_plan(layout: Layout, uid: int) -> bool:
     return found
 
 
-def changes(configuration: Configuration) -> list[Change]:
-    """Return what :func:`publish_all` would change, as far as it shows without building an image."""
+def changes(
+    configuration: Configuration, wrong: Collection[str] = (), errors: list[JailsshError] | None = None
+) -> list[Change]:
+    """Return what :func:`publish_each` would change, as far as it shows without building an image.
+
+    ``errors`` of single accounts are added to; without it they are raised.
+    """
     layout = configuration.layout
     found = []
-    for account in _accounts(configuration):
+    given, errors = errors, [] if errors is None else errors
+    for account in _accounts(configuration, errors):
+        if not isinstance(account, int) and account.name in wrong:
+            continue
         uid, name = (account, "") if isinstance(account, int) else (account.uid, account.name)
         old = plans.published(layout, uid)
         if isinstance(account, int):
@@ -209,6 +219,8 @@ def changes(configuration: Configuration) -> list[Change]:
         lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
         if lines:
             found.append(Change(uid, name, use.definition.name, tuple(lines)))
+    if given is None:
+        raise_all(errors)
     return found
 
 
@@ -230,19 +242,29 @@ def revocations(layout: Layout, *, act: bool) -> list[Change]:
 
 
 def publish_all(configuration: Configuration) -> list[Change]:
+    """Do what :func:`publish_each` does; all errors are raised in the end."""
+    found, errors = publish_each(configuration)
+    raise_all(errors)
+    return found
+
+
+def publish_each(configuration: Configuration, wrong: Collection[str] = ()) -> tuple[list[Change], list[JailsshError]]:
     """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
 
-    Returns what changed.  An account's error does not stop the others; all errors are raised in the end.
+    Returns what changed, and the errors: one account's does not stop the others, and its plan stays as it is, as do
+    those of ``wrong``, names whose errors are known.  Nobody is taken for gone whom the name service cannot tell.
     """
     images = Images(configuration.layout, 3600, new_host(configuration.layout))
     found: list[Change] = []
     errors: list[JailsshError] = []
-    for account in _accounts(configuration):
+    for account in _accounts(configuration, errors):
         uid = account if isinstance(account, int) else account.uid
         old = plans.published(configuration.layout, uid)
         try:
             if isinstance(account, int):
                 raise NotJailedError(f"uid {uid}", "is no account any more")
+            if account.name in wrong:
+                continue
             if change := _publish_one(configuration, account, images, old):
                 found.append(change)
         except (NotJailedError, VacantError) as error:
@@ -254,8 +276,7 @@ def publish_all(configuration: Configuration) -> list[Change]:
         except JailsshError as error:
             errors.append(error)
     prune_images(configuration)
-    raise_all(list({str(error): error for error in errors}.values()))
-    return found
+    return found, list({str(error): error for error in errors}.values())
 
 
 def _publish_one(
@@ -324,15 +345,31 @@ class Publisher:
         return keys_file.wanted(load_configuration(self._layout), to_account(entry))
 
 
-def _accounts(configuration: Configuration) -> Iterator[Account | int]:
-    """Yield every account that has a file or a plan once, by uid; the bare uid where the account is gone."""
-    found = {}
-    for name in {*configuration.user_names(), *configuration.shared_names()}:
-        account = find_account(name)
+def _accounts(configuration: Configuration, errors: list[JailsshError]) -> Iterator[Account | int]:
+    """Yield every account that has a file or a plan once, by uid; the bare uid where the account is gone.
+
+    Whom the name service cannot tell is left out, and why is added to ``errors``.
+    """
+    layout = configuration.layout
+    found: dict[int, Account] = {}
+    unknown: set[str] = set()
+    for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
+        try:
+            account = find_account(name)
+        except UnansweredError as error:
+            errors.append(error)
+            unknown.add(name)
+            continue
         if account is not None:
             found[account.uid] = account
-    for uid in sorted({*found, *plans.planned_uids(configuration.layout)}):
-        yield found.get(uid) or find_account(uid) or uid
+    for uid in sorted({*found, *plans.planned_uids(layout)}):
+        plan = None if uid in found else plans.readable_plan(layout, uid)
+        if plan is not None and plan.name in unknown:
+            continue
+        try:
+            yield found.get(uid) or find_account(uid) or uid
+        except UnansweredError as error:
+            errors.append(error)
 
 
 def _mount_points(image: str | None) -> list[str]:

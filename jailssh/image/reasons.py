@@ -34,6 +34,8 @@ WITHOUT_COMMAND = ("sessions", "sessions-of-key")
 
 _HAPPENED: Mapping[str, str] = MappingProxyType(
     {
+        "name": "the plan was made for an account of another name: this uid was that account's before, or the account "
+        "was renamed",
         "key-unknown": "sshd let somebody in, but not by a key or certificate that has a name here, so nothing says "
         "whose rights to give",
         "key-ambiguous": "sshd took several keys in this one login, and they have different names here",
@@ -57,6 +59,8 @@ _HAPPENED: Mapping[str, str] = MappingProxyType(
 
 _CURE: Mapping[str, str] = MappingProxyType(
     {
+        "name": "jailssh apply --gone withdraws the plan and sets aside what belongs to the account that is gone; "
+        "then, if {user} is to be in a jail: jailssh adduser {user} --jail JAIL",
         "key-unknown": "to let this person in: jailssh keys add {user} NAME FILE; if no such key should get as far: "
         "sshd -T -C user={user},host=x,addr=x shows which file or command of sshd's lets it in, and exposeauthinfo "
         "must be yes there",

@@ -158,8 +158,8 @@ def _publish(configuration: Configuration, images: Images, plans: Sequence[Plan]
     count, lines = 0, []
     # A shared account has several plans, which are published together.
     for uid in dict.fromkeys(plan.uid for plan in plans if _is_behind(configuration, plan)):
-        account = find_account(uid)
         try:
+            account = find_account(uid)
             if account is not None:
                 publish_and_tidy(configuration, account, images)
                 count += 1

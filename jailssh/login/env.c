@@ -87,6 +87,14 @@ static bool is_auth_file(const char *path)
            path[BEGINS + RANDOM] == '\0';
 }
 
+const char *request_other_name(const struct request *request, const char *name)
+{
+    for (size_t i = 0; i < sizeof request->user / sizeof *request->user; i++)
+        if (request->user[i] && strcmp(request->user[i], name) != 0)
+            return request->user[i];
+    return NULL;
+}
+
 bool request_take(int argc, char **argv, char **envp, struct request *out)
 {
     static char *kept[ENV_KEPT + 1];
@@ -94,6 +102,7 @@ bool request_take(int argc, char **argv, char **envp, struct request *out)
     const char *original = NULL;
     out->command = NULL;
     out->peer = out->auth_file = out->key = "";
+    out->user[0] = out->user[1] = NULL;
     for (char **entry = envp; entry && *entry; entry++) {
         const char *value;
         if (strncmp(*entry, "SSH_ORIGINAL_COMMAND=", 21) == 0) {
@@ -102,6 +111,10 @@ bool request_take(int argc, char **argv, char **envp, struct request *out)
         }
         if (strncmp(*entry, "SSH_USER_AUTH=", 14) == 0) /* of several the last decides */
             out->auth_file = is_auth_file(*entry + 14) ? *entry + 14 : "";
+        if (strncmp(*entry, "USER=", 5) == 0)
+            out->user[0] = *entry + 5;
+        if (strncmp(*entry, "LOGNAME=", 8) == 0)
+            out->user[1] = *entry + 8;
         if (!may_pass(*entry, &value))
             continue;
         if (strncmp(*entry, "SSH_CONNECTION=", 15) == 0)

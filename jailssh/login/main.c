@@ -28,9 +28,23 @@
 /* How often a roster is read whose plans are gone when they are opened. */
 enum { ROSTERS = 3 };
 
+/* The account is its name and its uid: a uid may have become another's since the plan was made. */
+static void check_name(const struct plan *plan, const struct request *request)
+{
+    char detail[600];
+    const char *other = request_other_name(request, plan->name);
+    if (!other)
+        return;
+    bool known = kind_is_account(other);
+    snprintf(detail, sizeof detail, "the plan is for %s, the login is of %s", plan->name, known ? other : "another");
+    if (known)
+        journal_keep("JAILSSH_USER", other);
+    refuse("name", detail, 0);
+}
+
 /* Read the plan of an account, or with SERIAL that of a key of a shared account's.  Returns NULL, or why not; "" where
  * there is none. */
-static const char *load(uid_t uid, const char *serial, struct plan *plan)
+static const char *load(uid_t uid, const char *serial, const struct request *request, struct plan *plan)
 {
     char name[256];
     size_t size;
@@ -43,19 +57,21 @@ static const char *load(uid_t uid, const char *serial, struct plan *plan)
     const char *why = plan_parse(data, size, plan);
     if (!why && plan->uid != uid)
         why = "plan of another user";
+    if (!why)
+        check_name(plan, request);
     if (!why && *serial && (strcmp(plan->serial, serial) != 0 || plan_is_roster(plan)))
         why = "not the plan that the roster names";
     return why;
 }
 
-static void load_or_ask(uid_t uid, struct plan *plan)
+static void load_or_ask(uid_t uid, const struct request *request, struct plan *plan)
 {
     char answer[300];
-    const char *why = load(uid, "", plan);
+    const char *why = load(uid, "", request, plan);
     if (why && *why == '\0') {
         if (!daemon_ask(uid, answer, sizeof answer))
             refuse("plan-missing", answer, 0);
-        why = load(uid, "", plan);
+        why = load(uid, "", request, plan);
     }
     if (why)
         refuse("plan-bad", *why ? why : "the plan is still missing", 0);
@@ -102,9 +118,9 @@ static void load_of_key(uid_t uid, struct plan *plan, struct request *request)
     for (int rosters = 1; plan_is_roster(&own); rosters++) {
         *plan = own;
         char *const *key = find_key(plan, request->auth_file);
-        const char *why = load(uid, key[1], &own);
+        const char *why = load(uid, key[1], request, &own);
         if (why && *why == '\0' && rosters < ROSTERS)
-            why = load(uid, "", &own);
+            why = load(uid, "", request, &own);
         else
             name_key(plan, request, key[0]);
         if (why)
@@ -183,7 +199,7 @@ int main(int argc, char **argv)
         nojournal_open();
     if (!known_way_in)
         refuse("arguments", "called in a way that no login uses", 0);
-    load_or_ask(uid, &plan);
+    load_or_ask(uid, &request, &plan);
     name_session(&plan);
     load_of_key(uid, &plan, &request);
     journal_keep("JAILSSH_PLAN", plan.serial);

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.core.names import escape
+from jailssh.host import nss
+from jailssh.host.nss import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.image.jail import Configuration, ConfigurationCache, NotJailedError, find_account
 from jailssh.image.publish import Images, Published, hold, publish_and_tidy
@@ -31,7 +33,10 @@ _RETRIES = 3
 
 
 class Service:
-    """Answers for uids, from several threads.  ``find`` looks an account up by uid."""
+    """Answers for uids, from several threads.
+
+    ``find`` looks an account up by uid; it is bounded in time and keeps nobody else from working.
+    """
 
     def __init__(
         self,
@@ -48,6 +53,8 @@ class Service:
         self._lock = threading.Lock()
         self._jails: dict[str, threading.Lock] = {}
         self._refused: dict[int, tuple[float, str]] = {}
+        if find is find_account:
+            nss.warm()
 
     def configuration(self) -> Configuration:
         """Return the configuration as the files say it now."""
@@ -76,6 +83,8 @@ class Service:
             return "ok"
         except NotJailedError as error:
             return self._refuse(uid, name, "not-jailed", error)
+        except UnansweredError as error:
+            return self._refuse(uid, name, "lookup", error)
         except (ConfigError, ManyErrors) as error:
             return self._refuse(uid, name, "bad-config", error)
         except Exception as error:  # anything else must reach the journal too and must not end the daemon

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jailssh.config.files import read_user
 from jailssh.core.errors import JailsshError, UsageError
+from jailssh.core.identity import is_same
 from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts, fs, install, removal
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
+from jailssh.image import owners
 from jailssh.image.keys_file import keys_file
 from jailssh.users import setup, transaction, undo
 from jailssh.users.adduser import Confirm, subject, users_file
@@ -48,10 +49,12 @@ def deluser(
         entry = accounts.find(name)
         if recorded is None and not journal.original:
             raise UsageError(f"account {name}", "is not in a jail by name", hint="jailssh list shows who is")
-        uid = _recorded_uid(layout, name, recorded)
-        same = entry is not None and uid in (None, entry.uid)
+        kept_for = owners.owner(layout, name)
+        uid = None if kept_for is None else kept_for.uid
+        same = entry is not None and (kept_for is None or is_same(kept_for, entry))
         created = any(step.op == "account" for step in journal.original)
-        delete = created and same and not keep_account
+        # Which account it was that we made must be known: one of the same name may be somebody else's by now.
+        delete = created and same and not keep_account and kept_for is not None
         if delete:
             assert entry is not None
             _check_deletable(entry, confirm, remove_home=remove_home)
@@ -66,12 +69,9 @@ def deluser(
                 withdraw(number)
         if delete:
             accounts.delete_account(name, remove_home=remove_home)
+        owners.forget(layout, name)
         journal.forget()
     return [*lines, _report(name, entry, same, created, delete, remove_home)]
-
-
-def _recorded_uid(layout: Layout, name: str, recorded: bytes | None) -> int | None:
-    return None if recorded is None else read_user(recorded, users_file(layout, name), name).uid
 
 
 def _check_deletable(entry: Entry, confirm: Confirm, *, remove_home: bool) -> None:

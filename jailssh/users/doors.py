@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts, mail, sshd
-from jailssh.host.accounts import Entry
+from jailssh.host.accounts import Entry, UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.image.jail import Configuration, to_account
 from jailssh.users import looks, pam, setup, transaction
@@ -19,14 +19,22 @@ from jailssh.users.transaction import Journal
 from jailssh.users.undo import Inverse, take_back
 
 
-def jailed(configuration: Configuration) -> list[Entry]:
-    """Return the accounts that are in a jail by name or as listed members of a group, by name."""
+def jailed(configuration: Configuration, errors: list[JailsshError] | None = None) -> list[Entry]:
+    """Return the accounts that are in a jail by name or as listed members of a group, by name.
+
+    Whom the name service cannot tell is left out, and why is added to ``errors``.
+    """
     names = {*configuration.user_names(), *accounts.members(setup.GROUP)}
     for group in configuration.groups():
         names.update(accounts.members(group))
     found = []
     for name in sorted(names):
-        entry = accounts.find(name)
+        try:
+            entry = accounts.find(name)
+        except UnansweredError as error:
+            if errors is not None:
+                errors.append(error)
+            continue
         # A jail file with a mistake is told by the configuration itself; who would be in it stays shut out.
         with suppress(JailsshError):
             if entry is not None and entry.uid and configuration.jails_for(to_account(entry)):
@@ -34,17 +42,27 @@ def jailed(configuration: Configuration) -> list[Entry]:
     return found
 
 
-def set_shells(layout: Layout, configuration: Configuration, *, act: bool) -> list[str]:
+def set_shells(
+    layout: Layout, configuration: Configuration, *, act: bool, errors: list[JailsshError] | None = None
+) -> list[str]:
     """Make the login program the shell of local accounts in a jail; give those that left a group theirs back.
 
-    Call under the lock of the set-up.  Returns lines that say what changed, or would.
+    Call under the lock of the set-up.  Returns lines that say what changed, or would.  ``errors``: as for
+    :func:`jailed`; nobody gets a shell back while somebody cannot be looked up.
     """
     login = layout.login_program
     journal = Journal(layout, setup.SHELLS)
-    inside = {entry.name: entry for entry in jailed(configuration)}
-    lines = []
-    # A group that this host does not know may be one that its directory service does not tell just now.
-    known = all(accounts.group_exists(group) for group in configuration.groups())
+    unknown: list[JailsshError] = []
+    lines: list[str] = []
+    try:
+        inside = {entry.name: entry for entry in jailed(configuration, unknown)}
+        # A group that this host does not know may be one that its directory service does not tell just now.
+        known = not unknown and all(accounts.group_exists(group) for group in configuration.groups())
+    except UnansweredError as error:  # not even who is in the groups
+        unknown.append(error)
+        inside, known = {}, False
+    if errors is not None:
+        errors += unknown
     for step in [step for step in journal.original if known and step.key not in inside]:
         entry = accounts.find(step.key)
         if entry is not None and entry.shell == login:

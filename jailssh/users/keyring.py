@@ -19,7 +19,7 @@ from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans, rings
+from jailssh.image import keys_file, owners, plans, rings
 from jailssh.users import setup, transaction, undo
 from jailssh.users.adduser import Publisher, require_setup, users_file
 from jailssh.users.setup import GROUP
@@ -169,7 +169,7 @@ def remove(layout: Layout, user: str, name: str, fault: Fault = no_fault) -> lis
     path = f"{key_folder(layout, user)}/{name}{SUFFIX}"
     with fs.lock(setup.lock_path(layout)):
         lines = transaction.recover(layout, subject(user))
-        uid = entry.uid if (entry := accounts.find(user)) else None
+        uid = owners.uid_of(layout, user)
         has_file = os.path.lexists(path)
         let_in = {each for each in rings.published_entries(layout, user, uid) if each[0] == name}
         if not has_file and not let_in and name not in _in_any_group(layout, user):

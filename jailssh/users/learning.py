@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from jailssh.core.errors import ConfigError, HostError
+from jailssh.core.identity import Identity, is_same
 from jailssh.host import fs
 from jailssh.host.paths import Layout
 
@@ -36,7 +37,7 @@ class Learning:
 def read(layout: Layout, uid: int, name: str) -> Learning | None:
     """Return the time of an account, running or over; None without one, or if the uid was another account's then."""
     found = _read(layout, uid)
-    return found if found is not None and found.name == name else None
+    return found if is_same(Identity(name, uid), found) else None
 
 
 def every(layout: Layout) -> list[Learning]:

@@ -156,6 +156,8 @@ static void on_take(struct text from)
     say(known && request.command ? "command" : "");
     say(known && request.command ? request.command : "");
     say(request.peer);
+    const char *other = request_other_name(&request, "alice");
+    say(other ? other : "-");
     for (char **entry = request.env; *entry; entry++)
         say(*entry);
     environ = old;

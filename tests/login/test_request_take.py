@@ -15,12 +15,12 @@ LOGIN_SHELL = ("-jailssh-login",)
 
 
 def take(driver: Driver, argv: Sequence[str | bytes], environment: Sequence[str | bytes]) -> list[str]:
-    """Return the answer: known, environment left, command given, command, peer, variables."""
+    """Return the answer: known, environment left, command given, command, peer, another name, variables."""
     return driver.parts("take", [joined([*argv, "=", *environment])])[0]
 
 
 def kept(driver: Driver, *environment: str | bytes) -> list[str]:
-    known, left, _, _, _, *variables = take(driver, LOGIN_SHELL, environment)
+    known, left, _, _, _, _, *variables = take(driver, LOGIN_SHELL, environment)
     assert (known, left) == ("known", "")
     return variables
 
@@ -49,7 +49,7 @@ def kept(driver: Driver, *environment: str | bytes) -> list[str]:
 )
 def test_commands(driver: Driver, argv: list[str], original: str | None, expected: str | None) -> None:
     environment = ["SSH_ORIGINAL_COMMAND=" + original] if original is not None else []
-    known, left, given, command, _, *variables = take(driver, argv, environment)
+    known, left, given, command, _, _, *variables = take(driver, argv, environment)
     assert (known, left, variables) == ("known", "", [])
     assert (command if given else None) == expected
 
@@ -190,7 +190,7 @@ def test_many_variables(driver: Driver) -> None:
     names = [f"LC_{chr(65 + i // 26)}{chr(65 + i % 26)}=C" for i in range(500)]
     answer = take(driver, LOGIN_SHELL, [*names, "SSH_CONNECTION=::1 5 ::1 22"])
     assert answer[:2] == ["known", ""]
-    assert answer[4:] == ["::1 5 ::1 22", *names[:KEPT]]
+    assert answer[4:] == ["::1 5 ::1 22", "-", *names[:KEPT]]
 
 
 def test_duplicates_are_checked_each(driver: Driver) -> None:
@@ -199,4 +199,26 @@ def test_duplicates_are_checked_each(driver: Driver) -> None:
 
 def test_the_last_original_command_counts(driver: Driver) -> None:
     environment = ["SSH_ORIGINAL_COMMAND=a", "SSH_ORIGINAL_COMMANDS=x", "SSH_ORIGINAL_COMMAND=b"]
-    assert take(driver, ["x", "-c", LOGIN_PROGRAM], environment)[2:] == ["command", "b", ""]
+    assert take(driver, ["x", "-c", LOGIN_PROGRAM], environment)[2:] == ["command", "b", "", "-"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "other"),
+    [
+        ([], "-"),
+        (["USER=alice"], "-"),
+        (["USER=alice", "LOGNAME=alice"], "-"),
+        (["USER=bob", "LOGNAME=bob"], "bob"),
+        (["USER=alice", "LOGNAME=bob"], "bob"),
+        (["LOGNAME=alice", "USER=bob"], "bob"),
+        (["USER=alic"], "alic"),
+        (["USER=alicex"], "alicex"),
+        (["LOGNAME=Alice"], "Alice"),
+        (["LOGNAME="], ""),
+        (["USERS=bob", "XUSER=bob", "USER", "LOGNAMES=bob", "user=bob"], "-"),
+    ],
+)
+def test_the_name_that_sshd_says(driver: Driver, environment: list[str], other: str) -> None:
+    answer = take(driver, LOGIN_SHELL, environment)
+    assert answer[5] == other
+    assert answer[6:] == []  # neither is passed on

@@ -294,13 +294,13 @@ def test_an_account_that_went_by_hand_stops_nobody_else(host: Host) -> None:
     told = host.jailssh("config", "check")
     assert told.code == 1
     assert "alice.conf: there is no such account on this host" in told.stderr
-    assert "jailssh deluser alice" in told.stderr
+    assert "jailssh apply --gone" in told.stderr
     assert "is called robert now" in told.stderr
-    host.ok("apply")
+    said = host.ok("apply")
     assert host.sh("ls /var/lib/jailssh/plan.v1") == host.sh("id -u carl")
-    host.ok("deluser", "alice")
+    assert all(f"set aside in /var/lib/jailssh/gone/{name}-" in said for name in ("alice", "bob"))
+    assert host.sh("ls /etc/jailssh/users") == "carl.conf\n"
     host.sh("mkdir -p /home/robert")
-    host.ok("deluser", "bob")
     host.ok("adduser", "robert", "--jail", "sftp", "--yes", "--now")
     assert host.jailssh("config", "check").code == 0
 

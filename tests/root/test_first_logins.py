@@ -28,7 +28,7 @@ for uid in range(first, first + count):
         os.setgroups([])
         os.setgid(uid)
         os.setuid(uid)
-        os.execve("{LOGIN}", ["-jailssh-login", "-c", "/usr/lib/openssh/sftp-server"], {{"USER": "x"}})
+        os.execve("{LOGIN}", ["-jailssh-login", "-c", "/usr/lib/openssh/sftp-server"], {{"USER": f"m{{uid - first}}"}})
     os.close(said)
     children[pid] = uid
 codes = {{}}

@@ -259,3 +259,20 @@ def test_a_full_journal_is_no_way_around(set_uid_lab: Lab) -> None:
     finally:
         set_uid_lab.host.run(["kill", "-CONT", daemon], check=True)
     assert_ended(session.wait(), 7)
+
+
+def test_the_plan_of_another_name(every_lab: Lab) -> None:
+    """The account's uid was another's when the plan was made: what sshd says of the login is another name."""
+    name = GOOD.split(b"\0")[4].decode()
+    assert every_lab.login("probe exit 0", env=[f"USER={name}".encode(), f"LOGNAME={name}".encode()]).code == 0
+    for env in ([b"USER=newcomer", b"LOGNAME=newcomer"], [f"USER={name}".encode(), b"LOGNAME=newcomer"]):
+        row = assert_refused(every_lab.login("probe exit 0", env=env), "name")
+        assert row["JAILSSH_USER"] == "newcomer"
+        assert f"the plan is for {name}, the login is of newcomer" in row["MESSAGE"]
+
+
+@pytest.mark.parametrize("name", ["", "new comer", "new\ncomer", "..", "x" * 3000])
+def test_a_name_that_no_account_has(set_uid_lab: Lab, name: str) -> None:
+    row = assert_refused(set_uid_lab.login("probe exit 0", env=[f"LOGNAME={name}".encode()]), "name")
+    assert "JAILSSH_USER" not in row
+    assert row["MESSAGE"].endswith("the login is of another")

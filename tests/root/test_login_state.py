@@ -107,12 +107,13 @@ def test_many_good_variables_are_bounded(every_lab: Lab) -> None:
     assert len(found) < 40
 
 
+# USER and LOGNAME are the account's own: another name is refused.
 SMUGGLED = {
     "LD_PRELOAD": "/home/u/evil.so", "LD_LIBRARY_PATH": "/home/u", "LD_AUDIT": "/home/u/evil.so", "LD_DEBUG": "all",
     "GLIBC_TUNABLES": "glibc.malloc.mxfast=glibc.malloc.mxfast=A", "MALLOC_CHECK_": "3", "GCONV_PATH": "/home/u",
     "LOCPATH": "/home/u", "NLSPATH": "/home/u/%N", "PATH": "/home/u/bin", "IFS": "/", "BASH_ENV": "/home/u/evil",
-    "ENV": "/home/u/evil", "SHELLOPTS": "xtrace", "BASH_FUNC_x%%": "() { id; }", "HOME": "/", "USER": "root",
-    "LOGNAME": "root", "SHELL": "/home/u/sh", "TZ": "/etc/shadow", "TMPDIR": "/home/u", "INPUTRC": "/etc/shadow",
+    "ENV": "/home/u/evil", "SHELLOPTS": "xtrace", "BASH_FUNC_x%%": "() { id; }", "HOME": "/", "USER": "u",
+    "LOGNAME": "u", "SHELL": "/home/u/sh", "TZ": "/etc/shadow", "TMPDIR": "/home/u", "INPUTRC": "/etc/shadow",
     "TERMINFO": "/home/u", "TERM": "../../home/u/x", "LC_ALL": "../../home/u/loc", "LANG": "en_US/../..",
     "LESSOPEN": "|id %s", "PERL5OPT": "-Mevil", "PYTHONPATH": "/home/u", "GIT_SSH_COMMAND": "id", "NOTIFY_SOCKET": "@x",
     "SSH_ORIGINAL_COMMAND": "probe exit 3", "SSH_AUTH_SOCK": "/tmp/x", "XDG_RUNTIME_DIR": "/run/user/0",

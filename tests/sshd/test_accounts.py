@@ -203,3 +203,19 @@ def test_su_ends_in_the_jail_too(world: World) -> None:
     assert done.stderr == "jailssh: not allowed: this account is limited to: sftp\n"
     (record,) = world.last_login("sftp-only")
     assert fields.PEER not in record
+
+
+def test_a_uid_that_another_account_had_before(world: World) -> None:
+    """userdel by hand leaves the plan; who gets the uid next does not get the shell that the plan gives."""
+    world.adduser("leaver", "shell")
+    uid = world.uid("leaver")
+    world.host.run(["userdel", "--remove", "leaver"])
+    options = ["--create-home", "--uid", str(uid), "--no-user-group", "--gid", GROUP, "--shell", LOGIN]
+    world.host.run(["useradd", *options, "joiner"], check=True)
+    world.client.authorize("joiner")
+    done = world.client.ssh("joiner", "id")
+    assert (done.code, done.stdout) == (125, "")
+    assert REFUSED.fullmatch(done.stderr)
+    (record,) = world.host.journal(**{fields.EVENT: "refused", fields.UID: str(uid)})
+    assert (record[fields.REASON], record[fields.USER]) == ("name", "joiner")
+    assert "the plan is for leaver, the login is of joiner" in record["MESSAGE"]

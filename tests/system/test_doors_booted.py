@@ -99,3 +99,22 @@ def test_refusals_are_in_the_journal_and_logins_go_on(tree: BootedTree) -> None:
     assert tree.run(f"echo pwd | sftp -q -b - {SSH} shut@localhost").stdout.endswith("/home/shut\n")
     assert tree.sh("su shut -s /bin/sh -c 'id -un'") == "shut\n"
     assert tree.sh(f"ssh {SSH} open@localhost id -un </dev/null") == "open\n"
+
+
+def test_who_is_deleted_by_hand_leaves_nothing_behind(tree: BootedTree) -> None:
+    """The path unit looks as soon as /etc/passwd changes, in its own sandbox."""
+    tree.sh("jailssh adduser leaver --jail sftp-only --key /root/key.pub")
+    uid = tree.sh("id -u leaver").strip()
+    assert tree.run(f"echo pwd | sftp -q -b - {SSH} leaver@localhost").returncode == 0
+    tree.sh("systemctl enable --now jailssh-gone.path jailssh-gone.timer")
+    tree.run("pkill -KILL -U leaver; userdel leaver")
+    left = (f"/var/lib/jailssh/plan.v1/{uid}", "/etc/jailssh/keys/leaver", "/var/lib/jailssh/owners/leaver")
+    gone = " && ".join(f"! test -e {path}" for path in left)
+    tree.wait(lambda: tree.run(gone).returncode == 0, "the plan and the keys", 30)
+    tree.wait(lambda: tree.run("systemctl is-active jailssh-gone.service").stdout != "activating\n", "its end", 30)
+    assert tree.sh("systemctl show -P Result jailssh-gone.service") == "success\n"
+    assert tree.sh(f"ls /var/lib/jailssh/gone/leaver-{uid}-*").split() == ["keys", "undo-account.json", "users.conf"]
+    said = tree.sh("journalctl --sync; journalctl --no-pager -o cat JAILSSH_EVENT=account-gone JAILSSH_USER=leaver")
+    assert f"account leaver (uid {uid}) is gone: the plan; keys, undo-account.json, users.conf: set aside in" in said
+    # Whoever is there still keeps all.
+    assert tree.run(f"echo pwd | sftp -q -b - {SSH} shut@localhost").returncode == 0

@@ -304,6 +304,7 @@ REFUSED = {"JAILSSH_EVENT": "refused"}
 PEER = {"JAILSSH_PEER": "203.0.113.9 4000 192.0.2.1 22"}
 OWN = "{jails}/own.conf"
 REASONS: list[tuple[str, str | None, dict[str, str], list[str]]] = [
+    ("name", None, REFUSED, ["made for an account of another name", "jailssh apply --gone", "jailssh adduser alice"]),
     ("key-unknown", None, REFUSED, ["that has a name here", "jailssh keys add alice NAME FILE", "for: not recorded"]),
     ("key-ambiguous", None, REFUSED, ["several keys in this one login", "{rings}/alice/NAME.pub, a line each"]),
     ("sessions", None, {}, ["[limits] sessions = 7  ({users}/alice.conf:4): change it there", "for: not recorded"]),

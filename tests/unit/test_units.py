@@ -75,6 +75,16 @@ def test_no_user_manager_for_an_account_in_a_jail(tmp_path: Path, plan: bool, gr
     assert done.returncode == (0 if runs else 1)
 
 
+def test_accounts_that_are_gone_are_looked_for() -> None:
+    assert unit("jailssh-gone.path")["Path"]["PathChanged"] == "/etc/passwd"
+    assert unit("jailssh-gone.timer")["Timer"]["OnCalendar"] == "daily"
+    service = unit("jailssh-gone.service.in")["Service"]
+    assert cli.parse(service["ExecStart"].split()[1:])[1].gone
+    layout = Layout()
+    writable = [path.lstrip("-") for path in service["ReadWritePaths"].split()]
+    assert writable == [layout.etc, layout.state, layout.run]
+
+
 def test_the_timer_makes_up_for_lost_time() -> None:
     timer = unit("jailssh-update.timer")["Timer"]
     assert (timer["Persistent"], timer["RandomizedDelaySec"]) == ("true", "1h")
@@ -108,7 +118,7 @@ def test_systemd_accepts_the_units(tmp_path: Path) -> None:
     names = (
         "jailsshd.service",
         "jailsshd.socket",
-        *(f"jailssh-update.{kind}" for kind in ("service", "timer", "path")),
+        *(f"jailssh-{what}.{kind}" for what in ("update", "gone") for kind in ("service", "timer", "path")),
     )
     for name in names:
         source = UNITS / name if (UNITS / name).exists() else UNITS / f"{name}.in"

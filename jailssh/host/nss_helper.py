@@ -1,0 +1,252 @@
+"""Asks the name service (nss(5)) about accounts and groups; a process of its own, started by :mod:`jailssh.host.nss`.
+
+A service may hang, and while it does its caller can do nothing else; whoever waits for this process can stop waiting.
+Only what Python itself has is imported, since the start counts.
+
+Standard input is a socket.  Each message on it is four bytes of length and then tokens with NUL between: a request is
+the seconds that it may take, a word of ``_KINDS`` and a name or number; the answer is ``found`` and what was found,
+``absent``, or ``unknown`` and why.  The C library tells the last two apart only where the service that was asked last
+is the one that is away, and Python not even then; so all services but the files are asked once more, each by itself.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any  # a fifth of the start
+
+SWITCH = "/etc/nsswitch.conf"
+_TRY_AGAIN, _UNAVAILABLE = -2, -1
+_ERANGE, _ESRCH = 34, 3
+_LARGEST = 1 << 22
+_WORDS = {_TRY_AGAIN: "is busy or does not answer", _UNAVAILABLE: "is away"}
+_SSSD = ("/etc/sssd/sssd.conf", "/var/lib/sss/pipes/nss")
+
+
+class UnknownError(Exception):
+    """The name service cannot say; the text says why."""
+
+
+class Services:
+    """The services of nsswitch.conf(5) beside the files, loaded as the C library loads them."""
+
+    def __init__(self) -> None:
+        self._stamp: object = None
+        self._lines: dict[str, list[str]] = {}
+        self._loaded: dict[str, Any] = {}
+
+    def named(self, database: str) -> list[str]:
+        """Return the services of a database that can be loaded, in order; what is not installed is asked by nobody."""
+        try:
+            info = os.stat(SWITCH)
+            stamp = (info.st_ino, info.st_mtime_ns, info.st_size)
+            if stamp != self._stamp:
+                with open(SWITCH, encoding="utf-8", errors="replace") as stream:
+                    rows = [line.partition("#")[0].partition(":") for line in stream]
+                self._lines = {name.strip(): _words(rest) for name, colon, rest in rows if colon}
+                self._stamp = stamp
+        except FileNotFoundError:
+            return []
+        names = self._lines.get(database, [])
+        return [name for name in names if name != "files" and self.library(name) is not None]
+
+    def has(self, database: str) -> bool:
+        """True if nsswitch.conf has a line for ``database``."""
+        self.named(database)
+        return database in self._lines
+
+    def library(self, name: str) -> Any:
+        """Return the loaded service, None where it is not installed."""
+        if name not in self._loaded:
+            import ctypes  # takes longer than all else, and many hosts have nothing but files
+
+            try:
+                self._loaded[name] = ctypes.CDLL(f"libnss_{name}.so.2")
+            except OSError:
+                self._loaded[name] = None
+        return self._loaded[name]
+
+
+def _words(text: str) -> list[str]:
+    """Return the services of a line without the actions in brackets, which only say who is asked next."""
+    while "[" in text:
+        head, _, rest = text.partition("[")
+        text = f"{head} {rest.partition(']')[2]}"
+    return text.split()
+
+
+def must_answer(services: Services, database: str, function: str, key: object) -> None:
+    """Raise :class:`UnknownError` unless each service could say whether it has ``key``.
+
+    ``function`` is ``getpwnam_r`` or one of its kin.
+    """
+    _must_read("/etc/passwd" if database == "passwd" else "/etc/group")
+    for name in services.named(database):
+        status = _ask(services.library(name), f"_nss_{name}_{function}", key)
+        _judge(name, status)
+
+
+def must_know_groups(services: Services, name: str, gid: int) -> None:
+    """Raise :class:`UnknownError` unless each service could say in which groups the account is."""
+    _must_read("/etc/group")
+    for service in services.named("initgroups" if services.has("initgroups") else "group"):
+        library = services.library(service)
+        function = f"_nss_{service}_initgroups_dyn"
+        if hasattr(library, function):
+            _judge(service, _init_groups(getattr(library, function), name, gid))
+        else:
+            _judge(service, _ask(library, f"_nss_{service}_getgrgid_r", gid))
+
+
+def _must_read(path: str) -> None:
+    try:
+        with open(path, "rb") as stream:
+            stream.read(1)
+    except OSError as error:
+        raise UnknownError(f"{path}: {os.strerror(error.errno or 0)}") from error
+
+
+def _judge(service: str, status: int) -> None:
+    if status in _WORDS:
+        raise UnknownError(f"{service} {_WORDS[status]}")
+    # Some builds of SSSD's module say that there is no such account where its daemon cannot be reached.
+    if service == "sss" and os.path.exists(_SSSD[0]) and not _listens(_SSSD[1]):
+        raise UnknownError("sss is away: sssd does not listen")
+
+
+def _listens(path: str) -> bool:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
+
+
+def _ask(library: Any, function: str, key: object) -> int:
+    """Return the status that a service gives for ``key``: enum nss_status of nss.h."""
+    import ctypes
+
+    call = getattr(library, function, None)
+    if call is None:
+        return 0
+    size = 1 << 14
+    while True:
+        row, room, error = ctypes.create_string_buffer(256), ctypes.create_string_buffer(size), ctypes.c_int(0)
+        value = key.encode("utf-8", "surrogateescape") if isinstance(key, str) else ctypes.c_uint(int(str(key)))
+        status = int(call(value, row, room, ctypes.c_size_t(size), ctypes.byref(error)))
+        if status != _TRY_AGAIN or error.value != _ERANGE or size > _LARGEST:
+            return _said(status, error.value)
+        size *= 4
+
+
+def _init_groups(call: Any, name: str, gid: int) -> int:
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    libc.free.argtypes = [ctypes.c_void_p]
+    start, size, error = ctypes.c_long(0), ctypes.c_long(64), ctypes.c_int(0)
+    # The service makes it larger with realloc(3).
+    groups = ctypes.c_void_p(libc.malloc(64 * ctypes.sizeof(ctypes.c_uint)))
+    if not groups:
+        return _TRY_AGAIN
+    pointers = [ctypes.byref(each) for each in (start, size, groups)]
+    user = name.encode("utf-8", "surrogateescape")
+    status = int(call(user, ctypes.c_uint(gid), *pointers, ctypes.c_long(-1), ctypes.byref(error)))
+    libc.free(groups)
+    return _said(status, error.value)
+
+
+def _said(status: int, error: int) -> int:
+    # nss-systemd is "unavailable: no such process" where nothing of systemd offers accounts; see getpwnam_r(3).
+    return 0 if status == _UNAVAILABLE and error == _ESRCH else status
+
+
+def account(services: Services, key: str | int) -> list[str] | None:
+    """Return name, uid, gid, gecos, home, shell, and gid and name of each group, the first the primary one."""
+    try:
+        row = pwd.getpwuid(key) if isinstance(key, int) else pwd.getpwnam(key)
+    except (KeyError, OverflowError):
+        must_answer(services, "passwd", "getpwuid_r" if isinstance(key, int) else "getpwnam_r", key)
+        return None
+    gids = os.getgrouplist(row.pw_name, row.pw_gid)
+    must_know_groups(services, row.pw_name, row.pw_gid)
+    found = [row.pw_name, str(row.pw_uid), str(row.pw_gid), row.pw_gecos, row.pw_dir, row.pw_shell]
+    for gid in (row.pw_gid, *sorted(gids)):
+        found += [str(gid), _group_name(services, gid)]
+    return found
+
+
+def _group_name(services: Services, gid: int) -> str:
+    row = group(services, gid)
+    return str(gid) if row is None else row[0]
+
+
+def group(services: Services, key: str | int) -> list[str] | None:
+    """Return the name, the gid and the listed members of a group."""
+    try:
+        row = grp.getgrgid(key) if isinstance(key, int) else grp.getgrnam(key)
+    except (KeyError, OverflowError):
+        must_answer(services, "group", "getgrgid_r" if isinstance(key, int) else "getgrnam_r", key)
+        return None
+    return [row.gr_name, str(row.gr_gid), *row.gr_mem]
+
+
+def groups(_services: Services, _key: str) -> list[str]:
+    """Return the names of the groups that the services list."""
+    return sorted({row.gr_name for row in grp.getgrall()})
+
+
+_KINDS = {
+    "user": account,
+    "uid": lambda services, key: account(services, int(key)),
+    "group": group,
+    "gid": lambda services, key: group(services, int(key)),
+    "groups": groups,
+}
+
+
+def answer(services: Services, kind: str, key: str) -> list[str]:
+    """Return the answer's tokens."""
+    try:
+        found = _KINDS[kind](services, key)
+    except (UnknownError, OSError, ImportError, ValueError) as error:
+        return ["unknown", str(error)]
+    return ["absent"] if found is None else ["found", *found]
+
+
+def read_exactly(fd: int, size: int) -> bytes:
+    """Return ``size`` bytes of ``fd``; fewer at its end."""
+    data = b""
+    while len(data) < size and (more := os.read(fd, size - len(data))):
+        data += more
+    return data
+
+
+def main() -> None:
+    """Answer until the other end is gone; a request that takes too long ends the process (alarm(2))."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    services = Services()
+    for database in ("passwd", "group"):  # loaded while the caller does something else, where it has begun early
+        services.named(database)
+    while len(head := read_exactly(0, 4)) == 4:
+        request = read_exactly(0, int.from_bytes(head, "big")).decode("utf-8", "surrogateescape")
+        seconds, kind, key = request.split("\0")
+        signal.setitimer(signal.ITIMER_REAL, float(seconds))
+        data = "\0".join(answer(services, kind, key)).encode("utf-8", "surrogateescape")
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        data = len(data).to_bytes(4, "big") + data
+        while data:
+            data = data[os.write(0, data) :]
+
+
+if __name__ == "__main__":
+    main()
