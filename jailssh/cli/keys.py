@@ -8,20 +8,20 @@ from jailssh.cli.actions import add_actions
 from jailssh.cli.adduser import read_key_file
 from jailssh.cli.context import Context
 from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal
-from jailssh.core.errors import EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.journal_fields import KEY, USER
 from jailssh.host import accounts
 from jailssh.image.jail import load_configuration, to_account
 from jailssh.image.publish import Publisher
 from jailssh.image.use import Use
-from jailssh.users import keyring
+from jailssh.users import key_removal, keyring
 from jailssh.users.keyring import Addition
 
 EXAMPLES = (
     "jailssh keys add git alice alice.pub --group devs",
     "jailssh keys add git carol users-ca.pub --principal carol@example.org",
     "jailssh keys list git",
-    "jailssh keys remove git alice",
+    "jailssh keys remove git alice --now",
 )
 
 
@@ -46,7 +46,8 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )  # fmt: skip
     remove = actions.add_parser("remove", help="take a name away with its keys; they cannot log in any more")
     _user(remove)
-    remove.add_argument("name", metavar="NAME", help="the name")
+    remove.add_argument("name", metavar="NAME", help="the name, or SHA256:… of one key; without names the comment")
+    remove.add_argument("--now", action="store_true", help="end sessions whose keys do not let in (any more), too")
     _user(actions.add_parser("list", help="list the names, with types, fingerprints, groups, principals and comments"))
     show = actions.add_parser("print", help="print authorized_keys lines, as sshd's AuthorizedKeysCommand does")
     _user(show)
@@ -79,9 +80,11 @@ def _add(args: argparse.Namespace, context: Context) -> int:
 
 def _remove(args: argparse.Namespace, context: Context) -> int:
     context.need_real_root("keys remove")
-    lines = keyring.remove(context.layout, args.user, args.name)
-    context.changed(lines, {USER: args.user, KEY: args.name})
-    return EXIT_OK
+    done = key_removal.remove(context.layout, args.user, args.name, now=args.now)
+    context.changed(done.lines, {USER: args.user, KEY: args.name})
+    for line in (line for error in done.errors for line in error.lines()):
+        context.tell(line)
+    return EXIT_FAILED if done.errors else EXIT_OK
 
 
 def _list(args: argparse.Namespace, context: Context) -> int:

@@ -15,7 +15,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TypeVar
 
-from jailssh.config.authorized import is_generated, nameless
+from jailssh.config.authorized import is_generated, label_of, nameless
 from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
 from jailssh.config.jails import (
     JailConfig,
@@ -243,7 +243,7 @@ class Configuration:
             return NOBODY
         ring = read_keyring(files, groups)
         if lost := nameless(present, ring):
-            why = f"the account is shared, but has a key without a name: {escape(lost[0].split()[-1], 60)}"
+            why = f"the account is shared, but has a key without a name: {escape(label_of(lost[0]), 60)}"
             hint = f"put it into {folder}/NAME.pub, or take its line away"
             raise ConfigError(path, why, hint=hint)
         if not ring.keys and not vacant:

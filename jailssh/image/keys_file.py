@@ -5,10 +5,12 @@ A key that goes is taken out before anything else, one that comes is put in afte
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jailssh.config import authorized
-from jailssh.config.keys import Keyring
+from jailssh.config.keys import Keyring, lines_of
 from jailssh.core.errors import HostError
-from jailssh.host import fs
+from jailssh.host import fs, narrow
 from jailssh.host.paths import Layout
 from jailssh.image.jail import MAX_KEYS, Configuration
 from jailssh.image.use import Use
@@ -54,6 +56,18 @@ def write(layout: Layout, name: str, content: str) -> None:
         fs.remove_file(path)
 
 
+def without(layout: Layout, name: str, judge: Callable[[str], str | None]) -> str:
+    """Make each line of the keys file what ``judge`` says, as :func:`jailssh.host.narrow.lines` does."""
+
+    def each(row: bytes) -> bytes | None:
+        if row and not row.strip(b"#"):
+            return None  # a line that went when there was no room
+        line = judge(row.decode("utf-8", "surrogateescape"))
+        return None if line is None else encoded(line)
+
+    return narrow.lines(keys_file(layout, name), each, MAX_KEYS, trusted_root=layout.root or None)
+
+
 def encoded(content: str) -> bytes:
     """Return what :func:`write` puts into the file; nothing means that there is no file."""
     return content.encode("utf-8", "surrogateescape")
@@ -64,7 +78,7 @@ def change(configuration: Configuration, account: Account) -> list[str]:
     old, new = _both(configuration, account)
     if old == new:
         return []
-    lines = {True: set(old.splitlines()), False: set(new.splitlines())}
+    lines = {True: set(lines_of(old)), False: set(lines_of(new))}
     path = keys_file(configuration.layout, account.name)
     return [f"~ {path}: {len(lines[False] - lines[True])} lines come, {len(lines[True] - lines[False])} go"]
 

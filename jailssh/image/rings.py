@@ -11,7 +11,8 @@ from contextlib import suppress
 from jailssh.config import authorized
 from jailssh.config.keys import NOBODY, Keyring, standing
 from jailssh.core.errors import ConfigError, HostError, JailsshError
-from jailssh.host import fs
+from jailssh.core.tries import Tries
+from jailssh.host import fs, narrow
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file, plans
 from jailssh.image.jail import MAX_FILE, Configuration, VacantError, is_of_a_ring, names_in
@@ -54,17 +55,32 @@ def revoke(layout: Layout, name: str, uid: int | None) -> list[str]:
     return sorted({who for who, _, _ in gone})
 
 
-def shut_out(layout: Layout, name: str, uid: int | None, gone: Entries) -> None:
-    """Take ``gone`` out of the account's keys file and out of its roster."""
-    text = _present(layout, name)
-    if authorized.is_generated(text):
-        if (less := authorized.without(text, gone)) != text:
-            keys_file.write(layout, name, less)
-    elif not text and uid is not None and not plans.entries_of(plans.readable_plan(layout, uid)) - gone:
-        keys_file.write(layout, name, keys_file.text(layout, name, NOBODY, terminal=False))
+def shut_out(layout: Layout, name: str, uid: int | None, gone: Entries) -> list[str]:
+    """Take ``gone`` out of the account's keys file and out of its roster; return what is to be said of how.
+
+    Both are tried, whatever becomes of the other; errors are raised in the end.
+    """
+    tries = Tries()
+    tries("keys file", lambda: _out_of_keys(layout, name, uid, gone))
     if uid is not None:
-        plans.shut_out(layout, uid, gone)
-        plans.tidy(plans.plan_file(layout, uid), layout.root)
+        tries("plan", lambda: plans.shut_out(layout, uid, gone))
+        tries("plans of keys", lambda: plans.tidy(plans.plan_file(layout, uid), layout.root))
+    tries.end()
+    return tries.notes
+
+
+def _out_of_keys(layout: Layout, name: str, uid: int | None, gone: Entries) -> str:
+    try:
+        text = keys_file.present(layout, name)
+    except HostError as error:
+        # sshd may take it all the same, and what it says may be anybody's words.
+        return narrow.remove(keys_file.keys_file(layout, name), error.why)
+    if authorized.is_generated(text):
+        return keys_file.without(layout, name, lambda line: authorized.without(line, gone))
+    if not text and uid is not None and not plans.entries_of(plans.readable_plan(layout, uid)) - gone:
+        # That it is shared must be said before its last key goes.
+        keys_file.write(layout, name, keys_file.text(layout, name, NOBODY, terminal=False))
+    return ""
 
 
 def notes(configuration: Configuration) -> Iterator[ConfigError]:

@@ -199,7 +199,7 @@ from jailssh.core.errors import JailsshError
 from jailssh.host import fs
 from jailssh.host.paths import Layout
 from jailssh.image.publish import Publisher
-from jailssh.users import keyring, setup, transaction
+from jailssh.users import key_removal, keyring, setup, transaction
 
 layout = Layout()
 spec = json.loads(sys.argv[1])
@@ -222,7 +222,10 @@ try:
         wish = keyring.Addition("forge", spec["name"], keys, tuple(spec.get("groups", ())))
         lines = keyring.add(layout, wish, publisher, fault)
     elif spec["do"] == "remove":
-        lines = keyring.remove(layout, "forge", spec["name"], fault)
+        done = key_removal.remove(layout, "forge", spec["name"], fault)
+        for error in done.errors:
+            raise error
+        lines = done.lines
     else:
         with fs.lock(setup.lock_path(layout)):
             lines = [line for each in transaction.subjects(layout) for line in transaction.recover(layout, each)]
@@ -314,12 +317,12 @@ def test_killed_at_any_point_it_is_rolled_back_and_nobody_is_in_between(host: Ho
             assert host.state() == start, point
         host.do("add", **spec)
         assert host.state() == after
-        assert removed == ["keys: done", "users file: done", "key file: done"]
+        assert removed == ["keys: done", "key file: done", "plan: done", "users file: done"]
         for number, point in enumerate(removed, 1):
             assert host.raw(do="remove", kill=number, name=spec["name"]).code not in (0, 1), point
             assert host.let_in() == names, point
             assert host.do("recover")["lines"] == [], point
-            if point != "key file: done":
+            if point != "users file: done":
                 done = host.do("remove", name=spec["name"])
                 assert "lines" in done, (point, done)
             assert host.state() == start, point
