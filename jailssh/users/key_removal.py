@@ -53,14 +53,20 @@ def fingerprint(blob: str) -> str:
     return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
 
 
+def uid_in(data: bytes) -> int | None:
+    """Return the uid that a user's file says, damaged or not."""
+    match = _UID.search(data)
+    return int(match[1]) if match else None
+
+
 def recorded_uids(layout: Layout, name: str) -> tuple[int, ...]:
     """Return the uids that the account's file, damaged or not, /etc/passwd and else its plan or NSS give the name."""
     found: set[int] = set()
     tries = Tries()
 
     def of_file() -> None:
-        match = _UID.search(install.read_optional(f"{layout.users}/{name}.conf") or b"")
-        found.update([int(match[1])] if match else [])
+        uid = uid_in(install.read_optional(f"{layout.users}/{name}.conf") or b"")
+        found.update([uid] if uid else [])
 
     tries("users file", of_file)
     local = tries("/etc/passwd", lambda: accounts.local_uid(name))
