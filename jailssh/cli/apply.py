@@ -5,14 +5,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from jailssh.cli.context import Context
+from jailssh.config.files import read_main
 from jailssh.core.errors import EXIT_OK
-from jailssh.host import fs
+from jailssh.core.tries import Tries
+from jailssh.host import fs, narrow
 from jailssh.image.findings import find, note_lines
-from jailssh.image.jail import load_configuration
-from jailssh.image.publish import Change, changes, publish_all, revocations
-from jailssh.users import doors, setup, transaction
+from jailssh.image.jail import Configuration, load_configuration
+from jailssh.image.publish import Change, changes, publish_all, revocations, withdraw_gone
+from jailssh.users import doors, key_removal, setup, transaction
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run")
 
@@ -23,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Validate, show, publish.  Running sessions keep what they have."""
+    """Validate, show, publish.  Running sessions keep what they have.
+
+    A mistake stops those alone whom it is about, and what is taken away goes first: all errors come in the end.
+    """
     context.need_root("apply")
     layout = context.layout
     if args.dry_run:
@@ -33,19 +39,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
             found = changes(configuration)
             shells = doors.set_shells(layout, configuration, act=False) if setup_here(context) else []
     else:
-        setup.prepare(layout)
-        # Nobody adds or takes away an account or a key meanwhile.
-        with fs.lock(setup.lock_path(layout)):
-            for line in (*transaction.recover(layout, setup.SHELLS), *transaction.others(layout, setup.SHELLS)):
-                context.tell(line)
-            # Before anything that a mistake somewhere may stop.
-            revoked = revocations(layout, act=True)
-            with _showing(context, revoked):
-                configuration = load_configuration(layout)
-                configuration.validate()
-                # What confines comes before the plans, which let in.
-                shells = doors.set_shells(layout, configuration, act=True) if setup_here(context) else []
-                found = [*revoked, *publish_all(configuration)]
+        found = []
+        shells = []
+        with _showing(context, found):
+            configuration = _apply(context, found, shells)
     context.say(shells if not context.json else ())
     _show(context, found, "nothing would change" if args.dry_run else "no change")
     findings = find(configuration)
@@ -59,6 +56,43 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return EXIT_OK
 
 
+def _apply(context: Context, found: list[Change], shells: list[str]) -> Configuration:
+    """Take away, then publish; ``found`` and ``shells`` get what changed, errors are raised in the end."""
+    layout = context.layout
+    tries = Tries()
+    # Before anything that a mistake somewhere may stop, and without waiting long for whoever is at work.
+    tries("state", lambda: setup.prepare(layout))
+    with narrow.lock(setup.lock_path(layout), key_removal.PATIENCE):
+        found += revocations(layout, act=True, errors=tries.errors)
+
+    def waiting(pid: int) -> None:
+        context.tell(f"waiting for process {pid}, which holds {setup.lock_path(layout)}")
+
+    # Nobody adds or takes away an account or a key meanwhile.
+    with fs.lock(setup.lock_path(layout), waiting):
+        for line in tries("login shells", lambda: transaction.recover(layout, setup.SHELLS)) or ():
+            context.tell(line)
+        for line in transaction.others(layout, setup.SHELLS):
+            context.tell(line)
+        found += revocations(layout, act=True, errors=tries.errors)
+        configuration = tries("configuration", lambda: load_configuration(layout))
+        if configuration is None:
+            # The main file names no jail, so who is in none is known without it; no number is too small then.
+            defaults = replace(read_main(b"", layout.config_file), min_uid=1)
+            found += withdraw_gone(load_configuration(layout, defaults), tries.errors)
+            tries.end()
+        assert configuration is not None
+        checked = configuration
+        tries("configuration", checked.validate)
+        if setup_here(context):
+            # What confines comes before the plans, which let in.
+            shells += tries("login shells", lambda: doors.set_shells(layout, checked, act=True)) or []
+        tries("plans", lambda: publish_all(checked, found))
+    tries.errors[:] = {str(error): error for error in tries.errors}.values()
+    tries.end()
+    return configuration
+
+
 def setup_here(context: Context) -> bool:
     """True if the accounts, sshd and PAM are this host's, and set up for jails."""
     return not context.layout.root and setup.was_run(context.layout)
@@ -66,7 +100,7 @@ def setup_here(context: Context) -> bool:
 
 @contextmanager
 def _showing(context: Context, revoked: Sequence[Change]) -> Iterator[None]:
-    """Show which keys are revoked also where an error stops the rest."""
+    """Show what has changed also where an error stops the rest."""
     try:
         yield
     except BaseException:

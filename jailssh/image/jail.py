@@ -68,6 +68,10 @@ class NotJailedError(DeniedError):
     """The account is in no jail."""
 
 
+class NoJailError(ConfigError):
+    """The account's own file names a jail that is not there (any more): whoever took it away took all of it away."""
+
+
 class VacantError(ConfigError):
     """The account is shared and no key of it is left.
 
@@ -354,7 +358,7 @@ class Configuration:
         where = next(item.origin for item in user.items if item.setting.name == "jail")
         raise_all(
             [
-                ConfigError(
+                NoJailError(
                     where,
                     f"account {user.name} is in jail {jail}: there is no such jail or plugin",
                     hint=f"jailssh adduser {user.name} --jail JAIL moves the account; {nearest(jail, known)}",
@@ -396,13 +400,16 @@ class ConfigurationCache:
         return self._last
 
 
-def load_configuration(layout: Layout) -> Configuration:
-    """Read the main file, the profiles and the jail files; raises only for the main file and untrusted directories."""
+def load_configuration(layout: Layout, main: MainConfig | None = None) -> Configuration:
+    """Read the main file, the profiles and the jail files; raises only for the main file and untrusted directories.
+
+    ``main`` stands for the main file.
+    """
     names = names_in(layout, layout.jails)
     # Stamped first: a change while we read makes the result out of date, never wrong for long.
     stamps = stamps_of([layout.config_file, layout.jails, *(f"{layout.jails}/{name}{SUFFIX}" for name in names)])
-    data = _read_optional(layout, layout.config_file)
-    main = read_main(data or b"", layout.config_file)
+    if main is None:
+        main = read_main(_read_optional(layout, layout.config_file) or b"", layout.config_file)
     documents: dict[str, Document | JailsshError] = dict(shipped_profiles())
     for name in names:
         path = f"{layout.jails}/{name}{SUFFIX}"

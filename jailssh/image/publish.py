@@ -6,10 +6,12 @@ import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from jailssh.config.keys import Keyring
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.core.tries import Tries
 from jailssh.host import accounts, slices
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file, plans, pool, rings
@@ -19,6 +21,7 @@ from jailssh.image.history import read_history
 from jailssh.image.jail import (
     Configuration,
     JailDefinition,
+    NoJailError,
     NotJailedError,
     VacantError,
     find_account,
@@ -212,12 +215,14 @@ def changes(configuration: Configuration) -> list[Change]:
     return found
 
 
-def revocations(layout: Layout, *, act: bool) -> list[Change]:
+def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None = None) -> list[Change]:
     """Return which named keys can log in though no file names them; with ``act`` they cannot any more.
 
-    Nothing needs to be right in the configuration for this.
+    Nothing needs to be right in the configuration for this.  An account's error stops no other; it is added to
+    ``errors``, or raised in the end.
     """
     found = []
+    tries = Tries()
     for name, uid in sorted(rings.shared_accounts(layout).items()):
         gone = {who for who, _, _ in rings.outdated(layout, name, uid)}
         if gone:
@@ -225,18 +230,51 @@ def revocations(layout: Layout, *, act: bool) -> list[Change]:
             jail = ((plan.first("jail") if plan else None) or ("",))[0]
             found.append(Change(uid or 0, name, jail, tuple(f"- key {who}" for who in sorted(gone))))
         if gone and act:
-            rings.revoke(layout, name, uid)
+            tries(f"account {name}", partial(rings.revoke, layout, name, uid))
+    if errors is None:
+        tries.end()
+    else:
+        errors += tries.errors
     return found
 
 
-def publish_all(configuration: Configuration) -> list[Change]:
+def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> list[Change]:
+    """Withdraw the plans of accounts that are in no jail any more, or in one that is not there any more.
+
+    Returns what changed; what fails is added to ``errors``.
+    """
+    layout = configuration.layout
+    found = []
+    tries = Tries()
+    for uid in plans.planned_uids(layout):
+        account = tries(f"uid {uid}", partial(find_account, uid))
+        if account is None:
+            continue  # the others tell what becomes of accounts that are gone
+        try:
+            configuration.jails_for(account)
+        except JailsshError as error:
+            each = error.errors if isinstance(error, ManyErrors) else [error]
+            if not all(isinstance(one, NotJailedError | NoJailError) for one in each):
+                continue  # publishing tells it, and leaves its plan as it is
+            old = plans.published(layout, uid)
+            tries(f"plan of {account.name}", partial(withdraw_plan, layout, uid))
+            found.append(Change(uid, old.plan.name if old else account.name, "", ("- the plan",)))
+    errors += tries.errors
+    return found
+
+
+def publish_all(configuration: Configuration, found: list[Change] | None = None) -> list[Change]:
     """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
 
-    Returns what changed.  An account's error does not stop the others; all errors are raised in the end.
+    What is taken away goes first.  Returns what changed, which is added to ``found`` as it happens.  An account's error
+    does not stop the others: its plan stays as it is, unless its jail is not there any more.  All errors are raised in
+    the end.
     """
     images = Images(configuration.layout, 3600, new_host(configuration.layout))
-    found: list[Change] = []
+    found = [] if found is None else found
     errors: list[JailsshError] = []
+    found += withdraw_gone(configuration, errors)
+    withdrawn = {change.uid for change in found}
     for account in _accounts(configuration):
         uid = account if isinstance(account, int) else account.uid
         old = plans.published(configuration.layout, uid)
@@ -247,13 +285,18 @@ def publish_all(configuration: Configuration) -> list[Change]:
                 found.append(change)
         except (NotJailedError, VacantError) as error:
             withdraw_plan(configuration.layout, uid)
-            if old or isinstance(error, NotJailedError):
+            if (old or isinstance(error, NotJailedError)) and uid not in withdrawn:
                 found.append(Change(uid, old.plan.name if old else "", "", ("- the plan",)))
         except ManyErrors as several:
             errors.extend(several.errors)
         except JailsshError as error:
             errors.append(error)
-    prune_images(configuration)
+        except OSError as error:
+            errors.append(JailsshError(f"plan of uid {uid}", str(error)))
+    try:
+        prune_images(configuration)
+    except (JailsshError, OSError) as error:
+        errors.append(error if isinstance(error, JailsshError) else JailsshError("images", str(error)))
     raise_all(list({str(error): error for error in errors}.values()))
     return found
 
