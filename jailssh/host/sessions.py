@@ -19,7 +19,7 @@ _ROUNDS = 20
 _PATIENCE = 1.0
 _AUTH = b"SSH_USER_AUTH="
 _MOST_TOLD = 1 << 20
-_SLACK = 0.1
+_SLACK = 0.03
 """Seconds: the start of a process is told in ticks, and the time of a file as of the last tick."""
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from jailssh.core.errors import JailsshError, ManyErrors, UsageError
+from jailssh.core.errors import HostError, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import check_account_name, counted
 from jailssh.core.tries import Tries
 from jailssh.host import accounts, install, narrow, removal
@@ -105,6 +105,8 @@ def deluser(layout: Layout, wish: Wish, withdraw: Callable[[int], object], confi
 def _look(layout: Layout, name: str, tries: Tries) -> _Facts:
     """Return the facts; raises :class:`UsageError` for an account that is in no jail by name."""
     entry = tries(f"account {name}", partial(accounts.find, name))
+    if entry is None and not tries.errors and accounts.local_uid(name) is not None:
+        tries.errors.append(HostError(f"account {name}", "is in /etc/passwd, but NSS does not tell it"))
     journal = tries("undo journal", partial(Journal, layout, subject(name)))
     uid = _recorded_uid(layout, name, journal)
     uids = {uid} if uid is not None else set(key_removal.recorded_uids(layout, name))
