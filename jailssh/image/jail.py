@@ -42,6 +42,7 @@ from jailssh.host.paths import Layout
 from jailssh.image.bounds import rlimits
 from jailssh.image.directories import check_directories
 from jailssh.image.errors import ImageError
+from jailssh.image.keys_file import MAX_KEYS
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.manifest import Manifest
 from jailssh.image.meeting import refuse_clashes
@@ -55,7 +56,6 @@ from jailssh.plugin.registry import Registry, load_registry
 from jailssh.policy.rules import RuleError
 
 MAX_FILE = 1 << 18
-MAX_KEYS = 16 << 20
 # Jails are checked with an account like any other, so that a mistake shows before the first user meets it.
 ANYBODY = Account("user", 60000, 60000, "user", "/home/user")
 NO_FILTER = ("none", bytes(8))

@@ -14,7 +14,7 @@ from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.core.tries import Tries
 from jailssh.host import accounts, slices
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans, pool, rings
+from jailssh.image import keys_wanted, plans, pool, rings
 from jailssh.image.bounds import slice_properties
 from jailssh.image.directories import check_default_acls
 from jailssh.image.history import read_history
@@ -208,7 +208,7 @@ def changes(configuration: Configuration) -> list[Change]:
             found += [Change(uid, name, "", ("- the plan",))] if old else []
             continue
         image = current_image(layout, use.definition.name) or f"{layout.images}/.pool/new"
-        lines = [*difference(old, use.compile(configuration.main, image)), *keys_file.change(configuration, account)]
+        lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account)]
         lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
         if lines:
             found.append(Change(uid, name, use.definition.name, tuple(lines)))
@@ -307,9 +307,9 @@ def _publish_one(
     """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last."""
     rings.revoke(configuration.layout, account.name, account.uid)
     wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
-    lines = [*keys_file.change(configuration, account), *slices.difference(configuration.layout, account.uid, wanted)]
+    lines = [*keys_wanted.change(configuration, account), *slices.difference(configuration.layout, account.uid, wanted)]
     done = publish_and_tidy(configuration, account, images)
-    keys_file.widen(configuration, account)
+    keys_wanted.widen(configuration, account)
     lines = [*difference(old, plans.Published(done.plan, done.of_keys)), *lines, *([done.note] if done.note else [])]
     return Change(account.uid, account.name, done.jail, tuple(lines)) if lines else None
 
@@ -364,7 +364,7 @@ class Publisher:
 
     def keys_text(self, entry: accounts.Entry) -> str:
         """Return what the keys file of a shared account must hold."""
-        return keys_file.wanted(load_configuration(self._layout), to_account(entry))
+        return keys_wanted.wanted(load_configuration(self._layout), to_account(entry))
 
 
 def _accounts(configuration: Configuration) -> Iterator[Account | int]:

@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from jailssh.config import authorized
-from jailssh.config.keys import NOBODY, Keyring, standing
+from jailssh.config.keys import Keyring, standing
 from jailssh.core.errors import ConfigError, HostError, JailsshError
-from jailssh.core.tries import Tries
-from jailssh.host import fs, narrow
+from jailssh.host import fs
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans
+from jailssh.image import closing, keys_file, plans
 from jailssh.image.jail import MAX_FILE, Configuration, VacantError, is_of_a_ring, names_in
 
 Entries = set[tuple[str, str, str]]
@@ -51,36 +50,8 @@ def revoke(layout: Layout, name: str, uid: int | None) -> list[str]:
     """
     gone = outdated(layout, name, uid)
     if gone:
-        shut_out(layout, name, uid, gone)
+        closing.shut_out(layout, name, uid, gone)
     return sorted({who for who, _, _ in gone})
-
-
-def shut_out(layout: Layout, name: str, uid: int | None, gone: Entries) -> list[str]:
-    """Take ``gone`` out of the account's keys file and out of its roster; return what is to be said of how.
-
-    Both are tried, whatever becomes of the other; errors are raised in the end.
-    """
-    tries = Tries()
-    tries("keys file", lambda: _out_of_keys(layout, name, uid, gone))
-    if uid is not None:
-        tries("plan", lambda: plans.shut_out(layout, uid, gone))
-        tries("plans of keys", lambda: plans.tidy(plans.plan_file(layout, uid), layout.root))
-    tries.end()
-    return tries.notes
-
-
-def _out_of_keys(layout: Layout, name: str, uid: int | None, gone: Entries) -> str:
-    try:
-        text = keys_file.present(layout, name)
-    except HostError as error:
-        # sshd may take it all the same, and what it says may be anybody's words.
-        return narrow.remove(keys_file.keys_file(layout, name), error.why)
-    if authorized.is_generated(text):
-        return keys_file.without(layout, name, lambda line: authorized.without(line, gone))
-    if not text and uid is not None and not plans.entries_of(plans.readable_plan(layout, uid)) - gone:
-        # That it is shared must be said before its last key goes.
-        keys_file.write(layout, name, keys_file.text(layout, name, NOBODY, terminal=False))
-    return ""
 
 
 def notes(configuration: Configuration) -> Iterator[ConfigError]:

@@ -24,16 +24,20 @@ from jailssh.core.tries import Tries
 from jailssh.host import accounts, fs, install, narrow
 from jailssh.host.paths import Layout
 from jailssh.host.sessions import end_sessions
-from jailssh.image import keys_file, plans, rings
-from jailssh.users import setup
-from jailssh.users.transaction import Fault, no_fault
+from jailssh.image import closing, keys_file, plans
 
+Fault = Callable[[str], None]
+"""Called with the name of each point between two steps; see :data:`jailssh.users.transaction.Fault`."""
 PATIENCE = 1.0
 """How long the lock is waited for before a key goes without it."""
 AGAIN = 20.0
 """How long it is waited for afterwards, to do it once more with nobody else at work."""
 _LIMIT = 1 << 18
 _UID = re.compile(rb"^[ \t]*uid[ \t]*=[ \t]*\"?([1-9][0-9]{0,9})\b", re.MULTILINE)
+
+
+def no_fault(point: str) -> None:
+    """Pass through every fault point."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,10 @@ def under_lock(layout: Layout, act: Callable[[], None]) -> str:
 
     Returns why the lock was not to be had in the end, "" if it was.
     """
-    with narrow.lock(setup.lock_path(layout), PATIENCE) as why:
+    with narrow.lock(layout.lock, PATIENCE) as why:
         act()
     if why and " holds " in why:
-        with narrow.lock(setup.lock_path(layout), AGAIN) as why:
+        with narrow.lock(layout.lock, AGAIN) as why:
             act()
     return why
 
@@ -183,7 +187,7 @@ class _Removal:
         if not gone:
             return ""
         self.was_last = self.was_last or gone == entries
-        return " ".join(rings.shut_out(self.layout, self.user, uid, gone))
+        return " ".join(closing.shut_out(self.layout, self.user, uid, gone))
 
     def _out_of_groups(self) -> str:
         before = install.read_optional(self.users)
