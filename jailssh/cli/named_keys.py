@@ -6,14 +6,18 @@ import argparse
 
 from jailssh.cli.adduser import read_key_file
 from jailssh.cli.context import Context
-from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal
+from jailssh.config import authorized
+from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal, lines_of
 from jailssh.core.errors import EXIT_OK, UsageError
 from jailssh.core.journal_fields import KEY, USER
+from jailssh.core.names import escape
 from jailssh.host import accounts
+from jailssh.image import keys_file
 from jailssh.image.jail import load_configuration, to_account
 from jailssh.image.publish import Publisher
 from jailssh.image.use import Use
 from jailssh.users import keyring
+from jailssh.users.key_removal import fingerprint
 from jailssh.users.keyring import Addition
 
 
@@ -46,8 +50,17 @@ def _list(args: argparse.Namespace, context: Context) -> int:
         for name, keys in ring.keys.items()
         for key in keys
     ]
-    context.facts(facts, _table(ring) or [f"{args.user}: no key has a name"])
+    nameless = [] if ring.shared else _nameless(keys_file.present(context.layout, args.user))
+    facts += [{"name": "", "fingerprint": told, "comment": comment} for told, comment in nameless]
+    lines = [f"{told}  {comment}".rstrip() for told, comment in nameless]
+    context.facts(facts, [*(_table(ring) or [f"{args.user}: no key has a name"]), *lines])
     return EXIT_OK
+
+
+def _nameless(text: str) -> list[tuple[str, str]]:
+    """Return fingerprint and comment of the keys in a file whose keys have no names: by either one of them goes."""
+    lines = [line for line in lines_of(text) if authorized.blob_of(line)]
+    return [(fingerprint(authorized.blob_of(line)), escape(authorized.comment_of(line), 200)) for line in lines]
 
 
 def _table(ring: Keyring) -> list[str]:

@@ -43,7 +43,7 @@ def lines(path: str, judge: Judge, limit: int, *, trusted_root: str | None = Non
     except (HostError, OSError) as error:
         why = error.why if isinstance(error, HostError) else os.strerror(error.errno or errno.EIO).lower()
     try:
-        _in_place(path, rows, new)
+        _in_place(path, data, new)
         return f"{path} could not be replaced ({why}), so it was changed in place"
     except OSError:
         return remove(path, why)
@@ -66,12 +66,14 @@ def remove(path: str, why: str) -> str:
         raise error
 
 
-def _in_place(path: str, rows: list[bytes], new: list[bytes | None]) -> None:
+def _in_place(path: str, data: bytes, new: list[bytes | None]) -> None:
     """Change rows where they stand.  Each is a comment first, from its first byte on, and its first byte comes last."""
-    fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
+        if os.pread(fd, len(data) + 1, 0) != data:
+            raise HostError(path, "was changed by somebody else meanwhile", hint="the same command again")
         at = 0
-        for row, wanted in zip(rows, new, strict=True):
+        for row, wanted in zip(data.split(b"\n"), new, strict=True):
             if wanted != row and row:
                 _pwrite(fd, b"#" * len(row), at)
                 if wanted and len(wanted) <= len(row):

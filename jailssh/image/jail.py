@@ -41,7 +41,7 @@ from jailssh.host.clock import local_offsets
 from jailssh.host.paths import Layout
 from jailssh.image.bounds import rlimits
 from jailssh.image.directories import check_directories
-from jailssh.image.errors import ImageError
+from jailssh.image.errors import ImageError, NoJailError
 from jailssh.image.keys_file import MAX_KEYS
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.manifest import Manifest
@@ -66,10 +66,6 @@ _Answer = TypeVar("_Answer")
 
 class NotJailedError(DeniedError):
     """The account is in no jail."""
-
-
-class NoJailError(ConfigError):
-    """The account's own file names a jail that is not there (any more): whoever took it away took all of it away."""
 
 
 class VacantError(ConfigError):

@@ -17,11 +17,11 @@ from jailssh.host.paths import Layout
 from jailssh.image import keys_wanted, plans, pool, rings
 from jailssh.image.bounds import slice_properties
 from jailssh.image.directories import check_default_acls
+from jailssh.image.errors import NoJailError
 from jailssh.image.history import read_history
 from jailssh.image.jail import (
     Configuration,
     JailDefinition,
-    NoJailError,
     NotJailedError,
     VacantError,
     find_account,

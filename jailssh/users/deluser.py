@@ -37,6 +37,7 @@ class NotFinishedError(ManyErrors):
 
     def __init__(self, done: Iterable[str], errors: list[JailsshError]) -> None:
         super().__init__(errors)
+        self.exit_code = errors[0].exit_code
         self.done = list(done)
 
 

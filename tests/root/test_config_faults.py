@@ -243,25 +243,6 @@ def test_all_mistakes_of_all_jails_at_once_and_the_rest_goes_on(site: Site) -> N
     after = site.tree()
     changed = {path for path in after if before.get(path) != after[path] and path.startswith(f"{site.layout.plans}/")}
     assert changed - {f"{site.layout.plans}/.lock"} == {f"{site.layout.plans}/65534"}
-    # Who is in a jail with a mistake keeps the plan of before; one that is gone lets nobody in.
-    site.put("users/nobody.conf", "uid = 65534\njail = own0\n")
-    plan = Path(site.layout.plans, "65534").read_bytes()
-    assert site.run("apply").returncode == 1
-    assert Path(site.layout.plans, "65534").read_bytes() == plan
-    for number in range(len(ROWS)):
-        os.unlink(f"{site.layout.jails}/own{number}.conf")
-    done = site.run("apply")
-    assert (done.returncode, os.path.exists(f"{site.layout.plans}/65534")) == (1, False), done.stderr
-    assert "there is no such jail" in done.stderr
-    assert "- the plan" in done.stdout
-    site.put("users/nobody.conf", "uid = 65534\njail = sftp-ro\n")
-    assert site.run("apply").returncode == 0
-    # With a mistake in the main file who is in no jail is shut out all the same.
-    os.unlink(f"{site.layout.users}/nobody.conf")
-    site.put("jailssh.conf", "nosuch = 1\n")
-    done = site.run("apply")
-    assert (done.returncode, os.path.exists(f"{site.layout.plans}/65534")) == (1, False), done.stderr
-    assert "unknown setting nosuch" in done.stderr
 
 
 def test_jails_beside_a_broken_one_can_still_be_shown(site: Site) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from jailssh.host.scratch import ScratchHost
+from tests.harness.fixtures import PREFIX
 from tests.root.test_keys import key
 
 pytestmark = [pytest.mark.needs("root")]
@@ -33,8 +35,13 @@ for number in range(50):
 """  # fmt: skip
 
 
-def test_it_takes_a_moment(installed_host: ScratchHost) -> None:
-    host = installed_host
+@pytest.fixture
+def host(staged_prefix: str) -> Iterator[ScratchHost]:
+    with ScratchHost(install={staged_prefix: PREFIX}) as host:
+        yield host
+
+
+def test_it_takes_a_moment(host: ScratchHost) -> None:
     host.run(["python3", "-c", MAKE], check=True, timeout=120)
     host.write("/etc/jailssh/jailssh.conf", "[[")
     text = "# Made by jailssh from /etc/jailssh/keys.d/forge: change what is there, then run jailssh apply.\n"

@@ -186,6 +186,8 @@ def test_a_key_without_a_name_goes_by_its_fingerprint_or_its_comment(people: Peo
     sh(world, f"cat {home}/.ssh/of-by-print.pub {home}/.ssh/of-by-word.pub {home}/.ssh/of-stayer.pub >/root/three.pub")
     world.jailssh("adduser", "lone", "--jail", "anvil", "--key", "/root/three.pub")
     printed = world.client.run(["ssh-keygen", "-l", "-f", ".ssh/of-by-print.pub"], check=True).stdout.split()[1]
+    listed = world.jailssh("keys", "list", "lone").stdout
+    assert f"{printed}  by-print@desk\n" in listed
     for who, given in (("by-print", printed), ("by-word", "by-word@desk")):
         assert login(people, who, "lone").code == 0
         assert f"lone: key {given} removed" in world.jailssh("keys", "remove", "lone", given).stdout
