@@ -388,6 +388,28 @@ def test_nothing_lets_a_removed_key_in_again(host: Host) -> None:
 
 
 @pytest.mark.needs("sshd", "login-program")
+def test_a_key_removed_beside_an_interrupted_change_stays_out(host: Host) -> None:
+    before = host.state()
+    host.do("add", name="ann", key=key(1), groups=["devs"])
+    wish = {"name": "bob", "key": key(2), "groups": ["devs"]}
+    points = host.do("add", **wish)["points"]
+    host.do("remove", name="bob")
+    for point in ("key file: done", "users file: done", "plan: done", "keys: noted", "keys: done"):
+        for who in ("ann", "bob"):
+            assert host.raw(do="add", kill=points.index(point) + 1, **wish).code not in (0, 1), point
+            assert "lines" in host.do("remove", name=who), (point, who)
+            assert who not in host.let_in(), (point, who)
+            assert host.do("recover")["lines"] == [SETTLED], point
+            host.jailssh("apply")
+            assert who not in host.let_in(), (point, who)
+            host.raw(do="remove", name="bob")
+            host.raw(do="add", name="ann", key=key(1), groups=["devs"])
+            assert host.let_in() == {"ann"}, (point, who)
+    host.do("remove", name="ann")
+    assert host.state() == before
+
+
+@pytest.mark.needs("sshd", "login-program")
 def test_a_failure_in_the_middle_changes_nothing(host: Host) -> None:
     before = host.state()
     assert "No space left" in host.do("add", name="ann", key=key(1), full=True)["error"][0]
