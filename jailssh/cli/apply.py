@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 
 from jailssh.cli.context import Context
-from jailssh.config.reader import raise_all
+from jailssh.config.files import read_main
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
-from jailssh.host import fs
+from jailssh.core.tries import Tries
+from jailssh.host import fs, narrow
 from jailssh.host.accounts import UnansweredError
+from jailssh.host.paths import Layout
 from jailssh.image.findings import find, note_lines
 from jailssh.image.jail import Configuration, load_configuration
-from jailssh.image.publish import Change, changes, publish_each, revocations
-from jailssh.users import doors, gone, setup, transaction
+from jailssh.image.publish import Change, changes, publish_each, revocations, withdraw_gone
+from jailssh.users import doors, gone, key_removal, setup, transaction
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run", "jailssh apply --gone")
 
@@ -30,57 +34,111 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Validate, show, publish.  Running sessions keep what they have.
 
-    What is wrong with one account is told in the end and stops nobody else's plan.
+    A mistake stops those alone whom it is about, and what is taken away goes first: all errors come in the end.
     """
     context.need_root("apply")
     layout = context.layout
     if args.gone and layout.root:
         raise UsageError("--gone", "looks at the accounts of this host, which are not those of another root")
-    if args.dry_run:
-        return _apply(context, act=False, only_gone=args.gone)
-    setup.prepare(layout)
-    # Nobody adds or takes away an account or a key meanwhile.
-    with fs.lock(setup.lock_path(layout)):
-        return _apply(context, act=True, only_gone=args.gone)
-
-
-def _apply(context: Context, *, act: bool, only_gone: bool) -> int:
-    layout = context.layout
-    # Before anything that a mistake somewhere may stop: who is gone, and keys that no file names any more.
+    act = not args.dry_run
     found: list[Change] = []
-    errors: list[JailsshError] = []
-    if not layout.root:
-        found, errors = gone.check(layout, act=act)
-    if only_gone:
-        _show(context, found, "nobody is gone")
-        raise_all(errors)
-        return EXIT_OK
+    shells: list[str] = []
+    tries = Tries()
     with _showing(context, found):
-        left = (*transaction.recover(layout, setup.SHELLS), *transaction.others(layout, setup.SHELLS)) if act else ()
-        for line in left:
-            context.tell(line)
-        found += revocations(layout, act=act)
-    with _showing(context, found):
-        configuration = load_configuration(layout)
-        configuration.validate_jails()
-        wrong = configuration.account_errors()
-        errors += [error for each in wrong.values() for error in each]
-        # What confines comes before the plans, which let in.
-        shells = doors.set_shells(layout, configuration, act=act, errors=errors) if setup_here(context) else []
-    if act:
-        published, of_accounts = publish_each(configuration, wrong)
-        errors += of_accounts
-        found += published
-    else:
-        found += changes(configuration, wrong, errors)
+        if args.gone:
+            _set_aside_gone(layout, found, tries, act=act)
+            tries.end()
+            _show(context, found, "nobody is gone")
+            return EXIT_OK
+        configuration = _apply(context, found, shells, tries) if act else _look(context, found, shells, tries)
     context.say(shells if not context.json else ())
     _show(context, found, "no change" if act else "nothing would change")
     try:
         _tell_notes(context, configuration)
     except UnansweredError as error:
-        errors.append(error)
-    raise_all(list({str(error): error for error in errors}.values()))
+        tries.errors.append(error)
+    _end(tries)
     return EXIT_OK
+
+
+def _end(tries: Tries) -> None:
+    """Raise what failed, each thing once."""
+    tries.errors[:] = {str(error): error for error in tries.errors}.values()
+    tries.end()
+
+
+def _set_aside_gone(layout: Layout, found: list[Change], tries: Tries, *, act: bool) -> None:
+    if layout.root:
+        return  # the accounts of this host are not those of another root
+    if act:
+        setup.prepare(layout)
+        with fs.lock(layout.lock):
+            gone_, errors = gone.check(layout, act=True)
+    else:
+        gone_, errors = gone.check(layout, act=False)
+    found += gone_
+    tries.errors += errors
+
+
+def _look(context: Context, found: list[Change], shells: list[str], tries: Tries) -> Configuration:
+    """Do as :func:`_apply` does, but change nothing."""
+    layout = context.layout
+    tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries, act=False))
+    found += revocations(layout, act=False, errors=tries.errors)
+    configuration = load_configuration(layout)
+    tries("configuration", configuration.validate_jails)
+    wrong = _account_errors(configuration, tries)
+    if setup_here(context):
+        shells += doors.set_shells(layout, configuration, act=False, errors=tries.errors)
+    found += changes(configuration, wrong, tries.errors)
+    return configuration
+
+
+def _apply(context: Context, found: list[Change], shells: list[str], tries: Tries) -> Configuration:
+    """Take away, then publish; ``found`` and ``shells`` get what changed, ``tries`` what failed."""
+    layout = context.layout
+    # Before anything that a mistake somewhere may stop, and without waiting long for whoever is at work.
+    tries("state", lambda: setup.prepare(layout))
+    with narrow.lock(layout.lock, key_removal.PATIENCE):
+        found += revocations(layout, act=True, errors=tries.errors)
+
+    def waiting(pid: int) -> None:
+        context.tell(f"waiting for process {pid}, which holds {layout.lock}")
+
+    # Nobody adds or takes away an account or a key meanwhile.
+    with fs.lock(layout.lock, waiting):
+        if not layout.root:
+            set_aside = tries("accounts that are gone", lambda: gone.check(layout, act=True)) or ([], [])
+            found += set_aside[0]
+            tries.errors += set_aside[1]
+        for line in tries("login shells", lambda: transaction.recover(layout, setup.SHELLS)) or ():
+            context.tell(line)
+        for line in transaction.others(layout, setup.SHELLS):
+            context.tell(line)
+        found += revocations(layout, act=True, errors=tries.errors)
+        configuration = tries("configuration", lambda: load_configuration(layout))
+        if configuration is None:
+            # The main file names no jail, so who is in none is known without it; no number is too small then.
+            defaults = replace(read_main(b"", layout.config_file), min_uid=1)
+            found += withdraw_gone(load_configuration(layout, defaults), tries.errors)
+            _end(tries)
+        assert configuration is not None
+        checked = configuration
+        tries("configuration", checked.validate_jails)
+        wrong = _account_errors(checked, tries)
+        if setup_here(context):
+            # What confines comes before the plans, which let in.
+            act = partial(doors.set_shells, layout, checked, act=True, errors=tries.errors)
+            shells += tries("login shells", act) or []
+        tries.errors += publish_each(checked, found, wrong)
+    return configuration
+
+
+def _account_errors(configuration: Configuration, tries: Tries) -> dict[str, list[JailsshError]]:
+    """Return what is wrong with single accounts, by name, and keep it among what failed."""
+    wrong = configuration.account_errors()
+    tries.errors += [error for each in wrong.values() for error in each]
+    return wrong
 
 
 def _tell_notes(context: Context, configuration: Configuration) -> None:
@@ -101,7 +159,7 @@ def setup_here(context: Context) -> bool:
 
 @contextmanager
 def _showing(context: Context, revoked: Sequence[Change]) -> Iterator[None]:
-    """Show who and which keys are shut out also where an error stops the rest."""
+    """Show what has changed also where an error stops the rest."""
     try:
         yield
     except BaseException:

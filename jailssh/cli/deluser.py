@@ -13,6 +13,7 @@ from jailssh.users import deluser
 
 EXAMPLES = (
     "jailssh deluser alice",
+    "jailssh deluser alice --now",
     "jailssh deluser alice --keep-account",
     "jailssh deluser alice --remove-home --yes",
 )
@@ -23,19 +24,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="the account; one that existed before is restored exactly")
     parser.add_argument("--keep-account", action="store_true", help="keep an account that adduser created")
     parser.add_argument("--remove-home", action="store_true", help="remove the home of an account that is deleted")
+    parser.add_argument("--now", action="store_true", help="end its sessions and every other process of it, too")
     parser.add_argument("--yes", action="store_true", help=f"do not ask before an account is deleted; {NOBODY_ASKED}")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Take the account out of its jail."""
     context.need_real_root("deluser")
-    lines = deluser.deluser(
-        context.layout,
-        args.name,
-        partial(withdraw_plan, context.layout),
-        context.confirm,
-        keep_account=args.keep_account,
-        remove_home=args.remove_home,
-    )
+    wish = deluser.Wish(args.name, args.keep_account, args.remove_home, args.now)
+    try:
+        lines = deluser.deluser(context.layout, wish, partial(withdraw_plan, context.layout), context.confirm)
+    except deluser.NotFinishedError as error:
+        context.changed(error.done, {USER: args.name})
+        raise
     context.changed(lines, {USER: args.name})
     return EXIT_OK

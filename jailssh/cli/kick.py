@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 
 from jailssh.cli.context import Context
 from jailssh.core import journal_fields as fields
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, HostError, UsageError
 from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts
 from jailssh.host.sessions import end_sessions
+from jailssh.users.key_removal import recorded_uids
 
 EXAMPLES = ("jailssh kick alice", "jailssh kick alice bob 1007")
 
@@ -23,7 +25,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """End the sessions; new logins are not kept out by it."""
     context.need_real_root("kick")
     code = EXIT_OK
-    for name, uid in [(name, _uid(name)) for name in args.account]:
+    for name, uid in [(name, _uid(context, name)) for name in args.account]:
         jails, ended = end_sessions(uid, context.layout.login_program)
         left = "" if ended else "; some processes do not end or new ones keep coming: is the account still in its jail?"
         context.changed([f"{name}: ended {counted(jails, 'session')}{left}"], {fields.USER: name})
@@ -31,14 +33,19 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return code
 
 
-def _uid(name: str) -> int:
-    if name.isdecimal():
-        uid = int(name)
-    else:
-        entry = accounts.find(check_account_name(name))
-        if entry is None:
-            raise UsageError(f"account {name}", "there is no such account", hint="for one that is gone give its uid")
-        uid = entry.uid
+def _uid(context: Context, name: str) -> int:
+    uid = int(name) if name.isdecimal() else _uid_of(context, check_account_name(name))
     if uid == 0:
         raise UsageError("account root", "is in no jail")
     return uid
+
+
+def _uid_of(context: Context, name: str) -> int:
+    """Return the account's uid: where NSS does not tell it, the recorded one, if nobody else has it now."""
+    with suppress(HostError):  # a directory that is away keeps no session open
+        if entry := accounts.find(name):
+            return entry.uid
+    recorded = [uid for uid in recorded_uids(context.layout, name) if not set(accounts.names_of_uid(uid)) - {name}]
+    if len(recorded) != 1:
+        raise UsageError(f"account {name}", "there is no such account", hint="for one that is gone give its uid")
+    return recorded[0]

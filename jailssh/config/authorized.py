@@ -6,14 +6,20 @@ behind it; or with keys as ``jailssh adduser --key`` was given them, which have 
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
-from jailssh.config.keys import TYPES, Key, Keyring
+from jailssh.config.keys import CERTIFICATE, TYPES, Key, Keyring, lines_of, words_of
 
 _PRINCIPALS = re.compile(r'principals="([^"]*)"')
+_PASSED = re.compile(r"[\r\v\f]+")
 _MADE = "# Made by jailssh from "
+
+
+Entry = tuple[str, str, str]
+"""Who is let in by what: name, key, and the principal where the key is an authority, else ""."""
 
 
 def generate(ring: Keyring, folder: str, login_program: str, *, terminal: bool) -> str:
@@ -32,40 +38,94 @@ def nameless(text: str, ring: Keyring) -> list[str]:
     if is_generated(text):
         return []
     known = {key.blob for keys in ring.keys.values() for key in keys}
-    return [line for line in text.splitlines() if (blob := _blob_of(line)) and blob not in known]
+    return [line for line in lines_of(text) if (blob := blob_of(line)) and blob not in known]
 
 
-def without(text: str, gone: Collection[tuple[str, str, str]]) -> str:
-    """Return the text of a file that was made from a key ring, without these of its :func:`entries`."""
-    lines = []
-    for line in text.splitlines():
-        left = [who for who in _principals(line) if (line.split()[-1], _blob_of(line), who) not in gone]
-        found = _PRINCIPALS.search(line)
-        if left or not _blob_of(line):
-            lines.append(line.replace(found[0], f'principals="{",".join(left)}"') if found else line)
-    return _joined(lines)
+def without(line: str, gone: Collection[Entry]) -> str | None:
+    """Return a line of a file that was made from a key ring without these entries, None where nobody is left in it.
+
+    It is never longer than the line was.
+    """
+    if not (blob := blob_of(line)):
+        return line
+    left = [who for who in _principals(line) if (label_of(line), blob, who) not in gone]
+    if not left:
+        return None
+    found = _PRINCIPALS.search(line)
+    return line.replace(found[0], f'principals="{",".join(left)}"') if found else line
 
 
-def entries(text: str) -> set[tuple[str, str, str]]:
+def entries(text: str) -> set[Entry]:
     """Return whom a file that was made from a key ring lets in, as :meth:`Keyring.entries` does."""
-    lines = [line for line in text.splitlines() if _blob_of(line)] if is_generated(text) else []
-    return {(line.split()[-1], _blob_of(line), who) for line in lines for who in _principals(line)}
+    lines = [line for line in lines_of(text) if blob_of(line)] if is_generated(text) else []
+    return {(label_of(line), blob_of(line), who) for line in lines for who in _principals(line)}
 
 
 def merge(existing: str, new: Collection[Key], login_program: str) -> str:
     """Return the content of a keys file: the lines of ``existing`` and those ``new`` keys that it lacks."""
-    lines = existing.splitlines()
-    present = {_blob_of(line) for line in lines}
+    lines = lines_of(existing)
+    present = {blob_of(line) for line in lines}
     lines += [key.authorized(login_program, key.comment, terminal=True) for key in new if key.blob not in present]
     return _joined(lines)
 
 
-def _blob_of(line: str) -> str:
+def blob_of(line: str) -> str:
     """Return the base64 text of the key in an authorized_keys line, which may have options; "" where it has no key."""
-    words = line.split()
+    words = words_of(line)
     if not words or words[0].startswith("#"):
         return ""
-    return next((blob for kind, blob in pairwise(words) if kind in TYPES), "")
+    # sshd passes over these in base64.
+    return next((_PASSED.sub("", blob) for kind, blob in pairwise(words) if kind in TYPES), "")
+
+
+def label_of(line: str) -> str:
+    """Return the last word of a line: the key's name where the file was made from a key ring."""
+    return words_of(line)[-1]
+
+
+def lets_in(text: str, told: str) -> bool:
+    """True if the keys file ``text`` lets in a login of which sshd tells this (``ExposeAuthInfo`` in sshd_config(5)).
+
+    A login by password needs no key.  Of a certificate, an authority in the file must have signed it and a principal of
+    that line must stand in it: what else there is to it sshd has judged.
+    """
+    rows = [line for line in lines_of(text) if blob_of(line)]
+    plain = {blob_of(line) for line in rows if not _PRINCIPALS.search(line)}
+    signing = [(_wire(blob_of(line)), _principals(line)) for line in rows if _PRINCIPALS.search(line)]
+    logins = [words for line in lines_of(told) if (words := words_of(line))]
+    for method, *key in logins:
+        if method != "publickey":
+            continue
+        if len(key) < 2:
+            return False
+        if not key[0].endswith(CERTIFICATE):
+            if key[1] not in plain:
+                return False
+            continue
+        bytes_of = _wire(key[1])
+        if not any(ca in bytes_of and any(_string(who) in bytes_of for who in whom) for ca, whom in signing):
+            return False
+    return bool(logins)
+
+
+def _wire(blob: str) -> bytes:
+    """Return a key as it stands in a certificate, without its length; what no key has for what is no base64."""
+    try:
+        return base64.b64decode(blob)
+    except ValueError:
+        return b"\0no key"
+
+
+def _string(text: str) -> bytes:
+    data = text.encode("utf-8", "surrogateescape")
+    return len(data).to_bytes(4, "big") + data
+
+
+def comment_of(line: str) -> str:
+    """Return what stands behind the key of a line."""
+    words = words_of(line)
+    at = next((at for at, kind in enumerate(words[:-1]) if kind in TYPES), len(words))
+    return " ".join(words[at + 2 :])
 
 
 def _principals(line: str) -> list[str]:

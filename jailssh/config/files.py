@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -19,6 +20,9 @@ from jailssh.core.names import MAX_UID, check_jail_name
 LIMITS = "limits"
 GROUPS = "groups"
 """The section of a user's file that names groups of keys."""
+_HEADER = re.compile(r"[ \t]*\[([^]]*)\]")
+_ENTRY = re.compile(r"([^#=]*=[ \t]*)([^#]*?)([ \t\r]*(?:#.*)?)\Z", re.DOTALL)
+_BETWEEN = re.compile(r"([,\s]+)")
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,43 @@ def with_groups(before: bytes, groups: Mapping[str, Sequence[str]]) -> str:
     return _edited(before, {GROUPS: {name: list(keys) for name, keys in groups.items() if keys}})
 
 
+class KeyTaker:
+    """Takes the key ``name`` out of the groups of a user's file, which may be damaged; ``groups`` are those it was in.
+
+    Call it with each line in turn: it returns the line as it must be, never longer, or None for one that goes.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.groups: set[str] = set()
+        self._name = name
+        self._inside = False
+
+    def __call__(self, row: bytes) -> bytes | None:
+        """Return what becomes of the next line."""
+        line = row.decode("utf-8", "surrogateescape")
+        if head := _HEADER.match(line):
+            self._inside = head[1].strip() == GROUPS
+        entry = _ENTRY.match(line) if self._inside else None
+        if not entry:
+            return row
+        # Words and what stands between them, in turns.
+        parts = _BETWEEN.split(entry[2])
+        words = [word.strip("\"'") for word in parts[::2]]
+        if self._name not in words:
+            return row
+        self.groups.add(entry[1].strip(" \t=\"'"))
+        kept = [number for number, word in enumerate(words) if word not in ("", self._name)]
+        if not kept:
+            return None
+        text = "".join((", " if number != kept[0] else "") + parts[2 * number] for number in kept)
+        if len(text) > len(entry[2]):
+            text = ",".join(parts[2 * number] for number in kept)
+        return f"{entry[1]}{text}{entry[3]}".encode("utf-8", "surrogateescape")
+
+
 def _edited(before: bytes, changes: Mapping[str, str | dict[str, list[str]]]) -> str:
-    lines = before.decode("utf-8").splitlines()
+    lines = before.decode("utf-8").split("\n")  # as the reader does, which takes no other character for a line's end
+    lines = [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
     parsed = ConfigObj(lines, interpolation=False, list_values=True, encoding="utf-8", default_encoding=None)
     for key, value in changes.items():
         if isinstance(value, str):

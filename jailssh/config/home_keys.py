@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from jailssh.config.keys import MAX_LINE, TYPES, Key, check_principal, parse_keys
+from jailssh.config.keys import MAX_LINE, TYPES, Key, check_principal, lines_of, parse_keys, words_of
 from jailssh.core.errors import JailsshError, UsageError
 from jailssh.core.names import escape
 
@@ -81,7 +81,7 @@ def _read_line(line: str, origin: str) -> HomeKey:
         (key,) = parse_keys(line.encode("utf-8", "surrogateescape"), origin)
         return HomeKey(origin, key, (), True, ())
     except JailsshError:
-        if line.split()[0] in TYPES:
+        if words_of(line)[0] in TYPES:
             raise
         head, rest = _split(line, origin)
     (key,) = parse_keys(rest.encode("utf-8", "surrogateescape"), origin)
@@ -155,8 +155,8 @@ def _check(name: str, value: str | None, origin: str) -> None:
 
 def merged(existing: str, new: Collection[HomeKey], login_program: str) -> str:
     """Return the text of root's file: the lines of ``existing``, and those keys that none of its lines has."""
-    lines = existing.splitlines()
-    present = {word for line in lines for word in line.split()}
+    lines = lines_of(existing)
+    present = {word for line in lines for word in words_of(line)}
     for each in new:
         if each.key.blob not in present:
             lines.append(each.authorized(login_program))

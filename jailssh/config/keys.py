@@ -38,6 +38,7 @@ MAX_LINE = 8192
 SUFFIX = ".pub"
 ALL = "all"
 """``@all`` are all keys, so no group has this name."""
+_BLANKS = re.compile(r"[ \t]+")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\Z")
 _PRINCIPAL = re.compile(r"[!-~]{1,255}\Z")
 _AUTHORITY = re.compile(r'cert-authority,principals="([^"]*)"\s+(?=\S)')
@@ -159,6 +160,21 @@ def check_principal(text: str) -> str:
     return text
 
 
+def lines_of(text: str) -> list[str]:
+    """Return the lines of a file of keys as sshd splits it: a newline ends one, and nothing else does.
+
+    ``str.splitlines`` also splits at U+2028, form feeds and the like, which may stand in a comment: what follows would
+    become a line of its own, with a key in it and without what limits that key.
+    """
+    lines = text.split("\n")
+    return lines[:-1] if not lines[-1] else lines
+
+
+def words_of(line: str, most: int = -1) -> list[str]:
+    """Return the words of a line as sshd splits it, at blanks and tabs; at most ``most`` cuts are made."""
+    return [word for word in _BLANKS.split(line.strip(" \t\r"), max(most, 0)) if word]
+
+
 def parse_keys(text: bytes, source: str) -> list[Key]:
     """Return the keys in the public key file ``text``; ``source`` names it in errors (:class:`UsageError`)."""
     return list(_parse(text, source, authorities=False))
@@ -192,7 +208,7 @@ def _parse_line(line: str, where: str, authorities: bool) -> Key:
         except UsageError as error:
             raise UsageError(where, f"{error.what} {error.why}") from error
         line = line[head.end() :]
-    words = line.split(None, 2)
+    words = words_of(line, 2)
     if words[0] not in TYPES:
         raise _no_type(words, where, authorities)
     if len(words) < 2:

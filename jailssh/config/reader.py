@@ -84,7 +84,7 @@ def read_document(data: bytes | str, file: str) -> Document:
         raise ConfigError(file, f"is not UTF-8 text (byte {error.start})") from error
     if len(text) > MAX_TEXT or "\0" in text:
         raise ConfigError(file, "is not a configuration file")
-    lines = text.splitlines()
+    lines = text.split("\n")
     if '"""' in text or "'''" in text:
         raise ConfigError(file, "a value over several lines (triple quotes) is not used here")
     try:

@@ -111,6 +111,11 @@ def local_uids() -> dict[str, int]:
     return {fields[0]: int(fields[2]) for fields in reversed(rows)}
 
 
+def local_uid(name: str) -> int | None:
+    """Return the uid of the line of /etc/passwd with this name: known also while a directory service is away."""
+    return next((int(f[2]) for f in _rows(_USERS_FILE) if f[0] == name and len(f) > 2 and f[2].isdecimal()), None)
+
+
 def names_of_uid(uid: int) -> list[str]:
     """Return all names with this uid: the local ones and the one that NSS gives, sorted."""
     names = {fields[0] for fields in _rows(_USERS_FILE) if len(fields) > 2 and fields[2] == str(uid)}

@@ -84,6 +84,11 @@ class Layout:
         return f"{self.state}/gone"
 
     @property
+    def lock(self) -> str:
+        """The lock that every change of accounts and of the set-up holds."""
+        return f"{self.undo}/.lock"
+
+    @property
     def run(self) -> str:
         """Sockets, locks and the pinned mount namespace; gone after a reboot."""
         return f"{self.root}/run/jailssh"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import ConfigError, JailsshError
 
 
 class ImageError(JailsshError):
@@ -15,3 +15,7 @@ class DistrustError(ImageError):
 
 class SourceChangedError(ImageError):
     """A file changed between being examined and being copied."""
+
+
+class NoJailError(ConfigError):
+    """The account's own file names a jail that is not there (any more): whoever took it away took all of it away."""

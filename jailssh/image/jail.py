@@ -15,7 +15,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import TypeVar
 
-from jailssh.config.authorized import is_generated, nameless
+from jailssh.config.authorized import is_generated, label_of, nameless
 from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
 from jailssh.config.jails import (
     JailConfig,
@@ -41,7 +41,8 @@ from jailssh.host.clock import local_offsets
 from jailssh.host.paths import Layout
 from jailssh.image.bounds import rlimits
 from jailssh.image.directories import check_directories
-from jailssh.image.errors import ImageError
+from jailssh.image.errors import ImageError, NoJailError
+from jailssh.image.keys_file import MAX_KEYS
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.manifest import Manifest
 from jailssh.image.meeting import refuse_clashes
@@ -56,7 +57,6 @@ from jailssh.plugin.registry import Registry, load_registry
 from jailssh.policy.rules import RuleError
 
 MAX_FILE = 1 << 18
-MAX_KEYS = 16 << 20
 # Jails are checked with an account like any other, so that a mistake shows before the first user meets it.
 ANYBODY = Account("user", 60000, 60000, "user", "/home/user")
 NO_FILTER = ("none", bytes(8))
@@ -244,7 +244,7 @@ class Configuration:
             return NOBODY
         ring = read_keyring(files, groups)
         if lost := nameless(present, ring):
-            why = f"the account is shared, but has a key without a name: {escape(lost[0].split()[-1], 60)}"
+            why = f"the account is shared, but has a key without a name: {escape(label_of(lost[0]), 60)}"
             hint = f"put it into {folder}/NAME.pub, or take its line away"
             raise ConfigError(path, why, hint=hint)
         if not ring.keys and not vacant:
@@ -363,7 +363,7 @@ class Configuration:
         where = next(item.origin for item in user.items if item.setting.name == "jail")
         raise_all(
             [
-                ConfigError(
+                NoJailError(
                     where,
                     f"account {user.name} is in jail {jail}: there is no such jail or plugin",
                     hint=f"jailssh adduser {user.name} --jail JAIL moves the account; {nearest(jail, known)}",
@@ -405,13 +405,16 @@ class ConfigurationCache:
         return self._last
 
 
-def load_configuration(layout: Layout) -> Configuration:
-    """Read the main file, the profiles and the jail files; raises only for the main file and untrusted directories."""
+def load_configuration(layout: Layout, main: MainConfig | None = None) -> Configuration:
+    """Read the main file, the profiles and the jail files; raises only for the main file and untrusted directories.
+
+    ``main`` stands for the main file.
+    """
     names = names_in(layout, layout.jails)
     # Stamped first: a change while we read makes the result out of date, never wrong for long.
     stamps = stamps_of([layout.config_file, layout.jails, *(f"{layout.jails}/{name}{SUFFIX}" for name in names)])
-    data = read_optional(layout, layout.config_file, MAX_FILE)
-    main = read_main(data or b"", layout.config_file)
+    if main is None:
+        main = read_main(read_optional(layout, layout.config_file, MAX_FILE) or b"", layout.config_file)
     documents: dict[str, Document | JailsshError] = dict(shipped_profiles())
     for name in names:
         path = f"{layout.jails}/{name}{SUFFIX}"

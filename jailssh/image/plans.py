@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from jailssh.config.reader import nearest
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
 from jailssh.core.names import escape
-from jailssh.host import fs, journal, slices
+from jailssh.host import fs, journal, narrow, slices
 from jailssh.host.paths import Layout
 from jailssh.plan import codec, ops
 from jailssh.plan.compile import numbered
 
+_PATIENCE = 10.0
 _KEY_PLAN = re.compile(r"([1-9][0-9]*)\.([0-9a-f]{16})\Z")
 
 
@@ -113,6 +114,19 @@ def locked(layout: Layout) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _narrowing(folder: str) -> Iterator[None]:
+    """Hold what plans come and go under, to take some away: for a lock that is never given back nobody waits.
+
+    Raises :class:`HostError` in the end where the lock was not held.
+    """
+    with narrow.lock(f"{folder}/.lock", _PATIENCE) as why:
+        yield
+    if why:
+        hint = "the same command again once that process has ended"
+        raise HostError("plans", f"taken away without their lock, so one may have come back: {why}", hint=hint)
+
+
 def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan]) -> bool:
     """Publish the plan of an account, with those ``of_keys`` by serial; False if all was so.  Call under the lock."""
     for serial, each in of_keys.items():
@@ -124,9 +138,12 @@ def withdraw(layout: Layout, uid: int) -> bool:
     """Remove the plan of ``uid``; False if there was none.  A login without a plan asks jailsshd or is refused."""
     if not os.path.isdir(layout.plans):
         return False
-    with locked(layout):
-        found = fs.remove_file(plan_file(layout, uid))
-    if note := slices.release(layout, uid):
+    try:
+        with _narrowing(layout.plans):
+            found = fs.remove_file(plan_file(layout, uid))
+    finally:
+        note = slices.release(layout, uid)
+    if note:
         journal.record("setup-changed", note, {})
     return found
 
@@ -136,7 +153,7 @@ def tidy(path: str, root: str = "") -> None:
     folder, uid = os.path.split(path)
     if not _key_plans(folder, uid):
         return
-    with fs.lock(f"{folder}/.lock"):
+    with _narrowing(folder):
         try:
             named = _serials(path, root)
         except JailsshError:
@@ -178,17 +195,36 @@ def _entry(record: ops.Record) -> tuple[str, str, str]:
     return name, blob, "".join(principal)
 
 
-def shut_out(layout: Layout, uid: int, gone: Collection[tuple[str, str, str]]) -> None:
-    """Publish the roster of ``uid`` without these; one that lets nobody in any more is withdrawn."""
-    with locked(layout):
+def shut_out(layout: Layout, uid: int, gone: Collection[tuple[str, str, str]]) -> str:
+    """Publish the roster of ``uid`` without these; one that lets nobody in any more is withdrawn.
+
+    So is one that cannot be written; returns what is to be said of that, else "".
+    """
+    path = plan_file(layout, uid)
+    with _narrowing(layout.plans):
         old = readable_plan(layout, uid)
         if old is None or not entries_of(old) & set(gone):
-            return
+            return ""
         left = [record for record in old.records if record.verb not in ops.ROSTER or _entry(record) not in gone]
-        if any(record.verb in ops.ROSTER for record in left):
-            _write(plan_file(layout, uid), numbered(old, left), layout.root)
-        else:
-            fs.remove_file(plan_file(layout, uid))
+        if not any(record.verb in ops.ROSTER for record in left):
+            fs.remove_file(path)
+            return ""
+        try:
+            _write(path, numbered(old, left), layout.root)
+            return ""
+        except HostError as error:
+            return f"{narrow.remove(path, error.why)}; it is made anew when somebody logs in"
+
+
+def uids_of(layout: Layout, name: str) -> list[int]:
+    """Return the uids with a plan for an account of this name; only the head of each file is read."""
+    head = re.compile(rb"%s\0\d+\0\d+\0\d+\0%s\0" % (re.escape(ops.MAGIC.encode()), re.escape(name.encode())))
+    found = []
+    for uid in planned_uids(layout):
+        with suppress(OSError), open(plan_file(layout, uid), "rb") as stream:
+            if head.match(stream.read(512)):
+                found.append(uid)
+    return found
 
 
 def _serials(path: str, root: str) -> set[str]:

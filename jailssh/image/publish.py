@@ -6,16 +6,19 @@ import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from jailssh.config.keys import Keyring
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.core.tries import Tries
 from jailssh.host import accounts, slices
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, owners, plans, pool, rings
+from jailssh.image import keys_wanted, owners, plans, pool, rings
 from jailssh.image.bounds import slice_properties
 from jailssh.image.directories import check_default_acls
+from jailssh.image.errors import NoJailError
 from jailssh.image.history import read_history
 from jailssh.image.jail import (
     Configuration,
@@ -215,7 +218,7 @@ def changes(
             found += [Change(uid, name, "", ("- the plan",))] if old else []
             continue
         image = current_image(layout, use.definition.name) or f"{layout.images}/.pool/new"
-        lines = [*difference(old, use.compile(configuration.main, image)), *keys_file.change(configuration, account)]
+        lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account)]
         lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
         if lines:
             found.append(Change(uid, name, use.definition.name, tuple(lines)))
@@ -224,12 +227,14 @@ def changes(
     return found
 
 
-def revocations(layout: Layout, *, act: bool) -> list[Change]:
+def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None = None) -> list[Change]:
     """Return which named keys can log in though no file names them; with ``act`` they cannot any more.
 
-    Nothing needs to be right in the configuration for this.
+    Nothing needs to be right in the configuration for this.  An account's error stops no other; it is added to
+    ``errors``, or raised in the end.
     """
     found = []
+    tries = Tries()
     for name, uid in sorted(rings.shared_accounts(layout).items()):
         gone = {who for who, _, _ in rings.outdated(layout, name, uid)}
         if gone:
@@ -237,26 +242,57 @@ def revocations(layout: Layout, *, act: bool) -> list[Change]:
             jail = ((plan.first("jail") if plan else None) or ("",))[0]
             found.append(Change(uid or 0, name, jail, tuple(f"- key {who}" for who in sorted(gone))))
         if gone and act:
-            rings.revoke(layout, name, uid)
+            tries(f"account {name}", partial(rings.revoke, layout, name, uid))
+    if errors is None:
+        tries.end()
+    else:
+        errors += tries.errors
     return found
 
 
-def publish_all(configuration: Configuration) -> list[Change]:
+def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> list[Change]:
+    """Withdraw the plans of accounts that are in no jail any more, or in one that is not there any more.
+
+    Returns what changed; what fails is added to ``errors``.
+    """
+    layout = configuration.layout
+    found = []
+    tries = Tries()
+    for uid in plans.planned_uids(layout):
+        account = tries(f"uid {uid}", partial(find_account, uid))
+        if account is None:
+            continue  # the others tell what becomes of accounts that are gone
+        try:
+            configuration.jails_for(account)
+        except JailsshError as error:
+            each = error.errors if isinstance(error, ManyErrors) else [error]
+            if not all(isinstance(one, NotJailedError | NoJailError) for one in each):
+                continue  # publishing tells it, and leaves its plan as it is
+            old = plans.published(layout, uid)
+            tries(f"plan of {account.name}", partial(withdraw_plan, layout, uid))
+            found.append(Change(uid, old.plan.name if old else account.name, "", ("- the plan",)))
+    errors += tries.errors
+    return found
+
+
+def publish_all(configuration: Configuration, found: list[Change] | None = None) -> list[Change]:
     """Do what :func:`publish_each` does; all errors are raised in the end."""
-    found, errors = publish_each(configuration)
-    raise_all(errors)
+    found = [] if found is None else found
+    raise_all(publish_each(configuration, found))
     return found
 
 
-def publish_each(configuration: Configuration, wrong: Collection[str] = ()) -> tuple[list[Change], list[JailsshError]]:
+def publish_each(configuration: Configuration, found: list[Change], wrong: Collection[str] = ()) -> list[JailsshError]:
     """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
 
-    Returns what changed, and the errors: one account's does not stop the others, and its plan stays as it is, as do
-    those of ``wrong``, names whose errors are known.  Nobody is taken for gone whom the name service cannot tell.
+    What is taken away goes first.  Returns the errors; what changed is added to ``found`` as it happens.  An account's
+    error does not stop the others: its plan stays as it is, unless its jail is not there any more; so do those of
+    ``wrong``, names whose errors are known.  Nobody is taken for gone whom the name service cannot tell.
     """
     images = Images(configuration.layout, 3600, new_host(configuration.layout))
-    found: list[Change] = []
     errors: list[JailsshError] = []
+    found += withdraw_gone(configuration, errors)
+    withdrawn = {change.uid for change in found}
     for account in _accounts(configuration, errors):
         uid = account if isinstance(account, int) else account.uid
         old = plans.published(configuration.layout, uid)
@@ -269,14 +305,19 @@ def publish_each(configuration: Configuration, wrong: Collection[str] = ()) -> t
                 found.append(change)
         except (NotJailedError, VacantError) as error:
             withdraw_plan(configuration.layout, uid)
-            if old or isinstance(error, NotJailedError):
+            if (old or isinstance(error, NotJailedError)) and uid not in withdrawn:
                 found.append(Change(uid, old.plan.name if old else "", "", ("- the plan",)))
         except ManyErrors as several:
             errors.extend(several.errors)
         except JailsshError as error:
             errors.append(error)
-    prune_images(configuration)
-    return found, list({str(error): error for error in errors}.values())
+        except OSError as error:
+            errors.append(JailsshError(f"plan of uid {uid}", str(error)))
+    try:
+        prune_images(configuration)
+    except (JailsshError, OSError) as error:
+        errors.append(error if isinstance(error, JailsshError) else JailsshError("images", str(error)))
+    return list({str(error): error for error in errors}.values())
 
 
 def _publish_one(
@@ -285,9 +326,9 @@ def _publish_one(
     """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last."""
     rings.revoke(configuration.layout, account.name, account.uid)
     wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
-    lines = [*keys_file.change(configuration, account), *slices.difference(configuration.layout, account.uid, wanted)]
+    lines = [*keys_wanted.change(configuration, account), *slices.difference(configuration.layout, account.uid, wanted)]
     done = publish_and_tidy(configuration, account, images)
-    keys_file.widen(configuration, account)
+    keys_wanted.widen(configuration, account)
     lines = [*difference(old, plans.Published(done.plan, done.of_keys)), *lines, *([done.note] if done.note else [])]
     return Change(account.uid, account.name, done.jail, tuple(lines)) if lines else None
 
@@ -342,7 +383,7 @@ class Publisher:
 
     def keys_text(self, entry: accounts.Entry) -> str:
         """Return what the keys file of a shared account must hold."""
-        return keys_file.wanted(load_configuration(self._layout), to_account(entry))
+        return keys_wanted.wanted(load_configuration(self._layout), to_account(entry))
 
 
 def _accounts(configuration: Configuration, errors: list[JailsshError]) -> Iterator[Account | int]:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from jailssh.config import authorized
-from jailssh.config.keys import NOBODY, Keyring, standing
+from jailssh.config.keys import Keyring, standing
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.host import fs
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans
+from jailssh.image import closing, keys_file, plans
 from jailssh.image.jail import MAX_FILE, Configuration, VacantError, is_of_a_ring, names_in
 
 Entries = set[tuple[str, str, str]]
@@ -50,21 +50,8 @@ def revoke(layout: Layout, name: str, uid: int | None) -> list[str]:
     """
     gone = outdated(layout, name, uid)
     if gone:
-        shut_out(layout, name, uid, gone)
+        closing.shut_out(layout, name, uid, gone)
     return sorted({who for who, _, _ in gone})
-
-
-def shut_out(layout: Layout, name: str, uid: int | None, gone: Entries) -> None:
-    """Take ``gone`` out of the account's keys file and out of its roster."""
-    text = _present(layout, name)
-    if authorized.is_generated(text):
-        if (less := authorized.without(text, gone)) != text:
-            keys_file.write(layout, name, less)
-    elif not text and uid is not None and not plans.entries_of(plans.readable_plan(layout, uid)) - gone:
-        keys_file.write(layout, name, keys_file.text(layout, name, NOBODY, terminal=False))
-    if uid is not None:
-        plans.shut_out(layout, uid, gone)
-        plans.tidy(plans.plan_file(layout, uid), layout.root)
 
 
 def notes(configuration: Configuration) -> Iterator[ConfigError]:

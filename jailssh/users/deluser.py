@@ -1,106 +1,236 @@
 """Take an account out of its jail: back to exactly what it was before ``adduser``.
 
-What is undone stands in the account's undo journal, which goes last: interrupted at any point, the same command
-again finishes the work.
+Its access goes first, whatever else is broken: keys, users file, plans.  Only when all of that is gone, what confines
+it is taken back.  What is undone stands in the account's undo journal, which goes last: interrupted at any point, the
+same command again finishes the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 
-from jailssh.core.errors import JailsshError, UsageError
-from jailssh.core.identity import is_same
+from jailssh.core.errors import HostError, JailsshError, ManyErrors, UsageError
+from jailssh.core.identity import Identity, is_same
 from jailssh.core.names import check_account_name, counted
-from jailssh.host import accounts, fs, install, removal
+from jailssh.core.tries import Tries
+from jailssh.host import accounts, install, narrow, removal
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
-from jailssh.image import owners
+from jailssh.host.sessions import end_processes, end_sessions
+from jailssh.image import owners, plans
 from jailssh.image.keys_file import keys_file
-from jailssh.users import setup, transaction, undo
+from jailssh.users import key_removal, setup, transaction, undo
 from jailssh.users.adduser import Confirm, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
+from jailssh.users.keyring import subject as keys_subject
 from jailssh.users.setup import GROUP
 from jailssh.users.transaction import Journal
 from jailssh.users.undo import Inverse
 
 
-def deluser(
-    layout: Layout,
-    name: str,
-    withdraw: Callable[[int], object],
-    confirm: Confirm,
-    *,
-    keep_account: bool,
-    remove_home: bool,
-) -> list[str]:
-    """Take ``name`` out of its jail; return lines saying what was done.  ``withdraw`` removes the plan of a uid.
+class NotFinishedError(ManyErrors):
+    """Something could not be done; ``done`` are lines that say what was."""
+
+    def __init__(self, done: Iterable[str], errors: list[JailsshError]) -> None:
+        super().__init__(errors)
+        self.exit_code = errors[0].exit_code
+        self.done = list(done)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the administrator asked for; ``now``: sessions and all processes of the account end."""
+
+    name: str
+    keep_account: bool = False
+    remove_home: bool = False
+    now: bool = False
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What is known before the first change; ``journal`` is None for one that cannot be read.
+
+    ``uid`` is the recorded one; ``uids`` are all that its plans may have.
+    ``same``: the account that is there now is the one that was put into the jail.
+    """
+
+    entry: Entry | None
+    uid: int | None
+    uids: tuple[int, ...]
+    journal: Journal | None
+    same: bool
+    created: bool
+
+    def deletes(self, wish: Wish) -> bool:
+        """True if the account itself goes."""
+        return self.created and self.same and not wish.keep_account
+
+
+def deluser(layout: Layout, wish: Wish, withdraw: Callable[[int], object], confirm: Confirm) -> list[str]:
+    """Take the account out of its jail; return lines saying what was done.  ``withdraw`` removes the plan of a uid.
 
     An account that ``adduser`` created is deleted, its home only with ``remove_home``; with ``keep_account`` it stays
-    with a login shell that lets nobody in.
+    with a login shell that lets nobody in.  :class:`NotFinishedError` where something could not be done: the access is
+    gone as far as that was possible, and a second run goes on.
     """
-    check_account_name(name)
-    if not accounts.group_exists(GROUP):
-        raise UsageError(f"account {name}", "is not in a jail: this host is not set up for jails")
-    with fs.lock(setup.lock_path(layout)):
-        lines = transaction.recover(layout, subject(name))
-        journal = Journal(layout, subject(name))
-        recorded = install.read_optional(users_file(layout, name))
-        entry = accounts.find(name)
-        if recorded is None and not journal.original:
-            raise UsageError(f"account {name}", "is not in a jail by name", hint="jailssh list shows who is")
-        kept_for = owners.owner(layout, name)
-        uid = None if kept_for is None else kept_for.uid
-        same = entry is not None and (kept_for is None or is_same(kept_for, entry))
-        created = any(step.op == "account" for step in journal.original)
-        # Which account it was that we made must be known: one of the same name may be somebody else's by now.
-        delete = created and same and not keep_account and kept_for is not None
-        if delete:
-            assert entry is not None
-            _check_deletable(entry, confirm, remove_home=remove_home)
-        elif remove_home:
-            raise UsageError("--remove-home", "only the home of an account that adduser created is removed")
-        if entry is not None and same and not remove_home:
-            take_away(entry)  # before what was set aside under the same names comes back
-        undo.take_back(_inverses(layout, name, journal, entry if same else None))
-        # Before the account goes: a plan that stayed would be found by the next account with this uid.
-        for number in {uid, entry.uid if entry and same else None}:
-            if number is not None:
-                withdraw(number)
-        if delete:
-            accounts.delete_account(name, remove_home=remove_home)
-        owners.forget(layout, name)
-        journal.forget()
-    return [*lines, _report(name, entry, same, created, delete, remove_home)]
+    name = check_account_name(wish.name)
+    tries = Tries()
+    facts = _look(layout, name, tries)
+    if facts.deletes(wish):
+        assert facts.entry is not None
+        _ask(facts.entry, confirm, remove_home=wish.remove_home)
+    elif wish.remove_home and not tries.errors:
+        raise UsageError("--remove-home", "only the home of an account that adduser created is removed")
+    shut = Tries()
+    why = key_removal.under_lock(layout, partial(_shut_out, layout, name, facts, withdraw, shut))
+    tries.errors += shut.errors
+    done = [f"{name}: {'nothing lets it in any more' if not shut.errors else 'not everything could be taken away'}"]
+    if wish.now:
+        done += _end(layout, name, facts, tries)
+    if " holds " in why:
+        tries.errors.append(key_removal.late(f"account {name}", why))
+    if not tries.errors:
+        with narrow.lock(setup.lock_path(layout), key_removal.AGAIN) as why:
+            if why:
+                tries.errors.append(JailsshError(f"account {name}", f"not finished: {why}", hint="the same again"))
+            elif lines := tries(name, partial(_finish, layout, wish, facts)):
+                return [*(done[1:] if wish.now else ()), *lines]
+    raise NotFinishedError(done, tries.errors)
 
 
-def _check_deletable(entry: Entry, confirm: Confirm, *, remove_home: bool) -> None:
-    running = len(accounts.processes_of(entry.uid))
-    if running:
-        hint = "end its sessions first, or keep the account with --keep-account"
-        raise JailsshError(
-            f"account {entry.name}", f"{counted(running, 'process', 'es')} of it still running", hint=hint
-        )
-    if remove_home:
-        removal.check_home(entry.home)
+def _look(layout: Layout, name: str, tries: Tries) -> _Facts:
+    """Return the facts; raises :class:`UsageError` for an account that is in no jail by name."""
+    entry = tries(f"account {name}", partial(accounts.find, name))
+    if entry is None and not tries.errors and accounts.local_uid(name) is not None:
+        tries.errors.append(HostError(f"account {name}", "is in /etc/passwd, but NSS does not tell it"))
+    journal = tries("undo journal", partial(Journal, layout, subject(name)))
+    uid = _recorded_uid(layout, name, journal)
+    uids = {uid} if uid is not None else set(key_removal.recorded_uids(layout, name))
+    traces = (users_file(layout, name), keys_file(layout, name), key_folder(layout, name))
+    known = journal is None or bool(journal.original or journal.steps)
+    by_name = bool(tries.errors) or any(map(os.path.lexists, traces)) or known
+    # Left by a run whose journal was lost: it is confined, and nothing else is known of it.
+    ours = entry is not None and entry.shell == layout.login_program and accounts.is_listed_member(name, GROUP)
+    if not by_name and not ours:
+        no_setup = not accounts.group_exists(GROUP)
+        why = "is not in a jail: this host is not set up for jails" if no_setup else "is not in a jail by name"
+        raise UsageError(f"account {name}", why, hint="" if no_setup else "jailssh list shows who is")
+    same = entry is not None and (uid is None or is_same(Identity(name, uid), entry))
+    steps = [*journal.original, *journal.steps] if journal else []
+    created = any(step.op == "account" for step in steps)
+    return _Facts(entry, uid, tuple(sorted(uids)), journal, same, created)
+
+
+def _recorded_uid(layout: Layout, name: str, journal: Journal | None) -> int | None:
+    with suppress(JailsshError):
+        if (uid := key_removal.uid_in(install.read_optional(users_file(layout, name)) or b"")) is not None:
+            return uid
+    with suppress(JailsshError):
+        if (kept_for := owners.noted(layout, name)) is not None:
+            return kept_for.uid
+    return None if journal is None else _created_uid(journal) or journal.uid
+
+
+def _created_uid(journal: Journal) -> int | None:
+    """Return the uid of the account that ``adduser`` created, None where it is not known or it did not."""
+    return next((step.args[0] for step in journal.original if step.op == "account" and step.args), None)
+
+
+def _shut_out(layout: Layout, name: str, facts: _Facts, withdraw: Callable[[int], object], tries: Tries) -> None:
+    """Take away what lets it in, then what a plan would be made from, then the plans."""
+    tries.errors.clear()  # of an earlier try
+    with suppress(JailsshError, OSError):
+        _begin(layout, name)
+    for path in (keys_file(layout, name), users_file(layout, name), *key_files(layout, name)):
+        if os.path.lexists(path):
+            tries(path, partial(_gone, path))
+    tries(key_folder(layout, name), partial(install.remove_empty_dir, key_folder(layout, name)))
+    for uid in facts.uids:
+        plan = plans.readable_plan(layout, uid)
+        if plan is None or plan.name == name:  # a recorded number may be somebody else's by now
+            tries(plans.plan_file(layout, uid), partial(withdraw, uid))
+
+
+def _begin(layout: Layout, name: str) -> None:
+    """Leave a note that this is under way; it must not matter where that cannot be."""
+    journal = Journal(layout, subject(name))
+    if journal.original and not (journal.owner and journal.owner.is_alive()):
+        journal.begin(f"deluser {name}", f"jailssh deluser {name}")
+
+
+def _gone(path: str) -> None:
+    narrow.remove(path, "")
+
+
+def _end(layout: Layout, name: str, facts: _Facts, tries: Tries) -> list[str]:
+    count = 0
+    for uid in facts.uids:
+        if facts.entry is not None and facts.entry.uid != uid:
+            continue  # somebody else's by now
+        jails, ended = end_sessions(uid, layout.login_program)
+        count += jails
+        if not (ended and end_processes(uid)):
+            why = "some of its processes do not end, or new ones keep coming"
+            tries.errors.append(JailsshError(f"account {name}", why, hint=f"ps -u {uid}"))
+    return [f"{name}: ended {counted(count, 'session')} and every process of it"]
+
+
+def _finish(layout: Layout, wish: Wish, facts: _Facts) -> list[str]:
+    """Take back what confines the account; call under the lock."""
+    name = wish.name
+    if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
+        raise JailsshError(f"account {name}", "was put into a jail again meanwhile", hint="the same command again")
+    for each in (subject(name), keys_subject(name)):
+        transaction.recover(layout, each)
+    journal = Journal(layout, subject(name))
+    entry, same = accounts.find(name), facts.same
+    # A journal of old does not say which account it was; the users file did.
+    number = _created_uid(journal) or facts.uid
+    delete = facts.deletes(wish) and entry is not None and entry.uid == number
+    if entry is not None and delete:
+        _check_deletable(entry, remove_home=wish.remove_home)
+    if entry is not None and same and not wish.remove_home:
+        take_away(entry)  # before what was set aside under the same names comes back
+    undo.take_back(_inverses(layout, name, journal, entry if same else None))
+    if delete:
+        accounts.delete_account(name, remove_home=wish.remove_home)
+    owners.forget(layout, name)
+    journal.forget()
+    return [_report(name, entry, same, facts.created, delete, wish.remove_home)]
+
+
+def _ask(entry: Entry, confirm: Confirm, *, remove_home: bool) -> None:
     with_home = f" and its home {entry.home}" if remove_home else ""
     if not confirm(f"Delete the account {entry.name}{with_home}? jailssh adduser created it."):
         raise JailsshError(f"account {entry.name}", "nothing was changed")
 
 
+def _check_deletable(entry: Entry, *, remove_home: bool) -> None:
+    running = len(accounts.processes_of(entry.uid))
+    if running:
+        why = f"not deleted yet: {counted(running, 'process', 'es')} of it still running"
+        raise JailsshError(f"account {entry.name}", why, hint="the same with --now ends them, --keep-account keeps it")
+    if remove_home:
+        removal.check_home(entry.home)
+
+
 def _inverses(layout: Layout, name: str, journal: Journal, entry: Entry | None) -> list[Inverse]:
     """Return what to run: the journal's inverses, made to fit, and what holds where the journal has been lost."""
     known = {(step.op, step.key) for step in journal.original}
-    paths = [users_file(layout, name), keys_file(layout, name), *key_files(layout, name)]
-    files = [Inverse("dir", key_folder(layout, name), (None,)), *(Inverse("file", path, (None, 0)) for path in paths)]
-    # A plan is not put back: it may be old, and withdrawing it is always right.
-    kept = [step for step in journal.original if step.op != "account" and not step.key.startswith(layout.plans + "/")]
-    out = [step for step in files if (step.op, step.key) not in known] + kept
+    # What let it in is gone and does not come back, a file of before ``adduser`` neither.
+    gone = (users_file(layout, name), keys_file(layout, name), f"{key_folder(layout, name)}/", f"{layout.plans}/")
+    kept = [step for step in journal.original if step.op != "account" and not step.key.startswith(gone)]
     if entry is not None and (("account", name) in known or not journal.original):
         # What it was before is not known or was nothing: nobody gets in until the administrator says how.
-        out.append(Inverse("member", name, (GROUP,)))
-        out.append(Inverse("shell", name, (entry.uid, accounts.NOLOGIN, layout.login_program)))
-    return out
+        kept.append(Inverse("member", name, (GROUP,)))
+        kept.append(Inverse("shell", name, (entry.uid, accounts.NOLOGIN, layout.login_program)))
+    return kept
 
 
 def _report(name: str, entry: Entry | None, same: bool, created: bool, delete: bool, remove_home: bool) -> str:

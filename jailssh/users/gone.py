@@ -18,8 +18,8 @@ from jailssh.core.identity import Identity, is_same
 from jailssh.host import accounts, fs, install, journal
 from jailssh.host.paths import Layout
 from jailssh.image import owners, plans
-from jailssh.image.jail import MAX_KEYS, names_in
-from jailssh.image.keys_file import keys_file
+from jailssh.image.jail import names_in
+from jailssh.image.keys_file import MAX_KEYS, keys_file
 from jailssh.image.publish import Change, withdraw_plan
 from jailssh.users import learning
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from jailssh.config import home_keys
 from jailssh.config.home_keys import HomeKey, HomeKeys
+from jailssh.config.keys import lines_of, words_of
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import JailsshError, UsageError
 from jailssh.core.names import counted, escape
@@ -44,7 +45,7 @@ class Taken:
 def paths_of(values: Mapping[str, list[str]], entry: Entry, layout: Layout) -> list[str]:
     """Return the files that sshd reads keys of the account from, besides root's own one of ours."""
     found = []
-    for word in " ".join(values.get("authorizedkeysfile", [])).split():
+    for word in words_of(" ".join(values.get("authorizedkeysfile", []))):
         if word in ("none", f"{layout.keys}/%u"):
             continue
         path = word.replace("%h", entry.home).replace("%u", entry.name).replace("%U", str(entry.uid))
@@ -128,7 +129,7 @@ def _one(layout: Layout, entry: Entry, choice: Choice, values: Mapping[str, list
     if taken.text == present:
         return None
     inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name), keys_file.encoded(taken.text))
-    count = counted(len(taken.text.splitlines()) - len(present.splitlines()), "key")
+    count = counted(len(lines_of(taken.text)) - len(lines_of(present)), "key")
     head = f"~ {entry.name}: {count} of its home taken into {keys_file.keys_file(layout, entry.name)}"
 
     def act() -> None:

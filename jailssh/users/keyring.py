@@ -1,8 +1,7 @@
-"""Give a key of a shared account a name, and take it away again.
+"""Give a key of a shared account a name.
 
-A name comes in this order: its file, its groups, the plans, and last the line that lets it in; all or nothing.  It
-goes in the order line, plan, groups, file, whatever else is wrong with the configuration: who is to be kept out cannot
-wait for that, and no interrupted change lets them in again.
+A name comes in this order: its file, its groups, the plans, and last the line that lets it in; all or nothing.  How it
+goes: :mod:`jailssh.users.key_removal`.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from dataclasses import dataclass
 from jailssh.config import authorized
 from jailssh.config.files import read_user, with_groups
 from jailssh.config.keys import SUFFIX, Key, check_group, check_name, read_keyring
-from jailssh.core.errors import JailsshError, UsageError
+from jailssh.core.errors import UsageError
 from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, owners, plans, rings
+from jailssh.image import keys_file, plans
 from jailssh.users import setup, transaction, undo
 from jailssh.users.adduser import Publisher, require_setup, users_file
 from jailssh.users.setup import GROUP
@@ -106,7 +105,7 @@ def _text(keys: Sequence[Key]) -> str:
 def _refuse_nameless(layout: Layout, wish: Addition) -> None:
     """Raise while the account has keys from ``adduser --key``: beside a named one they would let nobody in."""
     text = keys_file.present(layout, wish.user)
-    lost = [line.split()[-1] for line in authorized.nameless(text, read_keyring({}, ()))]
+    lost = [authorized.label_of(line) for line in authorized.nameless(text, read_keyring({}, ()))]
     if lost and not key_files(layout, wish.user):
         folder = key_folder(layout, wish.user)
         raise UsageError(
@@ -157,56 +156,3 @@ def _write(journal: Journal, path: str, text: str) -> None:
 def _write_keys(layout: Layout, user: str, text: str, journal: Journal) -> None:
     inverse = undo.put_file_back(keys_file.keys_file(layout, user), keys_file.encoded(text))
     journal.step("keys", inverse, lambda: keys_file.write(layout, user, text))
-
-
-def remove(layout: Layout, user: str, name: str, fault: Fault = no_fault) -> list[str]:
-    """Take the key ``name`` from the account, wherever it still stands; return lines saying what was done.
-
-    Nothing of it is taken back: every step is sound by itself, and where it was interrupted it is run again.
-    """
-    check_account_name(user)
-    check_name(name)
-    path = f"{key_folder(layout, user)}/{name}{SUFFIX}"
-    with fs.lock(setup.lock_path(layout)):
-        lines = transaction.recover(layout, subject(user))
-        uid = owners.uid_of(layout, user)
-        has_file = os.path.lexists(path)
-        let_in = {each for each in rings.published_entries(layout, user, uid) if each[0] == name}
-        if not has_file and not let_in and name not in _in_any_group(layout, user):
-            raise UsageError(f"key {name}", f"{user} has none of this name", hint=f"jailssh keys list {user}")
-        rings.shut_out(layout, user, uid, let_in)
-        fault("keys: done")
-        groups, notes = _out_of_groups(layout, user, name, fault)
-        if has_file:
-            fs.remove_file(path)
-        install.remove_empty_dir(key_folder(layout, user))
-        fault("key file: done")
-        if let_in and not rings.published_entries(layout, user, uid):
-            notes.append(f"note: it was the last key, so nobody can log in as {user} until another has a name")
-    out_of = f" and taken out of {', '.join(groups)}" if groups else ""
-    return [*lines, f"{user}: key {name} removed{out_of}; a session that it has open goes on", *notes]
-
-
-def _in_any_group(layout: Layout, user: str) -> set[str]:
-    """Return the names in the account's groups; none where its file cannot be read."""
-    try:
-        groups = _groups_of(layout, user, install.read_optional(users_file(layout, user)))
-    except JailsshError:
-        return set()
-    return {name for names in groups.values() for name in names}
-
-
-def _out_of_groups(layout: Layout, user: str, name: str, fault: Fault) -> tuple[list[str], list[str]]:
-    """Take the name out of the account's groups; return these, and notes."""
-    users = users_file(layout, user)
-    try:
-        before = install.read_optional(users)
-        groups = _groups_of(layout, user, before)
-    except JailsshError as error:
-        return [], [f"note: it may still be in a group of {users}, which cannot be read: {error}"]
-    out_of = sorted(group for group, names in groups.items() if name in names)
-    if before is not None and out_of:
-        left = {group: [key for key in keys if key != name] for group, keys in groups.items()}
-        fs.atomic_write(users, with_groups(before, left).encode("utf-8"))
-        fault("users file: done")
-    return out_of, []

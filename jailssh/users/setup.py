@@ -232,7 +232,7 @@ def prepare(layout: Layout) -> None:
 
 def lock_path(layout: Layout) -> str:
     """Return the lock that every change of accounts and of the set-up holds."""
-    return f"{layout.undo}/.lock"
+    return layout.lock
 
 
 def apply(

@@ -50,6 +50,27 @@ def test_python(path: Path) -> None:
     assert [line for line, value in _shell_arguments(tree) if value != "False"] == [], "lines with shell="
 
 
+KEY_READERS = (
+    "jailssh/config/authorized.py", "jailssh/config/files.py", "jailssh/config/home_keys.py", "jailssh/config/keys.py",
+    "jailssh/config/reader.py", "jailssh/image/keys_file.py", "jailssh/image/rings.py", "jailssh/users/home_keys.py",
+    "jailssh/users/key_removal.py", "jailssh/users/keyring.py",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [path for path in PYTHON if name(path) in KEY_READERS], ids=name)
+def test_keys_are_split_as_sshd_does(path: Path) -> None:
+    # splitlines() ends a line at U+2028 and others too: what follows would be a key without what limits it.
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    methods = [node for node in calls if isinstance(node.func, ast.Attribute)]
+    assert [node.lineno for node in methods if ast.unparse(node.func).endswith(".splitlines")] == []
+    bare = [node for node in methods if ast.unparse(node.func).endswith(".split") and not node.args]
+    assert [node.lineno for node in bare] == [], "split() takes every blank of Unicode for one"
+
+
+def test_every_reader_of_keys_is_there() -> None:
+    assert set(KEY_READERS) <= {name(path) for path in PYTHON}
+
+
 @pytest.mark.parametrize("path", C, ids=name)
 def test_c(path: Path) -> None:
     calls = re.findall(rf"\b({'|'.join(C_CALLS)})\s*\(", c_code(path))

@@ -19,14 +19,16 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jailssh.config.keys import parse_keys
+from jailssh.config.reader import raise_all
 from jailssh.core.errors import JailsshError
 from jailssh.host import fs, install, process, removal
 from jailssh.host.paths import Layout
 from jailssh.image import plans
 from jailssh.image.jail import load_configuration
 from jailssh.image.publish import Publisher, publish_all, withdraw_plan
-from jailssh.users import doors, keyring, setup, transaction
+from jailssh.users import doors, key_removal, keyring, setup, transaction
 from jailssh.users.adduser import Wish, adduser
+from jailssh.users.deluser import Wish as DelWish
 from jailssh.users.deluser import deluser
 
 LAYOUT = Layout(prefix="/usr/local")
@@ -126,7 +128,13 @@ def remove_account(name: str) -> list[str]:
     def withdraw(uid: int) -> bool:
         return withdraw_plan(LAYOUT, uid)
 
-    return deluser(LAYOUT, name, withdraw, lambda _: True, keep_account=False, remove_home=False)
+    return deluser(LAYOUT, DelWish(name), withdraw, lambda _: True)
+
+
+def remove_key() -> list[str]:
+    done = key_removal.remove(LAYOUT, "forge", "ann")
+    raise_all(list(done.errors))
+    return list(done.lines)
 
 
 def set_up() -> list[str]:
@@ -163,7 +171,7 @@ VERBS: dict[str, Callable[[], list[str]]] = {
     "deluser created": lambda: remove_account("mona"),
     "deluser existing": lambda: remove_account("ella"),
     "keys add": lambda: add_key("bob"),
-    "keys remove": lambda: keyring.remove(LAYOUT, "forge", "ann"),
+    "keys remove": lambda: remove_key(),
     "apply": apply,
     "setup": set_up,
     "setup --undo": take_down,

@@ -31,7 +31,7 @@ from jailssh.host import fs
 from jailssh.host.paths import Layout
 from jailssh.users import setup, transaction
 from jailssh.users.adduser import Wish, adduser
-from jailssh.users.deluser import deluser
+from jailssh.users.deluser import Wish as Leaving, deluser
 
 layout = Layout(prefix="/usr/local")
 spec = json.loads(sys.argv[1])
@@ -88,8 +88,8 @@ try:
                     now=spec.get("now", False), home=spec.get("home"), on_demand=spec.get("on_demand", False))
         lines = adduser(layout, wish, Publisher(), lambda question: spec.get("answer", True), fault).lines
     elif spec["do"] == "deluser":
-        lines = deluser(layout, spec["name"], withdraw, lambda question: True,
-                        keep_account=spec.get("keep", False), remove_home=spec.get("remove_home", False))
+        wish = Leaving(spec["name"], spec.get("keep", False), spec.get("remove_home", False), spec.get("now", False))
+        lines = deluser(layout, wish, withdraw, lambda question: True)
     else:
         with fs.lock(setup.lock_path(layout)):
             lines = [line for each in transaction.subjects(layout) for line in transaction.recover(layout, each)]

@@ -310,11 +310,14 @@ def test_a_mount_in_a_home_is_not_removed_with_it(host: Host) -> None:
     host.ok("adduser", "alice", "--jail", "sftp")
     host.sh("mkdir /root/keep && echo kept >/root/keep/file && mkdir -p /home/alice/a/x && chown -R alice /home/alice")
     host.sh("mount --bind /root/keep /home/alice/a/x; echo mine >/home/alice/f")
-    state = host.state()
     refused = host.jailssh("deluser", "alice", "--remove-home", "--yes")
     assert refused.code == 4
     assert "/home/alice/a/x" in refused.stderr
-    assert host.state() == state
+    # It cannot log in any more all the same, and the same command again finishes.
+    assert "nothing lets it in any more" in refused.stdout
+    assert host.sh("ls /etc/jailssh/users /var/lib/jailssh/plan.v1; stat -c %U /home/alice") == (
+        "/etc/jailssh/users:\n\n/var/lib/jailssh/plan.v1:\nalice\n"
+    )
     assert host.sh("cat /root/keep/file /home/alice/f; id -un alice") == "kept\nmine\nalice\n"
     host.sh("umount /home/alice/a/x")
     host.sh("chattr +i /home/alice/f 2>/dev/null || true; ln -s /root/keep /home/alice/link")

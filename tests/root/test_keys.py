@@ -199,7 +199,7 @@ from jailssh.core.errors import JailsshError
 from jailssh.host import fs
 from jailssh.host.paths import Layout
 from jailssh.image.publish import Publisher
-from jailssh.users import keyring, setup, transaction
+from jailssh.users import key_removal, keyring, setup, transaction
 
 layout = Layout()
 spec = json.loads(sys.argv[1])
@@ -222,7 +222,10 @@ try:
         wish = keyring.Addition("forge", spec["name"], keys, tuple(spec.get("groups", ())))
         lines = keyring.add(layout, wish, publisher, fault)
     elif spec["do"] == "remove":
-        lines = keyring.remove(layout, "forge", spec["name"], fault)
+        done = key_removal.remove(layout, "forge", spec["name"], fault)
+        for error in done.errors:
+            raise error
+        lines = done.lines
     else:
         with fs.lock(setup.lock_path(layout)):
             lines = [line for each in transaction.subjects(layout) for line in transaction.recover(layout, each)]
@@ -314,12 +317,12 @@ def test_killed_at_any_point_it_is_rolled_back_and_nobody_is_in_between(host: Ho
             assert host.state() == start, point
         host.do("add", **spec)
         assert host.state() == after
-        assert removed == ["keys: done", "users file: done", "key file: done"]
+        assert removed == ["keys: done", "key file: done", "plan: done", "users file: done"]
         for number, point in enumerate(removed, 1):
             assert host.raw(do="remove", kill=number, name=spec["name"]).code not in (0, 1), point
             assert host.let_in() == names, point
             assert host.do("recover")["lines"] == [], point
-            if point != "key file: done":
+            if point != "users file: done":
                 done = host.do("remove", name=spec["name"])
                 assert "lines" in done, (point, done)
             assert host.state() == start, point
@@ -381,6 +384,28 @@ def test_nothing_lets_a_removed_key_in_again(host: Host) -> None:
     last = host.jailssh("keys", "remove", "forge", "ann").stdout
     assert "it was the last key, so nobody can log in as forge" in last
     host.sh("rm -r /etc/jailssh/keys.d/forge")
+    assert host.state() == before
+
+
+@pytest.mark.needs("sshd", "login-program")
+def test_a_key_removed_beside_an_interrupted_change_stays_out(host: Host) -> None:
+    before = host.state()
+    host.do("add", name="ann", key=key(1), groups=["devs"])
+    wish = {"name": "bob", "key": key(2), "groups": ["devs"]}
+    points = host.do("add", **wish)["points"]
+    host.do("remove", name="bob")
+    for point in ("key file: done", "users file: done", "plan: done", "keys: noted", "keys: done"):
+        for who in ("ann", "bob"):
+            assert host.raw(do="add", kill=points.index(point) + 1, **wish).code not in (0, 1), point
+            assert "lines" in host.do("remove", name=who), (point, who)
+            assert who not in host.let_in(), (point, who)
+            assert host.do("recover")["lines"] == [SETTLED], point
+            host.jailssh("apply")
+            assert who not in host.let_in(), (point, who)
+            host.raw(do="remove", name="bob")
+            host.raw(do="add", name="ann", key=key(1), groups=["devs"])
+            assert host.let_in() == {"ann"}, (point, who)
+    host.do("remove", name="ann")
     assert host.state() == before
 
 

@@ -201,7 +201,7 @@ def test_publish_all_changes_what_changes_said(layout: Layout, monkeypatch: pyte
     assert [(change.uid, change.jail) for change in expected] == [(61001, "sftp-only"), (61002, "")]
     assert "+ tell a denied user: only files" in expected[0].lines
     done = publish.publish_all(jail.load_configuration(layout))
-    assert [(change.uid, change.jail) for change in done] == [(61001, "sftp-only"), (61002, "")]
+    assert [(change.uid, change.jail) for change in done] == [(61002, ""), (61001, "sftp-only")]  # what goes goes first
     assert plans.planned_uids(layout) == [61001]
     new = current_image(layout, "sftp-only")
     assert new is not None and old is not None

@@ -7,8 +7,18 @@ import struct
 
 import pytest
 
-from jailssh.config import authorized, files
-from jailssh.config.keys import TYPES, Group, Keyring, check_name, check_principal, read_keyring, standing
+from jailssh.config import authorized, files, home_keys
+from jailssh.config.keys import (
+    TYPES,
+    Group,
+    Keyring,
+    check_name,
+    check_principal,
+    lines_of,
+    parse_keys,
+    read_keyring,
+    standing,
+)
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import is_clean_absolute
 from jailssh.host.paths import Layout
@@ -195,21 +205,26 @@ def test_a_keys_file_is_of_one_kind() -> None:
     assert lost.endswith("old laptop")
 
 
+def without(text: str, gone: set[authorized.Entry]) -> str:
+    return "".join(f"{each}\n" for row in lines_of(text) if (each := authorized.without(row, gone)) is not None)
+
+
 def test_what_goes_goes_before_what_comes() -> None:
     three = ring(alice=line(1), bob=line(2), dave=line(4))
     text = authorized.generate(three, FOLDER, LOGIN, terminal=False)
     assert authorized.entries(text) == three.entries()
     assert authorized.entries("".join(text.splitlines(keepends=True)[1:])) == set()
-    less = authorized.without(text, three.entries() - ring(alice=line(1), bob=line(5)).entries())
+    gone = three.entries() - ring(alice=line(1), bob=line(5)).entries()
+    less = without(text, gone)
     assert (blob(1) in less, blob(2) in less, blob(4) in less, blob(5) in less) == (True, False, False, False)
     ca = 'cert-authority,principals="{}" ' + line(3)
     wide, narrow, itself = (ring(c=each) for each in (ca.format("a,b"), ca.format("a"), line(3)))
     texts = [authorized.generate(each, FOLDER, LOGIN, terminal=False) for each in (wide, narrow, itself)]
-    assert authorized.without(texts[0], wide.entries() - narrow.entries()) == texts[1]
-    assert authorized.without(texts[1], narrow.entries() - wide.entries()) == texts[1]  # who stays is always let in
-    assert blob(3) not in authorized.without(texts[0], wide.entries() - itself.entries())
-    assert blob(3) not in authorized.without(texts[2], itself.entries() - wide.entries())
-    nobody = authorized.without(text, three.entries())
+    assert without(texts[0], wide.entries() - narrow.entries()) == texts[1]
+    assert without(texts[1], narrow.entries() - wide.entries()) == texts[1]  # who stays is always let in
+    assert blob(3) not in without(texts[0], wide.entries() - itself.entries())
+    assert blob(3) not in without(texts[2], itself.entries() - wide.entries())
+    nobody = without(text, three.entries())
     assert authorized.is_generated(nobody)
     assert nobody.count("\n") == 1
 
@@ -286,3 +301,74 @@ def test_clean_paths(path: str) -> None:
 )
 def test_paths_that_are_not_clean(path: str) -> None:
     assert not is_clean_absolute(path)
+
+
+NO_ENDS = ["\u2028", "\u2029", "\x0b", "\x0c", "\x85", "\x1c", "\x1d", "\x1e", "\r", "\0"]
+
+
+@pytest.mark.parametrize("end", NO_ENDS)
+def test_only_a_newline_ends_a_line_of_a_file_of_keys(end: str) -> None:
+    hidden = f"desk{end}{line(2).strip()} evil"
+    limited = f'restrict,command="{LOGIN}" ssh-ed25519 {blob(1)} {hidden}'
+    text = f"{limited}\n"
+    merged = authorized.merge(text, parse_keys(line(3).encode(), "k"), LOGIN)
+    assert merged.split("\n")[0] == limited
+    assert all(row.startswith("restrict") for row in merged.split("\n") if row)
+    assert merged.count("\n") == 2
+    own = home_keys.read(f"{line(1).strip()} {hidden}\n".encode(), "file")
+    again = home_keys.merged(text, own.keys, LOGIN)
+    assert all(row.startswith("restrict") for row in again.split("\n") if row)
+    assert authorized.nameless(text, ring()) == [limited]
+    assert [key.blob for key in parse_keys(f"{line(1).strip()} {hidden}\n".encode(), "k")] == [blob(1)]
+    made = authorized.generate(ring(alice=f"{line(1).strip()} {hidden}\n"), FOLDER, LOGIN, terminal=False)
+    assert blob(2) not in made
+    conf = f"uid = 5\njail = a # old{end}jail = b\n"
+    if end not in "\r\0":
+        kept = files.with_groups(conf.encode(), {"devs": ["ann"]})
+        assert [row for row in kept.split("\n") if row.startswith("jail")] == [f"jail = a # old{end}jail = b"]
+
+
+def test_a_key_is_known_by_what_sshd_passes_over_in_it() -> None:
+    for split in ("\r", "\x0b", "\x0c"):
+        text = f"ssh-ed25519 {blob(1)[:9]}{split}{blob(1)[9:]}{split} desk"
+        assert authorized.blob_of(text) == blob(1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "groups"),
+    [
+        ("[groups]\ndevs = ann, bob\n", "[groups]\ndevs = ann\n", {"devs"}),
+        ("[groups]\ndevs = bob,ann,c,d\n", "[groups]\ndevs = ann, c, d\n", {"devs"}),
+        ("[groups]\ndevs = bob  # who\nops=ann\n", "[groups]\nops=ann\n", {"devs"}),
+        ('jial = x\n[groups]\n a = "bob", bobby # bob\n', "jial = x\n[groups]\n a = bobby # bob\n", {"a"}),
+        ("jail = bob\n[limits]\nx = bob\n", "jail = bob\n[limits]\nx = bob\n", set()),
+        ("[groups\ndevs = bob\n", "[groups\ndevs = bob\n", set()),
+    ],
+)
+def test_a_name_leaves_the_groups_of_a_damaged_file(before: str, after: str, groups: set[str]) -> None:
+    taker = files.KeyTaker("bob")
+    rows = [(row, taker(row)) for row in before.encode().split(b"\n")]
+    assert b"\n".join(new for _, new in rows if new is not None).decode().replace('"bobby"', "bobby") == after
+    assert taker.groups == groups
+    assert all(len(new) <= len(old) for old, new in rows if new is not None)
+
+
+def test_which_logins_a_file_lets_in() -> None:
+    text = authorized.generate(
+        ring(alice=line(1), carol=f'cert-authority,principals="carol" {line(3)}'), FOLDER, LOGIN, terminal=False
+    )
+
+    def told(number: int) -> str:
+        return f"publickey ssh-ed25519 {blob(number)}\n"
+
+    def signed(authority: int, principal: str) -> str:
+        parts = (b"ssh-ed25519-cert-v01@openssh.com", principal.encode(), base64.b64decode(blob(authority)))
+        body = base64.b64encode(b"".join(struct.pack(">I", len(part)) + part for part in parts)).decode()
+        return f"publickey ssh-ed25519-cert-v01@openssh.com {body}\n"
+
+    assert authorized.lets_in(text, told(1))
+    assert authorized.lets_in(text, "password\n")
+    assert authorized.lets_in(text, signed(3, "carol"))
+    for no in ("", told(2), told(1) + told(2), told(3), signed(3, "mallory"), signed(4, "carol"), "publickey x\n"):
+        assert not authorized.lets_in(text, no), no
+    assert not authorized.lets_in("", told(1))

@@ -1,0 +1,100 @@
+"""The parts of ``jailssh keys`` that need the configuration: adding, listing, printing."""
+
+from __future__ import annotations
+
+import argparse
+
+from jailssh.cli.adduser import read_key_file
+from jailssh.cli.context import Context
+from jailssh.config import authorized
+from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal, lines_of
+from jailssh.core.errors import EXIT_OK, UsageError
+from jailssh.core.journal_fields import KEY, USER
+from jailssh.core.names import escape
+from jailssh.host import accounts
+from jailssh.image import keys_file
+from jailssh.image.jail import load_configuration, to_account
+from jailssh.image.publish import Publisher
+from jailssh.image.use import Use
+from jailssh.users import keyring
+from jailssh.users.key_removal import fingerprint
+from jailssh.users.keyring import Addition
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Add, list or print."""
+    return {"add": _add, "list": _list, "print": _print}[args.action](args, context)
+
+
+def _add(args: argparse.Namespace, context: Context) -> int:
+    context.need_real_root("keys add")
+    principals = tuple(dict.fromkeys(check_principal(each) for each in args.principal))
+    keys = tuple(Key(key.kind, key.blob, key.comment, principals) for key in read_key_file(args.file, args.file))
+    wish = Addition(args.user, args.name, keys, tuple(dict.fromkeys(args.group)))
+    lines = keyring.add(context.layout, wish, Publisher(context.layout))
+    context.changed(lines, {USER: args.user, KEY: args.name})
+    return EXIT_OK
+
+
+def _list(args: argparse.Namespace, context: Context) -> int:
+    ring = load_configuration(context.layout).keyring(args.user, vacant=True)
+    facts = [
+        {
+            "name": name,
+            "type": key.kind,
+            "fingerprint": key.fingerprint(),
+            "comment": key.comment,
+            "groups": list(ring.groups[name]),
+            "principals": list(key.principals),
+        }
+        for name, keys in ring.keys.items()
+        for key in keys
+    ]
+    nameless = [] if ring.shared else _nameless(keys_file.present(context.layout, args.user))
+    facts += [{"name": "", "fingerprint": told, "comment": comment} for told, comment in nameless]
+    lines = [f"{told}  {comment}".rstrip() for told, comment in nameless]
+    context.facts(facts, [*(_table(ring) or [f"{args.user}: no key has a name"]), *lines])
+    return EXIT_OK
+
+
+def _nameless(text: str) -> list[tuple[str, str]]:
+    """Return fingerprint and comment of the keys in a file whose keys have no names: by either one of them goes."""
+    lines = [line for line in lines_of(text) if authorized.blob_of(line)]
+    return [(fingerprint(authorized.blob_of(line)), escape(authorized.comment_of(line), 200)) for line in lines]
+
+
+def _table(ring: Keyring) -> list[str]:
+    groups = {name: ", ".join(ring.groups[name]) or "-" for name in ring.keys}
+    first, second = (max(map(len, texts), default=0) for texts in (groups.keys(), groups.values()))
+    lines = []
+    for name, keys in ring.keys.items():
+        for key in keys:
+            signs = f"  certificates for {', '.join(key.principals)}" if key.principals else ""
+            comment = f"  {key.comment}" if key.comment else ""
+            lines.append(f"{name:<{first}}  {groups[name]:<{second}}  {key.fingerprint()} {key.kind}{signs}{comment}")
+    return lines
+
+
+def _print(args: argparse.Namespace, context: Context) -> int:
+    if (args.type is None) != (args.blob is None):
+        raise UsageError("keys print", "takes TYPE and BLOB, or neither")
+    configuration = load_configuration(context.layout)
+    use = Use.of(configuration, to_account(accounts.get(args.user)))
+    terminal = use.terminal()
+    wanted = [(name, key) for name, keys in use.ring.keys.items() for key in keys if _lets_in(key, args)]
+    login = context.layout.login_program
+    if args.principals:
+        head = ",".join(["restrict", *(["pty"] if terminal else []), f'command="{login}"'])
+        context.say(f"{head} {principal}" for _, key in wanted for principal in key.principals)
+    else:
+        context.say(key.authorized(login, name, terminal=terminal) for name, key in wanted)
+    return EXIT_OK
+
+
+def _lets_in(key: Key, args: argparse.Namespace) -> bool:
+    """True if sshd needs the line of ``key`` to decide about what the arguments say that a client offers."""
+    if args.principals:
+        return bool(key.principals) and args.blob in (None, key.blob)
+    if args.type is not None and args.type.endswith(CERTIFICATE):
+        return bool(key.principals)
+    return args.blob is None or (not key.principals and args.blob == key.blob)
