@@ -396,12 +396,15 @@ class ConfigurationCache:
         return self._last
 
 
-def load_configuration(layout: Layout) -> Configuration:
-    """Read the main file, the profiles and the jail files; raises only for the main file and untrusted directories."""
+def load_configuration(layout: Layout, main_text: bytes | None = None) -> Configuration:
+    """Read the main file (or ``main_text`` for it), the profiles and the jail files.
+
+    Raises only for the main file and untrusted directories.
+    """
     names = names_in(layout, layout.jails)
     # Stamped first: a change while we read makes the result out of date, never wrong for long.
     stamps = stamps_of([layout.config_file, layout.jails, *(f"{layout.jails}/{name}{SUFFIX}" for name in names)])
-    data = _read_optional(layout, layout.config_file)
+    data = _read_optional(layout, layout.config_file) if main_text is None else main_text
     main = read_main(data or b"", layout.config_file)
     documents: dict[str, Document | JailsshError] = dict(shipped_profiles())
     for name in names:
