@@ -12,7 +12,7 @@ from jailssh.host import fs
 from jailssh.image.findings import find, note_lines
 from jailssh.image.jail import load_configuration
 from jailssh.image.publish import Change, changes, publish_all, revocations
-from jailssh.users import doors, setup, transaction
+from jailssh.users import doors, running, setup, transaction
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run")
 
@@ -37,6 +37,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         # Nobody adds or takes away an account or a key meanwhile.
         with fs.lock(setup.lock_path(layout)):
             for line in (*transaction.recover(layout, setup.SHELLS), *transaction.others(layout, setup.SHELLS)):
+                context.tell(line)
+            for line in running.try_owed(layout):
                 context.tell(line)
             # Before anything that a mistake somewhere may stop.
             revoked = revocations(layout, act=True)

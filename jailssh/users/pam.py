@@ -16,13 +16,13 @@ from jailssh.config.files import read_main
 from jailssh.core.errors import ConfigError, HostError
 from jailssh.host import install, pam
 from jailssh.host.paths import Layout
+from jailssh.users import jailed
 from jailssh.users.change import Change, read_template
 from jailssh.users.undo import Inverse
 
-GROUP = "jailssh"
+GROUP = jailed.GROUP
 TEMPLATE = "pam-profile.in"
 _SERVICE = re.compile(r"[A-Za-z0-9_.+-]{1,64}\Z")
-_GROUP_NAME = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
 _PATH_TEXT = re.compile(r"[A-Za-z0-9/._+-]+\Z")
 # Linux-PAM before 1.6 gives a whole stack up for one line of 1,024 bytes.
 _MAX_LINE = 900
@@ -36,9 +36,6 @@ def refused_program(layout: Layout) -> str:
 def profile(layout: Layout, groups: Sequence[str], template: str) -> str:
     """Return the profile's text for the members of ``jailssh`` and of ``groups``."""
     main = read_main(install.read_optional(layout.config_file) or b"", layout.config_file)
-    for group in groups:
-        if not _GROUP_NAME.match(group):
-            raise ConfigError(f"group {group!r}", "has a character that means something else in PAM's files")
     for service in main.pam_services:
         if not _SERVICE.match(service):
             raise ConfigError(f"{layout.config_file} pam_services", f"{service!r} is not the name of a service of PAM")
@@ -48,7 +45,7 @@ def profile(layout: Layout, groups: Sequence[str], template: str) -> str:
     # No service has the name of the group, so without the setting nothing is let through.
     services = [GROUP, *sorted(set(main.pam_services))]
     values = {
-        "GROUPS": ":".join([GROUP, *sorted(set(groups) - {GROUP})]),
+        "GROUPS": ":".join(jailed.groups(groups)),
         "MIN_UID": str(main.min_uid),
         "SERVICES": ":".join(services),
         "LOGIN": layout.login_program,
