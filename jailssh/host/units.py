@@ -63,3 +63,11 @@ def stale() -> list[str]:
         if values.get("NeedDaemonReload") == "yes" and values.get("Id") not in found:
             found.append(values.get("Id", ""))
     return found
+
+
+def failed() -> list[str]:
+    """Return those of our units that systemd has given up, where it runs."""
+    if not os.path.isdir("/run/systemd/system"):
+        return []
+    argv = ["systemctl", "is-failed", "--quiet"]
+    return [unit for unit in UNITS if process.run([*argv, unit], check=False, timeout=10).code == 0]

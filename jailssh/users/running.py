@@ -7,10 +7,11 @@ what is on disk.  So one that was killed in between is made good by the next com
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import fs, install, listeners, units
-from jailssh.host.listeners import OLD, RIGHT
+from jailssh.host.listeners import OLD, RIGHT, Standing
 from jailssh.host.paths import Layout
 
 _WHY = b"sshd and systemd have yet to read what jailssh setup wrote\n"
@@ -50,13 +51,13 @@ def settle_old(layout: Layout) -> list[str]:
     return settle(layout)
 
 
-def findings(layout: Layout) -> list[ConfigError]:
-    """Return where what runs is not what is written; reads only."""
+def findings(layout: Layout, standings: Sequence[Standing] | None = None) -> list[ConfigError]:
+    """Return where what runs is not what is written; reads only.  ``standings``: of sshd, where they are known."""
     found = []
     if is_owed(layout):
         why = "a set-up was interrupted before sshd was seen to go by it: accounts may log in without their jail"
         found.append(ConfigError("reload of sshd", why, hint="jailssh setup does it"))
-    for each in listeners.standings(layout):
+    for each in listeners.standings(layout) if standings is None else standings:
         if each.state == OLD:
             found.append(ConfigError(each.listener.name(), each.why, hint="jailssh setup has it read it"))
     if stale := units.stale():
