@@ -12,6 +12,7 @@ from jailssh.host import fs
 from jailssh.image.findings import find, note_lines
 from jailssh.image.jail import load_configuration
 from jailssh.image.publish import Change, changes, publish_all, revocations
+from jailssh.relay import lastgood
 from jailssh.users import doors, running, setup, transaction
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run")
@@ -45,6 +46,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             with _showing(context, revoked):
                 configuration = load_configuration(layout)
                 configuration.validate()
+                lastgood.keep(layout)
                 # What confines comes before the plans, which let in.
                 shells = doors.set_shells(layout, configuration, act=True) if setup_here(context) else []
                 found = [*revoked, *publish_all(configuration)]

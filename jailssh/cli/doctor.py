@@ -14,7 +14,7 @@ from jailssh.host import listeners, sockets, units
 from jailssh.host.paths import Layout
 from jailssh.image.jail import load_configuration
 from jailssh.relay import status
-from jailssh.users import running, setup, transaction
+from jailssh.users import pam, running, setup, transaction
 
 EXAMPLES = ("jailssh doctor", "jailssh doctor --json")
 
@@ -39,6 +39,8 @@ def run(_args: argparse.Namespace, context: Context) -> int:
     for look in (_configuration, _set_up, _unfinished):
         _looked(wrong, lambda look=look: wrong.extend(look(layout)), None)  # type: ignore[misc]
     _looked(wrong, lambda: wrong.extend(running.findings(layout, servers)), None)
+    # Several looks may meet the same mistake.
+    wrong = list({(error.what, error.why): error for error in wrong}.values())
     told.append(f"jailsshd: {daemon['state']}" + (f": {daemon['line']}" if daemon.get("line") else ""))
     told += [f"{each.listener.name()}: {each.state}: {each.why}" for each in servers]
     told += [line for error in wrong for line in _lines(error)]
@@ -78,8 +80,7 @@ def _daemon(layout: Layout, wrong: list[JailsshError]) -> dict[str, Any]:
     found = status.read(layout)
     if found is not None:
         if found.trouble:
-            why = f"it goes by the last good {layout.config_file}, since: {found.trouble}"
-            wrong.append(ConfigError("jailsshd", why, hint="jailssh config check"))
+            wrong.append(ConfigError("jailsshd", found.trouble, hint="jailssh config check"))
         return {"state": "runs", "line": found.line(), **asdict(found)}
     if sockets.is_listened_at(layout.socket):
         return {"state": "starts with the next first login"}
@@ -106,8 +107,10 @@ def _set_up(layout: Layout) -> list[JailsshError]:
     if broken:
         # Which groups a jail has is not known, so what the set-up should be is not either.
         return [ConfigError("the set-up", f"cannot be compared while these jails have mistakes: {', '.join(broken)}")]
-    rest = setup.pending(layout, configuration.groups())
-    return [HostError("the set-up", setup.explained(rest), hint="jailssh setup")] if rest else []
+    groups = configuration.groups()
+    rest = setup.pending(layout, groups)
+    found: list[JailsshError] = [HostError("the set-up", setup.explained(rest), hint="jailssh setup")] if rest else []
+    return [*found, *(ConfigError("PAM", note.removeprefix("PAM: ")) for note in pam.notes(layout, groups))]
 
 
 def _unfinished(layout: Layout) -> list[JailsshError]:

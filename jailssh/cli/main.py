@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; print what went wrong in a line or two; return the exit code."""
     out = output.hold() if argv is None else None
     try:
-        return run(sys.argv[1:] if argv is None else argv, out)
+        return run(sys.argv[1:], out) if argv is None else run(argv)
     except SystemExit as end:  # --help and --version
         code = end.code if isinstance(end.code, int) else EXIT_OK
         return code if out is None else output.status(code, out, shows=True)

@@ -109,6 +109,11 @@ class Layout:
         return f"{self.state}/reload-owed"
 
     @property
+    def pam_owed(self) -> str:
+        """There while the PAM profile is changed, from before it is switched off until it is on again."""
+        return f"{self.state}/pam-owed"
+
+    @property
     def jailed_groups(self) -> str:
         """The groups whose members are in a jail, one a line, for what cannot read the configuration."""
         return f"{self.state}/jailed-groups"

@@ -255,8 +255,10 @@ def run(layout: Layout, listener: socket.socket, by_systemd: bool) -> None:
     server = Server(listener, answer, service.remembered, service.build_timeout, IDLE_EXIT if by_systemd else None)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.stop)
+    # The configuration is read at the start, so that the one before a later mistake is known.
+    service.build_timeout()
     _notify("READY=1")
-    teller.tell()
+    teller.tell(service.trouble())
     server.serve()
     _notify("STOPPING=1")
     fs.remove_file(status.path(layout))

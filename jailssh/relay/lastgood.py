@@ -26,7 +26,7 @@ def kept_path(layout: Layout) -> str:
 class LastGood:
     """Gives the configuration, read again only when a file changed.  Not to be used by two threads at once.
 
-    ``trouble``: why the main file is not the one in use, "" while it is.
+    ``trouble``: what is in use in the place of the main file and why, "" while that one is.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -51,24 +51,29 @@ class LastGood:
         try:
             found = load_configuration(self._layout)
         except JailsshError as error:
-            self.trouble = str(error)
             try:
-                if (kept := self._read(kept_path(self._layout))) is not None:
-                    return load_configuration(self._layout, kept)
+                if (kept := _read(self._layout, kept_path(self._layout))) is not None:
+                    found = load_configuration(self._layout, kept)
+                    self.trouble = f"goes by the last good {self._layout.config_file}, since {error}"
+                    return found
             except JailsshError:
                 pass  # The mistake is not in the main file, or what was kept is damaged.
+            self.trouble = f"refuses every first login, since {error}"
             raise ConfigError(error.what, error.why, hint=error.hint) from error
         self.trouble = ""
-        self._keep()
+        keep(self._layout)
         return found
 
-    def _keep(self) -> None:
-        # A full disk takes nothing away but what would be used after the next mistake.
-        with suppress(JailsshError, OSError):
-            path, data = kept_path(self._layout), self._read(self._layout.config_file) or b""
-            if self._read(path) != data:
-                fs.atomic_write(path, data, mode=0o600)
 
-    def _read(self, path: str) -> bytes | None:
-        """Return the content of a trusted file, None where there is none; raises where it cannot be read."""
-        return fs.read_trusted(path, _LIMIT, trusted_root=self._layout.root or None) if os.path.lexists(path) else None
+def keep(layout: Layout) -> None:
+    """Keep the main file as it is now, which has just been read without a mistake."""
+    # A full disk takes nothing away but what would be used after the next mistake.
+    with suppress(JailsshError, OSError):
+        path, data = kept_path(layout), _read(layout, layout.config_file) or b""
+        if _read(layout, path) != data:
+            fs.atomic_write(path, data, mode=0o600)
+
+
+def _read(layout: Layout, path: str) -> bytes | None:
+    """Return the content of a trusted file, None where there is none; raises where it cannot be read."""
+    return fs.read_trusted(path, _LIMIT, trusted_root=layout.root or None) if os.path.lexists(path) else None

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jailssh.core.errors import JailsshError
@@ -22,7 +22,8 @@ _LIMIT = 1 << 16
 class Status:
     """``pid``, ``started`` (proc(5): stat 22): which process; ``answered``, ``refused``, ``failed``: logins so far.
 
-    ``failed``: refused by an error of the daemon's own.  ``trouble``: why an older configuration is in use, or "".
+    ``failed``: refused by an error of the daemon's own.  ``trouble``: see
+    :class:`jailssh.relay.lastgood.LastGood`.
     """
 
     pid: int
@@ -38,7 +39,7 @@ class Status:
         served += f", {self.failed} of them by an error of its own" if self.failed else ""
         if not self.trouble:
             return served
-        return f"{served}; goes by the last good jailssh.conf: {escape(self.trouble, 300)}"
+        return f"{served}; {escape(self.trouble, 300)}"
 
 
 def path(layout: Layout) -> str:
@@ -64,11 +65,12 @@ class Teller:
                 old.pid, old.started, old.answered + (not code), old.refused + bool(code),
                 old.failed + (code == "build-failed"), trouble,
             )  # fmt: skip
-        self.tell()
+        self.tell(trouble)
 
-    def tell(self) -> None:
+    def tell(self, trouble: str = "") -> None:
         """Tell what is not told yet.  Never raises: who serves goes on without anybody that listens."""
         with self._lock:
+            self._status = replace(self._status, trouble=trouble)
             status, told = self._status, self._told
             self._told = status
         if status == told:

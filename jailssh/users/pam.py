@@ -66,12 +66,15 @@ def changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     path = pam.profile_path(layout)
     wanted = profile(layout, groups, read_template(layout, TEMPLATE, "packaging/pam"))
     data = install.read_optional(path)
-    if data == wanted.encode("utf-8"):
+    owed = pam.is_owed(layout)
+    if data == wanted.encode("utf-8") and not owed:
         return []
     before = None if data is None else data.decode("utf-8", "replace")
     old = [] if before is None else before.splitlines()
     name = "/dev/null" if before is None else path
-    diff = difflib.unified_diff(old, wanted.splitlines(), name, path, lineterm="")
+    diff = list(difflib.unified_diff(old, wanted.splitlines(), name, path, lineterm=""))
+    if owed:
+        diff = [f"~ {path}: to be switched on, which was interrupted", *diff]
     inverse = Inverse("pam", layout.root, (before,))
     return [Change("PAM profile", tuple(diff), inverse, lambda: pam.put(layout, wanted))]
 
@@ -88,7 +91,8 @@ def notes(layout: Layout, groups: Sequence[str]) -> list[str]:
         ]
     if pam.in_force(layout, _wanted(layout, groups)):
         return []
-    cure = f"{pam.TOOL} --enable {pam.NAME}; where the file was edited by hand, put the lines of its profile in front"
+    cure = f"{pam.TOOL} --remove {pam.NAME}, then {pam.TOOL} --enable {pam.NAME}; "
+    cure += "where the file was edited by hand, put the lines of its profile in front"
     return [f"PAM: {pam.account_path(layout)} does not begin with the profile {pam.NAME}, so {left}; cure: {cure}"]
 
 

@@ -301,7 +301,7 @@ def test_a_mistake_in_the_main_file_leaves_the_last_good_one_in_use(layout: Layo
     Path(layout.config_file).write_bytes(text)
     assert service.build_timeout() == 77
     assert service.answer(ALICE).startswith("no not-jailed ")
-    assert layout.config_file in service.trouble()
+    assert service.trouble().startswith(f"goes by the last good {layout.config_file}, since ")
     # A daemon that was started anew goes by it as well.
     again = Service(layout, lambda event, message, fields: sent.append((message, fields)), PEOPLE.get)
     assert again.build_timeout() == 77
@@ -319,6 +319,7 @@ def test_where_there_never_was_a_good_one_the_answer_has_a_reason(layout: Layout
     assert service.build_timeout() > 0
     assert service.answer(ALICE).startswith("no bad-config ")
     assert layout.config_file in sent[0][0]
+    assert service.trouble().startswith("refuses every first login, since ")
 
 
 def test_a_damaged_kept_file_is_none(layout: Layout) -> None:
@@ -339,8 +340,7 @@ def test_the_status_is_told_and_read_back(layout: Layout) -> None:
         "STATUS=0 plans made, 0 refused",
         "STATUS=1 plan made, 0 refused",
         "STATUS=1 plan made, 1 refused",
-        "STATUS=1 plan made, 2 refused, 1 of them by an error of its own; "
-        "goes by the last good jailssh.conf: jailssh.conf: wrong",
+        "STATUS=1 plan made, 2 refused, 1 of them by an error of its own; jailssh.conf: wrong",
     ]
     found = status.read(layout)
     assert found is not None
