@@ -67,6 +67,8 @@ def hold() -> Steady:
         os.open(os.devnull, os.O_RDONLY if fd == 1 else os.O_RDWR)
         os.set_inheritable(fd, True)
     out, err = Steady(1), Steady(2)
+    if 0 in closed:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process lives
     if 1 in closed:
         out.error = OSError(errno.EBADF, os.strerror(errno.EBADF))
     before = sys.stdout
