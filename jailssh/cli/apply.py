@@ -18,7 +18,8 @@ from jailssh.host.paths import Layout
 from jailssh.image.findings import find, note_lines
 from jailssh.image.jail import Configuration, load_configuration
 from jailssh.image.publish import Change, changes, publish_each, revocations, withdraw_gone
-from jailssh.users import doors, gone, key_removal, setup, transaction
+from jailssh.relay import lastgood
+from jailssh.users import doors, gone, key_removal, running, setup, transaction
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run", "jailssh apply --gone")
 
@@ -113,7 +114,7 @@ def _apply(context: Context, found: list[Change], shells: list[str], tries: Trie
             tries.errors += set_aside[1]
         for line in tries("login shells", lambda: transaction.recover(layout, setup.SHELLS)) or ():
             context.tell(line)
-        for line in transaction.others(layout, setup.SHELLS):
+        for line in (*transaction.others(layout, setup.SHELLS), *running.try_owed(layout)):
             context.tell(line)
         found += revocations(layout, act=True, errors=tries.errors)
         configuration = tries("configuration", lambda: load_configuration(layout))
@@ -124,6 +125,7 @@ def _apply(context: Context, found: list[Change], shells: list[str], tries: Trie
             _end(tries)
         assert configuration is not None
         checked = configuration
+        tries("last good configuration", lambda: lastgood.keep(layout))
         tries("configuration", checked.validate_jails)
         wrong = _account_errors(checked, tries)
         if setup_here(context):

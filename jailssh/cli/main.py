@@ -8,13 +8,16 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
 import jailssh
+from jailssh.cli import output
 from jailssh.cli.context import Context
+from jailssh.cli.output import SIGPIPE_STATUS, Steady
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
-from jailssh.core.names import check_absolute
+from jailssh.core.names import check_absolute, escape
 from jailssh.host.paths import Layout
 
 # The module of a verb has the verb's name.  Modules are imported when their verb runs, so that each starts fast.
@@ -22,6 +25,7 @@ VERBS: dict[str, str] = {
     "setup": "prepare this host: group, directories, login program, sshd drop-in",
     "adduser": "put an account, new or existing, into a jail",
     "deluser": "take an account out of its jail",
+    "doctor": "look at the host: set-up, sshd, jailsshd, unfinished changes",
     "recover": "end changes that were interrupted",
     "kick": "end every session of an account at once",
     "keys": "name the keys of an account that several people share",
@@ -39,7 +43,6 @@ VERBS: dict[str, str] = {
     "demo": "try it: real logins on a scratch host, nothing is left behind",
 }
 
-SIGPIPE_STATUS = 141
 INTERRUPTED_STATUS = 130
 
 
@@ -106,7 +109,7 @@ def parse(argv: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     if getattr(module, "TAKES_COMMAND", False):
         own, command = _split_command(outer.rest)
     args = verb_parser(outer.verb, module).parse_args(own)
-    args.command = command
+    args.command, args.verb = command, outer.verb
     args.root = getattr(args, "root", outer.root)
     args.json = getattr(args, "json", outer.json)
     return module, args
@@ -120,22 +123,26 @@ def _split_command(words: list[str]) -> tuple[list[str], list[str] | None]:
     return words[:place], words[place + 1 :]
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run one command line and return its exit code; errors are raised."""
+def run(argv: Sequence[str], out: Steady | None = None) -> int:
+    """Run one command line and return its exit code; errors are raised.  ``out``: standard output."""
     module, args = parse(argv)
     root = "" if args.root in (None, "/") else check_absolute(args.root, "--root")
     context = Context(Layout(root=root), json=args.json, yes=getattr(args, "yes", False))
     code: int = module.run(args, context)
+    if out is not None:
+        return output.status(code, out, shows=output.is_shown(args))
     sys.stdout.flush()
     return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; print what went wrong in a line or two; return the exit code."""
+    out = output.hold() if argv is None else None
     try:
-        return run(sys.argv[1:] if argv is None else argv)
+        return run(sys.argv[1:], out) if argv is None else run(argv)
     except SystemExit as end:  # --help and --version
-        return end.code if isinstance(end.code, int) else EXIT_OK
+        code = end.code if isinstance(end.code, int) else EXIT_OK
+        return code if out is None else output.status(code, out, shows=True)
     except JailsshError as error:
         lines, code = error.lines(), error.exit_code
     except BrokenPipeError:
@@ -146,7 +153,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         lines, code = ["jailssh: interrupted: what was begun was taken back"], INTERRUPTED_STATUS
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else "system call"
-        lines, code = [f"jailssh: {where}: {(error.strerror or str(error)).lower()}"], EXIT_FAILED
+        lines, code = [f"jailssh: {escape(where)}: {(error.strerror or str(error)).lower()}"], EXIT_FAILED
+    except Exception as error:  # nobody is helped by a traceback; where it was helps who mends it
+        lines, code = _unexpected(error), EXIT_FAILED
     for line in lines:
         print(line, file=sys.stderr)
     return code
+
+
+def _unexpected(error: Exception) -> list[str]:
+    """Return the lines for an error that no part has expected: what it is, and where it came up."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        place = f"{Path(trace.tb_frame.f_code.co_filename).stem}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return [
+        f"jailssh: unexpected error at {place}: {type(error).__name__}: {escape(str(error), 500)}",
+        "hint: this is a mistake in jailssh; jailssh recover and jailssh doctor show what is left to be done",
+    ]

@@ -13,7 +13,7 @@ from jailssh.host import fs
 from jailssh.host.paths import Layout
 from jailssh.image.jail import load_configuration
 from jailssh.image.publish import Publisher
-from jailssh.users import proof, setup, transaction
+from jailssh.users import proof, running, setup, transaction
 
 EXAMPLES = ("jailssh setup", "jailssh setup --yes", "jailssh setup --undo")
 
@@ -38,8 +38,18 @@ def run(args: argparse.Namespace, context: Context) -> int:
     changes = setup.plan(layout, groups, choice)
     if not changes:
         with fs.lock(setup.lock_path(layout)):
-            proven = proof.prove(layout, setup.GROUP)
-        context.say(["nothing to do: this host is set up", *setup.verify(layout), *proven])
+            settled = [*transaction.recover(layout, setup.SUBJECT), *running.settle_old(layout)]
+            proven = [*proof.prove(layout, setup.GROUP), *running.notes(layout)]
+        said = (
+            "this host is set up, now that what was interrupted is done"
+            if settled
+            else "nothing to do: this host is set up"
+        )
+        lines = [said, *settled, *setup.verify(layout), *proven]
+        if settled:
+            context.changed(lines, {})
+        else:
+            context.say(lines)
         return EXIT_OK
     context.say(line for change in changes for line in change.lines)
     if groups:

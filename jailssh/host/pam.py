@@ -33,9 +33,24 @@ def has_tool(layout: Layout) -> bool:
 
 
 def put(layout: Layout, text: str) -> None:
-    """Put the profile there and switch it on; the files of /etc/pam.d are made anew."""
-    fs.atomic_write(profile_path(layout), text.encode("utf-8"), mode=0o644)
+    """Put the profile there and switch it on; the files of /etc/pam.d are made anew.
+
+    pam-auth-update takes the difference between an old text and a new one for edits of the administrator's, and mixes
+    the two.  So the old one is switched off first.  What is killed in between is owed, see :func:`is_owed`.
+    """
+    path = profile_path(layout)
+    if os.path.lexists(path):
+        fs.ensure_dir(layout.state, 0o755)
+        fs.atomic_write(layout.pam_owed, b"the PAM profile has yet to be switched on\n", mode=0o600)
+        process.run([TOOL, "--remove", NAME], timeout=120)
+    fs.atomic_write(path, text.encode("utf-8"), mode=0o644)
     process.run([TOOL, "--enable", NAME], timeout=120)
+    _forget_debt(layout)
+
+
+def is_owed(layout: Layout) -> bool:
+    """True if the profile was changed and then not switched on again."""
+    return os.path.lexists(layout.pam_owed)
 
 
 def take_away(layout: Layout) -> None:
@@ -44,6 +59,12 @@ def take_away(layout: Layout) -> None:
         # In this order: what the profile names must stay until nothing asks for it.
         process.run([TOOL, "--remove", NAME], timeout=120)
     fs.remove_file(profile_path(layout))
+    _forget_debt(layout)
+
+
+def _forget_debt(layout: Layout) -> None:
+    if is_owed(layout):
+        fs.remove_file(layout.pam_owed)
 
 
 def in_force(layout: Layout, text: str) -> bool:

@@ -112,3 +112,23 @@ class Layout:
     def sshd_drop_in(self) -> str:
         """The sshd_config drop-in."""
         return f"{self.root}/etc/ssh/sshd_config.d/20-jailssh.conf"
+
+    @property
+    def sshd_marks(self) -> str:
+        """What the drop-in's banner for nobody says: a file for each version of the drop-in."""
+        return f"{self.state}/sshd"
+
+    @property
+    def reload_owed(self) -> str:
+        """There from before sshd's configuration changes until every sshd was seen to go by it."""
+        return f"{self.state}/reload-owed"
+
+    @property
+    def pam_owed(self) -> str:
+        """There while the PAM profile is changed, from before it is switched off until it is on again."""
+        return f"{self.state}/pam-owed"
+
+    @property
+    def jailed_groups(self) -> str:
+        """The groups whose members are in a jail, one a line, for what cannot read the configuration."""
+        return f"{self.state}/jailed-groups"

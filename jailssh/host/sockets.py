@@ -34,3 +34,14 @@ def listen_at(path: str, mode: int, *, backlog: int) -> socket.socket:
     finally:
         os.close(dirfd)
     return listener
+
+
+def is_listened_at(path: str) -> bool:
+    """True if a process of this network namespace listens at the stream socket ``path`` (proc(5): net/unix)."""
+    accepting = 0x10000  # SO_ACCEPTCON, as the kernel prints it
+    with open("/proc/net/unix", encoding="utf-8", errors="surrogateescape") as stream:
+        for line in stream:
+            words = line.rstrip("\n").split(" ", 7)
+            if line.endswith(f" {path}\n") and len(words) > 3 and int(words[3], 16) & accepting:
+                return True
+    return False

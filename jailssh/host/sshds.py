@@ -100,25 +100,32 @@ def _groups(user: str) -> set[str]:
 
 
 def _running() -> list[Server]:
-    """Return the servers that listen: processes of root's whose program is sshd and which are no session's."""
+    """Return the servers that listen."""
     found = []
     for path in glob.glob("/proc/[0-9]*"):
         with suppress(OSError):
-            pid = os.path.basename(path)
-            if not os.path.basename(os.readlink(f"{path}/exe")).startswith(_DAEMON):
-                continue
-            with open(f"{path}/cmdline", "rb") as stream:
-                raw = stream.read()
-            words = [word.decode("utf-8", "surrogateescape") for word in raw.split(b"\0")]
-            # A listener and a session write a title over it: "sshd: /usr/sbin/sshd -D -f FILE [listener] 0 of 10-100".
-            if words[0].startswith(f"{_DAEMON}: "):
-                title = " ".join(words)
-                if "[listener]" not in title:
-                    continue
-                words = title.removeprefix(f"{_DAEMON}: ").split(" [listener]")[0].split()
-            if (server := _server(words, f"process {pid}")) is not None:
+            if (server := listening(int(os.path.basename(path)))) is not None:
                 found.append(server)
     return found
+
+
+def listening(pid: int) -> Server | None:
+    """Return how process ``pid`` was started if it is a server that is no session's, None if it is none."""
+    try:
+        if not os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(_DAEMON):
+            return None
+        with open(f"/proc/{pid}/cmdline", "rb") as stream:
+            raw = stream.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    words = [word.decode("utf-8", "surrogateescape") for word in raw.split(b"\0")]
+    # A listener and a session write a title over it: "sshd: /usr/sbin/sshd -D -f FILE [listener] 0 of 10-100".
+    if words[0].startswith(f"{_DAEMON}: "):
+        title = " ".join(words)
+        if "[listener]" not in title:
+            return None
+        words = title.removeprefix(f"{_DAEMON}: ").split(" [listener]")[0].split()
+    return _server(words, f"process {pid}")
 
 
 def _of_units() -> list[Server]:

@@ -52,3 +52,25 @@ def _unlink(unit: str, folders: Sequence[str]) -> bool:
                 install.remove_empty_dir(f"{folder}/{name}")
                 found = True
     return found
+
+
+def stale() -> list[str]:
+    """Return the units of ours, and of sshd, that systemd has read in an older version than the one on disk."""
+    if not os.path.isdir("/run/systemd/system"):
+        return []
+    argv = ["systemctl", "show", "--property=Id,NeedDaemonReload", *UNITS, "ssh.service", "sshd.service"]
+    done = process.run(argv, check=False, timeout=20)
+    found = []
+    for block in done.stdout.split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if values.get("NeedDaemonReload") == "yes" and values.get("Id") not in found:
+            found.append(values.get("Id", ""))
+    return found
+
+
+def failed() -> list[str]:
+    """Return those of our units that systemd has given up, where it runs."""
+    if not os.path.isdir("/run/systemd/system"):
+        return []
+    argv = ["systemctl", "is-failed", "--quiet"]
+    return [unit for unit in UNITS if process.run([*argv, unit], check=False, timeout=10).code == 0]

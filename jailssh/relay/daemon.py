@@ -26,11 +26,12 @@ from dataclasses import dataclass
 
 from systemd import daemon
 
-from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.errors import EXIT_FAILED, HostError, JailsshError
+from jailssh.core.names import escape
 from jailssh.host import fs
 from jailssh.host.paths import Layout
 from jailssh.host.sockets import listen_at
-from jailssh.relay import records
+from jailssh.relay import records, status
 from jailssh.relay.service import Service, refusal
 
 MAX_THREADS = 160
@@ -40,6 +41,9 @@ MAX_CONNECTIONS = 1024
 MAX_PER_UID = 512
 IDLE_EXIT = 600.0
 """Seconds without a request after which a daemon that systemd can start again ends."""
+
+PAUSE = 0.05
+"""Seconds without a look at the socket after the host had nothing left to accept a connection with."""
 
 _CREDENTIALS = struct.Struct("3i")
 
@@ -77,6 +81,7 @@ class Server:
         for end in (self._wake, self._woken, listener):
             end.setblocking(False)
         self._stopping = False
+        self._accept_from = 0.0
 
     def stop(self, *_: object) -> None:
         """End :meth:`serve` soon; may be called from a signal handler or another thread."""
@@ -93,7 +98,8 @@ class Server:
                 if self._idle is not None and not busy and now - last >= self._idle:
                     break
                 # Who finds no place waits in the socket's queue.
-                watched = [self._woken, *([self._listener] if len(self._waiting) < MAX_CONNECTIONS else [])]
+                open_for_more = len(self._waiting) < MAX_CONNECTIONS and now >= self._accept_from
+                watched = [self._woken, *([self._listener] if open_for_more else [])]
                 ready = select.select(watched, [], [], self._pause(now, last, busy))[0]
                 if busy or self._listener in ready:
                     last = time.monotonic()
@@ -108,6 +114,8 @@ class Server:
                 _reply(waiting.connection, refusal("busy"))
 
     def _pause(self, now: float, last: float, busy: bool) -> float | None:
+        if now < self._accept_from:
+            return self._accept_from - now
         if self._waiting:
             return max(0.0, min(waiting.deadline for waiting in self._waiting) - now)
         if self._idle is None or busy:
@@ -121,11 +129,18 @@ class Server:
             except BlockingIOError:
                 return
             except OSError as error:
-                if error.errno not in (errno.ECONNABORTED, errno.EINTR, errno.EMFILE, errno.ENFILE):
+                if error.errno in (errno.EBADF, errno.ENOTSOCK, errno.EINVAL):
                     raise
+                # The peer has gone, or the host has no descriptor or memory for it now; both pass.
+                if error.errno not in (errno.ECONNABORTED, errno.EINTR):
+                    self._accept_from = time.monotonic() + PAUSE
                 return
             connection.setblocking(False)
-            self._take(connection)
+            try:
+                self._take(connection)
+            except Exception as error:  # one connection must not end the others'
+                _complain("a connection could not be served", error)
+                _reply(connection, refusal("build-failed"))
 
     def _take(self, connection: socket.socket) -> None:
         try:
@@ -149,18 +164,24 @@ class Server:
     def _start(self) -> None:
         """Give a thread to the jobs whose turn it is."""
         while self._queue and len(self._jobs) - len(self._queue) < MAX_THREADS:
-            # A daemon thread: what it builds can be interrupted at any point, so the end need not wait for it.
-            threading.Thread(target=self._work, args=(self._queue.popleft(),), daemon=True).start()
+            uid = self._queue.popleft()
+            try:
+                # A daemon thread: what it builds can be interrupted at any point, so the end need not wait for it.
+                threading.Thread(target=self._work, args=(uid,), daemon=True).start()
+            except (RuntimeError, MemoryError) as error:
+                _complain("no thread can be started", error)
+                self._done.append((uid, refusal("busy")))
+                self._nudge()
 
     def _work(self, uid: int) -> None:
+        """Do the job of ``uid``: there is an answer, whatever happens."""
+        line = refusal("build-failed")
         try:
             line = self._answer(uid)
-        except BaseException:
-            self._done.append((uid, refusal("build-failed")))
-            raise
-        else:
-            self._done.append((uid, line))
+        except BaseException as error:
+            _complain(f"the login of uid {uid} could not be served", error)
         finally:
+            self._done.append((uid, line))
             self._nudge()
 
     def _settle(self) -> None:
@@ -185,6 +206,12 @@ class Server:
     def _nudge(self) -> None:
         with suppress(OSError):
             self._wake.send(b"x")
+
+
+def _complain(what: str, error: BaseException) -> None:
+    """Say on standard error, which is the journal under systemd, what nobody expected; never raises."""
+    with suppress(Exception):
+        print(f"jailsshd: {what}: {type(error).__name__}: {escape(str(error), 500)}", file=sys.stderr, flush=True)
 
 
 def _reply(connection: socket.socket, line: str) -> None:
@@ -218,18 +245,23 @@ def activated() -> socket.socket | None:
 def run(layout: Layout, listener: socket.socket, by_systemd: bool) -> None:
     """Serve ``listener`` until a signal ends it, or, ``by_systemd``, until it was idle for long."""
     service = Service(layout, records.send)
-    server = Server(
-        listener,
-        service.answer,
-        service.remembered,
-        lambda: service.configuration().main.build_timeout,
-        IDLE_EXIT if by_systemd else None,
-    )
+    teller = status.Teller(layout, _notify)
+
+    def answer(uid: int) -> str:
+        line = service.answer(uid)
+        teller.count(line, service.trouble())
+        return line
+
+    server = Server(listener, answer, service.remembered, service.build_timeout, IDLE_EXIT if by_systemd else None)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.stop)
+    # The configuration is read at the start, so that the one before a later mistake is known.
+    service.build_timeout()
     _notify("READY=1")
+    teller.tell(service.trouble())
     server.serve()
     _notify("STOPPING=1")
+    fs.remove_file(status.path(layout))
 
 
 def _notify(state: str) -> None:
@@ -250,4 +282,7 @@ def main() -> int:
     except JailsshError as error:
         print("\n".join(error.lines()), file=sys.stderr)
         return error.exit_code
+    except Exception as error:  # said in one line; the next connection starts it again
+        _complain("ended", error)
+        return EXIT_FAILED
     return 0

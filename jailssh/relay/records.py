@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from systemd import journal
 
@@ -27,5 +28,7 @@ def send(event: str, message: str, fields: dict[str, str]) -> None:
             **{EVENT: event},
             **{name: escape(value, 2000) for name, value in fields.items()},
         )
-    except OSError as error:
-        print(f"jailsshd: {text} (no journal: {error})", file=sys.stderr, flush=True)
+    except (OSError, ValueError) as error:
+        # Nobody may listen there either: a record is lost then, a login is not.
+        with suppress(OSError, ValueError):
+            print(f"jailsshd: {text} (no journal: {error})", file=sys.stderr, flush=True)

@@ -18,9 +18,10 @@ from jailssh.core.names import escape
 from jailssh.host import nss
 from jailssh.host.nss import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.image.jail import Configuration, ConfigurationCache, NotJailedError, find_account
+from jailssh.image.jail import Configuration, NotJailedError, find_account
 from jailssh.image.publish import Images, Published, hold, publish_and_tidy
 from jailssh.plugin.api import Account
+from jailssh.relay.lastgood import LastGood
 from jailssh.relay.records import Send
 
 IMAGE_TRUST = 60.0
@@ -28,6 +29,9 @@ IMAGE_TRUST = 60.0
 
 REMEMBER_NO = 2.0
 """Seconds for which a refusal is given again without work, so that nobody can keep the daemon busy."""
+
+BUILD_TIMEOUT = 60.0
+"""Seconds that a login waits at most where no configuration can be read: as little as is usual."""
 
 _RETRIES = 3
 
@@ -45,7 +49,7 @@ class Service:
         find: Callable[[int], Account | None] = find_account,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._configurations = ConfigurationCache(layout)
+        self._configurations = LastGood(layout)
         self._images = Images(layout, IMAGE_TRUST, hold_later=True)
         self._send = send
         self._find = find
@@ -60,6 +64,15 @@ class Service:
         """Return the configuration as the files say it now."""
         with self._lock:
             return self._configurations.get()
+
+    def build_timeout(self) -> float:
+        """Return for how many seconds a login may wait; never raises, whatever the configuration."""
+        with self._lock:
+            return self._configurations.build_timeout(BUILD_TIMEOUT)
+
+    def trouble(self) -> str:
+        """Return why an older configuration is in use, "" while the present one is."""
+        return self._configurations.trouble
 
     def remembered(self, uid: int) -> str | None:
         """Return the refusal that ``uid`` got a moment ago, or None."""

@@ -23,7 +23,7 @@ from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file
 from jailssh.plan.compile import check_home
-from jailssh.users import aside, checks, gone, home_keys, looks, setup, transaction, undo
+from jailssh.users import aside, checks, gone, home_keys, looks, running, setup, transaction, undo
 from jailssh.users.covers import make_ahead
 from jailssh.users.home_keys import Choice
 from jailssh.users.looks import Standing
@@ -127,7 +127,12 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
     check_account_name(wish.name)
     require_setup(layout, publisher.groups)
     with fs.lock(setup.lock_path(layout)):
-        lines = [*transaction.recover(layout, subject(wish.name)), *transaction.others(layout, subject(wish.name))]
+        owed = running.settle_owed(layout)
+        lines = [
+            *owed,
+            *transaction.recover(layout, subject(wish.name)),
+            *transaction.others(layout, subject(wish.name)),
+        ]
         entry = accounts.find(wish.name)
         # Whatever is refused below: what somebody else of this name had does not come to this account.
         lines += gone.set_aside_other(layout, wish.name, entry)

@@ -14,7 +14,7 @@ from jailssh.host import accounts, mail, sshd
 from jailssh.host.accounts import Entry, UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.image.jail import Configuration, to_account
-from jailssh.users import looks, pam, setup, transaction
+from jailssh.users import looks, pam, running, setup, transaction
 from jailssh.users.transaction import Journal
 from jailssh.users.undo import Inverse, take_back
 
@@ -93,7 +93,7 @@ def findings(layout: Layout, configuration: Configuration) -> list[ConfigError]:
     """Return what is open beside the jails of this host; nothing where nobody is in one."""
     unfinished = [each for each in transaction.unfinished(layout) if not each.alive]
     begun = [ConfigError(each.subject, each.line(), hint=each.hint()) for each in unfinished]
-    return begun + _open_doors(layout, configuration)
+    return [*begun, *running.findings(layout), *_open_doors(layout, configuration)]
 
 
 def _open_doors(layout: Layout, configuration: Configuration) -> list[ConfigError]:

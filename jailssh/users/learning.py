@@ -73,7 +73,7 @@ def _read(layout: Layout, uid: int) -> Learning | None:
     try:
         row = json.loads(data)
         found = Learning(int(row["uid"]), str(row["name"]), float(row["since"]), float(row["until"]))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise ConfigError(path, "cannot be read", hint="jailssh learn USER begins anew") from error
     if found.uid != uid:
         raise ConfigError(path, f"is about uid {found.uid}", hint="jailssh learn USER begins anew")

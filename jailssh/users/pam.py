@@ -16,13 +16,13 @@ from jailssh.config.files import read_main
 from jailssh.core.errors import ConfigError, HostError
 from jailssh.host import install, pam
 from jailssh.host.paths import Layout
+from jailssh.users import jailed
 from jailssh.users.change import Change, read_template
 from jailssh.users.undo import Inverse
 
-GROUP = "jailssh"
+GROUP = jailed.GROUP
 TEMPLATE = "pam-profile.in"
 _SERVICE = re.compile(r"[A-Za-z0-9_.+-]{1,64}\Z")
-_GROUP_NAME = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
 _PATH_TEXT = re.compile(r"[A-Za-z0-9/._+-]+\Z")
 # Linux-PAM before 1.6 gives a whole stack up for one line of 1,024 bytes.
 _MAX_LINE = 900
@@ -36,9 +36,6 @@ def refused_program(layout: Layout) -> str:
 def profile(layout: Layout, groups: Sequence[str], template: str) -> str:
     """Return the profile's text for the members of ``jailssh`` and of ``groups``."""
     main = read_main(install.read_optional(layout.config_file) or b"", layout.config_file)
-    for group in groups:
-        if not _GROUP_NAME.match(group):
-            raise ConfigError(f"group {group!r}", "has a character that means something else in PAM's files")
     for service in main.pam_services:
         if not _SERVICE.match(service):
             raise ConfigError(f"{layout.config_file} pam_services", f"{service!r} is not the name of a service of PAM")
@@ -48,7 +45,7 @@ def profile(layout: Layout, groups: Sequence[str], template: str) -> str:
     # No service has the name of the group, so without the setting nothing is let through.
     services = [GROUP, *sorted(set(main.pam_services))]
     values = {
-        "GROUPS": ":".join([GROUP, *sorted(set(groups) - {GROUP})]),
+        "GROUPS": ":".join(jailed.groups(groups)),
         "MIN_UID": str(main.min_uid),
         "SERVICES": ":".join(services),
         "LOGIN": layout.login_program,
@@ -69,12 +66,15 @@ def changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     path = pam.profile_path(layout)
     wanted = profile(layout, groups, read_template(layout, TEMPLATE, "packaging/pam"))
     data = install.read_optional(path)
-    if data == wanted.encode("utf-8"):
+    owed = pam.is_owed(layout)
+    if data == wanted.encode("utf-8") and not owed:
         return []
     before = None if data is None else data.decode("utf-8", "replace")
     old = [] if before is None else before.splitlines()
     name = "/dev/null" if before is None else path
-    diff = difflib.unified_diff(old, wanted.splitlines(), name, path, lineterm="")
+    diff = list(difflib.unified_diff(old, wanted.splitlines(), name, path, lineterm=""))
+    if owed:
+        diff = [f"~ {path}: to be switched on, which was interrupted", *diff]
     inverse = Inverse("pam", layout.root, (before,))
     return [Change("PAM profile", tuple(diff), inverse, lambda: pam.put(layout, wanted))]
 
@@ -91,7 +91,8 @@ def notes(layout: Layout, groups: Sequence[str]) -> list[str]:
         ]
     if pam.in_force(layout, _wanted(layout, groups)):
         return []
-    cure = f"{pam.TOOL} --enable {pam.NAME}; where the file was edited by hand, put the lines of its profile in front"
+    cure = f"{pam.TOOL} --remove {pam.NAME}, then {pam.TOOL} --enable {pam.NAME}; "
+    cure += "where the file was edited by hand, put the lines of its profile in front"
     return [f"PAM: {pam.account_path(layout)} does not begin with the profile {pam.NAME}, so {left}; cure: {cure}"]
 
 

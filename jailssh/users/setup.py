@@ -7,30 +7,30 @@ what is there, so running it again changes nothing; each change has its inverse 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 
 from jailssh.config import authorized
 from jailssh.config.reader import raise_all
-from jailssh.core.errors import ConfigError, HostError, JailsshError
-from jailssh.host import accounts, fs, install, sshd, units
+from jailssh.core.errors import HostError, JailsshError
+from jailssh.host import accounts, fs, install, listeners, sshd, units
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file, plans
 from jailssh.image.facts import facts_path
 from jailssh.image.jail import load_configuration
-from jailssh.users import home_keys, pam, undo
+from jailssh.users import home_keys, jailed, pam, running, undo
 from jailssh.users.change import Change, place_of_template, read_template
 from jailssh.users.home_keys import Choice
 from jailssh.users.transaction import Fault, Journal, no_fault
 from jailssh.users.undo import Inverse
 
-GROUP = pam.GROUP
+GROUP = jailed.GROUP
 SUBJECT = "setup"
 SHELLS = "shells"
 """The undo journal of login shells that ``apply`` set."""
 TEMPLATE = "20-jailssh.conf.in"
-_GROUP_NAME = re.compile(r"[A-Za-z0-9_.@+-]+\Z")
 _PATH_TEXT = re.compile(r"[A-Za-z0-9/._+-]+\Z")
 
 
@@ -52,19 +52,17 @@ def drop_in(
     ``home_keys``: those of them whose members log in by the keys in their homes too.  ``accept_env``: what clients may
     send beside the language; the login program passes it on in those jails alone that say so.
     """
-    for group in (*groups, *home_keys):
-        if not _GROUP_NAME.match(group):
-            raise ConfigError(f"group {group!r}", "has a character that means something else in sshd_config")
-    for path in (layout.login_program, layout.keys):
+    names = jailed.groups(groups)
+    # Who is in a jail by name is not meant, whatever other groups the account is in.
+    own = [*jailed.checked(set(home_keys) - {GROUP}), f"!{GROUP}"]
+    for path in (layout.login_program, layout.keys, layout.sshd_marks):
         if not _PATH_TEXT.match(path):
             raise HostError(path, "cannot be written into sshd_config", hint="install below a plain path")
-    names = [GROUP, *sorted(set(groups) - {GROUP})]
-    # Who is in a jail by name is not meant, whatever other groups the account is in.
-    own = [*sorted(set(home_keys) - {GROUP}), f"!{GROUP}"]
     text = template if len(own) > 1 else without_home_keys(template)
     text = text.replace("@GROUPS@", ",".join(names)).replace("@HOME_KEY_GROUPS@", ",".join(own))
     text = text.replace("@ACCEPT@", "".join(f" {name}" for name in accept_env))
-    return text.replace("@LOGIN@", layout.login_program).replace("@KEYS@", layout.keys)
+    text = text.replace("@LOGIN@", layout.login_program).replace("@KEYS@", layout.keys)
+    return text.replace("@MARK@", f"{layout.sshd_marks}/{hashlib.sha256(text.encode()).hexdigest()[:16]}")
 
 
 def without_home_keys(text: str) -> str:
@@ -96,6 +94,7 @@ def directories(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
         # The plans in it are readable by root alone.
         (layout.plans, (0o700,)),
         (layout.undo, (0o700,)),
+        (layout.sshd_marks, (0o700,)),
     ]
 
 
@@ -108,6 +107,7 @@ def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
         *changes,
         *_program_changes(layout, groups),
         *pam.changes(layout, groups),
+        *_list_changes(layout, groups),
         *_drop_in_changes(layout, groups),
     ]
 
@@ -188,10 +188,11 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
 def _drop_in_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     path = layout.sshd_drop_in
     wanted = wanted_drop_in(layout, groups)
+    before = _mark_changes(wanted)
     data = install.read_optional(path)
     present = "" if data is None else data.decode("utf-8", "replace")
     if data is not None and present == wanted:
-        return []
+        return before
     diff = difflib.unified_diff(
         present.splitlines(), wanted.splitlines(), "/dev/null" if data is None else path, path, lineterm=""
     )
@@ -199,7 +200,32 @@ def _drop_in_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     def act() -> None:
         fs.atomic_write(path, wanted.encode("utf-8"), mode=0o644)
 
-    return [Change("drop-in", tuple(diff), undo.put_file_back(path), act)]
+    return [*before, Change("drop-in", tuple(diff), undo.put_file_back(path), act)]
+
+
+def _mark_changes(wanted: str) -> list[Change]:
+    """Return the change that puts the text there which a running sshd shows once it has read the drop-in."""
+    found = re.search(r"^    Banner (.*/([0-9a-f]{16}))$", wanted, re.MULTILINE)
+    if not found:  # A template of another version.
+        return []
+    return _file_changes(found[1], listeners.mark(found[2]), "mark", "what sshd says of itself")
+
+
+def _list_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
+    """Return the change of the list by which no user manager is started for whoever is in a jail."""
+    return _file_changes(layout.jailed_groups, jailed.listing(groups), "list of groups", "whose members are in a jail")
+
+
+def _file_changes(path: str, wanted: str, point: str, what: str) -> list[Change]:
+    data = install.read_optional(path)
+    if data == wanted.encode("ascii"):
+        return []
+    line = f"{'+' if data is None else '~'} {path}: {what}"
+    return [
+        Change(
+            point, (line,), undo.put_file_back(path), lambda: fs.atomic_write(path, wanted.encode("ascii"), mode=0o644)
+        )
+    ]
 
 
 def check_candidate(layout: Layout, groups: Sequence[str]) -> None:
@@ -246,7 +272,7 @@ def apply(
     with journal.changing("setup", "jailssh setup"):
         if any(change.point == "drop-in" for change in changes):
             # First in, so last out: sshd reads its configuration again after the drop-in has been put back.
-            journal.step("reload", Inverse("reload", "sshd"), lambda: None, confines=True)
+            journal.step("reload", Inverse("reload", "sshd"), lambda: running.owe(layout), confines=True)
         for change in changes:
             journal.step(change.point, change.inverse, change.act, confines=change.confines)
         notes = [*verify(layout), *prove()]
@@ -254,8 +280,20 @@ def apply(
         journal.steps = [step for step in journal.steps if not step.key.startswith(f"{layout.keys}/")]
         journal.commit()
     if any(change.point == "drop-in" for change in changes):
-        return [sshd.reload(), *install.reload_units(), *notes]
-    return notes
+        fault("reload: owed")
+        done = running.settle(layout)
+        _tidy_marks(layout)
+        return [*done, *notes]
+    return [*running.settle_old(layout), *notes]
+
+
+def _tidy_marks(layout: Layout) -> None:
+    """Remove what older versions of the drop-in say, which no sshd has read any more."""
+    data = install.read_optional(layout.sshd_drop_in) or b""
+    for name in os.listdir(layout.sshd_marks):
+        path = f"{layout.sshd_marks}/{name}"
+        if path.encode() not in data:
+            fs.remove_file(path)
 
 
 def check_unused(layout: Layout, groups: Mapping[str, Sequence[str]]) -> None:
@@ -313,6 +351,10 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
         reloaded = f"note: sshd could not be reloaded and still goes by the drop-in: {error}; run: systemctl reload ssh"
     journal.forget()
     _remove_left_over(layout)
+    fs.remove_file(layout.reload_owed)
+    fs.remove_file(layout.jailed_groups)
+    for name in os.listdir(layout.sshd_marks) if os.path.isdir(layout.sshd_marks) else ():
+        fs.remove_file(f"{layout.sshd_marks}/{name}")
     for path, _ in reversed(directories(layout)):
         install.remove_empty_dir(path)
     lines = ["the group, the drop-in and the login program's mode are as they were before", reloaded, *retired]

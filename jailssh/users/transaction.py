@@ -258,7 +258,7 @@ def _read(path: str) -> _Content:
         original, steps = ([_inverse(row, old=old) for row in document[name]] for name in ("original", "steps"))
         who = Owner(**document["owner"]) if document.get("owner") else None
         uid = document.get("uid")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(
             path, f"not an undo journal: {escape(str(error))}", hint="see it, then move it away"
         ) from error

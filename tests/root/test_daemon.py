@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from jailssh.image import jail
 from jailssh.image.plans import read_plan
 from jailssh.plugin.api import Account
 from jailssh.relay import daemon as relay
+from jailssh.relay import lastgood, status
 from jailssh.relay.service import Service
 from tests.root.test_publish import install_entry_points
 
@@ -39,7 +40,7 @@ def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
     jail._registry.cache_clear()
     layout = Layout(root=str(tmp_path / "root"))
-    for folder in (layout.jails, layout.users, layout.run):
+    for folder in (layout.jails, layout.users, layout.run, layout.state):
         os.makedirs(folder)
     return layout
 
@@ -224,13 +225,129 @@ def test_what_a_peer_says_or_does_not_wait_for_is_of_no_account(layout: Layout) 
         assert ask_as(layout, BOB) == "ok\n"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_job_that_raises_is_an_answer(layout: Layout) -> None:
+@pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("error", [RuntimeError("of\nnobody"), SystemExit(3), MemoryError()])
+def test_a_job_that_raises_is_an_answer(
+    layout: Layout, capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
     def answer(uid: int) -> str:
-        raise RuntimeError
+        raise error
 
     with serving(layout, answer):
-        assert ask_as(layout, ALICE) == "no build-failed\n"
+        for _ in range(3):
+            assert ask_as(layout, ALICE) == "no build-failed\n"
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3
+    assert said[0].startswith(f"jailsshd: the login of uid {ALICE} could not be served: {type(error).__name__}")
+
+
+def test_a_connection_that_cannot_be_served_is_answered_and_ends_nobody_else(
+    layout: Layout, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = [True, True]
+
+    def remembered(_uid: int) -> str | None:
+        if bad:
+            bad.pop()
+            raise RuntimeError("first")
+        return None
+
+    with serving(layout, lambda _: "ok", remembered):
+        assert [ask_as(layout, ALICE) for _ in range(3)] == ["no build-failed\n", "no build-failed\n", "ok\n"]
+    assert "a connection could not be served: RuntimeError: first" in capsys.readouterr().err
+
+
+def test_without_a_thread_the_answer_is_busy(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoThread:
+        def __init__(self, **_: object) -> None:
+            pass
+
+        def start(self) -> None:
+            raise RuntimeError("can't start new thread")
+
+    real = threading.Thread
+    with serving(layout, lambda _: "ok"):
+        monkeypatch.setattr(relay.threading, "Thread", lambda **words: NoThread(**words))
+        answers = [ask_as(layout, ALICE) for _ in range(3)]
+        monkeypatch.setattr(relay.threading, "Thread", real)
+        assert answers == ["no busy\n"] * 3
+        assert ask_as(layout, ALICE) == "ok\n"
+
+
+def test_clients_that_misbehave_do_not_hold_others_up(layout: Layout) -> None:
+    with serving(layout, lambda _: "ok"):
+        talkers = [connect(layout) for _ in range(200)]
+        for number, peer in enumerate(talkers):
+            with suppress(OSError):  # it is answered and closed whatever it says
+                peer.send(b"\0\xff" * 10000) if number % 2 else peer.shutdown(socket.SHUT_RDWR)
+            if number % 3 == 0:
+                peer.close()
+        assert ask_as(layout, ALICE) == "ok\n"
+        for peer in talkers:
+            peer.close()
+        assert ask_as(layout, BOB) == "ok\n"
+
+
+BROKEN_MAIN = [b"build_timeout = soon\n", b"\xff\xfe\0", b"[[[\n", b"nonsense = 1\n", b"x" * (2 << 20)]
+
+
+@pytest.mark.parametrize("text", BROKEN_MAIN)
+def test_a_mistake_in_the_main_file_leaves_the_last_good_one_in_use(layout: Layout, text: bytes) -> None:
+    Path(layout.config_file).write_text("build_timeout = 77\n")
+    sent: Records = []
+    service = Service(layout, lambda event, message, fields: sent.append((message, fields)), PEOPLE.get)
+    assert service.build_timeout() == 77
+    assert service.trouble() == ""
+    Path(layout.config_file).write_bytes(text)
+    assert service.build_timeout() == 77
+    assert service.answer(ALICE).startswith("no not-jailed ")
+    assert service.trouble().startswith(f"goes by the last good {layout.config_file}, since ")
+    # A daemon that was started anew goes by it as well.
+    again = Service(layout, lambda event, message, fields: sent.append((message, fields)), PEOPLE.get)
+    assert again.build_timeout() == 77
+    assert again.answer(ALICE).startswith("no not-jailed ")
+    assert layout.config_file in again.trouble()
+    Path(layout.config_file).write_text("build_timeout = 78\n")
+    assert (again.build_timeout(), again.trouble()) == (78, "")
+
+
+@pytest.mark.parametrize("text", BROKEN_MAIN)
+def test_where_there_never_was_a_good_one_the_answer_has_a_reason(layout: Layout, text: bytes) -> None:
+    Path(layout.config_file).write_bytes(text)
+    sent: Records = []
+    service = Service(layout, lambda event, message, fields: sent.append((message, fields)), PEOPLE.get)
+    assert service.build_timeout() > 0
+    assert service.answer(ALICE).startswith("no bad-config ")
+    assert layout.config_file in sent[0][0]
+    assert service.trouble().startswith("refuses every first login, since ")
+
+
+def test_a_damaged_kept_file_is_none(layout: Layout) -> None:
+    Path(layout.config_file).write_bytes(b"nonsense = 1\n")
+    Path(lastgood.kept_path(layout)).write_bytes(b"\xff also nonsense")
+    service = Service(layout, lambda *_: None, PEOPLE.get)
+    assert service.answer(ALICE).startswith("no bad-config ")
+    assert "jailssh.conf" in service.trouble()
+
+
+def test_the_status_is_told_and_read_back(layout: Layout) -> None:
+    told: list[str] = []
+    teller = status.Teller(layout, told.append)
+    teller.tell()
+    for line, trouble in (("ok", ""), ("no not-jailed 12345678", ""), ("no build-failed", "jailssh.conf: wrong")):
+        teller.count(line, trouble)
+    assert told == [
+        "STATUS=0 plans made, 0 refused",
+        "STATUS=1 plan made, 0 refused",
+        "STATUS=1 plan made, 1 refused",
+        "STATUS=1 plan made, 2 refused, 1 of them by an error of its own; jailssh.conf: wrong",
+    ]
+    found = status.read(layout)
+    assert found is not None
+    assert (found.pid, found.answered, found.refused, found.failed) == (os.getpid(), 1, 2, 1)
+    for damaged in (b"", b"{", b"[]", b"{}", b"\xff" * 9, b"[" * 60000, b'{"pid": "x", "started": 1}'):
+        Path(status.path(layout)).write_bytes(damaged)
+        assert status.read(layout) is None
 
 
 def test_the_socket_replaces_what_is_there(layout: Layout) -> None:
@@ -285,9 +402,16 @@ def notifications(layout: Layout) -> Iterator[tuple[str, socket.socket]]:
         yield path, receiver
 
 
+def told(receiver: socket.socket) -> bytes:
+    """Return the next notification that is no status line."""
+    while (data := receiver.recv(1000)).startswith(b"STATUS="):
+        pass
+    return data
+
+
 def test_plain_start_ready_second_one_refused_and_stop(layout: Layout) -> None:
     with notifications(layout) as (path, receiver), start(layout, path) as first:
-        assert receiver.recv(100) == b"READY=1"
+        assert told(receiver) == b"READY=1"
         assert ask_as(layout, 63001).startswith("no not-jailed ")
         with start(layout, path) as second:
             assert second.wait(30) == 1
@@ -295,10 +419,10 @@ def test_plain_start_ready_second_one_refused_and_stop(layout: Layout) -> None:
             assert second.stderr.read() == f"jailssh: jailsshd: another one is running, process {first.pid}\n"
         assert ask_as(layout, 63002).startswith("no not-jailed ")
         first.send_signal(signal.SIGTERM)
-        assert receiver.recv(100) == b"STOPPING=1"
+        assert told(receiver) == b"STOPPING=1"
         assert first.wait(30) == 0
         with start(layout, path) as again:
-            assert receiver.recv(100) == b"READY=1"
+            assert told(receiver) == b"READY=1"
             assert ask_as(layout, 63003).startswith("no not-jailed ")
             again.kill()
 
@@ -306,7 +430,7 @@ def test_plain_start_ready_second_one_refused_and_stop(layout: Layout) -> None:
 def test_socket_activation_and_idle_exit(layout: Layout) -> None:
     with notifications(layout) as (path, receiver), listen_at(layout.socket, 0o666, backlog=5) as listener:
         with start(layout, path, listener, idle=0.2) as process:
-            assert receiver.recv(100) == b"READY=1"
+            assert told(receiver) == b"READY=1"
             assert process.wait(30) == 0
         peer = connect(layout)
         with start(layout, path, listener, idle=0.2) as process:

@@ -156,7 +156,7 @@ def test_a_common_account_edited_by_hand_is_told(host: Host) -> None:
     host.sh(f"sed -i 's/^account.*pam_unix.so.*/account required pam_unix.so/' {COMMON}")
     said = host.ok("setup", "--yes")
     assert f"{COMMON} does not begin with the profile" in said
-    assert "pam-auth-update --enable jailssh" in said
+    assert "pam-auth-update --remove jailssh, then pam-auth-update --enable jailssh" in said
     host.sh(f"useradd -m -s {LOGIN} -G jailssh alice")
     host.sh(f"grep '^\t' {PROFILE} | sed 's/^/account /' >/root/new; cat {COMMON} >>/root/new; cp /root/new {COMMON}")
     assert "does not begin" not in host.ok("setup", "--yes")
@@ -326,3 +326,23 @@ def test_a_mount_in_a_home_is_not_removed_with_it(host: Host) -> None:
     assert host.sh("cat /root/keep/file; ls /home | grep -c alice || true; id alice 2>&1 || true") == (
         "kept\n0\nid: ‘alice’: no such user\n"
     )
+
+
+def test_a_profile_that_changes_is_in_force_each_time(host: Host) -> None:
+    host.sh("mkdir -p /etc/jailssh/jails; groupadd customers; groupadd others")
+    for groups in ("customers", "customers, others", "others", "customers"):
+        host.scratch.write("/etc/jailssh/jails/c.conf", f"plugins = sftp\ngroups = {groups}\n")
+        said = host.ok("setup", "--yes")
+        assert "does not begin" not in said
+        assert f"ingroup jailssh:{groups.replace(', ', ':')}\n" in host.sh(f"cat {COMMON}")
+
+
+def test_a_profile_that_was_not_switched_on_again_is_owed(host: Host) -> None:
+    host.ok("setup", "--yes")
+    # As one leaves it that is killed between the two.
+    host.sh("touch /var/lib/jailssh/pam-owed; pam-auth-update --remove jailssh")
+    host.sh(f"useradd -m -s {LOGIN} -G jailssh alice")
+    assert lets_in(host, "alice", "cron")
+    assert "to be switched on, which was interrupted" in host.ok("setup", "--yes")
+    assert not lets_in(host, "alice", "cron")
+    assert "nothing to do" in host.ok("setup", "--yes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import shutil
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -335,3 +336,115 @@ def test_a_running_sshd_reads_it_without_being_restarted(host: Host) -> None:
     host.scratch.write("/etc/jailssh/keys/alice", key.authorized(LOGIN, "", terminal=True) + "\n")
     host.sh("rm -r /home/alice/.ssh")
     assert host.sh(f"{ssh} echo open") == "jailed\n"
+
+
+PROBE = "ssh -F none -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+
+
+def members_session(host: Host) -> str:
+    """Return what a member of the group with a jail gets from the sshd that runs."""
+    ssh = f"{PROBE} -o LogLevel=ERROR -i /root/k carl@127.0.0.1 echo open"
+    return host.scratch.run(["sh", "-c", ssh]).stdout
+
+
+def with_member(host: Host) -> None:
+    """A running sshd, and carl, who can log in by a key and is in a group that is to get a jail."""
+    # PAM is asked at each login, so it would refuse him by what is written: here sshd alone stands in between.
+    host.scratch.write("/etc/ssh/sshd_config.d/05-own.conf", "UsePAM no\n")
+    host.scratch.start_sshd()
+    host.sh(
+        "groupadd customers; useradd -m -p '*' -s /bin/sh -G customers carl; ssh-keygen -q -t ed25519 -N '' -f /root/k"
+    )
+    host.sh(
+        "install -d -o carl -m 700 /home/carl/.ssh; install -o carl -m 600 /root/k.pub /home/carl/.ssh/authorized_keys"
+    )
+    host.ok("setup", "--yes")
+    assert members_session(host) == "open\n"
+    host.sh("mkdir -p /etc/jailssh/jails; install -m 644 /root/k.pub /etc/jailssh/keys/carl")
+    host.scratch.write("/etc/jailssh/jails/c.conf", "plugins = sftp\ngroups = customers\n")
+
+
+def kill_before_reload(host: Host) -> None:
+    program = KILLED.replace("len(points) == int(sys.argv[1])", "point == sys.argv[1]")
+    program = program.replace("setup.pending(layout, ())", "setup.pending(layout, ('customers',))")
+    done = host.scratch.run(
+        ["/usr/bin/python3", "-B", "-c", program, "reload: owed"], env={"PYTHONPATH": "/usr/local/source"}
+    )
+    assert done.code == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.parametrize("verb", [("setup", "--yes"), ("apply",)])
+def test_killed_before_the_reload_the_next_command_has_sshd_read_it(host: Host, verb: tuple[str, ...]) -> None:
+    with_member(host)
+    kill_before_reload(host)
+    # Written, and not in force: what config check has to find.
+    assert members_session(host) == "open\n"
+    checked = host.jailssh("config", "check")
+    assert checked.code == 1
+    assert "reload of sshd: a set-up was interrupted" in checked.stderr
+    assert "answers by an older configuration than the one on disk" in checked.stderr
+    done = host.jailssh(*verb)
+    # There are no plugins here, so apply stops at the jail; what is owed comes before.
+    assert done.code == 0 or verb == ("apply",), done.stderr
+    assert "sent SIGHUP to sshd" in done.stdout + done.stderr
+    assert "nothing to do" not in done.stdout
+    assert "open" not in members_session(host)
+    assert host.sh("ls /var/lib/jailssh/reload-owed 2>/dev/null || true") == ""
+    assert "nothing to do" in host.ok("setup", "--yes")
+
+
+def test_an_account_added_after_a_killed_set_up_does_not_take_it_back(host: Host) -> None:
+    with_member(host)
+    kill_before_reload(host)
+    text = host.sh(f"cat {DROP_IN}")
+    assert "Match Group jailssh,customers\n" in text
+    host.jailssh("adduser", "zoe", "--jail", "sftp-only", "--yes")
+    assert host.sh(f"cat {DROP_IN}") == text
+    assert "open" not in members_session(host)
+
+
+def test_an_sshd_that_reads_no_more_is_not_said_to_be_set_up(host: Host) -> None:
+    with_member(host)
+    # As one does that has lost its signal: stopped while it is told, and looked at.
+    pid = host.sh("cat /run/sshd.pid").strip()
+    kill_before_reload(host)
+    host.sh(f"kill -STOP {pid}")
+    done = host.jailssh("setup", "--yes")
+    assert done.code == 4, done.stdout
+    assert f"sshd, process {pid}" in done.stderr
+    assert "this host is set up" not in done.stdout
+    assert host.sh("cat /var/lib/jailssh/reload-owed")
+    host.sh(f"kill -CONT {pid}")
+    host.ok("setup", "--yes")
+    assert "open" not in members_session(host)
+
+
+def test_a_second_sshd_that_was_not_reloaded_is_found_and_reloaded(host: Host) -> None:
+    with_member(host)
+    host.sh("sed 's/^Port .*//; s/^ListenAddress.*//; s/^PidFile.*//' /etc/ssh/sshd_config >/etc/ssh/second_config")
+    host.sh("/usr/sbin/sshd -f /etc/ssh/second_config -o Port=2222 -o ListenAddress=127.0.0.1 -o PidFile=none")
+    said = host.ok("setup", "--yes")
+    assert said.count("sent SIGHUP to sshd, process") == 2
+    probe = f"{PROBE} -p 2222 -l jailssh-probe 127.0.0.1 true 2>&1 | grep jailssh-set-up"
+    assert host.sh(probe) == host.sh(probe.replace("2222", "22"))
+    assert host.sh(probe).split()[1] in host.sh(f"cat {DROP_IN}")
+
+
+def test_the_mark_is_for_this_host_and_for_nobody_alone(host: Host) -> None:
+    host.scratch.start_sshd()
+    host.ok("setup", "--yes")
+    host.sh("useradd -m -G jailssh alice")
+    assert "banner none" in host.config_of("alice")
+    assert "banner /var/lib/jailssh/sshd/" in host.config_of("jailssh-probe")
+    away = host.sh("/usr/sbin/sshd -T -C user=jailssh-probe,host=h,addr=192.0.2.1")
+    assert "banner none" in away
+
+
+def test_groups_of_jails_are_written_down_for_the_user_manager(host: Host) -> None:
+    host.sh("mkdir -p /etc/jailssh/jails")
+    host.scratch.write("/etc/jailssh/jails/c.conf", "plugins = sftp\ngroups = customers\n")
+    host.ok("setup", "--yes")
+    assert host.sh("cat /var/lib/jailssh/jailed-groups") == "jailssh\ncustomers\n"
+    assert "user ingroup jailssh:customers" in host.sh("cat /usr/share/pam-configs/jailssh 2>/dev/null || true") or (
+        host.scratch.run(["sh", "-c", "command -v pam-auth-update"]).code != 0
+    )

@@ -13,6 +13,7 @@ import pytest
 from jailssh.cli import main as cli
 from jailssh.host.paths import Layout
 from jailssh.relay import daemon
+from jailssh.users import jailed
 from jailssh.users.setup import GROUP
 
 UNITS = Path(__file__).resolve().parents[2] / "packaging/systemd"
@@ -41,6 +42,21 @@ def test_the_service_can_write_where_the_code_writes() -> None:
     assert int(service["TasksMax"]) > 2 * daemon.MAX_THREADS
 
 
+def test_a_daemon_that_ends_is_never_given_up() -> None:
+    for name in ("jailsshd.service.in", "jailsshd.socket"):
+        assert unit(name)["Unit"]["StartLimitIntervalSec"] == "0"
+    assert unit("jailsshd.socket")["Socket"]["TriggerLimitIntervalSec"] == "0"
+
+
+def test_the_service_sees_the_directories_that_the_administrator_sees() -> None:
+    service = unit("jailsshd.service.in")["Service"]
+    hidden = [
+        key for key in service if key in ("PrivateTmp", "InaccessiblePaths", "TemporaryFileSystem", "RootDirectory")
+    ]
+    assert hidden == []
+    assert service["ProtectHome"] == "read-only"
+
+
 def test_tmpfiles_and_sysusers() -> None:
     made = {line.split()[1]: line.split()[2] for line in (UNITS / "jailssh.tmpfiles").read_text().splitlines()[1:]}
     assert made == {Layout().run: "0755", Layout().state: "0755"}
@@ -60,17 +76,24 @@ def test_the_update_sees_the_hosts_mounts_and_may_unmount() -> None:
 
 @pytest.mark.parametrize(
     ("plan", "groups", "runs"),
-    [(False, "users", True), (False, f"users {GROUP}", False), (True, "users", False), (False, f"{GROUP}-admin", True)],
-)
+    [
+        (False, "users", True), (False, f"users {GROUP}", False), (True, "users", False),
+        (False, f"{GROUP}-admin", True), (False, "users customers", False), (False, "my-customers", True),
+        (False, "", False),
+    ],
+)  # fmt: skip
 def test_no_user_manager_for_an_account_in_a_jail(tmp_path: Path, plan: bool, groups: str, runs: bool) -> None:
     program, option, script = shlex.split(unit("user-manager.conf.in")["Service"]["ExecCondition"])
     assert (program, option) == ("+/bin/sh", "-c")
-    (tmp_path / "id").write_text(f"#!/bin/sh\necho {groups}\n")
+    # Nothing: its groups cannot be told.
+    (tmp_path / "id").write_text(f"#!/bin/sh\n{f'echo {groups}' if groups else 'exit 1'}\n")
+    (tmp_path / "jailed-groups").write_text(jailed.listing(["customers"]))
+    (tmp_path / "plans").mkdir()
     (tmp_path / "id").chmod(0o755)
     if plan:
-        (tmp_path / "4242").touch()
+        (tmp_path / "plans/4242").touch()
     # As systemd.service(5) has it: $$ is a dollar sign, %i what stands behind the @, here the uid.
-    script = script.replace("@PLAN_DIR@", str(tmp_path)).replace("$$", "$").replace("%i", "4242")
+    script = script.replace("@PLAN_DIR@", f"{tmp_path}/plans").replace("$$", "$").replace("%i", "4242")
     done = subprocess.run(["/bin/sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, timeout=20)
     assert done.returncode == (0 if runs else 1)
 

@@ -1,0 +1,149 @@
+"""Every verb, where its output cannot be written, in another locale, beside damaged files: words, no traceback."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+
+import pytest
+
+from jailssh.cli.main import VERBS
+from jailssh.cli.output import SHOWS
+from jailssh.host.scratch import Completed, ScratchHost
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]
+
+# The verb, with {n} for a number that no other case has; what it shows only is in SHOWING.
+CALLS: dict[str, list[str]] = {
+    "setup": ["setup --yes"],
+    "adduser": ["adduser new{n} --jail sftp-only --yes"],
+    "deluser": ["deluser old{n} --yes"],
+    "doctor": ["doctor", "doctor --json"],
+    "recover": ["recover --yes"],
+    "kick": ["kick alice"],
+    "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
+    "apply": ["apply", "apply --dry-run"],
+    "config": ["config show", "config check"],
+    "plan": ["plan show alice"],
+    "explain": ["explain alice -- ls"],
+    "learn": ["learn alice --for 1s", "learn --list"],
+    "build": ["build /root/spec /srv/tree{n}"],
+    "cp": ["cp /srv/tree /usr/bin/true"],
+    "update": ["update --all"],
+    "image": ["image list", "image gc"],
+    "list": ["list", "list --json"],
+    "plugins": ["plugins"],
+    "demo": ["demo --help"],
+}
+SHOWING = {"keys list shared", "apply --dry-run", "learn --list", "image list", "demo --help"}
+WAYS = [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", ">&- 2>&- <&-", "2>/dev/stderr LC_ALL=C"]
+NAME = "pr\u00fcfung\u2026"
+
+
+@pytest.fixture(scope="module")
+def host(staged_prefix: str) -> Iterator[ScratchHost]:
+    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
+        scratch.start_journald()
+        scratch.start_sshd()
+        scratch.run(["sh", "-c", "ssh-keygen -q -t ed25519 -N '' -f /root/k; mkdir -p /srv"], check=True)
+        scratch.write("/root/spec", "/usr/bin/true\n")
+        for call in ("setup --yes", "adduser alice --jail sftp-only --yes", "build /root/spec /srv/tree",
+                     "adduser shared --jail sftp-only --yes", "keys add shared first /root/k.pub"):  # fmt: skip
+            done = scratch.run(["sh", "-c", f"jailssh {call}"])
+            assert done.code == 0, (call, done.stderr)
+        scratch.run(["sh", "-c", "jailssh update --all"], check=True)
+        scratch.run(["sh", "-c", f"usermod -c {shlex.quote(NAME)} alice"])
+        yield scratch
+
+
+def said_nothing_strange(done: Completed) -> None:
+    for words in ("Traceback", "unexpected error", "Exception ignored"):
+        assert words not in done.stdout + done.stderr, done.stderr
+
+
+def test_no_verb_is_forgotten() -> None:
+    assert set(CALLS) == set(VERBS)
+
+
+NUMBERS = iter(range(10_000))
+CASES = [(call, way) for calls in CALLS.values() for call in calls for way in WAYS]
+
+
+@pytest.mark.parametrize(("call", "way"), CASES, ids=[f"{call} {way}" for call, way in CASES])
+def test_output_that_cannot_be_written_stops_no_work(host: ScratchHost, call: str, way: str) -> None:
+    number = next(NUMBERS)
+    words = call.format(n=number)
+    if call.startswith("deluser"):
+        host.run(["jailssh", "adduser", f"old{number}", "--jail", "sftp-only", "--yes"], check=True)
+    if call.startswith(("keys add", "keys remove")):
+        host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"/root/k{number}"], check=True)
+    if call.startswith("keys remove"):
+        host.run(["jailssh", "keys", "add", "shared", f"k{number}", f"/root/k{number}.pub"], check=True)
+    # No daemon runs here, which doctor has to say.
+    plain = {"doctor": 1, "explain": 3}.get(call.split()[0], 0)
+    redirection, _, locale = way.partition(" LC")
+    command = f"LC{locale} jailssh {words}" if locale else f"jailssh {words}"
+    done = host.run(["sh", "-c", f"{command} {redirection}"])
+    said_nothing_strange(done)
+    shows = call.split()[0] in SHOWS or call in SHOWING
+    lost = ">&-" in redirection.split() or ">/dev/full" in redirection.split()
+    assert done.code == (plain or int(lost and shows)), done.stderr
+    if lost and "2>" not in redirection:
+        assert "jailssh: standard output: " in done.stderr
+    if call.startswith("adduser"):
+        assert host.run(["id", f"new{number}"]).code == 0
+    if call.startswith("deluser"):
+        assert host.run(["id", f"old{number}"]).code != 0
+
+
+DAMAGE = [b"", b"\xff\xfe\0\x80", b"{", b"[]", b'{"version": 99}', b"[" * 100_000]
+FILES = [
+    "/var/lib/jailssh/undo/account-alice.json", "/var/lib/jailssh/undo/setup.json", "/var/lib/jailssh/undo/odd.json",
+    "/var/lib/jailssh/facts.json", "/var/lib/jailssh/plan.v1/{uid}", "/var/lib/jailssh/images/update.json",
+    "/var/lib/jailssh/learn/{uid}", "/var/lib/jailssh/last-good.conf", "/var/lib/jailssh/reload-owed",
+    "/var/lib/jailssh/jailed-groups", "/var/lib/jailssh/pam-owed", "/run/jailssh/jailsshd.status",
+    "/etc/jailssh/users/alice.conf", "/etc/jailssh/keys/alice", "/etc/jailssh/keys.d/shared/first.pub",
+    "/etc/jailssh/jailssh.conf", "/etc/jailssh/jails/odd.conf",
+]  # fmt: skip
+LOOKS = [
+    "list", "doctor", "doctor --json", "config check", "config show", "plan show alice", "explain alice -- ls",
+    "image list", "learn --list", "keys list shared", "apply --dry-run", "recover --json", "update --all",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", FILES)
+def test_a_damaged_file_is_told_in_words(host: ScratchHost, pattern: str) -> None:
+    path = pattern.format(uid=host.run(["id", "-u", "alice"], check=True).stdout.strip())
+    host.run(
+        ["sh", "-c", f"rm -rf /root/saved; mkdir -p $(dirname {path}); test ! -e {path} || cp -a {path} /root/saved"]
+    )
+    place = FILES.index(pattern)
+    for number, damage in enumerate(DAMAGE):
+        host.write(path, damage)
+        # A third of all pairs for each file, another third for the next: each start of the command takes its time.
+        for look in LOOKS[(place + number) % 3 :: 3]:
+            # What was mended by the one before is damaged for this one as well.
+            if look.startswith("recover"):
+                host.write(path, damage)
+            done = host.run(["sh", "-c", f"jailssh {look}"])
+            said_nothing_strange(done)
+            assert done.code in ((3, 1, 4) if look.startswith("explain") else (0, 1, 4)), (
+                look,
+                damage[:20],
+                done.stderr,
+            )
+            assert done.code == 0 or done.stderr or done.stdout, (look, damage[:20])
+    host.run(["sh", "-c", f"rm -f {path}; test ! -e /root/saved || cp -a /root/saved {path}"], check=True)
+
+
+@pytest.mark.parametrize("path", ["/var/lib/jailssh/undo", "/var/lib/jailssh/images", "/etc/jailssh/keys.d",
+                                  "/etc/jailssh/jails", "/var/lib/jailssh/sshd", "/var/lib/jailssh/learn"])  # fmt: skip
+def test_a_directory_that_is_none_is_told_in_words(host: ScratchHost, path: str) -> None:
+    host.run(["sh", "-c", f"mkdir -p {path}; mv {path} /root/moved; echo x >{path}"], check=True)
+    try:
+        for look in LOOKS:
+            done = host.run(["sh", "-c", f"jailssh {look}"])
+            said_nothing_strange(done)
+            assert done.code in ((3, 1, 4) if look.startswith("explain") else (0, 1, 4)), (look, done.stderr)
+    finally:
+        host.run(["sh", "-c", f"rm -f {path}; mv /root/moved {path}"], check=True)
