@@ -18,7 +18,7 @@ SUITES = ("bookworm", "trixie")
 MAIL_SERVERS = {"exim4": "exim4-daemon-light", "postfix": "postfix"}
 _SERVICES = (
     "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "openssh-client", "cron", "at", "procmail", "sudo",
-    "ca-certificates",
+    "ca-certificates", "libnss-systemd",
 )  # fmt: skip
 _SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -168,7 +168,13 @@ class BootedTree:
     ) -> subprocess.CompletedProcess[str]:
         """Run a shell script as root in the tree, in all of its namespaces."""
         done = subprocess.run(
-            self._argv(script), input=input, capture_output=True, text=True, errors="replace", timeout=timeout, check=False
+            self._argv(script),
+            input=input,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
         )
         assert not check or done.returncode == 0, f"{script}: {done.stdout}{done.stderr}"
         return done
