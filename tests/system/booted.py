@@ -63,7 +63,7 @@ class BootedTree:
         self.folder = tempfile.mkdtemp(prefix="jailssh-booted-", dir="/var/tmp")
         self.suite = suite
         self.tree = f"{self.folder}/tree"
-        self._name = os.path.basename(self.folder)
+        self._name = f"jailssh-{suite}-{os.getpid()}"
         self._machine: subprocess.Popen[bytes] | None = None
         self._leader = 0
         try:
@@ -113,8 +113,8 @@ class BootedTree:
         join = "\n".join(f"echo $$ >{group}/cgroup.procs" for group in own)
         with open(f"{self.folder}/console", "wb") as console:
             self._machine = subprocess.Popen(
-                ["sh", "-ec", f'{join}\nexec "$@"', "sh", *argv], stdin=subprocess.DEVNULL, stdout=console, stderr=console,
-                start_new_session=True,
+                ["sh", "-ec", f'{join}\nexec "$@"', "sh", *argv],
+                stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
             )  # fmt: skip
         self.wait(self._has_leader, "the first process")
         self.wait(self._is_up, "the boot", 120)

@@ -1,4 +1,4 @@
-"""The accounts of a booted tree: one outside of any jail, one for each kind of jail, and one that tries to be others."""
+"""The accounts of a booted tree: one outside of any jail, one in each kind of jail, one that tries to be others."""
 
 from __future__ import annotations
 

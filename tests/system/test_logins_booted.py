@@ -60,8 +60,9 @@ def test_login(tree: BootedTree, login: Login) -> None:
 def facts(tree: BootedTree) -> str:
     """Return what jailssh may have changed of the host: who logs in how, PAM, sshd, units."""
     return tree.sh(
-        "getent passwd; getent group; cat /etc/pam.d/common-*; ls /usr/share/pam-configs; sshd -T; ls /etc/ssh/*.d;"
-        "systemctl cat user@.service 2>/dev/null | grep -v '^#'; find /etc/systemd/system /usr/local ! -type d | sort"
+        "getent passwd | sort; getent group | sed 's/:[0-9]*:/::/' | sort; cat /etc/pam.d/common-*;"
+        "ls /usr/share/pam-configs /etc/ssh/*.d; sshd -T; systemctl cat user@.service 2>/dev/null | grep -v '^#';"
+        "find /etc/systemd/system /usr/local ! -type d | sort"
     )
 
 
