@@ -17,7 +17,6 @@ FILES = (
 )  # fmt: skip
 NAMES = (
     "undoes_exactly", "undo_is_refused", "undo_stops", "journal_record", "lets_jailed_accounts", "opens_later",
-   
     "however_the_owner_ends", "a_signal_waits and alice-1 and not 15", "every_session", "test_way_in and sftp-only",
 )  # fmt: skip
 WATCHED = "/etc/passwd /etc/group /etc/shadow /etc/pam.d /etc/ssh /etc/jailssh /var/lib/jailssh /var/lib/pam /usr/local"
