@@ -11,6 +11,7 @@ import errno
 import functools
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -143,6 +144,16 @@ def _needed(item: pytest.Item) -> list[str]:
     if unknown:
         raise pytest.UsageError(f"{item.nodeid}: no such ability: {', '.join(unknown)}; tests/abilities.py lists them")
     return names
+
+
+def pytest_configure() -> None:
+    """Give programs that tests start the signals that whoever started us ignores (nohup, a shell's ``&``).
+
+    We go on ignoring them: a handler, unlike SIG_IGN, is not inherited through execve(2).
+    """
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
 
 
 def pytest_report_header() -> list[str]:

@@ -18,6 +18,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -49,9 +50,21 @@ _HIDDEN = (
     "/etc/nologin",
     "/etc/ssh/sshd_config.d",
     "/etc/systemd/journald.conf.d",
+    "/etc/systemd/system.control",
     "/usr/share/pam-configs/jailssh",
     "/var/lib/jailssh",
     "/var/log/journal",
+)
+# Files that the machine's own set-up of jailssh has changed, and how a line of it is told.
+_JAILED_SHELL = re.compile(r"^([^:]*:[^:]*:[^:]*:[^:]*:[^:]*:[^:]*):\S*/jailssh-login$", re.MULTILINE)
+_CHANGED = (
+    ("/etc/group", re.compile(r"^jailssh:.*\n", re.MULTILINE), ""),
+    ("/etc/gshadow", re.compile(r"^jailssh:.*\n", re.MULTILINE), ""),
+    ("/etc/passwd", _JAILED_SHELL, r"\1:/usr/sbin/nologin"),
+    # The profile's lines end with the refusal; the numbers in it count its own lines alone.
+    ("/etc/pam.d/common-account", re.compile(r"^account[^\n]* ingroup jailssh\n.*?pam_deny\.so *\n", re.M | re.S), ""),
+    ("/var/lib/pam/account", re.compile(r"^Module: jailssh\n.*?(?=^Module: |\Z)", re.M | re.S), ""),
+    ("/var/lib/pam/seen", re.compile(r"^jailssh\n", re.MULTILINE), ""),
 )
 _NODES = (
     ("null", 1, 3, 0o666),
@@ -236,6 +249,22 @@ def _fill_files() -> None:
     _write("/etc/hosts", "127.0.0.1 localhost scratch\n::1 localhost\n", 0o644)
 
 
+def _forget_jails() -> None:
+    """Take out of the files of accounts and PAM what the machine's own set-up of jailssh has put there."""
+    for path, ours, instead in _CHANGED:
+        with (
+            _step(f"change {path}"),
+            contextlib.suppress(FileNotFoundError),
+            open(path, "r+", encoding="latin-1") as file,
+        ):
+            before = file.read()
+            after = ours.sub(instead, before)
+            if after != before:
+                file.seek(0)
+                file.truncate()
+                file.write(after)
+
+
 def _start_network() -> None:
     """Name the host and bring the loopback interface up (netdevice(7))."""
     with _step("bring up the loopback interface"):
@@ -259,6 +288,7 @@ def _be_init(spec: dict[str, Any]) -> NoReturn:
     os.umask(0o022)
     try:
         _build_mounts(spec["overlays"], spec["installs"])
+        _forget_jails()
         _fill_files()
         _start_network()
     except StepError as error:

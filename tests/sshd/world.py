@@ -62,7 +62,9 @@ class World:
         host.run(["groupadd", GROUP], check=True)
         host.stop_sshd()  # so that set-up's own reload cannot race with the first login
         self.jailssh("setup", "--yes")
-        self.host.run(["mkdir", "-p", "/srv/git", "/srv/pub"], check=True)
+        # The machine's own /srv may hold repositories of these names.
+        self.host.run(["rm", "-rf", "/srv/git", "/srv/pub", "/srv/secret"], check=True)
+        self.host.run(["mkdir", "/srv/git", "/srv/pub"], check=True)
         for name in (*PROFILES, "git-team", "probing"):
             self.adduser(name, name)
         host.run(["sh", "-c", _REPOSITORIES], env=_NAMES, check=True)

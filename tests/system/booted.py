@@ -9,18 +9,30 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-PACKAGES = (
-    "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "openssh-client", "cron", "at", "exim4-daemon-light",
-    "procmail", "python3", "sudo",
+from tests.abilities import REPO
+
+SUITES = ("bookworm", "trixie")
+MAIL_SERVERS = {"exim4": "exim4-daemon-light", "postfix": "postfix"}
+_SERVICES = (
+    "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "openssh-client", "cron", "at", "procmail", "sudo",
+    "ca-certificates", "libnss-systemd",
 )  # fmt: skip
 _SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What pip of this machine gets its packages with.
+_TRUST = ("/etc/resolv.conf", "/etc/ssl/certs", "/etc/pip.conf")
+_VARIABLES = re.compile(r"(PIP_|SSL_|REQUESTS_CA_|CURL_CA_).*|(?i:https?_proxy|no_proxy|all_proxy)")
+_CGROUPS = "/sys/fs/cgroup"
+_CONTROLLERS = ("memory", "pids", "cpu", "cpuacct", "blkio")
+# Where the installation is made, in the tree.
+_ROOM = "/var/tmp/room"
 
 
-def suite() -> str:
-    """Return this machine's release: the installation is made for its Python."""
+def own_suite() -> str:
+    """Return this machine's release: what was built here runs in a tree of it."""
     found = re.search(r"^VERSION_CODENAME=(\w+)$", Path("/etc/os-release").read_text(), re.MULTILINE)
     assert found, "this machine's release has no name"
     return found[1]
@@ -34,76 +46,166 @@ def mirror() -> str:
     return found[1]
 
 
-class BootedTree:
-    """A tree with jailssh installed, running; :meth:`close` ends it and removes all of it."""
+def _listed(name: str) -> list[str]:
+    """Return the Debian packages of a list of the project's."""
+    lines = (REPO / f"packaging/packages-{name}.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
-    def __init__(self, prefix: str) -> None:
+
+class BootedTree:
+    """A tree with jailssh installed as an administrator does it, running; :meth:`close` ends it and removes all of it.
+
+    The files of this source tree are there as well, at the same path; what is changed in them stays in the tree.
+    """
+
+    def __init__(self, suite: str) -> None:
         # Not below /tmp, which may be mounted nosuid.
         self.folder = tempfile.mkdtemp(prefix="jailssh-booted-", dir="/var/tmp")
+        self.suite = suite
         self.tree = f"{self.folder}/tree"
+        self._name = f"jailssh-{suite}-{os.getpid()}"
         self._machine: subprocess.Popen[bytes] | None = None
         self._leader = 0
         try:
-            self._make(prefix)
+            self._make()
+            self._install()
             self._boot()
         except BaseException:
             self.close()
             raise
 
-    def _make(self, prefix: str) -> None:
-        argv = ["mmdebstrap", "--quiet", "--variant=important", f"--include={','.join(PACKAGES)}"]
-        subprocess.run([*argv, suite(), self.tree, mirror()], check=True, timeout=400, stdin=subprocess.DEVNULL)
-        subprocess.run(["cp", "-a", f"{prefix}/.", f"{self.tree}/usr/local"], check=True)
+    def _make(self) -> None:
+        packages = [*_SERVICES, *_listed("build"), *_listed("demo")]
+        argv = ["mmdebstrap", "--quiet", "--variant=important", f"--include={','.join(packages)}"]
+        for name, package in MAIL_SERVERS.items():
+            # Of two mail servers one can be installed, so their packages wait in the tree, which has no network.
+            cache = f"/root/mail/{name}"
+            get = f"apt-get -q -y --no-install-recommends --download-only -o Dir::Cache::archives={cache} install"
+            argv.append(f'--customize-hook=mkdir -p "$1{cache}" && chroot "$1" {get} {package}')
+        log = f"{self.folder}/log"
+        with open(log, "wb") as stream:
+            done = subprocess.run(
+                [*argv, self.suite, self.tree, mirror()], check=False, timeout=400, stdin=subprocess.DEVNULL,
+                stdout=stream, stderr=stream,
+            )  # fmt: skip
+        assert done.returncode == 0, Path(log).read_text(errors="replace")[-4000:]
         Path(self.tree, "etc/hostname").write_text("booted\n")
         Path(self.tree, "etc/hosts").write_text("127.0.0.1 localhost booted\n")
+        # By which a mail server names this host, and knows mail for it.
+        Path(self.tree, "etc/mailname").write_text("localhost\n")
+
+    def _install(self) -> None:
+        # With the machine's network, for the dependencies: they are those of the tree's Python.
+        argv = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "-D", self.tree, "-M", self._name]
+        argv += [f"--bind-ro={path}" for path in (*_TRUST, str(REPO)) if os.path.exists(path)]
+        argv += [f"--setenv={name}={value}" for name, value in os.environ.items() if _VARIABLES.fullmatch(name)]
+        done = subprocess.run(
+            [*argv, "make", "-C", str(REPO), f"ROOM={_ROOM}", "install"], check=False, timeout=400,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout[-4000:]
 
     def _boot(self) -> None:
         # With nspawn's own filter, by which keyctl(2) and others answer EPERM.
         argv = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--private-network", "-D", self.tree,
-                "-M", "jailssh-booted", "-b"]  # fmt: skip
+                "-M", self._name, f"--overlay={REPO}::{REPO}", "-b"]  # fmt: skip
+        own = self._own_groups()
+        join = "\n".join(f"echo $$ >{group}/cgroup.procs" for group in own)
         with open(f"{self.folder}/console", "wb") as console:
             self._machine = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True
-            )
+                ["sh", "-ec", f'{join}\nexec "$@"', "sh", *argv],
+                stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
+            )  # fmt: skip
         self.wait(self._has_leader, "the first process")
-        self.wait(lambda: self.run("systemctl is-system-running").stdout.strip() in ("running", "degraded"), "the boot")
+        self.wait(self._is_up, "the boot", 120)
+        if own:
+            self._open_groups()
+
+    def _own_groups(self) -> list[str]:
+        """Make groups for the tree in each hierarchy of the old kind, of which a container gets none by itself."""
+        found = [f"{_CGROUPS}/{name}" for name in _CONTROLLERS if os.path.exists(f"{_CGROUPS}/{name}/cgroup.procs")]
+        groups = [f"{path}/{self._name}" for path in found]
+        for group in groups:
+            os.mkdir(group)
+        return groups
+
+    def _open_groups(self) -> None:
+        """Let the tree's systemd use them: as on a machine, and as where there is one hierarchy for all."""
+        self.sh(
+            f"for each in {' '.join(_CONTROLLERS)}; do ! test -d {_CGROUPS}/$each ||"
+            f" mount -o remount,bind,rw {_CGROUPS}/$each; done; systemctl daemon-reexec"
+        )
+        self.wait(self._is_up, "the second start of systemd")
+
+    def _is_up(self) -> bool:
+        return self.run("systemctl is-system-running").stdout.strip() in ("running", "degraded")
 
     def _has_leader(self) -> bool:
+        """Look for the child that is the tree's process 1: nspawn has another one before."""
         assert self._machine is not None
         assert self._machine.poll() is None, Path(f"{self.folder}/console").read_text(errors="replace")
-        text = Path(f"/proc/{self._machine.pid}/task/{self._machine.pid}/children").read_text().split()
-        self._leader = int(text[0]) if text else 0
-        return bool(text)
+        for pid in Path(f"/proc/{self._machine.pid}/task/{self._machine.pid}/children").read_text().split():
+            with suppress(OSError):
+                numbers = re.search(r"^NSpid:\s+(.*)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+                program = os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+                if numbers and numbers[1].split()[-1] == "1" and len(numbers[1].split()) > 1 and program == "systemd":
+                    self._leader = int(pid)
+        return self._leader != 0
 
     def wait(self, condition: Callable[[], bool], what: str, timeout: float = 60) -> None:
-        """Poll until ``condition`` is true."""
+        """Poll until ``condition`` is true; what the tree has logged is told where it does not become so."""
         end = time.monotonic() + timeout
         while not condition():
-            assert time.monotonic() < end, f"{what}: not within {timeout:g} s"
-            time.sleep(0.3)
+            assert time.monotonic() < end, f"{what}: not within {timeout:g} s\n{self._log()}"
+            time.sleep(0.1)
 
-    def run(self, script: str, *, check: bool = False, input: str | None = None) -> subprocess.CompletedProcess[str]:
+    def _log(self) -> str:
+        log = self.run("journalctl --no-pager -n 60; mailq").stdout if self._leader else ""
+        return log + Path(f"{self.folder}/console").read_text(errors="replace")[-2000:]
+
+    def run(
+        self, script: str, *, check: bool = False, input: str = "", timeout: float = 150
+    ) -> subprocess.CompletedProcess[str]:
         """Run a shell script as root in the tree, in all of its namespaces."""
-        argv = [
-            "nsenter",
-            "-t",
-            str(self._leader),
-            "-a",
-            "env",
-            "-i",
-            f"PATH={_PATH}",
-            "HOME=/root",
-            "sh",
-            "-c",
-            script,
-        ]
-        done = subprocess.run(argv, input=input, capture_output=True, text=True, timeout=150, check=False)
+        done = subprocess.run(
+            self._argv(script),
+            input=input,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            check=False,
+        )
         assert not check or done.returncode == 0, f"{script}: {done.stdout}{done.stderr}"
         return done
+
+    def popen(self, script: str) -> subprocess.Popen[str]:
+        """Start such a script."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._argv(script), stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+
+    def _argv(self, script: str) -> list[str]:
+        enter = ["nsenter", "-t", str(self._leader), "-a", "env", "-i", f"PATH={_PATH}", "HOME=/root"]
+        return [*enter, "sh", "-c", script]
 
     def sh(self, script: str) -> str:
         """Run a script that must succeed; return what it printed."""
         return self.run(script, check=True).stdout
+
+    def make(self, goal: str) -> str:
+        """Run a goal of the Makefile in the tree, which has what it needs from the installation."""
+        return self.sh(f"make -s -C {REPO} ROOM={_ROOM} {goal}")
+
+    def use_mail_server(self, name: str) -> None:
+        """Have this mail server instead of the other one."""
+        state = self.run(f"systemctl is-active {name}").stdout
+        if state.strip() != "active":
+            get = "DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install"
+            self.sh(f"{get} /root/mail/{name}/*.deb && systemctl start {name}")
+
+    def wait_for_mail(self) -> None:
+        """Wait until what was sent has been delivered, or given back: nothing is queued."""
+        self.wait(lambda: self.sh("mailq").strip() in ("", "Mail queue is empty"), "the delivery of mail", 120)
 
     def close(self) -> None:
         """Power it off, kill what is left of it, remove it."""
@@ -115,4 +217,7 @@ class BootedTree:
             except subprocess.TimeoutExpired:
                 self._machine.kill()
                 self._machine.wait()
+        for name in _CONTROLLERS:
+            for group, _, _ in os.walk(f"{_CGROUPS}/{name}/{self._name}", topdown=False):
+                os.rmdir(group)
         shutil.rmtree(self.folder, ignore_errors=True)
