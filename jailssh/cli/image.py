@@ -9,6 +9,7 @@ from typing import Any
 
 from jailssh.cli.actions import add_actions
 from jailssh.cli.context import Context
+from jailssh.cli.verify import VERIFY, run_verify
 from jailssh.config.jails import combined_name
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
@@ -26,6 +27,8 @@ EXAMPLES = (
     "jailssh image diff sftp-only",
     "jailssh image rollback sftp-only",
     "jailssh image gc",
+    "jailssh image verify",
+    "jailssh image verify sftp-only --repair",
 )
 
 
@@ -49,6 +52,13 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     back.add_argument("generation", nargs="?", metavar="GENERATION", help="the one before the current one")
     clear = actions.add_parser("gc", help="remove what nothing uses")
     clear.add_argument("generation", nargs="*", metavar="GENERATION", help="these, though a jail could go back to them")
+    verify = actions.add_parser("verify", help="read all content and tell what is damaged", description=VERIFY)
+    verify.add_argument(
+        "names", nargs="*", metavar="JAIL|GENERATION", help="only these images, of a jail the current one"
+    )
+    verify.add_argument("--all", action="store_true", help="all images, as when none is named")
+    repair_help = "make damage right from what this host has, else build other images; sessions go on"
+    verify.add_argument("--repair", action="store_true", help=repair_help)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -56,7 +66,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_root("image")
     if getattr(args, "jail", None) is not None:
         args.jail = combined_name(args.jail.split("+"))
-    action = {"list": _list, "show": _show, "diff": _diff, "rollback": _rollback, "gc": _gc}[args.action]
+    action = {"list": _list, "show": _show, "diff": _diff, "rollback": _rollback, "gc": _gc, "verify": run_verify}[
+        args.action
+    ]
     return action(args, context)
 
 

@@ -137,6 +137,22 @@ class TreeEditor:
         finally:
             os.close(above)
 
+    def share(self, path: str, above: int, name: str) -> None:
+        """Put one more name for the file ``name`` in the open directory ``above``, of the same file system."""
+        self._put(path, lambda new, parent: os.link(name, new, src_dir_fd=above, dst_dir_fd=parent))
+
+    def clear(self, path: str) -> None:
+        """Remove what is at ``path``, with all below it; a mount point is an error, and nothing below it is touched."""
+        parent, name = self._parent(path)
+        # Descriptors of what goes would be found again by path.
+        for known in [one for one in self._dirs if one == path or one.startswith(f"{path}/")]:
+            os.close(self._dirs.pop(known))
+        fs.remove_tree(parent, name)
+
+    def parent(self, path: str) -> int:
+        """Return a descriptor of the directory above ``path``, good until the next call."""
+        return self._parent(path)[0]
+
     def node(self, path: str, kind: str, major: int, minor: int, mode: int, uid: int, gid: int) -> None:
         """Put a device, a named pipe or a socket."""
 

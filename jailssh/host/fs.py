@@ -132,10 +132,15 @@ def open_plain(path: str) -> int:
 
     Nothing is said about who could have put it there: the caller compares its status with one that was checked.
     """
-    fd = os.open(path, _FILE)
+    return open_plain_at(None, path)
+
+
+def open_plain_at(dirfd: int | None, name: str) -> int:
+    """Do the same for a file in an open directory; raises OSError."""
+    fd = os.open(name, _FILE, dir_fd=dirfd)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), name)
     return fd
 
 

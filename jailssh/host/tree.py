@@ -7,20 +7,32 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from jailssh.host import fs
+from jailssh.host import fs, objects
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
 class SharedFile:
-    """A file of a finished tree, as it must still be to be shared: where, and mode, size, mtime in nanoseconds."""
+    """A file of a finished tree, as it must still be to be shared: where, and mode, size, mtime in nanoseconds.
+
+    ``digest``: of its content, which is read before it is shared; "" for a file that this process has just written.
+    """
 
     root: int
     path: str
     mode: int
     size: int
     mtime_ns: int
+    digest: str = ""
+
+
+Checked = dict[tuple[int, int], int]
+"""The change time, after it was shared, of each file whose content was read, by device and inode.
+
+The count of its names changes with every tree that shares it, and so does that time: only this process, which knows
+what it did last, can tell whether somebody else has touched the file since.
+"""
 
 
 class TreeWriter:
@@ -30,8 +42,11 @@ class TreeWriter:
     replaced or followed: a name that exists already is an error.  All methods raise OSError.
     """
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, checked: Checked | None = None) -> None:
         self._stack: list[tuple[str, int]] = [("", os.dup(root))]
+        self._checked: Checked = {} if checked is None else checked
+        self.damaged: list[str] = []
+        """Paths whose file was to be shared and has another content than its name says."""
 
     def close(self) -> None:
         """Close the directories that are still open."""
@@ -90,9 +105,25 @@ class TreeWriter:
         def same(above: int, name: str) -> bool:
             info = os.stat(name, dir_fd=above, follow_symlinks=False)
             seen = (info.st_uid, info.st_gid, info.st_mode, info.st_size, info.st_mtime_ns)
-            return seen == (0, 0, stat.S_IFREG | file.mode, file.size, file.mtime_ns)
+            if seen != (0, 0, stat.S_IFREG | file.mode, file.size, file.mtime_ns):
+                return False
+            return not file.digest or self._is_right(path, above, name, info, file.digest)
 
-        return self._share(path, file, same)
+        shared = self._share(path, file, same)
+        if shared and file.digest:
+            parent, name = self._parent(path)
+            after = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            self._checked[after.st_dev, after.st_ino] = after.st_ctime_ns
+        return shared
+
+    def _is_right(self, path: str, above: int, name: str, info: os.stat_result, digest: str) -> bool:
+        """True if the file has the content of ``digest``: size and times can be put back after a change."""
+        if self._checked.get((info.st_dev, info.st_ino)) == info.st_ctime_ns:
+            return True
+        if objects.digest_of(above, name) == digest and not objects.attributes_at(above, name):
+            return True
+        self.damaged.append(path)
+        return False
 
     def share_link(self, path: str, file: SharedFile, target: str) -> bool:
         """Do the same for a symbolic link with the text ``target``: a new one costs an inode."""

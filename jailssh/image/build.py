@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from jailssh.core.names import escape
 from jailssh.host import beneath, fs, process, tree
@@ -21,10 +21,14 @@ _LDCONFIG_SECONDS = 60
 
 @dataclass(frozen=True)
 class Previous:
-    """A finished tree whose files may be shared: its manifest and an open descriptor of its root."""
+    """A finished tree whose files may be shared: its manifest and an open descriptor of its root.
+
+    ``checked``: what this run knows of their content.
+    """
 
     manifest: Manifest
     root: int
+    checked: tree.Checked = field(default_factory=dict)
 
 
 def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | None) -> Manifest:
@@ -37,8 +41,8 @@ def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | No
     """
     shared: dict[tuple[str, int, int], tree.SharedFile] = {}
     for entry in previous.manifest.entries if previous else ():
-        _share(shared, entry, previous.root if previous else -1)
-    writer = tree.TreeWriter(root)
+        _share(shared, entry, previous.root if previous else -1, entry.digest)
+    writer = tree.TreeWriter(root, previous.checked if previous else None)
     try:
         for entry in manifest.entries:
             _write(writer, entry, shared)
@@ -47,6 +51,8 @@ def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | No
         raise fs.failed("build image in", path, error) from error
     finally:
         writer.close()
+    if writer.damaged:
+        manifest = replace(manifest, notes=(*manifest.notes, *map(_told, writer.damaged)))
     if manifest.get(LD_CONF):
         make_cache(root, path)
         manifest = with_cache(root, manifest)
@@ -55,16 +61,21 @@ def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | No
     return manifest
 
 
+def _told(path: str) -> str:
+    return f"{escape(path)} is damaged in an older image and was copied anew; jailssh image verify --repair mends that"
+
+
 def _key(entry: Entry) -> tuple[str, int, int]:
     if entry.kind == "link":
         return (f"-> {entry.target}", 0, 0)
     return (entry.digest, entry.mode, entry.stamp[2] if entry.stamp else 0)
 
 
-def _share(shared: dict[tuple[str, int, int], tree.SharedFile], entry: Entry, root: int) -> None:
+def _share(shared: dict[tuple[str, int, int], tree.SharedFile], entry: Entry, root: int, digest: str = "") -> None:
     if entry.kind == "link" or (entry.kind == "file" and entry.stamp):
         mtime = entry.stamp[2] if entry.stamp else 0
-        shared.setdefault(_key(entry), tree.SharedFile(root, entry.path, entry.mode, entry.size, mtime))
+        file = tree.SharedFile(root, entry.path, entry.mode, entry.size, mtime, digest)
+        shared.setdefault(_key(entry), file)
 
 
 def _write(writer: tree.TreeWriter, entry: Entry, shared: dict[tuple[str, int, int], tree.SharedFile]) -> None:

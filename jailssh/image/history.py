@@ -74,6 +74,14 @@ def add_step(layout: Layout, jail: str, generation: str, how: str, *, pinned: bo
         _write(f"{jail_dir(layout, jail)}/history.json", asdict(new))
 
 
+def drop_steps(layout: Layout, jail: str, generation: str) -> None:
+    """Forget that ``generation`` was ever current; the jail's lock is held."""
+    old = read_history(layout, jail)
+    new = replace(old, steps=tuple(step for step in old.steps if step.generation != generation))
+    if new != old:
+        _write(f"{jail_dir(layout, jail)}/history.json", asdict(new))
+
+
 def mark_failed(layout: Layout, jail: str, lines: list[str]) -> None:
     """Leave a mark that ``jailssh image list`` shows: the update of this jail failed."""
     fs.ensure_dir(jail_dir(layout, jail), 0o755)

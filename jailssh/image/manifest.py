@@ -126,6 +126,11 @@ class Manifest:
         return json.dumps(data, separators=(",", ":")) + "\n"
 
 
+def without_made(manifest: Manifest) -> Manifest:
+    """Return the manifest without the files that are made from the finished tree."""
+    return replace(manifest, entries=tuple(one for one in manifest.entries if one.kind != "file" or one.source))
+
+
 @dataclass(frozen=True)
 class Summary:
     """The part of a manifest that tells whether anything has to be done; see :class:`Manifest`."""
@@ -178,6 +183,12 @@ def _entry(row: Mapping[str, object]) -> Entry:
         fields["stamp"] = tuple(map(int, stamp))
     entry = Entry(**fields)  # type: ignore[arg-type]
     if entry.kind not in KINDS or not is_clean_absolute(entry.path) or not isinstance(entry.mode, int):
+        raise ValueError(entry.path)
+    # The digest is part of the tree's name, the text is not.
+    if (
+        entry.kind == "text"
+        and hashlib.sha256(entry.text.encode("utf-8", "surrogateescape")).hexdigest() != entry.digest
+    ):
         raise ValueError(entry.path)
     return entry
 

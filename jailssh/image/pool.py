@@ -118,20 +118,24 @@ def read_summary(layout: Layout, generation: str, inputs: str) -> Summary | None
 
 def read_manifest(layout: Layout, generation: str) -> Manifest | None:
     """Return a manifest of a tree, or None if it is absent, damaged or not root's alone."""
+    return next((manifest for _, manifest in manifests(layout, generation) if manifest), None)
+
+
+def manifests(layout: Layout, generation: str) -> Iterator[tuple[str, Manifest | None]]:
+    """Yield the name of each manifest of a tree, and the manifest, None if it is damaged or not root's alone."""
     try:
         names = sorted(os.listdir(pool_dir(layout)))
     except FileNotFoundError:
-        return None
+        return
     for name in names:
         match = _MANIFEST.match(name)
         if match and match[1] == generation:
             try:
                 manifest = from_json(_text(layout, f"{pool_dir(layout)}/{name}"))
             except (HostError, ImageError, UnicodeDecodeError):
+                yield name, None
                 continue
-            if manifest.generation == generation:
-                return manifest
-    return None
+            yield name, manifest if manifest.generation == generation else None
 
 
 def _text(layout: Layout, path: str) -> str:

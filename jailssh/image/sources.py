@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from jailssh.core.names import escape, is_below, is_clean_absolute
 from jailssh.host import fs
+from jailssh.host.tree import Checked
 from jailssh.image.elf import MAGIC, Elf, read_elf
 from jailssh.image.errors import DistrustError, ImageError, SourceChangedError
 from jailssh.image.facts import Facts
@@ -295,6 +296,8 @@ class Host:
         self._make = facts
         self._facts: Facts | None = None
         self._sources: dict[str | None, Sources] = {}
+        self.checked: Checked = {}
+        """Which files of the pool were read and found right."""
 
     def sources(self, trusted_root: str | None) -> Sources:
         """Return sources for one image."""

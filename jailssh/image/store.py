@@ -19,8 +19,8 @@ from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.image.errors import ImageError, SourceChangedError
 from jailssh.image.facts import Facts, facts_path
-from jailssh.image.history import add_step, jail_dir, read_history
-from jailssh.image.manifest import Entry, Manifest, Summary, inputs_digest
+from jailssh.image.history import add_step, drop_steps, jail_dir, read_history
+from jailssh.image.manifest import Entry, Manifest, Summary, inputs_digest, without_made
 from jailssh.image.sources import Host, unchanged
 from jailssh.plugin.api import ImageNeeds
 
@@ -140,6 +140,13 @@ def forget(layout: Layout, jail: str) -> None:
             raise fs.failed("remove", jail_dir(layout, jail), error) from error
         finally:
             os.close(above)
+
+
+def drop(layout: Layout, generation: str) -> None:
+    """Let no jail go back to a generation any more; it goes with the next prune unless somebody still uses it."""
+    for jail in pool.jails_with_images(layout):
+        with _jail(layout, jail):
+            drop_steps(layout, jail, generation)
 
 
 @contextmanager
@@ -303,11 +310,11 @@ class _Builder:
         try:
             root = tree.make_staging(self._dirfd, staging)
             try:
-                files = {entry.path: name for entry in manifest.entries if (name := _object(entry))}
+                files = {entry.path: name for entry in manifest.entries if (name := object_name(entry))}
                 kept = tuple(
                     replace(each, path=f"/{files[each.path]}") for each in manifest.entries if each.path in files
                 )
-                shared = Previous(replace(manifest, entries=kept), store)
+                shared = Previous(replace(manifest, entries=kept), store, self._host.checked)
                 path = f"{jail_dir(self._layout, self._jail)}/{staging}"
                 manifest = write_tree(root, path, manifest, shared)
                 objects.keep(root, store, files.items())
@@ -329,7 +336,7 @@ class _Builder:
         if there:
             root = fs.open_dir_at(self._trees, generation)
             try:
-                manifest = with_cache(root, replace(manifest, entries=_made_of_host(manifest)))
+                manifest = with_cache(root, without_made(manifest))
             finally:
                 os.close(root)
         path = pool.manifest_path(self._layout, generation, manifest.inputs)
@@ -338,12 +345,7 @@ class _Builder:
             tree.publish(self._dirfd, staging, generation, self._trees)
 
 
-def _made_of_host(manifest: Manifest) -> tuple[Entry, ...]:
-    """Return the entries without the files that are made from the finished tree."""
-    return tuple(entry for entry in manifest.entries if entry.kind != "file" or entry.source)
-
-
-def _object(entry: Entry) -> str:
+def object_name(entry: Entry) -> str:
     """Return the name in the store of objects for a file or a symbolic link, "" for everything else."""
     if entry.kind == "link":
         return objects.name_of_link(entry.target)
