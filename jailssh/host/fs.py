@@ -260,9 +260,14 @@ def atomic_symlink_at(dirfd: int, name: str, target: str) -> None:
 
 
 def remove_file(path: str) -> bool:
-    """Remove the file or link ``path``; False if there was none."""
+    """Remove the file or link ``path``; False if there was none, nor its directory."""
     head, name = os.path.split(check_absolute(path, "file"))
-    dirfd = open_dir(head, strict=False)
+    try:
+        dirfd = open_dir(head, strict=False)
+    except HostError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return False
+        raise
     try:
         os.unlink(name, dir_fd=dirfd)
         os.fsync(dirfd)

@@ -50,7 +50,7 @@ ASKED: dict[str, tuple[str, set[str]]] = {
 LATER = {"jail sftp-only": {"plan sftp-only"}, "jail sftp-ro": {"plan sftp-ro"}, "jail team": {"plan team"}}
 # Those that are made whole or not at all unless they are killed; the others take away, and never give back.
 WHOLE = ("adduser new", "adduser existing", "adduser move", "keys add", "setup")
-MOST = 24
+MOST = 12
 EMPTY = hashlib.sha256().hexdigest()
 BETWEEN = ("", "other", "hand", "use", "space")
 
@@ -119,11 +119,8 @@ def assert_nobody_gained(row: dict[str, Any], found: dict[str, Any], stage: str)
 def assert_nothing_lost(row: dict[str, Any], found: dict[str, Any], stage: str) -> None:
     """Fail if a file of anybody's home is gone or another one, whatever became of its account."""
     before = dict(found["before"]["files"])
-    if row["between"] == "use" and stage == "after second":
-        who = ASKED[row["verb"]][0] or "ella"
-        before |= {path: digest for path, digest in found["after first"]["files"].items() if f"/{who}/" in path}
-        if f"/home/{who}/.profile" in found["after first"]["files"]:
-            assert f"/home/{who}/thesis" in found[stage]["files"], row
+    if stage in ("after recovery", "after second"):
+        before |= found["after between"]["files"]  # The account has worked meanwhile.
     now = found[stage]["files"]
     # What is empty was made to be covered, and goes with the jail.
     lost = {path for path, digest in before.items() if now.get(path) != digest and digest != EMPTY}
@@ -163,12 +160,14 @@ def test_interrupted(drivers: Drivers, plain: dict[str, dict[str, Any]], verb: s
             assert found["after first"] == found["before"], row
         if row["recover"]:
             assert "lines" in found["recovered"], (row, found["recovered"])
-            assert found["after recovery"]["unfinished"] == [], row
+            # What only takes away has nothing to settle: the same command ends it.
+            assert verb.startswith("deluser") or found["after recovery"]["unfinished"] == [], row
+        assert "lines" not in found["second"] or found["after second"]["unfinished"] == [], row
         assert_ends_well(row, found, plain[verb])
 
 
 def some(rows: list[dict[str, Any]], seed: str) -> list[dict[str, Any]]:
-    """Return a part of the cases, each day another one; make test-matrix runs all."""
+    """Return a part of the cases, each day another one; JAILSSH_MATRIX=all runs all."""
     kept = [row for row in rows if row["signal"] == KILL and (row["between"] == "" or row["recover"])]
     chance = random.Random(f"{seed} {datetime.date.today()}")
     return chance.sample(kept, min(len(kept), MOST)) + chance.sample(rows, min(len(rows), MOST // 2))
@@ -181,6 +180,8 @@ def assert_ends_well(row: dict[str, Any], found: dict[str, Any], plain: dict[str
     if row["between"] in ("hand", "use"):
         return  # Something else is there by then; what nobody may gain or lose has been looked at.
     assert "lines" in second or second == plain["second"], (row, second)
+    if (row["between"], row["verb"]) == ("space", "keys remove"):
+        return  # What cannot be written anew is narrowed in place, or withdrawn until the next login.
     assert found["after second"]["ways"] == plain["after second"]["ways"], row
     if row["between"] == "other":
         return  # The uids are others.
