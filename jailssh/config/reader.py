@@ -59,6 +59,10 @@ class Item:
     lines: tuple[Line, ...] = ()
 
 
+# The parser's time grows with the square of such a line.
+_ENDLESS = re.compile(r"[\s\[]{200}|[ \t]*\[.{400}")
+
+
 def raise_all(errors: Sequence[JailsshError]) -> None:
     """Raise nothing, the one error, or :class:`ManyErrors`."""
     if len(errors) == 1:
@@ -87,6 +91,9 @@ def read_document(data: bytes | str, file: str) -> Document:
     lines = text.split("\n")
     if '"""' in text or "'''" in text:
         raise ConfigError(file, "a value over several lines (triple quotes) is not used here")
+    for number, line in enumerate(lines, 1):
+        if _ENDLESS.match(line):
+            raise ConfigError(f"{file}:{number}", "is too long for a section, or begins with too many blanks")
     try:
         # Without raise_errors all errors are collected and then raised as one, which is what we want to show.
         parsed = ConfigObj(

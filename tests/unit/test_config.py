@@ -413,3 +413,11 @@ def test_two_thousand_rights_are_read_quickly() -> None:
 )
 def test_which_pattern_covers_which(wide: str, narrow: str, *, covered: bool) -> None:
     assert rights.covers(wide, narrow) is covered
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 100_000, "[ " * 50_000, " " * 50_000 + "x", "[a]" + " " * 50_000 + "x", "\t" * 50_000]
+)
+def test_a_line_that_would_take_the_parser_hours(line: str) -> None:
+    with pytest.raises(ConfigError, match=r"^f:2: is too long for a section, or begins with too many blanks"):
+        reader.read_document(f"# one\n{line}\n", "f")
