@@ -128,7 +128,14 @@ def _narrowing(folder: str) -> Iterator[None]:
 
 
 def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan]) -> bool:
-    """Publish the plan of an account, with those ``of_keys`` by serial; False if all was so.  Call under the lock."""
+    """Publish the plan of an account, with those ``of_keys`` by serial; False if all was so.  Call under the lock.
+
+    Nothing is published whose image has been cleared up meanwhile: :class:`ConfigError`.
+    """
+    for each in (plan, *of_keys.values()):
+        if image := _lost_image(each):
+            why = f"its image was removed while its plan was made: {escape(image)}"
+            raise ConfigError(f"account {plan.name}", why, hint="again")
     for serial, each in of_keys.items():
         _write(plan_file(layout, each.uid, serial), each, layout.root)
     return _write(plan_file(layout, plan.uid), plan, layout.root)
@@ -169,20 +176,54 @@ def _key_plans(folder: str, uid: str) -> dict[str, str]:
     return {match[0]: match[2] for match in found if match[1] == uid}
 
 
-def is_whole(path: str, root: str = "") -> bool:
-    """True if every plan and image is there that the account's plan at ``path`` names; a damaged one names none."""
+def lacking(path: str, root: str = "", data: bytes | None = None) -> str:
+    """Return what a login by the account's plan at ``path`` would not find, "" if all is there, or there is no plan.
+
+    ``data``: this plan in its place, one of the past for instance, whose image may have been cleared up since.  Looked
+    for are the plans of the keys that a roster names, and the images of all of them.  A plan that cannot be read lacks
+    everything.
+    """
     try:
-        return all(_has_image(each, root) for each in (path, *(f"{path}.{serial}" for serial in _serials(path, root))))
-    except JailsshError:
-        return True
+        plan = _decoded(path, root) if data is None else codec.decode(data)
+        of_keys = {serial: _decoded(f"{path}.{serial}", root) for serial in set(keys_of(plan).values())}
+    except JailsshError as error:
+        return str(error)
+    for serial, each in sorted(of_keys.items()):
+        if each is None:
+            return f"the plan {path}.{serial} of its keys is not there"
+    for each in (plan, *of_keys.values()):
+        if each and (image := _lost_image(each)):
+            return f"its image {escape(image)} is not there"
+    return ""
 
 
-def _has_image(path: str, root: str) -> bool:
+def put_back(path: str, data: bytes | None, mode: int = 0o600, root: str = "") -> str:
+    """Give the account's plan at ``path`` an older content again, None for no plan; return what that content lacks.
+
+    One that lacks something is not put back, and no plan is there then: the next login, or ``apply``, makes one from
+    what is true now.  Nothing is cleared up between the look and the act.
+    """
+    head = os.path.dirname(path)
+    fs.ensure_dir(head, 0o700)
+    with fs.lock(f"{head}/.lock"):
+        why = "" if data is None else lacking(path, root, data)
+        if data is None or why:
+            fs.remove_file(path)
+        else:
+            fs.atomic_write(path, data, mode)
+    tidy(path, root)
+    return why
+
+
+def _lost_image(plan: codec.Plan) -> str:
+    """Return the image that a plan names and that is not there, or ""."""
+    (image,) = plan.first("image") or ("",)
+    return image if image and not os.path.isdir(image) else ""
+
+
+def _decoded(path: str, root: str) -> codec.Plan | None:
     data = _read(path, root)
-    if data is None:
-        return False
-    image = codec.decode(data).first("image")
-    return image is None or os.path.isdir(image[0])
+    return None if data is None else codec.decode(data)
 
 
 def entries_of(plan: codec.Plan | None) -> set[tuple[str, str, str]]:

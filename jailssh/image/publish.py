@@ -155,8 +155,6 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
         # A plan of an older configuration must not replace one that another process has just published.
         if not configuration.is_current() or not use.is_current(configuration):
             raise ConfigError(f"account {account.name}", "the configuration changed while its plan was made")
-        if not os.path.isdir(image.path):
-            raise ConfigError(f"account {account.name}", "its image was removed while its plan was made", hint="again")
         owners.note(layout, account)
         changed = plans.write(layout, made.plan, made.of_keys)
     published = Published(made.plan, changed, image, use.definition.name, use.capabilities(), made.of_keys)

@@ -68,14 +68,11 @@ def put_plan_back(path: str) -> Inverse:
 
 
 def _undo_plan(path: str, content: str | None, mode: int, withdraw: bool = False) -> None:
-    if withdraw and not _is_as_before(path, content):
-        fs.remove_file(path)
-    else:
-        _undo_file(path, content, mode)
-    if not plans.is_whole(path):
-        # Its image is gone, or what a shared account's keys had: the next login, or apply, makes it anew.
-        fs.remove_file(path)
-    plans.tidy(path)
+    if _is_as_before(path, content):
+        plans.tidy(path)
+        return
+    # One that is old by now, or whose image is gone, is not put back: the next login, or apply, makes it anew.
+    plans.put_back(path, None if withdraw or content is None else base64.b64decode(content), mode)
 
 
 def _is_as_before(path: str, content: str | None) -> bool:

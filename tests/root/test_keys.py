@@ -186,7 +186,7 @@ def test_a_roster_on_demand(layout: Layout, people: Callable[..., None]) -> None
     service = Service(layout, lambda event, message, fields: records.append(event), {61001: GIT}.get)
     assert service.answer(61001) == "ok"
     assert set(plans.keys_of(plans.read_plan(layout, 61001))) == {"ann", "carol"}
-    assert plans.is_whole(plans.plan_file(layout, 61001), layout.root)
+    assert plans.lacking(plans.plan_file(layout, 61001), layout.root) == ""
     assert records[-1] == "plan-compiled"
     # Who may log in at all is the administrator's commands' matter.
     assert not os.path.exists(keys_file.keys_file(layout, "git"))
