@@ -272,7 +272,8 @@ def apply(
     with journal.changing("setup", "jailssh setup"):
         if any(change.point == "drop-in" for change in changes):
             # First in, so last out: sshd reads its configuration again after the drop-in has been put back.
-            journal.step("reload", Inverse("reload", "sshd"), lambda: running.owe(layout), confines=True)
+            inverse = Inverse("reload", layout.reload_owed)
+            journal.step("reload", inverse, lambda: running.owe(layout), confines=True)
         for change in changes:
             journal.step(change.point, change.inverse, change.act, confines=change.confines)
         notes = [*verify(layout), *prove()]

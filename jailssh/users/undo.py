@@ -153,8 +153,10 @@ def _undo_group(name: str) -> None:
         accounts.delete_group(name)
 
 
-def _undo_reload(_service: str) -> None:
+def _undo_reload(owed: str) -> None:
     sshd.reload()
+    if owed.startswith("/"):  # Versions before wrote "sshd".
+        fs.remove_file(owed)
 
 
 def _undo_pam(root: str, text: str | None) -> None:

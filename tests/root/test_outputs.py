@@ -120,8 +120,8 @@ def test_a_damaged_file_is_told_in_words(host: ScratchHost, pattern: str) -> Non
     place = FILES.index(pattern)
     for number, damage in enumerate(DAMAGE):
         host.write(path, damage)
-        # A third of all pairs for each file, another third for the next: each start of the command takes its time.
-        for look in LOOKS[(place + number) % 3 :: 3]:
+        # A part of all pairs for each file, another for the next: each start of the command takes its time.
+        for look in LOOKS[(place + number) % 6 :: 6]:
             # What was mended by the one before is damaged for this one as well.
             if look.startswith("recover"):
                 host.write(path, damage)
