@@ -166,8 +166,12 @@ def test_one_wrong_file_stops_nobody_else(world: World) -> None:
         assert done.code == 1
         assert "account stale is in jail no-such-jail" in done.stderr
         assert "fine" in done.stdout
-        assert world.host.read(plan_of(world, "stale")) == plans["stale"]
+        # Its jail is not there: whoever took that away meant it.
+        assert world.host.run(["test", "-e", plan_of(world, "stale")]).code == 1
         assert world.host.read(plan_of(world, "fine")) != plans["fine"]
+        world.host.write("/etc/jailssh/users/stale.conf", f"uid = {world.uid('stale')}\njail = sftp-only\n")
+        assert world.jailssh("apply").code == 0
+        assert world.host.read(plan_of(world, "stale")) == plans["stale"]
         world.host.write("/etc/jailssh/users/stale.conf", "what is this\n")
         done = world.jailssh("apply", check=False)
         assert (done.code, world.host.read(plan_of(world, "stale"))) == (1, plans["stale"])
