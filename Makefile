@@ -24,7 +24,7 @@ SITE = $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("pur
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build tools test demo bench lint stage install uninstall clean
+.PHONY: build tools test test-matrix demo bench lint stage install uninstall clean
 
 build: $(ROOM)/python.stamp
 	@test -f '$(MESON_BUILD)/build.ninja' || CC="$(LOGIN_CC)" packaging/quietly meson setup '$(MESON_BUILD)' '$(CURDIR)'
@@ -67,6 +67,10 @@ tools: build $(ROOM)/tools.stamp
 
 test: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp
 	@$(VENV)/bin/python -m pytest $(ARGS)
+
+# All cases of the matrix of interruptions, of which make test takes a part; for the night.
+test-matrix: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp
+	@JAILSSH_MATRIX=all $(VENV)/bin/python -m pytest tests/root/test_matrix.py $(ARGS)
 
 lint: tools
 	@$(VENV)/bin/python -m pytest tests/lint $(ARGS)

@@ -259,9 +259,7 @@ def _read(path: str) -> _Content:
         who = Owner(**document["owner"]) if document.get("owner") else None
         uid = document.get("uid")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(
-            path, f"not an undo journal: {escape(str(error))}", hint="see it, then move it away"
-        ) from error
+        raise ConfigError(path, f"is damaged: {escape(str(error))}", hint="jailssh recover moves it away") from error
     if document["version"] not in (1, _VERSION) or any(step.op not in OPERATIONS for step in (*original, *steps)):
         raise ConfigError(path, "written by another version of jailssh")
     return _Content(original, steps, who, uid if isinstance(uid, int) else None)

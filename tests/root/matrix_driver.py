@@ -300,7 +300,9 @@ def run(name: str, verb: Callable[[], list[str]], at: int | None, what: int = 0)
         def fault(point: str) -> None:
             points.append(point)
             if len(points) == at:
-                os.kill(os.getpid(), what)
+                if what == CUT:
+                    subprocess.run(["cp", DISK, f"{DISK}.cut"], check=True)
+                os.kill(os.getpid(), what or signal.SIGKILL)
 
         POINT[0] = fault
         try:
@@ -356,6 +358,63 @@ def case(row: dict[str, Any]) -> dict[str, Any]:
 BETWEEN["space"] = lambda _: None
 
 
+# --- a power cut ----------------------------------------------------------------------------------------------------
+
+CUT = 0
+DISK = "/run/disk"
+ON_DISK = ("/etc", "/home", "/var/lib/jailssh")
+
+
+def format_disk() -> None:
+    """Make a file system in a file that has all that the verbs change, but for the images."""
+    for number in range(64):
+        with contextlib.suppress(FileExistsError):
+            os.mknod(f"/dev/loop{number}", 0o600 | stat.S_IFBLK, os.makedev(7, number))
+    with contextlib.suppress(FileExistsError):
+        os.mknod("/dev/loop-control", 0o600 | stat.S_IFCHR, os.makedev(10, 237))
+    sh(f"mkdir -p {DISK}.d /run/images; mount --bind /var/lib/jailssh/images /run/images")
+    sh(f"truncate -s 96M {DISK}; mkfs.ext4 -q {DISK}; mount -o loop {DISK} {DISK}.d")
+    for place in ON_DISK:
+        sh(f"mkdir -p {DISK}.d{place}; cd {place}; tar -c --exclude=./images . | tar -x -C {DISK}.d{place}")
+    sh(f"mkdir {DISK}.d/var/lib/jailssh/images; umount {DISK}.d; cp {DISK} {DISK}.base")
+
+
+def switch_on(disk: str) -> None:
+    """Mount a disk as a machine does that starts: what is in the file system's own journal is done first."""
+    sh(f"mount -o loop {disk} {DISK}.d")
+    for place in ON_DISK:
+        sh(f"mount --bind {DISK}.d{place} {place}")
+    sh("mount --bind /run/images /var/lib/jailssh/images")
+
+
+def switch_off() -> None:
+    sh(f"umount /var/lib/jailssh/images; umount {' '.join(ON_DISK)}; umount {DISK}.d")
+
+
+def cut(row: dict[str, Any]) -> dict[str, Any]:
+    """Take the power away at a point: what the disk holds then is what the next start finds."""
+    if not os.path.exists(f"{DISK}.base"):
+        put_back(FILES + FOLDERS, BASE)
+        format_disk()
+    sh(f"cp {DISK}.base {DISK}; rm -f {DISK}.cut")
+    switch_on(DISK)
+    verb = VERBS[row["verb"]]
+    try:
+        if before := BEFORE.get(row["verb"]):
+            sh(f"{before}; sync -f /etc/passwd")
+        found: dict[str, Any] = {"before": seen(), "first": run(row["verb"], verb, row["at"], CUT)}
+    finally:
+        switch_off()
+    switch_on(f"{DISK}.cut")
+    try:
+        found["after first"] = found["after between"] = seen()
+        found["second"] = run(row["verb"], verb, None)
+        found["after second"] = seen()
+    finally:
+        switch_off()
+    return found
+
+
 def main() -> None:
     """Prepare the host, then answer."""
     global BASE, BARE
@@ -387,7 +446,8 @@ def main() -> None:
     BASE = look(FILES + SYSTEM)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        print(json.dumps(case(json.loads(line))), flush=True)
+        row = json.loads(line)
+        print(json.dumps(cut(row) if row.get("cut") else case(row)), flush=True)
 
 
 BASE: Tree = {}

@@ -166,8 +166,26 @@ def test_interrupted(drivers: Drivers, plain: dict[str, dict[str, Any]], verb: s
         assert_ends_well(row, found, plain[verb])
 
 
+@pytest.mark.parametrize("verb", [verb for verb in ASKED if not verb.startswith("setup")])
+def test_power_cut(drivers: Drivers, plain: dict[str, dict[str, Any]], verb: str) -> None:
+    """What stands on the disk at each point, with the rest of the machine's memory gone."""
+    points = range(1, len(plain[verb]["first"]["points"]) + 1)
+    rows = [{"verb": verb, "between": "", "cut": True, "at": at} for at in points]
+    if os.environ.get("JAILSSH_MATRIX") != "all":
+        rows = random.Random(f"{verb} {datetime.date.today()}").sample(rows, min(len(rows), MOST))
+    for row, found in drivers.all(rows):
+        assert "killed" in found["first"], (row, found["first"])
+        for stage in ("after first", "after second"):
+            assert_nobody_gained(row, found, stage)
+            assert_nothing_lost(row, found, stage)
+        second = found["second"]
+        assert "lines" in second or second["error"] == plain[verb]["second"].get("error"), (row, second)
+        assert found["after second"]["ways"] == plain[verb]["after second"]["ways"], row
+        assert "lines" not in second or found["after second"]["unfinished"] == [], row
+
+
 def some(rows: list[dict[str, Any]], seed: str) -> list[dict[str, Any]]:
-    """Return a part of the cases, each day another one; JAILSSH_MATRIX=all runs all."""
+    """Return a part of the cases, each day another one; make test-matrix runs all."""
     kept = [row for row in rows if row["signal"] == KILL and (row["between"] == "" or row["recover"])]
     chance = random.Random(f"{seed} {datetime.date.today()}")
     return chance.sample(kept, min(len(kept), MOST)) + chance.sample(rows, min(len(rows), MOST // 2))
