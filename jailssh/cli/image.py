@@ -12,14 +12,16 @@ from jailssh.cli.context import Context
 from jailssh.cli.verify import VERIFY, run_verify
 from jailssh.config.jails import combined_name
 from jailssh.core import journal_fields as fields
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
 from jailssh.core.names import counted, escape
+from jailssh.host import fs
 from jailssh.host.paths import Layout
 from jailssh.image import listing, pool, store
 from jailssh.image.jail import load_configuration
 from jailssh.image.plans import plans_by_image
 from jailssh.image.publish import prune_images
 from jailssh.image.update import is_gone, publish_plans
+from jailssh.users import setup, transaction
 
 EXAMPLES = (
     "jailssh image list",
@@ -150,8 +152,20 @@ def _before(layout: Layout, jail: str, generation: str) -> str:
 def _rollback(args: argparse.Namespace, context: Context) -> int:
     layout = context.layout
     wanted = listing.pick(layout, args.jail, args.generation) if args.generation else None
-    generation = store.rollback(layout, args.jail, wanted)
-    plans, errors = publish_plans(load_configuration(layout), args.jail)
+    configuration = load_configuration(layout)
+    setup.prepare(layout)
+    with fs.lock(layout.lock), transaction.held_signals():
+        # Interrupted, plans may still name the image of before: no harm, but it stays in view until they follow.
+        journal = transaction.Journal(layout, f"image-{args.jail}")
+        again = f"jailssh image rollback {args.jail}{f' {wanted}' if wanted else ''}"
+        journal.begin(f"image rollback of jail {args.jail}", again)
+        try:
+            generation = store.rollback(layout, args.jail, wanted)
+        except JailsshError:
+            journal.forget()
+            raise
+        plans, errors = publish_plans(configuration, args.jail)
+        journal.forget()
     lines = [f"jail {args.jail} is back at image {generation}, {counted(plans, 'plan')} published"]
     context.changed(lines, {fields.JAIL: args.jail, fields.IMAGE: generation})
     context.tell(f"note: it stays there until: jailssh update {args.jail}")

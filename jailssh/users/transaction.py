@@ -29,7 +29,7 @@ from typing import Any
 
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import escape
-from jailssh.host import fs, install, process
+from jailssh.host import fs, process
 from jailssh.host.paths import Layout
 from jailssh.users.undo import LIMIT, OPERATIONS, Inverse, for_good, narrowing, take_back
 
@@ -122,7 +122,7 @@ class Journal:
         self.path = f"{layout.undo}/{subject}{SUFFIX}"
         self._fault = fault
         self._look: Callable[[], None] = _nothing
-        found = _read(self.path)
+        found = _read(layout, subject)
         self.original, self.steps, self.owner, self.uid = found.original, found.steps, found.owner, found.uid
 
     @contextmanager
@@ -248,10 +248,11 @@ class _Content:
     uid: int | None
 
 
-def _read(path: str) -> _Content:
-    data = install.read_optional(path, LIMIT)
-    if data is None:
+def _read(layout: Layout, subject: str) -> _Content:
+    path = f"{layout.undo}/{subject}{SUFFIX}"
+    if not os.path.lexists(path):
         return _Content([], [], None, None)
+    data = fs.read_trusted(path, LIMIT, trusted_root=layout.root or None)
     try:
         document = json.loads(data)
         old = document["version"] == 1
@@ -308,7 +309,7 @@ def unfinished(layout: Layout) -> list[Unfinished]:
     found = []
     for subject in subjects(layout):
         try:
-            content = _read(f"{layout.undo}/{subject}{SUFFIX}")
+            content = _read(layout, subject)
         except JailsshError as error:
             found.append(Unfinished(subject, damaged=str(error)))
             continue
@@ -349,7 +350,7 @@ def recover(layout: Layout, subject: str) -> list[str]:
 def put_aside(layout: Layout, subject: str) -> str:
     """Move a journal that cannot be read out of the way; return where it is.  Call under the lock."""
     path = f"{layout.undo}/{subject}{SUFFIX}"
-    data = fs.read_trusted(path, LIMIT)
+    data = fs.read_trusted(path, LIMIT, trusted_root=layout.root or None)
     aside = f"{path}.damaged-{int(time.time())}"
     fs.atomic_write(aside, data, mode=0o600)
     fs.remove_file(path)

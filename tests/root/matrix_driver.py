@@ -21,7 +21,7 @@ from typing import Any
 from jailssh.config.keys import parse_keys
 from jailssh.config.reader import raise_all
 from jailssh.core.errors import JailsshError
-from jailssh.host import fs, install, process, removal
+from jailssh.host import fs, install, nss, process, removal
 from jailssh.host.paths import Layout
 from jailssh.image import plans
 from jailssh.image.jail import load_configuration
@@ -234,6 +234,24 @@ def no_space() -> Iterator[None]:
             put_back([place], inside)
 
 
+@contextlib.contextmanager
+def nss_away() -> Iterator[None]:
+    """The name service does not answer."""
+    asked = nss.ask
+
+    def unanswered(kind: str, key: str = "") -> list[str] | None:
+        raise nss.UnansweredError(f"{kind} {key}", "the name service does not answer")
+
+    nss.ask = unanswered
+    try:
+        yield
+    finally:
+        nss.ask = asked
+
+
+TROUBLES = {"space": no_space, "nss": nss_away}
+
+
 def other(_verb: str) -> None:
     answer = run("other", lambda: add_account("carl", "sftp-only", None), None)
     assert "lines" in answer or "set up" in answer.get("error", ""), answer
@@ -339,8 +357,8 @@ def case(row: dict[str, Any]) -> dict[str, Any]:
     found["after first"] = seen()
     BETWEEN[row.get("between", "")](row["verb"])
     found["after between"] = seen()
-    if row.get("between") == "space":
-        with no_space():
+    if trouble := TROUBLES.get(row.get("between", "")):
+        with trouble():
             found["full"] = run(row["verb"], verb, None)
             found["after full"] = seen()
     if row.get("recover"):
@@ -355,7 +373,7 @@ def case(row: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-BETWEEN["space"] = lambda _: None
+BETWEEN |= {"space": lambda _: None, "nss": lambda _: None}
 
 
 # --- a power cut ----------------------------------------------------------------------------------------------------

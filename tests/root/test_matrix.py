@@ -52,7 +52,7 @@ LATER = {"jail sftp-only": {"plan sftp-only"}, "jail sftp-ro": {"plan sftp-ro"},
 WHOLE = ("adduser new", "adduser existing", "adduser move", "keys add", "setup")
 MOST = 12
 EMPTY = hashlib.sha256().hexdigest()
-BETWEEN = ("", "other", "hand", "use", "space")
+BETWEEN = ("", "other", "hand", "use", "space", "nss")
 
 
 class Driver:

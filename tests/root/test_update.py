@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.cli import image as image_verb
 from jailssh.cli import main as cli
 from jailssh.core.errors import ConfigError, UsageError
 from jailssh.host import journal, objects, packages
@@ -24,6 +25,7 @@ from jailssh.image import history, jail, listing, plans, pool, publish, store, u
 from jailssh.image.errors import ImageError
 from jailssh.image.manifest import Entry
 from jailssh.plugin.api import Account
+from jailssh.users import transaction
 from tests.root.test_publish import ALICE, SOURCE, install_entry_points, published, put, user
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
@@ -353,6 +355,7 @@ from jailssh.host import fs, objects, tree
 from jailssh.host.paths import Layout
 from jailssh.image import jail, update
 from jailssh.plugin.api import Account
+from jailssh.users import transaction
 module, name, when, root = sys.argv[1:]
 owner = {"fs": fs, "tree": tree, "objects": objects}[module]
 real = getattr(owner, name)
@@ -446,3 +449,25 @@ def test_two_updates_at_once_do_the_work_once(layout: Layout, place: Path, tmp_p
         ]
         states = sorted(each.communicate(timeout=60)[0].strip() for each in both)
     assert states == ["current", "current", "updated"]
+
+
+def test_a_rollback_that_is_interrupted_stays_in_view(
+    layout: Layout, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(layout, "lab")
+    write_tool(place, "two")
+    run(layout, "lab")
+    go_back = ["image", "rollback", "lab", "--root", layout.root]
+    with monkeypatch.context() as patched:
+        patched.setattr(image_verb, "publish_plans", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left")))
+        assert cli.main(go_back) != 0
+    (left,) = transaction.unfinished(layout)
+    assert (left.subject, left.again) == ("image-lab", "jailssh image rollback lab")
+    assert cli.main(["image", "rollback", "nosuch", "--root", layout.root]) == 2
+    assert cli.main(go_back) in (0, 2)
+    run(layout, "lab")
+    write_tool(place, "three")
+    run(layout, "lab")
+    assert cli.main(go_back) == 0
+    assert transaction.unfinished(layout) == []
+    capsys.readouterr()
