@@ -134,7 +134,7 @@ class Host:
     def state(self) -> dict[str, str]:
         """Everything that an account change may touch; the owner and mode of files included."""
         found = {path: self.sh(f"cat {path}") for path in FILES}
-        listing = "find /etc/jailssh /var/lib/jailssh /home -printf '%p %m %u %g %y\\n' | sort"
+        listing = "find /etc/jailssh /var/lib/jailssh /home -not -name .lock -printf '%p %m %u %g %y\\n' | sort"
         content = "find /etc/jailssh /var/lib/jailssh -type f -not -name .lock -exec sha256sum {} + | sort"
         return {**found, "listing": self.sh(listing), "content": self.sh(content)}
 
@@ -351,8 +351,9 @@ def test_an_account_made_by_hand_after_a_kill_is_not_ours(host: Host) -> None:
     assert host.sh("cat /home/bob/mine") == "mine\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("name", ["alice", "bob"])
+@pytest.mark.parametrize(
+    ("name", "number"), [("alice", signal.SIGHUP), ("bob", signal.SIGINT), ("bob", signal.SIGTERM)]
+)
 def test_a_signal_waits_for_the_end_of_a_step(host: Host, name: str, number: int) -> None:
     make_alice(host)
     before = host.state()
