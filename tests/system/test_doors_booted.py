@@ -163,6 +163,7 @@ def test_who_is_deleted_by_hand_leaves_nothing_behind(tree: BootedTree) -> None:
     assert tree.sh(f"ls /var/lib/jailssh/gone/leaver-{uid}-*").split() == ["keys", "undo-account.json", "users.conf"]
     said = tree.sh("journalctl --sync; journalctl --no-pager -o cat JAILSSH_EVENT=account-gone JAILSSH_USER=leaver")
     assert f"account leaver (uid {uid}) is gone: the plan; keys, undo-account.json, users.conf: set aside in" in said
+    tree.sh("systemctl disable --now jailssh-gone.path jailssh-gone.timer; rm -rf /var/lib/jailssh/gone /home/leaver")
     # Whoever is there still keeps all.
     assert tree.run(f"echo pwd | sftp -q -b - {SSH} shut@localhost").returncode == 0
 
