@@ -144,12 +144,12 @@ def _is_free(uid: int, name: str, recorded: Mapping[str, str]) -> bool:
 
 
 def _is_ours(uid: int, name: str, recorded: Mapping[str, str]) -> bool:
-    """True if the drop-in says what was set here."""
+    """True if the drop-in says what was set here, or was left by taking that back without coming to its end."""
     path = _drop_in(uid, name)
     if name not in recorded or not os.path.lexists(path):
         return False
     lines = fs.read_trusted(path, _LIMIT).decode("utf-8", "replace").split("\n")
-    return f"{name}={recorded[name]}" in lines
+    return f"{name}={recorded[name]}" in lines or f"{name}={NO_LIMIT[name]}" in lines
 
 
 def _drop_in(uid: int, name: str) -> str:

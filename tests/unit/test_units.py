@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.cli import main as cli
+from jailssh.host import slices
 from jailssh.host.paths import Layout
 from jailssh.relay import daemon
 from jailssh.users import jailed
@@ -105,7 +106,8 @@ def test_accounts_that_are_gone_are_looked_for() -> None:
     assert cli.parse(service["ExecStart"].split()[1:])[1].gone
     layout = Layout()
     writable = [path.lstrip("-") for path in service["ReadWritePaths"].split()]
-    assert writable == [layout.etc, layout.state, layout.run]
+    # What limited the account is taken back as well.
+    assert writable == [layout.etc, layout.state, layout.run, slices.CONTROL]
 
 
 def test_the_timer_makes_up_for_lost_time() -> None:
