@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -47,7 +47,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     tries = Tries()
     with _showing(context, found):
         if args.gone:
-            _set_aside_gone(layout, found, tries, act=act)
+            if act:
+                setup.prepare(layout)
+            with fs.lock(layout.lock) if act else nullcontext():
+                _set_aside_gone(layout, found, tries.errors, act=act)
             tries.end()
             _show(context, found, "nobody is gone")
             return EXIT_OK
@@ -58,33 +61,22 @@ def run(args: argparse.Namespace, context: Context) -> int:
         _tell_notes(context, configuration)
     except UnansweredError as error:
         tries.errors.append(error)
-    _end(tries)
+    tries.end()
     return EXIT_OK
 
 
-def _end(tries: Tries) -> None:
-    """Raise what failed, each thing once."""
-    tries.errors[:] = {str(error): error for error in tries.errors}.values()
-    tries.end()
-
-
-def _set_aside_gone(layout: Layout, found: list[Change], tries: Tries, *, act: bool) -> None:
-    if layout.root:
-        return  # the accounts of this host are not those of another root
-    if act:
-        setup.prepare(layout)
-        with fs.lock(layout.lock):
-            gone_, errors = gone.check(layout, act=True)
-    else:
-        gone_, errors = gone.check(layout, act=False)
-    found += gone_
-    tries.errors += errors
+def _set_aside_gone(layout: Layout, found: list[Change], errors: list[JailsshError], *, act: bool) -> None:
+    """Set aside what belongs to who is gone; the accounts of this host are not those of another root."""
+    if not layout.root:
+        changed, failed = gone.check(layout, act=act)
+        found += changed
+        errors += failed
 
 
 def _look(context: Context, found: list[Change], shells: list[str], tries: Tries) -> Configuration:
     """Do as :func:`_apply` does, but change nothing."""
     layout = context.layout
-    tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries, act=False))
+    tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries.errors, act=False))
     found += revocations(layout, act=False, errors=tries.errors)
     configuration = load_configuration(layout)
     tries("configuration", configuration.validate_jails)
@@ -108,10 +100,7 @@ def _apply(context: Context, found: list[Change], shells: list[str], tries: Trie
 
     # Nobody adds or takes away an account or a key meanwhile.
     with fs.lock(layout.lock, waiting):
-        if not layout.root:
-            set_aside = tries("accounts that are gone", lambda: gone.check(layout, act=True)) or ([], [])
-            found += set_aside[0]
-            tries.errors += set_aside[1]
+        tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries.errors, act=True))
         for line in tries("login shells", lambda: transaction.recover(layout, setup.SHELLS)) or ():
             context.tell(line)
         for line in (*transaction.others(layout, setup.SHELLS), *running.try_owed(layout)):
@@ -122,7 +111,7 @@ def _apply(context: Context, found: list[Change], shells: list[str], tries: Trie
             # The main file names no jail, so who is in none is known without it; no number is too small then.
             defaults = replace(read_main(b"", layout.config_file), min_uid=1)
             found += withdraw_gone(load_configuration(layout, defaults), tries.errors)
-            _end(tries)
+            tries.end()
         assert configuration is not None
         checked = configuration
         tries("last good configuration", lambda: lastgood.keep(layout))

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from jailssh.cli.context import Context
 from jailssh.config.files import GROUPS, LIMITS
-from jailssh.config.reader import Document, Item, raise_all, show
+from jailssh.config.reader import Document, Item, show
 from jailssh.config.settings import USER, Setting
-from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError
+from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError, raise_all
 from jailssh.core.names import counted
 from jailssh.host import accounts
 from jailssh.image.findings import about_slices, find, note_lines

@@ -7,7 +7,7 @@ import argparse
 from jailssh.cli.adduser import read_key_file
 from jailssh.cli.context import Context
 from jailssh.config import authorized
-from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal, lines_of
+from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal, fingerprint, lines_of
 from jailssh.core.errors import EXIT_OK, UsageError
 from jailssh.core.journal_fields import KEY, USER
 from jailssh.core.names import escape
@@ -17,7 +17,6 @@ from jailssh.image.jail import load_configuration, to_account
 from jailssh.image.publish import Publisher
 from jailssh.image.use import Use
 from jailssh.users import keyring
-from jailssh.users.key_removal import fingerprint
 from jailssh.users.keyring import Addition
 
 

@@ -9,7 +9,7 @@ from jailssh.cli.context import NOBODY_ASKED, Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.names import escape
 from jailssh.host import fs
-from jailssh.users import setup, transaction
+from jailssh.users import transaction
 from jailssh.users.transaction import Unfinished
 
 EXAMPLES = ("jailssh recover", "jailssh recover alice", "jailssh recover account-alice --yes")
@@ -65,7 +65,7 @@ def _end(context: Context, each: Unfinished) -> None:
     if not context.confirm("End it?"):
         raise JailsshError("recover", f"{each.subject} was left as it is")
     layout = context.layout
-    with fs.lock(setup.lock_path(layout)):
+    with fs.lock(layout.lock):
         if each.damaged:
             lines = [f"{each.subject}: the damaged journal is now {transaction.put_aside(layout, each.subject)}"]
         else:

@@ -7,8 +7,8 @@ import argparse
 from jailssh.cli.adduser import add_key_arguments, key_choice
 from jailssh.cli.context import Context
 from jailssh.config.jails import groups_of
-from jailssh.config.reader import Document, raise_all
-from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
+from jailssh.config.reader import Document
+from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, raise_all
 from jailssh.host import fs
 from jailssh.host.paths import Layout
 from jailssh.image.jail import load_configuration
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     choice = key_choice(args)
     changes = setup.plan(layout, groups, choice)
     if not changes:
-        with fs.lock(setup.lock_path(layout)):
+        with fs.lock(layout.lock):
             settled = [*transaction.recover(layout, setup.SUBJECT), *running.settle_old(layout)]
             proven = [*proof.prove(layout, setup.GROUP), *running.notes(layout)]
         said = (
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         )
     _ask(context, "Make these changes?")
     setup.prepare(layout)
-    with fs.lock(setup.lock_path(layout)):
+    with fs.lock(layout.lock):
         notes = transaction.recover(layout, setup.SUBJECT)
         done = setup.apply(layout, setup.plan(layout, groups, choice), prove=lambda: proof.prove(layout, setup.GROUP))
         lines = ["this host is set up", *done, *notes]
@@ -76,7 +76,7 @@ def _undo(context: Context) -> int:
         context.say(["nothing to undo: jailssh setup has not been run"])
         return EXIT_OK
     _ask(context, "Take the group, the sshd drop-in, the login program's set-id mode and enabled units away?")
-    with fs.lock(setup.lock_path(layout)):
+    with fs.lock(layout.lock):
         transaction.recover(layout, setup.SUBJECT)
         context.changed(setup.take_back(layout, groups), {})
     return EXIT_OK

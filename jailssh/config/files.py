@@ -11,10 +11,10 @@ from configobj import ConfigObj
 
 from jailssh.config.keys import Group, check_group, check_name
 from jailssh.config.limits import CLASSES, read_classes
-from jailssh.config.reader import Document, Item, nearest, raise_all, read_document, read_section
+from jailssh.config.reader import Document, Item, nearest, read_document, read_section
 from jailssh.config.settings import MAIN, USER
 from jailssh.config.values import words_of
-from jailssh.core.errors import ConfigError, JailsshError, UsageError
+from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import MAX_UID, check_jail_name
 
 LIMITS = "limits"

@@ -10,11 +10,11 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from jailssh.config.files import UserConfig, refuse_sections
-from jailssh.config.reader import Document, Entry, Item, nearest, raise_all, read_section
+from jailssh.config.reader import Document, Entry, Item, nearest, read_section
 from jailssh.config.rights import Table, file_of
 from jailssh.config.settings import JAIL, RLIMITS, Setting, plugin_settings
 from jailssh.config.values import UNSET, Raw, parse, words_of
-from jailssh.core.errors import ConfigError, JailsshError, UsageError
+from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_jail_name
 from jailssh.plugin.api import Account, Option, Plugin, Value
 from jailssh.policy.rules import RuleError

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from jailssh.config.reader import nearest, raise_all
-from jailssh.core.errors import ConfigError, JailsshError, UsageError
+from jailssh.config.reader import nearest
+from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import escape
 
 # How many fields the key of a type has, its type included (RFC 4253 section 6.6, RFC 5656, RFC 8709, PROTOCOL.u2f).
@@ -46,6 +46,15 @@ CERTIFICATE = "-cert-v01@openssh.com"
 """With this ends the type of a certificate."""
 
 
+def fingerprint(blob: str) -> str:
+    """Return the fingerprint of a key as ``ssh-keygen -l`` prints it, "" for what is no base64."""
+    try:
+        digest = hashlib.sha256(base64.b64decode(blob)).digest()
+    except ValueError:
+        return ""
+    return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
+
+
 @dataclass(frozen=True)
 class Key:
     """One public key: its type, its base64 text as sshd writes it, its comment (printable, may be empty).
@@ -60,8 +69,7 @@ class Key:
 
     def fingerprint(self) -> str:
         """Return the fingerprint as ``ssh-keygen -l`` prints it."""
-        digest = hashlib.sha256(base64.b64decode(self.blob)).digest()
-        return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
+        return fingerprint(self.blob)
 
     def authorized(self, login_program: str, label: str, *, terminal: bool) -> str:
         """Return the authorized_keys line for this key with ``label`` behind it, without a newline.

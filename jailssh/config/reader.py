@@ -18,7 +18,7 @@ from configobj import ConfigObj, ConfigObjError
 from jailssh.config.rights import Line, Table, file_of, read_rights
 from jailssh.config.settings import Setting
 from jailssh.config.values import Raw, parse
-from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.core.errors import ConfigError, JailsshError, raise_all
 from jailssh.core.names import counted
 from jailssh.plugin.api import Value
 
@@ -61,14 +61,6 @@ class Item:
 
 # The parser's time grows with the square of such a line.
 _ENDLESS = re.compile(r"[\s\[]{200}|[ \t]*\[.{400}")
-
-
-def raise_all(errors: Sequence[JailsshError]) -> None:
-    """Raise nothing, the one error, or :class:`ManyErrors`."""
-    if len(errors) == 1:
-        raise errors[0]
-    if errors:
-        raise ManyErrors(list(errors))
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

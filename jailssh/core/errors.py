@@ -7,6 +7,8 @@ something" without reading text.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -73,3 +75,16 @@ class ManyErrors(JailsshError):
     def lines(self) -> list[str]:
         """Return the lines of each error in turn."""
         return [line for error in self.errors for line in error.lines()]
+
+
+def raise_all(errors: Sequence[JailsshError]) -> None:
+    """Raise nothing, the one error, or :class:`ManyErrors`."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ManyErrors(list(errors))
+
+
+def distinct(errors: Iterable[JailsshError]) -> list[JailsshError]:
+    """Return the errors in their order, those that say the same only once."""
+    return list({str(error): error for error in errors}.values())

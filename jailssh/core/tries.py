@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import TypeVar
 
-from jailssh.core.errors import JailsshError, ManyErrors
+from jailssh.core.errors import JailsshError, ManyErrors, distinct, raise_all
 
 _Answer = TypeVar("_Answer")
 
@@ -37,8 +37,5 @@ class Tries:
         return answer
 
     def end(self) -> None:
-        """Raise what failed."""
-        if len(self.errors) == 1:
-            raise self.errors[0]
-        if self.errors:
-            raise ManyErrors(self.errors)
+        """Raise what failed, each thing once."""
+        raise_all(distinct(self.errors))

@@ -113,7 +113,7 @@ def local_uids() -> dict[str, int]:
 
 def local_uid(name: str) -> int | None:
     """Return the uid of the line of /etc/passwd with this name: known also while a directory service is away."""
-    return next((int(f[2]) for f in _rows(_USERS_FILE) if f[0] == name and len(f) > 2 and f[2].isdecimal()), None)
+    return local_uids().get(name)
 
 
 def names_of_uid(uid: int) -> list[str]:

@@ -6,8 +6,7 @@ import os
 from collections.abc import Sequence
 
 from jailssh.config.jails import JailConfig, place_of
-from jailssh.config.reader import raise_all
-from jailssh.core.errors import ConfigError
+from jailssh.core.errors import ConfigError, raise_all
 from jailssh.core.names import is_below
 from jailssh.image.writable import default_acls
 from jailssh.plugin.api import Account, PluginResult

@@ -33,9 +33,10 @@ from jailssh.config.jails import (
 )
 from jailssh.config.keys import NOBODY, Keyring, read_keyring
 from jailssh.config.limits import access_of
-from jailssh.config.reader import Document, nearest, raise_all, read_document
-from jailssh.core.errors import ConfigError, DeniedError, HostError, JailsshError, ManyErrors, UsageError
+from jailssh.config.reader import Document, nearest, read_document
+from jailssh.core.errors import ConfigError, DeniedError, HostError, JailsshError, ManyErrors, UsageError, raise_all
 from jailssh.core.names import check_account_name, check_jail_name, escape
+from jailssh.core.tries import Tries
 from jailssh.host import accounts, fs, process
 from jailssh.host.clock import local_offsets
 from jailssh.host.paths import Layout
@@ -60,7 +61,6 @@ MAX_FILE = 1 << 18
 # Jails are checked with an account like any other, so that a mistake shows before the first user meets it.
 ANYBODY = Account("user", 60000, 60000, "user", "/home/user")
 NO_FILTER = ("none", bytes(8))
-
 
 _Answer = TypeVar("_Answer")
 
@@ -294,11 +294,11 @@ class Configuration:
 
     def validate(self) -> None:
         """Raise every error in jails and users' files at once; see :meth:`validate_jails`."""
-        errors: list[JailsshError] = []
-        _collect(errors, lambda _: self.validate_jails(), "")
+        tries = Tries()
+        tries("jails", self.validate_jails)
         for each in self.account_errors().values():
-            errors += each
-        raise_all(list({str(error): error for error in errors}.values()))
+            tries.errors += each
+        tries.end()
 
     def account_errors(self) -> dict[str, list[JailsshError]]:
         """Return what is wrong with single accounts, by name: their files, keys, directories; not looked up, too."""

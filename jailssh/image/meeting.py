@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from jailssh.config.jails import JailConfig, place_of
-from jailssh.config.reader import raise_all
-from jailssh.core.errors import ConfigError
+from jailssh.core.errors import ConfigError, raise_all
 from jailssh.core.names import is_below
 from jailssh.plugin.api import Account, PluginResult, Reach
 from jailssh.policy.rules import ANY

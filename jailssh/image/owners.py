@@ -7,12 +7,11 @@ when the account's plan is published, or its keys change; who has the name then 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 
 from jailssh.config.files import read_user
-from jailssh.core.errors import ConfigError, HostError, JailsshError
+from jailssh.core.errors import ConfigError, HostError
 from jailssh.core.identity import Identity, Named, is_same
-from jailssh.host import accounts, fs, install
+from jailssh.host import fs, install
 from jailssh.host.paths import Layout
 
 _LIMIT = 64
@@ -45,20 +44,6 @@ def noted(layout: Layout, name: str) -> Identity | None:
     if not data.strip().isdigit():
         raise ConfigError(path, "is not a uid", hint=f"rm {path}; jailssh apply writes it anew")
     return Identity(name, int(data))
-
-
-def uid_of(layout: Layout, name: str) -> int | None:
-    """Return the uid of the account that what is kept under ``name`` is for, else of the one that has the name now.
-
-    For whoever takes something away: neither a mistake in a file nor a directory that is away is a reason not to.
-    """
-    with suppress(JailsshError):
-        if (kept_for := owner(layout, name)) is not None:
-            return kept_for.uid
-    with suppress(JailsshError):
-        if (entry := accounts.find(name)) is not None:
-            return entry.uid
-    return None
 
 
 def note(layout: Layout, account: Named) -> None:

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from jailssh.config.keys import Keyring
-from jailssh.config.reader import raise_all
-from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, distinct, raise_all
 from jailssh.core.tries import Tries
 from jailssh.host import accounts, slices
 from jailssh.host.accounts import UnansweredError
@@ -273,13 +272,6 @@ def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> l
     return found
 
 
-def publish_all(configuration: Configuration, found: list[Change] | None = None) -> list[Change]:
-    """Do what :func:`publish_each` does; all errors are raised in the end."""
-    found = [] if found is None else found
-    raise_all(publish_each(configuration, found))
-    return found
-
-
 def publish_each(configuration: Configuration, found: list[Change], wrong: Collection[str] = ()) -> list[JailsshError]:
     """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
 
@@ -315,7 +307,7 @@ def publish_each(configuration: Configuration, found: list[Change], wrong: Colle
         prune_images(configuration)
     except (JailsshError, OSError) as error:
         errors.append(error if isinstance(error, JailsshError) else JailsshError("images", str(error)))
-    return list({str(error): error for error in errors}.values())
+    return distinct(errors)
 
 
 def _publish_one(

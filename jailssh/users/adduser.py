@@ -15,8 +15,7 @@ from jailssh.config import authorized
 from jailssh.config.files import user_text
 from jailssh.config.home_keys import HomeKeys
 from jailssh.config.keys import Key, Keyring
-from jailssh.config.reader import raise_all
-from jailssh.core.errors import HostError, JailsshError, UsageError
+from jailssh.core.errors import HostError, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.accounts import Entry
@@ -126,7 +125,7 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
     """Put the account into its jails."""
     check_account_name(wish.name)
     require_setup(layout, publisher.groups)
-    with fs.lock(setup.lock_path(layout)):
+    with fs.lock(layout.lock):
         owed = running.settle_owed(layout)
         lines = [
             *owed,

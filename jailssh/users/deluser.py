@@ -23,7 +23,7 @@ from jailssh.host.paths import Layout
 from jailssh.host.sessions import end_processes, end_sessions
 from jailssh.image import owners, plans
 from jailssh.image.keys_file import keys_file
-from jailssh.users import key_removal, setup, transaction, undo
+from jailssh.users import key_removal, transaction, undo
 from jailssh.users.adduser import Confirm, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
@@ -96,7 +96,7 @@ def deluser(layout: Layout, wish: Wish, withdraw: Callable[[int], object], confi
     if " holds " in why:
         tries.errors.append(key_removal.late(f"account {name}", why))
     if not tries.errors:
-        with narrow.lock(setup.lock_path(layout), key_removal.AGAIN) as why:
+        with narrow.lock(layout.lock, key_removal.AGAIN) as why:
             if why:
                 tries.errors.append(JailsshError(f"account {name}", f"not finished: {why}", hint="the same again"))
             elif lines := tries(name, partial(_finish, layout, wish, facts)):

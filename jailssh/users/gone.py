@@ -11,9 +11,8 @@ import os
 import time
 from functools import cache
 
-from jailssh.config.reader import raise_all
 from jailssh.core import journal_fields as fields
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import JailsshError, distinct, raise_all
 from jailssh.core.identity import Identity, is_same
 from jailssh.host import accounts, fs, install, journal
 from jailssh.host.paths import Layout
@@ -50,7 +49,7 @@ def check(layout: Layout, *, act: bool) -> tuple[list[Change], list[JailsshError
                 found[plan.name] = set_aside(layout, Identity(plan.name, uid), act=act)
         except JailsshError as error:
             errors.append(error)
-    return list(found.values()), list({str(error): error for error in errors}.values())
+    return list(found.values()), distinct(errors)
 
 
 def set_aside_other(layout: Layout, name: str, now: accounts.Entry | None) -> list[str]:

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from jailssh.config import home_keys
 from jailssh.config.home_keys import HomeKey, HomeKeys
 from jailssh.config.keys import lines_of, words_of
-from jailssh.config.reader import raise_all
-from jailssh.core.errors import JailsshError, UsageError
+from jailssh.core.errors import JailsshError, UsageError, raise_all
 from jailssh.core.names import counted, escape
 from jailssh.host import accounts, as_user, sshd
 from jailssh.host.accounts import Entry

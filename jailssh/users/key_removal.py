@@ -6,8 +6,6 @@ it in.  Every place is tried; what failed is told in the end, and a second run d
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ from functools import partial
 
 from jailssh.config import authorized
 from jailssh.config.files import KeyTaker, read_user, with_groups
-from jailssh.config.keys import SUFFIX, check_name
+from jailssh.config.keys import SUFFIX, check_name, fingerprint
 from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import check_account_name, counted, escape
 from jailssh.core.tries import Tries
@@ -46,15 +44,6 @@ class Removed:
 
     lines: tuple[str, ...]
     errors: tuple[JailsshError, ...] = ()
-
-
-def fingerprint(blob: str) -> str:
-    """Return the fingerprint of a key as ``ssh-keygen -l`` prints it, "" for what is no base64."""
-    try:
-        digest = hashlib.sha256(base64.b64decode(blob)).digest()
-    except ValueError:
-        return ""
-    return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
 
 
 def uid_in(data: bytes) -> int | None:

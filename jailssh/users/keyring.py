@@ -19,7 +19,7 @@ from jailssh.host import accounts, fs, install, sshd
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file, plans
-from jailssh.users import setup, transaction, undo
+from jailssh.users import transaction, undo
 from jailssh.users.adduser import Publisher, require_setup, users_file
 from jailssh.users.setup import GROUP
 from jailssh.users.transaction import Fault, Journal, no_fault
@@ -62,7 +62,7 @@ def add(layout: Layout, wish: Addition, publisher: Publisher, fault: Fault = no_
     for group in wish.groups:
         check_group(group)
     require_setup(layout, publisher.groups)
-    with fs.lock(setup.lock_path(layout)):
+    with fs.lock(layout.lock):
         lines = [*transaction.recover(layout, subject(wish.user)), *transaction.others(layout, subject(wish.user))]
         entry = accounts.get(wish.user)
         publisher.check_jailed(entry)

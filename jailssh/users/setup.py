@@ -13,8 +13,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from jailssh.config import authorized
-from jailssh.config.reader import raise_all
-from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.errors import HostError, JailsshError, raise_all
 from jailssh.host import accounts, fs, install, listeners, sshd, units
 from jailssh.host.paths import Layout
 from jailssh.image import keys_file, plans
@@ -256,11 +255,6 @@ def prepare(layout: Layout) -> None:
     fs.ensure_dir(layout.undo, 0o700)
 
 
-def lock_path(layout: Layout) -> str:
-    """Return the lock that every change of accounts and of the set-up holds."""
-    return layout.lock
-
-
 def apply(
     layout: Layout, changes: Sequence[Change], fault: Fault = no_fault, prove: Callable[[], list[str]] = list
 ) -> list[str]:
@@ -367,7 +361,7 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
 
 def _remove_left_over(layout: Layout) -> None:
     """Remove the plans, which nobody has any more, the locks, and facts that no image was made from."""
-    fs.remove_file(lock_path(layout))
+    fs.remove_file(layout.lock)
     for uid in plans.planned_uids(layout):
         plans.withdraw(layout, uid)
         plans.tidy(plans.plan_file(layout, uid), layout.root)

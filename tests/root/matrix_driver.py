@@ -19,13 +19,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from jailssh.config.keys import parse_keys
-from jailssh.config.reader import raise_all
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import JailsshError, raise_all
 from jailssh.host import fs, install, nss, process, removal
 from jailssh.host.paths import Layout
 from jailssh.image import plans
 from jailssh.image.jail import load_configuration
-from jailssh.image.publish import Publisher, publish_all, withdraw_plan
+from jailssh.image.publish import Change, Publisher, publish_each, withdraw_plan
 from jailssh.users import doors, key_removal, keyring, setup, transaction
 from jailssh.users.adduser import Wish, adduser
 from jailssh.users.deluser import Wish as DelWish
@@ -144,24 +143,26 @@ def remove_key() -> list[str]:
 
 def set_up() -> list[str]:
     setup.prepare(LAYOUT)
-    with fs.lock(setup.lock_path(LAYOUT)):
+    with fs.lock(LAYOUT.lock):
         transaction.recover(LAYOUT, setup.SUBJECT)
         groups = Publisher(LAYOUT).groups
         return setup.apply(LAYOUT, setup.pending(LAYOUT, groups))
 
 
 def take_down() -> list[str]:
-    with fs.lock(setup.lock_path(LAYOUT)):
+    with fs.lock(LAYOUT.lock):
         transaction.recover(LAYOUT, setup.SUBJECT)
         return setup.take_back(LAYOUT, {})
 
 
 def apply() -> list[str]:
-    with fs.lock(setup.lock_path(LAYOUT)):
+    with fs.lock(LAYOUT.lock):
         transaction.recover(LAYOUT, setup.SHELLS)
         configuration = load_configuration(LAYOUT)
         lines = doors.set_shells(LAYOUT, configuration, act=True)
-        return [*lines, *(change.name for change in publish_all(configuration))]
+        found: list[Change] = []
+        raise_all(publish_each(configuration, found))
+        return [*lines, *(change.name for change in found)]
 
 
 def add_key(name: str) -> list[str]:

@@ -80,7 +80,7 @@ if spec.get("ignored"):
 try:
     if spec["do"] == "setup":
         setup.prepare(layout)
-        with fs.lock(setup.lock_path(layout)):
+        with fs.lock(layout.lock):
             lines = setup.apply(layout, setup.pending(layout, ()))
     elif spec["do"] == "adduser":
         keys = tuple(parse_keys(spec["key"].encode(), "key")) if "key" in spec else ()
@@ -91,7 +91,7 @@ try:
         wish = Leaving(spec["name"], spec.get("keep", False), spec.get("remove_home", False), spec.get("now", False))
         lines = deluser(layout, wish, withdraw, lambda question: True)
     else:
-        with fs.lock(setup.lock_path(layout)):
+        with fs.lock(layout.lock):
             lines = [line for each in transaction.subjects(layout) for line in transaction.recover(layout, each)]
 except (JailsshError, OSError) as error:
     print(json.dumps({"error": error.lines() if isinstance(error, JailsshError) else [str(error)], "points": points}))

@@ -60,7 +60,7 @@ def people(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
 
 
 def apply(layout: Layout) -> list[publish.Change]:
-    return publish.publish_all(jail.load_configuration(layout))
+    return test_publish.publish_all(layout)
 
 
 def files(layout: Layout, uid: int = 61001) -> list[str]:
@@ -227,7 +227,7 @@ try:
             raise error
         lines = done.lines
     else:
-        with fs.lock(setup.lock_path(layout)):
+        with fs.lock(layout.lock):
             lines = [line for each in transaction.subjects(layout) for line in transaction.recover(layout, each)]
 except (JailsshError, OSError) as error:
     print(json.dumps({"error": error.lines() if isinstance(error, JailsshError) else [str(error)]}))

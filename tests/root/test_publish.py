@@ -12,7 +12,7 @@ from statistics import median
 
 import pytest
 
-from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, raise_all
 from jailssh.host.paths import Layout
 from jailssh.image import jail, plans, publish
 from jailssh.image.store import current_image
@@ -92,6 +92,13 @@ def test_an_unusual_home_gets_its_mount_point_and_others_keep_the_image(layout: 
     assert after.image.path == other.image.path
     assert not published(layout, bob).image.changed
     assert Path(before.image.path).is_dir()
+
+
+def publish_all(layout: Layout) -> list[publish.Change]:
+    """Publish everybody's plan as ``jailssh apply`` does; return what changed, raise what failed."""
+    found: list[publish.Change] = []
+    raise_all(publish.publish_each(jail.load_configuration(layout), found))
+    return found
 
 
 def test_union_of_jails_and_plugins(layout: Layout) -> None:
@@ -191,7 +198,7 @@ def test_publish_all_changes_what_changes_said(layout: Layout, monkeypatch: pyte
         monkeypatch.setattr(module, "find_account", people.get)
     user(layout, ALICE, "sftp-only")
     user(layout, bob, "sftp-only")
-    assert [change.uid for change in publish.publish_all(jail.load_configuration(layout))] == [61001, 61002]
+    assert [change.uid for change in publish_all(layout)] == [61001, 61002]
     put(layout.config_file, "keep_generations = 1\n")
     old = current_image(layout, "sftp-only")
     assert publish.changes(jail.load_configuration(layout)) == []
@@ -200,7 +207,7 @@ def test_publish_all_changes_what_changes_said(layout: Layout, monkeypatch: pyte
     expected = publish.changes(jail.load_configuration(layout))
     assert [(change.uid, change.jail) for change in expected] == [(61001, "sftp-only"), (61002, "")]
     assert "+ tell a denied user: only files" in expected[0].lines
-    done = publish.publish_all(jail.load_configuration(layout))
+    done = publish_all(layout)
     assert [(change.uid, change.jail) for change in done] == [(61002, ""), (61001, "sftp-only")]  # what goes goes first
     assert plans.planned_uids(layout) == [61001]
     new = current_image(layout, "sftp-only")

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import pytest
 
 from jailssh.config import jails, reader
-from jailssh.core.errors import ConfigError
+from jailssh.core.errors import ConfigError, ManyErrors
 from jailssh.image.jail import ANYBODY, NO_FILTER, JailDefinition
 from jailssh.image.meeting import KEPT, ORDERS, clashes, refuse_clashes
 from jailssh.image.profiles import shipped_profiles
@@ -93,7 +93,7 @@ def test_a_pair_keeps_its_word_or_is_refused(one: str, two: str) -> None:
     found = {clash.kind for clash in clashes(config.plugins, results, ALICE) if clash.plugin == name}
     assert found == {kind for kind, is_so in ((ORDERS, orders), (KEPT, kept)) if is_so}
     if orders or kept:
-        with pytest.raises(reader.ManyErrors if _several(config, results) else ConfigError) as caught:
+        with pytest.raises(ManyErrors if _several(config, results) else ConfigError) as caught:
             refuse_clashes(config, results, ALICE)
         errors = getattr(caught.value, "errors", [caught.value])
         assert any(error.what.startswith("j.conf:") and name in error.what and other in error.why for error in errors)
