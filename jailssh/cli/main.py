@@ -18,6 +18,7 @@ from jailssh.cli.context import Context
 from jailssh.cli.output import SIGPIPE_STATUS, Steady
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
 from jailssh.core.names import check_absolute, escape
+from jailssh.host import nss
 from jailssh.host.paths import Layout
 
 # The module of a verb has the verb's name.  Modules are imported when their verb runs, so that each starts fast.
@@ -44,6 +45,8 @@ VERBS: dict[str, str] = {
 }
 
 INTERRUPTED_STATUS = 130
+# They always ask the name service.
+LOOKING_UP = ("adduser", "apply", "list")
 
 
 class Parser(argparse.ArgumentParser):
@@ -104,6 +107,8 @@ def parse(argv: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     outer = main_parser().parse_args(argv)
     if outer.verb is None:
         raise UsageError("command line", "a verb is missing", hint="jailssh --help")
+    if outer.verb in LOOKING_UP:
+        nss.warm()  # Its helper starts while the verb's modules are imported.
     module = verb_module(outer.verb)
     own, command = outer.rest, None
     if getattr(module, "TAKES_COMMAND", False):
