@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import gc
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
@@ -133,6 +135,9 @@ def run(argv: Sequence[str], out: Steady | None = None) -> int:
     module, args = parse(argv)
     root = "" if args.root in (None, "/") else check_absolute(args.root, "--root")
     context = Context(Layout(root=root), json=args.json, yes=getattr(args, "yes", False))
+    if out is not None:
+        gc.freeze()  # The modules stay as long as the process.
+        gc.enable()
     code: int = module.run(args, context)
     if out is not None:
         return output.status(code, out, shows=output.is_shown(args))
@@ -164,6 +169,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in lines:
         print(line, file=sys.stderr)
     return code
+
+
+def program() -> NoReturn:
+    """Run the command as a process of its own.
+
+    It is not taken down object by object at the end, which would take as long as a small verb.
+    """
+    gc.disable()  # until the modules are there: there is nothing to collect in them
+    code = main()
+    nss.close()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _unexpected(error: Exception) -> list[str]:
