@@ -1,5 +1,5 @@
 """``python -m jailssh``: the command, from a source tree or an installation."""
 
-from jailssh.cli.main import program
+from jailssh.console.main import program
 
 program()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from jailssh.cli.context import NOBODY_ASKED, Context
 from jailssh.config.keys import Key, parse_keys
+from jailssh.console.context import NOBODY_ASKED, Context
 from jailssh.core.errors import EXIT_OK, HostError, UsageError
 from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name, check_jail_name
-from jailssh.image.publish import Publisher
+from jailssh.publish.publish import Publisher
 from jailssh.users import adduser
 from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 

@@ -8,18 +8,19 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
-from jailssh.cli.context import Context
+from jailssh.change import transaction
 from jailssh.config.files import read_main
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.tries import Tries
-from jailssh.host import fs, narrow
+from jailssh.daemon import last_good
+from jailssh.diagnose.findings import find, note_lines
+from jailssh.files import fs, narrow
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.image.findings import find, note_lines
-from jailssh.image.jail import Configuration, load_configuration
-from jailssh.image.publish import Change, changes, publish_each, revocations, withdraw_gone
-from jailssh.relay import lastgood
-from jailssh.users import doors, gone, key_removal, running, setup, transaction
+from jailssh.jail.definition import Configuration, load_configuration
+from jailssh.publish.publish import Change, changes, publish_each, revocations, withdraw_gone
+from jailssh.users import doors, gone, key_removal, running, setup
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run", "jailssh apply --gone")
 
@@ -114,7 +115,7 @@ def _apply(context: Context, found: list[Change], shells: list[str], tries: Trie
             tries.end()
         assert configuration is not None
         checked = configuration
-        tries("last good configuration", lambda: lastgood.keep(layout))
+        tries("last good configuration", lambda: last_good.keep(layout))
         tries("configuration", checked.validate_jails)
         wrong = _account_errors(checked, tries)
         if setup_here(context):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from jailssh.cli.context import NOBODY_ASKED, Context
+from jailssh.console.context import NOBODY_ASKED, Context
 from jailssh.core.errors import EXIT_OK
 from jailssh.core.journal_fields import USER
-from jailssh.image.publish import withdraw_plan
+from jailssh.publish.publish import withdraw_plan
 from jailssh.users import deluser
 
 EXAMPLES = (

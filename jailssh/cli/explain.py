@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from jailssh.cli.context import Context
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_DENIED, EXIT_FAILED, EXIT_OK, HostError, JailsshError, UsageError
 from jailssh.core.journal_fields import EVENT, KEY, PLAN, REASON, REASONS, RULE, SESSION, UID
 from jailssh.core.names import escape
+from jailssh.diagnose.explain import Explanation, explain, what_happened
+from jailssh.diagnose.reasons import WITHOUT_COMMAND
 from jailssh.host import accounts, journal
-from jailssh.image.explain import Explanation, explain, what_happened
-from jailssh.image.reasons import WITHOUT_COMMAND
 
 EXAMPLES = (
     "jailssh explain alice -- 'scp -t upload'",

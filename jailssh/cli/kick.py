@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 
-from jailssh.cli.context import Context
+from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, HostError, UsageError
 from jailssh.core.names import check_account_name, counted
 from jailssh.host import accounts
-from jailssh.host.sessions import end_sessions
+from jailssh.services.sessions import end_sessions
 from jailssh.users.key_removal import recorded_uids
 
 EXAMPLES = ("jailssh kick alice", "jailssh kick alice bob 1007")

@@ -10,15 +10,15 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from jailssh.cli.context import Context
 from jailssh.config.reader import nearest
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.journal_fields import EVENT, KEY, UID, USER
 from jailssh.core.names import escape
+from jailssh.diagnose.suggest import Asked, Suggestion, fragment, group, shown, suggest
+from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts, journal
-from jailssh.image.jail import load_configuration, to_account
-from jailssh.image.remedy import Trials
-from jailssh.image.suggest import Asked, Suggestion, fragment, group, shown, suggest
+from jailssh.jail.definition import load_configuration, to_account
 from jailssh.users import learning
 from jailssh.users.learning import Learning
 

@@ -7,17 +7,17 @@ import os
 from dataclasses import asdict
 from typing import Any
 
-from jailssh.cli.context import Context
+from jailssh.change import transaction
 from jailssh.config.jails import groups_of
 from jailssh.config.reader import Document
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError
 from jailssh.core.identity import Identity, is_same
 from jailssh.core.names import counted
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
-from jailssh.image.jail import Configuration, load_configuration
-from jailssh.image.plans import keys_of, plan_file, readable_plan
-from jailssh.users import transaction
+from jailssh.jail.definition import Configuration, load_configuration
+from jailssh.publish.plan_files import keys_of, plan_file, readable_plan
 
 EXAMPLES = ("jailssh list", "jailssh list --json")
 

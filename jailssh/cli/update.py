@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from jailssh.cli.context import Context
 from jailssh.config.jails import combined_name
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.names import counted
 from jailssh.host import packages
-from jailssh.image.jail import load_configuration
-from jailssh.image.update import Updated, update
+from jailssh.jail.definition import load_configuration
+from jailssh.upkeep.update import Updated, update
 
 EXAMPLES = ("jailssh update --all", "jailssh update sftp-only", "jailssh update --all --settle 600")
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jailssh.core.errors import JailsshError, UsageError
-from jailssh.host import nss, process, removal
+from jailssh.files import removal
+from jailssh.host import nss, process
 from jailssh.host.nss import UnansweredError as UnansweredError  # what those who ask may meet
 
 NOLOGIN = "/usr/sbin/nologin"

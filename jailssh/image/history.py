@@ -12,7 +12,7 @@ from typing import Any
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import check_jail_name
-from jailssh.host import fs
+from jailssh.files import fs
 from jailssh.host.paths import Layout
 
 _LIMIT = 1 << 20

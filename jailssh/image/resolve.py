@@ -6,13 +6,13 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 
+from jailssh.closure.closure import Closure
+from jailssh.closure.data import NSSWITCH, data_set
+from jailssh.closure.errors import ImageError, SourceChangedError
+from jailssh.closure.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
+from jailssh.closure.sources import Found, Sources, stamp_of
 from jailssh.core.errors import JailsshError, ManyErrors
 from jailssh.core.names import escape, is_clean_absolute
-from jailssh.image.closure import Closure
-from jailssh.image.data import NSSWITCH, data_set
-from jailssh.image.errors import ImageError, SourceChangedError
-from jailssh.image.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
-from jailssh.image.sources import Found, Sources, stamp_of
 from jailssh.plugin.api import ImageNeeds
 
 Needs = Sequence[tuple[str, ImageNeeds]]

@@ -11,24 +11,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from jailssh.change import transaction, undo
+from jailssh.change.transaction import Fault, Journal, no_fault
+from jailssh.change.undo import Inverse
 from jailssh.config import authorized
 from jailssh.config.files import user_text
 from jailssh.config.home_keys import HomeKeys
 from jailssh.config.keys import Key, Keyring
 from jailssh.core.errors import HostError, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_account_name, counted
-from jailssh.host import accounts, fs, install, sshd
+from jailssh.files import fs
+from jailssh.host import accounts, install
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file
+from jailssh.jail import authorized_keys
 from jailssh.plan.compile import check_home
-from jailssh.users import aside, checks, gone, home_keys, looks, running, setup, transaction, undo
+from jailssh.services import sshd
+from jailssh.users import aside, checks, gone, home_keys, looks, running, setup
 from jailssh.users.covers import make_ahead
 from jailssh.users.home_keys import Choice
 from jailssh.users.looks import Standing
 from jailssh.users.setup import GROUP
-from jailssh.users.transaction import Fault, Journal, no_fault
-from jailssh.users.undo import Inverse
 
 Confirm = Callable[[str], bool]
 """Asks a yes-or-no question and returns the answer."""
@@ -160,7 +163,7 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
             if entry is None:
                 entry = _create(layout, wish.name, home, journal)
             journal.uid = entry.uid
-            taken = home_keys.take(own, keys_file.present(layout, wish.name), layout, wish.key_choice)
+            taken = home_keys.take(own, authorized_keys.present(layout, wish.name), layout, wish.key_choice)
             aside.set_aside(journal, entry, standing if wish.disable else ())
             jailed = facts is not None and facts.jailed
             changed, ability = _take(layout, wish, entry, publisher, journal, taken.text, jailed=jailed)
@@ -273,15 +276,15 @@ def _steps_after(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher,
     if entry.shell != login and accounts.is_local(entry.name):
         inverse = Inverse("shell", entry.name, (entry.uid, entry.shell, login))
         steps.append(Step("shell", inverse, lambda: accounts.set_shell(entry.name, login), confines=True))
-    present = keys_file.present(layout, entry.name)
+    present = authorized_keys.present(layout, entry.name)
     text = keys
     if publisher.keyring(entry.name).keys:
         text = publisher.keys_text(entry)
     elif wish.keys:
         text = authorized.merge(keys, wish.keys, login)
     if text != present:
-        inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name), keys_file.encoded(text))
-        steps.append(Step("keys", inverse, lambda: keys_file.write(layout, entry.name, text)))
+        inverse = undo.put_file_back(authorized_keys.keys_file(layout, entry.name), authorized_keys.encoded(text))
+        steps.append(Step("keys", inverse, lambda: authorized_keys.write(layout, entry.name, text)))
     return steps
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from jailssh.host import as_user, spools
+from jailssh.change.transaction import Journal
+from jailssh.change.undo import Inverse
+from jailssh.host import as_user
 from jailssh.host.accounts import Entry
+from jailssh.services import spools
 from jailssh.users.looks import Standing
-from jailssh.users.transaction import Journal
-from jailssh.users.undo import Inverse
 
 
 def set_aside(journal: Journal, entry: Entry, found: Iterable[Standing]) -> None:

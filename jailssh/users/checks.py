@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from jailssh.core.errors import DeniedError, HostError, JailsshError, UsageError
 from jailssh.core.names import counted, is_clean_absolute
-from jailssh.host import accounts, as_user, fs
+from jailssh.files import fs
+from jailssh.host import accounts, as_user
 from jailssh.host.accounts import Entry
 
 

@@ -13,24 +13,27 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from jailssh.change import transaction, undo
+from jailssh.change.transaction import Journal
+from jailssh.change.undo import Inverse
 from jailssh.core.errors import HostError, JailsshError, ManyErrors, UsageError
 from jailssh.core.identity import Identity, is_same
 from jailssh.core.names import check_account_name, counted
 from jailssh.core.tries import Tries
-from jailssh.host import accounts, install, narrow, removal
+from jailssh.files import narrow, removal
+from jailssh.host import accounts, install
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
-from jailssh.host.sessions import end_processes, end_sessions
-from jailssh.image import owners, plans
-from jailssh.image.keys_file import keys_file
-from jailssh.users import key_removal, transaction, undo
+from jailssh.jail import owners
+from jailssh.jail.authorized_keys import keys_file
+from jailssh.publish import plan_files
+from jailssh.services.sessions import end_processes, end_sessions
+from jailssh.users import key_removal
 from jailssh.users.adduser import Confirm, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
 from jailssh.users.keyring import subject as keys_subject
 from jailssh.users.setup import GROUP
-from jailssh.users.transaction import Journal
-from jailssh.users.undo import Inverse
 
 
 class NotFinishedError(ManyErrors):
@@ -152,9 +155,9 @@ def _shut_out(layout: Layout, name: str, facts: _Facts, withdraw: Callable[[int]
             tries(path, partial(_gone, path))
     tries(key_folder(layout, name), partial(install.remove_empty_dir, key_folder(layout, name)))
     for uid in facts.uids:
-        plan = plans.readable_plan(layout, uid)
+        plan = plan_files.readable_plan(layout, uid)
         if plan is None or plan.name == name:  # a recorded number may be somebody else's by now
-            tries(plans.plan_file(layout, uid), partial(withdraw, uid))
+            tries(plan_files.plan_file(layout, uid), partial(withdraw, uid))
 
 
 def _begin(layout: Layout, name: str) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from jailssh.change import transaction
+from jailssh.change.transaction import Journal
+from jailssh.change.undo import Inverse, take_back
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.host import accounts, mail, sshd
+from jailssh.host import accounts
 from jailssh.host.accounts import Entry, UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.image.jail import Configuration, to_account
-from jailssh.users import looks, pam, running, setup, transaction
-from jailssh.users.transaction import Journal
-from jailssh.users.undo import Inverse, take_back
+from jailssh.jail.definition import Configuration, to_account
+from jailssh.services import mail, sshd
+from jailssh.users import looks, pam, running, setup
 
 
 def jailed(configuration: Configuration, errors: list[JailsshError] | None = None) -> list[Entry]:

@@ -14,12 +14,14 @@ from functools import cache
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import JailsshError, distinct, raise_all
 from jailssh.core.identity import Identity, is_same
-from jailssh.host import accounts, fs, install, journal
+from jailssh.files import fs
+from jailssh.host import accounts, install, journal
 from jailssh.host.paths import Layout
-from jailssh.image import owners, plans
-from jailssh.image.jail import names_in
-from jailssh.image.keys_file import MAX_KEYS, keys_file
-from jailssh.image.publish import Change, withdraw_plan
+from jailssh.jail import owners
+from jailssh.jail.authorized_keys import MAX_KEYS, keys_file
+from jailssh.jail.definition import names_in
+from jailssh.publish import plan_files
+from jailssh.publish.publish import Change, withdraw_plan
 from jailssh.users import learning
 
 
@@ -42,8 +44,8 @@ def check(layout: Layout, *, act: bool) -> tuple[list[Change], list[JailsshError
                 found[name] = set_aside(layout, kept_for, act=act)
         except JailsshError as error:
             errors.append(error)
-    for uid in sorted(set(plans.planned_uids(layout)) - {each.uid for each in as_noted}):
-        plan = plans.readable_plan(layout, uid)
+    for uid in sorted(set(plan_files.planned_uids(layout)) - {each.uid for each in as_noted}):
+        plan = plan_files.readable_plan(layout, uid)
         try:
             if plan is not None and plan.name not in found and not is_same(Identity(plan.name, uid), find(plan.name)):
                 found[plan.name] = set_aside(layout, Identity(plan.name, uid), act=act)
@@ -69,7 +71,7 @@ def set_aside(layout: Layout, kept_for: Identity, *, act: bool) -> Change:
     name, uid = kept_for.name, kept_for.uid
     files = _files(layout, name) if _is_kept(layout, kept_for) else {}
     # Who has the uid now keeps what is its own.
-    plan = plans.readable_plan(layout, uid)
+    plan = plan_files.readable_plan(layout, uid)
     has_plan = plan is not None and plan.name == name
     folder = f"{layout.gone}/{name}-{uid}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     lines = ["- the plan"] if has_plan else []
@@ -118,7 +120,11 @@ def _names(layout: Layout) -> set[str]:
 
 def _of_plan(layout: Layout, name: str) -> Identity | None:
     """Return whose the one plan with this name is: the only trace of the uid of an account that was never noted."""
-    uids = [uid for uid in plans.planned_uids(layout) if (p := plans.readable_plan(layout, uid)) and p.name == name]
+    uids = [
+        uid
+        for uid in plan_files.planned_uids(layout)
+        if (p := plan_files.readable_plan(layout, uid)) and p.name == name
+    ]
     return Identity(name, uids[0]) if len(uids) == 1 else None
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from jailssh.change import undo
+from jailssh.change.change import Change
 from jailssh.config import home_keys
 from jailssh.config.home_keys import HomeKey, HomeKeys
 from jailssh.config.keys import lines_of, words_of
 from jailssh.core.errors import JailsshError, UsageError, raise_all
 from jailssh.core.names import counted, escape
-from jailssh.host import accounts, as_user, sshd
+from jailssh.host import accounts, as_user
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file
-from jailssh.users import undo
-from jailssh.users.change import Change
+from jailssh.jail import authorized_keys
+from jailssh.services import sshd
 
 LIMIT = 1 << 20
 DROP, LEAVE_OUT = "drop", "leave-out"
@@ -123,15 +124,15 @@ def host_changes(layout: Layout, people: Sequence[str], choice: Choice) -> list[
 def _one(layout: Layout, entry: Entry, choice: Choice, values: Mapping[str, list[str]]) -> Change | None:
     found = look(entry, paths_of(values, entry, layout))
     check(found, entry, choice)
-    present = keys_file.present(layout, entry.name)
+    present = authorized_keys.present(layout, entry.name)
     taken = take(found, present, layout, choice)
     if taken.text == present:
         return None
-    inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name), keys_file.encoded(taken.text))
+    inverse = undo.put_file_back(authorized_keys.keys_file(layout, entry.name), authorized_keys.encoded(taken.text))
     count = counted(len(lines_of(taken.text)) - len(lines_of(present)), "key")
-    head = f"~ {entry.name}: {count} of its home taken into {keys_file.keys_file(layout, entry.name)}"
+    head = f"~ {entry.name}: {count} of its home taken into {authorized_keys.keys_file(layout, entry.name)}"
 
     def act() -> None:
-        keys_file.write(layout, entry.name, taken.text)
+        authorized_keys.write(layout, entry.name, taken.text)
 
     return Change(f"keys of {entry.name}", (head, *taken.lines), inverse, act, confines=False)

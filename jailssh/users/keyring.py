@@ -10,20 +10,23 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jailssh.change import transaction, undo
+from jailssh.change.transaction import Fault, Journal, no_fault
+from jailssh.change.undo import Inverse
 from jailssh.config import authorized
 from jailssh.config.files import read_user, with_groups
 from jailssh.config.keys import SUFFIX, Key, check_group, check_name, read_keyring
 from jailssh.core.errors import UsageError
 from jailssh.core.names import check_account_name, counted
-from jailssh.host import accounts, fs, install, sshd
+from jailssh.files import fs
+from jailssh.host import accounts, install
 from jailssh.host.accounts import Entry
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans
-from jailssh.users import transaction, undo
+from jailssh.jail import authorized_keys
+from jailssh.publish import plan_files
+from jailssh.services import sshd
 from jailssh.users.adduser import Publisher, require_setup, users_file
 from jailssh.users.setup import GROUP
-from jailssh.users.transaction import Fault, Journal, no_fault
-from jailssh.users.undo import Inverse
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _text(keys: Sequence[Key]) -> str:
 
 def _refuse_nameless(layout: Layout, wish: Addition) -> None:
     """Raise while the account has keys from ``adduser --key``: beside a named one they would let nobody in."""
-    text = keys_file.present(layout, wish.user)
+    text = authorized_keys.present(layout, wish.user)
     lost = [authorized.label_of(line) for line in authorized.nameless(text, read_keyring({}, ()))]
     if lost and not key_files(layout, wish.user):
         folder = key_folder(layout, wish.user)
@@ -112,7 +115,7 @@ def _refuse_nameless(layout: Layout, wish: Addition) -> None:
             f"account {wish.user}",
             f"has {counted(len(lost), 'key')} without a name, which could not log in any more: {', '.join(lost)}",
             hint=f"put each into a file {folder}/NAME{SUFFIX} (its type, the key, nothing in front) and run: jailssh "
-            f"apply; or take its line out of {keys_file.keys_file(layout, wish.user)}",
+            f"apply; or take its line out of {authorized_keys.keys_file(layout, wish.user)}",
         )
 
 
@@ -143,7 +146,7 @@ def _let_in(layout: Layout, entry: Entry, publisher: Publisher, journal: Journal
     for path, text in files.items():
         if text is not None:
             _write(journal, path, text)
-    journal.step("plan", undo.put_plan_back(plans.plan_file(layout, entry.uid)), lambda: publisher.publish(entry))
+    journal.step("plan", undo.put_plan_back(plan_files.plan_file(layout, entry.uid)), lambda: publisher.publish(entry))
     _write_keys(layout, entry.name, publisher.keys_text(entry), journal)
 
 
@@ -154,5 +157,5 @@ def _write(journal: Journal, path: str, text: str) -> None:
 
 
 def _write_keys(layout: Layout, user: str, text: str, journal: Journal) -> None:
-    inverse = undo.put_file_back(keys_file.keys_file(layout, user), keys_file.encoded(text))
-    journal.step("keys", inverse, lambda: keys_file.write(layout, user, text))
+    inverse = undo.put_file_back(authorized_keys.keys_file(layout, user), authorized_keys.encoded(text))
+    journal.step("keys", inverse, lambda: authorized_keys.write(layout, user, text))

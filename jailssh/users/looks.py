@@ -15,8 +15,9 @@ from fnmatch import fnmatchcase
 
 from jailssh.core.errors import JailsshError
 from jailssh.core.home_readers import HOME_READERS, HomeReader
-from jailssh.host import as_user, process, spools
+from jailssh.host import as_user, process
 from jailssh.host.accounts import Entry
+from jailssh.services import spools
 
 _MANAGERS = (".config/systemd", ".local/share/systemd")
 _MOST = 10_000

@@ -12,18 +12,22 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from jailssh.change import undo
+from jailssh.change.change import Change, place_of_template, read_template
+from jailssh.change.transaction import Fault, Journal, no_fault
+from jailssh.change.undo import Inverse
+from jailssh.closure.elf_cache import facts_path
 from jailssh.config import authorized
 from jailssh.core.errors import HostError, JailsshError, raise_all
-from jailssh.host import accounts, fs, install, listeners, sshd, units
+from jailssh.files import fs
+from jailssh.host import accounts, install
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans
-from jailssh.image.facts import facts_path
-from jailssh.image.jail import load_configuration
-from jailssh.users import home_keys, jailed, pam, running, undo
-from jailssh.users.change import Change, place_of_template, read_template
+from jailssh.jail import authorized_keys
+from jailssh.jail.definition import load_configuration
+from jailssh.publish import plan_files
+from jailssh.services import listeners, sshd, units
+from jailssh.users import home_keys, jailed, pam, running
 from jailssh.users.home_keys import Choice
-from jailssh.users.transaction import Fault, Journal, no_fault
-from jailssh.users.undo import Inverse
 
 GROUP = jailed.GROUP
 SUBJECT = "setup"
@@ -127,7 +131,9 @@ def _people(layout: Layout, groups: Sequence[str]) -> list[str]:
     still = {name for group in configuration.home_key_groups() for name in accounts.members(group)}
     people = named | ({name for group in groups for name in accounts.members(group)} - still)
     shared = set(configuration.shared_names())
-    return sorted(name for name in people - shared if not authorized.is_generated(keys_file.present(layout, name)))
+    return sorted(
+        name for name in people - shared if not authorized.is_generated(authorized_keys.present(layout, name))
+    )
 
 
 def explained(changes: Sequence[Change]) -> str:
@@ -362,9 +368,9 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
 def _remove_left_over(layout: Layout) -> None:
     """Remove the plans, which nobody has any more, the locks, and facts that no image was made from."""
     fs.remove_file(layout.lock)
-    for uid in plans.planned_uids(layout):
-        plans.withdraw(layout, uid)
-        plans.tidy(plans.plan_file(layout, uid), layout.root)
+    for uid in plan_files.planned_uids(layout):
+        plan_files.withdraw(layout, uid)
+        plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
     if os.path.isdir(layout.plans) and os.listdir(layout.plans) == [".lock"]:
         fs.remove_file(f"{layout.plans}/.lock")
     if not os.path.isdir(layout.images):

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Completed, ScratchHost
 
 _CONFIG = """\
 Host *

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Completed, ScratchHost
 from tests.harness.source import put_source
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
@@ -27,9 +27,10 @@ DRIVER = """
 import json, os, signal, sys
 from jailssh.config.keys import NOBODY, parse_keys
 from jailssh.core.errors import JailsshError
-from jailssh.host import fs
+from jailssh.files import fs
 from jailssh.host.paths import Layout
-from jailssh.users import setup, transaction
+from jailssh.change import transaction
+from jailssh.users import setup
 from jailssh.users.adduser import Wish, adduser
 from jailssh.users.deluser import Wish as Leaving, deluser
 

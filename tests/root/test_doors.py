@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Completed, ScratchHost
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli import main as cli
+from jailssh.console import main as cli
 from jailssh.core.errors import JailsshError
-from jailssh.host import accounts, fs
+from jailssh.files import fs
+from jailssh.host import accounts
 from jailssh.host.paths import Layout
-from jailssh.image import owners
+from jailssh.jail import owners
 from jailssh.users import gone
 
 pytestmark = pytest.mark.needs("root")

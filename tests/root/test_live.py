@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from jailssh.core.errors import ConfigError
-from jailssh.host.scratch import Completed, ScratchHost
 from jailssh.image import live
 from jailssh.plugin.api import ImageNeeds
+from jailssh.scratch.host import Completed, ScratchHost
 from tests.harness.client import SshClient
 
 LOGINS = pytest.mark.needs("root", "sshd", "sftp", "login-program", "journald")

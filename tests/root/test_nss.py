@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.source import put_source
 from tests.root.nss_lab import Directory
 

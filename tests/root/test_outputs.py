@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.cli.main import VERBS
-from jailssh.cli.output import SHOWS
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.console.main import VERBS
+from jailssh.console.output import SHOWS
+from jailssh.scratch.host import Completed, ScratchHost
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Completed, ScratchHost
 from tests.harness.fixtures import PREFIX
 
 pytestmark = pytest.mark.needs("root", "sshd")

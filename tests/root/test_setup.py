@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from jailssh.config.keys import parse_keys
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Completed, ScratchHost
 from tests.harness.source import put_source
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Completed
 from tests.sshd.world import DAEMON, GROUP, LOGIN, SOCKET, World
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "journald", "login-program")

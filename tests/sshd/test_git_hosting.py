@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Completed
 from tests.sshd.world import World
 
 pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")

@@ -12,7 +12,7 @@ import paramiko
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Completed
 from tests.sshd.world import World, ending, socket_inside
 
 pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")

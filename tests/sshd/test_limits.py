@@ -12,7 +12,7 @@ import pytest
 
 from jailssh.core import journal_fields as fields
 from jailssh.core.names import DAYS
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Completed
 from tests.sshd.world import World, pick
 
 pytestmark = pytest.mark.needs("root", "sshd", "journald", "login-program")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Completed
 from tests.sshd.test_keys import People
 from tests.sshd.world import World
 

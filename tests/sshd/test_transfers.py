@@ -8,7 +8,7 @@ import paramiko
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Completed
 from tests.harness.client import SshClient
 from tests.sshd.world import World, ending
 

@@ -15,7 +15,7 @@ from typing import Any
 import paramiko
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Completed, ScratchHost
 from tests.harness.client import SshClient
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import jailssh
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.abilities import REPO
 from tests.harness.fixtures import staged_prefix
 

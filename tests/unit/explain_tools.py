@@ -16,13 +16,13 @@ from jailssh.cli import learn as cli_learn
 from jailssh.config.files import read_main, read_user
 from jailssh.config.reader import read_document
 from jailssh.config.rights import Table
+from jailssh.diagnose import explain
+from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts
 from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
-from jailssh.image import explain
-from jailssh.image.jail import Configuration
-from jailssh.image.profiles import shipped_profiles
-from jailssh.image.remedy import Trials
+from jailssh.jail.definition import Configuration
+from jailssh.jail.profiles import shipped_profiles
 from jailssh.plan import codec
 from jailssh.plan.compile import JailSettings, RosterKey, compile_plan, compile_roster
 from jailssh.plugin.api import Account
@@ -53,7 +53,7 @@ def configure(layout: Layout, match_build: Path, monkeypatch: pytest.MonkeyPatch
     Path(layout.match_program).parent.mkdir(parents=True)
     shutil.copy(match_build, layout.match_program)
     programs = {**jails.PROGRAMS, **{name: f"/usr/bin/{name}" for name in ("uptime", "head", "wc")}}
-    monkeypatch.setattr("jailssh.image.remedy.find_program", programs.get)
+    monkeypatch.setattr("jailssh.diagnose.trials.find_program", programs.get)
 
     def configure(jail: str, own: str = OWN, tables: Mapping[str, Table] | None = None) -> Trials:
         Path(layout.users, "alice.conf").write_text(f"uid = 1000\njail = {jail}\n")

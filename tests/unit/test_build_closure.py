@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jailssh.image.closure import Closure
-from jailssh.image.elf import Abi, Elf, read_elf
-from jailssh.image.errors import ImageError
-from jailssh.image.facts import Facts
-from jailssh.image.loader import MUSL_RESERVED, read_cache, read_loader
-from jailssh.image.sources import Sources
+from jailssh.closure.closure import Closure
+from jailssh.closure.elf import Abi, Elf, read_elf
+from jailssh.closure.elf_cache import Facts
+from jailssh.closure.errors import ImageError
+from jailssh.closure.loader import MUSL_RESERVED, read_cache, read_loader
+from jailssh.closure.sources import Sources
 
 PROGRAM = Path(os.path.realpath("/bin/sh")).read_bytes()
 

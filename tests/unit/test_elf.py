@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.closure.elf import read_elf
+from jailssh.closure.errors import DistrustError, ImageError
+from jailssh.closure.loader import read_conf
+from jailssh.closure.sources import Sources
 from jailssh.core.errors import ManyErrors
-from jailssh.image.elf import read_elf
-from jailssh.image.errors import DistrustError, ImageError
-from jailssh.image.loader import read_conf
 from jailssh.image.resolve import resolve
-from jailssh.image.sources import Sources
 from jailssh.plugin.api import ImageNeeds
 
 SHELL = os.path.realpath("/bin/sh")

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from jailssh.cli import explain as cli_explain
-from jailssh.cli.context import Context
-from jailssh.cli.main import parse
+from jailssh.console.context import Context
+from jailssh.console.main import parse
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
+from jailssh.diagnose import explain
+from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts, journal, matcher
 from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
-from jailssh.image import explain
-from jailssh.image.jail import Configuration
-from jailssh.image.remedy import Trials
+from jailssh.jail.definition import Configuration
 from jailssh.plan import codec
 from jailssh.plan.places import paths_of, place_of, rule_environment
 from tests.login import jails

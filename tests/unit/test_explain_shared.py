@@ -12,11 +12,11 @@ import pytest
 
 from jailssh.config.rights import Table
 from jailssh.core.errors import UsageError
+from jailssh.diagnose import explain, reasons, suggest
+from jailssh.diagnose.trials import Remedy, Trials
 from jailssh.host import journal, matcher
 from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
-from jailssh.image import explain, reasons, suggest
-from jailssh.image.remedy import Remedy, Trials
 from jailssh.plan import codec, ops
 from jailssh.users import learning
 from jailssh.users.learning import Learning
@@ -286,7 +286,7 @@ def test_a_limit_that_denies_now_is_noted(
     configure: Callable[..., Trials], layout: Layout, monkeypatch: pytest.MonkeyPatch,
     now: int, reason: str, said: list[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("jailssh.image.jail.local_offsets", lambda _: ((0, 0),))
+    monkeypatch.setattr("jailssh.jail.definition.local_offsets", lambda _: ((0, 0),))
     publish(layout, limited(configure, layout, "expires = 2026-01-31"))
     at(monkeypatch, now)
     found = explain.explain(layout, ENTRY, "internal-sftp")
@@ -332,7 +332,7 @@ def test_what_a_record_tells(
     configure: Callable[..., Trials], layout: Layout, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], reason: str, command: str | None, fields: dict[str, str], said: list[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("jailssh.image.jail.local_offsets", lambda _: ((0, 0),))
+    monkeypatch.setattr("jailssh.jail.definition.local_offsets", lambda _: ((0, 0),))
     plan = publish(layout, limited(configure, layout, "sessions = 7"))
     rows = [record(command, reason, JAILSSH_PLAN=plan.serial, **fields)]
     if fields == END:

@@ -22,8 +22,8 @@ from jailssh.config.keys import (
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import is_clean_absolute
 from jailssh.host.paths import Layout
-from jailssh.host.sshd import check_forced
 from jailssh.plan.ops import Record, check_record
+from jailssh.services.sshd import check_forced
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
 FOLDER = "/etc/jailssh/keys.d/git"

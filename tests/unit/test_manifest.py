@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.image.errors import DistrustError, ImageError, SourceChangedError
-from jailssh.image.manifest import Collector, Entry, dir_entry, from_json, link_entry, summary_from_json, text_entry
+from jailssh.closure.errors import DistrustError, ImageError, SourceChangedError
+from jailssh.closure.manifest import Collector, Entry, dir_entry, from_json, link_entry, summary_from_json, text_entry
+from jailssh.closure.sources import Sources, unchanged
 from jailssh.image.resolve import resolve
-from jailssh.image.sources import Sources, unchanged
 from jailssh.plugin.api import ImageNeeds
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from jailssh.config import jails, reader
 from jailssh.core.errors import ConfigError, ManyErrors
-from jailssh.image.jail import ANYBODY, NO_FILTER, JailDefinition
-from jailssh.image.meeting import KEPT, ORDERS, clashes, refuse_clashes
-from jailssh.image.profiles import shipped_profiles
+from jailssh.jail.definition import ANYBODY, NO_FILTER, JailDefinition
+from jailssh.jail.meeting import KEPT, ORDERS, clashes, refuse_clashes
+from jailssh.jail.profiles import shipped_profiles
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, PluginResult
 from jailssh.plugin.registry import load_registry
