@@ -32,7 +32,7 @@ _PROFILES = "/usr/share/pam-configs"
 OVERLAYS = ("/etc", "/home", "/root", "/srv", "/var", *([_PROFILES] if os.path.isdir(_PROFILES) else []))
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-_INIT = pathlib.Path(__file__).with_name("scratch_init.py")
+_INIT = pathlib.Path(__file__).with_name("init.py")
 _HINTS = {
     errno.EPERM: "run as root; in a container it must be a privileged one",
     errno.ENODEV: "the kernel has no overlayfs: modprobe overlay",

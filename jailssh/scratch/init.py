@@ -1,6 +1,6 @@
 """The first process of a scratch host, started as a program of its own by :mod:`jailssh.scratch.host`.
 
-``python -I -S scratch_init.py JSON``, with JSON an object of ``owner`` (the pid that must be our parent), ``overlays``
+``python -I -S init.py JSON``, with JSON an object of ``owner`` (the pid that must be our parent), ``overlays``
 (list of directories) and ``installs`` (object of source directory to target directory).  It writes JSON lines to
 stdout: ``{"pid": N}``, then ``{"ready": true}`` or ``{"error": [what, why, errno]}``; afterwards it reads stdin and
 ends at end of file.  It imports the standard library alone so that it starts fast and needs no import path.

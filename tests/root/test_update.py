@@ -362,7 +362,7 @@ from jailssh.upkeep import update
 from jailssh.plugin.api import Account
 from jailssh.change import transaction
 module, name, when, root = sys.argv[1:]
-owner = {"fs": fs, "tree": tree, "objects": objects}[module]
+owner = {"fs": fs, "tree": tree, "blobs": blobs}[module]
 real = getattr(owner, name)
 def killed(*args, **kwargs):
     if when == "after":
@@ -377,7 +377,7 @@ update.update(definition.load_configuration(Layout(root=root)))
 @pytest.mark.parametrize(
     ("module", "name", "when"),
     [
-        ("objects", "keep", "after"),
+        ("blobs", "keep", "after"),
         ("tree", "publish", "before"),
         ("tree", "publish", "after"),
         ("fs", "atomic_symlink_at", "before"),
