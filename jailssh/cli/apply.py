@@ -18,7 +18,7 @@ from jailssh.diagnose.findings import find, note_lines
 from jailssh.files import fs, narrow
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import Configuration, load_configuration
+from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.publish.publish import Change, changes, publish_each, revocations, withdraw_gone
 from jailssh.users import doors, gone, key_removal, running, setup
 

@@ -14,7 +14,8 @@ from jailssh.core.errors import EXIT_OK, HostError, JailsshError, ManyErrors, Us
 from jailssh.core.names import counted
 from jailssh.diagnose.findings import about_slices, find, note_lines
 from jailssh.host import accounts
-from jailssh.jail.definition import Configuration, load_configuration, to_account
+from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.jail.this_host import to_account
 from jailssh.policy import jk_lsh
 from jailssh.users import doors, setup
 

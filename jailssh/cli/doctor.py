@@ -14,7 +14,7 @@ from jailssh.core.errors import EXIT_FAILED, EXIT_OK, ConfigError, HostError, Ja
 from jailssh.daemon import status
 from jailssh.host import sockets
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import load_configuration
+from jailssh.jail.configuration import load_configuration
 from jailssh.services import listeners, units
 from jailssh.users import pam, running, setup
 

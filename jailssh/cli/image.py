@@ -20,7 +20,7 @@ from jailssh.files import fs
 from jailssh.host import journal
 from jailssh.host.paths import Layout
 from jailssh.image import pool, store
-from jailssh.jail.definition import load_configuration
+from jailssh.jail.configuration import load_configuration
 from jailssh.publish.plan_files import plans_by_image
 from jailssh.publish.publish import prune_images
 from jailssh.upkeep import generations, repair

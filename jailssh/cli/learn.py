@@ -18,7 +18,8 @@ from jailssh.core.names import escape
 from jailssh.diagnose.suggest import Asked, Suggestion, fragment, group, shown, suggest
 from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts, journal
-from jailssh.jail.definition import load_configuration, to_account
+from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import to_account
 from jailssh.users import learning
 from jailssh.users.learning import Learning
 

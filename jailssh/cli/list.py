@@ -16,7 +16,7 @@ from jailssh.core.identity import Identity, is_same
 from jailssh.core.names import counted
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
-from jailssh.jail.definition import Configuration, load_configuration
+from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.publish.plan_files import keys_of, plan_file, readable_plan
 
 EXAMPLES = ("jailssh list", "jailssh list --json")

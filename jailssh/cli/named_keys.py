@@ -13,7 +13,8 @@ from jailssh.core.journal_fields import KEY, USER
 from jailssh.core.names import escape
 from jailssh.host import accounts
 from jailssh.jail import authorized_keys
-from jailssh.jail.definition import load_configuration, to_account
+from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import to_account
 from jailssh.publish.account_plan import Use
 from jailssh.publish.publish import Publisher
 from jailssh.users import keyring

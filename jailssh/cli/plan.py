@@ -8,7 +8,7 @@ from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK
 from jailssh.diagnose.explain import no_plan
 from jailssh.host import accounts
-from jailssh.jail.definition import load_configuration
+from jailssh.jail.configuration import load_configuration
 from jailssh.plan import codec
 from jailssh.publish.plan_files import keys_of, login_plan, read_plan
 from jailssh.publish.publish import changes

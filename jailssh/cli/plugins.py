@@ -6,7 +6,7 @@ import argparse
 
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK
-from jailssh.jail.definition import load_configuration
+from jailssh.jail.configuration import load_configuration
 
 EXAMPLES = ("jailssh plugins", "jailssh plugins --json")
 

@@ -12,7 +12,7 @@ from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, raise_all
 from jailssh.files import fs
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import load_configuration
+from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher
 from jailssh.users import proof, running, setup
 

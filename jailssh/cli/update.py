@@ -11,7 +11,7 @@ from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.names import counted
 from jailssh.host import packages
-from jailssh.jail.definition import load_configuration
+from jailssh.jail.configuration import load_configuration
 from jailssh.upkeep.update import Updated, update
 
 EXAMPLES = ("jailssh update --all", "jailssh update sftp-only", "jailssh update --all --settle 600")

@@ -14,7 +14,7 @@ from jailssh.config.files import read_main
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.files import fs
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import Configuration, load_configuration
+from jailssh.jail.configuration import Configuration, load_configuration
 
 _LIMIT = 1 << 20
 

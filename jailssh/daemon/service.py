@@ -20,7 +20,8 @@ from jailssh.daemon.records import Send
 from jailssh.host import nss
 from jailssh.host.nss import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import Configuration, NotJailedError, find_account
+from jailssh.jail.configuration import Configuration, NotJailedError
+from jailssh.jail.this_host import THIS_HOST
 from jailssh.plugin.api import Account
 from jailssh.publish.publish import Images, Published, hold, publish_and_tidy
 
@@ -46,7 +47,7 @@ class Service:
         self,
         layout: Layout,
         send: Send,
-        find: Callable[[int], Account | None] = find_account,
+        find: Callable[[int], Account | None] = THIS_HOST.find_account,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._configurations = LastGood(layout)
@@ -57,7 +58,7 @@ class Service:
         self._lock = threading.Lock()
         self._jails: dict[str, threading.Lock] = {}
         self._refused: dict[int, tuple[float, str]] = {}
-        if find is find_account:
+        if find == THIS_HOST.find_account:
             nss.warm()
 
     def configuration(self) -> Configuration:

@@ -18,7 +18,8 @@ from jailssh.diagnose.trials import Remedy, Trials, holder
 from jailssh.host import accounts, matcher
 from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import Configuration, NotJailedError, VacantError, load_configuration, to_account
+from jailssh.jail.configuration import Configuration, NotJailedError, VacantError, load_configuration
+from jailssh.jail.this_host import to_account
 from jailssh.plan import codec, limits
 from jailssh.plan.codec import Plan
 from jailssh.plan.places import paths_of, patterns_of, place_of, rule_environment, rule_records_of, values_of

@@ -22,7 +22,8 @@ from jailssh.config.rights import Line, covers
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts
 from jailssh.jail.bounds import slice_properties
-from jailssh.jail.definition import ANYBODY, Configuration, JailDefinition, find_account, holders
+from jailssh.jail.configuration import Configuration
+from jailssh.jail.definition import ANYBODY, JailDefinition, holders
 from jailssh.jail.directories import missing_in_home
 from jailssh.jail.writable import Directories, Writer, to_give, to_make
 from jailssh.plugin.api import Account, PluginResult, Right
@@ -146,7 +147,7 @@ def _in_use(configuration: Configuration) -> Iterator[tuple[JailDefinition, list
             found[definition.name] = definition, []
     for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
         with suppress(JailsshError):
-            account = find_account(name)
+            account = configuration.host.find_account(name)
             if account is None:
                 continue
             definition = configuration.definition(configuration.jails_for(account))
@@ -171,13 +172,13 @@ def _about_gone(configuration: Configuration) -> list[ConfigError]:
     layout = configuration.layout
     found = []
     for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
-        if find_account(name) is not None:
+        if configuration.host.find_account(name) is not None:
             continue
         user = None
         with suppress(JailsshError):
             user = configuration.user(name)
         path = f"{layout.users}/{name}.conf" if user is not None else f"{layout.key_rings}/{name}"
-        now = find_account(user.uid) if user is not None else None
+        now = configuration.host.find_account(user.uid) if user is not None else None
         if user is None or now is None:
             hint = "jailssh apply --gone sets aside what is left of it"
             found.append(ConfigError(path, "there is no such account on this host", hint=hint))

@@ -13,8 +13,9 @@ from jailssh.config.settings import USER
 from jailssh.core.errors import JailsshError
 from jailssh.diagnose.suggest import written
 from jailssh.host.accounts import Entry
-from jailssh.jail.definition import Configuration, to_account
+from jailssh.jail.configuration import Configuration
 from jailssh.jail.profiles import SUFFIX
+from jailssh.jail.this_host import to_account
 
 LIMITS: Mapping[str, str] = MappingProxyType(
     {

@@ -20,7 +20,8 @@ from jailssh.config.values import Raw, parse
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.host import matcher
-from jailssh.jail.definition import NO_FILTER, Configuration, JailDefinition, find_program
+from jailssh.jail.configuration import Configuration
+from jailssh.jail.definition import NO_FILTER, JailDefinition
 from jailssh.jail.meeting import clashes
 from jailssh.jail.profiles import SUFFIX, shipped_profiles
 from jailssh.plan import codec
@@ -228,7 +229,7 @@ class Trials:
     def lacks(self, name: str, changes: Sequence[Change]) -> str:
         """Return what keeps a plugin from working here that is no matter of its settings, "" for nothing."""
         try:
-            self._result(name, changes, Jail(self.definition.name, (name,), find_program))
+            self._result(name, changes, Jail(self.definition.name, (name,), self._configuration.host.find_program))
         except JailsshError as error:
             return f"{error.what}: {error.why}" + (f" ({error.hint})" if error.hint else "")
         return ""
@@ -243,7 +244,12 @@ class Trials:
         return results
 
     def _facts(self, names: Iterable[str]) -> Jail:
-        return Jail(self.definition.name, tuple(sorted(set(names))), _program)
+        return Jail(self.definition.name, tuple(sorted(set(names))), self._program)
+
+    def _program(self, name: str) -> str | None:
+        """Return the program of this host, or where it would be: rules can be made for one that is not installed."""
+        there = self._configuration.host.find_program(name)
+        return there or (name if is_clean_absolute(name) else None if "/" in name else f"/usr/bin/{name}")
 
     def _result(self, name: str, changes: Sequence[Change], facts: Jail) -> PluginResult:
         key = (name, tuple(changes), facts.plugins, facts.find_program)
@@ -337,11 +343,6 @@ def _defaults(plugin: Plugin) -> dict[str, Value]:
 def _table(raw: Raw) -> tuple[str, ...]:
     """Return the lines of a table of rights that stand in a jail file; a faulty one is left out."""
     return tuple(line.text for line in read_rights(raw, "", {}, []))
-
-
-def _program(name: str) -> str | None:
-    """Return the program of this host, or where it would be: rules can be made for one that is not installed."""
-    return find_program(name) or (name if is_clean_absolute(name) else None if "/" in name else f"/usr/bin/{name}")
 
 
 def _first_words(rules: Iterable[Rule]) -> set[str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from jailssh.config.files import MainConfig, UserConfig
 from jailssh.config.keys import Keyring
-from jailssh.jail.definition import Configuration, JailDefinition, holders
+from jailssh.jail.configuration import Configuration
+from jailssh.jail.definition import JailDefinition, holders
 from jailssh.plan import codec, ops
 from jailssh.plan.compile import RosterKey, compile_plan, compile_roster, tops_of
 from jailssh.plugin.api import Account, PluginResult

@@ -14,7 +14,7 @@ from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
-from jailssh.jail.definition import MAX_FILE, Configuration, VacantError, is_of_a_ring, names_in
+from jailssh.jail.configuration import MAX_FILE, Configuration, VacantError, is_of_a_ring, names_in
 from jailssh.publish import plan_files, revocation
 
 Entries = set[tuple[str, str, str]]

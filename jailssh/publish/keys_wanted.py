@@ -8,7 +8,7 @@ from __future__ import annotations
 from jailssh.config import authorized
 from jailssh.config.keys import lines_of
 from jailssh.jail import authorized_keys
-from jailssh.jail.definition import Configuration
+from jailssh.jail.configuration import Configuration
 from jailssh.plugin.api import Account
 from jailssh.publish.account_plan import Use
 

@@ -21,16 +21,10 @@ from jailssh.image.history import read_history
 from jailssh.image.store import BuildResult, Wanted, adopt, current_image, ensure_image, new_host
 from jailssh.jail import owners
 from jailssh.jail.bounds import slice_properties
-from jailssh.jail.definition import (
-    Configuration,
-    JailDefinition,
-    NotJailedError,
-    VacantError,
-    find_account,
-    load_configuration,
-    to_account,
-)
+from jailssh.jail.configuration import Configuration, NotJailedError, VacantError, load_configuration
+from jailssh.jail.definition import JailDefinition
 from jailssh.jail.directories import check_default_acls
+from jailssh.jail.this_host import to_account
 from jailssh.plan import codec
 from jailssh.plan.compile import RESERVED
 from jailssh.plugin.api import Account
@@ -259,7 +253,7 @@ def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> l
     found = []
     tries = Tries()
     for uid in plan_files.planned_uids(layout):
-        account = tries(f"uid {uid}", partial(find_account, uid))
+        account = tries(f"uid {uid}", partial(configuration.host.find_account, uid))
         if account is None:
             continue  # the others tell what becomes of accounts that are gone
         try:
@@ -393,7 +387,7 @@ def _accounts(configuration: Configuration, errors: list[JailsshError]) -> Itera
     unknown: set[str] = set()
     for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
         try:
-            account = find_account(name)
+            account = configuration.host.find_account(name)
         except UnansweredError as error:
             errors.append(error)
             unknown.add(name)
@@ -405,7 +399,7 @@ def _accounts(configuration: Configuration, errors: list[JailsshError]) -> Itera
         if plan is not None and plan.name in unknown:
             continue
         try:
-            yield found.get(uid) or find_account(uid) or uid
+            yield found.get(uid) or configuration.host.find_account(uid) or uid
         except UnansweredError as error:
             errors.append(error)
 

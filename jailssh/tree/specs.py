@@ -17,7 +17,7 @@ from jailssh.jailspec.statements import Section
 from jailssh.plugin.api import ImageNeeds
 
 if TYPE_CHECKING:
-    from jailssh.jail.definition import Configuration
+    from jailssh.jail.configuration import Configuration
 
 _SECTION = "section:"
 _SUFFIX = ".jailspec"
@@ -67,7 +67,7 @@ class Profiles(Collection[str]):
     @property
     def _configuration(self) -> Configuration:
         # Imported here: most specs name none, and then it would take longer than all the rest.
-        from jailssh.jail.definition import load_configuration
+        from jailssh.jail.configuration import load_configuration
 
         if self._loaded is None:
             self._loaded = load_configuration(self._layout)

@@ -19,7 +19,7 @@ from jailssh.files import beneath, fs, tree
 from jailssh.host.paths import Layout
 from jailssh.image import pool, store
 from jailssh.image.history import read_history
-from jailssh.jail.definition import Configuration
+from jailssh.jail.configuration import Configuration
 from jailssh.publish.plan_files import plans_by_image
 from jailssh.publish.publish import Images, prune_images
 from jailssh.upkeep.audit import Audit, Damage, audit, audit_tree

@@ -22,7 +22,8 @@ from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.image.history import clear_failed, mark_failed, read_history
 from jailssh.image.store import current_image, new_host
-from jailssh.jail.definition import Configuration, JailDefinition, NotJailedError, find_account
+from jailssh.jail.configuration import Configuration, NotJailedError
+from jailssh.jail.definition import JailDefinition
 from jailssh.plan.codec import Plan
 from jailssh.publish.plan_files import plans_by_image
 from jailssh.publish.publish import Images, prune_images, publish_and_tidy
@@ -160,7 +161,7 @@ def _publish(configuration: Configuration, images: Images, plans: Sequence[Plan]
     # A shared account has several plans, which are published together.
     for uid in dict.fromkeys(plan.uid for plan in plans if _is_behind(configuration, plan)):
         try:
-            account = find_account(uid)
+            account = configuration.host.find_account(uid)
             if account is not None:
                 publish_and_tidy(configuration, account, images)
                 count += 1

@@ -16,7 +16,8 @@ from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts
 from jailssh.host.accounts import Entry, UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import Configuration, to_account
+from jailssh.jail.configuration import Configuration
+from jailssh.jail.this_host import to_account
 from jailssh.services import mail, sshd
 from jailssh.users import looks, pam, running, setup
 

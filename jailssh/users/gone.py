@@ -19,7 +19,7 @@ from jailssh.host import accounts, install, journal
 from jailssh.host.paths import Layout
 from jailssh.jail import owners
 from jailssh.jail.authorized_keys import MAX_KEYS, keys_file
-from jailssh.jail.definition import names_in
+from jailssh.jail.configuration import names_in
 from jailssh.publish import plan_files
 from jailssh.publish.publish import Change, withdraw_plan
 from jailssh.users import learning

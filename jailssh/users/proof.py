@@ -21,7 +21,7 @@ from jailssh.files import fs, tree
 from jailssh.host import accounts, journal, kernel, pins, process
 from jailssh.host.paths import Layout
 from jailssh.image.live import live_tops
-from jailssh.jail.definition import find_program
+from jailssh.jail.this_host import find_program
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.rules import Rule

@@ -23,7 +23,7 @@ from jailssh.files import fs
 from jailssh.host import accounts, install
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
-from jailssh.jail.definition import load_configuration
+from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
 from jailssh.services import listeners, sshd, units
 from jailssh.users import home_keys, jailed, pam, running

@@ -20,7 +20,7 @@ from pathlib import Path
 from jailssh.config.values import parse
 from jailssh.core.errors import JailsshError
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import load_configuration
+from jailssh.jail.configuration import load_configuration
 from jailssh.plan.codec import encode
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.api import Account, Jail, PluginResult

@@ -24,7 +24,7 @@ from jailssh.core.errors import JailsshError, raise_all
 from jailssh.files import fs, removal
 from jailssh.host import install, nss, process
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import load_configuration
+from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
 from jailssh.publish.publish import Change, Publisher, publish_each, withdraw_plan
 from jailssh.users import doors, key_removal, keyring, setup

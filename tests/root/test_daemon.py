@@ -22,7 +22,7 @@ from jailssh.daemon import last_good, status
 from jailssh.daemon.service import Service
 from jailssh.host.paths import Layout
 from jailssh.host.sockets import listen_at
-from jailssh.jail import definition
+from jailssh.jail.configuration import installed_plugins
 from jailssh.plugin.api import Account
 from jailssh.publish.plan_files import read_plan
 from tests.root.test_publish import install_entry_points
@@ -38,7 +38,7 @@ PEOPLE = {uid: Account(name, uid, uid, name, f"/home/{name}") for name, uid in (
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     install_entry_points(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    definition._registry.cache_clear()
+    installed_plugins.cache_clear()
     layout = Layout(root=str(tmp_path / "root"))
     for folder in (layout.jails, layout.users, layout.run, layout.state):
         os.makedirs(folder)

@@ -18,7 +18,9 @@ from jailssh.daemon.service import Service
 from jailssh.diagnose import findings
 from jailssh.host.paths import Layout
 from jailssh.image import pool
-from jailssh.jail import authorized_keys, definition
+from jailssh.jail import authorized_keys
+from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import ThisHost
 from jailssh.plugin.api import Account
 from jailssh.publish import plan_files, publish
 from jailssh.scratch.host import Completed, ScratchHost
@@ -52,8 +54,7 @@ def people(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     put(f"{layout.jails}/hosting.conf", JAIL)
     put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting\n")
     known = {"git": GIT, 61001: GIT, "alice": ALICE, 61002: ALICE}
-    for module in (definition, publish, update):
-        monkeypatch.setattr(module, "find_account", known.get)
+    monkeypatch.setattr(ThisHost, "find_account", staticmethod(known.get))
 
     def write(*names: str, groups: str = "") -> None:
         put(f"{layout.users}/git.conf", f"uid = 61001\njail = hosting\n{groups}")
@@ -101,7 +102,7 @@ def test_an_ordinary_account_has_the_rights_of_its_name_and_groups(layout: Layou
     people()
     carol = dataclasses.replace(ALICE, roles=frozenset(("carol", "@devs", "@all")))
     put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting\n")
-    publish.publish_and_tidy(definition.load_configuration(layout), carol)
+    publish.publish_and_tidy(load_configuration(layout), carol)
     assert patterns(layout, None, 61002) == {"/srv/team/*", "/srv/docs", "/srv/own/*"}
 
 
@@ -114,7 +115,7 @@ def test_a_mistake_in_one_ring_stops_no_other_account(layout: Layout, people: Ca
     with pytest.raises(ConfigError, match=r"git/bad\.pub:1"):
         apply(layout)
     with pytest.raises(ConfigError, match=r"git/bad\.pub:1"):
-        definition.load_configuration(layout).validate()
+        load_configuration(layout).validate()
     assert {file: Path(layout.plans, file).read_bytes() for file in files(layout)} == before
     alice = plan_files.read_plan(layout, 61002)
     assert alice is not None
@@ -156,7 +157,7 @@ def test_keys_without_names_are_not_lost(layout: Layout, people: Callable[..., N
 def test_a_ring_of_nobody(layout: Layout, people: Callable[..., None]) -> None:
     people()
     name(layout, "zoe", 1, "ghost")
-    configuration = definition.load_configuration(layout)
+    configuration = load_configuration(layout)
     configuration.validate()
     (found,) = [str(each) for each in findings.find(configuration).wrong if "ghost" in str(each)]
     assert found.endswith("keys.d/ghost: there is no such account on this host")
@@ -172,7 +173,7 @@ def test_an_image_that_only_a_keys_plan_uses_stays(layout: Layout, people: Calla
     image = (plan.first("image") or ("",))[0]
     # The jail goes on to another image; the plans have not followed yet.
     put(f"{layout.jails}/hosting.conf", JAIL.replace("[git]\n", "[git]\nprograms = /usr/bin/env\n"))
-    configuration = definition.load_configuration(layout)
+    configuration = load_configuration(layout)
     newer = publish.Images(layout).ensure(configuration.definition(["hosting"]))
     assert newer.path != image
     assert publish.prune_images(configuration).generations == ()

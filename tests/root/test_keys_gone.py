@@ -14,7 +14,8 @@ from jailssh.core.errors import JailsshError, ManyErrors
 from jailssh.daemon.service import Service
 from jailssh.diagnose import findings
 from jailssh.host.paths import Layout
-from jailssh.jail import authorized_keys, definition
+from jailssh.jail import authorized_keys
+from jailssh.jail.configuration import load_configuration
 from jailssh.publish import key_rings, plan_files, publish
 from tests.root import test_keys
 from tests.root.test_keys import GIT, apply, files, key, name
@@ -30,7 +31,7 @@ def test_a_shared_account_without_keys_is_nobodys_until_somebody_says_otherwise(
 ) -> None:
     people("ann")
     if on_demand:
-        publish.publish_and_tidy(definition.load_configuration(layout), GIT)
+        publish.publish_and_tidy(load_configuration(layout), GIT)
     else:
         apply(layout)
     assert plan_files.keys_of(plan_files.read_plan(layout, 61001))
@@ -43,7 +44,7 @@ def test_a_shared_account_without_keys_is_nobodys_until_somebody_says_otherwise(
     # A login has no plan made for it, and nobody else is stopped.
     refused = Service(layout, lambda event, message, fields: None, {61001: GIT}.get).answer(61001)
     assert refused.startswith("no bad-config ")
-    configuration = definition.load_configuration(layout)
+    configuration = load_configuration(layout)
     configuration.validate()
     (note,) = key_rings.notes(configuration)
     assert "account git is shared, and no key has a file" in " ".join(note.lines()).replace(":", "")
@@ -116,9 +117,9 @@ def test_without_its_file_a_key_is_shut_out_whatever_is_wrong(
     if how == "gone":
         apply(layout)
         assert let_in(layout) == ({"ann"}, {"ann"})
-        (note,) = key_rings.notes(definition.load_configuration(layout))
+        (note,) = key_rings.notes(load_configuration(layout))
         assert "group devs: there is no key 'bob'" in str(note)
-        assert [str(each) for each in findings.find(definition.load_configuration(layout)).notes].count(str(note)) == 1
+        assert [str(each) for each in findings.find(load_configuration(layout)).notes].count(str(note)) == 1
     else:
         with pytest.raises((JailsshError, ManyErrors)):
             apply(layout)

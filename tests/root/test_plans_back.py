@@ -13,7 +13,7 @@ from jailssh.core.errors import ConfigError
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.image import pool
-from jailssh.jail import definition
+from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files, publish
 from tests.root import test_keys, test_publish
 from tests.root.test_keys import GIT
@@ -59,7 +59,7 @@ def test_what_cannot_be_read_does_not_come_back(layout: Layout) -> None:
 
 def test_a_roster_comes_back_only_with_its_keys_plans(layout: Layout, people: Callable[..., None]) -> None:
     people("ann", "carol")
-    made = publish.publish_plan(definition.load_configuration(layout), GIT)
+    made = publish.publish_plan(load_configuration(layout), GIT)
     path = plan_files.plan_file(layout, GIT.uid)
     data = Path(path).read_bytes()
     assert plan_files.put_back(path, data, root=layout.root) == ""
@@ -76,7 +76,7 @@ def test_a_roster_comes_back_only_with_its_keys_plans(layout: Layout, people: Ca
 
 def test_a_roster_whose_image_is_gone_lacks_it(layout: Layout, people: Callable[..., None]) -> None:
     people("ann")
-    image = publish.publish_plan(definition.load_configuration(layout), GIT).image.path
+    image = publish.publish_plan(load_configuration(layout), GIT).image.path
     lose(layout, image)
     assert plan_files.lacking(plan_files.plan_file(layout, GIT.uid), layout.root) == f"its image {image} is not there"
 
@@ -100,7 +100,7 @@ def test_no_prune_comes_between_the_look_and_the_act(layout: Layout, monkeypatch
     plan_files.put_back(path, None, root=layout.root)
     fs.remove_file(f"{layout.images}/sftp-only/current")
     fs.remove_file(f"{layout.images}/sftp-only/history.json")
-    configuration = definition.load_configuration(layout)
+    configuration = load_configuration(layout)
     looked, real = threading.Event(), plan_files.lacking
     pruning = threading.Thread(target=lambda: (looked.wait(10), publish.prune_images(configuration)))
     pruning.start()

@@ -36,7 +36,7 @@ os.execv(sys.executable, [sys.executable, "-c", *sys.argv[1:]])
 PUBLISH = """
 import sys
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import load_configuration
+from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import publish_plan
 from jailssh.plugin.api import Account
 layout = Layout(root=sys.argv[1])

@@ -27,6 +27,8 @@ from jailssh.host import journal, packages
 from jailssh.host.paths import Layout
 from jailssh.image import history, pool, store
 from jailssh.jail import definition
+from jailssh.jail.configuration import installed_plugins, load_configuration
+from jailssh.jail.this_host import ThisHost
 from jailssh.plugin.api import Account
 from jailssh.publish import plan_files, publish
 from jailssh.upkeep import generations, update
@@ -63,8 +65,8 @@ def layout(place: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A jail ``lab`` whose image has bash and one script, and nothing else that changes."""
     install_entry_points(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setattr(update, "find_account", {ALICE.uid: ALICE}.get)
-    definition._registry.cache_clear()
+    monkeypatch.setattr(ThisHost, "find_account", staticmethod({ALICE.uid: ALICE}.get))
+    installed_plugins.cache_clear()
     layout = Layout(root=str(state / "root"))
     for folder in (layout.jails, layout.users):
         os.makedirs(folder)
@@ -81,7 +83,7 @@ def write_tool(place: Path, text: str) -> None:
 
 def run(layout: Layout, *names: str) -> dict[str, update.Updated]:
     """Update the named jails, all of them without a name."""
-    rows = update.update(definition.load_configuration(layout), names or None)
+    rows = update.update(load_configuration(layout), names or None)
     return {row.jail: row for row in rows}
 
 
@@ -184,7 +186,7 @@ def test_rollback_holds_until_the_jail_is_named(layout: Layout, place: Path) -> 
     write_tool(place, "two")
     run(layout)
     assert store.rollback(layout, "lab") == old.generation
-    assert update.publish_plans(definition.load_configuration(layout), "lab") == (1, [])
+    assert update.publish_plans(load_configuration(layout), "lab") == (1, [])
     assert image_of_plan(layout) == old.path
     for _ in range(2):
         assert run(layout)["lab"] == update.Updated("lab", "held", old.generation)
@@ -269,16 +271,16 @@ def test_what_nothing_uses_goes_and_what_is_used_stays(layout: Layout, place: Pa
     rows = {row.generation: row for row in generations.generations_of(layout, "lab")}
     assert rows[first.generation].sessions == (session.pid,)
     with pytest.raises(UsageError, match="1 sessions have it mounted"):
-        publish.prune_images(definition.load_configuration(layout), [first.generation])
+        publish.prune_images(load_configuration(layout), [first.generation])
     session.communicate(b"\n", timeout=10)
-    gone = publish.prune_images(definition.load_configuration(layout))
+    gone = publish.prune_images(load_configuration(layout))
     assert gone.generations == (first.generation,)
     assert gone.bytes > 0
     (current,) = pool.generations(layout)
     with pytest.raises(UsageError, match="a plan uses it"):
-        publish.prune_images(definition.load_configuration(layout), [current])
+        publish.prune_images(load_configuration(layout), [current])
     with pytest.raises(UsageError, match="there is none of this name"):
-        publish.prune_images(definition.load_configuration(layout), ["0" * 20])
+        publish.prune_images(load_configuration(layout), ["0" * 20])
 
 
 def test_a_jail_that_is_no_more(layout: Layout, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -357,7 +359,8 @@ KILL = """
 import os, signal, sys
 from jailssh.files import fs, blobs, tree
 from jailssh.host.paths import Layout
-from jailssh.jail import definition
+from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import ThisHost
 from jailssh.upkeep import update
 from jailssh.plugin.api import Account
 from jailssh.change import transaction
@@ -369,8 +372,8 @@ def killed(*args, **kwargs):
         real(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
 setattr(owner, name, killed)
-update.find_account = {61001: Account("alice", 61001, 61001, "alice", "/home/alice")}.get
-update.update(definition.load_configuration(Layout(root=root)))
+ThisHost.find_account = staticmethod({61001: Account("alice", 61001, 61001, "alice", "/home/alice")}.get)
+update.update(load_configuration(Layout(root=root)))
 """
 
 
@@ -442,9 +445,9 @@ def test_two_updates_at_once_do_the_work_once(layout: Layout, place: Path, tmp_p
     run(layout, "lab")
     write_tool(place, "two")
     code = (
-        "import sys\nfrom jailssh.host.paths import Layout\nfrom jailssh.jail import definition\n"
+        "import sys\nfrom jailssh.host.paths import Layout\nfrom jailssh.jail.configuration import load_configuration\n"
         "from jailssh.upkeep import update\n"
-        "print(update.update(definition.load_configuration(Layout(root=sys.argv[1])))[0].state)"
+        "print(update.update(load_configuration(Layout(root=sys.argv[1])))[0].state)"
     )
     environment = {"PYTHONPATH": f"{tmp_path}/site:{SOURCE}", "PATH": os.environ["PATH"]}
     with contextlib.ExitStack() as stack:

@@ -21,8 +21,9 @@ from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts
 from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import Configuration
+from jailssh.jail.configuration import Configuration
 from jailssh.jail.profiles import shipped_profiles
+from jailssh.jail.this_host import ThisHost
 from jailssh.plan import codec
 from jailssh.plan.compile import JailSettings, RosterKey, compile_plan, compile_roster
 from jailssh.plugin.api import Account
@@ -47,20 +48,29 @@ def layout(tmp_path: Path) -> Layout:
     return layout
 
 
+class Programs(ThisHost):
+    """A host that has these programs, by their paths."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
+
+    def find_program(self, name: str) -> str | None:
+        return self._paths.get(name)
+
+
 @pytest.fixture
 def configure(layout: Layout, match_build: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Trials]:
     """Return what puts alice into a jail ("own" is the administrator's) and gives the trials for it."""
     Path(layout.match_program).parent.mkdir(parents=True)
     shutil.copy(match_build, layout.match_program)
     programs = {**jails.PROGRAMS, **{name: f"/usr/bin/{name}" for name in ("uptime", "head", "wc")}}
-    monkeypatch.setattr("jailssh.diagnose.trials.find_program", programs.get)
 
     def configure(jail: str, own: str = OWN, tables: Mapping[str, Table] | None = None) -> Trials:
         Path(layout.users, "alice.conf").write_text(f"uid = 1000\njail = {jail}\n")
         document = replace(read_document(own, f"{layout.jails}/own.conf"), tables=tables or {})
         documents = {**shipped_profiles(), "own": document}
         registry = Registry(PLUGINS, dict.fromkeys(PLUGINS, "jailssh"), {})
-        configuration = Configuration(layout, read_main(b"", "main"), documents, registry, ())
+        configuration = Configuration(layout, read_main(b"", "main"), documents, registry, (), Programs(programs))
         for module in (explain, cli_learn):
             monkeypatch.setattr(module, "load_configuration", lambda _: configuration)
         return Trials(configuration, replace(jails.ALICE, roles=frozenset(("@all", "alice"))))

@@ -17,7 +17,7 @@ from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts, journal, matcher
 from jailssh.host.journal import Record
 from jailssh.host.paths import Layout
-from jailssh.jail.definition import Configuration
+from jailssh.jail.configuration import Configuration
 from jailssh.plan import codec
 from jailssh.plan.places import paths_of, place_of, rule_environment
 from tests.login import jails
