@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 
-from jailssh.change.undo import Inverse
+from jailssh.change.undo import UndoAction
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 
@@ -23,7 +23,7 @@ class Change:
 
     point: str
     lines: tuple[str, ...]
-    inverse: Inverse
+    inverse: UndoAction
     act: Callable[[], object]
     confines: bool = True
 

@@ -27,7 +27,7 @@ from dataclasses import asdict, dataclass, replace
 from types import FrameType
 from typing import Any
 
-from jailssh.change.undo import LIMIT, OPERATIONS, Inverse, for_good, narrowing, take_back
+from jailssh.change.undo import LIMIT, OPERATIONS, UndoAction, for_good, narrowing, take_back
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import escape
 from jailssh.files import fs
@@ -159,7 +159,7 @@ class Journal:
         """The name of the journal."""
         return os.path.basename(self.path).removesuffix(SUFFIX)
 
-    def step(self, point: str, inverse: Inverse, act: Callable[[], object], *, confines: bool = False) -> None:
+    def step(self, point: str, inverse: UndoAction, act: Callable[[], object], *, confines: bool = False) -> None:
         """Write ``inverse`` down for good, then ``act``.  ``point`` names the step for people and fault injection.
 
         ``confines``: nobody can do more for it, so it stays where the change is interrupted.
@@ -171,7 +171,7 @@ class Journal:
         act()
         self._fault(f"{point}: done")
 
-    def amend(self, inverse: Inverse) -> None:
+    def amend(self, inverse: UndoAction) -> None:
         """Put what is known about the object of the last step, now that it is there, in the place of its inverse."""
         last = self.steps[-1]
         self.steps[-1] = replace(inverse, point=last.point, confines=last.confines)
@@ -210,7 +210,7 @@ class Journal:
         self.original = []
         self._end()
 
-    def _remember(self, steps: Iterable[Inverse]) -> None:
+    def _remember(self, steps: Iterable[UndoAction]) -> None:
         known = {(inverse.op, inverse.key) for inverse in self.original}
         self.original += [_for_good(step) for step in steps if (step.op, step.key) not in known]
 
@@ -236,15 +236,15 @@ def _nothing() -> None:
     pass
 
 
-def _for_good(step: Inverse) -> Inverse:
+def _for_good(step: UndoAction) -> UndoAction:
     """Return ``step`` as it is remembered for :mod:`jailssh.users.deluser`: later edits go with the account."""
     return replace(step, args=step.args[:2]) if step.op == "file" else step
 
 
 @dataclass(frozen=True)
 class _Content:
-    original: list[Inverse]
-    steps: list[Inverse]
+    original: list[UndoAction]
+    steps: list[UndoAction]
     owner: Owner | None
     uid: int | None
 
@@ -267,11 +267,11 @@ def _read(layout: Layout, subject: str) -> _Content:
     return _Content(original, steps, who, uid if isinstance(uid, int) else None)
 
 
-def _inverse(row: Any, *, old: bool) -> Inverse:
+def _inverse(row: Any, *, old: bool) -> UndoAction:
     if old:
         op, key, args = row
-        return Inverse(op, key, tuple(args), confines=op in _CONFINING)
-    return Inverse(**{**row, "args": tuple(row["args"])})
+        return UndoAction(op, key, tuple(args), confines=op in _CONFINING)
+    return UndoAction(**{**row, "args": tuple(row["args"])})
 
 
 @dataclass(frozen=True)

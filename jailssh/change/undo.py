@@ -25,7 +25,7 @@ LIMIT = 16 << 20
 
 
 @dataclass(frozen=True)
-class Inverse:
+class UndoAction:
     """How to take one change back: ``op`` is a name in :data:`OPERATIONS`, ``key`` the object, ``args`` JSON values.
 
     ``confines`` and ``point``: see :meth:`jailssh.change.transaction.Journal.step`.
@@ -38,7 +38,7 @@ class Inverse:
     point: str = ""
 
 
-def put_file_back(path: str, written: bytes | None = None) -> Inverse:
+def put_file_back(path: str, written: bytes | None = None) -> UndoAction:
     """Return the inverse that gives ``path`` its present content and mode again, or removes it if it is absent now.
 
     ``written``: what the change will write.  Found to be neither before nor after when the change is rolled back, it
@@ -46,7 +46,7 @@ def put_file_back(path: str, written: bytes | None = None) -> Inverse:
     """
     data = install.read_optional(path, LIMIT)
     before = (None, 0) if data is None else (base64.b64encode(data).decode("ascii"), install.access_of(path)[0])
-    return Inverse("file", path, before if written is None else (*before, _digest(written)))
+    return UndoAction("file", path, before if written is None else (*before, _digest(written)))
 
 
 def _digest(data: bytes | None) -> str:
@@ -63,10 +63,10 @@ def _undo_file(path: str, content: str | None, mode: int, written: str = "") -> 
         fs.atomic_write(path, base64.b64decode(content), mode=mode)
 
 
-def put_plan_back(path: str) -> Inverse:
+def put_plan_back(path: str) -> UndoAction:
     """Return the inverse that gives the account's plan at ``path`` its present content again, or removes it."""
     inverse = put_file_back(path)
-    return Inverse("plan", inverse.key, inverse.args)
+    return UndoAction("plan", inverse.key, inverse.args)
 
 
 def _undo_plan(path: str, content: str | None, mode: int, withdraw: bool = False) -> None:
@@ -105,12 +105,12 @@ def _undo_member(name: str, group: str) -> None:
         accounts.remove_member(name, group)
 
 
-def created(name: str, login_program: str, group: str) -> Inverse:
+def created(name: str, login_program: str, group: str) -> UndoAction:
     """Return the inverse of creating an account, before it is there; see :func:`as_created`."""
-    return Inverse("account", name, (None, 0, 0, login_program, group))
+    return UndoAction("account", name, (None, 0, 0, login_program, group))
 
 
-def as_created(before: Inverse) -> Inverse:
+def as_created(before: UndoAction) -> UndoAction:
     """Return the inverse of creating an account that is there now: by its uid and by its home's inode it is known."""
     _, _, _, login_program, group = before.args
     entry = accounts.get(before.key)
@@ -134,12 +134,12 @@ def _undo_account(name: str, uid: int | None = None, dev: int = 0, ino: int = 0,
         accounts.delete_group(name)
 
 
-def _is_marked(entry: accounts.Entry, login_program: str = "", group: str = "") -> bool:
+def _is_marked(entry: accounts.AccountEntry, login_program: str = "", group: str = "") -> bool:
     """True if the account looks as one does that was created into a jail: nobody makes that one by hand."""
     return entry.shell == login_program and accounts.is_listed_member(entry.name, group)
 
 
-def _is_unused(entry: accounts.Entry, dev: int, ino: int) -> bool:
+def _is_unused(entry: accounts.AccountEntry, dev: int, ino: int) -> bool:
     """True if the account has no password, no process, and a home as useradd(8) has made it, or none."""
     if accounts.has_password(entry.name) or accounts.processes_of(entry.uid):
         return False
@@ -201,18 +201,18 @@ OPERATIONS: dict[str, Callable[..., None]] = {
 }
 
 
-def take_back(inverses: Iterable[Inverse]) -> None:
+def take_back(inverses: Iterable[UndoAction]) -> None:
     """Run ``inverses`` from the last to the first."""
     for inverse in reversed(list(inverses)):
         OPERATIONS[inverse.op](inverse.key, *inverse.args)
 
 
-def narrowing(step: Inverse) -> Inverse:
+def narrowing(step: UndoAction) -> UndoAction:
     """Return ``step`` as it is taken back long after: a plan of then may say what is not true any more, so it goes."""
     return replace(step, args=(*step.args[:2], True)) if step.op == "plan" else step
 
 
-def for_good(step: Inverse) -> Inverse | None:
+def for_good(step: UndoAction) -> UndoAction | None:
     """Return how to take back, one day, a change that was interrupted and holds; None if it never happened."""
     if step.op == "account":
         return _created_for_good(step)
@@ -225,7 +225,7 @@ def for_good(step: Inverse) -> Inverse | None:
     return step
 
 
-def _created_for_good(step: Inverse) -> Inverse | None:
+def _created_for_good(step: UndoAction) -> UndoAction | None:
     entry = accounts.find(step.key)
     uid, _, _, *marks = step.args or (None, 0, 0)
     if entry is None or (entry.uid != uid if uid is not None else not _is_marked(entry, *marks)):

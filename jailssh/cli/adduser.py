@@ -64,7 +64,7 @@ def key_choice(args: argparse.Namespace) -> Choice:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Put the account into its jails."""
     context.need_real_root("adduser")
-    wish = adduser.Wish(
+    wish = adduser.AddUserOptions(
         name=check_account_name(args.name),
         jails=jail_names(args.jail),
         keys=tuple(key for path in args.key for key in read_key_file(path, f"--key {path}")),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jailssh.closure.elf_cache import Facts, facts_path
+from jailssh.closure.elf_cache import ElfCache, facts_path
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.names import escape
@@ -19,7 +19,7 @@ from jailssh.jailspec.merge import Spec, read_spec
 from jailssh.tree import build, formats
 from jailssh.tree.build import Built, Listeners, Options
 from jailssh.tree.specs import Profiles, Reader, to_source
-from jailssh.tree.target import Change, Target
+from jailssh.tree.target import Target, TreeChange
 
 EXAMPLES = (
     "jailssh build git.jailspec /srv/jails/git",
@@ -118,7 +118,7 @@ def build_and_tell(
         dry_run=args.dry_run,
         quiet_runs=context.json,
     )
-    facts = Facts(facts_path(context.layout) if os.geteuid() == 0 else "", context.layout.root or None)
+    facts = ElfCache(facts_path(context.layout) if os.geteuid() == 0 else "", context.layout.root or None)
     with _listeners(args, context) as listeners:
         built = build.build(spec, place, options, profiles=profiles, facts=facts, listeners=listeners)
     _tell(args, context, shown or place.path, spec.notes, built)
@@ -156,7 +156,7 @@ def _tell(args: argparse.Namespace, context: Context, path: str, notes: tuple[No
     context.facts(facts, lines)
 
 
-def _row(change: Change) -> dict[str, Any]:
+def _row(change: TreeChange) -> dict[str, Any]:
     entry = change.entry
     row: dict[str, Any] = {"action": change.action, "path": entry.path, "kind": entry.kind, "mode": f"{entry.mode:04o}"}
     row |= {"uid": entry.uid, "gid": entry.gid, "origin": entry.origin}
@@ -166,7 +166,7 @@ def _row(change: Change) -> dict[str, Any]:
     return row | {name: value for name, value in more.items() if value}
 
 
-def _line(change: Change) -> str:
+def _line(change: TreeChange) -> str:
     entry = change.entry
     text = f"{_MARKS[change.action]} {entry.kind:<5} {entry.mode:04o} {escape(entry.path)}"
     if entry.target:

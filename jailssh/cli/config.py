@@ -11,7 +11,7 @@ from jailssh.config.reader import Document, Item, show
 from jailssh.config.settings import USER, Setting
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, HostError, JailsshError, ManyErrors, UsageError, raise_all
-from jailssh.core.names import counted
+from jailssh.core.names import pluralize
 from jailssh.diagnose.findings import about_slices, find, note_lines
 from jailssh.host import accounts
 from jailssh.jail.configuration import Configuration, load_configuration
@@ -114,7 +114,7 @@ def _check(configuration: Configuration, context: Context) -> int:
     beside = doors.findings(configuration.layout, configuration) if _can_look(context) else []
     raise_all([*errors, *found.wrong, *beside])
     facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}
-    jails, accounts = (counted(len(facts[key]), key.removesuffix("s")) for key in ("jails", "accounts"))
+    jails, accounts = (pluralize(len(facts[key]), key.removesuffix("s")) for key in ("jails", "accounts"))
     context.facts(facts, [f"no errors in {jails} and the files of {accounts}"])
     return EXIT_OK
 

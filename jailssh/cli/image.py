@@ -15,7 +15,7 @@ from jailssh.console.actions import add_actions
 from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
-from jailssh.core.names import counted, escape
+from jailssh.core.names import escape, pluralize
 from jailssh.files import fs
 from jailssh.host import journal
 from jailssh.host.paths import Layout
@@ -96,8 +96,8 @@ def _line(row: generations.Generation) -> str:
     marks = [
         "current" if row.current else "old",
         "held" if row.held else "",
-        counted(len(row.plans), "plan") if row.plans else "",
-        counted(len(row.sessions), "session") if row.sessions else "",
+        pluralize(len(row.plans), "plan") if row.plans else "",
+        pluralize(len(row.sessions), "session") if row.sessions else "",
         "LAST UPDATE FAILED" if row.failure else "",
     ]
     said = ", ".join(mark for mark in marks if mark)
@@ -177,7 +177,7 @@ def _rollback(args: argparse.Namespace, context: Context) -> int:
             raise
         plans, errors = publish_plans(configuration, args.jail)
         journal.forget()
-    lines = [f"jail {args.jail} is back at image {generation}, {counted(plans, 'plan')} published"]
+    lines = [f"jail {args.jail} is back at image {generation}, {pluralize(plans, 'plan')} published"]
     context.changed(lines, {fields.JAIL: args.jail, fields.IMAGE: generation})
     context.tell(f"note: it stays there until: jailssh update {args.jail}")
     for error in errors:
@@ -242,7 +242,7 @@ def _repair(context: Context, found: Audit) -> Repaired:
 
 def _record(found: Audit) -> None:
     where = sorted({damage.where for damage in found.damage})
-    text = f"{counted(len(found.damage), 'damage')} found in {', '.join(where)}; the first: {found.damage[0]}"
+    text = f"{pluralize(len(found.damage), 'damage')} found in {', '.join(where)}; the first: {found.damage[0]}"
     journal.record("image-failed", text, {fields.REASON: "image"})
 
 
@@ -250,12 +250,12 @@ def _tell(args: argparse.Namespace, context: Context, found: Audit, done: Repair
     lines = [f"damaged: {damage}" for damage in found.damage]
     lines += [f"jail {jail} has another image now" for jail in done.rebuilt]
     lines += [f"image {generation} cannot be repaired; no jail uses it any more" for generation in done.retired]
-    amount = f"{counted(found.trees, 'image')}, {counted(found.paths, 'path')}, {found.bytes / 1e6:.1f} MB read"
+    amount = f"{pluralize(found.trees, 'image')}, {pluralize(found.paths, 'path')}, {found.bytes / 1e6:.1f} MB read"
     result = "all right"
     if found.damage:
-        result = counted(len(found.damage), "thing") + " damaged"
+        result = pluralize(len(found.damage), "thing") + " damaged"
         if args.repair:
-            result += f", {counted(len(done.left), 'thing')} left" if done.left else ", repaired"
+            result += f", {pluralize(len(done.left), 'thing')} left" if done.left else ", repaired"
     facts = {
         "images": found.trees,
         "paths": found.paths,

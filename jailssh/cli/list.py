@@ -13,7 +13,7 @@ from jailssh.config.reader import Document
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError
 from jailssh.core.identity import Identity, is_same
-from jailssh.core.names import counted
+from jailssh.core.names import pluralize
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
 from jailssh.jail.configuration import Configuration, load_configuration
@@ -88,5 +88,5 @@ def _user(configuration: Configuration, name: str) -> dict[str, Any]:
     else:
         state = "made at the next login"
     keys = len(keys_of(readable_plan(configuration.layout, user.uid)))
-    shared = f", shared by {counted(keys, 'key')}" if keys else ""
+    shared = f", shared by {pluralize(keys, 'key')}" if keys else ""
     return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"{state}{shared}", "keys": keys}

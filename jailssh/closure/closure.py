@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jailssh.closure.elf import Abi, Elf
-from jailssh.closure.errors import DistrustError, ImageError
+from jailssh.closure.errors import ImageError, UnsafeModeError
 from jailssh.closure.loader import MUSL_RESERVED, Loader, read_cache, read_conf, read_loader
 from jailssh.closure.sources import Found, Sources
 from jailssh.core.names import escape
@@ -265,9 +265,9 @@ class Closure:
         """Refuse a directory of RPATH or RUNPATH that others can write, whatever it holds now."""
         try:
             self._sources.find(directory)
-        except DistrustError as error:
+        except UnsafeModeError as error:
             why = f"it searches {escape(directory)} for libraries, and {error.what} is {error.why}"
-            raise DistrustError(escape(item.found.path), why) from error
+            raise UnsafeModeError(escape(item.found.path), why) from error
 
     def _remember_conf(self, directory: str, system: tuple[str, ...]) -> None:
         self.wants_cache = True
@@ -280,7 +280,7 @@ class Closure:
         """True if a loadable object of the same kind is at ``path``."""
         try:
             found = self._sources.find(path)
-        except DistrustError:
+        except UnsafeModeError:
             # A directory of the loader that others can write matters only if the library is taken from it.
             if self._sources.lstat(path) is None:
                 return False

@@ -28,7 +28,7 @@ def facts_path(layout: Layout) -> str:
     return f"{layout.state}/facts.json"
 
 
-class Facts:
+class ElfCache:
     """The facts about files by their stamp; ``path`` "" keeps nothing."""
 
     def __init__(self, path: str = "", trusted_root: str | None = None) -> None:

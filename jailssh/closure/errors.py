@@ -9,7 +9,7 @@ class ImageError(JailsshError):
     """An image cannot be made from what it needs; ``what`` names the file."""
 
 
-class DistrustError(ImageError):
+class UnsafeModeError(ImageError):
     """A file or directory on this host could have been written by someone else than root."""
 
 

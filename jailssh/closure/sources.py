@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from jailssh.closure.elf import MAGIC, Elf, read_elf
-from jailssh.closure.elf_cache import Facts
-from jailssh.closure.errors import DistrustError, ImageError, SourceChangedError
+from jailssh.closure.elf_cache import ElfCache
+from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
 from jailssh.core.names import escape, is_below, is_clean_absolute
 from jailssh.files import fs
 from jailssh.files.tree import Checked
@@ -100,10 +100,12 @@ class Sources:
     found out.  ``insecure``: nothing needs to be root's.
     """
 
-    def __init__(self, trusted_root: str | None = None, *, facts: Facts | None = None, insecure: bool = False) -> None:
+    def __init__(
+        self, trusted_root: str | None = None, *, facts: ElfCache | None = None, insecure: bool = False
+    ) -> None:
         self._trusted_root = trusted_root
         self._insecure = insecure
-        self._facts = facts or Facts()
+        self._facts = facts or ElfCache()
         self._seen: dict[str, os.stat_result | None] = {}
         self._listed: dict[str, tuple[str, ...]] = {}
         self._digests: dict[tuple[int, int, int, int], str] = {}
@@ -138,7 +140,7 @@ class Sources:
     def find(self, path: str, trust: str = STRICT) -> Found | None:
         """Follow ``path`` (absolute; ``..`` allowed) to its end, or return None where something is absent.
 
-        Raises :class:`DistrustError` if anything on the way is not root's alone, :class:`ImageError` for a loop.
+        Raises :class:`UnsafeModeError` if anything on the way is not root's alone, :class:`ImageError` for a loop.
         ``trust``: :data:`STICKY` lets directories pass where, as in ``/tmp``, everybody may create and only the owner
         may replace; :data:`NAMED` asks nothing, for a path that the administrator has named.
         """
@@ -194,7 +196,7 @@ class Sources:
         sticky = trust == STICKY and info.st_mode & stat.S_ISVTX and info.st_uid == 0
         if trust != NAMED and not (sticky or self._insecure) and (why := fs.distrust(info)):
             hint = "an image takes only files that root alone can write; mend owner and mode"
-            raise DistrustError(escape(path), why, hint=hint)
+            raise UnsafeModeError(escape(path), why, hint=hint)
         if not is_clean_absolute(path):
             raise ImageError(escape(path), "its name has control characters")
         return info
@@ -286,15 +288,15 @@ class Sources:
         return hashlib.sha256(data).hexdigest()
 
 
-class Host:
+class HostSources:
     """This host as one run sees it: what was read for one image is not read again for the next.
 
     ``facts`` is made when it is first needed, since reading what is remembered takes longer than many a run.
     """
 
-    def __init__(self, facts: Callable[[], Facts]) -> None:
+    def __init__(self, facts: Callable[[], ElfCache]) -> None:
         self._make = facts
-        self._facts: Facts | None = None
+        self._facts: ElfCache | None = None
         self._sources: dict[str | None, Sources] = {}
         self.checked: Checked = {}
         """Which files of the pool were read and found right."""

@@ -51,7 +51,7 @@ INTERRUPTED_STATUS = 130
 LOOKING_UP = ("adduser", "apply", "list")
 
 
-class Parser(argparse.ArgumentParser):
+class VerbParser(argparse.ArgumentParser):
     """Raises :class:`UsageError` instead of printing and exiting; takes no abbreviations of options."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -72,20 +72,20 @@ def verb_module(verb: str) -> ModuleType:
     return importlib.import_module(f"jailssh.cli.{verb}")
 
 
-def verb_parser(verb: str, module: ModuleType) -> Parser:
+def verb_parser(verb: str, module: ModuleType) -> VerbParser:
     """Return the parser of ``verb``, with the examples of its module under ``--help``."""
     examples = "\n".join(f"  {line}" for line in module.EXAMPLES)
-    parser = Parser(prog=f"jailssh {verb}", description=VERBS[verb], epilog=f"examples:\n{examples}")
+    parser = VerbParser(prog=f"jailssh {verb}", description=VERBS[verb], epilog=f"examples:\n{examples}")
     _common(parser, default=argparse.SUPPRESS)
     module.add_arguments(parser)
     return parser
 
 
-def main_parser() -> Parser:
+def main_parser() -> VerbParser:
     """Return the parser of everything in front of the verb."""
     width = max(map(len, VERBS))
     verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
-    parser = Parser(
+    parser = VerbParser(
         prog="jailssh",
         usage="jailssh [--root DIR] [--json] VERB …",
         description="Confine SSH logins: one jail per account.",
@@ -99,7 +99,7 @@ def main_parser() -> Parser:
     return parser
 
 
-def _common(parser: Parser, default: str | None) -> None:
+def _common(parser: VerbParser, default: str | None) -> None:
     parser.add_argument("--root", metavar="DIR", default=default, help="configuration and state are below DIR")
     parser.add_argument("--json", action="store_true", default=default or False, help="print facts as JSON")
 

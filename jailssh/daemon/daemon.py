@@ -57,7 +57,7 @@ class Waiting:
     deadline: float
 
 
-class Server:
+class PlanServer:
     """Serves ``listener``.  ``timeout`` gives the seconds that a connection waits at most."""
 
     def __init__(
@@ -252,7 +252,7 @@ def run(layout: Layout, listener: socket.socket, by_systemd: bool) -> None:
         teller.count(line, service.trouble())
         return line
 
-    server = Server(listener, answer, service.remembered, service.build_timeout, IDLE_EXIT if by_systemd else None)
+    server = PlanServer(listener, answer, service.remembered, service.build_timeout, IDLE_EXIT if by_systemd else None)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, server.stop)
     # The configuration is read at the start, so that the one before a later mistake is known.

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from jailssh.core.errors import JailsshError
-from jailssh.core.names import counted, escape
+from jailssh.core.names import escape, pluralize
 from jailssh.files import fs
 from jailssh.host import process
 from jailssh.host.paths import Layout
@@ -36,7 +36,7 @@ class Status:
 
     def line(self) -> str:
         """Return it in one line for people."""
-        served = f"{counted(self.answered, 'plan')} made, {self.refused} refused"
+        served = f"{pluralize(self.answered, 'plan')} made, {self.refused} refused"
         served += f", {self.failed} of them by an error of its own" if self.failed else ""
         if not self.trouble:
             return served

@@ -13,12 +13,12 @@ from jailssh.core.errors import JailsshError, ManyErrors, UsageError
 from jailssh.core.journal_fields import KEY, PEER, REASONS
 from jailssh.core.names import escape
 from jailssh.diagnose import reasons
-from jailssh.diagnose.suggest import COMMAND, line_remedies, settings_lines, taken_but, why_no_line, written
+from jailssh.diagnose.suggest import COMMAND, blocking_setting, line_remedies, settings_lines, why_no_line, written
 from jailssh.diagnose.trials import Remedy, Trials, holder
 from jailssh.host import accounts, matcher
-from jailssh.host.journal import Record
+from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
-from jailssh.jail.configuration import Configuration, NotJailedError, VacantError, load_configuration
+from jailssh.jail.configuration import Configuration, NoKeysError, NotJailedError, load_configuration
 from jailssh.jail.this_host import to_account
 from jailssh.plan import codec, limits
 from jailssh.plan.codec import Plan
@@ -39,7 +39,7 @@ class Explanation:
     lines: list[str]
 
 
-def explain(layout: Layout, entry: accounts.Entry, command: str | None, key: str | None = None) -> Explanation:
+def explain(layout: Layout, entry: accounts.AccountEntry, command: str | None, key: str | None = None) -> Explanation:
     """Explain what the account's published plan says about ``command``, None for an interactive login.
 
     ``key``: whose plan, in a shared account.  Raises :class:`JailsshError` where the account has no plan.
@@ -74,7 +74,7 @@ def explain(layout: Layout, entry: accounts.Entry, command: str | None, key: str
 
 
 def _limited(
-    layout: Layout, entry: accounts.Entry, plan: Plan
+    layout: Layout, entry: accounts.AccountEntry, plan: Plan
 ) -> tuple[dict[str, str], dict[str, str] | None, list[str]]:
     """Return the limits that the plan holds, and which of them denies every login now, with the lines for both."""
     access = limits.access_of(plan)
@@ -92,7 +92,7 @@ def _limited(
     return found, {"reason": reason, "sentence": sentence}, lines
 
 
-def what_happened(layout: Layout, entry: accounts.Entry, record: Record, reason: str) -> list[str]:
+def what_happened(layout: Layout, entry: accounts.AccountEntry, record: JournalRecord, reason: str) -> list[str]:
     """Return what ``reason``, a login's, says that its command does not show, and what would change it."""
     try:
         plan = login_plan(layout, entry.uid, entry.name, record.get(KEY) or None)
@@ -106,7 +106,7 @@ def what_happened(layout: Layout, entry: accounts.Entry, record: Record, reason:
     return reasons.explained(configuration, entry, reason, peer=record.get(PEER).partition(" ")[0], when=when)
 
 
-def no_plan(layout: Layout, entry: accounts.Entry) -> JailsshError:
+def no_plan(layout: Layout, entry: accounts.AccountEntry) -> JailsshError:
     """Return why there is no plan of this account, and what makes one."""
     what = f"plan of {entry.name}"
     try:
@@ -115,7 +115,7 @@ def no_plan(layout: Layout, entry: accounts.Entry) -> JailsshError:
         configuration.keyring(entry.name)
     except NotJailedError as error:
         return JailsshError(what, "there is none: the account is in no jail", hint=error.hint)
-    except VacantError as error:
+    except NoKeysError as error:
         return JailsshError(what, f"there is none: the account {error.why}", hint=error.hint)
     except JailsshError as error:
         return JailsshError(
@@ -189,7 +189,7 @@ def _not_there(plan: Plan, verdict: matcher.Verdict) -> list[str]:
     return ["but there is no such repository now, so a login would be denied (no-such-repository)"]
 
 
-def _rights(layout: Layout, entry: accounts.Entry, key: str | None, patterns: Sequence[str]) -> list[str]:
+def _rights(layout: Layout, entry: accounts.AccountEntry, key: str | None, patterns: Sequence[str]) -> list[str]:
     """Return the lines of tables of rights, as the files are now, that give this account or key these patterns."""
     if not patterns:
         return []
@@ -224,7 +224,7 @@ def _denied(plan: Plan, verdict: matcher.Verdict) -> tuple[dict[str, Any], list[
 
 
 def advice(
-    layout: Layout, entry: accounts.Entry, command: str | None, verdict: matcher.Verdict, key: str | None = None
+    layout: Layout, entry: accounts.AccountEntry, command: str | None, verdict: matcher.Verdict, key: str | None = None
 ) -> list[str]:
     """Return what would allow a denied command, a sentence each; found by trying, so it follows the configuration."""
     try:
@@ -245,7 +245,7 @@ def advice(
         return [f"the configuration is wrong: {error}"]
 
 
-def _holder(configuration: Configuration, entry: accounts.Entry, key: str | None) -> Account:
+def _holder(configuration: Configuration, entry: accounts.AccountEntry, key: str | None) -> Account:
     """Return the account with the roles of who has this key."""
     found = holder(configuration, to_account(entry), key or "")
     if found is not None:
@@ -261,7 +261,7 @@ def _nothing_found(trials: Trials, command: str | None, verdict: matcher.Verdict
         return [f"no setting allows it; only an account with a shell can do it (plugin {shells})"] if shells else []
     if not verdict.words:
         return []
-    if why := taken_but(trials, verdict):
+    if why := blocking_setting(trials, verdict):
         return [why]
     if verdict.rule and verdict.plugin != COMMAND:
         return ["no setting of this jail allows it"]

@@ -17,15 +17,15 @@ from functools import cache
 
 from jailssh.config.files import UserConfig
 from jailssh.config.jails import JailConfig, place_of
-from jailssh.config.reader import Item, nearest
-from jailssh.config.rights import Line, covers
+from jailssh.config.reader import Item, did_you_mean
+from jailssh.config.rights import RightsLine, covers
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts
 from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration
-from jailssh.jail.definition import ANYBODY, JailDefinition, holders
+from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
 from jailssh.jail.directories import missing_in_home
-from jailssh.jail.writable import Directories, Writer, to_give, to_make
+from jailssh.jail.writable import Directories, Writer, chown_hint, mkdir_hint
 from jailssh.plugin.api import Account, PluginResult, Right
 from jailssh.publish import key_rings
 from jailssh.services import slices, sshds
@@ -55,14 +55,14 @@ class _User:
 
 
 @dataclass(frozen=True)
-class _Claim:
+class _Grant:
     """A right at one root: its absolute ``pattern``, the accounts that it reaches, and all that may be created there.
 
     ``creates``: the patterns of all lines of the table for ``create``, absolute, with the names they are for, by
     :func:`_place`.
     """
 
-    line: Line
+    line: RightsLine
     right: Right
     root: str
     pattern: str
@@ -155,7 +155,7 @@ def _in_use(configuration: Configuration) -> Iterator[tuple[JailDefinition, list
             found.setdefault(definition.name, (definition, []))[1].append(user)
     for definition, users in found.values():
         with suppress(JailsshError):
-            definition.check_plan(configuration.main, users[0].account if users else ANYBODY)
+            definition.check_plan(configuration.main, users[0].account if users else SAMPLE_ACCOUNT)
             yield definition, users
 
 
@@ -200,7 +200,7 @@ def _about_groups(config: JailConfig) -> list[ConfigError]:
         item = next(item for item in config.items if not item.setting.section and item.setting.name == name)
         for group in item.value if isinstance(item.value, tuple) else ():
             if not accounts.group_exists(group):
-                near = nearest(group, known())
+                near = did_you_mean(group, known())
                 hint = near if near.startswith("did") else f"groupadd {group} makes it"
                 found.append(ConfigError(item.origin, f"{name}: this host has no group {group}", hint=hint))
     return found
@@ -229,7 +229,7 @@ def _about_sessions(configuration: Configuration, definition: JailDefinition, us
     return [ConfigError(item.origin, why, hint="set sessions_per_key to less in the jail's [limits]")]
 
 
-def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator[_Claim]:
+def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator[_Grant]:
     """Yield the rights of a table, at each of the directories at which relative patterns begin for those they reach."""
     named = {item.setting.name: item for item in config.items if item.setting.section == table.setting.section}
     value = named["roots"].value if "roots" in named else ()
@@ -249,7 +249,7 @@ def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator
         for line, right in rights:
             reached = [user for user in inside if "@all" in right.who or not user.names.isdisjoint(right.who)]
             writers = tuple(user.writer for user in reached)
-            yield _Claim(line, right, root, _from(root, right.pattern), writers, creates)
+            yield _Grant(line, right, root, _from(root, right.pattern), writers, creates)
 
 
 def _from(root: str, pattern: str) -> str:
@@ -266,7 +266,7 @@ def _place(pattern: str) -> str:
     return _fixed(os.path.dirname(pattern))
 
 
-def _about_pattern(claim: _Claim, host: Directories) -> list[ConfigError]:
+def _about_pattern(claim: _Grant, host: Directories) -> list[ConfigError]:
     """Return what is to be said of a pattern that names nothing on this host."""
     pattern, written = claim.pattern, claim.right.pattern
     if _matches(pattern, host) or claim.comes():
@@ -275,7 +275,7 @@ def _about_pattern(claim: _Claim, host: Directories) -> list[ConfigError]:
         why, fixed = f"no repository fits {written} yet", _fixed(pattern)
         hint = f"is it spelt right? git init --bare {fixed}/NAME.git makes one, a line for create lets people make them"
         if host.is_absent(fixed):
-            near = nearest(os.path.basename(fixed), host.names(os.path.dirname(fixed)))
+            near = did_you_mean(os.path.basename(fixed), host.names(os.path.dirname(fixed)))
             why += f": there is no directory {fixed}"
             hint = near if near.startswith("did") else "is it spelt right?"
     elif os.path.isdir(pattern):
@@ -283,12 +283,12 @@ def _about_pattern(claim: _Claim, host: Directories) -> list[ConfigError]:
         hint = f"for those in it: {written}/* or {written}/**"
     else:
         why = f"there is no repository {pattern}"
-        hint = nearest(os.path.basename(pattern), host.names(os.path.dirname(pattern)))
+        hint = did_you_mean(os.path.basename(pattern), host.names(os.path.dirname(pattern)))
         hint = hint if hint.startswith("did") else f"make it: git init --bare {pattern}, owned by who may write"
     return [ConfigError(claim.line.origin, why, hint=hint)]
 
 
-def _about_place(claim: _Claim, host: Directories) -> list[ConfigError]:
+def _about_place(claim: _Grant, host: Directories) -> list[ConfigError]:
     """Return what is to be said of a directory in which people may create, that is not there or keeps them out."""
     place = claim.place
     if claim.right.right != "create" or (place == claim.root and host.is_absent(place)):
@@ -298,22 +298,22 @@ def _about_place(claim: _Claim, host: Directories) -> list[ConfigError]:
         if not kept_out:
             return []
         why = f"account {kept_out[0].name} cannot write to {place}, so nothing can be created in it"
-        return [ConfigError(claim.line.origin, why, hint=to_give(place, kept_out))]
+        return [ConfigError(claim.line.origin, why, hint=chown_hint(place, kept_out))]
     if claim.has_way():
         return []
-    cure = to_make(place, claim.writers) if claim.writers else f"mkdir -p {place}, owned by who may write"
+    cure = mkdir_hint(place, claim.writers) if claim.writers else f"mkdir -p {place}, owned by who may write"
     why = f"{place} is no directory on this host, so nothing can be created in it"
     return [ConfigError(claim.line.origin, why, hint=f"make it: {cure}")]
 
 
-def _about_modes(claim: _Claim, host: Directories) -> list[ConfigError]:
+def _about_modes(claim: _Grant, host: Directories) -> list[ConfigError]:
     """Return what is to be said of repositories whose modes keep people out; the first account stands for all."""
     repositories = [path for path in _matches(claim.pattern, host) if _is_repository(path)] if claim.writers else []
     for writer in claim.writers:
         if kept_from := [path for path in repositories if not host.can_push_to(writer, path)]:
             more = f", nor to {len(kept_from) - 1} more" if kept_from[1:] else ""
             why = f"account {writer.name} cannot write to the repository {kept_from[0]}{more}"
-            return [ConfigError(claim.line.origin, why, hint=to_give(kept_from[0], [writer], "-R"))]
+            return [ConfigError(claim.line.origin, why, hint=chown_hint(kept_from[0], [writer], "-R"))]
     return []
 
 
@@ -332,7 +332,7 @@ def _about_writable(
             if not host.is_absent(path) and not any(host.can_write(user.writer, each) for each in (path, *inside)):
                 place = place_of(config, plugin, path, user.account.home)
                 why = f"account {user.account.name} cannot write to {path}"
-                found.append(ConfigError(place, why, hint=to_give(path, [user.writer])))
+                found.append(ConfigError(place, why, hint=chown_hint(path, [user.writer])))
     return found
 
 
@@ -361,7 +361,7 @@ def _matches(pattern: str, host: Directories) -> list[str]:
     return places
 
 
-def _about_names(line: Line, config: JailConfig, users: Sequence[_User]) -> list[ConfigError]:
+def _about_names(line: RightsLine, config: JailConfig, users: Sequence[_User]) -> list[ConfigError]:
     """Return what is to be said of names that no key, account or group of the jail has; nothing without accounts."""
     known = {name for user in users for name in user.names} | {"@all"}
     by_unix = bool(config.groups) or any(not user.shared for user in users)
@@ -371,7 +371,7 @@ def _about_names(line: Line, config: JailConfig, users: Sequence[_User]) -> list
             continue
         what = "group" if who.startswith("@") else "key" if not by_unix else "account"
         others = [name for name in known if name.startswith("@") == who.startswith("@")]
-        found.append(ConfigError(line.origin, f"no {what} of this jail is named {who}", hint=nearest(who, others)))
+        found.append(ConfigError(line.origin, f"no {what} of this jail is named {who}", hint=did_you_mean(who, others)))
     return found
 
 

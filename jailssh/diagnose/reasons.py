@@ -12,7 +12,7 @@ from jailssh.config.reader import Item
 from jailssh.config.settings import USER
 from jailssh.core.errors import JailsshError
 from jailssh.diagnose.suggest import written
-from jailssh.host.accounts import Entry
+from jailssh.host.accounts import AccountEntry
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.profiles import SUFFIX
 from jailssh.jail.this_host import to_account
@@ -78,7 +78,7 @@ _CURE: Mapping[str, str] = MappingProxyType(
 )
 
 
-def explained(configuration: Configuration, entry: Entry, reason: str, *, peer: str, when: str) -> list[str]:
+def explained(configuration: Configuration, entry: AccountEntry, reason: str, *, peer: str, when: str) -> list[str]:
     """Return what happened and what would change it, a line or two; none for a reason that has nothing to add.
 
     ``peer``: where the client came from, ``when`` the login was, for people.
@@ -91,7 +91,7 @@ def explained(configuration: Configuration, entry: Entry, reason: str, *, peer: 
     return [happened, limit(configuration, entry, reason) if reason in LIMITS else _CURE[reason].format(**facts)]
 
 
-def limit(configuration: Configuration, entry: Entry, reason: str) -> str:
+def limit(configuration: Configuration, entry: AccountEntry, reason: str) -> str:
     """Return the setting behind a limit, as the files are now, and where an administrator would change it."""
     name = LIMITS[reason]
     try:
@@ -109,7 +109,7 @@ def limit(configuration: Configuration, entry: Entry, reason: str) -> str:
     )
 
 
-def _item(configuration: Configuration, entry: Entry, name: str) -> Item:
+def _item(configuration: Configuration, entry: AccountEntry, name: str) -> Item:
     jails = configuration.jails_for(to_account(entry))
     user = configuration.user(entry.name)
     return {**configuration.definition(jails).config.access, **(user.access if user else {})}[name]

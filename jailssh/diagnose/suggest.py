@@ -14,9 +14,9 @@ from jailssh.config.values import Raw
 from jailssh.core.errors import JailsshError
 from jailssh.core.journal_fields import KEY, REASON, REASONS
 from jailssh.core.names import escape
-from jailssh.diagnose.trials import Change, Remedy, Trials, added, candidate_paths
+from jailssh.diagnose.trials import Remedy, SettingChange, Trials, added, candidate_paths
 from jailssh.host import matcher
-from jailssh.host.journal import Record
+from jailssh.host.journal import JournalRecord
 from jailssh.plugin.api import Right
 from jailssh.policy.lines import Words, alike, lines_for
 
@@ -95,7 +95,7 @@ class Suggestion:
     def add(self, remedy: Remedy, asked: Iterable[Asked]) -> None:
         """Take a remedy that was tried together with what is there."""
         self.remedy = self.remedy.plus(remedy)
-        for change in remedy.changes or [Change(plugin, "", "") for plugin in remedy.plugins]:
+        for change in remedy.changes or [SettingChange(plugin, "", "") for plugin in remedy.plugins]:
             self.needed.setdefault((change.plugin, change.option), []).extend(asked)
 
 
@@ -107,9 +107,9 @@ def shown(command: str | None) -> str:
     return re.sub(r"('''|\"\"\")", "…", escape(command, _SHOWN))
 
 
-def group(records: Iterable[Record]) -> list[Asked]:
+def group(records: Iterable[JournalRecord]) -> list[Asked]:
     """Return what denied records asked for, each command of each key once, in the order of its first time."""
-    found: dict[tuple[str, str | None, str], list[Record]] = {}
+    found: dict[tuple[str, str | None, str], list[JournalRecord]] = {}
     for record in records:
         # What a limit denies was not looked at, so it is no word about the same command at another time.
         reason = record.get(REASON) if record.get(REASON) in _LIMITS else ""
@@ -152,7 +152,7 @@ def _settled(trials: Trials, mine: Trials, out: Suggestion, each: Asked) -> Word
         out.impossible.append((each, _needs_a_shell(trials)))
     elif not verdict.words:
         out.impossible.append((each, REASONS.get(verdict.reason, verdict.reason)))
-    elif (remedy := mine.remedy(each.command, verdict.words)) is None and (why := taken_but(mine, verdict)):
+    elif (remedy := mine.remedy(each.command, verdict.words)) is None and (why := blocking_setting(mine, verdict)):
         out.impossible.append((each, why))
     elif remedy is None:
         return verdict.words
@@ -186,7 +186,7 @@ def _as_few_lines(trials: Trials, out: Suggestion) -> None:
 
 
 def _needed(
-    trials: Trials, out: Suggestion, change: Change, kept: Sequence[str], rights: Sequence[Right]
+    trials: Trials, out: Suggestion, change: SettingChange, kept: Sequence[str], rights: Sequence[Right]
 ) -> list[Right]:
     """Return those of ``rights`` without which something that was asked would be denied."""
     left = list(rights)
@@ -201,13 +201,13 @@ def _needed(
     return left
 
 
-def _with(remedy: Remedy, change: Change, raw: Sequence[str]) -> Remedy:
+def _with(remedy: Remedy, change: SettingChange, raw: Sequence[str]) -> Remedy:
     """Return ``remedy`` with another value in the place of this change's."""
     return replace(remedy, changes=tuple(replace(each, raw=tuple(raw)) if each is change else each
                                          for each in remedy.changes))  # fmt: skip
 
 
-def taken_but(trials: Trials, verdict: matcher.Verdict) -> str:
+def blocking_setting(trials: Trials, verdict: matcher.Verdict) -> str:
     """Return why a command whose program a plugin takes has no remedy; "" if no plugin takes the program.
 
     Such a program gets no line of its own: the plugin is there to know what is dangerous about it.
@@ -330,7 +330,7 @@ def why_no_line(trials: Trials, command: str | None, words: Words) -> str:
     return "no line of the plugin command describes it without letting more in"
 
 
-def settings_lines(changes: Iterable[Change]) -> list[str]:
+def settings_lines(changes: Iterable[SettingChange]) -> list[str]:
     """Return the changes as ``[section] name = value``, with what the setting was."""
     out = []
     for change in changes:
@@ -391,7 +391,7 @@ def fragment(trials: Trials, suggestion: Suggestion) -> list[str]:
             asked = suggestion.needed.get((section, option), [])
             lines += _comments(asked)
             lines += [f"# {each}" for each in _for_groups(suggestion, section, option)]
-            if trials.shared and asked and not trials.is_table(Change(section, option, raw)):
+            if trials.shared and asked and not trials.is_table(SettingChange(section, option, raw)):
                 lines.append(f"# this holds for every key of {trials.account.name}, not only for who asked")
             if f"{section} {option}" in suggestion.guesses:
                 lines.append("# the command does not say which directory; this one is a guess")

@@ -34,7 +34,7 @@ _MOST_PATHS = 4
 
 
 @dataclass(frozen=True)
-class Change:
+class SettingChange:
     """One setting of a jail: ``raw`` as in a jail file now, ``before`` and ``origin`` what it was and said where.
 
     Where a table of rights is a file of its own, ``table`` is its path and ``raw`` the lines to add there.
@@ -56,7 +56,7 @@ class Remedy:
     """
 
     plugins: tuple[str, ...] = ()
-    changes: tuple[Change, ...] = ()
+    changes: tuple[SettingChange, ...] = ()
     lacks: str = ""
     guess: bool = False
 
@@ -105,7 +105,7 @@ class Trials:
         names = sorted({group for groups in ring.groups.values() for group in groups})
         return {name: tuple(key for key in ring.keys if name in ring.groups[key]) for name in names}
 
-    def is_table(self, change: Change) -> bool:
+    def is_table(self, change: SettingChange) -> bool:
         """True if a change adds lines to a table of rights."""
         options = self._configuration.registry.get(change.plugin).options
         return any(option.name == change.option and option.kind == "rights" for option in options)
@@ -155,7 +155,7 @@ class Trials:
                     found[name] = found.get(name) or self._obstacle(name, changes)
         return found
 
-    def _obstacle(self, name: str, changes: Sequence[Change]) -> str:
+    def _obstacle(self, name: str, changes: Sequence[SettingChange]) -> str:
         try:
             self._result(name, changes, self._facts((*self.definition.config.plugins, name)))
         except JailsshError as error:
@@ -226,7 +226,7 @@ class Trials:
             return False
         return verdict.allowed and verdict.plugin == plugin
 
-    def lacks(self, name: str, changes: Sequence[Change]) -> str:
+    def lacks(self, name: str, changes: Sequence[SettingChange]) -> str:
         """Return what keeps a plugin from working here that is no matter of its settings, "" for nothing."""
         try:
             self._result(name, changes, Jail(self.definition.name, (name,), self._configuration.host.find_program))
@@ -251,19 +251,19 @@ class Trials:
         there = self._configuration.host.find_program(name)
         return there or (name if is_clean_absolute(name) else None if "/" in name else f"/usr/bin/{name}")
 
-    def _result(self, name: str, changes: Sequence[Change], facts: Jail) -> PluginResult:
+    def _result(self, name: str, changes: Sequence[SettingChange], facts: Jail) -> PluginResult:
         key = (name, tuple(changes), facts.plugins, facts.find_program)
         if key not in self._cache:
             plugin = self._configuration.registry.get(name)
             self._cache[key] = plugin.account(facts, self.account, self._settings(plugin, changes))
         return self._cache[key]
 
-    def _settings(self, plugin: Plugin, changes: Sequence[Change]) -> Mapping[str, Value]:
+    def _settings(self, plugin: Plugin, changes: Sequence[SettingChange]) -> Mapping[str, Value]:
         known = self.definition.config.options.get(plugin.name)
         settings = dict(known) if known is not None else _defaults(plugin)
         return {**settings, **self._values_of(plugin, changes)}
 
-    def _values_of(self, plugin: Plugin, changes: Sequence[Change]) -> dict[str, Value]:
+    def _values_of(self, plugin: Plugin, changes: Sequence[SettingChange]) -> dict[str, Value]:
         kinds = {option.name: option.kind for option in plugin.options}
         known = self.definition.config.options.get(plugin.name, {})
         values: dict[str, Value] = {}
@@ -274,15 +274,15 @@ class Trials:
             values[change.option] = (*kept, *lines) if kind == "rights" else parse(kind, change.raw)
         return values
 
-    def change(self, plugin: str, option: str, added: Raw) -> Change:
+    def change(self, plugin: str, option: str, added: Raw) -> SettingChange:
         """Return the change that sets an option, or adds to one that holds several values."""
         item = self._items.get((plugin, option))
         before: Raw = item.raw if item else ""
         table = file_of(before) if item and item.setting.kind == "rights" else ""
         raw = _union("" if table else before, added) if isinstance(added, tuple) else added
-        return Change(plugin, option, raw, before, item.origin if item else "", table)
+        return SettingChange(plugin, option, raw, before, item.origin if item else "", table)
 
-    def _candidates(self, name: str, words: Sequence[str]) -> list[Change]:
+    def _candidates(self, name: str, words: Sequence[str]) -> list[SettingChange]:
         plugin = self._configuration.registry.get(name)
         paths = candidate_paths(words, self.account.home) if words else []
         settings = self._settings(plugin, ())
@@ -381,7 +381,7 @@ def _as_written(path: str, home: str) -> str:
     return "~" + path[len(home) :] if is_below(path, home) else path
 
 
-def added(change: Change) -> tuple[str, ...]:
+def added(change: SettingChange) -> tuple[str, ...]:
     """Return what of a list the change adds to what is there."""
     before = () if change.table else _parts(change.before)
     return tuple(part for part in _parts(change.raw) if part not in before)

@@ -46,7 +46,7 @@ class UnansweredError(JailsshError):
     """The name service could not say whether there is such an account or group."""
 
 
-class _Process(Protocol):
+class _HelperProcess(Protocol):
     pid: int
 
     def kill(self) -> None: ...
@@ -89,7 +89,7 @@ def _answer(theirs: int) -> None:
     nss_helper.main()
 
 
-def _started(theirs: socket.socket) -> _Process:
+def _started(theirs: socket.socket) -> _HelperProcess:
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(_PROGRAM)],
         stdin=theirs.fileno(),
@@ -102,7 +102,7 @@ def _started(theirs: socket.socket) -> _Process:
 
 
 class _Helper:
-    def __init__(self, make: Callable[[socket.socket], _Process] = _started) -> None:
+    def __init__(self, make: Callable[[socket.socket], _HelperProcess] = _started) -> None:
         ours, theirs = socket.socketpair()
         self._socket = ours
         with theirs:

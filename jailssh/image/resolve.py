@@ -37,14 +37,14 @@ def resolve(
     to read the host through, by default :class:`Sources` with ``trusted_root``.  Every missing or untrusted file is
     reported: :class:`ImageError`, or :class:`ManyErrors` for several.
     """
-    resolver = _Resolver(sources or Sources(trusted_root))
+    resolver = _ImageResolver(sources or Sources(trusted_root))
     resolver.base(extra_dirs)
     for origin, need in needs:
         resolver.need(origin, need)
     return resolver.finish()
 
 
-class _Resolver:
+class _ImageResolver:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._out = Collector()

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from jailssh.closure.elf_cache import Facts, facts_path
+from jailssh.closure.elf_cache import ElfCache, facts_path
 from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.closure.manifest import Entry, Manifest, Summary, inputs_digest, without_made
-from jailssh.closure.sources import Host, unchanged
+from jailssh.closure.sources import HostSources, unchanged
 from jailssh.core.errors import UsageError
 from jailssh.core.names import escape
 from jailssh.files import blobs, fs, tree
@@ -58,9 +58,9 @@ class Wanted:
         return inputs_digest([self.needs, self.extra_dirs, self.trusted_root])
 
 
-def new_host(layout: Layout) -> Host:
+def new_host(layout: Layout) -> HostSources:
     """Return the host as it will be seen from now on, with what earlier runs have remembered of its files."""
-    return Host(lambda: Facts(facts_path(layout), layout.root or None))
+    return HostSources(lambda: ElfCache(facts_path(layout), layout.root or None))
 
 
 def current_image(layout: Layout, jail: str) -> str | None:
@@ -80,7 +80,7 @@ def ensure_image(
     waiting: Callable[[int], None] | None = None,
     verify: Verify | None = None,
     unpin: bool = False,
-    host: Host | None = None,
+    host: HostSources | None = None,
 ) -> BuildResult:
     """Make the jail's current image hold what ``needs`` name, as this host has it now, and nothing else.
 
@@ -259,7 +259,7 @@ class _Builder:
         trees: int,
         wanted: Wanted,
         verify: Verify | None,
-        host: Host,
+        host: HostSources,
     ) -> None:
         self._layout = layout
         self._jail = jail

@@ -26,15 +26,15 @@ from jailssh.config.jails import (
     plugin_document,
     read_jail,
 )
-from jailssh.config.keys import NOBODY, Keyring, read_keyring
-from jailssh.config.reader import Document, nearest, read_document
+from jailssh.config.keys import NO_KEYS, Keyring, read_keyring
+from jailssh.config.reader import Document, did_you_mean, read_document
 from jailssh.core.errors import ConfigError, DeniedError, HostError, JailsshError, ManyErrors, UsageError, raise_all
 from jailssh.core.names import check_account_name, check_jail_name, escape
 from jailssh.core.tries import Tries
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.jail.authorized_keys import MAX_KEYS
-from jailssh.jail.definition import ANYBODY, JailDefinition, holders
+from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
 from jailssh.jail.directories import check_directories
 from jailssh.jail.owners import must_be_for, read_optional
 from jailssh.jail.profiles import SUFFIX, shipped_profiles
@@ -50,7 +50,7 @@ class NotJailedError(DeniedError):
     """The account is in no jail."""
 
 
-class VacantError(ConfigError):
+class NoKeysError(ConfigError):
     """The account is shared and no key of it is left.
 
     It does not become an ordinary one, into which the account's own file of keys, or a password, would let somebody.
@@ -102,7 +102,7 @@ class Configuration:
     def keyring(self, name: str, *, vacant: bool = False) -> Keyring:
         """Return the named keys of the account ``name`` as the files are now; none for one that is not shared.
 
-        Raises :class:`VacantError` for one that is shared and has none, unless ``vacant``.
+        Raises :class:`NoKeysError` for one that is shared and has none, unless ``vacant``.
         """
         user = self.user(name)
         groups = () if user is None else user.groups
@@ -117,7 +117,7 @@ class Configuration:
         path = f"{self.layout.keys}/{name}"
         present = (read_optional(self.layout, path, MAX_KEYS) or b"").decode("utf-8", "surrogateescape")
         if not files and not groups and not is_generated(present):
-            return NOBODY
+            return NO_KEYS
         ring = read_keyring(files, groups)
         if lost := nameless(present, ring):
             why = f"the account is shared, but has a key without a name: {escape(label_of(lost[0]), 60)}"
@@ -126,7 +126,7 @@ class Configuration:
         if not ring.keys and not vacant:
             why = f"is shared, and no key has a file in {folder}, so nobody can log in"
             hint = f"jailssh keys add {name} NAME FILE; to let one person use it: no [groups], rm {path}, jailssh apply"
-            raise VacantError(f"account {name}", why, hint=hint)
+            raise NoKeysError(f"account {name}", why, hint=hint)
         return ring
 
     def user_names(self) -> list[str]:
@@ -206,7 +206,7 @@ class Configuration:
         """Raise unless ``names`` stand for a jail that an ordinary account could use."""
         definition = self.definition(names)
         definition.needs()
-        definition.check_plan(self.main, ANYBODY)
+        definition.check_plan(self.main, SAMPLE_ACCOUNT)
 
     def missing_plugins(self) -> list[str]:
         """Return the plugins that ``third_party_plugins`` names and that nothing installed offers, sorted."""
@@ -215,7 +215,7 @@ class Configuration:
     def _check_one(self, name: str) -> None:
         self.check((name,))
         definition = self.definition((name,))
-        check_directories(definition.config, definition.results(ANYBODY), ANYBODY)
+        check_directories(definition.config, definition.results(SAMPLE_ACCOUNT), SAMPLE_ACCOUNT)
 
     def _validate_user(self, name: str) -> None:
         user = self.user(name)
@@ -242,7 +242,7 @@ class Configuration:
                 NoJailError(
                     where,
                     f"account {user.name} is in jail {jail}: there is no such jail or plugin",
-                    hint=f"jailssh adduser {user.name} --jail JAIL moves the account; {nearest(jail, known)}",
+                    hint=f"jailssh adduser {user.name} --jail JAIL moves the account; {did_you_mean(jail, known)}",
                 )
                 for jail in user.jails
                 if jail not in known
@@ -264,7 +264,7 @@ class Configuration:
         if name in self.registry.plugins or name in self.registry.broken:
             return plugin_document(name)
         known = {*self.documents, *self.registry.plugins}
-        raise ConfigError(f"jail {name}", "there is no such jail or plugin", hint=nearest(name, known))
+        raise ConfigError(f"jail {name}", "there is no such jail or plugin", hint=did_you_mean(name, known))
 
 
 class ConfigurationCache:

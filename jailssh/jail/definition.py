@@ -26,11 +26,11 @@ from jailssh.image.store import find
 from jailssh.jail.bounds import rlimits
 from jailssh.jail.meeting import refuse_clashes
 from jailssh.plan.compile import JailSettings, compile_plan
-from jailssh.plugin.answers import misfit, raised
+from jailssh.plugin.answers import raised, type_mismatch
 from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult, Value
 from jailssh.policy.rules import RuleError
 
-ANYBODY = Account("user", 60000, 60000, "user", "/home/user")
+SAMPLE_ACCOUNT = Account("user", 60000, 60000, "user", "/home/user")
 NO_FILTER = ("none", bytes(8))
 _Answer = TypeVar("_Answer")
 
@@ -71,7 +71,7 @@ class JailDefinition:
 
     def programs(self) -> tuple[str, ...]:
         """Return the programs that the rules of an account with every right run, sorted."""
-        results = self.results(replace(ANYBODY, roles=self.words() | ANYBODY.roles))
+        results = self.results(replace(SAMPLE_ACCOUNT, roles=self.words() | SAMPLE_ACCOUNT.roles))
         return tuple(sorted({rule.program for result in results for rule in result.rules if rule.answer is None}))
 
     def verify(self, manifest: Manifest) -> None:
@@ -99,7 +99,7 @@ class JailDefinition:
     def _ask(self, plugin: Plugin, question: Callable[[Mapping[str, Value]], _Answer], kind: type[_Answer]) -> _Answer:
         try:
             answer = question(self.config.options[plugin.name])
-            if fault := misfit(answer, kind):
+            if fault := type_mismatch(answer, kind):
                 hint = "the mistake is in the plugin: mend it, or do without it"
                 raise ConfigError(f"plugin {plugin.name}", f"answers wrongly: {fault}", hint=hint)
             return answer

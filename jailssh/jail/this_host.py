@@ -17,7 +17,7 @@ def find_program(name: str) -> str | None:
     return os.path.join(os.path.realpath(head), tail)
 
 
-def to_account(entry: accounts.Entry) -> Account:
+def to_account(entry: accounts.AccountEntry) -> Account:
     """Return the facts about an account that plugins and plans need; a ``/`` at the end of the home is dropped."""
     home = entry.home.rstrip("/") or "/"
     roles = frozenset((entry.name, f"@{entry.group}", *(f"@{name}" for name, _ in entry.groups), "@all"))

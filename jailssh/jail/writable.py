@@ -128,14 +128,14 @@ def _pushed(repository: str) -> str:
     return next((path for path in places if os.path.isdir(path)), repository)
 
 
-def to_make(path: str, writers: Sequence[Writer]) -> str:
+def mkdir_hint(path: str, writers: Sequence[Writer]) -> str:
     """Return the command that makes the directory so that all ``writers`` can write to it."""
     if len(writers) == 1:
         return f"install -d -o {writers[0].name} -g {writers[0].group} -m 755 {path}"
     return f"install -d -g GROUP -m 2775 {path}, with a group of {_names(writers)} that the jail keeps"
 
 
-def to_give(path: str, writers: Sequence[Writer], deep: str = "") -> str:
+def chown_hint(path: str, writers: Sequence[Writer], deep: str = "") -> str:
     """Return the command that lets ``writers`` write to the directory; ``deep`` is ``-R`` for all that is in it."""
     command = f"chown {deep} {writers[0].name}:{writers[0].group} {path}".replace("  ", " ")
     if len(writers) == 1:

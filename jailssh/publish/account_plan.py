@@ -13,7 +13,7 @@ from jailssh.plan import codec, ops
 from jailssh.plan.compile import RosterKey, compile_plan, compile_roster, tops_of
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.seccomp import filter_for
-from jailssh.publish.plan_files import Published, keys_of
+from jailssh.publish.plan_files import AccountPlans, keys_of
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Use:
         every = [result for given in self.results.values() for result in given]
         return any(result.pty or any(rule.interactive for rule in result.rules) for result in every)
 
-    def compile(self, main: MainConfig, image: str) -> Published:
+    def compile(self, main: MainConfig, image: str) -> AccountPlans:
         """Return the plans, with the image at this host path."""
         settings = self.definition.settings(main, self.user)
         seccomp = filter_for(settings.network)
@@ -69,10 +69,10 @@ class Use:
         }
         if not self.ring.keys:
             (plan,) = plans.values()
-            return Published(plan, {})
+            return AccountPlans(plan, {})
         serials = {name: plans[roles].serial for roles, names in self.names.items() for name in names}
         roster = compile_roster(self.account, settings, _roster_keys(self.ring, serials))
-        return Published(roster, {plan.serial: plan for plan in plans.values()})
+        return AccountPlans(roster, {plan.serial: plan for plan in plans.values()})
 
 
 def _roster_keys(ring: Keyring, serials: Mapping[str, str]) -> list[RosterKey]:
@@ -84,7 +84,7 @@ def _roster_keys(ring: Keyring, serials: Mapping[str, str]) -> list[RosterKey]:
     ]
 
 
-def difference(old: Published | None, new: Published) -> list[str]:
+def difference(old: AccountPlans | None, new: AccountPlans) -> list[str]:
     """Return what changes for people, as :func:`jailssh.plan.codec.diff` does; once for keys with the same change."""
     before, after = keys_of(old.plan) if old else {}, keys_of(new.plan)
     if old is None or bool(before) != bool(after):

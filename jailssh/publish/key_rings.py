@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from jailssh.config import authorized
-from jailssh.config.keys import Keyring, standing
+from jailssh.config.keys import Keyring, parse_keys_lenient
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
-from jailssh.jail.configuration import MAX_FILE, Configuration, VacantError, is_of_a_ring, names_in
+from jailssh.jail.configuration import MAX_FILE, Configuration, NoKeysError, is_of_a_ring, names_in
 from jailssh.publish import plan_files, revocation
 
 Entries = set[tuple[str, str, str]]
@@ -63,7 +63,7 @@ def notes(configuration: Configuration) -> Iterator[ConfigError]:
             yield from ring.stale()
             try:
                 configuration.keyring(name)
-            except VacantError as error:
+            except NoKeysError as error:
                 yield error
 
 
@@ -85,4 +85,4 @@ def _standing(layout: Layout, name: str) -> Keyring:
                 files[f"{folder}/{file}"] = fs.read_trusted(
                     f"{folder}/{file}", MAX_FILE, trusted_root=layout.root or None
                 )
-    return standing(files)
+    return parse_keys_lenient(files)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from jailssh.config.reader import nearest
+from jailssh.config.reader import did_you_mean
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
 from jailssh.core.names import escape
 from jailssh.files import fs, narrow
@@ -28,7 +28,7 @@ _KEY_PLAN = re.compile(r"([1-9][0-9]*)\.([0-9a-f]{16})\Z")
 
 
 @dataclass(frozen=True)
-class Published:
+class AccountPlans:
     """What one account's logins get: its plan, and if that is a roster, the plans of its keys by serial."""
 
     plan: codec.Plan
@@ -70,20 +70,20 @@ def login_plan(layout: Layout, uid: int, user: str, key: str | None) -> codec.Pl
         raise UsageError(f"account {user}", "is shared: whose login?", hint=f"--key NAME, one of: {', '.join(names)}")
     if key not in names:
         why = f"{user} has no key of this name" if names else f"{user} is not shared, its keys have no names"
-        raise UsageError(f"--key {escape(key, 60)}", why, hint=nearest(key, names))
+        raise UsageError(f"--key {escape(key, 60)}", why, hint=did_you_mean(key, names))
     found = read_plan(layout, uid, names[key])
     if found is None:
         raise ConfigError(plan_file(layout, uid, names[key]), "is not there", hint="jailssh apply makes it anew")
     return found
 
 
-def published(layout: Layout, uid: int) -> Published | None:
+def published(layout: Layout, uid: int) -> AccountPlans | None:
     """Return what is published for ``uid`` and readable."""
     plan = readable_plan(layout, uid)
     if plan is None:
         return None
     found = {serial: readable_plan(layout, uid, serial) for serial in set(keys_of(plan).values())}
-    return Published(plan, {serial: each for serial, each in found.items() if each is not None})
+    return AccountPlans(plan, {serial: each for serial, each in found.items() if each is not None})
 
 
 def planned_uids(layout: Layout) -> list[int]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from jailssh.closure.errors import NoJailError
-from jailssh.closure.sources import Host
+from jailssh.closure.sources import HostSources
 from jailssh.config.keys import Keyring
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, distinct, raise_all
 from jailssh.core.tries import Tries
@@ -21,7 +21,7 @@ from jailssh.image.history import read_history
 from jailssh.image.store import BuildResult, Wanted, adopt, current_image, ensure_image, new_host
 from jailssh.jail import owners
 from jailssh.jail.bounds import slice_properties
-from jailssh.jail.configuration import Configuration, NotJailedError, VacantError, load_configuration
+from jailssh.jail.configuration import Configuration, NoKeysError, NotJailedError, load_configuration
 from jailssh.jail.definition import JailDefinition
 from jailssh.jail.directories import check_default_acls
 from jailssh.jail.this_host import to_account
@@ -54,7 +54,7 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Change:
+class PlanChange:
     """What publishing does to one account: the jail ("" is none any more) and the plan's lines that change."""
 
     uid: int
@@ -72,7 +72,7 @@ class Images:
     """
 
     def __init__(
-        self, layout: Layout, trust: float = 0.0, host: Host | None = None, *, hold_later: bool = False
+        self, layout: Layout, trust: float = 0.0, host: HostSources | None = None, *, hold_later: bool = False
     ) -> None:
         self._layout = layout
         self.hold_later = hold_later
@@ -187,7 +187,7 @@ def withdraw_plan(layout: Layout, uid: int) -> bool:
 
 def changes(
     configuration: Configuration, wrong: Collection[str] = (), errors: list[JailsshError] | None = None
-) -> list[Change]:
+) -> list[PlanChange]:
     """Return what :func:`publish_each` would change, as far as it shows without building an image.
 
     ``errors`` of single accounts are added to; without it they are raised.
@@ -201,27 +201,27 @@ def changes(
         uid, name = (account, "") if isinstance(account, int) else (account.uid, account.name)
         old = plan_files.published(layout, uid)
         if isinstance(account, int):
-            found.append(Change(uid, old.plan.name if old else "", "", ("- the plan",)))
+            found.append(PlanChange(uid, old.plan.name if old else "", "", ("- the plan",)))
             continue
         try:
             use = Use.of(configuration, account)
         except NotJailedError:
-            found.append(Change(uid, name, "", ("- the plan",)))
+            found.append(PlanChange(uid, name, "", ("- the plan",)))
             continue
-        except VacantError:
-            found += [Change(uid, name, "", ("- the plan",))] if old else []
+        except NoKeysError:
+            found += [PlanChange(uid, name, "", ("- the plan",))] if old else []
             continue
         image = current_image(layout, use.definition.name) or f"{layout.images}/.pool/new"
         lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account)]
         lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
         if lines:
-            found.append(Change(uid, name, use.definition.name, tuple(lines)))
+            found.append(PlanChange(uid, name, use.definition.name, tuple(lines)))
     if given is None:
         raise_all(errors)
     return found
 
 
-def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None = None) -> list[Change]:
+def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None = None) -> list[PlanChange]:
     """Return which named keys can log in though no file names them; with ``act`` they cannot any more.
 
     Nothing needs to be right in the configuration for this.  An account's error stops no other; it is added to
@@ -234,7 +234,7 @@ def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None 
         if gone:
             plan = plan_files.readable_plan(layout, uid) if uid is not None else None
             jail = ((plan.first("jail") if plan else None) or ("",))[0]
-            found.append(Change(uid or 0, name, jail, tuple(f"- key {who}" for who in sorted(gone))))
+            found.append(PlanChange(uid or 0, name, jail, tuple(f"- key {who}" for who in sorted(gone))))
         if gone and act:
             tries(f"account {name}", partial(key_rings.revoke, layout, name, uid))
     if errors is None:
@@ -244,7 +244,7 @@ def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None 
     return found
 
 
-def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> list[Change]:
+def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> list[PlanChange]:
     """Withdraw the plans of accounts that are in no jail any more, or in one that is not there any more.
 
     Returns what changed; what fails is added to ``errors``.
@@ -264,12 +264,14 @@ def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> l
                 continue  # publishing tells it, and leaves its plan as it is
             old = plan_files.published(layout, uid)
             tries(f"plan of {account.name}", partial(withdraw_plan, layout, uid))
-            found.append(Change(uid, old.plan.name if old else account.name, "", ("- the plan",)))
+            found.append(PlanChange(uid, old.plan.name if old else account.name, "", ("- the plan",)))
     errors += tries.errors
     return found
 
 
-def publish_each(configuration: Configuration, found: list[Change], wrong: Collection[str] = ()) -> list[JailsshError]:
+def publish_each(
+    configuration: Configuration, found: list[PlanChange], wrong: Collection[str] = ()
+) -> list[JailsshError]:
     """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
 
     What is taken away goes first.  Returns the errors; what changed is added to ``found`` as it happens.  An account's
@@ -290,10 +292,10 @@ def publish_each(configuration: Configuration, found: list[Change], wrong: Colle
                 continue
             if change := _publish_one(configuration, account, images, old):
                 found.append(change)
-        except (NotJailedError, VacantError) as error:
+        except (NotJailedError, NoKeysError) as error:
             withdraw_plan(configuration.layout, uid)
             if (old or isinstance(error, NotJailedError)) and uid not in withdrawn:
-                found.append(Change(uid, old.plan.name if old else "", "", ("- the plan",)))
+                found.append(PlanChange(uid, old.plan.name if old else "", "", ("- the plan",)))
         except ManyErrors as several:
             errors.extend(several.errors)
         except JailsshError as error:
@@ -308,8 +310,8 @@ def publish_each(configuration: Configuration, found: list[Change], wrong: Colle
 
 
 def _publish_one(
-    configuration: Configuration, account: Account, images: Images, old: plan_files.Published | None
-) -> Change | None:
+    configuration: Configuration, account: Account, images: Images, old: plan_files.AccountPlans | None
+) -> PlanChange | None:
     """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last."""
     key_rings.revoke(configuration.layout, account.name, account.uid)
     wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
@@ -317,11 +319,11 @@ def _publish_one(
     done = publish_and_tidy(configuration, account, images)
     keys_wanted.widen(configuration, account)
     lines = [
-        *difference(old, plan_files.Published(done.plan, done.of_keys)),
+        *difference(old, plan_files.AccountPlans(done.plan, done.of_keys)),
         *lines,
         *([done.note] if done.note else []),
     ]
-    return Change(account.uid, account.name, done.jail, tuple(lines)) if lines else None
+    return PlanChange(account.uid, account.name, done.jail, tuple(lines)) if lines else None
 
 
 class Publisher:
@@ -344,7 +346,7 @@ class Publisher:
         items = load_configuration(self._layout).definition(jails).config.items
         return any(item.setting.kind == "rights" and item.lines for item in items)
 
-    def check_jailed(self, entry: accounts.Entry) -> None:
+    def check_jailed(self, entry: accounts.AccountEntry) -> None:
         """Raise unless the account is in a jail."""
         load_configuration(self._layout).jails_for(to_account(entry))
 
@@ -352,7 +354,7 @@ class Publisher:
         """Build the image of an account in ``jails`` where needed; what is found is believed for a minute."""
         self._images.ensure(load_configuration(self._layout).definition(jails))
 
-    def publish(self, entry: accounts.Entry) -> str:
+    def publish(self, entry: accounts.AccountEntry) -> str:
         """Build the account's image where needed, publish its plan, return what the account can do now.
 
         What an older roster names stays until :meth:`tidy`, so that this can be taken back.
@@ -372,7 +374,7 @@ class Publisher:
         """Return the named keys of the account; none for one that is not shared, or is, and has none any more."""
         return load_configuration(self._layout).keyring(name, vacant=True)
 
-    def keys_text(self, entry: accounts.Entry) -> str:
+    def keys_text(self, entry: accounts.AccountEntry) -> str:
         """Return what the keys file of a shared account must hold."""
         return keys_wanted.wanted(load_configuration(self._layout), to_account(entry))
 

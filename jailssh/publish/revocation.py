@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jailssh.config import authorized
 from jailssh.config.authorized import Entry
-from jailssh.config.keys import NOBODY
+from jailssh.config.keys import NO_KEYS
 from jailssh.core.errors import HostError
 from jailssh.core.tries import Tries
 from jailssh.files import narrow
@@ -37,5 +37,5 @@ def _out_of_keys(layout: Layout, name: str, uid: int | None, gone: set[Entry]) -
         return authorized_keys.without(layout, name, lambda line: authorized.without(line, gone))
     if not text and uid is not None and not plan_files.entries_of(plan_files.readable_plan(layout, uid)) - gone:
         # That it is shared must be said before its last key goes.
-        authorized_keys.write(layout, name, authorized_keys.text(layout, name, NOBODY, terminal=False))
+        authorized_keys.write(layout, name, authorized_keys.text(layout, name, NO_KEYS, terminal=False))
     return ""

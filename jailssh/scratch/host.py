@@ -42,7 +42,7 @@ _STREAM = IO[bytes] | int | None
 
 
 @dataclass(frozen=True)
-class Completed:
+class Finished:
     """How a command ended: its exit code (``-N`` when signal N killed it) and what it wrote."""
 
     code: int
@@ -204,7 +204,7 @@ class ScratchHost:
         env: Mapping[str, str] | None = None,
         cwd: str | None = None,
         timeout: float = 60.0,
-    ) -> Completed:
+    ) -> Finished:
         """Run a command inside to its end; see :meth:`popen`.
 
         Raises :class:`JailsshError` when it takes longer than ``timeout`` seconds, and with ``check`` when it fails.
@@ -221,7 +221,7 @@ class ScratchHost:
         stderr = err.decode("utf-8", "surrogateescape")
         if check and child.returncode != 0:
             raise JailsshError(" ".join(args), f"exit status {child.returncode}: {stderr.strip()[-2000:]}")
-        return Completed(child.returncode, out.decode("utf-8", "surrogateescape"), stderr)
+        return Finished(child.returncode, out.decode("utf-8", "surrogateescape"), stderr)
 
     def write(self, path: str, data: str | bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
         """Write a whole file inside, replacing an old one by rename."""

@@ -20,7 +20,7 @@ class _Completed(Protocol):
     def stderr(self) -> str: ...
 
 
-class Host(Protocol):
+class ServiceHost(Protocol):
     """What a service needs of its scratch host; see :class:`jailssh.scratch.host.ScratchHost`."""
 
     def run(self, args: Sequence[str], *, check: bool = False) -> _Completed:
@@ -83,7 +83,7 @@ def _first(paths: tuple[str, ...], what: str, package: str) -> str:
 class Journald:
     """systemd-journald without systemd: it opens its sockets itself when none are handed to it."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: ServiceHost) -> None:
         self._host = host
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -129,7 +129,7 @@ def _text(value: Any) -> Any:
 class Sshd:
     """OpenSSH's server with its own host key and configuration, on the loopback interface of the scratch host."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: ServiceHost) -> None:
         self._host = host
         self._running = False
 

@@ -41,7 +41,7 @@ class Listener:
     """A process that listens for SSH: how it was started, where it listens, the unit of systemd it is in, or ""."""
 
     pid: int
-    server: sshds.Server
+    server: sshds.SshdServer
     places: tuple[tuple[str, int], ...]
     unit: str = ""
 
@@ -51,7 +51,7 @@ class Listener:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ListenerState:
     """What a listener goes by: ``state`` is RIGHT, OLD or UNKNOWN, ``why`` says how that is known."""
 
     listener: Listener
@@ -64,7 +64,7 @@ def mark(digest: str) -> str:
     return f"jailssh-set-up {digest}\n"
 
 
-def standings(layout: Layout) -> list[Standing]:
+def standings(layout: Layout) -> list[ListenerState]:
     """Return what each sshd that listens on this host goes by; reads only.
 
     One that is started anew for each connection (socket activation) is no listener: it reads what is on disk.
@@ -124,15 +124,15 @@ def _unit(pid: int) -> str:
     return ""
 
 
-def _standing(layout: Layout, listener: Listener) -> Standing:
+def _standing(layout: Layout, listener: Listener) -> ListenerState:
     try:
         wanted = _wanted(layout, listener)
     except JailsshError as error:
-        return Standing(listener, UNKNOWN, f"what it would read cannot be judged: {error}")
+        return ListenerState(listener, UNKNOWN, f"what it would read cannot be judged: {error}")
     if wanted is not None and (heard := _heard(listener)) is not None:
         if wanted == heard:
-            return Standing(listener, RIGHT, "it answers by the configuration on disk")
-        return Standing(listener, OLD, "it answers by an older configuration than the one on disk")
+            return ListenerState(listener, RIGHT, "it answers by the configuration on disk")
+        return ListenerState(listener, OLD, "it answers by an older configuration than the one on disk")
     return _by_times(layout, listener)
 
 
@@ -175,7 +175,7 @@ def _client(source: str, address: str, port: int) -> list[str]:
     return ["ssh", "-F", "none", "-T", *words, "-p", str(port), "-l", PROBE, address, "true"]
 
 
-def _by_times(layout: Layout, listener: Listener) -> Standing:
+def _by_times(layout: Layout, listener: Listener) -> ListenerState:
     """Compare when the process has read its configuration with when the drop-in was changed."""
     try:
         changed = os.stat(layout.sshd_drop_in).st_ctime
@@ -183,10 +183,12 @@ def _by_times(layout: Layout, listener: Listener) -> Standing:
         changed = os.stat(os.path.dirname(layout.sshd_drop_in)).st_ctime
     if (read := _read_at(listener.pid)) is not None:
         state = RIGHT if read > changed + _SLACK else OLD
-        return Standing(listener, state, f"its pid file is {'newer' if state == RIGHT else 'older'} than the drop-in")
+        return ListenerState(
+            listener, state, f"its pid file is {'newer' if state == RIGHT else 'older'} than the drop-in"
+        )
     if _started_at(listener.pid) > changed + 2:
-        return Standing(listener, RIGHT, "it was started after the drop-in was written")
-    return Standing(
+        return ListenerState(listener, RIGHT, "it was started after the drop-in was written")
+    return ListenerState(
         listener, UNKNOWN, "it was started before the drop-in was written, and tells nobody what it has read"
     )
 
@@ -225,7 +227,7 @@ def have_read_again(layout: Layout, seconds: float = 10.0) -> list[str]:
     return [*lines, *(f"note: {standing.listener.name()}: {standing.why}" for standing in left)]
 
 
-def _wait(layout: Layout, seconds: float) -> Sequence[Standing]:
+def _wait(layout: Layout, seconds: float) -> Sequence[ListenerState]:
     """Return those that are not RIGHT once all are, or once the time is over or nothing is left to wait for."""
     end, pause = time.monotonic() + seconds, 0.1
     while True:

@@ -24,7 +24,7 @@ _SLACK = 0.03
 
 
 @dataclass(frozen=True)
-class _Process:
+class _SessionProcess:
     """One to be ended, perhaps: ``is_jail`` for the outer half of a jail, ``is_server`` for a process of sshd's."""
 
     pid: int
@@ -58,15 +58,15 @@ def end_processes(uid: int) -> bool:
         pids = accounts.processes_of(uid)
         if not pids:
             return True
-        _kill([_Process(pid, 0, False, False) for pid in pids], partial(_if_of, uid))
+        _kill([_SessionProcess(pid, 0, False, False) for pid in pids], partial(_if_of, uid))
     return not accounts.processes_of(uid)
 
 
-def _if_of(uid: int, pid: int) -> set[_Process]:
-    return {_Process(pid, 0, False, False)} if pid in accounts.processes_of(uid) else set()
+def _if_of(uid: int, pid: int) -> set[_SessionProcess]:
+    return {_SessionProcess(pid, 0, False, False)} if pid in accounts.processes_of(uid) else set()
 
 
-def _kill(found: Iterable[_Process], look: Callable[[int], set[_Process]]) -> None:
+def _kill(found: Iterable[_SessionProcess], look: Callable[[int], set[_SessionProcess]]) -> None:
     fds = []
     for each in found:
         with suppress(OSError):
@@ -77,7 +77,7 @@ def _kill(found: Iterable[_Process], look: Callable[[int], set[_Process]]) -> No
     _wait(fds)
 
 
-def _to_end(uid: int, login_program: str, stays: Callable[[str], bool] | None) -> list[_Process]:
+def _to_end(uid: int, login_program: str, stays: Callable[[str], bool] | None) -> list[_SessionProcess]:
     found = [each for name in os.listdir("/proc") if name.isdecimal() for each in _look(int(name), uid, login_program)]
     if stays is None:
         return found
@@ -110,7 +110,7 @@ def told_of(pid: int, uid: int) -> str:
         return ""
 
 
-def _look(pid: int, uid: int, login_program: str) -> Iterator[_Process]:
+def _look(pid: int, uid: int, login_program: str) -> Iterator[_SessionProcess]:
     """Yield the process if it is one of those to be ended."""
     with suppress(OSError):
         # The owner of the directory is root for a process that is not dumpable, so the ids are read (proc(5)).
@@ -122,9 +122,9 @@ def _look(pid: int, uid: int, login_program: str) -> Iterator[_Process]:
         parent = int(fields["PPid"])
         if program == login_program:
             # The jail's first process has a number in a second namespace; it ends with the outer half.
-            yield _Process(pid, parent, len(fields["NSpid"].split()) == len(_own_numbers()), False)
+            yield _SessionProcess(pid, parent, len(fields["NSpid"].split()) == len(_own_numbers()), False)
         elif os.path.basename(program) in _SSHD:
-            yield _Process(pid, parent, False, True)
+            yield _SessionProcess(pid, parent, False, True)
 
 
 def _own_numbers() -> list[str]:

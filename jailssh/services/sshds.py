@@ -30,7 +30,7 @@ _WITH_VALUE = "CEbcfghkopuA"
 
 
 @dataclass(frozen=True)
-class Server:
+class SshdServer:
     """One way in which an sshd is run: where that was seen, and the options that decide what it reads."""
 
     where: str
@@ -43,9 +43,9 @@ class Server:
         return not self.options and self.config in ("", "/etc/ssh/sshd_config")
 
 
-def others() -> list[Server]:
+def others() -> list[SshdServer]:
     """Return the servers that run, or that units start, in another way than usual; each way once."""
-    found: dict[tuple[str, tuple[str, ...]], Server] = {}
+    found: dict[tuple[str, tuple[str, ...]], SshdServer] = {}
     for server in [*_running(), *_of_units()]:
         if not server.is_usual:
             found.setdefault((server.config, server.options), server)
@@ -72,7 +72,7 @@ def unjailed(layout: Layout, users: Sequence[str]) -> list[ConfigError]:
     return errors
 
 
-def _differs(server: Server, user: str, right: Mapping[str, list[str]]) -> str:
+def _differs(server: SshdServer, user: str, right: Mapping[str, list[str]]) -> str:
     values = _effective(server, user)
     if _keeps_out(values, user):
         return ""
@@ -83,7 +83,7 @@ def _differs(server: Server, user: str, right: Mapping[str, list[str]]) -> str:
     return ""
 
 
-def _effective(server: Server, user: str) -> dict[str, list[str]]:
+def _effective(server: SshdServer, user: str) -> dict[str, list[str]]:
     options = [word for option in server.options for word in ("-o", option)]
     return sshd.effective(user, server.config or "/etc/ssh/sshd_config", options)
 
@@ -100,7 +100,7 @@ def _groups(user: str) -> set[str]:
     return {name for name, _ in entry.groups} if entry else set()
 
 
-def _running() -> list[Server]:
+def _running() -> list[SshdServer]:
     """Return the servers that listen."""
     found = []
     for path in glob.glob("/proc/[0-9]*"):
@@ -110,7 +110,7 @@ def _running() -> list[Server]:
     return found
 
 
-def listening(pid: int) -> Server | None:
+def listening(pid: int) -> SshdServer | None:
     """Return how process ``pid`` was started if it is a server that is no session's, None if it is none."""
     try:
         if not os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(_DAEMON):
@@ -129,7 +129,7 @@ def listening(pid: int) -> Server | None:
     return _server(words, f"process {pid}")
 
 
-def _of_units() -> list[Server]:
+def _of_units() -> list[SshdServer]:
     """Return the servers that unit files start, in the first of the directories that has the unit."""
     found, seen = [], set()
     for folder in _UNITS:
@@ -150,7 +150,7 @@ def _of_units() -> list[Server]:
     return found
 
 
-def _server(words: list[str], where: str) -> Server | None:
+def _server(words: list[str], where: str) -> SshdServer | None:
     """Return what a command line says, None if it is not that of a server."""
     if not words or os.path.basename(words[0]) != _DAEMON:
         return None
@@ -171,4 +171,4 @@ def _server(words: list[str], where: str) -> Server | None:
                 options.append(value)
             break
     named = f"{where}: {escape(' '.join(words), 200)}"
-    return Server(named, config, tuple(options))
+    return SshdServer(named, config, tuple(options))

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jailssh.closure.elf_cache import Facts
+from jailssh.closure.elf_cache import ElfCache
 from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.closure.manifest import Entry, Manifest, inputs_digest
 from jailssh.closure.sources import Sources
@@ -17,7 +17,7 @@ from jailssh.files import fs
 from jailssh.jailspec.merge import Spec
 from jailssh.plugin.api import ImageNeeds
 from jailssh.tree import target as targets
-from jailssh.tree.target import Change, Plan, State, Target
+from jailssh.tree.target import State, Target, TreeChange, TreePlan
 
 if TYPE_CHECKING:
     from jailssh.files.editor import TreeEditor
@@ -48,7 +48,7 @@ class Built:
     ``kept`` those of them that were changed since or are not empty, and so were not pruned.  ``runs``: the commands.
     """
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[TreeChange, ...] = ()
     left: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -63,7 +63,7 @@ class Listeners:
 
     waiting: Callable[[int], None] | None = None
     planned: Callable[[int], None] | None = None
-    told: Callable[[Change], None] | None = None
+    told: Callable[[TreeChange], None] | None = None
     running: Callable[[str], None] | None = None
 
 
@@ -73,7 +73,7 @@ def build(
     options: Options,
     *,
     profiles: Mapping[str, Sequence[tuple[str, ImageNeeds]]] | None = None,
-    facts: Facts | None = None,
+    facts: ElfCache | None = None,
     listeners: Listeners | None = None,
 ) -> Built:
     """Make the tree at ``target`` what ``spec`` says, and tell what that took.
@@ -81,7 +81,7 @@ def build(
     A new tree grows beside its place and appears whole; one that is there is changed file by file, new beside old.
     Errors of the spec, of the host and of what is in the way are raised before anything is written.
     """
-    return _Build(spec, target, options, profiles or {}, facts or Facts(), listeners or Listeners()).run()
+    return _Build(spec, target, options, profiles or {}, facts or ElfCache(), listeners or Listeners()).run()
 
 
 class _Build:
@@ -91,7 +91,7 @@ class _Build:
         target: Target,
         options: Options,
         profiles: Mapping[str, Sequence[tuple[str, ImageNeeds]]],
-        facts: Facts,
+        facts: ElfCache,
         listeners: Listeners,
     ) -> None:
         self._spec = spec
@@ -168,7 +168,7 @@ class _Build:
         self._remember(manifest, plan)
         return self._result(manifest, plan, runs)
 
-    def _due(self, plan: Plan, exists: bool) -> tuple[str, ...]:
+    def _due(self, plan: TreePlan, exists: bool) -> tuple[str, ...]:
         """Return the commands to run: all of them after any change, none when nothing has changed."""
         changed = plan.work or not exists or self._state is None or self._state.runs != self._runs
         return self._runs if changed else ()
@@ -204,7 +204,7 @@ class _Build:
         root: int,
         path: str,
         manifest: Manifest,
-        plan: Plan,
+        plan: TreePlan,
         old: Sequence[Entry],
         runs: Sequence[str],
         exists: bool,
@@ -234,7 +234,7 @@ class _Build:
             if code:
                 raise ImageError(run.origin.place, f"status {code} of: {escape(command, 200)}")
 
-    def _remember(self, manifest: Manifest, plan: Plan) -> None:
+    def _remember(self, manifest: Manifest, plan: TreePlan) -> None:
         left = sorted(plan.left, key=lambda entry: entry.path)
         if {entry.path for entry in left} != {entry.path for entry in self._left}:
             self._target.begin(manifest, left)
@@ -245,12 +245,12 @@ class _Build:
         numbers = (len(manifest.entries), manifest.bytes, len(plan.left))
         self._target.finish(State(self._inputs, manifest.watch, seen, manifest.notes, self._runs, *numbers))
 
-    def _result(self, manifest: Manifest, plan: Plan, runs: Sequence[str]) -> Built:
+    def _result(self, manifest: Manifest, plan: TreePlan, runs: Sequence[str]) -> Built:
         left = tuple(sorted(entry.path for entry in plan.left))
         work = tuple(plan.work)
         count, size = len(manifest.entries), manifest.bytes
         return Built(work, left, tuple(sorted(plan.kept)), manifest.notes, tuple(runs), count, size)
 
 
-def _all_new(manifest: Manifest) -> Plan:
-    return Plan([Change("create", entry) for entry in manifest.entries])
+def _all_new(manifest: Manifest) -> TreePlan:
+    return TreePlan([TreeChange("create", entry) for entry in manifest.entries])

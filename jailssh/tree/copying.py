@@ -9,11 +9,11 @@ import stat
 from collections.abc import Callable, Sequence, Set
 
 from jailssh.closure.closure import Closure
-from jailssh.closure.errors import DistrustError, ImageError, SourceChangedError
+from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
 from jailssh.closure.manifest import Entry, dir_entry, link_entry
 from jailssh.closure.sources import NAMED, STICKY, Found, Sources
 from jailssh.core.names import escape
-from jailssh.tree.layout import BULK, IMPLIED, PLAIN, Attributes, Picture
+from jailssh.tree.layout import BULK, IMPLIED, PLAIN, NodeAttributes, Picture
 
 _DPKG = "/var/lib/dpkg/info"
 _DPKG_LIST = 64 << 20
@@ -36,7 +36,7 @@ class Bulk:
         target: str | None,
         origin: str,
         excludes: Sequence[str] = (),
-        attributes: Attributes = PLAIN,
+        attributes: NodeAttributes = PLAIN,
         weight: int = BULK,
     ) -> None:
         """Take a directory with all below it; raises :class:`ImageError` where somebody else could swap parts of it."""
@@ -67,13 +67,13 @@ class Bulk:
         """Refuse a tree that others can write: while it is read, they could put a link to anything into it."""
         try:
             self._sources.find(found.path, STICKY)
-        except DistrustError as error:
+        except UnsafeModeError as error:
             why = f"{error.what} is {error.why}, so its parts could be swapped while they are read"
-            raise DistrustError(
+            raise UnsafeModeError(
                 escape(source), why, hint="copy it to a place of root's first, or use --insecure"
             ) from error
 
-    def _one(self, host: str, inside: str, origin: str, attributes: Attributes, weight: int) -> bool:
+    def _one(self, host: str, inside: str, origin: str, attributes: NodeAttributes, weight: int) -> bool:
         """Take one name of a tree; True for a directory, which is to be entered."""
         info = self._sources.lstat(host)
         if info is None:
@@ -109,7 +109,7 @@ class Bulk:
             if is_script and (not found.info.st_mode & 0o111 or (in_tree and not self._is_wanted(found))):
                 return
             self.closure.file(found, origin)
-        except (SourceChangedError, DistrustError):
+        except (SourceChangedError, UnsafeModeError):
             raise
         except ImageError as error:
             if strict or not (is_script or in_tree):
@@ -207,7 +207,7 @@ def node_of(path: str, info: os.stat_result, origin: str) -> Entry:
     return Entry(path, kind, origin, stat.S_IMODE(info.st_mode) & 0o777, major=numbers[0], minor=numbers[1])
 
 
-def _directory(path: str, found: Found, attributes: Attributes, origin: str) -> Entry:
+def _directory(path: str, found: Found, attributes: NodeAttributes, origin: str) -> Entry:
     uid, gid = attributes.owner or (found.info.st_uid, found.info.st_gid)
     mode = stat.S_IMODE(found.info.st_mode) & 0o1777
     base = dir_entry(path, origin)

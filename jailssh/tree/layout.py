@@ -24,7 +24,7 @@ _MAX_ENTRIES = 200_000
 
 
 @dataclass(frozen=True)
-class Attributes:
+class NodeAttributes:
     """What a statement says about files: mode None for the source's; owner None for the source's."""
 
     mode: int | None = None
@@ -32,7 +32,7 @@ class Attributes:
     setuid: bool = False
 
 
-PLAIN = Attributes()
+PLAIN = NodeAttributes()
 
 
 class Picture:
@@ -107,7 +107,7 @@ class Picture:
                 self.put(link_entry(step, os.readlink(step), "the host's layout"), IMPLIED)
 
     def take(
-        self, path: str, origin: str, weight: int = IMPLIED, attributes: Attributes = PLAIN, *, named: bool = False
+        self, path: str, origin: str, weight: int = IMPLIED, attributes: NodeAttributes = PLAIN, *, named: bool = False
     ) -> tuple[str, Found]:
         """Put what is at a host path to the same path, with all links on the way; return where it is, and what.
 
@@ -126,7 +126,7 @@ class Picture:
         """Remember where a directory leads to."""
         self._dirs[step] = leads
 
-    def file(self, path: str, found: Found, origin: str, attributes: Attributes = PLAIN) -> Entry:
+    def file(self, path: str, found: Found, origin: str, attributes: NodeAttributes = PLAIN) -> Entry:
         """Return the entry of a regular file; set-id bits only where they are asked for, with a note otherwise."""
         info = found.info
         mode = stat.S_IMODE(info.st_mode) if attributes.mode is None else attributes.mode
@@ -190,7 +190,7 @@ class _Walk:
     """One host path on its way into the picture."""
 
     def __init__(
-        self, picture: Picture, sources: Sources, found: Found, origin: str, weight: int, attributes: Attributes
+        self, picture: Picture, sources: Sources, found: Found, origin: str, weight: int, attributes: NodeAttributes
     ) -> None:
         self._picture = picture
         self._sources = sources

@@ -40,7 +40,7 @@ from jailssh.jailspec.statements import (
 )
 from jailssh.plugin.api import ImageNeeds
 from jailssh.tree.copying import Bulk, node_of
-from jailssh.tree.layout import BULK, EXPLICIT, IMPLIED, Attributes, Picture
+from jailssh.tree.layout import BULK, EXPLICIT, IMPLIED, NodeAttributes, Picture
 
 _DEVICES = {"c": "char", "b": "block", "p": "fifo", "s": "socket"}
 _NAME_LOOKUPS = ("id", "getent", "whoami", "groups", "logname")
@@ -74,7 +74,7 @@ def resolve_statements(statements: Sequence[Statement], sources: Sources, choice
     All errors are raised together, each with its place: :class:`SpecError`, or ManyErrors.  A file that changes
     meanwhile is a :class:`SourceChangedError`; trying again may help.
     """
-    resolver = _Resolver(sources, choices)
+    resolver = _StatementResolver(sources, choices)
     for kinds in _ORDER:
         chosen = [one for one in statements if isinstance(one, kinds)]
         # Upper paths first, since a link there decides where the lower ones go.
@@ -87,7 +87,7 @@ def _depth(statement: Statement) -> int:
     return str(getattr(statement, "path", "")).count("/")
 
 
-class _Resolver:
+class _StatementResolver:
     def __init__(self, sources: Sources, choices: Choices) -> None:
         self._sources = sources
         self._choices = choices
@@ -216,7 +216,7 @@ class _Resolver:
 
     def _copy_one(self, one: Copy, source: str, target: str | None) -> None:
         origin = one.origin.place
-        attributes = Attributes(one.mode, _owner(one.owner), one.setuid)
+        attributes = NodeAttributes(one.mode, _owner(one.owner), one.setuid)
         found = self._sources.find(source, NAMED)
         if found is None:
             raise ImageError(escape(source), "not on this host")
@@ -270,7 +270,7 @@ class _Resolver:
             self._picture.note(f"{escape(found.path)} loses its access control list")
 
     def _tree(self, one: Tree) -> None:
-        attributes = Attributes(None, _owner(one.owner), one.setuid)
+        attributes = NodeAttributes(None, _owner(one.owner), one.setuid)
         for source in self._named(one, one.source, one.glob):
             target = f"{one.target}/{os.path.basename(source)}" if one.glob and one.target else one.target
             self._bulk.tree(source, target, one.origin.place, one.excludes, attributes)

@@ -38,7 +38,7 @@ Seen = tuple[int, int, int, int, int, int, int]
 
 
 @dataclass(frozen=True)
-class Change:
+class TreeChange:
     """One thing to do: ``create``, ``replace``, ``attributes`` (of a directory), ``remove`` or ``keep``."""
 
     action: str
@@ -63,15 +63,15 @@ class State:
 
 
 @dataclass
-class Plan:
+class TreePlan:
     """What a build would do: the changes, what stays behind, what is in the way."""
 
-    changes: list[Change]
+    changes: list[TreeChange]
     left: list[Entry] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
 
     @property
-    def work(self) -> list[Change]:
+    def work(self) -> list[TreeChange]:
         """The changes that do something."""
         return [change for change in self.changes if change.action != "keep"]
 
@@ -226,23 +226,23 @@ def compare(
     seen: dict[str, Seen | None] | None = None,
     now: dict[str, Seen | None] | None = None,
     prune: bool = False,
-) -> Plan:
+) -> TreePlan:
     """Return what has to be done to the tree; nothing is written.
 
     ``old``: what earlier runs put there.  ``seen`` and ``now``: the tree after the last run, and at present; what is
     the same in both and in both manifests needs no look inside.  Raises what stands in the way, all together.
     """
     known = {entry.path: entry for entry in old}
-    plan = Plan([])
+    plan = TreePlan([])
     errors: list[JailsshError] = []
     gone: set[str] = set()
     for entry in manifest.entries:
         before = known.get(entry.path)
         if before and before.identity == entry.identity and _untouched(entry.path, seen, now):
-            plan.changes.append(Change("keep", entry))
+            plan.changes.append(TreeChange("keep", entry))
             continue
         try:
-            plan.changes.append(Change(_action(editor, entry, gone, owned), entry))
+            plan.changes.append(TreeChange(_action(editor, entry, gone, owned), entry))
         except OSError as error:
             errors.append(_in_the_way(entry, error))
     wanted = {entry.path for entry in manifest.entries}
@@ -250,7 +250,7 @@ def compare(
     removed: set[str] = set()
     for entry in reversed(stale):
         if prune and _is_ours(editor, entry, seen, now) and _is_emptied(editor, entry, removed):
-            plan.changes.append(Change("remove", entry))
+            plan.changes.append(TreeChange("remove", entry))
             removed.add(entry.path)
         elif editor.look(entry.path) is not None:
             plan.left.append(entry)
@@ -354,7 +354,7 @@ def _is_emptied(editor: TreeEditor, entry: Entry, removed: set[str]) -> bool:
     return entry.kind != "dir" or all(f"{entry.path}/{name}" in removed for name in editor.names(entry.path))
 
 
-def apply(editor: TreeEditor, plan: Plan, told: Callable[[Change], None] | None = None) -> None:
+def apply(editor: TreeEditor, plan: TreePlan, told: Callable[[TreeChange], None] | None = None) -> None:
     """Do what the plan says, second names last; :class:`SourceChangedError` when a source is not what it was."""
     for change in sorted(plan.work, key=lambda one: (one.action == "remove", one.entry.kind == "hard")):
         if told:

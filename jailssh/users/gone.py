@@ -21,17 +21,17 @@ from jailssh.jail import owners
 from jailssh.jail.authorized_keys import MAX_KEYS, keys_file
 from jailssh.jail.configuration import names_in
 from jailssh.publish import plan_files
-from jailssh.publish.publish import Change, withdraw_plan
+from jailssh.publish.publish import PlanChange, withdraw_plan
 from jailssh.users import learning
 
 
-def check(layout: Layout, *, act: bool) -> tuple[list[Change], list[JailsshError]]:
+def check(layout: Layout, *, act: bool) -> tuple[list[PlanChange], list[JailsshError]]:
     """Find the accounts that are gone and, with ``act``, set aside what they had; call under the lock of the set-up.
 
     Returns what changed, or would, and the errors: an account that cannot be looked up keeps all that it has.
     """
     names = _names(layout)
-    found: dict[str, Change] = {}
+    found: dict[str, PlanChange] = {}
     errors: list[JailsshError] = []
     find = cache(accounts.find)
     # Most accounts are as they were noted, and local: this is all that is read of them.
@@ -54,7 +54,7 @@ def check(layout: Layout, *, act: bool) -> tuple[list[Change], list[JailsshError
     return list(found.values()), distinct(errors)
 
 
-def set_aside_other(layout: Layout, name: str, now: accounts.Entry | None) -> list[str]:
+def set_aside_other(layout: Layout, name: str, now: accounts.AccountEntry | None) -> list[str]:
     """Set aside what is kept under ``name`` for another account than ``now`` (None: there is none); return lines."""
     kept_for = owners.owner(layout, name) or _of_plan(layout, name)
     if kept_for is None or is_same(kept_for, now):
@@ -63,7 +63,7 @@ def set_aside_other(layout: Layout, name: str, now: accounts.Entry | None) -> li
     return [f"note: {name} was another account (uid {kept_for.uid}): {line.lstrip('- ')}" for line in change.lines]
 
 
-def set_aside(layout: Layout, kept_for: Identity, *, act: bool) -> Change:
+def set_aside(layout: Layout, kept_for: Identity, *, act: bool) -> PlanChange:
     """Withdraw the plan of ``kept_for`` and put its files aside; return what that is.  Without ``act``, only look.
 
     What cannot be moved does not stop the rest, and is raised in the end.
@@ -80,7 +80,7 @@ def set_aside(layout: Layout, kept_for: Identity, *, act: bool) -> Change:
         _act(layout, kept_for, files, folder, has_plan=has_plan)
         text = f"account {name} (uid {uid}) is gone: {'; '.join(line.removeprefix('- ') for line in lines)}"
         journal.record("account-gone", text, {fields.USER: name, fields.UID: str(uid)})
-    return Change(uid, name, "", tuple(lines) or ("- the note about it",))
+    return PlanChange(uid, name, "", tuple(lines) or ("- the note about it",))
 
 
 def _act(layout: Layout, kept_for: Identity, files: dict[str, str], folder: str, *, has_plan: bool) -> None:

@@ -17,7 +17,7 @@ from jailssh.config import authorized
 from jailssh.config.files import KeyTaker, read_user, with_groups
 from jailssh.config.keys import SUFFIX, check_name, fingerprint
 from jailssh.core.errors import HostError, JailsshError, UsageError
-from jailssh.core.names import check_account_name, counted, escape
+from jailssh.core.names import check_account_name, escape, pluralize
 from jailssh.core.tries import Tries
 from jailssh.files import fs, narrow
 from jailssh.host import accounts, install
@@ -258,4 +258,4 @@ def _end(layout: Layout, user: str, uids: Sequence[int], errors: list[JailsshErr
             errors.append(
                 JailsshError(f"account {user}", "some of its sessions do not end", hint=f"jailssh kick {uid}")
             )
-    return [f"{user}: ended {counted(count, 'session')} by keys that do not let in (any more)"]
+    return [f"{user}: ended {pluralize(count, 'session')} by keys that do not let in (any more)"]

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 
 from jailssh.change.change import Change, read_template
-from jailssh.change.undo import Inverse
+from jailssh.change.undo import UndoAction
 from jailssh.config.files import read_main
 from jailssh.core.errors import ConfigError, HostError
 from jailssh.host import install
@@ -76,7 +76,7 @@ def changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     diff = list(difflib.unified_diff(old, wanted.splitlines(), name, path, lineterm=""))
     if owed:
         diff = [f"~ {path}: to be switched on, which was interrupted", *diff]
-    inverse = Inverse("pam", layout.root, (before,))
+    inverse = UndoAction("pam", layout.root, (before,))
     return [Change("PAM profile", tuple(diff), inverse, lambda: pam.put(layout, wanted))]
 
 

@@ -14,7 +14,7 @@ from jailssh.files import fs
 from jailssh.host import install
 from jailssh.host.paths import Layout
 from jailssh.services import listeners, units
-from jailssh.services.listeners import OLD, RIGHT, Standing
+from jailssh.services.listeners import OLD, RIGHT, ListenerState
 
 _WHY = b"sshd and systemd have yet to read what jailssh setup wrote\n"
 
@@ -53,7 +53,7 @@ def settle_old(layout: Layout) -> list[str]:
     return settle(layout)
 
 
-def findings(layout: Layout, standings: Sequence[Standing] | None = None) -> list[ConfigError]:
+def findings(layout: Layout, standings: Sequence[ListenerState] | None = None) -> list[ConfigError]:
     """Return where what runs is not what is written; reads only.  ``standings``: of sshd, where they are known."""
     found = []
     if is_owed(layout):

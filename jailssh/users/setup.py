@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from jailssh.change import undo
 from jailssh.change.change import Change, place_of_template, read_template
 from jailssh.change.transaction import Fault, Journal, no_fault
-from jailssh.change.undo import Inverse
+from jailssh.change.undo import UndoAction
 from jailssh.closure.elf_cache import facts_path
 from jailssh.config import authorized
 from jailssh.core.errors import HostError, JailsshError, raise_all
@@ -158,13 +158,15 @@ def _mode(path: str) -> int | None:
 
 
 def _group_change() -> Change:
-    return Change("group", (f"+ system group {GROUP}",), Inverse("group", GROUP), lambda: accounts.create_group(GROUP))
+    return Change(
+        "group", (f"+ system group {GROUP}",), UndoAction("group", GROUP), lambda: accounts.create_group(GROUP)
+    )
 
 
 def _dir_change(path: str, mode: int) -> Change:
     old = _mode(path)
     line = f"+ directory {path}, mode {mode:04o}" if old is None else f"~ directory {path} to mode {mode:04o}"
-    return Change(f"directory {path}", (line,), Inverse("dir", path, (old,)), lambda: fs.ensure_dir(path, mode))
+    return Change(f"directory {path}", (line,), UndoAction("dir", path, (old,)), lambda: fs.ensure_dir(path, mode))
 
 
 def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
@@ -187,7 +189,7 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     holder = accounts.find_uid(old[1])
     was = f"{old[0]:04o}, {holder.name if holder else old[1]}:{accounts.group_name(old[2])}"
     line = f"~ {path} to mode {mode:04o}, root:{owner} (was {was}){why}"
-    return [Change("login program", (line,), Inverse("access", path, old), act)]
+    return [Change("login program", (line,), UndoAction("access", path, old), act)]
 
 
 def _drop_in_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
@@ -272,7 +274,7 @@ def apply(
     with journal.changing("setup", "jailssh setup"):
         if any(change.point == "drop-in" for change in changes):
             # First in, so last out: sshd reads its configuration again after the drop-in has been put back.
-            inverse = Inverse("reload", layout.reload_owed)
+            inverse = UndoAction("reload", layout.reload_owed)
             journal.step("reload", inverse, lambda: running.owe(layout), confines=True)
         for change in changes:
             journal.step(change.point, change.inverse, change.act, confines=change.confines)

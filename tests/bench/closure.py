@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jailssh.closure.closure import Closure
 from jailssh.closure.elf import MAGIC
-from jailssh.closure.elf_cache import Facts
+from jailssh.closure.elf_cache import ElfCache
 from jailssh.closure.sources import Found, Sources
 from jailssh.core.errors import JailsshError
 from tests.bench.figures import Row, timed_row
@@ -56,7 +56,7 @@ def _is_elf(path: Path) -> bool:
 def _closure(programs: Sequence[str], remembered: str) -> float:
     """Return the milliseconds until everything is found; ``remembered`` is read before and written after that."""
     begun = time.monotonic()
-    facts = Facts(remembered, str(Path(remembered).parent))
+    facts = ElfCache(remembered, str(Path(remembered).parent))
     sources = Sources(facts=facts)
     taken: set[str] = set()
 

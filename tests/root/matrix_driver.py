@@ -26,11 +26,10 @@ from jailssh.host import install, nss, process
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
-from jailssh.publish.publish import Change, Publisher, publish_each, withdraw_plan
+from jailssh.publish.publish import PlanChange, Publisher, publish_each, withdraw_plan
 from jailssh.users import doors, key_removal, keyring, setup
-from jailssh.users.adduser import Wish, adduser
-from jailssh.users.deluser import Wish as DelWish
-from jailssh.users.deluser import deluser
+from jailssh.users.adduser import AddUserOptions, adduser
+from jailssh.users.deluser import DelUserOptions, deluser
 
 LAYOUT = Layout(prefix="/usr/local")
 FILES = [
@@ -127,14 +126,14 @@ def watched(module: Any, name: str, is_change: Callable[..., bool] = lambda *_, 
 
 def add_account(name: str, jail: str, key: str | None) -> list[str]:
     keys = tuple(parse_keys(key.encode(), "key")) if key else ()
-    return list(adduser(LAYOUT, Wish(name, (jail,), keys), Publisher(LAYOUT), lambda _: True).lines)
+    return list(adduser(LAYOUT, AddUserOptions(name, (jail,), keys), Publisher(LAYOUT), lambda _: True).lines)
 
 
 def remove_account(name: str) -> list[str]:
     def withdraw(uid: int) -> bool:
         return withdraw_plan(LAYOUT, uid)
 
-    return deluser(LAYOUT, DelWish(name), withdraw, lambda _: True)
+    return deluser(LAYOUT, DelUserOptions(name), withdraw, lambda _: True)
 
 
 def remove_key() -> list[str]:
@@ -162,7 +161,7 @@ def apply() -> list[str]:
         transaction.recover(LAYOUT, setup.SHELLS)
         configuration = load_configuration(LAYOUT)
         lines = doors.set_shells(LAYOUT, configuration, act=True)
-        found: list[Change] = []
+        found: list[PlanChange] = []
         raise_all(publish_each(configuration, found))
         return [*lines, *(change.name for change in found)]
 

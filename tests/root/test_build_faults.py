@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.closure.elf_cache import Facts
+from jailssh.closure.elf_cache import ElfCache
 from jailssh.jailspec.load import Source
 from jailssh.jailspec.merge import read_spec
 from jailssh.tree import build
@@ -122,7 +122,7 @@ class Meddler:
         read = read_spec([Source("file", spec)], lambda path: Path(path).read_bytes(), real=os.path.realpath)
         listeners = build.Listeners(told=lambda change: self.meddle())
         options = build.Options()
-        return build.build(read, Target(str(self.site.tree)), options, facts=Facts(), listeners=listeners)
+        return build.build(read, Target(str(self.site.tree)), options, facts=ElfCache(), listeners=listeners)
 
 
 def test_a_source_that_changes_is_read_again(site):

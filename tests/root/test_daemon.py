@@ -71,9 +71,9 @@ def ask_as(layout: Layout, uid: int, say: bytes = b"") -> str:
 
 @contextmanager
 def serving(layout: Layout, answer: Callable[[int], str], remembered: Callable[[int], str | None] = lambda _: None,
-            timeout: float = 30) -> Iterator[relay.Server]:  # fmt: skip
+            timeout: float = 30) -> Iterator[relay.PlanServer]:  # fmt: skip
     with listen_at(layout.socket, 0o666, backlog=600) as listener:
-        server = relay.Server(listener, answer, remembered, lambda: timeout)
+        server = relay.PlanServer(listener, answer, remembered, lambda: timeout)
         thread = threading.Thread(target=server.serve)
         thread.start()
         try:

@@ -23,7 +23,7 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.jail.this_host import ThisHost
 from jailssh.plugin.api import Account
 from jailssh.publish import plan_files, publish
-from jailssh.scratch.host import Completed, ScratchHost
+from jailssh.scratch.host import Finished, ScratchHost
 from jailssh.upkeep import update
 from tests.root import test_publish
 from tests.root.test_publish import put
@@ -64,7 +64,7 @@ def people(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     return write
 
 
-def apply(layout: Layout) -> list[publish.Change]:
+def apply(layout: Layout) -> list[publish.PlanChange]:
     return test_publish.publish_all(layout)
 
 
@@ -261,10 +261,10 @@ class Host:
         self.jailssh("keys", "remove", "forge", "first")
         self.uid = scratch.run(["id", "-u", "forge"], check=True).stdout.strip()
 
-    def jailssh(self, *args: str, check: bool = True) -> Completed:
+    def jailssh(self, *args: str, check: bool = True) -> Finished:
         return self.scratch.run(["/usr/local/bin/jailssh", *args], check=check)
 
-    def raw(self, **spec: Any) -> Completed:
+    def raw(self, **spec: Any) -> Finished:
         argv = ["/usr/bin/python3", "-B", "-c", DRIVER, json.dumps(spec)]
         return self.scratch.run(argv, env={"PYTHONPATH": "/usr/local/lib/jailssh/python"})
 

@@ -111,7 +111,7 @@ def test_without_its_file_a_key_is_shut_out_whatever_is_wrong(
     (told,) = publish.revocations(layout, act=False)
     assert let_in(layout) == ({"ann", "bob"}, {"ann", "bob"})
     (done,) = publish.revocations(layout, act=True)
-    assert told == done == publish.Change(61001, "git", "hosting", ("- key bob",))
+    assert told == done == publish.PlanChange(61001, "git", "hosting", ("- key bob",))
     assert let_in(layout) == ({"ann"}, {"ann"})
     assert publish.revocations(layout, act=True) == []
     if how == "gone":

@@ -97,9 +97,9 @@ def test_an_unusual_home_gets_its_mount_point_and_others_keep_the_image(layout: 
     assert Path(before.image.path).is_dir()
 
 
-def publish_all(layout: Layout) -> list[publish.Change]:
+def publish_all(layout: Layout) -> list[publish.PlanChange]:
     """Publish everybody's plan as ``jailssh apply`` does; return what changed, raise what failed."""
-    found: list[publish.Change] = []
+    found: list[publish.PlanChange] = []
     raise_all(publish.publish_each(load_configuration(layout), found))
     return found
 

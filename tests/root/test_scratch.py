@@ -191,7 +191,7 @@ def test_directories_of_the_machine_can_be_renamed(scratch_host: ScratchHost) ->
 
 
 def test_what_run_says(scratch_host: ScratchHost) -> None:
-    assert scratch_host.run(["sh", "-c", "cat; echo err >&2; exit 7"], input="tëxt\n") == host.Completed(
+    assert scratch_host.run(["sh", "-c", "cat; echo err >&2; exit 7"], input="tëxt\n") == host.Finished(
         7, "tëxt\n", "err\n"
     )
     assert scratch_host.run(["sh", "-c", "kill -9 $$"]).code == -9

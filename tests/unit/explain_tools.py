@@ -19,7 +19,7 @@ from jailssh.config.rights import Table
 from jailssh.diagnose import explain
 from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts
-from jailssh.host.journal import Record
+from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.profiles import shipped_profiles
@@ -30,7 +30,7 @@ from jailssh.plugin.api import Account
 from jailssh.plugin.registry import Registry
 from tests.login import jails
 
-ENTRY = accounts.Entry("alice", 1000, 1000, "alice", "/home/alice", "/bin/sh", "", (("alice", 1000),))
+ENTRY = accounts.AccountEntry("alice", 1000, 1000, "alice", "/home/alice", "/bin/sh", "", (("alice", 1000),))
 PLUGINS = {
     plugin.name: plugin
     for plugin in (jails.borg, jails.command, jails.cvs, jails.git, jails.rsync, jails.scp, jails.sftp, jails.shell)
@@ -125,16 +125,18 @@ def publish_keys(layout: Layout, trials: Trials, *names: str) -> None:
     _write(layout, "1000", compile_roster(jails.ALICE, settings, found))
 
 
-def record(command: str | None, reason: str = "command-not-allowed", time: float = 1.7e9, **fields: str) -> Record:
+def record(
+    command: str | None, reason: str = "command-not-allowed", time: float = 1.7e9, **fields: str
+) -> JournalRecord:
     row = {"JAILSSH_UID": "1000", "_UID": "1000", "JAILSSH_EVENT": "denied", "JAILSSH_REASON": reason,
            "JAILSSH_SESSION": "3f9a1c0755aa0001", **fields}  # fmt: skip
-    return Record(f"s=1;t={time}", time, row if command is None else {**row, "JAILSSH_COMMAND": command})
+    return JournalRecord(f"s=1;t={time}", time, row if command is None else {**row, "JAILSSH_COMMAND": command})
 
 
 class Journalctl:
     """Answers as journalctl does, with made-up records."""
 
-    def __init__(self, *records: Record) -> None:
+    def __init__(self, *records: JournalRecord) -> None:
         self.records = records
 
     def __call__(self, argv: list[str], root: str) -> str:

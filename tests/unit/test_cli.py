@@ -14,7 +14,7 @@ import pytest
 from jailssh.cli.adduser import jail_names
 from jailssh.console import main as cli
 from jailssh.core.errors import UsageError
-from jailssh.core.names import counted
+from jailssh.core.names import pluralize
 
 VERBS = [verb for verb in cli.VERBS if importlib.util.find_spec(f"jailssh.cli.{verb}")]
 
@@ -157,8 +157,8 @@ def test_starting_imports_no_verb_and_no_heavy_library() -> None:
 
 
 def test_one_is_singular() -> None:
-    assert [counted(number, "plan") for number in range(3)] == ["0 plans", "1 plan", "2 plans"]
-    assert [counted(number, "process", "es") for number in (1, 2)] == ["1 process", "2 processes"]
+    assert [pluralize(number, "plan") for number in range(3)] == ["0 plans", "1 plan", "2 plans"]
+    assert [pluralize(number, "process", "es") for number in (1, 2)] == ["1 process", "2 processes"]
 
 
 def test_jail_names() -> None:

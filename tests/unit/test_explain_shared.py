@@ -15,7 +15,7 @@ from jailssh.core.errors import UsageError
 from jailssh.diagnose import explain, reasons, suggest
 from jailssh.diagnose.trials import Remedy, Trials
 from jailssh.host import journal, matcher
-from jailssh.host.journal import Record
+from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
 from jailssh.plan import codec, ops
 from jailssh.users import learning
@@ -52,12 +52,12 @@ def forge(configure: Callable[..., Trials], layout: Layout) -> Trials:
     return trials
 
 
-def by(key: str, *commands: str, reason: str = "command-not-allowed", **fields: str) -> list[Record]:
+def by(key: str, *commands: str, reason: str = "command-not-allowed", **fields: str) -> list[JournalRecord]:
     more = {"JAILSSH_KEY": key} if key else {}
     return [record(command, reason, **more, **fields) for command in commands]
 
 
-def found_for(trials: Trials, *records: Record) -> suggest.Suggestion:
+def found_for(trials: Trials, *records: JournalRecord) -> suggest.Suggestion:
     return suggest.suggest(trials, suggest.group(records))
 
 
@@ -126,7 +126,7 @@ def test_nothing_is_suggested_for_who_is_not_there_and_for_limits(forge: Trials)
         forge, *by("gone", command), *by("", command), *by("bob", PUSH.format("public"), reason="hours"),
         *by("dave", PUSH.format("site"), reason="no-such-repository"),
         *by("bob", PUSH.format("bob/x"), reason="repository-exists"),
-        Record("s=2", 1.7e9, {**record(None, "sessions").fields, "JAILSSH_KEY": "bob"}),
+        JournalRecord("s=2", 1.7e9, {**record(None, "sessions").fields, "JAILSSH_KEY": "bob"}),
     )  # fmt: skip
     why = [(each.key, text) for each, text in found.impossible]
     assert why[:3] == [
@@ -337,7 +337,7 @@ def test_what_a_record_tells(
     rows = [record(command, reason, JAILSSH_PLAN=plan.serial, **fields)]
     if fields == END:
         start = {name: value for name, value in rows[0].fields.items() if name != "JAILSSH_REASON"}
-        rows.insert(0, Record("s=0", 1.69e9, {**start, "JAILSSH_EVENT": "session-start"}))
+        rows.insert(0, JournalRecord("s=0", 1.69e9, {**start, "JAILSSH_EVENT": "session-start"}))
     monkeypatch.setattr(journal, "_journalctl", Journalctl(*rows))
     code = run_explain(layout, monkeypatch, "--from-journal", "3f9a1c07")
     out = capsys.readouterr().out

@@ -22,7 +22,6 @@ from jailssh.diagnose.trials import Remedy, Trials, candidate_paths
 from jailssh.host import accounts, journal
 from jailssh.host.paths import Layout
 from jailssh.jail.profiles import shipped_profiles
-from jailssh.jail.this_host import ThisHost
 from jailssh.policy.lines import alike, lines_for
 from jailssh.users import learning
 from jailssh.users.learning import Learning
@@ -30,6 +29,7 @@ from tests.unit.explain_tools import (
     ENTRY,
     PUSH,
     Journalctl,
+    Programs,
     configure,
     layout,
     needs_matcher,
@@ -157,7 +157,7 @@ def test_no_remedy_and_never_a_shell(configure: Callable[..., Trials], command: 
 @needs_matcher
 def test_a_program_that_is_not_here_is_named(configure: Callable[..., Trials], monkeypatch: pytest.MonkeyPatch) -> None:
     trials = configure("own")
-    monkeypatch.setattr(ThisHost, "find_program", lambda _, name: None)
+    monkeypatch.setattr(Programs, "find_program", lambda _, name: None)
     found = trials.remedy("borg serve", ("borg", "serve"))
     assert found is not None
     assert "borg is not on this host" in found.lacks
