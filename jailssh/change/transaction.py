@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import KW_ONLY, asdict, dataclass, replace
 from types import FrameType
 from typing import Any
 
@@ -283,6 +283,7 @@ class Unfinished:
     """
 
     subject: str
+    _: KW_ONLY
     what: str = ""
     again: str = ""
     since: int = 0
@@ -326,8 +327,10 @@ def _unfinished(subject: str, content: _Content) -> Unfinished:
     )
     who = content.owner
     if who is None:
-        return Unfinished(subject, f"a change of {subject}", stays=stays, goes=goes)
-    return Unfinished(subject, who.what, who.again, who.time, who.is_alive(), stays, goes)
+        return Unfinished(subject, what=f"a change of {subject}", stays=stays, goes=goes)
+    return Unfinished(
+        subject, what=who.what, again=who.again, since=who.time, alive=who.is_alive(), stays=stays, goes=goes
+    )
 
 
 def subjects(layout: Layout) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 
 from configobj import ConfigObj
@@ -29,6 +29,7 @@ _BETWEEN = re.compile(r"([,\s]+)")
 class MainConfig:
     """``jailssh.conf``.  ``build_timeout`` is in seconds, ``bandwidth`` in bytes per second, by name."""
 
+    _: KW_ONLY
     require_journal: bool
     build_timeout: int
     third_party_plugins: tuple[str, ...]
@@ -50,6 +51,7 @@ class UserConfig:
     name: str
     uid: int
     jails: tuple[str, ...]
+    _: KW_ONLY
     items: tuple[Item, ...]
     groups: tuple[Group, ...] = ()
     access: Mapping[str, Item] = field(default_factory=dict)
@@ -94,7 +96,7 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
             errors.append(ConfigError(jails.origin, f"{error.what}: {error.why}", hint=error.hint))
     raise_all(errors)
     shown = (*items.values(), *access.values())
-    return UserConfig(name, uid.value, tuple(sorted(set(jails.value))), shown, groups, access)
+    return UserConfig(name, uid.value, tuple(sorted(set(jails.value))), items=shown, groups=groups, access=access)
 
 
 def _read_groups(document: Document, errors: list[JailsshError]) -> tuple[Group, ...]:

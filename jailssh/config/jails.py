@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 
@@ -48,6 +48,7 @@ class JailConfig:
 
     name: str
     file: str
+    _: KW_ONLY
     places: Mapping[str, str]
     summary: str
     plugins: tuple[str, ...]

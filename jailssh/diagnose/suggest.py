@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 
 from jailssh.config.values import Raw
 from jailssh.core.errors import JailsshError
@@ -46,6 +46,7 @@ class Asked:
     """
 
     command: str | None
+    _: KW_ONLY
     count: int
     first: str
     last: str
@@ -71,6 +72,7 @@ class ForGroup:
 
     plugin: str
     option: str
+    _: KW_ONLY
     line: str
     instead_of: str
     group: str
@@ -86,6 +88,7 @@ class Suggestion:
     """The ``remedy`` for all, by whom each of its settings is needed, and what has no remedy and why."""
 
     remedy: Remedy = field(default_factory=Remedy)
+    _: KW_ONLY
     needed: dict[tuple[str, str], list[Asked]] = field(default_factory=dict)
     allowed: list[Asked] = field(default_factory=list)
     impossible: list[tuple[Asked, str]] = field(default_factory=list)
@@ -115,8 +118,8 @@ def group(records: Iterable[JournalRecord]) -> list[Asked]:
         reason = record.get(REASON) if record.get(REASON) in _LIMITS else ""
         found.setdefault((record.get(KEY), record.command(), reason), []).append(record)
     return [
-        Asked(command, len(each), each[0].when, each[-1].when, each[-1].get(REASON), any(one.cut_short for one in each),
-              key)
+        Asked(command, count=len(each), first=each[0].when, last=each[-1].when, reason=each[-1].get(REASON),
+              cut_short=any(one.cut_short for one in each), key=key)
         for (key, command, _), each in found.items()
     ]  # fmt: skip
 
@@ -182,7 +185,9 @@ def _as_few_lines(trials: Trials, out: Suggestion) -> None:
             if len(names) > 1 and fitting is not None:
                 others = tuple(key for key in groups[fitting[1]] if key not in names)
                 text = " ".join((*what, f"@{fitting[1]}"))
-                out.for_groups.append(ForGroup(change.plugin, change.option, text, line, fitting[1], others))
+                out.for_groups.append(
+                    ForGroup(change.plugin, change.option, line=text, instead_of=line, group=fitting[1], others=others)
+                )
 
 
 def _needed(

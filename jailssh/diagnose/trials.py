@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import chain, combinations, count
 
 from jailssh.config.reader import Document
@@ -43,6 +43,7 @@ class SettingChange:
     plugin: str
     option: str
     raw: Raw
+    _: KW_ONLY
     before: Raw = ""
     origin: str = ""
     table: str = ""
@@ -280,7 +281,7 @@ class Trials:
         before: Raw = item.raw if item else ""
         table = file_of(before) if item and item.setting.kind == "rights" else ""
         raw = _union("" if table else before, added) if isinstance(added, tuple) else added
-        return SettingChange(plugin, option, raw, before, item.origin if item else "", table)
+        return SettingChange(plugin, option, raw, before=before, origin=item.origin if item else "", table=table)
 
     def _candidates(self, name: str, words: Sequence[str]) -> list[SettingChange]:
         plugin = self._configuration.registry.get(name)

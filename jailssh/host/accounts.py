@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import JailsshError, UsageError
 from jailssh.files import removal
@@ -31,6 +31,7 @@ class AccountEntry:
     name: str
     uid: int
     gid: int
+    _: KW_ONLY
     group: str
     home: str
     shell: str
@@ -61,7 +62,7 @@ def _entry(row: list[str] | None) -> AccountEntry | None:
         return None
     name, uid, gid, gecos, home, shell, _, group, *others = row
     groups = tuple((other, int(number)) for number, other in zip(others[::2], others[1::2], strict=True))
-    return AccountEntry(name, int(uid), int(gid), group, home, shell, gecos, groups)
+    return AccountEntry(name, int(uid), int(gid), group=group, home=home, shell=shell, gecos=gecos, groups=groups)
 
 
 def group_name(gid: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import EXIT_DENIED, EXIT_OK, HostError
 from jailssh.host import process
@@ -28,6 +28,7 @@ class Verdict:
     """
 
     allowed: bool
+    _: KW_ONLY
     rule: str
     plugin: str
     reason: str = ""
@@ -60,6 +61,6 @@ def read_verdict(text: str) -> Verdict:
     word, *fields = text.split("\0")[:-1]
     if word == "allow":
         rule, plugin, program, path, *argv = fields
-        return Verdict(True, rule, plugin, program=program, path=path, argv=tuple(argv))
+        return Verdict(True, rule=rule, plugin=plugin, program=program, path=path, argv=tuple(argv))
     reason, rule, plugin, detail, *words = fields
-    return Verdict(False, rule, plugin, reason, detail, words=tuple(words))
+    return Verdict(False, rule=rule, plugin=plugin, reason=reason, detail=detail, words=tuple(words))

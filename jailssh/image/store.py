@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from jailssh.closure.elf_cache import ElfCache, facts_path
 from jailssh.closure.errors import ImageError, SourceChangedError
@@ -38,6 +38,7 @@ class BuildResult:
 
     path: str
     generation: str
+    _: KW_ONLY
     changed: bool
     entries: int
     bytes: int
@@ -185,7 +186,9 @@ def _pinned(layout: Layout, jail: str, wanted: Wanted, verify: Verify | None) ->
             f"jail {jail}", f"is held at generation {generation}, but {error}", hint=f"jailssh update {jail}"
         ) from error
     path = pool.tree_path(layout, generation)
-    return BuildResult(path, generation, False, len(manifest.entries), manifest.bytes, manifest.notes)
+    return BuildResult(
+        path, generation, changed=False, entries=len(manifest.entries), bytes=manifest.bytes, notes=manifest.notes
+    )
 
 
 def _up_to_date(layout: Layout, jail: str, inputs: str) -> BuildResult | None:
@@ -199,7 +202,7 @@ def _up_to_date(layout: Layout, jail: str, inputs: str) -> BuildResult | None:
 def _result(layout: Layout, known: Summary | Manifest, changed: bool) -> BuildResult:
     count = known.count if isinstance(known, Summary) else len(known.entries)
     path = pool.tree_path(layout, known.generation)
-    return BuildResult(path, known.generation, changed, count, known.bytes, known.notes)
+    return BuildResult(path, known.generation, changed=changed, entries=count, bytes=known.bytes, notes=known.notes)
 
 
 def adopt(layout: Layout, jail: str, made: BuildResult) -> BuildResult | None:

@@ -126,19 +126,19 @@ class JailDefinition:
         limits = {**config.access, **(user.access if user else {})}
         return JailSettings(
             config.name,
-            config.network,
-            config.hostname,
-            config.message,
-            config.tmp_size,
-            config.umask,
-            rlimits(config, self.root),
-            config.env,
-            config.supplementary_groups,
-            main.require_journal,
-            live_tops() if config.root == "live" else (),
-            config.hide,
-            access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
-            config.accept_env,
+            network=config.network,
+            hostname=config.hostname,
+            message=config.message,
+            tmp_size=config.tmp_size,
+            umask=config.umask,
+            limits=rlimits(config, self.root),
+            env=config.env,
+            supplementary_groups=config.supplementary_groups,
+            require_journal=main.require_journal,
+            live=live_tops() if config.root == "live" else (),
+            hide=config.hide,
+            access=access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
+            accept_env=config.accept_env,
         )
 
 

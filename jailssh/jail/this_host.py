@@ -21,7 +21,9 @@ def to_account(entry: accounts.AccountEntry) -> Account:
     """Return the facts about an account that plugins and plans need; a ``/`` at the end of the home is dropped."""
     home = entry.home.rstrip("/") or "/"
     roles = frozenset((entry.name, f"@{entry.group}", *(f"@{name}" for name, _ in entry.groups), "@all"))
-    return Account(entry.name, entry.uid, entry.gid, entry.group, home, entry.gecos, entry.groups, roles)
+    return Account(
+        entry.name, entry.uid, entry.gid, entry.group, home, gecos=entry.gecos, groups=entry.groups, roles=roles
+    )
 
 
 class ThisHost:

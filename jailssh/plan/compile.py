@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.home_readers import covers
@@ -59,6 +59,7 @@ class Access:
     ``expires`` in seconds since 1970.
     """
 
+    _: KW_ONLY
     sessions: int = 0
     key_sessions: int = 0
     duration: int = 0
@@ -93,6 +94,7 @@ class JailSettings:
     """
 
     name: str
+    _: KW_ONLY
     network: str = "none"
     hostname: str = "jail"
     message: str = ""

@@ -49,7 +49,8 @@ def _tuple_misfit(value: object, kinds: tuple[object, ...], where: str) -> str:
 
 @cache
 def _fields(kind: type) -> tuple[tuple[str, object], ...]:
-    return tuple(typing.get_type_hints(kind).items())
+    hints = typing.get_type_hints(kind)
+    return tuple((each.name, hints[each.name]) for each in dataclasses.fields(kind))
 
 
 def raised(plugin: str, error: BaseException) -> ConfigError:

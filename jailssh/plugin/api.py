@@ -11,7 +11,7 @@ A plugin is an object with the attributes of :class:`Plugin`, announced by an en
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Protocol, runtime_checkable
 
 from jailssh.policy.rules import Rule as Rule
@@ -33,6 +33,7 @@ class Account:
     gid: int
     group: str
     home: str
+    _: KW_ONLY
     gecos: str = ""
     groups: tuple[tuple[str, int], ...] = ()
     roles: frozenset[str] = frozenset(("@all",))
@@ -70,6 +71,7 @@ class ImageNeeds:
                   ``ca-certificates``, ``gconv``.
     """
 
+    _: KW_ONLY
     programs: tuple[str, ...] = ()
     optional_programs: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -117,6 +119,7 @@ class PluginResult:
 
     rules: tuple[Rule, ...]
     capability: str
+    _: KW_ONLY
     binds: tuple[Bind, ...] = ()
     home: str = "rw"
     env: tuple[tuple[str, str], ...] = ()

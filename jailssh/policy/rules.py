@@ -44,7 +44,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import lru_cache
 
 from jailssh.core.errors import ConfigError
@@ -89,6 +89,7 @@ class Rule:
     plugin: str
     program: str
     words: tuple[str, ...]
+    _: KW_ONLY
     argv0: str = ""
     fixed: tuple[str, ...] = ()
     literals: tuple[str, ...] = ()
@@ -308,7 +309,7 @@ def _check_rule(rule: Rule) -> None:
     if not is_clean_absolute(rule.program):
         raise _bad(rule, f"program {rule.program!r} is not a plain absolute path")
     if ANY in rule.words:
-        whole = Rule(rule.id, rule.plugin, rule.program, (ANY,), rule.argv0, rule.fixed, env=rule.env)
+        whole = Rule(rule.id, rule.plugin, rule.program, (ANY,), argv0=rule.argv0, fixed=rule.fixed, env=rule.env)
         if rule != replace(whole, operands=(0, UNBOUNDED, "text")):
             raise _bad(rule, f"{ANY!r} takes the whole command, so no other word, option or operand can be described")
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from jailssh.config.files import MainConfig, UserConfig
 from jailssh.config.keys import Keyring
@@ -24,6 +24,7 @@ class Use:
     """
 
     account: Account
+    _: KW_ONLY
     jails: tuple[str, ...]
     definition: JailDefinition
     user: UserConfig | None
@@ -39,7 +40,8 @@ class Use:
         ring = configuration.keyring(account.name)
         names = holders(definition, account, ring)
         results = {roles: definition.results(replace(account, roles=roles)) for roles in names}
-        return cls(account, jails, definition, configuration.user(account.name), ring, names, results)
+        user = configuration.user(account.name)
+        return cls(account, jails=jails, definition=definition, user=user, ring=ring, names=names, results=results)
 
     def is_current(self, configuration: Configuration) -> bool:
         """True if the account's own files still say the same."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 
 from jailssh.closure.errors import NoJailError
@@ -45,6 +45,7 @@ class Published:
     """
 
     plan: codec.Plan
+    _: KW_ONLY
     changed: bool
     image: BuildResult
     jail: str
@@ -153,7 +154,14 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
             raise ConfigError(f"account {account.name}", "the configuration changed while its plan was made")
         owners.note(layout, account)
         changed = plan_files.write(layout, made.plan, made.of_keys)
-    published = Published(made.plan, changed, image, use.definition.name, use.capabilities(), made.of_keys)
+    published = Published(
+        made.plan,
+        changed=changed,
+        image=image,
+        jail=use.definition.name,
+        capabilities=use.capabilities(),
+        of_keys=made.of_keys,
+    )
     return published if images and images.hold_later else hold(configuration, account, published)
 
 

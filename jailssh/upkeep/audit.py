@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 from jailssh.closure.manifest import Entry, Manifest
 from jailssh.core.errors import UsageError
@@ -53,6 +53,7 @@ class Damage:
 class Audit:
     """What was looked at: numbers of shared files, of trees and their paths, bytes that were read; what is wrong."""
 
+    _: KW_ONLY
     files: int = 0
     trees: int = 0
     paths: int = 0

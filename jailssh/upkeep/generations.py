@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from jailssh.closure.manifest import Entry, Manifest
 from jailssh.core.errors import UsageError
@@ -28,6 +28,7 @@ class Generation:
 
     jail: str
     generation: str
+    _: KW_ONLY
     time: int
     bytes: int
     entries: int
@@ -63,14 +64,14 @@ def generations_of(layout: Layout, jail: str | None = None) -> list[Generation]:
                 Generation(
                     name,
                     generation,
-                    when[-1] if when else 0,
-                    manifest.bytes if manifest else 0,
-                    len(manifest.entries) if manifest else 0,
-                    generation == current,
-                    generation == current and history.pinned,
-                    tuple(dict.fromkeys(plan.name for plan in rows)),
-                    tuple(sessions),
-                    failed_update(layout, name) if generation == current else None,
+                    time=when[-1] if when else 0,
+                    bytes=manifest.bytes if manifest else 0,
+                    entries=len(manifest.entries) if manifest else 0,
+                    current=generation == current,
+                    held=generation == current and history.pinned,
+                    plans=tuple(dict.fromkeys(plan.name for plan in rows)),
+                    sessions=tuple(sessions),
+                    failure=failed_update(layout, name) if generation == current else None,
                 )
             )
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Protocol
 
 from jailssh.change import transaction, undo
@@ -78,6 +78,7 @@ class AddUserOptions:
 
     name: str
     jails: tuple[str, ...]
+    _: KW_ONLY
     keys: tuple[Key, ...] = ()
     force: bool = False
     now: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import DeniedError, HostError, JailsshError, UsageError
 from jailssh.core.names import is_clean_absolute, pluralize
@@ -27,6 +27,7 @@ class AccountFacts:
     """
 
     entry: AccountEntry
+    _: KW_ONLY
     local: bool
     same_uid: tuple[str, ...]
     processes: int

@@ -72,8 +72,7 @@ class Command:
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule for each line."""
-        read = paths(settings, "read", account, self.name)
-        write = paths(settings, "write", account, self.name)
+        read, write = (paths(settings, name, account, self.name) for name in ("read", "write"))
         place = mounts(read, write, account, self.name)
         rules = []
         for number, text in enumerate(_texts(settings), 1):
@@ -82,7 +81,8 @@ class Command:
                 raise line.bad("takes paths below a directory that is in neither read nor write")
             rules.append(replace(_rule(line, number, jail, account), within=place.within))
         names, proc = ", ".join(dict.fromkeys(rule.argv0 for rule in rules)), bool(settings["proc"])
-        return PluginResult(tuple(rules), names, place.binds, place.home, proc=proc, reach=Reach(writes=write))
+        reach = Reach(writes=write)
+        return PluginResult(tuple(rules), names, binds=place.binds, home=place.home, proc=proc, reach=reach)
 
 
 def _texts(settings: Mapping[str, Value]) -> tuple[str, ...]:

@@ -23,7 +23,9 @@ from jailssh.policy.rules import Rule  # noqa: E402
 IMAGE = "/var/lib/jailssh/images/golden/0001"
 # seccomp(2): one instruction, "return ALLOW".
 FILTER = ("x86_64", bytes.fromhex("060000000000ff7f"))
-ALICE = Account("alice", 1001, 1001, "alice", "/home/alice", "Alice: Ärztin", (("alice", 1001), ("staff", 50)))
+ALICE = Account(
+    "alice", 1001, 1001, "alice", "/home/alice", gecos="Alice: Ärztin", groups=(("alice", 1001), ("staff", 50))
+)
 
 
 def good() -> dict[str, codec.Plan]:
@@ -49,9 +51,9 @@ def good() -> dict[str, codec.Plan]:
     )
     one = compile_plan(ALICE, JailSettings("files"), [PluginResult((files,), "files")], IMAGE, FILTER)
     settings = JailSettings(
-        "a+b", "host", "box.example", 'only "files"\\ or copy, bitte schön', 1 << 20, 0o27,
-        {"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8}, (("LANG", "C.UTF-8"),),
-        ("staff",), require_journal=True, accept_env=("TZ", "CI_*"),
+        "a+b", network="host", hostname="box.example", message='only "files"\\ or copy, bitte schön', tmp_size=1 << 20,
+        umask=0o27, limits={"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8},
+        env=(("LANG", "C.UTF-8"),), supplementary_groups=("staff",), require_journal=True, accept_env=("TZ", "CI_*"),
     )  # fmt: skip
     results = [
         PluginResult((files,), "files", home="ro", binds=(Bind("/srv/data"), Bind("/srv/data/in", writable=True))),
@@ -81,8 +83,9 @@ def shared() -> dict[str, codec.Plan]:
     )  # fmt: skip
     hint = Rule("git.lfs", "git", "/", ("git-lfs-authenticate",), ignore_rest=True, answer=(126, "not served here"))
     access = Access(
-        4, 2, 3600, 60, 10, 1 << 20, ("10.0.0.0/8", "2001:db8::/32"), ((31, 480, 1080), (64, 0, 1440)),
-        ((0, 3600), (1774746000, 7200), (1792890000, -18000)), 1800000000,
+        sessions=4, key_sessions=2, duration=3600, idle=60, nice=10, bandwidth=1 << 20,
+        addresses=("10.0.0.0/8", "2001:db8::/32"), hours=((31, 480, 1080), (64, 0, 1440)),
+        offsets=((0, 3600), (1774746000, 7200), (1792890000, -18000)), expires=1800000000,
     )  # fmt: skip
     keys = [
         RosterKey("bob", "0" * 16, "AAAAC3NzaC1lZDI1NTE5AAAAIEJvYg=="),

@@ -116,11 +116,16 @@ def test_the_fields_of_jailssh_match(tmp_path: Path, match_build: Path) -> None:
 
     served = [tool(operands=(0, 1, "path"), roots=("/srv",), base="/srv"), LFS, HELLO]
     assert ask("tool x", served) == Verdict(
-        True, "tool.use", "tool", program=PROGRAM, path="/srv/x", argv=("tool", "/srv/x")
+        True, rule="tool.use", plugin="tool", program=PROGRAM, path="/srv/x", argv=("tool", "/srv/x")
     )
-    assert ask("hello --all", served) == Verdict(True, "hello", "p")
+    assert ask("hello --all", served) == Verdict(True, rule="hello", plugin="p")
     assert ask("git-lfs-authenticate x", served) == Verdict(
-        False, "lfs", "git", NOT_SERVED, "Großes: nicht hier", words=("git-lfs-authenticate", "x")
+        False,
+        rule="lfs",
+        plugin="git",
+        reason=NOT_SERVED,
+        detail="Großes: nicht hier",
+        words=("git-lfs-authenticate", "x"),
     )
 
 

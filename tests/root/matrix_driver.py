@@ -126,7 +126,7 @@ def watched(module: Any, name: str, is_change: Callable[..., bool] = lambda *_, 
 
 def add_account(name: str, jail: str, key: str | None) -> list[str]:
     keys = tuple(parse_keys(key.encode(), "key")) if key else ()
-    return list(adduser(LAYOUT, AddUserOptions(name, (jail,), keys), Publisher(LAYOUT), lambda _: True).lines)
+    return list(adduser(LAYOUT, AddUserOptions(name, (jail,), keys=keys), Publisher(LAYOUT), lambda _: True).lines)
 
 
 def remove_account(name: str) -> list[str]:

@@ -124,7 +124,9 @@ def test_what_cannot_be_moved_is_told_and_stops_nothing_else(layout: Layout) -> 
 
 
 def test_who_is_there_keeps_all(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = accounts.AccountEntry(NAME, UID, UID, NAME, f"/home/{NAME}", "/bin/sh", "", ((NAME, UID),))
+    entry = accounts.AccountEntry(
+        NAME, UID, UID, group=NAME, home=f"/home/{NAME}", shell="/bin/sh", gecos="", groups=((NAME, UID),)
+    )
     monkeypatch.setattr(accounts, "find", lambda name: entry)
     assert gone.check(layout, act=True) == ([], [])
     assert len(left(layout)) == 5
@@ -132,7 +134,11 @@ def test_who_is_there_keeps_all(layout: Layout, monkeypatch: pytest.MonkeyPatch)
     os.unlink(f"{layout.users}/{NAME}.conf")
     owners.note(layout, entry)
     assert gone.check(layout, act=True) == ([], [])
-    monkeypatch.setattr(accounts, "find", lambda name: accounts.AccountEntry(*(NAME, UID + 1), UID, "", "", "", "", ()))
+    monkeypatch.setattr(
+        accounts,
+        "find",
+        lambda name: accounts.AccountEntry(*(NAME, UID + 1), UID, "", group="", home="", shell="", gecos=()),
+    )
     found, errors = gone.check(layout, act=True)
     assert (len(found), errors, left(layout)) == (1, [], [])
 

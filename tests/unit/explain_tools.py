@@ -30,7 +30,9 @@ from jailssh.plugin.api import Account
 from jailssh.plugin.registry import Registry
 from tests.login import jails
 
-ENTRY = accounts.AccountEntry("alice", 1000, 1000, "alice", "/home/alice", "/bin/sh", "", (("alice", 1000),))
+ENTRY = accounts.AccountEntry(
+    "alice", 1000, 1000, group="alice", home="/home/alice", shell="/bin/sh", gecos="", groups=(("alice", 1000),)
+)
 PLUGINS = {
     plugin.name: plugin
     for plugin in (jails.borg, jails.command, jails.cvs, jails.git, jails.rsync, jails.scp, jails.sftp, jails.shell)

@@ -222,7 +222,7 @@ def test_a_rule_that_logs_one_that_answers_and_one_with_a_first() -> None:
             ("operands", "0", "0", "text"), ("answer", "0", "nothing to do")]  # fmt: skip
     records = tuple(ops.Record(verb, tuple(args)) for verb, *args in rows)
     plan = codec.Plan(1000, 1000, "alice", "0" * 16, records)
-    verdict = matcher.Verdict(True, "r", "p", program="/bin/r", path="/srv/a b", argv=("r", "/srv/a b"))
+    verdict = matcher.Verdict(True, rule="r", plugin="p", program="/bin/r", path="/srv/a b", argv=("r", "/srv/a b"))
     facts, lines = explain._allowed(plan, verdict, [])
     assert lines == [
         "allowed by rule r of plugin p", "runs first: /bin/make '/srv/a b'", "runs /bin/r: r '/srv/a b'",
@@ -230,7 +230,7 @@ def test_a_rule_that_logs_one_that_answers_and_one_with_a_first() -> None:
     ]  # fmt: skip
     assert (facts["first"], facts["log"], facts["answer"]) == (["/bin/make", "/srv/a b"], True, None)
     assert facts["alone"] is True
-    facts, lines = explain._allowed(plan, matcher.Verdict(True, "a", "p"), [])
+    facts, lines = explain._allowed(plan, matcher.Verdict(True, rule="a", plugin="p"), [])
     assert lines[1:] == ["runs nothing: the rule has the answer itself: nothing to do"]
     assert (facts["first"], facts["log"], facts["answer"]) == ([], False, "nothing to do")
 

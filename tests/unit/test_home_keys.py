@@ -15,7 +15,9 @@ BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr"
 KEY = f"ssh-ed25519 {BLOB}"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxs"
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
-ENTRY = AccountEntry("alice", 1000, 1000, "alice", "/home/alice", "/bin/bash", "", (("alice", 1000),))
+ENTRY = AccountEntry(
+    "alice", 1000, 1000, group="alice", home="/home/alice", shell="/bin/bash", gecos="", groups=(("alice", 1000),)
+)
 
 
 def line_for(text: str) -> str:

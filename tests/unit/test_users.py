@@ -94,7 +94,9 @@ def stat_of(mode: int, uid: int = 1500) -> os.stat_result:
     return os.stat_result((mode, 1, 1, 1, uid, uid, 0, 0, 0, 0))
 
 
-ALICE = AccountEntry("alice", 1500, 1500, "alice", "/home/alice", "/bin/bash", "", (("alice", 1500),))
+ALICE = AccountEntry(
+    "alice", 1500, 1500, group="alice", home="/home/alice", shell="/bin/bash", gecos="", groups=(("alice", 1500),)
+)
 HOME = stat_of(stat.S_IFDIR | 0o700)
 GOOD = AccountFacts(
     entry=ALICE, local=True, same_uid=(), processes=0, home=HOME, home_path="/home/alice", ssh=None,
