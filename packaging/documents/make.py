@@ -1,6 +1,6 @@
 """make.py [DIRECTORY]: write what is made from the code below DIRECTORY, as below a prefix.
 
-Without DIRECTORY it is the one that meson installs into.  Manual pages and shell completion.
+Without DIRECTORY it is the one that meson installs into.  Manual pages, shell completion, the journal's catalog.
 Needs the packages that jailssh itself needs, and nothing of the host.
 """
 
@@ -16,10 +16,12 @@ SOURCE = Path(__file__).resolve().parents[2]
 
 def made() -> dict[str, str]:
     """Return the text of each file by its path below the prefix."""
+    import catalog
     import completion
     import manual
 
     files = {f"share/man/man{name[-1]}/{name}": text for name, text in manual.pages().items()}
+    files["lib/systemd/catalog/jailssh.catalog"] = catalog.catalog()
     files["share/bash-completion/completions/jailssh"] = completion.bash()
     files["share/zsh/site-functions/_jailssh"] = completion.zsh()
     files["share/fish/vendor_completions.d/jailssh.fish"] = completion.fish()
