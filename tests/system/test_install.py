@@ -132,7 +132,7 @@ def test_documents(pristine: Path) -> None:
     assert "@revised@" not in (share / "man/man8/jailssh.8").read_text()
     plugins = (share / "man/man7/jailssh-plugins.7").read_text()
     assert ".It Ic deny_requests" in plugins, "the plugins were not found"
-    for name in ("README.md", "LICENSE", "plugins/README.md", "plugins/git/README.md"):
+    for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "plugins/README.md", "plugins/git/README.md"):
         assert (share / "doc/jailssh" / name).exists(), name
     folders = {path.parent.name for path in (REPO / "plugins").glob("*/README.md")}
     assert {path.parent.name for path in (share / "doc/jailssh/plugins").glob("*/README.md")} == folders
