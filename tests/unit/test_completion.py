@@ -16,70 +16,9 @@ from tests.harness.documents import documents
 
 __all__ = ["documents"]
 
-BASH = """
-source "$1"
-shift
-COMP_WORDS=("$@")
-COMP_CWORD=$(($# - 1))
-_jailssh
-printf '%s\\n' "${COMPREPLY[@]}"
-"""
-FISH = "source $argv[1]; complete -C $argv[2]"
-# A terminal in which compadd, by which every function of zsh adds what it offers, prints it.
-ZSH = r"""
-zmodload zsh/zpty
-zpty terminal zsh -f -i
-tell() { zpty -w terminal "$1" }
-tell "PROMPT= RPROMPT= fpath=(${(q)1} \$fpath); autoload -U compinit; compinit -D -u"
-tell 'compadd() {
-    if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then builtin compadd "$@"; return; fi
-    local -a hits; builtin compadd -A hits "$@"; (( $#hits )) && print -rl -- \<HIT\>$^hits\<END\>; (( $#hits ))
-}'
-tell "finish() { print '<DO''NE>' }; comppostfuncs=(finish); bindkey '^I' complete-word; print '<REA''DY>'"
-zpty -r terminal out '*<READY>*'
-zpty -n -w terminal "$2"$'\t'
-zpty -r terminal out '*<DONE>*'
-print -r -- "$out"
-"""
 
-
-def ask_bash(documents: Path, line: str, cwd: Path) -> set[str]:
-    script = documents / "share/bash-completion/completions/jailssh"
-    # What is typed last may be empty.
-    words = [*shlex.split(line), *([""] if line.endswith(" ") else [])]
-    command = ["bash", "--norc", "-uc", BASH, "bash", script, *words]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=20)
-    assert done.stderr == ""
-    return set(done.stdout.split("\n")) - {""}
-
-
-def ask_fish(documents: Path, line: str, cwd: Path) -> set[str]:
-    script = documents / "share/fish/vendor_completions.d/jailssh.fish"
-    command = ["fish", "--no-config", "-c", FISH, script, line]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=20)
-    assert done.stderr == ""
-    return {each.split("\t")[0] for each in done.stdout.splitlines()}
-
-
-def ask_zsh(documents: Path, line: str, cwd: Path) -> set[str]:
-    command = ["zsh", "-f", "-c", ZSH, "zsh", documents / "share/zsh/site-functions", line]
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
-    hits = {each.split("<HIT>")[1] for each in done.stdout.split("<END>") if "<HIT>" in each}
-    # A list of values is offered without those that are typed already.
-    before = line.split(" ")[-1].rpartition(",")[0]
-    return {f"{before},{hit}" for hit in hits} if before else hits
-
-
-SHELLS = [pytest.param(ask, marks=pytest.mark.needs(shell), id=shell) for shell, ask in (
-    ("bash", ask_bash), ("fish", ask_fish), ("zsh", ask_zsh),
-)]  # fmt: skip
-Ask = Callable[[Path, str, Path], set[str]]
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A directory for --root with accounts, jails, keys and images, and names that must not be evaluated."""
-    root = tmp_path / "root"
+def fill(root: Path) -> Path:
+    """Make a directory for --root with accounts, jails, keys, images, and names that must not be evaluated."""
     for name in (
         "etc/jailssh/users/alice.conf",
         "etc/jailssh/users/bob.conf",
@@ -99,45 +38,139 @@ def root(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("ask", SHELLS)
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("ad", {"adduser"}),
-        ("keys ", {"add", "remove", "list", "print"}),
-        ("keys rem", {"remove"}),
-        ("adduser --key", {"--key", "--key-commands"}),
-        ("keys add git x --gr", {"--group"}),
-        ("image verify --rep", {"--repair"}),
-        ("--ro", {"--root"}),
-        ("--root ROOT deluser ", {"alice", "bob"}),
-        ("--root ROOT kick alice b", {"bob"}),
-        ("--root ROOT adduser x --jail we", {"web"}),
-        ("--root ROOT adduser x --jail sftp-", {"sftp-only", "sftp-ro", "sftp-dropbox"}),
-        ("--root ROOT adduser x --jail sftp,we", {"sftp,web"}),
-        ("--root ROOT keys remove git ", {"carol", "dave"}),
-        ("--root ROOT explain git --key ", {"carol", "dave"}),
-        ("--root ROOT image rollback ", {"web"}),
-        ("--root ROOT image rollback web ", {"0123456789abcdef0123"}),
-        ("adduser x --key-commands ", {"drop", "leave-out"}),
-        ("build --format s", {"squashfs"}),
-        ("config ch", {"check"}),
-        ("adduser roo", {"root"}),
-    ],
+# Each shell is started once and answers all lines, told apart by a line of the line itself behind this sign.
+SIGN = "=="
+BASH = r"""
+source "$1"
+while IFS=$'\x1f' read -r line words; do
+    IFS=$'\x1f' read -ra COMP_WORDS <<<"$words"
+    unset 'COMP_WORDS[-1]'
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _jailssh
+    printf '%s\n' "==$line" "${COMPREPLY[@]}"
+done
+"""
+FISH = """
+source $argv[1]
+while read -l line
+    echo "==$line"
+    complete -C $line
+end
+"""
+# A terminal in which compadd, by which every function of zsh adds what it offers, prints it.
+ZSH = r"""
+zmodload zsh/zpty
+zpty terminal zsh -f -i
+tell() { zpty -w terminal "$1" }
+tell "PROMPT= RPROMPT= fpath=(${(q)1} \$fpath); autoload -U compinit; compinit -D -u"
+tell 'compadd() {
+    if [[ ${@[1,(i)(-|--)]} == *-(O|A|D)\ * ]]; then builtin compadd "$@"; return; fi
+    local -a hits; builtin compadd -A hits "$@"; (( $#hits )) && print -rl -- \<HIT\>$^hits\<END\>; (( $#hits ))
+}'
+# Both lists of functions are emptied by each completion.
+tell "finish() { print '<DO''NE>' }; start() { comppostfuncs=(finish) }"
+tell "bindkey '^I' complete-word; print '<REA''DY>'"
+zpty -r terminal out '*<READY>*'
+while read -r line; do
+    tell "compprefuncs=(start); print '<REA''DY>'"
+    zpty -r terminal out '*<READY>*'
+    zpty -n -w terminal "${line%.}"$'\t'
+    zpty -r terminal out '*<DONE>*'
+    print -r -- "==${line%.}"
+    print -r -- "$out" | grep -o '<HIT>.*<END>' | sed 's/<HIT>//; s/<END>.*//'
+    zpty -n -w terminal $'\x15'
+done
+"""
+OFFERED = (
+    ("ad", {"adduser"}),
+    ("keys ", {"add", "remove", "list", "print"}),
+    ("keys rem", {"remove"}),
+    ("adduser --key", {"--key", "--key-commands"}),
+    ("keys add git x --gr", {"--group"}),
+    ("image verify --rep", {"--repair"}),
+    ("--ro", {"--root"}),
+    ("--root ROOT deluser ", {"alice", "bob"}),
+    ("--root ROOT kick alice b", {"bob"}),
+    ("--root ROOT adduser x --jail we", {"web"}),
+    ("--root ROOT adduser x --jail sftp-", {"sftp-only", "sftp-ro", "sftp-dropbox"}),
+    ("--root ROOT adduser x --jail sftp,we", {"sftp,web"}),
+    ("--root ROOT keys remove git ", {"carol", "dave"}),
+    ("--root ROOT explain git --key ", {"carol", "dave"}),
+    ("--root ROOT image rollback ", {"web"}),
+    ("--root ROOT image rollback web ", {"0123456789abcdef0123"}),
+    ("adduser x --key-commands ", {"drop", "leave-out"}),
+    ("build --format s", {"squashfs"}),
+    ("config ch", {"check"}),
+    ("adduser roo", {"root"}),
 )
-def test_offered(documents: Path, tmp_path: Path, root: Path, ask: Ask, line: str, offered: set[str]) -> None:
-    assert ask(documents, f"jailssh {line}".replace("ROOT", str(root)), tmp_path) == offered
-    assert not list(tmp_path.rglob("evaluated"))
+LINES = ("", *(line for line, _ in OFFERED), "explain alice -- ad")
+Answers = dict[str, set[str]]
 
 
-@pytest.mark.parametrize("ask", SHELLS)
-def test_every_verb_is_offered(documents: Path, tmp_path: Path, ask: Ask) -> None:
-    assert ask(documents, "jailssh ", tmp_path) == set(VERBS)
+def _run(command: list[str | Path], lines: list[str], cwd: Path) -> Answers:
+    typed = "".join(f"{line}\n" for line in lines)
+    done = subprocess.run(command, cwd=cwd, input=typed, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    answers: Answers = {}
+    for text in done.stdout.splitlines():
+        if text.startswith(SIGN):
+            answers[text.removeprefix(SIGN)] = set()
+        elif text:
+            answers[list(answers)[-1]].add(text)
+    return answers
 
 
-@pytest.mark.parametrize("ask", SHELLS)
-def test_what_the_client_would_send_is_not_completed(documents: Path, tmp_path: Path, ask: Ask) -> None:
-    assert ask(documents, "jailssh explain alice -- ad", tmp_path) == set()
+def ask_bash(documents: Path, lines: list[str], cwd: Path) -> Answers:
+    script = documents / "share/bash-completion/completions/jailssh"
+    # What is typed last may be empty, which only a word behind it keeps.
+    last = {line: [""] if line.endswith(" ") else [] for line in lines}
+    words = ["\x1f".join([line, *shlex.split(line), *last[line], "."]) for line in lines]
+    return _run(["bash", "--norc", "-uc", BASH, "bash", script], words, cwd)
+
+
+def ask_fish(documents: Path, lines: list[str], cwd: Path) -> Answers:
+    script = documents / "share/fish/vendor_completions.d/jailssh.fish"
+    answers = _run(["fish", "--no-config", "-c", FISH, script], lines, cwd)
+    return {line: {each.split("\t")[0] for each in offered} for line, offered in answers.items()}
+
+
+def ask_zsh(documents: Path, lines: list[str], cwd: Path) -> Answers:
+    # read takes blanks at the end away.
+    typed = [f"{line}." for line in lines]
+    answers = _run(["zsh", "-f", "-c", ZSH, "zsh", documents / "share/zsh/site-functions"], typed, cwd)
+    for line, hits in answers.items():
+        # A list of values is offered without those that are typed already.
+        before = line.split(" ")[-1].rpartition(",")[0]
+        answers[line] = {f"{before},{hit}" for hit in hits} if before else hits
+    return answers
+
+
+Ask = Callable[[Path, list[str], Path], Answers]
+SHELLS: list[tuple[str, Ask]] = [("bash", ask_bash), ("fish", ask_fish), ("zsh", ask_zsh)]
+
+
+@pytest.fixture(scope="module", params=[pytest.param(a, id=s, marks=pytest.mark.needs(s)) for s, a in SHELLS])
+def answers(request: pytest.FixtureRequest, documents: Path, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    """What the shell offers for each of LINES."""
+    folder = tmp_path_factory.mktemp("completion")
+    root = fill(folder / "root")
+    ask: Ask = request.param
+    found = ask(documents, [f"jailssh {line}".replace("ROOT", str(root)) for line in LINES], folder)
+    assert not list(folder.rglob("evaluated"))
+    return {line.replace(str(root), "ROOT").removeprefix("jailssh "): offered for line, offered in found.items()}
+
+
+@pytest.mark.parametrize(("line", "offered"), OFFERED)
+def test_offered(answers: Answers, line: str, offered: set[str]) -> None:
+    assert answers[line] == offered
+
+
+def test_every_verb_is_offered(answers: Answers) -> None:
+    assert answers[""] == set(VERBS)
+
+
+def test_what_the_client_would_send_is_not_completed(answers: Answers) -> None:
+    assert answers["explain alice -- ad"] == set()
 
 
 def test_the_table_of_values_is_used() -> None:
