@@ -41,7 +41,7 @@ def flags(argument: Argument) -> str:
 def _once(argument: Argument) -> str:
     """Return the same with the first flag alone, for the synopsis."""
     if not argument.flags:
-        more = " ..." if argument.nargs in ("*", "+") else ""
+        more = " ..." if argument.nargs in ("*", "+") and "…" not in argument.metavar else ""
         return flags(argument) + more
     value = f" Ar {word(argument.metavar)}" if argument.metavar else ""
     return f"Fl {word(argument.flags[0][1:])}{value}"
@@ -100,7 +100,9 @@ def arguments(command: Command, skipped: Sequence[str] = ()) -> Iterator[str]:
 
 
 def _said(argument: Argument) -> Iterator[str]:
-    yield from running(argument.help or argument.metavar)
+    if not argument.help:
+        raise ValueError(f"{argument.flags or argument.metavar}: the parser has no help for it")
+    yield from running(argument.help)
     if argument.repeated and "repeated" not in argument.help:
         yield "May be repeated."
 

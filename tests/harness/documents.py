@@ -15,7 +15,7 @@ from tests.abilities import REPO
 def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory that ``packaging/documents/make.py`` filled, as below a prefix."""
     folder = tmp_path_factory.mktemp("documents")
-    command = [sys.executable, "-B", REPO / "packaging/documents/make.py", folder]
+    command = [sys.executable, "-B", str(REPO / "packaging/documents/make.py"), str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     return folder

@@ -17,6 +17,7 @@ from jailssh.config.jails import read_jail
 from jailssh.config.reader import read_document
 from jailssh.core.home_readers import HOME_READERS
 from jailssh.core.journal_fields import FIELDS, MESSAGE_IDS, REASONS
+from jailssh.plugin.api import Right
 from jailssh.plugin.registry import load_registry
 from tests.abilities import REPO
 from tests.harness.documents import documents
@@ -62,7 +63,7 @@ def test_nothing_is_made_beside_these(documents: Path) -> None:
 @pytest.mark.needs("mandoc")
 @pytest.mark.parametrize("name", PAGES)
 def test_the_page_is_well_formed(documents: Path, name: str) -> None:
-    command = ["mandoc", "-Tlint", "-W", "style", page_file(documents, name)]
+    command = ["mandoc", "-Tlint", "-W", "style", str(page_file(documents, name))]
     done = subprocess.run(command, capture_output=True, text=True, timeout=20)
     assert [line for line in done.stdout.splitlines() if not PASSED_OVER.search(line)] == []
 
@@ -211,4 +212,7 @@ def test_a_table_of_rights_is_shown(documents: Path) -> None:
         f'"{line}"' for line in rights[0].strip().splitlines()
     )
     jail = read_jail("example", read_document(text, "example"), load_registry().options)
-    assert jail.options["git"]["rights"][0].split() == ["read", "website", "@all"]
+    lines = jail.options["git"]["rights"]
+    assert isinstance(lines, tuple)
+    assert Right.of(lines[0]) == Right("read", "website", ("@all",))
+    assert len(lines) == 5

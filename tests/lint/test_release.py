@@ -45,7 +45,7 @@ def clone(tmp_path: Path) -> Path:
 
 def release(clone: Path, *arguments: str, check: str = "true") -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "RELEASE_CHECK": check}
-    command = [clone / "packaging/release", *arguments]
+    command = [str(clone / "packaging/release"), *arguments]
     return subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True, timeout=60)
 
 

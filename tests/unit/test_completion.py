@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -171,6 +173,15 @@ def test_every_verb_is_offered(answers: Answers) -> None:
 
 def test_what_the_client_would_send_is_not_completed(answers: Answers) -> None:
     assert answers["explain alice -- ad"] == set()
+
+
+@pytest.mark.needs("shellcheck")
+def test_the_script_for_bash_is_clean(documents: Path) -> None:
+    script = documents / "share/bash-completion/completions/jailssh"
+    shellcheck = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    assert shellcheck
+    done = subprocess.run([shellcheck, "--shell=bash", script], capture_output=True, text=True, timeout=60)
+    assert done.stdout == ""
 
 
 def test_the_table_of_values_is_used() -> None:
