@@ -55,6 +55,24 @@ def test_commands_in_the_text_are_understood(path: Path) -> None:
             assert "arguments are required" in error.why or "a verb is missing" in error.why, line
 
 
+def test_what_a_user_is_told_is_what_is_said() -> None:
+    # The words before the last colon are the program's; what follows depends on the account.
+    product = [*below("jailssh", suffix=".py"), *below("jailssh", suffix=".c")]
+    sources = "\n".join(path.read_text() for path in product)
+    shown = re.findall(
+        r"^jailssh: not allowed: (.*: ?)[^:\n]+$", "".join(path.read_text() for path in PAGES), re.MULTILINE
+    )
+    assert len(shown) >= 2
+    assert [line for line in shown if line not in sources] == []
+    assert '"jailssh: not allowed: %s' in sources
+
+
+def test_the_table_of_jails_has_each_shipped_one() -> None:
+    table = re.findall(r"^\| (`.*?) \|", (REPO / "README.md").read_text(), re.MULTILINE)
+    named = {name for row in table for name in re.findall(r"`([\w-]+)`", row)}
+    assert named == {path.stem for path in (REPO / "jailssh/profiles").glob("*.conf")}
+
+
 def test_pages_are_read() -> None:
     assert len({line for path in PAGES for line in whole(path)}) >= 10
     assert len({line for path in PAGES for line in mentioned(path)}) > 20

@@ -52,6 +52,8 @@ def test_reasons_are_below_the_event_of_the_login_program(documents: Path) -> No
     sources = "\n".join(path.read_text() for path in sorted((REPO / "jailssh/login").rglob("*.c")))
     refused = set(re.findall(r'\brefuse\("([a-z-]+)"', sources)) & set(REASONS)
     denied = set(re.findall(r'\bno_fit\(\w+, "([a-z-]+)"', sources)) & set(REASONS)
+    assert {"drop", "plan-bad", "name"} <= refused
+    assert {"option-not-allowed", "operand-count"} <= denied
     found = entries(documents)
     assert [code for code in sorted(refused) if f"\n{code}:\n" not in found[MESSAGE_IDS["refused"]]] == []
     assert [code for code in sorted(denied) if f"\n{code}:\n" not in found[MESSAGE_IDS["denied"]]] == []
