@@ -1,7 +1,5 @@
 """``python -m jailssh``: the command, from a source tree or an installation."""
 
-import sys
+from jailssh.console.main import program
 
-from jailssh.cli.main import main
-
-sys.exit(main())
+program()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from jailssh.cli.context import NOBODY_ASKED, Context
 from jailssh.config.keys import Key, parse_keys
+from jailssh.console.context import NOBODY_ASKED, Context
 from jailssh.core.errors import EXIT_OK, HostError, UsageError
 from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name, check_jail_name
-from jailssh.image.publish import Publisher
+from jailssh.publish.publish import Publisher
 from jailssh.users import adduser
 from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 
@@ -64,7 +64,7 @@ def key_choice(args: argparse.Namespace) -> Choice:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Put the account into its jails."""
     context.need_real_root("adduser")
-    wish = adduser.Wish(
+    wish = adduser.AddUserOptions(
         name=check_account_name(args.name),
         jails=jail_names(args.jail),
         keys=tuple(key for path in args.key for key in read_key_file(path, f"--key {path}")),

@@ -8,18 +8,19 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
-from jailssh.cli.context import Context
+from jailssh.change import transaction
 from jailssh.config.files import read_main
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.tries import Tries
-from jailssh.host import fs, narrow
+from jailssh.daemon import last_good
+from jailssh.diagnose.findings import find, note_lines
+from jailssh.files import fs, narrow
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.image.findings import find, note_lines
-from jailssh.image.jail import Configuration, load_configuration
-from jailssh.image.publish import Change, changes, publish_each, revocations, withdraw_gone
-from jailssh.relay import lastgood
-from jailssh.users import doors, gone, key_removal, running, setup, transaction
+from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.publish.publish import PlanChange, changes, publish_each, revocations, withdraw_gone
+from jailssh.users import doors, gone, key_removal, running, setup
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run", "jailssh apply --gone")
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.gone and layout.root:
         raise UsageError("--gone", "looks at the accounts of this host, which are not those of another root")
     act = not args.dry_run
-    found: list[Change] = []
+    found: list[PlanChange] = []
     shells: list[str] = []
     tries = Tries()
     with _showing(context, found):
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return EXIT_OK
 
 
-def _set_aside_gone(layout: Layout, found: list[Change], errors: list[JailsshError], *, act: bool) -> None:
+def _set_aside_gone(layout: Layout, found: list[PlanChange], errors: list[JailsshError], *, act: bool) -> None:
     """Set aside what belongs to who is gone; the accounts of this host are not those of another root."""
     if not layout.root:
         changed, failed = gone.check(layout, act=act)
@@ -73,7 +74,7 @@ def _set_aside_gone(layout: Layout, found: list[Change], errors: list[JailsshErr
         errors += failed
 
 
-def _look(context: Context, found: list[Change], shells: list[str], tries: Tries) -> Configuration:
+def _look(context: Context, found: list[PlanChange], shells: list[str], tries: Tries) -> Configuration:
     """Do as :func:`_apply` does, but change nothing."""
     layout = context.layout
     tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries.errors, act=False))
@@ -87,7 +88,7 @@ def _look(context: Context, found: list[Change], shells: list[str], tries: Tries
     return configuration
 
 
-def _apply(context: Context, found: list[Change], shells: list[str], tries: Tries) -> Configuration:
+def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: Tries) -> Configuration:
     """Take away, then publish; ``found`` and ``shells`` get what changed, ``tries`` what failed."""
     layout = context.layout
     # Before anything that a mistake somewhere may stop, and without waiting long for whoever is at work.
@@ -114,7 +115,7 @@ def _apply(context: Context, found: list[Change], shells: list[str], tries: Trie
             tries.end()
         assert configuration is not None
         checked = configuration
-        tries("last good configuration", lambda: lastgood.keep(layout))
+        tries("last good configuration", lambda: last_good.keep(layout))
         tries("configuration", checked.validate_jails)
         wrong = _account_errors(checked, tries)
         if setup_here(context):
@@ -149,7 +150,7 @@ def setup_here(context: Context) -> bool:
 
 
 @contextmanager
-def _showing(context: Context, revoked: Sequence[Change]) -> Iterator[None]:
+def _showing(context: Context, revoked: Sequence[PlanChange]) -> Iterator[None]:
     """Show what has changed also where an error stops the rest."""
     try:
         yield
@@ -159,16 +160,16 @@ def _showing(context: Context, revoked: Sequence[Change]) -> Iterator[None]:
         raise
 
 
-def _show(context: Context, found: Sequence[Change], none: str) -> None:
+def _show(context: Context, found: Sequence[PlanChange], none: str) -> None:
     context.facts([_fact(change) for change in found], [line for change in found for line in _lines(change)] or [none])
 
 
-def _lines(change: Change) -> list[str]:
+def _lines(change: PlanChange) -> list[str]:
     head = f"{change.name or 'a deleted account'} (uid {change.uid}), jail {change.jail or 'none'}:"
     if not change.uid:  # It has no plan.
         head = f"{change.name}:"
     return [head, *(f"  {line}" for line in change.lines)]
 
 
-def _fact(change: Change) -> dict[str, object]:
+def _fact(change: PlanChange) -> dict[str, object]:
     return {"uid": change.uid, "name": change.name, "jail": change.jail, "lines": list(change.lines)}

@@ -8,18 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jailssh.cli.context import Context
+from jailssh.closure.elf_cache import ElfCache, facts_path
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.names import escape
 from jailssh.host import output
-from jailssh.image import formats, standalone
-from jailssh.image.facts import Facts, facts_path
-from jailssh.image.specs import Profiles, Reader, to_source
-from jailssh.image.standalone import Built, Listeners, Options
-from jailssh.image.target import Change, Target
-from jailssh.spec.errors import Note
-from jailssh.spec.load import list_sections
-from jailssh.spec.merge import Spec, read_spec
+from jailssh.jailspec.errors import Note
+from jailssh.jailspec.load import list_sections
+from jailssh.jailspec.merge import Spec, read_spec
+from jailssh.tree import build, formats
+from jailssh.tree.build import Built, Listeners, Options
+from jailssh.tree.specs import Profiles, Reader, to_source
+from jailssh.tree.target import Target, TreeChange
 
 EXAMPLES = (
     "jailssh build git.jailspec /srv/jails/git",
@@ -118,13 +118,13 @@ def build_and_tell(
         dry_run=args.dry_run,
         quiet_runs=context.json,
     )
-    facts = Facts(facts_path(context.layout) if os.geteuid() == 0 else "", context.layout.root or None)
+    facts = ElfCache(facts_path(context.layout) if os.geteuid() == 0 else "", context.layout.root or None)
     with _listeners(args, context) as listeners:
-        built = standalone.build(spec, place, options, profiles=profiles, facts=facts, listeners=listeners)
+        built = build.build(spec, place, options, profiles=profiles, facts=facts, listeners=listeners)
     _tell(args, context, shown or place.path, spec.notes, built)
     if not args.verify or args.dry_run:
         return EXIT_OK
-    from jailssh.image.verify import verify
+    from jailssh.tree.verify import verify
 
     failures = verify(place)
     for failure in failures:
@@ -156,7 +156,7 @@ def _tell(args: argparse.Namespace, context: Context, path: str, notes: tuple[No
     context.facts(facts, lines)
 
 
-def _row(change: Change) -> dict[str, Any]:
+def _row(change: TreeChange) -> dict[str, Any]:
     entry = change.entry
     row: dict[str, Any] = {"action": change.action, "path": entry.path, "kind": entry.kind, "mode": f"{entry.mode:04o}"}
     row |= {"uid": entry.uid, "gid": entry.gid, "origin": entry.origin}
@@ -166,7 +166,7 @@ def _row(change: Change) -> dict[str, Any]:
     return row | {name: value for name, value in more.items() if value}
 
 
-def _line(change: Change) -> str:
+def _line(change: TreeChange) -> str:
     entry = change.entry
     text = f"{_MARKS[change.action]} {entry.kind:<5} {entry.mode:04o} {escape(entry.path)}"
     if entry.target:

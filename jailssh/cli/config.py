@@ -1,4 +1,4 @@
-"""``jailssh config``: check the configuration, or show it with where each value comes from."""
+"""``jailssh config``: check the configuration, show it with where each value comes from, or import another's."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from jailssh.cli.context import Context
 from jailssh.config.files import GROUPS, LIMITS
 from jailssh.config.reader import Document, Item, show
 from jailssh.config.settings import USER, Setting
-from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError, raise_all
-from jailssh.core.names import counted
+from jailssh.console.context import Context
+from jailssh.core.errors import EXIT_OK, HostError, JailsshError, ManyErrors, UsageError, raise_all
+from jailssh.core.names import pluralize
+from jailssh.diagnose.findings import about_slices, find, note_lines
 from jailssh.host import accounts
-from jailssh.image.findings import about_slices, find, note_lines
-from jailssh.image.jail import Configuration, load_configuration, to_account
+from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.jail.this_host import to_account
+from jailssh.policy import jk_lsh
 from jailssh.users import doors, setup
 
 EXAMPLES = (
@@ -22,24 +24,40 @@ EXAMPLES = (
     "jailssh config show",
     "jailssh config show sftp-only",
     "jailssh config show --user alice",
+    "jailssh config import /etc/jailkit/jk_lsh.ini --user alice",
 )
+
+MAX_IMPORT = 1 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "action", choices=("check", "show"), help="check: report every error; show: values and where each comes from"
+        "action",
+        choices=("check", "show", "import"),
+        help="check: report every error; show: values and where each comes from; import: print the jail file that does"
+        " what Jailkit's jk_lsh.ini does for an account",
     )
     parser.add_argument(
-        "name", nargs="?", metavar="JAIL[,JAIL…]", help="show this jail, plugin or account, not the main file"
+        "name",
+        nargs="?",
+        metavar="JAIL[,JAIL…]|FILE",
+        help="show this jail, plugin or account, not the main file; import: the jk_lsh.ini",
     )
     parser.add_argument(
         "--user", metavar="NAME", help="show what holds for this account: its jail's and its own settings"
     )
+    parser.add_argument(
+        "--group", metavar="GROUP", help="import: the account's primary group, if it is not on this host"
+    )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Check or show."""
+    """Check, show or import."""
+    if args.action == "import":
+        return _import(args, context)
+    if args.group is not None:
+        raise UsageError("--group", "is for import alone")
     if args.action == "check" and (args.name, args.user) != (None, None):
         raise UsageError("config check", "takes no jail and no account: everything is checked")
     if args.name is not None and args.user is not None:
@@ -59,6 +77,27 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return EXIT_OK
 
 
+def _import(args: argparse.Namespace, context: Context) -> int:
+    """Print a jail file; the differences stand in it as comments.  Nothing is written."""
+    if args.name is None or args.user is None:
+        raise UsageError("config import", "needs the file and the account", hint=EXAMPLES[-1])
+    group = args.group
+    if group is None:
+        entry = accounts.find(args.user)
+        if entry is None:
+            raise UsageError(f"--user {args.user}", "there is no such account", hint="name its primary group: --group")
+        group = entry.group
+    try:
+        with open(args.name, encoding="utf-8", errors="surrogateescape") as stream:
+            found = jk_lsh.read(stream.read(MAX_IMPORT), args.user, group)
+    except OSError as error:
+        raise HostError(args.name, (error.strerror or str(error)).lower()) from error
+    facts = {"section": found.section, "settings": {key: dict(value) for key, value in found.settings.items()},
+             "warnings": [{"line": each.line, "text": each.text} for each in found.warnings]}  # fmt: skip
+    context.facts(facts, found.as_text().splitlines())
+    return EXIT_OK
+
+
 def _check(configuration: Configuration, context: Context) -> int:
     """Raise every error and everything that looks wrong on this host at once; notes are only told."""
     errors: list[JailsshError] = []
@@ -75,7 +114,7 @@ def _check(configuration: Configuration, context: Context) -> int:
     beside = doors.findings(configuration.layout, configuration) if _can_look(context) else []
     raise_all([*errors, *found.wrong, *beside])
     facts = {"jails": sorted(configuration.documents), "accounts": configuration.user_names()}
-    jails, accounts = (counted(len(facts[key]), key.removesuffix("s")) for key in ("jails", "accounts"))
+    jails, accounts = (pluralize(len(facts[key]), key.removesuffix("s")) for key in ("jails", "accounts"))
     context.facts(facts, [f"no errors in {jails} and the files of {accounts}"])
     return EXIT_OK
 

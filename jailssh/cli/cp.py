@@ -6,11 +6,11 @@ import argparse
 import os
 
 from jailssh.cli.build import add_common_arguments, build_and_tell
-from jailssh.cli.context import Context
+from jailssh.console.context import Context
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import HostPath, escape
-from jailssh.spec.merge import Spec, merge
-from jailssh.spec.statements import KEEP_OWNER, ROOT_OWNER, Copy, Origin
+from jailssh.jailspec.merge import Spec, merge
+from jailssh.jailspec.statements import KEEP_OWNER, ROOT_OWNER, Copy, Origin
 
 EXAMPLES = (
     "jailssh cp /srv/jails/dev htop /usr/share/terminfo",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from jailssh.cli.context import NOBODY_ASKED, Context
+from jailssh.console.context import NOBODY_ASKED, Context
 from jailssh.core.errors import EXIT_OK
 from jailssh.core.journal_fields import USER
-from jailssh.image.publish import withdraw_plan
+from jailssh.publish.publish import withdraw_plan
 from jailssh.users import deluser
 
 EXAMPLES = (
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Take the account out of its jail."""
     context.need_real_root("deluser")
-    wish = deluser.Wish(args.name, args.keep_account, args.remove_home, args.now)
+    wish = deluser.DelUserOptions(args.name, args.keep_account, args.remove_home, args.now)
     try:
         lines = deluser.deluser(context.layout, wish, partial(withdraw_plan, context.layout), context.confirm)
     except deluser.NotFinishedError as error:

@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from jailssh.cli.context import Context
-from jailssh.cli.demo_host import Result, demo_host, records_of, try_row
-from jailssh.cli.demo_rows import ROWS
+from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK
+from jailssh.scratch.demo_host import Result, demo_host, records_of, try_row
+from jailssh.scratch.demo_rows import ROWS
 
 EXAMPLES = ("jailssh demo", "jailssh demo --json")
 

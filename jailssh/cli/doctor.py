@@ -8,13 +8,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from jailssh.cli.context import Context
+from jailssh.change import transaction
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, ConfigError, HostError, JailsshError, ManyErrors
-from jailssh.host import listeners, sockets, units
+from jailssh.daemon import status
+from jailssh.host import sockets
 from jailssh.host.paths import Layout
-from jailssh.image.jail import load_configuration
-from jailssh.relay import status
-from jailssh.users import pam, running, setup, transaction
+from jailssh.jail.configuration import load_configuration
+from jailssh.services import listeners, units
+from jailssh.users import pam, running, setup
 
 EXAMPLES = ("jailssh doctor", "jailssh doctor --json")
 

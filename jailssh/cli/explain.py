@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-from jailssh.cli.context import Context
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_DENIED, EXIT_FAILED, EXIT_OK, HostError, JailsshError, UsageError
 from jailssh.core.journal_fields import EVENT, KEY, PLAN, REASON, REASONS, RULE, SESSION, UID
 from jailssh.core.names import escape
+from jailssh.diagnose.explain import Explanation, explain, what_happened
+from jailssh.diagnose.reasons import WITHOUT_COMMAND
 from jailssh.host import accounts, journal
-from jailssh.image.explain import Explanation, explain, what_happened
-from jailssh.image.reasons import WITHOUT_COMMAND
 
 EXAMPLES = (
     "jailssh explain alice -- 'scp -t upload'",
@@ -83,7 +83,7 @@ def _from_journal(which: str, context: Context) -> int:
     return EXIT_OK if now.allowed else EXIT_DENIED
 
 
-def _record_lines(record: journal.Record, entry: accounts.Entry | None, uid: int) -> list[str]:
+def _record_lines(record: journal.JournalRecord, entry: accounts.AccountEntry | None, uid: int) -> list[str]:
     who = entry.name if entry else f"uid {uid}, no account any more"
     by = f", key {escape(record.get(KEY), 200)}" if record.get(KEY) else ""
     command = record.command()
@@ -94,13 +94,15 @@ def _record_lines(record: journal.Record, entry: accounts.Entry | None, uid: int
     return [head, f"asked for: {asked}", *([escape(message)] if message else [])]
 
 
-def _said(record: journal.Record) -> str:
+def _said(record: journal.JournalRecord) -> str:
     event, reason = record.get(EVENT), record.get(REASON)
     said = {"session-start": "began", "session-end": "ended"}.get(event, event)
     return said + (f" ({reason}: {REASONS[reason]})" if reason in REASONS else "")
 
 
-def _now(context: Context, entry: accounts.Entry, record: journal.Record) -> tuple[Explanation | None, str]:
+def _now(
+    context: Context, entry: accounts.AccountEntry, record: journal.JournalRecord
+) -> tuple[Explanation | None, str]:
     """Return what the account's plan says today about the same command, or why that cannot be said."""
     if record.cut_short:
         return None, "the record holds only the beginning of the command, so it cannot be judged again"
@@ -112,7 +114,7 @@ def _now(context: Context, entry: accounts.Entry, record: journal.Record) -> tup
         return None, str(error)
 
 
-def _now_lines(record: journal.Record, now: Explanation | None, why: str, *, known: bool) -> list[str]:
+def _now_lines(record: journal.JournalRecord, now: Explanation | None, why: str, *, known: bool) -> list[str]:
     """``known``: the reason has been explained already."""
     if now is None:
         return [why] if why else []

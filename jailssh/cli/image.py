@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from jailssh.cli.actions import add_actions
-from jailssh.cli.context import Context
-from jailssh.cli.verify import VERIFY, run_verify
+from jailssh.change import transaction
 from jailssh.config.jails import combined_name
+from jailssh.console.actions import add_actions
+from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
-from jailssh.core.names import counted, escape
-from jailssh.host import fs
+from jailssh.core.names import escape, pluralize
+from jailssh.files import fs
+from jailssh.host import journal
 from jailssh.host.paths import Layout
-from jailssh.image import listing, pool, store
-from jailssh.image.jail import load_configuration
-from jailssh.image.plans import plans_by_image
-from jailssh.image.publish import prune_images
-from jailssh.image.update import is_gone, publish_plans
-from jailssh.users import setup, transaction
+from jailssh.image import pool, store
+from jailssh.jail.configuration import load_configuration
+from jailssh.publish.plan_files import plans_by_image
+from jailssh.publish.publish import prune_images
+from jailssh.upkeep import generations, repair
+from jailssh.upkeep.audit import Audit, audit, pick
+from jailssh.upkeep.repair import Repaired
+from jailssh.upkeep.update import is_gone, publish_plans
+from jailssh.users import setup
 
 EXAMPLES = (
     "jailssh image list",
@@ -32,6 +38,11 @@ EXAMPLES = (
     "jailssh image verify",
     "jailssh image verify sftp-only --repair",
 )
+
+VERIFY = """Reads every file of the images and compares content, mode, owner, attributes and names with the manifests.
+Exit status 0: all is right, or is right again; 1: damage was found, or is left."""
+# So many bytes are read before something is shown.
+_STEP = 16 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,25 +79,25 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_root("image")
     if getattr(args, "jail", None) is not None:
         args.jail = combined_name(args.jail.split("+"))
-    action = {"list": _list, "show": _show, "diff": _diff, "rollback": _rollback, "gc": _gc, "verify": run_verify}[
+    action = {"list": _list, "show": _show, "diff": _diff, "rollback": _rollback, "gc": _gc, "verify": _verify}[
         args.action
     ]
     return action(args, context)
 
 
 def _list(_args: argparse.Namespace, context: Context) -> int:
-    rows = listing.generations_of(context.layout)
+    rows = generations.generations_of(context.layout)
     lines = [_line(row) for row in rows]
     context.facts([_fact(row) for row in rows], lines or ["no images yet: they are made when they are needed"])
     return EXIT_OK
 
 
-def _line(row: listing.Generation) -> str:
+def _line(row: generations.Generation) -> str:
     marks = [
         "current" if row.current else "old",
         "held" if row.held else "",
-        counted(len(row.plans), "plan") if row.plans else "",
-        counted(len(row.sessions), "session") if row.sessions else "",
+        pluralize(len(row.plans), "plan") if row.plans else "",
+        pluralize(len(row.sessions), "session") if row.sessions else "",
         "LAST UPDATE FAILED" if row.failure else "",
     ]
     said = ", ".join(mark for mark in marks if mark)
@@ -97,17 +108,17 @@ def _date(seconds: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else "-" * 16
 
 
-def _fact(row: listing.Generation) -> dict[str, Any]:
+def _fact(row: generations.Generation) -> dict[str, Any]:
     return asdict(row)
 
 
 def _show(args: argparse.Namespace, context: Context) -> int:
     layout = context.layout
-    generation = listing.pick(layout, args.jail, args.generation)
-    rows = [row for row in listing.generations_of(layout, args.jail) if row.generation == generation]
+    generation = generations.pick(layout, args.jail, args.generation)
+    rows = [row for row in generations.generations_of(layout, args.jail) if row.generation == generation]
     if not rows:
         raise UsageError(f"generation {generation}", f"is not of jail {args.jail}", hint="jailssh image list")
-    row, manifest = rows[0], listing.manifest_of(layout, generation)
+    row, manifest = rows[0], generations.manifest_of(layout, generation)
     entries = [{"path": each.path, "kind": each.kind, "origin": each.origin} for each in manifest.entries]
     lines = [
         f"jail       {row.jail}",
@@ -129,21 +140,21 @@ def _show(args: argparse.Namespace, context: Context) -> int:
 
 def _diff(args: argparse.Namespace, context: Context) -> int:
     layout = context.layout
-    new = listing.pick(layout, args.jail, args.new)
-    old = listing.pick(layout, args.jail, args.old) if args.old else _before(layout, args.jail, new)
-    rows = listing.difference(listing.manifest_of(layout, old), listing.manifest_of(layout, new))
+    new = generations.pick(layout, args.jail, args.new)
+    old = generations.pick(layout, args.jail, args.old) if args.old else _before(layout, args.jail, new)
+    rows = generations.difference(generations.manifest_of(layout, old), generations.manifest_of(layout, new))
     lines = [f"{old} → {new}"]
     lines += [f"{row.sign} {escape(row.path)}{f'  {row.what}' if row.what else ''}{_package(row)}" for row in rows]
     context.facts({"old": old, "new": new, "changes": [asdict(row) for row in rows]}, lines)
     return EXIT_OK
 
 
-def _package(row: listing.Difference) -> str:
+def _package(row: generations.Difference) -> str:
     return f"  [{row.package}]" if row.package else ""
 
 
 def _before(layout: Layout, jail: str, generation: str) -> str:
-    others = [row.generation for row in listing.generations_of(layout, jail) if row.generation != generation]
+    others = [row.generation for row in generations.generations_of(layout, jail) if row.generation != generation]
     if not others:
         raise UsageError(f"jail {jail}", "it has no older generation", hint="jailssh image list")
     return others[0]
@@ -151,7 +162,7 @@ def _before(layout: Layout, jail: str, generation: str) -> str:
 
 def _rollback(args: argparse.Namespace, context: Context) -> int:
     layout = context.layout
-    wanted = listing.pick(layout, args.jail, args.generation) if args.generation else None
+    wanted = generations.pick(layout, args.jail, args.generation) if args.generation else None
     configuration = load_configuration(layout)
     setup.prepare(layout)
     with fs.lock(layout.lock), transaction.held_signals():
@@ -166,7 +177,7 @@ def _rollback(args: argparse.Namespace, context: Context) -> int:
             raise
         plans, errors = publish_plans(configuration, args.jail)
         journal.forget()
-    lines = [f"jail {args.jail} is back at image {generation}, {counted(plans, 'plan')} published"]
+    lines = [f"jail {args.jail} is back at image {generation}, {pluralize(plans, 'plan')} published"]
     context.changed(lines, {fields.JAIL: args.jail, fields.IMAGE: generation})
     context.tell(f"note: it stays there until: jailssh update {args.jail}")
     for error in errors:
@@ -200,3 +211,94 @@ def _full(layout: Layout, beginning: str) -> str:
         why = "stands for several" if matching else "there is none of this name"
         raise UsageError(f"generation {escape(beginning)}", why, hint="jailssh image list")
     return matching[0]
+
+
+def _verify(args: argparse.Namespace, context: Context) -> int:
+    """Look, repair if told to, and tell."""
+    if args.names and args.all:
+        raise UsageError("image verify", "names and --all exclude each other")
+    layout = context.layout
+    only = pick(layout, args.names) if args.names else None
+    with _progress(context) as told:
+        found = audit(layout, only, told)
+    done = Repaired(list(found.damage))
+    if found.damage:
+        _record(found)
+        if args.repair:
+            done = _repair(context, found)
+    _tell(args, context, found, done)
+    return EXIT_FAILED if done.left else EXIT_OK
+
+
+def _repair(context: Context, found: Audit) -> Repaired:
+    done = repair.repair(context.layout, found.damage)
+    if done.left:
+        try:
+            done = repair.rebuild(load_configuration(context.layout), done)
+        except JailsshError as error:
+            done.errors.append(str(error))
+    return done
+
+
+def _record(found: Audit) -> None:
+    where = sorted({damage.where for damage in found.damage})
+    text = f"{pluralize(len(found.damage), 'damage')} found in {', '.join(where)}; the first: {found.damage[0]}"
+    journal.record("image-failed", text, {fields.REASON: "image"})
+
+
+def _tell(args: argparse.Namespace, context: Context, found: Audit, done: Repaired) -> None:
+    lines = [f"damaged: {damage}" for damage in found.damage]
+    lines += [f"jail {jail} has another image now" for jail in done.rebuilt]
+    lines += [f"image {generation} cannot be repaired; no jail uses it any more" for generation in done.retired]
+    amount = f"{pluralize(found.trees, 'image')}, {pluralize(found.paths, 'path')}, {found.bytes / 1e6:.1f} MB read"
+    result = "all right"
+    if found.damage:
+        result = pluralize(len(found.damage), "thing") + " damaged"
+        if args.repair:
+            result += f", {pluralize(len(done.left), 'thing')} left" if done.left else ", repaired"
+    facts = {
+        "images": found.trees,
+        "paths": found.paths,
+        "files": found.files,
+        "bytes": found.bytes,
+        "damage": [asdict(damage) for damage in found.damage],
+        "left": [asdict(damage) for damage in done.left],
+        "rebuilt": done.rebuilt,
+        "retired": done.retired,
+        "errors": done.errors,
+    }
+    context.facts(facts, [*lines, f"{amount}: {result}"])
+    if context.json:
+        return
+    for error in done.errors:
+        context.tell(error)
+    for damage in done.left if args.repair else ():
+        context.tell(f"still damaged: {damage}")
+    if found.damage and not args.repair:
+        context.tell("hint: jailssh image verify --repair")
+
+
+@contextmanager
+def _progress(context: Context) -> Iterator[Callable[[str, int], None] | None]:
+    """Yield what shows the progress on a terminal; otherwise nothing is shown."""
+    if context.json or not context.on_terminal():
+        yield None
+        return
+    # Imported here: it takes longer than many a look.
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    with Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), console=Console(stderr=True), transient=True
+    ) as progress:
+        task = progress.add_task("reading", total=None)
+        read = shown = 0
+
+        def told(_name: str, size: int) -> None:
+            nonlocal read, shown
+            read += size
+            if read - shown >= _STEP:
+                shown = read
+                progress.update(task, description=f"reading: {read / 1e6:.0f} MB")
+
+        yield told

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 import importlib
 
-from jailssh.cli.actions import add_actions
-from jailssh.cli.context import Context
+from jailssh.console.actions import add_actions
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK
 from jailssh.core.journal_fields import KEY, USER
 from jailssh.users import key_removal

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from contextlib import suppress
 
-from jailssh.cli.context import Context
+from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, HostError, UsageError
-from jailssh.core.names import check_account_name, counted
+from jailssh.core.names import check_account_name, pluralize
 from jailssh.host import accounts
-from jailssh.host.sessions import end_sessions
+from jailssh.services.sessions import end_sessions
 from jailssh.users.key_removal import recorded_uids
 
 EXAMPLES = ("jailssh kick alice", "jailssh kick alice bob 1007")
@@ -28,7 +28,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     for name, uid in [(name, _uid(context, name)) for name in args.account]:
         jails, ended = end_sessions(uid, context.layout.login_program)
         left = "" if ended else "; some processes do not end or new ones keep coming: is the account still in its jail?"
-        context.changed([f"{name}: ended {counted(jails, 'session')}{left}"], {fields.USER: name})
+        context.changed([f"{name}: ended {pluralize(jails, 'session')}{left}"], {fields.USER: name})
         code = code if ended else EXIT_FAILED
     return code
 

@@ -10,15 +10,16 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from jailssh.cli.context import Context
-from jailssh.config.reader import nearest
+from jailssh.config.reader import did_you_mean
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.journal_fields import EVENT, KEY, UID, USER
 from jailssh.core.names import escape
+from jailssh.diagnose.suggest import Asked, Suggestion, fragment, group, shown, suggest
+from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts, journal
-from jailssh.image.jail import load_configuration, to_account
-from jailssh.image.remedy import Trials
-from jailssh.image.suggest import Asked, Suggestion, fragment, group, shown, suggest
+from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import to_account
 from jailssh.users import learning
 from jailssh.users.learning import Learning
 
@@ -74,7 +75,7 @@ def seconds(text: str) -> int:
     return found
 
 
-def _begin(context: Context, entry: accounts.Entry, duration: int) -> int:
+def _begin(context: Context, entry: accounts.AccountEntry, duration: int) -> int:
     # An account that is in no jail is denied nothing.
     load_configuration(context.layout).jails_for(to_account(entry))
     now = time.time()
@@ -86,7 +87,7 @@ def _begin(context: Context, entry: accounts.Entry, duration: int) -> int:
     return EXIT_OK
 
 
-def _stop(context: Context, entry: accounts.Entry) -> int:
+def _stop(context: Context, entry: accounts.AccountEntry) -> int:
     present, now = _present(context, entry), time.time()
     if present.running(now):
         learning.write(context.layout, replace(present, until=now))
@@ -97,7 +98,7 @@ def _stop(context: Context, entry: accounts.Entry) -> int:
     return EXIT_OK
 
 
-def _present(context: Context, entry: accounts.Entry) -> Learning:
+def _present(context: Context, entry: accounts.AccountEntry) -> Learning:
     present = learning.read(context.layout, entry.uid, entry.name)
     if present is None:
         raise JailsshError(f"account {entry.name}", "is not being learned", hint=f"jailssh learn {entry.name} --for 1h")
@@ -116,7 +117,7 @@ def _list(context: Context) -> int:
     return EXIT_OK
 
 
-def _suggest(context: Context, entry: accounts.Entry, key: str | None) -> int:
+def _suggest(context: Context, entry: accounts.AccountEntry, key: str | None) -> int:
     present = _present(context, entry)
     configuration = load_configuration(context.layout)
     matches = {EVENT: "denied", UID: str(entry.uid)}
@@ -124,7 +125,7 @@ def _suggest(context: Context, entry: accounts.Entry, key: str | None) -> int:
         names = configuration.keyring(entry.name).keys
         if key not in names:
             why = f"{entry.name} has no key of this name" if names else f"{entry.name} is not shared"
-            raise UsageError(f"--key {escape(key, 60)}", why, hint=nearest(key, names))
+            raise UsageError(f"--key {escape(key, 60)}", why, hint=did_you_mean(key, names))
         matches[KEY] = key
     records = journal.read(matches, since=present.since, until=present.until, root=context.layout.root)
     trials = Trials(configuration, to_account(entry))

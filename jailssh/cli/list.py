@@ -7,17 +7,17 @@ import os
 from dataclasses import asdict
 from typing import Any
 
-from jailssh.cli.context import Context
+from jailssh.change import transaction
 from jailssh.config.jails import groups_of
 from jailssh.config.reader import Document
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError
 from jailssh.core.identity import Identity, is_same
-from jailssh.core.names import counted
+from jailssh.core.names import pluralize
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
-from jailssh.image.jail import Configuration, load_configuration
-from jailssh.image.plans import keys_of, plan_file, readable_plan
-from jailssh.users import transaction
+from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.publish.plan_files import keys_of, plan_file, readable_plan
 
 EXAMPLES = ("jailssh list", "jailssh list --json")
 
@@ -88,5 +88,5 @@ def _user(configuration: Configuration, name: str) -> dict[str, Any]:
     else:
         state = "made at the next login"
     keys = len(keys_of(readable_plan(configuration.layout, user.uid)))
-    shared = f", shared by {counted(keys, 'key')}" if keys else ""
+    shared = f", shared by {pluralize(keys, 'key')}" if keys else ""
     return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"{state}{shared}", "keys": keys}

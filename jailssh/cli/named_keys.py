@@ -5,17 +5,18 @@ from __future__ import annotations
 import argparse
 
 from jailssh.cli.adduser import read_key_file
-from jailssh.cli.context import Context
 from jailssh.config import authorized
 from jailssh.config.keys import CERTIFICATE, Key, Keyring, check_principal, fingerprint, lines_of
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, UsageError
 from jailssh.core.journal_fields import KEY, USER
 from jailssh.core.names import escape
 from jailssh.host import accounts
-from jailssh.image import keys_file
-from jailssh.image.jail import load_configuration, to_account
-from jailssh.image.publish import Publisher
-from jailssh.image.use import Use
+from jailssh.jail import authorized_keys
+from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import to_account
+from jailssh.publish.account_plan import Use
+from jailssh.publish.publish import Publisher
 from jailssh.users import keyring
 from jailssh.users.keyring import Addition
 
@@ -49,7 +50,7 @@ def _list(args: argparse.Namespace, context: Context) -> int:
         for name, keys in ring.keys.items()
         for key in keys
     ]
-    nameless = [] if ring.shared else _nameless(keys_file.present(context.layout, args.user))
+    nameless = [] if ring.shared else _nameless(authorized_keys.present(context.layout, args.user))
     facts += [{"name": "", "fingerprint": told, "comment": comment} for told, comment in nameless]
     lines = [f"{told}  {comment}".rstrip() for told, comment in nameless]
     context.facts(facts, [*(_table(ring) or [f"{args.user}: no key has a name"]), *lines])

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from jailssh.cli.context import Context
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK
+from jailssh.diagnose.explain import no_plan
 from jailssh.host import accounts
-from jailssh.image.explain import no_plan
-from jailssh.image.jail import load_configuration
-from jailssh.image.plans import keys_of, login_plan, read_plan
-from jailssh.image.publish import changes
+from jailssh.jail.configuration import load_configuration
 from jailssh.plan import codec
+from jailssh.publish.plan_files import keys_of, login_plan, read_plan
+from jailssh.publish.publish import changes
 
 EXAMPLES = ("jailssh plan show alice", "jailssh plan show alice --diff", "jailssh plan show git --key bob")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from jailssh.cli.context import Context
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK
-from jailssh.image.jail import load_configuration
+from jailssh.jail.configuration import load_configuration
 
 EXAMPLES = ("jailssh plugins", "jailssh plugins --json")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict
 
-from jailssh.cli.context import NOBODY_ASKED, Context
+from jailssh.change import transaction
+from jailssh.change.transaction import Unfinished
+from jailssh.console.context import NOBODY_ASKED, Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.names import escape
-from jailssh.host import fs
-from jailssh.users import transaction
-from jailssh.users.transaction import Unfinished
+from jailssh.files import fs
 
 EXAMPLES = ("jailssh recover", "jailssh recover alice", "jailssh recover account-alice --yes")
 

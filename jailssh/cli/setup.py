@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 
+from jailssh.change import transaction
 from jailssh.cli.adduser import add_key_arguments, key_choice
-from jailssh.cli.context import Context
 from jailssh.config.jails import groups_of
 from jailssh.config.reader import Document
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, raise_all
-from jailssh.host import fs
+from jailssh.files import fs
 from jailssh.host.paths import Layout
-from jailssh.image.jail import load_configuration
-from jailssh.image.publish import Publisher
-from jailssh.users import proof, running, setup, transaction
+from jailssh.jail.configuration import load_configuration
+from jailssh.publish.publish import Publisher
+from jailssh.users import proof, running, setup
 
 EXAMPLES = ("jailssh setup", "jailssh setup --yes", "jailssh setup --undo")
 

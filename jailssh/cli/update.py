@@ -6,13 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable
 
-from jailssh.cli.context import Context
 from jailssh.config.jails import combined_name
+from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
-from jailssh.core.names import counted
+from jailssh.core.names import pluralize
 from jailssh.host import packages
-from jailssh.image.jail import load_configuration
-from jailssh.image.update import Updated, update
+from jailssh.jail.configuration import load_configuration
+from jailssh.upkeep.update import Updated, update
 
 EXAMPLES = ("jailssh update --all", "jailssh update sftp-only", "jailssh update --all --settle 600")
 
@@ -50,7 +50,7 @@ def _lines(result: Updated) -> list[str]:
         "gone": result.lines[0] if result.lines else "",
         "failed": f"keeps image {result.generation or 'none'}",
     }[result.state]
-    plans = f", {counted(result.plans, 'plan')} published" if result.plans else ""
+    plans = f", {pluralize(result.plans, 'plan')} published" if result.plans else ""
     return [f"{result.jail}: {said}{plans}"]
 
 

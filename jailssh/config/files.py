@@ -11,7 +11,7 @@ from configobj import ConfigObj
 
 from jailssh.config.keys import Group, check_group, check_name
 from jailssh.config.limits import CLASSES, read_classes
-from jailssh.config.reader import Document, Item, nearest, read_document, read_section
+from jailssh.config.reader import Document, Item, did_you_mean, read_document, read_section
 from jailssh.config.settings import MAIN, USER
 from jailssh.config.values import words_of
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
@@ -183,7 +183,7 @@ def refuse_sections(document: Document, known: set[str], errors: list[JailsshErr
     """Add an error to ``errors`` for every section of ``document`` that is not in ``known``."""
     for section in document.entries:
         if section not in known:
-            hint = nearest(section, known - {""})
+            hint = did_you_mean(section, known - {""})
             errors.append(
                 ConfigError(document.headers.get(section, document.file), f"unknown section [{section}]", hint=hint)
             )

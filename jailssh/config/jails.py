@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from types import MappingProxyType
 
 from jailssh.config.files import UserConfig, refuse_sections
-from jailssh.config.reader import Document, Entry, Item, nearest, read_section
+from jailssh.config.reader import Document, Item, RawSetting, did_you_mean, read_section
 from jailssh.config.rights import Table, file_of
 from jailssh.config.settings import JAIL, RLIMITS, Setting, plugin_settings
 from jailssh.config.values import UNSET, Raw, parse, words_of
@@ -83,7 +83,7 @@ def extend(document: Document, profiles: Mapping[str, Document]) -> Document:
     entries = {name: dict(section) for name, section in base.entries.items()}
     for name, section in document.entries.items():
         entries.setdefault(name, {}).update(section)
-    kept = {"", "limits", "env", *words_of(entries[""].get("plugins", Entry("", "")).raw), *document.entries}
+    kept = {"", "limits", "env", *words_of(entries[""].get("plugins", RawSetting("", "")).raw), *document.entries}
     return _document(document.file, {name: entries[name] for name in entries if name in kept},
                      {**base.headers, **document.headers}, document.tables)  # fmt: skip
 
@@ -102,7 +102,7 @@ def rights_files(document: Document, plugins: Mapping[str, Plugin]) -> tuple[str
 
 def plugin_document(plugin: str) -> Document:
     """Return the jail that a bare plugin name stands for: this plugin with its defaults."""
-    return _document(f"plugin {plugin}", {"": {"plugins": Entry(plugin, f"plugin {plugin}")}}, {}, {})
+    return _document(f"plugin {plugin}", {"": {"plugins": RawSetting(plugin, f"plugin {plugin}")}}, {}, {})
 
 
 def combine(documents: Mapping[str, Document], options_of: OptionsOf = lambda _: ()) -> Document:
@@ -110,7 +110,7 @@ def combine(documents: Mapping[str, Document], options_of: OptionsOf = lambda _:
 
     ``shared_directories`` is said of the pairs of one jail, so the union has it only if all say it.
     """
-    merged: dict[str, dict[str, Entry]] = {"": {}}
+    merged: dict[str, dict[str, RawSetting]] = {"": {}}
     owner: dict[tuple[str, str], str] = {}
     headers: dict[str, str] = {}
     tables: dict[str, Table] = {}
@@ -128,7 +128,7 @@ def combine(documents: Mapping[str, Document], options_of: OptionsOf = lambda _:
                     target[key], owner[section, key] = entry, jail
                 elif not section and key in _SETS:
                     union = tuple(sorted({*words_of(before.raw), *words_of(entry.raw)}))
-                    target[key] = Entry(union, f"{before.origin} and {entry.origin}")
+                    target[key] = RawSetting(union, f"{before.origin} and {entry.origin}")
                 elif _normal(before.raw) != _normal(entry.raw):
                     where = f"[{section}] {key}" if section else key
                     errors.append(
@@ -149,7 +149,7 @@ def _left_out(documents: Mapping[str, Document], options_of: OptionsOf) -> Itera
     """Yield an error for each setting that one jail writes and another with the same plugin leaves at its default."""
     users: dict[str, list[str]] = {}
     for jail in sorted(documents):
-        for plugin in words_of(documents[jail].entries[""].get("plugins", Entry("", "")).raw):
+        for plugin in words_of(documents[jail].entries[""].get("plugins", RawSetting("", "")).raw):
             users.setdefault(plugin, []).append(jail)
     for plugin, jails in users.items():
         options: Sequence[Option] = ()
@@ -187,14 +187,14 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
     top = read_section(document, "", JAIL, errors)
     limits = read_section(document, "limits", JAIL, errors)
     env = _read_env(document, errors)
-    plugins = tuple(sorted(set(words_of(document.entries[""].get("plugins", Entry("", "")).raw))))
+    plugins = tuple(sorted(set(words_of(document.entries[""].get("plugins", RawSetting("", "")).raw))))
     options: dict[str, Mapping[str, Value]] = {}
     items = [*top.values(), *limits.values()]
     for plugin in plugins:
         try:
             rows = plugin_settings(plugin, options_of(plugin))
         except ConfigError as error:
-            hint = nearest(plugin, known) if known and plugin not in known else error.hint
+            hint = did_you_mean(plugin, known) if known and plugin not in known else error.hint
             errors.append(ConfigError(document.entries[""]["plugins"].origin, f"{error.what}: {error.why}", hint=hint))
             continue
         if faults := _bad_rows(rows):
@@ -322,7 +322,7 @@ def jails_of(account: Account, user: UserConfig | None, jails: Mapping[str, tupl
 
 def groups_of(document: Document) -> tuple[str, ...]:
     """Return the unix groups whose members get the jail in ``document``."""
-    return words_of(document.entries[""].get("groups", Entry("", "")).raw)
+    return words_of(document.entries[""].get("groups", RawSetting("", "")).raw)
 
 
 def home_keys_of(document: Document) -> bool:
@@ -339,7 +339,7 @@ def home_keys_of(document: Document) -> bool:
 
 def accepted_of(document: Document) -> tuple[str, ...]:
     """Return the names of variables that the client may set in the jail in ``document``, as they are written."""
-    return words_of(document.entries[""].get("accept_env", Entry("", "")).raw)
+    return words_of(document.entries[""].get("accept_env", RawSetting("", "")).raw)
 
 
 def refused_names(names: Sequence[str]) -> list[str]:
@@ -377,7 +377,7 @@ def _normal(raw: str | tuple[str, ...]) -> tuple[str, ...]:
 
 def _document(
     file: str,
-    entries: Mapping[str, Mapping[str, Entry]],
+    entries: Mapping[str, Mapping[str, RawSetting]],
     headers: Mapping[str, str],
     tables: Mapping[str, Table],
 ) -> Document:

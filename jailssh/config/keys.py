@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
-from jailssh.config.reader import nearest
+from jailssh.config.reader import did_you_mean
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import escape
 
@@ -136,13 +136,13 @@ class Keyring:
         found = []
         for group in self.strangers:
             for name in group.keys:
-                close = nearest(name, self.keys)
+                close = did_you_mean(name, self.keys)
                 hint = close if close.startswith("did") else "take the name out of the group"
                 found.append(ConfigError(group.origin, f"group {group.name}: there is no key {name!r}", hint=hint))
         return found
 
 
-NOBODY = Keyring(MappingProxyType({}), MappingProxyType({}), shared=False)
+NO_KEYS = Keyring(MappingProxyType({}), MappingProxyType({}), shared=False)
 
 
 def check_name(name: str, what: str = "key name") -> str:
@@ -295,7 +295,7 @@ def read_keyring(files: Mapping[str, bytes], groups: Iterable[Group]) -> Keyring
     return Keyring(MappingProxyType(keys), MappingProxyType(in_groups), tuple(strangers))
 
 
-def standing(files: Mapping[str, bytes]) -> Keyring:
+def parse_keys_lenient(files: Mapping[str, bytes]) -> Keyring:
     """Return the keys that ``files``, by path, still name, whatever else is wrong there: who is not in it is out."""
     keys: dict[str, tuple[Key, ...]] = {}
     for path, text in files.items():

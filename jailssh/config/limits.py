@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from jailssh.config import times
-from jailssh.config.reader import Document, Item, nearest
+from jailssh.config.reader import Document, Item, did_you_mean
 from jailssh.config.settings import Setting
 from jailssh.config.values import UNSET, parse
 from jailssh.core.errors import ConfigError, JailsshError
@@ -89,7 +89,8 @@ def _rate(item: Item, classes: Mapping[str, int]) -> int:
         return _number(item)
     if item.value not in classes:
         hint = (
-            nearest(item.value, classes) or f"give it a line {item.value} = 512K in the main file, section [{CLASSES}]"
+            did_you_mean(item.value, classes)
+            or f"give it a line {item.value} = 512K in the main file, section [{CLASSES}]"
         )
         raise ConfigError(item.origin, f"bandwidth: there is no class {item.value!r}", hint=hint)
     return classes[item.value]

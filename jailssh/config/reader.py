@@ -15,11 +15,11 @@ from types import MappingProxyType
 
 from configobj import ConfigObj, ConfigObjError
 
-from jailssh.config.rights import Line, Table, file_of, read_rights
+from jailssh.config.rights import RightsLine, Table, file_of, read_rights
 from jailssh.config.settings import Setting
 from jailssh.config.values import Raw, parse
 from jailssh.core.errors import ConfigError, JailsshError, raise_all
-from jailssh.core.names import counted
+from jailssh.core.names import pluralize
 from jailssh.plugin.api import Value
 
 _SECTION = re.compile(r"\s*\[\s*['\"]?([^\[\]'\"]*?)['\"]?\s*\]\s*(#.*)?\Z")
@@ -28,7 +28,7 @@ MAX_TEXT = 1 << 18
 
 
 @dataclass(frozen=True)
-class Entry:
+class RawSetting:
     """A value as written, and where: ``file:line``, or a word such as ``default`` where there is no file."""
 
     raw: Raw
@@ -43,7 +43,7 @@ class Document:
     """
 
     file: str
-    entries: Mapping[str, Mapping[str, Entry]]
+    entries: Mapping[str, Mapping[str, RawSetting]]
     headers: Mapping[str, str]
     tables: Mapping[str, Table] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -56,14 +56,14 @@ class Item:
     value: Value
     raw: Raw
     origin: str
-    lines: tuple[Line, ...] = ()
+    lines: tuple[RightsLine, ...] = ()
 
 
 # The parser's time grows with the square of such a line.
 _ENDLESS = re.compile(r"[\s\[]{200}|[ \t]*\[.{400}")
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a hint naming what ``name`` was probably meant to be, or what there is."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, 1)
@@ -119,7 +119,7 @@ def _with_lines(parsed: ConfigObj, lines: Sequence[str], file: str) -> Document:
             headers[section] = f"{file}:{number}"
         elif (match := _KEY.match(line)) and not line.lstrip().startswith("#"):
             numbers.setdefault((section, match[1].strip()), number)
-    entries: dict[str, Mapping[str, Entry]] = {}
+    entries: dict[str, Mapping[str, RawSetting]] = {}
     errors: list[JailsshError] = []
     for name in ("", *parsed.sections):
         source = parsed if name == "" else parsed[name]
@@ -127,7 +127,7 @@ def _with_lines(parsed: ConfigObj, lines: Sequence[str], file: str) -> Document:
             errors.append(ConfigError(headers.get(name, file), f"[{name}] holds a section [[{inner}]]"))
         entries[name] = MappingProxyType(
             {
-                key: Entry(
+                key: RawSetting(
                     tuple(source[key]) if isinstance(source[key], list) else source[key],
                     f"{file}:{numbers.get((name, key), 1)}",
                 )
@@ -148,9 +148,9 @@ def read_section(
     for key, entry in given.items():
         if key not in rows:
             where = f"[{section}] {key}" if section else key
-            errors.append(ConfigError(f"{entry.origin}", f"unknown setting {where}", hint=nearest(key, rows)))
+            errors.append(ConfigError(f"{entry.origin}", f"unknown setting {where}", hint=did_you_mean(key, rows)))
     for name, row in rows.items():
-        entry = given.get(name, Entry(row.default, "default"))
+        entry = given.get(name, RawSetting(row.default, "default"))
         if row.kind == "rights":
             lines = read_rights(entry.raw, entry.origin, document.tables, errors)
             items[name] = Item(row, tuple(line.text for line in lines), entry.raw, entry.origin, lines)
@@ -169,5 +169,5 @@ def show(items: Iterable[Item]) -> list[tuple[str, str, str, str]]:
 
 def _shown(item: Item) -> str:
     if item.lines:
-        return f"{file_of(item.raw)} ({counted(len(item.lines), 'line')})".lstrip()
+        return f"{file_of(item.raw)} ({pluralize(len(item.lines), 'line')})".lstrip()
     return item.raw if isinstance(item.raw, str) else ", ".join(item.raw)

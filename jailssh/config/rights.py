@@ -21,7 +21,7 @@ _MAX_PATTERN = 1024
 
 
 @dataclass(frozen=True)
-class Line:
+class RightsLine:
     """One line of a table: its words with single blanks between, and where it stands."""
 
     text: str
@@ -41,7 +41,9 @@ def file_of(raw: Raw) -> str:
     return raw.strip() if isinstance(raw, str) and raw.startswith("/") else ""
 
 
-def read_rights(raw: Raw, origin: str, tables: Mapping[str, Table], errors: list[JailsshError]) -> tuple[Line, ...]:
+def read_rights(
+    raw: Raw, origin: str, tables: Mapping[str, Table], errors: list[JailsshError]
+) -> tuple[RightsLine, ...]:
     """Return the table that ``raw``, written at ``origin``, stands for; adds to ``errors`` what is wrong with it.
 
     ``tables``: the files that hold tables, by the path as written.
@@ -80,8 +82,8 @@ def _shape(part: str) -> re.Pattern[str]:
     return re.compile(".*".join(map(re.escape, part.split("*"))), re.DOTALL)
 
 
-def _table(lines: Iterable[tuple[str, str]], errors: list[JailsshError]) -> tuple[Line, ...]:
-    found: list[Line] = []
+def _table(lines: Iterable[tuple[str, str]], errors: list[JailsshError]) -> tuple[RightsLine, ...]:
+    found: list[RightsLine] = []
     for text, origin in lines:
         words = list(_words(text))
         if not words:
@@ -90,7 +92,7 @@ def _table(lines: Iterable[tuple[str, str]], errors: list[JailsshError]) -> tupl
         if why:
             errors.append(ConfigError(origin, why, hint=hint))
         else:
-            found.append(Line(" ".join(words), origin))
+            found.append(RightsLine(" ".join(words), origin))
     return tuple(found)
 
 

@@ -65,7 +65,7 @@ def is_below(path: str, root: str) -> bool:
     return root == "/" or path == root or path.startswith(root + "/")
 
 
-def counted(number: int, what: str, ending: str = "s") -> str:
+def pluralize(number: int, what: str, ending: str = "s") -> str:
     """Return ``number`` with its noun, as in ``1 plan`` and ``2 plans``; ``ending`` makes the plural."""
     return f"{number} {what}{'' if number == 1 else ending}"
 

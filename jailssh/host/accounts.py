@@ -14,7 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jailssh.core.errors import JailsshError, UsageError
-from jailssh.host import nss, process, removal
+from jailssh.files import removal
+from jailssh.host import nss, process
 from jailssh.host.nss import UnansweredError as UnansweredError  # what those who ask may meet
 
 NOLOGIN = "/usr/sbin/nologin"
@@ -24,7 +25,7 @@ _USERDEL_BUSY = 8
 
 
 @dataclass(frozen=True)
-class Entry:
+class AccountEntry:
     """What NSS says about one account; ``groups`` are ``(name, gid)`` of all groups, the primary one included."""
 
     name: str
@@ -37,17 +38,17 @@ class Entry:
     groups: tuple[tuple[str, int], ...]
 
 
-def find(name: str) -> Entry | None:
+def find(name: str) -> AccountEntry | None:
     """Return the account called ``name``, or None."""
     return _entry(nss.ask("user", name))
 
 
-def find_uid(uid: int) -> Entry | None:
+def find_uid(uid: int) -> AccountEntry | None:
     """Return the account with this uid, or None."""
     return _entry(nss.ask("uid", str(uid)))
 
 
-def get(name: str) -> Entry:
+def get(name: str) -> AccountEntry:
     """Return the account called ``name``; :class:`UsageError` if there is none."""
     entry = find(name)
     if entry is None:
@@ -55,12 +56,12 @@ def get(name: str) -> Entry:
     return entry
 
 
-def _entry(row: list[str] | None) -> Entry | None:
+def _entry(row: list[str] | None) -> AccountEntry | None:
     if row is None:
         return None
     name, uid, gid, gecos, home, shell, _, group, *others = row
     groups = tuple((other, int(number)) for number, other in zip(others[::2], others[1::2], strict=True))
-    return Entry(name, int(uid), int(gid), group, home, shell, gecos, groups)
+    return AccountEntry(name, int(uid), int(gid), group, home, shell, gecos, groups)
 
 
 def group_name(gid: int) -> str:

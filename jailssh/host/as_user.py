@@ -17,14 +17,14 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
-from jailssh.host.accounts import Entry
+from jailssh.host.accounts import AccountEntry
 
 TIMEOUT = 10.0
 MAX_ANSWER = 4 << 20
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
-def ask(entry: Entry, question: Callable[[], bytes]) -> bytes:
+def ask(entry: AccountEntry, question: Callable[[], bytes]) -> bytes:
     """Return what ``question`` returns in a process of the account's; :class:`HostError` where it does not end well."""
     what = f"look into the home of {entry.name}"
     source, target = os.pipe2(os.O_CLOEXEC)
@@ -57,7 +57,7 @@ def ask(entry: Entry, question: Callable[[], bytes]) -> bytes:
     return data[:-2]
 
 
-def _answer(entry: Entry, question: Callable[[], bytes], target: int) -> None:
+def _answer(entry: AccountEntry, question: Callable[[], bytes], target: int) -> None:
     """Become the account, write the answer with a mark behind it, end; never returns."""
     code = 1
     try:
@@ -73,7 +73,7 @@ def _answer(entry: Entry, question: Callable[[], bytes], target: int) -> None:
         os._exit(code)
 
 
-def read_files(entry: Entry, paths: Sequence[str], limit: int) -> list[bytes | None]:
+def read_files(entry: AccountEntry, paths: Sequence[str], limit: int) -> list[bytes | None]:
     """Return the content of each regular file as the account reads it; None where there is none that it can read."""
 
     def question() -> bytes:
@@ -107,7 +107,7 @@ def _read(path: str, limit: int) -> bytes | None:
         os.close(fd)
 
 
-def lstat(entry: Entry, path: str) -> os.stat_result | None:
+def lstat(entry: AccountEntry, path: str) -> os.stat_result | None:
     """Return the lstat(2) result that the account gets, None where it gets none."""
 
     def question() -> bytes:
@@ -124,7 +124,7 @@ def lstat(entry: Entry, path: str) -> os.stat_result | None:
     return os.stat_result([int(value) for value in answer]) if len(answer) == 10 else None
 
 
-def rename_in(entry: Entry, folder: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
+def rename_in(entry: AccountEntry, folder: str, pairs: Sequence[tuple[str, str]]) -> list[str]:
     """Rename files in ``folder`` as the account, each old name to its new one; return the old names that were done.
 
     What is not there, and what would take another file's place, stays as it is.
@@ -147,7 +147,7 @@ def rename_in(entry: Entry, folder: str, pairs: Sequence[tuple[str, str]]) -> li
     return [part.decode("utf-8", "surrogateescape") for part in answer.split(b"\0") if part]
 
 
-def make_empty(entry: Entry, wanted: Sequence[tuple[str, bool]]) -> list[tuple[str, int]]:
+def make_empty(entry: AccountEntry, wanted: Sequence[tuple[str, bool]]) -> list[tuple[str, int]]:
     """Make what is missing of ``wanted`` as the account: paths, each an empty file or (True) a directory.
 
     Returns the paths that could not be made, with errno, where the account could make them some day: not on a file
@@ -178,7 +178,7 @@ def _make(path: str, *, directory: bool) -> int:
     return 0
 
 
-def remove_empty(entry: Entry, paths: Sequence[tuple[str, bool]]) -> None:
+def remove_empty(entry: AccountEntry, paths: Sequence[tuple[str, bool]]) -> None:
     """Remove what :func:`make_empty` made, as the account: what holds anything, or is something else, stays."""
 
     def question() -> bytes:

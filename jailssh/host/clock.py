@@ -10,7 +10,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from jailssh.core.errors import HostError
-from jailssh.host import fs
+from jailssh.files import fs
 
 FROM = int(datetime(2025, 1, 1, tzinfo=UTC).timestamp())
 UNTIL = int(datetime(2045, 1, 1, tzinfo=UTC).timestamp())

@@ -9,11 +9,12 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from jailssh.host import fs, process
+from jailssh.files import fs
+from jailssh.host import process
 
 
 def access_of(path: str) -> tuple[int, int, int]:
-    """Return ``(mode, uid, gid)`` of a trusted file (:func:`jailssh.host.fs.open_trusted`)."""
+    """Return ``(mode, uid, gid)`` of a trusted file (:func:`jailssh.files.fs.open_trusted`)."""
     fd = fs.open_trusted(path)
     try:
         info = os.fstat(fd)

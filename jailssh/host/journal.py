@@ -47,7 +47,7 @@ def record(event: str, message: str, fields: Mapping[str, str]) -> None:
 
 
 @dataclass(frozen=True)
-class Record:
+class JournalRecord:
     """One record of the journal: its cursor, when it was written (seconds since 1970), its fields as text."""
 
     cursor: str
@@ -86,7 +86,7 @@ class Record:
 
 def read(
     matches: Mapping[str, str], *, since: float | None = None, until: float | None = None, root: str = ""
-) -> list[Record]:
+) -> list[JournalRecord]:
     """Return the genuine records with these fields, oldest first; times are seconds since 1970.
 
     At most the newest 20,000 of them.  ``root``: the journal of the system below this directory.
@@ -99,7 +99,7 @@ def read(
     return [one for one in found if (since is None or one.time >= since) and (until is None or one.time <= until)]
 
 
-def find_login(which: str, *, root: str = "") -> list[Record]:
+def find_login(which: str, *, root: str = "") -> list[JournalRecord]:
     """Return the records of one login: by its session id, the first 8 digits of it or more, or a record's cursor.
 
     Raises :class:`UsageError` for what is none of these, :class:`JailsshError` where there is no such login.
@@ -125,13 +125,13 @@ def find_login(which: str, *, root: str = "") -> list[Record]:
     return next(iter(logins.values()))
 
 
-def decisive(records: Sequence[Record]) -> Record:
+def decisive(records: Sequence[JournalRecord]) -> JournalRecord:
     """Return the record that says how a login was decided: its denial or refusal, else its beginning."""
     order = ("denied", "refused", "session-start", "session-end")
     return min(records, key=lambda one: order.index(one.get(EVENT)) if one.get(EVENT) in order else len(order))
 
 
-def _query(argv: Sequence[str], root: str) -> list[Record]:
+def _query(argv: Sequence[str], root: str) -> list[JournalRecord]:
     out = _journalctl(["--output=json", "--all", *argv], root)
     found = [parse(json.loads(line)) for line in out.splitlines() if line.startswith("{")]
     return [one for one in found if one.genuine]
@@ -145,14 +145,14 @@ def _journalctl(argv: Sequence[str], root: str) -> str:
     return done.stdout
 
 
-def parse(row: Mapping[str, Any]) -> Record:
+def parse(row: Mapping[str, Any]) -> JournalRecord:
     """Return the record in one object of ``journalctl --output=json``.
 
     A value that is not plain text comes as a list of bytes; a field that was sent several times, which of ours only
     those of file operations are, counts as absent.
     """
     fields = {name: text for name, value in row.items() if (text := _text(value)) is not None}
-    return Record(fields.get("__CURSOR", ""), int(fields.get("__REALTIME_TIMESTAMP", "0")) / 1e6, fields)
+    return JournalRecord(fields.get("__CURSOR", ""), int(fields.get("__REALTIME_TIMESTAMP", "0")) / 1e6, fields)
 
 
 def _text(value: Any) -> str | None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
@@ -18,9 +19,11 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Protocol
 
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape
+from jailssh.host import nss_helper
 from jailssh.host.process import SYSTEM_PATH
 
 LIMIT = 5.0
@@ -34,6 +37,7 @@ PATIENCE = 3
 
 PAUSE = 10.0
 
+_ENVIRONMENT = {"PATH": ":".join(SYSTEM_PATH), "LC_ALL": "C.UTF-8"}
 _PROGRAM = pathlib.Path(__file__).with_name("nss_helper.py")
 _FILES = {"user": ("/etc/passwd", 0), "uid": ("/etc/passwd", 2), "group": ("/etc/group", 0), "gid": ("/etc/group", 2)}
 
@@ -42,20 +46,67 @@ class UnansweredError(JailsshError):
     """The name service could not say whether there is such an account or group."""
 
 
+class _HelperProcess(Protocol):
+    pid: int
+
+    def kill(self) -> None: ...
+
+    def wait(self) -> int: ...
+
+
+class _Forked:
+    """A copy of this process that does nothing but answer."""
+
+    def __init__(self, theirs: socket.socket) -> None:
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                _answer(theirs.fileno())
+            finally:
+                os._exit(0)
+
+    def kill(self) -> None:
+        """End it; it may have ended, but nobody else has waited for it."""
+        os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Wait for its end; return its status."""
+        return os.waitpid(self.pid, 0)[1]
+
+
+def _answer(theirs: int) -> None:
+    """Keep nothing of the caller's but the socket; answer until its other end is gone."""
+    os.setsid()
+    os.chdir("/")
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd, of in enumerate((theirs, null, null)):
+        os.dup2(of, fd)
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    for number in (signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    os.environ.clear()
+    os.environ.update(_ENVIRONMENT)
+    nss_helper.main()
+
+
+def _started(theirs: socket.socket) -> _HelperProcess:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_PROGRAM)],
+        stdin=theirs.fileno(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_ENVIRONMENT,
+        cwd="/",
+        start_new_session=True,
+    )
+
+
 class _Helper:
-    def __init__(self) -> None:
+    def __init__(self, make: Callable[[socket.socket], _HelperProcess] = _started) -> None:
         ours, theirs = socket.socketpair()
         self._socket = ours
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_PROGRAM)],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={"PATH": ":".join(SYSTEM_PATH), "LC_ALL": "C.UTF-8"},
-                cwd="/",
-                start_new_session=True,
-            )
+            self._process = make(theirs)
 
     def ask(self, kind: str, key: str, until: float) -> list[str]:
         """Return the tokens of the answer; :class:`OSError` where there is none in time."""
@@ -179,9 +230,12 @@ class Asker:
         return tokens
 
     def warm(self) -> None:
-        """Start a helper before the first question; what goes wrong is told by that one."""
+        """Start a helper before the first question; what goes wrong is told by that one.
+
+        While this process is small and has one thread a copy of it is a helper, which is faster than a new Python.
+        """
         with suppress(OSError):
-            helper = _Helper()
+            helper = _Helper(_Forked if threading.active_count() == 1 else _started)
             with self._lock:
                 self._idle.append(helper)
 
@@ -208,6 +262,11 @@ def ask(kind: str, key: str = "") -> list[str] | None:
 def warm() -> None:
     """Do what :meth:`Asker.warm` does, for this process."""
     _asker.warm()
+
+
+def close() -> None:
+    """Do what :meth:`Asker.close` does, for this process."""
+    _asker.close()
 
 
 def _is_local(kind: str, key: str) -> bool:

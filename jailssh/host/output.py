@@ -11,7 +11,8 @@ from typing import IO
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import check_absolute, escape
-from jailssh.host import fs, process, tree
+from jailssh.files import fs, tree
+from jailssh.host import process
 
 # One thread each: with several, the bytes could depend on their number.
 COMPRESSORS: dict[str, tuple[str, ...]] = {

@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 
-from jailssh.host import fs
+from jailssh.files import fs
 
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8

@@ -8,7 +8,7 @@ import socket
 from contextlib import suppress
 
 from jailssh.core.names import check_absolute
-from jailssh.host import fs
+from jailssh.files import fs
 
 
 def listen_at(path: str, mode: int, *, backlog: int) -> socket.socket:

@@ -1,1 +1,1 @@
-"""What a jail holds: needs are resolved to a manifest, the manifest is built as an immutable tree."""
+"""The immutable trees that jails show: made from a manifest, kept in one pool, with their generations."""

@@ -7,11 +7,12 @@ import os
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from jailssh.closure.errors import ImageError, SourceChangedError
+from jailssh.closure.manifest import Entry, Manifest
+from jailssh.closure.sources import open_stamped, stamp_of
 from jailssh.core.names import escape
-from jailssh.host import beneath, fs, process, tree
-from jailssh.image.errors import ImageError, SourceChangedError
-from jailssh.image.manifest import Entry, Manifest
-from jailssh.image.sources import open_stamped, stamp_of
+from jailssh.files import beneath, fs, tree
+from jailssh.host import process
 
 LD_CONF = "/etc/ld.so.conf"
 LD_CACHE = "/etc/ld.so.cache"

@@ -12,7 +12,7 @@ from typing import Any
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import check_jail_name
-from jailssh.host import fs
+from jailssh.files import fs
 from jailssh.host.paths import Layout
 
 _LIMIT = 1 << 20
@@ -20,7 +20,7 @@ _KEEP = 50
 
 
 @dataclass(frozen=True)
-class Step:
+class HistoryStep:
     """A generation that became current at ``time`` (seconds since 1970); ``how``: ``built`` or ``rollback``."""
 
     generation: str
@@ -32,7 +32,7 @@ class Step:
 class History:
     """A jail's steps, the newest last.  ``pinned``: no automatic update, since an administrator went back."""
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[HistoryStep, ...] = ()
     pinned: bool = False
 
     def generations(self) -> tuple[str, ...]:
@@ -57,7 +57,7 @@ def read_history(layout: Layout, jail: str) -> History:
     """Return the history of a jail; a damaged or distrusted file is as good as none."""
     try:
         data = _read(layout, f"{jail_dir(layout, jail)}/history.json")
-        steps = tuple(Step(str(row["generation"]), int(row["time"]), str(row["how"])) for row in data["steps"])
+        steps = tuple(HistoryStep(str(row["generation"]), int(row["time"]), str(row["how"])) for row in data["steps"])
         return History(steps, data["pinned"] is True)
     except (HostError, ValueError, KeyError, TypeError):
         return History()
@@ -68,7 +68,7 @@ def add_step(layout: Layout, jail: str, generation: str, how: str, *, pinned: bo
     old = read_history(layout, jail)
     steps = old.steps
     if not steps or steps[-1].generation != generation:
-        steps = (*steps, Step(generation, int(time.time()), how))[-_KEEP:]
+        steps = (*steps, HistoryStep(generation, int(time.time()), how))[-_KEEP:]
     new = replace(old, steps=steps, pinned=pinned)
     if new != old:
         _write(f"{jail_dir(layout, jail)}/history.json", asdict(new))

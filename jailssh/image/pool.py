@@ -15,13 +15,14 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from jailssh.closure.errors import ImageError
+from jailssh.closure.manifest import Manifest, Summary, from_json, summary_from_json
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
-from jailssh.host import fs, objects, pins, tree
+from jailssh.files import blobs, fs, tree
+from jailssh.host import pins
 from jailssh.host.paths import Layout
-from jailssh.image.errors import ImageError
 from jailssh.image.history import read_history
-from jailssh.image.manifest import Manifest, Summary, from_json, summary_from_json
 
 GENERATION = re.compile(r"[0-9a-f]{20}\Z")
 OBJECTS = ".objects"
@@ -217,7 +218,7 @@ def _remove_manifests(pool: int, stay: Collection[str]) -> None:
 def _sweep_objects(pool: int) -> int:
     store = fs.open_dir_at(pool, OBJECTS)
     try:
-        return objects.sweep(store)
+        return blobs.sweep(store)
     finally:
         os.close(store)
 

@@ -6,13 +6,13 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 
+from jailssh.closure.closure import Closure
+from jailssh.closure.data import NSSWITCH, data_set
+from jailssh.closure.errors import ImageError, SourceChangedError
+from jailssh.closure.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
+from jailssh.closure.sources import Found, Sources, stamp_of
 from jailssh.core.errors import JailsshError, ManyErrors
 from jailssh.core.names import escape, is_clean_absolute
-from jailssh.image.closure import Closure
-from jailssh.image.data import NSSWITCH, data_set
-from jailssh.image.errors import ImageError, SourceChangedError
-from jailssh.image.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
-from jailssh.image.sources import Found, Sources, stamp_of
 from jailssh.plugin.api import ImageNeeds
 
 Needs = Sequence[tuple[str, ImageNeeds]]
@@ -37,14 +37,14 @@ def resolve(
     to read the host through, by default :class:`Sources` with ``trusted_root``.  Every missing or untrusted file is
     reported: :class:`ImageError`, or :class:`ManyErrors` for several.
     """
-    resolver = _Resolver(sources or Sources(trusted_root))
+    resolver = _ImageResolver(sources or Sources(trusted_root))
     resolver.base(extra_dirs)
     for origin, need in needs:
         resolver.need(origin, need)
     return resolver.finish()
 
 
-class _Resolver:
+class _ImageResolver:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._out = Collector()

@@ -12,16 +12,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from jailssh.closure.elf_cache import ElfCache, facts_path
+from jailssh.closure.errors import ImageError, SourceChangedError
+from jailssh.closure.manifest import Entry, Manifest, Summary, inputs_digest, without_made
+from jailssh.closure.sources import HostSources, unchanged
 from jailssh.core.errors import UsageError
 from jailssh.core.names import escape
-from jailssh.host import fs, objects, tree
+from jailssh.files import blobs, fs, tree
 from jailssh.host.paths import Layout
 from jailssh.image import pool
-from jailssh.image.errors import ImageError, SourceChangedError
-from jailssh.image.facts import Facts, facts_path
 from jailssh.image.history import add_step, drop_steps, jail_dir, read_history
-from jailssh.image.manifest import Entry, Manifest, Summary, inputs_digest, without_made
-from jailssh.image.sources import Host, unchanged
 from jailssh.plugin.api import ImageNeeds
 
 _LOCK = ".lock"
@@ -58,9 +58,9 @@ class Wanted:
         return inputs_digest([self.needs, self.extra_dirs, self.trusted_root])
 
 
-def new_host(layout: Layout) -> Host:
+def new_host(layout: Layout) -> HostSources:
     """Return the host as it will be seen from now on, with what earlier runs have remembered of its files."""
-    return Host(lambda: Facts(facts_path(layout), layout.root or None))
+    return HostSources(lambda: ElfCache(facts_path(layout), layout.root or None))
 
 
 def current_image(layout: Layout, jail: str) -> str | None:
@@ -80,7 +80,7 @@ def ensure_image(
     waiting: Callable[[int], None] | None = None,
     verify: Verify | None = None,
     unpin: bool = False,
-    host: Host | None = None,
+    host: HostSources | None = None,
 ) -> BuildResult:
     """Make the jail's current image hold what ``needs`` name, as this host has it now, and nothing else.
 
@@ -259,7 +259,7 @@ class _Builder:
         trees: int,
         wanted: Wanted,
         verify: Verify | None,
-        host: Host,
+        host: HostSources,
     ) -> None:
         self._layout = layout
         self._jail = jail
@@ -317,7 +317,7 @@ class _Builder:
                 shared = Previous(replace(manifest, entries=kept), store, self._host.checked)
                 path = f"{jail_dir(self._layout, self._jail)}/{staging}"
                 manifest = write_tree(root, path, manifest, shared)
-                objects.keep(root, store, files.items())
+                blobs.keep(root, store, files.items())
             finally:
                 os.close(root)
         finally:
@@ -348,7 +348,7 @@ class _Builder:
 def object_name(entry: Entry) -> str:
     """Return the name in the store of objects for a file or a symbolic link, "" for everything else."""
     if entry.kind == "link":
-        return objects.name_of_link(entry.target)
+        return blobs.name_of_link(entry.target)
     if entry.kind != "file" or not entry.stamp:
         return ""
-    return objects.name_of(entry.digest, entry.mode, entry.stamp[2], entry.size)
+    return blobs.name_of(entry.digest, entry.mode, entry.stamp[2], entry.size)

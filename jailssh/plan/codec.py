@@ -145,7 +145,7 @@ def _decode_records(tokens: list[str], count: int) -> tuple[list[ops.Record], li
 
 
 @dataclass(frozen=True)
-class _Line:
+class _TextLine:
     """A line for people, and the records that it stands for."""
 
     records: tuple[ops.Record, ...]
@@ -176,23 +176,23 @@ def diff(old: Plan | None, new: Plan) -> list[str]:
     return out
 
 
-def _parts(plan: Plan) -> dict[str, list[_Line]]:
+def _parts(plan: Plan) -> dict[str, list[_TextLine]]:
     """Return the lines of the plan by the rule that they are of, "" for what stands before all rules."""
-    found: dict[str, list[_Line]] = {"": []}
+    found: dict[str, list[_TextLine]] = {"": []}
     rule = ""
     for is_offset, group in groupby(plan.records, lambda record: record.verb == "utc-offset"):
         records = tuple(group)
         if is_offset:
             offsets = [(int(record.args[0]), int(record.args[1])) for record in records]
-            found[rule].append(_Line(records, words.local_time(offsets)))
+            found[rule].append(_TextLine(records, words.local_time(offsets)))
             continue
         for record in records:
             rule = record.args[0] if record.verb == "rule" else rule
-            found.setdefault(rule, []).append(_Line((record,), record.describe()))
+            found.setdefault(rule, []).append(_TextLine((record,), record.describe()))
     return found
 
 
-def _changed(old: Sequence[_Line], new: Sequence[_Line]) -> list[str]:
+def _changed(old: Sequence[_TextLine], new: Sequence[_TextLine]) -> list[str]:
     out: list[str] = []
     for what, start, end, begin, stop in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         if what == "equal":

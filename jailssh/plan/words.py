@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from jailssh.core.names import DAYS, counted
+from jailssh.core.names import DAYS, pluralize
 
 _EVERY_DAY = 127
 _MOST = 120
@@ -56,7 +56,7 @@ def size(number: int) -> str:
     for unit, length in _SIZES:
         if number and number % length == 0:
             return f"{number // length} {unit}"
-    return counted(number, "byte")
+    return pluralize(number, "byte")
 
 
 def days(bits: int) -> str:
@@ -102,7 +102,7 @@ def local_time(offsets: Sequence[tuple[int, int]]) -> str:
         return f"local time is {clocks}"
     first, last = moment(changes[0]), moment(changes[-1])
     dates = f"at {first}" if len(changes) == 1 else f"from {first} to {last}"
-    return f"local time is {clocks}: {counted(len(changes), 'change')} {dates}"
+    return f"local time is {clocks}: {pluralize(len(changes), 'change')} {dates}"
 
 
 def kind(name: str) -> str:
@@ -153,7 +153,7 @@ _SPECS: Mapping[str, Callable[[str], str]] = {
     "days": lambda text: days(int(text)),
     "clock": lambda text: clock(int(text)),
     "moment": lambda text: moment(int(text)),
-    "count": lambda text: counted(int(text), "session"),
+    "count": lambda text: pluralize(int(text), "session"),
     "mode": lambda text: _MODES[text],
     "kind": kind,
 }

@@ -12,7 +12,7 @@ from jailssh.core.errors import ConfigError
 from jailssh.core.names import escape
 
 
-def misfit(value: object, kind: object, where: str = "") -> str:
+def type_mismatch(value: object, kind: object, where: str = "") -> str:
     """Return where ``value`` is not what the annotation ``kind`` says (``rules[0].letters is int``), "" if it is.
 
     ``kind`` is a plain type, a dataclass, a tuple, or a union of these.
@@ -21,13 +21,13 @@ def misfit(value: object, kind: object, where: str = "") -> str:
     if origin is tuple:
         return _tuple_misfit(value, typing.get_args(kind), where)
     if origin in (typing.Union, types.UnionType):
-        faults = [misfit(value, each, where) for each in typing.get_args(kind)]
+        faults = [type_mismatch(value, each, where) for each in typing.get_args(kind)]
         return "" if "" in faults else faults[0]
     if type(value) is not kind:
         return f"{where or 'it'} is {type(value).__name__}, not {getattr(kind, '__name__', kind)}"
     if dataclasses.is_dataclass(kind):
         for name, each in _fields(kind):
-            if fault := misfit(getattr(value, name), each, f"{where}.{name}".lstrip(".")):
+            if fault := type_mismatch(getattr(value, name), each, f"{where}.{name}".lstrip(".")):
                 return fault
     return ""
 
@@ -41,7 +41,9 @@ def _tuple_misfit(value: object, kinds: tuple[object, ...], where: str) -> str:
         kinds = kinds[:1] * len(value)
     if len(kinds) != len(value):
         return f"{where or 'it'} has {len(value)} parts, not {len(kinds)}"
-    faults = (misfit(each, kind, f"{where}[{at}]") for at, (each, kind) in enumerate(zip(value, kinds, strict=True)))
+    faults = (
+        type_mismatch(each, kind, f"{where}[{at}]") for at, (each, kind) in enumerate(zip(value, kinds, strict=True))
+    )
     return next(filter(None, faults), "")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.answers import described, misfit
+from jailssh.plugin.answers import described, type_mismatch
 from jailssh.plugin.api import API_VERSION, Option, Plugin
 
 GROUP = "jailssh.plugins"
@@ -108,6 +108,8 @@ def _unfit(plugin: Plugin, name: str) -> str:
         return f"is made for plugin interface {plugin.api_version!r}, this is {API_VERSION}"
     if plugin.name != name:
         return f"calls itself {plugin.name!r}"
-    if fault := misfit(plugin.summary, str, "summary") or misfit(plugin.options, tuple[Option, ...], "options"):
+    if fault := type_mismatch(plugin.summary, str, "summary") or type_mismatch(
+        plugin.options, tuple[Option, ...], "options"
+    ):
         return f"is not as the interface says: {fault}"
     return ""

@@ -24,7 +24,7 @@ _MOST_WRITTEN = 4
 
 
 @dataclass(frozen=True)
-class Line:
+class CommandLine:
     """A command line for the plugin ``command``, and the directories that its paths are below."""
 
     text: str
@@ -62,7 +62,7 @@ def _without(words: Words, place: int) -> tuple[int, Words, Words]:
     return len(words), words[:place], words[place + 1 :]
 
 
-def lines_for(commands: Sequence[Words], directory: Callable[[str], str]) -> list[Line]:
+def lines_for(commands: Sequence[Words], directory: Callable[[str], str]) -> list[CommandLine]:
     """Return lines that may take all ``commands``, which begin with the same word; the narrowest first.
 
     ``directory`` returns the directory, as a jail file names it, that a path must be in.
@@ -72,7 +72,7 @@ def lines_for(commands: Sequence[Words], directory: Callable[[str], str]) -> lis
     return sorted(found, key=lambda line: ("<text>" in line.text, "[<" in line.text))
 
 
-def _variants(commands: Sequence[Words], directory: Callable[[str], str]) -> Iterator[Line]:
+def _variants(commands: Sequence[Words], directory: Callable[[str], str]) -> Iterator[CommandLine]:
     first = commands[0]
     common = next((n for n in range(len(first)) if any(one[: n + 1] != first[: n + 1] for one in commands)), len(first))
     for paths in (True, False):
@@ -89,7 +89,7 @@ def _variants(commands: Sequence[Words], directory: Callable[[str], str]) -> Ite
             return
 
 
-def _line(head: Words, rests: Sequence[Words], valued: bool, directory: Callable[[str], str]) -> Line | None:
+def _line(head: Words, rests: Sequence[Words], valued: bool, directory: Callable[[str], str]) -> CommandLine | None:
     options = _Options()
     arguments: list[Words] = []
     with_value = _with_value(rests) if valued else set()
@@ -114,7 +114,7 @@ def _line(head: Words, rests: Sequence[Words], valued: bool, directory: Callable
         # All paths of a line are below the same directories.
         same = f"<path:{','.join(found)}>"
         parts = [re.sub(r"<path:[^>]*>", lambda _: same, part) for part in parts]
-    return Line(" ".join(parts), tuple(found))
+    return CommandLine(" ".join(parts), tuple(found))
 
 
 def _with_value(rests: Sequence[Words]) -> set[str]:

@@ -54,6 +54,7 @@ MODES = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "mknod": 1, "mk
 MODES_OF_OPEN = {"open": 1, "openat": 2}
 """Where the flags are; the mode is behind them, and is none where no file is made."""
 MAKES_FILE = (os.O_CREAT, os.O_TMPFILE & ~os.O_DIRECTORY)
+SONAMES = {"c": "libc.so.6", "seccomp": "libseccomp.so.2"}
 TERMINAL_IOCTLS = ("TIOCSTI", "TIOCLINUX", "TIOCCONS", "TIOCSETD")
 PERSONALITY_QUERY = 0xFFFFFFFF
 
@@ -113,13 +114,24 @@ def _library() -> ModuleType:
     except ImportError:
         pass
     try:
-        import pyseccomp
-
-        return pyseccomp  # type: ignore[no-any-return, unused-ignore]
+        return _pyseccomp()
     except (ImportError, RuntimeError, OSError) as error:
         raise HostError(
             "system call filter", f"libseccomp cannot be used: {error}", hint="install python3-seccomp or pyseccomp"
         ) from error
+
+
+def _pyseccomp() -> ModuleType:
+    """Import pyseccomp; its two libraries are found by the loader, instead of by a run of ldconfig(8) for each."""
+    from ctypes import util
+
+    search = util.find_library
+    try:
+        util.find_library = lambda name: SONAMES.get(name) or search(name)
+        import pyseccomp
+    finally:
+        util.find_library = search
+    return pyseccomp  # type: ignore[no-any-return, unused-ignore]
 
 
 def _denials(lib: ModuleType, network: str) -> Iterator[tuple[int, str, tuple[object, ...]]]:

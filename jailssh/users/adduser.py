@@ -11,30 +11,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from jailssh.change import transaction, undo
+from jailssh.change.transaction import Fault, Journal, no_fault
+from jailssh.change.undo import UndoAction
 from jailssh.config import authorized
 from jailssh.config.files import user_text
 from jailssh.config.home_keys import HomeKeys
 from jailssh.config.keys import Key, Keyring
 from jailssh.core.errors import HostError, JailsshError, UsageError, raise_all
-from jailssh.core.names import check_account_name, counted
-from jailssh.host import accounts, fs, install, sshd
-from jailssh.host.accounts import Entry
+from jailssh.core.names import check_account_name, pluralize
+from jailssh.files import fs
+from jailssh.host import accounts, install
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file
+from jailssh.jail import authorized_keys
 from jailssh.plan.compile import check_home
-from jailssh.users import aside, checks, gone, home_keys, looks, running, setup, transaction, undo
+from jailssh.services import sshd
+from jailssh.users import aside, checks, gone, home_keys, looks, running, setup
 from jailssh.users.covers import make_ahead
 from jailssh.users.home_keys import Choice
-from jailssh.users.looks import Standing
+from jailssh.users.looks import OutsideJail
 from jailssh.users.setup import GROUP
-from jailssh.users.transaction import Fault, Journal, no_fault
-from jailssh.users.undo import Inverse
 
 Confirm = Callable[[str], bool]
 """Asks a yes-or-no question and returns the answer."""
 
 
-class Publisher(Protocol):
+class Publishing(Protocol):
     """What account changes need of the configuration and of the images."""
 
     min_uid: int
@@ -47,13 +50,13 @@ class Publisher(Protocol):
     def has_rights(self, jails: tuple[str, ...]) -> bool:
         """True if the jails give rights to people by name."""
 
-    def check_jailed(self, entry: Entry) -> None:
+    def check_jailed(self, entry: AccountEntry) -> None:
         """Raise unless the account is in a jail."""
 
     def make_image(self, jails: tuple[str, ...]) -> None:
         """Build the image that such an account needs, so that publishing finds it."""
 
-    def publish(self, entry: Entry) -> str:
+    def publish(self, entry: AccountEntry) -> str:
         """Build the account's image where needed, publish its plan, return what the account can do now."""
 
     def withdraw(self, uid: int) -> None:
@@ -65,12 +68,12 @@ class Publisher(Protocol):
     def keyring(self, name: str) -> Keyring:
         """Return the named keys of the account, none for one that is not shared."""
 
-    def keys_text(self, entry: Entry) -> str:
+    def keys_text(self, entry: AccountEntry) -> str:
         """Return what the keys file of an account with named keys must hold."""
 
 
 @dataclass(frozen=True)
-class Wish:
+class AddUserOptions:
     """What the administrator asked for; ``home`` is for a new account, None is ``/home/NAME``."""
 
     name: str
@@ -93,11 +96,11 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Step:
+class AccountStep:
     """One change to come: its name, how to take it back, how to make it; see :meth:`transaction.Journal.step`."""
 
     point: str
-    inverse: Inverse
+    inverse: UndoAction
     act: Callable[[], object]
     confines: bool = False
 
@@ -121,7 +124,9 @@ def require_setup(layout: Layout, groups: tuple[str, ...]) -> None:
         raise HostError("this host", why, hint="run: jailssh setup")
 
 
-def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, fault: Fault = no_fault) -> Outcome:
+def adduser(
+    layout: Layout, wish: AddUserOptions, publisher: Publishing, confirm: Confirm, fault: Fault = no_fault
+) -> Outcome:
     """Put the account into its jails."""
     check_account_name(wish.name)
     require_setup(layout, publisher.groups)
@@ -160,7 +165,7 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
             if entry is None:
                 entry = _create(layout, wish.name, home, journal)
             journal.uid = entry.uid
-            taken = home_keys.take(own, keys_file.present(layout, wish.name), layout, wish.key_choice)
+            taken = home_keys.take(own, authorized_keys.present(layout, wish.name), layout, wish.key_choice)
             aside.set_aside(journal, entry, standing if wish.disable else ())
             jailed = facts is not None and facts.jailed
             changed, ability = _take(layout, wish, entry, publisher, journal, taken.text, jailed=jailed)
@@ -173,13 +178,13 @@ def adduser(layout: Layout, wish: Wish, publisher: Publisher, confirm: Confirm, 
     return Outcome(tuple(lines), bool(changed))
 
 
-def _question(wish: Wish, standing: Sequence[Standing]) -> str:
+def _question(wish: AddUserOptions, standing: Sequence[OutsideJail]) -> str:
     found = "".join(f"{each.says}\n" for each in standing)
     then = "; what can be is set aside" if wish.disable and standing else ""
     return f"{found}Put the existing account {wish.name} into a jail{then}?"
 
 
-def _own_keys(layout: Layout, wish: Wish, entry: Entry | None, *, shared: bool) -> HomeKeys:
+def _own_keys(layout: Layout, wish: AddUserOptions, entry: AccountEntry | None, *, shared: bool) -> HomeKeys:
     """Return the keys by which the account logs in now and that sshd will not read any more; raises for commands."""
     if entry is None or shared:
         return HomeKeys()
@@ -189,7 +194,9 @@ def _own_keys(layout: Layout, wish: Wish, entry: Entry | None, *, shared: bool) 
     return found
 
 
-def _check_existing(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher) -> checks.Facts:
+def _check_existing(
+    layout: Layout, wish: AddUserOptions, entry: AccountEntry, publisher: Publishing
+) -> checks.AccountFacts:
     if wish.home is not None and wish.home != entry.home:
         why = f"the account exists, its home is {entry.home} and stays there"
         raise UsageError(f"--home {wish.home}", why, hint="leave --home out")
@@ -208,7 +215,7 @@ def _check_existing(layout: Layout, wish: Wish, entry: Entry, publisher: Publish
     return facts
 
 
-def _create(layout: Layout, name: str, home: str, journal: Journal) -> Entry:
+def _create(layout: Layout, name: str, home: str, journal: Journal) -> AccountEntry:
     inverse = undo.created(name, layout.login_program, GROUP)
 
     def create() -> None:
@@ -220,7 +227,14 @@ def _create(layout: Layout, name: str, home: str, journal: Journal) -> Entry:
 
 
 def _take(
-    layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, journal: Journal, keys: str, *, jailed: bool
+    layout: Layout,
+    wish: AddUserOptions,
+    entry: AccountEntry,
+    publisher: Publishing,
+    journal: Journal,
+    keys: str,
+    *,
+    jailed: bool,
 ) -> tuple[list[str], str]:
     """Make the changes that are needed; return their names and what the account can do.  ``keys``: its keys file."""
     changed = ["account"] if any(step.op == "account" for step in journal.steps) else []
@@ -248,7 +262,7 @@ def _take(
     return changed, "".join(ability)
 
 
-def _steps_before(layout: Layout, wish: Wish, entry: Entry, *, jailed: bool) -> list[Step]:
+def _steps_before(layout: Layout, wish: AddUserOptions, entry: AccountEntry, *, jailed: bool) -> list[AccountStep]:
     """Return what must be there before the plan: the users file, which it is made from, and sshd's forced command.
 
     An account that is in no jail yet can only lose by them; one that moves from jail to jail may get more.
@@ -259,29 +273,31 @@ def _steps_before(layout: Layout, wish: Wish, entry: Entry, *, jailed: bool) -> 
     text = user_text(entry.uid, wish.jails, before or b"").encode("utf-8")
     if before != text:
         inverse = undo.put_file_back(path, text)
-        steps.append(Step("users file", inverse, lambda: fs.atomic_write(path, text), confines=not jailed))
+        steps.append(AccountStep("users file", inverse, lambda: fs.atomic_write(path, text), confines=not jailed))
     if GROUP not in {name for name, _ in entry.groups}:
-        inverse = Inverse("member", entry.name, (GROUP,))
-        steps.append(Step("member", inverse, lambda: accounts.add_member(entry.name, GROUP), confines=True))
+        inverse = UndoAction("member", entry.name, (GROUP,))
+        steps.append(AccountStep("member", inverse, lambda: accounts.add_member(entry.name, GROUP), confines=True))
     return steps
 
 
-def _steps_after(layout: Layout, wish: Wish, entry: Entry, publisher: Publisher, keys: str) -> list[Step]:
+def _steps_after(
+    layout: Layout, wish: AddUserOptions, entry: AccountEntry, publisher: Publishing, keys: str
+) -> list[AccountStep]:
     """Return what comes last: the login shell, and the keys, which let somebody in."""
     steps = []
     login = layout.login_program
     if entry.shell != login and accounts.is_local(entry.name):
-        inverse = Inverse("shell", entry.name, (entry.uid, entry.shell, login))
-        steps.append(Step("shell", inverse, lambda: accounts.set_shell(entry.name, login), confines=True))
-    present = keys_file.present(layout, entry.name)
+        inverse = UndoAction("shell", entry.name, (entry.uid, entry.shell, login))
+        steps.append(AccountStep("shell", inverse, lambda: accounts.set_shell(entry.name, login), confines=True))
+    present = authorized_keys.present(layout, entry.name)
     text = keys
     if publisher.keyring(entry.name).keys:
         text = publisher.keys_text(entry)
     elif wish.keys:
         text = authorized.merge(keys, wish.keys, login)
     if text != present:
-        inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name), keys_file.encoded(text))
-        steps.append(Step("keys", inverse, lambda: keys_file.write(layout, entry.name, text)))
+        inverse = undo.put_file_back(authorized_keys.keys_file(layout, entry.name), authorized_keys.encoded(text))
+        steps.append(AccountStep("keys", inverse, lambda: authorized_keys.write(layout, entry.name, text)))
     return steps
 
 
@@ -292,7 +308,12 @@ def _no_key(name: str, *, rights: bool) -> str:
 
 
 def _report(
-    layout: Layout, wish: Wish, entry: Entry, facts: checks.Facts | None, changed: list[str], ability: str
+    layout: Layout,
+    wish: AddUserOptions,
+    entry: AccountEntry,
+    facts: checks.AccountFacts | None,
+    changed: list[str],
+    ability: str,
 ) -> list[str]:
     jail = "+".join(sorted(set(wish.jails)))
     can = f"; it can use: {ability}" if ability else "; image and plan are made at its first login"
@@ -303,7 +324,7 @@ def _report(
         verb = f"new {' and '.join(changed)}, still in"
     lines = [f"{wish.name} (uid {entry.uid}): {verb} jail {jail}{can}"]
     if facts is not None and facts.processes and not facts.jailed:
-        before = counted(facts.processes, "process", "es")
+        before = pluralize(facts.processes, "process", "es")
         lines.append(f"note: what ran before ({before}) stays outside of the jail until it ends")
     if facts is not None and not facts.local and facts.entry.shell != layout.login_program:
         lines.append(

@@ -12,20 +12,21 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from jailssh.core.errors import DeniedError, HostError, JailsshError, UsageError
-from jailssh.core.names import counted, is_clean_absolute
-from jailssh.host import accounts, as_user, fs
-from jailssh.host.accounts import Entry
+from jailssh.core.names import is_clean_absolute, pluralize
+from jailssh.files import fs
+from jailssh.host import accounts, as_user
+from jailssh.host.accounts import AccountEntry
 
 
 @dataclass(frozen=True)
-class Facts:
+class AccountFacts:
     """What there is to know about an existing account before it goes into a jail.
 
     ``home`` and ``ssh`` (its ``.ssh``) are lstat(2) results, None where absent; ``jailed``: it is in a jail already;
     ``invoking``: it is the account that this login session began with.
     """
 
-    entry: Entry
+    entry: AccountEntry
     local: bool
     same_uid: tuple[str, ...]
     processes: int
@@ -36,11 +37,11 @@ class Facts:
     invoking: bool
 
 
-def look(entry: Entry, *, login_program: str, users_file: str) -> Facts:
+def look(entry: AccountEntry, *, login_program: str, users_file: str) -> AccountFacts:
     """Return the facts about ``entry``; reads NSS, /proc and the two directories' own attributes, as the account where
     root may not look."""
     jailed = os.path.exists(users_file) and (entry.shell == login_program or not accounts.is_local(entry.name))
-    return Facts(
+    return AccountFacts(
         entry=entry,
         local=accounts.is_local(entry.name),
         same_uid=tuple(name for name in accounts.names_of_uid(entry.uid) if name != entry.name),
@@ -53,7 +54,7 @@ def look(entry: Entry, *, login_program: str, users_file: str) -> Facts:
     )
 
 
-def _lstat(entry: Entry, path: str) -> os.stat_result | None:
+def _lstat(entry: AccountEntry, path: str) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except FileNotFoundError:
@@ -64,7 +65,7 @@ def _lstat(entry: Entry, path: str) -> os.stat_result | None:
 
 
 def refusals(
-    facts: Facts, *, min_uid: int, refuse_groups: Collection[str], login_program: str, force: bool, now: bool
+    facts: AccountFacts, *, min_uid: int, refuse_groups: Collection[str], login_program: str, force: bool, now: bool
 ) -> list[JailsshError]:
     """Return every reason not to put the account into a jail; ``force`` and ``now`` as on the command line."""
     entry = facts.entry
@@ -81,7 +82,7 @@ def refusals(
         found.append(
             DeniedError(
                 what,
-                f"it is logged in: {counted(facts.processes, 'process', 'es')} outside of any jail",
+                f"it is logged in: {pluralize(facts.processes, 'process', 'es')} outside of any jail",
                 hint="wait until it has logged out, or use --now: what runs already stays as it is",
             )
         )
@@ -89,7 +90,7 @@ def refusals(
 
 
 def _needs_force(
-    facts: Facts, what: str, min_uid: int, refuse_groups: Collection[str], login_program: str
+    facts: AccountFacts, what: str, min_uid: int, refuse_groups: Collection[str], login_program: str
 ) -> list[JailsshError]:
     entry = facts.entry
     hint = "use --force if that is what you want"
@@ -114,7 +115,7 @@ def _needs_force(
     return found
 
 
-def _home_refusals(facts: Facts) -> list[JailsshError]:
+def _home_refusals(facts: AccountFacts) -> list[JailsshError]:
     entry = facts.entry
     what = f"home {entry.home!r} of {entry.name}"
     if entry.home == "/" or not is_clean_absolute(entry.home):

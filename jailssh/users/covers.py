@@ -9,12 +9,12 @@ from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.home_readers import covers
 from jailssh.core.names import is_below
 from jailssh.host import as_user, install
-from jailssh.host.accounts import Entry
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.plan import codec, ops
 
 
-def make_ahead(layout: Layout, entry: Entry) -> list[str]:
+def make_ahead(layout: Layout, entry: AccountEntry) -> list[str]:
     """Make the empty files and directories that the account's plan covers and that are missing, as the account.
 
     Returns what is to be said where that fails: the login program tries it again and refuses the login then.
@@ -37,7 +37,7 @@ def make_ahead(layout: Layout, entry: Entry) -> list[str]:
     ]
 
 
-def take_away(entry: Entry) -> None:
+def take_away(entry: AccountEntry) -> None:
     """Remove the empty files and directories that were made to be covered, but for ``.ssh``, which people make too."""
     paths = [(f"{entry.home}/{name}", kind == "directory") for name, kind in covers() if name != ".ssh"]
     with suppress(HostError):  # a home that cannot be looked into is left as it is

@@ -13,24 +13,27 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from jailssh.change import transaction, undo
+from jailssh.change.transaction import Journal
+from jailssh.change.undo import UndoAction
 from jailssh.core.errors import HostError, JailsshError, ManyErrors, UsageError
 from jailssh.core.identity import Identity, is_same
-from jailssh.core.names import check_account_name, counted
+from jailssh.core.names import check_account_name, pluralize
 from jailssh.core.tries import Tries
-from jailssh.host import accounts, install, narrow, removal
-from jailssh.host.accounts import Entry
+from jailssh.files import narrow, removal
+from jailssh.host import accounts, install
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
-from jailssh.host.sessions import end_processes, end_sessions
-from jailssh.image import owners, plans
-from jailssh.image.keys_file import keys_file
-from jailssh.users import key_removal, transaction, undo
+from jailssh.jail import owners
+from jailssh.jail.authorized_keys import keys_file
+from jailssh.publish import plan_files
+from jailssh.services.sessions import end_processes, end_sessions
+from jailssh.users import key_removal
 from jailssh.users.adduser import Confirm, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
 from jailssh.users.keyring import subject as keys_subject
 from jailssh.users.setup import GROUP
-from jailssh.users.transaction import Journal
-from jailssh.users.undo import Inverse
 
 
 class NotFinishedError(ManyErrors):
@@ -43,7 +46,7 @@ class NotFinishedError(ManyErrors):
 
 
 @dataclass(frozen=True)
-class Wish:
+class DelUserOptions:
     """What the administrator asked for; ``now``: sessions and all processes of the account end."""
 
     name: str
@@ -60,19 +63,19 @@ class _Facts:
     ``same``: the account that is there now is the one that was put into the jail.
     """
 
-    entry: Entry | None
+    entry: AccountEntry | None
     uid: int | None
     uids: tuple[int, ...]
     journal: Journal | None
     same: bool
     created: bool
 
-    def deletes(self, wish: Wish) -> bool:
+    def deletes(self, wish: DelUserOptions) -> bool:
         """True if the account itself goes."""
         return self.created and self.same and not wish.keep_account
 
 
-def deluser(layout: Layout, wish: Wish, withdraw: Callable[[int], object], confirm: Confirm) -> list[str]:
+def deluser(layout: Layout, wish: DelUserOptions, withdraw: Callable[[int], object], confirm: Confirm) -> list[str]:
     """Take the account out of its jail; return lines saying what was done.  ``withdraw`` removes the plan of a uid.
 
     An account that ``adduser`` created is deleted, its home only with ``remove_home``; with ``keep_account`` it stays
@@ -152,9 +155,9 @@ def _shut_out(layout: Layout, name: str, facts: _Facts, withdraw: Callable[[int]
             tries(path, partial(_gone, path))
     tries(key_folder(layout, name), partial(install.remove_empty_dir, key_folder(layout, name)))
     for uid in facts.uids:
-        plan = plans.readable_plan(layout, uid)
+        plan = plan_files.readable_plan(layout, uid)
         if plan is None or plan.name == name:  # a recorded number may be somebody else's by now
-            tries(plans.plan_file(layout, uid), partial(withdraw, uid))
+            tries(plan_files.plan_file(layout, uid), partial(withdraw, uid))
 
 
 def _begin(layout: Layout, name: str) -> None:
@@ -178,10 +181,10 @@ def _end(layout: Layout, name: str, facts: _Facts, tries: Tries) -> list[str]:
         if not (ended and end_processes(uid)):
             why = "some of its processes do not end, or new ones keep coming"
             tries.errors.append(JailsshError(f"account {name}", why, hint=f"ps -u {uid}"))
-    return [f"{name}: ended {counted(count, 'session')} and every process of it"]
+    return [f"{name}: ended {pluralize(count, 'session')} and every process of it"]
 
 
-def _finish(layout: Layout, wish: Wish, facts: _Facts) -> list[str]:
+def _finish(layout: Layout, wish: DelUserOptions, facts: _Facts) -> list[str]:
     """Take back what confines the account; call under the lock."""
     name = wish.name
     if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
@@ -205,22 +208,22 @@ def _finish(layout: Layout, wish: Wish, facts: _Facts) -> list[str]:
     return [_report(name, entry, same, facts.created, delete, wish.remove_home)]
 
 
-def _ask(entry: Entry, confirm: Confirm, *, remove_home: bool) -> None:
+def _ask(entry: AccountEntry, confirm: Confirm, *, remove_home: bool) -> None:
     with_home = f" and its home {entry.home}" if remove_home else ""
     if not confirm(f"Delete the account {entry.name}{with_home}? jailssh adduser created it."):
         raise JailsshError(f"account {entry.name}", "nothing was changed")
 
 
-def _check_deletable(entry: Entry, *, remove_home: bool) -> None:
+def _check_deletable(entry: AccountEntry, *, remove_home: bool) -> None:
     running = len(accounts.processes_of(entry.uid))
     if running:
-        why = f"not deleted yet: {counted(running, 'process', 'es')} of it still running"
+        why = f"not deleted yet: {pluralize(running, 'process', 'es')} of it still running"
         raise JailsshError(f"account {entry.name}", why, hint="the same with --now ends them, --keep-account keeps it")
     if remove_home:
         removal.check_home(entry.home)
 
 
-def _inverses(layout: Layout, name: str, journal: Journal, entry: Entry | None) -> list[Inverse]:
+def _inverses(layout: Layout, name: str, journal: Journal, entry: AccountEntry | None) -> list[UndoAction]:
     """Return what to run: the journal's inverses, made to fit, and what holds where the journal has been lost."""
     known = {(step.op, step.key) for step in journal.original}
     # What let it in is gone and does not come back, a file of before ``adduser`` neither.
@@ -228,12 +231,12 @@ def _inverses(layout: Layout, name: str, journal: Journal, entry: Entry | None) 
     kept = [step for step in journal.original if step.op != "account" and not step.key.startswith(gone)]
     if entry is not None and (("account", name) in known or not journal.original):
         # What it was before is not known or was nothing: nobody gets in until the administrator says how.
-        kept.append(Inverse("member", name, (GROUP,)))
-        kept.append(Inverse("shell", name, (entry.uid, accounts.NOLOGIN, layout.login_program)))
+        kept.append(UndoAction("member", name, (GROUP,)))
+        kept.append(UndoAction("shell", name, (entry.uid, accounts.NOLOGIN, layout.login_program)))
     return kept
 
 
-def _report(name: str, entry: Entry | None, same: bool, created: bool, delete: bool, remove_home: bool) -> str:
+def _report(name: str, entry: AccountEntry | None, same: bool, created: bool, delete: bool, remove_home: bool) -> str:
     if delete:
         assert entry is not None
         home = "removed" if remove_home else "left in place"

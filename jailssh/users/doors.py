@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from jailssh.change import transaction
+from jailssh.change.transaction import Journal
+from jailssh.change.undo import UndoAction, take_back
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.host import accounts, mail, sshd
-from jailssh.host.accounts import Entry, UnansweredError
+from jailssh.host import accounts
+from jailssh.host.accounts import AccountEntry, UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.image.jail import Configuration, to_account
-from jailssh.users import looks, pam, running, setup, transaction
-from jailssh.users.transaction import Journal
-from jailssh.users.undo import Inverse, take_back
+from jailssh.jail.configuration import Configuration
+from jailssh.jail.this_host import to_account
+from jailssh.services import mail, sshd
+from jailssh.users import looks, pam, running, setup
 
 
-def jailed(configuration: Configuration, errors: list[JailsshError] | None = None) -> list[Entry]:
+def jailed(configuration: Configuration, errors: list[JailsshError] | None = None) -> list[AccountEntry]:
     """Return the accounts that are in a jail by name or as listed members of a group, by name.
 
     Whom the name service cannot tell is left out, and why is added to ``errors``.
@@ -80,10 +83,10 @@ def set_shells(
     return lines
 
 
-def _set_shell(journal: Journal, entry: Entry, login: str) -> None:
+def _set_shell(journal: Journal, entry: AccountEntry, login: str) -> None:
     # An older note about an account of this name is about another shell, or another account.
     journal.original = [step for step in journal.original if step.key != entry.name]
-    inverse = Inverse("shell", entry.name, (entry.uid, entry.shell, login))
+    inverse = UndoAction("shell", entry.name, (entry.uid, entry.shell, login))
     with journal.changing(f"login shell of {entry.name}", "jailssh apply"):
         journal.step(f"shell of {entry.name}", inverse, lambda: accounts.set_shell(entry.name, login), confines=True)
         journal.commit()
@@ -111,7 +114,7 @@ def _as_error(what: str, why: str, hint: str) -> ConfigError:
     return ConfigError(what, why, hint=hint)
 
 
-def _about(layout: Layout, configuration: Configuration, entry: Entry) -> list[ConfigError]:
+def _about(layout: Layout, configuration: Configuration, entry: AccountEntry) -> list[ConfigError]:
     what = f"account {entry.name}"
     found = []
     if entry.shell != layout.login_program:
@@ -128,7 +131,7 @@ def _about(layout: Layout, configuration: Configuration, entry: Entry) -> list[C
     return found
 
 
-def _about_sshd(layout: Layout, people: Sequence[Entry]) -> list[ConfigError]:
+def _about_sshd(layout: Layout, people: Sequence[AccountEntry]) -> list[ConfigError]:
     """Return where sshd would do something else than the drop-in says: every account is asked about where a Match block
     stands before it, else one for all."""
     config = sshd.main_config(layout)

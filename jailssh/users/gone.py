@@ -14,22 +14,24 @@ from functools import cache
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import JailsshError, distinct, raise_all
 from jailssh.core.identity import Identity, is_same
-from jailssh.host import accounts, fs, install, journal
+from jailssh.files import fs
+from jailssh.host import accounts, install, journal
 from jailssh.host.paths import Layout
-from jailssh.image import owners, plans
-from jailssh.image.jail import names_in
-from jailssh.image.keys_file import MAX_KEYS, keys_file
-from jailssh.image.publish import Change, withdraw_plan
+from jailssh.jail import owners
+from jailssh.jail.authorized_keys import MAX_KEYS, keys_file
+from jailssh.jail.configuration import names_in
+from jailssh.publish import plan_files
+from jailssh.publish.publish import PlanChange, withdraw_plan
 from jailssh.users import learning
 
 
-def check(layout: Layout, *, act: bool) -> tuple[list[Change], list[JailsshError]]:
+def check(layout: Layout, *, act: bool) -> tuple[list[PlanChange], list[JailsshError]]:
     """Find the accounts that are gone and, with ``act``, set aside what they had; call under the lock of the set-up.
 
     Returns what changed, or would, and the errors: an account that cannot be looked up keeps all that it has.
     """
     names = _names(layout)
-    found: dict[str, Change] = {}
+    found: dict[str, PlanChange] = {}
     errors: list[JailsshError] = []
     find = cache(accounts.find)
     # Most accounts are as they were noted, and local: this is all that is read of them.
@@ -42,8 +44,8 @@ def check(layout: Layout, *, act: bool) -> tuple[list[Change], list[JailsshError
                 found[name] = set_aside(layout, kept_for, act=act)
         except JailsshError as error:
             errors.append(error)
-    for uid in sorted(set(plans.planned_uids(layout)) - {each.uid for each in as_noted}):
-        plan = plans.readable_plan(layout, uid)
+    for uid in sorted(set(plan_files.planned_uids(layout)) - {each.uid for each in as_noted}):
+        plan = plan_files.readable_plan(layout, uid)
         try:
             if plan is not None and plan.name not in found and not is_same(Identity(plan.name, uid), find(plan.name)):
                 found[plan.name] = set_aside(layout, Identity(plan.name, uid), act=act)
@@ -52,7 +54,7 @@ def check(layout: Layout, *, act: bool) -> tuple[list[Change], list[JailsshError
     return list(found.values()), distinct(errors)
 
 
-def set_aside_other(layout: Layout, name: str, now: accounts.Entry | None) -> list[str]:
+def set_aside_other(layout: Layout, name: str, now: accounts.AccountEntry | None) -> list[str]:
     """Set aside what is kept under ``name`` for another account than ``now`` (None: there is none); return lines."""
     kept_for = owners.owner(layout, name) or _of_plan(layout, name)
     if kept_for is None or is_same(kept_for, now):
@@ -61,7 +63,7 @@ def set_aside_other(layout: Layout, name: str, now: accounts.Entry | None) -> li
     return [f"note: {name} was another account (uid {kept_for.uid}): {line.lstrip('- ')}" for line in change.lines]
 
 
-def set_aside(layout: Layout, kept_for: Identity, *, act: bool) -> Change:
+def set_aside(layout: Layout, kept_for: Identity, *, act: bool) -> PlanChange:
     """Withdraw the plan of ``kept_for`` and put its files aside; return what that is.  Without ``act``, only look.
 
     What cannot be moved does not stop the rest, and is raised in the end.
@@ -69,7 +71,7 @@ def set_aside(layout: Layout, kept_for: Identity, *, act: bool) -> Change:
     name, uid = kept_for.name, kept_for.uid
     files = _files(layout, name) if _is_kept(layout, kept_for) else {}
     # Who has the uid now keeps what is its own.
-    plan = plans.readable_plan(layout, uid)
+    plan = plan_files.readable_plan(layout, uid)
     has_plan = plan is not None and plan.name == name
     folder = f"{layout.gone}/{name}-{uid}-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     lines = ["- the plan"] if has_plan else []
@@ -78,7 +80,7 @@ def set_aside(layout: Layout, kept_for: Identity, *, act: bool) -> Change:
         _act(layout, kept_for, files, folder, has_plan=has_plan)
         text = f"account {name} (uid {uid}) is gone: {'; '.join(line.removeprefix('- ') for line in lines)}"
         journal.record("account-gone", text, {fields.USER: name, fields.UID: str(uid)})
-    return Change(uid, name, "", tuple(lines) or ("- the note about it",))
+    return PlanChange(uid, name, "", tuple(lines) or ("- the note about it",))
 
 
 def _act(layout: Layout, kept_for: Identity, files: dict[str, str], folder: str, *, has_plan: bool) -> None:
@@ -118,7 +120,11 @@ def _names(layout: Layout) -> set[str]:
 
 def _of_plan(layout: Layout, name: str) -> Identity | None:
     """Return whose the one plan with this name is: the only trace of the uid of an account that was never noted."""
-    uids = [uid for uid in plans.planned_uids(layout) if (p := plans.readable_plan(layout, uid)) and p.name == name]
+    uids = [
+        uid
+        for uid in plan_files.planned_uids(layout)
+        if (p := plan_files.readable_plan(layout, uid)) and p.name == name
+    ]
     return Identity(name, uids[0]) if len(uids) == 1 else None
 
 

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from jailssh.change import undo
+from jailssh.change.change import Change
 from jailssh.config import home_keys
 from jailssh.config.home_keys import HomeKey, HomeKeys
 from jailssh.config.keys import lines_of, words_of
 from jailssh.core.errors import JailsshError, UsageError, raise_all
-from jailssh.core.names import counted, escape
-from jailssh.host import accounts, as_user, sshd
-from jailssh.host.accounts import Entry
+from jailssh.core.names import escape, pluralize
+from jailssh.host import accounts, as_user
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file
-from jailssh.users import undo
-from jailssh.users.change import Change
+from jailssh.jail import authorized_keys
+from jailssh.services import sshd
 
 LIMIT = 1 << 20
 DROP, LEAVE_OUT = "drop", "leave-out"
@@ -41,7 +42,7 @@ class Taken:
     lines: tuple[str, ...]
 
 
-def paths_of(values: Mapping[str, list[str]], entry: Entry, layout: Layout) -> list[str]:
+def paths_of(values: Mapping[str, list[str]], entry: AccountEntry, layout: Layout) -> list[str]:
     """Return the files that sshd reads keys of the account from, besides root's own one of ours."""
     found = []
     for word in words_of(" ".join(values.get("authorizedkeysfile", []))):
@@ -53,7 +54,7 @@ def paths_of(values: Mapping[str, list[str]], entry: Entry, layout: Layout) -> l
     return found
 
 
-def look(entry: Entry, paths: Sequence[str]) -> HomeKeys:
+def look(entry: AccountEntry, paths: Sequence[str]) -> HomeKeys:
     """Return the keys in these files."""
     if not paths:
         return HomeKeys()
@@ -66,7 +67,7 @@ def look(entry: Entry, paths: Sequence[str]) -> HomeKeys:
     return HomeKeys(tuple(keys), tuple(unread))
 
 
-def check(found: HomeKeys, entry: Entry, choice: Choice) -> None:
+def check(found: HomeKeys, entry: AccountEntry, choice: Choice) -> None:
     """Raise :class:`UsageError` for keys that were limited to something, unless it was said what becomes of them."""
     limited = found.limited()
     if choice.leave or choice.commands or not limited:
@@ -75,7 +76,8 @@ def check(found: HomeKeys, entry: Entry, choice: Choice) -> None:
     more = f"; and {len(limited) - 5} more" if len(limited) > 5 else ""
     raise UsageError(
         f"account {entry.name}",
-        f"{counted(len(limited), 'key')} may do one thing only, and would get all that the jail allows: {shown}{more}",
+        f"{pluralize(len(limited), 'key')} may do one thing only, and would get all that the jail allows: "
+        f"{shown}{more}",
         hint="--key-commands leave-out leaves these keys out, drop takes them without their limit; to give each person "
         f"or machine a key with a name and rights of its own: jailssh keys add {entry.name} NAME FILE",
     )
@@ -84,7 +86,7 @@ def check(found: HomeKeys, entry: Entry, choice: Choice) -> None:
 def take(found: HomeKeys, present: str, layout: Layout, choice: Choice) -> Taken:
     """Return root's file with the keys in it, after :func:`check`."""
     if choice.leave:
-        left = counted(len(found.keys), "key")
+        left = pluralize(len(found.keys), "key")
         note = f"note: {left} of its home left alone, so they let nobody in any more"
         return Taken(present, (note,) if found.keys else ())
     wanted = [key for key in found.keys if not key.commands or choice.commands == DROP]
@@ -120,18 +122,18 @@ def host_changes(layout: Layout, people: Sequence[str], choice: Choice) -> list[
     return changes
 
 
-def _one(layout: Layout, entry: Entry, choice: Choice, values: Mapping[str, list[str]]) -> Change | None:
+def _one(layout: Layout, entry: AccountEntry, choice: Choice, values: Mapping[str, list[str]]) -> Change | None:
     found = look(entry, paths_of(values, entry, layout))
     check(found, entry, choice)
-    present = keys_file.present(layout, entry.name)
+    present = authorized_keys.present(layout, entry.name)
     taken = take(found, present, layout, choice)
     if taken.text == present:
         return None
-    inverse = undo.put_file_back(keys_file.keys_file(layout, entry.name), keys_file.encoded(taken.text))
-    count = counted(len(lines_of(taken.text)) - len(lines_of(present)), "key")
-    head = f"~ {entry.name}: {count} of its home taken into {keys_file.keys_file(layout, entry.name)}"
+    inverse = undo.put_file_back(authorized_keys.keys_file(layout, entry.name), authorized_keys.encoded(taken.text))
+    count = pluralize(len(lines_of(taken.text)) - len(lines_of(present)), "key")
+    head = f"~ {entry.name}: {count} of its home taken into {authorized_keys.keys_file(layout, entry.name)}"
 
     def act() -> None:
-        keys_file.write(layout, entry.name, taken.text)
+        authorized_keys.write(layout, entry.name, taken.text)
 
     return Change(f"keys of {entry.name}", (head, *taken.lines), inverse, act, confines=False)

@@ -17,15 +17,17 @@ from jailssh.config import authorized
 from jailssh.config.files import KeyTaker, read_user, with_groups
 from jailssh.config.keys import SUFFIX, check_name, fingerprint
 from jailssh.core.errors import HostError, JailsshError, UsageError
-from jailssh.core.names import check_account_name, counted, escape
+from jailssh.core.names import check_account_name, escape, pluralize
 from jailssh.core.tries import Tries
-from jailssh.host import accounts, fs, install, narrow
+from jailssh.files import fs, narrow
+from jailssh.host import accounts, install
 from jailssh.host.paths import Layout
-from jailssh.host.sessions import end_sessions
-from jailssh.image import closing, keys_file, owners, plans
+from jailssh.jail import authorized_keys, owners
+from jailssh.publish import plan_files, revocation
+from jailssh.services.sessions import end_sessions
 
 Fault = Callable[[str], None]
-"""Called with the name of each point between two steps; see :data:`jailssh.users.transaction.Fault`."""
+"""Called with the name of each point between two steps; see :data:`jailssh.change.transaction.Fault`."""
 PATIENCE = 1.0
 """How long the lock is waited for before a key goes without it."""
 AGAIN = 20.0
@@ -67,7 +69,7 @@ def recorded_uids(layout: Layout, name: str) -> tuple[int, ...]:
     noted = tries("owners", lambda: owners.noted(layout, name))
     found.update([noted.uid] if noted else [])
     if not found:
-        found.update(tries("plans", lambda: plans.uids_of(layout, name)) or ())
+        found.update(tries("plans", lambda: plan_files.uids_of(layout, name)) or ())
     if not found and (entry := tries("NSS", lambda: accounts.find(name))):
         found.add(entry.uid)
     return tuple(sorted(found))
@@ -108,13 +110,13 @@ class _Removal:
         self.tries = tries = Tries()
         self.uids = recorded_uids(self.layout, self.user)
         # What lets it in now.
-        tries(keys_file.keys_file(self.layout, self.user), self._out_of_keys_file)
+        tries(authorized_keys.keys_file(self.layout, self.user), self._out_of_keys_file)
         self.fault("keys: done")
         # What it would come back from.
         tries(self.folder, self._out_of_ring)
         self.fault("key file: done")
         for uid in self.uids:
-            tries(plans.plan_file(self.layout, uid), partial(self._out_of_plan, uid))
+            tries(plan_files.plan_file(self.layout, uid), partial(self._out_of_plan, uid))
         self.fault("plan: done")
         tries(self.users, self._out_of_groups)
         self.fault("users file: done")
@@ -126,9 +128,9 @@ class _Removal:
         return True
 
     def _out_of_keys_file(self) -> str:
-        path = keys_file.keys_file(self.layout, self.user)
+        path = authorized_keys.keys_file(self.layout, self.user)
         try:
-            text = keys_file.present(self.layout, self.user)
+            text = authorized_keys.present(self.layout, self.user)
         except HostError as error:
             self.found = True
             return narrow.remove(path, f"{error.why}; jailssh apply makes it anew for a shared account")
@@ -144,7 +146,7 @@ class _Removal:
         if not goes:
             return ""
         self.was_last = len(goes) == len(lines)
-        return keys_file.without(self.layout, self.user, judge)
+        return authorized_keys.without(self.layout, self.user, judge)
 
     def _out_of_ring(self) -> None:
         if self.path and os.path.lexists(self.path):
@@ -170,15 +172,15 @@ class _Removal:
             fs.remove_file(path)
 
     def _out_of_plan(self, uid: int) -> str:
-        plan = plans.readable_plan(self.layout, uid)
+        plan = plan_files.readable_plan(self.layout, uid)
         if plan is None or plan.name != self.user:
             return ""
-        entries = plans.entries_of(plan)
+        entries = plan_files.entries_of(plan)
         gone = {entry for entry in entries if self._is_meant(entry[0], entry[1])}
         if not gone:
             return ""
         self.was_last = self.was_last or gone == entries
-        return " ".join(closing.shut_out(self.layout, self.user, uid, gone))
+        return " ".join(revocation.shut_out(self.layout, self.user, uid, gone))
 
     def _out_of_groups(self) -> str:
         before = install.read_optional(self.users)
@@ -243,7 +245,7 @@ def late(what: str, why: str) -> JailsshError:
 
 def _end(layout: Layout, user: str, uids: Sequence[int], errors: list[JailsshError]) -> list[str]:
     try:
-        text = keys_file.present(layout, user)
+        text = authorized_keys.present(layout, user)
     except HostError:
         text = ""
     count = 0
@@ -256,4 +258,4 @@ def _end(layout: Layout, user: str, uids: Sequence[int], errors: list[JailsshErr
             errors.append(
                 JailsshError(f"account {user}", "some of its sessions do not end", hint=f"jailssh kick {uid}")
             )
-    return [f"{user}: ended {counted(count, 'session')} by keys that do not let in (any more)"]
+    return [f"{user}: ended {pluralize(count, 'session')} by keys that do not let in (any more)"]

@@ -10,20 +10,23 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jailssh.change import transaction, undo
+from jailssh.change.transaction import Fault, Journal, no_fault
+from jailssh.change.undo import UndoAction
 from jailssh.config import authorized
 from jailssh.config.files import read_user, with_groups
 from jailssh.config.keys import SUFFIX, Key, check_group, check_name, read_keyring
 from jailssh.core.errors import UsageError
-from jailssh.core.names import check_account_name, counted
-from jailssh.host import accounts, fs, install, sshd
-from jailssh.host.accounts import Entry
+from jailssh.core.names import check_account_name, pluralize
+from jailssh.files import fs
+from jailssh.host import accounts, install
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans
-from jailssh.users import transaction, undo
-from jailssh.users.adduser import Publisher, require_setup, users_file
+from jailssh.jail import authorized_keys
+from jailssh.publish import plan_files
+from jailssh.services import sshd
+from jailssh.users.adduser import Publishing, require_setup, users_file
 from jailssh.users.setup import GROUP
-from jailssh.users.transaction import Fault, Journal, no_fault
-from jailssh.users.undo import Inverse
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def subject(user: str) -> str:
     return f"keys-{user}"
 
 
-def add(layout: Layout, wish: Addition, publisher: Publisher, fault: Fault = no_fault) -> list[str]:
+def add(layout: Layout, wish: Addition, publisher: Publishing, fault: Fault = no_fault) -> list[str]:
     """Give ``wish.keys`` their name; return lines saying what was done."""
     check_account_name(wish.user)
     check_name(wish.name)
@@ -104,15 +107,15 @@ def _text(keys: Sequence[Key]) -> str:
 
 def _refuse_nameless(layout: Layout, wish: Addition) -> None:
     """Raise while the account has keys from ``adduser --key``: beside a named one they would let nobody in."""
-    text = keys_file.present(layout, wish.user)
+    text = authorized_keys.present(layout, wish.user)
     lost = [authorized.label_of(line) for line in authorized.nameless(text, read_keyring({}, ()))]
     if lost and not key_files(layout, wish.user):
         folder = key_folder(layout, wish.user)
         raise UsageError(
             f"account {wish.user}",
-            f"has {counted(len(lost), 'key')} without a name, which could not log in any more: {', '.join(lost)}",
+            f"has {pluralize(len(lost), 'key')} without a name, which could not log in any more: {', '.join(lost)}",
             hint=f"put each into a file {folder}/NAME{SUFFIX} (its type, the key, nothing in front) and run: jailssh "
-            f"apply; or take its line out of {keys_file.keys_file(layout, wish.user)}",
+            f"apply; or take its line out of {authorized_keys.keys_file(layout, wish.user)}",
         )
 
 
@@ -136,14 +139,16 @@ def _groups_of(layout: Layout, user: str, text: bytes | None) -> dict[str, list[
     return {group.name: list(group.keys) for group in read_user(text, users_file(layout, user), user).groups}
 
 
-def _let_in(layout: Layout, entry: Entry, publisher: Publisher, journal: Journal, files: dict[str, str | None]) -> None:
+def _let_in(
+    layout: Layout, entry: AccountEntry, publisher: Publishing, journal: Journal, files: dict[str, str | None]
+) -> None:
     folder = key_folder(layout, entry.name)
     if not os.path.isdir(folder):
-        journal.step("directory", Inverse("dir", folder, (None,)), lambda: fs.ensure_dir(folder, 0o755))
+        journal.step("directory", UndoAction("dir", folder, (None,)), lambda: fs.ensure_dir(folder, 0o755))
     for path, text in files.items():
         if text is not None:
             _write(journal, path, text)
-    journal.step("plan", undo.put_plan_back(plans.plan_file(layout, entry.uid)), lambda: publisher.publish(entry))
+    journal.step("plan", undo.put_plan_back(plan_files.plan_file(layout, entry.uid)), lambda: publisher.publish(entry))
     _write_keys(layout, entry.name, publisher.keys_text(entry), journal)
 
 
@@ -154,5 +159,5 @@ def _write(journal: Journal, path: str, text: str) -> None:
 
 
 def _write_keys(layout: Layout, user: str, text: str, journal: Journal) -> None:
-    inverse = undo.put_file_back(keys_file.keys_file(layout, user), keys_file.encoded(text))
-    journal.step("keys", inverse, lambda: keys_file.write(layout, user, text))
+    inverse = undo.put_file_back(authorized_keys.keys_file(layout, user), authorized_keys.encoded(text))
+    journal.step("keys", inverse, lambda: authorized_keys.write(layout, user, text))

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 
 from jailssh.core.errors import ConfigError, HostError
 from jailssh.core.identity import Identity, is_same
-from jailssh.host import fs
+from jailssh.files import fs
 from jailssh.host.paths import Layout
 
 _MAX_FILE = 4096

@@ -15,8 +15,9 @@ from fnmatch import fnmatchcase
 
 from jailssh.core.errors import JailsshError
 from jailssh.core.home_readers import HOME_READERS, HomeReader
-from jailssh.host import as_user, process, spools
-from jailssh.host.accounts import Entry
+from jailssh.host import as_user, process
+from jailssh.host.accounts import AccountEntry
+from jailssh.services import spools
 
 _MANAGERS = (".config/systemd", ".local/share/systemd")
 _MOST = 10_000
@@ -24,7 +25,7 @@ _MOST = 10_000
 
 
 @dataclass(frozen=True)
-class Standing:
+class OutsideJail:
     """One thing found.  ``kind``: spool, linger, home, or other, which cannot be set aside; ``place``: its path.
 
     ``says``: what it is and what becomes of it, for people.
@@ -35,22 +36,22 @@ class Standing:
     says: str
 
 
-def look(entry: Entry) -> list[Standing]:
+def look(entry: AccountEntry) -> list[OutsideJail]:
     """Return what stands outside of any jail."""
     refused = "PAM refuses it while the account is in a jail"
-    found = [Standing("spool", path, f"crontab {path}: {refused}") for path in spools.crontabs(entry.name)]
-    found += [Standing("spool", path, f"at job {path}: {refused}") for path in spools.at_jobs(entry.uid)]
-    found += [Standing("linger", path, f"lingers ({path}): {refused}") for path in spools.linger(entry.name)]
+    found = [OutsideJail("spool", path, f"crontab {path}: {refused}") for path in spools.crontabs(entry.name)]
+    found += [OutsideJail("spool", path, f"at job {path}: {refused}") for path in spools.at_jobs(entry.uid)]
+    found += [OutsideJail("linger", path, f"lingers ({path}): {refused}") for path in spools.linger(entry.name)]
     try:
         found += _in_home(entry)
     except JailsshError as error:
-        found.append(Standing("other", entry.home, f"{error}; so what programs of the host find there is not known"))
+        found.append(OutsideJail("other", entry.home, f"{error}; so what programs of the host find there is not known"))
     if commands := sudo_rights(entry):
-        found.append(Standing("other", "sudo", f"sudo lets it run commands as others: {commands}"))
+        found.append(OutsideJail("other", "sudo", f"sudo lets it run commands as others: {commands}"))
     return found
 
 
-def _in_home(entry: Entry) -> list[Standing]:
+def _in_home(entry: AccountEntry) -> list[OutsideJail]:
     rows = [row for row in HOME_READERS if row.path != ".ssh" and (row.closed != "pam" or row.path in _MANAGERS)]
     plain = [row.path for row in rows if "*" not in row.path]
 
@@ -67,7 +68,9 @@ def _in_home(entry: Entry) -> list[Standing]:
     for name in (os.fsdecode(part) for part in answer.split(b"\0") if part):
         row = next((row for row in rows if fnmatchcase(name, row.path)), None)
         if row is not None and "/" not in name.replace(row.path, ""):
-            found.append(Standing("other" if row.closed == "pam" or "/" in name else "home", name, _about(row, name)))
+            found.append(
+                OutsideJail("other" if row.closed == "pam" or "/" in name else "home", name, _about(row, name))
+            )
     return found
 
 
@@ -78,7 +81,7 @@ def _about(row: HomeReader, name: str) -> str:
     return f"~/{name}, which {', '.join(row.programs)} read: {row.why}; {after}"
 
 
-def sudo_rights(entry: Entry) -> str:
+def sudo_rights(entry: AccountEntry) -> str:
     """Return what sudo lets the account run, in short; "" for nothing, or without sudo."""
     if process.find_program("sudo") is None or not _in_sudoers(entry):
         return ""
@@ -90,18 +93,18 @@ def sudo_rights(entry: Entry) -> str:
     return ""
 
 
-def _in_sudoers(entry: Entry) -> bool:
+def _in_sudoers(entry: AccountEntry) -> bool:
     """True if sudo's files name the account, its uid, a group of its or everybody: sudo itself is slow to ask."""
     names = {entry.name, f"#{entry.uid}", "ALL", *(f"%{name}" for name, _ in entry.groups)}
     return any(names & set(re.split(r"[\s,=!:()]+", text)) for text in spools.sudoers())
 
 
-def strong_groups(entry: Entry, refuse_groups: Collection[str]) -> list[str]:
+def strong_groups(entry: AccountEntry, refuse_groups: Collection[str]) -> list[str]:
     """Return the account's groups that are root in disguise."""
     return sorted({name for name, _ in entry.groups} & set(refuse_groups))
 
 
-def lines(found: Sequence[Standing], *, aside: bool) -> list[str]:
+def lines(found: Sequence[OutsideJail], *, aside: bool) -> list[str]:
     """Return what to say of them after the account went into its jail."""
     out = []
     for each in found:

@@ -12,13 +12,14 @@ import os
 import re
 from collections.abc import Sequence
 
+from jailssh.change.change import Change, read_template
+from jailssh.change.undo import UndoAction
 from jailssh.config.files import read_main
 from jailssh.core.errors import ConfigError, HostError
-from jailssh.host import install, pam
+from jailssh.host import install
 from jailssh.host.paths import Layout
+from jailssh.services import pam
 from jailssh.users import jailed
-from jailssh.users.change import Change, read_template
-from jailssh.users.undo import Inverse
 
 GROUP = jailed.GROUP
 TEMPLATE = "pam-profile.in"
@@ -75,7 +76,7 @@ def changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     diff = list(difflib.unified_diff(old, wanted.splitlines(), name, path, lineterm=""))
     if owed:
         diff = [f"~ {path}: to be switched on, which was interrupted", *diff]
-    inverse = Inverse("pam", layout.root, (before,))
+    inverse = UndoAction("pam", layout.root, (before,))
     return [Change("PAM profile", tuple(diff), inverse, lambda: pam.put(layout, wanted))]
 
 

@@ -17,15 +17,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from jailssh.core.errors import HostError, JailsshError
-from jailssh.host import accounts, fs, journal, kernel, pins, process, sshds, tree
+from jailssh.files import fs, tree
+from jailssh.host import accounts, journal, kernel, pins, process
 from jailssh.host.paths import Layout
-from jailssh.image import plans
-from jailssh.image.jail import find_program
 from jailssh.image.live import live_tops
+from jailssh.jail.this_host import find_program
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.rules import Rule
 from jailssh.policy.seccomp import filter_for
+from jailssh.publish import plan_files
+from jailssh.services import sshds
 
 UIDS = range(65520, 65534)
 """No distribution and no service gives these to anybody (systemd's UIDS-GIDS document)."""
@@ -159,15 +161,15 @@ def _publish(layout: Layout, uid: int, image: str, home: str) -> None:
     account = Account(_NAME, uid, uid, _NAME, home)
     settings = JailSettings(f"setup-{_NAME}", live=live_tops())
     plan = compile_plan(account, settings, [result], image, filter_for(settings.network))
-    with plans.locked(layout):
-        plans.write(layout, plan, {})
+    with plan_files.locked(layout):
+        plan_files.write(layout, plan, {})
 
 
 def _clean(layout: Layout) -> None:
     """Remove what this proof, or one that was killed, has made."""
-    for uid in set(plans.planned_uids(layout)) & set(UIDS):
+    for uid in set(plan_files.planned_uids(layout)) & set(UIDS):
         if accounts.find_uid(uid) is None:
-            plans.withdraw(layout, uid)
+            plan_files.withdraw(layout, uid)
     if os.path.isdir(layout.plans) and os.listdir(layout.plans) == [".lock"]:
         fs.remove_file(f"{layout.plans}/.lock")
     fd = fs.open_dir(layout.state, trusted_root=layout.root or None)

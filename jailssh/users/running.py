@@ -10,9 +10,11 @@ import os
 from collections.abc import Sequence
 
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.host import fs, install, listeners, units
-from jailssh.host.listeners import OLD, RIGHT, Standing
+from jailssh.files import fs
+from jailssh.host import install
 from jailssh.host.paths import Layout
+from jailssh.services import listeners, units
+from jailssh.services.listeners import OLD, RIGHT, ListenerState
 
 _WHY = b"sshd and systemd have yet to read what jailssh setup wrote\n"
 
@@ -51,7 +53,7 @@ def settle_old(layout: Layout) -> list[str]:
     return settle(layout)
 
 
-def findings(layout: Layout, standings: Sequence[Standing] | None = None) -> list[ConfigError]:
+def findings(layout: Layout, standings: Sequence[ListenerState] | None = None) -> list[ConfigError]:
     """Return where what runs is not what is written; reads only.  ``standings``: of sshd, where they are known."""
     found = []
     if is_owed(layout):

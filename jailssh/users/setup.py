@@ -12,18 +12,22 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 
+from jailssh.change import undo
+from jailssh.change.change import Change, place_of_template, read_template
+from jailssh.change.transaction import Fault, Journal, no_fault
+from jailssh.change.undo import UndoAction
+from jailssh.closure.elf_cache import facts_path
 from jailssh.config import authorized
 from jailssh.core.errors import HostError, JailsshError, raise_all
-from jailssh.host import accounts, fs, install, listeners, sshd, units
+from jailssh.files import fs
+from jailssh.host import accounts, install
 from jailssh.host.paths import Layout
-from jailssh.image import keys_file, plans
-from jailssh.image.facts import facts_path
-from jailssh.image.jail import load_configuration
-from jailssh.users import home_keys, jailed, pam, running, undo
-from jailssh.users.change import Change, place_of_template, read_template
+from jailssh.jail import authorized_keys
+from jailssh.jail.configuration import load_configuration
+from jailssh.publish import plan_files
+from jailssh.services import listeners, sshd, units
+from jailssh.users import home_keys, jailed, pam, running
 from jailssh.users.home_keys import Choice
-from jailssh.users.transaction import Fault, Journal, no_fault
-from jailssh.users.undo import Inverse
 
 GROUP = jailed.GROUP
 SUBJECT = "setup"
@@ -127,7 +131,9 @@ def _people(layout: Layout, groups: Sequence[str]) -> list[str]:
     still = {name for group in configuration.home_key_groups() for name in accounts.members(group)}
     people = named | ({name for group in groups for name in accounts.members(group)} - still)
     shared = set(configuration.shared_names())
-    return sorted(name for name in people - shared if not authorized.is_generated(keys_file.present(layout, name)))
+    return sorted(
+        name for name in people - shared if not authorized.is_generated(authorized_keys.present(layout, name))
+    )
 
 
 def explained(changes: Sequence[Change]) -> str:
@@ -152,13 +158,15 @@ def _mode(path: str) -> int | None:
 
 
 def _group_change() -> Change:
-    return Change("group", (f"+ system group {GROUP}",), Inverse("group", GROUP), lambda: accounts.create_group(GROUP))
+    return Change(
+        "group", (f"+ system group {GROUP}",), UndoAction("group", GROUP), lambda: accounts.create_group(GROUP)
+    )
 
 
 def _dir_change(path: str, mode: int) -> Change:
     old = _mode(path)
     line = f"+ directory {path}, mode {mode:04o}" if old is None else f"~ directory {path} to mode {mode:04o}"
-    return Change(f"directory {path}", (line,), Inverse("dir", path, (old,)), lambda: fs.ensure_dir(path, mode))
+    return Change(f"directory {path}", (line,), UndoAction("dir", path, (old,)), lambda: fs.ensure_dir(path, mode))
 
 
 def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
@@ -181,7 +189,7 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     holder = accounts.find_uid(old[1])
     was = f"{old[0]:04o}, {holder.name if holder else old[1]}:{accounts.group_name(old[2])}"
     line = f"~ {path} to mode {mode:04o}, root:{owner} (was {was}){why}"
-    return [Change("login program", (line,), Inverse("access", path, old), act)]
+    return [Change("login program", (line,), UndoAction("access", path, old), act)]
 
 
 def _drop_in_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
@@ -266,7 +274,7 @@ def apply(
     with journal.changing("setup", "jailssh setup"):
         if any(change.point == "drop-in" for change in changes):
             # First in, so last out: sshd reads its configuration again after the drop-in has been put back.
-            inverse = Inverse("reload", layout.reload_owed)
+            inverse = UndoAction("reload", layout.reload_owed)
             journal.step("reload", inverse, lambda: running.owe(layout), confines=True)
         for change in changes:
             journal.step(change.point, change.inverse, change.act, confines=change.confines)
@@ -362,9 +370,9 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
 def _remove_left_over(layout: Layout) -> None:
     """Remove the plans, which nobody has any more, the locks, and facts that no image was made from."""
     fs.remove_file(layout.lock)
-    for uid in plans.planned_uids(layout):
-        plans.withdraw(layout, uid)
-        plans.tidy(plans.plan_file(layout, uid), layout.root)
+    for uid in plan_files.planned_uids(layout):
+        plan_files.withdraw(layout, uid)
+        plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
     if os.path.isdir(layout.plans) and os.listdir(layout.plans) == [".lock"]:
         fs.remove_file(f"{layout.plans}/.lock")
     if not os.path.isdir(layout.images):

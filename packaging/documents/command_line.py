@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jailssh.cli.main import VERBS, main_parser, verb_module, verb_parser
+from jailssh.console.main import VERBS, main_parser, verb_module, verb_parser
 
 
 @dataclass(frozen=True, kw_only=True)

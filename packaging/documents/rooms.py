@@ -1,7 +1,7 @@
 """rooms.py [--write]: draw the rooms of the Python code and their arrows, as ARCHITECTURE.md has them.
 
-A room is a folder of jailssh/, what it is for the first sentence of its docstring, an arrow an import.  With --write
-the drawing in ARCHITECTURE.md is replaced; without, it is printed.
+A room is a folder of jailssh/, what it is for the first paragraph of its docstring, an arrow an import.
+With --write the drawing in ARCHITECTURE.md is replaced; without, it is printed.
 """
 
 from __future__ import annotations
@@ -58,6 +58,14 @@ def floors(found: dict[str, set[str]]) -> list[list[str]]:
     return built
 
 
+def needed(found: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Return for each room the arrows that no other arrow of it implies."""
+    reached: dict[str, set[str]] = {}
+    for room in (room for floor in floors(found) for room in floor):
+        reached[room] = found[room].union(*(reached[use] for use in found[room]))
+    return {room: uses - set().union(*(reached[use] for use in uses)) for room, uses in found.items()}
+
+
 def _purpose(folder: Path) -> str:
     text = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8"))) or ""
     first = text.split("\n\n")[0].replace("\n", " ").replace("``", "`")
@@ -73,9 +81,10 @@ def drawing() -> str:
     width = max(len("   ".join(floor)) for floor in built)
     lines = ["```"]
     lines += [f"  {'   '.join(floor).center(width)}".rstrip() for floor in reversed(built)]
-    lines += ["```", "", "| room | what it is for | imports from |", "|---|---|---|"]
+    lines += ["```", "", "| room | what it is for | stands on |", "|---|---|---|"]
+    direct = needed(found)
     for room in [room for floor in built for room in floor]:
-        uses = ", ".join(f"`{use}`" for floor in built for use in floor if use in found[room]) or "nothing"
+        uses = ", ".join(f"`{use}`" for floor in built for use in floor if use in direct[room]) or "nothing"
         lines.append(f"| `{room}` | {_purpose(rooms[room])} | {uses} |")
     return "\n".join(lines)
 

@@ -30,6 +30,7 @@ _KINDS: dict[str, str] = {
     "ID": "none",
     "JAIL": "jail",
     "JAIL[,JAIL…]": "jails",
+    "JAIL[,JAIL…]|FILE": "jails",
     "JAIL|GENERATION": "image",
     "NEW": "generation",
     "OLD": "generation",

@@ -2,8 +2,8 @@ import pytest
 
 from jailssh.config.values import parse
 from jailssh.core.errors import ConfigError
-from jailssh.image.jail import find_program
 from jailssh.image.resolve import resolve
+from jailssh.jail.this_host import find_program
 from jailssh.plugin.api import Account, Bind, Jail, Plugin
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.command.plugin import plugin

@@ -9,8 +9,8 @@ import paramiko
 import pytest
 
 from jailssh.core.errors import ConfigError
-from jailssh.image.jail import find_program
 from jailssh.image.resolve import resolve
+from jailssh.jail.this_host import find_program
 from jailssh.plugin.api import Account, Jail, Plugin
 from jailssh_plugins.sftp.plugin import SERVER_PATHS, plugin
 

@@ -9,11 +9,11 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from jailssh.closure.closure import Closure
+from jailssh.closure.elf import MAGIC
+from jailssh.closure.elf_cache import ElfCache
+from jailssh.closure.sources import Found, Sources
 from jailssh.core.errors import JailsshError
-from jailssh.image.closure import Closure
-from jailssh.image.elf import MAGIC
-from jailssh.image.facts import Facts
-from jailssh.image.sources import Found, Sources
 from tests.bench.figures import Row, timed_row
 from tests.bench.site import Site
 from tests.bench.timing import undisturbed
@@ -56,7 +56,7 @@ def _is_elf(path: Path) -> bool:
 def _closure(programs: Sequence[str], remembered: str) -> float:
     """Return the milliseconds until everything is found; ``remembered`` is read before and written after that."""
     begun = time.monotonic()
-    facts = Facts(remembered, str(Path(remembered).parent))
+    facts = ElfCache(remembered, str(Path(remembered).parent))
     sources = Sources(facts=facts)
     taken: set[str] = set()
 

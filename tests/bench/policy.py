@@ -20,14 +20,14 @@ from pathlib import Path
 from jailssh.config.values import parse
 from jailssh.core.errors import JailsshError
 from jailssh.host.paths import Layout
-from jailssh.image.jail import load_configuration
-from jailssh.image.use import Use
+from jailssh.jail.configuration import load_configuration
 from jailssh.plan.codec import encode
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.api import Account, Jail, PluginResult
 from jailssh.plugin.registry import load_registry
 from jailssh.policy.rules import Rule
 from jailssh.policy.seccomp import filter_for
+from jailssh.publish.account_plan import Use
 from tests.bench.figures import Goal, Row, timed_row
 from tests.bench.site import LOGIN, STATE, Site
 from tests.bench.timing import Program, time_programs

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.bench.figures import Goal, Row
 from tests.bench.site import LOGIN, Site
 

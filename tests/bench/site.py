@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jailssh.core.errors import JailsshError
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 
 _REPO = Path(__file__).resolve().parents[2]
 _HERE = Path(__file__).resolve().parent

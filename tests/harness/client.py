@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Finished, ScratchHost
 
 _CONFIG = """\
 Host *
@@ -59,7 +59,7 @@ class SshClient:
         script = "umask 077 && mkdir -p ~/.ssh && cat >>~/.ssh/authorized_keys"
         self.host.run(["sh", "-c", script], user=user, input=self.public_key, check=True)
 
-    def run(self, args: Sequence[str], **options: Any) -> Completed:
+    def run(self, args: Sequence[str], **options: Any) -> Finished:
         """Run any program as the client; options as for ScratchHost.run."""
         return self.host.run(args, user=self.account, **{"cwd": self.home, **options})
 
@@ -75,7 +75,7 @@ class SshClient:
 
     def ssh(
         self, user: str, command: str | None = None, *, tty: bool = False, options: Sequence[str] = (), **how: Any
-    ) -> Completed:
+    ) -> Finished:
         """Run a command of a remote account, or its login shell with ``input=`` as what is typed."""
         return self.run(self.ssh_args(user, command, tty=tty, options=options), **how)
 
@@ -86,18 +86,18 @@ class SshClient:
         args = self.ssh_args(user, command, tty=tty, options=options)
         return self.host.popen(args, user=self.account, **{"cwd": self.home, "stdin": subprocess.PIPE, **how})
 
-    def sftp(self, user: str, batch: str, *, options: Sequence[str] = (), **how: Any) -> Completed:
+    def sftp(self, user: str, batch: str, *, options: Sequence[str] = (), **how: Any) -> Finished:
         """Run the lines of ``batch`` as sftp commands; the first that fails ends it, unless it begins with ``-``."""
         return self.run(["sftp", *options, "-b", "-", f"{user}@scratch"], input=batch, **how)
 
-    def scp(self, args: Sequence[str], **how: Any) -> Completed:
+    def scp(self, args: Sequence[str], **how: Any) -> Finished:
         """Run scp; ``-O`` in ``args`` is the old protocol."""
         return self.run(["scp", "-B", *args], **how)
 
-    def rsync(self, args: Sequence[str], **how: Any) -> Completed:
+    def rsync(self, args: Sequence[str], **how: Any) -> Finished:
         """Run rsync over ssh."""
         return self.run(["rsync", "-e", "ssh", *args], **how)
 
-    def git(self, args: Sequence[str], *, env: Mapping[str, str] | None = None, **how: Any) -> Completed:
+    def git(self, args: Sequence[str], *, env: Mapping[str, str] | None = None, **how: Any) -> Finished:
         """Run git with a name to commit under."""
         return self.run(["git", *args], env={**_GIT, **(env or {})}, **how)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.client import SshClient
 from tests.harness.probe import build_probe, put_probe
 

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 
 SOURCE = pathlib.Path(__file__).parent.parent / "probe"
 _ESCAPE = re.compile(r"\\x([0-9a-f]{2})")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli.main import parse
+from jailssh.console.main import parse
 from jailssh.core.errors import UsageError
 from tests.abilities import REPO
 from tests.lint.tree import below, name

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli.main import VERBS, main, parse, verb_module
 from jailssh.config import settings
 from jailssh.config.files import read_main, read_user
 from jailssh.config.jails import read_jail
 from jailssh.config.reader import read_document
+from jailssh.console.main import VERBS, main, parse, verb_module
 from jailssh.core.home_readers import HOME_READERS
 from jailssh.core.journal_fields import FIELDS, MESSAGE_IDS, REASONS
 from jailssh.plugin.api import Right

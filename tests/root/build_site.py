@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli import main as cli
-from jailssh.image import jail
+from jailssh.console import main as cli
+from jailssh.jail.configuration import installed_plugins
 
 REPO = str(Path(cli.__file__).parents[2])
 
@@ -91,4 +91,4 @@ def announce_plugins(folder: Path) -> None:
     rows = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["jailssh.plugins"].items())
     (info / "entry_points.txt").write_text(f"[jailssh.plugins]\n{rows}")
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: jailssh\nVersion: 0\n")
-    jail._registry.cache_clear()
+    installed_plugins.cache_clear()

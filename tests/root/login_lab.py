@@ -25,9 +25,9 @@ from typing import IO, Any
 import pytest
 from systemd import journal
 
-from jailssh.host.scratch import ScratchHost
 from jailssh.plan import codec, ops
 from jailssh.policy import rules, seccomp
+from jailssh.scratch.host import ScratchHost
 from tests.harness.probe import Facts
 
 NEEDS = pytest.mark.needs("root", "gcc", "static-libc", "login-program", "filecaps", "journald")

@@ -18,17 +18,18 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from jailssh.change import transaction
 from jailssh.config.keys import parse_keys
 from jailssh.core.errors import JailsshError, raise_all
-from jailssh.host import fs, install, nss, process, removal
+from jailssh.files import fs, removal
+from jailssh.host import install, nss, process
 from jailssh.host.paths import Layout
-from jailssh.image import plans
-from jailssh.image.jail import load_configuration
-from jailssh.image.publish import Change, Publisher, publish_each, withdraw_plan
-from jailssh.users import doors, key_removal, keyring, setup, transaction
-from jailssh.users.adduser import Wish, adduser
-from jailssh.users.deluser import Wish as DelWish
-from jailssh.users.deluser import deluser
+from jailssh.jail.configuration import load_configuration
+from jailssh.publish import plan_files
+from jailssh.publish.publish import PlanChange, Publisher, publish_each, withdraw_plan
+from jailssh.users import doors, key_removal, keyring, setup
+from jailssh.users.adduser import AddUserOptions, adduser
+from jailssh.users.deluser import DelUserOptions, deluser
 
 LAYOUT = Layout(prefix="/usr/local")
 FILES = [
@@ -125,14 +126,14 @@ def watched(module: Any, name: str, is_change: Callable[..., bool] = lambda *_, 
 
 def add_account(name: str, jail: str, key: str | None) -> list[str]:
     keys = tuple(parse_keys(key.encode(), "key")) if key else ()
-    return list(adduser(LAYOUT, Wish(name, (jail,), keys), Publisher(LAYOUT), lambda _: True).lines)
+    return list(adduser(LAYOUT, AddUserOptions(name, (jail,), keys), Publisher(LAYOUT), lambda _: True).lines)
 
 
 def remove_account(name: str) -> list[str]:
     def withdraw(uid: int) -> bool:
         return withdraw_plan(LAYOUT, uid)
 
-    return deluser(LAYOUT, DelWish(name), withdraw, lambda _: True)
+    return deluser(LAYOUT, DelUserOptions(name), withdraw, lambda _: True)
 
 
 def remove_key() -> list[str]:
@@ -160,7 +161,7 @@ def apply() -> list[str]:
         transaction.recover(LAYOUT, setup.SHELLS)
         configuration = load_configuration(LAYOUT)
         lines = doors.set_shells(LAYOUT, configuration, act=True)
-        found: list[Change] = []
+        found: list[PlanChange] = []
         raise_all(publish_each(configuration, found))
         return [*lines, *(change.name for change in found)]
 
@@ -275,9 +276,9 @@ def ways(name: str) -> list[str]:
     with contextlib.suppress(FileNotFoundError), open(f"/etc/jailssh/keys/{name}", encoding="utf-8") as stream:
         blobs = {blob: who for who, text in KEYS.items() for blob in [text.split()[1]]}
         found += [f"key {blobs.get(word, word)}" for line in stream for word in line.split() if word.startswith("AAAA")]
-    if plan := plans.readable_plan(LAYOUT, entry.pw_uid):
+    if plan := plan_files.readable_plan(LAYOUT, entry.pw_uid):
         found += [f"plan {jail}" for jail in plan.first("jail") or ()]
-        found += [f"plan of {who}" for who in plans.keys_of(plan)]
+        found += [f"plan of {who}" for who in plan_files.keys_of(plan)]
     with contextlib.suppress(FileNotFoundError), open(f"/etc/jailssh/users/{name}.conf", encoding="utf-8") as stream:
         found += [f"jail {line.split('=')[1].strip()}" for line in stream if line.startswith("jail ")]
     return sorted(set(found))

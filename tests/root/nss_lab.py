@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 
 _SOURCE = Path(__file__).with_name("nss_fake.c")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Finished, ScratchHost
 from tests.harness.source import put_source
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
@@ -27,11 +27,12 @@ DRIVER = """
 import json, os, signal, sys
 from jailssh.config.keys import NOBODY, parse_keys
 from jailssh.core.errors import JailsshError
-from jailssh.host import fs
+from jailssh.files import fs
 from jailssh.host.paths import Layout
-from jailssh.users import setup, transaction
+from jailssh.change import transaction
+from jailssh.users import setup
 from jailssh.users.adduser import Wish, adduser
-from jailssh.users.deluser import Wish as Leaving, deluser
+from jailssh.users.deluser import DelUserOptions, deluser
 
 layout = Layout(prefix="/usr/local")
 spec = json.loads(sys.argv[1])
@@ -109,7 +110,7 @@ class Host:
     def sh(self, command: str) -> str:
         return self.scratch.run(["sh", "-c", command], check=True).stdout
 
-    def raw(self, **spec: Any) -> Completed:
+    def raw(self, **spec: Any) -> Finished:
         argv = ["/usr/bin/python3", "-B", "-c", DRIVER, json.dumps(spec)]
         return self.scratch.run(argv, env={"PYTHONPATH": "/usr/local/source"})
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.executed import Executed, can_watch
 from tests.root import login_lab
 from tests.root.attack_check import LOGIN, check_line, check_record, numbered

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.image import standalone
-from jailssh.image.facts import Facts
-from jailssh.image.target import Target
-from jailssh.spec.load import Source
-from jailssh.spec.merge import read_spec
+from jailssh.closure.elf_cache import ElfCache
+from jailssh.jailspec.load import Source
+from jailssh.jailspec.merge import read_spec
+from jailssh.tree import build
+from jailssh.tree.target import Target
 from tests.root.build_site import REPO, site, states
 
 pytestmark = pytest.mark.needs("root")
@@ -31,7 +31,7 @@ def hook(event, args):
         left -= 1
         if left == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-from jailssh.cli import main
+from jailssh.console import main
 sys.addaudithook(hook)
 sys.exit(main.main(sys.argv[2:]))
 """
@@ -120,9 +120,9 @@ class Meddler:
     def build(self, text):
         spec = self.site.spec(text)
         read = read_spec([Source("file", spec)], lambda path: Path(path).read_bytes(), real=os.path.realpath)
-        listeners = standalone.Listeners(told=lambda change: self.meddle())
-        options = standalone.Options()
-        return standalone.build(read, Target(str(self.site.tree)), options, facts=Facts(), listeners=listeners)
+        listeners = build.Listeners(told=lambda change: self.meddle())
+        options = build.Options()
+        return build.build(read, Target(str(self.site.tree)), options, facts=ElfCache(), listeners=listeners)
 
 
 def test_a_source_that_changes_is_read_again(site):

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.image.target import Target
-from jailssh.image.verify import verify
+from jailssh.tree.target import Target
+from jailssh.tree.verify import verify
 from tests.harness.source import put_source
 from tests.root.build_site import REPO, announce_plugins, site, states
 

@@ -79,7 +79,7 @@ class Site:
 
     def run(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run the command as it is installed, in a process of its own."""
-        start = "import sys; from jailssh.cli.main import main; sys.exit(main())"
+        start = "import sys; from jailssh.console.main import main; sys.exit(main())"
         env = {"PATH": os.defpath + ":/usr/sbin:/sbin", "PYTHONPATH": os.pathsep.join([str(self.site), *sys.path])}
         argv = (sys.executable, "-c", start, "--root", self.layout.root, *argv)
         return subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120, check=False)

@@ -17,14 +17,14 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.daemon import daemon as relay
+from jailssh.daemon import last_good, status
+from jailssh.daemon.service import Service
 from jailssh.host.paths import Layout
 from jailssh.host.sockets import listen_at
-from jailssh.image import jail
-from jailssh.image.plans import read_plan
+from jailssh.jail.configuration import installed_plugins
 from jailssh.plugin.api import Account
-from jailssh.relay import daemon as relay
-from jailssh.relay import lastgood, status
-from jailssh.relay.service import Service
+from jailssh.publish.plan_files import read_plan
 from tests.root.test_publish import install_entry_points
 
 pytestmark = pytest.mark.needs("root")
@@ -38,7 +38,7 @@ PEOPLE = {uid: Account(name, uid, uid, name, f"/home/{name}") for name, uid in (
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     install_entry_points(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    jail._registry.cache_clear()
+    installed_plugins.cache_clear()
     layout = Layout(root=str(tmp_path / "root"))
     for folder in (layout.jails, layout.users, layout.run, layout.state):
         os.makedirs(folder)
@@ -71,9 +71,9 @@ def ask_as(layout: Layout, uid: int, say: bytes = b"") -> str:
 
 @contextmanager
 def serving(layout: Layout, answer: Callable[[int], str], remembered: Callable[[int], str | None] = lambda _: None,
-            timeout: float = 30) -> Iterator[relay.Server]:  # fmt: skip
+            timeout: float = 30) -> Iterator[relay.PlanServer]:  # fmt: skip
     with listen_at(layout.socket, 0o666, backlog=600) as listener:
-        server = relay.Server(listener, answer, remembered, lambda: timeout)
+        server = relay.PlanServer(listener, answer, remembered, lambda: timeout)
         thread = threading.Thread(target=server.serve)
         thread.start()
         try:
@@ -324,7 +324,7 @@ def test_where_there_never_was_a_good_one_the_answer_has_a_reason(layout: Layout
 
 def test_a_damaged_kept_file_is_none(layout: Layout) -> None:
     Path(layout.config_file).write_bytes(b"nonsense = 1\n")
-    Path(lastgood.kept_path(layout)).write_bytes(b"\xff also nonsense")
+    Path(last_good.kept_path(layout)).write_bytes(b"\xff also nonsense")
     service = Service(layout, lambda *_: None, PEOPLE.get)
     assert service.answer(ALICE).startswith("no bad-config ")
     assert "jailssh.conf" in service.trouble()
@@ -365,7 +365,7 @@ spec = json.loads(sys.argv[1])
 sys.path[:0] = spec["path"]
 from jailssh.host.paths import Layout
 from jailssh.core.errors import JailsshError
-from jailssh.relay import daemon
+from jailssh.daemon import daemon
 if spec["fd"]:
     os.dup2(spec["fd"], 3)
     os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
@@ -465,7 +465,7 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def test_a_start_loads_nothing_that_it_does_not_need() -> None:
-    code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); import jailssh.relay.daemon; print(*sys.modules)"
+    code = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); import jailssh.daemon.daemon; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
     roots = {name.split(".")[0] for name in done.stdout.split()}
     assert roots & {"argparse", "asyncio", "concurrent", "elftools", "http", "paramiko", "rich", "seccomp"} == set()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Finished, ScratchHost
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
@@ -42,7 +42,7 @@ class Host:
     def sh(self, command: str) -> str:
         return self.scratch.run(["sh", "-c", command], check=True).stdout
 
-    def jailssh(self, *args: str) -> Completed:
+    def jailssh(self, *args: str) -> Finished:
         return self.scratch.run(["/usr/local/bin/jailssh", *args])
 
     def ok(self, *args: str) -> str:

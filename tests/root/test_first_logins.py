@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.fixtures import PREFIX
 
 pytestmark = pytest.mark.needs("root", "sshd", "journald")

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli import main as cli
+from jailssh.closure.errors import ImageError
+from jailssh.console import main as cli
 from jailssh.core.errors import HostError, UsageError
 from jailssh.host import output
-from jailssh.image import formats
-from jailssh.image.errors import ImageError
+from jailssh.tree import formats
 
 pytestmark = pytest.mark.needs("root")
 EPOCH = 1_700_000_000

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli import main as cli
+from jailssh.console import main as cli
 from jailssh.core.errors import JailsshError
-from jailssh.host import accounts, fs
+from jailssh.files import fs
+from jailssh.host import accounts
 from jailssh.host.paths import Layout
-from jailssh.image import owners
+from jailssh.jail import owners
 from jailssh.users import gone
 
 pytestmark = pytest.mark.needs("root")
@@ -123,7 +124,7 @@ def test_what_cannot_be_moved_is_told_and_stops_nothing_else(layout: Layout) -> 
 
 
 def test_who_is_there_keeps_all(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry = accounts.Entry(NAME, UID, UID, NAME, f"/home/{NAME}", "/bin/sh", "", ((NAME, UID),))
+    entry = accounts.AccountEntry(NAME, UID, UID, NAME, f"/home/{NAME}", "/bin/sh", "", ((NAME, UID),))
     monkeypatch.setattr(accounts, "find", lambda name: entry)
     assert gone.check(layout, act=True) == ([], [])
     assert len(left(layout)) == 5
@@ -131,7 +132,7 @@ def test_who_is_there_keeps_all(layout: Layout, monkeypatch: pytest.MonkeyPatch)
     os.unlink(f"{layout.users}/{NAME}.conf")
     owners.note(layout, entry)
     assert gone.check(layout, act=True) == ([], [])
-    monkeypatch.setattr(accounts, "find", lambda name: accounts.Entry(*(NAME, UID + 1), UID, "", "", "", "", ()))
+    monkeypatch.setattr(accounts, "find", lambda name: accounts.AccountEntry(*(NAME, UID + 1), UID, "", "", "", "", ()))
     found, errors = gone.check(layout, act=True)
     assert (len(found), errors, left(layout)) == (1, [], [])
 

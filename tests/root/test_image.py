@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.core.errors import HostError, UsageError
-from jailssh.host import fs, tree
+from jailssh.files import fs, tree
 from jailssh.host.paths import Layout
 from jailssh.image import pool, store
-from jailssh.image.errors import ImageError, SourceChangedError
 from jailssh.plugin.api import ImageNeeds
 
 pytestmark = pytest.mark.needs("root")
@@ -342,7 +342,7 @@ KILL = (
     BUILD
     + """
 import os, signal
-from jailssh.host import beneath, fs, tree
+from jailssh.files import beneath, fs, tree
 where, when, name = sys.argv[2], sys.argv[3], sys.argv[4]
 owner = {"fs": fs, "tree": tree, "writer": tree.TreeWriter, "beneath": beneath, "os": os}[where]
 real = getattr(owner, name)
@@ -403,7 +403,7 @@ def test_builders_at_once_build_once(layout, place):
 def test_a_waiting_builder_says_for_whom(layout, place):
     fill(place, 2)
     os.makedirs(f"{layout.images}/j")
-    code = "import sys\nfrom jailssh.host import fs\nwith fs.lock(sys.argv[1]):\n print(flush=True)\n sys.stdin.read()"
+    code = "import sys\nfrom jailssh.files import fs\nwith fs.lock(sys.argv[1]):\n print(flush=True)\n sys.stdin.read()"
     holder = python(code, f"{layout.images}/j/.lock", stdin=subprocess.PIPE)
     holder.stdout.readline()
     told = []

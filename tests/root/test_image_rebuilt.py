@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli import main as cli
+from jailssh.console import main as cli
 from jailssh.host.paths import Layout
-from jailssh.image import history, jail, pool, store, update
+from jailssh.image import history, pool, store
+from jailssh.jail.configuration import load_configuration
+from jailssh.upkeep import update
 from tests.root.test_publish import ALICE, published, user
 from tests.root.test_update import image_of_plan, layout, place, state, write_tool
 
@@ -50,7 +52,7 @@ def test_a_jail_that_is_held_at_a_lost_image_is_told_and_kept(
     user(layout, ALICE, "lab")
     old = published(layout, ALICE).image
     write_tool(place, "two")
-    update.update(jail.load_configuration(layout))
+    update.update(load_configuration(layout))
     store.rollback(layout, "lab", old.generation)
     spoil(Path(f"{old.path}{place}/tool"))
     code = cli.main(["--root", layout.root, "image", "verify", "--repair"])

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli import main as cli
+from jailssh.console import main as cli
 from jailssh.core.errors import UsageError
-from jailssh.host import fs, objects
+from jailssh.files import blobs, fs
 from jailssh.host.paths import Layout
-from jailssh.image import audit, mend, pool, repair, store
+from jailssh.image import pool, store
 from jailssh.plugin.api import ImageNeeds
+from jailssh.upkeep import audit, mend, repair
 
 pytestmark = pytest.mark.needs("root")
 
@@ -223,8 +224,8 @@ def test_a_file_is_read_once_for_all_images_of_a_run(
 ) -> None:
     ensure(layout, place)
     read: list[str] = []
-    real = objects.digest_of
-    monkeypatch.setattr(objects, "digest_of", lambda *args, **more: read.append(args[1]) or real(*args, **more))
+    real = blobs.digest_of
+    monkeypatch.setattr(blobs, "digest_of", lambda *args, **more: read.append(args[1]) or real(*args, **more))
     host = store.new_host(layout)
     for jail in ("k", "l", "m"):
         need = ImageNeeds(files=(f"{place}/src",), texts=(("/etc/motd", jail),))
@@ -284,7 +285,7 @@ def test_a_killed_repair_is_completed_by_the_next(
         flip(inside(made, place, name))
     spoil_gone(inside(made, place, "f5"))
     steps = 0
-    real_replace, real_share = objects.replace, mend.TreeEditor.share
+    real_replace, real_share = blobs.replace, mend.TreeEditor.share
 
     def step() -> None:
         nonlocal steps
@@ -292,7 +293,7 @@ def test_a_killed_repair_is_completed_by_the_next(
         if steps > at:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(objects, "replace", lambda *args: (step(), real_replace(*args)))
+    monkeypatch.setattr(blobs, "replace", lambda *args: (step(), real_replace(*args)))
     monkeypatch.setattr(mend.TreeEditor, "share", lambda *args: (step(), real_share(*args)))
     with pytest.raises(KeyboardInterrupt):
         repair.repair(layout, audit.audit(layout).damage)

@@ -14,11 +14,17 @@ from typing import Any
 import pytest
 
 from jailssh.core.errors import ConfigError, ManyErrors
+from jailssh.daemon.service import Service
+from jailssh.diagnose import findings
 from jailssh.host.paths import Layout
-from jailssh.host.scratch import Completed, ScratchHost
-from jailssh.image import findings, jail, keys_file, plans, pool, publish, update
+from jailssh.image import pool
+from jailssh.jail import authorized_keys
+from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import ThisHost
 from jailssh.plugin.api import Account
-from jailssh.relay.service import Service
+from jailssh.publish import plan_files, publish
+from jailssh.scratch.host import Finished, ScratchHost
+from jailssh.upkeep import update
 from tests.root import test_publish
 from tests.root.test_publish import put
 
@@ -48,8 +54,7 @@ def people(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     put(f"{layout.jails}/hosting.conf", JAIL)
     put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting\n")
     known = {"git": GIT, 61001: GIT, "alice": ALICE, 61002: ALICE}
-    for module in (jail, publish, update):
-        monkeypatch.setattr(module, "find_account", known.get)
+    monkeypatch.setattr(ThisHost, "find_account", staticmethod(known.get))
 
     def write(*names: str, groups: str = "") -> None:
         put(f"{layout.users}/git.conf", f"uid = 61001\njail = hosting\n{groups}")
@@ -59,7 +64,7 @@ def people(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Non
     return write
 
 
-def apply(layout: Layout) -> list[publish.Change]:
+def apply(layout: Layout) -> list[publish.PlanChange]:
     return test_publish.publish_all(layout)
 
 
@@ -68,7 +73,7 @@ def files(layout: Layout, uid: int = 61001) -> list[str]:
 
 
 def patterns(layout: Layout, who: str | None, uid: int = 61001) -> set[str]:
-    plan = plans.login_plan(layout, uid, "git", who)
+    plan = plan_files.login_plan(layout, uid, "git", who)
     assert plan is not None
     return {record.args[0] for record in plan.records if record.verb == "like"}
 
@@ -76,8 +81,8 @@ def patterns(layout: Layout, who: str | None, uid: int = 61001) -> set[str]:
 def test_keys_with_the_same_rights_share_a_plan(layout: Layout, people: Callable[..., None]) -> None:
     people("ann", "bob", "carol", "dan", groups="[groups]\ndevs = ann, bob\nidle = ann, dan\n")
     apply(layout)
-    roster = plans.read_plan(layout, 61001)
-    serials = plans.keys_of(roster)
+    roster = plan_files.read_plan(layout, 61001)
+    serials = plan_files.keys_of(roster)
     assert set(serials) == {"ann", "bob", "carol", "dan"}
     assert serials["ann"] == serials["bob"]
     assert len(set(serials.values())) == 3
@@ -86,7 +91,7 @@ def test_keys_with_the_same_rights_share_a_plan(layout: Layout, people: Callable
     assert patterns(layout, "carol") == {"/srv/own/*", "/srv/docs"}
     assert patterns(layout, "dan") == {"/srv/docs"}
     for serial in serials.values():
-        info = os.stat(plans.plan_file(layout, 61001, serial))
+        info = os.stat(plan_files.plan_file(layout, 61001, serial))
         assert (info.st_mode & 0o7777, info.st_uid) == (0o600, 0)
     made = Path(layout.keys, "git").read_text().splitlines()
     assert [line.split()[-1] for line in made[1:]] == ["ann", "bob", "carol", "dan"]
@@ -97,7 +102,7 @@ def test_an_ordinary_account_has_the_rights_of_its_name_and_groups(layout: Layou
     people()
     carol = dataclasses.replace(ALICE, roles=frozenset(("carol", "@devs", "@all")))
     put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting\n")
-    publish.publish_and_tidy(jail.load_configuration(layout), carol)
+    publish.publish_and_tidy(load_configuration(layout), carol)
     assert patterns(layout, None, 61002) == {"/srv/team/*", "/srv/docs", "/srv/own/*"}
 
 
@@ -110,9 +115,9 @@ def test_a_mistake_in_one_ring_stops_no_other_account(layout: Layout, people: Ca
     with pytest.raises(ConfigError, match=r"git/bad\.pub:1"):
         apply(layout)
     with pytest.raises(ConfigError, match=r"git/bad\.pub:1"):
-        jail.load_configuration(layout).validate()
+        load_configuration(layout).validate()
     assert {file: Path(layout.plans, file).read_bytes() for file in files(layout)} == before
-    alice = plans.read_plan(layout, 61002)
+    alice = plan_files.read_plan(layout, 61002)
     assert alice is not None
     assert alice.first("jail") == ("hosting+sftp-ro",)
 
@@ -152,7 +157,7 @@ def test_keys_without_names_are_not_lost(layout: Layout, people: Callable[..., N
 def test_a_ring_of_nobody(layout: Layout, people: Callable[..., None]) -> None:
     people()
     name(layout, "zoe", 1, "ghost")
-    configuration = jail.load_configuration(layout)
+    configuration = load_configuration(layout)
     configuration.validate()
     (found,) = [str(each) for each in findings.find(configuration).wrong if "ghost" in str(each)]
     assert found.endswith("keys.d/ghost: there is no such account on this host")
@@ -163,12 +168,12 @@ def test_an_image_that_only_a_keys_plan_uses_stays(layout: Layout, people: Calla
     os.unlink(f"{layout.users}/alice.conf")
     put(layout.config_file, "keep_generations = 1\n")
     apply(layout)
-    plan = plans.login_plan(layout, 61001, "git", "ann")
+    plan = plan_files.login_plan(layout, 61001, "git", "ann")
     assert plan is not None
     image = (plan.first("image") or ("",))[0]
     # The jail goes on to another image; the plans have not followed yet.
     put(f"{layout.jails}/hosting.conf", JAIL.replace("[git]\n", "[git]\nprograms = /usr/bin/env\n"))
-    configuration = jail.load_configuration(layout)
+    configuration = load_configuration(layout)
     newer = publish.Images(layout).ensure(configuration.definition(["hosting"]))
     assert newer.path != image
     assert publish.prune_images(configuration).generations == ()
@@ -185,21 +190,22 @@ def test_a_roster_on_demand(layout: Layout, people: Callable[..., None]) -> None
     records: list[str] = []
     service = Service(layout, lambda event, message, fields: records.append(event), {61001: GIT}.get)
     assert service.answer(61001) == "ok"
-    assert set(plans.keys_of(plans.read_plan(layout, 61001))) == {"ann", "carol"}
-    assert plans.lacking(plans.plan_file(layout, 61001), layout.root) == ""
+    assert set(plan_files.keys_of(plan_files.read_plan(layout, 61001))) == {"ann", "carol"}
+    assert plan_files.lacking(plan_files.plan_file(layout, 61001), layout.root) == ""
     assert records[-1] == "plan-compiled"
     # Who may log in at all is the administrator's commands' matter.
-    assert not os.path.exists(keys_file.keys_file(layout, "git"))
+    assert not os.path.exists(authorized_keys.keys_file(layout, "git"))
 
 
 DRIVER = """
 import json, os, signal, sys
 from jailssh.config.keys import parse_keys
 from jailssh.core.errors import JailsshError
-from jailssh.host import fs
+from jailssh.files import fs
 from jailssh.host.paths import Layout
-from jailssh.image.publish import Publisher
-from jailssh.users import key_removal, keyring, setup, transaction
+from jailssh.publish.publish import Publisher
+from jailssh.change import transaction
+from jailssh.users import key_removal, keyring, setup
 
 layout = Layout()
 spec = json.loads(sys.argv[1])
@@ -255,10 +261,10 @@ class Host:
         self.jailssh("keys", "remove", "forge", "first")
         self.uid = scratch.run(["id", "-u", "forge"], check=True).stdout.strip()
 
-    def jailssh(self, *args: str, check: bool = True) -> Completed:
+    def jailssh(self, *args: str, check: bool = True) -> Finished:
         return self.scratch.run(["/usr/local/bin/jailssh", *args], check=check)
 
-    def raw(self, **spec: Any) -> Completed:
+    def raw(self, **spec: Any) -> Finished:
         argv = ["/usr/bin/python3", "-B", "-c", DRIVER, json.dumps(spec)]
         return self.scratch.run(argv, env={"PYTHONPATH": "/usr/local/lib/jailssh/python"})
 

@@ -11,9 +11,12 @@ import pytest
 
 from jailssh.config import authorized
 from jailssh.core.errors import JailsshError, ManyErrors
+from jailssh.daemon.service import Service
+from jailssh.diagnose import findings
 from jailssh.host.paths import Layout
-from jailssh.image import findings, jail, keys_file, plans, publish, rings
-from jailssh.relay.service import Service
+from jailssh.jail import authorized_keys
+from jailssh.jail.configuration import load_configuration
+from jailssh.publish import key_rings, plan_files, publish
 from tests.root import test_keys
 from tests.root.test_keys import GIT, apply, files, key, name
 from tests.root.test_publish import put
@@ -28,10 +31,10 @@ def test_a_shared_account_without_keys_is_nobodys_until_somebody_says_otherwise(
 ) -> None:
     people("ann")
     if on_demand:
-        publish.publish_and_tidy(jail.load_configuration(layout), GIT)
+        publish.publish_and_tidy(load_configuration(layout), GIT)
     else:
         apply(layout)
-    assert plans.keys_of(plans.read_plan(layout, 61001))
+    assert plan_files.keys_of(plan_files.read_plan(layout, 61001))
     shutil.rmtree(f"{layout.key_rings}/git")
     assert [change.lines for change in apply(layout) if change.name == "git"] == [("- the plan",)]
     assert files(layout) == []
@@ -41,9 +44,9 @@ def test_a_shared_account_without_keys_is_nobodys_until_somebody_says_otherwise(
     # A login has no plan made for it, and nobody else is stopped.
     refused = Service(layout, lambda event, message, fields: None, {61001: GIT}.get).answer(61001)
     assert refused.startswith("no bad-config ")
-    configuration = jail.load_configuration(layout)
+    configuration = load_configuration(layout)
     configuration.validate()
-    (note,) = rings.notes(configuration)
+    (note,) = key_rings.notes(configuration)
     assert "account git is shared, and no key has a file" in " ".join(note.lines()).replace(":", "")
     assert apply(layout) == publish.changes(configuration) == []
     name(layout, "bob", 2)
@@ -55,14 +58,14 @@ def test_a_shared_account_without_keys_is_nobodys_until_somebody_says_otherwise(
     os.unlink(f"{layout.keys}/git")
     apply(layout)
     assert files(layout) == ["61001"]
-    assert not plans.keys_of(plans.read_plan(layout, 61001))
+    assert not plan_files.keys_of(plan_files.read_plan(layout, 61001))
     assert not os.path.exists(f"{layout.keys}/git")
 
 
 def let_in(layout: Layout) -> tuple[set[str], set[str]]:
     """Return whom the keys file lets in, and whom the roster does."""
-    given = {who for who, _, _ in authorized.entries(keys_file.present(layout, "git"))}
-    return given, set(plans.keys_of(plans.read_plan(layout, 61001)))
+    given = {who for who, _, _ in authorized.entries(authorized_keys.present(layout, "git"))}
+    return given, set(plan_files.keys_of(plan_files.read_plan(layout, 61001)))
 
 
 def spoil(layout: Layout, how: str) -> None:
@@ -108,15 +111,15 @@ def test_without_its_file_a_key_is_shut_out_whatever_is_wrong(
     (told,) = publish.revocations(layout, act=False)
     assert let_in(layout) == ({"ann", "bob"}, {"ann", "bob"})
     (done,) = publish.revocations(layout, act=True)
-    assert told == done == publish.Change(61001, "git", "hosting", ("- key bob",))
+    assert told == done == publish.PlanChange(61001, "git", "hosting", ("- key bob",))
     assert let_in(layout) == ({"ann"}, {"ann"})
     assert publish.revocations(layout, act=True) == []
     if how == "gone":
         apply(layout)
         assert let_in(layout) == ({"ann"}, {"ann"})
-        (note,) = rings.notes(jail.load_configuration(layout))
+        (note,) = key_rings.notes(load_configuration(layout))
         assert "group devs: there is no key 'bob'" in str(note)
-        assert [str(each) for each in findings.find(jail.load_configuration(layout)).notes].count(str(note)) == 1
+        assert [str(each) for each in findings.find(load_configuration(layout)).notes].count(str(note)) == 1
     else:
         with pytest.raises((JailsshError, ManyErrors)):
             apply(layout)

@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from jailssh.core.errors import ConfigError
-from jailssh.host.scratch import Completed, ScratchHost
 from jailssh.image import live
 from jailssh.plugin.api import ImageNeeds
+from jailssh.scratch.host import Finished, ScratchHost
 from tests.harness.client import SshClient
 
 LOGINS = pytest.mark.needs("root", "sshd", "sftp", "login-program", "journald")
 STATE = "/var/lib/jailssh/images"
 
 
-def jailssh(host: ScratchHost, *args: str, check: bool = True) -> Completed:
+def jailssh(host: ScratchHost, *args: str, check: bool = True) -> Finished:
     return host.run(["/usr/local/bin/jailssh", *args], check=check)
 
 

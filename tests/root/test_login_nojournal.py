@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.probe import build_probe
 from tests.root import login_lab
 from tests.root.login_lab import PLANS, UID, Lab, plan

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.keys import public_key
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]

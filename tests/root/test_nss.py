@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.source import put_source
 from tests.root.nss_lab import Directory
 
@@ -169,6 +169,30 @@ def test_many_that_hang_are_bounded(lab: Lab) -> None:
 def test_one_that_was_started_before_answers_at_once(lab: Lab) -> None:
     found = lab.ask("nss.warm() or time.sleep(0.5) or len(nss._asker._idle)", "accounts.find('dora').uid")
     assert [row[1] for row in found] == [1, 40001]
+
+
+COPIED = """
+import json, os, threading, time
+from jailssh.host import accounts, nss
+kept = [open("/etc/passwd"), os.pipe()]
+nss.warm()
+helper = nss._asker._idle[0]._process
+uid = accounts.find("dora").uid
+place = f"/proc/{helper.pid}"
+own_session = os.getsid(helper.pid) == helper.pid
+files = sorted(os.listdir(place + "/fd"))
+print(json.dumps([type(helper).__name__, files, own_session, os.readlink(place + "/cwd"), uid]))
+nss.close()
+print(os.path.exists(place))
+"""
+
+
+def test_a_copy_of_the_command_keeps_nothing_of_its_files(lab: Lab) -> None:
+    """Of a process with one thread the helper is a copy; a lock or a pipe of the command must not live on in it."""
+    done = lab.host.run(["/usr/bin/python3", "-B", "-c", COPIED], env={"PYTHONPATH": "/usr/local/source"})
+    facts, ended = done.stdout.splitlines()
+    assert json.loads(facts) == ["_Forked", ["0", "1", "2"], True, "/", 40001]
+    assert ended == "False"
 
 
 def test_a_helper_that_was_killed_is_replaced(lab: Lab) -> None:

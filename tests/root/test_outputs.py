@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.cli.main import VERBS
-from jailssh.cli.output import SHOWS
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.console.main import VERBS
+from jailssh.console.output import SHOWS
+from jailssh.scratch.host import Finished, ScratchHost
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]
 
@@ -56,7 +56,7 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
         yield scratch
 
 
-def said_nothing_strange(done: Completed) -> None:
+def said_nothing_strange(done: Finished) -> None:
     for words in ("Traceback", "unexpected error", "Exception ignored"):
         assert words not in done.stdout + done.stderr, done.stderr
 

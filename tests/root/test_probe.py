@@ -13,8 +13,8 @@ import sys
 
 import pytest
 
-from jailssh.host.scratch import ScratchHost
 from jailssh.policy.seccomp import filter_for
+from jailssh.scratch.host import ScratchHost
 from tests.harness.probe import Facts, put_probe
 
 pytestmark = pytest.mark.needs("root", "gcc", "static-libc")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Finished, ScratchHost
 from tests.harness.fixtures import PREFIX
 
 pytestmark = pytest.mark.needs("root", "sshd")
@@ -41,11 +41,11 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
         yield host
 
 
-def setup(host: ScratchHost, *before: str) -> Completed:
+def setup(host: ScratchHost, *before: str) -> Finished:
     return host.run([*before, JAILSSH, "setup", "--yes"])
 
 
-def filtered(host: ScratchHost, error: int, *calls: str) -> Completed:
+def filtered(host: ScratchHost, error: int, *calls: str) -> Finished:
     known = {**NUMBERS[host.run(["uname", "-m"]).stdout.strip()], **NEWER}
     numbers = ",".join(str(known[call]) for call in calls)
     return setup(host, "/usr/bin/python3", "-c", FILTERED, str(error), numbers)
@@ -58,7 +58,7 @@ def state(host: ScratchHost) -> str:
     return host.run(["sh", "-c", f"cat /etc/passwd /etc/group; {listing}"]).stdout
 
 
-def assert_refused(host: ScratchHost, done: Completed, *words: str) -> None:
+def assert_refused(host: ScratchHost, done: Finished, *words: str) -> None:
     assert done.code == 4, done
     for word in words:
         assert word in done.stderr
@@ -68,7 +68,7 @@ def assert_refused(host: ScratchHost, done: Completed, *words: str) -> None:
     assert host.run(["getent", "group", "jailssh"]).code != 0
 
 
-def assert_serves(done: Completed) -> None:
+def assert_serves(done: Finished) -> None:
     assert done.code == 0, done.stderr
     assert done.stdout.splitlines()[-1].startswith(SERVES)
 

@@ -14,11 +14,14 @@ import pytest
 
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, raise_all
 from jailssh.host.paths import Layout
-from jailssh.image import jail, plans, publish
 from jailssh.image.store import current_image
+from jailssh.jail import definition
+from jailssh.jail.configuration import installed_plugins, load_configuration
+from jailssh.jail.this_host import ThisHost, find_program
 from jailssh.plan import codec
 from jailssh.plan.compile import tops_of
 from jailssh.plugin.api import Account
+from jailssh.publish import plan_files, publish
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
@@ -40,7 +43,7 @@ def install_entry_points(site: Path) -> None:
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     install_entry_points(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    jail._registry.cache_clear()
+    installed_plugins.cache_clear()
     layout = Layout(root=str(tmp_path / "root"))
     for folder in (layout.jails, layout.users):
         os.makedirs(folder)
@@ -56,7 +59,7 @@ def user(layout: Layout, account: Account, jails: str) -> None:
 
 
 def published(layout: Layout, account: Account = ALICE) -> publish.Published:
-    return publish.publish_plan(jail.load_configuration(layout), account)
+    return publish.publish_plan(load_configuration(layout), account)
 
 
 def test_a_plan_and_its_image(layout: Layout) -> None:
@@ -66,13 +69,13 @@ def test_a_plan_and_its_image(layout: Layout) -> None:
     info = path.stat()
     assert (stat.S_IMODE(info.st_mode), info.st_uid, info.st_gid) == (0o600, 0, 0)
     assert info.st_size <= 16384
-    assert codec.decode(path.read_bytes()) == first.plan == plans.read_plan(layout, 61001)
+    assert codec.decode(path.read_bytes()) == first.plan == plan_files.read_plan(layout, 61001)
     assert first.plan.first("image") == (current_image(layout, "sftp-only"),)
     assert first.capabilities == ("sftp",)
     rule = first.plan.first("rule")
     assert rule is not None
     assert Path(first.image.path + rule[2]).is_file()
-    for top in tops_of(ALICE, jail.load_configuration(layout).definition(["sftp-only"]).results(ALICE)):
+    for top in tops_of(ALICE, load_configuration(layout).definition(["sftp-only"]).results(ALICE)):
         assert Path(first.image.path + top).is_dir()
     assert first.changed
     again = published(layout)
@@ -94,10 +97,10 @@ def test_an_unusual_home_gets_its_mount_point_and_others_keep_the_image(layout: 
     assert Path(before.image.path).is_dir()
 
 
-def publish_all(layout: Layout) -> list[publish.Change]:
+def publish_all(layout: Layout) -> list[publish.PlanChange]:
     """Publish everybody's plan as ``jailssh apply`` does; return what changed, raise what failed."""
-    found: list[publish.Change] = []
-    raise_all(publish.publish_each(jail.load_configuration(layout), found))
+    found: list[publish.PlanChange] = []
+    raise_all(publish.publish_each(load_configuration(layout), found))
     return found
 
 
@@ -122,7 +125,7 @@ def test_a_directory_that_is_not_there_is_said_before_anybody_logs_in(layout: La
 
 def test_the_administrators_file_wins_and_is_reread(layout: Layout) -> None:
     user(layout, ALICE, "sftp-only")
-    cache = jail.ConfigurationCache(layout)
+    cache = definition.ConfigurationCache(layout)
     before = cache.get()
     assert cache.get() is before
     assert dict(before.definition(["sftp-only"]).config.options["sftp"])["read_only"] is False
@@ -138,9 +141,9 @@ def test_membership_in_a_group(layout: Layout) -> None:
     put(f"{layout.jails}/files.conf", "plugins = sftp\ngroups = partners\n")
     member = Account("carol", 61003, 61003, "carol", "/home/carol", groups=(("partners", 7000),))
     assert published(layout, member).jail == "files"
-    with pytest.raises(jail.NotJailedError):
+    with pytest.raises(definition.NotJailedError):
         published(layout)
-    with pytest.raises(jail.NotJailedError):
+    with pytest.raises(definition.NotJailedError):
         published(layout, Account("daemon", 1, 1, "daemon", "/home/d", groups=(("partners", 7000),)))
     put(f"{layout.jails}/broken.conf", "plugins = \n[")
     with pytest.raises(ConfigError, match=r"broken\.conf:2"):
@@ -170,16 +173,16 @@ def test_what_is_no_plan_is_replaced(layout: Layout, make: Callable[[str], None]
     make(f"{layout.plans}/61001")
     result = published(layout)
     assert result.changed
-    assert plans.read_plan(layout, 61001) == result.plan
+    assert plan_files.read_plan(layout, 61001) == result.plan
 
 
 def test_a_configuration_that_changed_meanwhile_publishes_nothing(layout: Layout) -> None:
     user(layout, ALICE, "sftp-only")
-    configuration = jail.load_configuration(layout)
+    configuration = load_configuration(layout)
     put(layout.config_file, "require_journal = yes\n")
     with pytest.raises(ConfigError, match="changed while its plan was made"):
         publish.publish_plan(configuration, ALICE)
-    assert plans.read_plan(layout, 61001) is None
+    assert plan_files.read_plan(layout, 61001) is None
 
 
 def test_withdraw(layout: Layout) -> None:
@@ -188,28 +191,27 @@ def test_withdraw(layout: Layout) -> None:
     published(layout)
     assert publish.withdraw_plan(layout, 61001)
     assert not publish.withdraw_plan(layout, 61001)
-    assert plans.planned_uids(layout) == []
+    assert plan_files.planned_uids(layout) == []
 
 
 def test_publish_all_changes_what_changes_said(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     bob = Account("bob", 61002, 61002, "bob", "/home/bob")
     people = {"alice": ALICE, 61001: ALICE, "bob": bob, 61002: bob}
-    for module in (jail, publish):
-        monkeypatch.setattr(module, "find_account", people.get)
+    monkeypatch.setattr(ThisHost, "find_account", staticmethod(people.get))
     user(layout, ALICE, "sftp-only")
     user(layout, bob, "sftp-only")
     assert [change.uid for change in publish_all(layout)] == [61001, 61002]
     put(layout.config_file, "keep_generations = 1\n")
     old = current_image(layout, "sftp-only")
-    assert publish.changes(jail.load_configuration(layout)) == []
+    assert publish.changes(load_configuration(layout)) == []
     os.unlink(f"{layout.users}/bob.conf")
     put(f"{layout.jails}/sftp-only.conf", "extends = sftp-only\nplugins = sftp scp\nmessage = only files\n")
-    expected = publish.changes(jail.load_configuration(layout))
+    expected = publish.changes(load_configuration(layout))
     assert [(change.uid, change.jail) for change in expected] == [(61001, "sftp-only"), (61002, "")]
     assert "+ tell a denied user: only files" in expected[0].lines
     done = publish_all(layout)
     assert [(change.uid, change.jail) for change in done] == [(61002, ""), (61001, "sftp-only")]  # what goes goes first
-    assert plans.planned_uids(layout) == [61001]
+    assert plan_files.planned_uids(layout) == [61001]
     new = current_image(layout, "sftp-only")
     assert new is not None and old is not None
     assert new != old
@@ -217,29 +219,28 @@ def test_publish_all_changes_what_changes_said(layout: Layout, monkeypatch: pyte
 
 
 def test_validate_finds_every_error(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jail, "find_account", {"alice": ALICE}.get)
+    monkeypatch.setattr(ThisHost, "find_account", staticmethod({"alice": ALICE}.get))
     put(f"{layout.jails}/one.conf", "plugins = sftp\nnonsense = 1\n")
     put(f"{layout.jails}/two.conf", "plugins = git\n")
     put(f"{layout.jails}/Bad.conf", "plugins = sftp\n")
     put(f"{layout.users}/ghost.conf", "uid = 5000\njail = sftp-only\n")
     user(layout, ALICE, "sftp-onyl")
     with pytest.raises(ManyErrors) as caught:
-        jail.load_configuration(layout).validate()
+        load_configuration(layout).validate()
     text = "\n".join(caught.value.lines())
     for part in ("one.conf:2", "[git]: names no directory", "Bad.conf", "did you mean 'sftp-only'"):
         assert part in text
 
 
 def test_validate_names_account_file_and_line(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = jail.find_program
-    monkeypatch.setattr(jail, "find_program", lambda name: None if name == "git" else found(name))
-    monkeypatch.setattr(jail, "find_account", {"alice": ALICE}.get)
+    monkeypatch.setattr(ThisHost, "find_program", lambda _, name: None if name == "git" else find_program(name))
+    monkeypatch.setattr(ThisHost, "find_account", staticmethod({"alice": ALICE}.get))
     put(layout.config_file, "min_uid = 500\nthird_party_plugins = darcs\n")
     put(f"{layout.jails}/code.conf", "plugins = git\n\n[git]\nwrite = /srv/git\n")
     put(f"{layout.jails}/show.conf", "plugins = sftp\nroot = live\nhide = /etc\n")
     user(layout, ALICE, "removed")
     with pytest.raises(ManyErrors) as caught:
-        jail.load_configuration(layout).validate()
+        load_configuration(layout).validate()
     lines = caught.value.lines()
     assert f"jailssh: {layout.config_file}:2: third_party_plugins: darcs is not installed" in lines
     assert f"jailssh: {layout.jails}/code.conf:3 [git]: git: not found on this host" in lines
@@ -249,18 +250,17 @@ def test_validate_names_account_file_and_line(layout: Layout, monkeypatch: pytes
     )
     assert "jailssh adduser alice --jail JAIL" in lines[place + 1]
     with pytest.raises(ConfigError, match="account alice is in jail removed"):
-        publish.publish_plan(jail.load_configuration(layout), ALICE)
+        publish.publish_plan(load_configuration(layout), ALICE)
 
 
 def test_a_profile_that_nobody_uses_may_lack_its_program(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = jail.find_program
-    monkeypatch.setattr(jail, "find_program", lambda name: None if name == "git" else found(name))
-    monkeypatch.setattr(jail, "find_account", {"alice": ALICE}.get)
+    monkeypatch.setattr(ThisHost, "find_program", lambda _, name: None if name == "git" else find_program(name))
+    monkeypatch.setattr(ThisHost, "find_account", staticmethod({"alice": ALICE}.get))
     user(layout, ALICE, "sftp-only")
-    jail.load_configuration(layout).validate()
+    load_configuration(layout).validate()
     user(layout, ALICE, "git-only")
     with pytest.raises(ConfigError, match="not found on this host"):
-        jail.load_configuration(layout).validate()
+        load_configuration(layout).validate()
 
 
 def test_publisher_for_account_changes(layout: Layout) -> None:
@@ -278,7 +278,7 @@ def test_publisher_for_account_changes(layout: Layout) -> None:
 
 
 def test_one_more_user_of_a_jail_costs_little(layout: Layout) -> None:
-    configuration = jail.load_configuration(layout)
+    configuration = load_configuration(layout)
     images = publish.Images(layout, trust=60)
     costs = []
     for number in range(20):

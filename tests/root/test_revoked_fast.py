@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.fixtures import PREFIX
 from tests.root.test_keys import key
 

@@ -16,8 +16,8 @@ from collections.abc import Callable
 import pytest
 
 from jailssh.core.errors import HostError, JailsshError
-from jailssh.host import scratch
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch import host
+from jailssh.scratch.host import ScratchHost
 from tests.harness.client import SshClient
 from tests.harness.probe import Facts, put_probe
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.needs("root")
 # Starts what a demo starts, says its pid namespace, and waits to be ended.
 OWNER = """
 import os, sys, time
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 with ScratchHost() as host:
     host.run(["useradd", "-m", "leftover"], check=True)
     host.start_journald()
@@ -91,7 +91,7 @@ def test_nothing_remains_however_the_owner_ends(how: str) -> None:
 
 
 def import_path() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(pathlib.Path(scratch.__file__).parents[2])}
+    return {**os.environ, "PYTHONPATH": str(pathlib.Path(host.__file__).parents[2])}
 
 
 def test_leaving_waits_for_the_last_process() -> None:
@@ -191,7 +191,7 @@ def test_directories_of_the_machine_can_be_renamed(scratch_host: ScratchHost) ->
 
 
 def test_what_run_says(scratch_host: ScratchHost) -> None:
-    assert scratch_host.run(["sh", "-c", "cat; echo err >&2; exit 7"], input="tëxt\n") == scratch.Completed(
+    assert scratch_host.run(["sh", "-c", "cat; echo err >&2; exit 7"], input="tëxt\n") == host.Finished(
         7, "tëxt\n", "err\n"
     )
     assert scratch_host.run(["sh", "-c", "kill -9 $$"]).code == -9
@@ -331,7 +331,7 @@ def test_what_is_missing_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
         ScratchHost(install={str(tmp_path): "/no/such/target"}),
     ):
         pass
-    monkeypatch.setattr(scratch, "PATH", str(tmp_path))
+    monkeypatch.setattr(host, "PATH", str(tmp_path))
     with pytest.raises(HostError, match="there is no nsenter") as caught, ScratchHost():
         pass
     assert caught.value.hint == "apt install util-linux"

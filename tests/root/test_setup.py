@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from jailssh.config.keys import parse_keys
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Finished, ScratchHost
 from tests.harness.source import put_source
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]
@@ -46,11 +46,11 @@ class Host:
     def sh(self, command: str) -> str:
         return self.scratch.run(["sh", "-c", command], check=True).stdout
 
-    def jailssh(self, *args: str) -> Completed:
+    def jailssh(self, *args: str) -> Finished:
         env = {"PYTHONPATH": "/usr/local/source"}
         return self.scratch.run(["/usr/bin/python3", "-B", "-m", "jailssh", *args], env=env)
 
-    def killed_at(self, number: int) -> Completed:
+    def killed_at(self, number: int) -> Finished:
         env = {"PYTHONPATH": "/usr/local/source"}
         return self.scratch.run(["/usr/bin/python3", "-B", "-c", KILLED, str(number)], env=env)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.fixtures import PREFIX
 
 pytestmark = pytest.mark.needs("root", "sshd")

@@ -36,8 +36,8 @@ os.execv(sys.executable, [sys.executable, "-c", *sys.argv[1:]])
 PUBLISH = """
 import sys
 from jailssh.host.paths import Layout
-from jailssh.image.jail import load_configuration
-from jailssh.image.publish import publish_plan
+from jailssh.jail.configuration import load_configuration
+from jailssh.publish.publish import publish_plan
 from jailssh.plugin.api import Account
 layout = Layout(root=sys.argv[1])
 account = Account("alice", 61001, 61001, "alice", "/home/alice")
@@ -45,7 +45,7 @@ print(publish_plan(load_configuration(layout), account).changed)
 """
 UPDATE = """
 import sys
-from jailssh.cli.main import main
+from jailssh.console.main import main
 sys.exit(main(["--root", sys.argv[1], "update", "--all", "--settle", "0"]))
 """
 

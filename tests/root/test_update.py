@@ -16,16 +16,22 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.change import transaction
 from jailssh.cli import image as image_verb
-from jailssh.cli import main as cli
+from jailssh.closure.errors import ImageError
+from jailssh.closure.manifest import Entry
+from jailssh.console import main as cli
 from jailssh.core.errors import ConfigError, UsageError
-from jailssh.host import journal, objects, packages
+from jailssh.files import blobs
+from jailssh.host import journal, packages
 from jailssh.host.paths import Layout
-from jailssh.image import history, jail, listing, plans, pool, publish, store, update
-from jailssh.image.errors import ImageError
-from jailssh.image.manifest import Entry
+from jailssh.image import history, pool, store
+from jailssh.jail import definition
+from jailssh.jail.configuration import installed_plugins, load_configuration
+from jailssh.jail.this_host import ThisHost
 from jailssh.plugin.api import Account
-from jailssh.users import transaction
+from jailssh.publish import plan_files, publish
+from jailssh.upkeep import generations, update
 from tests.root.test_publish import ALICE, SOURCE, install_entry_points, published, put, user
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
@@ -59,8 +65,8 @@ def layout(place: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     """A jail ``lab`` whose image has bash and one script, and nothing else that changes."""
     install_entry_points(tmp_path / "site")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setattr(update, "find_account", {ALICE.uid: ALICE}.get)
-    jail._registry.cache_clear()
+    monkeypatch.setattr(ThisHost, "find_account", staticmethod({ALICE.uid: ALICE}.get))
+    installed_plugins.cache_clear()
     layout = Layout(root=str(state / "root"))
     for folder in (layout.jails, layout.users):
         os.makedirs(folder)
@@ -77,7 +83,7 @@ def write_tool(place: Path, text: str) -> None:
 
 def run(layout: Layout, *names: str) -> dict[str, update.Updated]:
     """Update the named jails, all of them without a name."""
-    rows = update.update(jail.load_configuration(layout), names or None)
+    rows = update.update(load_configuration(layout), names or None)
     return {row.jail: row for row in rows}
 
 
@@ -87,7 +93,7 @@ def tool_in(layout: Layout, place: Path) -> str:
 
 
 def image_of_plan(layout: Layout) -> str:
-    plan = plans.read_plan(layout, ALICE.uid)
+    plan = plan_files.read_plan(layout, ALICE.uid)
     assert plan is not None
     (path,) = plan.first("image") or ("",)
     return path
@@ -136,7 +142,7 @@ def test_a_failed_update_keeps_the_image_says_so_and_is_forgotten(
     assert f"program {place}/tool: not on this host" in failure.lines[0]
     assert said[-1][0] == "image-failed"
     assert "jail lab keeps image" in said[-1][1]
-    assert [row.failure for row in listing.generations_of(layout, "lab")] == [failure]
+    assert [row.failure for row in generations.generations_of(layout, "lab")] == [failure]
     (place / "away").rename(place / "tool")
     assert run(layout)["lab"].state == "current"
     assert history.failed_update(layout, "lab") is None
@@ -148,7 +154,7 @@ def test_an_image_without_a_rules_program_is_not_taken(
     run(layout, "lab")
     old = store.current_image(layout, "lab")
     write_tool(place, "two")
-    monkeypatch.setattr(jail.JailDefinition, "programs", lambda _: ("/usr/bin/bash", "/usr/bin/nosuch"))
+    monkeypatch.setattr(definition.JailDefinition, "programs", lambda _: ("/usr/bin/bash", "/usr/bin/nosuch"))
     done = run(layout)["lab"]
     assert (done.state, store.current_image(layout, "lab")) == ("failed", old)
     assert "/usr/bin/nosuch, which a rule runs, is no program in its image" in done.lines[0]
@@ -180,7 +186,7 @@ def test_rollback_holds_until_the_jail_is_named(layout: Layout, place: Path) -> 
     write_tool(place, "two")
     run(layout)
     assert store.rollback(layout, "lab") == old.generation
-    assert update.publish_plans(jail.load_configuration(layout), "lab") == (1, [])
+    assert update.publish_plans(load_configuration(layout), "lab") == (1, [])
     assert image_of_plan(layout) == old.path
     for _ in range(2):
         assert run(layout)["lab"] == update.Updated("lab", "held", old.generation)
@@ -222,7 +228,7 @@ def test_jails_with_the_same_content_share_one_tree(layout: Layout, place: Path)
     files = {
         (entry.digest, entry.mode): entry.size
         for generation in pool.generations(layout)
-        for entry in (pool.read_manifest(layout, generation) or listing.manifest_of(layout, generation)).entries
+        for entry in (pool.read_manifest(layout, generation) or generations.manifest_of(layout, generation)).entries
     }
     used = subprocess.run(["du", "-sB1", layout.images], capture_output=True, text=True, check=True).stdout
     assert int(used.split()[0]) <= 1.3 * sum(files.values())
@@ -235,7 +241,7 @@ def test_symbolic_links_are_shared_like_files(layout: Layout, place: Path) -> No
     run(layout, "lab", "other")
     inodes = {os.lstat(f"{store.current_image(layout, jail)}/etc/passwd").st_ino for jail in ("lab", "other")}
     assert len(inodes) == 1
-    kept = f"{pool.pool_dir(layout)}/{pool.OBJECTS}/{objects.name_of_link('../tool')}"
+    kept = f"{pool.pool_dir(layout)}/{pool.OBJECTS}/{blobs.name_of_link('../tool')}"
     assert os.readlink(kept) == "../tool"
     store.forget(layout, "other")
     pool.prune(layout)
@@ -262,19 +268,19 @@ def test_what_nothing_uses_goes_and_what_is_used_stays(layout: Layout, place: Pa
     assert session.stdout is not None
     session.stdout.readline()
     run(layout)
-    rows = {row.generation: row for row in listing.generations_of(layout, "lab")}
+    rows = {row.generation: row for row in generations.generations_of(layout, "lab")}
     assert rows[first.generation].sessions == (session.pid,)
     with pytest.raises(UsageError, match="1 sessions have it mounted"):
-        publish.prune_images(jail.load_configuration(layout), [first.generation])
+        publish.prune_images(load_configuration(layout), [first.generation])
     session.communicate(b"\n", timeout=10)
-    gone = publish.prune_images(jail.load_configuration(layout))
+    gone = publish.prune_images(load_configuration(layout))
     assert gone.generations == (first.generation,)
     assert gone.bytes > 0
     (current,) = pool.generations(layout)
     with pytest.raises(UsageError, match="a plan uses it"):
-        publish.prune_images(jail.load_configuration(layout), [current])
+        publish.prune_images(load_configuration(layout), [current])
     with pytest.raises(UsageError, match="there is none of this name"):
-        publish.prune_images(jail.load_configuration(layout), ["0" * 20])
+        publish.prune_images(load_configuration(layout), ["0" * 20])
 
 
 def test_a_jail_that_is_no_more(layout: Layout, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -351,28 +357,30 @@ def test_waiting_for_the_package_manager(tmp_path: Path) -> None:
 
 KILL = """
 import os, signal, sys
-from jailssh.host import fs, objects, tree
+from jailssh.files import fs, blobs, tree
 from jailssh.host.paths import Layout
-from jailssh.image import jail, update
+from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import ThisHost
+from jailssh.upkeep import update
 from jailssh.plugin.api import Account
-from jailssh.users import transaction
+from jailssh.change import transaction
 module, name, when, root = sys.argv[1:]
-owner = {"fs": fs, "tree": tree, "objects": objects}[module]
+owner = {"fs": fs, "tree": tree, "blobs": blobs}[module]
 real = getattr(owner, name)
 def killed(*args, **kwargs):
     if when == "after":
         real(*args, **kwargs)
     os.kill(os.getpid(), signal.SIGKILL)
 setattr(owner, name, killed)
-update.find_account = {61001: Account("alice", 61001, 61001, "alice", "/home/alice")}.get
-update.update(jail.load_configuration(Layout(root=root)))
+ThisHost.find_account = staticmethod({61001: Account("alice", 61001, 61001, "alice", "/home/alice")}.get)
+update.update(load_configuration(Layout(root=root)))
 """
 
 
 @pytest.mark.parametrize(
     ("module", "name", "when"),
     [
-        ("objects", "keep", "after"),
+        ("blobs", "keep", "after"),
         ("tree", "publish", "before"),
         ("tree", "publish", "after"),
         ("fs", "atomic_symlink_at", "before"),
@@ -437,8 +445,9 @@ def test_two_updates_at_once_do_the_work_once(layout: Layout, place: Path, tmp_p
     run(layout, "lab")
     write_tool(place, "two")
     code = (
-        "import sys\nfrom jailssh.host.paths import Layout\nfrom jailssh.image import jail, update\n"
-        "print(update.update(jail.load_configuration(Layout(root=sys.argv[1])))[0].state)"
+        "import sys\nfrom jailssh.host.paths import Layout\nfrom jailssh.jail.configuration import load_configuration\n"
+        "from jailssh.upkeep import update\n"
+        "print(update.update(load_configuration(Layout(root=sys.argv[1])))[0].state)"
     )
     environment = {"PYTHONPATH": f"{tmp_path}/site:{SOURCE}", "PATH": os.environ["PATH"]}
     with contextlib.ExitStack() as stack:

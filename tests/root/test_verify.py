@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.image import verify as module
-from jailssh.image.target import Target
-from jailssh.image.verify import verify
+from jailssh.tree import verify as module
+from jailssh.tree.target import Target
+from jailssh.tree.verify import verify
 from tests.root.build_site import Site, site
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("gcc")]

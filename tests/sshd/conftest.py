@@ -2,7 +2,7 @@
 
 import pytest
 
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.client import SshClient
 from tests.harness.fixtures import client, installed_host, probe, staged_prefix
 from tests.sshd.world import World

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Finished
 from tests.sshd.world import DAEMON, GROUP, LOGIN, SOCKET, World
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "journald", "login-program")
@@ -35,7 +35,7 @@ def plan_of(world: World, user: str) -> str:
     return f"/var/lib/jailssh/plan.v1/{world.uid(user)}"
 
 
-def lists_home(world: World, user: str) -> Completed:
+def lists_home(world: World, user: str) -> Finished:
     return world.client.sftp(user, "ls -1 /home\n")
 
 

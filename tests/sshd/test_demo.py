@@ -12,11 +12,12 @@ import time
 
 import pytest
 
-from jailssh.cli import demo, demo_host, demo_rows
-from jailssh.cli.demo_host import Result
-from jailssh.cli.demo_rows import Row
-from jailssh.cli.main import main
+from jailssh.cli import demo
+from jailssh.console.main import main
 from jailssh.core.errors import EXIT_FAILED
+from jailssh.scratch import demo_host, demo_rows
+from jailssh.scratch.demo_host import Result
+from jailssh.scratch.demo_rows import Row
 
 WHOLE = pytest.mark.needs("root", "sshd", "sftp", "scp", "rsync", "git", "journald", "login-program")
 ACCOUNT_FILES = ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/ssh/sshd_config")

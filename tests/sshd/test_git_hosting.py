@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Finished
 from tests.sshd.world import World
 
 pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")
@@ -32,7 +32,7 @@ rights = "create ** @makers", "read ** @lookers"
 """
 RIGHTS = "create team/** @developers\nread team/** bob\nread pub bob\nwrite pub.git alice   # with a comment\n"
 
-Git = Callable[..., Completed]
+Git = Callable[..., Finished]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +49,7 @@ def git(world: World) -> Iterator[Git]:
     host.run(["git", "clone", "-q", "--bare", "/tmp/seed", f"{ROOT}/pub.git"], check=True)
     host.run(["chown", "-R", f"{USER}:", ROOT], check=True)
 
-    def run(name: str, *args: str, account: str = USER) -> Completed:
+    def run(name: str, *args: str, account: str = USER) -> Finished:
         words = [word.replace("HOST", f"{account}@host") for word in args]
         return client.git(words, env={"GIT_SSH_COMMAND": f"ssh -i {client.home}/.ssh/{name}"})
 

@@ -12,7 +12,7 @@ import paramiko
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Finished
 from tests.sshd.world import World, ending, socket_inside
 
 pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")
@@ -59,15 +59,15 @@ class People:
         client.write(f".ssh/of-{name}.config", config.replace("/.ssh/id_ed25519", f"/.ssh/of-{name}"), 0o600)
         return f"{client.home}/.ssh/of-{name}.pub"
 
-    def ssh(self, name: str, command: str | None, *options: str, **how: Any) -> Completed:
+    def ssh(self, name: str, command: str | None, *options: str, **how: Any) -> Finished:
         """Log in as this person."""
         return self.world.client.ssh(USER, command, options=["-F", f".ssh/of-{name}.config", *options], **how)
 
-    def reads(self, name: str, repository: str, *options: str) -> Completed:
+    def reads(self, name: str, repository: str, *options: str) -> Finished:
         """Ask what a clone asks."""
         return self.ssh(name, f"git-upload-pack '{repository}'", *options, input="0000")
 
-    def git(self, name: str, *args: str) -> Completed:
+    def git(self, name: str, *args: str) -> Finished:
         """Run git as this person."""
         return self.world.client.git(
             args, env={"GIT_SSH_COMMAND": f"ssh -F {self.world.client.home}/.ssh/of-{name}.config"}

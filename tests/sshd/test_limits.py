@@ -12,7 +12,7 @@ import pytest
 
 from jailssh.core import journal_fields as fields
 from jailssh.core.names import DAYS
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Finished
 from tests.sshd.world import World, pick
 
 pytestmark = pytest.mark.needs("root", "sshd", "journald", "login-program")
@@ -51,7 +51,7 @@ def passes(world: World) -> None:
     assert (done.code, done.stdout, done.stderr) == (0, "in\n", "")
 
 
-def refused(world: World, reason: str) -> Completed:
+def refused(world: World, reason: str) -> Finished:
     """Log in, which is refused for ``reason`` before anything of the account runs."""
     done = world.client.ssh(USER, "echo in")
     assert (done.code, done.stdout) == (126, "")

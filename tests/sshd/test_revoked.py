@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Finished
 from tests.sshd.test_keys import People
 from tests.sshd.world import World
 
@@ -35,7 +35,7 @@ def sh(world: World, script: str) -> str:
     return world.host.run(["sh", "-c", script], check=True).stdout
 
 
-def login(people: People, who: str, user: str = FORGE) -> Completed:
+def login(people: People, who: str, user: str = FORGE) -> Finished:
     options = ["-F", f".ssh/of-{who}.config"]
     return people.world.client.ssh(user, "git-upload-pack '/srv/pub/y.git'", options=options, input="0000")
 

@@ -8,14 +8,14 @@ import paramiko
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Finished
 from tests.harness.client import SshClient
 from tests.sshd.world import World, ending
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "scp", "rsync", "journald", "login-program")
 
 MEGABYTES = 50
-Transfer = Callable[[SshClient, str], Completed]
+Transfer = Callable[[SshClient, str], Finished]
 TRANSFERS: dict[str, tuple[str, Transfer, str]] = {
     "sftp": ("sftp-only", lambda client, user: client.sftp(user, "put big big.up\nget big.up big.down\n"), "big.up"),
     "scp": ("scp-sftp", lambda client, user: both(client, [], user), "big.up"),
@@ -33,7 +33,7 @@ TRANSFERS: dict[str, tuple[str, Transfer, str]] = {
 }
 
 
-def both(client: SshClient, options: list[str], user: str) -> Completed:
+def both(client: SshClient, options: list[str], user: str) -> Finished:
     up = client.scp([*options, "big", f"{user}@host:big.up"])
     assert up.code == 0, up
     return client.scp([*options, f"{user}@host:big.up", "big.down"])

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed
+from jailssh.scratch.host import Finished
 from tests.harness.client import SshClient
 from tests.sshd.world import PROFILES, World, pick
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "scp", "rsync", "git", "journald", "login-program")
 
 SFTP_SERVER = "/usr/lib/openssh/sftp-server"
-Way = Callable[[SshClient, str], Completed]
+Way = Callable[[SshClient, str], Finished]
 
 WAYS: dict[str, Way] = {
     "login": lambda client, user: client.ssh(user, input="exit 3\n"),
@@ -96,7 +96,7 @@ def test_way_in(world: World, user: str, way: str) -> None:
     assert (done.code == 0) is allowed.works, done
 
 
-def denied(done: Completed, login: list[dict[str, str]], user: str, way: str) -> None:
+def denied(done: Finished, login: list[dict[str, str]], user: str, way: str) -> None:
     (record,) = login
     said = (done.stdout + done.stderr).replace("\r\n", "\n")
     interactive = way in ("login", "terminal")

@@ -15,7 +15,7 @@ from typing import Any
 import paramiko
 
 from jailssh.core import journal_fields as fields
-from jailssh.host.scratch import Completed, ScratchHost
+from jailssh.scratch.host import Finished, ScratchHost
 from tests.harness.client import SshClient
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
@@ -71,11 +71,11 @@ class World:
         host.start_sshd()
         client.write("up.txt", "from the client\n")
 
-    def jailssh(self, *args: str, check: bool = True) -> Completed:
+    def jailssh(self, *args: str, check: bool = True) -> Finished:
         """Run the administrator's command."""
         return self.host.run(["/usr/local/bin/jailssh", *args], check=check)
 
-    def adduser(self, name: str, jails: str, *options: str) -> Completed:
+    def adduser(self, name: str, jails: str, *options: str) -> Finished:
         """Put an account into a jail, with the client's key."""
         return self.jailssh("adduser", name, "--jail", jails, "--key", self.client.public_key_file, *options)
 

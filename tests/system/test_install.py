@@ -12,7 +12,7 @@ import pytest
 
 import jailssh
 from jailssh.core.journal_fields import MESSAGE_IDS
-from jailssh.host.scratch import ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.abilities import REPO
 from tests.harness.fixtures import staged_prefix
 

@@ -16,20 +16,21 @@ from jailssh.cli import learn as cli_learn
 from jailssh.config.files import read_main, read_user
 from jailssh.config.reader import read_document
 from jailssh.config.rights import Table
+from jailssh.diagnose import explain
+from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts
-from jailssh.host.journal import Record
+from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
-from jailssh.image import explain
-from jailssh.image.jail import Configuration
-from jailssh.image.profiles import shipped_profiles
-from jailssh.image.remedy import Trials
+from jailssh.jail.configuration import Configuration
+from jailssh.jail.profiles import shipped_profiles
+from jailssh.jail.this_host import ThisHost
 from jailssh.plan import codec
 from jailssh.plan.compile import JailSettings, RosterKey, compile_plan, compile_roster
 from jailssh.plugin.api import Account
 from jailssh.plugin.registry import Registry
 from tests.login import jails
 
-ENTRY = accounts.Entry("alice", 1000, 1000, "alice", "/home/alice", "/bin/sh", "", (("alice", 1000),))
+ENTRY = accounts.AccountEntry("alice", 1000, 1000, "alice", "/home/alice", "/bin/sh", "", (("alice", 1000),))
 PLUGINS = {
     plugin.name: plugin
     for plugin in (jails.borg, jails.command, jails.cvs, jails.git, jails.rsync, jails.scp, jails.sftp, jails.shell)
@@ -47,20 +48,29 @@ def layout(tmp_path: Path) -> Layout:
     return layout
 
 
+class Programs(ThisHost):
+    """A host that has these programs, by their paths."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
+
+    def find_program(self, name: str) -> str | None:
+        return self._paths.get(name)
+
+
 @pytest.fixture
 def configure(layout: Layout, match_build: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Trials]:
     """Return what puts alice into a jail ("own" is the administrator's) and gives the trials for it."""
     Path(layout.match_program).parent.mkdir(parents=True)
     shutil.copy(match_build, layout.match_program)
     programs = {**jails.PROGRAMS, **{name: f"/usr/bin/{name}" for name in ("uptime", "head", "wc")}}
-    monkeypatch.setattr("jailssh.image.remedy.find_program", programs.get)
 
     def configure(jail: str, own: str = OWN, tables: Mapping[str, Table] | None = None) -> Trials:
         Path(layout.users, "alice.conf").write_text(f"uid = 1000\njail = {jail}\n")
         document = replace(read_document(own, f"{layout.jails}/own.conf"), tables=tables or {})
         documents = {**shipped_profiles(), "own": document}
         registry = Registry(PLUGINS, dict.fromkeys(PLUGINS, "jailssh"), {})
-        configuration = Configuration(layout, read_main(b"", "main"), documents, registry, ())
+        configuration = Configuration(layout, read_main(b"", "main"), documents, registry, (), Programs(programs))
         for module in (explain, cli_learn):
             monkeypatch.setattr(module, "load_configuration", lambda _: configuration)
         return Trials(configuration, replace(jails.ALICE, roles=frozenset(("@all", "alice"))))
@@ -115,16 +125,18 @@ def publish_keys(layout: Layout, trials: Trials, *names: str) -> None:
     _write(layout, "1000", compile_roster(jails.ALICE, settings, found))
 
 
-def record(command: str | None, reason: str = "command-not-allowed", time: float = 1.7e9, **fields: str) -> Record:
+def record(
+    command: str | None, reason: str = "command-not-allowed", time: float = 1.7e9, **fields: str
+) -> JournalRecord:
     row = {"JAILSSH_UID": "1000", "_UID": "1000", "JAILSSH_EVENT": "denied", "JAILSSH_REASON": reason,
            "JAILSSH_SESSION": "3f9a1c0755aa0001", **fields}  # fmt: skip
-    return Record(f"s=1;t={time}", time, row if command is None else {**row, "JAILSSH_COMMAND": command})
+    return JournalRecord(f"s=1;t={time}", time, row if command is None else {**row, "JAILSSH_COMMAND": command})
 
 
 class Journalctl:
     """Answers as journalctl does, with made-up records."""
 
-    def __init__(self, *records: Record) -> None:
+    def __init__(self, *records: JournalRecord) -> None:
         self.records = records
 
     def __call__(self, argv: list[str], root: str) -> str:

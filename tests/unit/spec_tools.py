@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import pytest
 
 from jailssh.core.errors import JailsshError, ManyErrors
-from jailssh.spec.errors import SpecError
-from jailssh.spec.load import Source
-from jailssh.spec.merge import Spec, read_spec
+from jailssh.jailspec.errors import SpecError
+from jailssh.jailspec.load import Source
+from jailssh.jailspec.merge import Spec, read_spec
 from tests.abilities import REPO
 
 SCENARIOS = REPO / "tests" / "scenarios"

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jailssh.image.closure import Closure
-from jailssh.image.elf import Abi, Elf, read_elf
-from jailssh.image.errors import ImageError
-from jailssh.image.facts import Facts
-from jailssh.image.loader import MUSL_RESERVED, read_cache, read_loader
-from jailssh.image.sources import Sources
+from jailssh.closure.closure import Closure
+from jailssh.closure.elf import Abi, Elf, read_elf
+from jailssh.closure.elf_cache import ElfCache
+from jailssh.closure.errors import ImageError
+from jailssh.closure.loader import MUSL_RESERVED, read_cache, read_loader
+from jailssh.closure.sources import Sources
 
 PROGRAM = Path(os.path.realpath("/bin/sh")).read_bytes()
 
@@ -132,12 +132,12 @@ ELF = Elf(Abi(64, "EM_X86_64", True), True, "/lib/ld.so", ("a", "b"), ("/r",), (
 
 
 def test_facts_come_back_as_they_were(place):
-    facts = Facts(f"{place}/facts.json")
+    facts = ElfCache(f"{place}/facts.json")
     facts.put_elf(STAMP, ELF)
     facts.put_elf((9, 9, 9, 9, 9), None)
     facts.put_digest(STAMP, "0" * 64)
     facts.save()
-    again = Facts(f"{place}/facts.json", str(place))
+    again = ElfCache(f"{place}/facts.json", str(place))
     assert (again.elf(STAMP), again.digest(STAMP)) == (ELF, "0" * 64)
     assert again.elf((9, 9, 9, 9, 9)) is False
     assert again.elf((1, 2, 3, 4, 6)) is True
@@ -149,18 +149,18 @@ def test_facts_that_make_no_sense_are_none(place, row):
     key = ".".join(map(str, STAMP))
     data = {"format": 1, "elf": {key: row}, "digest": {key: "short"}}
     (place / "facts.json").write_text(json.dumps(data))
-    facts = Facts(f"{place}/facts.json", str(place))
+    facts = ElfCache(f"{place}/facts.json", str(place))
     assert facts.elf(STAMP) is True
     assert facts.digest(STAMP) is None
 
 
 def test_facts_that_others_could_have_written_are_not_read(place):
-    facts = Facts(f"{place}/facts.json")
+    facts = ElfCache(f"{place}/facts.json")
     facts.put_elf(STAMP, ELF)
     facts.save()
-    assert Facts(f"{place}/facts.json", str(place)).elf(STAMP) == ELF
+    assert ElfCache(f"{place}/facts.json", str(place)).elf(STAMP) == ELF
     (place / "facts.json").chmod(0o666)
-    assert Facts(f"{place}/facts.json", str(place)).elf(STAMP) is True
+    assert ElfCache(f"{place}/facts.json", str(place)).elf(STAMP) is True
 
 
 def read(place, data):

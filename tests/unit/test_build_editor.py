@@ -6,8 +6,8 @@ import stat
 
 import pytest
 
-from jailssh.host import beneath, fs
-from jailssh.host.editor import NEW, TreeEditor
+from jailssh.files import beneath, fs
+from jailssh.files.editor import NEW, TreeEditor
 
 
 @pytest.fixture(params=["openat2", "single steps"])

@@ -11,10 +11,10 @@ import sys
 
 import pytest
 
-from jailssh.cli import main as cli
 from jailssh.cli.adduser import jail_names
+from jailssh.console import main as cli
 from jailssh.core.errors import UsageError
-from jailssh.core.names import counted
+from jailssh.core.names import pluralize
 
 VERBS = [verb for verb in cli.VERBS if importlib.util.find_spec(f"jailssh.cli.{verb}")]
 
@@ -132,7 +132,7 @@ def test_expected_failures_have_no_traceback(
 
 
 def test_a_closed_pipe_is_quiet() -> None:
-    script = "import sys; from jailssh.cli import main; sys.exit(main.main(['list']))"
+    script = "import sys; from jailssh.console import main; sys.exit(main.main(['list']))"
     reader, writer = os.pipe()
     os.close(reader)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -144,21 +144,21 @@ def test_a_closed_pipe_is_quiet() -> None:
 
 
 def test_starting_imports_no_verb_and_no_heavy_library() -> None:
-    script = "import sys, jailssh.cli.main; print([m for m in sys.modules if m.startswith(('jailssh.', 'configobj'))])"
+    script = (
+        "import sys, jailssh.console.main; print([m for m in sys.modules if m.startswith(('jailssh.', 'configobj'))])"
+    )
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True, timeout=30
     )
     loaded = set(re.findall(r"'([^']+)'", done.stdout))
     assert "configobj" not in loaded
-    assert {name for name in loaded if name.startswith("jailssh.cli.")} == {
-        f"jailssh.cli.{name}" for name in ("context", "main", "output")
-    }
+    assert [name for name in loaded if name.startswith("jailssh.cli")] == []
 
 
 def test_one_is_singular() -> None:
-    assert [counted(number, "plan") for number in range(3)] == ["0 plans", "1 plan", "2 plans"]
-    assert [counted(number, "process", "es") for number in (1, 2)] == ["1 process", "2 processes"]
+    assert [pluralize(number, "plan") for number in range(3)] == ["0 plans", "1 plan", "2 plans"]
+    assert [pluralize(number, "process", "es") for number in (1, 2)] == ["1 process", "2 processes"]
 
 
 def test_jail_names() -> None:

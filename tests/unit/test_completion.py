@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli.main import VERBS
+from jailssh.console.main import VERBS
 from tests.abilities import REPO
 from tests.harness.documents import documents
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.answers import misfit
+from jailssh.plugin.answers import type_mismatch
 from jailssh.plugin.api import Option, PluginResult
 from jailssh.policy.rules import ANY, UNBOUNDED, Rule, RuleError, check_rules
 
@@ -75,7 +75,7 @@ def test_a_rule_that_nothing_can_match_is_refused() -> None:
 
 def test_what_a_plugin_answers_is_looked_at_to_the_last_part() -> None:
     good = PluginResult((BASE, replace(BASE, tail=("e", "capabilities"), answer=(0, "x"))), "a", env=(("A", "b"),))
-    assert misfit(good, PluginResult) == ""
+    assert type_mismatch(good, PluginResult) == ""
     for bad, where in (
         (replace(good, rules=[BASE]), "rules is list, not tuple"),
         (replace(good, rules=(BASE, None)), "rules[1] is NoneType, not Rule"),
@@ -88,5 +88,5 @@ def test_what_a_plugin_answers_is_looked_at_to_the_last_part() -> None:
         (replace(good, capability=None), "capability is NoneType, not str"),
         ({"rules": ()}, "it is dict, not PluginResult"),
     ):
-        assert misfit(bad, PluginResult) == where
-    assert misfit((Option("a", "word", "", "h"),), tuple[Option, ...]) == ""
+        assert type_mismatch(bad, PluginResult) == where
+    assert type_mismatch((Option("a", "word", "", "h"),), tuple[Option, ...]) == ""

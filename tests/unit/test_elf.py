@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.closure.elf import read_elf
+from jailssh.closure.errors import ImageError, UnsafeModeError
+from jailssh.closure.loader import read_conf
+from jailssh.closure.sources import Sources
 from jailssh.core.errors import ManyErrors
-from jailssh.image.elf import read_elf
-from jailssh.image.errors import DistrustError, ImageError
-from jailssh.image.loader import read_conf
 from jailssh.image.resolve import resolve
-from jailssh.image.sources import Sources
 from jailssh.plugin.api import ImageNeeds
 
 SHELL = os.path.realpath("/bin/sh")
@@ -193,7 +193,7 @@ def test_a_runpath_that_others_can_write_is_refused(place, holds):
     if holds:
         shutil.copy(lib, place / "open")
     prog = compile_c(place, "-Wl,--no-as-needed", str(lib), "-Wl,-rpath,$ORIGIN/open:$ORIGIN/lib")
-    with pytest.raises(DistrustError, match=rf"{place}/prog: it searches {place}/open .*writable by its group"):
+    with pytest.raises(UnsafeModeError, match=rf"{place}/prog: it searches {place}/open .*writable by its group"):
         paths(place, programs=(str(prog),))
 
 
@@ -208,7 +208,7 @@ def test_a_static_program_needs_nothing(place):
 def test_a_program_that_others_can_write_is_refused(place, mode):
     shutil.copy(SHELL, place / "prog")
     (place / "prog").chmod(mode)
-    with pytest.raises(DistrustError, match=f"{place}/prog: writable by"):
+    with pytest.raises(UnsafeModeError, match=f"{place}/prog: writable by"):
         paths(place, programs=(str(place / "prog"),))
 
 

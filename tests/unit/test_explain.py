@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from jailssh.cli import explain as cli_explain
-from jailssh.cli.context import Context
-from jailssh.cli.main import parse
+from jailssh.console.context import Context
+from jailssh.console.main import parse
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
+from jailssh.diagnose import explain
+from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts, journal, matcher
-from jailssh.host.journal import Record
+from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
-from jailssh.image import explain
-from jailssh.image.jail import Configuration
-from jailssh.image.remedy import Trials
+from jailssh.jail.configuration import Configuration
 from jailssh.plan import codec
 from jailssh.plan.places import paths_of, place_of, rule_environment
 from tests.login import jails
@@ -256,10 +256,10 @@ def run_explain(layout: Layout, monkeypatch: pytest.MonkeyPatch, *argv: str) -> 
 )  # fmt: skip
 def test_explain_from_the_journal(
     configure: Callable[..., Trials], layout: Layout, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str], one: Record, code: int, said: list[str],
+    capsys: pytest.CaptureFixture[str], one: JournalRecord, code: int, said: list[str],
 ) -> None:  # fmt: skip
     plan = publish(layout, configure("own"))
-    one = Record(one.cursor, one.time, {"JAILSSH_PLAN": plan.serial, **one.fields})
+    one = JournalRecord(one.cursor, one.time, {"JAILSSH_PLAN": plan.serial, **one.fields})
     monkeypatch.setattr(journal, "_journalctl", Journalctl(one))
     assert run_explain(layout, monkeypatch, "--from-journal", "3f9a1c07") == code
     out = capsys.readouterr().out

@@ -12,11 +12,11 @@ import pytest
 
 from jailssh.config.rights import Table
 from jailssh.core.errors import UsageError
+from jailssh.diagnose import explain, reasons, suggest
+from jailssh.diagnose.trials import Remedy, Trials
 from jailssh.host import journal, matcher
-from jailssh.host.journal import Record
+from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
-from jailssh.image import explain, reasons, suggest
-from jailssh.image.remedy import Remedy, Trials
 from jailssh.plan import codec, ops
 from jailssh.users import learning
 from jailssh.users.learning import Learning
@@ -52,12 +52,12 @@ def forge(configure: Callable[..., Trials], layout: Layout) -> Trials:
     return trials
 
 
-def by(key: str, *commands: str, reason: str = "command-not-allowed", **fields: str) -> list[Record]:
+def by(key: str, *commands: str, reason: str = "command-not-allowed", **fields: str) -> list[JournalRecord]:
     more = {"JAILSSH_KEY": key} if key else {}
     return [record(command, reason, **more, **fields) for command in commands]
 
 
-def found_for(trials: Trials, *records: Record) -> suggest.Suggestion:
+def found_for(trials: Trials, *records: JournalRecord) -> suggest.Suggestion:
     return suggest.suggest(trials, suggest.group(records))
 
 
@@ -126,7 +126,7 @@ def test_nothing_is_suggested_for_who_is_not_there_and_for_limits(forge: Trials)
         forge, *by("gone", command), *by("", command), *by("bob", PUSH.format("public"), reason="hours"),
         *by("dave", PUSH.format("site"), reason="no-such-repository"),
         *by("bob", PUSH.format("bob/x"), reason="repository-exists"),
-        Record("s=2", 1.7e9, {**record(None, "sessions").fields, "JAILSSH_KEY": "bob"}),
+        JournalRecord("s=2", 1.7e9, {**record(None, "sessions").fields, "JAILSSH_KEY": "bob"}),
     )  # fmt: skip
     why = [(each.key, text) for each, text in found.impossible]
     assert why[:3] == [
@@ -286,7 +286,7 @@ def test_a_limit_that_denies_now_is_noted(
     configure: Callable[..., Trials], layout: Layout, monkeypatch: pytest.MonkeyPatch,
     now: int, reason: str, said: list[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("jailssh.image.jail.local_offsets", lambda _: ((0, 0),))
+    monkeypatch.setattr("jailssh.jail.definition.local_offsets", lambda _: ((0, 0),))
     publish(layout, limited(configure, layout, "expires = 2026-01-31"))
     at(monkeypatch, now)
     found = explain.explain(layout, ENTRY, "internal-sftp")
@@ -332,12 +332,12 @@ def test_what_a_record_tells(
     configure: Callable[..., Trials], layout: Layout, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], reason: str, command: str | None, fields: dict[str, str], said: list[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("jailssh.image.jail.local_offsets", lambda _: ((0, 0),))
+    monkeypatch.setattr("jailssh.jail.definition.local_offsets", lambda _: ((0, 0),))
     plan = publish(layout, limited(configure, layout, "sessions = 7"))
     rows = [record(command, reason, JAILSSH_PLAN=plan.serial, **fields)]
     if fields == END:
         start = {name: value for name, value in rows[0].fields.items() if name != "JAILSSH_REASON"}
-        rows.insert(0, Record("s=0", 1.69e9, {**start, "JAILSSH_EVENT": "session-start"}))
+        rows.insert(0, JournalRecord("s=0", 1.69e9, {**start, "JAILSSH_EVENT": "session-start"}))
     monkeypatch.setattr(journal, "_journalctl", Journalctl(*rows))
     code = run_explain(layout, monkeypatch, "--from-journal", "3f9a1c07")
     out = capsys.readouterr().out

@@ -7,7 +7,8 @@ import time
 import pytest
 
 from jailssh.core.errors import HostError
-from jailssh.host import fs, process
+from jailssh.files import fs
+from jailssh.host import process
 
 ME = {"uid": os.geteuid(), "gid": os.getegid()}
 
@@ -192,7 +193,7 @@ def test_remove_file(tree):
 
 def test_lock_tells_whom_it_waits_for(tree):
     path = str(tree / "lock")
-    code = "import sys\nfrom jailssh.host.fs import lock\n"
+    code = "import sys\nfrom jailssh.files.fs import lock\n"
     code += "with lock(sys.argv[1]):\n  print(1, flush=True)\n  sys.stdin.read()"
     holder = subprocess.Popen(
         [sys.executable, "-c", code, path],

@@ -6,7 +6,7 @@ import pytest
 
 from jailssh.config import home_keys
 from jailssh.core.errors import UsageError
-from jailssh.host.accounts import Entry
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.users import home_keys as taking
 from jailssh.users.home_keys import Choice
@@ -15,7 +15,7 @@ BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr"
 KEY = f"ssh-ed25519 {BLOB}"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxs"
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
-ENTRY = Entry("alice", 1000, 1000, "alice", "/home/alice", "/bin/bash", "", (("alice", 1000),))
+ENTRY = AccountEntry("alice", 1000, 1000, "alice", "/home/alice", "/bin/bash", "", (("alice", 1000),))
 
 
 def line_for(text: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.config import jails, reader
+from jailssh.console.main import main
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.plan import codec
 from jailssh.plugin.api import Jail
@@ -261,3 +262,18 @@ TRANSFERS = f"[DEFAULT]\npaths=/usr/bin\nexecutables={PROGRAMS}\numask=022\n"
 )  # fmt: skip
 def test_transfers_without_the_holes(decide: Callable[[str, str], str], command: str, verdict: str) -> None:
     assert decide(TRANSFERS, command) == verdict
+
+
+def test_the_command_prints_the_jail_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "jk_lsh.ini"
+    path.write_text("[group staff]\npaths=/usr/bin\nexecutables=/usr/bin/id\n")
+    words = ["config", "import", str(path), "--user", "nobody-of-that-name"]
+    assert main([*words, "--group", "staff"]) == 0
+    text = capsys.readouterr().out
+    assert 'commands = "id <anything>"' in text
+    assert "# line 3: /usr/bin/id: Jailkit does not look at arguments" in text
+    assert main(words) == 2
+    assert "hint: name its primary group: --group" in capsys.readouterr().err
+    assert main(["config", "import", str(tmp_path / "gone"), "--user", "alice", "--group", "staff"]) != 0
+    assert main(["config", "import", "--user", "alice"]) == 2
+    assert main(["config", "check", "--group", "staff"]) == 2

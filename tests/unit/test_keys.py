@@ -16,14 +16,14 @@ from jailssh.config.keys import (
     check_principal,
     lines_of,
     parse_keys,
+    parse_keys_lenient,
     read_keyring,
-    standing,
 )
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, UsageError
 from jailssh.core.names import is_clean_absolute
 from jailssh.host.paths import Layout
-from jailssh.host.sshd import check_forced
 from jailssh.plan.ops import Record, check_record
+from jailssh.services.sshd import check_forced
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
 FOLDER = "/etc/jailssh/keys.d/git"
@@ -149,7 +149,7 @@ def test_who_stands_in_files_that_have_mistakes() -> None:
         "dave.pub": line(1),
         "eve.txt": line(6),
     }
-    found = standing({f"{FOLDER}/{name}": text.encode() for name, text in texts.items()})
+    found = parse_keys_lenient({f"{FOLDER}/{name}": text.encode() for name, text in texts.items()})
     assert found.entries() == {
         ("alice", blob(1), ""), ("alice", blob(2), ""), ("carol", blob(3), "a"), ("carol", blob(3), "b"),
         ("dave", blob(1), ""),

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 
 from jailssh.cli import learn as cli_learn
-from jailssh.cli.context import Context
-from jailssh.cli.main import parse
 from jailssh.config.jails import extend
 from jailssh.config.reader import read_document
 from jailssh.config.rights import Table
+from jailssh.console.context import Context
+from jailssh.console.main import parse
 from jailssh.core.errors import ConfigError, JailsshError, UsageError
+from jailssh.diagnose import suggest
+from jailssh.diagnose.trials import Remedy, Trials, candidate_paths
 from jailssh.host import accounts, journal
 from jailssh.host.paths import Layout
-from jailssh.image import suggest
-from jailssh.image.profiles import shipped_profiles
-from jailssh.image.remedy import Remedy, Trials, candidate_paths
+from jailssh.jail.profiles import shipped_profiles
 from jailssh.policy.lines import alike, lines_for
 from jailssh.users import learning
 from jailssh.users.learning import Learning
@@ -29,6 +29,7 @@ from tests.unit.explain_tools import (
     ENTRY,
     PUSH,
     Journalctl,
+    Programs,
     configure,
     layout,
     needs_matcher,
@@ -156,7 +157,7 @@ def test_no_remedy_and_never_a_shell(configure: Callable[..., Trials], command: 
 @needs_matcher
 def test_a_program_that_is_not_here_is_named(configure: Callable[..., Trials], monkeypatch: pytest.MonkeyPatch) -> None:
     trials = configure("own")
-    monkeypatch.setattr("jailssh.image.remedy.find_program", lambda name: None)
+    monkeypatch.setattr(Programs, "find_program", lambda _, name: None)
     found = trials.remedy("borg serve", ("borg", "serve"))
     assert found is not None
     assert "borg is not on this host" in found.lacks

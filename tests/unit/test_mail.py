@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jailssh.host import mail
+from jailssh.services import mail
 
 # As Debian sets postfix up.
 POSTFIX = """\

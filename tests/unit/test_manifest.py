@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.image.errors import DistrustError, ImageError, SourceChangedError
-from jailssh.image.manifest import Collector, Entry, dir_entry, from_json, link_entry, summary_from_json, text_entry
+from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
+from jailssh.closure.manifest import Collector, Entry, dir_entry, from_json, link_entry, summary_from_json, text_entry
+from jailssh.closure.sources import Sources, unchanged
 from jailssh.image.resolve import resolve
-from jailssh.image.sources import Sources, unchanged
 from jailssh.plugin.api import ImageNeeds
 
 
@@ -180,7 +180,7 @@ def test_a_link_to_what_others_can_write_brings_nothing(place):
     (place / "tree/l").symlink_to("../secret")
     manifest = make(place, files=(str(place / "tree"),))
     assert manifest.get(f"{place}/secret") is None
-    with pytest.raises(DistrustError):
+    with pytest.raises(UnsafeModeError):
         make(place, files=(str(place / "tree/l"),))
 
 

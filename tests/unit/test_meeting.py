@@ -10,9 +10,9 @@ import pytest
 
 from jailssh.config import jails, reader
 from jailssh.core.errors import ConfigError, ManyErrors
-from jailssh.image.jail import ANYBODY, NO_FILTER, JailDefinition
-from jailssh.image.meeting import KEPT, ORDERS, clashes, refuse_clashes
-from jailssh.image.profiles import shipped_profiles
+from jailssh.jail.definition import NO_FILTER, SAMPLE_ACCOUNT, JailDefinition
+from jailssh.jail.meeting import KEPT, ORDERS, clashes, refuse_clashes
+from jailssh.jail.profiles import shipped_profiles
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, PluginResult
 from jailssh.plugin.registry import load_registry
@@ -153,7 +153,7 @@ def test_a_jail_asks_before_anything_else_is_made_of_it() -> None:
     plugins = tuple(REGISTRY.get(name) for name in config.plugins)
     definition = JailDefinition(config, plugins, Jail("j", config.plugins, PROGRAMS.get))
     with pytest.raises(ConfigError) as caught:
-        definition.results(ANYBODY)
+        definition.results(SAMPLE_ACCOUNT)
     assert caught.value.what == "j.conf:3 [svn] root"
     assert caught.value.why.startswith("svn takes orders (hooks, settings) from what lies in /home/user/svn, and sftp")
     assert "shared_directories = yes" in caught.value.hint

@@ -12,7 +12,7 @@ import pytest
 
 from jailssh.core.errors import HostError, JailsshError, ManyErrors
 from jailssh.core.tries import Tries
-from jailssh.host import fs, narrow
+from jailssh.files import fs, narrow
 
 KEEP, GOES, SHORT = b"keep one", b"goes away entirely", b'principals="a,b" key'
 TEXT = b"\n".join((b"# head", KEEP, GOES, SHORT, KEEP, b""))

@@ -10,7 +10,7 @@ from jailssh.config import jails, reader
 from jailssh.config.limits import slice_of
 from jailssh.config.values import UNSET, parse
 from jailssh.core.errors import ConfigError
-from jailssh.host import slices
+from jailssh.services import slices
 
 GIB = 1 << 30
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from jailssh.core.errors import JailsshError, ManyErrors
 from jailssh.core.names import HostPath, JailPath
-from jailssh.spec.errors import Note, SpecError
-from jailssh.spec.jkinit import parse_ini
-from jailssh.spec.load import Source, list_sections
-from jailssh.spec.merge import Spec, read_spec
-from jailssh.spec.sections import REPAIRS, SHIPPED
-from jailssh.spec.statements import (
+from jailssh.jailspec.errors import Note, SpecError
+from jailssh.jailspec.jkinit import parse_ini
+from jailssh.jailspec.load import Source, list_sections
+from jailssh.jailspec.merge import Spec, read_spec
+from jailssh.jailspec.sections import REPAIRS, SHIPPED
+from jailssh.jailspec.statements import (
     Copy,
     Data,
     Device,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from jailssh.core.errors import JailsshError, ManyErrors
 from jailssh.core.names import HostPath, JailPath, is_clean_absolute
-from jailssh.spec.errors import SpecError
-from jailssh.spec.lexer import tokenize
-from jailssh.spec.load import Source, load
-from jailssh.spec.paths import expand_braces
-from jailssh.spec.statements import (
+from jailssh.jailspec.errors import SpecError
+from jailssh.jailspec.lexer import tokenize
+from jailssh.jailspec.load import Source, load
+from jailssh.jailspec.paths import expand_braces
+from jailssh.jailspec.statements import (
     Content,
     Copy,
     Data,

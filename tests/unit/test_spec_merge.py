@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from jailssh.core.names import HostPath, JailPath
-from jailssh.spec.merge import merge
-from jailssh.spec.statements import Copy, Directory, Origin, Package, Statement, Symlink, Tree, claim
+from jailssh.jailspec.merge import merge
+from jailssh.jailspec.statements import Copy, Directory, Origin, Package, Statement, Symlink, Tree, claim
 from tests.unit.spec_tools import errors, notes, spec
 
 O = Origin("")  # noqa: E741

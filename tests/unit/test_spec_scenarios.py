@@ -6,7 +6,7 @@ import pytest
 
 from jailssh.core.errors import ManyErrors
 from jailssh.core.names import HostPath, JailPath
-from jailssh.spec.statements import (
+from jailssh.jailspec.statements import (
     Copy,
     Device,
     Directory,

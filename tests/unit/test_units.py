@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli import main as cli
-from jailssh.host import slices
+from jailssh.console import main as cli
+from jailssh.daemon import daemon
 from jailssh.host.paths import Layout
-from jailssh.relay import daemon
+from jailssh.services import slices
 from jailssh.users import jailed
 from jailssh.users.setup import GROUP
 

@@ -14,10 +14,10 @@ import pytest
 from jailssh.config.authorized import merge
 from jailssh.config.keys import Key, parse_keys
 from jailssh.core.errors import ConfigError, DeniedError, HostError, UsageError
-from jailssh.host.accounts import Entry
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.users import checks, setup
-from jailssh.users.checks import Facts
+from jailssh.users.checks import AccountFacts
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
 
@@ -94,20 +94,20 @@ def stat_of(mode: int, uid: int = 1500) -> os.stat_result:
     return os.stat_result((mode, 1, 1, 1, uid, uid, 0, 0, 0, 0))
 
 
-ALICE = Entry("alice", 1500, 1500, "alice", "/home/alice", "/bin/bash", "", (("alice", 1500),))
+ALICE = AccountEntry("alice", 1500, 1500, "alice", "/home/alice", "/bin/bash", "", (("alice", 1500),))
 HOME = stat_of(stat.S_IFDIR | 0o700)
-GOOD = Facts(
+GOOD = AccountFacts(
     entry=ALICE, local=True, same_uid=(), processes=0, home=HOME, home_path="/home/alice", ssh=None,
     jailed=False, invoking=False,
 )  # fmt: skip
 
 
-def with_entry(**fields: object) -> Facts:
+def with_entry(**fields: object) -> AccountFacts:
     entry = dataclasses.replace(ALICE, **fields)  # type: ignore[arg-type]
     return dataclasses.replace(GOOD, entry=entry, home_path=entry.home)
 
 
-def in_group(name: str) -> Facts:
+def in_group(name: str) -> AccountFacts:
     return with_entry(groups=(("alice", 1500), (name, 27)))
 
 
@@ -137,7 +137,7 @@ TABLE = [
 ]  # fmt: skip
 
 
-def reasons(facts: Facts, *, force: bool = False, now: bool = False) -> list[str]:
+def reasons(facts: AccountFacts, *, force: bool = False, now: bool = False) -> list[str]:
     found = checks.refusals(
         facts, min_uid=1000, refuse_groups=("sudo", "wheel", "docker", "disk", "adm", "lxd"),
         login_program=LOGIN, force=force, now=now,
@@ -147,7 +147,7 @@ def reasons(facts: Facts, *, force: bool = False, now: bool = False) -> list[str
 
 
 @pytest.mark.parametrize(("facts", "reason", "force_helps", "now_helps"), TABLE, ids=[row[1] for row in TABLE])
-def test_refusals(facts: Facts, reason: str, force_helps: bool | None, now_helps: bool) -> None:
+def test_refusals(facts: AccountFacts, reason: str, force_helps: bool | None, now_helps: bool) -> None:
     assert any(reason in why for why in reasons(facts))
     assert any(reason in why for why in reasons(facts, now=True)) is not now_helps
     if force_helps is not None:

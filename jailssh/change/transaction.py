@@ -1,0 +1,369 @@
+"""A change of several steps that is made whole or not at all, and what becomes of one that was interrupted.
+
+A journal a subject (``account-NAME``, ``keys-NAME``, ``setup``) under ``Layout.undo``, root-only, replaced atomically:
+
+``owner``     who began the change that is under way: its verb, process, boot, time; and what ends it
+``uid``       of the account that the subject is about, since a name may be another account's later
+``steps``     inverses of the change under way; not empty means that it was interrupted
+``original``  inverses back to the state before jailssh first touched the subject; what ``deluser`` and
+              ``setup --undo`` run
+
+Who fails or is interrupted between two steps takes all of them back and is gone without a trace.  Who is killed cannot:
+the next command about the same subject, or ``jailssh recover``, settles what is left.  By then the subject may have
+been used or changed by hand, so settling narrows access and destroys nothing: a step that confines holds from then on,
+as if it had been committed; one that opens is taken back.  Nobody settles what belongs to another subject.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from types import FrameType
+from typing import Any
+
+from jailssh.change.undo import LIMIT, OPERATIONS, UndoAction, for_good, narrowing, take_back
+from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.core.names import escape
+from jailssh.files import fs
+from jailssh.host import process
+from jailssh.host.paths import Layout
+
+Fault = Callable[[str], None]
+"""Called with the name of each point between two steps; a test kills the process there."""
+
+SUFFIX = ".json"
+_VERSION = 2
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+# Journals of version 1 do not say which steps confine.
+_CONFINING = ("access", "account", "group", "home", "linger", "member", "pam", "reload", "shell", "spool")
+
+
+def no_fault(point: str) -> None:
+    """Pass through every fault point."""
+
+
+class SignalledError(JailsshError):
+    """A signal came in the middle of a change; it has been taken back."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(
+            "interrupted", f"{signal.Signals(number).name} came in the middle: what was begun was taken back"
+        )
+        self.exit_code = 128 + number
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who makes a change: a process of a boot (proc(5): stat 22, boot_id), since seconds since 1970.
+
+    ``what`` says it to people; ``again`` is the command that ends it, "" where there is none.
+    """
+
+    what: str
+    again: str
+    pid: int
+    started: int
+    boot: str
+    time: int
+
+    def is_alive(self) -> bool:
+        """True if that process is there still."""
+        return self.boot == process.boot_id() and self.started == process.start_time(self.pid)
+
+
+def owner(what: str, again: str = "") -> Owner:
+    """Return this process as the owner of a change."""
+    pid = os.getpid()
+    return Owner(what, again, pid, process.start_time(pid) or 0, process.boot_id(), int(time.time()))
+
+
+@contextmanager
+def held_signals() -> Iterator[Callable[[], None]]:
+    """Hold back the signals that end a program, until the block ends; yields what raises for one that has come.
+
+    One that the caller ignores stays ignored.  Once the block is over without an error its work is done, and said.
+    """
+    came: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+
+    def look() -> None:
+        if came:
+            raise SignalledError(came[0])
+
+    if threading.current_thread() is not threading.main_thread():
+        yield look
+        return
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    try:
+        for number, handler in before.items():
+            if handler not in (signal.SIG_IGN, None):
+                signal.signal(number, note)
+        yield look
+    finally:
+        for number, handler in before.items():
+            if handler is not None:
+                signal.signal(number, handler)
+
+
+class Journal:
+    """One subject's journal, to be used under the lock of the set-up.
+
+    ``step`` for each change within ``changing``, which ends with ``commit`` or ``finish``.
+    """
+
+    def __init__(self, layout: Layout, subject: str, fault: Fault = no_fault) -> None:
+        self.path = f"{layout.undo}/{subject}{SUFFIX}"
+        self._fault = fault
+        self._look: Callable[[], None] = _nothing
+        found = _read(layout, subject)
+        self.original, self.steps, self.owner, self.uid = found.original, found.steps, found.owner, found.uid
+
+    @contextmanager
+    def changing(self, what: str, again: str = "") -> Iterator[None]:
+        """Make a change: signals wait for the end of a step, an error or a signal takes back all steps.
+
+        ``what`` and ``again``: see :class:`Owner`.
+        """
+        self.settle()
+        self.owner = owner(what, again)
+        with held_signals() as look:
+            self._look = look
+            try:
+                yield
+            except BaseException as error:
+                self._look = _nothing
+                try:
+                    self.rollback()
+                except (JailsshError, OSError) as second:
+                    why = f"{error}; taking it back failed too: {second}"
+                    raise JailsshError(what, why, hint=f"jailssh recover {self.subject}") from error
+                raise
+            finally:
+                self._look = _nothing
+
+    def begin(self, what: str, again: str) -> None:
+        """Note that a change of single steps, each sound by itself, is under way; :meth:`forget` ends it."""
+        self.owner = owner(what, again)
+        self._write()
+
+    @property
+    def subject(self) -> str:
+        """The name of the journal."""
+        return os.path.basename(self.path).removesuffix(SUFFIX)
+
+    def step(self, point: str, inverse: UndoAction, act: Callable[[], object], *, confines: bool = False) -> None:
+        """Write ``inverse`` down for good, then ``act``.  ``point`` names the step for people and fault injection.
+
+        ``confines``: nobody can do more for it, so it stays where the change is interrupted.
+        """
+        self._look()
+        self.steps.append(replace(inverse, point=point, confines=confines))
+        self._write()
+        self._fault(f"{point}: noted")
+        act()
+        self._fault(f"{point}: done")
+
+    def amend(self, inverse: UndoAction) -> None:
+        """Put what is known about the object of the last step, now that it is there, in the place of its inverse."""
+        last = self.steps[-1]
+        self.steps[-1] = replace(inverse, point=last.point, confines=last.confines)
+        self._write()
+
+    def commit(self) -> None:
+        """Make the change final; what it undoes is remembered where nothing older about the same object is."""
+        self._remember(self.steps)
+        self._end()
+        self._fault("commit: done")
+
+    def finish(self) -> None:
+        """Make the change final and remember nothing of it: another command takes it back."""
+        self._end()
+        self._fault("finish: done")
+
+    def rollback(self) -> None:
+        """Take back the steps of a change that was not committed."""
+        take_back(self.steps)
+        self._end()
+
+    def settle(self) -> bool:
+        """Settle a change that was interrupted, see above; False where there is none.  What fails is tried again."""
+        if not self.steps:
+            return False
+        kept = [done for step in self.steps if step.confines and (done := for_good(step))]
+        # Plans last: until then nobody is given a new one by what has not been taken back yet.
+        opened = [step for step in self.steps if not step.confines]
+        take_back(narrowing(step) for step in sorted(opened, key=lambda step: step.op != "plan"))
+        self._remember(kept)
+        self._end()
+        return True
+
+    def forget(self) -> None:
+        """Drop the journal: the subject is as it was before jailssh touched it."""
+        self.original = []
+        self._end()
+
+    def _remember(self, steps: Iterable[UndoAction]) -> None:
+        known = {(inverse.op, inverse.key) for inverse in self.original}
+        self.original += [_for_good(step) for step in steps if (step.op, step.key) not in known]
+
+    def _end(self) -> None:
+        self.steps, self.owner = [], None
+        self._write()
+
+    def _write(self) -> None:
+        if not self.steps and not self.original and self.owner is None:
+            fs.remove_file(self.path)
+            return
+        document = {
+            "version": _VERSION,
+            "owner": asdict(self.owner) if self.owner else None,
+            "uid": self.uid,
+            "steps": [asdict(step) for step in self.steps],
+            "original": [asdict(step) for step in self.original],
+        }
+        fs.atomic_write(self.path, json.dumps(document, indent=1).encode("ascii"), mode=0o600)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _for_good(step: UndoAction) -> UndoAction:
+    """Return ``step`` as it is remembered for :mod:`jailssh.users.deluser`: later edits go with the account."""
+    return replace(step, args=step.args[:2]) if step.op == "file" else step
+
+
+@dataclass(frozen=True)
+class _Content:
+    original: list[UndoAction]
+    steps: list[UndoAction]
+    owner: Owner | None
+    uid: int | None
+
+
+def _read(layout: Layout, subject: str) -> _Content:
+    path = f"{layout.undo}/{subject}{SUFFIX}"
+    if not os.path.lexists(path):
+        return _Content([], [], None, None)
+    data = fs.read_trusted(path, LIMIT, trusted_root=layout.root or None)
+    try:
+        document = json.loads(data)
+        old = document["version"] == 1
+        original, steps = ([_inverse(row, old=old) for row in document[name]] for name in ("original", "steps"))
+        who = Owner(**document["owner"]) if document.get("owner") else None
+        uid = document.get("uid")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ConfigError(path, f"is damaged: {escape(str(error))}", hint="jailssh recover moves it away") from error
+    if document["version"] not in (1, _VERSION) or any(step.op not in OPERATIONS for step in (*original, *steps)):
+        raise ConfigError(path, "written by another version of jailssh")
+    return _Content(original, steps, who, uid if isinstance(uid, int) else None)
+
+
+def _inverse(row: Any, *, old: bool) -> UndoAction:
+    if old:
+        op, key, args = row
+        return UndoAction(op, key, tuple(args), confines=op in _CONFINING)
+    return UndoAction(**{**row, "args": tuple(row["args"])})
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A change that was begun and not ended; ``what``, ``again``: see :class:`Owner`.
+
+    ``stays`` and ``goes``: its steps, those that hold from then on and those that are taken back when it is settled.
+    ``damaged``: why its journal cannot be read, else "".
+    """
+
+    subject: str
+    what: str = ""
+    again: str = ""
+    since: int = 0
+    alive: bool = False
+    stays: tuple[str, ...] = ()
+    goes: tuple[str, ...] = ()
+    damaged: str = ""
+
+    def line(self) -> str:
+        """Return it in one line for people."""
+        if self.damaged:
+            return f"{self.subject}: {self.damaged}"
+        when = time.strftime(" of %Y-%m-%d %H:%M", time.localtime(self.since)) if self.since else ""
+        return f"{self.what}{when} {'is under way' if self.alive else 'was interrupted'}"
+
+    def hint(self) -> str:
+        """Return what ends it, "" while it is under way."""
+        if self.alive:
+            return ""
+        return f"jailssh recover {self.subject}" if self.stays or self.goes or self.damaged else self.again
+
+
+def unfinished(layout: Layout) -> list[Unfinished]:
+    """Return the changes that were begun and not ended, by subject; reads only, and needs no lock."""
+    found = []
+    for subject in subjects(layout):
+        try:
+            content = _read(layout, subject)
+        except JailsshError as error:
+            found.append(Unfinished(subject, damaged=str(error)))
+            continue
+        if content.steps or content.owner:
+            found.append(_unfinished(subject, content))
+    return found
+
+
+def _unfinished(subject: str, content: _Content) -> Unfinished:
+    stays, goes = (
+        tuple(step.point or step.op for step in content.steps if step.confines is confines)
+        for confines in (True, False)
+    )
+    who = content.owner
+    if who is None:
+        return Unfinished(subject, f"a change of {subject}", stays=stays, goes=goes)
+    return Unfinished(subject, who.what, who.again, who.time, who.is_alive(), stays, goes)
+
+
+def subjects(layout: Layout) -> list[str]:
+    """Return the subjects that have a journal, sorted."""
+    try:
+        names = os.listdir(layout.undo)
+    except FileNotFoundError:
+        return []
+    return sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX))
+
+
+def recover(layout: Layout, subject: str) -> list[str]:
+    """Settle the interrupted change of ``subject`` alone; return a line about it.  Call under the lock."""
+    journal = Journal(layout, subject)
+    try:
+        return [f"settled what an interrupted change left: {subject}"] if journal.settle() else []
+    except JailsshError as error:
+        raise JailsshError(f"settle {journal.path}", str(error), hint=error.hint) from error
+
+
+def put_aside(layout: Layout, subject: str) -> str:
+    """Move a journal that cannot be read out of the way; return where it is.  Call under the lock."""
+    path = f"{layout.undo}/{subject}{SUFFIX}"
+    data = fs.read_trusted(path, LIMIT, trusted_root=layout.root or None)
+    aside = f"{path}.damaged-{int(time.time())}"
+    fs.atomic_write(aside, data, mode=0o600)
+    fs.remove_file(path)
+    return aside
+
+
+def others(layout: Layout, subject: str) -> list[str]:
+    """Return a note for each unfinished change of another subject; a command about this one leaves them alone."""
+    with suppress(OSError):
+        return [
+            f"note: {each.line()}; to end it: {each.hint()}"
+            for each in unfinished(layout)
+            if each.subject != subject and not each.alive
+        ]
+    return []

@@ -1,0 +1,237 @@
+"""How to take changes back: inverses, written down as data before a change is made.
+
+An inverse is an operation, a key that names the object, and arguments: what the object was, and where another may stand
+in its place by then, by what to know it.  Each is idempotent and does nothing where the change that it undoes never
+happened, or where somebody else has changed the object since.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jailssh.core.errors import JailsshError
+from jailssh.files import fs, removal
+from jailssh.host import accounts, as_user, install
+from jailssh.host.paths import Layout
+from jailssh.publish import plan_files
+from jailssh.services import pam, spools, sshd
+
+LIMIT = 16 << 20
+
+
+@dataclass(frozen=True)
+class UndoAction:
+    """How to take one change back: ``op`` is a name in :data:`OPERATIONS`, ``key`` the object, ``args`` JSON values.
+
+    ``confines`` and ``point``: see :meth:`jailssh.change.transaction.Journal.step`.
+    """
+
+    op: str
+    key: str
+    args: tuple[Any, ...] = ()
+    confines: bool = False
+    point: str = ""
+
+
+def put_file_back(path: str, written: bytes | None = None) -> UndoAction:
+    """Return the inverse that gives ``path`` its present content and mode again, or removes it if it is absent now.
+
+    ``written``: what the change will write.  Found to be neither before nor after when the change is rolled back, it
+    is somebody else's work, such as a right that was taken away by hand, and stays.
+    """
+    data = install.read_optional(path, LIMIT)
+    before = (None, 0) if data is None else (base64.b64encode(data).decode("ascii"), install.access_of(path)[0])
+    return UndoAction("file", path, before if written is None else (*before, _digest(written)))
+
+
+def _digest(data: bytes | None) -> str:
+    return "" if data is None else hashlib.sha256(data).hexdigest()
+
+
+def _undo_file(path: str, content: str | None, mode: int, written: str = "") -> None:
+    before = None if content is None else base64.b64decode(content)
+    if written and _digest(install.read_optional(path, LIMIT)) not in (written, _digest(before)):
+        return
+    if content is None:
+        fs.remove_file(path)
+    else:
+        fs.atomic_write(path, base64.b64decode(content), mode=mode)
+
+
+def put_plan_back(path: str) -> UndoAction:
+    """Return the inverse that gives the account's plan at ``path`` its present content again, or removes it."""
+    inverse = put_file_back(path)
+    return UndoAction("plan", inverse.key, inverse.args)
+
+
+def _undo_plan(path: str, content: str | None, mode: int, withdraw: bool = False) -> None:
+    if _is_as_before(path, content):
+        plan_files.tidy(path)
+        return
+    # One that is old by now, or whose image is gone, is not put back: the next login, or apply, makes it anew.
+    plan_files.put_back(path, None if withdraw or content is None else base64.b64decode(content), mode)
+
+
+def _is_as_before(path: str, content: str | None) -> bool:
+    return install.read_optional(path, LIMIT) == (None if content is None else base64.b64decode(content))
+
+
+def _undo_access(path: str, mode: int, uid: int, gid: int) -> None:
+    if os.path.exists(path):
+        install.set_access(path, mode, uid, gid)
+
+
+def _undo_dir(path: str, mode: int | None) -> None:
+    if mode is None:
+        install.remove_empty_dir(path)
+    elif os.path.isdir(path):
+        fs.ensure_dir(path, mode)
+
+
+def _undo_shell(name: str, uid: int, old: str, new: str) -> None:
+    # Another shell than ours means that somebody changed it since; another uid that it is another account.
+    entry = accounts.find(name)
+    if entry and entry.uid == uid and entry.shell == new:
+        accounts.set_shell(name, old)
+
+
+def _undo_member(name: str, group: str) -> None:
+    if accounts.is_listed_member(name, group):
+        accounts.remove_member(name, group)
+
+
+def created(name: str, login_program: str, group: str) -> UndoAction:
+    """Return the inverse of creating an account, before it is there; see :func:`as_created`."""
+    return UndoAction("account", name, (None, 0, 0, login_program, group))
+
+
+def as_created(before: UndoAction) -> UndoAction:
+    """Return the inverse of creating an account that is there now: by its uid and by its home's inode it is known."""
+    _, _, _, login_program, group = before.args
+    entry = accounts.get(before.key)
+    home = os.lstat(entry.home)
+    return replace(before, args=(entry.uid, home.st_dev, home.st_ino, login_program, group))
+
+
+def _undo_account(name: str, uid: int | None = None, dev: int = 0, ino: int = 0, *marks: str) -> None:
+    """Delete an account that was created a moment ago, unless somebody has used it or it is another one."""
+    entry = accounts.find(name)
+    if entry is not None and accounts.is_local(name):
+        ours = entry.uid == uid if uid is not None else _is_marked(entry, *marks)
+        if not ours or not _is_unused(entry, dev, ino):
+            why = "it has been used since it was created, so it stays; it is in no jail and cannot log in"
+            raise JailsshError(
+                f"account {name}", why, hint=f"jailssh adduser {name} --jail …, or jailssh deluser {name}"
+            )
+        accounts.delete_account(name, remove_home=True)
+    # Its own group was not there before either.
+    if accounts.group_exists(name) and not accounts.members(name):
+        accounts.delete_group(name)
+
+
+def _is_marked(entry: accounts.AccountEntry, login_program: str = "", group: str = "") -> bool:
+    """True if the account looks as one does that was created into a jail: nobody makes that one by hand."""
+    return entry.shell == login_program and accounts.is_listed_member(entry.name, group)
+
+
+def _is_unused(entry: accounts.AccountEntry, dev: int, ino: int) -> bool:
+    """True if the account has no password, no process, and a home as useradd(8) has made it, or none."""
+    if accounts.has_password(entry.name) or accounts.processes_of(entry.uid):
+        return False
+    try:
+        info = os.lstat(entry.home)
+    except FileNotFoundError:
+        return True
+    return (not ino or (info.st_dev, info.st_ino) == (dev, ino)) and removal.is_as_skeleton(entry.home)
+
+
+def _undo_group(name: str) -> None:
+    if accounts.group_exists(name):
+        accounts.delete_group(name)
+
+
+def _undo_reload(owed: str) -> None:
+    sshd.reload()
+    if owed.startswith("/"):  # Versions before wrote "sshd".
+        fs.remove_file(owed)
+
+
+def _undo_pam(root: str, text: str | None) -> None:
+    layout = Layout(root=root)
+    if text is None:
+        pam.take_away(layout)
+    elif pam.has_tool(layout):
+        pam.put(layout, text)
+
+
+def _undo_spool(path: str, name: str, uid: int) -> None:
+    if (entry := accounts.find(name)) and entry.uid == uid:
+        spools.bring_back(path)
+
+
+def _undo_linger(name: str, uid: int) -> None:
+    if (entry := accounts.find(name)) and entry.uid == uid:
+        spools.set_linger(name, True)
+
+
+def _undo_home(name: str, uid: int, files: list[str]) -> None:
+    if (entry := accounts.find(name)) and entry.uid == uid:
+        as_user.rename_in(entry, entry.home, [(f"{spools.ASIDE}{file}", file) for file in files])
+
+
+OPERATIONS: dict[str, Callable[..., None]] = {
+    "file": _undo_file,
+    "plan": _undo_plan,
+    "access": _undo_access,
+    "dir": _undo_dir,
+    "shell": _undo_shell,
+    "member": _undo_member,
+    "account": _undo_account,
+    "group": _undo_group,
+    "reload": _undo_reload,
+    "pam": _undo_pam,
+    "spool": _undo_spool,
+    "linger": _undo_linger,
+    "home": _undo_home,
+}
+
+
+def take_back(inverses: Iterable[UndoAction]) -> None:
+    """Run ``inverses`` from the last to the first."""
+    for inverse in reversed(list(inverses)):
+        OPERATIONS[inverse.op](inverse.key, *inverse.args)
+
+
+def narrowing(step: UndoAction) -> UndoAction:
+    """Return ``step`` as it is taken back long after: a plan of then may say what is not true any more, so it goes."""
+    return replace(step, args=(*step.args[:2], True)) if step.op == "plan" else step
+
+
+def for_good(step: UndoAction) -> UndoAction | None:
+    """Return how to take back, one day, a change that was interrupted and holds; None if it never happened."""
+    if step.op == "account":
+        return _created_for_good(step)
+    if step.op == "shell" and len(step.args) == 3:
+        uid, _, new = step.args
+        entry = accounts.find(step.key)
+        return step if entry is not None and (entry.uid, entry.shell) == (uid, new) else None
+    if step.op == "member":
+        return step if accounts.is_listed_member(step.key, step.args[0]) else None
+    return step
+
+
+def _created_for_good(step: UndoAction) -> UndoAction | None:
+    entry = accounts.find(step.key)
+    uid, _, _, *marks = step.args or (None, 0, 0)
+    if entry is None or (entry.uid != uid if uid is not None else not _is_marked(entry, *marks)):
+        return None
+    if not os.path.lexists(entry.home) and _is_unused(entry, 0, 0):
+        # The machine stopped before its home was made: the next try begins from nothing.
+        accounts.delete_account(step.key, remove_home=False)
+        return None
+    return as_created(step) if marks else step

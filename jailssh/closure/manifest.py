@@ -1,0 +1,286 @@
+"""The manifest: every path of an image with its kind, mode, content, source and the need that brought it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from jailssh.closure.errors import ImageError
+from jailssh.closure.sources import Stamp, Watch
+from jailssh.core.names import escape, is_clean_absolute
+
+FORMAT = 1
+NODES = ("char", "block", "fifo", "socket")
+KINDS = ("dir", "file", "link", "text", "hard", *NODES)
+# The login program mounts over these, so nothing placed below them could ever be seen.
+COVERED = ("/dev", "/proc", "/run", "/tmp")  # noqa: S108
+DIR_MODE = 0o755
+TEXT_MODE = 0o644
+_MAX_ENTRIES = 200_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One path of an image or a tree.
+
+    ``origin``  the need that brought it, for people: ``git``, or ``rsync: libc.so.6 of /usr/bin/rsync``.
+    ``size``, ``digest``  bytes and SHA-256 of a file's or text's content; 0 and "" for others.
+    ``source``, ``stamp`` of a file: the host path it is copied from and its state when examined.
+    ``target``  of a link; of a second name (``hard``) the path that has the content.
+    ``text``    the content of a generated file.  ``uid``, ``gid``: its owner, root in all images.
+    ``major``, ``minor``  the numbers of a device.
+    A file without a source (``/etc/ld.so.cache``) is made from the finished tree and not part of its identity.
+    """
+
+    path: str
+    kind: str
+    origin: str
+    mode: int = DIR_MODE
+    size: int = 0
+    digest: str = ""
+    source: str = ""
+    stamp: Stamp | None = None
+    target: str = ""
+    text: str = ""
+    uid: int = 0
+    gid: int = 0
+    major: int = 0
+    minor: int = 0
+
+    @property
+    def identity(self) -> tuple[str | int, ...]:
+        """What makes two entries the same content; where it came from plays no part."""
+        same = (self.path, self.kind, self.mode, self.size, self.digest, self.target)
+        more = (self.uid, self.gid, self.major, self.minor)
+        return (*same, *more) if any(more) else same
+
+
+def dir_entry(path: str, origin: str) -> Entry:
+    """Return an entry for a directory."""
+    return Entry(path, "dir", origin)
+
+
+def link_entry(path: str, target: str, origin: str) -> Entry:
+    """Return an entry for a symbolic link."""
+    return Entry(path, "link", origin, mode=0o777, target=target)
+
+
+def text_entry(path: str, text: str, origin: str) -> Entry:
+    """Return an entry for a generated file."""
+    data = text.encode("utf-8", "surrogateescape")
+    return Entry(path, "text", origin, TEXT_MODE, len(data), hashlib.sha256(data).hexdigest(), text=text)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What an image is: entries sorted so that a directory precedes what it holds, each path once.
+
+    ``notes``  what an administrator may want to know (a set-id bit dropped, a link that leads nowhere).
+    ``inputs`` identifies the needs it was resolved from, ``watch`` the answers of the host it rests on.
+    """
+
+    entries: tuple[Entry, ...]
+    notes: tuple[str, ...] = ()
+    inputs: str = ""
+    watch: Watch = field(default_factory=dict)
+
+    @cached_property
+    def generation(self) -> str:
+        """The name of the tree: 20 hex digits, the same for the same content wherever it came from."""
+        content = [entry.identity for entry in self.entries if entry.kind != "file" or entry.source]
+        return hashlib.sha256(json.dumps([FORMAT, content]).encode()).hexdigest()[:20]
+
+    @property
+    def bytes(self) -> int:
+        """The sum of the sizes of all files."""
+        return sum(entry.size for entry in self.entries)
+
+    def get(self, path: str) -> Entry | None:
+        """Return the entry of ``path``, or None."""
+        return next((entry for entry in self.entries if entry.path == path), None)
+
+    def with_entry(self, entry: Entry) -> Manifest:
+        """Return a manifest with one more entry."""
+        return replace(self, entries=tuple(sorted((*self.entries, entry), key=tree_order)))
+
+    def to_json(self) -> str:
+        """Return the manifest as it is kept beside its image."""
+        entries = [
+            {key: value for key, value in vars(entry).items() if value or key == "mode"} for entry in self.entries
+        ]
+        data = {
+            "format": FORMAT,
+            "generation": self.generation,
+            "inputs": self.inputs,
+            "count": len(self.entries),
+            "bytes": self.bytes,
+            "notes": self.notes,
+            "entries": entries,
+            "watch": self.watch,
+        }
+        return json.dumps(data, separators=(",", ":")) + "\n"
+
+
+def without_made(manifest: Manifest) -> Manifest:
+    """Return the manifest without the files that are made from the finished tree."""
+    return replace(manifest, entries=tuple(one for one in manifest.entries if one.kind != "file" or one.source))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The part of a manifest that tells whether anything has to be done; see :class:`Manifest`."""
+
+    generation: str
+    inputs: str
+    count: int
+    bytes: int
+    notes: tuple[str, ...]
+    watch: Watch
+
+
+def from_json(text: str) -> Manifest:
+    """Return the manifest that :meth:`Manifest.to_json` wrote, or raise :class:`ImageError`."""
+    with _reading():
+        data = json.loads(text)
+        summary = _summary(data)
+        manifest = Manifest(tuple(map(_entry, data["entries"])), summary.notes, summary.inputs, summary.watch)
+        if manifest.generation != summary.generation:
+            raise ImageError("manifest", "its content and its name differ")
+    return manifest
+
+
+def summary_from_json(text: str) -> Summary:
+    """Return the summary of a manifest without looking at its entries, which takes most of the time."""
+    with _reading():
+        return _summary(json.loads(text))
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ImageError("manifest", f"damaged ({type(error).__name__})") from error
+
+
+def _summary(data: dict[str, Any]) -> Summary:
+    if data["format"] != FORMAT:
+        raise ImageError("manifest", f"format {data['format']!r}, not {FORMAT}")
+    watch = {path: None if old is None else tuple(old) for path, old in data["watch"].items()}
+    notes = tuple(map(str, data["notes"]))
+    return Summary(str(data["generation"]), str(data["inputs"]), int(data["count"]), int(data["bytes"]), notes, watch)
+
+
+def _entry(row: Mapping[str, object]) -> Entry:
+    stamp = row.get("stamp")
+    fields = dict(row)
+    if isinstance(stamp, list):
+        fields["stamp"] = tuple(map(int, stamp))
+    entry = Entry(**fields)  # type: ignore[arg-type]
+    if entry.kind not in KINDS or not is_clean_absolute(entry.path) or not isinstance(entry.mode, int):
+        raise ValueError(entry.path)
+    # The digest is part of the tree's name, the text is not.
+    if (
+        entry.kind == "text"
+        and hashlib.sha256(entry.text.encode("utf-8", "surrogateescape")).hexdigest() != entry.digest
+    ):
+        raise ValueError(entry.path)
+    return entry
+
+
+def tree_order(entry: Entry) -> list[str]:
+    """Return the key that sorts a directory before what it holds, and that before its neighbours."""
+    return entry.path.split("/")
+
+
+class Collector:
+    """Gathers entries; two needs for one path must agree."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self.notes: dict[str, None] = {}
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._entries
+
+    def note(self, text: str) -> None:
+        """Remember something for the administrator, once."""
+        self.notes[text] = None
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry; the first origin stays.  Different content for one path is an :class:`ImageError`."""
+        if entry.path == "/":
+            return
+        if not is_clean_absolute(entry.path):
+            raise ImageError(escape(entry.path), f"not a plain absolute path (needed by {entry.origin})")
+        if any(entry.path.startswith(top + "/") for top in COVERED):
+            raise ImageError(escape(entry.path), f"a jail mounts its own {entry.path.split('/')[1]} over this place")
+        if len(self._entries) >= _MAX_ENTRIES:
+            raise ImageError(
+                escape(entry.path), f"more than {_MAX_ENTRIES} paths in one image (needed by {entry.origin})"
+            )
+        old = self._entries.setdefault(entry.path, entry)
+        if old.identity != entry.identity:
+            raise ImageError(
+                escape(entry.path), f"{describe(old)} for {old.origin}, but {describe(entry)} for {entry.origin}"
+            )
+
+    def place(self, path: str) -> str:
+        """Return ``path`` with the image's links on the way to its last part replaced: ``/lib/x`` → ``/usr/lib/x``."""
+        for _ in range(40):
+            parts = path.split("/")
+            for end in range(2, len(parts)):
+                entry = self._entries.get("/".join(parts[:end]))
+                if entry and entry.kind == "link":
+                    above = "" if entry.target.startswith("/") else "/".join(parts[: end - 1])
+                    path = _normal(f"{above}/{entry.target}/{'/'.join(parts[end:])}")
+                    break
+            else:
+                return path
+        raise ImageError(escape(path), "too many levels of symbolic links")
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return all entries, sorted, with the directories that they lie in."""
+        for entry in list(self._entries.values()):
+            self._add_parents(entry)
+        return tuple(sorted(self._entries.values(), key=tree_order))
+
+    def _add_parents(self, entry: Entry) -> None:
+        parts = entry.path.split("/")
+        for path in ("/".join(parts[:end]) for end in range(2, len(parts))):
+            above = self._entries.setdefault(path, dir_entry(path, entry.origin))
+            if above.kind != "dir":
+                why = f"needed by {entry.origin}, but {escape(path)} is {describe(above)} for {above.origin}"
+                raise ImageError(escape(entry.path), why)
+
+
+def _normal(path: str) -> str:
+    out: list[str] = []
+    for part in path.split("/"):
+        if part == "..":
+            out = out[:-1]
+        elif part not in ("", "."):
+            out.append(part)
+    return "/" + "/".join(out)
+
+
+def describe(entry: Entry) -> str:
+    """Return what an entry is, in words."""
+    names = {
+        "dir": "a directory",
+        "file": f"a file of {entry.size} bytes",
+        "link": f"a link to {escape(entry.target)}",
+        "text": f"a generated file of {entry.size} bytes",
+        "hard": f"a second name of {escape(entry.target)}",
+    }
+    return names.get(entry.kind, "a device")
+
+
+def inputs_digest(parts: Iterable[object]) -> str:
+    """Return what identifies the needs: the digest of their textual form (all are plain frozen values)."""
+    return hashlib.sha256(repr((FORMAT, *parts)).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,1 @@
+"""The command's own process: entry point, output, what every verb gets."""

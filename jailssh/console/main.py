@@ -1,0 +1,197 @@
+"""The entry point: find the verb, import its module, run it, turn errors into lines and exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import gc
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
+from typing import NoReturn
+
+import jailssh
+from jailssh.console import output
+from jailssh.console.context import Context
+from jailssh.console.output import SIGPIPE_STATUS, Steady
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
+from jailssh.core.names import check_absolute, escape
+from jailssh.host import nss
+from jailssh.host.paths import Layout
+
+# The module of a verb has the verb's name.  Modules are imported when their verb runs, so that each starts fast.
+VERBS: dict[str, str] = {
+    "setup": "prepare this host: group, directories, login program, sshd drop-in",
+    "adduser": "put an account, new or existing, into a jail",
+    "deluser": "take an account out of its jail",
+    "doctor": "look at the host: set-up, sshd, jailsshd, unfinished changes",
+    "recover": "end changes that were interrupted",
+    "kick": "end every session of an account at once",
+    "keys": "name the keys of an account that several people share",
+    "apply": "check the configuration, show what changes, publish it",
+    "config": "check or show the configuration, with where each value comes from",
+    "plan": "show what a login of an account does",
+    "explain": "say why a command of an account is allowed or denied",
+    "learn": "collect what an account is denied, and suggest what would allow it",
+    "build": "build a stand-alone tree from specs, sections and profiles",
+    "cp": "copy programs and files into a stand-alone tree, with all that they need",
+    "update": "bring images up to date with this host's packages",
+    "image": "list, compare, go back to and clear up generations of images",
+    "list": "list jails and the accounts in them",
+    "plugins": "list the plugins",
+    "demo": "try it: real logins on a scratch host, nothing is left behind",
+}
+
+INTERRUPTED_STATUS = 130
+# They always ask the name service.
+LOOKING_UP = ("adduser", "apply", "list")
+
+
+class VerbParser(argparse.ArgumentParser):
+    """Raises :class:`UsageError` instead of printing and exiting; takes no abbreviations of options."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)  # type: ignore[arg-type, misc]
+
+    def error(self, message: str) -> NoReturn:
+        """Raise the error of a wrong command line."""
+        what = self.prog.removeprefix("jailssh").strip() or "command line"
+        raise UsageError(what, message, hint=f"{self.prog} --help")
+
+
+def verb_module(verb: str) -> ModuleType:
+    """Return the module of ``verb``; :class:`UsageError` with the nearest verb where there is none."""
+    if verb not in VERBS:
+        close = difflib.get_close_matches(verb, VERBS, 1)
+        hint = f"did you mean: jailssh {close[0]}?" if close else "jailssh --help lists the verbs"
+        raise UsageError(f"verb {verb!r}", "there is no such verb", hint=hint)
+    return importlib.import_module(f"jailssh.cli.{verb}")
+
+
+def verb_parser(verb: str, module: ModuleType) -> VerbParser:
+    """Return the parser of ``verb``, with the examples of its module under ``--help``."""
+    examples = "\n".join(f"  {line}" for line in module.EXAMPLES)
+    parser = VerbParser(prog=f"jailssh {verb}", description=VERBS[verb], epilog=f"examples:\n{examples}")
+    _common(parser, default=argparse.SUPPRESS)
+    module.add_arguments(parser)
+    return parser
+
+
+def main_parser() -> VerbParser:
+    """Return the parser of everything in front of the verb."""
+    width = max(map(len, VERBS))
+    verbs = "\n".join(f"  {verb:<{width}}  {text}" for verb, text in VERBS.items())
+    parser = VerbParser(
+        prog="jailssh",
+        usage="jailssh [--root DIR] [--json] VERB …",
+        description="Confine SSH logins: one jail per account.",
+        epilog=f"verbs:\n{verbs}\n\nexample:\n  jailssh adduser alice --jail sftp-only --key alice.pub\n\n"
+        "jailssh VERB --help shows a verb's arguments and examples.",
+    )
+    parser.add_argument("--version", action="version", version=f"jailssh {jailssh.__version__}")
+    _common(parser, default=None)
+    parser.add_argument("verb", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    return parser
+
+
+def _common(parser: VerbParser, default: str | None) -> None:
+    parser.add_argument("--root", metavar="DIR", default=default, help="configuration and state are below DIR")
+    parser.add_argument("--json", action="store_true", default=default or False, help="print facts as JSON")
+
+
+def parse(argv: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
+    """Return the verb's module and the arguments of a whole command line, without the program's name."""
+    outer = main_parser().parse_args(argv)
+    if outer.verb is None:
+        raise UsageError("command line", "a verb is missing", hint="jailssh --help")
+    if outer.verb in LOOKING_UP:
+        nss.warm()  # Its helper starts while the verb's modules are imported.
+    module = verb_module(outer.verb)
+    own, command = outer.rest, None
+    if getattr(module, "TAKES_COMMAND", False):
+        own, command = _split_command(outer.rest)
+    args = verb_parser(outer.verb, module).parse_args(own)
+    args.command, args.verb = command, outer.verb
+    args.root = getattr(args, "root", outer.root)
+    args.json = getattr(args, "json", outer.json)
+    return module, args
+
+
+def _split_command(words: list[str]) -> tuple[list[str], list[str] | None]:
+    """Return what stands before ``--`` and what follows it; None where there is no ``--``."""
+    if "--" not in words:
+        return words, None
+    place = words.index("--")
+    return words[:place], words[place + 1 :]
+
+
+def run(argv: Sequence[str], out: Steady | None = None) -> int:
+    """Run one command line and return its exit code; errors are raised.  ``out``: standard output."""
+    module, args = parse(argv)
+    root = "" if args.root in (None, "/") else check_absolute(args.root, "--root")
+    context = Context(Layout(root=root), json=args.json, yes=getattr(args, "yes", False))
+    if out is not None:
+        gc.freeze()  # The modules stay as long as the process.
+        gc.enable()
+    code: int = module.run(args, context)
+    if out is not None:
+        return output.status(code, out, shows=output.is_shown(args))
+    sys.stdout.flush()
+    return code
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; print what went wrong in a line or two; return the exit code."""
+    out = output.hold() if argv is None else None
+    try:
+        return run(sys.argv[1:], out) if argv is None else run(argv)
+    except SystemExit as end:  # --help and --version
+        code = end.code if isinstance(end.code, int) else EXIT_OK
+        return code if out is None else output.status(code, out, shows=True)
+    except JailsshError as error:
+        lines, code = error.lines(), error.exit_code
+    except BrokenPipeError:
+        # The reader has gone; point stdout elsewhere so that the interpreter's last flush does not complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return SIGPIPE_STATUS
+    except KeyboardInterrupt:
+        lines, code = ["jailssh: interrupted: what was begun was taken back"], INTERRUPTED_STATUS
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else "system call"
+        lines, code = [f"jailssh: {escape(where)}: {(error.strerror or str(error)).lower()}"], EXIT_FAILED
+    except Exception as error:  # nobody is helped by a traceback; where it was helps who mends it
+        lines, code = _unexpected(error), EXIT_FAILED
+    for line in lines:
+        print(line, file=sys.stderr)
+    return code
+
+
+def program() -> NoReturn:
+    """Run the command as a process of its own.
+
+    It is not taken down object by object at the end, which would take as long as a small verb.
+    """
+    gc.disable()  # until the modules are there: there is nothing to collect in them
+    code = main()
+    nss.close()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _unexpected(error: Exception) -> list[str]:
+    """Return the lines for an error that no part has expected: what it is, and where it came up."""
+    place, trace = "", error.__traceback__
+    while trace is not None:
+        place = f"{Path(trace.tb_frame.f_code.co_filename).stem}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return [
+        f"jailssh: unexpected error at {place}: {type(error).__name__}: {escape(str(error), 500)}",
+        "hint: this is a mistake in jailssh; jailssh recover and jailssh doctor show what is left to be done",
+    ]

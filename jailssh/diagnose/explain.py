@@ -1,0 +1,304 @@
+"""What a decision of the matcher means for one account: the facts, and what an administrator would change."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from jailssh.core.errors import JailsshError, ManyErrors, UsageError
+from jailssh.core.journal_fields import KEY, PEER, REASONS
+from jailssh.core.names import escape
+from jailssh.diagnose import reasons
+from jailssh.diagnose.suggest import COMMAND, blocking_setting, line_remedies, settings_lines, why_no_line, written
+from jailssh.diagnose.trials import Remedy, Trials, holder
+from jailssh.host import accounts, matcher
+from jailssh.host.journal import JournalRecord
+from jailssh.host.paths import Layout
+from jailssh.jail.configuration import Configuration, NoKeysError, NotJailedError, load_configuration
+from jailssh.jail.this_host import to_account
+from jailssh.plan import codec, limits
+from jailssh.plan.codec import Plan
+from jailssh.plan.places import paths_of, patterns_of, place_of, rule_environment, rule_records_of, values_of
+from jailssh.plugin.api import Account, Right
+from jailssh.publish.plan_files import login_plan
+
+_UNSPLIT = ("empty-command", "command-too-long", "too-many-words", "control-character", "shell-metacharacter",
+            "unbalanced-quote")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The facts, for programs, and the same as lines, for people."""
+
+    allowed: bool
+    facts: dict[str, Any]
+    lines: list[str]
+
+
+def explain(layout: Layout, entry: accounts.AccountEntry, command: str | None, key: str | None = None) -> Explanation:
+    """Explain what the account's published plan says about ``command``, None for an interactive login.
+
+    ``key``: whose plan, in a shared account.  Raises :class:`JailsshError` where the account has no plan.
+    """
+    plan = login_plan(layout, entry.uid, entry.name, key)
+    if plan is None:
+        raise no_plan(layout, entry)
+    verdict = matcher.judge(layout, codec.encode(plan), command)
+    facts: dict[str, Any] = {
+        "user": entry.name,
+        "key": key,
+        "jail": (plan.first("jail") or ("",))[0],
+        "plan": plan.serial,
+        "command": command,
+        "allowed": verdict.allowed,
+        "rule": verdict.rule,
+        "plugin": verdict.plugin,
+    }
+    if verdict.allowed:
+        more, lines = _allowed(
+            plan, verdict, _rights(layout, entry, key, patterns_of(plan, verdict.rule, verdict.path))
+        )
+    else:
+        more, lines = _denied(plan, verdict)
+    facts.update(more)
+    if not verdict.allowed:
+        facts["advice"] = advice(layout, entry, command, verdict, key)
+        lines += facts["advice"]
+    facts["limits"], facts["limited_now"], more_lines = _limited(layout, entry, plan)
+    lines += more_lines
+    return Explanation(verdict.allowed, facts, lines)
+
+
+def _limited(
+    layout: Layout, entry: accounts.AccountEntry, plan: Plan
+) -> tuple[dict[str, str], dict[str, str] | None, list[str]]:
+    """Return the limits that the plan holds, and which of them denies every login now, with the lines for both."""
+    access = limits.access_of(plan)
+    found = limits.in_force(access)
+    lines = ["limits:", *(f"  {name}: {text}" for name, text in found.items())] if found else []
+    now = int(time.time())
+    reason, sentence = limits.judge(access, now)
+    if not reason:
+        return found, None, lines
+    lines.append(f"but a login is denied now ({reason}), {limits.clock_text(access, now)}: {sentence}")
+    try:
+        lines.append(reasons.limit(load_configuration(layout), entry, reason))
+    except JailsshError as error:
+        lines.append(f"the configuration is wrong: {error}")
+    return found, {"reason": reason, "sentence": sentence}, lines
+
+
+def what_happened(layout: Layout, entry: accounts.AccountEntry, record: JournalRecord, reason: str) -> list[str]:
+    """Return what ``reason``, a login's, says that its command does not show, and what would change it."""
+    try:
+        plan = login_plan(layout, entry.uid, entry.name, record.get(KEY) or None)
+    except UsageError:
+        plan = None  # Whose key it was has none by now.
+    when = limits.clock_text(limits.access_of(plan), int(record.time)) if plan else record.when
+    try:
+        configuration = load_configuration(layout)
+    except JailsshError as error:
+        return [f"the configuration is wrong: {error}"]
+    return reasons.explained(configuration, entry, reason, peer=record.get(PEER).partition(" ")[0], when=when)
+
+
+def no_plan(layout: Layout, entry: accounts.AccountEntry) -> JailsshError:
+    """Return why there is no plan of this account, and what makes one."""
+    what = f"plan of {entry.name}"
+    try:
+        configuration = load_configuration(layout)
+        configuration.jails_for(to_account(entry))
+        configuration.keyring(entry.name)
+    except NotJailedError as error:
+        return JailsshError(what, "there is none: the account is in no jail", hint=error.hint)
+    except NoKeysError as error:
+        return JailsshError(what, f"there is none: the account {error.why}", hint=error.hint)
+    except JailsshError as error:
+        return JailsshError(
+            what, f"there is none, and the configuration is wrong: {error}", hint="jailssh config check"
+        )
+    if entry.name not in {*configuration.user_names(), *configuration.shared_names()}:
+        why = "there is none yet; that of a member of a group is made by jailsshd at the first login"
+        return JailsshError(what, why, hint="jailsshd is switched on with: systemctl enable --now jailsshd.socket")
+    return JailsshError(what, "there is none yet; it is made at the next login", hint="jailssh apply makes it now")
+
+
+def _allowed(plan: Plan, verdict: matcher.Verdict, rights: list[str]) -> tuple[dict[str, Any], list[str]]:
+    patterns = patterns_of(plan, verdict.rule, verdict.path)
+    paths = paths_of(plan, verdict.rule, verdict.argv) or ([verdict.path] if patterns else [])
+    places = [place_of(plan, path) for path in paths]
+    environment = rule_environment(plan, verdict.rule, verdict.path)
+    runs = f"runs {verdict.program}: {escape(shlex.join(verdict.argv), 70000)}"
+    first = _first(plan, verdict.rule, verdict.path)
+    records = rule_records_of(plan, verdict.rule)
+    answer = next((args[1] for args in values_of(records, "answer")), None)
+    logged, alone, keep = (bool(values_of(records, verb)) for verb in ("log", "alone", "keep"))
+    lines = [
+        f"allowed by rule {verdict.rule} of plugin {verdict.plugin}",
+        *([f"runs first: {escape(shlex.join(first), 70000)}"] if first else []),
+        runs if answer is None else f"runs nothing: the rule has the answer itself: {answer}",
+        *(["what it reports of files goes to the journal"] if logged else []),
+        *(["it can execute no other program after its start"] if alone else []),
+        *(["it can make new files, and overwrite, move or remove none"] if keep else []),
+        *(f"with {name}={escape(value)}" for name, value in environment.items()),
+        *(escape(str(place)) for place in places),
+        *(f"its pattern: {pattern}" for pattern in patterns),
+        *rights,
+        *_not_there(plan, verdict),
+    ]
+    facts = {
+        "first": first,
+        "answer": answer,
+        "log": logged,
+        "alone": alone,
+        "keep": keep,
+        "patterns": patterns,
+        "rights": rights,
+        "program": verdict.program,
+        "argv": list(verdict.argv),
+        "environment": environment,
+        "paths": [asdict(place) for place in places],
+    }
+    return facts, lines
+
+
+def _first(plan: Plan, rule: str, path: str) -> list[str]:
+    """Return what a rule runs before its program."""
+    words = [args[0] for args in values_of(rule_records_of(plan, rule), "first")]
+    return [path if word == "%p" else word for word in words]
+
+
+def _not_there(plan: Plan, verdict: matcher.Verdict) -> list[str]:
+    """Return what a login would find that the matcher, which sees text alone, does not: no repository of this name."""
+    records = rule_records_of(plan, verdict.rule)
+    kinds = [args[2] for args in values_of(records, "operands")]
+    if "repository" not in kinds or any(os.path.lexists(path) for path in (verdict.path, f"{verdict.path}.git")):
+        return []
+    words = set(values_of(records, "word"))
+    for rule in (args[0] for args in values_of(plan.records, "rule")):
+        other = rule_records_of(plan, rule)
+        made = f"{verdict.path}.git"
+        makes = "new-repository" in {args[2] for args in values_of(other, "operands")}
+        if makes and words & set(values_of(other, "word")) and patterns_of(plan, rule, made):
+            return [f"there is no such repository yet; the rule {rule} makes it in a login, and runs first: "
+                    f"{escape(shlex.join(_first(plan, rule, made)), 70000)}"]  # fmt: skip
+    return ["but there is no such repository now, so a login would be denied (no-such-repository)"]
+
+
+def _rights(layout: Layout, entry: accounts.AccountEntry, key: str | None, patterns: Sequence[str]) -> list[str]:
+    """Return the lines of tables of rights, as the files are now, that give this account or key these patterns."""
+    if not patterns:
+        return []
+    try:
+        configuration = load_configuration(layout)
+        account = _holder(configuration, entry, key)
+        items = configuration.definition(configuration.jails_for(account)).config.items
+    except JailsshError:
+        return []  # What holds was published before the configuration went wrong.
+    found = []
+    for line in (line for item in items for line in item.lines):
+        right = Right.of(line.text)
+        if account.roles.intersection(right.who) and any(f"/{each}".endswith(f"/{right.pattern}") for each in patterns):
+            found.append(f"given at {line.origin}: {line.text}")
+    return found
+
+
+def _denied(plan: Plan, verdict: matcher.Verdict) -> tuple[dict[str, Any], list[str]]:
+    sentence = REASONS.get(verdict.reason, "")
+    roots = [args[0] for args in values_of(rule_records_of(plan, verdict.rule), "below")]
+    lines = [f"denied ({verdict.reason}): {sentence}"]
+    if verdict.detail:
+        told = verdict.reason == matcher.NOT_SERVED
+        lines.append(f"{'the user is told' if told else 'the first that did not fit'}: {verdict.detail}")
+    if verdict.rule:
+        lines.append(f"nearest rule: {verdict.rule} of plugin {verdict.plugin}")
+    if verdict.reason.startswith("path-") and roots:
+        lines.append(f"its paths are below: {', '.join(roots)}")
+    facts = {"reason": verdict.reason, "sentence": sentence, "detail": verdict.detail, "below": roots,
+             "words": list(verdict.words)}  # fmt: skip
+    return facts, lines
+
+
+def advice(
+    layout: Layout, entry: accounts.AccountEntry, command: str | None, verdict: matcher.Verdict, key: str | None = None
+) -> list[str]:
+    """Return what would allow a denied command, a sentence each; found by trying, so it follows the configuration."""
+    try:
+        configuration = load_configuration(layout)
+        trials = Trials(configuration, _holder(configuration, entry, key))
+        now = trials.judge(Remedy(), command)
+        if now.allowed:
+            return ["the configuration allows it: jailssh apply publishes it"]
+        found = trials.remedy(command, verdict.words)
+        if found is None:
+            return _nothing_found(trials, command, verdict)
+        return _remedy_lines(configuration, trials, found, verdict.words)
+    except ManyErrors as several:
+        return [f"the configuration has {len(several.errors)} errors: jailssh config check"]
+    except NotJailedError:
+        return ["the account is in no jail any more: jailssh apply withdraws its plan"]
+    except JailsshError as error:
+        return [f"the configuration is wrong: {error}"]
+
+
+def _holder(configuration: Configuration, entry: accounts.AccountEntry, key: str | None) -> Account:
+    """Return the account with the roles of who has this key."""
+    found = holder(configuration, to_account(entry), key or "")
+    if found is not None:
+        return found
+    if key is None:
+        raise JailsshError(f"account {entry.name}", "is shared by now", hint="jailssh apply")
+    raise JailsshError(f"key {key}", "is not in the key ring any more", hint="jailssh apply")
+
+
+def _nothing_found(trials: Trials, command: str | None, verdict: matcher.Verdict) -> list[str]:
+    shells = ", ".join(trials.plugins_with_shell())
+    if command is None or verdict.reason in _UNSPLIT:
+        return [f"no setting allows it; only an account with a shell can do it (plugin {shells})"] if shells else []
+    if not verdict.words:
+        return []
+    if why := blocking_setting(trials, verdict):
+        return [why]
+    if verdict.rule and verdict.plugin != COMMAND:
+        return ["no setting of this jail allows it"]
+    first = escape(verdict.words[0], 80)
+    out = [f"no plugin takes {first!r}"] if not verdict.rule else []
+    remedies = [one for one in line_remedies(trials, [verdict.words]) if not one.lacks]
+    for remedy in remedies:
+        try:
+            works = trials.judge(remedy, command).allowed
+        except JailsshError:
+            continue
+        if works:
+            lines = [*_plugins_line(trials, remedy), *settings_lines(remedy.changes)]
+            return [*out, "a line of the plugin command would:", *(f"  {line}" for line in lines)]
+    return [*out, f"a line of the plugin command cannot: {why_no_line(trials, command, verdict.words)}"]
+
+
+def _remedy_lines(configuration: Configuration, trials: Trials, remedy: Remedy, words: Sequence[str]) -> list[str]:
+    if not remedy.plugins:
+        head = "it would be allowed with:"
+    elif words:
+        head = f"no plugin of this jail takes {escape(words[0], 80)!r}: the plugin {remedy.plugins[0]} would, with:"
+    else:
+        head = f"no plugin of this jail gives an interactive login: the plugin {remedy.plugins[0]} would, with:"
+    lines = [*_plugins_line(trials, remedy), *settings_lines(remedy.changes)]
+    out = [head, *(f"  {line}" for line in lines)]
+    for change in remedy.changes:
+        options = configuration.registry.options(change.plugin)
+        out += [f"  ({change.option}: {option.help})" for option in options if option.name == change.option]
+    out += ["  (the command does not say which directory; this one is a guess)"] if remedy.guess else []
+    if set(remedy.plugins) & set(trials.plugins_with_shell()):
+        out.append("  (a shell runs every program of its jail: nothing is left of an allow-list)")
+    return out + ([f"but {remedy.lacks}"] if remedy.lacks else [])
+
+
+def _plugins_line(trials: Trials, remedy: Remedy) -> list[str]:
+    if not remedy.plugins:
+        return []
+    every = sorted({*trials.definition.config.plugins, *remedy.plugins})
+    return [f"plugins = {written(' '.join(every)).strip(chr(34))}"]

@@ -1,0 +1,379 @@
+"""What is no error in the configuration, and still looks wrong on this host: rights to nothing, rights of nobody,
+rights that the modes of directories take back, ends that are past.
+
+Such a thing is no reason to publish nothing: a repository may come later, a person may have left.  ``jailssh config
+check`` tells it, and ``jailssh apply`` beside what it does.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+
+from jailssh.config.files import UserConfig
+from jailssh.config.jails import JailConfig, place_of
+from jailssh.config.reader import Item, did_you_mean
+from jailssh.config.rights import RightsLine, covers
+from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.host import accounts
+from jailssh.jail.bounds import slice_properties
+from jailssh.jail.configuration import Configuration
+from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
+from jailssh.jail.directories import missing_in_home
+from jailssh.jail.writable import Directories, Writer, chown_hint, mkdir_hint
+from jailssh.plugin.api import Account, PluginResult, Right
+from jailssh.publish import key_rings
+from jailssh.services import slices, sshds
+
+_REPOSITORY = ("HEAD", ".git")
+"""What is in the directory of a repository, without and with a working tree."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """``wrong``: what should be mended.  ``notes``: what may be meant so."""
+
+    wrong: tuple[ConfigError, ...]
+    notes: tuple[ConfigError, ...]
+
+
+@dataclass(frozen=True)
+class _User:
+    """An account in a jail, the sets of roles by which it is used, and the names by which rights reach it."""
+
+    account: Account
+    roles: tuple[frozenset[str], ...]
+    names: frozenset[str]
+    shared: bool
+    config: UserConfig | None
+    writer: Writer
+
+
+@dataclass(frozen=True)
+class _Grant:
+    """A right at one root: its absolute ``pattern``, the accounts that it reaches, and all that may be created there.
+
+    ``creates``: the patterns of all lines of the table for ``create``, absolute, with the names they are for, by
+    :func:`_place`.
+    """
+
+    line: RightsLine
+    right: Right
+    root: str
+    pattern: str
+    writers: tuple[Writer, ...]
+    creates: Mapping[str, Sequence[tuple[str, frozenset[str]]]]
+
+    @property
+    def place(self) -> str:
+        """The directory in which repositories like this are made."""
+        return _place(self.pattern)
+
+    def comes(self) -> bool:
+        """True if all repositories like this may come to be by rights of the same table."""
+        return any(self._ways())
+
+    def has_way(self) -> bool:
+        """True if another line lets the same people create this, with the directory that it is in."""
+        who = set(self.right.who)
+        return any(("@all" in names or who <= names) and _place(way) != self.place for way, names in self._ways())
+
+    def _ways(self) -> Iterator[tuple[str, frozenset[str]]]:
+        """Yield the patterns by which all that fits this one may be created, with the names they are for."""
+        patterns = {self.pattern, self.pattern.removesuffix(".git")}
+        above = self.pattern
+        while above := os.path.dirname(above).rstrip("/"):
+            for way, names in self.creates.get(above, ()):
+                if any(covers(way, pattern) for pattern in patterns):
+                    yield way, names
+
+
+def find(configuration: Configuration) -> Findings:
+    """Return what is to be said; jails and accounts with errors are left to :meth:`Configuration.validate`."""
+    wrong: list[ConfigError] = []
+    notes: list[ConfigError] = list(key_rings.notes(configuration))
+    wrong += _about_gone(configuration)
+    host = Directories()
+    if not configuration.layout.root:
+        wrong += sshds.unjailed(configuration.layout, configuration.user_names())
+    for definition, users in _in_use(configuration):
+        wrong += _about_groups(definition.config)
+        wrong += _about_ends(configuration, definition, users)
+        for item in definition.config.items:
+            for claim in _claims(definition.config, item, users):
+                wrong += _about_pattern(claim, host)
+                wrong += [] if claim.right.right == "read" else [*_about_place(claim, host), *_about_modes(claim, host)]
+            for line in item.lines:
+                wrong += _about_names(line, definition.config, users)
+        for user in users:
+            notes += _about_sessions(configuration, definition, user)
+            for roles in user.roles:
+                results = definition.results(replace(user.account, roles=roles))
+                notes += missing_in_home(definition.config, results, user.account)
+                wrong += _about_writable(definition.config, results, user, host)
+    return Findings(_once(wrong), _once(notes))
+
+
+def about_slices(configuration: Configuration) -> tuple[ConfigError, ...]:
+    """Return what is to be said of limits for all sessions of an account where this host cannot hold them."""
+    if configuration.layout.root or not (why := slices.why_not()):
+        return ()
+    limited = [each for each, users in _in_use(configuration) if users and slice_properties(each.config)]
+    what = "[limits] memory, tasks, cpu_quota, cpu_weight, io_weight"
+    hint = "the limits for each process hold; in a jail that says none for all five this is not said"
+    return (ConfigError(what, f"limit nothing on this host: {why}", hint=hint),) if limited else ()
+
+
+def note_lines(found: Iterable[ConfigError]) -> list[str]:
+    """Return the lines that tell findings beside a result."""
+    return [line.replace("jailssh: ", "note: ", 1) for each in found for line in each.lines()]
+
+
+def _once(found: Iterable[ConfigError]) -> tuple[ConfigError, ...]:
+    return tuple({str(each): each for each in found}.values())
+
+
+def _in_use(configuration: Configuration) -> Iterator[tuple[JailDefinition, list[_User]]]:
+    """Yield the administrator's jails and those of accounts, each with the accounts in it."""
+    found: dict[str, tuple[JailDefinition, list[_User]]] = {}
+    for name in configuration.own_jails():
+        with suppress(JailsshError):
+            definition = configuration.definition((name,))
+            found[definition.name] = definition, []
+    for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
+        with suppress(JailsshError):
+            account = configuration.host.find_account(name)
+            if account is None:
+                continue
+            definition = configuration.definition(configuration.jails_for(account))
+            user = _user(configuration, definition, account)
+            found.setdefault(definition.name, (definition, []))[1].append(user)
+    for definition, users in found.values():
+        with suppress(JailsshError):
+            definition.check_plan(configuration.main, users[0].account if users else SAMPLE_ACCOUNT)
+            yield definition, users
+
+
+def _user(configuration: Configuration, definition: JailDefinition, account: Account) -> _User:
+    ring = configuration.keyring(account.name)
+    names = frozenset(name for key in ring.keys for name in ring.roles(key)) if ring.keys else account.roles
+    writer = Writer.of(account, definition.config)
+    config = configuration.user(account.name)
+    return _User(account, tuple(holders(definition, account, ring)), names, bool(ring.keys), config, writer)
+
+
+def _about_gone(configuration: Configuration) -> list[ConfigError]:
+    """Return what is to be said of files for accounts that this host does not have (any more)."""
+    layout = configuration.layout
+    found = []
+    for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
+        if configuration.host.find_account(name) is not None:
+            continue
+        user = None
+        with suppress(JailsshError):
+            user = configuration.user(name)
+        path = f"{layout.users}/{name}.conf" if user is not None else f"{layout.key_rings}/{name}"
+        now = configuration.host.find_account(user.uid) if user is not None else None
+        if user is None or now is None:
+            hint = "jailssh apply --gone sets aside what is left of it"
+            found.append(ConfigError(path, "there is no such account on this host", hint=hint))
+        else:
+            why = f"there is no such account on this host: uid {now.uid} is called {now.name} now, and is shut out"
+            jails = ",".join(user.jails)
+            hint = f"jailssh apply --gone && jailssh adduser {now.name} --jail {jails}"
+            found.append(ConfigError(path, why, hint=hint))
+    return found
+
+
+def _about_groups(config: JailConfig) -> list[ConfigError]:
+    """Return what is to be said of Unix groups that this host does not have; of a union, its parts say it."""
+    if "+" in config.name:
+        return []
+    known = cache(accounts.group_names)
+    found = []
+    for name in ("groups", "supplementary_groups"):
+        item = next(item for item in config.items if not item.setting.section and item.setting.name == name)
+        for group in item.value if isinstance(item.value, tuple) else ():
+            if not accounts.group_exists(group):
+                near = did_you_mean(group, known())
+                hint = near if near.startswith("did") else f"groupadd {group} makes it"
+                found.append(ConfigError(item.origin, f"{name}: this host has no group {group}", hint=hint))
+    return found
+
+
+def _about_ends(configuration: Configuration, definition: JailDefinition, users: Sequence[_User]) -> list[ConfigError]:
+    """Return what is to be said of ends that are past, of the jail and of accounts in it."""
+    found = []
+    for config in [user.config for user in users] or [None]:
+        with suppress(JailsshError):
+            end = definition.settings(configuration.main, config).access.expires
+            item = {**definition.config.access, **(config.access if config else {})}["expires"]
+            if 0 < end <= time.time():
+                why = f"expires: {item.value} is past, so every login is denied"
+                found.append(ConfigError(item.origin, why, hint="write a later day, or take the line out"))
+    return found
+
+
+def _about_sessions(configuration: Configuration, definition: JailDefinition, user: _User) -> list[ConfigError]:
+    """Return what is to be said of a shared account whose sessions one of its keys can take all."""
+    access = definition.settings(configuration.main, user.config).access
+    if not user.shared or not access.sessions or 0 < access.key_sessions < access.sessions:
+        return []
+    item = {**definition.config.access, **(user.config.access if user.config else {})}["sessions"]
+    why = f"sessions: one key of {user.account.name} can take all {access.sessions}, and nobody else gets in"
+    return [ConfigError(item.origin, why, hint="set sessions_per_key to less in the jail's [limits]")]
+
+
+def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator[_Grant]:
+    """Yield the rights of a table, at each of the directories at which relative patterns begin for those they reach."""
+    named = {item.setting.name: item for item in config.items if item.setting.section == table.setting.section}
+    value = named["roots"].value if "roots" in named else ()
+    first = next(iter(value), "") if isinstance(value, tuple) else ""
+    rights = [(line, Right.of(line.text)) for line in table.lines if first]
+    if not first.startswith("~"):
+        roots = {first: list(users)}
+    else:
+        roots = {}
+        for user in users:
+            roots.setdefault(user.account.home + first[1:], []).append(user)
+    for root, inside in roots.items():
+        creates: dict[str, list[tuple[str, frozenset[str]]]] = {}
+        for right in (right for _, right in rights if right.right == "create"):
+            way = _from(root, right.pattern)
+            creates.setdefault(_place(way), []).append((way, frozenset(right.who)))
+        for line, right in rights:
+            reached = [user for user in inside if "@all" in right.who or not user.names.isdisjoint(right.who)]
+            writers = tuple(user.writer for user in reached)
+            yield _Grant(line, right, root, _from(root, right.pattern), writers, creates)
+
+
+def _from(root: str, pattern: str) -> str:
+    return pattern if pattern.startswith("/") else f"{root}/{pattern}"
+
+
+def _fixed(pattern: str) -> str:
+    """Return the components of ``pattern`` before the first with a wildcard."""
+    return pattern[: pattern.rindex("/", 0, pattern.index("*"))] if "*" in pattern else pattern
+
+
+def _place(pattern: str) -> str:
+    """Return the directory in which repositories like ``pattern`` are made, without what may be any directory."""
+    return _fixed(os.path.dirname(pattern))
+
+
+def _about_pattern(claim: _Grant, host: Directories) -> list[ConfigError]:
+    """Return what is to be said of a pattern that names nothing on this host."""
+    pattern, written = claim.pattern, claim.right.pattern
+    if _matches(pattern, host) or claim.comes():
+        return []
+    if "*" in pattern:
+        why, fixed = f"no repository fits {written} yet", _fixed(pattern)
+        hint = f"is it spelt right? git init --bare {fixed}/NAME.git makes one, a line for create lets people make them"
+        if host.is_absent(fixed):
+            near = did_you_mean(os.path.basename(fixed), host.names(os.path.dirname(fixed)))
+            why += f": there is no directory {fixed}"
+            hint = near if near.startswith("did") else "is it spelt right?"
+    elif os.path.isdir(pattern):
+        why = f"{pattern} is no git repository"
+        hint = f"for those in it: {written}/* or {written}/**"
+    else:
+        why = f"there is no repository {pattern}"
+        hint = did_you_mean(os.path.basename(pattern), host.names(os.path.dirname(pattern)))
+        hint = hint if hint.startswith("did") else f"make it: git init --bare {pattern}, owned by who may write"
+    return [ConfigError(claim.line.origin, why, hint=hint)]
+
+
+def _about_place(claim: _Grant, host: Directories) -> list[ConfigError]:
+    """Return what is to be said of a directory in which people may create, that is not there or keeps them out."""
+    place = claim.place
+    if claim.right.right != "create" or (place == claim.root and host.is_absent(place)):
+        return []
+    if not host.is_absent(place):
+        kept_out = [writer for writer in claim.writers if not host.can_write(writer, place)]
+        if not kept_out:
+            return []
+        why = f"account {kept_out[0].name} cannot write to {place}, so nothing can be created in it"
+        return [ConfigError(claim.line.origin, why, hint=chown_hint(place, kept_out))]
+    if claim.has_way():
+        return []
+    cure = mkdir_hint(place, claim.writers) if claim.writers else f"mkdir -p {place}, owned by who may write"
+    why = f"{place} is no directory on this host, so nothing can be created in it"
+    return [ConfigError(claim.line.origin, why, hint=f"make it: {cure}")]
+
+
+def _about_modes(claim: _Grant, host: Directories) -> list[ConfigError]:
+    """Return what is to be said of repositories whose modes keep people out; the first account stands for all."""
+    repositories = [path for path in _matches(claim.pattern, host) if _is_repository(path)] if claim.writers else []
+    for writer in claim.writers:
+        if kept_from := [path for path in repositories if not host.can_push_to(writer, path)]:
+            more = f", nor to {len(kept_from) - 1} more" if kept_from[1:] else ""
+            why = f"account {writer.name} cannot write to the repository {kept_from[0]}{more}"
+            return [ConfigError(claim.line.origin, why, hint=chown_hint(kept_from[0], [writer], "-R"))]
+    return []
+
+
+def _about_writable(
+    config: JailConfig, results: Sequence[PluginResult], user: _User, host: Directories
+) -> list[ConfigError]:
+    """Return what is to be said of directories that a plugin lets the account write to and their modes do not.
+
+    Not of those with a table of rights, nor where there is a directory inside that the account can write to.
+    """
+    tables = {item.setting.section for item in config.items if item.setting.kind == "rights" and item.lines}
+    found = []
+    for plugin, result in zip(config.plugins, results, strict=True):
+        for path in [bind.path for bind in result.binds if bind.writable and plugin not in tables]:
+            inside = (f"{path}/{name}" for name in host.names(path))
+            if not host.is_absent(path) and not any(host.can_write(user.writer, each) for each in (path, *inside)):
+                place = place_of(config, plugin, path, user.account.home)
+                why = f"account {user.account.name} cannot write to {path}"
+                found.append(ConfigError(place, why, hint=chown_hint(path, [user.writer])))
+    return found
+
+
+def _is_repository(path: str) -> bool:
+    return any(os.path.lexists(f"{path}/{name}") for name in _REPOSITORY)
+
+
+def _matches(pattern: str, host: Directories) -> list[str]:
+    """Return the repository ``pattern``, ``.git`` added or not; or with wildcards, the directories that it fits.
+
+    Of a ``**`` the first component behind it counts.
+    """
+    if "*" not in pattern:
+        return [path for path in (pattern, f"{pattern}.git") if _is_repository(path)]
+    fixed = _fixed(pattern)
+    places = [fixed]
+    for part in pattern[len(fixed) + 1 :].split("/"):
+        shape = re.compile(".*".join(map(re.escape, part.replace("**", "*").split("*"))) + r"\Z", re.DOTALL)
+        hidden = part.startswith(".")
+        places = [
+            f"{place}/{name}"
+            for place in places
+            for name in host.names(place)
+            if (shape.match(name) or shape.match(name.removesuffix(".git"))) and (hidden or not name.startswith("."))
+        ]
+    return places
+
+
+def _about_names(line: RightsLine, config: JailConfig, users: Sequence[_User]) -> list[ConfigError]:
+    """Return what is to be said of names that no key, account or group of the jail has; nothing without accounts."""
+    known = {name for user in users for name in user.names} | {"@all"}
+    by_unix = bool(config.groups) or any(not user.shared for user in users)
+    found = []
+    for who in Right.of(line.text).who if users else ():
+        if who in known or (by_unix and _of_this_host(who)):
+            continue
+        what = "group" if who.startswith("@") else "key" if not by_unix else "account"
+        others = [name for name in known if name.startswith("@") == who.startswith("@")]
+        found.append(ConfigError(line.origin, f"no {what} of this jail is named {who}", hint=did_you_mean(who, others)))
+    return found
+
+
+def _of_this_host(who: str) -> bool:
+    return accounts.group_exists(who[1:]) if who.startswith("@") else accounts.find(who) is not None

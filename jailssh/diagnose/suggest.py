@@ -1,0 +1,408 @@
+"""From denied commands to the smallest settings that would have allowed them, as text for a jail file.
+
+First the settings of plugins (:mod:`jailssh.diagnose.trials`); for a program that no plugin takes, a line of the plugin
+``command``.  Everything proposed was tried with the matcher, alone and together.  Nothing is written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from jailssh.config.values import Raw
+from jailssh.core.errors import JailsshError
+from jailssh.core.journal_fields import KEY, REASON, REASONS
+from jailssh.core.names import escape
+from jailssh.diagnose.trials import Remedy, SettingChange, Trials, added, candidate_paths
+from jailssh.host import matcher
+from jailssh.host.journal import JournalRecord
+from jailssh.plugin.api import Right
+from jailssh.policy.lines import Words, alike, lines_for
+
+COMMAND = "command"
+"""The plugin that takes the administrator's own lines."""
+
+_MOST_LINES = 4
+"""So many lines of one program are proposed before one line for all of them is tried."""
+
+_MOST_SHOWN = 8
+_SHOWN = 200
+_BARE = re.compile(r"[A-Za-z0-9_./~@+=:-]+\Z")
+_TOGETHER = "what allows it does not go together with the settings above"
+_NO_KEY = "the account has no key of this name any more"
+_NO_NAME = "the account is shared, and nothing says whose command it was"
+# What the matcher, which sees text alone, cannot find out, and no setting lifts.
+_OUTSIDE = ("path-leaves-root", "no-terminal", "no-such-repository", "repository-exists", "repository-name")
+# What is denied before anybody looks at the command, and no setting of a plugin lifts.
+_LIMITS = ("sessions", "sessions-of-key", "address", "hours", "expired")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A denied command (None: an interactive login), how often and when it was asked, the last denial's reason.
+
+    ``key``: by which named key, in a shared account.
+    """
+
+    command: str | None
+    count: int
+    first: str
+    last: str
+    reason: str
+    cut_short: bool = False
+    key: str = ""
+
+    @property
+    def times(self) -> str:
+        """How often and when it was asked, for people."""
+        by = f" by {escape(self.key, _SHOWN)}" if self.key else ""
+        if self.count == 1:
+            return f"asked once{by}, {self.first}"
+        return f"asked {self.count} times{by}, {self.first} to {self.last}"
+
+    def __str__(self) -> str:
+        return f"{self.times}: {shown(self.command)}"
+
+
+@dataclass(frozen=True)
+class ForGroup:
+    """A line of a table for a group of keys in place of one for some of them; ``others`` would get the right too."""
+
+    plugin: str
+    option: str
+    line: str
+    instead_of: str
+    group: str
+    others: tuple[str, ...]
+
+    def __str__(self) -> str:
+        more = f", which gives it to {', '.join(self.others)} too" if self.others else ", who are all of it"
+        return f"or for the group {self.group}{more}: {self.line} (instead of: {self.instead_of})"
+
+
+@dataclass
+class Suggestion:
+    """The ``remedy`` for all, by whom each of its settings is needed, and what has no remedy and why."""
+
+    remedy: Remedy = field(default_factory=Remedy)
+    needed: dict[tuple[str, str], list[Asked]] = field(default_factory=dict)
+    allowed: list[Asked] = field(default_factory=list)
+    impossible: list[tuple[Asked, str]] = field(default_factory=list)
+    guesses: list[str] = field(default_factory=list)
+    for_groups: list[ForGroup] = field(default_factory=list)
+
+    def add(self, remedy: Remedy, asked: Iterable[Asked]) -> None:
+        """Take a remedy that was tried together with what is there."""
+        self.remedy = self.remedy.plus(remedy)
+        for change in remedy.changes or [SettingChange(plugin, "", "") for plugin in remedy.plugins]:
+            self.needed.setdefault((change.plugin, change.option), []).extend(asked)
+
+
+def shown(command: str | None) -> str:
+    """Return a command for one line of a jail file's comment or of a terminal."""
+    if command is None:
+        return "an interactive login"
+    # A jail file takes no triple quotes, not even in a comment.
+    return re.sub(r"('''|\"\"\")", "…", escape(command, _SHOWN))
+
+
+def group(records: Iterable[JournalRecord]) -> list[Asked]:
+    """Return what denied records asked for, each command of each key once, in the order of its first time."""
+    found: dict[tuple[str, str | None, str], list[JournalRecord]] = {}
+    for record in records:
+        # What a limit denies was not looked at, so it is no word about the same command at another time.
+        reason = record.get(REASON) if record.get(REASON) in _LIMITS else ""
+        found.setdefault((record.get(KEY), record.command(), reason), []).append(record)
+    return [
+        Asked(command, len(each), each[0].when, each[-1].when, each[-1].get(REASON), any(one.cut_short for one in each),
+              key)
+        for (key, command, _), each in found.items()
+    ]  # fmt: skip
+
+
+def suggest(trials: Trials, asked: Sequence[Asked]) -> Suggestion:
+    """Return the smallest remedy for all that was asked; raises :class:`JailsshError` for a broken configuration."""
+    out = Suggestion()
+    unknown: dict[str, list[tuple[Asked, Words]]] = {}
+    for each in asked:
+        mine = trials.of(each.key)
+        if mine is None:
+            out.impossible.append((each, _NO_KEY if each.key else _NO_NAME))
+        elif each.reason in _LIMITS:
+            out.impossible.append((each, f"{REASONS[each.reason]}; that is a limit, no rule"))
+        elif each.cut_short:
+            out.impossible.append((each, "the journal holds only its beginning"))
+        elif words := _settled(trials, mine, out, each):
+            unknown.setdefault(words[0], []).append((each, words))
+    for seen in unknown.values():
+        _own_lines(trials, out, seen)
+    _as_few_lines(trials, out)
+    return out
+
+
+def _settled(trials: Trials, mine: Trials, out: Suggestion, each: Asked) -> Words:
+    """Put what was asked where it belongs in ``out``; return its words where only a line of its own could allow it."""
+    verdict = mine.judge(Remedy(), each.command)
+    if verdict.allowed and each.reason in _OUTSIDE:
+        out.impossible.append((each, REASONS[each.reason]))
+    elif verdict.allowed:
+        out.allowed.append(each)
+    elif each.command is None:
+        out.impossible.append((each, _needs_a_shell(trials)))
+    elif not verdict.words:
+        out.impossible.append((each, REASONS.get(verdict.reason, verdict.reason)))
+    elif (remedy := mine.remedy(each.command, verdict.words)) is None and (why := blocking_setting(mine, verdict)):
+        out.impossible.append((each, why))
+    elif remedy is None:
+        return verdict.words
+    elif remedy.lacks:
+        out.impossible.append((each, f"the plugin {remedy.plugins[0]} would take it, but {remedy.lacks}"))
+    elif why := _trouble(trials, out.remedy.plus(remedy), [each, *_served(out)]):
+        out.impossible.append((each, f"{_TOGETHER}: {why}"))
+    else:
+        out.add(remedy, [each])
+        out.guesses += [f"{change.plugin} {change.option}" for change in remedy.changes if remedy.guess]
+    return ()
+
+
+def _as_few_lines(trials: Trials, out: Suggestion) -> None:
+    """Leave out lines of tables that others include, put those for several keys together, and look at their groups."""
+    groups = trials.groups()
+    for change in [change for change in out.remedy.changes if trials.is_table(change)]:
+        lines = added(change)
+        kept = tuple(part for part in change.raw if part not in lines)
+        who: dict[tuple[str, str], list[str]] = {}
+        for right in _needed(trials, out, change, kept, [Right.of(line) for line in lines]):
+            who.setdefault((right.right, right.pattern), []).extend(right.who)
+        found = {" ".join((*what, *names)): (what, names) for what, names in who.items()}
+        out.remedy = _with(out.remedy, change, (*kept, *found))
+        for line, (what, names) in found.items():
+            fitting = min(((len(keys), name) for name, keys in groups.items() if set(names) <= set(keys)), default=None)
+            if len(names) > 1 and fitting is not None:
+                others = tuple(key for key in groups[fitting[1]] if key not in names)
+                text = " ".join((*what, f"@{fitting[1]}"))
+                out.for_groups.append(ForGroup(change.plugin, change.option, text, line, fitting[1], others))
+
+
+def _needed(
+    trials: Trials, out: Suggestion, change: SettingChange, kept: Sequence[str], rights: Sequence[Right]
+) -> list[Right]:
+    """Return those of ``rights`` without which something that was asked would be denied."""
+    left = list(rights)
+    for right in rights:
+        fewer = [other for other in left if other is not right]
+        if all(other.who != right.who for other in fewer):
+            continue
+        lines = [" ".join((other.right, other.pattern, *other.who)) for other in fewer]
+        by_them = [each for each in _served(out) if not each.key or each.key in right.who]
+        if not _trouble(trials, _with(out.remedy, change, (*kept, *lines)), by_them):
+            left = fewer
+    return left
+
+
+def _with(remedy: Remedy, change: SettingChange, raw: Sequence[str]) -> Remedy:
+    """Return ``remedy`` with another value in the place of this change's."""
+    return replace(remedy, changes=tuple(replace(each, raw=tuple(raw)) if each is change else each
+                                         for each in remedy.changes))  # fmt: skip
+
+
+def blocking_setting(trials: Trials, verdict: matcher.Verdict) -> str:
+    """Return why a command whose program a plugin takes has no remedy; "" if no plugin takes the program.
+
+    Such a program gets no line of its own: the plugin is there to know what is dangerous about it.
+    """
+    takers = trials.takers(verdict.words)
+    if not takers:
+        return ""
+    name, obstacle = next(iter(takers.items()))
+    if obstacle:
+        return f"the plugin {name} could take it, but {obstacle}"
+    return f"the plugin {name} takes such commands, but not this one, whatever its settings: {verdict.detail}"
+
+
+def _served(out: Suggestion) -> list[Asked]:
+    return list(dict.fromkeys(each for several in out.needed.values() for each in several))
+
+
+def _needs_a_shell(trials: Trials) -> str:
+    names = trials.plugins_with_shell()
+    return (
+        f"only a shell has one (plugin {' or '.join(names)}), which then runs any command"
+        if names
+        else "no plugin has one"
+    )
+
+
+def _trouble(trials: Trials, remedy: Remedy, asked: Iterable[Asked]) -> str:
+    """Return why ``remedy`` does not allow all that was asked, "" if it does."""
+    try:
+        denied = [each for each in asked if not _judge(trials, remedy, each)]
+    except JailsshError as error:
+        return str(error)
+    return f"{shown(denied[0].command)} would be denied" if denied else ""
+
+
+def _judge(trials: Trials, remedy: Remedy, each: Asked) -> bool:
+    mine = trials.of(each.key)
+    return mine is not None and mine.judge(remedy, each.command).allowed
+
+
+def _own_lines(trials: Trials, out: Suggestion, seen: Sequence[tuple[Asked, Words]]) -> None:
+    """Propose lines of the plugin ``command`` for the commands of one program."""
+    by_words: dict[Words, list[Asked]] = {}
+    for each, words in seen:
+        by_words.setdefault(words, []).append(each)
+    groups: Sequence[Sequence[Words]] = alike(list(by_words))
+    attempts: list[Sequence[Sequence[Words]]]
+    if len(groups) > _MOST_LINES:
+        attempts = [[list(by_words)], groups, [[words] for words in by_words]]
+    else:
+        attempts = [groups, [list(by_words)], [[words] for words in by_words]]
+    done = next((found for one in attempts if (found := _try_groups(trials, out, one, by_words))), None)
+    for remedy, taken in done or []:
+        out.add(remedy, [each for one in taken for each in by_words[one]])
+    if not done:
+        # What can be had alone is better than nothing.
+        for words, several in by_words.items():
+            found = _try_groups(trials, out, [[words]], by_words)
+            if found:
+                out.add(found[0][0], several)
+            else:
+                out.impossible += [(each, _why_not(trials, out, each, words)) for each in several]
+
+
+def _why_not(trials: Trials, out: Suggestion, each: Asked, words: Words) -> str:
+    lines = [one for one in line_remedies(trials, [words]) if not one.lacks]
+    alone = next((one for one in lines if not _trouble(trials, one, [each])), None)
+    if alone is None:
+        return why_no_line(trials, each.command, words)
+    return f"{_TOGETHER}: {_trouble(trials, out.remedy.plus(alone), [each, *_served(out)])}"
+
+
+def _try_groups(
+    trials: Trials, out: Suggestion, groups: Sequence[Sequence[Words]], by_words: dict[Words, list[Asked]]
+) -> list[tuple[Remedy, Sequence[Words]]]:
+    """Return a remedy for each group so that all of them work together; none if one group has no line."""
+    found: list[tuple[Remedy, Sequence[Words]]] = []
+    total = out.remedy
+    served = _served(out)
+    for words in groups:
+        served = [*served, *(each for one in words for each in by_words[one])]
+        # <text> takes anything: only for a command that can be written in no other way, not to put several into one.
+        lines = [one for one in line_remedies(trials, words) if not one.lacks and not (len(words) > 1 and _any(one))]
+        remedy = next((one for one in lines if not _trouble(trials, total.plus(one), served)), None)
+        if remedy is None:
+            return []
+        found.append((remedy, words))
+        total = total.plus(remedy)
+    return found
+
+
+def _any(remedy: Remedy) -> bool:
+    return any("<text>" in part for change in remedy.changes for part in change.raw)
+
+
+def line_remedies(trials: Trials, commands: Sequence[Words]) -> list[Remedy]:
+    """Return remedies that add a line to the plugin ``command``, the narrowest first; they are not tried yet."""
+    home = trials.account.home
+    plugins = () if COMMAND in trials.definition.config.plugins else (COMMAND,)
+    remedies = []
+    for line in lines_for(commands, lambda path: candidate_paths(["", path], home)[0]):
+        changes = [trials.change(COMMAND, "commands", (line.text,))]
+        if line.directories:
+            changes.append(trials.change(COMMAND, "read", line.directories))
+        remedies.append(Remedy(plugins, tuple(changes), trials.lacks(COMMAND, changes)))
+    return remedies
+
+
+def why_no_line(trials: Trials, command: str | None, words: Words) -> str:
+    """Return why no line of the plugin ``command`` takes a command."""
+    remedies = line_remedies(trials, [words])
+    for remedy in remedies:
+        if remedy.lacks:
+            return remedy.lacks
+    for remedy in remedies:
+        try:
+            trials.judge(remedy, command)
+        except JailsshError as error:
+            return str(error)
+    return "no line of the plugin command describes it without letting more in"
+
+
+def settings_lines(changes: Iterable[SettingChange]) -> list[str]:
+    """Return the changes as ``[section] name = value``, with what the setting was."""
+    out = []
+    for change in changes:
+        if change.table:
+            out += [f"{change.table}: {line}  (a further line)" for line in change.raw]
+            continue
+        before = f"now: {written(change.before) or 'empty'}, {change.origin}" if change.origin else "new"
+        out.append(f"[{change.plugin}] {change.option} = {written(change.raw)}  ({before})")
+    return out
+
+
+def written(raw: Raw) -> str:
+    """Return a value as it stands in a jail file."""
+    return ", ".join(map(_quoted, (raw,) if isinstance(raw, str) else raw))
+
+
+def _quoted(text: str) -> str:
+    if _BARE.match(text) or not text:
+        return text
+    return f"'{text}'" if '"' in text else f'"{text}"'
+
+
+def fragment(trials: Trials, suggestion: Suggestion) -> list[str]:
+    """Return the suggestion as lines for a jail file: what to change in the jail's own, or a new file as a whole."""
+    remedy, config = suggestion.remedy, trials.definition.config
+    own = trials.own_file()
+    sections: dict[str, dict[str, Raw]] = {}
+    if own:
+        lines = [f"# {own}: these settings, in place of those that are there now"]
+    else:
+        name = trials.new_name()
+        lines = [f"# A new file {trials.file_of(name)}; then: jailssh adduser {trials.account.name} --jail {name}"]
+        base = trials.profile()
+        if base:
+            lines.append(f"extends = {base}")
+        for item in () if base else config.items:
+            if item.origin != "default" and item.setting.name not in ("plugins", "groups", "summary"):
+                sections.setdefault(item.setting.section, {})[item.setting.name] = item.raw
+        if config.env and not base:
+            sections["env"] = dict(config.env)
+    if remedy.plugins or not (own or trials.profile()):
+        lines.append(f"plugins = {' '.join(sorted({*config.plugins, *remedy.plugins}))}")
+    for change in remedy.changes:
+        if change.table:
+            lines += _comments(suggestion.needed.get((change.plugin, change.option), []))
+            lines += [
+                f"# further lines of {change.table}, which this file names:",
+                *(f"#   {each}" for each in (*change.raw, *_for_groups(suggestion, change.plugin, change.option))),
+            ]
+        else:
+            sections.setdefault(change.plugin, {})[change.option] = change.raw
+    lines += [f"{name} = {written(raw)}" for name, raw in sections.pop("", {}).items()]
+    for plugin in remedy.plugins:
+        lines += _comments(suggestion.needed.get((plugin, ""), []))
+    for section, settings in sections.items():
+        lines += ["", f"[{section}]"]
+        for option, raw in settings.items():
+            asked = suggestion.needed.get((section, option), [])
+            lines += _comments(asked)
+            lines += [f"# {each}" for each in _for_groups(suggestion, section, option)]
+            if trials.shared and asked and not trials.is_table(SettingChange(section, option, raw)):
+                lines.append(f"# this holds for every key of {trials.account.name}, not only for who asked")
+            if f"{section} {option}" in suggestion.guesses:
+                lines.append("# the command does not say which directory; this one is a guess")
+            lines.append(f"{option} = {written(raw)}")
+    return lines
+
+
+def _for_groups(suggestion: Suggestion, plugin: str, option: str) -> list[str]:
+    return [str(each) for each in suggestion.for_groups if (each.plugin, each.option) == (plugin, option)]
+
+
+def _comments(asked: Sequence[Asked]) -> list[str]:
+    lines = [f"# {each}" for each in asked[:_MOST_SHOWN]]
+    return lines + [f"# and {len(asked) - _MOST_SHOWN} more"] * (len(asked) > _MOST_SHOWN)

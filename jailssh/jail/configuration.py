@@ -1,0 +1,341 @@
+"""What all configuration files said at one moment: the jails, the accounts in them, their keys.
+
+A :class:`Configuration` is what the files said at one moment.  A broken jail file is an error for those who use that
+jail, and for :meth:`Configuration.validate`, not for anybody else's login.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from types import MappingProxyType
+
+from jailssh.closure.errors import NoJailError
+from jailssh.config.authorized import is_generated, label_of, nameless
+from jailssh.config.files import MainConfig, UserConfig, read_main, read_user
+from jailssh.config.jails import (
+    accepted_of,
+    combine,
+    combined_name,
+    extend,
+    groups_of,
+    home_keys_of,
+    jails_of,
+    plugin_document,
+    read_jail,
+)
+from jailssh.config.keys import NO_KEYS, Keyring, read_keyring
+from jailssh.config.reader import Document, did_you_mean, read_document
+from jailssh.core.errors import ConfigError, DeniedError, HostError, JailsshError, ManyErrors, UsageError, raise_all
+from jailssh.core.names import check_account_name, check_jail_name, escape
+from jailssh.core.tries import Tries
+from jailssh.files import fs
+from jailssh.host.paths import Layout
+from jailssh.jail.authorized_keys import MAX_KEYS
+from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
+from jailssh.jail.directories import check_directories
+from jailssh.jail.owners import must_be_for, read_optional
+from jailssh.jail.profiles import SUFFIX, shipped_profiles
+from jailssh.jail.rights_files import Stamps, read_tables, stamps_of
+from jailssh.jail.this_host import THIS_HOST, ThisHost
+from jailssh.plugin.api import Account, Jail
+from jailssh.plugin.registry import Registry, load_registry
+
+MAX_FILE = 1 << 18
+
+
+class NotJailedError(DeniedError):
+    """The account is in no jail."""
+
+
+class NoKeysError(ConfigError):
+    """The account is shared and no key of it is left.
+
+    It does not become an ordinary one, into which the account's own file of keys, or a password, would let somebody.
+    """
+
+
+class Configuration:
+    """What all configuration files said when it was made; ``documents`` holds an error for a file that is broken."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        main: MainConfig,
+        documents: Mapping[str, Document | JailsshError],
+        registry: Registry,
+        stamps: Stamps,
+        host: ThisHost = THIS_HOST,
+    ) -> None:
+        self.layout = layout
+        self.main = main
+        self.documents = documents
+        self.registry = registry
+        self.host = host
+        self._stamps = stamps
+        self._definitions: dict[tuple[str, ...], JailDefinition] = {}
+
+    def is_current(self) -> bool:
+        """True if no file changed since (users' files are read anew each time and not part of this)."""
+        return self._stamps == stamps_of([path for path, _ in self._stamps])
+
+    def definition(self, names: Sequence[str]) -> JailDefinition:
+        """Return the jail ``names`` stand for: one jail or plugin, or the union of several."""
+        key = tuple(sorted(set(names)))
+        if key not in self._definitions:
+            documents = {name: self._document(name) for name in key}
+            document = combine(documents, self.registry.options) if len(documents) > 1 else documents[key[0]]
+            config = read_jail(combined_name(key), document, self.registry.options, self._all_plugins())
+            plugins = tuple(self.registry.get(name) for name in config.plugins)
+            facts = Jail(config.name, config.plugins, self.host.find_program)
+            self._definitions[key] = JailDefinition(config, plugins, facts, self.layout.root)
+        return self._definitions[key]
+
+    def user(self, name: str) -> UserConfig | None:
+        """Return what the file of the account ``name`` says now, None without a file."""
+        path = f"{self.layout.users}/{check_account_name(name)}{SUFFIX}"
+        data = read_optional(self.layout, path, MAX_FILE)
+        return None if data is None else read_user(data, path, name)
+
+    def keyring(self, name: str, *, vacant: bool = False) -> Keyring:
+        """Return the named keys of the account ``name`` as the files are now; none for one that is not shared.
+
+        Raises :class:`NoKeysError` for one that is shared and has none, unless ``vacant``.
+        """
+        user = self.user(name)
+        groups = () if user is None else user.groups
+        folder = f"{self.layout.key_rings}/{check_account_name(name)}"
+        root = self.layout.root or None
+        try:
+            files = fs.read_all_trusted(folder, is_of_a_ring, MAX_FILE, trusted_root=root)
+        except HostError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            files = {}
+        path = f"{self.layout.keys}/{name}"
+        present = (read_optional(self.layout, path, MAX_KEYS) or b"").decode("utf-8", "surrogateescape")
+        if not files and not groups and not is_generated(present):
+            return NO_KEYS
+        ring = read_keyring(files, groups)
+        if lost := nameless(present, ring):
+            why = f"the account is shared, but has a key without a name: {escape(label_of(lost[0]), 60)}"
+            hint = f"put it into {folder}/NAME.pub, or take its line away"
+            raise ConfigError(path, why, hint=hint)
+        if not ring.keys and not vacant:
+            why = f"is shared, and no key has a file in {folder}, so nobody can log in"
+            hint = f"jailssh keys add {name} NAME FILE; to let one person use it: no [groups], rm {path}, jailssh apply"
+            raise NoKeysError(f"account {name}", why, hint=hint)
+        return ring
+
+    def user_names(self) -> list[str]:
+        """Return the accounts that have a file, sorted."""
+        return names_in(self.layout, self.layout.users)
+
+    def shared_names(self) -> list[str]:
+        """Return the accounts that have a directory for named keys, sorted."""
+        return names_in(self.layout, self.layout.key_rings, "")
+
+    def jails_for(self, account: Account) -> tuple[str, ...]:
+        """Return the jails of ``account``; raises :class:`NotJailedError` if there is none."""
+        user = self.user(account.name)
+        must_be_for(self.layout, account, None if user is None else user.uid)
+        groups = {name: groups_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
+        names = jails_of(account, user, groups)
+        if user is not None:
+            self._check_named(user)
+        else:
+            # What a broken file says about groups is unknown, so nobody is let in by group until it is mended.
+            raise_all([each for each in self.documents.values() if isinstance(each, JailsshError)])
+        system = user is None and account.uid < self.main.min_uid
+        if not names or system:
+            raise NotJailedError(f"account {account.name}", "is in no jail", hint="jailssh adduser NAME --jail JAIL")
+        return names
+
+    def groups(self) -> tuple[str, ...]:
+        """Return all unix groups whose members get a jail, sorted."""
+        found = {group for each in self.documents.values() if isinstance(each, Document) for group in groups_of(each)}
+        return tuple(sorted(found))
+
+    def home_key_groups(self) -> tuple[str, ...]:
+        """Return the unix groups whose members log in by the keys in their homes too, sorted."""
+        jails = [each for each in self.documents.values() if isinstance(each, Document) and home_keys_of(each)]
+        return tuple(sorted({group for each in jails for group in groups_of(each)}))
+
+    def accept_env(self) -> tuple[str, ...]:
+        """Return the names of variables that a jail accepts, as AcceptEnv of sshd_config(5) has them, sorted."""
+        found = {name for each in self.documents.values() if isinstance(each, Document) for name in accepted_of(each)}
+        return tuple(sorted(found))
+
+    def validate(self) -> None:
+        """Raise every error in jails and users' files at once; see :meth:`validate_jails`."""
+        tries = Tries()
+        tries("jails", self.validate_jails)
+        for each in self.account_errors().values():
+            tries.errors += each
+        tries.end()
+
+    def account_errors(self) -> dict[str, list[JailsshError]]:
+        """Return what is wrong with single accounts, by name: their files, keys, directories; not looked up, too."""
+        found: dict[str, list[JailsshError]] = {}
+        for name in sorted({*self.user_names(), *self.shared_names()}):
+            _collect(found.setdefault(name, []), self._validate_user, name)
+        return {name: errors for name, errors in found.items() if errors}
+
+    def validate_jails(self) -> None:
+        """Raise every error in the jails at once.
+
+        A shipped profile counts only where somebody uses it: it may be for a program that this host does not have.
+        """
+        errors: list[JailsshError] = [
+            ConfigError(self._named_by("third_party_plugins"), f"third_party_plugins: {name} is not installed",
+                        hint="install it, or take its name out")
+            for name in self.missing_plugins()
+        ]  # fmt: skip
+        for name in self.own_jails():
+            _collect(errors, self._check_one, name)
+        raise_all(errors)
+
+    def own_jails(self) -> list[str]:
+        """Return the jails that are the administrator's own, sorted."""
+        shipped = {name: each.file for name, each in shipped_profiles().items()}
+        return sorted(name for name, each in self.documents.items() if getattr(each, "file", "") != shipped.get(name))
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise unless ``names`` stand for a jail that an ordinary account could use."""
+        definition = self.definition(names)
+        definition.needs()
+        definition.check_plan(self.main, SAMPLE_ACCOUNT)
+
+    def missing_plugins(self) -> list[str]:
+        """Return the plugins that ``third_party_plugins`` names and that nothing installed offers, sorted."""
+        return sorted(set(self.main.third_party_plugins) - self._all_plugins())
+
+    def _check_one(self, name: str) -> None:
+        self.check((name,))
+        definition = self.definition((name,))
+        check_directories(definition.config, definition.results(SAMPLE_ACCOUNT), SAMPLE_ACCOUNT)
+
+    def _validate_user(self, name: str) -> None:
+        user = self.user(name)
+        if user is not None:
+            self._check_named(user)
+            self.definition(user.jails)
+        account = self.host.find_account(name)
+        if account is None:
+            # It is no mistake in the configuration that an account went: jailssh.diagnose.findings tells it.
+            return
+        definition = self.definition(self.jails_for(account))
+        ring = self.keyring(name, vacant=True)
+        for roles in holders(definition, account, ring) if ring.keys or not ring.shared else ():
+            holder = replace(account, roles=roles)
+            definition.check_plan(self.main, holder, user)
+            check_directories(definition.config, definition.results(holder), holder)
+
+    def _check_named(self, user: UserConfig) -> None:
+        """Raise for jails that the account's file names and that are not there (any more)."""
+        known = {*self.documents, *self._all_plugins()}
+        where = next(item.origin for item in user.items if item.setting.name == "jail")
+        raise_all(
+            [
+                NoJailError(
+                    where,
+                    f"account {user.name} is in jail {jail}: there is no such jail or plugin",
+                    hint=f"jailssh adduser {user.name} --jail JAIL moves the account; {did_you_mean(jail, known)}",
+                )
+                for jail in user.jails
+                if jail not in known
+            ]
+        )
+
+    def _all_plugins(self) -> set[str]:
+        return {*self.registry.plugins, *self.registry.broken}
+
+    def _named_by(self, setting: str) -> str:
+        return next(item.origin for item in self.main.items if item.setting.name == setting)
+
+    def _document(self, name: str) -> Document:
+        found = self.documents.get(name)
+        if isinstance(found, Document):
+            return found
+        if found is not None:
+            raise found
+        if name in self.registry.plugins or name in self.registry.broken:
+            return plugin_document(name)
+        known = {*self.documents, *self.registry.plugins}
+        raise ConfigError(f"jail {name}", "there is no such jail or plugin", hint=did_you_mean(name, known))
+
+
+class ConfigurationCache:
+    """Gives the configuration, read again only when a file changed."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._last: Configuration | None = None
+
+    def get(self) -> Configuration:
+        """Return the configuration as the files say it now."""
+        if self._last is None or not self._last.is_current():
+            self._last = load_configuration(self._layout)
+        return self._last
+
+
+def load_configuration(layout: Layout, main: MainConfig | None = None, host: ThisHost = THIS_HOST) -> Configuration:
+    """Read the main file, the profiles and the jail files; raises only for the main file and untrusted directories.
+
+    ``main`` stands for the main file, ``host`` for this host.
+    """
+    names = names_in(layout, layout.jails)
+    # Stamped first: a change while we read makes the result out of date, never wrong for long.
+    stamps = stamps_of([layout.config_file, layout.jails, *(f"{layout.jails}/{name}{SUFFIX}" for name in names)])
+    if main is None:
+        main = read_main(read_optional(layout, layout.config_file, MAX_FILE) or b"", layout.config_file)
+    documents: dict[str, Document | JailsshError] = dict(shipped_profiles())
+    for name in names:
+        path = f"{layout.jails}/{name}{SUFFIX}"
+        try:
+            check_jail_name(name)
+            text = fs.read_trusted(path, MAX_FILE, trusted_root=layout.root or None)
+            documents[name] = extend(read_document(text, path), shipped_profiles())
+        except UsageError as error:
+            documents[name] = ConfigError(path, error.why, hint=error.hint)
+        except JailsshError as error:
+            documents[name] = error
+    registry = installed_plugins(main.third_party_plugins)
+    stamps += read_tables(layout, documents, registry)
+    return Configuration(layout, main, MappingProxyType(documents), registry, stamps, host)
+
+
+@cache
+def installed_plugins(third_party: tuple[str, ...]) -> Registry:
+    """Return the plugins, looked for once in this process."""
+    return load_registry(third_party)
+
+
+def is_of_a_ring(file: str) -> bool:
+    """True for what must be a key's file; editors leave hidden files and backups beside it."""
+    return not file.startswith(".") and not file.endswith("~")
+
+
+def _collect(errors: list[JailsshError], act: Callable[[str], None], name: str) -> None:
+    try:
+        act(name)
+    except ManyErrors as several:
+        errors.extend(several.errors)
+    except JailsshError as error:
+        errors.append(error)
+
+
+def names_in(layout: Layout, folder: str, suffix: str = SUFFIX) -> list[str]:
+    """Return the names of the files that end so in a trusted directory, sorted; none where it is absent."""
+    try:
+        fd = fs.open_dir(folder, trusted_root=layout.root or None)
+    except HostError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return []
+        raise
+    try:
+        return sorted(file.removesuffix(suffix) for file in os.listdir(fd) if file.endswith(suffix) and file[0] != ".")
+    finally:
+        os.close(fd)

@@ -1,0 +1,156 @@
+"""The definition of a jail: what its plugins answer, asked once, and what that comes to for one account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
+from typing import TypeVar
+
+from jailssh.closure.errors import ImageError
+from jailssh.closure.manifest import Manifest
+from jailssh.config.files import MainConfig, UserConfig
+from jailssh.config.jails import (
+    JailConfig,
+    locate,
+    locate_rules,
+)
+from jailssh.config.keys import Keyring
+from jailssh.config.limits import access_of
+from jailssh.core.errors import ConfigError
+from jailssh.host.clock import local_offsets
+from jailssh.image.live import in_live_root, live_needs, live_tops
+from jailssh.image.store import find
+from jailssh.jail.bounds import rlimits
+from jailssh.jail.meeting import refuse_clashes
+from jailssh.plan.compile import JailSettings, compile_plan
+from jailssh.plugin.answers import raised, type_mismatch
+from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult, Value
+from jailssh.policy.rules import RuleError
+
+SAMPLE_ACCOUNT = Account("user", 60000, 60000, "user", "/home/user")
+NO_FILTER = ("none", bytes(8))
+_Answer = TypeVar("_Answer")
+
+
+@contextmanager
+def in_file(file: str) -> Iterator[None]:
+    """Have configuration errors from within name the file that they are about."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(file, f"{error.what}: {error.why}", hint=error.hint) from error
+
+
+@dataclass(frozen=True)
+class JailDefinition:
+    """A jail ready for use: its configuration, its plugins, and what they may know about it.
+
+    ``root`` is the directory that stands for the host's, "" for the host's own.
+    """
+
+    config: JailConfig
+    plugins: tuple[Plugin, ...]
+    facts: Jail
+    root: str = ""
+
+    @property
+    def name(self) -> str:
+        """The jail's name."""
+        return self.config.name
+
+    def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
+        """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
+        needs = tuple((p.name, self._ask(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
+        if self.config.root != "live":
+            return needs
+        with in_file(self.config.file):
+            return live_needs(needs, self.config.network == "host", self.facts.find_program)
+
+    def programs(self) -> tuple[str, ...]:
+        """Return the programs that the rules of an account with every right run, sorted."""
+        results = self.results(replace(SAMPLE_ACCOUNT, roles=self.words() | SAMPLE_ACCOUNT.roles))
+        return tuple(sorted({rule.program for result in results for rule in result.rules if rule.answer is None}))
+
+    def verify(self, manifest: Manifest) -> None:
+        """Raise :class:`ImageError` unless the image has every program that a rule runs."""
+        rows = {entry.path: entry for entry in manifest.entries}
+        for program in self.programs():
+            if self.config.root == "live" and in_live_root(program):
+                continue
+            entry = find(rows, program)
+            if entry is None or entry.kind not in ("file", "text") or not entry.mode & 0o111:
+                raise ImageError(f"jail {self.name}", f"{program}, which a rule runs, is no program in its image")
+
+    def results(self, account: Account) -> tuple[PluginResult, ...]:
+        """Return what the plugins give to ``account``; raises where two of them cannot both keep their word."""
+        results = tuple(self._ask(p, partial(p.account, self.facts, account), PluginResult) for p in self.plugins)
+        refuse_clashes(self.config, results, account)
+        return results
+
+    def words(self) -> frozenset[str]:
+        """Return every word in a setting of the jail's plugins: all that any right can be given to is among them."""
+        values = chain.from_iterable(options.values() for options in self.config.options.values())
+        texts = chain.from_iterable((v,) if isinstance(v, str) else v for v in values if isinstance(v, str | tuple))
+        return frozenset(word for text in texts for word in text.split())
+
+    def _ask(self, plugin: Plugin, question: Callable[[Mapping[str, Value]], _Answer], kind: type[_Answer]) -> _Answer:
+        try:
+            answer = question(self.config.options[plugin.name])
+            if fault := type_mismatch(answer, kind):
+                hint = "the mistake is in the plugin: mend it, or do without it"
+                raise ConfigError(f"plugin {plugin.name}", f"answers wrongly: {fault}", hint=hint)
+            return answer
+        except ConfigError as error:
+            raise locate(self.config, plugin.name, error) from error
+        except (Exception, SystemExit) as error:  # a third party's plugin may raise anything
+            raise locate(self.config, plugin.name, raised(plugin.name, error)) from error
+
+    def check_plan(self, main: MainConfig, account: Account, user: UserConfig | None = None) -> None:
+        """Raise unless a plan of ``account`` can be made."""
+        results = self.results(account)
+        settings = self.settings(main, user)
+        try:
+            with in_file(self.config.file):
+                compile_plan(account, settings, results, "/image", NO_FILTER)
+        except ConfigError as error:
+            if isinstance(error.__cause__, RuleError):
+                raise locate_rules(self.config, error.__cause__) from error
+            raise
+
+    def settings(self, main: MainConfig, user: UserConfig | None = None) -> JailSettings:
+        """Return what the plan compiler needs to know of the configuration; ``user`` may have limits of its own."""
+        config = self.config
+        limits = {**config.access, **(user.access if user else {})}
+        return JailSettings(
+            config.name,
+            config.network,
+            config.hostname,
+            config.message,
+            config.tmp_size,
+            config.umask,
+            rlimits(config, self.root),
+            config.env,
+            config.supplementary_groups,
+            main.require_journal,
+            live_tops() if config.root == "live" else (),
+            config.hide,
+            access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
+            config.accept_env,
+        )
+
+
+def holders(definition: JailDefinition, account: Account, ring: Keyring) -> dict[frozenset[str], tuple[str, ...]]:
+    """Return by which roles the account is used, and which named keys have them; an account with none has its own.
+
+    Only roles that some setting of the jail's plugins mentions tell two keys apart, so most keys have the same.
+    """
+    if not ring.keys:
+        return {account.roles: ()}
+    mentioned = definition.words()
+    found: dict[frozenset[str], list[str]] = {}
+    for name in ring.keys:
+        found.setdefault(frozenset((*(ring.roles(name) & mentioned), "@all")), []).append(name)
+    return {roles: tuple(names) for roles, names in found.items()}

@@ -1,0 +1,40 @@
+"""What definitions ask of this host: its accounts and its programs."""
+
+from __future__ import annotations
+
+import os
+
+from jailssh.host import accounts, process
+from jailssh.plugin.api import Account
+
+
+def find_program(name: str) -> str | None:
+    """Return the path of a program of this host with the links in its directory resolved (``/usr/bin/bash``)."""
+    path = process.find_program(name)
+    if path is None:
+        return None
+    head, tail = os.path.split(path)
+    return os.path.join(os.path.realpath(head), tail)
+
+
+def to_account(entry: accounts.AccountEntry) -> Account:
+    """Return the facts about an account that plugins and plans need; a ``/`` at the end of the home is dropped."""
+    home = entry.home.rstrip("/") or "/"
+    roles = frozenset((entry.name, f"@{entry.group}", *(f"@{name}" for name, _ in entry.groups), "@all"))
+    return Account(entry.name, entry.uid, entry.gid, entry.group, home, entry.gecos, entry.groups, roles)
+
+
+class ThisHost:
+    """Answers for the host that we run on.  A configuration is given one, so that something else can stand for it."""
+
+    def find_account(self, who: str | int) -> Account | None:
+        """Return the account with this name or uid as NSS knows it, or None."""
+        entry = accounts.find_uid(who) if isinstance(who, int) else accounts.find(who)
+        return None if entry is None else to_account(entry)
+
+    def find_program(self, name: str) -> str | None:
+        """Do as :func:`find_program`."""
+        return find_program(name)
+
+
+THIS_HOST = ThisHost()

@@ -1,0 +1,147 @@
+"""Whether an account can write to a directory of the host with what its jail leaves it, and how it comes to be able."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
+
+from jailssh.config.jails import JailConfig
+from jailssh.files.beneath import open_beneath
+from jailssh.plugin.api import Account
+
+_ACL = "system.posix_acl_access"
+_DEFAULT_ACL = "system.posix_acl_default"
+_MOST_CHILDREN = 256
+_FEW = 5
+_OBJECTS = ("objects", ".git/objects")
+"""Where a repository without and with a working tree keeps what is pushed to it."""
+
+
+class Directories:
+    """The directories of this host; each is looked at once."""
+
+    def __init__(self) -> None:
+        self.names = cache(_names_in)
+        self._owned = cache(_owned)
+        self._pushed = cache(_pushed)
+
+    def is_absent(self, path: str) -> bool:
+        """True if there is surely no directory ``path``."""
+        return self._owned(path) is None
+
+    def can_write(self, writer: Writer, path: str) -> bool:
+        """True unless the mode of the directory keeps this account from making files in it.
+
+        What cannot be seen, or has access lists (acl(5)), is taken to be writable; what is absent is not.
+        """
+        owned = self._owned(path)
+        if owned is None:
+            return False
+        uid, gid, mode = owned
+        shift = 6 if uid == writer.uid else 3 if gid in writer.groups else 0
+        return mode >> shift & 0o3 == 0o3
+
+    def can_push_to(self, writer: Writer, repository: str) -> bool:
+        """True unless the modes keep this account from adding objects to the repository."""
+        return self.can_write(writer, self._pushed(repository))
+
+
+@dataclass(frozen=True)
+class Writer:
+    """An account as it is in its jail: ``groups`` are the ids of all groups that it has there."""
+
+    name: str
+    group: str
+    uid: int
+    groups: frozenset[int]
+
+    @classmethod
+    def of(cls, account: Account, config: JailConfig) -> Writer:
+        """Return it; only groups that the jail lists in ``supplementary_groups`` are kept."""
+        kept = {gid for name, gid in account.groups if name in config.supplementary_groups}
+        return cls(account.name, account.group, account.uid, frozenset({account.gid, *kept}))
+
+
+def _names_in(path: str) -> tuple[str, ...]:
+    """Return the names of the directories in ``path``, links to directories left out; none where it is absent."""
+    try:
+        with os.scandir(path) as entries:
+            return tuple(sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False)))
+    except OSError:
+        return ()
+
+
+def _owned(path: str) -> tuple[int, int, int] | None:
+    """Return owner, group and mode of the directory, None if it is absent; mode 777 where modes do not tell."""
+    try:
+        info = os.stat(path)
+        if not stat.S_ISDIR(info.st_mode):
+            return None
+        return info.st_uid, info.st_gid, 0o777 if _ACL in os.listxattr(path) else info.st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        return 0, 0, 0o777
+
+
+def default_acls(path: str) -> tuple[str, ...]:
+    """Return what of the directory and the first directories in it has a default ACL; what cannot be seen has none.
+
+    By descriptor, since what is below may be an account's.
+    """
+    found = []
+    try:
+        top = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ()
+    try:
+        with os.scandir(top) as entries:
+            inside = (entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
+            names = sorted(islice(inside, _MOST_CHILDREN))
+        found = [f"{path}/{name}".rstrip("/") for name in ("", *names) if _has_default_acl(top, name)]
+    except OSError:
+        pass
+    finally:
+        os.close(top)
+    return tuple(found)
+
+
+def _has_default_acl(top: int, name: str) -> bool:
+    try:
+        fd = open_beneath(top, name)
+    except OSError:
+        return False
+    try:
+        return _DEFAULT_ACL in os.listxattr(fd)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
+
+
+def _pushed(repository: str) -> str:
+    places = (f"{repository}/{inside}" for inside in _OBJECTS)
+    return next((path for path in places if os.path.isdir(path)), repository)
+
+
+def mkdir_hint(path: str, writers: Sequence[Writer]) -> str:
+    """Return the command that makes the directory so that all ``writers`` can write to it."""
+    if len(writers) == 1:
+        return f"install -d -o {writers[0].name} -g {writers[0].group} -m 755 {path}"
+    return f"install -d -g GROUP -m 2775 {path}, with a group of {_names(writers)} that the jail keeps"
+
+
+def chown_hint(path: str, writers: Sequence[Writer], deep: str = "") -> str:
+    """Return the command that lets ``writers`` write to the directory; ``deep`` is ``-R`` for all that is in it."""
+    command = f"chown {deep} {writers[0].name}:{writers[0].group} {path}".replace("  ", " ")
+    if len(writers) == 1:
+        return f"{command}; or a group of {writers[0].name} with supplementary_groups in the jail"
+    return f"a group of {_names(writers)} that may write to it, and supplementary_groups with it in the jail"
+
+
+def _names(writers: Sequence[Writer]) -> str:
+    return ", ".join(writer.name for writer in writers[:_FEW]) + (" and others" if writers[_FEW:] else "")

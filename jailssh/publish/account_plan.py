@@ -1,0 +1,115 @@
+"""How an account is used, by one person or by many that are told apart by their keys, and the plans for that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from jailssh.config.files import MainConfig, UserConfig
+from jailssh.config.keys import Keyring
+from jailssh.jail.configuration import Configuration
+from jailssh.jail.definition import JailDefinition, holders
+from jailssh.plan import codec, ops
+from jailssh.plan.compile import RosterKey, compile_plan, compile_roster, tops_of
+from jailssh.plugin.api import Account, PluginResult
+from jailssh.policy.seccomp import filter_for
+from jailssh.publish.plan_files import AccountPlans, keys_of
+
+
+@dataclass(frozen=True)
+class Use:
+    """What the configuration says about one account's logins.
+
+    ``results``: what the plugins give to each set of roles; ``names``: the keys that have them.
+    """
+
+    account: Account
+    jails: tuple[str, ...]
+    definition: JailDefinition
+    user: UserConfig | None
+    ring: Keyring
+    names: Mapping[frozenset[str], tuple[str, ...]]
+    results: Mapping[frozenset[str], tuple[PluginResult, ...]]
+
+    @classmethod
+    def of(cls, configuration: Configuration, account: Account) -> Use:
+        """Return it; raises as :meth:`Configuration.jails_for` and for errors in the jail or the key ring."""
+        jails = configuration.jails_for(account)
+        definition = configuration.definition(jails)
+        ring = configuration.keyring(account.name)
+        names = holders(definition, account, ring)
+        results = {roles: definition.results(replace(account, roles=roles)) for roles in names}
+        return cls(account, jails, definition, configuration.user(account.name), ring, names, results)
+
+    def is_current(self, configuration: Configuration) -> bool:
+        """True if the account's own files still say the same."""
+        name = self.account.name
+        said = (configuration.jails_for(self.account), configuration.user(name), configuration.keyring(name))
+        return said == (self.jails, self.user, self.ring)
+
+    def tops(self) -> tuple[str, ...]:
+        """Return the directories that the image must have as mount points."""
+        return tuple(sorted({top for given in self.results.values() for top in tops_of(self.account, given)}))
+
+    def capabilities(self) -> tuple[str, ...]:
+        """Return what somebody can do with the account, for people."""
+        return tuple(dict.fromkeys(result.capability for given in self.results.values() for result in given))
+
+    def terminal(self) -> bool:
+        """True if somebody gets a terminal."""
+        every = [result for given in self.results.values() for result in given]
+        return any(result.pty or any(rule.interactive for rule in result.rules) for result in every)
+
+    def compile(self, main: MainConfig, image: str) -> AccountPlans:
+        """Return the plans, with the image at this host path."""
+        settings = self.definition.settings(main, self.user)
+        seccomp = filter_for(settings.network)
+        plans = {
+            roles: compile_plan(self.account, settings, given, image, seccomp) for roles, given in self.results.items()
+        }
+        if not self.ring.keys:
+            (plan,) = plans.values()
+            return AccountPlans(plan, {})
+        serials = {name: plans[roles].serial for roles, names in self.names.items() for name in names}
+        roster = compile_roster(self.account, settings, _roster_keys(self.ring, serials))
+        return AccountPlans(roster, {plan.serial: plan for plan in plans.values()})
+
+
+def _roster_keys(ring: Keyring, serials: Mapping[str, str]) -> list[RosterKey]:
+    return [
+        RosterKey(name, serials[name], key.blob, principal)
+        for name, keys in ring.keys.items()
+        for key in keys
+        for principal in key.principals or ("",)
+    ]
+
+
+def difference(old: AccountPlans | None, new: AccountPlans) -> list[str]:
+    """Return what changes for people, as :func:`jailssh.plan.codec.diff` does; once for keys with the same change."""
+    before, after = keys_of(old.plan) if old else {}, keys_of(new.plan)
+    if old is None or bool(before) != bool(after):
+        was = f"- the plans of the keys {', '.join(before)}" if before else "- the plan"
+        lines, old = [was] if old else [], None
+    else:
+        lines = codec.diff(_head(old.plan), _head(new.plan)) if after else []
+    if not after:
+        return lines + codec.diff(old.plan if old else None, new.plan)
+    moved: dict[tuple[str, str], list[str]] = {}
+    for name, serial in after.items():
+        if before.get(name) != serial:
+            moved.setdefault((before.get(name, ""), serial), []).append(name)
+        elif old and _means(old.plan, name) != _means(new.plan, name):
+            lines.append(f"~ key {name}: by other keys or principals")
+    for (was, now), names in moved.items():
+        lines.append(f"~ key {', '.join(names)}:" if was else f"+ key {', '.join(names)}:")
+        lines += [f"  {line}" for line in codec.diff(old.of_keys.get(was) if old else None, new.of_keys[now])]
+    return lines + [f"- key {name}" for name in before if name not in after]
+
+
+def _head(plan: codec.Plan) -> codec.Plan:
+    return replace(plan, records=tuple(record for record in plan.records if record.verb not in ops.ROSTER))
+
+
+def _means(plan: codec.Plan, name: str) -> set[tuple[str, ...]]:
+    """Return by which keys and certificates this name logs in."""
+    return {r.args[2:] for r in plan.records if r.verb in ops.ROSTER and r.args[0] == name}

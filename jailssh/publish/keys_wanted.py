@@ -1,0 +1,44 @@
+"""The keys file of a shared account, made from its key ring; those of other accounts are left alone.
+
+A key that goes is taken out before anything else, one that comes is put in after all else.
+"""
+
+from __future__ import annotations
+
+from jailssh.config import authorized
+from jailssh.config.keys import lines_of
+from jailssh.jail import authorized_keys
+from jailssh.jail.configuration import Configuration
+from jailssh.plugin.api import Account
+from jailssh.publish.account_plan import Use
+
+
+def wanted(configuration: Configuration, account: Account) -> str:
+    """Return what the keys file must hold, "" for an account that is not shared: it has none that was made."""
+    use = Use.of(configuration, account)
+    if not use.ring.keys:
+        return ""
+    return authorized_keys.text(configuration.layout, account.name, use.ring, terminal=use.terminal())
+
+
+def change(configuration: Configuration, account: Account) -> list[str]:
+    """Return how the keys file will change, for people."""
+    old, new = _both(configuration, account)
+    if old == new:
+        return []
+    lines = {True: set(lines_of(old)), False: set(lines_of(new))}
+    path = authorized_keys.keys_file(configuration.layout, account.name)
+    return [f"~ {path}: {len(lines[False] - lines[True])} lines come, {len(lines[True] - lines[False])} go"]
+
+
+def widen(configuration: Configuration, account: Account) -> None:
+    """Write what the keys file must hold."""
+    old, new = _both(configuration, account)
+    if old != new:
+        authorized_keys.write(configuration.layout, account.name, new)
+
+
+def _both(configuration: Configuration, account: Account) -> tuple[str, str]:
+    """Return what the keys file holds and what it must hold; the same where it was not made from a key ring."""
+    old, new = authorized_keys.present(configuration.layout, account.name), wanted(configuration, account)
+    return (old, new) if new or authorized.is_generated(old) else (old, old)

@@ -1,0 +1,300 @@
+"""The published plans: one file for each account, and beside a shared account's those of its keys.
+
+``<uid>`` is what a login reads first.  In a shared account it is a roster, which says which of its named keys has
+which plan; these are ``<uid>.<serial>``, named by their content, so they are never changed, only added and removed:
+added before the roster that needs them, removed after the one that needed them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from jailssh.config.reader import did_you_mean
+from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
+from jailssh.core.names import escape
+from jailssh.files import fs, narrow
+from jailssh.host import journal
+from jailssh.host.paths import Layout
+from jailssh.plan import codec, ops
+from jailssh.plan.compile import numbered
+from jailssh.services import slices
+
+_PATIENCE = 10.0
+_KEY_PLAN = re.compile(r"([1-9][0-9]*)\.([0-9a-f]{16})\Z")
+
+
+@dataclass(frozen=True)
+class AccountPlans:
+    """What one account's logins get: its plan, and if that is a roster, the plans of its keys by serial."""
+
+    plan: codec.Plan
+    of_keys: Mapping[str, codec.Plan]
+
+
+def plan_file(layout: Layout, uid: int, serial: str = "") -> str:
+    """Return the path of the plan of ``uid``, or with ``serial`` of the one that keys of it have."""
+    return f"{layout.plans}/{uid}" + (f".{serial}" if serial else "")
+
+
+def read_plan(layout: Layout, uid: int, serial: str = "") -> codec.Plan | None:
+    """Return the published plan of ``uid`` (``serial``: of its keys), None if there is none.
+
+    A damaged one is a :class:`ConfigError`.
+    """
+    data = _read(plan_file(layout, uid, serial), layout.root)
+    return None if data is None else codec.decode(data)
+
+
+def readable_plan(layout: Layout, uid: int, serial: str = "") -> codec.Plan | None:
+    """Return the published plan as :func:`read_plan` does, None also for one that no login would take."""
+    try:
+        return read_plan(layout, uid, serial)
+    except JailsshError:
+        return None
+
+
+def login_plan(layout: Layout, uid: int, user: str, key: str | None) -> codec.Plan | None:
+    """Return the plan that a login gets, in a shared account by the named ``key``; None if there is no plan.
+
+    :class:`UsageError` where a key's name is missing, unknown, or given for an account that is not shared.
+    """
+    plan = read_plan(layout, uid)
+    names = keys_of(plan)
+    if plan is None or (key is None and not names):
+        return plan
+    if key is None:
+        raise UsageError(f"account {user}", "is shared: whose login?", hint=f"--key NAME, one of: {', '.join(names)}")
+    if key not in names:
+        why = f"{user} has no key of this name" if names else f"{user} is not shared, its keys have no names"
+        raise UsageError(f"--key {escape(key, 60)}", why, hint=did_you_mean(key, names))
+    found = read_plan(layout, uid, names[key])
+    if found is None:
+        raise ConfigError(plan_file(layout, uid, names[key]), "is not there", hint="jailssh apply makes it anew")
+    return found
+
+
+def published(layout: Layout, uid: int) -> AccountPlans | None:
+    """Return what is published for ``uid`` and readable."""
+    plan = readable_plan(layout, uid)
+    if plan is None:
+        return None
+    found = {serial: readable_plan(layout, uid, serial) for serial in set(keys_of(plan).values())}
+    return AccountPlans(plan, {serial: each for serial, each in found.items() if each is not None})
+
+
+def planned_uids(layout: Layout) -> list[int]:
+    """Return the uids that have a plan, sorted."""
+    return sorted(int(name) for name in _names(layout.plans) if name.isdigit())
+
+
+def keys_of(plan: codec.Plan | None) -> dict[str, str]:
+    """Return which named key has which plan, name to serial, if ``plan`` is the roster of a shared account."""
+    return {} if plan is None else {r.args[0]: r.args[1] for r in plan.records if r.verb in ops.ROSTER}
+
+
+def plans_by_image(layout: Layout) -> dict[str, list[codec.Plan]]:
+    """Return the published plans by the image's host path; a damaged plan, which no login takes, counts for nothing."""
+    found: dict[str, list[codec.Plan]] = {}
+    files = [(uid, "") for uid in planned_uids(layout)]
+    files += sorted((int(m[1]), m[2]) for name in _names(layout.plans) if (m := _KEY_PLAN.match(name)))
+    for uid, serial in files:
+        plan = readable_plan(layout, uid, serial)
+        if plan is not None and (args := plan.first("image")):
+            found.setdefault(args[0], []).append(plan)
+    return found
+
+
+@contextmanager
+def locked(layout: Layout) -> Iterator[None]:
+    """Hold what plans come and go under; nothing that takes long."""
+    fs.ensure_dir(layout.plans, 0o700)
+    with fs.lock(f"{layout.plans}/.lock"):
+        yield
+
+
+@contextmanager
+def _narrowing(folder: str) -> Iterator[None]:
+    """Hold what plans come and go under, to take some away: for a lock that is never given back nobody waits.
+
+    Raises :class:`HostError` in the end where the lock was not held.
+    """
+    with narrow.lock(f"{folder}/.lock", _PATIENCE) as why:
+        yield
+    if why:
+        hint = "the same command again once that process has ended"
+        raise HostError("plans", f"taken away without their lock, so one may have come back: {why}", hint=hint)
+
+
+def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan]) -> bool:
+    """Publish the plan of an account, with those ``of_keys`` by serial; False if all was so.  Call under the lock.
+
+    Nothing is published whose image has been cleared up meanwhile: :class:`ConfigError`.
+    """
+    for each in (plan, *of_keys.values()):
+        if image := _lost_image(each):
+            why = f"its image was removed while its plan was made: {escape(image)}"
+            raise ConfigError(f"account {plan.name}", why, hint="again")
+    for serial, each in of_keys.items():
+        _write(plan_file(layout, each.uid, serial), each, layout.root)
+    return _write(plan_file(layout, plan.uid), plan, layout.root)
+
+
+def withdraw(layout: Layout, uid: int) -> bool:
+    """Remove the plan of ``uid``; False if there was none.  A login without a plan asks jailsshd or is refused."""
+    if not os.path.isdir(layout.plans):
+        return False
+    try:
+        with _narrowing(layout.plans):
+            found = fs.remove_file(plan_file(layout, uid))
+    finally:
+        note = slices.release(layout, uid)
+    if note:
+        journal.record("setup-changed", note, {})
+    return found
+
+
+def tidy(path: str, root: str = "") -> None:
+    """Remove the plans of keys that the account's plan at ``path`` does not name: all where it is no roster."""
+    folder, uid = os.path.split(path)
+    if not _key_plans(folder, uid):
+        return
+    with _narrowing(folder):
+        try:
+            named = _serials(path, root)
+        except JailsshError:
+            return  # Nobody logs in by a damaged roster, and the next one that is published says what it needs.
+        for name, serial in _key_plans(folder, uid).items():
+            if serial not in named:
+                fs.remove_file(f"{folder}/{name}")
+
+
+def _key_plans(folder: str, uid: str) -> dict[str, str]:
+    """Return the files of the plans that keys of this account have or had, each with its serial."""
+    found = [match for name in _names(folder) if (match := _KEY_PLAN.match(name))]
+    return {match[0]: match[2] for match in found if match[1] == uid}
+
+
+def lacking(path: str, root: str = "", data: bytes | None = None) -> str:
+    """Return what a login by the account's plan at ``path`` would not find, "" if all is there, or there is no plan.
+
+    ``data``: this plan in its place, one of the past for instance, whose image may have been cleared up since.  Looked
+    for are the plans of the keys that a roster names, and the images of all of them.  A plan that cannot be read lacks
+    everything.
+    """
+    try:
+        plan = _decoded(path, root) if data is None else codec.decode(data)
+        of_keys = {serial: _decoded(f"{path}.{serial}", root) for serial in set(keys_of(plan).values())}
+    except JailsshError as error:
+        return str(error)
+    for serial, each in sorted(of_keys.items()):
+        if each is None:
+            return f"the plan {path}.{serial} of its keys is not there"
+    for each in (plan, *of_keys.values()):
+        if each and (image := _lost_image(each)):
+            return f"its image {escape(image)} is not there"
+    return ""
+
+
+def put_back(path: str, data: bytes | None, mode: int = 0o600, root: str = "") -> str:
+    """Give the account's plan at ``path`` an older content again, None for no plan; return what that content lacks.
+
+    One that lacks something is not put back, and no plan is there then: the next login, or ``apply``, makes one from
+    what is true now.  Nothing is cleared up between the look and the act.
+    """
+    head = os.path.dirname(path)
+    fs.ensure_dir(head, 0o700)
+    with fs.lock(f"{head}/.lock"):
+        why = "" if data is None else lacking(path, root, data)
+        if data is None or why:
+            fs.remove_file(path)
+        else:
+            fs.atomic_write(path, data, mode)
+    tidy(path, root)
+    return why
+
+
+def _lost_image(plan: codec.Plan) -> str:
+    """Return the image that a plan names and that is not there, or ""."""
+    (image,) = plan.first("image") or ("",)
+    return image if image and not os.path.isdir(image) else ""
+
+
+def _decoded(path: str, root: str) -> codec.Plan | None:
+    data = _read(path, root)
+    return None if data is None else codec.decode(data)
+
+
+def entries_of(plan: codec.Plan | None) -> set[tuple[str, str, str]]:
+    """Return whom a roster lets in, as :meth:`jailssh.config.keys.Keyring.entries` does; any other plan nobody."""
+    return {_entry(record) for record in plan.records if record.verb in ops.ROSTER} if plan else set()
+
+
+def _entry(record: ops.Record) -> tuple[str, str, str]:
+    name, _, *principal, blob = record.args
+    return name, blob, "".join(principal)
+
+
+def shut_out(layout: Layout, uid: int, gone: Collection[tuple[str, str, str]]) -> str:
+    """Publish the roster of ``uid`` without these; one that lets nobody in any more is withdrawn.
+
+    So is one that cannot be written; returns what is to be said of that, else "".
+    """
+    path = plan_file(layout, uid)
+    with _narrowing(layout.plans):
+        old = readable_plan(layout, uid)
+        if old is None or not entries_of(old) & set(gone):
+            return ""
+        left = [record for record in old.records if record.verb not in ops.ROSTER or _entry(record) not in gone]
+        if not any(record.verb in ops.ROSTER for record in left):
+            fs.remove_file(path)
+            return ""
+        try:
+            _write(path, numbered(old, left), layout.root)
+            return ""
+        except HostError as error:
+            return f"{narrow.remove(path, error.why)}; it is made anew when somebody logs in"
+
+
+def uids_of(layout: Layout, name: str) -> list[int]:
+    """Return the uids with a plan for an account of this name; only the head of each file is read."""
+    head = re.compile(rb"%s\0\d+\0\d+\0\d+\0%s\0" % (re.escape(ops.MAGIC.encode()), re.escape(name.encode())))
+    found = []
+    for uid in planned_uids(layout):
+        with suppress(OSError), open(plan_file(layout, uid), "rb") as stream:
+            if head.match(stream.read(512)):
+                found.append(uid)
+    return found
+
+
+def _serials(path: str, root: str) -> set[str]:
+    data = _read(path, root)
+    return set() if data is None else set(keys_of(codec.decode(data)).values())
+
+
+def _names(folder: str) -> Iterable[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return ()
+
+
+def _read(path: str, root: str) -> bytes | None:
+    try:
+        return fs.read_trusted(path, ops.MAX_SIZE, trusted_root=root or None)
+    except HostError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return None
+        raise
+
+
+def _write(path: str, plan: codec.Plan, root: str) -> bool:
+    data = codec.encode(plan)
+    with suppress(HostError):  # What is there may be no file that the login program would take: it is replaced.
+        if _read(path, root) == data:
+            return False
+    fs.atomic_write(path, data, 0o600)
+    return True

@@ -1,0 +1,415 @@
+"""Make configuration effective: images built, plans compiled and put where the login program reads them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from jailssh.closure.errors import NoJailError
+from jailssh.closure.sources import HostSources
+from jailssh.config.keys import Keyring
+from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, distinct, raise_all
+from jailssh.core.tries import Tries
+from jailssh.host import accounts
+from jailssh.host.accounts import UnansweredError
+from jailssh.host.paths import Layout
+from jailssh.image import pool
+from jailssh.image.history import read_history
+from jailssh.image.store import BuildResult, Wanted, adopt, current_image, ensure_image, new_host
+from jailssh.jail import owners
+from jailssh.jail.bounds import slice_properties
+from jailssh.jail.configuration import Configuration, NoKeysError, NotJailedError, load_configuration
+from jailssh.jail.definition import JailDefinition
+from jailssh.jail.directories import check_default_acls
+from jailssh.jail.this_host import to_account
+from jailssh.plan import codec
+from jailssh.plan.compile import RESERVED
+from jailssh.plugin.api import Account
+from jailssh.publish import key_rings, keys_wanted, plan_files
+from jailssh.publish.account_plan import Use, difference
+from jailssh.services import slices
+
+STANDARD_TOPS = ("/home", "/mnt", "/opt", "/srv", "/var")
+"""First components that every image has as mount points; others are added when the first account needs them."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published plan: ``changed`` if the file is not as it was, the image it uses, what the account can do.
+
+    Of a shared account it is the roster, and ``of_keys`` has its keys' plans by serial.  ``note``: what went wrong
+    without being a reason to publish nothing.
+    """
+
+    plan: codec.Plan
+    changed: bool
+    image: BuildResult
+    jail: str
+    capabilities: tuple[str, ...]
+    of_keys: Mapping[str, codec.Plan]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PlanChange:
+    """What publishing does to one account: the jail ("" is none any more) and the plan's lines that change."""
+
+    uid: int
+    name: str
+    jail: str
+    lines: tuple[str, ...]
+
+
+class Images:
+    """Finds and builds images.  What was found is believed for ``trust`` seconds without a look at the host's files.
+
+    Jails whose images need the same get the same tree; with trust it is looked for once.  ``host``: what is read for
+    one image serves the next as well, for one run that takes seconds.  ``hold_later``: whoever publishes calls
+    :func:`hold` afterwards, where others do not wait for it.
+    """
+
+    def __init__(
+        self, layout: Layout, trust: float = 0.0, host: HostSources | None = None, *, hold_later: bool = False
+    ) -> None:
+        self._layout = layout
+        self.hold_later = hold_later
+        self._trust = trust
+        self._host = host
+        self._seen: dict[str, tuple[str, float, BuildResult]] = {}
+        self._made: dict[tuple[str, tuple[str, ...]], tuple[float, BuildResult]] = {}
+
+    def wanted(self, definition: JailDefinition, tops: Sequence[str] = ()) -> Wanted:
+        """Return what the jail's image shall hold: all that it needs and a mount point for each of ``tops``."""
+        # An image keeps the mount points that accounts needed before, so that they do not build it in turns.
+        kept = _mount_points(current_image(self._layout, definition.name))
+        return Wanted(definition.needs(), tuple(sorted({*STANDARD_TOPS, *tops, *kept})))
+
+    def ensure(self, definition: JailDefinition, tops: Sequence[str] = (), *, unpin: bool = False) -> BuildResult:
+        """Return the jail's image with all that it needs, built if needed.  ``unpin``: see :func:`ensure_image`."""
+        now, jail = time.monotonic(), definition.name
+        wanted = self.wanted(definition, tops)
+        inputs = wanted.inputs
+        known = self._seen.get(jail)
+        current = current_image(self._layout, jail)
+        if known and known[0] == inputs and known[1] > now and known[2].path == current and not unpin:
+            return known[2]
+        result = self._take(definition, wanted, inputs, unpin)
+        # Its mount points are among the needs from now on.
+        after = self.wanted(definition, tops).inputs
+        self._seen[jail] = (after, now + self._trust, replace(result, changed=False))
+        return result
+
+    def _take(self, definition: JailDefinition, wanted: Wanted, inputs: str, unpin: bool) -> BuildResult:
+        now, jail = time.monotonic(), definition.name
+        pinned = read_history(self._layout, jail).pinned and not unpin
+        # Rules that run the same programs need not be verified twice.
+        key = (inputs, definition.programs())
+        made = self._made.get(key)
+        if made and made[0] > now and not pinned and (result := adopt(self._layout, jail, made[1])):
+            return result
+        result = ensure_image(
+            self._layout,
+            jail,
+            wanted.needs,
+            extra_dirs=wanted.extra_dirs,
+            verify=definition.verify,
+            unpin=unpin,
+            host=self._host,
+        )
+        if not pinned:
+            self._made[key] = (now + self._trust, result)
+        return result
+
+
+def prune_images(configuration: Configuration, only: Sequence[str] | None = None) -> pool.Pruned:
+    """Remove the generations that nothing needs, or those of ``only``; see :func:`jailssh.image.pool.prune`."""
+    layout = configuration.layout
+    # No plan may come to use a generation between the look and its removal.
+    with plan_files.locked(layout):
+        return pool.prune(layout, plan_files.plans_by_image(layout), configuration.main.keep_generations, only)
+
+
+def publish_plan(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
+    """Compile and publish the plan of ``account``, of a shared one the roster and its keys' plans, with the image.
+
+    Raises :class:`NotJailedError`, :class:`ConfigError` (also when the configuration changed meanwhile: load it again),
+    or what building an image raises.  The old plan stays as it is then.  Plans of keys that no key has any more stay
+    until :func:`jailssh.publish.plan_files.tidy`.
+    """
+    layout = configuration.layout
+    use = Use.of(configuration, account)
+    for results in use.results.values():
+        check_default_acls(use.definition.config, results, account)
+    image = (images or Images(layout)).ensure(use.definition, use.tops())
+    made = use.compile(configuration.main, image.path)
+    for plan in made.of_keys.values() if made.of_keys else (made.plan,):
+        _check_sources(plan, use.definition.name)
+    with plan_files.locked(layout):
+        # A plan of an older configuration must not replace one that another process has just published.
+        if not configuration.is_current() or not use.is_current(configuration):
+            raise ConfigError(f"account {account.name}", "the configuration changed while its plan was made")
+        owners.note(layout, account)
+        changed = plan_files.write(layout, made.plan, made.of_keys)
+    published = Published(made.plan, changed, image, use.definition.name, use.capabilities(), made.of_keys)
+    return published if images and images.hold_later else hold(configuration, account, published)
+
+
+def hold(configuration: Configuration, account: Account, published: Published) -> Published:
+    """Have systemd hold all sessions of the account together to what its jail says; return it with a note."""
+    wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
+    return replace(published, note=slices.hold(configuration.layout, account.uid, wanted))
+
+
+def publish_and_tidy(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
+    """Do what :func:`publish_plan` does, then remove the plans of keys that no key has any more."""
+    done = publish_plan(configuration, account, images)
+    plan_files.tidy(plan_files.plan_file(configuration.layout, account.uid), configuration.layout.root)
+    return done
+
+
+def _check_sources(plan: codec.Plan, jail: str) -> None:
+    """Raise for a directory of the host that the jail shows and that is not there: every login would be refused."""
+    for record in plan.records:
+        if record.verb == "bind" and record.args[4:] == ("root", "must") and not os.path.isdir(record.args[0]):
+            why = f"{record.args[0]} is no directory on this host"
+            raise ConfigError(f"jail {jail}", why, hint=f"make it: mkdir -p {record.args[0]}, owned by who may write")
+
+
+def withdraw_plan(layout: Layout, uid: int) -> bool:
+    """Remove the plan of ``uid`` and those of its keys; False if it had none."""
+    found = plan_files.withdraw(layout, uid)
+    plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
+    return found
+
+
+def changes(
+    configuration: Configuration, wrong: Collection[str] = (), errors: list[JailsshError] | None = None
+) -> list[PlanChange]:
+    """Return what :func:`publish_each` would change, as far as it shows without building an image.
+
+    ``errors`` of single accounts are added to; without it they are raised.
+    """
+    layout = configuration.layout
+    found = []
+    given, errors = errors, [] if errors is None else errors
+    for account in _accounts(configuration, errors):
+        if not isinstance(account, int) and account.name in wrong:
+            continue
+        uid, name = (account, "") if isinstance(account, int) else (account.uid, account.name)
+        old = plan_files.published(layout, uid)
+        if isinstance(account, int):
+            found.append(PlanChange(uid, old.plan.name if old else "", "", ("- the plan",)))
+            continue
+        try:
+            use = Use.of(configuration, account)
+        except NotJailedError:
+            found.append(PlanChange(uid, name, "", ("- the plan",)))
+            continue
+        except NoKeysError:
+            found += [PlanChange(uid, name, "", ("- the plan",))] if old else []
+            continue
+        image = current_image(layout, use.definition.name) or f"{layout.images}/.pool/new"
+        lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account)]
+        lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
+        if lines:
+            found.append(PlanChange(uid, name, use.definition.name, tuple(lines)))
+    if given is None:
+        raise_all(errors)
+    return found
+
+
+def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None = None) -> list[PlanChange]:
+    """Return which named keys can log in though no file names them; with ``act`` they cannot any more.
+
+    Nothing needs to be right in the configuration for this.  An account's error stops no other; it is added to
+    ``errors``, or raised in the end.
+    """
+    found = []
+    tries = Tries()
+    for name, uid in sorted(key_rings.shared_accounts(layout).items()):
+        gone = {who for who, _, _ in key_rings.outdated(layout, name, uid)}
+        if gone:
+            plan = plan_files.readable_plan(layout, uid) if uid is not None else None
+            jail = ((plan.first("jail") if plan else None) or ("",))[0]
+            found.append(PlanChange(uid or 0, name, jail, tuple(f"- key {who}" for who in sorted(gone))))
+        if gone and act:
+            tries(f"account {name}", partial(key_rings.revoke, layout, name, uid))
+    if errors is None:
+        tries.end()
+    else:
+        errors += tries.errors
+    return found
+
+
+def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> list[PlanChange]:
+    """Withdraw the plans of accounts that are in no jail any more, or in one that is not there any more.
+
+    Returns what changed; what fails is added to ``errors``.
+    """
+    layout = configuration.layout
+    found = []
+    tries = Tries()
+    for uid in plan_files.planned_uids(layout):
+        account = tries(f"uid {uid}", partial(configuration.host.find_account, uid))
+        if account is None:
+            continue  # the others tell what becomes of accounts that are gone
+        try:
+            configuration.jails_for(account)
+        except JailsshError as error:
+            each = error.errors if isinstance(error, ManyErrors) else [error]
+            if not all(isinstance(one, NotJailedError | NoJailError) for one in each):
+                continue  # publishing tells it, and leaves its plan as it is
+            old = plan_files.published(layout, uid)
+            tries(f"plan of {account.name}", partial(withdraw_plan, layout, uid))
+            found.append(PlanChange(uid, old.plan.name if old else account.name, "", ("- the plan",)))
+    errors += tries.errors
+    return found
+
+
+def publish_each(
+    configuration: Configuration, found: list[PlanChange], wrong: Collection[str] = ()
+) -> list[JailsshError]:
+    """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
+
+    What is taken away goes first.  Returns the errors; what changed is added to ``found`` as it happens.  An account's
+    error does not stop the others: its plan stays as it is, unless its jail is not there any more; so do those of
+    ``wrong``, names whose errors are known.  Nobody is taken for gone whom the name service cannot tell.
+    """
+    images = Images(configuration.layout, 3600, new_host(configuration.layout))
+    errors: list[JailsshError] = []
+    found += withdraw_gone(configuration, errors)
+    withdrawn = {change.uid for change in found}
+    for account in _accounts(configuration, errors):
+        uid = account if isinstance(account, int) else account.uid
+        old = plan_files.published(configuration.layout, uid)
+        try:
+            if isinstance(account, int):
+                raise NotJailedError(f"uid {uid}", "is no account any more")
+            if account.name in wrong:
+                continue
+            if change := _publish_one(configuration, account, images, old):
+                found.append(change)
+        except (NotJailedError, NoKeysError) as error:
+            withdraw_plan(configuration.layout, uid)
+            if (old or isinstance(error, NotJailedError)) and uid not in withdrawn:
+                found.append(PlanChange(uid, old.plan.name if old else "", "", ("- the plan",)))
+        except ManyErrors as several:
+            errors.extend(several.errors)
+        except JailsshError as error:
+            errors.append(error)
+        except OSError as error:
+            errors.append(JailsshError(f"plan of uid {uid}", str(error)))
+    try:
+        prune_images(configuration)
+    except (JailsshError, OSError) as error:
+        errors.append(error if isinstance(error, JailsshError) else JailsshError("images", str(error)))
+    return distinct(errors)
+
+
+def _publish_one(
+    configuration: Configuration, account: Account, images: Images, old: plan_files.AccountPlans | None
+) -> PlanChange | None:
+    """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last."""
+    key_rings.revoke(configuration.layout, account.name, account.uid)
+    wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
+    lines = [*keys_wanted.change(configuration, account), *slices.difference(configuration.layout, account.uid, wanted)]
+    done = publish_and_tidy(configuration, account, images)
+    keys_wanted.widen(configuration, account)
+    lines = [
+        *difference(old, plan_files.AccountPlans(done.plan, done.of_keys)),
+        *lines,
+        *([done.note] if done.note else []),
+    ]
+    return PlanChange(account.uid, account.name, done.jail, tuple(lines)) if lines else None
+
+
+class Publisher:
+    """What account changes need of the configuration and the images; the configuration is read anew for each step."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._images = Images(layout, 60)
+        configuration = load_configuration(layout)
+        self.min_uid: int = configuration.main.min_uid
+        self.refuse_groups: tuple[str, ...] = configuration.main.refuse_groups
+        self.groups: tuple[str, ...] = configuration.groups()
+
+    def check(self, jails: tuple[str, ...]) -> None:
+        """Raise unless every name is a jail or a plugin and they can be combined."""
+        load_configuration(self._layout).check(jails)
+
+    def has_rights(self, jails: tuple[str, ...]) -> bool:
+        """True if the jails give rights to people by name."""
+        items = load_configuration(self._layout).definition(jails).config.items
+        return any(item.setting.kind == "rights" and item.lines for item in items)
+
+    def check_jailed(self, entry: accounts.AccountEntry) -> None:
+        """Raise unless the account is in a jail."""
+        load_configuration(self._layout).jails_for(to_account(entry))
+
+    def make_image(self, jails: tuple[str, ...]) -> None:
+        """Build the image of an account in ``jails`` where needed; what is found is believed for a minute."""
+        self._images.ensure(load_configuration(self._layout).definition(jails))
+
+    def publish(self, entry: accounts.AccountEntry) -> str:
+        """Build the account's image where needed, publish its plan, return what the account can do now.
+
+        What an older roster names stays until :meth:`tidy`, so that this can be taken back.
+        """
+        published = publish_plan(load_configuration(self._layout), to_account(entry), self._images)
+        return ", ".join(published.capabilities) + (f"; note: {published.note}" if published.note else "")
+
+    def withdraw(self, uid: int) -> None:
+        """Remove the plan of ``uid``; absent is fine.  Those of its keys stay until :meth:`tidy`."""
+        plan_files.withdraw(self._layout, uid)
+
+    def tidy(self, uid: int) -> None:
+        """Remove the plans of keys that nothing names any more."""
+        plan_files.tidy(plan_files.plan_file(self._layout, uid), self._layout.root)
+
+    def keyring(self, name: str) -> Keyring:
+        """Return the named keys of the account; none for one that is not shared, or is, and has none any more."""
+        return load_configuration(self._layout).keyring(name, vacant=True)
+
+    def keys_text(self, entry: accounts.AccountEntry) -> str:
+        """Return what the keys file of a shared account must hold."""
+        return keys_wanted.wanted(load_configuration(self._layout), to_account(entry))
+
+
+def _accounts(configuration: Configuration, errors: list[JailsshError]) -> Iterator[Account | int]:
+    """Yield every account that has a file or a plan once, by uid; the bare uid where the account is gone.
+
+    Whom the name service cannot tell is left out, and why is added to ``errors``.
+    """
+    layout = configuration.layout
+    found: dict[int, Account] = {}
+    unknown: set[str] = set()
+    for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
+        try:
+            account = configuration.host.find_account(name)
+        except UnansweredError as error:
+            errors.append(error)
+            unknown.add(name)
+            continue
+        if account is not None:
+            found[account.uid] = account
+    for uid in sorted({*found, *plan_files.planned_uids(layout)}):
+        plan = None if uid in found else plan_files.readable_plan(layout, uid)
+        if plan is not None and plan.name in unknown:
+            continue
+        try:
+            yield found.get(uid) or configuration.host.find_account(uid) or uid
+        except UnansweredError as error:
+            errors.append(error)
+
+
+def _mount_points(image: str | None) -> list[str]:
+    """Return the directories in the root of an image that may have been put there as mount points."""
+    if image is None:
+        return []
+    with os.scandir(image) as entries:
+        names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return [f"/{name}" for name in names if name not in RESERVED]

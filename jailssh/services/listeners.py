@@ -1,0 +1,251 @@
+"""The sshd that runs: which configuration it has read, which may be older than the one on disk.
+
+The drop-in has a banner for an account that does not exist, :data:`PROBE`, and for clients of this host alone.  The
+banner's file is named by the drop-in's own content.  sshd sends a banner before any login, and judges the ``Match``
+blocks with what the listening process has read, so one connection without a login tells what that process goes by.
+
+Where no banner can be seen (another ``Match`` block has one, there is no client), times are compared: sshd writes its
+pid file after each reading of its configuration.  What neither tells is "unknown", which is never taken for right.
+"""
+
+from __future__ import annotations
+
+import glob
+import ipaddress
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from jailssh.core.errors import HostError, JailsshError
+from jailssh.host import install, process
+from jailssh.host.paths import Layout
+from jailssh.services import sshd, sshds
+
+PROBE = "jailssh-probe"
+RIGHT, OLD, UNKNOWN = "right", "old", "unknown"
+_PID_FILES = ("/run/sshd.pid", "/var/run/sshd.pid")
+_LISTEN = "0A"
+_MARK = re.compile(r"^jailssh-set-up ([0-9a-f]{16})\s*$", re.MULTILINE)
+_TIMEOUT = 10
+# Clocks of files and of processes differ by a tick or so.
+_SLACK = 0.05
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A process that listens for SSH: how it was started, where it listens, the unit of systemd it is in, or ""."""
+
+    pid: int
+    server: sshds.SshdServer
+    places: tuple[tuple[str, int], ...]
+    unit: str = ""
+
+    def name(self) -> str:
+        """Return it for people."""
+        return f"sshd, process {self.pid}" + (f" of {self.unit}" if self.unit else "")
+
+
+@dataclass(frozen=True)
+class ListenerState:
+    """What a listener goes by: ``state`` is RIGHT, OLD or UNKNOWN, ``why`` says how that is known."""
+
+    listener: Listener
+    state: str
+    why: str
+
+
+def mark(digest: str) -> str:
+    """Return the banner's text for a drop-in with this digest (16 hexadecimal digits)."""
+    return f"jailssh-set-up {digest}\n"
+
+
+def standings(layout: Layout) -> list[ListenerState]:
+    """Return what each sshd that listens on this host goes by; reads only.
+
+    One that is started anew for each connection (socket activation) is no listener: it reads what is on disk.
+    """
+    return [_standing(layout, listener) for listener in listeners()]
+
+
+def listeners() -> list[Listener]:
+    """Return the processes of this host's root directory and network that listen, in order of their ids."""
+    found = []
+    for pid in sorted(int(os.path.basename(path)) for path in glob.glob("/proc/[0-9]*")):
+        with suppress(OSError):
+            server = sshds.listening(pid)
+            if server is not None and _is_here(pid) and (places := _places(pid)):
+                found.append(Listener(pid, server, places, _unit(pid)))
+    return found
+
+
+def _is_here(pid: int) -> bool:
+    """True unless the process is in a container: there another configuration has the same name."""
+    if os.readlink(f"/proc/{pid}/ns/net") != os.readlink("/proc/self/ns/net"):
+        return False
+    theirs, ours = os.stat(f"/proc/{pid}/root/etc/ssh"), os.stat("/etc/ssh")
+    return (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _places(pid: int) -> tuple[tuple[str, int], ...]:
+    """Return the addresses and ports at which the process listens (proc(5): net/tcp, net/tcp6)."""
+    inodes = set()
+    for path in glob.glob(f"/proc/{pid}/fd/*"):
+        with suppress(OSError):
+            inodes.add(os.readlink(path))
+    found = []
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError), open(f"/proc/{pid}/net/{table}", encoding="ascii") as stream:
+            for line in list(stream)[1:]:
+                words = line.split()
+                if words[3] == _LISTEN and f"socket:[{words[9]}]" in inodes:
+                    found.append(_place(words[1]))
+    return tuple(found)
+
+
+def _place(text: str) -> tuple[str, int]:
+    address, _, port = text.partition(":")
+    raw = bytes.fromhex(address)
+    # The kernel prints words of 32 bits in its own order of bytes.
+    words = b"".join(int.from_bytes(raw[at : at + 4], "big").to_bytes(4, sys.byteorder) for at in range(0, len(raw), 4))
+    return str(ipaddress.ip_address(words)), int(port, 16)
+
+
+def _unit(pid: int) -> str:
+    with suppress(OSError), open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            last = line.rstrip("\n").rpartition("/")[2]
+            if last.endswith(".service"):
+                return last
+    return ""
+
+
+def _standing(layout: Layout, listener: Listener) -> ListenerState:
+    try:
+        wanted = _wanted(layout, listener)
+    except JailsshError as error:
+        return ListenerState(listener, UNKNOWN, f"what it would read cannot be judged: {error}")
+    if wanted is not None and (heard := _heard(listener)) is not None:
+        if wanted == heard:
+            return ListenerState(listener, RIGHT, "it answers by the configuration on disk")
+        return ListenerState(listener, OLD, "it answers by an older configuration than the one on disk")
+    return _by_times(layout, listener)
+
+
+def _wanted(layout: Layout, listener: Listener) -> str | None:
+    """Return the digest that the listener would show had it read what is on disk; "" for none, None if it is masked."""
+    options = [word for option in listener.server.options for word in ("-o", option)]
+    values = sshd.effective(PROBE, listener.server.config or sshd.main_config(layout), options)
+    banner = values.get("banner", ["none"])[0]
+    if os.path.dirname(banner) != layout.sshd_marks:
+        return "" if banner == "none" else None
+    data = install.read_optional(banner)
+    found = _MARK.search((data or b"").decode("ascii", "replace"))
+    return found[1] if found else None
+
+
+def _heard(listener: Listener) -> str | None:
+    """Return the digest that the running process shows, "" if it shows none, None if that cannot be found out."""
+    if process.find_program("ssh") is None:
+        return None
+    for address, port in listener.places:
+        place = ipaddress.ip_address(address)
+        own = "127.0.0.1" if place.version == 4 else "::1"
+        done = process.run(_client(own, own if place.is_unspecified else address, port), check=False, timeout=_TIMEOUT)
+        if found := _MARK.search(done.stderr):
+            return found[1]
+        # It came to the question who it is, so a banner would have been sent before.
+        if "Permission denied" in done.stderr:
+            return ""
+    return None
+
+
+def _client(source: str, address: str, port: int) -> list[str]:
+    options = {
+        "BatchMode": "yes", "PreferredAuthentications": "none", "StrictHostKeyChecking": "no",
+        "UserKnownHostsFile": "/dev/null", "GlobalKnownHostsFile": "/dev/null", "LogLevel": "INFO",
+        "BindAddress": source, "ConnectTimeout": "5", "IdentitiesOnly": "yes", "IdentityFile": "none",
+        "ProxyCommand": "none",
+    }  # fmt: skip
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    return ["ssh", "-F", "none", "-T", *words, "-p", str(port), "-l", PROBE, address, "true"]
+
+
+def _by_times(layout: Layout, listener: Listener) -> ListenerState:
+    """Compare when the process has read its configuration with when the drop-in was changed."""
+    try:
+        changed = os.stat(layout.sshd_drop_in).st_ctime
+    except FileNotFoundError:
+        changed = os.stat(os.path.dirname(layout.sshd_drop_in)).st_ctime
+    if (read := _read_at(listener.pid)) is not None:
+        state = RIGHT if read > changed + _SLACK else OLD
+        return ListenerState(
+            listener, state, f"its pid file is {'newer' if state == RIGHT else 'older'} than the drop-in"
+        )
+    if _started_at(listener.pid) > changed + 2:
+        return ListenerState(listener, RIGHT, "it was started after the drop-in was written")
+    return ListenerState(
+        listener, UNKNOWN, "it was started before the drop-in was written, and tells nobody what it has read"
+    )
+
+
+def _read_at(pid: int) -> float | None:
+    for path in _PID_FILES:
+        with suppress(OSError, ValueError), open(path, encoding="ascii") as stream:
+            if int(stream.read(32)) == pid:
+                return os.fstat(stream.fileno()).st_mtime
+    return None
+
+
+def _started_at(pid: int) -> float:
+    ticks = process.start_time(pid) or 0
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    return boot + ticks / os.sysconf("SC_CLK_TCK")
+
+
+def have_read_again(layout: Layout, seconds: float = 10.0) -> list[str]:
+    """Have every listener read its configuration, and wait until each is seen to go by what is on disk.
+
+    Returns lines about what was done.  Raises :class:`HostError` for one that still goes by an older configuration
+    when the time is over; one that nobody can tell about is only told of.
+    """
+    lines = [sshd.reload()]
+    left = _wait(layout, seconds / 2)
+    for standing in left:
+        if standing.state == OLD:
+            lines.append(_reload_one(standing.listener))
+    left = _wait(layout, seconds / 2) if left else []
+    if old := [standing for standing in left if standing.state == OLD]:
+        names = ", ".join(standing.listener.name() for standing in old)
+        units = " ".join(sorted({standing.listener.unit for standing in old} - {""})) or "ssh"
+        hint = f"systemctl restart {units}, or end the process and start it again"
+        raise HostError("sshd", f"{old[0].why}, after it was told to read it again: {names}", hint=hint)
+    return [*lines, *(f"note: {standing.listener.name()}: {standing.why}" for standing in left)]
+
+
+def _wait(layout: Layout, seconds: float) -> Sequence[ListenerState]:
+    """Return those that are not RIGHT once all are, or once the time is over or nothing is left to wait for."""
+    end, pause = time.monotonic() + seconds, 0.1
+    while True:
+        left = [standing for standing in standings(layout) if standing.state != RIGHT]
+        if time.monotonic() >= end or not any(standing.state == OLD for standing in left):
+            return left
+        # Longer each time: an sshd from 9.8 on shuts out who asks too often without logging in.
+        time.sleep(pause)
+        pause *= 2
+
+
+def _reload_one(listener: Listener) -> str:
+    """Have one listener read its configuration again, by its unit or by a signal."""
+    if listener.unit and os.path.isdir("/run/systemd/system"):
+        done = process.run(["systemctl", "reload", listener.unit], check=False, timeout=60)
+        if done.code == 0:
+            return f"reloaded {listener.unit}"
+    if sshds.listening(listener.pid) is None:
+        return f"{listener.name()} has ended"
+    os.kill(listener.pid, signal.SIGHUP)
+    return f"sent SIGHUP to {listener.name()}"

@@ -1,0 +1,147 @@
+"""End what an account has open: its jails, and the connections of sshd that could open further ones."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from jailssh.host import accounts
+
+_SSHD = ("sshd", "sshd-session", "sshd-auth")
+_ROUNDS = 20
+_PATIENCE = 1.0
+_AUTH = b"SSH_USER_AUTH="
+_MOST_TOLD = 1 << 20
+_SLACK = 0.03
+"""Seconds: the start of a process is told in ticks, and the time of a file as of the last tick."""
+
+
+@dataclass(frozen=True)
+class _SessionProcess:
+    """One to be ended, perhaps: ``is_jail`` for the outer half of a jail, ``is_server`` for a process of sshd's."""
+
+    pid: int
+    parent: int
+    is_jail: bool
+    is_server: bool
+
+
+def end_sessions(uid: int, login_program: str, stays: Callable[[str], bool] | None = None) -> tuple[int, bool]:
+    """Kill the login programs and sshd's processes of ``uid``; the kernel then ends every process of their jails.
+
+    ``stays``: says of what sshd tells of a login (:func:`told_of`, "" where nothing is known for certain) whether that
+    session stays; so does its connection then.  A connection without a session does not: it could open one.
+
+    Returns how many jails there were, and whether nothing of them is left.  A process is killed by a descriptor of
+    its own (pidfd_open(2)) after a second look, so never one that has got its number since.
+    """
+    jails: set[int] = set()
+    for _ in range(_ROUNDS):  # what begins while others end
+        found = _to_end(uid, login_program, stays)
+        if not found:
+            return len(jails), True
+        jails.update(each.pid for each in found if each.is_jail)
+        _kill(found, lambda pid: set(_look(pid, uid, login_program)))
+    return len(jails), not _to_end(uid, login_program, stays)
+
+
+def end_processes(uid: int) -> bool:
+    """Kill every process with this real uid; True if none is left."""
+    for _ in range(_ROUNDS):
+        pids = accounts.processes_of(uid)
+        if not pids:
+            return True
+        _kill([_SessionProcess(pid, 0, False, False) for pid in pids], partial(_if_of, uid))
+    return not accounts.processes_of(uid)
+
+
+def _if_of(uid: int, pid: int) -> set[_SessionProcess]:
+    return {_SessionProcess(pid, 0, False, False)} if pid in accounts.processes_of(uid) else set()
+
+
+def _kill(found: Iterable[_SessionProcess], look: Callable[[int], set[_SessionProcess]]) -> None:
+    fds = []
+    for each in found:
+        with suppress(OSError):
+            fd = os.pidfd_open(each.pid)
+            fds.append(fd)
+            if each in look(each.pid):
+                signal.pidfd_send_signal(fd, signal.SIGKILL)
+    _wait(fds)
+
+
+def _to_end(uid: int, login_program: str, stays: Callable[[str], bool] | None) -> list[_SessionProcess]:
+    found = [each for name in os.listdir("/proc") if name.isdecimal() for each in _look(int(name), uid, login_program)]
+    if stays is None:
+        return found
+    kept = {each.pid for each in found if each.is_jail and stays(told_of(each.pid, uid))}
+    ended = {each.parent for each in found if each.is_jail and each.pid not in kept}
+    serving = {each.parent for each in found if each.pid in kept} - ended
+    return [each for each in found if (each.is_jail and each.pid not in kept)
+            or (each.is_server and each.pid not in serving)]  # fmt: skip
+
+
+def told_of(pid: int, uid: int) -> str:
+    """Return what sshd tells of the login of the process (``ExposeAuthInfo`` in sshd_config(5)), "" where it is unsure.
+
+    Its file is the account's own, so it counts only as it was before the process began: nobody can set back the time
+    of its last change (inode(7): ctime).
+    """
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as stream:
+            names = [entry[len(_AUTH) :] for entry in stream.read().split(b"\0") if entry.startswith(_AUTH)]
+        with open(f"/proc/{pid}/stat", "rb") as stream:
+            ticks = int(stream.read().rpartition(b")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+        fd = os.open(names[-1], os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        with open(fd, "rb") as file:
+            info = os.fstat(fd)
+            if not stat.S_ISREG(info.st_mode) or info.st_uid != uid or info.st_ctime > time.time() - age + _SLACK:
+                return ""
+            return file.read(_MOST_TOLD).decode("utf-8", "surrogateescape")
+    except (OSError, ValueError, IndexError):
+        return ""
+
+
+def _look(pid: int, uid: int, login_program: str) -> Iterator[_SessionProcess]:
+    """Yield the process if it is one of those to be ended."""
+    with suppress(OSError):
+        # The owner of the directory is root for a process that is not dumpable, so the ids are read (proc(5)).
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="surrogateescape") as stream:
+            fields = dict(line.rstrip("\n").partition(":\t")[::2] for line in stream)
+        if fields["Uid"].split() != [str(uid)] * 4:
+            return
+        program = os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+        parent = int(fields["PPid"])
+        if program == login_program:
+            # The jail's first process has a number in a second namespace; it ends with the outer half.
+            yield _SessionProcess(pid, parent, len(fields["NSpid"].split()) == len(_own_numbers()), False)
+        elif os.path.basename(program) in _SSHD:
+            yield _SessionProcess(pid, parent, False, True)
+
+
+def _own_numbers() -> list[str]:
+    with open("/proc/self/status", encoding="utf-8", errors="surrogateescape") as stream:
+        return next(line.split()[1:] for line in stream if line.startswith("NSpid:"))
+
+
+def _wait(fds: list[int]) -> None:
+    """Wait until the processes have ended, for a moment at most, and close their descriptors."""
+    poll = select.poll()
+    left = set(fds)
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    end = time.monotonic() + _PATIENCE
+    while left and (rest := end - time.monotonic()) > 0:
+        for fd, _ in poll.poll(rest * 1000):
+            poll.unregister(fd)
+            left.discard(fd)
+    for fd in fds:
+        os.close(fd)

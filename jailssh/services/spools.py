@@ -1,0 +1,90 @@
+"""What cron(8), at(1), systemd-logind(8) and sudo(8) keep about an account; set aside by a new name beside the old.
+
+The new name begins with a dot, which neither cron nor atd take for a job.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from contextlib import suppress
+
+from jailssh.core.errors import HostError
+from jailssh.files import fs
+from jailssh.host import install, process
+
+CRONTABS = ("/var/spool/cron/crontabs", "/var/spool/cron/tabs", "/var/spool/cron")
+AT_JOBS = ("/var/spool/cron/atjobs", "/var/spool/at", "/var/spool/atjobs")
+LINGER = "/var/lib/systemd/linger"
+SUDOERS = ("/etc/sudoers", "/etc/sudoers.d/*")
+ASIDE = ".jailssh-off-"
+
+
+def crontabs(name: str) -> list[str]:
+    """Return the account's crontabs."""
+    return [path for path in (f"{folder}/{name}" for folder in CRONTABS) if os.path.isfile(path)]
+
+
+def at_jobs(uid: int) -> list[str]:
+    """Return the account's jobs for at(1), sorted."""
+    found = []
+    for folder in AT_JOBS:
+        with suppress(OSError), os.scandir(folder) as entries:
+            for each in entries:
+                owned = each.stat(follow_symlinks=False).st_uid == uid
+                if owned and each.is_file(follow_symlinks=False) and not each.name.startswith("."):
+                    found.append(each.path)
+    return sorted(found)
+
+
+def linger(name: str) -> list[str]:
+    """Return the file that makes the account's user manager start without a login."""
+    path = f"{LINGER}/{name}"
+    return [path] if os.path.lexists(path) else []
+
+
+def sudoers() -> list[str]:
+    """Return the texts that say who may use sudo."""
+    found = []
+    for pattern in SUDOERS:
+        for path in glob.glob(pattern):
+            with suppress(HostError):
+                found.append((install.read_optional(path) or b"").decode("utf-8", "replace"))
+    return found
+
+
+def set_aside(path: str) -> None:
+    """Give a file of a spool directory a name that nothing runs."""
+    head, name = os.path.split(path)
+    _rename(head, name, f"{ASIDE}{name}")
+
+
+def bring_back(path: str) -> None:
+    """Give it its name again, unless there is a newer one or it is gone."""
+    head, name = os.path.split(path)
+    if not os.path.lexists(path) and os.path.lexists(f"{head}/{ASIDE}{name}"):
+        _rename(head, f"{ASIDE}{name}", name)
+
+
+def _rename(folder: str, old: str, new: str) -> None:
+    # Spool directories belong to their daemons; no component may be a link all the same.
+    dirfd = fs.open_dir(folder, trusted_root=folder)
+    try:
+        os.rename(old, new, src_dir_fd=dirfd, dst_dir_fd=dirfd)
+        # cron looks at a spool directory only when its time has changed.
+        os.fsync(dirfd)
+    except OSError as error:
+        raise fs.failed("rename", f"{folder}/{old}", error) from error
+    finally:
+        os.close(dirfd)
+
+
+def set_linger(name: str, on: bool) -> None:
+    """Switch lingering, by logind where it runs: it starts or stops the user manager too."""
+    if os.path.isdir("/run/systemd/system") and process.find_program("loginctl"):
+        verb = "enable-linger" if on else "disable-linger"
+        process.run(["loginctl", verb, name], timeout=60)
+    elif on:
+        fs.atomic_write(f"{LINGER}/{name}", b"")
+    else:
+        fs.remove_file(f"{LINGER}/{name}")

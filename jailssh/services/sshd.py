@@ -1,0 +1,256 @@
+"""OpenSSH's server: test a configuration, ask what it means for one account, make the running one read it again.
+
+sshd(8): ``-t`` tests a configuration, ``-T -C user=…`` prints what holds for one connection; both read the file given
+with ``-f``.  sshd takes the first value it meets (sshd_config(5)), so what counts is asked from sshd itself.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import signal
+from collections.abc import Mapping, Sequence
+
+from jailssh.core.errors import ConfigError, HostError, JailsshError
+from jailssh.core.names import escape
+from jailssh.files import fs
+from jailssh.host import install, process
+from jailssh.host.paths import Layout
+
+_INCLUDE = re.compile(r"\s*include[\s=]+(.*)", re.IGNORECASE)
+_MATCH = re.compile(r"\s*match\s", re.IGNORECASE)
+_NO_DIRECTORY = re.compile(r"Missing privilege separation directory: (/(?:var/)?run/[\w./-]+)")
+LIMIT = 1 << 20
+"""The most bytes that a file of sshd's configuration may have."""
+HOME_KEYS = ".ssh/authorized_keys"
+"""The file of keys in a home, as ``AuthorizedKeysFile`` has it."""
+AUTH_FILE = "SSH_USER_AUTH"
+"""The variable with which sshd names the file that says how somebody logged in (``ExposeAuthInfo``)."""
+_OWN = "JAILSSH_"
+_UNITS = ("ssh.service", "sshd.service")
+
+
+def main_config(layout: Layout) -> str:
+    """Return the path of the main configuration file."""
+    return f"{layout.root}/etc/ssh/sshd_config"
+
+
+def read_main(layout: Layout) -> str:
+    """Return the text of the main configuration file; :class:`HostError` where there is none."""
+    data = install.read_optional(main_config(layout))
+    if data is None:
+        raise HostError(main_config(layout), "is not there", hint="install openssh-server")
+    return data.decode("utf-8", "surrogateescape")
+
+
+def _include_line(layout: Layout, text: str) -> int | None:
+    """Return the index of the line that includes the drop-in's directory outside of any Match block, or None."""
+    directory = os.path.dirname(layout.sshd_drop_in).removeprefix(layout.root)
+    wanted = {f"{directory}/*.conf", f"{os.path.basename(directory)}/*.conf"}
+    for index, line in enumerate(text.splitlines()):
+        if _MATCH.match(line):
+            return None
+        found = _INCLUDE.match(line)
+        if found and wanted & {word.strip('"') for word in found.group(1).split()}:
+            return index
+    return None
+
+
+def check_include(layout: Layout) -> None:
+    """Raise :class:`HostError` unless the main file reads the drop-in's directory for everybody."""
+    if _include_line(layout, read_main(layout)) is None:
+        raise HostError(
+            main_config(layout),
+            f"does not include {os.path.dirname(layout.sshd_drop_in)}/*.conf before its first Match block",
+            hint=f"put 'Include {os.path.dirname(layout.sshd_drop_in)}/*.conf' at its top",
+        )
+
+
+def earlier_matches(layout: Layout) -> list[str]:
+    """Return ``file:line: text`` of each Match that sshd reads before the drop-in, so that its settings win.
+
+    Settings outside of Match never do: sshd lays those of matching blocks over them.
+    """
+    text = read_main(layout)
+    stop = _include_line(layout, text)
+    found = _matches(main_config(layout), text.splitlines()[:stop])
+    for path in _drop_ins(layout):
+        if path >= layout.sshd_drop_in:
+            break
+        found += _matches(path, fs.read_trusted(path, LIMIT).decode("utf-8", "surrogateescape").splitlines())
+    return found
+
+
+def _matches(path: str, lines: list[str]) -> list[str]:
+    return [
+        f"{path}:{number}: {line.strip()}"
+        for number, line in enumerate(lines, 1)
+        if _MATCH.match(line) and line.split()[1:] != ["all"]
+    ]
+
+
+def _drop_ins(layout: Layout) -> list[str]:
+    return sorted(glob.glob(f"{glob.escape(os.path.dirname(layout.sshd_drop_in))}/*.conf"))
+
+
+def test_candidate(layout: Layout, drop_in: str, probe: str) -> None:
+    """Raise :class:`JailsshError` unless sshd accepts the whole configuration with ``drop_in`` in its place.
+
+    A copy of the main file names the drop-ins one by one, the candidate among them, so nothing is in place yet.
+    ``probe`` is the drop-in written for one user who need not exist, ``jailssh-probe``: with it sshd is asked whether
+    the forced command would hold.
+    """
+    directory = f"{layout.root}/run"
+    for text in (drop_in, probe):
+        with install.temporary(directory, text.encode()) as candidate:
+            main = _main_with(layout, candidate).encode("utf-8", "surrogateescape")
+            with install.temporary(directory, main) as config:
+                test(config)
+                if text is probe:
+                    check_forced(effective("jailssh-probe", config), layout, "jailssh-probe")
+
+
+def _main_with(layout: Layout, candidate: str) -> str:
+    """Return the main file with each drop-in named, ``candidate`` in the place of ours."""
+    lines = read_main(layout).splitlines()
+    index = _include_line(layout, "\n".join(lines))
+    if index is None:
+        raise ConfigError(main_config(layout), "does not include the drop-ins")
+    files = sorted({*_drop_ins(layout), layout.sshd_drop_in})
+    named = [candidate if path == layout.sshd_drop_in else path for path in files]
+    lines[index] = "Include " + " ".join(f'"{path}"' for path in named)
+    return "\n".join(lines) + "\n"
+
+
+def test(config: str) -> None:
+    """Raise :class:`JailsshError` unless sshd accepts the configuration file ``config``."""
+    result = _sshd("-t", "-f", config)
+    if result.code != 0:
+        raise JailsshError("sshd -t", _reason(result.stderr), hint="nothing was changed for sshd")
+
+
+def effective(user: str, config: str, options: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Return what sshd would use for a connection of ``user``: keyword in lower case to its values in order."""
+    result = _sshd("-T", "-f", config, *options, "-C", f"user={user},host=localhost,addr=127.0.0.1")
+    if result.code != 0:
+        raise JailsshError("sshd -T", _reason(result.stderr))
+    values: dict[str, list[str]] = {}
+    for line in result.stdout.splitlines():
+        keyword, _, value = line.partition(" ")
+        values.setdefault(keyword.lower(), []).append(value)
+    return values
+
+
+def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str, *, home_keys: bool = False) -> None:
+    """Raise :class:`JailsshError` unless ``values`` (of :func:`effective`) put ``user`` into the login program.
+
+    ``home_keys``: a jail may say of this account that keys in its home count too.
+    """
+    wanted = {
+        "forcecommand": layout.login_program,
+        "disableforwarding": "yes",
+        "permituserrc": "no",
+        "chrootdirectory": "none",
+        "permittunnel": "no",
+        # Without it nobody could say whose login to a shared account it is.
+        "exposeauthinfo": "yes",
+        "ignorerhosts": "yes",
+        "authorizedkeysfile": f"{layout.keys}/%u",
+    }
+    for keyword, value in wanted.items():
+        got = values.get(keyword, ["nothing"])[0]
+        both = home_keys and keyword == "authorizedkeysfile" and got == f"{value} {HOME_KEYS}"
+        # From 10.4 on, sshd prints words of its own with capitals.
+        if got != value and not both and not (value == "yes" and got.lower() == value):
+            raise JailsshError(
+                f"sshd for {user}",
+                f"{keyword} would be {got!r}, not {value!r}",
+                hint="something that sshd reads before the drop-in wins; ask: sshd -T -C user=NAME,host=h,addr=::1",
+            )
+    taken = [word for value in values.get("acceptenv", []) for word in value.split() if _takes_ours(word)]
+    if taken:
+        raise JailsshError(
+            f"sshd for {user}",
+            f"acceptenv would be {' '.join(taken)}: a client could say itself which key it has",
+            hint="take it out of sshd's configuration; it adds up over all Match blocks that apply",
+        )
+
+
+def _takes_ours(pattern: str) -> bool:
+    """True if a pattern of AcceptEnv (``*`` and ``?``) can take a variable that says who logged in."""
+    fixed = re.split(r"[*?]", pattern, maxsplit=1)[0]
+    if fixed == pattern:
+        return pattern == AUTH_FILE or pattern.startswith(_OWN)
+    return any(name.startswith(fixed) for name in (AUTH_FILE, _OWN)) or fixed.startswith(_OWN)
+
+
+def warnings(values: Mapping[str, list[str]], accept_env: Sequence[str] = ()) -> list[str]:
+    """Return what is not wrong but weaker than it should be in ``values`` (of :func:`effective`).
+
+    ``accept_env``: the names that some jail passes on.
+    """
+    found = []
+    if values.get("permituserenvironment", ["no"])[0] != "no":
+        found.append("PermitUserEnvironment is on: it cannot be switched off for a group; the login program clears it")
+    kept = {"LANG", "LC_*", "GIT_PROTOCOL", *accept_env}
+    extra = [word for value in values.get("acceptenv", []) for word in value.split() if word not in kept]
+    if extra:
+        found.append(f"AcceptEnv also takes {' '.join(extra)} from another Match block; the login program drops them")
+    principals = values.get("authorizedprincipalsfile", ["none"])[0]
+    if principals != "none" and (not principals.startswith("/") or "%h" in principals):
+        found.append(f"AuthorizedPrincipalsFile {principals} is in homes: what is there says which certificates let in")
+    if values.get("usepam", ["no"])[0].lower() != "yes":
+        found.append("UsePAM is off: accounts whose password is locked with '!' cannot log in by key either")
+        found.append("UsePAM is off: sshd runs another login shell than the login program without asking")
+    return found
+
+
+def _sshd(*args: str) -> process.Completed:
+    """Run sshd; where only its directory below /run is missing (sshd not started yet), make that and run it again."""
+    argv = ["sshd", *args]
+    result = process.run(argv, check=False, timeout=30)
+    missing = _NO_DIRECTORY.search(result.stderr)
+    if result.code != 0 and missing:
+        fs.ensure_dir(missing.group(1), 0o755)
+        result = process.run(argv, check=False, timeout=30)
+    return result
+
+
+def _reason(stderr: str) -> str:
+    return escape("; ".join(line.strip() for line in stderr.splitlines() if line.strip()), 800) or "it gave no reason"
+
+
+def reload() -> str:
+    """Make a running sshd read its configuration again; return one line saying what was done.
+
+    A configuration that sshd does not accept is never handed to a running sshd: it would end.
+    """
+    result = _sshd("-t")
+    if result.code != 0:
+        raise JailsshError("sshd -t", _reason(result.stderr), hint="sshd was not told to read it")
+    if os.path.isdir("/run/systemd/system"):
+        for unit in _UNITS:
+            if process.run(["systemctl", "--quiet", "is-active", unit], check=False, timeout=10).code == 0:
+                process.run(["systemctl", "reload", unit], timeout=60)
+                return f"reloaded {unit}"
+    pid = _daemon_pid()
+    if pid is None:
+        return (
+            "found no running sshd by systemd or /run/sshd.pid; if one runs, have it read its configuration: kill -HUP"
+        )
+    os.kill(pid, signal.SIGHUP)
+    return f"sent SIGHUP to sshd, process {pid}"
+
+
+def _daemon_pid() -> int | None:
+    """Return the process that sshd's pid file names, if it is sshd itself."""
+    for path in ("/run/sshd.pid", "/var/run/sshd.pid"):
+        try:
+            with open(path, encoding="ascii") as stream:
+                pid = int(stream.read())
+            if os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith("sshd"):
+                return pid
+        except (OSError, ValueError):
+            continue
+    return None

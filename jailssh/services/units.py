@@ -1,0 +1,77 @@
+"""The units of systemd that belong to jailssh: stopped and switched off where the set-up is taken back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from jailssh.core.errors import JailsshError
+from jailssh.files import fs
+from jailssh.host import install, process
+
+UNITS = (
+    "jailssh-update.path", "jailssh-update.timer", "jailssh-update.service", "jailssh-gone.path", "jailssh-gone.timer",
+    "jailssh-gone.service", "jailsshd.socket", "jailsshd.service",
+)  # fmt: skip
+"""What starts something stands before what it starts."""
+FOLDERS = ("/etc/systemd/system", "/run/systemd/system")
+"""Where ``systemctl enable`` puts its links (systemd.unit(5)), with ``--runtime`` the second."""
+
+
+def retire(folders: Sequence[str] = FOLDERS) -> list[str]:
+    """Stop the units where systemd runs, and take away the links that enabled them; return lines saying what was done.
+
+    A link is removed also where its unit is not there any more.  What cannot be stopped is told of.
+    """
+    lines = _stop() if os.path.isdir("/run/systemd/system") else []
+    disabled = [unit for unit in UNITS if _unlink(unit, folders)]
+    if disabled:
+        lines += [f"disabled {', '.join(disabled)}", *install.reload_units()]
+    return lines
+
+
+def _stop() -> list[str]:
+    lines, stopped = [], []
+    for unit in UNITS:
+        try:
+            if process.run(["systemctl", "--quiet", "is-active", unit], check=False, timeout=10).code == 0:
+                process.run(["systemctl", "stop", unit], timeout=120)
+                stopped.append(unit)
+        except JailsshError as error:
+            lines.append(f"note: {unit} could not be stopped: {error}; run: systemctl stop {unit}")
+    return [*lines, f"stopped {', '.join(stopped)}"] if stopped else lines
+
+
+def _unlink(unit: str, folders: Sequence[str]) -> bool:
+    """Remove the links by which other units start ``unit``; False if there was none."""
+    found = False
+    for folder in folders:
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            path = f"{folder}/{name}/{unit}"
+            if name.endswith((".wants", ".requires")) and os.path.islink(path):
+                fs.remove_file(path)
+                install.remove_empty_dir(f"{folder}/{name}")
+                found = True
+    return found
+
+
+def stale() -> list[str]:
+    """Return the units of ours, and of sshd, that systemd has read in an older version than the one on disk."""
+    if not os.path.isdir("/run/systemd/system"):
+        return []
+    argv = ["systemctl", "show", "--property=Id,NeedDaemonReload", *UNITS, "ssh.service", "sshd.service"]
+    done = process.run(argv, check=False, timeout=20)
+    found = []
+    for block in done.stdout.split("\n\n"):
+        values = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if values.get("NeedDaemonReload") == "yes" and values.get("Id") not in found:
+            found.append(values.get("Id", ""))
+    return found
+
+
+def failed() -> list[str]:
+    """Return those of our units that systemd has given up, where it runs."""
+    if not os.path.isdir("/run/systemd/system"):
+        return []
+    argv = ["systemctl", "is-failed", "--quiet"]
+    return [unit for unit in UNITS if process.run([*argv, unit], check=False, timeout=10).code == 0]

@@ -1,0 +1,1 @@
+"""Stand-alone trees: from jailspecs to a directory that the administrator names."""

@@ -1,0 +1,256 @@
+"""``build``: from a merged spec to a stand-alone tree, or to what would have to be done for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from jailssh.closure.elf_cache import ElfCache
+from jailssh.closure.errors import ImageError, SourceChangedError
+from jailssh.closure.manifest import Entry, Manifest, inputs_digest
+from jailssh.closure.sources import Sources
+from jailssh.core.names import escape
+from jailssh.files import fs
+from jailssh.jailspec.merge import Spec
+from jailssh.plugin.api import ImageNeeds
+from jailssh.tree import target as targets
+from jailssh.tree.target import State, Target, TreeChange, TreePlan
+
+if TYPE_CHECKING:
+    from jailssh.files.editor import TreeEditor
+
+_RETRIES = 3
+_LD_CONF = "/etc/ld.so.conf"
+_LD_CACHE = "/etc/ld.so.cache"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says beside specs and target; see ``jailssh build --help``."""
+
+    allow_missing: bool = False
+    skip_devices: bool = False
+    insecure: bool = False
+    prune: bool = False
+    reflink: bool = False
+    dry_run: bool = False
+    quiet_runs: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build did, or would do.
+
+    ``changes`` without those that keep something; ``left`` what earlier builds put there and the spec no longer has;
+    ``kept`` those of them that were changed since or are not empty, and so were not pruned.  ``runs``: the commands.
+    """
+
+    changes: tuple[TreeChange, ...] = ()
+    left: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    runs: tuple[str, ...] = ()
+    count: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """``waiting`` is told the process id of another builder, ``planned`` how much there is to do, ``told`` of each."""
+
+    waiting: Callable[[int], None] | None = None
+    planned: Callable[[int], None] | None = None
+    told: Callable[[TreeChange], None] | None = None
+    running: Callable[[str], None] | None = None
+
+
+def build(
+    spec: Spec,
+    target: Target,
+    options: Options,
+    *,
+    profiles: Mapping[str, Sequence[tuple[str, ImageNeeds]]] | None = None,
+    facts: ElfCache | None = None,
+    listeners: Listeners | None = None,
+) -> Built:
+    """Make the tree at ``target`` what ``spec`` says, and tell what that took.
+
+    A new tree grows beside its place and appears whole; one that is there is changed file by file, new beside old.
+    Errors of the spec, of the host and of what is in the way are raised before anything is written.
+    """
+    return _Build(spec, target, options, profiles or {}, facts or ElfCache(), listeners or Listeners()).run()
+
+
+class _Build:
+    def __init__(
+        self,
+        spec: Spec,
+        target: Target,
+        options: Options,
+        profiles: Mapping[str, Sequence[tuple[str, ImageNeeds]]],
+        facts: ElfCache,
+        listeners: Listeners,
+    ) -> None:
+        self._spec = spec
+        self._target = target
+        self._options = options
+        self._facts = facts
+        self._listeners = listeners
+        self._profiles = profiles
+        self._runs = tuple(run.command for run in spec.runs)
+        self._inputs = inputs_digest(
+            [spec.statements, self._runs, options.allow_missing, options.skip_devices, options.insecure, profiles]
+        )
+        self._owned = os.geteuid() == 0
+        self._state: State | None = None
+        self._left: tuple[Entry, ...] = ()
+
+    def run(self) -> Built:
+        """Do it."""
+        self._target.check()
+        if self._options.dry_run:
+            return self._run()
+        with self._target.locked(self._listeners.waiting):
+            done = self._run()
+        self._facts.save()
+        return done
+
+    def _run(self) -> Built:
+        exists = os.path.lexists(self._target.path)
+        self._state = self._target.state() if exists else None
+        if self._state and self._is_done(self._state):
+            return Built(notes=self._state.notes, count=self._state.count, bytes=self._state.bytes)
+        for _ in range(_RETRIES):
+            with suppress(SourceChangedError):
+                return self._once(exists)
+        return self._once(exists)
+
+    def _is_done(self, state: State) -> bool:
+        nothing_left = not (state.left and self._options.prune)
+        return nothing_left and self._target.is_current(state, self._inputs)
+
+    def _once(self, exists: bool) -> Built:
+        # Imported here and below: they take longer than a whole run that finds nothing to do.
+        from jailssh.files.editor import TreeEditor
+        from jailssh.tree.statements import Choices, resolve_statements
+
+        options = self._options
+        sources = Sources(facts=self._facts, insecure=options.insecure)
+        choices = Choices(options.allow_missing, options.skip_devices, options.insecure, self._profiles)
+        manifest = resolve_statements(self._spec.statements, sources, choices)
+        known = self._target.manifest() if exists else None
+        old = (*known[0].entries, *known[1]) if known else ()
+        if not exists and self._options.dry_run:
+            return self._result(manifest, _all_new(manifest), self._runs)
+        with self._tree(exists) as (root, path):
+            editor = TreeEditor(root, owned=self._owned, fresh=not exists, reflink=self._options.reflink)
+            try:
+                if known and self._state is None and not self._options.dry_run:
+                    targets.clean_up(editor, old)
+                seen = self._state.seen if self._state else None
+                now = targets.see(path, seen) if seen else None
+                plan = (
+                    _all_new(manifest)
+                    if not exists
+                    else targets.compare(
+                        editor, manifest, old, owned=self._owned, seen=seen, now=now, prune=self._options.prune
+                    )
+                )
+                runs = self._due(plan, exists)
+                if self._options.dry_run:
+                    return self._result(manifest, plan, runs)
+                self._change(editor, root, path, manifest, plan, old, runs, exists)
+            finally:
+                editor.close()
+        self._remember(manifest, plan)
+        return self._result(manifest, plan, runs)
+
+    def _due(self, plan: TreePlan, exists: bool) -> tuple[str, ...]:
+        """Return the commands to run: all of them after any change, none when nothing has changed."""
+        changed = plan.work or not exists or self._state is None or self._state.runs != self._runs
+        return self._runs if changed else ()
+
+    @contextmanager
+    def _tree(self, exists: bool) -> Iterator[tuple[int, str]]:
+        """Open the tree to work on; a new one gets its name at the end and vanishes on an error."""
+        from jailssh.files import beneath, tree
+
+        if exists:
+            with self._target.root(self._target.path) as root:
+                yield root, self._target.path
+            return
+        head, name = os.path.split(self._target.path)
+        with self._target.root(self._target.beside) as beside, self._target.root(head) as above:
+            fs.remove_tree(beside, "tree")
+            try:
+                root = tree.make_staging(beside, "tree")
+                try:
+                    yield root, self._target.staging
+                    beneath.sync_file_system(root)
+                finally:
+                    os.close(root)
+                tree.publish(beside, "tree", name, above)
+            except OSError as error:
+                raise fs.failed("build", self._target.path, error) from error
+            finally:
+                fs.remove_tree(beside, "tree")
+
+    def _change(
+        self,
+        editor: TreeEditor,
+        root: int,
+        path: str,
+        manifest: Manifest,
+        plan: TreePlan,
+        old: Sequence[Entry],
+        runs: Sequence[str],
+        exists: bool,
+    ) -> None:
+        from jailssh.files import beneath
+        from jailssh.image.build import make_cache
+
+        if self._listeners.planned:
+            self._listeners.planned(len(plan.work))
+        wanted = {entry.path for entry in manifest.entries}
+        self._left = tuple(entry for entry in old if entry.path not in wanted)
+        self._target.begin(manifest, self._left)
+        targets.apply(editor, plan, self._listeners.told)
+        self._run_all(runs, path)
+        if plan.work and self._owned and manifest.get(_LD_CONF):
+            make_cache(root, path)
+        if exists and (plan.work or runs):
+            beneath.sync_file_system(root)
+
+    def _run_all(self, runs: Sequence[str], path: str) -> None:
+        from jailssh.host import shell
+
+        for run, command in zip(self._spec.runs, runs, strict=False):
+            if self._listeners.running:
+                self._listeners.running(command)
+            code = shell.run_command(command, path, {"JAIL": path}, quiet=self._options.quiet_runs)
+            if code:
+                raise ImageError(run.origin.place, f"status {code} of: {escape(command, 200)}")
+
+    def _remember(self, manifest: Manifest, plan: TreePlan) -> None:
+        left = sorted(plan.left, key=lambda entry: entry.path)
+        if {entry.path for entry in left} != {entry.path for entry in self._left}:
+            self._target.begin(manifest, left)
+        paths = [entry.path for entry in manifest.entries]
+        if manifest.get(_LD_CONF):
+            paths.append(_LD_CACHE)
+        seen = targets.see(self._target.path, dict.fromkeys(paths))
+        numbers = (len(manifest.entries), manifest.bytes, len(plan.left))
+        self._target.finish(State(self._inputs, manifest.watch, seen, manifest.notes, self._runs, *numbers))
+
+    def _result(self, manifest: Manifest, plan: TreePlan, runs: Sequence[str]) -> Built:
+        left = tuple(sorted(entry.path for entry in plan.left))
+        work = tuple(plan.work)
+        count, size = len(manifest.entries), manifest.bytes
+        return Built(work, left, tuple(sorted(plan.kept)), manifest.notes, tuple(runs), count, size)
+
+
+def _all_new(manifest: Manifest) -> TreePlan:
+    return TreePlan([TreeChange("create", entry) for entry in manifest.entries])

@@ -1,0 +1,214 @@
+"""What comes by the many: directory trees of the host, the files of a package, and what programs need besides."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Callable, Sequence, Set
+
+from jailssh.closure.closure import Closure
+from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
+from jailssh.closure.manifest import Entry, dir_entry, link_entry
+from jailssh.closure.sources import NAMED, STICKY, Found, Sources
+from jailssh.core.names import escape
+from jailssh.tree.layout import BULK, IMPLIED, PLAIN, NodeAttributes, Picture
+
+_DPKG = "/var/lib/dpkg/info"
+_DPKG_LIST = 64 << 20
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?\Z")
+_VERSIONED = re.compile(r"(perl|python)(\d+(?:\.\d+)*)?\Z")
+
+
+class Bulk:
+    """Puts trees and packages into the picture, each file with its closure."""
+
+    def __init__(self, sources: Sources, picture: Picture) -> None:
+        self._sources = sources
+        self._picture = picture
+        self.closure: Closure
+        self._unwanted: dict[str, set[str]] = {}
+
+    def tree(
+        self,
+        source: str,
+        target: str | None,
+        origin: str,
+        excludes: Sequence[str] = (),
+        attributes: NodeAttributes = PLAIN,
+        weight: int = BULK,
+    ) -> None:
+        """Take a directory with all below it; raises :class:`ImageError` where somebody else could swap parts of it."""
+        found = self._sources.find(source, NAMED)
+        if found is None or not found.is_dir:
+            raise ImageError(escape(source), "not on this host" if found is None else "not a directory")
+        self._check_trust(source, found)
+        if target is None:
+            jail, _ = self._picture.take(source, origin, named=True)
+        else:
+            jail = self._picture.place(target)
+        self._picture.put(_directory(jail, found, attributes, origin), weight)
+        todo = [(found.path, "" if jail == "/" else jail, "")]
+        while todo:
+            host, inside, below = todo.pop()
+            entry = self._picture.get(inside)
+            if entry and entry.kind != "dir":
+                self._picture.note(f"{escape(inside)} is not taken from {escape(host)}: the spec says what is there")
+                continue
+            for name in self._sources.listdir(host):
+                rest = f"{below}/{name}".lstrip("/")
+                if not any(fnmatch.fnmatchcase(rest if "/" in one else name, one) for one in excludes):
+                    here = (f"{host.rstrip('/')}/{name}", f"{inside}/{name}", rest)
+                    if self._one(*here[:2], origin, attributes, weight):
+                        todo.append(here)
+
+    def _check_trust(self, source: str, found: Found) -> None:
+        """Refuse a tree that others can write: while it is read, they could put a link to anything into it."""
+        try:
+            self._sources.find(found.path, STICKY)
+        except UnsafeModeError as error:
+            why = f"{error.what} is {error.why}, so its parts could be swapped while they are read"
+            raise UnsafeModeError(
+                escape(source), why, hint="copy it to a place of root's first, or use --insecure"
+            ) from error
+
+    def _one(self, host: str, inside: str, origin: str, attributes: NodeAttributes, weight: int) -> bool:
+        """Take one name of a tree; True for a directory, which is to be entered."""
+        info = self._sources.lstat(host)
+        if info is None:
+            raise SourceChangedError(escape(host), "it vanished while its directory was read")
+        if stat.S_ISLNK(info.st_mode):
+            self._picture.put(link_entry(inside, os.readlink(host), origin), weight)
+            if host == inside:
+                self._end_of_link(host, origin)
+        elif stat.S_ISDIR(info.st_mode):
+            found = Found(host, info, (), ())
+            self._picture.put(_directory(inside, found, attributes, origin), weight)
+            return True
+        elif stat.S_ISREG(info.st_mode):
+            found = Found(host, info, (), ())
+            if self._picture.put(self._picture.file(inside, found, origin, attributes), weight):
+                self.needs(found, origin, in_tree=True)
+        elif stat.S_ISCHR(info.st_mode) or stat.S_ISBLK(info.st_mode):
+            self._picture.put(node_of(inside, info, origin), weight)
+        else:
+            self._picture.note(f"{escape(host)} is left out: neither file, directory, link nor device")
+        return False
+
+    def needs(self, found: Found, origin: str, *, strict: bool = False, in_tree: bool = False) -> None:
+        """Take what a file needs.
+
+        ``strict``: an interpreter that is not there is an error, else a note.  ``in_tree``: a script brings a shell
+        along, but no whole language: trees hold many a script that nobody runs, and files of other systems, which are
+        data here.
+        """
+        is_script = False
+        try:
+            is_script = self._sources.elf(found) is None
+            if is_script and (not found.info.st_mode & 0o111 or (in_tree and not self._is_wanted(found))):
+                return
+            self.closure.file(found, origin)
+        except (SourceChangedError, UnsafeModeError):
+            raise
+        except ImageError as error:
+            if strict or not (is_script or in_tree):
+                raise
+            self._picture.note(f"{error}" if is_script else f"{error}; it is taken as it is, as data")
+
+    def _is_wanted(self, found: Found) -> bool:
+        head = self._sources.head(found)
+        words = head[2:].split(b"\n", 1)[0].split() if head.startswith(b"#!") else []
+        program = os.path.basename(words[1] if len(words) > 1 and words[0].endswith(b"/env") else (*words, b"sh")[0])
+        if program in _SHELLS:
+            return True
+        self._unwanted.setdefault(os.fsdecode(program), set()).add(os.path.dirname(found.path))
+        return False
+
+    def tell_unwanted(self, programs: Set[str]) -> None:
+        """Tell which scripts will not run, unless what they need is there: ``programs`` are the names that are."""
+        for program, places in sorted(self._unwanted.items()):
+            if program not in programs:
+                more = f" and {len(places) - 1} more places" if len(places) > 1 else ""
+                self._picture.note(f"scripts in {escape(min(places))}{more} will not run without {escape(program)}")
+
+    def _end_of_link(self, path: str, origin: str) -> None:
+        try:
+            found = self._sources.find(path)
+            if found is None:
+                self._picture.note(f"{escape(path)} is a link that leads nowhere")
+            elif found.is_file:
+                self.needs(self._picture.take(path, origin)[1], origin)
+        except SourceChangedError:
+            raise
+        except ImageError as error:
+            self._picture.note(f"{escape(path)} leads to what a tree cannot hold: {error}")
+
+    def package(self, name: str, excludes: Sequence[str], origin: str) -> None:
+        """Take the files of an installed package as dpkg lists them."""
+        paths = self._listed(name)
+        for path in sorted(paths):
+            rest = path.lstrip("/")
+            parts = rest.split("/")
+            if any(fnmatch.fnmatchcase(rest, one) or fnmatch.fnmatchcase(parts[-1], one) for one in excludes):
+                continue
+            info = self._sources.lstat(path)
+            if info is None:
+                continue  # Left out when the package was installed (path-exclude in dpkg.cfg(5)), or removed since.
+            if stat.S_ISDIR(info.st_mode):
+                jail, found = self._picture.take(path, origin)
+                self._picture.put(_directory(jail, found, PLAIN, origin), IMPLIED)
+                continue
+            found = self._picture.take(path, origin, BULK)[1]
+            if found.is_file:
+                self.needs(found, origin)
+
+    def _listed(self, name: str) -> list[str]:
+        if not _PACKAGE.match(name):
+            raise ImageError(f"package {escape(name)}", "not a name of a Debian package")
+        lists = [f"{_DPKG}/{name}.list", *self._sources.glob(f"{_DPKG}/{name}:*.list")]
+        text = next((text for path in lists if (text := self._sources.read_text(path, _DPKG_LIST)) is not None), None)
+        if text is None:
+            raise ImageError(f"package {escape(name)}", "not installed", hint="its files are not on this host")
+        return [line for line in text.split("\n") if line.startswith("/") and line != "/."]
+
+    def companions(self, found: Found, origin: str) -> None:
+        """Take the trees that a program opens by names built into it: standard libraries, git's helpers."""
+        prefix = os.path.dirname(os.path.dirname(found.path))
+        for path in companion_trees(prefix, os.path.basename(found.path), self._sources.glob):
+            self.tree(path, None, f"{origin}: belongs to {found.path}", _NOT_NEEDED, weight=IMPLIED)
+
+
+_SHELLS = (b"sh", b"dash", b"bash")
+_NOT_NEEDED = ("__pycache__", "test", "idlelib", "lib2to3", "turtledemo")
+
+
+def companion_trees(prefix: str, name: str, glob: Callable[[str], list[str]]) -> list[str]:
+    """Return the directories that program ``name`` below ``prefix`` (``/usr``) needs and that the host has."""
+    patterns: tuple[str, ...] = ()
+    if name == "git":
+        patterns = (f"{prefix}/lib/git-core", f"{prefix}/libexec/git-core", f"{prefix}/share/git-core/templates")
+    elif match := _VERSIONED.match(name):
+        version = ".".join((match[2] or "").split(".")[:2])
+        if match[1] == "perl":
+            own = (f"{prefix}/lib/*/perl-base", f"{prefix}/share/perl/5*", f"{prefix}/lib/*/perl/5*")
+            patterns = (*own, f"{prefix}/lib*/perl5", f"{prefix}/share/perl5", f"{prefix}/lib/*/perl5", "/etc/perl")
+        elif version:
+            patterns = (f"{prefix}/lib/python{version}", f"{prefix}/lib64/python{version}", f"/etc/python{version}")
+    elif name == "iconv":
+        patterns = (f"{prefix}/lib/*/gconv", f"{prefix}/lib*/gconv")
+    return [path for pattern in patterns for path in glob(pattern)]
+
+
+def node_of(path: str, info: os.stat_result, origin: str) -> Entry:
+    """Return an entry for a node like the host's."""
+    kind = "char" if stat.S_ISCHR(info.st_mode) else "block"
+    numbers = (os.major(info.st_rdev), os.minor(info.st_rdev))
+    return Entry(path, kind, origin, stat.S_IMODE(info.st_mode) & 0o777, major=numbers[0], minor=numbers[1])
+
+
+def _directory(path: str, found: Found, attributes: NodeAttributes, origin: str) -> Entry:
+    uid, gid = attributes.owner or (found.info.st_uid, found.info.st_gid)
+    mode = stat.S_IMODE(found.info.st_mode) & 0o1777
+    base = dir_entry(path, origin)
+    return Entry(base.path, base.kind, origin, mode, uid=uid, gid=gid)

@@ -1,0 +1,255 @@
+"""The picture of a tree while statements are resolved: what is at each path, and what has more weight than what.
+
+Host paths keep their place in the jail with all links on the way, except where the spec says otherwise: an explicit
+directory where the host has a link is a directory, and what lies below it is put there.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from jailssh.closure.errors import ImageError
+from jailssh.closure.manifest import Entry, describe, dir_entry, link_entry, tree_order
+from jailssh.closure.sources import NAMED, STRICT, Found, Sources, stamp_of
+from jailssh.core.names import escape, is_clean_absolute
+
+# What brought an entry: something else that needs it, a tree or a pattern, a statement about this very path.
+IMPLIED, BULK, EXPLICIT = 0, 1, 2
+_MERGED = ("/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")
+_MAX_LINKS = 40
+_MAX_ENTRIES = 200_000
+
+
+@dataclass(frozen=True)
+class NodeAttributes:
+    """What a statement says about files: mode None for the source's; owner None for the source's."""
+
+    mode: int | None = None
+    owner: tuple[int, int] | None = (0, 0)
+    setuid: bool = False
+
+
+PLAIN = NodeAttributes()
+
+
+class Picture:
+    """Entries by path, each with its weight."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._entries: dict[str, Entry] = {}
+        self._weight: dict[str, int] = {}
+        self._dirs: dict[str, str] = {}
+        self._override: set[str] = set()
+        self.notes: dict[str, None] = {}
+
+    def note(self, text: str) -> None:
+        """Remember something for the administrator, once."""
+        self.notes[text] = None
+
+    def get(self, path: str) -> Entry | None:
+        """Return what is at ``path`` so far."""
+        return self._entries.get(path)
+
+    def is_explicit(self, path: str) -> bool:
+        """True if a statement is about this very path."""
+        return self._weight.get(path) == EXPLICIT
+
+    def put(self, entry: Entry, weight: int, *, override: bool = False) -> bool:
+        """Put an entry unless something of more weight is there; True if it counts.
+
+        Among explicit ones of a kind, and among all of a bulk, the last counts; of what is implied, the first.
+        """
+        path = entry.path
+        if path == "/":
+            return False
+        if not is_clean_absolute(path):
+            raise ImageError(escape(path), "its name has control characters")
+        old = self._entries.get(path)
+        if old is None and len(self._entries) >= _MAX_ENTRIES:
+            raise ImageError(escape(path), f"more than {_MAX_ENTRIES} paths in one tree")
+        if old is not None:
+            before = self._weight[path]
+            if weight < before or weight == before == IMPLIED:
+                return False
+            if weight == before == EXPLICIT and old.kind != entry.kind and not override:
+                why = f"{describe(entry)} here, but {describe(old)} in {old.origin}"
+                raise ImageError(escape(path), why, hint="both lead to one path through the links of the tree")
+        self._entries[path] = entry
+        self._weight[path] = weight
+        return True
+
+    def place(self, path: str) -> str:
+        """Return ``path`` with the tree's links on the way to its last part replaced: ``/lib/x`` → ``/usr/lib/x``."""
+        for _ in range(_MAX_LINKS):
+            parts = path.split("/")
+            for end in range(2, len(parts)):
+                step = "/".join(parts[:end])
+                self._adopt(step)
+                entry = self._entries.get(step)
+                if entry and entry.kind == "link":
+                    above = "" if entry.target.startswith("/") else "/".join(parts[: end - 1])
+                    path = os.path.normpath(f"{above}/{entry.target}/{'/'.join(parts[end:])}")
+                    path = "/" + path.lstrip("/")
+                    break
+            else:
+                return path
+        raise ImageError(escape(path), "too many levels of symbolic links")
+
+    def _adopt(self, step: str) -> None:
+        """Take over the host's link of a merged /usr, unless the spec says what is there."""
+        if step in _MERGED and step not in self._entries:
+            info = self._sources.lstat(step)
+            if info and stat.S_ISLNK(info.st_mode):
+                self.put(link_entry(step, os.readlink(step), "the host's layout"), IMPLIED)
+
+    def take(
+        self, path: str, origin: str, weight: int = IMPLIED, attributes: NodeAttributes = PLAIN, *, named: bool = False
+    ) -> tuple[str, Found]:
+        """Put what is at a host path to the same path, with all links on the way; return where it is, and what.
+
+        ``named``: the administrator named this path, whoever owns it.  :class:`ImageError` if there is nothing.
+        """
+        found = self._sources.find(path, NAMED if named else STRICT)
+        if found is None:
+            raise ImageError(escape(path), "not on this host")
+        return _Walk(self, self._sources, found, origin, weight, attributes).run(path), found
+
+    def known_dir(self, step: str) -> str | None:
+        """Return where a directory that was passed before leads to."""
+        return self._dirs.get(step)
+
+    def learn_dir(self, step: str, leads: str) -> None:
+        """Remember where a directory leads to."""
+        self._dirs[step] = leads
+
+    def file(self, path: str, found: Found, origin: str, attributes: NodeAttributes = PLAIN) -> Entry:
+        """Return the entry of a regular file; set-id bits only where they are asked for, with a note otherwise."""
+        info = found.info
+        mode = stat.S_IMODE(info.st_mode) if attributes.mode is None else attributes.mode
+        if mode & 0o6000 and not attributes.setuid:
+            self.note(f"{escape(path)} loses its set-id bit")
+        mode &= 0o7777 if attributes.setuid else 0o1777 if attributes.mode is not None else 0o777
+        uid, gid = attributes.owner if attributes.owner is not None else (info.st_uid, info.st_gid)
+        digest = self._sources.digest(found)
+        return Entry(path, "file", origin, mode, info.st_size, digest, found.path, stamp_of(info), uid=uid, gid=gid)
+
+    def leads_to(self, path: str) -> Entry | None:
+        """Return what is at the end of the links from ``path``, as a process in the jail would find it."""
+        try:
+            for _ in range(_MAX_LINKS):
+                entry = self._entries.get(self.place(path))
+                if entry is None or entry.kind != "link":
+                    return entry
+                path = os.path.normpath(os.path.join(os.path.dirname(entry.path), entry.target))
+        except ImageError:
+            return None
+        return None
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return all entries in tree order, with the directories above them; a file above something is an error."""
+        for entry in list(self._entries.values()):
+            parts = entry.path.split("/")
+            for path in ("/".join(parts[:end]) for end in range(2, len(parts))):
+                above = self._entries.get(path)
+                if above is None:
+                    self.put(dir_entry(path, entry.origin), IMPLIED)
+                elif above.kind != "dir":
+                    why = f"wanted by {entry.origin}, but {escape(path)} is {describe(above)} for {above.origin}"
+                    raise ImageError(escape(entry.path), why)
+        for step in _MERGED:
+            # A program that is there must be found by both of its names, as on the host.
+            info = self._sources.lstat(step)
+            if info and stat.S_ISLNK(info.st_mode) and os.path.join("/", os.readlink(step)) in self._entries:
+                self._adopt(step)
+        return tuple(sorted(_hard_links(self._entries.values(), self._sources), key=tree_order))
+
+
+def _hard_links(entries: Iterable[Entry], sources: Sources) -> list[Entry]:
+    """Return the entries, names of one inode of the host being names of one inode here too."""
+    first: dict[tuple[object, ...], Entry] = {}
+    out = []
+    for entry in sorted(entries, key=tree_order):
+        info = sources.lstat(entry.source) if entry.kind == "file" and entry.source else None
+        if info is None or info.st_nlink < 2:
+            out.append(entry)
+            continue
+        key = (entry.stamp, entry.mode, entry.uid, entry.gid)
+        one = first.setdefault(key, entry)
+        if one is entry or one.source == entry.source:
+            out.append(entry)
+        else:
+            out.append(replace(entry, kind="hard", target=one.path, source="", stamp=None, size=0))
+    return out
+
+
+class _Walk:
+    """One host path on its way into the picture."""
+
+    def __init__(
+        self, picture: Picture, sources: Sources, found: Found, origin: str, weight: int, attributes: NodeAttributes
+    ) -> None:
+        self._picture = picture
+        self._sources = sources
+        self._found = found
+        self._origin = origin
+        self._weight = weight
+        self._attributes = attributes
+        self._hops = 0
+
+    def run(self, path: str) -> str:
+        """Return where the end of ``path`` is in the tree."""
+        return self._walk("", path) or "/"
+
+    def _walk(self, base: str, text: str, final: bool = True) -> str:
+        parts = [part for part in text.split("/") if part not in ("", ".")]
+        for number, part in enumerate(parts):
+            if part == "..":
+                base = os.path.dirname(base).rstrip("/")
+                continue
+            step = f"{base}/{part}"
+            last = final and number == len(parts) - 1
+            known = None if last else self._picture.known_dir(step)
+            if known is None:
+                known = self._step(base, step, last)
+                if not last:
+                    self._picture.learn_dir(step, known)
+            base = known
+        return base
+
+    def _step(self, base: str, step: str, last: bool) -> str:
+        entry = self._picture.get(step)
+        if entry and entry.kind == "link":
+            return self._follow(base, entry.target, last)
+        if entry and (entry.kind == "dir" or last) and not (last and self._weight > IMPLIED):
+            return step
+        info = self._sources.lstat(step)
+        if info and stat.S_ISLNK(info.st_mode) and self._same_place(base):
+            target = os.readlink(step)
+            self._picture.put(link_entry(step, target, self._origin), min(self._weight, BULK))
+            return self._follow(base, target, last)
+        if not last or self._found.is_dir:
+            self._picture.put(dir_entry(step, self._origin), IMPLIED)
+        elif self._found.is_file:
+            entry = self._picture.file(step, self._content(step), self._origin, self._attributes)
+            self._picture.put(entry, self._weight)
+        return step
+
+    def _content(self, step: str) -> Found:
+        """Return what belongs at ``step``: where a link of the spec has led elsewhere, what the host has there."""
+        here = self._sources.find(step, NAMED if self._weight > IMPLIED else STRICT)
+        return here if here and here.is_file else self._found
+
+    def _follow(self, base: str, target: str, last: bool) -> str:
+        self._hops += 1
+        if self._hops > _MAX_LINKS:
+            raise ImageError(escape(self._found.path), "too many levels of symbolic links")
+        return self._walk("" if target.startswith("/") else base, target, last)
+
+    def _same_place(self, base: str) -> bool:
+        """True if ``base`` is the same directory in the tree as on the host, so that a link in it means the same."""
+        found = self._sources.find(base or "/", NAMED)
+        return found is not None and found.path == (base or "/")

@@ -1,0 +1,315 @@
+"""Is every image what its manifest says?  All content is read, so one changed byte is found whatever its times say.
+
+The files that trees share are read once, in the pool's store, each against its own name; then each tree is compared
+with its manifest, whose entries give the tree its name: nothing that lies beside a tree is believed unread.  One
+manifest at a time is held in memory.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+
+from jailssh.closure.manifest import Entry, Manifest
+from jailssh.core.errors import UsageError
+from jailssh.core.names import escape
+from jailssh.files import beneath, blobs, fs
+from jailssh.host.paths import Layout
+from jailssh.image import pool
+from jailssh.image.store import object_name
+from jailssh.publish import plan_files
+
+ROOT_MODE = 0o755
+_TYPES = {"dir": stat.S_IFDIR, "link": stat.S_IFLNK, "file": stat.S_IFREG, "text": stat.S_IFREG}
+_BYTES = " bytes"
+_NAMES = {stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link", stat.S_IFREG: "a file"}
+
+Told = Callable[[str, int], None]
+"""Told of each thing that was looked at: its name and its bytes."""
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is not as it must be.
+
+    ``where``: a generation, ``pool`` for a file that trees share, or ``jail NAME``.  ``path``: in the tree, or the
+    name of the shared file; "" for all of it.  ``kind``: ``content``, ``status`` (type, mode, owner, time, attributes),
+    ``missing``, ``extra``, ``manifest``, ``image`` (it is not there) or ``unreadable``.  ``why`` is for people.
+    """
+
+    where: str
+    path: str
+    kind: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.where}{': ' + escape(self.path) if self.path else ''}: {self.why}"
+
+
+@dataclass
+class Audit:
+    """What was looked at: numbers of shared files, of trees and their paths, bytes that were read; what is wrong."""
+
+    files: int = 0
+    trees: int = 0
+    paths: int = 0
+    bytes: int = 0
+    damage: list[Damage] = field(default_factory=list)
+    # The inodes of shared files that are right, with their names.
+    right: dict[int, str] = field(default_factory=dict)
+
+    def told(self, where: str, path: str, kind: str, why: str) -> None:
+        """Note a damage."""
+        self.damage.append(Damage(where, path, kind, why))
+
+
+POOL = "pool"
+
+
+def audit(layout: Layout, only: Collection[str] | None = None, told: Told | None = None) -> Audit:
+    """Look at every image of this host, or at the generations ``only``, and return what is wrong.
+
+    What is built or removed meanwhile is no damage.  Raises :class:`HostError` where the pool cannot be read at all,
+    :class:`UsageError` for a generation that is not there.
+    """
+    found = Audit()
+    if not os.path.isdir(pool.pool_dir(layout)):
+        return found
+    tell = told or (lambda _name, _bytes: None)
+    with pool.opened(layout) as trees:
+        try:
+            if only is None:
+                _Store(trees, found, tell).run()
+            for generation in pool.generations(layout) if only is None else only:
+                audit_tree(layout, trees, generation, found)
+                tell(generation, 0)
+        except OSError as error:
+            raise fs.failed("read", pool.pool_dir(layout), error) from error
+        if only is None:
+            _referrers(layout, found)
+    return found
+
+
+def pick(layout: Layout, names: Collection[str]) -> list[str]:
+    """Return the generations that are meant: the current one of a jail, or those that a word begins."""
+    picked: dict[str, None] = {}
+    jails = pool.jails_with_images(layout)
+    for name in names:
+        current = pool.current_generation(layout, name) if name in jails else None
+        matching = [current] if current else [one for one in pool.generations(layout) if name and one.startswith(name)]
+        if len(matching) != 1:
+            why = "stands for several generations" if matching else "neither a jail with an image nor a generation"
+            raise UsageError(escape(name), why, hint="jailssh image list")
+        picked[matching[0]] = None
+    return list(picked)
+
+
+class _Store:
+    """The files that trees share, each against its name."""
+
+    def __init__(self, trees: int, found: Audit, tell: Told) -> None:
+        self._found = found
+        self._tell = tell
+        self._trees = trees
+
+    def run(self) -> None:
+        """Look at all of them."""
+        store = fs.open_dir_at(self._trees, pool.OBJECTS)
+        try:
+            with os.scandir(store) as names:
+                for item in names:
+                    try:
+                        self._one(store, item.name)
+                    except FileNotFoundError:
+                        continue  # It has just been cleared up.
+                    except OSError as error:
+                        self._found.told(POOL, item.name, "unreadable", (error.strerror or str(error)).lower())
+        finally:
+            os.close(store)
+
+    def _one(self, store: int, name: str) -> None:
+        info = os.stat(name, dir_fd=store, follow_symlinks=False)
+        kind, why = object_fault(store, name, info)
+        self._found.files += 1
+        if stat.S_ISREG(info.st_mode):
+            self._found.bytes += info.st_size
+        self._tell(name, info.st_size)
+        if kind:
+            self._found.told(POOL, name, kind, why)
+        else:
+            self._found.right[info.st_ino] = name
+
+
+def object_fault(store: int, name: str, info: os.stat_result) -> tuple[str, str]:
+    """Return what kind of damage a shared file has and why, or two empty strings; OSError."""
+    if blobs.is_link_name(name):
+        if not stat.S_ISLNK(info.st_mode):
+            return "status", f"it is {_named(info)}, expected a symbolic link"
+        right = blobs.name_of_link(os.readlink(name, dir_fd=store)) == name
+        return ("", "") if right else ("content", "its text is not the one that its name says")
+    expected = blobs.expected_of(name)
+    if expected is None:
+        return "", ""  # Nobody looks for a file by such a name.
+    if why := _status(info, stat.S_IFREG, expected.mode, expected.size, expected.mtime_ns):
+        return ("content" if why.endswith(_BYTES) else "status"), why
+    return _content(store, name, expected.digest)
+
+
+def _content(dirfd: int, name: str, digest: str) -> tuple[str, str]:
+    if blobs.digest_of(dirfd, name, from_disk=True) != digest:
+        return "content", "its content has changed"
+    strange = blobs.attributes_at(dirfd, name)
+    return ("status", f"it has the attribute {escape(strange[0], 60)}") if strange else ("", "")
+
+
+def _named(info: os.stat_result) -> str:
+    return _NAMES.get(stat.S_IFMT(info.st_mode), "neither file, directory nor link")
+
+
+def _status(info: os.stat_result, kind: int, mode: int | None, size: int | None, mtime_ns: int | None) -> str:
+    """Return how the status differs from what is expected (None: nothing is), or ""."""
+    if stat.S_IFMT(info.st_mode) != kind:
+        return f"it is {_named(info)}, expected {_NAMES[kind]}"
+    if (info.st_uid, info.st_gid) != (0, 0):
+        return f"it belongs to {info.st_uid}:{info.st_gid}, expected root"
+    if mode is not None and stat.S_IMODE(info.st_mode) != mode:
+        return f"mode {stat.S_IMODE(info.st_mode):04o}, expected {mode:04o}"
+    if size is not None and info.st_size != size:
+        return f"expected {size}, found {info.st_size}{_BYTES}"
+    if mtime_ns is not None and info.st_mtime_ns != mtime_ns:
+        return "its time of modification is another one"
+    return ""
+
+
+def audit_tree(layout: Layout, trees: int, generation: str, found: Audit) -> Manifest | None:
+    """Compare one tree with its manifest, which is returned if it can be read; a tree that is gone is no damage."""
+    try:
+        root = fs.open_dir_at(trees, generation)
+    except FileNotFoundError:
+        return None
+    try:
+        found.trees += 1
+        manifest, bad = None, []
+        for name, each in pool.manifests(layout, generation):
+            manifest = manifest or each
+            bad += [] if each else [name]
+        for name in bad:
+            found.told(generation, "", "manifest", f"its manifest {name} is damaged")
+        if manifest is None:
+            if not bad:
+                found.told(generation, "", "manifest", "there is no manifest of it")
+            return None
+        _Tree(root, generation, manifest, found).run()
+        return manifest
+    finally:
+        os.close(root)
+
+
+def entry_fault(fd: int, entry: Entry, info: os.stat_result, right: Mapping[int, str]) -> tuple[str, str]:
+    """Return what kind of damage an entry's object in its open directory has and why, or two empty strings; OSError.
+
+    ``right``: the inodes of files that need not be read again, with their names in the store.
+    """
+    if entry.kind not in _TYPES:
+        return "status", f"an image has nothing of the kind {entry.kind!r}"
+    name, size = os.path.basename(entry.path), entry.size if entry.kind in ("file", "text") else None
+    mtime = 0 if entry.kind == "text" else entry.stamp[2] if entry.kind == "file" and entry.stamp else None
+    if why := _status(info, _TYPES[entry.kind], None if entry.kind == "link" else entry.mode, size, mtime):
+        return ("content" if why.endswith(_BYTES) else "status"), why
+    if entry.kind == "link":
+        same = os.readlink(name, dir_fd=fd) == entry.target
+        return ("", "") if same else ("content", f"it does not lead to {escape(entry.target, 200)}")
+    if entry.kind == "dir" or right.get(info.st_ino) == object_name(entry) != "":
+        return "", ""
+    return _content(fd, name, entry.digest)
+
+
+class _Tree:
+    """One tree against its manifest, directory by directory."""
+
+    def __init__(self, root: int, generation: str, manifest: Manifest, found: Audit) -> None:
+        self._root = root
+        self._device = os.fstat(root).st_dev
+        self._generation = generation
+        self._found = found
+        self._below: dict[str, list[Entry]] = {"": []}
+        for entry in manifest.entries:
+            if entry.kind == "dir":
+                self._below[entry.path] = []
+            self._below.setdefault(os.path.dirname(entry.path).rstrip("/"), []).append(entry)
+
+    def run(self) -> None:
+        """Look at all of it."""
+        if why := _status(os.fstat(self._root), stat.S_IFDIR, ROOT_MODE, None, None):
+            self._tell("/", "status", why)
+        todo = [""]
+        while todo:
+            path = todo.pop()
+            try:
+                fd = beneath.open_beneath(self._root, path)
+            except OSError as error:
+                self._unreadable(path, error)
+                continue
+            try:
+                todo += self._directory(fd, path)
+            finally:
+                os.close(fd)
+
+    def _directory(self, fd: int, path: str) -> list[str]:
+        """Look at what a directory holds and return the directories in it."""
+        if strange := blobs.strange_attributes(fd):
+            self._tell(path or "/", "status", f"it has the attribute {escape(strange[0], 60)}")
+        names = set(os.listdir(fd))
+        deeper = []
+        for entry in self._below[path]:
+            name = os.path.basename(entry.path)
+            self._found.paths += 1
+            try:
+                info = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                kind, why = self._fault(fd, entry, info)
+            except FileNotFoundError:
+                self._tell(entry.path, "missing", "it is missing")
+                continue
+            except OSError as error:
+                self._unreadable(entry.path, error)
+                continue
+            finally:
+                names.discard(name)
+            if kind:
+                self._tell(entry.path, kind, why)
+            if entry.kind == "dir" and stat.S_ISDIR(info.st_mode):
+                deeper.append(entry.path)
+        for name in sorted(names):
+            self._tell(f"{path}/{name}", "extra", "the manifest has no such path")
+        return deeper
+
+    def _fault(self, fd: int, entry: Entry, info: os.stat_result) -> tuple[str, str]:
+        if info.st_dev != self._device:
+            return "unreadable", "something is mounted there"
+        if stat.S_ISREG(info.st_mode) and info.st_ino not in self._found.right:
+            self._found.bytes += info.st_size
+        return entry_fault(fd, entry, info, self._found.right)
+
+    def _unreadable(self, path: str, error: OSError) -> None:
+        mounted = error.errno == errno.EXDEV
+        why = "something is mounted there" if mounted else (error.strerror or str(error)).lower()
+        self._tell(path or "/", "unreadable", why)
+
+    def _tell(self, path: str, kind: str, why: str) -> None:
+        self._found.told(self._generation, path, kind, why)
+
+
+def _referrers(layout: Layout, found: Audit) -> None:
+    """Look for jails and plans whose image is not there."""
+    for jail in pool.jails_with_images(layout):
+        link = f"{layout.images}/{jail}/current"
+        if os.path.lexists(link) and pool.current_generation(layout, jail) is None:
+            found.told(f"jail {jail}", "", "image", "its link 'current' leads to no image")
+    for image, users in sorted(plan_files.plans_by_image(layout).items()):
+        if not os.path.isdir(image):
+            names = ", ".join(sorted({plan.name for plan in users}))
+            jail = (users[0].first("jail") or ("",))[0]
+            found.told(f"jail {jail}", "", "image", f"the image of the plan of {names} is not there: {escape(image)}")
