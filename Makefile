@@ -90,7 +90,7 @@ stage: $(ROOM)/python.stamp
 	    -Dpython.purelibdir='$(PREFIX)/lib/jailssh/python' -Dpython.platlibdir='$(PREFIX)/lib/jailssh/python'
 	@rm -rf '$(STAGE)'
 	@packaging/quietly ninja -C '$(STAGE_BUILD)'
-	@DESTDIR='$(STAGE)' packaging/quietly meson install -C '$(STAGE_BUILD)' --no-rebuild --quiet
+	@PYTHONPATH='$(ROOM)/dependencies' DESTDIR='$(STAGE)' packaging/quietly meson install -C '$(STAGE_BUILD)' --no-rebuild --quiet
 	@cp -R '$(ROOM)/dependencies/.' '$(STAGE)$(PREFIX)/lib/jailssh/python'
 	@rm -rf '$(STAGE)$(PREFIX)/lib/jailssh/python/bin'
 	@$(PYTHON) packaging/metadata.py '$(STAGE)$(PREFIX)/lib/jailssh/python'

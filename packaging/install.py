@@ -18,6 +18,7 @@ from pathlib import Path
 LIST = "lib/jailssh/installed-files"
 OWN_FOLDER = "lib/jailssh/python"
 UNITS = "lib/systemd/system"
+CATALOG = "lib/systemd/catalog/jailssh.catalog"
 LOGIN_PROGRAM = "libexec/jailssh/jailssh-login"
 DROP_IN = "etc/ssh/sshd_config.d/20-jailssh.conf"
 SET_ID_MODE, OPEN_SET_ID_MODE = 0o4750, 0o4755
@@ -107,6 +108,8 @@ def install(stage: str, target: Target) -> None:
         publish_file(top / name, target, path)
     remove([line for line in before if not line.endswith("/") and line not in set(paths)], target)
     write_list(target, sorted({*put, *paths}))
+    if target.below_prefix(CATALOG) in paths:
+        update_catalog(target)
     if os.geteuid() != 0:
         print("install: not root, so the files belong to you; jailssh-login must belong to root to work")
     print(f"install: next step: {target.below_prefix('bin/jailssh')} setup")
@@ -174,6 +177,13 @@ def reload_manager(target: Target) -> None:
         subprocess.run([systemctl, "--quiet", "daemon-reload"], check=False)
 
 
+def update_catalog(target: Target) -> None:
+    """Have the journal read the catalogs again: what journalctl -x explains the records with."""
+    journalctl = shutil.which("journalctl")
+    if journalctl and not target.destdir and os.geteuid() == 0:
+        subprocess.run([journalctl, "--update-catalog"], check=False)
+
+
 def let_go(target: Target) -> None:
     """Unmount the namespaces that logins have pinned, and remove the directory of the running system's state."""
     if target.destdir or os.geteuid() != 0 or os.path.islink(RUN):
@@ -202,6 +212,8 @@ def uninstall(target: Target) -> None:
     remove(lines, target)
     if units:
         reload_manager(target)
+    if target.below_prefix(CATALOG) in lines:
+        update_catalog(target)
     let_go(target)
 
 

@@ -1,5 +1,7 @@
 """metadata.py DIRECTORY: write the project's ``.dist-info`` there, so that its entry points are found.
 
+``metadata.py --version`` prints the version instead.
+
 The plugins are found through entry points (importlib.metadata), in an installation and in a source tree alike.  A
 wheel brings its own metadata; this is for the two places where no wheel is unpacked.
 """
@@ -44,4 +46,7 @@ def write_metadata(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_metadata(Path(sys.argv[1]))
+    if sys.argv[1] == "--version":
+        print(version())
+    else:
+        write_metadata(Path(sys.argv[1]))

@@ -123,6 +123,10 @@ PROBES: dict[str, Callable[[], bool]] = {
     "cvs": lambda: _program("cvs"),
     "pip": lambda: _works(sys.executable, "-m", "pip", "--version"),
     "mandoc": lambda: _program("mandoc"),
+    "bash": lambda: _program("bash"),
+    "zsh": lambda: _program("zsh"),
+    "fish": lambda: _program("fish"),
+    "journalctl": lambda: _program("journalctl"),
     "python3.13": lambda: _program("python3.13"),
 }
 

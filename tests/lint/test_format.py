@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.abilities import REPO
-from tests.lint.tree import C, name, shell_scripts
+from tests.lint.tree import PYTHON, C, name, shell_scripts
 
 TOOLS = Path(sys.executable).parent
 
@@ -40,7 +40,9 @@ def test_mypy_product() -> None:
 
 @pytest.mark.needs("mypy")
 def test_mypy_packaging() -> None:
-    _passes("mypy", "--strict", "--no-error-summary", "packaging/install.py", "packaging/metadata.py")
+    documents = [name(path) for path in PYTHON if name(path).startswith("packaging/documents/")]
+    assert documents
+    _passes("mypy", "--strict", "--no-error-summary", "packaging/install.py", "packaging/metadata.py", *documents)
 
 
 @pytest.mark.needs("clang-format")

@@ -75,9 +75,3 @@ def test_every_reason_of_the_matcher_is_named() -> None:
     page = PAGE.read_text()
     assert {"path-outside", "value-missing", "not-interactive"} <= reasons
     assert [reason for reason in sorted(reasons) if reason not in page] == []
-
-
-@pytest.mark.needs("mandoc")
-def test_the_page_is_well_formed() -> None:
-    done = subprocess.run(["mandoc", "-Tlint", "-W", "warning", PAGE], capture_output=True, text=True, timeout=20)
-    assert (done.returncode, done.stdout) == (0, "")

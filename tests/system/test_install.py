@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import jailssh
+from jailssh.core.journal_fields import MESSAGE_IDS
 from jailssh.scratch.host import ScratchHost
 from tests.abilities import REPO
 from tests.harness.fixtures import staged_prefix
@@ -121,6 +122,44 @@ def test_unit_names_the_installed_daemon(pristine: Path) -> None:
     assert (_inside(pristine) / "lib/systemd/system/jailsshd.socket").exists()
     condition = (_inside(pristine) / "lib/systemd/system/user@.service.d/10-jailssh.conf").read_text()
     assert " /var/lib/jailssh/plan.v1/%i && " in condition
+
+
+def test_documents(pristine: Path) -> None:
+    share = _inside(pristine) / "share"
+    pages = {path.name for path in (share / "man").rglob("*.[1-9]")}
+    assert {"jailssh.8", "jailssh-adduser.8", "jailssh-login.8", "jailsshd.8", "jailssh.conf.5"} <= pages
+    assert {"jailssh-rules.7", "jailssh-journal.7", "jailspec.5"} <= pages
+    assert "@revised@" not in (share / "man/man8/jailssh.8").read_text()
+    plugins = (share / "man/man7/jailssh-plugins.7").read_text()
+    assert ".It Ic deny_requests" in plugins, "the plugins were not found"
+    for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "LICENSE", "plugins/README.md", "plugins/git/README.md"):
+        assert (share / "doc/jailssh" / name).exists(), name
+    folders = {path.parent.name for path in (REPO / "plugins").glob("*/README.md")}
+    assert {path.parent.name for path in (share / "doc/jailssh/plugins").glob("*/README.md")} == folders
+    for name in (
+        "bash-completion/completions/jailssh",
+        "zsh/site-functions/_jailssh",
+        "fish/vendor_completions.d/jailssh.fish",
+    ):
+        assert "sftp-only" in (share / name).read_text()
+
+
+def test_the_journal_learns_and_forgets_the_catalog(staged_prefix: str) -> None:
+    script = (REPO / "packaging/install.py").read_text()
+    with ScratchHost(install={staged_prefix: "/usr/local"}) as host:
+        host.start_journald()
+        assert " jailssh: " not in host.run(["journalctl", "--list-catalog"]).stdout
+        # The stage is what is installed already: each file takes its own place.
+        host.run(["/usr/bin/python3", "-c", script, "install", "", "", "/usr/local"], check=True)
+        assert " jailssh: A login of @JAILSSH_USER@" in host.run(["journalctl", "--list-catalog"]).stdout
+        record = f"MESSAGE=no\nMESSAGE_ID={MESSAGE_IDS['denied']}\nJAILSSH_USER=alice\nJAILSSH_REASON=path-dotdot\n"
+        host.run(["sh", "-c", f"printf '{record}' | logger --journald"], check=True)
+        host.run(["journalctl", "--sync"])
+        told = host.run(["journalctl", "-x", "-q", "-o", "short", "JAILSSH_USER=alice"]).stdout
+        assert "Subject: A command of alice was denied" in told
+        assert "JAILSSH_REASON (here: path-dotdot) says why:" in told
+        host.run(["/usr/bin/python3", "-c", script, "uninstall", "", "/usr/local"], check=True)
+        assert " jailssh: " not in host.run(["journalctl", "--list-catalog"]).stdout
 
 
 def test_no_test_is_installed(pristine: Path) -> None:

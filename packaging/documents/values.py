@@ -1,0 +1,82 @@
+"""What the values of arguments are, for completion: one of :data:`KINDS` for each argument that takes a value."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from command_line import Argument, Command
+
+from jailssh.plugin.registry import load_registry
+
+PROFILES = Path(__file__).resolve().parents[2] / "jailssh" / "profiles"
+
+KINDS = frozenset(
+    ("account", "any-account", "directory", "file", "generation", "image", "jail", "jails", "key", "none")
+)
+"""``account``: one that is in a jail by name; ``any-account``: one of the host; ``jails``: several, with commas;
+``image``: a jail that has an image; ``key``: a name of a shared account's keys, the account being the first operand.
+"""
+
+# By what an argument is called; where the verb makes a difference, by the verb's words too.
+_KINDS: dict[str, str] = {
+    "ACCOUNT": "account",
+    "BLOB": "none",
+    "DIR": "directory",
+    "FILE": "file",
+    "GENERATION": "generation",
+    "GROUP": "none",
+    "HOW": "none",
+    "ID": "none",
+    "JAIL": "jail",
+    "JAIL[,JAIL…]": "jails",
+    "JAIL[,JAIL…]|FILE": "jails",
+    "JAIL|GENERATION": "image",
+    "NEW": "generation",
+    "OLD": "generation",
+    "SECONDS": "none",
+    "SPEC… TARGET": "file",
+    "SUBJECT": "account",
+    "TARGET": "directory",
+    "TIME": "none",
+    "TYPE": "none",
+    "USER": "account",
+    "adduser NAME": "any-account",
+    "build --name": "none",
+    "config --user": "account",
+    "deluser NAME": "account",
+    "explain --key": "key",
+    "image diff JAIL": "image",
+    "image rollback JAIL": "image",
+    "image show JAIL": "image",
+    "keys add --principal": "none",
+    "keys add NAME": "none",
+    "keys remove NAME": "key",
+    "learn --key": "key",
+    "plan --key": "key",
+    "update JAIL": "image",
+}
+
+
+def kind(command: Command, argument: Argument) -> str:
+    """Return the kind of the argument's value, or its choices separated by blanks; KeyError for one that is new."""
+    if argument.choices:
+        return " ".join(argument.choices)
+    verb = " ".join(command.words)
+    for name in (f"{verb} {argument.flags[0] if argument.flags else argument.metavar}", argument.metavar):
+        if name in _KINDS:
+            return _KINDS[name]
+    raise KeyError(f"{verb} {argument.metavar}: packaging/documents/values.py does not say what it is")
+
+
+def used() -> set[str]:
+    """Return the names in the table that a command line must have, so that nothing in it is out of date."""
+    return set(_KINDS)
+
+
+def jails() -> list[str]:
+    """Return the names of the shipped jails and of the plugins."""
+    found = sorted({path.stem for path in PROFILES.glob("*.conf")} | set(load_registry().plugins))
+    if not all(re.fullmatch(r"[\w-]+", name) for name in found):
+        raise ValueError(f"names that a shell would not take as they are: {found}")
+    return found
