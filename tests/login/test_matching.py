@@ -119,14 +119,9 @@ def test_the_fields_of_jailssh_match(tmp_path: Path, match_build: Path) -> None:
         True, rule="tool.use", plugin="tool", program=PROGRAM, path="/srv/x", argv=("tool", "/srv/x")
     )
     assert ask("hello --all", served) == Verdict(True, rule="hello", plugin="p")
-    assert ask("git-lfs-authenticate x", served) == Verdict(
-        False,
-        rule="lfs",
-        plugin="git",
-        reason=NOT_SERVED,
-        detail="Großes: nicht hier",
-        words=("git-lfs-authenticate", "x"),
-    )
+    words, detail = ("git-lfs-authenticate", "x"), "Großes: nicht hier"
+    expected = Verdict(False, rule="lfs", plugin="git", reason=NOT_SERVED, detail=detail, words=words)
+    assert ask("git-lfs-authenticate x", served) == expected
 
 
 def test_the_timer_of_decisions(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """A host with an older version is upgraded: the plans, undo journals, histories and manifests that it left work.
 
 ``upgraded/`` has what 0.1.0 left before accounts were known by name and uid: ``/etc/jailssh``, plans, undo journals and
-histories of images of the accounts alice (made by ``adduser``), carol (existed before) and git (shared by two keys).  In
-brackets stands what differs from host to host: ``[sftp-only]`` is the generation of that jail's image, ``[first key]``
-and ``[second key]`` are keys.
+histories of images of the accounts alice (made by ``adduser``), carol (existed before) and git (shared by two keys).
+In brackets stands what differs from host to host: ``[sftp-only]`` is the generation of that jail's image,
+``[first key]`` and ``[second key]`` are keys.
 """
 
 from __future__ import annotations
