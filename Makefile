@@ -1,4 +1,4 @@
-# make, make demo, make test, make bench, make lint; make install and make uninstall with PREFIX and DESTDIR.
+# make help lists what can be made.
 #
 # Everything made lies below build/.  The commands install what they need: Debian packages where one is missing (as
 # root; otherwise the missing ones are named), Python packages into build/ alone.
@@ -10,8 +10,16 @@ PYTHON = /usr/bin/python3
 # The C library of the login program: musl where it is installed (see meson.build), which is known only when the packages
 # are there: looked up by the recipe, not when this file is read.
 LOGIN_CC = $$(command -v musl-gcc || echo cc)
+# A directory of wheels, from which pip takes all packages instead of asking an index; make wheels fills it.
+WHEELS =
+# 1: the installation goes by Debian's python3-… packages and carries none itself.
+SYSTEM_PACKAGES =
 # Further arguments for pytest: make test ARGS='tests/unit -x'
 ARGS =
+# make check of these files alone: make check FILES='jailssh/files/fs.py plugins/git/plugin.py'
+FILES =
+# Processes that run tests: one more than processors, since one of them mostly waits for something.
+JOBS = $$(($$(nproc) + 1))
 
 ROOM := $(CURDIR)/build
 VENV := $(ROOM)/venv
@@ -20,13 +28,23 @@ MESON_BUILD := $(ROOM)/meson
 STAGE_BUILD = $(ROOM)/meson-install
 STAGE = $(ROOM)/stage
 PACKAGES := $(ROOM)/packages
+comma := ,
+PIP = $(VENV)/bin/pip --quiet --quiet
+ifneq ($(WHEELS),)
+PIP := PIP_NO_INDEX=1 PIP_FIND_LINKS='$(abspath $(WHEELS))' $(PIP)
+endif
+STAGE_NEEDS = $(if $(SYSTEM_PACKAGES),$(PACKAGES)-build.stamp $(PACKAGES)-python.stamp,$(ROOM)/python.stamp)
+SAY_LIBRARY = case "$(LOGIN_CC)" in *musl*) ;; *) \
+    echo "note: there is no musl-gcc: with another C library jailssh-login is larger and slower to start" ;; esac
 SITE = $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build tools test test-matrix demo bench lint stage install uninstall clean
+.PHONY: build tools help test test-matrix check demo bench lint stage wheels install uninstall clean
 
+build: ## the login program and the command, in build/ (what make alone does)
 build: $(ROOM)/python.stamp
+	@test -f '$(MESON_BUILD)/build.ninja' || $(SAY_LIBRARY)
 	@test -f '$(MESON_BUILD)/build.ninja' || CC="$(LOGIN_CC)" packaging/quietly meson setup '$(MESON_BUILD)' '$(CURDIR)'
 	@ninja --quiet -C '$(MESON_BUILD)'
 
@@ -40,16 +58,19 @@ $(PACKAGES)-%.stamp: packaging/packages-%.txt packaging/install-packages
 # The private Python environment: only pip in venv/, what an installation carries in dependencies/.
 
 $(VENV)/stamp: $(PACKAGES)-build.stamp
+	@echo 'build: an environment for Python'
 	@$(PYTHON) -m venv --clear '$(VENV)'
 	@touch $@
 
 $(ROOM)/dependencies.stamp: packaging/requirements.txt $(VENV)/stamp
 	@rm -rf '$(ROOM)/dependencies'
-	@$(VENV)/bin/pip install --quiet --quiet --target '$(ROOM)/dependencies' -r $<
+	@echo 'build: the Python packages that an installation carries$(if $(WHEELS),$(comma) from $(WHEELS))'
+	@$(PIP) install --target '$(ROOM)/dependencies' -r $<
 	@touch $@
 
 $(ROOM)/tools.stamp: packaging/requirements-test.txt $(VENV)/stamp
-	@$(VENV)/bin/pip install --quiet --quiet -r $<
+	@echo 'build: the tools of the tests'
+	@$(PIP) install -r $<
 	@touch $@
 
 # The source tree as a Python finds it: links to the two packages beside their entry points, on the path of venv/.
@@ -61,46 +82,66 @@ $(ROOM)/python.stamp: pyproject.toml jailssh/__init__.py packaging/metadata.py $
 	@printf '%s\n' '$(ROOM)/python' '$(ROOM)/dependencies' >"$(SITE)/jailssh.pth"
 	@touch $@
 
-tools: build $(ROOM)/tools.stamp
+tools: build $(ROOM)/tools.stamp ## build, and what the tests and the linters need
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1@/p' '$(MAKEFILE_LIST)' | awk -F@ '{ printf "make %-12s %s\n", $$1, $$2 }'
 
 # Running.
 
-test: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp
-	@$(VENV)/bin/python -m pytest $(ARGS)
+test: tools $(PACKAGES)-demo.stamp $(PACKAGES)-python.stamp $(PACKAGES)-test.stamp ## every test; JOBS=0 in one process, ARGS='tests/unit -x' for pytest
+	@$(VENV)/bin/python -m pytest -n $(JOBS) $(ARGS)
+
+check: tools ## house rules, types, unit and golden tests; FILES='A B' the rules for these files
+	@if test -n '$(FILES)'; then \
+	    $(VENV)/bin/python -m pytest -q tests/lint $(addprefix --file ,$(FILES)) $(ARGS); \
+	else \
+	    $(VENV)/bin/python -m pytest -q -n $(JOBS) -m "not slow" tests/lint tests/unit tests/golden $(ARGS); \
+	fi
 
 # All cases of the matrix of interruptions, of which make test takes a part; for the night.
-test-matrix: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp
+test-matrix: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## every case of the matrix of interruptions
 	@JAILSSH_MATRIX=all $(VENV)/bin/python -m pytest tests/root/test_matrix.py $(ARGS)
 
-lint: tools
-	@$(VENV)/bin/python -m pytest tests/lint $(ARGS)
+lint: tools ## the house rules alone, with the analysers of C
+	@$(VENV)/bin/python -m pytest -n $(JOBS) tests/lint $(ARGS)
 
-demo: $(PACKAGES)-demo.stamp
+demo: $(PACKAGES)-demo.stamp ## a private sshd with jailed accounts and real logins; leaves nothing behind
 	@$(MAKE) --silent install DESTDIR='$(ROOM)/demo' PREFIX=/usr/local >/dev/null
 	@'$(ROOM)/demo/usr/local/bin/jailssh' demo
 
-bench: tools $(PACKAGES)-demo.stamp $(PACKAGES)-bench.stamp
+bench: tools $(PACKAGES)-demo.stamp $(PACKAGES)-bench.stamp ## measure beside Jailkit and bubblewrap
 	@$(VENV)/bin/python -m tests.bench $(ARGS)
 
 # Installing.
 
-stage: $(ROOM)/python.stamp
+stage: $(STAGE_NEEDS)
 	@case '$(PREFIX)' in /*) ;; *) echo 'install: PREFIX=$(PREFIX): not an absolute path' >&2; exit 1 ;; esac
+	@$(SAY_LIBRARY)
+	@echo 'install: compiling'
 	@CC="$(LOGIN_CC)" packaging/quietly meson setup $$(test -d '$(STAGE_BUILD)/meson-info' && echo --reconfigure) '$(STAGE_BUILD)' '$(CURDIR)' --prefix='$(PREFIX)' --libexecdir=libexec \
 	    -Dpython.purelibdir='$(PREFIX)/lib/jailssh/python' -Dpython.platlibdir='$(PREFIX)/lib/jailssh/python'
 	@rm -rf '$(STAGE)'
 	@packaging/quietly ninja -C '$(STAGE_BUILD)'
 	@PYTHONPATH='$(ROOM)/dependencies' DESTDIR='$(STAGE)' packaging/quietly meson install -C '$(STAGE_BUILD)' --no-rebuild --quiet
+ifeq ($(SYSTEM_PACKAGES),)
 	@cp -R '$(ROOM)/dependencies/.' '$(STAGE)$(PREFIX)/lib/jailssh/python'
 	@rm -rf '$(STAGE)$(PREFIX)/lib/jailssh/python/bin'
+endif
 	@$(PYTHON) packaging/metadata.py '$(STAGE)$(PREFIX)/lib/jailssh/python'
 	@$(PYTHON) -m compileall -q -s '$(STAGE)' '$(STAGE)$(PREFIX)/lib/jailssh/python'
 
-install: stage
+wheels: $(VENV)/stamp ## fill WHEELS=DIR, for make install WHEELS=DIR on a host without a network
+	@test -n '$(WHEELS)' || { echo 'wheels: say where: make wheels WHEELS=DIR' >&2; exit 1; }
+	@echo 'wheels: into $(WHEELS)'
+	@$(VENV)/bin/pip --quiet --quiet wheel --wheel-dir '$(WHEELS)' -r packaging/requirements.txt
+
+install: stage ## into PREFIX=/usr/local below DESTDIR; without a network: WHEELS=DIR or SYSTEM_PACKAGES=1
+	@echo 'install: files into $(DESTDIR)$(PREFIX)'
 	@$(PYTHON) packaging/install.py install '$(STAGE)' '$(DESTDIR)' '$(PREFIX)'
 
-uninstall:
+uninstall: ## take away what install put
 	@$(PYTHON) packaging/install.py uninstall '$(DESTDIR)' '$(PREFIX)'
 
-clean:
+clean: ## remove build/
 	rm -rf '$(ROOM)'

@@ -22,9 +22,11 @@ from typing import Any
 
 import pytest
 
+from tests.harness.shared import building, once
+
 REPO = Path(__file__).resolve().parent.parent
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-RRSYNC = Path("/usr/bin/rrsync")
+RRSYNC = Path(os.environ.get("JAILSSH_RRSYNC", "/usr/bin/rrsync"))  # of another version, to try it
 REMOVED = ("JAILSSH_", "GIT_", "RSYNC_", "SSH_", "LC_")
 
 # Read here, since the tests themselves see an environment without them.
@@ -116,12 +118,16 @@ PROBES: dict[str, Callable[[], bool]] = {
     "skopeo": lambda: _program("skopeo"),
     "squashfs": lambda: _program("mksquashfs", "unsquashfs"),
     "umoci": lambda: _program("umoci"),
-    "rrsync": lambda: RRSYNC.exists() and "-absolute" in RRSYNC.read_text(),
+    # The one in Python: before rsync 3.2.4 it was a Perl script with other rules.
+    "rrsync": lambda: RRSYNC.exists() and "argparse" in RRSYNC.read_text(),
     "borg": lambda: _program("borg"),
     "svn": lambda: _program("svn", "svnadmin", "svnserve"),
     "hg": lambda: _program("hg"),
     "cvs": lambda: _program("cvs"),
     "pip": lambda: _works(sys.executable, "-m", "pip", "--version"),
+    "python3-packages": lambda: _works(
+        "/usr/bin/python3", "-Ic", "import configobj, elftools, pam, paramiko, rich, seccomp, systemd"
+    ),
     "mandoc": lambda: _program("mandoc"),
     "bash": lambda: _program("bash"),
     "zsh": lambda: _program("zsh"),
@@ -170,10 +176,11 @@ def pytest_report_header() -> list[str]:
     return lines
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse marks that name no ability, before anything runs."""
-    for item in items:
-        _needed(item)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse marks that name no ability, before anything runs; a worker cannot say it then, so its tests do."""
+    if not hasattr(config, "workerinput"):
+        for item in items:
+            _needed(item)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -225,9 +232,10 @@ def _run(*command: str | Path, compiler: str = "cc") -> None:
 @pytest.fixture(scope="session")
 def build_dir() -> Path:
     """The meson build directory with both C programs up to date (``JAILSSH_BUILD_DIR``, else build/meson)."""
-    if not (BUILD_DIR / "build.ninja").exists():
-        _run("meson", "setup", BUILD_DIR, REPO, compiler=shutil.which("musl-gcc") or "cc")
-    _run("ninja", "-C", BUILD_DIR)
+    with building():
+        if not (BUILD_DIR / "build.ninja").exists():
+            _run("meson", "setup", BUILD_DIR, REPO, compiler=shutil.which("musl-gcc") or "cc")
+        _run("ninja", "-C", BUILD_DIR)
     return BUILD_DIR
 
 
@@ -246,7 +254,9 @@ def match_build(build_dir: Path) -> Path:
 @pytest.fixture(scope="session")
 def sanitized_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build directory whose programs carry AddressSanitizer and UndefinedBehaviorSanitizer."""
-    folder = tmp_path_factory.mktemp("sanitized")
-    _run("meson", "setup", folder, REPO, "-Db_sanitize=address,undefined")
-    _run("ninja", "-C", folder)
-    return folder
+
+    def build(folder: Path) -> None:
+        _run("meson", "setup", folder, REPO, "-Db_sanitize=address,undefined")
+        _run("ninja", "-C", folder)
+
+    return once(tmp_path_factory, "sanitized", build)

@@ -28,7 +28,8 @@ GENERATION = re.compile(r"[0-9a-f]{20}\Z")
 OBJECTS = ".objects"
 _DEAD = ".dead-"
 _LINK = re.compile(r"\.\./\.pool/([0-9a-f]{20})\Z")
-_MOUNT = re.compile(r"/\.pool/([0-9a-f]{20})(?:/|\Z)")
+_MOUNT = re.compile(r"(.*/\.pool)/([0-9a-f]{20})(?:/|\Z)", re.DOTALL)
+_OCTAL = re.compile(r"\\([0-7]{3})")
 _MANIFEST = re.compile(r"([0-9a-f]{20})-[0-9a-f]{16}\.json\Z")
 _MANIFEST_LIMIT = 256 << 20
 
@@ -166,7 +167,7 @@ def reasons(layout: Layout, in_use: Collection[str], keep: int) -> dict[str, lis
         before = [each for each in read_history(layout, jail).generations() if each != current]
         for generation in before[: max(keep - 1, 0)]:
             found.setdefault(generation, []).append(f"jail {jail} can go back to it")
-    for generation, users in mounted().items():
+    for generation, users in mounted(layout).items():
         found.setdefault(generation, []).append(f"{len(users)} sessions have it mounted")
     return found
 
@@ -223,11 +224,24 @@ def _sweep_objects(pool: int) -> int:
         os.close(store)
 
 
-def mounted() -> Mapping[str, tuple[User, ...]]:
+@dataclass(frozen=True)
+class _Mount:
+    """A line of mountinfo (proc(5)): the device's numbers, the directory of its file system, where it is mounted."""
+
+    number: int
+    parent: int
+    device: str
+    root: str
+    point: str
+
+
+def mounted(layout: Layout) -> Mapping[str, tuple[User, ...]]:
     """Return the generations that any process has mounted, in whatever mount namespace, and by whom (proc(5)).
 
-    A session counts once: its outer half, which is the parent of the jail's first process, is left out.
+    Those of other layouts on this machine, another root's for example, are not among them.  A session counts once: its
+    outer half, which is the parent of the jail's first process, is left out.
     """
+    pool = _place_of(pool_dir(layout))
     seen: set[str] = set()
     found: dict[str, list[User]] = {}
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -235,7 +249,7 @@ def mounted() -> Mapping[str, tuple[User, ...]]:
             namespace = _mount_namespace(pid)
             if namespace in seen:
                 continue
-            here = _mounts_of(pid)
+            here = _generations_among(_mounts_of(pid), pool)
             user = _user(pid)
             seen.add(namespace)
             for generation in here:
@@ -251,15 +265,57 @@ def _user(pid: str) -> User:
     return User(int(pid), int(rows[b"Uid"].split()[0]), int(rows[b"PPid"]))
 
 
-def _mounts_of(pid: str) -> set[str]:
-    here: set[str] = set()
+def _mounts_of(pid: str) -> list[_Mount]:
+    found = []
     with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
-            fields = line.split(" ", 5)
+            fields = [_OCTAL.sub(lambda match: chr(int(match[1], 8)), field) for field in line.split(" ", 5)]
             if len(fields) < 5:
                 raise HostError(f"/proc/{pid}/mountinfo", f"a line that is not understood: {escape(line, 200)}")
-            here.update(match[1] for field in fields[3:5] if (match := _MOUNT.search(field)))
-    return here
+            found.append(_Mount(int(fields[0]), int(fields[1]), *fields[2:5]))
+    return found
+
+
+def _generations_among(mounts: Collection[_Mount], pool: tuple[str, str] | None) -> set[str]:
+    """Return the generations of ``pool`` that are mounted, or on which something is; of any where it is not known."""
+    by_number = {mount.number: mount for mount in mounts}
+    found = set()
+    for mount in mounts:
+        places = [(mount.device, mount.root)]
+        parent = by_number.get(mount.parent)
+        # Without its parent, what something is mounted on is known by the path alone.
+        places.append(_place_within(parent, mount.point) if parent else ("", mount.point))
+        for device, path in places:
+            match = _MOUNT.match(path)
+            if match and (pool is None or not device or (device, match[1]) == pool):
+                found.add(match[2])
+    return found
+
+
+def _place_within(mount: _Mount, path: str) -> tuple[str, str]:
+    """Return the device and the path in its file system of what ``mount`` shows at ``path``."""
+    # Two slashes at the beginning would stay two.
+    return mount.device, os.path.normpath(f"{mount.root.rstrip('/')}/{os.path.relpath(path, mount.point)}")
+
+
+def _place_of(path: str) -> tuple[str, str] | None:
+    """Return the device of a directory and its path in the file system there, however it is mounted.
+
+    None where it is not to be found out, and where there is no such directory.  The numbers of stat(2) would not do:
+    some file systems have others in mountinfo.
+    """
+    try:
+        directory = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        with open(f"/proc/self/fdinfo/{directory}", encoding="ascii") as file:
+            numbers = [int(line.split()[1]) for line in file if line.startswith("mnt_id:")]
+        where = os.readlink(f"/proc/self/fd/{directory}")
+    finally:
+        os.close(directory)
+    mounts = [mount for mount in _mounts_of("self") if mount.number in numbers]
+    return _place_within(mounts[0], where) if mounts else None
 
 
 @contextmanager

@@ -167,7 +167,11 @@ class Plugin(Protocol):
     api_version: int
     name: str
     summary: str
-    options: tuple[Option, ...]
+
+    # Read alone, so a tuple of a certain length is one too.
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The settings of its section in a jail file."""
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
         """Return what the image needs; independent of the account, since the image is shared."""

@@ -41,7 +41,7 @@ class Generation:
 
 def generations_of(layout: Layout, jail: str | None = None) -> list[Generation]:
     """Return the generations of all jails, or of one, that are still there: the current one first, then by age."""
-    users = pool.mounted()
+    users = pool.mounted(layout)
     plans = plans_by_image(layout)
     there = set(pool.generations(layout))
     found: list[Generation] = []

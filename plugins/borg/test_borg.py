@@ -6,7 +6,7 @@ import pytest
 from jailssh.core.errors import ConfigError
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
-from jailssh.plugin.api import Account, Bind, Jail, Plugin
+from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.borg.plugin import plugin
 from tests.harness.transport import Transport
@@ -14,7 +14,7 @@ from tests.harness.transport import Transport
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 FOUND = {"borg": "/usr/bin/borg", "/usr/bin/python3": "/usr/bin/python3.11", "/opt/borg": "/opt/borg"}
 JAIL = Jail("j", ("borg",), FOUND.get)
-PLAIN = {"repositories": (), "paths": (), "append_only": False, "storage_quota": "", "program": ""}
+PLAIN: dict[str, Value] = {"repositories": (), "paths": (), "append_only": False, "storage_quota": "", "program": ""}
 
 
 def result(jail=JAIL, **settings):

@@ -4,7 +4,7 @@ from jailssh.config.values import parse
 from jailssh.core.errors import ConfigError
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
-from jailssh.plugin.api import Account, Bind, Jail, Plugin
+from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.command.plugin import plugin
 
@@ -16,7 +16,7 @@ PROGRAMS = {
     "find": "/usr/bin/find",
 }
 JAIL = Jail("j", ("command",), PROGRAMS.get)
-PLAIN = {"commands": (), "read": (), "write": (), "files": (), "proc": False}
+PLAIN: dict[str, Value] = {"commands": (), "read": (), "write": (), "files": (), "proc": False}
 
 
 def result(*commands, **settings):

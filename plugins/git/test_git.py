@@ -9,14 +9,16 @@ import pytest
 from jailssh.core.errors import ConfigError
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
-from jailssh.plugin.api import Account, Bind, Jail, Plugin
+from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.git.plugin import HOOKS, NO_HOOKS, plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("git",), {"git": "/usr/bin/git"}.get)
-PLAIN = {"read": (), "write": (), "roots": (), "rights": (), "branch": "main", "hooks": (), "programs": (),
-         "archive": False, "max_pack": -1}  # fmt: skip
+PLAIN: dict[str, Value] = {
+    "read": (), "write": (), "roots": (), "rights": (), "branch": "main", "hooks": (), "programs": (), "archive": False,
+    "max_pack": -1,
+}  # fmt: skip
 
 
 def result(**settings):
@@ -32,7 +34,7 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
     assert {option.name for option in plugin.options} == set(PLAIN)
     assert plugin.image(JAIL, PLAIN).dirs == (NO_HOOKS,)
     with pytest.raises(ConfigError, match="not found"):
-        plugin.image(Jail("j", ("git",), {}.get), PLAIN)
+        plugin.image(Jail("j", ("git",), dict[str, str]().get), PLAIN)
 
 
 def test_read_only_directories():
@@ -101,7 +103,10 @@ def test_impossible_settings(settings, why):
         result(**settings)
 
 
-SHARED = {"roots": ("/srv/git",), "rights": ("create team/** @devs", "read tool @all", "write /srv/git/doc.git ann")}
+SHARED: dict[str, Value] = {
+    "roots": ("/srv/git",),
+    "rights": ("create team/** @devs", "read tool @all", "write /srv/git/doc.git ann"),
+}
 
 
 def of(*roles, **settings):

@@ -5,14 +5,14 @@ import pytest
 from jailssh.core.errors import ConfigError
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
-from jailssh.plugin.api import Account, Bind, Jail, Plugin
+from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.hg.plugin import plugin
 from tests.harness.transport import Transport
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("hg",), {"hg": "/usr/bin/hg"}.get)
-PLAIN = {"read": (), "write": ()}
+PLAIN: dict[str, Value] = {"read": (), "write": ()}
 
 
 def result(**settings):
@@ -23,7 +23,7 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
     assert isinstance(plugin, Plugin)
     assert {option.name for option in plugin.options} == set(PLAIN)
     with pytest.raises(ConfigError, match="not found"):
-        plugin.image(Jail("j", ("hg",), {}.get), PLAIN)
+        plugin.image(Jail("j", ("hg",), dict[str, str]().get), PLAIN)
 
 
 def test_every_repository_is_a_rule_word_for_word():

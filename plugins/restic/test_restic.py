@@ -1,13 +1,13 @@
 import pytest
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import Account, Bind, Jail, Plugin
+from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.restic.plugin import plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("restic",), {"rclone": "/usr/bin/rclone"}.get)
-PLAIN = {"repository": "", "append_only": True}
+PLAIN: dict[str, Value] = {"repository": "", "append_only": True}
 
 
 def test_it_is_a_plugin_whose_options_have_these_defaults():
@@ -15,7 +15,7 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
     assert {option.name for option in plugin.options} == set(PLAIN)
     assert plugin.image(JAIL, PLAIN).programs == ("/usr/bin/rclone",)
     with pytest.raises(ConfigError, match="not found"):
-        plugin.image(Jail("j", ("restic",), {}.get), PLAIN)
+        plugin.image(Jail("j", ("restic",), dict[str, str]().get), PLAIN)
 
 
 def test_the_same_is_executed_whatever_the_client_asks_for():

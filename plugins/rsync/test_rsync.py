@@ -8,13 +8,13 @@ import pytest
 from jailssh.core.errors import ConfigError
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
-from jailssh.plugin.api import Account, Bind, Jail, Plugin
+from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.rsync.plugin import plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("rsync",), {"rsync": "/usr/bin/rsync"}.get)
-PLAIN = {
+PLAIN: dict[str, Value] = {
     "read": (),
     "write": (),
     "delete": True,
@@ -39,7 +39,7 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
     assert {option.name for option in plugin.options} == set(PLAIN)
     assert plugin.image(JAIL, PLAIN).programs == ("/usr/bin/rsync",)
     with pytest.raises(ConfigError, match="not found"):
-        plugin.image(Jail("j", ("rsync",), {}.get), PLAIN)
+        plugin.image(Jail("j", ("rsync",), dict[str, str]().get), PLAIN)
 
 
 def test_each_direction_has_a_rule_only_if_it_has_a_directory():

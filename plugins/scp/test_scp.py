@@ -7,7 +7,7 @@ import pytest
 from jailssh.core.errors import ConfigError
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
-from jailssh.plugin.api import Account, Jail, Plugin
+from jailssh.plugin.api import Account, Jail, Plugin, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.scp.plugin import plugin
 from jailssh_plugins.sftp.plugin import SERVER_PATHS
@@ -16,7 +16,7 @@ from tests.harness.transport import Transport
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 SERVER = "/usr/lib/openssh/sftp-server"
-PLAIN = {"upload": True, "download": True, "old_protocol": True, "log": False}
+PLAIN: dict[str, Value] = {"upload": True, "download": True, "old_protocol": True, "log": False}
 
 
 def jail(*plugins):
@@ -42,7 +42,7 @@ def test_alone_it_serves_both_protocols():
 def test_beside_the_sftp_plugin_that_one_decides_about_sftp():
     mine = rules("scp", "sftp")
     assert set(mine) == {"scp.upload", "scp.download", "scp.winscp"}
-    settings = {
+    settings: dict[str, Value] = {
         "read_only": True, "write_only": False, "append_only": False, "umask": "", "start": "",
         "allow_requests": (), "deny_requests": (), "log": True,
     }  # fmt: skip

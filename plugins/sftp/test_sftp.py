@@ -4,6 +4,7 @@ import socket
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import paramiko
 import pytest
@@ -11,12 +12,12 @@ import pytest
 from jailssh.core.errors import ConfigError
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
-from jailssh.plugin.api import Account, Jail, Plugin
+from jailssh.plugin.api import Account, Jail, Plugin, Value
 from jailssh_plugins.sftp.plugin import SERVER_PATHS, plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 SERVER = "/usr/lib/openssh/sftp-server"
-PLAIN = {"read_only": False, "write_only": False, "append_only": False, "umask": "", "start": "",
+PLAIN: dict[str, Value] = {"read_only": False, "write_only": False, "append_only": False, "umask": "", "start": "",
          "allow_requests": (), "deny_requests": (), "log": False}  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def test_a_misspelt_request_is_refused_with_the_nearest_name():
 def test_the_image_needs_the_server():
     assert plugin.image(jail(), PLAIN).programs == (SERVER,)
     with pytest.raises(ConfigError, match="not found"):
-        plugin.image(Jail("j", ("sftp",), {}.get), PLAIN)
+        plugin.image(Jail("j", ("sftp",), dict[str, str]().get), PLAIN)
 
 
 @pytest.mark.needs("sshd")
@@ -129,7 +130,7 @@ class Server:
     def __init__(self, room, server_flags):
         self.room = room
         self._command = [next(filter(shutil.which, SERVER_PATHS)), *server_flags]
-        self._who = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        self._who: dict[str, Any] = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
 
     def sftp(self, batch):
         """Run the real sftp with a batch; True if every command worked."""
@@ -150,15 +151,17 @@ class Server:
 
     def paramiko(self):
         near, far = socket.socketpair()
-        self._server = subprocess.Popen(self._command, stdin=far, stdout=far, cwd=self.room, **self._who)
+        self._server: Any = subprocess.Popen(
+            self._command, stdin=far.fileno(), stdout=far.fileno(), cwd=self.room, **self._who
+        )
         far.close()
         return paramiko.SFTPClient(Channel(fileno=near.detach()))
 
 
 @pytest.fixture
 def serve():
-    with tempfile.TemporaryDirectory() as room:
-        room = Path(room)
+    with tempfile.TemporaryDirectory() as name:
+        room = Path(name)
         if os.geteuid() == 0:
             os.chown(room, 65534, 65534)
         (room / "up").write_text("new")

@@ -3,13 +3,19 @@ import pytest
 from jailssh.core.errors import ConfigError
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
-from jailssh.plugin.api import Account, Jail, Plugin
+from jailssh.plugin.api import Account, Jail, Plugin, Value
 from jailssh.policy.rules import check_rules
 from jailssh_plugins.shell.plugin import plugin
 
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 JAIL = Jail("j", ("shell",), {"/bin/bash": "/usr/bin/bash", "/usr/bin/zsh": "/usr/bin/zsh", "zsh": "/usr/bin/zsh"}.get)
-PLAIN = {"shell": "/bin/bash", "commands": True, "programs": (), "tools": True, "executable_home": True}
+PLAIN: dict[str, Value] = {
+    "shell": "/bin/bash",
+    "commands": True,
+    "programs": (),
+    "tools": True,
+    "executable_home": True,
+}
 
 
 def result(**settings):

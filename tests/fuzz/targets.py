@@ -15,12 +15,11 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import tests.login.test_commands as commands
-import tests.login.test_rsync_commands as rsync_commands
 from jailssh.plan import codec, ops
 from tests.abilities import REPO
 from tests.fuzz import tree
 from tests.harness.certificates import ENDING, PARTS, Certificate
+from tests.login import commands, rsync_commands
 from tests.login.driver import LOGIN, PURE, compile_c
 from tests.login.jails import JAILS, plan_of
 
@@ -83,11 +82,8 @@ def dictionary() -> str:
 
 def rows() -> Iterator[tuple[str, str]]:
     """Yield (jail, command) of every row of the command tables."""
-    tests = (commands.test_sftp, commands.test_scp, commands.test_git_and_others, rsync_commands.test_rsync)
-    for test in tests:
-        for mark in test.pytestmark:
-            if mark.name == "parametrize":
-                yield from ((jail, command) for jail, command, _ in mark.args[1])
+    for table in (commands.SFTP_ROWS, commands.SCP_ROWS, commands.OTHER_ROWS, rsync_commands.RSYNC_ROWS):
+        yield from ((jail, command) for jail, command, _ in table)
     yield from (("backup", f"rsync --server {options} . backup/x") for options in rsync_commands.PUSHED)
     yield from (("pull", f"rsync --server --sender {options} . /srv/data/x") for options in rsync_commands.PULLED)
 
@@ -156,7 +152,7 @@ def _minimised(program: Path, folder: Path, inputs: set[bytes], seconds: int) ->
         done = run(program, grown, seconds, "-reduce_inputs=1")
         assert done.returncode == 0, done.stderr.decode(errors="replace")
     small.mkdir()
-    command = [program, "-set_cover_merge=1", f"-max_len={TARGETS[program.name]}", small, grown]
+    command: list[str | Path] = [program, "-set_cover_merge=1", f"-max_len={TARGETS[program.name]}", small, grown]
     subprocess.run(command, check=True, capture_output=True)
     return [path.read_bytes() for path in small.iterdir()]
 

@@ -58,7 +58,7 @@ def test_the_corpus_reaches_every_line(tmp_path: Path) -> None:
     programs = build(tmp_path, "-fprofile-instr-generate", "-fcoverage-mapping")
     for target in targets:
         environment = {**os.environ, "LLVM_PROFILE_FILE": str(tmp_path / f"{target}.raw")}
-        command = [programs[target], "-runs=0", CORPUS / target]
+        command: list[str | Path] = [programs[target], "-runs=0", CORPUS / target]
         subprocess.run(command, env=environment, check=True, capture_output=True, timeout=100)
     merged = tmp_path / "merged"
     raw = [tmp_path / f"{target}.raw" for target in targets]
@@ -85,5 +85,7 @@ def _not_reached(report: str) -> list[str]:
 def _without_memory(lines: list[str], number: int) -> bool:
     taken = re.fullmatch(r"    if \(!(\w+)\)", lines[number - 2])
     return (
-        bool(taken) and "return" in lines[number - 1] and f"{taken[1]} = malloc(" in "".join(lines[number - 5 : number])
+        taken is not None
+        and "return" in lines[number - 1]
+        and f"{taken[1]} = malloc(" in "".join(lines[number - 5 : number])
     )

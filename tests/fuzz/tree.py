@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from jailssh.plan import codec
 from jailssh.policy.rules import Rule
@@ -62,7 +63,7 @@ def make(root: Path) -> codec.Plan:
 
 
 def _rules(git: Path, home: Path, none: Path) -> list[Rule]:
-    served = {"base": str(git), "roots": (str(git),)}
+    served: dict[str, Any] = {"base": str(git), "roots": (str(git),)}
     words = {"repository": "get", "new-repository": "put"}
     rules = [Rule(cls, "tree", "/bin/git", (word,), operands=(1, 2, cls), **served) for cls, word in words.items()]
     patterns = ("a", "both", "team/*", "t*", "*.git", "new-*", "x/*t/*", "*/**")

@@ -9,25 +9,39 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import os
 import re
 import subprocess
+import tempfile
 from pathlib import Path
 
-TRACING = Path("/sys/kernel/tracing")
+_MOUNTED = Path("/sys/kernel/tracing")
 _EVENT = re.compile(
     r"sched_process_(?:fork: .* pid=(\d+) child_comm=.* child_pid=(\d+)|exec: filename=(.*) pid=(\d+) old_pid=\d+)$",
     re.MULTILINE,
 )
 
 
+@functools.cache
+def _tracing() -> Path:
+    """Return where the tracer's files are; where nobody has mounted them, at a place of this process for its time.
+
+    A place of its own, since other processes that run tests come and go.
+    """
+    if os.geteuid() != 0 or (_MOUNTED / "instances").is_dir():
+        return _MOUNTED
+    folder = tempfile.mkdtemp(prefix="jailssh-tracing-")
+    atexit.register(os.rmdir, folder)
+    mount = ["mount", "-t", "tracefs", "-o", "nosuid,nodev,noexec", "tracefs", folder]
+    if subprocess.run(mount, check=False, capture_output=True).returncode == 0:
+        atexit.register(subprocess.run, ["umount", folder], check=False, capture_output=True)
+    return Path(folder)
+
+
 def can_watch() -> bool:
-    """True if this kernel has the tracer and it can be used here; mounted for the time of the tests where it is not."""
-    if os.geteuid() == 0 and TRACING.is_dir() and not (TRACING / "instances").is_dir():
-        mount = ["mount", "-t", "tracefs", "-o", "nosuid,nodev,noexec", "tracefs", str(TRACING)]
-        if subprocess.run(mount, check=False, capture_output=True).returncode == 0:
-            atexit.register(subprocess.run, ["umount", str(TRACING)], check=False, capture_output=True)
-    return os.access(TRACING / "instances", os.W_OK) and (TRACING / "events/sched/sched_process_exec").is_dir()
+    """True if this kernel has the tracer and it can be used here."""
+    return os.access(_tracing() / "instances", os.W_OK) and (_tracing() / "events/sched/sched_process_exec").is_dir()
 
 
 class Executed:
@@ -39,7 +53,7 @@ class Executed:
     def __init__(self, pid: int, below: str = "") -> None:
         self._below = below
         self._counted: set[str] = set()
-        self._folder = TRACING / f"instances/jailssh-{os.getpid()}-{pid}"
+        self._folder = _tracing() / f"instances/jailssh-{os.getpid()}-{pid}"
         self._folder.mkdir()
         for name, text in (
             ("buffer_size_kb", "64"),

@@ -12,6 +12,7 @@ import pytest
 from jailssh.scratch.host import ScratchHost
 from tests.harness.client import SshClient
 from tests.harness.probe import build_probe, put_probe
+from tests.harness.shared import building, once
 
 _ROOT = pathlib.Path(__file__).parents[2]
 PREFIX = "/usr/local"
@@ -21,7 +22,7 @@ PROBE_PATH = "/srv/probe"
 @pytest.fixture(scope="session")
 def probe(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """The compiled probe, as a path of the machine; put_probe() brings it into a scratch host."""
-    return build_probe(tmp_path_factory.mktemp("probe"))
+    return once(tmp_path_factory, "probe", build_probe) / "probe"
 
 
 @pytest.fixture
@@ -34,14 +35,17 @@ def scratch_host() -> Iterator[ScratchHost]:
 @pytest.fixture(scope="session")
 def staged_prefix(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The directory that ``make install`` filled, once per session."""
-    stage = tmp_path_factory.mktemp("stage")
+    return f"{once(tmp_path_factory, 'stage', _install)}{PREFIX}"
+
+
+def _install(stage: pathlib.Path) -> None:
     # Flags of an outer make would reach this one, and a umask of 077 would make an installation that nobody can run.
     env = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     command = ["make", "-s", "install", f"PREFIX={PREFIX}", f"DESTDIR={stage}"]
-    done = subprocess.run(command, cwd=_ROOT, env=env, umask=0o022, capture_output=True, text=True, check=False)
+    with building():
+        done = subprocess.run(command, cwd=_ROOT, env=env, umask=0o022, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         pytest.fail(f"{' '.join(command)}: {done.stdout}{done.stderr}", pytrace=False)
-    return f"{stage}{PREFIX}"
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.abilities import REPO
-from tests.lint.tree import PYTHON, C, c_code, name, text_files
+from tests.lint.tree import PYTHON, C, c_code, name, parsed, text_files
 
 C_CALLS = (
     "sprintf", "vsprintf", "strcpy", "strcat", "strtok", "gets", "alloca", "system", "popen", "tmpnam", "mktemp",
@@ -42,7 +42,7 @@ def _shell_arguments(tree: ast.AST) -> list[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", PYTHON, ids=name)
 def test_python(path: Path) -> None:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     assert _calls(tree) & PYTHON_CALLS == set()
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
@@ -60,7 +60,7 @@ KEY_READERS = (
 @pytest.mark.parametrize("path", [path for path in PYTHON if name(path) in KEY_READERS], ids=name)
 def test_keys_are_split_as_sshd_does(path: Path) -> None:
     # splitlines() ends a line at U+2028 and others too: what follows would be a key without what limits it.
-    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    calls = [node for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)]
     methods = [node for node in calls if isinstance(node.func, ast.Attribute)]
     assert [node.lineno for node in methods if ast.unparse(node.func).endswith(".splitlines")] == []
     bare = [node for node in methods if ast.unparse(node.func).endswith(".split") and not node.args]

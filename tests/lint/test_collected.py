@@ -6,10 +6,13 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from tests.abilities import REPO
 from tests.lint.tree import PYTHON, name
 
 
+@pytest.mark.slow
 def test_every_test_file_is_collected() -> None:
     # Collecting skips nothing by marks, so the answer does not depend on what this host has.
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]

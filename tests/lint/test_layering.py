@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lint.tree import LOGIN_C, PRODUCT_PYTHON, c_code, is_plugin_test, name
+from tests.lint.tree import LOGIN_C, PRODUCT_PYTHON, PYTHON, c_code, is_plugin_test, name, parsed
 
 # From the bottom to the top; each row is what its room imports, no more: an arrow that nobody draws is not there.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -106,11 +106,15 @@ OUTSIDE_HOST = [path for path in MODULES if not name(path).startswith(tuple(f"ja
 
 def _imports(path: Path) -> Iterator[tuple[int, str]]:
     """Yield line and full name of everything that the file imports, wherever in the file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    yield from _imported(parsed(path), name(path))
+
+
+def _imported(tree: ast.Module, file: str) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name(path)}:{node.lineno}: relative import"
+            assert node.level == 0, f"{file}:{node.lineno}: relative import"
             yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
 
 
@@ -203,6 +207,25 @@ def test_plugins(path: Path) -> None:
     assert [full for full in ours if not full.startswith(allowed)] == []
 
 
+def _of_test_modules(tree: ast.Module, file: str) -> list[str]:
+    imported = _imported(tree, file)
+    return [f"{file}:{line}: {full}" for line, full in imported if ".test_" in full]
+
+
+def test_no_test_module_is_imported() -> None:
+    # What two of them share stands in tests/harness or in a file beside them: pytest imports each under a name of its
+    # own, so an import would make all of it twice, and a test that is imported runs twice.
+    assert [line for path in PYTHON for line in _of_test_modules(parsed(path), name(path))] == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    ["from tests.root import test_keys", "from tests.root.test_keys import key", "import tests.unit.test_cli as t"],
+)
+def test_an_import_of_a_test_module_would_be_found(bad: str) -> None:
+    assert _of_test_modules(ast.parse(bad), "x.py") != []
+
+
 def test_only_cli_parses_arguments() -> None:
     files = {name(path) for path in MODULES for _, full in _imports(path) if full.split(".")[0] == "argparse"}
     assert [file for file in files if not file.startswith(("jailssh/cli/", "jailssh/console/"))] == []
@@ -222,7 +245,7 @@ def _host_acts(path: Path) -> Iterator[str]:
     for line, full in _imports(path):
         if full.split(".")[0] in HOST_MODULES:
             yield f"{line}: import {full}"
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if not isinstance(node, ast.Call):
             continue
         call = ast.unparse(node.func)
@@ -240,7 +263,7 @@ def test_only_host_changes_the_host(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_environment(path: Path) -> None:
-    words = {ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Attribute)}
+    words = {ast.unparse(node) for node in ast.walk(parsed(path)) if isinstance(node, ast.Attribute)}
     assert words & {"os.environ", "os.environb", "os.getenv"} == set() or name(path) in ENVIRONMENT
 
 

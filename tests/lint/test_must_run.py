@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import re
 from pathlib import Path
 
 import pytest
 
-from tests.abilities import PROBES, REPO
+from tests.abilities import PROBES
+from tests.lint.nested import run_pytest
 
 LACKING = """
 import pytest
@@ -53,37 +52,62 @@ def test_it():
 """
 
 
-def _run(folder: Path, text: str, must_run: str) -> subprocess.CompletedProcess[str]:
-    (folder / "test_it.py").write_text(text)
-    options = ["-p", "tests.abilities", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", str(folder)]
-    env = {**os.environ, "JAILSSH_MUST_RUN": must_run, "GIT_DIR": "/nowhere", "LC_ALL": "C", "PYTHONPATH": str(REPO)}
-    command = [sys.executable, "-m", "pytest", *options, str(folder)]
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+TEXTS = {
+    "lacking": LACKING,
+    "skipping": SKIPPING,
+    "whole_file": WHOLE_FILE,
+    "expected": EXPECTED_FAILURE,
+    "clean": ENVIRONMENT,
+}
+HAS_TO = "and the test must run"
 
 
 @pytest.mark.parametrize(
-    ("text", "must_run", "said"),
+    ("must_run", "counted", "failed"),
     [
-        (LACKING, "", "1 skipped"),
-        (LACKING, "root", "1 skipped"),
-        (LACKING, "all", "this host lacks: lacking, and the test must run"),
-        (LACKING, "root,lacking", "this host lacks: lacking, and the test must run"),
-        (SKIPPING, "", "1 skipped"),
-        (SKIPPING, "all", "skipped, and the test must run"),
-        (WHOLE_FILE, "", "1 skipped"),
-        (WHOLE_FILE, "all", "skipped, and the test must run"),
-        (EXPECTED_FAILURE, "all", "1 xfailed"),
-        (UNKNOWN, "", "no such ability: no-such-ability"),
-        (ENVIRONMENT, "", "1 passed"),
+        ("", "1 passed, 3 skipped, 1 xfailed", {}),
+        ("root", "1 passed, 3 skipped, 1 xfailed", {}),
+        ("root,lacking", "1 passed, 2 skipped, 1 xfailed, 1 error", {"lacking": f"this host lacks: lacking, {HAS_TO}"}),
+        ("all", "1 failed, 1 passed, 1 xfailed, 2 errors", {
+            "lacking": f"this host lacks: lacking, {HAS_TO}", "skipping": f"skipped, {HAS_TO}",
+            "whole_file": f"skipped, {HAS_TO}",
+        }),
     ],
+)  # fmt: skip
+def test_outcome(tmp_path: Path, must_run: str, counted: str, failed: dict[str, str]) -> None:
+    files = {f"test_{name}.py": text for name, text in TEXTS.items()}
+    done = run_pytest(tmp_path, files, "-q", "--continue-on-collection-errors", must_run=must_run)
+    assert counted in re.sub(r"\d+ warnings?, ", "", done.stdout)
+    assert done.returncode == int(bool(failed))
+    assert set(re.findall(r"^(?:FAILED|ERROR) test_(\w+)\.py", done.stdout, re.MULTILINE)) == set(failed)
+    assert [said for said in failed.values() if said not in done.stdout] == []
+
+
+def test_a_file_that_must_not_be_skipped_stops_the_run(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, {"test_it.py": WHOLE_FILE}, "-q", must_run="all")
+    assert (done.returncode, f"skipped, {HAS_TO}" in done.stdout) == (2, True)
+
+
+def test_a_mark_that_names_nothing_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    done = run_pytest(tmp_path, {"test_it.py": UNKNOWN, "test_clean.py": ENVIRONMENT}, "-q")
+    assert (done.returncode, "passed" in done.stdout) == (4, False)
+    assert "no such ability: no-such-ability" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("must_run", "counted"),
+    [("", "1 passed, 3 skipped, 1 xfailed, 1 error"), ("all", "1 failed, 1 passed, 1 xfailed, 3 errors")],
 )
-def test_outcome(tmp_path: Path, text: str, must_run: str, said: str) -> None:
-    done = _run(tmp_path, text, must_run)
-    assert said in done.stdout + done.stderr
-    good = said in ("1 skipped", "1 xfailed", "1 passed")
-    assert (done.returncode in (0, 5)) == good, done.stdout
+@pytest.mark.slow
+def test_outcome_with_workers(tmp_path: Path, must_run: str, counted: str) -> None:
+    texts = (LACKING, SKIPPING, WHOLE_FILE, EXPECTED_FAILURE, UNKNOWN, ENVIRONMENT)
+    files = {f"test_{number}.py": text for number, text in enumerate(texts)}
+    done = run_pytest(tmp_path, files, "-q", "-n", "2", must_run=must_run)
+    assert counted in re.sub(r"\d+ warnings?, ", "", done.stdout)
+    assert "no such ability: no-such-ability" in done.stdout
+    assert done.returncode == 1
 
 
 def test_header_names_every_ability(tmp_path: Path) -> None:
-    header = _run(tmp_path, EXPECTED_FAILURE, "").stdout
+    header = run_pytest(tmp_path, {"test_it.py": EXPECTED_FAILURE}).stdout
     assert [ability for ability in PROBES if ability not in header] == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lint.tree import LOGIN_C, PYTHON, C, c_code, name
+from tests.lint.tree import LOGIN_C, PYTHON, C, c_code, name, parsed
 
 PYTHON_FILE = 500
 C_FILE = 300
@@ -48,7 +48,7 @@ def _c_functions(path: Path) -> list[tuple[str, int]]:
 
 
 def _python_functions(path: Path) -> list[tuple[str, int]]:
-    nodes = ast.walk(ast.parse(path.read_text()))
+    nodes = ast.walk(parsed(path))
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     return [(node.name, (node.end_lineno or node.lineno) - node.lineno + 1) for node in functions]
 

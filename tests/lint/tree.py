@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import functools
 import re
 from pathlib import Path
 
@@ -41,6 +43,13 @@ C = below(suffix=".c") + below(suffix=".h")
 LOGIN_C = [path for path in C if name(path).startswith("jailssh/login/")]
 
 
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """Return a Python file's syntax tree; nobody may change it."""
+    return ast.parse(path.read_text())
+
+
+@functools.cache
 def text_files() -> list[tuple[Path, str]]:
     """Return every file that is UTF-8 text, with its text."""
     found = []
@@ -65,6 +74,7 @@ def is_plugin_test(path: Path) -> bool:
     return name(path).startswith("plugins/") and path.name.startswith("test_")
 
 
+@functools.cache
 def c_code(path: Path) -> str:
     """Return a C file's text with comments and the insides of strings blanked, line numbers kept."""
     pattern = r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\''

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.plan import codec
+from tests.harness.shared import once
 from tests.login.driver import ITS_OWN, PURE, Driver, compile_c
 from tests.login.jails import JAILS, plan_of
 
@@ -38,8 +39,11 @@ def decide(tmp_path_factory: pytest.TempPathFactory, match_build: Path) -> Calla
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Driver:
     """The driver of the pure parts, with AddressSanitizer and UndefinedBehaviorSanitizer."""
     sources = [Path(__file__).with_name("driver.c"), *PURE, *ITS_OWN]
-    out = tmp_path_factory.mktemp("driver") / "driver"
-    return Driver(compile_c("gcc", out, sources, "-fsanitize=address,undefined"))
+
+    def build(folder: Path) -> None:
+        compile_c("gcc", folder / "driver", sources, "-fsanitize=address,undefined")
+
+    return Driver(once(tmp_path_factory, "driver", build) / "driver")
 
 
 @pytest.fixture(scope="session")

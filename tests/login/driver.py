@@ -12,12 +12,10 @@ from pathlib import Path
 from tests.abilities import REPO
 
 LOGIN = REPO / "jailssh/login"
-BUILD = (REPO / "meson.build").read_text()
+_SHARED = re.search(r"^shared = files\((.*?)^\)", (REPO / "meson.build").read_text(), re.DOTALL | re.MULTILINE)
+assert _SHARED
 # What meson.build shares between the login program and the matcher.
-PURE = [
-    REPO / path
-    for path in re.findall(r"'(\S+\.c)'", re.search(r"^shared = files\((.*?)^\)", BUILD, re.DOTALL | re.MULTILINE)[1])
-]
+PURE = [REPO / path for path in re.findall(r"'(\S+\.c)'", _SHARED[1])]
 # What the login program alone has, and needs nothing of the host to be judged.
 ITS_OWN = [LOGIN / name for name in ("filelog.c", "gather.c", "limit.c", "pump.c", "stream.c", "pty.c")]
 LOGIN_PROGRAM = "/usr/libexec/jailssh/jailssh-login"

@@ -3,40 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from jailssh.plan import codec
 from jailssh.plan.compile import Access
-from jailssh.plan.ops import Record
-from jailssh.policy.rules import Rule
 from tests.login.driver import Driver, joined
-from tests.login.jails import plan_with
+from tests.login.limit_cases import PEER, judged
 
 pytestmark = pytest.mark.needs("gcc", "sanitizers")
 
-PEER = "192.0.2.7 4000 192.0.2.1 22"
 NOW = 1_700_000_000  # a Tuesday, 22:13:20 UTC
 FROM, TIME = "this account may not be used from this address", "this account may not be used at this time"
 SECOND = 10**9
-
-
-def judge(driver: Driver, folder: Path, access: Access, *cases: tuple[int, str]) -> list[list[str]]:
-    """Return reason and sentence for each (moment, peer)."""
-    plan, whole = folder / "plan", plan_with([Rule("r", "p", "/bin/r", ("r",))])
-    at_rule = next(index for index, row in enumerate(whole.records) if row.verb == "rule")
-    records = [
-        *(Record("address", (address,)) for address in access.addresses),
-        *(Record("hours", tuple(map(str, hours))) for hours in access.hours),
-        *(Record("utc-offset", tuple(map(str, offset))) for offset in access.offsets),
-        *([Record("expires", (str(access.expires),))] if access.expires else []),
-    ]
-    records = [*whole.records[:at_rule], *records, *whole.records[at_rule:]]
-    plan.write_bytes(codec.encode(replace(whole, records=tuple(records))))
-    return driver.parts("limit", [joined([str(now), peer]) for now, peer in cases], plan)
 
 
 ADDRESSES = [
@@ -74,7 +54,7 @@ ADDRESSES = [
 
 @pytest.mark.parametrize(("allowed", "peer", "fits"), ADDRESSES)
 def test_addresses(driver: Driver, tmp_path: Path, allowed: tuple[str, ...], peer: str, fits: bool) -> None:
-    (answer,) = judge(driver, tmp_path, Access(addresses=allowed), (NOW, peer))
+    (answer,) = judged(driver, tmp_path, Access(addresses=allowed), (NOW, peer))
     assert answer == (["", ""] if fits else ["address", FROM])
 
 
@@ -112,7 +92,7 @@ HOURS = [
 
 @pytest.mark.parametrize(("access", "moment", "fits"), HOURS)
 def test_hours(driver: Driver, tmp_path: Path, access: Access, moment: str, fits: bool) -> None:
-    (answer,) = judge(driver, tmp_path, access, (at(moment), ""))
+    (answer,) = judged(driver, tmp_path, access, (at(moment), ""))
     assert answer == (["", ""] if fits else ["hours", TIME])
 
 
@@ -120,13 +100,13 @@ def test_expiry(driver: Driver, tmp_path: Path) -> None:
     access = Access(expires=at("2027-02-01 00:00"), addresses=("192.0.2.7",), hours=((127, 0, 0),))
     before, after = at("2027-01-31 23:59:59"), at("2027-02-01 00:00:00")
     over = ["expired", "this account has expired on 2027-01-31"]
-    assert judge(driver, tmp_path, access, (before, PEER), (after, PEER)) == [["hours", TIME], over]
-    assert judge(driver, tmp_path, access, (before, "192.0.2.8")) == [["address", FROM]]
+    assert judged(driver, tmp_path, access, (before, PEER), (after, PEER)) == [["hours", TIME], over]
+    assert judged(driver, tmp_path, access, (before, "192.0.2.8")) == [["address", FROM]]
     # The last day is that of local clocks.
     east = Access(expires=at("2027-01-31 23:00"), offsets=((0, 3600),))
-    assert judge(driver, tmp_path, east, (after, PEER)) == [over]
+    assert judged(driver, tmp_path, east, (after, PEER)) == [over]
     forever = Access(expires=999_999_999_999_999_999)
-    assert judge(driver, tmp_path, forever, (after, PEER)) == [["", ""]]
+    assert judged(driver, tmp_path, forever, (after, PEER)) == [["", ""]]
 
 
 def taken(driver: Driver, rate: int, moments: Sequence[int]) -> list[tuple[int, int]]:

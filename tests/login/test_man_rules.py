@@ -45,7 +45,7 @@ def test_the_page_has_examples() -> None:
 @pytest.mark.parametrize(("line", "command", "verdict", "what"), examples(0))
 def test_examples(tmp_path: Path, match_build: Path, line: str, command: str, verdict: str, what: str) -> None:
     found = {**PROGRAMS, "/usr/bin/true": "/usr/bin/true", "backup": "/usr/bin/backup"}
-    settings = {"commands": (line,), "read": (), "write": ("~",), "files": (), "proc": False}
+    settings: dict[str, Value] = {"commands": (line,), "read": (), "write": ("~",), "files": (), "proc": False}
     rules = plugin.account(Jail("j", ("command",), found.get), ALICE, settings).rules
     judge(rules, tmp_path, match_build, command, verdict, what)
 

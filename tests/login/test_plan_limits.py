@@ -13,9 +13,9 @@ from jailssh.plan.compile import Access, JailSettings, compile_plan
 from jailssh.plan.limits import access_of, clock_text, hours_text, in_force, judge
 from jailssh.plugin.api import PluginResult
 from jailssh.policy.rules import Rule
-from tests.login import test_limits
 from tests.login.driver import Driver
 from tests.login.jails import ALICE
+from tests.login.limit_cases import PEER, judged
 
 BERLIN = ((0, 3600), (1743296400, 7200), (1761440400, 3600))
 EVERYTHING = Access(
@@ -28,16 +28,21 @@ EVERYTHING = Access(
 def test_it_is_judged_as_the_login_program_does(driver: Driver, tmp_path: Path) -> None:
     chance = random.Random(11)
     seen = set()
+
+    def span() -> tuple[int, int]:
+        first, last = sorted(chance.sample(range(1441), 2))
+        return first, last
+
     for _ in range(40):
         middle = chance.randrange(1_600_000_000, 1_900_000_000)
-        spans = [(chance.randrange(128), *sorted(chance.sample(range(1441), 2))) for _ in range(chance.randrange(3))]
+        spans = [(chance.randrange(128), *span()) for _ in range(chance.randrange(3))]
         changes = sorted(middle + chance.randrange(-400_000, 400_000) for _ in range(chance.randrange(3)))
         offsets = tuple((since, chance.randrange(-57600, 57600, 900)) for since in changes)
         ends = chance.choice([0, middle + chance.randrange(-90_000, 90_000)])
         access = Access(hours=tuple(spans), offsets=offsets, expires=ends)
         edges = [since + step for since in (*changes, ends or middle) for step in (-1, 0, 1)]
         moments = [*edges, *(middle + chance.randrange(-604_800, 604_800) for _ in range(40))]
-        answers = test_limits.judge(driver, tmp_path, access, *((now, test_limits.PEER) for now in moments))
+        answers = judged(driver, tmp_path, access, *((now, PEER) for now in moments))
         assert [list(judge(access, now)) for now in moments] == answers, access
         seen |= {reason for reason, _ in answers}
     assert seen == {"", "hours", "expired"}

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,11 +28,11 @@ ROOT = "/srv/git"
 OPEN = "0" * 40
 
 
-def rule(*like: str, cls: str = "repository", roots: tuple[str, ...] = (ROOT,), **facts: object) -> Rule:
+def rule(*like: str, cls: str = "repository", roots: tuple[str, ...] = (ROOT,), **facts: Any) -> Rule:
     return Rule(
         f"git.{cls}", "git", GIT, ("git-serve",), fixed=("serve",), operands=(1, 1, cls), base=roots[0], roots=roots,
         like=like, **facts,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
 
 
 Ask = Callable[..., list[str]]

@@ -364,7 +364,7 @@ class Lab:
 
     def _since_last(self, mark: str) -> list[dict[str, str]] | None:
         """Return what stands between the last mark and this one, None while this one is not there."""
-        found = []
+        found: list[dict[str, str]] = []
         with journal.Reader(path=str(self.path("/run/log/journal"))) as reader:
             for name in ("jailssh", "lab"):
                 reader.add_match(SYSLOG_IDENTIFIER=name)

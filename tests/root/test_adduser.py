@@ -356,7 +356,7 @@ def test_an_account_made_by_hand_after_a_kill_is_not_ours(host: Host) -> None:
 @pytest.mark.parametrize(
     ("name", "number"), [("alice", signal.SIGHUP), ("bob", signal.SIGINT), ("bob", signal.SIGTERM)]
 )
-def test_a_signal_waits_for_the_end_of_a_step(host: Host, name: str, number: int) -> None:
+def test_a_signal_waits_for_the_end_of_a_step(host: Host, name: str, number: signal.Signals) -> None:
     make_alice(host)
     before = host.state()
     wish = {"name": name, "jails": ["scp"], "key": KEY}

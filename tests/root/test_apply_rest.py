@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.root import test_config_faults as faults
-from tests.root.test_config_faults import Site
+from tests.root.site_lab import Site, site
+
+__all__ = ["site"]
 
 pytestmark = [pytest.mark.needs("root")]
-site = faults.site
 
 
 def test_a_jail_that_is_gone_lets_nobody_in_and_a_broken_one_as_before(site: Site) -> None:

@@ -23,7 +23,9 @@ from tests.root.login_lab import Done, Lab
 
 pytestmark = [login_lab.NEEDS, pytest.mark.needs("sftp", "scp", "rsync", "git")]
 
-_DIRECTORIES = "mkdir -p /srv/git /srv/pub /srv/in && git init -q --bare /srv/git/x.git && chmod -R a+rwX /srv"
+# Of /srv no more than what is made here: the machine's own may be large, and is copied where it is changed.
+_DIRECTORIES = "mkdir -p /srv/git /srv/pub /srv/in && git init -q --bare /srv/git/x.git && chmod a+rwX /srv && " \
+               "chmod -R a+rwX /srv/git /srv/pub /srv/in"  # fmt: skip
 # In the home of each account lie programs under the names that rows use; one that ran would be seen.
 _BAIT = "for name in scp sh evil git-upload-pack sftp-server; do install -m 755 -o $1 /bin/true /home/$1/$name; done"
 

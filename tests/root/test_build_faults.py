@@ -152,7 +152,7 @@ def test_a_source_that_keeps_changing_or_vanishes_is_an_error_and_no_tree_appear
 def test_names_are_only_names(site, name):
     folder = os.fsencode(site.src / "odd")
     os.mkdir(folder)
-    shutil.copy("/bin/true", os.path.join(folder, name))
+    shutil.copy(b"/bin/true", os.path.join(folder, name))
     assert site.build("tree SRC/odd /odd\n") == 0
     assert os.listdir(os.fsencode(site.tree / "odd")) == [name]
     assert not list(site.base.rglob("PWNED"))

@@ -102,7 +102,7 @@ def test_links_of_alternatives_work_inside(site):
 
 @pytest.mark.needs("gcc")
 def test_a_library_that_is_not_there_is_an_error_or_a_note(site):
-    binary = Path(shutil.which("true")).read_bytes().replace(b"libc.so.6\0", b"libX.so.6\0")
+    binary = Path(shutil.which("true") or "").read_bytes().replace(b"libc.so.6\0", b"libX.so.6\0")
     (site.src / "prog").write_bytes(binary)
     (site.src / "prog").chmod(0o755)
     assert site.build("SRC/prog /m\n") == 1
@@ -386,6 +386,7 @@ def test_two_builds_of_one_tree_wait_for_each_other(site):
         assert time.monotonic() < limit and first.poll() is None
     second = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
+        assert second.stderr
         assert second.stderr.readline() == f"waiting for process {first.pid}, which builds the same tree\n"
         (site.tree / "go").touch()
         assert first.wait(30) == 0

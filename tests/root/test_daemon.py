@@ -25,7 +25,7 @@ from jailssh.host.sockets import listen_at
 from jailssh.jail.configuration import installed_plugins
 from jailssh.plugin.api import Account
 from jailssh.publish.plan_files import read_plan
-from tests.root.test_publish import install_entry_points
+from tests.root.publish_lab import install_entry_points
 
 pytestmark = pytest.mark.needs("root")
 
@@ -267,9 +267,9 @@ def test_without_a_thread_the_answer_is_busy(layout: Layout, monkeypatch: pytest
 
     real = threading.Thread
     with serving(layout, lambda _: "ok"):
-        monkeypatch.setattr(relay.threading, "Thread", lambda **words: NoThread(**words))
+        monkeypatch.setattr(threading, "Thread", lambda **words: NoThread(**words))
         answers = [ask_as(layout, ALICE) for _ in range(3)]
-        monkeypatch.setattr(relay.threading, "Thread", real)
+        monkeypatch.setattr(threading, "Thread", real)
         assert answers == ["no busy\n"] * 3
         assert ask_as(layout, ALICE) == "ok\n"
 

@@ -6,11 +6,10 @@ import os
 
 import pytest
 
-from tests.root import test_config_faults as faults
-from tests.root.test_config_faults import Site
+from tests.root.site_lab import Site, site
 
-pytestmark = faults.pytestmark
-site = faults.site
+__all__ = ["site"]
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("git"), pytest.mark.needs("sshd")]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI" + "B" * 43
 
 

@@ -58,6 +58,7 @@ def host(installed_host: ScratchHost) -> ScratchHost:
     return installed_host
 
 
+@pytest.mark.alone
 def test_all_are_served_by_one_build(host: ScratchHost) -> None:
     done = host.run(["/usr/bin/python3", "-c", LOGINS, "61000", str(PEOPLE)], check=True)
     took, refused = json.loads(done.stdout)

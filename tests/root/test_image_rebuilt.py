@@ -14,8 +14,8 @@ from jailssh.host.paths import Layout
 from jailssh.image import history, pool, store
 from jailssh.jail.configuration import load_configuration
 from jailssh.upkeep import update
-from tests.root.test_publish import ALICE, published, user
-from tests.root.test_update import image_of_plan, layout, place, state, write_tool
+from tests.root.publish_lab import ALICE, published, user
+from tests.root.update_lab import image_of_plan, layout, place, state, write_tool
 
 __all__ = ["layout", "place", "state"]  # fixtures
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]

@@ -10,16 +10,18 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jailssh.console import main as cli
 from jailssh.core.errors import UsageError
 from jailssh.files import blobs, fs
+from jailssh.files.editor import TreeEditor
 from jailssh.host.paths import Layout
 from jailssh.image import pool, store
 from jailssh.plugin.api import ImageNeeds
-from jailssh.upkeep import audit, mend, repair
+from jailssh.upkeep import audit, repair
 
 pytestmark = pytest.mark.needs("root")
 
@@ -131,7 +133,7 @@ def spoil_link(path: Path) -> None:
     path.symlink_to("/etc/shadow")
 
 
-SPOILERS: list[tuple[str, Callable[[Path], None], str]] = [
+SPOILERS: list[tuple[str, Callable[[Path], object], str]] = [
     ("f3", spoil_mode, "status"),
     ("f3", spoil_owner, "status"),
     ("f3", spoil_time, "status"),
@@ -225,7 +227,12 @@ def test_a_file_is_read_once_for_all_images_of_a_run(
     ensure(layout, place)
     read: list[str] = []
     real = blobs.digest_of
-    monkeypatch.setattr(blobs, "digest_of", lambda *args, **more: read.append(args[1]) or real(*args, **more))
+
+    def noted(*args: Any, **more: Any) -> Any:
+        read.append(args[1])
+        return real(*args, **more)
+
+    monkeypatch.setattr(blobs, "digest_of", noted)
     host = store.new_host(layout)
     for jail in ("k", "l", "m"):
         need = ImageNeeds(files=(f"{place}/src",), texts=(("/etc/motd", jail),))
@@ -285,16 +292,17 @@ def test_a_killed_repair_is_completed_by_the_next(
         flip(inside(made, place, name))
     spoil_gone(inside(made, place, "f5"))
     steps = 0
-    real_replace, real_share = blobs.replace, mend.TreeEditor.share
+    real_replace, real_share = blobs.replace, TreeEditor.share
 
-    def step() -> None:
+    def step() -> bool:
         nonlocal steps
         steps += 1
         if steps > at:
             raise KeyboardInterrupt
+        return True
 
     monkeypatch.setattr(blobs, "replace", lambda *args: (step(), real_replace(*args)))
-    monkeypatch.setattr(mend.TreeEditor, "share", lambda *args: (step(), real_share(*args)))
+    monkeypatch.setattr(TreeEditor, "share", lambda *args: (step(), real_share(*args)))
     with pytest.raises(KeyboardInterrupt):
         repair.repair(layout, audit.audit(layout).damage)
     monkeypatch.undo()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import json
 import os
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,56 +18,16 @@ from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import load_configuration
-from jailssh.jail.this_host import ThisHost
-from jailssh.plugin.api import Account
 from jailssh.publish import plan_files, publish
 from jailssh.scratch.host import Finished, ScratchHost
 from jailssh.upkeep import update
-from tests.root import test_publish
-from tests.root.test_publish import put
+from tests.harness.keys import public_key
+from tests.root.publish_lab import publish_all, put
+from tests.root.ring_lab import ALICE, GIT, JAIL, files, layout, name, people
+
+__all__ = ["layout", "people"]
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("git")]
-layout = test_publish.layout
-
-GIT = Account("git", 61001, 61001, "git", "/home/git")
-ALICE = Account("alice", 61002, 61002, "alice", "/home/alice")
-RIGHTS = "write team/* @devs, read docs @all, create own/* carol"
-JAIL = f"plugins = git\n[git]\nroots = /srv\nrights = {RIGHTS}\n"
-
-
-def key(number: int) -> str:
-    fields = (b"ssh-ed25519", number.to_bytes(32, "big"))
-    return "ssh-ed25519 " + base64.b64encode(b"".join(struct.pack(">I", len(f)) + f for f in fields)).decode()
-
-
-def name(layout: Layout, who: str, number: int, account: str = "git") -> None:
-    os.makedirs(f"{layout.key_rings}/{account}", exist_ok=True)
-    put(f"{layout.key_rings}/{account}/{who}.pub", f"{key(number)} {who}@desk\n")
-
-
-@pytest.fixture
-def people(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Two accounts, one of them shared by those whose names are given."""
-    os.makedirs(layout.keys)
-    put(f"{layout.jails}/hosting.conf", JAIL)
-    put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting\n")
-    known = {"git": GIT, 61001: GIT, "alice": ALICE, 61002: ALICE}
-    monkeypatch.setattr(ThisHost, "find_account", staticmethod(known.get))
-
-    def write(*names: str, groups: str = "") -> None:
-        put(f"{layout.users}/git.conf", f"uid = 61001\njail = hosting\n{groups}")
-        for number, who in enumerate(names, 1):
-            name(layout, who, number)
-
-    return write
-
-
-def apply(layout: Layout) -> list[publish.PlanChange]:
-    return test_publish.publish_all(layout)
-
-
-def files(layout: Layout, uid: int = 61001) -> list[str]:
-    return sorted(file for file in os.listdir(layout.plans) if file.split(".")[0] == str(uid))
 
 
 def patterns(layout: Layout, who: str | None, uid: int = 61001) -> set[str]:
@@ -80,7 +38,7 @@ def patterns(layout: Layout, who: str | None, uid: int = 61001) -> set[str]:
 
 def test_keys_with_the_same_rights_share_a_plan(layout: Layout, people: Callable[..., None]) -> None:
     people("ann", "bob", "carol", "dan", groups="[groups]\ndevs = ann, bob\nidle = ann, dan\n")
-    apply(layout)
+    publish_all(layout)
     roster = plan_files.read_plan(layout, 61001)
     serials = plan_files.keys_of(roster)
     assert set(serials) == {"ann", "bob", "carol", "dan"}
@@ -95,7 +53,7 @@ def test_keys_with_the_same_rights_share_a_plan(layout: Layout, people: Callable
         assert (info.st_mode & 0o7777, info.st_uid) == (0o600, 0)
     made = Path(layout.keys, "git").read_text().splitlines()
     assert [line.split()[-1] for line in made[1:]] == ["ann", "bob", "carol", "dan"]
-    assert apply(layout) == []
+    assert publish_all(layout) == []
 
 
 def test_an_ordinary_account_has_the_rights_of_its_name_and_groups(layout: Layout, people: Callable[..., None]) -> None:
@@ -108,12 +66,12 @@ def test_an_ordinary_account_has_the_rights_of_its_name_and_groups(layout: Layou
 
 def test_a_mistake_in_one_ring_stops_no_other_account(layout: Layout, people: Callable[..., None]) -> None:
     people("ann")
-    apply(layout)
+    publish_all(layout)
     before = {file: Path(layout.plans, file).read_bytes() for file in files(layout)}
     put(f"{layout.key_rings}/git/bad.pub", "nothing\n")
     put(f"{layout.users}/alice.conf", "uid = 61002\njail = hosting sftp-ro\n")
     with pytest.raises(ConfigError, match=r"git/bad\.pub:1"):
-        apply(layout)
+        publish_all(layout)
     with pytest.raises(ConfigError, match=r"git/bad\.pub:1"):
         load_configuration(layout).validate()
     assert {file: Path(layout.plans, file).read_bytes() for file in files(layout)} == before
@@ -138,19 +96,19 @@ def test_keys_that_somebody_else_could_write_are_not_taken(
     else:
         os.chmod(f"{layout.key_rings}/git", 0o777)
     with pytest.raises((ManyErrors, Exception), match=r"writable|owned|too many levels"):
-        apply(layout)
+        publish_all(layout)
     assert not os.path.exists(f"{layout.plans}/61001")
 
 
 def test_keys_without_names_are_not_lost(layout: Layout, people: Callable[..., None]) -> None:
     people("ann")
-    given = f"restrict {key(1)} me\nrestrict {key(9)} old-laptop\n"
+    given = f"restrict {public_key(1)} me\nrestrict {public_key(9)} old-laptop\n"
     put(f"{layout.keys}/git", given)
     with pytest.raises(ConfigError, match="has a key without a name: old-laptop"):
-        apply(layout)
+        publish_all(layout)
     assert Path(layout.keys, "git").read_text() == given
     name(layout, "old", 9)
-    apply(layout)
+    publish_all(layout)
     assert [line.split()[-1] for line in Path(layout.keys, "git").read_text().splitlines()[1:]] == ["ann", "old"]
 
 
@@ -167,7 +125,7 @@ def test_an_image_that_only_a_keys_plan_uses_stays(layout: Layout, people: Calla
     people("ann")
     os.unlink(f"{layout.users}/alice.conf")
     put(layout.config_file, "keep_generations = 1\n")
-    apply(layout)
+    publish_all(layout)
     plan = plan_files.login_plan(layout, 61001, "git", "ann")
     assert plan is not None
     image = (plan.first("image") or ("",))[0]
@@ -256,7 +214,7 @@ class Host:
         scratch.write("/etc/jailssh/jails/hosting.conf", text)
         self.jailssh("adduser", "forge", "--jail", "hosting")
         # Shared from here on: with the last key it does not become an ordinary account again.
-        scratch.write("/root/first.pub", key(999) + "\n")
+        scratch.write("/root/first.pub", public_key(999) + "\n")
         self.jailssh("keys", "add", "forge", "first", "/root/first.pub")
         self.jailssh("keys", "remove", "forge", "first")
         self.uid = scratch.run(["id", "-u", "forge"], check=True).stdout.strip()
@@ -305,8 +263,8 @@ def host(installed_host: ScratchHost) -> Host:
 @pytest.mark.needs("sshd", "login-program")
 def test_killed_at_any_point_it_is_rolled_back_and_nobody_is_in_between(host: Host) -> None:
     before = host.state()
-    first = {"name": "ann", "key": key(1), "groups": ["devs"]}
-    for names, spec in ((set(), first), ({"ann"}, {"name": "bob", "key": key(2), "groups": ["devs", "ops"]})):
+    first = {"name": "ann", "key": public_key(1), "groups": ["devs"]}
+    for names, spec in ((set(), first), ({"ann"}, {"name": "bob", "key": public_key(2), "groups": ["devs", "ops"]})):
         start = host.state()
         points = host.do("add", **spec)["points"]
         assert {"key file: done", "users file: noted", "plan: done", "keys: done", "finish: done"} <= set(points)
@@ -343,11 +301,11 @@ def test_killed_at_any_point_it_is_rolled_back_and_nobody_is_in_between(host: Ho
 def test_rolling_back_leaves_what_was_changed_by_hand_since(host: Host) -> None:
     before = host.state()
     for who, number in (("ann", 1), ("bob", 2)):
-        host.do("add", name=who, key=key(number), groups=["devs"])
-    points = host.do("add", name="carol", key=key(3), groups=["devs"])["points"]
+        host.do("add", name=who, key=public_key(number), groups=["devs"])
+    points = host.do("add", name="carol", key=public_key(3), groups=["devs"])["points"]
     host.do("remove", name="carol")
     killed = points.index("users file: done") + 1
-    assert host.raw(do="add", kill=killed, name="carol", key=key(3), groups=["devs"]).code not in (0, 1)
+    assert host.raw(do="add", kill=killed, name="carol", key=public_key(3), groups=["devs"]).code not in (0, 1)
     # A right is taken away while the change hangs: rolling the change back must not give it again.
     file = "/etc/jailssh/users/forge.conf"
     host.sh(f"sed -i 's/bob, *//' {file}; grep -q carol {file}")
@@ -362,21 +320,21 @@ def test_rolling_back_leaves_what_was_changed_by_hand_since(host: Host) -> None:
 def test_nothing_lets_a_removed_key_in_again(host: Host) -> None:
     before = host.state()
     for who, number in (("ann", 1), ("bob", 2)):
-        host.do("add", name=who, key=key(number))
+        host.do("add", name=who, key=public_key(number))
     file, ghost = "/etc/jailssh/keys.d/forge/bob.pub", "/etc/jailssh/keys.d/ghost"
     # The command was killed; the administrator takes the file away by hand.
     assert host.raw(do="remove", kill=1, name="bob").code not in (0, 1)
     host.sh(f"rm {file}")
     host.jailssh("apply")
     assert host.let_in() == {"ann"}
-    host.do("add", name="bob", key=key(2))
+    host.do("add", name="bob", key=public_key(2))
     # The file was taken away by hand, and a mistake elsewhere keeps apply from doing anything.
     host.sh(f"mkdir {ghost}; cp /etc/jailssh/keys.d/forge/ann.pub {ghost}/; rm {file}")
     host.jailssh("keys", "remove", "forge", "bob")
     assert host.let_in() == {"ann"}
     assert "has none of this name" in host.jailssh("keys", "remove", "forge", "bob", check=False).stderr
     # The same, and apply does what it can.
-    host.do("add", name="bob", key=key(2), groups=["devs"])
+    host.do("add", name="bob", key=public_key(2), groups=["devs"])
     host.sh(f"rm {file}")
     told = host.jailssh("apply", check=False)
     assert "- key bob" in told.stdout
@@ -396,8 +354,8 @@ def test_nothing_lets_a_removed_key_in_again(host: Host) -> None:
 @pytest.mark.needs("sshd", "login-program")
 def test_a_key_removed_beside_an_interrupted_change_stays_out(host: Host) -> None:
     before = host.state()
-    host.do("add", name="ann", key=key(1), groups=["devs"])
-    wish = {"name": "bob", "key": key(2), "groups": ["devs"]}
+    host.do("add", name="ann", key=public_key(1), groups=["devs"])
+    wish = {"name": "bob", "key": public_key(2), "groups": ["devs"]}
     points = host.do("add", **wish)["points"]
     host.do("remove", name="bob")
     for point in ("key file: done", "users file: done", "plan: done", "keys: noted", "keys: done"):
@@ -409,7 +367,7 @@ def test_a_key_removed_beside_an_interrupted_change_stays_out(host: Host) -> Non
             host.jailssh("apply")
             assert who not in host.let_in(), (point, who)
             host.raw(do="remove", name="bob")
-            host.raw(do="add", name="ann", key=key(1), groups=["devs"])
+            host.raw(do="add", name="ann", key=public_key(1), groups=["devs"])
             assert host.let_in() == {"ann"}, (point, who)
     host.do("remove", name="ann")
     assert host.state() == before
@@ -418,11 +376,11 @@ def test_a_key_removed_beside_an_interrupted_change_stays_out(host: Host) -> Non
 @pytest.mark.needs("sshd", "login-program")
 def test_a_failure_in_the_middle_changes_nothing(host: Host) -> None:
     before = host.state()
-    assert "No space left" in host.do("add", name="ann", key=key(1), full=True)["error"][0]
+    assert "No space left" in host.do("add", name="ann", key=public_key(1), full=True)["error"][0]
     assert host.state() == before
-    host.do("add", name="ann", key=key(1))
+    host.do("add", name="ann", key=public_key(1))
     named = host.state()
-    assert "No space left" in host.do("add", name="bob", key=key(2), groups=["devs"], full=True)["error"][0]
+    assert "No space left" in host.do("add", name="bob", key=public_key(2), groups=["devs"], full=True)["error"][0]
     assert host.state() == named
     host.do("remove", name="ann")
     assert host.state() == before
@@ -430,9 +388,9 @@ def test_a_failure_in_the_middle_changes_nothing(host: Host) -> None:
 
 @pytest.mark.needs("sshd", "login-program")
 def test_what_is_refused_changes_nothing(host: Host) -> None:
-    host.do("add", name="ann", key=key(1))
-    host.scratch.write("/root/k.pub", key(3) + "\n")
-    host.scratch.write("/root/ann.pub", key(1) + "\n")
+    host.do("add", name="ann", key=public_key(1))
+    host.scratch.write("/root/k.pub", public_key(3) + "\n")
+    host.scratch.write("/root/ann.pub", public_key(1) + "\n")
     before = host.state()
     for args, why in (
         (("keys", "add", "forge", "ann", "/root/k.pub"), "forge has one of this name"),
@@ -458,8 +416,8 @@ def test_what_is_refused_changes_nothing(host: Host) -> None:
 @pytest.mark.needs("sshd", "login-program")
 def test_keys_of_adduser_get_names_by_hand(host: Host) -> None:
     before = host.state()
-    host.scratch.write("/root/k.pub", key(3) + " desk\n")
-    host.scratch.write("/root/l.pub", key(4) + "\n")
+    host.scratch.write("/root/k.pub", public_key(3) + " desk\n")
+    host.scratch.write("/root/l.pub", public_key(4) + "\n")
     refused = host.jailssh("adduser", "forge", "--jail", "hosting", "--key", "/root/k.pub", check=False)
     assert "forge is shared: each of its keys has a name" in refused.stderr
     assert host.jailssh("plan", "show", "forge", check=False).code != 0
@@ -491,7 +449,7 @@ def test_keys_of_adduser_get_names_by_hand(host: Host) -> None:
 @pytest.mark.needs("sshd", "login-program")
 def test_many_at_once_wait_for_each_other(host: Host) -> None:
     for number in range(1, 7):
-        host.scratch.write(f"/root/{number}.pub", key(number) + "\n")
+        host.scratch.write(f"/root/{number}.pub", public_key(number) + "\n")
     add = "/usr/local/bin/jailssh keys add forge k$n /root/$n.pub --group devs >/dev/null || echo failed"
     assert host.sh(f"for n in 1 2 3 4 5 6; do ( {add} ) & done; wait") == ""
     assert host.let_in() == {f"k{number}" for number in range(1, 7)}

@@ -17,12 +17,12 @@ from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import key_rings, plan_files, publish
-from tests.root import test_keys
-from tests.root.test_keys import GIT, apply, files, key, name
-from tests.root.test_publish import put
+from tests.harness.keys import public_key
+from tests.root.publish_lab import publish_all, put
+from tests.root.ring_lab import GIT, files, layout, name, people
 
+__all__ = ["layout", "people"]
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("git")]
-layout, people = test_keys.layout, test_keys.people
 
 
 @pytest.mark.parametrize("on_demand", [False, True])
@@ -33,10 +33,10 @@ def test_a_shared_account_without_keys_is_nobodys_until_somebody_says_otherwise(
     if on_demand:
         publish.publish_and_tidy(load_configuration(layout), GIT)
     else:
-        apply(layout)
+        publish_all(layout)
     assert plan_files.keys_of(plan_files.read_plan(layout, 61001))
     shutil.rmtree(f"{layout.key_rings}/git")
-    assert [change.lines for change in apply(layout) if change.name == "git"] == [("- the plan",)]
+    assert [change.lines for change in publish_all(layout) if change.name == "git"] == [("- the plan",)]
     assert files(layout) == []
     head = Path(layout.keys, "git").read_text()
     assert head.startswith("# Made by jailssh from ")
@@ -48,15 +48,15 @@ def test_a_shared_account_without_keys_is_nobodys_until_somebody_says_otherwise(
     configuration.validate()
     (note,) = key_rings.notes(configuration)
     assert "account git is shared, and no key has a file" in " ".join(note.lines()).replace(":", "")
-    assert apply(layout) == publish.changes(configuration) == []
+    assert publish_all(layout) == publish.changes(configuration) == []
     name(layout, "bob", 2)
-    (done,) = apply(layout)
+    (done,) = publish_all(layout)
     assert "+ key bob:" in done.lines
     assert len(files(layout)) == 2
     os.unlink(f"{layout.key_rings}/git/bob.pub")
-    apply(layout)
+    publish_all(layout)
     os.unlink(f"{layout.keys}/git")
-    apply(layout)
+    publish_all(layout)
     assert files(layout) == ["61001"]
     assert not plan_files.keys_of(plan_files.read_plan(layout, 61001))
     assert not os.path.exists(f"{layout.keys}/git")
@@ -74,7 +74,7 @@ def spoil(layout: Layout, how: str) -> None:
     if how == "emptied":
         put(path, "")
     elif how == "damaged":
-        put(path, key(2)[:-4])
+        put(path, public_key(2)[:-4])
     elif how == "mode":
         os.chmod(path, 0o664)
     elif how == "owner":
@@ -87,7 +87,7 @@ def spoil(layout: Layout, how: str) -> None:
     else:
         os.unlink(path)
     if how == "twice":
-        put(f"{folder}/ann-too.pub", key(1))
+        put(f"{folder}/ann-too.pub", public_key(1))
     elif how == "bad users file":
         put(f"{layout.users}/git.conf", "uid = 61001\njial = hosting\n")
     elif how == "bad main file":
@@ -105,7 +105,7 @@ def test_without_its_file_a_key_is_shut_out_whatever_is_wrong(
     layout: Layout, people: Callable[..., None], how: str
 ) -> None:
     people("ann", "bob", groups="[groups]\ndevs = ann, bob\n")
-    apply(layout)
+    publish_all(layout)
     assert let_in(layout) == ({"ann", "bob"}, {"ann", "bob"})
     spoil(layout, how)
     (told,) = publish.revocations(layout, act=False)
@@ -115,23 +115,23 @@ def test_without_its_file_a_key_is_shut_out_whatever_is_wrong(
     assert let_in(layout) == ({"ann"}, {"ann"})
     assert publish.revocations(layout, act=True) == []
     if how == "gone":
-        apply(layout)
+        publish_all(layout)
         assert let_in(layout) == ({"ann"}, {"ann"})
         (note,) = key_rings.notes(load_configuration(layout))
         assert "group devs: there is no key 'bob'" in str(note)
         assert [str(each) for each in findings.find(load_configuration(layout)).notes].count(str(note)) == 1
     else:
         with pytest.raises((JailsshError, ManyErrors)):
-            apply(layout)
+            publish_all(layout)
         assert let_in(layout) == ({"ann"}, {"ann"})
 
 
 def test_a_directory_that_others_can_write_to_names_nobody(layout: Layout, people: Callable[..., None]) -> None:
     people("ann", "bob")
-    apply(layout)
+    publish_all(layout)
     os.chmod(f"{layout.key_rings}/git", 0o777)
     publish.revocations(layout, act=True)
     assert let_in(layout) == (set(), set())
     os.chmod(f"{layout.key_rings}/git", 0o755)
-    apply(layout)
+    publish_all(layout)
     assert let_in(layout) == ({"ann", "bob"}, {"ann", "bob"})

@@ -7,7 +7,6 @@ import os
 import signal
 import stat
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,7 @@ print(calls)
 
 
 @pytest.fixture
-def layout(tmp_path: Path) -> Iterator[Layout]:
+def layout(tmp_path: Path) -> Layout:
     layout = Layout(root=str(tmp_path))
     os.makedirs(layout.state)
     return layout

@@ -123,7 +123,7 @@ def _row(host: ScratchHost, generation: str) -> str:
 def test_programs_that_a_live_root_cannot_show() -> None:
     for path, why in ((None, "not on this host"), ("/opt/x/tool", "not below /usr")):
         with pytest.raises(ConfigError, match=f"program tool is {why}"):
-            live.live_needs((("p", ImageNeeds(programs=("tool",))),), False, lambda _, path=path: path)
+            live.live_needs((("p", ImageNeeds(programs=("tool",))),), False, {"tool": path}.get)
     with pytest.raises(ConfigError, match="/usr/share/nosuch is not on this host"):
         live.live_needs((("p", ImageNeeds(dirs=("/usr/share/nosuch",))),), False, lambda _: None)
 

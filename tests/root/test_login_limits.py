@@ -16,8 +16,7 @@ import pytest
 from tests.root import login_lab
 from tests.root.login_lab import Lab, assert_ended, record
 from tests.root.relay_lab import FAST, Client, asleep, cpu_ticks, limited, read_all
-from tests.root.test_login_session import wait_for
-from tests.root.test_login_terminal import Terminal
+from tests.root.terminal_lab import Terminal, wait_for
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
@@ -53,7 +52,7 @@ def test_allowed(every_lab: Lab) -> None:
 def test_nice(every_lab: Lab) -> None:
     every_lab.publish(limited(record("nice", 7)))
     for own in (0, 3, 10):
-        nicer = max(7, os.nice(0) + own)
+        nicer = max(7, min(os.nice(0) + own, 19))  # nice(2): the kernel goes no further
         assert every_lab.login("actor nice", prepare=partial(os.nice, own)).out == f"nice={nicer}\n".encode()
 
 
@@ -107,6 +106,7 @@ def test_output_and_errors_share_a_limit(set_uid_lab: Lab, kind: str, rate: int)
     client.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_slow_client_gets_all_of_it(set_uid_lab: Lab, kind: str) -> None:
     set_uid_lab.publish(limited(FAST))
@@ -193,6 +193,7 @@ def test_signals_go_through(set_uid_lab: Lab) -> None:
 RATE = 400_000
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("command", ["probe cat", "actor flood 800000"])
 def test_bandwidth(set_uid_lab: Lab, command: str) -> None:
     set_uid_lab.publish(limited(record("bandwidth", RATE)))
@@ -209,6 +210,7 @@ def terminal(set_uid_lab: Lab) -> Terminal:
     return Terminal(set_uid_lab)
 
 
+@pytest.mark.alone
 def test_bandwidth_of_a_terminal(terminal: Terminal) -> None:
     terminal.lab.publish(limited(record("bandwidth", RATE), pty=True))
     size = RATE * 2 // 65 * 64  # a carriage return comes to each line of 64
@@ -221,6 +223,7 @@ def test_bandwidth_of_a_terminal(terminal: Terminal) -> None:
     terminal.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("verb", "line"), [("idle", "idle for 1 second"), ("duration", "after 1 second")])
 @pytest.mark.parametrize(("command", "code", "grace"), [("probe sleep 60", 129, 0), ("actor signals", 137, 2)])
 def test_a_session_must_end(set_uid_lab: Lab, verb: str, line: str, command: str, code: int, grace: int) -> None:
@@ -245,6 +248,7 @@ def test_a_terminal_must_end(terminal: Terminal, verb: str, line: bytes) -> None
     terminal.close()
 
 
+@pytest.mark.alone
 def test_traffic_is_not_idleness(set_uid_lab: Lab) -> None:
     set_uid_lab.publish(limited(record("idle", 1)))
     client = Client(set_uid_lab, "probe cat", "socketpair")

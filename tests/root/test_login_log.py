@@ -17,7 +17,7 @@ from jailssh.plan.ops import Record
 from tests.root import login_lab
 from tests.root.login_lab import Done, Lab, record
 from tests.root.relay_lab import FAST, Client, limited, read_all
-from tests.root.test_login_terminal import Terminal
+from tests.root.terminal_lab import Terminal
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
@@ -185,8 +185,10 @@ def is_journald(entry: Path, lab: Lab) -> bool:
 @pytest.mark.parametrize("more", WAYS[:2], ids=["direct", "bandwidth"])
 def test_a_slow_journal_makes_the_program_wait(set_uid_lab: Lab, more: tuple[Record, ...]) -> None:
     set_uid_lab.publish(limited(*more, log=True))
-    session = set_uid_lab.start(f"actor count {COUNT}")
+    # Stopped before the session starts: on a busy machine it could be over before it is stopped.
     with stopped_journald(set_uid_lab):
+        session = set_uid_lab.start(f"actor count {COUNT}")
+        session.pids(3)
         time.sleep(0.3)
         assert session.process.poll() is None
     done = session.wait()

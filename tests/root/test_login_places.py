@@ -10,6 +10,7 @@ import signal
 import termios
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,7 @@ def test_denied_logins_take_no_place_from_others(every_shared: Lab) -> None:
     session.pids(3)
     master, slave = stopped_terminal()
     env = [f"SSH_USER_AUTH={key_lab.AUTH}".encode()]
-    ends = {"stdin": slave, "stdout": slave, "stderr": slave}
+    ends: dict[str, Any] = {"stdin": slave, "stdout": slave, "stderr": slave}
     denied = [every_shared.start("probe exit 7", env=env, **ends) for _ in range(3)]
     assert [each.wait().code for each in denied] == [126] * 3  # though nobody could be told
     os.close(master)

@@ -14,7 +14,8 @@ import time
 import pytest
 
 from tests.root import login_lab
-from tests.root.login_lab import OTHER_UID, UID, Done, Lab, Session, assert_ended, assert_refused
+from tests.root.login_lab import OTHER_UID, UID, Done, Lab, assert_ended, assert_refused
+from tests.root.terminal_lab import wait_for
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
@@ -112,18 +113,6 @@ def test_what_the_command_leaves_is_killed(every_lab: Lab) -> None:
     assert done.out == b"left\n"
     every_lab.assert_nothing_left()
     assert_ended(every_lab.login("probe daemonize 60"), 0)
-
-
-def wait_for(session: Session, text: bytes) -> bytes:
-    """Read what the command says until ``text`` is in it."""
-    assert session.process.stdout is not None
-    said = b""
-    while text not in said:
-        assert select.select([session.process.stdout], [], [], 10)[0], said
-        block = os.read(session.process.stdout.fileno(), 4096)
-        assert block, said
-        said += block
-    return said
 
 
 PASSED_ON = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH]

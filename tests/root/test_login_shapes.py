@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ from jailssh.policy.rules import Rule, rule_records
 from tests.root import login_lab
 from tests.root.login_lab import UID, Lab, Session, assert_ended, plan, record
 from tests.root.relay_lab import limited
-from tests.root.test_login_terminal import Terminal
+from tests.root.terminal_lab import Terminal
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
@@ -69,8 +71,8 @@ def assert_held(pid: int, first: int, *more: bytes) -> None:
     assert {status["SigBlk"], status["SigCgt"]} <= {"0" * 16}
     assert sorted(os.listdir(f"/proc/{pid}/fd")) == ["0", "1", "2"]
     environment = pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    wanted = [b"PATH=/bin", b"HOME=/home/u", b"SSH_CONNECTION=192.0.2.1 4000 192.0.2.2 22", *more, b""]
-    assert environment == wanted
+    expected = [b"PATH=/bin", b"HOME=/home/u", b"SSH_CONNECTION=192.0.2.1 4000 192.0.2.2 22", *more, b""]
+    assert environment == expected
 
 
 def end(session: Session) -> None:
@@ -84,10 +86,14 @@ def sleeps(session: Session) -> bool:
     return False
 
 
+def over(pid: int) -> bool:
+    return state(pid) in ("Z", "")
+
+
 @pytest.mark.parametrize("relayed", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_running_command(every_lab: Lab, shape: str, relayed: bool) -> None:
-    how = {"middle": [record("env", "PATH", "/bin"), record("env", "HOME", "/home/u")]}
+    how: dict[str, Any] = {"middle": [record("env", "PATH", "/bin"), record("env", "HOME", "/home/u")]}
     every_lab.publish(shaped(SHAPES[shape], *([record("bandwidth", 10**9)] if relayed else []), **how))
     session = every_lab.start("run")
     every_lab.host.wait_until(lambda: sleeps(session), "the command")
@@ -98,7 +104,7 @@ def test_a_running_command(every_lab: Lab, shape: str, relayed: bool) -> None:
 
 def test_a_command_on_a_terminal(every_lab: Lab) -> None:
     rule = Rule("lab.run", "lab", "/bin/probe", ("run",), fixed=("sleep", "60"))
-    how = {"middle": [record("env", "PATH", "/bin"), record("env", "HOME", "/home/u")]}
+    how: dict[str, Any] = {"middle": [record("env", "PATH", "/bin"), record("env", "HOME", "/home/u")]}
     every_lab.publish(shaped(rule, pty=True, **how))
     terminal = Terminal(every_lab)
     session = terminal.start("run")
@@ -130,7 +136,7 @@ def test_the_time_is_kept_where_the_outer_half_is_stopped(every_lab: Lab) -> Non
         outer, first, _ = session.pids(3)
         os.kill(outer, signal.SIGSTOP)
         jail = os.pidfd_open(first)
-        every_lab.host.wait_until(lambda first=first: state(first) in ("Z", ""), "the end of the jail")
+        every_lab.host.wait_until(partial(over, first), "the end of the jail")
         assert 3 < time.monotonic() - begin < 12
         os.close(jail)
         os.kill(outer, signal.SIGCONT)

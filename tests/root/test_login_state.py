@@ -22,7 +22,11 @@ SANE = ["SSH_CONNECTION=192.0.2.1 4000 192.0.2.2 22", "PATH=/bin", "HOME=/home/u
 
 
 def closing(*numbers: int) -> Callable[[], None]:
-    return lambda: [os.close(number) for number in numbers] and None
+    def close() -> None:
+        for number in numbers:
+            os.close(number)
+
+    return close
 
 
 @pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2)], ids=str)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pty
 import re
 import select
 import signal
-import struct
 import termios
 import time
 from collections.abc import Iterator
@@ -19,67 +17,12 @@ import pytest
 from jailssh.plan import ops
 from tests.harness.probe import Facts
 from tests.root import login_lab
-from tests.root.login_lab import Done, Lab, Session, assert_ended, plan, record
+from tests.root.login_lab import Lab, assert_ended, plan, record
 from tests.root.relay_lab import FAST, Client, limited
+from tests.root.terminal_lab import Terminal
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
-
-
-class Terminal:
-    """The terminal that sshd would have made; ``master`` is its end."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.master, self.slave = pty.openpty()
-        self.resize(33, 111)
-        self.before = termios.tcgetattr(self.slave)
-        self.said = b""
-        self.session: Session | None = None
-
-    def resize(self, rows: int, columns: int) -> None:
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
-
-    def start(self, command: str | None) -> Session:
-        def take() -> None:
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-        ends = {"stdin": self.slave, "stdout": self.slave, "stderr": self.slave}
-        self.session = self.lab.start(command, prepare=take, env=[b"TERM=xterm"], **ends)
-        return self.session
-
-    def read(self) -> bool:
-        """Take what is there, up to the end; False at the end."""
-        with contextlib.suppress(OSError):
-            block = os.read(self.master, 65536)
-            self.said += block
-            return bool(block)
-        return False
-
-    def expect(self, text: bytes) -> None:
-        """Read until ``text`` has come."""
-        end = time.monotonic() + 10
-        while text not in self.said:
-            assert time.monotonic() < end, self.said
-            if select.select([self.master], [], [], 0.05)[0]:
-                self.read()
-
-    def wait(self) -> Done:
-        """Read to the end of the session; the slave that this test holds keeps the terminal alive."""
-        assert self.session is not None
-        while self.session.process.poll() is None:
-            if select.select([self.master], [], [], 0.01)[0]:
-                self.read()
-        while select.select([self.master], [], [], 0)[0]:
-            self.read()
-        done = self.session.wait()
-        return Done(done.code, self.said, b"", done.records)
-
-    def close(self) -> None:
-        for fd in {self.master, self.slave} - {-1}:
-            with contextlib.suppress(OSError):
-                os.close(fd)
 
 
 @pytest.fixture

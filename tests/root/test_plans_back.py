@@ -15,13 +15,12 @@ from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files, publish
-from tests.root import test_keys, test_publish
-from tests.root.test_keys import GIT
-from tests.root.test_publish import ALICE, published, user
+from tests.root.publish_lab import ALICE, layout, published, user
+from tests.root.ring_lab import GIT, people
+
+__all__ = ["layout", "people"]
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("git")]
-layout = test_publish.layout
-people = test_keys.people
 
 
 def lose(layout: Layout, image: str) -> None:

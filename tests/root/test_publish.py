@@ -5,61 +5,26 @@ from __future__ import annotations
 import os
 import stat
 import time
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
 import pytest
 
-from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, raise_all
+from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.host.paths import Layout
 from jailssh.image.store import current_image
 from jailssh.jail import definition
-from jailssh.jail.configuration import installed_plugins, load_configuration
+from jailssh.jail.configuration import load_configuration
 from jailssh.jail.this_host import ThisHost, find_program
 from jailssh.plan import codec
 from jailssh.plan.compile import tops_of
 from jailssh.plugin.api import Account
 from jailssh.publish import plan_files, publish
+from tests.root.publish_lab import ALICE, layout, publish_all, published, put, user
 
+__all__ = ["layout"]
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
-
-SOURCE = Path(__file__).resolve().parents[2]
-ALICE = Account("alice", 61001, 61001, "alice", "/home/alice")
-
-
-def install_entry_points(site: Path) -> None:
-    """Announce the shipped plugins as an installation does."""
-    project = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]
-    info = site / "jailssh-0.dist-info"
-    info.mkdir(parents=True)
-    rows = "".join(f"{name} = {value}\n" for name, value in project["entry-points"]["jailssh.plugins"].items())
-    (info / "entry_points.txt").write_text(f"[jailssh.plugins]\n{rows}")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: jailssh\nVersion: 0\n")
-
-
-@pytest.fixture
-def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    install_entry_points(tmp_path / "site")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    installed_plugins.cache_clear()
-    layout = Layout(root=str(tmp_path / "root"))
-    for folder in (layout.jails, layout.users):
-        os.makedirs(folder)
-    return layout
-
-
-def put(path: str, text: str) -> None:
-    Path(path).write_text(text)
-
-
-def user(layout: Layout, account: Account, jails: str) -> None:
-    put(f"{layout.users}/{account.name}.conf", f"uid = {account.uid}\njail = {jails}\n")
-
-
-def published(layout: Layout, account: Account = ALICE) -> publish.Published:
-    return publish.publish_plan(load_configuration(layout), account)
 
 
 def test_a_plan_and_its_image(layout: Layout) -> None:
@@ -95,13 +60,6 @@ def test_an_unusual_home_gets_its_mount_point_and_others_keep_the_image(layout: 
     assert after.image.path == other.image.path
     assert not published(layout, bob).image.changed
     assert Path(before.image.path).is_dir()
-
-
-def publish_all(layout: Layout) -> list[publish.PlanChange]:
-    """Publish everybody's plan as ``jailssh apply`` does; return what changed, raise what failed."""
-    found: list[publish.PlanChange] = []
-    raise_all(publish.publish_each(load_configuration(layout), found))
-    return found
 
 
 def test_union_of_jails_and_plugins(layout: Layout) -> None:
@@ -277,6 +235,7 @@ def test_publisher_for_account_changes(layout: Layout) -> None:
         publisher.check(("nosuch",))
 
 
+@pytest.mark.alone
 def test_one_more_user_of_a_jail_costs_little(layout: Layout) -> None:
     configuration = load_configuration(layout)
     images = publish.Images(layout, trust=60)

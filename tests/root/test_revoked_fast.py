@@ -9,7 +9,7 @@ import pytest
 
 from jailssh.scratch.host import ScratchHost
 from tests.harness.fixtures import PREFIX
-from tests.root.test_keys import key
+from tests.harness.keys import public_key
 
 pytestmark = [pytest.mark.needs("root")]
 ACCOUNTS = 10000
@@ -41,13 +41,14 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
         yield host
 
 
+@pytest.mark.alone
 def test_it_takes_a_moment(host: ScratchHost) -> None:
     host.run(["python3", "-c", MAKE], check=True, timeout=120)
     host.write("/etc/jailssh/jailssh.conf", "[[")
     text = "# Made by jailssh from /etc/jailssh/keys.d/forge: change what is there, then run jailssh apply.\n"
     for number, name in enumerate(NAMES):
-        host.write(f"/etc/jailssh/keys.d/forge/{name}.pub", f"{key(number)}\n")
-        text += f'restrict,command="/bin/false" {key(number)} {name}\n'
+        host.write(f"/etc/jailssh/keys.d/forge/{name}.pub", f"{public_key(number)}\n")
+        text += f'restrict,command="/bin/false" {public_key(number)} {name}\n'
     host.write("/etc/jailssh/keys/forge", text)
     # Its uid is in none of its files, so the plans are looked through as well.
     host.write("/etc/jailssh/users/forge.conf", f"jial\n[groups]\ndevs = {', '.join(NAMES)}\n")

@@ -340,6 +340,7 @@ def test_what_is_missing_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.Mo
         pass
 
 
+@pytest.mark.alone
 def test_two_at_once_and_quickly() -> None:
     times = []
     for _ in range(5):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.root.test_publish import install_entry_points
+from tests.root.publish_lab import install_entry_points
 
 SOURCE = Path(__file__).resolve().parents[2]
 UNITS = SOURCE / "packaging/systemd"
@@ -104,7 +104,7 @@ def test_the_update_builds(root: Path) -> None:
 def test_a_filter_without_seccomp_is_named(root: Path) -> None:
     allowed = ",".join(sorted(calls(["@system-service"]) - {"seccomp"}))
     env = {**os.environ, "PYTHONPATH": f"{root.parent}/site:{SOURCE}"}
-    command = [sys.executable, "-c", CONFINE, PUBLISH, root, allowed]
+    command: list[str | Path] = [sys.executable, "-c", CONFINE, PUBLISH, root, allowed]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode != 0
     assert "HostError: system call filter: cannot be made" in done.stderr

@@ -5,13 +5,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,58 +24,16 @@ from jailssh.host import journal, packages
 from jailssh.host.paths import Layout
 from jailssh.image import history, pool, store
 from jailssh.jail import definition
-from jailssh.jail.configuration import installed_plugins, load_configuration
-from jailssh.jail.this_host import ThisHost
+from jailssh.jail.configuration import load_configuration
 from jailssh.plugin.api import Account
-from jailssh.publish import plan_files, publish
+from jailssh.publish import publish
 from jailssh.upkeep import generations, update
-from tests.root.test_publish import ALICE, SOURCE, install_entry_points, published, put, user
+from tests.root.publish_lab import ALICE, SOURCE, published, put, user
+from tests.root.update_lab import JAIL, image_of_plan, layout, place, state, write_tool
+
+__all__ = ["layout", "place", "state"]
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
-JAIL = """\
-plugins = shell
-[shell]
-tools = no
-programs = {tool}
-"""
-
-
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that only root can write to, with all above it, since images take nothing else."""
-    path = Path(tempfile.mkdtemp(dir="/opt", prefix="jailssh-test-"))
-    path.chmod(0o755)
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def state() -> Iterator[Path]:
-    """A directory in memory, where waiting for the disk takes no time."""
-    path = Path(tempfile.mkdtemp(dir="/dev/shm", prefix="jailssh-test-"))
-    yield path
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def layout(place: Path, state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
-    """A jail ``lab`` whose image has bash and one script, and nothing else that changes."""
-    install_entry_points(tmp_path / "site")
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setattr(ThisHost, "find_account", staticmethod({ALICE.uid: ALICE}.get))
-    installed_plugins.cache_clear()
-    layout = Layout(root=str(state / "root"))
-    for folder in (layout.jails, layout.users):
-        os.makedirs(folder)
-    write_tool(place, "one")
-    put(f"{layout.jails}/lab.conf", JAIL.format(tool=place / "tool"))
-    return layout
-
-
-def write_tool(place: Path, text: str) -> None:
-    put(str(place / "tool.new"), f"#!/bin/sh\necho {text}\n")
-    (place / "tool.new").chmod(0o755)
-    (place / "tool.new").rename(place / "tool")
 
 
 def run(layout: Layout, *names: str) -> dict[str, update.Updated]:
@@ -90,13 +45,6 @@ def run(layout: Layout, *names: str) -> dict[str, update.Updated]:
 def tool_in(layout: Layout, place: Path) -> str:
     path = store.current_image(layout, "lab")
     return Path(f"{path}{place}/tool").read_text().split()[-1]
-
-
-def image_of_plan(layout: Layout) -> str:
-    plan = plan_files.read_plan(layout, ALICE.uid)
-    assert plan is not None
-    (path,) = plan.first("image") or ("",)
-    return path
 
 
 def test_an_update_follows_the_host_and_publishes_plans(layout: Layout, place: Path) -> None:
@@ -214,6 +162,7 @@ def test_a_held_image_that_cannot_serve_is_an_error(
         published(layout, far)
 
 
+@pytest.mark.alone
 def test_jails_with_the_same_content_share_one_tree(layout: Layout, place: Path) -> None:
     profiles = ("sftp-only", "scp-sftp", "rsync-backup")
     names = [f"j{number}" for number in range(50)]

@@ -4,46 +4,18 @@ from __future__ import annotations
 
 import re
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.scratch.host import Finished
-from tests.sshd.world import DAEMON, GROUP, LOGIN, SOCKET, World
+from tests.sshd.people import by_group, daemon, lists_home, plan_of
+from tests.sshd.world import GROUP, LOGIN, World
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "journald", "login-program")
 
 REFUSED = re.compile(r"jailssh: this login cannot be served; tell the administrator the reference ([0-9a-f]{8})\n")
 MANY = 20
-
-
-@contextmanager
-def daemon(world: World) -> Iterator[None]:
-    """jailsshd runs in the block."""
-    world.host.run(["rm", "-f", SOCKET])
-    with world.host.popen([DAEMON]) as process:
-        try:
-            world.host.wait_for(SOCKET, process)
-            yield
-        finally:
-            world.host.run(["pkill", "-TERM", "-f", f"{DAEMON}$"])
-
-
-def plan_of(world: World, user: str) -> str:
-    return f"/var/lib/jailssh/plan.v1/{world.uid(user)}"
-
-
-def lists_home(world: World, user: str) -> Finished:
-    return world.client.sftp(user, "ls -1 /home\n")
-
-
-def by_group(world: World, name: str) -> None:
-    """Make an account as a directory service gives it: no file of ours names it."""
-    options = ["--create-home", "--no-user-group", "--gid", GROUP, "--shell", LOGIN]
-    world.host.run(["useradd", *options, name], check=True)
-    world.client.authorize(name)
 
 
 def test_no_plan_and_no_daemon_is_one_line(world: World) -> None:

@@ -126,7 +126,7 @@ def test_the_jail_shows_what_may_be_read_and_lets_write_what_may_be_written(
 ) -> None:
     options = ("-i", f"{world.client.home}/.ssh/{name}")
     with world.running(USER, "git-upload-pack 'pub'", options=options):
-        world.host.wait_until(lambda: _serving(world), "git waits for the client")
+        world.host.wait_until(lambda: bool(_serving(world)), "git waits for the client")
         (pid,) = _serving(world)
         mounts = [line.split() for line in world.host.read(f"/proc/{pid}/mountinfo").decode().splitlines()]
     shown = {words[4]: words[5].split(",")[0] for words in mounts if words[4].startswith("/srv/")}

@@ -10,7 +10,7 @@ import pytest
 
 from jailssh.core import journal_fields as fields
 from tests.root.nss_lab import Directory
-from tests.sshd.test_accounts import by_group, daemon, lists_home, plan_of
+from tests.sshd.people import by_group, daemon, lists_home, plan_of
 from tests.sshd.world import GROUP, LOGIN, World
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "journald", "login-program", "gcc")
@@ -250,6 +250,7 @@ def test_a_key_is_taken_away_while_the_directory_is_away(world: World, directory
     assert lists_home(world, "many").code == 255
 
 
+@pytest.mark.alone
 def test_one_slow_answer_holds_up_no_other_login(world: World, directory: Directory) -> None:
     """jailsshd asks by uid: only that question hangs, sshd's by name does not."""
     from_directory(world, directory, "slow", 40005)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import paramiko
 import pytest
 
 from jailssh.core import journal_fields as fields
-from jailssh.scratch.host import Finished
+from tests.sshd.people import USER, People
 from tests.sshd.world import World, ending, socket_inside
 
 pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")
 
-USER = "forge"
 RIGHTS = """
 read    team/site    @readers
 write   team/*       @developers carol
@@ -41,41 +39,6 @@ chown -R forge: /srv/forge
 """
 NAMES = {f"GIT_{role}_{what}": "someone" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 REFUSED = "jailssh: this login cannot be served; tell the administrator the reference "
-
-
-@dataclass(frozen=True)
-class People:
-    """The people, each with a key file and a client configuration that offers that key alone."""
-
-    world: World
-
-    def make(self, name: str, kind: str = "ed25519") -> str:
-        """Make a key of this type; return the path of its public half."""
-        client = self.world.client
-        client.run(
-            ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", f"{name}@desk", "-f", f".ssh/of-{name}"], check=True
-        )
-        config = self.world.host.read(f"{client.home}/.ssh/config").decode()
-        client.write(f".ssh/of-{name}.config", config.replace("/.ssh/id_ed25519", f"/.ssh/of-{name}"), 0o600)
-        return f"{client.home}/.ssh/of-{name}.pub"
-
-    def ssh(self, name: str, command: str | None, *options: str, **how: Any) -> Finished:
-        """Log in as this person."""
-        return self.world.client.ssh(USER, command, options=["-F", f".ssh/of-{name}.config", *options], **how)
-
-    def reads(self, name: str, repository: str, *options: str) -> Finished:
-        """Ask what a clone asks."""
-        return self.ssh(name, f"git-upload-pack '{repository}'", *options, input="0000")
-
-    def git(self, name: str, *args: str) -> Finished:
-        """Run git as this person."""
-        return self.world.client.git(
-            args, env={"GIT_SSH_COMMAND": f"ssh -F {self.world.client.home}/.ssh/of-{name}.config"}
-        )
-
-    def last(self) -> list[dict[str, Any]]:
-        """Return the records of the newest login."""
-        return self.world.last_login(USER)
 
 
 @pytest.fixture(scope="module")

@@ -169,6 +169,7 @@ def test_how_long_a_session_is_idle(host: World) -> None:
     assert end_of(host)[fields.REASON] == "idle"
 
 
+@pytest.mark.alone
 def test_bandwidth(host: World) -> None:
     size = 1 << 20
     before = host.host.read(MAIN) if host.exists(MAIN) else b""

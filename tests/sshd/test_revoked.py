@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from jailssh.scratch.host import Finished
-from tests.sshd.test_keys import People
+from tests.sshd.people import People
 from tests.sshd.world import World
 
 pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")

@@ -15,6 +15,7 @@ from jailssh.core.journal_fields import MESSAGE_IDS
 from jailssh.scratch.host import ScratchHost
 from tests.abilities import REPO
 from tests.harness.fixtures import staged_prefix
+from tests.harness.shared import building
 
 __all__ = ["staged_prefix"]
 
@@ -31,9 +32,10 @@ PROGRAMS = {
 def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
     # Flags of an outer make would reach this one.
     env = {key: value for key, value in os.environ.items() if key not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    return subprocess.run(
-        ["make", "-s", *arguments], cwd=REPO, env=env, umask=0o077, capture_output=True, text=True, timeout=300
-    )
+    with building():
+        return subprocess.run(
+            ["make", "-s", *arguments], cwd=REPO, env=env, umask=0o077, capture_output=True, text=True, timeout=300
+        )
 
 
 def _make_well(*arguments: str) -> None:

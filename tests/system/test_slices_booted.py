@@ -87,7 +87,12 @@ def test_processes_of_all_sessions_are_bounded_and_kick_ends_them(tree: BootedTr
     with kernel_log() as log, session(tree, BOMB) as first, session(tree, BOMB) as second:
         tree.wait(lambda: tasks(tree, slice_) == TASKS, "the last process that it may have")
         lines: list[str] = []
-        tree.wait(lambda: bool(lines.extend(said(log)) or lines), "the kernel's word")
+
+        def speaks() -> bool:
+            lines.extend(said(log))
+            return bool(lines)
+
+        tree.wait(speaks, "the kernel's word")
         assert any("fork rejected by pids controller" in line and slice_ in line for line in lines)
         assert answers(tree)
         assert tasks(tree, slice_) <= TASKS

@@ -9,16 +9,20 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from jailssh.cli import explain as cli_explain
 from jailssh.cli import learn as cli_learn
 from jailssh.config.files import read_main, read_user
 from jailssh.config.reader import read_document
 from jailssh.config.rights import Table
+from jailssh.console.context import Context
+from jailssh.console.main import parse
 from jailssh.diagnose import explain
 from jailssh.diagnose.trials import Trials
-from jailssh.host import accounts
+from jailssh.host import accounts, journal
 from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
@@ -152,3 +156,20 @@ class Journalctl:
             {**one.fields, "__CURSOR": one.cursor, "__REALTIME_TIMESTAMP": str(int(one.time * 1e6))} for one in found
         ]
         return "".join(f"{json.dumps(row)}\n" for row in rows)
+
+
+def run_explain(layout: Layout, monkeypatch: pytest.MonkeyPatch, *argv: str) -> int:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(accounts, "find_uid", lambda uid: ENTRY if uid == 1000 else None)
+    monkeypatch.setattr(accounts, "get", lambda name: ENTRY)
+    _, args = parse(["explain", *argv])
+    return cli_explain.run(args, Context(layout, json=args.json))
+
+
+def run_learn(layout: Layout, monkeypatch: pytest.MonkeyPatch, now: float, *argv: str) -> int:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr(accounts, "get", lambda name: ENTRY)
+    monkeypatch.setattr(cli_learn, "time", SimpleNamespace(time=lambda: now))
+    monkeypatch.setattr(journal, "record", lambda *_: None)
+    _, args = parse(["learn", *argv])
+    return cli_learn.run(args, Context(layout, json=args.json))

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -87,7 +88,7 @@ def test_missing_libraries_can_be_told_instead_of_raised(place):
     gone = library(place, "lib/libgone.so.1")
     program = compiled(place, "prog", str(gone), "-Wl,-rpath,$ORIGIN/lib")
     gone.unlink()
-    missing = []
+    missing: list[Any] = []
     taken = closure(place, program, missing=missing.append)
     assert [error.why.split(" (")[0] for error in missing] == ["library libgone.so.1 is not found"]
     assert any(path.endswith("/libc.so.6") for path in taken)
@@ -100,10 +101,11 @@ def test_all_programs_of_the_host_resolve_as_ldd_says():
         path = os.path.realpath(shutil.which(name, path="/usr/bin:/bin") or "")
         if not os.path.isfile(path):
             continue
-        taken = set()
+        taken: set[str] = set()
 
         def take(wanted, origin, taken=taken):
             found = sources.find(wanted)
+            assert found
             taken.add(found.path)
             return found
 
@@ -214,6 +216,7 @@ def test_absurd_offsets_end_at_once(place, at, value):
     assert time.monotonic() - started < 5
 
 
+@pytest.mark.alone
 def test_programs_need_not_be_read_whole(place):
     (place / "big").write_bytes(PROGRAM)
     os.truncate(place / "big", 1 << 30)

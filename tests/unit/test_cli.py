@@ -13,6 +13,7 @@ import pytest
 
 from jailssh.cli.adduser import jail_names
 from jailssh.console import main as cli
+from jailssh.console.output import SIGPIPE_STATUS
 from jailssh.core.errors import UsageError
 from jailssh.core.names import pluralize
 
@@ -140,7 +141,7 @@ def test_a_closed_pipe_is_quiet() -> None:
         [sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, cwd=root, check=False, timeout=30
     )
     os.close(writer)
-    assert (done.returncode, done.stderr) == (cli.SIGPIPE_STATUS, b"")
+    assert (done.returncode, done.stderr) == (SIGPIPE_STATUS, b"")
 
 
 def test_starting_imports_no_verb_and_no_heavy_library() -> None:

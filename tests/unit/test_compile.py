@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def plan_of(*results: PluginResult, account: Account = ALICE, **settings: object
     return compile_plan(account, jail, results or (FILES,), "/var/lib/jailssh/images/jail/1", FILTER)
 
 
-def args(plan: Plan, verb: str) -> list[tuple[str, ...]]:
+def args(plan: Plan, verb: str) -> list[Any]:
     return [record.args for record in plan.records if record.verb == verb]
 
 
@@ -132,7 +133,7 @@ def test_program_hidden_by_a_mount() -> None:
 
 def test_passwd_and_group_know_root_and_the_user_only() -> None:
     account = replace(ALICE, gecos="A:B\nroot::0:0", groups=ALICE.groups)
-    files = dict(args(plan_of(account=account, supplementary_groups=("staff", "nosuch")), "file"))
+    files: dict[str, str] = dict(args(plan_of(account=account, supplementary_groups=("staff", "nosuch")), "file"))
     assert files["/run/passwd"].splitlines() == [
         "root:x:0:0:root:/:/usr/sbin/nologin",
         "alice:x:1001:1002:ABroot00:/home/alice:/usr/sbin/nologin",
@@ -148,7 +149,9 @@ def test_supplementary_groups_are_kept_only_where_named_and_member() -> None:
 
 
 def test_environment() -> None:
-    env = dict(args(plan_of(replace(FILES, env=(("TERM", "x"), ("LANG", "C"))), env=(("LANG", "C.UTF-8"),)), "env"))
+    env = dict[Any, Any](
+        args(plan_of(replace(FILES, env=(("TERM", "x"), ("LANG", "C"))), env=(("LANG", "C.UTF-8"),)), "env")
+    )
     assert env == {
         "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/home/alice", "USER": "alice", "LOGNAME": "alice",
         "SHELL": "/usr/sbin/nologin", "TERM": "x", "LANG": "C.UTF-8",

@@ -375,6 +375,7 @@ def test_rights_of_extended_and_combined_jails() -> None:
     assert config.options["git"]["rights"] == ("read x bob",)
 
 
+@pytest.mark.alone
 def test_two_thousand_rights_are_read_quickly() -> None:
     rows = (
         f"write team{number % 50}/project{number}.git @group{number % 20} someone{number}" for number in range(2000)

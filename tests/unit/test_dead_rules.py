@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -76,16 +77,17 @@ def test_a_rule_that_nothing_can_match_is_refused() -> None:
 def test_what_a_plugin_answers_is_looked_at_to_the_last_part() -> None:
     good = PluginResult((BASE, replace(BASE, tail=("e", "capabilities"), answer=(0, "x"))), "a", env=(("A", "b"),))
     assert type_mismatch(good, PluginResult) == ""
+    anything: Any = replace  # with values of other types than the fields have
     for bad, where in (
-        (replace(good, rules=[BASE]), "rules is list, not tuple"),
-        (replace(good, rules=(BASE, None)), "rules[1] is NoneType, not Rule"),
-        (replace(good, rules=(replace(BASE, words=("x", 5)),)), "rules[0].words[1] is int, not str"),
-        (replace(good, rules=(replace(BASE, operands=(0, "9", "word")),)), "rules[0].operands[1] is str, not int"),
-        (replace(good, rules=(replace(BASE, operands=(0, 9)),)), "rules[0].operands has 2 parts, not 3"),
-        (replace(good, rules=(replace(BASE, tail=("e",)),)), "rules[0].tail has 1 parts, not 2"),
-        (replace(good, rules=(replace(BASE, glob=1),)), "rules[0].glob is int, not bool"),
-        (replace(good, env=(("A", b"b"),)), "env[0][1] is bytes, not str"),
-        (replace(good, capability=None), "capability is NoneType, not str"),
+        (anything(good, rules=[BASE]), "rules is list, not tuple"),
+        (anything(good, rules=(BASE, None)), "rules[1] is NoneType, not Rule"),
+        (anything(good, rules=(anything(BASE, words=("x", 5)),)), "rules[0].words[1] is int, not str"),
+        (anything(good, rules=(anything(BASE, operands=(0, "9", "word")),)), "rules[0].operands[1] is str, not int"),
+        (anything(good, rules=(anything(BASE, operands=(0, 9)),)), "rules[0].operands has 2 parts, not 3"),
+        (anything(good, rules=(anything(BASE, tail=("e",)),)), "rules[0].tail has 1 parts, not 2"),
+        (anything(good, rules=(anything(BASE, glob=1),)), "rules[0].glob is int, not bool"),
+        (anything(good, env=(("A", b"b"),)), "env[0][1] is bytes, not str"),
+        (anything(good, capability=None), "capability is NoneType, not str"),
         ({"rules": ()}, "it is dict, not PluginResult"),
     ):
         assert type_mismatch(bad, PluginResult) == where

@@ -8,17 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.cli import explain as cli_explain
-from jailssh.console.context import Context
-from jailssh.console.main import parse
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
 from jailssh.diagnose import explain
 from jailssh.diagnose.trials import Trials
-from jailssh.host import accounts, journal, matcher
+from jailssh.host import journal, matcher
 from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
-from jailssh.plan import codec
+from jailssh.plan import codec, ops
 from jailssh.plan.places import paths_of, place_of, rule_environment
 from tests.login import jails
 from tests.unit.explain_tools import (
@@ -30,6 +27,7 @@ from tests.unit.explain_tools import (
     needs_matcher,
     publish,
     record,
+    run_explain,
 )
 
 __all__ = ["configure", "layout"]
@@ -45,7 +43,7 @@ def test_a_path_lands_in_the_deepest_mount_and_the_last_at_one_place() -> None:
         ("bind", "/home/alice", "/home/alice", "rw", "noexec", "user", "must"), ("mask", "/home/alice/.ssh"),
         ("seccomp", "x", "0" * 16), ("rule", "r", "p", "/bin/x"), ("word", "x"), ("operands", "0", "0", "text"),
     ]  # fmt: skip
-    records = tuple(codec.ops.Record(verb, tuple(args)) for verb, *args in rows)
+    records = tuple(ops.Record(verb, tuple(args)) for verb, *args in rows)
     plan = codec.Plan(1000, 1000, "alice", "0" * 16, records)
     codec.check_plan(plan)
     assert str(place_of(plan, "/home/alice/x")) == "/home/alice/x: home, read-write"
@@ -230,14 +228,6 @@ def test_times_are_exact_at_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "_journalctl", Journalctl(*(record("x", time=10 + n / 4) for n in range(8))))
     found = journal.read({"JAILSSH_UID": "1000"}, since=10.5, until=11.25)
     assert [one.time for one in found] == [10.5, 10.75, 11.0, 11.25]
-
-
-def run_explain(layout: Layout, monkeypatch: pytest.MonkeyPatch, *argv: str) -> int:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(accounts, "find_uid", lambda uid: ENTRY if uid == 1000 else None)
-    monkeypatch.setattr(accounts, "get", lambda name: ENTRY)
-    _, args = parse(["explain", *argv])
-    return cli_explain.run(args, Context(layout, json=args.json))
 
 
 @needs_matcher

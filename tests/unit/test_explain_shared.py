@@ -29,9 +29,9 @@ from tests.unit.explain_tools import (
     publish,
     publish_keys,
     record,
+    run_explain,
+    run_learn,
 )
-from tests.unit.test_explain import run_explain
-from tests.unit.test_learn import run_learn
 
 __all__ = ["configure", "layout"]
 
@@ -52,8 +52,8 @@ def forge(configure: Callable[..., Trials], layout: Layout) -> Trials:
     return trials
 
 
-def by(key: str, *commands: str, reason: str = "command-not-allowed", **fields: str) -> list[JournalRecord]:
-    more = {"JAILSSH_KEY": key} if key else {}
+def by(key: str, *commands: str, reason: str = "command-not-allowed", **fields: Any) -> list[JournalRecord]:
+    more: dict[str, Any] = {"JAILSSH_KEY": key} if key else {}
     return [record(command, reason, **more, **fields) for command in commands]
 
 
@@ -330,7 +330,7 @@ def test_every_such_reason_is_here() -> None:
 @pytest.mark.parametrize(("reason", "command", "fields", "said"), REASONS, ids=[row[0] for row in REASONS])
 def test_what_a_record_tells(
     configure: Callable[..., Trials], layout: Layout, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str], reason: str, command: str | None, fields: dict[str, str], said: list[str],
+    capsys: pytest.CaptureFixture[str], reason: str, command: str | None, fields: dict[str, Any], said: list[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr("jailssh.jail.definition.local_offsets", lambda _: ((0, 0),))
     plan = publish(layout, limited(configure, layout, "sessions = 7"))

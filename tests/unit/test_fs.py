@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,7 @@ from jailssh.core.errors import HostError
 from jailssh.files import fs
 from jailssh.host import process
 
-ME = {"uid": os.geteuid(), "gid": os.getegid()}
+ME: dict[str, Any] = {"uid": os.geteuid(), "gid": os.getegid()}
 
 
 @pytest.fixture
@@ -201,10 +202,12 @@ def test_lock_tells_whom_it_waits_for(tree):
         stdout=subprocess.PIPE,
         env={"PYTHONPATH": os.getcwd()},
     )
+    assert holder.stdout
     assert holder.stdout.readline() == b"1\n"
     seen = []
 
     def waiting(pid):
+        assert holder.stdin
         seen.append(pid)
         holder.stdin.close()
 

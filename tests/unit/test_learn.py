@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,19 +13,16 @@ from jailssh.cli import learn as cli_learn
 from jailssh.config.jails import extend
 from jailssh.config.reader import read_document
 from jailssh.config.rights import Table
-from jailssh.console.context import Context
-from jailssh.console.main import parse
 from jailssh.core.errors import ConfigError, JailsshError, UsageError
 from jailssh.diagnose import suggest
 from jailssh.diagnose.trials import Remedy, Trials, candidate_paths
-from jailssh.host import accounts, journal
+from jailssh.host import journal
 from jailssh.host.paths import Layout
 from jailssh.jail.profiles import shipped_profiles
 from jailssh.policy.lines import alike, lines_for
 from jailssh.users import learning
 from jailssh.users.learning import Learning
 from tests.unit.explain_tools import (
-    ENTRY,
     PUSH,
     Journalctl,
     Programs,
@@ -34,6 +30,7 @@ from tests.unit.explain_tools import (
     layout,
     needs_matcher,
     record,
+    run_learn,
 )
 
 __all__ = ["configure", "layout"]
@@ -282,15 +279,6 @@ def test_how_long_to_learn() -> None:
     for bad in ("", "0h", "1", "h", "-1h", "1.5h", "32d", "1h30m", "1 h", "1h\n"):
         with pytest.raises(UsageError):
             cli_learn.seconds(bad)
-
-
-def run_learn(layout: Layout, monkeypatch: pytest.MonkeyPatch, now: float, *argv: str) -> int:
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    monkeypatch.setattr(accounts, "get", lambda name: ENTRY)
-    monkeypatch.setattr(cli_learn, "time", SimpleNamespace(time=lambda: now))
-    monkeypatch.setattr(journal, "record", lambda *_: None)
-    _, args = parse(["learn", *argv])
-    return cli_learn.run(args, Context(layout, json=args.json))
 
 
 @needs_matcher

@@ -303,10 +303,10 @@ def test_a_damaged_zone_is_an_error_with_a_cure(tmp_path: Path) -> None:
         assert "tzdata" in caught.value.hint
     chance = random.Random(7)
     for _ in range(200):
-        data = bytearray(whole)
+        changed = bytearray(whole)
         for _ in range(4):
-            data[chance.randrange(len(data))] = chance.randrange(256)
-        (tmp_path / "zone").write_bytes(data)
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+        (tmp_path / "zone").write_bytes(changed)
         try:
             offsets = clock.local_offsets(root)
         except HostError:

@@ -249,5 +249,6 @@ def test_a_file_that_changes_while_it_is_examined(place):
     sources = Sources(str(place))
     found = sources.find(str(place / "f"))
     (place / "f").write_text("other")
+    assert found
     with pytest.raises(SourceChangedError):
         sources.digest(found)

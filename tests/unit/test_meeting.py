@@ -141,8 +141,8 @@ def test_a_plugin_that_says_nothing_writes_what_it_has_shown() -> None:
 def test_the_shipped_profiles_meet_nothing(name: str) -> None:
     document = shipped_profiles()[name]
     if "rights" in document.entries.get("git", {}):
-        entries = {**document.entries, "git": {**document.entries["git"]}}
-        del entries["git"]["rights"]
+        git = {key: entry for key, entry in document.entries["git"].items() if key != "rights"}
+        entries = {**document.entries, "git": git}
         document = reader.Document(document.file, entries, document.headers)
     config = jails.read_jail(name, document, REGISTRY.options)
     refuse_clashes(config, results_of(config), ALICE)

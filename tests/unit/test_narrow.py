@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,7 @@ def test_what_cannot_be_removed_is_emptied(path: str, monkeypatch: pytest.Monkey
         narrow.remove(f"{path}-not-there", "why")
 
 
+@pytest.mark.alone
 def test_a_lock_is_waited_for_and_then_not(tmp_path: Path) -> None:
     path = str(tmp_path / "lock")
     with narrow.lock(path, 0.0) as why:
@@ -118,7 +120,7 @@ def test_every_step_is_tried() -> None:
 
     assert tries("a", lambda: "said") == "said"
     for error in (OSError(errno.EIO, ""), HostError("x", "y"), ManyErrors([HostError("p", "q"), HostError("r", "s")])):
-        assert tries("b", lambda error=error: broken(error)) is None
+        assert tries("b", partial(broken, error)) is None
     assert len(done) == 3
     assert tries.notes == ["said"]
     assert [str(error) for error in tries.errors] == ["b: input/output error", "x: y", "p: q", "r: s"]

@@ -22,7 +22,7 @@ def test_any_locale(tmp_path: Path, encoding: str, verb: str) -> None:
     )
     env = {"PATH": os.environ["PATH"], "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0",
            "PYTHONIOENCODING": encoding}  # fmt: skip
-    argv = [sys.executable, "-m", "jailssh", "--root", str(root), verb.encode()]
+    argv: list[str | bytes] = [sys.executable, "-m", "jailssh", "--root", str(root), verb.encode()]
     done = subprocess.run(argv, env=env, cwd=SOURCE, capture_output=True, timeout=60, check=False)
     said = done.stdout + done.stderr
     assert b"Traceback" not in said

@@ -10,7 +10,7 @@ from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.plan import codec, ops
 from jailssh.plan.ops import Record
 
-TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), max_size=60)
+TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=60)
 PATH = st.lists(
     st.from_regex(r"[a-zA-Z0-9 ._-]{1,12}", fullmatch=True).filter(lambda s: s not in (".", "..")),
     min_size=1,

@@ -10,6 +10,7 @@ import signal
 import stat
 import struct
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -166,9 +167,9 @@ def test_no_set_id_file_is_made(tmp_path: Path) -> None:
     ]  # fmt: skip
     for way in ways:
         for mode in (0o4755, 0o2755, 0o6777, 0o4000, 0o4755 | 1 << 40):
-            assert under_filter("none", lambda way=way, mode=mode: call(*way(mode))) == errno.EPERM, (way(mode), mode)
+            assert under_filter("none", partial(call, *way(mode))) == errno.EPERM, (way(mode), mode)
         (tmp_path / "xnew").unlink(missing_ok=True)
-        assert under_filter("none", lambda way=way: call(*way(0o1755))) == 0, way(0)
+        assert under_filter("none", partial(call, *way(0o1755))) == 0, way(0)
         (tmp_path / "xnew").unlink(missing_ok=True)
     # Where no file is made the mode is what a register happened to hold.
     assert under_filter("none", lambda: call(2, path, os.O_RDONLY, 0o6777)) == 0

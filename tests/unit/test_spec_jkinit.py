@@ -253,7 +253,7 @@ def test_an_interactive_shell_has_what_it_needs() -> None:
     assert isinstance(tmp, Directory)
     assert tmp.mode == 0o1777
     assert {each.name for each in found if isinstance(each, Data)} >= {"locale", "terminfo", "nss"}
-    programs = {each.source: each.optional for each in found if isinstance(each, Copy) and each.search}
+    programs = {str(each.source): each.optional for each in found if isinstance(each, Copy) and each.search}
     assert programs["bash"] is programs["ls"] is programs["find"] is False
     assert programs["vim"] is True
 

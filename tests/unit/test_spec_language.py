@@ -115,6 +115,7 @@ def test_a_lone_member_of_a_directory() -> None:
     ]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("text", ["/" + "{a,b}" * 20, "/" + "{a,b}" * 100, "/" + "{" * 5000 + "}" * 5000])
 def test_braces_are_bounded(text: str) -> None:
     began = time.monotonic()

@@ -154,7 +154,7 @@ def test_p25_long_line(line: str) -> None:
 
 
 def test_p33_nested_include() -> None:
-    files = {
+    files: dict[str, bytes | str] = {
         "/s/e16.jailspec": scenario("e16"),
         "/s/sub/a.jailspec": "include b.jailspec\n/a/\n",
         "/s/sub/b.jailspec": "/b/\n",
@@ -163,13 +163,17 @@ def test_p33_nested_include() -> None:
 
 
 def test_p34_include_beside_the_real_file() -> None:
-    files = {"/real/e20.jailspec": scenario("e20"), "/real/a.jailspec": "/a/\n", "/links/a.jailspec": "/wrong/\n"}
+    files: dict[str, bytes | str] = {
+        "/real/e20.jailspec": scenario("e20"),
+        "/real/a.jailspec": "/a/\n",
+        "/links/a.jailspec": "/wrong/\n",
+    }
     links = {"/links/e20.jailspec": "/real/e20.jailspec"}
     assert read(files, "/links/e20.jailspec", links=links).statements == tuple(dirs("/a"))
 
 
 def test_p35_absolute_include() -> None:
-    files = {"/s/e14.jailspec": scenario("e14"), "/SRC/w/e14/inc.jailspec": "/a/\n"}
+    files: dict[str, bytes | str] = {"/s/e14.jailspec": scenario("e14"), "/SRC/w/e14/inc.jailspec": "/a/\n"}
     assert read(files, "/s/e14.jailspec").statements == tuple(dirs("/a"))
 
 
