@@ -134,11 +134,8 @@ def test_who_is_there_keeps_all(layout: Layout, monkeypatch: pytest.MonkeyPatch)
     os.unlink(f"{layout.users}/{NAME}.conf")
     owners.note(layout, entry)
     assert gone.check(layout, act=True) == ([], [])
-    monkeypatch.setattr(
-        accounts,
-        "find",
-        lambda name: accounts.AccountEntry(*(NAME, UID + 1), UID, "", group="", home="", shell="", gecos=()),
-    )
+    other = accounts.AccountEntry(NAME, UID + 1, UID, group="", home="", shell="", gecos="", groups=())
+    monkeypatch.setattr(accounts, "find", lambda name: other)
     found, errors = gone.check(layout, act=True)
     assert (len(found), errors, left(layout)) == (1, [], [])
 

@@ -14,8 +14,7 @@ import pytest
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.host.paths import Layout
 from jailssh.image.store import current_image
-from jailssh.jail import definition
-from jailssh.jail.configuration import load_configuration
+from jailssh.jail.configuration import ConfigurationCache, NotJailedError, load_configuration
 from jailssh.jail.this_host import ThisHost, find_program
 from jailssh.plan import codec
 from jailssh.plan.compile import tops_of
@@ -83,7 +82,7 @@ def test_a_directory_that_is_not_there_is_said_before_anybody_logs_in(layout: La
 
 def test_the_administrators_file_wins_and_is_reread(layout: Layout) -> None:
     user(layout, ALICE, "sftp-only")
-    cache = definition.ConfigurationCache(layout)
+    cache = ConfigurationCache(layout)
     before = cache.get()
     assert cache.get() is before
     assert dict(before.definition(["sftp-only"]).config.options["sftp"])["read_only"] is False
@@ -99,9 +98,9 @@ def test_membership_in_a_group(layout: Layout) -> None:
     put(f"{layout.jails}/files.conf", "plugins = sftp\ngroups = partners\n")
     member = Account("carol", 61003, 61003, "carol", "/home/carol", groups=(("partners", 7000),))
     assert published(layout, member).jail == "files"
-    with pytest.raises(definition.NotJailedError):
+    with pytest.raises(NotJailedError):
         published(layout)
-    with pytest.raises(definition.NotJailedError):
+    with pytest.raises(NotJailedError):
         published(layout, Account("daemon", 1, 1, "daemon", "/home/d", groups=(("partners", 7000),)))
     put(f"{layout.jails}/broken.conf", "plugins = \n[")
     with pytest.raises(ConfigError, match=r"broken\.conf:2"):

@@ -118,7 +118,7 @@ def test_what_the_old_version_changed_is_taken_back(host: Host) -> None:
 
 
 def test_an_old_manifest_is_read() -> None:
-    found = manifest.from_json((LEFT / "manifest.json").read_bytes())
+    found = manifest.from_json((LEFT / "manifest.json").read_text())
     assert (found.generation, len(found.entries)) == ("ad64404ef5d31fca1f65", 33)
 
 
