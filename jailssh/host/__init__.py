@@ -1,1 +1,1 @@
-"""The only room that changes the host: trusted files, processes, accounts, the journal."""
+"""The host as it is: accounts, processes, the journal, the clock, programs.  With files and services it alone changes it."""
