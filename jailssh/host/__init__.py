@@ -1,1 +1,1 @@
-"""The host as it is: accounts, processes, the journal, the clock, programs.  With files and services it alone changes it."""
+"""The host as it is: accounts, processes, the journal, the clock, programs.  It, files and services change it."""
