@@ -6,11 +6,12 @@ import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 from jailssh.closure.elf_cache import ElfCache, facts_path
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError, raise_all
 from jailssh.core.names import escape
 from jailssh.host import output
 from jailssh.jailspec.errors import Note
@@ -54,7 +55,11 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-devices", action="store_true", help="leave character and block devices out")
     parser.add_argument("--allow-missing", action="store_true", help="leave out what is not on this host")
     parser.add_argument("--insecure", action="store_true", help="take trees and targets that others can write to")
-    parser.add_argument("--verify", action="store_true", help="then start each program in a sandbox, tell what fails")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="then start each program in a sandbox; tell, and exit with 1, if some do not start",
+    )
     parser.add_argument("-v", "--verbose", action="store_true", help="tell each step and all notes")
 
 
@@ -81,12 +86,22 @@ def run(args: argparse.Namespace, context: Context) -> int:
         jk_init=jk_init,
         profiles=profiles,
         first_wins=args.compat == "jailtime",
+        tolerant=True,
     )
     if args.format == "dir":
         if args.compress:
             raise UsageError("build", "--compress needs a --format", hint="jailssh build --help")
-        return build_and_tell(args, context, spec, target, profiles.needs(spec))
-    return _build_file(args, context, spec, os.path.abspath(target), profiles.needs(spec))
+        return build_and_tell(args, context, *_with_needs(spec, target, profiles))
+    return _build_file(args, context, *_with_needs(spec, os.path.abspath(target), profiles))
+
+
+def _with_needs(spec: Spec, target: str, profiles: Profiles) -> tuple[Spec, str, Any]:
+    """Return all three with what the profiles need; where the configuration is wrong the spec's errors are told too."""
+    try:
+        return spec, target, profiles.needs(spec)
+    except JailsshError as error:
+        raise_all([*spec.errors, error])
+        raise
 
 
 def _build_file(args: argparse.Namespace, context: Context, spec: Spec, target: str, profiles: Any) -> int:
@@ -108,7 +123,7 @@ def build_and_tell(
     args: argparse.Namespace, context: Context, spec: Spec, target: str, profiles: Any, shown: str = ""
 ) -> int:
     """Build ``spec`` at ``target`` and tell what was done, as if it was at ``shown``; return the exit code."""
-    place = Target(os.path.abspath(target), insecure=args.insecure)
+    place = Target(os.path.abspath(target), insecure=args.insecure, passing=bool(shown))
     options = Options(
         allow_missing=args.allow_missing,
         skip_devices=args.skip_devices,
@@ -126,10 +141,12 @@ def build_and_tell(
         return EXIT_OK
     from jailssh.tree.verify import verify
 
-    failures = verify(place)
-    for failure in failures:
+    verified = verify(place)
+    for note in verified.notes:
+        context.tell(f"note: {note}")
+    for failure in verified.failures:
         context.tell(f"does not start: {failure}")
-    return EXIT_FAILED if failures else EXIT_OK
+    return EXIT_FAILED if verified.failures else EXIT_OK
 
 
 def _tell(args: argparse.Namespace, context: Context, path: str, notes: tuple[Note, ...], built: Built) -> None:
@@ -138,10 +155,8 @@ def _tell(args: argparse.Namespace, context: Context, path: str, notes: tuple[No
         context.tell(f"note: {note}")
     for kept in built.kept:
         context.tell(f"note: {escape(kept)} is kept: it was changed or holds something that no build put there")
-    lines = [_line(change) for change in built.changes] if args.dry_run else []
-    lines += [f"! run {escape(command)}" for command in built.runs] if args.dry_run else []
     size = f"{built.count} entries, {built.bytes / 1e6:.1f} MB"
-    lines.append(f"{escape(path)}: {size}: {len(built.changes)} changes{' to make' if args.dry_run else ''}")
+    last = f"{escape(path)}: {size}: {len(built.changes)} changes{' to make' if args.dry_run else ''}"
     facts = {
         "target": path,
         "dry_run": args.dry_run,
@@ -153,7 +168,12 @@ def _tell(args: argparse.Namespace, context: Context, path: str, notes: tuple[No
         "kept": list(built.kept),
         "notes": [*texts, *built.notes],
     }
-    context.facts(facts, lines)
+    context.facts(facts, chain(_would_do(built) if args.dry_run else (), [last]))
+
+
+def _would_do(built: Built) -> Iterator[str]:
+    yield from (_line(change) for change in built.changes)
+    yield from (f"! run {escape(command)}" for command in built.runs)
 
 
 def _row(change: TreeChange) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jailssh.closure.elf import Abi, Elf
-from jailssh.closure.errors import ImageError, UnsafeModeError
+from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
 from jailssh.closure.loader import MUSL_RESERVED, Loader, read_cache, read_conf, read_loader
 from jailssh.closure.sources import Found, Sources
+from jailssh.core.errors import JailsshError, distinct, raise_all
 from jailssh.core.names import escape
 from jailssh.host.process import SYSTEM_PATH
 
@@ -127,7 +128,10 @@ class Closure:
         self.program(program, origin, depth + 1)
 
     def object(self, found: Found, origin: str) -> None:
-        """Take what the ELF file ``found`` needs; the file itself is taken already.  Not loadable: nothing."""
+        """Take what the ELF file ``found`` needs; the file itself is taken already.  Not loadable: nothing.
+
+        Raises all that is wrong with it: :class:`ImageError`, or ManyErrors for several.
+        """
         elf = self._sources.elf(found)
         if elf is None or not elf.loadable or f"object {found.path}" in self._done:
             return
@@ -141,16 +145,24 @@ class Closure:
         # Breadth first, and what is loaded under a name is not looked for again: the loader's own order.
         loaded: dict[str, _Object] = {elf.soname: first} if elf.soname else {}
         queue = deque([first])
+        errors: list[JailsshError] = []
         while queue:
             item = queue.popleft()
             for name in item.elf.needed:
                 if name in loaded:
                     continue
-                child = self._needed(name, item, origin)
+                try:
+                    child = self._needed(name, item, origin)
+                except SourceChangedError:
+                    raise
+                except ImageError as error:
+                    errors.append(error)
+                    continue
                 if child:
                     loaded[name] = child
                     loaded.setdefault(child.elf.soname, child)
                     queue.append(child)
+        raise_all(distinct(errors))
 
     def library(self, name: str, origin: str) -> bool:
         """Take the library ``name`` as the system's own programs would load it; False if there is none."""

@@ -25,6 +25,7 @@ _MAX_SECTIONS = 20_000
 _MAX_TAGS = 4096
 _MAX_TEXT = 4096
 _DF_1_NODEFLIB = 0x800
+_DF_1_PIE = 0x08000000
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Abi:
 class Elf:
     """The facts for the loader.  ``interp`` is "" and ``needed`` empty in what loads nothing.
 
-    ``loadable`` is False for relocatable objects and core dumps.
+    ``loadable`` is False for relocatable objects and core dumps.  ``program``: made to be started, not only to be
+    loaded by others; some libraries can be executed, too (libc.so.6 says its version).
     """
 
     abi: Abi
@@ -51,6 +53,7 @@ class Elf:
     runpath: tuple[str, ...] = ()
     default_dirs: bool = True
     soname: str = ""
+    program: bool = False
 
 
 def read_elf(file: BinaryIO, name: str) -> Elf:
@@ -87,6 +90,8 @@ def _read(file: BinaryIO) -> Elf:
             tags = _tags(Dynamic(file, elf, None, header["p_offset"], header["p_filesz"] == 0))
     flags = [value for value in tags.get("DT_FLAGS_1", []) if isinstance(value, int)]
     runpath = _dirs(tags, "DT_RUNPATH")
+    soname = "".join(_texts(tags, "DT_SONAME")[:1])
+    fixed = elf["e_type"] == "ET_EXEC" or any(value & _DF_1_PIE for value in flags)
     return Elf(
         abi,
         loadable=True,
@@ -95,7 +100,8 @@ def _read(file: BinaryIO) -> Elf:
         rpath=() if runpath else _dirs(tags, "DT_RPATH"),
         runpath=runpath,
         default_dirs=not any(value & _DF_1_NODEFLIB for value in flags),
-        soname="".join(_texts(tags, "DT_SONAME")[:1]),
+        soname=soname,
+        program=fixed or bool(interp and not soname),
     )
 
 

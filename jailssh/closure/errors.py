@@ -13,6 +13,10 @@ class UnsafeModeError(ImageError):
     """A file or directory on this host could have been written by someone else than root."""
 
 
+class TooManyError(ImageError):
+    """There is more than one tree can have; the rest of it is not looked at."""
+
+
 class SourceChangedError(ImageError):
     """A file changed between being examined and being copied."""
 

@@ -6,17 +6,20 @@ as the host still answers the same, resolving again would give the same manifest
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import hashlib
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 from jailssh.closure.elf import MAGIC, Elf, read_elf
 from jailssh.closure.elf_cache import ElfCache
 from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
 from jailssh.core.names import escape, is_below, is_clean_absolute
+from jailssh.core.packed import PathMap
 from jailssh.files import fs
 from jailssh.files.tree import Checked
 
@@ -25,6 +28,8 @@ _IDENTITY = 4
 # How much is asked of those who could change what is found; see Sources.find.
 STRICT, STICKY, NAMED = "strict", "sticky", "named"
 _SMALL = 1 << 16  # bytes
+_MAX_FOUND = 8192  # Ways that are remembered.
+_NEVER = object()
 _MAX_LINKS = 40  # As in path_resolution(7).
 
 # dev, ino, mtime and ctime in nanoseconds, size
@@ -32,40 +37,74 @@ Stamp = tuple[int, int, int, int, int]
 Watch = Mapping[str, tuple[int, ...] | None]
 
 
-def stamp_of(info: os.stat_result) -> Stamp:
+class Status(NamedTuple):
+    """What lstat(2) said of a host path, as much of it as is used; in the order in which it is kept."""
+
+    st_mode: int
+    st_uid: int
+    st_gid: int
+    st_dev: int
+    st_ino: int
+    st_nlink: int
+    st_size: int
+    st_mtime_ns: int
+    st_ctime_ns: int
+    st_rdev: int
+
+
+def stamp_of(info: os.stat_result | Status) -> Stamp:
     """Return what changes whenever a file's content does."""
     return (info.st_dev, info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size)
 
 
-def _watched(info: os.stat_result | None, whole: bool) -> tuple[int, ...] | None:
+def _watched(info: Status | None, whole: bool) -> tuple[int, ...] | None:
     if info is None:
         return None
     identity = (info.st_mode, info.st_uid, info.st_dev, info.st_ino)
     return (*identity, info.st_mtime_ns, info.st_ctime_ns, info.st_size) if whole else identity
 
 
-def _lstat(path: str) -> os.stat_result | None:
+def _lstat(path: str) -> Status | None:
     try:
-        return os.lstat(path)
+        info = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise ImageError(escape(path), os.strerror(error.errno or 0).lower()) from error
+    same = (info.st_mode, info.st_uid, info.st_gid, info.st_dev, info.st_ino, info.st_nlink, info.st_size)
+    return Status(*same, info.st_mtime_ns, info.st_ctime_ns, info.st_rdev)
+
+
+def _status(row: list[int] | None) -> Status | None:
+    return None if row is None else tuple.__new__(Status, row)
 
 
 def unchanged(watch: Watch) -> bool:
     """True if the host answers every question of ``watch`` as it did."""
-    return all(_watched(_lstat(path), old is None or len(old) > _IDENTITY) == old for path, old in watch.items())
+    return all(answers(path, old) for path, old in watch.items())
+
+
+def pairs_of(watch: Watch) -> Iterable[tuple[str, tuple[int, ...] | None]]:
+    """Return the questions of a watch and the answers, which takes less time than the same by its ``items``."""
+    return watch.pairs() if isinstance(watch, _Asked) else watch.items()
+
+
+def answers(path: str, old: tuple[int, ...] | None) -> bool:
+    """True if the host answers one question as it did."""
+    return _watched(_lstat(path), old is None or len(old) > _IDENTITY) == old
 
 
 def open_stamped(path: str, stamp: Stamp) -> int:
     """Return a descriptor of the file that had ``stamp`` when it was checked, or raise :class:`SourceChangedError`.
 
     Device, inode and change time make it the same file with the same owner and mode, by whatever way it is reached.
+    One that may not be read, or cannot, is an :class:`ImageError`.
     """
     try:
         fd = fs.open_plain(path)
     except OSError as error:
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EIO):
+            raise ImageError(escape(path), os.strerror(error.errno).lower()) from error
         raise SourceChangedError(escape(path), os.strerror(error.errno or 0).lower()) from error
     if stamp_of(os.fstat(fd)) != stamp:
         os.close(fd)
@@ -78,7 +117,7 @@ class Found:
     """A host path followed to its end: ``path`` has no links in it; ``links`` and ``dirs`` are what was passed."""
 
     path: str
-    info: os.stat_result
+    info: Status
     links: tuple[tuple[str, str], ...]
     dirs: tuple[str, ...]
 
@@ -106,36 +145,42 @@ class Sources:
         self._trusted_root = trusted_root
         self._insecure = insecure
         self._facts = facts or ElfCache()
-        self._seen: dict[str, os.stat_result | None] = {}
-        self._listed: dict[str, tuple[str, ...]] = {}
-        self._digests: dict[tuple[int, int, int, int], str] = {}
+        self._seen: PathMap[Status | None] = PathMap(_status)
+        # The names in a directory, with a NUL between them.
+        self._listed: PathMap[str] = PathMap()
         # What a path leads to, and the questions that this took.
         self._found: dict[tuple[str, str], tuple[Found | None, dict[str, None]]] = {}
-        self._asked: dict[str, None] = {}
-        self._entered: set[str] = set()
         self._followed: set[tuple[str, str]] = set()
+        # None: all that was seen was asked here, and all directories listed were entered.
+        self._asked: dict[str, None] | None = None
+        self._entered: set[str] | None = None
 
     def again(self) -> Sources:
         """Return sources that have the answers of these, now and later, and a watch of their own."""
         other = Sources(self._trusted_root, facts=self._facts, insecure=self._insecure)
-        other._seen, other._listed, other._digests = self._seen, self._listed, self._digests
+        other._seen, other._listed = self._seen, self._listed
         other._found = self._found
+        other._asked, other._entered = {}, set()
         return other
 
-    def lstat(self, path: str) -> os.stat_result | None:
+    def lstat(self, path: str) -> Status | None:
         """Return the status of ``path`` itself, not followed; None if there is nothing."""
-        self._asked[path] = None
-        if path not in self._seen:
-            self._seen[path] = _lstat(path)
-        return self._seen[path]
+        if self._asked is not None:
+            self._asked[path] = None
+        info = self._seen.get(path, _NEVER)
+        if info is _NEVER:
+            info = self._seen[path] = _lstat(path)
+        return cast("Status | None", info)
 
-    def watch(self) -> dict[str, tuple[int, ...] | None]:
+    def watch(self) -> Watch:
         """Return every question asked so far with its answer; a directory only passed is watched for its owner."""
-        seen = ((path, self._seen[path]) for path in self._asked)
-        return {
-            path: _watched(info, path in self._entered or info is None or not stat.S_ISDIR(info.st_mode))
-            for path, info in seen
-        }
+        return _Asked(self._seen, self._listed) if self._asked is None else dict(self._watch_of(self._asked))
+
+    def _watch_of(self, asked: Iterable[str]) -> Iterator[tuple[str, tuple[int, ...] | None]]:
+        for path in asked:
+            info = self._seen.get(path)
+            entered = self._entered is not None and path in self._entered
+            yield path, _watched(info, entered or info is None or not stat.S_ISDIR(info.st_mode))
 
     def find(self, path: str, trust: str = STRICT) -> Found | None:
         """Follow ``path`` (absolute; ``..`` allowed) to its end, or return None where something is absent.
@@ -145,13 +190,17 @@ class Sources:
         may replace; :data:`NAMED` asks nothing, for a path that the administrator has named.
         """
         key = (path, trust)
+        if len(self._found) > _MAX_FOUND:
+            self._found.clear()
+            self._followed.clear()
         if key not in self._found:
             asked: dict[str, None] = {"/": None}
             self._found[key] = (self._walk(path, trust, asked), asked)
         found, asked = self._found[key]
         if key not in self._followed:
             self._followed.add(key)
-            self._asked.update(asked)
+            if self._asked is not None:
+                self._asked.update(asked)
         return found
 
     def _walk(self, path: str, trust: str, asked: dict[str, None]) -> Found | None:
@@ -189,7 +238,7 @@ class Sources:
         end = self._trusted(current or "/", trust)
         return None if end is None else Found(current or "/", end, tuple(links.items()), tuple(dirs))
 
-    def _trusted(self, path: str, trust: str) -> os.stat_result | None:
+    def _trusted(self, path: str, trust: str) -> Status | None:
         info = self.lstat(path)
         if info is None or (self._trusted_root is not None and is_below(self._trusted_root, path)):
             return info
@@ -203,16 +252,18 @@ class Sources:
 
     def listdir(self, path: str) -> tuple[str, ...]:
         """Return the sorted names in the directory ``path`` (free of links, as in :attr:`Found.path`)."""
-        self._asked[path] = None
-        self._entered.add(path)
-        if path not in self._listed:
-            self._seen.pop(path, None)
-            self.lstat(path)
+        if self._asked is not None and self._entered is not None:
+            self._asked[path] = None
+            self._entered.add(path)
+        names = self._listed.get(path)
+        if names is None:
+            self._seen[path] = _lstat(path)
             try:
-                self._listed[path] = tuple(sorted(os.listdir(path)))
+                names = "\0".join(sorted(os.listdir(path)))
             except OSError as error:
                 raise ImageError(escape(path), os.strerror(error.errno or 0).lower()) from error
-        return self._listed[path]
+            self._listed[path] = names
+        return tuple(names.split("\0")) if names else ()
 
     def glob(self, pattern: str, trust: str = STRICT) -> list[str]:
         """Return the paths that match an absolute glob(7) pattern, sorted; ``trust`` as in :meth:`find`."""
@@ -265,27 +316,47 @@ class Sources:
     def digest(self, found: Found) -> str:
         """Return the SHA-256 of a found regular file, in hex."""
         stamp = stamp_of(found.info)
-        key = (stamp[0], stamp[1], stamp[2], stamp[4])
-        if key not in self._digests and (digest := self._facts.digest(stamp)):
-            self._digests[key] = digest
-        if key not in self._digests:
-            with open(self.open(found), "rb", buffering=0) as file:
-                if stamp[4] <= _SMALL:
-                    digest = self._digest_small(file.fileno(), stamp)
-                else:
-                    digest = hashlib.file_digest(file, "sha256").hexdigest()
-                if stamp_of(os.fstat(file.fileno())) != stamp:
-                    raise SourceChangedError(escape(found.path), "it changed while it was read")
-            self._digests[key] = digest
-            self._facts.put_digest(stamp, digest)
-        return self._digests[key]
+        if digest := self._facts.digest(stamp):
+            return digest
+        with open(self.open(found), "rb", buffering=0) as file:
+            if stamp[4] <= _SMALL:
+                # It is read at once, and whether it is an ELF file is asked next.
+                data = os.pread(file.fileno(), _SMALL + 1, 0)
+                digest = hashlib.sha256(data).hexdigest()
+                other = not data.startswith(MAGIC) and len(data) == stamp[4]
+            else:
+                digest, other = hashlib.file_digest(file, "sha256").hexdigest(), False
+            if stamp_of(os.fstat(file.fileno())) != stamp:
+                raise SourceChangedError(escape(found.path), "it changed while it was read")
+        self._facts.put_digest(stamp, digest, other=other)
+        return digest
 
-    def _digest_small(self, fd: int, stamp: Stamp) -> str:
-        """Return the digest of a file that is read at once, and note if it is no ELF file: that is asked next."""
-        data = os.pread(fd, _SMALL + 1, 0)
-        if not data.startswith(MAGIC) and len(data) == stamp[4]:
-            self._facts.put_elf(stamp, None)
-        return hashlib.sha256(data).hexdigest()
+
+class _Asked(Mapping[str, tuple[int, ...] | None]):
+    """The watch of all that was seen, made as it is gone through: a tree may have very many paths."""
+
+    def __init__(self, seen: PathMap[Status | None], listed: PathMap[str]) -> None:
+        self._seen = seen
+        self._listed = listed
+
+    def __getitem__(self, path: str) -> tuple[int, ...] | None:
+        info = self._seen.get(path, _NEVER)
+        if info is _NEVER:
+            raise KeyError(path)
+        return self._answer(path, cast("Status | None", info))
+
+    def __iter__(self) -> Iterator[str]:
+        return (path for path, _ in self._seen.paths())
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def pairs(self) -> Iterator[tuple[str, tuple[int, ...] | None]]:
+        """Yield questions and answers."""
+        return ((path, self._answer(path, info)) for path, info in self._seen.paths())
+
+    def _answer(self, path: str, info: Status | None) -> tuple[int, ...] | None:
+        return _watched(info, info is None or not stat.S_ISDIR(info.st_mode) or path in self._listed)
 
 
 class HostSources:

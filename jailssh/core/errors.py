@@ -85,6 +85,11 @@ def raise_all(errors: Sequence[JailsshError]) -> None:
         raise ManyErrors(list(errors))
 
 
+def parts(error: JailsshError) -> list[JailsshError]:
+    """Return the errors that one stands for, which is itself unless it is :class:`ManyErrors`."""
+    return error.errors if isinstance(error, ManyErrors) else [error]
+
+
 def distinct(errors: Iterable[JailsshError]) -> list[JailsshError]:
     """Return the errors in their order, those that say the same only once."""
     return list({str(error): error for error in errors}.values())

@@ -12,8 +12,9 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import check_absolute, escape, is_below
@@ -30,7 +31,19 @@ def failed(action: str, path: str, error: OSError) -> HostError:
     return HostError(f"{action} {escape(path)}", os.strerror(error.errno or errno.EIO).lower())
 
 
-def distrust(info: os.stat_result) -> str:
+class Owned(Protocol):
+    """The part of a status (stat(2)) that says whose something is."""
+
+    @property
+    def st_mode(self) -> int:
+        """Kind and mode."""
+
+    @property
+    def st_uid(self) -> int:
+        """The owner."""
+
+
+def distrust(info: Owned) -> str:
     """Return why an object cannot be trusted ("owned by uid 1000", "writable by its group"), or "".
 
     Trusted owners are root and, for a process that is not root, the process itself.  The mode of a symbolic link
@@ -213,11 +226,19 @@ def copy_data(source: int, target: int, size: int = -1) -> int:
 
 def atomic_write_at(dirfd: int, name: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
     """Put a whole new file ``name`` into the open directory, replacing an old one in one step; raises OSError."""
+    atomic_write_parts_at(dirfd, name, (data,), mode, uid, gid)
+
+
+def atomic_write_parts_at(
+    dirfd: int, name: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0
+) -> None:
+    """Do the same with data that comes in parts; what ``parts`` raises leaves the old file as it was."""
     new = f"{_NEW}{secrets.token_hex(8)}"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd)
     try:
         try:
-            write_all(fd, data)
+            with open(fd, "wb", closefd=False) as file:
+                file.writelines(parts)
             os.fchown(fd, uid, gid)
             os.fchmod(fd, mode)
             os.fsync(fd)
@@ -237,10 +258,15 @@ def atomic_write(path: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: i
     The old file stays whole when anything fails (no space, no right).  A symbolic link at ``path`` is replaced, not
     followed; one in the directories on the way is refused.
     """
+    atomic_write_parts(path, (data,), mode, uid, gid)
+
+
+def atomic_write_parts(path: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
+    """Do the same with data that comes in parts."""
     head, name = os.path.split(check_absolute(path, "file"))
     dirfd = open_dir(head, strict=False)
     try:
-        atomic_write_at(dirfd, name, data, mode, uid, gid)
+        atomic_write_parts_at(dirfd, name, parts, mode, uid, gid)
     except OSError as error:
         raise failed("write", path, error) from error
     finally:

@@ -11,7 +11,7 @@ from jailssh.closure.data import NSSWITCH, data_set
 from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.closure.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
 from jailssh.closure.sources import Found, Sources, stamp_of
-from jailssh.core.errors import JailsshError, ManyErrors
+from jailssh.core.errors import JailsshError, ManyErrors, distinct, parts
 from jailssh.core.names import escape, is_clean_absolute
 from jailssh.plugin.api import ImageNeeds
 
@@ -104,8 +104,7 @@ class _ImageResolver:
         except SourceChangedError:
             raise
         except JailsshError as error:
-            if str(error) not in map(str, self._errors):
-                self._errors.append(error)
+            self._errors = distinct([*self._errors, *parts(error)])
 
     def _program(self, name: str, origin: str, required: bool) -> None:
         path = self._closure.find_program(name)

@@ -315,7 +315,7 @@ class _Builder:
             try:
                 files = {entry.path: name for entry in manifest.entries if (name := object_name(entry))}
                 kept = tuple(
-                    replace(each, path=f"/{files[each.path]}") for each in manifest.entries if each.path in files
+                    each._replace(path=f"/{files[each.path]}") for each in manifest.entries if each.path in files
                 )
                 shared = Previous(replace(manifest, entries=kept), store, self._host.checked)
                 path = f"{jail_dir(self._layout, self._jail)}/{staging}"

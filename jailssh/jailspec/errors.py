@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jailssh.core.errors import ConfigError, ManyErrors
@@ -39,7 +40,7 @@ def _order(error: SpecError) -> tuple[str, int, int, str]:
     return (error.origin.file, error.origin.line, error.origin.column, error.why)
 
 
-def raise_all(errors: list[SpecError]) -> None:
+def raise_all(errors: Sequence[SpecError]) -> None:
     """Raise the errors sorted by place, each once: nothing for none, one as it is, else :class:`ManyErrors`."""
     unique = {(*_order(error), error.origin.chain): error for error in errors}
     found = sorted(unique.values(), key=_order)

@@ -25,13 +25,14 @@ class Spec:
 
     ``statements`` in the order of the sources, each path at most once.  ``parents``: the implied directories, sorted;
     the weakest of all, since on the host such a path may be a link that the jail keeps.  ``runs`` in order, for the
-    end.
+    end.  ``errors``: of what could not be read; then the statements are good for finding more errors, and no more.
     """
 
     statements: tuple[Statement, ...]
     parents: tuple[Directory, ...] = ()
     runs: tuple[Run, ...] = ()
     notes: tuple[Note, ...] = ()
+    errors: tuple[SpecError, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,20 @@ def read_spec(
     jk_init: str | None = None,
     profiles: Collection[str] = (),
     first_wins: bool = False,
+    tolerant: bool = False,
 ) -> Spec:
     """Read and merge; see :func:`jailssh.jailspec.load.load`.
 
+    ``tolerant``: errors are not raised but returned with what could be read.
     ``first_wins``: jailtime's rule: the first statement for a path counts, a later one of whatever kind does not.
     All errors of all files are raised together: :class:`SpecError`, or ManyErrors for several.
     """
     loaded = load(sources, read, real=real, jk_init=jk_init, profiles=profiles)
     merged, errors = merge(loaded.statements, first_wins=first_wins)
-    raise_all(loaded.errors + errors)
-    return replace(merged, notes=tuple(dict.fromkeys((*loaded.notes, *merged.notes))))
+    found = (*loaded.errors, *errors)
+    if not tolerant:
+        raise_all(found)
+    return replace(merged, notes=tuple(dict.fromkeys((*loaded.notes, *merged.notes))), errors=found)
 
 
 def merge(statements: Sequence[Statement], *, first_wins: bool = False) -> tuple[Spec, list[SpecError]]:

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING
 
 from jailssh.closure.elf_cache import ElfCache
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entry, Manifest, inputs_digest
+from jailssh.closure.manifest import Entry, EntryMap, Manifest, inputs_digest
 from jailssh.closure.sources import Sources
 from jailssh.core.names import escape
 from jailssh.files import fs
+from jailssh.jailspec.errors import raise_all
 from jailssh.jailspec.merge import Spec
 from jailssh.plugin.api import ImageNeeds
 from jailssh.tree import target as targets
-from jailssh.tree.target import State, Target, TreeChange, TreePlan
+from jailssh.tree.remembered import State, look, mark, with_more
+from jailssh.tree.target import Target, TreeChange, TreePlan
 
 if TYPE_CHECKING:
     from jailssh.files.editor import TreeEditor
+    from jailssh.tree.statements import Choices
 
 _RETRIES = 3
 _LD_CONF = "/etc/ld.so.conf"
@@ -44,11 +47,11 @@ class Options:
 class Built:
     """What a build did, or would do.
 
-    ``changes`` without those that keep something; ``left`` what earlier builds put there and the spec no longer has;
+    ``changes``: those that do something; ``left`` what earlier builds put there and the spec no longer has;
     ``kept`` those of them that were changed since or are not empty, and so were not pruned.  ``runs``: the commands.
     """
 
-    changes: tuple[TreeChange, ...] = ()
+    changes: TreePlan | tuple[()] = ()
     left: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -106,10 +109,12 @@ class _Build:
         )
         self._owned = os.geteuid() == 0
         self._state: State | None = None
-        self._left: tuple[Entry, ...] = ()
+        self._left = EntryMap()
 
     def run(self) -> Built:
         """Do it."""
+        if self._spec.errors:
+            self._tell_all()
         self._target.check()
         if self._options.dry_run:
             return self._run()
@@ -117,6 +122,24 @@ class _Build:
             done = self._run()
         self._facts.save()
         return done
+
+    def _tell_all(self) -> None:
+        """Raise the errors of the spec with those that the host has for the rest of it."""
+        from jailssh.tree.statements import resolve_statements
+
+        try:
+            resolve_statements(self._spec.statements, self._sources(), self._choices(), self._spec.errors)
+        except SourceChangedError:
+            raise_all(self._spec.errors)
+
+    def _sources(self) -> Sources:
+        return Sources(facts=self._facts, insecure=self._options.insecure)
+
+    def _choices(self) -> Choices:
+        from jailssh.tree.statements import Choices
+
+        options = self._options
+        return Choices(options.allow_missing, options.skip_devices, options.insecure, self._profiles)
 
     def _run(self) -> Built:
         exists = os.path.lexists(self._target.path)
@@ -135,30 +158,29 @@ class _Build:
     def _once(self, exists: bool) -> Built:
         # Imported here and below: they take longer than a whole run that finds nothing to do.
         from jailssh.files.editor import TreeEditor
-        from jailssh.tree.statements import Choices, resolve_statements
+        from jailssh.tree.statements import resolve_statements
 
-        options = self._options
-        sources = Sources(facts=self._facts, insecure=options.insecure)
-        choices = Choices(options.allow_missing, options.skip_devices, options.insecure, self._profiles)
-        manifest = resolve_statements(self._spec.statements, sources, choices)
-        known = self._target.manifest() if exists else None
-        old = (*known[0].entries, *known[1]) if known else ()
+        manifest = resolve_statements(self._spec.statements, self._sources(), self._choices())
+
+        def is_another(entry: Entry) -> bool:
+            now = manifest.get(entry.path)
+            return now is None or now.identity != entry.identity
+
+        known = self._target.manifest(is_another) if exists else None
+        old = known if known is not None else EntryMap()
         if not exists and self._options.dry_run:
             return self._result(manifest, _all_new(manifest), self._runs)
         with self._tree(exists) as (root, path):
             editor = TreeEditor(root, owned=self._owned, fresh=not exists, reflink=self._options.reflink)
             try:
-                if known and self._state is None and not self._options.dry_run:
-                    targets.clean_up(editor, old)
-                seen = self._state.seen if self._state else None
-                now = targets.see(path, seen) if seen else None
-                plan = (
-                    _all_new(manifest)
-                    if not exists
-                    else targets.compare(
-                        editor, manifest, old, owned=self._owned, seen=seen, now=now, prune=self._options.prune
+                if known is not None and self._state is None and not self._options.dry_run:
+                    targets.clean_up(editor, manifest.entries, old)
+                plan = _all_new(manifest)
+                if exists:
+                    prune = self._options.prune
+                    plan = targets.compare(
+                        editor, manifest, old, self._untouched(known), owned=self._owned, prune=prune
                     )
-                )
                 runs = self._due(plan, exists)
                 if self._options.dry_run:
                     return self._result(manifest, plan, runs)
@@ -168,9 +190,22 @@ class _Build:
         self._remember(manifest, plan)
         return self._result(manifest, plan, runs)
 
+    def _untouched(self, known: EntryMap | None) -> targets.Untouched:
+        """Return what tells of a path that a run put there whether it looks as then; of others it says no."""
+        seen = self._target.seen() if self._state and known is not None else None
+        if seen is None:
+            return lambda _: False
+
+        def untouched(path: str) -> bool:
+            before = seen.get(path)
+            now = look(self._target.path + path) if before else None
+            return now is not None and before == mark(now)
+
+        return untouched
+
     def _due(self, plan: TreePlan, exists: bool) -> tuple[str, ...]:
         """Return the commands to run: all of them after any change, none when nothing has changed."""
-        changed = plan.work or not exists or self._state is None or self._state.runs != self._runs
+        changed = len(plan) or not exists or self._state is None or self._state.runs != self._runs
         return self._runs if changed else ()
 
     @contextmanager
@@ -205,7 +240,7 @@ class _Build:
         path: str,
         manifest: Manifest,
         plan: TreePlan,
-        old: Sequence[Entry],
+        old: EntryMap,
         runs: Sequence[str],
         exists: bool,
     ) -> None:
@@ -213,15 +248,14 @@ class _Build:
         from jailssh.image.build import make_cache
 
         if self._listeners.planned:
-            self._listeners.planned(len(plan.work))
-        wanted = {entry.path for entry in manifest.entries}
-        self._left = tuple(entry for entry in old if entry.path not in wanted)
-        self._target.begin(manifest, self._left)
+            self._listeners.planned(len(plan))
+        self._left = EntryMap(entry for entry in old if manifest.get(entry.path) is None)
+        self._target.begin(_mapped(manifest), self._left)
         targets.apply(editor, plan, self._listeners.told)
         self._run_all(runs, path)
-        if plan.work and self._owned and manifest.get(_LD_CONF):
+        if len(plan) and self._owned and manifest.get(_LD_CONF):
             make_cache(root, path)
-        if exists and (plan.work or runs):
+        if exists and (len(plan) or runs):
             beneath.sync_file_system(root)
 
     def _run_all(self, runs: Sequence[str], path: str) -> None:
@@ -235,22 +269,26 @@ class _Build:
                 raise ImageError(run.origin.place, f"status {code} of: {escape(command, 200)}")
 
     def _remember(self, manifest: Manifest, plan: TreePlan) -> None:
-        left = sorted(plan.left, key=lambda entry: entry.path)
-        if {entry.path for entry in left} != {entry.path for entry in self._left}:
-            self._target.begin(manifest, left)
-        paths = [entry.path for entry in manifest.entries]
-        if manifest.get(_LD_CONF):
-            paths.append(_LD_CACHE)
-        seen = targets.see(self._target.path, dict.fromkeys(paths))
+        # What is left now is of what was left when the run began.
+        if len(plan.left) != len(self._left):
+            self._target.begin(_mapped(manifest), plan.left)
+        cache = [_LD_CACHE] if manifest.get(_LD_CONF) and manifest.get(_LD_CACHE) is None else []
         numbers = (len(manifest.entries), manifest.bytes, len(plan.left))
-        self._target.finish(State(self._inputs, manifest.watch, seen, manifest.notes, self._runs, *numbers))
+        state = State(self._inputs, manifest.notes, self._runs, *numbers)
+        self._target.finish(state, manifest.watch, with_more(_mapped(manifest), cache))
 
     def _result(self, manifest: Manifest, plan: TreePlan, runs: Sequence[str]) -> Built:
         left = tuple(sorted(entry.path for entry in plan.left))
-        work = tuple(plan.work)
         count, size = len(manifest.entries), manifest.bytes
-        return Built(work, left, tuple(sorted(plan.kept)), manifest.notes, tuple(runs), count, size)
+        return Built(plan, left, tuple(sorted(plan.kept)), manifest.notes, tuple(runs), count, size)
+
+
+def _mapped(manifest: Manifest) -> EntryMap:
+    return manifest.entries if isinstance(manifest.entries, EntryMap) else EntryMap(manifest.entries)
 
 
 def _all_new(manifest: Manifest) -> TreePlan:
-    return TreePlan([TreeChange("create", entry) for entry in manifest.entries])
+    plan = TreePlan(manifest.entries)
+    for _ in range(len(manifest.entries)):
+        plan.add("create")
+    return plan

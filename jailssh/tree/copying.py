@@ -6,25 +6,33 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 
 from jailssh.closure.closure import Closure
-from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
+from jailssh.closure.errors import ImageError, SourceChangedError, TooManyError, UnsafeModeError
 from jailssh.closure.manifest import Entry, dir_entry, link_entry
-from jailssh.closure.sources import NAMED, STICKY, Found, Sources
+from jailssh.closure.sources import NAMED, STICKY, Found, Sources, Status
+from jailssh.core.errors import JailsshError, parts
 from jailssh.core.names import escape
 from jailssh.tree.layout import BULK, IMPLIED, PLAIN, NodeAttributes, Picture
 
 _DPKG = "/var/lib/dpkg/info"
 _DPKG_LIST = 64 << 20
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?\Z")
+_MAX_FAILED = 1000
 _VERSIONED = re.compile(r"(perl|python)(\d+(?:\.\d+)*)?\Z")
 
 
 class Bulk:
-    """Puts trees and packages into the picture, each file with its closure."""
+    """Puts trees and packages into the picture, each file with its closure.
 
-    def __init__(self, sources: Sources, picture: Picture) -> None:
+    ``failed`` is told what is wrong with one of the many; the others are looked at all the same.
+    """
+
+    def __init__(self, sources: Sources, picture: Picture, failed: Callable[[JailsshError], None]) -> None:
+        self._failed = failed
+        self._failures = 0
         self._sources = sources
         self._picture = picture
         self.closure: Closure
@@ -56,12 +64,31 @@ class Bulk:
             if entry and entry.kind != "dir":
                 self._picture.note(f"{escape(inside)} is not taken from {escape(host)}: the spec says what is there")
                 continue
-            for name in self._sources.listdir(host):
+            for name in self._names(host):
                 rest = f"{below}/{name}".lstrip("/")
                 if not any(fnmatch.fnmatchcase(rest if "/" in one else name, one) for one in excludes):
                     here = (f"{host.rstrip('/')}/{name}", f"{inside}/{name}", rest)
-                    if self._one(*here[:2], origin, attributes, weight):
-                        todo.append(here)
+                    with self._each():
+                        if self._one(*here[:2], origin, attributes, weight):
+                            todo.append(here)
+
+    def _names(self, folder: str) -> tuple[str, ...]:
+        with self._each():
+            return self._sources.listdir(folder)
+        return ()
+
+    @contextmanager
+    def _each(self) -> Iterator[None]:
+        """Tell what is wrong with one of the many, and go on."""
+        try:
+            yield
+        except (SourceChangedError, TooManyError):
+            raise
+        except JailsshError as error:
+            if self._failures >= _MAX_FAILED:
+                raise TooManyError(error.what, "there is more, which was not looked at") from error
+            self._failures += 1
+            self._failed(error)
 
     def _check_trust(self, source: str, found: Found) -> None:
         """Refuse a tree that others can write: while it is read, they could put a link to anything into it."""
@@ -109,12 +136,14 @@ class Bulk:
             if is_script and (not found.info.st_mode & 0o111 or (in_tree and not self._is_wanted(found))):
                 return
             self.closure.file(found, origin)
-        except (SourceChangedError, UnsafeModeError):
+        except SourceChangedError:
             raise
-        except ImageError as error:
-            if strict or not (is_script or in_tree):
+        except JailsshError as error:
+            several = parts(error)
+            if strict or not (is_script or in_tree) or any(isinstance(one, UnsafeModeError) for one in several):
                 raise
-            self._picture.note(f"{error}" if is_script else f"{error}; it is taken as it is, as data")
+            for one in several:
+                self._picture.note(f"{one}" if is_script else f"{one}; it is taken as it is, as data")
 
     def _is_wanted(self, found: Found) -> bool:
         head = self._sources.head(found)
@@ -125,8 +154,12 @@ class Bulk:
         self._unwanted.setdefault(os.fsdecode(program), set()).add(os.path.dirname(found.path))
         return False
 
+    def unwanted(self) -> Set[str]:
+        """Return the names of the programs that scripts want and that were not brought along for them."""
+        return self._unwanted.keys()
+
     def tell_unwanted(self, programs: Set[str]) -> None:
-        """Tell which scripts will not run, unless what they need is there: ``programs`` are the names that are."""
+        """Tell which scripts will not run, unless what they need is there: ``programs`` are those of them that are."""
         for program, places in sorted(self._unwanted.items()):
             if program not in programs:
                 more = f" and {len(places) - 1} more places" if len(places) > 1 else ""
@@ -152,16 +185,20 @@ class Bulk:
             parts = rest.split("/")
             if any(fnmatch.fnmatchcase(rest, one) or fnmatch.fnmatchcase(parts[-1], one) for one in excludes):
                 continue
-            info = self._sources.lstat(path)
-            if info is None:
-                continue  # Left out when the package was installed (path-exclude in dpkg.cfg(5)), or removed since.
-            if stat.S_ISDIR(info.st_mode):
-                jail, found = self._picture.take(path, origin)
-                self._picture.put(_directory(jail, found, PLAIN, origin), IMPLIED)
-                continue
-            found = self._picture.take(path, origin, BULK)[1]
-            if found.is_file:
-                self.needs(found, origin)
+            with self._each():
+                self._listed_one(path, origin)
+
+    def _listed_one(self, path: str, origin: str) -> None:
+        info = self._sources.lstat(path)
+        if info is None:
+            return  # Left out when the package was installed (path-exclude in dpkg.cfg(5)), or removed since.
+        if stat.S_ISDIR(info.st_mode):
+            jail, found = self._picture.take(path, origin)
+            self._picture.put(_directory(jail, found, PLAIN, origin), IMPLIED)
+            return
+        found = self._picture.take(path, origin, BULK)[1]
+        if found.is_file:
+            self.needs(found, origin)
 
     def _listed(self, name: str) -> list[str]:
         if not _PACKAGE.match(name):
@@ -200,7 +237,7 @@ def companion_trees(prefix: str, name: str, glob: Callable[[str], list[str]]) ->
     return [path for pattern in patterns for path in glob(pattern)]
 
 
-def node_of(path: str, info: os.stat_result, origin: str) -> Entry:
+def node_of(path: str, info: Status, origin: str) -> Entry:
     """Return an entry for a node like the host's."""
     kind = "char" if stat.S_ISCHR(info.st_mode) else "block"
     numbers = (os.major(info.st_rdev), os.minor(info.st_rdev))

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from jailssh.closure.errors import ImageError
-from jailssh.closure.manifest import Entry, describe, dir_entry, link_entry, tree_order
+from jailssh.closure.errors import ImageError, TooManyError
+from jailssh.closure.manifest import Entry, EntryMap, describe, dir_entry, link_entry, tree_order
 from jailssh.closure.sources import NAMED, STRICT, Found, Sources, stamp_of
+from jailssh.core.errors import JailsshError, raise_all
 from jailssh.core.names import escape, is_clean_absolute
+from jailssh.core.packed import PackedMap, PathMap
 
 # What brought an entry: something else that needs it, a tree or a pattern, a statement about this very path.
 IMPLIED, BULK, EXPLICIT = 0, 1, 2
 _MERGED = ("/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")
 _MAX_LINKS = 40
-_MAX_ENTRIES = 200_000
+_MAX_ENTRIES = 500_000
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,11 @@ class Picture:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._entries: dict[str, Entry] = {}
-        self._weight: dict[str, int] = {}
+        self._entries = EntryMap()
+        self._is_done = False
+        # What has several names on the host.
+        self._linked: PathMap[int] = PathMap()
+        self._explicit_names: set[str] = set()
         self._dirs: dict[str, str] = {}
         self._override: set[str] = set()
         self.notes: dict[str, None] = {}
@@ -54,9 +58,10 @@ class Picture:
         """Return what is at ``path`` so far."""
         return self._entries.get(path)
 
-    def is_explicit(self, path: str) -> bool:
-        """True if a statement is about this very path."""
-        return self._weight.get(path) == EXPLICIT
+    def explicit(self, kind: str) -> list[Entry]:
+        """Return the links (``link``) or second names (``hard``) that statements are about, in tree order."""
+        found = [entry for path in self._explicit_names if (entry := self._entries.get(path)) and entry.kind == kind]
+        return sorted(found, key=tree_order)
 
     def put(self, entry: Entry, weight: int, *, override: bool = False) -> bool:
         """Put an entry unless something of more weight is there; True if it counts.
@@ -68,18 +73,18 @@ class Picture:
             return False
         if not is_clean_absolute(path):
             raise ImageError(escape(path), "its name has control characters")
-        old = self._entries.get(path)
+        old, before = self._entries.pair(path)
         if old is None and len(self._entries) >= _MAX_ENTRIES:
-            raise ImageError(escape(path), f"more than {_MAX_ENTRIES} paths in one tree")
+            raise TooManyError(escape(path), f"more than {_MAX_ENTRIES} paths in one tree")
         if old is not None:
-            before = self._weight[path]
             if weight < before or weight == before == IMPLIED:
                 return False
             if weight == before == EXPLICIT and old.kind != entry.kind and not override:
                 why = f"{describe(entry)} here, but {describe(old)} in {old.origin}"
                 raise ImageError(escape(path), why, hint="both lead to one path through the links of the tree")
-        self._entries[path] = entry
-        self._weight[path] = weight
+        self._entries.put(entry, weight)
+        if weight == EXPLICIT and entry.kind in ("link", "hard"):
+            self._explicit_names.add(path)
         return True
 
     def place(self, path: str) -> str:
@@ -101,7 +106,7 @@ class Picture:
 
     def _adopt(self, step: str) -> None:
         """Take over the host's link of a merged /usr, unless the spec says what is there."""
-        if step in _MERGED and step not in self._entries:
+        if step in _MERGED and not self._is_done and step not in self._entries:
             info = self._sources.lstat(step)
             if info and stat.S_ISLNK(info.st_mode):
                 self.put(link_entry(step, os.readlink(step), "the host's layout"), IMPLIED)
@@ -135,6 +140,8 @@ class Picture:
         mode &= 0o7777 if attributes.setuid else 0o1777 if attributes.mode is not None else 0o777
         uid, gid = attributes.owner if attributes.owner is not None else (info.st_uid, info.st_gid)
         digest = self._sources.digest(found)
+        if info.st_nlink > 1:
+            self._linked[path] = 1
         return Entry(path, "file", origin, mode, info.st_size, digest, found.path, stamp_of(info), uid=uid, gid=gid)
 
     def leads_to(self, path: str) -> Entry | None:
@@ -149,41 +156,62 @@ class Picture:
             return None
         return None
 
-    def entries(self) -> tuple[Entry, ...]:
-        """Return all entries in tree order, with the directories above them; a file above something is an error."""
-        for entry in list(self._entries.values()):
-            parts = entry.path.split("/")
-            for path in ("/".join(parts[:end]) for end in range(2, len(parts))):
-                above = self._entries.get(path)
-                if above is None:
-                    self.put(dir_entry(path, entry.origin), IMPLIED)
-                elif above.kind != "dir":
-                    why = f"wanted by {entry.origin}, but {escape(path)} is {describe(above)} for {above.origin}"
-                    raise ImageError(escape(entry.path), why)
+    def entries(self) -> EntryMap:
+        """Return all entries, with the directories above them; a file above something is an error."""
+        self._complete()
         for step in _MERGED:
             # A program that is there must be found by both of its names, as on the host.
             info = self._sources.lstat(step)
             if info and stat.S_ISLNK(info.st_mode) and os.path.join("/", os.readlink(step)) in self._entries:
                 self._adopt(step)
-        return tuple(sorted(_hard_links(self._entries.values(), self._sources), key=tree_order))
+        self._is_done = True
+        return self._entries
 
+    def _complete(self) -> None:
+        """Add the directories above, and make names of one inode of the host names of one inode here too."""
+        missing: dict[str, str] = {}
+        errors: list[JailsshError] = []
+        first: PackedMap[list[str]] = PackedMap()
+        size = 0
+        # In tree order what lies in one directory comes mostly together.
+        known = ""
+        for entry in self._entries:
+            head = os.path.dirname(entry.path)
+            if head not in (known, "/"):
+                known = head
+                self._look_above(entry, missing, errors)
+            size += entry.size
+            if entry.path in self._linked and self._is_second_name(entry, first):
+                size -= entry.size
+        raise_all(errors)
+        self._entries.bytes = size
+        for path, origin in missing.items():
+            self.put(dir_entry(path, origin), IMPLIED)
 
-def _hard_links(entries: Iterable[Entry], sources: Sources) -> list[Entry]:
-    """Return the entries, names of one inode of the host being names of one inode here too."""
-    first: dict[tuple[object, ...], Entry] = {}
-    out = []
-    for entry in sorted(entries, key=tree_order):
-        info = sources.lstat(entry.source) if entry.kind == "file" and entry.source else None
-        if info is None or info.st_nlink < 2:
-            out.append(entry)
-            continue
-        key = (entry.stamp, entry.mode, entry.uid, entry.gid)
-        one = first.setdefault(key, entry)
-        if one is entry or one.source == entry.source:
-            out.append(entry)
-        else:
-            out.append(replace(entry, kind="hard", target=one.path, source="", stamp=None, size=0))
-    return out
+    def _look_above(self, entry: Entry, missing: dict[str, str], errors: list[JailsshError]) -> None:
+        parts = entry.path.split("/")
+        for path in ("/".join(parts[:end]) for end in range(2, len(parts))):
+            above = self._entries.get(path)
+            if above is None:
+                missing.setdefault(path, entry.origin)
+            elif above.kind != "dir":
+                why = f"wanted by {entry.origin}, but {escape(path)} is {describe(above)} for {above.origin}"
+                errors.append(ImageError(escape(entry.path), why))
+                return
+
+    def _is_second_name(self, entry: Entry, first: PackedMap[list[str]]) -> bool:
+        """Make an entry a second name, if its file has another one here."""
+        if entry.kind != "file" or not entry.source:
+            return False
+        key = repr((entry.stamp, entry.mode, entry.uid, entry.gid))
+        path, source = first.get(key, ["", ""])
+        if not path:
+            first[key] = [entry.path, entry.source]
+        elif source != entry.source:
+            again = entry._replace(kind="hard", target=path, source="", stamp=None, size=0)
+            self._entries.put(again, self._entries.pair(entry.path)[1])
+            return True
+        return False
 
 
 class _Walk:

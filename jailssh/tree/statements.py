@@ -9,13 +9,14 @@ import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from jailssh.closure.closure import Closure
 from jailssh.closure.data import data_set
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entry, Manifest, dir_entry, link_entry, text_entry
+from jailssh.closure.manifest import Entries, Entry, Manifest, dir_entry, link_entry, text_entry
 from jailssh.closure.sources import NAMED, STICKY, Found, Sources
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import JailsshError, parts
 from jailssh.core.names import escape
 from jailssh.jailspec.errors import SpecError, raise_all
 from jailssh.jailspec.statements import EXPLICIT as WRITTEN
@@ -37,11 +38,13 @@ from jailssh.jailspec.statements import (
     Symlink,
     Tree,
     UserEntry,
+    claim,
 )
 from jailssh.plugin.api import ImageNeeds
 from jailssh.tree.copying import Bulk, node_of
 from jailssh.tree.layout import BULK, EXPLICIT, IMPLIED, NodeAttributes, Picture
 
+_NOWHERE = Origin("the tree as a whole")
 _DEVICES = {"c": "char", "b": "block", "p": "fifo", "s": "socket"}
 _NAME_LOOKUPS = ("id", "getent", "whoami", "groups", "logname")
 _LD_CONF = "/etc/ld.so.conf"
@@ -68,13 +71,16 @@ class Choices:
     profiles: Mapping[str, Sequence[tuple[str, ImageNeeds]]] | None = None
 
 
-def resolve_statements(statements: Sequence[Statement], sources: Sources, choices: Choices) -> Manifest:
+def resolve_statements(
+    statements: Sequence[Statement], sources: Sources, choices: Choices, errors: Sequence[SpecError] = ()
+) -> Manifest:
     """Return the manifest of what the merged statements say, as this host has it.
 
+    ``errors``: what was wrong already, which is raised with all that is found here.
     All errors are raised together, each with its place: :class:`SpecError`, or ManyErrors.  A file that changes
     meanwhile is a :class:`SourceChangedError`; trying again may help.
     """
-    resolver = _StatementResolver(sources, choices)
+    resolver = _StatementResolver(sources, choices, errors)
     for kinds in _ORDER:
         chosen = [one for one in statements if isinstance(one, kinds)]
         # Upper paths first, since a link there decides where the lower ones go.
@@ -88,12 +94,15 @@ def _depth(statement: Statement) -> int:
 
 
 class _StatementResolver:
-    def __init__(self, sources: Sources, choices: Choices) -> None:
+    def __init__(self, sources: Sources, choices: Choices, errors: Sequence[SpecError]) -> None:
         self._sources = sources
         self._choices = choices
-        self._errors: list[SpecError] = []
+        self._errors = list(errors)
+        # What could not be made of the spec, by path where it is known; None: something that could be anywhere.
+        self._lost: set[str | None] = {None} if errors else set()
+        self._statement: Statement | None = None
         self._picture = Picture(sources)
-        self._bulk = Bulk(sources, self._picture)
+        self._bulk = Bulk(sources, self._picture, self._failed)
         missing = self._left_out if choices.allow_missing else None
         self._bulk.closure = self._closure = Closure(
             sources, self._take, self._picture.note, missing=missing, started=self._bulk.companions
@@ -121,17 +130,32 @@ class _StatementResolver:
 
     def statement(self, statement: Statement) -> None:
         """Take one statement; its errors are kept."""
+        self._statement = statement
         self._guard(statement.origin, lambda: self._handlers[type(statement)](statement))
+        self._statement = None
 
     def _guard(self, origin: Origin, act: Callable[[], None]) -> None:
         try:
             act()
-        except (SourceChangedError, SpecError) as error:
-            if isinstance(error, SourceChangedError):
-                raise
-            self._errors.append(error)
+        except SourceChangedError:
+            raise
         except JailsshError as error:
-            self._errors.append(SpecError(origin, str(error), hint=error.hint))
+            self._keep(origin, error)
+
+    def _failed(self, error: JailsshError) -> None:
+        """Keep an error of the statement that is taken."""
+        self._keep(self._statement.origin if self._statement else _NOWHERE, error)
+
+    def _keep(self, origin: Origin, error: JailsshError) -> None:
+        if self._statement:
+            claimed = claim(self._statement)
+            self._lost.add(claimed[0] if claimed else None)
+        for one in parts(error):
+            self._errors.append(one if isinstance(one, SpecError) else SpecError(origin, str(one), hint=one.hint))
+
+    def _each(self, act: Callable[[], None]) -> None:
+        """Do one of several things that a statement asks for; what is wrong with it does not end the others."""
+        self._guard(self._statement.origin if self._statement else _NOWHERE, act)
 
     def _take(self, path: str, origin: str) -> Found:
         found = self._picture.take(path, origin)[1]
@@ -195,7 +219,7 @@ class _StatementResolver:
 
     def _copy(self, one: Copy) -> None:
         for source in self._named(one, one.source, one.glob, one.search):
-            self._copy_one(one, source, one.target)
+            self._each(partial(self._copy_one, one, source, one.target))
 
     def _named(self, one: Statement, source: str, glob: bool, search: bool = False) -> list[str]:
         """Return the host paths that a statement names."""
@@ -273,7 +297,7 @@ class _StatementResolver:
         attributes = NodeAttributes(None, _owner(one.owner), one.setuid)
         for source in self._named(one, one.source, one.glob):
             target = f"{one.target}/{os.path.basename(source)}" if one.glob and one.target else one.target
-            self._bulk.tree(source, target, one.origin.place, one.excludes, attributes)
+            self._each(partial(self._bulk.tree, source, target, one.origin.place, one.excludes, attributes))
 
     def _package(self, one: Package) -> None:
         try:
@@ -292,24 +316,31 @@ class _StatementResolver:
     def _needs(self, origin: str, need: ImageNeeds) -> None:
         """Take what a plugin or a data set needs."""
         for name in (*need.programs, *need.optional_programs):
-            path = self._closure.find_program(name)
-            if path:
-                self._closure.program(path, origin)
-            elif name in need.programs:
-                raise ImageError(f"program {escape(name)}", f"not on this host (needed by {origin})")
+            self._each(partial(self._needed_program, name, origin, required=name in need.programs))
         for path in (*need.files, *need.optional_files):
-            found = self._sources.find(path)
-            if found is None and path in need.files:
-                raise ImageError(escape(path), f"not on this host (needed by {origin})")
-            if found and found.is_dir:
-                self._bulk.tree(path, None, origin, weight=IMPLIED)
-            elif found:
-                self._bulk.needs(self._picture.take(path, origin)[1], origin)
+            self._each(partial(self._needed_path, path, origin, required=path in need.files))
         entries = [dir_entry(path, origin) for path in need.dirs]
         entries += [link_entry(path, target, origin) for path, target in need.links]
         entries += [text_entry(path, text, origin) for path, text in need.texts]
         for entry in entries:
-            self._picture.put(Entry(**{**vars(entry), "path": self._picture.place(entry.path)}), IMPLIED)
+            self._picture.put(entry._replace(path=self._picture.place(entry.path)), IMPLIED)
+
+    def _needed_program(self, name: str, origin: str, *, required: bool) -> None:
+        path = self._closure.find_program(name)
+        if path:
+            self._closure.program(path, origin)
+        elif required:
+            raise ImageError(f"program {escape(name)}", f"not on this host (needed by {origin})")
+
+    def _needed_path(self, path: str, origin: str, *, required: bool) -> None:
+        found = self._sources.find(path)
+        if found is None:
+            if required:
+                raise ImageError(escape(path), f"not on this host (needed by {origin})")
+        elif found.is_dir:
+            self._bulk.tree(path, None, origin, weight=IMPLIED)
+        else:
+            self._bulk.needs(self._picture.take(path, origin)[1], origin)
 
     def _need(self, one: Need) -> None:
         path = {"proc": "/proc", "logsocket": "/dev"}.get(one.name)
@@ -342,29 +373,26 @@ class _StatementResolver:
 
     def finish(self) -> Manifest:
         """Return the manifest, or raise what went wrong."""
-        nowhere = Origin("the tree as a whole")
-        self._guard(self._first_entry or nowhere, self._accounts)
-        self._guard(nowhere, self._loader_conf)
-        entries: tuple[Entry, ...] = ()
-        if not self._errors:
-            entries = self._entries(nowhere)
+        self._guard(self._first_entry or _NOWHERE, self._accounts)
+        self._guard(_NOWHERE, self._loader_conf)
+        entries = self._entries()
         raise_all(self._errors)
         self._last_notes(entries)
         return Manifest(entries, tuple(self._picture.notes), watch=self._sources.watch())
 
-    def _entries(self, nowhere: Origin) -> tuple[Entry, ...]:
+    def _entries(self) -> Entries:
         try:
             entries = self._picture.entries()
         except SourceChangedError:
             raise
-        except ImageError as error:
-            self._errors.append(SpecError(nowhere, str(error), hint=error.hint))
+        except JailsshError as error:
+            self._keep(_NOWHERE, error)
             return ()
-        by_path = {entry.path: entry for entry in entries}
-        for entry in entries:
-            if entry.kind == "hard" and (
-                entry.target not in by_path or by_path[entry.target].kind not in ("file", "text")
-            ):
+        for entry in self._picture.explicit("hard"):
+            first = entries.get(entry.target)
+            # What an error kept away may be what it names.
+            lost = None in self._lost or entry.target in self._lost
+            if not (first or lost) or (first and first.kind not in ("file", "text")):
                 why = f"{escape(entry.path)} is to be a second name of {escape(entry.target)}, no file of this tree"
                 self._errors.append(SpecError(Origin(entry.origin), why))
         return entries
@@ -387,12 +415,13 @@ class _StatementResolver:
             path = _LD_CONF_MORE if self._picture.get(_LD_CONF) else _LD_CONF
             self._picture.put(text_entry(self._picture.place(path), lines, "the loader"), IMPLIED)
 
-    def _last_notes(self, entries: tuple[Entry, ...]) -> None:
-        links = [one for one in entries if one.kind == "link" and self._picture.is_explicit(one.path)]
-        for one in links:
+    def _last_notes(self, entries: Entries) -> None:
+        for one in self._picture.explicit("link"):
             if not one.target.startswith("/proc/") and self._picture.leads_to(one.path) is None:
                 self._picture.note(f"{escape(one.path)} -> {escape(one.target)} leads nowhere in the tree")
-        self._bulk.tell_unwanted({os.path.basename(one.path) for one in entries if one.kind != "dir"})
+        if wanted := self._bulk.unwanted():
+            names = (os.path.basename(one.path) for one in entries if one.kind != "dir")
+            self._bulk.tell_unwanted({name for name in names if name in wanted})
         asking = sorted(self._programs.intersection(_NAME_LOOKUPS))
         if asking and not self._picture.get("/etc/passwd"):
             self._picture.note(f"{', '.join(asking)} will know no names: there is no /etc/passwd (section uidbasics)")

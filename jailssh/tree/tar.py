@@ -42,7 +42,10 @@ def write_tar(tree: int, stream: IO[bytes], epoch: int | None = None, top: str =
             if stat.S_ISLNK(info.st_mode):
                 member.linkname = _target(tree, path)
             elif stat.S_ISREG(info.st_mode):
-                first = names.setdefault((info.st_dev, info.st_ino), member.name)
+                # Only of a file that has more names is the first one remembered.
+                first = member.name
+                if info.st_nlink > 1:
+                    first = names.setdefault((info.st_dev, info.st_ino), member.name)
                 if first != member.name:
                     member.type, member.linkname, member.size = tarfile.LNKTYPE, first, 0
                 else:

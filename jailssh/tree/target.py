@@ -9,32 +9,31 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from itertools import chain
+from typing import IO, TYPE_CHECKING, TypeVar
 
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entry, Manifest, from_json, tree_order
-from jailssh.closure.sources import Watch, open_stamped, stamp_of, unchanged
-from jailssh.core.errors import HostError, JailsshError, ManyErrors
+from jailssh.closure.manifest import Entries, Entry, EntryMap, Manifest
+from jailssh.closure.sources import Watch, open_stamped, stamp_of
+from jailssh.core.errors import HostError, JailsshError, raise_all
 from jailssh.core.names import check_absolute, escape
+from jailssh.core.packed import PathMap
 from jailssh.files import fs
+from jailssh.files.hostdirs import system_place
+from jailssh.tree import remembered
+from jailssh.tree.remembered import State
 
 if TYPE_CHECKING:
     from jailssh.files.editor import TreeEditor
 
-_FORMAT = 1
-_LIMIT = 256 << 20
-_SYSTEM = ("bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "opt", "proc", "root", "run")
-_SYSTEM_TOO = ("sbin", "srv", "sys", "tmp", "usr", "var", "mnt", "media", "usr/local", "var/lib", "usr/bin", "usr/lib")
-SYSTEM_DIRS = frozenset(f"/{name}" for name in (*_SYSTEM, *_SYSTEM_TOO)) | {"/"}
+T = TypeVar("T")
 
-# mode, uid, gid, size, mtime and ctime in nanoseconds, inode
-Seen = tuple[int, int, int, int, int, int, int]
+_LIMIT = 4 << 30
 
 
 @dataclass(frozen=True)
@@ -45,44 +44,64 @@ class TreeChange:
     entry: Entry
 
 
-@dataclass(frozen=True)
-class State:
-    """What a finished run left: with the same inputs, the same host and the same tree there is nothing to do.
+_ACTIONS = ("keep", "create", "replace", "attributes")
 
-    ``runs``  the commands that were run.  ``left``: how many entries of earlier runs are still there.
+
+class TreePlan:
+    """What a build would do, in the order of the tree; iterated, it gives the changes that do something.
+
+    ``removed``, ``left`` and ``kept``: of what earlier runs put there and the spec no longer has, what goes, what
+    stays, and what stays though it was to go.
     """
 
-    inputs: str
-    watch: Watch
-    seen: dict[str, Seen | None]
-    notes: tuple[str, ...] = ()
-    runs: tuple[str, ...] = ()
-    count: int = 0
-    bytes: int = 0
-    left: int = 0
+    def __init__(self, entries: Entries) -> None:
+        self._entries = entries
+        self._actions = bytearray()
+        self.removed = EntryMap()
+        self.left = EntryMap()
+        self.kept: list[str] = []
 
+    def add(self, action: str) -> None:
+        """Say what is to be done for the next entry."""
+        self._actions.append(_ACTIONS.index(action))
 
-@dataclass
-class TreePlan:
-    """What a build would do: the changes, what stays behind, what is in the way."""
+    def __len__(self) -> int:
+        return len(self._actions) - self._actions.count(0) + len(self.removed)
 
-    changes: list[TreeChange]
-    left: list[Entry] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
+    def __iter__(self) -> Iterator[TreeChange]:
+        for action, entry in zip(self._actions, self._entries, strict=True):
+            if action:
+                yield TreeChange(_ACTIONS[action], entry)
+        for entry in reversed(self.removed):
+            yield TreeChange("remove", entry)
 
-    @property
-    def work(self) -> list[TreeChange]:
-        """The changes that do something."""
-        return [change for change in self.changes if change.action != "keep"]
+    def in_turn(self) -> Iterator[TreeChange]:
+        """Yield the same with second names after all that they could name, and removals at the end."""
+        later = False
+        for change in self:
+            if change.action == "remove":
+                break
+            if change.entry.kind == "hard":
+                later = True
+            else:
+                yield change
+        yield from (change for change in self if later and change.entry.kind == "hard" and change.action != "remove")
+        yield from (TreeChange("remove", entry) for entry in reversed(self.removed))
 
 
 class Target:
-    """One tree and what is kept beside it.  ``insecure``: others may be able to write to the directories above it."""
+    """One tree and what is kept beside it.
 
-    def __init__(self, path: str, *, insecure: bool = False) -> None:
-        self.path = check_absolute(path, "target")
-        if self.path in SYSTEM_DIRS:
-            raise HostError(f"target {self.path}", "a directory of the system", hint="name a directory below it")
+    ``insecure``: others may be able to write to the directories above it.  ``passing``: it does not stay.
+    """
+
+    def __init__(self, path: str, *, insecure: bool = False, passing: bool = False) -> None:
+        # POSIX leaves two slashes at the beginning to the system; to Linux they are one.
+        self.path = check_absolute("/" + path.lstrip("/") if path.startswith("/") else path, "target")
+        if not passing and (place := system_place(self.path)):
+            which = "" if place == self.path else f" is the same, above or below: {place}"
+            hint = "name a directory of your own, such as /srv/jails/NAME"
+            raise HostError(f"target {escape(self.path)}", f"a directory of the system{which}", hint=hint)
         head, name = os.path.split(self.path)
         self._above = head
         self._insecure = insecure
@@ -113,53 +132,54 @@ class Target:
 
     def state(self) -> State | None:
         """Return what the last run left, None if it was not finished or cannot be read."""
-        try:
-            return _state(json.loads(self._read("state.json")))
-        except (HostError, ValueError, KeyError, TypeError, RecursionError):
-            return None
-
-    def manifest(self) -> tuple[Manifest, tuple[Entry, ...]] | None:
-        """Return the manifest of the last run, finished or not, and what else an earlier one put into the tree."""
-        try:
-            data = json.loads(self._read("manifest.json"))
-            left = from_json(json.dumps(data["left"])).entries
-            return from_json(json.dumps(data["manifest"])), left
-        except (HostError, ImageError, ValueError, KeyError, TypeError, RecursionError):
-            return None
-
-    def _read(self, name: str) -> bytes:
-        return fs.read_trusted(f"{self.beside}/{name}", _LIMIT, trusted_root=self.beside if self._insecure else None)
-
-    def _write(self, name: str, text: str) -> None:
-        with self.root(self.beside) as beside:
-            try:
-                fs.atomic_write_at(beside, name, text.encode(), 0o600, os.geteuid(), os.getegid())
-            except OSError as error:
-                raise fs.failed("write", f"{self.beside}/{name}", error) from error
-
-    def begin(self, manifest: Manifest, left: Sequence[Entry]) -> None:
-        """Remember whose everything is before the first change: a run that is killed can then be completed."""
-        with self.root(self.beside) as beside:
-            fs.remove_tree(beside, "state.json")
-        rows = [Manifest(entries).to_json() for entries in (manifest.entries, tuple(left))]
-        self._write("manifest.json", f'{{"manifest":{rows[0]},"left":{rows[1]}}}')
-
-    def finish(self, state: State) -> None:
-        """Remember that the run is done."""
-        row = {
-            "format": _FORMAT,
-            "inputs": state.inputs,
-            "watch": state.watch,
-            "seen": state.seen,
-            "notes": state.notes,
-            "runs": state.runs,
-            "numbers": [state.count, state.bytes, state.left],
-        }
-        self._write("state.json", json.dumps(row, separators=(",", ":")))
+        return self._reading("state.json", remembered.read_state)
 
     def is_current(self, state: State, inputs: str) -> bool:
         """True if neither what is asked for, nor the host, nor the tree has changed since."""
-        return state.inputs == inputs and see(self.path, state.seen) == state.seen and unchanged(state.watch)
+        if state.inputs != inputs:
+            return False
+        return bool(self._reading("state.json", lambda stream: remembered.is_unchanged(stream, self.path)))
+
+    def seen(self) -> PathMap[str] | None:
+        """Return marks of how the tree looked when the last run was done, None if that cannot be read."""
+        return self._reading("state.json", remembered.read_seen)
+
+    def manifest(self, wanted: Callable[[Entry], bool] = lambda _: True) -> EntryMap | None:
+        """Return what the last run, finished or not, and those before it put into the tree and is still theirs.
+
+        ``wanted``: what of it.  None if it cannot be read.
+        """
+        return self._reading("manifest.json", lambda stream: remembered.read_manifest(stream, wanted))
+
+    def entries(self) -> EntryMap | None:
+        """Return what the last run put into the tree, None if that cannot be read."""
+        return self._reading("manifest.json", lambda stream: remembered.read_manifest(stream, tables=("manifest",)))
+
+    def _reading(self, name: str, read: Callable[[IO[str]], T]) -> T | None:
+        try:
+            trusted = self.beside if self._insecure else None
+            fd = fs.open_trusted(f"{self.beside}/{name}", trusted_root=trusted, limit=_LIMIT)
+            with open(fd, encoding="utf-8", errors="surrogateescape") as stream:
+                return read(stream)
+        except (HostError, ImageError, OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def _write(self, name: str, parts: Iterable[bytes]) -> None:
+        with self.root(self.beside) as beside:
+            try:
+                fs.atomic_write_parts_at(beside, name, parts, 0o600, os.geteuid(), os.getegid())
+            except OSError as error:
+                raise fs.failed("write", f"{self.beside}/{name}", error) from error
+
+    def begin(self, entries: EntryMap, left: EntryMap) -> None:
+        """Remember whose everything is before the first change: a run that is killed can then be completed."""
+        with self.root(self.beside) as beside:
+            fs.remove_tree(beside, "state.json")
+        self._write("manifest.json", remembered.manifest_parts(entries, left))
+
+    def finish(self, state: State, watch: Watch, paths: Iterable[str]) -> None:
+        """Remember that the run is done, what it rests on, and how these paths of the tree look now."""
+        self._write("state.json", remembered.state_parts(state, watch, self.path, paths))
 
     @contextmanager
     def root(self, path: str) -> Iterator[int]:
@@ -180,91 +200,47 @@ class Target:
             raise HostError(error.what, error.why, hint=hint) from error
 
 
-def see(root: str, paths: Any) -> dict[str, Seen | None]:
-    """Return the state of each path of a tree as it is now.
-
-    Only compared with what was seen before: a path that somebody has bent shows another inode.
-    """
-    out: dict[str, Seen | None] = {}
-    for path in paths:
-        try:
-            info = os.lstat(root + path)
-        except OSError:
-            out[path] = None
-            continue
-        if stat.S_ISDIR(info.st_mode):
-            # What others put into a directory changes its times and says nothing about ours.
-            out[path] = (info.st_mode, info.st_uid, info.st_gid, 0, 0, 0, info.st_ino)
-        else:
-            out[path] = (
-                info.st_mode,
-                info.st_uid,
-                info.st_gid,
-                info.st_size,
-                info.st_mtime_ns,
-                info.st_ctime_ns,
-                info.st_ino,
-            )
-    return out
-
-
-def _state(data: dict[str, Any]) -> State:
-    if data["format"] != _FORMAT:
-        raise ValueError(data["format"])
-    seen = {path: None if old is None else tuple(old) for path, old in data["seen"].items()}
-    watch = {path: None if old is None else tuple(old) for path, old in data["watch"].items()}
-    count, size, left = map(int, data["numbers"])
-    return State(str(data["inputs"]), watch, seen, tuple(data["notes"]), tuple(data["runs"]), count, size, left)
+Untouched = Callable[[str], bool]
+"""True for a path of the tree that looks as the last run left it."""
 
 
 def compare(
     editor: TreeEditor,
     manifest: Manifest,
-    old: Sequence[Entry],
+    old: EntryMap,
+    untouched: Untouched,
     *,
     owned: bool,
-    seen: dict[str, Seen | None] | None = None,
-    now: dict[str, Seen | None] | None = None,
     prune: bool = False,
 ) -> TreePlan:
     """Return what has to be done to the tree; nothing is written.
 
-    ``old``: what earlier runs put there.  ``seen`` and ``now``: the tree after the last run, and at present; what is
-    the same in both and in both manifests needs no look inside.  Raises what stands in the way, all together.
+    ``old``: what earlier runs put there and the manifest does not have, or not so.  What is the same in both and
+    ``untouched`` needs no look inside.
+    Raises what stands in the way, all together.
     """
-    known = {entry.path: entry for entry in old}
-    plan = TreePlan([])
+    plan = TreePlan(manifest.entries)
     errors: list[JailsshError] = []
     gone: set[str] = set()
     for entry in manifest.entries:
-        before = known.get(entry.path)
-        if before and before.identity == entry.identity and _untouched(entry.path, seen, now):
-            plan.changes.append(TreeChange("keep", entry))
+        if untouched(entry.path) and entry.path not in old:
+            plan.add("keep")
             continue
         try:
-            plan.changes.append(TreeChange(_action(editor, entry, gone, owned), entry))
+            plan.add(_action(editor, entry, gone, owned))
         except OSError as error:
             errors.append(_in_the_way(entry, error))
-    wanted = {entry.path for entry in manifest.entries}
-    stale = sorted((entry for entry in old if entry.path not in wanted), key=tree_order)
-    removed: set[str] = set()
-    for entry in reversed(stale):
-        if prune and _is_ours(editor, entry, seen, now) and _is_emptied(editor, entry, removed):
-            plan.changes.append(TreeChange("remove", entry))
-            removed.add(entry.path)
+    raise_all(errors)
+    for entry in reversed(old):
+        if manifest.get(entry.path) is not None:
+            continue
+        if prune and _is_ours(editor, entry, untouched) and _is_emptied(editor, entry, plan.removed):
+            plan.removed.put(entry)
         elif editor.look(entry.path) is not None:
-            plan.left.append(entry)
+            plan.left.put(entry)
             if prune:
                 plan.kept.append(entry.path)
-    if len(errors) > 1:
-        raise ManyErrors(errors)
-    if errors:
-        raise errors[0]
     return plan
-
-
-def _untouched(path: str, seen: dict[str, Seen | None] | None, now: dict[str, Seen | None] | None) -> bool:
-    return bool(seen and now and seen.get(path) and seen[path] == now.get(path))
 
 
 def _in_the_way(entry: Entry, error: OSError) -> JailsshError:
@@ -333,9 +309,7 @@ def _has_attributes(editor: TreeEditor, path: str) -> bool:
         os.close(fd)
 
 
-def _is_ours(
-    editor: TreeEditor, entry: Entry, seen: dict[str, Seen | None] | None, now: dict[str, Seen | None] | None
-) -> bool:
+def _is_ours(editor: TreeEditor, entry: Entry, untouched: Untouched) -> bool:
     """True if what is there is still what a run put there: then it may be removed."""
     info = editor.look(entry.path)
     if info is None:
@@ -344,25 +318,24 @@ def _is_ours(
         return stat.S_ISDIR(info.st_mode)
     if stat.S_ISDIR(info.st_mode):
         return False
-    return _untouched(entry.path, seen, now) or _same(
-        editor, replace(entry, mode=stat.S_IMODE(info.st_mode)), info, owned=False
-    )
+    same = entry._replace(mode=stat.S_IMODE(info.st_mode))
+    return untouched(entry.path) or _same(editor, same, info, owned=False)
 
 
-def _is_emptied(editor: TreeEditor, entry: Entry, removed: set[str]) -> bool:
+def _is_emptied(editor: TreeEditor, entry: Entry, removed: EntryMap) -> bool:
     """True unless it is a directory that will still hold something."""
     return entry.kind != "dir" or all(f"{entry.path}/{name}" in removed for name in editor.names(entry.path))
 
 
 def apply(editor: TreeEditor, plan: TreePlan, told: Callable[[TreeChange], None] | None = None) -> None:
     """Do what the plan says, second names last; :class:`SourceChangedError` when a source is not what it was."""
-    for change in sorted(plan.work, key=lambda one: (one.action == "remove", one.entry.kind == "hard")):
+    for change in plan.in_turn():
         if told:
             told(change)
         try:
             if change.action == "remove":
                 if not editor.remove(change.entry.path):
-                    plan.left.append(change.entry)
+                    plan.left.put(change.entry)
             else:
                 _do(editor, change.entry)
         except OSError as error:
@@ -395,7 +368,9 @@ def _do(editor: TreeEditor, entry: Entry) -> None:
         editor.node(path, entry.kind, entry.major, entry.minor, mode, uid, gid)
 
 
-def clean_up(editor: TreeEditor, entries: Sequence[Entry]) -> None:
+def clean_up(editor: TreeEditor, *tables: Entries) -> None:
     """Remove what a killed run has left half made."""
-    for path in ("", *(entry.path for entry in entries if entry.kind == "dir")):
-        editor.sweep(path)
+    editor.sweep("")
+    for entry in chain(*tables):
+        if entry.kind == "dir":
+            editor.sweep(entry.path)

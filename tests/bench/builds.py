@@ -22,7 +22,7 @@ REBUILD_LIMIT = 0.02
 MEMORY_MIB = 150.0
 ROUNDS = 3
 REBUILDS = 10
-LARGE_FILES, LARGE_BYTES = 10_000, 4 << 30
+LARGE_FILES, LARGE_BYTES = 80_000, 4 << 30
 _WHERE = "/srv/builds"
 _JAILSSH = f"{PREFIX}/bin/jailssh"
 _PEAK = "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "

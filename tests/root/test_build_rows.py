@@ -435,7 +435,7 @@ def test_verify_names_what_does_not_start(site):
     for path in site.tree.rglob("libtinfo.so.6*"):
         path.unlink()
     assert library.name.startswith("libtinfo")
-    assert any("bash" in failure and "libtinfo" in failure for failure in verify(Target(str(site.tree))))
+    assert any("bash" in failure and "libtinfo" in failure for failure in verify(Target(str(site.tree))).failures)
 
 
 def test_specs_by_name_of_section_and_profile(site, monkeypatch):

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from jailssh.closure import elf_cache as module
 from jailssh.closure.closure import Closure
 from jailssh.closure.elf import Abi, Elf, read_elf
 from jailssh.closure.elf_cache import ElfCache
@@ -148,12 +149,32 @@ def test_facts_come_back_as_they_were(place):
 
 @pytest.mark.parametrize("row", [[], [1], ["64", 1, 1, 1], {}, "x", [64, "m", 1, True, "", [], [], [], True, ""]])
 def test_facts_that_make_no_sense_are_none(place, row):
-    key = ".".join(map(str, STAMP))
-    data = {"format": 1, "elf": {key: row}, "digest": {key: "short"}}
-    (place / "facts.json").write_text(json.dumps(data))
-    facts = ElfCache(f"{place}/facts.json", str(place))
-    assert facts.elf(STAMP) is True
-    assert facts.digest(STAMP) is None
+    kept = ElfCache(f"{place}/facts.json")
+    kept.put_elf(STAMP, ELF)
+    kept.put_digest(STAMP, "0" * 64)
+    kept.save()
+    head, line = (place / "facts.json").read_text().splitlines()
+    (known,) = json.loads(line)
+    assert ElfCache(f"{place}/facts.json", str(place)).elf(STAMP) == ELF
+    for rows in ({known: [*STAMP[2:], "short", row, 1]}, {known: row}, {known: None}, row, [row]):
+        (place / "facts.json").write_text(f"{head}\n{json.dumps(rows)}\n")
+        facts = ElfCache(f"{place}/facts.json", str(place))
+        assert facts.elf(STAMP) is True
+        assert facts.digest(STAMP) is None
+        facts.put_elf(STAMP, ELF)
+        assert facts.elf(STAMP) == ELF
+
+
+def test_the_facts_of_earlier_runs_go_first_where_there_are_too_many(place, monkeypatch):
+    monkeypatch.setattr(module, "_MAX_ROWS", 500)
+    for run in range(3):
+        facts = ElfCache(f"{place}/facts.json", str(place))
+        for number in range(200):
+            facts.put_digest((run, number, 3, 4, 5), f"{number:064x}")
+        facts.save()
+    again = ElfCache(f"{place}/facts.json", str(place))
+    known = [sum(again.digest((run, number, 3, 4, 5)) == f"{number:064x}" for number in range(200)) for run in range(3)]
+    assert known == [0, 200, 200]
 
 
 def test_facts_that_others_could_have_written_are_not_read(place):
