@@ -25,13 +25,13 @@ FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subui
 # The publisher is a stand-in: which plan is written is not the question here, and the real one would build images.
 DRIVER = """
 import json, os, signal, sys
-from jailssh.config.keys import NOBODY, parse_keys
+from jailssh.config.keys import NO_KEYS, parse_keys
 from jailssh.core.errors import JailsshError
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.change import transaction
 from jailssh.users import setup
-from jailssh.users.adduser import Wish, adduser
+from jailssh.users.adduser import AddUserOptions, adduser
 from jailssh.users.deluser import DelUserOptions, deluser
 
 layout = Layout(prefix="/usr/local")
@@ -61,7 +61,7 @@ class Publisher:
     def tidy(self, uid):
         pass
     def keyring(self, name):
-        return NOBODY
+        return NO_KEYS
     def has_rights(self, jails):
         return "git" in jails
 
@@ -85,11 +85,11 @@ try:
             lines = setup.apply(layout, setup.pending(layout, ()))
     elif spec["do"] == "adduser":
         keys = tuple(parse_keys(spec["key"].encode(), "key")) if "key" in spec else ()
-        wish = Wish(spec["name"], tuple(spec["jails"]), keys, force=spec.get("force", False),
+        wish = AddUserOptions(spec["name"], tuple(spec["jails"]), keys=keys, force=spec.get("force", False),
                     now=spec.get("now", False), home=spec.get("home"), on_demand=spec.get("on_demand", False))
         lines = adduser(layout, wish, Publisher(), lambda question: spec.get("answer", True), fault).lines
     elif spec["do"] == "deluser":
-        wish = Leaving(spec["name"], spec.get("keep", False), spec.get("remove_home", False), spec.get("now", False))
+        wish = DelUserOptions(spec["name"], spec.get("keep", False), spec.get("remove_home", False), spec.get("now", False))
         lines = deluser(layout, wish, withdraw, lambda question: True)
     else:
         with fs.lock(layout.lock):
