@@ -51,7 +51,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Hand out groups, in the order of :func:`pytest_collection_modifyitems`."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class Groups(LoadScopeScheduling):
+    class Groups(LoadScopeScheduling):  # type: ignore[misc] # it comes without types
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid)
 
