@@ -94,7 +94,7 @@ test: tools $(PACKAGES)-demo.stamp $(PACKAGES)-python.stamp $(PACKAGES)-test.sta
 
 check: tools ## house rules, types, unit and golden tests; FILES='A B' the rules for these files
 	@if test -n '$(FILES)'; then \
-	    $(VENV)/bin/python -m pytest -q tests/lint $(addprefix --file ,$(FILES)) $(ARGS); \
+	    $(VENV)/bin/python -m pytest -q -m "not slow" tests/lint $(addprefix --file ,$(FILES)) $(ARGS); \
 	else \
 	    $(VENV)/bin/python -m pytest -q -n $(JOBS) -m "not slow" tests/lint tests/unit tests/golden $(ARGS); \
 	fi

@@ -19,13 +19,12 @@ from typing import Any
 import pytest
 
 # Files that are one group: a worker that takes one of them takes all.
-TOGETHER = ("tests/system/test_*_booted.py",)
+TOGETHER = ("tests/system/test_*_booted.py", "tests/sshd/test_*.py")
 # What takes longest, first; with a long one at the end the other workers would have nothing left to do.
 LONGEST = (
     *TOGETHER, "tests/fuzz/test_fuzz.py", "tests/root/test_matrix.py", "tests/root/test_setup.py",
     "tests/root/test_adduser.py", "tests/root/test_outputs.py", "tests/root/test_login_log.py",
-    "tests/root/test_login_shapes.py", "tests/root/test_attacks_commands.py", "tests/sshd/test_keys.py",
-    "tests/sshd/test_ways_in.py", "tests/sshd/test_attacks.py", "tests/lint/test_c_analysis.py",
+    "tests/root/test_login_shapes.py", "tests/root/test_attacks_commands.py", "tests/lint/test_c_analysis.py",
     "tests/lint/test_format.py", "tests/root/test_login_session.py",
 )  # fmt: skip
 # Many of whose tests are alone: the others wait less when there are few of them left.
@@ -51,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Hand out groups, in the order of :func:`pytest_collection_modifyitems`."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class Groups(LoadScopeScheduling):
+    class Groups(LoadScopeScheduling):  # type: ignore[misc] # it comes without types
         def _split_scope(self, nodeid: str) -> str:
             return group_of(nodeid)
 

@@ -17,6 +17,8 @@ from jailssh_plugins.sftp.plugin import plugin as sftp
 from jailssh_plugins.shell.plugin import plugin as shell
 from jailssh_plugins.svn.plugin import plugin as svn
 
+__all__ = ["borg", "command", "cvs", "git", "hg", "restic", "rsync", "scp", "sftp", "shell", "svn"]
+
 ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 PROGRAMS = {
     "sftp-server": "/usr/lib/openssh/sftp-server",

@@ -31,8 +31,10 @@ from jailssh.scratch.host import ScratchHost
 from tests.harness.probe import Facts
 
 NEEDS = pytest.mark.needs("root", "gcc", "static-libc", "login-program", "filecaps", "journald")
-UID = 4242
-OTHER_UID = 4343
+# The kernel counts processes and keys by uid, across namespaces: each process that runs tests has uids of its own.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+UID = 4242 + 1000 * _WORKER
+OTHER_UID = 4343 + 1000 * _WORKER
 IMAGE = "/var/lib/jailssh/images/lab"
 PLANS = "/var/lib/jailssh/plan.v1"
 MESSAGE = "this account is limited to: probe"

@@ -114,5 +114,6 @@ def test_syslog_comes_before_the_file(lab: Lab) -> None:
         assert session(lab, "nosuch")[0] == 126
         line = logger.recv(2000)
     lab.path("/dev/log").unlink()
-    assert re.fullmatch(rb"<85>jailssh\[\d+\]: session [0-9a-f]{16}, uid 4242: command denied \(.*", line), line
+    said = rb"<85>jailssh\[\d+\]: session [0-9a-f]{16}, uid %d: command denied \(.*" % UID
+    assert re.fullmatch(said, line), line
     assert not lab.path(LOG).exists()

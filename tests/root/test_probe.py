@@ -67,7 +67,7 @@ def test_namespaces_and_mounts_are_the_kernels(scratch_host: ScratchHost, inside
     assert sorted(mount.path for mount in facts.mounts()) == sorted(here)
     last = {mount.path: mount for mount in Facts(scratch_host.run([inside, "facts", "mounts"]).stdout).mounts()}
     assert last["/"].flags >= {"ro"}
-    assert (last["/etc"].type, last["/etc"].flags) == ("overlay", {"rw", "sb-rw"})
+    assert (last["/etc"].type, last["/etc"].flags) == ("overlay", frozenset({"rw", "sb-rw"}))
     assert last["/proc"].flags == {"rw", "nosuid", "nodev", "noexec", "sb-rw"}
     shared = "mount -t tmpfs -o ro x /srv && mount --make-shared /srv && cd / && exec /tmp/probe facts mounts"
     scratch_host.run(["cp", inside, "/tmp/probe"], check=True)

@@ -46,7 +46,7 @@ int main(int argc, char **argv)
 
 
 def compiled(site: Site, name: str, text: str, *flags: str) -> Path:
-    path = site.src / name
+    path: Path = site.src / name
     argv = ["gcc", "-x", "c", "-", "-x", "none", "-o", str(path), *flags]
     subprocess.run(argv, input=text.encode(), check=True, timeout=60)
     path.chmod(0o755)

@@ -191,7 +191,9 @@ def files(connected: Connect) -> Iterator[paramiko.SFTPClient]:
         ("nobody-knows@example.org", ("x",)),
     ],
 )
-def test_extended_requests_that_would_lead_out(files: paramiko.SFTPClient, name: str, arguments: tuple) -> None:
+def test_extended_requests_that_would_lead_out(
+    files: paramiko.SFTPClient, name: str, arguments: tuple[object, ...]
+) -> None:
     """C04"""
     with pytest.raises(OSError):
         files._request(CMD_EXTENDED, name, *arguments)

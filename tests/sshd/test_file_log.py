@@ -80,14 +80,14 @@ def test_every_operation_is_in_a_record_of_the_session(
     sftp = paramiko.SFTPClient.from_transport(transport)
     assert sftp
     path = HOME.encode() + b"/" + name
-    with sftp.open(path, "wb") as file:  # type: ignore[arg-type]
+    with sftp.open(path, "wb") as file:
         file.write(b"12345")
-    with sftp.open(path, "rb") as file:  # type: ignore[arg-type]
+    with sftp.open(path, "rb") as file:
         assert file.read() == b"12345"
-    sftp.rename(path, path + b"2")  # type: ignore[arg-type]
-    sftp.remove(path + b"2")  # type: ignore[arg-type]
-    sftp.mkdir(path)  # type: ignore[arg-type]
-    sftp.rmdir(path)  # type: ignore[arg-type]
+    sftp.rename(path, path + b"2")
+    sftp.remove(path + b"2")
+    sftp.mkdir(path)
+    sftp.rmdir(path)
     sftp.close()
     records = settled(world)
     start = world.last_login(USER)[0]

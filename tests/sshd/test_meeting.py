@@ -177,7 +177,7 @@ def test_what_was_sent_is_kept_where_the_umask_does_not_hold(world: World, mode:
         with world.connect(user) as transport, contextlib.suppress(OSError, paramiko.SSHException, EOFError):
             sftp = paramiko.SFTPClient.from_transport(transport)
             assert sftp
-            sftp.get_channel().settimeout(10)  # type: ignore[union-attr]
+            sftp.get_channel().settimeout(10)
             with sftp.open(path, how) as file:
                 file.write("x" * 100)
         assert world.host.read(path) == b"first\n", how

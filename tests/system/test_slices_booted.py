@@ -128,6 +128,7 @@ def test_memory_of_all_sessions_is_bounded(tree: BootedTree, slice_: str) -> Non
     assert tree.sh(f"ssh -n {SSH} {NAME}@localhost echo again") == "again\n"
 
 
+@pytest.mark.alone
 def test_time_of_all_processors_is_bounded(tree: BootedTree, slice_: str) -> None:
     group = f"{{,/cpu}}/user.slice/{slice_}"
     spin = "(while test $SECONDS -lt 4; do :; done) &"
