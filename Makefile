@@ -40,7 +40,7 @@ SITE = $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("pur
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build tools help test test-matrix check demo bench lint stage wheels install uninstall clean
+.PHONY: build tools help test test-matrix test-mutations check demo bench lint stage wheels install uninstall clean
 
 build: ## the login program and the command, in build/ (what make alone does)
 build: $(ROOM)/python.stamp
@@ -102,6 +102,11 @@ check: tools ## house rules, types, unit and golden tests; FILES='A B' the rules
 # All cases of the matrix of interruptions, of which make test takes a part; for the night.
 test-matrix: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## every case of the matrix of interruptions
 	@JAILSSH_MATRIX=all $(VENV)/bin/python -m pytest tests/root/test_matrix.py $(ARGS)
+
+# Whether the tests see it when a check is left out of the programs, one after the other: some 20 minutes on two idle cores.
+# make test-mutations ARGS='"MUST 8" undo' makes those whose names have one of the words.
+test-mutations: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## do the tests see each check that is left out? ARGS='"MUST 8" undo'
+	@$(VENV)/bin/python -m tests.mutations $(ARGS)
 
 lint: tools ## the house rules alone, with the analysers of C
 	@$(VENV)/bin/python -m pytest -n $(JOBS) tests/lint $(ARGS)

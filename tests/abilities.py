@@ -66,6 +66,11 @@ def _openat2() -> bool:
     return descriptor >= 0 or ctypes.get_errno() != errno.ENOSYS
 
 
+def _landlock_scope() -> bool:
+    """True from Linux 6.12 on: version 6 of Landlock (landlock_create_ruleset(2))."""
+    return int(ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1)) >= 6
+
+
 def _file_capabilities() -> bool:
     with tempfile.NamedTemporaryFile() as file:
         try:  # Revision 2, CAP_SETUID permitted: capabilities(7), "File capability extended attribute versioning".
@@ -84,6 +89,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "namespaces": lambda: _works("unshare", "--mount", "--pid", "--fork", "--net", "--ipc", "--uts", "true"),
     "userns": lambda: _works("unshare", "--user", "--map-root-user", "true"),
     "openat2": _openat2,
+    "landlock-scope": _landlock_scope,
     "filecaps": _file_capabilities,
     "sshd": lambda: Path("/usr/sbin/sshd").exists() and _program("ssh", "ssh-keygen"),
     "ssh": lambda: _program("ssh", "ssh-keygen"),

@@ -129,8 +129,8 @@ static void leave_keyring(void)
 
 void creds_prepare(void)
 {
-    int cap = 0;
-    while (prctl(PR_CAPBSET_DROP, cap) == 0)
+    int cap = errno = 0;
+    while (prctl(PR_CAPBSET_DROP, cap) == 0 && prctl(PR_CAPBSET_READ, cap) == 0)
         cap++;
     if (errno != EINVAL || cap <= CAP_SETFCAP) /* EINVAL: one past the last that this kernel knows */
         refuse("setup", "cannot empty the capability bounding set", errno);
@@ -143,38 +143,37 @@ void creds_prepare(void)
 
 static bool capabilities_are_gone(void)
 {
+    static const struct __user_cap_data_struct none[2];
     struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct sets[2];
     memset(sets, 0xff, sizeof sets);
-    if (syscall(SYS_capget, &header, sets) != 0)
-        return false;
-    for (int i = 0; i < 2; i++)
-        if (sets[i].effective | sets[i].permitted | sets[i].inheritable)
-            return false;
-    return true;
+    return syscall(SYS_capget, &header, sets) == 0 && memcmp(sets, none, sizeof sets) == 0;
 }
 
 void creds_drop(const struct plan *plan, const gid_t *groups, size_t count)
 {
-    const unsigned long bits = SECBIT_NOROOT | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_CAP_AMBIENT_RAISE;
+    const int bits = SECBIT_NOROOT | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_CAP_AMBIENT_RAISE;
+    const int locked = bits | bits << 1 | SECBIT_KEEP_CAPS_LOCKED;
     struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct none[2] = { { 0 } };
     uid_t uid[3];
     gid_t gid[3];
-    if (prctl(PR_SET_SECUREBITS, bits | bits << 1 | SECBIT_KEEP_CAPS_LOCKED) != 0)
+    if (prctl(PR_SET_SECUREBITS, locked) != 0)
         refuse("drop", "cannot lock the secure bits", errno);
-    if (setgroups(count, groups) != 0 || setresgid(plan->gid, plan->gid, plan->gid) != 0 ||
-        setresuid(plan->uid, plan->uid, plan->uid) != 0 || syscall(SYS_capset, &header, none) != 0)
+    /* The caller's groups are seen to go, so that the number tells whose those are that come.  Not dumpable before it
+     * is powerless: until then the user cannot trace it either way (ptrace(2), PTRACE_MODE_ATTACH). */
+    if (setgroups(0, NULL) != 0 || getgroups(0, NULL) != 0 || setgroups(count, groups) != 0 ||
+        setresgid(plan->gid, plan->gid, plan->gid) != 0 || setresuid(plan->uid, plan->uid, plan->uid) != 0 ||
+        prctl(PR_SET_DUMPABLE, 0) != 0 || syscall(SYS_capset, &header, none) != 0)
         refuse("drop", "cannot become the user", errno);
     if (getresuid(&uid[0], &uid[1], &uid[2]) != 0 || getresgid(&gid[0], &gid[1], &gid[2]) != 0)
         refuse("drop", "cannot read the ids", errno);
     for (int i = 0; i < 3; i++)
-        if (uid[i] != plan->uid || gid[i] != plan->gid)
+        if (uid[i] != plan->uid || gid[i] != plan->gid || getgroups(0, NULL) != (int)count)
             refuse("drop", "the ids are not the user's", 0);
     if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setresgid((gid_t)-1, 0, (gid_t)-1) == 0 ||
-        !capabilities_are_gone() || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
+        !capabilities_are_gone() || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_SECUREBITS) != locked)
         refuse("drop", "power could be regained", 0);
-    stay_undumpable();
 }
 
 /* landlock(7).  Defined here since the headers of older distributions end before ABI 6. */
@@ -199,11 +198,10 @@ void creds_scope(void)
         int32_t parent;
     } __attribute__((packed)) beneath = { REFER, fd_walk(AT_FDCWD, "/", O_PATH | O_DIRECTORY, FD_ANY) };
     int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
-    if (fd < 0 || syscall(SYS_landlock_add_rule, fd, PATH_BENEATH, &beneath, 0) != 0)
+    if (fd < 0 || syscall(SYS_landlock_add_rule, fd, PATH_BENEATH, &beneath, 0) != 0 ||
+        syscall(SYS_landlock_restrict_self, fd, 0) != 0)
         refuse("drop", "cannot scope sockets and signals", errno);
     close(beneath.parent);
-    if (syscall(SYS_landlock_restrict_self, fd, 0) != 0)
-        refuse("drop", "cannot scope sockets and signals", errno);
     close(fd);
 }
 

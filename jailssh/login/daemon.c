@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
@@ -49,7 +50,7 @@ static int connect_as(uid_t uid, int ms)
     if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most) != 0 || seteuid(uid) != 0)
         return -1;
     int failed = connect(fd, (const struct sockaddr *)&address, sizeof address), error = errno;
-    if (seteuid(0) != 0)
+    if (seteuid(0) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0)
         return -1;
     if (failed)
         close(fd);

@@ -82,9 +82,11 @@ def start(lab: Lab, path: str = AUTH) -> Session:
 
 @contextlib.contextmanager
 def cleaned(lab: Lab) -> Iterator[Lab]:
-    yield lab
-    for path in [*lab.path(PLANS).glob("*.*"), *lab.path("/tmp").glob("sshauth*")]:
-        path.unlink()
+    try:
+        yield lab
+    finally:
+        for path in [*lab.path(PLANS).glob("*.*"), *lab.path("/tmp").glob("sshauth*")]:
+            path.unlink()
 
 
 @pytest.fixture

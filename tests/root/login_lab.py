@@ -218,8 +218,7 @@ class Session:
         try:
             out, err = self.process.communicate(input, timeout)
         except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.communicate()
+            self.kill()
             raise
         return Done(self.process.returncode, out or b"", err or b"", self.lab.records())
 
@@ -231,13 +230,14 @@ class Lab:
         self.flavour, self.host = flavour, host
         self.program = f"/srv/{login.name}"
         self.filter = filter_of(tuple(_NEW_CALLS), errno.ENOSYS) if flavour.endswith("old-kernel") else None
+        self.as_root: Prepare | None = None  # what runs in the process that becomes the login program, before it drops
         self._namespaces = [os.open(f"/proc/{host.init_pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC)
                             for name in ("mnt", "pid", "net", "ipc", "uts")]  # fmt: skip
         self._marks = 0
         self.sessions: list[Session] = []
         host.wait_until(lambda: any(self.path("/run/log/journal").glob("*/system.journal")), "journald writes")
         self._cursor = ""
-        self._install(login)
+        self.install(login)
         self._make_image(tools)
         for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
             self.make_home(home, uid)
@@ -247,8 +247,10 @@ class Lab:
         """Return the name by which the machine sees a path of the scratch host."""
         return pathlib.Path(f"/proc/{self.host.init_pid}/root{path}")
 
-    def _install(self, login: pathlib.Path) -> None:
+    def install(self, login: pathlib.Path) -> None:
+        """Put the login program in its place, with the power of the flavour."""
         target = self.path(self.program)
+        target.unlink(missing_ok=True)
         target.write_bytes(login.read_bytes())
         if self.flavour.startswith("setuid"):
             target.chmod(0o4755)
@@ -308,7 +310,9 @@ class Lab:
             os._exit(status)
         if self.filter:
             _install_filter(self.filter)
-        os.setgroups([])
+        if self.as_root:
+            self.as_root()
+        os.setgroups([6000])  # as sshd does for an account that is a member of another group
         os.setgid(uid)
         os.setuid(uid)
         program = self.program.encode()

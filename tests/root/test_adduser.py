@@ -89,7 +89,7 @@ try:
                     now=spec.get("now", False), home=spec.get("home"), on_demand=spec.get("on_demand", False))
         lines = adduser(layout, wish, Publisher(), lambda question: spec.get("answer", True), fault).lines
     elif spec["do"] == "deluser":
-        wish = DelUserOptions(spec["name"], spec.get("keep", False), spec.get("remove_home", False), spec.get("now", False))
+        wish = DelUserOptions(spec["name"], *(spec.get(word, False) for word in ("keep", "remove_home", "now")))
         lines = deluser(layout, wish, withdraw, lambda question: True)
     else:
         with fs.lock(layout.lock):
@@ -351,6 +351,24 @@ def test_an_account_made_by_hand_after_a_kill_is_not_ours(host: Host) -> None:
     host.ok("deluser", name="bob")
     assert {**host.state(), "listing": ""} == {**by_hand, "listing": "", "content": host.state()["content"]}
     assert host.sh("cat /home/bob/mine") == "mine\n"
+
+
+def test_an_account_made_by_hand_meanwhile_stays_when_the_change_is_taken_back(host: Host) -> None:
+    answer = host.do("adduser", name="bob", jails=["scp"], at=1, run="useradd -m -s /bin/bash bob")
+    assert "error" in answer, answer
+    assert host.sh("getent passwd bob").strip().endswith(":/bin/bash")
+    assert host.sh("ls -d /home/bob") == "/home/bob\n"
+
+
+def test_an_account_of_another_uid_keeps_its_shell_when_the_change_is_taken_back(host: Host) -> None:
+    make_alice(host)
+    points = host.do("adduser", name="alice", jails=["scp"])["points"]
+    host.ok("deluser", name="alice")
+    again = f"userdel alice; useradd -u 4243 -s {LOGIN} alice"
+    at = {"at": points.index("shell: done") + 1, "run": again, "signal": int(signal.SIGTERM)}
+    answer = host.do("adduser", name="alice", jails=["scp"], **at)
+    assert "error" in answer, answer
+    assert host.sh("getent passwd alice").strip().endswith(f":{LOGIN}")
 
 
 @pytest.mark.parametrize(

@@ -80,10 +80,12 @@ def test_a_parent_that_is_a_symbolic_link(every_lab: Lab, home: pathlib.Path) ->
         every_lab.path("/home/link").unlink()
 
 
-def test_no_ssh_directory(every_lab: Lab, home: pathlib.Path) -> None:
+@pytest.mark.parametrize("mask", [0o022, 0, 0o777])
+def test_no_ssh_directory(every_lab: Lab, home: pathlib.Path, mask: int) -> None:
     (home / ".ssh/authorized_keys").unlink()
     (home / ".ssh").rmdir()
-    assert every_lab.login("probe try open /home/u/.ssh/x create").facts["try.open"] in ("EROFS", "EACCES", "EEXIST")
+    done = every_lab.login("probe try open /home/u/.ssh/x create", prepare=lambda: os.umask(mask))
+    assert done.facts["try.open"] in ("EROFS", "EACCES", "EEXIST")
     made = (home / ".ssh").stat()
     assert (stat.S_IMODE(made.st_mode), made.st_uid, made.st_gid) == (0o700, UID, UID)
 

@@ -117,9 +117,10 @@ def mode(path: pathlib.Path, bits: int) -> Iterator[None]:
     path.chmod(before)
 
 
+@pytest.mark.parametrize("bits", [0o777, 0o775, 0o757])
 @pytest.mark.parametrize("place", [PLANS, "/var/lib/jailssh", "/var/lib"])
-def test_a_directory_that_others_can_change(every_lab: Lab, place: str) -> None:
-    with mode(every_lab.path(place), 0o777):
+def test_a_directory_that_others_can_change(every_lab: Lab, place: str, bits: int) -> None:
+    with mode(every_lab.path(place), bits):
         assert_refused(every_lab.login("probe exit 0"), "plan-bad")
     assert every_lab.login("probe exit 0").code == 0
 

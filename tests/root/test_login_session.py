@@ -222,11 +222,18 @@ def test_first_logins_at_once(every_lab: Lab) -> None:
     every_lab.records()
 
 
+def has_dropped(pid: int) -> bool:
+    with open(f"/proc/{pid}/status") as file:
+        return "\nCapPrm:\t0000000000000000\n" in file.read()
+
+
 def test_the_outer_half_has_no_power(every_lab: Lab) -> None:
     session = every_lab.start("probe sleep 60")
     wait_for(session, b"pid=")
     outer, first, command = session.pids(3)
     host_mounts = os.readlink(f"/proc/{every_lab.host.init_pid}/ns/mnt")
+    # The jail does not wait for it.
+    every_lab.host.wait_until(lambda: has_dropped(outer), "its drop")
     for pid in (outer, first):
         with open(f"/proc/{pid}/status") as file:
             status = dict(line.rstrip("\n").split(":\t", 1) for line in file)

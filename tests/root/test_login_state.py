@@ -238,6 +238,7 @@ def test_timers_end_no_login(every_lab: Lab) -> None:
     # One that fires between the call and the first instruction still counts; what is asked is that the command lives.
     done = every_lab.login("probe sleep 0.1", prepare=timers)
     assert done.code in (0, 128 + signal.SIGALRM)
+    assert every_lab.login("probe sleep 0.9", prepare=lambda: timers(0.6)).code == 0
     assert every_lab.login("probe facts signals", prepare=lambda: timers(30)).facts.all("timer") == ["0.000000"] * 3
 
 
@@ -264,7 +265,7 @@ def test_working_directory(every_lab: Lab, enter: Callable[[], None]) -> None:
 def test_niceness_and_personality(set_uid_lab: Lab) -> None:
     def odd() -> None:
         os.nice(10)
-        ctypes.CDLL(None).personality(0x0400000)  # READ_IMPLIES_EXEC
+        ctypes.CDLL(None).personality(0x0420000)  # READ_IMPLIES_EXEC, UNAME26: set-id programs keep the latter
 
     assert set_uid_lab.login("probe facts power", prepare=odd).facts["personality"] == "0"
 

@@ -103,6 +103,8 @@ def test_all_errors_in_one_pass() -> None:
         ("plugins = git\n[git]\nread = /srv/a /srv/b\n", "separated by commas"),
         ("plugins = git\n[git]\nread = /srv/../etc\n", "neither a plain absolute path"),
         ("plugins = git\n[git]\nread = srv\n", "neither a plain absolute path"),
+        ('plugins = sftp\nmessage = "rings\x07"\n', "j.conf:2: message: holds a control character"),
+        ("plugins = sftp\nextends = 'two words'\n", "j.conf:2: extends: 'two words' is not one plain word"),
     ],
 )
 def test_bad_jail_files(text: str, part: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 from jailssh.core.errors import HostError
 from jailssh.files import fs
 from jailssh.host import process
+from tests.abilities import REPO
 
 ME: dict[str, Any] = {"uid": os.geteuid(), "gid": os.getegid()}
 
@@ -172,6 +173,31 @@ def test_remove_tree_follows_nothing(tree):
     assert (tree / "keep/file").read_bytes() == b"x"
 
 
+REMOVER = """
+import os, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+from jailssh.files import fs
+subprocess.run(["mount", "--bind", "keep", sys.argv[2]], check=True)
+try:
+    fs.remove_tree(os.open(".", os.O_RDONLY), "gone")
+except OSError as error:
+    print(error.errno)
+"""
+
+
+@pytest.mark.needs("root", "namespaces")
+@pytest.mark.parametrize("place", ["gone", "gone/sub", "gone/sub/deep"])
+def test_remove_tree_ends_at_a_mount_of_the_same_file_system(tree, place):
+    (tree / "keep/folder").mkdir(parents=True)
+    (tree / "keep/file").write_bytes(b"x")
+    (tree / "gone/sub/deep").mkdir(parents=True)
+    remover = ["unshare", "--mount", sys.executable, "-c", REMOVER, str(REPO), place]
+    done = subprocess.run(remover, cwd=tree, capture_output=True, text=True)
+    # The kernel itself moves no mount point.
+    assert (done.stdout, done.stderr) == (f"{errno.EBUSY if place.endswith('deep') else errno.EXDEV}\n", "")
+    assert sorted(os.listdir(tree / "keep")) == ["file", "folder"]
+
+
 def test_remove_tree_of_any_depth(tree):
     top = fd = os.open(tree, os.O_RDONLY)
     for _ in range(3000):
@@ -225,6 +251,15 @@ def test_lock_refuses_a_link(tree):
     with pytest.raises(HostError), fs.lock(str(tree / "lock")):
         pass
     assert (tree / "victim").read_bytes() == b"text"
+
+
+@pytest.mark.parametrize("what", ["fifo", "file of a group", "file of everyone"])
+def test_lock_refuses_what_others_may_hold(tree, what):
+    path = tree / "lock"
+    os.mkfifo(path, 0o600) if what == "fifo" else path.touch()
+    path.chmod({"fifo": 0o600, "file of a group": 0o660, "file of everyone": 0o606}[what])
+    with pytest.raises(HostError, match="belongs to root alone"), fs.lock(str(path)):
+        pass
 
 
 def test_copy_data_copies_all(tree):

@@ -1,0 +1,1 @@
+"""What must hold, taken out of the program one at a time: the tests have to see each of them go."""

@@ -1,0 +1,127 @@
+"""What must hold of the programs in Python: files that root trusts, whole changes, undo, plans and settings."""
+
+from __future__ import annotations
+
+from tests.mutations.table import Mutation
+
+FS, COMPILE, CODEC = (f"tests/unit/test_{name}.py" for name in ("fs", "compile", "plan_codec"))
+CONFIG, VECTORS, EDITOR = "tests/unit/test_config.py", "tests/golden/test_vectors.py", "tests/unit/test_build_editor.py"
+ADDUSER = "tests/root/test_adduser.py"
+
+
+def python(name: str, old: str, new: str, *tests: str) -> Mutation:
+    """Return a mutation of a file of the package."""
+    return Mutation(name, "jailssh", old, new, tests)
+
+
+FILES = (
+    python("files: no link is followed to a directory", "_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW |",
+        "_DIR = os.O_RDONLY | os.O_DIRECTORY |", FS),
+    python("files: no link is read", "_FILE = os.O_RDONLY | os.O_NOFOLLOW |", "_FILE = os.O_RDONLY |", FS),
+    python("files: a trusted file has one name", "if single_link and info.st_nlink != 1:", "if False:", FS),
+    python("files: a trusted file is root's", "if info.st_uid not in (0, os.geteuid()):", "if False:", FS),
+    python("files: its group does not write it", "if info.st_mode & stat.S_IWGRP:", "if False:", FS),
+    python("files: others do not write it", 'return "writable by everyone" if info.st_mode & stat.S_IWOTH else ""',
+        'return ""', FS),
+    python("files: a trusted file is a file",
+        'if not stat.S_ISREG(info.st_mode):\n        return "not a regular file"',
+        'if False:\n        return "not a regular file"', FS),
+    python("files: a trusted file has a bound", "    if info.st_size > limit:", "    if False:", FS),
+    python("files: what is written is on the disk before it has its name",
+        "            os.fsync(fd)\n        finally:", "        finally:", FS),
+    python("files: a write that fails leaves nothing",
+        "    except BaseException:\n        with suppress(FileNotFoundError):\n            os.unlink(new",
+        "    except ZeroDivisionError:\n        with suppress(FileNotFoundError):\n            os.unlink(new", FS),
+    python("files: the removal of a tree stays on its mount, at its top", "        _stay(top, mount, name)\n", "",
+        FS),
+    python("files: the removal of a tree stays on its mount, below", "        _stay(fd, mount, name)\n", "", FS),
+    python("files: the removal of a tree follows nothing",
+        "return stat.S_ISDIR(os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode)\n\n\n@contextmanager",
+        "return stat.S_ISDIR(os.stat(name, dir_fd=dirfd).st_mode)\n\n\n@contextmanager", FS),
+    python("files: a lock is root's file", "if not stat.S_ISREG(os.fstat(fd).st_mode) or distrust(os.fstat(fd)):",
+        "if False:", FS),
+    python("files: a tree ends at a mount", "_RESOLVE_NO_XDEV | _RESOLVE_NO_MAGICLINKS |", "_RESOLVE_NO_MAGICLINKS |",
+        EDITOR),
+    python("files: a tree ends at a mount, the old way too", "if os.fstat(fd).st_dev != device:", "if False:",
+        EDITOR),
+    python("files: nothing in a tree is followed", "_RESOLVE_NO_MAGICLINKS | _RESOLVE_NO_SYMLINKS | _RESOLVE_BENEATH",
+        "_RESOLVE_NO_MAGICLINKS | _RESOLVE_BENEATH", EDITOR),
+)  # fmt: skip
+
+UNDO = (
+    python("undo: the inverse is written before the act",
+        "        self._write()\n        self._fault(f\"{point}: noted\")\n        act()",
+        "        act()\n        self._fault(f\"{point}: noted\")\n        self._write()",
+        f"{ADDUSER}::test_killed_at_any_point_what_confines_holds_and_what_lets_in_is_taken_back"),
+    python("undo: an error takes the steps back", "                    self.rollback()\n",
+        "                    self.finish()\n", f"{ADDUSER}::test_a_failure_in_the_middle_is_taken_back"),
+    python("undo: what opens is taken back", "opened = [step for step in self.steps if not step.confines]",
+        "opened: list[Inverse] = []",
+        f"{ADDUSER}::test_killed_at_any_point_what_confines_holds_and_what_lets_in_is_taken_back"),
+    python("undo: what confines stays",
+        "kept = [done for step in self.steps if step.confines and (done := for_good(step))]",
+        "kept = []; take_back(step for step in self.steps if step.confines)",
+        f"{ADDUSER}::test_killed_at_any_point_what_confines_holds_and_what_lets_in_is_taken_back"),
+    python("undo: a shell that somebody has changed stays", "if entry and entry.uid == uid and entry.shell == new:",
+        "if entry and entry.uid == uid:", f"{ADDUSER}::test_a_shell_changed_since_is_left_alone"),
+    python("undo: an account of another uid is another's",
+        "    if entry and entry.uid == uid and entry.shell == new:", "    if entry and entry.shell == new:",
+        f"{ADDUSER}::test_an_account_of_another_uid_keeps_its_shell_when_the_change_is_taken_back"),
+    python("undo: an account that was used stays", "        if not ours or not _is_unused(entry, dev, ino):",
+        "        if not ours:", f"{ADDUSER}::test_an_account_that_was_created_and_used_is_never_deleted"),
+    python("undo: an account made by hand stays", "        if not ours or not _is_unused(entry, dev, ino):",
+        "        if not _is_unused(entry, dev, ino):",
+        f"{ADDUSER}::test_an_account_made_by_hand_meanwhile_stays_when_the_change_is_taken_back"),
+    python("undo: a signal waits for the end of a step", "                signal.signal(number, note)\n",
+        "                pass\n", f"{ADDUSER}::test_a_signal_waits_for_the_end_of_a_step"),
+)  # fmt: skip
+
+PLANS = (
+    python("plans: nothing of the system is shown", "    if bind.path.split(\"/\")[1] in RESERVED:", "    if False:",
+        COMPILE),
+    python("plans: no home is the system's", "    if top in RESERVED:", "    if False:", COMPILE),
+    python("plans: the homes of others are not shown", "    if is_below(home, bind.path):\n", "    if False:\n",
+        COMPILE),
+    python("plans: a directory is a plain path", "    if not is_clean_absolute(bind.path) or bind.path == \"/\":",
+        "    if False:", COMPILE),
+    python("plans: a home is a plain path", "    if not is_clean_absolute(home) or home == \"/\":",
+        "    if home == \"//\":", COMPILE),
+    python("plans: programs are of the image", "        if hidden:\n", "        if False:\n", COMPILE),
+    python("plans: root's group is nobody's", "    if 0 in kept:\n", "    if False:\n", COMPILE),
+    python("plans: groups are kept where they are named", "if name in jail.supplementary_groups}", "}", COMPILE),
+    python("plans: what the host reads in a home is covered",
+        " for name, kind in covers()] if view.home != \"none\" else []", " for name, kind in ()]", COMPILE),
+    python("plans: a writable directory is no other's writable one", "other.writable >= bind.writable", "True",
+        COMPILE),
+    python("plans: rules are checked", "    check_rules(rules)\n    view", "    view", COMPILE),
+    python("plans: gecos ends no line", "char for char in account.gecos if char.isprintable() and char != \":\"",
+        "char for char in account.gecos", COMPILE),
+    python("plans: no mount below what the user can change",
+        "        if target and any(is_below(target, above) for above in writable):", "        if False:", CODEC,
+        VECTORS),
+    python("plans: records in their order", "        elif verb.phase < phase:", "        elif False:", CODEC,
+        VECTORS),
+    python("plans: a record that comes once comes once", "        if verb.once and verb.name in seen:",
+        "        if False:", CODEC, VECTORS),
+    python("plans: uids are users'", "if not 0 < plan.uid <= MAX_UID or not 0 < plan.gid <= MAX_UID:", "if False:",
+        CODEC, VECTORS),
+)  # fmt: skip
+
+SETTINGS = (
+    python("settings: no control character", "    if _CONTROL.search(text):\n", "    if False:\n", CONFIG),
+    python("settings: a path is a plain one", "    if path not in (\"\", \"~\") and not is_clean_absolute(plain):",
+        "    if False:", CONFIG),
+    python("settings: a word is a plain one", "    if text and not _WORD.match(text):", "    if False:", CONFIG),
+    python("settings: a choice is one of them", "        if raw not in choices:", "        if False:", CONFIG),
+    python("settings: a comma stands in quotes", "    if not isinstance(raw, str):\n        raise",
+        "    if False:\n        raise", CONFIG),
+    python("settings: an address has no bits outside of its network",
+        "        network = ipaddress.ip_network(word)\n",
+        "        network = ipaddress.ip_network(word, strict=False)\n", CONFIG, "tests/unit/test_limits.py"),
+    python("settings: directories of a jail are there",
+        "        if not bind.optional and not is_below(bind.path, account.home) and not os.path.isdir(bind.path)",
+        "        if False",
+        "tests/root/test_config_faults.py::test_a_mistake_is_named_with_file_line_and_cure[root that does not exist]"),
+)  # fmt: skip
+
+RULES = FILES + UNDO + PLANS + SETTINGS

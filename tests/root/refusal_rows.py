@@ -1,0 +1,405 @@
+"""Every refusal of the login program, and what makes it: what the kernel answers, or what is wrong on the host.
+
+``ROWS`` has at least one row for each place of ``tests/harness/refusals.py`` but those of ``UNREACHABLE``;
+``test_refusals.py`` meets each of them, and ``tests/lint/test_refusals.py`` holds that none is missing.  ``SERVED`` has
+what a login is to do without.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from errno import (
+    E2BIG,
+    EACCES,
+    EAGAIN,
+    EBADF,
+    ECHILD,
+    ECONNRESET,
+    EDQUOT,
+    EFAULT,
+    EINVAL,
+    EIO,
+    EMFILE,
+    EMSGSIZE,
+    ENOENT,
+    ENOLCK,
+    ENOMEM,
+    ENOSPC,
+    ENOSYS,
+    ENOTTY,
+    EOPNOTSUPP,
+    EPERM,
+    EPIPE,
+)  # fmt: skip
+
+from tests.root.login_lab import UID
+from tests.root.other_kernel import COMMAND, INNER, NOTHING_DONE, OUTER, Answer
+
+# prctl(2), ioctl_tty(2), linux/mount.h, sched.h, fcntl.h
+SET_PDEATHSIG, SET_DUMPABLE, CAPBSET_DROP, SET_SECUREBITS = 1, 4, 24, 28
+SET_NO_NEW_PRIVS, GET_NO_NEW_PRIVS, CAP_AMBIENT = 38, 39, 47
+TIOCSCTTY, TIOCSPTLCK, TIOCGPTPEER, TCGETS, TCSETS = 0x540E, 0x40045431, 0x5441, 0x5401, 0x5402
+THIS_MOUNT, WITH_ALL_BELOW, CLONE_ONE = 0x1000, 0x9000, 0x81001
+PRIVATE_ALL, NEWNS, SIGHUP, SIGKILL, OFD_SETLK, UNIX, BY_FILE = 0x44000, 0x20000, 1, 9, 37, 1, 1
+NOSIGNAL = 0x4000  # which our own message has not
+NEWNET, NS_GET_NSTYPE, BIND, PINS = 0x40000000, 0xB703, 0x1000, 0xE  # nosuid, nodev, noexec
+OF_SCOPE, OF_FILES = 24, 8  # the sizes of the two kinds of rules
+OPEN, STAT = ("open", "openat"), ("stat", "newfstatat")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One way to meet one refusal.
+
+    ``place``: where, as ``tests/harness/refusals.py`` names it; ``reason``: its code; ``answers``: of the kernel;
+    ``plan``, ``setting``: of those in ``test_refusals.py``; ``says``: how the text begins, where ``place`` has none;
+    ``command``: what was asked for; ``env``, ``uid``: of the caller; ``fresh``: nothing is pinned;
+    ``early``: before there is a reference and a journal; ``events``: the records; ``needs``: as the mark of tests.
+    """
+
+    place: str
+    reason: str
+    answers: tuple[Answer, ...] = ()
+    plan: str = "usual"
+    setting: str = ""
+    says: str = ""
+    command: str = "probe exit 0"
+    env: tuple[bytes, ...] = ()
+    uid: int = UID
+    fresh: bool = False
+    early: bool = False
+    events: tuple[str, ...] = ("refused",)
+    ran: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Return how the text of the refusal begins."""
+        return self.says or re.sub(r" #\d$", "", self.place.split(": ", 1)[1])
+
+    def name(self) -> str:
+        """Return the name of the test."""
+        means = [*map(str, self.answers), self.setting, "" if self.plan == "usual" else f"plan: {self.plan}"]
+        return f"{self.place} [{'; '.join(filter(None, means))}]"
+
+
+def prctl(error: int, *args: int | None, who: str | None = None, nth: int | None = None) -> Answer:
+    """Return an answer to prctl(2)."""
+    return Answer("prctl", error, args, who, nth=nth)
+
+
+def opened(path: str, error: int, who: str | None = None, nth: int | None = None) -> Answer:
+    """Return an answer to an open of this path, or component."""
+    return Answer(OPEN, error, (), who, path, nth)
+
+
+def landlock(call: str, error: int, *args: int | None, who: str = INNER, nth: int | None = None) -> Answer:
+    """Return an answer to a call of landlock(7)."""
+    return Answer(f"landlock_{call}", error, args, who, nth=nth)
+
+
+_NOT_AS_ASKED = (UID, UID, UID)
+_SCOPED = ("landlock-scope",)
+
+FIRST_STEPS = (
+    Row("stay_undumpable: cannot become undumpable", "setup", (prctl(EPERM, SET_DUMPABLE, 0, nth=1),), early=True),
+    Row("stay_undumpable: cannot become undumpable", "setup", (prctl(EPERM, SET_DUMPABLE, 0, nth=2),)),
+    Row("stay_undumpable: cannot become undumpable", "setup", (prctl(EPERM, SET_DUMPABLE, 0, nth=3),)),
+    Row("stay_undumpable: cannot become undumpable", "setup", (prctl(EPERM, SET_DUMPABLE, 0, who=INNER),)),
+    Row("creds_drop: cannot become the user", "drop", (prctl(EPERM, SET_DUMPABLE, 0, who=INNER, nth=3),)),
+    Row("creds_sanitise: cannot close inherited descriptors", "setup", (Answer("close_range", ENOSYS),
+        opened("/proc/self/fd", EACCES)), early=True),
+    Row("creds_identity: not for root", "root", setting="as root", uid=0),
+    Row("creds_identity: not for root", "root", setting="as nobody can be", uid=0x80000000),
+    Row("creds_identity: not for root", "root", (Answer("getresuid", EFAULT, nth=1),)),
+    Row("creds_identity: this program must be set-uid root or have its file capabilities", "misinstalled",
+        setting="no new privileges"),
+    Row("creds_identity: cannot act as group root", "misinstalled", (Answer("setresgid", EPERM, (-1, 0, 0)),)),
+    Row("new_session_id: no random numbers", "setup", (Answer("getrandom", ENOSYS, who=OUTER),), early=True),
+    Row("main: called in a way that no login uses", "arguments", setting="other arguments"),
+    Row("main: no journal, and this jail requires one", "journal", (Answer("connect", EACCES, who=OUTER, nth=1),),
+        plan="journal required", early=True),
+)  # fmt: skip
+
+PLANS_AND_KEYS = (
+    Row("check_name: detail", "name", env=(b"LOGNAME=newcomer",), says="the plan is for u, the login is of newcomer"),
+    Row("load_or_ask: answer", "plan-missing", setting="no plan", says="no plan, and jailsshd does not answer: "),
+    Row("load_or_ask: why", "plan-bad", setting="a plan of another", says="plan of another user"),
+    Row("load_or_ask: why", "plan-bad", (opened(str(UID), EIO, OUTER),), says="Input/output error|I/O error"),
+    Row("load_or_ask: the plan is still missing", "plan-bad", setting="a daemon that lies"),
+    Row("find_key: sshd cannot tell the key: the host's /tmp is full or read-only, make room there", "key-unknown",
+        plan="shared", setting="a full /tmp"),
+    Row("find_key: path", "key-unknown", plan="shared", setting="no file of sshd's",
+        says="/tmp/sshauth.aB3dE5fG7hI9jK1: "),
+    Row("find_key: sshd does not tell the key (ExposeAuthInfo)", "key-unknown", plan="shared"),
+    Row("find_key: doubt.detail", "key-unknown", plan="shared", setting="an unknown key",
+        says="no name for a key of type "),
+    Row("load_of_key: why", "plan-bad", plan="shared", setting="a plan of another key",
+        says="not the plan that the roster names"),
+    Row("load_of_key: the plan of the key is missing", "plan-bad", plan="shared", setting="no plan of the key"),
+    Row("take: cannot count the sessions", "setup", (Answer(("fcntl", "fcntl64"), ENOLCK, (None, OFD_SETLK)),),
+        plan="counted"),
+    Row("take: cannot count the sessions", "setup", (Answer("mkdirat", EIO, path="sessions"),), plan="counted"),
+    Row("take: cannot count the sessions", "setup", (opened("sessions", EIO),), plan="counted"),
+)  # fmt: skip
+
+SOURCES = (
+    Row("creds_files_as: cannot open files as the user", "setup", (Answer("setfsuid", NOTHING_DONE, who=OUTER),)),
+    Row("creds_files_as: cannot open files as the user", "setup", (Answer("setfsgid", NOTHING_DONE, who=OUTER),)),
+    Row("ids_make_traceable: cannot stay undumpable", "setup", (opened("u", EACCES, OUTER, nth=1), prctl(EPERM,
+        SET_DUMPABLE, 0, nth=5))),
+    Row("as_user: cannot act as the user", "setup", (opened("u", EACCES, OUTER, nth=1), Answer("clone", EAGAIN,
+        who=OUTER, nth=1))),
+    Row("as_user: cannot act as the user", "setup", (opened("u", EACCES, OUTER, nth=1), Answer("wait4", ECHILD,
+        who=OUTER, nth=1))),
+    Row("as_user: cannot act as the user", "setup", (opened("u", EACCES, OUTER, nth=1), prctl(EPERM, SET_DUMPABLE, 0,
+        nth=6))),
+    Row("mount_open_image: path", "image", (opened("lab", EIO, OUTER),), says="/var/lib/jailssh/images/lab: "),
+    Row("open_bind: args[0]", "source", (opened("u", EIO, OUTER),), says="/home/u: (?:Input/output|I/O) error"),
+    Row("open_bind: args[0]", "source", (opened("u", EACCES, OUTER),), says="/home/u: Permission denied"),
+    Row("open_bind: args[0]", "source", (opened("u", EACCES, OUTER, nth=1), Answer("setresuid", EAGAIN, _NOT_AS_ASKED,
+        OUTER)), says="/home/u: Resource temporarily unavailable"),
+    Row("open_bind: args[0]", "source", (opened("u", EACCES, OUTER, nth=1), Answer("setresgid", EAGAIN, _NOT_AS_ASKED,
+        OUTER)), says="/home/u: Resource temporarily unavailable"),
+    Row("open_bind: args[0] #2", "source", (Answer("open_tree", EINVAL, who=OUTER),), says="/home/u: "),
+    Row("open_bind: args[0] #2", "source", (Answer("mount_setattr", EINVAL, (None, None, WITH_ALL_BELOW), OUTER),),
+        says="/home/u: "),
+    Row("main: no socket pair", "setup", (Answer("socketpair", EMFILE, (UNIX,), OUTER),)),
+    Row("mount_take_image: cannot clone the image's mount", "image", (Answer("open_tree", EINVAL, who=OUTER, nth=2),),
+        fresh=True),
+    Row("make_pin: cannot return from the namespace to be pinned", "kernel", (Answer("setns", EPERM, (None, 0)),),
+        fresh=True),
+    Row("pin_enter: the pinned root is another image", "image", (Answer("setns", NOTHING_DONE, (None, NEWNS)),)),
+)  # fmt: skip
+
+POWER = (
+    Row("creds_prepare: cannot empty the capability bounding set", "setup", (prctl(EPERM, CAPBSET_DROP),)),
+    Row("creds_prepare: cannot empty the capability bounding set", "setup", (prctl(EINVAL, CAPBSET_DROP, 31),)),
+    Row("creds_prepare: cannot empty the capability bounding set", "setup", (prctl(NOTHING_DONE, CAPBSET_DROP),)),
+    Row("creds_prepare: cannot empty the capability bounding set", "setup", (prctl(NOTHING_DONE, CAPBSET_DROP, 37),)),
+    Row("creds_prepare: cannot empty the ambient capabilities", "setup", (prctl(EINVAL, CAP_AMBIENT),)),
+    Row("creds_prepare: cannot set no_new_privs", "setup", (prctl(EINVAL, SET_NO_NEW_PRIVS),)),
+    Row("leave_keyring: cannot act as root", "setup", (Answer("setresuid", EPERM, (0, -1, -1)),)),
+    Row("leave_keyring: cannot act as the user", "setup", (Answer("setresuid", EPERM, (UID, -1, -1)),)),
+    Row("leave_keyring: cannot get a session keyring of its own", "setup", (Answer("keyctl", EACCES),)),
+    Row("leave_keyring: cannot get a session keyring of its own", "setup", (Answer("keyctl", ENOMEM),)),
+    Row("main: cannot make the namespaces", "kernel", (Answer("clone", ENOSPC, who=OUTER),)),
+)  # fmt: skip
+
+
+def _of_drop(who: str) -> tuple[Row, ...]:
+    """Return the rows of the drop, of one of the two processes that drop.
+
+    Where the outer half fails, only a jail that waits for its word has certainly executed nothing.
+    """
+    user, groups, lost = "cannot become the user", "setgroups", "power could be regained"
+    no_back = (Answer("setresuid", EPERM, (-1, 0, -1), who), Answer("setresgid", EPERM, (-1, 0, -1), who))
+    return tuple(
+        Row(f"creds_drop: {what}", "drop", answers, plan="journal required" if who == OUTER else "usual")
+        for what, answers in (
+            ("cannot lock the secure bits", (prctl(EPERM, SET_SECUREBITS, who=who),)),
+            (user, (Answer(groups, EPERM, who=who),)),
+            (user, (Answer("setresgid", EAGAIN, _NOT_AS_ASKED, who),)),
+            (user, (Answer("setresuid", EAGAIN, _NOT_AS_ASKED, who),)),
+            (user, (Answer("capset", EPERM, who=who),)),
+            ("cannot read the ids", (Answer("getresuid", EFAULT, who=who, nth=2 if who == OUTER else 1),)),
+            ("cannot read the ids", (Answer("getresgid", EFAULT, who=who),)),
+            ("the ids are not the user's", (Answer("setresuid", NOTHING_DONE, _NOT_AS_ASKED, who),)),
+            ("the ids are not the user's", (Answer("setresgid", NOTHING_DONE, _NOT_AS_ASKED, who),)),
+            (lost, (Answer("capset", NOTHING_DONE, who=who),)),
+            (lost, (Answer("capset", NOTHING_DONE, who=who), no_back[0])),
+            (lost, (Answer("capset", NOTHING_DONE, who=who), *no_back)),
+            (lost, (Answer("setresuid", NOTHING_DONE, (-1, 0, -1), who),)),
+            (lost, (Answer("setresgid", NOTHING_DONE, (-1, 0, -1), who),)),
+            (lost, (Answer("capget", EFAULT, who=who),)),
+            (lost, (prctl(NOTHING_DONE, SET_SECUREBITS, who=who),)),
+            (user, (Answer(groups, NOTHING_DONE, who=who),)),
+            (lost, (prctl(NOTHING_DONE, GET_NO_NEW_PRIVS, who=who),)),
+        )
+    )
+
+
+DROP = (
+    *_of_drop(OUTER),
+    *_of_drop(INNER),
+    Row("creds_drop: power could be regained", "drop", (prctl(NOTHING_DONE, SET_NO_NEW_PRIVS),)),
+    Row("creds_drop: the ids are not the user's", "drop", (Answer("setgroups", NOTHING_DONE, (1,), INNER),),
+        plan="group"),
+    Row("drop: cannot tie the jail to its login", "drop", (prctl(EINVAL, SET_PDEATHSIG, SIGKILL),)),
+    Row("outer_run: cannot watch over the session", "setup", (prctl(EINVAL, SET_PDEATHSIG, SIGHUP),),
+        plan="journal required"),
+    Row("outer_run: cannot watch over the session", "setup", (Answer("signalfd4", EMFILE, who=OUTER),),
+        plan="journal required"),
+    Row("outer_confine: cannot install the outer half's system call filter", "seccomp", (Answer("seccomp", EINVAL,
+        who=OUTER),), plan="journal required"),
+    Row("creds_scope: cannot scope sockets and signals", "drop", (landlock("create_ruleset", EINVAL, None,
+        OF_SCOPE),), needs=_SCOPED),
+    Row("creds_scope: cannot scope sockets and signals", "drop", (landlock("add_rule", EINVAL, nth=1),),
+        needs=_SCOPED),
+    Row("creds_scope: cannot scope sockets and signals", "drop", (landlock("restrict_self", E2BIG),), needs=_SCOPED),
+    Row("creds_filter: the plan's system call filter is for another machine", "seccomp", plan="another machine"),
+    Row("creds_filter: the plan's system call filter is for another machine", "seccomp", (Answer("uname", EFAULT,
+        who=INNER),)),
+    Row("creds_filter: cannot install the system call filter", "seccomp", (Answer("seccomp", EINVAL, who=INNER),)),
+    Row("creds_filter: cannot install the system call filter", "seccomp", plan="no filter"),
+    Row("creds_limits: cannot set the resource limits", "limits", (Answer(("prlimit64", "setrlimit"), EPERM,
+        who=INNER),)),
+    Row("report_end: cannot learn how the session ended", "setup", (Answer("sethostname", EPERM), Answer("sendto",
+        EPIPE, who=INNER), Answer("wait4", ECHILD, who=OUTER))),
+)  # fmt: skip
+
+MOUNTS = (
+    Row("set_name: cannot set the host name", "setup", (Answer("sethostname", EPERM),)),
+    Row("mount_base: cannot make the mounts private", "mount", (Answer("mount", EINVAL, (None, None, 0,
+        PRIVATE_ALL)),), fresh=True),
+    Row("fill_dev: /dev", "mount", (Answer("mknodat", EPERM),), fresh=True),
+    Row("fill_dev: /dev", "mount", (Answer("mkdirat", ENOSPC, path="pts"),), fresh=True),
+    Row("fill_dev: /dev", "mount", (Answer("symlinkat", ENOSPC),), fresh=True),
+    Row("mnt_become_root: cannot make the image the root", "pivot", (Answer("pivot_root", EINVAL),), fresh=True),
+    Row("mnt_become_root: cannot make the image the root", "pivot", (Answer("fchdir", EACCES),), fresh=True),
+    Row("mnt_become_root: cannot make the image the root", "pivot", (Answer("umount2", EINVAL),), fresh=True),
+    Row("mnt_become_root: cannot make the image the root", "pivot", (Answer("chdir", EACCES, path="/"),), fresh=True),
+    Row("mnt_become_root: the root is not the image", "pivot", (Answer("pivot_root", NOTHING_DONE),), fresh=True),
+    Row("mnt_become_root: the root is not the image", "pivot", (Answer("pivot_root", NOTHING_DONE), Answer("umount2",
+        NOTHING_DONE)), fresh=True),
+    Row("mnt_become_root: the root is not the image", "pivot", (Answer(STAT, EACCES, path="/"),), fresh=True),
+    Row("mnt_become_root: the root is not the image", "pivot", (Answer(STAT, EACCES, path="/.."),), fresh=True),
+    Row("mnt_attach: cannot attach a mount", "mount", (Answer("move_mount", EINVAL, who=INNER),)),
+    Row("mnt_attach: cannot attach a mount", "mount", (Answer("move_mount", EINVAL, who=OUTER),), fresh=True),
+    Row("mnt_new: type", "mount", (Answer("fsopen", EPERM, who=INNER),), says="tmpfs: "),
+    Row("mnt_new: type", "mount", (Answer("fsconfig", EINVAL, who=INNER),), says="tmpfs: "),
+    Row("mnt_new: type", "mount", (Answer("fsmount", EMFILE, who=INNER),), says="tmpfs: "),
+    Row("mnt_restrict: cannot restrict a mount", "mount", (Answer("mount_setattr", EINVAL, (None, None, THIS_MOUNT),
+        INNER),)),
+    Row("mnt_restrict: cannot restrict a mount", "mount", (Answer("mount_setattr", ENOSYS, (None, None, THIS_MOUNT),
+        INNER), Answer("fchdir", EACCES, who=INNER))),
+    Row("mnt_restrict: cannot restrict a mount", "mount", (Answer("mount_setattr", ENOSYS, (None, None, THIS_MOUNT),
+        INNER), Answer("fstatfs", EIO, who=INNER))),
+    Row("mnt_restrict: cannot restrict a mount #2", "mount", (Answer("mount_setattr", ENOSYS, (None, None,
+        THIS_MOUNT), INNER), Answer("mount", EPERM, who=INNER, nth=1))),
+    Row("mnt_restrict: cannot restrict a mount #2", "mount", (Answer("mount_setattr", ENOSYS, (None, None,
+        THIS_MOUNT), INNER), Answer("mount", EPERM, who=INNER, nth=2))),
+    Row("target: path", "target", (opened("tmp", EIO, INNER),), says="/tmp: "),
+    Row("make_directories: path", "target", (Answer("mkdirat", ENOSPC, who=INNER, path="u"),), says="/home/u: "),
+    Row("make_directories: path", "target", (Answer("fchmodat", EPERM, who=INNER, nth=1),), says="/home/u: "),
+    Row("write_file: path", "target", (opened("passwd", EIO, INNER),), says="/run/passwd: "),
+    Row("write_file: path", "target", (Answer("write", ENOSPC, who=INNER, nth=1),), says="/run/passwd: "),
+    Row("write_file: path", "target", (Answer("fchmod", EPERM, who=INNER, nth=1),), says="/run/passwd: "),
+    Row("lay: nothing empty to hide it with", "mask", (Answer("open_tree", EINVAL, (None, None, CLONE_ONE), INNER),)),
+    Row("cover_batch: masked->record->args[0]", "mask", (opened(".ssh", EIO, INNER),), says="/home/u/.ssh: "),
+    Row("mount_build: cannot enter the jail", "mount", (Answer("chdir", EACCES, who=INNER, path="/"),)),
+)  # fmt: skip
+
+STREAMS = (
+    Row("hand_over: cannot hand the streams over", "setup", (Answer("sendmsg", EMSGSIZE, (None, None, NOSIGNAL),
+        INNER),), plan="relayed"),
+    Row("half_pipe: cannot make a pipe", "setup", (Answer("pipe2", EMFILE, who=INNER),), plan="relayed"),
+    Row("half_pipe: cannot make a pipe", "setup", (Answer("socketpair", EMFILE, who=INNER),), plan="log",
+        command="run"),
+    Row("pty_open: cannot open a terminal", "terminal", (opened("/dev/pts/ptmx", EIO),), plan="terminal"),
+    Row("pty_open: cannot open a terminal", "terminal", (Answer("ioctl", EINVAL, (None, TIOCSPTLCK), INNER),),
+        plan="terminal"),
+    Row("pty_open: cannot set a terminal up", "terminal", (Answer("ioctl", EINVAL, (None, TIOCGPTPEER), INNER),),
+        plan="terminal"),
+    Row("pty_open: cannot set a terminal up", "terminal", (Answer("ioctl", EIO, (None, TCGETS), INNER),),
+        plan="terminal"),
+    Row("pty_open: cannot set a terminal up", "terminal", (Answer("ioctl", EIO, (None, TCSETS), INNER),),
+        plan="terminal"),
+)  # fmt: skip
+
+COMMANDS = (
+    Row("judge: the login could not be logged", "journal", (Answer("recvfrom", ECONNRESET, (None, None, None, 0),
+        INNER),), plan="journal required", events=("session-start", "refused")),
+    Row("judge: the login could not be logged", "journal", (Answer("sendto", EPIPE, who=OUTER, nth=1),),
+        plan="journal required"),
+    Row("command_run: cannot start a process", "setup", (Answer(("vfork", "clone"), EAGAIN, who=INNER),)),
+    Row("settle_in: cannot enter the home", "setup", (Answer("chdir", EACCES, who=COMMAND, path="/home/u"),
+        Answer("chdir", EACCES, who=COMMAND, path="/"))),
+    Row("settle_in: cannot enter the home", "setup", (Answer("chdir", EACCES, who=COMMAND, path="/home/u"),),
+        plan="at home", command="run x"),
+    Row("settle_in: cannot set the resource limits", "limits", (Answer(("prlimit64", "setrlimit"), EPERM,
+        who=COMMAND),)),
+    Row("execute: cannot begin a session", "setup", (Answer("setsid", EPERM, who=COMMAND),)),
+    Row("execute: cannot take the streams", "setup", (Answer(("dup2", "dup3"), EBADF, who=COMMAND),), plan="relayed"),
+    Row("execute: cannot take the streams", "setup", (Answer("ioctl", EPERM, (None, TIOCSCTTY), COMMAND),),
+        plan="terminal"),
+    Row("execute: cannot set the nice value", "limits", (Answer("setpriority", EACCES, who=COMMAND),), plan="nice"),
+    Row("execute: cannot put the rules in force", "within", (landlock("restrict_self", E2BIG, who=COMMAND),),
+        plan="within", command="run", needs=_SCOPED),
+    Row("execute: cannot install the command's filter", "seccomp", (Answer("seccomp", EINVAL, who=COMMAND, nth=1),)),
+    Row("execute: cannot hold the command to adding files", "seccomp", (Answer("seccomp", EINVAL, who=COMMAND,
+        nth=2),), plan="keep", command="run"),
+    Row("execute: cannot hold the command to adding files", "seccomp", (landlock("restrict_self", E2BIG,
+        who=COMMAND),), plan="keep", command="run", needs=_SCOPED),
+    Row("execute: cannot hold the command to adding files", "seccomp", (landlock("create_ruleset", EINVAL, None,
+        OF_FILES, who=COMMAND),), plan="keep", command="run", needs=_SCOPED),
+    Row("moved: no random numbers", "setup", (Answer("getrandom", ENOSYS, who=INNER),), plan="alone", command="run"),
+    Row("moved: no memory", "setup", (Answer(("mmap", "mmap2"), ENOMEM, (None, 4096, 3, 0x22), INNER),), plan="alone",
+        command="run"),
+    Row("within_open: cannot make the rules", "within", (landlock("create_ruleset", EINVAL, None, OF_FILES),),
+        plan="within", command="run", needs=_SCOPED),
+    Row("allow_the_rest: /", "within", (opened("/", EACCES, INNER, nth=3),), plan="within", command="run",
+        needs=_SCOPED),
+    Row("allow: path", "within", (opened("/bin", EACCES, INNER),), plan="within", command="run",
+        says="/bin: Permission denied", needs=_SCOPED),
+    Row("allow: path #2", "within", (landlock("add_rule", EINVAL, nth=2),), plan="within", command="run", says="/",
+        needs=_SCOPED),
+    Row("run_first: cannot run what comes first", "setup", (Answer("pipe2", EMFILE, who=INNER),), plan="first",
+        command="run"),
+    Row("run_first: cannot run what comes first #2", "setup", (Answer(("vfork", "clone"), EAGAIN, who=INNER, nth=1),),
+        plan="first", command="run"),
+    Row("run_first: cannot go without the client's streams", "first-failed", (Answer("setsid", EPERM, who=COMMAND,
+        nth=1),), plan="first", command="run"),
+    Row("run_first: cannot go without the client's streams", "first-failed", (Answer(("dup2", "dup3"), EBADF,
+        who=COMMAND, nth=3),), plan="first", command="run"),
+    Row("run_first: cannot install the filter of what comes first", "seccomp", (Answer("seccomp", EINVAL, who=COMMAND,
+        nth=1),), plan="first", command="run"),
+    Row("run_first: argv[0]", "first-failed", (Answer("execve", ENOENT, who=COMMAND, nth=1),), plan="first",
+        command="run", says="/bin/probe: "),
+    Row("run_first: text", "first-failed", plan="first that fails", command="run",
+        says="/bin/probe ended with status 3", ran=("/bin/probe",)),
+)  # fmt: skip
+
+ROWS = FIRST_STEPS + PLANS_AND_KEYS + SOURCES + POWER + DROP + MOUNTS + STREAMS + COMMANDS
+
+# Place -> why no test can meet it.
+UNREACHABLE: dict[str, str] = {
+    "environment: no memory": "a few hundred bytes from what the C library has already",
+    "environment: no memory #2": "likewise",
+    "environment: no memory #3": "likewise",
+    "mount_open_sources: no memory": "likewise",
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    """What a kernel or a container may lack, and a login does without.  ``proc``: the jail has one."""
+
+    what: str
+    answers: tuple[Answer, ...]
+    fresh: bool = False
+    proc: bool = True
+
+
+SERVED = (
+    Served("a keyring, of which there are too many", (Answer("keyctl", EDQUOT),)),
+    Served("a keyring", (Answer("keyctl", ENOSYS),)),
+    Served("close_range", (Answer("close_range", ENOSYS),)),
+    Served("a personality", (Answer("personality", EINVAL),)),
+    Served("ambient capabilities to clear", (prctl(NOTHING_DONE, CAP_AMBIENT),)),
+    Served("Landlock", (landlock("create_ruleset", EOPNOTSUPP, None, 0),)),
+    Served("Landlock, and so the shared network", (landlock("create_ruleset", EOPNOTSUPP, None, 0, who=OUTER),),
+        proc=False),
+    Served("the way into the pinned mounts", (Answer("setns", EPERM, (None, NEWNS)),)),
+    Served("the way into the pinned network", (Answer("setns", EPERM, (None, NEWNET)),), proc=False),
+    Served("the kind of a pinned namespace", (Answer("ioctl", ENOTTY, (None, NS_GET_NSTYPE), OUTER),)),
+    Served("the lock for the first pin", (Answer("flock", EAGAIN, who=OUTER),), fresh=True),
+    Served("namespaces to pin", (Answer("unshare", EPERM),), fresh=True),
+    Served("room for the pins", (Answer(("mkdir", "mkdirat"), ENOSPC, who=OUTER, path="ns"),), fresh=True),
+    Served("the file system of the pins", (Answer("mount", EPERM, (None, None, None, PINS)),), fresh=True),
+    Served("a mount for a pin", (Answer("mount", EPERM, (None, None, 0, BIND)),), fresh=True),
+    Served("the directory of the namespaces", (opened("/proc/self/ns", ENOENT, OUTER),), fresh=True),
+    Served("the program's own way into the home", (opened("u", EACCES, OUTER, nth=1),)),
+    Served("mount_setattr", (Answer("mount_setattr", ENOSYS),), fresh=True),
+    Served("a home to begin in", (Answer("chdir", EACCES, who=COMMAND, path="/home/u"),)),
+)  # fmt: skip
