@@ -105,7 +105,7 @@ test-matrix: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## every case o
 
 # Whether the tests see it when a check is left out of the programs, one after the other: some 20 minutes on two idle cores.
 # make test-mutations ARGS='"MUST 8" undo' makes those whose names have one of the words.
-test-mutations: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## do the tests see each check that is left out? ARGS='"MUST 8" undo'
+test-mutations: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## leave out each check, one after the other: the tests must see it; ARGS='"MUST 8" undo'
 	@$(VENV)/bin/python -m tests.mutations $(ARGS)
 
 lint: tools ## the house rules alone, with the analysers of C

@@ -33,7 +33,7 @@ _RDONLY, _NOSUID, _NODEV, _NOEXEC, _REMOUNT, _BIND = 1, 2, 4, 8, 32, 4096
 _REC, _PRIVATE = 16384, 1 << 18
 _DETACH = 2
 _SET_PDEATHSIG, _SET_NO_NEW_PRIVS = 1, 38
-_DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_FOLDERECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOBODY = 65534
 _DEVICES = ("full", "null", "random", "urandom", "zero")
 _STREAMS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
@@ -159,7 +159,7 @@ def _make_private(tree: str) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
-    here = os.open("/", _DIR)
+    here = os.open("/", _FOLDER)
     os.chdir("/")
     os.chroot(tree)
     while not os.path.samestat(os.stat("."), os.stat("..")):
@@ -182,16 +182,16 @@ class Room:
         self._tree = tree
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         _make_private(tree)
-        host = os.open("/dev", _DIR)
-        place = os.open(tree, _DIR)
+        host = os.open("/dev", _FOLDER)
+        place = os.open(tree, _FOLDER)
         if not os.path.samestat(os.fstat(place), os.fstat(root)):
             raise HostError(f"tree {tree}", "it was moved meanwhile")
         os.fchdir(place)
         _mount(".", ".", None, _BIND)
         _mount(None, tree, None, _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV)
-        plain = os.open(tree, _DIR)
+        plain = os.open(tree, _FOLDER)
         _mount("none", tree, "tmpfs", _NOSUID, "mode=0755")
-        self._view = os.open(tree, _DIR)
+        self._view = os.open(tree, _FOLDER)
         self.has_proc = self._make_proc()
         self._make_dev(host)
         for name in os.listdir(plain):
@@ -226,7 +226,7 @@ class Room:
             self._bind(plain, name, name)
         elif stat.S_ISDIR(mode):
             os.mkdir(name, 0o755, dir_fd=self._view)
-            below = os.open(name, _DIR, dir_fd=plain)
+            below = os.open(name, _FOLDER, dir_fd=plain)
             os.fchdir(below)
             _mount(".", f"{self._tree}/{name}", None, _BIND)
             os.close(below)

@@ -88,7 +88,7 @@ def _prepare(copy: Path, mutations: list[Mutation]) -> None:
     (copy / "build").mkdir()
     (copy / "build/dependencies").symlink_to(REPO / "build/dependencies")
     compiler = shutil.which("musl-gcc") or "cc"
-    setup = ["meson", "setup", copy / "build/meson", copy]
+    setup = ["meson", "setup", str(copy / "build/meson"), str(copy)]
     subprocess.run(setup, check=True, capture_output=True, env={**os.environ, "CC": compiler})
     if why := _build(copy):
         raise MutationError(why)

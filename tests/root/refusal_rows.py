@@ -78,9 +78,9 @@ class Row:
         return self.says or re.sub(r" #\d$", "", self.place.split(": ", 1)[1])
 
     def name(self) -> str:
-        """Return the name of the test."""
+        """Return the name of the test: the same in each process of a run, which have uids of their own."""
         means = [*map(str, self.answers), self.setting, "" if self.plan == "usual" else f"plan: {self.plan}"]
-        return f"{self.place} [{'; '.join(filter(None, means))}]"
+        return f"{self.place} [{'; '.join(filter(None, means))}]".replace(str(UID), "UID")
 
 
 def prctl(error: int, *args: int | None, who: str | None = None, nth: int | None = None) -> Answer:

@@ -91,6 +91,7 @@ def makes_dumpable() -> Iterator[None]:
     SETTING.write_text(before)
 
 
+@pytest.mark.alone
 def test_at_no_step_is_a_process_the_users_to_trace(set_uid_lab: Lab, makes_dumpable: None) -> None:
     owners: set[tuple[str, int]] = set()
 
