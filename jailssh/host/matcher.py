@@ -57,7 +57,7 @@ def judge(layout: Layout, plan: str | bytes, command: str | None) -> Verdict:
 
 
 def read_verdict(text: str) -> Verdict:
-    """Return the verdict in the output of ``jailssh-match -0``, as ``login/match_main.c`` describes it."""
+    """Return the verdict in the output of ``jailssh-match -0``, as ``login/command/match_main.c`` describes it."""
     word, *fields = text.split("\0")[:-1]
     if word == "allow":
         rule, plugin, program, path, *argv = fields

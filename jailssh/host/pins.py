@@ -18,7 +18,12 @@ def unpin(run: str, image: os.stat_result) -> bool:
     ``run`` is the directory of the pins' directory ``ns``.  Has an effect in the host's own mount namespace only
     (umount(2)); a session that runs keeps what it has.
     """
-    path = f"{run}/ns/{image.st_dev:x}-{image.st_ino:x}"
+    name = f"{image.st_dev:x}-{image.st_ino:x}"
+    # The second is the name that versions before this one gave to theirs.
+    return any([_unpin(f"{run}/ns/image-{name}"), _unpin(f"{run}/ns/{name}")])
+
+
+def _unpin(path: str) -> bool:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0:
         number = ctypes.get_errno()

@@ -5,8 +5,8 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/fsuid.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,11 +24,11 @@ struct call {
  * user's to trace.  A change of the file system's ids tells, at which nobody can, as the others differ. */
 static bool ids_make_traceable(const struct plan *plan)
 {
-    syscall(SYS_setfsuid, plan->uid);
+    setfsuid(plan->uid);
     int dumpable = prctl(PR_GET_DUMPABLE);
-    syscall(SYS_setfsuid, 0);
+    setfsuid(0);
     if (prctl(PR_SET_DUMPABLE, 0) != 0)
-        refuse("setup", "cannot stay undumpable", errno);
+        refuse(R_SETUP, "cannot stay undumpable", errno);
     return dumpable == 1;
 }
 
@@ -39,7 +39,7 @@ static int be_user(void *arg)
     struct call *call = arg;
     uid_t uid = call->plan->uid;
     gid_t gid = call->plan->gid;
-    if (syscall(SYS_setresgid, gid, gid, gid) == 0 && syscall(SYS_setresuid, uid, uid, uid) == 0)
+    if (creds_set_gids(gid, gid, gid) && creds_set_uids(uid, uid, uid))
         call->result = call->act(call->with);
     call->error = errno;
     _exit(0);
@@ -57,7 +57,7 @@ int as_user(const struct plan *plan, int (*act)(void *), void *with)
         int flags = CLONE_VM | CLONE_FILES | CLONE_VFORK | SIGCHLD;
         pid_t pid = clone(be_user, stack + sizeof stack, flags, &call);
         if (pid < 0 || waitpid(pid, NULL, 0) != pid || prctl(PR_SET_DUMPABLE, 0) != 0)
-            refuse("setup", "cannot act as the user", errno);
+            refuse(R_SETUP, "cannot act as the user", errno);
     }
     errno = call.error;
     return call.result;

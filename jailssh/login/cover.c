@@ -14,18 +14,41 @@
 #include "fd.h"
 #include "mnt.h"
 
-/* What is to be covered, and what it is covered with.  All of them are opened in one go, since each login does it. */
+/* What is to be covered, and what it is covered with.  Several in one go, since each login does it. */
 struct masked {
     const struct record *record;
-    int top, fd, error;
+    int top, fd, cover, error;
     const char *path; /* from there */
-    struct stat st;   /* of what is there, or of the directory where it cannot be made */
+    uid_t owner;      /* of the directory, where it is not there */
+    bool done;
 };
-enum { AT_ONCE = 64 };
+enum { AT_ONCE = 16 };
 struct batch {
+    const struct empty *empty;
     struct masked list[AT_ONCE];
     size_t count;
 };
+
+/* A clone of the mount at the empty directory or file, which is as restricted, or -1 with errno. */
+static int clone_of(const struct empty *empty, bool directory)
+{
+    int from = directory ? empty->directory : empty->file;
+    return (int)syscall(SYS_open_tree, from, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+}
+
+/* What is usual: it is directly in the home, and is what the plan takes it for.  The kernel looks the name up as the
+ * user, follows no link, and lays the cover on what it has found, all in one call. */
+static bool cover_at_once(struct masked *masked, const struct empty *empty)
+{
+    const char *name = masked->path + 1;
+    masked->cover = strchr(name, '/') ? -1 : clone_of(empty, masked->record->verb == OP_MASK);
+    if (masked->cover < 0)
+        return false;
+    if (syscall(SYS_move_mount, masked->cover, "", masked->top, name, MOVE_MOUNT_F_EMPTY_PATH) == 0)
+        return true;
+    close(masked->cover);
+    return false;
+}
 
 /* Open it, whatever it is, and make it when it is missing: only what is there can be covered. */
 static int open_one(struct masked *masked)
@@ -46,7 +69,9 @@ static int open_one(struct masked *masked)
         errno = error;
     }
     int error = errno;
-    (void)!fstat(fd >= 0 ? fd : parent, &masked->st);
+    struct stat st;
+    if (fd < 0 && parent >= 0 && fstat(parent, &st) == 0)
+        masked->owner = st.st_uid;
     if (deep)
         close(parent);
     errno = error;
@@ -58,7 +83,8 @@ static int open_all(void *with)
     struct batch *batch = with;
     bool denied = false;
     for (struct masked *masked = batch->list; masked < batch->list + batch->count; masked++) {
-        if (masked->fd >= 0)
+        masked->done = masked->done || (masked->fd < 0 && cover_at_once(masked, batch->empty));
+        if (masked->done || masked->fd >= 0)
             continue;
         masked->fd = open_one(masked);
         masked->error = errno;
@@ -68,28 +94,54 @@ static int open_all(void *with)
     return denied ? -1 : 0;
 }
 
-/* Lay a clone of the mount at the empty directory or file over it, which is as restricted as /run, where that is. */
-static void lay(const struct masked *masked, int empty)
+/* Lay a cover over what was opened.  False where one is a directory and one is not. */
+static bool lay(struct masked *masked, const struct empty *empty, bool directory)
 {
-    int mount = (int)syscall(SYS_open_tree, empty, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-    if (mount < 0)
-        refuse("mask", "nothing empty to hide it with", errno);
-    mnt_attach(mount, masked->fd);
-    close(mount);
+    masked->cover = clone_of(empty, directory);
+    if (masked->cover < 0)
+        refuse(R_MASK, "nothing empty to hide it with", errno);
+    if (mnt_try_attach(masked->cover, masked->fd))
+        return true;
+    int error = errno;
+    close(masked->cover);
+    errno = error;
+    return false;
 }
 
-static void cover_batch(const struct plan *plan, struct batch *batch, int directory, int file)
+/* The descriptors are closed with all others when the jail is built. */
+static void cover_batch(const struct plan *plan, struct batch *batch)
 {
     (void)!as_user(plan, open_all, batch);
     for (struct masked *masked = batch->list; masked < batch->list + batch->count; masked++) {
         bool denied = masked->error == EACCES || masked->error == EPERM;
-        if (masked->fd >= 0)
-            lay(masked, S_ISDIR(masked->st.st_mode) ? directory : file);
-        else if (masked->error != EROFS && !(denied && masked->st.st_uid != plan->uid))
-            refuse("mask", masked->record->args[0], masked->error);
+        bool directory = masked->record->verb == OP_MASK; /* most likely */
+        if (masked->done)
+            continue;
+        if (masked->fd < 0 && masked->error != EROFS && !(denied && masked->owner != plan->uid))
+            refuse(R_MASK, masked->record->args[0], masked->error);
         /* else it is not there, and the user cannot make it */
+        if (masked->fd >= 0 && !lay(masked, batch->empty, directory) && !lay(masked, batch->empty, !directory))
+            refuse(R_MOUNT, "cannot attach a mount", errno);
+    }
+}
+
+static void forget(struct batch *batch)
+{
+    for (struct masked *masked = batch->list; masked < batch->list + batch->count; masked++) {
+        close(masked->fd);
+        close(masked->cover);
     }
     batch->count = 0;
+}
+
+struct empty cover_open_empty(const struct plan *plan, int root)
+{
+    struct empty empty = { -1, -1 };
+    if (plan_first(plan, OP_MASK) || plan_first(plan, OP_MASK_FILE)) {
+        empty.directory = fd_walk(root, EMPTY_DIRECTORY, O_PATH, FD_ANY);
+        empty.file = fd_walk(root, EMPTY_FILE, O_PATH, FD_ANY);
+    }
+    return empty;
 }
 
 /* The record of the bind that PATH lies below, so that a cover is placed by the bind's own descriptor. */
@@ -101,11 +153,9 @@ static size_t bind_above(const struct plan *plan, const int *mounts, const char 
     return plan->count;
 }
 
-void cover(const struct plan *plan, const int *mounts, int root)
+void cover(const struct plan *plan, const int *mounts, const struct empty *empty)
 {
-    static struct batch batch; /* takes no memory until it is used */
-    int directory = fd_walk(root, "/run/empty", O_PATH, FD_ANY);
-    int file = fd_walk(root, "/run/empty-file", O_PATH, FD_ANY);
+    struct batch batch = { .empty = empty };
     for (size_t i = 0; i < plan->count && plan->records[i].verb <= OP_MASK_FILE; i++) {
         const char *path = plan->records[i].args[0];
         if (plan->records[i].verb < OP_MASK)
@@ -113,15 +163,14 @@ void cover(const struct plan *plan, const int *mounts, int root)
         size_t above = bind_above(plan, mounts, path);
         if (above == plan->count)
             continue; /* nothing of the user's is there */
-        struct masked masked = {
-            &plan->records[i],      mounts[above], -1, 0, path + strlen(plan->records[above].args[1]),
-            { .st_uid = plan->uid }
-        };
-        batch.list[batch.count++] = masked;
-        if (batch.count == AT_ONCE)
-            cover_batch(plan, &batch, directory, file);
+        if (batch.count == AT_ONCE) {
+            cover_batch(plan, &batch);
+            forget(&batch);
+        }
+        const char *below = path + strlen(plan->records[above].args[1]);
+        batch.list[batch.count++] =
+            (struct masked){ &plan->records[i], mounts[above], -1, -1, 0, below, plan->uid, false };
     }
-    cover_batch(plan, &batch, directory, file);
-    close(directory);
-    close(file);
+    if (batch.count > 0)
+        cover_batch(plan, &batch);
 }

@@ -4,9 +4,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
 #include <linux/keyctl.h>
-#include <linux/seccomp.h>
 #include <linux/securebits.h>
 #include <signal.h>
 #include <stdint.h>
@@ -19,11 +17,27 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "fail.h"
 #include "fd.h"
+
+/* The kernel's own calls: those of a C library tell threads that we do not have, by three more calls each. */
+#ifdef SYS_setresuid32
+enum { SETRESUID = SYS_setresuid32, SETRESGID = SYS_setresgid32, SETGROUPS = SYS_setgroups32 };
+#else
+enum { SETRESUID = SYS_setresuid, SETRESGID = SYS_setresgid, SETGROUPS = SYS_setgroups };
+#endif
+
+bool creds_set_uids(uid_t real, uid_t effective, uid_t saved)
+{
+    return syscall(SETRESUID, real, effective, saved) == 0;
+}
+
+bool creds_set_gids(gid_t real, gid_t effective, gid_t saved)
+{
+    return syscall(SETRESGID, real, effective, saved) == 0;
+}
 
 /* As prlimit64(2) takes it on every architecture; the C library's struct rlimit is smaller on some. */
 struct limit {
@@ -32,6 +46,10 @@ struct limit {
 static const uint64_t UNLIMITED = ~(uint64_t)0;
 static struct limit callers_limits[RLIM_NLIMITS];
 static struct limit limits_now[RLIM_NLIMITS];
+/* What can stop this program, or what a plan can name; the others stay as the caller has them. */
+static const int limits[] = { RLIMIT_AS,      RLIMIT_CORE,   RLIMIT_CPU,   RLIMIT_DATA, RLIMIT_FSIZE,
+                              RLIMIT_MEMLOCK, RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_STACK };
+enum { LIMITS = sizeof limits / sizeof *limits };
 
 /* Most limits of most callers are as wanted already. */
 static bool set_limit(int limit, const struct limit *wanted)
@@ -49,7 +67,7 @@ static bool set_limit(int limit, const struct limit *wanted)
 static void stay_undumpable(void)
 {
     if (prctl(PR_SET_DUMPABLE, 0) != 0)
-        refuse("setup", "cannot become undumpable", errno);
+        refuse(R_SETUP, "cannot become undumpable", errno);
 }
 
 void creds_sanitise(void)
@@ -57,7 +75,8 @@ void creds_sanitise(void)
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, NULL); /* held until somebody is there to pass them on */
-    /* By the kernel's own call: a C library keeps some numbers to itself, and what the caller ignores stays ignored. */
+    /* By the kernel's own call: a C library keeps some numbers to itself, and what the caller ignores stays ignored,
+     * by CLONE_CLEAR_SIGHAND too. */
     static const unsigned long usual[16];
     for (int number = 1; number < NSIG; number++)
         syscall(SYS_rt_sigaction, number, usual, NULL, NSIG / 8);
@@ -68,7 +87,8 @@ void creds_sanitise(void)
     umask(077);
     personality(PER_LINUX);
     stay_undumpable();
-    for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++) {
+    for (int i = 0; i < LIMITS; i++) {
+        int limit = limits[i];
         struct limit *caller = &callers_limits[limit], roomy = { UNLIMITED, UNLIMITED };
         syscall(SYS_prlimit64, 0, limit, NULL, caller);
         limits_now[limit] = *caller;
@@ -83,20 +103,20 @@ void creds_sanitise(void)
         }
     }
     if (!fd_sanitise())
-        refuse("setup", "cannot close inherited descriptors", errno);
+        refuse(R_SETUP, "cannot close inherited descriptors", errno);
 }
 
 uid_t creds_identity(void)
 {
     uid_t real, effective, saved;
     if (getresuid(&real, &effective, &saved) != 0 || real == 0 || real > 0x7fffffff)
-        refuse("root", "not for root", 0);
+        refuse(R_ROOT, "not for root", 0);
     /* With file capabilities the effective uid is still the user's; CAP_SETUID lifts it.  Power stays what the file
      * capabilities gave. */
-    if (effective != 0 && setresuid((uid_t)-1, 0, 0) != 0)
-        refuse("misinstalled", "this program must be set-uid root or have its file capabilities", 0);
-    if (setresgid((gid_t)-1, 0, 0) != 0)
-        refuse("misinstalled", "cannot act as group root", errno);
+    if (effective != 0 && !creds_set_uids((uid_t)-1, 0, 0))
+        refuse(R_MISINSTALLED, "this program must be set-uid root or have its file capabilities", 0);
+    if (!creds_set_gids((gid_t)-1, 0, 0))
+        refuse(R_MISINSTALLED, "cannot act as group root", errno);
     stay_undumpable();
     return real;
 }
@@ -107,7 +127,7 @@ void creds_files_as(uid_t uid, gid_t gid)
     setfsuid(uid);
     /* setfsuid(2) reports no error: a second call tells what is in force. */
     if (setfsuid(uid) != (int)uid || setfsgid(gid) != (int)gid)
-        refuse("setup", "cannot open files as the user", 0);
+        refuse(R_SETUP, "cannot open files as the user", 0);
     stay_undumpable();
 }
 
@@ -117,14 +137,14 @@ void creds_files_as(uid_t uid, gid_t gid)
 static void leave_keyring(void)
 {
     uid_t real = getuid();
-    if (setresuid(0, (uid_t)-1, (uid_t)-1) != 0)
-        refuse("setup", "cannot act as root", errno);
+    if (!creds_set_uids(0, (uid_t)-1, (uid_t)-1))
+        refuse(R_SETUP, "cannot act as root", errno);
     long done = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL);
     int error = done < 0 ? errno : 0;
-    if (setresuid(real, (uid_t)-1, (uid_t)-1) != 0)
-        refuse("setup", "cannot act as the user", errno);
+    if (!creds_set_uids(real, (uid_t)-1, (uid_t)-1))
+        refuse(R_SETUP, "cannot act as the user", errno);
     if (error && error != ENOSYS && error != EPERM && error != EDQUOT)
-        refuse("setup", "cannot get a session keyring of its own", error);
+        refuse(R_SETUP, "cannot get a session keyring of its own", error);
 }
 
 void creds_prepare(void)
@@ -133,11 +153,11 @@ void creds_prepare(void)
     while (prctl(PR_CAPBSET_DROP, cap) == 0 && prctl(PR_CAPBSET_READ, cap) == 0)
         cap++;
     if (errno != EINVAL || cap <= CAP_SETFCAP) /* EINVAL: one past the last that this kernel knows */
-        refuse("setup", "cannot empty the capability bounding set", errno);
+        refuse(R_SETUP, "cannot empty the capability bounding set", errno);
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
-        refuse("setup", "cannot empty the ambient capabilities", errno);
+        refuse(R_SETUP, "cannot empty the ambient capabilities", errno);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
-        refuse("setup", "cannot set no_new_privs", errno);
+        refuse(R_SETUP, "cannot set no_new_privs", errno);
     leave_keyring();
 }
 
@@ -159,21 +179,21 @@ void creds_drop(const struct plan *plan, const gid_t *groups, size_t count)
     uid_t uid[3];
     gid_t gid[3];
     if (prctl(PR_SET_SECUREBITS, locked) != 0)
-        refuse("drop", "cannot lock the secure bits", errno);
+        refuse(R_DROP, "cannot lock the secure bits", errno);
     /* The caller's groups are seen to go, so that the number tells whose those are that come.  Not dumpable before it
      * is powerless: until then the user cannot trace it either way (ptrace(2), PTRACE_MODE_ATTACH). */
-    if (setgroups(0, NULL) != 0 || getgroups(0, NULL) != 0 || setgroups(count, groups) != 0 ||
-        setresgid(plan->gid, plan->gid, plan->gid) != 0 || setresuid(plan->uid, plan->uid, plan->uid) != 0 ||
+    if (syscall(SETGROUPS, 0, NULL) != 0 || getgroups(0, NULL) != 0 || syscall(SETGROUPS, count, groups) != 0 ||
+        !creds_set_gids(plan->gid, plan->gid, plan->gid) || !creds_set_uids(plan->uid, plan->uid, plan->uid) ||
         prctl(PR_SET_DUMPABLE, 0) != 0 || syscall(SYS_capset, &header, none) != 0)
-        refuse("drop", "cannot become the user", errno);
+        refuse(R_DROP, "cannot become the user", errno);
     if (getresuid(&uid[0], &uid[1], &uid[2]) != 0 || getresgid(&gid[0], &gid[1], &gid[2]) != 0)
-        refuse("drop", "cannot read the ids", errno);
+        refuse(R_DROP, "cannot read the ids", errno);
     for (int i = 0; i < 3; i++)
         if (uid[i] != plan->uid || gid[i] != plan->gid || getgroups(0, NULL) != (int)count)
-            refuse("drop", "the ids are not the user's", 0);
-    if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setresgid((gid_t)-1, 0, (gid_t)-1) == 0 ||
+            refuse(R_DROP, "the ids are not the user's", 0);
+    if (creds_set_uids((uid_t)-1, 0, (uid_t)-1) || creds_set_gids((gid_t)-1, 0, (gid_t)-1) ||
         !capabilities_are_gone() || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_SECUREBITS) != locked)
-        refuse("drop", "power could be regained", 0);
+        refuse(R_DROP, "power could be regained", 0);
 }
 
 /* landlock(7).  Defined here since the headers of older distributions end before ABI 6. */
@@ -187,42 +207,29 @@ bool creds_can_scope(void)
     return syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION) >= SCOPE_ABI;
 }
 
+enum { REFER = 1 << 13, PATH_BENEATH = 1 };
+
 /* Moving files between directories is denied by each layer that does not say otherwise, once one of them is about
  * files (landlock(7), LANDLOCK_ACCESS_FS_REFER): this one allows it everywhere, and leaves it to within.c. */
-void creds_scope(void)
+static bool allow_moves(int ruleset)
 {
-    enum { REFER = 1 << 13, PATH_BENEATH = 1 };
-    struct ruleset rules = { .handled_access_fs = REFER, .scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL };
     struct {
         uint64_t allowed;
         int32_t parent;
     } __attribute__((packed)) beneath = { REFER, fd_walk(AT_FDCWD, "/", O_PATH | O_DIRECTORY, FD_ANY) };
-    int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
-    if (fd < 0 || syscall(SYS_landlock_add_rule, fd, PATH_BENEATH, &beneath, 0) != 0 ||
-        syscall(SYS_landlock_restrict_self, fd, 0) != 0)
-        refuse("drop", "cannot scope sockets and signals", errno);
+    bool allowed = syscall(SYS_landlock_add_rule, ruleset, PATH_BENEATH, &beneath, 0) == 0;
     close(beneath.parent);
+    return allowed;
+}
+
+void creds_scope(bool files_too)
+{
+    struct ruleset rules = { .handled_access_fs = files_too ? REFER : 0,
+                             .scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL };
+    int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
+    if (fd < 0 || (files_too && !allow_moves(fd)) || syscall(SYS_landlock_restrict_self, fd, 0) != 0)
+        refuse(R_DROP, "cannot scope sockets and signals", errno);
     close(fd);
-}
-
-static unsigned nibble(char digit)
-{
-    return (unsigned)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
-}
-
-void creds_filter(const struct plan *plan)
-{
-    static struct sock_filter code[4096];
-    char *const *args = plan_first(plan, OP_SECCOMP);
-    size_t bytes = strlen(args[1]) / 2;
-    struct utsname host;
-    if (uname(&host) != 0 || strcmp(host.machine, args[0]) != 0)
-        refuse("seccomp", "the plan's system call filter is for another machine", 0);
-    for (size_t i = 0; i < bytes; i++)
-        ((unsigned char *)code)[i] = (unsigned char)(nibble(args[1][2 * i]) << 4 | nibble(args[1][2 * i + 1]));
-    struct sock_fprog program = { .len = (unsigned short)(bytes / sizeof *code), .filter = code };
-    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) != 0)
-        refuse("seccomp", "cannot install the system call filter", errno);
 }
 
 static void lower(int limit, uint64_t most)
@@ -252,15 +259,15 @@ void creds_limits(const struct plan *plan)
             if (strcmp(names[n].name, plan->records[i].args[0]) == 0)
                 lower(names[n].limit, strtoull(plan->records[i].args[1], NULL, 10));
     lower(RLIMIT_CORE, 0);
-    for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++)
-        if (!is_of_command(limit) && !set_limit(limit, &callers_limits[limit]))
-            refuse("limits", "cannot set the resource limits", errno);
+    for (int i = 0; i < LIMITS; i++)
+        if (!is_of_command(limits[i]) && !set_limit(limits[i], &callers_limits[limits[i]]))
+            refuse(R_LIMITS, "cannot set the resource limits", errno);
 }
 
 bool creds_limits_of_command(void)
 {
-    for (int limit = 0; limit < (int)RLIM_NLIMITS; limit++)
-        if (is_of_command(limit) && syscall(SYS_prlimit64, 0, limit, &callers_limits[limit], NULL) != 0)
+    for (int i = 0; i < LIMITS; i++)
+        if (is_of_command(limits[i]) && syscall(SYS_prlimit64, 0, limits[i], &callers_limits[limits[i]], NULL) != 0)
             return false;
     return true;
 }

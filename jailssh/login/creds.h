@@ -4,6 +4,10 @@
 
 #include "plan.h"
 
+/* setresuid(2) and setresgid(2) of this one thread; (uid_t)-1 leaves one as it is.  False with errno. */
+bool creds_set_uids(uid_t real, uid_t effective, uid_t saved);
+bool creds_set_gids(gid_t real, gid_t effective, gid_t saved);
+
 /* First instructions: descriptors, signals, timers, limits, umask, personality, dumpable.  Refuses on failure. */
 void creds_sanitise(void);
 
@@ -21,10 +25,9 @@ void creds_drop(const struct plan *plan, const gid_t *groups, size_t count);
 
 /* True where Landlock can keep this jail's abstract unix sockets and signals from all others (ABI 6, Linux 6.12). */
 bool creds_can_scope(void);
-void creds_scope(void);
 
-/* Install the plan's system call filter, the last step before the user's request is read. */
-void creds_filter(const struct plan *plan);
+/* Do so.  FILES_TOO: a layer about files may follow (within.c), and files are to be moved all the same. */
+void creds_scope(bool files_too);
 
 /* The limits of the plan over those that the caller came with; core files never.  In force at once, but for those of
  * processes, descriptors and CPU time, which are set in a child: of vfork(2), so this writes to nothing. */

@@ -1,5 +1,5 @@
 /* The only reader of the arguments and the environment. */
-#include "request.h"
+#include "env.h"
 
 #include <string.h>
 #include <strings.h>

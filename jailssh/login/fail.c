@@ -42,26 +42,26 @@ void fail_tell(void)
     fail_say("jailssh: this login cannot be served; tell the administrator the reference %.8s\n", session);
 }
 
-void fail_log(int code, const char *reason, const char *detail, const char *command)
+void fail_log(int code, enum reason reason, const char *detail, const char *command)
 {
     char text[600];
     bool denied = code == EXIT_DENIED;
     const char *what = denied ? (command ? "command denied" : "login denied") : "login refused";
-    snprintf(text, sizeof text, "%s (%s): %s", what, reason, detail);
+    snprintf(text, sizeof text, "%s (%s): %s", what, reason_code(reason), detail);
     if (denied)
-        journal_begin(EVENT_DENIED, EVENT_DENIED_ID, 5);
+        journal_begin(EVENT_DENIED, EVENT_DENIED_ID, reason_priority(reason));
     else
-        journal_begin(EVENT_REFUSED, EVENT_REFUSED_ID, 4);
+        journal_begin(EVENT_REFUSED, EVENT_REFUSED_ID, reason_priority(reason));
     journal_message(text);
-    journal_add("JAILSSH_REASON", reason);
+    journal_add("JAILSSH_REASON", reason_code(reason));
     journal_add_number("JAILSSH_EXIT", code);
     if (command)
         journal_add("JAILSSH_COMMAND", command);
     if (!journal_send())
-        nojournal_say(session, denied ? 5 : 4, text);
+        nojournal_say(session, reason_priority(reason), text);
 }
 
-noreturn void refuse(const char *reason, const char *what, int error)
+noreturn void refuse(enum reason reason, const char *what, int error)
 {
     char detail[512];
     snprintf(detail, sizeof detail, "%s%s%s", what, error ? ": " : "", error ? strerror(error) : "");
@@ -72,7 +72,7 @@ noreturn void refuse(const char *reason, const char *what, int error)
     _exit(EXIT_REFUSED);
 }
 
-noreturn void deny(const char *reason, const char *detail)
+noreturn void deny(enum reason reason, const char *detail)
 {
     if (leave_by)
         leave_by(EXIT_DENIED, reason, detail);

@@ -4,17 +4,19 @@
 
 #include <stdnoreturn.h>
 
+#include "reason.h"
+
 /* The numbers stand in jailssh/core/errors.py too. */
 enum { EXIT_REFUSED = 125, EXIT_DENIED = 126, EXIT_NOT_FOUND = 127 };
 
-/* Refuse the login: REASON is a stable code for the journal, WHAT the thing that failed, ERROR an errno or 0. */
-noreturn void refuse(const char *reason, const char *what, int error);
+/* Refuse the login: REASON has a stable code for the journal, WHAT the thing that failed, ERROR an errno or 0. */
+noreturn void refuse(enum reason reason, const char *what, int error);
 
 /* Deny the login or the command: policy said no.  Before there is a jail, the user is told DETAIL. */
-noreturn void deny(const char *reason, const char *detail);
+noreturn void deny(enum reason reason, const char *detail);
 
 /* How the inner half leaves: it reports to the outer half, which tells the user and logs. */
-typedef void fail_exit(int code, const char *reason, const char *detail);
+typedef void fail_exit(int code, enum reason reason, const char *detail);
 void fail_set_exit(fail_exit *leave);
 
 /* The session's id, part of which is the reference that the user is told. */
@@ -25,6 +27,6 @@ __attribute__((format(printf, 1, 2))) void fail_say(const char *format, ...);
 
 /* The one neutral line for the user, and the record for the administrator. */
 void fail_tell(void);
-void fail_log(int code, const char *reason, const char *detail, const char *command);
+void fail_log(int code, enum reason reason, const char *detail, const char *command);
 
 #endif

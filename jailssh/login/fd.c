@@ -44,19 +44,54 @@ static int step(int dir, const char *name, size_t n, int flags, enum fd_trust tr
     return fd;
 }
 
+/* All of [PATH, PATH+N) with one call that follows no symbolic link; -1 with ENOSYS where the kernel, or EPERM where a
+ * container's filter does not have it. */
+static int open_at_once(int dir, const char *path, size_t n, int flags)
+{
+    struct open_how how = { .flags = (unsigned)(flags | O_NOFOLLOW | O_CLOEXEC), .resolve = RESOLVE_NO_SYMLINKS };
+    char part[PATH_MAX];
+    if (dir != AT_FDCWD)
+        for (; n > 0 && *path == '/'; n--)
+            path++;
+    if (n >= sizeof part) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(part, path, n);
+    part[n] = '\0';
+    return (int)syscall(SYS_openat2, dir, n > 0 ? part : dir == AT_FDCWD ? "/" : ".", &how, sizeof how);
+}
+
+bool fd_call_is_missing(int error)
+{
+    return error == ENOSYS || error == EPERM;
+}
+
 int fd_walk_parent(int dir, const char *path, const char **name, enum fd_trust trust)
 {
+    const char *last = strrchr(path, '/');
+    *name = last ? last + 1 : path;
+    *name = **name ? *name : ".";
+    if (trust == FD_ANY) {
+        int fd = open_at_once(dir, path, last ? (size_t)(last - path) : 0, O_PATH | O_DIRECTORY);
+        if (fd >= 0 || !fd_call_is_missing(errno))
+            return fd;
+    }
     int at = openat(dir, dir == AT_FDCWD ? "/" : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
     path += strspn(path, "/");
     for (const char *slash; at >= 0 && (slash = strchr(path, '/')); path = slash + 1)
         at = step(at, path, (size_t)(slash - path), O_PATH | O_DIRECTORY, trust);
-    *name = *path ? path : ".";
     return at;
 }
 
 int fd_walk(int dir, const char *path, int flags, enum fd_trust trust)
 {
     const char *name;
+    if (trust == FD_ANY) {
+        int fd = open_at_once(dir, path, strlen(path), flags);
+        if (fd >= 0 || !fd_call_is_missing(errno))
+            return fd;
+    }
     int at = fd_walk_parent(dir, path, &name, trust);
     return at < 0 ? at : step(at, name, strlen(name), flags, trust);
 }
@@ -102,51 +137,11 @@ out:
 bool fd_write_new(int dir, const char *name, const char *content)
 {
     size_t size = strlen(content);
-    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    bool done = fd >= 0 && write(fd, content, size) == (ssize_t)size && fchmod(fd, 0644) == 0;
+    int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+    bool done = fd >= 0 && write(fd, content, size) == (ssize_t)size;
     if (fd >= 0)
         close(fd);
     return done;
-}
-
-static int open_beneath(int root, const char *rest)
-{
-    struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
-    int fd = (int)syscall(SYS_openat2, root, rest, &how, sizeof how);
-    if (fd >= 0 || (errno != ENOSYS && errno != EPERM)) /* EPERM: a container's filter, the old way is stricter */
-        return fd;
-    fd = fd_walk(root, rest, O_PATH, FD_ANY);
-    struct stat st;
-    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISLNK(st.st_mode)) {
-        close(fd);
-        errno = ELOOP;
-        return -1;
-    }
-    return fd;
-}
-
-bool fd_stays_below(const char *root, const char *path)
-{
-    char rest[PATH_MAX];
-    if (root[1] == '\0')
-        return true; /* absolute links stay below / too */
-    int fd, base = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (base < 0)
-        return errno == ENOENT; /* nothing there to leave */
-    const char *below_root = path + strlen(root);
-    below_root += *below_root == '/';
-    memcpy(rest, below_root, strlen(below_root) + 1); /* the caller has checked the length */
-    while ((fd = open_beneath(base, *rest ? rest : ".")) < 0 && errno == ENOENT) {
-        char *slash = strrchr(rest, '/');
-        if (!slash)
-            break;
-        *slash = '\0';
-    }
-    bool below = fd >= 0 || errno == ENOENT || errno == ENOTDIR || errno == EACCES;
-    if (fd >= 0)
-        close(fd);
-    close(base);
-    return below;
 }
 
 /* Before Linux 5.9.  RLIMIT_NOFILE is no bound: it may have been lowered after the descriptors were opened. */
@@ -169,4 +164,15 @@ bool fd_sanitise(void)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) != fd)
             return false;
     return syscall(SYS_close_range, 3u, ~0u, 0u) == 0 || close_all_from(3);
+}
+
+int fd_keep_only(int fd)
+{
+    enum { KEPT = 3, MOST = 1024 }; /* MOST: the limit that creds_sanitise sets */
+    if (fd != KEPT && dup3(fd, KEPT, O_CLOEXEC) != KEPT)
+        return -1;
+    if (syscall(SYS_close_range, KEPT + 1u, ~0u, 0u) != 0)
+        for (int other = KEPT + 1; other < MOST; other++)
+            close(other);
+    return KEPT;
 }

@@ -9,6 +9,10 @@
 /* Who a walk believes: anybody, or only directories and files that root alone can change. */
 enum fd_trust { FD_ANY, FD_ROOT_ONLY };
 
+/* A call that the kernel does not have.  A container's filter answers EPERM for what it does not know; where power is
+ * missing the old way fails too. */
+bool fd_call_is_missing(int error);
+
 /* Walk the clean path PATH from directory DIR (a leading slash does not leave DIR) and open its last component with
  * FLAGS.  Returns a descriptor, or -1 with errno (EPERM: a component that others can change). */
 int fd_walk(int dir, const char *path, int flags, enum fd_trust trust);
@@ -20,14 +24,13 @@ int fd_walk_parent(int dir, const char *path, const char **name, enum fd_trust t
  * at most MOST.  Returns memory of *SIZE bytes and a NUL, or NULL with errno. */
 char *fd_read_owned(int dir, const char *name, uid_t owner, mode_t forbidden, size_t most, size_t *size);
 
-/* Create NAME in DIR with this content, mode 0644.  Returns false with errno. */
+/* Create NAME in DIR with this content, mode 0644 as far as umask(2) leaves it.  Returns false with errno. */
 bool fd_write_new(int dir, const char *name, const char *content);
-
-/* True if PATH, as far as it exists, stays below ROOT when its symbolic links are followed (openat2(2),
- * RESOLVE_BENEATH; where that is missing, any symbolic link is one too many). */
-bool fd_stays_below(const char *root, const char *path);
 
 /* Point descriptors 0-2 that are closed at /dev/null and close all others. */
 bool fd_sanitise(void);
+
+/* Close all but 0-2 and FD, whose number from then on is returned; -1 with errno. */
+int fd_keep_only(int fd);
 
 #endif

@@ -1,5 +1,9 @@
 /* The jail's first process: build, drop, and only then look at the request. */
+#include "inner.h"
+#include "env.h"
+
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,28 +11,23 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "channel.h"
+#include "command/command.h"
+#include "command/limit.h"
 #include "creds.h"
 #include "fail.h"
-#include "limit.h"
+#include "fd.h"
+#include "filter.h"
 #include "mount.h"
-#include "session.h"
+#include "slot.h"
 
-static int to_outer = -1;
-
-void inner_say(char what, const char *first, const char *second, const char *third)
+static void leave(int code, enum reason reason, const char *detail)
 {
-    char message[1024];
-    int n = snprintf(message, sizeof message, "%c%s\n%s\n%s", what, first, second, third);
-    (void)!send(to_outer, message, n < (int)sizeof message ? (size_t)n : sizeof message, MSG_NOSIGNAL);
-}
-
-static void leave(int code, const char *reason, const char *detail)
-{
-    inner_say(code == EXIT_DENIED ? SAYS_DENIED : SAYS_REFUSED, reason, detail, "");
+    channel_say_why(code == EXIT_DENIED ? SAYS_DENIED : SAYS_REFUSED, reason, detail, "");
     _exit(code);
 }
 
-static void drop(const struct plan *plan)
+static void drop(const struct plan *plan, int channel)
 {
     static gid_t groups[PLAN_MAX_GROUPS]; /* the reader takes no more */
     size_t n = 0;
@@ -38,34 +37,41 @@ static void drop(const struct plan *plan)
     creds_drop(plan, groups, n);
     /* Set after the last change of credentials, which clears it.  The outer half's end is this jail's end. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
-        refuse("drop", "cannot tie the jail to its login", errno);
+        refuse(R_DROP, "cannot tie the jail to its login", errno);
     char byte;
-    if (recv(to_outer, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+    if (recv(channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
         _exit(EXIT_REFUSED); /* the outer half is gone already */
 }
 
 static void set_name(const struct plan *plan)
 {
-    char *const *name = plan_first(plan, OP_HOSTNAME);
-    const char *host = name ? name[0] : "jail";
-    if (sethostname(host, strlen(host)) != 0)
-        refuse("setup", "cannot set the host name", errno);
+    const char *name = jail_host_name(plan);
+    if (sethostname(name, strlen(name)) != 0)
+        refuse(R_SETUP, "cannot set the host name", errno);
 }
 
-void inner_run(const struct plan *plan, const struct request *request, int channel, bool base)
+void inner_run(const struct plan *plan, const struct request *request, int channel, const struct jail *jail)
 {
-    to_outer = channel;
+    channel_open(channel);
     fail_set_exit(leave);
-    set_name(plan);
-    mount_build(plan, base);
-    drop(plan);
+    slot_leave();
+    if (!(jail->shared & CLONE_NEWUTS))
+        set_name(plan);
+    if (!(jail->shared & CLONE_NEWNS))
+        mount_base(jail->tree);
+    mount_build(plan, jail->mounts);
+    channel = fd_keep_only(channel);
+    if (channel < 0)
+        refuse(R_SETUP, "cannot close what the jail was built with", errno);
+    channel_open(channel);
+    drop(plan, channel);
     if (creds_can_scope())
-        creds_scope();
-    creds_filter(plan);
+        creds_scope(plan_has(plan, OP_WITHIN));
+    filter_install();
     creds_limits(plan);
     limit_enforce(plan, request->peer);
     bool terminal = isatty(0), relayed = terminal && plan_says(plan, OP_PTY, "yes");
     if (!relayed && (terminal || isatty(1) || isatty(2)) && (request->command || plan_says(plan, OP_PTY, "yes")))
-        deny("no-terminal", "this account gets no terminal; use ssh -T");
-    command_run(plan, request, to_outer, relayed);
+        deny(R_NO_TERMINAL, "this account gets no terminal; use ssh -T");
+    command_run(plan, request, channel, relayed);
 }

@@ -126,7 +126,7 @@ static char *const *find_key(const struct plan *roster, const char *text)
     return NULL;
 }
 
-static char *const *doubted(struct key_doubt *doubt, const char *reason, const char *detail, const char *type)
+static char *const *doubted(struct key_doubt *doubt, enum reason reason, const char *detail, const char *type)
 {
     doubt->reason = reason;
     snprintf(doubt->detail, sizeof doubt->detail, "%s%.60s", detail, type);
@@ -137,7 +137,7 @@ char *const *key_find(const struct plan *roster, char *text, size_t size, struct
 {
     char *const *found = NULL;
     if (strlen(text) != size)
-        return doubted(doubt, "key-unknown", "what sshd says of the login is not text", "");
+        return doubted(doubt, R_KEY_UNKNOWN, "what sshd says of the login is not text", "");
     for (char *line; (line = strsep(&text, "\n"));) {
         const char *method = strsep(&line, " "), *type = strsep(&line, " ");
         char *blob = strsep(&line, " ");
@@ -146,12 +146,12 @@ char *const *key_find(const struct plan *roster, char *text, size_t size, struct
         bool certificate = blob && parts_of(type) > 0;
         char *const *record = certificate ? find_certificate(roster, type, blob) : blob ? find_key(roster, blob) : NULL;
         if (!record && certificate)
-            return doubted(doubt, "key-unknown", "no name for a principal and the authority of a ", type);
+            return doubted(doubt, R_KEY_UNKNOWN, "no name for a principal and the authority of a ", type);
         if (!record)
-            return doubted(doubt, "key-unknown", "no name for a key of type ", type ? type : "");
+            return doubted(doubt, R_KEY_UNKNOWN, "no name for a key of type ", type ? type : "");
         if (found && (strcmp(found[0], record[0]) != 0 || strcmp(found[1], record[1]) != 0))
-            return doubted(doubt, "key-ambiguous", "keys of several names were used", "");
+            return doubted(doubt, R_KEY_AMBIGUOUS, "keys of several names were used", "");
         found = record;
     }
-    return found ? found : doubted(doubt, "key-unknown", "no key was used for this login", "");
+    return found ? found : doubted(doubt, R_KEY_UNKNOWN, "no key was used for this login", "");
 }

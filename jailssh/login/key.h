@@ -3,12 +3,13 @@
 #define JAILSSH_KEY_H
 
 #include "plan.h"
+#include "reason.h"
 
 enum { KEY_FILE_MAX = 256 << 10 };
 
 struct key_doubt {
-    const char *reason; /* the code of a refusal */
-    char detail[160];   /* of the key no more than its type */
+    enum reason reason;
+    char detail[160]; /* of the key no more than its type */
 };
 
 /* Find the one name of all keys in TEXT, the SIZE bytes that sshd leaves with ExposeAuthInfo (sshd_config(5)) and a

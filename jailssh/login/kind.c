@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "plan.h"
+#include "kind.h"
+#include "plan_ops.h"
 
 /* A plan has many thousand characters to look at.  STOP: the control characters and the slash. */
 enum { ALNUM = 1, STOP = 2 };
@@ -83,25 +84,58 @@ static bool is_choice(const char *choices, const char *text)
     return false;
 }
 
-static bool is_class(const char *text)
+/* What stands behind the PREFIX of a class, or NULL. */
+static const char *behind(const char *text, const char *prefix)
 {
-    if (is_choice("flag word text path capabilities repository new-repository", text))
-        return true;
-    if (strncmp(text, "size:", 5) == 0)
-        return is_number(text + 5, "0123456789", 18);
-    if (strncmp(text, "enum:", 5) == 0)
-        return all_in(text + 5, 1, 1024, "_.,-");
-    if (strncmp(text, "pattern:", 8) == 0)
-        return all_in(text + 8, 1, 255, "_.,:+@%=*-");
-    if (strncmp(text, "int:", 4) != 0)
+    size_t n = strlen(prefix);
+    return strncmp(text, prefix, n) == 0 ? text + n : NULL;
+}
+
+/* LEAST:MOST, of at most nine and ten digits. */
+static bool parse_range(const char *text, struct value_class *out)
+{
+    char least[16];
+    size_t n = strcspn(text, ":");
+    if (text[n] != ':' || n >= sizeof least)
         return false;
-    char low[16];
-    const char *colon = strchr(text + 4, ':');
-    if (!colon || (size_t)(colon - text - 4) >= sizeof low)
-        return false;
-    memcpy(low, text + 4, (size_t)(colon - text - 4));
-    low[colon - text - 4] = '\0';
-    return is_integer(low, 9) && is_integer(colon + 1, 10);
+    memcpy(least, text, n);
+    least[n] = '\0';
+    *out = (struct value_class){ CLASS_INT, strtoll(least, NULL, 10), strtoll(text + n + 1, NULL, 10), NULL };
+    return is_integer(least, 9) && is_integer(text + n + 1, 10);
+}
+
+bool class_parse(const char *text, struct value_class *out)
+{
+    static const char *const plain[] = {
+        [CLASS_FLAG] = "flag",
+        [CLASS_WORD] = "word",
+        [CLASS_TEXT] = "text",
+        [CLASS_PATH] = "path",
+        [CLASS_CAPABILITIES] = "capabilities",
+        [CLASS_REPOSITORY] = "repository",
+        [CLASS_NEW_REPOSITORY] = "new-repository",
+    };
+    const char *rest;
+    for (size_t kind = 0; kind < sizeof plain / sizeof *plain; kind++)
+        if (strcmp(text, plain[kind]) == 0) {
+            *out = (struct value_class){ .kind = (enum class_kind)kind };
+            return true;
+        }
+    if ((rest = behind(text, "int:")))
+        return parse_range(rest, out);
+    if ((rest = behind(text, "size:"))) {
+        *out = (struct value_class){ CLASS_SIZE, 0, strtoll(rest, NULL, 10), NULL };
+        return is_number(rest, "0123456789", 18);
+    }
+    if ((rest = behind(text, "enum:"))) {
+        *out = (struct value_class){ CLASS_ENUM, 0, 0, rest };
+        return all_in(rest, 1, 1024, "_.,-");
+    }
+    if ((rest = behind(text, "pattern:"))) {
+        *out = (struct value_class){ CLASS_PATTERN, 0, 0, rest };
+        return all_in(rest, 1, 255, "_.,:+@%=*-");
+    }
+    return false;
 }
 
 static bool fits_choice(char kind, const char *text)
@@ -171,8 +205,6 @@ bool kind_fits(char kind, const char *text)
         return all_in(text, 1, 1, "@");
     case 'L':
         return all_in(text, 1, 64, "@");
-    case 'c':
-        return is_class(text);
     case 'b':
         return all_in(text, 16, 16384, "+/=");
     case 'a':

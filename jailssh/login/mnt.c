@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -11,15 +12,10 @@
 
 #include "creds.h"
 #include "fail.h"
+#include "fd.h"
 
 /* From <sys/mount.h>, which cannot be included beside <linux/mount.h>. */
 enum { REMOUNT_BIND = MS_REMOUNT | MS_BIND, DETACH = 2 };
-
-/* A container's filter answers EPERM for what it does not know.  Where power is missing the old way fails too. */
-static bool is_missing(int error)
-{
-    return error == ENOSYS || error == EPERM;
-}
 
 static bool late; /* before Linux 5.12: rights are taken from a mount once it is attached */
 
@@ -42,7 +38,7 @@ int mnt_detach(int fd, bool writable, bool exec)
         return -1;
     if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) == 0)
         return tree;
-    late = is_missing(errno);
+    late = fd_call_is_missing(errno);
     close(tree);
     return late ? (int)syscall(SYS_open_tree, fd, "", flags) : -1;
 }
@@ -54,14 +50,14 @@ void mnt_restrict(int mount, unsigned long attr)
     if (syscall(SYS_mount_setattr, mount, "", AT_EMPTY_PATH, &wanted, sizeof wanted) == 0)
         return;
     struct statvfs old; /* what is restricted already stays so; the numbers of ST_* and MS_* are the same */
-    if (!is_missing(errno) || fchdir(mount) != 0 || fstatvfs(mount, &old) != 0)
-        refuse("mount", "cannot restrict a mount", errno);
+    if (!fd_call_is_missing(errno) || fchdir(mount) != 0 || fstatvfs(mount, &old) != 0)
+        refuse(R_MOUNT, "cannot restrict a mount", errno);
     unsigned long flags = (old.f_flag & (MS_RDONLY | MS_NODEV | MS_NOEXEC | MS_NOATIME | MS_NODIRATIME | MS_RELATIME)) |
                           REMOUNT_BIND | MS_NOSUID | (attr & MOUNT_ATTR_RDONLY ? MS_RDONLY : 0ul) |
                           (attr & MOUNT_ATTR_NODEV ? MS_NODEV : 0ul) | (attr & MOUNT_ATTR_NOEXEC ? MS_NOEXEC : 0ul);
     if (syscall(SYS_mount, NULL, ".", NULL, flags, NULL) != 0 ||
         syscall(SYS_mount, NULL, ".", NULL, MS_PRIVATE, NULL) != 0)
-        refuse("mount", "cannot restrict a mount", errno);
+        refuse(R_MOUNT, "cannot restrict a mount", errno);
 }
 
 void mnt_restrict_late(int mount, unsigned long attr, const struct plan *user)
@@ -75,11 +71,27 @@ void mnt_restrict_late(int mount, unsigned long attr, const struct plan *user)
         creds_files_as(0, 0);
 }
 
+bool mnt_try_attach(int mount, int target)
+{
+    unsigned flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
+    return target >= 0 && syscall(SYS_move_mount, mount, "", target, "", flags) == 0;
+}
+
 void mnt_attach(int mount, int target)
 {
-    if (target < 0 ||
-        syscall(SYS_move_mount, mount, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) != 0)
-        refuse("mount", "cannot attach a mount", errno);
+    if (!mnt_try_attach(mount, target))
+        refuse(R_MOUNT, "cannot attach a mount", errno);
+    close(target);
+}
+
+/* By the old call: eight of the new ones for each login's three would be felt.  The flags have the attributes' numbers;
+ * "." is the directory at the descriptor, whatever its name has become. */
+void mnt_tmpfs(int target, const char *size, const char *mode, unsigned long attr)
+{
+    char options[128];
+    snprintf(options, sizeof options, "size=%s,nr_inodes=65536,mode=%s", size, mode);
+    if (target < 0 || fchdir(target) != 0 || syscall(SYS_mount, "none", ".", "tmpfs", attr, options) != 0)
+        refuse(R_MOUNT, "tmpfs", errno);
     close(target);
 }
 
@@ -92,7 +104,7 @@ int mnt_new(const char *type, const char *const options[][2], unsigned long attr
     good = good && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0;
     int mount = good ? (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attr) : -1;
     if (mount < 0)
-        refuse("mount", type, errno);
+        refuse(R_MOUNT, type, errno);
     close(fs);
     return mount;
 }
@@ -102,8 +114,8 @@ void mnt_become_root(int image)
     struct stat wanted, got, above;
     if (fstat(image, &wanted) != 0 || fchdir(image) != 0 || syscall(SYS_pivot_root, ".", ".") != 0 ||
         syscall(SYS_umount2, ".", DETACH) != 0 || chdir("/") != 0)
-        refuse("pivot", "cannot make the image the root", errno);
+        refuse(R_PIVOT, "cannot make the image the root", errno);
     if (stat("/", &got) != 0 || stat("/..", &above) != 0 || got.st_dev != wanted.st_dev ||
         got.st_ino != wanted.st_ino || above.st_dev != wanted.st_dev || above.st_ino != wanted.st_ino)
-        refuse("pivot", "the root is not the image", 0);
+        refuse(R_PIVOT, "the root is not the image", 0);
 }

@@ -16,8 +16,14 @@ void mnt_restrict(int mount, unsigned long attr);
 /* Where mnt_detach could not do it: restrict an attached mount, acting as the account of USER unless that is NULL. */
 void mnt_restrict_late(int mount, unsigned long attr, const struct plan *user);
 
+/* Attach MOUNT at TARGET; false with errno where that cannot be. */
+bool mnt_try_attach(int mount, int target);
+
 /* Attach MOUNT at the directory TARGET, which is closed; a TARGET below 0 refuses with errno. */
 void mnt_attach(int mount, int target);
+
+/* Mount a new tmpfs over the directory TARGET, which is closed and becomes the working directory. */
+void mnt_tmpfs(int target, const char *size, const char *mode, unsigned long attr);
 
 /* A new file system of TYPE with these options, up to one that is NULL; detached. */
 int mnt_new(const char *type, const char *const options[][2], unsigned long attr);

@@ -16,9 +16,6 @@
 #include "fd.h"
 #include "mnt.h"
 
-static int *mounts; /* by record: its mount, or -1 */
-static int image = -1;
-
 static bool is(const char *text, const char *value)
 {
     return strcmp(text, value) == 0;
@@ -59,20 +56,22 @@ static int open_source(void *with)
     return fd_walk(AT_FDCWD, source->path, O_PATH | O_DIRECTORY, FD_ANY);
 }
 
-static void open_bind(const struct plan *plan, size_t i)
+/* Returns a detached mount, or -1 for one that is not there and need not be. */
+static int open_bind(const struct plan *plan, size_t i)
 {
     char *const *args = plan->records[i].args, *const *mask = plan_first(plan, OP_UMASK);
     struct source source = { args[0], mask ? (mode_t)plan_number(mask[0], 8) : 022, is(args[5], "make") };
     source.make = source.make && is(args[4], "user");
     int fd = is(args[4], "user") ? as_user(plan, open_source, &source) : open_source(&source);
     if (fd < 0 && errno == ENOENT && is(args[5], "optional"))
-        return;
+        return -1;
     if (fd < 0)
-        refuse("source", args[0], errno);
-    mounts[i] = mnt_detach(fd, is(args[2], "rw"), is(args[3], "exec"));
-    if (mounts[i] < 0)
-        refuse("source", args[0], errno);
+        refuse(R_SOURCE, args[0], errno);
+    int mount = mnt_detach(fd, is(args[2], "rw"), is(args[3], "exec"));
+    if (mount < 0)
+        refuse(R_SOURCE, args[0], errno);
     close(fd);
+    return mount;
 }
 
 int mount_open_image(const struct plan *plan)
@@ -80,68 +79,68 @@ int mount_open_image(const struct plan *plan)
     const char *path = plan_first(plan, OP_IMAGE)[0];
     int fd = fd_walk(AT_FDCWD, path, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
     if (fd < 0)
-        refuse("image", path, errno);
+        refuse(R_IMAGE, path, errno);
     return fd;
 }
 
-void mount_take_image(int fd)
+int mount_take_image(int image)
 {
-    image = mnt_detach(fd, false, true);
-    if (image < 0)
-        refuse("image", "cannot clone the image's mount", errno);
+    int tree = mnt_detach(image, false, true);
+    if (tree < 0)
+        refuse(R_IMAGE, "cannot clone the image's mount", errno);
+    return tree;
 }
 
-void mount_open_sources(const struct plan *plan)
+int *mount_open_sources(const struct plan *plan)
 {
-    mounts = calloc(plan->count, sizeof *mounts);
+    int *mounts = calloc(plan->count, sizeof *mounts);
     if (!mounts)
-        refuse("setup", "no memory", 0);
-    for (size_t i = 0; i < plan->count; i++) {
-        mounts[i] = -1;
-        if (plan->records[i].verb == OP_BIND)
-            open_bind(plan, i);
-    }
+        refuse(R_SETUP, "no memory", 0);
+    for (size_t i = 0; i < plan->count; i++)
+        mounts[i] = plan->records[i].verb == OP_BIND ? open_bind(plan, i) : -1;
+    return mounts;
 }
 
-static int target(const char *path)
+static int target(int root, const char *path)
 {
-    int fd = fd_walk(image, path, O_PATH | O_DIRECTORY, FD_ANY);
+    int fd = fd_walk(root, path, O_PATH | O_DIRECTORY, FD_ANY);
     if (fd < 0)
-        refuse("target", path, errno);
+        refuse(R_TARGET, path, errno);
     return fd;
 }
 
-static int new_tmpfs(const char *path, const char *size, const char *mode, unsigned long attr)
+static bool make_directory(int root, const char *path)
 {
-    const char *const options[][2] = { { "size", size }, { "nr_inodes", "65536" }, { "mode", mode }, { NULL, NULL } };
-    int mount = mnt_new("tmpfs", options, attr);
-    mnt_attach(mount, target(path));
-    return mount;
+    const char *name;
+    int parent = fd_walk_parent(root, path, &name, FD_ANY);
+    bool made = parent >= 0 && (mkdirat(parent, name, 0755) == 0 || errno == EEXIST);
+    if (parent >= 0)
+        close(parent); /* leaves errno as it is */
+    return made;
 }
 
 /* Make the directories of PATH that are missing.  Only ever in a tmpfs of this session that no user has seen yet. */
-static void make_directories(const char *path)
+static void make_directories(int root, const char *path)
 {
     char part[4096];
+    if (make_directory(root, path))
+        return;
     for (size_t n = 1; path[n - 1]; n++) {
         if (path[n] != '/' && path[n] != '\0')
             continue;
         memcpy(part, path, n);
         part[n] = '\0';
-        const char *name;
-        int parent = fd_walk_parent(image, part, &name, FD_ANY);
-        if (parent < 0 || (mkdirat(parent, name, 0755) != 0 && errno != EEXIST) || fchmodat(parent, name, 0755, 0) != 0)
-            refuse("target", path, errno);
-        close(parent);
+        if (!make_directory(root, part))
+            refuse(R_TARGET, path, errno);
     }
 }
 
-static void write_file(const char *path, const char *content)
+static void write_file(int root, const char *path, const char *content)
 {
     const char *name;
-    int parent = fd_walk_parent(image, path, &name, FD_ANY);
+    int parent = fd_walk_parent(root, path, &name, FD_ANY);
     if (parent < 0 || !fd_write_new(parent, name, content))
-        refuse("target", path, errno);
+        refuse(R_TARGET, path, errno);
     close(parent);
 }
 
@@ -157,75 +156,82 @@ static void fill_dev(int dev)
                                             { "stdin", "/proc/self/fd/0" },
                                             { "stdout", "/proc/self/fd/1" },
                                             { "stderr", "/proc/self/fd/2" } };
-    bool good = mkdirat(dev, "pts", 0755) == 0 && fchmodat(dev, "pts", 0755, 0) == 0;
+    bool good = mkdirat(dev, "pts", 0755) == 0;
     for (size_t i = 0; good && i < sizeof nodes / sizeof *nodes; i++)
-        good = mknodat(dev, nodes[i].name, S_IFCHR | 0600, makedev(nodes[i].major, nodes[i].minor)) == 0 &&
-               fchmodat(dev, nodes[i].name, 0666, 0) == 0;
+        good = mknodat(dev, nodes[i].name, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) == 0;
     for (size_t i = 0; good && i < sizeof links / sizeof *links; i++)
         good = symlinkat(links[i][1], dev, links[i][0]) == 0;
     if (!good)
-        refuse("mount", "/dev", errno);
+        refuse(R_MOUNT, "/dev", errno);
 }
 
-void mount_base(void)
+/* What covers are clones of.  The tmpfs that a plan has at /run comes over it. */
+static void make_empty(int root)
+{
+    unsigned long attr = mnt_attributes(true, false);
+    mnt_tmpfs(target(root, "/run"), "65536", "0755", attr);
+    make_directories(root, EMPTY_DIRECTORY);
+    write_file(root, EMPTY_FILE, "");
+    int mount = target(root, "/run");
+    mnt_restrict(mount, attr | MOUNT_ATTR_RDONLY);
+    close(mount);
+}
+
+void mount_base(int tree)
 {
     if (syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
-        refuse("mount", "cannot make the mounts private", errno);
-    mnt_attach(image, open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
-    mnt_restrict_late(image, mnt_attributes(false, true), NULL);
-    int dev = new_tmpfs("/dev", "65536", "0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+        refuse(R_MOUNT, "cannot make the mounts private", errno);
+    umask(0);
+    mnt_attach(tree, openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    mnt_restrict_late(tree, mnt_attributes(false, true), NULL);
+    mnt_tmpfs(target(tree, "/dev"), "65536", "0755", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+    int dev = target(tree, "/dev");
     fill_dev(dev);
     mnt_restrict(dev, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
-    mnt_become_root(image);
+    make_empty(tree);
+    umask(077);
+    mnt_become_root(tree);
     close(dev);
+    close(tree);
 }
 
-static void build_devpts(const struct plan *plan)
+static void build_devpts(const struct plan *plan, int root)
 {
     static const char *const options[][2] = { { "mode", "620" }, { "ptmxmode", "0666" }, { "max", "64" }, { NULL } };
     if (plan_says(plan, OP_PTY, "yes"))
-        mnt_attach(mnt_new("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), target("/dev/pts"));
+        mnt_attach(mnt_new("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), target(root, "/dev/pts"));
 }
 
-static void build_proc(void)
+static void build_proc(int root)
 {
     static const char *const options[][2] = { { "hidepid", "2" }, { "subset", "pid" }, { NULL, NULL } };
-    mnt_attach(mnt_new("proc", options, mnt_attributes(true, false)), target("/proc"));
+    mnt_attach(mnt_new("proc", options, mnt_attributes(true, false)), target(root, "/proc"));
 }
 
-/* What is laid over what is hidden, in the tmpfs that every plan has at /run. */
-static void make_empty(const struct plan *plan)
-{
-    if (!plan_first(plan, OP_MASK) && !plan_first(plan, OP_MASK_FILE))
-        return;
-    make_directories("/run/empty");
-    write_file("/run/empty-file", "");
-}
-
-static void build_record(const struct plan *plan, size_t i)
+static void build_record(const struct plan *plan, size_t i, int root, int mount)
 {
     char *const *args = plan->records[i].args;
     switch (plan->records[i].verb) {
     case OP_TMPFS:
-        mounts[i] = new_tmpfs(args[0], args[1], args[2], mnt_attributes(true, is(args[4], "exec")));
+        mnt_tmpfs(target(root, args[0]), args[1], args[2], mnt_attributes(true, is(args[4], "exec")));
         break;
     case OP_DIR:
-        make_directories(args[0]);
+        make_directories(root, args[0]);
         break;
     case OP_FILE:
-        write_file(args[0], args[1]);
+        write_file(root, args[0], args[1]);
         break;
     case OP_DEV:
-        build_devpts(plan);
+        build_devpts(plan, root);
         break;
     case OP_PROC:
-        build_proc();
+        build_proc(root);
         break;
     case OP_BIND:
-        if (mounts[i] < 0)
+        if (mount < 0)
             break;
-        mnt_attach(mounts[i], target(args[1]));
-        mnt_restrict_late(mounts[i], mnt_attributes(is(args[2], "rw"), is(args[3], "exec")),
+        mnt_attach(mount, target(root, args[1]));
+        mnt_restrict_late(mount, mnt_attributes(is(args[2], "rw"), is(args[3], "exec")),
                           is(args[4], "user") ? plan : NULL);
         break;
     default:
@@ -233,24 +239,33 @@ static void build_record(const struct plan *plan, size_t i)
     }
 }
 
-void mount_build(const struct plan *plan, bool base)
+/* Generated directories and files are complete: what is read-only becomes so before a user's mount comes. */
+static void seal(const struct plan *plan, int root)
 {
-    if (!base)
-        mount_base();
-    image = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool sealed = false;
-    for (size_t i = 0; i < plan->count; i++) {
-        /* Generated directories and files are complete: what is read-only becomes so before a user's mount comes. */
-        if (!sealed && plan->records[i].verb >= OP_DEV)
-            make_empty(plan);
-        for (size_t t = 0; !sealed && plan->records[i].verb >= OP_DEV && t < i; t++)
-            if (plan->records[t].verb == OP_TMPFS && is(plan->records[t].args[3], "ro"))
-                mnt_restrict(mounts[t], mnt_attributes(false, is(plan->records[t].args[4], "exec")));
-        sealed = sealed || plan->records[i].verb >= OP_DEV;
-        build_record(plan, i);
+    for (size_t i = 0; i < plan->count && plan->records[i].verb <= OP_TMPFS; i++) {
+        char *const *args = plan->records[i].args;
+        if (plan->records[i].verb != OP_TMPFS || !is(args[3], "ro"))
+            continue;
+        int mount = target(root, args[0]);
+        mnt_restrict(mount, mnt_attributes(false, is(args[4], "exec")));
+        close(mount);
     }
-    if (plan_first(plan, OP_MASK) || plan_first(plan, OP_MASK_FILE))
-        cover(plan, mounts, image);
+}
+
+void mount_build(const struct plan *plan, const int *mounts)
+{
+    int root = openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    struct empty empty = cover_open_empty(plan, root);
+    size_t i = 0;
+    umask(0); /* each mode below is meant as it stands */
+    for (; i < plan->count && plan->records[i].verb < OP_DEV; i++)
+        build_record(plan, i, root, -1);
+    seal(plan, root);
+    for (; i < plan->count; i++)
+        build_record(plan, i, root, mounts[i]);
+    umask(077);
+    cover(plan, mounts, &empty);
+    close(root);
     if (chdir("/") != 0)
-        refuse("mount", "cannot enter the jail", errno);
+        refuse(R_MOUNT, "cannot enter the jail", errno);
 }

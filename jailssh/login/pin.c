@@ -1,7 +1,8 @@
 /* The pinned namespaces: for each image a mount namespace below RUN_DIR that every login to it starts from, so that a
- * login's cost does not grow with the number of mounts on the host, and one empty network namespace, since making one
- * costs as much as half of a login.  A pin is named after the image's device and inode number, which cannot be another
- * directory's while the pin holds the image. */
+ * login's cost does not grow with the number of mounts on the host; one for each host name; and an empty one of the
+ * network and of IPC, since making one costs as much as half of a login, or each time a thirtieth.  The pin of an image
+ * is named after its device and inode number, which cannot be another directory's while the pin holds the image; its
+ * name is another than that of the versions before, whose pins lack what covers are made from. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -14,24 +15,33 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "fail.h"
 #include "fd.h"
 #include "mount.h"
+#include "pin.h"
 
-enum { NSFS = 0x6e736673, DETACH = 2 };
+enum { DETACH = 2 };
 
-static int open_pin(int run, const char *name, int type)
+enum { PINS = 4 };
+struct pin {
+    unsigned long type;
+    const char *kind; /* in /proc/self/ns */
+    const char *path; /* from RUN_DIR */
+    int fd;
+};
+
+static bool open_pin(int run, struct pin *pin)
 {
-    struct statfs fs;
-    int fd = openat(run, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == NSFS && ioctl(fd, NS_GET_NSTYPE) == type)
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return -1;
+    pin->fd = openat(run, pin->path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    /* Fails for what nothing is mounted on. */
+    if (pin->fd >= 0 && ioctl(pin->fd, NS_GET_NSTYPE) == (int)pin->type)
+        return true;
+    if (pin->fd >= 0)
+        close(pin->fd);
+    pin->fd = -1;
+    return false;
 }
 
 /* The directory of the pins is a mount of its own and private: the kernel refuses a mount namespace that would be
@@ -53,43 +63,48 @@ static bool bind_pin(int run, int namespace, const char *path)
            syscall(SYS_mount, from, path, NULL, MS_BIND, NULL) == 0;
 }
 
-/* Make a namespace of TYPE, of mounts or of the network, by going there and coming back, and bind it to PATH. */
-static bool make_pin(int run, int self, const char *type, const char *path, int image)
+/* What a pinned namespace holds: the image, the name of the host, or nothing. */
+static bool furnish(const struct pin *pin, int tree, const char *host)
 {
-    bool mounts = strcmp(type, "mnt") == 0;
-    int host = openat(self, type, O_RDONLY | O_CLOEXEC);
-    if (mounts)
-        mount_take_image(image);
-    if (host < 0 || unshare(mounts ? CLONE_NEWNS : CLONE_NEWNET) != 0)
+    if (pin->type == CLONE_NEWNS)
+        mount_base(tree);
+    return pin->type != CLONE_NEWUTS || sethostname(host, strlen(host)) == 0;
+}
+
+/* Make a namespace by going there and coming back, and bind it to its path. */
+static bool make_pin(int run, int self, const struct pin *pin, int image, const char *host)
+{
+    int here = openat(self, pin->kind, O_RDONLY | O_CLOEXEC);
+    int tree = pin->type == CLONE_NEWNS ? mount_take_image(image) : -1;
+    if (here < 0 || unshare((int)pin->type) != 0)
         return false;
-    if (mounts)
-        mount_base();
-    int made = openat(self, type, O_RDONLY | O_CLOEXEC);
-    if (setns(host, 0) != 0)
-        refuse("kernel", "cannot return from the namespace to be pinned", errno);
-    bool bound = bind_pin(run, made, path);
-    close(host);
+    bool good = furnish(pin, tree, host);
+    int made = openat(self, pin->kind, O_RDONLY | O_CLOEXEC);
+    if (setns(here, (int)pin->type) != 0)
+        refuse(R_KERNEL, "cannot return from the namespace to be pinned", errno);
+    good = good && bind_pin(run, made, pin->path);
+    int error = errno;
+    close(here);
     close(made);
-    return bound;
+    errno = error;
+    return good;
 }
 
 /* The network's is the first pin: where it is, the directory is. */
 static bool make_net_pin(int run, int self)
 {
-    int old = open_pin(run, "ns/net", CLONE_NEWNET);
-    if (old >= 0)
-        return close(old) == 0;
-    return make_directory(run) &&
-           (make_pin(run, self, "net", "ns/net", -1) || (syscall(SYS_umount2, "ns", DETACH), false));
+    struct pin net = { CLONE_NEWNET, "net", "ns/net", -1 };
+    if (open_pin(run, &net))
+        return close(net.fd) == 0;
+    return make_directory(run) && (make_pin(run, self, &net, -1, NULL) || (syscall(SYS_umount2, "ns", DETACH), false));
 }
 
 /* The kernel lets a mount namespace be bound only in an older one, and tells their ages by numbers that each processor
  * takes from a stock of its own (Linux 6.18).  On the processor that made the one we are in, a new one is younger. */
-static void make_pins(int run, int image, const char *path)
+static void make_on_some_processor(int run, int self, const struct pin *pin, int image)
 {
     cpu_set_t usual, one;
-    int self = open("/proc/self/ns", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool made = self >= 0 && make_net_pin(run, self) && make_pin(run, self, "mnt", path, image);
+    bool made = make_pin(run, self, pin, image, NULL);
     sched_getaffinity(0, sizeof usual, &usual);
     for (size_t cpu = 0; !made && errno == EINVAL && cpu < CPU_SETSIZE; cpu++) {
         if (!CPU_ISSET(cpu, &usual))
@@ -97,9 +112,25 @@ static void make_pins(int run, int image, const char *path)
         CPU_ZERO(&one);
         CPU_SET(cpu, &one);
         sched_setaffinity(0, sizeof one, &one);
-        made = make_pin(run, self, "mnt", path, image);
+        made = make_pin(run, self, pin, image, NULL);
     }
     sched_setaffinity(0, sizeof usual, &usual);
+}
+
+static void make_pins(int run, struct pin *pins, unsigned long wanted, int image, const char *host)
+{
+    int self = open("/proc/self/ns", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool good = self >= 0 && make_net_pin(run, self);
+    for (size_t i = 0; good && i < PINS; i++) {
+        if (pins[i].fd >= 0 || !(wanted & pins[i].type) ||
+            open_pin(run, &pins[i])) /* another login may have been faster */
+            continue;
+        if (pins[i].type == CLONE_NEWNS)
+            make_on_some_processor(run, self, &pins[i], image);
+        else
+            (void)make_pin(run, self, &pins[i], image, host);
+        (void)open_pin(run, &pins[i]);
+    }
     close(self);
     (void)!chdir("/");
 }
@@ -118,28 +149,35 @@ static bool is_root(const struct stat *image)
     return stat("/", &root) == 0 && root.st_dev == image->st_dev && root.st_ino == image->st_ino;
 }
 
-bool pin_enter(int image, bool *net)
+unsigned long pin_enter(int image, const char *host, unsigned long share)
 {
-    char path[64];
+    char tree[64], uts[300];
+    struct pin pins[PINS] = { { CLONE_NEWNET, "net", "ns/net", -1 },
+                              { CLONE_NEWIPC, "ipc", "ns/ipc", -1 },
+                              { CLONE_NEWUTS, "uts", uts, -1 },
+                              { CLONE_NEWNS, "mnt", tree, -1 } };
+    unsigned long wanted = share | CLONE_NEWUTS | CLONE_NEWNS, entered = 0;
     struct stat st;
     int run = pin_open_run_directory();
     if (run < 0 || fstat(image, &st) != 0)
-        return *net = false;
-    snprintf(path, sizeof path, "ns/%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+        return 0;
+    snprintf(tree, sizeof tree, "ns/image-%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    snprintf(uts, sizeof uts, "ns/uts-%s", host);
+    bool all = true;
+    for (size_t i = 0; i < PINS; i++)
+        if (wanted & pins[i].type)
+            all = open_pin(run, &pins[i]) && all;
     /* Nobody waits for the lock: its holder's user can stop it, and anyone can open the directory and lock it. */
-    int mnt = open_pin(run, path, CLONE_NEWNS);
-    if (mnt < 0 && flock(run, LOCK_EX | LOCK_NB) == 0 &&
-        (mnt = open_pin(run, path, CLONE_NEWNS)) < 0) { /* another login may have been faster */
-        make_pins(run, image, path);
-        mnt = open_pin(run, path, CLONE_NEWNS);
+    if (!all && flock(run, LOCK_EX | LOCK_NB) == 0)
+        make_pins(run, pins, wanted, image, host);
+    /* That of mounts is the last: paths lead elsewhere in there. */
+    for (size_t i = 0; i < PINS; i++) {
+        if (pins[i].fd >= 0 && wanted & pins[i].type && setns(pins[i].fd, (int)pins[i].type) == 0)
+            entered |= pins[i].type;
+        close(pins[i].fd);
     }
-    int other = mnt >= 0 && *net ? open_pin(run, "ns/net", CLONE_NEWNET) : -1;
-    *net = other >= 0 && setns(other, CLONE_NEWNET) == 0;
-    bool entered = mnt >= 0 && setns(mnt, CLONE_NEWNS) == 0;
-    if (entered && !is_root(&st))
-        refuse("image", "the pinned root is another image", 0);
-    close(other);
-    close(mnt);
+    if (entered & CLONE_NEWNS && !is_root(&st))
+        refuse(R_IMAGE, "the pinned root is another image", 0);
     close(run);
     return entered;
 }

@@ -1,5 +1,6 @@
 /* Reading a plan.  Any doubt is a refusal: the caller never sees half a plan. */
 #include "plan.h"
+#include "kind.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,10 @@ static const char *split_tokens(char *data, size_t size, struct tokens *out)
 {
     if (size == 0 || size > PLAN_MAX_SIZE || data[size - 1] != '\0')
         return "plan is truncated or too large";
-    out->list = calloc(size + 1, sizeof *out->list); /* large memory is none before it is written to */
+    size_t count = 0;
+    for (const char *at = data; at < data + size; at += strlen(at) + 1)
+        count++;
+    out->list = calloc(count + 1, sizeof *out->list);
     if (!out->list)
         return "no memory for the plan";
     out->count = 0;
@@ -87,7 +91,8 @@ static const char *check_order(int verb, bool *seen, int *phase)
     return NULL;
 }
 
-static const char *parse_records(const struct tokens *tokens, size_t count, struct record *records)
+static const char *parse_records(const struct tokens *tokens, size_t count, struct record *records,
+                                 struct value_class *classes)
 {
     bool seen[OP_COUNT] = { false };
     int phase = 0, verb = 0;
@@ -99,14 +104,17 @@ static const char *parse_records(const struct tokens *tokens, size_t count, stru
         size_t arity = ops[verb].arity;
         if (arity >= tokens->count - at)
             return "plan is truncated";
-        for (size_t arg = 0; arg < arity; arg++)
-            if (!kind_fits(ops[verb].kinds[arg], tokens->list[at + 1 + arg]))
+        records[i] = (struct record){ (enum plan_verb)verb, tokens->list + at + 1, NULL };
+        for (size_t arg = 0; arg < arity; arg++) {
+            char kind = ops[verb].kinds[arg], *text = records[i].args[arg];
+            if (kind == 'c' ? !class_parse(text, &classes[i]) : !kind_fits(kind, text))
                 return "plan with a bad argument";
+            records[i].value = kind == 'c' ? &classes[i] : records[i].value;
+        }
         const char *why = check_order(verb, seen, &phase);
         if (why)
             return why;
         groups += verb == OP_GROUP;
-        records[i] = (struct record){ (enum plan_verb)verb, tokens->list + at + 1 };
         at += 1 + arity;
     }
     if (groups > PLAN_MAX_GROUPS)
@@ -152,13 +160,14 @@ const char *plan_parse(char *data, size_t size, struct plan *out)
     const char *why = split_tokens(data, size, &tokens);
     if (!why)
         why = parse_head(&tokens, &plan, &count);
-    if (!why && !(records = calloc(count + 1, sizeof *records)))
+    if (!why && !(records = calloc(count + 1, sizeof *records + sizeof(struct value_class))))
         why = "no memory for the plan";
-    if (!why)
-        why = parse_records(&tokens, count, records);
+    if (!why) /* the classes stand behind the records */
+        why = parse_records(&tokens, count, records, (struct value_class *)(records + count + 1));
     if (!why) {
         plan.records = records;
         plan.count = count;
+        plan.tokens = tokens.list;
         size_t needed = plan_is_roster(&plan) ? OF_ROSTER : sizeof required / sizeof *required;
         for (size_t i = 0; i < needed; i++)
             if (!plan_first(&plan, required[i]))
@@ -174,6 +183,12 @@ const char *plan_parse(char *data, size_t size, struct plan *out)
     return NULL;
 }
 
+void plan_free(const struct plan *plan)
+{
+    free((void *)plan->records);
+    free(plan->tokens);
+}
+
 char *const *plan_first(const struct plan *plan, enum plan_verb verb)
 {
     for (size_t i = 0; i < plan->count; i++) {
@@ -183,6 +198,31 @@ char *const *plan_first(const struct plan *plan, enum plan_verb verb)
             break; /* behind the first rule are only rules */
     }
     return NULL;
+}
+
+char *const *rule_next(const struct plan *plan, enum plan_verb verb, size_t *at)
+{
+    const struct record *end = plan->records + plan->count, *record = plan->records + *at + 1;
+    while (record < end && record->verb < verb && record->verb != OP_RULE)
+        record++;
+    if (record == end || record->verb != verb)
+        return NULL;
+    *at = (size_t)(record - plan->records);
+    return record->args;
+}
+
+char *const *rule_first(const struct plan *plan, size_t rule, enum plan_verb verb)
+{
+    size_t at = rule;
+    return rule_next(plan, verb, &at);
+}
+
+bool plan_has(const struct plan *plan, enum plan_verb verb)
+{
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->records[i].verb == verb)
+            return true;
+    return false;
 }
 
 bool plan_is_roster(const struct plan *plan)

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "kind.h"
 #include "plan_ops.h"
 
 enum plan_verb {
@@ -18,6 +19,7 @@ enum plan_verb {
 struct record {
     enum plan_verb verb;
     char *const *args;
+    const struct value_class *value; /* the class among the arguments of the verbs that have one */
 };
 
 struct plan {
@@ -27,6 +29,7 @@ struct plan {
     const char *serial;
     const struct record *records;
     size_t count;
+    char **tokens; /* all of them, the head's too */
 };
 
 /* Parse SIZE bytes at DATA (changed in place never; the plan points into it) into a fresh plan.  Returns NULL when
@@ -36,16 +39,22 @@ const char *plan_parse(char *data, size_t size, struct plan *out);
 /* The arguments of the first record with this verb, which is no part of a rule, or NULL. */
 char *const *plan_first(const struct plan *plan, enum plan_verb verb);
 
+/* True if a record has this verb, also one that is part of a rule. */
+bool plan_has(const struct plan *plan, enum plan_verb verb);
+
 /* True if the verb's first argument is VALUE. */
 bool plan_says(const struct plan *plan, enum plan_verb verb, const char *value);
 
 /* True for the plan of a shared account, which only says which key has which plan. */
 bool plan_is_roster(const struct plan *plan);
 
-/* Kinds of tokens: does TEXT fit KIND, a letter of plan_ops.h; is it a number of at most MOST digits, a login name? */
-bool kind_fits(char kind, const char *text);
-bool kind_is_decimal(const char *text, size_t most);
-bool kind_is_account(const char *name);
+/* The records with VERB of a rule, which stand in the order of the verbs: the first of the rule that begins at record
+ * RULE; the next behind record *AT, which begins as the rule's. */
+char *const *rule_next(const struct plan *plan, enum plan_verb verb, size_t *at);
+char *const *rule_first(const struct plan *plan, size_t rule, enum plan_verb verb);
+
+/* Give back what plan_parse has taken beside the plan's own bytes. */
+void plan_free(const struct plan *plan);
 
 /* A decimal or octal argument that plan_parse has checked. */
 unsigned long plan_number(const char *text, int base);

@@ -11,7 +11,7 @@
 
 #include "fail.h"
 #include "fd.h"
-#include "mount.h"
+#include "pin.h"
 
 static int held[2] = { -1, -1 };
 
@@ -28,7 +28,7 @@ static int open_places(const char *name)
 }
 
 /* Lock the first free one of as many bytes as BOUND says, and hold it. */
-static void take(int *place, const char *name, char *const *bound, const char *reason, const char *whose)
+static void take(int *place, const char *name, char *const *bound, enum reason reason, const char *whose)
 {
     struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
     char detail[80];
@@ -43,7 +43,7 @@ static void take(int *place, const char *name, char *const *bound, const char *r
             break;
     }
     if (*place < 0 || lock.l_start < most)
-        refuse("setup", "cannot count the sessions", errno);
+        refuse(R_SETUP, "cannot count the sessions", errno);
     snprintf(detail, sizeof detail, "this %s has %jd session%s already", whose, (intmax_t)most, most == 1 ? "" : "s");
     deny(reason, detail);
 }
@@ -54,8 +54,8 @@ void slot_take(const struct plan *plan, const char *key)
     snprintf(account, sizeof account, "%u", plan->uid);
     snprintf(account_and_key, sizeof account_and_key, "%u.%s", plan->uid, key);
     /* The key's first, so that logins beyond its own bound never hold a place of the others. */
-    take(&held[0], account_and_key, plan_first(plan, OP_KEY_SESSIONS), "sessions-of-key", "key");
-    take(&held[1], account, plan_first(plan, OP_SESSIONS), "sessions", "account");
+    take(&held[0], account_and_key, plan_first(plan, OP_KEY_SESSIONS), R_SESSIONS_OF_KEY, "key");
+    take(&held[1], account, plan_first(plan, OP_SESSIONS), R_SESSIONS, "account");
 }
 
 void slot_leave(void)

@@ -161,6 +161,14 @@ def compile_plan(
     return numbered(account, records)
 
 
+def runs_own_code(results: Iterable[PluginResult]) -> bool:
+    """True if an account with these results can have code of its own run: by a shell, or from its home."""
+    rules = [rule for result in results for rule in result.rules]
+    return any(result.executable_home for result in results) or any(
+        (rule.interactive and not rule.answer) or "*" in rule.words for rule in rules
+    )
+
+
 def compile_roster(account: Account, jail: JailSettings, keys: Iterable[RosterKey]) -> Plan:
     """Return the plan of a shared account, which says which of its named ``keys`` has which plan."""
     message = jail.message or "this account is shared and its keys have names; this key has none"

@@ -1,6 +1,6 @@
 """The limits of access in a plan: for people, and whether one keeps everybody out at a moment.  Pure.
 
-:func:`judge` decides as ``login/limit.c`` does; a test holds the two together.
+:func:`judge` decides as ``login/command/limit.c`` does; a test holds the two together.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 A :class:`Rule` describes one way to use one program: the first word in all its spellings, the words that must
 follow, the options that may appear, the operands, and the argument vector that is executed.  Whatever a rule does
 not describe is denied.  Plugins build rules, :func:`check_rules` refuses impossible sets, :func:`rule_records`
-turns them into plan records; only the C matcher (``login/match.c``) ever decides about a command.
+turns them into plan records; only the C matcher (``login/command/match.c``) ever decides about a command.
 
 Executed argv: ``[argv0, *fixed, *literals, *options as sent, *insert, mark, *operands]``.
 

@@ -8,15 +8,18 @@ is allowed but what stands here; a call of a foreign architecture (32 bit, x32) 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 import stat
+import struct
 import termios
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from types import ModuleType
 
 from jailssh.core.errors import HostError
+from jailssh.policy.bpf import LOW_HALF, Condition, Denial, compile_filter
 
 # linux/sched.h; Python has names for these only from 3.12 on.
 CLONE_NAMESPACES = {
@@ -28,9 +31,6 @@ CLONE_NAMESPACES = {
     "NEWPID": 0x20000000,
     "NEWNET": 0x40000000,
 }
-LOW_HALF = 0xFFFFFFFF
-"""The kernel looks at the low half of an int argument only, so a compare must do the same (CVE-2019-7303)."""
-
 MOUNTING = (
     "mount", "umount2", "umount", "pivot_root", "chroot", "setns", "unshare", "open_tree", "move_mount", "fsopen",
     "fsconfig", "fsmount", "fspick", "mount_setattr",
@@ -45,56 +45,86 @@ MACHINE = (
     "swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "open_by_handle_at", "name_to_handle_at", "iopl",
     "ioperm", "syslog", "vhangup", "nfsservctl",
 )  # fmt: skip
+IPC = (
+    "ipc", "shmget", "shmat", "shmdt", "shmctl", "semget", "semop", "semtimedop", "semtimedop_time64", "semctl",
+    "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink",
+)  # fmt: skip
 # Newer than the oldest libseccomp that we work with; these numbers are the same on every architecture since 5.1.
 BY_NUMBER = {"statmount": 457, "listmount": 458, "open_tree_attr": 467, "listns": 470}
 NUMBERS = {**BY_NUMBER, "fchmodat2": 452}
 # Where each call that gives a file its mode has it.  mkdir(2) takes no set-id bit of its mode; openat2(2), whose mode
-# stands behind a pointer, is taken from each command by the login program (login/confine.c), which needs it itself.
+# stands behind a pointer, is taken from each command by the login program (login/command/command_filter.c), which needs
+# it itself.
 MODES = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2, "mknod": 1, "mknodat": 2, "creat": 1}
 MODES_OF_OPEN = {"open": 1, "openat": 2}
 """Where the flags are; the mode is behind them, and is none where no file is made."""
+SET_ID = (stat.S_ISUID, stat.S_ISGID)
 MAKES_FILE = (os.O_CREAT, os.O_TMPFILE & ~os.O_DIRECTORY)
 SONAMES = {"c": "libc.so.6", "seccomp": "libseccomp.so.2"}
 TERMINAL_IOCTLS = ("TIOCSTI", "TIOCLINUX", "TIOCCONS", "TIOCSETD")
 PERSONALITY_QUERY = 0xFFFFFFFF
+_ARCHITECTURE = 12
+"""Where libseccomp's programs have the machine's AUDIT_ARCH: what the second instruction compares with."""
 
 # The families below AF_PACKET (17) that a program with a network needs; all above are refused as a range.
 NETWORK_FAMILIES = (socket.AF_UNSPEC, socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 
 
-def filter_for(network: str) -> tuple[str, bytes]:
+def filter_for(network: str, *, ipc: bool = True) -> tuple[str, bytes]:
     """Return ``(architecture as uname -m says, BPF program)`` for a jail with ``network`` ``none`` or ``host``.
 
-    The same program comes out each time on one host.  Raises :class:`HostError` without libseccomp's binding.
+    Without ``ipc`` there are no System V IPC and no POSIX message queues (ENOSYS), and the login program makes no
+    IPC namespace for each login.  The same program comes out each time on one host.  Raises :class:`HostError` without
+    libseccomp's binding.
     """
     if network not in ("none", "host"):
         raise ValueError(network)
-    return os.uname().machine, _compile(network)
+    return os.uname().machine, _compile(network, ipc)
 
 
 @cache
-def _compile(network: str) -> bytes:
+def _compile(network: str, ipc: bool) -> bytes:
     lib = _library()
+    denials: dict[int, list[Denial]] = {}
     try:
-        return _export(_program(lib, network))
+        for call, denial in _denials(network, ipc):
+            number = NUMBERS.get(call, -1)
+            if number < 0:
+                number = lib.resolve_syscall(lib.Arch.NATIVE, call)
+            # Negative: this architecture has no such call.
+            if number >= 0:
+                denials.setdefault(number, []).append(denial)
+        if lib.resolve_syscall(lib.Arch.NATIVE, "socketcall") >= 0:
+            # One call for many, which libseccomp takes apart.
+            return _export(_program(lib, denials))
+        (architecture,) = struct.unpack_from("=I", _export(lib.SyscallFilter(lib.ALLOW)), _ARCHITECTURE)
+        return compile_filter(architecture, denials, x32=os.uname().machine == "x86_64")
     except (OSError, RuntimeError, ValueError) as error:
         hint = "libseccomp asks the kernel what it knows: is seccomp(2) allowed to this process?"
         raise HostError("system call filter", f"cannot be made: {error}", hint=hint) from error
 
 
-def _program(lib: ModuleType, network: str) -> object:
+def _program(lib: ModuleType, denials: Mapping[int, Sequence[Denial]]) -> object:
     program = lib.SyscallFilter(lib.ALLOW)
     program.set_attr(lib.Attr.ACT_BADARCH, lib.KILL_PROCESS)
     # A tree instead of a list: the kernel runs the filter for every call number once when it is installed.
     program.set_attr(lib.Attr.CTL_OPTIMIZE, 2)
-    for action, call, compares in _denials(lib, network):
-        number = NUMBERS.get(call, -1)
-        if number < 0:
-            number = lib.resolve_syscall(lib.Arch.NATIVE, call)
-        # Negative: this architecture has no such call.
-        if number >= 0:
-            program.add_rule(action, number, *compares)
+    for number, denied in denials.items():
+        for denial in denied:
+            for tests in itertools.product(*(list(_as_libseccomp(lib, test)) for test in denial.tests)):
+                program.add_rule(lib.ERRNO(denial.errno), number, *tests)
     return program
+
+
+def _as_libseccomp(lib: ModuleType, test: Condition) -> Iterator[object]:
+    """Yield compares of which one must be true."""
+    for value in test.values:
+        if test.kind == "has":
+            yield lib.Arg(test.argument, lib.MASKED_EQ, value, value)
+        elif test.kind == "is":
+            yield lib.Arg(test.argument, lib.MASKED_EQ, LOW_HALF, value & LOW_HALF)
+        else:
+            yield lib.Arg(test.argument, lib.NE if test.kind == "not" else lib.GT, value)
 
 
 def _export(program: object) -> bytes:
@@ -134,42 +164,30 @@ def _pyseccomp() -> ModuleType:
     return pyseccomp  # type: ignore[no-any-return, unused-ignore]
 
 
-def _denials(lib: ModuleType, network: str) -> Iterator[tuple[int, str, tuple[object, ...]]]:
-    """Yield ``(action, call, argument compares)``, one per denial."""
-    denied = lib.ERRNO(errno.EPERM)
-
-    def has(argument: int, bits: int, mask: int = 0) -> object:
-        return lib.Arg(argument, lib.MASKED_EQ, mask or bits, bits)
-
+def _denials(network: str, ipc: bool) -> Iterator[tuple[str, Denial]]:
+    """Yield calls and when they are denied."""
+    denied = errno.EPERM
     for call in (*MOUNTING, *OTHER_PROCESSES, *KERNEL_CORNERS, *MACHINE, *BY_NUMBER):
-        yield denied, call, ()
+        yield call, Denial(denied)
     # ENOSYS: the flags are behind a pointer that a filter cannot follow; libc then takes clone.
-    yield lib.ERRNO(errno.ENOSYS), "clone3", ()
+    yield "clone3", Denial(errno.ENOSYS)
+    for call in () if ipc else IPC:
+        yield call, Denial(errno.ENOSYS)
     flags = 1 if os.uname().machine.startswith("s390") else 0
-    for bit in CLONE_NAMESPACES.values():
-        yield denied, "clone", (has(flags, bit),)
-    for name in TERMINAL_IOCTLS:
-        yield denied, "ioctl", (has(1, getattr(termios, name), LOW_HALF),)
-    yield denied, "personality", (lib.Arg(0, lib.NE, PERSONALITY_QUERY),)
+    yield "clone", Denial(denied, (Condition("has", flags, tuple(CLONE_NAMESPACES.values())),))
+    yield "ioctl", Denial(denied, (Condition("is", 1, tuple(getattr(termios, name) for name in TERMINAL_IOCTLS)),))
+    yield "personality", Denial(denied, (Condition("not", 0, (PERSONALITY_QUERY,)),))
     # A set-id file outside, where others can run it, would lend them the account's rights: chmod(2), inode(7).
-    for bit in (stat.S_ISUID, stat.S_ISGID):
-        for call, place in MODES.items():
-            yield denied, call, (has(place, bit),)
-        for call, place in MODES_OF_OPEN.items():
-            for flag in MAKES_FILE:
-                yield denied, call, (has(place, flag), has(place + 1, bit))
-    yield from _socket_denials(lib, network)
-
-
-def _socket_denials(lib: ModuleType, network: str) -> Iterator[tuple[int, str, tuple[object, ...]]]:
+    for call, place in MODES.items():
+        yield call, Denial(denied, (Condition("has", place, SET_ID),))
+    for call, place in MODES_OF_OPEN.items():
+        yield call, Denial(denied, (Condition("has", place, MAKES_FILE), Condition("has", place + 1, SET_ID)))
     # A compare of the whole register fails closed: a family with anything in the high half is none that is allowed.
-    refused = lib.ERRNO(errno.EAFNOSUPPORT)
-    yield refused, "socketpair", (lib.Arg(0, lib.NE, socket.AF_UNIX),)
+    refused = errno.EAFNOSUPPORT
+    yield "socketpair", Denial(refused, (Condition("not", 0, (socket.AF_UNIX,)),))
     if network == "none":
-        yield refused, "socket", (lib.Arg(0, lib.NE, socket.AF_UNIX),)
+        yield "socket", Denial(refused, (Condition("not", 0, (socket.AF_UNIX,)),))
         return
     top = max(NETWORK_FAMILIES)
-    yield refused, "socket", (lib.Arg(0, lib.GT, top),)
-    for family in range(top):
-        if family not in NETWORK_FAMILIES:
-            yield refused, "socket", (lib.Arg(0, lib.EQ, family),)
+    yield "socket", Denial(refused, (Condition("above", 0, (top,)),))
+    yield "socket", Denial(refused, (Condition("is", 0, tuple(set(range(top)) - set(NETWORK_FAMILIES))),))

@@ -10,7 +10,7 @@ from jailssh.config.keys import Keyring
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.definition import JailDefinition, holders
 from jailssh.plan import codec, ops
-from jailssh.plan.compile import RosterKey, compile_plan, compile_roster, tops_of
+from jailssh.plan.compile import RosterKey, compile_plan, compile_roster, runs_own_code, tops_of
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.seccomp import filter_for
 from jailssh.publish.plan_files import AccountPlans, keys_of
@@ -65,9 +65,11 @@ class Use:
     def compile(self, main: MainConfig, image: str) -> AccountPlans:
         """Return the plans, with the image at this host path."""
         settings = self.definition.settings(main, self.user)
-        seccomp = filter_for(settings.network)
         plans = {
-            roles: compile_plan(self.account, settings, given, image, seccomp) for roles, given in self.results.items()
+            roles: compile_plan(
+                self.account, settings, given, image, filter_for(settings.network, ipc=runs_own_code(given))
+            )
+            for roles, given in self.results.items()
         }
         if not self.ring.keys:
             (plan,) = plans.values()

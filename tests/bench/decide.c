@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "match.h"
+#include "command/match.h"
 
 enum { ROUNDS = 10 };
 

@@ -46,7 +46,10 @@ LOGIN_MS = 0.3
 DENIED = 126
 COMPILE_MS = 50.0
 COMPILES = 7
-_LOGIN_SOURCES = ("kind", "plan", "fd", "request", "match", "option", "value", "repository")
+_LOGIN_SOURCES = (
+    "kind", "plan", "reason", "fd", "command/request", "command/beneath", "command/match", "command/option",
+    "command/path", "command/pattern", "command/repository", "command/rule", "command/value",
+)  # fmt: skip
 _TREE = Path(__file__).resolve().parents[2]
 _AUTH = "/tmp/sshauth."
 

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "match.h"
+#include "command/match.h"
+#include "command/pattern.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size);
 
@@ -38,14 +39,6 @@ static inline char *string_of(const unsigned char *data, size_t size)
         memcpy(copy, data, size);
     copy[size] = '\0';
     return copy;
-}
-
-/* What plan_parse takes for an accepted plan: the list of tokens (a head of seven and the first verb stand before the
- * first argument) and the records. */
-static inline void free_plan(const struct plan *plan)
-{
-    free((void *)(plan->records[0].args - 8));
-    free((void *)plan->records);
 }
 
 /* No single piece of memory that is taken from now on may be larger; ends with give_back. */

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     struct plan plan;
     if (!plan_parse(bytes, end, &plan)) {
         judge(&plan, *command ? command : NULL, false);
-        free_plan(&plan);
+        plan_free(&plan);
     }
     free(command);
     free(bytes);

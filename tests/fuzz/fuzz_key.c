@@ -16,10 +16,10 @@ static char *const rows[][4] = {
     { "bob", "b0", "bob", AUTHORITY_TEXT },
 };
 static const struct record records[] = {
-    { OP_KEY, rows[0] },
-    { OP_KEY, rows[1] },
-    { OP_AUTHORITY, rows[2] },
-    { OP_AUTHORITY, rows[3] },
+    { OP_KEY, rows[0], NULL },
+    { OP_KEY, rows[1], NULL },
+    { OP_AUTHORITY, rows[2], NULL },
+    { OP_AUTHORITY, rows[3], NULL },
 };
 static const char *const types[] = { "ssh-ed25519",           "ssh-rsa",
                                      "ecdsa-sha2-nistp256",   "ecdsa-sha2-nistp384",
@@ -59,7 +59,7 @@ static void check(char *const *found, const struct key_doubt *doubt)
     if (found)
         HOLDS(known);
     else
-        HOLDS(strcmp(doubt->reason, "key-unknown") == 0 || strcmp(doubt->reason, "key-ambiguous") == 0);
+        HOLDS(doubt->reason == R_KEY_UNKNOWN || doubt->reason == R_KEY_AMBIGUOUS);
     HOLDS(found || strlen(doubt->detail) < sizeof doubt->detail);
 }
 

@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     if (!why) {
         HOLDS(plan.uid != 0 && plan.gid != 0 && plan.count <= PLAN_MAX_RECORDS);
         same_bytes(&plan, copy, size);
-        free_plan(&plan);
+        plan_free(&plan);
     }
     free(copy);
     return 0;

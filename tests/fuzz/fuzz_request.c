@@ -54,7 +54,7 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     bool is_long = size > 0 && data[0] == 0xff;
     char *command = is_long ? repeated(data + 1, size - 1) : string_of(data, size), *buffer = malloc(4 * REQUEST_MAX);
     HOLDS(buffer);
-    const char *why = request_split(command, &words, buffer);
+    enum reason why = request_split(command, &words, buffer);
     if (why)
         HOLDS(strlen(words.at_fault) <= 4);
     else

@@ -276,8 +276,8 @@ static void check_allowed(const struct plan *plan, const char *command, const st
 
 static void check_denied(const struct verdict *verdict)
 {
-    HOLDS(*verdict->reason && verdict->rule && verdict->plugin);
-    HOLDS(verdict->answered == equal(verdict->reason, "not-served"));
+    HOLDS(verdict->reason && verdict->rule && verdict->plugin);
+    HOLDS(verdict->answered == (verdict->reason == R_NOT_SERVED));
     if (verdict->answered)
         return; /* the plan's own words */
     for (const char *at = verdict->detail; *at; at++)

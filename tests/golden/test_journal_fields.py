@@ -8,7 +8,7 @@ from pathlib import Path
 from jailssh.core import journal_fields as fields
 
 LOGIN = Path(__file__).resolve().parents[2] / "jailssh/login"
-SOURCE = "\n".join(path.read_text() for path in sorted(LOGIN.glob("*.[ch]")))
+SOURCE = "\n".join(path.read_text() for path in sorted(LOGIN.rglob("*.[ch]")))
 
 
 def test_fields() -> None:
@@ -25,16 +25,28 @@ def test_events_and_their_ids() -> None:
     assert len(set(fields.MESSAGE_IDS.values())) == len(fields.MESSAGE_IDS)
 
 
+LISTED = re.findall(r'\bX\((\w+), "([a-z-]+)", (TELL_\w+), ([4-6])\)', (LOGIN / "reason.h").read_text())
+
+
 def test_reasons() -> None:
-    refusals = set(re.findall(r'\b(?:refuse|deny)\("([a-z-]+)"', SOURCE))
-    names = ("match.c", "option.c", "repository.c", "request.c", "value.c")
-    matcher = "\n".join((LOGIN / name).read_text() for name in names)
-    denials = set(re.findall(r'"((?:[a-z]+-)+[a-z]+)"', matcher)) - {"new-repository"}
-    limits = set(re.findall(r'return [^;]*"([a-z]+)"', (LOGIN / "limit.c").read_text()))
-    ends = set(re.findall(r'(?:end_session\(o, |reason = )"([a-z]+)"', (LOGIN / "outer.c").read_text()))
-    assert limits == {"address", "hours", "expired"}
-    assert ends == {"duration", "idle", "journal"}
-    assert (limits | ends) - set(fields.REASONS) == set()
-    assert refusals
-    assert refusals - set(fields.REASONS) == set()
-    assert denials - set(fields.REASONS) == set()
+    assert {code for _, code, _, _ in LISTED} - set(fields.REASONS) == set()
+
+
+def test_every_reason_is_used() -> None:
+    used = set(re.findall(r"\bR_(\w+)", SOURCE)) - {"NONE", ""}
+    assert used == {name for name, _, _, _ in LISTED}
+
+
+def test_a_reason_has_one_priority_and_refusals_tell_nothing() -> None:
+    priorities: dict[str, set[str]] = {}
+    for _, code, audience, priority in LISTED:
+        priorities.setdefault(code, set()).add(priority)
+        assert (priority == "4") == (audience == "TELL_REFERENCE"), code
+    assert [code for code, found in priorities.items() if len(found) > 1] == []
+
+
+def test_nothing_is_decided_by_a_reason_as_text() -> None:
+    others = "\n".join(path.read_text() for path in sorted(LOGIN.rglob("*.[ch]")) if path.name != "reason.h")
+    for code in {code for _, code, _, _ in LISTED if "-" in code}:
+        assert f'"{code}"' not in others
+    assert re.findall(r"\bstrn?cmp\((?:reason|detail|why|part\[\d\])\b.*", others) == []

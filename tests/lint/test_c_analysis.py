@@ -16,7 +16,7 @@ from tests.abilities import REPO
 from tests.lint.tree import LOGIN_C, name
 
 SOURCES = [path for path in LOGIN_C if path.suffix == ".c"]
-DEFINES = ["-std=c17", "-D_GNU_SOURCE", '-DLOGIN_PROGRAM="/l"', '-DPLAN_DIR="/p"', '-DRUN_DIR="/r"']
+DEFINES = ["-std=c17", "-Ijailssh/login", "-D_GNU_SOURCE", '-DLOGIN_PROGRAM="/l"', '-DPLAN_DIR="/p"', '-DRUN_DIR="/r"']
 ANALYSERS = {
     "gcc": ["gcc", "-fanalyzer", "-O0", "-Wall", "-Wextra", "-c", "-o", os.devnull],
     "clang": [

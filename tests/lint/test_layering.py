@@ -70,6 +70,7 @@ ENVIRONMENT: dict[str, str] = {
 }
 # C file -> why it opens or mounts itself.
 C_OPENS = {
+    "beneath.c": "after the drop: where the links of a path lead, which only an open tells",
     "within.c": "after the drop: the jail's directories, for the rules of one command",
     "cover.c": "below the mounted home, as the user: what is to be covered",
     "command_filter.c": "names the calls that its filter judges, and makes none",
@@ -278,6 +279,39 @@ def test_c_opens() -> None:
 def test_c_mounts() -> None:
     calls = "mount|umount2?|move_mount|open_tree|mount_setattr|fsopen|fsconfig|fsmount|fspick|pivot_root"
     assert _c_files(rf"\b(SYS_({calls})\b|({calls})\s*\()") - set(C_MOUNTS) == set()
+
+
+def _c_calls() -> dict[str, set[str]]:
+    """Return by file without its ending, as ``command/match``, the files whose headers it includes."""
+    calls: dict[str, set[str]] = {}
+    for path in LOGIN_C:
+        whole = name(path).removeprefix("jailssh/login/").rpartition(".")[0]
+        folder = f"{path.parent.name}/" if "/" in whole else ""
+        found = re.findall(r'^#include "([\w/]+)\.h"', path.read_text(), re.MULTILINE)
+        beside = {other.stem for other in LOGIN_C if other.parent == path.parent}
+        full = {other if "/" in other or other not in beside else folder + other for other in found}
+        calls.setdefault(whole, set()).update(full - {whole})
+    return calls
+
+
+def test_c_rooms() -> None:
+    """What runs with power calls the two others at their doors, and they do not call each other but for the streams."""
+    calls = _c_calls()
+    doors = {"command/command", "command/limit", "outer/outer"}
+    for whole, others in calls.items():
+        room = whole.partition("/")[0] if "/" in whole else ""
+        away = {other for other in others if "/" in other and not other.startswith(f"{room}/")}
+        allowed = {"": doors, "command": {"outer/stream"}, "outer": set[str]()}[room]
+        assert away - allowed == set(), whole
+
+
+def test_no_circle_in_c() -> None:
+    calls = _c_calls()
+    assert "command/rule" in calls["command/value"]
+    while calls:
+        leaves = {whole for whole, others in calls.items() if not others & set(calls)}
+        assert leaves, calls
+        calls = {whole: others for whole, others in calls.items() if whole not in leaves}
 
 
 def test_c_environment() -> None:

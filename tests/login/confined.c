@@ -21,7 +21,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "outer.h"
+#include "outer/confine.h"
 
 static pid_t jail; /* a child to signal and to wait for */
 static int pair[2], terminal;

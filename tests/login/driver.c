@@ -5,10 +5,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "filelog.h"
-#include "limit.h"
-#include "match.h"
-#include "pump.h"
+#include "command/limit.h"
+#include "command/match.h"
+#include "command/value.h"
+#include "env.h"
+#include "outer/filelog.h"
+#include "outer/pump.h"
 
 struct text {
     char *data;
@@ -46,12 +48,6 @@ static char *after(const struct text *from, char *part)
     return next < from->data + from->size ? next : NULL;
 }
 
-static void free_plan(const struct plan *plan)
-{
-    free((void *)(plan->records[0].args - 8)); /* the list of all tokens: a head of seven, the first verb */
-    free((void *)plan->records);
-}
-
 static void on_plan(struct text from)
 {
     struct plan plan;
@@ -70,7 +66,7 @@ static void on_plan(struct text from)
         for (size_t arg = 0; arg < arity[plan.records[i].verb]; arg++)
             say(plan.records[i].args[arg]);
     }
-    free_plan(&plan);
+    plan_free(&plan);
 }
 
 static void on_split(struct text from)
@@ -79,8 +75,8 @@ static void on_split(struct text from)
     char *buffer = malloc(4 * REQUEST_MAX);
     if (!words || !buffer)
         abort();
-    const char *why = request_split(from.data, words, buffer);
-    say(why ? why : "");
+    enum reason why = request_split(from.data, words, buffer);
+    say(reason_code(why));
     say(words->at_fault);
     for (size_t i = 0; !why && i < words->count; i++) {
         say(words->list[i].text);
@@ -101,13 +97,16 @@ static void on_value(struct text from)
     struct matching m = { .plan = &plan_of_run, .out = &verdict };
     char *cls = from.data, *value = after(&from, cls), *flags = after(&from, value);
     const char *replacement = NULL;
+    struct value_class parsed;
+    if (!class_parse(cls, &parsed))
+        abort();
     while (plan_of_run.records[m.rule].verb != OP_RULE)
         m.rule++;
     m.inside = strchr(flags, 'i') != NULL;
     verdict = (struct verdict){ 0 };
     struct value judged = { value, strchr(flags, '~') != NULL, strchr(flags, 'o') != NULL };
-    bool fits = value_fits(&m, cls, &judged, &replacement);
-    say(fits ? "" : verdict.reason);
+    bool fits = value_fits(&m, &parsed, &judged, &replacement);
+    say(fits ? "" : reason_code(verdict.reason));
     say(fits ? replacement : verdict.detail);
     say(verdict.path ? verdict.path : "");
 }
@@ -118,7 +117,7 @@ static void on_match(struct text from)
     static struct verdict verdict;
     char *inside = from.data, *kind = after(&from, inside), *command = after(&from, kind);
     match_request(&plan_of_run, *kind ? command : NULL, *inside != '\0', &verdict);
-    say(verdict.allowed ? "" : verdict.reason);
+    say(verdict.allowed ? "" : reason_code(verdict.reason));
     say(verdict.allowed ? verdict.program : verdict.detail);
     say(verdict.rule);
     say(verdict.plugin);
@@ -169,9 +168,9 @@ static void on_take(struct text from)
 static void on_limit(struct text from)
 {
     char sentence[80] = "";
-    const char *reason =
+    enum reason reason =
         limit_judge(&plan_of_run, after(&from, from.data), atoll(from.data), sentence, sizeof sentence);
-    say(reason ? reason : "");
+    say(reason_code(reason));
     say(reason ? sentence : "");
 }
 

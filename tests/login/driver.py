@@ -17,7 +17,18 @@ assert _SHARED
 # What meson.build shares between the login program and the matcher.
 PURE = [REPO / path for path in re.findall(r"'(\S+\.c)'", _SHARED[1])]
 # What the login program alone has, and needs nothing of the host to be judged.
-ITS_OWN = [LOGIN / name for name in ("filelog.c", "gather.c", "limit.c", "pump.c", "stream.c", "pty.c")]
+ITS_OWN = [
+    LOGIN / f"{name}.c"
+    for name in (
+        "command/limit",
+        "outer/filelog",
+        "outer/gather",
+        "outer/operation",
+        "outer/pump",
+        "outer/stream",
+        "outer/pty",
+    )
+]
 LOGIN_PROGRAM = "/usr/libexec/jailssh/jailssh-login"
 FLAGS = (
     "-std=c17", "-D_GNU_SOURCE", f'-DLOGIN_PROGRAM="{LOGIN_PROGRAM}"', f"-I{LOGIN}", "-g", "-O1",

@@ -16,8 +16,8 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "pump.h"
-#include "stream.h"
+#include "outer/pump.h"
+#include "outer/stream.h"
 
 enum { PIPES, SOCKETS, TERMINAL, KINDS, BLOCK = 70000, TURNS = 400, PATIENCE = 2000000 };
 static const long long SECOND = 1000000000;

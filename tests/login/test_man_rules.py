@@ -69,9 +69,10 @@ def judge(rules: Iterable[Rule], tmp_path: Path, match_build: Path, command: str
 
 
 def test_every_reason_of_the_matcher_is_named() -> None:
-    names = ("match", "option", "repository", "request", "value")
-    sources = "".join((LOGIN / f"{name}.c").read_text() for name in names)
-    reasons = set(re.findall(r'"([a-z]+(?:-[a-z]+)+)"', sources)) - {"no-memory"}
+    names = ("match", "option", "path", "repository", "request", "rule", "value")
+    sources = "".join((LOGIN / f"command/{name}.c").read_text() for name in names)
+    codes = dict(re.findall(r'\bX\((\w+), "([a-z-]+)"', (LOGIN / "reason.h").read_text()))
+    reasons = {codes[name] for name in re.findall(r"\bR_(\w+)", sources) if name != "NONE"} - {"no-memory"}
     page = PAGE.read_text()
     assert {"path-outside", "value-missing", "not-interactive"} <= reasons
     assert [reason for reason in sorted(reasons) if reason not in page] == []

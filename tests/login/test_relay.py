@@ -20,7 +20,7 @@ RUNS, PARTS = 3000, 3
 
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    sources = [Path(__file__).with_name("scheduler.c"), LOGIN / "pump.c"]
+    sources = [Path(__file__).with_name("scheduler.c"), LOGIN / "outer/pump.c"]
     return compile_c("gcc", tmp_path_factory.mktemp("relay") / "scheduler", sources, "-fsanitize=address,undefined")
 
 

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/ipc.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -221,6 +223,34 @@ static int deaf(char **argv)
         pause();
 }
 
+/* What every way to System V IPC and POSIX message queues answers, by raw calls, so that no library stands between. */
+static int ipc(char **argv)
+{
+    static const struct {
+        const char *name;
+        long number, first, second, third;
+    } calls[] = {
+        { "shmget", SYS_shmget, 4242, 4096, 0666 | IPC_CREAT },
+        { "shmat", SYS_shmat, 0, 0, 0 },
+        { "shmctl", SYS_shmctl, 0, IPC_RMID, 0 },
+        { "semget", SYS_semget, 4242, 1, 0666 | IPC_CREAT },
+        { "semop", SYS_semop, 0, 0, 1 },
+        { "semctl", SYS_semctl, 0, 0, IPC_RMID },
+        { "msgget", SYS_msgget, 4242, 0666 | IPC_CREAT, 0 },
+        { "msgsnd", SYS_msgsnd, 0, 0, 0 },
+        { "msgrcv", SYS_msgrcv, 0, 0, 0 },
+        { "msgctl", SYS_msgctl, 0, IPC_RMID, 0 },
+        { "mq_open", SYS_mq_open, (long)"lab", O_RDWR | O_CREAT, 0666 },
+        { "mq_unlink", SYS_mq_unlink, (long)"lab", 0, 0 },
+    };
+    (void)argv;
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        long result = syscall(calls[i].number, calls[i].first, calls[i].second, calls[i].third, 0, IPC_NOWAIT);
+        printf("%s=%s\n", calls[i].name, result < 0 ? strerrorname_np(errno) : "ok");
+    }
+    return 0;
+}
+
 static const struct {
     const char *name;
     int (*function)(char **argv);
@@ -241,6 +271,7 @@ static const struct {
     { "count", count_lines, 1 },
     { "both", both, 1 },
     { "deaf", deaf, 0 },
+    { "ipc", ipc, 0 },
 };
 
 int main(int argc, char **argv)

@@ -120,13 +120,15 @@ def plan(
     must: str = "must",
     middle: Sequence[ops.Record] = (),
     filters: Sequence[ops.Record] | None = None,
+    hostname: str = "labjail",
+    ipc: bool = True,
 ) -> bytes:
     """Return the encoded plan of an account; ``middle`` are more records of the phases 40 to 50, in order."""
     name = pathlib.PurePath(home).name
-    machine, program = seccomp.filter_for("none")
+    machine, program = seccomp.filter_for("none", ipc=ipc)
     records = [
         record("jail", "lab"), record("home", home), record("message", MESSAGE), record("journal", logging),
-        record("net", "none"), record("hostname", "labjail"), record("pty", "yes" if pty else "no"),
+        record("net", "none"), record("hostname", hostname), record("pty", "yes" if pty else "no"),
         record("image", IMAGE),
         record("tmpfs", "/run", 65536, "0755", "ro", "noexec"),
         record("tmpfs", "/tmp", 1 << 26, "1777", "rw", "noexec"),

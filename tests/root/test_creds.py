@@ -42,7 +42,7 @@ def setting(request: pytest.FixtureRequest) -> Iterator[str]:
 
 def test_no_change_of_ids_makes_it_dumpable(tmp_path: Path, setting: str) -> None:
     (tmp_path / "actor.c").write_text(ACTOR)
-    parts = ["creds", "plan", "kind", "fail", "journal", "nojournal", "fd"]
+    parts = ["creds", "plan", "kind", "fail", "reason", "journal", "nojournal", "fd"]
     sources = [tmp_path / "actor.c", *(LOGIN / f"{name}.c" for name in parts)]
     flags = ['-DRUN_DIR="/run/jailssh"', '-DPLAN_DIR="/var/lib/jailssh/plan.v1"']
     actor = compile_c("gcc", tmp_path / "actor", sources, *flags)

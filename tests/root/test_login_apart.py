@@ -4,17 +4,22 @@ that another would miss."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import pathlib
 import re
 import signal
+import struct
 from collections.abc import Iterator
 
 import pytest
 
+from jailssh.plan import ops
+from jailssh.policy import seccomp
+from jailssh.policy.bpf import Condition, Denial, compile_filter
 from tests.root import login_lab
-from tests.root.login_lab import IMAGE, OTHER_UID, UID, Lab, Session, assert_ended, plan
+from tests.root.login_lab import IMAGE, OTHER_UID, UID, Lab, Session, assert_ended, plan, record
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
@@ -90,6 +95,98 @@ def test_names_of_sockets(set_uid_lab: Lab, proc: bool) -> None:
         end(session)
     own = spaces[0] != spaces[1]
     assert own or not proc
+
+
+def namespaces(lab: Lab, kind: str) -> tuple[str, str]:
+    """Return this namespace of a session of each of the accounts, both alive."""
+    sessions = [lab.start("probe sleep 60", uid=uid) for uid in (UID, OTHER_UID)]
+    found = [os.readlink(f"/proc/{session.pids(3)[2]}/ns/{kind}") for session in sessions]
+    for session in sessions:
+        end(session)
+    return found[0], found[1]
+
+
+def test_a_host_name_is_shared_and_nobody_changes_it(every_lab: Lab) -> None:
+    for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
+        every_lab.publish(plan(uid, home=home, proc=True, hostname="one"), uid)
+    one, other = namespaces(every_lab, "uts")
+    assert one == other != os.readlink(f"/proc/{every_lab.host.init_pid}/ns/uts")
+    assert every_lab.login("probe try sethostname").facts["try.sethostname"] == "EPERM"
+    for name in ("hostname", "domainname"):
+        tried = every_lab.login(f"probe try open /proc/sys/kernel/{name} rw").facts["try.open"]
+        assert tried in ("ENOENT", "EACCES", "EROFS")
+    assert every_lab.login("probe facts", uid=OTHER_UID).facts["hostname"] == "one"
+    every_lab.publish(plan(OTHER_UID, home="/home/v", hostname="two"), OTHER_UID)
+    one, other = namespaces(every_lab, "uts")
+    assert one != other
+    assert every_lab.login("probe facts", uid=OTHER_UID).facts["hostname"] == "two"
+    assert every_lab.login("probe facts").facts["hostname"] == "one"
+
+
+def test_a_host_name_that_no_pin_can_have(every_lab: Lab) -> None:
+    every_lab.path("/run/jailssh").mkdir(mode=0o755, exist_ok=True)
+    assert_ended(every_lab.login("probe exit 0"), 0)  # makes the directory of the pins
+    every_lab.path("/run/jailssh/ns/uts-three").mkdir()
+    every_lab.publish(plan(proc=True, hostname="three"))
+    assert every_lab.login("probe facts").facts["hostname"] == "three"
+
+
+IPC_CALLS = {"shmget", "shmat", "shmctl", "semget", "semop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
+             "mq_open", "mq_unlink"}  # fmt: skip
+
+
+def test_an_ipc_namespace_is_shared_where_nobody_can_reach_it(every_lab: Lab) -> None:
+    for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
+        every_lab.publish(plan(uid, home=home, ipc=False), uid)
+    one, other = namespaces(every_lab, "ipc")
+    assert one == other != os.readlink(f"/proc/{every_lab.host.init_pid}/ns/ipc")
+    said = every_lab.login("actor ipc").out.decode().split()
+    assert dict(line.split("=") for line in said) == dict.fromkeys(IPC_CALLS, "ENOSYS")
+    every_lab.publish(plan(ipc=True))  # a jail that has it is not where the others are
+    one, other = namespaces(every_lab, "ipc")
+    assert one != other
+    said = every_lab.login("actor ipc").out.decode().split()
+    assert {"shmget=ok", "semget=ok", "msgget=ok", "mq_open=ok"} <= set(said)
+
+
+def _denying(*tests: Condition, but: str = "") -> ops.Record:
+    """Return a filter that denies all of IPC, except the call ``but``, which it denies where ``tests`` hold."""
+    lib = seccomp._library()
+    numbers = {name: lib.resolve_syscall(lib.Arch.NATIVE, name) for name in (*IPC_CALLS, "ipc", "semtimedop")}
+    denials = {
+        number: [Denial(errno.EPERM, tests if name == but else ())] for name, number in numbers.items() if number >= 0
+    }
+    if not tests and but:
+        del denials[numbers[but]]
+    architecture = struct.unpack_from("=I", seccomp.filter_for("none")[1], 12)[0]
+    return record("seccomp", os.uname().machine, compile_filter(architecture, denials, x32=False).hex())
+
+
+@pytest.mark.parametrize("but", sorted(IPC_CALLS))
+def test_an_ipc_namespace_is_not_shared_where_one_call_reaches_it(set_uid_lab: Lab, but: str) -> None:
+    for tests in ((), (Condition("has", 0, (1,)),), (Condition("not", 1, (0,)),)):
+        for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
+            set_uid_lab.publish(plan(uid, home=home, filters=[_denying(*tests, but=but)]), uid)
+        one, other = namespaces(set_uid_lab, "ipc")
+        assert one != other, tests
+
+
+def test_an_ipc_namespace_is_shared_by_the_filter_alone(set_uid_lab: Lab) -> None:
+    for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
+        set_uid_lab.publish(plan(uid, home=home, filters=[_denying()]), uid)
+    one, other = namespaces(set_uid_lab, "ipc")
+    assert one == other
+
+
+def test_the_pin_of_an_older_version_is_not_entered(every_lab: Lab) -> None:
+    # Its root lacks what covers are made from.  This one is of another kind, and would be refused.
+    with no_pin(every_lab):
+        st = every_lab.path(IMAGE).stat()
+        at = f"/run/jailssh/ns/{st.st_dev:x}-{st.st_ino:x}"
+        every_lab.host.run(["sh", "-ec", f"touch {at}; mount --bind /proc/self/ns/mnt {at} || true"], check=True)
+        assert_ended(every_lab.login("probe exit 0"), 0)
+        pins = every_lab.host.run(["ls", "/run/jailssh/ns"], check=True).stdout.split()
+    assert f"image-{st.st_dev:x}-{st.st_ino:x}" in pins
 
 
 def test_what_a_jail_can_take_of_the_kernel(set_uid_lab: Lab) -> None:

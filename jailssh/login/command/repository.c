@@ -1,0 +1,299 @@
+/* Repositories: the one name under which git opens what was asked for, and the rule's patterns.  Runs after the drop.
+ *
+ * git (enter_repo() in its path.c) looks for NAME/.git, NAME, NAME.git/.git, NAME.git and opens the first that is a git
+ * directory.  What it would open is found here in the same order, and goes on under the name that is then judged. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "path.h"
+#include "repository.h"
+
+enum { SUFFIX = 4, /* ".git" */ ROOM = PATH_MAX + 32 };
+
+/* A path with ".git" behind it, and how much of it are the spellings to be tried, the shortest first. */
+struct name {
+    char text[ROOM];
+    size_t length[3];
+    size_t count;
+};
+
+static bool ends_in_git(const char *text, size_t n)
+{
+    return n > SUFFIX && text[n - SUFFIX - 1] != '/' && memcmp(text + n - SUFFIX, ".git", SUFFIX) == 0;
+}
+
+/* The first N bytes of TEXT against a whole pattern. */
+static bool pattern_fits(const char *pattern, const char *text, size_t n)
+{
+    const char *end = text + n, *star = NULL, *taken = NULL; /* behind this component's last *, and what it takes */
+    for (;;) {
+        bool begins = text[-1] == '/';
+        if (begins && strcmp(pattern, "**") == 0) /* the rest, whose components begin with no dot */
+            return text < end && text[0] != '.' && !memmem(text, (size_t)(end - text), "/.", 2);
+        if (*pattern == '*' && !(begins && *text == '.')) {
+            star = ++pattern;
+            taken = text;
+        } else if (text == end ? *pattern == '\0' : *pattern == *text) {
+            if (text == end)
+                return true;
+            star = *pattern == '/' ? NULL : star;
+            pattern++;
+            text++;
+        } else if (!star || taken == end || *taken == '/') {
+            return false;
+        } else {
+            pattern = star;
+            text = ++taken;
+        }
+    }
+}
+
+/* True if a pattern of the rule, where it has any, fits one of the name's spellings. */
+static bool is_like(const struct matching *m, const struct name *name)
+{
+    size_t at = m->rule;
+    bool any = false;
+    for (char *const *like; (like = rule_next(m->plan, OP_LIKE, &at)); any = true) {
+        const char *pattern = like[0];
+        size_t same = 1;
+        while (pattern[same] == name->text[same] && pattern[same] != '*' && same < name->length[0])
+            same++;
+        if (same < name->length[0] && pattern[same] != '*')
+            continue; /* no spelling fits: they differ behind the shortest */
+        for (size_t i = 0; i < name->count; i++)
+            if (pattern_fits(pattern + 1, name->text + 1, name->length[i] - 1))
+                return true;
+    }
+    return !any;
+}
+
+/* True if no component is ".git" and none below the root, which ends at N, begins with a dot or a dash. */
+static bool is_plain(const char *path, size_t n)
+{
+    for (const char *part = path; *part; part += strcspn(part, "/")) {
+        part++;
+        bool below = (size_t)(part - path) > n;
+        if ((below && (*part == '.' || *part == '-')) || (strncmp(part, ".git", 4) == 0 && strchr("/", part[4])))
+            return false;
+    }
+    return true;
+}
+
+/* git's validate_headref(): a name below refs/, or an object's. */
+static bool is_head(const char *path)
+{
+    char text[256] = "";
+    if (readlink(path, text, sizeof text - 1) >= 5 && memcmp(text, "refs/", 5) == 0)
+        return true;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    if (n < 0)
+        return false;
+    text[n] = '\0';
+    const char *name = text + 4;
+    if (strncmp(text, "ref:", 4) != 0)
+        return strspn(text, "0123456789abcdefABCDEF") >= 40;
+    name += strspn(name, " \t\n\r");
+    return strncmp(name, "refs/", 5) == 0;
+}
+
+static const char *beside(char room[ROOM], const char *path, const char *rest)
+{
+    snprintf(room, ROOM, "%s%s", path, rest);
+    return room;
+}
+
+/* What git finds at a place: it looks on, it goes to another directory (or gives up), it opens this one. */
+enum found { NOTHING, ELSEWHERE, REPOSITORY };
+
+static enum found git_directory(const char *path)
+{
+    struct stat st;
+    char part[ROOM];
+    if (stat(path, &st) != 0)
+        return NOTHING;
+    if (S_ISREG(st.st_mode))
+        return ELSEWHERE;
+    if (!S_ISDIR(st.st_mode) || !is_head(beside(part, path, "/HEAD")))
+        return NOTHING;
+    if (access(beside(part, path, "/commondir"), F_OK) == 0)
+        return ELSEWHERE;
+    bool whole = access(beside(part, path, "/objects"), X_OK) == 0 && access(beside(part, path, "/refs"), X_OK) == 0;
+    return whole ? REPOSITORY : NOTHING;
+}
+
+/* What git finds below PATH, with a working tree or bare. */
+static enum found look(const char *path)
+{
+    struct stat st;
+    char part[ROOM];
+    enum found found = git_directory(beside(part, path, "/.git"));
+    if (found == NOTHING)
+        return git_directory(path);
+    return found == REPOSITORY && lstat(part, &st) == 0 && S_ISDIR(st.st_mode) ? REPOSITORY : ELSEWHERE;
+}
+
+static bool is_there(const char *path)
+{
+    struct stat st;
+    return lstat(path, &st) == 0 || errno != ENOENT;
+}
+
+/* Replace PATH by what it is called below ROOT without symbolic links, as far as it exists.  False: it leads out of
+ * the root, or nowhere. */
+static bool resolve(const char *root, char path[ROOM])
+{
+    char real_root[PATH_MAX], real[PATH_MAX];
+    size_t end = strlen(path);
+    char cut = '\0';
+    if (!realpath(root, real_root))
+        return false;
+    while (!realpath(*path ? path : "/", real)) {
+        if (is_there(path))
+            return false; /* a link to nothing, a loop, a file for a directory, a directory that is closed to us */
+        path[end] = cut;
+        while (path[--end] != '/')
+            ;
+        cut = '/';
+        path[end] = '\0';
+    }
+    path[end] = cut;
+    if (!path_is_below(real, real_root))
+        return false;
+    char result[2 * ROOM];
+    const char *below = real_root[1] ? real + strlen(real_root) : real;
+    snprintf(result, sizeof result, "%s%s%s", root[1] ? root : "", below[0] && below[1] ? below : "", path + end);
+    if (!result[0] || strlen(result) >= PATH_MAX - SUFFIX)
+        return false;
+    memcpy(path, result, strlen(result) + 1);
+    return true;
+}
+
+/* True if a directory from the root on, above PATH, is a repository itself: what is in one is no repository, but
+ * what somebody pushed or checked out there, or has a name that git may want. */
+static bool is_within_another(const char *root, const char *path)
+{
+    char part[ROOM];
+    for (size_t n = root[1] ? strlen(root) : 0; path[n]; n += 1 + strcspn(path + n + 1, "/")) {
+        memcpy(part, path, n);
+        part[n] = '\0';
+        if (look(part) != NOTHING)
+            return true;
+    }
+    return false;
+}
+
+/* Find what git opens.  NAME ends with the spellings under which a pattern may mean it: its own, and the one without
+ * ".git" if git, asked for that, would open this too.  Returns the reason why there is none, or R_NONE. */
+static enum reason find_repository(const char *root, struct name *name)
+{
+    size_t n = strlen(name->text);
+    enum found found = look(name->text);
+    if (found == NOTHING) {
+        memcpy(name->text + n, ".git", SUFFIX + 1);
+        found = look(name->text);
+    }
+    if (found != REPOSITORY || !path_is_below(name->text, root))
+        return R_NO_REPOSITORY;
+    if (!resolve(root, name->text))
+        return R_REPOSITORY_LEAVES_ROOT;
+    n = strlen(name->text);
+    name->length[0] = n;
+    name->count = 1;
+    if (ends_in_git(name->text, n)) {
+        name->text[n - SUFFIX] = '\0';
+        if (look(name->text) == NOTHING) {
+            name->length[0] = n - SUFFIX;
+            name->length[name->count++] = n;
+        }
+        name->text[n - SUFFIX] = '.';
+    }
+    return R_NONE;
+}
+
+/* The same where nothing may be: NAME, which ends in ".git", and what it is without that. */
+static enum reason find_room(const char *root, struct name *name)
+{
+    if (!resolve(root, name->text))
+        return R_REPOSITORY_LEAVES_ROOT;
+    size_t n = strlen(name->text);
+    bool taken = is_there(name->text);
+    name->text[n - SUFFIX] = '\0';
+    taken = is_there(name->text) || taken;
+    name->text[n - SUFFIX] = '.';
+    name->length[0] = n - SUFFIX;
+    name->length[1] = n;
+    name->count = 2;
+    return taken ? R_REPOSITORY_EXISTS : R_NONE;
+}
+
+/* The spellings that the text of NAME may mean, when nobody looks; the longest is left in it. */
+static void spell(struct name *name, bool new)
+{
+    size_t n = strlen(name->text);
+    name->count = 0;
+    if (ends_in_git(name->text, n))
+        name->length[name->count++] = n - SUFFIX;
+    name->length[name->count++] = n;
+    if (new && name->count == 2)
+        return;
+    memcpy(name->text + n, ".git", SUFFIX + 1);
+    name->length[name->count++] = n + SUFFIX;
+}
+
+/* Judge NAME below ROOT; what is executed is left in its text.  Returns the reason of a denial or R_NONE. */
+static enum reason judge(const struct matching *m, const char *root, bool new, struct name *name)
+{
+    size_t above = root[1] ? strlen(root) : 0, n = strlen(name->text);
+    if (!is_plain(name->text, above) || name->text[1] == '\0')
+        return R_REPOSITORY_NAME;
+    spell(name, new);
+    bool like = is_like(m, name);
+    if (!new)
+        name->text[n] = '\0';
+    if (!like || !path_is_below(name->text, root))
+        return R_REPOSITORY_OUTSIDE;
+    if (new &&ends_in_git(name->text, name->length[0]))
+        return R_REPOSITORY_NAME; /* a.git.git */
+    if (!m->inside)
+        return R_NONE;
+    enum reason reason = new ? find_room(root, name) : find_repository(root, name);
+    if (reason)
+        return reason;
+    if (!is_plain(name->text, above) || is_within_another(root, name->text))
+        return R_REPOSITORY_NAME;
+    return is_like(m, name) ? R_NONE : R_REPOSITORY_OUTSIDE;
+}
+
+bool repository_fits(struct matching *m, const struct value *value, bool new, const char **replacement)
+{
+    struct name name;
+    char *full, *clean = value_path(m, value, &full);
+    if (!clean)
+        return false;
+    if (strlen(clean) >= PATH_MAX - SUFFIX)
+        return no_fit(m, R_PATH_TOO_LONG, "path", "");
+    enum reason reason = R_REPOSITORY_OUTSIDE;
+    size_t at = m->rule;
+    for (char *const *root; reason && (root = rule_next(m->plan, OP_BELOW, &at));) {
+        if (!path_is_below(clean, root[0]))
+            continue;
+        memcpy(name.text, clean, strlen(clean) + 1);
+        reason = judge(m, root[0], new, &name);
+    }
+    char *path = reason ? NULL : strdup(name.text);
+    if (!path)
+        return no_fit(m, reason ? reason : R_REPOSITORY_NO_MEMORY, "repository", value->text);
+    *replacement = path;
+    if (!m->out->path)
+        m->out->path = path;
+    return true;
+}

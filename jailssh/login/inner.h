@@ -1,0 +1,13 @@
+/* The jail's first process. */
+#ifndef JAILSSH_INNER_H
+#define JAILSSH_INNER_H
+
+#include <stdnoreturn.h>
+
+#include "env.h"
+#include "jail.h"
+
+/* Build the jail, drop all power, judge and run the command.  CHANNEL leads to the outer half. */
+noreturn void inner_run(const struct plan *plan, const struct request *request, int channel, const struct jail *jail);
+
+#endif

@@ -1,0 +1,25 @@
+/* The jail: its namespaces, and what its first process needs to build it. */
+#ifndef JAILSSH_JAIL_H
+#define JAILSSH_JAIL_H
+
+#include <sys/types.h>
+
+#include "plan.h"
+
+struct jail {
+    int image;            /* the directory (O_PATH) */
+    int *mounts;          /* what the plan shows of the host, mount_open_sources() */
+    int tree;             /* the image as a detached mount, where no mount namespace of its is pinned; else -1 */
+    unsigned long shared; /* CLONE_NEW* of the namespaces that were entered, pin_enter() */
+    int pidfd;            /* of the first process, in the outer half */
+};
+
+const char *jail_host_name(const struct plan *plan);
+
+/* Enter the namespaces that this login shares with others. */
+void jail_share(const struct plan *plan, struct jail *jail);
+
+/* clone(2) into the others.  Returns as fork(2) does. */
+pid_t jail_clone(const struct plan *plan, struct jail *jail);
+
+#endif

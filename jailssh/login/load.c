@@ -1,0 +1,138 @@
+/* The plan of this login: the account's, or for a shared one that of the key that was used. */
+#include "load.h"
+#include "env.h"
+#include "kind.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "creds.h"
+#include "daemon.h"
+#include "fail.h"
+#include "fd.h"
+#include "journal.h"
+#include "key.h"
+
+/* How often a roster is read whose plans are gone when they are opened. */
+enum { ROSTERS = 3 };
+
+/* The account is its name and its uid: a uid may have become another's since the plan was made. */
+static void check_name(const struct plan *plan, const struct request *request)
+{
+    char detail[600];
+    const char *other = request_other_name(request, plan->name);
+    if (!other)
+        return;
+    bool known = kind_is_account(other);
+    snprintf(detail, sizeof detail, "the plan is for %s, the login is of %s", plan->name, known ? other : "another");
+    if (known)
+        journal_keep("JAILSSH_USER", other);
+    refuse(R_NAME, detail, 0);
+}
+
+/* Read the plan of an account, or with SERIAL that of a key of a shared account's.  Returns NULL, or why not; "" where
+ * there is none. */
+static const char *load(uid_t uid, const char *serial, const struct request *request, struct plan *plan)
+{
+    char name[256];
+    size_t size;
+    snprintf(name, sizeof name, "%u%s%s", uid, *serial ? "." : "", serial);
+    int dir = fd_walk(AT_FDCWD, PLAN_DIR, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
+    char *data = dir < 0 ? NULL : fd_read_owned(dir, name, 0, S_IWGRP | S_IWOTH, PLAN_MAX_SIZE, &size);
+    if (!data)
+        return errno == ENOENT ? "" : strerror(errno);
+    close(dir);
+    const char *why = plan_parse(data, size, plan);
+    if (!why && plan->uid != uid)
+        why = "plan of another user";
+    if (!why)
+        check_name(plan, request);
+    if (!why && *serial && (strcmp(plan->serial, serial) != 0 || plan_is_roster(plan)))
+        why = "not the plan that the roster names";
+    return why;
+}
+
+static void load_own(uid_t uid, const struct request *request, struct plan *plan)
+{
+    char answer[300];
+    const char *why = load(uid, "", request, plan);
+    if (why && *why == '\0') {
+        if (!daemon_ask(uid, answer, sizeof answer))
+            refuse(R_PLAN_MISSING, answer, 0);
+        why = load(uid, "", request, plan);
+    }
+    if (why)
+        refuse(R_PLAN_BAD, *why ? why : "the plan is still missing", 0);
+}
+
+/* sshd writes the key into a file in /tmp, and lets people in also where that cannot be written. */
+static bool tmp_is_full(void)
+{
+    struct statvfs tmp;
+    return statvfs("/tmp", &tmp) == 0 &&
+           (tmp.f_bavail == 0 || (tmp.f_files != 0 && tmp.f_favail == 0) || tmp.f_flag & ST_RDONLY);
+}
+
+/* The record of the key by which sshd let the caller in, told by a file of the account's own. */
+static char *const *find_key(const struct plan *roster, const char *path)
+{
+    static struct key_doubt doubt;
+    size_t size;
+    creds_files_as(roster->uid, roster->gid);
+    char *text = fd_read_owned(AT_FDCWD, path, roster->uid, S_IRWXG | S_IRWXO, KEY_FILE_MAX, &size);
+    int error = errno;
+    creds_files_as(0, 0);
+    if (!text && tmp_is_full())
+        refuse(R_KEY_UNKNOWN, "sshd cannot tell the key: the host's /tmp is full or read-only, make room there", 0);
+    if (!text)
+        refuse(R_KEY_UNKNOWN, *path ? path : "sshd does not tell the key (ExposeAuthInfo)", *path ? error : 0);
+    char *const *record = key_find(roster, text, size, &doubt);
+    if (!record)
+        refuse(doubt.reason, doubt.detail, 0);
+    return record;
+}
+
+static void name_key(const struct plan *plan, struct request *request, const char *key)
+{
+    request->key = key;
+    journal_keep("JAILSSH_KEY", key);
+    journal_name(plan->name, key);
+}
+
+/* Put the plan of the key in the place of the roster.  Its file is gone where a new roster has been published since. */
+static void load_of_key(uid_t uid, struct plan *plan, struct request *request)
+{
+    struct plan own = *plan;
+    for (int rosters = 1; plan_is_roster(&own); rosters++) {
+        *plan = own;
+        char *const *key = find_key(plan, request->auth_file);
+        const char *why = load(uid, key[1], request, &own);
+        if (why && *why == '\0' && rosters < ROSTERS)
+            why = load(uid, "", request, &own);
+        else
+            name_key(plan, request, key[0]);
+        if (why)
+            refuse(R_PLAN_BAD, *why ? why : "the plan of the key is missing", 0);
+    }
+    *plan = own;
+}
+
+static void name_account(const struct plan *plan)
+{
+    journal_name(plan->name, "");
+    journal_keep("JAILSSH_USER", plan->name);
+    journal_keep("JAILSSH_JAIL", plan_first(plan, OP_JAIL)[0]);
+}
+
+void load_plan(uid_t uid, struct request *request, struct plan *plan)
+{
+    load_own(uid, request, plan);
+    name_account(plan);
+    load_of_key(uid, plan, request);
+    journal_keep("JAILSSH_PLAN", plan->serial);
+}

@@ -1,0 +1,247 @@
+/* Outside: dropped to the user, in the empty namespace; waits, relays, passes signals on, logs. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "channel.h"
+#include "confine.h"
+#include "creds.h"
+#include "env.h"
+#include "fail.h"
+#include "nojournal.h"
+#include "outer.h"
+#include "pty.h"
+#include "relay.h"
+#include "report.h"
+#include "state.h"
+
+/* Seconds: what a session that must end gets to end by itself; more than any may last; what a journal that takes
+ * nothing gets for the last of the log. */
+enum { GRACE = 2, LONGEST = 1000000000, LAST_WORDS = 10 };
+
+static void on_message(struct outer *o)
+{
+    char text[sizeof o->message];
+    struct streams got;
+    long n = stream_receive(o->channel, text, sizeof text, &got);
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0) { /* the jail's first process is gone */
+        close(o->channel);
+        o->channel = -1;
+    } else if (text[0] == SAYS_STREAMS) {
+        relay_take(o, &got);
+    } else if (text[0] == SAYS_ALLOWED) {
+        bool logged = report_start(o, text);
+        o->allowed = true;
+        if (logged && plan_says(o->plan, OP_JOURNAL, "require"))
+            (void)!send(o->channel, "", 1, MSG_NOSIGNAL);
+        else if (plan_says(o->plan, OP_JOURNAL, "require"))
+            shutdown(o->channel, SHUT_WR);
+    } else {
+        memcpy(o->message, text, (size_t)n + 1);
+        o->ended = true;
+    }
+}
+
+static void on_signal(struct outer *o)
+{
+    struct signalfd_siginfo info;
+    if (read(o->signals, &info, sizeof info) != sizeof info)
+        return;
+    int number = (int)info.ssi_signo;
+    if (number == SIGWINCH && o->master >= 0)
+        pty_copy_size(o->master);
+    else if (number == SIGHUP && getppid() != o->parent)
+        relay_without_client(o); /* sshd is gone, and nothing of the session may survive it */
+    else if (number != SIGCHLD && number != SIGPIPE)
+        kill(o->jail, number);
+}
+
+static void on_end_of_jail(struct outer *o)
+{
+    while (o->channel >= 0 && !o->ended) /* what was said before the end */
+        on_message(o);
+    o->gone = true;
+    o->late = o->now + LAST_WORDS * SECOND;
+    relay_stop(o, TO_COMMAND);
+}
+
+/* Tell the user, if that is possible at once, and let the command end by itself: a shell writes its history, a program
+ * takes its temporary files away. */
+static void end_session(struct outer *o, enum reason reason, const char *how, long long time)
+{
+    const char *edge = o->master >= 0 ? "\r\n" : "";
+    fail_say("%sjailssh: this session has ended: %s%lld second%s%s", edge, how, time / SECOND,
+             time == SECOND ? "" : "s", *edge ? edge : "\n");
+    o->reason = reason;
+    o->next = o->now + GRACE * SECOND;
+    kill(o->jail, SIGHUP);
+}
+
+static void check_time(struct outer *o)
+{
+    if (!o->reason && o->duration && o->now - o->began >= o->duration)
+        end_session(o, R_DURATION, "after ", o->duration);
+    else if (!o->reason && o->idle && o->now - o->moved >= o->idle)
+        end_session(o, R_IDLE, "idle for ", o->idle);
+    if (!o->reason || o->now < o->next)
+        return;
+    if (o->steps++ == 0)
+        kill(o->jail, SIGKILL);
+    else
+        relay_without_client(o); /* who does not take the last of it */
+    o->next = o->now + GRACE * SECOND;
+}
+
+/* Milliseconds until something has to be done that no descriptor tells, -1 for ever. */
+static int patience(const struct outer *o)
+{
+    long long until = LLONG_MAX;
+    const long long times[] = { o->reason ? o->next : 0, o->reason || !o->duration ? 0 : o->began + o->duration,
+                                o->reason || !o->idle ? 0 : o->moved + o->idle,
+                                o->gone && filelog_busy(&o->log) ? o->late : 0,
+                                o->allowed || o->gone ? filelog_next(&o->log, o->now) : 0 };
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        if (times[i] && times[i] < until)
+            until = times[i];
+    for (int which = 0; which < STREAMS; which++) {
+        long long wait = pump_wait(&o->pumps[which]);
+        if (wait > 0 && o->now + wait < until)
+            until = o->now + wait;
+    }
+    if (until == LLONG_MAX)
+        return -1;
+    long long rest = until > o->now ? (until - o->now + 999999) / 1000000 : 0;
+    return rest < 3600000 ? (int)rest : 3600000;
+}
+
+enum { JAIL, SIGNALS, CHANNEL, LOG, CLIENT, KEYS, PUMPS, SLOTS = PUMPS + STREAMS };
+
+static void set_clock(struct outer *o)
+{
+    o->now = clock_now();
+    bucket_fill(&o->in, o->now);
+    bucket_fill(&o->out, o->now);
+}
+
+/* The journal has not taken something. */
+static void on_loss(struct outer *o)
+{
+    if (o->reason || !plan_says(o->plan, OP_JOURNAL, "require"))
+        return;
+    fail_tell();
+    o->reason = R_JOURNAL;
+    o->next = o->now;
+}
+
+static void work_on_log(struct outer *o)
+{
+    if ((o->allowed || o->gone) && filelog_busy(&o->log) && filelog_step(&o->log, o->now) == LOG_LOST)
+        on_loss(o);
+    if (o->gone && filelog_busy(&o->log) && o->now >= o->late) {
+        filelog_give_up(&o->log);
+        on_loss(o);
+    }
+}
+
+static bool work_left(struct outer *o)
+{
+    if (!o->gone)
+        return true;
+    relay_rest(o);
+    return o->pumps[OUTPUT].state || o->pumps[ERRORS].state || filelog_busy(&o->log);
+}
+
+/* Poll until the jail is gone and all that it wrote is where it belongs. */
+static void wait_for_jail(struct outer *o)
+{
+    for (set_clock(o); work_left(o); set_clock(o)) {
+        struct pollfd polled[SLOTS] = {
+            [JAIL] = { .fd = o->gone ? -1 : o->pidfd, .events = POLLIN },
+            [SIGNALS] = { .fd = o->signals, .events = POLLIN },
+            [CHANNEL] = { .fd = o->gone ? -1 : o->channel, .events = POLLIN },
+            /* Only whether they hang up, and always: a relay may wait for something else for as long as it likes. */
+            [CLIENT] = { .fd = o->client },
+            [KEYS] = { .fd = o->client >= 0 && o->master >= 0 ? 0 : -1 },
+            [LOG] = o->allowed || o->gone ? filelog_wants(&o->log, o->now) : (struct pollfd){ .fd = -1 },
+        };
+        for (int which = 0; which < STREAMS; which++)
+            polled[PUMPS + which] = pump_wants(&o->pumps[which]);
+        if (poll(polled, SLOTS, patience(o)) < 0)
+            continue;
+        set_clock(o);
+        if (polled[SIGNALS].revents)
+            on_signal(o);
+        if (polled[CHANNEL].revents)
+            on_message(o);
+        work_on_log(o);
+        for (int which = 0; which < STREAMS; which++)
+            if (polled[PUMPS + which].revents)
+                relay_step(o, which);
+        if ((polled[CLIENT].revents | polled[KEYS].revents) & (POLLERR | POLLHUP) && o->client >= 0)
+            relay_without_client(o);
+        check_time(o);
+        if (!o->gone && (polled[JAIL].revents || o->ended))
+            on_end_of_jail(o);
+    }
+    pty_restore();
+}
+
+/* Nanoseconds in a record of seconds, 0 without one. */
+static long long time_of(const struct plan *plan, enum plan_verb verb)
+{
+    char *const *args = plan_first(plan, verb);
+    unsigned long seconds = args ? plan_number(args[0], 10) : 0;
+    return (seconds < LONGEST ? (long long)seconds : LONGEST) * SECOND;
+}
+
+static void set_up(struct outer *o)
+{
+    char *const *bandwidth = plan_first(o->plan, OP_BANDWIDTH);
+    o->master = o->log.from = -1;
+    o->client = 1;
+    o->began = o->moved = clock_now();
+    o->duration = time_of(o->plan, OP_DURATION);
+    o->idle = time_of(o->plan, OP_IDLE);
+    o->in.rate = o->out.rate = bandwidth ? (long long)plan_number(bandwidth[0], 10) : 0;
+    for (int which = 0; which < STREAMS; which++)
+        pump_end(&o->pumps[which]);
+}
+
+int outer_run(const struct plan *plan, const struct request *request, int channel, pid_t pid, int pidfd, pid_t parent)
+{
+    static struct outer o; /* its buffers take no memory until they are used */
+    sigset_t all;
+    o.plan = plan;
+    o.request = request;
+    o.channel = channel;
+    o.pidfd = pidfd;
+    o.jail = pid;
+    o.parent = parent;
+    set_up(&o);
+    creds_drop(plan, NULL, 0);
+    if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle)
+        close(0); /* the command's alone: its end must be the end for sshd too */
+    sigfillset(&all);
+    o.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (o.signals < 0 || prctl(PR_SET_PDEATHSIG, SIGHUP) != 0) {
+        kill(pid, SIGKILL);
+        refuse(R_SETUP, "cannot watch over the session", errno);
+    }
+    if (getppid() != parent)
+        kill(pid, SIGKILL);
+    nojournal_settle();
+    outer_confine(pid);
+    wait_for_jail(&o);
+    return report_end(&o);
+}

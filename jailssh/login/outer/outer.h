@@ -1,0 +1,13 @@
+/* The outer half of one login: it waits, decides and keeps time. */
+#ifndef JAILSSH_OUTER_H
+#define JAILSSH_OUTER_H
+
+#include <sys/types.h>
+
+#include "env.h"
+#include "plan.h"
+
+/* The outer half after the clone; returns the exit status.  PID and PIDFD are of the jail's first process. */
+int outer_run(const struct plan *plan, const struct request *request, int channel, pid_t pid, int pidfd, pid_t parent);
+
+#endif

@@ -1,0 +1,87 @@
+/* What the outer half moves: the command's streams, where it does not have sshd's own. */
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "pty.h"
+#include "relay.h"
+
+void relay_take(struct outer *o, const struct streams *got)
+{
+    struct bucket *buckets[STREAMS] = { &o->in, &o->out, &o->out };
+    if ((o->master = got->master) >= 0)
+        pty_raw();
+    for (int which = 0; which < STREAMS; which++) {
+        int ours = o->master >= 0 && which != ERRORS ? o->master : got->pipe[which];
+        if (ours >= 0)
+            pump_start(&o->pumps[which], which, ours, buckets[which]);
+    }
+    if (got->log >= 0)
+        fcntl(o->log.from = got->log, F_SETFL, O_NONBLOCK);
+}
+
+void relay_stop(struct outer *o, int which)
+{
+    struct pump *pump = &o->pumps[which];
+    int ours = which == TO_COMMAND ? pump->to : pump->from;
+    if (ours >= 0 && ours != o->master)
+        close(ours);
+    pump_end(pump);
+}
+
+void relay_without_client(struct outer *o)
+{
+    kill(o->jail, SIGKILL);
+    o->client = -1;
+    for (int which = 0; which < STREAMS; which++)
+        relay_stop(o, which);
+}
+
+/* The command has closed its output.  The end of a socket can be told apart from that of the other direction. */
+static void close_output(struct outer *o)
+{
+    struct stat output, errors;
+    struct pollfd other = { .fd = 2 };
+    /* What is left to tell that the client has gone; sshd closes it at once where it is a subsystem's. */
+    o->client = poll(&other, 1, 0) == 0 ? 2 : -1;
+    if (fstat(1, &output) != 0 || fstat(2, &errors) != 0)
+        return;
+    if (!S_ISSOCK(output.st_mode))
+        close(1);
+    else if (output.st_ino != errors.st_ino || output.st_dev != errors.st_dev)
+        shutdown(1, SHUT_WR);
+}
+
+void relay_step(struct outer *o, int which)
+{
+    struct pump *pump = &o->pumps[which];
+    unsigned long long before = pump->moved;
+    enum pumped how = pump_step(pump);
+    if (pump->moved != before)
+        o->moved = o->now;
+    if (how == PUMP_GOES)
+        return;
+    bool terminal = o->master >= 0 && which != ERRORS, at_client = (how == PUMP_NO_SOURCE) == (which == TO_COMMAND);
+    if (at_client && (terminal || which == OUTPUT))
+        relay_without_client(o);
+    else if (which == OUTPUT && !terminal)
+        close_output(o);
+    relay_stop(o, which);
+}
+
+void relay_rest(struct outer *o)
+{
+    /* It waits for nothing more, since others may hold these streams. */
+    for (int which = OUTPUT; which < STREAMS; which++) {
+        struct pump *pump = &o->pumps[which];
+        while (pump->state == PUMP_EMPTY && pump_wait(pump) == 0) {
+            relay_step(o, which);
+            if (pump->state == PUMP_EMPTY)
+                relay_stop(o, which);
+        }
+    }
+    filelog_finish(&o->log, o->now);
+}

@@ -1,0 +1,93 @@
+/* What the outer half tells the user and the journal. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "channel.h"
+#include "fail.h"
+#include "journal.h"
+#include "report.h"
+
+bool report_start(struct outer *o, char *message)
+{
+    const char *part[3];
+    char text[600];
+    channel_parts(message, part);
+    snprintf(text, sizeof text, "%s runs by rule %s", o->request->command ? "command" : "interactive login", part[0]);
+    journal_keep("JAILSSH_RULE", part[0]);
+    journal_keep("JAILSSH_PLUGIN", part[1]);
+    journal_begin(EVENT_START, EVENT_START_ID, 6);
+    journal_message(text);
+    if (o->request->command)
+        journal_add("JAILSSH_COMMAND", o->request->command);
+    o->started = journal_send();
+    return o->started;
+}
+
+static void tell_user(const struct outer *o, enum reason reason, const char *detail)
+{
+    const char *const *about = (const char *const *)plan_first(o->plan, OP_MESSAGE);
+    switch (reason_audience(reason)) {
+    case TELL_SENTENCE:
+        fail_say("jailssh: %s\n", detail);
+        break;
+    case TELL_DENIAL:
+        fail_say("jailssh: not allowed: %s\n", detail);
+        break;
+    case TELL_NO_REPOSITORY: /* the same whether it is there or not */
+        fail_say("jailssh: not allowed: no such repository, or no right to it\n");
+        break;
+    case TELL_PURPOSE:
+        if (o->request->command)
+            fail_say("jailssh: not allowed: %s\n", about[0]);
+        else
+            fail_say("Hi %s! You have logged in, but %s.\n", o->plan->name, about[0]);
+        break;
+    default:
+        fail_tell();
+    }
+}
+
+int report_end(struct outer *o)
+{
+    const char *part[3] = { "", "", "" };
+    char what = o->message[0], text[400];
+    int code, status;
+    if (what)
+        channel_parts(o->message, part);
+    if (what == SAYS_ENDED) {
+        code = (int)strtol(part[0], NULL, 10) & 0xff;
+    } else if (what) {
+        code = what == SAYS_DENIED ? EXIT_DENIED : what == SAYS_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_REFUSED;
+        enum reason reason = reason_of(part[0]);
+        tell_user(o, reason, part[1]);
+        if (what == SAYS_DENIED && *part[2]) /* the rule that nearly matched */
+            journal_keep("JAILSSH_RULE", part[2]);
+        fail_log(code, reason, part[1], o->request->command);
+        return code;
+    } else { /* the jail was killed, by us or by the kernel */
+        if (waitpid(o->jail, &status, 0) != o->jail)
+            refuse(R_SETUP, "cannot learn how the session ended", errno);
+        code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    }
+    int n = snprintf(text, sizeof text, "session ended with status %d%s%s%s", code, o->reason ? " (" : "",
+                     reason_code(o->reason), o->reason ? ")" : "");
+    if (o->log.lost > 0)
+        snprintf(text + n, sizeof text - (size_t)n, "; %llu lines of its log are lost", o->log.lost);
+    journal_begin(EVENT_END, EVENT_END_ID, 6);
+    journal_message(text);
+    if (!o->started && o->request->command) /* killed before it could say what it runs */
+        journal_add("JAILSSH_COMMAND", o->request->command);
+    journal_add_number("JAILSSH_EXIT", code);
+    if (o->log.lost > 0)
+        journal_add_number("JAILSSH_LOST", (long long)o->log.lost);
+    if (o->reason)
+        journal_add("JAILSSH_REASON", reason_code(o->reason));
+    journal_add_number("JAILSSH_DURATION_USEC", (clock_now() - o->began) / 1000);
+    journal_add("JAILSSH_CPU_USEC", part[1]);
+    journal_add("JAILSSH_MAXRSS", part[2]);
+    journal_send();
+    return code;
+}
