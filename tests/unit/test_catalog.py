@@ -49,9 +49,10 @@ def test_every_reason_is_explained_where_it_occurs(documents: Path) -> None:
 
 
 def test_reasons_are_below_the_event_of_the_login_program(documents: Path) -> None:
-    sources = "\n".join(path.read_text() for path in sorted((REPO / "jailssh/login").rglob("*.c")))
-    refused = set(re.findall(r'\brefuse\("([a-z-]+)"', sources)) & set(REASONS)
-    denied = set(re.findall(r'\bno_fit\(\w+, "([a-z-]+)"', sources)) & set(REASONS)
+    rows = re.findall(r'X\([A-Z_]+, "([a-z-]+)", (TELL_[A-Z_]+), \d\)', (REPO / "jailssh/login/reason.h").read_text())
+    refused = {code for code, audience in rows if audience == "TELL_REFERENCE"}
+    denied = {code for code, audience in rows if audience not in ("TELL_REFERENCE", "TELL_NOTHING")} - refused
+    assert refused | denied <= set(REASONS)
     assert {"drop", "plan-bad", "name"} <= refused
     assert {"option-not-allowed", "operand-count"} <= denied
     found = entries(documents)

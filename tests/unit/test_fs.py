@@ -1,5 +1,6 @@
 import errno
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -125,7 +126,20 @@ def test_atomic_write_through_a_linked_directory_is_refused(tree):
     assert os.listdir(tree / "real") == []
 
 
-@pytest.mark.parametrize("call", ["write", "fsync", "rename", "fchown"])
+def test_a_file_that_is_too_large_leaves_the_old_one_and_nothing_else(tree):
+    path = str(tree / "f")
+    fs.atomic_write(path, b"old", **ME)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    try:
+        with pytest.raises(HostError, match="file too large"):
+            fs.atomic_write(path, b"new" * (1 << 15), **ME)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert ((tree / "f").read_bytes(), os.listdir(tree)) == (b"old", ["f"])
+
+
+@pytest.mark.parametrize("call", ["fsync", "rename", "fchown"])
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tree, monkeypatch, call):
     path = str(tree / "f")
     fs.atomic_write(path, b"old", **ME)
