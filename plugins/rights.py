@@ -25,7 +25,7 @@ def granted(lines: tuple[str, ...], roots: tuple[str, ...], account: Account, wh
     ``rights`` in the :class:`ConfigError` for what cannot work.
     """
     if not 0 < len(roots) <= _MOST or "*" in "".join(roots):
-        why = f"rights need 1 to {_MOST} directories, without wildcards, that hold the repositories"
+        why = f"rights need 1 to {_MOST} directories of repositories, without wildcards"
         raise ConfigError(f"{what} roots", why, hint="as in: roots = /srv/git")
     rows = _by_role(lines, roots, what)
     best: dict[str, int] = {}
@@ -55,12 +55,12 @@ def _absolute(right: Right, roots: tuple[str, ...], what: str) -> str:
     text = right.pattern
     pattern = text if text.startswith("/") else f"{roots[0]}/{text}"
     if not covered(pattern, roots):
-        hint = "mend the pattern, or add a directory above it to roots"
-        raise ConfigError(what, f"{text} is below none of roots: {', '.join(roots)}", hint=hint)
+        hint = "correct the pattern, or add a directory above it to roots"
+        raise ConfigError(what, f"{text} is not below roots: {', '.join(roots)}", hint=hint)
     if ".git" in pattern.split("/"):
-        raise ConfigError(what, "a repository is named by the directory that .git is in", hint="leave out /.git")
+        raise ConfigError(what, "'.git' cannot be part of a repository's name", hint="remove /.git")
     if right.right == "create" and pattern in roots:
-        raise ConfigError(what, "is a directory of roots, so it is there already", hint=f"as in: create {text}/*")
+        raise ConfigError(what, "is a directory of roots, so it exists already", hint=f"as in: create {text}/*")
     return pattern
 
 

@@ -23,7 +23,7 @@ def expand(text: str, account: Account, what: str) -> str:
     if len(path) > 1:
         path = path.removesuffix("/")
     if not is_clean_absolute(path):
-        raise ConfigError(what, f"{text!r} is not a path", hint="an absolute path or ~/…, without '..' and '//'")
+        raise ConfigError(what, f"{text!r} is not a path", hint="use an absolute path or ~/…, without '..' and '//'")
     return path
 
 
@@ -61,7 +61,7 @@ def mounts(read: Iterable[str], write: Iterable[str], account: Account, plugin: 
     wanted = {path: covered(path, write) for path in (*write, *read)}
     for path in wanted:
         if path == "/" or (path != account.home and is_below(account.home, path)):
-            raise ConfigError(f"[{plugin}] {path}", "holds the homes of accounts", hint="name a directory below it")
+            raise ConfigError(f"[{plugin}] {path}", "contains the homes of accounts", hint="name a directory below it")
     places = sorted(
         path
         for path in wanted

@@ -87,7 +87,7 @@ def facts(tmp_path):
 
 @pytest.mark.needs("pip", "login-program")
 def test_a_plugin_made_by_the_guide(facts, tmp_path, match_build):
-    assert facts["before"] == "comes from jailssh-darcs and is not named in third_party_plugins"
+    assert facts["before"] == "is from jailssh-darcs, which third_party_plugins does not list"
     assert facts["origin"] == "jailssh-darcs"
     assert facts["programs"] == ["/usr/bin/darcs"]
     assert facts["binds"] == ["/srv/darcs"]

@@ -8,8 +8,8 @@ A journal a subject (``account-NAME``, ``keys-NAME``, ``setup``) under ``Layout.
 ``original``  inverses back to the state before jailssh first touched the subject; what ``deluser`` and
               ``setup --undo`` run
 
-Who fails or is interrupted between two steps takes all of them back and is gone without a trace.  Who is killed cannot:
-the next command about the same subject, or ``jailssh recover``, settles what is left.  By then the subject may have
+A command that fails or gets a signal between two steps rolls all of them back.  One that is killed cannot: the next
+command about the same subject, or ``jailssh recover``, settles what is left.  By then the subject may have
 been used or changed by hand, so settling narrows access and destroys nothing: a step that confines holds from then on,
 as if it had been committed; one that opens is taken back.  Nobody settles what belongs to another subject.
 """
@@ -52,9 +52,7 @@ class SignalledError(JailsshError):
     """A signal came in the middle of a change; it has been taken back."""
 
     def __init__(self, number: int) -> None:
-        super().__init__(
-            "interrupted", f"{signal.Signals(number).name} came in the middle: what was begun was taken back"
-        )
+        super().__init__("interrupted", f"{signal.Signals(number).name} received: changes rolled back")
         self.exit_code = 128 + number
 
 
@@ -143,7 +141,7 @@ class Journal:
                 try:
                     self.rollback()
                 except (JailsshError, OSError) as second:
-                    why = f"{error}; taking it back failed too: {second}"
+                    why = f"{error}; the rollback failed too: {second}"
                     raise JailsshError(what, why, hint=f"jailssh recover {self.subject}") from error
                 raise
             finally:
@@ -261,9 +259,9 @@ def _read(layout: Layout, subject: str) -> _Content:
         who = Owner(**document["owner"]) if document.get("owner") else None
         uid = document.get("uid")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigError(path, f"is damaged: {escape(str(error))}", hint="jailssh recover moves it away") from error
+        raise ConfigError(path, f"is damaged: {escape(str(error))}", hint=f"jailssh recover {subject}") from error
     if document["version"] not in (1, _VERSION) or any(step.op not in OPERATIONS for step in (*original, *steps)):
-        raise ConfigError(path, "written by another version of jailssh")
+        raise ConfigError(path, "has the format of another version of jailssh")
     return _Content(original, steps, who, uid if isinstance(uid, int) else None)
 
 
@@ -297,7 +295,7 @@ class Unfinished:
         if self.damaged:
             return f"{self.subject}: {self.damaged}"
         when = time.strftime(" of %Y-%m-%d %H:%M", time.localtime(self.since)) if self.since else ""
-        return f"{self.what}{when} {'is under way' if self.alive else 'was interrupted'}"
+        return f"{self.what}{when} {'is in progress' if self.alive else 'was interrupted'}"
 
     def hint(self) -> str:
         """Return what ends it, "" while it is under way."""
@@ -346,9 +344,9 @@ def recover(layout: Layout, subject: str) -> list[str]:
     """Settle the interrupted change of ``subject`` alone; return a line about it.  Call under the lock."""
     journal = Journal(layout, subject)
     try:
-        return [f"settled what an interrupted change left: {subject}"] if journal.settle() else []
+        return [f"settled an interrupted change: {subject}"] if journal.settle() else []
     except JailsshError as error:
-        raise JailsshError(f"settle {journal.path}", str(error), hint=error.hint) from error
+        raise JailsshError(f"cannot settle {journal.path}", str(error), hint=error.hint) from error
 
 
 def put_aside(layout: Layout, subject: str) -> str:

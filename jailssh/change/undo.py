@@ -124,7 +124,7 @@ def _undo_account(name: str, uid: int | None = None, dev: int = 0, ino: int = 0,
     if entry is not None and accounts.is_local(name):
         ours = entry.uid == uid if uid is not None else _is_marked(entry, *marks)
         if not ours or not _is_unused(entry, dev, ino):
-            why = "it has been used since it was created, so it stays; it is in no jail and cannot log in"
+            why = "was used since its creation, so it is kept; it is not in a jail and cannot log in"
             raise JailsshError(
                 f"account {name}", why, hint=f"jailssh adduser {name} --jail …, or jailssh deluser {name}"
             )

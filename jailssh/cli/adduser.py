@@ -23,22 +23,28 @@ KEYS_LIMIT = 1 << 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("name", metavar="NAME", help="the account; it is created if there is none")
+    parser.add_argument("name", metavar="NAME", help="account name; a missing account is created")
     parser.add_argument(
         "--jail", required=True, metavar="JAIL[,JAIL…]", help="jails, profiles or plugins; several are combined"
     )
     parser.add_argument(
-        "--key", action="append", default=[], metavar="FILE", help="a public key that may log in; may be repeated"
+        "--key",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="file of public keys that authorize logins; repeatable",
     )
-    parser.add_argument("--home", metavar="DIR", help="home of a new account (default /home/NAME)")
-    parser.add_argument("--on-demand", action="store_true", help="leave image and plan to the first login")
-    parser.add_argument("--force", action="store_true", help="also a system account or a member of a strong group")
-    parser.add_argument("--now", action="store_true", help="also while it is logged in; what runs stays as it is")
+    parser.add_argument("--home", metavar="DIR", help="home directory of a new account (default /home/NAME)")
+    parser.add_argument("--on-demand", action="store_true", help="build image and plan at the first login")
     parser.add_argument(
-        "--yes", action="store_true", help=f"do not ask before an existing account is taken; {NOBODY_ASKED}"
+        "--force", action="store_true", help="allow system accounts and privileged groups (they may escape)"
     )
     parser.add_argument(
-        "--disable", action="store_true", help="set aside its cron and at jobs, lingering, .forward and the like"
+        "--now", action="store_true", help="allow a logged-in account; its running processes stay unconfined"
+    )
+    parser.add_argument("--yes", action="store_true", help=f"when asked to jail an existing account, {NOBODY_ASKED}")
+    parser.add_argument(
+        "--disable", action="store_true", help="set aside its cron and at jobs, lingering, .forward and similar files"
     )
     add_key_arguments(parser)
 
@@ -49,10 +55,14 @@ def add_key_arguments(parser: argparse.ArgumentParser) -> None:
         "--key-commands",
         choices=(DROP, LEAVE_OUT),
         default="",
-        help="keys of its home with a command of their own: take them without it, or leave them out",
+        help="keys in the home that are limited to a command: drop the limit (the key can use the whole jail), or "
+        "leave the key out",
     )
     parser.add_argument(
-        "--home-keys", choices=("take", "leave"), default="take", help="leave: no key of its home lets in any more"
+        "--home-keys",
+        choices=("take", "leave"),
+        default="take",
+        help="keys in the home: take them over, or leave them there, where sshd no longer reads them (default take)",
     )
 
 
@@ -96,5 +106,5 @@ def read_key_file(path: str, what: str) -> list[Key]:
     except OSError as error:
         raise HostError(what, (error.strerror or str(error)).lower()) from error
     if len(data) > KEYS_LIMIT:
-        raise UsageError(what, "is too large for a file of public keys")
+        raise UsageError(what, f"is larger than {KEYS_LIMIT} bytes, the limit for a file of public keys")
     return parse_keys(data, path)

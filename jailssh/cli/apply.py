@@ -27,9 +27,9 @@ EXAMPLES = ("jailssh apply", "jailssh apply --dry-run", "jailssh apply --gone")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--dry-run", action="store_true", help="check and show only")
+    parser.add_argument("--dry-run", action="store_true", help="check and show the changes, publish nothing")
     parser.add_argument(
-        "--gone", action="store_true", help="only set aside what belongs to accounts that are gone; for the unit"
+        "--gone", action="store_true", help="only set aside the files of deleted accounts; for jailssh-gone.service"
     )
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_root("apply")
     layout = context.layout
     if args.gone and layout.root:
-        raise UsageError("--gone", "looks at the accounts of this host, which are not those of another root")
+        raise UsageError("--gone", "cannot be combined with --root: accounts belong to the running host")
     act = not args.dry_run
     found: list[PlanChange] = []
     shells: list[str] = []
@@ -53,11 +53,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
             with fs.lock(layout.lock) if act else nullcontext():
                 _set_aside_gone(layout, found, tries.errors, act=act)
             tries.end()
-            _show(context, found, "nobody is gone")
+            _show(context, found, "no account is gone")
             return EXIT_OK
         configuration = _apply(context, found, shells, tries) if act else _look(context, found, shells, tries)
     context.say(shells if not context.json else ())
-    _show(context, found, "no change" if act else "nothing would change")
+    _show(context, found, "no changes")
     try:
         _tell_notes(context, configuration)
     except UnansweredError as error:
@@ -141,7 +141,7 @@ def _tell_notes(context: Context, configuration: Configuration) -> None:
         for line in note_lines(doors.findings(context.layout, configuration)):
             context.tell(line)
     if not context.layout.root and (rest := setup.pending(context.layout, configuration.groups())):
-        context.tell(f"note: run jailssh setup: {setup.explained(rest)}")
+        context.tell(f"note: setup is out of date: {setup.explained(rest)}; run: jailssh setup")
 
 
 def setup_here(context: Context) -> bool:

@@ -33,34 +33,49 @@ _MARKS = {"create": "+", "replace": "~", "attributes": "m", "remove": "-"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("operands", nargs="*", metavar="SPEC… TARGET", help="spec files, section:NAME; the tree last")
-    parser.add_argument("--jk-init", metavar="FILE", help="a jk_init.ini whose sections come before the shipped ones")
-    parser.add_argument("--list-sections", action="store_true", help="name the sections and end")
-    parser.add_argument("--compat", choices=("jailtime",), help="jailtime: of several statements the first wins")
-    text = "taken for jailtime's sake: what is in the way is always replaced"
-    parser.add_argument("--force", "--remove-destination", action="store_true", help=text)
-    parser.add_argument("--prune", action="store_true", help="remove what an earlier build put there, if unchanged")
-    parser.add_argument("--format", choices=("dir", *formats.FORMATS), default="dir", help="a tree, or what it becomes")
     parser.add_argument(
-        "--compress", metavar="HOW", help="none, gzip, zstd, xz, lz4: which of them, depends on the format"
+        "operands", nargs="*", metavar="SPEC… TARGET", help="spec files or section:NAME; last, the tree to write"
     )
-    parser.add_argument("--name", default="jailssh:latest", help="the reference of an OCI image")
+    parser.add_argument(
+        "--jk-init", metavar="FILE", help="jk_init.ini whose sections take precedence over the shipped ones"
+    )
+    parser.add_argument("--list-sections", action="store_true", help="list the sections and exit")
+    parser.add_argument("--compat", choices=("jailtime",), help="use jailtime rules: the first statement wins")
+    text = "no effect, accepted for compatibility with jailtime: existing targets are always replaced"
+    parser.add_argument("--force", "--remove-destination", action="store_true", help=text)
+    parser.add_argument(
+        "--prune", action="store_true", help="remove unchanged files that only an earlier build put there"
+    )
+    parser.add_argument(
+        "--format",
+        choices=("dir", *formats.FORMATS),
+        default="dir",
+        help="output format (default dir: a directory tree)",
+    )
+    parser.add_argument(
+        "--compress",
+        metavar="HOW",
+        help="compression: none, gzip, zstd, xz or lz4, depending on the format (default none)",
+    )
+    parser.add_argument("--name", default="jailssh:latest", help="reference of the OCI image (default jailssh:latest)")
     add_common_arguments(parser)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of all verbs that write a tree."""
-    parser.add_argument("--dry-run", action="store_true", help="show what would be done, write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show the changes, write nothing")
     parser.add_argument("--reflink", action="store_true", help="share blocks with the sources where possible")
-    parser.add_argument("--skip-devices", action="store_true", help="leave character and block devices out")
-    parser.add_argument("--allow-missing", action="store_true", help="leave out what is not on this host")
-    parser.add_argument("--insecure", action="store_true", help="take trees and targets that others can write to")
+    parser.add_argument("--skip-devices", action="store_true", help="omit character and block devices")
+    parser.add_argument("--allow-missing", action="store_true", help="skip files that do not exist on this host")
+    parser.add_argument(
+        "--insecure", action="store_true", help="accept sources and targets writable by others (unsafe as root)"
+    )
     parser.add_argument(
         "--verify",
         action="store_true",
         help="then start each program in a sandbox; tell, and exit with 1, if some do not start",
     )
-    parser.add_argument("-v", "--verbose", action="store_true", help="tell each step and all notes")
+    parser.add_argument("-v", "--verbose", action="store_true", help="print each step and all notes")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -75,7 +90,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("build", "missing file operand", hint="jailssh build SPEC… TARGET")
     *specs, target = args.operands
     if not target:
-        raise UsageError("target ''", "has no name", hint="jailssh build SPEC… TARGET, as in /srv/jails/web")
+        raise UsageError("target ''", "is empty", hint="jailssh build SPEC… /srv/jails/web")
     if not specs:
         raise UsageError("build", f"missing destination operand after {target!r}", hint="jailssh build SPEC… TARGET")
     profiles = Profiles(context.layout)
@@ -90,7 +105,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     )
     if args.format == "dir":
         if args.compress:
-            raise UsageError("build", "--compress needs a --format", hint="jailssh build --help")
+            raise UsageError("build", "--compress requires --format", hint="jailssh build --help")
         return build_and_tell(args, context, *_with_needs(spec, target, profiles))
     return _build_file(args, context, *_with_needs(spec, os.path.abspath(target), profiles))
 
@@ -154,7 +169,7 @@ def _tell(args: argparse.Namespace, context: Context, path: str, notes: tuple[No
     for note in dict.fromkeys((*texts, *built.notes)):
         context.tell(f"note: {note}")
     for kept in built.kept:
-        context.tell(f"note: {escape(kept)} is kept: it was changed or holds something that no build put there")
+        context.tell(f"note: {escape(kept)} is kept: it was changed or contains files that no build created")
     size = f"{built.count} entries, {built.bytes / 1e6:.1f} MB"
     last = f"{escape(path)}: {size}: {len(built.changes)} changes{' to make' if args.dry_run else ''}"
     facts = {
@@ -204,7 +219,7 @@ def _listeners(args: argparse.Namespace, context: Context) -> Iterator[Listeners
         context.tell(f"waiting for process {pid}, which builds the same tree" if pid else "waiting for another build")
 
     def running(command: str) -> None:
-        context.tell(f"run (as root, outside of the jail): {escape(command, 200)}")
+        context.tell(f"running as root, outside the jail: {escape(command, 200)}")
 
     if args.verbose:
         yield Listeners(waiting, None, lambda change: context.tell(_line(change)), running)

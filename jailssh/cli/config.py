@@ -35,20 +35,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "action",
         choices=("check", "show", "import"),
-        help="check: report every error; show: values and where each comes from; import: print the jail file that does"
-        " what Jailkit's jk_lsh.ini does for an account",
+        help="check: report all errors; show: print each value and its origin; import: print a jail file equivalent to"
+        " Jailkit's jk_lsh.ini for an account",
     )
     parser.add_argument(
         "name",
         nargs="?",
         metavar="JAIL[,JAIL…]|FILE",
-        help="show this jail, plugin or account, not the main file; import: the jk_lsh.ini",
+        help="show: jail, plugin or account (default: the main file); import: path of jk_lsh.ini",
     )
     parser.add_argument(
-        "--user", metavar="NAME", help="show what holds for this account: its jail's and its own settings"
+        "--user",
+        metavar="NAME",
+        help="show: account whose effective settings are printed; import: account in jk_lsh.ini",
     )
     parser.add_argument(
-        "--group", metavar="GROUP", help="import: the account's primary group, if it is not on this host"
+        "--group", metavar="GROUP", help="import: primary group of an account that does not exist on this host"
     )
 
 
@@ -57,11 +59,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.action == "import":
         return _import(args, context)
     if args.group is not None:
-        raise UsageError("--group", "is for import alone")
+        raise UsageError("--group", "is valid only with import")
     if args.action == "check" and (args.name, args.user) != (None, None):
-        raise UsageError("config check", "takes no jail and no account: everything is checked")
+        raise UsageError("config check", "accepts no jail and no account: it checks everything")
     if args.name is not None and args.user is not None:
-        raise UsageError("config show", "takes a jail or an account, not both")
+        raise UsageError("config show", "accepts a jail or an account, not both")
     configuration = load_configuration(context.layout)
     if args.action == "check":
         return _check(configuration, context)
@@ -80,12 +82,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _import(args: argparse.Namespace, context: Context) -> int:
     """Print a jail file; the differences stand in it as comments.  Nothing is written."""
     if args.name is None or args.user is None:
-        raise UsageError("config import", "needs the file and the account", hint=EXAMPLES[-1])
+        raise UsageError("config import", "requires FILE and --user", hint=EXAMPLES[-1])
     group = args.group
     if group is None:
         entry = accounts.find(args.user)
         if entry is None:
-            raise UsageError(f"--user {args.user}", "there is no such account", hint="name its primary group: --group")
+            raise UsageError(
+                f"--user {args.user}", "does not exist on this host", hint="add its primary group: --group GROUP"
+            )
         group = entry.group
     try:
         with open(args.name, encoding="utf-8", errors="surrogateescape") as stream:
@@ -132,7 +136,7 @@ def _items(configuration: Configuration, name: str | None, user: str | None, con
     if accounts.find(name) is not None:
         if name not in known:
             return _items_of(configuration, name)
-        context.tell(f"note: the account of this name: jailssh config show --user {name}")
+        context.tell(f"note: an account has the same name; to show it: jailssh config show --user {name}")
     return configuration.definition(name.replace("+", ",").split(",")).config.items
 
 

@@ -21,20 +21,26 @@ _MAGIC = "*?["
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("target", metavar="TARGET", help="the tree, an existing directory")
+    parser.add_argument("target", metavar="TARGET", help="tree to change, an existing directory")
     parser.add_argument("files", nargs="+", metavar="FILE", help="absolute path, pattern, or the name of a program")
-    parser.add_argument("--owner", action="store_true", help="keep the owners of the files; otherwise root's")
-    parser.add_argument("--setuid", action="store_true", help="keep set-id bits")
+    parser.add_argument("--owner", action="store_true", help="keep the owners of the files (default: root)")
+    parser.add_argument(
+        "--setuid",
+        action="store_true",
+        help="keep set-user-ID and set-group-ID bits (programs gain the rights of their owner)",
+    )
     add_common_arguments(parser)
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Copy."""
     if "/" not in args.target and not os.path.isdir(args.target):
-        hint = "name programs in the jail's own file, section [shell], programs = …, then: jailssh apply"
-        raise UsageError(f"target {args.target!r}", "not a directory; the image of a jail is never changed", hint=hint)
+        hint = "set programs in section [shell] of the jail's file, then run: jailssh apply"
+        raise UsageError(
+            f"target {args.target!r}", "is not a directory; the image of a jail is never changed", hint=hint
+        )
     if not os.path.isdir(args.target):
-        raise UsageError(f"target {args.target!r}", "not a directory", hint="jailssh build makes a new tree")
+        raise UsageError(f"target {args.target!r}", "is not a directory", hint="jailssh build SPEC… TARGET")
     statements: list[Copy] = []
     errors: list[JailsshError] = []
     for number, name in enumerate(args.files, 1):
@@ -54,7 +60,7 @@ def _statement(args: argparse.Namespace, name: str, number: int) -> Copy:
     origin = Origin("command line", number, text=name)
     if "/" in name and not name.startswith("/"):
         raise ConfigError(
-            origin.place, f"{escape(name)} is not absolute", hint="a path in the tree is that of the host"
+            origin.place, f"'{escape(name)}' is not an absolute path", hint="paths in the tree are those of the host"
         )
     path = os.path.normpath(name) if name.startswith("/") else name
     glob = any(char in path for char in _MAGIC) and not os.path.lexists(path)

@@ -21,11 +21,11 @@ EXAMPLES = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("name", metavar="NAME", help="the account; one that existed before is restored exactly")
+    parser.add_argument("name", metavar="NAME", help="account name; an account that existed before is restored exactly")
     parser.add_argument("--keep-account", action="store_true", help="keep an account that adduser created")
-    parser.add_argument("--remove-home", action="store_true", help="remove the home of an account that is deleted")
-    parser.add_argument("--now", action="store_true", help="end its sessions and every other process of it, too")
-    parser.add_argument("--yes", action="store_true", help=f"do not ask before an account is deleted; {NOBODY_ASKED}")
+    parser.add_argument("--remove-home", action="store_true", help="also remove the home of a deleted account")
+    parser.add_argument("--now", action="store_true", help="also end its sessions and all its other processes")
+    parser.add_argument("--yes", action="store_true", help=f"when asked to delete an account, {NOBODY_ASKED}")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

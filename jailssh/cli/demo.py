@@ -32,7 +32,7 @@ def run(_args: argparse.Namespace, context: Context) -> int:
     """Run every row; the exit code is 0 only if each is as expected and the logins are in the journal."""
     context.need_real_root("demo")
     began = time.monotonic()
-    context.tell("a scratch host: sshd, journald, jailssh setup, jailssh adduser for each jail …")
+    context.tell("starting a scratch host: sshd, journald, jailssh setup, jailssh adduser for each jail …")
     with demo_host(context.layout) as host:
         show = list if context.json else _table if sys.stdout.isatty() else _plain
         results = show(try_row(host, row) for row in ROWS)

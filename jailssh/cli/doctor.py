@@ -24,9 +24,9 @@ EXAMPLES = ("jailssh doctor", "jailssh doctor --json")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments: none of its own."""
     parser.description = (
-        "Look at the host: is it set up, and does what runs (sshd, systemd) go by what is written; is a change\n"
-        "unfinished; does jailsshd answer, and by which configuration.  Exit status 0: nothing is wrong, 1: something\n"
-        "is.  It changes nothing, and does not look into accounts: jailssh config check does."
+        "Check the host: is it set up, do sshd and systemd use the files on disk, is a change unfinished, does\n"
+        "jailsshd answer and with which configuration.  Change nothing.  To check accounts: jailssh config check\n"
+        "Exit status 0: no problems found; 1: problems found."
     )
 
 
@@ -46,7 +46,7 @@ def run(_args: argparse.Namespace, context: Context) -> int:
     told.append(f"jailsshd: {daemon['state']}" + (f": {daemon['line']}" if daemon.get("line") else ""))
     told += [f"{each.listener.name()}: {each.state}: {each.why}" for each in servers]
     told += [line for error in wrong for line in _lines(error)]
-    told += [] if wrong else ["nothing is wrong with this host"]
+    told += [] if wrong else ["no problems found on this host"]
     facts = {
         "jailsshd": daemon,
         "sshd": [
@@ -74,7 +74,7 @@ def _looked(wrong: list[JailsshError], look: Callable[[], Any], otherwise: Any) 
 
 
 def _lines(error: JailsshError) -> list[str]:
-    return [f"wrong: {error.what}: {error.why}", *([f"  cure: {error.hint}"] if error.hint else [])]
+    return [f"wrong: {error.what}: {error.why}", *([f"  hint: {error.hint}"] if error.hint else [])]
 
 
 def _daemon(layout: Layout, wrong: list[JailsshError]) -> dict[str, Any]:
@@ -87,10 +87,10 @@ def _daemon(layout: Layout, wrong: list[JailsshError]) -> dict[str, Any]:
     if sockets.is_listened_at(layout.socket):
         return {"state": "starts with the next first login"}
     failed = units.failed()
-    why = f"systemd has given up: {', '.join(failed)}" if failed else "nothing listens at its socket"
+    why = f"systemd gave up: {', '.join(failed)}" if failed else "no process listens on its socket"
     hint = f"systemctl reset-failed {' '.join(failed)}; " if failed else ""
     wrong.append(
-        HostError("jailsshd", f"{why}, so first logins fail", hint=f"{hint}systemctl enable --now jailsshd.socket")
+        HostError("jailsshd", f"{why}; first logins fail", hint=f"{hint}systemctl enable --now jailsshd.socket")
     )
     return {"state": "does not run"}
 
@@ -108,10 +108,12 @@ def _set_up(layout: Layout) -> list[JailsshError]:
     broken = [name for name, each in configuration.documents.items() if isinstance(each, JailsshError)]
     if broken:
         # Which groups a jail has is not known, so what the set-up should be is not either.
-        return [ConfigError("the set-up", f"cannot be compared while these jails have mistakes: {', '.join(broken)}")]
+        return [ConfigError("setup", f"cannot be checked while these jails have errors: {', '.join(broken)}")]
     groups = configuration.groups()
     rest = setup.pending(layout, groups)
-    found: list[JailsshError] = [HostError("the set-up", setup.explained(rest), hint="jailssh setup")] if rest else []
+    found: list[JailsshError] = (
+        [HostError("setup", f"is out of date: {setup.explained(rest)}", hint="jailssh setup")] if rest else []
+    )
     return [*found, *(ConfigError("PAM", note.removeprefix("PAM: ")) for note in pam.notes(layout, groups))]
 
 
@@ -127,6 +129,6 @@ def _unfinished(layout: Layout) -> list[JailsshError]:
 
 def _steps(each: transaction.Unfinished) -> str:
     said = [each.line()]
-    said += [f"stays: {', '.join(each.stays)}"] if each.stays else []
-    said += [f"would be taken back: {', '.join(each.goes)}"] if each.goes else []
+    said += [f"kept: {', '.join(each.stays)}"] if each.stays else []
+    said += [f"to be rolled back: {', '.join(each.goes)}"] if each.goes else []
     return "; ".join(said)

@@ -23,28 +23,28 @@ TAKES_COMMAND = True
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("user", nargs="?", metavar="USER", help="the account")
-    parser.add_argument("--key", metavar="NAME", help="in a shared account: the named key whose login it is")
+    parser.add_argument("user", nargs="?", metavar="USER", help="account name")
+    parser.add_argument("--key", metavar="NAME", help="named key of a shared account")
     parser.add_argument(
         "--from-journal",
         metavar="ID",
-        help="a login that happened: session id, the reference a user was told, or cursor",
+        help="past login: session id, reference shown to the user, or journal cursor",
     )
     parser.usage = (
         "jailssh explain [--json] USER [--key NAME] [-- COMMAND]\n       jailssh explain [--json] --from-journal ID"
     )
     parser.description = (
-        "say why a command, as the client would send it, is allowed or denied; none is an interactive login.\n"
-        "The exit code is 0 for allowed, 3 for denied, 1 for a login that was refused, 4 without the matcher."
+        "Explain why a command, as the client sends it, is allowed or denied; without COMMAND, an interactive login.\n"
+        "Exit status 0: allowed; 3: denied; 1: the login was refused; 4: the matcher is missing."
     )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Explain one command or one login."""
     if (args.user is None) == (args.from_journal is None):
-        raise UsageError("explain", "takes an account or --from-journal", hint="jailssh explain --help")
+        raise UsageError("explain", "requires either USER or --from-journal", hint="jailssh explain --help")
     if args.from_journal is not None and (args.command, args.key) != (None, None):
-        raise UsageError("explain", "--from-journal has the command and the key in the record")
+        raise UsageError("explain", "--from-journal cannot be combined with --key or COMMAND: the record contains both")
     context.need_root("explain")
     if args.from_journal is not None:
         return _from_journal(args.from_journal, context)
@@ -84,14 +84,14 @@ def _from_journal(which: str, context: Context) -> int:
 
 
 def _record_lines(record: journal.JournalRecord, entry: accounts.AccountEntry | None, uid: int) -> list[str]:
-    who = entry.name if entry else f"uid {uid}, no account any more"
+    who = entry.name if entry else f"uid {uid} (account no longer exists)"
     by = f", key {escape(record.get(KEY), 200)}" if record.get(KEY) else ""
     command = record.command()
     untold = record.get(EVENT) == "refused" or record.get(REASON) in WITHOUT_COMMAND
     asked = escape(command, 400) if command is not None else "not recorded" if untold else "an interactive login"
     message = record.get("MESSAGE")
     head = f"{record.when}, session {record.get(SESSION)} of {who}{by}: {_said(record)}"
-    return [head, f"asked for: {asked}", *([escape(message)] if message else [])]
+    return [head, f"requested: {asked}", *([escape(message)] if message else [])]
 
 
 def _said(record: journal.JournalRecord) -> str:
@@ -105,7 +105,7 @@ def _now(
 ) -> tuple[Explanation | None, str]:
     """Return what the account's plan says today about the same command, or why that cannot be said."""
     if record.cut_short:
-        return None, "the record holds only the beginning of the command, so it cannot be judged again"
+        return None, "the record contains only the beginning of the command, so it cannot be checked again"
     try:
         return explain(context.layout, entry, record.command(), record.get(KEY) or None), ""
     except HostError:
@@ -119,10 +119,8 @@ def _now_lines(record: journal.JournalRecord, now: Explanation | None, why: str,
     if now is None:
         return [why] if why else []
     changed = record.get(PLAN) not in ("", now.facts["plan"])
-    head = "the plan has changed since; now:" if changed else "by the account's plan:"
+    head = "the plan has changed since; result now:" if changed else "result with the account's plan:"
     lines = [head, *(f"  {line}" for line in now.lines)]
     if now.allowed and not changed and record.get(EVENT) == "denied" and not known:
-        lines.append(
-            "what was denied shows only in a login itself: links in the jail, or the terminal that was asked for"
-        )
+        lines.append("the denial depends on the login itself: symbolic links in the jail, or the requested terminal")
     return lines

@@ -39,8 +39,8 @@ EXAMPLES = (
     "jailssh image verify sftp-only --repair",
 )
 
-VERIFY = """Reads every file of the images and compares content, mode, owner, attributes and names with the manifests.
-Exit status 0: all is right, or is right again; 1: damage was found, or is left."""
+VERIFY = """Read every file of the images and compare content, mode, owner, attributes and names with the manifests.
+Exit status 0: no damage, or all damage repaired; 1: damage found or left."""
 # So many bytes are read before something is shown.
 _STEP = 16 << 20
 
@@ -51,26 +51,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    actions.add_parser("list", help="all generations, who uses them")
-    show = actions.add_parser("show", help="one generation")
-    show.add_argument("jail", metavar="JAIL", help="the jail")
-    show.add_argument("generation", nargs="?", metavar="GENERATION", help="its beginning is enough; the current one")
-    show.add_argument("--files", action="store_true", help="each path, with the need that brought it")
-    diff = actions.add_parser("diff", help="what changed, and in which package")
-    diff.add_argument("jail", metavar="JAIL", help="the jail")
-    diff.add_argument("old", nargs="?", metavar="OLD", help="the one before the current one")
-    diff.add_argument("new", nargs="?", metavar="NEW", help="the current one")
-    back = actions.add_parser("rollback", help="go back, and stay there until jailssh update JAIL")
-    back.add_argument("jail", metavar="JAIL", help="the jail")
-    back.add_argument("generation", nargs="?", metavar="GENERATION", help="the one before the current one")
-    clear = actions.add_parser("gc", help="remove what nothing uses")
-    clear.add_argument("generation", nargs="*", metavar="GENERATION", help="these, though a jail could go back to them")
-    verify = actions.add_parser("verify", help="read all content and tell what is damaged", description=VERIFY)
-    verify.add_argument(
-        "names", nargs="*", metavar="JAIL|GENERATION", help="only these images, of a jail the current one"
+    actions.add_parser("list", help="list all generations and what uses them")
+    show = actions.add_parser("show", help="show one generation")
+    show.add_argument("jail", metavar="JAIL", help="name of the jail")
+    show.add_argument(
+        "generation",
+        nargs="?",
+        metavar="GENERATION",
+        help="generation, or its first characters (default: the current one)",
     )
-    verify.add_argument("--all", action="store_true", help="all images, as when none is named")
-    repair_help = "make damage right from what this host has, else build other images; sessions go on"
+    show.add_argument("--files", action="store_true", help="list each path and what requires it")
+    diff = actions.add_parser("diff", help="compare two generations, with package names")
+    diff.add_argument("jail", metavar="JAIL", help="name of the jail")
+    diff.add_argument("old", nargs="?", metavar="OLD", help="older generation (default: the previous one)")
+    diff.add_argument("new", nargs="?", metavar="NEW", help="newer generation (default: the current one)")
+    back = actions.add_parser("rollback", help="go back to a generation and hold it until: jailssh update JAIL")
+    back.add_argument("jail", metavar="JAIL", help="name of the jail")
+    back.add_argument("generation", nargs="?", metavar="GENERATION", help="generation (default: the previous one)")
+    clear = actions.add_parser("gc", help="remove unused generations")
+    clear.add_argument(
+        "generation",
+        nargs="*",
+        metavar="GENERATION",
+        help="generations to remove, even if a rollback could use them",
+    )
+    verify = actions.add_parser("verify", help="read all content and report damage", description=VERIFY)
+    verify.add_argument(
+        "names",
+        nargs="*",
+        metavar="JAIL|GENERATION",
+        help="images to verify; for a jail, its current one (default: all)",
+    )
+    verify.add_argument("--all", action="store_true", help="verify all images (the default)")
+    repair_help = "repair damage from the files of this host, else build new images; sessions continue"
     verify.add_argument("--repair", action="store_true", help=repair_help)
 
 
@@ -88,7 +101,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _list(_args: argparse.Namespace, context: Context) -> int:
     rows = generations.generations_of(context.layout)
     lines = [_line(row) for row in rows]
-    context.facts([_fact(row) for row in rows], lines or ["no images yet: they are made when they are needed"])
+    context.facts([_fact(row) for row in rows], lines or ["no images yet (they are built when needed)"])
     return EXIT_OK
 
 
@@ -117,7 +130,9 @@ def _show(args: argparse.Namespace, context: Context) -> int:
     generation = generations.pick(layout, args.jail, args.generation)
     rows = [row for row in generations.generations_of(layout, args.jail) if row.generation == generation]
     if not rows:
-        raise UsageError(f"generation {generation}", f"is not of jail {args.jail}", hint="jailssh image list")
+        raise UsageError(
+            f"generation {generation}", f"does not belong to jail '{args.jail}'", hint="jailssh image list"
+        )
     row, manifest = rows[0], generations.manifest_of(layout, generation)
     entries = [{"path": each.path, "kind": each.kind, "origin": each.origin} for each in manifest.entries]
     lines = [
@@ -156,7 +171,7 @@ def _package(row: generations.Difference) -> str:
 def _before(layout: Layout, jail: str, generation: str) -> str:
     others = [row.generation for row in generations.generations_of(layout, jail) if row.generation != generation]
     if not others:
-        raise UsageError(f"jail {jail}", "it has no older generation", hint="jailssh image list")
+        raise UsageError(f"jail {jail}", "has no older generation", hint="jailssh image list")
     return others[0]
 
 
@@ -177,9 +192,9 @@ def _rollback(args: argparse.Namespace, context: Context) -> int:
             raise
         plans, errors = publish_plans(configuration, args.jail)
         journal.forget()
-    lines = [f"jail {args.jail} is back at image {generation}, {pluralize(plans, 'plan')} published"]
+    lines = [f"jail {args.jail} rolled back to image {generation}, {pluralize(plans, 'plan')} published"]
     context.changed(lines, {fields.JAIL: args.jail, fields.IMAGE: generation})
-    context.tell(f"note: it stays there until: jailssh update {args.jail}")
+    context.tell(f"note: held at image {generation}; to release: jailssh update {args.jail}")
     for error in errors:
         context.tell(error)
     return EXIT_FAILED if errors else EXIT_OK
@@ -197,7 +212,7 @@ def _gc(args: argparse.Namespace, context: Context) -> int:
         for jail in gone_jails:
             store.forget(layout, jail)
     pruned = prune_images(configuration, only)
-    lines = [f"jail {jail} is no more, its images are not kept" for jail in gone_jails]
+    lines = [f"jail {jail} no longer exists, its images are not kept" for jail in gone_jails]
     lines += [f"removed {name}" for name in pruned.generations]
     lines.append(f"{pruned.bytes / 1e6:.1f} MB freed")
     facts = {"jails": gone_jails, "generations": list(pruned.generations), "bytes": pruned.bytes}
@@ -208,7 +223,7 @@ def _gc(args: argparse.Namespace, context: Context) -> int:
 def _full(layout: Layout, beginning: str) -> str:
     matching = [name for name in pool.generations(layout) if beginning and name.startswith(beginning)]
     if len(matching) != 1:
-        why = "stands for several" if matching else "there is none of this name"
+        why = "is ambiguous" if matching else "does not exist"
         raise UsageError(f"generation {escape(beginning)}", why, hint="jailssh image list")
     return matching[0]
 
@@ -216,7 +231,7 @@ def _full(layout: Layout, beginning: str) -> str:
 def _verify(args: argparse.Namespace, context: Context) -> int:
     """Look, repair if told to, and tell."""
     if args.names and args.all:
-        raise UsageError("image verify", "names and --all exclude each other")
+        raise UsageError("image verify", "names and --all cannot be combined")
     layout = context.layout
     only = pick(layout, args.names) if args.names else None
     with _progress(context) as told:
@@ -248,14 +263,14 @@ def _record(found: Audit) -> None:
 
 def _tell(args: argparse.Namespace, context: Context, found: Audit, done: Repaired) -> None:
     lines = [f"damaged: {damage}" for damage in found.damage]
-    lines += [f"jail {jail} has another image now" for jail in done.rebuilt]
-    lines += [f"image {generation} cannot be repaired; no jail uses it any more" for generation in done.retired]
+    lines += [f"jail {jail} now uses another image" for jail in done.rebuilt]
+    lines += [f"image {generation} cannot be repaired; jails no longer use it" for generation in done.retired]
     amount = f"{pluralize(found.trees, 'image')}, {pluralize(found.paths, 'path')}, {found.bytes / 1e6:.1f} MB read"
-    result = "all right"
+    result = "no damage"
     if found.damage:
-        result = pluralize(len(found.damage), "thing") + " damaged"
+        result = pluralize(len(found.damage), "item") + " damaged"
         if args.repair:
-            result += f", {pluralize(len(done.left), 'thing')} left" if done.left else ", repaired"
+            result += f", {pluralize(len(done.left), 'item')} left" if done.left else ", repaired"
     facts = {
         "images": found.trees,
         "paths": found.paths,

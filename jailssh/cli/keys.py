@@ -25,36 +25,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    add = actions.add_parser("add", help="give the keys in a file a name; they can log in from then on")
+    add = actions.add_parser("add", help="add the keys in a file under a name; they authorize logins")
     _user(add)
-    add.add_argument("name", metavar="NAME", help="the name, in the journal and for rights")
+    add.add_argument("name", metavar="NAME", help="name of the keys, used in the journal and for rights")
     add.add_argument(
         "file", metavar="FILE",
-        help="a file of public keys; a further key of a name that is there is a line more in "
-        "/etc/jailssh/keys.d/USER/NAME.pub, then jailssh apply",
+        help="file of public keys; to add a key to an existing name, append it to "
+        "/etc/jailssh/keys.d/USER/NAME.pub, then run: jailssh apply",
     )  # fmt: skip
-    add.add_argument("--group", action="append", default=[], metavar="GROUP", help="a group of keys; may be repeated")
+    add.add_argument("--group", action="append", default=[], metavar="GROUP", help="group of the keys; repeatable")
     add.add_argument(
         "--principal", action="append", default=[], metavar="NAME",
-        help="the file is an authority's; its certificates for this principal are taken; may be repeated",
+        help="treat FILE as a CA key; accept its certificates for principal NAME; repeatable",
     )  # fmt: skip
-    remove = actions.add_parser("remove", help="take a name away with its keys; they cannot log in any more")
+    remove = actions.add_parser("remove", help="remove a name and its keys; they no longer authorize logins")
     _user(remove)
-    remove.add_argument("name", metavar="NAME", help="the name, or SHA256:… of one key; without names the comment")
-    remove.add_argument("--now", action="store_true", help="end sessions whose keys do not let in (any more), too")
+    remove.add_argument(
+        "name", metavar="NAME", help="name, or fingerprint (SHA256:…) of one key; the comment of a key without a name"
+    )
+    remove.add_argument("--now", action="store_true", help="also end sessions of keys that do not authorize logins")
     _user(actions.add_parser("list", help="list the names, with types, fingerprints, groups, principals and comments"))
-    show = actions.add_parser("print", help="print authorized_keys lines, as sshd's AuthorizedKeysCommand does")
+    show = actions.add_parser("print", help="print authorized_keys lines, for sshd's AuthorizedKeysCommand")
     _user(show)
-    show.add_argument("type", nargs="?", metavar="TYPE", help="%%t: only what lets this key or certificate in")
-    show.add_argument("blob", nargs="?", metavar="BLOB", help="%%k: the key or certificate itself")
+    show.add_argument("type", nargs="?", metavar="TYPE", help="type of the offered key (%%t): print only its lines")
+    show.add_argument("blob", nargs="?", metavar="BLOB", help="offered key or certificate (%%k)")
     show.add_argument(
         "--principals", action="store_true",
-        help="print principals instead, as AuthorizedPrincipalsCommand does; TYPE BLOB is the authority (%%T %%K)",
+        help="print principals instead, for AuthorizedPrincipalsCommand; TYPE BLOB is the CA key (%%T %%K)",
     )  # fmt: skip
 
 
 def _user(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("user", metavar="USER", help="the shared account")
+    parser.add_argument("user", metavar="USER", help="shared account")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

@@ -18,7 +18,7 @@ EXAMPLES = ("jailssh kick alice", "jailssh kick alice bob 1007")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("account", nargs="+", metavar="ACCOUNT", help="name, or the uid of an account that is gone")
+    parser.add_argument("account", nargs="+", metavar="ACCOUNT", help="account name, or the uid of a deleted account")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -27,7 +27,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     code = EXIT_OK
     for name, uid in [(name, _uid(context, name)) for name in args.account]:
         jails, ended = end_sessions(uid, context.layout.login_program)
-        left = "" if ended else "; some processes do not end or new ones keep coming: is the account still in its jail?"
+        left = (
+            ""
+            if ended
+            else "; some processes do not end, or new ones start: check that the account is still in its jail"
+        )
         context.changed([f"{name}: ended {pluralize(jails, 'session')}{left}"], {fields.USER: name})
         code = code if ended else EXIT_FAILED
     return code
@@ -36,7 +40,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _uid(context: Context, name: str) -> int:
     uid = int(name) if name.isdecimal() else _uid_of(context, check_account_name(name))
     if uid == 0:
-        raise UsageError("account root", "is in no jail")
+        raise UsageError("account root", "cannot be in a jail")
     return uid
 
 
@@ -47,5 +51,5 @@ def _uid_of(context: Context, name: str) -> int:
             return entry.uid
     recorded = [uid for uid in recorded_uids(context.layout, name) if not set(accounts.names_of_uid(uid)) - {name}]
     if len(recorded) != 1:
-        raise UsageError(f"account {name}", "there is no such account", hint="for one that is gone give its uid")
+        raise UsageError(f"account {name}", "does not exist", hint="for a deleted account, give its uid")
     return recorded[0]

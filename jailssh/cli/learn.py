@@ -37,26 +37,33 @@ _LONGEST = 31 * 86400
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("user", nargs="?", metavar="USER", help="the account")
+    parser.add_argument("user", nargs="?", metavar="USER", help="account name")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--for", dest="duration", metavar="TIME", help="learn for so long: 90s, 30m, 1h, 7d (default 1h)")
-    what.add_argument("--suggest", action="store_true", help="print settings that would have allowed what was denied")
-    what.add_argument("--stop", action="store_true", help="end the time now; once it is over, forget it")
-    what.add_argument("--list", action="store_true", help="list the accounts and their times")
-    parser.add_argument("--key", metavar="NAME", help="with --suggest, in a shared account: what this key was denied")
+    what.add_argument(
+        "--for",
+        dest="duration",
+        metavar="TIME",
+        help="duration of learning: 90s, 30m, 1h, 7d; at most 31d (default 1h)",
+    )
+    what.add_argument("--suggest", action="store_true", help="print settings that allow what was denied")
+    what.add_argument("--stop", action="store_true", help="end the learning period now; delete one that is over")
+    what.add_argument("--list", action="store_true", help="list the accounts with a learning period")
+    parser.add_argument(
+        "--key", metavar="NAME", help="with --suggest: only denials of this named key of a shared account"
+    )
     parser.description = (
-        "Collect what an account is denied, for a bounded time, and suggest the smallest settings that would have\n"
-        "allowed it.  Nothing is widened: what is denied stays denied, and a suggestion is text to be read, changed\n"
-        "and put into a jail file by hand."
+        "Collect what an account is denied for a limited time, and suggest the smallest settings that allow it.\n"
+        "Learning allows nothing: denied commands stay denied, and a suggestion is text to review and to put into\n"
+        "a jail file by hand."
     )
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Begin, suggest, stop or list."""
     if args.list == (args.user is not None):
-        raise UsageError("learn", "takes an account, or --list alone", hint="jailssh learn --help")
+        raise UsageError("learn", "requires either USER or --list", hint="jailssh learn --help")
     if args.key is not None and not args.suggest:
-        raise UsageError("learn", "--key goes with --suggest", hint="an account is learned with all of its keys")
+        raise UsageError("learn", "--key requires --suggest", hint="learning covers all keys of an account")
     context.need_root("learn")
     if args.list:
         return _list(context)
@@ -71,7 +78,7 @@ def seconds(text: str) -> int:
     match = _DURATION.match(text)
     found = int(match[1]) * _SECONDS[match[2]] if match else 0
     if not 0 < found <= _LONGEST:
-        raise UsageError(f"--for {text}", "is not a time such as 90s, 30m, 1h or 7d, at most 31d")
+        raise UsageError(f"--for {text}", "is not a duration such as 90s, 30m, 1h or 7d (at most 31d)")
     return found
 
 
@@ -82,7 +89,7 @@ def _begin(context: Context, entry: accounts.AccountEntry, duration: int) -> int
     present = learning.read(context.layout, entry.uid, entry.name)
     since = present.since if present is not None and present.running(now) else now
     learning.write(context.layout, Learning(entry.uid, entry.name, since, now + duration))
-    line = f"learning what {entry.name} is denied until {_when(now + duration)}; nothing more is allowed meanwhile"
+    line = f"learning denials of {entry.name} until {_when(now + duration)}; nothing more is allowed meanwhile"
     context.changed([line], {USER: entry.name})
     return EXIT_OK
 
@@ -91,17 +98,19 @@ def _stop(context: Context, entry: accounts.AccountEntry) -> int:
     present, now = _present(context, entry), time.time()
     if present.running(now):
         learning.write(context.layout, replace(present, until=now))
-        context.changed([f"stopped learning what {entry.name} is denied"], {USER: entry.name})
+        context.changed([f"ended the learning period of {entry.name}"], {USER: entry.name})
     else:
         learning.forget(context.layout, entry.uid)
-        context.changed([f"forgot when {entry.name} was learned"], {USER: entry.name})
+        context.changed([f"deleted the learning period of {entry.name}"], {USER: entry.name})
     return EXIT_OK
 
 
 def _present(context: Context, entry: accounts.AccountEntry) -> Learning:
     present = learning.read(context.layout, entry.uid, entry.name)
     if present is None:
-        raise JailsshError(f"account {entry.name}", "is not being learned", hint=f"jailssh learn {entry.name} --for 1h")
+        raise JailsshError(
+            f"account {entry.name}", "has no learning period", hint=f"jailssh learn {entry.name} --for 1h"
+        )
     return present
 
 
@@ -113,7 +122,7 @@ def _list(context: Context) -> int:
         f"{one.name}: {'until' if one.running(now) else 'over,'} {_when(one.until)}, since {_when(one.since)}"
         for one in found
     ]
-    context.facts(facts, lines or ["no account is being learned"])
+    context.facts(facts, lines or ["no account has a learning period"])
     return EXIT_OK
 
 
@@ -124,7 +133,7 @@ def _suggest(context: Context, entry: accounts.AccountEntry, key: str | None) ->
     if key is not None:
         names = configuration.keyring(entry.name).keys
         if key not in names:
-            why = f"{entry.name} has no key of this name" if names else f"{entry.name} is not shared"
+            why = f"is not a named key of {entry.name}" if names else f"{entry.name} is not a shared account"
             raise UsageError(f"--key {escape(key, 60)}", why, hint=did_you_mean(key, names))
         matches[KEY] = key
     records = journal.read(matches, since=present.since, until=present.until, root=context.layout.root)
@@ -144,7 +153,7 @@ def _suggest(context: Context, entry: accounts.AccountEntry, key: str | None) ->
         "allowed_now": [asdict(each) for each in found.allowed],
         "impossible": [{**asdict(each), "why": why} for each, why in found.impossible],
     }
-    context.facts(facts, [head, *(text or ["# there is nothing to suggest"]), *_rest(found)])
+    context.facts(facts, [head, *(text or ["# nothing to suggest"]), *_rest(found)])
     return EXIT_OK
 
 
@@ -158,7 +167,7 @@ def _rest(found: Suggestion) -> list[str]:
     """Return comments about what needs no change by now, and what no change allows."""
     lines = []
     if found.allowed:
-        lines += ["", "# allowed by the configuration as it is now (jailssh apply publishes it):"]
+        lines += ["", "# allowed by the present configuration (to publish it: jailssh apply):"]
         lines += [f"#   {each}" for each in found.allowed]
     if found.impossible:
         lines.append("")

@@ -39,7 +39,7 @@ def run(_args: argparse.Namespace, context: Context) -> int:
     for group in by_group:
         people = ", ".join(group["members"]) or group["state"]
         lines.append(f"  {group['name']:<20} {group['jail']:<24} {people}")
-    lines.append("accounts:" if users else "accounts: none is in a jail by name")
+    lines.append("accounts:" if users else "accounts: none is assigned to a jail directly")
     lines += [f"  {user['name']:<20} {user['jail']:<24} {user['state']}" for user in users]
     unfinished = transaction.unfinished(context.layout)
     lines += ["unfinished changes:"] if unfinished else []

@@ -53,7 +53,7 @@ def _list(args: argparse.Namespace, context: Context) -> int:
     nameless = [] if ring.shared else _nameless(authorized_keys.present(context.layout, args.user))
     facts += [{"name": "", "fingerprint": told, "comment": comment} for told, comment in nameless]
     lines = [f"{told}  {comment}".rstrip() for told, comment in nameless]
-    context.facts(facts, [*(_table(ring) or [f"{args.user}: no key has a name"]), *lines])
+    context.facts(facts, [*(_table(ring) or [f"{args.user}: no named keys"]), *lines])
     return EXIT_OK
 
 
@@ -77,7 +77,7 @@ def _table(ring: Keyring) -> list[str]:
 
 def _print(args: argparse.Namespace, context: Context) -> int:
     if (args.type is None) != (args.blob is None):
-        raise UsageError("keys print", "takes TYPE and BLOB, or neither")
+        raise UsageError("keys print", "requires TYPE and BLOB, or neither")
     configuration = load_configuration(context.layout)
     use = Use.of(configuration, to_account(accounts.get(args.user)))
     terminal = use.terminal()

@@ -19,9 +19,9 @@ EXAMPLES = ("jailssh plan show alice", "jailssh plan show alice --diff", "jailss
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("action", choices=("show",), help="show the published plan")
-    parser.add_argument("user", metavar="USER", help="the account")
-    parser.add_argument("--key", metavar="NAME", help="in a shared account: the plan of this named key")
-    parser.add_argument("--diff", action="store_true", help="show what jailssh apply would change in it")
+    parser.add_argument("user", metavar="USER", help="account name")
+    parser.add_argument("--key", metavar="NAME", help="named key of a shared account")
+    parser.add_argument("--diff", action="store_true", help="show the changes that jailssh apply publishes")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.diff:
         found = [change for change in changes(load_configuration(context.layout)) if change.uid == entry.uid]
         lines = [line for change in found for line in change.lines]
-        context.facts(lines, lines or ["nothing would change"])
+        context.facts(lines, lines or ["no changes"])
         return EXIT_OK
     if args.key is None:
         present = read_plan(context.layout, entry.uid)

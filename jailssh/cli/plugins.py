@@ -32,5 +32,5 @@ def run(_args: argparse.Namespace, context: Context) -> int:
         else f"{fact['name']:<12} NOT USABLE: {fact['summary']}"
         for fact in facts
     ]
-    context.facts(facts, lines or ["there are no plugins"])
+    context.facts(facts, lines or ["no plugins"])
     return EXIT_OK

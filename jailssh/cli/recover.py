@@ -17,11 +17,11 @@ EXAMPLES = ("jailssh recover", "jailssh recover alice", "jailssh recover account
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("subject", nargs="?", metavar="SUBJECT", help="an account, or a subject as list names it")
-    parser.add_argument("--yes", action="store_true", help=f"do not ask; {NOBODY_ASKED}")
+    parser.add_argument("subject", nargs="?", metavar="SUBJECT", help="account, or subject as shown by jailssh list")
+    parser.add_argument("--yes", action="store_true", help=NOBODY_ASKED)
     parser.description = (
-        "End changes that a kill or a power cut interrupted.  What confines stays and holds from then on; what lets\n"
-        "somebody in or gives more is taken back.  No account and no home is deleted.  Without SUBJECT all of them."
+        "Settle changes that a kill or a power cut interrupted.  Steps that confine are kept; steps that grant access\n"
+        "are rolled back.  No account and no home is deleted.  Without SUBJECT: all interrupted changes."
     )
 
 
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     found = [each for each in transaction.unfinished(context.layout) if _is_meant(each.subject, args.subject)]
     if not found:
         about = f" of {escape(args.subject, 60)}" if args.subject else ""
-        context.facts([], [f"no change{about} is unfinished"])
+        context.facts([], [f"no unfinished change{about}"])
         return EXIT_OK
     if context.json:
         context.facts([asdict(each) for each in found], ())
@@ -51,19 +51,19 @@ def _is_meant(subject: str, wanted: str | None) -> bool:
 def _effect(each: Unfinished) -> list[str]:
     """Return what settling does, for people."""
     if each.alive:
-        return ["its process is there still: wait for it, or end it"]
-    lines = [f"stays as it is: {', '.join(each.stays)}"] if each.stays else []
-    lines += [f"is taken back: {', '.join(each.goes)}"] if each.goes else []
+        return ["its process is still running: wait for it, or end it"]
+    lines = [f"kept: {', '.join(each.stays)}"] if each.stays else []
+    lines += [f"rolled back: {', '.join(each.goes)}"] if each.goes else []
     if each.damaged:
-        lines.append("its journal is moved away; what the change did stays, and nobody knows what was before")
-    return [*lines, *([f"then, to have it whole: {each.again}"] if each.again else [])]
+        lines.append("its journal is moved away; what the change did stays, and the state before it is unknown")
+    return [*lines, *([f"then, to complete it: {each.again}"] if each.again else [])]
 
 
 def _end(context: Context, each: Unfinished) -> None:
     if not (each.stays or each.goes or each.damaged):
         return  # Its command alone ends it, as was said.
     if not context.confirm("End it?"):
-        raise JailsshError("recover", f"{each.subject} was left as it is")
+        raise JailsshError("recover", f"aborted; {each.subject} is unchanged")
     layout = context.layout
     with fs.lock(layout.lock):
         if each.damaged:
@@ -71,7 +71,7 @@ def _end(context: Context, each: Unfinished) -> None:
         else:
             lines = transaction.recover(layout, each.subject)
     if not lines:
-        raise UsageError(f"recover {each.subject}", "somebody else has ended it meanwhile")
+        raise UsageError(f"recover {each.subject}", "is already settled by another process")
     if context.json:
         return
     context.changed(lines, {})

@@ -21,8 +21,8 @@ EXAMPLES = ("jailssh setup", "jailssh setup --yes", "jailssh setup --undo")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--undo", action="store_true", help="put everything back as it was before")
-    parser.add_argument("--yes", action="store_true", help="do not ask; needed where there is no terminal")
+    parser.add_argument("--undo", action="store_true", help="restore the state before setup")
+    parser.add_argument("--yes", action="store_true", help="assume yes; required without a terminal")
     add_key_arguments(parser)
 
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
             settled = [*transaction.recover(layout, setup.SUBJECT), *running.settle_old(layout)]
             proven = [*proof.prove(layout, setup.GROUP), *running.notes(layout)]
         said = (
-            "this host is set up, now that what was interrupted is done"
+            "this host is set up (an interrupted change is completed)"
             if settled
             else "nothing to do: this host is set up"
         )
@@ -55,9 +55,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.say(line for change in changes for line in change.lines)
     if groups:
         context.tell(
-            f"note: members of {', '.join(groups)} log in with the login shell {layout.login_program} alone: jailssh "
-            "apply sets it for local accounts, a directory service by its own means (SSSD: override_shell); keys in "
-            f"their homes count only where the jail says home_keys = yes"
+            f"note: members of {', '.join(groups)} can log in only with login shell {layout.login_program}: jailssh "
+            "apply sets it for local accounts; for others set it in the directory service (SSSD: override_shell); keys "
+            "in homes are used only if the jail has home_keys = yes"
         )
     _ask(context, "Make these changes?")
     setup.prepare(layout)
@@ -76,7 +76,7 @@ def _undo(context: Context) -> int:
     if not setup.was_run(layout):
         context.say(["nothing to undo: jailssh setup has not been run"])
         return EXIT_OK
-    _ask(context, "Take the group, the sshd drop-in, the login program's set-id mode and enabled units away?")
+    _ask(context, "Remove the group, the sshd drop-in and the login program's set-id mode, and disable the units?")
     with fs.lock(layout.lock):
         transaction.recover(layout, setup.SUBJECT)
         context.changed(setup.take_back(layout, groups), {})
@@ -96,6 +96,6 @@ def _groups(layout: Layout) -> dict[str, list[str]]:
 
 def _ask(context: Context, question: str) -> None:
     if not context.yes and not context.on_terminal():
-        raise UsageError("setup", "there is no terminal to ask on", hint="use --yes to make these changes")
+        raise UsageError("setup", "no terminal for the question", hint="repeat the command with --yes")
     if not context.confirm(question):
-        raise JailsshError("setup", "nothing was changed")
+        raise JailsshError("setup", "aborted; nothing changed")

@@ -19,10 +19,14 @@ EXAMPLES = ("jailssh update --all", "jailssh update sftp-only", "jailssh update 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("jail", nargs="*", metavar="JAIL", help="these jails, also where they are held back")
-    parser.add_argument("--all", action="store_true", help="all jails that have an image")
+    parser.add_argument("jail", nargs="*", metavar="JAIL", help="jails to update; releases a hold")
+    parser.add_argument("--all", action="store_true", help="update all jails that have an image")
     parser.add_argument(
-        "--settle", type=int, default=0, metavar="SECONDS", help="first wait while packages are being installed"
+        "--settle",
+        type=int,
+        default=0,
+        metavar="SECONDS",
+        help="seconds to wait for a running package installation (default 0)",
     )
 
 
@@ -30,9 +34,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Update; running sessions keep what they have."""
     context.need_root("update")
     if bool(args.jail) == args.all:
-        raise UsageError("update", "name jails, or say --all")
+        raise UsageError("update", "requires either JAIL or --all")
     if args.settle and not packages.settle(args.settle):
-        context.tell("note: packages are still being installed; what is there now is taken")
+        context.tell("note: packages are still being installed; using the files as they are now")
     names = None if args.all else [combined_name(jail.split("+")) for jail in args.jail]
     results = update(load_configuration(context.layout), names)
     context.facts([_fact(result) for result in results], [line for each in results for line in _lines(each)])
@@ -45,8 +49,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _lines(result: Updated) -> list[str]:
     said = {
         "current": f"image {result.generation} is up to date",
-        "updated": f"image {result.generation} is new",
-        "held": f"held at image {result.generation}; jailssh update {result.jail} lets it go",
+        "updated": f"updated to image {result.generation}",
+        "held": f"held at image {result.generation}; to release: jailssh update {result.jail}",
         "gone": result.lines[0] if result.lines else "",
         "failed": f"keeps image {result.generation or 'none'}",
     }[result.state]

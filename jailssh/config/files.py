@@ -79,7 +79,7 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
     access = {key: item for key, item in limits.items() if key in document.entries.get(LIMITS, {})}
     groups = _read_groups(document, errors)
     missing = [row.name for row in USER if not row.section and row.name not in document.entries[""]]
-    errors.extend(ConfigError(file, f"{key} is missing") for key in missing)
+    errors.extend(ConfigError(file, f"required setting {key!r} is missing") for key in missing)
     rows = tuple(row for row in USER if row.name not in missing)
     items = read_section(document, "", rows, errors)
     raise_all(errors)
@@ -88,7 +88,11 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
     if not 0 < uid.value <= MAX_UID:
         errors.append(ConfigError(uid.origin, f"uid {uid.value} is not between 1 and {MAX_UID}"))
     if not jails.value:
-        errors.append(ConfigError(jails.origin, "jail names no jail", hint="jailssh deluser takes an account out"))
+        errors.append(
+            ConfigError(
+                jails.origin, "jail is empty", hint=f"to take the account out of its jail: jailssh deluser {name}"
+            )
+        )
     for jail in jails.value:
         try:
             check_jail_name(jail)

@@ -110,7 +110,7 @@ def _judged(head: str, key: Key, origin: str) -> HomeKey:
     seen: set[str] = set()
     for name, value in _options(head, origin):
         if name in seen & _ONCE:
-            raise UsageError(origin, f"{name} twice, for which sshd does not take the line either")
+            raise UsageError(origin, f"option {name!r} is given twice, so sshd ignores the line")
         seen.add(name)
         if name in ("restrict", "no-pty", "pty"):
             terminal = name == "pty"
@@ -129,7 +129,7 @@ def _options(head: str, origin: str) -> Sequence[tuple[str, str | None]]:
     while at < len(head):
         match = _OPTION.match(head, at)
         if not match or (match[3] == "," and match.end() == len(head)):
-            raise UsageError(origin, f"{escape(head[at:], 40)!r} is no option of sshd's")
+            raise UsageError(origin, f"{escape(head[at:], 40)!r} is not an sshd option")
         name, value = match[1].lower(), match[2]
         _check(name, value, origin)
         found.append((name, value))
@@ -150,7 +150,7 @@ def _check(name: str, value: str | None, origin: str) -> None:
             check_principal(each)
         good = True
     if not good:
-        raise UsageError(origin, f"{escape(name, 40)}{'=' if value is not None else ''}: not an option as sshd has it")
+        raise UsageError(origin, f"{escape(name, 40)}{'=' if value is not None else ''}: not a valid sshd option")
 
 
 def merged(existing: str, new: Collection[HomeKey], login_program: str) -> str:

@@ -30,7 +30,7 @@ _ENV_REFUSED = re.compile(
 )
 # How a plugin's hint shows what to write.
 _EXAMPLE = "as in: "
-_NOT_YOURS = "the mistake is in the plugin, not in the configuration: tell who made it, or take it out of plugins"
+_NOT_YOURS = "the plugin is at fault, not the configuration: report it to its author, or remove it from plugins"
 _SETS = ("plugins", "groups", "supplementary_groups", "accept_env")
 """Settings that are sets: combining jails gives the union."""
 
@@ -79,7 +79,9 @@ def extend(document: Document, profiles: Mapping[str, Document]) -> Document:
     base = profiles.get(str(wanted.raw))
     if base is None:
         raise ConfigError(
-            wanted.origin, f"there is no shipped profile {wanted.raw!r}", hint=", ".join(sorted(profiles))
+            wanted.origin,
+            f"shipped profile {wanted.raw!r} does not exist",
+            hint=f"one of: {', '.join(sorted(profiles))}",
         )
     entries = {name: dict(section) for name, section in base.entries.items()}
     for name, section in document.entries.items():
@@ -136,7 +138,7 @@ def combine(documents: Mapping[str, Document], options_of: OptionsOf = lambda _:
                         ConfigError(
                             f"jails {owner[section, key]} and {jail}",
                             f"{where} is set differently ({before.origin} and {entry.origin})",
-                            hint="write one jail that says what is wanted, or use only one of them",
+                            hint="write one jail with the value to use, or use only one of them",
                         )
                     )
     errors += _left_out(documents, options_of)
@@ -165,7 +167,7 @@ def _left_out(documents: Mapping[str, Document], options_of: OptionsOf) -> Itera
                     yield ConfigError(
                         f"jails {jail} and {silent}",
                         f"{what} is set in {jail} ({entry.origin}) and left at its default in {silent}",
-                        hint="write one jail that says what is wanted, or use only one of them",
+                        hint="write one jail with the value to use, or use only one of them",
                     )
 
 
@@ -206,11 +208,11 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
         items.extend(section.values())
     _check_sections(document, plugins, known, options_of, errors)
     if not plugins:
-        errors.append(ConfigError(document.file, "plugins is missing, so nothing could be allowed"))
+        errors.append(ConfigError(document.file, "required setting 'plugins' is missing"))
     if "hostname" in top and not _HOST_NAME.match(str(top["hostname"].value)):
         errors.append(ConfigError(top["hostname"].origin, f"hostname: {top['hostname'].value!r} is not a host name"))
     for name in refused_names(accepted_of(document)):
-        why = f"accept_env: {name} may not be set: it could change what is executed"
+        why = f"accept_env: {name} is not allowed: it can change what is executed"
         errors.append(ConfigError(document.entries[""]["accept_env"].origin, why))
     raise_all(errors)
     set_limits = {key: limits[key].value for key in RLIMITS if limits[key].value != UNSET}
@@ -230,9 +232,9 @@ def _bad_rows(rows: Sequence[Setting]) -> str:
             if row.kind != "rights":
                 parse(row.kind, row.default)
         except KeyError:
-            return f"its option {row.name} has the kind {row.kind!r}, which is unknown"
+            return f"option {row.name!r} has the unknown kind {row.kind!r}"
         except ValueError as error:
-            return f"the default of its option {row.name}: {error}"
+            return f"default of option {row.name!r}: {error}"
     return ""
 
 
@@ -252,8 +254,8 @@ def _check_sections(
         with suppress(ConfigError):
             read_section(document, section, plugin_settings(section, options_of(section)), errors)
         if not any(get_close_matches(plugin, [section]) for plugin in misspelt):
-            why = f"section [{section}], but plugins does not list {section}"
-            hint = f"add {section} to plugins, or take the section out"
+            why = f"section [{section}] has no effect: plugins does not list {section}"
+            hint = f"add {section} to plugins, or remove the section"
             errors.append(ConfigError(document.headers.get(section, document.file), why, hint=hint))
 
 
@@ -289,8 +291,8 @@ def locate(config: JailConfig, plugin: str, error: ConfigError) -> ConfigError:
         # There is nowhere to write the setting into as long as the plugin itself is taken as a jail.
         example = hint.partition(_EXAMPLE)[2]
         hint = (
-            f'it takes a jail file: write the lines "plugins = {plugin}", "{section}" and "{example}" into '
-            f"/etc/jailssh/jails/my-{plugin}.conf, and take the jail my-{plugin}"
+            f'this needs a jail file: write the lines "plugins = {plugin}", "{section}" and "{example}" into '
+            f"/etc/jailssh/jails/my-{plugin}.conf, and use the jail my-{plugin}"
         )
     if not error.what.startswith(section):
         return ConfigError(f"{place} {section}", f"{error.what}: {error.why}", hint=hint)
@@ -360,13 +362,13 @@ def _read_env(document: Document, errors: list[JailsshError]) -> tuple[tuple[str
     out: list[tuple[str, str]] = []
     for name, entry in sorted(document.entries.get("env", {}).items()):
         if not _ENV_NAME.match(name):
-            errors.append(ConfigError(entry.origin, f"[env] {name!r} is not the name of a variable"))
+            errors.append(ConfigError(entry.origin, f"[env] {name!r} is not a variable name"))
         elif _ENV_REFUSED.match(name.upper()):
-            errors.append(ConfigError(entry.origin, f"[env] {name} may not be set: it could change what is executed"))
+            errors.append(ConfigError(entry.origin, f"[env] {name} is not allowed: it can change what is executed"))
         elif not isinstance(entry.raw, str):
-            errors.append(ConfigError(entry.origin, f"[env] {name}: holds a comma, so it must stand in quotes"))
+            errors.append(ConfigError(entry.origin, f"[env] {name}: contains a comma and is not in quotes"))
         elif not entry.raw.isprintable():
-            errors.append(ConfigError(entry.origin, f"[env] {name}: holds a control character"))
+            errors.append(ConfigError(entry.origin, f"[env] {name}: contains a control character"))
         else:
             out.append((name, entry.raw))
     return tuple(out)

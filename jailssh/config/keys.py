@@ -137,8 +137,8 @@ class Keyring:
         for group in self.strangers:
             for name in group.keys:
                 close = did_you_mean(name, self.keys)
-                hint = close if close.startswith("did") else "take the name out of the group"
-                found.append(ConfigError(group.origin, f"group {group.name}: there is no key {name!r}", hint=hint))
+                hint = close if close.startswith("did") else "remove the name from the group"
+                found.append(ConfigError(group.origin, f"group {group.name}: key {name!r} does not exist", hint=hint))
         return found
 
 
@@ -156,14 +156,14 @@ def check_name(name: str, what: str = "key name") -> str:
 def check_group(name: str) -> str:
     """Return ``name`` if it can name a group of keys, else raise :class:`UsageError`."""
     if name == ALL:
-        raise UsageError(f"group {name!r}", f"@{ALL} are all keys of the account, so no group has this name")
+        raise UsageError(f"group {name!r}", f"@{ALL} means all keys of the account, so a group cannot have this name")
     return check_name(name, "group")
 
 
 def check_principal(text: str) -> str:
     """Return ``text`` if it can be the principal of an authority, else raise :class:`UsageError`."""
     if not _PRINCIPAL.match(text) or set(text) & set('",\\'):
-        why = "is no principal: printable, without blank, comma, quote and backslash, at most 255 characters"
+        why = "is not a principal: printable, without blank, comma, quote and backslash, at most 255 characters"
         raise UsageError(f"principal {escape(text, 60)!r}", why)
     return text
 
@@ -191,7 +191,7 @@ def parse_keys(text: bytes, source: str) -> list[Key]:
 @lru_cache(maxsize=1 << 12)
 def _parse(text: bytes, source: str, *, authorities: bool) -> tuple[Key, ...]:
     if b"PRIVATE KEY-----" in text:
-        raise UsageError(source, "is a private key", hint="give the public half, the file ending in .pub")
+        raise UsageError(source, "is a private key", hint="use the public key, the file that ends in .pub")
     keys: list[Key] = []
     for number, raw in enumerate(text.split(b"\n"), 1):
         line = raw.strip(b" \t\r")
@@ -200,13 +200,13 @@ def _parse(text: bytes, source: str, *, authorities: bool) -> tuple[Key, ...]:
             if (key.blob, key.principals) not in {(other.blob, other.principals) for other in keys}:
                 keys.append(key)
     if not keys:
-        raise UsageError(source, "holds no public key")
+        raise UsageError(source, "does not contain a public key")
     return tuple(keys)
 
 
 def _parse_line(line: str, where: str, authorities: bool) -> Key:
     if len(line) > MAX_LINE - 512:
-        hint = "give the principals on several lines, each with the key" if line.startswith("cert-") else ""
+        hint = "write the principals on several lines, each with the key" if line.startswith("cert-") else ""
         raise UsageError(where, "the line is too long for sshd", hint=hint)
     principals: tuple[str, ...] = ()
     head = _AUTHORITY.match(line) if authorities else None
@@ -220,7 +220,7 @@ def _parse_line(line: str, where: str, authorities: bool) -> Key:
     if words[0] not in TYPES:
         raise _no_type(words, where, authorities)
     if len(words) < 2:
-        raise UsageError(where, "the key itself is missing")
+        raise UsageError(where, "the key is missing after its type")
     blob = _blob(words[1], words[0])
     if not blob:
         raise UsageError(where, f"the key is damaged or not of type {words[0]}")
@@ -229,11 +229,11 @@ def _parse_line(line: str, where: str, authorities: bool) -> Key:
 
 def _no_type(words: Sequence[str], where: str, authorities: bool) -> UsageError:
     if words[0].endswith(CERTIFICATE):
-        hint = "name the authority's public key, with the principals that it may sign for"
+        hint = "use the authority's public key, with the principals that it may sign for"
         return UsageError(where, "is a certificate, not a key", hint=hint)
     if any(kind in words[1:] or f" {kind} " in f" {words[-1]} " for kind in TYPES):
-        hint = 'give the key alone, or cert-authority,principals="NAME,NAME" and the key' if authorities else ""
-        return UsageError(where, "options in front of a key are not taken", hint=hint or "give the key alone")
+        hint = 'write the key alone, or cert-authority,principals="NAME,NAME" and the key' if authorities else ""
+        return UsageError(where, "options before a key are not allowed", hint=hint or "write the key alone")
     hint = "one of " + ", ".join(sorted(TYPES))
     return UsageError(where, f"{escape(words[0], 60)!r} is not a key type", hint=hint)
 
@@ -263,7 +263,7 @@ def name_of_file(path: str) -> str:
             raise UsageError(path, "is not named NAME.pub")
         return check_name(file.removesuffix(SUFFIX))
     except UsageError as error:
-        raise ConfigError(path, "is no file of a key ring", hint=f"name it NAME{SUFFIX}, or take it away") from error
+        raise ConfigError(path, "is not a key file", hint=f"rename it to NAME{SUFFIX}, or remove it") from error
 
 
 def read_keyring(files: Mapping[str, bytes], groups: Iterable[Group]) -> Keyring:
@@ -312,6 +312,10 @@ def _twice(key: Key, path: str, seen: dict[tuple[str, str], str]) -> list[Config
     for principal in key.principals or ("",):
         other = seen.setdefault((key.blob, principal), path)
         if other != path:
-            what = f"certificates for {principal} by this authority are" if principal else "this key is"
-            found.append(ConfigError(path, f"{what} also in {other}, so nothing tells the two apart"))
+            what = f"principal {principal!r} of this authority is" if principal else "key is"
+            found.append(
+                ConfigError(
+                    path, f"{what} also in {other}; a {'principal' if principal else 'key'} can have only one name"
+                )
+            )
     return found

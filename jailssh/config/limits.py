@@ -89,8 +89,7 @@ def _rate(item: Item, classes: Mapping[str, int]) -> int:
         return _number(item)
     if item.value not in classes:
         hint = (
-            did_you_mean(item.value, classes)
-            or f"give it a line {item.value} = 512K in the main file, section [{CLASSES}]"
+            did_you_mean(item.value, classes) or f"add it to [{CLASSES}] of the main file, as in: {item.value} = 512K"
         )
-        raise ConfigError(item.origin, f"bandwidth: there is no class {item.value!r}", hint=hint)
+        raise ConfigError(item.origin, f"bandwidth: class {item.value!r} does not exist", hint=hint)
     return classes[item.value]

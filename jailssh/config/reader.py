@@ -69,7 +69,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, 1)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"there is: {', '.join(names)}" if names else ""
+    return f"one of: {', '.join(names)}" if names else ""
 
 
 def read_document(data: bytes | str, file: str) -> Document:
@@ -82,7 +82,7 @@ def read_document(data: bytes | str, file: str) -> Document:
         raise ConfigError(file, "is not a configuration file")
     lines = text.split("\n")
     if '"""' in text or "'''" in text:
-        raise ConfigError(file, "a value over several lines (triple quotes) is not used here")
+        raise ConfigError(file, "values over several lines (triple quotes) are not allowed")
     for number, line in enumerate(lines, 1):
         if _ENDLESS.match(line):
             raise ConfigError(f"{file}:{number}", "is too long for a section, or begins with too many blanks")
@@ -124,7 +124,7 @@ def _with_lines(parsed: ConfigObj, lines: Sequence[str], file: str) -> Document:
     for name in ("", *parsed.sections):
         source = parsed if name == "" else parsed[name]
         for inner in source.sections if name else ():
-            errors.append(ConfigError(headers.get(name, file), f"[{name}] holds a section [[{inner}]]"))
+            errors.append(ConfigError(headers.get(name, file), f"[{name}] contains a section [[{inner}]]"))
         entries[name] = MappingProxyType(
             {
                 key: RawSetting(

@@ -52,16 +52,16 @@ def read_rights(
     if not path:
         parts = (raw,) if isinstance(raw, str) else raw
         return _table([(part, origin) for part in parts], errors)
-    table = tables.get(path, Table(path, ConfigError(path, "cannot be named here, only in a jail file")))
+    table = tables.get(path, Table(path, ConfigError(path, "is not allowed here, only in a jail file")))
     if isinstance(table.data, JailsshError):
-        hint = table.data.hint or "a table of rights is a file of root's, or stands in the jail file, line by line"
+        hint = table.data.hint or "the file must belong to root; or write the lines into the jail file"
         errors.append(ConfigError(origin, f"{table.data.what}: {table.data.why}", hint=hint))
         return ()
     try:
         text = table.data.decode("utf-8")
     except UnicodeDecodeError as error:
         line = table.data.count(b"\n", 0, error.start) + 1
-        errors.append(ConfigError(f"{table.file}:{line}", "is not UTF-8 text", hint=f"it is named at {origin}"))
+        errors.append(ConfigError(f"{table.file}:{line}", "is not UTF-8 text", hint=f"the file is named at {origin}"))
         return ()
     return _table(((line, f"{table.file}:{number}") for number, line in enumerate(text.split("\n"), 1)), errors)
 
@@ -109,24 +109,27 @@ def _fault(words: list[str]) -> tuple[str, str]:
     right = words[0]
     if right not in RIGHTS:
         close = get_close_matches(right, RIGHTS, 1)
-        return f"{right!r} is no right", f"did you mean {close[0]!r}?" if close else f"{', '.join(RIGHTS)}; {EXAMPLE}"
+        return (
+            f"{right!r} is not a right",
+            f"did you mean {close[0]!r}?" if close else f"one of: {', '.join(RIGHTS)}; {EXAMPLE}",
+        )
     if len(words) < 3:
-        missing = "names nobody" if len(words) == 2 else "names no repository and nobody"
-        return f"{' '.join(words)!r} {missing}", f"{EXAMPLE}; @all is everybody"
+        missing = "does not name a key or account" if len(words) == 2 else "does not name a repository"
+        return f"{' '.join(words)!r} {missing}", f"{EXAMPLE}; @all means everybody"
     if why := _bad_pattern(words[1]):
-        return f"{words[1]!r} {why}", "* is any part of one component, a last ** any components; " + EXAMPLE
+        return f"{words[1]!r} {why}", "* matches part of one component, ** at the end any components; " + EXAMPLE
     for who in words[2:]:
         if not _WHO.match(who):
-            return f"{who!r} is neither a name nor @group", f"names are separated by blanks, {EXAMPLE}"
+            return f"{who!r} is neither a name nor @group", f"separate names with blanks, {EXAMPLE}"
     return "", ""
 
 
 def _bad_pattern(pattern: str) -> str:
     if not _PATTERN.match(pattern) or len(pattern) > _MAX_PATTERN or not pattern.isprintable():
-        return "is no pattern: it holds a character that has no place there, or is too long"
+        return "is not a pattern: it contains a character that is not allowed, or is too long"
     parts = pattern.removeprefix("/").split("/")
     if any(part in ("", ".", "..") for part in parts):
-        return "is no pattern: it has an empty component, . or .."
+        return "is not a pattern: it has an empty component, '.' or '..'"
     if any("**" in part for part in parts[:-1]) or ("**" in parts[-1] and parts[-1] != "**"):
-        return "is no pattern: ** stands only at the end, as a component of its own"
+        return "is not a pattern: ** is allowed only as the last component"
     return ""

@@ -34,7 +34,7 @@ def duration(text: str) -> int:
     parts = zip(match.groups(), (86400, 3600, 60, 1), strict=True)
     seconds = sum(int(number) * unit for number, unit in parts if number)
     if not 0 < seconds <= MAX_DURATION:
-        raise ValueError(f"{text!r} is not between one second and {MAX_DURATION // 86400} days; empty is no limit")
+        raise ValueError(f"{text!r} is not between one second and {MAX_DURATION // 86400} days; empty means no limit")
     return seconds
 
 
@@ -53,7 +53,7 @@ def hours(text: str) -> tuple[tuple[int, int, int], ...]:
             waiting = word
             continue
         if not days:
-            raise ValueError(f"{word!r} stands without days, as in: mon-fri {word}")
+            raise ValueError(f"{word!r} has no days before it, as in: mon-fri {word}")
         start, end = _span(word)
         for day in days:
             minutes[day].append((start, end if end > start else MIDNIGHT))
@@ -61,7 +61,7 @@ def hours(text: str) -> tuple[tuple[int, int, int], ...]:
                 minutes[(day + 1) % len(DAYS)].append((0, end))
         waiting = ""
     if waiting:
-        raise ValueError(f"{waiting!r} stands without hours, as in: {waiting} 08:00-18:00")
+        raise ValueError(f"{waiting!r} has no hours after it, as in: {waiting} 08:00-18:00")
     return _by_days(minutes)
 
 
@@ -73,8 +73,8 @@ def _days(word: str) -> Iterable[int]:
         if day not in DAYS:
             # "weekdays" and "weekend" are near to "wed" only in spelling.
             close = [] if day.startswith("week") else difflib.get_close_matches(day[:5], (*DAYS, "daily"), 1)
-            guess = f"is it {close[0]}?" if close else f"mon-fri, daily, or of {', '.join(DAYS)}"
-            raise ValueError(f"{day!r} is no day: {guess}")
+            guess = f"did you mean {close[0]!r}?" if close else f"use mon-fri, daily, or one of {', '.join(DAYS)}"
+            raise ValueError(f"{day!r} is not a day: {guess}")
     if not last:
         return (DAYS.index(first),)
     start, end = DAYS.index(first), DAYS.index(last)
@@ -84,10 +84,10 @@ def _days(word: str) -> Iterable[int]:
 def _span(word: str) -> tuple[int, int]:
     match = _SPAN.match(word)
     if not match:
-        raise ValueError(f"{word!r} is not from when to when, as in 08:00-18:00")
+        raise ValueError(f"{word!r} is not a time span such as 08:00-18:00")
     start, end = (int(match[group]) * 60 + int(match[group + 1]) for group in (1, 3))
     if start == end:
-        raise ValueError(f"{word!r} is empty: it ends when it begins; 00:00-24:00 is the whole day")
+        raise ValueError(f"{word!r} is empty; 00:00-24:00 is the whole day")
     if start >= MIDNIGHT or end > MIDNIGHT:
         raise ValueError(f"{word!r} is not between 00:00 and 24:00")
     return start, end
@@ -117,7 +117,7 @@ def moment(text: str) -> datetime:
     except ValueError as error:
         raise ValueError(f"{text!r} is not a date such as 2027-01-31, or 2027-01-31 18:00") from error
     if not 1970 < day.year <= LAST_YEAR:
-        raise ValueError(f"{text!r} is after {LAST_YEAR} or before 1971; empty is no end")
+        raise ValueError(f"{text!r} is after {LAST_YEAR} or before 1971; empty means no end")
     return day if ":" in text else day + timedelta(days=1)
 
 

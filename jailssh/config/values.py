@@ -43,11 +43,11 @@ def parse(kind: str, raw: Raw) -> Value:
     if kind == "hours":
         return _hours(raw)
     if not isinstance(raw, str):
-        raise ValueError("holds a comma, so it must stand in quotes")
+        raise ValueError("contains a comma and is not in quotes")
     if kind.startswith("enum:"):
         choices = kind[5:].split(",")
         if raw not in choices:
-            raise ValueError(f"{raw!r} is none of: {', '.join(choices)}")
+            raise ValueError(f"{raw!r} is not one of: {', '.join(choices)}")
         return raw
     return _PARSERS[kind](raw)
 
@@ -73,12 +73,12 @@ def _network(word: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
         try:
             right = ipaddress.ip_network(word, strict=False)
         except ValueError:
-            why = f"{word!r} is neither an address nor a network such as 192.0.2.0/24 or 2001:db8::/32"
+            why = f"{word!r} is not an address or a network such as 192.0.2.0/24 or 2001:db8::/32"
             raise ValueError(why) from error
         why = f"{word!r} has bits outside of its network: write {right} or {word.partition('/')[0]}"
         raise ValueError(why) from error
     if "%" in word:
-        raise ValueError(f"{word!r}: the name of an interface is not used here")
+        raise ValueError(f"{word!r}: an interface name is not allowed")
     mapped = isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped
     if mapped and network.prefixlen >= 96:
         raise ValueError(f"{word!r} is an IPv4 network: write {mapped}/{network.prefixlen - 96}")
@@ -103,7 +103,7 @@ def _words(raw: Raw) -> tuple[str, ...]:
 def _names(words: tuple[str, ...]) -> tuple[str, ...]:
     for word in words:
         if not re.match(r"[A-Za-z_][A-Za-z0-9_]{0,63}\*?\Z", word):
-            raise ValueError(f"{word!r} is not the name of a variable, nor the beginning of names with a * behind it")
+            raise ValueError(f"{word!r} is not a variable name, or the start of one with * at the end")
     return words
 
 
@@ -112,7 +112,7 @@ def _paths(raw: Raw) -> tuple[str, ...]:
     paths = tuple(part.strip() for part in parts if part.strip())
     for path in paths:
         if re.search(r"\s[/~]", path):
-            raise ValueError(f"{path!r}: several paths are separated by commas")
+            raise ValueError(f"{path!r}: separate several paths with commas")
     return tuple(_path(path) for path in paths)
 
 
@@ -121,13 +121,13 @@ def _path(text: str) -> str:
     path = text.removesuffix("/") if len(text) > 1 else text
     plain = path[1:] if path.startswith("~/") else path
     if path not in ("", "~") and not is_clean_absolute(plain):
-        raise ValueError(f"{text!r} is neither a plain absolute path nor ~/…")
+        raise ValueError(f"{text!r} is not a plain absolute path or ~/…")
     return path
 
 
 def _bool(text: str) -> bool:
     if text.lower() not in _BOOL:
-        raise ValueError(f"{text!r} is neither yes nor no")
+        raise ValueError(f"{text!r} is not yes or no")
     return _BOOL[text.lower()]
 
 
@@ -139,7 +139,7 @@ def _word(text: str) -> str:
 
 def _text(text: str) -> str:
     if _CONTROL.search(text):
-        raise ValueError("holds a control character")
+        raise ValueError("contains a control character")
     return text
 
 
@@ -157,7 +157,7 @@ def _count(text: str) -> int:
 
 def _most(text: str) -> int:
     if text and (not re.match(r"[0-9]{1,6}\Z", text) or not int(text)):
-        raise ValueError(f"{text!r} is not a number from 1 to 999999; empty is no limit")
+        raise ValueError(f"{text!r} is not a number from 1 to 999999; empty means no limit")
     return int(text) if text else UNSET
 
 
@@ -165,7 +165,7 @@ def _bound(text: str) -> int:
     if text == "none":
         return UNSET
     if not re.match(r"[0-9]{1,6}\Z", text) or not int(text):
-        raise ValueError(f"{text!r} is neither a number from 1 to 999999 nor none")
+        raise ValueError(f"{text!r} is not a number from 1 to 999999, or none")
     return int(text)
 
 
@@ -173,7 +173,7 @@ def _weight(text: str) -> int:
     if text == "none":
         return UNSET
     if not re.match(r"[0-9]{1,5}\Z", text) or not 1 <= int(text) <= 10000:
-        raise ValueError(f"{text!r} is neither a number from 1 to 10000 nor none")
+        raise ValueError(f"{text!r} is not a number from 1 to 10000, or none")
     return int(text)
 
 
@@ -181,7 +181,7 @@ def _percent(text: str) -> int:
     if text == "none":
         return UNSET
     if not re.match(r"[0-9]{1,6}%\Z", text) or not int(text[:-1]):
-        raise ValueError(f"{text!r} is neither a percentage such as 150% nor none")
+        raise ValueError(f"{text!r} is not a percentage such as 150%, or none")
     return int(text[:-1])
 
 
@@ -191,14 +191,14 @@ def _memory(text: str) -> Value:
         return UNSET
     if text.endswith("%"):
         if not 1 <= _percent(text) <= 100:
-            raise ValueError(f"{text!r} is more than there is")
+            raise ValueError(f"{text!r} is more than 100%")
         return text
     try:
         size = _size(text)
     except ValueError:
-        raise ValueError(f"{text!r} is neither a size such as 2G nor a percentage nor none") from None
+        raise ValueError(f"{text!r} is not a size such as 2G, a percentage, or none") from None
     if size < 16 << 20:
-        raise ValueError(f"{text!r} is too little for any login: 16M at least")
+        raise ValueError(f"{text!r} is too small for a login; the minimum is 16M")
     return size
 
 
@@ -225,7 +225,7 @@ def _rate(text: str) -> Value:
     if not text[0].isdigit():
         return _word(text)
     if not _size(text):
-        raise ValueError(f"{text!r} would let nothing pass; empty is no limit")
+        raise ValueError(f"{text!r} allows no traffic; empty means no limit")
     return _size(text)
 
 

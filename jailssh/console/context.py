@@ -1,4 +1,4 @@
-"""What every verb gets: where things are, and how to speak with the person at the other end."""
+"""What every verb gets: the paths of this host, and how to print results and ask questions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jailssh.core.errors import HostError, UsageError
 from jailssh.host import journal
 from jailssh.host.paths import Layout
 
-NOBODY_ASKED = "without a terminal nobody is asked, and it goes ahead"
+NOBODY_ASKED = "assume yes; without a terminal this is the default"
 """For the help of ``--yes`` where :meth:`Context.confirm` alone decides."""
 
 
@@ -60,10 +60,10 @@ class Context:
     def need_root(self, verb: str) -> None:
         """Raise :class:`HostError` unless root runs this."""
         if os.geteuid() != 0:
-            raise HostError(verb, "only root can do this", hint=f"sudo jailssh {verb} …")
+            raise HostError(verb, "must be run as root", hint=f"sudo jailssh {verb} …")
 
     def need_real_root(self, verb: str) -> None:
         """Raise unless root runs this and no alternative root is given: accounts and sshd are the running host's."""
         if self.layout.root:
-            raise UsageError(verb, "--root does not go with it: accounts and sshd belong to the running host")
+            raise UsageError(verb, "cannot be combined with --root: accounts and sshd belong to the running host")
         self.need_root(verb)

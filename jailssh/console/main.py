@@ -27,23 +27,23 @@ from jailssh.host.paths import Layout
 VERBS: dict[str, str] = {
     "setup": "prepare this host: group, directories, login program, sshd drop-in",
     "adduser": "put an account, new or existing, into a jail",
-    "deluser": "take an account out of its jail",
-    "doctor": "look at the host: set-up, sshd, jailsshd, unfinished changes",
-    "recover": "end changes that were interrupted",
-    "kick": "end every session of an account at once",
-    "keys": "name the keys of an account that several people share",
-    "apply": "check the configuration, show what changes, publish it",
-    "config": "check or show the configuration, with where each value comes from",
+    "deluser": "remove an account from its jail",
+    "doctor": "check the host: setup, sshd, jailsshd, unfinished changes",
+    "recover": "settle interrupted changes",
+    "kick": "end all sessions of an account now",
+    "keys": "manage the named keys of a shared account",
+    "apply": "check the configuration, show the changes, publish them",
+    "config": "check, show or import the configuration",
     "plan": "show what a login of an account does",
-    "explain": "say why a command of an account is allowed or denied",
-    "learn": "collect what an account is denied, and suggest what would allow it",
+    "explain": "explain why a command is allowed or denied",
+    "learn": "collect what an account is denied, and suggest settings that allow it",
     "build": "build a stand-alone tree from specs, sections and profiles",
-    "cp": "copy programs and files into a stand-alone tree, with all that they need",
+    "cp": "copy programs and files into a stand-alone tree, with their dependencies",
     "update": "bring images up to date with this host's packages",
-    "image": "list, compare, go back to and clear up generations of images",
+    "image": "list, compare, roll back, verify and remove generations of images",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
-    "demo": "try it: real logins on a scratch host, nothing is left behind",
+    "demo": "try real logins on a scratch host; leaves nothing behind",
 }
 
 INTERRUPTED_STATUS = 130
@@ -67,8 +67,8 @@ def verb_module(verb: str) -> ModuleType:
     """Return the module of ``verb``; :class:`UsageError` with the nearest verb where there is none."""
     if verb not in VERBS:
         close = difflib.get_close_matches(verb, VERBS, 1)
-        hint = f"did you mean: jailssh {close[0]}?" if close else "jailssh --help lists the verbs"
-        raise UsageError(f"verb {verb!r}", "there is no such verb", hint=hint)
+        hint = f"did you mean: jailssh {close[0]}?" if close else "jailssh --help"
+        raise UsageError(f"verb {verb!r}", "does not exist", hint=hint)
     return importlib.import_module(f"jailssh.cli.{verb}")
 
 
@@ -100,15 +100,17 @@ def main_parser() -> VerbParser:
 
 
 def _common(parser: VerbParser, default: str | None) -> None:
-    parser.add_argument("--root", metavar="DIR", default=default, help="configuration and state are below DIR")
-    parser.add_argument("--json", action="store_true", default=default or False, help="print facts as JSON")
+    parser.add_argument(
+        "--root", metavar="DIR", default=default, help="root directory of configuration and state (default /)"
+    )
+    parser.add_argument("--json", action="store_true", default=default or False, help="print results as JSON")
 
 
 def parse(argv: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     """Return the verb's module and the arguments of a whole command line, without the program's name."""
     outer = main_parser().parse_args(argv)
     if outer.verb is None:
-        raise UsageError("command line", "a verb is missing", hint="jailssh --help")
+        raise UsageError("command line", "missing verb", hint="jailssh --help")
     if outer.verb in LOOKING_UP:
         nss.warm()  # Its helper starts while the verb's modules are imported.
     module = verb_module(outer.verb)
@@ -160,7 +162,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return SIGPIPE_STATUS
     except KeyboardInterrupt:
-        lines, code = ["jailssh: interrupted: what was begun was taken back"], INTERRUPTED_STATUS
+        lines, code = ["jailssh: interrupted: changes rolled back"], INTERRUPTED_STATUS
     except OSError as error:
         where = error.filename if isinstance(error.filename, str) else "system call"
         lines, code = [f"jailssh: {escape(where)}: {(error.strerror or str(error)).lower()}"], EXIT_FAILED
@@ -193,5 +195,5 @@ def _unexpected(error: Exception) -> list[str]:
         trace = trace.tb_next
     return [
         f"jailssh: unexpected error at {place}: {type(error).__name__}: {escape(str(error), 500)}",
-        "hint: this is a mistake in jailssh; jailssh recover and jailssh doctor show what is left to be done",
+        "hint: this is a bug in jailssh; check the host: jailssh doctor; settle interrupted changes: jailssh recover",
     ]

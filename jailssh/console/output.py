@@ -103,7 +103,7 @@ def status(code: int, out: Steady, *, shows: bool) -> int:
         return SIGPIPE_STATUS if shows and code == EXIT_OK else code
     why = (out.error.strerror or str(out.error)).lower()
     print(
-        f"jailssh: standard output: {why}" + ("" if shows else "; the work itself is as its status says"),
+        f"jailssh: standard output: {why}" + ("" if shows else "; the exit status tells the result of the work"),
         file=sys.stderr,
     )
     return EXIT_FAILED if shows and code == EXIT_OK else code

@@ -16,9 +16,9 @@ Closed = Literal["cover", "pam", "sshd", "told"]
 
 WAYS: dict[Closed, str] = {
     "cover": "hidden from every session, so that nothing in the jail can write it",
-    "pam": "nothing reads it: the PAM profile refuses the service, or a login whose shell is another one",
+    "pam": "not read: the PAM profile refuses the service, or a login with another login shell",
     "sshd": "sshd does not read it for a jailed account",
-    "told": "stays open: said by adduser and config check where it is found",
+    "told": "stays open: adduser and config check report it",
 }
 """What each way of closing means."""
 
@@ -34,26 +34,26 @@ class HomeReader:
     closed: Closed
 
 
-_MAIL = "a line of it is a command that runs with each mail"
+_MAIL = "its lines can be commands that run for each mail"
 _SHELL = "commands that a login shell runs before the forced command"
-_MANAGER = "the account's own systemd starts what it says at each login"
+_MANAGER = "the account's own systemd starts its units at each login"
 _DESKTOP = "commands that a login at the screen runs"
-_LETS_IN = "says who else may log in"
+_LETS_IN = "lists who else may log in"
 
 HOME_READERS: tuple[HomeReader, ...] = (
-    HomeReader(".ssh", "directory", ("sshd",), "keys that let in; rc runs outside of the jail", "cover"),
+    HomeReader(".ssh", "directory", ("sshd",), "keys that authorize logins; rc runs outside the jail", "cover"),
     HomeReader(".forward", "file", ("exim", "postfix", "sendmail", "opensmtpd"), _MAIL, "cover"),
     HomeReader(".procmailrc", "file", ("procmail",), _MAIL, "cover"),
     HomeReader(".mailfilter", "file", ("maildrop",), _MAIL, "cover"),
     HomeReader(".mailfilters", "directory", ("maildrop",), _MAIL, "cover"),
     HomeReader(".qmail", "file", ("qmail",), _MAIL, "cover"),
     HomeReader(".courier", "file", ("courier",), _MAIL, "cover"),
-    HomeReader(".dovecot.sieve", "file", ("dovecot",), "with the plugin sieve_extprograms it runs programs", "cover"),
+    HomeReader(".dovecot.sieve", "file", ("dovecot",), "runs programs with the plugin sieve_extprograms", "cover"),
     HomeReader(
         ".pam_environment",
         "file",
         ("pam_env with user_readenv",),
-        "variables of sshd's: a forged SSH_USER_AUTH where sshd cannot write its own",
+        "variables of sshd: a forged SSH_USER_AUTH where sshd cannot write its own",
         "cover",
     ),
     HomeReader(".pam_mount.conf.xml", "file", ("pam_mount with luserconf",), "mounts made by root at login", "told"),
@@ -89,7 +89,7 @@ HOME_READERS: tuple[HomeReader, ...] = (
     HomeReader(".forward.*", "file", ("sendmail",), _MAIL, "told"),
     HomeReader(".qmail-*", "file", ("qmail",), _MAIL, "told"),
     HomeReader(".courier-*", "file", ("courier",), _MAIL, "told"),
-    HomeReader("public_html", "directory", ("web servers",), "CGI programs and PHP run outside of the jail", "told"),
+    HomeReader("public_html", "directory", ("web servers",), "CGI programs and PHP run outside the jail", "told"),
     HomeReader(".google_authenticator", "file", ("pam_google_authenticator",), "the second factor", "told"),
     HomeReader(".yubico", "directory", ("pam_yubico",), "the second factor", "told"),
     HomeReader(".config/Yubico", "directory", ("pam_u2f",), "the second factor", "told"),

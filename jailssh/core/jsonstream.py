@@ -46,7 +46,7 @@ class JsonStream:
         while True:
             name = self.value()
             if not isinstance(name, str):
-                raise ValueError("a name of a member is no text")
+                raise ValueError("the name of a member is not text")
             self._take(":")
             yield name
             if self._take(",}") == "}":
@@ -71,7 +71,7 @@ class JsonStream:
     def end(self) -> None:
         """Make sure that nothing is left."""
         if self._peek():
-            raise ValueError("there is more than one document")
+            raise ValueError("more than one document")
 
     def _peek(self) -> str:
         while True:

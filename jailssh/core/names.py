@@ -31,8 +31,8 @@ def check_jail_name(name: str, *, combined: bool = False) -> str:
     if not (_COMBINED if combined else _JAIL_NAME).match(name) or ".." in name:
         raise UsageError(
             f"jail name {name!r}",
-            "not a name",
-            hint="lower-case letters, digits, '_', '.', '-', at most 64, beginning with a letter or digit",
+            "is not valid",
+            hint="use at most 64 lower-case letters, digits, '_', '.', '-', beginning with a letter or digit",
         )
     return name
 
@@ -42,8 +42,8 @@ def check_account_name(name: str) -> str:
     if not _ACCOUNT_NAME.match(name) or name.isdigit():
         raise UsageError(
             f"account name {name!r}",
-            "not a name that jailssh accepts",
-            hint="letters, digits and '_.@-', not beginning with '-' or '.', not digits only",
+            "is not valid",
+            hint="use letters, digits and '_.@-', not beginning with '-' or '.', not only digits",
         )
     return name
 
@@ -56,7 +56,7 @@ def is_clean_absolute(path: str) -> bool:
 def check_absolute(path: str, what: str) -> str:
     """Return ``path`` if :func:`is_clean_absolute` holds, else raise :class:`UsageError` about ``what``."""
     if not is_clean_absolute(path):
-        raise UsageError(what, f"{path!r} is not a plain absolute path", hint="no '..', '//', '.' or control bytes")
+        raise UsageError(what, f"{path!r} is not a plain absolute path", hint="use no '..', '//', '.' or control bytes")
     return path
 
 

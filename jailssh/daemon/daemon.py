@@ -139,7 +139,7 @@ class PlanServer:
             try:
                 self._take(connection)
             except Exception as error:  # one connection must not end the others'
-                _complain("a connection could not be served", error)
+                _complain("cannot serve a connection", error)
                 _reply(connection, refusal("build-failed"))
 
     def _take(self, connection: socket.socket) -> None:
@@ -169,7 +169,7 @@ class PlanServer:
                 # A daemon thread: what it builds can be interrupted at any point, so the end need not wait for it.
                 threading.Thread(target=self._work, args=(uid,), daemon=True).start()
             except (RuntimeError, MemoryError) as error:
-                _complain("no thread can be started", error)
+                _complain("cannot start a thread", error)
                 self._done.append((uid, refusal("busy")))
                 self._nudge()
 
@@ -179,7 +179,7 @@ class PlanServer:
         try:
             line = self._answer(uid)
         except BaseException as error:
-            _complain(f"the login of uid {uid} could not be served", error)
+            _complain(f"cannot serve the login of uid {uid}", error)
         finally:
             self._done.append((uid, line))
             self._nudge()
@@ -226,7 +226,7 @@ def listening(layout: Layout) -> Iterator[tuple[socket.socket, bool]]:
     """Give the socket to serve, and if it is systemd's; two daemons never serve at once."""
 
     def taken(pid: int) -> None:
-        raise HostError("jailsshd", f"another one is running, process {pid}")
+        raise HostError("jailsshd", f"is already running (process {pid})")
 
     given = activated()
     fs.ensure_dir(layout.run, 0o755)
@@ -238,7 +238,7 @@ def activated() -> socket.socket | None:
     """Return the socket that systemd handed over (sd_listen_fds(3)), or None."""
     fds = daemon.listen_fds()
     if len(fds) > 1:
-        raise HostError("jailsshd", f"systemd handed over {len(fds)} sockets, expected one")
+        raise HostError("jailsshd", f"systemd passed {len(fds)} sockets, expected 1")
     return socket.socket(fileno=fds[0]) if fds else None
 
 
@@ -276,7 +276,7 @@ def main() -> int:
     layout = Layout()
     try:
         if os.geteuid() != 0:
-            raise HostError("jailsshd", "must run as root")
+            raise HostError("jailsshd", "must be run as root")
         with listening(layout) as (listener, by_systemd):
             run(layout, listener, by_systemd)
     except JailsshError as error:

@@ -55,11 +55,11 @@ class LastGood:
             try:
                 if (kept := _read(self._layout, kept_path(self._layout))) is not None:
                     found = load_configuration(self._layout, read_main(kept, self._layout.config_file))
-                    self.trouble = f"goes by the last good {self._layout.config_file}, since {error}"
+                    self.trouble = f"uses the last valid {self._layout.config_file}: {error}"
                     return found
             except JailsshError:
                 pass  # The mistake is not in the main file, or what was kept is damaged.
-            self.trouble = f"refuses every first login, since {error}"
+            self.trouble = f"refuses all first logins: {error}"
             raise ConfigError(error.what, error.why, hint=error.hint) from error
         self.trouble = ""
         keep(self._layout)

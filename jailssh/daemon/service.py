@@ -91,7 +91,7 @@ class Service:
         try:
             account = self._find(uid)
             if account is None:
-                raise NotJailedError(f"uid {uid}", "is no account")
+                raise NotJailedError(f"uid {uid}", "does not belong to an account")
             name = account.name
             self._record(self._publish(account), account, begun)
             return "ok"

@@ -37,7 +37,7 @@ class Status:
     def line(self) -> str:
         """Return it in one line for people."""
         served = f"{pluralize(self.answered, 'plan')} made, {self.refused} refused"
-        served += f", {self.failed} of them by an error of its own" if self.failed else ""
+        served += f", {self.failed} of them because of an internal error" if self.failed else ""
         if not self.trouble:
             return served
         return f"{served}; {escape(self.trouble, 300)}"

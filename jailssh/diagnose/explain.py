@@ -114,17 +114,17 @@ def no_plan(layout: Layout, entry: accounts.AccountEntry) -> JailsshError:
         configuration.jails_for(to_account(entry))
         configuration.keyring(entry.name)
     except NotJailedError as error:
-        return JailsshError(what, "there is none: the account is in no jail", hint=error.hint)
+        return JailsshError(what, "does not exist: the account is not in a jail", hint=error.hint)
     except NoKeysError as error:
-        return JailsshError(what, f"there is none: the account {error.why}", hint=error.hint)
+        return JailsshError(what, f"does not exist: the account {error.why}", hint=error.hint)
     except JailsshError as error:
         return JailsshError(
-            what, f"there is none, and the configuration is wrong: {error}", hint="jailssh config check"
+            what, f"does not exist, and the configuration is wrong: {error}", hint="jailssh config check"
         )
     if entry.name not in {*configuration.user_names(), *configuration.shared_names()}:
-        why = "there is none yet; that of a member of a group is made by jailsshd at the first login"
-        return JailsshError(what, why, hint="jailsshd is switched on with: systemctl enable --now jailsshd.socket")
-    return JailsshError(what, "there is none yet; it is made at the next login", hint="jailssh apply makes it now")
+        why = "does not exist yet; for a member of a group, jailsshd creates it at the first login"
+        return JailsshError(what, why, hint="systemctl enable --now jailsshd.socket")
+    return JailsshError(what, "does not exist yet; the next login creates it", hint="jailssh apply")
 
 
 def _allowed(plan: Plan, verdict: matcher.Verdict, rights: list[str]) -> tuple[dict[str, Any], list[str]]:
@@ -140,13 +140,13 @@ def _allowed(plan: Plan, verdict: matcher.Verdict, rights: list[str]) -> tuple[d
     lines = [
         f"allowed by rule {verdict.rule} of plugin {verdict.plugin}",
         *([f"runs first: {escape(shlex.join(first), 70000)}"] if first else []),
-        runs if answer is None else f"runs nothing: the rule has the answer itself: {answer}",
-        *(["what it reports of files goes to the journal"] if logged else []),
-        *(["it can execute no other program after its start"] if alone else []),
-        *(["it can make new files, and overwrite, move or remove none"] if keep else []),
+        runs if answer is None else f"runs nothing; the rule answers: {answer}",
+        *(["logs file operations to the journal"] if logged else []),
+        *(["cannot execute other programs after its start"] if alone else []),
+        *(["can create files, but not overwrite, move or remove any"] if keep else []),
         *(f"with {name}={escape(value)}" for name, value in environment.items()),
         *(escape(str(place)) for place in places),
-        *(f"its pattern: {pattern}" for pattern in patterns),
+        *(f"pattern: {pattern}" for pattern in patterns),
         *rights,
         *_not_there(plan, verdict),
     ]
@@ -184,9 +184,9 @@ def _not_there(plan: Plan, verdict: matcher.Verdict) -> list[str]:
         made = f"{verdict.path}.git"
         makes = "new-repository" in {args[2] for args in values_of(other, "operands")}
         if makes and words & set(values_of(other, "word")) and patterns_of(plan, rule, made):
-            return [f"there is no such repository yet; the rule {rule} makes it in a login, and runs first: "
+            return [f"the repository does not exist yet; in a login, rule {rule} creates it with: "
                     f"{escape(shlex.join(_first(plan, rule, made)), 70000)}"]  # fmt: skip
-    return ["but there is no such repository now, so a login would be denied (no-such-repository)"]
+    return ["but the repository does not exist, so a login is denied (no-such-repository)"]
 
 
 def _rights(layout: Layout, entry: accounts.AccountEntry, key: str | None, patterns: Sequence[str]) -> list[str]:
@@ -203,7 +203,7 @@ def _rights(layout: Layout, entry: accounts.AccountEntry, key: str | None, patte
     for line in (line for item in items for line in item.lines):
         right = Right.of(line.text)
         if account.roles.intersection(right.who) and any(f"/{each}".endswith(f"/{right.pattern}") for each in patterns):
-            found.append(f"given at {line.origin}: {line.text}")
+            found.append(f"granted at {line.origin}: {line.text}")
     return found
 
 
@@ -213,11 +213,11 @@ def _denied(plan: Plan, verdict: matcher.Verdict) -> tuple[dict[str, Any], list[
     lines = [f"denied ({verdict.reason}): {sentence}"]
     if verdict.detail:
         told = verdict.reason == matcher.NOT_SERVED
-        lines.append(f"{'the user is told' if told else 'the first that did not fit'}: {verdict.detail}")
+        lines.append(f"{'message to the user' if told else 'rejected'}: {verdict.detail}")
     if verdict.rule:
         lines.append(f"nearest rule: {verdict.rule} of plugin {verdict.plugin}")
     if verdict.reason.startswith("path-") and roots:
-        lines.append(f"its paths are below: {', '.join(roots)}")
+        lines.append(f"allowed directories: {', '.join(roots)}")
     facts = {"reason": verdict.reason, "sentence": sentence, "detail": verdict.detail, "below": roots,
              "words": list(verdict.words)}  # fmt: skip
     return facts, lines
@@ -232,7 +232,7 @@ def advice(
         trials = Trials(configuration, _holder(configuration, entry, key))
         now = trials.judge(Remedy(), command)
         if now.allowed:
-            return ["the configuration allows it: jailssh apply publishes it"]
+            return ["the configuration allows it; to publish it: jailssh apply"]
         found = trials.remedy(command, verdict.words)
         if found is None:
             return _nothing_found(trials, command, verdict)
@@ -240,7 +240,7 @@ def advice(
     except ManyErrors as several:
         return [f"the configuration has {len(several.errors)} errors: jailssh config check"]
     except NotJailedError:
-        return ["the account is in no jail any more: jailssh apply withdraws its plan"]
+        return ["the account is no longer in a jail; to withdraw its plan: jailssh apply"]
     except JailsshError as error:
         return [f"the configuration is wrong: {error}"]
 
@@ -251,14 +251,14 @@ def _holder(configuration: Configuration, entry: accounts.AccountEntry, key: str
     if found is not None:
         return found
     if key is None:
-        raise JailsshError(f"account {entry.name}", "is shared by now", hint="jailssh apply")
-    raise JailsshError(f"key {key}", "is not in the key ring any more", hint="jailssh apply")
+        raise JailsshError(f"account {entry.name}", "is now shared", hint="jailssh apply")
+    raise JailsshError(f"key {key}", "is no longer a key of the account", hint="jailssh apply")
 
 
 def _nothing_found(trials: Trials, command: str | None, verdict: matcher.Verdict) -> list[str]:
     shells = ", ".join(trials.plugins_with_shell())
     if command is None or verdict.reason in _UNSPLIT:
-        return [f"no setting allows it; only an account with a shell can do it (plugin {shells})"] if shells else []
+        return [f"no setting allows it, except a shell (plugin {shells})"] if shells else []
     if not verdict.words:
         return []
     if why := blocking_setting(trials, verdict):
@@ -275,25 +275,27 @@ def _nothing_found(trials: Trials, command: str | None, verdict: matcher.Verdict
             continue
         if works:
             lines = [*_plugins_line(trials, remedy), *settings_lines(remedy.changes)]
-            return [*out, "a line of the plugin command would:", *(f"  {line}" for line in lines)]
-    return [*out, f"a line of the plugin command cannot: {why_no_line(trials, command, verdict.words)}"]
+            return [*out, "a line of the plugin command allows it:", *(f"  {line}" for line in lines)]
+    return [*out, f"a line of the plugin command cannot allow it: {why_no_line(trials, command, verdict.words)}"]
 
 
 def _remedy_lines(configuration: Configuration, trials: Trials, remedy: Remedy, words: Sequence[str]) -> list[str]:
     if not remedy.plugins:
-        head = "it would be allowed with:"
+        head = "to allow it, set:"
     elif words:
-        head = f"no plugin of this jail takes {escape(words[0], 80)!r}: the plugin {remedy.plugins[0]} would, with:"
+        head = (
+            f"no plugin of this jail takes {escape(words[0], 80)!r}; to allow it with plugin {remedy.plugins[0]}, set:"
+        )
     else:
-        head = f"no plugin of this jail gives an interactive login: the plugin {remedy.plugins[0]} would, with:"
+        head = f"no plugin of this jail allows an interactive login; to allow it with plugin {remedy.plugins[0]}, set:"
     lines = [*_plugins_line(trials, remedy), *settings_lines(remedy.changes)]
     out = [head, *(f"  {line}" for line in lines)]
     for change in remedy.changes:
         options = configuration.registry.options(change.plugin)
         out += [f"  ({change.option}: {option.help})" for option in options if option.name == change.option]
-    out += ["  (the command does not say which directory; this one is a guess)"] if remedy.guess else []
+    out += ["  (the directory is a guess: the command does not name it)"] if remedy.guess else []
     if set(remedy.plugins) & set(trials.plugins_with_shell()):
-        out.append("  (a shell runs every program of its jail: nothing is left of an allow-list)")
+        out.append("  (a shell runs every program of its jail: the allow-list has no effect)")
     return out + ([f"but {remedy.lacks}"] if remedy.lacks else [])
 
 

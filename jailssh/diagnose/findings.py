@@ -125,8 +125,8 @@ def about_slices(configuration: Configuration) -> tuple[ConfigError, ...]:
         return ()
     limited = [each for each, users in _in_use(configuration) if users and slice_properties(each.config)]
     what = "[limits] memory, tasks, cpu_quota, cpu_weight, io_weight"
-    hint = "the limits for each process hold; in a jail that says none for all five this is not said"
-    return (ConfigError(what, f"limit nothing on this host: {why}", hint=hint),) if limited else ()
+    hint = "the limits for each process apply; to silence this, set all five to none"
+    return (ConfigError(what, f"have no effect on this host: {why}", hint=hint),) if limited else ()
 
 
 def note_lines(found: Iterable[ConfigError]) -> list[str]:
@@ -180,10 +180,10 @@ def _about_gone(configuration: Configuration) -> list[ConfigError]:
         path = f"{layout.users}/{name}.conf" if user is not None else f"{layout.key_rings}/{name}"
         now = configuration.host.find_account(user.uid) if user is not None else None
         if user is None or now is None:
-            hint = "jailssh apply --gone sets aside what is left of it"
-            found.append(ConfigError(path, "there is no such account on this host", hint=hint))
+            hint = "jailssh apply --gone"
+            found.append(ConfigError(path, "the account does not exist on this host", hint=hint))
         else:
-            why = f"there is no such account on this host: uid {now.uid} is called {now.name} now, and is shut out"
+            why = f"the account does not exist on this host: uid {now.uid} is now {now.name}, which cannot log in"
             jails = ",".join(user.jails)
             hint = f"jailssh apply --gone && jailssh adduser {now.name} --jail {jails}"
             found.append(ConfigError(path, why, hint=hint))
@@ -201,8 +201,8 @@ def _about_groups(config: JailConfig) -> list[ConfigError]:
         for group in item.value if isinstance(item.value, tuple) else ():
             if not accounts.group_exists(group):
                 near = did_you_mean(group, known())
-                hint = near if near.startswith("did") else f"groupadd {group} makes it"
-                found.append(ConfigError(item.origin, f"{name}: this host has no group {group}", hint=hint))
+                hint = near if near.startswith("did") else f"groupadd {group}"
+                found.append(ConfigError(item.origin, f"{name}: group {group} does not exist on this host", hint=hint))
     return found
 
 
@@ -214,8 +214,8 @@ def _about_ends(configuration: Configuration, definition: JailDefinition, users:
             end = definition.settings(configuration.main, config).access.expires
             item = {**definition.config.access, **(config.access if config else {})}["expires"]
             if 0 < end <= time.time():
-                why = f"expires: {item.value} is past, so every login is denied"
-                found.append(ConfigError(item.origin, why, hint="write a later day, or take the line out"))
+                why = f"expires: {item.value} is in the past: all logins are denied"
+                found.append(ConfigError(item.origin, why, hint="set a later day, or remove the line"))
     return found
 
 
@@ -225,8 +225,8 @@ def _about_sessions(configuration: Configuration, definition: JailDefinition, us
     if not user.shared or not access.sessions or 0 < access.key_sessions < access.sessions:
         return []
     item = {**definition.config.access, **(user.config.access if user.config else {})}["sessions"]
-    why = f"sessions: one key of {user.account.name} can take all {access.sessions}, and nobody else gets in"
-    return [ConfigError(item.origin, why, hint="set sessions_per_key to less in the jail's [limits]")]
+    why = f"sessions: one key of {user.account.name} can use all {access.sessions} and lock out the others"
+    return [ConfigError(item.origin, why, hint="set sessions_per_key to a lower number in the jail's [limits]")]
 
 
 def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator[_Grant]:
@@ -272,19 +272,23 @@ def _about_pattern(claim: _Grant, host: Directories) -> list[ConfigError]:
     if _matches(pattern, host) or claim.comes():
         return []
     if "*" in pattern:
-        why, fixed = f"no repository fits {written} yet", _fixed(pattern)
-        hint = f"is it spelt right? git init --bare {fixed}/NAME.git makes one, a line for create lets people make them"
+        why, fixed = f"{written} does not match a repository yet", _fixed(pattern)
+        hint = f"check the spelling, or create one: git init --bare {fixed}/NAME.git"
         if host.is_absent(fixed):
             near = did_you_mean(os.path.basename(fixed), host.names(os.path.dirname(fixed)))
-            why += f": there is no directory {fixed}"
-            hint = near if near.startswith("did") else "is it spelt right?"
+            why += f": {fixed} is not a directory"
+            hint = near if near.startswith("did") else "check the spelling"
     elif os.path.isdir(pattern):
-        why = f"{pattern} is no git repository"
-        hint = f"for those in it: {written}/* or {written}/**"
+        why = f"{pattern} is not a git repository"
+        hint = f"for repositories in it, write {written}/* or {written}/**"
     else:
-        why = f"there is no repository {pattern}"
+        why = f"repository {pattern} does not exist"
         hint = did_you_mean(os.path.basename(pattern), host.names(os.path.dirname(pattern)))
-        hint = hint if hint.startswith("did") else f"make it: git init --bare {pattern}, owned by who may write"
+        hint = (
+            hint
+            if hint.startswith("did")
+            else f"create it, owned by the account that writes: git init --bare {pattern}"
+        )
     return [ConfigError(claim.line.origin, why, hint=hint)]
 
 
@@ -301,9 +305,9 @@ def _about_place(claim: _Grant, host: Directories) -> list[ConfigError]:
         return [ConfigError(claim.line.origin, why, hint=chown_hint(place, kept_out))]
     if claim.has_way():
         return []
-    cure = mkdir_hint(place, claim.writers) if claim.writers else f"mkdir -p {place}, owned by who may write"
-    why = f"{place} is no directory on this host, so nothing can be created in it"
-    return [ConfigError(claim.line.origin, why, hint=f"make it: {cure}")]
+    cure = mkdir_hint(place, claim.writers) if claim.writers else f"mkdir -p {place}"
+    why = f"{place!r} is not a directory, so nothing can be created in it"
+    return [ConfigError(claim.line.origin, why, hint=f"create it: {cure}")]
 
 
 def _about_modes(claim: _Grant, host: Directories) -> list[ConfigError]:
@@ -371,7 +375,7 @@ def _about_names(line: RightsLine, config: JailConfig, users: Sequence[_User]) -
             continue
         what = "group" if who.startswith("@") else "key" if not by_unix else "account"
         others = [name for name in known if name.startswith("@") == who.startswith("@")]
-        found.append(ConfigError(line.origin, f"no {what} of this jail is named {who}", hint=did_you_mean(who, others)))
+        found.append(ConfigError(line.origin, f"unknown {what} {who!r} in this jail", hint=did_you_mean(who, others)))
     return found
 
 

@@ -35,45 +35,41 @@ WITHOUT_COMMAND = ("sessions", "sessions-of-key")
 
 _HAPPENED: Mapping[str, str] = MappingProxyType(
     {
-        "name": "the plan was made for an account of another name: this uid was that account's before, or the account "
-        "was renamed",
-        "key-unknown": "sshd let somebody in, but not by a key or certificate that has a name here, so nothing says "
-        "whose rights to give",
-        "key-ambiguous": "sshd took several keys in this one login, and they have different names here",
-        "sessions": "as many sessions of the account as it may have were open",
-        "sessions-of-key": "as many sessions as one key may have were open by this key",
+        "name": "the plan is for an account with another name: the uid was that account's before, or the account was "
+        "renamed",
+        "key-unknown": "sshd accepted a login without a named key or certificate, so the rights to give are not known",
+        "key-ambiguous": "sshd accepted several keys in one login, and they have different names",
+        "sessions": "the account had as many open sessions as it is allowed",
+        "sessions-of-key": "the key had as many open sessions as it is allowed",
         "address": "the client came from {peer}",
-        "hours": "it was {when}",
-        "expired": "it was {when}",
-        "duration": "the session was ended because it had lasted as long as it may",
-        "idle": "the session was ended because nothing had passed for as long as that may be",
-        "no-such-repository": "the name is one that this login may use, but git would find no repository there "
-        "(nothing, or something else)",
-        "repository-exists": "a push would have made a repository, but the name is taken, with or without .git, by "
-        "what is no repository",
-        "repository-name": "the name is none for a repository: a part of it is .git or begins with a dot or a dash, or "
-        "it lies inside another repository",
-        "not-served": "a rule of the jail is there to deny such commands and to tell the user why",
-        "first-failed": "what the rule runs first, in the jail and as the account, did not work",
+        "hours": "the login was at {when}",
+        "expired": "the login was at {when}",
+        "duration": "the session reached its maximum duration",
+        "idle": "the session reached its maximum time without traffic",
+        "no-such-repository": "the login may use this name, but it is not a git repository",
+        "repository-exists": "the push cannot create the repository: the name, with or without .git, is already in use",
+        "repository-name": "not a valid repository name: a part of it is '.git' or begins with a dot or a dash, or "
+        "it is inside another repository",
+        "not-served": "a rule of the jail denies such commands and tells the user why",
+        "first-failed": "the command that the rule runs first, in the jail and as the account, failed",
     }
 )
 
 _CURE: Mapping[str, str] = MappingProxyType(
     {
-        "name": "jailssh apply --gone withdraws the plan and sets aside what belongs to the account that is gone; "
-        "then, if {user} is to be in a jail: jailssh adduser {user} --jail JAIL",
-        "key-unknown": "to let this person in: jailssh keys add {user} NAME FILE; if no such key should get as far: "
-        "sshd -T -C user={user},host=x,addr=x shows which file or command of sshd's lets it in, and exposeauthinfo "
-        "must be yes there",
-        "key-ambiguous": "if they are one person's, put them into one file {ring}/NAME.pub, a line each, and run: "
-        "jailssh apply; else ask for one key only (AuthenticationMethods, sshd_config(5))",
-        "no-such-repository": "make the repository (git init --bare, as {user}), or let the first push make it by a "
-        "line of the table of rights: create PATTERN WHO",
-        "repository-exists": "look at it on the host and move it away, or push to another name",
-        "repository-name": "no setting allows it; the repository needs another name",
-        "not-served": "nothing needs to be done, unless a setting of the plugin would serve it",
-        "first-failed": "see that {user} may write where it is to be made and that there is room, and take away what "
-        "is half made",
+        "name": "to withdraw the plan and set aside the files of the old account: jailssh apply --gone; "
+        "to put {user} into a jail: jailssh adduser {user} --jail JAIL",
+        "key-unknown": "to allow the key: jailssh keys add {user} NAME FILE; to find the file or command of sshd that "
+        "accepted it: sshd -T -C user={user},host=x,addr=x (exposeauthinfo must be yes there)",
+        "key-ambiguous": "if they belong to one person, write them into one file {ring}/NAME.pub, a line each, and "
+        "run: jailssh apply; otherwise require only one key (AuthenticationMethods, sshd_config(5))",
+        "no-such-repository": "create the repository (git init --bare, as {user}), or let the first push create it "
+        "with a line of the table of rights: create PATTERN WHO",
+        "repository-exists": "move it away on the host, or push to another name",
+        "repository-name": "no setting allows it; rename the repository",
+        "not-served": "nothing to do, unless a setting of the plugin allows it",
+        "first-failed": "check that {user} can write to the directory and that the disk has space, and remove what is "
+        "half made",
     }
 )
 
@@ -99,7 +95,7 @@ def limit(configuration: Configuration, entry: AccountEntry, reason: str) -> str
     except JailsshError as error:
         return f"[limits] {name}: the configuration is wrong now: {error}"
     if not item.raw:
-        return f"[limits] {name} is empty in the configuration now (jailssh apply publishes it)"
+        return f"[limits] {name} is empty in the configuration now; to publish it: jailssh apply"
     own = f"{configuration.layout.users}/{entry.name}{SUFFIX}"
     places = ["there" if item.origin.startswith("/") else "in a jail file of your own"]
     if name in {row.name for row in USER if row.section == "limits"} and not item.origin.startswith(f"{own}:"):

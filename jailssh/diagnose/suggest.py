@@ -29,9 +29,9 @@ _MOST_LINES = 4
 _MOST_SHOWN = 8
 _SHOWN = 200
 _BARE = re.compile(r"[A-Za-z0-9_./~@+=:-]+\Z")
-_TOGETHER = "what allows it does not go together with the settings above"
-_NO_KEY = "the account has no key of this name any more"
-_NO_NAME = "the account is shared, and nothing says whose command it was"
+_TOGETHER = "the setting that allows it conflicts with the settings above"
+_NO_KEY = "the account no longer has this key"
+_NO_NAME = "the account is shared, and the record has no key name"
 # What the matcher, which sees text alone, cannot find out, and no setting lifts.
 _OUTSIDE = ("path-leaves-root", "no-terminal", "no-such-repository", "repository-exists", "repository-name")
 # What is denied before anybody looks at the command, and no setting of a plugin lifts.
@@ -59,8 +59,8 @@ class Asked:
         """How often and when it was asked, for people."""
         by = f" by {escape(self.key, _SHOWN)}" if self.key else ""
         if self.count == 1:
-            return f"asked once{by}, {self.first}"
-        return f"asked {self.count} times{by}, {self.first} to {self.last}"
+            return f"requested once{by}, {self.first}"
+        return f"requested {self.count} times{by}, {self.first} to {self.last}"
 
     def __str__(self) -> str:
         return f"{self.times}: {shown(self.command)}"
@@ -79,7 +79,7 @@ class ForGroup:
     others: tuple[str, ...]
 
     def __str__(self) -> str:
-        more = f", which gives it to {', '.join(self.others)} too" if self.others else ", who are all of it"
+        more = f", which also gives it to {', '.join(self.others)}" if self.others else ", which are all its keys"
         return f"or for the group {self.group}{more}: {self.line} (instead of: {self.instead_of})"
 
 
@@ -133,9 +133,9 @@ def suggest(trials: Trials, asked: Sequence[Asked]) -> Suggestion:
         if mine is None:
             out.impossible.append((each, _NO_KEY if each.key else _NO_NAME))
         elif each.reason in _LIMITS:
-            out.impossible.append((each, f"{REASONS[each.reason]}; that is a limit, no rule"))
+            out.impossible.append((each, f"{REASONS[each.reason]}; this is a limit, not a rule"))
         elif each.cut_short:
-            out.impossible.append((each, "the journal holds only its beginning"))
+            out.impossible.append((each, "the journal contains only its beginning"))
         elif words := _settled(trials, mine, out, each):
             unknown.setdefault(words[0], []).append((each, words))
     for seen in unknown.values():
@@ -160,7 +160,7 @@ def _settled(trials: Trials, mine: Trials, out: Suggestion, each: Asked) -> Word
     elif remedy is None:
         return verdict.words
     elif remedy.lacks:
-        out.impossible.append((each, f"the plugin {remedy.plugins[0]} would take it, but {remedy.lacks}"))
+        out.impossible.append((each, f"plugin {remedy.plugins[0]} allows it, but {remedy.lacks}"))
     elif why := _trouble(trials, out.remedy.plus(remedy), [each, *_served(out)]):
         out.impossible.append((each, f"{_TOGETHER}: {why}"))
     else:
@@ -222,8 +222,8 @@ def blocking_setting(trials: Trials, verdict: matcher.Verdict) -> str:
         return ""
     name, obstacle = next(iter(takers.items()))
     if obstacle:
-        return f"the plugin {name} could take it, but {obstacle}"
-    return f"the plugin {name} takes such commands, but not this one, whatever its settings: {verdict.detail}"
+        return f"plugin {name} can allow it, but {obstacle}"
+    return f"plugin {name} takes such commands, but no setting allows this one: {verdict.detail}"
 
 
 def _served(out: Suggestion) -> list[Asked]:
@@ -233,9 +233,9 @@ def _served(out: Suggestion) -> list[Asked]:
 def _needs_a_shell(trials: Trials) -> str:
     names = trials.plugins_with_shell()
     return (
-        f"only a shell has one (plugin {' or '.join(names)}), which then runs any command"
+        f"only a shell allows it (plugin {' or '.join(names)}), and it runs any command"
         if names
-        else "no plugin has one"
+        else "no plugin allows it"
     )
 
 
@@ -245,7 +245,7 @@ def _trouble(trials: Trials, remedy: Remedy, asked: Iterable[Asked]) -> str:
         denied = [each for each in asked if not _judge(trials, remedy, each)]
     except JailsshError as error:
         return str(error)
-    return f"{shown(denied[0].command)} would be denied" if denied else ""
+    return f"{shown(denied[0].command)} is denied" if denied else ""
 
 
 def _judge(trials: Trials, remedy: Remedy, each: Asked) -> bool:
@@ -332,7 +332,7 @@ def why_no_line(trials: Trials, command: str | None, words: Words) -> str:
             trials.judge(remedy, command)
         except JailsshError as error:
             return str(error)
-    return "no line of the plugin command describes it without letting more in"
+    return "no line of the plugin command allows it without allowing more"
 
 
 def settings_lines(changes: Iterable[SettingChange]) -> list[str]:
@@ -340,7 +340,7 @@ def settings_lines(changes: Iterable[SettingChange]) -> list[str]:
     out = []
     for change in changes:
         if change.table:
-            out += [f"{change.table}: {line}  (a further line)" for line in change.raw]
+            out += [f"{change.table}: {line}  (additional line)" for line in change.raw]
             continue
         before = f"now: {written(change.before) or 'empty'}, {change.origin}" if change.origin else "new"
         out.append(f"[{change.plugin}] {change.option} = {written(change.raw)}  ({before})")
@@ -364,10 +364,10 @@ def fragment(trials: Trials, suggestion: Suggestion) -> list[str]:
     own = trials.own_file()
     sections: dict[str, dict[str, Raw]] = {}
     if own:
-        lines = [f"# {own}: these settings, in place of those that are there now"]
+        lines = [f"# {own}: replace the present settings with these"]
     else:
         name = trials.new_name()
-        lines = [f"# A new file {trials.file_of(name)}; then: jailssh adduser {trials.account.name} --jail {name}"]
+        lines = [f"# New file {trials.file_of(name)}; then: jailssh adduser {trials.account.name} --jail {name}"]
         base = trials.profile()
         if base:
             lines.append(f"extends = {base}")
@@ -382,7 +382,7 @@ def fragment(trials: Trials, suggestion: Suggestion) -> list[str]:
         if change.table:
             lines += _comments(suggestion.needed.get((change.plugin, change.option), []))
             lines += [
-                f"# further lines of {change.table}, which this file names:",
+                f"# additional lines of {change.table}, which this file names:",
                 *(f"#   {each}" for each in (*change.raw, *_for_groups(suggestion, change.plugin, change.option))),
             ]
         else:
@@ -397,9 +397,9 @@ def fragment(trials: Trials, suggestion: Suggestion) -> list[str]:
             lines += _comments(asked)
             lines += [f"# {each}" for each in _for_groups(suggestion, section, option)]
             if trials.shared and asked and not trials.is_table(SettingChange(section, option, raw)):
-                lines.append(f"# this holds for every key of {trials.account.name}, not only for who asked")
+                lines.append(f"# this applies to every key of {trials.account.name}, not only to those above")
             if f"{section} {option}" in suggestion.guesses:
-                lines.append("# the command does not say which directory; this one is a guess")
+                lines.append("# the directory is a guess: the command does not name it")
             lines.append(f"{option} = {written(raw)}")
     return lines
 

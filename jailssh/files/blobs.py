@@ -118,7 +118,7 @@ def digest_of(dirfd: int, name: str, *, from_disk: bool = False) -> str:
     """
     with open(os.open(name, _READ, dir_fd=dirfd), "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", name)
+            raise OSError(errno.EINVAL, "is not a regular file", name)
         if from_disk:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         return hashlib.file_digest(file, "sha256").hexdigest()

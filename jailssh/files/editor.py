@@ -132,7 +132,7 @@ class TreeEditor:
         above = beneath.open_beneath(self._root, head)
         try:
             if not stat.S_ISREG(os.stat(old, dir_fd=above, follow_symlinks=False).st_mode):
-                raise OSError(errno.EINVAL, "not a regular file", existing)
+                raise OSError(errno.EINVAL, "is not a regular file", existing)
             self._put(path, lambda name, parent: os.link(old, name, src_dir_fd=above, dst_dir_fd=parent))
         finally:
             os.close(above)

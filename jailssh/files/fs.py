@@ -28,7 +28,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 def failed(action: str, path: str, error: OSError) -> HostError:
     """Return the :class:`HostError` for ``error`` met while doing ``action`` (a verb) on ``path``."""
-    return HostError(f"{action} {escape(path)}", os.strerror(error.errno or errno.EIO).lower())
+    return HostError(f"cannot {action} {escape(path)}", os.strerror(error.errno or errno.EIO).lower())
 
 
 class Owned(Protocol):
@@ -106,7 +106,7 @@ def _check_component(fd: int, path: str, trusted_root: str | None, strict: bool)
     if not strict and info.st_mode & stat.S_ISVTX and info.st_uid == 0:
         return
     if why := distrust(info):
-        raise HostError(f"directory {escape(path)}", why, hint="it must belong to root and be writable by root only")
+        raise HostError(f"directory {escape(path)}", why, hint="must belong to root and be writable by root only")
 
 
 def open_trusted(path: str, *, trusted_root: str | None = None, limit: int = SIZE_CAP, single_link: bool = True) -> int:
@@ -132,11 +132,11 @@ def open_trusted(path: str, *, trusted_root: str | None = None, limit: int = SIZ
 
 def _no_file_to_trust(info: os.stat_result, limit: int, single_link: bool) -> str:
     if not stat.S_ISREG(info.st_mode):
-        return "not a regular file"
+        return "is not a regular file"
     if single_link and info.st_nlink != 1:
-        return f"it has {info.st_nlink} hard links"
+        return f"has {info.st_nlink} hard links"
     if info.st_size > limit:
-        return f"{info.st_size} bytes, more than {limit}"
+        return f"has {info.st_size} bytes (limit {limit})"
     return distrust(info)
 
 
@@ -163,7 +163,7 @@ def read_trusted(path: str, limit: int, *, trusted_root: str | None = None) -> b
     with open(fd, "rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:
-        raise HostError(f"file {escape(path)}", f"it grew beyond {limit} bytes while it was read")
+        raise HostError(f"file {escape(path)}", f"grew beyond {limit} bytes while it was read")
     return data
 
 
@@ -189,7 +189,7 @@ def read_all_trusted(
                 why = _no_file_to_trust(os.fstat(fd), limit, single_link=True)
                 data = b"" if why else file.read(limit + 1)
             if why or len(data) > limit:
-                raise HostError(f"file {escape(path)}", why or f"it grew beyond {limit} bytes while it was read")
+                raise HostError(f"file {escape(path)}", why or f"grew beyond {limit} bytes while it was read")
             found[path] = data
     finally:
         os.close(dirfd)
@@ -416,7 +416,7 @@ def lock(path: str, waiting: Callable[[int], None] | None = None, *, trusted_roo
         os.close(dirfd)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode) or distrust(os.fstat(fd)):
-            raise HostError(f"lock {escape(path)}", "not a regular file that belongs to root alone")
+            raise HostError(f"lock {escape(path)}", "is not a regular file that belongs to root alone")
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Take something away, also where nothing new can be written and where a lock is never given back.
+"""Remove something, also where nothing new can be written and where a lock is never released.
 
 A file system without room lets no file be replaced: a file is then changed in place, so that every reader finds a
 whole file at each moment, and where that fails too the file goes.
@@ -44,7 +44,7 @@ def lines(path: str, judge: Judge, limit: int, *, trusted_root: str | None = Non
         why = error.why if isinstance(error, HostError) else os.strerror(error.errno or errno.EIO).lower()
     try:
         _in_place(path, data, new)
-        return f"{path} could not be replaced ({why}), so it was changed in place"
+        return f"{path} was changed in place, because it cannot be replaced: {why}"
     except OSError:
         return remove(path, why)
 
@@ -71,7 +71,7 @@ def _in_place(path: str, data: bytes, new: list[bytes | None]) -> None:
     fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     try:
         if os.pread(fd, len(data) + 1, 0) != data:
-            raise HostError(path, "was changed by somebody else meanwhile", hint="the same command again")
+            raise HostError(path, "was changed by another process at the same time", hint="repeat the command")
         at = 0
         for row, wanted in zip(data.split(b"\n"), new, strict=True):
             if wanted != row and row:
@@ -115,7 +115,7 @@ def _locked(path: str, patience: float, trusted_root: str | None) -> tuple[int |
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode) or fs.distrust(info):
             os.close(fd)
-            return None, f"{escape(path)} is not root's alone"
+            return None, f"{escape(path)} does not belong to root alone"
         if why := _wait(fd, path, patience):
             os.close(fd)
             return None, why
@@ -123,7 +123,7 @@ def _locked(path: str, patience: float, trusted_root: str | None) -> tuple[int |
             os.pwrite(fd, b"%-20d" % os.getpid(), 0)
         return fd, ""
     except OSError as error:
-        return None, f"no lock {escape(path)}: {os.strerror(error.errno or errno.EIO).lower()}"
+        return None, f"cannot lock {escape(path)}: {os.strerror(error.errno or errno.EIO).lower()}"
     finally:
         os.close(dirfd)
 

@@ -28,8 +28,8 @@ def check_home(path: str) -> None:
     if points := mounts_below(path):
         shown = ", ".join(escape(point, 200) for point in points[:5])
         more = f" and {len(points) - 5} more" if len(points) > 5 else ""
-        hint = f"umount {escape(points[-1], 200)}, or leave --remove-home out"
-        raise HostError(f"home {path}", f"something is mounted in it: {shown}{more}", hint=hint)
+        hint = f"umount {escape(points[-1], 200)}, or omit --remove-home"
+        raise HostError(f"home {path}", f"contains mount points: {shown}{more}", hint=hint)
 
 
 def remove_home(path: str, uid: int) -> None:
@@ -45,8 +45,8 @@ def remove_home(path: str, uid: int) -> None:
     try:
         info = os.stat(name, dir_fd=above, follow_symlinks=False)
         if info.st_uid != uid or not stat.S_ISDIR(info.st_mode):
-            why = f"is no directory of uid {uid}'s, so it was left alone"
-            raise HostError(f"home {path}", why, hint=f"look at it, then: rm -r {path}")
+            why = f"is not a directory of uid {uid}, so it is not removed"
+            raise HostError(f"home {path}", why, hint=f"inspect it, then: rm -r {path}")
         fs.remove_tree(above, name)
     except OSError as error:
         what = f"{path}, at {escape(str(error.filename), 200)}" if error.filename else path

@@ -53,7 +53,7 @@ def get(name: str) -> AccountEntry:
     """Return the account called ``name``; :class:`UsageError` if there is none."""
     entry = find(name)
     if entry is None:
-        raise UsageError(f"account {name}", "there is no such account on this host")
+        raise UsageError(f"account {name}", "does not exist on this host")
     return entry
 
 
@@ -178,7 +178,7 @@ def create_account(name: str, home: str, shell: str, groups: Iterable[str]) -> N
     ``*`` instead of useradd's ``!``: without PAM, sshd takes ``!`` for a locked account and refuses keys too.
     """
     argv = ["useradd", "--create-home", "--home-dir", home, "--shell", shell, "--user-group", "--password", "*"]
-    _change([*argv, "--groups", ",".join(groups), "-K", "HOME_MODE=0700", "--", name], f"create account {name}")
+    _change([*argv, "--groups", ",".join(groups), "-K", "HOME_MODE=0700", "--", name], f"cannot create account {name}")
 
 
 def delete_account(name: str, *, remove_home: bool) -> None:
@@ -188,39 +188,41 @@ def delete_account(name: str, *, remove_home: bool) -> None:
         removal.remove_home(entry.home, entry.uid)
     result = process.run(["userdel", "--", name], check=False, timeout=120)
     if result.code == _USERDEL_BUSY:
-        raise JailsshError(f"delete account {name}", "it has processes running", hint="end its sessions, then again")
+        raise JailsshError(
+            f"cannot delete account {name}", "has running processes", hint=f"jailssh deluser {name} --now"
+        )
     if find(name) is not None and is_local(name):
-        raise JailsshError(f"delete account {name}", process.last_line(result.stderr))
+        raise JailsshError(f"cannot delete account {name}", process.last_line(result.stderr))
     if remove_home and entry is not None:
         removal.remove_mail(name, entry.uid)
 
 
 def set_shell(name: str, shell: str) -> None:
     """Make ``shell`` the login shell of a local account."""
-    _change(["usermod", "--shell", shell, "--", name], f"set the login shell of {name}")
+    _change(["usermod", "--shell", shell, "--", name], f"cannot set the login shell of {name}")
 
 
 def add_member(name: str, group: str) -> None:
     """Add ``name`` to the member list of the local group ``group``; works for accounts of a directory too."""
-    _change(["gpasswd", "--add", name, group], f"add {name} to group {group}")
+    _change(["gpasswd", "--add", name, group], f"cannot add {name} to group {group}")
 
 
 def remove_member(name: str, group: str) -> None:
     """Take ``name`` off the member list of ``group``."""
-    _change(["gpasswd", "--delete", name, group], f"take {name} out of group {group}")
+    _change(["gpasswd", "--delete", name, group], f"cannot remove {name} from group {group}")
 
 
 def create_group(name: str) -> None:
     """Create a system group."""
-    _change(["groupadd", "--system", "--", name], f"create group {name}")
+    _change(["groupadd", "--system", "--", name], f"cannot create group {name}")
 
 
 def delete_group(name: str) -> None:
     """Delete a local group."""
-    _change(["groupdel", "--", name], f"delete group {name}")
+    _change(["groupdel", "--", name], f"cannot delete group {name}")
 
 
 def _change(argv: list[str], what: str) -> None:
     result = process.run(argv, check=False, timeout=120)
     if result.code != 0:
-        raise JailsshError(what, process.last_line(result.stderr) or "the program gave no reason")
+        raise JailsshError(what, process.last_line(result.stderr) or "no reason given")

@@ -26,7 +26,7 @@ _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 def ask(entry: AccountEntry, question: Callable[[], bytes]) -> bytes:
     """Return what ``question`` returns in a process of the account's; :class:`HostError` where it does not end well."""
-    what = f"look into the home of {entry.name}"
+    what = f"home of {entry.name}"
     source, target = os.pipe2(os.O_CLOEXEC)
     child = os.fork()
     if child == 0:
@@ -44,7 +44,7 @@ def ask(entry: AccountEntry, question: Callable[[], bytes]) -> bytes:
                 break
             data += part
             if len(data) > MAX_ANSWER:
-                raise HostError(what, "there is too much to read")
+                raise HostError(what, "too much data to read")
     finally:
         os.close(source)
         # What hangs in a dead file server ends when that answers; nobody waits for it.
@@ -53,7 +53,7 @@ def ask(entry: AccountEntry, question: Callable[[], bytes]) -> bytes:
         with suppress(ChildProcessError):
             os.waitpid(child, 0 if data.endswith(b"\n.") else os.WNOHANG)
     if not data.endswith(b"\n."):
-        raise HostError(what, "its rights do not suffice, or the process was ended")
+        raise HostError(what, "permission denied for the account, or the process was killed")
     return data[:-2]
 
 

@@ -44,7 +44,7 @@ def local_offsets(root: str = "") -> tuple[tuple[int, int], ...]:
             raise ValueError("its last line, which says what holds from now on, is cut off")
         return _changes(data)
     except (ValueError, struct.error, AssertionError, EOFError, IndexError, OverflowError) as error:
-        raise HostError(f"{place}/etc/localtime", f"{path} is not a time zone's file", hint=hint) from error
+        raise HostError(f"{place}/etc/localtime", f"{path} is not a valid time zone file", hint=hint) from error
 
 
 def _target(root: str) -> str:

@@ -75,4 +75,4 @@ def reload_units() -> list[str]:
     if not os.path.isdir("/run/systemd/system"):
         return []
     process.run(["systemctl", "daemon-reload"], timeout=60)
-    return ["systemd has read its units anew"]
+    return ["systemd reloaded its units"]

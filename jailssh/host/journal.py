@@ -107,21 +107,19 @@ def find_login(which: str, *, root: str = "") -> list[JournalRecord]:
     if which.startswith("s="):
         found = [one for one in _query([f"--cursor={which}", "--lines=1"], root) if one.cursor == which]
         if not found or not found[0].get(SESSION):
-            raise JailsshError("journal", "no login's record has this cursor")
+            raise JailsshError("journal", "no record of a login has this cursor")
         which = found[0].get(SESSION)
     if not _SESSION_ID.match(which):
-        raise UsageError(f"record {escape(which, 80)}", "is neither a session id, nor 8 digits of one, nor a cursor")
+        raise UsageError(f"record {escape(which, 80)}", "is not a session id, its first 8 digits, or a cursor")
     ids = [which]
     if len(which) < 16:
         done = _journalctl([f"--field={SESSION}"], root)
         ids = sorted({line for line in done.splitlines() if line.startswith(which) and _SESSION_ID.match(line)})
     logins = {each: found for each in ids if (found := read({SESSION: each}, root=root))}
     if not logins:
-        raise JailsshError(
-            f"session {which}", "the journal has no record of it", hint="it may be older than the journal"
-        )
+        raise JailsshError(f"session {which}", "has no record in the journal", hint="it may be older than the journal")
     if len(logins) > 1:
-        raise JailsshError(f"session {which}", "several begin so", hint=", ".join(sorted(logins)))
+        raise JailsshError(f"session {which}", "is ambiguous", hint=", ".join(sorted(logins)))
     return next(iter(logins.values()))
 
 

@@ -47,12 +47,12 @@ def judge(layout: Layout, plan: str | bytes, command: str | None) -> Verdict:
     """
     program = layout.match_program
     if not os.path.exists(program):
-        raise HostError(f"program {program}", "is not installed", hint="install jailssh with its C programs")
+        raise HostError(f"program {program}", "is not installed", hint="make install")
     data = plan if isinstance(plan, bytes) else None
     argv = [program, "-0", plan if isinstance(plan, str) else "-", *([] if command is None else [command])]
     done = process.run(argv, input=data, check=False, timeout=TIMEOUT)
     if done.code not in (EXIT_OK, EXIT_DENIED):
-        raise HostError("matcher", process.last_line(done.stderr) or f"it ended with status {done.code}")
+        raise HostError("matcher", process.last_line(done.stderr) or f"exit status {done.code}")
     return read_verdict(done.stdout)
 
 

@@ -249,7 +249,7 @@ class Asker:
 
 
 _NAMES = {"user": "account", "uid": "account with uid", "group": "group", "gid": "group with gid", "groups": "groups"}
-_HINT = "is the directory service running? getent passwd NAME asks it; then run the command again"
+_HINT = "check the directory service (getent passwd NAME), then repeat the command"
 _asker = Asker()
 atexit.register(_asker.close)
 

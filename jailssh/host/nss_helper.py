@@ -24,7 +24,7 @@ SWITCH = "/etc/nsswitch.conf"
 _TRY_AGAIN, _UNAVAILABLE = -2, -1
 _ERANGE, _ESRCH = 34, 3
 _LARGEST = 1 << 22
-_WORDS = {_TRY_AGAIN: "is busy or does not answer", _UNAVAILABLE: "is away"}
+_WORDS = {_TRY_AGAIN: "is busy or does not answer", _UNAVAILABLE: "is unavailable"}
 _SSSD = ("/etc/sssd/sssd.conf", "/var/lib/sss/pipes/nss")
 
 
@@ -116,7 +116,7 @@ def _judge(service: str, status: int) -> None:
         raise UnknownError(f"{service} {_WORDS[status]}")
     # Some builds of SSSD's module say that there is no such account where its daemon cannot be reached.
     if service == "sss" and os.path.exists(_SSSD[0]) and not _listens(_SSSD[1]):
-        raise UnknownError("sss is away: sssd does not listen")
+        raise UnknownError("sss is unavailable: sssd does not listen")
 
 
 def _listens(path: str) -> bool:

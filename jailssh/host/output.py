@@ -81,7 +81,7 @@ def compressed(file: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
         return
     program = process.find_program(COMPRESSORS[kind][0])
     if program is None:
-        raise HostError(f"program {COMPRESSORS[kind][0]}", "not found", hint="install the package that has it")
+        raise HostError(f"program {COMPRESSORS[kind][0]}", "not found", hint="install the package that contains it")
     file.flush()
     child = subprocess.Popen(
         [program, *COMPRESSORS[kind][1:]],
@@ -106,7 +106,7 @@ def compressed(file: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
             child.kill()
             raise
     if broken or child.returncode != 0:
-        raise HostError(f"program {escape(program)}", process.last_line(said) or f"status {child.returncode}")
+        raise HostError(f"program {escape(program)}", process.last_line(said) or f"exit status {child.returncode}")
     file.seek(0, os.SEEK_END)
 
 

@@ -62,7 +62,7 @@ def run(
     """
     program = find_program(argv[0])
     if program is None:
-        raise HostError(f"program {escape(argv[0])}", "not found", hint="install the package that has it")
+        raise HostError(f"program {escape(argv[0])}", "not found", hint="install the package that contains it")
     data = input.encode("utf-8", "surrogateescape") if isinstance(input, str) else input
     try:
         process = subprocess.Popen(
@@ -86,12 +86,12 @@ def run(
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             if isinstance(error, subprocess.TimeoutExpired):
-                raise HostError(f"program {escape(program)}", f"not finished after {timeout:g} seconds") from error
+                raise HostError(f"program {escape(program)}", f"timed out after {timeout:g} seconds") from error
             raise
     code = process.returncode if process.returncode >= 0 else 128 - process.returncode
     done = Completed(out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape"), code)
     if check and code != 0:
-        raise HostError(f"program {escape(program)}", last_line(done.stderr) or f"it ended with status {code}")
+        raise HostError(f"program {escape(program)}", last_line(done.stderr) or f"exit status {code}")
     return done
 
 

@@ -185,7 +185,7 @@ class Room:
         host = os.open("/dev", _FOLDER)
         place = os.open(tree, _FOLDER)
         if not os.path.samestat(os.fstat(place), os.fstat(root)):
-            raise HostError(f"tree {tree}", "it was moved meanwhile")
+            raise HostError(f"tree {tree}", "was moved meanwhile")
         os.fchdir(place)
         _mount(".", ".", None, _BIND)
         _mount(None, tree, None, _BIND | _REMOUNT | _RDONLY | _NOSUID | _NODEV)

@@ -63,7 +63,9 @@ def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | No
 
 
 def _told(path: str) -> str:
-    return f"{escape(path)} is damaged in an older image and was copied anew; jailssh image verify --repair mends that"
+    return (
+        f"{escape(path)} is damaged in an older image and was copied again; to repair it: jailssh image verify --repair"
+    )
 
 
 def _key(entry: Entry) -> tuple[str, int, int]:
@@ -96,7 +98,7 @@ def _write(writer: tree.TreeWriter, entry: Entry, shared: dict[tuple[str, int, i
 
 def _copy(writer: tree.TreeWriter, entry: Entry) -> None:
     if entry.stamp is None:
-        raise ImageError(escape(entry.path), "the manifest names no source for it")
+        raise ImageError(escape(entry.path), "the manifest does not have a source for it")
     source = open_stamped(entry.source, entry.stamp)
     try:
         writer.copy(entry.path, source, entry.mode, entry.stamp[2])
@@ -104,7 +106,7 @@ def _copy(writer: tree.TreeWriter, entry: Entry) -> None:
     finally:
         os.close(source)
     if after != entry.stamp:
-        raise SourceChangedError(escape(entry.source), "it changed while it was copied")
+        raise SourceChangedError(escape(entry.source), "changed while it was copied")
 
 
 def make_cache(root: int, path: str) -> None:

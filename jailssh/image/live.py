@@ -62,15 +62,15 @@ def _outside(
     for name in need.programs:
         path = find_program(name)
         if path is None or not in_live_root(path):
-            why = "not on this host" if path is None else "not below /usr, which is all that a live root shows"
-            raise ConfigError(f"plugin {plugin}", f"program {escape(name)} is {why}", hint="root = image takes it")
+            why = "not on this host" if path is None else "not below /usr, and a live root shows only /usr"
+            raise ConfigError(f"plugin {plugin}", f"program {escape(name)} is {why}", hint="set root = image")
 
     def taken(paths: Iterable[str]) -> tuple[str, ...]:
         return tuple(path for path in paths if not in_live_root(path) and not any(is_below(path, m) for m in mirrored))
 
     for path in (*need.dirs, *(path for path, _ in (*need.texts, *need.links))):
         if in_live_root(path) and _lstat(path) is None:
-            raise ConfigError(f"plugin {plugin}", f"{escape(path)} is not on this host", hint="root = image makes it")
+            raise ConfigError(f"plugin {plugin}", f"{escape(path)} is not on this host", hint="set root = image")
     return ImageNeeds(
         files=taken(need.files),
         optional_files=taken(need.optional_files),

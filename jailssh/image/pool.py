@@ -159,16 +159,16 @@ def reasons(layout: Layout, in_use: Collection[str], keep: int) -> dict[str, lis
     """
     found: dict[str, list[str]] = {}
     for path in sorted(in_use):
-        found.setdefault(os.path.basename(path), []).append("a plan uses it")
+        found.setdefault(os.path.basename(path), []).append("used by a plan")
     for jail in jails_with_images(layout):
         current = current_generation(layout, jail)
         if current:
-            found.setdefault(current, []).append(f"it is the current one of jail {jail}")
+            found.setdefault(current, []).append(f"current in jail {jail}")
         before = [each for each in read_history(layout, jail).generations() if each != current]
         for generation in before[: max(keep - 1, 0)]:
-            found.setdefault(generation, []).append(f"jail {jail} can go back to it")
+            found.setdefault(generation, []).append(f"kept for a rollback of jail {jail}")
     for generation, users in mounted(layout).items():
-        found.setdefault(generation, []).append(f"{len(users)} sessions have it mounted")
+        found.setdefault(generation, []).append(f"mounted by {len(users)} sessions")
     return found
 
 
@@ -185,7 +185,7 @@ def prune(layout: Layout, in_use: Collection[str] = (), keep: int = 1, only: Col
         known = generations(layout)
         for name in only or ():
             if name not in known:
-                raise UsageError(f"generation {escape(name)}", "there is none of this name")
+                raise UsageError(f"generation {escape(name)}", "does not exist")
             if name in stay:
                 raise UsageError(f"generation {name}", stay[name][0])
         gone = [name for name in known if name not in stay and (only is None or name in only)]
@@ -271,7 +271,7 @@ def _mounts_of(pid: str) -> list[_Mount]:
         for line in file:
             fields = [_OCTAL.sub(lambda match: chr(int(match[1], 8)), field) for field in line.split(" ", 5)]
             if len(fields) < 5:
-                raise HostError(f"/proc/{pid}/mountinfo", f"a line that is not understood: {escape(line, 200)}")
+                raise HostError(f"/proc/{pid}/mountinfo", f"unexpected line: {escape(line, 200)}")
             found.append(_Mount(int(fields[0]), int(fields[1]), *fields[2:5]))
     return found
 

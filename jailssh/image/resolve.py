@@ -114,7 +114,7 @@ class _ImageResolver:
             raise ImageError(
                 f"program {escape(name)}",
                 f"not on this host (needed by {origin})",
-                hint="install the package that has it",
+                hint="install the package that contains it",
             )
 
     def _data(self, name: str, origin: str) -> None:
@@ -149,7 +149,7 @@ class _ImageResolver:
         """Take one name of a tree and return it for its content; None for a link, whose target is not entered."""
         info = self._sources.lstat(path)
         if info is None:
-            raise SourceChangedError(escape(path), "it vanished while its directory was read")
+            raise SourceChangedError(escape(path), "disappeared while its directory was read")
         if not stat.S_ISLNK(info.st_mode):
             return self._take(path, origin)
         try:
@@ -157,11 +157,11 @@ class _ImageResolver:
         except SourceChangedError:
             raise
         except ImageError as error:
-            self._out.note(f"{escape(path)} leads to what an image cannot hold: {error}")
+            self._out.note(f"{escape(path)} leads to a file that an image cannot contain: {error}")
             found = None
         if found is None:
             self._out.add(link_entry(path, os.readlink(path), origin))
-            self._out.note(f"{escape(path)} is a link that leads nowhere in the jail")
+            self._out.note(f"{escape(path)} is a link without a target in the jail")
             return None
         taken = self._take(path, origin)
         return taken if taken.is_file else None

@@ -121,7 +121,7 @@ def rollback(layout: Layout, jail: str, generation: str | None = None) -> str:
     target = generation or (there[0] if there else None)
     if target is None or target not in there:
         what = f"generation {escape(generation)}" if generation else "an older generation"
-        raise UsageError(f"jail {jail}", f"{what} is not there to go back to", hint=", ".join(there))
+        raise UsageError(f"jail {jail}", f"{what} does not exist", hint=", ".join(there))
     with _jail(layout, jail) as dirfd, pool.locked(layout):
         if not os.path.isdir(pool.tree_path(layout, target)):
             raise UsageError(f"jail {jail}", f"generation {target} has just been removed")
@@ -178,7 +178,7 @@ def _pinned(layout: Layout, jail: str, wanted: Wanted, verify: Verify | None) ->
     lacking = [path for path in wanted.extra_dirs if not find(manifest, path)]
     try:
         if lacking:
-            raise ImageError(escape(lacking[0]), "the image has no such directory")
+            raise ImageError(escape(lacking[0]), "the image does not have this directory")
         if verify:
             verify(manifest)
     except ImageError as error:
@@ -335,7 +335,7 @@ class _Builder:
         staged = os.path.isdir(f"{jail_dir(self._layout, self._jail)}/{staging}")
         there = os.path.isdir(pool.tree_path(self._layout, generation))
         if not there and not staged:
-            raise SourceChangedError(f"generation {generation}", "it was removed while it was looked at")
+            raise SourceChangedError(f"generation {generation}", "was removed while it was checked")
         if there:
             root = fs.open_dir_at(self._trees, generation)
             try:

@@ -120,12 +120,12 @@ class Configuration:
             return NO_KEYS
         ring = read_keyring(files, groups)
         if lost := nameless(present, ring):
-            why = f"the account is shared, but has a key without a name: {escape(label_of(lost[0]), 60)}"
-            hint = f"put it into {folder}/NAME.pub, or take its line away"
+            why = f"contains a key without a name, but the account is shared: {escape(label_of(lost[0]), 60)}"
+            hint = f"move it to {folder}/NAME.pub, or remove its line"
             raise ConfigError(path, why, hint=hint)
         if not ring.keys and not vacant:
-            why = f"is shared, and no key has a file in {folder}, so nobody can log in"
-            hint = f"jailssh keys add {name} NAME FILE; to let one person use it: no [groups], rm {path}, jailssh apply"
+            why = f"is shared and {folder} contains no key file: nobody can log in"
+            hint = f"jailssh keys add {name} NAME FILE; for one person alone: remove [groups], rm {path}, jailssh apply"
             raise NoKeysError(f"account {name}", why, hint=hint)
         return ring
 
@@ -150,7 +150,9 @@ class Configuration:
             raise_all([each for each in self.documents.values() if isinstance(each, JailsshError)])
         system = user is None and account.uid < self.main.min_uid
         if not names or system:
-            raise NotJailedError(f"account {account.name}", "is in no jail", hint="jailssh adduser NAME --jail JAIL")
+            raise NotJailedError(
+                f"account {account.name}", "is not in a jail", hint=f"jailssh adduser {account.name} --jail JAIL"
+            )
         return names
 
     def groups(self) -> tuple[str, ...]:
@@ -190,7 +192,7 @@ class Configuration:
         """
         errors: list[JailsshError] = [
             ConfigError(self._named_by("third_party_plugins"), f"third_party_plugins: {name} is not installed",
-                        hint="install it, or take its name out")
+                        hint="install it, or remove its name")
             for name in self.missing_plugins()
         ]  # fmt: skip
         for name in self.own_jails():
@@ -241,8 +243,8 @@ class Configuration:
             [
                 NoJailError(
                     where,
-                    f"account {user.name} is in jail {jail}: there is no such jail or plugin",
-                    hint=f"jailssh adduser {user.name} --jail JAIL moves the account; {did_you_mean(jail, known)}",
+                    f"jail {jail} of account {user.name} does not exist",
+                    hint=f"jailssh adduser {user.name} --jail JAIL; {did_you_mean(jail, known)}",
                 )
                 for jail in user.jails
                 if jail not in known
@@ -264,7 +266,7 @@ class Configuration:
         if name in self.registry.plugins or name in self.registry.broken:
             return plugin_document(name)
         known = {*self.documents, *self.registry.plugins}
-        raise ConfigError(f"jail {name}", "there is no such jail or plugin", hint=did_you_mean(name, known))
+        raise ConfigError(f"jail {name}", "does not exist", hint=did_you_mean(name, known))
 
 
 class ConfigurationCache:

@@ -82,7 +82,7 @@ class JailDefinition:
                 continue
             entry = find(rows, program)
             if entry is None or entry.kind not in ("file", "text") or not entry.mode & 0o111:
-                raise ImageError(f"jail {self.name}", f"{program}, which a rule runs, is no program in its image")
+                raise ImageError(f"jail {self.name}", f"{program} is not a program in the image, but a rule runs it")
 
     def results(self, account: Account) -> tuple[PluginResult, ...]:
         """Return what the plugins give to ``account``; raises where two of them cannot both keep their word."""
@@ -100,8 +100,8 @@ class JailDefinition:
         try:
             answer = question(self.config.options[plugin.name])
             if fault := type_mismatch(answer, kind):
-                hint = "the mistake is in the plugin: mend it, or do without it"
-                raise ConfigError(f"plugin {plugin.name}", f"answers wrongly: {fault}", hint=hint)
+                hint = "the plugin is at fault: correct it, or do not use it"
+                raise ConfigError(f"plugin {plugin.name}", f"returned a wrong type: {fault}", hint=hint)
             return answer
         except ConfigError as error:
             raise locate(self.config, plugin.name, error) from error

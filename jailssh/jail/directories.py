@@ -17,8 +17,8 @@ def check_directories(config: JailConfig, results: Sequence[PluginResult], accou
     missing = {
         (plugin, bind.path): ConfigError(
             place_of(config, plugin, bind.path, account.home),
-            f"{bind.path} is no directory on this host",
-            hint=f"make it: mkdir -p {bind.path}, owned by who may write",
+            f"{bind.path!r} is not a directory",
+            hint=f"create it, owned by the account that writes: mkdir -p {bind.path}",
         )
         for plugin, result in zip(config.plugins, results, strict=True)
         for bind in result.binds
@@ -42,8 +42,8 @@ def check_default_acls(config: JailConfig, results: Sequence[PluginResult], acco
         [
             ConfigError(
                 place_of(config, keepers[0], path, account.home),
-                f"{found} has a default ACL (acl(5)): new files get their modes from it, and could be written again",
-                hint=f"take it off: setfacl -k {found}",
+                f"{found} has a default ACL (acl(5)), so new files can stay writable",
+                hint=f"setfacl -k {found}",
             )
             for path in sorted(written)
             for found in default_acls(path)
@@ -63,7 +63,7 @@ def missing_in_home(config: JailConfig, results: Sequence[PluginResult], account
         for root in sorted(root for root in inside if os.path.isdir(account.home) and not os.path.isdir(root)):
             missing[root] = ConfigError(
                 place_of(config, plugin, root, account.home),
-                f"{root} is not there, so {account.name} cannot log in",
-                hint=f"make it: install -d -o {account.name} -g {account.group} {root}",
+                f"{root} does not exist, so {account.name} cannot log in",
+                hint=f"install -d -o {account.name} -g {account.group} {root}",
             )
     return list(missing.values())

@@ -34,20 +34,15 @@ class Clash:
         """Return the reason as a sentence."""
         if self.kind == ORDERS:
             return (
-                f"{self.plugin} takes orders (hooks, settings) from what lies in {self.directory}, and {self.other} "
-                f"may write {self.path}, so it could have programs run or lift what {self.plugin} is held to"
+                f"{self.plugin} reads hooks and settings from {self.directory}, and {self.other} can write to "
+                f"{self.path}: it could run programs or lift the limits of {self.plugin}"
             )
-        return (
-            f"{self.plugin} promises that nothing in {self.path} is overwritten or removed, "
-            f"and {self.other} may do that there"
-        )
+        return f"{self.plugin} must not overwrite or remove anything in {self.path}, but {self.other} can"
 
     def hint(self) -> str:
         """Return the cure."""
         ways = f"give {self.other} a jail and an account of its own, or other directories"
-        return (
-            f"{ways}, or read_only where it has that; shared_directories = yes in the jail file says that it is meant"
-        )
+        return f"{ways}, or read_only where it has that; to allow it, write shared_directories = yes into the jail file"
 
 
 def refuse_clashes(config: JailConfig, results: Sequence[PluginResult], account: Account) -> None:

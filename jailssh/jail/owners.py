@@ -43,7 +43,7 @@ def noted(layout: Layout, name: str) -> Identity | None:
     if data is None:
         return None
     if not data.strip().isdigit():
-        raise ConfigError(path, "is not a uid", hint=f"rm {path}; jailssh apply writes it anew")
+        raise ConfigError(path, "is not a uid", hint=f"rm {path} && jailssh apply")
     return Identity(name, int(data))
 
 
@@ -68,7 +68,7 @@ def must_be_for(layout: Layout, account: Named, uid: int | None) -> None:
     if kept_for is not None and not is_same(kept_for, account):
         path = _path(layout, account.name) if uid is None else f"{layout.users}/{account.name}.conf"
         why = f"is for uid {kept_for.uid}, the account has uid {account.uid}"
-        hint = "it is another account now: jailssh apply --gone sets aside what the old one had; then jailssh adduser"
+        hint = f"another account has the name now: jailssh apply --gone && jailssh adduser {account.name} --jail JAIL"
         raise ConfigError(path, why, hint=hint)
 
 

@@ -132,15 +132,15 @@ def mkdir_hint(path: str, writers: Sequence[Writer]) -> str:
     """Return the command that makes the directory so that all ``writers`` can write to it."""
     if len(writers) == 1:
         return f"install -d -o {writers[0].name} -g {writers[0].group} -m 755 {path}"
-    return f"install -d -g GROUP -m 2775 {path}, with a group of {_names(writers)} that the jail keeps"
+    return f"install -d -g GROUP -m 2775 {path}; GROUP has {_names(writers)} and is in the jail's supplementary_groups"
 
 
 def chown_hint(path: str, writers: Sequence[Writer], deep: str = "") -> str:
     """Return the command that lets ``writers`` write to the directory; ``deep`` is ``-R`` for all that is in it."""
     command = f"chown {deep} {writers[0].name}:{writers[0].group} {path}".replace("  ", " ")
     if len(writers) == 1:
-        return f"{command}; or a group of {writers[0].name} with supplementary_groups in the jail"
-    return f"a group of {_names(writers)} that may write to it, and supplementary_groups with it in the jail"
+        return f"{command}; or a group of {writers[0].name} in the jail's supplementary_groups"
+    return f"give a group of {_names(writers)} write access, and add it to the jail's supplementary_groups"
 
 
 def _names(writers: Sequence[Writer]) -> str:

@@ -79,11 +79,11 @@ def _check_order(records: Sequence[ops.Record]) -> None:
         if verb.name == "rule":
             seen = {name for name in seen if ops.BY_NAME[name].phase < ops.RULE_PHASE}
         elif verb.phase < phase:
-            raise ConfigError("plan", f"{verb.name} comes too late")
+            raise ConfigError("plan", f"{verb.name} is out of order")
         if verb.once and verb.name in seen:
-            raise ConfigError("plan", f"{verb.name} is there twice")
+            raise ConfigError("plan", f"{verb.name} appears twice")
         if verb.phase > ops.RULE_PHASE and phase < ops.RULE_PHASE:
-            raise ConfigError("plan", f"{verb.name} stands before any rule")
+            raise ConfigError("plan", f"{verb.name} is before the first rule")
         seen.add(verb.name)
         phase = verb.phase
 
@@ -121,7 +121,7 @@ def decode(data: bytes) -> Plan:
             raise ConfigError("plan", f"{number!r} is not a number")
     records, rest = _decode_records(tokens[7:], int(count))
     if rest != [ops.END]:
-        raise ConfigError("plan", "the end is missing or something follows it")
+        raise ConfigError("plan", "the end is missing or is not last")
     plan = Plan(int(uid), int(gid), name, serial, tuple(records))
     check_plan(plan)
     return plan

@@ -134,7 +134,9 @@ def compile_plan(
     for rule in rules:
         hidden = [top for top in view.tops if is_below(rule.program, top)]
         if hidden:
-            raise ConfigError(f"jail {jail.name}", f"{rule.program} is below {hidden[0]}, which is not of the image")
+            raise ConfigError(
+                f"jail {jail.name}", f"{rule.program} is below {hidden[0]}, which is not part of the image"
+            )
     executable = any(result.executable_home for result in results)
     shell = next((rule.program for rule in rules if rule.interactive), NOLOGIN)
     records = [
@@ -171,7 +173,7 @@ def runs_own_code(results: Iterable[PluginResult]) -> bool:
 
 def compile_roster(account: Account, jail: JailSettings, keys: Iterable[RosterKey]) -> Plan:
     """Return the plan of a shared account, which says which of its named ``keys`` has which plan."""
-    message = jail.message or "this account is shared and its keys have names; this key has none"
+    message = jail.message or "this account is shared; this key has no name"
     records = [Record("jail", (jail.name,)), Record("message", (message,)), Record("journal", (_journal(jail),))]
     keys = sorted(keys, key=lambda key: (bool(key.principal), key.name, key.principal, key.blob))
     for key in keys:
@@ -198,7 +200,9 @@ def check_home(home: str) -> None:
     top = home.split("/")[1]
     if top in RESERVED:
         raise ConfigError(
-            f"home {home!r}", f"is below /{top}, which belongs to the system", hint="move it, as to /home"
+            f"home {home!r}",
+            f"is below /{top}, which belongs to the system",
+            hint="move it, as in: usermod -m -d /home/NAME NAME",
         )
 
 
@@ -206,7 +210,7 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
     capabilities = dict.fromkeys(result.capability for result in results)
     # An interactive rule without a terminal of its own would get sshd's.
     pty = any(result.pty or any(rule.interactive for rule in result.rules) for result in results)
-    message = jail.message or f"this account is limited to: {', '.join(capabilities)}"
+    message = jail.message or f"this account allows: {', '.join(capabilities)}"
     return [
         Record("jail", (jail.name,)),
         Record("home", (account.home,)),
@@ -258,9 +262,9 @@ def _check_bind(bind: Bind, home: str) -> None:
     if not is_clean_absolute(bind.path) or bind.path == "/":
         raise ConfigError(f"directory {bind.path!r}", "is not a plain absolute path")
     if bind.path.split("/")[1] in RESERVED:
-        raise ConfigError(f"directory {bind.path}", "belongs to the system, so it cannot be shown in a jail")
+        raise ConfigError(f"directory {bind.path}", "is a system directory, so a jail cannot show it")
     if is_below(home, bind.path):
-        raise ConfigError(f"directory {bind.path}", "holds the homes of accounts", hint="name a directory below it")
+        raise ConfigError(f"directory {bind.path}", "contains the homes of accounts", hint="name a directory below it")
 
 
 def _covered(bind: Bind, others: Iterable[Bind]) -> bool:

@@ -59,7 +59,7 @@ def in_force(access: Access) -> dict[str, str]:
         "expires": _end(access) if access.expires else "",
         "duration": f"a session ends after {words.span(access.duration)}" if access.duration else "",
         "idle": f"a session ends after {words.span(access.idle)} without traffic" if access.idle else "",
-        "bandwidth": f"{words.size(access.bandwidth)} per second each way" if access.bandwidth else "",
+        "bandwidth": f"{words.size(access.bandwidth)} per second in each direction" if access.bandwidth else "",
         "nice": f"{access.nice}" if access.nice else "",
     }
     return {name: line for name, line in lines.items() if line}

@@ -67,15 +67,15 @@ def _mounts(record: Record, path: str, home: str) -> list[tuple[str, Place]]:
     """Return the mount points that a record makes, each with what ``path`` would be if it is below."""
     args = record.args
     if record.verb == "tmpfs":
-        own = "private and empty at each login" if args[3] == "rw" else "nothing but the way to other mounts"
+        own = "private and empty at each login" if args[3] == "rw" else "only the path to other mounts"
         return [(args[0], Place(path, own, _rights(args[3]), args[4] == "exec"))]
     if record.verb == "bind":
         what = "home" if args[1] == home else f"{args[0]} of this host"
         if args[5] == "optional":
-            what += " (where it is there)"
+            what += " (if it exists)"
         return [(args[1], Place(path, what, _rights(args[2]), args[3] == "exec"))]
     if record.verb in ("mask", "mask-file"):
-        return [(args[0], Place(path, "hidden", "nothing to read, nothing to write", False))]
+        return [(args[0], Place(path, "hidden", "neither readable nor writable", False))]
     if record.verb == "dev":
         return [("/dev", Place(path, "the jail's own devices", "read-write", False))]
     if record.verb == "proc":

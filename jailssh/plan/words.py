@@ -14,18 +14,18 @@ _SIZES = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)
 _MODES = {
     "ro": "read-only",
     "rw": "writable",
-    "exec": "programs may run",
-    "noexec": "no program runs",
-    "must": "must be there",
-    "optional": "where it is there",
-    "make": "made where it is missing",
+    "exec": "programs can run",
+    "noexec": "programs cannot run",
+    "must": "required",
+    "optional": "if it exists",
+    "make": "created if missing",
 }
 _LIMITS: Mapping[str, tuple[str, str]] = {
     "as": ("address space of a process", "size"),
     "core": ("core dump", "size"),
     "cpu": ("CPU time of a process", "span"),
     "data": ("data of a process", "size"),
-    "fsize": ("size of a file that is written", "size"),
+    "fsize": ("size of a written file", "size"),
     "memlock": ("locked memory", "size"),
     "nofile": ("open files of a process", ""),
     "nproc": ("processes of the account", ""),
@@ -36,9 +36,9 @@ _CLASSES = {
     "word": "a word",
     "text": "any text",
     "path": "a path",
-    "capabilities": "the client's abilities",
+    "capabilities": "the client's capabilities",
     "repository": "a repository",
-    "new-repository": "a repository that is not there yet",
+    "new-repository": "a repository that does not exist yet",
 }
 
 
@@ -129,7 +129,7 @@ def operands(least: str, most: str, name: str) -> str:
     if most == "0":
         return "  no operands"
     many = most if least == most else f"{least} to {most}"
-    return f"  operands: {many}, {kind(name)} unless said above"
+    return f"  operands: {many}, {kind(name)} unless stated above"
 
 
 class Shown(str):

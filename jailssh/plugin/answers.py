@@ -24,7 +24,7 @@ def type_mismatch(value: object, kind: object, where: str = "") -> str:
         faults = [type_mismatch(value, each, where) for each in typing.get_args(kind)]
         return "" if "" in faults else faults[0]
     if type(value) is not kind:
-        return f"{where or 'it'} is {type(value).__name__}, not {getattr(kind, '__name__', kind)}"
+        return f"{where or 'result'} is {type(value).__name__}, not {getattr(kind, '__name__', kind)}"
     if dataclasses.is_dataclass(kind):
         for name, each in _fields(kind):
             if fault := type_mismatch(getattr(value, name), each, f"{where}.{name}".lstrip(".")):
@@ -34,13 +34,13 @@ def type_mismatch(value: object, kind: object, where: str = "") -> str:
 
 def _tuple_misfit(value: object, kinds: tuple[object, ...], where: str) -> str:
     if type(value) is not tuple:
-        return f"{where or 'it'} is {type(value).__name__}, not tuple"
+        return f"{where or 'result'} is {type(value).__name__}, not tuple"
     if len(kinds) == 2 and kinds[1] is Ellipsis:
         if kinds[0] is str and all(type(each) is str for each in value):
             return ""  # Thousands of patterns are quickly seen to be texts.
         kinds = kinds[:1] * len(value)
     if len(kinds) != len(value):
-        return f"{where or 'it'} has {len(value)} parts, not {len(kinds)}"
+        return f"{where or 'result'} has {len(value)} parts, not {len(kinds)}"
     faults = (
         type_mismatch(each, kind, f"{where}[{at}]") for at, (each, kind) in enumerate(zip(value, kinds, strict=True))
     )
@@ -58,7 +58,7 @@ def raised(plugin: str, error: BaseException) -> ConfigError:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
     why = f"raised {described(error)}"
-    return ConfigError(f"plugin {plugin}", why, hint=f"the mistake is in the plugin{place}: mend it, or do without it")
+    return ConfigError(f"plugin {plugin}", why, hint=f"the plugin is at fault{place}: correct it, or do not use it")
 
 
 def described(error: BaseException) -> str:

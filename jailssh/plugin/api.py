@@ -112,7 +112,7 @@ class PluginResult:
     """What one plugin gives to one account's plan.
 
     ``home`` says how the plugin wants the home: ``rw``, ``ro`` or ``none``; the strongest wish of all plugins wins.
-    ``capability`` is the word shown to a denied user ("this account is limited to: sftp, scp").
+    ``capability`` is the word shown to a denied user ("this account allows: sftp, scp").
     ``reach`` says what its program believes and changes; without one it trusts nothing, and writes wherever the
     plugin itself has something shown writable.
     """

@@ -45,9 +45,7 @@ class Registry:
             return plugin
         if name in self.broken:
             raise ConfigError(f"plugin {name}", self.broken[name].reason, hint=self.broken[name].hint)
-        raise ConfigError(
-            f"plugin {name}", "there is no such plugin", hint=f"there is: {', '.join(sorted(self.plugins))}"
-        )
+        raise ConfigError(f"plugin {name}", "does not exist", hint=f"one of: {', '.join(sorted(self.plugins))}")
 
     def options(self, name: str) -> Sequence[Option]:
         """Return the options of the plugin ``name``; raises as :meth:`get` does."""
@@ -69,7 +67,7 @@ def load_registry(third_party: Collection[str] = ()) -> Registry:
         if not reason:
             loaded = _load(announced[name][0])
             if isinstance(loaded, str):
-                reason, hint = loaded, "the mistake is in the plugin: mend it, or do without it"
+                reason, hint = loaded, "the plugin is at fault: correct it, or do not use it"
             else:
                 plugins[name] = loaded
         if reason:
@@ -85,8 +83,8 @@ def _refusal(name: str, owners: Sequence[str], third_party: Collection[str]) -> 
     if len(owners) > 1:
         return f"offered by several distributions: {' and '.join(owners)}", "uninstall all of them but one"
     if owners[0].lower() != DISTRIBUTION and name not in third_party:
-        hint = f"if it may be used, add {name} to third_party_plugins in jailssh.conf"
-        return f"comes from {owners[0]} and is not named in third_party_plugins", hint
+        hint = f"to allow it, add {name} to third_party_plugins in jailssh.conf"
+        return f"is from {owners[0]}, which third_party_plugins does not list", hint
     return "", ""
 
 
@@ -105,11 +103,11 @@ def _unfit(plugin: Plugin, name: str) -> str:
     if missing := [attribute for attribute in wanted if not hasattr(plugin, attribute)]:
         return f"lacks {', '.join(missing)}"
     if plugin.api_version != API_VERSION:
-        return f"is made for plugin interface {plugin.api_version!r}, this is {API_VERSION}"
+        return f"plugin interface is {plugin.api_version!r}, expected {API_VERSION}"
     if plugin.name != name:
-        return f"calls itself {plugin.name!r}"
+        return f"name is {plugin.name!r}, expected {name!r}"
     if fault := type_mismatch(plugin.summary, str, "summary") or type_mismatch(
         plugin.options, tuple[Option, ...], "options"
     ):
-        return f"is not as the interface says: {fault}"
+        return f"does not match the interface: {fault}"
     return ""

@@ -116,7 +116,7 @@ def read(text: str, user: str, group: str, *, legacy_umask: bool = False, strict
         raise ConfigError(f"jk_lsh.ini [{section}]", "none of its executables can be imported")
     _umask(file, values, top, legacy=legacy_umask)
     if _number(values, "allow_word_expansion"):
-        file.warn(values["allow_word_expansion"][0], "variables and patterns are expanded by Jailkit and not here")
+        file.warn(values["allow_word_expansion"][0], "Jailkit expands variables and patterns, jailssh does not")
     elif "allow_word_expansion" in values and values["allow_word_expansion"][1].strip() not in ("", "0"):
         file.warn(values["allow_word_expansion"][0], "is not a number for Jailkit, so it is off")
     environment = dict(_environment(file, values))
@@ -138,7 +138,7 @@ def _choose(file: _File, user: str, group: str) -> str:
             continue
         file.start = same[0][1]
         if file.text[file.text.rfind("\n", 0, same[0][0]) + 1 : same[0][0]].strip():
-            file.warn(same[0][0], f"[{wanted}] stands within a value, and opens a section there all the same")
+            file.warn(same[0][0], f"[{wanted}] is within a value, but opens a section")
         for begin, _ in same[1:]:
             file.warn(begin, f"this second section [{wanted}] has no effect")
         for begin, _, name in found:
@@ -147,7 +147,9 @@ def _choose(file: _File, user: str, group: str) -> str:
             elif name not in (wanted, "DEFAULT") and " ".join(name.split()).lower() == wanted.lower():
                 file.warn(begin, f"[{name}] is not [{wanted}] for Jailkit and has no effect")
         return wanted
-    raise ConfigError("jk_lsh.ini", f"has no section for {user}, group {group} or DEFAULT, so Jailkit lets nobody in")
+    raise ConfigError(
+        "jk_lsh.ini", f"has no section for {user}, group {group} or DEFAULT, so Jailkit denies every login"
+    )
 
 
 def _values(file: _File) -> dict[str, tuple[int, str]]:
@@ -161,11 +163,11 @@ def _values(file: _File) -> dict[str, tuple[int, str]]:
             held = value.encode("utf-8", "surrogateescape")[:_MAX_VALUE].decode("utf-8", "ignore")
             out[name] = (at, held)
             if written.strip() != name:
-                file.warn(at, f"{written.strip()!r} is taken for {name}")
+                file.warn(at, f"{written.strip()!r} is read as {name}")
             if held != value:
-                file.warn(at, f"{name}: everything behind the first {_MAX_VALUE} bytes has no effect")
+                file.warn(at, f"{name}: everything after the first {_MAX_VALUE} bytes has no effect")
             if re.search(r"\s[#;]", held):
-                file.warn(at, f"{name}: what looks like a comment is part of the value")
+                file.warn(at, f"{name}: the comment is part of the value")
         if not fresh:
             file.warn(at, f"{written.strip()!r} has no effect" + (": it was set above" if meant else ""))
     return out
@@ -187,7 +189,7 @@ def _executables(
 ) -> None:
     at, programs = _list(values, "executables")
     if not programs:
-        raise ConfigError("jk_lsh.ini", "the section names no executables, so Jailkit lets nobody in")
+        raise ConfigError("jk_lsh.ini", "the section has no executables, so Jailkit denies every login")
     _, paths = _list(values, "paths")
     commands: dict[str, None] = {}
     for program in programs:
@@ -200,13 +202,13 @@ def _executables(
         if any(f"{path}/{name}" in programs for path in earlier):
             found = False
         elif earlier:
-            file.warn(at, f"{name}: Jailkit looks in {', '.join(earlier)} first and denies what it finds there")
+            file.warn(at, f"{name}: Jailkit looks in {', '.join(earlier)} first and denies programs there")
         if name in _PLUGINS and (found or name == "sftp-server"):
             _plugin(file, at, name, settings)
             continue
         if name in _PLUGINS:
-            file.warn(at, f"{program}: clients send {name!r}, which Jailkit does not find in paths; by its path alone")
-        file.warn(at, f"{program}: Jailkit does not look at arguments; write out those that are needed")
+            file.warn(at, f"{program}: clients send {name!r}, which is not in paths; only its full path is allowed")
+        file.warn(at, f"{program}: Jailkit does not check arguments; write out those that are needed")
         commands[f"{name if found else program} <anything>"] = None
     if commands:
         settings["command"] = {"commands": tuple(commands)}
@@ -222,9 +224,9 @@ def _plugin(file: _File, at: int, name: str, settings: dict[str, dict[str, str |
         elif "read" not in mine:
             mine["read"] = _HOME
     if given:
-        file.warn(at, f"{name}: Jailkit lets it work anywhere in the jail and with any options; here it is the home")
+        file.warn(at, f"{name}: Jailkit allows all of the jail and any options; jailssh allows the home")
     elif plugin == "scp" and "sftp" not in settings:
-        file.warn(at, "scp: Jailkit denies scp of OpenSSH 9 and later, which speaks SFTP; here it works too")
+        file.warn(at, "scp: Jailkit denies scp of OpenSSH 9 and later (SFTP); jailssh allows it")
 
 
 def _umask(
@@ -235,8 +237,8 @@ def _umask(
         top["umask"] = f"{int(found[1], 8) & 0o777:03o}"
         return
     at = values["umask"][0] if "umask" in values else file.start
-    kept = "which is kept" if legacy else "here it is the jail's"
-    file.warn(at, f"without a umask that it can read Jailkit's is 000: everybody may write to new files; {kept}")
+    kept = "jailssh keeps it" if legacy else "jailssh uses that of the jail"
+    file.warn(at, f"without a readable umask Jailkit uses 000 (new files are writable for all); {kept}")
     if legacy:
         top["umask"] = "000"
 
@@ -246,7 +248,7 @@ def _environment(file: _File, values: Mapping[str, tuple[int, str]]) -> Iterator
     for entry in entries:
         name, _, value = entry.partition("=")
         if entry.count("=") != 1 or not name.strip():
-            file.warn(at, f"environment: {entry} has no effect, as it has not exactly one '='")
+            file.warn(at, f"environment: {entry} has no effect: it does not have exactly one '='")
         elif not value.strip().isprintable() or '"' in value:
             file.warn(at, f"environment: {name.strip()} has characters that cannot be kept")
         else:

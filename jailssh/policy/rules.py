@@ -219,12 +219,12 @@ def check_rules(rules: Iterable[Rule]) -> None:
     for index, first in enumerate(rules):
         for second in rules[index + 1 :]:
             shared = _shared_word(first, second)
-            why = f"both claim {shared!r} and nothing tells them apart" if shared else ""
+            why = f"both claim {shared!r} and cannot be told apart" if shared else ""
             if first.interactive and second.interactive:
                 why = why or "both are for an interactive login"
             if why:
                 both = (first.plugin, second.plugin)
-                hint = "give only one of the plugins to this jail" if len(set(both)) > 1 else "take one of them out"
+                hint = "use only one of the plugins in this jail" if len(set(both)) > 1 else "remove one of them"
                 raise RuleError(f"rules {first.id} and {second.id}", why, both, hint)
 
 
@@ -311,7 +311,7 @@ def _check_rule(rule: Rule) -> None:
     if ANY in rule.words:
         whole = Rule(rule.id, rule.plugin, rule.program, (ANY,), argv0=rule.argv0, fixed=rule.fixed, env=rule.env)
         if rule != replace(whole, operands=(0, UNBOUNDED, "text")):
-            raise _bad(rule, f"{ANY!r} takes the whole command, so no other word, option or operand can be described")
+            raise _bad(rule, f"{ANY!r} takes the whole command, so other words, options and operands are not allowed")
         return
     for word in rule.words:
         if not _WORD.match(word) or ("/" in word and not is_clean_absolute(word.split()[0])):
@@ -324,7 +324,7 @@ def _check_rule(rule: Rule) -> None:
         if not _CLASS.match(taken):
             raise _bad(rule, f"{taken!r} is not a value class")
     if not set(_PATHS).isdisjoint(classes) and not rule.roots:
-        raise _bad(rule, "takes paths but names no directory that they may be in")
+        raise _bad(rule, "takes paths but no directory is set for them")
     _check_repositories(rule, classes)
     for root in (*rule.roots, *([rule.base] if rule.base else [])):
         if not is_clean_absolute(root):
@@ -339,26 +339,26 @@ def _check_operands(rule: Rule) -> list[str]:
     if len(rule.leading) > high:
         raise _bad(rule, f"has classes for {len(rule.leading)} operands and takes {high}")
     if rule.leading and rule.glob:
-        raise _bad(rule, "expands patterns of file names, so no operand has a place and a class of its own")
+        raise _bad(rule, "expands file name patterns, so operands cannot have classes of their own")
     classes = [*rule.leading, *[cls] * (high > len(rule.leading))]
     for taken in classes:
         if taken in _OF_OPTIONS:
-            raise _bad(rule, f"takes operands of class {taken}, which only an option can be of")
+            raise _bad(rule, f"takes operands of class {taken}, which is for options only")
     return classes
 
 
 def _check_repositories(rule: Rule, classes: list[str]) -> None:
     of_options = {cls for _, cls in (*_value_letters(rule), *rule.longs)}
     if not of_options.isdisjoint(_REPOSITORIES):
-        raise _bad(rule, "takes a repository as an option's value, and only an operand can be one")
+        raise _bad(rule, "takes a repository as an option's value; only an operand can be one")
     repositories = not set(_REPOSITORIES).isdisjoint(classes)
     if rule.like and not repositories:
-        raise _bad(rule, "has patterns of repositories but takes none")
+        raise _bad(rule, "has repository patterns but takes no repository")
     if repositories and rule.glob:
-        raise _bad(rule, "expands patterns of file names, and its operands are repositories")
+        raise _bad(rule, "expands file name patterns, but its operands are repositories")
     for path in (*rule.like, *rule.roots) if repositories else ():
         if ".git" in path.split("/"):
-            raise _bad(rule, f"{path!r}: .git is no part of a repository's name")
+            raise _bad(rule, f"{path!r}: '.git' cannot be part of a repository's name")
     for pattern in rule.like:
         if why := _pattern_fault(pattern, rule.roots):
             raise _bad(rule, why)
@@ -371,9 +371,9 @@ def _pattern_fault(pattern: str, roots: tuple[str, ...]) -> str:
     if not is_clean_absolute(pattern):
         return f"{pattern!r} is not a plain absolute path with or without *"
     if "**" in pattern.removesuffix("/**"):
-        return f"{pattern!r}: ** stands only at the end, as a component of its own"
+        return f"{pattern!r}: ** is allowed only as the last component"
     if not any(_reaches(pattern, root) for root in roots):
-        return f"the pattern {pattern!r} fits nothing in the directories {', '.join(roots)}"
+        return f"the pattern {pattern!r} matches nothing in the directories {', '.join(roots)}"
     return ""
 
 
@@ -391,7 +391,7 @@ def _check_what_runs(rule: Rule) -> None:
     if status not in (0, 126) or not text.isprintable() or len(text.encode()) > _ANSWER_MAX:
         raise _bad(rule, f"an answer is status 0 or 126 and one printable line of at most {_ANSWER_MAX} bytes")
     if rule.first or rule.log or rule.alone or rule.keep:
-        raise _bad(rule, "has an answer, so nothing runs that could be kept alone, held, logged or come second")
+        raise _bad(rule, "has an answer and runs nothing, so first, log, alone and keep are not allowed")
 
 
 def _reaches(pattern: str, root: str) -> bool:
@@ -416,7 +416,7 @@ def _check_options(rule: Rule) -> None:
     if any(len(letter) != 1 for letter, _ in _value_letters(rule)):
         raise _bad(rule, "an option with a value has one letter")
     if set(rule.need) - set(rule.letters + values):
-        raise _bad(rule, f"needs letters {rule.need!r} that it does not allow")
+        raise _bad(rule, f"requires letters {rule.need!r} that it does not allow")
     names = [name for name, _ in rule.longs]
     for name in names:
         if not _LONG.match(name):
@@ -424,14 +424,14 @@ def _check_options(rule: Rule) -> None:
     if len(set(names)) != len(names):
         raise _bad(rule, "a long option is given twice")
     for what, given, known in (
-        ("needs", rule.need_longs, set(names)),
-        ("takes once at most", rule.once, {*names, *rule.letters, *values} - {"@"}),
+        ("requires", rule.need_longs, set(names)),
+        ("allows at most once", rule.once, {*names, *rule.letters, *values} - {"@"}),
     ):
         if unknown := [name for name in given if name not in known]:
-            raise _bad(rule, f"{what} {unknown[0]!r}, which is no option that it allows")
+            raise _bad(rule, f"{what} {unknown[0]!r}, which is not one of its options")
         if len(set(given)) != len(given):
             raise _bad(rule, f"{what} an option that is named twice")
     if both := sorted(set(rule.need) & set(rule.need_longs) & set(rule.once)):
-        raise _bad(rule, f"needs -{both[0]} and --{both[0]}, and takes only one of them")
+        raise _bad(rule, f"requires -{both[0]} and --{both[0]}, but allows only one of them")
     if rule.ignore_rest and (rule.need_longs or rule.once or rule.leading):
-        raise _bad(rule, "ignores what comes behind its words, so no option or operand can be demanded")
+        raise _bad(rule, "ignores everything after its words, so it cannot require options or operands")

@@ -100,7 +100,7 @@ def _compile(network: str, ipc: bool) -> bytes:
         (architecture,) = struct.unpack_from("=I", _export(lib.SyscallFilter(lib.ALLOW)), _ARCHITECTURE)
         return compile_filter(architecture, denials, x32=os.uname().machine == "x86_64")
     except (OSError, RuntimeError, ValueError) as error:
-        hint = "libseccomp asks the kernel what it knows: is seccomp(2) allowed to this process?"
+        hint = "libseccomp queries the kernel; check that seccomp(2) is allowed for this process"
         raise HostError("system call filter", f"cannot be made: {error}", hint=hint) from error
 
 

@@ -103,7 +103,7 @@ def difference(old: AccountPlans | None, new: AccountPlans) -> list[str]:
         if before.get(name) != serial:
             moved.setdefault((before.get(name, ""), serial), []).append(name)
         elif old and _means(old.plan, name) != _means(new.plan, name):
-            lines.append(f"~ key {name}: by other keys or principals")
+            lines.append(f"~ key {name}: other keys or principals")
     for (was, now), names in moved.items():
         lines.append(f"~ key {', '.join(names)}:" if was else f"+ key {', '.join(names)}:")
         lines += [f"  {line}" for line in codec.diff(old.of_keys.get(was) if old else None, new.of_keys[now])]

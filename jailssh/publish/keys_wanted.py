@@ -28,7 +28,7 @@ def change(configuration: Configuration, account: Account) -> list[str]:
         return []
     lines = {True: set(lines_of(old)), False: set(lines_of(new))}
     path = authorized_keys.keys_file(configuration.layout, account.name)
-    return [f"~ {path}: {len(lines[False] - lines[True])} lines come, {len(lines[True] - lines[False])} go"]
+    return [f"~ {path}: {len(lines[False] - lines[True])} lines added, {len(lines[True] - lines[False])} removed"]
 
 
 def widen(configuration: Configuration, account: Account) -> None:

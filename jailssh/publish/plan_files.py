@@ -67,13 +67,19 @@ def login_plan(layout: Layout, uid: int, user: str, key: str | None) -> codec.Pl
     if plan is None or (key is None and not names):
         return plan
     if key is None:
-        raise UsageError(f"account {user}", "is shared: whose login?", hint=f"--key NAME, one of: {', '.join(names)}")
+        raise UsageError(
+            f"account {user}", "is shared, so a key name is required", hint=f"--key NAME, one of: {', '.join(names)}"
+        )
     if key not in names:
-        why = f"{user} has no key of this name" if names else f"{user} is not shared, its keys have no names"
+        why = (
+            f"account {user} does not have this key"
+            if names
+            else f"account {user} is not shared, so its keys have no names"
+        )
         raise UsageError(f"--key {escape(key, 60)}", why, hint=did_you_mean(key, names))
     found = read_plan(layout, uid, names[key])
     if found is None:
-        raise ConfigError(plan_file(layout, uid, names[key]), "is not there", hint="jailssh apply makes it anew")
+        raise ConfigError(plan_file(layout, uid, names[key]), "does not exist", hint="jailssh apply")
     return found
 
 
@@ -125,8 +131,8 @@ def _narrowing(folder: str) -> Iterator[None]:
     with narrow.lock(f"{folder}/.lock", _PATIENCE) as why:
         yield
     if why:
-        hint = "the same command again once that process has ended"
-        raise HostError("plans", f"taken away without their lock, so one may have come back: {why}", hint=hint)
+        hint = "repeat the command when that process has ended"
+        raise HostError("plans", f"removed without their lock, so one may be back: {why}", hint=hint)
 
 
 def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan]) -> bool:
@@ -136,8 +142,8 @@ def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan]) -
     """
     for each in (plan, *of_keys.values()):
         if image := _lost_image(each):
-            why = f"its image was removed while its plan was made: {escape(image)}"
-            raise ConfigError(f"account {plan.name}", why, hint="again")
+            why = f"its image was removed while its plan was compiled: {escape(image)}"
+            raise ConfigError(f"account {plan.name}", why, hint="repeat the command")
     for serial, each in of_keys.items():
         _write(plan_file(layout, each.uid, serial), each, layout.root)
     return _write(plan_file(layout, plan.uid), plan, layout.root)
@@ -192,10 +198,10 @@ def lacking(path: str, root: str = "", data: bytes | None = None) -> str:
         return str(error)
     for serial, each in sorted(of_keys.items()):
         if each is None:
-            return f"the plan {path}.{serial} of its keys is not there"
+            return f"the plan {path}.{serial} of its keys does not exist"
     for each in (plan, *of_keys.values()):
         if each and (image := _lost_image(each)):
-            return f"its image {escape(image)} is not there"
+            return f"its image {escape(image)} does not exist"
     return ""
 
 
@@ -256,7 +262,7 @@ def shut_out(layout: Layout, uid: int, gone: Collection[tuple[str, str, str]]) -
             _write(path, numbered(old, left), layout.root)
             return ""
         except HostError as error:
-            return f"{narrow.remove(path, error.why)}; it is made anew when somebody logs in"
+            return f"{narrow.remove(path, error.why)}; the next login creates it again"
 
 
 def uids_of(layout: Layout, name: str) -> list[int]:

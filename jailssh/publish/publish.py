@@ -151,7 +151,7 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
     with plan_files.locked(layout):
         # A plan of an older configuration must not replace one that another process has just published.
         if not configuration.is_current() or not use.is_current(configuration):
-            raise ConfigError(f"account {account.name}", "the configuration changed while its plan was made")
+            raise ConfigError(f"account {account.name}", "the configuration changed while its plan was compiled")
         owners.note(layout, account)
         changed = plan_files.write(layout, made.plan, made.of_keys)
     published = Published(
@@ -182,8 +182,10 @@ def _check_sources(plan: codec.Plan, jail: str) -> None:
     """Raise for a directory of the host that the jail shows and that is not there: every login would be refused."""
     for record in plan.records:
         if record.verb == "bind" and record.args[4:] == ("root", "must") and not os.path.isdir(record.args[0]):
-            why = f"{record.args[0]} is no directory on this host"
-            raise ConfigError(f"jail {jail}", why, hint=f"make it: mkdir -p {record.args[0]}, owned by who may write")
+            why = f"{record.args[0]!r} is not a directory"
+            raise ConfigError(
+                f"jail {jail}", why, hint=f"create it, owned by the account that writes: mkdir -p {record.args[0]}"
+            )
 
 
 def withdraw_plan(layout: Layout, uid: int) -> bool:
@@ -295,7 +297,7 @@ def publish_each(
         old = plan_files.published(configuration.layout, uid)
         try:
             if isinstance(account, int):
-                raise NotJailedError(f"uid {uid}", "is no account any more")
+                raise NotJailedError(f"uid {uid}", "is no longer an account")
             if account.name in wrong:
                 continue
             if change := _publish_one(configuration, account, images, old):

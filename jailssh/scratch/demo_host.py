@@ -129,14 +129,16 @@ def installed_prefix(layout: Layout) -> str:
     for prefix in (own, layout.prefix):
         if os.path.exists(f"{prefix}{layout.login_program.removeprefix(layout.prefix)}"):
             return prefix
-    raise HostError("demo", "jailssh is not installed", hint="make demo, in the source tree, needs no installation")
+    raise HostError("demo", "jailssh is not installed", hint="make install, or make demo in the source tree")
 
 
 def require_programs() -> None:
     """Raise :class:`HostError` naming the packages that have the programs the demo logs in with."""
     missing = sorted({package for name, package in _PROGRAMS.items() if process.find_program(name) is None})
     if missing:
-        raise HostError("demo", f"this host lacks {', '.join(missing)}", hint=f"apt install {' '.join(missing)}")
+        raise HostError(
+            "demo", f"required packages are missing: {', '.join(missing)}", hint=f"apt-get install {' '.join(missing)}"
+        )
 
 
 @contextmanager

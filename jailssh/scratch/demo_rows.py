@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LIMITED = "limited to: "
+LIMITED = "this account allows: "
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ SHELLS = (
         # Another login has /dev/pts/0 of the host, so sshd's is this one.
         "grep -q ' on pts/1 for shell ' /run/sshd.log",
     ),
-    Row("ssh -tt sftp-only@host", 126, "You have logged in, but this account is limited to: sftp."),
-    Row("ssh -T git-only@host", 126, "You have logged in, but this account is limited to: git."),
+    Row("ssh -tt sftp-only@host", 126, "this account allows: sftp"),
+    Row("ssh -T git-only@host", 126, "this account allows: git"),
     Row("ssh sftp-only@host id", 126, f"{LIMITED}sftp"),
     Row("ssh rsync-pull@host 'true; id'", 126, f"{LIMITED}rsync"),
 )
@@ -157,7 +157,7 @@ SHARED = (
         "not pushed",
         "! git --git-dir=/srv/team/new.git log --oneline | grep three",
     ),
-    Row("ssh git-team@host 'git-lfs-authenticate new.git upload'", 126, "git-lfs is not served here"),
+    Row("ssh git-team@host 'git-lfs-authenticate new.git upload'", 126, "Git LFS is not available here"),
 )
 
 LIMITS = (

@@ -34,9 +34,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _INIT = pathlib.Path(__file__).with_name("init.py")
 _HINTS = {
-    errno.EPERM: "run as root; in a container it must be a privileged one",
+    errno.EPERM: "run as root; in a container, use a privileged one",
     errno.ENODEV: "the kernel has no overlayfs: modprobe overlay",
-    errno.ENOSYS: "Linux 5.12 or newer is needed",
+    errno.ENOSYS: "Linux 5.12 or newer is required",
 }
 _STREAM = IO[bytes] | int | None
 
@@ -74,10 +74,10 @@ class ScratchHost:
 
     def __enter__(self) -> ScratchHost:
         if os.geteuid() != 0:
-            raise HostError("scratch host", "needs root", hint=_HINTS[errno.EPERM])
+            raise HostError("scratch host", "must be run as root", hint=_HINTS[errno.EPERM])
         for program, package in (("nsenter", "util-linux"), ("setpriv", "util-linux"), ("useradd", "passwd")):
             if shutil.which(program, path=PATH) is None:
-                raise HostError("scratch host", f"there is no {program}", hint=f"apt install {package}")
+                raise HostError("scratch host", f"{program} is not installed", hint=f"apt-get install {package}")
         self._outer = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_INIT), json.dumps({"owner": os.getpid(), **self._spec})],
             stdin=subprocess.PIPE,
@@ -106,12 +106,12 @@ class ScratchHost:
             message = json.loads(line)
             if "error" in message:
                 what, why, code = message["error"]
-                raise HostError(f"scratch host: {what}", why, hint=_HINTS.get(code, ""))
+                raise HostError(f"scratch host: cannot {what}", why, hint=_HINTS.get(code, ""))
             self._init = message.get("pid", self._init)
             ready = ready or "ready" in message
             if ready and self._init:  # two processes write, so either may come first
                 return
-        raise HostError("scratch host", "the first process ended while it set up")
+        raise HostError("scratch host", "first process ended during its setup")
 
     def close(self) -> None:
         """End every process of the host and wait until the last one is gone; may be called again."""
@@ -139,7 +139,7 @@ class ScratchHost:
 
     def _command(self, args: Sequence[str], user: str | None, cwd: str | None) -> list[str]:
         if self._outer is None or self._outer.poll() is not None:
-            raise JailsshError("scratch host", "it is not running")
+            raise JailsshError("scratch host", "is not running")
         command = ["nsenter", f"--target={self._init}", "--mount", "--pid", "--net", "--ipc", "--uts", "--"]
         if user is not None:
             command += ["setpriv", f"--reuid={user}", f"--regid={self._account(user)[1]}", "--init-groups", "--"]
@@ -153,7 +153,7 @@ class ScratchHost:
             fields = line.split(":")
             if len(fields) == 7 and fields[0] == user:
                 return int(fields[2]), int(fields[3]), fields[5]
-        raise JailsshError(f"account {user}", "the scratch host has no such account")
+        raise JailsshError(f"account {user}", "does not exist on the scratch host")
 
     def _environment(self, user: str | None, env: Mapping[str, str] | None) -> dict[str, str]:
         name = user or "root"
@@ -250,7 +250,7 @@ class ScratchHost:
         end = time.monotonic() + timeout
         while not condition():
             if time.monotonic() > end:
-                raise JailsshError(what, f"not so within {timeout:g} s")
+                raise JailsshError(what, f"timed out after {timeout:g} s")
             time.sleep(0.005)
 
     def wait_for(self, path: str, process: subprocess.Popen[bytes] | None = None) -> None:
@@ -259,7 +259,9 @@ class ScratchHost:
         def there() -> bool:
             if process is not None and process.poll() is not None:
                 said = process.communicate()[1] or b""
-                raise JailsshError(path, f"its maker ended: {said.decode('utf-8', 'replace').strip()}")
+                raise JailsshError(
+                    path, f"is not created, its process ended: {said.decode('utf-8', 'replace').strip()}"
+                )
             return os.path.lexists(self._inside(path))
 
         self.wait_until(there, path)

@@ -77,7 +77,7 @@ def _first(paths: tuple[str, ...], what: str, package: str) -> str:
     for path in paths:
         if os.path.exists(path):
             return path
-    raise HostError("scratch host", f"there is no {what}", hint=f"apt install {package}")
+    raise HostError("scratch host", f"{what} is not installed", hint=f"apt-get install {package}")
 
 
 class Journald:
@@ -111,7 +111,7 @@ class Journald:
     def records(self, fields: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the records that match; ``journalctl --sync`` returns when all that was sent before is written."""
         if self._process is None:
-            raise JailsshError("journal", "the scratch host's journald was not started")
+            raise JailsshError("journal", "journald of the scratch host is not running")
         self._host.run(["journalctl", "--sync"], check=True)
         matches = [f"{name}={value}" for name, value in fields.items()]
         # --all: without it a long field is shown as null.
@@ -167,7 +167,7 @@ class Sshd:
 
     def _pid(self) -> str:
         if not self._running:
-            raise JailsshError("sshd", "the scratch host's sshd was not started")
+            raise JailsshError("sshd", "sshd of the scratch host is not running")
         return self._host.read(_SSHD_PID).decode().strip()
 
     def stop(self) -> None:

@@ -128,11 +128,11 @@ def _standing(layout: Layout, listener: Listener) -> ListenerState:
     try:
         wanted = _wanted(layout, listener)
     except JailsshError as error:
-        return ListenerState(listener, UNKNOWN, f"what it would read cannot be judged: {error}")
+        return ListenerState(listener, UNKNOWN, f"cannot evaluate its configuration: {error}")
     if wanted is not None and (heard := _heard(listener)) is not None:
         if wanted == heard:
-            return ListenerState(listener, RIGHT, "it answers by the configuration on disk")
-        return ListenerState(listener, OLD, "it answers by an older configuration than the one on disk")
+            return ListenerState(listener, RIGHT, "uses the configuration on disk")
+        return ListenerState(listener, OLD, "uses an older configuration than the one on disk")
     return _by_times(layout, listener)
 
 
@@ -183,13 +183,11 @@ def _by_times(layout: Layout, listener: Listener) -> ListenerState:
         changed = os.stat(os.path.dirname(layout.sshd_drop_in)).st_ctime
     if (read := _read_at(listener.pid)) is not None:
         state = RIGHT if read > changed + _SLACK else OLD
-        return ListenerState(
-            listener, state, f"its pid file is {'newer' if state == RIGHT else 'older'} than the drop-in"
-        )
+        return ListenerState(listener, state, f"pid file is {'newer' if state == RIGHT else 'older'} than the drop-in")
     if _started_at(listener.pid) > changed + 2:
-        return ListenerState(listener, RIGHT, "it was started after the drop-in was written")
+        return ListenerState(listener, RIGHT, "started after the drop-in was written")
     return ListenerState(
-        listener, UNKNOWN, "it was started before the drop-in was written, and tells nobody what it has read"
+        listener, UNKNOWN, "started before the drop-in was written; which configuration it uses is unknown"
     )
 
 
@@ -223,7 +221,7 @@ def have_read_again(layout: Layout, seconds: float = 10.0) -> list[str]:
         names = ", ".join(standing.listener.name() for standing in old)
         units = " ".join(sorted({standing.listener.unit for standing in old} - {""})) or "ssh"
         hint = f"systemctl restart {units}, or end the process and start it again"
-        raise HostError("sshd", f"{old[0].why}, after it was told to read it again: {names}", hint=hint)
+        raise HostError("sshd", f"{old[0].why}, also after a reload: {names}", hint=hint)
     return [*lines, *(f"note: {standing.listener.name()}: {standing.why}" for standing in left)]
 
 

@@ -24,17 +24,17 @@ def about_postfix(text: str) -> list[tuple[str, str, str]]:
     values = {name.strip(): value.strip() for name, _, value in pairs}
     found = []
     runs = "forward" in values.get("allow_mail_to_commands", "").replace(",", " ").split()
-    cure = "postconf -e 'forward_path = $home/.forward', or no commands: postconf -e 'allow_mail_to_commands = alias'"
+    cure = "postconf -e 'forward_path = $home/.forward', or deny commands: postconf -e 'allow_mail_to_commands = alias'"
     paths = [path for path in values.get("forward_path", "").replace(",", " ").split() if path not in _FORWARD]
     if not values.get("recipient_delimiter"):
         paths = [path for path in paths if "${extension}" not in path]
     if runs and paths:
-        why = f"reads {', '.join(paths)} too, a command in there runs outside of the jail"
+        why = f"also reads {', '.join(paths)}; commands in it run outside the jail"
         found.append(("postfix forward_path", why, cure))
     command = values.get("mailbox_command", "")
     if command and command.split()[0].rsplit("/", 1)[-1] not in _KNOWN_COMMANDS:
-        why = f"delivers by {command}: what that reads in homes is not known here"
-        found.append(("postfix mailbox_command", why, "postconf -e 'mailbox_command =', or look what it reads"))
+        why = f"delivers with {command}; which files that reads in homes is unknown"
+        found.append(("postfix mailbox_command", why, "postconf -e 'mailbox_command =', or check which files it reads"))
     return found
 
 
@@ -45,8 +45,8 @@ def about_exim(text: str) -> list[tuple[str, str, str]]:
         name, _, value = (part.strip() for part in line.partition("="))
         if name == "file" and "home" in value and value not in _FORWARD:
             files.add(value)
-    cure = "file = $home/.forward in that router, or forbid_pipe and forbid_filter_run"
-    return [("exim", f"a router reads {path}, where a pipe runs outside of the jail", cure) for path in sorted(files)]
+    cure = "set file = $home/.forward in that router, or forbid_pipe and forbid_filter_run"
+    return [("exim", f"router reads {path}; pipes in it run outside the jail", cure) for path in sorted(files)]
 
 
 def _said(*argv: str) -> str:

@@ -38,12 +38,12 @@ _TIMEOUT = 10.0
 def why_not() -> str:
     """Return why accounts cannot be held to anything on this host, "" where they can."""
     if not os.path.isdir("/run/systemd/system"):
-        return "systemd does not run here"
+        return "systemd is not running"
     missing = [name for name in ("memory", "pids") if not _controlled(name)]
     if missing:
-        return f"systemd has no control groups for {' and '.join(missing)} here"
+        return f"systemd does not manage the cgroup controllers {' and '.join(missing)}"
     if not _in_session_stack("sshd"):
-        return f"logins get no slice: pam_systemd is not among the session modules of {_PAM}/sshd"
+        return f"logins get no slice: pam_systemd is missing in the session modules of {_PAM}/sshd"
     return ""
 
 
@@ -104,7 +104,7 @@ def hold(layout: Layout, uid: int, wanted: Mapping[str, str]) -> str:
             _take_back(uid, gone)
             _write(layout, uid, mine)
     except JailsshError as error:
-        return f"what uid {uid} may use is not limited: {error}"
+        return f"cannot limit the resources of uid {uid}: {error}"
     return ""
 
 
@@ -118,7 +118,7 @@ def release(layout: Layout, uid: int) -> str:
             fs.remove_file(_record(layout, uid))
             install.remove_empty_dir(os.path.dirname(_record(layout, uid)))
     except JailsshError as error:
-        return f"what uid {uid} may use is still limited: {error}"
+        return f"cannot lift the resource limits of uid {uid}: {error}"
     return ""
 
 

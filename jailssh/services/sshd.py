@@ -40,7 +40,7 @@ def read_main(layout: Layout) -> str:
     """Return the text of the main configuration file; :class:`HostError` where there is none."""
     data = install.read_optional(main_config(layout))
     if data is None:
-        raise HostError(main_config(layout), "is not there", hint="install openssh-server")
+        raise HostError(main_config(layout), "does not exist", hint="apt-get install openssh-server")
     return data.decode("utf-8", "surrogateescape")
 
 
@@ -63,7 +63,7 @@ def check_include(layout: Layout) -> None:
         raise HostError(
             main_config(layout),
             f"does not include {os.path.dirname(layout.sshd_drop_in)}/*.conf before its first Match block",
-            hint=f"put 'Include {os.path.dirname(layout.sshd_drop_in)}/*.conf' at its top",
+            hint=f"add at its top: Include {os.path.dirname(layout.sshd_drop_in)}/*.conf",
         )
 
 
@@ -127,7 +127,9 @@ def test(config: str) -> None:
     """Raise :class:`JailsshError` unless sshd accepts the configuration file ``config``."""
     result = _sshd("-t", "-f", config)
     if result.code != 0:
-        raise JailsshError("sshd -t", _reason(result.stderr), hint="nothing was changed for sshd")
+        raise JailsshError(
+            "sshd -t", _reason(result.stderr), hint="the configuration of sshd is unchanged; check it: sshd -t"
+        )
 
 
 def effective(user: str, config: str, options: Sequence[str] = ()) -> dict[str, list[str]]:
@@ -165,15 +167,16 @@ def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str, *, 
         if got != value and not both and not (value == "yes" and got.lower() == value):
             raise JailsshError(
                 f"sshd for {user}",
-                f"{keyword} would be {got!r}, not {value!r}",
-                hint="something that sshd reads before the drop-in wins; ask: sshd -T -C user=NAME,host=h,addr=::1",
+                f"{keyword} is {got!r}, expected {value!r}",
+                hint="an earlier sshd_config line overrides the drop-in; "
+                f"check: sshd -T -C user={user},host=h,addr=::1",
             )
     taken = [word for value in values.get("acceptenv", []) for word in value.split() if _takes_ours(word)]
     if taken:
         raise JailsshError(
             f"sshd for {user}",
-            f"acceptenv would be {' '.join(taken)}: a client could say itself which key it has",
-            hint="take it out of sshd's configuration; it adds up over all Match blocks that apply",
+            f"acceptenv is {' '.join(taken)}: a client can forge the name of its key",
+            hint="remove it from sshd_config; AcceptEnv adds up over all matching Match blocks",
         )
 
 
@@ -192,17 +195,19 @@ def warnings(values: Mapping[str, list[str]], accept_env: Sequence[str] = ()) ->
     """
     found = []
     if values.get("permituserenvironment", ["no"])[0] != "no":
-        found.append("PermitUserEnvironment is on: it cannot be switched off for a group; the login program clears it")
+        found.append(
+            "PermitUserEnvironment is on: Match blocks cannot disable it; the login program clears these variables"
+        )
     kept = {"LANG", "LC_*", "GIT_PROTOCOL", *accept_env}
     extra = [word for value in values.get("acceptenv", []) for word in value.split() if word not in kept]
     if extra:
-        found.append(f"AcceptEnv also takes {' '.join(extra)} from another Match block; the login program drops them")
+        found.append(f"AcceptEnv also accepts {' '.join(extra)} from another Match block; the login program drops them")
     principals = values.get("authorizedprincipalsfile", ["none"])[0]
     if principals != "none" and (not principals.startswith("/") or "%h" in principals):
-        found.append(f"AuthorizedPrincipalsFile {principals} is in homes: what is there says which certificates let in")
+        found.append(f"AuthorizedPrincipalsFile {principals} is in homes: files there authorize certificates")
     if values.get("usepam", ["no"])[0].lower() != "yes":
-        found.append("UsePAM is off: accounts whose password is locked with '!' cannot log in by key either")
-        found.append("UsePAM is off: sshd runs another login shell than the login program without asking")
+        found.append("UsePAM is off: accounts with a password locked by '!' cannot log in with a key")
+        found.append("UsePAM is off: login shells other than the login program are not refused")
     return found
 
 
@@ -218,7 +223,7 @@ def _sshd(*args: str) -> process.Completed:
 
 
 def _reason(stderr: str) -> str:
-    return escape("; ".join(line.strip() for line in stderr.splitlines() if line.strip()), 800) or "it gave no reason"
+    return escape("; ".join(line.strip() for line in stderr.splitlines() if line.strip()), 800) or "no reason given"
 
 
 def reload() -> str:
@@ -228,7 +233,9 @@ def reload() -> str:
     """
     result = _sshd("-t")
     if result.code != 0:
-        raise JailsshError("sshd -t", _reason(result.stderr), hint="sshd was not told to read it")
+        raise JailsshError(
+            "sshd -t", _reason(result.stderr), hint="sshd is not reloaded; check its configuration: sshd -t"
+        )
     if os.path.isdir("/run/systemd/system"):
         for unit in _UNITS:
             if process.run(["systemctl", "--quiet", "is-active", unit], check=False, timeout=10).code == 0:
@@ -236,9 +243,7 @@ def reload() -> str:
                 return f"reloaded {unit}"
     pid = _daemon_pid()
     if pid is None:
-        return (
-            "found no running sshd by systemd or /run/sshd.pid; if one runs, have it read its configuration: kill -HUP"
-        )
+        return "no running sshd found (systemd, /run/sshd.pid); if one runs, reload it: kill -HUP PID"
     os.kill(pid, signal.SIGHUP)
     return f"sent SIGHUP to sshd, process {pid}"
 

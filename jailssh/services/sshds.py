@@ -62,11 +62,11 @@ def unjailed(layout: Layout, users: Sequence[str]) -> list[ConfigError]:
     right = {user: sshd.effective(user, sshd.main_config(layout)) for user in users[:_MOST]} if servers else {}
     for server in servers:
         what = f"another sshd, {server.where}"
-        hint = f"have it read {layout.sshd_drop_in} (Include, before any Match), or say DenyGroups jailssh in it"
+        hint = f"add to its configuration: Include {layout.sshd_drop_in} (before any Match), or: DenyGroups jailssh"
         try:
             why = next((why for user, values in right.items() if (why := _differs(server, user, values))), "")
         except JailsshError as error:
-            why = f"its configuration cannot be judged: {error.why}"
+            why = f"cannot evaluate its configuration: {error.why}"
         if why:
             errors.append(ConfigError(what, why, hint=hint))
     return errors
@@ -79,7 +79,7 @@ def _differs(server: SshdServer, user: str, right: Mapping[str, list[str]]) -> s
     for keyword in _DECIDE:
         was, now = " ".join(right.get(keyword, ["none"])), " ".join(values.get(keyword, ["none"]))
         if was.lower() != now.lower():
-            return f"for {user}, who is in a jail, {keyword} would be {escape(now, 100)!r}, not {escape(was, 100)!r}"
+            return f"{keyword} is {escape(now, 100)!r} for jailed account {user}, expected {escape(was, 100)!r}"
     return ""
 
 

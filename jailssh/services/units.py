@@ -38,7 +38,7 @@ def _stop() -> list[str]:
                 process.run(["systemctl", "stop", unit], timeout=120)
                 stopped.append(unit)
         except JailsshError as error:
-            lines.append(f"note: {unit} could not be stopped: {error}; run: systemctl stop {unit}")
+            lines.append(f"note: cannot stop {unit}: {error}; run: systemctl stop {unit}")
     return [*lines, f"stopped {', '.join(stopped)}"] if stopped else lines
 
 

@@ -102,7 +102,7 @@ def pick(layout: Layout, names: Collection[str]) -> list[str]:
         current = pool.current_generation(layout, name) if name in jails else None
         matching = [current] if current else [one for one in pool.generations(layout) if name and one.startswith(name)]
         if len(matching) != 1:
-            why = "stands for several generations" if matching else "neither a jail with an image nor a generation"
+            why = "matches several generations" if matching else "neither a jail with an image nor a generation"
             raise UsageError(escape(name), why, hint="jailssh image list")
         picked[matching[0]] = None
     return list(picked)
@@ -148,9 +148,9 @@ def object_fault(store: int, name: str, info: os.stat_result) -> tuple[str, str]
     """Return what kind of damage a shared file has and why, or two empty strings; OSError."""
     if blobs.is_link_name(name):
         if not stat.S_ISLNK(info.st_mode):
-            return "status", f"it is {_named(info)}, expected a symbolic link"
+            return "status", f"is {_named(info)}, expected a symbolic link"
         right = blobs.name_of_link(os.readlink(name, dir_fd=store)) == name
-        return ("", "") if right else ("content", "its text is not the one that its name says")
+        return ("", "") if right else ("content", "its target does not match its name")
     expected = blobs.expected_of(name)
     if expected is None:
         return "", ""  # Nobody looks for a file by such a name.
@@ -161,9 +161,9 @@ def object_fault(store: int, name: str, info: os.stat_result) -> tuple[str, str]
 
 def _content(dirfd: int, name: str, digest: str) -> tuple[str, str]:
     if blobs.digest_of(dirfd, name, from_disk=True) != digest:
-        return "content", "its content has changed"
+        return "content", "content has changed"
     strange = blobs.attributes_at(dirfd, name)
-    return ("status", f"it has the attribute {escape(strange[0], 60)}") if strange else ("", "")
+    return ("status", f"has the attribute {escape(strange[0], 60)}") if strange else ("", "")
 
 
 def _named(info: os.stat_result) -> str:
@@ -173,15 +173,15 @@ def _named(info: os.stat_result) -> str:
 def _status(info: os.stat_result, kind: int, mode: int | None, size: int | None, mtime_ns: int | None) -> str:
     """Return how the status differs from what is expected (None: nothing is), or ""."""
     if stat.S_IFMT(info.st_mode) != kind:
-        return f"it is {_named(info)}, expected {_NAMES[kind]}"
+        return f"is {_named(info)}, expected {_NAMES[kind]}"
     if (info.st_uid, info.st_gid) != (0, 0):
-        return f"it belongs to {info.st_uid}:{info.st_gid}, expected root"
+        return f"is owned by {info.st_uid}:{info.st_gid}, expected root"
     if mode is not None and stat.S_IMODE(info.st_mode) != mode:
         return f"mode {stat.S_IMODE(info.st_mode):04o}, expected {mode:04o}"
     if size is not None and info.st_size != size:
         return f"expected {size}, found {info.st_size}{_BYTES}"
     if mtime_ns is not None and info.st_mtime_ns != mtime_ns:
-        return "its time of modification is another one"
+        return "modification time has changed"
     return ""
 
 
@@ -198,10 +198,10 @@ def audit_tree(layout: Layout, trees: int, generation: str, found: Audit) -> Man
             manifest = manifest or each
             bad += [] if each else [name]
         for name in bad:
-            found.told(generation, "", "manifest", f"its manifest {name} is damaged")
+            found.told(generation, "", "manifest", f"manifest {name} is damaged")
         if manifest is None:
             if not bad:
-                found.told(generation, "", "manifest", "there is no manifest of it")
+                found.told(generation, "", "manifest", "manifest is missing")
             return None
         _Tree(root, generation, manifest, found).run()
         return manifest
@@ -215,14 +215,14 @@ def entry_fault(fd: int, entry: Entry, info: os.stat_result, right: Mapping[int,
     ``right``: the inodes of files that need not be read again, with their names in the store.
     """
     if entry.kind not in _TYPES:
-        return "status", f"an image has nothing of the kind {entry.kind!r}"
+        return "status", f"kind {entry.kind!r} is not allowed in an image"
     name, size = os.path.basename(entry.path), entry.size if entry.kind in ("file", "text") else None
     mtime = 0 if entry.kind == "text" else entry.stamp[2] if entry.kind == "file" and entry.stamp else None
     if why := _status(info, _TYPES[entry.kind], None if entry.kind == "link" else entry.mode, size, mtime):
         return ("content" if why.endswith(_BYTES) else "status"), why
     if entry.kind == "link":
         same = os.readlink(name, dir_fd=fd) == entry.target
-        return ("", "") if same else ("content", f"it does not lead to {escape(entry.target, 200)}")
+        return ("", "") if same else ("content", f"does not lead to {escape(entry.target, 200)}")
     if entry.kind == "dir" or right.get(info.st_ino) == object_name(entry) != "":
         return "", ""
     return _content(fd, name, entry.digest)
@@ -262,7 +262,7 @@ class _Tree:
     def _directory(self, fd: int, path: str) -> list[str]:
         """Look at what a directory holds and return the directories in it."""
         if strange := blobs.strange_attributes(fd):
-            self._tell(path or "/", "status", f"it has the attribute {escape(strange[0], 60)}")
+            self._tell(path or "/", "status", f"has the attribute {escape(strange[0], 60)}")
         names = set(os.listdir(fd))
         deeper = []
         for entry in self._below[path]:
@@ -272,7 +272,7 @@ class _Tree:
                 info = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 kind, why = self._fault(fd, entry, info)
             except FileNotFoundError:
-                self._tell(entry.path, "missing", "it is missing")
+                self._tell(entry.path, "missing", "is missing")
                 continue
             except OSError as error:
                 self._unreadable(entry.path, error)
@@ -284,19 +284,19 @@ class _Tree:
             if entry.kind == "dir" and stat.S_ISDIR(info.st_mode):
                 deeper.append(entry.path)
         for name in sorted(names):
-            self._tell(f"{path}/{name}", "extra", "the manifest has no such path")
+            self._tell(f"{path}/{name}", "extra", "is not in the manifest")
         return deeper
 
     def _fault(self, fd: int, entry: Entry, info: os.stat_result) -> tuple[str, str]:
         if info.st_dev != self._device:
-            return "unreadable", "something is mounted there"
+            return "unreadable", "is a mount point"
         if stat.S_ISREG(info.st_mode) and info.st_ino not in self._found.right:
             self._found.bytes += info.st_size
         return entry_fault(fd, entry, info, self._found.right)
 
     def _unreadable(self, path: str, error: OSError) -> None:
         mounted = error.errno == errno.EXDEV
-        why = "something is mounted there" if mounted else (error.strerror or str(error)).lower()
+        why = "is a mount point" if mounted else (error.strerror or str(error)).lower()
         self._tell(path or "/", "unreadable", why)
 
     def _tell(self, path: str, kind: str, why: str) -> None:
@@ -308,9 +308,9 @@ def _referrers(layout: Layout, found: Audit) -> None:
     for jail in pool.jails_with_images(layout):
         link = f"{layout.images}/{jail}/current"
         if os.path.lexists(link) and pool.current_generation(layout, jail) is None:
-            found.told(f"jail {jail}", "", "image", "its link 'current' leads to no image")
+            found.told(f"jail {jail}", "", "image", "link 'current' does not lead to an image")
     for image, users in sorted(plan_files.plans_by_image(layout).items()):
         if not os.path.isdir(image):
             names = ", ".join(sorted({plan.name for plan in users}))
             jail = (users[0].first("jail") or ("",))[0]
-            found.told(f"jail {jail}", "", "image", f"the image of the plan of {names} is not there: {escape(image)}")
+            found.told(f"jail {jail}", "", "image", f"image of the plan of {names} does not exist: {escape(image)}")

@@ -87,12 +87,12 @@ def pick(layout: Layout, jail: str, generation: str | None) -> str:
     if generation is None:
         current = pool.current_generation(layout, jail)
         if current is None:
-            raise UsageError(f"jail {jail}", "it has no image", hint="jailssh image list")
+            raise UsageError(f"jail {jail}", "has no image", hint="jailssh image list")
         return current
     known = there if any(name.startswith(generation) for name in there) else pool.generations(layout)
     matching = [name for name in known if generation and name.startswith(generation)]
     if len(matching) != 1:
-        why = "stands for several" if matching else "there is none of this name"
+        why = "matches several" if matching else "does not exist"
         raise UsageError(f"generation {escape(generation)}", why, hint=", ".join(matching or there))
     return matching[0]
 
@@ -101,7 +101,7 @@ def manifest_of(layout: Layout, generation: str) -> Manifest:
     """Return a generation's manifest; :class:`UsageError` if it is not there any more."""
     manifest = pool.read_manifest(layout, generation)
     if manifest is None:
-        raise UsageError(f"generation {generation}", "its manifest is not there", hint="jailssh update makes a new one")
+        raise UsageError(f"generation {generation}", "manifest is missing", hint="jailssh update")
     return manifest
 
 

@@ -115,7 +115,7 @@ class Mender:
                 finally:
                     os.close(source)
         where = ", ".join(sorted(map(escape, self._sources[name]))) or name
-        self.errors.append(f"{where}: this host no longer has the content that the image has of it")
+        self.errors.append(f"{where}: the host no longer has this content")
         return False
 
     def _candidates(self, store: int, name: str, digest: str) -> Iterator[Callable[[], int]]:
@@ -166,7 +166,7 @@ class Mender:
             act()
         except OSError as error:
             mounted = error.errno in (errno.EXDEV, errno.EBUSY)
-            why = "something is mounted there" if mounted else (error.strerror or str(error)).lower()
+            why = "is a mount point" if mounted else (error.strerror or str(error)).lower()
             self.errors.append(f"{generation}: {escape(path)}: {why}")
 
     def _make_cache(self, root: int, generation: str) -> None:
@@ -189,7 +189,7 @@ def _fault(store: int, name: str) -> tuple[str, str]:
     try:
         return object_fault(store, name, os.stat(name, dir_fd=store, follow_symlinks=False))
     except FileNotFoundError:
-        return "missing", "it is missing"
+        return "missing", "is missing"
 
 
 def _mend(editor: TreeEditor, store: int, entry: Entry) -> None:

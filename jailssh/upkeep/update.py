@@ -99,13 +99,15 @@ def _update(configuration: Configuration, images: Images, jail: str, *, named: b
         old = pool.current_generation(layout, jail) or ""
         definition = _definition(configuration, jail)
         if definition is None:
-            return Updated(jail, "gone", old, ("there is no jail of this name any more; jailssh image gc removes it",))
+            return Updated(jail, "gone", old, ("jail no longer exists; to remove its images: jailssh image gc",))
         if read_history(layout, jail).pinned and not named:
             return Updated(jail, "held", old)
         result = images.ensure(definition, unpin=named)
     except ConfigError as error:
         if not named and _is_left_over(layout, jail):
-            return Updated(jail, "gone", old, (f"nobody has it and nobody can: {error}; jailssh image gc removes it",))
+            return Updated(
+                jail, "gone", old, (f"unused and unusable: {error}; to remove its images: jailssh image gc",)
+            )
         return Updated(jail, "failed", old, tuple(_reasons(error)))
     except JailsshError as error:
         return Updated(jail, "failed", old, tuple(_reasons(error)))

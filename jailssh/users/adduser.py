@@ -119,10 +119,10 @@ def subject(name: str) -> str:
 def require_setup(layout: Layout, groups: tuple[str, ...]) -> None:
     """Raise :class:`HostError` unless ``jailssh setup`` has nothing left to do: without the drop-in sshd leaks."""
     if not os.path.exists(layout.sshd_drop_in) or not accounts.group_exists(GROUP):
-        raise HostError("this host", "is not set up for jails yet", hint="run: jailssh setup")
+        raise HostError("this host", "is not set up for jails", hint="jailssh setup")
     if rest := setup.pending(layout, groups):
-        why = f"the set-up does not fit (any more): {setup.explained(rest)}"
-        raise HostError("this host", why, hint="run: jailssh setup")
+        why = f"setup is out of date: {setup.explained(rest)}"
+        raise HostError("this host", why, hint="jailssh setup")
 
 
 def adduser(
@@ -153,11 +153,11 @@ def adduser(
         ring = publisher.keyring(wish.name)
         if ring.shared and wish.keys:
             hint = f"jailssh keys add {wish.name} NAME FILE"
-            raise UsageError("--key", f"{wish.name} is shared: each of its keys has a name", hint=hint)
+            raise UsageError("--key", f"{wish.name} is a shared account, its keys need names", hint=hint)
         own = _own_keys(layout, wish, entry, shared=ring.shared)
         standing = looks.look(entry) if entry is not None and facts is not None and not facts.jailed else []
         if facts is not None and not facts.jailed and not confirm(_question(wish, standing)):
-            raise JailsshError(f"account {wish.name}", "nothing was changed")
+            raise JailsshError(f"account {wish.name}", "aborted; nothing changed")
         if not wish.on_demand:
             # The long part, while nothing is changed yet and a signal still ends it at once.
             publisher.make_image(wish.jails)
@@ -181,7 +181,7 @@ def adduser(
 
 def _question(wish: AddUserOptions, standing: Sequence[OutsideJail]) -> str:
     found = "".join(f"{each.says}\n" for each in standing)
-    then = "; what can be is set aside" if wish.disable and standing else ""
+    then = " and set aside what is possible of the above" if wish.disable and standing else ""
     return f"{found}Put the existing account {wish.name} into a jail{then}?"
 
 
@@ -199,8 +199,8 @@ def _check_existing(
     layout: Layout, wish: AddUserOptions, entry: AccountEntry, publisher: Publishing
 ) -> checks.AccountFacts:
     if wish.home is not None and wish.home != entry.home:
-        why = f"the account exists, its home is {entry.home} and stays there"
-        raise UsageError(f"--home {wish.home}", why, hint="leave --home out")
+        why = f"account exists with home '{entry.home}', which stays as it is"
+        raise UsageError(f"--home {wish.home}", why, hint="repeat the command without --home")
     path = users_file(layout, wish.name)
     facts = checks.look(entry, login_program=layout.login_program, users_file=path)
     raise_all(
@@ -305,7 +305,7 @@ def _steps_after(
 def _no_key(name: str, *, rights: bool) -> str:
     ways = [f"jailssh keys add {name} NAME FILE (many people, each with a name for rights)"] if rights else []
     ways += [f"jailssh adduser {name} --jail … --key FILE (one person)" if rights else "--key FILE", f"passwd {name}"]
-    return f"note: it has neither key nor password; give it one with {', '.join(ways[:-1])} or: {ways[-1]}"
+    return f"note: {name} cannot log in yet (no key, no password); add one: {', '.join(ways[:-1])} or: {ways[-1]}"
 
 
 def _report(
@@ -317,23 +317,23 @@ def _report(
     ability: str,
 ) -> list[str]:
     jail = "+".join(sorted(set(wish.jails)))
-    can = f"; it can use: {ability}" if ability else "; image and plan are made at its first login"
+    can = f"; allows: {ability}" if ability else "; image and plan are built at the first login"
     if not changed:
         return [f"{wish.name}: already in jail {jail}, nothing changed{can}"]
-    verb = "created into" if facts is None else "moved into" if facts.jailed else "taken into"
+    verb = "created in" if facts is None else "moved to" if facts.jailed else "put into"
     if facts is not None and facts.jailed and "users file" not in changed:
-        verb = f"new {' and '.join(changed)}, still in"
+        verb = f"{' and '.join(changed)} updated, still in"
     lines = [f"{wish.name} (uid {entry.uid}): {verb} jail {jail}{can}"]
     if facts is not None and facts.processes and not facts.jailed:
         before = pluralize(facts.processes, "process", "es")
-        lines.append(f"note: what ran before ({before}) stays outside of the jail until it ends")
+        lines.append(f"note: {before} started before stays outside the jail until it ends")
     if facts is not None and not facts.local and facts.entry.shell != layout.login_program:
         lines.append(
-            f"note: its login shell {facts.entry.shell} comes from a directory service; have it set to "
-            f"{layout.login_program} (SSSD: override_shell), until then PAM refuses its logins"
+            f"note: login shell '{facts.entry.shell}' comes from a directory service; PAM refuses logins until it is "
+            f"{layout.login_program} (SSSD: override_shell)"
         )
     if accounts.must_change_password(wish.name):
         lines.append(
-            f"note: its password has expired, and sshd would run passwd outside of the jail: passwd {wish.name}"
+            f"note: password has expired, and sshd runs passwd outside the jail; set a new one: passwd {wish.name}"
         )
     return lines

@@ -1,4 +1,4 @@
-"""Set aside what an account has standing outside of its jail, each piece noted in the undo journal first."""
+"""Set aside what an account has outside of its jail; each piece is noted in the undo journal first."""
 
 from __future__ import annotations
 

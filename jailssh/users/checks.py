@@ -75,7 +75,7 @@ def refusals(
         return [DeniedError(what, "root cannot be put into a jail")]
     found: list[JailsshError] = []
     if facts.same_uid:
-        why = f"{', '.join(facts.same_uid)} has the same uid {entry.uid}, and a jail is chosen by uid"
+        why = f"uid {entry.uid} is also the uid of {', '.join(facts.same_uid)}, and the uid selects the jail"
         found.append(DeniedError(what, why, hint="give each account a uid of its own"))
     if not force:
         found += _needs_force(facts, what, min_uid, refuse_groups, login_program)
@@ -83,8 +83,8 @@ def refusals(
         found.append(
             DeniedError(
                 what,
-                f"it is logged in: {pluralize(facts.processes, 'process', 'es')} outside of any jail",
-                hint="wait until it has logged out, or use --now: what runs already stays as it is",
+                f"account is logged in ({pluralize(facts.processes, 'process', 'es')} outside a jail)",
+                hint="end its sessions, or use --now (running processes stay unconfined)",
             )
         )
     return found + _home_refusals(facts)
@@ -94,23 +94,23 @@ def _needs_force(
     facts: AccountFacts, what: str, min_uid: int, refuse_groups: Collection[str], login_program: str
 ) -> list[JailsshError]:
     entry = facts.entry
-    hint = "use --force if that is what you want"
+    hint = "use --force to put it into a jail anyway"
     found: list[JailsshError] = []
     if entry.uid < min_uid:
-        found.append(DeniedError(what, f"uid {entry.uid} is below {min_uid}: it belongs to the system", hint=hint))
+        found.append(DeniedError(what, f"uid {entry.uid} is a system uid (min_uid is {min_uid})", hint=hint))
     strong = sorted({name for name, _ in entry.groups} & set(refuse_groups))
     if strong:
-        why = f"it is in group {', '.join(strong)}, whose members can leave any jail"
+        why = f"member of group {', '.join(map(repr, strong))}, which can escape any jail"
         found.append(DeniedError(what, why, hint=f"gpasswd --delete {entry.name} {strong[0]}, or use --force"))
     if facts.invoking:
-        found.append(DeniedError(what, "it is the account that you are logged in with", hint=hint))
+        found.append(DeniedError(what, "you are logged in with this account", hint=hint))
     if not facts.local and entry.shell != login_program:
         found.append(
             DeniedError(
                 what,
-                f"it comes from a directory service with the login shell {entry.shell}; PAM refuses such logins, since "
-                "a shell may read the user's files first, outside of the jail",
-                hint=f"have the directory set its login shell to {login_program} (SSSD: override_shell)",
+                f"login shell {entry.shell!r} comes from a directory service; PAM refuses such logins, because a shell "
+                "can read the user's files before the jail starts",
+                hint=f"set its login shell in the directory service to {login_program} (SSSD: override_shell)",
             )
         )
     return found
@@ -122,21 +122,24 @@ def _home_refusals(facts: AccountFacts) -> list[JailsshError]:
     if entry.home == "/" or not is_clean_absolute(entry.home):
         return [UsageError(what, "is not a home directory", hint=f"usermod --home DIR {entry.name}")]
     if facts.home is None:
-        return [UsageError(what, "does not exist", hint="make it, owned by the account, mode 0700")]
+        return [
+            UsageError(what, "does not exist", hint=f"install -d -m 0700 -o {entry.name} -g {entry.gid} {entry.home}")
+        ]
     if facts.home_path != entry.home:
         hint = f"usermod --home {facts.home_path} {entry.name}"
-        return [UsageError(what, "has a symbolic link on its way", hint=hint)]
+        return [UsageError(what, "path contains a symbolic link", hint=hint)]
     if not stat.S_ISDIR(facts.home.st_mode):
         return [UsageError(what, "is not a directory")]
     found: list[JailsshError] = []
     if facts.home.st_uid != entry.uid:
-        found.append(UsageError(what, f"belongs to uid {facts.home.st_uid}", hint=f"chown {entry.name} {entry.home}"))
+        why = f"belongs to uid {facts.home.st_uid}, expected {entry.uid}"
+        found.append(UsageError(what, why, hint=f"chown {entry.name} {entry.home}"))
     if facts.home.st_mode & 0o022:
         mode = stat.S_IMODE(facts.home.st_mode)
-        found.append(UsageError(what, f"others can write to it (mode {mode:04o})", hint=f"chmod go-w {entry.home}"))
+        found.append(UsageError(what, f"is writable by others (mode {mode:04o})", hint=f"chmod go-w {entry.home}"))
     if facts.ssh is not None and not stat.S_ISDIR(facts.ssh.st_mode):
         kind = "a symbolic link" if stat.S_ISLNK(facts.ssh.st_mode) else "not a directory"
-        found.append(UsageError(f"{entry.home}/.ssh", f"is {kind}", hint="put a real directory in its place"))
+        found.append(UsageError(f"{entry.home}/.ssh", f"is {kind}", hint="replace it by a directory"))
     return found
 
 
@@ -145,16 +148,16 @@ def check_new(name: str, home: str) -> None:
     if home == "/" or not is_clean_absolute(home):
         raise UsageError(f"--home {home!r}", "is not a plain absolute path")
     if accounts.group_exists(name):
-        hint = f"create the account yourself (useradd --gid {name} {name}); adduser then takes it"
-        raise UsageError(f"account {name}", "a group of this name exists already", hint=hint)
+        hint = f"create the account first: useradd --gid {name} {name}"
+        raise UsageError(f"account {name}", "a group with this name already exists", hint=hint)
     if os.path.lexists(home):
         hint = (
-            f"move it away, or give another one with --home; for {name} to have it again: useradd "
+            f"move it away, or set another one with --home; to give it back to {name}: useradd "
             f"--password '*' --no-create-home --home-dir {home} {name} && chown -hR {name}: {home}, then jailssh "
             f"adduser {name}"
         )
-        raise UsageError(f"home {home}", "exists already", hint=hint)
+        raise UsageError(f"home {home}", "already exists", hint=hint)
     try:
         os.close(fs.open_dir(os.path.dirname(home)))
     except HostError as error:
-        raise HostError(f"home {home}", str(error), hint="homes are made below a directory of root's") from error
+        raise HostError(f"home {home}", str(error), hint="the parent directory must belong to root") from error

@@ -1,4 +1,4 @@
-"""What a session covers in a home is made ahead: while there is room for it, and before anybody logs in."""
+"""Create what a session covers in a home ahead: while there is room for it, and before the first login."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def make_ahead(layout: Layout, entry: AccountEntry) -> list[str]:
     try:
         failed = as_user.make_empty(entry, [(path, verb == "mask") for path, verb in wanted.items()])
     except JailsshError as error:
-        return [f"note: what logins cover in {entry.home} could not be made ahead: {error}"]
+        return [f"note: cannot create what sessions cover in {entry.home}: {error}"]
     return [
-        f"note: {path} cannot be made ({os.strerror(number).lower()}); until it can, logins of {entry.name} are refused"
+        f"note: cannot create {path} ({os.strerror(number).lower()}); until then logins of {entry.name} are refused"
         for path, number in failed
     ]
 

@@ -89,11 +89,11 @@ def deluser(layout: Layout, wish: DelUserOptions, withdraw: Callable[[int], obje
         assert facts.entry is not None
         _ask(facts.entry, confirm, remove_home=wish.remove_home)
     elif wish.remove_home and not tries.errors:
-        raise UsageError("--remove-home", "only the home of an account that adduser created is removed")
+        raise UsageError("--remove-home", "applies only to accounts that adduser created")
     shut = Tries()
     why = key_removal.under_lock(layout, partial(_shut_out, layout, name, facts, withdraw, shut))
     tries.errors += shut.errors
-    done = [f"{name}: {'nothing lets it in any more' if not shut.errors else 'not everything could be taken away'}"]
+    done = [f"{name}: {'can no longer log in' if not shut.errors else 'access is not fully removed'}"]
     if wish.now:
         done += _end(layout, name, facts, tries)
     if " holds " in why:
@@ -101,7 +101,7 @@ def deluser(layout: Layout, wish: DelUserOptions, withdraw: Callable[[int], obje
     if not tries.errors:
         with narrow.lock(layout.lock, key_removal.AGAIN) as why:
             if why:
-                tries.errors.append(JailsshError(f"account {name}", f"not finished: {why}", hint="the same again"))
+                tries.errors.append(JailsshError(f"account {name}", f"not finished: {why}", hint="repeat the command"))
             elif lines := tries(name, partial(_finish, layout, wish, facts)):
                 return [*(done[1:] if wish.now else ()), *lines]
     raise NotFinishedError(done, tries.errors)
@@ -111,7 +111,7 @@ def _look(layout: Layout, name: str, tries: Tries) -> _Facts:
     """Return the facts; raises :class:`UsageError` for an account that is in no jail by name."""
     entry = tries(f"account {name}", partial(accounts.find, name))
     if entry is None and not tries.errors and accounts.local_uid(name) is not None:
-        tries.errors.append(HostError(f"account {name}", "is in /etc/passwd, but NSS does not tell it"))
+        tries.errors.append(HostError(f"account {name}", "is in /etc/passwd, but NSS does not return it"))
     journal = tries("undo journal", partial(Journal, layout, subject(name)))
     uid = _recorded_uid(layout, name, journal)
     uids = {uid} if uid is not None else set(key_removal.recorded_uids(layout, name))
@@ -122,8 +122,8 @@ def _look(layout: Layout, name: str, tries: Tries) -> _Facts:
     ours = entry is not None and entry.shell == layout.login_program and accounts.is_listed_member(name, GROUP)
     if not by_name and not ours:
         no_setup = not accounts.group_exists(GROUP)
-        why = "is not in a jail: this host is not set up for jails" if no_setup else "is not in a jail by name"
-        raise UsageError(f"account {name}", why, hint="" if no_setup else "jailssh list shows who is")
+        why = "this host is not set up for jails" if no_setup else "no jail is assigned to this account directly"
+        raise UsageError(f"account {name}", why, hint="" if no_setup else "jailssh list")
     same = entry is not None and (uid is None or is_same(Identity(name, uid), entry))
     steps = [*journal.original, *journal.steps] if journal else []
     created = any(step.op == "account" for step in steps)
@@ -179,16 +179,16 @@ def _end(layout: Layout, name: str, facts: _Facts, tries: Tries) -> list[str]:
         jails, ended = end_sessions(uid, layout.login_program)
         count += jails
         if not (ended and end_processes(uid)):
-            why = "some of its processes do not end, or new ones keep coming"
+            why = "some processes do not end, or new ones start"
             tries.errors.append(JailsshError(f"account {name}", why, hint=f"ps -u {uid}"))
-    return [f"{name}: ended {pluralize(count, 'session')} and every process of it"]
+    return [f"{name}: ended {pluralize(count, 'session')} and all processes of the account"]
 
 
 def _finish(layout: Layout, wish: DelUserOptions, facts: _Facts) -> list[str]:
     """Take back what confines the account; call under the lock."""
     name = wish.name
     if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
-        raise JailsshError(f"account {name}", "was put into a jail again meanwhile", hint="the same command again")
+        raise JailsshError(f"account {name}", "was put into a jail again by another command", hint="repeat the command")
     for each in (subject(name), keys_subject(name)):
         transaction.recover(layout, each)
     journal = Journal(layout, subject(name))
@@ -211,14 +211,14 @@ def _finish(layout: Layout, wish: DelUserOptions, facts: _Facts) -> list[str]:
 def _ask(entry: AccountEntry, confirm: Confirm, *, remove_home: bool) -> None:
     with_home = f" and its home {entry.home}" if remove_home else ""
     if not confirm(f"Delete the account {entry.name}{with_home}? jailssh adduser created it."):
-        raise JailsshError(f"account {entry.name}", "nothing was changed")
+        raise JailsshError(f"account {entry.name}", "aborted; nothing changed")
 
 
 def _check_deletable(entry: AccountEntry, *, remove_home: bool) -> None:
     running = len(accounts.processes_of(entry.uid))
     if running:
-        why = f"not deleted yet: {pluralize(running, 'process', 'es')} of it still running"
-        raise JailsshError(f"account {entry.name}", why, hint="the same with --now ends them, --keep-account keeps it")
+        why = f"account has {pluralize(running, 'running process', 'es')}"
+        raise JailsshError(f"account {entry.name}", why, hint="use --now to end them, or --keep-account")
     if remove_home:
         removal.check_home(entry.home)
 
@@ -239,13 +239,14 @@ def _inverses(layout: Layout, name: str, journal: Journal, entry: AccountEntry |
 def _report(name: str, entry: AccountEntry | None, same: bool, created: bool, delete: bool, remove_home: bool) -> str:
     if delete:
         assert entry is not None
-        home = "removed" if remove_home else "left in place"
-        return f"{name}: deleted; its home {entry.home} was {home}"
+        home = "removed" if remove_home else "kept"
+        return f"{name}: deleted; home {entry.home} {home}"
     if entry is None:
-        return f"{name}: the account is gone already; what jailssh kept about it was removed"
+        return f"{name}: account does not exist; its jailssh files are removed"
     if not same:
-        return f"{name}: the account has another uid than the one in the jail; only jailssh's own files were removed"
+        return f"{name}: account has another uid than the one in the jail; only its jailssh files are removed"
     now = accounts.get(name)
     if created:
-        return f"{name}: out of its jail, kept with login shell {now.shell}; give it another with: usermod --shell"
-    return f"{name}: out of its jail, as it was before, with login shell {now.shell}"
+        change = f"usermod --shell SHELL {name}"
+        return f"{name}: removed from its jail, kept with login shell {now.shell}; to change it: {change}"
+    return f"{name}: removed from its jail, restored, with login shell {now.shell}"

@@ -69,7 +69,7 @@ def set_shells(
     for step in [step for step in journal.original if known and step.key not in inside]:
         entry = accounts.find(step.key)
         if entry is not None and entry.shell == login:
-            lines.append(f"{step.key}: in no jail any more, login shell {step.args[1]} again")
+            lines.append(f"{step.key}: no longer in a jail, login shell {step.args[1]} again")
         if act:
             take_back([step])
             journal.original = [each for each in journal.original if each is not step]
@@ -118,16 +118,16 @@ def _about(layout: Layout, configuration: Configuration, entry: AccountEntry) ->
     what = f"account {entry.name}"
     found = []
     if entry.shell != layout.login_program:
-        why = f"its login shell is {entry.shell}, so PAM refuses its logins: it would read files of the account's"
+        why = f"login shell is {entry.shell!r}, expected {layout.login_program!r}: PAM refuses its logins"
         local = accounts.is_local(entry.name)
-        hint = "jailssh apply sets it" if local else f"in the directory: {layout.login_program} (SSSD: override_shell)"
+        hint = "jailssh apply" if local else "set it in the directory service (SSSD: override_shell)"
         found.append(_as_error(what, why, hint))
     if strong := looks.strong_groups(entry, configuration.main.refuse_groups):
-        why = f"is in group {', '.join(strong)}, whose members can leave any jail"
+        why = f"member of group {', '.join(map(repr, strong))}, which can escape any jail"
         found.append(_as_error(what, why, f"gpasswd --delete {entry.name} {strong[0]}"))
     if rights := looks.sudo_rights(entry):
-        why = f"sudo lets it run commands as others: {rights}"
-        found.append(_as_error(what, why, "take it out of /etc/sudoers and /etc/sudoers.d: visudo"))
+        why = f"sudo allows it to run commands as others: {rights}"
+        found.append(_as_error(what, why, "remove it from /etc/sudoers and /etc/sudoers.d: visudo"))
     return found
 
 

@@ -80,7 +80,7 @@ def set_aside(layout: Layout, kept_for: Identity, *, act: bool) -> PlanChange:
         _act(layout, kept_for, files, folder, has_plan=has_plan)
         text = f"account {name} (uid {uid}) is gone: {'; '.join(line.removeprefix('- ') for line in lines)}"
         journal.record("account-gone", text, {fields.USER: name, fields.UID: str(uid)})
-    return PlanChange(uid, name, "", tuple(lines) or ("- the note about it",))
+    return PlanChange(uid, name, "", tuple(lines) or ("- the record of its owner",))
 
 
 def _act(layout: Layout, kept_for: Identity, files: dict[str, str], folder: str, *, has_plan: bool) -> None:

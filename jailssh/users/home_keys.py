@@ -76,10 +76,9 @@ def check(found: HomeKeys, entry: AccountEntry, choice: Choice) -> None:
     more = f"; and {len(limited) - 5} more" if len(limited) > 5 else ""
     raise UsageError(
         f"account {entry.name}",
-        f"{pluralize(len(limited), 'key')} may do one thing only, and would get all that the jail allows: "
-        f"{shown}{more}",
-        hint="--key-commands leave-out leaves these keys out, drop takes them without their limit; to give each person "
-        f"or machine a key with a name and rights of its own: jailssh keys add {entry.name} NAME FILE",
+        f"{pluralize(len(limited), 'key')} limited to one command can use all that the jail allows: {shown}{more}",
+        hint="use --key-commands leave-out to skip these keys, or drop to accept them without their limit; for keys "
+        f"with names and rights of their own: jailssh keys add {entry.name} NAME FILE",
     )
 
 
@@ -87,7 +86,7 @@ def take(found: HomeKeys, present: str, layout: Layout, choice: Choice) -> Taken
     """Return root's file with the keys in it, after :func:`check`."""
     if choice.leave:
         left = pluralize(len(found.keys), "key")
-        note = f"note: {left} of its home left alone, so they let nobody in any more"
+        note = f"note: {left} in its home not taken over; sshd no longer reads its keys there"
         return Taken(present, (note,) if found.keys else ())
     wanted = [key for key in found.keys if not key.commands or choice.commands == DROP]
     text = home_keys.merged(present, wanted, layout.login_program)
@@ -131,7 +130,7 @@ def _one(layout: Layout, entry: AccountEntry, choice: Choice, values: Mapping[st
         return None
     inverse = undo.put_file_back(authorized_keys.keys_file(layout, entry.name), authorized_keys.encoded(taken.text))
     count = pluralize(len(lines_of(taken.text)) - len(lines_of(present)), "key")
-    head = f"~ {entry.name}: {count} of its home taken into {authorized_keys.keys_file(layout, entry.name)}"
+    head = f"~ {entry.name}: {count} of its home copied to {authorized_keys.keys_file(layout, entry.name)}"
 
     def act() -> None:
         authorized_keys.write(layout, entry.name, taken.text)

@@ -26,9 +26,7 @@ def checked(named: Sequence[str] | set[str]) -> list[str]:
     """Return the groups sorted, each once; raises as :func:`groups` does."""
     for group in named:
         if not _GROUP_NAME.match(group):
-            raise ConfigError(
-                f"group {group!r}", "has a character that means something else in the files of sshd and of PAM"
-            )
+            raise ConfigError(f"group {group!r}", "contains a character with a special meaning in files of sshd or PAM")
     return sorted(set(named))
 
 

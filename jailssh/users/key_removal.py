@@ -1,7 +1,7 @@
-"""Take a key away, wherever it still stands: first what lets it in, then what it is made from.
+"""Remove a key from every place that has it: first the lines that authorize it, then the files they are made from.
 
-No configuration, no unfinished change, no directory service, no full disk and no lock that is never given back keeps
-it in.  Every place is tried; what failed is told in the end, and a second run does it.
+A broken configuration, an unfinished change, a directory service that does not answer, a full disk or a lock that is
+never released do not stop it.  Every place is tried; failures are reported at the end, and a second run completes it.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ class _Removal:
             text = authorized_keys.present(self.layout, self.user)
         except HostError as error:
             self.found = True
-            return narrow.remove(path, f"{error.why}; jailssh apply makes it anew for a shared account")
+            return narrow.remove(path, f"{error.why}; for a shared account, jailssh apply creates it again")
         generated = authorized.is_generated(text)
         lines = [line for line in text.split("\n") if authorized.blob_of(line)]
 
@@ -217,16 +217,16 @@ def remove(layout: Layout, user: str, which: str, fault: Fault = no_fault, *, no
     found = removal.found or bool(removal.groups)
     lines = []
     if found:
-        out_of = f" and taken out of {', '.join(sorted(removal.groups))}" if removal.groups else ""
-        goes_on = "" if now else "; a session that it has open goes on"
+        out_of = f", also from {', '.join(sorted(removal.groups))}" if removal.groups else ""
+        goes_on = "" if now else "; its open sessions continue"
         lines.append(f"{user}: key {shown} removed{out_of}{goes_on}")
     elif not errors and not now:
-        raise UsageError(f"key {shown}", f"{user} has none of this name", hint=f"jailssh keys list {user}")
+        raise UsageError(f"key {shown}", f"does not exist in account {user}", hint=f"jailssh keys list {user}")
     else:
-        lines.append(f"{user}: no key {shown} was found")
+        lines.append(f"{user}: key {shown} not found")
     lines += [f"note: {note}" for note in removal.tries.notes]
     if removal.was_last:
-        lines.append(f"note: it was the last key, so nobody can log in as {user} until another has a name")
+        lines.append(f"note: this was the last key; nobody can log in as {user} until another key has a name")
     if now:
         lines += _end(layout, user, removal.uids, errors)
     if " holds " in why:
@@ -238,8 +238,8 @@ def late(what: str, why: str) -> JailsshError:
     """Return the error for what was done without the lock."""
     return JailsshError(
         what,
-        f"taken away without the lock, so what was under way may bring it back: {why}",
-        hint="the same command again once that process has ended",
+        f"removed without the lock, so a running change may restore it: {why}",
+        hint="repeat the command when that process has ended",
     )
 
 
@@ -255,7 +255,5 @@ def _end(layout: Layout, user: str, uids: Sequence[int], errors: list[JailsshErr
         jails, ended = end_sessions(uid, layout.login_program, partial(authorized.lets_in, text))
         count += jails
         if not ended:
-            errors.append(
-                JailsshError(f"account {user}", "some of its sessions do not end", hint=f"jailssh kick {uid}")
-            )
-    return [f"{user}: ended {pluralize(count, 'session')} by keys that do not let in (any more)"]
+            errors.append(JailsshError(f"account {user}", "some sessions do not end", hint=f"jailssh kick {uid}"))
+    return [f"{user}: ended {pluralize(count, 'session')} of keys that do not authorize logins"]

@@ -1,7 +1,7 @@
 """Give a key of a shared account a name.
 
-A name comes in this order: its file, its groups, the plans, and last the line that lets it in; all or nothing.  How it
-goes: :mod:`jailssh.users.key_removal`.
+A name is added in this order: its file, its groups, the plans, and last the line that authorizes it; all or nothing.
+Its removal: :mod:`jailssh.users.key_removal`.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ def add(layout: Layout, wish: Addition, publisher: Publishing, fault: Fault = no
         path = f"{folder}/{wish.name}{SUFFIX}"
         users_text = _in_groups(layout, wish)
         if wish.name in ring.keys and _same(ring.keys[wish.name], wish.keys) and users_text is None:
-            return [*lines, f"{wish.user}: key {wish.name} is there already, nothing changed"]
+            return [*lines, f"{wish.user}: key {wish.name} already exists, nothing changed"]
         if wish.name in ring.keys and not _same(ring.keys[wish.name], wish.keys):
-            hint = f"another key of the same person is a line more in {path}; then run: jailssh apply"
-            raise UsageError(f"key {wish.name}", f"{wish.user} has one of this name", hint=hint)
+            hint = f"to add another key of the same person, append it to {path}, then run: jailssh apply"
+            raise UsageError(f"key {wish.name}", f"already exists in account {wish.user}", hint=hint)
         together = {**ring.keys, wish.name: wish.keys}
         read_keyring({f"{folder}/{name}{SUFFIX}": _text(keys).encode() for name, keys in together.items()}, ())
         by_group = GROUP not in {name for name, _ in entry.groups}
@@ -93,7 +93,9 @@ def add(layout: Layout, wish: Addition, publisher: Publishing, fault: Fault = no
     done = f"{wish.user}: key {wish.name} added" + (f", in {', '.join(sorted(wish.groups))}" if wish.groups else "")
     lines += [done, *(f"  {key.kind} {key.fingerprint()}" for key in wish.keys)]
     if not ring.shared:
-        lines.append(f"note: {wish.user} is shared from now on: only named keys log in, no password and no other key")
+        lines.append(
+            f"note: {wish.user} is now a shared account: only named keys authorize logins, no password and no other key"
+        )
     return lines
 
 
@@ -113,9 +115,9 @@ def _refuse_nameless(layout: Layout, wish: Addition) -> None:
         folder = key_folder(layout, wish.user)
         raise UsageError(
             f"account {wish.user}",
-            f"has {pluralize(len(lost), 'key')} without a name, which could not log in any more: {', '.join(lost)}",
-            hint=f"put each into a file {folder}/NAME{SUFFIX} (its type, the key, nothing in front) and run: jailssh "
-            f"apply; or take its line out of {authorized_keys.keys_file(layout, wish.user)}",
+            f"{pluralize(len(lost), 'key')} without a name would stop working: {', '.join(lost)}",
+            hint=f"put each into a file {folder}/NAME{SUFFIX} (type and key, no options) and run: jailssh apply; or "
+            f"remove its line from {authorized_keys.keys_file(layout, wish.user)}",
         )
 
 
@@ -126,7 +128,7 @@ def _in_groups(layout: Layout, wish: Addition) -> str | None:
     if all(wish.name in groups.get(group, ()) for group in wish.groups):
         return None
     if before is None:
-        why = "is in its jail only through a group of its own, so there is no file for groups of keys"
+        why = "is in its jail only as a member of a Unix group; groups of keys need a jail of its own"
         raise UsageError(f"account {wish.user}", why, hint=f"jailssh adduser {wish.user} --jail JAIL")
     for group in wish.groups:
         groups[group] = list(dict.fromkeys((*groups.get(group, ()), wish.name)))

@@ -74,9 +74,9 @@ def _read(layout: Layout, uid: int) -> Learning | None:
         row = json.loads(data)
         found = Learning(int(row["uid"]), str(row["name"]), float(row["since"]), float(row["until"]))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-        raise ConfigError(path, "cannot be read", hint="jailssh learn USER begins anew") from error
+        raise ConfigError(path, "is damaged", hint="start again: jailssh learn USER") from error
     if found.uid != uid:
-        raise ConfigError(path, f"is about uid {found.uid}", hint="jailssh learn USER begins anew")
+        raise ConfigError(path, f"contains uid {found.uid}, expected {uid}", hint="start again: jailssh learn USER")
     return found
 
 

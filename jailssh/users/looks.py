@@ -1,4 +1,4 @@
-"""What an account that exists has standing outside of any jail, before it goes into one.
+"""What an existing account has outside of any jail, before it is put into one.
 
 cron, at, a user manager that lingers, files in its home that programs of the host act on, rights by sudo.  Found, told,
 and with ``--disable`` set aside so that ``deluser`` can bring it back.
@@ -41,13 +41,13 @@ def look(entry: AccountEntry) -> list[OutsideJail]:
     refused = "PAM refuses it while the account is in a jail"
     found = [OutsideJail("spool", path, f"crontab {path}: {refused}") for path in spools.crontabs(entry.name)]
     found += [OutsideJail("spool", path, f"at job {path}: {refused}") for path in spools.at_jobs(entry.uid)]
-    found += [OutsideJail("linger", path, f"lingers ({path}): {refused}") for path in spools.linger(entry.name)]
+    found += [OutsideJail("linger", path, f"lingering ({path}): {refused}") for path in spools.linger(entry.name)]
     try:
         found += _in_home(entry)
     except JailsshError as error:
-        found.append(OutsideJail("other", entry.home, f"{error}; so what programs of the host find there is not known"))
+        found.append(OutsideJail("other", entry.home, f"{error}; which files programs of the host read is unknown"))
     if commands := sudo_rights(entry):
-        found.append(OutsideJail("other", "sudo", f"sudo lets it run commands as others: {commands}"))
+        found.append(OutsideJail("other", "sudo", f"sudo allows it to run commands as others: {commands}"))
     return found
 
 
@@ -75,10 +75,10 @@ def _in_home(entry: AccountEntry) -> list[OutsideJail]:
 
 
 def _about(row: HomeReader, name: str) -> str:
-    after = "PAM refuses it while the account is in a jail" if row.closed == "pam" else "it stays as it is"
+    after = "PAM refuses it while the account is in a jail" if row.closed == "pam" else "left unchanged"
     if row.closed == "told":
-        after = "nothing closes it"
-    return f"~/{name}, which {', '.join(row.programs)} read: {row.why}; {after}"
+        after = "nothing blocks it"
+    return f"~/{name} (read by {', '.join(row.programs)}): {row.why}; {after}"
 
 
 def sudo_rights(entry: AccountEntry) -> str:
@@ -111,5 +111,5 @@ def lines(found: Sequence[OutsideJail], *, aside: bool) -> list[str]:
         moved = aside and each.kind != "other"
         out.append(f"note: set aside until deluser: {each.place}" if moved else f"note: {each.says}")
     if not aside and any(each.kind != "other" for each in found):
-        out.append("note: jailssh adduser … --disable sets these aside, deluser brings them back")
+        out.append("note: to set these aside until deluser: jailssh adduser … --disable")
     return out

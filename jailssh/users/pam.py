@@ -39,10 +39,14 @@ def profile(layout: Layout, groups: Sequence[str], template: str) -> str:
     main = read_main(install.read_optional(layout.config_file) or b"", layout.config_file)
     for service in main.pam_services:
         if not _SERVICE.match(service):
-            raise ConfigError(f"{layout.config_file} pam_services", f"{service!r} is not the name of a service of PAM")
+            raise ConfigError(f"{layout.config_file} pam_services", f"{service!r} is not a valid name of a PAM service")
     for path in (layout.login_program, refused_program(layout)):
         if not _PATH_TEXT.match(path):
-            raise HostError(path, "cannot be written into PAM's files", hint="install below a plain path")
+            raise HostError(
+                path,
+                "contains characters that are not allowed in PAM files",
+                hint="use letters, digits and . _ + - in the prefix",
+            )
     # No service has the name of the group, so without the setting nothing is let through.
     services = [GROUP, *sorted(set(main.pam_services))]
     values = {
@@ -56,7 +60,7 @@ def profile(layout: Layout, groups: Sequence[str], template: str) -> str:
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)
     if longest := max((line for line in text.splitlines() if len(line) > _MAX_LINE), key=len, default=""):
-        raise ConfigError("PAM profile", f"a line would have {len(longest)} bytes, more than PAM reads")
+        raise ConfigError("PAM profile", f"line of {len(longest)} bytes is too long (limit {_MAX_LINE})")
     return text
 
 
@@ -75,26 +79,24 @@ def changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     name = "/dev/null" if before is None else path
     diff = list(difflib.unified_diff(old, wanted.splitlines(), name, path, lineterm=""))
     if owed:
-        diff = [f"~ {path}: to be switched on, which was interrupted", *diff]
+        diff = [f"~ {path}: enable (was interrupted)", *diff]
     inverse = UndoAction("pam", layout.root, (before,))
     return [Change("PAM profile", tuple(diff), inverse, lambda: pam.put(layout, wanted))]
 
 
 def notes(layout: Layout, groups: Sequence[str]) -> list[str]:
     """Return what keeps the profile from holding, for a host that is set up."""
-    left = "cron, at, su, a user manager and a shell of the account's run outside of its jail"
+    left = "cron, at, su, user managers and login shells run outside the jail"
     if not pam.has_tool(layout):
         where = pam.account_path(layout)
         if os.path.exists(where) and pam.in_force(layout, _wanted(layout, groups)):
             return []
-        return [
-            f"PAM: this host has no {pam.TOOL}, so {left}; put the profile of jailssh/users/README.md there by hand"
-        ]
+        return [f"PAM: {pam.TOOL} is not installed, so {left}; add the profile in jailssh/users/README.md by hand"]
     if pam.in_force(layout, _wanted(layout, groups)):
         return []
-    cure = f"{pam.TOOL} --remove {pam.NAME}, then {pam.TOOL} --enable {pam.NAME}; "
-    cure += "where the file was edited by hand, put the lines of its profile in front"
-    return [f"PAM: {pam.account_path(layout)} does not begin with the profile {pam.NAME}, so {left}; cure: {cure}"]
+    cure = f"{pam.TOOL} --remove {pam.NAME} && {pam.TOOL} --enable {pam.NAME}; "
+    cure += "in a file edited by hand, move the lines of the profile to the top"
+    return [f"PAM: {pam.account_path(layout)} does not begin with the profile {pam.NAME}, so {left}; hint: {cure}"]
 
 
 def _wanted(layout: Layout, groups: Sequence[str]) -> str:

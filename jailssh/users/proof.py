@@ -39,8 +39,8 @@ _LOG = "/var/log/jailssh.log"
 _REFERENCE = re.compile(r"reference ([0-9a-f]{8})")
 _LINKS = ("bin", "lib", "lib32", "lib64", "libo32", "libx32", "sbin")
 _TIMEOUT = 60.0
-_CONTAINER = "in a container give it more: docker run --cap-add=SYS_ADMIN --security-opt seccomp=unconfined"
-_WHY = "the login of a throw-away account was tried, and would be refused: "
+_CONTAINER = "in a container: docker run --cap-add=SYS_ADMIN --security-opt seccomp=unconfined"
+_WHY = "test login of a temporary account is refused: "
 
 
 def prove(layout: Layout, group: str) -> list[str]:
@@ -56,37 +56,37 @@ def prove(layout: Layout, group: str) -> list[str]:
     took = (time.monotonic() - begun) * 1000
     words = f"Linux {os.uname().release}"
     notes = [*_notes(), *(f"note: {error}" for error in sshds.unjailed(layout, accounts.members(group)))]
-    return [*notes, f"this host can serve: a whole login of a throw-away account went well ({words}, {took:.0f} ms)"]
+    return [*notes, f"this host can serve logins: test login of a temporary account succeeded ({words}, {took:.0f} ms)"]
 
 
 def check(layout: Layout) -> None:
     """Raise for what shows without a login, and would make one fail in ways that are hard to read."""
     what = "this host"
     if release := kernel.too_old():
-        raise HostError(what, f"its kernel {release} is too old", hint="Linux 5.2 or newer is needed")
+        raise HostError(what, f"kernel {release} is too old", hint="Linux 5.2 or newer is required")
     if missing := kernel.missing_capabilities():
         needed = ", ".join(missing)
         raise HostError(what, f"lacks capabilities that the login program needs: {needed}", hint=_capability_hint())
     if kernel.no_new_privs():
-        why = "this command runs with no_new_privs, so a set-id program gets no power"
+        why = "this command runs with no_new_privs, so set-id programs gain no privileges"
         raise HostError(what, why, hint="run it from a login or a service without NoNewPrivileges=")
     flags = os.statvfs(layout.login_program).f_flag if os.path.exists(layout.login_program) else 0
     for flag, name in ((os.ST_NOSUID, "nosuid"), (os.ST_NOEXEC, "noexec")):
         if flags & flag:
-            why = f"is on a file system that is mounted {name}, so it cannot work"
+            why = f"is on a file system mounted {name}, so it cannot work"
             place = os.path.dirname(layout.login_program)
             raise HostError(layout.login_program, why, hint=f"mount it without {name}: findmnt -T {place}")
     for path, flag, name, cure in (
         ("/run", os.ST_RDONLY, "read-only", "mount a tmpfs on /run"),
-        (layout.state, os.ST_NOEXEC, "noexec", "the programs of jails are there: mount it without noexec"),
-        (layout.state, os.ST_RDONLY, "read-only", "plans and images are there: mount it writable"),
+        (layout.state, os.ST_NOEXEC, "noexec", "mount it without noexec: it contains the programs of jails"),
+        (layout.state, os.ST_RDONLY, "read-only", "mount it writable: it contains plans and images"),
     ):
         if os.path.isdir(path) and os.statvfs(path).f_flag & flag:
-            raise HostError(path, f"is on a file system that is mounted {name}", hint=cure)
+            raise HostError(path, f"is on a file system mounted {name}", hint=cure)
 
 
 def _capability_hint() -> str:
-    return "give it those; all of cap_mknod cap_setgid cap_setuid cap_setpcap cap_sys_chroot cap_sys_admin are needed"
+    return "grant them; required: cap_mknod cap_setgid cap_setuid cap_setpcap cap_sys_chroot cap_sys_admin"
 
 
 def _notes() -> list[str]:
@@ -94,12 +94,14 @@ def _notes() -> list[str]:
     notes = []
     if not os.path.exists(_JOURNAL):
         notes.append(
-            f"note: there is no journal here: refusals go to syslog, or without one to {_LOG}; "
-            "require_journal = yes would refuse everybody"
+            f"note: journald is not running: refusals go to syslog, or without syslog to {_LOG}; "
+            "require_journal = yes refuses all logins"
         )
     room = os.statvfs("/tmp")  # noqa: S108
     if not room.f_bavail or (room.f_files and not room.f_favail):
-        notes.append("note: /tmp is full: sshd cannot say there which key logged in, so shared accounts are refused")
+        notes.append(
+            "note: /tmp is full: sshd cannot write which key logged in, so logins to shared accounts are refused"
+        )
     return notes
 
 
@@ -184,19 +186,21 @@ def _clean(layout: Layout) -> None:
 
 def _explained(done: process.Completed) -> HostError:
     """Return what stands in the way, by what the login program has recorded and by what the kernel says."""
-    said = _detail(done.stderr) or process.last_line(done.stderr) or f"it ended with status {done.code}"
+    said = _detail(done.stderr) or process.last_line(done.stderr) or f"exit status {done.code}"
     calls = kernel.refused_calls()
-    reasons = [f"these calls are refused here: {', '.join(calls)}"] if calls else []
-    hint = _CONTAINER if calls else "journalctl -t jailssh has the whole record; make install puts the program anew"
+    reasons = [f"system calls refused: {', '.join(calls)}"] if calls else []
+    hint = (
+        _CONTAINER if calls else "see the whole record: journalctl -t jailssh; to reinstall the program: make install"
+    )
     if profile := kernel.apparmor():
-        reasons.append(f"the AppArmor profile {profile} confines this system")
+        reasons.append(f"AppArmor profile {profile} confines this system")
         hint = f"{_CONTAINER} --security-opt apparmor=unconfined"
     if kernel.in_user_namespace():
-        limits = " and AppArmor restricts those" if kernel.restricts_user_namespaces() else ""
-        reasons.append(f"this is in a user namespace{limits}, where no device can be made")
-        hint = "a container needs the host's own user namespace: a privileged one"
+        limits = " (restricted by AppArmor)" if kernel.restricts_user_namespaces() else ""
+        reasons.append(f"this system is in a user namespace{limits}, which cannot create devices")
+        hint = "use a privileged container (with the host's own user namespace)"
     if any(call.endswith("(ENOSYS)") for call in calls):
-        hint = "a kernel from 5.2 on has them; else a container's filter takes them away"
+        hint = "use Linux 5.2 or newer; in a container, allow these calls in its seccomp filter"
     return HostError("this host", f"{_WHY}{said}" + "".join(f"; {reason}" for reason in reasons), hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""What is written and what runs: sshd has read the drop-in when it answers so, not when it was told to read it.
+"""What is on disk and what runs: sshd has read the drop-in when its answer shows it, not when it got a signal.
 
 Before the drop-in changes, a file says that a reload is owed; it goes when every sshd of the host was seen to go by
 what is on disk.  So one that was killed in between is made good by the next command.
@@ -57,13 +57,13 @@ def findings(layout: Layout, standings: Sequence[ListenerState] | None = None) -
     """Return where what runs is not what is written; reads only.  ``standings``: of sshd, where they are known."""
     found = []
     if is_owed(layout):
-        why = "a set-up was interrupted before sshd was seen to go by it: accounts may log in without their jail"
-        found.append(ConfigError("reload of sshd", why, hint="jailssh setup does it"))
+        why = "setup was interrupted before sshd used its drop-in: accounts may log in without their jail"
+        found.append(ConfigError("reload of sshd", why, hint="jailssh setup"))
     for each in listeners.standings(layout) if standings is None else standings:
         if each.state == OLD:
-            found.append(ConfigError(each.listener.name(), each.why, hint="jailssh setup has it read it"))
+            found.append(ConfigError(each.listener.name(), each.why, hint="jailssh setup"))
     if stale := units.stale():
-        why = f"has not read the units on disk: {', '.join(stale)}"
+        why = f"uses older versions of units than those on disk: {', '.join(stale)}"
         found.append(ConfigError("systemd", why, hint="systemctl daemon-reload"))
     return found
 

@@ -60,7 +60,11 @@ def drop_in(
     own = [*jailed.checked(set(home_keys) - {GROUP}), f"!{GROUP}"]
     for path in (layout.login_program, layout.keys, layout.sshd_marks):
         if not _PATH_TEXT.match(path):
-            raise HostError(path, "cannot be written into sshd_config", hint="install below a plain path")
+            raise HostError(
+                path,
+                "contains characters that are not allowed in sshd_config",
+                hint="use letters, digits and . _ + - in the prefix",
+            )
     text = template if len(own) > 1 else without_home_keys(template)
     text = text.replace("@GROUPS@", ",".join(names)).replace("@HOME_KEY_GROUPS@", ",".join(own))
     text = text.replace("@ACCEPT@", "".join(f" {name}" for name in accept_env))
@@ -142,9 +146,9 @@ def explained(changes: Sequence[Change]) -> str:
     for change in changes:
         was, now = (next((line[1:] for line in change.lines if line.startswith(f"{sign}Match ")), "") for sign in "-+")
         if was and now:
-            said.append(f"the drop-in has to say {now!r}, not {was!r}, since other groups have a jail now")
+            said.append(f"drop-in has {was!r}, expected {now!r}: the groups with a jail changed")
         elif change.point in ("drop-in", "PAM profile"):
-            said.append(f"the {change.point} is not as it has to be")
+            said.append(f"{change.point} differs from the expected text")
         else:
             said.append(f"{change.point}: {change.lines[0].lstrip('+~ ')}")
     return "; ".join(said)
@@ -172,7 +176,7 @@ def _dir_change(path: str, mode: int) -> Change:
 def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     path = layout.login_program
     if not os.path.exists(path):
-        raise HostError(path, "the login program is not installed", hint="make install")
+        raise HostError(path, "is not installed (the login program)", hint="make install")
     if install.has_capabilities(path):
         return []
     # Members of other groups are not in the group jailssh, so the program must be open to all; it refuses whoever
@@ -185,7 +189,7 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     def act() -> None:
         install.set_access(path, mode, 0, accounts.group_id(owner) or 0)
 
-    why = ", since a jail is given to members of other groups" if groups else ""
+    why = ", because members of other groups have a jail" if groups else ""
     holder = accounts.find_uid(old[1])
     was = f"{old[0]:04o}, {holder.name if holder else old[1]}:{accounts.group_name(old[2])}"
     line = f"~ {path} to mode {mode:04o}, root:{owner} (was {was}){why}"
@@ -215,7 +219,9 @@ def _mark_changes(wanted: str) -> list[Change]:
     found = re.search(r"^    Banner (.*/([0-9a-f]{16}))$", wanted, re.MULTILINE)
     if not found:  # A template of another version.
         return []
-    return _file_changes(found[1], listeners.mark(found[2]), "mark", "what sshd says of itself")
+    return _file_changes(
+        found[1], listeners.mark(found[2]), "mark", "the banner by which a running sshd shows which drop-in it has read"
+    )
 
 
 def _list_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
@@ -247,7 +253,7 @@ def verify(layout: Layout) -> list[str]:
     """Ask sshd about each account in the group; return notes, raise :class:`JailsshError` where one escapes."""
     config = sshd.main_config(layout)
     sshd.test(config)
-    notes = [f"{line} is read before the drop-in, so what it sets wins" for line in sshd.earlier_matches(layout)]
+    notes = [f"{line} precedes the drop-in and overrides it" for line in sshd.earlier_matches(layout)]
     for member in accounts.members(GROUP):
         if accounts.find(member):
             sshd.check_forced(sshd.effective(member, config), layout, member)
@@ -316,9 +322,9 @@ def check_unused(layout: Layout, groups: Mapping[str, Sequence[str]]) -> None:
     errors: list[JailsshError] = []
     for group in sorted(group for group in groups if accounts.group_exists(group)):
         jails, people = ", ".join(groups[group]), accounts.members(group)
-        shown = _some(people) if people else "none that this host lists"
-        why = f"the members of group {group} are still in jail {jails} and could log in without it: {shown}"
-        hint = f"change their login shell or lock them, then take {group} out of groups in the jail's file"
+        shown = _some(people) if people else "none listed on this host"
+        why = f"members of group {group} are still in jail {jails} and could log in without it: {shown}"
+        hint = f"change their login shell or lock them, then remove {group} from 'groups' in the jail's file"
         errors.append(JailsshError("setup --undo", why, hint=hint))
     raise_all(errors)
 
@@ -351,7 +357,7 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
     try:
         reloaded = sshd.reload()
     except JailsshError as error:
-        reloaded = f"note: sshd could not be reloaded and still goes by the drop-in: {error}; run: systemctl reload ssh"
+        reloaded = f"note: cannot reload sshd, which still uses the drop-in: {error}; run: systemctl reload ssh"
     journal.forget()
     _remove_left_over(layout)
     fs.remove_file(layout.reload_owed)
@@ -360,10 +366,10 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
         fs.remove_file(f"{layout.sshd_marks}/{name}")
     for path, _ in reversed(directories(layout)):
         install.remove_empty_dir(path)
-    lines = ["the group, the drop-in and the login program's mode are as they were before", reloaded, *retired]
+    lines = ["group, drop-in and mode of the login program are restored", reloaded, *retired]
     if os.path.isdir(layout.state):
         rest = ", ".join(sorted(os.listdir(layout.state)))
-        lines.append(f"what was built stays in {layout.state} ({rest}); nothing uses it")
+        lines.append(f"built files stay in {layout.state} ({rest}); nothing uses them")
     return lines
 
 

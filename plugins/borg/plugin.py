@@ -27,10 +27,10 @@ class Borg:
     summary = "backups with BorgBackup (borg serve)"
     options = (
         Option("repositories", "paths", "", "repositories, one directory each"),
-        Option("paths", "paths", "", "directories that may hold any number of repositories"),
-        Option("append_only", "bool", "no", "archives can be added; what is deleted can be brought back by the owner"),
-        Option("storage_quota", "word", "", "the most that a repository may hold, as in 500G; empty is no limit"),
-        Option("program", "path", "", "a stand-alone borg of this host; empty is the distribution's package"),
+        Option("paths", "paths", "", "directories for any number of repositories"),
+        Option("append_only", "bool", "no", "only add archives; the owner can restore deleted ones"),
+        Option("storage_quota", "word", "", "maximum size of a repository, as in 500G; empty means no limit"),
+        Option("program", "path", "", "path of a stand-alone borg; empty means the distribution's package"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
@@ -43,7 +43,7 @@ class Borg:
         repositories = paths(settings, "repositories", account, self.name)
         anywhere = paths(settings, "paths", account, self.name)
         if not repositories and not anywhere:
-            raise ConfigError("[borg]", "names no directory", hint="set repositories, as in: repositories = ~/borg")
+            raise ConfigError("[borg]", "no directory is set", hint="set repositories, as in: repositories = ~/borg")
         program, fixed = _find(jail, settings)
         quota = str(settings["storage_quota"])
         if quota and not _QUOTA.match(quota):
@@ -84,12 +84,14 @@ def _find(jail: Jail, settings: Mapping[str, Value]) -> tuple[str, tuple[str, ..
     wanted = str(settings["program"])
     found = jail.find_program(wanted or "borg")
     if found is None:
-        raise ConfigError("borg", f"{wanted or 'borg'} is not on this host", hint="install borgbackup")
+        raise ConfigError("borg", f"{wanted or 'borg'} is not installed on this host", hint="install borgbackup")
     if wanted:
         return found, ()
     interpreter = jail.find_program(INTERPRETER)
     if interpreter is None:
-        raise ConfigError("borg", f"{INTERPRETER} is not on this host", hint="name a stand-alone program")
+        raise ConfigError(
+            "borg", f"{INTERPRETER} is not installed on this host", hint="set program to a stand-alone borg"
+        )
     return interpreter, ("-I", "-m", "borg")
 
 

@@ -58,9 +58,9 @@ def test_a_stand_alone_program():
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({}, "names no directory"),
+        ({}, "no directory is set"),
         ({"repositories": ("~/a",), "storage_quota": "many"}, "not a size"),
-        ({"repositories": ("~/a",), "program": "/opt/none"}, "not on this host"),
+        ({"repositories": ("~/a",), "program": "/opt/none"}, "not installed on this host"),
         ({"paths": ("/home",)}, "homes of accounts"),
     ],
 )
@@ -71,7 +71,7 @@ def test_impossible_settings(settings, why):
 
 def test_without_borg_or_python():
     for found in ({}, {"borg": "/usr/bin/borg"}):
-        with pytest.raises(ConfigError, match="not on this host"):
+        with pytest.raises(ConfigError, match="not installed on this host"):
             plugin.image(Jail("j", ("borg",), found.get), PLAIN)
 
 

@@ -1,4 +1,4 @@
-"""The command plugin: the administrator's own command lines, with typed arguments.
+"""The command plugin: command lines that the administrator writes, with typed arguments.
 
 A line such as ``report --days <int:1:365>`` is a rule: what stands there is taken literally, ``<…>`` is an argument
 of a value class, ``[-x]`` and ``[--name <…>]`` are options, ``(--name <…>)`` is one that must be given.  See README.md.
@@ -55,13 +55,13 @@ class Command:
 
     api_version = API_VERSION
     name = "command"
-    summary = "the administrator's own command lines"
+    summary = "command lines that the administrator writes"
     options = (
         Option("commands", "texts", "", 'command lines, each in quotes: "report --days <int:1:365>"'),
-        Option("read", "paths", "", "directories that the programs may read; mounted read-only"),
-        Option("write", "paths", "", "directories that the programs may write to"),
-        Option("files", "paths", "", "further files and directories of this host that the programs need in the image"),
-        Option("proc", "bool", "no", "the programs need /proc"),
+        Option("read", "paths", "", "directories that the programs can read, mounted read-only"),
+        Option("write", "paths", "", "directories that the programs can write to"),
+        Option("files", "paths", "", "additional files and directories of this host for the image"),
+        Option("proc", "bool", "no", "mount /proc for the programs"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
@@ -78,7 +78,7 @@ class Command:
         for number, text in enumerate(_texts(settings), 1):
             line = _read(text, account)
             if not all(covered(root, (*read, *write)) for root in line.roots):
-                raise line.bad("takes paths below a directory that is in neither read nor write")
+                raise line.bad("takes paths below a directory that is not in read or write")
             rules.append(replace(_rule(line, number, jail, account), within=place.within))
         names, proc = ", ".join(dict.fromkeys(rule.argv0 for rule in rules)), bool(settings["proc"])
         reach = Reach(writes=write)
@@ -88,7 +88,7 @@ class Command:
 def _texts(settings: Mapping[str, Value]) -> tuple[str, ...]:
     lines = settings["commands"]
     if not isinstance(lines, tuple) or not lines:
-        raise ConfigError("[command]", "names no command", hint='as in: commands = "report --days <int:1:365>"')
+        raise ConfigError("[command]", "no command is set", hint='as in: commands = "report --days <int:1:365>"')
     return lines
 
 
@@ -96,7 +96,7 @@ def _find(jail: Jail, text: str) -> str:
     name = text.split()[0]
     path = jail.find_program(name)
     if path is None:
-        raise ConfigError(f"[command] {text!r}", f"{name} is not a program of this host")
+        raise ConfigError(f"[command] {text!r}", f"{name} is not a program on this host")
     return path
 
 
@@ -105,7 +105,7 @@ def _tokens(line: _Line) -> Iterable[str]:
     while line.text[at:].strip():
         found = _TOKEN.match(line.text, at)
         if not found:
-            raise line.bad(f"cannot be read from {line.text[at:].strip()!r} on", "README.md of the plugin has the form")
+            raise line.bad(f"cannot be parsed from {line.text[at:].strip()!r} on", "see README.md of the plugin")
         yield found[1]
         at = found.end()
 
@@ -116,7 +116,7 @@ def _read(text: str, account: Account) -> _Line:
     for part in list(_tokens(line))[1:]:
         option, argument = _OPTION.match(part), _ARGUMENT.match(part)
         if line.anything or (line.classes and not argument):
-            raise line.bad(f"{part!r} cannot stand behind an argument", "literal words first, then [options]")
+            raise line.bad(f"{part!r} is not allowed after an argument", "literal words first, then [options]")
         if option:
             _take_option(line, option, account)
         elif part == "<anything>":
@@ -124,21 +124,21 @@ def _read(text: str, account: Account) -> _Line:
         elif argument:
             if line.most == UNBOUNDED or (line.least < line.most and not argument[1]):
                 raise line.bad(
-                    f"{part!r} cannot stand there", "first what must be given, then [<…>], then one with ..."
+                    f"{part!r} is not allowed here", "required arguments first, then [<…>], then one with ..."
                 )
             line.classes.append(_class(line, argument[2], account))
             line.least += not argument[1]
             line.most = UNBOUNDED if argument[3] else line.most + 1
         elif not _LITERAL.match(part) or line.letters or line.shorts or line.longs:
-            raise line.bad(f"{part!r} cannot stand there", "literal words first, then [options], then <arguments>")
+            raise line.bad(f"{part!r} is not allowed here", "literal words first, then [options], then <arguments>")
         else:
             line.literals.append(part)
     if line.classes.count("text") + (line.classes[-1:] == ["text"] and line.most == UNBOUNDED) > 1:
-        raise line.bad("takes several <text>", "behind the first one could be an option; use <word> or [--name <text>]")
+        raise line.bad("takes several <text>", "the second one could be an option; use <word> or [--name <text>]")
     if line.anything and (line.classes or line.letters or line.shorts or line.longs):
-        raise line.bad("<anything> stands alone behind the literal words")
+        raise line.bad("<anything> must be alone after the literal words")
     if (line.anything or "text" in line.classes) and text.split()[0].rsplit("/", 1)[-1] in _LAUNCHERS.split():
-        raise line.bad("this program can be told to run another one", "write its arguments out, or use its own plugin")
+        raise line.bad("this program can run other programs", "write its arguments out, or use its own plugin")
     return line
 
 
@@ -170,7 +170,7 @@ def _rule(line: _Line, number: int, jail: Jail, account: Account) -> Rule:
     first = line.text.split()[0]
     name = first.rsplit("/", 1)[-1]
     if not is_clean_absolute(first) and "/" in first:
-        raise line.bad("the program is a name or a plain absolute path")
+        raise line.bad("the program is not a name or a plain absolute path")
     cls = line.classes[-1] if line.classes else "text"
     while line.classes[-1:] == [cls]:
         line.classes.pop()

@@ -105,36 +105,36 @@ def test_rules_are_named_by_number_and_program():
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        ("nothere", "not a program of this host"),
+        ("nothere", "not a program on this host"),
         ("report <nonsense>", "not a value class"),
-        ("report <word> x", "cannot stand behind an argument"),
-        ("report [-v] x", "cannot stand there"),
-        ("report a;id", "cannot stand there"),
-        ("report 'a b'", "cannot stand there"),
-        ("report [-vv]", "cannot stand"),
-        ("report <word", "cannot be read"),
-        ("report [<word>] <word>", "cannot stand there"),
-        ("report <word>... <word>", "cannot stand there"),
-        ("report [<word>...] [<word>]", "cannot stand there"),
-        ("report (<word>)", "cannot stand"),
-        ("report (--to <word>", "cannot be read"),
-        ("report (--to <word>]", "cannot be read"),
-        ("report <word> (-v)", "cannot stand behind an argument"),
-        ("report (-v) x", "cannot stand there"),
-        ("report (-v) <anything>", "stands alone"),
+        ("report <word> x", "is not allowed after an argument"),
+        ("report [-v] x", "is not allowed here"),
+        ("report a;id", "is not allowed here"),
+        ("report 'a b'", "is not allowed here"),
+        ("report [-vv]", "is not allowed here"),
+        ("report <word", "cannot be parsed from"),
+        ("report [<word>] <word>", "is not allowed here"),
+        ("report <word>... <word>", "is not allowed here"),
+        ("report [<word>...] [<word>]", "is not allowed here"),
+        ("report (<word>)", "is not allowed here"),
+        ("report (--to <word>", "cannot be parsed from"),
+        ("report (--to <word>]", "cannot be parsed from"),
+        ("report <word> (-v)", "is not allowed after an argument"),
+        ("report (-v) x", "is not allowed here"),
+        ("report (-v) <anything>", "must be alone"),
         ("report (-n) (--n)", "named twice"),
         ("report <pattern:>", "not a value class"),
         ("report <pattern:-*>", "not a value class"),
-        ("report <flag>", "only an option"),
+        ("report <flag>", "which is for options only"),
         ("report <text> [<text>]", "several <text>"),
         ("report <word> <text>...", "several <text>"),
         ("report <text>...", "several <text>"),
-        ("report [-v] <anything>", "stands alone"),
-        ("report <anything> <word>", "cannot stand behind"),
-        ("report <path:/srv/a>", "neither read nor write"),
+        ("report [-v] <anything>", "must be alone"),
+        ("report <anything> <word>", "is not allowed after an argument"),
+        ("report <path:/srv/a>", "not in read or write"),
         ("report <path:srv>", "not a path"),
-        ("find <anything>", "told to run another"),
-        ("find <text>", "told to run another"),
+        ("find <anything>", "this program can run other programs"),
+        ("find <text>", "this program can run other programs"),
     ],
 )
 def test_impossible_lines(command, why):
@@ -148,7 +148,7 @@ def test_different_directories_in_one_line():
 
 
 def test_no_command_at_all():
-    with pytest.raises(ConfigError, match="names no command"):
+    with pytest.raises(ConfigError, match="no command is set"):
         plugin.image(JAIL, PLAIN)
 
 

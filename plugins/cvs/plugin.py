@@ -18,10 +18,8 @@ class Cvs:
 
     api_version = API_VERSION
     name = "cvs"
-    summary = "CVS over ssh; whoever may commit to CVSROOT decides what runs in the jail"
-    options = (
-        Option("repositories", "paths", "", "CVS repositories; whoever can read one must be able to write locks"),
-    )
+    summary = "CVS over ssh; committers to CVSROOT decide what runs in the jail"
+    options = (Option("repositories", "paths", "", "CVS repositories; readers must be able to write locks"),)
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
         """cvs alone: programs that CVSROOT names are started by a shell, which is not there."""
@@ -34,7 +32,7 @@ class Cvs:
             raise ConfigError("[cvs]", f"cannot be in one jail with {shared[0]}: CVSROOT could run its programs")
         roots = paths(settings, "repositories", account, self.name)
         if not roots:
-            raise ConfigError("[cvs]", "names no repository", hint="as in: repositories = /srv/cvs")
+            raise ConfigError("[cvs]", "no repository is set", hint="as in: repositories = /srv/cvs")
         cvs = _find_cvs(jail)
         place = mounts((), roots, account, self.name)
         rule = Rule(

@@ -34,7 +34,7 @@ def test_the_rule_and_the_mounts():
 
 
 def test_impossible_settings():
-    with pytest.raises(ConfigError, match="names no repository"):
+    with pytest.raises(ConfigError, match="no repository is set"):
         plugin.account(jail(), ALICE, PLAIN)
     for other in ("shell", "command"):
         with pytest.raises(ConfigError, match=f"in one jail with {other}"):

@@ -28,7 +28,7 @@ HOOKS = "pre-receive update post-receive post-update reference-transaction push-
 """What serving runs, githooks(5)."""
 
 _NO_LFS = (
-    "git-lfs is not served here; keep large files on an HTTP server and name it in the repository: "
+    "Git LFS is not available here; store large files on an HTTP server and set its URL: "
     "git config -f .lfsconfig lfs.url https://..."
 )
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*\Z")
@@ -50,15 +50,17 @@ class Git:
     name = "git"
     summary = "git clone, fetch and push below configured directories"
     options = (
-        Option("read", "paths", "", "directories whose repositories may be cloned and fetched; mounted read-only"),
-        Option("write", "paths", "", "directories whose repositories may also be pushed to"),
-        Option("roots", "paths", "", "directories that hold the repositories of rights"),
-        Option("rights", "rights", "", "who may read, write, create which repositories, instead of read and write"),
-        Option("branch", "word", "main", "the first branch of a repository that a push creates"),
-        Option("hooks", "paths", "", "hooks to run for every repository, files in one directory below /etc"),
+        Option("read", "paths", "", "directories of repositories to clone and fetch, mounted read-only"),
+        Option("write", "paths", "", "directories of repositories to push to, too"),
+        Option("roots", "paths", "", "directories of the repositories in rights"),
+        Option(
+            "rights", "rights", "", "table of who may read, write, create which repositories; replaces read and write"
+        ),
+        Option("branch", "word", "main", "first branch of a repository that a push creates"),
+        Option("hooks", "paths", "", "hooks for every repository, files in one directory below /etc"),
         Option("programs", "words", "", "programs that the hooks call, by name or path"),
         Option("archive", "bool", "no", "allow git archive --remote"),
-        Option("max_pack", "size?", "", "the most that one push may send, as in 500M; empty is no limit"),
+        Option("max_pack", "size?", "", "maximum size of a push, as in 500M; empty means no limit"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
@@ -85,7 +87,7 @@ class Git:
                 rules.append(_service("upload-archive", git, may["read"], config))
         else:
             who = "account" if account.name in account.roles else "key"
-            no = f"this {who} has no rights to any repository here"
+            no = f"no repository access for this {who}"
             rules.append(_answer("git.no-rights", git, ("upload-pack", "receive-pack", "upload-archive"), no))
         most = settings["max_pack"]
         if isinstance(most, int) and most >= 0:
@@ -108,7 +110,7 @@ def _by_directories(account: Account, settings: Mapping[str, Value]) -> tuple[di
     """Return what may be read and written by the settings of these names."""
     read, write = (paths(settings, name, account, "git") for name in ("read", "write"))
     if not read and not write:
-        raise ConfigError("[git]", "names no directory", hint="set read or write, as in: write = /srv/git")
+        raise ConfigError("[git]", "no directory is set", hint="set read or write, as in: write = /srv/git")
     for path in read:
         if covered(path, write):
             raise ConfigError("[git] read", f"{path} is below a directory in write, so it cannot be read-only")
@@ -124,7 +126,7 @@ def _by_rights(account: Account, settings: Mapping[str, Value]) -> tuple[dict[st
     """Return what the table of rights gives to the account's roles."""
     for name in ("read", "write"):
         if settings[name]:
-            raise ConfigError(f"[git] {name}", "is what rights are given instead of", hint="use one of them")
+            raise ConfigError(f"[git] {name}", f"{name!r} and 'rights' cannot be combined", hint="remove one of them")
     roots = paths(settings, "roots", account, "git")
     lines = settings["rights"]
     given = granted(lines if isinstance(lines, tuple) else (), roots, account, "[git]")
@@ -144,18 +146,20 @@ def _hooks(settings: Mapping[str, Value]) -> tuple[str, ...]:
     hooks = settings["hooks"] if isinstance(settings["hooks"], tuple) else ()
     for path in hooks:
         if not is_clean_absolute(path) or not is_below(path, "/etc"):
-            raise ConfigError("[git] hooks", f"{path} is no file below /etc", hint="as in: /etc/jailssh/hooks/update")
+            raise ConfigError(
+                "[git] hooks", f"{path} is not a file below /etc", hint="as in: /etc/jailssh/hooks/update"
+            )
         if os.path.basename(path) not in HOOKS.split():
-            raise ConfigError("[git] hooks", f"{path} has no name of a hook that serving runs", hint=HOOKS)
+            raise ConfigError("[git] hooks", f"{path} does not have the name of a server hook", hint=HOOKS)
     if len({os.path.dirname(path) for path in hooks}) > 1:
-        raise ConfigError("[git] hooks", "are in several directories", hint="git looks for hooks in one")
+        raise ConfigError("[git] hooks", "are in several directories", hint="move all hooks to one directory")
     return hooks
 
 
 def _branch(settings: Mapping[str, Value]) -> str:
     name = str(settings["branch"])
     if not _BRANCH.match(name):
-        raise ConfigError("[git] branch", f"{name!r} is no name of a branch")
+        raise ConfigError("[git] branch", f"{name!r} is not a branch name")
     return name
 
 

@@ -89,7 +89,7 @@ def test_directories_in_the_home():
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({}, "names no directory"),
+        ({}, "no directory is set"),
         ({"read": ("/srv/git/x",), "write": ("/srv/git",)}, "cannot be read-only"),
         ({"read": ("/srv/git",), "write": ("/srv/git",)}, "cannot be read-only"),
         ({"read": ("/home",)}, "homes of accounts"),
@@ -171,9 +171,9 @@ def test_an_account_without_rights_is_told_so():
     for rights in (("read x ann",), ()):
         mine, given = of("bob", rights=rights)
         assert set(mine) == {"git.lfs", "git.no-rights"}
-        assert mine["git.no-rights"].answer == (126, "this key has no rights to any repository here")
+        assert mine["git.no-rights"].answer == (126, "no repository access for this key")
         assert (given.binds, given.home) == ((), "none")
-    assert of("git", rights=("read x ann",))[0]["git.no-rights"].answer[1].startswith("this account has no rights")
+    assert of("git", rights=("read x ann",))[0]["git.no-rights"].answer[1] == "no repository access for this account"
 
 
 def test_a_new_repository_is_made_with_the_configuration_of_the_push():
@@ -225,20 +225,20 @@ def test_large_files_have_an_answer():
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"read": ("/srv/git",)}, "instead of"),
-        ({"write": ("/srv/git",)}, "instead of"),
+        ({"read": ("/srv/git",)}, "and 'rights' cannot be combined"),
+        ({"write": ("/srv/git",)}, "and 'rights' cannot be combined"),
         ({"roots": ()}, "rights need 1 to"),
         ({"roots": tuple(f"/srv/{n}" for n in range(30))}, "rights need 1 to"),
         ({"roots": ("/srv/*",)}, "without wildcards"),
         ({"roots": ("/home",), "rights": ("read * @all",)}, "homes of accounts"),
-        ({"rights": ("read /srv/gitx/a @all",)}, r"rights: read /srv/gitx/a @all: .* below none of roots: /srv/git"),
-        ({"rights": ("read /srv ann", "read a ann")}, "below none of roots"),
-        ({"rights": ("read a/.git @all",)}, "leave out"),
-        ({"rights": ("create /srv/git @all",)}, "there already"),
-        ({"rights": ("create * @all",), "branch": "-x"}, "no name of a branch"),
-        ({"hooks": ("/srv/hooks/update",)}, "no file below /etc"),
-        ({"hooks": ("~/update",)}, "no file below /etc"),
-        ({"hooks": ("/etc/hooks/pre-commit",)}, "no name of a hook"),
+        ({"rights": ("read /srv/gitx/a @all",)}, r"rights: read /srv/gitx/a @all: .* is not below roots: /srv/git"),
+        ({"rights": ("read /srv ann", "read a ann")}, "is not below roots: /srv/git"),
+        ({"rights": ("read a/.git @all",)}, "remove /.git"),
+        ({"rights": ("create /srv/git @all",)}, "so it exists already"),
+        ({"rights": ("create * @all",), "branch": "-x"}, "is not a branch name"),
+        ({"hooks": ("/srv/hooks/update",)}, "is not a file below /etc"),
+        ({"hooks": ("~/update",)}, "is not a file below /etc"),
+        ({"hooks": ("/etc/hooks/pre-commit",)}, "does not have the name of a server hook"),
         ({"hooks": ("/etc/a/update", "/etc/b/pre-receive")}, "several directories"),
     ],
 )

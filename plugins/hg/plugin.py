@@ -27,8 +27,8 @@ class Hg:
     name = "hg"
     summary = "Mercurial over ssh, for listed repositories"
     options = (
-        Option("read", "paths", "", "repositories that may be cloned and pulled; mounted read-only"),
-        Option("write", "paths", "", "repositories that may also be pushed to"),
+        Option("read", "paths", "", "repositories to clone and pull, mounted read-only"),
+        Option("write", "paths", "", "repositories to push to, too"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
@@ -42,7 +42,7 @@ class Hg:
         read = paths(settings, "read", account, self.name)
         write = paths(settings, "write", account, self.name)
         if not read and not write:
-            raise ConfigError("[hg]", "names no repository", hint="set read or write, as in: write = /srv/hg/x")
+            raise ConfigError("[hg]", "no repository is set", hint="set read or write, as in: write = /srv/hg/x")
         for path in read:
             if covered(path, write):
                 raise ConfigError("[hg] read", f"{path} is also in write, so it cannot be read-only")
@@ -66,7 +66,7 @@ def _spellings(path: str, account: Account) -> Iterator[str]:
 
 def _rule(hg: str, number: int, path: str, text: str) -> Rule:
     if text.startswith("-"):
-        raise ConfigError(f"[hg] {path}", "begins with '-', which Mercurial takes for an option", hint="rename it")
+        raise ConfigError(f"[hg] {path}", "begins with '-', so Mercurial reads it as an option", hint="rename it")
     return Rule(
         id=f"hg.serve.{number}",
         plugin="hg",

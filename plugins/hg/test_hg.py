@@ -39,9 +39,9 @@ def test_every_repository_is_a_rule_word_for_word():
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({}, "names no repository"),
+        ({}, "no repository is set"),
         ({"read": ("/srv/a",), "write": ("/srv/a",)}, "also in write"),
-        ({"write": ("~/--config=x",)}, "takes for an option"),
+        ({"write": ("~/--config=x",)}, "reads it as an option"),
         ({"write": ("/",)}, "homes of accounts"),
     ],
 )

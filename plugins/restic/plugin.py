@@ -20,8 +20,8 @@ class Restic:
     name = "restic"
     summary = "backups with restic (rclone serve restic)"
     options = (
-        Option("repository", "path", "", "the directory that holds the repository"),
-        Option("append_only", "bool", "yes", "snapshots can be added and read; nothing but locks can be removed"),
+        Option("repository", "path", "", "directory of the repository"),
+        Option("append_only", "bool", "yes", "only add and read snapshots; only locks can be removed"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
@@ -31,7 +31,7 @@ class Restic:
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule, whose words come from the settings."""
         if not settings["repository"]:
-            raise ConfigError("[restic]", "names no directory", hint="set repository, as in: repository = ~/restic")
+            raise ConfigError("[restic]", "no directory is set", hint="set repository, as in: repository = ~/restic")
         path = expand(str(settings["repository"]), account, "[restic] repository")
         rclone = _find_rclone(jail)
         place = mounts((), (path,), account, self.name)

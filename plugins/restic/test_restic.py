@@ -31,7 +31,7 @@ def test_the_same_is_executed_whatever_the_client_asks_for():
     assert given.binds == (Bind("/srv/r", writable=True),)
 
 
-@pytest.mark.parametrize(("path", "why"), [("", "names no directory"), ("/", "homes of"), ("r", "not a path")])
+@pytest.mark.parametrize(("path", "why"), [("", "no directory is set"), ("/", "homes of"), ("r", "not a path")])
 def test_impossible_settings(path, why):
     with pytest.raises(ConfigError, match=why):
         plugin.account(JAIL, ALICE, {**PLAIN, "repository": path})

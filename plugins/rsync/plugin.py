@@ -84,13 +84,13 @@ class Rsync:
     name = "rsync"
     summary = "rsync over ssh, to and from configured directories"
     options = (
-        Option("read", "paths", "", "directories that may be copied from"),
-        Option("write", "paths", "", "directories that may be copied to; to allow both, name it in both"),
+        Option("read", "paths", "", "directories to copy from"),
+        Option("write", "paths", "", "directories to copy to; to allow both, list one in both"),
         Option("delete", "bool", "yes", "allow the --delete and --remove options when copying to this host"),
-        Option("overwrite", "bool", "yes", "no: files that exist are left as they are (--ignore-existing)"),
-        Option("munge", "bool", "no", "symbolic links are made unusable on this host (--munge-links is added)"),
+        Option("overwrite", "bool", "yes", "overwrite existing files; no: leave them as they are (--ignore-existing)"),
+        Option("munge", "bool", "no", "make symbolic links unusable on this host (--munge-links)"),
         Option("confine", "bool", "no", "add --drop-D and --confine-root; needs rsync 3.5.0 or later on this host"),
-        Option("probe", "bool", "no", "answer the command true, by which some backup programs try the way in"),
+        Option("probe", "bool", "no", "answer the command true, with which some backup programs test the connection"),
         Option("follow_links", "bool", "no", "allow -L, -k, -K, --copy-unsafe-links, which follow links on this host"),
     )
 
@@ -103,7 +103,7 @@ class Rsync:
         read = paths(settings, "read", account, self.name)
         write = paths(settings, "write", account, self.name)
         if not read and not write:
-            raise ConfigError("[rsync]", "names no directory", hint="set read or write, as in: write = ~/backup")
+            raise ConfigError("[rsync]", "no directory is set", hint="set read or write, as in: write = ~/backup")
         rsync = _find_rsync(jail)
         rules = []
         if read:
@@ -146,7 +146,9 @@ def _rule(
     pull = "--sender" in literals
     if settings["confine"] and len(roots) > 1:
         raise ConfigError(
-            "[rsync] confine", "rsync confines itself to one directory", hint="name one in read and write"
+            "[rsync] confine",
+            "rsync can be confined to one directory only",
+            hint="list one directory in read and write",
         )
     keep = not settings["overwrite"]
     longs = {**_BOTH, **(_PULL if pull else _PUSH)}

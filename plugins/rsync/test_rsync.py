@@ -134,7 +134,7 @@ def test_munging_and_confining_are_inserted():
 
 @pytest.mark.parametrize(
     ("settings", "why"),
-    [({}, "names no directory"), ({"write": ("/",)}, "homes of accounts"), ({"read": ("x",)}, "not a path")],
+    [({}, "no directory is set"), ({"write": ("/",)}, "homes of accounts"), ({"read": ("x",)}, "not a path")],
 )
 def test_impossible_settings(settings, why):
     with pytest.raises(ConfigError, match=why):

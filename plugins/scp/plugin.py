@@ -27,10 +27,10 @@ class Scp:
     name = "scp"
     summary = "file transfer with scp, new (SFTP) and old protocol"
     options = (
-        Option("upload", "bool", "yes", "files may be copied to this host"),
-        Option("download", "bool", "yes", "files may be copied from this host"),
-        Option("old_protocol", "bool", "yes", "also serve scp -O and scp before OpenSSH 9"),
-        Option("log", "bool", "yes", "what the new protocol does with files is recorded in the journal"),
+        Option("upload", "bool", "yes", "allow copies to this host"),
+        Option("download", "bool", "yes", "allow copies from this host"),
+        Option("old_protocol", "bool", "yes", "allow scp -O and scp before OpenSSH 9"),
+        Option("log", "bool", "yes", "record file operations of the new protocol in the journal"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
@@ -44,7 +44,7 @@ class Scp:
         """Rules for the allowed directions."""
         upload, download = bool(settings["upload"]), bool(settings["download"])
         if not upload and not download:
-            raise ConfigError("[scp]", "upload and download are both off", hint="take scp from the jail's plugins")
+            raise ConfigError("[scp]", "upload and download are both off", hint="remove scp from the jail's plugins")
         rules = []
         if "sftp" not in jail.plugins:
             flags = () if upload and download else ("-P", NO_READING) if upload else ("-R",)
@@ -98,7 +98,7 @@ def _winscp(scp: str) -> Rule:
         words=("echo",),
         literals=("WinSCP: this is begin-of-file",),
         ignore_rest=True,
-        answer=(126, "WinSCP's SCP protocol needs a shell; choose SFTP as the file protocol of the session"),
+        answer=(126, "WinSCP's SCP mode needs a shell; set File protocol to SFTP"),
     )
 
 

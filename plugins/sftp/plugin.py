@@ -78,14 +78,14 @@ class Sftp:
     name = "sftp"
     summary = "file transfer with sftp clients"
     options = (
-        Option("read_only", "bool", "no", "refuse every change (sftp-server -R); the home is mounted read-only"),
-        Option("write_only", "bool", "no", "a drop box: new files only; no listing, reading, overwriting, removing"),
+        Option("read_only", "bool", "no", "refuse all changes (sftp-server -R); the home is mounted read-only"),
+        Option("write_only", "bool", "no", "drop box: new files only; no listing, reading, overwriting, removing"),
         Option("append_only", "bool", "no", "new files and reading only; no overwriting, moving, removing"),
-        Option("umask", "word", "", "umask for new files, octal, as in 027; empty leaves the jail's umask"),
-        Option("start", "path", "", "directory in which a session begins, absolute or ~/…; empty is the home"),
-        Option("allow_requests", "words", "", "the only requests to permit, names as for deny_requests"),
+        Option("umask", "word", "", "umask for new files, octal, as in 027; empty means the jail's umask"),
+        Option("start", "path", "", "start directory, absolute or ~/…; empty means the home"),
+        Option("allow_requests", "words", "", "only these requests are allowed, names as for deny_requests"),
         Option("deny_requests", "words", "", "requests to refuse, names as sftp-server -Q requests prints them"),
-        Option("log", "bool", "yes", "what is done with files is recorded in the journal, with the session"),
+        Option("log", "bool", "yes", "record file operations in the journal, with the session"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
@@ -106,7 +106,7 @@ class Sftp:
     def _flags(self, account: Account, settings: Mapping[str, Value]) -> tuple[str, ...]:
         modes = [name for name in ("read_only", "write_only", "append_only") if settings[name]]
         if len(modes) > 1:
-            raise ConfigError(f"[sftp] {modes[0]} and {modes[1]}", "only one of them can hold")
+            raise ConfigError(f"[sftp] {modes[0]} and {modes[1]}", "cannot be combined")
         flags = ["-R"] if modes == ["read_only"] else []
         keeps = modes in (["write_only"], ["append_only"])
         umask = _umask(str(settings["umask"]), keep=keeps)
@@ -145,7 +145,7 @@ def _request(name: str, setting: str) -> str:
     known = _REQUESTS.split()
     if short not in known:
         near = difflib.get_close_matches(short, known, 1)
-        hint = f"did you mean {near[0]}?" if near else "sftp-server -Q requests prints the names"
+        hint = f"did you mean {near[0]!r}?" if near else "sftp-server -Q requests"
         raise ConfigError(f"[sftp] {setting}", f"{name!r} is not an sftp request", hint=hint)
     return short
 

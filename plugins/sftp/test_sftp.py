@@ -101,7 +101,7 @@ def test_impossible_settings(settings):
 def test_a_misspelt_request_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigError) as caught:
         flags(deny_requests=("copydata",))
-    assert caught.value.hint == "did you mean copy-data?"
+    assert caught.value.hint == "did you mean 'copy-data'?"
 
 
 def test_the_image_needs_the_server():

@@ -50,11 +50,11 @@ class Shell:
     name = "shell"
     summary = "interactive login with bash and the usual tools"
     options = (
-        Option("shell", "path", "/bin/bash", "the shell, an absolute path on this host"),
-        Option("commands", "bool", "yes", "also run commands: ssh host command"),
-        Option("programs", "words", "", "further programs for the image, by name or absolute path"),
-        Option("tools", "bool", "yes", "take the usual tools into the image; no: the shell and programs only"),
-        Option("executable_home", "bool", "yes", "programs and scripts in the home may be run"),
+        Option("shell", "path", "/bin/bash", "shell, an absolute path on this host"),
+        Option("commands", "bool", "yes", "allow commands: ssh host command"),
+        Option("programs", "words", "", "additional programs for the image, by name or absolute path"),
+        Option("tools", "bool", "yes", "put the usual tools into the image; no: only the shell and programs"),
+        Option("executable_home", "bool", "yes", "allow programs and scripts in the home"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
@@ -93,7 +93,9 @@ def _find_shell(jail: Jail, settings: Mapping[str, Value]) -> str:
     wanted = str(settings["shell"])
     path = jail.find_program(wanted)
     if not wanted.startswith("/") or path is None:
-        raise ConfigError("[shell] shell", f"{wanted!r} is not a program of this host", hint="an absolute path")
+        raise ConfigError(
+            "[shell] shell", f"{wanted!r} is not a program on this host", hint="use the absolute path of a shell"
+        )
     return path
 
 

@@ -20,8 +20,8 @@ class Svn:
     name = "svn"
     summary = "Subversion over ssh (svnserve -t)"
     options = (
-        Option("root", "path", "", "the directory that URLs begin at: a repository, or a directory of repositories"),
-        Option("read_only", "bool", "no", "no commits; the directory is mounted read-only"),
+        Option("root", "path", "", "directory where URLs begin: a repository, or a directory of repositories"),
+        Option("read_only", "bool", "no", "refuse commits; the directory is mounted read-only"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
@@ -31,7 +31,7 @@ class Svn:
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule."""
         if not settings["root"]:
-            raise ConfigError("[svn]", "names no directory", hint="set root, as in: root = /srv/svn")
+            raise ConfigError("[svn]", "no directory is set", hint="set root, as in: root = /srv/svn")
         root = expand(str(settings["root"]), account, "[svn] root")
         read_only = bool(settings["read_only"])
         server = _find_server(jail)

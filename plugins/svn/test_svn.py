@@ -38,7 +38,7 @@ def test_what_is_forced():
     assert (given.binds, given.home) == ((Bind("/home/alice/svn"),), "none")
 
 
-@pytest.mark.parametrize(("root", "why"), [("", "names no directory"), ("/", "homes of"), ("svn", "not a path")])
+@pytest.mark.parametrize(("root", "why"), [("", "no directory is set"), ("/", "homes of"), ("svn", "not a path")])
 def test_impossible_settings(root, why):
     with pytest.raises(ConfigError, match=why):
         result(root=root)

@@ -143,9 +143,9 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
         "uid-large": (_with(tokens, 2, b"2147483648"), "must be between", "plan for an impossible uid or gid"),
         "uid-leading-zero": (_with(tokens, 2, b"01001"), "not a number", "plan with a bad number in its head"),
         "gid-negative": (_with(tokens, 3, b"-1"), "not a number", "plan with a bad number in its head"),
-        "name": (_with(tokens, 4, b"-alice"), "not a name", "plan with a bad account name"),
-        "name-digits": (_with(tokens, 4, b"1001"), "not a name", "plan with a bad account name"),
-        "name-dollar": (_with(tokens, 4, b"al$ice"), "not a name", "plan with a bad account name"),
+        "name": (_with(tokens, 4, b"-alice"), "is not valid", "plan with a bad account name"),
+        "name-digits": (_with(tokens, 4, b"1001"), "is not valid", "plan with a bad account name"),
+        "name-dollar": (_with(tokens, 4, b"al$ice"), "is not valid", "plan with a bad account name"),
         "serial": (_with(tokens, 5, b"0123456789ABCDEF"), "serial", "plan with a bad serial"),
         "count-small": (_with(tokens, 6, b"9"), "end is missing", "plan does not end where it should"),
         "count-large": (_with(tokens, 6, b"20001"), "unknown verb", "plan with too many records"),
@@ -153,8 +153,8 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
         "truncated": (_joined(tokens[:-4]), "truncated", truncated),
         "cut-in-record": (_joined([*tokens[:6], b"1", b"tmpfs", b"/run", b"64"]), "truncated in tmpfs", truncated),
         "verb": (_changed(plan, {"home": (Record("hone", home.args),)}), "unknown verb", "plan with an unknown verb"),
-        "twice": (_changed(plan, {"home": (home, home)}), "there twice", "plan with a duplicate record"),
-        "late": (_changed(plan, {"net": (Record("net", ("none",)), home)}), "comes too late", order),
+        "twice": (_changed(plan, {"home": (home, home)}), "appears twice", "plan with a duplicate record"),
+        "late": (_changed(plan, {"net": (Record("net", ("none",)), home)}), "is out of order", order),
         "dotdot": (_changed(plan, {"home": (Record("home", ("/home/../etc",)),)}), "not of kind path", argument),
         "long-path": (
             _changed(plan, {"home": (Record("home", ("/" + "ä" * 2048,)),)}), "not of kind path", argument
@@ -168,7 +168,7 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
         "no-filter": (_changed(plan, {"seccomp": ()}), "seccomp is missing", "plan that lacks a required record"),
         "no-net": (_changed(plan, {"net": ()}), "net is missing", "plan that lacks a required record"),
         "no-rule": (_with_records(plan, before_rules), "rule is missing", "plan that lacks a required record"),
-        "no-rule-head": (_changed(plan, {"rule": ()}), "before any rule", "plan with a part of a rule outside a rule"),
+        "no-rule-head": (_changed(plan, {"rule": ()}), "before the first", "plan with a part of a rule outside a rule"),
         "class": (
             _changed(plan, {"operands": (Record("operands", ("0", "0", "any")),)}), "not of kind class", argument
         ),

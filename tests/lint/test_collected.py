@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import subprocess
 import sys
@@ -18,12 +19,24 @@ ELSEWHERE = {"tests/mutations/omissions.py": "changes the source: tests/mutation
 @pytest.mark.slow
 def test_every_test_file_is_collected() -> None:
     # Collecting skips nothing by marks, so the answer does not depend on what this host has.
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
-    done = subprocess.run(command, cwd=REPO, env=dict(os.environ), capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    collected = {line.split("::")[0] for line in done.stdout.splitlines() if "::" in line}
+    collected = {line.split("::")[0] for line in _collected("gw0")}
     there = {name(path) for path in PYTHON if path.name.startswith("test_")}
     assert there - collected == set()
+
+
+@pytest.mark.slow
+def test_each_process_of_a_run_collects_the_same() -> None:
+    # A pid, a uid or a time in the name of a test would end a run side by side before it begins.
+    assert _collected("gw0") == _collected("gw1")
+
+
+@functools.cache
+def _collected(worker: str) -> tuple[str, ...]:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "PYTEST_XDIST_WORKER": worker}
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return tuple(line for line in done.stdout.splitlines() if "::" in line)
 
 
 def test_test_files_are_named_for_it() -> None:

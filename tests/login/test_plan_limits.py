@@ -65,7 +65,7 @@ def test_the_limits_for_people() -> None:
         "expires": "2026-01-31 is the last day",
         "duration": "a session ends after 1h30m",
         "idle": "a session ends after 1m30s without traffic",
-        "bandwidth": "512 KiB per second each way",
+        "bandwidth": "512 KiB per second in each direction",
         "nice": "10",
     }
     assert in_force(Access()) == {}

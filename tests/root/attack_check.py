@@ -25,7 +25,7 @@ def check_line(error: str, row: Row) -> None:
     if row.line:
         assert error == f"jailssh: {row.line}\n", error
         return
-    limit = f"this account is limited to: {LIMITED_TO[row.jail]}"
+    limit = f"this account allows: {LIMITED_TO[row.jail]}"
     assert error == f"jailssh: not allowed: {NO_REPOSITORY if of_a_repository(row) else limit}\n", error
     assert re.fullmatch(r"[a-z :,-]{1,100}\n", error)
 

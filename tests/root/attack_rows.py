@@ -83,7 +83,7 @@ def _bytes(command: str | bytes) -> bytes:
 
 
 SFTP_SERVER, SCP, GIT, RSYNC = "/usr/lib/openssh/sftp-server", "/usr/bin/scp", "/usr/bin/git", "/usr/bin/rsync"
-WINSCP = "WinSCP's SCP protocol needs a shell; choose SFTP as the file protocol of the session"
+WINSCP = "WinSCP's SCP mode needs a shell; set File protocol to SFTP"
 EOF_IN_PROTOCOL = 12  # rsync(1), EXIT VALUES: nobody speaks to it here
 
 GRAMMAR: list[Row] = [

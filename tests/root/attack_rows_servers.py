@@ -23,7 +23,7 @@ from tests.root.attack_rows import (
 )  # fmt: skip
 
 NO_LFS = (
-    "git-lfs is not served here; keep large files on an HTTP server and name it in the repository: "
+    "Git LFS is not available here; store large files on an HTTP server and set its URL: "
     "git config -f .lfsconfig lfs.url https://..."
 )
 _PULL, _PUSH = "rsync --server --sender -e.L", "rsync --server -e.L"

@@ -37,7 +37,7 @@ UID = 4242 + 1000 * _WORKER
 OTHER_UID = 4343 + 1000 * _WORKER
 IMAGE = "/var/lib/jailssh/images/lab"
 PLANS = "/var/lib/jailssh/plan.v1"
-MESSAGE = "this account is limited to: probe"
+MESSAGE = "this account allows: probe"
 # All that the program needs when it is not set-uid root; and what lets it work under a caller's hard limits, where the
 # machine itself has that power.
 CAPABILITIES = "cap_setuid,cap_setgid,cap_setpcap,cap_sys_admin,cap_sys_chroot,cap_mknod"

@@ -26,7 +26,7 @@ def test_a_jail_that_is_gone_lets_nobody_in_and_a_broken_one_as_before(site: Sit
     os.unlink(f"{site.layout.jails}/own0.conf")
     done = site.run("apply")
     assert (done.returncode, os.path.exists(f"{site.layout.plans}/65534")) == (1, False), done.stderr
-    assert "there is no such jail" in done.stderr
+    assert "jail own0 of account nobody does not exist" in done.stderr
     assert "- the plan" in done.stdout
     site.put("users/nobody.conf", "uid = 65534\njail = sftp-ro\n")
     assert site.run("apply").returncode == 0

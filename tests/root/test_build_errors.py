@@ -179,12 +179,12 @@ def test_by_another_name_they_are_no_targets_either(site: Site, script: str, tar
     ("script", "target"),
     [
         ("mkdir own m; mount --bind own m", "m/x"),
-        ("mkdir m; mount --bind /var/lib m", f"m/jailssh-test-{os.getpid()}"),
+        ("mkdir m; mount --bind /var/lib m", "m/jailssh-test-own-tree"),
         ("mkdir m; mount -t tmpfs -o mode=755 none m", "m/x"),
     ],
 )
 def test_a_bind_mount_of_ones_own_is_a_target(site: Site, script: str, target: str) -> None:
-    made = [f"/var/lib/jailssh-test-{os.getpid()}", f"/var/lib/.jailssh-test-{os.getpid()}.jailssh"]
+    made = ["/var/lib/jailssh-test-own-tree", "/var/lib/.jailssh-test-own-tree.jailssh"]
     try:
         done = in_mounts(site, script, str(site.base / target))
         assert done.returncode == 0, done.stderr

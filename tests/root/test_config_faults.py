@@ -35,76 +35,76 @@ ROWS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("{}:3: unknown setting [limits] huors", "did you mean 'hours'?")],
     ),
     "unknown section": ("plugins = sftp\n[limit]\n", [("{}:2: unknown section [limit]", "did you mean 'limits'?")]),
-    "unknown plugin": ("plugins = sfpt\n", [("{}:1: plugin sfpt: there is no such plugin", "did you mean 'sftp'?")]),
+    "unknown plugin": ("plugins = sfpt\n", [("{}:1: plugin sfpt: does not exist", "did you mean 'sftp'?")]),
     "unknown class": (
         "plugins = sftp\n[limits]\nbandwidth = slow\n",
-        [("{}:3: bandwidth: there is no class 'slow'", "give it a line slow = 512K in the main file")],
+        [("{}:3: bandwidth: class 'slow' does not exist", "as in: slow = 512K")],
     ),
     "plugin that raises": (
         "plugins = sftp unruly\n",
-        [("{}:1 [unruly]: plugin unruly: raised RuntimeError: boom\\x0aand more", "the mistake is in the plugin at ")],
+        [("{}:1 [unruly]: plugin unruly: raised RuntimeError: boom\\x0aand more", "the plugin is at fault at ")],
     ),
     "plugin that ends the program": (
         "plugins = ending\n\n[ending]\n",
-        [("{}:3 [ending]: plugin ending: raised SystemExit: 0", "ending_plugin.py:8: mend it, or do without it")],
+        [("{}:3 [ending]: plugin ending: raised SystemExit: 0", "ending_plugin.py:8: correct it, or do not use it")],
     ),
     "plugin whose exception has no text": (
         "plugins = textless\n",
-        [("{}:1 [textless]: plugin textless: raised Textless", "the mistake is in the plugin")],
+        [("{}:1 [textless]: plugin textless: raised Textless", "the plugin is at fault")],
     ),
     "plugin that answers nothing": (
         "plugins = late\n",
-        [("{}:1 [late]: plugin late: answers wrongly: it is NoneType, not PluginResult", "mend it")],
+        [("{}:1 [late]: plugin late: returned a wrong type: result is NoneType, not PluginResult", "correct it")],
     ),
     "plugin that answers nonsense": (
         "plugins = odd\n",
-        [("{}:1 [odd]: plugin odd: answers wrongly: rules[0].letters is int, not str", "mend it")],
+        [("{}:1 [odd]: plugin odd: returned a wrong type: rules[0].letters is int, not str", "correct it")],
     ),
     "plugin that cannot be imported": (
         "plugins = broken\n",
         [
             (
                 "{}:1: plugin broken: cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'",
-                "mend it, or do",
+                "correct it, or do",
             )
         ],
     ),
     "plugin that ends the program when imported": (
         "plugins = import-ends\n",
-        [("{}:1: plugin import-ends: cannot be loaded: SystemExit: 0", "mend it, or do without it")],
+        [("{}:1: plugin import-ends: cannot be loaded: SystemExit: 0", "correct it, or do not use it")],
     ),
     "plugin with an option of an unknown kind": (
         "plugins = kinds\n",
-        [("{}:1: plugin kinds: its option list has the kind 'colour', which is unknown", "the mistake is in the plug")],
+        [("{}:1: plugin kinds: option 'list' has the unknown kind 'colour'", "the plugin is at fault, not")],
     ),
     "plugin with an impossible default": (
         "plugins = defaults\n",
-        [("{}:1: plugin defaults: the default of its option list: 'many' is not a number", "the mistake is in the pl")],
+        [("{}:1: plugin defaults: default of option 'list': 'many' is not a number", "the plugin is at fault, not")],
     ),
     "two plugins, one first word": (
         "plugins = other twin\n[other]\n\n[twin]\n",
-        [("{0}:2 [other] and {0}:4 [twin]: rules other.true and twin.true: both claim 'true'", "give only one of the")],
+        [("{0}:2 [other] and {0}:4 [twin]: rules other.true and twin.true: both claim 'true'", "use only one of the")],
     ),
     "two plugins, one first word, no sections": (
         "plugins = sftp other twin\n",
-        [("{0}:1 [other] and {0}:1 [twin]: rules other.true and twin.true: both claim 'true'", "give only one of the")],
+        [("{0}:1 [other] and {0}:1 [twin]: rules other.true and twin.true: both claim 'true'", "use only one of the")],
     ),
     "root that does not exist": (
         "plugins = git rsync\n[git]\nwrite = /srv/no-such\n[rsync]\nread = /srv\nwrite = /srv/no/rsync\n",
         [
-            ("{}:3 [git] write: /srv/no-such is no directory on this host", "make it: mkdir -p /srv/no-such"),
-            ("{}:6 [rsync] write: /srv/no/rsync is no directory on this host", "make it: mkdir -p /srv/no/rsync"),
+            ("{}:3 [git] write: '/srv/no-such' is not a directory", "mkdir -p /srv/no-such"),
+            ("{}:6 [rsync] write: '/srv/no/rsync' is not a directory", "mkdir -p /srv/no/rsync"),
         ],
     ),
     "table that does not exist": (
         "plugins = git\n[git]\nroots = /srv\nrights = /etc/jailssh/rights/gone\n",
-        [("{}:4: open ", "a table of rights is a file of root's")],
+        [("{}:4: cannot open ", "the file must belong to root")],
     ),
     "pattern below no root": (
         "plugins = git\n[git]\nroots = /srv\nrights = read /home/x bob, read y @all\n",
         [
             (
-                "{}:4 [git] rights: read /home/x bob: /home/x is below none of roots: /srv",
+                "{}:4 [git] rights: read /home/x bob: /home/x is not below roots: /srv",
                 "add a directory above it to roots",
             )
         ],
@@ -199,13 +199,13 @@ def test_what_holds_for_an_account_is_shown_with_where_it_comes_from(site: Site)
     facts = json.loads(site.run("--json", "config", "show", "backup").stdout)
     assert {"section": "", "name": "jail", "value": "own", "origin": f"by its Unix groups: {jail}:2"} in facts
     assert {"section": "limits", "name": "sessions", "value": "3", "origin": f"{jail}:4"} in facts
-    assert "account mail: is in no jail" in site.run("config", "show", "mail").stderr
-    assert "there is no such jail or plugin" in site.run("config", "show", "no-such").stderr
+    assert "account mail: is not in a jail" in site.run("config", "show", "mail").stderr
+    assert "jail no-such: does not exist" in site.run("config", "show", "no-such").stderr
     # A jail goes before an account of its name, which is told.
     site.put("jails/nobody.conf", "plugins = scp\n")
     done = site.run("config", "show", "nobody")
     assert "scp" in done.stdout
-    assert done.stderr == "note: the account of this name: jailssh config show --user nobody\n"
+    assert done.stderr == "note: an account has the same name; to show it: jailssh config show --user nobody\n"
     assert f"# {user}:1" in site.run("config", "show", "--user", "nobody").stdout
 
 
@@ -230,18 +230,21 @@ def test_rights_to_nothing_and_of_nobody(site: Site, repositories: Path) -> None
     site.put("users/nobody.conf", "uid = 65534\njail = own\n")
     lines = site.check()
     wanted = [
-        ("{}:2: there is no repository " + f"{folder}/toool", "did you mean 'tool.git'?"),
-        ("{}:3: " + f"{folder}/team is no git repository", "for those in it: team/* or team/**"),
-        ("{}:5: no repository fits teem/* yet: there is no directory " + f"{folder}/teem", "did you mean 'team'?"),
-        ("{}:7: no repository fits team/*/** yet", f"is it spelt right? git init --bare {folder}/team/NAME.git"),
-        ("{}:8: " + f"{folder}/new is no directory", f"install -d -o nobody -g nogroup -m 755 {folder}/new"),
-        ("{}:9: no account of this jail is named nobdy", "did you mean 'nobody'?"),
-        ("{}:9: no group of this jail is named @nogrup", "did you mean '@nogroup'?"),
+        ("{}:2: repository " + f"{folder}/toool does not exist", "did you mean 'tool.git'?"),
+        ("{}:3: " + f"{folder}/team is not a git repository", "for repositories in it, write team/* or team/**"),
+        (
+            "{}:5: teem/* does not match a repository yet: " + f"{folder}/teem is not a directory",
+            "did you mean 'team'?",
+        ),
+        ("{}:7: team/*/** does not match a repository yet", f"or create one: git init --bare {folder}/team/NAME.git"),
+        ("{}:8: " + f"'{folder}/new' is not a directory", f"install -d -o nobody -g nogroup -m 755 {folder}/new"),
+        ("{}:9: unknown account 'nobdy' in this jail", "did you mean 'nobody'?"),
+        ("{}:9: unknown group '@nogrup' in this jail", "did you mean '@nogroup'?"),
         (
             "{}:10: account nobody cannot write to the repository " + f"{folder}/team/two.git",
             f"chown -R nobody:nogroup {folder}/team/two.git",
         ),
-        ("{}:14: there is no repository " + f"{folder}/gone", f"make it: git init --bare {folder}/gone"),
+        ("{}:14: repository " + f"{folder}/gone does not exist", f"git init --bare {folder}/gone"),
     ]
     expect(lines, rights, wanted)
     assert len(lines) == 2 * len(wanted)
@@ -269,9 +272,12 @@ def test_what_may_be_created_needs_no_repository_yet(site: Site, repositories: P
     site.put("users/nobody.conf", "uid = 65534\njail = own\n")
     lines = site.check()
     wanted = [
-        ("{}:3: there is no repository " + f"{repositories}/empty/a/b", "make it"),
-        ("{}:6: no repository fits empty/** yet", f"git init --bare {repositories}/empty/NAME.git"),
-        ("{}:7: no repository fits empty/a/* yet: there is no directory " + f"{repositories}/empty/a", "spelt right?"),
+        ("{}:3: repository " + f"{repositories}/empty/a/b does not exist", "create it"),
+        ("{}:6: empty/** does not match a repository yet", f"git init --bare {repositories}/empty/NAME.git"),
+        (
+            "{}:7: empty/a/* does not match a repository yet: " + f"{repositories}/empty/a is not a directory",
+            "check the spelling",
+        ),
     ]
     expect(lines, rights, wanted)
     assert len(lines) == 2 * len(wanted)
@@ -301,8 +307,8 @@ def test_where_nothing_can_be_created_or_written(site: Site, repositories: Path)
     site.put("jails/own.conf", f"plugins = git\n[git]\nroots = {repositories}\nrights = /etc/jailssh/rights/git\n")
     lines = site.check()
     assert lines[:2] == [
-        f"jailssh: {rights}:1: {repositories}/private is no directory on this host, so nothing can be created in it",
-        f"hint: make it: mkdir -p {repositories}/private, owned by who may write",
+        f"jailssh: {rights}:1: '{repositories}/private' is not a directory, so nothing can be created in it",
+        f"hint: create it: mkdir -p {repositories}/private",
     ]
     site.put("users/nobody.conf", "uid = 65534\njail = own\n")
     site.put("users/backup.conf", "uid = 34\njail = own\n")
@@ -310,14 +316,14 @@ def test_where_nothing_can_be_created_or_written(site: Site, repositories: Path)
     chown = f"chown nobody:nogroup {repositories}"
     create = "so nothing can be created in it"
     wanted = [
-        ("{}:1: " + f"{repositories}/private is no directory", f"make it: install -d {own} {repositories}/private"),
-        ("{}:2: " + f"{repositories}/private/deep is no", f"install -d {own} {repositories}/private/deep"),
+        ("{}:1: " + f"'{repositories}/private' is not a directory", f"install -d {own} {repositories}/private"),
+        ("{}:2: " + f"'{repositories}/private/deep' is not", f"install -d {own} {repositories}/private/deep"),
         ("{}:3: account nobody cannot write to the repository " + f"{repositories}/team/one.git, nor to 1 more",
          f"chown -R nobody:nogroup {repositories}/team/one.git"),
         ("{}:4: account nobody cannot write to " + f"{repositories}, {create}", f"{chown}; or a group of nobody"),
         ("{}:5: account nobody cannot write to " + f"{repositories}/group, {create}", f"{chown}/group; or"),
         ("{}:6: account nobody cannot write to the repository ", "chown -R"),
-        ("{}:7: " + f"{repositories}/gone is no directory", f"install -d -o backup -g backup -m 755 {repositories}/g"),
+        ("{}:7: " + f"'{repositories}/gone' is not a", f"install -d -o backup -g backup -m 755 {repositories}/g"),
     ]  # fmt: skip
     lines = site.check()
     expect(lines, rights, wanted)
@@ -337,7 +343,7 @@ def test_a_directory_that_a_plugin_lets_an_account_write_and_its_mode_does_not(s
     site.put("users/nobody.conf", "uid = 65534\njail = own\n")
     said = [
         f"jailssh: {path}:3 [rsync] write: account nobody cannot write to {repositories}",
-        f"hint: chown nobody:nogroup {repositories}; or a group of nobody with supplementary_groups in the jail",
+        f"hint: chown nobody:nogroup {repositories}; or a group of nobody in the jail's supplementary_groups",
     ]
     assert site.check() == said
     shutil.chown(repositories / "team", "nobody")
@@ -347,9 +353,9 @@ def test_a_directory_that_a_plugin_lets_an_account_write_and_its_mode_does_not(s
 def test_an_end_that_is_past_and_groups_that_are_not_there(site: Site) -> None:
     path = site.put("jails/own.conf", "plugins = sftp\ngroups = nogrup backup\nsupplementary_groups = qqqqqq\n"
                     "[limits]\nexpires = 2020-01-31\n")  # fmt: skip
-    groups = [("{}:2: groups: this host has no group nogrup", "did you mean 'nogroup'?"),
-              ("{}:3: supplementary_groups: this host has no group qqqqqq", "groupadd qqqqqq makes it")]  # fmt: skip
-    jail = ("{}:5: expires: 2020-01-31 is past, so every login is denied", "write a later day, or take the line out")
+    groups = [("{}:2: groups: group nogrup does not exist on this host", "did you mean 'nogroup'?"),
+              ("{}:3: supplementary_groups: group qqqqqq does not exist on this host", "groupadd qqqqqq")]  # fmt: skip
+    jail = ("{}:5: expires: 2020-01-31 is in the past: all logins are denied", "set a later day, or remove the line")
     lines = site.check()
     expect(lines, path, [*groups, jail])
     assert len(lines) == 6
@@ -362,7 +368,7 @@ def test_an_end_that_is_past_and_groups_that_are_not_there(site: Site) -> None:
     assert len(lines) == 4
     site.put("users/nobody.conf", "uid = 65534\njail = own\n[limits]\n\nexpires = 2021-05-01 10:00\n")
     lines = site.check()
-    expect(lines, user, [("{}:5: expires: 2021-05-01 10:00 is past", "write a later day")])
+    expect(lines, user, [("{}:5: expires: 2021-05-01 10:00 is in the past", "set a later day")])
     assert len(lines) == 6
 
 
@@ -371,7 +377,7 @@ def test_a_changed_table_is_a_changed_configuration(site: Site) -> None:
     path = site.put("rights/git", "read * @all\n")
     assert "raed" not in site.run("config", "check").stderr
     site.put("rights/git", "read * @all\nraed * @all\n")
-    assert site.check()[0] == f"jailssh: {path}:2: 'raed' is no right"
+    assert site.check()[0] == f"jailssh: {path}:2: 'raed' is not a right"
     os.chmod(path, 0o666)
     assert "writable by its group" in site.check()[0]
 
@@ -383,8 +389,8 @@ def test_a_directory_in_the_home_is_told_but_no_mistake(site: Site) -> None:
     assert done.returncode == 0
     note, hint = done.stderr.splitlines()
     assert note.startswith("note: ")
-    assert note.endswith("[rsync] read: /var/backups/backup is not there, so backup cannot log in")
-    assert hint == "hint: make it: install -d -o backup -g backup /var/backups/backup"
+    assert note.endswith("[rsync] read: /var/backups/backup does not exist, so backup cannot log in")
+    assert hint == "hint: install -d -o backup -g backup /var/backups/backup"
 
 
 def test_a_damaged_time_zone_is_an_error_only_where_hours_are_used(site: Site) -> None:
@@ -394,5 +400,5 @@ def test_a_damaged_time_zone_is_an_error_only_where_hours_are_used(site: Site) -
     site.put("jails/office.conf", "plugins = sftp\n[limits]\nhours = daily 08:00-18:00\n")
     done = site.run("config", "check")
     assert done.returncode != 0
-    assert "etc/localtime is not a time zone's file" in done.stderr
+    assert "etc/localtime is not a valid time zone file" in done.stderr
     assert "timedatectl set-timezone" in done.stderr

@@ -238,7 +238,7 @@ def test_a_job_that_raises_is_an_answer(
             assert ask_as(layout, ALICE) == "no build-failed\n"
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 3
-    assert said[0].startswith(f"jailsshd: the login of uid {ALICE} could not be served: {type(error).__name__}")
+    assert said[0].startswith(f"jailsshd: cannot serve the login of uid {ALICE}: {type(error).__name__}")
 
 
 def test_a_connection_that_cannot_be_served_is_answered_and_ends_nobody_else(
@@ -254,7 +254,7 @@ def test_a_connection_that_cannot_be_served_is_answered_and_ends_nobody_else(
 
     with serving(layout, lambda _: "ok", remembered):
         assert [ask_as(layout, ALICE) for _ in range(3)] == ["no build-failed\n", "no build-failed\n", "ok\n"]
-    assert "a connection could not be served: RuntimeError: first" in capsys.readouterr().err
+    assert "cannot serve a connection: RuntimeError: first" in capsys.readouterr().err
 
 
 def test_without_a_thread_the_answer_is_busy(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -301,7 +301,7 @@ def test_a_mistake_in_the_main_file_leaves_the_last_good_one_in_use(layout: Layo
     Path(layout.config_file).write_bytes(text)
     assert service.build_timeout() == 77
     assert service.answer(ALICE).startswith("no not-jailed ")
-    assert service.trouble().startswith(f"goes by the last good {layout.config_file}, since ")
+    assert service.trouble().startswith(f"uses the last valid {layout.config_file}: ")
     # A daemon that was started anew goes by it as well.
     again = Service(layout, lambda event, message, fields: sent.append((message, fields)), PEOPLE.get)
     assert again.build_timeout() == 77
@@ -319,7 +319,7 @@ def test_where_there_never_was_a_good_one_the_answer_has_a_reason(layout: Layout
     assert service.build_timeout() > 0
     assert service.answer(ALICE).startswith("no bad-config ")
     assert layout.config_file in sent[0][0]
-    assert service.trouble().startswith("refuses every first login, since ")
+    assert service.trouble().startswith("refuses all first logins: ")
 
 
 def test_a_damaged_kept_file_is_none(layout: Layout) -> None:
@@ -340,7 +340,7 @@ def test_the_status_is_told_and_read_back(layout: Layout) -> None:
         "STATUS=0 plans made, 0 refused",
         "STATUS=1 plan made, 0 refused",
         "STATUS=1 plan made, 1 refused",
-        "STATUS=1 plan made, 2 refused, 1 of them by an error of its own; jailssh.conf: wrong",
+        "STATUS=1 plan made, 2 refused, 1 of them because of an internal error; jailssh.conf: wrong",
     ]
     found = status.read(layout)
     assert found is not None
@@ -416,7 +416,7 @@ def test_plain_start_ready_second_one_refused_and_stop(layout: Layout) -> None:
         with start(layout, path) as second:
             assert second.wait(30) == 1
             assert second.stderr is not None
-            assert second.stderr.read() == f"jailssh: jailsshd: another one is running, process {first.pid}\n"
+            assert second.stderr.read() == f"jailssh: jailsshd: is already running (process {first.pid})\n"
         assert ask_as(layout, 63002).startswith("no not-jailed ")
         first.send_signal(signal.SIGTERM)
         assert told(receiver) == b"STOPPING=1"

@@ -30,6 +30,6 @@ def test_a_key_that_can_take_all_sessions(site: Site, limits: str, noted: bool) 
     os.makedirs(f"{site.layout.key_rings}/nobody")
     site.put("keys.d/nobody/ann.pub", f"{KEY}\n")
     done = site.run("config", "check")
-    note = f"note: {path}:3: sessions: one key of nobody can take all 3, and nobody else gets in\n"
-    hint = "hint: set sessions_per_key to less in the jail's [limits]\n"
+    note = f"note: {path}:3: sessions: one key of nobody can use all 3 and lock out the others\n"
+    hint = "hint: set sessions_per_key to a lower number in the jail's [limits]\n"
     assert (done.returncode, done.stderr) == (0, note + hint if noted else "")

@@ -236,4 +236,4 @@ def test_build_refuses_what_it_cannot_write(place: Path, capsys: pytest.CaptureF
     assert build(place, "x", "--format", "erofs", "--compress", "gzip") == 2
     assert build(place, "x", "--format", "tar", epoch="now") == 2
     assert {path.name for path in place.iterdir()} == {"spec"}
-    assert "--compress needs a --format" in capsys.readouterr().err
+    assert "--compress requires --format" in capsys.readouterr().err

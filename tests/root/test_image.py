@@ -264,7 +264,7 @@ def test_a_source_that_never_rests_is_an_error(layout, place, monkeypatch):
         return copy(source, target)
 
     monkeypatch.setattr(fs, "copy_data", disturbed)
-    with pytest.raises(SourceChangedError, match="src/f0: it changed while it was copied"):
+    with pytest.raises(SourceChangedError, match="src/f0: changed while it was copied"):
         ensure(layout, place)
     assert store.current_image(layout, "j") is None
     assert not left(layout)

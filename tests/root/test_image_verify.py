@@ -341,14 +341,14 @@ def test_the_command_tells_and_ends_with_a_status(
         said = capsys.readouterr()
         return code, said.out, said.err
 
-    assert run() == (0, "0 images, 0 paths, 0.0 MB read: all right\n", "")
+    assert run() == (0, "0 images, 0 paths, 0.0 MB read: no damage\n", "")
     made = ensure(layout, place)
     assert run("j")[0] == 0
     flip(inside(made, place, "f3"))
     code, out, err = run("--all")
     assert code == 1
-    assert f"damaged: {made.generation}: {place}/src/f3: its content has changed\n" in out
-    assert "2 things damaged" in out
+    assert f"damaged: {made.generation}: {place}/src/f3: content has changed\n" in out
+    assert "2 items damaged" in out
     assert err == "hint: jailssh image verify --repair\n"
     code, out, _ = run("--json")
     fact = json.loads(out)
@@ -356,7 +356,7 @@ def test_the_command_tells_and_ends_with_a_status(
     assert {one["kind"] for one in fact["damage"]} == {"content"}
     code, out, err = run(made.generation[:6], "--repair")
     assert (code, err) == (0, "")
-    assert out.endswith("1 thing damaged, repaired\n")
+    assert out.endswith("1 item damaged, repaired\n")
     assert run()[0] == 0
     assert run("j", "--all")[0] == 2
     assert run("nosuch")[0] == 2

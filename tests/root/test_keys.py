@@ -104,7 +104,7 @@ def test_keys_without_names_are_not_lost(layout: Layout, people: Callable[..., N
     people("ann")
     given = f"restrict {public_key(1)} me\nrestrict {public_key(9)} old-laptop\n"
     put(f"{layout.keys}/git", given)
-    with pytest.raises(ConfigError, match="has a key without a name: old-laptop"):
+    with pytest.raises(ConfigError, match="the account is shared: old-laptop"):
         publish_all(layout)
     assert Path(layout.keys, "git").read_text() == given
     name(layout, "old", 9)
@@ -118,7 +118,7 @@ def test_a_ring_of_nobody(layout: Layout, people: Callable[..., None]) -> None:
     configuration = load_configuration(layout)
     configuration.validate()
     (found,) = [str(each) for each in findings.find(configuration).wrong if "ghost" in str(each)]
-    assert found.endswith("keys.d/ghost: there is no such account on this host")
+    assert found.endswith("keys.d/ghost: the account does not exist on this host")
 
 
 def test_an_image_that_only_a_keys_plan_uses_stays(layout: Layout, people: Callable[..., None]) -> None:
@@ -200,7 +200,7 @@ print(json.dumps({"lines": lines, "points": points}))
 """
 
 
-SETTLED = "settled what an interrupted change left: keys-forge"
+SETTLED = "settled an interrupted change: keys-forge"
 
 
 class Host:
@@ -270,7 +270,7 @@ def test_killed_at_any_point_it_is_rolled_back_and_nobody_is_in_between(host: Ho
         assert {"key file: done", "users file: noted", "plan: done", "keys: done", "finish: done"} <= set(points)
         assert ("directory: done" in points) is (not names)
         after = host.state()
-        assert host.do("add", **spec)["lines"] == [f"forge: key {spec['name']} is there already, nothing changed"]
+        assert host.do("add", **spec)["lines"] == [f"forge: key {spec['name']} already exists, nothing changed"]
         removed = host.do("remove", name=spec["name"])["points"]
         assert host.state() == start
         for number, point in enumerate(points[:-1], 1):
@@ -332,21 +332,21 @@ def test_nothing_lets_a_removed_key_in_again(host: Host) -> None:
     host.sh(f"mkdir {ghost}; cp /etc/jailssh/keys.d/forge/ann.pub {ghost}/; rm {file}")
     host.jailssh("keys", "remove", "forge", "bob")
     assert host.let_in() == {"ann"}
-    assert "has none of this name" in host.jailssh("keys", "remove", "forge", "bob", check=False).stderr
+    assert "does not exist in account forge" in host.jailssh("keys", "remove", "forge", "bob", check=False).stderr
     # The same, and apply does what it can.
     host.do("add", name="bob", key=public_key(2), groups=["devs"])
     host.sh(f"rm {file}")
     told = host.jailssh("apply", check=False)
     assert "- key bob" in told.stdout
-    assert "there is no such account" in told.stderr
+    assert "the account does not exist" in told.stderr
     assert host.let_in() == {"ann"}
     host.sh(f"rm -r {ghost}; touch /etc/jailssh/keys.d/forge/ann.pub~")
     told = host.jailssh("apply")
-    assert (told.stdout, "group devs: there is no key 'bob'" in told.stderr) == ("no change\n", True)
+    assert (told.stdout, "group devs: key 'bob' does not exist" in told.stderr) == ("no changes\n", True)
     # A name that stands only in a group.
-    assert "bob removed and taken out of devs;" in host.jailssh("keys", "remove", "forge", "bob").stdout
+    assert "bob removed, also from devs;" in host.jailssh("keys", "remove", "forge", "bob").stdout
     last = host.jailssh("keys", "remove", "forge", "ann").stdout
-    assert "it was the last key, so nobody can log in as forge" in last
+    assert "this was the last key; nobody can log in as forge" in last
     host.sh("rm -r /etc/jailssh/keys.d/forge")
     assert host.state() == before
 
@@ -393,17 +393,17 @@ def test_what_is_refused_changes_nothing(host: Host) -> None:
     host.scratch.write("/root/ann.pub", public_key(1) + "\n")
     before = host.state()
     for args, why in (
-        (("keys", "add", "forge", "ann", "/root/k.pub"), "forge has one of this name"),
-        (("keys", "add", "forge", "bob", "/root/ann.pub"), "this key is also in /etc/jailssh/keys.d/forge/ann.pub"),
+        (("keys", "add", "forge", "ann", "/root/k.pub"), "already exists in account forge"),
+        (("keys", "add", "forge", "bob", "/root/ann.pub"), "key is also in /etc/jailssh/keys.d/forge/ann.pub"),
         (("keys", "add", "forge", "-x", "/root/k.pub"), "error"),
         (("keys", "add", "forge", "a/b", "/root/k.pub"), "not a name"),
-        (("keys", "add", "forge", "bob", "/root/k.pub", "--group", "all"), "no group has this name"),
-        (("keys", "add", "forge", "bob", "/root/k.pub", "--principal", "a,b"), "is no principal"),
+        (("keys", "add", "forge", "bob", "/root/k.pub", "--group", "all"), "a group cannot have this name"),
+        (("keys", "add", "forge", "bob", "/root/k.pub", "--principal", "a,b"), "is not a principal"),
         (("keys", "add", "forge", "bob", "/root/none.pub"), "no such file"),
         (("keys", "add", "nosuch", "bob", "/root/k.pub"), "nosuch"),
-        (("keys", "add", "root", "bob", "/root/k.pub"), "is in no jail"),
-        (("keys", "remove", "forge", "bob"), "has none of this name"),
-        (("keys", "print", "forge", "ssh-ed25519"), "takes TYPE and BLOB"),
+        (("keys", "add", "root", "bob", "/root/k.pub"), "is not in a jail"),
+        (("keys", "remove", "forge", "bob"), "does not exist in account forge"),
+        (("keys", "print", "forge", "ssh-ed25519"), "requires TYPE and BLOB"),
         (("adduser", "forge", "--jail", "hosting", "--key", "/root/k.pub"), "jailssh keys add forge NAME FILE"),
     ):
         done = host.jailssh(*args, check=False)
@@ -419,14 +419,14 @@ def test_keys_of_adduser_get_names_by_hand(host: Host) -> None:
     host.scratch.write("/root/k.pub", public_key(3) + " desk\n")
     host.scratch.write("/root/l.pub", public_key(4) + "\n")
     refused = host.jailssh("adduser", "forge", "--jail", "hosting", "--key", "/root/k.pub", check=False)
-    assert "forge is shared: each of its keys has a name" in refused.stderr
+    assert "forge is a shared account, its keys need names" in refused.stderr
     assert host.jailssh("plan", "show", "forge", check=False).code != 0
     host.sh("rm /etc/jailssh/keys/forge")
     host.jailssh("apply")
     host.jailssh("adduser", "forge", "--jail", "hosting", "--key", "/root/k.pub")
     given = host.state()
     done = host.jailssh("keys", "add", "forge", "bob", "/root/l.pub", check=False)
-    assert "has 1 key without a name, which could not log in any more: desk" in done.stderr
+    assert "1 key without a name would stop working: desk" in done.stderr
     assert "/etc/jailssh/keys.d/forge/NAME.pub" in done.stderr
     assert host.state() == given
     host.sh("mkdir /etc/jailssh/keys.d/forge && cp /root/k.pub /etc/jailssh/keys.d/forge/carol.pub")

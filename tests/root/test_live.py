@@ -103,7 +103,7 @@ def test_an_update_leaves_a_running_session_alone(host: ScratchHost, client: Ssh
     ]
     assert len(row["sessions"]) == 1
     refused = jailssh(host, "image", "gc", row["generation"], check=False)
-    assert (refused.code, "1 sessions have it mounted" in refused.stderr) == (2, True)
+    assert (refused.code, "mounted by 1 sessions" in refused.stderr) == (2, True)
     session.stdin.write(b"still here\n")
     session.stdin.close()
     assert session.stdout.read().endswith(b"still here\n")

@@ -101,7 +101,7 @@ def test_away(lab: Lab, order: str, state: str) -> None:
              "accounts.find('local')")  # fmt: skip
     for row in lab.ask(*asked):
         assert row[0] == "UnansweredError", row
-        assert "fake is away" in row[1] if state == "away" else "fake is busy" in row[1]
+        assert "fake is unavailable" in row[1] if state == "away" else "fake is busy" in row[1]
     # Local groups are told apart from what nobody has.
     assert lab.ask("accounts.group_id('root')")[0][:2] == ["value", 0]
 

@@ -42,8 +42,8 @@ def test_a_plan_comes_back_with_its_image_and_not_without(layout: Layout) -> Non
     assert Path(path).read_bytes() == data
     assert Path(path).stat().st_mode & 0o777 == 0o600
     lose(layout, image)
-    assert plan_files.lacking(path, layout.root) == f"its image {image} is not there"
-    assert plan_files.put_back(path, data, root=layout.root) == f"its image {image} is not there"
+    assert plan_files.lacking(path, layout.root) == f"its image {image} does not exist"
+    assert plan_files.put_back(path, data, root=layout.root) == f"its image {image} does not exist"
     assert not os.path.exists(path)
 
 
@@ -66,7 +66,7 @@ def test_a_roster_comes_back_only_with_its_keys_plans(layout: Layout, people: Ca
     assert serials
     assert all(os.path.exists(f"{path}.{serial}") for serial in serials)
     Path(f"{path}.{serials[0]}").unlink()
-    why = f"the plan {path}.{serials[0]} of its keys is not there"
+    why = f"the plan {path}.{serials[0]} of its keys does not exist"
     assert plan_files.lacking(path, layout.root) == why
     assert plan_files.put_back(path, data, root=layout.root) == why
     # The plans of keys that nothing names go with it.
@@ -77,7 +77,7 @@ def test_a_roster_whose_image_is_gone_lacks_it(layout: Layout, people: Callable[
     people("ann")
     image = publish.publish_plan(load_configuration(layout), GIT).image.path
     lose(layout, image)
-    assert plan_files.lacking(plan_files.plan_file(layout, GIT.uid), layout.root) == f"its image {image} is not there"
+    assert plan_files.lacking(plan_files.plan_file(layout, GIT.uid), layout.root) == f"its image {image} does not exist"
 
 
 def test_nothing_is_published_whose_image_is_gone(layout: Layout) -> None:

@@ -40,7 +40,7 @@ def test_the_usual_one_is_right(host: ScratchHost) -> None:
     found = said(host)
     assert "another sshd" not in found
     assert (
-        "note: [limits] memory, tasks, cpu_quota, cpu_weight, io_weight: limit nothing on this host: systemd" in found
+        "note: [limits] memory, tasks, cpu_quota, cpu_weight, io_weight: have no effect on this host: systemd" in found
     )
 
 
@@ -48,8 +48,8 @@ def test_one_that_runs_with_its_own_file(host: ScratchHost) -> None:
     second(host, "UsePAM no\n")
     found = said(host)
     assert "another sshd, process " in found
-    assert "-f /etc/ssh/second_config: for alice, who is in a jail, forcecommand would be 'none', not " in found
-    assert "hint: have it read /etc/ssh/sshd_config.d/20-jailssh.conf" in found
+    assert "-f /etc/ssh/second_config: forcecommand is 'none' for jailed account alice, expected " in found
+    assert "hint: add to its configuration: Include /etc/ssh/sshd_config.d/20-jailssh.conf" in found
     setup = host.run([JAILSSH, "setup", "--yes"])
     assert "note: another sshd, process " in setup.stdout
 
@@ -64,7 +64,7 @@ def test_one_that_jails_too_or_lets_nobody_of_them_in(host: ScratchHost, text: s
 
 def test_an_option_wins_over_the_file(host: ScratchHost) -> None:
     second(host, "Include /etc/ssh/sshd_config.d/*.conf\n", "-o", "DenyUsers=nobody", "-oPermitUserEnvironment=yes")
-    assert "permituserenvironment would be 'yes'" in said(host)
+    assert "permituserenvironment is 'yes'" in said(host)
 
 
 def test_one_that_a_unit_would_start(host: ScratchHost) -> None:
@@ -74,4 +74,4 @@ def test_one_that_a_unit_would_start(host: ScratchHost) -> None:
     host.write("/etc/systemd/system/ssh-second.service", unit)
     assert "another sshd, unit ssh-second.service: " in said(host)
     host.run(["rm", "/etc/ssh/second_config"], check=True)
-    assert "its configuration cannot be judged" in said(host)
+    assert "cannot evaluate its configuration" in said(host)

@@ -105,7 +105,7 @@ def test_an_image_without_a_rules_program_is_not_taken(
     monkeypatch.setattr(definition.JailDefinition, "programs", lambda _: ("/usr/bin/bash", "/usr/bin/nosuch"))
     done = run(layout)["lab"]
     assert (done.state, store.current_image(layout, "lab")) == ("failed", old)
-    assert "/usr/bin/nosuch, which a rule runs, is no program in its image" in done.lines[0]
+    assert "/usr/bin/nosuch is not a program in the image, but a rule runs it" in done.lines[0]
     assert len(pool.generations(layout)) == 1
 
 
@@ -129,7 +129,7 @@ def test_programs_behind_links_are_found() -> None:
 def test_rollback_holds_until_the_jail_is_named(layout: Layout, place: Path) -> None:
     user(layout, ALICE, "lab")
     old = published(layout, ALICE).image
-    with pytest.raises(UsageError, match="an older generation is not there"):
+    with pytest.raises(UsageError, match="an older generation does not exist"):
         store.rollback(layout, "lab")
     write_tool(place, "two")
     run(layout)
@@ -158,7 +158,7 @@ def test_a_held_image_that_cannot_serve_is_an_error(
     store.rollback(layout, "lab")
     far = Account("far", 61004, 61004, "far", "/data7/far")
     user(layout, far, "lab")
-    with pytest.raises(ImageError, match=r"is held at generation .* /data7: the image has no such directory"):
+    with pytest.raises(ImageError, match=r"is held at generation .* /data7: the image does not have this directory"):
         published(layout, far)
 
 
@@ -199,7 +199,7 @@ def test_symbolic_links_are_shared_like_files(layout: Layout, place: Path) -> No
 
 
 def test_names_that_are_no_jail(layout: Layout) -> None:
-    with pytest.raises(ConfigError, match="no such jail"):
+    with pytest.raises(ConfigError, match="jail nosuch: does not exist"):
         run(layout, "lab", "nosuch")
     assert pool.jails_with_images(layout) == []
 
@@ -219,16 +219,16 @@ def test_what_nothing_uses_goes_and_what_is_used_stays(layout: Layout, place: Pa
     run(layout)
     rows = {row.generation: row for row in generations.generations_of(layout, "lab")}
     assert rows[first.generation].sessions == (session.pid,)
-    with pytest.raises(UsageError, match="1 sessions have it mounted"):
+    with pytest.raises(UsageError, match="mounted by 1 sessions"):
         publish.prune_images(load_configuration(layout), [first.generation])
     session.communicate(b"\n", timeout=10)
     gone = publish.prune_images(load_configuration(layout))
     assert gone.generations == (first.generation,)
     assert gone.bytes > 0
     (current,) = pool.generations(layout)
-    with pytest.raises(UsageError, match="a plan uses it"):
+    with pytest.raises(UsageError, match="used by a plan"):
         publish.prune_images(load_configuration(layout), [current])
-    with pytest.raises(UsageError, match="there is none of this name"):
+    with pytest.raises(UsageError, match="does not exist"):
         publish.prune_images(load_configuration(layout), ["0" * 20])
 
 
@@ -262,16 +262,16 @@ def test_the_command(layout: Layout, place: Path, capsys: pytest.CaptureFixture[
         return capsys.readouterr().out
 
     assert "no images yet" in said("image", "list")
-    assert "is new" in said("update", "lab")
+    assert "updated to image" in said("update", "lab")
     old = pool.current_generation(layout, "lab") or ""
     write_tool(place, "other")
-    assert "is new" in said("update", "--all")
+    assert "updated to image" in said("update", "--all")
     new = pool.current_generation(layout, "lab") or ""
     assert said("image", "diff", "lab").splitlines() == [f"{old} → {new}", f"~ {place}/tool  19 → 21 bytes"]
     listed = said("image", "list").splitlines()
     assert [line.split()[1] for line in listed] == [new, old]
     assert f"{place}/tool  (shell)" in said("image", "show", "lab", "--files").splitlines()
-    assert "back at image" in said("image", "rollback", "lab", old[:8])
+    assert "rolled back to image" in said("image", "rollback", "lab", old[:8])
     assert "held" in said("image", "show", "lab")
     assert "held at image" in said("update", "--all")
     assert f"removed {new}" in said("image", "gc", new[:8])

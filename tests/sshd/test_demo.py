@@ -108,7 +108,7 @@ def test_a_row_that_is_not_as_expected_fails_the_demo(
 ) -> None:
     rows = (
         Row("ssh sftp-only@host id", 0),
-        Row("ssh sftp-only@host id", 126, "limited to: sftp", "a file", "test -e /home/sftp-only/none"),
+        Row("ssh sftp-only@host id", 126, "this account allows: sftp", "a file", "test -e /home/sftp-only/none"),
         Row("ssh shell@host id -un", says="shell"),
     )
     monkeypatch.setattr(demo_host, "installed_prefix", lambda _: staged_prefix)

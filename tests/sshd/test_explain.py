@@ -61,7 +61,7 @@ def test_a_refused_login_is_explained_by_the_reference_that_the_user_saw(world: 
     assert found["record"]["user"] == "unready"
     done = world.jailssh("explain", "unready", "--", "id", check=False)
     assert (done.code, done.stdout) == (1, "")
-    assert "there is none yet" in done.stderr
+    assert "does not exist yet" in done.stderr
     assert "hint: jailssh apply" in done.stderr
 
 
@@ -141,7 +141,7 @@ def test_limits_that_were_met_are_explained(world: World) -> None:
         world.host.wait_until(lambda: "sleep 604" in world.processes_of(user), "the session")
         out = said("sessions = 1", "sessions", 3)
     assert f"[limits] sessions = 1  ({file}:4): change it there" in out
-    assert "asked for: not recorded" in out
+    assert "requested: not recorded" in out
     world.host.wait_until(lambda: not world.processes_of(user), "its end")
     world.host.write(file, own)
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program
 
 USER, ROOT, TABLE = "hosted", "/srv/hosting", "/etc/jailssh/rights/hosting"
 DENIED = re.compile(
-    "^jailssh: not allowed: (this account is limited to: git|no such repository, or no right to it)$", re.MULTILINE
+    "^jailssh: not allowed: (this account allows: git|no such repository, or no right to it)$", re.MULTILINE
 )
 HOOK = """#!/bin/sh
 echo "welcome, $JAILSSH_KEY"
@@ -108,7 +108,7 @@ def test_no_right_no_repository(world: World, git: Git, name: str, args: tuple[s
 def test_who_has_no_right_at_all_is_told_so(world: World, git: Git) -> None:
     done = git("carol", "ls-remote", "HOST:pub")
     assert done.code != 0
-    assert "jailssh: this key has no rights to any repository here\n" in done.stderr
+    assert "jailssh: no repository access for this key\n" in done.stderr
     assert decisive(world) == ("denied", "carol", "not-served")
 
 
@@ -116,7 +116,7 @@ def test_large_files_are_not_here(world: World) -> None:
     options = ("-i", f"{world.client.home}/.ssh/bob")
     done = world.client.ssh(USER, "git-lfs-authenticate 'pub' download", options=options)
     assert (done.code, done.stdout) == (126, "")
-    assert done.stderr.startswith("jailssh: git-lfs is not served here; keep large files ")
+    assert done.stderr.startswith("jailssh: Git LFS is not available here; store large files ")
     assert decisive(world) == ("denied", "bob", "not-served")
 
 
@@ -157,7 +157,7 @@ def test_a_changed_table_is_published_and_holds(world: World, git: Git) -> None:
     world.host.write(TABLE, RIGHTS + "write pubx/../y carol\nread /etc/x carol\n")
     done = world.jailssh("config", "check", check=False)
     assert done.code == 1
-    assert f"{TABLE}:5: 'pubx/../y' is no pattern" in done.stdout + done.stderr
+    assert f"{TABLE}:5: 'pubx/../y' is not a pattern" in done.stdout + done.stderr
     world.host.write(TABLE, RIGHTS)
     world.jailssh("apply")
     assert git("carol", "ls-remote", "HOST:pub").code != 0

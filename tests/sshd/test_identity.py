@@ -44,7 +44,7 @@ def test_an_account_deleted_by_hand(world: World) -> None:
     world.adduser("left", "shell")
     uid, keys = world.uid("left"), world.host.read("/etc/jailssh/keys/left")
     userdel(world, "left")
-    assert "nobody is gone" not in world.jailssh("apply", "--gone", "--dry-run").stdout
+    assert "no account is gone" not in world.jailssh("apply", "--gone", "--dry-run").stdout
     assert world.exists(f"/var/lib/jailssh/plan.v1/{uid}")
     said = world.jailssh("apply", "--gone").stdout
     place = aside(world, "left", uid)
@@ -62,12 +62,12 @@ def test_an_account_deleted_by_hand(world: World) -> None:
     (message,) = gone_records(world, "left")
     assert f"account left (uid {uid}) is gone: the plan; keys" in message
     assert place in message
-    assert world.jailssh("apply", "--gone").stdout == "nobody is gone\n"
+    assert world.jailssh("apply", "--gone").stdout == "no account is gone\n"
     useradd(world, "joins", uid, "--no-user-group", "--gid", GROUP, "--shell", LOGIN)
     world.client.authorize("joins")
     with daemon(world):
         assert lists_home(world, "joins").stdout.split()[-1] == "/home/joins"
-    assert world.client.ssh("joins", "id").stderr == "jailssh: not allowed: this account is limited to: sftp\n"
+    assert world.client.ssh("joins", "id").stderr == "jailssh: not allowed: this account allows: sftp\n"
 
 
 def test_an_old_name_for_somebody_else(world: World) -> None:
@@ -114,7 +114,7 @@ def test_deluser_leaves_somebody_elses_account_alone(world: World, users_file: s
     if users_file == "removed by hand":
         world.host.run(["rm", f"/etc/jailssh/users/{name}.conf"], check=True)
     done = world.jailssh("deluser", name, "--yes")
-    assert "has another uid than the one in the jail; only jailssh's own files were removed" in done.stdout
+    assert "has another uid than the one in the jail; only its jailssh files are removed" in done.stdout
     assert world.uid(name) == uid + 600
     assert world.exists(f"/home/{name}")
     for path in (f"/etc/jailssh/keys/{name}", f"/etc/jailssh/users/{name}.conf", f"/var/lib/jailssh/plan.v1/{uid}",
@@ -164,7 +164,7 @@ def test_one_wrong_file_stops_nobody_else(world: World) -> None:
     try:
         done = world.jailssh("apply", check=False)
         assert done.code == 1
-        assert "account stale is in jail no-such-jail" in done.stderr
+        assert "jail no-such-jail of account stale does not exist" in done.stderr
         assert "fine" in done.stdout
         # Its jail is not there: whoever took that away meant it.
         assert world.host.run(["test", "-e", plan_of(world, "stale")]).code == 1

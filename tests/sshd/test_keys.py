@@ -53,7 +53,7 @@ def people(world: World) -> People:
     for name, group in (("alice", "readers"), ("bob", "developers")):
         said = world.jailssh("keys", "add", USER, name, people.make(name), "--group", group)
         assert f"{USER}: key {name} added, in {group}" in said.stdout
-        assert ("is shared from now on" in said.stdout) is (name == "alice")
+        assert ("is now a shared account" in said.stdout) is (name == "alice")
     return people
 
 
@@ -149,8 +149,8 @@ def test_a_key_of_the_accounts_own_file_is_not_read_and_an_unknown_one_is_refuse
     said = people.world.jailssh("explain", "--from-journal", reference, check=False)
     assert said.code == 1
     assert "key-unknown" in said.stdout
-    assert f"to let this person in: jailssh keys add {USER} NAME FILE" in said.stdout
-    assert "asked for: not recorded" in said.stdout
+    assert f"to allow the key: jailssh keys add {USER} NAME FILE" in said.stdout
+    assert "requested: not recorded" in said.stdout
 
 
 def test_a_password_is_refused(people: People) -> None:
@@ -258,13 +258,13 @@ def test_explain_agrees_with_what_happened(people: People) -> None:
         assert happened[1]["now"]["plan"] == record[fields.PLAN]
         assert happened[1]["record"]["reason"] == found[1].get("reason")
     assert found[1]["patterns"] == ["/srv/forge/team/*"]
-    assert found[1]["rights"] == ["given at /etc/jailssh/forge.rights:3: write team/* @developers carol"]
+    assert found[1]["rights"] == ["granted at /etc/jailssh/forge.rights:3: write team/* @developers carol"]
     assert [place["rights"] for place in found[1]["paths"]] == ["read-write"]
     told = people.world.jailssh("explain", USER, "--key", "bob", "--", "git-lfs-authenticate x", check=False)
-    assert (told.code, "the user is told: git-lfs is not served here" in told.stdout) == (3, True)
+    assert (told.code, "message to the user: Git LFS is not available here" in told.stdout) == (3, True)
     done = people.world.jailssh("explain", USER, "--", command, check=False)
     assert done.code == 2
-    assert "is shared: whose login?" in done.stderr
+    assert "is shared, so a key name is required" in done.stderr
     assert "alice, bob" in done.stderr
     done = people.world.jailssh("explain", USER, "--key", "bobb", "--", command, check=False)
     assert "did you mean 'bob'?" in done.stderr
@@ -281,16 +281,16 @@ def test_the_mount_that_is_explained_is_the_keys_own(people: People) -> None:
     code, found = explained(people, USER, "--key", "alice", "--", "git-upload-pack 'team/site'")
     assert [place["rights"] for place in found["paths"]] == ["read-only"]
     said = people.world.jailssh("explain", USER, "--key", "bob", "--", "git-receive-pack 'bob/first'").stdout
-    assert "the rule git.create makes it in a login, and runs first: /usr/bin/git init --bare" in said
+    assert "rule git.create creates it with: /usr/bin/git init --bare" in said
 
 
 @pytest.mark.parametrize(
     ("command", "reason", "said"),
     [
-        ("git-upload-pack 'team/none'", "no-such-repository", f"make the repository (git init --bare, as {USER})"),
-        ("git-receive-pack 'bob/taken'", "no-such-repository", "no repository there (nothing, or something else)"),
-        ("git-upload-pack 'team/-secret'", "repository-name", "the repository needs another name"),
-        ("git-lfs-authenticate x", "not-served", "unless a setting of the plugin would serve it"),
+        ("git-upload-pack 'team/none'", "no-such-repository", f"create the repository (git init --bare, as {USER})"),
+        ("git-receive-pack 'bob/taken'", "no-such-repository", "it is not a git repository"),
+        ("git-upload-pack 'team/-secret'", "repository-name", "no setting allows it; rename the repository"),
+        ("git-lfs-authenticate x", "not-served", "unless a setting of the plugin allows it"),
     ],
 )
 def test_what_only_a_login_finds_out_is_explained(people: People, command: str, reason: str, said: str) -> None:
@@ -314,7 +314,7 @@ def test_what_runs_first_and_fails_is_explained(people: People) -> None:
     found = explained(people, "--from-journal", record[fields.SESSION])
     assert found[0] == 1
     assert found[1]["record"]["command"] == "git-receive-pack 'bob/unmade'"
-    assert f"see that {USER} may write where it is to be made" in found[1]["happened"][1]
+    assert f"check that {USER} can write to the directory" in found[1]["happened"][1]
 
 
 def test_what_is_suggested_for_one_key_is_then_that_keys_alone(people: People) -> None:
@@ -339,7 +339,7 @@ def test_what_is_suggested_for_one_key_is_then_that_keys_alone(people: People) -
     world.jailssh("keys", "remove", USER, "hugo")
     found = suggested()
     assert [each["line"] for each in found["for_groups"]] == ["read team/secret @readers"]
-    assert "has no key of this name any more" in json.dumps(found["impossible"])
+    assert "the account no longer has this key" in json.dumps(found["impossible"])
     for line in (found["settings"][0]["value"][0], found["for_groups"][0]["line"]):
         world.host.write("/etc/jailssh/forge.rights", f"{RIGHTS}{line}\n")
         world.jailssh("apply")
@@ -428,8 +428,8 @@ def test_keys_print_serves_as_the_commands_of_sshd(people: People) -> None:
 def test_without_what_tells_people_apart_nothing_is_changed(people: People) -> None:
     world = people.world
     public = people.make("late")
-    for line, why in (("ExposeAuthInfo no", "exposeauthinfo would be 'no'"),
-                      ("AcceptEnv LANG SSH_*", "acceptenv would be SSH_*")):  # fmt: skip
+    for line, why in (("ExposeAuthInfo no", "exposeauthinfo is 'no'"),
+                      ("AcceptEnv LANG SSH_*", "acceptenv is SSH_*")):  # fmt: skip
         world.host.write("/etc/ssh/sshd_config.d/10-test.conf", f"Match User {USER}\n{line}\nMatch all\n")
         try:
             done = world.jailssh("keys", "add", USER, "late", public, check=False)

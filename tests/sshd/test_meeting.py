@@ -213,8 +213,8 @@ def test_a_pair_that_cannot_be_is_refused_before_an_account_is_made(world: World
         done = world.jailssh(*verb, check=False)
         assert done.code != 0
         said = done.stdout + done.stderr
-        assert f"{path}:3 [svn] root: svn takes orders" in said, said
-        assert "sftp may write /home/" in said
+        assert f"{path}:3 [svn] root: svn reads hooks and settings" in said, said
+        assert "sftp can write to /home/" in said
     assert not world.exists("/home/clashing")
     world.host.write(path, f"shared_directories = yes\n{text}")
     world.jailssh("adduser", "clashing", "--jail", "clash")

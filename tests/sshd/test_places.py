@@ -118,7 +118,7 @@ def test_a_home_without_room_is_told_and_refused(world: World) -> None:
     world.host.run(["mount", "-t", "tmpfs", "-o", options, "x", "/home/full"], check=True)
     try:
         said = world.adduser("full", "sftp-only", "--yes").stdout
-        assert "cannot be made (no space left on device); until it can, logins of full are refused" in said
+        assert "(no space left on device); until then logins of full are refused" in said
         assert world.client.sftp("full", "ls\n").code != 0
         assert world.last_login("full")[-1]["JAILSSH_REASON"] == "mask"
         world.host.run(["mount", "-o", "remount,nr_inodes=100", "/home/full"], check=True)

@@ -12,7 +12,7 @@ from tests.sshd.world import LOGIN, World
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "journald", "login-program")
 
-DENIED = "jailssh: not allowed: this account is limited to: sftp\n"
+DENIED = "jailssh: not allowed: this account allows: sftp\n"
 DROP_IN = "/etc/ssh/sshd_config.d/20-jailssh.conf"
 # An administrator's careless settings, outside of Match; the drop-in must hold against each.
 CARELESS = """\

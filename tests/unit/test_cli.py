@@ -76,22 +76,22 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("argv", "what", "hint"),
     [
-        ([], "jailssh: command line: a verb is missing", "jailssh --help"),
+        ([], "jailssh: command line: missing verb", "jailssh --help"),
         (["--nope"], "jailssh: command line: unrecognized", "jailssh --help"),
-        (["aduser"], "no such verb", "did you mean: jailssh adduser?"),
-        (["zzz"], "no such verb", "lists the verbs"),
+        (["aduser"], "verb 'aduser': does not exist", "did you mean: jailssh adduser?"),
+        (["zzz"], "verb 'zzz': does not exist", "hint: jailssh --help"),
         (["adduser"], "NAME", "jailssh adduser --help"),
         (["adduser", "x", "--ja", "y"], "--jail", "jailssh adduser --help"),
         (["adduser", "x", "--jail", "y", "--nope"], "--nope", "jailssh adduser --help"),
         (["config"], "action", "jailssh config --help"),
         (["config", "frob"], "invalid choice", "jailssh config --help"),
-        (["config", "check", "sftp"], "takes no jail", ""),
-        (["config", "check", "--user", "root"], "takes no jail and no account", ""),
+        (["config", "check", "sftp"], "accepts no jail", ""),
+        (["config", "check", "--user", "root"], "accepts no jail and no account", ""),
         (["config", "show", "sftp", "--user", "root"], "a jail or an account, not both", ""),
-        (["config", "show", "--user", "no-such-account"], "there is no such account", ""),
+        (["config", "show", "--user", "no-such-account"], "does not exist on this host", ""),
         (["--root", "../x", "list"], "not a plain absolute path", ""),
-        (["--root", "/tmp/x", "adduser", "x", "--jail", "y"], "--root does not go with it", ""),
-        (["adduser", "--root", "/tmp/x", "x", "--jail", "y"], "--root does not go with it", ""),
+        (["--root", "/tmp/x", "adduser", "x", "--jail", "y"], "cannot be combined with --root", ""),
+        (["adduser", "--root", "/tmp/x", "x", "--jail", "y"], "cannot be combined with --root", ""),
     ],
 )
 def test_a_wrong_command_line_is_one_line_a_hint_and_exit_code_2(
@@ -112,7 +112,7 @@ def test_changing_verbs_need_root(monkeypatch: pytest.MonkeyPatch, capsys: pytes
                  ["explain", "root", "--", "ls"], ["learn", "root"]):  # fmt: skip
         code, _, err = outcome(capsys, *argv)
         assert code == 4
-        assert "only root can do this" in err
+        assert "must be run as root" in err
 
 
 def test_expected_failures_have_no_traceback(

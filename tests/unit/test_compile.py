@@ -169,7 +169,7 @@ def test_interactive_jail() -> None:
     assert args(plan, "proc") == [()]
     assert dict(args(plan, "env"))["SHELL"] == "/bin/bash"
     assert dict(args(plan, "file"))["/run/passwd"].endswith(":/bin/bash\n")
-    assert args(plan, "message") == [("this account is limited to: files, shell",)]
+    assert args(plan, "message") == [("this account allows: files, shell",)]
     assert args(plan_of(), "proc") == []
 
 

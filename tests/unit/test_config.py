@@ -21,7 +21,7 @@ OPTIONS = {
 
 def options_of(name: str) -> tuple[Option, ...]:
     if name not in OPTIONS:
-        raise ConfigError(f"plugin {name}", "there is no such plugin")
+        raise ConfigError(f"plugin {name}", "does not exist")
     return OPTIONS[name]
 
 
@@ -87,23 +87,23 @@ def test_all_errors_in_one_pass() -> None:
         ("a = 1\na = 2\n", "j.conf:2: duplicate keyword name"),
         ("[x\n", "j.conf:1: invalid line"),
         ("[x]\n[x]\n", "j.conf:2: duplicate section name"),
-        ("[sftp]\n[[deep]]\n", "[sftp] holds a section [[deep]]"),
+        ("[sftp]\n[[deep]]\n", "[sftp] contains a section [[deep]]"),
         ('message = """x\ny"""\n', "triple quotes"),
-        ("plugins = sftp\nmessage = a, b\n", "j.conf:2: message: holds a comma"),
-        ("plugins = sftp\nnetwork = some\n", "'some' is none of: none, host"),
+        ("plugins = sftp\nmessage = a, b\n", "j.conf:2: message: contains a comma"),
+        ("plugins = sftp\nnetwork = some\n", "'some' is not one of: none, host"),
         ("plugins = sftp\ntmp_size = 12Q\n", "not a size"),
         ("plugins = sftp\numask = 9\n", "not an octal"),
         ("plugins = sftp\nhostname = a_b\n", "not a host name"),
         ("plugins = sftp\n[limits]\nnofile = -1\n", "nofile: '-1' is not a number"),
         ("plugins = sftp\n[limits]\nnofiles = 1\n", "unknown setting [limits] nofiles"),
         ("plugins = sftp\n[git]\nread = /x\n", "unknown section [git]"),
-        ("plugins = sftp\n[sftp]\nread_only = maybe\n", "j.conf:3: read_only: 'maybe' is neither yes nor no"),
-        ("plugins = nosuch\n", "j.conf:1: plugin nosuch: there is no such plugin"),
-        ("summary = nothing\n", "plugins is missing"),
-        ("plugins = git\n[git]\nread = /srv/a /srv/b\n", "separated by commas"),
-        ("plugins = git\n[git]\nread = /srv/../etc\n", "neither a plain absolute path"),
-        ("plugins = git\n[git]\nread = srv\n", "neither a plain absolute path"),
-        ('plugins = sftp\nmessage = "rings\x07"\n', "j.conf:2: message: holds a control character"),
+        ("plugins = sftp\n[sftp]\nread_only = maybe\n", "j.conf:3: read_only: 'maybe' is not yes or no"),
+        ("plugins = nosuch\n", "j.conf:1: plugin nosuch: does not exist"),
+        ("summary = nothing\n", "required setting 'plugins' is missing"),
+        ("plugins = git\n[git]\nread = /srv/a /srv/b\n", "separate several paths with commas"),
+        ("plugins = git\n[git]\nread = /srv/../etc\n", "is not a plain absolute path or ~/…"),
+        ("plugins = git\n[git]\nread = srv\n", "is not a plain absolute path or ~/…"),
+        ('plugins = sftp\nmessage = "rings\x07"\n', "j.conf:2: message: contains a control character"),
         ("plugins = sftp\nextends = 'two words'\n", "j.conf:2: extends: 'two words' is not one plain word"),
     ],
 )
@@ -119,14 +119,14 @@ def fails_knowing(text: str) -> list[str]:
 
 def test_a_misspelt_plugin_is_one_error_and_its_section_is_checked() -> None:
     assert fails_knowing("plugins = sfpt\n[sftp]\nread_only = yes\n") == [
-        "jailssh: j.conf:1: plugin sfpt: there is no such plugin", "hint: did you mean 'sftp'?",
+        "jailssh: j.conf:1: plugin sfpt: does not exist", "hint: did you mean 'sftp'?",
     ]  # fmt: skip
     assert any("j.conf:3: read_only" in line for line in fails_knowing("plugins = sfpt\n[sftp]\nread_only = maybe\n"))
 
 
 def test_a_section_of_a_plugin_that_is_not_listed_is_named_and_checked() -> None:
     lines = fails_knowing("plugins = git\n[sftp]\nread_only = maybe\n[sfpt]\n")
-    assert "jailssh: j.conf:2: section [sftp], but plugins does not list sftp" in lines
+    assert "jailssh: j.conf:2: section [sftp] has no effect: plugins does not list sftp" in lines
     assert any("j.conf:3: read_only" in line for line in lines)
     place = lines.index("jailssh: j.conf:4: unknown section [sfpt]")
     assert lines[place + 1] == "hint: did you mean 'sftp'?"
@@ -139,7 +139,10 @@ def test_a_section_of_a_plugin_that_is_not_listed_is_named_and_checked() -> None
             ConfigError("git", "not found on this host", hint="install git"),
             "j.conf:3 [git]: git: not found on this host",
         ),
-        (ConfigError("[git]", "names no directory", hint="as in: write = /srv"), "j.conf:3 [git]: names no directory"),
+        (
+            ConfigError("[git]", "no directory is set", hint="as in: write = /srv"),
+            "j.conf:3 [git]: no directory is set",
+        ),
         (ConfigError("[git] write", "is wrong"), "j.conf:4 [git] write: is wrong"),
         (ConfigError("[git] read", "is wrong"), "j.conf:3 [git] read: is wrong"),
     ],
@@ -165,8 +168,8 @@ def test_a_bare_plugin_that_needs_settings_is_told_to_be_a_jail_file() -> None:
     both = jails.combine({name: jails.plugin_document(name) for name in ("git", "sftp")})
     for document in (jails.plugin_document("git"), both):
         config = jails.read_jail("j", document, options_of)
-        found = jails.locate(config, "git", ConfigError("[git]", "names no directory", hint="as in: write = /srv/git"))
-        assert str(found) == "plugin git [git]: names no directory"
+        found = jails.locate(config, "git", ConfigError("[git]", "no directory is set", hint="as in: write = /srv/git"))
+        assert str(found) == "plugin git [git]: no directory is set"
         assert '"plugins = git", "[git]" and "write = /srv/git" into /etc/jailssh/jails/my-git.conf' in found.hint
 
 
@@ -174,7 +177,7 @@ def test_a_bare_plugin_that_needs_settings_is_told_to_be_a_jail_file() -> None:
     "name", ["LD_PRELOAD", "GLIBC_TUNABLES", "PATH", "PYTHONPATH", "ld_audit", "HOME", "GIT_DIR", "BASH_ENV"]
 )
 def test_dangerous_variables_are_refused(name: str) -> None:
-    assert "may not be set" in fails(f"plugins = sftp\n[env]\n{name} = x\n")[0]
+    assert "is not allowed: it can change what is executed" in fails(f"plugins = sftp\n[env]\n{name} = x\n")[0]
 
 
 def test_not_utf8_and_nul() -> None:
@@ -209,7 +212,7 @@ def test_extends_overrides_key_by_key() -> None:
     assert origins["start"] == "base.conf:5"
     other = reader.read_document("extends = base\nplugins = git\n[git]\nread = /x\n", "o.conf")
     assert jails.read_jail("o", jails.extend(other, {"base": base}), options_of).plugins == ("git",)
-    with pytest.raises(ConfigError, match="no shipped profile"):
+    with pytest.raises(ConfigError, match="shipped profile 'base' does not exist"):
         jails.extend(mine, {})
 
 
@@ -253,10 +256,10 @@ def test_user_file() -> None:
     assert (user.uid, user.jails) == (1001, ("git", "sftp-only"))
     assert files.read_user(files.user_text(1001, ("sftp-only", "git")), "u.conf", "alice").jails == user.jails
     for text, part in [
-        ("jail = a\n", "uid is missing"),
+        ("jail = a\n", "required setting 'uid' is missing"),
         ("uid = 0\njail = a\n", "uid 0"),
-        ("uid = 5\njail =\n", "names no jail"),
-        ("uid = 5\njail = ../x\n", "not a name"),
+        ("uid = 5\njail =\n", "jail is empty"),
+        ("uid = 5\njail = ../x\n", "is not valid"),
     ]:
         with pytest.raises(ConfigError, match=part):
             files.read_user(text, "u.conf", "alice")
@@ -318,25 +321,25 @@ def test_rights_in_the_jail_file_and_in_a_file_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("line", "why", "hint"),
     [
-        ("wirte x bob", "'wirte' is no right", "did you mean 'write'?"),
-        ("rw x bob", "'rw' is no right", "read, write, create; as in: write team/** @developers alice"),
-        ("write", "'write' names no repository and nobody", "@all is everybody"),
-        ("write x", "'write x' names nobody", "@all is everybody"),
-        ("write x # bob", "'write x' names nobody", "@all is everybody"),
-        ("write ../x bob", "'../x' is no pattern: it has an empty component, . or ..", "as in:"),
-        ("write a//b bob", "'a//b' is no pattern", "as in:"),
-        ("write a/ bob", "'a/' is no pattern", "as in:"),
-        ("write / bob", "'/' is no pattern", "as in:"),
-        ("write ./a bob", "'./a' is no pattern", "as in:"),
-        ("write a/**/b bob", "'a/**/b' is no pattern: ** stands only at the end", "as in:"),
-        ("write a** bob", "'a**' is no pattern: ** stands only at the end", "as in:"),
-        ("write a? bob", "'a?' is no pattern: it holds a character", "* is any part of one component"),
-        ("write ~/a bob", "'~/a' is no pattern", "as in:"),
-        ("write a\u202eb bob", "is no pattern", "as in:"),
+        ("wirte x bob", "'wirte' is not a right", "did you mean 'write'?"),
+        ("rw x bob", "'rw' is not a right", "one of: read, write, create; as in: write team/** @developers alice"),
+        ("write", "'write' does not name a repository", "@all means everybody"),
+        ("write x", "'write x' does not name a key or account", "@all means everybody"),
+        ("write x # bob", "'write x' does not name a key or account", "@all means everybody"),
+        ("write ../x bob", "'../x' is not a pattern: it has an empty component, '.' or '..'", "as in:"),
+        ("write a//b bob", "'a//b' is not a pattern", "as in:"),
+        ("write a/ bob", "'a/' is not a pattern", "as in:"),
+        ("write / bob", "'/' is not a pattern", "as in:"),
+        ("write ./a bob", "'./a' is not a pattern", "as in:"),
+        ("write a/**/b bob", "'a/**/b' is not a pattern: ** is allowed only as the last component", "as in:"),
+        ("write a** bob", "'a**' is not a pattern: ** is allowed only as the last component", "as in:"),
+        ("write a? bob", "'a?' is not a pattern: it contains a character", "* matches part of one component"),
+        ("write ~/a bob", "'~/a' is not a pattern", "as in:"),
+        ("write a\u202eb bob", "is not a pattern", "as in:"),
         (f"write {'x' * 1025} bob", "is too long", "as in:"),
-        ("write x -bob", "'-bob' is neither a name nor @group", "names are separated by blanks"),
-        ("write x @", "'@' is neither a name nor @group", "names are separated by blanks"),
-        ("write x bob;alice", "'bob;alice' is neither a name nor @group", "names are separated by blanks"),
+        ("write x -bob", "'-bob' is neither a name nor @group", "separate names with blanks"),
+        ("write x @", "'@' is neither a name nor @group", "separate names with blanks"),
+        ("write x bob;alice", "'bob;alice' is neither a name nor @group", "separate names with blanks"),
     ],
 )
 def test_bad_rights(line: str, why: str, hint: str) -> None:
@@ -359,7 +362,7 @@ def test_a_file_of_rights_that_cannot_be_read() -> None:
         "jailssh: j.conf:4: file /etc/r: writable by its group", "hint: chmod g-w",
     ]  # fmt: skip
     assert "/etc/r:2: is not UTF-8 text" in table_faults("/etc/r", b"read x bob\nread \xff bob\n")[0]
-    assert table_faults("/etc/r")[0] == "jailssh: j.conf:4: /etc/r: cannot be named here, only in a jail file"
+    assert table_faults("/etc/r")[0] == "jailssh: j.conf:4: /etc/r: is not allowed here, only in a jail file"
 
 
 def test_what_a_plugin_says_of_a_right_names_its_line() -> None:

@@ -49,7 +49,7 @@ def test_a_rule_that_another_covers_is_refused_in_either_order(first: int) -> No
 def test_two_rules_of_one_plugin_and_two_for_every_command() -> None:
     with pytest.raises(RuleError, match=r"rules a\.one and a\.two") as caught:
         check_rules([BASE, replace(BASE, id="a.two")])
-    assert caught.value.hint == "take one of them out"
+    assert caught.value.hint == "remove one of them"
     whole = Rule("a.sh", "a", "/bin/sh", (ANY,), operands=(0, UNBOUNDED, "text"))
     with pytest.raises(RuleError, match=r"rules a\.sh and b\.sh"):
         check_rules([whole, replace(whole, id="b.sh", plugin="b")])
@@ -88,7 +88,7 @@ def test_what_a_plugin_answers_is_looked_at_to_the_last_part() -> None:
         (anything(good, rules=(anything(BASE, glob=1),)), "rules[0].glob is int, not bool"),
         (anything(good, env=(("A", b"b"),)), "env[0][1] is bytes, not str"),
         (anything(good, capability=None), "capability is NoneType, not str"),
-        ({"rules": ()}, "it is dict, not PluginResult"),
+        ({"rules": ()}, "result is dict, not PluginResult"),
     ):
         assert type_mismatch(bad, PluginResult) == where
     assert type_mismatch((Option("a", "word", "", "h"),), tuple[Option, ...]) == ""

@@ -49,8 +49,8 @@ def test_a_path_lands_in_the_deepest_mount_and_the_last_at_one_place() -> None:
     assert str(place_of(plan, "/home/alice/x")) == "/home/alice/x: home, read-write"
     assert place_of(plan, "/home/alice/.ssh/id").what == "hidden"
     assert place_of(plan, "/home/alice/.sshx").what == "home"
-    assert str(place_of(plan, "/srv/git/x")) == "/srv/git/x: /srv/git of this host (where it is there), read-only"
-    assert place_of(plan, "/home/bob").what == "nothing but the way to other mounts"
+    assert str(place_of(plan, "/srv/git/x")) == "/srv/git/x: /srv/git of this host (if it exists), read-only"
+    assert place_of(plan, "/home/bob").what == "only the path to other mounts"
     assert (place_of(plan, "/tmp/x").rights, place_of(plan, "/tmp/x").executable) == ("read-write", True)
     assert (place_of(plan, "/usr/bin").what, place_of(plan, "/usr/bin").rights) == ("the jail's image", "read-only")
     assert place_of(plan, "/dev/null").what == "the jail's own devices"
@@ -120,16 +120,16 @@ def test_explain_an_allowed_command(configure: Callable[..., Trials], layout: La
         (PUSH.format("--delete", "in"), "option-not-allowed",
          ["nearest rule: rsync.push", "option --delete", "[rsync] delete = yes  (now: no, ", "own.conf:7)"]),
         (PUSH.format("-v", "/srv/x"), "path-outside",
-         ["its paths are below: /home/alice/in", "path /srv/x", "[rsync] write = ~/in, /srv"]),
+         ["allowed directories: /home/alice/in", "path /srv/x", "[rsync] write = ~/in, /srv"]),
         ("borg serve", "command-not-allowed",
-         ["no plugin of this jail takes 'borg': the plugin borg would", "plugins = borg git rsync", "is a guess"]),
+         ["takes 'borg'; to allow it with plugin borg, set:", "plugins = borg git rsync", "is a guess"]),
         ("report --days 7", "command-not-allowed",
-         ["no plugin takes 'report'", "a line of the plugin command would", 'commands = "report --days 7"  (new)']),
-        ("nowhere x", "command-not-allowed", ["nowhere is not a program of this host"]),
+         ["no plugin takes 'report'", "a line of the plugin command allows it", 'commands = "report --days 7"  (new)']),
+        ("nowhere x", "command-not-allowed", ["nowhere is not a program on this host"]),
         ("id;ls", "shell-metacharacter", ["character ;", "no setting allows it", "(plugin shell)"]),
-        ("git-receive-pack /srv/x", "command-not-allowed", ["the plugin git could take it, but [git] read: /srv is"]),
-        ("rsync --daemon", "word-missing", ["the plugin rsync takes such commands, but not this one"]),
-        (None, "not-interactive", ["the plugin shell would", "nothing is left of an allow-list"]),
+        ("git-receive-pack /srv/x", "command-not-allowed", ["plugin git can allow it, but [git] read: /srv is"]),
+        ("rsync --daemon", "word-missing", ["plugin rsync takes such commands, but no setting allows this one"]),
+        (None, "not-interactive", ["to allow it with plugin shell, set:", "the allow-list has no effect"]),
     ],
 )  # fmt: skip
 def test_explain_a_denial(
@@ -147,27 +147,27 @@ def test_explain_beside_the_administrator_s_own_lines(configure: Callable[..., T
     publish(layout, configure("own", own='plugins = command\n[command]\ncommands = "head -n <int:1:5>", "id"\n'))
     advice = explain.explain(layout, ENTRY, "head -n 9").facts["advice"]
     assert advice[0].startswith(
-        "a line of the plugin command cannot: rules command.1.head and command.3.head: both claim"
+        "a line of the plugin command cannot allow it: rules command.1.head and command.3.head: both claim"
     )
     advice = explain.explain(layout, ENTRY, "wc -c").facts["advice"]
-    assert advice[:2] == ["no plugin takes 'wc'", "a line of the plugin command would:"]
+    assert advice[:2] == ["no plugin takes 'wc'", "a line of the plugin command allows it:"]
     assert '  [command] commands = "head -n <int:1:5>", id, "wc -c"  (now: ' in advice[2]
 
 
 @needs_matcher
 def test_explain_follows_plan_and_configuration(configure: Callable[..., Trials], layout: Layout) -> None:
-    with pytest.raises(JailsshError, match="none yet"):
+    with pytest.raises(JailsshError, match="does not exist yet"):
         configure("own")
         explain.explain(layout, ENTRY, None)
     publish(layout, configure("own"))
     configure("scp")
     assert explain.explain(layout, ENTRY, "scp -t x").facts["advice"] == [
-        "the configuration allows it: jailssh apply publishes it"
+        "the configuration allows it; to publish it: jailssh apply"
     ]
     Path(layout.users, "alice.conf").unlink()
-    assert "in no jail any more" in explain.explain(layout, ENTRY, "scp -t x").lines[-1]
+    assert "no longer in a jail" in explain.explain(layout, ENTRY, "scp -t x").lines[-1]
     Path(layout.plans, "1000").unlink()
-    with pytest.raises(JailsshError, match="in no jail"):
+    with pytest.raises(JailsshError, match="is not in a jail"):
         explain.explain(layout, ENTRY, None)
 
 
@@ -212,7 +212,7 @@ def test_a_login_is_found_by_id_reference_and_cursor(monkeypatch: pytest.MonkeyP
     for which in ("3f9a1c0755aa0001", "3f9a1c075", one.cursor):
         assert [each.command() for each in journal.find_login(which)] == ["x"]
     for which, why in (
-        ("3f9a1c07", "several"),
+        ("3f9a1c07", "is ambiguous"),
         ("ffffffff", "no record"),
         ("00000000", "no record"),
         ("s=2", "cursor"),
@@ -234,14 +234,14 @@ def test_times_are_exact_at_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("one", "code", "said"),
     [
-        (record("id;ls", "shell-metacharacter"), 3, ["(shell-metacharacter: ", "asked for: id;ls", "character ;"]),
-        (record(None, "not-interactive"), 3, ["asked for: an interactive login", "the plugin shell would"]),
-        (record("rsync --server -e.i . in", "path-leaves-root"), 0, ["shows only in a login itself: links"]),
-        (record("scp -t x", JAILSSH_PLAN="0" * 16), 3, ["the plan has changed since; now:"]),
+        (record("id;ls", "shell-metacharacter"), 3, ["(shell-metacharacter: ", "requested: id;ls", "character ;"]),
+        (record(None, "not-interactive"), 3, ["requested: an interactive login", "with plugin shell, set:"]),
+        (record("rsync --server -e.i . in", "path-leaves-root"), 0, ["depends on the login itself: symbolic links"]),
+        (record("scp -t x", JAILSSH_PLAN="0" * 16), 3, ["the plan has changed since; result now:"]),
         (record("x" * 4096), 3, ["only the beginning of the command"]),
         (record(None, "source", JAILSSH_EVENT="refused", MESSAGE="login refused (source): /srv\t"), 1,
          ["refused (source: ", "login refused (source): /srv\\x09"]),
-        (record("x", JAILSSH_UID="1001", _UID="0"), 3, ["uid 1001, no account any more"]),
+        (record("x", JAILSSH_UID="1001", _UID="0"), 3, ["uid 1001 (account no longer exists)"]),
     ],
 )  # fmt: skip
 def test_explain_from_the_journal(

@@ -71,8 +71,8 @@ def test_each_command_is_judged_by_the_key_that_sent_it(forge: Trials) -> None:
     assert [change.raw for change in found.remedy.changes] == [("read site dave",)]
     assert found.needed["git", "rights"][0].key == "dave"
     lines = suggest.fragment(forge, found)
-    assert lines[-2:] == [f"# further lines of {TABLE}, which this file names:", "#   read site dave"]
-    assert any(line.startswith("# asked once by dave, ") for line in lines)
+    assert lines[-2:] == [f"# additional lines of {TABLE}, which this file names:", "#   read site dave"]
+    assert any(line.startswith("# requested once by dave, ") for line in lines)
 
 
 def test_the_fewest_lines_and_the_group_as_the_other_way(forge: Trials) -> None:
@@ -86,7 +86,7 @@ def test_the_fewest_lines_and_the_group_as_the_other_way(forge: Trials) -> None:
         ("write tool @code", "write tool bob dave", ("carol",))
     ]
     text = "\n".join(suggest.fragment(forge, found))
-    said = "or for the group code, which gives it to carol too: write tool @code (instead of: write tool bob dave)"
+    said = "or for the group code, which also gives it to carol: write tool @code (instead of: write tool bob dave)"
     assert f"#   {said}" in text
     assert "@all" not in text
     # Both ways were tried with the matcher, and neither gives more than that.
@@ -103,7 +103,7 @@ def test_the_fewest_lines_and_the_group_as_the_other_way(forge: Trials) -> None:
 def test_a_whole_group_and_the_smallest_one(forge: Trials) -> None:
     found = found_for(forge, *by("carol", FETCH.format("doc")), *by("bob", FETCH.format("doc")))
     assert [str(each) for each in found.for_groups] == [
-        "or for the group readers, who are all of it: read doc @readers (instead of: read doc carol bob)"
+        "or for the group readers, which are all its keys: read doc @readers (instead of: read doc carol bob)"
     ]
 
 
@@ -112,10 +112,10 @@ def test_what_holds_for_all_keys_says_so(forge: Trials) -> None:
     assert found.impossible == []
     lines = suggest.fragment(forge, found)
     assert lines[lines.index('commands = uptime, "head -n 2"') - 1] == (
-        "# this holds for every key of alice, not only for who asked"
+        "# this applies to every key of alice, not only to those above"
     )
     assert {each.key for each in found.needed["command", "commands"]} == {"bob", "dave"}
-    assert "this holds for" not in "\n".join(
+    assert "this applies to every key" not in "\n".join(
         suggest.fragment(forge, found_for(forge, *by("bob", FETCH.format("x"))))
     )  # fmt: skip
 
@@ -130,13 +130,13 @@ def test_nothing_is_suggested_for_who_is_not_there_and_for_limits(forge: Trials)
     )  # fmt: skip
     why = [(each.key, text) for each, text in found.impossible]
     assert why[:3] == [
-        ("gone", "the account has no key of this name any more"),
-        ("", "the account is shared, and nothing says whose command it was"),
-        ("bob", "the account may not be used at this time; that is a limit, no rule"),
+        ("gone", "the account no longer has this key"),
+        ("", "the account is shared, and the record has no key name"),
+        ("bob", "the account does not allow logins at this time; this is a limit, not a rule"),
     ]
     assert [key for key, _ in why[3:]] == ["bob", "bob"]
-    assert "there is something of this name already" in why[3][1]
-    assert "as many sessions as it may have; that is a limit" in why[4][1]
+    assert "a file with the name of the repository already exists" in why[3][1]
+    assert "session limit of the account is reached; this is a limit" in why[4][1]
     # What the matcher, by the text alone, denies too has a remedy.
     assert [change.raw for change in found.remedy.changes] == [("write site dave",)]
 
@@ -163,10 +163,10 @@ def test_learn_of_one_key(
     run_learn(layout, monkeypatch, 2e9, "alice", "--suggest", "--key", "dave")
     out = capsys.readouterr().out
     assert out.startswith("# denied to alice, key dave, from ")
-    with pytest.raises(UsageError, match="alice has no key of this name") as caught:
+    with pytest.raises(UsageError, match="is not a named key of alice") as caught:
         suggested("--key", "bobb")
     assert caught.value.hint == "did you mean 'bob'?"
-    with pytest.raises(UsageError, match="--key goes with --suggest"):
+    with pytest.raises(UsageError, match="--key requires --suggest"):
         run_learn(layout, monkeypatch, 2e9, "alice", "--key", "bob")
 
 
@@ -175,9 +175,9 @@ def test_an_account_that_is_not_shared_has_no_keys_to_learn(
     configure: Callable[..., Trials], layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = found_for(configure("own"), *by("bob", "uptime"))
-    assert "no key of this name any more" in found.impossible[0][1]
+    assert "the account no longer has this key" in found.impossible[0][1]
     learning.write(layout, Learning(1000, "alice", 1, LATER))
-    with pytest.raises(UsageError, match="alice is not shared"):
+    with pytest.raises(UsageError, match="alice is not a shared account"):
         run_learn(layout, monkeypatch, 2e9, "alice", "--suggest", "--key", "bob")
 
 
@@ -199,21 +199,21 @@ def test_the_mount_is_the_keys_own(forge: Trials, layout: Layout) -> None:
     assert places("bob", FETCH.format("site")) == [("/srv/forge/site", "read-only")]
     denied = explain.explain(layout, ENTRY, PUSH.format("site"), "bob")
     assert not denied.allowed
-    assert f"  {TABLE}: write site bob  (a further line)" in denied.lines
+    assert f"  {TABLE}: write site bob  (additional line)" in denied.lines
 
 
 def test_what_runs_first_and_what_is_answered(forge: Trials, layout: Layout) -> None:
     publish_keys(layout, forge, "bob", "carol")
     found = explain.explain(layout, ENTRY, PUSH.format("bob/new"), "bob")
     assert found.lines[-1] == (
-        "there is no such repository yet; the rule git.create makes it in a login, and runs first: "
+        "the repository does not exist yet; in a login, rule git.create creates it with: "
         "/usr/bin/git init --bare --quiet --template= -- /srv/forge/bob/new.git"
     )
     found = explain.explain(layout, ENTRY, PUSH.format("site"), "carol")
-    assert found.lines[-1].startswith("but there is no such repository now, so a login would be denied")
+    assert found.lines[-1].startswith("but the repository does not exist, so a login is denied")
     found = explain.explain(layout, ENTRY, "git-lfs-authenticate x", "carol")
     assert found.facts["reason"] == "not-served"
-    assert found.lines[1].startswith("the user is told: git-lfs is not served here")
+    assert found.lines[1].startswith("message to the user: Git LFS is not available here")
 
 
 def test_a_rule_that_logs_one_that_answers_and_one_with_a_first() -> None:
@@ -226,12 +226,12 @@ def test_a_rule_that_logs_one_that_answers_and_one_with_a_first() -> None:
     facts, lines = explain._allowed(plan, verdict, [])
     assert lines == [
         "allowed by rule r of plugin p", "runs first: /bin/make '/srv/a b'", "runs /bin/r: r '/srv/a b'",
-        "what it reports of files goes to the journal", "it can execute no other program after its start",
+        "logs file operations to the journal", "cannot execute other programs after its start",
     ]  # fmt: skip
     assert (facts["first"], facts["log"], facts["answer"]) == (["/bin/make", "/srv/a b"], True, None)
     assert facts["alone"] is True
     facts, lines = explain._allowed(plan, matcher.Verdict(True, rule="a", plugin="p"), [])
-    assert lines[1:] == ["runs nothing: the rule has the answer itself: nothing to do"]
+    assert lines[1:] == ["runs nothing; the rule answers: nothing to do"]
     assert (facts["first"], facts["log"], facts["answer"]) == ([], False, "nothing to do")
 
 
@@ -265,7 +265,7 @@ def test_the_limits_in_force_are_those_of_the_account(
         "  expires: 2026-01-31 is the last day",
         "  duration: a session ends after 8h",
         "  idle: a session ends after 30m without traffic",
-        "  bandwidth: 512 KiB per second each way",
+        "  bandwidth: 512 KiB per second in each direction",
         "  nice: 5",
     ]
     assert (found.facts["limits"]["nice"], found.facts["limited_now"]) == ("5", None)
@@ -304,21 +304,21 @@ REFUSED = {"JAILSSH_EVENT": "refused"}
 PEER = {"JAILSSH_PEER": "203.0.113.9 4000 192.0.2.1 22"}
 OWN = "{jails}/own.conf"
 REASONS: list[tuple[str, str | None, dict[str, str], list[str]]] = [
-    ("name", None, REFUSED, ["made for an account of another name", "jailssh apply --gone", "jailssh adduser alice"]),
-    ("key-unknown", None, REFUSED, ["that has a name here", "jailssh keys add alice NAME FILE", "for: not recorded"]),
-    ("key-ambiguous", None, REFUSED, ["several keys in this one login", "{rings}/alice/NAME.pub, a line each"]),
-    ("sessions", None, {}, ["[limits] sessions = 7  ({users}/alice.conf:4): change it there", "for: not recorded"]),
+    ("name", None, REFUSED, ["for an account with another name", "jailssh apply --gone", "jailssh adduser alice"]),
+    ("key-unknown", None, REFUSED, ["without a named key", "jailssh keys add alice NAME FILE", ": not recorded"]),
+    ("key-ambiguous", None, REFUSED, ["several keys in one login", "{rings}/alice/NAME.pub, a line each"]),
+    ("sessions", None, {}, ["[limits] sessions = 7  ({users}/alice.conf:4): change it there", ": not recorded"]),
     ("sessions-of-key", None, {}, [f"[limits] sessions_per_key = 1  ({OWN}:10): change it there, then: jailssh apply"]),
     ("address", "internal-sftp", PEER, ["came from 203.0.113.9\n", f"[limits] addresses = 192.0.2.0/24  ({OWN}:4)"]),
-    ("hours", "internal-sftp", {}, ["it was tue 2023-11-14 22:13\n", f'hours = "mon-fri 08:00-18:00"  ({OWN}:5)']),
-    ("expired", "internal-sftp", {}, ["it was tue 2023-11-14 22:13\n", "[limits] expires is empty in the"]),
-    ("duration", "internal-sftp", END, ["lasted as long as it may", f"[limits] duration = 8h  ({OWN}:6): change it"]),
-    ("idle", "internal-sftp", END, ["nothing had passed", f"[limits] idle = 30m  ({OWN}:7): change it there, then"]),
-    ("no-such-repository", "git-upload-pack x", {}, ["git would find no repository", "git init --bare, as alice"]),
-    ("repository-exists", "git-receive-pack x", {}, ["the name is taken", "move it away"]),
-    ("repository-name", "git-receive-pack x/-y", {}, ["begins with a dot or a dash", "needs another name"]),
-    ("not-served", "git-lfs-authenticate x", {}, ["is there to deny such commands", "nothing needs to be done"]),
-    ("first-failed", "git-receive-pack x", REFUSED, ["did not work", "alice may write where it is to be made"]),
+    ("hours", "internal-sftp", {}, ["at tue 2023-11-14 22:13\n", f'hours = "mon-fri 08:00-18:00"  ({OWN}:5)']),
+    ("expired", "internal-sftp", {}, ["at tue 2023-11-14 22:13\n", "[limits] expires is empty in the"]),
+    ("duration", "internal-sftp", END, ["its maximum duration", f"[limits] duration = 8h  ({OWN}:6): change it"]),
+    ("idle", "internal-sftp", END, ["without traffic\n", f"[limits] idle = 30m  ({OWN}:7): change it there, then"]),
+    ("no-such-repository", "git-upload-pack x", {}, ["it is not a git repository", "git init --bare, as alice"]),
+    ("repository-exists", "git-receive-pack x", {}, ["is already in use", "move it away"]),
+    ("repository-name", "git-receive-pack x/-y", {}, ["begins with a dot or a dash", "rename the repository"]),
+    ("not-served", "git-lfs-authenticate x", {}, ["denies such commands", "nothing to do, unless"]),
+    ("first-failed", "git-receive-pack x", REFUSED, ["as the account, failed", "check that alice can write"]),
 ]  # fmt: skip
 
 
@@ -343,7 +343,7 @@ def test_what_a_record_tells(
     out = capsys.readouterr().out
     wanted = [part.format(users=layout.users, jails=layout.jails, rings=layout.key_rings) for part in said]
     assert [part for part in wanted if part not in out] == [], out
-    assert "shows only in a login itself" not in out
+    assert "depends on the login itself" not in out
     assert run_explain(layout, monkeypatch, "--json", "--from-journal", "3f9a1c07") == code
     facts = json.loads(capsys.readouterr().out)
     assert len(facts["happened"]) == 2
@@ -364,4 +364,4 @@ def test_a_record_of_a_key_that_has_gone_is_told(
     assert run_explain(layout, monkeypatch, "--from-journal", "3f9a1c07") == 3
     out = capsys.readouterr().out
     assert "of alice, key mallory: denied (hours: " in out
-    assert "alice has no key of this name" in out
+    assert "account alice does not have this key" in out

@@ -136,11 +136,11 @@ def test_a_table_in_a_file_gets_a_line_there(configure: Callable[..., Trials], l
     found = suggest.suggest(trials, [one])
     assert found.impossible == []
     assert suggest.settings_lines(found.remedy.changes) == [
-        "/etc/jailssh/rights/git: write tool alice  (a further line)"
+        "/etc/jailssh/rights/git: write tool alice  (additional line)"
     ]
     lines = suggest.fragment(trials, found)
     assert lines[-2:] == [
-        "# further lines of /etc/jailssh/rights/git, which this file names:", "#   write tool alice"
+        "# additional lines of /etc/jailssh/rights/git, which this file names:", "#   write tool alice"
     ]  # fmt: skip
 
 
@@ -157,7 +157,7 @@ def test_a_program_that_is_not_here_is_named(configure: Callable[..., Trials], m
     monkeypatch.setattr(Programs, "find_program", lambda _, name: None)
     found = trials.remedy("borg serve", ("borg", "serve"))
     assert found is not None
-    assert "borg is not on this host" in found.lacks
+    assert "borg is not installed on this host" in found.lacks
 
 
 def test_directories_that_a_command_may_mean(tmp_path: Path) -> None:
@@ -198,12 +198,12 @@ def test_a_suggestion_is_a_jail_file_that_allows_what_was_asked_and_no_more(
     found = suggest.suggest(trials, asked(*wanted, wanted[0]))
     assert (found.impossible, found.allowed) == ([], [])
     lines = suggest.fragment(trials, found)
-    assert lines[0].startswith(f"# {layout.jails}/own.conf: these settings")
+    assert lines[0].startswith(f"# {layout.jails}/own.conf: replace the present settings")
     assert lines[1] == "plugins = command git rsync"
     assert "delete = yes" in lines
     assert "write = ~/in, ~/data" in lines
     assert 'commands = "report --days <int:7:30>", "uptime [-p]", "head [-n <int:5:7>] <path:~/f>"' in lines
-    assert any(line.startswith("# asked 2 times, ") and line.endswith(wanted[0]) for line in lines)
+    assert any(line.startswith("# requested 2 times, ") and line.endswith(wanted[0]) for line in lines)
     merged = configure("own", own="\n".join([*lines[:2], "[git]", "read = /srv", *lines[2:]]))
     assert [command for command in wanted if not merged.judge(Remedy(), command).allowed] == []
     for command in (PUSH.format("", "other"), "report --days 31", "report", "uptime -x", "head -n 7 ~/g", "id"):
@@ -214,7 +214,7 @@ def test_a_suggestion_is_a_jail_file_that_allows_what_was_asked_and_no_more(
 def test_a_profile_is_extended_and_a_union_is_written_out(configure: Callable[..., Trials], layout: Layout) -> None:
     found = suggest.fragment(trials := configure("rsync-backup"), suggest.suggest(trials, asked("scp -t x", "uptime")))
     assert found[:3] == [
-        f"# A new file {layout.jails}/alice.conf; then: jailssh adduser alice --jail alice",
+        f"# New file {layout.jails}/alice.conf; then: jailssh adduser alice --jail alice",
         "extends = rsync-backup",
         "plugins = command rsync scp",
     ]
@@ -230,17 +230,17 @@ def test_a_profile_is_extended_and_a_union_is_written_out(configure: Callable[..
 @pytest.mark.parametrize(
     ("command", "reason", "why"),
     [
-        ("id;ls", "shell-metacharacter", "only a shell understands"),
-        ("echo '", "unbalanced-quote", "quote without its partner"),
-        ("echo a\nb", "shell-metacharacter", "only a shell understands"),
+        ("id;ls", "shell-metacharacter", "has a meaning only in a shell"),
+        ("echo '", "unbalanced-quote", "an unbalanced quote"),
+        ("echo a\nb", "shell-metacharacter", "has a meaning only in a shell"),
         ("", "empty-command", "empty"),
-        ("nowhere", "command-not-allowed", "not a program of this host"),
-        ("./uptime", "command-not-allowed", "not a program of this host"),
-        ("rsync --server -e.i . in", "path-leaves-root", "symbolic links leave"),
-        ("rsync --server -e.i . ../x", "path-dotdot", "whatever its settings"),
+        ("nowhere", "command-not-allowed", "not a program on this host"),
+        ("./uptime", "command-not-allowed", "not a program on this host"),
+        ("rsync --server -e.i . in", "path-leaves-root", "symbolic links of a path leave"),
+        ("rsync --server -e.i . ../x", "path-dotdot", "but no setting allows this one"),
         ("x" * 4096, "command-not-allowed", "only its beginning"),
-        (None, "not-interactive", "only a shell has one (plugin shell)"),
-        ("git-receive-pack /srv/x", "command-not-allowed", "could take it, but [git] read"),
+        (None, "not-interactive", "only a shell allows it (plugin shell)"),
+        ("git-receive-pack /srv/x", "command-not-allowed", "can allow it, but [git] read"),
     ],
 )
 def test_what_cannot_be_allowed(configure: Callable[..., Trials], command: str | None, reason: str, why: str) -> None:
@@ -295,7 +295,7 @@ def test_learning_begins_goes_on_ends_by_itself_and_is_forgotten(
         assert run_learn(layout, monkeypatch, now, *argv) == 0
         return capsys.readouterr().out
 
-    with pytest.raises(JailsshError, match="not being learned"):
+    with pytest.raises(JailsshError, match="has no learning period"):
         learn(0, "alice", "--suggest")
     assert "nothing more is allowed meanwhile" in learn(1000.5, "alice")
     assert learning.read(layout, 1000, "alice") == Learning(1000, "alice", 1000.5, 4600.5)
@@ -310,7 +310,10 @@ def test_learning_begins_goes_on_ends_by_itself_and_is_forgotten(
     monkeypatch.setattr(journal, "_journalctl", Journalctl(*rows))
     out = learn(2700, "alice", "--suggest")
     assert 'commands = "report x"' in out
-    assert "# cannot be allowed: id;: the command has a character that only a shell understands (asked once" in out
+    assert (
+        "# cannot be allowed: id;: the command contains a character that has a meaning only in a shell (requested once"
+        in out
+    )
     assert "uptime" not in out
     facts = json.loads(learn(2700, "alice", "--suggest", "--json"))
     assert facts["settings"][0]["asked"][0]["command"] == "report x"
@@ -318,9 +321,9 @@ def test_learning_begins_goes_on_ends_by_itself_and_is_forgotten(
     learn(2700, "alice", "--for", "1h")
     assert learning.read(layout, 1000, "alice") == Learning(1000, "alice", 2700, 6300)
     assert "alice: until " in learn(2800, "--list")
-    assert "stopped" in learn(2800, "alice", "--stop")
-    assert "forgot" in learn(2900, "alice", "--stop")
-    assert learn(2900, "--list") == "no account is being learned\n"
+    assert "ended the learning period" in learn(2800, "alice", "--stop")
+    assert "deleted the learning period" in learn(2900, "alice", "--stop")
+    assert learn(2900, "--list") == "no account has a learning period\n"
 
 
 def test_learn_takes_an_account_or_list(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -338,7 +341,7 @@ def test_a_damaged_state_is_an_error_with_a_way_out(layout: Layout, text: str) -
     (folder / "1000").write_text(text)
     with pytest.raises(ConfigError) as caught:
         learning.read(layout, 1000, "alice")
-    assert "begins anew" in caught.value.hint
+    assert "start again" in caught.value.hint
 
 
 def test_the_state_of_an_earlier_account_with_the_uid_does_not_count(layout: Layout) -> None:

@@ -170,7 +170,7 @@ def test_links_of_a_tree_bring_their_files_but_not_directories(place):
     assert manifest.get(f"{place}/other/sub/file") is None
     assert manifest.get(f"{place}/tree/none").target == "/no/such"
     assert manifest.get(f"{place}/tree/loop").target == "loop"
-    assert sum("leads nowhere" in note for note in manifest.notes) == 2
+    assert sum("is a link without a target" in note for note in manifest.notes) == 2
 
 
 def test_a_link_to_what_others_can_write_brings_nothing(place):

@@ -155,5 +155,5 @@ def test_a_jail_asks_before_anything_else_is_made_of_it() -> None:
     with pytest.raises(ConfigError) as caught:
         definition.results(SAMPLE_ACCOUNT)
     assert caught.value.what == "j.conf:3 [svn] root"
-    assert caught.value.why.startswith("svn takes orders (hooks, settings) from what lies in /home/user/svn, and sftp")
+    assert caught.value.why.startswith("svn reads hooks and settings from /home/user/svn, and sftp can write to")
     assert "shared_directories = yes" in caught.value.hint

@@ -61,7 +61,7 @@ def test_without_room_each_reader_finds_whole_lines(path: str, monkeypatch: pyte
 
     monkeypatch.setattr(os, "pwrite", one_byte)
     before = os.stat(path).st_ino
-    assert "could not be replaced (no space left on device), so it was changed in place" in lines(path)
+    assert "was changed in place, because it cannot be replaced: no space left on device" in lines(path)
     assert os.stat(path).st_ino == before
     end = Path(path).read_bytes()
     assert end == TEXT.replace(GOES, b"#" * len(GOES)).replace(SHORT, b'principals="a" key  ')

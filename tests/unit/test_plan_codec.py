@@ -70,8 +70,8 @@ def test_too_large() -> None:
 def test_diff_names_what_changes() -> None:
     old, new = plan_with("old", "/i", [], 5), plan_with("new", "/i", [("/f", "x")], 5)
     assert codec.diff(old, new) == [
-        "- tell a denied user: old",
-        "+ tell a denied user: new",
+        "- message for a denied user: old",
+        "+ message for a denied user: new",
         "+ generated file /f",
     ]
     assert codec.diff(old, old) == []

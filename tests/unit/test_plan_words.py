@@ -33,8 +33,8 @@ def plan(access: Access = NO_LIMITS, *patterns: str, more: tuple[Rule, ...] = ()
     [
         (Record("hours", ("31", "480", "1080")), "logins mon-fri 08:00-18:00, local time"),
         (Record("hours", ("97", "0", "1440")), "logins mon sat sun 00:00-24:00, local time"),
-        (Record("expires", ("1795478400",)), "no login from 2026-11-24 00:00 UTC on"),
-        (Record("expires", ("999999999999999999",)), "no login from 999999999999999999 seconds after 1970 on"),
+        (Record("expires", ("1795478400",)), "no logins from 2026-11-24 00:00 UTC on"),
+        (Record("expires", ("999999999999999999",)), "no logins from 999999999999999999 seconds after 1970 on"),
         (Record("idle", ("5400",)), "ends after 1h30m without traffic"),
         (Record("sessions", ("1",)), "at most 1 session of the account at a time"),
         (Record("bandwidth", ("524288",)), "512 KiB per second in each direction"),
@@ -47,8 +47,8 @@ def plan(access: Access = NO_LIMITS, *patterns: str, more: tuple[Rule, ...] = ()
         (Record("short", ("B", "int:-1:10")), "  option -B: a number from -1 to 10"),
         (Record("long", ("size", "size:2048")), "  option --size: a size up to 2 KiB"),
         (Record("operands", ("0", "0", "text")), "  no operands"),
-        (Record("operands", ("0", "3", "path")), "  operands: 0 to 3, a path unless said above"),
-        (Record("message", ("a\x1b[31m",)), "tell a denied user: a\\x1b[31m"),
+        (Record("operands", ("0", "3", "path")), "  operands: 0 to 3, a path unless stated above"),
+        (Record("message", ("a\x1b[31m",)), "message for a denied user: a\\x1b[31m"),
         (Record("fixed", ("x" * 200,)), f"  runs with {'x' * 40}… (200 characters) first"),
     ],
 )

@@ -121,37 +121,37 @@ def test_flags_of_a_rule():
         ({"longs": (("x", "anything"),)}, "value class"),
         ({"shorts": (("x", "int:1"),)}, "value class"),
         ({"operands": (0, 0, "nothing")}, "value class"),
-        ({"operands": (1, 1, "path")}, "names no directory"),
-        ({"longs": (("dir", "path"),)}, "names no directory"),
+        ({"operands": (1, 1, "path")}, "no directory is set"),
+        ({"longs": (("dir", "path"),)}, "no directory is set"),
         ({"operands": (2, 1, "text")}, "impossible"),
         ({"operands": (0, 1025, "text")}, "impossible"),
         ({"operands": (1, 1, "path"), "roots": ("srv",)}, "plain absolute path"),
         ({"operands": (1, 1, "path"), "roots": ("/srv/../etc",)}, "plain absolute path"),
         ({"operands": (1, 1, "path"), "roots": ("/srv",), "base": "srv"}, "plain absolute path"),
-        ({"operands": (1, 1, "flag")}, "only an option"),
-        ({"leading": ("capabilities",), "operands": (1, 1, "word")}, "only an option"),
+        ({"operands": (1, 1, "flag")}, "which is for options only"),
+        ({"leading": ("capabilities",), "operands": (1, 1, "word")}, "which is for options only"),
         ({"leading": ("word", "word"), "operands": (1, 1, "word")}, "classes for 2 operands and takes 1"),
         ({"leading": ("nothing",), "operands": (1, 1, "word")}, "value class"),
-        ({"leading": ("path",), "operands": (1, 2, "word")}, "names no directory"),
+        ({"leading": ("path",), "operands": (1, 2, "word")}, "no directory is set"),
         (
             {"leading": ("word",), "operands": (1, 2, "path"), "roots": ("/srv",), "glob": True},
-            "no operand has a place",
+            "operands cannot have classes of their own",
         ),
         ({"operands": (0, 1, "pattern:")}, "value class"),
         ({"operands": (0, 1, "pattern:-x*")}, "value class"),
         ({"operands": (0, 1, "pattern:a/*")}, "value class"),
         ({"operands": (0, 1, "pattern:" + "a" * 256)}, "value class"),
-        ({"need_longs": ("x",)}, "needs 'x', which is no option"),
+        ({"need_longs": ("x",)}, "requires 'x', which is not one of its options"),
         ({"longs": (("x", "flag"),), "need_longs": ("x", "x")}, "named twice"),
-        ({"letters": "a", "once": ("b",)}, "takes once at most 'b', which is no option"),
-        ({"letters": "@", "once": ("@",)}, "which is no option"),
+        ({"letters": "a", "once": ("b",)}, "allows at most once 'b', which is not one of its options"),
+        ({"letters": "@", "once": ("@",)}, "which is not one of its options"),
         ({"letters": "a", "once": ("a", "a")}, "named twice"),
         (
             {"letters": "a", "need": "a", "longs": (("a", "flag"),), "need_longs": ("a",), "once": ("a",)},
-            "needs -a and --a, and takes only one",
+            "requires -a and --a, but allows only one",
         ),
-        ({"letters": "a", "once": ("a",), "ignore_rest": True}, "ignores what comes"),
-        ({"leading": ("word",), "operands": (1, 1, "word"), "ignore_rest": True}, "ignores what comes"),
+        ({"letters": "a", "once": ("a",), "ignore_rest": True}, "ignores everything after its words"),
+        ({"leading": ("word",), "operands": (1, 1, "word"), "ignore_rest": True}, "ignores everything after its words"),
         ({"words": ("*",), "operands": (0, 1024, "text"), "leading": ("word",)}, "whole command"),
         ({"words": ("*", "prog"), "operands": (0, 1024, "text")}, "whole command"),
         ({"words": ("*",)}, "whole command"),
@@ -168,21 +168,21 @@ REPOSITORY = {"operands": (1, 1, "repository"), "roots": ("/srv/git", "/home/u/.
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ({"like": ("/srv/git/a",), "operands": (1, 1, "path"), "roots": ("/srv/git",)}, "takes none"),
+        ({"like": ("/srv/git/a",), "operands": (1, 1, "path"), "roots": ("/srv/git",)}, "takes no repository"),
         ({**REPOSITORY, "like": ("srv/git/a",)}, "with or without"),
         ({**REPOSITORY, "like": ("/srv/git/../a",)}, "with or without"),
-        ({**REPOSITORY, "like": ("/srv/git/**/a",)}, "only at the end"),
-        ({**REPOSITORY, "like": ("/srv/git/a**",)}, "only at the end"),
-        ({**REPOSITORY, "like": ("/srv/git/a/.git",)}, ".git is no part"),
-        ({**REPOSITORY, "roots": ("/srv/a/.git",)}, ".git is no part"),
-        ({**REPOSITORY, "like": ("/srv/other/*",)}, "fits nothing"),
-        ({**REPOSITORY, "like": ("/srv/*",), "roots": ("/srv/git/team",)}, "fits nothing"),
-        ({**REPOSITORY, "like": ("/srv/git/.a",)}, "fits nothing"),
-        ({**REPOSITORY, "like": ("/srv/git/*/-a",)}, "fits nothing"),
-        ({**REPOSITORY, "like": ("/home/u/*/a",)}, "fits nothing"),
-        ({**REPOSITORY, "like": ("/home/u/**",)}, "fits nothing"),
-        ({**REPOSITORY, "glob": True}, "expands patterns"),
-        ({"operands": (1, 1, "repository")}, "names no directory"),
+        ({**REPOSITORY, "like": ("/srv/git/**/a",)}, "only as the last component"),
+        ({**REPOSITORY, "like": ("/srv/git/a**",)}, "only as the last component"),
+        ({**REPOSITORY, "like": ("/srv/git/a/.git",)}, "'.git' cannot be part"),
+        ({**REPOSITORY, "roots": ("/srv/a/.git",)}, "'.git' cannot be part"),
+        ({**REPOSITORY, "like": ("/srv/other/*",)}, "matches nothing in the directories"),
+        ({**REPOSITORY, "like": ("/srv/*",), "roots": ("/srv/git/team",)}, "matches nothing in the directories"),
+        ({**REPOSITORY, "like": ("/srv/git/.a",)}, "matches nothing in the directories"),
+        ({**REPOSITORY, "like": ("/srv/git/*/-a",)}, "matches nothing in the directories"),
+        ({**REPOSITORY, "like": ("/home/u/*/a",)}, "matches nothing in the directories"),
+        ({**REPOSITORY, "like": ("/home/u/**",)}, "matches nothing in the directories"),
+        ({**REPOSITORY, "glob": True}, "expands file name patterns"),
+        ({"operands": (1, 1, "repository")}, "no directory is set"),
         ({"longs": (("dir", "repository"),), "roots": ("/srv",)}, "only an operand"),
         ({"shorts": (("d", "new-repository"),), "roots": ("/srv",)}, "only an operand"),
         ({"first": ("git", "init")}, "not a plain absolute path"),
@@ -192,9 +192,9 @@ REPOSITORY = {"operands": (1, 1, "repository"), "roots": ("/srv/git", "/home/u/.
         ({"answer": (1, "x")}, "status 0 or 126"),
         ({"answer": (126, "a\nb")}, "printable line"),
         ({"answer": (126, "ä" * 101)}, "200 bytes"),
-        ({"answer": (0, ""), "log": True}, "nothing runs"),
-        ({"answer": (0, ""), "alone": True}, "nothing runs"),
-        ({"answer": (0, ""), "first": ("/bin/true",)}, "nothing runs"),
+        ({"answer": (0, ""), "log": True}, "has an answer and runs nothing"),
+        ({"answer": (0, ""), "alone": True}, "has an answer and runs nothing"),
+        ({"answer": (0, ""), "first": ("/bin/true",)}, "has an answer and runs nothing"),
     ],
 )
 def test_impossible_repositories_and_answers(fields, why):
@@ -214,9 +214,9 @@ def test_patterns_that_can_fit(pattern):
 def test_one_rule_for_what_is_and_one_for_what_is_not_yet():
     new = {**REPOSITORY, "operands": (1, 1, "new-repository")}
     check_rules([rule("a.read", **REPOSITORY), rule("a.create", **new)])
-    assert "nothing tells them apart" in clash(rule("a.read", **REPOSITORY), rule("a.write", **REPOSITORY))
+    assert "cannot be told apart" in clash(rule("a.read", **REPOSITORY), rule("a.write", **REPOSITORY))
     some = {**new, "operands": (0, 1, "new-repository")}
-    assert "nothing tells them apart" in clash(rule("a.read", **REPOSITORY), rule("a.create", **some))
+    assert "cannot be told apart" in clash(rule("a.read", **REPOSITORY), rule("a.create", **some))
 
 
 def test_a_program_is_a_plain_absolute_path():
@@ -226,7 +226,7 @@ def test_a_program_is_a_plain_absolute_path():
 def test_the_whole_command_rule():
     whole = rule("a.any", ("*",), fixed=("-c",), operands=(0, 1024, "text"))
     check_rules([whole, rule()])
-    assert "nothing tells them apart" in clash(whole, dataclasses.replace(whole, id="b.any"))
+    assert "cannot be told apart" in clash(whole, dataclasses.replace(whole, id="b.any"))
 
 
 def test_an_identifier_is_used_once():
@@ -324,4 +324,4 @@ def test_rules_that_can_be_told_apart(first, second):
 def test_rules_that_could_match_the_same_command(first, second):
     for one, two in ((first, second), (second, first)):
         rules = (rule("a.one", **{"words": ("prog",), **one}), rule("a.two", **{"words": ("prog",), **two}))
-        assert "nothing tells them apart" in clash(*rules)
+        assert "cannot be told apart" in clash(*rules)

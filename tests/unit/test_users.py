@@ -43,17 +43,17 @@ def test_the_written_line_restricts_and_forces() -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "holds no public key"),
-        ("# nothing\n", "holds no public key"),
+        ("", "does not contain a public key"),
+        ("# nothing\n", "does not contain a public key"),
         (f"ssh-ed25519 {ED[:-4]}!!!!", "damaged"),
         ("ssh-ed25519", "missing"),
         ("ssh-ed25519 AAAA", "damaged"),
         (f"ssh-rsa {ED}", "not of type ssh-rsa"),
         (f"ssh-dss {blob('ssh-dss')}", "is not a key type"),
-        (f'command="x" ssh-ed25519 {ED}', "options in front"),
-        (f'command="a b",no-pty ssh-ed25519 {ED}', "options in front"),
-        (f'environment="LD_PRELOAD=x" ssh-ed25519 {ED} c', "options in front"),
-        (f"cert-authority ssh-ed25519 {ED}", "options in front"),
+        (f'command="x" ssh-ed25519 {ED}', "options before a key"),
+        (f'command="a b",no-pty ssh-ed25519 {ED}', "options before a key"),
+        (f'environment="LD_PRELOAD=x" ssh-ed25519 {ED} c', "options before a key"),
+        (f"cert-authority ssh-ed25519 {ED}", "options before a key"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n", "private key"),
         (f"ssh-ed25519 {ED} " + "x" * 9000, "too long"),
     ],
@@ -117,12 +117,12 @@ TABLE = [
     # facts, reason, taken with --force, taken with --now
     (with_entry(uid=0), "root cannot", False, False),
     (with_entry(gid=0), "root cannot", False, False),
-    (with_entry(uid=999, home="/home/alice"), "uid 999 is below 1000", None, False),
-    *((in_group(group), f"it is in group {group}", True, False)
+    (with_entry(uid=999, home="/home/alice"), "uid 999 is a system uid (min_uid is 1000)", None, False),
+    *((in_group(group), f"member of group '{group}'", True, False)
       for group in ("sudo", "wheel", "docker", "disk", "adm", "lxd")),
     (dataclasses.replace(GOOD, invoking=True), "you are logged in with", True, False),
-    (dataclasses.replace(GOOD, processes=2), "it is logged in", False, True),
-    (dataclasses.replace(GOOD, same_uid=("bob",)), "bob has the same uid", False, False),
+    (dataclasses.replace(GOOD, processes=2), "account is logged in", False, True),
+    (dataclasses.replace(GOOD, same_uid=("bob",)), "is also the uid of bob,", False, False),
     (dataclasses.replace(GOOD, local=False), "directory service", True, False),
     (with_entry(home="/"), "not a home", False, False),
     (with_entry(home="home/alice"), "not a home", False, False),
@@ -132,8 +132,8 @@ TABLE = [
     (dataclasses.replace(GOOD, home_path="/srv/alice"), "symbolic link", False, False),
     (dataclasses.replace(GOOD, home=stat_of(stat.S_IFREG | 0o600)), "not a directory", False, False),
     (dataclasses.replace(GOOD, home=stat_of(stat.S_IFDIR | 0o700, uid=0)), "belongs to uid 0", False, False),
-    (dataclasses.replace(GOOD, home=stat_of(stat.S_IFDIR | 0o770)), "others can write", False, False),
-    (dataclasses.replace(GOOD, home=stat_of(stat.S_IFDIR | 0o777)), "others can write", False, False),
+    (dataclasses.replace(GOOD, home=stat_of(stat.S_IFDIR | 0o770)), "is writable by others", False, False),
+    (dataclasses.replace(GOOD, home=stat_of(stat.S_IFDIR | 0o777)), "is writable by others", False, False),
     (dataclasses.replace(GOOD, ssh=stat_of(stat.S_IFLNK | 0o777)), "symbolic link", False, False),
     (dataclasses.replace(GOOD, ssh=stat_of(stat.S_IFREG | 0o600)), "not a directory", False, False),
 ]  # fmt: skip
@@ -165,7 +165,7 @@ def test_an_ordinary_account_is_taken() -> None:
 def test_a_directory_account_has_our_login_shell_or_is_refused() -> None:
     for shell in ("/bin/bash", "/bin/dash", "/usr/sbin/nologin"):
         other = dataclasses.replace(GOOD, local=False, entry=dataclasses.replace(ALICE, shell=shell))
-        assert any("from a directory service with the login shell" in why for why in reasons(other))
+        assert any("comes from a directory service" in why for why in reasons(other))
     assert reasons(dataclasses.replace(GOOD, local=False, entry=dataclasses.replace(ALICE, shell=LOGIN))) == []
 
 
