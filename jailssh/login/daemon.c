@@ -35,7 +35,7 @@ static int step(struct waiting *waiting)
     if (!waiting->told && waited < PATIENCE_MS)
         return (int)(PATIENCE_MS - waited);
     if (!waiting->told)
-        fail_say("jailssh: preparing this account's jail, one moment please\n");
+        fail_say("jailssh: preparing the session (up to 90 s) ...\n");
     waiting->told = true;
     return waited < WAIT_MS ? (int)(WAIT_MS - waited) : 0;
 }

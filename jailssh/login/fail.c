@@ -39,7 +39,7 @@ void fail_say(const char *format, ...)
 
 void fail_tell(void)
 {
-    fail_say("jailssh: this login cannot be served; tell the administrator the reference %.8s\n", session);
+    fail_say("jailssh: cannot start this session; give your administrator reference %.8s\n", session);
 }
 
 void fail_log(int code, enum reason reason, const char *detail, const char *command)
@@ -76,7 +76,7 @@ noreturn void deny(enum reason reason, const char *detail)
 {
     if (leave_by)
         leave_by(EXIT_DENIED, reason, detail);
-    fail_say("jailssh: not allowed: %s\n", detail);
+    fail_say("jailssh: %s\n", detail);
     fail_log(EXIT_DENIED, reason, detail, NULL);
     _exit(EXIT_DENIED);
 }

@@ -72,6 +72,6 @@ void inner_run(const struct plan *plan, const struct request *request, int chann
     limit_enforce(plan, request->peer);
     bool terminal = isatty(0), relayed = terminal && plan_says(plan, OP_PTY, "yes");
     if (!relayed && (terminal || isatty(1) || isatty(2)) && (request->command || plan_says(plan, OP_PTY, "yes")))
-        deny(R_NO_TERMINAL, "this account gets no terminal; use ssh -T");
+        deny(R_NO_TERMINAL, "terminal not allowed for this account; use 'ssh -T'");
     command_run(plan, request, channel, relayed);
 }

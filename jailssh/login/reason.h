@@ -3,8 +3,8 @@
 #define JAILSSH_REASON_H
 
 /* What the user is told: a reference for the administrator; what the account is for (the plan's message); the detail,
- * which is a sentence; the same as a denial; that a repository is not there, whether it is or not; or nothing more. */
-enum audience { TELL_REFERENCE, TELL_PURPOSE, TELL_SENTENCE, TELL_DENIAL, TELL_NO_REPOSITORY, TELL_NOTHING };
+ * which is a sentence; that a repository is not there, whether it is or not; or nothing more. */
+enum audience { TELL_REFERENCE, TELL_PURPOSE, TELL_SENTENCE, TELL_NO_REPOSITORY, TELL_NOTHING };
 
 /* X(identifier, code in the journal, audience, priority of the record (syslog(3))).  The codes are stable and explained
  * in jailssh/core/journal_fields.py; where what the user is told differs, one code has several identifiers. */
@@ -33,11 +33,11 @@ enum audience { TELL_REFERENCE, TELL_PURPOSE, TELL_SENTENCE, TELL_DENIAL, TELL_N
     X(TERMINAL, "terminal", TELL_REFERENCE, 4)                                                                         \
     X(FIRST_FAILED, "first-failed", TELL_REFERENCE, 4)                                                                 \
     X(NOT_FOUND, "not-found", TELL_REFERENCE, 4)                                                                       \
-    X(SESSIONS, "sessions", TELL_DENIAL, 5)                                                                            \
-    X(SESSIONS_OF_KEY, "sessions-of-key", TELL_DENIAL, 5)                                                              \
-    X(ADDRESS, "address", TELL_DENIAL, 5)                                                                              \
-    X(HOURS, "hours", TELL_DENIAL, 5)                                                                                  \
-    X(EXPIRED, "expired", TELL_DENIAL, 5)                                                                              \
+    X(SESSIONS, "sessions", TELL_SENTENCE, 5)                                                                          \
+    X(SESSIONS_OF_KEY, "sessions-of-key", TELL_SENTENCE, 5)                                                            \
+    X(ADDRESS, "address", TELL_SENTENCE, 5)                                                                            \
+    X(HOURS, "hours", TELL_SENTENCE, 5)                                                                                \
+    X(EXPIRED, "expired", TELL_SENTENCE, 5)                                                                            \
     X(NO_TERMINAL, "no-terminal", TELL_SENTENCE, 5)                                                                    \
     X(NOT_SERVED, "not-served", TELL_SENTENCE, 5)                                                                      \
     X(NOT_INTERACTIVE, "not-interactive", TELL_PURPOSE, 5)                                                             \

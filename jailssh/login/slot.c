@@ -44,7 +44,7 @@ static void take(int *place, const char *name, char *const *bound, enum reason r
     }
     if (*place < 0 || lock.l_start < most)
         refuse(R_SETUP, "cannot count the sessions", errno);
-    snprintf(detail, sizeof detail, "this %s has %jd session%s already", whose, (intmax_t)most, most == 1 ? "" : "s");
+    snprintf(detail, sizeof detail, "session limit reached (%jd for this %s)", (intmax_t)most, whose);
     deny(reason, detail);
 }
 

@@ -41,11 +41,11 @@ def judge(access: Access, now: int) -> tuple[str, str]:
     Where from somebody comes is not looked at.
     """
     if access.expires and now >= access.expires:
-        return "expired", f"this account has expired on {_local(access, access.expires - 1):%Y-%m-%d}"
+        return "expired", f"account expired; last valid day: {_local(access, access.expires - 1):%Y-%m-%d}"
     clock = now + _ahead(access, now)
     day, minute = (clock // _DAY + _THURSDAY) % 7, clock % _DAY // 60
     if access.hours and not any(days >> day & 1 and start <= minute < end for days, start, end in access.hours):
-        return "hours", "this account may not be used at this time"
+        return "hours", "login not allowed at this time"
     return "", ""
 
 

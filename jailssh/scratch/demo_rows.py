@@ -103,7 +103,7 @@ ATTACKS = (
     Row(
         "cd y && git commit -q --allow-empty -m two && git push -q",
         128,
-        "no such repository, or no right to it",
+        "repository not found or access denied",
         "not pushed",
         "! git --git-dir=/srv/pub/y.git log --oneline | grep two",
     ),
@@ -161,8 +161,8 @@ SHARED = (
 )
 
 LIMITS = (
-    Row("ssh expired@host internal-sftp", 126, "this account has expired on 2020-12-31"),
-    Row("ssh elsewhere@host internal-sftp", 126, "this account may not be used from this address"),
+    Row("ssh expired@host internal-sftp", 126, "account expired; last valid day: 2020-12-31"),
+    Row("ssh elsewhere@host internal-sftp", 126, "login not allowed from this address"),
 )
 
 BY_GROUP = (

@@ -60,11 +60,11 @@ def test_what_a_user_is_told_is_what_is_said() -> None:
     product = [*below("jailssh", suffix=".py"), *below("jailssh", suffix=".c")]
     sources = "\n".join(path.read_text() for path in product)
     shown = re.findall(
-        r"^jailssh: not allowed: (.*: ?)[^:\n]+$", "".join(path.read_text() for path in PAGES), re.MULTILINE
+        r"^jailssh: command not allowed; (.*: ?)[^:\n]+$", "".join(path.read_text() for path in PAGES), re.MULTILINE
     )
     assert len(shown) >= 2
     assert [line for line in shown if line not in sources] == []
-    assert '"jailssh: not allowed: %s' in sources
+    assert '"jailssh: command not allowed; %s' in sources
 
 
 def test_the_table_of_jails_has_each_shipped_one() -> None:

@@ -15,7 +15,7 @@ from tests.login.limit_cases import PEER, judged
 pytestmark = pytest.mark.needs("gcc", "sanitizers")
 
 NOW = 1_700_000_000  # a Tuesday, 22:13:20 UTC
-FROM, TIME = "this account may not be used from this address", "this account may not be used at this time"
+FROM, TIME = "login not allowed from this address", "login not allowed at this time"
 SECOND = 10**9
 
 
@@ -99,7 +99,7 @@ def test_hours(driver: Driver, tmp_path: Path, access: Access, moment: str, fits
 def test_expiry(driver: Driver, tmp_path: Path) -> None:
     access = Access(expires=at("2027-02-01 00:00"), addresses=("192.0.2.7",), hours=((127, 0, 0),))
     before, after = at("2027-01-31 23:59:59"), at("2027-02-01 00:00:00")
-    over = ["expired", "this account has expired on 2027-01-31"]
+    over = ["expired", "account expired; last valid day: 2027-01-31"]
     assert judged(driver, tmp_path, access, (before, PEER), (after, PEER)) == [["hours", TIME], over]
     assert judged(driver, tmp_path, access, (before, "192.0.2.8")) == [["address", FROM]]
     # The last day is that of local clocks.

@@ -9,7 +9,7 @@ from jailssh.core import journal_fields as fields
 from tests.root.attack_rows import LIMITED_TO, Row
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
-NO_REPOSITORY = "no such repository, or no right to it"
+NO_REPOSITORY = "repository not found or access denied"
 SHORT = 1000
 """A command up to this many bytes is shown whole in its record."""
 
@@ -25,9 +25,9 @@ def check_line(error: str, row: Row) -> None:
     if row.line:
         assert error == f"jailssh: {row.line}\n", error
         return
-    limit = f"this account allows: {LIMITED_TO[row.jail]}"
-    assert error == f"jailssh: not allowed: {NO_REPOSITORY if of_a_repository(row) else limit}\n", error
-    assert re.fullmatch(r"[a-z :,-]{1,100}\n", error)
+    limit = f"command not allowed; this account allows: {LIMITED_TO[row.jail]}"
+    assert error == f"jailssh: {NO_REPOSITORY if of_a_repository(row) else limit}\n", error
+    assert re.fullmatch(r"[a-z :;,-]{1,100}\n", error)
 
 
 def check_record(records: Sequence[Mapping[str, str]], row: Row) -> None:

@@ -50,7 +50,7 @@ _NEW_CALLS = {"clone3": 435, "close_range": 436, "openat2": 437, "mount_setattr"
 }
 _SECCOMP_CALL = {"x86_64": 317, "aarch64": 277}
 _KEYCTL = {"x86_64": 250, "aarch64": 219}
-_REFERENCE = re.compile(rb"jailssh: this login cannot be served; .* reference ([0-9a-f]{8})\n")
+_REFERENCE = re.compile(rb"jailssh: cannot start this session; .* reference ([0-9a-f]{8})\n")
 _libc = ctypes.CDLL(None, use_errno=True)
 
 Prepare = Callable[[], object]
@@ -421,7 +421,7 @@ def assert_refused(done: Done, reason: str) -> dict[str, str]:
 def assert_denied(done: Done, reason: str) -> dict[str, str]:
     """Fail unless the command was denied as the design says; return the record."""
     assert (done.code, done.out) == (126, b""), done
-    assert done.err == f"jailssh: not allowed: {MESSAGE}\n".encode(), done.err
+    assert done.err == f"jailssh: command not allowed; {MESSAGE}\n".encode(), done.err
     assert done.events() == ["denied"], done.records
     row = done.records[0]
     assert (row["JAILSSH_REASON"], row["JAILSSH_EXIT"], row["PRIORITY"]) == (reason, "126", "5"), row

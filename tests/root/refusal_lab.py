@@ -147,9 +147,7 @@ SETTING: dict[str, Callable[[Lab], AbstractContextManager[None]]] = {
 }
 PREPARE: dict[str, Callable[[], object]] = {"no new privileges": no_new_privs}
 OF_SSHD = f"SSH_USER_AUTH={key_lab.AUTH}".encode()
-LINE = re.compile(
-    rb"jailssh: this login cannot be served; tell the administrator the reference ([0-9a-f]{8}|none)\r?\n"
-)
+LINE = re.compile(rb"jailssh: cannot start this session; give your administrator reference ([0-9a-f]{8}|none)\r?\n")
 
 
 @pytest.fixture(scope="module")

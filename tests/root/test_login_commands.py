@@ -88,7 +88,7 @@ def test_a_denial_in_every_flavour(every_lab: Lab) -> None:
     assert_denied(every_lab.login("id"), "command-not-allowed")
     done = every_lab.login()
     assert (done.code, done.out, done.events()) == (126, b"", ["denied"])
-    assert done.err == f"Hi u! You have logged in, but {MESSAGE}.\n".encode()
+    assert done.err == f"jailssh: login succeeded, but no shell is allowed; {MESSAGE}\n".encode()
     assert done.records[0]["JAILSSH_REASON"] == "not-interactive"
 
 

@@ -123,7 +123,7 @@ def test_it_runs_before_the_program_and_is_not_heard(given: Given, logging: str)
     for command, reason in (("serve new-1", "repository-exists"), ("serve other", "path-outside")):
         done = lab.login(command)
         assert (done.code, done.records[0]["JAILSSH_REASON"]) == (126, reason)
-        assert done.err == b"jailssh: not allowed: no such repository, or no right to it\n"
+        assert done.err == b"jailssh: repository not found or access denied\n"
 
 
 @pytest.mark.parametrize(

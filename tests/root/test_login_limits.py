@@ -21,8 +21,8 @@ from tests.root.terminal_lab import Terminal, wait_for
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
 
-FROM, TIME = "this account may not be used from this address", "this account may not be used at this time"
-GONE = "this account has expired on 2001-09-09"
+FROM, TIME = "login not allowed from this address", "login not allowed at this time"
+GONE = "account expired; last valid day: 2001-09-09"
 DENIED = [
     ((record("address", "198.51.100.0/24"), record("address", "192.0.2.2")), "address", FROM),
     ((record("hours", 127, 0, 0),), "hours", TIME),
@@ -36,7 +36,7 @@ KINDS = ["socketpair", "pipes"]
 def test_denied(set_uid_lab: Lab, records: tuple[object, ...], reason: str, sentence: str, command: str | None) -> None:
     set_uid_lab.publish(limited(*records))  # type: ignore[arg-type]
     done = set_uid_lab.login(command)
-    assert (done.code, done.out, done.err) == (126, b"", f"jailssh: not allowed: {sentence}\n".encode())
+    assert (done.code, done.out, done.err) == (126, b"", f"jailssh: {sentence}\n".encode())
     assert done.events() == ["denied"]
     row = done.records[0]
     assert (row["JAILSSH_REASON"], row["JAILSSH_EXIT"], row["PRIORITY"]) == (reason, "126", "5")
@@ -224,7 +224,7 @@ def test_bandwidth_of_a_terminal(terminal: Terminal) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize(("verb", "line"), [("idle", "idle for 1 second"), ("duration", "after 1 second")])
+@pytest.mark.parametrize(("verb", "line"), [("idle", "idle for 1s"), ("duration", "time limit reached: 1s")])
 @pytest.mark.parametrize(("command", "code", "grace"), [("probe sleep 60", 129, 0), ("actor signals", 137, 2)])
 def test_a_session_must_end(set_uid_lab: Lab, verb: str, line: str, command: str, code: int, grace: int) -> None:
     set_uid_lab.publish(limited(record(verb, 1)))
@@ -233,17 +233,17 @@ def test_a_session_must_end(set_uid_lab: Lab, verb: str, line: str, command: str
     assert 1 + grace <= time.monotonic() - begin < 2.5 + grace
     end = assert_ended(done, code)
     assert end["JAILSSH_REASON"] == verb
-    assert done.err == f"jailssh: this session has ended: {line}\n".encode()
+    assert done.err == f"jailssh: session closed: {line}\n".encode()
     assert (b"signal=HUP\n" in done.out) == (grace > 0)
     set_uid_lab.assert_nothing_left()
 
 
-@pytest.mark.parametrize(("verb", "line"), [("idle", b"idle for 1 second"), ("duration", b"after 1 second")])
+@pytest.mark.parametrize(("verb", "line"), [("idle", b"idle for 1s"), ("duration", b"time limit reached: 1s")])
 def test_a_terminal_must_end(terminal: Terminal, verb: str, line: bytes) -> None:
     terminal.lab.publish(limited(record(verb, 1), pty=True))
     terminal.start("probe sleep 60")
     done = terminal.wait()
-    assert b"\r\njailssh: this session has ended: " + line + b"\r\n" in done.out
+    assert b"\r\njailssh: session closed: " + line + b"\r\n" in done.out
     assert assert_ended(done, 129)["JAILSSH_REASON"] == verb
     terminal.close()
 

@@ -27,7 +27,7 @@ PLACES_DIR = "/run/jailssh/sessions"
 
 
 def assert_too_many(done: Done, reason: str, line: str, name: str = "alice") -> None:
-    assert (done.code, done.out, done.err.decode()) == (126, b"", f"jailssh: not allowed: {line}\n"), done
+    assert (done.code, done.out, done.err.decode()) == (126, b"", f"jailssh: {line}\n"), done
     (row,) = [row for row in done.records if not row["JAILSSH_EVENT"].startswith("session-")]  # of other sessions
     assert (row["JAILSSH_EVENT"], row["JAILSSH_REASON"]) == ("denied", reason), row
     assert (row["JAILSSH_EXIT"], row["PRIORITY"]) == ("126", "5")
@@ -52,7 +52,7 @@ def test_as_many_sessions_as_allowed(every_shared: Lab) -> None:
     first, second = start(every_shared), start(every_shared)
     for session in (first, second):
         session.pids(3)
-    line = "this account has 2 sessions already"
+    line = "session limit reached (2 for this account)"
     tell(every_shared, key_line(3))  # whoever it is
     assert_too_many(login(every_shared), "sessions", line, "bob")
     end(first)
@@ -73,7 +73,7 @@ def test_as_many_sessions_as_allowed(every_shared: Lab) -> None:
 
 def test_keys_are_counted_apart(every_shared: Lab) -> None:
     bounded(every_shared, 3, 1)
-    line = "this key has 1 session already"
+    line = "session limit reached (1 for this key)"
     sessions = []
     for number, name in ((1, "alice"), (3, "bob")):
         tell(every_shared, key_line(number))
@@ -118,7 +118,7 @@ def test_the_bound_of_the_key_comes_first(shared: Lab) -> None:
     tell(shared, key_line(1))
     session = start(shared)
     session.pids(3)
-    assert_too_many(login(shared), "sessions-of-key", "this key has 1 session already")
+    assert_too_many(login(shared), "sessions-of-key", "session limit reached (1 for this key)")
     end(session)
 
 
@@ -126,7 +126,7 @@ def test_keys_without_a_name_count_as_one(set_uid_lab: Lab) -> None:
     put(set_uid_lab, str(UID), own_plan(ALICE, record("key-sessions", 1)))
     session = set_uid_lab.start("probe sleep 60")
     session.pids(3)
-    assert_too_many(set_uid_lab.login("probe exit 7"), "sessions-of-key", "this key has 1 session already")
+    assert_too_many(set_uid_lab.login("probe exit 7"), "sessions-of-key", "session limit reached (1 for this key)")
     assert set_uid_lab.login("probe exit 7", uid=OTHER_UID).code == 7
     end(session)
 

@@ -277,7 +277,7 @@ def test_the_forced_command(every_lab: Lab) -> None:
     assert_ended(every_lab.login(argv=[b"jailssh-login", b"-c", program], env=[asked]), 3)
     done = every_lab.login(argv=[b"jailssh-login", b"-c", program])
     assert (done.code, done.events()) == (126, ["denied"])
-    assert done.err == b"Hi u! You have logged in, but this account allows: probe.\n"
+    assert done.err == b"jailssh: login succeeded, but no shell is allowed; this account allows: probe\n"
 
 
 def test_power_cannot_be_lent_by_a_hard_link_or_copy(set_uid_lab: Lab) -> None:

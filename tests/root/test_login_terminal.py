@@ -189,7 +189,7 @@ def test_without_a_terminal_in_the_plan(every_lab: Lab) -> None:
     done = terminal.wait()
     terminal.close()
     assert (done.code, done.events()) == (126, ["denied"])
-    assert done.out == b"jailssh: this account gets no terminal; use ssh -T\r\n"
+    assert done.out == b"jailssh: terminal not allowed for this account; use 'ssh -T'\r\n"
 
 
 def test_who_stops_the_terminal_holds_no_record_up(every_lab: Lab) -> None:

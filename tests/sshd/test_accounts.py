@@ -14,7 +14,7 @@ from tests.sshd.world import GROUP, LOGIN, World
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "journald", "login-program")
 
-REFUSED = re.compile(r"jailssh: this login cannot be served; tell the administrator the reference ([0-9a-f]{8})\n")
+REFUSED = re.compile(r"jailssh: cannot start this session; give your administrator reference ([0-9a-f]{8})\n")
 MANY = 20
 
 
@@ -42,7 +42,7 @@ def test_the_first_login_makes_what_is_missing(world: World) -> None:
             assert world.exists(plan_of(world, user))
     # With a plan nobody asks the daemon, which is gone again.
     assert lists_home(world, "grouped").code == 0
-    assert world.client.ssh("grouped", "id").stderr == "jailssh: not allowed: this account allows: sftp\n"
+    assert world.client.ssh("grouped", "id").stderr == "jailssh: command not allowed; this account allows: sftp\n"
     (compiled,) = world.host.journal(**{fields.EVENT: "plan-compiled", fields.USER: "grouped"})
     assert compiled[fields.JAIL] == "by-group"
 
@@ -172,7 +172,7 @@ def image_of(world: World, user: str) -> str:
 def test_su_ends_in_the_jail_too(world: World) -> None:
     done = world.host.run(["su", "-", "sftp-only", "-c", "id"])
     assert (done.code, done.stdout) == (126, "")
-    assert done.stderr == "jailssh: not allowed: this account allows: sftp\n"
+    assert done.stderr == "jailssh: command not allowed; this account allows: sftp\n"
     (record,) = world.last_login("sftp-only")
     assert fields.PEER not in record
 

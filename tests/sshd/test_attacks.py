@@ -134,7 +134,7 @@ def test_no_command_at_all(world: World, executed: Executed, command: str | None
     executed.take()
     done = world.client.ssh("scp-sftp", command)
     assert (done.code, done.stdout) == (126, "")
-    assert done.stderr == "Hi scp-sftp! You have logged in, but this account allows: scp, sftp.\n"
+    assert done.stderr == "jailssh: login succeeded, but no shell is allowed; this account allows: scp, sftp\n"
     (record,) = world.last_login("scp-sftp")
     assert record[fields.REASON] == "not-interactive"
     assert executed.take() == [LOGIN]

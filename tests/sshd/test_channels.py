@@ -138,7 +138,7 @@ def test_channels_of_one_connection_have_jails_of_their_own(shell: paramiko.Tran
 def test_each_channel_is_judged(sftp_only: paramiko.Transport) -> None:
     client = paramiko.SFTPClient.from_transport(sftp_only)
     assert client is not None
-    assert run(sftp_only, "id") == (126, b"", b"jailssh: not allowed: this account allows: sftp\n")
+    assert run(sftp_only, "id") == (126, b"", b"jailssh: command not allowed; this account allows: sftp\n")
     assert client.listdir("/home") == ["sftp-only"]
     client.close()
 
@@ -241,7 +241,7 @@ def test_records_of_a_login(world: World, shell: paramiko.Transport) -> None:
 def test_records_of_a_denial(world: World, command: str, reason: str, shown: str) -> None:
     with world.connect("scp-sftp") as transport:
         said = run(transport, command)
-    assert said == (126, b"", b"jailssh: not allowed: this account allows: scp, sftp\n")
+    assert said == (126, b"", b"jailssh: command not allowed; this account allows: scp, sftp\n")
     (record,) = world.last_login("scp-sftp")
     assert pick(record, fields.EVENT, fields.REASON, fields.COMMAND, fields.EXIT, "MESSAGE_ID", "PRIORITY") == {
         "event": "denied",

@@ -134,7 +134,7 @@ def test_limits_that_were_met_are_explained(world: World) -> None:
     assert f"[limits] expires = 2020-01-31  ({file}:4): change it there" in out
     found = facts(world, "explain", user, "--", "true")
     assert found["limits"] == {"expires": "2020-01-31 is the last day"}
-    assert found["limited_now"]["sentence"] == "this account has expired on 2020-01-31"
+    assert found["limited_now"]["sentence"] == "account expired; last valid day: 2020-01-31"
     world.host.write(file, f"{own}[limits]\nsessions = 1\n")
     world.jailssh("apply")
     with world.running(user, "sleep 604"):

@@ -67,7 +67,7 @@ def test_an_account_deleted_by_hand(world: World) -> None:
     world.client.authorize("joins")
     with daemon(world):
         assert lists_home(world, "joins").stdout.split()[-1] == "/home/joins"
-    assert world.client.ssh("joins", "id").stderr == "jailssh: not allowed: this account allows: sftp\n"
+    assert world.client.ssh("joins", "id").stderr == "jailssh: command not allowed; this account allows: sftp\n"
 
 
 def test_an_old_name_for_somebody_else(world: World) -> None:

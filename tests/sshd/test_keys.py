@@ -38,7 +38,7 @@ install -d /srv/forge/bob
 chown -R forge: /srv/forge
 """
 NAMES = {f"GIT_{role}_{what}": "someone" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-REFUSED = "jailssh: this login cannot be served; tell the administrator the reference "
+REFUSED = "jailssh: cannot start this session; give your administrator reference "
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def test_borg(world: World) -> None:
     assert world.client.run(["borg", "init", "-e", "none", f"{url}/elsewhere"], env=env).code != 0
     assert not world.exists("/home/borg-backup/elsewhere")
     denied = world.client.ssh("borg-backup", "borg serve --restrict-to-path /")
-    assert (denied.code, denied.stderr) == (126, "jailssh: not allowed: this account allows: borg\n")
+    assert (denied.code, denied.stderr) == (126, "jailssh: command not allowed; this account allows: borg\n")
 
 
 def test_svn(world: World) -> None:

@@ -12,8 +12,8 @@ from tests.sshd.world import World, ending
 
 pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program")
 
-DENIED = "jailssh: not allowed: this account allows: git\n"
-NO_REPOSITORY = "jailssh: not allowed: no such repository, or no right to it\n"
+DENIED = "jailssh: command not allowed; this account allows: git\n"
+NO_REPOSITORY = "jailssh: repository not found or access denied\n"
 BARE = "/srv/git/x.git"
 EVIL = "#!/bin/sh\ntouch /tmp/it-ran /srv/git/it-ran\n"
 

@@ -12,7 +12,7 @@ from tests.sshd.world import LOGIN, World
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "journald", "login-program")
 
-DENIED = "jailssh: not allowed: this account allows: sftp\n"
+DENIED = "jailssh: command not allowed; this account allows: sftp\n"
 DROP_IN = "/etc/ssh/sshd_config.d/20-jailssh.conf"
 # An administrator's careless settings, outside of Match; the drop-in must hold against each.
 CARELESS = """\
@@ -197,7 +197,7 @@ def test_the_login_shell_without_the_drop_in(world: World) -> None:
         done = world.client.ssh("sftp-only", "id")
         assert (done.code, done.stdout, done.stderr) == (126, "", DENIED)
         assert world.client.sftp("sftp-only", "ls -1 /home\n").stdout.split()[-1] == "/home/sftp-only"
-        assert "You have logged in, but" in world.client.ssh("sftp-only", tty=True).stdout
+        assert "login succeeded, but no shell is allowed" in world.client.ssh("sftp-only", tty=True).stdout
     finally:
         world.host.write(DROP_IN, text)
         world.host.reload_sshd()

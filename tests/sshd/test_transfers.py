@@ -149,7 +149,7 @@ def test_rsync_of_a_tree_with_links_and_a_second_generation(world: World) -> Non
 def test_rsync_that_is_denied(world: World, user: str, arguments: list[str]) -> None:
     done = world.client.rsync(["-r", *arguments])
     assert done.code != 0
-    assert "jailssh: not allowed: this account allows: rsync\n" in done.stderr
+    assert "jailssh: command not allowed; this account allows: rsync\n" in done.stderr
     (record,) = world.last_login(user)
     assert (record[fields.EVENT], record[fields.EXIT]) == ("denied", "126")
     assert not world.exists("/etc/up.txt")
@@ -185,7 +185,7 @@ def scp_sftp(world: World) -> Iterator[paramiko.Transport]:
 def test_scp_that_is_denied(world: World, scp_sftp: paramiko.Transport, command: str) -> None:
     channel = scp_sftp.open_session()
     channel.exec_command(command)
-    assert ending(channel) == (126, b"", b"jailssh: not allowed: this account allows: scp, sftp\n")
+    assert ending(channel) == (126, b"", b"jailssh: command not allowed; this account allows: scp, sftp\n")
     assert not world.exists("/home/scp-sftp/it-ran")
 
 

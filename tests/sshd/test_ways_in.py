@@ -101,15 +101,15 @@ def denied(done: Finished, login: list[dict[str, str]], user: str, way: str) -> 
     said = (done.stdout + done.stderr).replace("\r\n", "\n")
     interactive = way in ("login", "terminal")
     if interactive:
-        line = f"Hi {user}! You have logged in, but this account allows: {NAMES[user]}.\n"
+        line = f"jailssh: login succeeded, but no shell is allowed; this account allows: {NAMES[user]}\n"
         assert said.removeprefix("exit 3\n") == line, said  # a terminal may echo what is typed
     elif way == "command with a terminal":
-        assert said == "jailssh: this account gets no terminal; use ssh -T\n"
+        assert said == "jailssh: terminal not allowed for this account; use 'ssh -T'\n"
     elif way in SUBSYSTEM:
         assert "jailssh" not in said  # sshd drops what a subsystem writes to standard error
     else:
         # A client that was denied may add lines of its own.
-        line = f"jailssh: not allowed: this account allows: {NAMES[user]}\n"
+        line = f"jailssh: command not allowed; this account allows: {NAMES[user]}\n"
         assert said.count("jailssh:") == said.count(line) == 1, said
     assert done.code != 0
     assert pick(record, fields.EVENT, fields.EXIT, fields.USER, fields.JAIL) == {

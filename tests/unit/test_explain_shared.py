@@ -274,10 +274,10 @@ def test_the_limits_in_force_are_those_of_the_account(
 @pytest.mark.parametrize(
     ("now", "reason", "said"),
     [
-        (1_800_000_000, "expired", ["fri 2027-01-15 ", "has expired on 2026-01-31",
+        (1_800_000_000, "expired", ["fri 2027-01-15 ", "account expired; last valid day: 2026-01-31",
                                     "[limits] expires = 2026-01-31  ({users}/alice.conf:4): change it there, then: "]),
         (1_700_000_000 + 3 * 86400, "hours",
-         ["fri 2023-11-17 22:13: this account may not be used at this time",
+         ["fri 2023-11-17 22:13: login not allowed at this time",
           '[limits] hours = "mon-fri 08:00-18:00"  ({jails}/own.conf:5): change it there, or for this account alone in '
           "{users}/alice.conf, section [limits], then: jailssh apply"]),
     ],

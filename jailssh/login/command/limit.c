@@ -88,8 +88,8 @@ static bool is_expired(const struct plan *plan, long long now, char *sentence, s
         return false;
     time_t moment = (time_t)local(plan, seconds(expires[0]) - 1); /* the last day on which it could be used */
     if (gmtime_r(&moment, &last))
-        snprintf(sentence, size, "this account has expired on %04d-%02d-%02d", last.tm_year + 1900, last.tm_mon + 1,
-                 last.tm_mday);
+        snprintf(sentence, size, "account expired; last valid day: %04d-%02d-%02d", last.tm_year + 1900,
+                 last.tm_mon + 1, last.tm_mday);
     return true;
 }
 
@@ -100,7 +100,7 @@ enum reason limit_judge(const struct plan *plan, const char *peer, long long now
     bool known = parse_address(peer, strcspn(peer, " "), &client);
     long long clock = local(plan, now);
     unsigned day = (unsigned)((clock / DAY + THURSDAY) % WEEK);
-    snprintf(sentence, size, "this account has expired");
+    snprintf(sentence, size, "account expired");
     if (is_expired(plan, now, sentence, size))
         return R_EXPIRED;
     for (size_t i = 0; i < plan->count; i++) {
@@ -113,8 +113,7 @@ enum reason limit_judge(const struct plan *plan, const char *peer, long long now
         if (hours ? is_within(args, day, (unsigned long)(clock % DAY / MINUTE)) : known && is_in(&client, args[0]))
             fits[hours] = true;
     }
-    snprintf(sentence, size, "this account may not be used %s",
-             limited[0] && !fits[0] ? "from this address" : "at this time");
+    snprintf(sentence, size, "login not allowed %s", limited[0] && !fits[0] ? "from this address" : "at this time");
     if (limited[0] && !fits[0])
         return R_ADDRESS;
     return limited[1] && !fits[1] ? R_HOURS : R_NONE;

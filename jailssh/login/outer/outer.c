@@ -81,8 +81,12 @@ static void on_end_of_jail(struct outer *o)
 static void end_session(struct outer *o, enum reason reason, const char *how, long long time)
 {
     const char *edge = o->master >= 0 ? "\r\n" : "";
-    fail_say("%sjailssh: this session has ended: %s%lld second%s%s", edge, how, time / SECOND,
-             time == SECOND ? "" : "s", *edge ? edge : "\n");
+    long long seconds = time / SECOND, unit = seconds % 3600 == 0 ? 3600 : seconds % 60 == 0 ? 60 : 1;
+    fail_say("%sjailssh: session closed: %s %lld%c%s", edge, how, seconds / unit,
+             unit == 3600 ? 'h'
+             : unit == 60 ? 'm'
+                          : 's',
+             *edge ? edge : "\n");
     o->reason = reason;
     o->next = o->now + GRACE * SECOND;
     kill(o->jail, SIGHUP);
@@ -91,9 +95,9 @@ static void end_session(struct outer *o, enum reason reason, const char *how, lo
 static void check_time(struct outer *o)
 {
     if (!o->reason && o->duration && o->now - o->began >= o->duration)
-        end_session(o, R_DURATION, "after ", o->duration);
+        end_session(o, R_DURATION, "time limit reached:", o->duration);
     else if (!o->reason && o->idle && o->now - o->moved >= o->idle)
-        end_session(o, R_IDLE, "idle for ", o->idle);
+        end_session(o, R_IDLE, "idle for", o->idle);
     if (!o->reason || o->now < o->next)
         return;
     if (o->steps++ == 0)

@@ -33,17 +33,14 @@ static void tell_user(const struct outer *o, enum reason reason, const char *det
     case TELL_SENTENCE:
         fail_say("jailssh: %s\n", detail);
         break;
-    case TELL_DENIAL:
-        fail_say("jailssh: not allowed: %s\n", detail);
-        break;
     case TELL_NO_REPOSITORY: /* the same whether it is there or not */
-        fail_say("jailssh: not allowed: no such repository, or no right to it\n");
+        fail_say("jailssh: repository not found or access denied\n");
         break;
     case TELL_PURPOSE:
         if (o->request->command)
-            fail_say("jailssh: not allowed: %s\n", about[0]);
+            fail_say("jailssh: command not allowed; %s\n", about[0]);
         else
-            fail_say("Hi %s! You have logged in, but %s.\n", o->plan->name, about[0]);
+            fail_say("jailssh: login succeeded, but no shell is allowed; %s\n", about[0]);
         break;
     default:
         fail_tell();
