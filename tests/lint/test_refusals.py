@@ -12,12 +12,12 @@ noreturn void refuse(enum reason reason, const char *what, int error)
 {
 }
 
-/* refuse("no", "a comment", 0); */
+/* refuse(R_NO, "a comment", 0); */
 static int
 old(int x)
 {
     if (x)
-        refuse("setup", "one, (two)", errno); // refuse("no", "nor this", 0);
+        refuse(R_SETUP, "one, (two)", errno); // refuse(R_NO, "nor this", 0);
     refuse(R_SETUP,
            "one, (two)", 0);
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutations.table import LOGIN, Mutation, met
+from tests.mutations.table import LOGIN, REFUSALS, Mutation, met
 
 INSIDE, HOMES = "tests/root/test_login_inside.py", "tests/root/test_login_homes.py"
 REFUSED, STATE = "tests/root/test_login_refused.py", "tests/root/test_login_state.py"
@@ -11,6 +11,7 @@ LIMITS, KEYS = "tests/root/test_login_limits.py", "tests/root/test_login_keys.py
 TERMINAL, FILTERED = "tests/root/test_login_terminal.py", "tests/root/test_login_filtered.py"
 READER, TAKE, SPLIT = (f"tests/login/test_{name}.py" for name in ("plan_reader", "request_take", "request_split"))
 ORPHANS = "tests/root/test_login_orphans.py"
+NO_IPC = f"{APART}::test_an_ipc_namespace_is_not_shared_where_one_call_reaches_it"
 TRACED = "tests/root/test_refusals.py::test_after_each_change_of_ids_it_becomes_undumpable"
 MATCHING, VALUES = "tests/login/test_matching.py", "tests/login/test_values.py"
 
@@ -56,8 +57,10 @@ PLAN = (
         "at + 1 > tokens->count", READER),
     must(3, "records come in their order", "else if (ops[verb].phase < *phase)", "else if (verb < 0)", READER),
     must(3, "a record that comes once comes once", "if (ops[verb].once && seen[verb])", "if (verb < 0)", READER),
-    must(3, "every argument is of its kind", "if (!kind_fits(ops[verb].kinds[arg], tokens->list[at + 1 + arg]))",
-        "if (arg > 99)", READER),
+    must(3, "every argument is of its kind", "class_parse(text, &classes[i]) : !kind_fits(kind, text))",
+        "class_parse(text, &classes[i]) : false)", READER),
+    must(3, "every class of values is one", "if (kind == 'c' ? !class_parse(text, &classes[i]) :",
+        "if (kind == 'c' ? (class_parse(text, &classes[i]), false) :", READER),
     must(3, "a plan without a filter is none", "if (!plan_first(&plan, required[i]))", "if (required[i] > OP_COUNT)",
         READER),
     must(3, "no mount below what the user can change", "why = why ? why : check_mounts(&plan);",
@@ -83,8 +86,8 @@ PATHS = (
         "int fd = fd_walk(AT_FDCWD, path, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);",
         "int fd = fd_walk(AT_FDCWD, path, O_PATH | O_DIRECTORY, FD_ANY);", f"{REFUSED}::test_an_image"),
     must(4, "what cannot be covered ends the login",
-        "else if (masked->error != EROFS && !(denied && masked->st.st_uid != plan->uid))",
-        "else if (masked->error == EDOM)", *met("cover_batch"), HOMES),
+        "if (masked->fd < 0 && masked->error != EROFS && !(denied && masked->owner != plan->uid))",
+        "if (masked->fd < 0 && masked->error == EDOM && denied)", *met("cover_batch"), HOMES),
 )  # fmt: skip
 
 MOUNTS = (
@@ -102,8 +105,10 @@ MOUNTS = (
         'if (syscall(SYS_mount, NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)', "if (image == -2)", APART),
     must(5, "/dev is read-only", "MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);", "MOUNT_ATTR_NOSUID);",
         INSIDE),
-    must(5, "what is generated is sealed", 'is(plan->records[t].args[3], "ro"))',
-        'is(plan->records[t].args[3], "--"))', INSIDE),
+    must(5, "what is generated is sealed", '.verb != OP_TMPFS || !is(args[3], "ro"))',
+        '.verb != OP_TMPFS || !is(args[3], "--"))', INSIDE),
+    must(5, "covers are read-only", "    mnt_restrict(mount, attr | MOUNT_ATTR_RDONLY);\n", "",
+        f"{INSIDE}::test_mounts"),
     must(5, "the old way restricts too", "    mnt_restrict(mount, attr);\n    if (user)", "    if (user)", INSIDE,
         FILTERED),
     must(5, "the old way is nosuid", "REMOUNT_BIND | MS_NOSUID |", "REMOUNT_BIND |", f"{INSIDE}::test_mounts",
@@ -113,20 +118,22 @@ MOUNTS = (
     must(5, "the old way is private", 'syscall(SYS_mount, NULL, ".", NULL, MS_PRIVATE, NULL) != 0', "false", APART),
     must(5, "the root is looked at", "got.st_dev != wanted.st_dev ||\n        got.st_ino != wanted.st_ino ||", "",
         *met("mnt_become_root: the root")),
-    must(5, "the pinned root is looked at", "if (entered && !is_root(&st))", "if (!entered && !is_root(&st) && 0)",
+    must(5, "the pinned root is looked at", "if (entered & CLONE_NEWNS && !is_root(&st))",
+        "if (entered & CLONE_NEWNS && !is_root(&st) && false)",
         *met("pin_enter")),
     must(5, "/proc shows the jail's own", '{ "hidepid", "2" }, { "subset", "pid" }, ', "", INSIDE),
-    must(5, "the covers are laid", "        cover(plan, mounts, image);", "        (void)0;",
+    must(5, "the covers are laid", "    cover(plan, mounts, &empty);", "    (void)empty;",
         f"{INSIDE}::test_mounts"),
 )  # fmt: skip
 
 ORDER = (
-    must(7, "there is a filter", "    creds_filter(plan);\n", "", f"{INSIDE}::test_nothing_that_is_forbidden_works"),
-    must(7, "sockets and signals have a scope", "        creds_scope();", "        (void)0;", INSIDE),
+    must(7, "there is a filter", "    filter_install();\n", "", f"{INSIDE}::test_nothing_that_is_forbidden_works"),
+    must(7, "sockets and signals have a scope", "        creds_scope(plan_has(plan, OP_WITHIN));",
+        "        (void)0;", INSIDE),
     must(7, "the plan's limits hold", "    creds_limits(plan);\n", "",
         f"{STATE}::test_the_plans_limits_lower_and_never_raise"),
-    must(7, "limits of the command hold", "        if (is_of_command(limit) && syscall",
-        "        if (limit < 0 && syscall", f"{STATE}::test_the_plans_limits_lower_and_never_raise"),
+    must(7, "limits of the command hold", "if (is_of_command(limits[i]) && syscall",
+        "if (limits[i] < 0 && syscall", f"{STATE}::test_the_plans_limits_lower_and_never_raise"),
     must(7, "limits are lowered, never raised", "old->hard = old->hard < most ? old->hard : most;",
         "old->hard = most;", f"{STATE}::test_the_plans_limits_lower_and_never_raise"),
     must(7, "descriptors of the caller are closed",
@@ -147,19 +154,19 @@ ORDER = (
         "tests/root/test_login_alone.py"),
     must(7, "what is there is kept", "OP_KEEP) && !keep_enter())", "OP_KEEP) && false)",
         "tests/root/test_login_keep.py"),
-    must(7, "a namespace for each name of processes", "CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC |",
-        "CLONE_NEWNS | CLONE_NEWPID |", INSIDE),
-    must(7, "a network of its own where there is a /proc", "bool share = no_net && !plan_first(&plan, OP_PROC) &&",
-        "bool share = no_net &&", f"{APART}::test_names_of_sockets"),
+    must(7, "a namespace for each name of processes", "(CLONE_NEWIPC | CLONE_NEWUTS | net)",
+        "(CLONE_NEWUTS | net)", INSIDE),
+    must(7, "a network of its own where there is a /proc", '"none") && !plan_first(plan, OP_PROC) &&', '"none") &&',
+        f"{APART}::test_names_of_sockets"),
 )  # fmt: skip
 
 DROP = (
     must(8, "user and group do not come back",
-        "if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || setresgid((gid_t)-1, 0, (gid_t)-1) == 0 ||", "if (",
+        "if (creds_set_uids((uid_t)-1, 0, (uid_t)-1) || creds_set_gids((gid_t)-1, 0, (gid_t)-1) ||", "if (",
         *met("creds_drop: power could be regained")),
-    must(8, "the user does not come back", "if (setresuid((uid_t)-1, 0, (uid_t)-1) == 0 || ", "if (",
+    must(8, "the user does not come back", "if (creds_set_uids((uid_t)-1, 0, (uid_t)-1) || ", "if (",
         *met("creds_drop: power could be regained")),
-    must(8, "the group does not come back", " || setresgid((gid_t)-1, 0, (gid_t)-1) == 0 ||", " ||",
+    must(8, "the group does not come back", " || creds_set_gids((gid_t)-1, 0, (gid_t)-1) ||", " ||",
         *met("creds_drop: power could be regained")),
     must(8, "no capability is left", "        !capabilities_are_gone() || ", "        ",
         *met("creds_drop: power could be regained")),
@@ -170,7 +177,7 @@ DROP = (
     must(8, "the ids are the user's", "if (uid[i] != plan->uid || gid[i] != plan->gid || ", "if (",
         *met("creds_drop: the ids")),
     must(8, "the groups are the plan's", " || getgroups(0, NULL) != (int)count)", ")", *met("creds_drop: the ids")),
-    must(8, "the groups of the caller go", "setgroups(0, NULL) != 0 || getgroups(0, NULL) != 0 || ", "",
+    must(8, "the groups of the caller go", "syscall(SETGROUPS, 0, NULL) != 0 || getgroups(0, NULL) != 0 || ", "",
         *met("creds_drop: cannot become")),
     must(8, "the bounding set is empty", " && prctl(PR_CAPBSET_READ, cap) == 0)", ")",
         *met("creds_prepare: cannot empty the capability")),
@@ -217,7 +224,7 @@ DUMPABLE = (
 SURVIVORS = (
     must(11, "the jail ends with its outer half", "    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)", "    if (false)",
         f"{SESSION}::test_sigkill_in_mid_command"),
-    must(11, "an outer half that has gone is seen", "    if (recv(to_outer, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)",
+    must(11, "an outer half that has gone is seen", "    if (recv(channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)",
         "    if (byte = 0, false)", ORPHANS),
     must(11, "the outer half hears of sshd's end", "prctl(PR_SET_PDEATHSIG, SIGHUP) != 0)", "false)",
         f"{SESSION}::test_sigkill_in_mid_command"),
@@ -225,8 +232,8 @@ SURVIVORS = (
         ORPHANS),
     must(11, "sshd's end is the jail's", "        relay_without_client(o); /* sshd is gone",
         "        (void)0; /* sshd is gone", f"{SESSION}::test_sigkill_in_mid_command"),
-    must(11, "nobody but the outer half holds a place", "        slot_leave();\n", "",
-        "tests/root/test_login_places.py::test_who_holds_the_place"),
+    must(11, "nobody but the outer half holds a place", "    slot_leave();\n", "",
+        "tests/root/test_login_places.py::test_a_jail_that_is_built_holds_no_place"),
     must(12, "a command has a session of its own", "    if (setsid() < 0)\n        refuse(",
         "    if (false)\n        refuse(", INSIDE, TERMINAL, *met("execute: cannot begin")),
     must(12, "sshd's terminal stays outside", "    if (!relayed && (terminal || isatty(1) || isatty(2)) &&",
@@ -278,6 +285,47 @@ COMMANDS = (
     must(16, "hours hold", "minute_now < plan_number(hours[2], 10);", "true;", "tests/login/test_limits.py"),
 )  # fmt: skip
 
+SHARED = (
+    must(18, "a mount namespace is copied, never shared", "OWN = CLONE_NEWNS | CLONE_NEWPID |", "OWN = CLONE_NEWPID |",
+        f"{INSIDE}::test_namespaces"),
+    must(18, "processes are the login's own", "OWN = CLONE_NEWNS | CLONE_NEWPID |", "OWN = CLONE_NEWNS |", INSIDE),
+    must(18, "the cgroup is the login's own", " | CLONE_NEWCGROUP };", " };", f"{INSIDE}::test_namespaces"),
+    must(18, "a host name that is not shared is the login's own", "(CLONE_NEWIPC | CLONE_NEWUTS | net)",
+        "(CLONE_NEWIPC | net)", f"{APART}::test_a_host_name_that_no_pin_can_have", INSIDE),
+    must(18, "a network that is not shared is the login's own", "(CLONE_NEWIPC | CLONE_NEWUTS | net)",
+        "(CLONE_NEWIPC | CLONE_NEWUTS)", f"{INSIDE}::test_namespaces"),
+    must(18, "who runs code shares no network", "!runs_code(plan) && creds_can_scope())", "creds_can_scope())",
+        f"{APART}::test_no_network_is_shared_where_code_runs"),
+    must(18, "a program in the home is code", '(verb == OP_BIND && strcmp(args[2], "rw") == 0 &&',
+        "(verb == OP_COUNT &&", f"{APART}::test_no_network_is_shared_where_code_runs"),
+    must(18, "a shell runs code", "(verb == OP_INTERACTIVE && !rule_first(plan, rule, OP_ANSWER))", "false",
+        f"{APART}::test_no_network_is_shared_where_code_runs"),
+    must(18, "a command of any name runs code", '(verb == OP_WORD && strcmp(args[0], "*") == 0)', "false",
+        f"{APART}::test_no_network_is_shared_where_code_runs"),
+    must(18, "no network is shared without a scope", "!runs_code(plan) && creds_can_scope())", "!runs_code(plan))",
+        f"{APART}::test_no_network_is_shared_without_a_scope"),
+    must(18, "a host name has a namespace of its own", '"ns/uts-%s", host);', '"ns/uts%.0s", host);',
+        f"{APART}::test_a_host_name_is_shared_and_nobody_changes_it"),
+    must(18, "IPC is shared where it is denied", "filter_denies_ipc() ? CLONE_NEWIPC : 0;", "CLONE_NEWIPC;",
+        NO_IPC),
+    must(18, "both ways must deny", "if (unknown && step->jt != step->jf && !denies(", "if (false && !denies(",
+        NO_IPC),
+    must(18, "the first call to it is looked at", "        SYS_shmget,\n", "",
+        NO_IPC),
+    must(18, "the last call to it is looked at", "        SYS_mq_unlink,\n", "",
+        NO_IPC),
+    must(18, "the newer call to it is looked at", "        SYS_semtimedop,\n", "",
+        NO_IPC),
+    must(18, "what is tracked or logged is no denial", "<= SECCOMP_RET_ERRNO ||", "<= SECCOMP_RET_LOG ||",
+        f"{APART}::test_an_ipc_namespace_is_not_shared_where_calls_are_logged"),
+    must(18, "a pin is of its kind", "ioctl(pin->fd, NS_GET_NSTYPE) == (int)pin->type", "true",
+        f"{REFUSALS}::test_what_a_login_does_without"),
+    must(19, "the jail has no descriptors when it drops", "    channel = fd_keep_only(channel);\n", "",
+        f"{INSIDE}::test_what_the_first_process_holds_when_it_drops"),
+    must(19, "it has none where they are closed one by one", "other = KEPT + 1; other < MOST;",
+        "other = MOST; other < MOST;", f"{INSIDE}::test_what_the_first_process_holds_when_it_drops"),
+)  # fmt: skip
+
 ENDS = (
     must(17, "who ignores SIGHUP is killed", "    if (o->steps++ == 0)\n        kill(o->jail, SIGKILL);\n    else",
         "    if (o->steps++ > 0)", f"{LIMITS}::test_a_session_must_end"),
@@ -288,12 +336,12 @@ ENDS = (
         "tests/root/test_login_shape_limits.py", "tests/root/test_login_shapes.py", LIMITS),
     must(17, "signals that wait are few", "    setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){ 256, 256 });\n", "",
         f"{APART}::test_what_a_jail_can_take_of_the_kernel"),
-    must(18, "who stops the terminal holds nothing up", "    if (poll(&user, 1, 0) != 1)\n        return;\n", "",
+    must(20, "who stops the terminal holds nothing up", "    if (poll(&user, 1, 0) != 1)\n        return;\n", "",
         f"{TERMINAL}::test_who_stops_the_terminal_holds_no_record_up",
         "tests/root/test_login_places.py::test_denied_logins_take_no_place_from_others"),
-    must(18, "the journal holds nobody up for long",
+    must(20, "the journal holds nobody up for long",
         "setsockopt(journal, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&", "",
         "tests/root/test_login_log.py::test_a_journal_that_takes_nothing_holds_no_login_up_for_long"),
 )  # fmt: skip
 
-MUSTS = IDENTITY + PLAN + PATHS + MOUNTS + ORDER + DROP + ENVIRONMENT + DUMPABLE + SURVIVORS + COMMANDS + ENDS
+MUSTS = IDENTITY + PLAN + PATHS + MOUNTS + ORDER + DROP + ENVIRONMENT + DUMPABLE + SURVIVORS + COMMANDS + SHARED + ENDS

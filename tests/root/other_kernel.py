@@ -27,7 +27,7 @@ from tests.root.login_lab import Lab
 NOTHING_DONE = 0
 OUTER, INNER, COMMAND = "outer", "inner", "command"
 # The place of the path among the arguments.
-_PATH = {"open": 0, "openat": 1, "stat": 0, "newfstatat": 1, "chdir": 0, "mkdirat": 1, "mkdir": 0}
+_PATH = {"open": 0, "openat": 1, "openat2": 1, "stat": 0, "newfstatat": 1, "chdir": 0, "mkdirat": 1, "mkdir": 0}
 _LOAD, _EQUAL, _RETURN = 0x20, 0x15, 0x06
 _ALLOW, _NOTIFY = 0x7FFF0000, 0x7FC00000
 _SET_FILTER, _NEW_LISTENER = 1, 8

@@ -52,6 +52,7 @@ PLAN: dict[str, Callable[[], bytes]] = {
     "relayed": lambda: limited(FAST),
     "nice": lambda: limited(record("nice", 19)),
     "terminal": lambda: plan(pty=True),
+    "proc": lambda: plan(proc=True),
     "log": lambda: with_rule(replace(RUN, log=True)),
     "at home": lambda: with_rule(replace(RUN, base=HOME, roots=(HOME,), operands=(1, 1, "path"))),
     "alone": lambda: with_rule(replace(RUN, alone=True)),

@@ -43,9 +43,11 @@ TIOCSCTTY, TIOCSPTLCK, TIOCGPTPEER, TCGETS, TCSETS = 0x540E, 0x40045431, 0x5441,
 THIS_MOUNT, WITH_ALL_BELOW, CLONE_ONE = 0x1000, 0x9000, 0x81001
 PRIVATE_ALL, NEWNS, SIGHUP, SIGKILL, OFD_SETLK, UNIX, BY_FILE = 0x44000, 0x20000, 1, 9, 37, 1, 1
 NOSIGNAL = 0x4000  # which our own message has not
-NEWNET, NS_GET_NSTYPE, BIND, PINS = 0x40000000, 0xB703, 0x1000, 0xE  # nosuid, nodev, noexec
+NEWNET, NEWUTS, NEWIPC = 0x40000000, 0x4000000, 0x8000000
+NS_GET_NSTYPE, BIND, PINS, DEV = 0xB703, 0x1000, 0xE, 0xA  # nosuid, nodev, noexec; nosuid, noexec
+TO_A_NAME, TO_A_DESCRIPTOR, KEPT = 0x4, 0x44, 3  # how mounts are moved; the descriptor that the jail keeps
 OF_SCOPE, OF_FILES = 24, 8  # the sizes of the two kinds of rules
-OPEN, STAT = ("open", "openat"), ("stat", "newfstatat")
+OPEN, STAT = ("open", "openat", "openat2"), ("stat", "newfstatat")
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def landlock(call: str, error: int, *args: int | None, who: str = INNER, nth: in
 
 _NOT_AS_ASKED = (UID, UID, UID)
 _SCOPED = ("landlock-scope",)
+_TO_A_NAME, _TO_A_DESCRIPTOR = ((None, None, None, None, how) for how in (TO_A_NAME, TO_A_DESCRIPTOR))
 
 FIRST_STEPS = (
     Row("stay_undumpable: cannot become undumpable", "setup", (prctl(EPERM, SET_DUMPABLE, 0, nth=1),), early=True),
@@ -123,10 +126,10 @@ FIRST_STEPS = (
 
 PLANS_AND_KEYS = (
     Row("check_name: detail", "name", env=(b"LOGNAME=newcomer",), says="the plan is for u, the login is of newcomer"),
-    Row("load_or_ask: answer", "plan-missing", setting="no plan", says="no plan, and jailsshd does not answer: "),
-    Row("load_or_ask: why", "plan-bad", setting="a plan of another", says="plan of another user"),
-    Row("load_or_ask: why", "plan-bad", (opened(str(UID), EIO, OUTER),), says="Input/output error|I/O error"),
-    Row("load_or_ask: the plan is still missing", "plan-bad", setting="a daemon that lies"),
+    Row("load_own: answer", "plan-missing", setting="no plan", says="no plan, and jailsshd does not answer: "),
+    Row("load_own: why", "plan-bad", setting="a plan of another", says="plan of another user"),
+    Row("load_own: why", "plan-bad", (opened(str(UID), EIO, OUTER),), says="Input/output error|I/O error"),
+    Row("load_own: the plan is still missing", "plan-bad", setting="a daemon that lies"),
     Row("find_key: sshd cannot tell the key: the host's /tmp is full or read-only, make room there", "key-unknown",
         plan="shared", setting="a full /tmp"),
     Row("find_key: path", "key-unknown", plan="shared", setting="no file of sshd's",
@@ -146,29 +149,33 @@ PLANS_AND_KEYS = (
 SOURCES = (
     Row("creds_files_as: cannot open files as the user", "setup", (Answer("setfsuid", NOTHING_DONE, who=OUTER),)),
     Row("creds_files_as: cannot open files as the user", "setup", (Answer("setfsgid", NOTHING_DONE, who=OUTER),)),
-    Row("ids_make_traceable: cannot stay undumpable", "setup", (opened("u", EACCES, OUTER, nth=1), prctl(EPERM,
+    Row("ids_make_traceable: cannot stay undumpable", "setup", (opened("/home/u", EACCES, OUTER, nth=1), prctl(EPERM,
         SET_DUMPABLE, 0, nth=5))),
-    Row("as_user: cannot act as the user", "setup", (opened("u", EACCES, OUTER, nth=1), Answer("clone", EAGAIN,
+    Row("as_user: cannot act as the user", "setup", (opened("/home/u", EACCES, OUTER, nth=1), Answer("clone", EAGAIN,
         who=OUTER, nth=1))),
-    Row("as_user: cannot act as the user", "setup", (opened("u", EACCES, OUTER, nth=1), Answer("wait4", ECHILD,
+    Row("as_user: cannot act as the user", "setup", (opened("/home/u", EACCES, OUTER, nth=1), Answer("wait4", ECHILD,
         who=OUTER, nth=1))),
-    Row("as_user: cannot act as the user", "setup", (opened("u", EACCES, OUTER, nth=1), prctl(EPERM, SET_DUMPABLE, 0,
-        nth=6))),
+    Row("as_user: cannot act as the user", "setup", (opened("/home/u", EACCES, OUTER, nth=1), prctl(EPERM,
+        SET_DUMPABLE, 0, nth=6))),
     Row("mount_open_image: path", "image", (opened("lab", EIO, OUTER),), says="/var/lib/jailssh/images/lab: "),
-    Row("open_bind: args[0]", "source", (opened("u", EIO, OUTER),), says="/home/u: (?:Input/output|I/O) error"),
-    Row("open_bind: args[0]", "source", (opened("u", EACCES, OUTER),), says="/home/u: Permission denied"),
-    Row("open_bind: args[0]", "source", (opened("u", EACCES, OUTER, nth=1), Answer("setresuid", EAGAIN, _NOT_AS_ASKED,
-        OUTER)), says="/home/u: Resource temporarily unavailable"),
-    Row("open_bind: args[0]", "source", (opened("u", EACCES, OUTER, nth=1), Answer("setresgid", EAGAIN, _NOT_AS_ASKED,
-        OUTER)), says="/home/u: Resource temporarily unavailable"),
+    Row("open_bind: args[0]", "source", (opened("/home/u", EIO, OUTER),), says="/home/u: (?:Input/output|I/O) error"),
+    Row("open_bind: args[0]", "source", (opened("/home/u", EACCES, OUTER),), says="/home/u: Permission denied"),
+    Row("open_bind: args[0]", "source", (opened("/home/u", EACCES, OUTER, nth=1), Answer("setresuid", EAGAIN,
+        _NOT_AS_ASKED, OUTER)), says="/home/u: Resource temporarily unavailable"),
+    Row("open_bind: args[0]", "source", (opened("/home/u", EACCES, OUTER, nth=1), Answer("setresgid", EAGAIN,
+        _NOT_AS_ASKED, OUTER)), says="/home/u: Resource temporarily unavailable"),
     Row("open_bind: args[0] #2", "source", (Answer("open_tree", EINVAL, who=OUTER),), says="/home/u: "),
     Row("open_bind: args[0] #2", "source", (Answer("mount_setattr", EINVAL, (None, None, WITH_ALL_BELOW), OUTER),),
         says="/home/u: "),
-    Row("main: no socket pair", "setup", (Answer("socketpair", EMFILE, (UNIX,), OUTER),)),
+    Row("make_channel: no socket pair", "setup", (Answer("socketpair", EMFILE, (UNIX,), OUTER),)),
     Row("mount_take_image: cannot clone the image's mount", "image", (Answer("open_tree", EINVAL, who=OUTER, nth=2),),
         fresh=True),
-    Row("make_pin: cannot return from the namespace to be pinned", "kernel", (Answer("setns", EPERM, (None, 0)),),
-        fresh=True),
+    Row("make_pin: cannot return from the namespace to be pinned", "kernel", (Answer("setns", EPERM, (None, NEWNET),
+        nth=1),), fresh=True),
+    Row("make_pin: cannot return from the namespace to be pinned", "kernel", (Answer("setns", EPERM, (None, NEWUTS),
+        nth=1),), fresh=True),
+    Row("make_pin: cannot return from the namespace to be pinned", "kernel", (Answer("setns", EPERM, (None, NEWNS),
+        nth=1),), fresh=True),
     Row("pin_enter: the pinned root is another image", "image", (Answer("setns", NOTHING_DONE, (None, NEWNS)),)),
 )  # fmt: skip
 
@@ -183,7 +190,7 @@ POWER = (
     Row("leave_keyring: cannot act as the user", "setup", (Answer("setresuid", EPERM, (UID, -1, -1)),)),
     Row("leave_keyring: cannot get a session keyring of its own", "setup", (Answer("keyctl", EACCES),)),
     Row("leave_keyring: cannot get a session keyring of its own", "setup", (Answer("keyctl", ENOMEM),)),
-    Row("main: cannot make the namespaces", "kernel", (Answer("clone", ENOSPC, who=OUTER),)),
+    Row("jail_clone: cannot make the namespaces", "kernel", (Answer("clone", ENOSPC, who=OUTER),)),
 )  # fmt: skip
 
 
@@ -235,28 +242,30 @@ DROP = (
     Row("creds_scope: cannot scope sockets and signals", "drop", (landlock("create_ruleset", EINVAL, None,
         OF_SCOPE),), needs=_SCOPED),
     Row("creds_scope: cannot scope sockets and signals", "drop", (landlock("add_rule", EINVAL, nth=1),),
-        needs=_SCOPED),
+        plan="within", command="run", needs=_SCOPED),
     Row("creds_scope: cannot scope sockets and signals", "drop", (landlock("restrict_self", E2BIG),), needs=_SCOPED),
-    Row("creds_filter: the plan's system call filter is for another machine", "seccomp", plan="another machine"),
-    Row("creds_filter: the plan's system call filter is for another machine", "seccomp", (Answer("uname", EFAULT,
-        who=INNER),)),
-    Row("creds_filter: cannot install the system call filter", "seccomp", (Answer("seccomp", EINVAL, who=INNER),)),
-    Row("creds_filter: cannot install the system call filter", "seccomp", plan="no filter"),
+    Row("filter_read: the plan's system call filter is for another machine", "seccomp", plan="another machine"),
+    Row("filter_read: the plan's system call filter is for another machine", "seccomp", (Answer("uname", EFAULT,
+        who=OUTER),)),
+    Row("filter_install: cannot install the system call filter", "seccomp", (Answer("seccomp", EINVAL, who=INNER),)),
+    Row("filter_install: cannot install the system call filter", "seccomp", plan="no filter"),
     Row("creds_limits: cannot set the resource limits", "limits", (Answer(("prlimit64", "setrlimit"), EPERM,
         who=INNER),)),
-    Row("report_end: cannot learn how the session ended", "setup", (Answer("sethostname", EPERM), Answer("sendto",
-        EPIPE, who=INNER), Answer("wait4", ECHILD, who=OUTER))),
+    Row("report_end: cannot learn how the session ended", "setup", (Answer("mount", EPERM, who=INNER),
+        Answer("sendto", EPIPE, who=INNER), Answer("wait4", ECHILD, who=OUTER))),
 )  # fmt: skip
 
 MOUNTS = (
-    Row("set_name: cannot set the host name", "setup", (Answer("sethostname", EPERM),)),
+    Row("set_name: cannot set the host name", "setup", (Answer("setns", EPERM, (None, NEWUTS), OUTER),
+        Answer("sethostname", EPERM, who=INNER))),
     Row("mount_base: cannot make the mounts private", "mount", (Answer("mount", EINVAL, (None, None, 0,
         PRIVATE_ALL)),), fresh=True),
     Row("fill_dev: /dev", "mount", (Answer("mknodat", EPERM),), fresh=True),
     Row("fill_dev: /dev", "mount", (Answer("mkdirat", ENOSPC, path="pts"),), fresh=True),
     Row("fill_dev: /dev", "mount", (Answer("symlinkat", ENOSPC),), fresh=True),
     Row("mnt_become_root: cannot make the image the root", "pivot", (Answer("pivot_root", EINVAL),), fresh=True),
-    Row("mnt_become_root: cannot make the image the root", "pivot", (Answer("fchdir", EACCES),), fresh=True),
+    Row("mnt_become_root: cannot make the image the root", "pivot", (Answer("flock", EAGAIN, who=OUTER),
+        Answer("fchdir", EACCES, who=INNER, nth=3)), fresh=True),
     Row("mnt_become_root: cannot make the image the root", "pivot", (Answer("umount2", EINVAL),), fresh=True),
     Row("mnt_become_root: cannot make the image the root", "pivot", (Answer("chdir", EACCES, path="/"),), fresh=True),
     Row("mnt_become_root: the root is not the image", "pivot", (Answer("pivot_root", NOTHING_DONE),), fresh=True),
@@ -266,28 +275,36 @@ MOUNTS = (
     Row("mnt_become_root: the root is not the image", "pivot", (Answer(STAT, EACCES, path="/.."),), fresh=True),
     Row("mnt_attach: cannot attach a mount", "mount", (Answer("move_mount", EINVAL, who=INNER),)),
     Row("mnt_attach: cannot attach a mount", "mount", (Answer("move_mount", EINVAL, who=OUTER),), fresh=True),
-    Row("mnt_new: type", "mount", (Answer("fsopen", EPERM, who=INNER),), says="tmpfs: "),
-    Row("mnt_new: type", "mount", (Answer("fsconfig", EINVAL, who=INNER),), says="tmpfs: "),
-    Row("mnt_new: type", "mount", (Answer("fsmount", EMFILE, who=INNER),), says="tmpfs: "),
+    Row("mnt_new: type", "mount", (Answer("fsopen", EPERM, who=INNER),), plan="terminal", says="devpts: "),
+    Row("mnt_new: type", "mount", (Answer("fsconfig", EINVAL, who=INNER),), plan="proc", says="proc: "),
+    Row("mnt_new: type", "mount", (Answer("fsmount", EMFILE, who=INNER),), plan="proc", says="proc: "),
+    Row("mnt_tmpfs: tmpfs", "mount", (Answer("mount", EPERM, who=INNER),)),
+    Row("mnt_tmpfs: tmpfs", "mount", (Answer("fchdir", EACCES, who=INNER, nth=1),)),
+    Row("mnt_tmpfs: tmpfs", "mount", (Answer("mount", ENOSPC, (None, None, None, DEV), OUTER),), fresh=True),
     Row("mnt_restrict: cannot restrict a mount", "mount", (Answer("mount_setattr", EINVAL, (None, None, THIS_MOUNT),
         INNER),)),
     Row("mnt_restrict: cannot restrict a mount", "mount", (Answer("mount_setattr", ENOSYS, (None, None, THIS_MOUNT),
-        INNER), Answer("fchdir", EACCES, who=INNER))),
+        INNER), Answer("fchdir", EACCES, who=INNER, nth=4))),
     Row("mnt_restrict: cannot restrict a mount", "mount", (Answer("mount_setattr", ENOSYS, (None, None, THIS_MOUNT),
         INNER), Answer("fstatfs", EIO, who=INNER))),
     Row("mnt_restrict: cannot restrict a mount #2", "mount", (Answer("mount_setattr", ENOSYS, (None, None,
-        THIS_MOUNT), INNER), Answer("mount", EPERM, who=INNER, nth=1))),
+        THIS_MOUNT), INNER), Answer("mount", EPERM, (0, None, 0), INNER, nth=1))),
     Row("mnt_restrict: cannot restrict a mount #2", "mount", (Answer("mount_setattr", ENOSYS, (None, None,
-        THIS_MOUNT), INNER), Answer("mount", EPERM, who=INNER, nth=2))),
+        THIS_MOUNT), INNER), Answer("mount", EPERM, (0, None, 0), INNER, nth=2))),
     Row("target: path", "target", (opened("tmp", EIO, INNER),), says="/tmp: "),
     Row("make_directories: path", "target", (Answer("mkdirat", ENOSPC, who=INNER, path="u"),), says="/home/u: "),
-    Row("make_directories: path", "target", (Answer("fchmodat", EPERM, who=INNER, nth=1),), says="/home/u: "),
     Row("write_file: path", "target", (opened("passwd", EIO, INNER),), says="/run/passwd: "),
     Row("write_file: path", "target", (Answer("write", ENOSPC, who=INNER, nth=1),), says="/run/passwd: "),
-    Row("write_file: path", "target", (Answer("fchmod", EPERM, who=INNER, nth=1),), says="/run/passwd: "),
+    Row("write_file: path", "target", (opened("run", EIO, INNER, nth=2),), says="/run/passwd: "),
+    Row("write_file: path", "target", (opened("empty-file", EIO, OUTER),), says="/run/empty-file: ", fresh=True),
     Row("lay: nothing empty to hide it with", "mask", (Answer("open_tree", EINVAL, (None, None, CLONE_ONE), INNER),)),
-    Row("cover_batch: masked->record->args[0]", "mask", (opened(".ssh", EIO, INNER),), says="/home/u/.ssh: "),
+    Row("cover_batch: masked->record->args[0]", "mask", (Answer("move_mount", ENOENT, _TO_A_NAME, INNER),
+        opened(".ssh", EIO, INNER)), says="/home/u/.ssh: "),
+    Row("cover_batch: cannot attach a mount", "mount", (Answer("move_mount", EINVAL, _TO_A_NAME, INNER),
+        Answer("move_mount", EINVAL, _TO_A_DESCRIPTOR, INNER, nth=2))),
     Row("mount_build: cannot enter the jail", "mount", (Answer("chdir", EACCES, who=INNER, path="/"),)),
+    Row("inner_run: cannot close what the jail was built with", "setup", (Answer("dup3", EMFILE, (None, KEPT),
+        INNER),)),
 )  # fmt: skip
 
 STREAMS = (
@@ -373,12 +390,15 @@ UNREACHABLE: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Served:
-    """What a kernel or a container may lack, and a login does without.  ``proc``: the jail has one."""
+    """What a kernel or a container may lack, and a login does without.  ``proc``: the jail has one; ``ipc``: its
+    filter lets programs reach IPC.
+    """
 
     what: str
     answers: tuple[Answer, ...]
     fresh: bool = False
     proc: bool = True
+    ipc: bool = True
 
 
 SERVED = (
@@ -392,14 +412,17 @@ SERVED = (
         proc=False),
     Served("the way into the pinned mounts", (Answer("setns", EPERM, (None, NEWNS)),)),
     Served("the way into the pinned network", (Answer("setns", EPERM, (None, NEWNET)),), proc=False),
+    Served("the way into the pinned host name", (Answer("setns", EPERM, (None, NEWUTS)),)),
+    Served("the way into the pinned IPC", (Answer("setns", EPERM, (None, NEWIPC), nth=2),), fresh=True,
+        ipc=False),
     Served("the kind of a pinned namespace", (Answer("ioctl", ENOTTY, (None, NS_GET_NSTYPE), OUTER),)),
     Served("the lock for the first pin", (Answer("flock", EAGAIN, who=OUTER),), fresh=True),
     Served("namespaces to pin", (Answer("unshare", EPERM),), fresh=True),
     Served("room for the pins", (Answer(("mkdir", "mkdirat"), ENOSPC, who=OUTER, path="ns"),), fresh=True),
-    Served("the file system of the pins", (Answer("mount", EPERM, (None, None, None, PINS)),), fresh=True),
+    Served("the file system of the pins", (Answer("mount", EPERM, (None, None, None, PINS), OUTER),), fresh=True),
     Served("a mount for a pin", (Answer("mount", EPERM, (None, None, 0, BIND)),), fresh=True),
     Served("the directory of the namespaces", (opened("/proc/self/ns", ENOENT, OUTER),), fresh=True),
-    Served("the program's own way into the home", (opened("u", EACCES, OUTER, nth=1),)),
+    Served("the program's own way into the home", (opened("/home/u", EACCES, OUTER, nth=1),)),
     Served("mount_setattr", (Answer("mount_setattr", ENOSYS),), fresh=True),
     Served("a home to begin in", (Answer("chdir", EACCES, who=COMMAND, path="/home/u"),)),
 )  # fmt: skip

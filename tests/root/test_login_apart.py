@@ -11,15 +11,18 @@ import pathlib
 import re
 import signal
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from jailssh.plan import ops
 from jailssh.policy import seccomp
 from jailssh.policy.bpf import Condition, Denial, compile_filter
+from jailssh.policy.rules import UNBOUNDED, Rule
 from tests.root import login_lab
 from tests.root.login_lab import IMAGE, OTHER_UID, UID, Lab, Session, assert_ended, plan, record
+from tests.root.other_kernel import OUTER, Answer, other_kernel
+from tests.root.refusal_lab import with_rule
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
@@ -106,6 +109,39 @@ def namespaces(lab: Lab, kind: str) -> tuple[str, str]:
     return found[0], found[1]
 
 
+@pytest.mark.needs("landlock-scope")
+def test_a_network_is_shared_where_no_code_of_users_runs(set_uid_lab: Lab) -> None:
+    one, other = namespaces(set_uid_lab, "net")
+    assert one == other != os.readlink(f"/proc/{set_uid_lab.host.init_pid}/ns/net")
+
+
+# A program of the user's own can take any name of a socket from the other logins.
+RUN_CODE: dict[str, Callable[[], bytes]] = {
+    "a program in the home": lambda: plan(home_exec="exec"),
+    "a shell": lambda: plan(pty=True),
+    "a command of any name": lambda: with_rule(
+        Rule("lab.any", "lab", "/bin/probe", ("*",), operands=(0, UNBOUNDED, "text"))
+    ),
+}
+
+
+@pytest.mark.parametrize("what", RUN_CODE)
+def test_no_network_is_shared_where_code_runs(set_uid_lab: Lab, what: str) -> None:
+    set_uid_lab.publish(RUN_CODE[what]())
+    one, other = namespaces(set_uid_lab, "net")
+    assert one != other
+
+
+def test_no_network_is_shared_without_a_scope(set_uid_lab: Lab) -> None:
+    other = set_uid_lab.start("probe sleep 60", uid=OTHER_UID)
+    with other_kernel(set_uid_lab, [Answer("landlock_create_ruleset", errno.EOPNOTSUPP, who=OUTER)]):
+        one = set_uid_lab.start("probe sleep 60")
+        found = [os.readlink(f"/proc/{session.pids(3)[2]}/ns/net") for session in (one, other)]
+        for session in (one, other):
+            end(session)
+    assert found[0] != found[1]
+
+
 def test_a_host_name_is_shared_and_nobody_changes_it(every_lab: Lab) -> None:
     for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
         every_lab.publish(plan(uid, home=home, proc=True, hostname="one"), uid)
@@ -162,13 +198,25 @@ def _denying(*tests: Condition, but: str = "") -> ops.Record:
     return record("seccomp", os.uname().machine, compile_filter(architecture, denials, x32=False).hex())
 
 
-@pytest.mark.parametrize("but", sorted(IPC_CALLS))
+@pytest.mark.parametrize("but", sorted({*IPC_CALLS, "semtimedop"}))
 def test_an_ipc_namespace_is_not_shared_where_one_call_reaches_it(set_uid_lab: Lab, but: str) -> None:
     for tests in ((), (Condition("has", 0, (1,)),), (Condition("not", 1, (0,)),)):
         for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
             set_uid_lab.publish(plan(uid, home=home, filters=[_denying(*tests, but=but)]), uid)
         one, other = namespaces(set_uid_lab, "ipc")
         assert one != other, tests
+
+
+def test_an_ipc_namespace_is_not_shared_where_calls_are_logged(set_uid_lab: Lab) -> None:
+    answer, fails, logs = 0x06, 0x00050000 | errno.EPERM, 0x7FFC0000  # linux/bpf_common.h, linux/seccomp.h
+    machine, program = _denying().args
+    denied, logged = (struct.pack("=HBBI", answer, 0, 0, value).hex() for value in (fails, logs))
+    assert denied in program
+    logging = record("seccomp", machine, program.replace(denied, logged))
+    for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
+        set_uid_lab.publish(plan(uid, home=home, filters=[logging]), uid)
+    one, other = namespaces(set_uid_lab, "ipc")
+    assert one != other
 
 
 def test_an_ipc_namespace_is_shared_by_the_filter_alone(set_uid_lab: Lab) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import shutil
@@ -13,6 +14,7 @@ import pytest
 from tests.harness.probe import Facts
 from tests.root import login_lab
 from tests.root.login_lab import OTHER_UID, UID, Lab, plan, record
+from tests.root.other_kernel import INNER, Answer, other_kernel
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
@@ -75,6 +77,22 @@ def test_processes_and_descriptors(facts: Facts) -> None:
     assert [entry.split("|")[0] for entry in facts.all("fd")] == ["0", "1", "2"]
     assert facts["isatty"] == "0,0,0"
     assert facts["tty.control"] != "ok"
+
+
+@pytest.mark.parametrize("error", [None, errno.ENOSYS])
+def test_what_the_first_process_holds_when_it_drops(set_uid_lab: Lab, error: int | None) -> None:
+    held: list[list[str]] = []
+    drops = Answer("prctl", None, (28,), INNER)  # PR_SET_SECUREBITS
+
+    def look(pid: int, _: str, answer: Answer) -> None:
+        if answer == drops:
+            held.append(sorted(os.listdir(f"/proc/{pid}/fd")))
+            assert os.readlink(f"/proc/{pid}/fd/3").startswith("socket:")
+
+    with other_kernel(set_uid_lab, [drops, Answer("close_range", error, who=INNER)], look) as kernel:
+        assert set_uid_lab.login("probe exit 7").code == 7
+    assert all(kernel.given)
+    assert held == [["0", "1", "2", "3"]]
 
 
 def test_surroundings(facts: Facts) -> None:

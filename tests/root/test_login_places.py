@@ -18,6 +18,7 @@ from tests.harness.certificates import Certificate, key_line
 from tests.root import key_lab, login_lab
 from tests.root.key_lab import ALICE, assert_named, login, own_plan, put, put_all, start, tell
 from tests.root.login_lab import OTHER_UID, UID, Done, Lab, Session, assert_refused, record
+from tests.root.other_kernel import INNER, Answer, other_kernel
 
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
@@ -144,6 +145,15 @@ def test_who_holds_the_place(every_shared: Lab) -> None:
     assert held(outer) == [f"{PLACES_DIR}/{UID}", f"{PLACES_DIR}/{UID}.alice"]
     assert held(first) == held(command) == []
     end(session)
+
+
+def test_a_jail_that_is_built_holds_no_place(shared: Lab) -> None:
+    bounded(shared, 5, 5)
+    tell(shared, key_line(1))
+    places: list[list[str]] = []
+    with other_kernel(shared, [Answer("move_mount", None, who=INNER, nth=1)], lambda pid, *_: places.append(held(pid))):
+        assert login(shared).code == 7
+    assert places == [[]]
 
 
 def test_many_at_once(every_shared: Lab) -> None:
