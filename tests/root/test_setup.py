@@ -262,7 +262,7 @@ def test_undo_is_refused_while_a_group_is_in_a_jail(host: Host) -> None:
         ["customers", "c", "carl, dora"],
     ]  # fmt: skip
     shown = host.jailssh("plan", "show", "carl")
-    assert "that of a member of a group is made by jailsshd at the first login" in shown.stderr
+    assert "for a member of a group, jailsshd creates it at the first login" in shown.stderr
     assert "apply" not in shown.stderr
     assert "made by jailsshd at the first login" in host.jailssh("explain", "carl", "--", "ls").stderr
     # A jail that is broken says nothing about groups.
