@@ -291,7 +291,7 @@ SHARED = (
     must(18, "processes are the login's own", "OWN = CLONE_NEWNS | CLONE_NEWPID |", "OWN = CLONE_NEWNS |", INSIDE),
     must(18, "the cgroup is the login's own", " | CLONE_NEWCGROUP };", " };", f"{INSIDE}::test_namespaces"),
     must(18, "a host name that is not shared is the login's own", "(CLONE_NEWIPC | CLONE_NEWUTS | net)",
-        "(CLONE_NEWIPC | net)", f"{APART}::test_a_host_name_that_no_pin_can_have", INSIDE),
+        "(CLONE_NEWIPC | net)", f"{APART}::test_a_host_name_that_no_pin_can_have"),
     must(18, "a network that is not shared is the login's own", "(CLONE_NEWIPC | CLONE_NEWUTS | net)",
         "(CLONE_NEWIPC | CLONE_NEWUTS)", f"{INSIDE}::test_namespaces"),
     must(18, "who runs code shares no network", "!runs_code(plan) && creds_can_scope())", "creds_can_scope())",

@@ -423,6 +423,7 @@ SERVED = (
     Served("a mount for a pin", (Answer("mount", EPERM, (None, None, 0, BIND)),), fresh=True),
     Served("the directory of the namespaces", (opened("/proc/self/ns", ENOENT, OUTER),), fresh=True),
     Served("the program's own way into the home", (opened("/home/u", EACCES, OUTER, nth=1),)),
+    Served("covers that are laid at once", (Answer("move_mount", EINVAL, _TO_A_NAME, INNER),)),
     Served("mount_setattr", (Answer("mount_setattr", ENOSYS),), fresh=True),
     Served("a home to begin in", (Answer("chdir", EACCES, who=COMMAND, path="/home/u"),)),
 )  # fmt: skip

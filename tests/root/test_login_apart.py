@@ -165,6 +165,9 @@ def test_a_host_name_that_no_pin_can_have(every_lab: Lab) -> None:
     every_lab.path("/run/jailssh/ns/uts-three").mkdir()
     every_lab.publish(plan(proc=True, hostname="three"))
     assert every_lab.login("probe facts").facts["hostname"] == "three"
+    session = every_lab.start("probe sleep 60")
+    assert os.readlink(f"/proc/{session.pids(3)[2]}/ns/uts") != os.readlink(f"/proc/{every_lab.host.init_pid}/ns/uts")
+    end(session)
 
 
 IPC_CALLS = {"shmget", "shmat", "shmctl", "semget", "semop", "semctl", "msgget", "msgsnd", "msgrcv", "msgctl",
