@@ -96,7 +96,7 @@ ATTACKS = (
     Row(
         "git clone -q git-only@host:/srv/secret/z.git",
         128,
-        "no such repository",
+        "repository not found",
         "not cloned",
         f"! test -e {_CLIENT}/z",
     ),

@@ -319,7 +319,7 @@ def test_missing_operands(site):
 def test_a_target_without_a_name_is_no_target(site, monkeypatch):
     monkeypatch.chdir(site.src)
     assert site.run("build", site.spec("SRC/data.txt /f\n"), "") == 2
-    assert "target '': has no name" in site.err
+    assert "target '': is empty" in site.err
     assert sorted(os.listdir(site.src)) == ["data.txt"]
 
 

@@ -157,7 +157,7 @@ def test_a_common_account_edited_by_hand_is_told(host: Host) -> None:
     host.sh(f"sed -i 's/^account.*pam_unix.so.*/account required pam_unix.so/' {COMMON}")
     said = host.ok("setup", "--yes")
     assert f"{COMMON} does not begin with the profile" in said
-    assert "pam-auth-update --remove jailssh, then pam-auth-update --enable jailssh" in said
+    assert "pam-auth-update --remove jailssh && pam-auth-update --enable jailssh" in said
     host.sh(f"useradd -m -s {LOGIN} -G jailssh alice")
     host.sh(f"grep '^\t' {PROFILE} | sed 's/^/account /' >/root/new; cat {COMMON} >>/root/new; cp /root/new {COMMON}")
     assert "does not begin" not in host.ok("setup", "--yes")

@@ -220,7 +220,7 @@ def test_weak_global_settings_are_reported(host: Host) -> None:
     )
     said = host.ok("setup", "--yes")
     assert "note: PermitUserEnvironment is on" in said
-    assert "10-a.conf:2: Match User zoe is read before the drop-in" in said
+    assert "10-a.conf:2: Match User zoe precedes the drop-in" in said
 
 
 def test_a_jail_for_a_unix_group_opens_the_program_and_is_matched(host: Host) -> None:
@@ -264,7 +264,7 @@ def test_undo_is_refused_while_a_group_is_in_a_jail(host: Host) -> None:
     shown = host.jailssh("plan", "show", "carl")
     assert "for a member of a group, jailsshd creates it at the first login" in shown.stderr
     assert "apply" not in shown.stderr
-    assert "made by jailsshd at the first login" in host.jailssh("explain", "carl", "--", "ls").stderr
+    assert "jailsshd creates it at the first login" in host.jailssh("explain", "carl", "--", "ls").stderr
     # A jail that is broken says nothing about groups.
     host.scratch.write("/etc/jailssh/jails/d.conf", "plugins\n")
     assert "d.conf:1" in host.jailssh("setup", "--undo", "--yes").stderr

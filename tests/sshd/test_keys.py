@@ -209,7 +209,7 @@ def test_files_changed_by_hand_hold_after_apply(people: People) -> None:
     assert people.reads("frank", "public").code == 255
     assert "+ key frank" in world.jailssh("apply", "--dry-run").stdout
     assert "+ key frank" in world.jailssh("apply").stdout
-    assert world.jailssh("apply").stdout == "no change\n"
+    assert world.jailssh("apply").stdout == "no changes\n"
     assert people.reads("frank", "public").code == 0
     world.host.run(["rm", f"/etc/jailssh/keys.d/{USER}/frank.pub"], check=True)
     assert "- key frank" in world.jailssh("apply").stdout

@@ -41,7 +41,7 @@ def test_the_connection_cannot_open_another_session(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("nobody-here", "no such account"), ("root", "in no jail"), ("0", "in no jail")]
+    ("name", "why"), [("nobody-here", "does not exist"), ("root", "cannot be in a jail"), ("0", "cannot be in a jail")]
 )
 def test_who_cannot_be_kicked(world: World, name: str, why: str) -> None:
     done = world.jailssh("kick", name, check=False)

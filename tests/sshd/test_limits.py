@@ -236,4 +236,4 @@ def test_variables_of_the_client(host: World) -> None:
     host.host.write(JAIL, "plugins = shell sftp\naccept_env = LD_PRELOAD JOB_*\n")
     done = host.jailssh("config", "check", check=False)
     assert done.code != 0
-    assert "accept_env: LD_PRELOAD may not be set" in done.stderr + done.stdout
+    assert "accept_env: LD_PRELOAD is not allowed" in done.stderr + done.stdout

@@ -13,7 +13,7 @@ from tests.system.people import JAILS, OPEN, SHUT, SSH, prepare
 pytestmark = pytest.mark.needs("root", "login-program", "make", "mmdebstrap", "nspawn")
 
 _GIT = f"GIT_SSH_COMMAND='ssh {SSH}' git"
-_DENIED = "jailssh: not allowed"
+_DENIED = "jailssh: command not allowed; this account allows: "
 
 
 @dataclass(frozen=True)
