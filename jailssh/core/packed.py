@@ -6,7 +6,7 @@ record costs its packed size, some 50 to 100 bytes, instead of the 1,000 that th
 
 from __future__ import annotations
 
-import marshal
+import json
 import zlib
 from bisect import bisect_right
 from collections import deque
@@ -21,12 +21,15 @@ _OPEN = 32  # how many such are unpacked at a time
 _LEVEL = 1
 
 
+_encode: Callable[[Any], str] = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
 def _dump(items: dict[str, Any]) -> bytes:
-    return zlib.compress(marshal.dumps(items), _LEVEL)
+    return zlib.compress(_encode(items).encode(), _LEVEL)
 
 
 def _load(blob: bytes) -> dict[str, Any]:
-    return cast("dict[str, Any]", marshal.loads(zlib.decompress(blob)))  # noqa: S302 - packed by this process
+    return cast("dict[str, Any]", json.loads(zlib.decompress(blob)))
 
 
 class _Leaf:
@@ -39,7 +42,7 @@ class _Leaf:
 
 
 class PackedMap(Generic[V]):
-    """A map from text, in the order of the keys; values are plain data, or what ``make`` makes of it.
+    """A map from text, in the order of the keys; values are plain data (JSON: no tuples), or what ``make`` makes of it.
 
     ``make`` and ``plain``: from data to value and back.  ``dump`` and ``load``: how a leaf, a dict, is packed.
     """

@@ -17,10 +17,6 @@ C_CALLS = (
 )  # fmt: skip
 PYTHON_CALLS = {"eval", "exec", "compile", "os.system", "os.popen", "tempfile.mktemp"}
 PYTHON_MODULES = {"pickle", "marshal", "shelve"}
-# File -> which of these it may use, and why.
-MODULES_ALLOWED = {
-    "jailssh/core/packed.py": ("marshal", "packs this process's own records in its own memory, twice as fast as json"),
-}
 
 # What each pattern finds, and why it is wrong.  The brackets keep a pattern from finding itself.
 WORDS = (
@@ -50,8 +46,7 @@ def test_python(path: Path) -> None:
     assert _calls(tree) & PYTHON_CALLS == set()
     modules = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     modules |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    allowed = {MODULES_ALLOWED[name(path)][0]} if name(path) in MODULES_ALLOWED else set()
-    assert modules & PYTHON_MODULES == allowed
+    assert modules & PYTHON_MODULES == set()
     assert [line for line, value in _shell_arguments(tree) if value != "False"] == [], "lines with shell="
 
 
