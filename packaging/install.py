@@ -97,6 +97,9 @@ def install(stage: str, target: Target) -> None:
     target.at("/").mkdir(parents=True, exist_ok=True)
     top = Path(stage + target.prefix)
     files = sorted(str(path.relative_to(top)) for path in top.rglob("*") if not path.is_dir())
+    if LOGIN_PROGRAM not in files:
+        # Else what the last installation put would be taken for what the new version no longer has.
+        raise SystemExit(f"install: {top} is not a staged installation: {LOGIN_PROGRAM} is missing")
     put = [line for line in before if line.endswith("/")]
     # The list stands first: whatever is interrupted later can be removed.
     put += make_folders(target, os.path.dirname(target.below_prefix(LIST)))

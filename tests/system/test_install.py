@@ -6,6 +6,7 @@ import importlib.util
 import os
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -192,6 +193,22 @@ def test_second_installation(installed: Path, mode: int) -> None:
 def test_installing_tells_the_next_step(tmp_path: Path) -> None:
     done = _make("install", f"DESTDIR={tmp_path}", "PREFIX=/opt/jailssh")
     assert done.stdout.splitlines()[-1] == "install: next step: /opt/jailssh/bin/jailssh setup"
+
+
+def test_a_stage_that_is_not_there_takes_nothing_away(installed: Path, tmp_path: Path) -> None:
+    """What the last installation put is not taken for what a newer version no longer has."""
+    before = sorted(installed.rglob("*"))
+    command = [
+        sys.executable,
+        "packaging/install.py",
+        "install",
+        str(tmp_path / "gone"),
+        str(installed),
+        "/opt/jailssh",
+    ]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True)
+    assert (done.returncode, "is not a staged installation" in done.stderr) == (1, True)
+    assert sorted(installed.rglob("*")) == before
 
 
 def test_uninstall_takes_the_links_of_enabled_units_away(installed: Path) -> None:
