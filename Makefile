@@ -128,7 +128,7 @@ stage: $(STAGE_NEEDS)
 	    -Dpython.purelibdir='$(PREFIX)/lib/jailssh/python' -Dpython.platlibdir='$(PREFIX)/lib/jailssh/python'
 	@rm -rf '$(STAGE)'
 	@packaging/quietly ninja -C '$(STAGE_BUILD)'
-	@PYTHONPATH='$(ROOM)/dependencies' DESTDIR='$(STAGE)' packaging/quietly meson install -C '$(STAGE_BUILD)' --no-rebuild --quiet
+	@PYTHONPATH='$(if $(SYSTEM_PACKAGES),/usr/lib/python3/dist-packages,$(ROOM)/dependencies)' DESTDIR='$(STAGE)' packaging/quietly meson install -C '$(STAGE_BUILD)' --no-rebuild --quiet
 ifeq ($(SYSTEM_PACKAGES),)
 	@cp -R '$(ROOM)/dependencies/.' '$(STAGE)$(PREFIX)/lib/jailssh/python'
 	@rm -rf '$(STAGE)$(PREFIX)/lib/jailssh/python/bin'

@@ -101,10 +101,10 @@ def test_the_update_builds(root: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_filter_without_seccomp_is_named(root: Path) -> None:
+def test_a_filter_is_made_without_seccomp(root: Path) -> None:
+    """A unit that may not call seccomp(2) can make plans all the same: the filter is put together here."""
     allowed = ",".join(sorted(calls(["@system-service"]) - {"seccomp"}))
     env = {**os.environ, "PYTHONPATH": f"{root.parent}/site:{SOURCE}"}
     command: list[str | Path] = [sys.executable, "-c", CONFINE, PUBLISH, root, allowed]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
-    assert done.returncode != 0
-    assert "HostError: system call filter: cannot be made" in done.stderr
+    assert done.returncode == 0, done.stderr
