@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 
 from jailssh.core.names import is_below
+from jailssh.files.mounts import Mount, mounts_of
 
 # Only themselves: what lies below is the administrator's (/srv/x, /var/lib/x, /usr/local/jails).
 _OPEN = (
@@ -26,15 +25,6 @@ _CLOSED = (
     *(f"/var/lib/{name}" for name in ("apt", "dpkg", "jailssh", "pacman", "rpm", "systemd", "ucf")),
 )  # fmt: skip
 _EXCEPT = ("/dev/shm",)  # noqa: S108 - what somebody makes below it is theirs
-_OCTAL = re.compile(r"\\([0-7]{3})")
-_MOUNTS = "/proc/self/mountinfo"
-
-
-@dataclass(frozen=True)
-class _Mount:
-    device: str
-    root: str
-    point: str
 
 
 def system_place(path: str) -> str:
@@ -59,7 +49,9 @@ def _named(path: str) -> str:
 
 def _other_names(path: str) -> Iterator[str]:
     """Yield where else in this mount namespace the same directory is seen (proc(5), mountinfo)."""
-    mounts = _mounts()
+    mounts: list[Mount] = []
+    with suppress(OSError):  # without /proc: see _same_directory
+        mounts = mounts_of()
     above = [mount for mount in mounts if is_below(path, mount.point)]
     if not above:
         return
@@ -77,16 +69,6 @@ def _rest(path: str, above: str) -> str:
 
 def _joined(above: str, rest: str) -> str:
     return f"{above.rstrip('/')}/{rest}".rstrip("/") or "/"
-
-
-def _mounts() -> list[_Mount]:
-    found = []
-    with suppress(OSError), open(_MOUNTS, encoding="utf-8", errors="surrogateescape") as stream:
-        for line in stream:
-            words = line.split(" ")
-            root, point = (_OCTAL.sub(lambda match: chr(int(match[1], 8)), word) for word in words[3:5])
-            found.append(_Mount(words[2], root, point))
-    return found
 
 
 def _same_directory(path: str) -> str:

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import escape, is_below
 from jailssh.files import fs
+from jailssh.files.mounts import mounts_of
 
 MAIL = "/var/mail"
 SKELETON = "/etc/skel"
-_OCTAL = re.compile(r"\\([0-7]{3})")
 
 
 def mounts_below(path: str) -> list[str]:
-    """Return the mount points at ``path`` and below it, in the order of mounting (proc(5): mountinfo)."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as stream:
-        points = [_OCTAL.sub(lambda found: chr(int(found[1], 8)), line.split(" ")[4]) for line in stream]
-    return [point for point in points if is_below(point, path)]
+    """Return the mount points at ``path`` and below it, in the order of mounting."""
+    return [mount.point for mount in mounts_of() if is_below(mount.point, path)]
 
 
 def check_home(path: str) -> None:

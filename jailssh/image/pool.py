@@ -20,6 +20,7 @@ from jailssh.closure.manifest import Manifest, Summary, from_json, summary_from_
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
 from jailssh.files import blobs, fs, tree
+from jailssh.files.mounts import Mount, mounts_of
 from jailssh.host import pins
 from jailssh.host.paths import Layout
 from jailssh.image.history import read_history
@@ -29,7 +30,6 @@ OBJECTS = ".objects"
 _DEAD = ".dead-"
 _LINK = re.compile(r"\.\./\.pool/([0-9a-f]{20})\Z")
 _MOUNT = re.compile(r"(.*/\.pool)/([0-9a-f]{20})(?:/|\Z)", re.DOTALL)
-_OCTAL = re.compile(r"\\([0-7]{3})")
 _MANIFEST = re.compile(r"([0-9a-f]{20})-[0-9a-f]{16}\.json\Z")
 _MANIFEST_LIMIT = 256 << 20
 
@@ -224,17 +224,6 @@ def _sweep_objects(pool: int) -> int:
         os.close(store)
 
 
-@dataclass(frozen=True)
-class _Mount:
-    """A line of mountinfo (proc(5)): the device's numbers, the directory of its file system, where it is mounted."""
-
-    number: int
-    parent: int
-    device: str
-    root: str
-    point: str
-
-
 def mounted(layout: Layout) -> Mapping[str, tuple[User, ...]]:
     """Return the generations that any process has mounted, in whatever mount namespace, and by whom (proc(5)).
 
@@ -249,7 +238,7 @@ def mounted(layout: Layout) -> Mapping[str, tuple[User, ...]]:
             namespace = _mount_namespace(pid)
             if namespace in seen:
                 continue
-            here = _generations_among(_mounts_of(pid), pool)
+            here = _generations_among(mounts_of(pid), pool)
             user = _user(pid)
             seen.add(namespace)
             for generation in here:
@@ -265,18 +254,7 @@ def _user(pid: str) -> User:
     return User(int(pid), int(rows[b"Uid"].split()[0]), int(rows[b"PPid"]))
 
 
-def _mounts_of(pid: str) -> list[_Mount]:
-    found = []
-    with open(f"/proc/{pid}/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            fields = [_OCTAL.sub(lambda match: chr(int(match[1], 8)), field) for field in line.split(" ", 5)]
-            if len(fields) < 5:
-                raise HostError(f"/proc/{pid}/mountinfo", f"unexpected line: {escape(line, 200)}")
-            found.append(_Mount(int(fields[0]), int(fields[1]), *fields[2:5]))
-    return found
-
-
-def _generations_among(mounts: Collection[_Mount], pool: tuple[str, str] | None) -> set[str]:
+def _generations_among(mounts: Collection[Mount], pool: tuple[str, str] | None) -> set[str]:
     """Return the generations of ``pool`` that are mounted, or on which something is; of any where it is not known."""
     by_number = {mount.number: mount for mount in mounts}
     found = set()
@@ -292,7 +270,7 @@ def _generations_among(mounts: Collection[_Mount], pool: tuple[str, str] | None)
     return found
 
 
-def _place_within(mount: _Mount, path: str) -> tuple[str, str]:
+def _place_within(mount: Mount, path: str) -> tuple[str, str]:
     """Return the device and the path in its file system of what ``mount`` shows at ``path``."""
     # Two slashes at the beginning would stay two.
     return mount.device, os.path.normpath(f"{mount.root.rstrip('/')}/{os.path.relpath(path, mount.point)}")
@@ -314,7 +292,7 @@ def _place_of(path: str) -> tuple[str, str] | None:
         where = os.readlink(f"/proc/self/fd/{directory}")
     finally:
         os.close(directory)
-    mounts = [mount for mount in _mounts_of("self") if mount.number in numbers]
+    mounts = [mount for mount in mounts_of() if mount.number in numbers]
     return _place_within(mounts[0], where) if mounts else None
 
 
