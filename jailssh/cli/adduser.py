@@ -6,7 +6,8 @@ import argparse
 
 from jailssh.config.keys import Key, parse_keys
 from jailssh.console.context import NOBODY_ASKED, Context
-from jailssh.core.errors import EXIT_OK, HostError, UsageError
+from jailssh.console.inputs import read_named
+from jailssh.core.errors import EXIT_OK
 from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name, check_jail_name
 from jailssh.publish.publish import Publisher
@@ -100,11 +101,5 @@ def jail_names(text: str) -> tuple[str, ...]:
 
 def read_key_file(path: str, what: str) -> list[Key]:
     """Return the keys in a file that the administrator named; it need not be root's, so it is only read."""
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(KEYS_LIMIT + 1)
-    except OSError as error:
-        raise HostError(what, (error.strerror or str(error)).lower()) from error
-    if len(data) > KEYS_LIMIT:
-        raise UsageError(what, f"is larger than {KEYS_LIMIT} bytes, the limit for a file of public keys")
+    data = read_named(path, what, KEYS_LIMIT, "a file of public keys")
     return parse_keys(data, path)

@@ -10,7 +10,8 @@ from jailssh.config.files import GROUPS, LIMITS
 from jailssh.config.reader import Document, Item, show
 from jailssh.config.settings import USER, Setting
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_OK, HostError, JailsshError, ManyErrors, UsageError, raise_all
+from jailssh.console.inputs import read_named
+from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError, raise_all
 from jailssh.core.names import pluralize
 from jailssh.diagnose.findings import about_slices, find, note_lines
 from jailssh.host import accounts
@@ -91,11 +92,8 @@ def _import(args: argparse.Namespace, context: Context) -> int:
                 f"--user {args.user}", "does not exist on this host", hint="add its primary group: --group GROUP"
             )
         group = entry.group
-    try:
-        with open(args.name, encoding="utf-8", errors="surrogateescape") as stream:
-            found = jk_lsh.read(stream.read(MAX_IMPORT), args.user, group)
-    except OSError as error:
-        raise HostError(args.name, (error.strerror or str(error)).lower()) from error
+    text = read_named(args.name, args.name, MAX_IMPORT, "a jk_lsh.ini").decode("utf-8", "surrogateescape")
+    found = jk_lsh.read(text, args.user, group)
     facts = {"section": found.section, "settings": {key: dict(value) for key, value in found.settings.items()},
              "warnings": [{"line": each.line, "text": each.text} for each in found.warnings]}  # fmt: skip
     context.facts(facts, found.as_text().splitlines())

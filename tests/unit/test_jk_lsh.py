@@ -276,4 +276,7 @@ def test_the_command_prints_the_jail_file(tmp_path: Path, capsys: pytest.Capture
     assert "hint: add its primary group: --group" in capsys.readouterr().err
     assert main(["config", "import", str(tmp_path / "gone"), "--user", "alice", "--group", "staff"]) != 0
     assert main(["config", "import", "--user", "alice"]) == 2
+    path.write_text(path.read_text() + "#" * (1 << 20))
+    assert main([*words, "--group", "staff"]) == 2
+    assert "bytes, the limit for a jk_lsh.ini" in capsys.readouterr().err
     assert main(["config", "check", "--group", "staff"]) == 2
