@@ -269,20 +269,6 @@ class Configuration:
         raise ConfigError(f"jail {name}", "does not exist", hint=did_you_mean(name, known))
 
 
-class ConfigurationCache:
-    """Gives the configuration, read again only when a file changed."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._last: Configuration | None = None
-
-    def get(self) -> Configuration:
-        """Return the configuration as the files say it now."""
-        if self._last is None or not self._last.is_current():
-            self._last = load_configuration(self._layout)
-        return self._last
-
-
 def load_configuration(layout: Layout, main: MainConfig | None = None, host: ThisHost = THIS_HOST) -> Configuration:
     """Read the main file, the profiles and the jail files; raises only for the main file and untrusted directories.
 

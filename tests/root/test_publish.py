@@ -12,9 +12,10 @@ from statistics import median
 import pytest
 
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.daemon.last_good import LastGood
 from jailssh.host.paths import Layout
 from jailssh.image.store import current_image
-from jailssh.jail.configuration import ConfigurationCache, NotJailedError, load_configuration
+from jailssh.jail.configuration import NotJailedError, load_configuration
 from jailssh.jail.this_host import ThisHost, find_program
 from jailssh.plan import codec
 from jailssh.plan.compile import tops_of
@@ -82,7 +83,7 @@ def test_a_directory_that_is_not_there_is_said_before_anybody_logs_in(layout: La
 
 def test_the_administrators_file_wins_and_is_reread(layout: Layout) -> None:
     user(layout, ALICE, "sftp-only")
-    cache = ConfigurationCache(layout)
+    cache = LastGood(layout)
     before = cache.get()
     assert cache.get() is before
     assert dict(before.definition(["sftp-only"]).config.options["sftp"])["read_only"] is False
