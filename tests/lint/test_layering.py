@@ -318,6 +318,13 @@ def test_c_environment() -> None:
     assert _c_files(r"\b((secure_)?getenv|setenv|putenv|clearenv|environ)\b") - set(C_ENVIRONMENT) == set()
 
 
+def test_c_memory() -> None:
+    """memory.c gives nothing back and makes nothing larger; realloc(3) would be the C library's own, and meet ours."""
+    calls = "realloc|reallocarray|getline|getdelim|open_memstream|scandir|posix_memalign|aligned_alloc"
+    assert _c_files(r"\bfree\b") >= {"memory.c"}
+    assert _c_files(rf"\b({calls})\b") == set()
+
+
 def test_exceptions_are_needed() -> None:
     # An exception that nothing needs any more would hide the next offence.
     product = {name(path): path for path in OUTSIDE_HOST}
