@@ -101,7 +101,7 @@ check: tools ## house rules, types, unit and golden tests; FILES='A B' the rules
 
 # All cases of the matrix of interruptions, of which make test takes a part; for the night.
 test-matrix: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## every case of the matrix of interruptions
-	@JAILSSH_MATRIX=all $(VENV)/bin/python -m pytest tests/root/test_matrix.py $(ARGS)
+	@JAILSSH_MATRIX=all $(VENV)/bin/python -m pytest tests/root/users/test_matrix.py $(ARGS)
 
 # Whether the tests see it when a check is left out of the programs, one after the other: some 20 minutes on two idle cores.
 # make test-mutations ARGS='"MUST 8" undo' makes those whose names have one of the words.

@@ -22,13 +22,13 @@ import pytest
 TOGETHER = ("tests/system/test_*_booted.py", "tests/sshd/test_*.py")
 # What takes longest, first; with a long one at the end the other workers would have nothing left to do.
 LONGEST = (
-    *TOGETHER, "tests/fuzz/test_fuzz.py", "tests/root/test_matrix.py", "tests/root/test_setup.py",
-    "tests/root/test_adduser.py", "tests/root/test_outputs.py", "tests/root/test_login_log.py",
-    "tests/root/test_login_shapes.py", "tests/root/test_attacks_commands.py", "tests/lint/test_c_analysis.py",
-    "tests/lint/test_format.py", "tests/root/test_login_session.py",
+    *TOGETHER, "tests/fuzz/test_fuzz.py", "tests/root/users/test_matrix.py", "tests/root/users/test_setup.py",
+    "tests/root/users/test_adduser.py", "tests/root/console/test_outputs.py", "tests/root/login/test_log.py",
+    "tests/root/login/test_shapes.py", "tests/root/login/test_attacks_commands.py", "tests/lint/test_c_analysis.py",
+    "tests/lint/test_format.py", "tests/root/login/test_session.py",
 )  # fmt: skip
 # Many of whose tests are alone: the others wait less when there are few of them left.
-LAST = ("tests/root/test_login_limits.py",)
+LAST = ("tests/root/login/test_limits.py",)
 
 
 def group_of(test: str) -> str:

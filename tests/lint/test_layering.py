@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.source import REPO
 from tests.lint.tree import LOGIN_C, PRODUCT_PYTHON, PYTHON, c_code, is_plugin_test, name, parsed
 
 # From the bottom to the top; each row is what its room imports, no more: an arrow that nobody draws is not there.
@@ -125,6 +126,16 @@ def _room(path: Path) -> str:
 
 def test_rooms_are_folders() -> None:
     assert sorted(MAY_IMPORT) == sorted({_room(path) for path in ROOMS})
+
+
+@pytest.mark.parametrize("level", ["unit", "root"])
+def test_tests_stand_in_the_folder_of_their_room(level: str) -> None:
+    # What they hold to be true is one room's, or that of something beside the rooms that has a folder of its own.
+    found = {
+        path.parent.relative_to(REPO / "tests" / level).as_posix()
+        for path in (REPO / "tests" / level).rglob("test_*.py")
+    }
+    assert found <= {*MAY_IMPORT, "login", "packaging", "bench"}
 
 
 def test_no_circles_between_rooms() -> None:

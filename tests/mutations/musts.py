@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from tests.mutations.table import LOGIN, REFUSALS, Mutation, met
 
-INSIDE, HOMES = "tests/root/test_login_inside.py", "tests/root/test_login_homes.py"
-REFUSED, STATE = "tests/root/test_login_refused.py", "tests/root/test_login_state.py"
-SESSION, APART = "tests/root/test_login_session.py", "tests/root/test_login_apart.py"
-LIMITS, KEYS = "tests/root/test_login_limits.py", "tests/root/test_login_keys.py"
-TERMINAL, FILTERED = "tests/root/test_login_terminal.py", "tests/root/test_login_filtered.py"
+INSIDE, HOMES = "tests/root/login/test_inside.py", "tests/root/login/test_homes.py"
+REFUSED, STATE = "tests/root/login/test_refused.py", "tests/root/login/test_state.py"
+SESSION, APART = "tests/root/login/test_session.py", "tests/root/login/test_apart.py"
+LIMITS, KEYS = "tests/root/login/test_limits.py", "tests/root/login/test_keys.py"
+TERMINAL, FILTERED = "tests/root/login/test_terminal.py", "tests/root/login/test_filtered.py"
 READER, TAKE, SPLIT = (f"tests/login/test_{name}.py" for name in ("plan_reader", "request_take", "request_split"))
-ORPHANS = "tests/root/test_login_orphans.py"
+ORPHANS = "tests/root/login/test_orphans.py"
 NO_IPC = f"{APART}::test_an_ipc_namespace_is_not_shared_where_one_call_reaches_it"
-TRACED = "tests/root/test_refusals.py::test_after_each_change_of_ids_it_becomes_undumpable"
+TRACED = "tests/root/login/test_refusals.py::test_after_each_change_of_ids_it_becomes_undumpable"
 MATCHING, VALUES = "tests/login/test_matching.py", "tests/login/test_values.py"
 
 
@@ -151,9 +151,9 @@ ORDER = (
     must(7, "the rule's directories hold", "    if (!within_enter(streams->ruleset))", "    if (false)",
         *met("execute: cannot put the rules")),
     must(7, "the command's own filter is there", "    if (!command_filter_enter(filter))", "    if (false)",
-        "tests/root/test_login_alone.py"),
+        "tests/root/login/test_alone.py"),
     must(7, "what is there is kept", "OP_KEEP) && !keep_enter())", "OP_KEEP) && false)",
-        "tests/root/test_login_keep.py"),
+        "tests/root/login/test_keep.py"),
     must(7, "a namespace for each name of processes", "(CLONE_NEWIPC | CLONE_NEWUTS | net)",
         "(CLONE_NEWUTS | net)", INSIDE),
     must(7, "a network of its own where there is a /proc", '"none") && !plan_first(plan, OP_PROC) &&', '"none") &&',
@@ -189,7 +189,7 @@ DROP = (
         f"{SESSION}::test_the_outer_half_has_no_power"),
     must(8, "the jail drops", "    creds_drop(plan, groups, n);\n", "", f"{INSIDE}::test_ids_and_power"),
     must(8, "the outer half takes a filter", "    outer_confine(pid);\n", "",
-        "tests/root/test_login_session.py::test_the_outer_half_has_no_power", *met("outer_confine")),
+        "tests/root/login/test_session.py::test_the_outer_half_has_no_power", *met("outer_confine")),
 )  # fmt: skip
 
 ENVIRONMENT = (
@@ -200,9 +200,9 @@ ENVIRONMENT = (
         'strspn(*value, passing[i].allowed) == length &&\n               !strstr(*value, "..");',
         "strspn(*value, passing[i].allowed) == length;", TAKE),
     must(9, "some names never pass", "entry[length] != '=' || is_refused(entry, length))", "entry[length] != '=')",
-        "tests/golden/test_environment.py", "tests/root/test_login_shapes.py"),
+        "tests/golden/test_environment.py", "tests/root/login/test_shapes.py"),
     must(9, "the plan comes before the caller", "if (is_accepted(plan, *entry) && !is_set(env, n, *entry))",
-        "if (is_accepted(plan, *entry))", "tests/golden/test_environment.py", "tests/root/test_login_shapes.py",
+        "if (is_accepted(plan, *entry))", "tests/golden/test_environment.py", "tests/root/login/test_shapes.py",
         STATE),
     must(9, "nobody else reads the environment", "    environ = kept + n;\n", "", TAKE, STATE),
 )  # fmt: skip
@@ -212,7 +212,7 @@ DUMPABLE = (
         "    personality(PER_LINUX);\n", *met("stay_undumpable")),
     must(10, "not after the effective ids", "    stay_undumpable();\n    return real;", "    return real;", TRACED),
     must(10, "not after the file system's ids", "0);\n    stay_undumpable();\n}\n\n/* Made as root",
-        "0);\n}\n\n/* Made as root", TRACED, "tests/root/test_creds.py"),
+        "0);\n}\n\n/* Made as root", TRACED, "tests/root/login/test_creds.py"),
     must(10, "not after the drop", "prctl(PR_SET_DUMPABLE, 0) != 0 || syscall(SYS_capset", "syscall(SYS_capset",
         TRACED),
     must(10, "not after the question to jailsshd", "if (seteuid(0) != 0 || prctl(PR_SET_DUMPABLE, 0) != 0)",
@@ -233,24 +233,24 @@ SURVIVORS = (
     must(11, "sshd's end is the jail's", "        relay_without_client(o); /* sshd is gone",
         "        (void)0; /* sshd is gone", f"{SESSION}::test_sigkill_in_mid_command"),
     must(11, "nobody but the outer half holds a place", "    slot_leave();\n", "",
-        "tests/root/test_login_places.py::test_a_jail_that_is_built_holds_no_place"),
+        "tests/root/login/test_places.py::test_a_jail_that_is_built_holds_no_place"),
     must(12, "a command has a session of its own", "    if (setsid() < 0)\n        refuse(",
         "    if (false)\n        refuse(", INSIDE, TERMINAL, *met("execute: cannot begin")),
     must(12, "sshd's terminal stays outside", "    if (!relayed && (terminal || isatty(1) || isatty(2)) &&",
         "    if (false &&", TERMINAL, APART),
     must(12, "terminals are few", ', { "max", "64" }', "", f"{APART}::test_what_a_jail_can_take_of_the_kernel"),
     must(13, "what replaces the journal is opened in time", "    if (!journal)\n        nojournal_open();\n", "",
-        "tests/root/test_login_nojournal.py"),
+        "tests/root/login/test_nojournal.py"),
     must(13, "that is a file of root's alone",
         " && st->st_uid == 0 && st->st_nlink == 1 &&\n        !(st->st_mode & (S_IRWXG | S_IRWXO)))", ")",
-        "tests/root/test_login_nojournal.py"),
+        "tests/root/login/test_nojournal.py"),
     must(13, "a required journal is there", '    if (!journal && plan_says(&plan, OP_JOURNAL, "require"))',
         "    if (false)", *met("main: no journal")),
     must(13, "nothing runs that could not be logged",
         '        if (logged && plan_says(o->plan, OP_JOURNAL, "require"))',
         '        if (plan_says(o->plan, OP_JOURNAL, "require"))', *met("judge")),
     must(13, "what the jail says is escaped", "return c[0] >= 0x20 && c[0] != 0x7f;", "return 1;",
-        "tests/root/test_login_commands.py"),
+        "tests/root/login/test_commands.py"),
 )  # fmt: skip
 
 COMMANDS = (
@@ -275,7 +275,7 @@ COMMANDS = (
     must(15, "no path leaves its root by a link", "    bool below = fd >= 0 || errno == ENOENT",
         "    bool below = true || errno == ENOENT", MATCHING),
     must(15, "relative paths begin in the home alone", "(verdict->at_home || chdir(\"/\") != 0)", "chdir(\"/\") != 0",
-        "tests/root/test_login_relative.py", *met("settle_in: cannot enter")),
+        "tests/root/login/test_relative.py", *met("settle_in: cannot enter")),
     must(16, "address, hours and expiry are judged", "    limit_enforce(plan, request->peer);\n", "",
         f"{LIMITS}::test_denied"),
     must(16, "an address that cannot be read is none", ": known && is_in(&client, args[0]))",
@@ -333,15 +333,15 @@ ENDS = (
         "        relay_without_client(o); /* who does not take the last of it */", "        (void)0;",
         f"{LIMITS}::test_a_client_that_takes_nothing_holds_nothing_up"),
     must(17, "the jail keeps the time too", "    if (now >= deadline && told)", "    if (false)",
-        "tests/root/test_login_shape_limits.py", "tests/root/test_login_shapes.py", LIMITS),
+        "tests/root/login/test_shape_limits.py", "tests/root/login/test_shapes.py", LIMITS),
     must(17, "signals that wait are few", "    setrlimit(RLIMIT_SIGPENDING, &(struct rlimit){ 256, 256 });\n", "",
         f"{APART}::test_what_a_jail_can_take_of_the_kernel"),
     must(20, "who stops the terminal holds nothing up", "    if (poll(&user, 1, 0) != 1)\n        return;\n", "",
         f"{TERMINAL}::test_who_stops_the_terminal_holds_no_record_up",
-        "tests/root/test_login_places.py::test_denied_logins_take_no_place_from_others"),
+        "tests/root/login/test_places.py::test_denied_logins_take_no_place_from_others"),
     must(20, "the journal holds nobody up for long",
         "setsockopt(journal, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&", "",
-        "tests/root/test_login_log.py::test_a_journal_that_takes_nothing_holds_no_login_up_for_long"),
+        "tests/root/login/test_log.py::test_a_journal_that_takes_nothing_holds_no_login_up_for_long"),
 )  # fmt: skip
 
 MUSTS = IDENTITY + PLAN + PATHS + MOUNTS + ORDER + DROP + ENVIRONMENT + DUMPABLE + SURVIVORS + COMMANDS + SHARED + ENDS

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from tests.mutations.table import Mutation
 
-FS, COMPILE, CODEC = (f"tests/unit/test_{name}.py" for name in ("fs", "compile", "plan_codec"))
-CONFIG, VECTORS, EDITOR = "tests/unit/test_config.py", "tests/golden/test_vectors.py", "tests/unit/test_build_editor.py"
-ADDUSER = "tests/root/test_adduser.py"
+FS, EDITOR = "tests/unit/files/test_fs.py", "tests/unit/files/test_editor.py"
+COMPILE, CODEC, VECTORS = (
+    "tests/unit/plan/test_compile.py",
+    "tests/unit/plan/test_codec.py",
+    "tests/golden/test_vectors.py",
+)
+CONFIG = "tests/unit/config/test_config.py"
+ADDUSER = "tests/root/users/test_adduser.py"
 
 
 def python(name: str, old: str, new: str, *tests: str) -> Mutation:
@@ -117,11 +122,12 @@ SETTINGS = (
         "    if False:\n        raise", CONFIG),
     python("settings: an address has no bits outside of its network",
         "        network = ipaddress.ip_network(word)\n",
-        "        network = ipaddress.ip_network(word, strict=False)\n", CONFIG, "tests/unit/test_limits.py"),
+        "        network = ipaddress.ip_network(word, strict=False)\n", CONFIG, "tests/unit/config/test_limits.py"),
     python("settings: directories of a jail are there",
         "        if not bind.optional and not is_below(bind.path, account.home) and not os.path.isdir(bind.path)",
         "        if False",
-        "tests/root/test_config_faults.py::test_a_mistake_is_named_with_file_line_and_cure[root that does not exist]"),
+        "tests/root/config/test_config_faults.py"
+        "::test_a_mistake_is_named_with_file_line_and_cure[root that does not exist]"),
 )  # fmt: skip
 
 RULES = FILES + UNDO + PLANS + SETTINGS

@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.root.refusal_rows import ROWS
 
 LOGIN = "jailssh/login"
-REFUSALS = "tests/root/test_refusals.py"
+REFUSALS = "tests/root/login/test_refusals.py"
 
 
 class MutationError(Exception):

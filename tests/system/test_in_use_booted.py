@@ -12,8 +12,8 @@ pytestmark = pytest.mark.needs("root", "login-program", "make", "mmdebstrap", "n
 
 # Where what is there already could be taken for what a test made, and where signals count.
 FILES = (
-    "root/test_setup.py", "root/test_doors.py", "root/test_scratch.py", "root/test_adduser.py", "sshd/test_kick.py",
-    "sshd/test_ways_in.py",
+    "root/users/test_setup.py", "root/users/test_doors.py", "root/users/test_adduser.py",
+    "root/scratch/test_scratch.py", "sshd/test_kick.py", "sshd/test_ways_in.py",
 )  # fmt: skip
 NAMES = (
     "undoes_exactly", "undo_is_refused", "undo_stops", "journal_record", "lets_jailed_accounts", "opens_later",

@@ -17,7 +17,7 @@ from jailssh.services import slices
 from jailssh.users import jailed
 from jailssh.users.setup import GROUP
 
-UNITS = Path(__file__).resolve().parents[2] / "packaging/systemd"
+UNITS = Path(__file__).resolve().parents[3] / "packaging/systemd"
 
 
 def unit(name: str) -> configparser.ConfigParser:

@@ -15,7 +15,7 @@ from tests.harness.source import put_source
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
+SOURCE = pathlib.Path(__file__).resolve().parents[3]
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
 DROP_IN = "/etc/ssh/sshd_config.d/20-jailssh.conf"
 WATCHED = "/etc/passwd /etc/group /etc/shadow /etc/gshadow"

@@ -29,7 +29,7 @@ from tests.root.publish_lab import install_entry_points
 
 pytestmark = pytest.mark.needs("root")
 
-SOURCE = Path(__file__).resolve().parents[2]
+SOURCE = Path(__file__).resolve().parents[3]
 ALICE, BOB = 61001, 61002
 PEOPLE = {uid: Account(name, uid, uid, name, f"/home/{name}") for name, uid in (("alice", ALICE), ("bob", BOB))}
 

@@ -26,8 +26,8 @@ _ATTACKS, _KEYS, _SURFACE = (
     "tests/sshd/test_attacks_keys.py",
     "tests/sshd/test_surface.py",
 )
-_REPOSITORIES, _TERMINAL = "tests/sshd/test_repositories.py", "tests/root/test_login_terminal.py"
-_ADDUSER, _SETUP = "tests/root/test_adduser.py", "tests/root/test_setup.py"
+_REPOSITORIES, _TERMINAL = "tests/sshd/test_repositories.py", "tests/root/login/test_terminal.py"
+_ADDUSER, _SETUP = "tests/root/users/test_adduser.py", "tests/root/users/test_setup.py"
 ELSEWHERE = {
     "A05": f"{_ATTACKS}::test_a_command_with_a_nul",
     "B10": f"{_ATTACKS}::test_bits_that_a_source_sends",
@@ -35,7 +35,7 @@ ELSEWHERE = {
     "C04": f"{_ATTACKS}::test_requests_that_a_jail_denies",
     "C05": f"{_ATTACKS}::test_a_file_copied_onto_itself",
     "C07": f"{_ATTACKS}::test_links_lead_nowhere",
-    "C08": "tests/root/test_login_homes.py::test_a_swap_during_the_login_leads_nowhere",
+    "C08": "tests/root/login/test_homes.py::test_a_swap_during_the_login_leads_nowhere",
     "C10": f"{_ATTACKS}::test_odd_bytes_in_names",
     "C11": f"{_ATTACKS}::test_packets_of_no_client",
     "C13": f"{_ATTACKS}::test_rights_and_owners_that_a_client_sets",
@@ -61,10 +61,10 @@ ELSEWHERE = {
     "G14": f"{_SETUP}::test_a_global_forced_command_or_chroot_does_not_win_over_the_drop_in",
     "G16": "plugins/shell/test_shell.py::test_no_program_that_changes_identity_is_among_the_tools",
     "J01": f"{_TERMINAL}::test_nothing_can_be_typed_for_the_caller",
-    "J02": "tests/root/test_login_inside.py::test_nothing_that_is_forbidden_works",
+    "J02": "tests/root/login/test_inside.py::test_nothing_that_is_forbidden_works",
     "M01": f"{_ADDUSER}::test_what_is_refused_changes_nothing",
     "M04": f"{_ADDUSER}::test_a_recreated_account_is_not_mistaken_for_the_jailed_one",
-    "M05": "tests/root/test_login_homes.py::test_a_home_that_is",
+    "M05": "tests/root/login/test_homes.py::test_a_home_that_is",
 }
 """Attacks that are no command line, with the test that makes them."""
 

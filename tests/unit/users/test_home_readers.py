@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jailssh.core.home_readers import HOME_READERS, WAYS, covers
 
-MANUAL = Path(__file__).resolve().parents[2] / "jailssh/users/README.md"
+MANUAL = Path(__file__).resolve().parents[3] / "jailssh/users/README.md"
 
 
 def test_covers_are_names_at_the_top() -> None:

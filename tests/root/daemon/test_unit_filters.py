@@ -14,7 +14,7 @@ import pytest
 
 from tests.root.publish_lab import install_entry_points
 
-SOURCE = Path(__file__).resolve().parents[2]
+SOURCE = Path(__file__).resolve().parents[3]
 UNITS = SOURCE / "packaging/systemd"
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("systemd-analyze")]
 

@@ -16,6 +16,7 @@ from jailssh.console import main as cli
 from jailssh.console.output import SIGPIPE_STATUS
 from jailssh.core.errors import UsageError
 from jailssh.core.names import pluralize
+from tests.harness.source import REPO
 
 VERBS = [verb for verb in cli.VERBS if importlib.util.find_spec(f"jailssh.cli.{verb}")]
 
@@ -136,9 +137,8 @@ def test_a_closed_pipe_is_quiet() -> None:
     script = "import sys; from jailssh.console import main; sys.exit(main.main(['list']))"
     reader, writer = os.pipe()
     os.close(reader)
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     done = subprocess.run(
-        [sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, cwd=root, check=False, timeout=30
+        [sys.executable, "-c", script], stdout=writer, stderr=subprocess.PIPE, cwd=REPO, check=False, timeout=30
     )
     os.close(writer)
     assert (done.returncode, done.stderr) == (SIGPIPE_STATUS, b"")
@@ -148,9 +148,8 @@ def test_starting_imports_no_verb_and_no_heavy_library() -> None:
     script = (
         "import sys, jailssh.console.main; print([m for m in sys.modules if m.startswith(('jailssh.', 'configobj'))])"
     )
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=root, check=True, timeout=30
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=REPO, check=True, timeout=30
     )
     loaded = set(re.findall(r"'([^']+)'", done.stdout))
     assert "configobj" not in loaded
