@@ -120,6 +120,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "bwrap": lambda: _program("bwrap"),
     "hyperfine": lambda: _program("hyperfine"),
     "erofs": lambda: _program("mkfs.erofs", "fsck.erofs"),
+    "procps": lambda: _program("ps", "top", "free", "uptime", "pgrep"),
     "podman": lambda: _program("podman"),
     "skopeo": lambda: _program("skopeo"),
     "squashfs": lambda: _program("mksquashfs", "unsquashfs"),

@@ -19,8 +19,8 @@ def unpin(run: str, image: os.stat_result) -> bool:
     (umount(2)); a session that runs keeps what it has.
     """
     name = f"{image.st_dev:x}-{image.st_ino:x}"
-    # The second is the name that versions before this one gave to theirs.
-    return any([_unpin(f"{run}/ns/image-{name}"), _unpin(f"{run}/ns/{name}")])
+    # The others are the names that versions before this one gave to theirs.
+    return any(list(map(_unpin, (f"{run}/ns/{kind}{name}" for kind in ("tree-", "image-", "")))))
 
 
 def _unpin(path: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from jailssh.config.jails import JailConfig
@@ -15,6 +16,14 @@ _NPROC_BESIDE_TASKS = 4096
 def slice_properties(config: JailConfig) -> dict[str, str]:
     """Return the properties of the slice of an account in this jail."""
     return slice_of(config.access, slices.total_memory())
+
+
+def what_is_there(config: JailConfig) -> tuple[int, int]:
+    """Return the memory, in bytes, and the number of processors that an account in this jail has for its sessions."""
+    held, cpus = slice_properties(config), os.cpu_count() or 1
+    memory = min(int(held.get("MemoryMax", slices.total_memory())), slices.total_memory())
+    quota = int(held["CPUQuota"].removesuffix("%")) if "CPUQuota" in held else cpus * 100
+    return memory, max(1, min(cpus, -(-quota // 100)))
 
 
 def rlimits(config: JailConfig, root: str) -> Mapping[str, int]:

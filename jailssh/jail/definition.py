@@ -23,7 +23,7 @@ from jailssh.core.errors import ConfigError
 from jailssh.host.clock import local_offsets
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.store import find
-from jailssh.jail.bounds import rlimits
+from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.meeting import refuse_clashes
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
@@ -124,6 +124,7 @@ class JailDefinition:
         """Return what the plan compiler needs to know of the configuration; ``user`` may have limits of its own."""
         config = self.config
         limits = {**config.access, **(user.access if user else {})}
+        memory, cpus = what_is_there(config)
         return JailSettings(
             config.name,
             network=config.network,
@@ -139,6 +140,8 @@ class JailDefinition:
             hide=config.hide,
             access=access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
             accept_env=config.accept_env,
+            memory=memory,
+            cpus=cpus,
         )
 
 

@@ -137,7 +137,7 @@ static void forget(struct batch *batch)
 struct empty cover_open_empty(const struct plan *plan, int root)
 {
     struct empty empty = { -1, -1 };
-    if (plan_first(plan, OP_MASK) || plan_first(plan, OP_MASK_FILE)) {
+    if (plan_first(plan, OP_MASK) || plan_first(plan, OP_MASK_FILE) || plan_first(plan, OP_PROC_FILE)) {
         empty.directory = fd_walk(root, EMPTY_DIRECTORY, O_PATH, FD_ANY);
         empty.file = fd_walk(root, EMPTY_FILE, O_PATH, FD_ANY);
     }

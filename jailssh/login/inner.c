@@ -59,6 +59,7 @@ void inner_run(const struct plan *plan, const struct request *request, int chann
         set_name(plan);
     if (!(jail->shared & CLONE_NEWNS))
         mount_base(jail->tree);
+    jail_loopback_up(plan);
     mount_build(plan, jail->mounts);
     channel = fd_keep_only(channel);
     if (channel < 0)

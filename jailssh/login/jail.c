@@ -1,10 +1,13 @@
 #include "jail.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -69,9 +72,22 @@ void jail_share(const struct plan *plan, struct jail *jail)
     jail->tree = jail->shared & CLONE_NEWNS ? -1 : mount_take_image(jail->image);
 }
 
+/* Where the host's own administrator may not do it (a container without CAP_NET_ADMIN) the jail has a network without
+ * anything in it, as with none. */
+void jail_loopback_up(const struct plan *plan)
+{
+    struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+    if (!plan_says(plan, OP_NET, "loopback"))
+        return;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if ((fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) != 0) && errno != EPERM && errno != EAFNOSUPPORT)
+        refuse(R_SETUP, "cannot bring up the loopback interface", errno);
+    close(fd);
+}
+
 pid_t jail_clone(const struct plan *plan, struct jail *jail)
 {
-    unsigned long net = plan_says(plan, OP_NET, "none") ? CLONE_NEWNET : 0;
+    unsigned long net = plan_says(plan, OP_NET, "host") ? 0 : CLONE_NEWNET;
     unsigned long others = (CLONE_NEWIPC | CLONE_NEWUTS | net) & ~jail->shared;
     pid_t pid = clone_into(OWN | others, &jail->pidfd);
     if (pid < 0)

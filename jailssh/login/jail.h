@@ -19,6 +19,9 @@ const char *jail_host_name(const struct plan *plan);
 /* Enter the namespaces that this login shares with others. */
 void jail_share(const struct plan *plan, struct jail *jail);
 
+/* Bring up the loopback interface of a network that is this login's own. */
+void jail_loopback_up(const struct plan *plan);
+
 /* clone(2) into the others.  Returns as fork(2) does. */
 pid_t jail_clone(const struct plan *plan, struct jail *jail);
 

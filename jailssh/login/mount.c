@@ -15,6 +15,7 @@
 #include "fail.h"
 #include "fd.h"
 #include "mnt.h"
+#include "proc.h"
 
 static bool is(const char *text, const char *value)
 {
@@ -151,11 +152,9 @@ static void fill_dev(int dev)
         unsigned major, minor;
     } nodes[] = { { "null", 1, 3 },   { "zero", 1, 5 },    { "full", 1, 7 },
                   { "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 } };
-    static const char *const links[][2] = { { "ptmx", "pts/ptmx" },
-                                            { "fd", "/proc/self/fd" },
-                                            { "stdin", "/proc/self/fd/0" },
-                                            { "stdout", "/proc/self/fd/1" },
-                                            { "stderr", "/proc/self/fd/2" } };
+    static const char *const links[][2] = { { "ptmx", "pts/ptmx" },          { "fd", "/proc/self/fd" },
+                                            { "stdin", "/proc/self/fd/0" },  { "stdout", "/proc/self/fd/1" },
+                                            { "stderr", "/proc/self/fd/2" }, { "shm", "/tmp" } };
     bool good = mkdirat(dev, "pts", 0755) == 0;
     for (size_t i = 0; good && i < sizeof nodes / sizeof *nodes; i++)
         good = mknodat(dev, nodes[i].name, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) == 0;
@@ -202,13 +201,7 @@ static void build_devpts(const struct plan *plan, int root)
         mnt_attach(mnt_new("devpts", options, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC), target(root, "/dev/pts"));
 }
 
-static void build_proc(int root)
-{
-    static const char *const options[][2] = { { "hidepid", "2" }, { "subset", "pid" }, { NULL, NULL } };
-    mnt_attach(mnt_new("proc", options, mnt_attributes(true, false)), target(root, "/proc"));
-}
-
-static void build_record(const struct plan *plan, size_t i, int root, int mount)
+static void build_record(const struct plan *plan, size_t i, int root, int mount, const struct empty *empty)
 {
     char *const *args = plan->records[i].args;
     switch (plan->records[i].verb) {
@@ -221,11 +214,14 @@ static void build_record(const struct plan *plan, size_t i, int root, int mount)
     case OP_FILE:
         write_file(root, args[0], args[1]);
         break;
+    case OP_PROC_FILE:
+        proc_write(plan, i, root);
+        break;
     case OP_DEV:
         build_devpts(plan, root);
         break;
     case OP_PROC:
-        build_proc(root);
+        proc_build(plan, root, empty);
         break;
     case OP_BIND:
         if (mount < 0)
@@ -259,10 +255,10 @@ void mount_build(const struct plan *plan, const int *mounts)
     size_t i = 0;
     umask(0); /* each mode below is meant as it stands */
     for (; i < plan->count && plan->records[i].verb < OP_DEV; i++)
-        build_record(plan, i, root, -1);
+        build_record(plan, i, root, -1, &empty);
     seal(plan, root);
     for (; i < plan->count; i++)
-        build_record(plan, i, root, mounts[i]);
+        build_record(plan, i, root, mounts[i], &empty);
     umask(077);
     cover(plan, mounts, &empty);
     close(root);

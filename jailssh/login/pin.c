@@ -2,7 +2,7 @@
  * login's cost does not grow with the number of mounts on the host; one for each host name; and an empty one of the
  * network and of IPC, since making one costs as much as half of a login, or each time a thirtieth.  The pin of an image
  * is named after its device and inode number, which cannot be another directory's while the pin holds the image; its
- * name is another than that of the versions before, whose pins lack what covers are made from. */
+ * name is another than those of the versions before, whose pins lack what covers are made from, or /dev/shm. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/mount.h>
@@ -161,7 +161,7 @@ unsigned long pin_enter(int image, const char *host, unsigned long share)
     int run = pin_open_run_directory();
     if (run < 0 || fstat(image, &st) != 0)
         return 0;
-    snprintf(tree, sizeof tree, "ns/image-%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
+    snprintf(tree, sizeof tree, "ns/tree-%jx-%jx", (uintmax_t)st.st_dev, (uintmax_t)st.st_ino);
     snprintf(uts, sizeof uts, "ns/uts-%s", host);
     bool all = true;
     for (size_t i = 0; i < PINS; i++)

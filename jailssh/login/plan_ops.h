@@ -5,7 +5,7 @@
  * c value class, b base64, a address or network, E environment name that may end in *; numbers with a range: g group,
  * k nice value, s sessions, d seconds of a session, z size, D days, M minute of a day, S seconds from UTC, O operands;
  * and the enumerations A 0|126, j allow|require, y no|yes, N
- * none|host, w ro|rw, x exec|noexec, U user|root, m must|optional|make, r a resource limit's name. */
+ * none|host|loopback, w ro|rw, x exec|noexec, U user|root, m must|optional|make, r a resource limit's name. */
 #ifndef JAILSSH_PLAN_OPS_H
 #define JAILSSH_PLAN_OPS_H
 
@@ -25,6 +25,7 @@
     OP(TMPFS, "tmpfs", "pzowx", 31, 0)                                                                                 \
     OP(DIR, "dir", "p", 32, 0)                                                                                         \
     OP(FILE, "file", "pt", 33, 0)                                                                                      \
+    OP(PROC_FILE, "proc-file", "nt", 33, 0)                                                                            \
     OP(DEV, "dev", "", 34, 1)                                                                                          \
     OP(PROC, "proc", "", 35, 1)                                                                                        \
     OP(BIND, "bind", "ppwxUm", 36, 0)                                                                                  \

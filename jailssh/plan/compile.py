@@ -18,6 +18,7 @@ from jailssh.core.home_readers import covers
 from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.plan.codec import Plan, encode
 from jailssh.plan.ops import Record
+from jailssh.plan.proc_files import FOLDER, proc_files
 from jailssh.plugin.api import Account, Bind, PluginResult
 from jailssh.policy.rules import check_rules, rule_records
 
@@ -90,12 +91,13 @@ class JailSettings:
     """What the jail's configuration says about every account's plan.  Sizes in bytes; ``limits`` by rlimit name.
 
     ``live``: the directories of the host that take the place of the image's (``/usr``), for a live root; ``hide``:
-    directories below them that stay hidden.
+    directories below them that stay hidden.  ``memory`` (bytes) and ``cpus``: what all sessions of an account
+    have together.
     """
 
     name: str
     _: KW_ONLY
-    network: str = "none"
+    network: str = "auto"
     hostname: str = "jail"
     message: str = ""
     tmp_size: int = 64 << 20
@@ -108,6 +110,8 @@ class JailSettings:
     hide: tuple[str, ...] = ()
     access: Access = Access()
     accept_env: tuple[str, ...] = ()
+    memory: int = 0
+    cpus: int = 1
 
 
 @dataclass(frozen=True)
@@ -138,13 +142,17 @@ def compile_plan(
                 f"jail {jail.name}", f"{rule.program} is below {hidden[0]}, which is not part of the image"
             )
     executable = any(result.executable_home for result in results)
+    # Who has a shell looks at the system with programs that read it.
+    whole = runs_own_code(results) and any(result.proc for result in results)
+    system = tuple(proc_files(jail.memory, jail.cpus)) if whole else ()
     shell = next((rule.program for rule in rules if rule.interactive), NOLOGIN)
     records = [
         *_head(account, jail, results),
         Record("image", (image,)),
         *_tmpfs(jail, view, executable),
-        *(Record("dir", (path,)) for path in _dirs(account, view)),
+        *(Record("dir", (path,)) for path in sorted((*_dirs(account, view), *([FOLDER] if system else [])))),
         *_files(account, jail, shell),
+        *(Record("proc-file", file) for file in system),
         Record("dev"),
         *([Record("proc")] if any(result.proc for result in results) else []),
         *(Record("bind", (path, path, "ro", "exec", "root", "must")) for path in jail.live),
@@ -169,6 +177,13 @@ def runs_own_code(results: Iterable[PluginResult]) -> bool:
     return any(result.executable_home for result in results) or any(
         (rule.interactive and not rule.answer) or "*" in rule.words for rule in rules
     )
+
+
+def network_of(jail: JailSettings, results: Iterable[PluginResult]) -> str:
+    """Return the network of an account with these results: what the jail says, or what its plugins are for."""
+    if jail.network != "auto":
+        return jail.network
+    return "loopback" if runs_own_code(results) else "none"
 
 
 def compile_roster(account: Account, jail: JailSettings, keys: Iterable[RosterKey]) -> Plan:
@@ -216,7 +231,7 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
         Record("home", (account.home,)),
         Record("message", (message,)),
         Record("journal", (_journal(jail),)),
-        Record("net", (jail.network,)),
+        Record("net", (network_of(jail, results),)),
         Record("hostname", (jail.hostname,)),
         Record("pty", ("yes" if pty else "no",)),
         *_bounds(jail.access, ("sessions", "key_sessions")),

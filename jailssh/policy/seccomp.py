@@ -71,19 +71,19 @@ NETWORK_FAMILIES = (socket.AF_UNSPEC, socket.AF_UNIX, socket.AF_INET, socket.AF_
 
 
 def filter_for(network: str, *, ipc: bool = True) -> tuple[str, bytes]:
-    """Return ``(architecture as uname -m says, BPF program)`` for a jail with ``network`` ``none`` or ``host``.
+    """Return ``(architecture as uname -m says, BPF program)`` for a jail with this ``network`` (see compile_plan).
 
     Without ``ipc`` there are no System V IPC and no POSIX message queues (ENOSYS), and the login program makes no
     IPC namespace for each login.  The same program comes out each time on one host.  Raises :class:`HostError` without
     libseccomp's binding.
     """
-    if network not in ("none", "host"):
+    if network not in ("none", "loopback", "host"):
         raise ValueError(network)
-    return os.uname().machine, _compile(network, ipc)
+    return os.uname().machine, _compile(network != "none", ipc)
 
 
 @cache
-def _compile(network: str, ipc: bool) -> bytes:
+def _compile(network: bool, ipc: bool) -> bytes:
     lib = _library()
     denials: dict[int, list[Denial]] = {}
     try:
@@ -164,7 +164,7 @@ def _pyseccomp() -> ModuleType:
     return pyseccomp  # type: ignore[no-any-return, unused-ignore]
 
 
-def _denials(network: str, ipc: bool) -> Iterator[tuple[str, Denial]]:
+def _denials(network: bool, ipc: bool) -> Iterator[tuple[str, Denial]]:
     """Yield calls and when they are denied."""
     denied = errno.EPERM
     for call in (*MOUNTING, *OTHER_PROCESSES, *KERNEL_CORNERS, *MACHINE, *BY_NUMBER):
@@ -185,7 +185,7 @@ def _denials(network: str, ipc: bool) -> Iterator[tuple[str, Denial]]:
     # A compare of the whole register fails closed: a family with anything in the high half is none that is allowed.
     refused = errno.EAFNOSUPPORT
     yield "socketpair", Denial(refused, (Condition("not", 0, (socket.AF_UNIX,)),))
-    if network == "none":
+    if not network:
         yield "socket", Denial(refused, (Condition("not", 0, (socket.AF_UNIX,)),))
         return
     top = max(NETWORK_FAMILIES)

@@ -10,7 +10,7 @@ from jailssh.config.keys import Keyring
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.definition import JailDefinition, holders
 from jailssh.plan import codec, ops
-from jailssh.plan.compile import RosterKey, compile_plan, compile_roster, runs_own_code, tops_of
+from jailssh.plan.compile import RosterKey, compile_plan, compile_roster, network_of, runs_own_code, tops_of
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.seccomp import filter_for
 from jailssh.publish.plan_files import AccountPlans, keys_of
@@ -67,7 +67,7 @@ class Use:
         settings = self.definition.settings(main, self.user)
         plans = {
             roles: compile_plan(
-                self.account, settings, given, image, filter_for(settings.network, ipc=runs_own_code(given))
+                self.account, settings, given, image, filter_for(network_of(settings, given), ipc=runs_own_code(given))
             )
             for roles, given in self.results.items()
         }

@@ -22,7 +22,7 @@ from jailssh.host import accounts, journal, kernel, pins, process
 from jailssh.host.paths import Layout
 from jailssh.image.live import live_tops
 from jailssh.jail.this_host import find_program
-from jailssh.plan.compile import JailSettings, compile_plan
+from jailssh.plan.compile import JailSettings, compile_plan, network_of
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.rules import Rule
 from jailssh.policy.seccomp import filter_for
@@ -162,7 +162,7 @@ def _publish(layout: Layout, uid: int, image: str, home: str) -> None:
     result = PluginResult((rule,), _NAME, proc=True)
     account = Account(_NAME, uid, uid, _NAME, home)
     settings = JailSettings(f"setup-{_NAME}", live=live_tops())
-    plan = compile_plan(account, settings, [result], image, filter_for(settings.network))
+    plan = compile_plan(account, settings, [result], image, filter_for(network_of(settings, [result])))
     with plan_files.locked(layout):
         plan_files.write(layout, plan, {})
 

@@ -21,7 +21,9 @@ _COREUTILS = (
 _OTHERS = (
     "sh awk mawk gawk grep egrep fgrep sed diff diff3 sdiff cmp patch find xargs file which getopt column hexdump rev "
     "tar gzip gunzip zcat bzip2 bunzip2 bzcat xz unxz xzcat zstd zip unzip cpio less more nano vi vim vim.tiny bc ed "
-    "clear tput reset tset infocmp locale getent hostname kill run-parts"
+    "clear tput reset tset infocmp locale getent hostname kill "
+    "flock setsid ps top pgrep pkill pidof free uptime watch w "
+    "tmux run-parts"
 )
 """The last is called by Debian's /etc/profile from release 13 on."""
 _FILES = (
@@ -33,6 +35,8 @@ _FILES = (
     "/etc/nanorc",
     "/etc/vim",
     "/etc/vimrc",
+    "/etc/os-release",
+    "/usr/lib/os-release",
     "/etc/DIR_COLORS",
     "/etc/terminfo",
     "/usr/share/awk",
@@ -66,6 +70,8 @@ class Shell:
             programs=(_find_shell(jail, settings), *wanted),
             optional_programs=(*_COREUTILS.split(), *_OTHERS.split()) if tools else (),
             optional_files=_FILES if tools else (),
+            # Of a session alone, as /tmp is: what is kept longer belongs into the home.
+            links=(("/var/tmp", "../tmp"),),  # noqa: S108
             data=("nss", "locale", "terminfo", "zoneinfo"),
         )
 

@@ -91,6 +91,7 @@ C_MOUNTS = {
     "cover.c": "one clone of something empty for each cover, without what mnt.c would set again",
     "mnt.c": "the system calls of mounts, with their fallbacks",
     "mount.c": "the room of mounts",
+    "proc.c": "one clone of something empty over each name in /proc, as cover.c",
     "pin.c": "empties the mount namespace that later logins start from, before there is a jail",
 }
 C_ENVIRONMENT = {

@@ -18,8 +18,9 @@ FUNCTION = 60
 # the ranges of numbers, the environment that a jail accepts and the log without a journal; 300 what makes a login
 # cheap without giving a layer up: namespaces that logins share and the look at the filter before, paths opened at once,
 # covers laid in one call, and 40 lines in the place of the C library's malloc(3), which has more; 90 are reasons and
-# classes of values as types, which the compiler and the reader of the plan judge and nobody later.
-WITH_POWER = 2730
+# classes of values as types, which the compiler and the reader of the plan judge and nobody later; 100 are what a shell
+# needs to feel like one: a /proc that programs can read the system from, and a loopback interface of the jail's own.
+WITH_POWER = 2830
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
 # half that has them.
 AFTER_DROP = 2900

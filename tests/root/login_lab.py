@@ -26,6 +26,7 @@ import pytest
 from systemd import journal
 
 from jailssh.plan import codec, ops
+from jailssh.plan.proc_files import FOLDER, proc_files
 from jailssh.policy import rules, seccomp
 from jailssh.scratch.host import ScratchHost
 from tests.harness.probe import Facts
@@ -122,22 +123,29 @@ def plan(
     filters: Sequence[ops.Record] | None = None,
     hostname: str = "labjail",
     ipc: bool = True,
+    net: str = "none",
+    system: bool = False,
 ) -> bytes:
-    """Return the encoded plan of an account; ``middle`` are more records of the phases 40 to 50, in order."""
+    """Return the encoded plan of an account; ``middle`` are more records of the phases 40 to 50, in order.
+
+    ``system``: /proc shows what programs read of the system.
+    """
     name = pathlib.PurePath(home).name
-    machine, program = seccomp.filter_for("none", ipc=ipc)
+    machine, program = seccomp.filter_for(net, ipc=ipc)
     records = [
         record("jail", "lab"), record("home", home), record("message", MESSAGE), record("journal", logging),
-        record("net", "none"), record("hostname", hostname), record("pty", "yes" if pty else "no"),
+        record("net", net), record("hostname", hostname), record("pty", "yes" if pty else "no"),
         record("image", IMAGE),
         record("tmpfs", "/run", 65536, "0755", "ro", "noexec"),
         record("tmpfs", "/tmp", 1 << 26, "1777", "rw", "noexec"),
         record("tmpfs", "/home", 65536, "0755", "ro", "noexec"),
         record("dir", home),
+        *([record("dir", FOLDER)] if system else []),
         record("file", "/run/passwd", f"root:x:0:0::/:/bin/false\n{name}:x:{uid}:{uid}::{home}:/bin/sh\n"),
         record("file", "/run/group", f"{name}:x:{uid}:\n"),
+        *(record("proc-file", *file) for file in (proc_files(1 << 30, 2) if system else ())),
         record("dev"),
-        *([record("proc")] if proc else []),
+        *([record("proc")] if proc or system else []),
         record("bind", source or home, home, "rw", home_exec, "user", must),
         record("mask", f"{home}/.ssh"),
         *(middle or [record("umask", "027"), record("env", "PATH", "/bin"), record("env", "HOME", home)]),

@@ -53,6 +53,8 @@ PLAN: dict[str, Callable[[], bytes]] = {
     "nice": lambda: limited(record("nice", 19)),
     "terminal": lambda: plan(pty=True),
     "proc": lambda: plan(proc=True),
+    "system": lambda: plan(system=True),
+    "loopback": lambda: plan(net="loopback"),
     "log": lambda: with_rule(replace(RUN, log=True)),
     "at home": lambda: with_rule(replace(RUN, base=HOME, roots=(HOME,), operands=(1, 1, "path"))),
     "alone": lambda: with_rule(replace(RUN, alone=True)),

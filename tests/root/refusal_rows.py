@@ -39,8 +39,9 @@ from tests.root.other_kernel import COMMAND, INNER, NOTHING_DONE, OUTER, Answer
 # prctl(2), ioctl_tty(2), linux/mount.h, sched.h, fcntl.h
 SET_PDEATHSIG, SET_DUMPABLE, CAPBSET_DROP, SET_SECUREBITS = 1, 4, 24, 28
 SET_NO_NEW_PRIVS, GET_NO_NEW_PRIVS, CAP_AMBIENT = 38, 39, 47
+SIOCSIFFLAGS = 0x8914  # netdevice(7)
 TIOCSCTTY, TIOCSPTLCK, TIOCGPTPEER, TCGETS, TCSETS = 0x540E, 0x40045431, 0x5441, 0x5401, 0x5402
-THIS_MOUNT, WITH_ALL_BELOW, CLONE_ONE = 0x1000, 0x9000, 0x81001
+THIS_MOUNT, WITH_ALL_BELOW, CLONE_ONE, CLONE_NAMED = 0x1000, 0x9000, 0x81001, 0x80101
 PRIVATE_ALL, NEWNS, SIGHUP, SIGKILL, OFD_SETLK, UNIX, BY_FILE = 0x44000, 0x20000, 1, 9, 37, 1, 1
 NOSIGNAL = 0x4000  # which our own message has not
 NEWNET, NEWUTS, NEWIPC = 0x40000000, 0x4000000, 0x8000000
@@ -298,6 +299,13 @@ MOUNTS = (
     Row("write_file: path", "target", (opened("run", EIO, INNER, nth=2),), says="/run/passwd: "),
     Row("write_file: path", "target", (opened("empty-file", EIO, OUTER),), says="/run/empty-file: ", fresh=True),
     Row("lay: nothing empty to hide it with", "mask", (Answer("open_tree", EINVAL, (None, None, CLONE_ONE), INNER),)),
+    Row("proc_write: PROC_FILES", "target", (opened("meminfo", ENOSPC, INNER),), plan="system", says="/run/proc: "),
+    Row("cover_rest: /proc", "mask", (opened("proc", EIO, INNER, nth=2),), plan="system"),
+    Row("cover_rest: /proc #2", "mask", (Answer("getdents64", EIO, who=INNER),), plan="system"),
+    Row("cover_name: name", "mask", (Answer("open_tree", EINVAL, (None, None, CLONE_NAMED), INNER),), plan="system",
+        says="(stat|loadavg|meminfo|swaps): "),
+    Row("jail_loopback_up: cannot bring up the loopback interface", "setup",
+        (Answer("ioctl", EIO, (None, SIOCSIFFLAGS), INNER),), plan="loopback"),
     Row("cover_batch: masked->record->args[0]", "mask", (Answer("move_mount", ENOENT, _TO_A_NAME, INNER),
         opened(".ssh", EIO, INNER)), says="/home/u/.ssh: "),
     Row("cover_batch: cannot attach a mount", "mount", (Answer("move_mount", EINVAL, _TO_A_NAME, INNER),
@@ -391,7 +399,7 @@ UNREACHABLE: dict[str, str] = {
 @dataclass(frozen=True)
 class Served:
     """What a kernel or a container may lack, and a login does without.  ``proc``: the jail has one; ``ipc``: its
-    filter lets programs reach IPC.
+    filter lets programs reach IPC; ``net``: its network.
     """
 
     what: str
@@ -399,6 +407,7 @@ class Served:
     fresh: bool = False
     proc: bool = True
     ipc: bool = True
+    net: str = "none"
 
 
 SERVED = (
@@ -425,5 +434,6 @@ SERVED = (
     Served("the program's own way into the home", (opened("/home/u", EACCES, OUTER, nth=1),)),
     Served("covers that are laid at once", (Answer("move_mount", EINVAL, _TO_A_NAME, INNER),)),
     Served("mount_setattr", (Answer("mount_setattr", ENOSYS),), fresh=True),
+    Served("the right to bring up lo", (Answer("ioctl", EPERM, (None, SIOCSIFFLAGS), INNER),), net="loopback"),
     Served("a home to begin in", (Answer("chdir", EACCES, who=COMMAND, path="/home/u"),)),
 )  # fmt: skip

@@ -51,7 +51,7 @@ def mounts_of(pid: int) -> dict[str, set[str]]:
 def test_what_a_login_does_without(set_uid_lab: Lab, served: Served) -> None:
     lab = set_uid_lab
     unpin(lab) if served.fresh else lab.login("probe exit 0")
-    lab.publish(plan(proc=served.proc, ipc=served.ipc))
+    lab.publish(plan(proc=served.proc, ipc=served.ipc, net=served.net))
     with other_kernel(lab, served.answers) as kernel:
         session = lab.start("probe sleep 60")
         command = session.pids(3)[2]
