@@ -58,6 +58,7 @@ class JailConfig:
     groups: tuple[str, ...]
     home_keys: bool
     supplementary_groups: tuple[str, ...]
+    group_members: bool
     hostname: str
     tmp_size: int
     umask: int

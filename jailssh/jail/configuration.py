@@ -90,7 +90,7 @@ class Configuration:
             config = read_jail(combined_name(key), document, self.registry.options, self._all_plugins())
             plugins = tuple(self.registry.get(name) for name in config.plugins)
             facts = Jail(config.name, config.plugins, self.host.find_program)
-            self._definitions[key] = JailDefinition(config, plugins, facts, self.layout.root)
+            self._definitions[key] = JailDefinition(config, plugins, facts, self.layout.root, members=self.host.members)
         return self._definitions[key]
 
     def user(self, name: str) -> UserConfig | None:

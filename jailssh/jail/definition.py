@@ -25,6 +25,7 @@ from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.store import find
 from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.meeting import refuse_clashes
+from jailssh.jail.this_host import THIS_HOST
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
 from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult, Value
@@ -55,6 +56,7 @@ class JailDefinition:
     plugins: tuple[Plugin, ...]
     facts: Jail
     root: str = ""
+    members: Callable[[str], tuple[tuple[str, int, int], ...]] = THIS_HOST.members
 
     @property
     def name(self) -> str:
@@ -142,6 +144,7 @@ class JailDefinition:
             accept_env=config.accept_env,
             memory=memory,
             cpus=cpus,
+            members={name: self.members(name) for name in config.supplementary_groups} if config.group_members else {},
         )
 
 

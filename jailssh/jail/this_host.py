@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 from jailssh.host import accounts, process
 from jailssh.plugin.api import Account
@@ -26,13 +27,29 @@ def to_account(entry: accounts.AccountEntry) -> Account:
     )
 
 
+MOST_MEMBERS = 256
+_KEPT = 60.0
+
+
 class ThisHost:
     """Answers for the host that we run on.  A configuration is given one, so that something else can stand for it."""
+
+    def __init__(self) -> None:
+        self._members: dict[str, tuple[float, tuple[tuple[str, int, int], ...]]] = {}
 
     def find_account(self, who: str | int) -> Account | None:
         """Return the account with this name or uid as NSS knows it, or None."""
         entry = accounts.find_uid(who) if isinstance(who, int) else accounts.find(who)
         return None if entry is None else to_account(entry)
+
+    def members(self, group: str) -> tuple[tuple[str, int, int], ...]:
+        """Return (name, uid, gid) of the members of a group; kept for a minute, since many accounts share a group."""
+        since, known = self._members.get(group, (0.0, ()))
+        if time.monotonic() - since > _KEPT or not since:
+            entries = filter(None, map(accounts.find, accounts.members(group)[:MOST_MEMBERS]))
+            known = tuple((entry.name, entry.uid, entry.gid) for entry in entries)
+            self._members[group] = (time.monotonic(), known)
+        return known
 
     def find_program(self, name: str) -> str | None:
         """Do as :func:`find_program`."""

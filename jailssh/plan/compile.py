@@ -46,6 +46,7 @@ RESERVED = (
 )
 """First components where nothing of the host is ever shown: the image, or the jail itself, needs them."""
 
+_MOST_NAMES = 256
 _HOME_WISHES = ("none", "ro", "rw")
 
 
@@ -92,7 +93,7 @@ class JailSettings:
 
     ``live``: the directories of the host that take the place of the image's (``/usr``), for a live root; ``hide``:
     directories below them that stay hidden.  ``memory`` (bytes) and ``cpus``: what all sessions of an account
-    have together.
+    have together.  ``members``: of groups that accounts keep, as (name, uid, gid), whose names are known inside.
     """
 
     name: str
@@ -112,6 +113,7 @@ class JailSettings:
     accept_env: tuple[str, ...] = ()
     memory: int = 0
     cpus: int = 1
+    members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -316,8 +318,14 @@ def _files(account: Account, jail: JailSettings, shell: str) -> list[Record]:
     passwd = (
         f"root:x:0:0:root:/:{NOLOGIN}\n{account.name}:x:{account.uid}:{account.gid}:{gecos}:{account.home}:{shell}\n"
     )
+    kept = dict(_kept_groups(account, jail))
+    others = sorted({other for name in kept for other in jail.members.get(name, ()) if other[1] != account.uid})
+    plain = [other for other in others if other[0].isprintable() and ":" not in other[0]]
+    passwd += "".join(f"{name}:x:{uid}:{gid}::/:{NOLOGIN}\n" for name, uid, gid in plain[:_MOST_NAMES])
     group = f"root:x:0:\n{account.group}:x:{account.gid}:\n"
-    group += "".join(f"{name}:x:{gid}:{account.name}\n" for name, gid in _kept_groups(account, jail))
+    # The name of a group that is not kept is still that of files.
+    own = sorted({(gid, name) for name, gid in account.groups if gid not in (0, account.gid)})[:_MOST_NAMES]
+    group += "".join(f"{name}:x:{gid}:{account.name if name in kept else ''}\n" for gid, name in own)
     return [Record("file", ("/run/group", group)), Record("file", ("/run/passwd", passwd))]
 
 

@@ -138,7 +138,17 @@ def test_passwd_and_group_know_root_and_the_user_only() -> None:
         "root:x:0:0:root:/:/usr/sbin/nologin",
         "alice:x:1001:1002:ABroot00:/home/alice:/usr/sbin/nologin",
     ]
-    assert files["/run/group"].splitlines() == ["root:x:0:", "alice:x:1002:", "staff:x:50:alice"]
+    assert files["/run/group"].splitlines() == ["root:x:0:", "alice:x:1002:", "disk:x:6:", "staff:x:50:alice"]
+
+
+def test_other_members_are_known_by_name_where_the_jail_says_so() -> None:
+    members = {"staff": (("bob", 1003, 100), ("alice", 1001, 1002)), "disk": (("carol", 1004, 100),)}
+    files = dict(args(plan_of(supplementary_groups=("staff",), members=members), "file"))
+    names = [line.split(":")[:3] for line in files["/run/passwd"].splitlines()]
+    assert names == [["root", "x", "0"], ["alice", "x", "1001"], ["bob", "x", "1003"]]
+    many = {"staff": tuple((f"u{number}", 2000 + number, 100) for number in range(1000))}
+    files = dict(args(plan_of(supplementary_groups=("staff",), members=many), "file"))
+    assert len(files["/run/passwd"].splitlines()) == 2 + 256
 
 
 def test_supplementary_groups_are_kept_only_where_named_and_member() -> None:
