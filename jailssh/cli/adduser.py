@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from jailssh.config.key_formats import as_openssh, is_key_text
 from jailssh.config.keys import Key, parse_keys
 from jailssh.console.context import NOBODY_ASKED, Context
 from jailssh.console.inputs import read_named
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="FILE",
-        help="file of public keys that authorize logins; repeatable",
+        help="public keys that authorize logins: a file, - for standard input, or a key itself; repeatable",
     )
     parser.add_argument("--home", metavar="DIR", help="home directory of a new account (default /home/NAME)")
     parser.add_argument("--on-demand", action="store_true", help="build image and plan at the first login")
@@ -100,6 +101,8 @@ def jail_names(text: str) -> tuple[str, ...]:
 
 
 def read_key_file(path: str, what: str) -> list[Key]:
-    """Return the keys in a file that the administrator named; it need not be root's, so it is only read."""
+    """Return the keys in a file that the administrator named, "-" for standard input, or in a text that is a key."""
+    if is_key_text(path):
+        return parse_keys(path.encode("utf-8", "surrogateescape"), "the given key")
     data = read_named(path, what, KEYS_LIMIT, "a file of public keys")
-    return parse_keys(data, path)
+    return parse_keys(as_openssh(data, what), "standard input" if path == "-" else path)

@@ -30,8 +30,8 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     add.add_argument("name", metavar="NAME", help="name of the keys, used in the journal and for rights")
     add.add_argument(
         "file", metavar="FILE",
-        help="file of public keys; to add a key to an existing name, append it to "
-        "/etc/jailssh/keys.d/USER/NAME.pub, then run: jailssh apply",
+        help="public keys: a file, - for standard input, or a key itself; to add a key to an existing name, "
+        "append it to /etc/jailssh/keys.d/USER/NAME.pub, then run: jailssh apply",
     )  # fmt: skip
     add.add_argument("--group", action="append", default=[], metavar="GROUP", help="group of the keys; repeatable")
     add.add_argument(
