@@ -62,7 +62,7 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "home_keys", "bool", "no",
             "accept keys in ~/.ssh/authorized_keys of members of groups; no: keys in /etc/jailssh/keys only"),
     Setting("", "supplementary_groups", "words", "", "groups that their members keep in the jail"),
-    Setting("", "group_members", "bool", "no", "know the other members of supplementary_groups by name, up to 256"),
+    Setting("", "group_members", "bool", "no", "names of the other members of supplementary_groups in the jail, up to 256"),
     Setting("", "hostname", "word", "jail", "host name inside the jail"),
     Setting("", "tmp_size", "size", "64M", "size of the private /tmp"),
     Setting("", "umask", "octal", "022", "umask of the commands"),
