@@ -240,7 +240,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     o.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
     if (o.signals < 0 || prctl(PR_SET_PDEATHSIG, SIGHUP) != 0) {
         kill(pid, SIGKILL);
-        refuse(R_SETUP, "cannot watch over the session", errno);
+        refuse(R_SETUP, "cannot monitor the session", errno);
     }
     if (getppid() != parent)
         kill(pid, SIGKILL);

@@ -66,7 +66,7 @@ int report_end(struct outer *o)
         return code;
     } else { /* the jail was killed, by us or by the kernel */
         if (waitpid(o->jail, &status, 0) != o->jail)
-            refuse(R_SETUP, "cannot learn how the session ended", errno);
+            refuse(R_SETUP, "cannot read the exit status of the session", errno);
         code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     }
     int n = snprintf(text, sizeof text, "session ended with status %d%s%s%s", code, o->reason ? " (" : "",
