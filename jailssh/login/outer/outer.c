@@ -143,7 +143,7 @@ static void on_loss(struct outer *o)
 {
     if (o->reason || !plan_says(o->plan, OP_JOURNAL, "require"))
         return;
-    fail_tell();
+    fail_tell("continue this session");
     o->reason = R_JOURNAL;
     o->next = o->now;
 }
