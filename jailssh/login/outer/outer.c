@@ -78,15 +78,17 @@ static void on_end_of_jail(struct outer *o)
 
 /* Tell the user, if that is possible at once, and let the command end by itself: a shell writes its history, a program
  * takes its temporary files away. */
-static void end_session(struct outer *o, enum reason reason, const char *how, long long time)
+static void end_session(struct outer *o, enum reason reason, long long time)
 {
+    bool idle = reason == R_IDLE;
     const char *edge = o->master >= 0 ? "\r\n" : "";
     long long seconds = time / SECOND, unit = seconds % 3600 == 0 ? 3600 : seconds % 60 == 0 ? 60 : 1;
-    fail_say("%sjailssh: session closed: %s %lld%c%s", edge, how, seconds / unit,
+    fail_say("%sjailssh: session closed: %s%lld%c%s%s", edge, idle ? "idle for " : "time limit reached (",
+             seconds / unit,
              unit == 3600 ? 'h'
              : unit == 60 ? 'm'
                           : 's',
-             *edge ? edge : "\n");
+             idle ? "" : ")", *edge ? edge : "\n");
     o->reason = reason;
     o->next = o->now + GRACE * SECOND;
     kill(o->jail, SIGHUP);
@@ -95,9 +97,9 @@ static void end_session(struct outer *o, enum reason reason, const char *how, lo
 static void check_time(struct outer *o)
 {
     if (!o->reason && o->duration && o->now - o->began >= o->duration)
-        end_session(o, R_DURATION, "time limit reached:", o->duration);
+        end_session(o, R_DURATION, o->duration);
     else if (!o->reason && o->idle && o->now - o->moved >= o->idle)
-        end_session(o, R_IDLE, "idle for", o->idle);
+        end_session(o, R_IDLE, o->idle);
     if (!o->reason || o->now < o->next)
         return;
     if (o->steps++ == 0)
