@@ -80,15 +80,10 @@ static void on_end_of_jail(struct outer *o)
  * takes its temporary files away. */
 static void end_session(struct outer *o, enum reason reason, long long time)
 {
-    bool idle = reason == R_IDLE;
-    const char *edge = o->master >= 0 ? "\r\n" : "";
+    const char *edge = o->master >= 0 ? "\r\n" : "", *how = reason == R_IDLE ? "idle for " : "time limit reached (";
     long long seconds = time / SECOND, unit = seconds % 3600 == 0 ? 3600 : seconds % 60 == 0 ? 60 : 1;
-    fail_say("%sjailssh: session closed: %s%lld%c%s%s", edge, idle ? "idle for " : "time limit reached (",
-             seconds / unit,
-             unit == 3600 ? 'h'
-             : unit == 60 ? 'm'
-                          : 's',
-             idle ? "" : ")", *edge ? edge : "\n");
+    fail_say("%sjailssh: session closed: %s%lld%c%s%s", edge, how, seconds / unit, "smh"[(unit > 1) + (unit > 60)],
+             reason == R_IDLE ? "" : ")", *edge ? edge : "\n");
     o->reason = reason;
     o->next = o->now + GRACE * SECOND;
     kill(o->jail, SIGHUP);
