@@ -33,7 +33,7 @@ class MainConfig:
     require_journal: bool
     build_timeout: int
     third_party_plugins: tuple[str, ...]
-    refuse_groups: tuple[str, ...]
+    deny_groups: tuple[str, ...]
     pam_services: tuple[str, ...]
     min_uid: int
     keep_generations: int

@@ -53,7 +53,7 @@ class JailConfig:
     summary: str
     plugins: tuple[str, ...]
     root: str
-    hide: tuple[str, ...]
+    inaccessible_paths: tuple[str, ...]
     network: str
     groups: tuple[str, ...]
     home_keys: bool

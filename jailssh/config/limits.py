@@ -44,10 +44,10 @@ def access_of(items: Mapping[str, Item], classes: Mapping[str, int], offsets_of:
     expires = items["expires"].value
     offsets = offsets_of() if hours or expires else ()
     return Access(
-        sessions=_number(items["sessions"]),
-        key_sessions=_number(items["sessions_per_key"]),
-        duration=_number(items["duration"]),
-        idle=_number(items["idle"]),
+        sessions=_number(items["max_sessions"]),
+        key_sessions=_number(items["max_sessions_per_key"]),
+        duration=_number(items["max_duration"]),
+        idle=_number(items["idle_timeout"]),
         nice=_number(items["nice"]),
         bandwidth=_rate(items["bandwidth"], classes),
         addresses=_texts(items["addresses"]),

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from configobj import ConfigObj, ConfigObjError
 
 from jailssh.config.rights import RightsLine, Table, file_of, read_rights
-from jailssh.config.settings import Setting
+from jailssh.config.settings import FORMER, Setting
 from jailssh.config.values import Raw, parse
 from jailssh.core.errors import ConfigError, JailsshError, raise_all
 from jailssh.core.names import pluralize
@@ -29,15 +29,21 @@ MAX_TEXT = 1 << 18
 
 @dataclass(frozen=True)
 class RawSetting:
-    """A value as written, and where: ``file:line``, or a word such as ``default`` where there is no file."""
+    """A value as written, and where: ``file:line``, or a word such as ``default`` where there is no file.
+
+    ``former``: the name by which the file has it, where that is its name of the version before.
+    """
 
     raw: Raw
     origin: str
+    former: str = ""
 
 
 @dataclass(frozen=True)
 class Document:
     """The entries of a file, by section ("" is the top of the file) and key, and where the sections begin.
+
+    Keys are names of now, also where the file has those of the version before.
 
     ``tables``: the files that settings of kind ``rights`` name, by the path as written.
     """
@@ -50,13 +56,17 @@ class Document:
 
 @dataclass(frozen=True)
 class Item:
-    """One setting with its value, and where the value comes from; ``lines``: the same for each line of a table."""
+    """One setting with its value, and where the value comes from; ``lines``: the same for each line of a table.
+
+    ``former`` as for :class:`RawSetting`.
+    """
 
     setting: Setting
     value: Value
     raw: Raw
     origin: str
     lines: tuple[RightsLine, ...] = ()
+    former: str = ""
 
 
 # The parser's time grows with the square of such a line.
@@ -125,15 +135,17 @@ def _with_lines(parsed: ConfigObj, lines: Sequence[str], file: str) -> Document:
         source = parsed if name == "" else parsed[name]
         for inner in source.sections if name else ():
             errors.append(ConfigError(headers.get(name, file), f"[{name}] contains a section [[{inner}]]"))
-        entries[name] = MappingProxyType(
-            {
-                key: RawSetting(
-                    tuple(source[key]) if isinstance(source[key], list) else source[key],
-                    f"{file}:{numbers.get((name, key), 1)}",
-                )
-                for key in source.scalars
-            }
-        )
+        found: dict[str, RawSetting] = {}
+        for key in source.scalars:
+            raw = tuple(source[key]) if isinstance(source[key], list) else source[key]
+            origin = f"{file}:{numbers.get((name, key), 1)}"
+            now = FORMER.get((name, key), key)
+            if now != key and now in source.scalars:
+                why = f"{key!r} is now {now!r}, which is also set"
+                errors.append(ConfigError(origin, why, hint=f"keep one of them: {now}"))
+            else:
+                found[now] = RawSetting(raw, origin, key if now != key else "")
+        entries[name] = MappingProxyType(found)
     raise_all(errors)
     return Document(file, MappingProxyType(entries), MappingProxyType(headers))
 
@@ -147,7 +159,8 @@ def read_section(
     given = document.entries.get(section, {})
     for key, entry in given.items():
         if key not in rows:
-            where = f"[{section}] {key}" if section else key
+            written = entry.former or key
+            where = f"[{section}] {written}" if section else written
             errors.append(ConfigError(f"{entry.origin}", f"unknown setting {where}", hint=did_you_mean(key, rows)))
     for name, row in rows.items():
         entry = given.get(name, RawSetting(row.default, "default"))
@@ -156,9 +169,9 @@ def read_section(
             items[name] = Item(row, tuple(line.text for line in lines), entry.raw, entry.origin, lines)
             continue
         try:
-            items[name] = Item(row, parse(row.kind, entry.raw), entry.raw, entry.origin)
+            items[name] = Item(row, parse(row.kind, entry.raw), entry.raw, entry.origin, former=entry.former)
         except ValueError as error:
-            errors.append(ConfigError(entry.origin, f"{name}: {error}"))
+            errors.append(ConfigError(entry.origin, f"{entry.former or name}: {error}"))
     return items
 
 

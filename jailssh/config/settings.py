@@ -12,21 +12,26 @@ a file).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from jailssh.plugin.api import Option
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting: ``section`` ("" is the top of the file), name, kind, default as written in a file, help."""
+    """One setting: ``section`` ("" is the top of the file), name, kind, default as written in a file, help.
+
+    ``former``: the name that it had in the version before, which is read as this one; "" for none.
+    """
 
     section: str
     name: str
     kind: str
     default: str
     help: str
+    former: str = ""
 
 
 def plugin_settings(plugin: str, options: Sequence[Option]) -> tuple[Setting, ...]:
@@ -38,9 +43,9 @@ MAIN: tuple[Setting, ...] = (
     Setting("", "require_journal", "bool", "no", "refuse logins that the journal cannot record"),
     Setting("", "build_timeout", "seconds", "60", "seconds that a login waits while its jail is built"),
     Setting("", "third_party_plugins", "words", "", "allowed plugins that are not part of jailssh"),
-    Setting("", "refuse_groups", "words",
+    Setting("", "deny_groups", "words",
             "root sudo wheel admin docker disk adm lxd incus incus-admin libvirt shadow kmem",
-            "groups whose members can escape any jail; adduser refuses them without --force"),
+            "groups whose members can escape any jail; adduser refuses them without --force", former="refuse_groups"),
     Setting("", "pam_services", "words", "",
             "PAM services besides sshd that jailed accounts may use, outside their jail (unsafe), as in: cron"),
     Setting("", "min_uid", "int", "1000", "lowest uid of a jailed account; lower ones are system accounts"),
@@ -55,14 +60,15 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "extends", "word", "", "shipped profile that this file extends"),
     Setting("", "plugins", "words", "", "plugins of the jail: what its accounts can do"),
     Setting("", "root", "enum:image,live", "image", "image: a copy; live: the host's /usr, read-only"),
-    Setting("", "hide", "paths", "/usr/local/etc", "directories below /usr to hide in a live root"),
+    Setting("", "inaccessible_paths", "paths", "/usr/local/etc", "directories below /usr to hide in a live root",
+            former="hide"),
     Setting("", "network", "enum:auto,none,loopback,host", "auto",
             "none; loopback: the jail's own; host: the host's; auto: loopback where a shell is, else none"),
     Setting("", "groups", "words", "", "Unix groups whose members get this jail"),
     Setting("", "home_keys", "bool", "no",
             "accept keys in ~/.ssh/authorized_keys of members of groups; no: keys in /etc/jailssh/keys only"),
     Setting("", "supplementary_groups", "words", "", "groups that their members keep in the jail"),
-    Setting("", "group_members", "bool", "no", "names of the other members of supplementary_groups in the jail, up to 256"),
+    Setting("", "group_members", "bool", "no", "names of other members of supplementary_groups, up to 256"),
     Setting("", "hostname", "word", "jail", "host name inside the jail"),
     Setting("", "tmp_size", "size", "64M", "size of the private /tmp"),
     Setting("", "umask", "octal", "022", "umask of the commands"),
@@ -80,10 +86,12 @@ JAIL: tuple[Setting, ...] = (
     Setting("limits", "cpu_quota", "percent", "none", "CPU time of an account, 150% is one and a half CPUs; or none"),
     Setting("limits", "cpu_weight", "weight", "50", "CPU weight, 1 to 10000, others have 100; none: the same"),
     Setting("limits", "io_weight", "weight", "50", "disk I/O weight, 1 to 10000, others have 100; none: the same"),
-    Setting("limits", "sessions", "most", "", "maximum sessions of an account at a time"),
-    Setting("limits", "sessions_per_key", "most", "", "maximum sessions of a named key of a shared account"),
-    Setting("limits", "duration", "duration", "", "maximum duration of a session, as in 8h"),
-    Setting("limits", "idle", "duration", "", "maximum time of a session without traffic, as in 30m"),
+    Setting("limits", "max_sessions", "most", "", "maximum sessions of an account at a time", former="sessions"),
+    Setting("limits", "max_sessions_per_key", "most", "", "maximum sessions of a named key of a shared account",
+            former="sessions_per_key"),
+    Setting("limits", "max_duration", "duration", "", "maximum duration of a session, as in 8h", former="duration"),
+    Setting("limits", "idle_timeout", "duration", "", "maximum time of a session without traffic, as in 30m",
+            former="idle"),
     Setting("limits", "nice", "nice", "0", "nice value, 0 to 19 (nice(1))"),
     Setting("limits", "bandwidth", "rate", "", "bytes per second each way, as in 512K, or a class of [bandwidth]"),
     Setting("limits", "addresses", "addresses", "", "addresses and networks that may log in"),
@@ -94,5 +102,10 @@ JAIL: tuple[Setting, ...] = (
 USER: tuple[Setting, ...] = (
     Setting("", "uid", "int", "", "uid of the account; it is refused if its uid is another one"),
     Setting("", "jail", "words", "", "jails of the account, or plugins with their defaults; several are combined"),
-    *(row for row in JAIL if row.name in ("sessions", "addresses", "hours", "expires")),
+    *(row for row in JAIL if row.name in ("max_sessions", "addresses", "hours", "expires")),
 )
+
+FORMER: Mapping[tuple[str, str], str] = MappingProxyType(
+    {(row.section, row.former): row.name for row in (*MAIN, *JAIL) if row.former}
+)
+"""The names of the version before by section and name, with the names of now."""

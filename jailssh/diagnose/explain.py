@@ -207,13 +207,19 @@ def _rights(layout: Layout, entry: accounts.AccountEntry, key: str | None, patte
     return found
 
 
+def _rejected(detail: str) -> str:
+    """Return the detail of a denial with the text of the user's in quotes; ``operands`` have none."""
+    what, _, text = detail.partition(" ")
+    return f"{what} '{text}'" if what != "operands" else detail
+
+
 def _denied(plan: Plan, verdict: matcher.Verdict) -> tuple[dict[str, Any], list[str]]:
     sentence = REASONS.get(verdict.reason, "")
     roots = [args[0] for args in values_of(rule_records_of(plan, verdict.rule), "below")]
     lines = [f"denied ({verdict.reason}): {sentence}"]
     if verdict.detail:
         told = verdict.reason == matcher.NOT_SERVED
-        lines.append(f"{'message to the user' if told else 'rejected'}: {verdict.detail}")
+        lines.append(f"message to the user: {verdict.detail}" if told else f"rejected: {_rejected(verdict.detail)}")
     if verdict.rule:
         lines.append(f"nearest rule: {verdict.rule} of plugin {verdict.plugin}")
     if verdict.reason.startswith("path-") and roots:

@@ -17,7 +17,7 @@ from functools import cache
 
 from jailssh.config.files import UserConfig
 from jailssh.config.jails import JailConfig, place_of
-from jailssh.config.reader import Item, did_you_mean
+from jailssh.config.reader import Document, Item, RawSetting, did_you_mean
 from jailssh.config.rights import RightsLine, covers
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts
@@ -97,6 +97,7 @@ def find(configuration: Configuration) -> Findings:
     """Return what is to be said; jails and accounts with errors are left to :meth:`Configuration.validate`."""
     wrong: list[ConfigError] = []
     notes: list[ConfigError] = list(key_rings.notes(configuration))
+    notes += _about_former_names(configuration)
     wrong += _about_gone(configuration)
     host = Directories()
     if not configuration.layout.root:
@@ -190,6 +191,22 @@ def _about_gone(configuration: Configuration) -> list[ConfigError]:
     return found
 
 
+def _about_former_names(configuration: Configuration) -> Iterator[ConfigError]:
+    """Yield what is to be said of settings that files have by their names of the version before."""
+    found: list[tuple[str, RawSetting | Item]] = [(item.setting.name, item) for item in configuration.main.items]
+    for document in configuration.documents.values():
+        for entries in document.entries.values() if isinstance(document, Document) else ():
+            found += entries.items()
+    for name in configuration.user_names():
+        with suppress(JailsshError):
+            user = configuration.user(name)
+            found += [(item.setting.name, item) for item in user.items] if user else []
+    for name, entry in found:
+        if entry.former:
+            hint = "rename it: the next release no longer reads the old name"
+            yield ConfigError(entry.origin, f"{entry.former!r} is now {name!r}", hint=hint)
+
+
 def _about_groups(config: JailConfig) -> list[ConfigError]:
     """Return what is to be said of Unix groups that this host does not have; of a union, its parts say it."""
     if "+" in config.name:
@@ -224,9 +241,9 @@ def _about_sessions(configuration: Configuration, definition: JailDefinition, us
     access = definition.settings(configuration.main, user.config).access
     if not user.shared or not access.sessions or 0 < access.key_sessions < access.sessions:
         return []
-    item = {**definition.config.access, **(user.config.access if user.config else {})}["sessions"]
-    why = f"sessions: one key of {user.account.name} can use all {access.sessions} and lock out the others"
-    return [ConfigError(item.origin, why, hint="set sessions_per_key to a lower number in the jail's [limits]")]
+    item = {**definition.config.access, **(user.config.access if user.config else {})}["max_sessions"]
+    why = f"max_sessions: one key of {user.account.name} can use all {access.sessions} and lock out the others"
+    return [ConfigError(item.origin, why, hint="set max_sessions_per_key to a lower number in the jail's [limits]")]
 
 
 def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator[_Grant]:

@@ -19,13 +19,13 @@ from jailssh.jail.this_host import to_account
 
 LIMITS: Mapping[str, str] = MappingProxyType(
     {
-        "sessions": "sessions",
-        "sessions-of-key": "sessions_per_key",
+        "sessions": "max_sessions",
+        "sessions-of-key": "max_sessions_per_key",
         "address": "addresses",
         "hours": "hours",
         "expired": "expires",
-        "duration": "duration",
-        "idle": "idle",
+        "duration": "max_duration",
+        "idle": "idle_timeout",
     }
 )
 """The reasons that are limits, and the setting of the section ``limits`` that each is about."""

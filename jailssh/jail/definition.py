@@ -139,7 +139,7 @@ class JailDefinition:
             supplementary_groups=config.supplementary_groups,
             require_journal=main.require_journal,
             live=live_tops() if config.root == "live" else (),
-            hide=config.hide,
+            hide=config.inaccessible_paths,
             access=access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
             accept_env=config.accept_env,
             memory=memory,

@@ -28,7 +28,7 @@ static bool ids_make_traceable(const struct plan *plan)
     int dumpable = prctl(PR_GET_DUMPABLE);
     setfsuid(0);
     if (prctl(PR_SET_DUMPABLE, 0) != 0)
-        refuse(R_SETUP, "cannot stay undumpable", errno);
+        refuse(R_SETUP, "cannot clear the dumpable attribute", errno);
     return dumpable == 1;
 }
 

@@ -99,7 +99,7 @@ static bool lay(struct masked *masked, const struct empty *empty, bool directory
 {
     masked->cover = clone_of(empty, directory);
     if (masked->cover < 0)
-        refuse(R_MASK, "nothing empty to hide it with", errno);
+        refuse(R_MASK, "cannot clone the cover", errno);
     if (mnt_try_attach(masked->cover, masked->fd))
         return true;
     int error = errno;

@@ -67,7 +67,7 @@ static bool set_limit(int limit, const struct limit *wanted)
 static void stay_undumpable(void)
 {
     if (prctl(PR_SET_DUMPABLE, 0) != 0)
-        refuse(R_SETUP, "cannot become undumpable", errno);
+        refuse(R_SETUP, "cannot clear the dumpable attribute", errno);
 }
 
 void creds_sanitise(void)
@@ -110,11 +110,11 @@ uid_t creds_identity(void)
 {
     uid_t real, effective, saved;
     if (getresuid(&real, &effective, &saved) != 0 || real == 0 || real > 0x7fffffff)
-        refuse(R_ROOT, "not for root", 0);
+        refuse(R_ROOT, "must not be run as root", 0);
     /* With file capabilities the effective uid is still the user's; CAP_SETUID lifts it.  Power stays what the file
      * capabilities gave. */
     if (effective != 0 && !creds_set_uids((uid_t)-1, 0, 0))
-        refuse(R_MISINSTALLED, "this program must be set-uid root or have its file capabilities", 0);
+        refuse(R_MISINSTALLED, "program is not set-uid root and lacks its file capabilities", 0);
     if (!creds_set_gids((gid_t)-1, 0, 0))
         refuse(R_MISINSTALLED, "cannot act as group root", errno);
     stay_undumpable();
@@ -144,7 +144,7 @@ static void leave_keyring(void)
     if (!creds_set_uids(real, (uid_t)-1, (uid_t)-1))
         refuse(R_SETUP, "cannot act as the user", errno);
     if (error && error != ENOSYS && error != EPERM && error != EDQUOT)
-        refuse(R_SETUP, "cannot get a session keyring of its own", error);
+        refuse(R_SETUP, "cannot join a new session keyring", error);
 }
 
 void creds_prepare(void)
@@ -179,7 +179,7 @@ void creds_drop(const struct plan *plan, const gid_t *groups, size_t count)
     uid_t uid[3];
     gid_t gid[3];
     if (prctl(PR_SET_SECUREBITS, locked) != 0)
-        refuse(R_DROP, "cannot lock the secure bits", errno);
+        refuse(R_DROP, "cannot lock the securebits", errno);
     /* The caller's groups are seen to go, so that the number tells whose those are that come.  Not dumpable before it
      * is powerless: until then the user cannot trace it either way (ptrace(2), PTRACE_MODE_ATTACH). */
     if (syscall(SETGROUPS, 0, NULL) != 0 || getgroups(0, NULL) != 0 || syscall(SETGROUPS, count, groups) != 0 ||
@@ -190,10 +190,10 @@ void creds_drop(const struct plan *plan, const gid_t *groups, size_t count)
         refuse(R_DROP, "cannot read the ids", errno);
     for (int i = 0; i < 3; i++)
         if (uid[i] != plan->uid || gid[i] != plan->gid || getgroups(0, NULL) != (int)count)
-            refuse(R_DROP, "the ids are not the user's", 0);
+            refuse(R_DROP, "ids are not the user's after the drop", 0);
     if (creds_set_uids((uid_t)-1, 0, (uid_t)-1) || creds_set_gids((gid_t)-1, 0, (gid_t)-1) ||
         !capabilities_are_gone() || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1 || prctl(PR_GET_SECUREBITS) != locked)
-        refuse(R_DROP, "power could be regained", 0);
+        refuse(R_DROP, "privileges can be regained after the drop", 0);
 }
 
 /* landlock(7).  Defined here since the headers of older distributions end before ABI 6. */
@@ -228,7 +228,7 @@ void creds_scope(bool files_too)
                              .scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL };
     int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
     if (fd < 0 || (files_too && !allow_moves(fd)) || syscall(SYS_landlock_restrict_self, fd, 0) != 0)
-        refuse(R_DROP, "cannot scope sockets and signals", errno);
+        refuse(R_DROP, "cannot enforce the Landlock scope", errno);
     close(fd);
 }
 

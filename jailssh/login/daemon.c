@@ -86,7 +86,7 @@ bool daemon_ask(uid_t uid, char *why, size_t size)
         if (fd < 0 && errno == EAGAIN)
             continue;
         if (fd < 0) {
-            snprintf(why, size, "no plan, and jailsshd does not answer: %s", strerror(errno));
+            snprintf(why, size, "no plan; jailsshd does not answer: %s", strerror(errno));
             return false;
         }
         hear(fd, answer, &waiting);
@@ -96,6 +96,6 @@ bool daemon_ask(uid_t uid, char *why, size_t size)
     }
     if (strcmp(answer, "ok") == 0)
         return true;
-    snprintf(why, size, "no plan, and jailsshd says: %s", *answer ? answer : "nothing in time");
+    snprintf(why, size, "no plan; jailsshd reports: %s", *answer ? answer : "no answer in time");
     return false;
 }

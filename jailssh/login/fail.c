@@ -37,9 +37,9 @@ void fail_say(const char *format, ...)
         (void)!write(2, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
 }
 
-void fail_tell(void)
+void fail_tell(const char *what)
 {
-    fail_say("jailssh: cannot start this session; give your administrator reference %.8s\n", session);
+    fail_say("jailssh: cannot %s; give your administrator reference %.8s\n", what, session);
 }
 
 void fail_log(int code, enum reason reason, const char *detail, const char *command)
@@ -67,7 +67,7 @@ noreturn void refuse(enum reason reason, const char *what, int error)
     snprintf(detail, sizeof detail, "%s%s%s", what, error ? ": " : "", error ? strerror(error) : "");
     if (leave_by)
         leave_by(EXIT_REFUSED, reason, detail);
-    fail_tell();
+    fail_tell("start this session");
     fail_log(EXIT_REFUSED, reason, detail, NULL);
     _exit(EXIT_REFUSED);
 }

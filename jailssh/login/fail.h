@@ -25,8 +25,8 @@ void fail_name_session(const char *id);
 /* Tell the user, if that is possible at once: who has stopped their terminal must not hold a place or a record up. */
 __attribute__((format(printf, 1, 2))) void fail_say(const char *format, ...);
 
-/* The one neutral line for the user, and the record for the administrator. */
-void fail_tell(void);
+/* The one neutral line for the user, that we cannot do WHAT, and the record for the administrator. */
+void fail_tell(const char *what);
 void fail_log(int code, enum reason reason, const char *detail, const char *command);
 
 #endif

@@ -26,7 +26,7 @@ void filter_read(const struct plan *plan)
     unsigned char *bytes = (unsigned char *)code;
     struct utsname host;
     if (uname(&host) != 0 || strcmp(host.machine, args[0]) != 0)
-        refuse(R_SECCOMP, "the plan's system call filter is for another machine", 0);
+        refuse(R_SECCOMP, "system call filter of the plan is for another architecture", 0);
     size_t size = strlen(args[1]) / 2; /* the reader takes no more than MOST */
     for (size_t i = 0; i < size; i++)
         bytes[i] = (unsigned char)(nibble(args[1][2 * i]) << 4 | nibble(args[1][2 * i + 1]));

@@ -37,7 +37,7 @@ static void drop(const struct plan *plan, int channel)
     creds_drop(plan, groups, n);
     /* Set after the last change of credentials, which clears it.  The outer half's end is this jail's end. */
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
-        refuse(R_DROP, "cannot tie the jail to its login", errno);
+        refuse(R_DROP, "cannot set the parent-death signal", errno);
     char byte;
     if (recv(channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
         _exit(EXIT_REFUSED); /* the outer half is gone already */
@@ -63,7 +63,7 @@ void inner_run(const struct plan *plan, const struct request *request, int chann
     mount_build(plan, jail->mounts);
     channel = fd_keep_only(channel);
     if (channel < 0)
-        refuse(R_SETUP, "cannot close what the jail was built with", errno);
+        refuse(R_SETUP, "cannot close the descriptors of the set-up", errno);
     channel_open(channel);
     drop(plan, channel);
     if (creds_can_scope())

@@ -91,6 +91,6 @@ pid_t jail_clone(const struct plan *plan, struct jail *jail)
     unsigned long others = (CLONE_NEWIPC | CLONE_NEWUTS | net) & ~jail->shared;
     pid_t pid = clone_into(OWN | others, &jail->pidfd);
     if (pid < 0)
-        refuse(R_KERNEL, "cannot make the namespaces", errno);
+        refuse(R_KERNEL, "cannot create the namespaces", errno);
     return pid;
 }

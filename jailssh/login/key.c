@@ -137,7 +137,7 @@ char *const *key_find(const struct plan *roster, char *text, size_t size, struct
 {
     char *const *found = NULL;
     if (strlen(text) != size)
-        return doubted(doubt, R_KEY_UNKNOWN, "what sshd says of the login is not text", "");
+        return doubted(doubt, R_KEY_UNKNOWN, "SSH_USER_AUTH file is not text", "");
     for (char *line; (line = strsep(&text, "\n"));) {
         const char *method = strsep(&line, " "), *type = strsep(&line, " ");
         char *blob = strsep(&line, " ");
@@ -146,12 +146,12 @@ char *const *key_find(const struct plan *roster, char *text, size_t size, struct
         bool certificate = blob && parts_of(type) > 0;
         char *const *record = certificate ? find_certificate(roster, type, blob) : blob ? find_key(roster, blob) : NULL;
         if (!record && certificate)
-            return doubted(doubt, R_KEY_UNKNOWN, "no name for a principal and the authority of a ", type);
+            return doubted(doubt, R_KEY_UNKNOWN, "certificate has no named principal: type ", type);
         if (!record)
-            return doubted(doubt, R_KEY_UNKNOWN, "no name for a key of type ", type ? type : "");
+            return doubted(doubt, R_KEY_UNKNOWN, "key has no name: type ", type ? type : "");
         if (found && (strcmp(found[0], record[0]) != 0 || strcmp(found[1], record[1]) != 0))
-            return doubted(doubt, R_KEY_AMBIGUOUS, "keys of several names were used", "");
+            return doubted(doubt, R_KEY_AMBIGUOUS, "login used keys with different names", "");
         found = record;
     }
-    return found ? found : doubted(doubt, R_KEY_UNKNOWN, "no key was used for this login", "");
+    return found ? found : doubted(doubt, R_KEY_UNKNOWN, "login used no key", "");
 }

@@ -29,7 +29,7 @@ static void check_name(const struct plan *plan, const struct request *request)
     if (!other)
         return;
     bool known = kind_is_account(other);
-    snprintf(detail, sizeof detail, "the plan is for %s, the login is of %s", plan->name, known ? other : "another");
+    snprintf(detail, sizeof detail, "plan is for %s, login is of %s", plan->name, known ? other : "another");
     if (known)
         journal_keep("JAILSSH_USER", other);
     refuse(R_NAME, detail, 0);
@@ -67,7 +67,7 @@ static void load_own(uid_t uid, const struct request *request, struct plan *plan
         why = load(uid, "", request, plan);
     }
     if (why)
-        refuse(R_PLAN_BAD, *why ? why : "the plan is still missing", 0);
+        refuse(R_PLAN_BAD, *why ? why : "plan is still missing", 0);
 }
 
 /* sshd writes the key into a file in /tmp, and lets people in also where that cannot be written. */
@@ -88,9 +88,9 @@ static char *const *find_key(const struct plan *roster, const char *path)
     int error = errno;
     creds_files_as(0, 0);
     if (!text && tmp_is_full())
-        refuse(R_KEY_UNKNOWN, "sshd cannot tell the key: the host's /tmp is full or read-only, make room there", 0);
+        refuse(R_KEY_UNKNOWN, "sshd cannot expose the key: the host's /tmp is full or read-only", 0);
     if (!text)
-        refuse(R_KEY_UNKNOWN, *path ? path : "sshd does not tell the key (ExposeAuthInfo)", *path ? error : 0);
+        refuse(R_KEY_UNKNOWN, *path ? path : "sshd does not expose the key (ExposeAuthInfo)", *path ? error : 0);
     char *const *record = key_find(roster, text, size, &doubt);
     if (!record)
         refuse(doubt.reason, doubt.detail, 0);
@@ -117,7 +117,7 @@ static void load_of_key(uid_t uid, struct plan *plan, struct request *request)
         else
             name_key(plan, request, key[0]);
         if (why)
-            refuse(R_PLAN_BAD, *why ? why : "the plan of the key is missing", 0);
+            refuse(R_PLAN_BAD, *why ? why : "plan of the key is missing", 0);
     }
     *plan = own;
 }

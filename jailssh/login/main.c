@@ -23,7 +23,7 @@ static void new_session_id(char id[17])
 {
     unsigned long long number = 0;
     if (getrandom(&number, sizeof number, 0) != sizeof number)
-        refuse(R_SETUP, "no random numbers", errno);
+        refuse(R_SETUP, "cannot get random numbers", errno);
     snprintf(id, 17, "%016llx", number);
 }
 
@@ -42,7 +42,7 @@ static void name_session(const char *id, const struct request *request)
 static void make_channel(int channel[2])
 {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) != 0)
-        refuse(R_SETUP, "no socket pair", errno);
+        refuse(R_SETUP, "cannot create a socket pair", errno);
 }
 
 int main(int argc, char **argv)
@@ -64,10 +64,10 @@ int main(int argc, char **argv)
     if (!journal)
         nojournal_open();
     if (!known_way_in)
-        refuse(R_ARGUMENTS, "called in a way that no login uses", 0);
+        refuse(R_ARGUMENTS, "unexpected arguments for a login", 0);
     load_plan(uid, &request, &plan);
     if (!journal && plan_says(&plan, OP_JOURNAL, "require"))
-        refuse(R_JOURNAL, "no journal, and this jail requires one", 0);
+        refuse(R_JOURNAL, "journal is not available, but require_journal is set", 0);
     slot_take(&plan, request.key);
     jail.image = mount_open_image(&plan);
     jail.mounts = mount_open_sources(&plan);

@@ -117,5 +117,5 @@ void mnt_become_root(int image)
         refuse(R_PIVOT, "cannot make the image the root", errno);
     if (stat("/", &got) != 0 || stat("/..", &above) != 0 || got.st_dev != wanted.st_dev ||
         got.st_ino != wanted.st_ino || above.st_dev != wanted.st_dev || above.st_ino != wanted.st_ino)
-        refuse(R_PIVOT, "the root is not the image", 0);
+        refuse(R_PIVOT, "root is not the image of the jail", 0);
 }

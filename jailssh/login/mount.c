@@ -96,7 +96,7 @@ int *mount_open_sources(const struct plan *plan)
 {
     int *mounts = calloc(plan->count, sizeof *mounts);
     if (!mounts)
-        refuse(R_SETUP, "no memory", 0);
+        refuse(R_SETUP, "cannot allocate memory", 0);
     for (size_t i = 0; i < plan->count; i++)
         mounts[i] = plan->records[i].verb == OP_BIND ? open_bind(plan, i) : -1;
     return mounts;

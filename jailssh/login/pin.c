@@ -81,7 +81,7 @@ static bool make_pin(int run, int self, const struct pin *pin, int image, const 
     bool good = furnish(pin, tree, host);
     int made = openat(self, pin->kind, O_RDONLY | O_CLOEXEC);
     if (setns(here, (int)pin->type) != 0)
-        refuse(R_KERNEL, "cannot return from the namespace to be pinned", errno);
+        refuse(R_KERNEL, "cannot return from the namespace being pinned", errno);
     good = good && bind_pin(run, made, pin->path);
     int error = errno;
     close(here);
@@ -177,7 +177,7 @@ unsigned long pin_enter(int image, const char *host, unsigned long share)
         close(pins[i].fd);
     }
     if (entered & CLONE_NEWNS && !is_root(&st))
-        refuse(R_IMAGE, "the pinned root is another image", 0);
+        refuse(R_IMAGE, "pinned root is not the image of the jail", 0);
     close(run);
     return entered;
 }

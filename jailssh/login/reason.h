@@ -2,9 +2,10 @@
 #ifndef JAILSSH_REASON_H
 #define JAILSSH_REASON_H
 
-/* What the user is told: a reference for the administrator; what the account is for (the plan's message); the detail,
- * which is a sentence; that a repository is not there, whether it is or not; or nothing more. */
-enum audience { TELL_REFERENCE, TELL_PURPOSE, TELL_SENTENCE, TELL_NO_REPOSITORY, TELL_NOTHING };
+/* What the user is told: a reference for the administrator, the same for a command that cannot run; what the account is
+ * for (the plan's message); the detail, which is a sentence; that a repository is not there, whether it is or not; or
+ * nothing more. */
+enum audience { TELL_REFERENCE, TELL_COMMAND, TELL_PURPOSE, TELL_SENTENCE, TELL_NO_REPOSITORY, TELL_NOTHING };
 
 /* X(identifier, code in the journal, audience, priority of the record (syslog(3))).  The codes are stable and explained
  * in jailssh/core/journal_fields.py; where what the user is told differs, one code has several identifiers. */
@@ -32,7 +33,7 @@ enum audience { TELL_REFERENCE, TELL_PURPOSE, TELL_SENTENCE, TELL_NO_REPOSITORY,
     X(WITHIN, "within", TELL_REFERENCE, 4)                                                                             \
     X(TERMINAL, "terminal", TELL_REFERENCE, 4)                                                                         \
     X(FIRST_FAILED, "first-failed", TELL_REFERENCE, 4)                                                                 \
-    X(NOT_FOUND, "not-found", TELL_REFERENCE, 4)                                                                       \
+    X(NOT_FOUND, "not-found", TELL_COMMAND, 4)                                                                         \
     X(SESSIONS, "sessions", TELL_SENTENCE, 5)                                                                          \
     X(SESSIONS_OF_KEY, "sessions-of-key", TELL_SENTENCE, 5)                                                            \
     X(ADDRESS, "address", TELL_SENTENCE, 5)                                                                            \

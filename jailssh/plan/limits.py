@@ -52,13 +52,13 @@ def judge(access: Access, now: int) -> tuple[str, str]:
 def in_force(access: Access) -> dict[str, str]:
     """Return what each limit says, for people, by the name of its setting."""
     lines = {
-        "sessions": f"at most {access.sessions} of the account at a time" if access.sessions else "",
-        "sessions_per_key": f"at most {access.key_sessions} of one key at a time" if access.key_sessions else "",
+        "max_sessions": f"at most {access.sessions} of the account at a time" if access.sessions else "",
+        "max_sessions_per_key": f"at most {access.key_sessions} of one key at a time" if access.key_sessions else "",
         "addresses": f"from {', '.join(access.addresses)} only" if access.addresses else "",
         "hours": f"{hours_text(access.hours)} only, local time" if access.hours else "",
         "expires": _end(access) if access.expires else "",
-        "duration": f"a session ends after {words.span(access.duration)}" if access.duration else "",
-        "idle": f"a session ends after {words.span(access.idle)} without traffic" if access.idle else "",
+        "max_duration": f"a session ends after {words.span(access.duration)}" if access.duration else "",
+        "idle_timeout": f"a session ends after {words.span(access.idle)} without traffic" if access.idle else "",
         "bandwidth": f"{words.size(access.bandwidth)} per second in each direction" if access.bandwidth else "",
         "nice": f"{access.nice}" if access.nice else "",
     }

@@ -344,7 +344,7 @@ class Publisher:
         self._images = Images(layout, 60)
         configuration = load_configuration(layout)
         self.min_uid: int = configuration.main.min_uid
-        self.refuse_groups: tuple[str, ...] = configuration.main.refuse_groups
+        self.deny_groups: tuple[str, ...] = configuration.main.deny_groups
         self.groups: tuple[str, ...] = configuration.groups()
 
     def check(self, jails: tuple[str, ...]) -> None:

@@ -41,7 +41,7 @@ class Publishing(Protocol):
     """What account changes need of the configuration and of the images."""
 
     min_uid: int
-    refuse_groups: tuple[str, ...]
+    deny_groups: tuple[str, ...]
     groups: tuple[str, ...]
 
     def check(self, jails: tuple[str, ...]) -> None:
@@ -207,7 +207,7 @@ def _check_existing(
         checks.refusals(
             facts,
             min_uid=publisher.min_uid,
-            refuse_groups=publisher.refuse_groups,
+            deny_groups=publisher.deny_groups,
             login_program=layout.login_program,
             force=wish.force,
             now=wish.now,

@@ -66,7 +66,7 @@ def _lstat(entry: AccountEntry, path: str) -> os.stat_result | None:
 
 
 def refusals(
-    facts: AccountFacts, *, min_uid: int, refuse_groups: Collection[str], login_program: str, force: bool, now: bool
+    facts: AccountFacts, *, min_uid: int, deny_groups: Collection[str], login_program: str, force: bool, now: bool
 ) -> list[JailsshError]:
     """Return every reason not to put the account into a jail; ``force`` and ``now`` as on the command line."""
     entry = facts.entry
@@ -78,7 +78,7 @@ def refusals(
         why = f"uid {entry.uid} is also the uid of {', '.join(facts.same_uid)}, and the uid selects the jail"
         found.append(DeniedError(what, why, hint="give each account a uid of its own"))
     if not force:
-        found += _needs_force(facts, what, min_uid, refuse_groups, login_program)
+        found += _needs_force(facts, what, min_uid, deny_groups, login_program)
     if facts.processes and not facts.jailed and not now:
         found.append(
             DeniedError(
@@ -91,14 +91,14 @@ def refusals(
 
 
 def _needs_force(
-    facts: AccountFacts, what: str, min_uid: int, refuse_groups: Collection[str], login_program: str
+    facts: AccountFacts, what: str, min_uid: int, deny_groups: Collection[str], login_program: str
 ) -> list[JailsshError]:
     entry = facts.entry
     hint = "use --force to put it into a jail anyway"
     found: list[JailsshError] = []
     if entry.uid < min_uid:
         found.append(DeniedError(what, f"uid {entry.uid} is a system uid (min_uid is {min_uid})", hint=hint))
-    strong = sorted({name for name, _ in entry.groups} & set(refuse_groups))
+    strong = sorted({name for name, _ in entry.groups} & set(deny_groups))
     if strong:
         why = f"member of group {', '.join(map(repr, strong))}, which can escape any jail"
         found.append(DeniedError(what, why, hint=f"gpasswd --delete {entry.name} {strong[0]}, or use --force"))

@@ -122,7 +122,7 @@ def _about(layout: Layout, configuration: Configuration, entry: AccountEntry) ->
         local = accounts.is_local(entry.name)
         hint = "jailssh apply" if local else "set it in the directory service (SSSD: override_shell)"
         found.append(_as_error(what, why, hint))
-    if strong := looks.strong_groups(entry, configuration.main.refuse_groups):
+    if strong := looks.strong_groups(entry, configuration.main.deny_groups):
         why = f"member of group {', '.join(map(repr, strong))}, which can escape any jail"
         found.append(_as_error(what, why, f"gpasswd --delete {entry.name} {strong[0]}"))
     if rights := looks.sudo_rights(entry):

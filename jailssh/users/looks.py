@@ -99,9 +99,9 @@ def _in_sudoers(entry: AccountEntry) -> bool:
     return any(names & set(re.split(r"[\s,=!:()]+", text)) for text in spools.sudoers())
 
 
-def strong_groups(entry: AccountEntry, refuse_groups: Collection[str]) -> list[str]:
+def strong_groups(entry: AccountEntry, deny_groups: Collection[str]) -> list[str]:
     """Return the account's groups that are root in disguise."""
-    return sorted({name for name, _ in entry.groups} & set(refuse_groups))
+    return sorted({name for name, _ in entry.groups} & set(deny_groups))
 
 
 def lines(found: Sequence[OutsideJail], *, aside: bool) -> list[str]:

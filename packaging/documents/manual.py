@@ -138,9 +138,13 @@ def _kind(kind: str) -> str:
 
 def _rows(rows: tuple[Setting, ...]) -> Iterator[str]:
     def facts(row: Setting) -> list[str]:
-        if not row.default:
-            return [f".Pq {mdoc.word(_kind(row.kind))}"]
-        return [f".Po {mdoc.word(_kind(row.kind))};", "default", f".Ql {mdoc.word(row.default)}", ".Pc"]
+        more = [";", "default", f".Ql {mdoc.word(row.default)}"] if row.default else []
+        more += [";", "formerly", f".Ic {mdoc.word(row.former)}"] if row.former else []
+        return (
+            [f".Po {mdoc.word(_kind(row.kind))}{more[0]}", *more[1:], ".Pc"]
+            if more
+            else [f".Pq {mdoc.word(_kind(row.kind))}"]
+        )
 
     yield from mdoc.definitions((f"Ic {mdoc.word(row.name)}", [*mdoc.running(row.help), *facts(row)]) for row in rows)
 

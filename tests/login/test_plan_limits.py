@@ -58,13 +58,13 @@ def test_a_plan_gives_back_its_limits() -> None:
 
 def test_the_limits_for_people() -> None:
     assert in_force(EVERYTHING) == {
-        "sessions": "at most 3 of the account at a time",
-        "sessions_per_key": "at most 1 of one key at a time",
+        "max_sessions": "at most 3 of the account at a time",
+        "max_sessions_per_key": "at most 1 of one key at a time",
         "addresses": "from 192.0.2.0/24 only",
         "hours": "mon-fri 08:00-12:00 13:00-17:00, sat sun 10:00-12:00 only, local time",
         "expires": "2026-01-31 is the last day",
-        "duration": "a session ends after 1h30m",
-        "idle": "a session ends after 1m30s without traffic",
+        "max_duration": "a session ends after 1h30m",
+        "idle_timeout": "a session ends after 1m30s without traffic",
         "bandwidth": "512 KiB per second in each direction",
         "nice": "10",
     }

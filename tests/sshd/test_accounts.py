@@ -190,7 +190,7 @@ def test_a_uid_that_another_account_had_before(world: World) -> None:
     assert REFUSED.fullmatch(done.stderr)
     (record,) = world.host.journal(**{fields.EVENT: "refused", fields.UID: str(uid)})
     assert (record[fields.REASON], record[fields.USER]) == ("name", "joiner")
-    assert "the plan is for leaver, the login is of joiner" in record["MESSAGE"]
+    assert "plan is for leaver, login is of joiner" in record["MESSAGE"]
     done = world.jailssh("apply", "--gone")
     assert f"leaver (uid {uid})" in done.stdout
     assert world.client.ssh("joiner", "id").code == 125

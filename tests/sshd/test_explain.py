@@ -135,12 +135,12 @@ def test_limits_that_were_met_are_explained(world: World) -> None:
     found = facts(world, "explain", user, "--", "true")
     assert found["limits"] == {"expires": "2020-01-31 is the last day"}
     assert found["limited_now"]["sentence"] == "account expired; last valid day: 2020-01-31"
-    world.host.write(file, f"{own}[limits]\nsessions = 1\n")
+    world.host.write(file, f"{own}[limits]\nmax_sessions = 1\n")
     world.jailssh("apply")
     with world.running(user, "sleep 604"):
         world.host.wait_until(lambda: "sleep 604" in world.processes_of(user), "the session")
-        out = said("sessions = 1", "sessions", 3)
-    assert f"[limits] sessions = 1  ({file}:4): change it there" in out
+        out = said("max_sessions = 1", "sessions", 3)
+    assert f"[limits] max_sessions = 1  ({file}:4): change it there" in out
     assert "requested: not recorded" in out
     world.host.wait_until(lambda: not world.processes_of(user), "its end")
     world.host.write(file, own)
@@ -149,11 +149,12 @@ def test_limits_that_were_met_are_explained(world: World) -> None:
 @pytest.mark.parametrize("reason", ["duration", "idle"])
 def test_why_a_session_was_ended_is_explained(world: World, reason: str) -> None:
     jail = "/etc/jailssh/jails/ended.conf"
-    world.host.write(jail, f"plugins = shell\n[limits]\n{reason} = 1s\n")
+    setting = {"duration": "max_duration", "idle": "idle_timeout"}[reason]
+    world.host.write(jail, f"plugins = shell\n[limits]\n{setting} = 1s\n")
     world.adduser("ended", "ended")
     assert world.client.ssh("ended", "sleep 600", timeout=60).code != 0
     (end,) = [one for one in world.last_login("ended") if one[fields.EVENT] == "session-end"]
     assert end[fields.REASON] == reason
     found = facts(world, "explain", "--from-journal", end[fields.SESSION])
     assert (found["record"]["event"], found["record"]["ended"]) == ("session-start", reason)
-    assert found["happened"][1] == f"[limits] {reason} = 1s  ({jail}:3): change it there, then: jailssh apply"
+    assert found["happened"][1] == f"[limits] {setting} = 1s  ({jail}:3): change it there, then: jailssh apply"

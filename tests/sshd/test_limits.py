@@ -140,7 +140,7 @@ def test_an_account_has_limits_of_its_own(host: World) -> None:
 
 
 def test_sessions_at_a_time(host: World) -> None:
-    limit(host, "sessions = 2")
+    limit(host, "max_sessions = 2")
     with host.running(USER, "sleep 600"), host.running(USER, "sleep 601"):
         host.host.wait_until(lambda: {"sleep 600", "sleep 601"} <= set(host.processes_of(USER)), "two sessions")
         refused(host, "sessions")
@@ -149,7 +149,7 @@ def test_sessions_at_a_time(host: World) -> None:
 
 
 def test_how_long_a_session_lasts(host: World) -> None:
-    limit(host, "duration = 2s")
+    limit(host, "max_duration = 2s")
     passes(host)
     start = time.monotonic()
     done = host.client.ssh(USER, "while :; do echo busy; sleep 0.2; done", timeout=60)
@@ -160,7 +160,7 @@ def test_how_long_a_session_lasts(host: World) -> None:
 
 
 def test_how_long_a_session_is_idle(host: World) -> None:
-    limit(host, "idle = 2s")
+    limit(host, "idle_timeout = 2s")
     done = host.client.ssh(USER, "for i in 1 2 3 4 5 6 7; do echo $i; sleep 0.6; done", timeout=60)
     assert (done.code, done.stdout.split()) == (0, list("1234567"))
     done = host.client.ssh(USER, "echo first; sleep 600", timeout=60)

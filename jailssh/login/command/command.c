@@ -50,19 +50,19 @@ static char **environment(const struct plan *plan, const struct request *request
     static char *env[512];
     size_t n = 0, at = verdict->rule_index, most = sizeof env / sizeof *env - 1;
     if (*request->key && asprintf(&env[n++], "JAILSSH_KEY=%s", request->key) < 0)
-        refuse(R_SETUP, "no memory", 0);
+        refuse(R_SETUP, "cannot allocate memory", 0);
     for (char *const *args; n < most && (args = rule_next(plan, OP_RULE_ENV, &at));) {
         bool placed = strncmp(args[1], "%p", 2) == 0;
         if (!is_set(env, n, args[0]) &&
             asprintf(&env[n++], "%s=%s%s", args[0], placed && verdict->path ? verdict->path : "",
                      placed ? args[1] + 2 : args[1]) < 0)
-            refuse(R_SETUP, "no memory", 0);
+            refuse(R_SETUP, "cannot allocate memory", 0);
     }
     for (size_t i = 0, first = n; i < plan->count && n < most; i++) {
         char *const *args = plan->records[i].args;
         if (plan->records[i].verb == OP_ENV && !is_set(env, first, args[0]) &&
             asprintf(&env[n++], "%s=%s", args[0], args[1]) < 0)
-            refuse(R_SETUP, "no memory", 0);
+            refuse(R_SETUP, "cannot allocate memory", 0);
     }
     for (char **entry = request->env; *entry && n < most; entry++)
         env[n++] = *entry;
@@ -80,7 +80,7 @@ static void settle_in(const struct plan *plan, const struct verdict *verdict)
     sigset_t none;
     char *const *mask = plan_first(plan, OP_UMASK), *const *home = plan_first(plan, OP_HOME);
     if (chdir(home[0]) != 0 && (verdict->at_home || chdir("/") != 0))
-        refuse(R_SETUP, "cannot enter the home", errno);
+        refuse(R_SETUP, "cannot change to the home directory", errno);
     umask(mask ? (mode_t)plan_number(mask[0], 8) : 022);
     if (!creds_limits_of_command())
         refuse(R_LIMITS, "cannot set the resource limits", errno);
@@ -154,21 +154,21 @@ static void run_first(const struct plan *plan, const struct verdict *verdict, ch
     struct command_filter filter;
     command_filter_prepare(&filter, &argv[0], false);
     if (pipe2(said, O_CLOEXEC | O_NONBLOCK) != 0) /* what is too much for it is lost */
-        refuse(R_SETUP, "cannot run what comes first", errno);
+        refuse(R_SETUP, "cannot start the pre-command", errno);
     pid_t pid = vfork();
     if (pid == 0) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (setsid() < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(said[1], 2) < 0)
-            refuse(R_FIRST_FAILED, "cannot go without the client's streams", errno);
+            refuse(R_FIRST_FAILED, "cannot detach the pre-command from the client", errno);
         settle_in(plan, verdict);
         if (!command_filter_enter(&filter))
-            refuse(R_SECCOMP, "cannot install the filter of what comes first", errno);
+            refuse(R_SECCOMP, "cannot install the system call filter of the pre-command", errno);
         execve(argv[0], (char *const *)argv, env);
         refuse(R_FIRST_FAILED, argv[0], errno); /* the first to say why is heard */
     }
     char text[500], line[200] = "";
     if (pid < 0)
-        refuse(R_SETUP, "cannot run what comes first", errno);
+        refuse(R_SETUP, "cannot start the pre-command", errno);
     int status = wait_for(pid);
     (void)!read(said[0], line, sizeof line - 1);
     line[strcspn(line, "\n")] = '\0';
@@ -195,18 +195,18 @@ static noreturn void execute(const struct plan *plan, const struct verdict *verd
     char *const *nice = plan_first(plan, OP_NICE);
     int worse = nice ? (int)plan_number(nice[0], 10) : 0;
     if (setsid() < 0)
-        refuse(R_SETUP, "cannot begin a session", errno);
+        refuse(R_SETUP, "cannot create a session", errno);
     if (!stream_become(streams->ends, streams->terminal))
-        refuse(R_SETUP, "cannot take the streams", errno);
+        refuse(R_SETUP, "cannot set up the streams", errno);
     if (worse > getpriority(PRIO_PROCESS, 0) && setpriority(PRIO_PROCESS, 0, worse) != 0)
         refuse(R_LIMITS, "cannot set the nice value", errno);
     settle_in(plan, verdict);
     if (!within_enter(streams->ruleset))
-        refuse(R_WITHIN, "cannot put the rules in force", errno);
+        refuse(R_WITHIN, "cannot enforce the Landlock rules", errno);
     if (!command_filter_enter(filter))
-        refuse(R_SECCOMP, "cannot install the command's filter", errno);
+        refuse(R_SECCOMP, "cannot install the system call filter of the command", errno);
     if (rule_first(plan, verdict->rule_index, OP_KEEP) && !keep_enter())
-        refuse(R_SECCOMP, "cannot hold the command to adding files", errno);
+        refuse(R_SECCOMP, "cannot limit the command to new files", errno);
     execve(verdict->program, (char *const *)verdict->argv, env);
     *error = errno;
     _exit(EXIT_NOT_FOUND);
@@ -253,7 +253,7 @@ static void judge(const struct plan *plan, const struct request *request, struct
     char go;
     channel_say(SAYS_ALLOWED, verdict->rule, verdict->plugin, "");
     if (recv(channel, &go, 1, 0) != 1)
-        refuse(R_JOURNAL, "the login could not be logged", 0);
+        refuse(R_JOURNAL, "cannot record the login in the journal", 0);
 }
 
 /* The rule has the answer itself: a session in which nothing was executed. */

@@ -23,11 +23,11 @@ static const char *moved(const char *path)
 {
     uintptr_t at;
     if (getrandom(&at, sizeof at, 0) != sizeof at)
-        refuse(R_SETUP, "no random numbers", errno);
+        refuse(R_SETUP, "cannot get random numbers", errno);
     at &= ((uintptr_t)1 << (sizeof at == 8 ? 46 : 30)) - PAGE;
     char *page = mmap((void *)at, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED)
-        refuse(R_SETUP, "no memory", errno);
+        refuse(R_SETUP, "cannot allocate memory", errno);
     return memcpy(page, path, strlen(path) + 1);
 }
 

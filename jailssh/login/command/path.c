@@ -1,7 +1,6 @@
 /* Paths that the user names: what they mean.  Runs after the drop. */
 #include "path.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +29,23 @@ char *path_canonical(const char *path)
         *end++ = '/';
     *end = '\0';
     return out;
+}
+
+bool path_append(struct path *path, const char *text)
+{
+    size_t more = strlen(text);
+    bool fits = more < sizeof path->text - path->length;
+    if (fits) {
+        memcpy(path->text + path->length, text, more + 1);
+        path->length += more;
+    }
+    return fits;
+}
+
+void path_cut(struct path *path, size_t length)
+{
+    path->length = length;
+    path->text[length] = '\0';
 }
 
 char *path_joined(const char *base, const char *rest)

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -14,11 +13,11 @@
 #include "path.h"
 #include "repository.h"
 
-enum { SUFFIX = 4, /* ".git" */ ROOM = PATH_MAX + 32 };
+enum { SUFFIX = 4 /* ".git" */ };
 
 /* A path with ".git" behind it, and how much of it are the spellings to be tried, the shortest first. */
 struct name {
-    char text[ROOM];
+    struct path path;
     size_t length[3];
     size_t count;
 };
@@ -62,12 +61,12 @@ static bool is_like(const struct matching *m, const struct name *name)
     for (char *const *like; (like = rule_next(m->plan, OP_LIKE, &at)); any = true) {
         const char *pattern = like[0];
         size_t same = 1;
-        while (pattern[same] == name->text[same] && pattern[same] != '*' && same < name->length[0])
+        while (pattern[same] == name->path.text[same] && pattern[same] != '*' && same < name->length[0])
             same++;
         if (same < name->length[0] && pattern[same] != '*')
             continue; /* no spelling fits: they differ behind the shortest */
         for (size_t i = 0; i < name->count; i++)
-            if (pattern_fits(pattern + 1, name->text + 1, name->length[i] - 1))
+            if (pattern_fits(pattern + 1, name->path.text + 1, name->length[i] - 1))
                 return true;
     }
     return !any;
@@ -105,40 +104,41 @@ static bool is_head(const char *path)
     return strncmp(name, "refs/", 5) == 0;
 }
 
-static const char *beside(char room[ROOM], const char *path, const char *rest)
+/* The text of PATH with REST behind it, made in PART; without room for it "", which is nowhere. */
+static const char *beside(struct path *part, const struct path *path, const char *rest)
 {
-    snprintf(room, ROOM, "%s%s", path, rest);
-    return room;
+    *part = *path;
+    return path_append(part, rest) ? part->text : "";
 }
 
 /* What git finds at a place: it looks on, it goes to another directory (or gives up), it opens this one. */
 enum found { NOTHING, ELSEWHERE, REPOSITORY };
 
-static enum found git_directory(const char *path)
+static enum found git_directory(const struct path *path)
 {
     struct stat st;
-    char part[ROOM];
-    if (stat(path, &st) != 0)
+    struct path part;
+    if (stat(path->text, &st) != 0)
         return NOTHING;
     if (S_ISREG(st.st_mode))
         return ELSEWHERE;
-    if (!S_ISDIR(st.st_mode) || !is_head(beside(part, path, "/HEAD")))
+    if (!S_ISDIR(st.st_mode) || !is_head(beside(&part, path, "/HEAD")))
         return NOTHING;
-    if (access(beside(part, path, "/commondir"), F_OK) == 0)
+    if (access(beside(&part, path, "/commondir"), F_OK) == 0)
         return ELSEWHERE;
-    bool whole = access(beside(part, path, "/objects"), X_OK) == 0 && access(beside(part, path, "/refs"), X_OK) == 0;
+    bool whole = access(beside(&part, path, "/objects"), X_OK) == 0 && access(beside(&part, path, "/refs"), X_OK) == 0;
     return whole ? REPOSITORY : NOTHING;
 }
 
 /* What git finds below PATH, with a working tree or bare. */
-static enum found look(const char *path)
+static enum found look(const struct path *path)
 {
     struct stat st;
-    char part[ROOM];
-    enum found found = git_directory(beside(part, path, "/.git"));
+    struct path inner = *path;
+    enum found found = path_append(&inner, "/.git") ? git_directory(&inner) : ELSEWHERE;
     if (found == NOTHING)
         return git_directory(path);
-    return found == REPOSITORY && lstat(part, &st) == 0 && S_ISDIR(st.st_mode) ? REPOSITORY : ELSEWHERE;
+    return found == REPOSITORY && lstat(inner.text, &st) == 0 && S_ISDIR(st.st_mode) ? REPOSITORY : ELSEWHERE;
 }
 
 static bool is_there(const char *path)
@@ -149,43 +149,35 @@ static bool is_there(const char *path)
 
 /* Replace PATH by what it is called below ROOT without symbolic links, as far as it exists.  False: it leads out of
  * the root, or nowhere. */
-static bool resolve(const char *root, char path[ROOM])
+static bool resolve(const char *root, struct path *path)
 {
     char real_root[PATH_MAX], real[PATH_MAX];
-    size_t end = strlen(path);
-    char cut = '\0';
+    struct path there = *path, result = { .length = 0 };
     if (!realpath(root, real_root))
         return false;
-    while (!realpath(*path ? path : "/", real)) {
-        if (is_there(path))
+    while (!realpath(there.length ? there.text : "/", real)) {
+        const char *slash = strrchr(there.text, '/');
+        if (!slash || is_there(there.text))
             return false; /* a link to nothing, a loop, a file for a directory, a directory that is closed to us */
-        path[end] = cut;
-        while (path[--end] != '/')
-            ;
-        cut = '/';
-        path[end] = '\0';
+        path_cut(&there, (size_t)(slash - there.text));
     }
-    path[end] = cut;
     if (!path_is_below(real, real_root))
         return false;
-    char result[2 * ROOM];
     const char *below = real_root[1] ? real + strlen(real_root) : real;
-    snprintf(result, sizeof result, "%s%s%s", root[1] ? root : "", below[0] && below[1] ? below : "", path + end);
-    if (!result[0] || strlen(result) >= PATH_MAX - SUFFIX)
-        return false;
-    memcpy(path, result, strlen(result) + 1);
-    return true;
+    bool fits = path_append(&result, root[1] ? root : "") && path_append(&result, below[0] && below[1] ? below : "") &&
+                path_append(&result, path->text + there.length);
+    *path = result;
+    return fits && result.length > 0 && result.length < PATH_MAX - SUFFIX;
 }
 
 /* True if a directory from the root on, above PATH, is a repository itself: what is in one is no repository, but
  * what somebody pushed or checked out there, or has a name that git may want. */
-static bool is_within_another(const char *root, const char *path)
+static bool is_within_another(const char *root, const struct path *path)
 {
-    char part[ROOM];
-    for (size_t n = root[1] ? strlen(root) : 0; path[n]; n += 1 + strcspn(path + n + 1, "/")) {
-        memcpy(part, path, n);
-        part[n] = '\0';
-        if (look(part) != NOTHING)
+    for (size_t n = root[1] ? strlen(root) : 0; path->text[n]; n += 1 + strcspn(path->text + n + 1, "/")) {
+        struct path above = *path;
+        path_cut(&above, n);
+        if (look(&above) != NOTHING)
             return true;
     }
     return false;
@@ -195,26 +187,23 @@ static bool is_within_another(const char *root, const char *path)
  * ".git" if git, asked for that, would open this too.  Returns the reason why there is none, or R_NONE. */
 static enum reason find_repository(const char *root, struct name *name)
 {
-    size_t n = strlen(name->text);
-    enum found found = look(name->text);
-    if (found == NOTHING) {
-        memcpy(name->text + n, ".git", SUFFIX + 1);
-        found = look(name->text);
-    }
-    if (found != REPOSITORY || !path_is_below(name->text, root))
+    struct path *path = &name->path;
+    enum found found = look(path);
+    if (found == NOTHING && path_append(path, ".git"))
+        found = look(path);
+    if (found != REPOSITORY || !path_is_below(path->text, root))
         return R_NO_REPOSITORY;
-    if (!resolve(root, name->text))
+    if (!resolve(root, path))
         return R_REPOSITORY_LEAVES_ROOT;
-    n = strlen(name->text);
-    name->length[0] = n;
+    name->length[0] = path->length;
     name->count = 1;
-    if (ends_in_git(name->text, n)) {
-        name->text[n - SUFFIX] = '\0';
-        if (look(name->text) == NOTHING) {
-            name->length[0] = n - SUFFIX;
-            name->length[name->count++] = n;
+    if (ends_in_git(path->text, path->length)) {
+        struct path shorter = *path;
+        path_cut(&shorter, path->length - SUFFIX);
+        if (look(&shorter) == NOTHING) {
+            name->length[0] = shorter.length;
+            name->length[name->count++] = path->length;
         }
-        name->text[n - SUFFIX] = '.';
     }
     return R_NONE;
 }
@@ -222,60 +211,61 @@ static enum reason find_repository(const char *root, struct name *name)
 /* The same where nothing may be: NAME, which ends in ".git", and what it is without that. */
 static enum reason find_room(const char *root, struct name *name)
 {
-    if (!resolve(root, name->text))
+    struct path *path = &name->path;
+    if (!resolve(root, path))
         return R_REPOSITORY_LEAVES_ROOT;
-    size_t n = strlen(name->text);
-    bool taken = is_there(name->text);
-    name->text[n - SUFFIX] = '\0';
-    taken = is_there(name->text) || taken;
-    name->text[n - SUFFIX] = '.';
-    name->length[0] = n - SUFFIX;
-    name->length[1] = n;
+    if (!ends_in_git(path->text, path->length) || is_there(path->text))
+        return R_REPOSITORY_EXISTS; /* under the name of what a link leads to, which may have any */
+    struct path shorter = *path;
+    path_cut(&shorter, path->length - SUFFIX);
+    name->length[0] = shorter.length;
+    name->length[1] = path->length;
     name->count = 2;
-    return taken ? R_REPOSITORY_EXISTS : R_NONE;
+    return is_there(shorter.text) ? R_REPOSITORY_EXISTS : R_NONE;
 }
 
 /* The spellings that the text of NAME may mean, when nobody looks; the longest is left in it. */
 static void spell(struct name *name, bool new)
 {
-    size_t n = strlen(name->text);
+    size_t n = name->path.length;
     name->count = 0;
-    if (ends_in_git(name->text, n))
+    if (ends_in_git(name->path.text, n))
         name->length[name->count++] = n - SUFFIX;
     name->length[name->count++] = n;
     if (new && name->count == 2)
         return;
-    memcpy(name->text + n, ".git", SUFFIX + 1);
-    name->length[name->count++] = n + SUFFIX;
+    if (path_append(&name->path, ".git"))
+        name->length[name->count++] = n + SUFFIX;
 }
 
 /* Judge NAME below ROOT; what is executed is left in its text.  Returns the reason of a denial or R_NONE. */
 static enum reason judge(const struct matching *m, const char *root, bool new, struct name *name)
 {
-    size_t above = root[1] ? strlen(root) : 0, n = strlen(name->text);
-    if (!is_plain(name->text, above) || name->text[1] == '\0')
+    struct path *path = &name->path;
+    size_t above = root[1] ? strlen(root) : 0, n = path->length;
+    if (!is_plain(path->text, above) || path->text[1] == '\0')
         return R_REPOSITORY_NAME;
     spell(name, new);
     bool like = is_like(m, name);
     if (!new)
-        name->text[n] = '\0';
-    if (!like || !path_is_below(name->text, root))
+        path_cut(path, n);
+    if (!like || !path_is_below(path->text, root))
         return R_REPOSITORY_OUTSIDE;
-    if (new &&ends_in_git(name->text, name->length[0]))
+    if (new &&ends_in_git(path->text, name->length[0]))
         return R_REPOSITORY_NAME; /* a.git.git */
     if (!m->inside)
         return R_NONE;
     enum reason reason = new ? find_room(root, name) : find_repository(root, name);
     if (reason)
         return reason;
-    if (!is_plain(name->text, above) || is_within_another(root, name->text))
+    if (!is_plain(path->text, above) || is_within_another(root, path))
         return R_REPOSITORY_NAME;
     return is_like(m, name) ? R_NONE : R_REPOSITORY_OUTSIDE;
 }
 
 bool repository_fits(struct matching *m, const struct value *value, bool new, const char **replacement)
 {
-    struct name name;
+    struct name name = { .count = 0 };
     char *full, *clean = value_path(m, value, &full);
     if (!clean)
         return false;
@@ -286,10 +276,10 @@ bool repository_fits(struct matching *m, const struct value *value, bool new, co
     for (char *const *root; reason && (root = rule_next(m->plan, OP_BELOW, &at));) {
         if (!path_is_below(clean, root[0]))
             continue;
-        memcpy(name.text, clean, strlen(clean) + 1);
-        reason = judge(m, root[0], new, &name);
+        path_cut(&name.path, 0);
+        reason = path_append(&name.path, clean) ? judge(m, root[0], new, &name) : R_REPOSITORY_NO_MEMORY;
     }
-    char *path = reason ? NULL : strdup(name.text);
+    char *path = reason ? NULL : strdup(name.path.text);
     if (!path)
         return no_fit(m, reason ? reason : R_REPOSITORY_NO_MEMORY, "repository", value->text);
     *replacement = path;

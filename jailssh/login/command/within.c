@@ -94,7 +94,7 @@ int within_open(const struct plan *plan, size_t rule)
         return -1;
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &handled, sizeof handled, 0);
     if (ruleset < 0)
-        refuse(R_WITHIN, "cannot make the rules", errno);
+        refuse(R_WITHIN, "cannot create the Landlock rules", errno);
     allow_the_rest(plan, ruleset, change);
     for (char *const *args; (args = rule_next(plan, OP_WITHIN, &at));) {
         bool writable = strcmp(args[1], "rw") == 0;

@@ -78,15 +78,12 @@ static void on_end_of_jail(struct outer *o)
 
 /* Tell the user, if that is possible at once, and let the command end by itself: a shell writes its history, a program
  * takes its temporary files away. */
-static void end_session(struct outer *o, enum reason reason, const char *how, long long time)
+static void end_session(struct outer *o, enum reason reason, long long time)
 {
-    const char *edge = o->master >= 0 ? "\r\n" : "";
+    const char *edge = o->master >= 0 ? "\r\n" : "", *how = reason == R_IDLE ? "idle for " : "time limit reached (";
     long long seconds = time / SECOND, unit = seconds % 3600 == 0 ? 3600 : seconds % 60 == 0 ? 60 : 1;
-    fail_say("%sjailssh: session closed: %s %lld%c%s", edge, how, seconds / unit,
-             unit == 3600 ? 'h'
-             : unit == 60 ? 'm'
-                          : 's',
-             *edge ? edge : "\n");
+    fail_say("%sjailssh: session closed: %s%lld%c%s%s", edge, how, seconds / unit, "smh"[(unit > 1) + (unit > 60)],
+             reason == R_IDLE ? "" : ")", *edge ? edge : "\n");
     o->reason = reason;
     o->next = o->now + GRACE * SECOND;
     kill(o->jail, SIGHUP);
@@ -95,9 +92,9 @@ static void end_session(struct outer *o, enum reason reason, const char *how, lo
 static void check_time(struct outer *o)
 {
     if (!o->reason && o->duration && o->now - o->began >= o->duration)
-        end_session(o, R_DURATION, "time limit reached:", o->duration);
+        end_session(o, R_DURATION, o->duration);
     else if (!o->reason && o->idle && o->now - o->moved >= o->idle)
-        end_session(o, R_IDLE, "idle for", o->idle);
+        end_session(o, R_IDLE, o->idle);
     if (!o->reason || o->now < o->next)
         return;
     if (o->steps++ == 0)
@@ -143,7 +140,7 @@ static void on_loss(struct outer *o)
 {
     if (o->reason || !plan_says(o->plan, OP_JOURNAL, "require"))
         return;
-    fail_tell();
+    fail_tell("continue this session");
     o->reason = R_JOURNAL;
     o->next = o->now;
 }
@@ -240,7 +237,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     o.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
     if (o.signals < 0 || prctl(PR_SET_PDEATHSIG, SIGHUP) != 0) {
         kill(pid, SIGKILL);
-        refuse(R_SETUP, "cannot watch over the session", errno);
+        refuse(R_SETUP, "cannot monitor the session", errno);
     }
     if (getppid() != parent)
         kill(pid, SIGKILL);

@@ -22,7 +22,7 @@ int pty_open(int *master)
         refuse(R_TERMINAL, "cannot open a terminal", errno);
     int terminal = ioctl(*master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (terminal < 0 || tcgetattr(0, &modes) != 0 || tcsetattr(terminal, TCSANOW, &modes) != 0)
-        refuse(R_TERMINAL, "cannot set a terminal up", errno);
+        refuse(R_TERMINAL, "cannot set up a terminal", errno);
     if (ioctl(0, TIOCGWINSZ, &size) == 0)
         ioctl(terminal, TIOCSWINSZ, &size);
     return terminal;

@@ -42,8 +42,11 @@ static void tell_user(const struct outer *o, enum reason reason, const char *det
         else
             fail_say("jailssh: login succeeded, but no shell is allowed; %s\n", about[0]);
         break;
+    case TELL_COMMAND:
+        fail_tell(o->request->command ? "run this command" : "start this session");
+        break;
     default:
-        fail_tell();
+        fail_tell("start this session");
     }
 }
 
@@ -60,13 +63,17 @@ int report_end(struct outer *o)
         code = what == SAYS_DENIED ? EXIT_DENIED : what == SAYS_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_REFUSED;
         enum reason reason = reason_of(part[0]);
         tell_user(o, reason, part[1]);
+        if (what == SAYS_NOT_FOUND) { /* the program, and why it does not run */
+            snprintf(text, sizeof text, "%s: %s", part[1], part[2]);
+            part[1] = text;
+        }
         if (what == SAYS_DENIED && *part[2]) /* the rule that nearly matched */
             journal_keep("JAILSSH_RULE", part[2]);
         fail_log(code, reason, part[1], o->request->command);
         return code;
     } else { /* the jail was killed, by us or by the kernel */
         if (waitpid(o->jail, &status, 0) != o->jail)
-            refuse(R_SETUP, "cannot learn how the session ended", errno);
+            refuse(R_SETUP, "cannot read the exit status of the session", errno);
         code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     }
     int n = snprintf(text, sizeof text, "session ended with status %d%s%s%s", code, o->reason ? " (" : "",

@@ -32,7 +32,7 @@ static void hand_over(int channel, char *letters, const int *fds, unsigned n)
     head->cmsg_len = (socklen_t)CMSG_LEN(n * sizeof *fds);
     memcpy(CMSG_DATA(head), fds, n * sizeof *fds);
     if (sendmsg(channel, &message, MSG_NOSIGNAL) != (ssize_t)n + 1)
-        refuse(R_SETUP, "cannot hand the streams over", errno);
+        refuse(R_SETUP, "cannot pass the streams", errno);
     for (size_t i = 0; i < n; i++)
         close(fds[i]);
 }
@@ -42,7 +42,7 @@ static int half_pipe(int *command, bool to_command, bool packets)
 {
     int ends[2];
     if ((packets ? socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) : pipe2(ends, O_CLOEXEC)) != 0)
-        refuse(R_SETUP, "cannot make a pipe", errno);
+        refuse(R_SETUP, "cannot create a pipe", errno);
     *command = ends[to_command ? 0 : 1];
     return ends[to_command ? 1 : 0];
 }

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("git"), pytest.mark.n
 
 
 def test_a_configuration_without_mistakes(site: Site) -> None:
-    site.put("jails/own.conf", "plugins = sftp other\n[limits]\nsessions = 2\n")
+    site.put("jails/own.conf", "plugins = sftp other\n[limits]\nmax_sessions = 2\n")
     done = site.run("config", "check")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("no errors in ")
@@ -175,8 +175,10 @@ def repositories() -> Iterator[Path]:
 
 
 def test_what_holds_for_an_account_is_shown_with_where_it_comes_from(site: Site) -> None:
-    jail = site.put("jails/own.conf", "plugins = sftp\ngroups = backup\n[limits]\nsessions = 3\nidle = 30m\n")
-    user = site.put("users/nobody.conf", "uid = 65534\njail = own\n[limits]\nsessions = 1\n"
+    jail = site.put(
+        "jails/own.conf", "plugins = sftp\ngroups = backup\n[limits]\nmax_sessions = 3\nidle_timeout = 30m\n"
+    )
+    user = site.put("users/nobody.conf", "uid = 65534\njail = own\n[limits]\nmax_sessions = 1\n"
                     "hours = mon-fri 08:00-18:00\n[groups]\ndevs = bob, carol\n")  # fmt: skip
     site.put("jailssh.conf", "min_uid = 30\n")
     rows = {
@@ -184,8 +186,8 @@ def test_what_holds_for_an_account_is_shown_with_where_it_comes_from(site: Site)
         "jail": f"= own                       # {user}:2",
         "[groups] devs": f"= bob, carol                # {user}:7",
         "plugins": f"= sftp                      # {jail}:1",
-        "[limits] sessions": f"= 1                         # {user}:4",
-        "[limits] idle": f"= 30m                       # {jail}:5",
+        "[limits] max_sessions": f"= 1                         # {user}:4",
+        "[limits] idle_timeout": f"= 30m                       # {jail}:5",
         "[limits] hours": f"= mon-fri 08:00-18:00       # {user}:5",
         "[limits] nofile": "= 1024                      # default",
     }
@@ -198,7 +200,7 @@ def test_what_holds_for_an_account_is_shown_with_where_it_comes_from(site: Site)
     # One that is in the jail by its Unix group, and one that is in none.
     facts = json.loads(site.run("--json", "config", "show", "backup").stdout)
     assert {"section": "", "name": "jail", "value": "own", "origin": f"by its Unix groups: {jail}:2"} in facts
-    assert {"section": "limits", "name": "sessions", "value": "3", "origin": f"{jail}:4"} in facts
+    assert {"section": "limits", "name": "max_sessions", "value": "3", "origin": f"{jail}:4"} in facts
     assert "account mail: is not in a jail" in site.run("config", "show", "mail").stderr
     assert "jail no-such: does not exist" in site.run("config", "show", "no-such").stderr
     # A jail goes before an account of its name, which is told.
@@ -395,7 +397,7 @@ def test_a_directory_in_the_home_is_told_but_no_mistake(site: Site) -> None:
 
 def test_a_damaged_time_zone_is_an_error_only_where_hours_are_used(site: Site) -> None:
     Path(site.layout.root, "etc/localtime").write_bytes(b"TZif, not\n")
-    site.put("jails/plain.conf", "plugins = sftp\n[limits]\nsessions = 1\n")
+    site.put("jails/plain.conf", "plugins = sftp\n[limits]\nmax_sessions = 1\n")
     assert site.run("config", "check").returncode == 0
     site.put("jails/office.conf", "plugins = sftp\n[limits]\nhours = daily 08:00-18:00\n")
     done = site.run("config", "check")

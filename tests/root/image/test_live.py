@@ -30,7 +30,7 @@ def host(installed_host: ScratchHost, client: SshClient) -> Iterator[ScratchHost
     installed_host.write("/usr/local/etc/secret", "hidden\n")
     installed_host.write(
         "/etc/jailssh/jails/hosting.conf",
-        "plugins = shell sftp\nroot = live\nhide = /usr/local/etc, /usr/local/nosuch\n",
+        "plugins = shell sftp\nroot = live\ninaccessible_paths = /usr/local/etc, /usr/local/nosuch\n",
     )
     installed_host.write("/etc/jailssh/jails/copies.conf", "plugins = shell\n[shell]\ntools = no\nprograms = cat\n")
     installed_host.stop_sshd()

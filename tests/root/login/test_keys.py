@@ -346,7 +346,7 @@ def test_the_plan_of_a_key_is_missing(every_shared: Lab) -> None:
     every_shared.path(f"{PLANS}/{UID}.{BOB}").unlink()
     tell(every_shared, key_line(3))
     row = assert_refused(login(every_shared), "plan-bad")
-    assert (row["JAILSSH_KEY"], "the plan of the key is missing" in row["MESSAGE"]) == ("bob", True)
+    assert (row["JAILSSH_KEY"], "plan of the key is missing" in row["MESSAGE"]) == ("bob", True)
 
 
 def test_the_plan_of_a_key_that_others_can_change(every_shared: Lab) -> None:

@@ -224,7 +224,7 @@ def test_bandwidth_of_a_terminal(terminal: Terminal) -> None:
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize(("verb", "line"), [("idle", "idle for 1s"), ("duration", "time limit reached: 1s")])
+@pytest.mark.parametrize(("verb", "line"), [("idle", "idle for 1s"), ("duration", "time limit reached (1s)")])
 @pytest.mark.parametrize(("command", "code", "grace"), [("probe sleep 60", 129, 0), ("actor signals", 137, 2)])
 def test_a_session_must_end(set_uid_lab: Lab, verb: str, line: str, command: str, code: int, grace: int) -> None:
     set_uid_lab.publish(limited(record(verb, 1)))
@@ -238,7 +238,7 @@ def test_a_session_must_end(set_uid_lab: Lab, verb: str, line: str, command: str
     set_uid_lab.assert_nothing_left()
 
 
-@pytest.mark.parametrize(("verb", "line"), [("idle", b"idle for 1s"), ("duration", b"time limit reached: 1s")])
+@pytest.mark.parametrize(("verb", "line"), [("idle", b"idle for 1s"), ("duration", b"time limit reached (1s)")])
 def test_a_terminal_must_end(terminal: Terminal, verb: str, line: bytes) -> None:
     terminal.lab.publish(limited(record(verb, 1), pty=True))
     terminal.start("probe sleep 60")

@@ -321,5 +321,7 @@ def test_the_journal_goes_away(set_uid_lab: Lab) -> None:
             read_all(client.output)
             said = read_all(client.errors)
             assert client.session.process.wait(20) == code
-            assert said.startswith(b"jailssh: cannot start this session") == (logging == "require")
+            assert said.startswith(b"jailssh: cannot continue this session; give your administrator reference ") == (
+                logging == "require"
+            )
             client.close()

@@ -10,11 +10,14 @@ import signal
 import socket
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
 
+from jailssh.plan import codec
+from jailssh.policy import rules
 from tests.root import login_lab
-from tests.root.login_lab import OTHER_UID, UID, Done, Lab, assert_ended, assert_refused
+from tests.root.login_lab import OTHER_UID, UID, Done, Lab, assert_ended, assert_refused, plan, record
 from tests.root.terminal_lab import wait_for
 
 pytestmark = login_lab.NEEDS
@@ -36,9 +39,23 @@ def test_death_by_signal(every_lab: Lab, number: signal.Signals) -> None:
 
 def test_a_program_that_is_not_there(every_lab: Lab) -> None:
     done = every_lab.login("missing")
-    assert (done.code, done.out, done.err.count(b"\n")) == (127, b"", 1)
-    assert done.events() == ["refused"]
-    assert done.records[0]["JAILSSH_REASON"] == "not-found"
+    (found,) = done.records
+    line = f"jailssh: cannot run this command; give your administrator reference {found['JAILSSH_SESSION'][:8]}\n"
+    assert (done.code, done.out, done.err.decode()) == (127, b"", line)
+    assert (found["JAILSSH_EVENT"], found["JAILSSH_REASON"], found["JAILSSH_EXIT"]) == ("refused", "not-found", "127")
+    assert found["MESSAGE"] == "u: login refused (not-found): /bin/missing: No such file or directory"
+
+
+def test_a_shell_that_is_not_there(every_lab: Lab) -> None:
+    """Nobody asked for a command, so none is spoken of."""
+    shell = rules.Rule("lab.login", "lab", "/bin/missing", (), interactive=True)
+    parsed = codec.decode(plan())
+    more = [record(*row) for row in rules.rule_records(shell)]
+    every_lab.publish(codec.encode(replace(parsed, records=(*parsed.records, *more))))
+    done = every_lab.login()
+    reference = done.records[0]["JAILSSH_SESSION"][:8]
+    line = f"jailssh: cannot start this session; give your administrator reference {reference}\n"
+    assert (done.code, done.out, done.err.decode()) == (127, b"", line)
 
 
 def test_the_records_of_a_session(every_lab: Lab) -> None:

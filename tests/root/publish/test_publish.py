@@ -195,7 +195,7 @@ def test_validate_names_account_file_and_line(layout: Layout, monkeypatch: pytes
     monkeypatch.setattr(ThisHost, "find_account", staticmethod({"alice": ALICE}.get))
     put(layout.config_file, "min_uid = 500\nthird_party_plugins = darcs\n")
     put(f"{layout.jails}/code.conf", "plugins = git\n\n[git]\nwrite = /srv/git\n")
-    put(f"{layout.jails}/show.conf", "plugins = sftp\nroot = live\nhide = /etc\n")
+    put(f"{layout.jails}/show.conf", "plugins = sftp\nroot = live\ninaccessible_paths = /etc\n")
     user(layout, ALICE, "removed")
     with pytest.raises(ManyErrors) as caught:
         load_configuration(layout).validate()

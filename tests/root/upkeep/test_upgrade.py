@@ -23,6 +23,13 @@ pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.
 LEFT = pathlib.Path(__file__).with_name("upgraded")
 STATE: dict[str, str] = json.loads((LEFT / "state.json").read_text())
 JAILS = {"alice": "sftp-only", "carol": "shell", "git": "team"}
+# Settings by the names that the older version had for them, at the end of its files.
+OLD_NAMES = {
+    "/etc/jailssh/jailssh.conf": "refuse_groups = root sudo\n",
+    "/etc/jailssh/jails/team.conf": "\n[limits]\nsessions = 9\nidle = 30m\n",
+    "/etc/jailssh/users/alice.conf": "\n[limits]\nsessions = 1\n",
+}
+STATE.update({path: STATE.get(path, "") + text for path, text in OLD_NAMES.items()})
 SSH = "-o StrictHostKeyChecking=no -o BatchMode=yes -o LogLevel=ERROR"
 
 
@@ -99,6 +106,21 @@ def test_what_is_to_be_done_is_said_and_done(host: Host) -> None:
     assert host.ssh("git", "\"git-upload-pack 'team/none'\"", key="first").code == 126
 
 
+def test_old_names_of_settings_hold_and_are_told(host: Host) -> None:
+    done = host.scratch.run(["jailssh", "config", "check"])
+    told = [line.partition(" ")[2] for line in done.stderr.splitlines() if "' is now '" in line]
+    assert (done.code, told) == (0, [
+        "/etc/jailssh/jailssh.conf:1: 'refuse_groups' is now 'deny_groups'",
+        "/etc/jailssh/jails/team.conf:8: 'sessions' is now 'max_sessions'",
+        "/etc/jailssh/jails/team.conf:9: 'idle' is now 'idle_timeout'",
+        "/etc/jailssh/users/alice.conf:5: 'sessions' is now 'max_sessions'",
+    ])  # fmt: skip
+    assert "  max_sessions: at most 1 of the account" in host.sh("jailssh explain alice -- internal-sftp")
+    shown = host.sh("jailssh config show team").splitlines()
+    assert [line.split()[2:5] for line in shown if line.startswith("[limits] idle_timeout ")] == [["=", "30m", "#"]]
+    assert host.sftp().code == 0
+
+
 def test_images_live_on(host: Host) -> None:
     rows = json.loads(host.sh("jailssh image list --json"))
     assert {row["jail"] for row in rows} == set(JAILS.values())
@@ -112,7 +134,7 @@ def test_what_the_old_version_changed_is_taken_back(host: Host) -> None:
     host.sh("jailssh deluser alice --yes && jailssh deluser carol --yes && jailssh deluser git --yes")
     assert host.scratch.run(["getent", "passwd", "alice"]).code != 0
     assert host.sh("getent passwd carol").strip().endswith(":/bin/bash")
-    host.sh("rm /etc/jailssh/jails/team.conf && jailssh setup --undo --yes")
+    host.sh("rm /etc/jailssh/jailssh.conf /etc/jailssh/jails/team.conf && jailssh setup --undo --yes")
     for path in ("/etc/jailssh", "/etc/ssh/sshd_config.d/20-jailssh.conf", "/usr/share/pam-configs/jailssh"):
         host.sh(f"! ls -d {path} && ! getent group jailssh")
 

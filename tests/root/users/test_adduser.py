@@ -43,7 +43,7 @@ def withdraw(uid):
 
 class Publisher:
     min_uid = 1000
-    refuse_groups = ("sudo", "docker", "disk", "adm", "lxd", "wheel")
+    deny_groups = ("sudo", "docker", "disk", "adm", "lxd", "wheel")
     groups = ()
     def check(self, jails):
         if "nosuch" in jails:

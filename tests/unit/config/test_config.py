@@ -39,7 +39,7 @@ def test_defaults_of_the_main_file() -> None:
     main = files.read_main("", "m.conf")
     assert (main.require_journal, main.build_timeout, main.min_uid) == (False, 60, 1000)
     assert {"root", "sudo", "wheel", "docker", "disk", "adm", "lxd", "incus", "libvirt", "shadow"} <= {
-        *main.refuse_groups
+        *main.deny_groups
     }
     assert main.pam_services == ()
     assert {item.origin for item in main.items} == {"default"}

@@ -44,13 +44,14 @@ def fault(text: str, main: str = "") -> list[str]:
 
 def test_without_limits_there_are_none_and_local_time_is_not_looked_at() -> None:
     assert access("") == Access()
-    assert access("hours =\nexpires =\naddresses =\nsessions =\nidle =\nbandwidth =") == Access()
+    assert access("hours =\nexpires =\naddresses =\nmax_sessions =\nidle_timeout =\nbandwidth =") == Access()
 
 
 def test_all_of_them() -> None:
     text = (
-        "sessions = 3\nsessions_per_key = 1\nduration = 8h\nidle = 30m\nnice = 10\nbandwidth = slow\n"
-        "addresses = 192.0.2.0/24, 2001:DB8::1\nhours = mon-fri 08:00-18:00\nexpires = 2027-01-31\nnofile = 5"
+        "max_sessions = 3\nmax_sessions_per_key = 1\nmax_duration = 8h\nidle_timeout = 30m\n"
+        "nice = 10\nbandwidth = slow\naddresses = 192.0.2.0/24, 2001:DB8::1\n"
+        "hours = mon-fri 08:00-18:00\nexpires = 2027-01-31\nnofile = 5"
     )
     assert access(text, BERLIN, "[bandwidth]\nslow = 512K\n") == Access(
         sessions=3, key_sessions=1, duration=28800, idle=1800, nice=10, bandwidth=524288,
@@ -59,7 +60,7 @@ def test_all_of_them() -> None:
 
 
 def test_rlimits_are_apart() -> None:
-    document = reader.read_document("plugins = sftp\n[limits]\nnproc = 7\nsessions = 2\n", "j.conf")
+    document = reader.read_document("plugins = sftp\n[limits]\nnproc = 7\nmax_sessions = 2\n", "j.conf")
     jail = jails.read_jail("j", document, lambda _: ())
     assert dict(jail.limits) == {"nproc": 7, "nofile": 1024, "core": 0}
     assert "nproc" not in jail.access
@@ -71,13 +72,13 @@ def test_rlimits_are_apart() -> None:
 )
 def test_durations(text: str, seconds: int) -> None:
     assert times.duration(text) == seconds
-    assert access(f"idle = {text}").idle == seconds
+    assert access(f"idle_timeout = {text}").idle == seconds
 
 
 @pytest.mark.parametrize("text", ["0", "0h", "-1", "1.5h", "30 m", "m", "30m1h", "1w", "400d", "1e3", "٣"])
 def test_what_is_no_duration(text: str) -> None:
-    (line,) = fault(f"duration = {text}")
-    assert line.startswith(f"jailssh: j.conf:3: duration: '{text}' is not ")
+    (line,) = fault(f"max_duration = {text}")
+    assert line.startswith(f"jailssh: j.conf:3: max_duration: '{text}' is not ")
 
 
 @pytest.mark.parametrize(
@@ -188,8 +189,8 @@ def test_what_are_no_addresses(text: str, part: str) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("sessions = 0", "'0' is not a number from 1 to 999999; empty means no limit"),
-        ("sessions_per_key = many", "'many' is not a number from 1"),
+        ("max_sessions = 0", "'0' is not a number from 1 to 999999; empty means no limit"),
+        ("max_sessions_per_key = many", "'many' is not a number from 1"),
         ("nice = 20", "'20' is not a number from 0 to 19"),
         ("nice = -1", "'-1' is not a number from 0 to 19"),
         ("nice =", "'' is not a number from 0 to 19"),
@@ -232,7 +233,7 @@ def test_bandwidth_classes() -> None:
 def test_an_accounts_own_limits_go_before_those_of_its_jail() -> None:
     user = files.read_user("uid = 5\njail = j\n[limits]\nexpires = 2030-06-01 12:00\nhours =\n", "u.conf", "u")
     assert set(user.access) == {"expires", "hours"}
-    text = "plugins = x\n[limits]\nhours = mon 08:00-09:00\nsessions = 2\n"
+    text = "plugins = x\n[limits]\nhours = mon 08:00-09:00\nmax_sessions = 2\n"
     jail = jails.read_jail("j", reader.read_document(text, "j"), lambda _: ())
     found = limits.access_of({**jail.access, **user.access}, {}, lambda: UTC_ONLY)
     assert (found.hours, found.sessions) == ((), 2)
@@ -329,7 +330,7 @@ def test_a_zone_that_is_missing_or_not_roots_is_an_error(tmp_path: Path) -> None
 
 
 def test_limits_become_records_that_a_plan_may_hold() -> None:
-    text = "hours = daily 22:00-06:00\nexpires = 2030-01-01\naddresses = 192.0.2.0/24, 2001:db8::/32\nsessions = 2"
+    text = "hours = daily 22:00-06:00\nexpires = 2030-01-01\naddresses = 192.0.2.0/24, 2001:db8::/32\nmax_sessions = 2"
     rule = Rule("x.y", "x", "/usr/bin/y", ("y",))
     account = Account("alice", 1000, 1000, "alice", "/home/alice")
     jail = JailSettings("j", access=access(text, BERLIN))
@@ -350,8 +351,8 @@ def test_limits_become_records_that_a_plan_may_hold() -> None:
 
 
 def test_several_jails_agree_about_limits_or_it_is_an_error() -> None:
-    one = reader.read_document("plugins = sftp\n[limits]\nsessions = 2\nhours = sat,sun 10:00-12:00\n", "one.conf")
-    two = reader.read_document("plugins = git\n[limits]\nsessions = 2\nidle = 5m\n", "two.conf")
+    one = reader.read_document("plugins = sftp\n[limits]\nmax_sessions = 2\nhours = sat,sun 10:00-12:00\n", "one.conf")
+    two = reader.read_document("plugins = git\n[limits]\nmax_sessions = 2\nidle_timeout = 5m\n", "two.conf")
     both = jails.read_jail("both", jails.combine({"one": one, "two": two}), lambda _: ())
     found = limits.access_of(both.access, {}, lambda: UTC_ONLY)
     assert (found.sessions, found.idle, found.hours) == (2, 300, ((96, 600, 720),))

@@ -118,15 +118,15 @@ def test_explain_an_allowed_command(configure: Callable[..., Trials], layout: La
     ("command", "reason", "said"),
     [
         (PUSH.format("--delete", "in"), "option-not-allowed",
-         ["nearest rule: rsync.push", "option --delete", "[rsync] delete = yes  (now: no, ", "own.conf:7)"]),
+         ["nearest rule: rsync.push", "option '--delete'", "[rsync] delete = yes  (now: no, ", "own.conf:7)"]),
         (PUSH.format("-v", "/srv/x"), "path-outside",
-         ["allowed directories: /home/alice/in", "path /srv/x", "[rsync] write = ~/in, /srv"]),
+         ["allowed directories: /home/alice/in", "rejected: path '/srv/x'\n", "[rsync] write = ~/in, /srv"]),
         ("borg serve", "command-not-allowed",
          ["takes 'borg'; to allow it with plugin borg, set:", "plugins = borg git rsync", "is a guess"]),
         ("report --days 7", "command-not-allowed",
          ["no plugin takes 'report'", "a line of the plugin command allows it", 'commands = "report --days 7"  (new)']),
         ("nowhere x", "command-not-allowed", ["nowhere is not a program on this host"]),
-        ("id;ls", "shell-metacharacter", ["character ;", "no setting allows it", "(plugin shell)"]),
+        ("id;ls", "shell-metacharacter", ["rejected: character ';'\n", "no setting allows it", "(plugin shell)"]),
         ("git-receive-pack /srv/x", "command-not-allowed", ["plugin git can allow it, but [git] read: /srv is"]),
         ("rsync --daemon", "word-missing", ["plugin rsync takes such commands, but no setting allows this one"]),
         (None, "not-interactive", ["to allow it with plugin shell, set:", "the allow-list has no effect"]),
@@ -234,7 +234,7 @@ def test_times_are_exact_at_both_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("one", "code", "said"),
     [
-        (record("id;ls", "shell-metacharacter"), 3, ["(shell-metacharacter: ", "requested: id;ls", "character ;"]),
+        (record("id;ls", "shell-metacharacter"), 3, ["(shell-metacharacter: ", "requested: id;ls", "character ';'"]),
         (record(None, "not-interactive"), 3, ["requested: an interactive login", "with plugin shell, set:"]),
         (record("rsync --server -e.i . in", "path-leaves-root"), 0, ["depends on the login itself: symbolic links"]),
         (record("scp -t x", JAILSSH_PLAN="0" * 16), 3, ["the plan has changed since; result now:"]),

@@ -235,8 +235,8 @@ def test_a_rule_that_logs_one_that_answers_and_one_with_a_first() -> None:
     assert (facts["first"], facts["log"], facts["answer"]) == ([], False, "nothing to do")
 
 
-LIMITED = ("sessions = 2\naddresses = 192.0.2.0/24\nhours = mon-fri 08:00-18:00\nduration = 8h\nidle = 30m\n"
-           "bandwidth = 512K\nnice = 5\nsessions_per_key = 1\n")  # fmt: skip
+LIMITED = ("max_sessions = 2\naddresses = 192.0.2.0/24\nhours = mon-fri 08:00-18:00\nmax_duration = 8h\n"
+           "idle_timeout = 30m\nbandwidth = 512K\nnice = 5\nmax_sessions_per_key = 1\n")  # fmt: skip
 
 
 def limited(configure: Callable[..., Trials], layout: Layout, of_account: str) -> Trials:
@@ -253,18 +253,18 @@ def at(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
 def test_the_limits_in_force_are_those_of_the_account(
     configure: Callable[..., Trials], layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    publish(layout, limited(configure, layout, "sessions = 7\nexpires = 2026-01-31"))
+    publish(layout, limited(configure, layout, "max_sessions = 7\nexpires = 2026-01-31"))
     at(monkeypatch, 1_700_000_000 + 12 * 3600)  # a Wednesday, before noon
     found = explain.explain(layout, ENTRY, "internal-sftp")
     assert found.lines[found.lines.index("limits:") :] == [
         "limits:",
-        "  sessions: at most 7 of the account at a time",
-        "  sessions_per_key: at most 1 of one key at a time",
+        "  max_sessions: at most 7 of the account at a time",
+        "  max_sessions_per_key: at most 1 of one key at a time",
         "  addresses: from 192.0.2.0/24 only",
         "  hours: mon-fri 08:00-18:00 only, local time",
         "  expires: 2026-01-31 is the last day",
-        "  duration: a session ends after 8h",
-        "  idle: a session ends after 30m without traffic",
+        "  max_duration: a session ends after 8h",
+        "  idle_timeout: a session ends after 30m without traffic",
         "  bandwidth: 512 KiB per second in each direction",
         "  nice: 5",
     ]
@@ -307,13 +307,13 @@ REASONS: list[tuple[str, str | None, dict[str, str], list[str]]] = [
     ("name", None, REFUSED, ["for an account with another name", "jailssh apply --gone", "jailssh adduser alice"]),
     ("key-unknown", None, REFUSED, ["without a named key", "jailssh keys add alice NAME FILE", ": not recorded"]),
     ("key-ambiguous", None, REFUSED, ["several keys in one login", "{rings}/alice/NAME.pub, a line each"]),
-    ("sessions", None, {}, ["[limits] sessions = 7  ({users}/alice.conf:4): change it there", ": not recorded"]),
-    ("sessions-of-key", None, {}, [f"[limits] sessions_per_key = 1  ({OWN}:10): change it there, then: jailssh apply"]),
+    ("sessions", None, {}, ["[limits] max_sessions = 7  ({users}/alice.conf:4): change it there", ": not recorded"]),
+    ("sessions-of-key", None, {}, [f"[limits] max_sessions_per_key = 1  ({OWN}:10): change it there, then: jail"]),
     ("address", "internal-sftp", PEER, ["came from 203.0.113.9\n", f"[limits] addresses = 192.0.2.0/24  ({OWN}:4)"]),
     ("hours", "internal-sftp", {}, ["at tue 2023-11-14 22:13\n", f'hours = "mon-fri 08:00-18:00"  ({OWN}:5)']),
     ("expired", "internal-sftp", {}, ["at tue 2023-11-14 22:13\n", "[limits] expires is empty in the"]),
-    ("duration", "internal-sftp", END, ["its maximum duration", f"[limits] duration = 8h  ({OWN}:6): change it"]),
-    ("idle", "internal-sftp", END, ["without traffic\n", f"[limits] idle = 30m  ({OWN}:7): change it there, then"]),
+    ("duration", "internal-sftp", END, ["its maximum duration", f"[limits] max_duration = 8h  ({OWN}:6): change it"]),
+    ("idle", "internal-sftp", END, ["without traffic\n", f"[limits] idle_timeout = 30m  ({OWN}:7): change it there"]),
     ("no-such-repository", "git-upload-pack x", {}, ["it is not a git repository", "git init --bare, as alice"]),
     ("repository-exists", "git-receive-pack x", {}, ["is already in use", "move it away"]),
     ("repository-name", "git-receive-pack x/-y", {}, ["begins with a dot or a dash", "rename the repository"]),
@@ -333,7 +333,7 @@ def test_what_a_record_tells(
     capsys: pytest.CaptureFixture[str], reason: str, command: str | None, fields: dict[str, Any], said: list[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr("jailssh.jail.definition.local_offsets", lambda _: ((0, 0),))
-    plan = publish(layout, limited(configure, layout, "sessions = 7"))
+    plan = publish(layout, limited(configure, layout, "max_sessions = 7"))
     rows = [record(command, reason, JAILSSH_PLAN=plan.serial, **fields)]
     if fields == END:
         start = {name: value for name, value in rows[0].fields.items() if name != "JAILSSH_REASON"}

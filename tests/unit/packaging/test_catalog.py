@@ -50,10 +50,10 @@ def test_every_reason_is_explained_where_it_occurs(documents: Path) -> None:
 
 def test_reasons_are_below_the_event_of_the_login_program(documents: Path) -> None:
     rows = re.findall(r'X\([A-Z_]+, "([a-z-]+)", (TELL_[A-Z_]+), \d\)', (REPO / "jailssh/login/reason.h").read_text())
-    refused = {code for code, audience in rows if audience == "TELL_REFERENCE"}
+    refused = {code for code, audience in rows if audience in ("TELL_REFERENCE", "TELL_COMMAND")}
     denied = {code for code, audience in rows if audience not in ("TELL_REFERENCE", "TELL_NOTHING")} - refused
     assert refused | denied <= set(REASONS)
-    assert {"drop", "plan-bad", "name"} <= refused
+    assert {"drop", "plan-bad", "name", "not-found"} <= refused
     assert {"option-not-allowed", "operand-count"} <= denied
     found = entries(documents)
     assert [code for code in sorted(refused) if f"\n{code}:\n" not in found[MESSAGE_IDS["refused"]]] == []

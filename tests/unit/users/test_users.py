@@ -141,7 +141,7 @@ TABLE = [
 
 def reasons(facts: AccountFacts, *, force: bool = False, now: bool = False) -> list[str]:
     found = checks.refusals(
-        facts, min_uid=1000, refuse_groups=("sudo", "wheel", "docker", "disk", "adm", "lxd"),
+        facts, min_uid=1000, deny_groups=("sudo", "wheel", "docker", "disk", "adm", "lxd"),
         login_program=LOGIN, force=force, now=now,
     )  # fmt: skip
     assert all(isinstance(error, (DeniedError, UsageError)) for error in found)
