@@ -66,14 +66,14 @@ class Driver:
     """The compiled driver.  ``scarce`` is the number of the allocation that fails, where it was built for that."""
 
     def __init__(self, program: Path) -> None:
-        self._program = program
+        self.program = program
 
     def raw(self, mode: str, cases: Sequence[bytes], plan: Path | None = None, scarce: int = 0) -> list[bytes]:
         """Return the answer to each case; a finding of the sanitizers fails with its text."""
         # What the matcher takes it never gives back: its process ends or executes.
         environment = {"ASAN_OPTIONS": "detect_leaks=0", "LC_ALL": "C", "SCARCE": str(scarce)}
         done = subprocess.run(
-            [self._program, mode, *([plan] if plan else [])],
+            [self.program, mode, *([plan] if plan else [])],
             input=b"".join(map(frame, cases)), capture_output=True, timeout=100, env=environment,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr.decode(errors="replace")

@@ -18,7 +18,7 @@ import pytest
 
 from jailssh.plan import codec
 from jailssh.policy.rules import Rule
-from tests.login.driver import Driver, joined
+from tests.login.driver import Driver, frame, frames, joined
 from tests.login.jails import plan_with
 
 pytestmark = pytest.mark.needs("gcc", "sanitizers")
@@ -459,3 +459,26 @@ def test_two_who_make_one_repository_at_once_do_no_harm(root: Path) -> None:
         assert (again.returncode, again.stdout + again.stderr) == (0, b"")
         assert (root / "group/new.git/HEAD").read_text() == "ref: refs/heads/master\n"
         shutil.rmtree(root / "group")
+
+
+SMALL_ROOT = """
+for name in usr proc; do mkdir "$1/$name" && mount --rbind "/$name" "$1/$name"; done
+for name in lib lib64; do cp -P "/$name" "$1/$name"; done
+exec chroot "$1" /driver match /plan
+"""
+
+
+@pytest.mark.needs("root")
+def test_a_new_repository_that_is_a_link_to_the_shortest_name(driver: Driver, tmp_path: Path) -> None:
+    """Below ``/``, where a name may be shorter than ".git"."""
+    (tmp_path / "x").mkdir()
+    (tmp_path / "a.git").symlink_to("x")
+    shutil.copy(driver.program, tmp_path / "driver")
+    everywhere = rule(cls="new-repository", roots=("/",))
+    (tmp_path / "plan").write_bytes(codec.encode(plan_with([everywhere])))
+    cases = b"".join(frame(joined(["i", "c", f"git-serve {name}"])) for name in ("a", "b"))
+    command = ["unshare", "--mount", "sh", "-ec", SMALL_ROOT, "sh", tmp_path]
+    done = subprocess.run(command, input=cases, capture_output=True, timeout=60, env={"ASAN_OPTIONS": "detect_leaks=0"})
+    assert done.returncode == 0, done.stderr.decode()
+    taken, free = (answer.split(b"\0") for answer in frames(done.stdout))
+    assert (taken[0], free[0], free[4]) == (b"repository-exists", b"", b"/b.git")
