@@ -42,6 +42,11 @@ void fail_tell(const char *what)
     fail_say("jailssh: cannot %s; give your administrator reference %.8s\n", what, session);
 }
 
+void fail_tell_denied(const char *detail, const char *what)
+{
+    fail_say("jailssh: command not allowed: %s; %s; reference %.8s\n", detail, what, session);
+}
+
 void fail_log(int code, enum reason reason, const char *detail, const char *command)
 {
     char text[600];

@@ -27,6 +27,9 @@ __attribute__((format(printf, 1, 2))) void fail_say(const char *format, ...);
 
 /* The one neutral line for the user, that we cannot do WHAT, and the record for the administrator. */
 void fail_tell(const char *what);
+
+/* The line for the user about a command that is not allowed: what of it, and WHAT the account is for. */
+void fail_tell_denied(const char *detail, const char *what);
 void fail_log(int code, enum reason reason, const char *detail, const char *command);
 
 #endif

@@ -3,9 +3,18 @@
 #define JAILSSH_REASON_H
 
 /* What the user is told: a reference for the administrator, the same for a command that cannot run; what the account is
- * for (the plan's message); the detail, which is a sentence; that a repository is not there, whether it is or not; or
- * nothing more. */
-enum audience { TELL_REFERENCE, TELL_COMMAND, TELL_PURPOSE, TELL_SENTENCE, TELL_NO_REPOSITORY, TELL_NOTHING };
+ * for (the plan's message); besides, what of the command did not fit, or which directories would have; the detail, which
+ * is a sentence; that a repository is not there, whether it is or not; or nothing more. */
+enum audience {
+    TELL_REFERENCE,
+    TELL_COMMAND,
+    TELL_PURPOSE,
+    TELL_DETAIL,
+    TELL_OUTSIDE,
+    TELL_SENTENCE,
+    TELL_NO_REPOSITORY,
+    TELL_NOTHING
+};
 
 /* X(identifier, code in the journal, audience, priority of the record (syslog(3))).  The codes are stable and explained
  * in jailssh/core/journal_fields.py; where what the user is told differs, one code has several identifiers. */
@@ -46,24 +55,24 @@ enum audience { TELL_REFERENCE, TELL_COMMAND, TELL_PURPOSE, TELL_SENTENCE, TELL_
     X(EMPTY_COMMAND, "empty-command", TELL_PURPOSE, 5)                                                                 \
     X(COMMAND_TOO_LONG, "command-too-long", TELL_PURPOSE, 5)                                                           \
     X(TOO_MANY_WORDS, "too-many-words", TELL_PURPOSE, 5)                                                               \
-    X(CONTROL_CHARACTER, "control-character", TELL_PURPOSE, 5)                                                         \
-    X(SHELL_METACHARACTER, "shell-metacharacter", TELL_PURPOSE, 5)                                                     \
+    X(CONTROL_CHARACTER, "control-character", TELL_DETAIL, 5)                                                          \
+    X(SHELL_METACHARACTER, "shell-metacharacter", TELL_DETAIL, 5)                                                      \
     X(UNBALANCED_QUOTE, "unbalanced-quote", TELL_PURPOSE, 5)                                                           \
     X(WORD_MISSING, "word-missing", TELL_PURPOSE, 5)                                                                   \
-    X(OPTION_MISSING, "option-missing", TELL_PURPOSE, 5)                                                               \
-    X(OPTION_TWICE, "option-twice", TELL_PURPOSE, 5)                                                                   \
-    X(OPTION_NOT_ALLOWED, "option-not-allowed", TELL_PURPOSE, 5)                                                       \
-    X(VALUE_MISSING, "value-missing", TELL_PURPOSE, 5)                                                                 \
-    X(VALUE_NOT_ALLOWED, "value-not-allowed", TELL_PURPOSE, 5)                                                         \
-    X(OPERAND_COUNT, "operand-count", TELL_PURPOSE, 5)                                                                 \
-    X(OPERAND_NOT_ALLOWED, "operand-not-allowed", TELL_PURPOSE, 5)                                                     \
-    X(PATTERN_NOT_ALLOWED, "pattern-not-allowed", TELL_PURPOSE, 5)                                                     \
-    X(PATH_EMPTY, "path-empty", TELL_PURPOSE, 5)                                                                       \
-    X(PATH_DOTDOT, "path-dotdot", TELL_PURPOSE, 5)                                                                     \
-    X(PATH_TOO_LONG, "path-too-long", TELL_PURPOSE, 5)                                                                 \
-    X(PATH_OUTSIDE, "path-outside", TELL_PURPOSE, 5)                                                                   \
-    X(PATH_LEAVES_ROOT, "path-leaves-root", TELL_PURPOSE, 5)                                                           \
-    X(PATH_OF_OTHER_USER, "path-of-other-user", TELL_PURPOSE, 5)                                                       \
+    X(OPTION_MISSING, "option-missing", TELL_DETAIL, 5)                                                                \
+    X(OPTION_TWICE, "option-twice", TELL_DETAIL, 5)                                                                    \
+    X(OPTION_NOT_ALLOWED, "option-not-allowed", TELL_DETAIL, 5)                                                        \
+    X(VALUE_MISSING, "value-missing", TELL_DETAIL, 5)                                                                  \
+    X(VALUE_NOT_ALLOWED, "value-not-allowed", TELL_DETAIL, 5)                                                          \
+    X(OPERAND_COUNT, "operand-count", TELL_DETAIL, 5)                                                                  \
+    X(OPERAND_NOT_ALLOWED, "operand-not-allowed", TELL_DETAIL, 5)                                                      \
+    X(PATTERN_NOT_ALLOWED, "pattern-not-allowed", TELL_DETAIL, 5)                                                      \
+    X(PATH_EMPTY, "path-empty", TELL_DETAIL, 5)                                                                        \
+    X(PATH_DOTDOT, "path-dotdot", TELL_DETAIL, 5)                                                                      \
+    X(PATH_TOO_LONG, "path-too-long", TELL_DETAIL, 5)                                                                  \
+    X(PATH_OUTSIDE, "path-outside", TELL_OUTSIDE, 5)                                                                   \
+    X(PATH_LEAVES_ROOT, "path-leaves-root", TELL_OUTSIDE, 5)                                                           \
+    X(PATH_OF_OTHER_USER, "path-of-other-user", TELL_DETAIL, 5)                                                        \
     X(NO_MEMORY, "no-memory", TELL_PURPOSE, 5)                                                                         \
     X(NO_REPOSITORY, "no-such-repository", TELL_NO_REPOSITORY, 5)                                                      \
     X(REPOSITORY_EXISTS, "repository-exists", TELL_NO_REPOSITORY, 5)                                                   \

@@ -22,8 +22,8 @@ FUNCTION = 60
 # needs to feel like one: a /proc that programs can read the system from, and a loopback interface of the jail's own.
 WITH_POWER = 2830
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
-# half that has them.
-AFTER_DROP = 2900
+# half that has them; 40 say to the user what of a command did not fit.
+AFTER_DROP = 2940
 AFTER_DROP_FOLDERS = ("command", "outer")
 
 # path or path:function -> why it may be longer

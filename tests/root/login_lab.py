@@ -30,6 +30,7 @@ from jailssh.plan.proc_files import FOLDER, proc_files
 from jailssh.policy import rules, seccomp
 from jailssh.scratch.host import ScratchHost
 from tests.harness.probe import Facts
+from tests.harness.said import denial_of
 
 NEEDS = pytest.mark.needs("root", "gcc", "static-libc", "login-program", "filecaps", "journald")
 # The kernel counts processes and keys by uid, across namespaces: each process that runs tests has uids of its own.
@@ -429,7 +430,7 @@ def assert_refused(done: Done, reason: str) -> dict[str, str]:
 def assert_denied(done: Done, reason: str) -> dict[str, str]:
     """Fail unless the command was denied as the design says; return the record."""
     assert (done.code, done.out) == (126, b""), done
-    assert done.err == f"jailssh: command not allowed; {MESSAGE}\n".encode(), done.err
+    denial_of(done.err.decode("ascii"), MESSAGE)
     assert done.events() == ["denied"], done.records
     row = done.records[0]
     assert (row["JAILSSH_REASON"], row["JAILSSH_EXIT"], row["PRIORITY"]) == (reason, "126", "5"), row

@@ -9,6 +9,7 @@ import pytest
 
 from jailssh.core import journal_fields as fields
 from tests.harness.probe import Facts
+from tests.harness.said import denial_of
 from tests.sshd.world import World, ending, pick
 
 pytestmark = pytest.mark.needs("root", "sshd", "journald", "login-program", "gcc")
@@ -240,8 +241,9 @@ def test_records_of_a_login(world: World, shell: paramiko.Transport) -> None:
 )
 def test_records_of_a_denial(world: World, command: str, reason: str, shown: str) -> None:
     with world.connect("scp-sftp") as transport:
-        said = run(transport, command)
-    assert said == (126, b"", b"jailssh: command not allowed; this account allows: scp, sftp\n")
+        code, out, err = run(transport, command)
+    assert (code, out) == (126, b"")
+    denial_of(err.decode("ascii"), "this account allows: scp, sftp")
     (record,) = world.last_login("scp-sftp")
     assert pick(record, fields.EVENT, fields.REASON, fields.COMMAND, fields.EXIT, "MESSAGE_ID", "PRIORITY") == {
         "event": "denied",

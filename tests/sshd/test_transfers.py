@@ -10,6 +10,7 @@ import pytest
 from jailssh.core import journal_fields as fields
 from jailssh.scratch.host import Finished
 from tests.harness.client import SshClient
+from tests.harness.said import denial_of
 from tests.sshd.world import World, ending
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "scp", "rsync", "journald", "login-program")
@@ -149,7 +150,7 @@ def test_rsync_of_a_tree_with_links_and_a_second_generation(world: World) -> Non
 def test_rsync_that_is_denied(world: World, user: str, arguments: list[str]) -> None:
     done = world.client.rsync(["-r", *arguments])
     assert done.code != 0
-    assert "jailssh: command not allowed; this account allows: rsync\n" in done.stderr
+    denial_of(done.stderr, "this account allows: rsync", among=True)
     (record,) = world.last_login(user)
     assert (record[fields.EVENT], record[fields.EXIT]) == ("denied", "126")
     assert not world.exists("/etc/up.txt")
@@ -185,7 +186,9 @@ def scp_sftp(world: World) -> Iterator[paramiko.Transport]:
 def test_scp_that_is_denied(world: World, scp_sftp: paramiko.Transport, command: str) -> None:
     channel = scp_sftp.open_session()
     channel.exec_command(command)
-    assert ending(channel) == (126, b"", b"jailssh: command not allowed; this account allows: scp, sftp\n")
+    code, out, err = ending(channel)
+    assert (code, out) == (126, b"")
+    denial_of(err.decode("ascii"), "this account allows: scp, sftp")
     assert not world.exists("/home/scp-sftp/it-ran")
 
 

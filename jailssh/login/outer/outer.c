@@ -33,7 +33,8 @@ static void on_message(struct outer *o)
     char text[sizeof o->message];
     struct streams got;
     long n = stream_receive(o->channel, text, sizeof text, &got);
-    if (n < 0 && errno == EAGAIN)
+    /* The second: it ended with something of ours unread, and what it said last is still to come. */
+    if (n < 0 && (errno == EAGAIN || errno == ECONNRESET))
         return;
     if (n <= 0) { /* the jail's first process is gone */
         close(o->channel);

@@ -26,8 +26,27 @@ bool report_start(struct outer *o, char *message)
     return o->started;
 }
 
-static void tell_user(const struct outer *o, enum reason reason, const char *detail)
+/* The directories of the rule with this name, those in the home as ~. */
+static void add_directories(const struct plan *plan, const char *name, char *text, size_t size)
 {
+    const char *home = plan_first(plan, OP_HOME)[0];
+    size_t at = 0, n = strlen(text), length = strlen(home);
+    while (at < plan->count && (plan->records[at].verb != OP_RULE || strcmp(plan->records[at].args[0], name) != 0))
+        at++;
+    const char *between = " is outside of ";
+    for (char *const *root; at < plan->count && n < size && (root = rule_next(plan, OP_BELOW, &at)); between = ", ") {
+        bool in_home = strncmp(root[0], home, length) == 0 && (root[0][length] == '/' || root[0][length] == '\0');
+        n += (size_t)snprintf(text + n, size - n, "%s%s%s", between, in_home ? "~" : "",
+                              root[0] + (in_home ? length : 0));
+    }
+}
+
+static void tell_user(const struct outer *o, enum reason reason, const char *detail, const char *rule)
+{
+    static const char *const why[REASON_COUNT] = {
+        [R_OPTION_MISSING] = " is missing", [R_OPTION_TWICE] = " is given twice", [R_VALUE_MISSING] = " has no value"
+    };
+    char text[1024];
     const char *const *about = (const char *const *)plan_first(o->plan, OP_MESSAGE);
     switch (reason_audience(reason)) {
     case TELL_SENTENCE:
@@ -35,6 +54,13 @@ static void tell_user(const struct outer *o, enum reason reason, const char *det
         break;
     case TELL_NO_REPOSITORY: /* the same whether it is there or not */
         fail_say("jailssh: repository not found or access denied\n");
+        break;
+    case TELL_DETAIL:
+    case TELL_OUTSIDE:
+        snprintf(text, sizeof text, "%s%s", detail, why[reason] ? why[reason] : "");
+        if (reason_audience(reason) == TELL_OUTSIDE)
+            add_directories(o->plan, rule, text, sizeof text);
+        fail_tell_denied(text, about[0]);
         break;
     case TELL_PURPOSE:
         if (o->request->command)
@@ -62,7 +88,7 @@ int report_end(struct outer *o)
     } else if (what) {
         code = what == SAYS_DENIED ? EXIT_DENIED : what == SAYS_NOT_FOUND ? EXIT_NOT_FOUND : EXIT_REFUSED;
         enum reason reason = reason_of(part[0]);
-        tell_user(o, reason, part[1]);
+        tell_user(o, reason, part[1], part[2]);
         if (what == SAYS_NOT_FOUND) { /* the program, and why it does not run */
             snprintf(text, sizeof text, "%s: %s", part[1], part[2]);
             part[1] = text;
