@@ -117,7 +117,7 @@ SETTINGS = (
     python("settings: a path is a plain one", "    if path not in (\"\", \"~\") and not is_clean_absolute(plain):",
         "    if False:", CONFIG),
     python("settings: a word is a plain one", "    if text and not _WORD.match(text):", "    if False:", CONFIG),
-    python("settings: a choice is one of them", "        if raw not in choices:", "        if False:", CONFIG),
+    python("settings: a choice is one of them", "        if raw not in listed:", "        if False:", CONFIG),
     python("settings: a comma stands in quotes", "    if not isinstance(raw, str):\n        raise",
         "    if False:\n        raise", CONFIG),
     python("settings: an address has no bits outside of its network",
