@@ -43,12 +43,13 @@ def covered(path: str, roots: Iterable[str]) -> bool:
 class Mounts:
     """What the jail must show: how the home (``rw``, ``ro``, ``none``) and which directories in it and outside.
 
-    ``within`` is the same for a rule: the directories that its program can use, and which of them it can change.
+    ``accessible_directories`` is the same for a rule: the directories that its program can use, and which of them it
+    can change.
     """
 
     home: str
     binds: tuple[Bind, ...]
-    within: tuple[tuple[str, bool], ...] = ()
+    accessible_directories: tuple[tuple[str, bool], ...] = ()
 
 
 def mounts(read: Iterable[str], write: Iterable[str], account: Account, plugin: str) -> Mounts:

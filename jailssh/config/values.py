@@ -9,6 +9,7 @@ from collections.abc import Callable
 from jailssh.config import times
 from jailssh.core.names import is_clean_absolute
 from jailssh.plugin.api import Value
+from jailssh.policy.value_class import choices
 
 Raw = str | tuple[str, ...]
 """What the file says: one string, or several separated by commas."""
@@ -44,10 +45,9 @@ def parse(kind: str, raw: Raw) -> Value:
         return _hours(raw)
     if not isinstance(raw, str):
         raise ValueError("contains a comma and is not in quotes")
-    if kind.startswith("enum:"):
-        choices = kind[5:].split(",")
-        if raw not in choices:
-            raise ValueError(f"{raw!r} is not one of: {', '.join(choices)}")
+    if listed := choices(kind):
+        if raw not in listed:
+            raise ValueError(f"{raw!r} is not one of: {', '.join(listed)}")
         return raw
     return _PARSERS[kind](raw)
 

@@ -22,6 +22,7 @@ _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}\$?\Z")
 _CLEAN = re.compile(r"(/(?!\.{1,2}(/|\Z))[^/\x00-\x1f\x7f]+)+\Z")
 
 MAX_UID = 2**31 - 1
+_SIZES = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 """The days of the week in jail files and plans, where Monday is the first."""
 
@@ -68,6 +69,14 @@ def is_below(path: str, root: str) -> bool:
 def pluralize(number: int, what: str, ending: str = "s") -> str:
     """Return ``number`` with its noun, as in ``1 plan`` and ``2 plans``; ``ending`` makes the plural."""
     return f"{number} {what}{'' if number == 1 else ending}"
+
+
+def binary_size(number: int) -> str:
+    """Return a number of bytes in the largest unit that leaves no rest: ``512 KiB``, ``1000 bytes``."""
+    for unit, length in _SIZES:
+        if number and number % length == 0:
+            return f"{number // length} {unit}"
+    return pluralize(number, "byte")
 
 
 def escape(text: str | bytes, limit: int = 4096) -> str:

@@ -28,6 +28,7 @@ from jailssh.plan import codec
 from jailssh.plan.compile import compile_plan
 from jailssh.plugin.api import Account, Jail, Option, Plugin, PluginResult, Value
 from jailssh.policy.rules import ANY, Rule
+from jailssh.policy.value_class import choices
 
 _MOST_PATHS = 4
 """So many paths of one command are tried one by one."""
@@ -207,7 +208,7 @@ class Trials:
             result = self._result(name, (), self._facts((name,)))
         except JailsshError:
             return False
-        return any(ANY in rule.words for rule in result.rules)
+        return any(ANY in rule.command_names for rule in result.rules)
 
     def _helps(self, remedy: Remedy, plugin: str, command: str | None, words: Sequence[str]) -> bool:
         """True if the plugin has a rule for such a command at all, and the matcher allows this one by it."""
@@ -217,7 +218,7 @@ class Trials:
         try:
             mine = self._result(plugin, remedy.changes, self._facts((*self.definition.config.plugins, plugin)))
             if command is None:
-                fits = any(rule.interactive for rule in mine.rules)
+                fits = any(rule.interactive_login for rule in mine.rules)
             else:
                 fits = bool(words) and words[0] in _first_words(mine.rules)
             if not fits:
@@ -309,8 +310,8 @@ class Trials:
         now = self._settings(plugin, ())[option.name]
         if option.kind == "bool":
             yield "no" if now else "yes"
-        elif option.kind.startswith("enum:"):
-            yield from (choice for choice in option.kind[5:].split(",") if choice != now)
+        elif listed := choices(option.kind):
+            yield from (choice for choice in listed if choice != now)
         elif option.kind == "paths":
             yield from ((path,) for path in paths[:_MOST_PATHS])
             if len(paths) > 1:
@@ -347,7 +348,7 @@ def _table(raw: Raw) -> tuple[str, ...]:
 
 
 def _first_words(rules: Iterable[Rule]) -> set[str]:
-    return {word.split()[0] for rule in rules for word in rule.words}
+    return {word.split()[0] for rule in rules for word in rule.command_names}
 
 
 def candidate_paths(words: Sequence[str], home: str) -> list[str]:

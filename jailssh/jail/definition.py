@@ -74,7 +74,9 @@ class JailDefinition:
     def programs(self) -> tuple[str, ...]:
         """Return the programs that the rules of an account with every right run, sorted."""
         results = self.results(replace(SAMPLE_ACCOUNT, roles=self.words() | SAMPLE_ACCOUNT.roles))
-        return tuple(sorted({rule.program for result in results for rule in result.rules if rule.answer is None}))
+        return tuple(
+            sorted({rule.program for result in results for rule in result.rules if rule.builtin_reply is None})
+        )
 
     def verify(self, manifest: Manifest) -> None:
         """Raise :class:`ImageError` unless the image has every program that a rule runs."""

@@ -33,7 +33,9 @@ def check_default_acls(config: JailConfig, results: Sequence[PluginResult], acco
 
     The kernel ignores the umask there, and before Linux 6.2 the modes of new files are all that such a rule rests on.
     """
-    keepers = [name for name, given in zip(config.plugins, results, strict=True) if any(r.keep for r in given.rules)]
+    keepers = [
+        name for name, given in zip(config.plugins, results, strict=True) if any(r.create_only for r in given.rules)
+    ]
     if not keepers:
         return
     written = {bind.path for given in results for bind in given.binds if bind.writable}

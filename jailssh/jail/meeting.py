@@ -59,7 +59,7 @@ def refuse_clashes(config: JailConfig, results: Sequence[PluginResult], account:
 def clashes(names: Sequence[str], results: Sequence[PluginResult], account: Account) -> tuple[Clash, ...]:
     """Return what cannot be in one jail, one of each kind for each pair; ``results`` are of the plugins ``names``."""
     writable = _outermost(path for result in results for path in _shown_writable(result, account))
-    has_shell = any(rule.interactive or ANY in rule.words for result in results for rule in result.rules)
+    has_shell = any(rule.interactive_login or ANY in rule.command_names for result in results for rule in result.rules)
     found: dict[tuple[str, str, str], Clash] = {}
     for (name, result), (other, its) in permutations(zip(names, results, strict=True), 2):
         reach, theirs = _reach(result, account), _reach(its, account)

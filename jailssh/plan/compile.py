@@ -147,7 +147,7 @@ def compile_plan(
     # Who has a shell looks at the system with programs that read it.
     whole = runs_own_code(results) and any(result.proc for result in results)
     system = tuple(proc_files(jail.memory, jail.cpus)) if whole else ()
-    shell = next((rule.program for rule in rules if rule.interactive), NOLOGIN)
+    shell = next((rule.program for rule in rules if rule.interactive_login), NOLOGIN)
     records = [
         *_head(account, jail, results),
         Record("image", (image,)),
@@ -177,7 +177,7 @@ def runs_own_code(results: Iterable[PluginResult]) -> bool:
     """True if an account with these results can have code of its own run: by a shell, or from its home."""
     rules = [rule for result in results for rule in result.rules]
     return any(result.executable_home for result in results) or any(
-        (rule.interactive and not rule.answer) or "*" in rule.words for rule in rules
+        (rule.interactive_login and not rule.builtin_reply) or "*" in rule.command_names for rule in rules
     )
 
 
@@ -226,7 +226,7 @@ def check_home(home: str) -> None:
 def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult]) -> list[Record]:
     capabilities = dict.fromkeys(result.capability for result in results)
     # An interactive rule without a terminal of its own would get sshd's.
-    pty = any(result.pty or any(rule.interactive for rule in result.rules) for result in results)
+    pty = any(result.pty or any(rule.interactive_login for rule in result.rules) for result in results)
     message = jail.message or f"this account allows: {', '.join(capabilities)}"
     return [
         Record("jail", (jail.name,)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from jailssh.core.names import DAYS
+from jailssh.core.names import DAYS, binary_size
 from jailssh.plan import words
 from jailssh.plan.codec import Plan
 from jailssh.plan.compile import Access
@@ -59,7 +59,7 @@ def in_force(access: Access) -> dict[str, str]:
         "expires": _end(access) if access.expires else "",
         "max_duration": f"a session ends after {words.span(access.duration)}" if access.duration else "",
         "idle_timeout": f"a session ends after {words.span(access.idle)} without traffic" if access.idle else "",
-        "bandwidth": f"{words.size(access.bandwidth)} per second in each direction" if access.bandwidth else "",
+        "bandwidth": f"{binary_size(access.bandwidth)} per second in each direction" if access.bandwidth else "",
         "nice": f"{access.nice}" if access.nice else "",
     }
     return {name: line for name, line in lines.items() if line}

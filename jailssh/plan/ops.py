@@ -2,7 +2,8 @@
 
 One row per verb, the Python half of the contract; ``login/plan_ops.h`` is the C half and
 ``tests/golden/test_ops.py`` holds them equal.  A record is a verb and exactly ``len(fields)`` arguments.  Records
-stand in non-decreasing phase; the verbs of a rule (phase 70 and up) start again with each ``rule``.
+stand in non-decreasing phase; the verbs of a rule (phase 70 and up) start again with each ``rule``, and are those of
+:mod:`jailssh.policy.rule_fields`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from functools import lru_cache
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
 from jailssh.plan import words
+from jailssh.policy.rule_fields import RULE_FIELDS
+from jailssh.policy.value_class import bounds, choices, parse_class
 
 MAGIC = "jailssh-plan"
 VERSION = "1"
@@ -23,7 +26,7 @@ MAX_SIZE = 1 << 20
 MAX_RECORDS = 20000
 MAX_TOKEN = 65536
 MAX_GROUPS = 256
-RULE_PHASE = 70
+RULE_PHASE = RULE_FIELDS[0].phase
 _SHORT = 256
 _SIZE = "int:1:9223372036854775807"
 _MINUTE = "int:0:1440"
@@ -89,36 +92,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("hours", ("int:1:127", _MINUTE, _MINUTE), 62, False, "logins {0:days} {1:clock}-{2:clock}, local time"),
     Verb("utc-offset", ("uint", "int:-86400:86400"), 63, False, _local_time),
     Verb("expires", ("uint",), 64, True, "no logins from {0:moment} on"),
-    Verb("rule", ("name", "name", "path"), 70, False, "rule {0} of plugin {1}: {2}"),
-    Verb("interactive", (), 71, True, "  interactive login"),
-    Verb("word", ("text",), 72, False, "  first word {0}"),
-    Verb("argv0", ("text",), 73, True, "  runs as {0}"),
-    Verb("fixed", ("text",), 74, False, "  runs with {0} first"),
-    Verb("literal", ("text",), 75, False, "  then the word {0}"),
-    Verb("ignore-rest", (), 76, True, "  ignores all further words"),
-    Verb("letters", ("letters",), 77, True, "  option letters {0}"),
-    Verb("need", ("letters",), 78, True, "  requires the letters {0}"),
-    Verb("need-long", ("name",), 79, False, "  requires the option --{0}"),
-    Verb("once", ("name",), 80, False, "  option {0} at most once"),
-    Verb("tail", ("letter", "class"), 81, True, "  cluster may end in {0} and {1:kind}"),
-    Verb("short", ("letter", "class"), 82, False, "  option -{0}: {1:kind}"),
-    Verb("long", ("name", "class"), 83, False, "  option --{0}: {1:kind}"),
-    Verb("insert", ("text",), 84, False, "  inserts {0}"),
-    Verb("mark", ("text",), 85, True, "  then the word {0}"),
-    Verb("dashdash", (), 86, True, "  '--' is allowed before the operands"),
-    Verb("operand", ("class",), 87, False, "  the next operand is {0:kind}"),
-    Verb("operands", ("int:0:1024", "int:0:1024", "class"), 88, True, words.operands),
-    Verb("base", ("path",), 89, True, "  relative paths begin at {0}"),
-    Verb("below", ("path",), 90, False, "  paths at or below {0}"),
-    Verb("like", ("path",), 91, False, "  repositories like {0}"),
-    Verb("glob", (), 92, True, "  expands file name patterns inside the jail"),
-    Verb("rule-env", ("env", "text"), 93, False, "  environment {0}={1}"),
-    Verb("first", ("text",), 94, False, "  runs before it, with the word {0}"),
-    Verb("log", (), 95, True, "  logs its messages to the journal"),
-    Verb("answer", ("enum:0,126", "text"), 96, True, "  runs nothing, ends with status {0}: {1}"),
-    Verb("alone", (), 97, True, "  executes nothing after its start"),
-    Verb("keep", (), 98, True, "  creates files; cannot overwrite, move or remove any"),
-    Verb("within", ("path", "enum:ro,rw"), 99, False, "  can use only the directory {0}, {1:mode}"),
+    *(Verb(row.verb, row.kinds, row.phase, row.once, row.describe) for row in RULE_FIELDS),
 )  # fmt: skip
 
 BY_NAME = {verb.name: verb for verb in VERBS}
@@ -137,10 +111,6 @@ _KINDS = {
     "hex": re.compile(r"([0-9a-f]{16}){1,4096}\Z"),
     "letter": re.compile(r"[A-Za-z0-9@]\Z"),
     "letters": re.compile(r"[A-Za-z0-9@]{1,64}\Z"),
-    "class": re.compile(
-        r"(flag|int:-?[0-9]{1,9}:-?[0-9]{1,10}|size:[0-9]{1,18}|word|text|enum:[A-Za-z0-9_.,-]{1,1024}|path|capabilities"
-        r"|repository|new-repository|pattern:[A-Za-z0-9_.,:+@%=*-]{1,255})\Z"
-    ),
     "base64": re.compile(r"[A-Za-z0-9+/=]{16,16384}\Z"),
     "address": re.compile(r"[0-9a-f:./]{3,64}\Z"),
 }
@@ -189,9 +159,19 @@ def _fits_any(kind: str, value: str) -> bool:
         return True
     if kind == "path":
         return is_clean_absolute(value) and size < 4096
-    if kind.startswith("enum:"):
-        return value in kind[5:].split(",")
-    if kind.startswith("int:"):
-        low, high = kind[4:].split(":")
-        return bool(_INT.match(value)) and (low[0] == "-" or value[0] != "-") and int(low) <= int(value) <= int(high)
+    if kind == "class":
+        return _is_class(value)
+    if words_of_kind := choices(kind):
+        return value in words_of_kind
+    if span := bounds(kind):
+        low, high = span
+        return bool(_INT.match(value)) and (low < 0 or value[0] != "-") and low <= int(value) <= high
     return bool(_KINDS[kind].match(value))
+
+
+def _is_class(value: str) -> bool:
+    try:
+        parse_class(value)
+    except ValueError:
+        return False
+    return True

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from jailssh.core.names import is_below
 from jailssh.plan.codec import Plan
 from jailssh.plan.ops import Record
+from jailssh.policy.value_class import Kind, parse_class
 
 
 @dataclass(frozen=True)
@@ -93,20 +94,20 @@ def paths_of(plan: Plan, rule: str, argv: Sequence[str]) -> list[str]:
     ``argv`` is what the matcher made of the command (:mod:`jailssh.policy.rules`), so it fits the rule.
     """
     records = rule_records_of(plan, rule)
-    classes = {name: taken for verb in ("long", "short") for name, taken in values_of(records, verb)}
-    leading = [args[0] for args in values_of(records, "operand")]
-    cls = next((args[2] for args in values_of(records, "operands")), "")
-    if "path" not in (cls, *leading, *classes.values()):
+    kinds = {name: _kind(cls) for verb in ("long", "short") for name, cls in values_of(records, verb)}
+    of_operands = [_kind(args[-1]) for verb in ("operand", "operands") for args in values_of(records, verb)]
+    if Kind.PATH not in (*of_operands, *kinds.values()):
         return []
     tails = {args[0] for args in values_of(records, "tail")}
     fixed = 1 + len(values_of(records, "fixed")) + len(values_of(records, "literal"))
     last = [args[0] for verb in ("insert", "mark") for args in values_of(records, verb)]
-    found, operands = _options(list(argv[fixed:]), classes, tails, last)
+    found, operands = _options(list(argv[fixed:]), kinds, tails, last)
     home = (plan.first("home") or ("/",))[0]
     base = next((args[0] for args in values_of(records, "base")), home)
     out = [_absolute(text, home, "") for text in found]
-    of_each = (*leading, *[cls] * len(operands))
-    out += [_absolute(text, home, base) for text, taken in zip(operands, of_each, strict=False) if taken == "path"]
+    # The last one is of all operands that have none of their own.
+    of_each = of_operands + of_operands[-1:] * len(operands)
+    out += [_absolute(text, home, base) for text, kind in zip(operands, of_each, strict=False) if kind is Kind.PATH]
     return list(dict.fromkeys(path for path in out if path))
 
 
@@ -127,9 +128,7 @@ def _is_like(path: str, pattern: str) -> bool:
     return all(re.fullmatch(text, part) for text, part in zip(texts, parts, strict=False))
 
 
-def _options(
-    words: list[str], classes: dict[str, str], tails: set[str], last: list[str]
-) -> tuple[list[str], list[str]]:
+def _options(words: list[str], kinds: dict[str, Kind], tails: set[str], last: list[str]) -> tuple[list[str], list[str]]:
     """Return the values of class path among the options, and the operands; ``last`` stands between the two."""
     found: list[str] = []
     at = 0
@@ -142,25 +141,29 @@ def _options(
         at += 1
         name, equals, value = word[2:].partition("=")
         if not word.startswith("--"):
-            name, value = _cluster(word[1:], classes, tails)
+            name, value = _cluster(word[1:], kinds, tails)
             equals = value
-        if classes.get(name, "flag") == "flag":
+        if kinds.get(name, Kind.FLAG) is Kind.FLAG:
             continue
         if not equals and at < len(words):
             value, at = words[at], at + 1
-        if classes[name] == "path":
+        if kinds[name] is Kind.PATH:
             found.append(value)
     return found, words[at:]
 
 
-def _cluster(letters: str, classes: dict[str, str], tails: set[str]) -> tuple[str, str]:
+def _cluster(letters: str, kinds: dict[str, Kind], tails: set[str]) -> tuple[str, str]:
     """Return the letter of a cluster that takes a value, and what is glued to it; two empty texts for none."""
     for place, letter in enumerate(letters):
         if letter in tails:
             break  # All that follows is glued to it, and no path.
-        if letter in classes:
+        if letter in kinds:
             return letter, letters[place + 1 :]
     return "", ""
+
+
+def _kind(text: str) -> Kind:
+    return parse_class(text).kind
 
 
 def _absolute(text: str, home: str, base: str) -> str:

@@ -1,16 +1,16 @@
-"""What the numbers and classes in a plan mean, in words that people use.  Pure."""
+"""What the numbers and words in a plan mean, in words that people use.  Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from jailssh.core.names import DAYS, pluralize
+from jailssh.core.names import DAYS, binary_size, pluralize
+from jailssh.policy.value_class import parse_class
 
 _EVERY_DAY = 127
 _MOST = 120
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
-_SIZES = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
 _MODES = {
     "ro": "read-only",
     "rw": "writable",
@@ -31,15 +31,6 @@ _LIMITS: Mapping[str, tuple[str, str]] = {
     "nproc": ("processes of the account", ""),
     "stack": ("stack of a process", "size"),
 }
-_CLASSES = {
-    "flag": "no value",
-    "word": "a word",
-    "text": "any text",
-    "path": "a path",
-    "capabilities": "the client's capabilities",
-    "repository": "a repository",
-    "new-repository": "a repository that does not exist yet",
-}
 
 
 def span(seconds: int) -> str:
@@ -49,14 +40,6 @@ def span(seconds: int) -> str:
         number, seconds = divmod(seconds, length)
         out += f"{number}{unit}" if number else ""
     return out or "0s"
-
-
-def size(number: int) -> str:
-    """Return a number of bytes in the largest unit that leaves no rest."""
-    for unit, length in _SIZES:
-        if number and number % length == 0:
-            return f"{number // length} {unit}"
-    return pluralize(number, "byte")
 
 
 def days(bits: int) -> str:
@@ -105,31 +88,10 @@ def local_time(offsets: Sequence[tuple[int, int]]) -> str:
     return f"local time is {clocks}: {pluralize(len(changes), 'change')} {dates}"
 
 
-def kind(name: str) -> str:
-    """Return what a class of values takes; the classes are described in :mod:`jailssh.policy.rules`."""
-    head, _, rest = name.partition(":")
-    if head == "int":
-        low, _, high = rest.partition(":")
-        return f"a number from {low} to {high}"
-    if head == "size":
-        return f"a size up to {size(int(rest))}"
-    if head == "enum":
-        return f"one of {rest.replace(',', ', ')}"
-    return f"a text like {rest}" if head == "pattern" else _CLASSES[name]
-
-
 def limit(name: str, value: str) -> str:
     """Return what a limit of setrlimit(2) says."""
     text, spec = _LIMITS[name]
     return f"{text}: at most {format(Shown(value), spec)}"
-
-
-def operands(least: str, most: str, name: str) -> str:
-    """Return how many operands a rule takes and of which class."""
-    if most == "0":
-        return "  no operands"
-    many = most if least == most else f"{least} to {most}"
-    return f"  operands: {many}, {kind(name)} unless stated above"
 
 
 class Shown(str):
@@ -149,11 +111,11 @@ def _short(text: str) -> str:
 _SPECS: Mapping[str, Callable[[str], str]] = {
     "": _short,
     "span": lambda text: span(int(text)),
-    "size": lambda text: size(int(text)),
+    "size": lambda text: binary_size(int(text)),
     "days": lambda text: days(int(text)),
     "clock": lambda text: clock(int(text)),
     "moment": lambda text: moment(int(text)),
     "count": lambda text: pluralize(int(text), "session"),
     "mode": lambda text: _MODES[text],
-    "kind": kind,
+    "class": lambda text: parse_class(text).describe(),
 }

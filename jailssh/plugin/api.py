@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 
 from jailssh.policy.rules import Rule as Rule
 
-API_VERSION = 1
+API_VERSION = 2
 
 
 @dataclass(frozen=True)

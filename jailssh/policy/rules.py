@@ -5,7 +5,7 @@ follow, the options that may appear, the operands, and the argument vector that 
 not describe is denied.  Plugins build rules, :func:`check_rules` refuses impossible sets, :func:`rule_records`
 turns them into plan records; only the C matcher (``login/command/match.c``) ever decides about a command.
 
-Executed argv: ``[argv0, *fixed, *literals, *options as sent, *insert, mark, *operands]``.
+Executed argv: ``[argv0, *argv_prefix, *literal_words, *options as sent, *argv_insert, operand_marker, *operands]``.
 
 Repositories.  The path rules are those of ``path``; besides, no component is ``.git``, and below the root none
 begins with a dot or a dash.  git opens the first git directory among ``NAME/.git``, ``NAME``, ``NAME.git/.git`` and
@@ -13,31 +13,14 @@ begins with a dot or a dash.  git opens the first git directory among ``NAME/.gi
 is left: ``NAME`` or ``NAME.git`` with the last component as it is on the disk.  What git would only be referred to
 (a ``.git`` that is a file or a link, a linked worktree) and what lies within another repository is none.
 
-A pattern (``like``) is compared with that name.  It also fits without the name's ``.git`` if git, asked for that,
-would open the same repository: ``/srv/git/a`` fits ``/srv/git/a.git`` unless ``/srv/git/a`` is a repository of its
-own, and ``/srv/git/a.git`` never fits ``/srv/git/a``.  The name as it was sent, with or without ``.git``, must fit
-too, before anything is looked up: who may not read a repository does not learn from an alias that it exists.
+A pattern (``repository_patterns``) is compared with that name.  It also fits without the name's ``.git`` if git, asked
+for that, would open the same repository: ``/srv/git/a`` fits ``/srv/git/a.git`` unless ``/srv/git/a`` is a repository
+of its own, and ``/srv/git/a.git`` never fits ``/srv/git/a``.  The name as it was sent, with or without ``.git``, must
+fit too, before anything is looked up: who may not read a repository does not learn from an alias that it exists.
 Outside the jail, where nobody can look, this text alone decides.
 
-Operands.  The first ones may each have a class of their own (``leading``), the others are of the class in ``operands``,
-whose counts are of all of them.
-
-Value classes (``cls``), one text token:
-
-========================  =====================================================================================
-``flag``                  no value (long options only)
-``int:MIN:MAX``           decimal integer in the range
-``size:MAX``              number with optional fraction and unit suffix as rsync writes sizes (``1.5m``, ``2G-1``)
-``word``                  1-255 bytes of ``[A-Za-z0-9_.,:+@%=-]``, not beginning with ``-``
-``pattern:TEXT``          a word that is TEXT, where each ``*`` stands for any run of a word's characters or none
-``text``                  up to 1024 printable bytes (0x20-0x7e and UTF-8 above)
-``enum:a,b,c``            exactly one of these
-``path``                  a path at or below one of the rule's roots, after ``~/`` and relative paths are resolved
-``repository``            a path of a git repository that exists, under the one name that git would open; no
-                          component is ``.git``; where the rule has patterns (``like``), it fits one of them
-``new-repository``        such a path where nothing is yet, ending in ``.git`` (added where it is missing)
-``capabilities``          rsync's tail of a short cluster: ``[0-9]*.[A-Za-z]*`` behind ``-e``
-========================  =====================================================================================
+Operands.  The first ones may each have a class of their own (``operand_classes``), the others are of the class in
+``operands``, whose counts are of all of them.  The classes are those of :mod:`jailssh.policy.value_class`.
 """
 
 from __future__ import annotations
@@ -49,28 +32,20 @@ from functools import lru_cache
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
+from jailssh.policy.rule_fields import RULE_FIELDS
+from jailssh.policy.rule_fields import UNBOUNDED as UNBOUNDED
+from jailssh.policy.value_class import OPTIONS_ONLY, PATHS, REPOSITORIES, Kind, ValueClass, parse_class
 
 _WORD = re.compile(r"[a-z0-9/][a-z0-9._/-]*( [a-z0-9][a-z0-9._-]*)?\Z")
 ANY = "*"
-"""As the only first word: the whole command, unsplit, is the last argument after ``fixed``.  Such a rule is tried
+"""As the only first word: the whole command, unsplit, is the last argument after ``argv_prefix``.  Such a rule is tried
 after all others; it is for jails with a shell."""
-_REPOSITORIES = ("repository", "new-repository")
-"""Classes of paths that exist and of paths that do not: no operand is of both."""
-_PATHS = ("path", *_REPOSITORIES)
-_OF_OPTIONS = ("flag", "capabilities")
-"""Classes that no operand can be of."""
 _LONG = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}\Z")
-_ANSWER_MAX = 200
-"""Bytes of an answer, which is sent in one message."""
+_REPLY_MAX = 200
+"""Bytes of a reply, which is sent in one message."""
 _LETTERS = re.compile(r"[A-Za-z0-9@]*\Z")
-_CLASS = re.compile(
-    r"(flag|int:-?\d{1,9}:-?\d{1,10}|size:\d{1,18}|word|text|enum:[A-Za-z0-9_.,-]+|path|capabilities|repository"
-    r"|new-repository|pattern:[A-Za-z0-9_.,:+@%=*][A-Za-z0-9_.,:+@%=*-]{0,254})\Z"
-)
-FIRST_MAX = 30
+PRE_COMMAND_MAX = 30
 """The most words of what runs first."""
-UNBOUNDED = 1024
-"""The most operands any rule takes; a command cannot hold more (64 KiB)."""
 
 
 class RuleError(ConfigError):
@@ -83,121 +58,55 @@ class RuleError(ConfigError):
 
 @dataclass(frozen=True)
 class Rule:
-    """One allowed use of one program.  Text fields hold printable text; paths are clean absolute jail paths."""
+    """One allowed use of one program.  Text fields hold printable text; paths are clean absolute jail paths.
+
+    :data:`jailssh.policy.rule_fields.RULE_FIELDS` says what each field is for.
+    """
 
     id: str
     plugin: str
     program: str
-    words: tuple[str, ...]
+    command_names: tuple[str, ...]
     _: KW_ONLY
+    interactive_login: bool = False
     argv0: str = ""
-    fixed: tuple[str, ...] = ()
-    literals: tuple[str, ...] = ()
-    ignore_rest: bool = False
-    letters: str = ""
-    need: str = ""
-    tail: tuple[str, str] | None = None
-    shorts: tuple[tuple[str, str], ...] = ()
-    longs: tuple[tuple[str, str], ...] = ()
-    insert: tuple[str, ...] = ()
-    mark: str = ""
-    dashdash: bool = False
+    argv_prefix: tuple[str, ...] = ()
+    literal_words: tuple[str, ...] = ()
+    ignore_arguments: bool = False
+    short_flags: str = ""
+    required_letters: str = ""
+    required_options: tuple[str, ...] = ()
+    single_use: tuple[str, ...] = ()
+    cluster_tail: tuple[str, str] | None = None
+    short_options: tuple[tuple[str, str], ...] = ()
+    long_options: tuple[tuple[str, str], ...] = ()
+    argv_insert: tuple[str, ...] = ()
+    operand_marker: str = ""
+    end_of_options: bool = False
+    operand_classes: tuple[str, ...] = ()
     operands: tuple[int, int, str] = (0, 0, "text")
-    base: str = ""
-    roots: tuple[str, ...] = ()
+    relative_to: str = ""
+    path_roots: tuple[str, ...] = ()
+    repository_patterns: tuple[str, ...] = ()
     glob: bool = False
-    env: tuple[tuple[str, str], ...] = ()
-    interactive: bool = False
-    like: tuple[str, ...] = ()
-    """Patterns of the classes ``repository`` and ``new-repository``, absolute: ``*`` stands for any part of one
-    component that does not begin with a dot, a last component ``**`` for one or more whole components."""
-    first: tuple[str, ...] = ()
-    """Command that runs before ``program``, silently; ``%p`` as a word is the canonical path.  Its failure ends it."""
-    log: bool = False
-    """What the program writes to standard error goes to the journal, not to the user."""
-    answer: tuple[int, str] | None = None
-    """Nothing is executed: exit status 0, or a denial (126) with this line for the user."""
-    need_longs: tuple[str, ...] = ()
-    """Names of long options that must be there, as ``need`` has the letters."""
-    once: tuple[str, ...] = ()
-    """Options that are given once at most, by letter or long name.  A single character is both ``-x`` and ``--x``."""
-    leading: tuple[str, ...] = ()
-    """The classes of the first, the second, … operand; ``operands`` has the class of those behind them."""
-    within: tuple[tuple[str, bool], ...] = ()
-    """Of the directories that the jail shows those that the program can use, and change where True; () is all."""
-
-    alone: bool = False
-    """Once ``program`` runs, nothing can be executed in its process or below it (``EPERM``): for a program that files
-    of the account can tell to run others.  What it loads or interprets itself is not held back."""
-    keep: bool = False
-    """``program`` can make new files, and overwrite, move and remove none that is there: for promises of keeping that
-    must not rest on modes.  It opens files as sftp-server does: for writing with ``O_CREAT`` and ``O_TRUNC``."""
+    environment: tuple[tuple[str, str], ...] = ()
+    pre_command: tuple[str, ...] = ()
+    stderr_to_journal: bool = False
+    builtin_reply: tuple[int, str] | None = None
+    noexec: bool = False
+    create_only: bool = False
+    accessible_directories: tuple[tuple[str, bool], ...] = ()
 
     def class_of_operand(self, place: int) -> str:
         """Return the value class of an operand, the first being 0."""
-        return self.leading[place] if place < len(self.leading) else self.operands[2]
+        return self.operand_classes[place] if place < len(self.operand_classes) else self.operands[2]
 
 
 def rule_records(rule: Rule) -> Iterator[tuple[str, ...]]:
     """Yield the plan records of ``rule`` as ``(verb, argument…)`` in the order that the plan demands."""
-    yield ("rule", rule.id, rule.plugin, rule.program)
-    if rule.interactive:
-        yield ("interactive",)
-    for word in rule.words:
-        yield ("word", word)
-    yield ("argv0", rule.argv0 or rule.program.rsplit("/", 1)[-1])
-    for text in rule.fixed:
-        yield ("fixed", text)
-    for text in rule.literals:
-        yield ("literal", text)
-    if rule.ignore_rest:
-        yield ("ignore-rest",)
-    if rule.letters:
-        yield ("letters", rule.letters)
-    if rule.need:
-        yield ("need", rule.need)
-    for name in rule.need_longs:
-        yield ("need-long", name)
-    for name in rule.once:
-        yield ("once", name)
-    if rule.tail:
-        yield ("tail", *rule.tail)
-    for letter, cls in rule.shorts:
-        yield ("short", letter, cls)
-    for name, cls in rule.longs:
-        yield ("long", name, cls)
-    for text in rule.insert:
-        yield ("insert", text)
-    if rule.mark:
-        yield ("mark", rule.mark)
-    if rule.dashdash:
-        yield ("dashdash",)
-    for taken in rule.leading:
-        yield ("operand", taken)
-    low, high, cls = rule.operands
-    yield ("operands", str(low), str(high), cls)
-    if rule.base:
-        yield ("base", rule.base)
-    for root in rule.roots:
-        yield ("below", root)
-    for pattern in rule.like:
-        yield ("like", pattern)
-    if rule.glob:
-        yield ("glob",)
-    for name, value in rule.env:
-        yield ("rule-env", name, value)
-    for text in rule.first:
-        yield ("first", text)
-    if rule.log:
-        yield ("log",)
-    if rule.answer:
-        yield ("answer", str(rule.answer[0]), rule.answer[1])
-    if rule.alone:
-        yield ("alone",)
-    if rule.keep:
-        yield ("keep",)
-    for path, writable in rule.within:
-        yield ("within", path, "rw" if writable else "ro")
+    values = vars(rule) | {"argv0": rule.argv0 or rule.program.rsplit("/", 1)[-1]}
+    for row in RULE_FIELDS:
+        yield from row.records(values)
 
 
 def check_rules(rules: Iterable[Rule]) -> None:
@@ -220,7 +129,7 @@ def check_rules(rules: Iterable[Rule]) -> None:
         for second in rules[index + 1 :]:
             shared = _shared_word(first, second)
             why = f"both claim {shared!r} and cannot be told apart" if shared else ""
-            if first.interactive and second.interactive:
+            if first.interactive_login and second.interactive_login:
                 why = why or "both are for an interactive login"
             if why:
                 both = (first.plugin, second.plugin)
@@ -230,8 +139,8 @@ def check_rules(rules: Iterable[Rule]) -> None:
 
 def _shared_word(first: Rule, second: Rule) -> str:
     """Return a spelling by which one command line could match both rules, or ``""``."""
-    for word in first.words:
-        for other in second.words:
+    for word in first.command_names:
+        for other in second.command_names:
             # A spelling of two words ("git upload-pack") begins with what another rule may take alone ("git").
             if word.split()[0] == other.split()[0] and not _apart(first, word, second, other):
                 return word
@@ -240,7 +149,7 @@ def _shared_word(first: Rule, second: Rule) -> str:
 
 def _apart(first: Rule, first_word: str, second: Rule, second_word: str) -> bool:
     """True if no command line that begins with these spellings can match both rules."""
-    heads = [(*word.split(), *rule.literals) for rule, word in ((first, first_word), (second, second_word))]
+    heads = [(*word.split(), *rule.literal_words) for rule, word in ((first, first_word), (second, second_word))]
     if any(a != b for a, b in zip(*heads, strict=False)):
         return True
     if len(heads[0]) == len(heads[1]) and _by_repository(first, second):
@@ -249,32 +158,34 @@ def _apart(first: Rule, first_word: str, second: Rule, second_word: str) -> bool
         ((first, heads[0]), (second, heads[1])),
         ((second, heads[1]), (first, heads[0])),
     ):
-        if other.ignore_rest:
+        if other.ignore_arguments:
             continue
         # Where the one has more words, they are options or operands for the other.
-        if len(head) == len(rest) and not one.ignore_rest and _needs_a_stranger(one, other):
+        if len(head) == len(rest) and not one.ignore_arguments and _needs_a_stranger(one, other):
             return True
         # "--server --sender" against "--server": apart if the shorter rule takes no such option.
         if len(head) > len(rest):
             extra = head[len(rest)]
-            if extra.startswith("--") and extra[2:] not in dict(other.longs):
+            if extra.startswith("--") and extra[2:] not in dict(other.long_options):
                 return True
     return False
 
 
 def _by_repository(first: Rule, second: Rule) -> bool:
     """True if one of the operands that both need is a repository for the one, and for the other is to become one."""
-    if first.base != second.base or not _reads_alike(first, second) or not _reads_alike(second, first):
+    if first.relative_to != second.relative_to or not _reads_alike(first, second) or not _reads_alike(second, first):
         return False
-    both = min(first.operands[0], second.operands[0], max(len(first.leading), len(second.leading)) + 1)
-    classes = [{first.class_of_operand(place), second.class_of_operand(place)} for place in range(both)]
-    return set(_REPOSITORIES) in classes
+    both = min(first.operands[0], second.operands[0], max(len(first.operand_classes), len(second.operand_classes)) + 1)
+    return any(
+        {parse_class(rule.class_of_operand(place)).kind for rule in (first, second)} == REPOSITORIES
+        for place in range(both)
+    )
 
 
 def _needs_a_stranger(one: Rule, other: Rule) -> bool:
     """True if ``one`` needs an option that ``other`` does not take, nor takes for anything else."""
-    unknown = set(one.need) - set(other.letters) - {letter for letter, _ in _value_letters(other)}
-    return bool(unknown or set(one.need_longs) - set(dict(other.longs))) and _reads_alike(one, other)
+    unknown = set(one.required_letters) - set(other.short_flags) - {letter for letter, _ in _value_letters(other)}
+    return bool(unknown or set(one.required_options) - set(dict(other.long_options))) and _reads_alike(one, other)
 
 
 def _reads_alike(one: Rule, other: Rule) -> bool:
@@ -284,19 +195,24 @@ def _reads_alike(one: Rule, other: Rule) -> bool:
     a value, that may be the first operand for the other, and all that follows be operands.
     """
     kinds, others = _kinds(one), _kinds(other)
-    return not other.mark.startswith("-") and all(others.get(each, kind) == kind for each, kind in kinds.items())
+    return not other.operand_marker.startswith("-") and all(
+        others.get(each, kind) == kind for each, kind in kinds.items()
+    )
 
 
 def _kinds(rule: Rule) -> dict[str, str]:
     """Return how each option goes on: nothing, a value, a value that is always glued to it."""
-    kinds = {f"-{letter}": "flag" for letter in rule.letters}
-    kinds |= {f"-{letter}": "value" for letter, _ in rule.shorts}
-    kinds |= {f"-{rule.tail[0]}": "tail"} if rule.tail else {}
-    return kinds | {f"--{name}": "flag" if cls == "flag" else "value" for name, cls in rule.longs}
+    kinds = {f"-{letter}": "flag" for letter in rule.short_flags}
+    kinds |= {f"-{letter}": "value" for letter, _ in rule.short_options}
+    kinds |= {f"-{rule.cluster_tail[0]}": "tail"} if rule.cluster_tail else {}
+    flag = Kind.FLAG
+    return kinds | {
+        f"--{name}": "flag" if parse_class(cls).kind is flag else "value" for name, cls in rule.long_options
+    }
 
 
 def _value_letters(rule: Rule) -> tuple[tuple[str, str], ...]:
-    return rule.shorts + ((rule.tail,) if rule.tail else ())
+    return rule.short_options + ((rule.cluster_tail,) if rule.cluster_tail else ())
 
 
 def _bad(rule: Rule, why: str) -> RuleError:
@@ -304,65 +220,82 @@ def _bad(rule: Rule, why: str) -> RuleError:
 
 
 def _check_rule(rule: Rule) -> None:
-    if not rule.words and not rule.interactive:
+    if not rule.command_names and not rule.interactive_login:
         raise _bad(rule, "has no first word, so nothing can match it")
     if not is_clean_absolute(rule.program):
         raise _bad(rule, f"program {rule.program!r} is not a plain absolute path")
-    if ANY in rule.words:
-        whole = Rule(rule.id, rule.plugin, rule.program, (ANY,), argv0=rule.argv0, fixed=rule.fixed, env=rule.env)
+    if ANY in rule.command_names:
+        whole = Rule(
+            rule.id,
+            rule.plugin,
+            rule.program,
+            (ANY,),
+            argv0=rule.argv0,
+            argv_prefix=rule.argv_prefix,
+            environment=rule.environment,
+        )
         if rule != replace(whole, operands=(0, UNBOUNDED, "text")):
             raise _bad(rule, f"{ANY!r} takes the whole command, so other words, options and operands are not allowed")
         return
-    for word in rule.words:
+    for word in rule.command_names:
         if not _WORD.match(word) or ("/" in word and not is_clean_absolute(word.split()[0])):
             raise _bad(rule, f"{word!r} cannot be a first word")
-    if len(set(rule.words)) != len(rule.words):
+    if len(set(rule.command_names)) != len(rule.command_names):
         raise _bad(rule, "a first word is given twice")
     _check_options(rule)
-    classes = [taken for _, taken in (*_value_letters(rule), *rule.longs)] + _check_operands(rule)
-    for taken in (*classes, rule.operands[2]):
-        if not _CLASS.match(taken):
-            raise _bad(rule, f"{taken!r} is not a value class")
-    if not set(_PATHS).isdisjoint(classes) and not rule.roots:
+    of_options = {_class(rule, text).kind for _, text in (*_value_letters(rule), *rule.long_options)}
+    of_operands = _check_operands(rule)
+    if not PATHS.isdisjoint(of_options | of_operands) and not rule.path_roots:
         raise _bad(rule, "takes paths but no directory is set for them")
-    _check_repositories(rule, classes)
-    for root in (*rule.roots, *([rule.base] if rule.base else [])):
+    if not REPOSITORIES.isdisjoint(of_options):
+        raise _bad(rule, "takes a repository as an option's value; only an operand can be one")
+    _check_repositories(rule, repositories=not REPOSITORIES.isdisjoint(of_operands))
+    _check_what_runs(rule)
+    for root in (*rule.path_roots, *([rule.relative_to] if rule.relative_to else [])):
         if not is_clean_absolute(root):
             raise _bad(rule, f"{root!r} is not a plain absolute path")
 
 
-def _check_operands(rule: Rule) -> list[str]:
-    """Return the classes that operands can be of."""
+def _class(rule: Rule, text: str) -> ValueClass:
+    """Return the class that ``text`` names.  A word begins with no dash, so nothing fits a pattern that does."""
+    try:
+        found = parse_class(text)
+    except ValueError as error:
+        raise _bad(rule, str(error)) from None
+    if found.pattern.startswith("-"):
+        raise _bad(rule, f"{text!r} is not a value class")
+    return found
+
+
+def _check_operands(rule: Rule) -> set[Kind]:
+    """Return what the classes are that operands can be of."""
     low, high, cls = rule.operands
     if not 0 <= low <= high <= UNBOUNDED:
         raise _bad(rule, f"operand counts {low} to {high} are impossible")
-    if len(rule.leading) > high:
-        raise _bad(rule, f"has classes for {len(rule.leading)} operands and takes {high}")
-    if rule.leading and rule.glob:
+    if len(rule.operand_classes) > high:
+        raise _bad(rule, f"has classes for {len(rule.operand_classes)} operands and takes {high}")
+    if rule.operand_classes and rule.glob:
         raise _bad(rule, "expands file name patterns, so operands cannot have classes of their own")
-    classes = [*rule.leading, *[cls] * (high > len(rule.leading))]
-    for taken in classes:
-        if taken in _OF_OPTIONS:
-            raise _bad(rule, f"takes operands of class {taken}, which is for options only")
-    return classes
+    kinds = [_class(rule, text).kind for text in (*rule.operand_classes, cls)]
+    if len(rule.operand_classes) == high:
+        kinds.pop()
+    for kind in kinds:
+        if kind in OPTIONS_ONLY:
+            raise _bad(rule, f"takes operands of class {kind.value}, which is for options only")
+    return set(kinds)
 
 
-def _check_repositories(rule: Rule, classes: list[str]) -> None:
-    of_options = {cls for _, cls in (*_value_letters(rule), *rule.longs)}
-    if not of_options.isdisjoint(_REPOSITORIES):
-        raise _bad(rule, "takes a repository as an option's value; only an operand can be one")
-    repositories = not set(_REPOSITORIES).isdisjoint(classes)
-    if rule.like and not repositories:
+def _check_repositories(rule: Rule, *, repositories: bool) -> None:
+    if rule.repository_patterns and not repositories:
         raise _bad(rule, "has repository patterns but takes no repository")
     if repositories and rule.glob:
         raise _bad(rule, "expands file name patterns, but its operands are repositories")
-    for path in (*rule.like, *rule.roots) if repositories else ():
+    for path in (*rule.repository_patterns, *rule.path_roots) if repositories else ():
         if ".git" in path.split("/"):
             raise _bad(rule, f"{path!r}: '.git' cannot be part of a repository's name")
-    for pattern in rule.like:
-        if why := _pattern_fault(pattern, rule.roots):
+    for pattern in rule.repository_patterns:
+        if why := _pattern_fault(pattern, rule.path_roots):
             raise _bad(rule, why)
-    _check_what_runs(rule)
 
 
 @lru_cache(maxsize=1 << 13)
@@ -378,20 +311,24 @@ def _pattern_fault(pattern: str, roots: tuple[str, ...]) -> str:
 
 
 def _check_what_runs(rule: Rule) -> None:
-    if rule.first and not is_clean_absolute(rule.first[0]):
-        raise _bad(rule, f"{rule.first[0]!r}, which runs first, is not a plain absolute path")
-    if len(rule.first) > FIRST_MAX:
-        raise _bad(rule, f"what runs first has more than {FIRST_MAX} words")
-    needed = {rule.class_of_operand(place) for place in range(min(rule.operands[0], len(rule.leading) + 1))}
-    if "%p" in rule.first and needed.isdisjoint(_PATHS):
+    if rule.pre_command and not is_clean_absolute(rule.pre_command[0]):
+        raise _bad(rule, f"{rule.pre_command[0]!r}, which runs first, is not a plain absolute path")
+    if len(rule.pre_command) > PRE_COMMAND_MAX:
+        raise _bad(rule, f"what runs first has more than {PRE_COMMAND_MAX} words")
+    places = range(min(rule.operands[0], len(rule.operand_classes) + 1))
+    needed = {_class(rule, rule.class_of_operand(place)).kind for place in places}
+    if "%p" in rule.pre_command and PATHS.isdisjoint(needed):
         raise _bad(rule, "what runs first needs a path, but the rule takes none")
-    if not rule.answer:
+    if not rule.builtin_reply:
         return
-    status, text = rule.answer
-    if status not in (0, 126) or not text.isprintable() or len(text.encode()) > _ANSWER_MAX:
-        raise _bad(rule, f"an answer is status 0 or 126 and one printable line of at most {_ANSWER_MAX} bytes")
-    if rule.first or rule.log or rule.alone or rule.keep:
-        raise _bad(rule, "has an answer and runs nothing, so first, log, alone and keep are not allowed")
+    status, text = rule.builtin_reply
+    if status not in (0, 126) or not text.isprintable() or len(text.encode()) > _REPLY_MAX:
+        raise _bad(rule, f"an answer is status 0 or 126 and one printable line of at most {_REPLY_MAX} bytes")
+    if rule.pre_command or rule.stderr_to_journal or rule.noexec or rule.create_only:
+        raise _bad(
+            rule,
+            "has an answer and runs nothing, so pre_command, stderr_to_journal, noexec and create_only are not allowed",
+        )
 
 
 def _reaches(pattern: str, root: str) -> bool:
@@ -410,28 +347,28 @@ def _reaches(pattern: str, root: str) -> bool:
 
 def _check_options(rule: Rule) -> None:
     values = "".join(letter for letter, _ in _value_letters(rule))
-    for letters in (rule.letters + values, rule.need):
+    for letters in (rule.short_flags + values, rule.required_letters):
         if not _LETTERS.match(letters) or len(set(letters)) != len(letters):
             raise _bad(rule, f"{letters!r} is not a set of option letters")
     if any(len(letter) != 1 for letter, _ in _value_letters(rule)):
         raise _bad(rule, "an option with a value has one letter")
-    if set(rule.need) - set(rule.letters + values):
-        raise _bad(rule, f"requires letters {rule.need!r} that it does not allow")
-    names = [name for name, _ in rule.longs]
+    if set(rule.required_letters) - set(rule.short_flags + values):
+        raise _bad(rule, f"requires letters {rule.required_letters!r} that it does not allow")
+    names = [name for name, _ in rule.long_options]
     for name in names:
         if not _LONG.match(name):
             raise _bad(rule, f"{name!r} is not a long option's name")
     if len(set(names)) != len(names):
         raise _bad(rule, "a long option is given twice")
     for what, given, known in (
-        ("requires", rule.need_longs, set(names)),
-        ("allows at most once", rule.once, {*names, *rule.letters, *values} - {"@"}),
+        ("requires", rule.required_options, set(names)),
+        ("allows at most once", rule.single_use, {*names, *rule.short_flags, *values} - {"@"}),
     ):
         if unknown := [name for name in given if name not in known]:
             raise _bad(rule, f"{what} {unknown[0]!r}, which is not one of its options")
         if len(set(given)) != len(given):
             raise _bad(rule, f"{what} an option that is named twice")
-    if both := sorted(set(rule.need) & set(rule.need_longs) & set(rule.once)):
+    if both := sorted(set(rule.required_letters) & set(rule.required_options) & set(rule.single_use)):
         raise _bad(rule, f"requires -{both[0]} and --{both[0]}, but allows only one of them")
-    if rule.ignore_rest and (rule.need_longs or rule.once or rule.leading):
+    if rule.ignore_arguments and (rule.required_options or rule.single_use or rule.operand_classes):
         raise _bad(rule, "ignores everything after its words, so it cannot require options or operands")

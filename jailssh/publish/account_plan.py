@@ -60,7 +60,7 @@ class Use:
     def terminal(self) -> bool:
         """True if somebody gets a terminal."""
         every = [result for given in self.results.values() for result in given]
-        return any(result.pty or any(rule.interactive for rule in result.rules) for result in every)
+        return any(result.pty or any(rule.interactive_login for rule in result.rules) for result in every)
 
     def compile(self, main: MainConfig, image: str) -> AccountPlans:
         """Return the plans, with the image at this host path."""

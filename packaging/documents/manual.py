@@ -19,6 +19,8 @@ from jailssh.config.settings import Setting, plugin_settings
 from jailssh.core.home_readers import HOME_READERS, WAYS
 from jailssh.core.journal_fields import FIELDS, MESSAGE_IDS
 from jailssh.plugin.registry import load_registry
+from jailssh.policy.rule_fields import RULE_FIELDS
+from jailssh.policy.value_class import choices
 
 TEXTS = Path(__file__).resolve().parent.parent / "man"
 PROFILES = Path(__file__).resolve().parents[2] / "jailssh" / "profiles"
@@ -86,6 +88,7 @@ def _parts(commands: tuple[Command, ...]) -> dict[str, Callable[..., Iterator[st
         "fields": lambda: mdoc.definitions((f"Va {name}", [*mdoc.running(text)]) for name, text in FIELDS.items()),
         "events": _events,
         "reasons": _reasons,
+        "rule-fields": _rule_fields,
     }
 
 
@@ -133,7 +136,7 @@ def _options(command: Command) -> Iterator[str]:
 
 
 def _kind(kind: str) -> str:
-    return kind[5:].replace(",", " or ") if kind.startswith("enum:") else KINDS[kind]
+    return " or ".join(choices(kind)) or KINDS[kind]
 
 
 def _rows(rows: tuple[Setting, ...]) -> Iterator[str]:
@@ -199,4 +202,12 @@ def _reasons(event: str) -> Iterator[str]:
     words = explained.read()
     yield from mdoc.definitions(
         (f"Li {code}", [each for line in lines for each in mdoc.running(line)]) for code, lines in words.reasons(event)
+    )
+
+
+def _rule_fields() -> Iterator[str]:
+    """Yield the fields of a rule, each with the verb that it has in a plan."""
+    yield from mdoc.definitions(
+        (" , ".join(f"Va {name}" for name in row.fields), [*mdoc.running(row.help), f".Pq Cm {row.verb}"])
+        for row in RULE_FIELDS
     )

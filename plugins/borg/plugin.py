@@ -54,22 +54,28 @@ class Borg:
         held += ["--storage-quota", quota] if quota else []
         place = mounts((), (*repositories, *anywhere), account, self.name)
         words = ("borg", "/usr/bin/borg", "/usr/local/bin/borg", "borg1", "borg2")
-        common = {"plugin": self.name, "program": program, "argv0": program, "words": words, "env": ENVIRONMENT}
+        common = {
+            "plugin": self.name,
+            "program": program,
+            "argv0": program,
+            "command_names": words,
+            "environment": ENVIRONMENT,
+        }
         serve = Rule(
             id="borg.serve",
-            fixed=fixed,
-            literals=("serve",),
-            longs=(
+            argv_prefix=fixed,
+            literal_words=("serve",),
+            long_options=(
                 *((level, "flag") for level in _LEVELS),
                 ("debug-topic", "word"),
                 ("umask", "int:0:777"),
                 *(() if quota else (("storage-quota", "size:999999999999999999"),)),
             ),
-            insert=tuple(held),
-            within=place.within,
+            argv_insert=tuple(held),
+            accessible_directories=place.accessible_directories,
             **common,  # type: ignore[arg-type]
         )
-        version = Rule(id="borg.version", fixed=fixed, literals=("--version",), **common)  # type: ignore[arg-type]
+        version = Rule(id="borg.version", argv_prefix=fixed, literal_words=("--version",), **common)  # type: ignore[arg-type]
         held_in = (*repositories, *anywhere)
         kept = held_in if settings["append_only"] else ()
         reach = Reach(writes=held_in, changes=() if kept else held_in, keeps=kept)

@@ -29,14 +29,14 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
 def test_what_is_forced():
     serve, version = result(repositories=("~/a",), paths=("/srv/b",), append_only=True, storage_quota="5G").rules
     check_rules([serve, version])
-    assert serve.insert == (
+    assert serve.argv_insert == (
         "--restrict-to-repository", "/home/alice/a", "--restrict-to-path", "/srv/b",
         "--append-only", "--storage-quota", "5G",
     )  # fmt: skip
-    assert (serve.program, serve.fixed) == ("/usr/bin/python3.11", ("-I", "-m", "borg"))
-    assert not {"storage-quota", "restrict-to-path", "append-only", "rsh"} & set(dict(serve.longs))
-    assert version.literals == ("--version",)
-    assert "storage-quota" in dict(result(repositories=("~/a",)).rules[0].longs)
+    assert (serve.program, serve.argv_prefix) == ("/usr/bin/python3.11", ("-I", "-m", "borg"))
+    assert not {"storage-quota", "restrict-to-path", "append-only", "rsh"} & set(dict(serve.long_options))
+    assert version.literal_words == ("--version",)
+    assert "storage-quota" in dict(result(repositories=("~/a",)).rules[0].long_options)
 
 
 def test_mounts():
@@ -45,12 +45,12 @@ def test_mounts():
     assert given.home == "none"
     given = result(repositories=("~/a",))
     assert (given.binds, given.home) == ((Bind("/home/alice/a", writable=True),), "none")
-    assert given.rules[0].within == (("/home/alice/a", True),)
+    assert given.rules[0].accessible_directories == (("/home/alice/a", True),)
 
 
 def test_a_stand_alone_program():
     (serve, _) = result(repositories=("~/a",), program="/opt/borg").rules
-    assert (serve.program, serve.fixed) == ("/opt/borg", ())
+    assert (serve.program, serve.argv_prefix) == ("/opt/borg", ())
     assert plugin.image(JAIL, {**PLAIN, "program": "/opt/borg"}).optional_files == ()
     assert plugin.image(JAIL, PLAIN).programs == ("/usr/bin/python3.11",)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh.policy.rules import UNBOUNDED
-from jailssh_plugins.roots import covered, expand, mounts, paths
+from jailssh_plugins.roots import Mounts, covered, expand, mounts, paths
 
 _TOKEN = re.compile(r"\s*(\[[^\[\]]*\]|\([^()]*\)|<[^<>]*>(?:\.\.\.)?|[^\s<>\[\]()]+)(?=\s|\Z)")
 _LITERAL = re.compile(r"[A-Za-z0-9_.,:+@%=/~-]+\Z")
@@ -34,15 +34,15 @@ class _Line:
     """One command line as it is read."""
 
     text: str
-    literals: list[str] = field(default_factory=list)
-    letters: str = ""
-    shorts: list[tuple[str, str]] = field(default_factory=list)
-    longs: list[tuple[str, str]] = field(default_factory=list)
+    literal_words: list[str] = field(default_factory=list)
+    short_flags: str = ""
+    short_options: list[tuple[str, str]] = field(default_factory=list)
+    long_options: list[tuple[str, str]] = field(default_factory=list)
     needed: list[str] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     least: int = 0
     most: int = 0
-    roots: tuple[str, ...] = ()
+    path_roots: tuple[str, ...] = ()
     anything: bool = False
 
     def bad(self, why: str, hint: str = "") -> ConfigError:
@@ -77,9 +77,9 @@ class Command:
         rules = []
         for number, text in enumerate(_texts(settings), 1):
             line = _read(text, account)
-            if not all(covered(root, (*read, *write)) for root in line.roots):
+            if not all(covered(root, (*read, *write)) for root in line.path_roots):
                 raise line.bad("takes paths below a directory that is not in read or write")
-            rules.append(replace(_rule(line, number, jail, account), within=place.within))
+            rules.append(_rule(line, number, jail, account, place))
         names, proc = ", ".join(dict.fromkeys(rule.argv0 for rule in rules)), bool(settings["proc"])
         reach = Reach(writes=write)
         return PluginResult(tuple(rules), names, binds=place.binds, home=place.home, proc=proc, reach=reach)
@@ -94,10 +94,9 @@ def _texts(settings: Mapping[str, Value]) -> tuple[str, ...]:
 
 def _find(jail: Jail, text: str) -> str:
     name = text.split()[0]
-    path = jail.find_program(name)
-    if path is None:
-        raise ConfigError(f"[command] {text!r}", f"{name} is not a program on this host")
-    return path
+    if path := jail.find_program(name):
+        return path
+    raise ConfigError(f"[command] {text!r}", f"{name} is not a program on this host")
 
 
 def _tokens(line: _Line) -> Iterable[str]:
@@ -129,13 +128,13 @@ def _read(text: str, account: Account) -> _Line:
             line.classes.append(_class(line, argument[2], account))
             line.least += not argument[1]
             line.most = UNBOUNDED if argument[3] else line.most + 1
-        elif not _LITERAL.match(part) or line.letters or line.shorts or line.longs:
+        elif not _LITERAL.match(part) or line.short_flags or line.short_options or line.long_options:
             raise line.bad(f"{part!r} is not allowed here", "literal words first, then [options], then <arguments>")
         else:
-            line.literals.append(part)
+            line.literal_words.append(part)
     if line.classes.count("text") + (line.classes[-1:] == ["text"] and line.most == UNBOUNDED) > 1:
         raise line.bad("takes several <text>", "the second one could be an option; use <word> or [--name <text>]")
-    if line.anything and (line.classes or line.letters or line.shorts or line.longs):
+    if line.anything and (line.classes or line.short_flags or line.short_options or line.long_options):
         raise line.bad("<anything> must be alone after the literal words")
     if (line.anything or "text" in line.classes) and text.split()[0].rsplit("/", 1)[-1] in _LAUNCHERS.split():
         raise line.bad("this program can run other programs", "write its arguments out, or use its own plugin")
@@ -147,11 +146,11 @@ def _take_option(line: _Line, option: re.Match[str], account: Account) -> None:
     if option[1] == "(":
         line.needed.append(name)
     if name.startswith("--"):
-        line.longs.append((name[2:], "flag" if cls is None else _class(line, cls, account)))
+        line.long_options.append((name[2:], "flag" if cls is None else _class(line, cls, account)))
     elif cls is None:
-        line.letters += name[1]
+        line.short_flags += name[1]
     else:
-        line.shorts.append((name[1], _class(line, cls, account)))
+        line.short_options.append((name[1], _class(line, cls, account)))
 
 
 def _class(line: _Line, text: str, account: Account) -> str:
@@ -159,13 +158,13 @@ def _class(line: _Line, text: str, account: Account) -> str:
     if not text.startswith("path:"):
         return text
     roots = tuple(expand(part.strip(), account, f"[command] {line.text!r}") for part in text[5:].split(","))
-    if line.roots not in ((), roots):
+    if line.path_roots not in ((), roots):
         raise line.bad("takes paths below different directories", "name the same directories in each <path:…>")
-    line.roots = roots
+    line.path_roots = roots
     return "path"
 
 
-def _rule(line: _Line, number: int, jail: Jail, account: Account) -> Rule:
+def _rule(line: _Line, number: int, jail: Jail, account: Account, place: Mounts) -> Rule:
     program = _find(jail, line.text)
     first = line.text.split()[0]
     name = first.rsplit("/", 1)[-1]
@@ -174,26 +173,27 @@ def _rule(line: _Line, number: int, jail: Jail, account: Account) -> Rule:
     cls = line.classes[-1] if line.classes else "text"
     while line.classes[-1:] == [cls]:
         line.classes.pop()
-    in_home = any(covered(root, (account.home,)) for root in line.roots)
+    in_home = any(covered(root, (account.home,)) for root in line.path_roots)
     return Rule(
         id=f"command.{number}.{name}",
         plugin="command",
         program=program,
         # A name is looked up by whoever sends it, so its full path is the same command; a full path is exact.
-        words=tuple(dict.fromkeys((first, program))) if "/" not in first else (first,),
+        command_names=tuple(dict.fromkeys((first, program))) if "/" not in first else (first,),
         argv0=name,
-        literals=tuple(line.literals),
-        letters=_LETTERS if line.anything else line.letters,
-        need="".join(name[1] for name in line.needed if name[1] != "-"),
-        shorts=tuple(line.shorts),
-        longs=tuple(sorted(line.longs)),
-        dashdash=line.anything,
+        literal_words=tuple(line.literal_words),
+        short_flags=_LETTERS if line.anything else line.short_flags,
+        required_letters="".join(name[1] for name in line.needed if name[1] != "-"),
+        short_options=tuple(line.short_options),
+        long_options=tuple(sorted(line.long_options)),
+        end_of_options=line.anything,
         operands=(0, UNBOUNDED, cls) if line.anything else (line.least, line.most, cls),
-        base=(account.home if in_home else line.roots[0]) if line.roots else "",
-        roots=line.roots,
-        need_longs=tuple(name[2:] for name in line.needed if name[1] == "-"),
-        once=tuple(name.lstrip("-") for name in line.needed),
-        leading=tuple(line.classes),
+        relative_to=(account.home if in_home else line.path_roots[0]) if line.path_roots else "",
+        path_roots=line.path_roots,
+        required_options=tuple(name[2:] for name in line.needed if name[1] == "-"),
+        single_use=tuple(name.lstrip("-") for name in line.needed),
+        operand_classes=tuple(line.classes),
+        accessible_directories=place.accessible_directories,
     )
 
 

@@ -44,9 +44,9 @@ def test_lines_as_a_file_holds_them():
 def test_literal_words():
     mine = rule("report --days 7")
     assert (mine.program, mine.argv0) == ("/usr/local/bin/report", "report")
-    assert mine.words == ("report", "/usr/local/bin/report")
-    assert (mine.literals, mine.operands) == (("--days", "7"), (0, 0, "text"))
-    assert rule("/usr/local/bin/report").words == ("/usr/local/bin/report",)
+    assert mine.command_names == ("report", "/usr/local/bin/report")
+    assert (mine.literal_words, mine.operands) == (("--days", "7"), (0, 0, "text"))
+    assert rule("/usr/local/bin/report").command_names == ("/usr/local/bin/report",)
 
 
 def test_arguments():
@@ -57,44 +57,48 @@ def test_arguments():
 
 def test_options():
     mine = rule("report daily [-v] [-n <int:1:9>] [--all] [--name <word>] <word>")
-    assert mine.literals == ("daily",)
-    assert (mine.letters, mine.shorts) == ("v", (("n", "int:1:9"),))
-    assert mine.longs == (("all", "flag"), ("name", "word"))
+    assert mine.literal_words == ("daily",)
+    assert (mine.short_flags, mine.short_options) == ("v", (("n", "int:1:9"),))
+    assert mine.long_options == (("all", "flag"), ("name", "word"))
 
 
 def test_options_that_must_be_given():
     mine = rule("report (-n <int:1:9>) (-v) (--to <word>) [--all] <word>")
-    assert (mine.letters, mine.need, mine.shorts) == ("v", "nv", (("n", "int:1:9"),))
-    assert (mine.longs, mine.need_longs) == ((("all", "flag"), ("to", "word")), ("to",))
-    assert mine.once == ("n", "v", "to")
-    assert rule("report (--n)").need_longs == ("n",)
+    assert (mine.short_flags, mine.required_letters, mine.short_options) == ("v", "nv", (("n", "int:1:9"),))
+    assert (mine.long_options, mine.required_options) == ((("all", "flag"), ("to", "word")), ("to",))
+    assert mine.single_use == ("n", "v", "to")
+    assert rule("report (--n)").required_options == ("n",)
     check_rules(result("report (--to <word>)", "report [--all]").rules)
 
 
 def test_arguments_of_several_classes():
     mine = rule("report <pattern:db-*> <int:1:31> [<path:~/in>...]", write=("~",))
-    assert (mine.leading, mine.operands) == (("pattern:db-*", "int:1:31"), (2, 1024, "path"))
+    assert (mine.operand_classes, mine.operands) == (("pattern:db-*", "int:1:31"), (2, 1024, "path"))
     mine = rule("report <word> <int:1:2> [<int:1:2>] [<enum:a>]")
-    assert (mine.leading, mine.operands) == (("word", "int:1:2", "int:1:2"), (2, 4, "enum:a"))
+    assert (mine.operand_classes, mine.operands) == (("word", "int:1:2", "int:1:2"), (2, 4, "enum:a"))
     mine = rule("report <word> [<int:1:2>] [<int:1:2>]")
-    assert (mine.leading, mine.operands) == (("word",), (1, 3, "int:1:2"))
+    assert (mine.operand_classes, mine.operands) == (("word",), (1, 3, "int:1:2"))
     assert rule("report [<word>...]").operands == (0, 1024, "word")
-    assert rule("report <word> <text>").leading == ("word",)
+    assert rule("report <word> <text>").operand_classes == ("word",)
 
 
 def test_paths_are_shown_and_judged():
     given = result("report <path:~/in>", write=("~",))
-    assert (given.rules[0].roots, given.rules[0].base, given.home) == (("/home/alice/in",), "/home/alice", "rw")
+    assert (given.rules[0].path_roots, given.rules[0].relative_to, given.home) == (
+        ("/home/alice/in",),
+        "/home/alice",
+        "rw",
+    )
     given = result("report <path:/srv/a,/srv/b>", read=("/srv/a", "/srv/b"))
-    assert (given.rules[0].roots, given.rules[0].base) == (("/srv/a", "/srv/b"), "/srv/a")
+    assert (given.rules[0].path_roots, given.rules[0].relative_to) == (("/srv/a", "/srv/b"), "/srv/a")
     assert (set(given.binds), given.home) == ({Bind("/srv/a"), Bind("/srv/b")}, "none")
 
 
 def test_anything():
     mine = rule("id <anything>")
     assert mine.operands == (0, 1024, "text")
-    assert {"u", "Z", "1"} <= set(mine.letters)
-    assert mine.longs == ()
+    assert {"u", "Z", "1"} <= set(mine.short_flags)
+    assert mine.long_options == ()
 
 
 def test_rules_are_named_by_number_and_program():

@@ -39,14 +39,14 @@ class Cvs:
             id="cvs.server",
             plugin=self.name,
             program=cvs,
-            words=tuple(dict.fromkeys(("cvs", "/usr/bin/cvs", cvs))),
+            command_names=tuple(dict.fromkeys(("cvs", "/usr/bin/cvs", cvs))),
             # -f: not ~/.cvsrc, which the user could write.
-            fixed=("-f",),
-            literals=("server",),
-            alone=True,
+            argv_prefix=("-f",),
+            literal_words=("server",),
+            noexec=True,
             # The jail's own; cvs would take /var/tmp, which is read-only there.
-            env=(("HOME", "/"), ("TMPDIR", "/tmp")),  # noqa: S108
-            within=place.within,
+            environment=(("HOME", "/"), ("TMPDIR", "/tmp")),  # noqa: S108
+            accessible_directories=place.accessible_directories,
         )
         return PluginResult((rule,), "cvs", binds=place.binds, home=place.home, reach=Reach(roots, roots))
 

@@ -29,7 +29,7 @@ def test_the_rule_and_the_mounts():
     given = plugin.account(jail(), ALICE, {"repositories": ("/srv/cvs",)})
     check_rules(given.rules)
     (rule,) = given.rules
-    assert (rule.fixed, rule.literals, rule.operands[1]) == (("-f",), ("server",), 0)
+    assert (rule.argv_prefix, rule.literal_words, rule.operands[1]) == (("-f",), ("server",), 0)
     assert given.binds == (Bind("/srv/cvs", writable=True),)
 
 

@@ -98,7 +98,7 @@ class Git:
             config = (*config, ("init.defaultBranch", _branch(settings)))
             rule = _service("receive-pack", git, may["create"], config)
             first = (git, "init", "--bare", "--quiet", "--template=", "--", "%p")
-            rules.append(replace(rule, id="git.create", operands=(1, 1, "new-repository"), first=first))
+            rules.append(replace(rule, id="git.create", operands=(1, 1, "new-repository"), pre_command=first))
         # What it writes has the form of repositories; still nothing that another program trusts or keeps belongs there.
         seen = [served.roots for served in may.values()]
         written = may["write"].roots if "write" in may else ()
@@ -165,7 +165,7 @@ def _branch(settings: Mapping[str, Value]) -> str:
 
 def _answer(rule: str, git: str, services: tuple[str, ...], text: str) -> Rule:
     words = tuple(word for service in services for word in spellings(service))
-    return Rule(rule, "git", git, words, ignore_rest=True, answer=(126, text))
+    return Rule(rule, "git", git, words, ignore_arguments=True, builtin_reply=(126, text))
 
 
 def _service(service: str, git: str, served: _Served, config: Pairs) -> Rule:
@@ -173,13 +173,13 @@ def _service(service: str, git: str, served: _Served, config: Pairs) -> Rule:
         id=f"git.{service}",
         plugin="git",
         program=git,
-        words=spellings(service),
-        fixed=(service,),
+        command_names=spellings(service),
+        argv_prefix=(service,),
         operands=(1, 1, "repository"),
-        base=served.base,
-        roots=served.roots,
-        like=served.like,
-        env=environment(config),
+        relative_to=served.base,
+        path_roots=served.roots,
+        repository_patterns=served.like,
+        environment=environment(config),
     )
 
 

@@ -40,8 +40,8 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
 def test_read_only_directories():
     given = result(read=("/srv/git",))
     rule = rules(read=("/srv/git",))["git.upload-pack"]
-    assert (rule.id, rule.program, rule.fixed) == ("git.upload-pack", "/usr/bin/git", ("upload-pack",))
-    assert (rule.base, rule.roots, rule.operands) == ("/srv/git", ("/srv/git",), (1, 1, "repository"))
+    assert (rule.id, rule.program, rule.argv_prefix) == ("git.upload-pack", "/usr/bin/git", ("upload-pack",))
+    assert (rule.relative_to, rule.path_roots, rule.operands) == ("/srv/git", ("/srv/git",), (1, 1, "repository"))
     assert given.binds == (Bind("/srv/git"),)
     assert given.home == "none"
 
@@ -49,9 +49,9 @@ def test_read_only_directories():
 def test_writable_directories_can_be_read_too():
     mine = rules(read=("/srv/pub",), write=("/srv/git",), archive=True)
     assert set(mine) == {"git.lfs", "git.upload-pack", "git.receive-pack", "git.upload-archive"}
-    assert mine["git.upload-pack"].roots == ("/srv/pub", "/srv/git")
-    assert mine["git.receive-pack"].roots == ("/srv/git",)
-    assert {rule.base for rule in mine.values()} == {"/srv/pub", ""}
+    assert mine["git.upload-pack"].path_roots == ("/srv/pub", "/srv/git")
+    assert mine["git.receive-pack"].path_roots == ("/srv/git",)
+    assert {rule.relative_to for rule in mine.values()} == {"/srv/pub", ""}
     check_rules(mine.values())
     binds = result(read=("/srv/pub",), write=("/srv/git",)).binds
     assert set(binds) == {Bind("/srv/pub"), Bind("/srv/git", writable=True)}
@@ -69,12 +69,12 @@ def test_one_repository_is_a_directory_too():
 
 def test_the_size_of_a_push():
     limited = rules(write=("/srv/git",), max_pack=1000)
-    values = dict(limited["git.receive-pack"].env)
+    values = dict(limited["git.receive-pack"].environment)
     assert ("receive.maxInputSize", "1000") in {
         (values[f"GIT_CONFIG_KEY_{n}"], values[f"GIT_CONFIG_VALUE_{n}"]) for n in range(int(values["GIT_CONFIG_COUNT"]))
     }
-    assert limited["git.upload-pack"].env == rules(write=("/srv/git",))["git.upload-pack"].env
-    assert "receive.maxInputSize" not in dict(rules(write=("/srv/git",))["git.receive-pack"].env).values()
+    assert limited["git.upload-pack"].environment == rules(write=("/srv/git",))["git.upload-pack"].environment
+    assert "receive.maxInputSize" not in dict(rules(write=("/srv/git",))["git.receive-pack"].environment).values()
 
 
 def test_directories_in_the_home():
@@ -83,7 +83,7 @@ def test_directories_in_the_home():
         assert [bind.path for bind in given.binds] == ["/home/alice/git"]
     both = result(read=("~/a",), write=("~/b",))
     assert both.binds == (Bind("/home/alice/a"), Bind("/home/alice/b", writable=True))
-    assert rules(write=("~/git",))["git.receive-pack"].roots == ("/home/alice/git",)
+    assert rules(write=("~/git",))["git.receive-pack"].path_roots == ("/home/alice/git",)
 
 
 @pytest.mark.parametrize(
@@ -120,20 +120,20 @@ def of(*roles, **settings):
 def test_each_role_gets_its_rights():
     mine, _ = of("@devs", "ann", archive=True)
     every = ("/srv/git/doc.git", "/srv/git/team/**", "/srv/git/tool")
-    assert mine["git.upload-pack"].like == mine["git.upload-archive"].like == every
-    assert mine["git.receive-pack"].like == every[:2]
-    assert mine["git.create"].like == ("/srv/git/team/**",)
+    assert mine["git.upload-pack"].repository_patterns == mine["git.upload-archive"].repository_patterns == every
+    assert mine["git.receive-pack"].repository_patterns == every[:2]
+    assert mine["git.create"].repository_patterns == ("/srv/git/team/**",)
     assert mine["git.create"].operands == (1, 1, "new-repository")
     mine, _ = of("bob")
-    assert mine["git.upload-pack"].like == ("/srv/git/tool",)
+    assert mine["git.upload-pack"].repository_patterns == ("/srv/git/tool",)
     assert "git.receive-pack" not in mine
-    assert mine["git.upload-pack"].roots == ("/srv/git",)
-    assert mine["git.upload-pack"].base == "/srv/git"
+    assert mine["git.upload-pack"].path_roots == ("/srv/git",)
+    assert mine["git.upload-pack"].relative_to == "/srv/git"
 
 
 def test_the_best_of_several_rights_counts():
     rights = ("read x @all", "write x ann", "read x ann")
-    assert of("ann", rights=rights)[0]["git.receive-pack"].like == ("/srv/git/x",)
+    assert of("ann", rights=rights)[0]["git.receive-pack"].repository_patterns == ("/srv/git/x",)
     assert "git.receive-pack" not in of("bob", rights=rights)[0]
 
 
@@ -171,21 +171,22 @@ def test_an_account_without_rights_is_told_so():
     for rights in (("read x ann",), ()):
         mine, given = of("bob", rights=rights)
         assert set(mine) == {"git.lfs", "git.no-rights"}
-        assert mine["git.no-rights"].answer == (126, "no repository access for this key")
+        assert mine["git.no-rights"].builtin_reply == (126, "no repository access for this key")
         assert (given.binds, given.home) == ((), "none")
-    assert of("git", rights=("read x ann",))[0]["git.no-rights"].answer[1] == "no repository access for this account"
+    mine, _ = of("git", rights=("read x ann",))
+    assert mine["git.no-rights"].builtin_reply[1] == "no repository access for this account"
 
 
 def test_a_new_repository_is_made_with_the_configuration_of_the_push():
     mine, _ = of("@devs", branch="trunk")
     create, push = mine["git.create"], mine["git.receive-pack"]
-    assert create.first == ("/usr/bin/git", "init", "--bare", "--quiet", "--template=", "--", "%p")
-    assert (create.words, create.fixed) == (push.words, push.fixed)
+    assert create.pre_command == ("/usr/bin/git", "init", "--bare", "--quiet", "--template=", "--", "%p")
+    assert (create.command_names, create.argv_prefix) == (push.command_names, push.argv_prefix)
     assert {**config_of(push), "init.defaultBranch": "trunk"} == config_of(create)
 
 
 def config_of(rule):
-    values = dict(rule.env)
+    values = dict(rule.environment)
     count = int(values["GIT_CONFIG_COUNT"])
     return {values[f"GIT_CONFIG_KEY_{n}"]: values[f"GIT_CONFIG_VALUE_{n}"] for n in range(count)}
 
@@ -207,7 +208,7 @@ def test_hooks_of_the_repository_s_own_configuration_are_off_for_every_event():
     assert [
         event for event in [*HOOKS.split(), "post-checkout", "pre-push"] if forced[f"hook.{event}.enabled"] != "false"
     ] == []
-    assert ("GIT_ALLOW_PROTOCOL", "none") in rules(read=("/srv/git",))["git.upload-pack"].env
+    assert ("GIT_ALLOW_PROTOCOL", "none") in rules(read=("/srv/git",))["git.upload-pack"].environment
 
 
 def test_signatures_are_checked_by_the_administrator_s_programs():
@@ -217,9 +218,9 @@ def test_signatures_are_checked_by_the_administrator_s_programs():
 
 def test_large_files_have_an_answer():
     rule = rules(read=("/srv/git",))["git.lfs"]
-    assert {"git-lfs-authenticate", "git lfs-transfer", "/usr/bin/git-lfs-transfer"} <= set(rule.words)
-    assert rule.answer[0] == 126
-    assert "lfs.url" in rule.answer[1]
+    assert {"git-lfs-authenticate", "git lfs-transfer", "/usr/bin/git-lfs-transfer"} <= set(rule.command_names)
+    assert rule.builtin_reply[0] == 126
+    assert "lfs.url" in rule.builtin_reply[1]
 
 
 @pytest.mark.parametrize(
@@ -264,7 +265,7 @@ def served(tmp_path, request):
         pytest.skip("git is not at /usr/bin/git")
     no_hooks = tmp_path / "no-hooks"
     no_hooks.mkdir()
-    env = rules(write=("/srv/git",), **getattr(request, "param", {}))["git.receive-pack"].env
+    env = rules(write=("/srv/git",), **getattr(request, "param", {}))["git.receive-pack"].environment
     env = [(name, str(no_hooks) if value == NO_HOOKS else value) for name, value in env]
     # Whose repository it is must not matter: git looks at this variable in its own tests.
     env += [("PATH", "/usr/bin:/bin"), ("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")]
@@ -337,7 +338,7 @@ def test_no_configuration_and_no_hook_of_the_user_runs_a_program(served):
     (room / ".gitconfig").write_text(f"[uploadpack]\n\tpackObjectsHook = {trap}\n")
     (room / "sprung").unlink(missing_ok=True)
     serve = (room / "transport").read_text()
-    assert ("HOME", "/") in rules(write=("/srv/git",))["git.upload-pack"].env
+    assert ("HOME", "/") in rules(write=("/srv/git",))["git.upload-pack"].environment
     (room / "transport").write_text(serve.replace("('HOME', '/')", f"('HOME', '{room}')"))
     done = commit_and_push(room, run)
     assert done.returncode == 0, done.stderr
@@ -407,7 +408,9 @@ def test_a_hook_of_the_administrator_runs_and_knows_the_key(served):
 def test_what_runs_first_makes_an_empty_repository(tmp_path):
     create = of("@devs", branch="trunk")[0]["git.create"]
     path = str(tmp_path / "deep" / "new.git")
-    done = subprocess.run([path if word == "%p" else word for word in create.first], env=dict(create.env), timeout=30)
+    done = subprocess.run(
+        [path if word == "%p" else word for word in create.pre_command], env=dict(create.environment), timeout=30
+    )
     assert done.returncode == 0
     assert (tmp_path / "deep/new.git/HEAD").read_text() == "ref: refs/heads/trunk\n"
     assert sorted(os.listdir(path)) == ["HEAD", "config", "objects", "refs"]

@@ -51,7 +51,7 @@ class Hg:
         hg = _find_hg(jail)
         spelled = [(path, text) for path in (*read, *write) for text in _spellings(path, account)]
         rules = [
-            replace(_rule(hg, number, path, text), within=((path, path in write),))
+            replace(_rule(hg, number, path, text), accessible_directories=((path, path in write),))
             for number, (path, text) in enumerate(spelled, 1)
         ]
         return PluginResult(tuple(rules), "hg", binds=place.binds, home=place.home, reach=reach)
@@ -71,10 +71,10 @@ def _rule(hg: str, number: int, path: str, text: str) -> Rule:
         id=f"hg.serve.{number}",
         plugin="hg",
         program=hg,
-        words=tuple(dict.fromkeys(("hg", "/usr/bin/hg", hg))),
-        literals=("-R", text, "serve", "--stdio"),
-        env=_ENV,
-        alone=True,
+        command_names=tuple(dict.fromkeys(("hg", "/usr/bin/hg", hg))),
+        literal_words=("-R", text, "serve", "--stdio"),
+        environment=_ENV,
+        noexec=True,
     )
 
 

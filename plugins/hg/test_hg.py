@@ -29,10 +29,10 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
 def test_every_repository_is_a_rule_word_for_word():
     given = result(read=("/srv/hg/a",), write=("~/b",))
     check_rules(given.rules)
-    assert [rule.literals[1] for rule in given.rules] == ["/srv/hg/a", "/home/alice/b", "b"]
+    assert [rule.literal_words[1] for rule in given.rules] == ["/srv/hg/a", "/home/alice/b", "b"]
     for rule in given.rules:
-        assert (rule.literals[0], rule.literals[2:]) == ("-R", ("serve", "--stdio"))
-        assert (rule.letters, rule.longs, rule.operands[1]) == ("", (), 0)
+        assert (rule.literal_words[0], rule.literal_words[2:]) == ("-R", ("serve", "--stdio"))
+        assert (rule.short_flags, rule.long_options, rule.operands[1]) == ("", (), 0)
     assert (given.binds, given.home) == ((Bind("/home/alice/b", writable=True), Bind("/srv/hg/a")), "none")
 
 

@@ -40,11 +40,11 @@ class Restic:
             id="restic.serve",
             plugin=self.name,
             program=rclone,
-            words=tuple(dict.fromkeys(("rclone", "/usr/bin/rclone", rclone, "forced-command"))),
-            literals=("serve", "restic", "--stdio"),
-            ignore_rest=True,
-            insert=("--config=/dev/null", *append, path),
-            within=place.within,
+            command_names=tuple(dict.fromkeys(("rclone", "/usr/bin/rclone", rclone, "forced-command"))),
+            literal_words=("serve", "restic", "--stdio"),
+            ignore_arguments=True,
+            argv_insert=("--config=/dev/null", *append, path),
+            accessible_directories=place.accessible_directories,
         )
         kept = (path,) if settings["append_only"] else ()
         reach = Reach(writes=(path,), changes=() if kept else (path,), keeps=kept)

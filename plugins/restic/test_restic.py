@@ -22,12 +22,12 @@ def test_the_same_is_executed_whatever_the_client_asks_for():
     given = plugin.account(JAIL, ALICE, {**PLAIN, "repository": "~/restic"})
     check_rules(given.rules)
     (rule,) = given.rules
-    assert rule.ignore_rest
-    assert rule.literals == ("serve", "restic", "--stdio")
-    assert rule.insert == ("--config=/dev/null", "--append-only", "/home/alice/restic")
+    assert rule.ignore_arguments
+    assert rule.literal_words == ("serve", "restic", "--stdio")
+    assert rule.argv_insert == ("--config=/dev/null", "--append-only", "/home/alice/restic")
     assert (given.home, [bind.path for bind in given.binds]) == ("none", ["/home/alice/restic"])
     given = plugin.account(JAIL, ALICE, {"repository": "/srv/r", "append_only": False})
-    assert given.rules[0].insert == ("--config=/dev/null", "/srv/r")
+    assert given.rules[0].argv_insert == ("--config=/dev/null", "/srv/r")
     assert given.binds == (Bind("/srv/r", writable=True),)
 
 

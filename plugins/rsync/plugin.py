@@ -108,12 +108,14 @@ class Rsync:
         rules = []
         if read:
             rule = _rule("rsync.pull", rsync, ("--server", "--sender"), read, account, settings)
-            rules.append(replace(rule, within=mounts(read, (), account, self.name).within))
+            held = mounts(read, (), account, self.name).accessible_directories
+            rules.append(replace(rule, accessible_directories=held))
         if write:
             rule = _rule("rsync.push", rsync, ("--server",), write, account, settings)
-            rules.append(replace(rule, within=mounts((), write, account, self.name).within))
+            held = mounts((), write, account, self.name).accessible_directories
+            rules.append(replace(rule, accessible_directories=held))
         if settings["probe"]:
-            rules.append(Rule("rsync.probe", self.name, rsync, ("true",), answer=(0, "")))
+            rules.append(Rule("rsync.probe", self.name, rsync, ("true",), builtin_reply=(0, "")))
         place = mounts(read, write, account, self.name)
         reach = _reach(write, overwrite=bool(settings["overwrite"]), delete=bool(settings["delete"]))
         return PluginResult(tuple(rules), "rsync", binds=place.binds, home=place.home, reach=reach)
@@ -169,20 +171,20 @@ def _rule(
         id=rule,
         plugin="rsync",
         program=rsync,
-        words=tuple(dict.fromkeys(("rsync", "/usr/bin/rsync", rsync))),
-        literals=literals,
-        letters=letters,
-        tail=("e", "capabilities"),
-        shorts=(("@", "int:0:2147483647"), ("B", "int:0:536870912")),
-        longs=tuple(sorted(longs.items())),
-        insert=_inserted(roots[0], settings, pull=pull),
-        mark=".",
+        command_names=tuple(dict.fromkeys(("rsync", "/usr/bin/rsync", rsync))),
+        literal_words=literals,
+        short_flags=letters,
+        cluster_tail=("e", "capabilities"),
+        short_options=(("@", "int:0:2147483647"), ("B", "int:0:536870912")),
+        long_options=tuple(sorted(longs.items())),
+        argv_insert=_inserted(roots[0], settings, pull=pull),
+        operand_marker=".",
         operands=(1, 1024 if pull else 1, "path"),
-        base=account.home if in_home else roots[0],
-        roots=roots,
+        relative_to=account.home if in_home else roots[0],
+        path_roots=roots,
         glob=pull,
         # popt reads aliases from $HOME/.popt, which the user could write.
-        env=(("HOME", "/"),),
+        environment=(("HOME", "/"),),
     )
 
 

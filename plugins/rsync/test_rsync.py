@@ -48,14 +48,14 @@ def test_each_direction_has_a_rule_only_if_it_has_a_directory():
     both = rules(read=("/srv/a",), write=("/srv/a",))
     assert set(both) == {"rsync.pull", "rsync.push"}
     check_rules(both.values())
-    assert both["rsync.pull"].literals == ("--server", "--sender")
-    assert both["rsync.push"].literals == ("--server",)
+    assert both["rsync.pull"].literal_words == ("--server", "--sender")
+    assert both["rsync.push"].literal_words == ("--server",)
     assert both["rsync.push"].operands[:2] == (1, 1)
 
 
 def test_the_probe_is_answered_and_not_run():
     rule = rules(read=("/srv/a",), probe=True)["rsync.probe"]
-    assert (rule.words, rule.operands[:2], rule.answer) == (("true",), (0, 0), (0, ""))
+    assert (rule.command_names, rule.operands[:2], rule.builtin_reply) == (("true",), (0, 0), (0, ""))
 
 
 def test_mounts():
@@ -66,7 +66,7 @@ def test_mounts():
     assert result(read=("~/pub",)).binds == (Bind("/home/alice/pub"),)
     assert result(read=("~/pub",), write=("~/in",)).binds == (Bind("/home/alice/in", True), Bind("/home/alice/pub"))
     assert [result(**{way: ("~",)}).home for way in ("read", "write")] == ["ro", "rw"]
-    both = {rule.id: rule.within for rule in result(read=("/srv/a",), write=("~/in",)).rules}
+    both = {rule.id: rule.accessible_directories for rule in result(read=("/srv/a",), write=("~/in",)).rules}
     assert both == {"rsync.pull": (("/srv/a", False),), "rsync.push": (("/home/alice/in", True),)}
     # Below a directory that the user can write to nothing is mounted.
     assert result(read=("/srv/a/b",), write=("/srv/a",)).binds == (Bind("/srv/a", writable=True),)
@@ -74,21 +74,21 @@ def test_mounts():
 
 
 def test_relative_paths_begin_in_the_home_or_in_the_first_directory():
-    assert rules(write=("~/backup",))["rsync.push"].base == "/home/alice"
-    assert rules(write=("/srv/a", "/srv/b"))["rsync.push"].base == "/srv/a"
+    assert rules(write=("~/backup",))["rsync.push"].relative_to == "/home/alice"
+    assert rules(write=("/srv/a", "/srv/b"))["rsync.push"].relative_to == "/srv/a"
 
 
 def test_every_rule_keeps_popt_from_reading_the_user_s_aliases():
-    assert {rule.env for rule in rules(read=("~",), write=("~",)).values()} == {(("HOME", "/"),)}
+    assert {rule.environment for rule in rules(read=("~",), write=("~",)).values()} == {(("HOME", "/"),)}
 
 
 @pytest.mark.parametrize("pull", [True, False])
 def test_what_runs_something_or_writes_elsewhere_is_in_no_rule(pull):
     mine = rules(read=("~",), write=("~",), follow_links=True)["rsync.pull" if pull else "rsync.push"]
-    longs = dict(mine.longs)
+    longs = dict(mine.long_options)
     runs = ("daemon", "config", "rsh", "rsync-path")
     assert not set(longs) & {*runs, "copy-devices", "write-devices", "no-munge-links", "debug", "log-file"}
-    assert "s" not in mine.letters
+    assert "s" not in mine.short_flags
     assert ("remove-source-files" in longs) is not pull
     assert "delete-missing-args" not in longs or not pull
     assert ("temp-dir" in longs) is not pull
@@ -96,19 +96,19 @@ def test_what_runs_something_or_writes_elsewhere_is_in_no_rule(pull):
 
 def test_following_links_is_an_option():
     plain, follow = rules(read=("~",))["rsync.pull"], rules(read=("~",), follow_links=True)["rsync.pull"]
-    assert not set("KLk") & set(plain.letters)
-    assert set(follow.letters) - set(plain.letters) == set("KLk")
-    assert set(dict(follow.longs)) - set(dict(plain.longs)) == {"copy-unsafe-links"}
+    assert not set("KLk") & set(plain.short_flags)
+    assert set(follow.short_flags) - set(plain.short_flags) == set("KLk")
+    assert set(dict(follow.long_options)) - set(dict(plain.long_options)) == {"copy-unsafe-links"}
 
 
 def test_without_delete_and_overwrite():
-    plain = dict(rules(write=("~",))["rsync.push"].longs)
-    longs = dict(rules(write=("~",), delete=False)["rsync.push"].longs)
+    plain = dict(rules(write=("~",))["rsync.push"].long_options)
+    longs = dict(rules(write=("~",), delete=False)["rsync.push"].long_options)
     assert [name for name in longs if name.startswith(("delete", "remove")) or name == "max-delete"] == []
     keep = rules(write=("~",), overwrite=False)["rsync.push"]
-    assert keep.insert == ("--ignore-existing",)
-    assert "b" not in keep.letters
-    assert set(plain) - set(dict(keep.longs)) == {
+    assert keep.argv_insert == ("--ignore-existing",)
+    assert "b" not in keep.short_flags
+    assert set(plain) - set(dict(keep.long_options)) == {
         "append",
         "backup-dir",
         "delay-updates",
@@ -119,15 +119,20 @@ def test_without_delete_and_overwrite():
     }
     # As in rrsync, what makes backups is refused when reading too.
     pull, kept = rules(read=("~",))["rsync.pull"], rules(read=("~",), overwrite=False)["rsync.pull"]
-    assert kept.insert == ()
-    assert set(pull.letters) - set(kept.letters) == {"b"}
-    assert set(dict(pull.longs)) - set(dict(kept.longs)) == {"backup-dir"}
+    assert kept.argv_insert == ()
+    assert set(pull.short_flags) - set(kept.short_flags) == {"b"}
+    assert set(dict(pull.long_options)) - set(dict(kept.long_options)) == {"backup-dir"}
 
 
 def test_munging_and_confining_are_inserted():
     munged = rules(read=("/srv/a",), write=("/srv/a",), munge=True, confine=True, overwrite=False)
-    assert munged["rsync.pull"].insert == ("--confine-root=/srv/a", "--munge-links")
-    assert munged["rsync.push"].insert == ("--drop-D", "--confine-root=/srv/a", "--munge-links", "--ignore-existing")
+    assert munged["rsync.pull"].argv_insert == ("--confine-root=/srv/a", "--munge-links")
+    assert munged["rsync.push"].argv_insert == (
+        "--drop-D",
+        "--confine-root=/srv/a",
+        "--munge-links",
+        "--ignore-existing",
+    )
     with pytest.raises(ConfigError, match="one directory"):
         rules(read=("/srv/a", "/srv/b"), confine=True)
 
@@ -159,7 +164,9 @@ def transfer(tmp_path):
 
     def run(rule, command):
         transport = tmp_path / "transport"
-        text = SERVE.format(python=sys.executable, insert=list(rule.insert), home=str(home), env=dict(rule.env))
+        text = SERVE.format(
+            python=sys.executable, insert=list(rule.argv_insert), home=str(home), env=dict(rule.environment)
+        )
         transport.write_text(text)
         transport.chmod(0o755)
         words = ["rsync", "-e", str(transport), *shlex.split(command)]

@@ -76,15 +76,15 @@ def _old(rule: str, scp: str, account: Account, direction: str, *, most: int) ->
         id=rule,
         plugin="scp",
         program=scp,
-        words=tuple(dict.fromkeys(("scp", "/usr/bin/scp", scp))),
-        letters=_LETTERS + direction,
-        need=direction,
-        insert=("--",),
-        dashdash=True,
+        command_names=tuple(dict.fromkeys(("scp", "/usr/bin/scp", scp))),
+        short_flags=_LETTERS + direction,
+        required_letters=direction,
+        argv_insert=("--",),
+        end_of_options=True,
         operands=(1, most, "path"),
-        base=account.home,
+        relative_to=account.home,
         # The jail is the border: scp may name any path that the jail shows, as its sftp side may.
-        roots=("/",),
+        path_roots=("/",),
         glob=direction == "f",
     )
 
@@ -95,10 +95,10 @@ def _winscp(scp: str) -> Rule:
         id="scp.winscp",
         plugin="scp",
         program=scp,
-        words=("echo",),
-        literals=("WinSCP: this is begin-of-file",),
-        ignore_rest=True,
-        answer=(126, "WinSCP's SCP mode needs a shell; set File protocol to SFTP"),
+        command_names=("echo",),
+        literal_words=("WinSCP: this is begin-of-file",),
+        ignore_arguments=True,
+        builtin_reply=(126, "WinSCP's SCP mode needs a shell; set File protocol to SFTP"),
     )
 
 

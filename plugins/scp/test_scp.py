@@ -35,7 +35,7 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
 def test_alone_it_serves_both_protocols():
     mine = rules("scp")
     assert set(mine) == {"scp.sftp", "scp.upload", "scp.download", "scp.winscp"}
-    assert mine["scp.sftp"].fixed == ()
+    assert mine["scp.sftp"].argv_prefix == ()
     check_rules(mine.values())
 
 
@@ -52,17 +52,17 @@ def test_beside_the_sftp_plugin_that_one_decides_about_sftp():
 
 def test_the_new_protocol_is_logged_and_the_old_one_has_nothing_to_say():
     mine = rules("scp", log=True, download=False)
-    assert mine["scp.sftp"].log
-    assert mine["scp.sftp"].fixed[:3] == ("-e", "-l", "INFO")
-    assert not mine["scp.upload"].log
+    assert mine["scp.sftp"].stderr_to_journal
+    assert mine["scp.sftp"].argv_prefix[:3] == ("-e", "-l", "INFO")
+    assert not mine["scp.upload"].stderr_to_journal
 
 
 def test_directions():
     up, down = rules("scp", download=False), rules("scp", upload=False)
     assert set(up) == {"scp.sftp", "scp.upload", "scp.winscp"}
     assert set(down) == {"scp.sftp", "scp.download", "scp.winscp"}
-    assert down["scp.sftp"].fixed == ("-R",)
-    assert "read" in up["scp.sftp"].fixed[1].split(",")
+    assert down["scp.sftp"].argv_prefix == ("-R",)
+    assert "read" in up["scp.sftp"].argv_prefix[1].split(",")
     assert plugin.account(jail("scp"), ALICE, {**PLAIN, "upload": False}).home == "ro"
     assert plugin.account(jail("scp"), ALICE, {**PLAIN, "download": False}).home == "rw"
     with pytest.raises(ConfigError, match="both off"):
@@ -92,7 +92,7 @@ def copy(tmp_path, flags, *words):
 
 @pytest.mark.needs("sshd")
 def test_the_flags_allow_a_real_scp_what_they_should(tmp_path):
-    up, down = rules("scp", download=False)["scp.sftp"].fixed, rules("scp", upload=False)["scp.sftp"].fixed
+    up, down = rules("scp", download=False)["scp.sftp"].argv_prefix, rules("scp", upload=False)["scp.sftp"].argv_prefix
     (tmp_path / "src" / "sub").mkdir(parents=True)
     (tmp_path / "src" / "sub" / "a").write_text("a")
     there = tmp_path / "there"

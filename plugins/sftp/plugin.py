@@ -63,11 +63,11 @@ def server_rule(rule: str, plugin: str, server: str, flags: tuple[str, ...], *, 
         id=rule,
         plugin=plugin,
         program=server,
-        words=tuple(dict.fromkeys(("internal-sftp", "sftp-server", server, *SERVER_PATHS))),
-        fixed=(*(("-e", "-l", "INFO") if log else ()), *flags),
-        ignore_rest=True,
-        log=log,
-        keep=keep,
+        command_names=tuple(dict.fromkeys(("internal-sftp", "sftp-server", server, *SERVER_PATHS))),
+        argv_prefix=(*(("-e", "-l", "INFO") if log else ()), *flags),
+        ignore_arguments=True,
+        stderr_to_journal=log,
+        create_only=keep,
     )
 
 

@@ -27,7 +27,7 @@ def jail(*found):
 
 def flags(**settings):
     (rule,) = plugin.account(jail(), ALICE, {**PLAIN, **settings}).rules
-    return rule.fixed
+    return rule.argv_prefix
 
 
 def test_it_is_a_plugin_whose_options_have_these_defaults():
@@ -39,15 +39,15 @@ def test_every_spelling_runs_this_host_s_server_without_the_client_s_flags():
     result = plugin.account(jail("/opt/sftp-server", SERVER), ALICE, PLAIN)
     (rule,) = result.rules
     assert rule.program == SERVER
-    assert rule.ignore_rest
-    assert {"internal-sftp", "sftp-server", *SERVER_PATHS} <= set(rule.words)
+    assert rule.ignore_arguments
+    assert {"internal-sftp", "sftp-server", *SERVER_PATHS} <= set(rule.command_names)
     assert (result.capability, result.home, result.pty, result.proc) == ("sftp", "rw", False, False)
 
 
 def test_a_server_in_an_unusual_place_is_a_spelling_too():
     found = Jail("j", ("sftp",), {"sftp-server": "/opt/ssh/sftp-server"}.get)
     (rule,) = plugin.account(found, ALICE, PLAIN).rules
-    assert rule.program in rule.words
+    assert rule.program in rule.command_names
 
 
 def test_the_settings_become_flags():
@@ -61,9 +61,9 @@ def test_the_settings_become_flags():
 
 def test_what_is_done_with_files_goes_to_the_journal():
     (rule,) = plugin.account(jail(), ALICE, {**PLAIN, "log": True, "read_only": True}).rules
-    assert (rule.fixed, rule.log) == (("-e", "-l", "INFO", "-R"), True)
+    assert (rule.argv_prefix, rule.stderr_to_journal) == (("-e", "-l", "INFO", "-R"), True)
     (rule,) = plugin.account(jail(), ALICE, PLAIN).rules
-    assert not rule.log
+    assert not rule.stderr_to_journal
 
 
 def test_the_modes_become_flags():

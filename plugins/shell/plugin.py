@@ -79,10 +79,18 @@ class Shell:
         """The login, and a rule for everything that no other plugin's rule allows."""
         shell = _find_shell(jail, settings)
         name = shell.rsplit("/", 1)[-1]
-        rules = [Rule("shell.login", self.name, shell, (), argv0=f"-{name}", interactive=True)]
+        rules = [Rule("shell.login", self.name, shell, (), argv0=f"-{name}", interactive_login=True)]
         if settings["commands"]:
             rules.append(
-                Rule("shell.command", self.name, shell, ("*",), argv0=name, fixed=("-c",), operands=(0, 1024, "text"))
+                Rule(
+                    "shell.command",
+                    self.name,
+                    shell,
+                    ("*",),
+                    argv0=name,
+                    argv_prefix=("-c",),
+                    operands=(0, 1024, "text"),
+                )
             )
         return PluginResult(
             tuple(rules),

@@ -30,8 +30,18 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
 def test_a_login_and_commands():
     given = result()
     login, command = given.rules
-    assert (login.id, login.program, login.argv0, login.interactive) == ("shell.login", "/usr/bin/bash", "-bash", True)
-    assert (command.id, command.words, command.argv0, command.fixed) == ("shell.command", ("*",), "bash", ("-c",))
+    assert (login.id, login.program, login.argv0, login.interactive_login) == (
+        "shell.login",
+        "/usr/bin/bash",
+        "-bash",
+        True,
+    )
+    assert (command.id, command.command_names, command.argv0, command.argv_prefix) == (
+        "shell.command",
+        ("*",),
+        "bash",
+        ("-c",),
+    )
     check_rules(given.rules)
     assert (given.capability, given.home) == ("shell", "rw")
     assert (given.pty, given.proc, given.executable_home) == (True, True, True)

@@ -40,13 +40,13 @@ class Svn:
             id="svn.serve",
             plugin=self.name,
             program=server,
-            words=tuple(dict.fromkeys(("svnserve", "/usr/bin/svnserve", server))),
-            letters="t",
-            need="t",
-            insert=("--root", root, "--tunnel-user", account.name, *(("--read-only",) if read_only else ())),
-            env=(("HOME", "/"),),
-            alone=True,
-            within=place.within,
+            command_names=tuple(dict.fromkeys(("svnserve", "/usr/bin/svnserve", server))),
+            short_flags="t",
+            required_letters="t",
+            argv_insert=("--root", root, "--tunnel-user", account.name, *(("--read-only",) if read_only else ())),
+            environment=(("HOME", "/"),),
+            noexec=True,
+            accessible_directories=place.accessible_directories,
         )
         reach = Reach((root,), () if read_only else (root,))
         return PluginResult((rule,), "svn", binds=place.binds, home=place.home, reach=reach)

@@ -30,11 +30,11 @@ def test_what_is_forced():
     given = result(root="/srv/svn")
     check_rules(given.rules)
     (rule,) = given.rules
-    assert rule.insert == ("--root", "/srv/svn", "--tunnel-user", "alice")
-    assert (rule.letters, rule.need, rule.operands[1]) == ("t", "t", 0)
+    assert rule.argv_insert == ("--root", "/srv/svn", "--tunnel-user", "alice")
+    assert (rule.short_flags, rule.required_letters, rule.operands[1]) == ("t", "t", 0)
     assert (given.binds, given.home) == ((Bind("/srv/svn", writable=True),), "none")
     given = result(root="~/svn", read_only=True)
-    assert given.rules[0].insert[-1] == "--read-only"
+    assert given.rules[0].argv_insert[-1] == "--read-only"
     assert (given.binds, given.home) == ((Bind("/home/alice/svn"),), "none")
 
 

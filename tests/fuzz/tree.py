@@ -63,39 +63,45 @@ def make(root: Path) -> codec.Plan:
 
 
 def _rules(git: Path, home: Path, none: Path) -> list[Rule]:
-    served: dict[str, Any] = {"base": str(git), "roots": (str(git),)}
+    served: dict[str, Any] = {"relative_to": str(git), "path_roots": (str(git),)}
     words = {"repository": "get", "new-repository": "put"}
     rules = [Rule(cls, "tree", "/bin/git", (word,), operands=(1, 2, cls), **served) for cls, word in words.items()]
     patterns = ("a", "both", "team/*", "t*", "*.git", "new-*", "x/*t/*", "*/**")
     rules += [
         Rule(f"{cls}.like", "tree", "/bin/git", (f"{word}-some",), operands=(1, 1, cls), **served,
-             like=tuple(f"{git}/{pattern}" for pattern in patterns), log=True)
+             repository_patterns=tuple(f"{git}/{pattern}" for pattern in patterns), stderr_to_journal=True)
         for cls, word in words.items()
     ]  # fmt: skip
     rules += [
-        Rule("any", "tree", "/bin/git", ("any",), operands=(1, 1, "repository"), roots=("/", str(git / "a")), base="/"),
-        Rule("glob", "tree", "/bin/ls", ("ls",), operands=(0, 9, "path"), roots=(str(home),), glob=True, letters="l"),
-        Rule("gone", "tree", "/bin/ls", ("lx",), operands=(0, 9, "path"), roots=(str(none),), base=str(none)),
-        Rule("gone.put", "tree", "/bin/ls", ("px",), operands=(1, 1, "new-repository"), roots=(str(none),),
-             base=str(none)),
-        Rule("far", "tree", "/bin/ls", ("far",), operands=(1, 1, "path"), roots=("/",), base=FAR[:4090]),
-        Rule("far.get", "tree", "/bin/ls", ("far-get",), operands=(1, 1, "repository"), roots=("/",), base=FAR[:4088]),
-        Rule("far.put", "tree", "/bin/ls", ("far-put",), operands=(1, 1, "new-repository"), roots=("/",),
-             base=FAR[:4088]),
-        Rule("options", "tree", "/bin/ls", ("opt",), roots=(str(home),), longs=(("size", "size:2000"), ("dir", "path")),
-             shorts=(("T", "path"),)),
-        Rule("save", "tree", "/bin/ls", ("save",), longs=(("aside", "path"),), operands=(1, 1, "path"), base=str(home),
-             roots=(str(home),)),
-        Rule("once", "tree", "/bin/ls", ("once",), letters="v", shorts=(("n", "text"),), longs=(("to", "text"),),
-             need="n", need_longs=("to",), once=("v", "n", "to"), leading=("pattern:d*-*", "int:1:9"),
-             operands=(2, 4, "path"), roots=(str(home),)),
-        Rule("all", "tree", "/bin/ls", ("all",), letters="l", shorts=(("S", "text"),), operands=(0, 9, "text"),
-             glob=True),
-        Rule("own", "tree", "/bin/ls", ("own",), literals=("--",), shorts=(("S", "text"),), operands=(0, 9, "text")),
-        Rule("many.fixed", "tree", "/bin/ls", ("many",), fixed=("-f",) * 1700),
-        Rule("many.inserted", "tree", "/bin/ls", ("more",), insert=("-f",) * 1700, operands=(0, 1, "text")),
-        Rule("say.0", "tree", "/", ("hello",), operands=(0, 1, "word"), answer=(0, "")),
-        Rule("say.126", "tree", "/", ("bye",), ignore_rest=True, answer=(126, "not here")),
-        Rule("login", "tree", "/", (), interactive=True, answer=(126, "not here either")),
+        Rule("any", "tree", "/bin/git", ("any",), operands=(1, 1, "repository"), path_roots=("/", str(git / "a")),
+             relative_to="/"),
+        Rule("glob", "tree", "/bin/ls", ("ls",), operands=(0, 9, "path"), path_roots=(str(home),), glob=True,
+             short_flags="l"),
+        Rule("gone", "tree", "/bin/ls", ("lx",), operands=(0, 9, "path"), path_roots=(str(none),),
+             relative_to=str(none)),
+        Rule("gone.put", "tree", "/bin/ls", ("px",), operands=(1, 1, "new-repository"), path_roots=(str(none),),
+             relative_to=str(none)),
+        Rule("far", "tree", "/bin/ls", ("far",), operands=(1, 1, "path"), path_roots=("/",), relative_to=FAR[:4090]),
+        Rule("far.get", "tree", "/bin/ls", ("far-get",), operands=(1, 1, "repository"), path_roots=("/",),
+             relative_to=FAR[:4088]),
+        Rule("far.put", "tree", "/bin/ls", ("far-put",), operands=(1, 1, "new-repository"), path_roots=("/",),
+             relative_to=FAR[:4088]),
+        Rule("options", "tree", "/bin/ls", ("opt",), path_roots=(str(home),),
+             long_options=(("size", "size:2000"), ("dir", "path")), short_options=(("T", "path"),)),
+        Rule("save", "tree", "/bin/ls", ("save",), long_options=(("aside", "path"),), operands=(1, 1, "path"),
+             relative_to=str(home), path_roots=(str(home),)),
+        Rule("once", "tree", "/bin/ls", ("once",), short_flags="v", short_options=(("n", "text"),),
+             long_options=(("to", "text"),), required_letters="n", required_options=("to",),
+             single_use=("v", "n", "to"), operand_classes=("pattern:d*-*", "int:1:9"), operands=(2, 4, "path"),
+             path_roots=(str(home),)),
+        Rule("all", "tree", "/bin/ls", ("all",), short_flags="l", short_options=(("S", "text"),),
+             operands=(0, 9, "text"), glob=True),
+        Rule("own", "tree", "/bin/ls", ("own",), literal_words=("--",), short_options=(("S", "text"),),
+             operands=(0, 9, "text")),
+        Rule("many.fixed", "tree", "/bin/ls", ("many",), argv_prefix=("-f",) * 1700),
+        Rule("many.inserted", "tree", "/bin/ls", ("more",), argv_insert=("-f",) * 1700, operands=(0, 1, "text")),
+        Rule("say.0", "tree", "/", ("hello",), operands=(0, 1, "word"), builtin_reply=(0, "")),
+        Rule("say.126", "tree", "/", ("bye",), ignore_arguments=True, builtin_reply=(126, "not here")),
+        Rule("login", "tree", "/", (), interactive_login=True, builtin_reply=(126, "not here either")),
     ]  # fmt: skip
     return rules

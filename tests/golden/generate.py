@@ -31,20 +31,27 @@ ALICE = Account(
 def good() -> dict[str, codec.Plan]:
     """Return the plans to accept, by file name."""
     files = Rule(
-        "files.server", "files", "/usr/lib/files-server", ("files-server", "/usr/lib/files-server"), ignore_rest=True
+        "files.server",
+        "files",
+        "/usr/lib/files-server",
+        ("files-server", "/usr/lib/files-server"),
+        ignore_arguments=True,
     )
-    shell = Rule("shell.login", "shell", "/bin/bash", (), argv0="-bash", interactive=True)
+    shell = Rule("shell.login", "shell", "/bin/bash", (), argv0="-bash", interactive_login=True)
     every = Rule(
-        "copy.in", "copy", "/usr/bin/copy", ("copy", "copy in"), argv0="copy", fixed=("--safe",),
-        literals=("--server",), letters="abcd", need="a", tail=("e", "capabilities"), shorts=(("B", "int:-1:10"),),
-        longs=(("size", "size:1000"), ("mode", "enum:a,b"), ("quiet", "flag")), insert=("--no-links",), mark=".",
-        dashdash=True, operands=(0, 3, "path"), base="/srv/data", roots=("/srv/data", "/home/alice"), glob=True,
-        env=(("COPY_HOME", "/"),), within=(("/srv/data", False), ("/srv/data/in", True)),
+        "copy.in", "copy", "/usr/bin/copy", ("copy", "copy in"), argv0="copy", argv_prefix=("--safe",),
+        literal_words=("--server",), short_flags="abcd", required_letters="a", cluster_tail=("e", "capabilities"),
+        short_options=(("B", "int:-1:10"),),
+        long_options=(("size", "size:1000"), ("mode", "enum:a,b"), ("quiet", "flag")), argv_insert=("--no-links",),
+        operand_marker=".", end_of_options=True, operands=(0, 3, "path"), relative_to="/srv/data",
+        path_roots=("/srv/data", "/home/alice"), glob=True,
+        environment=(("COPY_HOME", "/"),), accessible_directories=(("/srv/data", False), ("/srv/data/in", True)),
     )  # fmt: skip
     report = Rule(
-        "report.month", "report", "/usr/bin/report", ("report",), letters="v", need="n", shorts=(("n", "int:0:9"),),
-        longs=(("to", "word"),), need_longs=("to",), once=("n", "to"), leading=("pattern:db-*", "int:1:31"),
-        operands=(2, 5, "path"), base="/srv/data", roots=("/srv/data",), keep=True,
+        "report.month", "report", "/usr/bin/report", ("report",), short_flags="v", required_letters="n",
+        short_options=(("n", "int:0:9"),), long_options=(("to", "word"),), required_options=("to",),
+        single_use=("n", "to"), operand_classes=("pattern:db-*", "int:1:31"),
+        operands=(2, 5, "path"), relative_to="/srv/data", path_roots=("/srv/data",), create_only=True,
     )  # fmt: skip
     minimal = compile_plan(
         ALICE, JailSettings("minimal"), [PluginResult((files,), "files", home="none")], IMAGE, FILTER
@@ -72,16 +79,18 @@ def shared() -> dict[str, codec.Plan]:
     """Return the plans of a shared account: what its keys have, and one key's own."""
     first = ("/usr/bin/git", "init", "--bare", "%p")
     create = Rule(
-        "git.create", "git", "/usr/bin/git", ("git-receive-pack",), fixed=("receive-pack",),
-        operands=(1, 1, "new-repository"), base="/srv/git", roots=("/srv/git",), like=("/srv/git/*/new-*",),
-        first=first, log=True,
+        "git.create", "git", "/usr/bin/git", ("git-receive-pack",), argv_prefix=("receive-pack",),
+        operands=(1, 1, "new-repository"), relative_to="/srv/git", path_roots=("/srv/git",),
+        repository_patterns=("/srv/git/*/new-*",), pre_command=first, stderr_to_journal=True,
     )  # fmt: skip
     write = Rule(
-        "git.receive-pack", "git", "/usr/bin/git", ("git-receive-pack",), fixed=("receive-pack",),
-        operands=(1, 1, "repository"), base="/srv/git", roots=("/srv/git",), like=("/srv/git/a", "/srv/git/b/**"),
-        alone=True,
+        "git.receive-pack", "git", "/usr/bin/git", ("git-receive-pack",), argv_prefix=("receive-pack",),
+        operands=(1, 1, "repository"), relative_to="/srv/git", path_roots=("/srv/git",),
+        repository_patterns=("/srv/git/a", "/srv/git/b/**"), noexec=True,
     )  # fmt: skip
-    hint = Rule("git.lfs", "git", "/", ("git-lfs-authenticate",), ignore_rest=True, answer=(126, "not served here"))
+    hint = Rule(
+        "git.lfs", "git", "/", ("git-lfs-authenticate",), ignore_arguments=True, builtin_reply=(126, "not served here")
+    )
     access = Access(
         sessions=4, key_sessions=2, duration=3600, idle=60, nice=10, bandwidth=1 << 20,
         addresses=("10.0.0.0/8", "2001:db8::/32"), hours=((31, 480, 1080), (64, 0, 1440)),

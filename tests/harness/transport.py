@@ -40,7 +40,7 @@ class Transport:
         self._log = folder / "transport.log"
         plan = folder / "transport.plan"
         plan.write_bytes(codec.encode(plan_with(list(rules), home=str(home))))
-        env = {rule.id: dict(rule.env) for rule in rules}
+        env = {rule.id: dict(rule.environment) for rule in rules}
         facts = {"match": str(match), "plan": str(plan), "home": str(home), "log": str(self._log), "env": env}
         self.path.write_text(_RUN.format(python=sys.executable, facts=json.dumps(facts)))
         self.path.chmod(0o755)

@@ -18,7 +18,7 @@ from tests.abilities import REPO
 from tests.login.driver import LOGIN
 from tests.login.jails import ALICE, PROGRAMS, plan_with
 
-PAGE = REPO / "packaging/man/jailssh-rules.7"
+PAGE = REPO / "packaging/man/jailssh-rules.7.in"
 
 
 def examples(number: int) -> list[tuple[str, str, str, str]]:

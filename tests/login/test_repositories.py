@@ -30,8 +30,8 @@ OPEN = "0" * 40
 
 def rule(*like: str, cls: str = "repository", roots: tuple[str, ...] = (ROOT,), **facts: Any) -> Rule:
     return Rule(
-        f"git.{cls}", "git", GIT, ("git-serve",), fixed=("serve",), operands=(1, 1, cls), base=roots[0], roots=roots,
-        like=like, **facts,
+        f"git.{cls}", "git", GIT, ("git-serve",), argv_prefix=("serve",), operands=(1, 1, cls), relative_to=roots[0],
+        path_roots=roots, repository_patterns=like, **facts,
     )  # fmt: skip
 
 

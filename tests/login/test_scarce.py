@@ -14,8 +14,8 @@ from tests.login.jails import plan_of, plan_with
 pytestmark = pytest.mark.needs("gcc", "sanitizers")
 
 TOOL = Rule(
-    "r", "p", "/bin/r", ("r",), shorts=(("T", "path"),), longs=(("dir", "path"),), roots=("/srv",), base="/srv",
-    operands=(0, 9, "path"),
+    "r", "p", "/bin/r", ("r",), short_options=(("T", "path"),), long_options=(("dir", "path"),), path_roots=("/srv",),
+    relative_to="/srv", operands=(0, 9, "path"),
 )  # fmt: skip
 NO_LIMIT = 0
 

@@ -14,9 +14,11 @@ from tests.login.jails import plan_with
 pytestmark = pytest.mark.needs("gcc", "sanitizers")
 
 HOME = "/home/alice"
-BASED = Rule("r", "p", "/bin/r", ("r",), roots=("/srv/data", HOME + "/in"), base="/srv/data", operands=(0, 1, "path"))
-HOMELY = Rule("r", "p", "/bin/r", ("r",), roots=(HOME,), base=HOME, operands=(0, 1, "path"))
-ANYWHERE = Rule("r", "p", "/bin/r", ("r",), roots=("/",), operands=(0, 1, "path"))
+BASED = Rule(
+    "r", "p", "/bin/r", ("r",), path_roots=("/srv/data", HOME + "/in"), relative_to="/srv/data", operands=(0, 1, "path")
+)
+HOMELY = Rule("r", "p", "/bin/r", ("r",), path_roots=(HOME,), relative_to=HOME, operands=(0, 1, "path"))
+ANYWHERE = Rule("r", "p", "/bin/r", ("r",), path_roots=("/",), operands=(0, 1, "path"))
 REFUSED = "value-not-allowed"
 
 

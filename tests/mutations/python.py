@@ -10,7 +10,8 @@ COMPILE, CODEC, VECTORS = (
     "tests/unit/plan/test_codec.py",
     "tests/golden/test_vectors.py",
 )
-CONFIG = "tests/unit/config/test_config.py"
+CONFIG, GRAMMAR = "tests/unit/config/test_config.py", "tests/unit/policy/test_rules.py"
+CLASSES, FIELDS = "tests/unit/policy/test_value_class.py", "tests/unit/policy/test_rule_fields.py"
 ADDUSER = "tests/root/users/test_adduser.py"
 
 
@@ -99,6 +100,19 @@ PLANS = (
     python("plans: a writable directory is no other's writable one", "other.writable >= bind.writable", "True",
         COMPILE),
     python("plans: rules are checked", "    check_rules(rules)\n    view", "    view", COMPILE),
+    python("rules: an operand is of no class of options", "        if kind in OPTIONS_ONLY:", "        if False:",
+        GRAMMAR),
+    python("rules: a pattern of words begins with no dash", '    if found.pattern.startswith("-"):', "    if False:",
+        GRAMMAR),
+    python("rules: an option's value is no repository", "    if not REPOSITORIES.isdisjoint(of_options):",
+        "    if False:", GRAMMAR),
+    python("rules: paths have directories",
+        "    if not PATHS.isdisjoint(of_options | of_operands) and not rule.path_roots:", "    if False:", GRAMMAR),
+    python("rules: a class is whole", "if kind is None or bool(colon) != bool(form) or (form and not found):",
+        "if kind is None:", CLASSES),
+    python("rules: a directory is writable only where it says so",
+        'return value if isinstance(value, str) else "rw" if value else "ro"',
+        'return value if isinstance(value, str) else "rw"', FIELDS),
     python("plans: gecos ends no line", "char for char in account.gecos if char.isprintable() and char != \":\"",
         "char for char in account.gecos", COMPILE),
     python("plans: no mount below what the user can change",
@@ -117,7 +131,7 @@ SETTINGS = (
     python("settings: a path is a plain one", "    if path not in (\"\", \"~\") and not is_clean_absolute(plain):",
         "    if False:", CONFIG),
     python("settings: a word is a plain one", "    if text and not _WORD.match(text):", "    if False:", CONFIG),
-    python("settings: a choice is one of them", "        if raw not in choices:", "        if False:", CONFIG),
+    python("settings: a choice is one of them", "        if raw not in listed:", "        if False:", CONFIG),
     python("settings: a comma stands in quotes", "    if not isinstance(raw, str):\n        raise",
         "    if False:\n        raise", CONFIG),
     python("settings: an address has no bits outside of its network",

@@ -105,7 +105,9 @@ def _rules(pty: bool) -> list[rules.Rule]:
     ]
     if pty:
         found.append(
-            rules.Rule("lab.login", "lab", "/bin/probe", (), argv0="-probe", fixed=("facts",), interactive=True)
+            rules.Rule(
+                "lab.login", "lab", "/bin/probe", (), argv0="-probe", argv_prefix=("facts",), interactive_login=True
+            )
         )
     return found
 

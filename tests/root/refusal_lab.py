@@ -32,7 +32,7 @@ from tests.root.refusal_rows import Row
 from tests.root.relay_lab import FAST, limited
 
 HOME = "/home/u"
-RUN = Rule("lab.run", "lab", "/bin/probe", ("run",), fixed=("exit", "0"))
+RUN = Rule("lab.run", "lab", "/bin/probe", ("run",), argv_prefix=("exit", "0"))
 
 
 def with_rule(rule: Rule) -> bytes:
@@ -55,13 +55,13 @@ PLAN: dict[str, Callable[[], bytes]] = {
     "proc": lambda: plan(proc=True),
     "system": lambda: plan(system=True),
     "loopback": lambda: plan(net="loopback"),
-    "log": lambda: with_rule(replace(RUN, log=True)),
-    "at home": lambda: with_rule(replace(RUN, base=HOME, roots=(HOME,), operands=(1, 1, "path"))),
-    "alone": lambda: with_rule(replace(RUN, alone=True)),
-    "keep": lambda: with_rule(replace(RUN, keep=True)),
-    "within": lambda: with_rule(replace(RUN, within=((HOME, True),))),
-    "first": lambda: with_rule(replace(RUN, first=("/bin/probe", "exit", "0"))),
-    "first that fails": lambda: with_rule(replace(RUN, first=("/bin/probe", "exit", "3"))),
+    "log": lambda: with_rule(replace(RUN, stderr_to_journal=True)),
+    "at home": lambda: with_rule(replace(RUN, relative_to=HOME, path_roots=(HOME,), operands=(1, 1, "path"))),
+    "alone": lambda: with_rule(replace(RUN, noexec=True)),
+    "keep": lambda: with_rule(replace(RUN, create_only=True)),
+    "within": lambda: with_rule(replace(RUN, accessible_directories=((HOME, True),))),
+    "first": lambda: with_rule(replace(RUN, pre_command=("/bin/probe", "exit", "0"))),
+    "first that fails": lambda: with_rule(replace(RUN, pre_command=("/bin/probe", "exit", "3"))),
 }
 
 

@@ -17,7 +17,7 @@ from tests.root.publish_lab import install_entry_points
 PLUGIN = """
 from jailssh.plugin.api import ImageNeeds, Option, PluginResult, Rule
 class Plugin:
-    api_version, name, summary, options = 1, "{name}", "s", (Option("list", "paths", "", "h"),)
+    api_version, name, summary, options = 2, "{name}", "s", (Option("list", "paths", "", "h"),)
     def image(self, jail, settings):
         return ImageNeeds(programs=("true",))
     def account(self, jail, account, settings):
@@ -37,7 +37,7 @@ ACCOUNTS = {
     "other": ANSWER.format("other", "true"),
     "twin": ANSWER.format("twin", "true"),
     "ending": "raise SystemExit(0)",
-    "odd": "return PluginResult((Rule('odd.x', 'odd', '/usr/bin/true', ('x',), letters=5),), 'odd')",
+    "odd": "return PluginResult((Rule('odd.x', 'odd', '/usr/bin/true', ('x',), short_flags=5),), 'odd')",
     "late": "return None",
     "kinds": ANSWER.format("kinds", "true"),
     "defaults": ANSWER.format("defaults", "true"),

@@ -58,7 +58,7 @@ ROWS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ),
     "plugin that answers nonsense": (
         "plugins = odd\n",
-        [("{}:1 [odd]: plugin odd: returned a wrong type: rules[0].letters is int, not str", "correct it")],
+        [("{}:1 [odd]: plugin odd: returned a wrong type: rules[0].short_flags is int, not str", "correct it")],
     ),
     "plugin that cannot be imported": (
         "plugins = broken\n",

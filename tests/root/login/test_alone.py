@@ -103,7 +103,7 @@ def given(every_lab: Lab, runner: Path) -> Iterator[Given]:
 
 
 def runs(alone: bool) -> Rule:
-    return Rule("lab.run", "lab", "/bin/runner", ("run",), alone=alone, env=(("P", "/bin/runner"),))
+    return Rule("lab.run", "lab", "/bin/runner", ("run",), noexec=alone, environment=(("P", "/bin/runner"),))
 
 
 def test_nothing_is_executed_after_the_start(given: Given) -> None:
@@ -119,13 +119,13 @@ def test_without_it_programs_run(given: Given) -> None:
 
 
 def test_with_a_log_too(given: Given) -> None:
-    lab = given(Rule("lab.run", "lab", "/bin/runner", ("run",), alone=True, log=True), logging="require")
+    lab = given(Rule("lab.run", "lab", "/bin/runner", ("run",), noexec=True, stderr_to_journal=True), logging="require")
     done = lab.login("run")
     assert_ended(done, 3)
     assert [int(word) for word in done.out.split()] == [EPERM] * 6 + [ENOSYS]
 
 
 def test_a_program_that_is_missing_is_told(given: Given) -> None:
-    done = given(Rule("lab.run", "lab", "/bin/none", ("run",), alone=True)).login("run")
+    done = given(Rule("lab.run", "lab", "/bin/none", ("run",), noexec=True)).login("run")
     assert done.code == 127
     assert done.records[-1]["JAILSSH_REASON"] == "not-found"

@@ -95,9 +95,9 @@ def given(set_uid_lab: Lab, maker: Path) -> Iterator[Given]:
 
 def create(*first: str, home: str = HOME) -> Rule:
     return Rule(
-        "lab.create", "lab", "/bin/probe", ("serve",), fixed=("facts", "fds"), roots=(home,), base=home,
-        operands=(1, 1, "new-repository"), like=(f"{home}/new-*",), first=("/bin/maker", *first),
-        env=(("MADE_BY", "%p"),),
+        "lab.create", "lab", "/bin/probe", ("serve",), argv_prefix=("facts", "fds"), path_roots=(home,),
+        relative_to=home, operands=(1, 1, "new-repository"), repository_patterns=(f"{home}/new-*",),
+        pre_command=("/bin/maker", *first), environment=(("MADE_BY", "%p"),),
     )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def test_its_failure_is_the_end(given: Given, first: tuple[str, ...], why: str, 
 
 
 def test_a_program_that_is_missing(given: Given) -> None:
-    rule = Rule("lab.first", "lab", "/bin/probe", ("serve",), fixed=("facts",), first=("/bin/none",))
+    rule = Rule("lab.first", "lab", "/bin/probe", ("serve",), argv_prefix=("facts",), pre_command=("/bin/none",))
     row = assert_refused(given(rule).login("serve"), "first-failed")
     assert "/bin/none: No such file or directory" in row["MESSAGE"]
 
@@ -185,7 +185,9 @@ def test_two_at_once_come_one_after_the_other(given: Given) -> None:
 
 def test_an_answer_of_nothing(given: Given) -> None:
     for logging in ("allow", "require"):
-        lab = given(Rule("lab.quiet", "lab", "/", ("hello",), literals=("--x",), answer=(0, "")), logging=logging)
+        lab = given(
+            Rule("lab.quiet", "lab", "/", ("hello",), literal_words=("--x",), builtin_reply=(0, "")), logging=logging
+        )
         done = lab.login("hello --x")
         assert_ended(done, 0)
         assert (done.out, done.err) == (b"", b"")
@@ -195,7 +197,9 @@ def test_an_answer_of_nothing(given: Given) -> None:
 
 def test_an_answer_that_denies(given: Given) -> None:
     sentence = "large files are not served here: use git-annex, or ask for a bucket"
-    lab = given(Rule("lab.lfs", "lab", "/", ("git-lfs-authenticate",), ignore_rest=True, answer=(126, sentence)))
+    lab = given(
+        Rule("lab.lfs", "lab", "/", ("git-lfs-authenticate",), ignore_arguments=True, builtin_reply=(126, sentence))
+    )
     done = lab.login("git-lfs-authenticate x.git download")
     assert (done.code, done.out) == (126, b"")
     assert sentence.encode() in done.err

@@ -129,7 +129,7 @@ def room(request: pytest.FixtureRequest, every_lab: Lab, keeper: Path) -> Iterat
 
 
 def answers(lab: Lab, *, keep: bool) -> dict[str, tuple[int, int]]:
-    rule = Rule("lab.keep", "lab", "/bin/keeper", ("keep",), keep=keep)
+    rule = Rule("lab.keep", "lab", "/bin/keeper", ("keep",), create_only=keep)
     check_rules([rule])
     parsed = codec.decode(plan(middle=[record("umask", "000"), record("env", "HOME", "/home/u")]))
     rows = (*parsed.records, *(record(*row) for row in rule_records(rule)))

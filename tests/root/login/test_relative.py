@@ -13,8 +13,8 @@ pytestmark = login_lab.NEEDS
 set_uid_lab = login_lab.set_uid_lab
 
 PEEK = Rule(
-    "lab.peek", "lab", "/bin/probe", ("peek",), argv0="probe", fixed=("cat",), roots=("/home/u",), base="/home/u",
-    operands=(1, 1, "path"),
+    "lab.peek", "lab", "/bin/probe", ("peek",), argv0="probe", argv_prefix=("cat",), path_roots=("/home/u",),
+    relative_to="/home/u", operands=(1, 1, "path"),
 )  # fmt: skip
 
 

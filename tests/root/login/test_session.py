@@ -48,7 +48,7 @@ def test_a_program_that_is_not_there(every_lab: Lab) -> None:
 
 def test_a_shell_that_is_not_there(every_lab: Lab) -> None:
     """Nobody asked for a command, so none is spoken of."""
-    shell = rules.Rule("lab.login", "lab", "/bin/missing", (), interactive=True)
+    shell = rules.Rule("lab.login", "lab", "/bin/missing", (), interactive_login=True)
     parsed = codec.decode(plan())
     more = [record(*row) for row in rules.rule_records(shell)]
     every_lab.publish(codec.encode(replace(parsed, records=(*parsed.records, *more))))

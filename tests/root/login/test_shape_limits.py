@@ -15,16 +15,16 @@ from tests.root.relay_lab import FAST, limited
 pytestmark = login_lab.NEEDS
 every_lab, set_uid_lab = login_lab.every_lab, login_lab.set_uid_lab
 
-PLAIN = Rule("lab.shape", "lab", "/bin/probe", ("shape",), fixed=("cat",))
+PLAIN = Rule("lab.shape", "lab", "/bin/probe", ("shape",), argv_prefix=("cat",))
 FIRST = ("/bin/probe", "exit", "0")
 SHAPES = {
     "plain": PLAIN,
-    "first": replace(PLAIN, first=FIRST),
-    "log": replace(PLAIN, log=True),
-    "alone": replace(PLAIN, alone=True),
-    "keep": replace(PLAIN, keep=True),
-    "all": replace(PLAIN, first=FIRST, log=True, alone=True, keep=True),
-    "answer": replace(PLAIN, answer=(0, "")),
+    "pre_command": replace(PLAIN, pre_command=FIRST),
+    "stderr_to_journal": replace(PLAIN, stderr_to_journal=True),
+    "noexec": replace(PLAIN, noexec=True),
+    "create_only": replace(PLAIN, create_only=True),
+    "all": replace(PLAIN, pre_command=FIRST, stderr_to_journal=True, noexec=True, create_only=True),
+    "builtin_reply": replace(PLAIN, builtin_reply=(0, "")),
 }
 LIMITS = {
     "none": (),
@@ -54,8 +54,8 @@ def test_a_shape_with_a_limit(set_uid_lab: Lab, shape: str, limit: str) -> None:
     parsed = codec.decode(limited(*LIMITS[limit]))
     rows = (*parsed.records, *(record(*row) for row in rule_records(rule)))
     set_uid_lab.publish(codec.encode(replace(parsed, records=rows)))
-    done = set_uid_lab.login("shape", input=b"" if shape == "answer" else TEXT)
+    done = set_uid_lab.login("shape", input=b"" if shape == "builtin_reply" else TEXT)
     assert_ended(done, 0)
-    assert done.out == (b"" if shape == "answer" else TEXT)
+    assert done.out == (b"" if shape == "builtin_reply" else TEXT)
     assert done.err == b""
     set_uid_lab.assert_nothing_left()

@@ -31,13 +31,15 @@ LIMITS = {"as": 1 << 30, "core": 1 << 20, "cpu": 77, "data": 1 << 29, "fsize": 1
 NAMES = {"as": "address space", "core": "core file size", "cpu": "cpu time", "data": "data size", "fsize": "file size",
          "memlock": "locked memory", "nofile": "open files", "nproc": "processes", "stack": "stack size"}  # fmt: skip
 SHAPES = {
-    "plain": Rule("lab.run", "lab", "/bin/probe", ("run",), fixed=("sleep", "60")),
-    "first": Rule("lab.run", "lab", "/bin/probe", ("run",), fixed=("sleep", "60"), first=("/bin/probe", "exit", "0")),
-    "log": Rule("lab.run", "lab", "/bin/probe", ("run",), fixed=("sleep", "60"), log=True),
-    "first and log": Rule("lab.run", "lab", "/bin/probe", ("run",), fixed=("sleep", "60"), log=True,
-                          first=("/bin/probe", "exit", "0")),
-    "alone": Rule("lab.run", "lab", "/bin/probe", ("run",), fixed=("sleep", "60"), alone=True),
-    "what comes first": Rule("lab.run", "lab", "/bin/none", ("run",), first=("/bin/probe", "sleep", "60")),
+    "plain": Rule("lab.run", "lab", "/bin/probe", ("run",), argv_prefix=("sleep", "60")),
+    "pre_command": Rule("lab.run", "lab", "/bin/probe", ("run",), argv_prefix=("sleep", "60"),
+                        pre_command=("/bin/probe", "exit", "0")),
+    "stderr_to_journal": Rule("lab.run", "lab", "/bin/probe", ("run",), argv_prefix=("sleep", "60"),
+                              stderr_to_journal=True),
+    "both": Rule("lab.run", "lab", "/bin/probe", ("run",), argv_prefix=("sleep", "60"), stderr_to_journal=True,
+                 pre_command=("/bin/probe", "exit", "0")),
+    "noexec": Rule("lab.run", "lab", "/bin/probe", ("run",), argv_prefix=("sleep", "60"), noexec=True),
+    "what comes first": Rule("lab.run", "lab", "/bin/none", ("run",), pre_command=("/bin/probe", "sleep", "60")),
 }  # fmt: skip
 
 
@@ -103,7 +105,7 @@ def test_a_running_command(every_lab: Lab, shape: str, relayed: bool) -> None:
 
 
 def test_a_command_on_a_terminal(every_lab: Lab) -> None:
-    rule = Rule("lab.run", "lab", "/bin/probe", ("run",), fixed=("sleep", "60"))
+    rule = Rule("lab.run", "lab", "/bin/probe", ("run",), argv_prefix=("sleep", "60"))
     how: dict[str, Any] = {"middle": [record("env", "PATH", "/bin"), record("env", "HOME", "/home/u")]}
     every_lab.publish(shaped(rule, pty=True, **how))
     terminal = Terminal(every_lab)
@@ -117,13 +119,17 @@ def test_a_command_on_a_terminal(every_lab: Lab) -> None:
 
 
 def test_an_answer_starts_nothing(every_lab: Lab) -> None:
-    every_lab.publish(shaped(Rule("lab.run", "lab", "/", ("run",), answer=(0, "")), limits={"nproc": 0, "nofile": 1}))
+    every_lab.publish(
+        shaped(Rule("lab.run", "lab", "/", ("run",), builtin_reply=(0, "")), limits={"nproc": 0, "nofile": 1})
+    )
     assert_ended(every_lab.login("run"), 0)
 
 
 def test_a_limit_on_processes_is_for_what_the_command_starts(every_lab: Lab) -> None:
     for nproc in (0, 1, 2):
-        rule = Rule("lab.run", "lab", "/bin/probe", ("run",), fixed=("exit", "7"), first=("/bin/probe", "exit", "0"))
+        rule = Rule(
+            "lab.run", "lab", "/bin/probe", ("run",), argv_prefix=("exit", "7"), pre_command=("/bin/probe", "exit", "0")
+        )
         every_lab.publish(shaped(rule, limits={"nproc": nproc, "cpu": 1, "nofile": 3}))
         assert_ended(every_lab.login("run"), 7)
 

@@ -17,7 +17,7 @@ from jailssh.policy.rules import Rule
 FILTER = ("x86_64", bytes(8))
 ALICE = Account("alice", 1001, 1002, "alice", "/home/alice", groups=(("alice", 1002), ("staff", 50), ("disk", 6)))
 RULE = Rule("files.server", "files", "/usr/lib/files", ("files",))
-SHELL = Rule("shell.login", "shell", "/bin/bash", (), interactive=True)
+SHELL = Rule("shell.login", "shell", "/bin/bash", (), interactive_login=True)
 FILES = PluginResult((RULE,), "files")
 
 
@@ -64,7 +64,8 @@ def test_home_not_shown_needs_no_mask_and_still_exists() -> None:
 )
 def test_strongest_wish_for_the_home_wins(wishes: tuple[str, ...], mode: str) -> None:
     results = [
-        PluginResult((replace(RULE, id=f"r{n}", words=(f"w{n}",)),), "x", home=wish) for n, wish in enumerate(wishes)
+        PluginResult((replace(RULE, id=f"r{n}", command_names=(f"w{n}",)),), "x", home=wish)
+        for n, wish in enumerate(wishes)
     ]
     assert args(plan_of(*results), "bind")[0][2] == mode
 
@@ -90,7 +91,7 @@ def test_binds_get_their_way_and_home_comes_last() -> None:
 
 def test_same_and_nested_binds_are_merged() -> None:
     one = replace(FILES, binds=(Bind("/srv", optional=True), Bind("/srv/in", writable=True)))
-    other = PluginResult((replace(RULE, id="b", words=("b",)),), "b", binds=(Bind("/srv"), Bind("/srv/out")))
+    other = PluginResult((replace(RULE, id="b", command_names=("b",)),), "b", binds=(Bind("/srv"), Bind("/srv/out")))
     assert [bind[1:3] + bind[5:] for bind in args(plan_of(one, other), "bind")[:-1]] == [
         ("/srv", "ro", "must"),
         ("/srv/in", "rw", "must"),
@@ -166,7 +167,7 @@ def test_environment() -> None:
         "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/home/alice", "USER": "alice", "LOGNAME": "alice",
         "SHELL": "/usr/sbin/nologin", "TERM": "x", "LANG": "C.UTF-8",
     }  # fmt: skip
-    other = PluginResult((replace(RULE, id="b", words=("b",)),), "b", env=(("TERM", "y"),))
+    other = PluginResult((replace(RULE, id="b", command_names=("b",)),), "b", env=(("TERM", "y"),))
     with pytest.raises(ConfigError, match="TERM differently"):
         plan_of(replace(FILES, env=(("TERM", "x"),)), other)
 

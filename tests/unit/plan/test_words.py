@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from jailssh.plan.compile import Access, JailSettings, compile_plan
 from jailssh.plan.ops import Record
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.rules import Rule
+from jailssh.policy.value_class import Kind
 
 BERLIN = ((0, 3600), (1774746000, 7200), (1792890000, 3600))
 ALICE = Account("alice", 1001, 1001, "alice", "/home/alice")
@@ -21,8 +23,8 @@ NO_LIMITS = Access()
 
 def plan(access: Access = NO_LIMITS, *patterns: str, more: tuple[Rule, ...] = ()) -> codec.Plan:
     rule = Rule(
-        "git.read", "git", "/usr/bin/git", ("git-upload-pack",), operands=(1, 1, "repository"), base="/srv",
-        roots=("/srv",), like=patterns or ("/srv/a",),
+        "git.read", "git", "/usr/bin/git", ("git-upload-pack",), operands=(1, 1, "repository"), relative_to="/srv",
+        path_roots=("/srv",), repository_patterns=patterns or ("/srv/a",),
     )  # fmt: skip
     results = [PluginResult((rule, *more), "git", home="none")]
     return compile_plan(ALICE, JailSettings("j", access=access), results, "/image", ("x86_64", bytes(8)))
@@ -70,9 +72,11 @@ def test_days_and_hours_are_written_as_a_jail_file_has_them() -> None:
 def test_every_limit_and_class_has_words() -> None:
     limits = ops.BY_NAME["rlimit"].fields[0].removeprefix("enum:").split(",")
     assert [name for name in limits if "at most 8" not in words.limit(name, "8")] == []
-    for name in ("flag", "word", "text", "path", "capabilities", "repository", "new-repository", "pattern:a*"):
-        ops.check_record(Record("operand", (name,)))
-        assert words.kind(name) != name
+    behind = {Kind.INT: ":-1:9", Kind.SIZE: ":9", Kind.PATTERN: ":a*", Kind.ENUM: ":a"}
+    for kind in Kind:
+        record = Record("operand", (kind.value + behind.get(kind, ""),))
+        ops.check_record(record)
+        assert re.fullmatch("  the next operand is (no|a|any|one|the) .+", record.describe())
 
 
 def test_local_time_is_one_line_in_a_plan_and_in_what_changes() -> None:
@@ -94,7 +98,7 @@ def test_a_changed_part_stands_below_its_rule() -> None:
         "-   repositories like /srv/b",
         "+   repositories like /srv/c",
     ]
-    more = Rule("files.server", "files", "/usr/lib/files", ("files",), ignore_rest=True)
+    more = Rule("files.server", "files", "/usr/lib/files", ("files",), ignore_arguments=True)
     came = codec.diff(plan(), plan(more=(more,)))
     assert came[0] == "+ rule files.server of plugin files: /usr/lib/files"
     assert (
@@ -105,7 +109,8 @@ def test_a_changed_part_stands_below_its_rule() -> None:
 
 def test_the_order_of_words_counts_and_what_is_not_shown_is_marked() -> None:
     old, new = (
-        plan(more=(Rule("x.x", "x", "/usr/bin/x", ("x",), literals=literals),)) for literals in (("a", "b"), ("b", "a"))
+        plan(more=(Rule("x.x", "x", "/usr/bin/x", ("x",), literal_words=literals),))
+        for literals in (("a", "b"), ("b", "a"))
     )
     assert codec.diff(old, new)[0] == "~ rule x.x of plugin x: /usr/bin/x"
     assert len(codec.diff(old, new)) == 3

@@ -12,7 +12,7 @@ from jailssh.plugin.registry import Registry, load_registry
 
 GOOD = """
 class P:
-    api_version, name, summary, options = 1, "{name}", "s", ()
+    api_version, name, summary, options = 2, "{name}", "s", ()
     def image(self, jail, settings): ...
     def account(self, jail, account, settings): ...
 plugin = P()
@@ -62,7 +62,7 @@ def test_a_third_party_plugin_must_be_listed(site: Path) -> None:
         ("import no_such_module", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'"),
         ("", "cannot be loaded: AttributeError"),
         ("plugin = 5", "lacks api_version, name, summary, options, image, account"),
-        (GOOD.format(name="zip").replace("= 1,", "= 2,"), "plugin interface is 2, expected 1"),
+        (GOOD.format(name="zip").replace("= 2,", "= 1,"), "plugin interface is 1, expected 2"),
         (GOOD.format(name="zap"), "name is 'zap', expected 'zip'"),
     ],
 )

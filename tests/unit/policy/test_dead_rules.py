@@ -13,23 +13,25 @@ from jailssh.plugin.answers import type_mismatch
 from jailssh.plugin.api import Option, PluginResult
 from jailssh.policy.rules import ANY, UNBOUNDED, Rule, RuleError, check_rules
 
-BASE = Rule("a.one", "a", "/usr/bin/x", ("x",), letters="ab", longs=(("num", "int:0:9"),), operands=(0, 2, "word"))
+BASE = Rule(
+    "a.one", "a", "/usr/bin/x", ("x",), short_flags="ab", long_options=(("num", "int:0:9"),), operands=(0, 2, "word")
+)
 # Each takes all that another of them takes, or a part of it.
 COVERING = [
     BASE,
-    replace(BASE, letters="abc"),
-    replace(BASE, letters=""),
-    replace(BASE, longs=()),
-    replace(BASE, longs=(("num", "text"),)),
+    replace(BASE, short_flags="abc"),
+    replace(BASE, short_flags=""),
+    replace(BASE, long_options=()),
+    replace(BASE, long_options=(("num", "text"),)),
     replace(BASE, operands=(0, 0, "text")),
     replace(BASE, operands=(1, 1, "word")),
     replace(BASE, operands=(0, 9, "text")),
-    replace(BASE, words=("y", "x")),
-    replace(BASE, words=("x y",)),
+    replace(BASE, command_names=("y", "x")),
+    replace(BASE, command_names=("x y",)),
     replace(BASE, program="/usr/bin/other"),
-    replace(BASE, ignore_rest=True, operands=(0, 0, "text"), letters="", longs=()),
-    replace(BASE, answer=(126, "no")),
-    replace(BASE, shorts=(("n", "word"),)),
+    replace(BASE, ignore_arguments=True, operands=(0, 0, "text"), short_flags="", long_options=()),
+    replace(BASE, builtin_reply=(126, "no")),
+    replace(BASE, short_options=(("n", "word"),)),
 ]
 
 
@@ -58,33 +60,39 @@ def test_two_rules_of_one_plugin_and_two_for_every_command() -> None:
 
 def test_rules_that_are_apart_stand_beside_each_other() -> None:
     apart = [
-        replace(BASE, id="a.lit", literals=("serve",)),
-        replace(BASE, id="a.lit2", literals=("send",)),
-        replace(BASE, id="a.other", words=("z",)),
-        replace(BASE, id="a.need", words=("scp",), letters="tr", need="t"),
-        replace(BASE, id="a.need2", words=("scp",), letters="fr", need="f"),
+        replace(BASE, id="a.lit", literal_words=("serve",)),
+        replace(BASE, id="a.lit2", literal_words=("send",)),
+        replace(BASE, id="a.other", command_names=("z",)),
+        replace(BASE, id="a.need", command_names=("scp",), short_flags="tr", required_letters="t"),
+        replace(BASE, id="a.need2", command_names=("scp",), short_flags="fr", required_letters="f"),
     ]
     for rules in itertools.permutations(apart):
         check_rules(rules)
 
 
 def test_a_rule_that_nothing_can_match_is_refused() -> None:
-    for dead in (replace(BASE, words=()), replace(BASE, need="z"), replace(BASE, operands=(2, 1, "word"))):
+    for dead in (
+        replace(BASE, command_names=()),
+        replace(BASE, required_letters="z"),
+        replace(BASE, operands=(2, 1, "word")),
+    ):
         with pytest.raises(ConfigError, match=r"rule a\.one of plugin a"):
             check_rules([dead])
 
 
 def test_what_a_plugin_answers_is_looked_at_to_the_last_part() -> None:
-    good = PluginResult((BASE, replace(BASE, tail=("e", "capabilities"), answer=(0, "x"))), "a", env=(("A", "b"),))
+    good = PluginResult(
+        (BASE, replace(BASE, cluster_tail=("e", "capabilities"), builtin_reply=(0, "x"))), "a", env=(("A", "b"),)
+    )
     assert type_mismatch(good, PluginResult) == ""
     anything: Any = replace  # with values of other types than the fields have
     for bad, where in (
         (anything(good, rules=[BASE]), "rules is list, not tuple"),
         (anything(good, rules=(BASE, None)), "rules[1] is NoneType, not Rule"),
-        (anything(good, rules=(anything(BASE, words=("x", 5)),)), "rules[0].words[1] is int, not str"),
+        (anything(good, rules=(anything(BASE, command_names=("x", 5)),)), "rules[0].command_names[1] is int, not str"),
         (anything(good, rules=(anything(BASE, operands=(0, "9", "word")),)), "rules[0].operands[1] is str, not int"),
         (anything(good, rules=(anything(BASE, operands=(0, 9)),)), "rules[0].operands has 2 parts, not 3"),
-        (anything(good, rules=(anything(BASE, tail=("e",)),)), "rules[0].tail has 1 parts, not 2"),
+        (anything(good, rules=(anything(BASE, cluster_tail=("e",)),)), "rules[0].cluster_tail has 1 parts, not 2"),
         (anything(good, rules=(anything(BASE, glob=1),)), "rules[0].glob is int, not bool"),
         (anything(good, env=(("A", b"b"),)), "env[0][1] is bytes, not str"),
         (anything(good, capability=None), "capability is NoneType, not str"),
