@@ -477,7 +477,7 @@ def test_a_new_repository_that_is_a_link_to_the_shortest_name(driver: Driver, tm
     everywhere = rule(cls="new-repository", roots=("/",))
     (tmp_path / "plan").write_bytes(codec.encode(plan_with([everywhere])))
     cases = b"".join(frame(joined(["i", "c", f"git-serve {name}"])) for name in ("a", "b"))
-    command = ["unshare", "--mount", "sh", "-ec", SMALL_ROOT, "sh", tmp_path]
+    command = ["unshare", "--mount", "sh", "-ec", SMALL_ROOT, "sh", str(tmp_path)]
     done = subprocess.run(command, input=cases, capture_output=True, timeout=60, env={"ASAN_OPTIONS": "detect_leaks=0"})
     assert done.returncode == 0, done.stderr.decode()
     taken, free = (answer.split(b"\0") for answer in frames(done.stdout))
