@@ -25,6 +25,7 @@ from jailssh.plan import codec
 from jailssh.policy.rules import Rule, check_rules, rule_records
 from tests.harness.certificates import key_line
 from tests.harness.executed import Executed, can_watch
+from tests.harness.sysctl import SUID_DUMPABLE, kernel_setting
 from tests.root import key_lab, login_lab
 from tests.root.login_lab import PLANS, UID, Done, Lab, plan, record
 from tests.root.other_kernel import other_kernel
@@ -210,7 +211,11 @@ def meet(lab: Lab, executed: Executed, row: Row) -> None:
     """Meet the refusal of ``row``; fail unless it is as it should be."""
     unpin(lab) if row.fresh else lab.login("probe exit 0")
     lab.publish(PLAN[row.plan]())
-    with SETTING.get(row.setting, lambda _: shared(lab) if row.plan == "shared" else contextlib.nullcontext())(lab):
+    # With 1 the program acts as the user in no process of its own; only tests that are alone may set it so.
+    traceable = SUID_DUMPABLE.read_text().strip() == "1"
+    usual = kernel_setting(SUID_DUMPABLE, "0") if traceable else contextlib.nullcontext()
+    host = SETTING.get(row.setting, lambda _: shared(lab) if row.plan == "shared" else contextlib.nullcontext())
+    with usual, host(lab):
         lab.records()
         executed.take()
         with other_kernel(lab, row.answers) as kernel:

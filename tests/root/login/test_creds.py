@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.harness.sysctl import SUID_DUMPABLE, kernel_setting
 from tests.login.driver import LOGIN, compile_c
 
 pytestmark = pytest.mark.needs("root", "gcc")
@@ -29,23 +29,17 @@ int main(void)
     return 0;
 }
 """
-SETTING = Path("/proc/sys/fs/suid_dumpable")
 
 
-@pytest.fixture(params=["0", "2"])
-def setting(request: pytest.FixtureRequest) -> Iterator[str]:
-    before = SETTING.read_text()
-    SETTING.write_text(request.param)
-    yield request.param
-    SETTING.write_text(before)
-
-
-def test_no_change_of_ids_makes_it_dumpable(tmp_path: Path, setting: str) -> None:
+@pytest.mark.alone
+@pytest.mark.parametrize("value", ["0", "2"])
+def test_no_change_of_ids_makes_it_dumpable(tmp_path: Path, value: str) -> None:
     (tmp_path / "actor.c").write_text(ACTOR)
     parts = ["creds", "plan", "kind", "fail", "reason", "journal", "nojournal", "fd"]
     sources = [tmp_path / "actor.c", *(LOGIN / f"{name}.c" for name in parts)]
     flags = ['-DRUN_DIR="/run/jailssh"', '-DPLAN_DIR="/var/lib/jailssh/plan.v1"']
     actor = compile_c("gcc", tmp_path / "actor", sources, *flags)
-    done = subprocess.run([actor], capture_output=True, text=True, check=True)
+    with kernel_setting(SUID_DUMPABLE, value):
+        done = subprocess.run([actor], capture_output=True, text=True, check=True)
     # The last shows what the setting does to a change of which it is not the end.
-    assert done.stdout == f"4242 0 0 0 {setting}\n"
+    assert done.stdout == f"4242 0 0 0 {value}\n"

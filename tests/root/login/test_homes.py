@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.harness.sysctl import SUID_DUMPABLE, kernel_setting
 from tests.root import login_lab
 from tests.root.login_lab import OTHER_UID, UID, Lab, assert_ended, assert_refused, plan
 
@@ -229,12 +230,7 @@ def test_a_home_on_which_root_has_no_rights(every_lab: Lab, home: pathlib.Path, 
         assert done.facts["try.list"] in ("ok", "EACCES")
 
 
+@pytest.mark.alone
 def test_no_process_is_the_user_where_it_could_be_traced(every_lab: Lab, home: pathlib.Path) -> None:
-    setting = pathlib.Path("/proc/sys/fs/suid_dumpable")
-    before = setting.read_text()
-    setting.write_text("1")
-    try:
-        with served(every_lab, home, "of the account's own"):
-            assert_refused(every_lab.login("probe exit 0"), "mount" if "old-kernel" in every_lab.flavour else "mask")
-    finally:
-        setting.write_text(before)
+    with kernel_setting(SUID_DUMPABLE, "1"), served(every_lab, home, "of the account's own"):
+        assert_refused(every_lab.login("probe exit 0"), "mount" if "old-kernel" in every_lab.flavour else "mask")

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.harness.executed import Executed
+from tests.harness.sysctl import SUID_DUMPABLE, kernel_setting
 from tests.root import login_lab, refusal_lab
 from tests.root.login_lab import UID, Lab, plan
 from tests.root.other_kernel import COMMAND, INNER, OUTER, Answer, other_kernel
@@ -71,7 +72,6 @@ def test_what_a_login_does_without(set_uid_lab: Lab, served: Served) -> None:
     unpin(lab)
 
 
-SETTING = pathlib.Path("/proc/sys/fs/suid_dumpable")
 # Some of each step, from the first to the last.
 STEPS = ("getrandom", "connect", "fstat", "open_tree", "socketpair", "setns", "keyctl", "clone", "sethostname",
          "move_mount", "capset", "uname", "seccomp", "landlock_create_ruleset", "signalfd4", "setsid", "execve",
@@ -85,10 +85,8 @@ NOT_DUMPABLE = Answer("prctl", None, (4, 0))
 @pytest.fixture
 def makes_dumpable() -> Iterator[None]:
     """A host on which each change of ids makes a process traceable (proc_sys_fs(5))."""
-    before = SETTING.read_text()
-    SETTING.write_text("1")
-    yield
-    SETTING.write_text(before)
+    with kernel_setting(SUID_DUMPABLE, "1"):
+        yield
 
 
 @pytest.mark.alone
