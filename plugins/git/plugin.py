@@ -81,12 +81,14 @@ class Git:
         hooks = os.path.dirname(next(iter(_hooks(settings)), f"{NO_HOOKS}/"))
         config = (("core.hooksPath", hooks), *signers(more), *CONFIG)
         rules = [_answer("git.lfs", git, ("lfs-authenticate", "lfs-transfer"), _NO_LFS)]
+        who = "account" if account.name in account.roles else "key"
         if "read" in may:
             rules.append(_service("upload-pack", git, may["read"], config))
             if archive:
                 rules.append(_service("upload-archive", git, may["read"], config))
+            if "write" not in may and "create" not in may:
+                rules.append(_answer("git.read-only", git, ("receive-pack",), f"pushing is not allowed for this {who}"))
         else:
-            who = "account" if account.name in account.roles else "key"
             no = f"no repository access for this {who}"
             rules.append(_answer("git.no-rights", git, ("upload-pack", "receive-pack", "upload-archive"), no))
         most = settings["max_pack"]

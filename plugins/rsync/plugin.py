@@ -114,6 +114,14 @@ class Rsync:
             rule = _rule("rsync.push", rsync, ("--server",), write, account, settings)
             held = mounts((), write, account, self.name).accessible_directories
             rules.append(replace(rule, accessible_directories=held))
+        if not read:
+            rules.append(
+                _answer("rsync.push-only", rsync, ("--server", "--sender"), "this account allows only uploads")
+            )
+        if not write:
+            # The options are read, or this rule would take downloads too.
+            rule = _rule("rsync.pull-only", rsync, ("--server",), read, account, settings)
+            rules.append(replace(rule, builtin_reply=(126, "this account allows only downloads")))
         if settings["probe"]:
             rules.append(Rule("rsync.probe", self.name, rsync, ("true",), builtin_reply=(0, "")))
         place = mounts(read, write, account, self.name)
@@ -135,6 +143,16 @@ def _find_rsync(jail: Jail) -> str:
     if path is None:
         raise ConfigError("rsync", "not found on this host", hint="install rsync")
     return path
+
+
+def _names(rsync: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(("rsync", "/usr/bin/rsync", rsync)))
+
+
+def _answer(rule: str, rsync: str, literals: tuple[str, ...], text: str) -> Rule:
+    return Rule(
+        rule, "rsync", rsync, _names(rsync), literal_words=literals, ignore_arguments=True, builtin_reply=(126, text)
+    )
 
 
 def _rule(
@@ -171,7 +189,7 @@ def _rule(
         id=rule,
         plugin="rsync",
         program=rsync,
-        command_names=tuple(dict.fromkeys(("rsync", "/usr/bin/rsync", rsync))),
+        command_names=_names(rsync),
         literal_words=literals,
         short_flags=letters,
         cluster_tail=("e", "capabilities"),

@@ -43,8 +43,11 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
 
 
 def test_each_direction_has_a_rule_only_if_it_has_a_directory():
-    assert set(rules(read=("/srv/a",))) == {"rsync.pull"}
-    assert set(rules(write=("/srv/a",))) == {"rsync.push"}
+    for given in ("read", "write"):
+        some = rules(**{given: ("/srv/a",)})
+        check_rules(some.values())
+        only = "pull" if given == "read" else "push"
+        assert set(some) == {f"rsync.{only}", f"rsync.{only}-only"}  # the other direction is told
     both = rules(read=("/srv/a",), write=("/srv/a",))
     assert set(both) == {"rsync.pull", "rsync.push"}
     check_rules(both.values())

@@ -160,7 +160,7 @@ OTHER_ROWS = [
     ("all", "git-upload-pack '/srv/pub/a.git'", git_runs("upload-pack", "/srv/pub/a.git")),
     ("all", "git-receive-pack '/srv/git/a.git'", git_runs("receive-pack", "/srv/git/a.git")),
     ("all", "git-receive-pack '/srv/pub/a.git'", "path-outside"),
-    ("git-ro", "git-receive-pack '/srv/git/a.git'", "command-not-allowed"),
+    ("git-ro", "git-receive-pack '/srv/git/a.git'", "not-served"),
     ("all", "git-upload-archive '/srv/git/a.git'", "command-not-allowed"),
     # E01, E02
     ("git", "git-upload-pack '--help'", "option-not-allowed"),

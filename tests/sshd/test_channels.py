@@ -128,11 +128,11 @@ def test_channels_of_one_connection_have_jails_of_their_own(shell: paramiko.Tran
     first, second = shell.open_session(), shell.open_session()
     for channel in (first, second):
         channel.exec_command("read line; touch /tmp/$line; ls /tmp /proc | tr '\\n' ' '; ls -l /proc/1/ns/pid 2>&1")
-    for channel, name in ((first, b"one"), (second, b"two")):
+    for channel, name in ((first, b"left"), (second, b"right")):
         channel.sendall(name + b"\n")
     texts = [ending(channel)[1] for channel in (first, second)]
-    assert (b"one" in texts[0], b"two" in texts[0]) == (True, False)
-    assert (b"one" in texts[1], b"two" in texts[1]) == (False, True)
+    assert (b"left" in texts[0], b"right" in texts[0]) == (True, False)
+    assert (b"left" in texts[1], b"right" in texts[1]) == (False, True)
     assert len({record[fields.SESSION] for record in world.records("shell")[-4:]}) == 2
 
 
