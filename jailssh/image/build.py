@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entry, Manifest
+from jailssh.closure.manifest import Entry, EntryKind, Manifest
 from jailssh.closure.sources import open_stamped, stamp_of
 from jailssh.core.names import escape
 from jailssh.files import beneath, fs, tree
@@ -69,26 +69,26 @@ def _told(path: str) -> str:
 
 
 def _key(entry: Entry) -> tuple[str, int, int]:
-    if entry.kind == "link":
+    if entry.kind == EntryKind.LINK:
         return (f"-> {entry.target}", 0, 0)
     return (entry.digest, entry.mode, entry.stamp[2] if entry.stamp else 0)
 
 
 def _share(shared: dict[tuple[str, int, int], tree.SharedFile], entry: Entry, root: int, digest: str = "") -> None:
-    if entry.kind == "link" or (entry.kind == "file" and entry.stamp):
+    if entry.kind == EntryKind.LINK or (entry.kind == EntryKind.FILE and entry.stamp):
         mtime = entry.stamp[2] if entry.stamp else 0
         file = tree.SharedFile(root, entry.path, entry.mode, entry.size, mtime, digest)
         shared.setdefault(_key(entry), file)
 
 
 def _write(writer: tree.TreeWriter, entry: Entry, shared: dict[tuple[str, int, int], tree.SharedFile]) -> None:
-    if entry.kind == "dir":
+    if entry.kind == EntryKind.DIR:
         writer.directory(entry.path, entry.mode)
-    elif entry.kind == "link":
+    elif entry.kind == EntryKind.LINK:
         old = shared.get(_key(entry))
         if old is None or not writer.share_link(entry.path, old, entry.target):
             writer.link(entry.path, entry.target)
-    elif entry.kind == "text":
+    elif entry.kind == EntryKind.TEXT:
         writer.text(entry.path, entry.text.encode("utf-8", "surrogateescape"), entry.mode)
     else:
         old = shared.get(_key(entry))
@@ -137,4 +137,6 @@ def with_cache(root: int, manifest: Manifest) -> Manifest:
             mode = os.fstat(fd).st_mode & 0o777
     except OSError as error:
         raise fs.failed("read the loader's cache", LD_CACHE, error) from error
-    return manifest.with_entry(Entry(LD_CACHE, "file", "ldconfig", mode, len(data), hashlib.sha256(data).hexdigest()))
+    return manifest.with_entry(
+        Entry(LD_CACHE, EntryKind.FILE, "ldconfig", mode, len(data), hashlib.sha256(data).hexdigest())
+    )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from jailssh.closure.closure import Closure
 from jailssh.closure.data import NSSWITCH, data_set
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
+from jailssh.closure.manifest import Collector, Entry, EntryKind, Manifest, dir_entry, link_entry, text_entry
 from jailssh.closure.sources import Found, Sources, stamp_of
 from jailssh.core.errors import JailsshError, ManyErrors, distinct, parts
 from jailssh.core.names import escape, is_clean_absolute
@@ -203,7 +203,7 @@ class _ImageResolver:
             self._out.note(f"{escape(found.path)} cannot be read by the users of the jail (mode {mode & 0o755:04o})")
         return Entry(
             found.path,
-            "file",
+            EntryKind.FILE,
             origin,
             mode & 0o755,
             found.info.st_size,

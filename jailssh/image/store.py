@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 from jailssh.closure.elf_cache import ElfCache, facts_path
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entry, Manifest, Summary, inputs_digest, without_made
+from jailssh.closure.manifest import Entry, EntryKind, Manifest, Summary, inputs_digest, without_made
 from jailssh.closure.sources import HostSources, unchanged
 from jailssh.core.errors import UsageError
 from jailssh.core.names import escape
@@ -243,7 +243,7 @@ def find(manifest: Manifest | Mapping[str, Entry], path: str) -> Entry | None:
         entry = rows.get(f"{at}/{part}")
         if entry is None:
             return None
-        if entry.kind == "link":
+        if entry.kind == EntryKind.LINK:
             at = "" if entry.target.startswith("/") else at
             todo += entry.target.split("/")[::-1]
         else:
@@ -350,8 +350,8 @@ class _Builder:
 
 def object_name(entry: Entry) -> str:
     """Return the name in the store of objects for a file or a symbolic link, "" for everything else."""
-    if entry.kind == "link":
+    if entry.kind == EntryKind.LINK:
         return blobs.name_of_link(entry.target)
-    if entry.kind != "file" or not entry.stamp:
+    if entry.kind != EntryKind.FILE or not entry.stamp:
         return ""
     return blobs.name_of(entry.digest, entry.mode, entry.stamp[2], entry.size)

@@ -7,7 +7,16 @@ from pathlib import Path
 import pytest
 
 from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
-from jailssh.closure.manifest import Collector, Entry, dir_entry, from_json, link_entry, summary_from_json, text_entry
+from jailssh.closure.manifest import (
+    Collector,
+    Entry,
+    EntryKind,
+    dir_entry,
+    from_json,
+    link_entry,
+    summary_from_json,
+    text_entry,
+)
 from jailssh.closure.sources import Sources, unchanged
 from jailssh.image.resolve import resolve
 from jailssh.plugin.api import ImageNeeds
@@ -100,7 +109,7 @@ def test_the_generation_is_that_of_the_content(place):
 
 def test_what_the_loader_cache_adds_is_not_part_of_the_name(place):
     manifest = make(place)
-    assert manifest.with_entry(Entry("/etc/ld.so.cache", "file", "ldconfig", 0o644, 3, "ab")).generation == (
+    assert manifest.with_entry(Entry("/etc/ld.so.cache", EntryKind.FILE, "ldconfig", 0o644, 3, "ab")).generation == (
         manifest.generation
     )
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jailssh.closure.manifest import Entry, EntryMap, Generation, Manifest, tree_order
+from jailssh.closure.manifest import Entry, EntryKind, EntryMap, Generation, Manifest, tree_order
 from jailssh.core import jsonstream, packed
 from jailssh.core.jsonstream import JsonStream
 from jailssh.core.packed import PackedMap, PathMap
@@ -102,7 +102,7 @@ def test_what_is_no_document(text: str) -> None:
 
 
 def entries(count: int) -> list[Entry]:
-    found = {path: Entry(path, "file", "x", 0o644, n, f"{n:064x}", path, (1, 2, 3, 4, n)) for n, path in
+    found = {path: Entry(path, EntryKind.FILE, "x", 0o644, n, f"{n:064x}", path, (1, 2, 3, 4, n)) for n, path in
              enumerate(random_paths(count))}  # fmt: skip
     return sorted(found.values(), key=tree_order)
 
