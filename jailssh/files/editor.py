@@ -18,7 +18,6 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _FICLONE = 0x40049409
 _NO_CLONE = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM)
 _MAX_OPEN = 64
-_TYPES = {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO, "socket": stat.S_IFSOCK}
 
 
 class TreeEditor:
@@ -153,11 +152,11 @@ class TreeEditor:
         """Return a descriptor of the directory above ``path``, good until the next call."""
         return self._parent(path)[0]
 
-    def node(self, path: str, kind: str, major: int, minor: int, mode: int, uid: int, gid: int) -> None:
-        """Put a device, a named pipe or a socket."""
+    def node(self, path: str, type: int, major: int, minor: int, mode: int, uid: int, gid: int) -> None:
+        """Put a device, a named pipe or a socket; ``type`` as S_IFCHR and the like (inode(7))."""
 
         def make(name: str, parent: int) -> None:
-            os.mknod(name, _TYPES[kind] | 0o600, os.makedev(major, minor), dir_fd=parent)
+            os.mknod(name, type | 0o600, os.makedev(major, minor), dir_fd=parent)
             if self._owned:
                 os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
             os.chmod(name, mode, dir_fd=parent)

@@ -19,7 +19,7 @@ from jailssh.jailspec.merge import Spec
 from jailssh.plugin.api import ImageNeeds
 from jailssh.tree import target as targets
 from jailssh.tree.remembered import State, look, mark, with_more
-from jailssh.tree.target import Target, TreeChange, TreePlan
+from jailssh.tree.target import Action, Target, TreeChange, TreePlan
 
 if TYPE_CHECKING:
     from jailssh.files.editor import TreeEditor
@@ -290,5 +290,5 @@ def _mapped(manifest: Manifest) -> EntryMap:
 def _all_new(manifest: Manifest) -> TreePlan:
     plan = TreePlan(manifest.entries)
     for _ in range(len(manifest.entries)):
-        plan.add("create")
+        plan.add(Action.CREATE)
     return plan

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 
 from jailssh.closure.closure import Closure
 from jailssh.closure.errors import ImageError, SourceChangedError, TooManyError, UnsafeModeError
-from jailssh.closure.manifest import Entry, dir_entry, link_entry
+from jailssh.closure.manifest import Entry, EntryKind, dir_entry, link_entry
 from jailssh.closure.sources import NAMED, STICKY, Found, Sources, Status
 from jailssh.core.errors import JailsshError, parts
 from jailssh.core.names import escape
 from jailssh.tree.layout import BULK, IMPLIED, PLAIN, NodeAttributes, Picture
 
+NOT_INSTALLED = "not installed"
+"""Why a package gives nothing."""
 _DPKG = "/var/lib/dpkg/info"
 _DPKG_LIST = 64 << 20
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?\Z")
@@ -61,7 +63,7 @@ class Bulk:
         while todo:
             host, inside, below = todo.pop()
             entry = self._picture.get(inside)
-            if entry and entry.kind != "dir":
+            if entry and entry.kind != EntryKind.DIR:
                 self._picture.note(f"{escape(inside)} is not taken from {escape(host)}: the spec says what is there")
                 continue
             for name in self._names(host):
@@ -206,7 +208,7 @@ class Bulk:
         lists = [f"{_DPKG}/{name}.list", *self._sources.glob(f"{_DPKG}/{name}:*.list")]
         text = next((text for path in lists if (text := self._sources.read_text(path, _DPKG_LIST)) is not None), None)
         if text is None:
-            raise ImageError(f"package {escape(name)}", "not installed", hint="its files are not on this host")
+            raise ImageError(f"package {escape(name)}", NOT_INSTALLED, hint="its files are not on this host")
         return [line for line in text.split("\n") if line.startswith("/") and line != "/."]
 
     def companions(self, found: Found, origin: str) -> None:
@@ -239,7 +241,7 @@ def companion_trees(prefix: str, name: str, glob: Callable[[str], list[str]]) ->
 
 def node_of(path: str, info: Status, origin: str) -> Entry:
     """Return an entry for a node like the host's."""
-    kind = "char" if stat.S_ISCHR(info.st_mode) else "block"
+    kind = EntryKind.CHAR if stat.S_ISCHR(info.st_mode) else EntryKind.BLOCK
     numbers = (os.major(info.st_rdev), os.minor(info.st_rdev))
     return Entry(path, kind, origin, stat.S_IMODE(info.st_mode) & 0o777, major=numbers[0], minor=numbers[1])
 

@@ -11,7 +11,7 @@ import stat
 from dataclasses import dataclass
 
 from jailssh.closure.errors import ImageError, TooManyError
-from jailssh.closure.manifest import Entry, EntryMap, describe, dir_entry, link_entry, tree_order
+from jailssh.closure.manifest import Entry, EntryKind, EntryMap, describe, dir_entry, link_entry, tree_order
 from jailssh.closure.sources import NAMED, STRICT, Found, Sources, stamp_of
 from jailssh.core.errors import JailsshError, raise_all
 from jailssh.core.names import escape, is_clean_absolute
@@ -58,7 +58,7 @@ class Picture:
         """Return what is at ``path`` so far."""
         return self._entries.get(path)
 
-    def explicit(self, kind: str) -> list[Entry]:
+    def explicit(self, kind: EntryKind) -> list[Entry]:
         """Return the links (``link``) or second names (``hard``) that statements are about, in tree order."""
         found = [entry for path in self._explicit_names if (entry := self._entries.get(path)) and entry.kind == kind]
         return sorted(found, key=tree_order)
@@ -83,7 +83,7 @@ class Picture:
                 why = f"{describe(entry)} here, but {describe(old)} in {old.origin}"
                 raise ImageError(escape(path), why, hint="both lead to one path through the links of the tree")
         self._entries.put(entry, weight)
-        if weight == EXPLICIT and entry.kind in ("link", "hard"):
+        if weight == EXPLICIT and entry.kind in (EntryKind.LINK, EntryKind.HARD):
             self._explicit_names.add(path)
         return True
 
@@ -95,7 +95,7 @@ class Picture:
                 step = "/".join(parts[:end])
                 self._adopt(step)
                 entry = self._entries.get(step)
-                if entry and entry.kind == "link":
+                if entry and entry.kind == EntryKind.LINK:
                     above = "" if entry.target.startswith("/") else "/".join(parts[: end - 1])
                     path = os.path.normpath(f"{above}/{entry.target}/{'/'.join(parts[end:])}")
                     path = "/" + path.lstrip("/")
@@ -142,14 +142,16 @@ class Picture:
         digest = self._sources.digest(found)
         if info.st_nlink > 1:
             self._linked[path] = 1
-        return Entry(path, "file", origin, mode, info.st_size, digest, found.path, stamp_of(info), uid=uid, gid=gid)
+        return Entry(
+            path, EntryKind.FILE, origin, mode, info.st_size, digest, found.path, stamp_of(info), uid=uid, gid=gid
+        )
 
     def leads_to(self, path: str) -> Entry | None:
         """Return what is at the end of the links from ``path``, as a process in the jail would find it."""
         try:
             for _ in range(_MAX_LINKS):
                 entry = self._entries.get(self.place(path))
-                if entry is None or entry.kind != "link":
+                if entry is None or entry.kind != EntryKind.LINK:
                     return entry
                 path = os.path.normpath(os.path.join(os.path.dirname(entry.path), entry.target))
         except ImageError:
@@ -194,21 +196,21 @@ class Picture:
             above = self._entries.get(path)
             if above is None:
                 missing.setdefault(path, entry.origin)
-            elif above.kind != "dir":
+            elif above.kind != EntryKind.DIR:
                 why = f"wanted by {entry.origin}, but {escape(path)} is {describe(above)} for {above.origin}"
                 errors.append(ImageError(escape(entry.path), why))
                 return
 
     def _is_second_name(self, entry: Entry, first: PackedMap[list[str]]) -> bool:
         """Make an entry a second name, if its file has another one here."""
-        if entry.kind != "file" or not entry.source:
+        if entry.kind != EntryKind.FILE or not entry.source:
             return False
         key = repr((entry.stamp, entry.mode, entry.uid, entry.gid))
         path, source = first.get(key, ["", ""])
         if not path:
             first[key] = [entry.path, entry.source]
         elif source != entry.source:
-            again = entry._replace(kind="hard", target=path, source="", stamp=None, size=0)
+            again = entry._replace(kind=EntryKind.HARD, target=path, source="", stamp=None, size=0)
             self._entries.put(again, self._entries.pair(entry.path)[1])
             return True
         return False
@@ -250,9 +252,9 @@ class _Walk:
 
     def _step(self, base: str, step: str, last: bool) -> str:
         entry = self._picture.get(step)
-        if entry and entry.kind == "link":
+        if entry and entry.kind == EntryKind.LINK:
             return self._follow(base, entry.target, last)
-        if entry and (entry.kind == "dir" or last) and not (last and self._weight > IMPLIED):
+        if entry and (entry.kind == EntryKind.DIR or last) and not (last and self._weight > IMPLIED):
             return step
         info = self._sources.lstat(step)
         if info and stat.S_ISLNK(info.st_mode) and self._same_place(base):

@@ -11,7 +11,7 @@ from jailssh.closure.sources import NAMED, STICKY, Sources
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import escape
 from jailssh.host.paths import Layout
-from jailssh.jailspec.load import Source
+from jailssh.jailspec.load import Source, SourceKind
 from jailssh.jailspec.merge import Spec
 from jailssh.jailspec.statements import Section
 from jailssh.plugin.api import ImageNeeds
@@ -51,10 +51,10 @@ class Reader:
 def to_source(operand: str) -> Source:
     """Return what an operand names: ``section:NAME``, a file, or, if there is no such file, a section."""
     if operand.startswith(_SECTION):
-        return Source("section", operand.removeprefix(_SECTION))
+        return Source(SourceKind.SECTION, operand.removeprefix(_SECTION))
     if "/" in operand or operand.endswith(_SUFFIX) or os.path.exists(operand):
-        return Source("file", os.path.abspath(operand))
-    return Source("section", operand)
+        return Source(SourceKind.FILE, os.path.abspath(operand))
+    return Source(SourceKind.SECTION, operand)
 
 
 class Profiles(Collection[str]):

@@ -14,10 +14,20 @@ from functools import partial
 from jailssh.closure.closure import Closure
 from jailssh.closure.data import data_set
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entries, Entry, Manifest, dir_entry, link_entry, text_entry
+from jailssh.closure.manifest import (
+    WITH_CONTENT,
+    Entries,
+    Entry,
+    EntryKind,
+    Manifest,
+    dir_entry,
+    link_entry,
+    text_entry,
+)
 from jailssh.closure.sources import NAMED, STICKY, Found, Sources
 from jailssh.core.errors import JailsshError, parts
 from jailssh.core.names import escape
+from jailssh.jailspec.devices import UNNUMBERED, DeviceType
 from jailssh.jailspec.errors import SpecError, raise_all
 from jailssh.jailspec.statements import EXPLICIT as WRITTEN
 from jailssh.jailspec.statements import (
@@ -41,11 +51,16 @@ from jailssh.jailspec.statements import (
     claim,
 )
 from jailssh.plugin.api import ImageNeeds
-from jailssh.tree.copying import Bulk, node_of
+from jailssh.tree.copying import NOT_INSTALLED, Bulk, node_of
 from jailssh.tree.layout import BULK, EXPLICIT, IMPLIED, NodeAttributes, Picture
 
 _NOWHERE = Origin("the tree as a whole")
-_DEVICES = {"c": "char", "b": "block", "p": "fifo", "s": "socket"}
+_NODES = {
+    DeviceType.CHAR: EntryKind.CHAR,
+    DeviceType.BLOCK: EntryKind.BLOCK,
+    DeviceType.FIFO: EntryKind.FIFO,
+    DeviceType.SOCKET: EntryKind.SOCKET,
+}
 _NAME_LOOKUPS = ("id", "getent", "whoami", "groups", "logname")
 _LD_CONF = "/etc/ld.so.conf"
 _LD_CONF_MORE = "/etc/ld.so.conf.d/jailssh.conf"
@@ -183,15 +198,15 @@ class _StatementResolver:
             return
         uid, gid = _owner(one.owner) or (0, 0)
         path = self._picture.place(one.path)
-        entry = Entry(path, "dir", one.origin.place, one.mode, uid=uid, gid=gid)
+        entry = Entry(path, EntryKind.DIR, one.origin.place, one.mode, uid=uid, gid=gid)
         self._picture.put(entry, EXPLICIT, override=one.override)
 
     def _device(self, one: Device) -> None:
-        if self._choices.skip_devices and one.type in "cb":
+        if self._choices.skip_devices and one.type not in UNNUMBERED:
             return
         uid, gid = _owner(one.owner) or (0, 0)
         path = self._picture.place(one.path)
-        kind = _DEVICES[one.type]
+        kind = _NODES[one.type]
         entry = Entry(path, kind, one.origin.place, one.mode, uid=uid, gid=gid, major=one.major, minor=one.minor)
         self._picture.put(entry, EXPLICIT, override=one.override)
 
@@ -209,12 +224,14 @@ class _StatementResolver:
     def _content(self, one: Content) -> None:
         uid, gid = _owner(one.owner) or (0, 0)
         base = text_entry(self._picture.place(one.path), one.text, one.origin.place)
-        entry = Entry(base.path, "text", base.origin, one.mode, base.size, base.digest, text=one.text, uid=uid, gid=gid)
+        entry = Entry(
+            base.path, EntryKind.TEXT, base.origin, one.mode, base.size, base.digest, text=one.text, uid=uid, gid=gid
+        )
         self._picture.put(entry, EXPLICIT, override=one.override)
 
     def _hardlink(self, one: Hardlink) -> None:
         path, existing = self._picture.place(one.path), self._picture.place(one.existing)
-        entry = Entry(path, "hard", one.origin.place, 0, target=existing)
+        entry = Entry(path, EntryKind.HARD, one.origin.place, 0, target=existing)
         self._picture.put(entry, EXPLICIT, override=one.override)
 
     def _copy(self, one: Copy) -> None:
@@ -303,7 +320,7 @@ class _StatementResolver:
         try:
             self._bulk.package(one.name, one.excludes, one.origin.place)
         except ImageError as error:
-            if error.why != "not installed":
+            if error.why != NOT_INSTALLED:
                 raise
             self._absent(one, error)
 
@@ -388,11 +405,11 @@ class _StatementResolver:
         except JailsshError as error:
             self._keep(_NOWHERE, error)
             return ()
-        for entry in self._picture.explicit("hard"):
+        for entry in self._picture.explicit(EntryKind.HARD):
             first = entries.get(entry.target)
             # What an error kept away may be what it names.
             lost = None in self._lost or entry.target in self._lost
-            if not (first or lost) or (first and first.kind not in ("file", "text")):
+            if not (first or lost) or (first and first.kind not in WITH_CONTENT):
                 why = f"{escape(entry.path)} is to be a second name of {escape(entry.target)}, no file of this tree"
                 self._errors.append(SpecError(Origin(entry.origin), why))
         return entries
@@ -416,11 +433,11 @@ class _StatementResolver:
             self._picture.put(text_entry(self._picture.place(path), lines, "the loader"), IMPLIED)
 
     def _last_notes(self, entries: Entries) -> None:
-        for one in self._picture.explicit("link"):
+        for one in self._picture.explicit(EntryKind.LINK):
             if not one.target.startswith("/proc/") and self._picture.leads_to(one.path) is None:
                 self._picture.note(f"{escape(one.path)} -> {escape(one.target)} leads nowhere in the tree")
         if wanted := self._bulk.unwanted():
-            names = (os.path.basename(one.path) for one in entries if one.kind != "dir")
+            names = (os.path.basename(one.path) for one in entries if one.kind != EntryKind.DIR)
             self._bulk.tell_unwanted({name for name in names if name in wanted})
         asking = sorted(self._programs.intersection(_NAME_LOOKUPS))
         if asking and not self._picture.get("/etc/passwd"):

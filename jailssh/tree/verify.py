@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from jailssh.closure.elf import MAGIC, Elf, read_elf
 from jailssh.closure.errors import ImageError
-from jailssh.closure.manifest import EntryMap
+from jailssh.closure.manifest import DEVICES, WITH_CONTENT, EntryMap
 from jailssh.core.errors import HostError
 from jailssh.core.names import escape
 from jailssh.files.editor import TreeEditor
@@ -81,7 +81,7 @@ def _without_effect(tree: str, flags: int, entries: EntryMap) -> list[str]:
     """Return what the mount that the tree lies on takes the effect from."""
     kinds = (
         (os.ST_NOSUID, "nosuid", "set-id bits", [one.path for one in entries if one.mode & _SET_ID and one.size]),
-        (os.ST_NODEV, "nodev", "devices", [one.path for one in entries if one.kind in ("char", "block")]),
+        (os.ST_NODEV, "nodev", "devices", [one.path for one in entries if one.kind in DEVICES]),
     )
     notes = []
     for flag, name, what, paths in kinds:
@@ -102,7 +102,7 @@ class _Verifier:
         """Return the failures and the notes."""
         failures = []
         for entry in entries:
-            if entry.kind in ("file", "text") and entry.mode & 0o111:
+            if entry.kind in WITH_CONTENT and entry.mode & 0o111:
                 failures += [f"{escape(entry.path)}: {why}" for why in self._check(entry.path)]
         if not self._room.has_proc:
             self._notes.append("no program was started, only its loader asked: this host lets no /proc be mounted")
