@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jailssh.core.closed import Shown
 from jailssh.core.names import is_below
 from jailssh.plan.codec import Plan
 from jailssh.plan.ops import Record
@@ -84,7 +85,7 @@ def _mounts(record: Record, path: str, home: str) -> list[tuple[str, Place]]:
 
 
 def _rights(mode: str) -> str:
-    return "read-write" if mode == "rw" else "read-only"
+    return "read-write" if mode == Shown.WRITABLE else "read-only"
 
 
 def paths_of(plan: Plan, rule: str, argv: Sequence[str]) -> list[str]:

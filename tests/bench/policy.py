@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jailssh.config.values import parse
+from jailssh.core.closed import Network
 from jailssh.core.errors import JailsshError
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
@@ -72,7 +73,7 @@ def _decision() -> Row:
         for number in range(others)
     )
     results = [PluginResult(fillers, "other"), result]
-    plan = compile_plan(account, JailSettings("bench"), results, "/image", filter_for("none"))
+    plan = compile_plan(account, JailSettings("bench"), results, "/image", filter_for(Network.NONE))
     with tempfile.TemporaryDirectory(prefix="jailssh-bench-") as room:
         (Path(room) / "plan").write_bytes(encode(plan))
         program = _decide(Path(room))

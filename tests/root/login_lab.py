@@ -25,6 +25,7 @@ from typing import IO, Any
 import pytest
 from systemd import journal
 
+from jailssh.core.closed import Network
 from jailssh.plan import codec, ops
 from jailssh.policy import rules, seccomp
 from jailssh.scratch.host import ScratchHost
@@ -125,7 +126,7 @@ def plan(
 ) -> bytes:
     """Return the encoded plan of an account; ``middle`` are more records of the phases 40 to 50, in order."""
     name = pathlib.PurePath(home).name
-    machine, program = seccomp.filter_for("none", ipc=ipc)
+    machine, program = seccomp.filter_for(Network.NONE, ipc=ipc)
     records = [
         record("jail", "lab"), record("home", home), record("message", MESSAGE), record("journal", logging),
         record("net", "none"), record("hostname", hostname), record("pty", "yes" if pty else "no"),
