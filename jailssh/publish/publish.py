@@ -11,6 +11,7 @@ from functools import partial
 from jailssh.closure.errors import NoJailError
 from jailssh.closure.sources import HostSources
 from jailssh.config.keys import Keyring
+from jailssh.config.settings import SettingKind
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, distinct, raise_all
 from jailssh.core.tries import Tries
 from jailssh.host import accounts
@@ -354,7 +355,7 @@ class Publisher:
     def has_rights(self, jails: tuple[str, ...]) -> bool:
         """True if the jails give rights to people by name."""
         items = load_configuration(self._layout).definition(jails).config.items
-        return any(item.setting.kind == "rights" and item.lines for item in items)
+        return any(item.setting.kind == SettingKind.RIGHTS and item.lines for item in items)
 
     def check_jailed(self, entry: accounts.AccountEntry) -> None:
         """Raise unless the account is in a jail."""

@@ -15,7 +15,9 @@ from typing import Any
 
 from jailssh.closure.sources import unchanged
 from jailssh.core import journal_fields as fields
+from jailssh.core.closed import Word
 from jailssh.core.errors import ConfigError, HostError, JailsshError, ManyErrors
+from jailssh.core.journal_fields import Event
 from jailssh.files import fs
 from jailssh.host import journal
 from jailssh.host.paths import Layout
@@ -34,16 +36,25 @@ _LIMIT = 256 << 20
 _TRUST = 3600.0
 
 
+class State(Word):
+    """What became of a jail; ``held``: an administrator went back to this generation; ``gone``: there is none now."""
+
+    CURRENT = "current"
+    UPDATED = "updated"
+    HELD = "held"
+    GONE = "gone"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True)
 class Updated:
     """What became of one jail.
 
-    ``state``: ``current`` (nothing to do), ``updated``, ``held`` (an administrator went back to this generation),
-    ``gone`` (there is no such jail any more), ``failed``.  ``lines`` say why; ``plans`` were published anew.
+    ``lines`` say why; ``plans`` were published anew.
     """
 
     jail: str
-    state: str
+    state: State
     generation: str = ""
     lines: tuple[str, ...] = ()
     plans: int = 0
@@ -71,14 +82,14 @@ def update(configuration: Configuration, names: Sequence[str] | None = None) -> 
         for result in results:
             _note(layout, result)
         prune_images(configuration)
-        if names is None and not any(result.state in ("failed", "gone") for result in results):
+        if names is None and not any(result.state in (State.FAILED, State.GONE) for result in results):
             _save(configuration, images, results)
     return results
 
 
 def _idle(layout: Layout, jail: str) -> Updated:
     generation = pool.current_generation(layout, jail) or ""
-    return Updated(jail, "held" if read_history(layout, jail).pinned else "current", generation)
+    return Updated(jail, State.HELD if read_history(layout, jail).pinned else State.CURRENT, generation)
 
 
 def is_known(configuration: Configuration, jail: str) -> bool:
@@ -99,22 +110,22 @@ def _update(configuration: Configuration, images: Images, jail: str, *, named: b
         old = pool.current_generation(layout, jail) or ""
         definition = _definition(configuration, jail)
         if definition is None:
-            return Updated(jail, "gone", old, ("jail no longer exists; to remove its images: jailssh image gc",))
+            return Updated(jail, State.GONE, old, ("jail no longer exists; to remove its images: jailssh image gc",))
         if read_history(layout, jail).pinned and not named:
-            return Updated(jail, "held", old)
+            return Updated(jail, State.HELD, old)
         result = images.ensure(definition, unpin=named)
     except ConfigError as error:
         if not named and _is_left_over(layout, jail):
             return Updated(
-                jail, "gone", old, (f"unused and unusable: {error}; to remove its images: jailssh image gc",)
+                jail, State.GONE, old, (f"unused and unusable: {error}; to remove its images: jailssh image gc",)
             )
-        return Updated(jail, "failed", old, tuple(_reasons(error)))
+        return Updated(jail, State.FAILED, old, tuple(_reasons(error)))
     except JailsshError as error:
-        return Updated(jail, "failed", old, tuple(_reasons(error)))
+        return Updated(jail, State.FAILED, old, tuple(_reasons(error)))
     if result.generation == old:
-        return Updated(jail, "current", old)
+        return Updated(jail, State.CURRENT, old)
     journal.record(
-        "image-built",
+        Event.IMAGE_BUILT,
         f"image {result.generation} of jail {jail} built",
         {
             fields.JAIL: jail,
@@ -122,7 +133,7 @@ def _update(configuration: Configuration, images: Images, jail: str, *, named: b
             fields.DURATION: str(int((time.monotonic() - begun) * 1e6)),
         },
     )
-    return Updated(jail, "updated", result.generation)
+    return Updated(jail, State.UPDATED, result.generation)
 
 
 def is_gone(configuration: Configuration, jail: str) -> bool:
@@ -150,9 +161,9 @@ def _publish_plans(configuration: Configuration, images: Images, results: list[U
         plans.setdefault((plan.first("jail") or ("",))[0], []).append(plan)
     done = []
     for result in results:
-        if result.state in ("current", "updated"):
+        if result.state in (State.CURRENT, State.UPDATED):
             count, lines = _publish(configuration, images, plans.get(result.jail, []))
-            result = replace(result, plans=count, lines=tuple(lines), state="failed" if lines else result.state)
+            result = replace(result, plans=count, lines=tuple(lines), state=State.FAILED if lines else result.state)
         done.append(result)
     return done
 
@@ -191,12 +202,12 @@ def publish_plans(configuration: Configuration, jail: str) -> tuple[int, list[st
 
 
 def _note(layout: Layout, result: Updated) -> None:
-    if result.state != "failed":
+    if result.state != State.FAILED:
         clear_failed(layout, result.jail)
         return
     mark_failed(layout, result.jail, list(result.lines))
     journal.record(
-        "image-failed",
+        Event.IMAGE_FAILED,
         f"jail {result.jail} keeps image {result.generation or 'none'}: {'; '.join(result.lines)}",
         {fields.JAIL: result.jail, fields.IMAGE: result.generation, fields.REASON: "build-failed"},
     )
