@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jailssh.closure.errors import ImageError
 from jailssh.closure.sources import Stamp, Watch
 from jailssh.core.closed import Word
-from jailssh.core.names import escape, is_clean_absolute
+from jailssh.core.names import HostPath, JailPath, escape, is_clean_absolute
 from jailssh.core.packed import PathMap
 
 FORMAT = 1
@@ -61,13 +61,13 @@ class Entry(NamedTuple):
     A file without a source (``/etc/ld.so.cache``) is made from the finished tree and not part of its identity.
     """
 
-    path: str
+    path: JailPath
     kind: EntryKind
     origin: str
     mode: int = DIR_MODE
     size: int = 0
     digest: str = ""
-    source: str = ""
+    source: HostPath = HostPath("")
     stamp: Stamp | None = None
     target: str = ""
     text: str = ""
@@ -103,9 +103,9 @@ class EntryMap:
     def __iter__(self) -> Iterator[Entry]:
         return (entry for _, (entry, _) in self._pairs.items())
 
-    def paths(self) -> Iterator[str]:
+    def paths(self) -> Iterator[JailPath]:
         """Yield the paths."""
-        return (key.replace("\0", "/") for key in self._pairs.keys())  # noqa: SIM118 - no Mapping: these are in order
+        return (JailPath(key.replace("\0", "/")) for key in self._pairs.keys())  # noqa: SIM118 - no Mapping: these are in order
 
     def __reversed__(self) -> Iterator[Entry]:
         return (entry for _, (entry, _) in self._pairs.items(backwards=True))
@@ -122,12 +122,12 @@ class EntryMap:
         """Put an entry, whatever was at its path."""
         self._pairs[entry.path] = (entry, weight)
 
-    def get(self, path: str) -> Entry | None:
+    def get(self, path: JailPath) -> Entry | None:
         """Return the entry of a path."""
         pair = self._pairs.get(path)
         return pair[0] if pair else None
 
-    def pair(self, path: str) -> tuple[Entry | None, int]:
+    def pair(self, path: JailPath) -> tuple[Entry | None, int]:
         """Return the entry of a path and its weight, None and -1 where there is none."""
         return self._pairs.get(path, (None, -1))
 
@@ -147,17 +147,17 @@ def _pair(row: Any) -> tuple[Entry, int]:
 Entries = tuple[Entry, ...] | EntryMap
 
 
-def dir_entry(path: str, origin: str) -> Entry:
+def dir_entry(path: JailPath, origin: str) -> Entry:
     """Return an entry for a directory."""
     return Entry(path, EntryKind.DIR, origin)
 
 
-def link_entry(path: str, target: str, origin: str) -> Entry:
+def link_entry(path: JailPath, target: str, origin: str) -> Entry:
     """Return an entry for a symbolic link."""
     return Entry(path, EntryKind.LINK, origin, mode=0o777, target=target)
 
 
-def text_entry(path: str, text: str, origin: str) -> Entry:
+def text_entry(path: JailPath, text: str, origin: str) -> Entry:
     """Return an entry for a generated file."""
     data = text.encode("utf-8", "surrogateescape")
     return Entry(path, EntryKind.TEXT, origin, TEXT_MODE, len(data), hashlib.sha256(data).hexdigest(), text=text)
@@ -191,7 +191,7 @@ class Manifest:
             return self.entries.bytes
         return sum(entry.size for entry in self.entries)
 
-    def get(self, path: str) -> Entry | None:
+    def get(self, path: JailPath) -> Entry | None:
         """Return the entry of ``path``, or None."""
         if isinstance(self.entries, EntryMap):
             return self.entries.get(path)
@@ -330,10 +330,10 @@ class Collector:
     """Gathers entries; two needs for one path must agree."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[JailPath, Entry] = {}
         self.notes: dict[str, None] = {}
 
-    def __contains__(self, path: str) -> bool:
+    def __contains__(self, path: JailPath) -> bool:
         return path in self._entries
 
     def note(self, text: str) -> None:
@@ -358,12 +358,12 @@ class Collector:
                 escape(entry.path), f"{describe(old)} for {old.origin}, but {describe(entry)} for {entry.origin}"
             )
 
-    def place(self, path: str) -> str:
+    def place(self, path: JailPath) -> JailPath:
         """Return ``path`` with the image's links on the way to its last part replaced: ``/lib/x`` → ``/usr/lib/x``."""
         for _ in range(40):
             parts = path.split("/")
             for end in range(2, len(parts)):
-                entry = self._entries.get("/".join(parts[:end]))
+                entry = self._entries.get(JailPath("/".join(parts[:end])))
                 if entry and entry.kind == EntryKind.LINK:
                     above = "" if entry.target.startswith("/") else "/".join(parts[: end - 1])
                     path = _normal(f"{above}/{entry.target}/{'/'.join(parts[end:])}")
@@ -380,21 +380,21 @@ class Collector:
 
     def _add_parents(self, entry: Entry) -> None:
         parts = entry.path.split("/")
-        for path in ("/".join(parts[:end]) for end in range(2, len(parts))):
+        for path in (JailPath("/".join(parts[:end])) for end in range(2, len(parts))):
             above = self._entries.setdefault(path, dir_entry(path, entry.origin))
             if above.kind != EntryKind.DIR:
                 why = f"needed by {entry.origin}, but {escape(path)} is {describe(above)} for {above.origin}"
                 raise ImageError(escape(entry.path), why)
 
 
-def _normal(path: str) -> str:
+def _normal(path: str) -> JailPath:
     out: list[str] = []
     for part in path.split("/"):
         if part == "..":
             out = out[:-1]
         elif part not in ("", "."):
             out.append(part)
-    return "/" + "/".join(out)
+    return JailPath("/" + "/".join(out))
 
 
 def describe(entry: Entry) -> str:
