@@ -19,7 +19,7 @@ from jailssh.config.rights import RIGHTS, file_of, read_rights
 from jailssh.config.settings import HOLDS_PATHS, SettingKind
 from jailssh.config.values import Raw, parse
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.core.names import is_below, is_clean_absolute
+from jailssh.core.names import HostPath, is_below, is_clean_absolute
 from jailssh.host import matcher
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.definition import NO_FILTER, JailDefinition
@@ -115,7 +115,7 @@ class Trials:
     def judge(self, remedy: Remedy, command: str | None) -> matcher.Verdict:
         """Return what the matcher says with ``remedy``; raises :class:`JailsshError` where that cannot be a jail."""
         results = self._results(remedy)
-        plan = compile_plan(self.account, self._jail, results, "/image", NO_FILTER)
+        plan = compile_plan(self.account, self._jail, results, HostPath("/image"), NO_FILTER)
         return matcher.judge(self._configuration.layout, codec.encode(plan), command)
 
     def remedy(self, command: str | None, words: Sequence[str]) -> Remedy | None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field, replace
 from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.closure.manifest import Entry, EntryKind, Manifest
 from jailssh.closure.sources import open_stamped, stamp_of
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, JailPath, escape
 from jailssh.files import beneath, fs, tree
 from jailssh.host import process
 
-LD_CONF = "/etc/ld.so.conf"
-LD_CACHE = "/etc/ld.so.cache"
+LD_CONF = JailPath("/etc/ld.so.conf")
+LD_CACHE = JailPath("/etc/ld.so.cache")
 _LD_AUX = "ldconfig"
 _LDCONFIG_SECONDS = 60
 
@@ -32,7 +32,7 @@ class Previous:
     checked: tree.Checked = field(default_factory=dict)
 
 
-def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | None) -> Manifest:
+def write_tree(root: int, path: HostPath, manifest: Manifest, previous: Previous | None) -> Manifest:
     """Fill the empty directory ``root`` (its host path is ``path``) and return the manifest of what is there now.
 
     A file with the content, mode and time of one in ``previous``, or of one written before it, becomes a hard link
@@ -109,7 +109,7 @@ def _copy(writer: tree.TreeWriter, entry: Entry) -> None:
         raise SourceChangedError(escape(entry.source), "changed while it was copied")
 
 
-def make_cache(root: int, path: str) -> None:
+def make_cache(root: int, path: HostPath) -> None:
     """Make the loader's cache for libraries outside the loader's own directories (ldconfig(8))."""
     argv = ["ldconfig", "-X", "-r", path, "-f", LD_CONF, "-C", LD_CACHE]
     process.run(argv, timeout=_LDCONFIG_SECONDS)

@@ -21,6 +21,7 @@ from jailssh.config.keys import Keyring
 from jailssh.config.limits import access_of
 from jailssh.core.closed import Network, Root
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import HostPath, JailPath
 from jailssh.host.clock import local_offsets
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.store import find
@@ -78,7 +79,7 @@ class JailDefinition:
     def verify(self, manifest: Manifest) -> None:
         """Raise :class:`ImageError` unless the image has every program that a rule runs."""
         rows = {entry.path: entry for entry in manifest.entries}
-        for program in self.programs():
+        for program in map(JailPath, self.programs()):
             if self.config.root == Root.LIVE and in_live_root(program):
                 continue
             entry = find(rows, program)
@@ -115,7 +116,7 @@ class JailDefinition:
         settings = self.settings(main, user)
         try:
             with in_file(self.config.file):
-                compile_plan(account, settings, results, "/image", NO_FILTER)
+                compile_plan(account, settings, results, HostPath("/image"), NO_FILTER)
         except ConfigError as error:
             if isinstance(error.__cause__, RuleError):
                 raise locate_rules(self.config, error.__cause__) from error
@@ -137,7 +138,7 @@ class JailDefinition:
             supplementary_groups=config.supplementary_groups,
             require_journal=main.require_journal,
             live=live_tops() if config.root == Root.LIVE else (),
-            hide=config.hide,
+            hide=tuple(map(JailPath, config.hide)),
             access=access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
             accept_env=config.accept_env,
         )

@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass
 from jailssh.core.closed import Network, Shown
 from jailssh.core.errors import ConfigError
 from jailssh.core.home_readers import Kind, covers
-from jailssh.core.names import is_below, is_clean_absolute
+from jailssh.core.names import HostPath, JailPath, is_below, is_clean_absolute, same_place
 from jailssh.plan.codec import Plan, encode
 from jailssh.plan.ops import Record
 from jailssh.plugin.api import Account, Bind, PluginResult
@@ -103,8 +103,8 @@ class JailSettings:
     env: tuple[tuple[str, str], ...] = ()
     supplementary_groups: tuple[str, ...] = ()
     require_journal: bool = False
-    live: tuple[str, ...] = ()
-    hide: tuple[str, ...] = ()
+    live: tuple[HostPath, ...] = ()
+    hide: tuple[JailPath, ...] = ()
     access: Access = Access()
     accept_env: tuple[str, ...] = ()
 
@@ -115,11 +115,11 @@ class _View:
 
     home: Shown
     binds: tuple[Bind, ...]
-    tops: tuple[str, ...]
+    tops: tuple[JailPath, ...]
 
 
 def compile_plan(
-    account: Account, jail: JailSettings, results: Sequence[PluginResult], image: str, seccomp: tuple[str, bytes]
+    account: Account, jail: JailSettings, results: Sequence[PluginResult], image: HostPath, seccomp: tuple[str, bytes]
 ) -> Plan:
     """Return the plan of ``account`` in ``jail``.
 
@@ -187,7 +187,7 @@ def numbered(whose: Account | Plan, records: Sequence[Record]) -> Plan:
     return dataclasses.replace(plan, serial=hashlib.sha256(encode(plan)).hexdigest()[:16])
 
 
-def tops_of(account: Account, results: Sequence[PluginResult]) -> tuple[str, ...]:
+def tops_of(account: Account, results: Sequence[PluginResult]) -> tuple[JailPath, ...]:
     """Return the directories that the image must have as mount points for this account, as ``/home``."""
     return _view(account, results).tops
 
@@ -253,7 +253,7 @@ def _view(account: Account, results: Sequence[PluginResult]) -> _View:
         merged[bind.path] = Bind(bind.path, before.writable or bind.writable, before.optional and bind.optional)
     shown = [*merged.values()] + ([Bind(account.home, home == Shown.WRITABLE)] if home != Shown.NONE else [])
     binds = tuple(merged[path] for path in sorted(merged) if not _covered(merged[path], shown))
-    tops = sorted({"/" + path.split("/")[1] for path in (account.home, *(bind.path for bind in binds))})
+    tops = sorted({JailPath("/" + path.split("/")[1]) for path in (account.home, *(bind.path for bind in binds))})
     return _View(home, binds, tuple(tops))
 
 
@@ -338,9 +338,9 @@ def _masks(account: Account, jail: JailSettings, view: _View) -> list[Record]:
     return [Record(verb, (path,)) for verb, path in sorted([*(("mask", path) for path in _hidden(jail)), *home])]
 
 
-def _hidden(jail: JailSettings) -> tuple[str, ...]:
+def _hidden(jail: JailSettings) -> tuple[JailPath, ...]:
     for path in jail.hide if jail.live else ():
-        if not any(is_below(path, top) and path != top for top in jail.live):
+        if not any(is_below(path, top) and path != top for top in map(same_place, jail.live)):
             raise ConfigError(f"jail {jail.name}", f"hide: {path} is not below {' or '.join(jail.live)}")
     return tuple(sorted(set(jail.hide))) if jail.live else ()
 

@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from jailssh.closure.manifest import WITH_CONTENT, Entry, EntryKind, Manifest
 from jailssh.core.closed import Word
 from jailssh.core.errors import UsageError
-from jailssh.core.names import escape
+from jailssh.core.names import JailPath, escape
 from jailssh.files import beneath, blobs, fs
 from jailssh.host.paths import Layout
 from jailssh.image import pool
@@ -86,6 +86,7 @@ class Audit:
 
 
 POOL = "pool"
+ROOT = JailPath("/")
 Fault = tuple[DamageKind | None, str]
 NO_FAULT: Fault = (None, "")
 
@@ -267,8 +268,8 @@ class _Tree:
     def run(self) -> None:
         """Look at all of it."""
         if why := _status(os.fstat(self._root), stat.S_IFDIR, ROOT_MODE, None, None):
-            self._tell("/", DamageKind.STATUS, why)
-        todo = [""]
+            self._tell(ROOT, DamageKind.STATUS, why)
+        todo = [JailPath("")]
         while todo:
             path = todo.pop()
             try:
@@ -281,10 +282,10 @@ class _Tree:
             finally:
                 os.close(fd)
 
-    def _directory(self, fd: int, path: str) -> list[str]:
+    def _directory(self, fd: int, path: JailPath) -> list[JailPath]:
         """Look at what a directory holds and return the directories in it."""
         if strange := blobs.strange_attributes(fd):
-            self._tell(path or "/", DamageKind.STATUS, f"has the attribute {escape(strange[0], 60)}")
+            self._tell(path or ROOT, DamageKind.STATUS, f"has the attribute {escape(strange[0], 60)}")
         names = set(os.listdir(fd))
         deeper = []
         for entry in self._below[path]:
@@ -306,7 +307,7 @@ class _Tree:
             if entry.kind == EntryKind.DIR and stat.S_ISDIR(info.st_mode):
                 deeper.append(entry.path)
         for name in sorted(names):
-            self._tell(f"{path}/{name}", DamageKind.EXTRA, "is not in the manifest")
+            self._tell(JailPath(f"{path}/{name}"), DamageKind.EXTRA, "is not in the manifest")
         return deeper
 
     def _fault(self, fd: int, entry: Entry, info: os.stat_result) -> Fault:
@@ -316,12 +317,12 @@ class _Tree:
             self._found.bytes += info.st_size
         return entry_fault(fd, entry, info, self._found.right)
 
-    def _unreadable(self, path: str, error: OSError) -> None:
+    def _unreadable(self, path: JailPath, error: OSError) -> None:
         mounted = error.errno == errno.EXDEV
         why = "is a mount point" if mounted else (error.strerror or str(error)).lower()
-        self._tell(path or "/", DamageKind.UNREADABLE, why)
+        self._tell(path or ROOT, DamageKind.UNREADABLE, why)
 
-    def _tell(self, path: str, kind: DamageKind, why: str) -> None:
+    def _tell(self, path: JailPath, kind: DamageKind, why: str) -> None:
         self._found.told(self._generation, path, kind, why)
 
 

@@ -18,6 +18,7 @@ from jailssh.core import journal_fields as fields
 from jailssh.core.closed import Word
 from jailssh.core.errors import ConfigError, HostError, JailsshError, ManyErrors
 from jailssh.core.journal_fields import Event
+from jailssh.core.names import HostPath
 from jailssh.files import fs
 from jailssh.host import journal
 from jailssh.host.paths import Layout
@@ -252,7 +253,7 @@ def _save(configuration: Configuration, images: Images, results: Sequence[Update
     """Remember what all images rest on, each path once, so that the next run can tell in one look."""
     layout = configuration.layout
     jails = _inputs(configuration, images, [result.jail for result in results])
-    watch: dict[str, Any] = {}
+    watch: dict[HostPath, Any] = {}
     for inputs, generation in {(row[0], row[1]) for row in (jails or {}).values()}:
         known = pool.read_summary(layout, generation, inputs)
         if known is None or not _agree(watch, known.watch):
@@ -263,7 +264,7 @@ def _save(configuration: Configuration, images: Images, results: Sequence[Update
     fs.atomic_write(_state_path(layout), data.encode(), 0o600)
 
 
-def _agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+def _agree(first: Mapping[HostPath, Any], second: Mapping[HostPath, Any]) -> bool:
     """True if no path has two answers; one that says more about the same object is no contradiction."""
     shared = first.keys() & second.keys()
     return all(_start(first[path], second[path]) for path in shared)

@@ -15,13 +15,14 @@ if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parents[1]))
 
 from jailssh.core.closed import Network  # noqa: E402
+from jailssh.core.names import HostPath  # noqa: E402
 from jailssh.plan import codec  # noqa: E402
 from jailssh.plan.compile import Access, JailSettings, RosterKey, compile_plan, compile_roster  # noqa: E402
 from jailssh.plan.ops import BY_NAME, RULE_PHASE, Record  # noqa: E402
 from jailssh.plugin.api import Account, Bind, PluginResult  # noqa: E402
 from jailssh.policy.rules import Rule  # noqa: E402
 
-IMAGE = "/var/lib/jailssh/images/golden/0001"
+IMAGE = HostPath("/var/lib/jailssh/images/golden/0001")
 # seccomp(2): one instruction, "return ALLOW".
 FILTER = ("x86_64", bytes.fromhex("060000000000ff7f"))
 ALICE = Account(

@@ -14,6 +14,7 @@ import pytest
 
 from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.core.errors import HostError, UsageError
+from jailssh.core.names import HostPath, JailPath
 from jailssh.files import fs, tree
 from jailssh.host.paths import Layout
 from jailssh.image import pool, store
@@ -52,7 +53,7 @@ def files_of(place):
 
 
 def ensure(layout, place, needs=None, **more):
-    return store.ensure_image(layout, "j", needs or files_of(place), trusted_root=str(place), **more)
+    return store.ensure_image(layout, "j", needs or files_of(place), trusted_root=HostPath(str(place)), **more)
 
 
 def left(layout):
@@ -485,8 +486,8 @@ def test_a_library_from_ld_so_conf_is_found_in_the_jail(layout, place):
     assert (changed, same) == ("False", "True")
     assert in_jail(path, str(prog)).returncode == 42
     manifest = manifest_of(layout, os.path.basename(path))
-    assert getattr(manifest.get("/etc/ld.so.conf"), "text", None) == f"{place}/lib\n"
-    assert getattr(manifest.get("/etc/ld.so.cache"), "size", -1) == os.stat(f"{path}/etc/ld.so.cache").st_size
+    assert getattr(manifest.get(JailPath("/etc/ld.so.conf")), "text", None) == f"{place}/lib\n"
+    assert getattr(manifest.get(JailPath("/etc/ld.so.cache")), "size", -1) == os.stat(f"{path}/etc/ld.so.cache").st_size
     assert not os.path.lexists(f"{path}/var/cache/ldconfig")
 
 

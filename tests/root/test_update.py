@@ -19,6 +19,7 @@ from jailssh.closure.errors import ImageError
 from jailssh.closure.manifest import Entry, EntryKind
 from jailssh.console import main as cli
 from jailssh.core.errors import ConfigError, UsageError
+from jailssh.core.names import JailPath
 from jailssh.files import blobs
 from jailssh.host import journal, packages
 from jailssh.host.paths import Layout
@@ -118,9 +119,11 @@ def test_programs_behind_links_are_found() -> None:
         "/usr/bin/dash": ("file", ""),
         "/usr/bin/loop": ("link", "loop"),
     }
-    rows = {path: Entry(path, EntryKind(kind), "test", target=target) for path, (kind, target) in entries.items()}
-    assert [store.find(rows, path) for path in ("/bin/sh", "/usr/bin/none", "/usr/bin/loop")] == [
-        rows["/usr/bin/dash"],
+    rows = {}
+    for path, (kind, target) in entries.items():
+        rows[JailPath(path)] = Entry(JailPath(path), EntryKind(kind), "test", target=target)
+    assert [store.find(rows, JailPath(path)) for path in ("/bin/sh", "/usr/bin/none", "/usr/bin/loop")] == [
+        rows[JailPath("/usr/bin/dash")],
         None,
         None,
     ]

@@ -10,6 +10,7 @@ import pytest
 
 from jailssh.config import jails, reader
 from jailssh.core.errors import ConfigError, ManyErrors
+from jailssh.core.names import HostPath
 from jailssh.jail.definition import NO_FILTER, SAMPLE_ACCOUNT, JailDefinition
 from jailssh.jail.meeting import Meeting, clashes, refuse_clashes
 from jailssh.jail.profiles import shipped_profiles
@@ -100,7 +101,7 @@ def test_a_pair_keeps_its_word_or_is_refused(one: str, two: str) -> None:
         said = config_of("shared_directories = yes\n" + text_of(one, two))
         refuse_clashes(said, results, ALICE)
     else:
-        compile_plan(ALICE, JailSettings("j"), results, "/image", NO_FILTER)
+        compile_plan(ALICE, JailSettings("j"), results, HostPath("/image"), NO_FILTER)
 
 
 def _several(config: jails.JailConfig, results: tuple[PluginResult, ...]) -> bool:
