@@ -13,7 +13,7 @@ from jailssh.closure.elf_cache import ElfCache, facts_path
 from jailssh.closure.manifest import DEVICES
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError, raise_all
-from jailssh.core.names import escape
+from jailssh.core.names import escape, same_place
 from jailssh.host import output
 from jailssh.jailspec.errors import Note
 from jailssh.jailspec.load import list_sections
@@ -207,7 +207,7 @@ def _line(change: TreeChange) -> str:
     text = f"{_MARKS[change.action]} {entry.kind:<5} {entry.mode:04o} {escape(entry.path)}"
     if entry.target:
         text += f" -> {escape(entry.target)}"
-    elif entry.source and entry.source != entry.path:
+    elif entry.source and same_place(entry.source) != entry.path:
         text += f" from {escape(entry.source)}"
     return f"{text}  ({escape(entry.origin)})"
 

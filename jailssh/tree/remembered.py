@@ -17,6 +17,7 @@ from typing import IO, Any
 from jailssh.closure.manifest import FORMAT, Entry, EntryMap, Generation, entry_of, row_of
 from jailssh.closure.sources import Watch, answers, pairs_of
 from jailssh.core.jsonstream import JsonStream
+from jailssh.core.names import HostPath
 from jailssh.core.packed import PathMap
 
 _FORMAT = 1
@@ -115,7 +116,7 @@ def is_unchanged(stream: IO[str], root: str) -> bool:
     for name in document.members():
         if name == "watch":
             for path, old in document.pairs():
-                if not answers(path, None if old is None else tuple(old)):
+                if not answers(HostPath(path), None if old is None else tuple(old)):
                     return False
         elif name == "seen":
             for path, old in document.pairs():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from jailssh.closure.errors import ImageError
 from jailssh.closure.sources import NAMED, STICKY, Sources
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, escape
 from jailssh.host.paths import Layout
 from jailssh.jailspec.load import Source, SourceKind
 from jailssh.jailspec.merge import Spec
@@ -37,7 +37,7 @@ class Reader:
     def read(self, path: str) -> bytes:
         """Return the content of a spec file; :class:`ConfigError` says why it is not to be read."""
         try:
-            found = self._sources.find(os.path.abspath(path), self._trust)
+            found = self._sources.find(HostPath(os.path.abspath(path)), self._trust)
             if found is None:
                 raise ConfigError(escape(path), "no such file")
             if not found.is_file:

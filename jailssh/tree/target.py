@@ -22,7 +22,7 @@ from jailssh.closure.manifest import DEVICES, WITH_CONTENT, Entries, Entry, Entr
 from jailssh.closure.sources import Watch, open_stamped, stamp_of
 from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, JailsshError, raise_all
-from jailssh.core.names import check_absolute, escape
+from jailssh.core.names import HostPath, JailPath, check_absolute, directory_of, escape
 from jailssh.core.packed import PathMap
 from jailssh.files import fs
 from jailssh.files.hostdirs import system_place
@@ -118,26 +118,26 @@ class Target:
 
     def __init__(self, path: str, *, insecure: bool = False, passing: bool = False) -> None:
         # POSIX leaves two slashes at the beginning to the system; to Linux they are one.
-        self.path = check_absolute("/" + path.lstrip("/") if path.startswith("/") else path, "target")
+        self.path = HostPath(check_absolute("/" + path.lstrip("/") if path.startswith("/") else path, "target"))
         if not passing and (place := system_place(self.path)):
             which = "" if place == self.path else f" is the same, above or below: {place}"
             hint = "name a directory of your own, such as /srv/jails/NAME"
             raise HostError(f"target {escape(self.path)}", f"a directory of the system{which}", hint=hint)
         head, name = os.path.split(self.path)
-        self._above = head
+        self._above = HostPath(head)
         self._insecure = insecure
-        self.beside = f"{head.rstrip('/')}/.{name}.jailssh"
+        self.beside = HostPath(f"{head.rstrip('/')}/.{name}.jailssh")
 
     @property
-    def staging(self) -> str:
+    def staging(self) -> HostPath:
         """Where a new tree grows."""
-        return f"{self.beside}/tree"
+        return HostPath(f"{self.beside}/tree")
 
     def check(self) -> None:
         """Refuse a place that others can write to, as sshd does with ChrootDirectory (sshd_config(5))."""
         above = self._above
         while not os.path.lexists(above):
-            above = os.path.dirname(above)
+            above = directory_of(above)
         os.close(self._open(above))
         if os.path.lexists(self.path):
             os.close(self._open(self.path))
@@ -203,7 +203,7 @@ class Target:
         self._write("state.json", remembered.state_parts(state, watch, self.path, paths))
 
     @contextmanager
-    def root(self, path: str) -> Iterator[int]:
+    def root(self, path: HostPath) -> Iterator[int]:
         """Open the tree."""
         fd = self._open(path)
         try:
@@ -211,7 +211,7 @@ class Target:
         finally:
             os.close(fd)
 
-    def _open(self, path: str) -> int:
+    def _open(self, path: HostPath) -> int:
         try:
             return fs.open_dir(path, trusted_root=path if self._insecure else None)
         except HostError as error:
@@ -221,7 +221,7 @@ class Target:
             raise HostError(error.what, error.why, hint=hint) from error
 
 
-Untouched = Callable[[str], bool]
+Untouched = Callable[[JailPath], bool]
 """True for a path of the tree that looks as the last run left it."""
 
 
