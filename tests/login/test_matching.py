@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.core.names import JailPath
 from jailssh.host.matcher import NOT_SERVED, Verdict, read_verdict
 from jailssh.plan import codec
 from jailssh.policy.rules import Rule
@@ -116,7 +117,12 @@ def test_the_fields_of_jailssh_match(tmp_path: Path, match_build: Path) -> None:
 
     served = [tool(operands=(0, 1, "path"), roots=("/srv",), base="/srv"), LFS, HELLO]
     assert ask("tool x", served) == Verdict(
-        True, rule="tool.use", plugin="tool", program=PROGRAM, path="/srv/x", argv=("tool", "/srv/x")
+        True,
+        rule="tool.use",
+        plugin="tool",
+        program=JailPath(PROGRAM),
+        path=JailPath("/srv/x"),
+        argv=("tool", "/srv/x"),
     )
     assert ask("hello --all", served) == Verdict(True, rule="hello", plugin="p")
     words, detail = ("git-lfs-authenticate", "x"), "Großes: nicht hier"
