@@ -198,7 +198,7 @@ class Target:
             fs.remove_tree(beside, "state.json")
         self._write("manifest.json", remembered.manifest_parts(entries, left))
 
-    def finish(self, state: State, watch: Watch, paths: Iterable[str]) -> None:
+    def finish(self, state: State, watch: Watch, paths: Iterable[JailPath]) -> None:
         """Remember that the run is done, what it rests on, and how these paths of the tree look now."""
         self._write("state.json", remembered.state_parts(state, watch, self.path, paths))
 
@@ -300,7 +300,7 @@ def _same(editor: TreeEditor, entry: Entry, info: os.stat_result, owned: bool) -
     if entry.kind == EntryKind.LINK:
         return kind == stat.S_IFLNK and editor.read_link(entry.path) == entry.target
     if entry.kind == EntryKind.HARD:
-        first = editor.look(entry.target)
+        first = editor.look(JailPath(entry.target))
         return first is not None and (first.st_dev, first.st_ino) == (info.st_dev, info.st_ino)
     if not _same_attributes(entry, info, owned):
         return False
@@ -314,12 +314,12 @@ def _same(editor: TreeEditor, entry: Entry, info: os.stat_result, owned: bool) -
     )
 
 
-def _digest(editor: TreeEditor, path: str) -> str:
+def _digest(editor: TreeEditor, path: JailPath) -> str:
     with open(editor.open_file(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _has_attributes(editor: TreeEditor, path: str) -> bool:
+def _has_attributes(editor: TreeEditor, path: JailPath) -> bool:
     fd = editor.open_file(path)
     try:
         return any(name in ("security.capability", "system.posix_acl_access") for name in os.listxattr(fd))
@@ -371,7 +371,7 @@ def _do(editor: TreeEditor, entry: Entry) -> None:
     elif entry.kind == EntryKind.LINK:
         editor.link(path, entry.target)
     elif entry.kind == EntryKind.HARD:
-        editor.hard(path, entry.target)
+        editor.hard(path, JailPath(entry.target))
     elif entry.kind == EntryKind.TEXT:
         editor.text(path, entry.text.encode("utf-8", "surrogateescape"), mode, uid, gid)
     elif entry.kind == EntryKind.FILE:
@@ -390,7 +390,7 @@ def _do(editor: TreeEditor, entry: Entry) -> None:
 
 def clean_up(editor: TreeEditor, *tables: Entries) -> None:
     """Remove what a killed run has left half made."""
-    editor.sweep("")
+    editor.sweep(JailPath(""))
     for entry in chain(*tables):
         if entry.kind == EntryKind.DIR:
             editor.sweep(entry.path)

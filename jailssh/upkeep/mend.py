@@ -10,14 +10,14 @@ from contextlib import suppress
 from functools import partial
 
 from jailssh.closure.manifest import Entry, EntryKind, Manifest, without_made
-from jailssh.core.names import escape
+from jailssh.core.names import JailPath, directory_of, escape
 from jailssh.files import beneath, blobs, fs
 from jailssh.files.editor import TreeEditor
 from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.image.build import LD_CACHE, make_cache, with_cache
 from jailssh.image.store import object_name
-from jailssh.upkeep.audit import POOL, ROOT_MODE, Damage, DamageKind, Fault, entry_fault, object_fault
+from jailssh.upkeep.audit import POOL, ROOT, ROOT_MODE, Damage, DamageKind, Fault, entry_fault, object_fault
 
 
 class Mender:
@@ -31,10 +31,10 @@ class Mender:
         self._trees = trees
         self._room = room
         self._objects = {one.path for one in damage if one.where == POOL}
-        self._hit: dict[str, dict[str, DamageKind]] = {}
+        self._hit: dict[str, dict[JailPath, DamageKind]] = {}
         for one in damage:
             if one.where != POOL and one.kind != DamageKind.IMAGE:
-                self._hit.setdefault(one.where, {})[one.path] = one.kind
+                self._hit.setdefault(one.where, {})[JailPath(one.path)] = one.kind
         self._places: dict[str, list[str]] = {}
         self._sources: dict[str, set[str]] = {}
         self._targets: dict[str, str] = {}
@@ -79,13 +79,13 @@ class Mender:
                 self._sources.setdefault(name, set()).update([entry.source] if entry.source else [])
                 self._targets[name] = entry.target
 
-    def _is_hit(self, generation: str, path: str) -> bool:
+    def _is_hit(self, generation: str, path: JailPath) -> bool:
         """True if something was wrong at ``path`` or with a directory on the way."""
         hit = self._hit.get(generation)
-        while hit and path != "/":
+        while hit and path != ROOT:
             if path in hit:
                 return True
-            path = os.path.dirname(path)
+            path = directory_of(path)
         return False
 
     def _mend_object(self, store: int, name: str) -> None:
@@ -144,8 +144,8 @@ class Mender:
             return  # It was removed meanwhile.
         editor = TreeEditor(root, owned=True)
         try:
-            if "/" in hit:
-                self._guard(generation, "/", partial(blobs.set_directory, root, ROOT_MODE))
+            if ROOT in hit:
+                self._guard(generation, ROOT, partial(blobs.set_directory, root, ROOT_MODE))
             for path in sorted(path for path, kind in hit.items() if kind == DamageKind.EXTRA):
                 self._guard(generation, path, partial(editor.clear, path))
             manifest = pool.read_manifest(self._layout, generation)
@@ -160,7 +160,7 @@ class Mender:
             editor.close()
             os.close(root)
 
-    def _guard(self, generation: str, path: str, act: Callable[[], object]) -> None:
+    def _guard(self, generation: str, path: JailPath, act: Callable[[], object]) -> None:
         """Do ``act``; what fails does not keep the rest from being mended."""
         try:
             act()
@@ -226,7 +226,7 @@ def _is_same(store: int, name: str, info: os.stat_result) -> bool:
     return False
 
 
-def _put(editor: TreeEditor, store: int, name: str, path: str) -> None:
+def _put(editor: TreeEditor, store: int, name: str, path: JailPath) -> None:
     """Put a shared file into its place in a tree, as a copy where it has all the names that it can have."""
     try:
         editor.share(path, store, name)

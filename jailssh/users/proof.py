@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from jailssh.core.errors import HostError, JailsshError
-from jailssh.core.names import HostPath
+from jailssh.core.names import HostPath, JailPath
 from jailssh.files import fs, tree
 from jailssh.host import accounts, journal, kernel, pins, process
 from jailssh.host.paths import Layout
@@ -146,10 +146,10 @@ def _fill(path: str) -> None:
     writer = tree.TreeWriter(fd)
     try:
         for name in sorted({"dev", "proc", "run", "tmp", "etc", "var", *(top.strip("/") for top in shown)}):
-            writer.directory(f"/{name}", 0o755)
+            writer.directory(JailPath(f"/{name}"), 0o755)
         for name in _LINKS:
             if f"/{name}" not in shown and os.path.islink(f"/{name}"):
-                writer.link(f"/{name}", os.readlink(f"/{name}"))
+                writer.link(JailPath(f"/{name}"), os.readlink(f"/{name}"))
     finally:
         writer.close()
         os.close(fd)
