@@ -51,8 +51,8 @@ def check_account_name(name: str) -> str:
 
 
 def below(root: HostPath, path: JailPath) -> HostPath:
-    """Return where on the host ``path`` is of the jail or tree at ``root``; it is not followed."""
-    return HostPath(f"{root.rstrip('/')}{path}" if path != "/" else root)
+    """Return where on the host ``path`` is of the jail or tree at ``root``, both clean; it is not followed."""
+    return HostPath(path if root == "/" else root if path == "/" else root + path)
 
 
 def same_place(path: HostPath) -> JailPath:

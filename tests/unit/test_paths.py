@@ -11,7 +11,6 @@ from jailssh.core.names import HostPath, JailPath, below, directory_of, joined, 
     ("root", "path", "host"),
     [
         ("/srv/jail", "/etc/passwd", "/srv/jail/etc/passwd"),
-        ("/srv/jail/", "/etc", "/srv/jail/etc"),
         ("/srv/jail", "/", "/srv/jail"),
         ("/", "/etc", "/etc"),
     ],
