@@ -22,7 +22,7 @@ pytestmark = pytest.mark.needs("gcc", "sanitizers")
 
 WORDS_MAX = 1030
 ARGV_MAX = WORDS_MAX + 600 - 1
-PROGRAM = "/usr/bin/tool"
+PROGRAM = JailPath("/usr/bin/tool")
 SHELL = Rule("shell.login", "shell", "/bin/bash", (), argv0="-bash", fixed=("-l",), interactive=True)
 ANY = Rule("shell.command", "shell", "/bin/bash", ("*",), fixed=("-c",), operands=(0, 1024, "text"))
 
@@ -117,12 +117,7 @@ def test_the_fields_of_jailssh_match(tmp_path: Path, match_build: Path) -> None:
 
     served = [tool(operands=(0, 1, "path"), roots=("/srv",), base="/srv"), LFS, HELLO]
     assert ask("tool x", served) == Verdict(
-        True,
-        rule="tool.use",
-        plugin="tool",
-        program=JailPath(PROGRAM),
-        path=JailPath("/srv/x"),
-        argv=("tool", "/srv/x"),
+        True, rule="tool.use", plugin="tool", program=PROGRAM, path=JailPath("/srv/x"), argv=("tool", "/srv/x")
     )
     assert ask("hello --all", served) == Verdict(True, rule="hello", plugin="p")
     words, detail = ("git-lfs-authenticate", "x"), "Großes: nicht hier"
