@@ -8,17 +8,17 @@ from dataclasses import replace
 from functools import lru_cache
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import Account, Right
+from jailssh.plugin.api import Account, Grant, Right
 from jailssh_plugins.roots import Mounts, covered, mounts
 
-RIGHTS = ("read", "write", "create")
-"""Each includes those before it."""
-
+_RIGHTS = tuple(Grant)
 _MOST = 24
 """So many roots at most; so many directories are mounted apart for reading and for writing, for more what is above."""
 
 
-def granted(lines: tuple[str, ...], roots: tuple[str, ...], account: Account, what: str) -> dict[str, tuple[str, ...]]:
+def granted(
+    lines: tuple[str, ...], roots: tuple[str, ...], account: Account, what: str
+) -> dict[Grant, tuple[str, ...]]:
     """Return what the table ``lines`` gives to ``account`` by any of its roles: absolute patterns, sorted, by right.
 
     A relative pattern begins at the first of ``roots``.  ``what`` names the section of the settings ``roots`` and
@@ -33,7 +33,7 @@ def granted(lines: tuple[str, ...], roots: tuple[str, ...], account: Account, wh
         for rank, pattern in rows.get(role, ()):
             best[pattern] = max(rank, best.get(pattern, 0))
     patterns = sorted(best)
-    return {right: tuple(p for p in patterns if best[p] >= least) for least, right in enumerate(RIGHTS)}
+    return {right: tuple(p for p in patterns if best[p] >= least) for least, right in enumerate(_RIGHTS)}
 
 
 @lru_cache(maxsize=8)
@@ -45,7 +45,7 @@ def _by_role(lines: tuple[str, ...], roots: tuple[str, ...], what: str) -> Mappi
     found: dict[str, list[tuple[int, str]]] = {}
     for line in lines:
         right = Right.of(line)
-        row = (RIGHTS.index(right.right), _absolute(right, roots, f"{what} rights: {line}"))
+        row = (_RIGHTS.index(right.right), _absolute(right, roots, f"{what} rights: {line}"))
         for role in right.who:
             found.setdefault(role, []).append(row)
     return {role: tuple(rows) for role, rows in found.items()}
@@ -59,18 +59,20 @@ def _absolute(right: Right, roots: tuple[str, ...], what: str) -> str:
         raise ConfigError(what, f"{text} is not below roots: {', '.join(roots)}", hint=hint)
     if ".git" in pattern.split("/"):
         raise ConfigError(what, "'.git' cannot be part of a repository's name", hint="remove /.git")
-    if right.right == "create" and pattern in roots:
+    if right.right == Grant.CREATE and pattern in roots:
         raise ConfigError(what, "is a directory of roots, so it exists already", hint=f"as in: create {text}/*")
     return pattern
 
 
-def shown(given: Mapping[str, Iterable[str]], roots: tuple[str, ...], account: Account, plugin: str) -> Mounts:
+def shown(given: Mapping[Grant, Iterable[str]], roots: tuple[str, ...], account: Account, plugin: str) -> Mounts:
     """Return the mounts for what is granted: of each root as little as the patterns allow, and writable only there.
 
     What is below a root may be missing, since repositories come and go.
     """
-    read, write = ({path for each in given[right] for path in _places(each, roots)} for right in ("read", "write"))
-    write.update(_literal(os.path.dirname(pattern)) for pattern in given["create"])
+    read, write = (
+        {path for each in given[right] for path in _places(each, roots)} for right in (Grant.READ, Grant.WRITE)
+    )
+    write.update(_literal(os.path.dirname(pattern)) for pattern in given[Grant.CREATE])
     writable = _few(write, roots)
     seen = tuple(f"{path}/" for path in writable)
     place = mounts(_few([p for p in read if not f"{p}/".startswith(seen)], roots), writable, account, plugin)

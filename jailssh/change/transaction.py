@@ -27,7 +27,7 @@ from dataclasses import KW_ONLY, asdict, dataclass, replace
 from types import FrameType
 from typing import Any
 
-from jailssh.change.undo import LIMIT, OPERATIONS, UndoAction, for_good, narrowing, take_back
+from jailssh.change.undo import LIMIT, Operation, UndoAction, for_good, narrowing, take_back
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import escape
 from jailssh.files import fs
@@ -41,7 +41,10 @@ SUFFIX = ".json"
 _VERSION = 2
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 # Journals of version 1 do not say which steps confine.
-_CONFINING = ("access", "account", "group", "home", "linger", "member", "pam", "reload", "shell", "spool")
+_CONFINING = (
+    Operation.ACCESS, Operation.ACCOUNT, Operation.GROUP, Operation.HOME, Operation.LINGER, Operation.MEMBER,
+    Operation.PAM, Operation.RELOAD, Operation.SHELL, Operation.SPOOL,
+)  # fmt: skip
 
 
 def no_fault(point: str) -> None:
@@ -198,7 +201,7 @@ class Journal:
         kept = [done for step in self.steps if step.confines and (done := for_good(step))]
         # Plans last: until then nobody is given a new one by what has not been taken back yet.
         opened = [step for step in self.steps if not step.confines]
-        take_back(narrowing(step) for step in sorted(opened, key=lambda step: step.op != "plan"))
+        take_back(narrowing(step) for step in sorted(opened, key=lambda step: step.op != Operation.PLAN))
         self._remember(kept)
         self._end()
         return True
@@ -236,7 +239,7 @@ def _nothing() -> None:
 
 def _for_good(step: UndoAction) -> UndoAction:
     """Return ``step`` as it is remembered for :mod:`jailssh.users.deluser`: later edits go with the account."""
-    return replace(step, args=step.args[:2]) if step.op == "file" else step
+    return replace(step, args=step.args[:2]) if step.op == Operation.FILE else step
 
 
 @dataclass(frozen=True)
@@ -255,21 +258,32 @@ def _read(layout: Layout, subject: str) -> _Content:
     try:
         document = json.loads(data)
         old = document["version"] == 1
-        original, steps = ([_inverse(row, old=old) for row in document[name]] for name in ("original", "steps"))
+        original, steps = ([_inverse(row, path, old=old) for row in document[name]] for name in ("original", "steps"))
         who = Owner(**document["owner"]) if document.get("owner") else None
         uid = document.get("uid")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(path, f"is damaged: {escape(str(error))}", hint=f"jailssh recover {subject}") from error
-    if document["version"] not in (1, _VERSION) or any(step.op not in OPERATIONS for step in (*original, *steps)):
-        raise ConfigError(path, "has the format of another version of jailssh")
+    if document["version"] not in (1, _VERSION):
+        raise _of_another_version(path)
     return _Content(original, steps, who, uid if isinstance(uid, int) else None)
 
 
-def _inverse(row: Any, *, old: bool) -> UndoAction:
+def _inverse(row: Any, path: str, *, old: bool) -> UndoAction:
     if old:
         op, key, args = row
-        return UndoAction(op, key, tuple(args), confines=op in _CONFINING)
-    return UndoAction(**{**row, "args": tuple(row["args"])})
+        return UndoAction(_operation(op, path), key, tuple(args), confines=op in _CONFINING)
+    return UndoAction(**{**row, "op": _operation(row["op"], path), "args": tuple(row["args"])})
+
+
+def _operation(word: str, path: str) -> Operation:
+    try:
+        return Operation(word)
+    except ValueError:
+        raise _of_another_version(path) from None
+
+
+def _of_another_version(path: str) -> ConfigError:
+    return ConfigError(path, "has the format of another version of jailssh")
 
 
 @dataclass(frozen=True)

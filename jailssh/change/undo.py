@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jailssh.core.closed import Word
 from jailssh.core.errors import JailsshError
 from jailssh.files import fs, removal
 from jailssh.host import accounts, as_user, install
@@ -24,14 +25,32 @@ from jailssh.services import pam, spools, sshd
 LIMIT = 16 << 20
 
 
+class Operation(Word):
+    """What is taken back; see :data:`OPERATIONS`."""
+
+    FILE = "file"
+    PLAN = "plan"
+    ACCESS = "access"
+    DIR = "dir"
+    SHELL = "shell"
+    MEMBER = "member"
+    ACCOUNT = "account"
+    GROUP = "group"
+    RELOAD = "reload"
+    PAM = "pam"
+    SPOOL = "spool"
+    LINGER = "linger"
+    HOME = "home"
+
+
 @dataclass(frozen=True)
 class UndoAction:
-    """How to take one change back: ``op`` is a name in :data:`OPERATIONS`, ``key`` the object, ``args`` JSON values.
+    """How to take one change back: ``key`` is the object, ``args`` JSON values.
 
     ``confines`` and ``point``: see :meth:`jailssh.change.transaction.Journal.step`.
     """
 
-    op: str
+    op: Operation
     key: str
     args: tuple[Any, ...] = ()
     confines: bool = False
@@ -46,7 +65,7 @@ def put_file_back(path: str, written: bytes | None = None) -> UndoAction:
     """
     data = install.read_optional(path, LIMIT)
     before = (None, 0) if data is None else (base64.b64encode(data).decode("ascii"), install.access_of(path)[0])
-    return UndoAction("file", path, before if written is None else (*before, _digest(written)))
+    return UndoAction(Operation.FILE, path, before if written is None else (*before, _digest(written)))
 
 
 def _digest(data: bytes | None) -> str:
@@ -66,7 +85,7 @@ def _undo_file(path: str, content: str | None, mode: int, written: str = "") -> 
 def put_plan_back(path: str) -> UndoAction:
     """Return the inverse that gives the account's plan at ``path`` its present content again, or removes it."""
     inverse = put_file_back(path)
-    return UndoAction("plan", inverse.key, inverse.args)
+    return UndoAction(Operation.PLAN, inverse.key, inverse.args)
 
 
 def _undo_plan(path: str, content: str | None, mode: int, withdraw: bool = False) -> None:
@@ -107,7 +126,7 @@ def _undo_member(name: str, group: str) -> None:
 
 def created(name: str, login_program: str, group: str) -> UndoAction:
     """Return the inverse of creating an account, before it is there; see :func:`as_created`."""
-    return UndoAction("account", name, (None, 0, 0, login_program, group))
+    return UndoAction(Operation.ACCOUNT, name, (None, 0, 0, login_program, group))
 
 
 def as_created(before: UndoAction) -> UndoAction:
@@ -184,20 +203,20 @@ def _undo_home(name: str, uid: int, files: list[str]) -> None:
         as_user.rename_in(entry, entry.home, [(f"{spools.ASIDE}{file}", file) for file in files])
 
 
-OPERATIONS: dict[str, Callable[..., None]] = {
-    "file": _undo_file,
-    "plan": _undo_plan,
-    "access": _undo_access,
-    "dir": _undo_dir,
-    "shell": _undo_shell,
-    "member": _undo_member,
-    "account": _undo_account,
-    "group": _undo_group,
-    "reload": _undo_reload,
-    "pam": _undo_pam,
-    "spool": _undo_spool,
-    "linger": _undo_linger,
-    "home": _undo_home,
+OPERATIONS: dict[Operation, Callable[..., None]] = {
+    Operation.FILE: _undo_file,
+    Operation.PLAN: _undo_plan,
+    Operation.ACCESS: _undo_access,
+    Operation.DIR: _undo_dir,
+    Operation.SHELL: _undo_shell,
+    Operation.MEMBER: _undo_member,
+    Operation.ACCOUNT: _undo_account,
+    Operation.GROUP: _undo_group,
+    Operation.RELOAD: _undo_reload,
+    Operation.PAM: _undo_pam,
+    Operation.SPOOL: _undo_spool,
+    Operation.LINGER: _undo_linger,
+    Operation.HOME: _undo_home,
 }
 
 
@@ -209,18 +228,18 @@ def take_back(inverses: Iterable[UndoAction]) -> None:
 
 def narrowing(step: UndoAction) -> UndoAction:
     """Return ``step`` as it is taken back long after: a plan of then may say what is not true any more, so it goes."""
-    return replace(step, args=(*step.args[:2], True)) if step.op == "plan" else step
+    return replace(step, args=(*step.args[:2], True)) if step.op == Operation.PLAN else step
 
 
 def for_good(step: UndoAction) -> UndoAction | None:
     """Return how to take back, one day, a change that was interrupted and holds; None if it never happened."""
-    if step.op == "account":
+    if step.op == Operation.ACCOUNT:
         return _created_for_good(step)
-    if step.op == "shell" and len(step.args) == 3:
+    if step.op == Operation.SHELL and len(step.args) == 3:
         uid, _, new = step.args
         entry = accounts.find(step.key)
         return step if entry is not None and (entry.uid, entry.shell) == (uid, new) else None
-    if step.op == "member":
+    if step.op == Operation.MEMBER:
         return step if accounts.is_listed_member(step.key, step.args[0]) else None
     return step
 

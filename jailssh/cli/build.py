@@ -10,9 +10,10 @@ from itertools import chain
 from typing import Any
 
 from jailssh.closure.elf_cache import ElfCache, facts_path
+from jailssh.closure.manifest import DEVICES
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError, raise_all
-from jailssh.core.names import escape
+from jailssh.core.names import escape, same_place
 from jailssh.host import output
 from jailssh.jailspec.errors import Note
 from jailssh.jailspec.load import list_sections
@@ -20,7 +21,7 @@ from jailssh.jailspec.merge import Spec, read_spec
 from jailssh.tree import build, formats
 from jailssh.tree.build import Built, Listeners, Options
 from jailssh.tree.specs import Profiles, Reader, to_source
-from jailssh.tree.target import Target, TreeChange
+from jailssh.tree.target import Action, Target, TreeChange
 
 EXAMPLES = (
     "jailssh build git.jailspec /srv/jails/git",
@@ -28,7 +29,7 @@ EXAMPLES = (
     "jailssh build basicshell /srv/jails/dev --dry-run --json",
     "jailssh build basicshell base.tar --format oci --compress gzip",
 )
-_MARKS = {"create": "+", "replace": "~", "attributes": "m", "remove": "-"}
+_MARKS = {Action.CREATE: "+", Action.REPLACE: "~", Action.ATTRIBUTES: "m", Action.REMOVE: "-"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -196,7 +197,7 @@ def _row(change: TreeChange) -> dict[str, Any]:
     row: dict[str, Any] = {"action": change.action, "path": entry.path, "kind": entry.kind, "mode": f"{entry.mode:04o}"}
     row |= {"uid": entry.uid, "gid": entry.gid, "origin": entry.origin}
     more = {"source": entry.source, "target": entry.target, "digest": entry.digest, "size": entry.size}
-    if entry.kind in ("char", "block"):
+    if entry.kind in DEVICES:
         more["device"] = f"{entry.major}:{entry.minor}"
     return row | {name: value for name, value in more.items() if value}
 
@@ -206,7 +207,7 @@ def _line(change: TreeChange) -> str:
     text = f"{_MARKS[change.action]} {entry.kind:<5} {entry.mode:04o} {escape(entry.path)}"
     if entry.target:
         text += f" -> {escape(entry.target)}"
-    elif entry.source and entry.source != entry.path:
+    elif entry.source and same_place(entry.source) != entry.path:
         text += f" from {escape(entry.source)}"
     return f"{text}  ({escape(entry.origin)})"
 

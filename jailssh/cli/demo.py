@@ -11,6 +11,7 @@ from typing import Any
 from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK
+from jailssh.core.journal_fields import Event
 from jailssh.scratch.demo_host import Result, demo_host, records_of, try_row
 from jailssh.scratch.demo_rows import ROWS
 
@@ -19,7 +20,7 @@ EXAMPLES = ("jailssh demo", "jailssh demo --json")
 SHOWN_LOGINS = (("shell", "id -un"), ("rsync-pull", "true; id"))
 """The logins, by account and command, whose journal records are shown."""
 
-EVENTS = {"shell": ["session-start", "session-end"], "rsync-pull": ["denied"]}
+EVENTS = {"shell": [Event.SESSION_START, Event.SESSION_END], "rsync-pull": [Event.DENIED]}
 SHOWN_FIELDS = ("MESSAGE", "MESSAGE_ID", *fields.FIELDS)
 Records = dict[str, list[dict[str, Any]]]
 

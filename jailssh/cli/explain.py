@@ -6,7 +6,7 @@ import argparse
 
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_DENIED, EXIT_FAILED, EXIT_OK, HostError, JailsshError, UsageError
-from jailssh.core.journal_fields import EVENT, KEY, PLAN, REASON, REASONS, RULE, SESSION, UID
+from jailssh.core.journal_fields import EVENT, KEY, PLAN, REASON, REASONS, RULE, SESSION, UID, Event
 from jailssh.core.names import escape
 from jailssh.diagnose.explain import Explanation, explain, what_happened
 from jailssh.diagnose.reasons import WITHOUT_COMMAND
@@ -62,7 +62,7 @@ def _from_journal(which: str, context: Context) -> int:
     entry = accounts.find_uid(uid)
     event, reason = record.get(EVENT), record.get(REASON)
     # What ends a session stands in the record of its end.
-    end = next((one for one in records if one.get(EVENT) == "session-end" and one.get(REASON)), None)
+    end = next((one for one in records if one.get(EVENT) == Event.SESSION_END and one.get(REASON)), None)
     ended = end.get(REASON) if end is not None else ""
     happened = what_happened(context.layout, entry, end or record, ended or reason) if entry else []
     facts = {
@@ -71,7 +71,7 @@ def _from_journal(which: str, context: Context) -> int:
         "reason": reason or None, "rule": record.get(RULE) or None, "ended": ended or None,
         "message": record.get("MESSAGE"), "plan": record.get(PLAN) or None,
     }  # fmt: skip
-    told = event != "refused" and reason not in WITHOUT_COMMAND
+    told = event != Event.REFUSED and reason not in WITHOUT_COMMAND
     now, why = _now(context, entry, record) if told and entry else (None, "")
     lines = [*_record_lines(record, entry, uid), *([f"{end.when}: {_said(end)}"] if end else []), *happened]
     lines += _now_lines(record, now, why, known=bool(happened))
@@ -79,7 +79,7 @@ def _from_journal(which: str, context: Context) -> int:
         {"record": facts, "happened": happened, "now": now.facts if now else None, "note": why or None}, lines
     )
     if now is None:
-        return EXIT_DENIED if event == "denied" else EXIT_FAILED
+        return EXIT_DENIED if event == Event.DENIED else EXIT_FAILED
     return EXIT_OK if now.allowed else EXIT_DENIED
 
 
@@ -87,7 +87,7 @@ def _record_lines(record: journal.JournalRecord, entry: accounts.AccountEntry | 
     who = entry.name if entry else f"uid {uid} (account no longer exists)"
     by = f", key {escape(record.get(KEY), 200)}" if record.get(KEY) else ""
     command = record.command()
-    untold = record.get(EVENT) == "refused" or record.get(REASON) in WITHOUT_COMMAND
+    untold = record.get(EVENT) == Event.REFUSED or record.get(REASON) in WITHOUT_COMMAND
     asked = escape(command, 400) if command is not None else "not recorded" if untold else "an interactive login"
     message = record.get("MESSAGE")
     head = f"{record.when}, session {record.get(SESSION)} of {who}{by}: {_said(record)}"
@@ -96,7 +96,7 @@ def _record_lines(record: journal.JournalRecord, entry: accounts.AccountEntry | 
 
 def _said(record: journal.JournalRecord) -> str:
     event, reason = record.get(EVENT), record.get(REASON)
-    said = {"session-start": "began", "session-end": "ended"}.get(event, event)
+    said = "began" if event == Event.SESSION_START else "ended" if event == Event.SESSION_END else event
     return said + (f" ({reason}: {REASONS[reason]})" if reason in REASONS else "")
 
 
@@ -121,6 +121,6 @@ def _now_lines(record: journal.JournalRecord, now: Explanation | None, why: str,
     changed = record.get(PLAN) not in ("", now.facts["plan"])
     head = "the plan has changed since; result now:" if changed else "result with the account's plan:"
     lines = [head, *(f"  {line}" for line in now.lines)]
-    if now.allowed and not changed and record.get(EVENT) == "denied" and not known:
+    if now.allowed and not changed and record.get(EVENT) == Event.DENIED and not known:
         lines.append("the denial depends on the login itself: symbolic links in the jail, or the requested terminal")
     return lines

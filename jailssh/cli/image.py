@@ -15,6 +15,7 @@ from jailssh.console.actions import add_actions
 from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
+from jailssh.core.journal_fields import Event
 from jailssh.core.names import escape, pluralize
 from jailssh.files import fs
 from jailssh.host import journal
@@ -258,7 +259,7 @@ def _repair(context: Context, found: Audit) -> Repaired:
 def _record(found: Audit) -> None:
     where = sorted({damage.where for damage in found.damage})
     text = f"{pluralize(len(found.damage), 'damage')} found in {', '.join(where)}; the first: {found.damage[0]}"
-    journal.record("image-failed", text, {fields.REASON: "image"})
+    journal.record(Event.IMAGE_FAILED, text, {fields.REASON: "image"})
 
 
 def _tell(args: argparse.Namespace, context: Context, found: Audit, done: Repaired) -> None:

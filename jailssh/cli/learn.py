@@ -13,7 +13,7 @@ from typing import Any
 from jailssh.config.reader import did_you_mean
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
-from jailssh.core.journal_fields import EVENT, KEY, UID, USER
+from jailssh.core.journal_fields import EVENT, KEY, UID, USER, Event
 from jailssh.core.names import escape
 from jailssh.diagnose.suggest import Asked, Suggestion, fragment, group, shown, suggest
 from jailssh.diagnose.trials import Trials
@@ -129,7 +129,7 @@ def _list(context: Context) -> int:
 def _suggest(context: Context, entry: accounts.AccountEntry, key: str | None) -> int:
     present = _present(context, entry)
     configuration = load_configuration(context.layout)
-    matches = {EVENT: "denied", UID: str(entry.uid)}
+    matches = {EVENT: Event.DENIED, UID: str(entry.uid)}
     if key is not None:
         names = configuration.keyring(entry.name).keys
         if key not in names:

@@ -12,7 +12,7 @@ from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.names import pluralize
 from jailssh.host import packages
 from jailssh.jail.configuration import load_configuration
-from jailssh.upkeep.update import Updated, update
+from jailssh.upkeep.update import State, Updated, update
 
 EXAMPLES = ("jailssh update --all", "jailssh update sftp-only", "jailssh update --all --settle 600")
 
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     names = None if args.all else [combined_name(jail.split("+")) for jail in args.jail]
     results = update(load_configuration(context.layout), names)
     context.facts([_fact(result) for result in results], [line for each in results for line in _lines(each)])
-    failed = [result for result in results if result.state == "failed"]
+    failed = [result for result in results if result.state == State.FAILED]
     if not context.json:
         _tell_failed(failed, context.tell)
     return EXIT_FAILED if failed else EXIT_OK
@@ -48,11 +48,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _lines(result: Updated) -> list[str]:
     said = {
-        "current": f"image {result.generation} is up to date",
-        "updated": f"updated to image {result.generation}",
-        "held": f"held at image {result.generation}; to release: jailssh update {result.jail}",
-        "gone": result.lines[0] if result.lines else "",
-        "failed": f"keeps image {result.generation or 'none'}",
+        State.CURRENT: f"image {result.generation} is up to date",
+        State.UPDATED: f"updated to image {result.generation}",
+        State.HELD: f"held at image {result.generation}; to release: jailssh update {result.jail}",
+        State.GONE: result.lines[0] if result.lines else "",
+        State.FAILED: f"keeps image {result.generation or 'none'}",
     }[result.state]
     plans = f", {pluralize(result.plans, 'plan')} published" if result.plans else ""
     return [f"{result.jail}: {said}{plans}"]

@@ -13,14 +13,14 @@ from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeErr
 from jailssh.closure.loader import MUSL_RESERVED, Loader, read_cache, read_conf, read_loader
 from jailssh.closure.sources import Found, Sources
 from jailssh.core.errors import JailsshError, distinct, raise_all
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, directory_of, escape, joined
 from jailssh.host.process import SYSTEM_PATH
 
 _MAX_SCRIPTS = 4
 _HWCAPS = "glibc-hwcaps"
 
 # Puts a path, with the links on the way, into the image; (path, origin) → what is at its end.
-Take = Callable[[str, str], Found]
+Take = Callable[[HostPath, str], Found]
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class _Object:
 
     found: Found
     elf: Elf
-    origin_dir: str
-    rpath: tuple[str, ...]
+    origin_dir: HostPath
+    rpath: tuple[HostPath, ...]
     loader: Loader
 
 
@@ -55,36 +55,38 @@ class Closure:
         self._note = note
         self._missing = missing
         self._started = started
-        self._taken: dict[str, Found] = {}
+        self._taken: dict[HostPath, Found] = {}
         self._done: set[str] = set()
-        self._loaders: dict[str, Loader] = {}
-        self._conf: tuple[str, ...] | None = None
-        self._cache: dict[str, tuple[str, ...]] | None = None
-        self._located: dict[tuple[object, ...], str | None] = {}
+        self._loaders: dict[HostPath, Loader] = {}
+        self._conf: tuple[HostPath, ...] | None = None
+        self._cache: dict[str, tuple[HostPath, ...]] | None = None
+        self._located: dict[tuple[object, ...], HostPath | None] = {}
         self._companions: set[Abi] = set()
-        self._used_conf: dict[str, None] = {}
+        self._used_conf: dict[HostPath, None] = {}
         self.wants_cache = False
         """A program's loader reads ld.so.cache: without one it tries every directory at each start."""
 
     @property
-    def cache_dirs(self) -> tuple[str, ...]:
+    def cache_dirs(self) -> tuple[HostPath, ...]:
         """The directories that libraries came from and that the loader does not search by itself, in ld.so's order."""
         named = [path for path in self._conf_dirs() if path in self._used_conf]
         return (*named, *(path for path in self._used_conf if path not in named))
 
-    def find_program(self, name: str) -> str | None:
+    def find_program(self, name: str) -> HostPath | None:
         """Return the path of a program: a bare name in the system's directories, or an absolute path."""
         if name.startswith("/"):
-            return name if self._sources.find(name) else None
+            path = HostPath(name)
+            return path if self._sources.find(path) else None
         if "/" in name or not name:
             raise ImageError(f"program {escape(name)!r}", "neither a bare name nor an absolute path")
         for directory in SYSTEM_PATH:
-            found = self._sources.find(f"{directory}/{name}")
+            path = HostPath(f"{directory}/{name}")
+            found = self._sources.find(path)
             if found and found.is_file and found.info.st_mode & 0o111:
-                return f"{directory}/{name}"
+                return path
         return None
 
-    def program(self, path: str, origin: str, depth: int = 0) -> None:
+    def program(self, path: HostPath, origin: str, depth: int = 0) -> None:
         """Take the program ``path`` and all it needs to start.  Scripts bring their interpreter."""
         found = self._take(path, origin)
         if not found.is_file or not found.info.st_mode & 0o111:
@@ -111,14 +113,15 @@ class Closure:
             self._done.add(found.path)
             self._started(found, origin)
 
-    def _script(self, path: str, head: bytes, origin: str, depth: int) -> None:
+    def _script(self, path: HostPath, head: bytes, origin: str, depth: int) -> None:
         words = os.fsdecode(head[2:].split(b"\n", 1)[0]).split()
         if not words or not words[0].startswith("/"):
             raise ImageError(escape(path), "its interpreter line names no absolute path")
         origin = f"{origin}: interpreter of {path}"
-        if self._sources.find(words[0]) is None:
+        interpreter = HostPath(words[0])
+        if self._sources.find(interpreter) is None:
             raise ImageError(escape(path), f"its interpreter {escape(words[0])} is not on this host")
-        self.program(words[0], origin, depth + 1)
+        self.program(interpreter, origin, depth + 1)
         if os.path.basename(words[0]) != "env":
             return
         name = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), None)
@@ -140,8 +143,8 @@ class Closure:
             self._interpreter(elf, found, origin)
         elif not elf.needed:
             return
-        loader = self._loader(elf.interp) if elf.interp else self._native_loader()
-        first = _Object(found, elf, os.path.dirname(found.path), (), loader)
+        loader = self._loader(HostPath(elf.interp)) if elf.interp else self._native_loader()
+        first = _Object(found, elf, directory_of(found.path), (), loader)
         # Breadth first, and what is loaded under a name is not looked for again: the loader's own order.
         loaded: dict[str, _Object] = {elf.soname: first} if elf.soname else {}
         queue = deque([first])
@@ -168,21 +171,22 @@ class Closure:
         """Take the library ``name`` as the system's own programs would load it; False if there is none."""
         shell = self._native()
         elf = self._elf(shell)
-        context = _Object(shell, elf, "", (), self._native_loader())
+        context = _Object(shell, elf, HostPath(""), (), self._native_loader())
         path = self._locate(name, context)
         if path:
             self.object(self._take(path, origin), origin)
         return path is not None
 
-    def _take(self, path: str, origin: str) -> Found:
+    def _take(self, path: HostPath, origin: str) -> Found:
         if path not in self._taken:
             self._taken[path] = self._put(path, origin)
         return self._taken[path]
 
     def _interpreter(self, elf: Elf, found: Found, origin: str) -> None:
-        if self._sources.find(elf.interp) is None:
+        interp = HostPath(elf.interp)
+        if self._sources.find(interp) is None:
             raise ImageError(escape(found.path), f"its loader {escape(elf.interp)} is not on this host")
-        self._take(elf.interp, f"{origin}: loader of {found.path}")
+        self._take(interp, f"{origin}: loader of {found.path}")
 
     def _needed(self, name: str, item: _Object, origin: str) -> _Object | None:
         path = self._locate(name, item)
@@ -200,22 +204,22 @@ class Closure:
         found = self._take(path, why)
         elf = self._elf(found)
         inherited = (*self._expand(item.elf.rpath, item), *item.rpath)
-        child = _Object(found, elf, os.path.dirname(path), inherited, item.loader)
+        child = _Object(found, elf, directory_of(path), inherited, item.loader)
         self._variants(path, why)
         if name == "libc.so.6":
             self._companion(child, origin)
         return child
 
-    def _variants(self, path: str, origin: str) -> None:
+    def _variants(self, path: HostPath, origin: str) -> None:
         """Take the builds of a library for newer processors, which the loader prefers where they run."""
-        head, name = os.path.split(path)
+        head, name = directory_of(path), os.path.basename(path)
         for level in self._levels(head):
-            variant = f"{head}/{_HWCAPS}/{level}/{name}"
+            variant = joined(head, f"{_HWCAPS}/{level}/{name}")
             if variant not in self._taken and self._sources.find(variant):
                 self.object(self._take(variant, origin), origin)
 
-    def _levels(self, directory: str) -> tuple[str, ...]:
-        found = self._sources.find(f"{directory}/{_HWCAPS}")
+    def _levels(self, directory: HostPath) -> tuple[str, ...]:
+        found = self._sources.find(joined(directory, _HWCAPS))
         return self._sources.listdir(found.path) if found and found.is_dir else ()
 
     def _companion(self, libc: _Object, origin: str) -> None:
@@ -226,19 +230,19 @@ class Closure:
             if path:
                 self._take(path, f"{origin}: loaded by libc.so.6")
 
-    def _locate(self, name: str, item: _Object) -> str | None:
+    def _locate(self, name: str, item: _Object) -> HostPath | None:
         """Return the path by which the loader would open library ``name`` for ``item``, or None."""
         elf = item.elf
-        place = item.origin_dir if elf.rpath or elf.runpath or "/" in name else ""
+        place = item.origin_dir if elf.rpath or elf.runpath or "/" in name else HostPath("")
         key = (name, elf.abi, elf.rpath, elf.runpath, elf.default_dirs, place, item.rpath, item.loader)
         if key not in self._located:
             self._located[key] = self._search(name, item)
         return self._located[key]
 
-    def _search(self, name: str, item: _Object) -> str | None:
+    def _search(self, name: str, item: _Object) -> HostPath | None:
         if "/" in name:
-            (path,) = self._expand((name,), item) or ("",)
-            return path if path and self._fits(path, item.elf.abi) else None
+            expanded = self._expand((name,), item)
+            return expanded[0] if expanded and self._fits(expanded[0], item.elf.abi) else None
         if item.loader.musl and name.startswith(MUSL_RESERVED):
             return item.loader.path
         own = self._expand(item.elf.rpath, item)
@@ -256,24 +260,25 @@ class Closure:
                 return common
         return None if item.loader.musl else self._in_cache(name, item)
 
-    def _in(self, directory: str, name: str, abi: Abi) -> str | None:
+    def _in(self, directory: HostPath, name: str, abi: Abi) -> HostPath | None:
         """Return the library in a directory, or the one of its builds for newer processors if that is all there is."""
-        if self._fits(f"{directory}/{name}", abi):
-            return f"{directory}/{name}"
-        variants = (f"{directory}/{_HWCAPS}/{level}/{name}" for level in self._levels(directory))
+        path = joined(directory, name)
+        if self._fits(path, abi):
+            return path
+        variants = (joined(directory, f"{_HWCAPS}/{level}/{name}") for level in self._levels(directory))
         return next((path for path in variants if self._fits(path, abi)), None)
 
-    def _in_cache(self, name: str, item: _Object) -> str | None:
+    def _in_cache(self, name: str, item: _Object) -> HostPath | None:
         """Look in ld.so.cache, which also knows directories that ldconfig(8) was told on its command line."""
         if self._cache is None:
             self._cache = read_cache(self._sources)
         for path in self._cache.get(name, ()):
             if self._fits(path, item.elf.abi):
-                self._remember_conf(os.path.dirname(path), item.loader.dirs)
+                self._remember_conf(directory_of(path), item.loader.dirs)
                 return path
         return None
 
-    def _check_private(self, directory: str, item: _Object) -> None:
+    def _check_private(self, directory: HostPath, item: _Object) -> None:
         """Refuse a directory of RPATH or RUNPATH that others can write, whatever it holds now."""
         try:
             self._sources.find(directory)
@@ -281,14 +286,14 @@ class Closure:
             why = f"it searches {escape(directory)} for libraries, and {error.what} is {error.why}"
             raise UnsafeModeError(escape(item.found.path), why) from error
 
-    def _remember_conf(self, directory: str, system: tuple[str, ...]) -> None:
+    def _remember_conf(self, directory: HostPath, system: tuple[HostPath, ...]) -> None:
         self.wants_cache = True
         found = self._sources.find(directory)
         known = [self._sources.find(path) for path in system]
         if found and all(one is None or one.path != found.path for one in known):
             self._used_conf[directory] = None
 
-    def _fits(self, path: str, abi: Abi) -> bool:
+    def _fits(self, path: HostPath, abi: Abi) -> bool:
         """True if a loadable object of the same kind is at ``path``."""
         try:
             found = self._sources.find(path)
@@ -300,15 +305,15 @@ class Closure:
         elf = self._sources.elf(found) if found and found.is_file else None
         return elf is not None and elf.loadable and elf.abi == abi
 
-    def _expand(self, dirs: tuple[str, ...], item: _Object) -> tuple[str, ...]:
+    def _expand(self, dirs: tuple[str, ...], item: _Object) -> tuple[HostPath, ...]:
         """Return directories with $ORIGIN, $LIB and $PLATFORM replaced; what is not absolute then is left out."""
         lib = item.loader.dirs[0].lstrip("/") if item.loader.dirs else "lib"
         values = {"ORIGIN": item.origin_dir, "LIB": lib, "PLATFORM": os.uname().machine}
-        out = []
+        out: list[HostPath] = []
         for text in dirs:
             path = re.sub(r"\$(?:(\w+)|\{(\w+)\})", lambda m: values.get(m[1] or m[2], m[0]), text)
             if path.startswith("/"):
-                out.append(path.rstrip("/") or "/")
+                out.append(HostPath(path.rstrip("/") or "/"))
             else:
                 self._note(f"{escape(item.found.path)} searches {escape(text)!r}, which is not absolute, for libraries")
         return tuple(out)
@@ -319,21 +324,21 @@ class Closure:
             raise ImageError(escape(found.path), "no ELF file")
         return elf
 
-    def _loader(self, interp: str) -> Loader:
+    def _loader(self, interp: HostPath) -> Loader:
         if interp not in self._loaders:
             self._loaders[interp] = read_loader(self._sources, interp)
         return self._loaders[interp]
 
     def _native(self) -> Found:
-        shell = self._sources.find("/bin/sh")
+        shell = self._sources.find(HostPath("/bin/sh"))
         if shell is None:
             raise ImageError("/bin/sh", "not on this host, so its loader cannot be known")
         return shell
 
     def _native_loader(self) -> Loader:
-        return self._loader(self._elf(self._native()).interp)
+        return self._loader(HostPath(self._elf(self._native()).interp))
 
-    def _conf_dirs(self) -> tuple[str, ...]:
+    def _conf_dirs(self) -> tuple[HostPath, ...]:
         if self._conf is None:
-            self._conf = tuple(dict.fromkeys(read_conf(self._sources, "/etc/ld.so.conf")))
+            self._conf = tuple(dict.fromkeys(read_conf(self._sources, HostPath("/etc/ld.so.conf"))))
         return self._conf

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from jailssh.closure.errors import ImageError
 from jailssh.closure.sources import Sources
+from jailssh.core.names import HostPath
 from jailssh.plugin.api import ImageNeeds
 
 # The jail's own account files are enough; the host's directory services stay outside (nsswitch.conf(5)).
@@ -54,10 +55,10 @@ def _nss(_: Sources) -> DataSet:
 def _locale(sources: Sources) -> DataSet:
     files = [f"{_LOCALES}/{name}" for name in ("C.utf8", "C.UTF-8")]
     name = configured_locale(sources)
-    if name and sources.find(f"{_LOCALES}/{name}"):
+    if name and sources.find(HostPath(f"{_LOCALES}/{name}")):
         files.append(f"{_LOCALES}/{name}")
     elif name and not name.startswith("C."):
-        archive = sources.find(f"{_LOCALES}/locale-archive")
+        archive = sources.find(HostPath(f"{_LOCALES}/locale-archive"))
         if archive and archive.info.st_size <= _MAX_LOCALE_ARCHIVE:
             files.append(f"{_LOCALES}/locale-archive")
     return DataSet(ImageNeeds(optional_files=tuple(files)))
@@ -65,7 +66,7 @@ def _locale(sources: Sources) -> DataSet:
 
 def configured_locale(sources: Sources) -> str:
     """Return the host's LANG as glibc names its directory (``de_DE.utf8``), or "" for none, C and POSIX."""
-    for path in ("/etc/locale.conf", "/etc/default/locale"):
+    for path in map(HostPath, ("/etc/locale.conf", "/etc/default/locale")):
         match = re.search(r"^\s*(?:export\s+)?LANG=[\"']?([\w.@-]+)", sources.read_text(path) or "", re.MULTILINE)
         if match and match[1] not in ("C", "POSIX"):
             language, dot, rest = match[1].partition(".")

@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 from jailssh.closure.errors import ImageError
 from jailssh.closure.sources import Sources
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, escape
 
 # glibc's own list of directories, as it stands in its read-only data: "/lib/x86_64-linux-gnu/\0/usr/lib/…/\0".
 _SYSTEM_DIRS = re.compile(rb"/lib[\w./-]*/\0(?:/[\w./-]*lib[\w./-]*/\0)+")
-_GLIBC_DIRS = ("/lib", "/usr/lib")
-_MUSL_DIRS = ("/lib", "/usr/local/lib", "/usr/lib")
+_GLIBC_DIRS = (HostPath("/lib"), HostPath("/usr/lib"))
+_MUSL_DIRS = (HostPath("/lib"), HostPath("/usr/local/lib"), HostPath("/usr/lib"))
 _MUSL_NAME = re.compile(r"ld-musl-([\w.-]+)\.so\.\d+\Z")
 # musl's loader stands for these itself (load_library in its dynlink.c).
 MUSL_RESERVED = tuple(f"lib{name}." for name in ("c", "pthread", "rt", "m", "dl", "util", "xnet"))
 _MAX_LOADER = 8 << 20
 _MAX_CONF = 20
-_CACHE = "/etc/ld.so.cache"
+_CACHE = HostPath("/etc/ld.so.cache")
 _MAX_CACHE = 8 << 20
 _CACHE_MAGIC = b"glibc-ld.so.cache1.1"
 _CACHE_HEADER = struct.Struct("=20sIIB3xI12x")
@@ -31,28 +31,30 @@ _CACHE_ENTRY = struct.Struct("=iIIIQ")
 class Loader:
     """A dynamic loader: its path as programs name it ("" for none), the directories that it searches by itself."""
 
-    path: str
-    dirs: tuple[str, ...]
+    path: HostPath
+    dirs: tuple[HostPath, ...]
     musl: bool = False
 
 
-def read_loader(sources: Sources, interp: str) -> Loader:
+def read_loader(sources: Sources, interp: HostPath) -> Loader:
     """Return what the loader ``interp`` searches; "" stands for static programs' host, with the plain directories."""
     if match := _MUSL_NAME.search(interp):
-        text = sources.read_text(f"/etc/ld-musl-{match[1]}.path")
-        named = [word.rstrip("/") for word in re.split(r"[:\n]", text or "") if word.startswith("/")]
+        text = sources.read_text(HostPath(f"/etc/ld-musl-{match[1]}.path"))
+        named = [HostPath(word.rstrip("/")) for word in re.split(r"[:\n]", text or "") if word.startswith("/")]
         return Loader(interp, tuple(named) if text is not None else _MUSL_DIRS, musl=True)
     found = sources.find(interp) if interp else None
     lists = _SYSTEM_DIRS.findall(sources.head(found, _MAX_LOADER)) if found and found.is_file else []
-    dirs = tuple(part.decode().rstrip("/") for part in lists[0].split(b"\0") if part) if lists else _GLIBC_DIRS
+    dirs = (
+        tuple(HostPath(part.decode().rstrip("/")) for part in lists[0].split(b"\0") if part) if lists else _GLIBC_DIRS
+    )
     return Loader(interp, dirs)
 
 
-def read_conf(sources: Sources, path: str, depth: int = 0) -> list[str]:
+def read_conf(sources: Sources, path: HostPath, depth: int = 0) -> list[HostPath]:
     """Return the directories that the ld.so.conf(5) file ``path`` names, in order; includes may be globs."""
     if depth > _MAX_CONF:
         raise ImageError(escape(path), "includes nested too deeply")
-    dirs: list[str] = []
+    dirs: list[HostPath] = []
     for line in (sources.read_text(path) or "").splitlines():
         words = line.split("#", 1)[0].split(None, 1)
         if words[:1] == ["include"]:
@@ -62,11 +64,11 @@ def read_conf(sources: Sources, path: str, depth: int = 0) -> list[str]:
                     dirs += read_conf(sources, included, depth + 1)
         elif words[:1] != ["hwcap"]:
             names = re.split(r"[\s:,]+", " ".join(words))
-            dirs += [name.split("=", 1)[0].rstrip("/") for name in names if name.startswith("/")]
+            dirs += [HostPath(name.split("=", 1)[0].rstrip("/")) for name in names if name.startswith("/")]
     return dirs
 
 
-def read_cache(sources: Sources) -> dict[str, tuple[str, ...]]:
+def read_cache(sources: Sources) -> dict[str, tuple[HostPath, ...]]:
     """Return the paths of ld.so.cache by library name, in its order; a cache that cannot be read has none."""
     found = sources.find(_CACHE)
     if found is None or not found.is_file:
@@ -79,13 +81,13 @@ def read_cache(sources: Sources) -> dict[str, tuple[str, ...]]:
         return {}
     count = _CACHE_HEADER.unpack_from(data)[1]
     end = _CACHE_HEADER.size + count * _CACHE_ENTRY.size
-    paths: dict[str, tuple[str, ...]] = {}
+    paths: dict[str, tuple[HostPath, ...]] = {}
     if end > len(data):
         return {}
     for _, key, value, _, _ in _CACHE_ENTRY.iter_unpack(data[_CACHE_HEADER.size : end]):
         name, path = _text(data, key), _text(data, value)
         if name and path.startswith("/"):
-            paths[name] = (*paths.get(name, ()), path)
+            paths[name] = (*paths.get(name, ()), HostPath(path))
     return paths
 
 

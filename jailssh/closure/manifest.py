@@ -12,18 +12,41 @@ from typing import Any, NamedTuple
 
 from jailssh.closure.errors import ImageError
 from jailssh.closure.sources import Stamp, Watch
-from jailssh.core.names import escape, is_clean_absolute
+from jailssh.core.closed import Word
+from jailssh.core.names import HostPath, JailPath, escape, is_clean_absolute
 from jailssh.core.packed import PathMap
 
 FORMAT = 1
-NODES = ("char", "block", "fifo", "socket")
-KINDS = ("dir", "file", "link", "text", "hard", *NODES)
 # The login program mounts over these, so nothing placed below them could ever be seen.
 COVERED = ("/dev", "/proc", "/run", "/tmp")  # noqa: S108
 DIR_MODE = 0o755
 TEXT_MODE = 0o644
 _MAX_ENTRIES = 200_000
 _AT_ONCE = 256  # Encoding one by one takes three times as long.
+
+
+class EntryKind(Word):
+    """What an entry is.
+
+    ``file`` is copied from the host or made from the finished tree, ``text`` is generated; both are regular files.
+    ``hard`` is a second name of a file.
+    """
+
+    DIR = "dir"
+    FILE = "file"
+    LINK = "link"
+    TEXT = "text"
+    HARD = "hard"
+    CHAR = "char"
+    BLOCK = "block"
+    FIFO = "fifo"
+    SOCKET = "socket"
+
+
+WITH_CONTENT = (EntryKind.FILE, EntryKind.TEXT)
+DEVICES = (EntryKind.CHAR, EntryKind.BLOCK)
+_KINDS: dict[object, EntryKind] = {str(kind): kind for kind in EntryKind}
+"""By word: a call of the class takes six times as long, for each of very many entries."""
 
 
 class Entry(NamedTuple):
@@ -38,13 +61,13 @@ class Entry(NamedTuple):
     A file without a source (``/etc/ld.so.cache``) is made from the finished tree and not part of its identity.
     """
 
-    path: str
-    kind: str
+    path: JailPath
+    kind: EntryKind
     origin: str
     mode: int = DIR_MODE
     size: int = 0
     digest: str = ""
-    source: str = ""
+    source: HostPath = HostPath("")
     stamp: Stamp | None = None
     target: str = ""
     text: str = ""
@@ -80,9 +103,9 @@ class EntryMap:
     def __iter__(self) -> Iterator[Entry]:
         return (entry for _, (entry, _) in self._pairs.items())
 
-    def paths(self) -> Iterator[str]:
+    def paths(self) -> Iterator[JailPath]:
         """Yield the paths."""
-        return (key.replace("\0", "/") for key in self._pairs.keys())  # noqa: SIM118 - no Mapping: these are in order
+        return (JailPath(key.replace("\0", "/")) for key in self._pairs.keys())  # noqa: SIM118 - no Mapping: these are in order
 
     def __reversed__(self) -> Iterator[Entry]:
         return (entry for _, (entry, _) in self._pairs.items(backwards=True))
@@ -99,21 +122,23 @@ class EntryMap:
         """Put an entry, whatever was at its path."""
         self._pairs[entry.path] = (entry, weight)
 
-    def get(self, path: str) -> Entry | None:
+    def get(self, path: JailPath) -> Entry | None:
         """Return the entry of a path."""
         pair = self._pairs.get(path)
         return pair[0] if pair else None
 
-    def pair(self, path: str) -> tuple[Entry | None, int]:
+    def pair(self, path: JailPath) -> tuple[Entry | None, int]:
         """Return the entry of a path and its weight, None and -1 where there is none."""
         return self._pairs.get(path, (None, -1))
 
 
+_KIND = Entry._fields.index("kind")
 _STAMP = Entry._fields.index("stamp")
 
 
 def _pair(row: Any) -> tuple[Entry, int]:
     fields, weight = row
+    fields[_KIND] = _KINDS[fields[_KIND]]
     if stamp := fields[_STAMP]:
         fields[_STAMP] = tuple(stamp)
     return tuple.__new__(Entry, fields), weight
@@ -122,20 +147,20 @@ def _pair(row: Any) -> tuple[Entry, int]:
 Entries = tuple[Entry, ...] | EntryMap
 
 
-def dir_entry(path: str, origin: str) -> Entry:
+def dir_entry(path: JailPath, origin: str) -> Entry:
     """Return an entry for a directory."""
-    return Entry(path, "dir", origin)
+    return Entry(path, EntryKind.DIR, origin)
 
 
-def link_entry(path: str, target: str, origin: str) -> Entry:
+def link_entry(path: JailPath, target: str, origin: str) -> Entry:
     """Return an entry for a symbolic link."""
-    return Entry(path, "link", origin, mode=0o777, target=target)
+    return Entry(path, EntryKind.LINK, origin, mode=0o777, target=target)
 
 
-def text_entry(path: str, text: str, origin: str) -> Entry:
+def text_entry(path: JailPath, text: str, origin: str) -> Entry:
     """Return an entry for a generated file."""
     data = text.encode("utf-8", "surrogateescape")
-    return Entry(path, "text", origin, TEXT_MODE, len(data), hashlib.sha256(data).hexdigest(), text=text)
+    return Entry(path, EntryKind.TEXT, origin, TEXT_MODE, len(data), hashlib.sha256(data).hexdigest(), text=text)
 
 
 @dataclass(frozen=True)
@@ -166,7 +191,7 @@ class Manifest:
             return self.entries.bytes
         return sum(entry.size for entry in self.entries)
 
-    def get(self, path: str) -> Entry | None:
+    def get(self, path: JailPath) -> Entry | None:
         """Return the entry of ``path``, or None."""
         if isinstance(self.entries, EntryMap):
             return self.entries.get(path)
@@ -202,7 +227,7 @@ class Generation:
 
     def add(self, entry: Entry) -> None:
         """Take the next entry."""
-        if entry.kind != "file" or entry.source:
+        if entry.kind != EntryKind.FILE or entry.source:
             self._waiting.append(entry.identity)
             if len(self._waiting) >= _AT_ONCE:
                 self._take()
@@ -228,7 +253,7 @@ def row_of(entry: Entry) -> dict[str, Any]:
 
 def without_made(manifest: Manifest) -> Manifest:
     """Return the manifest without the files that are made from the finished tree."""
-    return replace(manifest, entries=tuple(one for one in manifest.entries if one.kind != "file" or one.source))
+    return replace(manifest, entries=tuple(one for one in manifest.entries if one.kind != EntryKind.FILE or one.source))
 
 
 @dataclass(frozen=True)
@@ -280,14 +305,16 @@ def entry_of(row: Mapping[str, object]) -> Entry:
     """Return the entry that :func:`row_of` gave; ValueError or TypeError if it makes no sense."""
     stamp = row.get("stamp")
     fields = dict(row)
+    if kind := _KINDS.get(row.get("kind")):
+        fields["kind"] = kind
     if isinstance(stamp, list):
         fields["stamp"] = tuple(map(int, stamp))
     entry = Entry(**fields)  # type: ignore[arg-type]
-    if entry.kind not in KINDS or not is_clean_absolute(entry.path) or not isinstance(entry.mode, int):
+    if kind is None or not is_clean_absolute(entry.path) or not isinstance(entry.mode, int):
         raise ValueError(entry.path)
     # The digest is part of the tree's name, the text is not.
     if (
-        entry.kind == "text"
+        entry.kind == EntryKind.TEXT
         and hashlib.sha256(entry.text.encode("utf-8", "surrogateescape")).hexdigest() != entry.digest
     ):
         raise ValueError(entry.path)
@@ -303,10 +330,10 @@ class Collector:
     """Gathers entries; two needs for one path must agree."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[JailPath, Entry] = {}
         self.notes: dict[str, None] = {}
 
-    def __contains__(self, path: str) -> bool:
+    def __contains__(self, path: JailPath) -> bool:
         return path in self._entries
 
     def note(self, text: str) -> None:
@@ -331,13 +358,13 @@ class Collector:
                 escape(entry.path), f"{describe(old)} for {old.origin}, but {describe(entry)} for {entry.origin}"
             )
 
-    def place(self, path: str) -> str:
+    def place(self, path: JailPath) -> JailPath:
         """Return ``path`` with the image's links on the way to its last part replaced: ``/lib/x`` → ``/usr/lib/x``."""
         for _ in range(40):
             parts = path.split("/")
             for end in range(2, len(parts)):
-                entry = self._entries.get("/".join(parts[:end]))
-                if entry and entry.kind == "link":
+                entry = self._entries.get(JailPath("/".join(parts[:end])))
+                if entry and entry.kind == EntryKind.LINK:
                     above = "" if entry.target.startswith("/") else "/".join(parts[: end - 1])
                     path = _normal(f"{above}/{entry.target}/{'/'.join(parts[end:])}")
                     break
@@ -353,31 +380,31 @@ class Collector:
 
     def _add_parents(self, entry: Entry) -> None:
         parts = entry.path.split("/")
-        for path in ("/".join(parts[:end]) for end in range(2, len(parts))):
+        for path in (JailPath("/".join(parts[:end])) for end in range(2, len(parts))):
             above = self._entries.setdefault(path, dir_entry(path, entry.origin))
-            if above.kind != "dir":
+            if above.kind != EntryKind.DIR:
                 why = f"needed by {entry.origin}, but {escape(path)} is {describe(above)} for {above.origin}"
                 raise ImageError(escape(entry.path), why)
 
 
-def _normal(path: str) -> str:
+def _normal(path: str) -> JailPath:
     out: list[str] = []
     for part in path.split("/"):
         if part == "..":
             out = out[:-1]
         elif part not in ("", "."):
             out.append(part)
-    return "/" + "/".join(out)
+    return JailPath("/" + "/".join(out))
 
 
 def describe(entry: Entry) -> str:
     """Return what an entry is, in words."""
     names = {
-        "dir": "a directory",
-        "file": f"a file of {entry.size} bytes",
-        "link": f"a link to {escape(entry.target)}",
-        "text": f"a generated file of {entry.size} bytes",
-        "hard": f"a second name of {escape(entry.target)}",
+        EntryKind.DIR: "a directory",
+        EntryKind.FILE: f"a file of {entry.size} bytes",
+        EntryKind.LINK: f"a link to {escape(entry.target)}",
+        EntryKind.TEXT: f"a generated file of {entry.size} bytes",
+        EntryKind.HARD: f"a second name of {escape(entry.target)}",
     }
     return names.get(entry.kind, "a device")
 

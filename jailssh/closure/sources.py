@@ -18,23 +18,35 @@ from typing import NamedTuple, cast
 from jailssh.closure.elf import MAGIC, Elf, read_elf
 from jailssh.closure.elf_cache import ElfCache
 from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
-from jailssh.core.names import escape, is_below, is_clean_absolute
+from jailssh.core.closed import Word
+from jailssh.core.names import HostPath, escape, is_below, is_clean_absolute
 from jailssh.core.packed import PathMap
 from jailssh.files import fs
 from jailssh.files.tree import Checked
 
 # How many numbers say what an object is and whose; those after them change with its content.
 _IDENTITY = 4
-# How much is asked of those who could change what is found; see Sources.find.
-STRICT, STICKY, NAMED = "strict", "sticky", "named"
+
+
+class Trust(Word):
+    """How much is asked of those who could change what is found; see :meth:`Sources.find`."""
+
+    STRICT = "strict"
+    STICKY = "sticky"
+    NAMED = "named"
+
+
+STRICT, STICKY, NAMED = Trust.STRICT, Trust.STICKY, Trust.NAMED
 _SMALL = 1 << 16  # bytes
 _MAX_FOUND = 8192  # Ways that are remembered.
 _NEVER = object()
 _MAX_LINKS = 40  # As in path_resolution(7).
 
+ROOT = HostPath("/")
+
 # dev, ino, mtime and ctime in nanoseconds, size
 Stamp = tuple[int, int, int, int, int]
-Watch = Mapping[str, tuple[int, ...] | None]
+Watch = Mapping[HostPath, tuple[int, ...] | None]
 
 
 class Status(NamedTuple):
@@ -64,7 +76,7 @@ def _watched(info: Status | None, whole: bool) -> tuple[int, ...] | None:
     return (*identity, info.st_mtime_ns, info.st_ctime_ns, info.st_size) if whole else identity
 
 
-def _lstat(path: str) -> Status | None:
+def _lstat(path: HostPath) -> Status | None:
     try:
         info = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -84,17 +96,17 @@ def unchanged(watch: Watch) -> bool:
     return all(answers(path, old) for path, old in watch.items())
 
 
-def pairs_of(watch: Watch) -> Iterable[tuple[str, tuple[int, ...] | None]]:
+def pairs_of(watch: Watch) -> Iterable[tuple[HostPath, tuple[int, ...] | None]]:
     """Return the questions of a watch and the answers, which takes less time than the same by its ``items``."""
     return watch.pairs() if isinstance(watch, _Asked) else watch.items()
 
 
-def answers(path: str, old: tuple[int, ...] | None) -> bool:
+def answers(path: HostPath, old: tuple[int, ...] | None) -> bool:
     """True if the host answers one question as it did."""
     return _watched(_lstat(path), old is None or len(old) > _IDENTITY) == old
 
 
-def open_stamped(path: str, stamp: Stamp) -> int:
+def open_stamped(path: HostPath, stamp: Stamp) -> int:
     """Return a descriptor of the file that had ``stamp`` when it was checked, or raise :class:`SourceChangedError`.
 
     Device, inode and change time make it the same file with the same owner and mode, by whatever way it is reached.
@@ -116,10 +128,10 @@ def open_stamped(path: str, stamp: Stamp) -> int:
 class Found:
     """A host path followed to its end: ``path`` has no links in it; ``links`` and ``dirs`` are what was passed."""
 
-    path: str
+    path: HostPath
     info: Status
-    links: tuple[tuple[str, str], ...]
-    dirs: tuple[str, ...]
+    links: tuple[tuple[HostPath, str], ...]
+    dirs: tuple[HostPath, ...]
 
     @property
     def is_dir(self) -> bool:
@@ -140,7 +152,7 @@ class Sources:
     """
 
     def __init__(
-        self, trusted_root: str | None = None, *, facts: ElfCache | None = None, insecure: bool = False
+        self, trusted_root: HostPath | None = None, *, facts: ElfCache | None = None, insecure: bool = False
     ) -> None:
         self._trusted_root = trusted_root
         self._insecure = insecure
@@ -149,11 +161,11 @@ class Sources:
         # The names in a directory, with a NUL between them.
         self._listed: PathMap[str] = PathMap()
         # What a path leads to, and the questions that this took.
-        self._found: dict[tuple[str, str], tuple[Found | None, dict[str, None]]] = {}
-        self._followed: set[tuple[str, str]] = set()
+        self._found: dict[tuple[HostPath, Trust], tuple[Found | None, dict[HostPath, None]]] = {}
+        self._followed: set[tuple[HostPath, Trust]] = set()
         # None: all that was seen was asked here, and all directories listed were entered.
-        self._asked: dict[str, None] | None = None
-        self._entered: set[str] | None = None
+        self._asked: dict[HostPath, None] | None = None
+        self._entered: set[HostPath] | None = None
 
     def again(self) -> Sources:
         """Return sources that have the answers of these, now and later, and a watch of their own."""
@@ -163,7 +175,7 @@ class Sources:
         other._asked, other._entered = {}, set()
         return other
 
-    def lstat(self, path: str) -> Status | None:
+    def lstat(self, path: HostPath) -> Status | None:
         """Return the status of ``path`` itself, not followed; None if there is nothing."""
         if self._asked is not None:
             self._asked[path] = None
@@ -176,13 +188,13 @@ class Sources:
         """Return every question asked so far with its answer; a directory only passed is watched for its owner."""
         return _Asked(self._seen, self._listed) if self._asked is None else dict(self._watch_of(self._asked))
 
-    def _watch_of(self, asked: Iterable[str]) -> Iterator[tuple[str, tuple[int, ...] | None]]:
+    def _watch_of(self, asked: Iterable[HostPath]) -> Iterator[tuple[HostPath, tuple[int, ...] | None]]:
         for path in asked:
             info = self._seen.get(path)
             entered = self._entered is not None and path in self._entered
             yield path, _watched(info, entered or info is None or not stat.S_ISDIR(info.st_mode))
 
-    def find(self, path: str, trust: str = STRICT) -> Found | None:
+    def find(self, path: HostPath, trust: Trust = STRICT) -> Found | None:
         """Follow ``path`` (absolute; ``..`` allowed) to its end, or return None where something is absent.
 
         Raises :class:`UnsafeModeError` if anything on the way is not root's alone, :class:`ImageError` for a loop.
@@ -194,7 +206,7 @@ class Sources:
             self._found.clear()
             self._followed.clear()
         if key not in self._found:
-            asked: dict[str, None] = {"/": None}
+            asked: dict[HostPath, None] = {ROOT: None}
             self._found[key] = (self._walk(path, trust, asked), asked)
         found, asked = self._found[key]
         if key not in self._followed:
@@ -203,12 +215,12 @@ class Sources:
                 self._asked.update(asked)
         return found
 
-    def _walk(self, path: str, trust: str, asked: dict[str, None]) -> Found | None:
+    def _walk(self, path: HostPath, trust: Trust, asked: dict[HostPath, None]) -> Found | None:
         todo = path.split("/")[::-1]
         current = ""
-        links: dict[str, str] = {}
-        dirs: dict[str, None] = {}
-        info = self._trusted("/", trust)
+        links: dict[HostPath, str] = {}
+        dirs: dict[HostPath, None] = {}
+        info = self._trusted(ROOT, trust)
         hops = 0
         while todo:
             part = todo.pop()
@@ -217,7 +229,7 @@ class Sources:
             if part == "..":
                 current = os.path.dirname(current).rstrip("/")
                 continue
-            step = f"{current}/{part}"
+            step = HostPath(f"{current}/{part}")
             asked[step] = None
             info = self._trusted(step, trust)
             if info is None:
@@ -235,10 +247,11 @@ class Sources:
             elif any(rest not in ("", ".") for rest in todo):
                 return None
             current = step
-        end = self._trusted(current or "/", trust)
-        return None if end is None else Found(current or "/", end, tuple(links.items()), tuple(dirs))
+        path = HostPath(current or "/")
+        end = self._trusted(path, trust)
+        return None if end is None else Found(path, end, tuple(links.items()), tuple(dirs))
 
-    def _trusted(self, path: str, trust: str) -> Status | None:
+    def _trusted(self, path: HostPath, trust: Trust) -> Status | None:
         info = self.lstat(path)
         if info is None or (self._trusted_root is not None and is_below(self._trusted_root, path)):
             return info
@@ -250,7 +263,7 @@ class Sources:
             raise ImageError(escape(path), "its name has control characters")
         return info
 
-    def listdir(self, path: str) -> tuple[str, ...]:
+    def listdir(self, path: HostPath) -> tuple[str, ...]:
         """Return the sorted names in the directory ``path`` (free of links, as in :attr:`Found.path`)."""
         if self._asked is not None and self._entered is not None:
             self._asked[path] = None
@@ -265,7 +278,7 @@ class Sources:
             self._listed[path] = names
         return tuple(names.split("\0")) if names else ()
 
-    def glob(self, pattern: str, trust: str = STRICT) -> list[str]:
+    def glob(self, pattern: str, trust: Trust = STRICT) -> list[HostPath]:
         """Return the paths that match an absolute glob(7) pattern, sorted; ``trust`` as in :meth:`find`."""
         paths = [""]
         for part in pattern.strip("/").split("/"):
@@ -274,11 +287,11 @@ class Sources:
                 continue
             grown: list[str] = []
             for path in paths:
-                found = self.find(path or "/", trust)
+                found = self.find(HostPath(path or "/"), trust)
                 names = self.listdir(found.path) if found and found.is_dir else ()
                 grown += [f"{path}/{n}" for n in names if fnmatch.fnmatchcase(n, part) and not n.startswith(".")]
             paths = grown
-        return [path for path in paths if self.find(path, trust)]
+        return [path for path in map(HostPath, paths) if self.find(path, trust)]
 
     def open(self, found: Found) -> int:
         """Return a descriptor of a found regular file; it is the very file that was found, unchanged since."""
@@ -306,7 +319,7 @@ class Sources:
         self._facts.put_elf(stamp, elf)
         return elf
 
-    def read_text(self, path: str, limit: int = 1 << 20) -> str | None:
+    def read_text(self, path: HostPath, limit: int = 1 << 20) -> str | None:
         """Return the text of a small configuration file, or None if there is none."""
         found = self.find(path)
         if found is None or not found.is_file:
@@ -332,28 +345,28 @@ class Sources:
         return digest
 
 
-class _Asked(Mapping[str, tuple[int, ...] | None]):
+class _Asked(Mapping[HostPath, tuple[int, ...] | None]):
     """The watch of all that was seen, made as it is gone through: a tree may have very many paths."""
 
     def __init__(self, seen: PathMap[Status | None], listed: PathMap[str]) -> None:
         self._seen = seen
         self._listed = listed
 
-    def __getitem__(self, path: str) -> tuple[int, ...] | None:
+    def __getitem__(self, path: HostPath) -> tuple[int, ...] | None:
         info = self._seen.get(path, _NEVER)
         if info is _NEVER:
             raise KeyError(path)
         return self._answer(path, cast("Status | None", info))
 
-    def __iter__(self) -> Iterator[str]:
-        return (path for path, _ in self._seen.paths())
+    def __iter__(self) -> Iterator[HostPath]:
+        return (HostPath(path) for path, _ in self._seen.paths())
 
     def __len__(self) -> int:
         return len(self._seen)
 
-    def pairs(self) -> Iterator[tuple[str, tuple[int, ...] | None]]:
+    def pairs(self) -> Iterator[tuple[HostPath, tuple[int, ...] | None]]:
         """Yield questions and answers."""
-        return ((path, self._answer(path, info)) for path, info in self._seen.paths())
+        return ((HostPath(path), self._answer(path, info)) for path, info in self._seen.paths())
 
     def _answer(self, path: str, info: Status | None) -> tuple[int, ...] | None:
         return _watched(info, info is None or not stat.S_ISDIR(info.st_mode) or path in self._listed)
@@ -368,11 +381,11 @@ class HostSources:
     def __init__(self, facts: Callable[[], ElfCache]) -> None:
         self._make = facts
         self._facts: ElfCache | None = None
-        self._sources: dict[str | None, Sources] = {}
+        self._sources: dict[HostPath | None, Sources] = {}
         self.checked: Checked = {}
         """Which files of the pool were read and found right."""
 
-    def sources(self, trusted_root: str | None) -> Sources:
+    def sources(self, trusted_root: HostPath | None) -> Sources:
         """Return sources for one image."""
         if self._facts is None:
             self._facts = self._make()

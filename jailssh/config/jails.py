@@ -12,8 +12,9 @@ from types import MappingProxyType
 from jailssh.config.files import UserConfig, refuse_sections
 from jailssh.config.reader import Document, Item, RawSetting, did_you_mean, read_section
 from jailssh.config.rights import Table, file_of
-from jailssh.config.settings import JAIL, RLIMITS, Setting, plugin_settings
+from jailssh.config.settings import HOLDS_PATHS, JAIL, RLIMITS, Setting, SettingKind, plugin_settings
 from jailssh.config.values import UNSET, Raw, parse, words_of
+from jailssh.core.closed import Network, Root
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_jail_name
 from jailssh.plugin.api import Account, Option, Plugin, Value
@@ -52,9 +53,9 @@ class JailConfig:
     places: Mapping[str, str]
     summary: str
     plugins: tuple[str, ...]
-    root: str
+    root: Root
     inaccessible_paths: tuple[str, ...]
-    network: str
+    network: Network
     groups: tuple[str, ...]
     home_keys: bool
     supplementary_groups: tuple[str, ...]
@@ -99,7 +100,7 @@ def rights_files(document: Document, plugins: Mapping[str, Plugin]) -> tuple[str
         for section in document.entries
         if section in plugins
         for option in plugins[section].options
-        if option.kind == "rights" and option.name in document.entries[section]
+        if option.kind == SettingKind.RIGHTS and option.name in document.entries[section]
     ]
     return tuple(sorted({path for path in named if path}))
 
@@ -174,7 +175,7 @@ def _left_out(documents: Mapping[str, Document], options_of: OptionsOf) -> Itera
 
 def _means(option: Option, one: Raw, two: Raw) -> bool:
     """True if an option means the same as ``one`` and as ``two``; what cannot be read is told elsewhere."""
-    if option.kind == "rights":
+    if option.kind == SettingKind.RIGHTS:
         return _normal(one) == _normal(two)
     try:
         return parse(option.kind, one) == parse(option.kind, two)
@@ -219,6 +220,7 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
     set_limits = {key: limits[key].value for key in RLIMITS if limits[key].value != UNSET}
     access = {key: item for key, item in limits.items() if key not in RLIMITS}
     values = {key: item.value for key, item in top.items() if key not in ("extends", "plugins")}
+    values |= {"root": Root(str(values["root"])), "network": Network(str(values["network"]))}
     return JailConfig(
         name=name, file=document.file, places={plugin: _place(document, plugin) for plugin in plugins},
         plugins=plugins, limits=MappingProxyType(set_limits), env=env,  # type: ignore[arg-type]
@@ -230,7 +232,7 @@ def _bad_rows(rows: Sequence[Setting]) -> str:
     """Return what is wrong with the options that a plugin declares, "" for nothing."""
     for row in rows:
         try:
-            if row.kind != "rights":
+            if row.kind != SettingKind.RIGHTS:
                 parse(row.kind, row.default)
         except KeyError:
             return f"option {row.name!r} has the unknown kind {row.kind!r}"
@@ -277,7 +279,7 @@ def _in_file(file: str, origin: str) -> str:
 def place_of(config: JailConfig, plugin: str, path: str, home: str) -> str:
     """Return where ``plugin``'s directory ``path`` is set in ``config``, for an account with this ``home``."""
     for item in config.items:
-        if item.setting.section != plugin or item.setting.kind not in ("path", "paths") or item.origin == "default":
+        if item.setting.section != plugin or item.setting.kind not in HOLDS_PATHS or item.origin == "default":
             continue
         texts = item.value if isinstance(item.value, tuple) else (str(item.value),)
         if any(path == (home + text[1:] if text.startswith("~") else text) for text in texts):

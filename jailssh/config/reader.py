@@ -16,7 +16,7 @@ from types import MappingProxyType
 from configobj import ConfigObj, ConfigObjError
 
 from jailssh.config.rights import RightsLine, Table, file_of, read_rights
-from jailssh.config.settings import FORMER, Setting
+from jailssh.config.settings import FORMER, Setting, SettingKind
 from jailssh.config.values import Raw, parse
 from jailssh.core.errors import ConfigError, JailsshError, raise_all
 from jailssh.core.names import pluralize
@@ -164,7 +164,7 @@ def read_section(
             errors.append(ConfigError(f"{entry.origin}", f"unknown setting {where}", hint=did_you_mean(key, rows)))
     for name, row in rows.items():
         entry = given.get(name, RawSetting(row.default, "default"))
-        if row.kind == "rights":
+        if row.kind == SettingKind.RIGHTS:
             lines = read_rights(entry.raw, entry.origin, document.tables, errors)
             items[name] = Item(row, tuple(line.text for line in lines), entry.raw, entry.origin, lines)
             continue

@@ -10,8 +10,9 @@ from functools import lru_cache
 
 from jailssh.config.values import Raw
 from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.plugin.api import Grant
 
-RIGHTS = ("read", "write", "create")
+RIGHTS = tuple(Grant)
 EXAMPLE = "as in: write team/** @developers alice"
 MAX_TABLE = 1 << 20
 """The largest file with a table, in bytes."""

@@ -16,7 +16,42 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from jailssh.core.closed import Word
 from jailssh.plugin.api import Option
+
+
+class SettingKind(Word):
+    """The kinds by name; beside them there is ``enum:`` with words of its own."""
+
+    BOOL = "bool"
+    WORD = "word"
+    WORDS = "words"
+    TEXT = "text"
+    TEXTS = "texts"
+    NAMES = "names"
+    PATH = "path"
+    PATHS = "paths"
+    INT = "int"
+    COUNT = "count"
+    SECONDS = "seconds"
+    SIZE = "size"
+    OPTIONAL_SIZE = "size?"
+    OCTAL = "octal"
+    MOST = "most"
+    BOUND = "bound"
+    MEMORY = "memory"
+    PERCENT = "percent"
+    WEIGHT = "weight"
+    NICE = "nice"
+    DURATION = "duration"
+    RATE = "rate"
+    ADDRESSES = "addresses"
+    HOURS = "hours"
+    MOMENT = "moment"
+    RIGHTS = "rights"
+
+
+HOLDS_PATHS = (SettingKind.PATH, SettingKind.PATHS)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 
 from jailssh.config import times
+from jailssh.config.settings import SettingKind
 from jailssh.core.names import is_clean_absolute
 from jailssh.plugin.api import Value
 from jailssh.policy.value_class import choices
@@ -31,18 +32,8 @@ def words_of(raw: Raw) -> tuple[str, ...]:
 
 def parse(kind: str, raw: Raw) -> Value:
     """Return the value; raises :class:`ValueError` with a reason that completes "key: …"."""
-    if kind == "words":
-        return _words(raw)
-    if kind == "names":
-        return _names(words_of(raw))
-    if kind == "paths":
-        return _paths(raw)
-    if kind == "texts":
-        return tuple(_text(part.strip()) for part in ((raw,) if isinstance(raw, str) else raw) if part.strip())
-    if kind == "addresses":
-        return _addresses(words_of(raw))
-    if kind == "hours":
-        return _hours(raw)
+    if kind in _LISTS:
+        return _LISTS[kind](raw)
     if not isinstance(raw, str):
         raise ValueError("contains a comma and is not in quotes")
     if listed := choices(kind):
@@ -123,6 +114,10 @@ def _path(text: str) -> str:
     if path not in ("", "~") and not is_clean_absolute(plain):
         raise ValueError(f"{text!r} is not a plain absolute path or ~/…")
     return path
+
+
+def _texts(raw: Raw) -> tuple[str, ...]:
+    return tuple(_text(part.strip()) for part in ((raw,) if isinstance(raw, str) else raw) if part.strip())
 
 
 def _bool(text: str) -> bool:
@@ -253,24 +248,34 @@ def _octal(text: str) -> int:
     return int(text, 8)
 
 
+_LISTS: dict[str, Callable[[Raw], Value]] = {
+    SettingKind.WORDS: _words,
+    SettingKind.NAMES: lambda raw: _names(words_of(raw)),
+    SettingKind.PATHS: _paths,
+    SettingKind.TEXTS: _texts,
+    SettingKind.ADDRESSES: lambda raw: _addresses(words_of(raw)),
+    SettingKind.HOURS: _hours,
+}
+"""Those that can hold several values."""
+
 _PARSERS: dict[str, Callable[[str], Value]] = {
-    "bool": _bool,
-    "word": _word,
-    "text": _text,
-    "path": _path,
-    "int": _int,
-    "count": _count,
-    "seconds": _seconds,
-    "size": _size,
-    "size?": _optional_size,
-    "octal": _octal,
-    "most": _most,
-    "bound": _bound,
-    "weight": _weight,
-    "percent": _percent,
-    "memory": _memory,
-    "nice": _nice,
-    "duration": _duration,
-    "moment": _moment,
-    "rate": _rate,
+    SettingKind.BOOL: _bool,
+    SettingKind.WORD: _word,
+    SettingKind.TEXT: _text,
+    SettingKind.PATH: _path,
+    SettingKind.INT: _int,
+    SettingKind.COUNT: _count,
+    SettingKind.SECONDS: _seconds,
+    SettingKind.SIZE: _size,
+    SettingKind.OPTIONAL_SIZE: _optional_size,
+    SettingKind.OCTAL: _octal,
+    SettingKind.MOST: _most,
+    SettingKind.BOUND: _bound,
+    SettingKind.WEIGHT: _weight,
+    SettingKind.PERCENT: _percent,
+    SettingKind.MEMORY: _memory,
+    SettingKind.NICE: _nice,
+    SettingKind.DURATION: _duration,
+    SettingKind.MOMENT: _moment,
+    SettingKind.RATE: _rate,
 }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jailssh.core.errors import HostError, UsageError
+from jailssh.core.journal_fields import Event
 from jailssh.host import journal
 from jailssh.host.paths import Layout
 
@@ -40,7 +41,7 @@ class Context:
     def changed(self, lines: Sequence[str], fields: Mapping[str, str]) -> None:
         """Print what a verb changed and write it to the journal."""
         self.say(lines)
-        journal.record("setup-changed", "; ".join(lines), fields)
+        journal.record(Event.SETUP_CHANGED, "; ".join(lines), fields)
 
     def tell(self, line: str) -> None:
         """Print one line beside the result, on standard error."""

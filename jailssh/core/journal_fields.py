@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from jailssh.core.closed import Word
+
 EVENT: Final = "JAILSSH_EVENT"
 USER: Final = "JAILSSH_USER"
 UID: Final = "JAILSSH_UID"
@@ -61,20 +63,38 @@ FIELDS: Final[dict[str, str]] = {
     LOST: "number of file operations that are missing in the journal",
 }
 
+
+class Event(Word):
+    """What a record tells of."""
+
+    SESSION_START = "session-start"
+    SESSION_END = "session-end"
+    FILE_OPERATION = "file-operation"
+    DENIED = "denied"
+    REFUSED = "refused"
+    IMAGE_BUILT = "image-built"
+    IMAGE_FAILED = "image-failed"
+    PLAN_FAILED = "plan-failed"
+    PLAN_COMPILED = "plan-compiled"
+    PLAN_WITHDRAWN = "plan-withdrawn"
+    ACCOUNT_GONE = "account-gone"
+    SETUP_CHANGED = "setup-changed"
+
+
 # An event keeps its id for ever, so that catalogs and alerts stay valid.
-MESSAGE_IDS: Final[dict[str, str]] = {
-    "session-start": "5c1f0d9b2a6e4d6f9d3a7f1f6b0c2e41",
-    "session-end": "d0b84f1e7c5a4a35b2e96d0f83c71a52",
-    "file-operation": "c81d4f7a20b94e6fb3f65a9e0d27c4b1",
-    "denied": "9a3e6c70f14b4c8e8f25d1b7e06a9c63",
-    "refused": "2f7d95a8c3e04b61a4d8c06e5b1f9374",
-    "image-built": "e816b3d24f9a4705bc53a29e7d08c185",
-    "image-failed": "4b9d2c60e7134f5f9c08a1e6d35b7f28",
-    "plan-failed": "3b6a1f0c97d24e58a1c47e92d05bf836",
-    "plan-compiled": "73c0a5e9d81b4f2696fae4b83d2c7196",
-    "plan-withdrawn": "b45f28d16ea04c93879d13c0f7e6a2a7",
-    "account-gone": "6d0e9b3a51f74c28a7be30c96f1d5e84",
-    "setup-changed": "08e2d7c49b5f4a1cae60f53b91d4c7b8",
+MESSAGE_IDS: Final[dict[Event, str]] = {
+    Event.SESSION_START: "5c1f0d9b2a6e4d6f9d3a7f1f6b0c2e41",
+    Event.SESSION_END: "d0b84f1e7c5a4a35b2e96d0f83c71a52",
+    Event.FILE_OPERATION: "c81d4f7a20b94e6fb3f65a9e0d27c4b1",
+    Event.DENIED: "9a3e6c70f14b4c8e8f25d1b7e06a9c63",
+    Event.REFUSED: "2f7d95a8c3e04b61a4d8c06e5b1f9374",
+    Event.IMAGE_BUILT: "e816b3d24f9a4705bc53a29e7d08c185",
+    Event.IMAGE_FAILED: "4b9d2c60e7134f5f9c08a1e6d35b7f28",
+    Event.PLAN_FAILED: "3b6a1f0c97d24e58a1c47e92d05bf836",
+    Event.PLAN_COMPILED: "73c0a5e9d81b4f2696fae4b83d2c7196",
+    Event.PLAN_WITHDRAWN: "b45f28d16ea04c93879d13c0f7e6a2a7",
+    Event.ACCOUNT_GONE: "6d0e9b3a51f74c28a7be30c96f1d5e84",
+    Event.SETUP_CHANGED: "08e2d7c49b5f4a1cae60f53b91d4c7b8",
 }
 
 REASONS: Final[dict[str, str]] = {

@@ -6,14 +6,16 @@ every path (``plan.v1/<uid>``), the name is for people.
 
 from __future__ import annotations
 
+import posixpath
 import re
-from typing import NewType
+from typing import NewType, TypeVar, cast
 
 from jailssh.core.errors import UsageError
 
 # A path on the host and a path inside a jail look the same; mixing them up is the classic bug of this field.
 HostPath = NewType("HostPath", str)
 JailPath = NewType("JailPath", str)
+P = TypeVar("P", HostPath, JailPath)
 
 _JAIL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
 _COMBINED = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,199}\Z")
@@ -47,6 +49,31 @@ def check_account_name(name: str) -> str:
             hint="use letters, digits and '_.@-', not beginning with '-' or '.', not only digits",
         )
     return name
+
+
+def below(root: HostPath, path: JailPath) -> HostPath:
+    """Return where on the host ``path`` is of the jail or tree at ``root``, both clean; it is not followed."""
+    return HostPath(path if root == "/" else root if path == "/" else root + path)
+
+
+def same_place(path: HostPath) -> JailPath:
+    """Return where in a jail stands what keeps the place that it has on the host."""
+    return JailPath(path)
+
+
+def same_source(path: JailPath) -> HostPath:
+    """Return where on the host is looked for what a jail has at ``path``: the same place."""
+    return HostPath(path)
+
+
+def joined(path: P, name: str) -> P:
+    """Return ``name`` (or several components) in the directory ``path``."""
+    return cast("P", f"{path.rstrip('/')}/{name}")
+
+
+def directory_of(path: P) -> P:
+    """Return the directory that holds ``path``; ``/`` holds itself."""
+    return cast("P", posixpath.dirname(path))
 
 
 def is_clean_absolute(path: str) -> bool:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.core.journal_fields import Event
 from jailssh.core.names import escape
 from jailssh.daemon.last_good import LastGood
 from jailssh.daemon.records import Send
@@ -134,16 +135,16 @@ class Service:
         }
         if published.image.changed:
             message = f"image {published.image.generation} of jail {published.jail} built"
-            self._send("image-built", message, common)
+            self._send(Event.IMAGE_BUILT, message, common)
         message = f"plan {published.plan.serial} of {account.name} compiled for jail {published.jail}"
         message += f"; {published.note}" if published.note else ""
-        self._send("plan-compiled", message, {**common, fields.PLAN: published.plan.serial})
+        self._send(Event.PLAN_COMPILED, message, {**common, fields.PLAN: published.plan.serial})
 
     def _refuse(self, uid: int, name: str, code: str, error: Exception) -> str:
         reference = secrets.token_hex(4)
         lines = error.lines() if isinstance(error, JailsshError) else [f"{type(error).__name__}: {error}"]
         self._send(
-            "plan-failed",  # the refusal of the login is the login program's record
+            Event.PLAN_FAILED,  # the refusal of the login is the login program's record
             f"no plan for {name or 'an unknown account'} (uid {uid}): {'; '.join(lines)}",
             {fields.USER: name, fields.UID: str(uid), fields.REASON: code, fields.REFERENCE: reference},
         )

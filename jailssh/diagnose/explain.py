@@ -11,7 +11,7 @@ from typing import Any
 
 from jailssh.core.errors import JailsshError, ManyErrors, UsageError
 from jailssh.core.journal_fields import KEY, PEER, REASONS
-from jailssh.core.names import escape
+from jailssh.core.names import JailPath, escape, same_source
 from jailssh.diagnose import reasons
 from jailssh.diagnose.suggest import COMMAND, blocking_setting, line_remedies, settings_lines, why_no_line, written
 from jailssh.diagnose.trials import Remedy, Trials, holder
@@ -166,7 +166,7 @@ def _allowed(plan: Plan, verdict: matcher.Verdict, rights: list[str]) -> tuple[d
     return facts, lines
 
 
-def _first(plan: Plan, rule: str, path: str) -> list[str]:
+def _first(plan: Plan, rule: str, path: JailPath) -> list[str]:
     """Return what a rule runs before its program."""
     words = [args[0] for args in values_of(rule_records_of(plan, rule), "first")]
     return [path if word == "%p" else word for word in words]
@@ -176,12 +176,13 @@ def _not_there(plan: Plan, verdict: matcher.Verdict) -> list[str]:
     """Return what a login would find that the matcher, which sees text alone, does not: no repository of this name."""
     records = rule_records_of(plan, verdict.rule)
     kinds = [args[2] for args in values_of(records, "operands")]
-    if "repository" not in kinds or any(os.path.lexists(path) for path in (verdict.path, f"{verdict.path}.git")):
+    made = JailPath(f"{verdict.path}.git")
+    # Repositories lie in directories that the jail shows at their own place.
+    if "repository" not in kinds or any(os.path.lexists(same_source(path)) for path in (verdict.path, made)):
         return []
     words = set(values_of(records, "word"))
     for rule in (args[0] for args in values_of(plan.records, "rule")):
         other = rule_records_of(plan, rule)
-        made = f"{verdict.path}.git"
         makes = "new-repository" in {args[2] for args in values_of(other, "operands")}
         if makes and words & set(values_of(other, "word")) and patterns_of(plan, rule, made):
             return [f"the repository does not exist yet; in a login, rule {rule} creates it with: "

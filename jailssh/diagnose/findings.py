@@ -19,6 +19,7 @@ from jailssh.config.files import UserConfig
 from jailssh.config.jails import JailConfig, place_of
 from jailssh.config.reader import Document, Item, RawSetting, did_you_mean
 from jailssh.config.rights import RightsLine, covers
+from jailssh.config.settings import SettingKind
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts
 from jailssh.jail.bounds import slice_properties
@@ -26,7 +27,7 @@ from jailssh.jail.configuration import Configuration
 from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
 from jailssh.jail.directories import missing_in_home
 from jailssh.jail.writable import Directories, Writer, chown_hint, mkdir_hint
-from jailssh.plugin.api import Account, PluginResult, Right
+from jailssh.plugin.api import Account, Grant, PluginResult, Right
 from jailssh.publish import key_rings
 from jailssh.services import slices, sshds
 
@@ -108,7 +109,9 @@ def find(configuration: Configuration) -> Findings:
         for item in definition.config.items:
             for claim in _claims(definition.config, item, users):
                 wrong += _about_pattern(claim, host)
-                wrong += [] if claim.right.right == "read" else [*_about_place(claim, host), *_about_modes(claim, host)]
+                wrong += (
+                    [] if claim.right.right == Grant.READ else [*_about_place(claim, host), *_about_modes(claim, host)]
+                )
             for line in item.lines:
                 wrong += _about_names(line, definition.config, users)
         for user in users:
@@ -260,7 +263,7 @@ def _claims(config: JailConfig, table: Item, users: Sequence[_User]) -> Iterator
             roots.setdefault(user.account.home + first[1:], []).append(user)
     for root, inside in roots.items():
         creates: dict[str, list[tuple[str, frozenset[str]]]] = {}
-        for right in (right for _, right in rights if right.right == "create"):
+        for right in (right for _, right in rights if right.right == Grant.CREATE):
             way = _from(root, right.pattern)
             creates.setdefault(_place(way), []).append((way, frozenset(right.who)))
         for line, right in rights:
@@ -312,7 +315,7 @@ def _about_pattern(claim: _Grant, host: Directories) -> list[ConfigError]:
 def _about_place(claim: _Grant, host: Directories) -> list[ConfigError]:
     """Return what is to be said of a directory in which people may create, that is not there or keeps them out."""
     place = claim.place
-    if claim.right.right != "create" or (place == claim.root and host.is_absent(place)):
+    if claim.right.right != Grant.CREATE or (place == claim.root and host.is_absent(place)):
         return []
     if not host.is_absent(place):
         kept_out = [writer for writer in claim.writers if not host.can_write(writer, place)]
@@ -345,7 +348,7 @@ def _about_writable(
 
     Not of those with a table of rights, nor where there is a directory inside that the account can write to.
     """
-    tables = {item.setting.section for item in config.items if item.setting.kind == "rights" and item.lines}
+    tables = {item.setting.section for item in config.items if item.setting.kind == SettingKind.RIGHTS and item.lines}
     found = []
     for plugin, result in zip(config.plugins, results, strict=True):
         for path in [bind.path for bind in result.binds if bind.writable and plugin not in tables]:

@@ -16,9 +16,10 @@ from itertools import chain, combinations, count
 
 from jailssh.config.reader import Document
 from jailssh.config.rights import RIGHTS, file_of, read_rights
+from jailssh.config.settings import HOLDS_PATHS, SettingKind
 from jailssh.config.values import Raw, parse
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.core.names import is_below, is_clean_absolute
+from jailssh.core.names import HostPath, is_below, is_clean_absolute
 from jailssh.host import matcher
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.definition import NO_FILTER, JailDefinition
@@ -110,12 +111,12 @@ class Trials:
     def is_table(self, change: SettingChange) -> bool:
         """True if a change adds lines to a table of rights."""
         options = self._configuration.registry.get(change.plugin).options
-        return any(option.name == change.option and option.kind == "rights" for option in options)
+        return any(option.name == change.option and option.kind == SettingKind.RIGHTS for option in options)
 
     def judge(self, remedy: Remedy, command: str | None) -> matcher.Verdict:
         """Return what the matcher says with ``remedy``; raises :class:`JailsshError` where that cannot be a jail."""
         results = self._results(remedy)
-        plan = compile_plan(self.account, self._jail, results, "/image", NO_FILTER)
+        plan = compile_plan(self.account, self._jail, results, HostPath("/image"), NO_FILTER)
         return matcher.judge(self._configuration.layout, codec.encode(plan), command)
 
     def remedy(self, command: str | None, words: Sequence[str]) -> Remedy | None:
@@ -170,8 +171,8 @@ class Trials:
         changes = []
         for change in found.changes:
             kind = kinds[change.option]
-            added: Raw = (f"~/{name}",) if kind == "paths" else f"~/{name}"
-            changes.append(self.change(name, change.option, added) if kind in ("path", "paths") else change)
+            added: Raw = (f"~/{name}",) if kind == SettingKind.PATHS else f"~/{name}"
+            changes.append(self.change(name, change.option, added) if kind in HOLDS_PATHS else change)
         plain = replace(found, changes=tuple(changes), guess=True)
         return plain if changes != [*found.changes] and self._helps(plain, name, command, words) else found
 
@@ -271,16 +272,16 @@ class Trials:
         values: dict[str, Value] = {}
         for change in changes:
             kind, now = kinds[change.option], known.get(change.option, ())
-            lines = _table(change.raw) if kind == "rights" else ()
+            lines = _table(change.raw) if kind == SettingKind.RIGHTS else ()
             kept = now if isinstance(now, tuple) and change.table else ()
-            values[change.option] = (*kept, *lines) if kind == "rights" else parse(kind, change.raw)
+            values[change.option] = (*kept, *lines) if kind == SettingKind.RIGHTS else parse(kind, change.raw)
         return values
 
     def change(self, plugin: str, option: str, added: Raw) -> SettingChange:
         """Return the change that sets an option, or adds to one that holds several values."""
         item = self._items.get((plugin, option))
         before: Raw = item.raw if item else ""
-        table = file_of(before) if item and item.setting.kind == "rights" else ""
+        table = file_of(before) if item and item.setting.kind == SettingKind.RIGHTS else ""
         raw = _union("" if table else before, added) if isinstance(added, tuple) else added
         return SettingChange(plugin, option, raw, before=before, origin=item.origin if item else "", table=table)
 
@@ -289,12 +290,12 @@ class Trials:
         paths = candidate_paths(words, self.account.home) if words else []
         settings = self._settings(plugin, ())
         # Where a table of rights decides, directories only say what its lines mean.
-        tabled = any(settings[option.name] for option in plugin.options if option.kind == "rights")
+        tabled = any(settings[option.name] for option in plugin.options if option.kind == SettingKind.RIGHTS)
         found = []
         for option in plugin.options:
-            if tabled and option.kind == "paths":
+            if tabled and option.kind == SettingKind.PATHS:
                 continue
-            values = self._lines(words) if option.kind == "rights" else self._values(plugin, option, paths)
+            values = self._lines(words) if option.kind == SettingKind.RIGHTS else self._values(plugin, option, paths)
             found += [self.change(name, option.name, value) for value in values]
         return found
 
@@ -308,19 +309,19 @@ class Trials:
     def _values(self, plugin: Plugin, option: Option, paths: Sequence[str]) -> Iterator[Raw]:
         """Yield what an option could be instead, the smallest first."""
         now = self._settings(plugin, ())[option.name]
-        if option.kind == "bool":
+        if option.kind == SettingKind.BOOL:
             yield "no" if now else "yes"
         elif listed := choices(option.kind):
             yield from (choice for choice in listed if choice != now)
-        elif option.kind == "paths":
+        elif option.kind == SettingKind.PATHS:
             yield from ((path,) for path in paths[:_MOST_PATHS])
             if len(paths) > 1:
                 yield tuple(reversed(paths))
-        elif option.kind == "path":
+        elif option.kind == SettingKind.PATH:
             yield from paths[:_MOST_PATHS]
             if now:
                 yield ""
-        elif option.kind in ("word", "size?") and now not in ("", -1):
+        elif option.kind in (SettingKind.WORD, SettingKind.OPTIONAL_SIZE) and now not in ("", -1):
             yield ""
 
 
@@ -339,7 +340,9 @@ def _plain(path: str) -> str:
 
 
 def _defaults(plugin: Plugin) -> dict[str, Value]:
-    return {each.name: () if each.kind == "rights" else parse(each.kind, each.default) for each in plugin.options}
+    return {
+        each.name: () if each.kind == SettingKind.RIGHTS else parse(each.kind, each.default) for each in plugin.options
+    }
 
 
 def _table(raw: Raw) -> tuple[str, ...]:

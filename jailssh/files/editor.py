@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable
 from contextlib import suppress
 
+from jailssh.core.names import JailPath
 from jailssh.files import beneath, fs
 
 NEW = ".jailssh-new-"
@@ -18,7 +19,6 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 _FICLONE = 0x40049409
 _NO_CLONE = (errno.EOPNOTSUPP, errno.EXDEV, errno.EINVAL, errno.ENOTTY, errno.ENOSYS, errno.EPERM)
 _MAX_OPEN = 64
-_TYPES = {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO, "socket": stat.S_IFSOCK}
 
 
 class TreeEditor:
@@ -41,7 +41,7 @@ class TreeEditor:
         while self._dirs:
             os.close(self._dirs.popitem()[1])
 
-    def _parent(self, path: str) -> tuple[int, str]:
+    def _parent(self, path: JailPath) -> tuple[int, str]:
         head, name = os.path.split(path)
         fd = self._dirs.get(head)
         if fd is None:
@@ -50,7 +50,7 @@ class TreeEditor:
             fd = self._dirs[head] = beneath.open_beneath(self._root, head)
         return fd, name
 
-    def look(self, path: str) -> os.stat_result | None:
+    def look(self, path: JailPath) -> os.stat_result | None:
         """Return the status of ``path``, not followed; None if it, or a directory on the way, is not there."""
         try:
             parent, name = self._parent(path)
@@ -58,12 +58,12 @@ class TreeEditor:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def read_link(self, path: str) -> str:
+    def read_link(self, path: JailPath) -> str:
         """Return the text of a symbolic link."""
         parent, name = self._parent(path)
         return os.readlink(name, dir_fd=parent)
 
-    def open_file(self, path: str) -> int:
+    def open_file(self, path: JailPath) -> int:
         """Return a descriptor, for reading, of a regular file."""
         parent, name = self._parent(path)
         fd = os.open(name, _READ, dir_fd=parent)
@@ -72,7 +72,7 @@ class TreeEditor:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
         return fd
 
-    def names(self, path: str) -> list[str]:
+    def names(self, path: JailPath) -> list[str]:
         """Return what the directory ``path`` holds; nothing if there is none."""
         try:
             fd = beneath.open_beneath(self._root, path)
@@ -83,7 +83,7 @@ class TreeEditor:
         finally:
             os.close(fd)
 
-    def directory(self, path: str, mode: int, uid: int, gid: int) -> None:
+    def directory(self, path: JailPath, mode: int, uid: int, gid: int) -> None:
         """Make a directory, or give the one that is there mode and owner; anything else in its place is replaced."""
         parent, name = self._parent(path)
         if not self._fresh:
@@ -101,7 +101,7 @@ class TreeEditor:
         finally:
             os.close(fd)
 
-    def file(self, path: str, source: int, mode: int, uid: int, gid: int, mtime_ns: int) -> None:
+    def file(self, path: JailPath, source: int, mode: int, uid: int, gid: int, mtime_ns: int) -> None:
         """Put a file with the content of the descriptor ``source``; holes stay holes."""
 
         def fill(fd: int) -> None:
@@ -111,7 +111,7 @@ class TreeEditor:
 
         self._write(path, fill)
 
-    def text(self, path: str, data: bytes, mode: int, uid: int, gid: int) -> None:
+    def text(self, path: JailPath, data: bytes, mode: int, uid: int, gid: int) -> None:
         """Put a file with ``data``; its time is the epoch, so that equal trees are equal."""
 
         def fill(fd: int) -> None:
@@ -121,11 +121,11 @@ class TreeEditor:
 
         self._write(path, fill)
 
-    def link(self, path: str, target: str) -> None:
+    def link(self, path: JailPath, target: str) -> None:
         """Put a symbolic link."""
         self._put(path, lambda name, parent: os.symlink(target, name, dir_fd=parent))
 
-    def hard(self, path: str, existing: str) -> None:
+    def hard(self, path: JailPath, existing: JailPath) -> None:
         """Put a second name for the regular file ``existing`` of the same tree."""
         # Opened anew: the cache of directories may close one while the other is looked up.
         head, old = os.path.split(existing)
@@ -137,11 +137,11 @@ class TreeEditor:
         finally:
             os.close(above)
 
-    def share(self, path: str, above: int, name: str) -> None:
+    def share(self, path: JailPath, above: int, name: str) -> None:
         """Put one more name for the file ``name`` in the open directory ``above``, of the same file system."""
         self._put(path, lambda new, parent: os.link(name, new, src_dir_fd=above, dst_dir_fd=parent))
 
-    def clear(self, path: str) -> None:
+    def clear(self, path: JailPath) -> None:
         """Remove what is at ``path``, with all below it; a mount point is an error, and nothing below it is touched."""
         parent, name = self._parent(path)
         # Descriptors of what goes would be found again by path.
@@ -149,22 +149,22 @@ class TreeEditor:
             os.close(self._dirs.pop(known))
         fs.remove_tree(parent, name)
 
-    def parent(self, path: str) -> int:
+    def parent(self, path: JailPath) -> int:
         """Return a descriptor of the directory above ``path``, good until the next call."""
         return self._parent(path)[0]
 
-    def node(self, path: str, kind: str, major: int, minor: int, mode: int, uid: int, gid: int) -> None:
-        """Put a device, a named pipe or a socket."""
+    def node(self, path: JailPath, type: int, major: int, minor: int, mode: int, uid: int, gid: int) -> None:
+        """Put a device, a named pipe or a socket; ``type`` as S_IFCHR and the like (inode(7))."""
 
         def make(name: str, parent: int) -> None:
-            os.mknod(name, _TYPES[kind] | 0o600, os.makedev(major, minor), dir_fd=parent)
+            os.mknod(name, type | 0o600, os.makedev(major, minor), dir_fd=parent)
             if self._owned:
                 os.chown(name, uid, gid, dir_fd=parent, follow_symlinks=False)
             os.chmod(name, mode, dir_fd=parent)
 
         self._put(path, make)
 
-    def remove(self, path: str) -> bool:
+    def remove(self, path: JailPath) -> bool:
         """Remove a file, link or node, or a directory that is empty; False if it was gone or holds something."""
         try:
             parent, name = self._parent(path)
@@ -182,13 +182,13 @@ class TreeEditor:
             os.close(fd)
         return True
 
-    def sweep(self, path: str) -> None:
+    def sweep(self, path: JailPath) -> None:
         """Remove what a killed run has left unfinished in the directory ``path``."""
         for name in self.names(path):
             if name.startswith(NEW):
-                self.remove(f"{path.rstrip('/')}/{name}")
+                self.remove(JailPath(f"{path.rstrip('/')}/{name}"))
 
-    def _write(self, path: str, fill: Callable[[int], None]) -> None:
+    def _write(self, path: JailPath, fill: Callable[[int], None]) -> None:
         def make(name: str, parent: int) -> None:
             fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
             try:
@@ -201,7 +201,7 @@ class TreeEditor:
 
         self._put(path, make)
 
-    def _put(self, path: str, make: Callable[[str, int], None]) -> None:
+    def _put(self, path: JailPath, make: Callable[[str, int], None]) -> None:
         """Make something under its name, or, where others may look, beside it and then in its place in one step."""
         parent, name = self._parent(path)
         if self._fresh:

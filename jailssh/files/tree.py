@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from jailssh.core.names import JailPath
 from jailssh.files import blobs, fs
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -20,7 +21,7 @@ class SharedFile:
     """
 
     root: int
-    path: str
+    path: JailPath
     mode: int
     size: int
     mtime_ns: int
@@ -53,14 +54,14 @@ class TreeWriter:
         while self._stack:
             os.close(self._stack.pop()[1])
 
-    def _parent(self, path: str) -> tuple[int, str]:
+    def _parent(self, path: JailPath) -> tuple[int, str]:
         head, name = os.path.split(path)
         head = head.rstrip("/")
         while self._stack[-1][0] != head:
             os.close(self._stack.pop()[1])
         return self._stack[-1][1], name
 
-    def directory(self, path: str, mode: int) -> None:
+    def directory(self, path: JailPath, mode: int) -> None:
         """Make a directory."""
         parent, name = self._parent(path)
         os.mkdir(name, 0o700, dir_fd=parent)
@@ -69,12 +70,12 @@ class TreeWriter:
         os.fchown(fd, 0, 0)
         os.fchmod(fd, mode)
 
-    def link(self, path: str, target: str) -> None:
+    def link(self, path: JailPath, target: str) -> None:
         """Make a symbolic link."""
         parent, name = self._parent(path)
         os.symlink(target, name, dir_fd=parent)
 
-    def text(self, path: str, data: bytes, mode: int) -> None:
+    def text(self, path: JailPath, data: bytes, mode: int) -> None:
         """Make a file with ``data``; its time is the epoch, so that equal trees are equal."""
         parent, name = self._parent(path)
         fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
@@ -84,7 +85,7 @@ class TreeWriter:
         finally:
             os.close(fd)
 
-    def copy(self, path: str, source: int, mode: int, mtime_ns: int) -> None:
+    def copy(self, path: JailPath, source: int, mode: int, mtime_ns: int) -> None:
         """Make a file with the content of the descriptor ``source``, read from its position on."""
         parent, name = self._parent(path)
         fd = os.open(name, _CREATE, 0o600, dir_fd=parent)
@@ -99,7 +100,7 @@ class TreeWriter:
         os.fchmod(fd, mode)
         os.utime(fd, ns=(mtime_ns, mtime_ns))
 
-    def share(self, path: str, file: SharedFile) -> bool:
+    def share(self, path: JailPath, file: SharedFile) -> bool:
         """Make a hard link to a file of another tree on the same file system; False if it is not as it should be."""
 
         def same(above: int, name: str) -> bool:
@@ -116,7 +117,7 @@ class TreeWriter:
             self._checked[after.st_dev, after.st_ino] = after.st_ctime_ns
         return shared
 
-    def _is_right(self, path: str, above: int, name: str, info: os.stat_result, digest: str) -> bool:
+    def _is_right(self, path: JailPath, above: int, name: str, info: os.stat_result, digest: str) -> bool:
         """True if the file has the content of ``digest``: size and times can be put back after a change."""
         if self._checked.get((info.st_dev, info.st_ino)) == info.st_ctime_ns:
             return True
@@ -125,11 +126,11 @@ class TreeWriter:
         self.damaged.append(path)
         return False
 
-    def share_link(self, path: str, file: SharedFile, target: str) -> bool:
+    def share_link(self, path: JailPath, file: SharedFile, target: str) -> bool:
         """Do the same for a symbolic link with the text ``target``: a new one costs an inode."""
         return self._share(path, file, lambda above, name: os.readlink(name, dir_fd=above) == target)
 
-    def _share(self, path: str, file: SharedFile, same: Callable[[int, str], bool]) -> bool:
+    def _share(self, path: JailPath, file: SharedFile, same: Callable[[int, str], bool]) -> bool:
         parent, name = self._parent(path)
         head, old = os.path.split(file.path)
         try:

@@ -15,13 +15,13 @@ from datetime import datetime
 from typing import Any
 
 from jailssh.core.errors import HostError, JailsshError, UsageError
-from jailssh.core.journal_fields import COMMAND, EVENT, MESSAGE_IDS, SESSION, UID
+from jailssh.core.journal_fields import COMMAND, EVENT, MESSAGE_IDS, SESSION, UID, Event
 from jailssh.core.names import escape
 from jailssh.host import process
 
 LIMIT = 2000
 _WARNING, _NOTICE = "4", "5"
-_WARNINGS = ("image-failed",)
+_WARNINGS = (Event.IMAGE_FAILED,)
 _TIMEOUT = 60.0
 _MOST = 20000
 _ESCAPED = re.compile(rb"\\x([01][0-9a-f]|7f|[89][0-9a-f])")
@@ -30,8 +30,8 @@ _SESSION_ID = re.compile(r"[0-9a-f]{8,16}\Z")
 _LONGEST_VALUE = 4096
 
 
-def record(event: str, message: str, fields: Mapping[str, str]) -> None:
-    """Write one record about ``event`` (a name in ``MESSAGE_IDS``); without a journal there is none."""
+def record(event: Event, message: str, fields: Mapping[str, str]) -> None:
+    """Write one record about ``event``; without a journal there is none."""
     # Imported here: the command must work where the binding cannot be loaded, and most verbs write no record.
     with suppress(OSError, ImportError):
         from systemd import journal
@@ -125,7 +125,7 @@ def find_login(which: str, *, root: str = "") -> list[JournalRecord]:
 
 def decisive(records: Sequence[JournalRecord]) -> JournalRecord:
     """Return the record that says how a login was decided: its denial or refusal, else its beginning."""
-    order = ("denied", "refused", "session-start", "session-end")
+    order = (Event.DENIED, Event.REFUSED, Event.SESSION_START, Event.SESSION_END)
     return min(records, key=lambda one: order.index(one.get(EVENT)) if one.get(EVENT) in order else len(order))
 
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import EXIT_DENIED, EXIT_OK, HostError
+from jailssh.core.names import JailPath
 from jailssh.host import process
 from jailssh.host.paths import Layout
 
@@ -14,6 +15,7 @@ TIMEOUT = 10.0
 
 NOT_SERVED = "not-served"
 """The reason of a denial by a rule that matched and says so itself."""
+_NO_PATH = JailPath("")
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Verdict:
     plugin: str
     reason: str = ""
     detail: str = ""
-    program: str = ""
-    path: str = ""
+    program: JailPath = _NO_PATH
+    path: JailPath = _NO_PATH
     argv: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
 
@@ -61,6 +63,6 @@ def read_verdict(text: str) -> Verdict:
     word, *fields = text.split("\0")[:-1]
     if word == "allow":
         rule, plugin, program, path, *argv = fields
-        return Verdict(True, rule=rule, plugin=plugin, program=program, path=path, argv=tuple(argv))
+        return Verdict(True, rule=rule, plugin=plugin, program=JailPath(program), path=JailPath(path), argv=tuple(argv))
     reason, rule, plugin, detail, *words = fields
     return Verdict(False, rule=rule, plugin=plugin, reason=reason, detail=detail, words=tuple(words))

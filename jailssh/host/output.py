@@ -9,16 +9,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
+from jailssh.core.closed import Word
 from jailssh.core.errors import HostError
 from jailssh.core.names import check_absolute, escape
 from jailssh.files import fs, tree
 from jailssh.host import process
 
+
+class Compression(Word):
+    """How a stream is compressed."""
+
+    NONE = "none"
+    GZIP = "gzip"
+    XZ = "xz"
+    ZSTD = "zstd"
+    LZ4 = "lz4"
+
+
 # One thread each: with several, the bytes could depend on their number.
-COMPRESSORS: dict[str, tuple[str, ...]] = {
-    "gzip": ("gzip", "-n", "-c"),
-    "xz": ("xz", "-c", "-T1"),
-    "zstd": ("zstd", "-q", "-c", "-T1"),
+COMPRESSORS: dict[Compression, tuple[str, ...]] = {
+    Compression.GZIP: ("gzip", "-n", "-c"),
+    Compression.XZ: ("xz", "-c", "-T1"),
+    Compression.ZSTD: ("zstd", "-q", "-c", "-T1"),
 }
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -74,17 +86,17 @@ def new_dir(path: str, keep: bool = True) -> Iterator[str]:
 
 
 @contextmanager
-def compressed(file: IO[bytes], kind: str) -> Iterator[IO[bytes]]:
-    """Give a stream whose bytes reach ``file`` compressed (a name in :data:`COMPRESSORS`, or ``none``)."""
-    if kind == "none":
+def compressed(file: IO[bytes], how: Compression) -> Iterator[IO[bytes]]:
+    """Give a stream whose bytes reach ``file`` as they are or compressed, by a program of :data:`COMPRESSORS`."""
+    if how == Compression.NONE:
         yield file
         return
-    program = process.find_program(COMPRESSORS[kind][0])
+    program = process.find_program(COMPRESSORS[how][0])
     if program is None:
-        raise HostError(f"program {COMPRESSORS[kind][0]}", "not found", hint="install the package that contains it")
+        raise HostError(f"program {COMPRESSORS[how][0]}", "not found", hint="install the package that contains it")
     file.flush()
     child = subprocess.Popen(
-        [program, *COMPRESSORS[kind][1:]],
+        [program, *COMPRESSORS[how][1:]],
         stdin=subprocess.PIPE,
         stdout=file.fileno(),
         stderr=subprocess.PIPE,

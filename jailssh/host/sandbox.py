@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from jailssh.core.errors import HostError
+from jailssh.core.names import HostPath, JailPath, below
 from jailssh.files import fs
 from jailssh.host.process import SYSTEM_PATH
 
@@ -58,7 +59,7 @@ class Ended:
     said: str
 
 
-def inside(tree: str, root: int, work: Callable[[Room], Any]) -> Any:
+def inside(tree: HostPath, root: int, work: Callable[[Room], Any]) -> Any:
     """Return what ``work`` returns, which is called in a process of root's that has the room; plain data (JSON).
 
     ``tree``  the absolute path of the tree, ``root`` a descriptor of it.  Raises :class:`HostError` where there is no
@@ -88,7 +89,7 @@ def inside(tree: str, root: int, work: Callable[[Room], Any]) -> Any:
     return answer["done"]
 
 
-def _outer(tree: str, root: int, work: Callable[[Room], Any], target: int) -> NoReturn:
+def _outer(tree: HostPath, root: int, work: Callable[[Room], Any], target: int) -> NoReturn:
     """Make the namespaces and the first process in them; wait for its end."""
     code = 1
     try:
@@ -107,7 +108,7 @@ def _outer(tree: str, root: int, work: Callable[[Room], Any], target: int) -> No
         os._exit(1 if code else 0)
 
 
-def _first(tree: str, root: int, work: Callable[[Room], Any], target: int) -> NoReturn:
+def _first(tree: HostPath, root: int, work: Callable[[Room], Any], target: int) -> NoReturn:
     try:
         _die_with_parent()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
@@ -147,7 +148,7 @@ def _mount(source: str | None, place: str, kind: str | None, flags: int, data: s
         raise OSError(code, f"cannot mount: {os.strerror(code)}", place)
 
 
-def _make_private(tree: str) -> None:
+def _make_private(tree: HostPath) -> None:
     """Let no mount made from now on reach another namespace.
 
     Where we are in a chroot(2) whose root is no mount point, the mount that it lies on is above it: the way there is
@@ -178,7 +179,7 @@ class Room:
     libraries near their own place find none there.
     """
 
-    def __init__(self, tree: str, root: int) -> None:
+    def __init__(self, tree: HostPath, root: int) -> None:
         self._tree = tree
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         _make_private(tree)
@@ -241,7 +242,7 @@ class Room:
             raise OSError(errno.ESTALE, "it was changed meanwhile", name)
 
     @contextmanager
-    def readable(self, path: str, file: int) -> Iterator[None]:
+    def readable(self, path: JailPath, file: int) -> Iterator[None]:
         """Show a copy of the open file ``file``, which everybody may read and start, at ``path`` of the tree."""
         fd = os.open(_COPY, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o700, dir_fd=self._view)
         try:
@@ -249,7 +250,7 @@ class Room:
             os.fchmod(fd, 0o755)
         finally:
             os.close(fd)
-        place = f"{self._tree}{path}"
+        place = below(self._tree, path)
         try:
             _mount(f"{self._tree}/{_COPY}", place, None, _BIND)
             yield

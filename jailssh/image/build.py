@@ -8,14 +8,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entry, Manifest
+from jailssh.closure.manifest import Entry, EntryKind, Manifest
 from jailssh.closure.sources import open_stamped, stamp_of
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, JailPath, escape
 from jailssh.files import beneath, fs, tree
 from jailssh.host import process
 
-LD_CONF = "/etc/ld.so.conf"
-LD_CACHE = "/etc/ld.so.cache"
+LD_CONF = JailPath("/etc/ld.so.conf")
+LD_CACHE = JailPath("/etc/ld.so.cache")
 _LD_AUX = "ldconfig"
 _LDCONFIG_SECONDS = 60
 
@@ -32,7 +32,7 @@ class Previous:
     checked: tree.Checked = field(default_factory=dict)
 
 
-def write_tree(root: int, path: str, manifest: Manifest, previous: Previous | None) -> Manifest:
+def write_tree(root: int, path: HostPath, manifest: Manifest, previous: Previous | None) -> Manifest:
     """Fill the empty directory ``root`` (its host path is ``path``) and return the manifest of what is there now.
 
     A file with the content, mode and time of one in ``previous``, or of one written before it, becomes a hard link
@@ -69,26 +69,26 @@ def _told(path: str) -> str:
 
 
 def _key(entry: Entry) -> tuple[str, int, int]:
-    if entry.kind == "link":
+    if entry.kind == EntryKind.LINK:
         return (f"-> {entry.target}", 0, 0)
     return (entry.digest, entry.mode, entry.stamp[2] if entry.stamp else 0)
 
 
 def _share(shared: dict[tuple[str, int, int], tree.SharedFile], entry: Entry, root: int, digest: str = "") -> None:
-    if entry.kind == "link" or (entry.kind == "file" and entry.stamp):
+    if entry.kind == EntryKind.LINK or (entry.kind == EntryKind.FILE and entry.stamp):
         mtime = entry.stamp[2] if entry.stamp else 0
         file = tree.SharedFile(root, entry.path, entry.mode, entry.size, mtime, digest)
         shared.setdefault(_key(entry), file)
 
 
 def _write(writer: tree.TreeWriter, entry: Entry, shared: dict[tuple[str, int, int], tree.SharedFile]) -> None:
-    if entry.kind == "dir":
+    if entry.kind == EntryKind.DIR:
         writer.directory(entry.path, entry.mode)
-    elif entry.kind == "link":
+    elif entry.kind == EntryKind.LINK:
         old = shared.get(_key(entry))
         if old is None or not writer.share_link(entry.path, old, entry.target):
             writer.link(entry.path, entry.target)
-    elif entry.kind == "text":
+    elif entry.kind == EntryKind.TEXT:
         writer.text(entry.path, entry.text.encode("utf-8", "surrogateescape"), entry.mode)
     else:
         old = shared.get(_key(entry))
@@ -109,7 +109,7 @@ def _copy(writer: tree.TreeWriter, entry: Entry) -> None:
         raise SourceChangedError(escape(entry.source), "changed while it was copied")
 
 
-def make_cache(root: int, path: str) -> None:
+def make_cache(root: int, path: HostPath) -> None:
     """Make the loader's cache for libraries outside the loader's own directories (ldconfig(8))."""
     argv = ["ldconfig", "-X", "-r", path, "-f", LD_CONF, "-C", LD_CACHE]
     process.run(argv, timeout=_LDCONFIG_SECONDS)
@@ -137,4 +137,6 @@ def with_cache(root: int, manifest: Manifest) -> Manifest:
             mode = os.fstat(fd).st_mode & 0o777
     except OSError as error:
         raise fs.failed("read the loader's cache", LD_CACHE, error) from error
-    return manifest.with_entry(Entry(LD_CACHE, "file", "ldconfig", mode, len(data), hashlib.sha256(data).hexdigest()))
+    return manifest.with_entry(
+        Entry(LD_CACHE, EntryKind.FILE, "ldconfig", mode, len(data), hashlib.sha256(data).hexdigest())
+    )

@@ -11,13 +11,13 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import escape, is_below
+from jailssh.core.names import HostPath, JailPath, escape, is_below, joined, same_place, same_source
 from jailssh.plugin.api import ImageNeeds
 
 Needs = tuple[tuple[str, ImageNeeds], ...]
 
 ORIGIN = "live root"
-_TOPS = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")
+_TOPS = tuple(map(HostPath, ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")))
 _HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 # /etc/ld.so.conf stays out: the cache is the host's own and is not to be made anew.
 _ETC = (
@@ -31,12 +31,12 @@ _ETC = (
 _ETC_NETWORK = "gai.conf resolv.conf"
 
 
-def live_tops() -> tuple[str, ...]:
+def live_tops() -> tuple[HostPath, ...]:
     """Return the directories of this host that a live root shows: ``/usr``, and those beside it that are no links."""
     return tuple(path for path in _TOPS if (info := _lstat(path)) and stat.S_ISDIR(info.st_mode))
 
 
-def in_live_root(path: str) -> bool:
+def in_live_root(path: JailPath) -> bool:
     """True if ``path`` of the jail is the host's own there."""
     return any(is_below(path, top) for top in _TOPS)
 
@@ -49,7 +49,7 @@ def live_needs(plugins: Needs, network: bool, find_program: Callable[[str], str 
     for a program that a live root cannot show.
     """
     names = f"{_ETC} {_ETC_NETWORK}" if network else _ETC
-    paths = [f"/etc/{name}" for name in names.split()]
+    paths = [HostPath(f"/etc/{name}") for name in names.split()]
     files, links = _mirror(paths)
     own = ImageNeeds(files=tuple(files), links=tuple(links), dirs=live_tops(), texts=(("/etc/hosts", _HOSTS),))
     rest = tuple((name, _outside(name, need, paths, find_program)) for name, need in plugins)
@@ -57,33 +57,34 @@ def live_needs(plugins: Needs, network: bool, find_program: Callable[[str], str 
 
 
 def _outside(
-    plugin: str, need: ImageNeeds, mirrored: Sequence[str], find_program: Callable[[str], str | None]
+    plugin: str, need: ImageNeeds, mirrored: Sequence[HostPath], find_program: Callable[[str], str | None]
 ) -> ImageNeeds:
     for name in need.programs:
         path = find_program(name)
-        if path is None or not in_live_root(path):
+        if path is None or not in_live_root(same_place(HostPath(path))):
             why = "not on this host" if path is None else "not below /usr, and a live root shows only /usr"
             raise ConfigError(f"plugin {plugin}", f"program {escape(name)} is {why}", hint="set root = image")
 
     def taken(paths: Iterable[str]) -> tuple[str, ...]:
-        return tuple(path for path in paths if not in_live_root(path) and not any(is_below(path, m) for m in mirrored))
+        places = map(JailPath, paths)
+        return tuple(path for path in places if not in_live_root(path) and not any(is_below(path, m) for m in mirrored))
 
-    for path in (*need.dirs, *(path for path, _ in (*need.texts, *need.links))):
-        if in_live_root(path) and _lstat(path) is None:
-            raise ConfigError(f"plugin {plugin}", f"{escape(path)} is not on this host", hint="set root = image")
+    for place in map(JailPath, (*need.dirs, *(path for path, _ in (*need.texts, *need.links)))):
+        if in_live_root(place) and _lstat(same_source(place)) is None:
+            raise ConfigError(f"plugin {plugin}", f"{escape(place)} is not on this host", hint="set root = image")
     return ImageNeeds(
         files=taken(need.files),
         optional_files=taken(need.optional_files),
-        dirs=tuple(path for path in need.dirs if not in_live_root(path)),
-        links=tuple(row for row in need.links if not in_live_root(row[0])),
-        texts=tuple(row for row in need.texts if not in_live_root(row[0]) and row[0] != "/etc/hosts"),
+        dirs=tuple(path for path in need.dirs if not in_live_root(JailPath(path))),
+        links=tuple(row for row in need.links if not in_live_root(JailPath(row[0]))),
+        texts=tuple(row for row in need.texts if not in_live_root(JailPath(row[0])) and row[0] != "/etc/hosts"),
     )
 
 
-def _mirror(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def _mirror(paths: Iterable[HostPath]) -> tuple[list[HostPath], list[tuple[JailPath, str]]]:
     """Return the files that everybody may read, and the links as they are, at and below ``paths``."""
-    files: list[str] = []
-    links: list[tuple[str, str]] = []
+    files: list[HostPath] = []
+    links: list[tuple[JailPath, str]] = []
     todo = sorted(paths, reverse=True)
     while todo:
         path = todo.pop()
@@ -91,15 +92,15 @@ def _mirror(paths: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
         if info is None:
             continue
         if stat.S_ISLNK(info.st_mode):
-            links.append((path, os.readlink(path)))
+            links.append((same_place(path), os.readlink(path)))
         elif stat.S_ISDIR(info.st_mode):
-            todo += [f"{path}/{name}" for name in sorted(os.listdir(path), reverse=True)]
+            todo += [joined(path, name) for name in sorted(os.listdir(path), reverse=True)]
         elif stat.S_ISREG(info.st_mode) and info.st_mode & stat.S_IROTH:
             files.append(path)
     return files, links
 
 
-def _lstat(path: str) -> os.stat_result | None:
+def _lstat(path: HostPath) -> os.stat_result | None:
     try:
         return os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from jailssh.closure.errors import ImageError
 from jailssh.closure.manifest import Manifest, Summary, from_json, summary_from_json
 from jailssh.core.errors import HostError, UsageError
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, escape
 from jailssh.files import blobs, fs, tree
 from jailssh.files.mounts import Mount, mounts_of
 from jailssh.host import pins
@@ -51,14 +51,14 @@ class Pruned:
     bytes: int
 
 
-def pool_dir(layout: Layout) -> str:
+def pool_dir(layout: Layout) -> HostPath:
     """Return the directory of all trees."""
-    return f"{layout.images}/.pool"
+    return HostPath(f"{layout.images}/.pool")
 
 
-def tree_path(layout: Layout, generation: str) -> str:
+def tree_path(layout: Layout, generation: str) -> HostPath:
     """Return the host path of a tree."""
-    return f"{pool_dir(layout)}/{generation}"
+    return HostPath(f"{pool_dir(layout)}/{generation}")
 
 
 def link_to(generation: str) -> str:
@@ -104,9 +104,9 @@ def locked(layout: Layout) -> Iterator[None]:
         yield
 
 
-def manifest_path(layout: Layout, generation: str, inputs: str) -> str:
+def manifest_path(layout: Layout, generation: str, inputs: str) -> HostPath:
     """Return where the manifest of a tree is that was made for the needs with this digest."""
-    return f"{pool_dir(layout)}/{generation}-{inputs[:16]}.json"
+    return HostPath(f"{pool_dir(layout)}/{generation}-{inputs[:16]}.json")
 
 
 def read_summary(layout: Layout, generation: str, inputs: str) -> Summary | None:

@@ -9,17 +9,17 @@ from collections.abc import Callable, Sequence
 from jailssh.closure.closure import Closure
 from jailssh.closure.data import NSSWITCH, data_set
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
+from jailssh.closure.manifest import Collector, Entry, EntryKind, Manifest, dir_entry, link_entry, text_entry
 from jailssh.closure.sources import Found, Sources, stamp_of
 from jailssh.core.errors import JailsshError, ManyErrors, distinct, parts
-from jailssh.core.names import escape, is_clean_absolute
+from jailssh.core.names import HostPath, JailPath, escape, is_clean_absolute, joined, same_place
 from jailssh.plugin.api import ImageNeeds
 
 Needs = Sequence[tuple[str, ImageNeeds]]
 _BASE = "base"
 _BASE_DIRS = ("/dev", "/etc", "/home", "/proc", "/run", "/tmp", "/usr", "/usr/bin", "/usr/lib", "/var")  # noqa: S108
 # Top-level names that are links on a host with a merged /usr.
-_MERGED = ("/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")
+_MERGED = tuple(map(HostPath, ("/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")))
 # The login program writes these two, for one account, into the jail's private /run.
 _ACCOUNT_FILES = ("passwd", "group")
 
@@ -27,8 +27,8 @@ _ACCOUNT_FILES = ("passwd", "group")
 def resolve(
     needs: Needs,
     *,
-    extra_dirs: Sequence[str] = (),
-    trusted_root: str | None = None,
+    extra_dirs: Sequence[JailPath] = (),
+    trusted_root: HostPath | None = None,
     sources: Sources | None = None,
 ) -> Manifest:
     """Return the manifest of an image with all that ``needs`` name, as (who needs it, what).
@@ -52,17 +52,17 @@ class _ImageResolver:
         self._errors: list[JailsshError] = []
         self._ways: set[tuple[object, ...]] = set()
 
-    def base(self, extra_dirs: Sequence[str]) -> None:
+    def base(self, extra_dirs: Sequence[JailPath]) -> None:
         """Add what every image has."""
-        for path in _MERGED:
-            found = self._sources.find(path)
+        for top in _MERGED:
+            found = self._sources.find(top)
             if found and found.links:
                 self._passed(found, _BASE)
         for path in (*_BASE_DIRS, *extra_dirs):
-            self._out.add(dir_entry(self._out.place(path), _BASE))
+            self._out.add(dir_entry(self._out.place(JailPath(path)), _BASE))
         for name in _ACCOUNT_FILES:
-            self._out.add(link_entry(f"/etc/{name}", f"../run/{name}", _BASE))
-        self._out.add(text_entry("/etc/nsswitch.conf", NSSWITCH, _BASE))
+            self._out.add(link_entry(JailPath(f"/etc/{name}"), f"../run/{name}", _BASE))
+        self._out.add(text_entry(JailPath("/etc/nsswitch.conf"), NSSWITCH, _BASE))
 
     def need(self, origin: str, need: ImageNeeds) -> None:
         """Add one need; what is wrong with it is kept for :meth:`finish`."""
@@ -71,23 +71,25 @@ class _ImageResolver:
         for name in need.optional_programs:
             self._guard(self._program, name, origin, False)
         for path in need.files:
-            self._guard(self._tree, path, origin, True)
+            self._guard(self._tree, HostPath(path), origin, True)
         for path in need.optional_files:
-            self._guard(self._tree, path, origin, False)
+            self._guard(self._tree, HostPath(path), origin, False)
         for name in need.data:
             self._guard(self._data, name, origin)
         for path, target in need.links:
-            self._guard(self._link, path, target, origin)
+            self._guard(self._link, JailPath(path), target, origin)
         for path in need.dirs:
-            self._guard(lambda at: self._out.add(dir_entry(self._out.place(at), origin)), path)
+            self._guard(lambda at: self._out.add(dir_entry(self._out.place(at), origin)), JailPath(path))
         for path, text in need.texts:
-            self._guard(lambda at, data: self._out.add(text_entry(self._out.place(at), data, origin)), path, text)
+            self._guard(
+                lambda at, data: self._out.add(text_entry(self._out.place(at), data, origin)), JailPath(path), text
+            )
 
     def finish(self) -> Manifest:
         """Return the manifest, or raise what went wrong."""
         if self._closure.wants_cache:
             lines = "".join(f"{path}\n" for path in self._closure.cache_dirs)
-            self._guard(lambda: self._out.add(text_entry("/etc/ld.so.conf", lines, _BASE)))
+            self._guard(lambda: self._out.add(text_entry(JailPath("/etc/ld.so.conf"), lines, _BASE)))
         entries: tuple[Entry, ...] = ()
         if not self._errors:
             entries = self._out.entries()
@@ -123,12 +125,12 @@ class _ImageResolver:
         for library in data.libraries:
             self._closure.library(library, f"{origin}: {name}")
 
-    def _link(self, path: str, target: str, origin: str) -> None:
+    def _link(self, path: JailPath, target: str, origin: str) -> None:
         if not target or not target.isprintable() or not is_clean_absolute(path):
             raise ImageError(escape(path), f"not a usable link to {escape(target)!r} (needed by {origin})")
         self._out.add(link_entry(self._out.place(path), target, origin))
 
-    def _tree(self, path: str, origin: str, required: bool) -> None:
+    def _tree(self, path: HostPath, origin: str, required: bool) -> None:
         """Take a file, or a directory with all below it."""
         found = self._sources.find(path)
         if found is None:
@@ -142,10 +144,10 @@ class _ImageResolver:
                 self._loose(found, origin)
                 continue
             for name in self._sources.listdir(found.path):
-                child = self._child(f"{found.path.rstrip('/')}/{name}", origin)
+                child = self._child(joined(found.path, name), origin)
                 todo += [child] if child else []
 
-    def _child(self, path: str, origin: str) -> Found | None:
+    def _child(self, path: HostPath, origin: str) -> Found | None:
         """Take one name of a tree and return it for its content; None for a link, whose target is not entered."""
         info = self._sources.lstat(path)
         if info is None:
@@ -160,7 +162,7 @@ class _ImageResolver:
             self._out.note(f"{escape(path)} leads to a file that an image cannot contain: {error}")
             found = None
         if found is None:
-            self._out.add(link_entry(path, os.readlink(path), origin))
+            self._out.add(link_entry(same_place(path), os.readlink(path), origin))
             self._out.note(f"{escape(path)} is a link without a target in the jail")
             return None
         taken = self._take(path, origin)
@@ -170,13 +172,13 @@ class _ImageResolver:
         """Take the libraries of a file that was named as a file: copied alone it could not be loaded."""
         self._closure.object(found, origin)
 
-    def _take(self, path: str, origin: str) -> Found:
+    def _take(self, path: HostPath, origin: str) -> Found:
         """Put what is at ``path`` into the image, with all links on the way, and return its end."""
         found = self._sources.find(path)
         if found is None:
             raise ImageError(escape(path), f"not on this host (needed by {origin})")
         self._passed(found, origin)
-        if found.is_file and found.path not in self._out:
+        if found.is_file and same_place(found.path) not in self._out:
             self._out.add(self._file(found, origin))
         elif not found.is_file and not found.is_dir:
             raise ImageError(escape(found.path), f"neither a file nor a directory (needed by {origin})")
@@ -189,11 +191,11 @@ class _ImageResolver:
             return
         self._ways.add(way)
         for path, target in found.links:
-            self._out.add(link_entry(path, target, origin))
+            self._out.add(link_entry(same_place(path), target, origin))
         for path in found.dirs:
-            self._out.add(dir_entry(path, origin))
+            self._out.add(dir_entry(same_place(path), origin))
         if found.is_dir:
-            self._out.add(dir_entry(found.path, origin))
+            self._out.add(dir_entry(same_place(found.path), origin))
 
     def _file(self, found: Found, origin: str) -> Entry:
         mode = stat.S_IMODE(found.info.st_mode)
@@ -202,8 +204,8 @@ class _ImageResolver:
         if not mode & stat.S_IROTH:
             self._out.note(f"{escape(found.path)} cannot be read by the users of the jail (mode {mode & 0o755:04o})")
         return Entry(
-            found.path,
-            "file",
+            same_place(found.path),
+            EntryKind.FILE,
             origin,
             mode & 0o755,
             found.info.st_size,

@@ -14,10 +14,10 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 from jailssh.closure.elf_cache import ElfCache, facts_path
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entry, Manifest, Summary, inputs_digest, without_made
+from jailssh.closure.manifest import Entry, EntryKind, Manifest, Summary, inputs_digest, without_made
 from jailssh.closure.sources import HostSources, unchanged
 from jailssh.core.errors import UsageError
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, JailPath, escape
 from jailssh.files import blobs, fs, tree
 from jailssh.host.paths import Layout
 from jailssh.image import pool
@@ -36,7 +36,7 @@ Verify = Callable[[Manifest], None]
 class BuildResult:
     """What :func:`ensure_image` leaves: the image's host path and generation; ``changed`` if it is not the old one."""
 
-    path: str
+    path: HostPath
     generation: str
     _: KW_ONLY
     changed: bool
@@ -50,8 +50,8 @@ class Wanted:
     """What an image shall hold; see :func:`ensure_image`."""
 
     needs: tuple[tuple[str, ImageNeeds], ...]
-    extra_dirs: tuple[str, ...] = ()
-    trusted_root: str | None = None
+    extra_dirs: tuple[JailPath, ...] = ()
+    trusted_root: HostPath | None = None
 
     @property
     def inputs(self) -> str:
@@ -64,7 +64,7 @@ def new_host(layout: Layout) -> HostSources:
     return HostSources(lambda: ElfCache(facts_path(layout), layout.root or None))
 
 
-def current_image(layout: Layout, jail: str) -> str | None:
+def current_image(layout: Layout, jail: str) -> HostPath | None:
     """Return the host path of the jail's current image (the tree itself, not a link), or None."""
     jail_dir(layout, jail)
     generation = pool.current_generation(layout, jail)
@@ -76,8 +76,8 @@ def ensure_image(
     jail: str,
     needs: Sequence[tuple[str, ImageNeeds]],
     *,
-    extra_dirs: Sequence[str] = (),
-    trusted_root: str | None = None,
+    extra_dirs: Sequence[JailPath] = (),
+    trusted_root: HostPath | None = None,
     waiting: Callable[[int], None] | None = None,
     verify: Verify | None = None,
     unpin: bool = False,
@@ -227,7 +227,7 @@ def _sweep(layout: Layout, jail: str, dirfd: int) -> None:
                 raise fs.failed("remove the unfinished", f"{jail_dir(layout, jail)}/{name}", error) from error
 
 
-def find(manifest: Manifest | Mapping[str, Entry], path: str) -> Entry | None:
+def find(manifest: Manifest | Mapping[JailPath, Entry], path: JailPath) -> Entry | None:
     """Return the entry at the end of ``path`` in the image, links followed; None if there is none."""
     rows = {entry.path: entry for entry in manifest.entries} if isinstance(manifest, Manifest) else manifest
     todo, at = path.split("/")[::-1], ""
@@ -235,15 +235,15 @@ def find(manifest: Manifest | Mapping[str, Entry], path: str) -> Entry | None:
         while todo and todo[-1] in ("", "."):
             todo.pop()
         if not todo:
-            return rows.get(at)
+            return rows.get(JailPath(at))
         part = todo.pop()
         if part == "..":
             at = os.path.dirname(at).rstrip("/")
             continue
-        entry = rows.get(f"{at}/{part}")
+        entry = rows.get(JailPath(f"{at}/{part}"))
         if entry is None:
             return None
-        if entry.kind == "link":
+        if entry.kind == EntryKind.LINK:
             at = "" if entry.target.startswith("/") else at
             todo += entry.target.split("/")[::-1]
         else:
@@ -315,10 +315,12 @@ class _Builder:
             try:
                 files = {entry.path: name for entry in manifest.entries if (name := object_name(entry))}
                 kept = tuple(
-                    each._replace(path=f"/{files[each.path]}") for each in manifest.entries if each.path in files
+                    each._replace(path=JailPath(f"/{files[each.path]}"))
+                    for each in manifest.entries
+                    if each.path in files
                 )
                 shared = Previous(replace(manifest, entries=kept), store, self._host.checked)
-                path = f"{jail_dir(self._layout, self._jail)}/{staging}"
+                path = HostPath(f"{jail_dir(self._layout, self._jail)}/{staging}")
                 manifest = write_tree(root, path, manifest, shared)
                 blobs.keep(root, store, files.items())
             finally:
@@ -350,8 +352,8 @@ class _Builder:
 
 def object_name(entry: Entry) -> str:
     """Return the name in the store of objects for a file or a symbolic link, "" for everything else."""
-    if entry.kind == "link":
+    if entry.kind == EntryKind.LINK:
         return blobs.name_of_link(entry.target)
-    if entry.kind != "file" or not entry.stamp:
+    if entry.kind != EntryKind.FILE or not entry.stamp:
         return ""
     return blobs.name_of(entry.digest, entry.mode, entry.stamp[2], entry.size)

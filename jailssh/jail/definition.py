@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TypeVar
 
 from jailssh.closure.errors import ImageError
-from jailssh.closure.manifest import Manifest
+from jailssh.closure.manifest import WITH_CONTENT, Manifest
 from jailssh.config.files import MainConfig, UserConfig
 from jailssh.config.jails import (
     JailConfig,
@@ -19,7 +19,9 @@ from jailssh.config.jails import (
 )
 from jailssh.config.keys import Keyring
 from jailssh.config.limits import access_of
+from jailssh.core.closed import Network, Root
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import HostPath, JailPath
 from jailssh.host.clock import local_offsets
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.store import find
@@ -66,10 +68,10 @@ class JailDefinition:
     def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
         needs = tuple((p.name, self._ask(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
-        if self.config.root != "live":
+        if self.config.root != Root.LIVE:
             return needs
         with in_file(self.config.file):
-            return live_needs(needs, self.config.network == "host", self.facts.find_program)
+            return live_needs(needs, self.config.network == Network.HOST, self.facts.find_program)
 
     def programs(self) -> tuple[str, ...]:
         """Return the programs that the rules of an account with every right run, sorted."""
@@ -81,11 +83,11 @@ class JailDefinition:
     def verify(self, manifest: Manifest) -> None:
         """Raise :class:`ImageError` unless the image has every program that a rule runs."""
         rows = {entry.path: entry for entry in manifest.entries}
-        for program in self.programs():
-            if self.config.root == "live" and in_live_root(program):
+        for program in map(JailPath, self.programs()):
+            if self.config.root == Root.LIVE and in_live_root(program):
                 continue
             entry = find(rows, program)
-            if entry is None or entry.kind not in ("file", "text") or not entry.mode & 0o111:
+            if entry is None or entry.kind not in WITH_CONTENT or not entry.mode & 0o111:
                 raise ImageError(f"jail {self.name}", f"{program} is not a program in the image, but a rule runs it")
 
     def results(self, account: Account) -> tuple[PluginResult, ...]:
@@ -118,7 +120,7 @@ class JailDefinition:
         settings = self.settings(main, user)
         try:
             with in_file(self.config.file):
-                compile_plan(account, settings, results, "/image", NO_FILTER)
+                compile_plan(account, settings, results, HostPath("/image"), NO_FILTER)
         except ConfigError as error:
             if isinstance(error.__cause__, RuleError):
                 raise locate_rules(self.config, error.__cause__) from error
@@ -140,8 +142,8 @@ class JailDefinition:
             env=config.env,
             supplementary_groups=config.supplementary_groups,
             require_journal=main.require_journal,
-            live=live_tops() if config.root == "live" else (),
-            hide=config.inaccessible_paths,
+            live=live_tops() if config.root == Root.LIVE else (),
+            hide=tuple(map(JailPath, config.inaccessible_paths)),
             access=access_of(limits, main.bandwidth, partial(local_offsets, self.root)),
             accept_env=config.accept_env,
             memory=memory,

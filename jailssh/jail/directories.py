@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 
 from jailssh.config.jails import JailConfig, place_of
+from jailssh.core.closed import Shown
 from jailssh.core.errors import ConfigError, raise_all
 from jailssh.core.names import is_below
 from jailssh.jail.writable import default_acls
@@ -39,7 +40,7 @@ def check_default_acls(config: JailConfig, results: Sequence[PluginResult], acco
     if not keepers:
         return
     written = {bind.path for given in results for bind in given.binds if bind.writable}
-    written |= {account.home} if any(given.home == "rw" for given in results) else set()
+    written |= {account.home} if any(given.home == Shown.WRITABLE for given in results) else set()
     raise_all(
         [
             ConfigError(

@@ -12,19 +12,25 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from jailssh.config.jails import JailConfig, place_of
+from jailssh.core.closed import Shown, Word
 from jailssh.core.errors import ConfigError, raise_all
 from jailssh.core.names import is_below
 from jailssh.plugin.api import Account, PluginResult, Reach
 from jailssh.policy.rules import ANY
 
-ORDERS, KEPT = "orders", "kept"
+
+class Meeting(Word):
+    """How two plugins get into each other's way: one trusts, or keeps, what the other may write."""
+
+    ORDERS = "orders"
+    KEPT = "kept"
 
 
 @dataclass(frozen=True)
 class Clash:
-    """``plugin`` trusts (:data:`ORDERS`) or keeps (:data:`KEPT`) ``directory``; ``other`` may write ``path`` in it."""
+    """``plugin`` trusts or keeps ``directory``; ``other`` may write ``path`` in it."""
 
-    kind: str
+    kind: Meeting
     plugin: str
     other: str
     directory: str
@@ -32,7 +38,7 @@ class Clash:
 
     def why(self) -> str:
         """Return the reason as a sentence."""
-        if self.kind == ORDERS:
+        if self.kind == Meeting.ORDERS:
             return (
                 f"{self.plugin} reads hooks and settings from {self.directory}, and {self.other} can write to "
                 f"{self.path}: it could run programs or lift the limits of {self.plugin}"
@@ -60,13 +66,13 @@ def clashes(names: Sequence[str], results: Sequence[PluginResult], account: Acco
     """Return what cannot be in one jail, one of each kind for each pair; ``results`` are of the plugins ``names``."""
     writable = _outermost(path for result in results for path in _shown_writable(result, account))
     has_shell = any(rule.interactive_login or ANY in rule.command_names for result in results for rule in result.rules)
-    found: dict[tuple[str, str, str], Clash] = {}
+    found: dict[tuple[Meeting, str, str], Clash] = {}
     for (name, result), (other, its) in permutations(zip(names, results, strict=True), 2):
         reach, theirs = _reach(result, account), _reach(its, account)
         changes = theirs.writes if theirs.changes is None else theirs.changes
         # Whoever has a shell runs what they like anyhow, but keeping is a promise to somebody else.
         trusts = () if has_shell else reach.trusts
-        for kind, mine, written in ((ORDERS, trusts, theirs.writes), (KEPT, reach.keeps, changes)):
+        for kind, mine, written in ((Meeting.ORDERS, trusts, theirs.writes), (Meeting.KEPT, reach.keeps, changes)):
             for directory, path in _meet(mine, _within(written, writable)):
                 found.setdefault((kind, name, other), Clash(kind, name, other, directory, path))
     return tuple(found.values())
@@ -77,7 +83,7 @@ def _reach(result: PluginResult, account: Account) -> Reach:
 
 
 def _shown_writable(result: PluginResult, account: Account) -> tuple[str, ...]:
-    home = (account.home,) if result.home == "rw" else ()
+    home = (account.home,) if result.home == Shown.WRITABLE else ()
     return (*home, *(bind.path for bind in result.binds if bind.writable))
 
 

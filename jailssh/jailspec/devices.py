@@ -4,6 +4,21 @@ from __future__ import annotations
 
 from typing import Final
 
+from jailssh.core.closed import Word
+
+
+class DeviceType(Word):
+    """What a node is, in the words of mknod(1); ``s`` is a socket."""
+
+    CHAR = "c"
+    BLOCK = "b"
+    FIFO = "p"
+    SOCKET = "s"
+
+
+UNNUMBERED = (DeviceType.FIFO, DeviceType.SOCKET)
+"""Nodes without numbers."""
+
 # Harmless, and useless unless everybody may read and write them; character devices all.
 FOR_ALL: Final[dict[str, tuple[int, int]]] = {
     "/dev/null": (1, 3),
@@ -17,8 +32,8 @@ FOR_ALL: Final[dict[str, tuple[int, int]]] = {
 }
 
 
-def default_mode(kind: str, major: int, minor: int) -> int:
+def default_mode(type: DeviceType, major: int, minor: int) -> int:
     """Return the mode of a node that names none: 0666 for those for all, 0644 for pipes and sockets, else 0600."""
-    if kind in "ps":
+    if type in UNNUMBERED:
         return 0o644
-    return 0o666 if kind == "c" and (major, minor) in FOR_ALL.values() else 0o600
+    return 0o666 if type == DeviceType.CHAR and (major, minor) in FOR_ALL.values() else 0o600

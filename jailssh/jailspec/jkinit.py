@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from jailssh.core.names import HostPath, JailPath, escape
-from jailssh.jailspec.devices import FOR_ALL, default_mode
+from jailssh.jailspec.devices import FOR_ALL, DeviceType, default_mode
 from jailssh.jailspec.errors import Note, SpecError
 from jailssh.jailspec.paths import clean_path, host_path, jail_path
 from jailssh.jailspec.statements import (
@@ -215,7 +215,7 @@ def _device(path: JailPath, origin: Origin) -> Statement:
     if path not in FOR_ALL:
         return HostDevice(path, optional=True, origin=origin)
     major, minor = FOR_ALL[path]
-    return Device(path, "c", major, minor, default_mode("c", major, minor), origin=origin)
+    return Device(path, DeviceType.CHAR, major, minor, default_mode(DeviceType.CHAR, major, minor), origin=origin)
 
 
 def _has_magic(text: str) -> bool:

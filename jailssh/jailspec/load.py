@@ -6,8 +6,8 @@ import posixpath
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Literal
 
+from jailssh.core.closed import Word
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape
 from jailssh.jailspec.errors import Note, SpecError
@@ -26,11 +26,18 @@ _MAX_NAME = 64
 _NEAR = 0.6
 
 
+class SourceKind(Word):
+    """A jailspec file, or a section by its name."""
+
+    FILE = "file"
+    SECTION = "section"
+
+
 @dataclass(frozen=True)
 class Source:
-    """One spec as the command line names it: a jailspec ``file``, or a ``section``."""
+    """One spec as the command line names it."""
 
-    kind: Literal["file", "section"]
+    kind: SourceKind
     name: str
 
 
@@ -62,8 +69,8 @@ def load(
     if jk_init:
         loader.open_ini(jk_init)
     for source in sources:
-        top = Origin(source.name, strength=SECTION if source.kind == "section" else 2)
-        if source.kind == "file":
+        top = Origin(source.name, strength=SECTION if source.kind == SourceKind.SECTION else 2)
+        if source.kind == SourceKind.FILE:
             loader.file(source.name, top, ())
         else:
             loader.expand([Section(source.name, origin=replace(top, file="section " + source.name))], (), ())

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from jailssh.core.names import HostPath, JailPath, escape
 from jailssh.jailspec.attributes import Attributes, misspelt_attribute, take_attributes, unknown_word
-from jailssh.jailspec.devices import default_mode
+from jailssh.jailspec.devices import UNNUMBERED, DeviceType, default_mode
 from jailssh.jailspec.errors import Note, SpecError
 from jailssh.jailspec.lexer import BLANKS, Word, tokenize
 from jailssh.jailspec.paths import (
@@ -167,23 +167,25 @@ class Parser:
     def _device(self, path: Word, rest: list[Word], attributes: Attributes, origin: Origin) -> Statement:
         """``rest`` is the type and what follows: both numbers, or none for a pipe or a socket, and a mode."""
         attributes.only("a device", "owner", "override")
-        kind, numbers = rest[0].text, rest[1:]
+        word, numbers = rest[0].text, rest[1:]
         usage = "write: PATH c|b|u|p|s MAJOR MINOR [MODE]; p and s need no numbers"
-        if kind not in "cbups":
-            raise SpecError(origin.at(rest[0].column), f"unknown device type {kind!r}", hint=usage)
-        for word in numbers:
-            if not word.is_number:
-                raise SpecError(origin.at(word.column), f"{escape(word.text, 40)!r} is not a number", hint=usage)
-        if len(numbers) not in (2, 3) and (numbers or kind not in "ps"):
+        try:
+            # mknod(1) takes u, unbuffered, for a character device.
+            type = DeviceType("c" if word == "u" else word)
+        except ValueError:
+            raise SpecError(origin.at(rest[0].column), f"unknown device type {word!r}", hint=usage) from None
+        for number in numbers:
+            if not number.is_number:
+                raise SpecError(origin.at(number.column), f"{escape(number.text, 40)!r} is not a number", hint=usage)
+        if len(numbers) not in (2, 3) and (numbers or type not in UNNUMBERED):
             raise SpecError(origin.at(rest[-1].column), "incomplete or overfull device statement", hint=usage)
         major = _number(numbers[0], _MAX_MAJOR, "major", origin) if numbers else 0
         minor = _number(numbers[1], _MAX_MINOR, "minor", origin) if numbers else 0
-        kind = "c" if kind == "u" else kind
-        mode = default_mode(kind, major, minor)
+        mode = default_mode(type, major, minor)
         if len(numbers) == 3:
             mode = parse_mode(numbers[2].text, origin.at(numbers[2].column), "file") & 0o777
         place = jail_path(path.text, origin, "device")
-        return Device(place, kind, major, minor, mode, attributes.owner, attributes.override, origin=origin)
+        return Device(place, type, major, minor, mode, attributes.owner, attributes.override, origin=origin)
 
     def _copies(self, words: list[Word], attributes: Attributes, origin: Origin) -> list[Statement]:
         attributes.only("a file", "owner", "setuid", "optional", "override")

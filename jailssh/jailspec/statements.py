@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from jailssh.core.names import HostPath, JailPath, escape
+from jailssh.jailspec.devices import DeviceType
 
 # How much weight a statement has: a stronger one beats a weaker one whatever their order.
 REPAIR: Final = 0  # added by jailssh to a section of the administrator's that lacks it
@@ -128,10 +129,10 @@ class Hardlink(Statement):
 
 @dataclass(frozen=True)
 class Device(Statement):
-    """A node: ``type`` is ``c`` character, ``b`` block, ``p`` named pipe, ``s`` socket.  See mknod(2)."""
+    """A node; see mknod(2)."""
 
     path: JailPath
-    type: str
+    type: DeviceType
     major: int = 0
     minor: int = 0
     mode: int = 0o600

@@ -3,8 +3,8 @@
 #define JAILSSH_REASON_H
 
 /* What the user is told: a reference for the administrator, the same for a command that cannot run; what the account is
- * for (the plan's message); besides, what of the command did not fit, or which directories would have; the detail, which
- * is a sentence; that a repository is not there, whether it is or not; or nothing more. */
+ * for (the plan's message); besides, what of the command did not fit, or which directories would have; the detail,
+ * which is a sentence; that a repository is not there, whether it is or not; or nothing more. */
 enum audience {
     TELL_REFERENCE,
     TELL_COMMAND,

@@ -13,9 +13,10 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 
+from jailssh.core.closed import Network, Shown
 from jailssh.core.errors import ConfigError
-from jailssh.core.home_readers import covers
-from jailssh.core.names import is_below, is_clean_absolute
+from jailssh.core.home_readers import Kind, covers
+from jailssh.core.names import HostPath, JailPath, is_below, is_clean_absolute, same_place
 from jailssh.plan.codec import Plan, encode
 from jailssh.plan.ops import Record
 from jailssh.plan.proc_files import FOLDER, proc_files
@@ -47,7 +48,6 @@ RESERVED = (
 """First components where nothing of the host is ever shown: the image, or the jail itself, needs them."""
 
 _MOST_NAMES = 256
-_HOME_WISHES = ("none", "ro", "rw")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class JailSettings:
 
     name: str
     _: KW_ONLY
-    network: str = "auto"
+    network: Network = Network.AUTO
     hostname: str = "jail"
     message: str = ""
     tmp_size: int = 64 << 20
@@ -107,8 +107,8 @@ class JailSettings:
     env: tuple[tuple[str, str], ...] = ()
     supplementary_groups: tuple[str, ...] = ()
     require_journal: bool = False
-    live: tuple[str, ...] = ()
-    hide: tuple[str, ...] = ()
+    live: tuple[HostPath, ...] = ()
+    hide: tuple[JailPath, ...] = ()
     access: Access = Access()
     accept_env: tuple[str, ...] = ()
     memory: int = 0
@@ -120,13 +120,13 @@ class JailSettings:
 class _View:
     """What of the host is shown: the home's mode, other directories, and the tops that get a tmpfs."""
 
-    home: str
+    home: Shown
     binds: tuple[Bind, ...]
-    tops: tuple[str, ...]
+    tops: tuple[JailPath, ...]
 
 
 def compile_plan(
-    account: Account, jail: JailSettings, results: Sequence[PluginResult], image: str, seccomp: tuple[str, bytes]
+    account: Account, jail: JailSettings, results: Sequence[PluginResult], image: HostPath, seccomp: tuple[str, bytes]
 ) -> Plan:
     """Return the plan of ``account`` in ``jail``.
 
@@ -181,11 +181,11 @@ def runs_own_code(results: Iterable[PluginResult]) -> bool:
     )
 
 
-def network_of(jail: JailSettings, results: Iterable[PluginResult]) -> str:
+def network_of(jail: JailSettings, results: Iterable[PluginResult]) -> Network:
     """Return the network of an account with these results: what the jail says, or what its plugins are for."""
-    if jail.network != "auto":
+    if jail.network != Network.AUTO:
         return jail.network
-    return "loopback" if runs_own_code(results) else "none"
+    return Network.LOOPBACK if runs_own_code(results) else Network.NONE
 
 
 def compile_roster(account: Account, jail: JailSettings, keys: Iterable[RosterKey]) -> Plan:
@@ -205,7 +205,7 @@ def numbered(whose: Account | Plan, records: Sequence[Record]) -> Plan:
     return dataclasses.replace(plan, serial=hashlib.sha256(encode(plan)).hexdigest()[:16])
 
 
-def tops_of(account: Account, results: Sequence[PluginResult]) -> tuple[str, ...]:
+def tops_of(account: Account, results: Sequence[PluginResult]) -> tuple[JailPath, ...]:
     """Return the directories that the image must have as mount points for this account, as ``/home``."""
     return _view(account, results).tops
 
@@ -260,19 +260,27 @@ def _times_and_places(access: Access) -> list[Record]:
 
 def _view(account: Account, results: Sequence[PluginResult]) -> _View:
     check_home(account.home)
-    home = max((result.home for result in results), key=_HOME_WISHES.index, default="none")
+    home = _strongest(Shown(result.home) for result in results)
     merged: dict[str, Bind] = {}
     for bind in (bind for result in results for bind in result.binds):
         if bind.path == account.home:
-            home = max(home, "rw" if bind.writable else "ro", key=_HOME_WISHES.index)
+            home = _strongest((home, _shown(bind)))
             continue
         _check_bind(bind, account.home)
         before = merged.get(bind.path, Bind(bind.path, optional=True))
         merged[bind.path] = Bind(bind.path, before.writable or bind.writable, before.optional and bind.optional)
-    shown = [*merged.values()] + ([Bind(account.home, home == "rw")] if home != "none" else [])
+    shown = [*merged.values()] + ([Bind(account.home, home == Shown.WRITABLE)] if home != Shown.NONE else [])
     binds = tuple(merged[path] for path in sorted(merged) if not _covered(merged[path], shown))
-    tops = sorted({"/" + path.split("/")[1] for path in (account.home, *(bind.path for bind in binds))})
+    tops = sorted({JailPath("/" + path.split("/")[1]) for path in (account.home, *(bind.path for bind in binds))})
     return _View(home, binds, tuple(tops))
+
+
+def _strongest(wishes: Iterable[Shown]) -> Shown:
+    return max(wishes, key=[*Shown].index, default=Shown.NONE)
+
+
+def _shown(bind: Bind) -> Shown:
+    return Shown.WRITABLE if bind.writable else Shown.READ_ONLY
 
 
 def _check_bind(bind: Bind, home: str) -> None:
@@ -302,7 +310,7 @@ def _tmpfs(jail: JailSettings, view: _View, executable: bool) -> list[Record]:
 def _dirs(account: Account, view: _View) -> list[str]:
     """Return the mount points to make in the small tmpfs, parents first; those inside another bind are there."""
     targets = [account.home]
-    shown = [bind.path for bind in view.binds] + ([account.home] if view.home != "none" else [])
+    shown = [bind.path for bind in view.binds] + ([account.home] if view.home != Shown.NONE else [])
     for bind in view.binds:
         if not any(other != bind.path and is_below(bind.path, other) for other in shown):
             targets.append(bind.path)
@@ -333,10 +341,10 @@ def _binds(account: Account, view: _View, executable: bool) -> list[Record]:
     """Return other directories first, then the home or what of it is shown, which is opened with the user's rights."""
     outside, inside = [], []
     run = "exec" if executable else "noexec"
-    if view.home != "none":
+    if view.home != Shown.NONE:
         inside.append(Record("bind", (account.home, account.home, view.home, run, "user", "must")))
     for bind in view.binds:
-        mode = "rw" if bind.writable else "ro"
+        mode = _shown(bind)
         must = "optional" if bind.optional else "must"
         if not is_below(bind.path, account.home):
             outside.append(Record("bind", (bind.path, bind.path, mode, "noexec", "root", must)))
@@ -349,14 +357,14 @@ def _binds(account: Account, view: _View, executable: bool) -> list[Record]:
 
 def _masks(account: Account, jail: JailSettings, view: _View) -> list[Record]:
     """Return what stays hidden: what the jail says, and what programs of the host act on in a home."""
-    verbs = {"directory": "mask", "file": "mask-file"}
-    home = [(verbs[kind], f"{account.home}/{name}") for name, kind in covers()] if view.home != "none" else []
+    verbs = {Kind.DIRECTORY: "mask", Kind.FILE: "mask-file"}
+    home = [(verbs[kind], f"{account.home}/{name}") for name, kind in covers()] if view.home != Shown.NONE else []
     return [Record(verb, (path,)) for verb, path in sorted([*(("mask", path) for path in _hidden(jail)), *home])]
 
 
-def _hidden(jail: JailSettings) -> tuple[str, ...]:
+def _hidden(jail: JailSettings) -> tuple[JailPath, ...]:
     for path in jail.hide if jail.live else ():
-        if not any(is_below(path, top) and path != top for top in jail.live):
+        if not any(is_below(path, top) and path != top for top in map(same_place, jail.live)):
             raise ConfigError(f"jail {jail.name}", f"hide: {path} is not below {' or '.join(jail.live)}")
     return tuple(sorted(set(jail.hide))) if jail.live else ()
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jailssh.core.names import is_below
+from jailssh.core.closed import Shown
+from jailssh.core.names import JailPath, is_below
 from jailssh.plan.codec import Plan
 from jailssh.plan.ops import Record
 from jailssh.policy.value_class import Kind, parse_class
@@ -17,7 +18,7 @@ from jailssh.policy.value_class import Kind, parse_class
 class Place:
     """A path inside the jail, the mount that it lands in (``what`` for people), and what may be done there."""
 
-    path: str
+    path: JailPath
     what: str
     rights: str
     executable: bool
@@ -45,13 +46,13 @@ def values_of(records: Sequence[Record], verb: str) -> list[tuple[str, ...]]:
     return [record.args for record in records if record.verb == verb]
 
 
-def rule_environment(plan: Plan, rule: str, path: str) -> dict[str, str]:
+def rule_environment(plan: Plan, rule: str, path: JailPath) -> dict[str, str]:
     """Return the variables that a rule adds; ``%p`` at a value's beginning is the command's first ``path``."""
     pairs = values_of(rule_records_of(plan, rule), "rule-env")
     return {name: path + value[2:] if value.startswith("%p") else value for name, value in pairs}
 
 
-def place_of(plan: Plan, path: str) -> Place:
+def place_of(plan: Plan, path: JailPath) -> Place:
     """Return where the absolute ``path`` leads: the deepest mount above it, the last one of those at one place."""
     found, depth = Place(path, "the jail's image", "read-only", True), 0
     home = (plan.first("home") or ("",))[0]
@@ -64,7 +65,7 @@ def place_of(plan: Plan, path: str) -> Place:
     return found
 
 
-def _mounts(record: Record, path: str, home: str) -> list[tuple[str, Place]]:
+def _mounts(record: Record, path: JailPath, home: str) -> list[tuple[str, Place]]:
     """Return the mount points that a record makes, each with what ``path`` would be if it is below."""
     args = record.args
     if record.verb == "tmpfs":
@@ -85,10 +86,10 @@ def _mounts(record: Record, path: str, home: str) -> list[tuple[str, Place]]:
 
 
 def _rights(mode: str) -> str:
-    return "read-write" if mode == "rw" else "read-only"
+    return "read-write" if mode == Shown.WRITABLE else "read-only"
 
 
-def paths_of(plan: Plan, rule: str, argv: Sequence[str]) -> list[str]:
+def paths_of(plan: Plan, rule: str, argv: Sequence[str]) -> list[JailPath]:
     """Return the paths among the words that ``rule`` executes, absolute; one relative to an operand is left out.
 
     ``argv`` is what the matcher made of the command (:mod:`jailssh.policy.rules`), so it fits the rule.
@@ -111,7 +112,7 @@ def paths_of(plan: Plan, rule: str, argv: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(path for path in out if path))
 
 
-def patterns_of(plan: Plan, rule: str, path: str) -> list[str]:
+def patterns_of(plan: Plan, rule: str, path: JailPath) -> list[str]:
     """Return the patterns of repositories by which ``rule`` takes ``path``; none for a rule without any."""
     name = path.removesuffix(".git")
     patterns = [args[0] for args in values_of(rule_records_of(plan, rule), "like")]
@@ -166,12 +167,12 @@ def _kind(text: str) -> Kind:
     return parse_class(text).kind
 
 
-def _absolute(text: str, home: str, base: str) -> str:
+def _absolute(text: str, home: str, base: str) -> JailPath:
     """Return the path that the matcher judged; "" for a relative one without a ``base``."""
     if text == "~" or text.startswith("~/"):
         text = home + text[1:]
     if not text.startswith("/"):
         if not base:
-            return ""
+            return JailPath("")
         text = f"{base}/{text}"
-    return "/" + posixpath.normpath(text).lstrip("/")
+    return JailPath("/" + posixpath.normpath(text).lstrip("/"))

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Protocol, runtime_checkable
 
+from jailssh.core.closed import Word
 from jailssh.policy.rules import Rule as Rule
 
 API_VERSION = 2
@@ -39,14 +40,22 @@ class Account:
     roles: frozenset[str] = frozenset(("@all",))
 
 
+class Grant(Word):
+    """What a line of a table of rights gives; each includes those before it."""
+
+    READ = "read"
+    WRITE = "write"
+    CREATE = "create"
+
+
 @dataclass(frozen=True)
 class Right:
-    """One line of a table of rights: ``right`` is ``read``, ``write`` or ``create``, each including those before it.
+    """One line of a table of rights.
 
     ``pattern`` is as written, absolute or relative, and clean; ``who`` are roles (see :class:`Account`).
     """
 
-    right: str
+    right: Grant
     pattern: str
     who: tuple[str, ...]
 
@@ -54,7 +63,7 @@ class Right:
     def of(cls, line: str) -> Right:
         """Return the right in ``line``, which the reader of the configuration has checked."""
         right, pattern, *who = line.split()
-        return cls(right, pattern, tuple(who))
+        return cls(Grant(right), pattern, tuple(who))
 
 
 @dataclass(frozen=True)

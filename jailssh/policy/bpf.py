@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from jailssh.core.closed import Word
 from jailssh.core.errors import HostError
 
 NUMBER, ARCHITECTURE, ARGUMENTS = 0, 4, 16
@@ -25,15 +26,24 @@ _EQUAL, _ABOVE, _AT_LEAST, _HAS = 0x15, 0x25, 0x35, 0x45
 _FARTHEST = 255
 
 
-@dataclass(frozen=True)
-class Condition:
-    """What is asked of an argument: ``kind`` and one or several values.
+class Test(Word):
+    """How an argument is compared.
 
     ``has`` any of these bits, ``is`` one of these values (both look at the low half alone, as the kernel does with an
     int); ``not`` this value, ``above`` this value (all of the register).
     """
 
-    kind: str
+    HAS = "has"
+    IS = "is"
+    NOT = "not"
+    ABOVE = "above"
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What is asked of an argument, with one or several values."""
+
+    kind: Test
     argument: int
     values: tuple[int, ...]
 
@@ -171,15 +181,15 @@ def _ask(program: _Program, denied: Iterable[Denial]) -> None:
 def _test(program: _Program, test: Condition, passed: str, failed: str) -> None:
     low = ARGUMENTS + 8 * test.argument + (4 if sys.byteorder == "big" else 0)
     high = ARGUMENTS + 8 * test.argument + (0 if sys.byteorder == "big" else 4)
-    if test.kind in ("not", "above"):
+    if test.kind in (Test.NOT, Test.ABOVE):
         program.add(_LOAD, high)
         program.add(_EQUAL, test.values[0] >> 32, None, passed)
     program.add(_LOAD, low)
-    if test.kind == "has":
+    if test.kind == Test.HAS:
         program.add(_HAS, sum(test.values), passed, failed)
-    elif test.kind == "not":
+    elif test.kind == Test.NOT:
         program.add(_EQUAL, test.values[0] & LOW_HALF, failed, passed)
-    elif test.kind == "above":
+    elif test.kind == Test.ABOVE:
         program.add(_ABOVE, test.values[0], passed, failed)
     else:
         for value in test.values[:-1]:

@@ -18,8 +18,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from types import ModuleType
 
+from jailssh.core.closed import Network
 from jailssh.core.errors import HostError
-from jailssh.policy.bpf import LOW_HALF, Condition, Denial, compile_filter
+from jailssh.policy.bpf import LOW_HALF, Condition, Denial, Test, compile_filter
 
 # linux/sched.h; Python has names for these only from 3.12 on.
 CLONE_NAMESPACES = {
@@ -70,16 +71,16 @@ _ARCHITECTURE = 12
 NETWORK_FAMILIES = (socket.AF_UNSPEC, socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
 
 
-def filter_for(network: str, *, ipc: bool = True) -> tuple[str, bytes]:
+def filter_for(network: Network, *, ipc: bool = True) -> tuple[str, bytes]:
     """Return ``(architecture as uname -m says, BPF program)`` for a jail with this ``network`` (see compile_plan).
 
     Without ``ipc`` there are no System V IPC and no POSIX message queues (ENOSYS), and the login program makes no
     IPC namespace for each login.  The same program comes out each time on one host.  Raises :class:`HostError` without
     libseccomp's binding.
     """
-    if network not in ("none", "loopback", "host"):
+    if network == Network.AUTO:
         raise ValueError(network)
-    return os.uname().machine, _compile(network != "none", ipc)
+    return os.uname().machine, _compile(Network(network) != Network.NONE, ipc)
 
 
 @cache
@@ -119,12 +120,12 @@ def _program(lib: ModuleType, denials: Mapping[int, Sequence[Denial]]) -> object
 def _as_libseccomp(lib: ModuleType, test: Condition) -> Iterator[object]:
     """Yield compares of which one must be true."""
     for value in test.values:
-        if test.kind == "has":
+        if test.kind == Test.HAS:
             yield lib.Arg(test.argument, lib.MASKED_EQ, value, value)
-        elif test.kind == "is":
+        elif test.kind == Test.IS:
             yield lib.Arg(test.argument, lib.MASKED_EQ, LOW_HALF, value & LOW_HALF)
         else:
-            yield lib.Arg(test.argument, lib.NE if test.kind == "not" else lib.GT, value)
+            yield lib.Arg(test.argument, lib.NE if test.kind == Test.NOT else lib.GT, value)
 
 
 def _export(program: object) -> bytes:
@@ -174,20 +175,20 @@ def _denials(network: bool, ipc: bool) -> Iterator[tuple[str, Denial]]:
     for call in () if ipc else IPC:
         yield call, Denial(errno.ENOSYS)
     flags = 1 if os.uname().machine.startswith("s390") else 0
-    yield "clone", Denial(denied, (Condition("has", flags, tuple(CLONE_NAMESPACES.values())),))
-    yield "ioctl", Denial(denied, (Condition("is", 1, tuple(getattr(termios, name) for name in TERMINAL_IOCTLS)),))
-    yield "personality", Denial(denied, (Condition("not", 0, (PERSONALITY_QUERY,)),))
+    yield "clone", Denial(denied, (Condition(Test.HAS, flags, tuple(CLONE_NAMESPACES.values())),))
+    yield "ioctl", Denial(denied, (Condition(Test.IS, 1, tuple(getattr(termios, name) for name in TERMINAL_IOCTLS)),))
+    yield "personality", Denial(denied, (Condition(Test.NOT, 0, (PERSONALITY_QUERY,)),))
     # A set-id file outside, where others can run it, would lend them the account's rights: chmod(2), inode(7).
     for call, place in MODES.items():
-        yield call, Denial(denied, (Condition("has", place, SET_ID),))
+        yield call, Denial(denied, (Condition(Test.HAS, place, SET_ID),))
     for call, place in MODES_OF_OPEN.items():
-        yield call, Denial(denied, (Condition("has", place, MAKES_FILE), Condition("has", place + 1, SET_ID)))
+        yield call, Denial(denied, (Condition(Test.HAS, place, MAKES_FILE), Condition(Test.HAS, place + 1, SET_ID)))
     # A compare of the whole register fails closed: a family with anything in the high half is none that is allowed.
     refused = errno.EAFNOSUPPORT
-    yield "socketpair", Denial(refused, (Condition("not", 0, (socket.AF_UNIX,)),))
+    yield "socketpair", Denial(refused, (Condition(Test.NOT, 0, (socket.AF_UNIX,)),))
     if not network:
-        yield "socket", Denial(refused, (Condition("not", 0, (socket.AF_UNIX,)),))
+        yield "socket", Denial(refused, (Condition(Test.NOT, 0, (socket.AF_UNIX,)),))
         return
     top = max(NETWORK_FAMILIES)
-    yield "socket", Denial(refused, (Condition("above", 0, (top,)),))
-    yield "socket", Denial(refused, (Condition("is", 0, tuple(set(range(top)) - set(NETWORK_FAMILIES))),))
+    yield "socket", Denial(refused, (Condition(Test.ABOVE, 0, (top,)),))
+    yield "socket", Denial(refused, (Condition(Test.IS, 0, tuple(set(range(top)) - set(NETWORK_FAMILIES))),))

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 
 from jailssh.config.files import MainConfig, UserConfig
 from jailssh.config.keys import Keyring
+from jailssh.core.names import HostPath, JailPath
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.definition import JailDefinition, holders
 from jailssh.plan import codec, ops
@@ -49,7 +50,7 @@ class Use:
         said = (configuration.jails_for(self.account), configuration.user(name), configuration.keyring(name))
         return said == (self.jails, self.user, self.ring)
 
-    def tops(self) -> tuple[str, ...]:
+    def tops(self) -> tuple[JailPath, ...]:
         """Return the directories that the image must have as mount points."""
         return tuple(sorted({top for given in self.results.values() for top in tops_of(self.account, given)}))
 
@@ -62,7 +63,7 @@ class Use:
         every = [result for given in self.results.values() for result in given]
         return any(result.pty or any(rule.interactive_login for rule in result.rules) for result in every)
 
-    def compile(self, main: MainConfig, image: str) -> AccountPlans:
+    def compile(self, main: MainConfig, image: HostPath) -> AccountPlans:
         """Return the plans, with the image at this host path."""
         settings = self.definition.settings(main, self.user)
         plans = {

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from jailssh.config.reader import did_you_mean
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
+from jailssh.core.journal_fields import Event
 from jailssh.core.names import escape
 from jailssh.files import fs, narrow
 from jailssh.host import journal
@@ -159,7 +160,7 @@ def withdraw(layout: Layout, uid: int) -> bool:
     finally:
         note = slices.release(layout, uid)
     if note:
-        journal.record("setup-changed", note, {})
+        journal.record(Event.SETUP_CHANGED, note, {})
     return found
 
 

@@ -11,7 +11,9 @@ from functools import partial
 from jailssh.closure.errors import NoJailError
 from jailssh.closure.sources import HostSources
 from jailssh.config.keys import Keyring
+from jailssh.config.settings import SettingKind
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, distinct, raise_all
+from jailssh.core.names import HostPath, JailPath
 from jailssh.core.tries import Tries
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
@@ -32,7 +34,7 @@ from jailssh.publish import key_rings, keys_wanted, plan_files
 from jailssh.publish.account_plan import Use, difference
 from jailssh.services import slices
 
-STANDARD_TOPS = ("/home", "/mnt", "/opt", "/srv", "/var")
+STANDARD_TOPS = tuple(map(JailPath, ("/home", "/mnt", "/opt", "/srv", "/var")))
 """First components that every image has as mount points; others are added when the first account needs them."""
 
 
@@ -82,13 +84,13 @@ class Images:
         self._seen: dict[str, tuple[str, float, BuildResult]] = {}
         self._made: dict[tuple[str, tuple[str, ...]], tuple[float, BuildResult]] = {}
 
-    def wanted(self, definition: JailDefinition, tops: Sequence[str] = ()) -> Wanted:
+    def wanted(self, definition: JailDefinition, tops: Sequence[JailPath] = ()) -> Wanted:
         """Return what the jail's image shall hold: all that it needs and a mount point for each of ``tops``."""
         # An image keeps the mount points that accounts needed before, so that they do not build it in turns.
         kept = _mount_points(current_image(self._layout, definition.name))
         return Wanted(definition.needs(), tuple(sorted({*STANDARD_TOPS, *tops, *kept})))
 
-    def ensure(self, definition: JailDefinition, tops: Sequence[str] = (), *, unpin: bool = False) -> BuildResult:
+    def ensure(self, definition: JailDefinition, tops: Sequence[JailPath] = (), *, unpin: bool = False) -> BuildResult:
         """Return the jail's image with all that it needs, built if needed.  ``unpin``: see :func:`ensure_image`."""
         now, jail = time.monotonic(), definition.name
         wanted = self.wanted(definition, tops)
@@ -221,7 +223,7 @@ def changes(
         except NoKeysError:
             found += [PlanChange(uid, name, "", ("- the plan",))] if old else []
             continue
-        image = current_image(layout, use.definition.name) or f"{layout.images}/.pool/new"
+        image = current_image(layout, use.definition.name) or HostPath(f"{layout.images}/.pool/new")
         lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account)]
         lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
         if lines:
@@ -354,7 +356,7 @@ class Publisher:
     def has_rights(self, jails: tuple[str, ...]) -> bool:
         """True if the jails give rights to people by name."""
         items = load_configuration(self._layout).definition(jails).config.items
-        return any(item.setting.kind == "rights" and item.lines for item in items)
+        return any(item.setting.kind == SettingKind.RIGHTS and item.lines for item in items)
 
     def check_jailed(self, entry: accounts.AccountEntry) -> None:
         """Raise unless the account is in a jail."""
@@ -416,10 +418,10 @@ def _accounts(configuration: Configuration, errors: list[JailsshError]) -> Itera
             errors.append(error)
 
 
-def _mount_points(image: str | None) -> list[str]:
+def _mount_points(image: HostPath | None) -> list[JailPath]:
     """Return the directories in the root of an image that may have been put there as mount points."""
     if image is None:
         return []
     with os.scandir(image) as entries:
         names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    return [f"/{name}" for name in names if name not in RESERVED]
+    return [JailPath(f"/{name}") for name in names if name not in RESERVED]

@@ -21,13 +21,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.host import install, process
 from jailssh.host.paths import Layout
 from jailssh.services import sshd, sshds
 
 PROBE = "jailssh-probe"
-RIGHT, OLD, UNKNOWN = "right", "old", "unknown"
+
+
+class Standing(Word):
+    """Whether a listener goes by what is on disk, and by nothing else."""
+
+    RIGHT = "right"
+    OLD = "old"
+    UNKNOWN = "unknown"
+
+
 _PID_FILES = ("/run/sshd.pid", "/var/run/sshd.pid")
 _LISTEN = "0A"
 _MARK = re.compile(r"^jailssh-set-up ([0-9a-f]{16})\s*$", re.MULTILINE)
@@ -52,10 +62,10 @@ class Listener:
 
 @dataclass(frozen=True)
 class ListenerState:
-    """What a listener goes by: ``state`` is RIGHT, OLD or UNKNOWN, ``why`` says how that is known."""
+    """What a listener goes by: ``why`` says how that is known."""
 
     listener: Listener
-    state: str
+    state: Standing
     why: str
 
 
@@ -128,11 +138,11 @@ def _standing(layout: Layout, listener: Listener) -> ListenerState:
     try:
         wanted = _wanted(layout, listener)
     except JailsshError as error:
-        return ListenerState(listener, UNKNOWN, f"cannot evaluate its configuration: {error}")
+        return ListenerState(listener, Standing.UNKNOWN, f"cannot evaluate its configuration: {error}")
     if wanted is not None and (heard := _heard(listener)) is not None:
         if wanted == heard:
-            return ListenerState(listener, RIGHT, "uses the configuration on disk")
-        return ListenerState(listener, OLD, "uses an older configuration than the one on disk")
+            return ListenerState(listener, Standing.RIGHT, "uses the configuration on disk")
+        return ListenerState(listener, Standing.OLD, "uses an older configuration than the one on disk")
     return _by_times(layout, listener)
 
 
@@ -182,12 +192,14 @@ def _by_times(layout: Layout, listener: Listener) -> ListenerState:
     except FileNotFoundError:
         changed = os.stat(os.path.dirname(layout.sshd_drop_in)).st_ctime
     if (read := _read_at(listener.pid)) is not None:
-        state = RIGHT if read > changed + _SLACK else OLD
-        return ListenerState(listener, state, f"pid file is {'newer' if state == RIGHT else 'older'} than the drop-in")
+        state = Standing.RIGHT if read > changed + _SLACK else Standing.OLD
+        return ListenerState(
+            listener, state, f"pid file is {'newer' if state == Standing.RIGHT else 'older'} than the drop-in"
+        )
     if _started_at(listener.pid) > changed + 2:
-        return ListenerState(listener, RIGHT, "started after the drop-in was written")
+        return ListenerState(listener, Standing.RIGHT, "started after the drop-in was written")
     return ListenerState(
-        listener, UNKNOWN, "started before the drop-in was written; which configuration it uses is unknown"
+        listener, Standing.UNKNOWN, "started before the drop-in was written; which configuration it uses is unknown"
     )
 
 
@@ -214,10 +226,10 @@ def have_read_again(layout: Layout, seconds: float = 10.0) -> list[str]:
     lines = [sshd.reload()]
     left = _wait(layout, seconds / 2)
     for standing in left:
-        if standing.state == OLD:
+        if standing.state == Standing.OLD:
             lines.append(_reload_one(standing.listener))
     left = _wait(layout, seconds / 2) if left else []
-    if old := [standing for standing in left if standing.state == OLD]:
+    if old := [standing for standing in left if standing.state == Standing.OLD]:
         names = ", ".join(standing.listener.name() for standing in old)
         units = " ".join(sorted({standing.listener.unit for standing in old} - {""})) or "ssh"
         hint = f"systemctl restart {units}, or end the process and start it again"
@@ -226,11 +238,11 @@ def have_read_again(layout: Layout, seconds: float = 10.0) -> list[str]:
 
 
 def _wait(layout: Layout, seconds: float) -> Sequence[ListenerState]:
-    """Return those that are not RIGHT once all are, or once the time is over or nothing is left to wait for."""
+    """Return those that are not right once all are, or once the time is over or nothing is left to wait for."""
     end, pause = time.monotonic() + seconds, 0.1
     while True:
-        left = [standing for standing in standings(layout) if standing.state != RIGHT]
-        if time.monotonic() >= end or not any(standing.state == OLD for standing in left):
+        left = [standing for standing in standings(layout) if standing.state != Standing.RIGHT]
+        if time.monotonic() >= end or not any(standing.state == Standing.OLD for standing in left):
             return left
         # Longer each time: an sshd from 9.8 on shuts out who asks too often without logging in.
         time.sleep(pause)

@@ -12,22 +12,22 @@ from jailssh.closure.elf_cache import ElfCache
 from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.closure.manifest import Entry, EntryMap, Manifest, inputs_digest
 from jailssh.closure.sources import Sources
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, JailPath, below, directory_of, escape
 from jailssh.files import fs
 from jailssh.jailspec.errors import raise_all
 from jailssh.jailspec.merge import Spec
 from jailssh.plugin.api import ImageNeeds
 from jailssh.tree import target as targets
 from jailssh.tree.remembered import State, look, mark, with_more
-from jailssh.tree.target import Target, TreeChange, TreePlan
+from jailssh.tree.target import Action, Target, TreeChange, TreePlan
 
 if TYPE_CHECKING:
     from jailssh.files.editor import TreeEditor
     from jailssh.tree.statements import Choices
 
 _RETRIES = 3
-_LD_CONF = "/etc/ld.so.conf"
-_LD_CACHE = "/etc/ld.so.cache"
+_LD_CONF = JailPath("/etc/ld.so.conf")
+_LD_CACHE = JailPath("/etc/ld.so.cache")
 
 
 @dataclass(frozen=True)
@@ -196,9 +196,9 @@ class _Build:
         if seen is None:
             return lambda _: False
 
-        def untouched(path: str) -> bool:
+        def untouched(path: JailPath) -> bool:
             before = seen.get(path)
-            now = look(self._target.path + path) if before else None
+            now = look(below(self._target.path, path)) if before else None
             return now is not None and before == mark(now)
 
         return untouched
@@ -209,7 +209,7 @@ class _Build:
         return self._runs if changed else ()
 
     @contextmanager
-    def _tree(self, exists: bool) -> Iterator[tuple[int, str]]:
+    def _tree(self, exists: bool) -> Iterator[tuple[int, HostPath]]:
         """Open the tree to work on; a new one gets its name at the end and vanishes on an error."""
         from jailssh.files import beneath, tree
 
@@ -217,7 +217,7 @@ class _Build:
             with self._target.root(self._target.path) as root:
                 yield root, self._target.path
             return
-        head, name = os.path.split(self._target.path)
+        head, name = directory_of(self._target.path), os.path.basename(self._target.path)
         with self._target.root(self._target.beside) as beside, self._target.root(head) as above:
             fs.remove_tree(beside, "tree")
             try:
@@ -237,7 +237,7 @@ class _Build:
         self,
         editor: TreeEditor,
         root: int,
-        path: str,
+        path: HostPath,
         manifest: Manifest,
         plan: TreePlan,
         old: EntryMap,
@@ -258,7 +258,7 @@ class _Build:
         if exists and (len(plan) or runs):
             beneath.sync_file_system(root)
 
-    def _run_all(self, runs: Sequence[str], path: str) -> None:
+    def _run_all(self, runs: Sequence[str], path: HostPath) -> None:
         from jailssh.host import shell
 
         for run, command in zip(self._spec.runs, runs, strict=False):
@@ -290,5 +290,5 @@ def _mapped(manifest: Manifest) -> EntryMap:
 def _all_new(manifest: Manifest) -> TreePlan:
     plan = TreePlan(manifest.entries)
     for _ in range(len(manifest.entries)):
-        plan.add("create")
+        plan.add(Action.CREATE)
     return plan

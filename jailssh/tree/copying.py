@@ -11,12 +11,14 @@ from contextlib import contextmanager
 
 from jailssh.closure.closure import Closure
 from jailssh.closure.errors import ImageError, SourceChangedError, TooManyError, UnsafeModeError
-from jailssh.closure.manifest import Entry, dir_entry, link_entry
+from jailssh.closure.manifest import Entry, EntryKind, dir_entry, link_entry
 from jailssh.closure.sources import NAMED, STICKY, Found, Sources, Status
 from jailssh.core.errors import JailsshError, parts
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, JailPath, escape, joined, same_source
 from jailssh.tree.layout import BULK, IMPLIED, PLAIN, NodeAttributes, Picture
 
+NOT_INSTALLED = "not installed"
+"""Why a package gives nothing."""
 _DPKG = "/var/lib/dpkg/info"
 _DPKG_LIST = 64 << 20
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?\Z")
@@ -40,8 +42,8 @@ class Bulk:
 
     def tree(
         self,
-        source: str,
-        target: str | None,
+        source: HostPath,
+        target: JailPath | None,
         origin: str,
         excludes: Sequence[str] = (),
         attributes: NodeAttributes = PLAIN,
@@ -57,22 +59,22 @@ class Bulk:
         else:
             jail = self._picture.place(target)
         self._picture.put(_directory(jail, found, attributes, origin), weight)
-        todo = [(found.path, "" if jail == "/" else jail, "")]
+        todo = [(found.path, JailPath("" if jail == "/" else jail), "")]
         while todo:
             host, inside, below = todo.pop()
             entry = self._picture.get(inside)
-            if entry and entry.kind != "dir":
+            if entry and entry.kind != EntryKind.DIR:
                 self._picture.note(f"{escape(inside)} is not taken from {escape(host)}: the spec says what is there")
                 continue
             for name in self._names(host):
                 rest = f"{below}/{name}".lstrip("/")
                 if not any(fnmatch.fnmatchcase(rest if "/" in one else name, one) for one in excludes):
-                    here = (f"{host.rstrip('/')}/{name}", f"{inside}/{name}", rest)
+                    here = (joined(host, name), JailPath(f"{inside}/{name}"), rest)
                     with self._each():
                         if self._one(*here[:2], origin, attributes, weight):
                             todo.append(here)
 
-    def _names(self, folder: str) -> tuple[str, ...]:
+    def _names(self, folder: HostPath) -> tuple[str, ...]:
         with self._each():
             return self._sources.listdir(folder)
         return ()
@@ -90,7 +92,7 @@ class Bulk:
             self._failures += 1
             self._failed(error)
 
-    def _check_trust(self, source: str, found: Found) -> None:
+    def _check_trust(self, source: HostPath, found: Found) -> None:
         """Refuse a tree that others can write: while it is read, they could put a link to anything into it."""
         try:
             self._sources.find(found.path, STICKY)
@@ -100,14 +102,14 @@ class Bulk:
                 escape(source), why, hint="copy it to a place of root's first, or use --insecure"
             ) from error
 
-    def _one(self, host: str, inside: str, origin: str, attributes: NodeAttributes, weight: int) -> bool:
+    def _one(self, host: HostPath, inside: JailPath, origin: str, attributes: NodeAttributes, weight: int) -> bool:
         """Take one name of a tree; True for a directory, which is to be entered."""
         info = self._sources.lstat(host)
         if info is None:
             raise SourceChangedError(escape(host), "it vanished while its directory was read")
         if stat.S_ISLNK(info.st_mode):
             self._picture.put(link_entry(inside, os.readlink(host), origin), weight)
-            if host == inside:
+            if host == same_source(inside):
                 self._end_of_link(host, origin)
         elif stat.S_ISDIR(info.st_mode):
             found = Found(host, info, (), ())
@@ -165,7 +167,7 @@ class Bulk:
                 more = f" and {len(places) - 1} more places" if len(places) > 1 else ""
                 self._picture.note(f"scripts in {escape(min(places))}{more} will not run without {escape(program)}")
 
-    def _end_of_link(self, path: str, origin: str) -> None:
+    def _end_of_link(self, path: HostPath, origin: str) -> None:
         try:
             found = self._sources.find(path)
             if found is None:
@@ -188,7 +190,7 @@ class Bulk:
             with self._each():
                 self._listed_one(path, origin)
 
-    def _listed_one(self, path: str, origin: str) -> None:
+    def _listed_one(self, path: HostPath, origin: str) -> None:
         info = self._sources.lstat(path)
         if info is None:
             return  # Left out when the package was installed (path-exclude in dpkg.cfg(5)), or removed since.
@@ -200,14 +202,14 @@ class Bulk:
         if found.is_file:
             self.needs(found, origin)
 
-    def _listed(self, name: str) -> list[str]:
+    def _listed(self, name: str) -> list[HostPath]:
         if not _PACKAGE.match(name):
             raise ImageError(f"package {escape(name)}", "not a name of a Debian package")
-        lists = [f"{_DPKG}/{name}.list", *self._sources.glob(f"{_DPKG}/{name}:*.list")]
+        lists = [HostPath(f"{_DPKG}/{name}.list"), *self._sources.glob(f"{_DPKG}/{name}:*.list")]
         text = next((text for path in lists if (text := self._sources.read_text(path, _DPKG_LIST)) is not None), None)
         if text is None:
-            raise ImageError(f"package {escape(name)}", "not installed", hint="its files are not on this host")
-        return [line for line in text.split("\n") if line.startswith("/") and line != "/."]
+            raise ImageError(f"package {escape(name)}", NOT_INSTALLED, hint="its files are not on this host")
+        return [HostPath(line) for line in text.split("\n") if line.startswith("/") and line != "/."]
 
     def companions(self, found: Found, origin: str) -> None:
         """Take the trees that a program opens by names built into it: standard libraries, git's helpers."""
@@ -220,7 +222,7 @@ _SHELLS = (b"sh", b"dash", b"bash")
 _NOT_NEEDED = ("__pycache__", "test", "idlelib", "lib2to3", "turtledemo")
 
 
-def companion_trees(prefix: str, name: str, glob: Callable[[str], list[str]]) -> list[str]:
+def companion_trees(prefix: str, name: str, glob: Callable[[str], list[HostPath]]) -> list[HostPath]:
     """Return the directories that program ``name`` below ``prefix`` (``/usr``) needs and that the host has."""
     patterns: tuple[str, ...] = ()
     if name == "git":
@@ -237,14 +239,14 @@ def companion_trees(prefix: str, name: str, glob: Callable[[str], list[str]]) ->
     return [path for pattern in patterns for path in glob(pattern)]
 
 
-def node_of(path: str, info: Status, origin: str) -> Entry:
+def node_of(path: JailPath, info: Status, origin: str) -> Entry:
     """Return an entry for a node like the host's."""
-    kind = "char" if stat.S_ISCHR(info.st_mode) else "block"
+    kind = EntryKind.CHAR if stat.S_ISCHR(info.st_mode) else EntryKind.BLOCK
     numbers = (os.major(info.st_rdev), os.minor(info.st_rdev))
     return Entry(path, kind, origin, stat.S_IMODE(info.st_mode) & 0o777, major=numbers[0], minor=numbers[1])
 
 
-def _directory(path: str, found: Found, attributes: NodeAttributes, origin: str) -> Entry:
+def _directory(path: JailPath, found: Found, attributes: NodeAttributes, origin: str) -> Entry:
     uid, gid = attributes.owner or (found.info.st_uid, found.info.st_gid)
     mode = stat.S_IMODE(found.info.st_mode) & 0o1777
     base = dir_entry(path, origin)

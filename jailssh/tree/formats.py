@@ -14,18 +14,30 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import IO, Any
 
+from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
 from jailssh.files import fs
 from jailssh.host import output, process
+from jailssh.host.output import Compression
 from jailssh.tree.tar import write_tar
 
-FORMATS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+
+class Format(Word):
+    """What a tree can be written as."""
+
+    TAR = "tar"
+    OCI = "oci"
+    SQUASHFS = "squashfs"
+    EROFS = "erofs"
+
+
+FORMATS: Mapping[Format, tuple[Compression, ...]] = MappingProxyType(
     {
-        "tar": ("none", "gzip", "zstd", "xz"),
-        "oci": ("none", "gzip", "zstd"),
-        "squashfs": ("none", "gzip", "zstd", "xz"),
-        "erofs": ("none", "lz4"),
+        Format.TAR: (Compression.NONE, Compression.GZIP, Compression.ZSTD, Compression.XZ),
+        Format.OCI: (Compression.NONE, Compression.GZIP, Compression.ZSTD),
+        Format.SQUASHFS: (Compression.NONE, Compression.GZIP, Compression.ZSTD, Compression.XZ),
+        Format.EROFS: (Compression.NONE, Compression.LZ4),
     }
 )
 """The formats, and the compressions that each can have; the first is what it has unasked."""
@@ -62,42 +74,44 @@ def write(
     be empty.  ``epoch`` (SOURCE_DATE_EPOCH, seconds): no time in the result is later, see :mod:`jailssh.tree.tar`.
     ``name`` is the reference of an OCI image.  Raises :class:`UsageError`, :class:`HostError`, :class:`ImageError`.
     """
-    check(format, compress)
+    kind, how = check(format, compress)
     root = fs.open_dir(tree, strict=False)
     try:
-        if format == "tar":
-            with output.new_file(target) as file, output.compressed(file, compress) as stream:
+        if kind == Format.TAR:
+            with output.new_file(target) as file, output.compressed(file, how) as stream:
                 write_tar(root, stream, epoch)
-        elif format == "oci":
-            _oci(root, target, compress, epoch, name)
-        elif format == "squashfs":
-            _squashfs(root, target, compress, epoch)
+        elif kind == Format.OCI:
+            _oci(root, target, how, epoch, name)
+        elif kind == Format.SQUASHFS:
+            _squashfs(root, target, how, epoch)
         else:
-            _erofs(root, target, compress, epoch)
+            _erofs(root, target, how, epoch)
     except OSError as error:
         raise fs.failed("read", tree, error) from error
     finally:
         os.close(root)
 
 
-def check(format: str, compress: str) -> None:
-    """Raise :class:`UsageError` unless there is such a format and it can be compressed so."""
-    if compress not in FORMATS.get(format, ()):
-        known = ", ".join(FORMATS.get(format, FORMATS))
-        what = f"compression {compress!r} of {format}" if format in FORMATS else f"format {format!r}"
+def check(format: str, compress: str) -> tuple[Format, Compression]:
+    """Return both as what they are; :class:`UsageError` unless there is such a format and it can be compressed so."""
+    compressions = next((ways for each, ways in FORMATS.items() if each == format), ())
+    if compress not in compressions:
+        known = ", ".join(compressions or FORMATS)
+        what = f"compression {compress!r} of {format}" if compressions else f"format {format!r}"
         raise UsageError(what, "there is no such thing", hint=f"known: {known}")
+    return Format(format), Compression(compress)
 
 
-def _squashfs(root: int, target: str, compress: str, epoch: int | None) -> None:
-    how = ["-noI", "-noD", "-noF", "-noX"] if compress == "none" else ["-comp", compress]
+def _squashfs(root: int, target: str, compress: Compression, epoch: int | None) -> None:
+    how = ["-noI", "-noD", "-noF", "-noX"] if compress == Compression.NONE else ["-comp", compress]
     times = [] if epoch is None else ["-mkfs-time", str(epoch), "-all-time", str(epoch)]
     with output.new_file(target) as file:
         argv = ["mksquashfs", f"{_path_of(root)}/.", _path_of(file.fileno()), "-noappend", "-no-progress", "-no-xattrs"]
         process.run([*argv, *how, *times], timeout=_SECONDS)
 
 
-def _erofs(root: int, target: str, compress: str, epoch: int | None) -> None:
-    how = [] if compress == "none" else [f"-z{compress}"]
+def _erofs(root: int, target: str, compress: Compression, epoch: int | None) -> None:
+    how = [] if compress == Compression.NONE else [f"-z{compress}"]
     times = [] if epoch is None else ["-T", str(epoch)]
     # Without a fixed UUID the same tree would give different bytes.
     times += [] if epoch is None else ["-U", "00000000-0000-4000-8000-000000000000"]
@@ -122,7 +136,7 @@ class _Hashing:
         return self._stream.write(data)
 
 
-def _oci(root: int, target: str, compress: str, epoch: int | None, name: str) -> None:
+def _oci(root: int, target: str, compress: Compression, epoch: int | None, name: str) -> None:
     """Write an image of one layer (OCI image specification 1.0: layout, index, manifest, config)."""
     archive = target.endswith(".tar")
     if not archive and os.path.lexists(target) and not (os.path.isdir(target) and not os.listdir(target)):
@@ -144,7 +158,7 @@ def _oci(root: int, target: str, compress: str, epoch: int | None, name: str) ->
             _pack(folder, target, epoch or 0)
 
 
-def _layer(root: int, folder: str, compress: str, epoch: int | None) -> tuple[dict[str, Any], str]:
+def _layer(root: int, folder: str, compress: Compression, epoch: int | None) -> tuple[dict[str, Any], str]:
     """Write the layer's blob and return its descriptor and the digest of what it unpacks to."""
     with output.new_file(f"{folder}/layer") as file:
         with output.compressed(file, compress) as stream:
@@ -155,7 +169,7 @@ def _layer(root: int, folder: str, compress: str, epoch: int | None) -> tuple[di
         digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         size = file.tell()
     output.give_name(f"{folder}/layer", f"{folder}/blobs/sha256/{digest}")
-    kind = f"{_OCI}.layer.v1.tar{'' if compress == 'none' else '+' + compress}"
+    kind = f"{_OCI}.layer.v1.tar{'' if compress == Compression.NONE else '+' + compress}"
     return {"mediaType": kind, "digest": f"sha256:{digest}", "size": size}, f"sha256:{hashing.digest.hexdigest()}"
 
 

@@ -11,15 +11,17 @@ import stat
 from dataclasses import dataclass
 
 from jailssh.closure.errors import ImageError, TooManyError
-from jailssh.closure.manifest import Entry, EntryMap, describe, dir_entry, link_entry, tree_order
+from jailssh.closure.manifest import Entry, EntryKind, EntryMap, describe, dir_entry, link_entry, tree_order
 from jailssh.closure.sources import NAMED, STRICT, Found, Sources, stamp_of
 from jailssh.core.errors import JailsshError, raise_all
-from jailssh.core.names import escape, is_clean_absolute
+from jailssh.core.names import HostPath, JailPath, escape, is_clean_absolute, same_source
 from jailssh.core.packed import PackedMap, PathMap
 
 # What brought an entry: something else that needs it, a tree or a pattern, a statement about this very path.
 IMPLIED, BULK, EXPLICIT = 0, 1, 2
-_MERGED = ("/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")
+_MERGED = tuple(map(JailPath, ("/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")))
+_TOP = JailPath("")
+"""The root as what paths begin with."""
 _MAX_LINKS = 40
 _MAX_ENTRIES = 500_000
 
@@ -45,8 +47,8 @@ class Picture:
         self._is_done = False
         # What has several names on the host.
         self._linked: PathMap[int] = PathMap()
-        self._explicit_names: set[str] = set()
-        self._dirs: dict[str, str] = {}
+        self._explicit_names: set[JailPath] = set()
+        self._dirs: dict[JailPath, JailPath] = {}
         self._override: set[str] = set()
         self.notes: dict[str, None] = {}
 
@@ -54,11 +56,11 @@ class Picture:
         """Remember something for the administrator, once."""
         self.notes[text] = None
 
-    def get(self, path: str) -> Entry | None:
+    def get(self, path: JailPath) -> Entry | None:
         """Return what is at ``path`` so far."""
         return self._entries.get(path)
 
-    def explicit(self, kind: str) -> list[Entry]:
+    def explicit(self, kind: EntryKind) -> list[Entry]:
         """Return the links (``link``) or second names (``hard``) that statements are about, in tree order."""
         found = [entry for path in self._explicit_names if (entry := self._entries.get(path)) and entry.kind == kind]
         return sorted(found, key=tree_order)
@@ -83,37 +85,43 @@ class Picture:
                 why = f"{describe(entry)} here, but {describe(old)} in {old.origin}"
                 raise ImageError(escape(path), why, hint="both lead to one path through the links of the tree")
         self._entries.put(entry, weight)
-        if weight == EXPLICIT and entry.kind in ("link", "hard"):
+        if weight == EXPLICIT and entry.kind in (EntryKind.LINK, EntryKind.HARD):
             self._explicit_names.add(path)
         return True
 
-    def place(self, path: str) -> str:
+    def place(self, path: JailPath) -> JailPath:
         """Return ``path`` with the tree's links on the way to its last part replaced: ``/lib/x`` → ``/usr/lib/x``."""
         for _ in range(_MAX_LINKS):
             parts = path.split("/")
             for end in range(2, len(parts)):
-                step = "/".join(parts[:end])
+                step = JailPath("/".join(parts[:end]))
                 self._adopt(step)
                 entry = self._entries.get(step)
-                if entry and entry.kind == "link":
+                if entry and entry.kind == EntryKind.LINK:
                     above = "" if entry.target.startswith("/") else "/".join(parts[: end - 1])
-                    path = os.path.normpath(f"{above}/{entry.target}/{'/'.join(parts[end:])}")
-                    path = "/" + path.lstrip("/")
+                    path = _normal(f"{above}/{entry.target}/{'/'.join(parts[end:])}")
                     break
             else:
                 return path
         raise ImageError(escape(path), "too many levels of symbolic links")
 
-    def _adopt(self, step: str) -> None:
+    def _adopt(self, step: JailPath) -> None:
         """Take over the host's link of a merged /usr, unless the spec says what is there."""
         if step in _MERGED and not self._is_done and step not in self._entries:
-            info = self._sources.lstat(step)
+            host = same_source(step)
+            info = self._sources.lstat(host)
             if info and stat.S_ISLNK(info.st_mode):
-                self.put(link_entry(step, os.readlink(step), "the host's layout"), IMPLIED)
+                self.put(link_entry(step, os.readlink(host), "the host's layout"), IMPLIED)
 
     def take(
-        self, path: str, origin: str, weight: int = IMPLIED, attributes: NodeAttributes = PLAIN, *, named: bool = False
-    ) -> tuple[str, Found]:
+        self,
+        path: HostPath,
+        origin: str,
+        weight: int = IMPLIED,
+        attributes: NodeAttributes = PLAIN,
+        *,
+        named: bool = False,
+    ) -> tuple[JailPath, Found]:
         """Put what is at a host path to the same path, with all links on the way; return where it is, and what.
 
         ``named``: the administrator named this path, whoever owns it.  :class:`ImageError` if there is nothing.
@@ -123,15 +131,15 @@ class Picture:
             raise ImageError(escape(path), "not on this host")
         return _Walk(self, self._sources, found, origin, weight, attributes).run(path), found
 
-    def known_dir(self, step: str) -> str | None:
+    def known_dir(self, step: JailPath) -> JailPath | None:
         """Return where a directory that was passed before leads to."""
         return self._dirs.get(step)
 
-    def learn_dir(self, step: str, leads: str) -> None:
+    def learn_dir(self, step: JailPath, leads: JailPath) -> None:
         """Remember where a directory leads to."""
         self._dirs[step] = leads
 
-    def file(self, path: str, found: Found, origin: str, attributes: NodeAttributes = PLAIN) -> Entry:
+    def file(self, path: JailPath, found: Found, origin: str, attributes: NodeAttributes = PLAIN) -> Entry:
         """Return the entry of a regular file; set-id bits only where they are asked for, with a note otherwise."""
         info = found.info
         mode = stat.S_IMODE(info.st_mode) if attributes.mode is None else attributes.mode
@@ -142,16 +150,18 @@ class Picture:
         digest = self._sources.digest(found)
         if info.st_nlink > 1:
             self._linked[path] = 1
-        return Entry(path, "file", origin, mode, info.st_size, digest, found.path, stamp_of(info), uid=uid, gid=gid)
+        return Entry(
+            path, EntryKind.FILE, origin, mode, info.st_size, digest, found.path, stamp_of(info), uid=uid, gid=gid
+        )
 
-    def leads_to(self, path: str) -> Entry | None:
+    def leads_to(self, path: JailPath) -> Entry | None:
         """Return what is at the end of the links from ``path``, as a process in the jail would find it."""
         try:
             for _ in range(_MAX_LINKS):
                 entry = self._entries.get(self.place(path))
-                if entry is None or entry.kind != "link":
+                if entry is None or entry.kind != EntryKind.LINK:
                     return entry
-                path = os.path.normpath(os.path.join(os.path.dirname(entry.path), entry.target))
+                path = JailPath(os.path.normpath(os.path.join(os.path.dirname(entry.path), entry.target)))
         except ImageError:
             return None
         return None
@@ -161,15 +171,16 @@ class Picture:
         self._complete()
         for step in _MERGED:
             # A program that is there must be found by both of its names, as on the host.
-            info = self._sources.lstat(step)
-            if info and stat.S_ISLNK(info.st_mode) and os.path.join("/", os.readlink(step)) in self._entries:
+            host = same_source(step)
+            info = self._sources.lstat(host)
+            if info and stat.S_ISLNK(info.st_mode) and os.path.join("/", os.readlink(host)) in self._entries:
                 self._adopt(step)
         self._is_done = True
         return self._entries
 
     def _complete(self) -> None:
         """Add the directories above, and make names of one inode of the host names of one inode here too."""
-        missing: dict[str, str] = {}
+        missing: dict[JailPath, str] = {}
         errors: list[JailsshError] = []
         first: PackedMap[list[str]] = PackedMap()
         size = 0
@@ -188,30 +199,34 @@ class Picture:
         for path, origin in missing.items():
             self.put(dir_entry(path, origin), IMPLIED)
 
-    def _look_above(self, entry: Entry, missing: dict[str, str], errors: list[JailsshError]) -> None:
+    def _look_above(self, entry: Entry, missing: dict[JailPath, str], errors: list[JailsshError]) -> None:
         parts = entry.path.split("/")
-        for path in ("/".join(parts[:end]) for end in range(2, len(parts))):
+        for path in (JailPath("/".join(parts[:end])) for end in range(2, len(parts))):
             above = self._entries.get(path)
             if above is None:
                 missing.setdefault(path, entry.origin)
-            elif above.kind != "dir":
+            elif above.kind != EntryKind.DIR:
                 why = f"wanted by {entry.origin}, but {escape(path)} is {describe(above)} for {above.origin}"
                 errors.append(ImageError(escape(entry.path), why))
                 return
 
     def _is_second_name(self, entry: Entry, first: PackedMap[list[str]]) -> bool:
         """Make an entry a second name, if its file has another one here."""
-        if entry.kind != "file" or not entry.source:
+        if entry.kind != EntryKind.FILE or not entry.source:
             return False
         key = repr((entry.stamp, entry.mode, entry.uid, entry.gid))
         path, source = first.get(key, ["", ""])
         if not path:
             first[key] = [entry.path, entry.source]
         elif source != entry.source:
-            again = entry._replace(kind="hard", target=path, source="", stamp=None, size=0)
+            again = entry._replace(kind=EntryKind.HARD, target=path, source=HostPath(""), stamp=None, size=0)
             self._entries.put(again, self._entries.pair(entry.path)[1])
             return True
         return False
+
+
+def _normal(path: str) -> JailPath:
+    return JailPath("/" + os.path.normpath(path).lstrip("/"))
 
 
 class _Walk:
@@ -228,17 +243,17 @@ class _Walk:
         self._attributes = attributes
         self._hops = 0
 
-    def run(self, path: str) -> str:
+    def run(self, path: HostPath) -> JailPath:
         """Return where the end of ``path`` is in the tree."""
-        return self._walk("", path) or "/"
+        return self._walk(_TOP, path) or JailPath("/")
 
-    def _walk(self, base: str, text: str, final: bool = True) -> str:
+    def _walk(self, base: JailPath, text: str, final: bool = True) -> JailPath:
         parts = [part for part in text.split("/") if part not in ("", ".")]
         for number, part in enumerate(parts):
             if part == "..":
-                base = os.path.dirname(base).rstrip("/")
+                base = JailPath(os.path.dirname(base).rstrip("/"))
                 continue
-            step = f"{base}/{part}"
+            step = JailPath(f"{base}/{part}")
             last = final and number == len(parts) - 1
             known = None if last else self._picture.known_dir(step)
             if known is None:
@@ -248,36 +263,38 @@ class _Walk:
             base = known
         return base
 
-    def _step(self, base: str, step: str, last: bool) -> str:
+    def _step(self, base: JailPath, step: JailPath, last: bool) -> JailPath:
         entry = self._picture.get(step)
-        if entry and entry.kind == "link":
+        if entry and entry.kind == EntryKind.LINK:
             return self._follow(base, entry.target, last)
-        if entry and (entry.kind == "dir" or last) and not (last and self._weight > IMPLIED):
+        if entry and (entry.kind == EntryKind.DIR or last) and not (last and self._weight > IMPLIED):
             return step
-        info = self._sources.lstat(step)
+        host = same_source(step)
+        info = self._sources.lstat(host)
         if info and stat.S_ISLNK(info.st_mode) and self._same_place(base):
-            target = os.readlink(step)
+            target = os.readlink(host)
             self._picture.put(link_entry(step, target, self._origin), min(self._weight, BULK))
             return self._follow(base, target, last)
         if not last or self._found.is_dir:
             self._picture.put(dir_entry(step, self._origin), IMPLIED)
         elif self._found.is_file:
-            entry = self._picture.file(step, self._content(step), self._origin, self._attributes)
+            entry = self._picture.file(step, self._content(host), self._origin, self._attributes)
             self._picture.put(entry, self._weight)
         return step
 
-    def _content(self, step: str) -> Found:
-        """Return what belongs at ``step``: where a link of the spec has led elsewhere, what the host has there."""
-        here = self._sources.find(step, NAMED if self._weight > IMPLIED else STRICT)
+    def _content(self, host: HostPath) -> Found:
+        """Return what belongs at the place of ``host``: where a link of the spec has led elsewhere, what is there."""
+        here = self._sources.find(host, NAMED if self._weight > IMPLIED else STRICT)
         return here if here and here.is_file else self._found
 
-    def _follow(self, base: str, target: str, last: bool) -> str:
+    def _follow(self, base: JailPath, target: str, last: bool) -> JailPath:
         self._hops += 1
         if self._hops > _MAX_LINKS:
             raise ImageError(escape(self._found.path), "too many levels of symbolic links")
-        return self._walk("" if target.startswith("/") else base, target, last)
+        return self._walk(_TOP if target.startswith("/") else base, target, last)
 
-    def _same_place(self, base: str) -> bool:
+    def _same_place(self, base: JailPath) -> bool:
         """True if ``base`` is the same directory in the tree as on the host, so that a link in it means the same."""
-        found = self._sources.find(base or "/", NAMED)
-        return found is not None and found.path == (base or "/")
+        host = same_source(base or JailPath("/"))
+        found = self._sources.find(host, NAMED)
+        return found is not None and found.path == host

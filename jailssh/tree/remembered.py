@@ -12,11 +12,12 @@ import stat
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from jailssh.closure.manifest import FORMAT, Entry, EntryMap, Generation, entry_of, row_of
 from jailssh.closure.sources import Watch, answers, pairs_of
 from jailssh.core.jsonstream import JsonStream
+from jailssh.core.names import HostPath, JailPath
 from jailssh.core.packed import PathMap
 
 _FORMAT = 1
@@ -42,7 +43,7 @@ class State:
     left: int = 0
 
 
-def look(path: str) -> Seen | None:
+def look(path: HostPath) -> Seen | None:
     """Return the state of a path of a tree as it is now, None if there is nothing.
 
     Only compared with what was seen before: a path that somebody has bent shows another inode.
@@ -58,7 +59,7 @@ def look(path: str) -> Seen | None:
     return (info.st_mode, info.st_uid, info.st_gid, info.st_size, *times, info.st_ino)
 
 
-def state_parts(state: State, watch: Watch, root: str, paths: Iterable[str]) -> Iterator[bytes]:
+def state_parts(state: State, watch: Watch, root: HostPath, paths: Iterable[JailPath]) -> Iterator[bytes]:
     """Yield the file of a state: ``watch`` is what it rests on, ``paths`` those of the tree at ``root``."""
     head = {
         "format": _FORMAT,
@@ -71,7 +72,7 @@ def state_parts(state: State, watch: Watch, root: str, paths: Iterable[str]) -> 
     yield b',"watch":{'
     yield from _members(pairs_of(watch))
     yield b'},"seen":{'
-    yield from _members((path, look(root + path)) for path in paths)
+    yield from _members((path, look(HostPath(root + path))) for path in paths)
     yield b"}}"
 
 
@@ -109,17 +110,18 @@ def read_state(stream: IO[str]) -> State:
     return State(str(head["inputs"]), tuple(head["notes"]), tuple(head["runs"]), count, size, left)
 
 
-def is_unchanged(stream: IO[str], root: str) -> bool:
+def is_unchanged(stream: IO[str], root: HostPath) -> bool:
     """True if the host and the tree at ``root`` are still as the state says; raises as :func:`read_state` does."""
     document = JsonStream(stream)
     for name in document.members():
         if name == "watch":
-            for path, old in document.pairs():
+            for path, old in cast("Iterator[tuple[HostPath, Any]]", document.pairs()):
                 if not answers(path, None if old is None else tuple(old)):
                     return False
         elif name == "seen":
-            for path, old in document.pairs():
-                if look(root + path) != (None if old is None else tuple(old)):
+            for place, old in document.pairs():
+                # As below() does, which takes longer for very many.
+                if look(HostPath(root + place)) != (None if old is None else tuple(old)):
                     return False
         else:
             document.value()
@@ -212,6 +214,6 @@ def _read_table(document: JsonStream, entries: EntryMap, wanted: Callable[[Entry
         raise ValueError("its content and its name differ")
 
 
-def with_more(entries: EntryMap, more: Iterable[str]) -> Iterator[str]:
+def with_more(entries: EntryMap, more: Iterable[JailPath]) -> Iterator[JailPath]:
     """Yield the paths of the entries, and more."""
     return chain(entries.paths(), more)

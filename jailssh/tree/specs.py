@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from jailssh.closure.errors import ImageError
 from jailssh.closure.sources import NAMED, STICKY, Sources
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, escape
 from jailssh.host.paths import Layout
-from jailssh.jailspec.load import Source
+from jailssh.jailspec.load import Source, SourceKind
 from jailssh.jailspec.merge import Spec
 from jailssh.jailspec.statements import Section
 from jailssh.plugin.api import ImageNeeds
@@ -37,7 +37,7 @@ class Reader:
     def read(self, path: str) -> bytes:
         """Return the content of a spec file; :class:`ConfigError` says why it is not to be read."""
         try:
-            found = self._sources.find(os.path.abspath(path), self._trust)
+            found = self._sources.find(HostPath(os.path.abspath(path)), self._trust)
             if found is None:
                 raise ConfigError(escape(path), "no such file")
             if not found.is_file:
@@ -51,10 +51,10 @@ class Reader:
 def to_source(operand: str) -> Source:
     """Return what an operand names: ``section:NAME``, a file, or, if there is no such file, a section."""
     if operand.startswith(_SECTION):
-        return Source("section", operand.removeprefix(_SECTION))
+        return Source(SourceKind.SECTION, operand.removeprefix(_SECTION))
     if "/" in operand or operand.endswith(_SUFFIX) or os.path.exists(operand):
-        return Source("file", os.path.abspath(operand))
-    return Source("section", operand)
+        return Source(SourceKind.FILE, os.path.abspath(operand))
+    return Source(SourceKind.SECTION, operand)
 
 
 class Profiles(Collection[str]):

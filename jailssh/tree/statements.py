@@ -14,10 +14,20 @@ from functools import partial
 from jailssh.closure.closure import Closure
 from jailssh.closure.data import data_set
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entries, Entry, Manifest, dir_entry, link_entry, text_entry
+from jailssh.closure.manifest import (
+    WITH_CONTENT,
+    Entries,
+    Entry,
+    EntryKind,
+    Manifest,
+    dir_entry,
+    link_entry,
+    text_entry,
+)
 from jailssh.closure.sources import NAMED, STICKY, Found, Sources
 from jailssh.core.errors import JailsshError, parts
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, JailPath, escape, same_place, same_source
+from jailssh.jailspec.devices import UNNUMBERED, DeviceType
 from jailssh.jailspec.errors import SpecError, raise_all
 from jailssh.jailspec.statements import EXPLICIT as WRITTEN
 from jailssh.jailspec.statements import (
@@ -41,14 +51,19 @@ from jailssh.jailspec.statements import (
     claim,
 )
 from jailssh.plugin.api import ImageNeeds
-from jailssh.tree.copying import Bulk, node_of
+from jailssh.tree.copying import NOT_INSTALLED, Bulk, node_of
 from jailssh.tree.layout import BULK, EXPLICIT, IMPLIED, NodeAttributes, Picture
 
 _NOWHERE = Origin("the tree as a whole")
-_DEVICES = {"c": "char", "b": "block", "p": "fifo", "s": "socket"}
+_NODES = {
+    DeviceType.CHAR: EntryKind.CHAR,
+    DeviceType.BLOCK: EntryKind.BLOCK,
+    DeviceType.FIFO: EntryKind.FIFO,
+    DeviceType.SOCKET: EntryKind.SOCKET,
+}
 _NAME_LOOKUPS = ("id", "getent", "whoami", "groups", "logname")
-_LD_CONF = "/etc/ld.so.conf"
-_LD_CONF_MORE = "/etc/ld.so.conf.d/jailssh.conf"
+_LD_CONF = JailPath("/etc/ld.so.conf")
+_LD_CONF_MORE = JailPath("/etc/ld.so.conf.d/jailssh.conf")
 # What gives the tree its shape comes first, then what names its own path, then what brings its own paths along.
 _ORDER: tuple[tuple[type[Statement], ...], ...] = (
     (Symlink, Directory),
@@ -157,7 +172,7 @@ class _StatementResolver:
         """Do one of several things that a statement asks for; what is wrong with it does not end the others."""
         self._guard(self._statement.origin if self._statement else _NOWHERE, act)
 
-    def _take(self, path: str, origin: str) -> Found:
+    def _take(self, path: HostPath, origin: str) -> Found:
         found = self._picture.take(path, origin)[1]
         if not found.is_file and not found.is_dir:
             raise ImageError(escape(found.path), f"neither a file nor a directory (needed by {origin})")
@@ -183,22 +198,22 @@ class _StatementResolver:
             return
         uid, gid = _owner(one.owner) or (0, 0)
         path = self._picture.place(one.path)
-        entry = Entry(path, "dir", one.origin.place, one.mode, uid=uid, gid=gid)
+        entry = Entry(path, EntryKind.DIR, one.origin.place, one.mode, uid=uid, gid=gid)
         self._picture.put(entry, EXPLICIT, override=one.override)
 
     def _device(self, one: Device) -> None:
-        if self._choices.skip_devices and one.type in "cb":
+        if self._choices.skip_devices and one.type not in UNNUMBERED:
             return
         uid, gid = _owner(one.owner) or (0, 0)
         path = self._picture.place(one.path)
-        kind = _DEVICES[one.type]
+        kind = _NODES[one.type]
         entry = Entry(path, kind, one.origin.place, one.mode, uid=uid, gid=gid, major=one.major, minor=one.minor)
         self._picture.put(entry, EXPLICIT, override=one.override)
 
     def _host_device(self, one: HostDevice) -> None:
         if self._choices.skip_devices:
             return
-        found = self._sources.find(one.path, NAMED)
+        found = self._sources.find(same_source(one.path), NAMED)
         if found is None:
             self._absent(one, ImageError(escape(one.path), "not on this host"))
             return
@@ -209,26 +224,28 @@ class _StatementResolver:
     def _content(self, one: Content) -> None:
         uid, gid = _owner(one.owner) or (0, 0)
         base = text_entry(self._picture.place(one.path), one.text, one.origin.place)
-        entry = Entry(base.path, "text", base.origin, one.mode, base.size, base.digest, text=one.text, uid=uid, gid=gid)
+        entry = Entry(
+            base.path, EntryKind.TEXT, base.origin, one.mode, base.size, base.digest, text=one.text, uid=uid, gid=gid
+        )
         self._picture.put(entry, EXPLICIT, override=one.override)
 
     def _hardlink(self, one: Hardlink) -> None:
         path, existing = self._picture.place(one.path), self._picture.place(one.existing)
-        entry = Entry(path, "hard", one.origin.place, 0, target=existing)
+        entry = Entry(path, EntryKind.HARD, one.origin.place, 0, target=existing)
         self._picture.put(entry, EXPLICIT, override=one.override)
 
     def _copy(self, one: Copy) -> None:
         for source in self._named(one, one.source, one.glob, one.search):
             self._each(partial(self._copy_one, one, source, one.target))
 
-    def _named(self, one: Statement, source: str, glob: bool, search: bool = False) -> list[str]:
+    def _named(self, one: Statement, source: HostPath, glob: bool, search: bool = False) -> list[HostPath]:
         """Return the host paths that a statement names."""
         found = [source]
         if search:
             path = self._closure.find_program(source)
             found = [path] if path else []
         elif glob:
-            literal = re.sub(r"\[([*?\[])\]", r"\1", source)
+            literal = HostPath(re.sub(r"\[([*?\[])\]", r"\1", source))
             found = [literal] if self._sources.find(literal, NAMED) else self._sources.glob(source, NAMED)
         elif self._sources.find(source, NAMED) is None:
             found = []
@@ -238,7 +255,7 @@ class _StatementResolver:
             self._absent(one, ImageError(what, why))
         return found
 
-    def _copy_one(self, one: Copy, source: str, target: str | None) -> None:
+    def _copy_one(self, one: Copy, source: HostPath, target: JailPath | None) -> None:
         origin = one.origin.place
         attributes = NodeAttributes(one.mode, _owner(one.owner), one.setuid)
         found = self._sources.find(source, NAMED)
@@ -256,7 +273,7 @@ class _StatementResolver:
         if target is None:
             self._picture.take(source, origin, weight, attributes, named=True)
         else:
-            path = f"{target}/{os.path.basename(source)}" if one.glob else target
+            path = JailPath(f"{target}/{os.path.basename(source)}") if one.glob else target
             entry = self._picture.file(self._picture.place(path), found, origin, attributes)
             self._picture.put(entry, weight, override=one.override)
             self._warn_of_origin(found, path)
@@ -268,15 +285,15 @@ class _StatementResolver:
         strict = weight == EXPLICIT and not self._choices.allow_missing
         self._bulk.needs(found, origin, strict=strict, in_tree=by_chance)
 
-    def _copy_node(self, one: Copy, source: str, found: Found) -> None:
+    def _copy_node(self, one: Copy, source: HostPath, found: Found) -> None:
         is_device = stat.S_ISCHR(found.info.st_mode) or stat.S_ISBLK(found.info.st_mode)
         if not one.recursive or not is_device:
             hint = f"write '{source} c MAJOR MINOR' for a device" if is_device else ""
             raise ImageError(escape(source), "not a regular file", hint=hint)
         if not self._choices.skip_devices:
-            self._picture.put(node_of(self._picture.place(source), found.info, one.origin.place), BULK)
+            self._picture.put(node_of(self._picture.place(same_place(source)), found.info, one.origin.place), BULK)
 
-    def _warn_of_origin(self, found: Found, path: str) -> None:
+    def _warn_of_origin(self, found: Found, path: JailPath) -> None:
         elf = self._sources.elf(found)
         if elf and any("ORIGIN" in text for text in (*elf.rpath, *elf.runpath)):
             self._picture.note(f"{escape(path)} looks for libraries near its own place, which is another one here")
@@ -296,14 +313,16 @@ class _StatementResolver:
     def _tree(self, one: Tree) -> None:
         attributes = NodeAttributes(None, _owner(one.owner), one.setuid)
         for source in self._named(one, one.source, one.glob):
-            target = f"{one.target}/{os.path.basename(source)}" if one.glob and one.target else one.target
+            target = one.target
+            if one.glob and target:
+                target = JailPath(f"{target}/{os.path.basename(source)}")
             self._each(partial(self._bulk.tree, source, target, one.origin.place, one.excludes, attributes))
 
     def _package(self, one: Package) -> None:
         try:
             self._bulk.package(one.name, one.excludes, one.origin.place)
         except ImageError as error:
-            if error.why != "not installed":
+            if error.why != NOT_INSTALLED:
                 raise
             self._absent(one, error)
 
@@ -318,10 +337,10 @@ class _StatementResolver:
         for name in (*need.programs, *need.optional_programs):
             self._each(partial(self._needed_program, name, origin, required=name in need.programs))
         for path in (*need.files, *need.optional_files):
-            self._each(partial(self._needed_path, path, origin, required=path in need.files))
-        entries = [dir_entry(path, origin) for path in need.dirs]
-        entries += [link_entry(path, target, origin) for path, target in need.links]
-        entries += [text_entry(path, text, origin) for path, text in need.texts]
+            self._each(partial(self._needed_path, HostPath(path), origin, required=path in need.files))
+        entries = [dir_entry(JailPath(path), origin) for path in need.dirs]
+        entries += [link_entry(JailPath(path), target, origin) for path, target in need.links]
+        entries += [text_entry(JailPath(path), text, origin) for path, text in need.texts]
         for entry in entries:
             self._picture.put(entry._replace(path=self._picture.place(entry.path)), IMPLIED)
 
@@ -332,7 +351,7 @@ class _StatementResolver:
         elif required:
             raise ImageError(f"program {escape(name)}", f"not on this host (needed by {origin})")
 
-    def _needed_path(self, path: str, origin: str, *, required: bool) -> None:
+    def _needed_path(self, path: HostPath, origin: str, *, required: bool) -> None:
         found = self._sources.find(path)
         if found is None:
             if required:
@@ -345,7 +364,7 @@ class _StatementResolver:
     def _need(self, one: Need) -> None:
         path = {"proc": "/proc", "logsocket": "/dev"}.get(one.name)
         if path:
-            self._picture.put(dir_entry(path, one.origin.place), IMPLIED)
+            self._picture.put(dir_entry(JailPath(path), one.origin.place), IMPLIED)
 
     def _user(self, one: UserEntry) -> None:
         self._first_entry = self._first_entry or one.origin
@@ -388,11 +407,11 @@ class _StatementResolver:
         except JailsshError as error:
             self._keep(_NOWHERE, error)
             return ()
-        for entry in self._picture.explicit("hard"):
-            first = entries.get(entry.target)
+        for entry in self._picture.explicit(EntryKind.HARD):
+            first = entries.get(JailPath(entry.target))
             # What an error kept away may be what it names.
             lost = None in self._lost or entry.target in self._lost
-            if not (first or lost) or (first and first.kind not in ("file", "text")):
+            if not (first or lost) or (first and first.kind not in WITH_CONTENT):
                 why = f"{escape(entry.path)} is to be a second name of {escape(entry.target)}, no file of this tree"
                 self._errors.append(SpecError(Origin(entry.origin), why))
         return entries
@@ -406,8 +425,8 @@ class _StatementResolver:
         members = {row.gr_gid: [name for name in row.gr_mem if name in self._users] for row in groups}
         rows = [f"{g.gr_name}:x:{g.gr_gid}:{','.join(members[g.gr_gid])}\n" for g in groups]
         origin = self._first_entry.place if self._first_entry else ""
-        self._picture.put(text_entry(self._picture.place("/etc/passwd"), "".join(lines), origin), BULK)
-        self._picture.put(text_entry(self._picture.place("/etc/group"), "".join(rows), origin), BULK)
+        self._picture.put(text_entry(self._picture.place(JailPath("/etc/passwd")), "".join(lines), origin), BULK)
+        self._picture.put(text_entry(self._picture.place(JailPath("/etc/group")), "".join(rows), origin), BULK)
 
     def _loader_conf(self) -> None:
         if dirs := self._closure.cache_dirs:
@@ -416,14 +435,14 @@ class _StatementResolver:
             self._picture.put(text_entry(self._picture.place(path), lines, "the loader"), IMPLIED)
 
     def _last_notes(self, entries: Entries) -> None:
-        for one in self._picture.explicit("link"):
+        for one in self._picture.explicit(EntryKind.LINK):
             if not one.target.startswith("/proc/") and self._picture.leads_to(one.path) is None:
                 self._picture.note(f"{escape(one.path)} -> {escape(one.target)} leads nowhere in the tree")
         if wanted := self._bulk.unwanted():
-            names = (os.path.basename(one.path) for one in entries if one.kind != "dir")
+            names = (os.path.basename(one.path) for one in entries if one.kind != EntryKind.DIR)
             self._bulk.tell_unwanted({name for name in names if name in wanted})
         asking = sorted(self._programs.intersection(_NAME_LOOKUPS))
-        if asking and not self._picture.get("/etc/passwd"):
+        if asking and not self._picture.get(JailPath("/etc/passwd")):
             self._picture.note(f"{', '.join(asking)} will know no names: there is no /etc/passwd (section uidbasics)")
 
 

@@ -18,10 +18,11 @@ from itertools import chain
 from typing import IO, TYPE_CHECKING, TypeVar
 
 from jailssh.closure.errors import ImageError, SourceChangedError
-from jailssh.closure.manifest import Entries, Entry, EntryMap, Manifest
+from jailssh.closure.manifest import DEVICES, WITH_CONTENT, Entries, Entry, EntryKind, EntryMap, Manifest
 from jailssh.closure.sources import Watch, open_stamped, stamp_of
+from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, JailsshError, raise_all
-from jailssh.core.names import check_absolute, escape
+from jailssh.core.names import HostPath, JailPath, check_absolute, directory_of, escape
 from jailssh.core.packed import PathMap
 from jailssh.files import fs
 from jailssh.files.hostdirs import system_place
@@ -34,17 +35,33 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _LIMIT = 4 << 30
+_NODE_TYPES = {
+    EntryKind.CHAR: stat.S_IFCHR,
+    EntryKind.BLOCK: stat.S_IFBLK,
+    EntryKind.FIFO: stat.S_IFIFO,
+    EntryKind.SOCKET: stat.S_IFSOCK,
+}
+
+
+class Action(Word):
+    """What is done for one entry; ``attributes`` are those of a directory."""
+
+    KEEP = "keep"
+    CREATE = "create"
+    REPLACE = "replace"
+    ATTRIBUTES = "attributes"
+    REMOVE = "remove"
 
 
 @dataclass(frozen=True)
 class TreeChange:
-    """One thing to do: ``create``, ``replace``, ``attributes`` (of a directory), ``remove`` or ``keep``."""
+    """One thing to do."""
 
-    action: str
+    action: Action
     entry: Entry
 
 
-_ACTIONS = ("keep", "create", "replace", "attributes")
+_ACTIONS = (Action.KEEP, Action.CREATE, Action.REPLACE, Action.ATTRIBUTES)
 
 
 class TreePlan:
@@ -61,7 +78,7 @@ class TreePlan:
         self.left = EntryMap()
         self.kept: list[str] = []
 
-    def add(self, action: str) -> None:
+    def add(self, action: Action) -> None:
         """Say what is to be done for the next entry."""
         self._actions.append(_ACTIONS.index(action))
 
@@ -73,20 +90,24 @@ class TreePlan:
             if action:
                 yield TreeChange(_ACTIONS[action], entry)
         for entry in reversed(self.removed):
-            yield TreeChange("remove", entry)
+            yield TreeChange(Action.REMOVE, entry)
 
     def in_turn(self) -> Iterator[TreeChange]:
         """Yield the same with second names after all that they could name, and removals at the end."""
         later = False
         for change in self:
-            if change.action == "remove":
+            if change.action == Action.REMOVE:
                 break
-            if change.entry.kind == "hard":
+            if change.entry.kind == EntryKind.HARD:
                 later = True
             else:
                 yield change
-        yield from (change for change in self if later and change.entry.kind == "hard" and change.action != "remove")
-        yield from (TreeChange("remove", entry) for entry in reversed(self.removed))
+        yield from (
+            change
+            for change in self
+            if later and change.action != Action.REMOVE and change.entry.kind == EntryKind.HARD
+        )
+        yield from (TreeChange(Action.REMOVE, entry) for entry in reversed(self.removed))
 
 
 class Target:
@@ -97,26 +118,26 @@ class Target:
 
     def __init__(self, path: str, *, insecure: bool = False, passing: bool = False) -> None:
         # POSIX leaves two slashes at the beginning to the system; to Linux they are one.
-        self.path = check_absolute("/" + path.lstrip("/") if path.startswith("/") else path, "target")
+        self.path = HostPath(check_absolute("/" + path.lstrip("/") if path.startswith("/") else path, "target"))
         if not passing and (place := system_place(self.path)):
             which = "" if place == self.path else f" is the same, above or below: {place}"
             hint = "name a directory of your own, such as /srv/jails/NAME"
             raise HostError(f"target {escape(self.path)}", f"a directory of the system{which}", hint=hint)
         head, name = os.path.split(self.path)
-        self._above = head
+        self._above = HostPath(head)
         self._insecure = insecure
-        self.beside = f"{head.rstrip('/')}/.{name}.jailssh"
+        self.beside = HostPath(f"{head.rstrip('/')}/.{name}.jailssh")
 
     @property
-    def staging(self) -> str:
+    def staging(self) -> HostPath:
         """Where a new tree grows."""
-        return f"{self.beside}/tree"
+        return HostPath(f"{self.beside}/tree")
 
     def check(self) -> None:
         """Refuse a place that others can write to, as sshd does with ChrootDirectory (sshd_config(5))."""
         above = self._above
         while not os.path.lexists(above):
-            above = os.path.dirname(above)
+            above = directory_of(above)
         os.close(self._open(above))
         if os.path.lexists(self.path):
             os.close(self._open(self.path))
@@ -177,12 +198,12 @@ class Target:
             fs.remove_tree(beside, "state.json")
         self._write("manifest.json", remembered.manifest_parts(entries, left))
 
-    def finish(self, state: State, watch: Watch, paths: Iterable[str]) -> None:
+    def finish(self, state: State, watch: Watch, paths: Iterable[JailPath]) -> None:
         """Remember that the run is done, what it rests on, and how these paths of the tree look now."""
         self._write("state.json", remembered.state_parts(state, watch, self.path, paths))
 
     @contextmanager
-    def root(self, path: str) -> Iterator[int]:
+    def root(self, path: HostPath) -> Iterator[int]:
         """Open the tree."""
         fd = self._open(path)
         try:
@@ -190,7 +211,7 @@ class Target:
         finally:
             os.close(fd)
 
-    def _open(self, path: str) -> int:
+    def _open(self, path: HostPath) -> int:
         try:
             return fs.open_dir(path, trusted_root=path if self._insecure else None)
         except HostError as error:
@@ -200,7 +221,7 @@ class Target:
             raise HostError(error.what, error.why, hint=hint) from error
 
 
-Untouched = Callable[[str], bool]
+Untouched = Callable[[JailPath], bool]
 """True for a path of the tree that looks as the last run left it."""
 
 
@@ -224,7 +245,7 @@ def compare(
     gone: set[str] = set()
     for entry in manifest.entries:
         if untouched(entry.path) and entry.path not in old:
-            plan.add("keep")
+            plan.add(Action.KEEP)
             continue
         try:
             plan.add(_action(editor, entry, gone, owned))
@@ -249,23 +270,23 @@ def _in_the_way(entry: Entry, error: OSError) -> JailsshError:
     return ImageError(f"{entry.origin}: {escape(entry.path)}", (error.strerror or str(error)).lower())
 
 
-def _action(editor: TreeEditor, entry: Entry, gone: set[str], owned: bool) -> str:
+def _action(editor: TreeEditor, entry: Entry, gone: set[str], owned: bool) -> Action:
     """Return what has to be done for one entry; ``gone`` are non-directories that a directory will replace."""
     if any(entry.path.startswith(path + "/") for path in gone):
-        return "create"
+        return Action.CREATE
     info = editor.look(entry.path)
     if info is None:
-        return "create"
-    if entry.kind == "dir":
+        return Action.CREATE
+    if entry.kind == EntryKind.DIR:
         if not stat.S_ISDIR(info.st_mode):
             gone.add(entry.path)
-            return "replace"
-        return "keep" if _same_attributes(entry, info, owned) else "attributes"
+            return Action.REPLACE
+        return Action.KEEP if _same_attributes(entry, info, owned) else Action.ATTRIBUTES
     if stat.S_ISDIR(info.st_mode):
         if editor.names(entry.path):
             raise OSError(errno.ENOTEMPTY, "a directory that is not empty is in the way")
-        return "replace"
-    return "keep" if _same(editor, entry, info, owned) else "replace"
+        return Action.REPLACE
+    return Action.KEEP if _same(editor, entry, info, owned) else Action.REPLACE
 
 
 def _same_attributes(entry: Entry, info: os.stat_result, owned: bool) -> bool:
@@ -276,30 +297,29 @@ def _same_attributes(entry: Entry, info: os.stat_result, owned: bool) -> bool:
 def _same(editor: TreeEditor, entry: Entry, info: os.stat_result, owned: bool) -> bool:
     """True if what is there is what the entry says, content included."""
     kind = stat.S_IFMT(info.st_mode)
-    if entry.kind == "link":
+    if entry.kind == EntryKind.LINK:
         return kind == stat.S_IFLNK and editor.read_link(entry.path) == entry.target
-    if entry.kind == "hard":
-        first = editor.look(entry.target)
+    if entry.kind == EntryKind.HARD:
+        first = editor.look(JailPath(entry.target))
         return first is not None and (first.st_dev, first.st_ino) == (info.st_dev, info.st_ino)
     if not _same_attributes(entry, info, owned):
         return False
-    if entry.kind in ("file", "text"):
+    if entry.kind in WITH_CONTENT:
         mtime = entry.stamp[2] if entry.stamp else 0
         plain = kind == stat.S_IFREG and info.st_size == entry.size and info.st_mtime_ns == mtime
         return plain and not _has_attributes(editor, entry.path) and _digest(editor, entry.path) == entry.digest
-    kinds = {"char": stat.S_IFCHR, "block": stat.S_IFBLK, "fifo": stat.S_IFIFO, "socket": stat.S_IFSOCK}
     numbers = (os.major(info.st_rdev), os.minor(info.st_rdev))
-    return kind == kinds[entry.kind] and (
+    return kind == _NODE_TYPES[entry.kind] and (
         kind not in (stat.S_IFCHR, stat.S_IFBLK) or numbers == (entry.major, entry.minor)
     )
 
 
-def _digest(editor: TreeEditor, path: str) -> str:
+def _digest(editor: TreeEditor, path: JailPath) -> str:
     with open(editor.open_file(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _has_attributes(editor: TreeEditor, path: str) -> bool:
+def _has_attributes(editor: TreeEditor, path: JailPath) -> bool:
     fd = editor.open_file(path)
     try:
         return any(name in ("security.capability", "system.posix_acl_access") for name in os.listxattr(fd))
@@ -314,7 +334,7 @@ def _is_ours(editor: TreeEditor, entry: Entry, untouched: Untouched) -> bool:
     info = editor.look(entry.path)
     if info is None:
         return False
-    if entry.kind == "dir":
+    if entry.kind == EntryKind.DIR:
         return stat.S_ISDIR(info.st_mode)
     if stat.S_ISDIR(info.st_mode):
         return False
@@ -324,7 +344,7 @@ def _is_ours(editor: TreeEditor, entry: Entry, untouched: Untouched) -> bool:
 
 def _is_emptied(editor: TreeEditor, entry: Entry, removed: EntryMap) -> bool:
     """True unless it is a directory that will still hold something."""
-    return entry.kind != "dir" or all(f"{entry.path}/{name}" in removed for name in editor.names(entry.path))
+    return entry.kind != EntryKind.DIR or all(f"{entry.path}/{name}" in removed for name in editor.names(entry.path))
 
 
 def apply(editor: TreeEditor, plan: TreePlan, told: Callable[[TreeChange], None] | None = None) -> None:
@@ -333,28 +353,28 @@ def apply(editor: TreeEditor, plan: TreePlan, told: Callable[[TreeChange], None]
         if told:
             told(change)
         try:
-            if change.action == "remove":
+            if change.action == Action.REMOVE:
                 if not editor.remove(change.entry.path):
                     plan.left.put(change.entry)
             else:
                 _do(editor, change.entry)
         except OSError as error:
-            hint = "--skip-devices leaves devices out" if change.entry.kind in ("char", "block") else ""
+            hint = "--skip-devices leaves devices out" if change.entry.kind in DEVICES else ""
             why = (error.strerror or str(error)).lower()
             raise ImageError(f"{change.entry.origin}: {escape(change.entry.path)}", why, hint=hint) from error
 
 
 def _do(editor: TreeEditor, entry: Entry) -> None:
     path, mode, uid, gid = entry.path, entry.mode, entry.uid, entry.gid
-    if entry.kind == "dir":
+    if entry.kind == EntryKind.DIR:
         editor.directory(path, mode, uid, gid)
-    elif entry.kind == "link":
+    elif entry.kind == EntryKind.LINK:
         editor.link(path, entry.target)
-    elif entry.kind == "hard":
-        editor.hard(path, entry.target)
-    elif entry.kind == "text":
+    elif entry.kind == EntryKind.HARD:
+        editor.hard(path, JailPath(entry.target))
+    elif entry.kind == EntryKind.TEXT:
         editor.text(path, entry.text.encode("utf-8", "surrogateescape"), mode, uid, gid)
-    elif entry.kind == "file":
+    elif entry.kind == EntryKind.FILE:
         if entry.stamp is None:
             raise ImageError(escape(path), "the manifest names no source for it")
         source = open_stamped(entry.source, entry.stamp)
@@ -365,12 +385,12 @@ def _do(editor: TreeEditor, entry: Entry) -> None:
         finally:
             os.close(source)
     else:
-        editor.node(path, entry.kind, entry.major, entry.minor, mode, uid, gid)
+        editor.node(path, _NODE_TYPES[entry.kind], entry.major, entry.minor, mode, uid, gid)
 
 
 def clean_up(editor: TreeEditor, *tables: Entries) -> None:
     """Remove what a killed run has left half made."""
-    editor.sweep("")
+    editor.sweep(JailPath(""))
     for entry in chain(*tables):
-        if entry.kind == "dir":
+        if entry.kind == EntryKind.DIR:
             editor.sweep(entry.path)

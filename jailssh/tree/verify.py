@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 
 from jailssh.closure.elf import MAGIC, Elf, read_elf
 from jailssh.closure.errors import ImageError
-from jailssh.closure.manifest import EntryMap
+from jailssh.closure.manifest import DEVICES, WITH_CONTENT, EntryMap
 from jailssh.core.errors import HostError
-from jailssh.core.names import escape
+from jailssh.core.names import HostPath, JailPath, directory_of, escape
 from jailssh.files.editor import TreeEditor
 from jailssh.host import sandbox
 from jailssh.host.process import SYSTEM_PATH
@@ -77,11 +77,11 @@ def verify(target: Target) -> Verified:
     return Verified(failures, [*_without_effect(target.path, flags, entries), *notes])
 
 
-def _without_effect(tree: str, flags: int, entries: EntryMap) -> list[str]:
+def _without_effect(tree: HostPath, flags: int, entries: EntryMap) -> list[str]:
     """Return what the mount that the tree lies on takes the effect from."""
     kinds = (
         (os.ST_NOSUID, "nosuid", "set-id bits", [one.path for one in entries if one.mode & _SET_ID and one.size]),
-        (os.ST_NODEV, "nodev", "devices", [one.path for one in entries if one.kind in ("char", "block")]),
+        (os.ST_NODEV, "nodev", "devices", [one.path for one in entries if one.kind in DEVICES]),
     )
     notes = []
     for flag, name, what, paths in kinds:
@@ -102,13 +102,13 @@ class _Verifier:
         """Return the failures and the notes."""
         failures = []
         for entry in entries:
-            if entry.kind in ("file", "text") and entry.mode & 0o111:
+            if entry.kind in WITH_CONTENT and entry.mode & 0o111:
                 failures += [f"{escape(entry.path)}: {why}" for why in self._check(entry.path)]
         if not self._room.has_proc:
             self._notes.append("no program was started, only its loader asked: this host lets no /proc be mounted")
         return failures, self._notes
 
-    def _check(self, path: str) -> list[str]:
+    def _check(self, path: JailPath) -> list[str]:
         info = self._editor.look(path)
         if info is None:
             return ["it is not in the tree any more"]
@@ -135,19 +135,19 @@ class _Verifier:
             with self._room.readable(path, file.fileno()):
                 return self._start(path, elf)
 
-    def _can_get_to(self, path: str) -> bool:
+    def _can_get_to(self, path: JailPath) -> bool:
         """True if every account may pass the directories above."""
-        above = os.path.dirname(path)
+        above = directory_of(path)
         while above != "/":
             info = self._editor.look(above)
             if info is None or not info.st_mode & stat.S_IXOTH:
                 return False
-            above = os.path.dirname(above)
+            above = directory_of(above)
         return True
 
-    def _start(self, path: str, elf: Elf) -> list[str]:
+    def _start(self, path: JailPath, elf: Elf) -> list[str]:
         if elf.interp:
-            if wrong := self._ask_loader(path, elf.interp):
+            if wrong := self._ask_loader(path, JailPath(elf.interp)):
                 return [escape(line, 400) for line in wrong[:3]]
             if not self._room.has_proc:
                 return []
@@ -161,7 +161,7 @@ class _Verifier:
             return [f"its loader gives up: {escape(said, 400)}"]
         return []
 
-    def _ask_loader(self, path: str, interp: str) -> list[str]:
+    def _ask_loader(self, path: JailPath, interp: JailPath) -> list[str]:
         """Return what the loader does not find for a program."""
         if self._end_of(interp) is None:
             return [f"its loader {escape(interp)} is not in the tree"]
@@ -174,7 +174,7 @@ class _Verifier:
             wrong = [next((line for line in reversed(lines) if line), f"its loader ended with status {ended.code}")]
         return wrong
 
-    def _end_of(self, path: str) -> os.stat_result | None:
+    def _end_of(self, path: JailPath) -> os.stat_result | None:
         """Return the status of what is at the end of the links from ``path``, as a process in the tree finds it."""
         todo = path.split("/")[::-1]
         current, links = "", 0
@@ -186,7 +186,7 @@ class _Verifier:
             if part == "..":
                 current = os.path.dirname(current).rstrip("/")
                 continue
-            step = f"{current}/{part}"
+            step = JailPath(f"{current}/{part}")
             info = self._editor.look(step)
             if info is None:
                 return None
@@ -205,7 +205,7 @@ class _Verifier:
         """Look for what the first line names, which the kernel reads so: blanks and tabs separate, no others."""
         line = os.fsdecode(head[2:].split(b"\n", 1)[0])
         words = re.split(r"[ \t]+", line.strip(" \t"), maxsplit=1)
-        interpreter = words[0]
+        interpreter = JailPath(words[0])
         if not self._is_program(interpreter):
             return [f"its interpreter '{escape(interpreter)}' is not in the tree"]
         if os.path.basename(interpreter) != "env" or len(words) == 1:
@@ -213,20 +213,20 @@ class _Verifier:
         # env(1) takes options and settings of variables before the program.
         name = next((word for word in words[1].split() if not word.startswith("-") and "=" not in word), "")
         places = [name] if "/" in name else [f"{folder}/{name}" for folder in SYSTEM_PATH]
-        if name and not any(self._is_program(place) for place in places):
+        if name and not any(self._is_program(place) for place in map(JailPath, places)):
             return [f"its interpreter '{escape(name)}' is not in the tree"]
         return []
 
-    def _is_program(self, path: str) -> bool:
+    def _is_program(self, path: JailPath) -> bool:
         info = self._end_of(path) if path.startswith("/") else None
         return info is not None and stat.S_ISREG(info.st_mode) and bool(info.st_mode & 0o111)
 
 
-def _lines(said: str, path: str) -> list[str]:
+def _lines(said: str, path: JailPath) -> list[str]:
     return [line.strip().removeprefix(f"{path}: ") for line in said.splitlines()]
 
 
-def _is_in_program_dir(path: str) -> bool:
+def _is_in_program_dir(path: JailPath) -> bool:
     return os.path.basename(os.path.dirname(path)) in _PROGRAM_DIRS
 
 

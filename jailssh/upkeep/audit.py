@@ -13,9 +13,10 @@ import stat
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 
-from jailssh.closure.manifest import Entry, Manifest
+from jailssh.closure.manifest import WITH_CONTENT, Entry, EntryKind, Manifest
+from jailssh.core.closed import Word
 from jailssh.core.errors import UsageError
-from jailssh.core.names import escape
+from jailssh.core.names import JailPath, escape
 from jailssh.files import beneath, blobs, fs
 from jailssh.host.paths import Layout
 from jailssh.image import pool
@@ -23,12 +24,29 @@ from jailssh.image.store import object_name
 from jailssh.publish import plan_files
 
 ROOT_MODE = 0o755
-_TYPES = {"dir": stat.S_IFDIR, "link": stat.S_IFLNK, "file": stat.S_IFREG, "text": stat.S_IFREG}
+_TYPES = {
+    EntryKind.DIR: stat.S_IFDIR,
+    EntryKind.LINK: stat.S_IFLNK,
+    EntryKind.FILE: stat.S_IFREG,
+    EntryKind.TEXT: stat.S_IFREG,
+}
 _BYTES = " bytes"
 _NAMES = {stat.S_IFDIR: "a directory", stat.S_IFLNK: "a symbolic link", stat.S_IFREG: "a file"}
 
 Told = Callable[[str, int], None]
 """Told of each thing that was looked at: its name and its bytes."""
+
+
+class DamageKind(Word):
+    """What is wrong: ``status`` is type, mode, owner, time, attributes; ``image``: it is not there."""
+
+    CONTENT = "content"
+    STATUS = "status"
+    MISSING = "missing"
+    EXTRA = "extra"
+    MANIFEST = "manifest"
+    IMAGE = "image"
+    UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
@@ -42,7 +60,7 @@ class Damage:
 
     where: str
     path: str
-    kind: str
+    kind: DamageKind
     why: str
 
     def __str__(self) -> str:
@@ -62,12 +80,15 @@ class Audit:
     # The inodes of shared files that are right, with their names.
     right: dict[int, str] = field(default_factory=dict)
 
-    def told(self, where: str, path: str, kind: str, why: str) -> None:
+    def told(self, where: str, path: str, kind: DamageKind, why: str) -> None:
         """Note a damage."""
         self.damage.append(Damage(where, path, kind, why))
 
 
 POOL = "pool"
+ROOT = JailPath("/")
+Fault = tuple[DamageKind | None, str]
+NO_FAULT: Fault = (None, "")
 
 
 def audit(layout: Layout, only: Collection[str] | None = None, told: Told | None = None) -> Audit:
@@ -127,7 +148,7 @@ class _Store:
                     except FileNotFoundError:
                         continue  # It has just been cleared up.
                     except OSError as error:
-                        self._found.told(POOL, item.name, "unreadable", (error.strerror or str(error)).lower())
+                        self._found.told(POOL, item.name, DamageKind.UNREADABLE, (error.strerror or str(error)).lower())
         finally:
             os.close(store)
 
@@ -144,26 +165,26 @@ class _Store:
             self._found.right[info.st_ino] = name
 
 
-def object_fault(store: int, name: str, info: os.stat_result) -> tuple[str, str]:
-    """Return what kind of damage a shared file has and why, or two empty strings; OSError."""
+def object_fault(store: int, name: str, info: os.stat_result) -> Fault:
+    """Return what kind of damage a shared file has and why, or :data:`NO_FAULT`; OSError."""
     if blobs.is_link_name(name):
         if not stat.S_ISLNK(info.st_mode):
-            return "status", f"is {_named(info)}, expected a symbolic link"
+            return DamageKind.STATUS, f"is {_named(info)}, expected a symbolic link"
         right = blobs.name_of_link(os.readlink(name, dir_fd=store)) == name
-        return ("", "") if right else ("content", "its target does not match its name")
+        return NO_FAULT if right else (DamageKind.CONTENT, "its target does not match its name")
     expected = blobs.expected_of(name)
     if expected is None:
-        return "", ""  # Nobody looks for a file by such a name.
+        return NO_FAULT  # Nobody looks for a file by such a name.
     if why := _status(info, stat.S_IFREG, expected.mode, expected.size, expected.mtime_ns):
-        return ("content" if why.endswith(_BYTES) else "status"), why
+        return (DamageKind.CONTENT if why.endswith(_BYTES) else DamageKind.STATUS), why
     return _content(store, name, expected.digest)
 
 
-def _content(dirfd: int, name: str, digest: str) -> tuple[str, str]:
+def _content(dirfd: int, name: str, digest: str) -> Fault:
     if blobs.digest_of(dirfd, name, from_disk=True) != digest:
-        return "content", "content has changed"
+        return DamageKind.CONTENT, "content has changed"
     strange = blobs.attributes_at(dirfd, name)
-    return ("status", f"has the attribute {escape(strange[0], 60)}") if strange else ("", "")
+    return (DamageKind.STATUS, f"has the attribute {escape(strange[0], 60)}") if strange else NO_FAULT
 
 
 def _named(info: os.stat_result) -> str:
@@ -198,10 +219,10 @@ def audit_tree(layout: Layout, trees: int, generation: str, found: Audit) -> Man
             manifest = manifest or each
             bad += [] if each else [name]
         for name in bad:
-            found.told(generation, "", "manifest", f"manifest {name} is damaged")
+            found.told(generation, "", DamageKind.MANIFEST, f"manifest {name} is damaged")
         if manifest is None:
             if not bad:
-                found.told(generation, "", "manifest", "manifest is missing")
+                found.told(generation, "", DamageKind.MANIFEST, "manifest is missing")
             return None
         _Tree(root, generation, manifest, found).run()
         return manifest
@@ -209,22 +230,24 @@ def audit_tree(layout: Layout, trees: int, generation: str, found: Audit) -> Man
         os.close(root)
 
 
-def entry_fault(fd: int, entry: Entry, info: os.stat_result, right: Mapping[int, str]) -> tuple[str, str]:
-    """Return what kind of damage an entry's object in its open directory has and why, or two empty strings; OSError.
+def entry_fault(fd: int, entry: Entry, info: os.stat_result, right: Mapping[int, str]) -> Fault:
+    """Return what kind of damage an entry's object in its open directory has and why, or :data:`NO_FAULT`; OSError.
 
     ``right``: the inodes of files that need not be read again, with their names in the store.
     """
     if entry.kind not in _TYPES:
-        return "status", f"kind {entry.kind!r} is not allowed in an image"
-    name, size = os.path.basename(entry.path), entry.size if entry.kind in ("file", "text") else None
-    mtime = 0 if entry.kind == "text" else entry.stamp[2] if entry.kind == "file" and entry.stamp else None
-    if why := _status(info, _TYPES[entry.kind], None if entry.kind == "link" else entry.mode, size, mtime):
-        return ("content" if why.endswith(_BYTES) else "status"), why
-    if entry.kind == "link":
+        return DamageKind.STATUS, f"kind {entry.kind!r} is not allowed in an image"
+    name, size = os.path.basename(entry.path), entry.size if entry.kind in WITH_CONTENT else None
+    mtime = (
+        0 if entry.kind == EntryKind.TEXT else entry.stamp[2] if entry.kind == EntryKind.FILE and entry.stamp else None
+    )
+    if why := _status(info, _TYPES[entry.kind], None if entry.kind == EntryKind.LINK else entry.mode, size, mtime):
+        return (DamageKind.CONTENT if why.endswith(_BYTES) else DamageKind.STATUS), why
+    if entry.kind == EntryKind.LINK:
         same = os.readlink(name, dir_fd=fd) == entry.target
-        return ("", "") if same else ("content", f"does not lead to {escape(entry.target, 200)}")
-    if entry.kind == "dir" or right.get(info.st_ino) == object_name(entry) != "":
-        return "", ""
+        return NO_FAULT if same else (DamageKind.CONTENT, f"does not lead to {escape(entry.target, 200)}")
+    if entry.kind == EntryKind.DIR or right.get(info.st_ino) == object_name(entry) != "":
+        return NO_FAULT
     return _content(fd, name, entry.digest)
 
 
@@ -238,15 +261,15 @@ class _Tree:
         self._found = found
         self._below: dict[str, list[Entry]] = {"": []}
         for entry in manifest.entries:
-            if entry.kind == "dir":
+            if entry.kind == EntryKind.DIR:
                 self._below[entry.path] = []
             self._below.setdefault(os.path.dirname(entry.path).rstrip("/"), []).append(entry)
 
     def run(self) -> None:
         """Look at all of it."""
         if why := _status(os.fstat(self._root), stat.S_IFDIR, ROOT_MODE, None, None):
-            self._tell("/", "status", why)
-        todo = [""]
+            self._tell(ROOT, DamageKind.STATUS, why)
+        todo = [JailPath("")]
         while todo:
             path = todo.pop()
             try:
@@ -259,10 +282,10 @@ class _Tree:
             finally:
                 os.close(fd)
 
-    def _directory(self, fd: int, path: str) -> list[str]:
+    def _directory(self, fd: int, path: JailPath) -> list[JailPath]:
         """Look at what a directory holds and return the directories in it."""
         if strange := blobs.strange_attributes(fd):
-            self._tell(path or "/", "status", f"has the attribute {escape(strange[0], 60)}")
+            self._tell(path or ROOT, DamageKind.STATUS, f"has the attribute {escape(strange[0], 60)}")
         names = set(os.listdir(fd))
         deeper = []
         for entry in self._below[path]:
@@ -272,7 +295,7 @@ class _Tree:
                 info = os.stat(name, dir_fd=fd, follow_symlinks=False)
                 kind, why = self._fault(fd, entry, info)
             except FileNotFoundError:
-                self._tell(entry.path, "missing", "is missing")
+                self._tell(entry.path, DamageKind.MISSING, "is missing")
                 continue
             except OSError as error:
                 self._unreadable(entry.path, error)
@@ -281,25 +304,25 @@ class _Tree:
                 names.discard(name)
             if kind:
                 self._tell(entry.path, kind, why)
-            if entry.kind == "dir" and stat.S_ISDIR(info.st_mode):
+            if entry.kind == EntryKind.DIR and stat.S_ISDIR(info.st_mode):
                 deeper.append(entry.path)
         for name in sorted(names):
-            self._tell(f"{path}/{name}", "extra", "is not in the manifest")
+            self._tell(JailPath(f"{path}/{name}"), DamageKind.EXTRA, "is not in the manifest")
         return deeper
 
-    def _fault(self, fd: int, entry: Entry, info: os.stat_result) -> tuple[str, str]:
+    def _fault(self, fd: int, entry: Entry, info: os.stat_result) -> Fault:
         if info.st_dev != self._device:
-            return "unreadable", "is a mount point"
+            return DamageKind.UNREADABLE, "is a mount point"
         if stat.S_ISREG(info.st_mode) and info.st_ino not in self._found.right:
             self._found.bytes += info.st_size
         return entry_fault(fd, entry, info, self._found.right)
 
-    def _unreadable(self, path: str, error: OSError) -> None:
+    def _unreadable(self, path: JailPath, error: OSError) -> None:
         mounted = error.errno == errno.EXDEV
         why = "is a mount point" if mounted else (error.strerror or str(error)).lower()
-        self._tell(path or "/", "unreadable", why)
+        self._tell(path or ROOT, DamageKind.UNREADABLE, why)
 
-    def _tell(self, path: str, kind: str, why: str) -> None:
+    def _tell(self, path: JailPath, kind: DamageKind, why: str) -> None:
         self._found.told(self._generation, path, kind, why)
 
 
@@ -308,9 +331,11 @@ def _referrers(layout: Layout, found: Audit) -> None:
     for jail in pool.jails_with_images(layout):
         link = f"{layout.images}/{jail}/current"
         if os.path.lexists(link) and pool.current_generation(layout, jail) is None:
-            found.told(f"jail {jail}", "", "image", "link 'current' does not lead to an image")
+            found.told(f"jail {jail}", "", DamageKind.IMAGE, "link 'current' does not lead to an image")
     for image, users in sorted(plan_files.plans_by_image(layout).items()):
         if not os.path.isdir(image):
             names = ", ".join(sorted({plan.name for plan in users}))
             jail = (users[0].first("jail") or ("",))[0]
-            found.told(f"jail {jail}", "", "image", f"image of the plan of {names} does not exist: {escape(image)}")
+            found.told(
+                f"jail {jail}", "", DamageKind.IMAGE, f"image of the plan of {names} does not exist: {escape(image)}"
+            )

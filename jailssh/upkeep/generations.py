@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from jailssh.closure.manifest import Entry, Manifest
 from jailssh.core.errors import UsageError
-from jailssh.core.names import escape
+from jailssh.core.names import JailPath, escape, same_source
 from jailssh.host import packages
 from jailssh.host.paths import Layout
 from jailssh.image import pool
@@ -123,7 +123,7 @@ def difference(old: Manifest, new: Manifest) -> list[Difference]:
         for path in before.keys() | after.keys()
         if path not in before or path not in after or before[path].identity != after[path].identity
     )
-    sources = {path: (after.get(path) or before[path]).source or path for path in changed}
+    sources = {path: (after.get(path) or before[path]).source or same_source(path) for path in changed}
     owners = packages.owners(sources.values())
     return [
         Difference(
@@ -136,7 +136,7 @@ def difference(old: Manifest, new: Manifest) -> list[Difference]:
     ]
 
 
-def _what(before: Mapping[str, Entry], after: Mapping[str, Entry], path: str) -> str:
+def _what(before: Mapping[JailPath, Entry], after: Mapping[JailPath, Entry], path: JailPath) -> str:
     if path not in before or path not in after:
         return ""
     old, new = before[path], after[path]

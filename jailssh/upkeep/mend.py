@@ -9,15 +9,15 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import partial
 
-from jailssh.closure.manifest import Entry, Manifest, without_made
-from jailssh.core.names import escape
+from jailssh.closure.manifest import Entry, EntryKind, Manifest, without_made
+from jailssh.core.names import JailPath, directory_of, escape
 from jailssh.files import beneath, blobs, fs
 from jailssh.files.editor import TreeEditor
 from jailssh.host.paths import Layout
 from jailssh.image import pool
 from jailssh.image.build import LD_CACHE, make_cache, with_cache
 from jailssh.image.store import object_name
-from jailssh.upkeep.audit import POOL, ROOT_MODE, Damage, entry_fault, object_fault
+from jailssh.upkeep.audit import POOL, ROOT, ROOT_MODE, Damage, DamageKind, Fault, entry_fault, object_fault
 
 
 class Mender:
@@ -31,10 +31,10 @@ class Mender:
         self._trees = trees
         self._room = room
         self._objects = {one.path for one in damage if one.where == POOL}
-        self._hit: dict[str, dict[str, str]] = {}
+        self._hit: dict[str, dict[JailPath, DamageKind]] = {}
         for one in damage:
-            if one.where != POOL and one.kind != "image":
-                self._hit.setdefault(one.where, {})[one.path] = one.kind
+            if one.where != POOL and one.kind != DamageKind.IMAGE:
+                self._hit.setdefault(one.where, {})[JailPath(one.path)] = one.kind
         self._places: dict[str, list[str]] = {}
         self._sources: dict[str, set[str]] = {}
         self._targets: dict[str, str] = {}
@@ -63,7 +63,7 @@ class Mender:
         try:
             for name in sorted(self._objects):
                 kind, why = _fault(store, name)
-                found += [Damage(POOL, name, kind, why)] if kind not in ("", "missing") else []
+                found += [Damage(POOL, name, kind, why)] if kind and kind != DamageKind.MISSING else []
         finally:
             os.close(store)
         return found
@@ -79,13 +79,13 @@ class Mender:
                 self._sources.setdefault(name, set()).update([entry.source] if entry.source else [])
                 self._targets[name] = entry.target
 
-    def _is_hit(self, generation: str, path: str) -> bool:
+    def _is_hit(self, generation: str, path: JailPath) -> bool:
         """True if something was wrong at ``path`` or with a directory on the way."""
         hit = self._hit.get(generation)
-        while hit and path != "/":
+        while hit and path != ROOT:
             if path in hit:
                 return True
-            path = os.path.dirname(path)
+            path = directory_of(path)
         return False
 
     def _mend_object(self, store: int, name: str) -> None:
@@ -98,7 +98,7 @@ class Mender:
             if made:
                 # The name in the room stays until all is done: a file with one name only may be cleared up.
                 blobs.replace(self._room, name, store, name)
-            elif kind != "missing":
+            elif kind != DamageKind.MISSING:
                 fs.remove_tree(store, name)
 
     def _make(self, store: int, name: str) -> bool:
@@ -144,9 +144,9 @@ class Mender:
             return  # It was removed meanwhile.
         editor = TreeEditor(root, owned=True)
         try:
-            if "/" in hit:
-                self._guard(generation, "/", partial(blobs.set_directory, root, ROOT_MODE))
-            for path in sorted(path for path, kind in hit.items() if kind == "extra"):
+            if ROOT in hit:
+                self._guard(generation, ROOT, partial(blobs.set_directory, root, ROOT_MODE))
+            for path in sorted(path for path, kind in hit.items() if kind == DamageKind.EXTRA):
                 self._guard(generation, path, partial(editor.clear, path))
             manifest = pool.read_manifest(self._layout, generation)
             for entry in manifest.entries if manifest else ():
@@ -160,7 +160,7 @@ class Mender:
             editor.close()
             os.close(root)
 
-    def _guard(self, generation: str, path: str, act: Callable[[], object]) -> None:
+    def _guard(self, generation: str, path: JailPath, act: Callable[[], object]) -> None:
         """Do ``act``; what fails does not keep the rest from being mended."""
         try:
             act()
@@ -185,33 +185,35 @@ class Mender:
             fs.remove_tree(self._trees, name)
 
 
-def _fault(store: int, name: str) -> tuple[str, str]:
+def _fault(store: int, name: str) -> Fault:
     try:
         return object_fault(store, name, os.stat(name, dir_fd=store, follow_symlinks=False))
     except FileNotFoundError:
-        return "missing", "is missing"
+        return DamageKind.MISSING, "is missing"
 
 
 def _mend(editor: TreeEditor, store: int, entry: Entry) -> None:
     """Make one path what its entry says, unless it is; OSError."""
     path, name = entry.path, object_name(entry)
     info = editor.look(path)
-    if info is not None and not (entry.kind == "dir" and stat.S_ISDIR(info.st_mode)):
+    if info is not None and not (entry.kind == EntryKind.DIR and stat.S_ISDIR(info.st_mode)):
         right = {info.st_ino: name} if name and _is_same(store, name, info) else {}
-        if not entry_fault(editor.parent(path), entry, info, right)[0] and (not name or right or entry.kind == "link"):
+        if not entry_fault(editor.parent(path), entry, info, right)[0] and (
+            not name or right or entry.kind == EntryKind.LINK
+        ):
             return
-        if stat.S_ISDIR(info.st_mode) != (entry.kind == "dir"):
+        if stat.S_ISDIR(info.st_mode) != (entry.kind == EntryKind.DIR):
             editor.clear(path)
-    if entry.kind == "dir":
+    if entry.kind == EntryKind.DIR:
         editor.directory(path, entry.mode, 0, 0)
         fd = beneath.open_beneath(editor.parent(path), os.path.basename(path))
         try:
             blobs.set_directory(fd, entry.mode)
         finally:
             os.close(fd)
-    elif entry.kind == "link":
+    elif entry.kind == EntryKind.LINK:
         editor.link(path, entry.target)
-    elif entry.kind == "text":
+    elif entry.kind == EntryKind.TEXT:
         editor.text(path, entry.text.encode("utf-8", "surrogateescape"), entry.mode, 0, 0)
     elif name and not _fault(store, name)[0]:
         _put(editor, store, name, path)
@@ -224,7 +226,7 @@ def _is_same(store: int, name: str, info: os.stat_result) -> bool:
     return False
 
 
-def _put(editor: TreeEditor, store: int, name: str, path: str) -> None:
+def _put(editor: TreeEditor, store: int, name: str, path: JailPath) -> None:
     """Put a shared file into its place in a tree, as a copy where it has all the names that it can have."""
     try:
         editor.share(path, store, name)

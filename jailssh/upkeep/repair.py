@@ -22,7 +22,7 @@ from jailssh.image.history import read_history
 from jailssh.jail.configuration import Configuration
 from jailssh.publish.plan_files import plans_by_image
 from jailssh.publish.publish import Images, prune_images
-from jailssh.upkeep.audit import Audit, Damage, audit, audit_tree
+from jailssh.upkeep.audit import Audit, Damage, DamageKind, audit, audit_tree
 from jailssh.upkeep.mend import Mender
 from jailssh.upkeep.update import publish_plans
 
@@ -57,7 +57,7 @@ def repair(layout: Layout, damage: Collection[Damage]) -> Repaired:
             found = Audit()
             for generation in sorted(mender.touched):
                 audit_tree(layout, trees, generation, found)
-            left = [*found.damage, *mender.faults(), *(one for one in damage if one.kind == "image")]
+            left = [*found.damage, *mender.faults(), *(one for one in damage if one.kind == DamageKind.IMAGE)]
         except OSError as error:
             raise fs.failed("repair", pool.pool_dir(layout), error) from error
     return Repaired(left, errors=mender.errors)
@@ -71,7 +71,7 @@ def rebuild(configuration: Configuration, done: Repaired) -> Repaired:
     layout = configuration.layout
     bad = {one.where for one in done.left} & set(pool.generations(layout))
     images = Images(layout, _TRUST, store.new_host(layout))
-    without = {one.where.removeprefix("jail ") for one in done.left if one.kind == "image"}
+    without = {one.where.removeprefix("jail ") for one in done.left if one.kind == DamageKind.IMAGE}
     for jail in sorted(_affected(layout, bad) | without):
         if read_history(layout, jail).pinned and pool.current_generation(layout, jail):
             done.errors.append(f"jail {jail} is held at an image that cannot be repaired: jailssh update {jail}")

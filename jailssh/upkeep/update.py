@@ -15,7 +15,10 @@ from typing import Any
 
 from jailssh.closure.sources import unchanged
 from jailssh.core import journal_fields as fields
+from jailssh.core.closed import Word
 from jailssh.core.errors import ConfigError, HostError, JailsshError, ManyErrors
+from jailssh.core.journal_fields import Event
+from jailssh.core.names import HostPath
 from jailssh.files import fs
 from jailssh.host import journal
 from jailssh.host.paths import Layout
@@ -34,16 +37,25 @@ _LIMIT = 256 << 20
 _TRUST = 3600.0
 
 
+class State(Word):
+    """What became of a jail; ``held``: an administrator went back to this generation; ``gone``: there is none now."""
+
+    CURRENT = "current"
+    UPDATED = "updated"
+    HELD = "held"
+    GONE = "gone"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True)
 class Updated:
     """What became of one jail.
 
-    ``state``: ``current`` (nothing to do), ``updated``, ``held`` (an administrator went back to this generation),
-    ``gone`` (there is no such jail any more), ``failed``.  ``lines`` say why; ``plans`` were published anew.
+    ``lines`` say why; ``plans`` were published anew.
     """
 
     jail: str
-    state: str
+    state: State
     generation: str = ""
     lines: tuple[str, ...] = ()
     plans: int = 0
@@ -71,14 +83,14 @@ def update(configuration: Configuration, names: Sequence[str] | None = None) -> 
         for result in results:
             _note(layout, result)
         prune_images(configuration)
-        if names is None and not any(result.state in ("failed", "gone") for result in results):
+        if names is None and not any(result.state in (State.FAILED, State.GONE) for result in results):
             _save(configuration, images, results)
     return results
 
 
 def _idle(layout: Layout, jail: str) -> Updated:
     generation = pool.current_generation(layout, jail) or ""
-    return Updated(jail, "held" if read_history(layout, jail).pinned else "current", generation)
+    return Updated(jail, State.HELD if read_history(layout, jail).pinned else State.CURRENT, generation)
 
 
 def is_known(configuration: Configuration, jail: str) -> bool:
@@ -99,22 +111,22 @@ def _update(configuration: Configuration, images: Images, jail: str, *, named: b
         old = pool.current_generation(layout, jail) or ""
         definition = _definition(configuration, jail)
         if definition is None:
-            return Updated(jail, "gone", old, ("jail no longer exists; to remove its images: jailssh image gc",))
+            return Updated(jail, State.GONE, old, ("jail no longer exists; to remove its images: jailssh image gc",))
         if read_history(layout, jail).pinned and not named:
-            return Updated(jail, "held", old)
+            return Updated(jail, State.HELD, old)
         result = images.ensure(definition, unpin=named)
     except ConfigError as error:
         if not named and _is_left_over(layout, jail):
             return Updated(
-                jail, "gone", old, (f"unused and unusable: {error}; to remove its images: jailssh image gc",)
+                jail, State.GONE, old, (f"unused and unusable: {error}; to remove its images: jailssh image gc",)
             )
-        return Updated(jail, "failed", old, tuple(_reasons(error)))
+        return Updated(jail, State.FAILED, old, tuple(_reasons(error)))
     except JailsshError as error:
-        return Updated(jail, "failed", old, tuple(_reasons(error)))
+        return Updated(jail, State.FAILED, old, tuple(_reasons(error)))
     if result.generation == old:
-        return Updated(jail, "current", old)
+        return Updated(jail, State.CURRENT, old)
     journal.record(
-        "image-built",
+        Event.IMAGE_BUILT,
         f"image {result.generation} of jail {jail} built",
         {
             fields.JAIL: jail,
@@ -122,7 +134,7 @@ def _update(configuration: Configuration, images: Images, jail: str, *, named: b
             fields.DURATION: str(int((time.monotonic() - begun) * 1e6)),
         },
     )
-    return Updated(jail, "updated", result.generation)
+    return Updated(jail, State.UPDATED, result.generation)
 
 
 def is_gone(configuration: Configuration, jail: str) -> bool:
@@ -150,9 +162,9 @@ def _publish_plans(configuration: Configuration, images: Images, results: list[U
         plans.setdefault((plan.first("jail") or ("",))[0], []).append(plan)
     done = []
     for result in results:
-        if result.state in ("current", "updated"):
+        if result.state in (State.CURRENT, State.UPDATED):
             count, lines = _publish(configuration, images, plans.get(result.jail, []))
-            result = replace(result, plans=count, lines=tuple(lines), state="failed" if lines else result.state)
+            result = replace(result, plans=count, lines=tuple(lines), state=State.FAILED if lines else result.state)
         done.append(result)
     return done
 
@@ -191,12 +203,12 @@ def publish_plans(configuration: Configuration, jail: str) -> tuple[int, list[st
 
 
 def _note(layout: Layout, result: Updated) -> None:
-    if result.state != "failed":
+    if result.state != State.FAILED:
         clear_failed(layout, result.jail)
         return
     mark_failed(layout, result.jail, list(result.lines))
     journal.record(
-        "image-failed",
+        Event.IMAGE_FAILED,
         f"jail {result.jail} keeps image {result.generation or 'none'}: {'; '.join(result.lines)}",
         {fields.JAIL: result.jail, fields.IMAGE: result.generation, fields.REASON: "build-failed"},
     )
@@ -241,7 +253,7 @@ def _save(configuration: Configuration, images: Images, results: Sequence[Update
     """Remember what all images rest on, each path once, so that the next run can tell in one look."""
     layout = configuration.layout
     jails = _inputs(configuration, images, [result.jail for result in results])
-    watch: dict[str, Any] = {}
+    watch: dict[HostPath, Any] = {}
     for inputs, generation in {(row[0], row[1]) for row in (jails or {}).values()}:
         known = pool.read_summary(layout, generation, inputs)
         if known is None or not _agree(watch, known.watch):
@@ -252,7 +264,7 @@ def _save(configuration: Configuration, images: Images, results: Sequence[Update
     fs.atomic_write(_state_path(layout), data.encode(), 0o600)
 
 
-def _agree(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+def _agree(first: Mapping[HostPath, Any], second: Mapping[HostPath, Any]) -> bool:
     """True if no path has two answers; one that says more about the same object is no contradiction."""
     shared = first.keys() & second.keys()
     return all(_start(first[path], second[path]) for path in shared)

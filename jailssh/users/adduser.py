@@ -13,7 +13,7 @@ from typing import Protocol
 
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
-from jailssh.change.undo import UndoAction
+from jailssh.change.undo import Operation, UndoAction
 from jailssh.config import authorized
 from jailssh.config.files import user_text
 from jailssh.config.home_keys import HomeKeys
@@ -238,7 +238,7 @@ def _take(
     jailed: bool,
 ) -> tuple[list[str], str]:
     """Make the changes that are needed; return their names and what the account can do.  ``keys``: its keys file."""
-    changed = ["account"] if any(step.op == "account" for step in journal.steps) else []
+    changed = ["account"] if any(step.op == Operation.ACCOUNT for step in journal.steps) else []
     for step in _steps_before(layout, wish, entry, jailed=jailed):
         journal.step(step.point, step.inverse, step.act, confines=step.confines)
         changed.append(step.point)
@@ -276,7 +276,7 @@ def _steps_before(layout: Layout, wish: AddUserOptions, entry: AccountEntry, *, 
         inverse = undo.put_file_back(path, text)
         steps.append(AccountStep("users file", inverse, lambda: fs.atomic_write(path, text), confines=not jailed))
     if GROUP not in {name for name, _ in entry.groups}:
-        inverse = UndoAction("member", entry.name, (GROUP,))
+        inverse = UndoAction(Operation.MEMBER, entry.name, (GROUP,))
         steps.append(AccountStep("member", inverse, lambda: accounts.add_member(entry.name, GROUP), confines=True))
     return steps
 
@@ -288,7 +288,7 @@ def _steps_after(
     steps = []
     login = layout.login_program
     if entry.shell != login and accounts.is_local(entry.name):
-        inverse = UndoAction("shell", entry.name, (entry.uid, entry.shell, login))
+        inverse = UndoAction(Operation.SHELL, entry.name, (entry.uid, entry.shell, login))
         steps.append(AccountStep("shell", inverse, lambda: accounts.set_shell(entry.name, login), confines=True))
     present = authorized_keys.present(layout, entry.name)
     text = keys

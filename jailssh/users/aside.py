@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from jailssh.change.transaction import Journal
-from jailssh.change.undo import UndoAction
+from jailssh.change.undo import Operation, UndoAction
 from jailssh.host import as_user
 from jailssh.host.accounts import AccountEntry
 from jailssh.services import spools
-from jailssh.users.looks import OutsideJail
+from jailssh.users.looks import Outside, OutsideJail
 
 
 def set_aside(journal: Journal, entry: AccountEntry, found: Iterable[OutsideJail]) -> None:
     """Give jobs and files of the account's home names that nothing runs or reads; no user manager lingers."""
     in_home = []
     for each in found:
-        if each.kind == "spool":
-            inverse = UndoAction("spool", each.place, (entry.name, entry.uid))
+        if each.kind == Outside.SPOOL:
+            inverse = UndoAction(Operation.SPOOL, each.place, (entry.name, entry.uid))
             journal.step(f"aside {each.place}", inverse, lambda path=each.place: spools.set_aside(path), confines=True)  # type: ignore[misc]
-        elif each.kind == "linger":
-            inverse = UndoAction("linger", entry.name, (entry.uid,))
+        elif each.kind == Outside.LINGER:
+            inverse = UndoAction(Operation.LINGER, entry.name, (entry.uid,))
             journal.step("linger", inverse, lambda: spools.set_linger(entry.name, False), confines=True)
-        elif each.kind == "home" and "/" not in each.place:
+        elif each.kind == Outside.HOME and "/" not in each.place:
             in_home.append(each.place)
     if in_home:
         pairs = [(name, f"{spools.ASIDE}{name}") for name in in_home]
-        inverse = UndoAction("home", entry.name, (entry.uid, in_home))
+        inverse = UndoAction(Operation.HOME, entry.name, (entry.uid, in_home))
         journal.step("home", inverse, lambda: as_user.rename_in(entry, entry.home, pairs), confines=True)

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 from jailssh.core.errors import HostError, JailsshError
-from jailssh.core.home_readers import covers
+from jailssh.core.home_readers import Kind, covers
 from jailssh.core.names import is_below
 from jailssh.host import as_user, install
 from jailssh.host.accounts import AccountEntry
@@ -39,6 +39,6 @@ def make_ahead(layout: Layout, entry: AccountEntry) -> list[str]:
 
 def take_away(entry: AccountEntry) -> None:
     """Remove the empty files and directories that were made to be covered, but for ``.ssh``, which people make too."""
-    paths = [(f"{entry.home}/{name}", kind == "directory") for name, kind in covers() if name != ".ssh"]
+    paths = [(f"{entry.home}/{name}", kind == Kind.DIRECTORY) for name, kind in covers() if name != ".ssh"]
     with suppress(HostError):  # a home that cannot be looked into is left as it is
         as_user.remove_empty(entry, paths)

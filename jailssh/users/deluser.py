@@ -15,7 +15,7 @@ from functools import partial
 
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Journal
-from jailssh.change.undo import UndoAction
+from jailssh.change.undo import Operation, UndoAction
 from jailssh.core.errors import HostError, JailsshError, ManyErrors, UsageError
 from jailssh.core.identity import Identity, is_same
 from jailssh.core.names import check_account_name, pluralize
@@ -126,7 +126,7 @@ def _look(layout: Layout, name: str, tries: Tries) -> _Facts:
         raise UsageError(f"account {name}", why, hint="" if no_setup else "jailssh list")
     same = entry is not None and (uid is None or is_same(Identity(name, uid), entry))
     steps = [*journal.original, *journal.steps] if journal else []
-    created = any(step.op == "account" for step in steps)
+    created = any(step.op == Operation.ACCOUNT for step in steps)
     return _Facts(entry, uid, tuple(sorted(uids)), journal, same, created)
 
 
@@ -142,7 +142,7 @@ def _recorded_uid(layout: Layout, name: str, journal: Journal | None) -> int | N
 
 def _created_uid(journal: Journal) -> int | None:
     """Return the uid of the account that ``adduser`` created, None where it is not known or it did not."""
-    return next((step.args[0] for step in journal.original if step.op == "account" and step.args), None)
+    return next((step.args[0] for step in journal.original if step.op == Operation.ACCOUNT and step.args), None)
 
 
 def _shut_out(layout: Layout, name: str, facts: _Facts, withdraw: Callable[[int], object], tries: Tries) -> None:
@@ -228,11 +228,11 @@ def _inverses(layout: Layout, name: str, journal: Journal, entry: AccountEntry |
     known = {(step.op, step.key) for step in journal.original}
     # What let it in is gone and does not come back, a file of before ``adduser`` neither.
     gone = (users_file(layout, name), keys_file(layout, name), f"{key_folder(layout, name)}/", f"{layout.plans}/")
-    kept = [step for step in journal.original if step.op != "account" and not step.key.startswith(gone)]
+    kept = [step for step in journal.original if step.op != Operation.ACCOUNT and not step.key.startswith(gone)]
     if entry is not None and (("account", name) in known or not journal.original):
         # What it was before is not known or was nothing: nobody gets in until the administrator says how.
-        kept.append(UndoAction("member", name, (GROUP,)))
-        kept.append(UndoAction("shell", name, (entry.uid, accounts.NOLOGIN, layout.login_program)))
+        kept.append(UndoAction(Operation.MEMBER, name, (GROUP,)))
+        kept.append(UndoAction(Operation.SHELL, name, (entry.uid, accounts.NOLOGIN, layout.login_program)))
     return kept
 
 

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from jailssh.change import transaction
 from jailssh.change.transaction import Journal
-from jailssh.change.undo import UndoAction, take_back
+from jailssh.change.undo import Operation, UndoAction, take_back
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry, UnansweredError
@@ -86,7 +86,7 @@ def set_shells(
 def _set_shell(journal: Journal, entry: AccountEntry, login: str) -> None:
     # An older note about an account of this name is about another shell, or another account.
     journal.original = [step for step in journal.original if step.key != entry.name]
-    inverse = UndoAction("shell", entry.name, (entry.uid, entry.shell, login))
+    inverse = UndoAction(Operation.SHELL, entry.name, (entry.uid, entry.shell, login))
     with journal.changing(f"login shell of {entry.name}", "jailssh apply"):
         journal.step(f"shell of {entry.name}", inverse, lambda: accounts.set_shell(entry.name, login), confines=True)
         journal.commit()

@@ -14,6 +14,7 @@ from functools import cache
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import JailsshError, distinct, raise_all
 from jailssh.core.identity import Identity, is_same
+from jailssh.core.journal_fields import Event
 from jailssh.files import fs
 from jailssh.host import accounts, install, journal
 from jailssh.host.paths import Layout
@@ -79,7 +80,7 @@ def set_aside(layout: Layout, kept_for: Identity, *, act: bool) -> PlanChange:
     if act:
         _act(layout, kept_for, files, folder, has_plan=has_plan)
         text = f"account {name} (uid {uid}) is gone: {'; '.join(line.removeprefix('- ') for line in lines)}"
-        journal.record("account-gone", text, {fields.USER: name, fields.UID: str(uid)})
+        journal.record(Event.ACCOUNT_GONE, text, {fields.USER: name, fields.UID: str(uid)})
     return PlanChange(uid, name, "", tuple(lines) or ("- the record of its owner",))
 
 

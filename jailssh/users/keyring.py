@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
-from jailssh.change.undo import UndoAction
+from jailssh.change.undo import Operation, UndoAction
 from jailssh.config import authorized
 from jailssh.config.files import read_user, with_groups
 from jailssh.config.keys import SUFFIX, Key, check_group, check_name, read_keyring
@@ -146,7 +146,7 @@ def _let_in(
 ) -> None:
     folder = key_folder(layout, entry.name)
     if not os.path.isdir(folder):
-        journal.step("directory", UndoAction("dir", folder, (None,)), lambda: fs.ensure_dir(folder, 0o755))
+        journal.step("directory", UndoAction(Operation.DIR, folder, (None,)), lambda: fs.ensure_dir(folder, 0o755))
     for path, text in files.items():
         if text is not None:
             _write(journal, path, text)

@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from jailssh.core.closed import Word
 from jailssh.core.errors import JailsshError
-from jailssh.core.home_readers import HOME_READERS, HomeReader
+from jailssh.core.home_readers import HOME_READERS, Closed, HomeReader
 from jailssh.host import as_user, process
 from jailssh.host.accounts import AccountEntry
 from jailssh.services import spools
@@ -24,14 +25,23 @@ _MOST = 10_000
 """So many names of a home are looked at."""
 
 
+class Outside(Word):
+    """What sort of thing it is; ``other`` cannot be set aside."""
+
+    SPOOL = "spool"
+    LINGER = "linger"
+    HOME = "home"
+    OTHER = "other"
+
+
 @dataclass(frozen=True)
 class OutsideJail:
-    """One thing found.  ``kind``: spool, linger, home, or other, which cannot be set aside; ``place``: its path.
+    """One thing found; ``place``: its path.
 
     ``says``: what it is and what becomes of it, for people.
     """
 
-    kind: str
+    kind: Outside
     place: str
     says: str
 
@@ -39,20 +49,22 @@ class OutsideJail:
 def look(entry: AccountEntry) -> list[OutsideJail]:
     """Return what stands outside of any jail."""
     refused = "PAM refuses it while the account is in a jail"
-    found = [OutsideJail("spool", path, f"crontab {path}: {refused}") for path in spools.crontabs(entry.name)]
-    found += [OutsideJail("spool", path, f"at job {path}: {refused}") for path in spools.at_jobs(entry.uid)]
-    found += [OutsideJail("linger", path, f"lingering ({path}): {refused}") for path in spools.linger(entry.name)]
+    found = [OutsideJail(Outside.SPOOL, path, f"crontab {path}: {refused}") for path in spools.crontabs(entry.name)]
+    found += [OutsideJail(Outside.SPOOL, path, f"at job {path}: {refused}") for path in spools.at_jobs(entry.uid)]
+    found += [OutsideJail(Outside.LINGER, path, f"lingering ({path}): {refused}") for path in spools.linger(entry.name)]
     try:
         found += _in_home(entry)
     except JailsshError as error:
-        found.append(OutsideJail("other", entry.home, f"{error}; which files programs of the host read is unknown"))
+        found.append(
+            OutsideJail(Outside.OTHER, entry.home, f"{error}; which files programs of the host read is unknown")
+        )
     if commands := sudo_rights(entry):
-        found.append(OutsideJail("other", "sudo", f"sudo allows it to run commands as others: {commands}"))
+        found.append(OutsideJail(Outside.OTHER, "sudo", f"sudo allows it to run commands as others: {commands}"))
     return found
 
 
 def _in_home(entry: AccountEntry) -> list[OutsideJail]:
-    rows = [row for row in HOME_READERS if row.path != ".ssh" and (row.closed != "pam" or row.path in _MANAGERS)]
+    rows = [row for row in HOME_READERS if row.path != ".ssh" and (row.closed != Closed.PAM or row.path in _MANAGERS)]
     plain = [row.path for row in rows if "*" not in row.path]
 
     def question() -> bytes:
@@ -69,14 +81,16 @@ def _in_home(entry: AccountEntry) -> list[OutsideJail]:
         row = next((row for row in rows if fnmatchcase(name, row.path)), None)
         if row is not None and "/" not in name.replace(row.path, ""):
             found.append(
-                OutsideJail("other" if row.closed == "pam" or "/" in name else "home", name, _about(row, name))
+                OutsideJail(
+                    Outside.OTHER if row.closed == Closed.PAM or "/" in name else Outside.HOME, name, _about(row, name)
+                )
             )
     return found
 
 
 def _about(row: HomeReader, name: str) -> str:
-    after = "PAM refuses it while the account is in a jail" if row.closed == "pam" else "left unchanged"
-    if row.closed == "told":
+    after = "PAM refuses it while the account is in a jail" if row.closed == Closed.PAM else "left unchanged"
+    if row.closed == Closed.TOLD:
         after = "nothing blocks it"
     return f"~/{name} (read by {', '.join(row.programs)}): {row.why}; {after}"
 
@@ -108,8 +122,8 @@ def lines(found: Sequence[OutsideJail], *, aside: bool) -> list[str]:
     """Return what to say of them after the account went into its jail."""
     out = []
     for each in found:
-        moved = aside and each.kind != "other"
+        moved = aside and each.kind != Outside.OTHER
         out.append(f"note: set aside until deluser: {each.place}" if moved else f"note: {each.says}")
-    if not aside and any(each.kind != "other" for each in found):
+    if not aside and any(each.kind != Outside.OTHER for each in found):
         out.append("note: to set these aside until deluser: jailssh adduser … --disable")
     return out

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 
 from jailssh.change.change import Change, read_template
-from jailssh.change.undo import UndoAction
+from jailssh.change.undo import Operation, UndoAction
 from jailssh.config.files import read_main
 from jailssh.core.errors import ConfigError, HostError
 from jailssh.host import install
@@ -22,6 +22,7 @@ from jailssh.services import pam
 from jailssh.users import jailed
 
 GROUP = jailed.GROUP
+PAM_PROFILE = "PAM profile"
 TEMPLATE = "pam-profile.in"
 _SERVICE = re.compile(r"[A-Za-z0-9_.+-]{1,64}\Z")
 _PATH_TEXT = re.compile(r"[A-Za-z0-9/._+-]+\Z")
@@ -80,8 +81,8 @@ def changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     diff = list(difflib.unified_diff(old, wanted.splitlines(), name, path, lineterm=""))
     if owed:
         diff = [f"~ {path}: enable (was interrupted)", *diff]
-    inverse = UndoAction("pam", layout.root, (before,))
-    return [Change("PAM profile", tuple(diff), inverse, lambda: pam.put(layout, wanted))]
+    inverse = UndoAction(Operation.PAM, layout.root, (before,))
+    return [Change(PAM_PROFILE, tuple(diff), inverse, lambda: pam.put(layout, wanted))]
 
 
 def notes(layout: Layout, groups: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.names import HostPath, JailPath
 from jailssh.files import fs, tree
 from jailssh.host import accounts, journal, kernel, pins, process
 from jailssh.host.paths import Layout
@@ -123,7 +124,7 @@ def _login(layout: Layout, group: str) -> process.Completed:
 
 
 @contextmanager
-def _tree(layout: Layout, uid: int) -> Iterator[tuple[str, str]]:
+def _tree(layout: Layout, uid: int) -> Iterator[tuple[HostPath, str]]:
     """Give the paths of a tree to log in to and of a home, which are removed at the end."""
     top = f"{layout.state}/{_SUFFIX}.{secrets.token_hex(8)}"
     fs.ensure_dir(top, 0o755)
@@ -132,7 +133,7 @@ def _tree(layout: Layout, uid: int) -> Iterator[tuple[str, str]]:
         _fill(f"{top}/image")
         fs.ensure_dir(f"{top}/home", 0o700, uid, uid)
         try:
-            yield f"{top}/image", f"{top}/home"
+            yield HostPath(f"{top}/image"), f"{top}/home"
         finally:
             pins.unpin(layout.run, os.stat(f"{top}/image"))
     finally:
@@ -145,16 +146,16 @@ def _fill(path: str) -> None:
     writer = tree.TreeWriter(fd)
     try:
         for name in sorted({"dev", "proc", "run", "tmp", "etc", "var", *(top.strip("/") for top in shown)}):
-            writer.directory(f"/{name}", 0o755)
+            writer.directory(JailPath(f"/{name}"), 0o755)
         for name in _LINKS:
             if f"/{name}" not in shown and os.path.islink(f"/{name}"):
-                writer.link(f"/{name}", os.readlink(f"/{name}"))
+                writer.link(JailPath(f"/{name}"), os.readlink(f"/{name}"))
     finally:
         writer.close()
         os.close(fd)
 
 
-def _publish(layout: Layout, uid: int, image: str, home: str) -> None:
+def _publish(layout: Layout, uid: int, image: HostPath, home: str) -> None:
     program = find_program("true")
     if program is None:
         raise HostError("program true", "not found", hint="install coreutils")

@@ -14,7 +14,7 @@ from jailssh.files import fs
 from jailssh.host import install
 from jailssh.host.paths import Layout
 from jailssh.services import listeners, units
-from jailssh.services.listeners import OLD, RIGHT, ListenerState
+from jailssh.services.listeners import ListenerState, Standing
 
 _WHY = b"sshd and systemd have yet to read what jailssh setup wrote\n"
 
@@ -47,7 +47,11 @@ def settle_owed(layout: Layout) -> list[str]:
 
 def settle_old(layout: Layout) -> list[str]:
     """Do as :func:`settle` where a reload is owed, or a running sshd or systemd is older than what is on disk."""
-    if not is_owed(layout) and not any(each.state == OLD for each in listeners.standings(layout)) and not units.stale():
+    if (
+        not is_owed(layout)
+        and not any(each.state == Standing.OLD for each in listeners.standings(layout))
+        and not units.stale()
+    ):
         return []
     owe(layout)
     return settle(layout)
@@ -60,7 +64,7 @@ def findings(layout: Layout, standings: Sequence[ListenerState] | None = None) -
         why = "setup was interrupted before sshd used its drop-in: accounts may log in without their jail"
         found.append(ConfigError("reload of sshd", why, hint="jailssh setup"))
     for each in listeners.standings(layout) if standings is None else standings:
-        if each.state == OLD:
+        if each.state == Standing.OLD:
             found.append(ConfigError(each.listener.name(), each.why, hint="jailssh setup"))
     if stale := units.stale():
         why = f"uses older versions of units than those on disk: {', '.join(stale)}"
@@ -73,7 +77,7 @@ def notes(layout: Layout) -> list[str]:
     return [
         f"note: {each.listener.name()}: {each.why}; to be sure: systemctl restart ssh"
         for each in listeners.standings(layout)
-        if each.state not in (OLD, RIGHT)
+        if each.state not in (Standing.OLD, Standing.RIGHT)
     ]
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from jailssh.change import undo
 from jailssh.change.change import Change, place_of_template, read_template
 from jailssh.change.transaction import Fault, Journal, no_fault
-from jailssh.change.undo import UndoAction
+from jailssh.change.undo import Operation, UndoAction
 from jailssh.closure.elf_cache import facts_path
 from jailssh.config import authorized
 from jailssh.core.errors import HostError, JailsshError, raise_all
@@ -28,9 +28,11 @@ from jailssh.publish import plan_files
 from jailssh.services import listeners, sshd, units
 from jailssh.users import home_keys, jailed, pam, running
 from jailssh.users.home_keys import Choice
+from jailssh.users.pam import PAM_PROFILE
 
 GROUP = jailed.GROUP
 SUBJECT = "setup"
+DROP_IN = "drop-in"
 SHELLS = "shells"
 """The undo journal of login shells that ``apply`` set."""
 TEMPLATE = "20-jailssh.conf.in"
@@ -122,7 +124,7 @@ def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
 def plan(layout: Layout, groups: Sequence[str], choice: Choice) -> list[Change]:
     """Return :func:`pending`, and before the drop-in the keys that sshd reads in homes until now."""
     changes = pending(layout, groups)
-    at = next((number for number, each in enumerate(changes) if each.point == "drop-in"), None)
+    at = next((number for number, each in enumerate(changes) if each.point == DROP_IN), None)
     if at is None:
         return changes
     return [*changes[:at], *home_keys.host_changes(layout, _people(layout, groups), choice), *changes[at:]]
@@ -147,7 +149,7 @@ def explained(changes: Sequence[Change]) -> str:
         was, now = (next((line[1:] for line in change.lines if line.startswith(f"{sign}Match ")), "") for sign in "-+")
         if was and now:
             said.append(f"drop-in has {was!r}, expected {now!r}: the groups with a jail changed")
-        elif change.point in ("drop-in", "PAM profile"):
+        elif change.point in (DROP_IN, PAM_PROFILE):
             said.append(f"{change.point} differs from the expected text")
         else:
             said.append(f"{change.point}: {change.lines[0].lstrip('+~ ')}")
@@ -163,14 +165,16 @@ def _mode(path: str) -> int | None:
 
 def _group_change() -> Change:
     return Change(
-        "group", (f"+ system group {GROUP}",), UndoAction("group", GROUP), lambda: accounts.create_group(GROUP)
+        "group", (f"+ system group {GROUP}",), UndoAction(Operation.GROUP, GROUP), lambda: accounts.create_group(GROUP)
     )
 
 
 def _dir_change(path: str, mode: int) -> Change:
     old = _mode(path)
     line = f"+ directory {path}, mode {mode:04o}" if old is None else f"~ directory {path} to mode {mode:04o}"
-    return Change(f"directory {path}", (line,), UndoAction("dir", path, (old,)), lambda: fs.ensure_dir(path, mode))
+    return Change(
+        f"directory {path}", (line,), UndoAction(Operation.DIR, path, (old,)), lambda: fs.ensure_dir(path, mode)
+    )
 
 
 def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
@@ -193,7 +197,7 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     holder = accounts.find_uid(old[1])
     was = f"{old[0]:04o}, {holder.name if holder else old[1]}:{accounts.group_name(old[2])}"
     line = f"~ {path} to mode {mode:04o}, root:{owner} (was {was}){why}"
-    return [Change("login program", (line,), UndoAction("access", path, old), act)]
+    return [Change("login program", (line,), UndoAction(Operation.ACCESS, path, old), act)]
 
 
 def _drop_in_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
@@ -211,7 +215,7 @@ def _drop_in_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     def act() -> None:
         fs.atomic_write(path, wanted.encode("utf-8"), mode=0o644)
 
-    return [*before, Change("drop-in", tuple(diff), undo.put_file_back(path), act)]
+    return [*before, Change(DROP_IN, tuple(diff), undo.put_file_back(path), act)]
 
 
 def _mark_changes(wanted: str) -> list[Change]:
@@ -278,9 +282,9 @@ def apply(
     """
     journal = Journal(layout, SUBJECT, fault)
     with journal.changing("setup", "jailssh setup"):
-        if any(change.point == "drop-in" for change in changes):
+        if any(change.point == DROP_IN for change in changes):
             # First in, so last out: sshd reads its configuration again after the drop-in has been put back.
-            inverse = UndoAction("reload", layout.reload_owed)
+            inverse = UndoAction(Operation.RELOAD, layout.reload_owed)
             journal.step("reload", inverse, lambda: running.owe(layout), confines=True)
         for change in changes:
             journal.step(change.point, change.inverse, change.act, confines=change.confines)
@@ -288,7 +292,7 @@ def apply(
         # An account's keys go with the account: what they were before a set-up is nobody's wish by then.
         journal.steps = [step for step in journal.steps if not step.key.startswith(f"{layout.keys}/")]
         journal.commit()
-    if any(change.point == "drop-in" for change in changes):
+    if any(change.point == DROP_IN for change in changes):
         fault("reload: owed")
         done = running.settle(layout)
         _tidy_marks(layout)
@@ -352,7 +356,7 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
     retired = units.retire()
     journal = Journal(layout, SUBJECT)
     # An sshd that cannot be reloaded is told of, but is no reason to stop half way.
-    undo.take_back(step for step in journal.original if step.op != "reload")
+    undo.take_back(step for step in journal.original if step.op != Operation.RELOAD)
     sshd.test(sshd.main_config(layout))
     try:
         reloaded = sshd.reload()

@@ -4,6 +4,7 @@ import subprocess
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import JailPath
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
@@ -130,5 +131,5 @@ def test_append_only_keeps_what_is_deleted(backup):
 def test_this_host_has_what_the_image_needs():
     needs = plugin.image(Jail("j", ("borg",), find_program), PLAIN)
     manifest = resolve([("borg", needs)])
-    assert manifest.get(needs.programs[0]) is not None
-    assert manifest.get("/usr/lib/python3/dist-packages/borg/archiver.py") is not None
+    assert manifest.get(JailPath(needs.programs[0])) is not None
+    assert manifest.get(JailPath("/usr/lib/python3/dist-packages/borg/archiver.py")) is not None

@@ -2,6 +2,7 @@ import pytest
 
 from jailssh.config.values import parse
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import JailPath
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
@@ -170,4 +171,4 @@ def test_the_image_holds_the_programs():
 
 def test_this_host_has_what_the_image_needs():
     needs = plugin.image(Jail("j", ("command",), find_program), {**PLAIN, "commands": ("id -u",)})
-    assert resolve([("command", needs)]).get(needs.programs[0]) is not None
+    assert resolve([("command", needs)]).get(JailPath(needs.programs[0])) is not None

@@ -3,6 +3,7 @@ import subprocess
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import JailPath
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
@@ -70,4 +71,4 @@ def test_a_real_cvs_checks_out_and_commits(tmp_path, match_build):
 @pytest.mark.needs("cvs")
 def test_this_host_has_what_the_image_needs():
     needs = plugin.image(Jail("j", ("cvs",), find_program), PLAIN)
-    assert resolve([("cvs", needs)]).get(needs.programs[0]) is not None
+    assert resolve([("cvs", needs)]).get(JailPath(needs.programs[0])) is not None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below, is_clean_absolute
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, Grant, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh_plugins.git.serving import CONFIG, Pairs, environment, signers, spellings
 from jailssh_plugins.rights import granted, shown
 from jailssh_plugins.roots import Mounts, covered, mounts, paths
@@ -82,11 +82,11 @@ class Git:
         config = (("core.hooksPath", hooks), *signers(more), *CONFIG)
         rules = [_answer("git.lfs", git, ("lfs-authenticate", "lfs-transfer"), _NO_LFS)]
         who = "account" if account.name in account.roles else "key"
-        if "read" in may:
-            rules.append(_service("upload-pack", git, may["read"], config))
+        if Grant.READ in may:
+            rules.append(_service("upload-pack", git, may[Grant.READ], config))
             if archive:
-                rules.append(_service("upload-archive", git, may["read"], config))
-            if "write" not in may and "create" not in may:
+                rules.append(_service("upload-archive", git, may[Grant.READ], config))
+            if Grant.WRITE not in may and Grant.CREATE not in may:
                 rules.append(_answer("git.read-only", git, ("receive-pack",), f"pushing is not allowed for this {who}"))
         else:
             no = f"no repository access for this {who}"
@@ -94,21 +94,21 @@ class Git:
         most = settings["max_pack"]
         if isinstance(most, int) and most >= 0:
             config = (*config, ("receive.maxInputSize", str(most)))
-        if "write" in may:
-            rules.append(_service("receive-pack", git, may["write"], config))
-        if "create" in may:
+        if Grant.WRITE in may:
+            rules.append(_service("receive-pack", git, may[Grant.WRITE], config))
+        if Grant.CREATE in may:
             config = (*config, ("init.defaultBranch", _branch(settings)))
-            rule = _service("receive-pack", git, may["create"], config)
+            rule = _service("receive-pack", git, may[Grant.CREATE], config)
             first = (git, "init", "--bare", "--quiet", "--template=", "--", "%p")
             rules.append(replace(rule, id="git.create", operands=(1, 1, "new-repository"), pre_command=first))
         # What it writes has the form of repositories; still nothing that another program trusts or keeps belongs there.
         seen = [served.roots for served in may.values()]
-        written = may["write"].roots if "write" in may else ()
+        written = may[Grant.WRITE].roots if Grant.WRITE in may else ()
         reach = Reach(trusts=tuple(dict.fromkeys(path for roots in seen for path in roots)), writes=written)
         return PluginResult(tuple(rules), "git", binds=place.binds, home=place.home, reach=reach)
 
 
-def _by_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[str, _Served], Mounts]:
+def _by_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, _Served], Mounts]:
     """Return what may be read and written by the settings of these names."""
     read, write = (paths(settings, name, account, "git") for name in ("read", "write"))
     if not read and not write:
@@ -118,13 +118,13 @@ def _by_directories(account: Account, settings: Mapping[str, Value]) -> tuple[di
             raise ConfigError("[git] read", f"{path} is below a directory in write, so it cannot be read-only")
     place = mounts(read, write, account, "git")
     roots = tuple(dict.fromkeys((*read, *write)))
-    may = {"read": _Served(roots, roots[0])}
+    may = {Grant.READ: _Served(roots, roots[0])}
     if write:
-        may["write"] = _Served(write, roots[0])
+        may[Grant.WRITE] = _Served(write, roots[0])
     return may, place
 
 
-def _by_rights(account: Account, settings: Mapping[str, Value]) -> tuple[dict[str, _Served], Mounts]:
+def _by_rights(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, _Served], Mounts]:
     """Return what the table of rights gives to the account's roles."""
     for name in ("read", "write"):
         if settings[name]:

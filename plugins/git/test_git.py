@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import JailPath
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
@@ -449,4 +450,4 @@ def test_this_host_has_what_the_image_needs():
     found = Jail("j", ("git",), find_program)
     manifest = resolve([("git", plugin.image(found, PLAIN))])
     (program, *_) = plugin.image(found, PLAIN).programs
-    assert manifest.get(program) is not None
+    assert manifest.get(JailPath(program)) is not None

@@ -3,6 +3,7 @@ import subprocess
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import JailPath
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
@@ -82,5 +83,5 @@ def test_a_real_hg_clones_and_pushes_the_listed_repository_alone(tmp_path, match
 def test_this_host_has_what_the_image_needs():
     needs = plugin.image(Jail("j", ("hg",), find_program), PLAIN)
     manifest = resolve([("hg", needs)])
-    assert manifest.get(needs.programs[0]) is not None
-    assert manifest.get("/usr/lib/python3/dist-packages/mercurial/dispatch.py") is not None
+    assert manifest.get(JailPath(needs.programs[0])) is not None
+    assert manifest.get(JailPath("/usr/lib/python3/dist-packages/mercurial/dispatch.py")) is not None

@@ -106,22 +106,14 @@ class Rsync:
             raise ConfigError("[rsync]", "no directory is set", hint="set read or write, as in: write = ~/backup")
         rsync = _find_rsync(jail)
         rules = []
-        if read:
-            rule = _rule("rsync.pull", rsync, ("--server", "--sender"), read, account, settings)
-            held = mounts(read, (), account, self.name).accessible_directories
-            rules.append(replace(rule, accessible_directories=held))
-        if write:
-            rule = _rule("rsync.push", rsync, ("--server",), write, account, settings)
-            held = mounts((), write, account, self.name).accessible_directories
-            rules.append(replace(rule, accessible_directories=held))
-        if not read:
-            rules.append(
-                _answer("rsync.push-only", rsync, ("--server", "--sender"), "this account allows only uploads")
-            )
-        if not write:
-            # The options are read, or this rule would take downloads too.
-            rule = _rule("rsync.pull-only", rsync, ("--server",), read, account, settings)
-            rules.append(replace(rule, builtin_reply=(126, "this account allows only downloads")))
+        ways = (("pull", ("--server", "--sender"), (read, ())), ("push", ("--server",), ((), write)))
+        for way, literals, (pulled, pushed) in ways:
+            roots = pulled or pushed
+            rule = _rule(f"rsync.{way}", rsync, literals, roots or read or write, account, settings)
+            held = mounts(pulled, pushed, account, self.name).accessible_directories
+            # The way that has no directory is read as the other one, to say that it is not this account's.
+            told = (126, f"this account allows only {'uploads' if write else 'downloads'}")
+            rules.append(replace(rule, accessible_directories=held) if roots else replace(rule, builtin_reply=told))
         if settings["probe"]:
             rules.append(Rule("rsync.probe", self.name, rsync, ("true",), builtin_reply=(0, "")))
         place = mounts(read, write, account, self.name)
@@ -143,16 +135,6 @@ def _find_rsync(jail: Jail) -> str:
     if path is None:
         raise ConfigError("rsync", "not found on this host", hint="install rsync")
     return path
-
-
-def _names(rsync: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(("rsync", "/usr/bin/rsync", rsync)))
-
-
-def _answer(rule: str, rsync: str, literals: tuple[str, ...], text: str) -> Rule:
-    return Rule(
-        rule, "rsync", rsync, _names(rsync), literal_words=literals, ignore_arguments=True, builtin_reply=(126, text)
-    )
 
 
 def _rule(
@@ -189,7 +171,7 @@ def _rule(
         id=rule,
         plugin="rsync",
         program=rsync,
-        command_names=_names(rsync),
+        command_names=tuple(dict.fromkeys(("rsync", "/usr/bin/rsync", rsync))),
         literal_words=literals,
         short_flags=letters,
         cluster_tail=("e", "capabilities"),

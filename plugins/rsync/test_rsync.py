@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import JailPath
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
@@ -46,8 +47,9 @@ def test_each_direction_has_a_rule_only_if_it_has_a_directory():
     for given in ("read", "write"):
         some = rules(**{given: ("/srv/a",)})
         check_rules(some.values())
-        only = "pull" if given == "read" else "push"
-        assert set(some) == {f"rsync.{only}", f"rsync.{only}-only"}  # the other direction is told
+        assert {name for name, rule in some.items() if not rule.builtin_reply} == {
+            "rsync.pull" if given == "read" else "rsync.push"
+        }
     both = rules(read=("/srv/a",), write=("/srv/a",))
     assert set(both) == {"rsync.pull", "rsync.push"}
     check_rules(both.values())
@@ -228,4 +230,4 @@ def test_this_host_has_what_the_image_needs():
     found = Jail("j", ("rsync",), find_program)
     manifest = resolve([("rsync", plugin.image(found, PLAIN))])
     (program, *_) = plugin.image(found, PLAIN).programs
-    assert manifest.get(program) is not None
+    assert manifest.get(JailPath(program)) is not None

@@ -3,6 +3,7 @@ import subprocess
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import JailPath
 from jailssh.image.resolve import resolve
 from jailssh.jail.this_host import find_program
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, Value
@@ -87,4 +88,4 @@ def test_read_only(served):
 @pytest.mark.needs("svn")
 def test_this_host_has_what_the_image_needs():
     needs = plugin.image(Jail("j", ("svn",), find_program), PLAIN)
-    assert resolve([("svn", needs)]).get(needs.programs[0]) is not None
+    assert resolve([("svn", needs)]).get(JailPath(needs.programs[0])) is not None

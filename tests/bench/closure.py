@@ -14,6 +14,7 @@ from jailssh.closure.elf import MAGIC
 from jailssh.closure.elf_cache import ElfCache
 from jailssh.closure.sources import Found, Sources
 from jailssh.core.errors import JailsshError
+from jailssh.core.names import HostPath
 from tests.bench.figures import Row, timed_row
 from tests.bench.site import Site
 from tests.bench.timing import undisturbed
@@ -61,7 +62,7 @@ def _closure(programs: Sequence[str], remembered: str) -> float:
     taken: set[str] = set()
 
     def take(path: str, origin: str) -> Found:
-        found = sources.find(path)
+        found = sources.find(HostPath(path))
         if found is None:
             raise JailsshError(path, "it vanished while the benchmark ran")
         taken.add(found.path)
@@ -69,7 +70,7 @@ def _closure(programs: Sequence[str], remembered: str) -> float:
 
     closure = Closure(sources, take, lambda note: None, missing=lambda error: None)
     for path in programs:
-        closure.program(path, "benchmark")
+        closure.program(HostPath(path), "benchmark")
     spent = (time.monotonic() - begun) * 1e3
     facts.save()
     if len(taken) <= len(programs) or not Path(remembered).exists():

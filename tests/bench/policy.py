@@ -18,7 +18,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jailssh.config.values import parse
+from jailssh.core.closed import Network
 from jailssh.core.errors import JailsshError
+from jailssh.core.names import HostPath
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
 from jailssh.plan.codec import encode
@@ -72,7 +74,7 @@ def _decision() -> Row:
         for number in range(others)
     )
     results = [PluginResult(fillers, "other"), result]
-    plan = compile_plan(account, JailSettings("bench"), results, "/image", filter_for("none"))
+    plan = compile_plan(account, JailSettings("bench"), results, HostPath("/image"), filter_for(Network.NONE))
     with tempfile.TemporaryDirectory(prefix="jailssh-bench-") as room:
         (Path(room) / "plan").write_bytes(encode(plan))
         program = _decide(Path(room))
@@ -115,7 +117,7 @@ def _compile() -> Row:
         for _ in range(COMPILES):
             configuration = load_configuration(layout)
             began = time.perf_counter()
-            Use.of(configuration, account).compile(configuration.main, "/image")
+            Use.of(configuration, account).compile(configuration.main, HostPath("/image"))
             spent.append((time.perf_counter() - began) * 1e3)
     return timed_row(f"plans of {KEYS} keys, {REPOSITORIES} repositories", spent, COMPILE_MS)
 

@@ -14,13 +14,15 @@ HERE = Path(__file__).resolve().parent
 if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parents[1]))
 
+from jailssh.core.closed import Network  # noqa: E402
+from jailssh.core.names import HostPath  # noqa: E402
 from jailssh.plan import codec  # noqa: E402
 from jailssh.plan.compile import Access, JailSettings, RosterKey, compile_plan, compile_roster  # noqa: E402
 from jailssh.plan.ops import BY_NAME, RULE_PHASE, Record  # noqa: E402
 from jailssh.plugin.api import Account, Bind, PluginResult  # noqa: E402
 from jailssh.policy.rules import Rule  # noqa: E402
 
-IMAGE = "/var/lib/jailssh/images/golden/0001"
+IMAGE = HostPath("/var/lib/jailssh/images/golden/0001")
 # seccomp(2): one instruction, "return ALLOW".
 FILTER = ("x86_64", bytes.fromhex("060000000000ff7f"))
 ALICE = Account(
@@ -58,8 +60,9 @@ def good() -> dict[str, codec.Plan]:
     )
     one = compile_plan(ALICE, JailSettings("files"), [PluginResult((files,), "files")], IMAGE, FILTER)
     settings = JailSettings(
-        "a+b", network="host", hostname="box.example", message='only "files"\\ or copy, bitte schön', tmp_size=1 << 20,
-        umask=0o27, limits={"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8},
+        "a+b", network=Network.HOST, hostname="box.example", message='only "files"\\ or copy, bitte schön',
+        tmp_size=1 << 20, umask=0o27,
+        limits={"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8},
         env=(("LANG", "C.UTF-8"),), supplementary_groups=("staff",), require_journal=True, accept_env=("TZ", "CI_*"),
     )  # fmt: skip
     results = [

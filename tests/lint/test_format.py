@@ -120,3 +120,26 @@ def test_no_warning(compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("CC", compiler)
     _passes("meson", "setup", "--werror", str(tmp_path), str(REPO))
     _passes("ninja", "-C", str(tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.needs("mypy")
+@pytest.mark.parametrize(
+    ("call", "wanted"),
+    [
+        ("dir_entry(host, 'x')", "JailPath"),
+        ("Sources().find(jail)", "HostPath"),
+        ("below(jail, jail)", "HostPath"),
+        ("below(host, host)", "JailPath"),
+    ],
+)
+def test_mypy_tells_a_path_of_the_host_from_one_of_a_jail(call: str, wanted: str, tmp_path: Path) -> None:
+    text = (
+        "from jailssh.closure.manifest import dir_entry\nfrom jailssh.closure.sources import Sources\n"
+        "from jailssh.core.names import HostPath, JailPath, below\nhost, jail = HostPath('/'), JailPath('/')\n"
+    )
+    (tmp_path / "mixed.py").write_text(f"{text}{call}\n")
+    code, said = _run("mypy", "--no-error-summary", str(tmp_path / "mixed.py"))
+    assert code == 1
+    assert said.count("error:") == 1
+    assert f'expected "{wanted}"' in said

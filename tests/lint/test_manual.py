@@ -17,7 +17,7 @@ from jailssh.config.reader import read_document
 from jailssh.console.main import VERBS, main, parse, verb_module
 from jailssh.core.home_readers import HOME_READERS
 from jailssh.core.journal_fields import FIELDS, MESSAGE_IDS, REASONS
-from jailssh.plugin.api import Right
+from jailssh.plugin.api import Grant, Right
 from jailssh.plugin.registry import load_registry
 from tests.abilities import REPO
 from tests.harness.documents import documents
@@ -213,5 +213,5 @@ def test_a_table_of_rights_is_shown(documents: Path) -> None:
     jail = read_jail("example", read_document(text, "example"), load_registry().options)
     lines = jail.options["git"]["rights"]
     assert isinstance(lines, tuple)
-    assert Right.of(lines[0]) == Right("read", "website", ("@all",))
+    assert Right.of(lines[0]) == Right(Grant.READ, "website", ("@all",))
     assert len(lines) == 5

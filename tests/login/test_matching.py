@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.core.names import JailPath
 from jailssh.host.matcher import NOT_SERVED, Verdict, read_verdict
 from jailssh.plan import codec
 from jailssh.policy.rules import Rule
@@ -19,9 +20,8 @@ from tests.login.jails import plan_with
 
 pytestmark = pytest.mark.needs("gcc", "sanitizers")
 
-WORDS_MAX = 1030
-ARGV_MAX = WORDS_MAX + 600 - 1
-PROGRAM = "/usr/bin/tool"
+WORDS_MAX, ARGV_MAX = 1030, 1030 + 600 - 1
+PROGRAM = JailPath("/usr/bin/tool")
 SHELL = Rule("shell.login", "shell", "/bin/bash", (), argv0="-bash", argv_prefix=("-l",), interactive_login=True)
 ANY = Rule("shell.command", "shell", "/bin/bash", ("*",), argv_prefix=("-c",), operands=(0, 1024, "text"))
 
@@ -116,7 +116,7 @@ def test_the_fields_of_jailssh_match(tmp_path: Path, match_build: Path) -> None:
 
     served = [tool(operands=(0, 1, "path"), path_roots=("/srv",), relative_to="/srv"), LFS, HELLO]
     assert ask("tool x", served) == Verdict(
-        True, rule="tool.use", plugin="tool", program=PROGRAM, path="/srv/x", argv=("tool", "/srv/x")
+        True, rule="tool.use", plugin="tool", program=PROGRAM, path=JailPath("/srv/x"), argv=("tool", "/srv/x")
     )
     assert ask("hello --all", served) == Verdict(True, rule="hello", plugin="p")
     words, detail = ("git-lfs-authenticate", "x"), "Großes: woanders"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.config import times
+from jailssh.core.names import HostPath
 from jailssh.plan.compile import Access, JailSettings, compile_plan
 from jailssh.plan.limits import access_of, clock_text, hours_text, in_force, judge
 from jailssh.plugin.api import PluginResult
@@ -51,7 +52,7 @@ def test_it_is_judged_as_the_login_program_does(driver: Driver, tmp_path: Path) 
 def test_a_plan_gives_back_its_limits() -> None:
     settings = JailSettings("j", access=EVERYTHING)
     rule = Rule("r", "p", "/usr/bin/r", ("r",), operands=(0, 0, "text"))
-    plan = compile_plan(ALICE, settings, [PluginResult((rule,), "r")], "/i", ("x", bytes(8)))
+    plan = compile_plan(ALICE, settings, [PluginResult((rule,), "r")], HostPath("/i"), ("x", bytes(8)))
     assert access_of(plan) == EVERYTHING
     assert access_of(replace(plan, records=())) == Access()
 

@@ -96,7 +96,7 @@ PLANS = (
     python("plans: root's group is nobody's", "    if 0 in kept:\n", "    if False:\n", COMPILE),
     python("plans: groups are kept where they are named", "if name in jail.supplementary_groups}", "}", COMPILE),
     python("plans: what the host reads in a home is covered",
-        " for name, kind in covers()] if view.home != \"none\" else []", " for name, kind in ()]", COMPILE),
+        " for name, kind in covers()] if view.home != Shown.NONE else []", " for name, kind in ()]", COMPILE),
     python("plans: a writable directory is no other's writable one", "other.writable >= bind.writable", "True",
         COMPILE),
     python("plans: rules are checked", "    check_rules(rules)\n    view", "    view", COMPILE),

@@ -25,6 +25,7 @@ from typing import IO, Any
 import pytest
 from systemd import journal
 
+from jailssh.core.closed import Network
 from jailssh.plan import codec, ops
 from jailssh.plan.proc_files import FOLDER, proc_files
 from jailssh.policy import rules, seccomp
@@ -126,7 +127,7 @@ def plan(
     filters: Sequence[ops.Record] | None = None,
     hostname: str = "labjail",
     ipc: bool = True,
-    net: str = "none",
+    net: Network = Network.NONE,
     system: bool = False,
 ) -> bytes:
     """Return the encoded plan of an account; ``middle`` are more records of the phases 40 to 50, in order.

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from jailssh.core.closed import Network
 from jailssh.plan import codec
 from jailssh.policy.rules import Rule, check_rules, rule_records
 from tests.harness.certificates import key_line
@@ -55,7 +56,7 @@ PLAN: dict[str, Callable[[], bytes]] = {
     "terminal": lambda: plan(pty=True),
     "proc": lambda: plan(proc=True),
     "system": lambda: plan(system=True),
-    "loopback": lambda: plan(net="loopback"),
+    "loopback": lambda: plan(net=Network.LOOPBACK),
     "log": lambda: with_rule(replace(RUN, stderr_to_journal=True)),
     "at home": lambda: with_rule(replace(RUN, relative_to=HOME, path_roots=(HOME,), operands=(1, 1, "path"))),
     "alone": lambda: with_rule(replace(RUN, noexec=True)),

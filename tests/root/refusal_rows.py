@@ -33,6 +33,7 @@ from errno import (
     EPIPE,
 )  # fmt: skip
 
+from jailssh.core.closed import Network
 from tests.root.login_lab import UID
 from tests.root.other_kernel import COMMAND, INNER, NOTHING_DONE, OUTER, Answer
 
@@ -412,7 +413,7 @@ class Served:
     fresh: bool = False
     proc: bool = True
     ipc: bool = True
-    net: str = "none"
+    net: Network = Network.NONE
 
 
 SERVED = (
@@ -439,6 +440,6 @@ SERVED = (
     Served("the program's own way into the home", (opened("/home/u", EACCES, OUTER, nth=1),)),
     Served("covers that are laid at once", (Answer("move_mount", EINVAL, _TO_A_NAME, INNER),)),
     Served("mount_setattr", (Answer("mount_setattr", ENOSYS),), fresh=True),
-    Served("the right to bring up lo", (Answer("ioctl", EPERM, (None, SIOCSIFFLAGS), INNER),), net="loopback"),
+    Served("the right to bring up lo", (Answer("ioctl", EPERM, (None, SIOCSIFFLAGS), INNER),), net=Network.LOOPBACK),
     Served("a home to begin in", (Answer("chdir", EACCES, who=COMMAND, path="/home/u"),)),
 )  # fmt: skip

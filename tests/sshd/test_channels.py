@@ -209,14 +209,14 @@ def test_records_of_a_login(world: World, shell: paramiko.Transport) -> None:
         "jail": "shell",
     }
     assert pick(start, "MESSAGE_ID", fields.RULE, fields.PLUGIN) == {
-        "message_id": fields.MESSAGE_IDS["session-start"],
+        "message_id": fields.MESSAGE_IDS[fields.Event.SESSION_START],
         "rule": "shell.command",
         "plugin": "shell",
     }
     assert start[fields.COMMAND] == "printf 'x\\ty' >/dev/null; exit 4 # \u00e9 \\x1b[31m \\x07"
     peer = shell.sock.getsockname()
     assert start[fields.PEER] == end[fields.PEER] == f"127.0.0.1 {peer[1]} 127.0.0.1 22"
-    assert (end["MESSAGE_ID"], end[fields.EXIT]) == (fields.MESSAGE_IDS["session-end"], "4")
+    assert (end["MESSAGE_ID"], end[fields.EXIT]) == (fields.MESSAGE_IDS[fields.Event.SESSION_END], "4")
     assert int(end[fields.DURATION]) > 0
     assert int(end[fields.CPU]) > 0
     assert int(end[fields.MAXRSS]) > 0
@@ -250,7 +250,7 @@ def test_records_of_a_denial(world: World, command: str, reason: str, shown: str
         "reason": reason,
         "command": shown,
         "exit": "126",
-        "message_id": fields.MESSAGE_IDS["denied"],
+        "message_id": fields.MESSAGE_IDS[fields.Event.DENIED],
         "priority": "5",
     }
 

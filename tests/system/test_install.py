@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import jailssh
-from jailssh.core.journal_fields import MESSAGE_IDS
+from jailssh.core.journal_fields import MESSAGE_IDS, Event
 from jailssh.scratch.host import ScratchHost
 from tests.abilities import REPO
 from tests.harness.fixtures import staged_prefix
@@ -155,7 +155,7 @@ def test_the_journal_learns_and_forgets_the_catalog(staged_prefix: str) -> None:
         # The stage is what is installed already: each file takes its own place.
         host.run(["/usr/bin/python3", "-c", script, "install", "", "", "/usr/local"], check=True)
         assert " jailssh: A login of @JAILSSH_USER@" in host.run(["journalctl", "--list-catalog"]).stdout
-        record = f"MESSAGE=no\nMESSAGE_ID={MESSAGE_IDS['denied']}\nJAILSSH_USER=alice\nJAILSSH_REASON=path-dotdot\n"
+        record = f"MESSAGE=no\nMESSAGE_ID={MESSAGE_IDS[Event.DENIED]}\nJAILSSH_USER=alice\nJAILSSH_REASON=path-dotdot\n"
         host.run(["sh", "-c", f"printf '{record}' | logger --journald"], check=True)
         host.run(["journalctl", "--sync"])
         told = host.run(["journalctl", "-x", "-q", "-o", "short", "JAILSSH_USER=alice"]).stdout

@@ -20,6 +20,7 @@ from jailssh.config.reader import read_document
 from jailssh.config.rights import Table
 from jailssh.console.context import Context
 from jailssh.console.main import parse
+from jailssh.core.names import HostPath
 from jailssh.diagnose import explain
 from jailssh.diagnose.trials import Trials
 from jailssh.host import accounts, journal
@@ -98,7 +99,7 @@ def _plan(trials: Trials, account: Account, settings: JailSettings) -> codec.Pla
     definition = trials.definition
     results = [PLUGINS[name].account(definition.facts, account, definition.config.options[name])
                for name in definition.config.plugins]  # fmt: skip
-    return compile_plan(account, settings, results, "/image", ("none", bytes(8)))
+    return compile_plan(account, settings, results, HostPath("/image"), ("none", bytes(8)))
 
 
 def _write(layout: Layout, name: str, plan: codec.Plan) -> codec.Plan:

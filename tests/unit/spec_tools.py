@@ -9,7 +9,7 @@ import pytest
 
 from jailssh.core.errors import JailsshError, ManyErrors
 from jailssh.jailspec.errors import SpecError
-from jailssh.jailspec.load import Source
+from jailssh.jailspec.load import Source, SourceKind
 from jailssh.jailspec.merge import Spec, read_spec
 from tests.abilities import REPO
 
@@ -40,7 +40,9 @@ def read(
         return (links or {}).get(posixpath.normpath(path), posixpath.normpath(path))
 
     listed = names or (() if sections else tuple(files))
-    sources = [Source("file", name) for name in listed] + [Source("section", name) for name in sections]
+    sources = [Source(SourceKind.FILE, name) for name in listed] + [
+        Source(SourceKind.SECTION, name) for name in sections
+    ]
     return read_spec(sources, content, real=real, jk_init=ini, **options)  # type: ignore[arg-type]
 
 

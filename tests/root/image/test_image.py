@@ -14,6 +14,7 @@ import pytest
 
 from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.core.errors import HostError, UsageError
+from jailssh.core.names import HostPath, JailPath
 from jailssh.files import fs, tree
 from jailssh.host.paths import Layout
 from jailssh.image import pool, store
@@ -52,7 +53,7 @@ def files_of(place):
 
 
 def ensure(layout, place, needs=None, **more):
-    return store.ensure_image(layout, "j", needs or files_of(place), trusted_root=str(place), **more)
+    return store.ensure_image(layout, "j", needs or files_of(place), trusted_root=HostPath(str(place)), **more)
 
 
 def left(layout):
@@ -278,9 +279,9 @@ def test_a_planted_link_is_not_followed(layout, place):
     root = os.open(place / "staging", os.O_RDONLY)
     writer = tree.TreeWriter(root)
     with pytest.raises(FileExistsError):
-        writer.directory("/etc", 0o755)
+        writer.directory(JailPath("/etc"), 0o755)
     with pytest.raises(FileExistsError):
-        writer.text("/etc", b"x", 0o644)
+        writer.text(JailPath("/etc"), b"x", 0o644)
     writer.close()
     os.close(root)
     fill(place)
@@ -482,11 +483,10 @@ def test_a_library_from_ld_so_conf_is_found_in_the_jail(layout, place):
         timeout=60,
     )
     path, changed, same = run.stdout.split()
-    assert (changed, same) == ("False", "True")
-    assert in_jail(path, str(prog)).returncode == 42
+    assert (changed, same, in_jail(path, str(prog)).returncode) == ("False", "True", 42)
     manifest = manifest_of(layout, os.path.basename(path))
-    assert getattr(manifest.get("/etc/ld.so.conf"), "text", None) == f"{place}/lib\n"
-    assert getattr(manifest.get("/etc/ld.so.cache"), "size", -1) == os.stat(f"{path}/etc/ld.so.cache").st_size
+    assert getattr(manifest.get(JailPath("/etc/ld.so.conf")), "text", None) == f"{place}/lib\n"
+    assert getattr(manifest.get(JailPath("/etc/ld.so.cache")), "size", -1) == os.stat(f"{path}/etc/ld.so.cache").st_size
     assert not os.path.lexists(f"{path}/var/cache/ldconfig")
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from jailssh.console import main as cli
 from jailssh.core.errors import UsageError
+from jailssh.core.names import HostPath
 from jailssh.files import blobs, fs
 from jailssh.files.editor import TreeEditor
 from jailssh.host.paths import Layout
@@ -50,7 +51,7 @@ def layout(place: Path) -> Layout:
 
 def ensure(layout: Layout, place: Path, jail: str = "j", text: str = "text") -> store.BuildResult:
     need = ImageNeeds(files=(f"{place}/src",), texts=(("/etc/motd", text),), dirs=("/srv/x",))
-    return store.ensure_image(layout, jail, [("test", need)], trusted_root=str(place))
+    return store.ensure_image(layout, jail, [("test", need)], trusted_root=HostPath(str(place)))
 
 
 def inside(made: store.BuildResult, place: Path, name: str) -> Path:
@@ -236,12 +237,12 @@ def test_a_file_is_read_once_for_all_images_of_a_run(
     host = store.new_host(layout)
     for jail in ("k", "l", "m"):
         need = ImageNeeds(files=(f"{place}/src",), texts=(("/etc/motd", jail),))
-        store.ensure_image(layout, jail, [("test", need)], trusted_root=str(place), host=host)
+        store.ensure_image(layout, jail, [("test", need)], trusted_root=HostPath(str(place)), host=host)
     assert len(read) == 10
     # Somebody else's change is seen by the time that nobody can put back.
     flip(inside(ensure(layout, place), place, "f3"))
     need = ImageNeeds(files=(f"{place}/src",), texts=(("/etc/motd", "n"),))
-    made = store.ensure_image(layout, "n", [("test", need)], trusted_root=str(place), host=host)
+    made = store.ensure_image(layout, "n", [("test", need)], trusted_root=HostPath(str(place)), host=host)
     assert inside(made, place, "f3").read_bytes() == (place / "src/f3").read_bytes()
 
 

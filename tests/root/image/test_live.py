@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.core.errors import ConfigError
+from jailssh.core.names import HostPath
 from jailssh.image import live
 from jailssh.plugin.api import ImageNeeds
 from jailssh.scratch.host import Finished, ScratchHost
@@ -149,5 +150,5 @@ def test_only_what_all_may_read_is_copied(tmp_path: Path) -> None:
         (tmp_path / name).write_text("x")
         (tmp_path / name).chmod(mode)
     (tmp_path / "link").symlink_to("closed")
-    found = live._mirror([str(tmp_path), str(tmp_path / "none")])
+    found = live._mirror([HostPath(str(tmp_path)), HostPath(str(tmp_path / "none"))])
     assert found == ([f"{tmp_path}/open"], [(f"{tmp_path}/link", "closed")])

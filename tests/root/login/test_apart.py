@@ -15,9 +15,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from jailssh.core.closed import Network
 from jailssh.plan import ops
 from jailssh.policy import seccomp
-from jailssh.policy.bpf import Condition, Denial, compile_filter
+from jailssh.policy.bpf import Condition, Denial, Test, compile_filter
 from jailssh.policy.rules import UNBOUNDED, Rule
 from tests.root import login_lab
 from tests.root.login_lab import IMAGE, OTHER_UID, UID, Lab, Session, assert_ended, plan, record
@@ -197,13 +198,13 @@ def _denying(*tests: Condition, but: str = "") -> ops.Record:
     }
     if not tests and but:
         del denials[numbers[but]]
-    architecture = struct.unpack_from("=I", seccomp.filter_for("none")[1], 12)[0]
+    architecture = struct.unpack_from("=I", seccomp.filter_for(Network.NONE)[1], 12)[0]
     return record("seccomp", os.uname().machine, compile_filter(architecture, denials, x32=False).hex())
 
 
 @pytest.mark.parametrize("but", sorted({*IPC_CALLS, "semtimedop"}))
 def test_an_ipc_namespace_is_not_shared_where_one_call_reaches_it(set_uid_lab: Lab, but: str) -> None:
-    for tests in ((), (Condition("has", 0, (1,)),), (Condition("not", 1, (0,)),)):
+    for tests in ((), (Condition(Test.HAS, 0, (1,)),), (Condition(Test.NOT, 1, (0,)),)):
         for uid, home in ((UID, "/home/u"), (OTHER_UID, "/home/v")):
             set_uid_lab.publish(plan(uid, home=home, filters=[_denying(*tests, but=but)]), uid)
         one, other = namespaces(set_uid_lab, "ipc")

@@ -13,6 +13,7 @@ import sys
 
 import pytest
 
+from jailssh.core.closed import Network
 from jailssh.policy.seccomp import filter_for
 from jailssh.scratch.host import ScratchHost
 from tests.harness.probe import Facts, put_probe
@@ -212,7 +213,7 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def test_a_filter_is_seen_and_an_attempt_that_it_kills_is_named(probe: pathlib.Path) -> None:
-    code = base64.b64encode(filter_for("none")[1]).decode()
+    code = base64.b64encode(filter_for(Network.NONE)[1]).decode()
 
     def filtered(*words: str) -> Facts:
         command = [sys.executable, "-c", FILTERED, code, str(probe), *words]

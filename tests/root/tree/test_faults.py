@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.closure.elf_cache import ElfCache
-from jailssh.jailspec.load import Source
+from jailssh.jailspec.load import Source, SourceKind
 from jailssh.jailspec.merge import read_spec
 from jailssh.tree import build
 from jailssh.tree.target import Target
@@ -119,7 +119,7 @@ class Meddler:
 
     def build(self, text):
         spec = self.site.spec(text)
-        read = read_spec([Source("file", spec)], lambda path: Path(path).read_bytes(), real=os.path.realpath)
+        read = read_spec([Source(SourceKind.FILE, spec)], lambda path: Path(path).read_bytes(), real=os.path.realpath)
         listeners = build.Listeners(told=lambda change: self.meddle())
         options = build.Options()
         return build.build(read, Target(str(self.site.tree)), options, facts=ElfCache(), listeners=listeners)

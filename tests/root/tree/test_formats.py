@@ -116,7 +116,7 @@ def test_what_fails_leaves_the_old_file(place: Path, monkeypatch: pytest.MonkeyP
     tree = make_tree(place)
     target = place / "a.tar"
     target.write_text("old")
-    monkeypatch.setitem(output.COMPRESSORS, "gzip", ("false",))
+    monkeypatch.setitem(output.COMPRESSORS, output.Compression.GZIP, ("false",))
     with pytest.raises(HostError, match="false"):
         formats.write("tar", str(tree), str(target), "gzip")
     os.mknod(tree / "socket", 0o140600)
@@ -178,7 +178,7 @@ def test_podman_loads_the_image(place: Path) -> None:
 
 
 @pytest.mark.needs("squashfs")
-@pytest.mark.parametrize("compress", formats.FORMATS["squashfs"])
+@pytest.mark.parametrize("compress", formats.FORMATS[formats.Format.SQUASHFS])
 def test_squashfs(place: Path, compress: str) -> None:
     tree = make_tree(place)
     formats.write("squashfs", str(tree), f"{place}/a.sqfs", compress, epoch=EPOCH)
@@ -190,7 +190,7 @@ def test_squashfs(place: Path, compress: str) -> None:
 
 
 @pytest.mark.needs("erofs")
-@pytest.mark.parametrize("compress", formats.FORMATS["erofs"])
+@pytest.mark.parametrize("compress", formats.FORMATS[formats.Format.EROFS])
 def test_erofs(place: Path, compress: str) -> None:
     tree = make_tree(place)
     formats.write("erofs", str(tree), f"{place}/a.erofs", compress, epoch=EPOCH)

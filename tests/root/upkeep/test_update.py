@@ -16,9 +16,10 @@ import pytest
 from jailssh.change import transaction
 from jailssh.cli import image as image_verb
 from jailssh.closure.errors import ImageError
-from jailssh.closure.manifest import Entry
+from jailssh.closure.manifest import Entry, EntryKind
 from jailssh.console import main as cli
 from jailssh.core.errors import ConfigError, UsageError
+from jailssh.core.names import JailPath
 from jailssh.files import blobs
 from jailssh.host import journal, packages
 from jailssh.host.paths import Layout
@@ -52,7 +53,7 @@ def test_an_update_follows_the_host_and_publishes_plans(layout: Layout, place: P
     user(layout, ALICE, "lab")
     old = published(layout, ALICE).image
     assert run(layout)["lab"].state == "current"
-    assert run(layout)["lab"] == update.Updated("lab", "current", old.generation)
+    assert run(layout)["lab"] == update.Updated("lab", update.State.CURRENT, old.generation)
     write_tool(place, "two")
     done = run(layout)["lab"]
     assert (done.state, done.plans) == ("updated", 1)
@@ -118,9 +119,11 @@ def test_programs_behind_links_are_found() -> None:
         "/usr/bin/dash": ("file", ""),
         "/usr/bin/loop": ("link", "loop"),
     }
-    rows = {path: Entry(path, kind, "test", target=target) for path, (kind, target) in entries.items()}
-    assert [store.find(rows, path) for path in ("/bin/sh", "/usr/bin/none", "/usr/bin/loop")] == [
-        rows["/usr/bin/dash"],
+    rows = {}
+    for path, (kind, target) in entries.items():
+        rows[JailPath(path)] = Entry(JailPath(path), EntryKind(kind), "test", target=target)
+    assert [store.find(rows, JailPath(path)) for path in ("/bin/sh", "/usr/bin/none", "/usr/bin/loop")] == [
+        rows[JailPath("/usr/bin/dash")],
         None,
         None,
     ]
@@ -137,7 +140,7 @@ def test_rollback_holds_until_the_jail_is_named(layout: Layout, place: Path) -> 
     assert update.publish_plans(load_configuration(layout), "lab") == (1, [])
     assert image_of_plan(layout) == old.path
     for _ in range(2):
-        assert run(layout)["lab"] == update.Updated("lab", "held", old.generation)
+        assert run(layout)["lab"] == update.Updated("lab", update.State.HELD, old.generation)
     assert published(layout, ALICE).image.path == old.path
     write_tool(place, "three")
     assert run(layout)["lab"].state == "held"

@@ -21,6 +21,7 @@ from jailssh.closure.elf_cache import ElfCache
 from jailssh.closure.errors import ImageError
 from jailssh.closure.loader import MUSL_RESERVED, read_cache, read_loader
 from jailssh.closure.sources import Sources
+from jailssh.core.names import HostPath
 
 PROGRAM = Path(os.path.realpath("/bin/sh")).read_bytes()
 
@@ -50,14 +51,14 @@ def library(place, target, *args):
 
 def closure(place, path, **more):
     """Return the paths that a program's closure takes."""
-    sources = Sources(str(place))
+    sources = Sources(HostPath(str(place)))
     taken = []
 
     def take(wanted, origin):
         taken.append(wanted)
         return sources.find(wanted)
 
-    Closure(sources, take, lambda note: None, **more).program(str(path), "test")
+    Closure(sources, take, lambda note: None, **more).program(HostPath(str(path)), "test")
     return taken
 
 
@@ -110,13 +111,13 @@ def test_all_programs_of_the_host_resolve_as_ldd_says():
             taken.add(found.path)
             return found
 
-        Closure(sources, take, lambda note: None).program(path, "test")
+        Closure(sources, take, lambda note: None).program(HostPath(path), "test")
         said = subprocess.run(["ldd", path], capture_output=True, text=True, timeout=20).stdout
         assert {os.path.realpath(word) for word in said.split() if word.startswith("/")} <= taken
 
 
 def test_musl_has_directories_and_names_of_its_own():
-    loader = read_loader(Sources(), "/lib/ld-musl-none.so.1")
+    loader = read_loader(Sources(), HostPath("/lib/ld-musl-none.so.1"))
     assert (loader.musl, loader.dirs) == (True, ("/lib", "/usr/local/lib", "/usr/lib"))
     assert "libpthread.so.0".startswith(MUSL_RESERVED)
     assert not "libcrypt.so.1".startswith(MUSL_RESERVED)

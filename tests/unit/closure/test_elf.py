@@ -12,6 +12,7 @@ from jailssh.closure.errors import ImageError, UnsafeModeError
 from jailssh.closure.loader import read_conf
 from jailssh.closure.sources import Sources
 from jailssh.core.errors import ManyErrors
+from jailssh.core.names import HostPath
 from jailssh.image.resolve import resolve
 from jailssh.plugin.api import ImageNeeds
 
@@ -30,7 +31,7 @@ def place():
 
 
 def paths(place, **needs):
-    manifest = resolve([("test", ImageNeeds(**needs))], trusted_root=str(place))
+    manifest = resolve([("test", ImageNeeds(**needs))], trusted_root=HostPath(str(place)))
     return {entry.path: entry for entry in manifest.entries}
 
 
@@ -261,11 +262,11 @@ def test_loader_configuration(place):
     (place / "conf.d/a.conf").write_text("# text\n/a/lib # more\nhwcap 1 nosegneg\n")
     (place / "conf.d/a.off").write_text("/off\n")
     (place / "ld.so.conf").write_text("include\tconf.d/*.conf\n/first /second:/third=libc6\nrelative\n/last")
-    dirs = read_conf(Sources(str(place)), str(place / "ld.so.conf"))
+    dirs = read_conf(Sources(HostPath(str(place))), HostPath(str(place / "ld.so.conf")))
     assert dirs == ["/a/lib", "/b/lib", "/first", "/second", "/third", "/last"]
 
 
 def test_loader_configuration_that_includes_itself(place):
     (place / "ld.so.conf").write_text("include ld.so.conf\n")
     with pytest.raises(ImageError, match="nested too deeply"):
-        read_conf(Sources(str(place)), str(place / "ld.so.conf"))
+        read_conf(Sources(HostPath(str(place))), HostPath(str(place / "ld.so.conf")))

@@ -7,8 +7,18 @@ from pathlib import Path
 import pytest
 
 from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
-from jailssh.closure.manifest import Collector, Entry, dir_entry, from_json, link_entry, summary_from_json, text_entry
+from jailssh.closure.manifest import (
+    Collector,
+    Entry,
+    EntryKind,
+    dir_entry,
+    from_json,
+    link_entry,
+    summary_from_json,
+    text_entry,
+)
 from jailssh.closure.sources import Sources, unchanged
+from jailssh.core.names import HostPath, JailPath
 from jailssh.image.resolve import resolve
 from jailssh.plugin.api import ImageNeeds
 
@@ -25,7 +35,7 @@ def place():
 
 
 def make(place, *, extra_dirs=(), **needs):
-    return resolve([("test", ImageNeeds(**needs))], trusted_root=str(place), extra_dirs=extra_dirs)
+    return resolve([("test", ImageNeeds(**needs))], trusted_root=HostPath(str(place)), extra_dirs=extra_dirs)
 
 
 def test_every_image_has_the_base(place):
@@ -100,9 +110,9 @@ def test_the_generation_is_that_of_the_content(place):
 
 def test_what_the_loader_cache_adds_is_not_part_of_the_name(place):
     manifest = make(place)
-    assert manifest.with_entry(Entry("/etc/ld.so.cache", "file", "ldconfig", 0o644, 3, "ab")).generation == (
-        manifest.generation
-    )
+    assert manifest.with_entry(
+        Entry(JailPath("/etc/ld.so.cache"), EntryKind.FILE, "ldconfig", 0o644, 3, "ab")
+    ).generation == (manifest.generation)
 
 
 @pytest.mark.parametrize(
@@ -184,13 +194,20 @@ def test_a_link_to_what_others_can_write_brings_nothing(place):
         make(place, files=(str(place / "tree/l"),))
 
 
+X = JailPath("/etc/x")
+
+
 @pytest.mark.parametrize(
     ("one", "two", "why"),
     [
-        (text_entry("/etc/x", "a", "git"), text_entry("/etc/x", "b", "rsync"), "for git, .* for rsync"),
-        (text_entry("/etc/x", "a", "git"), dir_entry("/etc/x", "rsync"), "a directory for rsync"),
-        (link_entry("/etc/x", "a", "git"), link_entry("/etc/x", "b", "rsync"), "a link to b for rsync"),
-        (link_entry("/etc/x", "a", "git"), text_entry("/etc/x", "b", "rsync"), "a link to a for git"),
+        (text_entry(X, "a", "git"), text_entry(X, "b", "rsync"), "for git, .* for rsync"),
+        (text_entry(X, "a", "git"), dir_entry(X, "rsync"), "a directory for rsync"),
+        (link_entry(X, "a", "git"), link_entry(X, "b", "rsync"), "a link to b for rsync"),
+        (
+            link_entry(X, "a", "git"),
+            text_entry(X, "b", "rsync"),
+            "a link to a for git",
+        ),
     ],
 )
 def test_conflicts_name_both_origins(one, two, why):
@@ -202,9 +219,9 @@ def test_conflicts_name_both_origins(one, two, why):
 
 
 def test_nothing_can_lie_below_a_file_or_link():
-    for above in (text_entry("/a", "x", "git"), link_entry("/a", "b", "git")):
+    for above in (text_entry(JailPath("/a"), "x", "git"), link_entry(JailPath("/a"), "b", "git")):
         collector = Collector()
-        collector.add(text_entry("/a/b", "x", "rsync"))
+        collector.add(text_entry(JailPath("/a/b"), "x", "rsync"))
         collector.add(above)
         with pytest.raises(ImageError, match=r"needed by rsync, but /a is .* for git"):
             collector.entries()
@@ -218,14 +235,14 @@ def test_places_that_cannot_be(path):
 
 def test_generated_paths_follow_the_links_of_the_image(place):
     collector = Collector()
-    collector.add(link_entry("/lib", "usr/lib", "base"))
-    collector.add(link_entry("/usr/lib/x", "../../opt/x", "base"))
-    assert collector.place("/lib/y") == "/usr/lib/y"
-    assert collector.place("/lib/x/y") == "/opt/x/y"
-    assert collector.place("/lib") == "/lib"
-    collector.add(link_entry("/loop", "loop", "base"))
+    collector.add(link_entry(JailPath("/lib"), "usr/lib", "base"))
+    collector.add(link_entry(JailPath("/usr/lib/x"), "../../opt/x", "base"))
+    assert collector.place(JailPath("/lib/y")) == "/usr/lib/y"
+    assert collector.place(JailPath("/lib/x/y")) == "/opt/x/y"
+    assert collector.place(JailPath("/lib")) == "/lib"
+    collector.add(link_entry(JailPath("/loop"), "loop", "base"))
     with pytest.raises(ImageError, match="too many levels"):
-        collector.place("/loop/x")
+        collector.place(JailPath("/loop/x"))
 
 
 def test_an_unknown_data_set_names_the_known_ones(place):
@@ -246,8 +263,8 @@ def test_data_sets_bring_what_the_host_has(place):
 
 def test_a_file_that_changes_while_it_is_examined(place):
     (place / "f").write_text("x")
-    sources = Sources(str(place))
-    found = sources.find(str(place / "f"))
+    sources = Sources(HostPath(str(place)))
+    found = sources.find(HostPath(str(place / "f")))
     (place / "f").write_text("other")
     assert found
     with pytest.raises(SourceChangedError):

@@ -13,7 +13,7 @@ import pytest
 
 from jailssh.config import files, jails, limits, reader, times
 from jailssh.core.errors import ConfigError, HostError, JailsshError
-from jailssh.core.names import DAYS
+from jailssh.core.names import DAYS, HostPath
 from jailssh.host import clock
 from jailssh.plan import codec
 from jailssh.plan.compile import Access, JailSettings, compile_plan
@@ -334,7 +334,7 @@ def test_limits_become_records_that_a_plan_may_hold() -> None:
     rule = Rule("x.y", "x", "/usr/bin/y", ("y",))
     account = Account("alice", 1000, 1000, "alice", "/home/alice")
     jail = JailSettings("j", access=access(text, BERLIN))
-    plan = compile_plan(account, jail, [PluginResult((rule,), "x")], "/image", ("none", bytes(8)))
+    plan = compile_plan(account, jail, [PluginResult((rule,), "x")], HostPath("/image"), ("none", bytes(8)))
     plan = codec.decode(codec.encode(plan))
     found = {verb: [record.args for record in plan.records if record.verb == verb]
              for verb in ("sessions", "address", "hours", "utc-offset", "expires")}  # fmt: skip
@@ -346,7 +346,7 @@ def test_limits_become_records_that_a_plan_may_hold() -> None:
         "expires": [("1893538800",)],
     }
     west = JailSettings("j", access=access("hours = mon 08:00-09:00", ((0, -12600),)))
-    plan = compile_plan(account, west, [PluginResult((rule,), "x")], "/image", ("none", bytes(8)))
+    plan = compile_plan(account, west, [PluginResult((rule,), "x")], HostPath("/image"), ("none", bytes(8)))
     assert codec.decode(codec.encode(plan)).first("utc-offset") == ("0", "-12600")
 
 

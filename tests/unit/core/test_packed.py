@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jailssh.closure.manifest import Entry, EntryMap, Generation, Manifest, tree_order
+from jailssh.closure.manifest import Entry, EntryKind, EntryMap, Generation, Manifest, tree_order
 from jailssh.core import jsonstream, packed
 from jailssh.core.jsonstream import JsonStream
+from jailssh.core.names import HostPath, JailPath
 from jailssh.core.packed import PackedMap, PathMap
 
 
@@ -102,8 +103,10 @@ def test_what_is_no_document(text: str) -> None:
 
 
 def entries(count: int) -> list[Entry]:
-    found = {path: Entry(path, "file", "x", 0o644, n, f"{n:064x}", path, (1, 2, 3, 4, n)) for n, path in
-             enumerate(random_paths(count))}  # fmt: skip
+    found = {}
+    for n, path in enumerate(random_paths(count)):
+        same = (EntryKind.FILE, "x", 0o644, n, f"{n:064x}", HostPath(path), (1, 2, 3, 4, n))
+        found[path] = Entry(JailPath(path), *same)
     return sorted(found.values(), key=tree_order)
 
 

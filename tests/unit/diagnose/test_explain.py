@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
+from jailssh.core.names import JailPath
 from jailssh.diagnose import explain
 from jailssh.diagnose.trials import Trials
 from jailssh.host import journal, matcher
@@ -46,14 +47,15 @@ def test_a_path_lands_in_the_deepest_mount_and_the_last_at_one_place() -> None:
     records = tuple(ops.Record(verb, tuple(args)) for verb, *args in rows)
     plan = codec.Plan(1000, 1000, "alice", "0" * 16, records)
     codec.check_plan(plan)
-    assert str(place_of(plan, "/home/alice/x")) == "/home/alice/x: home, read-write"
-    assert place_of(plan, "/home/alice/.ssh/id").what == "hidden"
-    assert place_of(plan, "/home/alice/.sshx").what == "home"
-    assert str(place_of(plan, "/srv/git/x")) == "/srv/git/x: /srv/git of this host (if it exists), read-only"
-    assert place_of(plan, "/home/bob").what == "only the path to other mounts"
-    assert (place_of(plan, "/tmp/x").rights, place_of(plan, "/tmp/x").executable) == ("read-write", True)
-    assert (place_of(plan, "/usr/bin").what, place_of(plan, "/usr/bin").rights) == ("the jail's image", "read-only")
-    assert place_of(plan, "/dev/null").what == "the jail's own devices"
+    assert str(place_of(plan, JailPath("/home/alice/x"))) == "/home/alice/x: home, read-write"
+    assert place_of(plan, JailPath("/home/alice/.ssh/id")).what == "hidden"
+    assert place_of(plan, JailPath("/home/alice/.sshx")).what == "home"
+    assert str(place_of(plan, JailPath("/srv/git/x"))) == "/srv/git/x: /srv/git of this host (if it exists), read-only"
+    assert place_of(plan, JailPath("/home/bob")).what == "only the path to other mounts"
+    tmp, usr = place_of(plan, JailPath("/tmp/x")), place_of(plan, JailPath("/usr/bin"))
+    assert (tmp.rights, tmp.executable) == ("read-write", True)
+    assert (usr.what, usr.rights) == ("the jail's image", "read-only")
+    assert place_of(plan, JailPath("/dev/null")).what == "the jail's own devices"
 
 
 @pytest.mark.parametrize(
@@ -74,10 +76,10 @@ def test_paths_among_the_words_of_a_command(argv: str, paths: list[str]) -> None
 def test_a_rule_without_paths_has_none_and_its_environment_takes_the_path() -> None:
     plan = jails.plan_of("all")
     assert paths_of(plan, "sftp.server", ["sftp-server", "/etc/passwd"]) == []
-    found = rule_environment(plan, "git.upload-pack", "/srv/git/x")
+    found = rule_environment(plan, "git.upload-pack", JailPath("/srv/git/x"))
     assert found["GIT_CONFIG_NOSYSTEM"] == "1"
     assert "/srv/git/x/.git" in found.values()
-    assert rule_environment(plan, "nothing", "") == {}
+    assert rule_environment(plan, "nothing", JailPath("")) == {}
 
 
 def test_the_matcher_s_fields_are_read_back() -> None:
@@ -127,7 +129,8 @@ def test_explain_an_allowed_command(configure: Callable[..., Trials], layout: La
          ["no plugin takes 'report'", "a line of the plugin command allows it", 'commands = "report --days 7"  (new)']),
         ("nowhere x", "command-not-allowed", ["nowhere is not a program on this host"]),
         ("id;ls", "shell-metacharacter", ["rejected: character ';'\n", "no setting allows it", "(plugin shell)"]),
-        ("git-receive-pack /srv/x", "command-not-allowed", ["plugin git can allow it, but [git] read: /srv is"]),
+        ("git-receive-pack /srv/x", "not-served",
+         ["pushing is not allowed", "plugin git can allow it, but [git] read: /srv is"]),
         ("rsync --daemon", "word-missing", ["plugin rsync takes such commands, but no setting allows this one"]),
         (None, "not-interactive", ["to allow it with plugin shell, set:", "the allow-list has no effect"]),
     ],

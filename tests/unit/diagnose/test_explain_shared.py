@@ -12,6 +12,7 @@ import pytest
 
 from jailssh.config.rights import Table
 from jailssh.core.errors import UsageError
+from jailssh.core.names import JailPath
 from jailssh.diagnose import explain, reasons, suggest
 from jailssh.diagnose.trials import Remedy, Trials
 from jailssh.host import journal, matcher
@@ -222,7 +223,9 @@ def test_a_rule_that_logs_one_that_answers_and_one_with_a_first() -> None:
             ("operands", "0", "0", "text"), ("answer", "0", "nothing to do")]  # fmt: skip
     records = tuple(ops.Record(verb, tuple(args)) for verb, *args in rows)
     plan = codec.Plan(1000, 1000, "alice", "0" * 16, records)
-    verdict = matcher.Verdict(True, rule="r", plugin="p", program="/bin/r", path="/srv/a b", argv=("r", "/srv/a b"))
+    verdict = matcher.Verdict(
+        True, rule="r", plugin="p", program=JailPath("/bin/r"), path=JailPath("/srv/a b"), argv=("r", "/srv/a b")
+    )
     facts, lines = explain._allowed(plan, verdict, [])
     assert lines == [
         "allowed by rule r of plugin p", "runs first: /bin/make '/srv/a b'", "runs /bin/r: r '/srv/a b'",

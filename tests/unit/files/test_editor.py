@@ -71,7 +71,7 @@ def test_no_change_goes_through_a_link(editor, tmp_path):
             lambda: editor.text("/d/x", b"", 0o600, 0, 0),
             lambda: editor.file("/d/x", source, 0o600, 0, 0, 0),
             lambda: editor.link("/d/x", "y"),
-            lambda: editor.node("/d/x", "fifo", 0, 0, 0o600, 0, 0),
+            lambda: editor.node("/d/x", stat.S_IFIFO, 0, 0, 0o600, 0, 0),
             lambda: editor.directory("/d/x", 0o700, 0, 0),
             lambda: editor.hard("/d/x", "/d/y"),
             lambda: editor.open_file("/d/x"),

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from jailssh.core.errors import JailsshError, ManyErrors
 from jailssh.core.names import HostPath, JailPath
+from jailssh.jailspec.devices import DeviceType
 from jailssh.jailspec.errors import Note, SpecError
 from jailssh.jailspec.jkinit import parse_ini
-from jailssh.jailspec.load import Source, list_sections
+from jailssh.jailspec.load import Source, SourceKind, list_sections
 from jailssh.jailspec.merge import Spec, read_spec
 from jailssh.jailspec.sections import REPAIRS, SHIPPED
 from jailssh.jailspec.statements import (
@@ -91,7 +92,7 @@ devices = /dev/null, /dev/loop300
         Copy(HostPath("/o*"), owner="keep", optional=True, recursive=True, glob=True, origin=O),
         Copy(HostPath("/bin/su"), owner="keep", setuid=True, optional=True, recursive=True, origin=O),
         Directory(JailPath("/svr"), origin=O),
-        Device(JailPath("/dev/null"), "c", 1, 3, 0o666, origin=O),
+        Device(JailPath("/dev/null"), DeviceType.CHAR, 1, 3, 0o666, origin=O),
         HostDevice(JailPath("/dev/loop300"), optional=True, origin=O),
         UserEntry("root", optional=True, origin=O),
         UserEntry("33", optional=True, origin=O),
@@ -125,7 +126,7 @@ def test_a_cycle_is_an_error_that_names_it() -> None:
 
 def test_default_section_is_inherited() -> None:
     found = ini("[DEFAULT]\npaths = /x\ndevices = /dev/null\n[s]\npaths = /a\n")
-    assert list(found.statements) == [item("/a"), Device(JailPath("/dev/null"), "c", 1, 3, 0o666, origin=O)]
+    assert list(found.statements) == [item("/a"), Device(JailPath("/dev/null"), DeviceType.CHAR, 1, 3, 0o666, origin=O)]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +211,7 @@ def test_repairs_of_the_administrator_s_sections() -> None:
     assert item("perl", search=True) in found.statements
     assert Tree(HostPath("/usr/lib/*/perl"), optional=True, glob=True, origin=O) in found.statements
     assert Data("locale", origin=O) in found.statements
-    assert Device(JailPath("/dev/null"), "c", 1, 3, 0o666, origin=O) in found.statements
+    assert Device(JailPath("/dev/null"), DeviceType.CHAR, 1, 3, 0o666, origin=O) in found.statements
     assert notes(found) == [
         "i:1:1: section perl repaired: " + REPAIRS["perl"][0].why,
         *(f"i:3:1: section basicshell repaired: {repair.why}" for repair in REPAIRS["basicshell"]),
@@ -280,7 +281,7 @@ def test_the_installed_file_reads_as_python_reads_it() -> None:
     assert listed == [(name, parser.get(name, "comment", fallback="")) for name in sorted(parser.sections())]
     for name in parser.sections():
         wanted = {item.strip() for item in parser.get(name, "paths", fallback="").split(",") if item.strip()}
-        source = Source("section", name)
+        source = Source(SourceKind.SECTION, name)
         found = read_spec([source], lambda name: Path(name).read_bytes(), jk_init=str(path))
         own = [each for each in found.statements if isinstance(each, Copy) and not each.origin.chain[1:]]
         own = [each for each in own if each.origin.file == str(path) and not each.setuid]

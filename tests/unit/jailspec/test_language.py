@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from jailssh.core.errors import JailsshError, ManyErrors
 from jailssh.core.names import HostPath, JailPath, is_clean_absolute
+from jailssh.jailspec.devices import DeviceType
 from jailssh.jailspec.errors import SpecError
 from jailssh.jailspec.lexer import tokenize
-from jailssh.jailspec.load import Source, load
+from jailssh.jailspec.load import Source, SourceKind, load
 from jailssh.jailspec.paths import expand_braces
 from jailssh.jailspec.statements import (
     Content,
@@ -145,9 +146,12 @@ def test_patterns() -> None:
         ('/a "/optional"', Copy(HostPath("/a"), JailPath("/optional"), origin=O)),
         ("/d/ 2775 owner=1000:1000", Directory(JailPath("/d"), 0o2775, "1000:1000", origin=O)),
         ("/tmp/ 1777", Directory(JailPath("/tmp"), 0o1777, origin=O)),
-        ("/dev/x b 7 300 660 owner=root:disk", Device(JailPath("/dev/x"), "b", 7, 300, 0o660, "root:disk", origin=O)),
-        ("/dev/y c 240 1048575", Device(JailPath("/dev/y"), "c", 240, 1048575, 0o600, origin=O)),
-        ("/dev/log s", Device(JailPath("/dev/log"), "s", mode=0o644, origin=O)),
+        (
+            "/dev/x b 7 300 660 owner=root:disk",
+            Device(JailPath("/dev/x"), DeviceType.BLOCK, 7, 300, 0o660, "root:disk", origin=O),
+        ),
+        ("/dev/y c 240 1048575", Device(JailPath("/dev/y"), DeviceType.CHAR, 240, 1048575, 0o600, origin=O)),
+        ("/dev/log s", Device(JailPath("/dev/log"), DeviceType.SOCKET, mode=0o644, origin=O)),
         ("/a -> optional", Symlink(JailPath("/a"), "optional", origin=O)),
         ("/a -> b c override", Symlink(JailPath("/a"), "b c", override=True, origin=O)),
         ("/a => /b override", Hardlink(JailPath("/a"), JailPath("/b"), override=True, origin=O)),
@@ -269,7 +273,7 @@ def test_the_reader_s_refusal_is_an_error_of_the_line() -> None:
     def refuse(path: str) -> bytes:
         raise JailsshError("/tmp/x", "others can write to its directory", hint="move it")
 
-    (error,) = load([Source("file", "/tmp/x")], refuse).errors
+    (error,) = load([Source(SourceKind.FILE, "/tmp/x")], refuse).errors
     assert error.why == "/tmp/x: others can write to its directory"
     assert error.hint == "move it"
 

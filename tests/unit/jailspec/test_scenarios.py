@@ -6,6 +6,7 @@ import pytest
 
 from jailssh.core.errors import ManyErrors
 from jailssh.core.names import HostPath, JailPath
+from jailssh.jailspec.devices import DeviceType
 from jailssh.jailspec.statements import (
     Copy,
     Device,
@@ -39,7 +40,7 @@ def hard(path: str, existing: str) -> Hardlink:
 
 
 def node(path: str, kind: str, major: int, minor: int, mode: int) -> Device:
-    return Device(JailPath(path), kind, major, minor, mode, origin=O)
+    return Device(JailPath(path), DeviceType(kind), major, minor, mode, origin=O)
 
 
 ACCEPTED: list[tuple[str, str, list[Statement]]] = [

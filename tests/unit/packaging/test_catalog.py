@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jailssh.core.journal_fields import FIELDS, MESSAGE_IDS, REASONS
+from jailssh.core.journal_fields import FIELDS, MESSAGE_IDS, REASONS, Event
 from tests.abilities import REPO
 from tests.harness.documents import documents
 
@@ -39,12 +39,12 @@ def test_every_reason_is_explained_where_it_occurs(documents: Path) -> None:
     found = entries(documents)
     told = {event: set(re.findall(r"^([a-z-]+):$", found[MESSAGE_IDS[event]], re.MULTILINE)) for event in MESSAGE_IDS}
     assert set().union(*told.values()) == set(REASONS)
-    assert {"command-not-allowed", "hours", "no-such-repository"} <= told["denied"]
-    assert {"not-found", "service", "shell", "plan-bad", "build-timeout"} <= told["refused"]
+    assert {"command-not-allowed", "hours", "no-such-repository"} <= told[Event.DENIED]
+    assert {"not-found", "service", "shell", "plan-bad", "build-timeout"} <= told[Event.REFUSED]
     # A reason is a denial or a refusal, not both.
-    assert told["denied"] & told["refused"] == set()
-    assert told["session-end"] == {"duration", "idle", "journal"}
-    text = " ".join(found[MESSAGE_IDS["refused"]].split())
+    assert told[Event.DENIED] & told[Event.REFUSED] == set()
+    assert told[Event.SESSION_END] == {"duration", "idle", "journal"}
+    text = " ".join(found[MESSAGE_IDS[Event.REFUSED]].split())
     assert "busy: Too many logins are waiting for their jails. The next login may get through" in text
 
 
@@ -56,13 +56,13 @@ def test_reasons_are_below_the_event_of_the_login_program(documents: Path) -> No
     assert {"drop", "plan-bad", "name", "not-found"} <= refused
     assert {"option-not-allowed", "operand-count"} <= denied
     found = entries(documents)
-    assert [code for code in sorted(refused) if f"\n{code}:\n" not in found[MESSAGE_IDS["refused"]]] == []
-    assert [code for code in sorted(denied) if f"\n{code}:\n" not in found[MESSAGE_IDS["denied"]]] == []
+    assert [code for code in sorted(refused) if f"\n{code}:\n" not in found[MESSAGE_IDS[Event.REFUSED]]] == []
+    assert [code for code in sorted(denied) if f"\n{code}:\n" not in found[MESSAGE_IDS[Event.DENIED]]] == []
 
 
 def test_pam_refuses_with_the_events_id() -> None:
     script = (REPO / "packaging/pam/jailssh-pam-refused.in").read_text()
-    assert f"\nMESSAGE_ID={MESSAGE_IDS['refused']}\n" in script
+    assert f"\nMESSAGE_ID={MESSAGE_IDS[Event.REFUSED]}\n" in script
 
 
 @pytest.mark.needs("journalctl")
@@ -75,4 +75,4 @@ def test_the_journal_takes_it(documents: Path, tmp_path: Path) -> None:
     command = ["journalctl", f"--root={tmp_path}", "--list-catalog"]
     listed = subprocess.run(command, capture_output=True, text=True, timeout=20).stdout.splitlines()
     assert {line.split()[0] for line in listed if " jailssh: " in line} == set(MESSAGE_IDS.values())
-    assert f"{MESSAGE_IDS['refused']} jailssh: A login of @JAILSSH_USER@ was refused" in listed
+    assert f"{MESSAGE_IDS[Event.REFUSED]} jailssh: A login of @JAILSSH_USER@ was refused" in listed

@@ -9,6 +9,7 @@ import pytest
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.home_readers import covers
+from jailssh.core.names import HostPath
 from jailssh.plan.codec import Plan, decode, encode
 from jailssh.plan.compile import JailSettings, compile_plan, tops_of
 from jailssh.plugin.api import Account, Bind, PluginResult
@@ -23,7 +24,7 @@ FILES = PluginResult((RULE,), "files")
 
 def plan_of(*results: PluginResult, account: Account = ALICE, **settings: object) -> Plan:
     jail = replace(JailSettings("jail"), **settings)  # type: ignore[arg-type]
-    return compile_plan(account, jail, results or (FILES,), "/var/lib/jailssh/images/jail/1", FILTER)
+    return compile_plan(account, jail, results or (FILES,), HostPath("/var/lib/jailssh/images/jail/1"), FILTER)
 
 
 def args(plan: Plan, verb: str) -> list[Any]:

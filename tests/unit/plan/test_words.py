@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from jailssh.config import times
+from jailssh.core.names import HostPath
 from jailssh.plan import codec, ops, words
 from jailssh.plan.compile import Access, JailSettings, compile_plan
 from jailssh.plan.ops import Record
@@ -27,7 +28,7 @@ def plan(access: Access = NO_LIMITS, *patterns: str, more: tuple[Rule, ...] = ()
         path_roots=("/srv",), repository_patterns=patterns or ("/srv/a",),
     )  # fmt: skip
     results = [PluginResult((rule, *more), "git", home="none")]
-    return compile_plan(ALICE, JailSettings("j", access=access), results, "/image", ("x86_64", bytes(8)))
+    return compile_plan(ALICE, JailSettings("j", access=access), results, HostPath("/image"), ("x86_64", bytes(8)))
 
 
 @pytest.mark.parametrize(

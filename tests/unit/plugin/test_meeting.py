@@ -10,8 +10,9 @@ import pytest
 
 from jailssh.config import jails, reader
 from jailssh.core.errors import ConfigError, ManyErrors
+from jailssh.core.names import HostPath
 from jailssh.jail.definition import NO_FILTER, SAMPLE_ACCOUNT, JailDefinition
-from jailssh.jail.meeting import KEPT, ORDERS, clashes, refuse_clashes
+from jailssh.jail.meeting import Meeting, clashes, refuse_clashes
 from jailssh.jail.profiles import shipped_profiles
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.api import Account, Bind, Jail, Plugin, PluginResult
@@ -91,7 +92,7 @@ def test_a_pair_keeps_its_word_or_is_refused(one: str, two: str) -> None:
     # Beside the sftp plugin scp has the old protocol left, which overwrites.
     kept = "k" in mine and "c" in its
     found = {clash.kind for clash in clashes(config.plugins, results, ALICE) if clash.plugin == name}
-    assert found == {kind for kind, is_so in ((ORDERS, orders), (KEPT, kept)) if is_so}
+    assert found == {kind for kind, is_so in ((Meeting.ORDERS, orders), (Meeting.KEPT, kept)) if is_so}
     if orders or kept:
         with pytest.raises(ManyErrors if _several(config, results) else ConfigError) as caught:
             refuse_clashes(config, results, ALICE)
@@ -100,7 +101,7 @@ def test_a_pair_keeps_its_word_or_is_refused(one: str, two: str) -> None:
         said = config_of("shared_directories = yes\n" + text_of(one, two))
         refuse_clashes(said, results, ALICE)
     else:
-        compile_plan(ALICE, JailSettings("j"), results, "/image", NO_FILTER)
+        compile_plan(ALICE, JailSettings("j"), results, HostPath("/image"), NO_FILTER)
 
 
 def _several(config: jails.JailConfig, results: tuple[PluginResult, ...]) -> bool:

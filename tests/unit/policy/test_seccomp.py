@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.core.closed import Network
 from jailssh.policy import seccomp
 
 LIBC = ctypes.CDLL(None, use_errno=True)
@@ -37,7 +38,7 @@ def install(program: bytes) -> None:
     assert LIBC.prctl(PR_SET_SECCOMP, MODE_FILTER, ctypes.byref(head)) == 0
 
 
-def under_filter(network: str, act: Callable[[], int]) -> int:
+def under_filter(network: Network, act: Callable[[], int]) -> int:
     """Return what ``act`` returns in a child under the filter, or minus the signal that ended it."""
     program = seccomp.filter_for(network)[1]
     reader, writer = os.pipe()
@@ -64,7 +65,7 @@ def call(number: int, *args: int) -> int:
 
 
 @X86
-@pytest.mark.parametrize("network", ["none", "host"])
+@pytest.mark.parametrize("network", sorted(set(Network) - {Network.AUTO}))
 @pytest.mark.parametrize(
     ("number", "args", "expected"),
     [
@@ -99,14 +100,14 @@ def call(number: int, *args: int) -> int:
         (SOCKET, (1 << 32 | 9, 5, 0), errno.EAFNOSUPPORT),
     ],
 )
-def test_calls(network: str, number: int, args: tuple[int, ...], expected: int) -> None:
+def test_calls(network: Network, number: int, args: tuple[int, ...], expected: int) -> None:
     assert under_filter(network, lambda: call(number, *args)) == expected
 
 
 @X86
 @pytest.mark.parametrize(("network", "expected"), [("none", errno.EAFNOSUPPORT), ("host", 0)])
 @pytest.mark.parametrize("family", [2, 10, 16])
-def test_network_families(network: str, expected: int, family: int) -> None:
+def test_network_families(network: Network, expected: int, family: int) -> None:
     result = under_filter(network, lambda: call(SOCKET, family, 3 if family == 16 else 2, 0))
     assert result in ((0, errno.EAFNOSUPPORT) if expected == 0 and family == 10 else (expected,))
 
@@ -118,13 +119,13 @@ def test_ordinary_work_goes_on() -> None:
             os.execv("/bin/true", ["true"])
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
-    assert under_filter("none", work) == 0
+    assert under_filter(Network.NONE, work) == 0
 
 
 @X86
 def test_foreign_architectures_kill() -> None:
     # x32: the same call numbers with bit 30 set.
-    assert under_filter("none", lambda: call(0x40000000 | GETPID)) == -signal.SIGSYS
+    assert under_filter(Network.NONE, lambda: call(0x40000000 | GETPID)) == -signal.SIGSYS
 
 
 @X86
@@ -136,19 +137,19 @@ def test_32_bit_calls_kill() -> None:
     page = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page.write(code)
     function = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))
-    assert under_filter("none", lambda: int(function())) == -signal.SIGSYS
+    assert under_filter(Network.NONE, lambda: int(function())) == -signal.SIGSYS
 
 
 def test_small_and_always_the_same() -> None:
-    machine, program = seccomp.filter_for("none")
+    machine, program = seccomp.filter_for(Network.NONE)
     assert machine == os.uname().machine
     assert len(program) % 8 == 0
     assert len(program) // 8 < 220
     seccomp._compile.cache_clear()
-    assert seccomp.filter_for("none")[1] == program
-    assert seccomp.filter_for("host")[1] != program
+    assert seccomp.filter_for(Network.NONE)[1] == program
+    assert seccomp.filter_for(Network.HOST)[1] != program
     with pytest.raises(ValueError, match="some"):
-        seccomp.filter_for("some")
+        seccomp.filter_for("some")  # type: ignore[arg-type]
 
 
 @X86
@@ -167,11 +168,13 @@ def test_no_set_id_file_is_made(tmp_path: Path) -> None:
     ]  # fmt: skip
     for way in ways:
         for mode in (0o4755, 0o2755, 0o6777, 0o4000, 0o4755 | 1 << 40):
-            assert under_filter("none", partial(call, *way(mode))) == errno.EPERM, (way(mode), mode)
+            assert under_filter(Network.NONE, partial(call, *way(mode))) == errno.EPERM, (way(mode), mode)
         (tmp_path / "xnew").unlink(missing_ok=True)
-        assert under_filter("none", partial(call, *way(0o1755))) == 0, way(0)
+        assert under_filter(Network.NONE, partial(call, *way(0o1755))) == 0, way(0)
         (tmp_path / "xnew").unlink(missing_ok=True)
     # Where no file is made the mode is what a register happened to hold.
-    assert under_filter("none", lambda: call(2, path, os.O_RDONLY, 0o6777)) == 0
-    assert under_filter("none", lambda: call(257, here, path, os.O_WRONLY | os.O_DIRECTORY, 0o6777)) == errno.ENOTDIR
+    assert under_filter(Network.NONE, lambda: call(2, path, os.O_RDONLY, 0o6777)) == 0
+    assert (
+        under_filter(Network.NONE, lambda: call(257, here, path, os.O_WRONLY | os.O_DIRECTORY, 0o6777)) == errno.ENOTDIR
+    )
     os.close(fd)

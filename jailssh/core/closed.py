@@ -1,0 +1,37 @@
+"""Closed sets of words: what a file, a plan or a setting can say, and nothing else."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Word(StrEnum):
+    """One of a closed set of words.  A member is its word: in files, in JSON, in messages, as a key."""
+
+    def __repr__(self) -> str:
+        # The digest of an image's needs and messages are made of it, and are the same as with the plain word.
+        return str.__repr__(self)
+
+
+class Shown(Word):
+    """How a jail shows the home or another directory; what stands later is more."""
+
+    NONE = "none"
+    READ_ONLY = "ro"
+    WRITABLE = "rw"
+
+
+class Network(Word):
+    """What a jail has of a network; ``AUTO`` depends on what its plugins are for."""
+
+    AUTO = "auto"
+    NONE = "none"
+    LOOPBACK = "loopback"
+    HOST = "host"
+
+
+class Root(Word):
+    """What the root of a jail is: an image, which is a copy, or the host's ``/usr``."""
+
+    IMAGE = "image"
+    LIVE = "live"
