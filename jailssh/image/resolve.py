@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable, Sequence
 
 from jailssh.closure.closure import Closure
+from jailssh.closure.companions import Companions, Taking
 from jailssh.closure.data import NSSWITCH, data_set
 from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.closure.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
@@ -48,7 +49,9 @@ class _ImageResolver:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._out = Collector()
-        self._closure = Closure(sources, self._take, self._out.note)
+        self._companions = Companions(sources, Taking(self._take, self._data, self._out.note))
+        self._closure = Closure(sources, self._take, self._out.note, started=self._companions.started)
+        self._companions.closure = self._closure
         self._errors: list[JailsshError] = []
         self._ways: set[tuple[object, ...]] = set()
 
@@ -70,6 +73,10 @@ class _ImageResolver:
             self._guard(self._program, name, origin, True)
         for name in need.optional_programs:
             self._guard(self._program, name, origin, False)
+        for name in need.bare_programs:
+            self._guard(self._program, name, origin, True, True)
+        for name in need.packages:
+            self._guard(self._companions.package, name, origin)
         for path in need.files:
             self._guard(self._tree, path, origin, True)
         for path in need.optional_files:
@@ -106,10 +113,10 @@ class _ImageResolver:
         except JailsshError as error:
             self._errors = distinct([*self._errors, *parts(error)])
 
-    def _program(self, name: str, origin: str, required: bool) -> None:
+    def _program(self, name: str, origin: str, required: bool, bare: bool = False) -> None:
         path = self._closure.find_program(name)
         if path:
-            self._closure.program(path, origin)
+            self._closure.program(path, origin, bare=bare)
         elif required:
             raise ImageError(
                 f"program {escape(name)}",
@@ -118,6 +125,9 @@ class _ImageResolver:
             )
 
     def _data(self, name: str, origin: str) -> None:
+        if (name, "data") in self._ways:
+            return
+        self._ways.add((name, "data"))
         data = data_set(name, self._sources)
         self.need(f"{origin}: {name}", data.needs)
         for library in data.libraries:

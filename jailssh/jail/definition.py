@@ -22,6 +22,7 @@ from jailssh.config.limits import access_of
 from jailssh.core.errors import ConfigError
 from jailssh.host.clock import local_offsets
 from jailssh.image.live import in_live_root, live_needs, live_tops
+from jailssh.image.network import network_needs
 from jailssh.image.store import find
 from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.meeting import refuse_clashes
@@ -66,10 +67,12 @@ class JailDefinition:
     def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
         needs = tuple((p.name, self._ask(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
+        if self.config.network == "host":
+            needs += network_needs()
         if self.config.root != "live":
             return needs
         with in_file(self.config.file):
-            return live_needs(needs, self.config.network == "host", self.facts.find_program)
+            return live_needs(needs, self.facts.find_program)
 
     def programs(self) -> tuple[str, ...]:
         """Return the programs that the rules of an account with every right run, sorted."""
