@@ -26,6 +26,7 @@ from jailssh.image.network import network_needs
 from jailssh.image.store import find
 from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.meeting import refuse_clashes
+from jailssh.jail.named import named_needs
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
@@ -67,6 +68,7 @@ class JailDefinition:
     def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
         needs = tuple((p.name, self._ask(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
+        needs += named_needs(self.config, needs)
         if self.config.network == "host":
             needs += network_needs()
         if self.config.root != "live":
