@@ -162,6 +162,8 @@ class Companions:
     def package(self, name: str, origin: str) -> None:
         """Take an installed package: its parts and programs and what :meth:`belonging` adds."""
         package = self._packages.must_have(name)
+        if not self._is_new("whole", *package.listed):
+            return
         with self._told():
             self._parts([package], origin, ())
             for path in self._packages.files(package, self._sources):
@@ -172,23 +174,23 @@ class Companions:
     def belonging(self, name: str, origin: str) -> None:
         """Take what belongs to a package besides its own files.
 
-        That is the parts of packages of its source and the modules of others that it depends on, and the names that
-        alternatives give its programs.  A package without any program or library stands for those that it names.
+        That is, of what it depends on, the packages of the same source or name, and the modules of others; and the
+        names that alternatives give its programs.  A package of nothing but links stands for those that it names.
         """
         package = self._packages.must_have(name)
         if not self._is_new("package", *package.listed):
             return
-        files = [path for path in self._packages.files(package, self._sources) if self._is_file(path)]
+        files = self._packages.files(package, self._sources)
+        needed = self._packages.needed([package])[1:]
+        kin = [one for one in needed if one.source == package.source or one.name.startswith(f"{package.name}-")]
+        if not any(_in_folders(path, _OWN) and self._is_regular(path) for path in files):
+            kin += [one for one in needed if one.name in package.depends]
         with self._told():
             self._choices(files, origin)
-            if not any(_in_folders(path, _OWN) for path in files):
-                for other in package.depends:
-                    if other in self._packages.by_name:
-                        self._try(partial(self.package, other, origin))
-                return
-            self._parts(self._packages.of_one_source([package])[1:], origin, ())
-            for needed in self._packages.needed([package])[1:]:
-                self._parts([needed], origin, (), _MODULES)
+            for one in kin:
+                self._try(partial(self.package, one.name, origin))
+            for one in needed:
+                self._parts([one], origin, (), _MODULES)
 
     def _choices(self, files: Sequence[str], origin: str) -> None:
         """Take the names that alternatives give the programs among ``files``."""
@@ -206,9 +208,9 @@ class Companions:
     def _find(self, path: str) -> Found | None:
         return next(iter(self._try(lambda: [self._sources.find(path)])), None)
 
-    def _is_file(self, path: str) -> bool:
+    def _is_regular(self, path: str) -> bool:
         info = self._sources.lstat(path)
-        return info is not None and not stat.S_ISDIR(info.st_mode)
+        return info is not None and stat.S_ISREG(info.st_mode)
 
     def _found(self, patterns: Sequence[str], at: _Place) -> list[str]:
         out: list[str] = []

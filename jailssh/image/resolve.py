@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from jailssh.closure.closure import Closure
 from jailssh.closure.companions import Companions, Taking
 from jailssh.closure.data import NSSWITCH, data_set
-from jailssh.closure.errors import ImageError, SourceChangedError
+from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
 from jailssh.closure.manifest import Collector, Entry, Manifest, dir_entry, link_entry, text_entry
 from jailssh.closure.sources import Found, Sources, stamp_of
 from jailssh.core.errors import JailsshError, ManyErrors, distinct, parts
@@ -145,11 +145,12 @@ class _ImageResolver:
             if required:
                 raise ImageError(escape(path), f"not on this host (needed by {origin})")
             return
+        top = found.path
         todo = [self._take(path, origin)]
         while todo:
             found = todo.pop()
             if not found.is_dir:
-                self._loose(found, origin)
+                self._loose(found, origin, named=found.path == top)
                 continue
             for name in self._sources.listdir(found.path):
                 child = self._child(f"{found.path.rstrip('/')}/{name}", origin)
@@ -176,9 +177,20 @@ class _ImageResolver:
         taken = self._take(path, origin)
         return taken if taken.is_file else None
 
-    def _loose(self, found: Found, origin: str) -> None:
-        """Take the libraries of a file that was named as a file: copied alone it could not be loaded."""
-        self._closure.object(found, origin)
+    def _loose(self, found: Found, origin: str, *, named: bool) -> None:
+        """Take the libraries of a file: copied alone it could not be loaded.
+
+        One of a directory that cannot be loaded here either is data, with a note.
+        """
+        try:
+            self._closure.object(found, origin)
+        except SourceChangedError:
+            raise
+        except JailsshError as error:
+            if named or any(isinstance(one, UnsafeModeError) for one in parts(error)):
+                raise
+            for one in parts(error):
+                self._out.note(f"{one}; it is taken as it is, as data")
 
     def _take(self, path: str, origin: str) -> Found:
         """Put what is at ``path`` into the image, with all links on the way, and return its end."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
+from collections.abc import Iterable
+
+from jailssh.tree.trials import HTTPS, TRIALS, Trial
 
 # name: what is written into a spec or a setting -> by which names --verify tells that it works
 ROWS: dict[str, str] = {
@@ -36,3 +40,39 @@ def faults(name: str, said: str) -> str:
         return "\n".join(about) or "it was not tried"
     wanted = MORE.get(name, "a program")
     return "" if found[1] == wanted else f"{found[0]}, not {wanted}"
+
+
+def script(names: Iterable[str]) -> str:
+    """Return a shell script that tries languages as a login has them, without https: a line for each trial.
+
+    It says ``NAME KIND well``, or ``NAME KIND`` with what went wrong.
+    """
+    lines = ["cd /tmp", "mkdir -p own && cd own || exit", "export HOME=/tmp/own TERM=xterm LC_ALL=C.UTF-8"]
+    for name in names:
+        for trial in TRIALS:
+            if trial.kind != HTTPS and re.fullmatch(trial.program, name):
+                lines.append(_tried(name, trial))
+    return "\n".join((*lines, ""))
+
+
+def _tried(name: str, trial: Trial) -> str:
+    files = [f"printf %s {shlex.quote(text)} >{file}" for file, text in trial.files]
+    steps = [" ".join(shlex.quote(word.replace("{program}", name)) for word in step) for step in trial.steps]
+    # A client for which there is no server ends with another status than 0.
+    last = f"{{ {steps[-1]}; true; }}" if trial.fails else steps[-1]
+    wanted = shlex.quote(trial.says.replace("(?i)", "").replace(r"\A", "^").replace(r"\Z", "$").replace(r"\d", "[0-9]"))
+    run = " && ".join((*files, *steps[:-1], f"{last}"))
+    # Standard input would be the rest of this script.
+    return (
+        f"rm -rf /tmp/own/* /tmp/own/.[!.]*; said=$( {{ {run}; }} </dev/null 2>&1 ) && "
+        f'printf "%s\\n" "$said" | grep -qiE {wanted} && echo {shlex.quote(f"{name} {trial.kind} well")} || '
+        f'printf "%s\\n" {shlex.quote(f"{name} {trial.kind}")}" $said"'
+    )
+
+
+def login_faults(name: str, said: str) -> str:
+    """Return what is wrong with a language by what :func:`script` said; "" if it works, with all that was tried."""
+    lines = [line for line in said.splitlines() if line.startswith(f"{name} ")]
+    wanted = sum(trial.kind != HTTPS and re.fullmatch(trial.program, name) is not None for trial in TRIALS)
+    wrong = [line for line in lines if not line.endswith(" well")]
+    return ("\n".join(wrong) or "it was not tried") if len(lines) - len(wrong) < wanted else ""

@@ -31,6 +31,7 @@ class Lab:
         self.dpkg.status("")
         self.notes: list[str] = []
         self.data: list[str] = []
+        self.all: list[str] = []
 
     def program(self, name: str, text: str = "") -> Path:
         """Make a program: a script with this text, or one of the host's under another name."""
@@ -61,6 +62,7 @@ class Lab:
         def take(path: str, _: str) -> Found:
             found = sources.find(path)
             assert found is not None
+            self.all.append(path)
             files.update(each for each, _ in found.links)
             files.update([] if found.is_dir else [found.path])
             return found
@@ -221,6 +223,28 @@ def test_the_package_of_a_tool_and_those_of_its_source(lab: Lab) -> None:
     companions.closure.program(str(program), "test")
     assert {"/etc/hosts", "/usr/lib/os-release"} <= set(asked)
     assert not {"/usr/share/doc/bash/copyright", "/usr/share/common-licenses"} & set(asked)
+
+
+@pytest.mark.parametrize("own", ["/usr/share/doc/bash/copyright", "/usr/bin/sh"], ids=["nothing", "a link"])
+def test_a_package_of_nothing_but_links_stands_for_those_that_it_names(lab: Lab, own: str) -> None:
+    rows = (("meta", "real, none"), ("real", "meta-common, lib"), ("meta-common", "none"), ("lib", "none"))
+    lab.dpkg.status("".join(PACKAGE.format(name, name, needs) for name, needs in rows))
+    lab.dpkg.list("meta", own)
+    for name, path in (("real", "/usr/bin/true"), ("meta-common", "/usr/bin/false"), ("lib", "/usr/bin/env")):
+        lab.dpkg.list(name, path)
+    lab.taken(packages=("meta",))
+    assert {"/usr/bin/true", "/usr/bin/false"} <= set(lab.all), "that of the dependency, and that of the same name"
+    assert "/usr/bin/env" not in lab.all
+    assert ("/usr/bin/sh" in lab.all) == (own == "/usr/bin/sh")
+
+
+def test_a_package_with_a_program_brings_its_own_alone(lab: Lab) -> None:
+    lab.dpkg.status(PACKAGE.format("real", "real", "other") + PACKAGE.format("other", "other", "none"))
+    lab.dpkg.list("real", "/usr/bin/true", "/usr/share/doc/bash/copyright")
+    lab.dpkg.list("other", "/usr/bin/false")
+    lab.taken(packages=("real",))
+    assert "/usr/bin/true" in lab.all
+    assert not {"/usr/bin/false", "/usr/share/doc/bash/copyright"} & set(lab.all)
 
 
 def test_a_link_to_a_directory_brings_what_is_in_it(lab: Lab) -> None:
