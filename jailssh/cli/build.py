@@ -160,8 +160,8 @@ def build_and_tell(
     verified = verify(place)
     for note in verified.notes:
         context.tell(f"note: {note}")
-    for failure in verified.failures:
-        context.tell(f"does not start: {failure}")
+    for line in (*verified.works, *verified.failures):
+        context.tell(line)
     return EXIT_FAILED if verified.failures else EXIT_OK
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from jailssh.closure.elf import Abi, Elf
-from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
+from jailssh.closure.errors import ImageError, MissingLibraryError, SourceChangedError, UnsafeModeError
 from jailssh.closure.loader import MUSL_RESERVED, Loader, read_cache, read_conf, read_loader
 from jailssh.closure.sources import Found, Sources
 from jailssh.core.errors import JailsshError, distinct, raise_all
@@ -21,6 +21,8 @@ _HWCAPS = "glibc-hwcaps"
 
 # Puts a path, with the links on the way, into the image; (path, origin) → what is at its end.
 Take = Callable[[HostPath, str], Found]
+# Told of a program, for what, and the script that it is the interpreter of, if it is one.
+Started = Callable[[Found, str, Found | None], None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Closure:
     """Finds what programs need and hands each file to ``take``; the same file is examined once.
 
     ``missing``: told of each library that is not found; without it that is an :class:`ImageError`.
-    ``started``: told of each program and interpreter taken, which may need files that no header shows.
+    ``started``: told of each program, script and interpreter taken, which may need files that no header shows.
     """
 
     def __init__(
@@ -48,7 +50,7 @@ class Closure:
         note: Callable[[str], None],
         *,
         missing: Callable[[ImageError], None] | None = None,
-        started: Callable[[Found, str], None] | None = None,
+        started: Started | None = None,
     ) -> None:
         self._sources = sources
         self._put = take
@@ -86,34 +88,44 @@ class Closure:
                 return path
         return None
 
-    def program(self, path: HostPath, origin: str, depth: int = 0) -> None:
-        """Take the program ``path`` and all it needs to start.  Scripts bring their interpreter."""
+    def program(self, path: HostPath, origin: str, *, bare: bool = False) -> None:
+        """Take the program ``path`` and all it needs to start.  Scripts bring their interpreter.
+
+        ``bare``: nobody is told that it is started.
+        """
+        told, self._started = self._started, None if bare else self._started
+        try:
+            self._program(path, origin)
+        finally:
+            self._started = told
+
+    def _program(self, path: HostPath, origin: str, scripts: tuple[Found, ...] = ()) -> None:
         found = self._take(path, origin)
         if not found.is_file or not found.info.st_mode & 0o111:
             raise ImageError(escape(path), f"not an executable file (needed by {origin})")
-        if not self.file(found, origin, depth):
+        if not self.file(found, origin, scripts):
             raise ImageError(escape(path), "neither an ELF program nor a script with an interpreter line")
 
-    def file(self, found: Found, origin: str, depth: int = 0) -> bool:
-        """Take what a regular file, itself taken already, needs; False if it is nothing that can be started."""
+    def file(self, found: Found, origin: str, scripts: tuple[Found, ...] = ()) -> bool:
+        """Take what a regular file, itself taken already, needs; False if it is nothing that can be started.
+
+        ``scripts``: it is the interpreter of the last one, which is that of the one before.
+        """
         if self._sources.elf(found):
             self.object(found, origin)
-            self._tell_started(found, origin)
-            return True
-        head = self._sources.head(found)
-        if not head.startswith(b"#!"):
-            return False
-        if depth >= _MAX_SCRIPTS:
-            raise ImageError(escape(found.path), "too many interpreters, one calling the other")
-        self._script(found.path, head, origin, depth)
+        else:
+            head = self._sources.head(found)
+            if not head.startswith(b"#!"):
+                return False
+            if len(scripts) >= _MAX_SCRIPTS:
+                raise ImageError(escape(found.path), "too many interpreters, one calling the other")
+            self._script(found, head, origin, scripts)
+        if self._started:
+            self._started(found, origin, scripts[-1] if scripts else None)
         return True
 
-    def _tell_started(self, found: Found, origin: str) -> None:
-        if self._started and found.path not in self._done:
-            self._done.add(found.path)
-            self._started(found, origin)
-
-    def _script(self, path: HostPath, head: bytes, origin: str, depth: int) -> None:
+    def _script(self, found: Found, head: bytes, origin: str, scripts: tuple[Found, ...]) -> None:
+        path = found.path
         words = os.fsdecode(head[2:].split(b"\n", 1)[0]).split()
         if not words or not words[0].startswith("/"):
             raise ImageError(escape(path), "its interpreter line names no absolute path")
@@ -121,14 +133,14 @@ class Closure:
         interpreter = HostPath(words[0])
         if self._sources.find(interpreter) is None:
             raise ImageError(escape(path), f"its interpreter {escape(words[0])} is not on this host")
-        self.program(interpreter, origin, depth + 1)
+        self._program(interpreter, origin, (*scripts, found))
         if os.path.basename(words[0]) != "env":
             return
         name = next((word for word in words[1:] if not word.startswith("-") and "=" not in word), None)
         program = self.find_program(name) if name else None
         if program is None:
             raise ImageError(escape(path), f"its interpreter {escape(name or '')!r} is not on this host")
-        self.program(program, origin, depth + 1)
+        self._program(program, origin, (*scripts, found))
 
     def object(self, found: Found, origin: str) -> None:
         """Take what the ELF file ``found`` needs; the file itself is taken already.  Not loadable: nothing.
@@ -191,10 +203,11 @@ class Closure:
     def _needed(self, name: str, item: _Object, origin: str) -> _Object | None:
         path = self._locate(name, item)
         if path is None:
-            error = ImageError(
+            error = MissingLibraryError(
                 escape(item.found.path),
                 f"library {escape(name)} is not found (needed by {origin})",
                 hint="install the package that has it, or name its directory in /etc/ld.so.conf.d",
+                library=name,
             )
             if self._missing is None:
                 raise error

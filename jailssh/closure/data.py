@@ -27,6 +27,7 @@ _HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 # Larger archives hold every language; then C.UTF-8 alone must do.
 _MAX_LOCALE_ARCHIVE = 16 << 20
 _LOCALES = "/usr/lib/locale"
+_ZONES = "/usr/share/zoneinfo"
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,12 @@ def _terminfo(_: Sources) -> DataSet:
     return DataSet(ImageNeeds(optional_files=("/etc/terminfo", "/lib/terminfo", "/usr/share/terminfo")))
 
 
-def _zoneinfo(_: Sources) -> DataSet:
-    return DataSet(ImageNeeds(optional_files=("/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo/UTC")))
+def _zoneinfo(sources: Sources) -> DataSet:
+    # All zones, as they are once; posix and right hold the same again.
+    found = sources.find(HostPath(_ZONES))
+    names = sources.listdir(found.path) if found and found.is_dir else ()
+    zones = (f"{_ZONES}/{name}" for name in names if name not in ("posix", "right"))
+    return DataSet(ImageNeeds(optional_files=("/etc/localtime", "/etc/timezone", *zones)))
 
 
 def _certificates(_: Sources) -> DataSet:

@@ -13,6 +13,14 @@ class UnsafeModeError(ImageError):
     """A file or directory on this host could have been written by someone else than root."""
 
 
+class MissingLibraryError(ImageError):
+    """A library that a file needs is not found; ``library`` is its name."""
+
+    def __init__(self, what: str, why: str, *, hint: str = "", library: str = "") -> None:
+        super().__init__(what, why, hint=hint)
+        self.library = library
+
+
 class TooManyError(ImageError):
     """There is more than one tree can have; the rest of it is not looked at."""
 

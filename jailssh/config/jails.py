@@ -32,7 +32,7 @@ _ENV_REFUSED = re.compile(
 # How a plugin's hint shows what to write.
 _EXAMPLE = "as in: "
 _NOT_YOURS = "the plugin is at fault, not the configuration: report it to its author, or remove it from plugins"
-_SETS = ("plugins", "groups", "supplementary_groups", "accept_env")
+_SETS = ("plugins", "groups", "supplementary_groups", "accept_env", "packages", "files")
 """Settings that are sets: combining jails gives the union."""
 
 OptionsOf = Callable[[str], Sequence[Option]]
@@ -62,6 +62,8 @@ class JailConfig:
     group_members: bool
     hostname: str
     tmp_size: int
+    packages: tuple[str, ...]
+    files: tuple[str, ...]
     umask: int
     shared_directories: bool
     accept_env: tuple[str, ...]
@@ -132,7 +134,8 @@ def combine(documents: Mapping[str, Document], options_of: OptionsOf = lambda _:
                 if before is None:
                     target[key], owner[section, key] = entry, jail
                 elif not section and key in _SETS:
-                    union = tuple(sorted({*words_of(before.raw), *words_of(entry.raw)}))
+                    parts = _normal if key == "files" else words_of
+                    union = tuple(sorted({*parts(before.raw), *parts(entry.raw)}))
                     target[key] = RawSetting(union, f"{before.origin} and {entry.origin}")
                 elif _normal(before.raw) != _normal(entry.raw):
                     where = f"[{section}] {key}" if section else key

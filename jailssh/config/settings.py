@@ -94,6 +94,8 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "summary", "text", "", "purpose of the jail, in one line"),
     Setting("", "extends", "word", "", "shipped profile that this file extends"),
     Setting("", "plugins", "words", "", "plugins of the jail: what its accounts can do"),
+    Setting("", "packages", "words", "", "installed packages to have in the jail, with what they need"),
+    Setting("", "files", "paths", "", "files and directories of this host to have in the jail"),
     Setting("", "root", "enum:image,live", "image", "image: a copy; live: the host's /usr, read-only"),
     Setting("", "inaccessible_paths", "paths", "/usr/local/etc", "directories below /usr to hide in a live root",
             former="hide"),

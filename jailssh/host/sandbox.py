@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import resource
 import signal
+import socket
 import stat
+import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -35,12 +38,15 @@ _REC, _PRIVATE = 16384, 1 << 18
 _DETACH = 2
 _SET_PDEATHSIG, _SET_NO_NEW_PRIVS = 1, 38
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NOBODY = 65534
+_NOBODY, _BESIDE = 65534, 65533
+# netdevice(7)
+_SIOCSIFFLAGS, _IFF_UP = 0x8914, 1
 _DEVICES = ("full", "null", "random", "urandom", "zero")
 _STREAMS = {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}
 # In the room's own /dev, where no name of the tree is in the way.
 _COPY = "dev/.copy"
 _SAID = 1 << 16  # bytes of what a program says
+_FILE = 16 << 20  # bytes of a file that it writes where it may
 _ENVIRONMENT = {"PATH": ":".join(SYSTEM_PATH), "LC_ALL": "C.UTF-8"}
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -181,6 +187,7 @@ class Room:
 
     def __init__(self, tree: HostPath, root: int) -> None:
         self._tree = tree
+        self._largest = _SAID
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         _make_private(tree)
         host = os.open("/dev", _FOLDER)
@@ -241,6 +248,61 @@ class Room:
         if not os.path.samestat(info, os.stat(place, dir_fd=self._view, follow_symlinks=False)):
             raise OSError(errno.ESTALE, "it was changed meanwhile", name)
 
+    def furnish(self) -> bool:
+        """Give programs more of what a jail has: a private ``/tmp``, terminals, a loopback interface that is up.
+
+        False where this host does not let a terminal be had.
+        """
+        for name in ("tmp", "dev/shm", "dev/pts"):
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o755, dir_fd=self._view)
+            if not stat.S_ISDIR(os.stat(name, dir_fd=self._view, follow_symlinks=False).st_mode):
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), f"/{name}")
+        for name in ("tmp", "dev/shm"):
+            _mount("none", f"{self._tree}/{name}", "tmpfs", _NOSUID | _NODEV, "mode=1777,size=64m")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+            fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sH14x", b"lo", _IFF_UP))
+        self._largest = _FILE
+        options = "newinstance,ptmxmode=0666,mode=0620"
+        try:
+            _mount("devpts", f"{self._tree}/dev/pts", "devpts", _NOSUID | _NOEXEC, options)
+        except OSError:
+            return False
+        os.symlink("pts/ptmx", "dev/ptmx", dir_fd=self._view)
+        return True
+
+    def clean(self) -> None:
+        """Leave nothing in the room's own ``/tmp``."""
+        folder = os.open("tmp", _FOLDER, dir_fd=self._view)
+        try:
+            for name in os.listdir(folder):
+                fs.remove_tree(folder, name)
+        finally:
+            os.close(folder)
+
+    def put(self, name: str, data: bytes, mode: int = 0o644) -> None:
+        """Put a file into the room's own ``/tmp``."""
+        fd = os.open(f"tmp/{name}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode, dir_fd=self._view)
+        try:
+            fs.write_all(fd, data)
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+
+    def show(self, path: str, files: Mapping[str, bytes]) -> None:
+        """Show a directory with these files, which everybody may read, over the directory ``path`` of the tree."""
+        folder = f"dev/{path.strip('/').replace('/', '-')}"
+        for name in (folder, *(f"{folder}/{os.path.dirname(one)}" for one in files if "/" in one)):
+            os.mkdir(name, 0o755, dir_fd=self._view)
+        for name, data in files.items():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            fd = os.open(f"{folder}/{name}", flags, 0o644, dir_fd=self._view)
+            try:
+                fs.write_all(fd, data)
+            finally:
+                os.close(fd)
+        _mount(f"{self._tree}/{folder}", f"{self._tree}{path}", None, _BIND)
+
     @contextmanager
     def readable(self, path: JailPath, file: int) -> Iterator[None]:
         """Show a copy of the open file ``file``, which everybody may read and start, at ``path`` of the tree."""
@@ -258,17 +320,29 @@ class Room:
             _libc.umount2(os.fsencode(place), _DETACH)
             os.unlink(_COPY, dir_fd=self._view)
 
-    def run(self, argv: list[str], seconds: float, *, both: bool = False) -> Ended:
+    def run(
+        self,
+        argv: list[str],
+        seconds: float,
+        *,
+        both: bool = False,
+        environment: Mapping[str, str] = _ENVIRONMENT,
+        beside: Callable[[], None] | None = None,
+    ) -> Ended:
         """Start ``argv`` (a path of the tree first) and return how it ended; what is left of it then is killed.
 
-        ``both``: what it says on standard output counts too.
+        It starts in the directory that is its HOME in ``environment``.  ``both``: what it says on standard output
+        counts too.  ``beside``: work of ours that goes on meanwhile in a
+        process of its own, which nothing of the tree can reach but by what it offers itself.
         """
+        if beside:
+            _start(beside)
         report, failed = os.pipe2(os.O_CLOEXEC)
         words = os.memfd_create("said", os.MFD_CLOEXEC)
         try:
             child = os.fork()
             if child == 0:
-                self._become(argv, failed, words, words if both else self._null)
+                self._become(argv, failed, words, words if both else self._null, environment)
             os.close(failed)
             error = int(os.read(report, 16) or 0)
             code = _wait(child, seconds)
@@ -278,7 +352,9 @@ class Room:
             os.close(words)
             _end_all()
 
-    def _become(self, argv: list[str], failed: int, words: int, output: int) -> NoReturn:
+    def _become(
+        self, argv: list[str], failed: int, words: int, output: int, environment: Mapping[str, str]
+    ) -> NoReturn:
         """Give up all rights and be the program; the errno is told where that fails."""
         code = errno.EIO
         try:
@@ -292,19 +368,38 @@ class Room:
             os.fchdir(self._view)
             os.closerange(4, os.sysconf("SC_OPEN_MAX"))
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            resource.setrlimit(resource.RLIMIT_FSIZE, (_SAID, _SAID))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (self._largest, self._largest))
             os.chroot(".")
+            os.chdir(environment.get("HOME", "/"))
             os.setgroups([])
             os.setresgid(_NOBODY, _NOBODY, _NOBODY)
             os.setresuid(_NOBODY, _NOBODY, _NOBODY)
             if _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
                 raise OSError(ctypes.get_errno(), "prctl")
-            os.execve(argv[0], argv, _ENVIRONMENT)  # noqa: S606 - no shell: what starts is the very file
+            os.execve(argv[0], argv, environment)  # noqa: S606 - no shell: what starts is the very file
         except OSError as error:
             code = error.errno or errno.EIO
         finally:
             os.write(failed, str(code).encode())
             os._exit(127)
+
+
+def _start(work: Callable[[], None]) -> None:
+    """Do ``work`` in a process that has no rights and is another account than the programs of the tree are."""
+    if os.fork():
+        return
+    try:
+        os.setsid()
+        os.setgroups([])
+        os.setresgid(_BESIDE, _BESIDE, _BESIDE)
+        os.setresuid(_BESIDE, _BESIDE, _BESIDE)
+        _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        work()
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(1)
 
 
 def _wait(child: int, seconds: float) -> int | None:

@@ -6,9 +6,10 @@ that programs read to work at all, none of which names an account or holds a sec
 
 from __future__ import annotations
 
+import glob
 import os
 import stat
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath, escape, is_below, joined, same_place, same_source
@@ -17,18 +18,10 @@ from jailssh.plugin.api import ImageNeeds
 Needs = tuple[tuple[str, ImageNeeds], ...]
 
 ORIGIN = "live root"
+# What everybody must be able to do with a directory for what is in it to be for everybody.
+_ENTER = stat.S_IROTH | stat.S_IXOTH
 _TOPS = tuple(map(HostPath, ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")))
 _HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
-# /etc/ld.so.conf stays out: the cache is the host's own and is not to be made anew.
-_ETC = (
-    "DIR_COLORS alternatives bash.bashrc bash_completion.d bashrc debian_version environment.d fonts host.conf inputrc "
-    "java-11-openjdk java-17-openjdk java-21-openjdk ld.so.cache locale.alias localtime lsb-release magic magic.mime "
-    "manpath.config mime.types nanorc networks os-release perl pki/ca-trust/extracted pki/tls/cert.pem pki/tls/certs "
-    "profile profile.d protocols python3 python3.11 python3.12 python3.13 redhat-release rpc screenrc services shells "
-    "ssl/certs ssl/openssl.cnf terminfo timezone tmux.conf vim vimrc wgetrc xattr.conf zsh"
-)
-# Where the host's network is shown too, names must resolve as on the host.
-_ETC_NETWORK = "gai.conf resolv.conf"
 
 
 def live_tops() -> tuple[HostPath, ...]:
@@ -41,15 +34,18 @@ def in_live_root(path: JailPath) -> bool:
     return any(is_below(path, top) for top in _TOPS)
 
 
-def live_needs(plugins: Needs, network: bool, find_program: Callable[[str], str | None]) -> Needs:
+def live_needs(plugins: Needs, find_program: Callable[[str], str | None]) -> Needs:
     """Return what the small tree of a live root must hold.
 
     ``plugins``: what the jail's plugins need of an image.  Programs, libraries and data of theirs must be on the host;
-    only what they want outside ``/usr`` is taken.  ``network``: the jail has the host's.  Raises :class:`ConfigError`
-    for a program that a live root cannot show.
+    only what they want outside ``/usr`` is taken.  Raises :class:`ConfigError` for a program that a live root cannot
+    show.
     """
-    names = f"{_ETC} {_ETC_NETWORK}" if network else _ETC
-    paths = [HostPath(f"/etc/{name}") for name in names.split()]
+    # Imported here, as in _settings_of: most jails have an image.
+    from jailssh.closure.languages import settings_of_all
+
+    # /etc/ld.so.conf is not among them: the cache is the host's own and is not to be made anew.
+    paths = [HostPath(path) for pattern in settings_of_all() for path in glob.glob(pattern)]
     files, links = _mirror(paths)
     own = ImageNeeds(files=tuple(files), links=tuple(links), dirs=live_tops(), texts=(("/etc/hosts", _HOSTS),))
     rest = tuple((name, _outside(name, need, paths, find_program)) for name, need in plugins)
@@ -59,26 +55,38 @@ def live_needs(plugins: Needs, network: bool, find_program: Callable[[str], str 
 def _outside(
     plugin: str, need: ImageNeeds, mirrored: Sequence[HostPath], find_program: Callable[[str], str | None]
 ) -> ImageNeeds:
-    for name in need.programs:
+    for name in (*need.programs, *need.bare_programs):
         path = find_program(name)
         if path is None or not in_live_root(same_place(HostPath(path))):
             why = "not on this host" if path is None else "not below /usr, and a live root shows only /usr"
             raise ConfigError(f"plugin {plugin}", f"program {escape(name)} is {why}", hint="set root = image")
 
-    def taken(paths: Iterable[str]) -> tuple[str, ...]:
-        places = map(JailPath, paths)
-        return tuple(path for path in places if not in_live_root(path) and not any(is_below(path, m) for m in mirrored))
+    def taken(paths: Iterable[str]) -> tuple[HostPath, ...]:
+        places = filter(lambda path: not in_live_root(path), map(JailPath, paths))
+        return tuple(same_source(path) for path in places if not any(is_below(path, m) for m in mirrored))
 
     for place in map(JailPath, (*need.dirs, *(path for path, _ in (*need.texts, *need.links)))):
         if in_live_root(place) and _lstat(same_source(place)) is None:
             raise ConfigError(f"plugin {plugin}", f"{escape(place)} is not on this host", hint="set root = image")
+    settings, links = _mirror(taken(path for name in need.packages for path in _settings_of(name)))
     return ImageNeeds(
-        files=taken(need.files),
+        files=(*taken(need.files), *settings),
         optional_files=taken(need.optional_files),
         dirs=tuple(path for path in need.dirs if not in_live_root(JailPath(path))),
-        links=tuple(row for row in need.links if not in_live_root(JailPath(row[0]))),
+        links=(*(row for row in need.links if not in_live_root(JailPath(row[0]))), *links),
         texts=tuple(row for row in need.texts if not in_live_root(JailPath(row[0])) and row[0] != "/etc/hosts"),
     )
+
+
+def _settings_of(package: str) -> Iterator[HostPath]:
+    """Yield what a package has in ``/etc`` for its programs."""
+    from jailssh.closure.packages import installed, is_part
+    from jailssh.closure.sources import Sources
+
+    packages = installed()
+    for path in packages.files(packages.must_have(package), Sources()):
+        if is_below(path, "/etc") and is_part(path) and (info := _lstat(path)) and not stat.S_ISDIR(info.st_mode):
+            yield path
 
 
 def _mirror(paths: Iterable[HostPath]) -> tuple[list[HostPath], list[tuple[JailPath, str]]]:
@@ -93,7 +101,7 @@ def _mirror(paths: Iterable[HostPath]) -> tuple[list[HostPath], list[tuple[JailP
             continue
         if stat.S_ISLNK(info.st_mode):
             links.append((same_place(path), os.readlink(path)))
-        elif stat.S_ISDIR(info.st_mode):
+        elif stat.S_ISDIR(info.st_mode) and info.st_mode & _ENTER == _ENTER:
             todo += [joined(path, name) for name in sorted(os.listdir(path), reverse=True)]
         elif stat.S_ISREG(info.st_mode) and info.st_mode & stat.S_IROTH:
             files.append(path)

@@ -7,8 +7,9 @@ import stat
 from collections.abc import Callable, Sequence
 
 from jailssh.closure.closure import Closure
+from jailssh.closure.companions import Companions, Taking
 from jailssh.closure.data import NSSWITCH, data_set
-from jailssh.closure.errors import ImageError, SourceChangedError
+from jailssh.closure.errors import ImageError, SourceChangedError, UnsafeModeError
 from jailssh.closure.manifest import Collector, Entry, EntryKind, Manifest, dir_entry, link_entry, text_entry
 from jailssh.closure.sources import Found, Sources, stamp_of
 from jailssh.core.errors import JailsshError, ManyErrors, distinct, parts
@@ -48,7 +49,9 @@ class _ImageResolver:
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._out = Collector()
-        self._closure = Closure(sources, self._take, self._out.note)
+        self._companions = Companions(sources, Taking(self._take, self._data, self._out.note))
+        self._closure = Closure(sources, self._take, self._out.note, started=self._companions.started)
+        self._companions.closure = self._closure
         self._errors: list[JailsshError] = []
         self._ways: set[tuple[object, ...]] = set()
 
@@ -70,6 +73,10 @@ class _ImageResolver:
             self._guard(self._program, name, origin, True)
         for name in need.optional_programs:
             self._guard(self._program, name, origin, False)
+        for name in need.bare_programs:
+            self._guard(self._program, name, origin, True, True)
+        for name in need.packages:
+            self._guard(self._companions.package, name, origin)
         for path in need.files:
             self._guard(self._tree, HostPath(path), origin, True)
         for path in need.optional_files:
@@ -108,10 +115,10 @@ class _ImageResolver:
         except JailsshError as error:
             self._errors = distinct([*self._errors, *parts(error)])
 
-    def _program(self, name: str, origin: str, required: bool) -> None:
+    def _program(self, name: str, origin: str, required: bool, bare: bool = False) -> None:
         path = self._closure.find_program(name)
         if path:
-            self._closure.program(path, origin)
+            self._closure.program(path, origin, bare=bare)
         elif required:
             raise ImageError(
                 f"program {escape(name)}",
@@ -120,6 +127,9 @@ class _ImageResolver:
             )
 
     def _data(self, name: str, origin: str) -> None:
+        if (name, "data") in self._ways:
+            return
+        self._ways.add((name, "data"))
         data = data_set(name, self._sources)
         self.need(f"{origin}: {name}", data.needs)
         for library in data.libraries:
@@ -137,11 +147,12 @@ class _ImageResolver:
             if required:
                 raise ImageError(escape(path), f"not on this host (needed by {origin})")
             return
+        top = found.path
         todo = [self._take(path, origin)]
         while todo:
             found = todo.pop()
             if not found.is_dir:
-                self._loose(found, origin)
+                self._loose(found, origin, named=found.path == top)
                 continue
             for name in self._sources.listdir(found.path):
                 child = self._child(joined(found.path, name), origin)
@@ -168,9 +179,20 @@ class _ImageResolver:
         taken = self._take(path, origin)
         return taken if taken.is_file else None
 
-    def _loose(self, found: Found, origin: str) -> None:
-        """Take the libraries of a file that was named as a file: copied alone it could not be loaded."""
-        self._closure.object(found, origin)
+    def _loose(self, found: Found, origin: str, *, named: bool) -> None:
+        """Take the libraries of a file: copied alone it could not be loaded.
+
+        One of a directory that cannot be loaded here either is data, with a note.
+        """
+        try:
+            self._closure.object(found, origin)
+        except SourceChangedError:
+            raise
+        except JailsshError as error:
+            if named or any(isinstance(one, UnsafeModeError) for one in parts(error)):
+                raise
+            for one in parts(error):
+                self._out.note(f"{one}; it is taken as it is, as data")
 
     def _take(self, path: HostPath, origin: str) -> Found:
         """Put what is at ``path`` into the image, with all links on the way, and return its end."""

@@ -24,9 +24,11 @@ from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
 from jailssh.host.clock import local_offsets
 from jailssh.image.live import in_live_root, live_needs, live_tops
+from jailssh.image.network import network_needs
 from jailssh.image.store import find
 from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.meeting import refuse_clashes
+from jailssh.jail.named import named_needs
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
@@ -68,10 +70,13 @@ class JailDefinition:
     def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
         needs = tuple((p.name, self._ask(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
+        needs += named_needs(self.config, needs)
+        if self.config.network == Network.HOST:
+            needs += network_needs()
         if self.config.root != Root.LIVE:
             return needs
         with in_file(self.config.file):
-            return live_needs(needs, self.config.network == Network.HOST, self.facts.find_program)
+            return live_needs(needs, self.facts.find_program)
 
     def programs(self) -> tuple[str, ...]:
         """Return the programs that the rules of an account with every right run, sorted."""

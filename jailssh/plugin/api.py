@@ -70,8 +70,11 @@ class Right:
 class ImageNeeds:
     """What a plugin needs in the image.  Paths are host paths; they keep their place in the jail.
 
-    ``programs``  executables, with their closure (libraries, interpreter); a bare name is looked up in the system's
-                  standard directories.  ``optional_programs``: the same, silently left out where absent.
+    ``programs``  executables, with their closure (libraries, interpreter) and what their language loads by name; a
+                  bare name is looked up in the system's standard directories.  ``optional_programs``: the same,
+                  silently left out where absent.  ``bare_programs``: the closure alone, for programs that are held to a
+                  narrow use: git brings no helpers and no shell then.
+    ``packages``  names of installed packages of the distribution: their programs, libraries and modules.
     ``files``     single files or whole trees, copied as they are.  ``optional_files``: left out where absent.
     ``dirs``      empty directories.
     ``links``     ``(path, target)`` symbolic links.
@@ -83,6 +86,8 @@ class ImageNeeds:
     _: KW_ONLY
     programs: tuple[str, ...] = ()
     optional_programs: tuple[str, ...] = ()
+    bare_programs: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     optional_files: tuple[str, ...] = ()
     dirs: tuple[str, ...] = ()

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 
 from jailssh.closure.closure import Closure
+from jailssh.closure.companions import Companions
 from jailssh.closure.errors import ImageError, SourceChangedError, TooManyError, UnsafeModeError
 from jailssh.closure.manifest import Entry, EntryKind, dir_entry, link_entry
+from jailssh.closure.packages import installed
 from jailssh.closure.sources import NAMED, STICKY, Found, Sources, Status
 from jailssh.core.errors import JailsshError, parts
 from jailssh.core.names import HostPath, JailPath, escape, joined, same_source
 from jailssh.tree.layout import BULK, IMPLIED, PLAIN, NodeAttributes, Picture
 
-NOT_INSTALLED = "not installed"
-"""Why a package gives nothing."""
-_DPKG = "/var/lib/dpkg/info"
-_DPKG_LIST = 64 << 20
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]*(:[a-z0-9-]+)?\Z")
 _MAX_FAILED = 1000
-_VERSIONED = re.compile(r"(perl|python)(\d+(?:\.\d+)*)?\Z")
 
 
 class Bulk:
@@ -38,6 +33,7 @@ class Bulk:
         self._sources = sources
         self._picture = picture
         self.closure: Closure
+        self.companions: Companions
         self._unwanted: dict[str, set[str]] = {}
 
     def tree(
@@ -181,14 +177,15 @@ class Bulk:
 
     def package(self, name: str, excludes: Sequence[str], origin: str) -> None:
         """Take the files of an installed package as dpkg lists them."""
-        paths = self._listed(name)
-        for path in sorted(paths):
+        packages = installed()
+        for path in sorted(packages.files(packages.must_have(name), self._sources)):
             rest = path.lstrip("/")
             parts = rest.split("/")
             if any(fnmatch.fnmatchcase(rest, one) or fnmatch.fnmatchcase(parts[-1], one) for one in excludes):
                 continue
             with self._each():
                 self._listed_one(path, origin)
+        self.companions.belonging(name, origin)
 
     def _listed_one(self, path: HostPath, origin: str) -> None:
         info = self._sources.lstat(path)
@@ -202,41 +199,8 @@ class Bulk:
         if found.is_file:
             self.needs(found, origin)
 
-    def _listed(self, name: str) -> list[HostPath]:
-        if not _PACKAGE.match(name):
-            raise ImageError(f"package {escape(name)}", "not a name of a Debian package")
-        lists = [HostPath(f"{_DPKG}/{name}.list"), *self._sources.glob(f"{_DPKG}/{name}:*.list")]
-        text = next((text for path in lists if (text := self._sources.read_text(path, _DPKG_LIST)) is not None), None)
-        if text is None:
-            raise ImageError(f"package {escape(name)}", NOT_INSTALLED, hint="its files are not on this host")
-        return [HostPath(line) for line in text.split("\n") if line.startswith("/") and line != "/."]
-
-    def companions(self, found: Found, origin: str) -> None:
-        """Take the trees that a program opens by names built into it: standard libraries, git's helpers."""
-        prefix = os.path.dirname(os.path.dirname(found.path))
-        for path in companion_trees(prefix, os.path.basename(found.path), self._sources.glob):
-            self.tree(path, None, f"{origin}: belongs to {found.path}", _NOT_NEEDED, weight=IMPLIED)
-
 
 _SHELLS = (b"sh", b"dash", b"bash")
-_NOT_NEEDED = ("__pycache__", "test", "idlelib", "lib2to3", "turtledemo")
-
-
-def companion_trees(prefix: str, name: str, glob: Callable[[str], list[HostPath]]) -> list[HostPath]:
-    """Return the directories that program ``name`` below ``prefix`` (``/usr``) needs and that the host has."""
-    patterns: tuple[str, ...] = ()
-    if name == "git":
-        patterns = (f"{prefix}/lib/git-core", f"{prefix}/libexec/git-core", f"{prefix}/share/git-core/templates")
-    elif match := _VERSIONED.match(name):
-        version = ".".join((match[2] or "").split(".")[:2])
-        if match[1] == "perl":
-            own = (f"{prefix}/lib/*/perl-base", f"{prefix}/share/perl/5*", f"{prefix}/lib/*/perl/5*")
-            patterns = (*own, f"{prefix}/lib*/perl5", f"{prefix}/share/perl5", f"{prefix}/lib/*/perl5", "/etc/perl")
-        elif version:
-            patterns = (f"{prefix}/lib/python{version}", f"{prefix}/lib64/python{version}", f"/etc/python{version}")
-    elif name == "iconv":
-        patterns = (f"{prefix}/lib/*/gconv", f"{prefix}/lib*/gconv")
-    return [path for pattern in patterns for path in glob(pattern)]
 
 
 def node_of(path: JailPath, info: Status, origin: str) -> Entry:

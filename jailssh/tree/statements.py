@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from jailssh.closure.closure import Closure
+from jailssh.closure.companions import Companions, Taking
 from jailssh.closure.data import data_set
 from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.closure.manifest import (
@@ -24,6 +25,7 @@ from jailssh.closure.manifest import (
     link_entry,
     text_entry,
 )
+from jailssh.closure.packages import NOT_INSTALLED
 from jailssh.closure.sources import NAMED, STICKY, Found, Sources
 from jailssh.core.errors import JailsshError, parts
 from jailssh.core.names import HostPath, JailPath, escape, same_place, same_source
@@ -51,7 +53,7 @@ from jailssh.jailspec.statements import (
     claim,
 )
 from jailssh.plugin.api import ImageNeeds
-from jailssh.tree.copying import NOT_INSTALLED, Bulk, node_of
+from jailssh.tree.copying import Bulk, node_of
 from jailssh.tree.layout import BULK, EXPLICIT, IMPLIED, NodeAttributes, Picture
 
 _NOWHERE = Origin("the tree as a whole")
@@ -119,9 +121,12 @@ class _StatementResolver:
         self._picture = Picture(sources)
         self._bulk = Bulk(sources, self._picture, self._failed)
         missing = self._left_out if choices.allow_missing else None
-        self._bulk.closure = self._closure = Closure(
-            sources, self._take, self._picture.note, missing=missing, started=self._bulk.companions
+        taking = Taking(self._take, self._data_set, self._picture.note, missing)
+        self._bulk.companions = self._companions = Companions(sources, taking)
+        self._closure = Closure(
+            sources, self._take, self._picture.note, missing=missing, started=self._companions.started
         )
+        self._bulk.closure = self._companions.closure = self._closure
         self._users: dict[str, pwd.struct_passwd] = {}
         self._groups: dict[int, grp.struct_group] = {}
         self._first_entry: Origin | None = None
@@ -327,15 +332,22 @@ class _StatementResolver:
             self._absent(one, error)
 
     def _data(self, one: Data) -> None:
-        data = data_set(one.name, self._sources)
-        self._needs(f"{one.origin.place}: {one.name}", data.needs)
+        self._data_set(one.name, one.origin.place)
+
+    def _data_set(self, name: str, origin: str) -> None:
+        data = data_set(name, self._sources)
+        self._needs(f"{origin}: {name}", data.needs)
         for library in data.libraries:
-            self._closure.library(library, f"{one.origin.place}: {one.name}")
+            self._closure.library(library, f"{origin}: {name}")
 
     def _needs(self, origin: str, need: ImageNeeds) -> None:
         """Take what a plugin or a data set needs."""
         for name in (*need.programs, *need.optional_programs):
             self._each(partial(self._needed_program, name, origin, required=name in need.programs))
+        for name in need.bare_programs:
+            self._each(partial(self._needed_program, name, origin, required=True, bare=True))
+        for name in need.packages:
+            self._each(partial(self._companions.package, name, origin))
         for path in (*need.files, *need.optional_files):
             self._each(partial(self._needed_path, HostPath(path), origin, required=path in need.files))
         entries = [dir_entry(JailPath(path), origin) for path in need.dirs]
@@ -344,10 +356,10 @@ class _StatementResolver:
         for entry in entries:
             self._picture.put(entry._replace(path=self._picture.place(entry.path)), IMPLIED)
 
-    def _needed_program(self, name: str, origin: str, *, required: bool) -> None:
+    def _needed_program(self, name: str, origin: str, *, required: bool, bare: bool = False) -> None:
         path = self._closure.find_program(name)
         if path:
-            self._closure.program(path, origin)
+            self._closure.program(path, origin, bare=bare)
         elif required:
             raise ImageError(f"program {escape(name)}", f"not on this host (needed by {origin})")
 

@@ -24,6 +24,7 @@ from jailssh.files.editor import TreeEditor
 from jailssh.host import sandbox
 from jailssh.host.process import SYSTEM_PATH
 from jailssh.tree.target import Target
+from jailssh.tree.working import Tree, try_languages
 
 _START_SECONDS = 5
 # What the loaders of glibc and musl say, of a program that they list and of one that they start.
@@ -48,10 +49,14 @@ _SET_ID = stat.S_ISUID | stat.S_ISGID
 
 @dataclass(frozen=True)
 class Verified:
-    """``failures``: what does not start, with the reason; none is good.  ``notes``: what could not do or be all."""
+    """``failures``: what does not start, or not work, with the reason; none is good.
+
+    ``notes``  what could not do or be all.  ``works``: which languages were tried and work.
+    """
 
     failures: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    works: list[str] = field(default_factory=list)
 
 
 def verify(target: Target) -> Verified:
@@ -68,13 +73,17 @@ def verify(target: Target) -> Verified:
         flags = os.fstatvfs(root).f_flag
         if flags & os.ST_NOEXEC:
             why = "it lies on a file system that is mounted noexec, so no program of it can be started there"
-            return Verified([f"{escape(target.path)}: {why}; mount -o remount,exec, or take another place"])
+            return Verified(
+                [f"does not start: {escape(target.path)}: {why}; mount -o remount,exec, or take another place"]
+            )
         editor = TreeEditor(root, owned=True)
         try:
-            failures, notes = sandbox.inside(target.path, root, lambda room: _Verifier(room, editor).run(entries))
+            failures, notes, works = sandbox.inside(
+                target.path, root, lambda room: _Verifier(room, editor).run(entries)
+            )
         finally:
             editor.close()
-    return Verified(failures, [*_without_effect(target.path, flags, entries), *notes])
+    return Verified(failures, [*_without_effect(target.path, flags, entries), *notes], works)
 
 
 def _without_effect(tree: HostPath, flags: int, entries: EntryMap) -> list[str]:
@@ -92,21 +101,33 @@ def _without_effect(tree: HostPath, flags: int, entries: EntryMap) -> list[str]:
     return notes
 
 
+def languages_in(room: sandbox.Room, editor: TreeEditor, entries: EntryMap) -> tuple[list[str], list[str], list[str]]:
+    """Return of the languages in any tree which work, which do not, and what could not be tried."""
+    return _Verifier(room, editor).languages(entries)
+
+
 class _Verifier:
     def __init__(self, room: sandbox.Room, editor: TreeEditor) -> None:
         self._room = room
         self._editor = editor
         self._notes: list[str] = []
 
-    def run(self, entries: EntryMap) -> tuple[list[str], list[str]]:
-        """Return the failures and the notes."""
+    def run(self, entries: EntryMap) -> tuple[list[str], list[str], list[str]]:
+        """Return the failures, the notes, and what works."""
         failures = []
         for entry in entries:
             if entry.kind in WITH_CONTENT and entry.mode & 0o111:
-                failures += [f"{escape(entry.path)}: {why}" for why in self._check(entry.path)]
+                failures += [f"does not start: {escape(entry.path)}: {why}" for why in self._check(entry.path)]
         if not self._room.has_proc:
             self._notes.append("no program was started, only its loader asked: this host lets no /proc be mounted")
-        return failures, self._notes
+            return failures, self._notes, []
+        works, not_working, notes = self.languages(entries)
+        return [*failures, *not_working], [*self._notes, *notes], works
+
+    def languages(self, entries: EntryMap) -> tuple[list[str], list[str], list[str]]:
+        """Return which languages work, which do not, and what could not be tried."""
+        report = try_languages(self._room, Tree(entries, self._find))
+        return report.works, report.failures, report.notes
 
     def _check(self, path: JailPath) -> list[str]:
         info = self._editor.look(path)
@@ -163,7 +184,7 @@ class _Verifier:
 
     def _ask_loader(self, path: JailPath, interp: JailPath) -> list[str]:
         """Return what the loader does not find for a program."""
-        if self._end_of(interp) is None:
+        if self._find(interp) is None:
             return [f"its loader {escape(interp)} is not in the tree"]
         ended = self._room.run([interp, "--list", path], _START_SECONDS, both=True)
         if ended.error:
@@ -174,8 +195,8 @@ class _Verifier:
             wrong = [next((line for line in reversed(lines) if line), f"its loader ended with status {ended.code}")]
         return wrong
 
-    def _end_of(self, path: JailPath) -> os.stat_result | None:
-        """Return the status of what is at the end of the links from ``path``, as a process in the tree finds it."""
+    def _find(self, path: JailPath) -> tuple[JailPath, os.stat_result] | None:
+        """Return what is at the end of the links from ``path``, and where, as a process in the tree finds it."""
         todo = path.split("/")[::-1]
         current, links = "", 0
         info = None
@@ -199,7 +220,7 @@ class _Verifier:
             target = self._editor.read_link(step)
             current = "" if target.startswith("/") else current
             todo += target.split("/")[::-1]
-        return info
+        return None if info is None else (JailPath(current), info)
 
     def _check_script(self, head: bytes) -> list[str]:
         """Look for what the first line names, which the kernel reads so: blanks and tabs separate, no others."""
@@ -217,9 +238,9 @@ class _Verifier:
             return [f"its interpreter '{escape(name)}' is not in the tree"]
         return []
 
-    def _is_program(self, path: JailPath) -> bool:
-        info = self._end_of(path) if path.startswith("/") else None
-        return info is not None and stat.S_ISREG(info.st_mode) and bool(info.st_mode & 0o111)
+    def _is_program(self, path: str) -> bool:
+        found = self._find(JailPath(path)) if path.startswith("/") else None
+        return found is not None and stat.S_ISREG(found[1].st_mode) and bool(found[1].st_mode & 0o111)
 
 
 def _lines(said: str, path: JailPath) -> list[str]:

@@ -36,7 +36,7 @@ class Borg:
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:
         """A stand-alone program, or Python and borg's modules."""
         program, fixed = _find(jail, settings)
-        return ImageNeeds(programs=(program,), optional_files=modules(*_MODULES) if fixed else ())
+        return ImageNeeds(bare_programs=(program,), optional_files=modules(*_MODULES) if fixed else ())
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule to serve, one to say the version."""

@@ -53,7 +53,7 @@ def test_a_stand_alone_program():
     (serve, _) = result(repositories=("~/a",), program="/opt/borg").rules
     assert (serve.program, serve.argv_prefix) == ("/opt/borg", ())
     assert plugin.image(JAIL, {**PLAIN, "program": "/opt/borg"}).optional_files == ()
-    assert plugin.image(JAIL, PLAIN).programs == ("/usr/bin/python3.11",)
+    assert plugin.image(JAIL, PLAIN).bare_programs == ("/usr/bin/python3.11",)
 
 
 @pytest.mark.parametrize(
@@ -131,5 +131,5 @@ def test_append_only_keeps_what_is_deleted(backup):
 def test_this_host_has_what_the_image_needs():
     needs = plugin.image(Jail("j", ("borg",), find_program), PLAIN)
     manifest = resolve([("borg", needs)])
-    assert manifest.get(JailPath(needs.programs[0])) is not None
+    assert manifest.get(JailPath(needs.bare_programs[0])) is not None
     assert manifest.get(JailPath("/usr/lib/python3/dist-packages/borg/archiver.py")) is not None

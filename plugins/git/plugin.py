@@ -69,7 +69,11 @@ class Git:
         # One image for all keys of an account, also for those that see no repository.
         tops = {f"/{path.split('/')[1]}" for path in roots if is_clean_absolute(path) and path != "/"}
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
-        return ImageNeeds(programs=(_find_git(jail), *_hooks(settings), *more, "true"), dirs=(NO_HOOKS, *sorted(tops)))
+        return ImageNeeds(
+            bare_programs=(_find_git(jail),),
+            programs=(*_hooks(settings), *more, "true"),
+            dirs=(NO_HOOKS, *sorted(tops)),
+        )
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule for each service, with the repositories that it may be asked about."""

@@ -199,7 +199,8 @@ def test_the_image_is_the_same_for_all_keys():
 def test_hooks_of_the_administrator():
     hooks = ("/etc/jailssh/hooks/update", "/etc/jailssh/hooks/post-receive")
     needs = plugin.image(JAIL, {**PLAIN, "hooks": hooks, "programs": ("sed",)})
-    assert needs.programs == ("/usr/bin/git", *hooks, "sed", "true")
+    assert needs.bare_programs == ("/usr/bin/git",)
+    assert needs.programs == (*hooks, "sed", "true")
     assert config_of(of("@devs", hooks=hooks)[0]["git.receive-pack"])["core.hooksPath"] == "/etc/jailssh/hooks"
     assert config_of(of("@devs")[0]["git.receive-pack"])["core.hooksPath"] == NO_HOOKS
 
@@ -449,5 +450,5 @@ def test_a_repository_that_was_not_asked_for_is_not_made_safe(served):
 def test_this_host_has_what_the_image_needs():
     found = Jail("j", ("git",), find_program)
     manifest = resolve([("git", plugin.image(found, PLAIN))])
-    (program, *_) = plugin.image(found, PLAIN).programs
+    (program, *_) = plugin.image(found, PLAIN).bare_programs
     assert manifest.get(JailPath(program)) is not None

@@ -34,7 +34,7 @@ class Hg:
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
         """The hg script with its interpreter, Python's modules and Mercurial's."""
         return ImageNeeds(
-            programs=(_find_hg(jail),), optional_files=modules("mercurial", "hgext", "hgext3rd", "hgdemandimport")
+            bare_programs=(_find_hg(jail),), optional_files=modules("mercurial", "hgext", "hgext3rd", "hgdemandimport")
         )
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:

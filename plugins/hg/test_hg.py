@@ -83,5 +83,5 @@ def test_a_real_hg_clones_and_pushes_the_listed_repository_alone(tmp_path, match
 def test_this_host_has_what_the_image_needs():
     needs = plugin.image(Jail("j", ("hg",), find_program), PLAIN)
     manifest = resolve([("hg", needs)])
-    assert manifest.get(JailPath(needs.programs[0])) is not None
+    assert manifest.get(JailPath(needs.bare_programs[0])) is not None
     assert manifest.get(JailPath("/usr/lib/python3/dist-packages/mercurial/dispatch.py")) is not None

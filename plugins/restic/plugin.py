@@ -26,7 +26,7 @@ class Restic:
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
         """The rclone program alone."""
-        return ImageNeeds(programs=(_find_rclone(jail),))
+        return ImageNeeds(bare_programs=(_find_rclone(jail),))
 
     def account(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> PluginResult:
         """One rule, whose words come from the settings."""

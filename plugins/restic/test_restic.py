@@ -13,7 +13,7 @@ PLAIN: dict[str, Value] = {"repository": "", "append_only": True}
 def test_it_is_a_plugin_whose_options_have_these_defaults():
     assert isinstance(plugin, Plugin)
     assert {option.name for option in plugin.options} == set(PLAIN)
-    assert plugin.image(JAIL, PLAIN).programs == ("/usr/bin/rclone",)
+    assert plugin.image(JAIL, PLAIN).bare_programs == ("/usr/bin/rclone",)
     with pytest.raises(ConfigError, match="not found"):
         plugin.image(Jail("j", ("restic",), dict[str, str]().get), PLAIN)
 

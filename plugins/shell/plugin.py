@@ -32,18 +32,11 @@ _FILES = (
     "/etc/bash.bashrc",
     "/etc/bashrc",
     "/etc/inputrc",
-    "/etc/nanorc",
-    "/etc/vim",
-    "/etc/vimrc",
     "/etc/os-release",
     "/usr/lib/os-release",
     "/etc/DIR_COLORS",
     "/etc/terminfo",
     "/usr/share/awk",
-    "/usr/share/nano",
-    "/usr/share/vim",
-    "/usr/lib/file",
-    "/usr/share/misc/magic.mgc",
 )
 
 

@@ -193,7 +193,7 @@ def test_examples_of_jails(documents: Path) -> None:
         read_jail("example", read_document(block, "example"), registry.options, registry.plugins)
         for block in configurations(source(documents, "jailssh-jail.5"))
     ]
-    assert [jail.plugins for jail in jails] == [("git", "sftp"), ("sftp",)]
+    assert [jail.plugins for jail in jails] == [("git", "sftp"), ("sftp",), ("shell",)]
     assert jails[0].env == (("LANG", "C.UTF-8"),)
 
 

@@ -20,6 +20,12 @@ _SERVICES = (
     "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "openssh-client", "cron", "at", "procmail", "sudo",
     "ca-certificates", "libnss-systemd",
 )  # fmt: skip
+# What tests/system/test_languages_booted.py tries, in a tree and in jails.
+LANGUAGES = (
+    "php-cli", "php-mbstring", "php-curl", "composer", "nodejs", "npm", "ruby", "lua5.4", "tcl", "postgresql-client",
+    "mariadb-client", "default-jre-headless", "borgbackup", "mercurial", "vim", "mc", "emacs-nox", "tmux", "curl",
+    "wget", "jq", "sqlite3",
+)  # fmt: skip
 _SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What pip of this machine gets its packages with.
@@ -75,7 +81,7 @@ class BootedTree:
             raise
 
     def _make(self) -> None:
-        packages = [*_SERVICES, *_listed("build"), *_listed("demo")]
+        packages = [*_SERVICES, *_listed("build"), *_listed("demo"), *LANGUAGES]
         argv = ["mmdebstrap", "--quiet", "--variant=important", f"--include={','.join(packages)}"]
         for name, package in MAIL_SERVERS.items():
             # Of two mail servers one can be installed, so their packages wait in the tree, which has no network.

@@ -35,6 +35,18 @@ ROWS: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [("{}:3: unknown setting [limits] huors", "did you mean 'hours'?")],
     ),
     "unknown section": ("plugins = sftp\n[limit]\n", [("{}:2: unknown section [limit]", "did you mean 'limits'?")]),
+    "package that is not installed": (
+        "plugins = sftp\npackages = bash no-such\n",
+        [("{}:2: packages: package no-such is not installed", "apt-get install no-such, or remove its name")],
+    ),
+    "files that are not there": (
+        "plugins = sftp command\nfiles = /etc/hostname, /no/such\n[command]\ncommands = true\nfiles = /no/more\n",
+        [
+            ("{}:2: files: /no/such is not on this host", "correct the path, or remove it"),
+            ("{}:5: [command] files: /no/more is not on this host", "correct the path, or remove it"),
+        ],
+    ),
+    "files below the home": ("plugins = sftp\nfiles = ~/x\n", [("{}:2: files: ~/x is not a plain absolute path", "")]),
     "unknown plugin": ("plugins = sfpt\n", [("{}:1: plugin sfpt: does not exist", "did you mean 'sftp'?")]),
     "unknown class": (
         "plugins = sftp\n[limits]\nbandwidth = slow\n",

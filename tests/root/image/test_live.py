@@ -124,9 +124,9 @@ def _row(host: ScratchHost, generation: str) -> str:
 def test_programs_that_a_live_root_cannot_show() -> None:
     for path, why in ((None, "not on this host"), ("/opt/x/tool", "not below /usr")):
         with pytest.raises(ConfigError, match=f"program tool is {why}"):
-            live.live_needs((("p", ImageNeeds(programs=("tool",))),), False, {"tool": path}.get)
+            live.live_needs((("p", ImageNeeds(programs=("tool",))),), {"tool": path}.get)
     with pytest.raises(ConfigError, match="/usr/share/nosuch is not on this host"):
-        live.live_needs((("p", ImageNeeds(dirs=("/usr/share/nosuch",))),), False, lambda _: None)
+        live.live_needs((("p", ImageNeeds(dirs=("/usr/share/nosuch",))),), lambda _: None)
 
 
 def test_what_plugins_want_outside_of_usr_is_taken() -> None:
@@ -136,7 +136,7 @@ def test_what_plugins_want_outside_of_usr_is_taken() -> None:
         dirs=("/srv/git", "/usr/bin"),
         links=(("/etc/a", "b"), ("/bin/sh", "dash")),
     )
-    own, (name, taken) = live.live_needs((("git", need),), False, lambda _: None)
+    own, (name, taken) = live.live_needs((("git", need),), lambda _: None)
     assert name == "git"
     assert taken == ImageNeeds(
         files=("/etc/own",), texts=(("/etc/gitconfig", "y"),), dirs=("/srv/git",), links=(("/etc/a", "b"),)
@@ -146,6 +146,11 @@ def test_what_plugins_want_outside_of_usr_is_taken() -> None:
 
 
 def test_only_what_all_may_read_is_copied(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    for name, mode in (("shut", 0o700), ("named", 0o711)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "open").write_text("x")
+        (tmp_path / name).chmod(mode)
     for name, mode in (("open", 0o644), ("closed", 0o640)):
         (tmp_path / name).write_text("x")
         (tmp_path / name).chmod(mode)

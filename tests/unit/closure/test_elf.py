@@ -98,7 +98,7 @@ def test_the_closure_is_that_of_the_loader(place, name):
         ["ldd", shutil.which(name) or name], capture_output=True, text=True, check=True, timeout=20
     ).stdout
     wanted = {os.path.realpath(word) for word in listed.split() if word.startswith("/")}
-    got = paths(place, programs=(name,))
+    got = paths(place, bare_programs=(name,))
     files = {path for path, entry in got.items() if entry.kind == "file"}
     assert wanted <= files
     extra = {Path(path).name for path in files - wanted} - {Path(os.path.realpath(shutil.which(name) or name)).name}

@@ -243,6 +243,14 @@ def test_a_setting_that_another_jail_leaves_at_its_default_does_not_win_in_silen
     assert "[sftp] read_only is set in one (one.conf:3) and left at its default in sftp" in caught.value.why
 
 
+def test_packages_and_files_of_several_jails_are_put_together() -> None:
+    one = reader.read_document("plugins = sftp\npackages = php-cli git\nfiles = '/opt/a b', /opt/c\n", "one.conf")
+    two = reader.read_document("plugins = git\npackages = git\nfiles = /opt/c\n", "two.conf")
+    config = jails.read_jail("u", jails.combine({"one": one, "two": two}, options_of), options_of)
+    assert config.packages == ("git", "php-cli")
+    assert config.files == ("/opt/a b", "/opt/c")
+
+
 @pytest.mark.parametrize(("other", "shared"), [("", False), ("shared_directories = yes\n", True)])
 def test_what_one_jail_says_of_its_pairs_is_not_said_of_those_with_another(other: str, shared: bool) -> None:
     one = reader.read_document("plugins = sftp\nshared_directories = yes\n", "one.conf")

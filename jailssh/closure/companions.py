@@ -1,0 +1,373 @@
+"""What started programs bring along: the files of their language or tool, from package data and the table of languages.
+
+One piece of code for images and trees.  It only reads, and only through :class:`Sources`; what is taken everybody on
+the host may read already.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from jailssh.closure.closure import Closure
+from jailssh.closure.data import configured_locale
+from jailssh.closure.errors import ImageError, MissingLibraryError, SourceChangedError, TooManyError, UnsafeModeError
+from jailssh.closure.languages import Language, languages_of
+from jailssh.closure.packages import Package, Packages, installed, is_part
+from jailssh.closure.sources import Found, Sources, Status
+from jailssh.core.errors import JailsshError, parts, raise_all
+from jailssh.core.names import HostPath, directory_of, escape, is_below, joined
+
+_CERTIFICATES = tuple(map(HostPath, ("/etc/ssl/certs", "/etc/pki/tls/certs", "/etc/ssl/cert.pem")))
+_SHELLS = ("sh", "dash", "bash")
+_LEAVE = ("__pycache__", "*.pyc")
+_PROGRAM_DIRS = ("/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/games")
+# A package that has nothing there has nothing of its own.
+_OWN = (*_PROGRAM_DIRS, "/usr/lib", "/lib", "/usr/share/nodejs", "/usr/share/perl5", "/usr/share/php", "/opt")
+_EVERYBODY = 0o005
+_T = TypeVar("_T")
+
+
+@dataclass
+class Taking:
+    """What a maker of trees does with what is found.
+
+    ``take(path, origin)``  puts a path with the links on the way; ``data(name, origin)`` takes a data set;
+    ``note``  tells the administrator.  ``missing``: told of what a language lacks; without it that is an error.
+    """
+
+    take: Callable[[HostPath, str], Found]
+    data: Callable[[str, str], None]
+    note: Callable[[str], None]
+    missing: Callable[[ImageError], None] | None = None
+
+
+class Companions:
+    """Takes what programs bring along; ``closure`` must be set before anything is started."""
+
+    closure: Closure
+
+    def __init__(self, sources: Sources, taking: Taking, packages: Packages | None = None) -> None:
+        self._sources = sources
+        self._taking = taking
+        self._packages_known = packages
+        self._done: set[tuple[str, ...]] = set()
+        self._errors: list[JailsshError] = []
+
+    @property
+    def _packages(self) -> Packages:
+        if self._packages_known is None:
+            self._packages_known = installed()
+        return self._packages_known
+
+    def started(self, found: Found, origin: str, script: Found | None = None) -> None:
+        """Take what belongs to a program; ``script``: the program is started as the interpreter of this one.
+
+        Raises :class:`ImageError` or ManyErrors for what the language needs and this host does not have.
+        """
+        with self._told():
+            for row, version in languages_of(os.path.basename(found.path)):
+                why = f"{origin}: belongs to {found.path}"
+                at = _Place(found.path, os.path.dirname(os.path.dirname(found.path)), version)
+                if self._is_new(row.name, found.path):
+                    self._row(row, at, why)
+                if row.modules and self._is_new(row.name, found.path, script.path if script else ""):
+                    self._modules(row, at, why, script)
+                if row.name == "python":
+                    self._venvs(found, why)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise at the end what was wrong with one of the many."""
+        outer, self._errors = self._errors, []
+        try:
+            yield
+            errors = self._errors
+        finally:
+            self._errors = outer
+        raise_all(errors)
+
+    def _is_new(self, *key: str) -> bool:
+        if key in self._done:
+            return False
+        self._done.add(key)
+        return True
+
+    def _row(self, row: Language, at: _Place, why: str) -> None:
+        if row.own and (package := self._packages.owner(at.program)):
+            self._parts(self._packages.of_one_source([package]), why, row.leave)
+        for pattern in row.packages:
+            self._parts(self._packages.matching(pattern), why, row.leave)
+        for path in self._found(row.paths, at):
+            self._tree(path, why, row.leave)
+        for name in row.programs:
+            if (program := self.closure.find_program(name)) and self._is_new("program", program):
+                self._try(partial(self._content, self._taking.take(program, why), why, (), language=True))
+        for name in row.data:
+            if self._is_new("data", name):
+                self._taking.data(name, why)
+        if row.data and "ca-certificates" in row.data and not self._has_certificates():
+            self._taking.note(f"{row.name} will not speak https: this host has no certificates (ca-certificates)")
+        for pattern, needed in row.required:
+            self._require(row, at, pattern, needed, why)
+
+    def _has_certificates(self) -> bool:
+        return any(map(self._sources.find, _CERTIFICATES))
+
+    def _require(self, row: Language, at: _Place, patterns: str, package: str, why: str) -> None:
+        alternatives = [at.fill(one) for one in patterns.split("|")]
+        if not any(self._sources.glob(one) for one in alternatives):
+            what = f"program {escape(at.program)}"
+            lacks = f"this host lacks {alternatives[0]}, without which {row.name} does not work ({why})"
+            error = ImageError(what, lacks, hint=f"apt-get install {at.fill(package)}, or leave the program out")
+            if self._taking.missing is None:
+                self._errors.append(error)
+            else:
+                self._taking.missing(error)
+
+    def _modules(self, row: Language, at: _Place, why: str, script: Found | None) -> None:
+        owner = self._packages.owner(script.path) if script else None
+        folders = self._found(row.modules, at)
+        if script is None or owner is None:
+            for folder in folders:
+                self._tree(folder, why, row.leave)
+            if script and "/node_modules/" in script.path:
+                self._tree(HostPath(f"{script.path.partition('/node_modules/')[0]}/node_modules"), why, row.leave)
+            return
+        own = self._packages.owner(at.program)
+        why = f"{why}, for {script.path}"
+        self._parts(self._packages.of_one_source([owner]), why, row.leave)
+        for package in self._packages.needed([owner, *([own] if own else [])]):
+            self._parts([package], why, row.leave, folders)
+
+    def _venvs(self, found: Found, why: str) -> None:
+        """Take the virtual environments that the program was reached through: pyvenv.cfg stands above its directory."""
+        for path in (found.path, *(link for link, _ in found.links)):
+            room = directory_of(directory_of(path))
+            settings = joined(room, "pyvenv.cfg")
+            if not self._is_new("venv", room) or not (text := self._sources.read_text(settings)):
+                continue
+            self._taking.take(settings, why)
+            for name in ("lib", "lib64"):
+                self._tree(joined(room, name), why, ())
+            match = re.search(r"^home\s*=\s*(\S+)\s*$", text, re.MULTILINE)
+            program = HostPath(f"{match[1]}/{os.path.basename(path)}") if match else None
+            if program and path == found.path and (base := self._sources.find(program)):
+                self.closure.program(base.path, why)
+
+    def package(self, name: str, origin: str) -> None:
+        """Take an installed package: its parts and programs and what :meth:`belonging` adds."""
+        package = self._packages.must_have(name)
+        if not self._is_new("whole", *package.listed):
+            return
+        with self._told():
+            self._parts([package], origin, ())
+            for path in self._packages.files(package, self._sources):
+                if _in_folders(path, _PROGRAM_DIRS):
+                    self._program(path, origin)
+        self.belonging(name, origin)
+
+    def belonging(self, name: str, origin: str) -> None:
+        """Take what belongs to a package besides its own files.
+
+        That is, of what it depends on, the packages of the same source or name, and the modules of others; and the
+        names that alternatives give its programs.  A package of nothing but links stands for those that it names.
+        """
+        package = self._packages.must_have(name)
+        if not self._is_new("package", *package.listed):
+            return
+        files = self._packages.files(package, self._sources)
+        needed = self._packages.needed([package])[1:]
+        kin = [one for one in needed if one.source == package.source or one.name.startswith(f"{package.name}-")]
+        if not any(_in_folders(path, _OWN) and self._is_regular(path) for path in files):
+            kin += [one for one in needed if one.name in package.depends]
+        with self._told():
+            self._choices(files, origin)
+            for one in kin:
+                self._try(partial(self.package, one.name, origin))
+            for one in needed:
+                self._parts([one], origin, (), _MODULES)
+
+    def _choices(self, files: Sequence[HostPath], origin: str) -> None:
+        """Take the names that alternatives give the programs among ``files``."""
+        ends = {found.path for path in files if "bin" in path.split("/") and (found := self._find(path))}
+        for link, end in self._packages.choices(self._sources) if ends else ():
+            if end in ends:
+                self._program(link, origin)
+
+    def _program(self, path: HostPath, origin: str) -> None:
+        found = self._find(path)
+        if found is None or not found.is_file or not found.info.st_mode & 0o111 or not _is_open(found.info):
+            return
+        self._try(lambda: self._content(self._taking.take(path, origin), origin, (), language=True))
+
+    def _find(self, path: HostPath) -> Found | None:
+        return next(iter(self._try(lambda: [self._sources.find(path)])), None)
+
+    def _is_regular(self, path: HostPath) -> bool:
+        info = self._sources.lstat(path)
+        return info is not None and stat.S_ISREG(info.st_mode)
+
+    def _found(self, patterns: Sequence[str], at: _Place) -> list[HostPath]:
+        out: list[HostPath] = []
+        for pattern in patterns:
+            out += self._try(partial(self._sources.glob, at.fill(pattern)))
+        return list(dict.fromkeys(out))
+
+    def _parts(self, packages: Iterable[Package], why: str, leave: Sequence[str], folders: Sequence[str] = ()) -> None:
+        """Take the files of packages that their programs open; ``folders``: only what lies below one of these."""
+        taken: list[Found] = []
+        for package in packages:
+            if not self._is_new("parts", *package.listed, *(folders if folders else ())):
+                continue
+            for path in self._packages.files(package, self._sources):
+                below = _below(path, folders) if folders else self._part(path)
+                if below is not None and not _is_left(below, leave):
+                    taken += self._try(partial(self._one, path, why))
+        self._contents([found for found in taken if found.is_file], why)
+
+    def _part(self, path: HostPath) -> HostPath | None:
+        if path.startswith("/usr/share/locale/"):
+            return path if path.split("/")[4] in self._languages() else None
+        return path if is_part(path) else None
+
+    def _languages(self) -> tuple[str, ...]:
+        name = re.split(r"[.@]", configured_locale(self._sources))[0]
+        return (name, name.partition("_")[0])
+
+    def _tree(self, top: HostPath, why: str, leave: Sequence[str]) -> None:
+        """Take a file, or a directory with all below it and behind its links that everybody may read."""
+        files: list[Found] = []
+        todo = [(top, top)]
+        while todo:
+            path, base = todo.pop()
+            found = self._find(path)
+            if found is None or not _is_open(found.info):
+                continue
+            self._taking.take(path, why)
+            if not self._is_new("tree", found.path, *leave):
+                continue
+            if found.is_file:
+                files.append(found)
+            elif found.is_dir:
+                base = found.path if path == base else base
+                for name in self._sources.listdir(found.path):
+                    child = joined(found.path, name)
+                    if not _is_left(child.removeprefix(base), leave):
+                        files += self._try(partial(self._child, child, base, todo, why))
+        self._contents(files, why)
+
+    def _child(
+        self, path: HostPath, base: HostPath, todo: list[tuple[HostPath, HostPath]], why: str
+    ) -> Iterator[Found]:
+        for found in self._one(path, why):
+            if found.is_file:
+                yield found
+            elif found.path == path:
+                todo.append((path, base))
+            elif found.path.count("/") > 2 and self._part(found.path):
+                todo.append((found.path, found.path))
+
+    def _one(self, path: HostPath, why: str) -> Iterator[Found]:
+        """Take one path and yield what is at its end, unless it is nothing or not for everybody."""
+        found = self._sources.find(path)
+        if found is not None and (found.is_file or found.is_dir) and _is_open(found.info):
+            self._taking.take(path, why)
+            yield found
+
+    def _contents(self, files: Sequence[Found], why: str) -> None:
+        names = {os.path.basename(found.path) for found in files}
+        for found in files:
+            self._try(partial(self._content, found, why, names))
+
+    def _content(self, found: Found, why: str, names: Iterable[str], *, language: bool = False) -> None:
+        """Take what a file needs; a script its shell, and all of its language only if ``language``.
+
+        What cannot be loaded is data for those who know how, with a note: ``names`` are files beside it, which whoever
+        loads it loads first.
+        """
+        try:
+            if language:
+                self.closure.file(found, why)
+            elif self._sources.elf(found):
+                self.closure.object(found, why)
+            elif found.info.st_mode & 0o111 and _wants_shell(self._sources.head(found)):
+                self.closure.file(found, why)
+        except SourceChangedError:
+            raise
+        except JailsshError as error:
+            for one in parts(error):
+                if isinstance(one, UnsafeModeError | TooManyError):
+                    raise
+                if not isinstance(one, MissingLibraryError) or one.library not in names:
+                    self._taking.note(f"{one}; it is taken as it is, as data")
+
+    def _try(self, act: Callable[[], Iterable[_T] | None]) -> list[_T]:
+        """Do one of many and return what it gives; what not only root can write is left out, with a note."""
+        try:
+            return list(act() or ())
+        except (SourceChangedError, TooManyError):
+            raise
+        except UnsafeModeError as error:
+            self._taking.note(f"left out, as not only root can write it: {error}")
+        except JailsshError as error:
+            self._errors += parts(error)
+        return []
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A program with what stands for ``{prefix}`` and ``{version}`` in the patterns of its row."""
+
+    program: str
+    prefix: str
+    version: str
+
+    def fill(self, pattern: str) -> str:
+        """Return a pattern with both put in."""
+        return pattern.replace("{prefix}", self.prefix.rstrip("/")).replace("{version}", self.version or "*")
+
+
+_MODULES = (
+    "/usr/lib/python3/dist-packages", "/usr/share/perl5", "/usr/lib/ruby", "/usr/share/rubygems-integration",
+    "/var/lib/gems", "/usr/share/nodejs", "/usr/lib/nodejs", "/usr/share/php", "/usr/share/pear",
+)  # fmt: skip
+
+
+def _in_folders(path: str, folders: Iterable[str]) -> bool:
+    return any(is_below(path, folder) for folder in folders)
+
+
+def _below(path: str, folders: Iterable[str]) -> str | None:
+    return next((path.removeprefix(folder) for folder in folders if is_below(path, folder)), None)
+
+
+def _is_open(info: Status) -> bool:
+    """True for what everybody on the host may read, and enter if it is a directory."""
+    wanted = _EVERYBODY if stat.S_ISDIR(info.st_mode) else 0o004
+    return info.st_mode & wanted == wanted
+
+
+def _is_left(below: str, leave: Sequence[str]) -> bool:
+    names = below.strip("/").split("/")
+    for pattern in (*_LEAVE, *leave):
+        if pattern.startswith("/"):
+            depth = pattern.count("/")
+            if fnmatch.fnmatchcase("/" + "/".join(names[:depth]), pattern):
+                return True
+        elif any(fnmatch.fnmatchcase(name, pattern) for name in names):
+            return True
+    return False
+
+
+def _wants_shell(head: bytes) -> bool:
+    words = head[2:].split(b"\n", 1)[0].split() if head.startswith(b"#!") else []
+    names = [os.path.basename(os.fsdecode(word)) for word in words[:2]]
+    return bool(names) and (names[0] in _SHELLS or (names[0] == "env" and names[1:] != [] and names[1] in _SHELLS))
