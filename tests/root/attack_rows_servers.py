@@ -71,7 +71,7 @@ RSYNC_ROWS: list[Row] = [
           jail="careful"),
     *deny("D19", OPTION, f"{_PULL} --remove-source-files . data", f"{_PULL} --delete . data", jail="rsync-pull"),
     *deny("D19", OPTION, f"{_PULL} --delete . backup", jail="rsync-backup"),
-    *deny("D19", WORD, f"{_PUSH} . data", jail="rsync-pull"),
+    *deny("D19", "not-served", f"{_PUSH} . data", jail="rsync-pull", line="this account allows only downloads"),
     *allow("D20", "rsync.push", RSYNC, "rsync --server . .", exit=EOF_IN_PROTOCOL),
     *allow("D20", "rsync.pull", RSYNC, "rsync --server --sender -e.LsfxC . .", exit=EOF_IN_PROTOCOL),
     *allow("D20", "rsync.push", RSYNC, "rsync --server . backup", jail="rsync-backup", exit=EOF_IN_PROTOCOL),

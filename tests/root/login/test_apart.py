@@ -238,7 +238,7 @@ def test_the_pin_of_an_older_version_is_not_entered(every_lab: Lab) -> None:
         every_lab.host.run(["sh", "-ec", f"touch {at}; mount --bind /proc/self/ns/mnt {at} || true"], check=True)
         assert_ended(every_lab.login("probe exit 0"), 0)
         pins = every_lab.host.run(["ls", "/run/jailssh/ns"], check=True).stdout.split()
-    assert f"image-{st.st_dev:x}-{st.st_ino:x}" in pins
+    assert f"tree-{st.st_dev:x}-{st.st_ino:x}" in pins
 
 
 def test_what_a_jail_can_take_of_the_kernel(set_uid_lab: Lab) -> None:
