@@ -18,8 +18,8 @@ SYSTEM_PACKAGES =
 ARGS =
 # make check of these files alone: make check FILES='jailssh/files/fs.py plugins/git/plugin.py'
 FILES =
-# Processes that run tests: one more than processors, since one of them mostly waits for something.
-JOBS = $$(($$(nproc) + 1))
+# Processes that run tests: two more than processors, since two of them mostly wait for something.
+JOBS = $$(($$(nproc) + 2))
 
 ROOM := $(CURDIR)/build
 VENV := $(ROOM)/venv

@@ -8,9 +8,11 @@ import pathlib
 import shutil
 import signal
 import socket
+from typing import Any
 
 import pytest
 
+from jailssh.core.closed import Network
 from tests.harness.probe import Facts
 from tests.root import login_lab
 from tests.root.login_lab import OTHER_UID, UID, Lab, plan, record
@@ -37,8 +39,9 @@ def test_ids_and_power(facts: Facts) -> None:
     assert int(facts["securebits"], 16) == 0b11101111
 
 
-def test_namespaces(every_lab: Lab) -> None:
-    every_lab.publish(plan(proc=True))
+@pytest.mark.parametrize("net", [Network.NONE, Network.LOOPBACK])
+def test_namespaces(every_lab: Lab, net: Network) -> None:
+    every_lab.publish(plan(proc=True, net=net))
     facts = every_lab.login("probe facts namespaces").facts
     for name in ("mnt", "pid", "ipc", "uts", "cgroup", "net"):
         own = int(facts[f"ns.{name}"])
@@ -108,18 +111,26 @@ HARMLESS = {
 }  # fmt: skip
 
 
-def test_nothing_that_is_forbidden_works(every_lab: Lab) -> None:
-    every_lab.publish(plan(proc=True))
+# The second is what a shell has.
+VIEWS: dict[str, dict[str, Any]] = {"bare": {"proc": True}, "whole": {"system": True, "net": Network.LOOPBACK}}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS)
+def test_nothing_that_is_forbidden_works(every_lab: Lab, view: dict[str, Any]) -> None:
+    every_lab.publish(plan(**view))
     tries = every_lab.login("probe try all").facts.tries()
     assert len(tries) > 70
-    refused = ("EPERM", "EACCES", "EROFS", "ENOENT", "ENOSYS", "EAFNOSUPPORT", "ENOTTY", "ENXIO", "ECONNREFUSED")
+    refused = ("EPERM", "EACCES", "EROFS", "ENOENT", "ENOSYS", "EAFNOSUPPORT", "ENOTTY", "ENXIO", "ECONNREFUSED",
+               "ENETUNREACH")  # fmt: skip
     works = {name: how for name, how in tries.items() if how not in refused and not how.startswith("killed-SIG")}
-    assert works == HARMLESS
+    alone = ("socket", "socket-inet", "socket-inet6", "socket-netlink") if "net" in view else ()
+    assert works == {**HARMLESS, **dict.fromkeys(alone, "ok")}
     for name in ("mount", "umount", "remount", "unshare", "unshare-user", "setns", "pivot_root", "mknod", "mknod-block",
                  "keyctl", "bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "chroot", "capset", "setuid",
                  "setgroups", "open_by_handle_at", "clone-user", "ptrace", "process_vm_readv"):  # fmt: skip
         assert tries[name] == "EPERM", (name, tries[name])
-    for name in ("socket-inet", "socket-inet6", "socket-netlink", "socket-packet", "socket-alg", "socket-vsock"):
+    families = {"socket-inet", "socket-inet6", "socket-netlink", "socket-packet", "socket-alg", "socket-vsock"}
+    for name in families.difference(alone):
         assert tries[name] in ("EPERM", "EACCES", "EAFNOSUPPORT"), (name, tries[name])
     if os.uname().machine == "x86_64":
         assert (tries["int80"], tries["x32"]) == ("killed-SIGSYS", "killed-SIGSYS")
