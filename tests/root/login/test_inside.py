@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pathlib
 import shutil
 import signal
 import socket
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -134,6 +136,40 @@ def test_nothing_that_is_forbidden_works(every_lab: Lab, view: dict[str, Any]) -
         assert tries[name] in ("EPERM", "EACCES", "EAFNOSUPPORT"), (name, tries[name])
     if os.uname().machine == "x86_64":
         assert (tries["int80"], tries["x32"]) == ("killed-SIGSYS", "killed-SIGSYS")
+
+
+@contextlib.contextmanager
+def shown_in_proc(lab: Lab) -> Iterator[tuple[pathlib.Path, set[str]]]:
+    """Have a session; its /proc, and the names there that are neither processes nor links."""
+    session = lab.start("probe sleep 60")
+    proc = pathlib.Path(f"/proc/{session.pids(3)[2]}/root/proc")
+    yield proc, {path.name for path in proc.iterdir() if not path.name[0].isdigit() and not path.is_symlink()}
+    session.signal(signal.SIGTERM)
+    assert session.wait().code == 128 + signal.SIGTERM
+
+
+def test_a_bare_proc_has_processes_alone(every_lab: Lab) -> None:
+    every_lab.publish(plan(proc=True))
+    with shown_in_proc(every_lab) as (_, names):
+        assert names == set()
+
+
+def test_proc_tells_nothing_of_others(every_lab: Lab) -> None:
+    every_lab.publish(plan(system=True))
+    told = {"loadavg", "meminfo", "stat", "swaps", "cpuinfo", "filesystems", "uptime", "version"}
+    with shown_in_proc(every_lab) as (proc, names):
+        assert_told_alone(proc, names, told)
+
+
+def assert_told_alone(proc: pathlib.Path, names: set[str], told: set[str]) -> None:
+    assert told < names and len(names) > 30
+    for path in (proc / name for name in names - told):
+        assert (list(path.iterdir()) if path.is_dir() else path.read_bytes()) in ([], b""), path
+        assert path.stat().st_dev != proc.stat().st_dev
+    boot = next(line for line in (proc / "stat").read_text().splitlines() if line.startswith("btime "))
+    host = next(line for line in pathlib.Path("/proc/stat").read_text().splitlines() if line.startswith("btime "))
+    assert abs(int(boot.split()[1]) - int(host.split()[1])) <= 1
+    assert "cpu1 0 0 0" in (proc / "stat").read_text()
 
 
 def tried(lab: Lab, *words: str) -> str:
