@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,18 +38,18 @@ print(json.dumps(facts))
 """
 
 
-def blocks(kind):
+def blocks(kind: Any) -> Any:
     """Return the README's code blocks of a kind."""
     return re.findall(rf"^```{kind}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
-def named(text):
+def named(text: Any) -> Any:
     """Return the file name in a block's first line, and the rest."""
     head, rest = text.split("\n", 1)
     return head.removeprefix("# "), rest
 
 
-def test_every_shipped_plugin_is_in_the_table():
+def test_every_shipped_plugin_is_in_the_table() -> None:
     entry_points = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["entry-points"]["jailssh.plugins"]
     folders = {path.parent.name for path in Path(__file__).parent.glob("*/plugin.py")}
     assert set(entry_points) == folders
@@ -57,7 +58,7 @@ def test_every_shipped_plugin_is_in_the_table():
 
 
 @pytest.mark.parametrize("path", sorted(Path(__file__).parent.glob("*/plugin.py")), ids=lambda path: path.parent.name)
-def test_a_plugin_is_short_and_its_readme_names_every_option(path):
+def test_a_plugin_is_short_and_its_readme_names_every_option(path: Any) -> None:
     assert len(path.read_text().splitlines()) <= 200
     options = re.findall(r'\bOption\(\s*"([a-z_]+)"', path.read_text())
     assert options
@@ -66,7 +67,7 @@ def test_a_plugin_is_short_and_its_readme_names_every_option(path):
 
 
 @pytest.fixture
-def facts(tmp_path):
+def facts(tmp_path: Path) -> Any:
     """What the installed plugin says, asked in a Python of its own."""
     source, site = tmp_path / "source", tmp_path / "site"
     source.mkdir()
@@ -86,13 +87,13 @@ def facts(tmp_path):
 
 
 @pytest.mark.needs("pip", "login-program")
-def test_a_plugin_made_by_the_guide(facts, tmp_path, match_build):
+def test_a_plugin_made_by_the_guide(facts: Any, tmp_path: Path, match_build: Any) -> None:
     assert facts["before"] == "is from jailssh-darcs, which third_party_plugins does not list"
     assert facts["origin"] == "jailssh-darcs"
     assert facts["programs"] == ["/usr/bin/darcs"]
     assert facts["binds"] == ["/srv/darcs"]
 
-    def frozen(value):
+    def frozen(value: Any) -> Any:
         return tuple(map(frozen, value)) if isinstance(value, list) else value
 
     rules = [Rule(**{name: frozen(value) for name, value in rule.items()}) for rule in facts["rules"]]

@@ -1,5 +1,7 @@
 import os
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,16 +20,16 @@ JAIL = Jail("j", ("borg",), FOUND.get)
 PLAIN: dict[str, Value] = {"repositories": (), "paths": (), "append_only": False, "storage_quota": "", "program": ""}
 
 
-def result(jail=JAIL, **settings):
+def result(jail: Any = JAIL, **settings: Any) -> Any:
     return plugin.account(jail, ALICE, {**PLAIN, **settings})
 
 
-def test_it_is_a_plugin_whose_options_have_these_defaults():
+def test_it_is_a_plugin_whose_options_have_these_defaults() -> None:
     assert isinstance(plugin, Plugin)
     assert {option.name for option in plugin.options} == set(PLAIN)
 
 
-def test_what_is_forced():
+def test_what_is_forced() -> None:
     serve, version = result(repositories=("~/a",), paths=("/srv/b",), append_only=True, storage_quota="5G").rules
     check_rules([serve, version])
     assert serve.argv_insert == (
@@ -40,7 +42,7 @@ def test_what_is_forced():
     assert "storage-quota" in dict(result(repositories=("~/a",)).rules[0].long_options)
 
 
-def test_mounts():
+def test_mounts() -> None:
     given = result(repositories=("/srv/a",), paths=("/srv/b",))
     assert set(given.binds) == {Bind("/srv/a", writable=True), Bind("/srv/b", writable=True)}
     assert given.home == "none"
@@ -49,7 +51,7 @@ def test_mounts():
     assert given.rules[0].accessible_directories == (("/home/alice/a", True),)
 
 
-def test_a_stand_alone_program():
+def test_a_stand_alone_program() -> None:
     (serve, _) = result(repositories=("~/a",), program="/opt/borg").rules
     assert (serve.program, serve.argv_prefix) == ("/opt/borg", ())
     assert plugin.image(JAIL, {**PLAIN, "program": "/opt/borg"}).optional_files == ()
@@ -65,24 +67,24 @@ def test_a_stand_alone_program():
         ({"paths": ("/home",)}, "homes of accounts"),
     ],
 )
-def test_impossible_settings(settings, why):
+def test_impossible_settings(settings: Any, why: Any) -> None:
     with pytest.raises(ConfigError, match=why):
         result(**settings)
 
 
-def test_without_borg_or_python():
+def test_without_borg_or_python() -> None:
     for found in ({}, {"borg": "/usr/bin/borg"}):
         with pytest.raises(ConfigError, match="not installed on this host"):
             plugin.image(Jail("j", ("borg",), found.get), PLAIN)
 
 
 @pytest.fixture
-def backup(tmp_path, match_build):
+def backup(tmp_path: Path, match_build: Any) -> Any:
     """Run borg against the home through the rules made of the settings."""
     (tmp_path / "home").mkdir()
     (tmp_path / "data").write_text("the data")
 
-    def run(settings, *words):
+    def run(settings: Any, *words: Any) -> Any:
         account = Account("alice", 1000, 1000, "alice", str(tmp_path / "home"))
         rules = plugin.account(Jail("j", ("borg",), find_program), account, {**PLAIN, **settings}).rules
         transport = Transport(tmp_path, match_build, rules, tmp_path / "home")
@@ -97,7 +99,7 @@ def backup(tmp_path, match_build):
 
 
 @pytest.mark.needs("borg", "login-program")
-def test_a_real_borg_keeps_archives_and_no_other_repository(backup):
+def test_a_real_borg_keeps_archives_and_no_other_repository(backup: Any) -> None:
     room, run = backup
     mine = {"repositories": ("~/repo",)}
     url = f"ssh://h{room}/home"
@@ -114,7 +116,7 @@ def test_a_real_borg_keeps_archives_and_no_other_repository(backup):
 
 
 @pytest.mark.needs("borg", "login-program")
-def test_append_only_keeps_what_is_deleted(backup):
+def test_append_only_keeps_what_is_deleted(backup: Any) -> None:
     room, run = backup
     mine = {"paths": ("~",), "append_only": True}
     repository = f"ssh://h{room}/home/repo"
@@ -128,7 +130,7 @@ def test_append_only_keeps_what_is_deleted(backup):
 
 
 @pytest.mark.needs("borg")
-def test_this_host_has_what_the_image_needs():
+def test_this_host_has_what_the_image_needs() -> None:
     needs = plugin.image(Jail("j", ("borg",), find_program), PLAIN)
     manifest = resolve([("borg", needs)])
     assert manifest.get(JailPath(needs.bare_programs[0])) is not None

@@ -1,4 +1,6 @@
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,18 +17,18 @@ ALICE = Account("alice", 1000, 1000, "alice", "/home/alice")
 PLAIN: dict[str, Value] = {"repositories": ()}
 
 
-def jail(*plugins):
+def jail(*plugins: Any) -> Any:
     return Jail("j", ("cvs", *plugins), {"cvs": "/usr/bin/cvs"}.get)
 
 
-def test_it_is_a_plugin_whose_options_have_these_defaults():
+def test_it_is_a_plugin_whose_options_have_these_defaults() -> None:
     assert isinstance(plugin, Plugin)
     assert {option.name for option in plugin.options} == set(PLAIN)
     with pytest.raises(ConfigError, match="not found"):
         plugin.image(Jail("j", ("cvs",), dict[str, str]().get), PLAIN)
 
 
-def test_the_rule_and_the_mounts():
+def test_the_rule_and_the_mounts() -> None:
     given = plugin.account(jail(), ALICE, {"repositories": ("/srv/cvs",)})
     check_rules(given.rules)
     (rule,) = given.rules
@@ -34,7 +36,7 @@ def test_the_rule_and_the_mounts():
     assert given.binds == (Bind("/srv/cvs", writable=True),)
 
 
-def test_impossible_settings():
+def test_impossible_settings() -> None:
     with pytest.raises(ConfigError, match="no repository is set"):
         plugin.account(jail(), ALICE, PLAIN)
     for other in ("shell", "command"):
@@ -43,7 +45,7 @@ def test_impossible_settings():
 
 
 @pytest.mark.needs("cvs", "login-program")
-def test_a_real_cvs_checks_out_and_commits(tmp_path, match_build):
+def test_a_real_cvs_checks_out_and_commits(tmp_path: Path, match_build: Any) -> None:
     home = tmp_path / "home"
     home.mkdir()
     account = Account("alice", 1000, 1000, "alice", str(home))
@@ -52,7 +54,7 @@ def test_a_real_cvs_checks_out_and_commits(tmp_path, match_build):
     transport = Transport(tmp_path, match_build, rules, home)
     env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "CVS_RSH": str(transport.path), "USER": "a", "LOGNAME": "a"}
 
-    def run(*words, where=tmp_path):
+    def run(*words: Any, where: Any = tmp_path) -> None:
         command = ["cvs", "-f", *words]
         done = subprocess.run(command, env=env, cwd=where, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
@@ -69,6 +71,6 @@ def test_a_real_cvs_checks_out_and_commits(tmp_path, match_build):
 
 
 @pytest.mark.needs("cvs")
-def test_this_host_has_what_the_image_needs():
+def test_this_host_has_what_the_image_needs() -> None:
     needs = plugin.image(Jail("j", ("cvs",), find_program), PLAIN)
     assert resolve([("cvs", needs)]).get(JailPath(needs.programs[0])) is not None

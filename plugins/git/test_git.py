@@ -3,6 +3,8 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,15 +24,15 @@ PLAIN: dict[str, Value] = {
 }  # fmt: skip
 
 
-def result(**settings):
+def result(**settings: Any) -> Any:
     return plugin.account(JAIL, ALICE, {**PLAIN, **settings})
 
 
-def rules(**settings):
+def rules(**settings: Any) -> Any:
     return {rule.id: rule for rule in result(**settings).rules}
 
 
-def test_it_is_a_plugin_whose_options_have_these_defaults():
+def test_it_is_a_plugin_whose_options_have_these_defaults() -> None:
     assert isinstance(plugin, Plugin)
     assert {option.name for option in plugin.options} == set(PLAIN)
     assert plugin.image(JAIL, PLAIN).dirs == (NO_HOOKS,)
@@ -38,7 +40,7 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
         plugin.image(Jail("j", ("git",), dict[str, str]().get), PLAIN)
 
 
-def test_read_only_directories():
+def test_read_only_directories() -> None:
     given = result(read=("/srv/git",))
     rule = rules(read=("/srv/git",))["git.upload-pack"]
     assert (rule.id, rule.program, rule.argv_prefix) == ("git.upload-pack", "/usr/bin/git", ("upload-pack",))
@@ -47,7 +49,7 @@ def test_read_only_directories():
     assert given.home == "none"
 
 
-def test_writable_directories_can_be_read_too():
+def test_writable_directories_can_be_read_too() -> None:
     mine = rules(read=("/srv/pub",), write=("/srv/git",), archive=True)
     assert set(mine) == {"git.lfs", "git.upload-pack", "git.receive-pack", "git.upload-archive"}
     assert mine["git.upload-pack"].path_roots == ("/srv/pub", "/srv/git")
@@ -58,17 +60,17 @@ def test_writable_directories_can_be_read_too():
     assert set(binds) == {Bind("/srv/pub"), Bind("/srv/git", writable=True)}
 
 
-def test_a_writable_directory_in_a_read_only_one():
+def test_a_writable_directory_in_a_read_only_one() -> None:
     given = result(read=("/srv/git",), write=("/srv/git/team",))
     assert given.binds == (Bind("/srv/git"), Bind("/srv/git/team", writable=True))
 
 
-def test_one_repository_is_a_directory_too():
+def test_one_repository_is_a_directory_too() -> None:
     given = result(read=("/srv/git/a.git",), write=("/srv/git/b.git",))
     assert set(given.binds) == {Bind("/srv/git/a.git"), Bind("/srv/git/b.git", writable=True)}
 
 
-def test_the_size_of_a_push():
+def test_the_size_of_a_push() -> None:
     limited = rules(write=("/srv/git",), max_pack=1000)
     values = dict(limited["git.receive-pack"].environment)
     assert ("receive.maxInputSize", "1000") in {
@@ -78,7 +80,7 @@ def test_the_size_of_a_push():
     assert "receive.maxInputSize" not in dict(rules(write=("/srv/git",))["git.receive-pack"].environment).values()
 
 
-def test_directories_in_the_home():
+def test_directories_in_the_home() -> None:
     for given in (result(write=("~/git",)), result(read=("~/git",))):
         assert given.home == "none"
         assert [bind.path for bind in given.binds] == ["/home/alice/git"]
@@ -99,7 +101,7 @@ def test_directories_in_the_home():
         ({"write": ("~bob/git",)}, "not a path"),
     ],
 )
-def test_impossible_settings(settings, why):
+def test_impossible_settings(settings: Any, why: Any) -> None:
     with pytest.raises(ConfigError, match=why):
         result(**settings)
 
@@ -110,7 +112,7 @@ SHARED: dict[str, Value] = {
 }
 
 
-def of(*roles, **settings):
+def of(*roles: Any, **settings: Any) -> Any:
     """Return the rules and the result for an account with these roles."""
     account = Account("git", 999, 999, "git", "/home/git", roles=frozenset(("@all", *roles)))
     given = plugin.account(JAIL, account, {**PLAIN, **SHARED, **settings})
@@ -118,7 +120,7 @@ def of(*roles, **settings):
     return {rule.id: rule for rule in given.rules}, given
 
 
-def test_each_role_gets_its_rights():
+def test_each_role_gets_its_rights() -> None:
     mine, _ = of("@devs", "ann", archive=True)
     every = ("/srv/git/doc.git", "/srv/git/team/**", "/srv/git/tool")
     assert mine["git.upload-pack"].repository_patterns == mine["git.upload-archive"].repository_patterns == every
@@ -132,13 +134,13 @@ def test_each_role_gets_its_rights():
     assert mine["git.upload-pack"].relative_to == "/srv/git"
 
 
-def test_the_best_of_several_rights_counts():
+def test_the_best_of_several_rights_counts() -> None:
     rights = ("read x @all", "write x ann", "read x ann")
     assert of("ann", rights=rights)[0]["git.receive-pack"].repository_patterns == ("/srv/git/x",)
     assert "git.receive-pack" not in of("bob", rights=rights)[0]
 
 
-def test_only_what_may_be_read_is_shown_and_only_what_may_be_written_is_writable():
+def test_only_what_may_be_read_is_shown_and_only_what_may_be_written_is_writable() -> None:
     assert of("bob")[1].binds == (Bind("/srv/git/tool", optional=True), Bind("/srv/git/tool.git", optional=True))
     assert of("ann", "@devs")[1].binds == (
         Bind("/srv/git/doc.git", writable=True, optional=True),
@@ -158,7 +160,7 @@ def test_only_what_may_be_read_is_shown_and_only_what_may_be_written_is_writable
 @pytest.mark.parametrize(
     ("read", "write", "number"), [(24, 24, 48), (25, 24, 34), (2000, 0, 10), (0, 25, 1), (10, 25, 1)]
 )
-def test_the_mounts_are_few(read, write, number):
+def test_the_mounts_are_few(read: Any, write: Any, number: Any) -> None:
     rights = [f"read dir{n % 10}/sub/r{n}.git bob" for n in range(read)]
     rights += [f"write own{n}/* bob" for n in range(write)]
     binds = of("bob", rights=tuple(rights))[1].binds
@@ -168,7 +170,7 @@ def test_the_mounts_are_few(read, write, number):
     assert all(f"/srv/git/own{n}/".startswith(shown[1]) for n in range(write))
 
 
-def test_an_account_without_rights_is_told_so():
+def test_an_account_without_rights_is_told_so() -> None:
     for rights in (("read x ann",), ()):
         mine, given = of("bob", rights=rights)
         assert set(mine) == {"git.lfs", "git.no-rights"}
@@ -178,7 +180,7 @@ def test_an_account_without_rights_is_told_so():
     assert mine["git.no-rights"].builtin_reply[1] == "no repository access for this account"
 
 
-def test_a_new_repository_is_made_with_the_configuration_of_the_push():
+def test_a_new_repository_is_made_with_the_configuration_of_the_push() -> None:
     mine, _ = of("@devs", branch="trunk")
     create, push = mine["git.create"], mine["git.receive-pack"]
     assert create.pre_command == ("/usr/bin/git", "init", "--bare", "--quiet", "--template=", "--", "%p")
@@ -186,17 +188,17 @@ def test_a_new_repository_is_made_with_the_configuration_of_the_push():
     assert {**config_of(push), "init.defaultBranch": "trunk"} == config_of(create)
 
 
-def config_of(rule):
+def config_of(rule: Any) -> Any:
     values = dict(rule.environment)
     count = int(values["GIT_CONFIG_COUNT"])
     return {values[f"GIT_CONFIG_KEY_{n}"]: values[f"GIT_CONFIG_VALUE_{n}"] for n in range(count)}
 
 
-def test_the_image_is_the_same_for_all_keys():
+def test_the_image_is_the_same_for_all_keys() -> None:
     assert plugin.image(JAIL, {**PLAIN, **SHARED}).dirs == (NO_HOOKS, "/srv")
 
 
-def test_hooks_of_the_administrator():
+def test_hooks_of_the_administrator() -> None:
     hooks = ("/etc/jailssh/hooks/update", "/etc/jailssh/hooks/post-receive")
     needs = plugin.image(JAIL, {**PLAIN, "hooks": hooks, "programs": ("sed",)})
     assert needs.bare_programs == ("/usr/bin/git",)
@@ -205,7 +207,7 @@ def test_hooks_of_the_administrator():
     assert config_of(of("@devs")[0]["git.receive-pack"])["core.hooksPath"] == NO_HOOKS
 
 
-def test_hooks_of_the_repository_s_own_configuration_are_off_for_every_event():
+def test_hooks_of_the_repository_s_own_configuration_are_off_for_every_event() -> None:
     forced = config_of(rules(write=("/srv/git",))["git.receive-pack"])
     assert [
         event for event in [*HOOKS.split(), "post-checkout", "pre-push"] if forced[f"hook.{event}.enabled"] != "false"
@@ -213,12 +215,12 @@ def test_hooks_of_the_repository_s_own_configuration_are_off_for_every_event():
     assert ("GIT_ALLOW_PROTOCOL", "none") in rules(read=("/srv/git",))["git.upload-pack"].environment
 
 
-def test_signatures_are_checked_by_the_administrator_s_programs():
+def test_signatures_are_checked_by_the_administrator_s_programs() -> None:
     forced = config_of(rules(write=("/srv/git",), programs=("/usr/bin/gpg", "sh"))["git.receive-pack"])
     assert (forced["gpg.program"], forced["gpg.ssh.program"]) == ("/usr/bin/gpg", "false")
 
 
-def test_large_files_have_an_answer():
+def test_large_files_have_an_answer() -> None:
     rule = rules(read=("/srv/git",))["git.lfs"]
     assert {"git-lfs-authenticate", "git lfs-transfer", "/usr/bin/git-lfs-transfer"} <= set(rule.command_names)
     assert rule.builtin_reply[0] == 126
@@ -245,7 +247,7 @@ def test_large_files_have_an_answer():
         ({"hooks": ("/etc/a/update", "/etc/b/pre-receive")}, "several directories"),
     ],
 )
-def test_impossible_rights_and_hooks(settings, why):
+def test_impossible_rights_and_hooks(settings: Any, why: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         of("@devs", **settings)
     assert re.search(why, f"{caught.value.what}: {caught.value.why} {caught.value.hint}")
@@ -261,7 +263,7 @@ os.execve("/usr/bin/git", ["git", service.removeprefix("git-"), path], env)
 
 
 @pytest.fixture
-def served(tmp_path, request):
+def served(tmp_path: Path, request: pytest.FixtureRequest) -> Any:
     """A bare repository, a clone of it, and a way to run git against it through the rule."""
     if not os.path.exists("/usr/bin/git"):
         pytest.skip("git is not at /usr/bin/git")
@@ -282,7 +284,7 @@ def served(tmp_path, request):
         **{f"GIT_{who}_{what}": "a@b.example" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
     }
 
-    def run(command, where=tmp_path):
+    def run(command: Any, where: Any = tmp_path) -> Any:
         words = shlex.split(command)
         return subprocess.run(words, cwd=where, env=client, capture_output=True, text=True, timeout=60)
 
@@ -291,14 +293,14 @@ def served(tmp_path, request):
     return tmp_path, run
 
 
-def commit_and_push(room, run):
+def commit_and_push(room: Any, run: Any) -> Any:
     assert run("git commit -q --allow-empty -m x", room / "work").returncode == 0
     return run(f"git push h:{room}/r.git HEAD:main", room / "work")
 
 
 @pytest.mark.needs("git")
 @pytest.mark.parametrize("spelling", ["r.git", "work"])
-def test_clone_and_push_bare_or_beside_a_working_tree(served, spelling):
+def test_clone_and_push_bare_or_beside_a_working_tree(served: Any, spelling: Any) -> None:
     room, run = served
     assert commit_and_push(room, run).returncode == 0
     done = run(f"git clone h:{room}/{spelling} out")
@@ -308,7 +310,7 @@ def test_clone_and_push_bare_or_beside_a_working_tree(served, spelling):
 
 @pytest.mark.needs("git")
 @pytest.mark.parametrize("served", [{"max_pack": 100_000}], indirect=True)
-def test_a_push_that_is_too_large_is_refused(served):
+def test_a_push_that_is_too_large_is_refused(served: Any) -> None:
     room, run = served
     assert commit_and_push(room, run).returncode == 0
     (room / "work" / "large").write_bytes(os.urandom(200_000))
@@ -319,7 +321,7 @@ def test_a_push_that_is_too_large_is_refused(served):
 
 
 @pytest.mark.needs("git")
-def test_no_configuration_and_no_hook_of_the_user_runs_a_program(served):
+def test_no_configuration_and_no_hook_of_the_user_runs_a_program(served: Any) -> None:
     room, run = served
     trap = room / "trap"
     trap.write_text(f'#!/bin/sh\ntouch {room}/sprung\nexec "$@"\n')
@@ -362,7 +364,7 @@ printf -- '-----BEGIN PGP SIGNATURE-----\\n\\nx\\n-----END PGP SIGNATURE-----\\n
     [("core.alternateRefsCommand", "core.alternateRefsCommand"), ("gpg.program", "gpg.program"), ("", "")],
     ids=["alternates", "signed push", "as it is"],
 )
-def test_a_repository_names_no_program(served, key, guard):
+def test_a_repository_names_no_program(served: Any, key: Any, guard: Any) -> None:
     """With ``guard`` taken away the program of ``key`` runs, with all of them none does."""
     room, run = served
     trap, signer, repository = room / "trap", room / "signer", room / "r.git"
@@ -393,7 +395,7 @@ def test_a_repository_names_no_program(served, key, guard):
 
 
 @pytest.mark.needs("git")
-def test_a_hook_of_the_administrator_runs_and_knows_the_key(served):
+def test_a_hook_of_the_administrator_runs_and_knows_the_key(served: Any) -> None:
     room, run = served
     hooks = room / "of-root"
     hooks.mkdir()
@@ -407,7 +409,7 @@ def test_a_hook_of_the_administrator_runs_and_knows_the_key(served):
 
 
 @pytest.mark.needs("git")
-def test_what_runs_first_makes_an_empty_repository(tmp_path):
+def test_what_runs_first_makes_an_empty_repository(tmp_path: Path) -> None:
     create = of("@devs", branch="trunk")[0]["git.create"]
     path = str(tmp_path / "deep" / "new.git")
     done = subprocess.run(
@@ -420,7 +422,7 @@ def test_what_runs_first_makes_an_empty_repository(tmp_path):
 
 @pytest.mark.needs("git")
 @pytest.mark.parametrize(("guard", "instead"), [("core.hooksPath", "core.hooksPathh"), ("GIT_CONFIG_GLOBAL", "X")])
-def test_the_traps_of_the_test_above_work_where_nothing_guards(served, guard, instead):
+def test_the_traps_of_the_test_above_work_where_nothing_guards(served: Any, guard: Any, instead: Any) -> None:
     room, run = served
     assert commit_and_push(room, run).returncode == 0
     trap = room / "r.git" / "hooks" / "pre-receive"
@@ -435,7 +437,7 @@ def test_the_traps_of_the_test_above_work_where_nothing_guards(served, guard, in
 
 
 @pytest.mark.needs("git")
-def test_a_repository_that_was_not_asked_for_is_not_made_safe(served):
+def test_a_repository_that_was_not_asked_for_is_not_made_safe(served: Any) -> None:
     room, run = served
     serve = (room / "transport").read_text()
     (room / "transport").write_text(
@@ -447,7 +449,7 @@ def test_a_repository_that_was_not_asked_for_is_not_made_safe(served):
 
 
 @pytest.mark.needs("git")
-def test_this_host_has_what_the_image_needs():
+def test_this_host_has_what_the_image_needs() -> None:
     found = Jail("j", ("git",), find_program)
     manifest = resolve([("git", plugin.image(found, PLAIN))])
     (program, *_) = plugin.image(found, PLAIN).bare_programs

@@ -1,4 +1,6 @@
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,18 +18,18 @@ JAIL = Jail("j", ("hg",), {"hg": "/usr/bin/hg"}.get)
 PLAIN: dict[str, Value] = {"read": (), "write": ()}
 
 
-def result(**settings):
+def result(**settings: Any) -> Any:
     return plugin.account(JAIL, ALICE, {**PLAIN, **settings})
 
 
-def test_it_is_a_plugin_whose_options_have_these_defaults():
+def test_it_is_a_plugin_whose_options_have_these_defaults() -> None:
     assert isinstance(plugin, Plugin)
     assert {option.name for option in plugin.options} == set(PLAIN)
     with pytest.raises(ConfigError, match="not found"):
         plugin.image(Jail("j", ("hg",), dict[str, str]().get), PLAIN)
 
 
-def test_every_repository_is_a_rule_word_for_word():
+def test_every_repository_is_a_rule_word_for_word() -> None:
     given = result(read=("/srv/hg/a",), write=("~/b",))
     check_rules(given.rules)
     assert [rule.literal_words[1] for rule in given.rules] == ["/srv/hg/a", "/home/alice/b", "b"]
@@ -46,19 +48,19 @@ def test_every_repository_is_a_rule_word_for_word():
         ({"write": ("/",)}, "homes of accounts"),
     ],
 )
-def test_impossible_settings(settings, why):
+def test_impossible_settings(settings: Any, why: Any) -> None:
     with pytest.raises(ConfigError, match=why):
         result(**settings)
 
 
 @pytest.mark.needs("hg", "login-program")
-def test_a_real_hg_clones_and_pushes_the_listed_repository_alone(tmp_path, match_build):
+def test_a_real_hg_clones_and_pushes_the_listed_repository_alone(tmp_path: Path, match_build: Any) -> None:
     home = tmp_path / "home"
     account = Account("alice", 1000, 1000, "alice", str(home))
     rules = plugin.account(Jail("j", ("hg",), find_program), account, {**PLAIN, "write": ("~/r",)}).rules
     env = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "HGUSER": "a"}
 
-    def run(*words, where=tmp_path):
+    def run(*words: Any, where: Any = tmp_path) -> Any:
         return subprocess.run(["hg", *words], env=env, cwd=where, capture_output=True, text=True, timeout=60)
 
     for name in ("r", "secret"):
@@ -80,7 +82,7 @@ def test_a_real_hg_clones_and_pushes_the_listed_repository_alone(tmp_path, match
 
 
 @pytest.mark.needs("hg")
-def test_this_host_has_what_the_image_needs():
+def test_this_host_has_what_the_image_needs() -> None:
     needs = plugin.image(Jail("j", ("hg",), find_program), PLAIN)
     manifest = resolve([("hg", needs)])
     assert manifest.get(JailPath(needs.bare_programs[0])) is not None

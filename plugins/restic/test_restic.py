@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from jailssh.core.errors import ConfigError
@@ -10,7 +12,7 @@ JAIL = Jail("j", ("restic",), {"rclone": "/usr/bin/rclone"}.get)
 PLAIN: dict[str, Value] = {"repository": "", "append_only": True}
 
 
-def test_it_is_a_plugin_whose_options_have_these_defaults():
+def test_it_is_a_plugin_whose_options_have_these_defaults() -> None:
     assert isinstance(plugin, Plugin)
     assert {option.name for option in plugin.options} == set(PLAIN)
     assert plugin.image(JAIL, PLAIN).bare_programs == ("/usr/bin/rclone",)
@@ -18,7 +20,7 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
         plugin.image(Jail("j", ("restic",), dict[str, str]().get), PLAIN)
 
 
-def test_the_same_is_executed_whatever_the_client_asks_for():
+def test_the_same_is_executed_whatever_the_client_asks_for() -> None:
     given = plugin.account(JAIL, ALICE, {**PLAIN, "repository": "~/restic"})
     check_rules(given.rules)
     (rule,) = given.rules
@@ -32,6 +34,6 @@ def test_the_same_is_executed_whatever_the_client_asks_for():
 
 
 @pytest.mark.parametrize(("path", "why"), [("", "no directory is set"), ("/", "homes of"), ("r", "not a path")])
-def test_impossible_settings(path, why):
+def test_impossible_settings(path: Any, why: Any) -> None:
     with pytest.raises(ConfigError, match=why):
         plugin.account(JAIL, ALICE, {**PLAIN, "repository": path})

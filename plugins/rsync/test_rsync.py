@@ -2,6 +2,8 @@ import os
 import shlex
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,15 +29,15 @@ PLAIN: dict[str, Value] = {
 }
 
 
-def result(**settings):
+def result(**settings: Any) -> Any:
     return plugin.account(JAIL, ALICE, {**PLAIN, **settings})
 
 
-def rules(**settings):
+def rules(**settings: Any) -> Any:
     return {rule.id: rule for rule in result(**settings).rules}
 
 
-def test_it_is_a_plugin_whose_options_have_these_defaults():
+def test_it_is_a_plugin_whose_options_have_these_defaults() -> None:
     assert isinstance(plugin, Plugin)
     assert {option.name for option in plugin.options} == set(PLAIN)
     assert plugin.image(JAIL, PLAIN).programs == ("/usr/bin/rsync",)
@@ -43,7 +45,7 @@ def test_it_is_a_plugin_whose_options_have_these_defaults():
         plugin.image(Jail("j", ("rsync",), dict[str, str]().get), PLAIN)
 
 
-def test_each_direction_has_a_rule_only_if_it_has_a_directory():
+def test_each_direction_has_a_rule_only_if_it_has_a_directory() -> None:
     for given in ("read", "write"):
         some = rules(**{given: ("/srv/a",)})
         check_rules(some.values())
@@ -58,12 +60,12 @@ def test_each_direction_has_a_rule_only_if_it_has_a_directory():
     assert both["rsync.push"].operands[:2] == (1, 1)
 
 
-def test_the_probe_is_answered_and_not_run():
+def test_the_probe_is_answered_and_not_run() -> None:
     rule = rules(read=("/srv/a",), probe=True)["rsync.probe"]
     assert (rule.command_names, rule.operands[:2], rule.builtin_reply) == (("true",), (0, 0), (0, ""))
 
 
-def test_mounts():
+def test_mounts() -> None:
     given = result(read=("/srv/a", "/srv/c"), write=("/srv/b", "/srv/c"))
     assert set(given.binds) == {Bind("/srv/a"), Bind("/srv/b", writable=True), Bind("/srv/c", writable=True)}
     assert given.home == "none"
@@ -78,17 +80,17 @@ def test_mounts():
     assert result(read=("/srv/a", "/srv/a/b")).binds == (Bind("/srv/a"),)
 
 
-def test_relative_paths_begin_in_the_home_or_in_the_first_directory():
+def test_relative_paths_begin_in_the_home_or_in_the_first_directory() -> None:
     assert rules(write=("~/backup",))["rsync.push"].relative_to == "/home/alice"
     assert rules(write=("/srv/a", "/srv/b"))["rsync.push"].relative_to == "/srv/a"
 
 
-def test_every_rule_keeps_popt_from_reading_the_user_s_aliases():
+def test_every_rule_keeps_popt_from_reading_the_user_s_aliases() -> None:
     assert {rule.environment for rule in rules(read=("~",), write=("~",)).values()} == {(("HOME", "/"),)}
 
 
 @pytest.mark.parametrize("pull", [True, False])
-def test_what_runs_something_or_writes_elsewhere_is_in_no_rule(pull):
+def test_what_runs_something_or_writes_elsewhere_is_in_no_rule(pull: Any) -> None:
     mine = rules(read=("~",), write=("~",), follow_links=True)["rsync.pull" if pull else "rsync.push"]
     longs = dict(mine.long_options)
     runs = ("daemon", "config", "rsh", "rsync-path")
@@ -99,14 +101,14 @@ def test_what_runs_something_or_writes_elsewhere_is_in_no_rule(pull):
     assert ("temp-dir" in longs) is not pull
 
 
-def test_following_links_is_an_option():
+def test_following_links_is_an_option() -> None:
     plain, follow = rules(read=("~",))["rsync.pull"], rules(read=("~",), follow_links=True)["rsync.pull"]
     assert not set("KLk") & set(plain.short_flags)
     assert set(follow.short_flags) - set(plain.short_flags) == set("KLk")
     assert set(dict(follow.long_options)) - set(dict(plain.long_options)) == {"copy-unsafe-links"}
 
 
-def test_without_delete_and_overwrite():
+def test_without_delete_and_overwrite() -> None:
     plain = dict(rules(write=("~",))["rsync.push"].long_options)
     longs = dict(rules(write=("~",), delete=False)["rsync.push"].long_options)
     assert [name for name in longs if name.startswith(("delete", "remove")) or name == "max-delete"] == []
@@ -129,7 +131,7 @@ def test_without_delete_and_overwrite():
     assert set(dict(pull.long_options)) - set(dict(kept.long_options)) == {"backup-dir"}
 
 
-def test_munging_and_confining_are_inserted():
+def test_munging_and_confining_are_inserted() -> None:
     munged = rules(read=("/srv/a",), write=("/srv/a",), munge=True, confine=True, overwrite=False)
     assert munged["rsync.pull"].argv_insert == ("--confine-root=/srv/a", "--munge-links")
     assert munged["rsync.push"].argv_insert == (
@@ -146,7 +148,7 @@ def test_munging_and_confining_are_inserted():
     ("settings", "why"),
     [({}, "no directory is set"), ({"write": ("/",)}, "homes of accounts"), ({"read": ("x",)}, "not a path")],
 )
-def test_impossible_settings(settings, why):
+def test_impossible_settings(settings: Any, why: Any) -> None:
     with pytest.raises(ConfigError, match=why):
         result(**settings)
 
@@ -163,11 +165,11 @@ os.execve("/usr/bin/rsync", argv, {env!r})
 
 
 @pytest.fixture
-def transfer(tmp_path):
+def transfer(tmp_path: Path) -> Any:
     home = tmp_path / "home"
     home.mkdir()
 
-    def run(rule, command):
+    def run(rule: Any, command: Any) -> Any:
         transport = tmp_path / "transport"
         text = SERVE.format(
             python=sys.executable, insert=list(rule.argv_insert), home=str(home), env=dict(rule.environment)
@@ -181,7 +183,7 @@ def transfer(tmp_path):
 
 
 @pytest.mark.needs("rsync")
-def test_what_exists_is_not_overwritten_without_overwrite(transfer):
+def test_what_exists_is_not_overwritten_without_overwrite(transfer: Any) -> None:
     home, room, run = transfer
     (room / "a").write_text("old")
     push = rules(write=("~",), overwrite=False)["rsync.push"]
@@ -196,7 +198,7 @@ def test_what_exists_is_not_overwritten_without_overwrite(transfer):
 
 
 @pytest.mark.needs("rsync")
-def test_links_are_munged_where_they_should_be(transfer):
+def test_links_are_munged_where_they_should_be(transfer: Any) -> None:
     home, room, run = transfer
     (room / "link").symlink_to("/etc/passwd")
     assert run(rules(write=("~",), munge=True)["rsync.push"], "-a link h:.").returncode == 0
@@ -204,7 +206,7 @@ def test_links_are_munged_where_they_should_be(transfer):
 
 
 @pytest.mark.needs("rsync", "rrsync")
-def test_confined_makes_no_special_file_and_reads_no_filter_from_elsewhere(transfer):
+def test_confined_makes_no_special_file_and_reads_no_filter_from_elsewhere(transfer: Any) -> None:
     home, room, run = transfer
     os.mkfifo(room / "pipe")
     push = rules(write=(str(home),), confine=True)["rsync.push"]
@@ -226,7 +228,7 @@ def test_confined_makes_no_special_file_and_reads_no_filter_from_elsewhere(trans
 
 
 @pytest.mark.needs("rsync")
-def test_this_host_has_what_the_image_needs():
+def test_this_host_has_what_the_image_needs() -> None:
     found = Jail("j", ("rsync",), find_program)
     manifest = resolve([("rsync", plugin.image(found, PLAIN))])
     (program, *_) = plugin.image(found, PLAIN).programs

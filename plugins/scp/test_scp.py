@@ -1,6 +1,8 @@
 import os
 import shutil
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,27 +22,27 @@ SERVER = "/usr/lib/openssh/sftp-server"
 PLAIN: dict[str, Value] = {"upload": True, "download": True, "old_protocol": True, "log": False}
 
 
-def jail(*plugins):
+def jail(*plugins: Any) -> Any:
     return Jail("j", plugins, {SERVER: SERVER, "scp": "/usr/bin/scp"}.get)
 
 
-def rules(*plugins, **settings):
+def rules(*plugins: Any, **settings: Any) -> Any:
     return {rule.id: rule for rule in plugin.account(jail(*plugins), ALICE, {**PLAIN, **settings}).rules}
 
 
-def test_it_is_a_plugin_whose_options_have_these_defaults():
+def test_it_is_a_plugin_whose_options_have_these_defaults() -> None:
     assert isinstance(plugin, Plugin)
     assert {option.name for option in plugin.options} == set(PLAIN)
 
 
-def test_alone_it_serves_both_protocols():
+def test_alone_it_serves_both_protocols() -> None:
     mine = rules("scp")
     assert set(mine) == {"scp.sftp", "scp.upload", "scp.download", "scp.winscp"}
     assert mine["scp.sftp"].argv_prefix == ()
     check_rules(mine.values())
 
 
-def test_beside_the_sftp_plugin_that_one_decides_about_sftp():
+def test_beside_the_sftp_plugin_that_one_decides_about_sftp() -> None:
     mine = rules("scp", "sftp")
     assert set(mine) == {"scp.upload", "scp.download", "scp.winscp"}
     settings: dict[str, Value] = {
@@ -51,14 +53,14 @@ def test_beside_the_sftp_plugin_that_one_decides_about_sftp():
     assert plugin.image(jail("scp", "sftp"), PLAIN).programs == ("/usr/bin/scp",)
 
 
-def test_the_new_protocol_is_logged_and_the_old_one_has_nothing_to_say():
+def test_the_new_protocol_is_logged_and_the_old_one_has_nothing_to_say() -> None:
     mine = rules("scp", log=True, download=False)
     assert mine["scp.sftp"].stderr_to_journal
     assert mine["scp.sftp"].argv_prefix[:3] == ("-e", "-l", "INFO")
     assert not mine["scp.upload"].stderr_to_journal
 
 
-def test_directions():
+def test_directions() -> None:
     up, down = rules("scp", download=False), rules("scp", upload=False)
     assert set(up) == {"scp.sftp", "scp.upload", "scp.winscp"}
     assert set(down) == {"scp.sftp", "scp.download", "scp.winscp"}
@@ -70,18 +72,18 @@ def test_directions():
         rules("scp", upload=False, download=False)
 
 
-def test_without_the_old_protocol():
+def test_without_the_old_protocol() -> None:
     assert set(rules("scp", old_protocol=False)) == {"scp.sftp"}
     assert plugin.image(jail("scp"), {**PLAIN, "old_protocol": False}).programs == (SERVER,)
 
 
-def test_the_image_needs_what_the_host_must_have():
+def test_the_image_needs_what_the_host_must_have() -> None:
     assert plugin.image(jail("scp"), PLAIN).programs == ("/usr/bin/scp", SERVER)
     with pytest.raises(ConfigError, match="scp: not found"):
         plugin.image(Jail("j", ("scp",), {SERVER: SERVER}.get), PLAIN)
 
 
-def copy(tmp_path, flags, *words):
+def copy(tmp_path: Path, flags: Any, *words: Any) -> Any:
     """Run the real scp against the real sftp-server with ``flags``; True if it succeeded."""
     server = next(filter(shutil.which, SERVER_PATHS))
     transport = tmp_path / "transport"
@@ -92,7 +94,7 @@ def copy(tmp_path, flags, *words):
 
 
 @pytest.mark.needs("sshd")
-def test_the_flags_allow_a_real_scp_what_they_should(tmp_path):
+def test_the_flags_allow_a_real_scp_what_they_should(tmp_path: Path) -> None:
     up, down = rules("scp", download=False)["scp.sftp"].argv_prefix, rules("scp", upload=False)["scp.sftp"].argv_prefix
     (tmp_path / "src" / "sub").mkdir(parents=True)
     (tmp_path / "src" / "sub" / "a").write_text("a")
@@ -110,7 +112,7 @@ def test_the_flags_allow_a_real_scp_what_they_should(tmp_path):
 
 
 @pytest.fixture
-def old(tmp_path, match_build):
+def old(tmp_path: Path, match_build: Any) -> Any:
     """Run the real ``scp -O`` against the real matcher and the real scp, with ``home`` as the home."""
     home = tmp_path / "home"
     (home / "d").mkdir(parents=True)
@@ -118,7 +120,7 @@ def old(tmp_path, match_build):
     for path in (home / "a.txt", home / "b.txt", home / "d" / "c", tmp_path / "one", tmp_path / "src" / "sub" / "x"):
         path.write_text(path.name)
 
-    def run(*words, **settings):
+    def run(*words: Any, **settings: Any) -> Any:
         found = Jail("j", ("scp",), find_program)
         account = Account("alice", 1000, 1000, "alice", str(home))
         transport = Transport(tmp_path, match_build, plugin.account(found, account, {**PLAIN, **settings}).rules, home)
@@ -130,7 +132,7 @@ def old(tmp_path, match_build):
 
 
 @pytest.mark.needs("scp", "sshd", "login-program")
-def test_a_real_client_of_the_old_protocol(old):
+def test_a_real_client_of_the_old_protocol(old: Any) -> None:
     room, home, run = old
     assert run("one", "h:up") == (0, "scp -t up")
     assert (home / "up").read_text() == "one"
@@ -146,7 +148,7 @@ def test_a_real_client_of_the_old_protocol(old):
 
 
 @pytest.mark.needs("scp", "sshd", "login-program")
-def test_a_real_client_in_the_direction_that_is_not_allowed(old):
+def test_a_real_client_in_the_direction_that_is_not_allowed(old: Any) -> None:
     room, home, run = old
     assert run("one", "h:up", upload=False)[0] != 0
     assert run("h:a.txt", "got", download=False)[0] != 0
@@ -157,7 +159,7 @@ def test_a_real_client_in_the_direction_that_is_not_allowed(old):
 
 
 @pytest.mark.needs("sshd")
-def test_this_host_has_what_the_image_needs():
+def test_this_host_has_what_the_image_needs() -> None:
     found = Jail("j", ("scp",), find_program)
     manifest = resolve([("scp", plugin.image(found, PLAIN))])
     (program, *_) = plugin.image(found, PLAIN).programs

@@ -1,4 +1,6 @@
 import subprocess
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,18 +18,18 @@ JAIL = Jail("j", ("svn",), {"svnserve": "/usr/bin/svnserve"}.get)
 PLAIN: dict[str, Value] = {"root": "", "read_only": False}
 
 
-def result(**settings):
+def result(**settings: Any) -> Any:
     return plugin.account(JAIL, ALICE, {**PLAIN, **settings})
 
 
-def test_it_is_a_plugin_whose_options_have_these_defaults():
+def test_it_is_a_plugin_whose_options_have_these_defaults() -> None:
     assert isinstance(plugin, Plugin)
     assert {option.name for option in plugin.options} == set(PLAIN)
     with pytest.raises(ConfigError, match="not found"):
         plugin.image(Jail("j", ("svn",), dict[str, str]().get), PLAIN)
 
 
-def test_what_is_forced():
+def test_what_is_forced() -> None:
     given = result(root="/srv/svn")
     check_rules(given.rules)
     (rule,) = given.rules
@@ -40,18 +42,18 @@ def test_what_is_forced():
 
 
 @pytest.mark.parametrize(("root", "why"), [("", "no directory is set"), ("/", "homes of"), ("svn", "not a path")])
-def test_impossible_settings(root, why):
+def test_impossible_settings(root: Any, why: Any) -> None:
     with pytest.raises(ConfigError, match=why):
         result(root=root)
 
 
 @pytest.fixture
-def served(tmp_path, match_build):
+def served(tmp_path: Path, match_build: Any) -> Any:
     home = tmp_path / "home"
     home.mkdir()
     subprocess.run(["svnadmin", "create", home / "r"], check=True, timeout=30)
 
-    def run(*words, **settings):
+    def run(*words: Any, **settings: Any) -> Any:
         account = Account("alice", 1000, 1000, "alice", str(home))
         jail = Jail("j", ("svn",), find_program)
         rules = plugin.account(jail, account, {**PLAIN, "root": "~", **settings}).rules
@@ -64,7 +66,7 @@ def served(tmp_path, match_build):
 
 
 @pytest.mark.needs("svn", "login-program")
-def test_a_real_svn_reads_and_commits_below_the_root_as_the_account(served):
+def test_a_real_svn_reads_and_commits_below_the_root_as_the_account(served: Any) -> None:
     room, run = served
     done, transport = run("checkout", "svn+ssh://h/r", "work")
     assert done.returncode == 0, done.stderr
@@ -78,7 +80,7 @@ def test_a_real_svn_reads_and_commits_below_the_root_as_the_account(served):
 
 
 @pytest.mark.needs("svn", "login-program")
-def test_read_only(served):
+def test_read_only(served: Any) -> None:
     _, run = served
     assert run("ls", "svn+ssh://h/r", read_only=True)[0].returncode == 0
     assert run("mkdir", "-m", "x", "svn+ssh://h/r/d", read_only=True)[0].returncode != 0
@@ -86,6 +88,6 @@ def test_read_only(served):
 
 
 @pytest.mark.needs("svn")
-def test_this_host_has_what_the_image_needs():
+def test_this_host_has_what_the_image_needs() -> None:
     needs = plugin.image(Jail("j", ("svn",), find_program), PLAIN)
     assert resolve([("svn", needs)]).get(JailPath(needs.programs[0])) is not None

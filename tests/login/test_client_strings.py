@@ -5,6 +5,8 @@ Rows as in ``test_commands.py``.  What was recorded from a program is said besid
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 pytestmark = pytest.mark.needs("login-program")
@@ -88,7 +90,7 @@ def borg(*options: str) -> tuple[str, list[str]]:
         ("cvs", "cvs -e id commit", "word-missing"),
     ],
 )  # fmt: skip
-def test_programs_of_their_own(decide, jail, command, expected):
+def test_programs_of_their_own(decide: Any, jail: Any, command: Any, expected: Any) -> None:
     assert decide(jail, command) == expected
 
 
@@ -134,7 +136,7 @@ def runs(number: int, name: str, *argv: str) -> tuple[str, list[str]]:
         ("/bin/id", "command-not-allowed"),
     ],
 )  # fmt: skip
-def test_the_administrator_s_own_commands(decide, command, expected):
+def test_the_administrator_s_own_commands(decide: Any, command: Any, expected: Any) -> None:
     assert decide("command", command) == expected
 
 
@@ -196,5 +198,5 @@ DROP_BOX = ["sftp-server", "-e", "-l", "INFO", "-u", "222", "-p", f"{DROP},users
         ("all", "scp -f " + "x " * 2000, "too-many-words"),
     ],
 )  # fmt: skip
-def test_transfers(decide, jail, command, expected):
+def test_transfers(decide: Any, jail: Any, command: Any, expected: Any) -> None:
     assert decide(jail, command) == expected

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.login.commands import HOME
@@ -11,12 +13,12 @@ pytestmark = pytest.mark.needs("login-program")
 
 
 @pytest.mark.parametrize(("jail", "command", "expected"), RSYNC_ROWS)
-def test_rsync(decide, jail, command, expected):
+def test_rsync(decide: Any, jail: Any, command: Any, expected: Any) -> None:
     assert decide(jail, command) == expected
 
 
 @pytest.mark.parametrize("options", PUSHED)
-def test_rsync_options_that_a_pushing_client_sends(decide, options):
+def test_rsync_options_that_a_pushing_client_sends(decide: Any, options: Any) -> None:
     """Options go through unchanged; a relative directory is relative to the destination, as rsync(1) says."""
     command = f"rsync --server {options} . backup/x"
     argv = ["rsync", "--server", *options.split(), ".", "backup/x"]
@@ -32,12 +34,12 @@ def test_rsync_options_that_a_pushing_client_sends(decide, options):
         ("--partial-dir=/home/alice/backup/p", "--partial-dir=/home/alice/backup/p", []),
     ],
 )
-def test_rsync_values(decide, option, word, executed):
+def test_rsync_values(decide: Any, option: Any, word: Any, executed: Any) -> None:
     argv = ["rsync", "--server", "-e.L", word, *executed, ".", "backup/x"]
     assert decide("backup", f"rsync --server -e.L {option} . backup/x") == ("rsync.push", argv)
 
 
 @pytest.mark.parametrize("options", PULLED)
-def test_rsync_options_that_a_pulling_client_sends(decide, options):
+def test_rsync_options_that_a_pulling_client_sends(decide: Any, options: Any) -> None:
     argv = ["rsync", "--server", "--sender", *options.split(), ".", "/srv/data/x"]
     assert decide("pull", f"rsync --server --sender {options} . /srv/data/x") == ("rsync.pull", argv)

@@ -10,6 +10,7 @@ import tempfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ REPO = str(Path(cli.__file__).parents[2])
 class Site:
     """A directory of root's with a source file, specs and a target."""
 
-    def __init__(self, base, capsys):
+    def __init__(self, base: Any, capsys: pytest.CaptureFixture[str]) -> None:
         self.base = base
         self.src = base / "SRC"
         self.src.mkdir()
@@ -33,35 +34,35 @@ class Site:
         self._capsys = capsys
         self.out = self.err = ""
 
-    def spec(self, text, name="t.jailspec"):
+    def spec(self, text: Any, name: Any = "t.jailspec") -> Any:
         path = self.base / name
         path.write_text(text.replace("SRC/", f"{self.src}/"))
         path.chmod(0o644)
         return str(path)
 
-    def build(self, text, *options, target=None):
+    def build(self, text: Any, *options: Any, target: Any = None) -> Any:
         return self.run("build", self.spec(text), str(target or self.tree), *options)
 
-    def run(self, *argv):
+    def run(self, *argv: Any) -> Any:
         code = cli.main(["--root", str(self.base / "state"), *argv])
         said = self._capsys.readouterr()
         self.out, self.err = said.out, said.err
         return code
 
-    def changes(self):
+    def changes(self) -> Any:
         return int(self.out.rsplit(": ", 1)[1].split()[0])
 
-    def mode(self, path):
+    def mode(self, path: Any) -> Any:
         return stat.S_IMODE(os.lstat(f"{self.tree}{path}").st_mode)
 
-    def read(self, path):
+    def read(self, path: Any) -> Any:
         return Path(f"{self.tree}{path}").read_text()
 
-    def inside(self, *argv):
+    def inside(self, *argv: Any) -> Any:
         return subprocess.run(["chroot", str(self.tree), *argv], capture_output=True, text=True, timeout=20)
 
 
-def states(tree):
+def states(tree: Any) -> Any:
     """Everything below a directory with all of its status but the time of the last reading."""
     found = {}
     for path in [tree, *tree.rglob("*")]:

@@ -215,8 +215,8 @@ def meet(lab: Lab, executed: Executed, row: Row) -> None:
     # With 1 the program acts as the user in no process of its own; only tests that are alone may set it so.
     traceable = SUID_DUMPABLE.read_text().strip() == "1"
     usual = kernel_setting(SUID_DUMPABLE, "0") if traceable else contextlib.nullcontext()
-    host = SETTING.get(row.setting, lambda _: shared(lab) if row.plan == "shared" else contextlib.nullcontext())
-    with usual, host(lab):
+    plain = shared(lab) if row.plan == "shared" else contextlib.nullcontext()
+    with usual, SETTING[row.setting](lab) if row.setting in SETTING else plain:
         lab.records()
         executed.take()
         with other_kernel(lab, row.answers) as kernel:

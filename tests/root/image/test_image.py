@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ SOURCE_TREE = str(Path(store.__file__).parents[2])
 
 
 @pytest.fixture
-def place():
+def place() -> Any:
     """A directory outside /tmp, since a jail has its own /tmp."""
     old = os.umask(0o022)
     path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="jailssh-test-"))
@@ -38,30 +39,30 @@ def place():
 
 
 @pytest.fixture
-def layout(place):
+def layout(place: Path) -> Any:
     (place / "root").mkdir()
     return Layout(root=str(place / "root"))
 
 
-def fill(place, count=20, size=1000):
+def fill(place: Path, count: Any = 20, size: Any = 1000) -> None:
     for number in range(count):
         (place / f"src/f{number}").write_bytes(bytes([number % 256]) * size + str(number).encode())
 
 
-def files_of(place):
+def files_of(place: Path) -> Any:
     return [("test", ImageNeeds(files=(str(place / "src"),)))]
 
 
-def ensure(layout, place, needs=None, **more):
+def ensure(layout: Layout, place: Path, needs: Any = None, **more: Any) -> Any:
     return store.ensure_image(layout, "j", needs or files_of(place), trusted_root=HostPath(str(place)), **more)
 
 
-def left(layout):
+def left(layout: Layout) -> Any:
     names = [*os.listdir(f"{layout.images}/j"), *os.listdir(f"{layout.images}/.pool")]
     return {name for name in names if name.startswith((".new-", ".dead-"))}
 
 
-def python(code, *args, **more):
+def python(code: Any, *args: Any, **more: Any) -> Any:
     """Start Python with the project's modules and the arguments."""
     return subprocess.Popen(
         [sys.executable, "-c", code, *args],
@@ -84,7 +85,7 @@ def build():
 """
 
 
-def in_jail(image, *argv):
+def in_jail(image: Any, *argv: Any) -> Any:
     """Run a program in the image with the host's /dev and its own /run, in a mount namespace that ends with it."""
     script = 'mount --bind /dev "$1/dev"; mount -t tmpfs none "$1/run"; echo root:x:0:0::/:/bin/sh > "$1/run/passwd"'
     script += '; shift; exec chroot "$@"'
@@ -97,7 +98,7 @@ def in_jail(image, *argv):
     )
 
 
-def test_programs_run_in_their_image(layout):
+def test_programs_run_in_their_image(layout: Layout) -> None:
     shell = ImageNeeds(
         programs=("bash", "ls", "cat", "date", "locale", "tput", "getent"),
         data=("nss", "locale", "terminfo", "zoneinfo"),
@@ -127,7 +128,7 @@ def test_programs_run_in_their_image(layout):
     assert in_jail(image, "/usr/lib/git-core/git-remote-http").stderr.startswith(("error: remote-curl", "usage"))
 
 
-def test_the_tree_is_what_the_manifest_says_and_nothing_else(layout, place):
+def test_the_tree_is_what_the_manifest_says_and_nothing_else(layout: Layout, place: Path) -> None:
     fill(place)
     (place / "src/set-id").write_text("#!/bin/sh\n")
     (place / "src/set-id").chmod(0o6755)
@@ -156,7 +157,7 @@ def test_the_tree_is_what_the_manifest_says_and_nothing_else(layout, place):
     assert os.stat(result.path).st_mode & 0o7777 == 0o755
 
 
-def test_a_second_run_does_nothing_and_reads_no_content(layout, place, monkeypatch):
+def test_a_second_run_does_and_reads_nothing(layout: Layout, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(place)
     first = ensure(layout, place)
     monkeypatch.setattr(store, "_Builder", None)
@@ -165,7 +166,7 @@ def test_a_second_run_does_nothing_and_reads_no_content(layout, place, monkeypat
     assert (again.path, again.entries, again.bytes) == (first.path, first.entries, first.bytes)
 
 
-def test_a_changed_file_makes_a_new_generation_and_the_rest_is_shared(layout, place):
+def test_a_changed_file_makes_a_new_generation_and_the_rest_is_shared(layout: Layout, place: Path) -> None:
     fill(place)
     first = ensure(layout, place)
     (place / "src/f3").write_text("new")
@@ -180,7 +181,7 @@ def test_a_changed_file_makes_a_new_generation_and_the_rest_is_shared(layout, pl
     assert Path(first.path + inner + "f3").read_bytes().startswith(b"\x03")
 
 
-def test_a_file_of_the_old_image_that_is_not_as_built_is_not_shared(layout, place):
+def test_a_file_of_the_old_image_that_is_not_as_built_is_not_shared(layout: Layout, place: Path) -> None:
     fill(place)
     first = ensure(layout, place)
     spoilt = Path(f"{first.path}{place}/src/f4")
@@ -190,7 +191,7 @@ def test_a_file_of_the_old_image_that_is_not_as_built_is_not_shared(layout, plac
     assert Path(f"{second.path}{place}/src/f4").read_bytes() == (place / "src/f4").read_bytes()
 
 
-def test_same_content_with_a_new_stamp_keeps_the_generation(layout, place):
+def test_same_content_with_a_new_stamp_keeps_the_generation(layout: Layout, place: Path) -> None:
     fill(place)
     first = ensure(layout, place)
     os.utime(place / "src/f1", (5, 5))
@@ -200,7 +201,7 @@ def test_same_content_with_a_new_stamp_keeps_the_generation(layout, place):
     assert store._up_to_date(layout, "j", manifest_of(layout, first.generation).inputs)
 
 
-def test_going_back_to_old_content_switches_back(layout, place):
+def test_going_back_to_old_content_switches_back(layout: Layout, place: Path) -> None:
     fill(place)
     first = ensure(layout, place)
     old = (place / "src/f1").read_bytes()
@@ -212,7 +213,7 @@ def test_going_back_to_old_content_switches_back(layout, place):
     assert third.path == first.path == store.current_image(layout, "j")
 
 
-def test_a_damaged_manifest_is_written_again(layout, place):
+def test_a_damaged_manifest_is_written_again(layout: Layout, place: Path) -> None:
     fill(place)
     first = ensure(layout, place)
     (manifest,) = Path(first.path).parent.glob(f"{first.generation}-*.json")
@@ -222,7 +223,7 @@ def test_a_damaged_manifest_is_written_again(layout, place):
     assert json.loads(manifest.read_text())["generation"] == first.generation
 
 
-def test_a_failed_build_leaves_the_old_image(layout, place):
+def test_a_failed_build_leaves_the_old_image(layout: Layout, place: Path) -> None:
     fill(place)
     first = ensure(layout, place)
     with pytest.raises(ImageError):
@@ -231,17 +232,17 @@ def test_a_failed_build_leaves_the_old_image(layout, place):
     assert not left(layout)
 
 
-def test_names_of_jails_are_checked(layout, place):
+def test_names_of_jails_are_checked(layout: Layout, place: Path) -> None:
     for name in ("../x", "", ".", "a/b", "A"):
         with pytest.raises(UsageError):
             store.ensure_image(layout, name, [])
 
 
-def test_a_source_that_changes_while_it_is_copied_is_read_again(layout, place, monkeypatch):
+def test_a_changing_source_is_read_again(layout: Layout, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(place)
     copy, calls = fs.copy_data, []
 
-    def disturbed(source, target):
+    def disturbed(source: Any, target: Any) -> Any:
         calls.append(1)
         if len(calls) == 3:
             for number in range(20):
@@ -255,11 +256,11 @@ def test_a_source_that_changes_while_it_is_copied_is_read_again(layout, place, m
     assert not left(layout)
 
 
-def test_a_source_that_never_rests_is_an_error(layout, place, monkeypatch):
+def test_a_source_that_never_rests_is_an_error(layout: Layout, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(place, 2)
     copy = fs.copy_data
 
-    def disturbed(source, target):
+    def disturbed(source: Any, target: Any) -> Any:
         with open(place / "src/f0", "a") as file:
             file.write("more")
         return copy(source, target)
@@ -271,7 +272,7 @@ def test_a_source_that_never_rests_is_an_error(layout, place, monkeypatch):
     assert not left(layout)
 
 
-def test_a_planted_link_is_not_followed(layout, place):
+def test_a_planted_link_is_not_followed(layout: Layout, place: Path) -> None:
     (place / "victim").mkdir()
     (place / "victim/file").write_text("mine")
     (place / "staging").mkdir()
@@ -298,7 +299,7 @@ def test_a_planted_link_is_not_followed(layout, place):
     assert (place / "victim/file").read_text() == "mine"
 
 
-def test_the_images_directory_must_not_be_a_link(layout, place):
+def test_the_images_directory_must_not_be_a_link(layout: Layout, place: Path) -> None:
     (place / "elsewhere").mkdir()
     os.makedirs(layout.state)
     os.symlink(place / "elsewhere", layout.images)
@@ -308,7 +309,7 @@ def test_the_images_directory_must_not_be_a_link(layout, place):
     assert os.listdir(place / "elsewhere") == []
 
 
-def test_a_full_disk_leaves_the_old_image_and_no_litter(layout, place):
+def test_a_full_disk_leaves_the_old_image_and_no_litter(layout: Layout, place: Path) -> None:
     fill(place, 3)
     code = (
         BUILD
@@ -374,7 +375,7 @@ build()
         ("fs", "after", "atomic_symlink_at"),
     ],
 )
-def test_killed_at_any_step(layout, place, where, when, name):
+def test_killed_at_any_step(layout: Layout, place: Path, where: Any, when: Any, name: Any) -> None:
     fill(place)
     first = ensure(layout, place)
     (place / "src/f1").write_text("new")
@@ -393,7 +394,7 @@ def test_killed_at_any_step(layout, place, where, when, name):
         assert not left(layout)
 
 
-def test_builders_at_once_build_once(layout, place):
+def test_builders_at_once_build_once(layout: Layout, place: Path) -> None:
     fill(place, 200)
     code = BUILD + "result = build(); print(result.path, result.changed)"
     builders = [python(code, str(place)) for _ in range(4)]
@@ -402,7 +403,7 @@ def test_builders_at_once_build_once(layout, place):
     assert sorted(line[1] for line in lines) == ["False", "False", "False", "True"]
 
 
-def test_a_waiting_builder_says_for_whom(layout, place):
+def test_a_waiting_builder_says_for_whom(layout: Layout, place: Path) -> None:
     fill(place, 2)
     os.makedirs(f"{layout.images}/j")
     code = "import sys\nfrom jailssh.files import fs\nwith fs.lock(sys.argv[1]):\n print(flush=True)\n sys.stdin.read()"
@@ -410,7 +411,7 @@ def test_a_waiting_builder_says_for_whom(layout, place):
     holder.stdout.readline()
     told = []
 
-    def waiting(pid):
+    def waiting(pid: Any) -> None:
         told.append(pid)
         holder.stdin.close()
 
@@ -420,7 +421,7 @@ def test_a_waiting_builder_says_for_whom(layout, place):
     holder.stdout.close()
 
 
-def three_generations(layout, place):
+def three_generations(layout: Layout, place: Path) -> Any:
     fill(place)
     results = []
     for number in range(3):
@@ -429,7 +430,7 @@ def three_generations(layout, place):
     return results
 
 
-def test_prune_keeps_the_current_and_what_is_in_use(layout, place):
+def test_prune_keeps_the_current_and_what_is_in_use(layout: Layout, place: Path) -> None:
     one, two, three = three_generations(layout, place)
     Path(f"{layout.images}/.pool/{'0' * 20}-{'0' * 16}.json").write_text("{}")
     assert pool.prune(layout, in_use=[two.path]).generations == (one.generation,)
@@ -442,7 +443,7 @@ def test_prune_keeps_the_current_and_what_is_in_use(layout, place):
     assert pool.prune(Layout(root=str(place / "other"))).generations == ()
 
 
-def test_prune_keeps_what_is_mounted_in_another_namespace(layout, place):
+def test_prune_keeps_what_is_mounted_in_another_namespace(layout: Layout, place: Path) -> None:
     one, two, _ = three_generations(layout, place)
     (place / "mnt").mkdir()
     script = 'mount --bind "$1" "$2" && echo ready && read x'
@@ -462,12 +463,11 @@ def test_prune_keeps_what_is_mounted_in_another_namespace(layout, place):
 
 
 @pytest.mark.needs("gcc")
-def test_a_library_from_ld_so_conf_is_found_in_the_jail(layout, place):
-    for directory in ("lib", "bin"):
-        (place / directory).mkdir()
+def test_a_library_from_ld_so_conf_is_found_in_the_jail(layout: Layout, place: Path) -> None:
+    subprocess.run(["mkdir", place / "lib", place / "bin"], check=True)
     lib, prog, conf = place / "lib/libtestone.so.1", place / "bin/prog", place / "ld.so.conf"
     gcc = ["gcc", "-x", "c", "-", "-x", "none", "-o"]
-    shared = [*gcc, lib, "-shared", "-fPIC", "-Wl,-soname,libtestone.so.1"]
+    shared = [*gcc, str(lib), "-shared", "-fPIC", "-Wl,-soname,libtestone.so.1"]
     subprocess.run(shared, input=b"int f(void){return 42;}", check=True)
     subprocess.run([*gcc, prog, lib], input=b"int f(void); int main(void){return f();}", check=True)
     conf.write_text(f"include /etc/ld.so.conf.d/*.conf\n{place}/lib\n")
@@ -490,7 +490,7 @@ def test_a_library_from_ld_so_conf_is_found_in_the_jail(layout, place):
     assert not os.path.lexists(f"{path}/var/cache/ldconfig")
 
 
-def test_the_state_is_open_to_nobody_who_could_disturb(layout, place):
+def test_the_state_is_open_to_nobody_who_could_disturb(layout: Layout, place: Path) -> None:
     fill(place, 1)
     result = ensure(layout, place)
     for path in (layout.state, layout.images, os.path.dirname(result.path), result.path):

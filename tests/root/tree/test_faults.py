@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from jailssh.jailspec.load import Source, SourceKind
 from jailssh.jailspec.merge import read_spec
 from jailssh.tree import build
 from jailssh.tree.target import Target
-from tests.root.build_site import REPO, site, states
+from tests.root.build_site import REPO, Site, site, states
 
 pytestmark = pytest.mark.needs("root")
 __all__ = ["site"]
@@ -37,7 +38,7 @@ sys.exit(main.main(sys.argv[2:]))
 """
 
 
-def killed(site, step, spec, *options):
+def killed(site: Site, step: Any, spec: Any, *options: Any) -> Any:
     """Build and die at a step; True if the build was done before."""
     argv = [sys.executable, "-c", KILLED, str(step), "--root", str(site.base / "state"), "build", spec, str(site.tree)]
     env = {"PYTHONPATH": REPO, "PATH": os.environ["PATH"]}
@@ -46,11 +47,11 @@ def killed(site, step, spec, *options):
     return done.returncode == 0
 
 
-def leftovers(site):
+def leftovers(site: Site) -> Any:
     return list(site.tree.rglob(".jailssh-new-*"))
 
 
-def test_a_new_tree_is_whole_or_not_there_whenever_the_build_is_killed(site):
+def test_a_new_tree_is_whole_or_not_there_whenever_the_build_is_killed(site: Site) -> None:
     spec = site.spec("/d/e/ 700\nSRC/data.txt /f\n/l -> f\n/h => /f\n/p p\n")
     wanted = {"d", "d/e", "f", "l", "h", "p"}
     for step in range(1, 100):
@@ -67,7 +68,7 @@ def test_a_new_tree_is_whole_or_not_there_whenever_the_build_is_killed(site):
     assert step > 10
 
 
-def test_a_tree_in_use_has_old_or_new_files_whenever_the_build_is_killed(site):
+def test_a_tree_in_use_has_old_or_new_files_whenever_the_build_is_killed(site: Site) -> None:
     old = "SRC/data.txt /d/f\n/l -> old\n/gone/\nSRC/data.txt /gone/x\nSRC/data.txt /h\n"
     new = "/etc/hostname /d/f\n/l -> new\n/d/ 700\nSRC/data.txt /n\n/h => /n\n/p p\n"
     for step in range(1, 100):
@@ -89,7 +90,7 @@ def test_a_tree_in_use_has_old_or_new_files_whenever_the_build_is_killed(site):
     assert step > 10
 
 
-def test_a_full_disk_leaves_nothing_new_and_the_old_as_it_was(site):
+def test_a_full_disk_leaves_nothing_new_and_the_old_as_it_was(site: Site) -> None:
     (site.src / "big").write_bytes(os.urandom(3 << 20))
     site.spec("SRC/data.txt /f\n", "a.jailspec")
     site.spec("SRC/big /f\n", "b.jailspec")
@@ -113,11 +114,11 @@ def test_a_full_disk_leaves_nothing_new_and_the_old_as_it_was(site):
 class Meddler:
     """Builds by the library and meddles with the sources when the first file is to be copied."""
 
-    def __init__(self, site, meddle):
+    def __init__(self, site: Site, meddle: Any) -> None:
         self.site = site
         self.meddle = meddle
 
-    def build(self, text):
+    def build(self, text: Any) -> Any:
         spec = self.site.spec(text)
         read = read_spec([Source(SourceKind.FILE, spec)], lambda path: Path(path).read_bytes(), real=os.path.realpath)
         listeners = build.Listeners(told=lambda change: self.meddle())
@@ -125,10 +126,10 @@ class Meddler:
         return build.build(read, Target(str(self.site.tree)), options, facts=ElfCache(), listeners=listeners)
 
 
-def test_a_source_that_changes_is_read_again(site):
+def test_a_source_that_changes_is_read_again(site: Site) -> None:
     changes = iter(["changed\n"])
 
-    def once():
+    def once() -> None:
         for text in changes:
             site.data.write_text(text)
 
@@ -136,8 +137,8 @@ def test_a_source_that_changes_is_read_again(site):
     assert site.read("/f") == "changed\n"
 
 
-def test_a_source_that_keeps_changing_or_vanishes_is_an_error_and_no_tree_appears(site):
-    def always():
+def test_a_source_that_keeps_changing_or_vanishes_is_an_error_and_no_tree_appears(site: Site) -> None:
+    def always() -> None:
         site.data.write_text(f"{time.monotonic_ns()}\n")
 
     with pytest.raises(Exception, match="changed while it was"):
@@ -149,7 +150,7 @@ def test_a_source_that_keeps_changing_or_vanishes_is_an_error_and_no_tree_appear
 
 
 @pytest.mark.parametrize("name", [b"lib;touch PWNED;", b"it's", b'"', b"$(id).so", b"a b", b"\xff\xfe.so", b"-rf"])
-def test_names_are_only_names(site, name):
+def test_names_are_only_names(site: Site, name: Any) -> None:
     folder = os.fsencode(site.src / "odd")
     os.mkdir(folder)
     shutil.copy(b"/bin/true", os.path.join(folder, name))
@@ -160,14 +161,14 @@ def test_names_are_only_names(site, name):
     assert site.changes() == 0
 
 
-def test_a_name_with_a_newline_is_refused(site):
+def test_a_name_with_a_newline_is_refused(site: Site) -> None:
     (site.src / "odd").mkdir()
     (site.src / "odd/a\nb").write_text("")
     assert site.build("tree SRC/odd /odd\n") == 1
     assert "a\\x0ab: its name has control characters" in site.err
 
 
-def test_loops_of_links(site):
+def test_loops_of_links(site: Site) -> None:
     (site.src / "a").symlink_to("b")
     (site.src / "b").symlink_to("a")
     (site.src / "t").mkdir()
@@ -179,7 +180,7 @@ def test_loops_of_links(site):
     assert sorted(os.listdir(site.tree / "t")) == ["self", "up"]
 
 
-def test_a_huge_sparse_program_stays_sparse_or_is_refused_quickly(site):
+def test_a_huge_sparse_program_stays_sparse_or_is_refused_quickly(site: Site) -> None:
     shutil.copy("/bin/true", site.src / "big")
     os.truncate(site.src / "big", 1 << 30)
     started = time.monotonic()
@@ -189,7 +190,7 @@ def test_a_huge_sparse_program_stays_sparse_or_is_refused_quickly(site):
     assert time.monotonic() - started < 30
 
 
-def test_hard_links_of_a_tree_are_kept(site):
+def test_hard_links_of_a_tree_are_kept(site: Site) -> None:
     (site.src / "t").mkdir()
     (site.src / "t/one").write_text("x")
     os.link(site.src / "t/one", site.src / "t/two")
@@ -199,7 +200,7 @@ def test_hard_links_of_a_tree_are_kept(site):
     assert site.changes() == 0
 
 
-def test_a_hard_link_planted_to_a_file_of_the_host_is_replaced_not_written(site):
+def test_a_hard_link_planted_to_a_file_of_the_host_is_replaced_not_written(site: Site) -> None:
     victim = site.base / "victim"
     victim.write_text("precious")
     site.tree.mkdir()
@@ -210,7 +211,7 @@ def test_a_hard_link_planted_to_a_file_of_the_host_is_replaced_not_written(site)
     assert site.read("/f") == "hello\n"
 
 
-def test_a_mount_in_the_tree_is_a_border(site):
+def test_a_mount_in_the_tree_is_a_border(site: Site) -> None:
     site.tree.mkdir()
     (site.tree / "home").mkdir()
     spec = site.spec("SRC/data.txt /home/f\n")
@@ -224,7 +225,7 @@ def test_a_mount_in_the_tree_is_a_border(site):
     assert sorted(os.listdir(site.src)) == ["data.txt"]
 
 
-def test_a_tree_that_others_can_write_is_refused_as_source(site):
+def test_a_tree_that_others_can_write_is_refused_as_source(site: Site) -> None:
     (site.src / "t").mkdir()
     (site.src / "t/x").write_text("x")
     (site.src / "t").chmod(0o777)
@@ -233,7 +234,7 @@ def test_a_tree_that_others_can_write_is_refused_as_source(site):
     assert site.build("tree SRC/t /t\n", "--insecure") == 0
 
 
-def test_a_package_by_its_list(site):
+def test_a_package_by_its_list(site: Site) -> None:
     if not Path("/var/lib/dpkg/info/hostname.list").exists():
         pytest.skip("no package hostname here")
     assert site.build("package hostname exclude=*.gz\n") == 0
@@ -243,7 +244,7 @@ def test_a_package_by_its_list(site):
     assert "package no-such-package: not installed" in site.err
 
 
-def test_damaged_memory_is_as_good_as_none(site):
+def test_damaged_memory_is_as_good_as_none(site: Site) -> None:
     text = "SRC/data.txt /f\n/d/\n"
     assert site.build(text) == 0
     before = states(site.tree)

@@ -27,7 +27,7 @@ PROGRAM = Path(os.path.realpath("/bin/sh")).read_bytes()
 
 
 @pytest.fixture
-def place():
+def place() -> Any:
     old = os.umask(0o022)
     path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="jailssh-test-"))
     path.chmod(0o755)
@@ -36,7 +36,7 @@ def place():
     shutil.rmtree(path)
 
 
-def compiled(place, target, *args, source="int main(void){return 0;}\n"):
+def compiled(place: Path, target: Any, *args: Any, source: Any = "int main(void){return 0;}\n") -> Any:
     out = place / target
     out.parent.mkdir(parents=True, exist_ok=True)
     command = ["gcc", "-x", "c", "-", "-x", "none", "-o", out, "-Wl,--no-as-needed", *args]
@@ -44,17 +44,17 @@ def compiled(place, target, *args, source="int main(void){return 0;}\n"):
     return out
 
 
-def library(place, target, *args):
+def library(place: Path, target: Any, *args: Any) -> Any:
     soname = f"-Wl,-soname,{Path(target).name}"
     return compiled(place, target, "-shared", "-fPIC", soname, *args, source="int f(void){return 1;}\n")
 
 
-def closure(place, path, **more):
+def closure(place: Path, path: Any, **more: Any) -> Any:
     """Return the paths that a program's closure takes."""
     sources = Sources(HostPath(str(place)))
     taken = []
 
-    def take(wanted, origin):
+    def take(wanted: Any, origin: Any) -> Any:
         taken.append(wanted)
         return sources.find(wanted)
 
@@ -63,7 +63,7 @@ def closure(place, path, **more):
 
 
 @pytest.mark.needs("gcc")
-def test_builds_for_newer_processors_come_along(place):
+def test_builds_for_newer_processors_come_along(place: Path) -> None:
     one = library(place, "lib/libone.so.1")
     newer = place / "lib/glibc-hwcaps/x86-64-v3/libone.so.1"
     newer.parent.mkdir(parents=True)
@@ -77,7 +77,7 @@ def test_builds_for_newer_processors_come_along(place):
 
 
 @pytest.mark.needs("gcc")
-def test_a_library_that_is_loaded_already_is_not_looked_for_again(place):
+def test_a_library_that_is_loaded_already_is_not_looked_for_again(place: Path) -> None:
     inner = library(place, "private/libinner.so.1")
     outer = library(place, "private/libouter.so.1", str(inner))
     link = (str(outer), str(inner), "-Wl,-rpath,$ORIGIN/private", "-Wl,--enable-new-dtags")
@@ -86,7 +86,7 @@ def test_a_library_that_is_loaded_already_is_not_looked_for_again(place):
 
 
 @pytest.mark.needs("gcc")
-def test_missing_libraries_can_be_told_instead_of_raised(place):
+def test_missing_libraries_can_be_told_instead_of_raised(place: Path) -> None:
     gone = library(place, "lib/libgone.so.1")
     program = compiled(place, "prog", str(gone), "-Wl,-rpath,$ORIGIN/lib")
     gone.unlink()
@@ -96,7 +96,7 @@ def test_missing_libraries_can_be_told_instead_of_raised(place):
     assert any(path.endswith("/libc.so.6") for path in taken)
 
 
-def test_all_programs_of_the_host_resolve_as_ldd_says():
+def test_all_programs_of_the_host_resolve_as_ldd_says() -> None:
     names = [name for name in ("bash", "git", "ssh", "python3", "perl", "systemd-analyze") if shutil.which(name)]
     sources = Sources()
     for name in names:
@@ -105,7 +105,7 @@ def test_all_programs_of_the_host_resolve_as_ldd_says():
             continue
         taken: set[str] = set()
 
-        def take(wanted, origin, taken=taken):
+        def take(wanted: Any, origin: Any, taken: Any = taken) -> Any:
             found = sources.find(wanted)
             assert found
             taken.add(found.path)
@@ -116,7 +116,7 @@ def test_all_programs_of_the_host_resolve_as_ldd_says():
         assert {os.path.realpath(word) for word in said.split() if word.startswith("/")} <= taken
 
 
-def test_musl_has_directories_and_names_of_its_own():
+def test_musl_has_directories_and_names_of_its_own() -> None:
     loader = read_loader(Sources(), HostPath("/lib/ld-musl-none.so.1"))
     assert (loader.musl, loader.dirs) == (True, ("/lib", "/usr/local/lib", "/usr/lib"))
     assert "libpthread.so.0".startswith(MUSL_RESERVED)
@@ -124,7 +124,7 @@ def test_musl_has_directories_and_names_of_its_own():
 
 
 @pytest.mark.skipif(not os.path.exists("/etc/ld.so.cache"), reason="no ld.so.cache here")
-def test_the_cache_is_read_as_ldconfig_reads_it():
+def test_the_cache_is_read_as_ldconfig_reads_it() -> None:
     said = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True, text=True, check=True, timeout=20).stdout
     wanted = {(match[1], match[2]) for match in re.finditer(r"^\t(\S+) \(.*\) => (.*)$", said, re.MULTILINE)}
     got = {(name, path) for name, paths in read_cache(Sources()).items() for path in paths}
@@ -135,7 +135,7 @@ STAMP = (1, 2, 3, 4, 5)
 ELF = Elf(Abi(64, "EM_X86_64", True), True, "/lib/ld.so", ("a", "b"), ("/r",), (), False, "c")
 
 
-def test_facts_come_back_as_they_were(place):
+def test_facts_come_back_as_they_were(place: Path) -> None:
     facts = ElfCache(f"{place}/facts.json")
     facts.put_elf(STAMP, ELF)
     facts.put_elf((9, 9, 9, 9, 9), None)
@@ -149,7 +149,7 @@ def test_facts_come_back_as_they_were(place):
 
 
 @pytest.mark.parametrize("row", [[], [1], ["64", 1, 1, 1], {}, "x", [64, "m", 1, True, "", [], [], [], True, ""]])
-def test_facts_that_make_no_sense_are_none(place, row):
+def test_facts_that_make_no_sense_are_none(place: Path, row: Any) -> None:
     kept = ElfCache(f"{place}/facts.json")
     kept.put_elf(STAMP, ELF)
     kept.put_digest(STAMP, "0" * 64)
@@ -166,7 +166,9 @@ def test_facts_that_make_no_sense_are_none(place, row):
         assert facts.elf(STAMP) == ELF
 
 
-def test_the_facts_of_earlier_runs_go_first_where_there_are_too_many(place, monkeypatch):
+def test_the_facts_of_earlier_runs_go_first_where_there_are_too_many(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module, "_MAX_ROWS", 500)
     for run in range(3):
         facts = ElfCache(f"{place}/facts.json", str(place))
@@ -178,7 +180,7 @@ def test_the_facts_of_earlier_runs_go_first_where_there_are_too_many(place, monk
     assert known == [0, 200, 200]
 
 
-def test_facts_that_others_could_have_written_are_not_read(place):
+def test_facts_that_others_could_have_written_are_not_read(place: Path) -> None:
     facts = ElfCache(f"{place}/facts.json")
     facts.put_elf(STAMP, ELF)
     facts.save()
@@ -187,7 +189,7 @@ def test_facts_that_others_could_have_written_are_not_read(place):
     assert ElfCache(f"{place}/facts.json", str(place)).elf(STAMP) is True
 
 
-def read(place, data):
+def read(place: Path, data: Any) -> Any:
     path = place / "fuzz"
     path.write_bytes(data)
     with open(path, "rb") as file:
@@ -196,7 +198,7 @@ def read(place, data):
 
 @settings(max_examples=250, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(st.integers(4, 1200), st.integers(0, 255)), min_size=1, max_size=12), st.booleans())
-def test_damaged_programs_give_facts_or_one_kind_of_error(place, changes, cut):
+def test_damaged_programs_give_facts_or_one_kind_of_error(place: Path, changes: Any, cut: Any) -> None:
     data = bytearray(PROGRAM)
     for at, value in changes:
         data[at] = value
@@ -213,7 +215,7 @@ def test_damaged_programs_give_facts_or_one_kind_of_error(place, changes, cut):
 
 @settings(max_examples=150, deadline=5000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=2048))
-def test_any_bytes_after_the_magic(place, tail):
+def test_any_bytes_after_the_magic(place: Path, tail: Any) -> None:
     try:
         read(place, b"\x7fELF" + tail)
     except ImageError as error:
@@ -228,7 +230,7 @@ def test_any_bytes_after_the_magic(place, tail):
         (32, 2**64 - 1),
     ],
 )
-def test_absurd_offsets_end_at_once(place, at, value):
+def test_absurd_offsets_end_at_once(place: Path, at: Any, value: Any) -> None:
     data = bytearray(PROGRAM)
     data[at : at + 8] = value.to_bytes(8, "little")
     data[60:62] = (0xFFFF).to_bytes(2, "little")
@@ -239,7 +241,7 @@ def test_absurd_offsets_end_at_once(place, at, value):
 
 
 @pytest.mark.alone
-def test_programs_need_not_be_read_whole(place):
+def test_programs_need_not_be_read_whole(place: Path) -> None:
     (place / "big").write_bytes(PROGRAM)
     os.truncate(place / "big", 1 << 30)
     started = time.monotonic()

@@ -3,6 +3,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from jailssh.plugin.api import ImageNeeds
 
 
 @pytest.fixture
-def place():
+def place() -> Any:
     """A directory outside /tmp, since a jail has its own /tmp."""
     old = os.umask(0o022)
     path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="jailssh-test-"))
@@ -34,11 +35,11 @@ def place():
     shutil.rmtree(path)
 
 
-def make(place, *, extra_dirs=(), **needs):
+def make(place: Path, *, extra_dirs: Any = (), **needs: Any) -> Any:
     return resolve([("test", ImageNeeds(**needs))], trusted_root=HostPath(str(place)), extra_dirs=extra_dirs)
 
 
-def test_every_image_has_the_base(place):
+def test_every_image_has_the_base(place: Path) -> None:
     manifest = make(place, extra_dirs=("/srv", "/data"))
     kinds = {entry.path: entry.kind for entry in manifest.entries}
     for path in ("/dev", "/proc", "/tmp", "/home", "/run", "/etc", "/usr", "/srv", "/data"):
@@ -51,7 +52,7 @@ def test_every_image_has_the_base(place):
             assert manifest.get(f"/{name}").target == os.readlink(f"/{name}")
 
 
-def test_a_directory_precedes_what_it_holds_and_nothing_comes_twice(place):
+def test_a_directory_precedes_what_it_holds_and_nothing_comes_twice(place: Path) -> None:
     for name in ("a/b/c", "a-b/x", "a.b/y", "a/b-c"):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_text(name)
@@ -63,7 +64,7 @@ def test_a_directory_precedes_what_it_holds_and_nothing_comes_twice(place):
         seen.add(entry.path)
 
 
-def test_round_trip(place):
+def test_round_trip(place: Path) -> None:
     (place / "f").write_text("x")
     (place / "f\udcff;touch PWNED;").write_text("y")
     (place / "l").symlink_to("nowhere")
@@ -77,7 +78,7 @@ def test_round_trip(place):
 
 
 @pytest.mark.parametrize("change", ["cut", "entry", "format", "kind", "path", "list", "name"])
-def test_a_damaged_manifest_is_refused(place, change):
+def test_a_damaged_manifest_is_refused(place: Path, change: Any) -> None:
     text = make(place).to_json()
     data = json.loads(text)
     if change == "entry":
@@ -96,7 +97,7 @@ def test_a_damaged_manifest_is_refused(place, change):
         from_json(text[:-30] if change == "cut" else json.dumps(data))
 
 
-def test_the_generation_is_that_of_the_content(place):
+def test_the_generation_is_that_of_the_content(place: Path) -> None:
     (place / "f").write_text("one")
     first = make(place, files=(str(place),))
     os.utime(place / "f", (1, 1))
@@ -108,7 +109,7 @@ def test_the_generation_is_that_of_the_content(place):
     assert make(place, files=(str(place),)).generation != first.generation
 
 
-def test_what_the_loader_cache_adds_is_not_part_of_the_name(place):
+def test_what_the_loader_cache_adds_is_not_part_of_the_name(place: Path) -> None:
     manifest = make(place)
     assert manifest.with_entry(
         Entry(JailPath("/etc/ld.so.cache"), EntryKind.FILE, "ldconfig", 0o644, 3, "ab")
@@ -127,7 +128,7 @@ def test_what_the_loader_cache_adds_is_not_part_of_the_name(place):
         lambda p: ((p / "l").unlink(), (p / "l").symlink_to("elsewhere")),
     ],
 )
-def test_the_watch_notices_every_change(place, change):
+def test_the_watch_notices_every_change(place: Path, change: Any) -> None:
     (place / "d").mkdir()
     (place / "d/f").write_text("x")
     (place / "l").symlink_to("d")
@@ -137,7 +138,7 @@ def test_the_watch_notices_every_change(place, change):
     assert not unchanged(from_json(manifest.to_json()).watch)
 
 
-def test_set_id_bits_are_dropped_and_said(place):
+def test_set_id_bits_are_dropped_and_said(place: Path) -> None:
     (place / "f").write_text("x")
     (place / "f").chmod(0o6755)
     manifest = make(place, files=(str(place / "f"),))
@@ -145,7 +146,7 @@ def test_set_id_bits_are_dropped_and_said(place):
     assert any("loses its set-id bit" in note for note in manifest.notes)
 
 
-def test_a_private_file_stays_private(place):
+def test_a_private_file_stays_private(place: Path) -> None:
     (place / "f").write_text("x")
     (place / "f").chmod(0o640)
     manifest = make(place, files=(str(place / "f"),))
@@ -153,19 +154,19 @@ def test_a_private_file_stays_private(place):
     assert any("cannot be read by the users of the jail" in note for note in manifest.notes)
 
 
-def test_other_kinds_of_files_are_refused(place):
+def test_other_kinds_of_files_are_refused(place: Path) -> None:
     os.mkfifo(place / "pipe")
     with pytest.raises(ImageError, match="neither a file nor a directory"):
         make(place, files=(str(place),))
 
 
-def test_a_name_with_control_characters_is_refused(place):
+def test_a_name_with_control_characters_is_refused(place: Path) -> None:
     (place / "a\nb").write_text("x")
     with pytest.raises(ImageError, match="its name has control characters"):
         make(place, files=(str(place),))
 
 
-def test_links_of_a_tree_bring_their_files_but_not_directories(place):
+def test_links_of_a_tree_bring_their_files_but_not_directories(place: Path) -> None:
     (place / "tree").mkdir()
     (place / "other/sub").mkdir(parents=True)
     (place / "other/file").write_text("x")
@@ -183,7 +184,7 @@ def test_links_of_a_tree_bring_their_files_but_not_directories(place):
     assert sum("is a link without a target" in note for note in manifest.notes) == 2
 
 
-def test_a_link_to_what_others_can_write_brings_nothing(place):
+def test_a_link_to_what_others_can_write_brings_nothing(place: Path) -> None:
     (place / "tree").mkdir()
     (place / "secret").write_text("x")
     (place / "secret").chmod(0o666)
@@ -210,7 +211,7 @@ X = JailPath("/etc/x")
         ),
     ],
 )
-def test_conflicts_name_both_origins(one, two, why):
+def test_conflicts_name_both_origins(one: Any, two: Any, why: Any) -> None:
     collector = Collector()
     collector.add(one)
     collector.add(one)
@@ -218,7 +219,7 @@ def test_conflicts_name_both_origins(one, two, why):
         collector.add(two)
 
 
-def test_nothing_can_lie_below_a_file_or_link():
+def test_nothing_can_lie_below_a_file_or_link() -> None:
     for above in (text_entry(JailPath("/a"), "x", "git"), link_entry(JailPath("/a"), "b", "git")):
         collector = Collector()
         collector.add(text_entry(JailPath("/a/b"), "x", "rsync"))
@@ -228,12 +229,12 @@ def test_nothing_can_lie_below_a_file_or_link():
 
 
 @pytest.mark.parametrize("path", ["/tmp/x", "/proc/x", "/dev/null", "/run/passwd", "/a/../b", "relative", "/a\x01"])
-def test_places_that_cannot_be(path):
+def test_places_that_cannot_be(path: Any) -> None:
     with pytest.raises(ImageError):
         Collector().add(text_entry(path, "x", "test"))
 
 
-def test_generated_paths_follow_the_links_of_the_image(place):
+def test_generated_paths_follow_the_links_of_the_image(place: Path) -> None:
     collector = Collector()
     collector.add(link_entry(JailPath("/lib"), "usr/lib", "base"))
     collector.add(link_entry(JailPath("/usr/lib/x"), "../../opt/x", "base"))
@@ -245,13 +246,13 @@ def test_generated_paths_follow_the_links_of_the_image(place):
         collector.place(JailPath("/loop/x"))
 
 
-def test_an_unknown_data_set_names_the_known_ones(place):
+def test_an_unknown_data_set_names_the_known_ones(place: Path) -> None:
     with pytest.raises(ImageError) as caught:
         make(place, data=("nss", "klingon"))
     assert "gconv" in caught.value.hint
 
 
-def test_data_sets_bring_what_the_host_has(place):
+def test_data_sets_bring_what_the_host_has(place: Path) -> None:
     manifest = make(place, data=("nss", "locale", "terminfo", "zoneinfo", "ca-certificates"))
     assert manifest.get("/etc/hosts").text.startswith("127.0.0.1 localhost")
     for path in ("/usr/lib/locale/C.utf8/LC_CTYPE", "/lib/terminfo/x/xterm", "/etc/ssl/certs/ca-certificates.crt"):
@@ -261,7 +262,7 @@ def test_data_sets_bring_what_the_host_has(place):
         assert manifest.get(os.path.realpath("/etc/localtime")).kind == "file"
 
 
-def test_a_file_that_changes_while_it_is_examined(place):
+def test_a_file_that_changes_while_it_is_examined(place: Path) -> None:
     (place / "f").write_text("x")
     sources = Sources(HostPath(str(place)))
     found = sources.find(HostPath(str(place / "f")))

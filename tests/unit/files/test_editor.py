@@ -3,6 +3,8 @@
 import errno
 import os
 import stat
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
@@ -11,10 +13,10 @@ from jailssh.files.editor import NEW, TreeEditor
 
 
 @pytest.fixture(params=["openat2", "single steps"])
-def way(request, monkeypatch):
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param == "single steps":
 
-        def absent(root, path):
+        def absent(root: Any, path: Any) -> Never:
             raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
         monkeypatch.setattr(beneath, "_openat2", absent)
@@ -22,7 +24,7 @@ def way(request, monkeypatch):
 
 
 @pytest.fixture
-def tree(tmp_path, way):
+def tree(tmp_path: Path, way: Any) -> Any:
     (tmp_path / "tree").mkdir()
     fd = os.open(tmp_path / "tree", os.O_RDONLY | os.O_DIRECTORY)
     yield fd
@@ -30,13 +32,13 @@ def tree(tmp_path, way):
 
 
 @pytest.fixture
-def editor(tree):
+def editor(tree: int) -> Any:
     editor = TreeEditor(tree, owned=False)
     yield editor
     editor.close()
 
 
-def test_directories_are_reached_without_following(tree, tmp_path):
+def test_directories_are_reached_without_following(tree: int, tmp_path: Path) -> None:
     (tmp_path / "tree/a/b").mkdir(parents=True)
     (tmp_path / "outside").mkdir()
     (tmp_path / "tree/link").symlink_to(tmp_path / "outside")
@@ -51,7 +53,7 @@ def test_directories_are_reached_without_following(tree, tmp_path):
         beneath.open_beneath(tree, "/nothing")
 
 
-def test_a_mount_is_a_border(way):
+def test_a_mount_is_a_border(way: Any) -> None:
     root = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     try:
         with pytest.raises(OSError, match="device") as caught:
@@ -61,7 +63,7 @@ def test_a_mount_is_a_border(way):
         os.close(root)
 
 
-def test_no_change_goes_through_a_link(editor, tmp_path):
+def test_no_change_goes_through_a_link(editor: Any, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (tmp_path / "tree/d").symlink_to(outside)
@@ -86,7 +88,7 @@ def test_no_change_goes_through_a_link(editor, tmp_path):
     assert list(outside.iterdir()) == []
 
 
-def test_a_directory_takes_the_place_of_a_link_and_only_of_that(editor, tmp_path):
+def test_a_directory_takes_the_place_of_a_link_and_only_of_that(editor: Any, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (tmp_path / "tree/d").symlink_to(outside)
@@ -97,7 +99,7 @@ def test_a_directory_takes_the_place_of_a_link_and_only_of_that(editor, tmp_path
     assert list(outside.iterdir()) == []
 
 
-def test_a_full_directory_is_never_replaced(editor, tmp_path):
+def test_a_full_directory_is_never_replaced(editor: Any, tmp_path: Path) -> None:
     (tmp_path / "tree/d").mkdir()
     (tmp_path / "tree/d/mine").write_text("precious")
     with pytest.raises(OSError, match="not empty"):
@@ -108,8 +110,10 @@ def test_a_full_directory_is_never_replaced(editor, tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC])
-def test_an_error_while_copying_leaves_the_old_file(editor, tmp_path, monkeypatch, code):
-    def broken(source, target, size):
+def test_an_error_while_copying_leaves_the_old_file(
+    editor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: Any
+) -> None:
+    def broken(source: Any, target: Any, size: Any) -> Never:
         os.write(target, b"half")
         raise OSError(code, os.strerror(code))
 
@@ -125,14 +129,14 @@ def test_an_error_while_copying_leaves_the_old_file(editor, tmp_path, monkeypatc
     assert os.listdir(tmp_path / "tree") == ["f"]
 
 
-def test_sweep_removes_only_what_was_left_unfinished(editor, tmp_path):
+def test_sweep_removes_only_what_was_left_unfinished(editor: Any, tmp_path: Path) -> None:
     (tmp_path / "tree" / f"{NEW}0123").write_text("half")
     (tmp_path / "tree/.jailssh").write_text("mine")
     editor.sweep("")
     assert os.listdir(tmp_path / "tree") == [".jailssh"]
 
 
-def test_holes_stay_holes_and_data_stays(editor, tmp_path):
+def test_holes_stay_holes_and_data_stays(editor: Any, tmp_path: Path) -> None:
     with open(tmp_path / "sparse", "wb") as file:
         file.seek(5 << 20)
         file.write(b"middle")
@@ -148,7 +152,7 @@ def test_holes_stay_holes_and_data_stays(editor, tmp_path):
     assert copy.stat().st_mtime_ns == 10**18
 
 
-def test_second_names(editor, tmp_path):
+def test_second_names(editor: Any, tmp_path: Path) -> None:
     editor.text("/a", b"x", 0o600, 0, 0)
     editor.hard("/b", "/a")
     editor.hard("/b", "/a")

@@ -4,7 +4,8 @@ import resource
 import subprocess
 import sys
 import time
-from typing import Any
+from pathlib import Path
+from typing import Any, Never
 
 import pytest
 
@@ -17,23 +18,23 @@ ME: dict[str, Any] = {"uid": os.geteuid(), "gid": os.getegid()}
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path: Path) -> Any:
     tmp_path.chmod(0o755)
     return tmp_path
 
 
-def read(path, tree, limit=100):
+def read(path: Any, tree: Path, limit: Any = 100) -> Any:
     return fs.read_trusted(str(path), limit, trusted_root=str(tree))
 
 
-def test_read_trusted_returns_the_content(tree):
+def test_read_trusted_returns_the_content(tree: Path) -> None:
     (tree / "f").write_bytes(b"hello")
     (tree / "f").chmod(0o644)
     assert read(tree / "f", tree) == b"hello"
 
 
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
-def test_a_writable_file_is_refused(tree, mode):
+def test_a_writable_file_is_refused(tree: Path, mode: Any) -> None:
     (tree / "f").write_bytes(b"x")
     (tree / "f").chmod(mode)
     with pytest.raises(HostError, match="writable by"):
@@ -41,7 +42,7 @@ def test_a_writable_file_is_refused(tree, mode):
 
 
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o1777])
-def test_a_writable_directory_on_the_way_is_refused(tree, mode):
+def test_a_writable_directory_on_the_way_is_refused(tree: Path, mode: Any) -> None:
     (tree / "d").mkdir()
     (tree / "d/f").write_bytes(b"x")
     (tree / "d").chmod(mode)
@@ -49,14 +50,14 @@ def test_a_writable_directory_on_the_way_is_refused(tree, mode):
         read(tree / "d/f", tree)
 
 
-def test_a_directory_above_the_trusted_root_is_checked_when_no_root_is_given(tree):
+def test_a_directory_above_the_trusted_root_is_checked_when_no_root_is_given(tree: Path) -> None:
     (tree / "f").write_bytes(b"x")
     (tree / "f").chmod(0o644)
     with pytest.raises(HostError, match="writable by"):
         fs.open_trusted("/tmp/whatever")
 
 
-def test_links_and_fifos_and_directories_are_refused_at_once(tree):
+def test_links_and_fifos_and_directories_are_refused_at_once(tree: Path) -> None:
     (tree / "f").write_bytes(b"x")
     (tree / "f").chmod(0o644)
     (tree / "l").symlink_to("f")
@@ -69,7 +70,7 @@ def test_links_and_fifos_and_directories_are_refused_at_once(tree):
             read(tree / name, tree)
 
 
-def test_second_hard_link_and_size_are_refused(tree):
+def test_second_hard_link_and_size_are_refused(tree: Path) -> None:
     (tree / "f").write_bytes(b"x" * 101)
     (tree / "f").chmod(0o644)
     with pytest.raises(HostError, match="101 bytes"):
@@ -80,7 +81,7 @@ def test_second_hard_link_and_size_are_refused(tree):
 
 
 @pytest.mark.needs("root")
-def test_a_file_or_directory_of_another_owner_is_refused(tree):
+def test_a_file_or_directory_of_another_owner_is_refused(tree: Path) -> None:
     (tree / "d").mkdir(mode=0o755)
     (tree / "d/f").write_bytes(b"x")
     (tree / "d/f").chmod(0o644)
@@ -94,12 +95,12 @@ def test_a_file_or_directory_of_another_owner_is_refused(tree):
 
 
 @pytest.mark.parametrize("path", ["relative", "/a/../b", "/a//b", "/a/", "/a\nb"])
-def test_unclean_paths_are_refused(path):
+def test_unclean_paths_are_refused(path: Any) -> None:
     with pytest.raises(Exception, match="not a plain absolute path"):
         fs.open_trusted(path)
 
 
-def test_atomic_write_creates_and_replaces(tree):
+def test_atomic_write_creates_and_replaces(tree: Path) -> None:
     path = str(tree / "f")
     fs.atomic_write(path, b"one", 0o600, **ME)
     before = os.stat(path).st_ino
@@ -110,7 +111,7 @@ def test_atomic_write_creates_and_replaces(tree):
     assert os.listdir(tree) == ["f"]
 
 
-def test_atomic_write_replaces_a_link_and_leaves_its_target(tree):
+def test_atomic_write_replaces_a_link_and_leaves_its_target(tree: Path) -> None:
     (tree / "victim").write_bytes(b"mine")
     (tree / "f").symlink_to("victim")
     fs.atomic_write(str(tree / "f"), b"new", **ME)
@@ -118,7 +119,7 @@ def test_atomic_write_replaces_a_link_and_leaves_its_target(tree):
     assert not (tree / "f").is_symlink()
 
 
-def test_atomic_write_through_a_linked_directory_is_refused(tree):
+def test_atomic_write_through_a_linked_directory_is_refused(tree: Path) -> None:
     (tree / "real").mkdir()
     (tree / "link").symlink_to("real")
     with pytest.raises(HostError):
@@ -126,7 +127,7 @@ def test_atomic_write_through_a_linked_directory_is_refused(tree):
     assert os.listdir(tree / "real") == []
 
 
-def test_a_file_that_is_too_large_leaves_the_old_one_and_nothing_else(tree):
+def test_a_file_that_is_too_large_leaves_the_old_one_and_nothing_else(tree: Path) -> None:
     path = str(tree / "f")
     fs.atomic_write(path, b"old", **ME)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -140,11 +141,13 @@ def test_a_file_that_is_too_large_leaves_the_old_one_and_nothing_else(tree):
 
 
 @pytest.mark.parametrize("call", ["fsync", "rename", "fchown"])
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tree, monkeypatch, call):
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+    tree: Path, monkeypatch: pytest.MonkeyPatch, call: Any
+) -> None:
     path = str(tree / "f")
     fs.atomic_write(path, b"old", **ME)
 
-    def full(*args, **kwargs):
+    def full(*args: Any, **kwargs: Any) -> Never:
         raise OSError(errno.ENOSPC, "no space")
 
     monkeypatch.setattr(os, call, full)
@@ -155,7 +158,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tree, monkeypatch, 
     assert os.listdir(tree) == ["f"]
 
 
-def test_ensure_dir_makes_parents_and_mends_the_mode(tree):
+def test_ensure_dir_makes_parents_and_mends_the_mode(tree: Path) -> None:
     path = str(tree / "a/b/c")
     fs.ensure_dir(path, 0o700, **ME)
     assert os.stat(path).st_mode & 0o7777 == 0o700
@@ -165,7 +168,7 @@ def test_ensure_dir_makes_parents_and_mends_the_mode(tree):
     assert os.stat(path).st_mode & 0o7777 == 0o711
 
 
-def test_ensure_dir_refuses_a_file_and_a_link(tree):
+def test_ensure_dir_refuses_a_file_and_a_link(tree: Path) -> None:
     (tree / "file").write_bytes(b"")
     (tree / "link").symlink_to(tree)
     for name in ("file", "link", "file/below", "link/below"):
@@ -173,7 +176,7 @@ def test_ensure_dir_refuses_a_file_and_a_link(tree):
             fs.ensure_dir(str(tree / name), 0o755, **ME)
 
 
-def test_remove_tree_follows_nothing(tree):
+def test_remove_tree_follows_nothing(tree: Path) -> None:
     (tree / "keep").mkdir()
     (tree / "keep/file").write_bytes(b"x")
     (tree / "gone/sub/deep").mkdir(parents=True)
@@ -201,7 +204,7 @@ except OSError as error:
 
 @pytest.mark.needs("root", "namespaces")
 @pytest.mark.parametrize("place", ["gone", "gone/sub", "gone/sub/deep"])
-def test_remove_tree_ends_at_a_mount_of_the_same_file_system(tree, place):
+def test_remove_tree_ends_at_a_mount_of_the_same_file_system(tree: Path, place: str) -> None:
     (tree / "keep/folder").mkdir(parents=True)
     (tree / "keep/file").write_bytes(b"x")
     (tree / "gone/sub/deep").mkdir(parents=True)
@@ -212,7 +215,7 @@ def test_remove_tree_ends_at_a_mount_of_the_same_file_system(tree, place):
     assert sorted(os.listdir(tree / "keep")) == ["file", "folder"]
 
 
-def test_remove_tree_of_any_depth(tree):
+def test_remove_tree_of_any_depth(tree: Path) -> None:
     top = fd = os.open(tree, os.O_RDONLY)
     for _ in range(3000):
         os.mkdir("d", dir_fd=fd)
@@ -226,13 +229,13 @@ def test_remove_tree_of_any_depth(tree):
     assert os.listdir(tree) == []
 
 
-def test_remove_file(tree):
+def test_remove_file(tree: Path) -> None:
     (tree / "f").symlink_to("nowhere")
     assert fs.remove_file(str(tree / "f"))
     assert not fs.remove_file(str(tree / "f"))
 
 
-def test_lock_tells_whom_it_waits_for(tree):
+def test_lock_tells_whom_it_waits_for(tree: Path) -> None:
     path = str(tree / "lock")
     code = "import sys\nfrom jailssh.files.fs import lock\n"
     code += "with lock(sys.argv[1]):\n  print(1, flush=True)\n  sys.stdin.read()"
@@ -246,7 +249,7 @@ def test_lock_tells_whom_it_waits_for(tree):
     assert holder.stdout.readline() == b"1\n"
     seen = []
 
-    def waiting(pid):
+    def waiting(pid: Any) -> None:
         assert holder.stdin
         seen.append(pid)
         holder.stdin.close()
@@ -259,7 +262,7 @@ def test_lock_tells_whom_it_waits_for(tree):
         assert len(seen) == 1
 
 
-def test_lock_refuses_a_link(tree):
+def test_lock_refuses_a_link(tree: Path) -> None:
     (tree / "victim").write_bytes(b"text")
     (tree / "lock").symlink_to("victim")
     with pytest.raises(HostError), fs.lock(str(tree / "lock")):
@@ -268,7 +271,7 @@ def test_lock_refuses_a_link(tree):
 
 
 @pytest.mark.parametrize("what", ["fifo", "file of a group", "file of everyone"])
-def test_lock_refuses_what_others_may_hold(tree, what):
+def test_lock_refuses_what_others_may_hold(tree: Path, what: Any) -> None:
     path = tree / "lock"
     os.mkfifo(path, 0o600) if what == "fifo" else path.touch()
     path.chmod({"fifo": 0o600, "file of a group": 0o660, "file of everyone": 0o606}[what])
@@ -276,7 +279,7 @@ def test_lock_refuses_what_others_may_hold(tree, what):
         pass
 
 
-def test_copy_data_copies_all(tree):
+def test_copy_data_copies_all(tree: Path) -> None:
     data = os.urandom(3 << 20)
     (tree / "a").write_bytes(data)
     with open(tree / "a", "rb") as source, open(tree / "b", "wb") as target:
@@ -284,15 +287,15 @@ def test_copy_data_copies_all(tree):
     assert (tree / "b").read_bytes() == data
 
 
-def test_copy_data_without_copy_file_range(tree, monkeypatch):
-    def absent(*args):
+def test_copy_data_without_copy_file_range(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(*args: Any) -> Never:
         raise OSError(errno.ENOSYS, "absent")
 
     monkeypatch.setattr(os, "copy_file_range", absent)
     test_copy_data_copies_all(tree)
 
 
-def test_run_gives_output_and_a_clean_environment(monkeypatch):
+def test_run_gives_output_and_a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_PRELOAD_TEST", "1")
     done = process.run(["env"], timeout=10, env={"EXTRA": "x"})
     assert sorted(done.stdout.splitlines()) == ["EXTRA=x", "LC_ALL=C.UTF-8", "PATH=" + ":".join(process.SYSTEM_PATH)]
@@ -300,25 +303,25 @@ def test_run_gives_output_and_a_clean_environment(monkeypatch):
     assert process.run(["cat"], timeout=10).stdout == ""
 
 
-def test_run_uses_no_shell():
+def test_run_uses_no_shell() -> None:
     assert process.run(["printf", "%s", "$(id);`id`"], timeout=10).stdout == "$(id);`id`"
 
 
-def test_run_reports_the_last_line_of_stderr():
+def test_run_reports_the_last_line_of_stderr() -> None:
     with pytest.raises(HostError, match="the reason"):
         process.run(["sh", "-c", "echo first >&2; echo the reason >&2; echo; exit 3"], timeout=10)
     assert process.run(["sh", "-c", "exit 3"], timeout=10, check=False).code == 3
     assert process.run(["sh", "-c", "kill -9 $$"], timeout=10, check=False).code == 137
 
 
-def test_run_kills_the_group_after_the_timeout(tree):
+def test_run_kills_the_group_after_the_timeout(tree: Path) -> None:
     started = time.monotonic()
     with pytest.raises(HostError, match="timed out"):
         process.run(["sh", "-c", "sleep 1000 & sleep 1000"], timeout=0.2)
     assert time.monotonic() - started < 5
 
 
-def test_run_of_a_missing_program():
+def test_run_of_a_missing_program() -> None:
     with pytest.raises(HostError, match="not found"):
         process.run(["no-such-program"], timeout=1)
     assert process.find_program("../bin/sh") is None

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -6,17 +7,17 @@ from jailssh.core.errors import ConfigError
 from jailssh.policy.rules import Rule, check_rules, rule_records
 
 
-def rule(name="a.one", command_names=("prog",), **fields):
+def rule(name: Any = "a.one", command_names: Any = ("prog",), **fields: Any) -> Any:
     return Rule(name, "a", "/usr/bin/prog", command_names, **fields)
 
 
-def clash(*rules):
+def clash(*rules: Any) -> Any:
     with pytest.raises(ConfigError) as caught:
         check_rules(rules)
     return str(caught.value)
 
 
-def test_records_stand_in_the_plan_s_order_and_hold_every_field():
+def test_records_stand_in_the_plan_s_order_and_hold_every_field() -> None:
     full = rule(
         argv0="p",
         argv_prefix=("x",),
@@ -58,7 +59,7 @@ def test_records_stand_in_the_plan_s_order_and_hold_every_field():
     check_rules([full])
 
 
-def test_what_must_be_there_what_once_and_where():
+def test_what_must_be_there_what_once_and_where() -> None:
     full = rule(
         short_flags="a",
         required_letters="an",
@@ -87,11 +88,11 @@ def test_what_must_be_there_what_once_and_where():
     check_rules([rule(operand_classes=("int:0:9",), operands=(1, 1, "path"))])
 
 
-def test_argv0_is_the_program_s_name_unless_given():
+def test_argv0_is_the_program_s_name_unless_given() -> None:
     assert ("argv0", "prog") in set(rule_records(rule()))
 
 
-def test_flags_of_a_rule():
+def test_flags_of_a_rule() -> None:
     records = list(rule_records(Rule("a.i", "a", "/bin/sh", (), interactive_login=True)))
     assert records[1] == ("interactive",)
     assert ("ignore-rest",) in list(rule_records(rule(ignore_arguments=True)))
@@ -167,7 +168,7 @@ def test_flags_of_a_rule():
         ({"command_names": ("*",), "operands": (0, 1024, "text"), "short_flags": "a"}, "whole command"),
     ],
 )
-def test_an_impossible_rule_is_refused(fields, why):
+def test_an_impossible_rule_is_refused(fields: Any, why: Any) -> None:
     assert why in clash(rule(**fields))
 
 
@@ -212,7 +213,7 @@ REPOSITORY = {"operands": (1, 1, "repository"), "path_roots": ("/srv/git", "/hom
         ({"builtin_reply": (0, ""), "pre_command": ("/bin/true",)}, "has an answer and runs nothing"),
     ],
 )
-def test_impossible_repositories_and_answers(fields, why):
+def test_impossible_repositories_and_answers(fields: Any, why: Any) -> None:
     assert why in clash(rule(**fields))
 
 
@@ -220,7 +221,7 @@ def test_impossible_repositories_and_answers(fields, why):
     "pattern",
     ["/**", "/srv/**", "/srv/git", "/srv/git/*", "/*/git/a", "/srv/g*t/a", "/srv/git/a*b/**", "/home/u/.git-*/a"],
 )
-def test_patterns_that_can_fit(pattern):
+def test_patterns_that_can_fit(pattern: Any) -> None:
     check_rules([rule(**REPOSITORY, repository_patterns=(pattern,))])
     records = list(
         rule_records(
@@ -236,7 +237,7 @@ def test_patterns_that_can_fit(pattern):
     assert records[-3:] == [("like", pattern), ("first", "/bin/x"), ("log",)]
 
 
-def test_one_rule_for_what_is_and_one_for_what_is_not_yet():
+def test_one_rule_for_what_is_and_one_for_what_is_not_yet() -> None:
     new = {**REPOSITORY, "operands": (1, 1, "new-repository")}
     check_rules([rule("a.read", **REPOSITORY), rule("a.create", **new)])
     assert "cannot be told apart" in clash(rule("a.read", **REPOSITORY), rule("a.write", **REPOSITORY))
@@ -244,21 +245,21 @@ def test_one_rule_for_what_is_and_one_for_what_is_not_yet():
     assert "cannot be told apart" in clash(rule("a.read", **REPOSITORY), rule("a.create", **some))
 
 
-def test_a_program_is_a_plain_absolute_path():
+def test_a_program_is_a_plain_absolute_path() -> None:
     assert "plain absolute path" in clash(dataclasses.replace(rule(), program="prog"))
 
 
-def test_the_whole_command_rule():
+def test_the_whole_command_rule() -> None:
     whole = rule("a.any", ("*",), argv_prefix=("-c",), operands=(0, 1024, "text"))
     check_rules([whole, rule()])
     assert "cannot be told apart" in clash(whole, dataclasses.replace(whole, id="b.any"))
 
 
-def test_an_identifier_is_used_once():
+def test_an_identifier_is_used_once() -> None:
     assert "defined twice" in clash(rule(), rule(command_names=("other",)))
 
 
-def test_one_interactive_login():
+def test_one_interactive_login() -> None:
     login = Rule("a.i", "a", "/bin/sh", (), interactive_login=True)
     assert "interactive" in clash(login, dataclasses.replace(login, id="b.i"))
 
@@ -293,7 +294,7 @@ def test_one_interactive_login():
         ({"literal_words": ("--server",), "ignore_arguments": True}, {"long_options": (("x", "flag"),)}),
     ],
 )
-def test_rules_that_can_be_told_apart(first, second):
+def test_rules_that_can_be_told_apart(first: Any, second: Any) -> None:
     check_rules(
         [
             rule("a.one", **{"command_names": ("prog",), **first}),
@@ -377,7 +378,7 @@ def test_rules_that_can_be_told_apart(first, second):
         ({"command_names": ("git",), "operands": (0, 2, "text")}, {"command_names": ("git upload-pack",)}),
     ],
 )
-def test_rules_that_could_match_the_same_command(first, second):
+def test_rules_that_could_match_the_same_command(first: Any, second: Any) -> None:
     for one, two in ((first, second), (second, first)):
         rules = (
             rule("a.one", **{"command_names": ("prog",), **one}),
