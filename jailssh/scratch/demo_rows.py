@@ -153,7 +153,7 @@ SHARED = (
     Row(
         f"cd n && git commit -q --allow-empty -m three && {_CI} git push -q",
         128,
-        f"{LIMITED}git",
+        "pushing is not allowed for this key",
         "not pushed",
         "! git --git-dir=/srv/team/new.git log --oneline | grep three",
     ),
