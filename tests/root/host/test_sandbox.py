@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from jailssh.core.errors import HostError
+from jailssh.core.names import HostPath
 from jailssh.host import sandbox
 from jailssh.image.build import write_tree
 from jailssh.image.resolve import resolve
@@ -31,7 +32,7 @@ def tree() -> Iterator[Path]:
     path.chmod(0o755)
     fd = os.open(path, os.O_RDONLY)
     needs = ImageNeeds(programs=("sh", "cat", "ls", "sleep"), dirs=("/srv/shown",))
-    write_tree(fd, str(path), resolve([("test", needs)]), None)
+    write_tree(fd, HostPath(str(path)), resolve([("test", needs)]), None)
     os.close(fd)
     (path / "tmp").rmdir()
     yield path
@@ -41,7 +42,7 @@ def tree() -> Iterator[Path]:
 def inside(tree: Path, work: Any) -> Any:
     fd = os.open(tree, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return sandbox.inside(str(tree), fd, work)
+        return sandbox.inside(HostPath(str(tree)), fd, work)
     finally:
         os.close(fd)
 
