@@ -6,14 +6,13 @@ the host may read already.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 from jailssh.closure.closure import Closure
@@ -61,6 +60,7 @@ class Companions:
         self._done: set[tuple[str, ...]] = set()
         self._errors: list[JailsshError] = []
         self._passable: dict[str, bool] = {}
+        self._files: set[str] = set()
 
     @property
     def _packages(self) -> Packages:
@@ -309,9 +309,12 @@ class Companions:
                 todo.append((found.path, found.path))
 
     def _one(self, path: HostPath, why: str) -> Iterator[Found]:
-        """Take one path and yield what is at its end, unless it is nothing or not for everybody."""
+        """Take one path and yield what is at its end, unless it is nothing, not for everybody, or taken before."""
         found = self._sources.find(path)
-        if found is not None and (found.is_file or found.is_dir) and self._is_open(found):
+        if found is None or path in self._files or not (found.is_file or found.is_dir):
+            return
+        if self._is_open(found):
+            self._files.update([path] if found.is_file else ())
             self._taking.take(path, why)
             yield found
 
@@ -389,15 +392,14 @@ def _below(path: str, folders: Iterable[str]) -> str | None:
 
 
 def _is_left(below: str, leave: Sequence[str]) -> bool:
-    names = below.strip("/").split("/")
-    for pattern in (*_LEAVE, *leave):
-        if pattern.startswith("/"):
-            depth = pattern.count("/")
-            if fnmatch.fnmatchcase("/" + "/".join(names[:depth]), pattern):
-                return True
-        elif any(fnmatch.fnmatchcase(name, pattern) for name in names):
-            return True
-    return False
+    return _left(tuple(leave)).search(f"/{below.lstrip('/')}") is not None
+
+
+@cache
+def _left(leave: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what finds a name that is to be left out in a path that begins where the walk does."""
+    names = (re.escape(pattern).replace(r"\*", "[^/]*") for pattern in (*_LEAVE, *leave))
+    return re.compile("|".join(rf"\A{name}(?:/|\Z)" if name.startswith("/") else rf"/{name}(?:/|\Z)" for name in names))
 
 
 def _wants_shell(head: bytes) -> bool:
