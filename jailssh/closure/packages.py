@@ -96,12 +96,13 @@ class Packages:
         return [each for name, each in self.by_name.items() if fnmatch.fnmatchcase(name, pattern) and ":" not in name]
 
     def files(self, package: Package, sources: Sources) -> list[HostPath]:
-        """Return the paths that a package brought, directories too."""
+        """Return the paths that a package brought, directories too; :class:`ImageError` if dpkg's list is missing."""
         for name in package.listed:
             text = sources.read_text(HostPath(f"{self.folder}/info/{name}"), _MAX_LIST)
             if text is not None:
                 return [HostPath(line) for line in text.split("\n") if line.startswith("/") and line != "/."]
-        return []
+        hint = f"apt-get install --reinstall {package.name}"
+        raise ImageError(f"package {package.name}", "its list of files is missing", hint=hint)
 
     def needed(self, first: Iterable[Package]) -> list[Package]:
         """Return packages with all that they depend on, as far as it is installed; the first ones first."""
