@@ -74,7 +74,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--verify",
         action="store_true",
-        help="then start each program in a sandbox; tell, and exit with 1, if some do not start",
+        help="then start programs and try languages in a sandbox; exit with 1 if some do not work",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="print each step and all notes")
 

@@ -6,14 +6,13 @@ the host may read already.
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 from jailssh.closure.closure import Closure
@@ -21,7 +20,7 @@ from jailssh.closure.data import configured_locale
 from jailssh.closure.errors import ImageError, MissingLibraryError, SourceChangedError, TooManyError, UnsafeModeError
 from jailssh.closure.languages import Language, languages_of
 from jailssh.closure.packages import Package, Packages, installed, is_part
-from jailssh.closure.sources import Found, Sources, Status
+from jailssh.closure.sources import Found, Sources
 from jailssh.core.errors import JailsshError, parts, raise_all
 from jailssh.core.names import HostPath, directory_of, escape, is_below, joined
 
@@ -60,6 +59,8 @@ class Companions:
         self._packages_known = packages
         self._done: set[tuple[str, ...]] = set()
         self._errors: list[JailsshError] = []
+        self._passable: dict[str, bool] = {}
+        self._files: set[str] = set()
 
     @property
     def _packages(self) -> Packages:
@@ -73,15 +74,17 @@ class Companions:
         Raises :class:`ImageError` or ManyErrors for what the language needs and this host does not have.
         """
         with self._told():
+            room, isolated = self._venv(found, origin)
+            if room and is_below(found.path, room):
+                found = self._base_of(room, found, origin) or found
             for row, version in languages_of(os.path.basename(found.path)):
                 why = f"{origin}: belongs to {found.path}"
                 at = _Place(found.path, os.path.dirname(os.path.dirname(found.path)), version)
                 if self._is_new(row.name, found.path):
                     self._row(row, at, why)
-                if row.modules and self._is_new(row.name, found.path, script.path if script else ""):
+                wants = row.modules and not isolated
+                if wants and self._is_new(row.name, found.path, script.path if script else ""):
                     self._modules(row, at, why, script)
-                if row.name == "python":
-                    self._venvs(found, why)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -123,9 +126,11 @@ class Companions:
 
     def _require(self, row: Language, at: _Place, patterns: str, package: str, why: str) -> None:
         alternatives = [at.fill(one) for one in patterns.split("|")]
-        if not any(self._sources.glob(one) for one in alternatives):
+        paths = [path for one in alternatives for path in self._sources.glob(one)]
+        if not any(found and self._is_open(found) for found in map(self._sources.find, paths)):
             what = f"program {escape(at.program)}"
-            lacks = f"this host lacks {alternatives[0]}, without which {row.name} does not work ({why})"
+            lacks = f"not everybody may read {paths[0]}" if paths else f"this host lacks {alternatives[0]}"
+            lacks += f", without which {row.name} does not work ({why})"
             error = ImageError(what, lacks, hint=f"apt-get install {at.fill(package)}, or leave the program out")
             if self._taking.missing is None:
                 self._errors.append(error)
@@ -147,20 +152,37 @@ class Companions:
         for package in self._packages.needed([owner, *([own] if own else [])]):
             self._parts([package], why, row.leave, folders)
 
-    def _venvs(self, found: Found, why: str) -> None:
-        """Take the virtual environments that the program was reached through: pyvenv.cfg stands above its directory."""
+    def _venv(self, found: Found, why: str) -> tuple[str, bool]:
+        """Take the virtual environment that Python is reached through: pyvenv.cfg stands above its directory.
+
+        Returns its directory, "" for none; and True if it shows none of the modules outside of it.
+        """
+        if not os.path.basename(found.path).startswith("python"):
+            return "", False
         for path in (found.path, *(link for link, _ in found.links)):
             room = directory_of(directory_of(path))
-            settings = joined(room, "pyvenv.cfg")
-            if not self._is_new("venv", room) or not (text := self._sources.read_text(settings)):
+            text = self._sources.read_text(joined(room, "pyvenv.cfg"))
+            if text is None:
                 continue
-            self._taking.take(settings, why)
-            for name in ("lib", "lib64"):
-                self._tree(joined(room, name), why, ())
-            match = re.search(r"^home\s*=\s*(\S+)\s*$", text, re.MULTILINE)
-            program = HostPath(f"{match[1]}/{os.path.basename(path)}") if match else None
-            if program and path == found.path and (base := self._sources.find(program)):
-                self.closure.program(base.path, why)
+            if self._is_new("venv", room):
+                self._taking.take(joined(room, "pyvenv.cfg"), why)
+                for name in ("lib", "lib64"):
+                    self._tree(joined(room, name), why, ())
+            return room, _setting(text, "include-system-site-packages").lower() != "true"
+        return "", False
+
+    def _base_of(self, room: str, found: Found, why: str) -> Found | None:
+        """Take the interpreter that an environment's own one is a copy of, since it has the library."""
+        text = self._sources.read_text(HostPath(f"{room}/pyvenv.cfg")) or ""
+        version = ".".join((_setting(text, "version") or _setting(text, "version_info")).split(".")[:2])
+        base = self._sources.find(HostPath(f"{_setting(text, 'home')}/python{version}"))
+        if base is None or not base.is_file:
+            why = f"this host lacks the Python {version} of the virtual environment {escape(room)} ({why})"
+            self._errors.append(ImageError(f"program {escape(found.path)}", why, hint="make the environment anew"))
+            return None
+        self._taking.take(base.path, why)
+        self.closure.object(base, why)
+        return base
 
     def package(self, name: str, origin: str) -> None:
         """Take an installed package: its parts and programs and what :meth:`belonging` adds."""
@@ -204,12 +226,23 @@ class Companions:
 
     def _program(self, path: HostPath, origin: str) -> None:
         found = self._find(path)
-        if found is None or not found.is_file or not found.info.st_mode & 0o111 or not _is_open(found.info):
+        if found is None or not found.is_file or not found.info.st_mode & 0o111 or not self._is_open(found):
             return
         self._try(lambda: self._content(self._taking.take(path, origin), origin, (), language=True))
 
     def _find(self, path: HostPath) -> Found | None:
         return next(iter(self._try(lambda: [self._sources.find(path)])), None)
+
+    def _is_open(self, found: Found) -> bool:
+        """True for what everybody on the host may read, and enter if it is a directory; all above can be passed."""
+        wanted = _EVERYBODY if found.is_dir else 0o004
+        return found.info.st_mode & wanted == wanted and all(map(self._is_passable, found.dirs))
+
+    def _is_passable(self, path: HostPath) -> bool:
+        if path not in self._passable:
+            info = self._sources.lstat(path)
+            self._passable[path] = info is not None and bool(info.st_mode & stat.S_IXOTH)
+        return self._passable[path]
 
     def _is_regular(self, path: HostPath) -> bool:
         info = self._sources.lstat(path)
@@ -249,7 +282,7 @@ class Companions:
         while todo:
             path, base = todo.pop()
             found = self._find(path)
-            if found is None or not _is_open(found.info):
+            if found is None or not self._is_open(found):
                 continue
             self._taking.take(path, why)
             if not self._is_new("tree", found.path, *leave):
@@ -276,9 +309,12 @@ class Companions:
                 todo.append((found.path, found.path))
 
     def _one(self, path: HostPath, why: str) -> Iterator[Found]:
-        """Take one path and yield what is at its end, unless it is nothing or not for everybody."""
+        """Take one path and yield what is at its end, unless it is nothing, not for everybody, or taken before."""
         found = self._sources.find(path)
-        if found is not None and (found.is_file or found.is_dir) and _is_open(found.info):
+        if found is None or path in self._files or not (found.is_file or found.is_dir):
+            return
+        if self._is_open(found):
+            self._files.update([path] if found.is_file else ())
             self._taking.take(path, why)
             yield found
 
@@ -341,6 +377,12 @@ _MODULES = (
 )  # fmt: skip
 
 
+def _setting(text: str, name: str) -> str:
+    """Return a value of pyvenv.cfg, "" where it is not set."""
+    match = re.search(rf"^{re.escape(name)}\s*=[ \t]*(\S*)", text, re.MULTILINE)
+    return match[1] if match else ""
+
+
 def _in_folders(path: str, folders: Iterable[str]) -> bool:
     return any(is_below(path, folder) for folder in folders)
 
@@ -349,22 +391,15 @@ def _below(path: str, folders: Iterable[str]) -> str | None:
     return next((path.removeprefix(folder) for folder in folders if is_below(path, folder)), None)
 
 
-def _is_open(info: Status) -> bool:
-    """True for what everybody on the host may read, and enter if it is a directory."""
-    wanted = _EVERYBODY if stat.S_ISDIR(info.st_mode) else 0o004
-    return info.st_mode & wanted == wanted
-
-
 def _is_left(below: str, leave: Sequence[str]) -> bool:
-    names = below.strip("/").split("/")
-    for pattern in (*_LEAVE, *leave):
-        if pattern.startswith("/"):
-            depth = pattern.count("/")
-            if fnmatch.fnmatchcase("/" + "/".join(names[:depth]), pattern):
-                return True
-        elif any(fnmatch.fnmatchcase(name, pattern) for name in names):
-            return True
-    return False
+    return _left(tuple(leave)).search(f"/{below.lstrip('/')}") is not None
+
+
+@cache
+def _left(leave: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what finds a name that is to be left out in a path that begins where the walk does."""
+    names = (re.escape(pattern).replace(r"\*", "[^/]*") for pattern in (*_LEAVE, *leave))
+    return re.compile("|".join(rf"\A{name}(?:/|\Z)" if name.startswith("/") else rf"/{name}(?:/|\Z)" for name in names))
 
 
 def _wants_shell(head: bytes) -> bool:

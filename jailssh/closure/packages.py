@@ -16,7 +16,7 @@ from functools import lru_cache
 from jailssh.closure.errors import ImageError
 from jailssh.closure.sources import Sources
 from jailssh.core.errors import HostError
-from jailssh.core.names import HostPath, escape, is_below
+from jailssh.core.names import HostPath, escape
 from jailssh.files import fs
 
 DPKG = "/var/lib/dpkg"
@@ -33,9 +33,11 @@ _MAX_LIST = 64 << 20
 _MAX_CHOICE = 1 << 20
 _PROGRAM_DIRS = ("bin", "sbin", "games")
 # Where the parts of packages lie that programs open; documentation and what only the host's services read is left out.
-_PARTS = ("/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/include", "/usr/share", "/lib", "/lib32",
-          "/lib64", "/etc", "/opt", "/var/lib/gems")  # fmt: skip
-_NOT_PARTS = (
+_PARTS = frozenset((
+    "/usr/lib", "/usr/lib32", "/usr/lib64", "/usr/libexec", "/usr/include", "/usr/share", "/lib", "/lib32", "/lib64",
+    "/etc", "/opt", "/var/lib/gems",
+))  # fmt: skip
+_NOT_PARTS = frozenset((
     *(f"/usr/share/{name}" for name in (
         "appdata", "applications", "apport", "bash-completion", "binfmts", "bug", "dbus-1", "doc", "doc-base",
         "gtk-doc", "help", "icons", "info", "lintian", "locale", "man", "menu", "metainfo", "mime", "mime-info",
@@ -46,7 +48,8 @@ _NOT_PARTS = (
         "X11", "apparmor.d", "apport", "apt", "cron.d", "cron.daily", "cron.hourly", "cron.monthly", "cron.weekly",
         "dbus-1", "default", "init.d", "insserv.conf.d", "kernel", "logcheck", "logrotate.d", "pam.d", "skel",
         "security", "ssh", "ssl/private", "sudoers.d", "sysctl.d", "systemd", "udev", "ufw", "update-motd.d", "xdg")),
-)  # fmt: skip
+))  # fmt: skip
+_DEEPEST = 3  # names, of those above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,12 +96,13 @@ class Packages:
         return [each for name, each in self.by_name.items() if fnmatch.fnmatchcase(name, pattern) and ":" not in name]
 
     def files(self, package: Package, sources: Sources) -> list[HostPath]:
-        """Return the paths that a package brought, directories too."""
+        """Return the paths that a package brought, directories too; :class:`ImageError` if dpkg's list is missing."""
         for name in package.listed:
             text = sources.read_text(HostPath(f"{self.folder}/info/{name}"), _MAX_LIST)
             if text is not None:
                 return [HostPath(line) for line in text.split("\n") if line.startswith("/") and line != "/."]
-        return []
+        hint = f"apt-get install --reinstall {package.name}"
+        raise ImageError(f"package {package.name}", "its list of files is missing", hint=hint)
 
     def needed(self, first: Iterable[Package]) -> list[Package]:
         """Return packages with all that they depend on, as far as it is installed; the first ones first."""
@@ -218,4 +222,6 @@ def _words(text: str) -> Iterator[str]:
 
 def is_part(path: str) -> bool:
     """True for a path of a package that its programs open, and neither documentation nor settings of services."""
-    return any(is_below(path, top) for top in _PARTS) and not any(is_below(path, top) for top in _NOT_PARTS)
+    names = path.split("/", _DEEPEST + 1)
+    above = ["/".join(names[:end]) for end in range(2, min(len(names), _DEEPEST + 1) + 1)]
+    return not _PARTS.isdisjoint(above) and _NOT_PARTS.isdisjoint(above)

@@ -336,7 +336,7 @@ class Room:
         process of its own, which nothing of the tree can reach but by what it offers itself.
         """
         if beside:
-            _start(beside)
+            self._start(beside)
         report, failed = os.pipe2(os.O_CLOEXEC)
         words = os.memfd_create("said", os.MFD_CLOEXEC)
         try:
@@ -351,6 +351,27 @@ class Room:
             os.close(report)
             os.close(words)
             _end_all()
+
+    def _start(self, work: Callable[[], None]) -> None:
+        """Do ``work`` in a process that has no rights, is another account than programs, and sees devices alone."""
+        if os.fork():
+            return
+        try:
+            os.setsid()
+            os.fchdir(self._view)
+            os.chroot("dev")
+            os.chdir("/")
+            os.setgroups([])
+            os.setresgid(_BESIDE, _BESIDE, _BESIDE)
+            os.setresuid(_BESIDE, _BESIDE, _BESIDE)
+            if _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0):
+                raise OSError(ctypes.get_errno(), "prctl")
+            work()
+        except BaseException:
+            traceback.print_exc()
+            sys.stderr.flush()
+        finally:
+            os._exit(1)
 
     def _become(
         self, argv: list[str], failed: int, words: int, output: int, environment: Mapping[str, str]
@@ -382,24 +403,6 @@ class Room:
         finally:
             os.write(failed, str(code).encode())
             os._exit(127)
-
-
-def _start(work: Callable[[], None]) -> None:
-    """Do ``work`` in a process that has no rights and is another account than the programs of the tree are."""
-    if os.fork():
-        return
-    try:
-        os.setsid()
-        os.setgroups([])
-        os.setresgid(_BESIDE, _BESIDE, _BESIDE)
-        os.setresuid(_BESIDE, _BESIDE, _BESIDE)
-        _libc.prctl(_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-        work()
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(1)
 
 
 def _wait(child: int, seconds: float) -> int | None:

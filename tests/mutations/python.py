@@ -12,6 +12,9 @@ COMPILE, CODEC, VECTORS = (
 )
 CONFIG, GRAMMAR = "tests/unit/config/test_config.py", "tests/unit/policy/test_rules.py"
 CLASSES, FIELDS = "tests/unit/policy/test_value_class.py", "tests/unit/policy/test_rule_fields.py"
+COMPANIONS, RESOLVE = "tests/unit/closure/test_companions.py", "tests/unit/image/test_resolve.py"
+LIVE = "tests/root/image/test_live.py::test_only_what_all_may_read_is_copied"
+SANDBOX = "tests/root/host/test_sandbox.py"
 ADDUSER = "tests/root/users/test_adduser.py"
 
 
@@ -144,4 +147,24 @@ SETTINGS = (
         "::test_a_mistake_is_named_with_file_line_and_cure[root that does not exist]"),
 )  # fmt: skip
 
-RULES = FILES + UNDO + PLANS + SETTINGS
+LANGUAGES = (
+    python("languages: what comes along everybody may read", "        return found.info.st_mode & wanted == wanted and",
+        "        return", COMPANIONS),
+    python("languages: and everybody can reach", " and all(map(self._is_passable, found.dirs))", "", COMPANIONS),
+    python("languages: settings of a live root are for everybody", "info.st_mode & stat.S_IROTH:", "True:", LIVE),
+    python("languages: and so are the directories", " and info.st_mode & _ENTER == _ENTER:", ":", LIVE),
+    python("languages: the status of packages is root's",
+        "fs.read_trusted(path, limit, trusted_root=trusted_root).decode("
+        "\"utf-8\", \"surrogateescape\")\n\n\ndef installed",
+        "open(path, errors=\"surrogateescape\").read()\n\n\ndef installed", "tests/unit/closure/test_packages.py"),
+    python("languages: a jail for repositories has git alone", "None if bare else self._started", "self._started",
+        COMPANIONS, RESOLVE),
+    python("languages: what is required is there", "        for pattern, needed in row.required:",
+        "        for pattern, needed in ():", COMPANIONS, RESOLVE),
+    python("languages: who serves a trial has no rights", "            os.setresuid(_BESIDE, _BESIDE, _BESIDE)\n", "",
+        SANDBOX),
+    python("languages: and sees no files",
+        "            os.chroot(\"dev\")\n            os.chdir(\"/\")\n", "", SANDBOX),
+)  # fmt: skip
+
+RULES = FILES + UNDO + PLANS + SETTINGS + LANGUAGES

@@ -15,6 +15,7 @@ from jailssh.image import live
 from jailssh.plugin.api import ImageNeeds
 from jailssh.scratch.host import Finished, ScratchHost
 from tests.harness.client import SshClient
+from tests.harness.languages import login_faults, script
 
 LOGINS = pytest.mark.needs("root", "sshd", "sftp", "login-program", "journald")
 STATE = "/var/lib/jailssh/images"
@@ -114,6 +115,38 @@ def test_an_update_leaves_a_running_session_alone(host: ScratchHost, client: Ssh
     after = set(host.run(["ls", "/run/jailssh/ns"], check=True).stdout.split())
     assert len(pins - after) == 1
     assert client.ssh("iris", "echo again").stdout == "again\n"
+
+
+@LOGINS
+def test_a_jail_that_is_to_run_what_it_cannot_is_an_error_with_the_cure(host: ScratchHost, client: SshClient) -> None:
+    conf, text = "/etc/jailssh/jails/copies.conf", "plugins = shell\n[shell]\ntools = no\nprograms = cat"
+    host.run(["cp", "/usr/bin/true", "/usr/local/bin/python3.99"], check=True)
+    host.write(conf, f"{text} python3.99\n")
+    try:
+        done = jailssh(host, "apply", check=False)
+        assert done.code == 1, done.stdout + done.stderr
+        assert "this host lacks /usr/local/lib*/python3.99/encodings, without which python does not work" in done.stderr
+        assert "apt-get install libpython3.99-minimal, or leave the program out" in done.stderr
+        assert client.ssh("iris", "echo as before").stdout == "as before\n"
+    finally:
+        host.run(["rm", "/usr/local/bin/python3.99"], check=True)
+        host.write(conf, f"{text}\n")
+    assert jailssh(host, "apply").code == 0
+
+
+@LOGINS
+def test_languages_in_a_live_root_and_in_an_image(host: ScratchHost, client: SshClient) -> None:
+    conf, text = "/etc/jailssh/jails/copies.conf", "plugins = shell\n[shell]\ntools = no\nprograms = cat"
+    names = ("python3", "perl", "git", "tput", "sqlite3")
+    host.write(conf, f"packages = sqlite3\n{text} rm grep mkdir sh python3 perl git tput\n")
+    try:
+        assert jailssh(host, "apply").code == 0
+        for account in ("livia", "iris"):
+            said = client.ssh(account, script(names)).stdout
+            assert [login_faults(name, said) for name in names] == [""] * len(names), (account, said)
+    finally:
+        host.write(conf, f"{text}\n")
+        jailssh(host, "apply")
 
 
 def _row(host: ScratchHost, generation: str) -> str:

@@ -188,18 +188,40 @@ def test_the_script_of_a_venv_named_alone(lab: Lab) -> None:
     script.chmod(0o755)
     own = {"venv/bin/python", "venv/bin/tool", "venv/pyvenv.cfg", "venv/lib64",
            "venv/lib/python3.99/site-packages/three.py"}  # fmt: skip
+    assert lab.taken(script) == {"bin/python3.99", *LIBRARY, *own}, "without the modules outside of it"
+    with (room / "pyvenv.cfg").open("a") as file:
+        file.write("include-system-site-packages = true\n")
     assert lab.taken(script) == {"bin/python3.99", *LIBRARY, *MODULES, *own}
+    assert lab.taken(script, lab.top / "bin/python3.99") == {"bin/python3.99", *LIBRARY, *MODULES, *own}
 
 
 def test_a_venv_with_a_copy_of_the_interpreter(lab: Lab) -> None:
     python(lab)
     room = venv(lab)
-    (room / "bin/python3.99").unlink(missing_ok=True)
-    shutil.copy(ELF, room / "bin/python3.99")
-    for name in ("encodings", "json"):
-        lab.file(f"venv/lib/python3.99/{name}/x.py")
-    taken = lab.taken(room / "bin/python3.99")
-    assert {"venv/bin/python3.99", "venv/pyvenv.cfg", "bin/python3.99", *LIBRARY} <= taken
+    (room / "bin/python").unlink()
+    shutil.copy(ELF, room / "bin/python3")
+    taken = lab.taken(room / "bin/python3")
+    assert {"venv/bin/python3", "venv/pyvenv.cfg", "bin/python3.99", *LIBRARY} <= taken
+    assert not MODULES & taken
+    lab.file("venv/pyvenv.cfg", f"home = {lab.top}/bin\nversion = 3.98.1\n")
+    with pytest.raises(ImageError, match=r"lacks the Python 3\.98 of the virtual environment") as raised:
+        lab.taken(room / "bin/python3")
+    assert raised.value.hint == "make the environment anew"
+
+
+def test_a_language_that_not_everybody_can_reach_is_not_whole(lab: Lab) -> None:
+    for name in ("encodings/x.py", "json/x.py"):
+        lab.file(f"deep/lib/python3.99/{name}")
+    program = lab.top / "deep/bin/python3.99"
+    program.parent.mkdir()
+    shutil.copy(ELF, program)
+    assert "deep/lib/python3.99/json/x.py" in lab.taken(program)
+    (lab.top / "deep").chmod(0o700)
+    with pytest.raises(JailsshError) as raised:
+        lab.taken(program)
+    assert [f"not everybody may read {lab.top}/deep/lib/python3.99/" in str(one) for one in parts(raised.value)] == [
+        True, True,
+    ]  # fmt: skip
 
 
 def test_the_package_of_a_tool_and_those_of_its_source(lab: Lab) -> None:

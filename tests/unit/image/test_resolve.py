@@ -14,6 +14,7 @@ from jailssh.closure.errors import ImageError
 from jailssh.closure.packages import installed
 from jailssh.core.errors import JailsshError, parts
 from jailssh.core.names import HostPath, JailPath
+from jailssh.image.network import network_needs
 from jailssh.image.resolve import resolve
 from jailssh.plugin.api import ImageNeeds
 
@@ -88,3 +89,13 @@ def test_a_damaged_library_among_modules_is_data_with_a_note(place: Path) -> Non
     manifest = resolve([("shell", ImageNeeds(programs=(f"{prefix}/bin/lua5.9",)))], trusted_root=HostPath(str(place)))
     assert manifest.get(JailPath(f"{folder}/odd.so"))
     assert [note for note in manifest.notes if "odd.so" in note and note.endswith("it is taken as it is, as data")]
+
+
+def test_a_jail_with_the_host_s_network_finds_names_and_trusts_servers() -> None:
+    ((origin, need),) = network_needs()
+    manifest = resolve([(origin, need)])
+    resolver = manifest.get(JailPath("/etc/resolv.conf"))
+    assert resolver is not None
+    assert resolver.text == Path("/etc/resolv.conf").read_text()
+    assert manifest.get(JailPath("/etc/ssl/certs/ca-certificates.crt"))
+    assert manifest.get(JailPath("/etc/hosts"))
