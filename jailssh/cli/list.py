@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(_args: argparse.Namespace, context: Context) -> int:
     """List jails and accounts."""
+    context.need_root("list")
     configuration = load_configuration(context.layout)
     jails = [_jail(name, document) for name, document in sorted(configuration.documents.items())]
     users = [_user(configuration, name) for name in configuration.user_names()]

@@ -19,7 +19,7 @@ from jailssh.config.rights import RightsLine, Table, file_of, read_rights
 from jailssh.config.settings import FORMER, Setting, SettingKind
 from jailssh.config.values import Raw, parse
 from jailssh.core.errors import ConfigError, JailsshError, raise_all
-from jailssh.core.names import pluralize
+from jailssh.core.names import escape, pluralize
 from jailssh.plugin.api import Value
 
 _SECTION = re.compile(r"\s*\[\s*['\"]?([^\[\]'\"]*?)['\"]?\s*\]\s*(#.*)?\Z")
@@ -112,10 +112,26 @@ def read_document(data: bytes | str, file: str) -> Document:
     return _with_lines(parsed, lines, file)
 
 
+# What configobj says -> the same for people, and a cure.
+_SYNTAX = (
+    ("Invalid line", "'{line}' is neither a setting nor a section", "write: name = value, or [section]"),
+    ("Parse error in value", "the value has an open or a stray quote: {line}", "quote the value as a whole"),
+    ("Parse error in multiline", "the value has no end: {line}", "end it with the three quotes that begin it"),
+    ("Duplicate section", "section {line} is a duplicate", "put the settings of both into one"),
+    ("Duplicate keyword", "the setting is a duplicate: {line}", "keep one of them"),
+    ("Section too nested", "{line} is a section within a section", "write one pair of brackets"),
+)
+
+
 def _syntax_error(file: str, error: ConfigObjError) -> ConfigError:
-    line = getattr(error, "line_number", None)
-    where = f"{file}:{line}" if line else file
+    number, line = getattr(error, "line_number", None), str(getattr(error, "line", "") or "").strip()
+    where = f"{file}:{number}" if number else file
     why = re.sub(r"\s*at line \d+\.?", "", str(getattr(error, "msg", "") or error)).strip().rstrip(".")
+    for begins, told, hint in _SYNTAX:
+        if why.startswith(begins):
+            comment = ";" in line and not line.startswith("[[")
+            hint = "write a comment with '#'" if comment and "value" not in begins else hint
+            return ConfigError(where, told.format(line=escape(line, 60)), hint=hint)
     return ConfigError(where, why[:1].lower() + why[1:])
 
 

@@ -117,6 +117,8 @@ def rollback(layout: Layout, jail: str, generation: str | None = None) -> str:
     """
     current = pool.current_generation(layout, jail)
     known = [each for each in read_history(layout, jail).generations() if each != current]
+    if current is None and not known:
+        raise UsageError(f"jail {jail}", "does not have an image", hint="jailssh image list")
     there = [each for each in known if os.path.isdir(pool.tree_path(layout, each))]
     target = generation or (there[0] if there else None)
     if target is None or target not in there:

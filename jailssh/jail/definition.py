@@ -70,7 +70,7 @@ class JailDefinition:
     def needs(self) -> tuple[tuple[str, ImageNeeds], ...]:
         """Return what the image must hold, as (plugin, needs); looks programs up on the host each time."""
         needs = tuple((p.name, self._ask(p, partial(p.image, self.facts), ImageNeeds)) for p in self.plugins)
-        needs += named_needs(self.config, needs)
+        needs += named_needs(self.config, needs, self.facts.find_program)
         if self.config.network == Network.HOST:
             needs += network_needs()
         if self.config.root != Root.LIVE:

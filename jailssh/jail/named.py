@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from jailssh.config.jails import JailConfig, place_of
 from jailssh.core.errors import ConfigError, raise_all
@@ -15,15 +15,21 @@ Needs = tuple[tuple[str, ImageNeeds], ...]
 ORIGIN = "jail file"
 
 
-def named_needs(config: JailConfig, plugins: Needs) -> Needs:
+def named_needs(config: JailConfig, plugins: Needs, find_program: Callable[[str], str | None]) -> Needs:
     """Return what the jail's own settings name, and raise all that it and its ``plugins`` name and that is not here."""
     own = ImageNeeds(packages=config.packages, files=config.files)
-    raise_all(list(_missing(config, ((ORIGIN, own), *plugins))))
+    raise_all(list(_missing(config, ((ORIGIN, own), *plugins), find_program)))
     return ((ORIGIN, own),) if config.packages or config.files else ()
 
 
-def _missing(config: JailConfig, needs: Needs) -> Iterator[ConfigError]:
+def _missing(config: JailConfig, needs: Needs, find_program: Callable[[str], str | None]) -> Iterator[ConfigError]:
     for origin, need in needs:
+        for name in need.programs if origin != ORIGIN else ():
+            if find_program(name) is None:
+                why = f"program {escape(name)} is not on this host"
+                yield ConfigError(
+                    _place(config, origin, "programs", name), why, hint="install the package that contains it"
+                )
         for name in need.packages:
             if not _is_installed(name):
                 hint = f"apt-get install {name}, or remove its name"

@@ -123,6 +123,8 @@ def _look(layout: Layout, name: str, tries: Tries) -> _Facts:
     if not by_name and not ours:
         no_setup = not accounts.group_exists(GROUP)
         why = "this host is not set up for jails" if no_setup else "no jail is assigned to this account directly"
+        if entry is None and not no_setup:
+            why = "does not exist on this host"
         raise UsageError(f"account {name}", why, hint="" if no_setup else "jailssh list")
     same = entry is not None and (uid is None or is_same(Identity(name, uid), entry))
     steps = [*journal.original, *journal.steps] if journal else []

@@ -88,7 +88,7 @@ def test_a_failed_update_keeps_the_image_says_so_and_is_forgotten(
     assert store.current_image(layout, "lab") == old
     failure = history.failed_update(layout, "lab")
     assert failure is not None
-    assert f"program {place}/tool: not on this host" in failure.lines[0]
+    assert f"program {place}/tool is not on this host" in failure.lines[0]
     assert said[-1][0] == "image-failed"
     assert "jail lab keeps image" in said[-1][1]
     assert [row.failure for row in generations.generations_of(layout, "lab")] == [failure]
@@ -281,7 +281,7 @@ def test_the_command(layout: Layout, place: Path, capsys: pytest.CaptureFixture[
     assert cli.main(["update", "--root", layout.root]) == 2
     (place / "tool").unlink()
     assert cli.main(["update", "lab", "--root", layout.root]) == 1
-    assert f"lab: program {place}/tool: not on this host" in capsys.readouterr().err
+    assert f"[shell] programs: program {place}/tool is not on this host" in capsys.readouterr().err
 
 
 def test_the_package_of_a_changed_file_is_named() -> None:

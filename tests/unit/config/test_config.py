@@ -84,9 +84,9 @@ def test_all_errors_in_one_pass() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("a = 1\na = 2\n", "j.conf:2: duplicate keyword name"),
-        ("[x\n", "j.conf:1: invalid line"),
-        ("[x]\n[x]\n", "j.conf:2: duplicate section name"),
+        ("a = 1\na = 2\n", "j.conf:2: the setting is a duplicate: a = 2"),
+        ("[x\n", "j.conf:1: '[x' is neither a setting nor a section"),
+        ("[x]\n[x]\n", "j.conf:2: section [x] is a duplicate"),
         ("[sftp]\n[[deep]]\n", "[sftp] contains a section [[deep]]"),
         ('message = """x\ny"""\n', "triple quotes"),
         ("plugins = sftp\nmessage = a, b\n", "j.conf:2: message: contains a comma"),
