@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from jailssh.closure.closure import Closure
 from jailssh.closure.companions import Companions
-from jailssh.closure.errors import ImageError, SourceChangedError, TooManyError, UnsafeModeError
+from jailssh.closure.errors import ImageError, MissingLibraryError, SourceChangedError, TooManyError, UnsafeModeError
 from jailssh.closure.manifest import Entry, EntryKind, dir_entry, link_entry
 from jailssh.closure.packages import installed
 from jailssh.closure.sources import NAMED, STICKY, Found, Sources, Status
@@ -35,6 +35,8 @@ class Bulk:
         self.closure: Closure
         self.companions: Companions
         self._unwanted: dict[str, set[str]] = {}
+        # What was said of files whose library is not found where the loader looks, by that library's name.
+        self._lacking: dict[str, list[str]] = {}
 
     def tree(
         self,
@@ -141,7 +143,10 @@ class Bulk:
             if strict or not (is_script or in_tree) or any(isinstance(one, UnsafeModeError) for one in several):
                 raise
             for one in several:
-                self._picture.note(f"{one}" if is_script else f"{one}; it is taken as it is, as data")
+                if isinstance(one, MissingLibraryError):
+                    self._lacking.setdefault(one.library, []).append(f"{one}")
+                else:
+                    self._picture.note(f"{one}" if is_script else f"{one}; it is taken as it is, as data")
 
     def _is_wanted(self, found: Found) -> bool:
         head = self._sources.head(found)
@@ -153,11 +158,17 @@ class Bulk:
         return False
 
     def unwanted(self) -> Set[str]:
-        """Return the names of the programs that scripts want and that were not brought along for them."""
-        return self._unwanted.keys()
+        """Return the names of programs and libraries that files want and that were not brought along for them."""
+        return self._unwanted.keys() | self._lacking.keys()
 
     def tell_unwanted(self, programs: Set[str]) -> None:
-        """Tell which scripts will not run, unless what they need is there: ``programs`` are those of them that are."""
+        """Tell which scripts will not run, unless what they need is there: ``programs`` are those of them that are.
+
+        A library that is there is loaded by whoever loads the file, before it (Java's libjvm.so).
+        """
+        for library, said in self._lacking.items():
+            for one in said if library not in programs else ():
+                self._picture.note(f"{one}; it is taken as it is, as data")
         for program, places in sorted(self._unwanted.items()):
             if program not in programs:
                 more = f" and {len(places) - 1} more places" if len(places) > 1 else ""

@@ -200,3 +200,20 @@ def test_an_archive_may_lie_where_the_administrator_says(site: Site) -> None:
         assert target.stat().st_size > 0
     finally:
         target.unlink(missing_ok=True)
+
+
+@pytest.mark.needs("gcc")
+def test_a_library_that_lies_elsewhere_in_the_tree_is_no_news(site: Site) -> None:
+    for name, text, *more in (("one", "int one(void) { return 1; }"), ("gone", "int gone(void) { return 1; }"),
+                              ("two", "int one(void), gone(void); int two(void) { return one() + gone(); }",
+                               f"{site.src}/libone.so", f"{site.src}/libgone.so")):  # fmt: skip
+        argv = ["gcc", "-x", "c", "-", "-x", "none", "-shared", "-fPIC", f"-Wl,-soname,lib{name}.so", *more]
+        argv += ["-o", f"{site.src}/lib{name}.so"]
+        subprocess.run(argv, input=text.encode(), check=True, timeout=60)
+    (site.src / "server").mkdir()
+    (site.src / "libone.so").rename(site.src / "server/libone.so")
+    (site.src / "libgone.so").unlink()
+    assert site.build("tree SRC/ /t\n") == 0, site.err
+    notes = [line for line in site.err.splitlines() if line.endswith("it is taken as it is, as data")]
+    assert len(notes) == 1
+    assert "library libgone.so is not found" in notes[0]

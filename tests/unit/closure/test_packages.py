@@ -90,10 +90,10 @@ def test_what_is_not_there_is_said(dpkg: Dpkg, name: str, why: str) -> None:
 
 def test_a_list_that_is_missing_is_an_error_with_the_cure(dpkg: Dpkg) -> None:
     packages = dpkg.packages()
-    assert packages.files(packages.must_have("other"), Sources(str(dpkg.place))) == ["/usr/bin/tool-extra"]
+    assert packages.files(packages.must_have("other"), Sources(HostPath(str(dpkg.place)))) == ["/usr/bin/tool-extra"]
     (dpkg.folder / "info/other.list").unlink()
     with pytest.raises(ImageError, match="package other: its list of files is missing") as raised:
-        packages.files(packages.must_have("other"), Sources(str(dpkg.place)))
+        packages.files(packages.must_have("other"), Sources(HostPath(str(dpkg.place))))
     assert raised.value.hint == "apt-get install --reinstall other"
 
 
