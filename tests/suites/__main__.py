@@ -76,7 +76,7 @@ def main() -> int:
         return 0
     good = True
     try:
-        with tempfile.TemporaryDirectory(prefix="jailssh-suites-", dir="/var/tmp") as name:  # noqa: S108
+        with tempfile.TemporaryDirectory(prefix="jailssh-suites-", dir="/var/tmp") as name:
             room = Path(name)
             room.chmod(0o755)
             with open_site(room) as site:

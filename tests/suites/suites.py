@@ -38,16 +38,48 @@ class Suite:
 
 # CPython: the package holds the tests, the standard library the modules that they are made of.
 
-_MODULES = (
-    "test_os test_posix test_socket test_ssl test_asyncio.test_subprocess test_asyncio.test_unix_events "
-    "test_asyncio.test_sock_lowlevel test_asyncio.test_server test_multiprocessing_main_handling test_concurrent_futures "
-    "test_subprocess test_tempfile test_pty test_signal test_resource test_mmap test_shutil test_pathlib test_zoneinfo "
-    "test_locale test_venv test_grp test_pwd test_threading test_fcntl test_select test_selectors test_epoll test_poll "
-    "test_glob test_stat test_posixpath test_platform test_getpass test_termios test_tty test_uuid test_socketserver "
-    "test_ioctl test_largefile test_openpty test_readline test_cmd_line test_time test_fork1 test_wait4 test_tarfile "
-    "test_mailbox test_sqlite3 test_ctypes test_popen test_file test_io test_eintr test_shelve test_site test_httplib "
-    "test_sysconfig test_netrc test_nis test_spwd test_urllib2_localnet test_ftplib test_smtplib test_posix"
-).split()
+_MODULES = [
+    "test_posix",
+    "test_os",
+    "test_pathlib",
+    "test_shutil",
+    "test_tempfile",
+    "test_pty",
+    "test_resource",
+    "test_mmap",
+    "test_zoneinfo",
+    "test_locale",
+    "test_grp",
+    "test_pwd",
+    "test_fcntl",
+    "test_select",
+    "test_signal",
+    "test_stat",
+    "test_glob",
+    "test_openpty",
+    "test_poll",
+    "test_epoll",
+    "test_getpass",
+    "test_tty",
+    "test_platform",
+    "test_uuid",
+    "test_site",
+    "test_time",
+    "test_ioctl",
+    "test_file",
+    "test_socket",
+    "test_sysconfig",
+    "test_popen",
+    "test_subprocess",
+    "test_selectors",
+    "test_wait4",
+    "test_fork1",
+    "test_socketserver",
+    "test_readline",
+    "test_threading",
+    "test_ssl",
+    "test_venv",
+]
 
 
 def _python(mirror: Mirror) -> Path:
@@ -61,8 +93,9 @@ def _python(mirror: Mirror) -> Path:
 
 def _module(name: str) -> Run:
     command = (
-        f'PYTHONPATH="$PWD" {PYTHON} -m test --timeout 120 --junit-xml "$PWD/found.xml" {name} </dev/null >"$PWD/said" 2>&1;'
-        ' if test -s found.xml; then cat found.xml; else echo "<none/>"; fi'
+        f'PYTHONPATH="$PWD" {PYTHON} -m test --timeout 120 --junit-xml "$PWD/found.xml" {name}'
+        ' </dev/null >"$PWD/said" 2>&1;'
+        ' if test -s found.xml; then cat found.xml; else echo "<none/>"; fi; rm -f found.xml'
     )
     return Run("", command, from_junit, 600)
 
@@ -71,7 +104,7 @@ def _module(name: str) -> Run:
 
 _BASH_HELPERS = ("recho", "zecho", "printenv", "xcase")
 _BASH_EACH = """
-export THIS_SH=/bin/bash BUILD_DIR="$PWD" PATH=".:$PATH" BASH_TSTOUT="$HOME/bash/out"
+export THIS_SH=/bin/bash BUILD_DIR="$PWD" PATH=".:$PATH" TMPDIR=/tmp BASH_TSTOUT="$HOME/bash/out"
 cd tests
 for script in run-*; do
     case $script in run-all | run-minimal | run-gprof) continue ;; esac
@@ -95,7 +128,18 @@ def _bash(mirror: Mirror) -> Path:
 
 # OpenSSH: the clients run as the account on the host, against its own login.
 
-_SSH_SCRIPTS = "sftp sftp-cmds sftp-badcmds sftp-batch sftp-glob sftp-perm sftp-uri scp scp3 scp-uri".split()
+_SSH_SCRIPTS = [
+    "sftp",
+    "sftp-cmds",
+    "sftp-badcmds",
+    "sftp-batch",
+    "sftp-glob",
+    "sftp-perm",
+    "sftp-uri",
+    "scp",
+    "scp3",
+    "scp-uri",
+]
 _SSH_EACH = """
 export TEST_SHELL=sh TEST_SSH_SSHD=/usr/sbin/sshd TEST_SSH_SCP=/usr/bin/scp TEST_SSH_UNSAFE_PERMISSIONS=1
 export TEST_SSH_SFTPSERVER=/srv/{account}/remote
@@ -127,7 +171,16 @@ def _openssh(mirror: Mirror) -> Path:
 # rsync: once with both ends in the jail, once with the far end of those tests that have one.
 
 _RSYNC = 'rsync_bin=/usr/bin/rsync TOOLDIR="$PWD" sh ./runtests.sh </dev/null 2>&1'
-_RSYNC_FAR = "00-hello ssh-basic files-from alt-dest hardlinks exclude-lsh symlink-dirlink-basis daemon".split()
+_RSYNC_FAR = [
+    "00-hello",
+    "ssh-basic",
+    "files-from",
+    "alt-dest",
+    "hardlinks",
+    "exclude-lsh",
+    "symlink-dirlink-basis",
+    "daemon",
+]
 _RSYNC_PROGRAMS = "tls getgroups getfsdev testrun trimslash t_unsafe t_chmod_secure t_secure_relpath wildtest simdtest"
 _LSH = """#!/bin/sh
 cd=:
@@ -165,12 +218,30 @@ def _rsync_far(mirror: Mirror) -> Path:
 
 # git: the installed one; of the source only what its tests are made of.
 
-_GIT_SCRIPTS = (
-    "t0001-init t0300-credentials t1300-config t3200-branch t5300-pack-object t5400-send-pack t5500-fetch-pack "
-    "t5505-remote t5510-fetch t5516-fetch-push t5520-pull t5521-pull-options t5523-push-upstream t5570-git-daemon "
-    "t5601-clone t5603-clone-dirname t5604-clone-reference t5605-clone-local t5700-protocol-v1 t5702-protocol-v2 "
-    "t7006-pager t7800-difftool"
-).split()
+_GIT_SCRIPTS = [
+    "t0001-init",
+    "t0300-credentials",
+    "t1300-config",
+    "t3200-branch",
+    "t5300-pack-object",
+    "t5400-send-pack",
+    "t5500-fetch-pack",
+    "t5505-remote",
+    "t5510-fetch",
+    "t5516-fetch-push",
+    "t5520-pull",
+    "t5521-pull-options",
+    "t5523-push-upstream",
+    "t5570-git-daemon",
+    "t5601-clone",
+    "t5603-clone-dirname",
+    "t5604-clone-reference",
+    "t5605-clone-local",
+    "t5700-protocol-v1",
+    "t5702-protocol-v2",
+    "t7006-pager",
+    "t7800-difftool",
+]
 
 
 def _git(mirror: Mirror) -> Path:
@@ -196,8 +267,10 @@ def _git_script(name: str) -> Run:
 
 SUITES = (
     Suite("bash", "bash's own scripts", _bash, (Run("", _BASH_EACH, from_lines, 900),)),
-    Suite("cpython", "modules of CPython that touch what a jail changes", _python, tuple(map(_module, dict.fromkeys(_MODULES)))),
-    Suite("openssh", "sftp and scp against the account's login", _openssh, (Run("", _SSH_EACH, from_lines, 900, True),)),
+    Suite("cpython", "modules of CPython that touch what a jail changes", _python, tuple(map(_module, _MODULES))),
+    Suite(
+        "openssh", "sftp and scp against the account's login", _openssh, (Run("", _SSH_EACH, from_lines, 900, True),)
+    ),
     Suite("rsync", "rsync inside the account", _rsync, (Run("", _RSYNC, from_lines, 600),)),
     Suite(
         "rsync-ssh",
@@ -205,5 +278,7 @@ SUITES = (
         _rsync_far,
         tuple(Run("", f"whichtests={name}.test {_RSYNC}", from_lines, 300, True) for name in _RSYNC_FAR),
     ),
-    Suite("git", "git inside the account: transports, clone, configuration", _git, tuple(map(_git_script, _GIT_SCRIPTS))),
-)  # fmt: skip
+    Suite(
+        "git", "git inside the account: transports, clone, configuration", _git, tuple(map(_git_script, _GIT_SCRIPTS))
+    ),
+)
