@@ -44,7 +44,7 @@ def test_results_are_read() -> None:
     assert from_lines("PASS a\nnoise\nFAIL b\nSKIP c (why not)\nXFAIL d\n") == {
         "a": "ok", "b": "fail", "c": "skip", "d": "fail",
     }  # fmt: skip
-    tap = "ok 1 - one\nnot ok 2 - two\nok 3 # skip three (missing X)\nnot ok 4 - four # TODO known breakage\n1..4\n"
+    tap = "ok 1 - one\nnot ok 2 - two\nok 3 # skip three (missing X)\nnot ok 4 - four # known breakage\n1..4\n"
     assert from_tap(tap) == {"1 one": "ok", "2 two": "fail", "3 three": "skip", "4 four": "skip"}
     junit = (
         "<s><testcase name='a'/><testcase name='b'><error/></testcase><testcase name='c'><skipped/></testcase>"

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 OK, FAIL, SKIP, ABSENT = "ok", "fail", "skip", "absent"
 Results = Mapping[str, str]
 
-_TAP = re.compile(r"(not )?ok (\d+)(?: - )?(.*?)(?: ?# (skip|TODO)\b ?(.*?)(?: \(missing .*)?)?")
+_TAP = re.compile(r"(not )?ok (\d+)(?: - )?(.*?)(?: ?# (\w+)\b ?(.*?)(?: \(missing .*)?)?")
 _LINE = re.compile(r"(PASS|XFAIL|FAIL|SKIP) +(\S+).*")
 _WORDS = {"PASS": OK, "FAIL": FAIL, "XFAIL": FAIL, "SKIP": SKIP}
 
@@ -90,7 +90,7 @@ def from_junit(text: str) -> dict[str, str]:
 
 
 def from_tap(text: str) -> dict[str, str]:
-    """Read "ok 1 - what", "not ok 2 - what" and "ok 3 # skip why"; what is known to be broken counts as skipped."""
+    """Read "ok 1 - what", "not ok 2 - what" and "ok 3 # skip why"; what is marked in another way counts as skipped."""
     found = {}
     for row in filter(None, map(_TAP.fullmatch, text.splitlines())):
         word = SKIP if row[4] else FAIL if row[1] else OK
