@@ -11,7 +11,7 @@ REASONS: tuple[Reason, ...] = (
         "bash",
         ("run-trap", "run-varenv"),
         FAIL,
-        "SIGXFSZ is ignored in a jail, so that a write beyond the limit fails with EFBIG and a server goes on; trap lists it",
+        "SIGXFSZ is ignored in a jail, so that a write beyond the limit says EFBIG and a server goes on; trap lists it",
     ),
     Reason("cpython", ("test.test_os.MakedirTests.test_exist_ok_s_isgid_directory",), SKIP, _SETGID),
     Reason(
