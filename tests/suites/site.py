@@ -20,6 +20,7 @@ _JAIL = "plugins = shell sftp\nroot = live\n"
 # For programs that run as the account itself, outside of its jail, and log in to it: tests of clients find one home
 # below one path at both ends.
 REMOTE = "remote"
+REMOTE_SFTP = "remote-sftp"  # whatever options it gets: scp gives those of ssh
 _MARGIN = 60.0  # seconds that a login may take beside the command's own time
 
 
@@ -82,7 +83,7 @@ def open_site(room: Path) -> Iterator[Site]:
 
 
 def _let_it_log_in_to_itself(host: ScratchHost, client: SshClient, account: str) -> None:
-    """Write a program ``~/remote COMMAND`` that logs in to the account, or asks for sftp without a command."""
+    """Write programs that log in to the account: one runs its operands as a command, one asks for sftp."""
     folder = f"/srv/{account}"
     host.run(["install", "-d", "-m", "700", "-o", account, folder], check=True)
     uid, gid = (int(host.run(["id", flag, account], check=True).stdout) for flag in ("-u", "-g"))
@@ -90,5 +91,8 @@ def _let_it_log_in_to_itself(host: ScratchHost, client: SshClient, account: str)
     host.write(f"{folder}/id_ed25519", host.read(f"{client.home}/.ssh/id_ed25519"), 0o600, uid, gid)
     host.write(f"{folder}/config", config, 0o600, uid, gid)
     login = f"exec /usr/bin/ssh -T -F {folder}/config"
-    text = f'#!/bin/sh\ntest "$#" -eq 0 && {login} -s {account}@scratch sftp\n{login} {account}@scratch "$@"\n'
-    host.write(f"{folder}/{REMOTE}", text, 0o755, uid, gid)
+    for name, words in (
+        (REMOTE, f'{login} {account}@scratch "$@"'),
+        (REMOTE_SFTP, f"{login} -s {account}@scratch sftp"),
+    ):
+        host.write(f"{folder}/{name}", f"#!/bin/sh\n{words}\n", 0o755, uid, gid)

@@ -76,7 +76,6 @@ _MODULES = [
     "test_fork1",
     "test_socketserver",
     "test_readline",
-    "test_threading",
     "test_ssl",
     "test_venv",
 ]
@@ -142,7 +141,7 @@ _SSH_SCRIPTS = [
 ]
 _SSH_EACH = """
 export TEST_SHELL=sh TEST_SSH_SSHD=/usr/sbin/sshd TEST_SSH_SCP=/usr/bin/scp TEST_SSH_UNSAFE_PERMISSIONS=1
-export TEST_SSH_SFTPSERVER=/srv/{account}/remote
+export TEST_SSH_SFTPSERVER=/srv/{account}/remote-sftp
 mkdir -p obj
 for name in %s; do
     said=$(timeout -k 5 200 sh regress/test-exec.sh "$PWD/obj" "$PWD/regress/$name.sh" </dev/null 2>&1)
