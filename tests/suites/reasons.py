@@ -42,4 +42,5 @@ REASONS: tuple[Reason, ...] = (
         FAIL,
         _SETGID,
     ),
+    Reason("rsync", ("chmod-option", "dir-sgid"), SKIP, _SETGID),
 )

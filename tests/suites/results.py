@@ -12,7 +12,7 @@ OK, FAIL, SKIP, ABSENT = "ok", "fail", "skip", "absent"
 Results = Mapping[str, str]
 
 _TAP = re.compile(r"(not )?ok (\d+)(?: - )?(.*?)(?: ?# (\w+)\b ?(.*?)(?: \(missing .*)?)?")
-_LINE = re.compile(r"(PASS|XFAIL|FAIL|SKIP) +(\S+).*")
+_LINE = re.compile(r"(PASS|XFAIL|FAIL|SKIP) +([\w.-]+)(?: \(.*)?")
 _WORDS = {"PASS": OK, "FAIL": FAIL, "XFAIL": FAIL, "SKIP": SKIP}
 
 
