@@ -40,7 +40,7 @@ SITE = $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("pur
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build tools help test test-matrix test-mutations check demo bench lint stage wheels install uninstall clean
+.PHONY: build tools help test test-matrix test-mutations test-suites check demo bench lint stage wheels install uninstall clean
 
 build: ## the login program and the command, in build/ (what make alone does)
 build: $(ROOM)/python.stamp
@@ -107,6 +107,11 @@ test-matrix: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## every case o
 # make test-mutations ARGS='"MUST 8" undo' makes those whose names have one of the words.
 test-mutations: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## leave out each check, one after the other: the tests must see it; ARGS='"MUST 8" undo'
 	@$(VENV)/bin/python -m tests.mutations $(ARGS)
+
+# What CPython, bash, OpenSSH, rsync and git test of themselves, from the sources of the host's Debian mirror.
+# make test-suites ARGS='--suite bash' runs one of them.
+test-suites: tools $(PACKAGES)-demo.stamp ## other projects' own tests, in a jail and not; each difference needs a reason
+	@$(VENV)/bin/python -m tests.suites $(ARGS)
 
 lint: tools ## the house rules alone, with the analysers of C
 	@$(VENV)/bin/python -m pytest -n $(JOBS) tests/lint $(ARGS)
