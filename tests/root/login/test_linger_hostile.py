@@ -12,6 +12,7 @@ import pytest
 
 from jailssh.plan import codec
 from jailssh.policy.rules import Rule, rule_records
+from tests.harness.sysctl import SUID_DUMPABLE, kernel_setting
 from tests.root import login_lab
 from tests.root.linger_lab import (
     background,
@@ -166,25 +167,17 @@ def test_a_keeper_that_dies_on_the_way_is_replaced(lab: Lab, call: str) -> None:
 @pytest.mark.alone
 def test_at_no_step_is_a_process_the_users_to_trace(lab: Lab) -> None:
     owners: set[tuple[str, int]] = set()
-    setting = "/proc/sys/fs/suid_dumpable"  # each change of ids makes a process traceable (proc_sys_fs(5))
-    with open(setting) as file:
-        before = file.read()
 
     def look(pid: int, who: str, _: Answer) -> None:
         owners.add((who, os.stat(f"/proc/{pid}/environ").st_uid))  # the user's, where it is dumpable: proc(5)
 
-    try:
-        with open(setting, "w") as file:
-            file.write("1")
+    # Between the changes of ids in its drop it has power, and so is nobody's to trace: ptrace(2).
+    steps = [Answer(step, None) for step in STEPS if step not in ("setgroups", "setresuid", "prctl", "close")]
+    with kernel_setting(SUID_DUMPABLE, "1"):  # each change of ids makes a process traceable (proc_sys_fs(5))
         for _ in range(2):  # who makes the jail, and who finds it
-            # Between the changes of ids in its drop it has power, and so is nobody's to trace: ptrace(2).
-            steps = [Answer(step, None) for step in STEPS if not step.startswith(("set", "prctl", "close"))]
-            with other_kernel(lab, [*steps, Answer("setns", None), Answer("setsid", None)], look) as kernel:
+            with other_kernel(lab, steps, look) as kernel:
                 assert lab.login("probe exit 7").code == 7
             assert sum(bool(given) for given in kernel.given) > len(steps) - 4
-    finally:
-        with open(setting, "w") as file:
-            file.write(before)
     assert {owner for _, owner in owners} == {0}
     assert len(owners) == 3
 
