@@ -121,6 +121,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "hyperfine": lambda: _program("hyperfine"),
     "erofs": lambda: _program("mkfs.erofs", "fsck.erofs"),
     "procps": lambda: _program("ps", "top", "free", "uptime", "pgrep"),
+    "tmux": lambda: _program("tmux"),
     "podman": lambda: _program("podman"),
     "skopeo": lambda: _program("skopeo"),
     "squashfs": lambda: _program("mksquashfs", "unsquashfs"),

@@ -26,14 +26,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_real_root("kick")
     code = EXIT_OK
     for name, uid in [(name, _uid(context, name)) for name in args.account]:
-        jails, ended = end_sessions(uid, context.layout.login_program)
+        ended = end_sessions(uid, context.layout.login_program)
+        background = " and what was in the background" if ended.kept else ""
         left = (
             ""
-            if ended
+            if ended.all
             else "; some processes do not end, or new ones start: check that the account is still in its jail"
         )
-        context.changed([f"{name}: ended {pluralize(jails, 'session')}{left}"], {fields.USER: name})
-        code = code if ended else EXIT_FAILED
+        line = f"{name}: ended {pluralize(ended.sessions, 'session')}{background}{left}"
+        context.changed([line], {fields.USER: name})
+        code = code if ended.all else EXIT_FAILED
     return code
 
 

@@ -65,6 +65,7 @@ class JailConfig:
     packages: tuple[str, ...]
     files: tuple[str, ...]
     umask: int
+    linger: bool
     shared_directories: bool
     accept_env: tuple[str, ...]
     message: str

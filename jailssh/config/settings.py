@@ -110,6 +110,8 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "hostname", "word", "jail", "host name inside the jail"),
     Setting("", "tmp_size", "size", "64M", "size of the private /tmp"),
     Setting("", "umask", "octal", "022", "umask of the commands"),
+    Setting("", "linger", "bool", "no",
+            "what is in the background outlives a login; all logins of an account share one jail"),
     Setting("", "shared_directories", "bool", "no", "plugins may write what another one trusts or protects (unsafe)"),
     Setting("", "accept_env", "names", "", "variables to accept from the client, as in TZ EDITOR CI_*"),
     Setting("", "message", "text", "", "line for a denied user; empty: what the account allows"),

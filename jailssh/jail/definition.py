@@ -27,6 +27,7 @@ from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.network import network_needs
 from jailssh.image.store import find
 from jailssh.jail.bounds import rlimits, what_is_there
+from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes
 from jailssh.jail.named import named_needs
 from jailssh.jail.this_host import THIS_HOST
@@ -123,6 +124,7 @@ class JailDefinition:
         """Raise unless a plan of ``account`` can be made."""
         results = self.results(account)
         settings = self.settings(main, user)
+        refuse_useless(self.config, self.results(replace(account, roles=self.words() | account.roles)))
         try:
             with in_file(self.config.file):
                 compile_plan(account, settings, results, HostPath("/image"), NO_FILTER)
@@ -135,6 +137,7 @@ class JailDefinition:
         """Return what the plan compiler needs to know of the configuration; ``user`` may have limits of its own."""
         config = self.config
         limits = {**config.access, **(user.access if user else {})}
+        refuse_bounds(config, limits)
         memory, cpus = what_is_there(config)
         return JailSettings(
             config.name,
@@ -153,6 +156,7 @@ class JailDefinition:
             accept_env=config.accept_env,
             memory=memory,
             cpus=cpus,
+            linger=config.linger,
             members={name: self.members(name) for name in config.supplementary_groups} if config.group_members else {},
         )
 

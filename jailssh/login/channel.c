@@ -27,6 +27,12 @@ void channel_say_why(char what, enum reason reason, const char *detail, const ch
     channel_say(what, number, detail, rule);
 }
 
+bool channel_is_cut(void)
+{
+    char byte;
+    return recv(to_outer, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
 void channel_parts(char *message, const char *part[3])
 {
     message++;

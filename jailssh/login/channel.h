@@ -2,6 +2,8 @@
 #ifndef JAILSSH_CHANNEL_H
 #define JAILSSH_CHANNEL_H
 
+#include <stdbool.h>
+
 #include "reason.h"
 
 enum { CHANNEL_MAX = 1024 };
@@ -20,6 +22,9 @@ enum {
 void channel_open(int channel);
 void channel_say(char what, const char *first, const char *second, const char *third);
 void channel_say_why(char what, enum reason reason, const char *detail, const char *rule);
+
+/* True once the outer half is gone. */
+bool channel_is_cut(void);
 
 /* The outer end: the three texts of MESSAGE, which is cut to pieces. */
 void channel_parts(char *message, const char *part[3]);

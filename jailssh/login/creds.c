@@ -222,10 +222,10 @@ static bool allow_moves(int ruleset)
     return allowed;
 }
 
-void creds_scope(bool files_too)
+void creds_scope(bool files_too, bool signals)
 {
     struct ruleset rules = { .handled_access_fs = files_too ? REFER : 0,
-                             .scoped = SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL };
+                             .scoped = SCOPE_ABSTRACT_UNIX_SOCKET | (signals ? SCOPE_SIGNAL : 0) };
     int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
     if (fd < 0 || (files_too && !allow_moves(fd)) || syscall(SYS_landlock_restrict_self, fd, 0) != 0)
         refuse(R_DROP, "cannot enforce the Landlock scope", errno);

@@ -26,8 +26,9 @@ void creds_drop(const struct plan *plan, const gid_t *groups, size_t count);
 /* True where Landlock can keep this jail's abstract unix sockets and signals from all others (ABI 6, Linux 6.12). */
 bool creds_can_scope(void);
 
-/* Do so.  FILES_TOO: a layer about files may follow (within.c), and files are to be moved all the same. */
-void creds_scope(bool files_too);
+/* Do so.  FILES_TOO: a layer about files may follow (within.c), and files are to be moved all the same.  SIGNALS: of
+ * signals too. */
+void creds_scope(bool files_too, bool signals);
 
 /* The limits of the plan over those that the caller came with; core files never.  In force at once, but for those of
  * processes, descriptors and CPU time, which are set in a child: of vfork(2), so this writes to nothing. */

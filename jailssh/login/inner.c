@@ -8,11 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "channel.h"
 #include "command/command.h"
+#include "command/hold.h"
 #include "command/limit.h"
 #include "creds.h"
 #include "fail.h"
@@ -27,19 +27,28 @@ static void leave(int code, enum reason reason, const char *detail)
     _exit(code);
 }
 
-static void drop(const struct plan *plan, int channel)
+/* Close all but the channel, which is returned, and become the user. */
+static int drop(const struct plan *plan, int channel)
 {
     static gid_t groups[PLAN_MAX_GROUPS]; /* the reader takes no more */
     size_t n = 0;
+    channel = fd_keep_only(channel);
+    if (channel < 0)
+        refuse(R_SETUP, "cannot close the descriptors of the set-up", errno);
+    channel_open(channel);
     for (size_t i = 0; i < plan->count; i++)
         if (plan->records[i].verb == OP_GROUP)
             groups[n++] = (gid_t)plan_number(plan->records[i].args[0], 10);
     creds_drop(plan, groups, n);
-    /* Set after the last change of credentials, which clears it.  The outer half's end is this jail's end. */
+    return channel;
+}
+
+/* Set after the last change of credentials, which clears it.  The outer half's end is this jail's end. */
+static void end_with_outer_half(void)
+{
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
         refuse(R_DROP, "cannot set the parent-death signal", errno);
-    char byte;
-    if (recv(channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+    if (channel_is_cut())
         _exit(EXIT_REFUSED); /* the outer half is gone already */
 }
 
@@ -50,24 +59,46 @@ static void set_name(const struct plan *plan)
         refuse(R_SETUP, "cannot set the host name", errno);
 }
 
-void inner_run(const struct plan *plan, const struct request *request, int channel, const struct jail *jail)
+/* What is refused from here on is said to the outer half. */
+static void begin(int channel)
 {
     channel_open(channel);
     fail_set_exit(leave);
     slot_leave();
+}
+
+static void build(const struct plan *plan, const struct jail *jail)
+{
     if (!(jail->shared & CLONE_NEWUTS))
         set_name(plan);
     if (!(jail->shared & CLONE_NEWNS))
         mount_base(jail->tree);
     jail_loopback_up(plan);
     mount_build(plan, jail->mounts);
-    channel = fd_keep_only(channel);
-    if (channel < 0)
-        refuse(R_SETUP, "cannot close the descriptors of the set-up", errno);
-    channel_open(channel);
-    drop(plan, channel);
-    if (creds_can_scope())
-        creds_scope(plan_has(plan, OP_WITHIN));
+}
+
+void inner_keep(const struct plan *plan, int channel, const struct jail *jail)
+{
+    begin(channel);
+    build(plan, jail);
+    channel = drop(plan, channel);
+    if (setsid() < 0)
+        refuse(R_SETUP, "cannot create a session for the keeper", errno);
+    filter_install();
+    hold_jail(plan, channel);
+}
+
+void inner_run(const struct plan *plan, const struct request *request, int channel, const struct jail *jail)
+{
+    bool linger = plan_first(plan, OP_LINGER);
+    begin(channel);
+    if (!linger)
+        build(plan, jail);
+    channel = drop(plan, channel);
+    end_with_outer_half();
+    /* The logins of one kept jail are not kept apart.  Its namespaces keep all others out but of the host's network. */
+    if (creds_can_scope() && (!linger || plan_says(plan, OP_NET, "host")))
+        creds_scope(plan_has(plan, OP_WITHIN), !linger);
     filter_install();
     creds_limits(plan);
     limit_enforce(plan, request->peer);

@@ -10,4 +10,7 @@
 /* Build the jail, drop all power, judge and run the command.  CHANNEL leads to the outer half. */
 noreturn void inner_run(const struct plan *plan, const struct request *request, int channel, const struct jail *jail);
 
+/* The keeper of a jail that outlives its logins: build it, drop all power, say so, and hold it. */
+noreturn void inner_keep(const struct plan *plan, int channel, const struct jail *jail);
+
 #endif

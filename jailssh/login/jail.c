@@ -52,12 +52,14 @@ static bool runs_code(const struct plan *plan)
 /* The namespaces that this login can share with others: those without anything in them that somebody can reach. */
 static unsigned long shareable(const struct plan *plan)
 {
-    unsigned long share = filter_denies_ipc() ? CLONE_NEWIPC : 0;
+    if (plan_first(plan, OP_LINGER)) /* nothing that outlives a login is anybody else's too */
+        return 0;
+    unsigned long found = filter_denies_ipc() ? CLONE_NEWIPC : 0;
     /* The empty network namespace is shared, so abstract sockets must be kept apart by other means; these leave the
      * names taken, and a /proc would show the names of everybody's sockets (proc_net(5)). */
     if (plan_says(plan, OP_NET, "none") && !plan_first(plan, OP_PROC) && !runs_code(plan) && creds_can_scope())
-        share |= CLONE_NEWNET;
-    return share;
+        found |= CLONE_NEWNET;
+    return found;
 }
 
 const char *jail_host_name(const struct plan *plan)
@@ -66,7 +68,8 @@ const char *jail_host_name(const struct plan *plan)
     return name ? name[0] : "jail";
 }
 
-void jail_share(const struct plan *plan, struct jail *jail)
+/* Enter the namespaces that this login shares with others. */
+static void share(const struct plan *plan, struct jail *jail)
 {
     jail->shared = pin_enter(jail->image, jail_host_name(plan), shareable(plan));
     jail->tree = jail->shared & CLONE_NEWNS ? -1 : mount_take_image(jail->image);
@@ -87,10 +90,18 @@ void jail_loopback_up(const struct plan *plan)
 
 pid_t jail_clone(const struct plan *plan, struct jail *jail)
 {
+    jail->mounts = mount_open_sources(plan);
+    share(plan, jail);
+    creds_prepare();
     unsigned long net = plan_says(plan, OP_NET, "host") ? 0 : CLONE_NEWNET;
     unsigned long others = (CLONE_NEWIPC | CLONE_NEWUTS | net) & ~jail->shared;
     pid_t pid = clone_into(OWN | others, &jail->pidfd);
     if (pid < 0)
         refuse(R_KERNEL, "cannot create the namespaces", errno);
     return pid;
+}
+
+pid_t jail_join(struct jail *jail)
+{
+    return clone_into(CLONE_NEWCGROUP, &jail->pidfd);
 }

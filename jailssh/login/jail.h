@@ -16,13 +16,14 @@ struct jail {
 
 const char *jail_host_name(const struct plan *plan);
 
-/* Enter the namespaces that this login shares with others. */
-void jail_share(const struct plan *plan, struct jail *jail);
-
 /* Bring up the loopback interface of a network that is this login's own. */
 void jail_loopback_up(const struct plan *plan);
 
-/* clone(2) into the others.  Returns as fork(2) does. */
+/* Open what the plan shows of the host, enter the namespaces that logins share, give up what can be given up before the
+ * jail exists, and clone(2) into the other namespaces.  Returns as fork(2) does. */
 pid_t jail_clone(const struct plan *plan, struct jail *jail);
+
+/* clone(2) into a jail whose namespaces have been entered, with a cgroup namespace of its own.  Likewise, or -1. */
+pid_t jail_join(struct jail *jail);
 
 #endif

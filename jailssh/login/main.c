@@ -13,6 +13,7 @@
 #include "inner.h"
 #include "jail.h"
 #include "journal.h"
+#include "keeper.h"
 #include "load.h"
 #include "mount.h"
 #include "nojournal.h"
@@ -70,12 +71,10 @@ int main(int argc, char **argv)
         refuse(R_JOURNAL, "journal is not available, but require_journal is set", 0);
     slot_take(&plan, request.key);
     jail.image = mount_open_image(&plan);
-    jail.mounts = mount_open_sources(&plan);
     filter_read(&plan);
     make_channel(channel);
-    jail_share(&plan, &jail);
-    creds_prepare();
-    pid_t pid = jail_clone(&plan, &jail);
+    pid_t pid =
+        plan_first(&plan, OP_LINGER) ? keeper_join(&plan, request.key, channel, &jail) : jail_clone(&plan, &jail);
     close(channel[pid == 0 ? 0 : 1]);
     if (pid == 0)
         inner_run(&plan, &request, channel[1], &jail);

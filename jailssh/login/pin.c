@@ -143,10 +143,21 @@ int pin_open_run_directory(void)
     return run;
 }
 
-static bool is_root(const struct stat *image)
+int pin_open_directory(const char *name)
 {
-    struct stat root;
-    return stat("/", &root) == 0 && root.st_dev == image->st_dev && root.st_ino == image->st_ino;
+    int run = pin_open_run_directory();
+    if (run < 0 || (mkdirat(run, name, 0700) != 0 && errno != EEXIST))
+        return -1;
+    int dir = fd_walk(run, name, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
+    close(run); /* leaves errno as it is */
+    return dir;
+}
+
+bool pin_is_root(int image)
+{
+    struct stat root, wanted;
+    return stat("/", &root) == 0 && fstat(image, &wanted) == 0 && root.st_dev == wanted.st_dev &&
+           root.st_ino == wanted.st_ino;
 }
 
 unsigned long pin_enter(int image, const char *host, unsigned long share)
@@ -176,7 +187,7 @@ unsigned long pin_enter(int image, const char *host, unsigned long share)
             entered |= pins[i].type;
         close(pins[i].fd);
     }
-    if (entered & CLONE_NEWNS && !is_root(&st))
+    if (entered & CLONE_NEWNS && !pin_is_root(image))
         refuse(R_IMAGE, "pinned root is not the image of the jail", 0);
     close(run);
     return entered;

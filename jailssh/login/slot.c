@@ -10,20 +10,15 @@
 #include <unistd.h>
 
 #include "fail.h"
-#include "fd.h"
 #include "pin.h"
 
 static int held[2] = { -1, -1 };
 
 static int open_places(const char *name)
 {
-    int run = pin_open_run_directory();
-    if (run < 0 || (mkdirat(run, "sessions", 0700) != 0 && errno != EEXIST))
-        return -1;
-    int dir = fd_walk(run, "sessions", O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
+    int dir = pin_open_directory("sessions");
     int file = dir < 0 ? -1 : openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     close(dir);
-    close(run);
     return file;
 }
 

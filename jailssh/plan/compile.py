@@ -93,7 +93,8 @@ class JailSettings:
 
     ``live``: the directories of the host that take the place of the image's (``/usr``), for a live root; ``hide``:
     directories below them that stay hidden.  ``memory`` (bytes) and ``cpus``: what all sessions of an account
-    have together.  ``members``: of groups that accounts keep, as (name, uid, gid), whose names are known inside.
+    have together.  ``linger``: what an account's own code has in the background outlives a login.  ``members``: of
+    groups that accounts keep, as (name, uid, gid), whose names are known inside.
     """
 
     name: str
@@ -113,6 +114,7 @@ class JailSettings:
     accept_env: tuple[str, ...] = ()
     memory: int = 0
     cpus: int = 1
+    linger: bool = False
     members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
 
@@ -237,6 +239,7 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
         Record("hostname", (jail.hostname,)),
         Record("pty", ("yes" if pty else "no",)),
         *_bounds(jail.access, ("sessions", "key_sessions")),
+        *([Record("linger")] if jail.linger and runs_own_code(results) else []),
     ]
 
 

@@ -65,6 +65,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("pty", ("enum:no,yes",), 22, True, "own terminal: {0}"),
     Verb("sessions", ("int:1:999999",), 23, True, "at most {0:count} of the account at a time"),
     Verb("key-sessions", ("int:1:999999",), 24, True, "at most {0:count} of one key at a time"),
+    Verb("linger", (), 25, True, "what is in the background outlives a login"),
     Verb("image", ("path",), 30, True, "root is {0}, read-only"),
     Verb("tmpfs", ("path", _SIZE, "octal", "enum:ro,rw", "enum:exec,noexec"), 31, False,
          "private tmpfs at {0}, {1:size}, mode {2}, {3:mode}, {4:mode}"),

@@ -33,6 +33,7 @@ from jailssh.plugin.api import Account
 from jailssh.publish import key_rings, keys_wanted, plan_files
 from jailssh.publish.account_plan import Use, difference
 from jailssh.services import slices
+from jailssh.services.sessions import end_kept
 
 STANDARD_TOPS = tuple(map(JailPath, ("/home", "/mnt", "/opt", "/srv", "/var")))
 """First components that every image has as mount points; others are added when the first account needs them."""
@@ -191,9 +192,13 @@ def _check_sources(plan: codec.Plan, jail: str) -> None:
 
 
 def withdraw_plan(layout: Layout, uid: int) -> bool:
-    """Remove the plan of ``uid`` and those of its keys; False if it had none."""
+    """Remove the plan of ``uid`` and those of its keys, and end what lingers by them; False if it had none."""
     found = plan_files.withdraw(layout, uid)
     plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
+    if not layout.root and not end_kept(uid, layout.login_program):
+        raise JailsshError(
+            f"uid {uid}", "processes in the background of its jail do not end", hint=f"jailssh kick {uid}"
+        )
     return found
 
 

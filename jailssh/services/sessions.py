@@ -25,31 +25,57 @@ _SLACK = 0.03
 
 @dataclass(frozen=True)
 class _SessionProcess:
-    """One to be ended, perhaps: ``is_jail`` for the outer half of a jail, ``is_server`` for a process of sshd's."""
+    """One to be ended, perhaps: ``is_jail`` for the outer half of a jail, ``is_server`` for a process of sshd's.
+
+    ``is_keeper``: the first process of a jail that outlives its logins; with it all in that jail ends.
+    """
 
     pid: int
     parent: int
-    is_jail: bool
-    is_server: bool
+    is_jail: bool = False
+    is_server: bool = False
+    is_keeper: bool = False
 
 
-def end_sessions(uid: int, login_program: str, stays: Callable[[str], bool] | None = None) -> tuple[int, bool]:
+@dataclass(frozen=True)
+class Ended:
+    """What was ended: sessions, and jails that outlive their logins; ``all``: whether nothing of them is left."""
+
+    sessions: int
+    kept: int
+    all: bool
+
+
+def end_sessions(uid: int, login_program: str, stays: Callable[[str], bool] | None = None) -> Ended:
     """Kill the login programs and sshd's processes of ``uid``; the kernel then ends every process of their jails.
 
     ``stays``: says of what sshd tells of a login (:func:`told_of`, "" where nothing is known for certain) whether that
-    session stays; so does its connection then.  A connection without a session does not: it could open one.
+    session stays; so does its connection then.  A connection without a session does not: it could open one.  A jail
+    that outlives its logins does not either, nor what is in it: nobody can tell who left what there.
 
-    Returns how many jails there were, and whether nothing of them is left.  A process is killed by a descriptor of
-    its own (pidfd_open(2)) after a second look, so never one that has got its number since.
+    A process is killed by a descriptor of its own (pidfd_open(2)) after a second look, so never one that has got its
+    number since.
     """
     jails: set[int] = set()
+    kept: set[int] = set()
     for _ in range(_ROUNDS):  # what begins while others end
         found = _to_end(uid, login_program, stays)
         if not found:
-            return len(jails), True
+            return Ended(len(jails), len(kept), True)
         jails.update(each.pid for each in found if each.is_jail)
+        kept.update(each.pid for each in found if each.is_keeper)
         _kill(found, lambda pid: set(_look(pid, uid, login_program)))
-    return len(jails), not _to_end(uid, login_program, stays)
+    return Ended(len(jails), len(kept), not _to_end(uid, login_program, stays))
+
+
+def end_kept(uid: int, login_program: str) -> bool:
+    """End the jails of ``uid`` that outlive their logins, with all in them; True if none is left."""
+    for _ in range(_ROUNDS):
+        found = [each for each in _all(uid, login_program) if each.is_keeper]
+        if not found:
+            return True
+        _kill(found, lambda pid: set(_look(pid, uid, login_program)))
+    return False
 
 
 def end_processes(uid: int) -> bool:
@@ -58,12 +84,12 @@ def end_processes(uid: int) -> bool:
         pids = accounts.processes_of(uid)
         if not pids:
             return True
-        _kill([_SessionProcess(pid, 0, False, False) for pid in pids], partial(_if_of, uid))
+        _kill([_SessionProcess(pid, 0) for pid in pids], partial(_if_of, uid))
     return not accounts.processes_of(uid)
 
 
 def _if_of(uid: int, pid: int) -> set[_SessionProcess]:
-    return {_SessionProcess(pid, 0, False, False)} if pid in accounts.processes_of(uid) else set()
+    return {_SessionProcess(pid, 0)} if pid in accounts.processes_of(uid) else set()
 
 
 def _kill(found: Iterable[_SessionProcess], look: Callable[[int], set[_SessionProcess]]) -> None:
@@ -78,14 +104,18 @@ def _kill(found: Iterable[_SessionProcess], look: Callable[[int], set[_SessionPr
 
 
 def _to_end(uid: int, login_program: str, stays: Callable[[str], bool] | None) -> list[_SessionProcess]:
-    found = [each for name in os.listdir("/proc") if name.isdecimal() for each in _look(int(name), uid, login_program)]
+    found = _all(uid, login_program)
     if stays is None:
         return found
     kept = {each.pid for each in found if each.is_jail and stays(told_of(each.pid, uid))}
     ended = {each.parent for each in found if each.is_jail and each.pid not in kept}
     serving = {each.parent for each in found if each.pid in kept} - ended
-    return [each for each in found if (each.is_jail and each.pid not in kept)
+    return [each for each in found if each.is_keeper or (each.is_jail and each.pid not in kept)
             or (each.is_server and each.pid not in serving)]  # fmt: skip
+
+
+def _all(uid: int, login_program: str) -> list[_SessionProcess]:
+    return [each for name in os.listdir("/proc") if name.isdecimal() for each in _look(int(name), uid, login_program)]
 
 
 def told_of(pid: int, uid: int) -> str:
@@ -121,10 +151,13 @@ def _look(pid: int, uid: int, login_program: str) -> Iterator[_SessionProcess]:
         program = os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
         parent = int(fields["PPid"])
         if program == login_program:
-            # The jail's first process has a number in a second namespace; it ends with the outer half.
-            yield _SessionProcess(pid, parent, len(fields["NSpid"].split()) == len(_own_numbers()), False)
+            # The jail's first process has a number in a second namespace; it ends with the outer half.  A keeper is the
+            # first of its namespace, in a session of its own.
+            outside = len(fields["NSpid"].split()) == len(_own_numbers())
+            keeper = not outside and fields["NSpid"].split()[-1] == fields["NSsid"].split()[-1] == "1"
+            yield _SessionProcess(pid, parent, is_jail=outside, is_keeper=keeper)
         elif os.path.basename(program) in _SSHD:
-            yield _SessionProcess(pid, parent, False, True)
+            yield _SessionProcess(pid, parent, is_server=True)
 
 
 def _own_numbers() -> list[str]:

@@ -178,9 +178,9 @@ def _end(layout: Layout, name: str, facts: _Facts, tries: Tries) -> list[str]:
     for uid in facts.uids:
         if facts.entry is not None and facts.entry.uid != uid:
             continue  # somebody else's by now
-        jails, ended = end_sessions(uid, layout.login_program)
-        count += jails
-        if not (ended and end_processes(uid)):
+        ended = end_sessions(uid, layout.login_program)
+        count += ended.sessions
+        if not (ended.all and end_processes(uid)):
             why = "some processes do not end, or new ones start"
             tries.errors.append(JailsshError(f"account {name}", why, hint=f"ps -u {uid}"))
     return [f"{name}: ended {pluralize(count, 'session')} and all processes of the account"]

@@ -248,12 +248,14 @@ def _end(layout: Layout, user: str, uids: Sequence[int], errors: list[JailsshErr
         text = authorized_keys.present(layout, user)
     except HostError:
         text = ""
-    count = 0
+    count = kept = 0
     # A recorded number may be somebody else's by now, which matters where /etc/passwd knows better.
     local = accounts.local_uid(user)
     for uid in (local,) if local else uids:
-        jails, ended = end_sessions(uid, layout.login_program, partial(authorized.lets_in, text))
-        count += jails
-        if not ended:
+        ended = end_sessions(uid, layout.login_program, partial(authorized.lets_in, text))
+        count += ended.sessions
+        kept += ended.kept
+        if not ended.all:
             errors.append(JailsshError(f"account {user}", "some sessions do not end", hint=f"jailssh kick {uid}"))
-    return [f"{user}: ended {pluralize(count, 'session')} of keys that do not authorize logins"]
+    lines = [f"{user}: ended {pluralize(count, 'session')} of keys that do not authorize logins"]
+    return [*lines, *([f"{user}: ended what its logins had left in the background"] if kept else [])]

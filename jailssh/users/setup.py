@@ -25,6 +25,7 @@ from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
+from jailssh.publish.publish import withdraw_plan
 from jailssh.services import listeners, sshd, units
 from jailssh.users import home_keys, jailed, pam, running
 from jailssh.users.home_keys import Choice
@@ -381,8 +382,7 @@ def _remove_left_over(layout: Layout) -> None:
     """Remove the plans, which nobody has any more, the locks, and facts that no image was made from."""
     fs.remove_file(layout.lock)
     for uid in plan_files.planned_uids(layout):
-        plan_files.withdraw(layout, uid)
-        plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
+        withdraw_plan(layout, uid)
     if os.path.isdir(layout.plans) and os.listdir(layout.plans) == [".lock"]:
         fs.remove_file(f"{layout.plans}/.lock")
     if not os.path.isdir(layout.images):

@@ -64,6 +64,7 @@ def good() -> dict[str, codec.Plan]:
         tmp_size=1 << 20, umask=0o27,
         limits={"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8},
         env=(("LANG", "C.UTF-8"),), supplementary_groups=("staff",), require_journal=True, accept_env=("TZ", "CI_*"),
+        linger=True,
     )  # fmt: skip
     results = [
         PluginResult((files,), "files", home="ro", binds=(Bind("/srv/data"), Bind("/srv/data/in", writable=True))),

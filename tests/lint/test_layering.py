@@ -78,6 +78,7 @@ C_OPENS = {
     "command.c": "after the drop: the jail's /dev/null, and a directory of the plan to take turns by",
     "fd.c": "the room of trusted opens",
     "keep.c": "names the calls that its filter judges, and makes none",
+    "keeper.c": "processes and their namespaces in /proc, and records below the root-owned run directory",
     "match_main.c": "the unprivileged program reads a plan that its caller names",
     "mount.c": "handles (O_PATH) on places in the tree that it has just mounted, and the two ends of the pivot",
     "nojournal.c": "the log of root's on a host without a journal, by its one fixed name",
@@ -309,7 +310,7 @@ def _c_calls() -> dict[str, set[str]]:
 def test_c_rooms() -> None:
     """What runs with power calls the two others at their doors, and they do not call each other but for the streams."""
     calls = _c_calls()
-    doors = {"command/command", "command/limit", "outer/outer"}
+    doors = {"command/command", "command/hold", "command/limit", "outer/outer"}
     for whole, others in calls.items():
         room = whole.partition("/")[0] if "/" in whole else ""
         away = {other for other in others if "/" in other and not other.startswith(f"{room}/")}

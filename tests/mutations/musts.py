@@ -11,6 +11,9 @@ LIMITS, KEYS = "tests/root/login/test_limits.py", "tests/root/login/test_keys.py
 TERMINAL, FILTERED = "tests/root/login/test_terminal.py", "tests/root/login/test_filtered.py"
 READER, TAKE, SPLIT = (f"tests/login/test_{name}.py" for name in ("plan_reader", "request_take", "request_split"))
 ORPHANS = "tests/root/login/test_orphans.py"
+LINGER, HOSTILE = "tests/root/login/test_linger.py", "tests/root/login/test_linger_hostile.py"
+STALE = f"{LINGER}::test_a_record_that_is_of_no_keeper"
+FOREGROUND = f"{LINGER}::test_what_is_in_the_foreground_ends_with_its_session"
 NO_IPC = f"{APART}::test_an_ipc_namespace_is_not_shared_where_one_call_reaches_it"
 TRACED = "tests/root/login/test_refusals.py::test_after_each_change_of_ids_it_becomes_undumpable"
 MATCHING, VALUES = "tests/login/test_matching.py", "tests/login/test_values.py"
@@ -123,8 +126,8 @@ MOUNTS = (
     must(5, "the old way is private", 'syscall(SYS_mount, NULL, ".", NULL, MS_PRIVATE, NULL) != 0', "false", APART),
     must(5, "the root is looked at", "got.st_dev != wanted.st_dev ||\n        got.st_ino != wanted.st_ino ||", "",
         *met("mnt_become_root: root is")),
-    must(5, "the pinned root is looked at", "if (entered & CLONE_NEWNS && !is_root(&st))",
-        "if (entered & CLONE_NEWNS && !is_root(&st) && false)",
+    must(5, "the pinned root is looked at", "if (entered & CLONE_NEWNS && !pin_is_root(image))",
+        "if (entered & CLONE_NEWNS && !pin_is_root(image) && false)",
         *met("pin_enter")),
     must(5, "/proc shows the jail's own", '{ "hidepid", "2" }, { "subset", "pid" }, ', "", INSIDE),
     must(5, "the covers are laid", "    cover(plan, mounts, &empty);", "    (void)empty;",
@@ -132,8 +135,9 @@ MOUNTS = (
 )  # fmt: skip
 
 ORDER = (
-    must(7, "there is a filter", "    filter_install();\n", "", f"{INSIDE}::test_nothing_that_is_forbidden_works"),
-    must(7, "sockets and signals have a scope", "        creds_scope(plan_has(plan, OP_WITHIN));",
+    must(7, "there is a filter", "    filter_install();\n    creds_limits", "    creds_limits",
+        f"{INSIDE}::test_nothing_that_is_forbidden_works"),
+    must(7, "sockets and signals have a scope", "        creds_scope(plan_has(plan, OP_WITHIN), !linger);",
         "        (void)0;", INSIDE),
     must(7, "the plan's limits hold", "    creds_limits(plan);\n", "",
         f"{STATE}::test_the_plans_limits_lower_and_never_raise"),
@@ -229,8 +233,8 @@ DUMPABLE = (
 SURVIVORS = (
     must(11, "the jail ends with its outer half", "    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)", "    if (false)",
         f"{SESSION}::test_sigkill_in_mid_command"),
-    must(11, "an outer half that has gone is seen", "    if (recv(channel, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0)",
-        "    if (byte = 0, false)", ORPHANS),
+    must(11, "an outer half that has gone is seen", "    if (channel_is_cut())\n        _exit",
+        "    if (false)\n        _exit", ORPHANS),
     must(11, "the outer half hears of sshd's end", "prctl(PR_SET_PDEATHSIG, SIGHUP) != 0)", "false)",
         f"{SESSION}::test_sigkill_in_mid_command"),
     must(11, "an sshd that has gone is seen", "    if (getppid() != parent)\n        kill(pid, SIGKILL);\n", "",
@@ -239,8 +243,10 @@ SURVIVORS = (
         "        (void)0; /* sshd is gone", f"{SESSION}::test_sigkill_in_mid_command"),
     must(11, "nobody but the outer half holds a place", "    slot_leave();\n", "",
         "tests/root/login/test_places.py::test_a_jail_that_is_built_holds_no_place"),
-    must(12, "a command has a session of its own", "    if (setsid() < 0)\n        refuse(",
-        "    if (false)\n        refuse(", INSIDE, TERMINAL, *met("execute: cannot create")),
+    must(12, "a command has a session of its own",
+        "    if (setsid() < 0)\n        refuse(R_SETUP, \"cannot create a session\"",
+        "    if (false)\n        refuse(R_SETUP, \"cannot create a session\"", INSIDE, TERMINAL,
+        *met("execute: cannot create")),
     must(12, "sshd's terminal stays outside", "    if (!relayed && (terminal || isatty(1) || isatty(2)) &&",
         "    if (false &&", TERMINAL, APART),
     must(12, "terminals are few", ', { "max", "64" }', "", f"{APART}::test_what_a_jail_can_take_of_the_kernel"),
@@ -349,4 +355,45 @@ ENDS = (
         "tests/root/login/test_log.py::test_a_journal_that_takes_nothing_holds_no_login_up_for_long"),
 )  # fmt: skip
 
-MUSTS = IDENTITY + PLAN + PATHS + MOUNTS + ORDER + DROP + ENVIRONMENT + DUMPABLE + SURVIVORS + COMMANDS + SHARED + ENDS
+KEPT = (
+    must(11, "what is in the foreground of a jail that lingers is hung up",
+        "kill(lingers && number == SIGHUP ? -child : child, number);", "kill(child, number);", FOREGROUND),
+    must(11, "a command of a jail that lingers ends with who waits for it",
+        "(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() != KEEPER)", "true", FOREGROUND),
+    must(11, "the outer half's end is told in a jail that lingers",
+        "    if (lingers) /* the outer half's end is for us to tell */\n        prctl(PR_SET_PDEATHSIG, SIGHUP);\n", "",
+        FOREGROUND),
+    must(11, "the client's end is told in a jail that lingers", "linger ? SIGHUP : SIGKILL);", "SIGKILL);", FOREGROUND),
+    must(11, "who is deaf to it is killed in a jail that lingers", "    if (linger && !o->next)\n", "    if (false)\n",
+        FOREGROUND),
+    must(11, "a jail that lingers ends when it is empty", "alone < ALONE;", "alone <= ALONE * 100;",
+        f"{LINGER}::test_a_keeper_ends_some_seconds_after_the_last_process"),
+    must(11, "a jail that lingers ends with its account", "if (expires && time(NULL) >=", "if (expires && time(NULL) <",
+        f"{LINGER}::test_the_end_of_the_account_is_the_end_of_its_jail"),
+    must(18, "a jail that lingers shares no network and no IPC", "    if (plan_first(plan, OP_LINGER)) /* nothing",
+        "    if (false) /* nothing", f"{LINGER}::test_nothing_of_a_jail_that_lingers_is_shared"),
+    must(21, "the keeper is the one of the record", "&& strcmp(record, expected) == 0)", ")", STALE),
+    must(21, "the record is root's alone", "0, S_IRWXG | S_IRWXO, RECORD, &size);", "0, 0, RECORD, &size);", STALE),
+    must(21, "the record's directory is root's", "name, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);\n    close(run);",
+        "name, O_PATH | O_DIRECTORY, FD_ANY);\n    close(run);",
+        f"{LINGER}::test_where_no_record_can_be_kept_the_login_is_refused"),
+    must(21, "the record is no link", "O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);\n    if (file < 0 || !d",
+        "O_CREAT | O_NONBLOCK | O_CLOEXEC, 0600);\n    if (file < 0 || !d",
+        f"{LINGER}::test_where_no_record_can_be_kept_the_login_is_refused"),
+    must(21, "its root is the image", "    if (!pin_is_root(jail->image))", "    if (false)",
+        *met("join: root of the kept jail")),
+    must(21, "each key has a jail of its own", 'snprintf(name, sizeof name, "%u.%s", plan->uid, key);',
+        'snprintf(name, sizeof name, "%u.%.0s", plan->uid, key);', f"{LINGER}::test_each_key_has_a_jail_of_its_own"),
+    must(21, "the keeper drops", "    begin(channel);\n    build(plan, jail);\n    channel = drop(plan, channel);",
+        "    begin(channel);\n    build(plan, jail);\n    channel = fd_keep_only(channel);",
+        f"{LINGER}::test_the_keeper_has_no_power_and_no_descriptor"),
+    must(21, "the keeper takes the filter", "    filter_install();\n    hold_jail", "    hold_jail",
+        f"{LINGER}::test_the_keeper_has_no_power_and_no_descriptor"),
+    must(21, "the keeper has no descriptor", "    while (channel >= 0)", "    while (channel > 0)",
+        f"{LINGER}::test_the_keeper_has_no_power_and_no_descriptor"),
+    must(21, "a keeper that has ended is replaced", "        if (first < 0 && !enter(here))", "        if (first < 0)",
+        f"{HOSTILE}::test_a_keeper_that_dies_on_the_way_is_replaced"),
+)  # fmt: skip
+
+MUSTS = (*IDENTITY, *PLAN, *PATHS, *MOUNTS, *ORDER, *DROP, *ENVIRONMENT, *DUMPABLE, *SURVIVORS, *COMMANDS, *SHARED,
+         *ENDS, *KEPT)  # fmt: skip

@@ -1,7 +1,6 @@
 """A laboratory for the login program: the real binary with real power on a scratch host, called as an account would.
 
-Four flavours of it: set-uid root, file capabilities alone, and each of them on a kernel that seems to lack what older
-ones lack.
+Four flavours of it: set-uid root, file capabilities alone, and each of them on a kernel that lacks what older ones do.
 """
 
 from __future__ import annotations
@@ -129,17 +128,18 @@ def plan(
     ipc: bool = True,
     net: Network = Network.NONE,
     system: bool = False,
+    linger: bool = False,
 ) -> bytes:
     """Return the encoded plan of an account; ``middle`` are more records of the phases 40 to 50, in order.
 
-    ``system``: /proc shows what programs read of the system.
+    ``system``: /proc shows what programs read of the system; ``linger``: the jail is kept.
     """
     name = pathlib.PurePath(home).name
     machine, program = seccomp.filter_for(net, ipc=ipc)
     records = [
         record("jail", "lab"), record("home", home), record("message", MESSAGE), record("journal", logging),
         record("net", net), record("hostname", hostname), record("pty", "yes" if pty else "no"),
-        record("image", IMAGE),
+        *([record("linger")] if linger else []), record("image", IMAGE),
         record("tmpfs", "/run", 65536, "0755", "ro", "noexec"),
         record("tmpfs", "/tmp", 1 << 26, "1777", "rw", "noexec"),
         record("tmpfs", "/home", 65536, "0755", "ro", "noexec"),

@@ -22,12 +22,14 @@ from typing import Any
 import pytest
 
 from jailssh.core.closed import Network
+from jailssh.host.process import start_time
 from jailssh.plan import codec
 from jailssh.policy.rules import Rule, check_rules, rule_records
 from tests.harness.certificates import key_line
 from tests.harness.executed import Executed, can_watch
 from tests.harness.sysctl import SUID_DUMPABLE, kernel_setting
 from tests.root import key_lab, login_lab
+from tests.root.linger_lab import RECORDS, end_keepers, forget_keepers, record_text
 from tests.root.login_lab import PLANS, UID, Done, Lab, plan, record
 from tests.root.other_kernel import other_kernel
 from tests.root.refusal_rows import Row
@@ -57,6 +59,7 @@ PLAN: dict[str, Callable[[], bytes]] = {
     "proc": lambda: plan(proc=True),
     "system": lambda: plan(system=True),
     "loopback": lambda: plan(net=Network.LOOPBACK),
+    "linger": lambda: plan(linger=True),
     "log": lambda: with_rule(replace(RUN, stderr_to_journal=True)),
     "at home": lambda: with_rule(replace(RUN, relative_to=HOME, path_roots=(HOME,), operands=(1, 1, "path"))),
     "alone": lambda: with_rule(replace(RUN, noexec=True)),
@@ -140,11 +143,27 @@ def another_plan(lab: Lab) -> AbstractContextManager[None]:
     return contextlib.nullcontext()
 
 
+@contextlib.contextmanager
+def a_keeper(lab: Lab) -> Iterator[None]:
+    assert lab.login("probe exit 0").code == 0
+    yield
+
+
+@contextlib.contextmanager
+def a_record_of_init(lab: Lab) -> Iterator[None]:
+    with a_keeper(lab):
+        path = lab.path(f"{RECORDS}/{UID}.")
+        path.write_text(record_text(1, start_time(lab.host.init_pid), f"{UID:016x}"))
+        yield
+
+
 SETTING: dict[str, Callable[[Lab], AbstractContextManager[None]]] = {
     "no plan": lambda lab: moved(lab.path(f"{PLANS}/{UID}")),
     "a plan of another": another_plan,
     "a daemon that lies": lying_daemon,
     "a full /tmp": shared_with_full_tmp,
+    "a keeper": a_keeper,
+    "a record of the host's init": a_record_of_init,
     "no file of sshd's": shared,
     "an unknown key": lambda lab: shared(lab, number=9),
     "a plan of another key": lambda lab: shared(lab, number=1, alice=key_lab.BOB),
@@ -212,6 +231,7 @@ def meet(lab: Lab, executed: Executed, row: Row) -> None:
     """Meet the refusal of ``row``; fail unless it is as it should be."""
     unpin(lab) if row.fresh else lab.login("probe exit 0")
     lab.publish(PLAN[row.plan]())
+    forget_keepers(lab)
     # With 1 the program acts as the user in no process of its own; only tests that are alone may set it so.
     traceable = SUID_DUMPABLE.read_text().strip() == "1"
     usual = kernel_setting(SUID_DUMPABLE, "0") if traceable else contextlib.nullcontext()
@@ -221,6 +241,7 @@ def meet(lab: Lab, executed: Executed, row: Row) -> None:
         executed.take()
         with other_kernel(lab, row.answers) as kernel:
             done = login(lab, row)
+        end_keepers()
         if row.uid:
             lab.assert_nothing_left(row.uid)
         ran = executed.take()

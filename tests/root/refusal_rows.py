@@ -45,7 +45,7 @@ TIOCSCTTY, TIOCSPTLCK, TIOCGPTPEER, TCGETS, TCSETS = 0x540E, 0x40045431, 0x5441,
 THIS_MOUNT, WITH_ALL_BELOW, CLONE_ONE, CLONE_NAMED = 0x1000, 0x9000, 0x81001, 0x80101
 PRIVATE_ALL, NEWNS, SIGHUP, SIGKILL, OFD_SETLK, UNIX, BY_FILE = 0x44000, 0x20000, 1, 9, 37, 1, 1
 NOSIGNAL = 0x4000  # which our own message has not
-NEWNET, NEWUTS, NEWIPC = 0x40000000, 0x4000000, 0x8000000
+NEWNET, NEWUTS, NEWIPC, NEWPID = 0x40000000, 0x4000000, 0x8000000, 0x20000000
 NS_GET_NSTYPE, BIND, PINS, DEV = 0xB703, 0x1000, 0xE, 0xA  # nosuid, nodev, noexec; nosuid, noexec
 TO_A_NAME, TO_A_DESCRIPTOR, KEPT = 0x4, 0x44, 3  # how mounts are moved; the descriptor that the jail keeps
 OF_SCOPE, OF_FILES = 24, 8  # the sizes of the two kinds of rules
@@ -236,7 +236,7 @@ DROP = (
     Row("creds_drop: privileges can be regained after the drop", "drop", (prctl(NOTHING_DONE, SET_NO_NEW_PRIVS),)),
     Row("creds_drop: ids are not the user's after the drop", "drop", (Answer("setgroups", NOTHING_DONE, (1,), INNER),),
         plan="group"),
-    Row("drop: cannot set the parent-death signal", "drop", (prctl(EINVAL, SET_PDEATHSIG, SIGKILL),)),
+    Row("end_with_outer_half: cannot set the parent-death signal", "drop", (prctl(EINVAL, SET_PDEATHSIG, SIGKILL),)),
     Row("outer_run: cannot monitor the session", "setup", (prctl(EINVAL, SET_PDEATHSIG, SIGHUP),),
         plan="journal required"),
     Row("outer_run: cannot monitor the session", "setup", (Answer("signalfd4", EMFILE, who=OUTER),),
@@ -315,7 +315,7 @@ MOUNTS = (
     Row("cover_batch: cannot attach a mount", "mount", (Answer("move_mount", EINVAL, _TO_A_NAME, INNER),
         Answer("move_mount", EINVAL, _TO_A_DESCRIPTOR, INNER, nth=2))),
     Row("mount_build: cannot enter the jail", "mount", (Answer("chdir", EACCES, who=INNER, path="/"),)),
-    Row("inner_run: cannot close the descriptors of the set-up", "setup", (Answer("dup3", EMFILE, (None, KEPT),
+    Row("drop: cannot close the descriptors of the set-up", "setup", (Answer("dup3", EMFILE, (None, KEPT),
         INNER),)),
 )  # fmt: skip
 
@@ -391,7 +391,29 @@ COMMANDS = (
         says="/bin/probe ended with status 3", ran=("/bin/probe",)),
 )  # fmt: skip
 
-ROWS = FIRST_STEPS + PLANS_AND_KEYS + SOURCES + POWER + DROP + MOUNTS + STREAMS + COMMANDS
+KEEPERS = (
+    Row("keeper_join: cannot look for the keeper of the jail", "setup", (opened("/proc", ENOENT, OUTER),),
+        plan="linger"),
+    Row("make: keeper of the jail does not start", "setup", (Answer(("poll", "ppoll"), NOTHING_DONE, (None, 2),
+        OUTER),), plan="linger"),
+    Row("make: part[1]", "mount", (Answer("chdir", EACCES, who=INNER, path="/"),), plan="linger",
+        says="cannot enter the jail: Permission denied"),
+    Row("make: part[1]", "drop", (Answer("setgroups", EPERM, who=INNER),), plan="linger",
+        says="cannot become the user: "),
+    Row("inner_keep: cannot create a session for the keeper", "setup", (Answer("setsid", EPERM, who=INNER),),
+        plan="linger"),
+    Row("write_record: cannot record the keeper of the jail", "setup", (opened(f"{UID}.", ENOSPC, OUTER, nth=2),),
+        plan="linger"),
+    Row("join: root of the kept jail is not its image", "image", plan="linger", setting="a record of the host's init"),
+    Row("keeper_join: cannot return from the namespaces of the jail", "kernel", (Answer("clone", ENOMEM, who=OUTER,
+        nth=1), Answer("setns", EPERM, (None, NEWPID), nth=2)), plan="linger", setting="a keeper"),
+    Row("keeper_join: cannot enter the namespaces of the jail", "kernel", (Answer("setns", EPERM, (None, NEWPID)),),
+        plan="linger"),
+    Row("keeper_join: cannot enter the namespaces of the jail", "kernel", (Answer("clone", ENOMEM, who=OUTER, nth=2),),
+        plan="linger"),
+)  # fmt: skip
+
+ROWS = FIRST_STEPS + PLANS_AND_KEYS + SOURCES + POWER + DROP + MOUNTS + STREAMS + COMMANDS + KEEPERS
 
 # Place -> why no test can meet it.
 UNREACHABLE: dict[str, str] = {

@@ -14,7 +14,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "channel.h"
@@ -24,6 +23,7 @@
 #include "keep.h"
 #include "match.h"
 #include "outer/stream.h"
+#include "wait.h"
 #include "within.h"
 
 static bool is_set(char *const *env, size_t n, const char *name)
@@ -84,52 +84,10 @@ static void settle_in(const struct plan *plan, const struct verdict *verdict)
     umask(mask ? (mode_t)plan_number(mask[0], 8) : 022);
     if (!creds_limits_of_command())
         refuse(R_LIMITS, "cannot set the resource limits", errno);
+    if (!wait_is_awaited())
+        _exit(EXIT_REFUSED);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* The outer half keeps the time.  Where an unjailed process of the account has stopped it, it is kept here: begun
- * later, so that the outer half, which tells the user, comes first. */
-enum { LATER = 3, GRACE = 2 };
-static time_t deadline; /* on the monotonic clock; 0 for none */
-
-static time_t seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec;
-}
-
-static int next_signal(pid_t child)
-{
-    static bool told;
-    sigset_t all;
-    sigfillset(&all);
-    if (!deadline)
-        return sigwaitinfo(&all, NULL);
-    time_t now = seconds_now();
-    if (now >= deadline && told)
-        _exit(128 + SIGKILL); /* and with it everything in the jail */
-    if (now >= deadline) {
-        told = true;
-        deadline = now + GRACE;
-        kill(child, SIGHUP);
-    }
-    return sigtimedwait(&all, NULL, &(struct timespec){ .tv_sec = deadline - now });
-}
-
-/* Reap everything and pass signals on until CHILD ends; returns its status. */
-static int wait_for(pid_t child)
-{
-    for (;;) {
-        int status, number;
-        for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
-            if (pid == child)
-                return status;
-        number = next_signal(child);
-        if (number > 0 && number != SIGCHLD)
-            kill(child, number);
-    }
 }
 
 /* Run what the rule has before its program and wait for it.  It gets nothing of the client, and the client nothing of
@@ -217,7 +175,7 @@ static long long microseconds(struct timeval time)
     return time.tv_sec * 1000000ll + time.tv_usec;
 }
 
-/* End with the command; the kernel then kills what is left in the jail. */
+/* End with the command; the kernel then kills what is left in the jail, unless that is kept. */
 static noreturn void be_init(pid_t command)
 {
     char text[3][24];
@@ -267,8 +225,7 @@ static noreturn void answer(const struct plan *plan, const struct verdict *verdi
 void command_run(const struct plan *plan, const struct request *request, int channel, bool terminal)
 {
     static struct verdict verdict;
-    char *const *duration = plan_first(plan, OP_DURATION);
-    deadline = duration ? seconds_now() + (time_t)plan_number(duration[0], 10) + LATER : 0;
+    wait_begin(plan);
     signal(SIGXFSZ, SIG_IGN); /* so write(2) says EFBIG, and a server goes on with the next file */
     volatile int error = 0;   /* or the compiler, which sees no second return, takes it for 0 after vfork(2) */
     judge(plan, request, &verdict, channel);

@@ -24,9 +24,8 @@
 #include "report.h"
 #include "state.h"
 
-/* Seconds: what a session that must end gets to end by itself; more than any may last; what a journal that takes
- * nothing gets for the last of the log. */
-enum { GRACE = 2, LONGEST = 1000000000, LAST_WORDS = 10 };
+/* Seconds: more than any session may last; what a journal that takes nothing gets for the last of the log. */
+enum { LONGEST = 1000000000, LAST_WORDS = 10 };
 
 static void on_message(struct outer *o)
 {
@@ -96,7 +95,7 @@ static void check_time(struct outer *o)
         end_session(o, R_DURATION, o->duration);
     else if (!o->reason && o->idle && o->now - o->moved >= o->idle)
         end_session(o, R_IDLE, o->idle);
-    if (!o->reason || o->now < o->next)
+    if (!o->next || o->now < o->next)
         return;
     if (o->steps++ == 0)
         kill(o->jail, SIGKILL);
@@ -109,7 +108,7 @@ static void check_time(struct outer *o)
 static int patience(const struct outer *o)
 {
     long long until = LLONG_MAX;
-    const long long times[] = { o->reason ? o->next : 0, o->reason || !o->duration ? 0 : o->began + o->duration,
+    const long long times[] = { o->next, o->reason || !o->duration ? 0 : o->began + o->duration,
                                 o->reason || !o->idle ? 0 : o->moved + o->idle,
                                 o->gone && filelog_busy(&o->log) ? o->late : 0,
                                 o->allowed || o->gone ? filelog_next(&o->log, o->now) : 0 };

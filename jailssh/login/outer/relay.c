@@ -34,7 +34,10 @@ void relay_stop(struct outer *o, int which)
 
 void relay_without_client(struct outer *o)
 {
-    kill(o->jail, SIGKILL);
+    bool linger = plan_first(o->plan, OP_LINGER);
+    kill(o->jail, linger ? SIGHUP : SIGKILL); /* by SIGKILL a kept jail's first process could end nobody but itself */
+    if (linger && !o->next)
+        o->next = o->now + GRACE * SECOND;
     o->client = -1;
     for (int which = 0; which < STREAMS; which++)
         relay_stop(o, which);

@@ -12,6 +12,8 @@
 #include "reason.h"
 #include "stream.h"
 
+enum { GRACE = 2 }; /* seconds: what a session that must end gets to end by itself */
+
 struct outer {
     const struct plan *plan;
     const struct request *request;
@@ -21,7 +23,7 @@ struct outer {
     bool allowed, started, ended, gone;
     int client;                     /* the descriptor of sshd's whose hang-up is the client's end, or -1 */
     long long began, now, moved;    /* on the monotonic clock, in nanoseconds; when a byte last moved */
-    long long duration, idle, next; /* nanoseconds, 0 without; when to be harder on a session that must end */
+    long long duration, idle, next; /* nanoseconds, 0 without; NEXT: when to be harder on a session that must end */
     long long late;                 /* when to give the log up, after the end of the jail */
     enum reason reason;             /* why it must end, or R_NONE */
     int steps;                      /* taken to end it */
