@@ -49,7 +49,7 @@ COMMANDS = (
     "jailssh build binary tree", "jailssh cp", "jailssh cp nosuch tree", "jailssh plugins frob", "jailssh doctor frob",
     "jailssh recover frob", "jailssh setup --frob", "jailssh demo --frob",
     "setpriv --reuid 65534 --clear-groups jailssh adduser bob --jail sftp-only",
-    "setpriv --reuid 65534 --clear-groups jailssh list", "setpriv --reuid 65534 --clear-groups jailssh config check",
+    "setpriv --reuid 65534 --clear-groups jailssh list",
     "setpriv --reuid 65534 --clear-groups jailssh explain shell -- ls",
 )  # fmt: skip
 SETTINGS = (
@@ -84,6 +84,7 @@ def told(world: World, command: str) -> str:
     done = world.host.run(["sh", "-c", f"cd /root/wrong; {command}"], env={"COLUMNS": "100"})
     said = (done.stdout + done.stderr).replace("/root/wrong/", "")
     said = re.sub(r"SHA256:\S+", "SHA256:…", said)
+    said = re.sub(r"(one of: borg, borg-backup,).*", r"\1 …", said)  # the jails of other tests are among them
     lines = said.splitlines()
     shown = [*lines[:12], f"… {len(lines) - 12} lines more"] if len(lines) > 12 else lines
     return "\n".join([f"$ {command}", *(f"  {line}".rstrip() for line in shown), f"  = {done.code}", ""])
