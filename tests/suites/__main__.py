@@ -49,9 +49,11 @@ def _run(site: Site, mirror: Mirror, suite: Suite) -> bool:
     site.put(suite.prepare(mirror), suite.name)
     free: dict[str, str] = {}
     jailed: dict[str, str] = {}
+    silent = []
     for run in suite.runs:
         with ThreadPoolExecutor() as both:  # side by side: much of a suite is waiting
             one, other = both.map(partial(_results, site, suite, run), (FREE, JAILED))
+        silent += [] if one else [run.title or run.command]
         free |= one
         jailed |= other
     site.take(suite.name)
@@ -59,7 +61,10 @@ def _run(site: Site, mirror: Mirror, suite: Suite) -> bool:
         raise JailsshError(suite.name, "no test of it passes in the account without a jail")
     judged = judge(suite.name, compare(suite.name, free, jailed), REASONS)
     _report(free, jailed, judged)
-    return judged.good
+    # What says nothing in either account has not been run.
+    if silent:
+        print(f"  {len(silent)} without any result:", *silent, sep="\n    ", flush=True)
+    return judged.good and not silent
 
 
 def main() -> int:
