@@ -334,9 +334,8 @@ def _files(account: Account, jail: JailSettings, shell: str) -> list[Record]:
     plain = [other for other in others if other[0].isprintable() and ":" not in other[0]]
     passwd += "".join(f"{name}:x:{uid}:{gid}::/:{NOLOGIN}\n" for name, uid, gid in plain[:_MOST_NAMES])
     group = f"root:x:0:\n{account.group}:x:{account.gid}:\n"
-    # The name of a group that is not kept is still that of files.
-    own = sorted({(gid, name) for name, gid in account.groups if gid not in (0, account.gid)})[:_MOST_NAMES]
-    group += "".join(f"{name}:x:{gid}:{account.name if name in kept else ''}\n" for gid, name in own)
+    # Of no other groups: the plan would change with each that the account joins, our own among them.
+    group += "".join(f"{name}:x:{gid}:{account.name}\n" for name, gid in kept.items())
     return [Record("file", ("/run/group", group)), Record("file", ("/run/passwd", passwd))]
 
 

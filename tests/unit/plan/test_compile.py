@@ -140,7 +140,7 @@ def test_passwd_and_group_know_root_and_the_user_only() -> None:
         "root:x:0:0:root:/:/usr/sbin/nologin",
         "alice:x:1001:1002:ABroot00:/home/alice:/usr/sbin/nologin",
     ]
-    assert files["/run/group"].splitlines() == ["root:x:0:", "alice:x:1002:", "disk:x:6:", "staff:x:50:alice"]
+    assert files["/run/group"].splitlines() == ["root:x:0:", "alice:x:1002:", "staff:x:50:alice"]
 
 
 def test_other_members_are_known_by_name_where_the_jail_says_so() -> None:
