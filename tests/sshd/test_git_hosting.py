@@ -15,7 +15,9 @@ pytestmark = pytest.mark.needs("root", "sshd", "git", "journald", "login-program
 
 USER, ROOT, TABLE = "hosted", "/srv/hosting", "/etc/jailssh/rights/hosting"
 DENIED = re.compile(
-    "^jailssh: (command not allowed.*; this account allows: git.*|repository not found or access denied)$", re.MULTILINE
+    "^jailssh: (command not allowed.*; this account allows: git.*|repository not found or access denied"
+    "|pushing is not allowed for this (key|account))$",
+    re.MULTILINE,
 )
 HOOK = """#!/bin/sh
 echo "welcome, $JAILSSH_KEY"

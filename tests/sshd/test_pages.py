@@ -7,6 +7,7 @@ another test, or cannot be here, with the reason.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
@@ -96,10 +97,16 @@ def test_nothing_is_set_aside_in_vain() -> None:
 
 
 @pytest.fixture(scope="module")
-def ready(world: World) -> World:
+def ready(world: World) -> Iterator[World]:
     world.host.run(["sh", "-c", READY], check=True)
     world.adduser("alice", "sftp-only")
-    return world
+    yield world
+    # Others' tests have repositories there.
+    for name in ("alice", "git"):
+        world.jailssh("deluser", name, "--yes", check=False)
+    world.host.run(
+        ["sh", "-c", "rm -rf /srv/git/public /srv/git/releases.git /srv/git/team; chown -R git-only: /srv/git"]
+    )
 
 
 def checked(world: World, path: str, text: str) -> None:

@@ -109,7 +109,8 @@ def denied(done: Finished, login: list[dict[str, str]], user: str, way: str) -> 
     elif way in SUBSYSTEM:
         assert "jailssh" not in said  # sshd drops what a subsystem writes to standard error
     else:
-        denial_of(said, f"this account allows: {NAMES[user]}", among=True)
+        if f"jailssh: this account allows only {'downloads' if user == 'rsync-pull' else 'uploads'}\n" not in said:
+            denial_of(said, f"this account allows: {NAMES[user]}", among=True)
     assert done.code != 0
     assert pick(record, fields.EVENT, fields.EXIT, fields.USER, fields.JAIL) == {
         "event": "denied",

@@ -20,7 +20,7 @@ _SERVICES = (
     "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "openssh-client", "cron", "at", "procmail", "sudo",
     "ca-certificates", "libnss-systemd",
 )  # fmt: skip
-# What tests/system/test_languages_booted.py tries, in a tree and in jails.
+# What tests/system/test_tools_booted.py tries, in a tree and in jails.
 LANGUAGES = (
     "php-cli", "php-mbstring", "php-curl", "composer", "nodejs", "npm", "ruby", "lua5.4", "tcl", "postgresql-client",
     "mariadb-client", "default-jre-headless", "borgbackup", "mercurial", "vim", "mc", "emacs-nox", "tmux", "curl",
