@@ -208,4 +208,4 @@ def test_an_account_for_each_person(world: World, git: Git) -> None:
     assert (listed.code, listed.stdout.count("refs/heads/")) == (0, 2)
     done = git("bob", "-C", "mine", "push", "-q", "HOST:shared", "HEAD:three", account="looker")
     assert done.code != 0 and DENIED.search(done.stderr)
-    assert decisive(world, "looker")[::2] == ("denied", "command-not-allowed")
+    assert decisive(world, "looker")[::2] == ("denied", "not-served")
