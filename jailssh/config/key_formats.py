@@ -13,8 +13,10 @@ from jailssh.core.errors import UsageError
 
 # RFC 4716, 3.2: lines may be continued by a backslash, headers have a name of at most 64 bytes.
 _RFC4716 = re.compile(
-    rb"---- BEGIN SSH2 PUBLIC KEY ----\s*\n(?P<headers>(?:[^\n:]{1,64}:(?:[^\n]*\\\r?\n)*[^\n]*\n)*)"
-    rb"(?P<body>[A-Za-z0-9+/=\s]+)---- END SSH2 PUBLIC KEY ----"
+    # A line can be read in one way only: a file of an account's must not take more than one look.
+    rb"---- BEGIN SSH2 PUBLIC KEY ----[ \t]*\n"
+    rb"(?P<headers>(?:[^\n:]{1,64}:(?:[^\n]*(?<=\\)\n)*[^\n]*(?<!\\)\n)*)"
+    rb"(?P<body>[A-Za-z0-9+/=\s]++)---- END SSH2 PUBLIC KEY ----"
 )
 _COMMENT = re.compile(rb"^comment:[ \t]*\"?(.*?)\"?[ \t\r]*$", re.IGNORECASE | re.MULTILINE)
 # What cannot be taken -> what it is, and how to get what can.

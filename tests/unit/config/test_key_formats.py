@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -111,3 +112,16 @@ def test_random_text_ends_in_words() -> None:
                 as_openssh(base[:at] + byte + base[at + 1 :], "x")
             except UsageError as error:
                 assert error.what == "x"
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [b"\n", b"a:b\\\n", b"a:b\n", b"A", b"---- BEGIN SSH2 PUBLIC KEY ----\n", b" ", b"\\"],
+    ids=["lines", "headers that go on", "headers", "text", "begins", "blanks", "backslashes"],
+)
+def test_a_hostile_file_does_not_take_for_ever(repeated: bytes) -> None:
+    data = b"---- BEGIN SSH2 PUBLIC KEY ----\n" + repeated * (200_000 // len(repeated))
+    began = time.process_time()
+    with pytest.raises(UsageError, match="damaged"):
+        as_openssh(data, "x")
+    assert time.process_time() - began < 5
