@@ -121,16 +121,16 @@ _SYNTAX = (
     ("Duplicate keyword", "the setting is a duplicate: {line}", "keep one of them"),
     ("Section too nested", "{line} is a section within a section", "write one pair of brackets"),
 )
+# Likewise, of a line with a semicolon, with which comments begin elsewhere.
+_COMMENT = (("Invalid line", "'{line}' is neither a setting nor a section", "write a comment with '#'"),)
 
 
 def _syntax_error(file: str, error: ConfigObjError) -> ConfigError:
     number, line = getattr(error, "line_number", None), str(getattr(error, "line", "") or "").strip()
     where = f"{file}:{number}" if number else file
     why = re.sub(r"\s*at line \d+\.?", "", str(getattr(error, "msg", "") or error)).strip().rstrip(".")
-    for begins, told, hint in _SYNTAX:
+    for begins, told, hint in (*_COMMENT, *_SYNTAX) if ";" in line else _SYNTAX:
         if why.startswith(begins):
-            comment = ";" in line and not line.startswith("[[")
-            hint = "write a comment with '#'" if comment and "value" not in begins else hint
             return ConfigError(where, told.format(line=escape(line, 60)), hint=hint)
     return ConfigError(where, why[:1].lower() + why[1:])
 

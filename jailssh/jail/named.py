@@ -24,7 +24,7 @@ def named_needs(config: JailConfig, plugins: Needs, find_program: Callable[[str]
 
 def _missing(config: JailConfig, needs: Needs, find_program: Callable[[str], str | None]) -> Iterator[ConfigError]:
     for origin, need in needs:
-        for name in need.programs if origin != ORIGIN else ():
+        for name in need.programs:
             if find_program(name) is None:
                 why = f"program {escape(name)} is not on this host"
                 yield ConfigError(

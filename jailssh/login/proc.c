@@ -25,23 +25,20 @@ static bool is_harmless(const char *name)
 }
 
 /* The time of boot, which a plan cannot know, and from which ps(1) reckons when a process was started. */
-static void add_boot_time(char *text, size_t size)
+static long long boot_time(void)
 {
     struct timespec now = { 0 }, since = { 0 }; /* every kernel has these clocks */
-    size_t length = strlen(text);
     clock_gettime(CLOCK_REALTIME, &now);
     clock_gettime(CLOCK_BOOTTIME, &since);
-    long long boot = now.tv_sec - since.tv_sec - (now.tv_nsec < since.tv_nsec);
-    snprintf(text + length, size - length, "btime %lld\n", boot);
+    return now.tv_sec - since.tv_sec - (now.tv_nsec < since.tv_nsec);
 }
 
 void proc_write(const struct plan *plan, size_t record, int root)
 {
     char *const *args = plan->records[record].args;
-    char text[8192];
-    snprintf(text, sizeof text - 32, "%s", args[1]);
-    if (strcmp(args[0], "stat") == 0)
-        add_boot_time(text, sizeof text);
+    char *text = args[1];
+    if (strcmp(args[0], "stat") == 0 && asprintf(&text, "%sbtime %lld\n", args[1], boot_time()) < 0)
+        refuse(R_SETUP, "cannot allocate memory", 0);
     int files = fd_walk(root, PROC_FILES, O_PATH | O_DIRECTORY, FD_ANY);
     if (files < 0 || !fd_write_new(files, args[0], text))
         refuse(R_TARGET, PROC_FILES, errno);

@@ -421,6 +421,7 @@ UNREACHABLE: dict[str, str] = {
     "environment: cannot allocate memory #2": "likewise",
     "environment: cannot allocate memory #3": "likewise",
     "mount_open_sources: cannot allocate memory": "likewise",
+    "proc_write: cannot allocate memory": "likewise",
 }
 
 

@@ -35,7 +35,7 @@ static void add_directories(const struct plan *plan, const char *name, char *tex
         at++;
     const char *between = " is outside of ";
     for (char *const *root; at < plan->count && n < size && (root = rule_next(plan, OP_BELOW, &at)); between = ", ") {
-        bool in_home = strncmp(root[0], home, length) == 0 && (root[0][length] == '/' || root[0][length] == '\0');
+        bool in_home = path_is_below(root[0], home);
         n += (size_t)snprintf(text + n, size - n, "%s%s%s", between, in_home ? "~" : "",
                               root[0] + (in_home ? length : 0));
     }

@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -24,16 +23,6 @@ from jailssh.closure.sources import Sources
 from jailssh.core.names import HostPath
 
 PROGRAM = Path(os.path.realpath("/bin/sh")).read_bytes()
-
-
-@pytest.fixture
-def place() -> Any:
-    old = os.umask(0o022)
-    path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="jailssh-test-"))
-    path.chmod(0o755)
-    yield path
-    os.umask(old)
-    shutil.rmtree(path)
 
 
 def compiled(place: Path, target: Any, *args: Any, source: Any = "int main(void){return 0;}\n") -> Any:

@@ -2,7 +2,6 @@ import os
 import random
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,6 @@ from jailssh.image.resolve import resolve
 from jailssh.plugin.api import ImageNeeds
 
 SHELL = os.path.realpath("/bin/sh")
-
-
-@pytest.fixture
-def place() -> Any:
-    """A directory outside /tmp, since a jail has its own /tmp."""
-    old = os.umask(0o022)
-    path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="jailssh-test-"))
-    path.chmod(0o755)
-    yield path
-    os.umask(old)
-    shutil.rmtree(path)
 
 
 def paths(place: Path, **needs: Any) -> Any:

@@ -1,7 +1,5 @@
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +20,6 @@ from jailssh.closure.sources import Sources, unchanged
 from jailssh.core.names import HostPath, JailPath
 from jailssh.image.resolve import resolve
 from jailssh.plugin.api import ImageNeeds
-
-
-@pytest.fixture
-def place() -> Any:
-    """A directory outside /tmp, since a jail has its own /tmp."""
-    old = os.umask(0o022)
-    path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="jailssh-test-"))
-    path.chmod(0o755)
-    yield path
-    os.umask(old)
-    shutil.rmtree(path)
 
 
 def make(place: Path, *, extra_dirs: Any = (), **needs: Any) -> Any:
