@@ -1,0 +1,139 @@
+"""``jailssh check``: is every jail as it was made, every jailed account really jailed, by every way in?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+
+from jailssh.checks import table
+from jailssh.console.context import Context
+from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, raise_all
+from jailssh.core.names import escape
+from jailssh.host import accounts
+from jailssh.integrity import foreign, report
+from jailssh.integrity.check import Check
+from jailssh.integrity.finding import FAMILIES
+from jailssh.integrity.kept import Kept
+from jailssh.integrity.run import Result, run as run_checks
+from jailssh.integrity.scene import Scene
+from jailssh.jail.configuration import load_configuration
+from jailssh.users import setup
+
+EXAMPLES = (
+    "jailssh check",
+    "jailssh check alice sftp-only",
+    "jailssh check --all --full --sarif",
+    "jailssh check --fix",
+    "jailssh check --list",
+    "jailssh check --dir /srv/chroot",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.description = (
+        "Look for whatever is weaker than it should be: images, accounts in jails, sshd, PAM, other ways to run\n"
+        "something, the host and the installation, the configuration.  Without --fix nothing is changed.\n"
+        "Exit status 0: nothing found; 1: findings; 2: something could not be looked at."
+    )
+    parser.add_argument("names", nargs="*", metavar="JAIL|USER", help="what to look at (default: everything)")
+    parser.add_argument("--all", action="store_true", help="look at everything, as without a name")
+    parser.add_argument("--full", action="store_true", help="believe nothing of earlier runs: read every file again")
+    parser.add_argument("--fix", action="store_true", help="mend what can be mended safely; jailssh recover undoes an"
+                        " interrupted one")  # fmt: skip
+    parser.add_argument("--dir", metavar="PATH", help="look at a chroot that is not of jailssh, as jk_check does")
+    parser.add_argument("--list", action="store_true", help="list what can be found, with the cure")
+    parser.add_argument("--sarif", action="store_true", help="print the result as SARIF 2.1.0")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """List, look, mend."""
+    if args.all and args.names:
+        raise UsageError("--all", "cannot be combined with names")
+    if args.sarif and context.json:
+        raise UsageError("--sarif", "cannot be combined with --json")
+    if args.list:
+        return _list(context)
+    if args.dir is not None:
+        if args.names or args.fix or args.all:
+            raise UsageError("--dir", "cannot be combined with names, --all or --fix")
+        context.need_root("check")
+        return _show(foreign.look(context.layout, args.dir), foreign.CHECKS, args, context)
+    context.need_real_root("check")
+    if not setup.was_run(context.layout):
+        raise UsageError("check", "this host is not set up for jails", hint="jailssh setup, or for another chroot: --dir")
+    configuration = load_configuration(context.layout)
+    checks, errors = table.all_checks(configuration.main.third_party_checks)
+    scene = scene_of(context, args.names, full=args.full)
+    scene.errors += errors
+    result = run_checks(scene, checks)
+    if args.fix and result.findings:
+        mended = _fix(scene, checks, result, context)
+        if mended:
+            result = run_checks(scene_of(context, args.names, full=False), checks)
+    return _show(result, checks, args, context)
+
+
+def scene_of(context: Context, names: Sequence[str], *, full: bool) -> Scene:
+    """Return the scene of a run; each of ``names`` is a jail or an account."""
+    jails, users = set(), set()
+    errors: list[JailsshError] = []
+    documents = load_configuration(context.layout).documents if names else {}
+    for name in names:
+        if name in documents:
+            jails.add(name)
+        elif accounts.find(name) is not None:
+            users.add(name)
+        else:
+            errors.append(UsageError(escape(name, 60), "is neither a jail nor an account", hint="jailssh list"))
+    raise_all(errors)
+    return Scene(context.layout, Kept(context.layout, full=full), jails, users, full=full)
+
+
+def _fix(scene: Scene, checks: Sequence[Check], result: Result, context: Context) -> bool:
+    """Mend what can be; a fix that fails is told, and the others go on."""
+    mended = False
+    for check in checks:
+        for name, fix in check.fixes.items():
+            findings = [each for each in result.findings if each.kind.id == name]
+            if not findings:
+                continue
+            try:
+                lines = fix(scene, findings)
+            except JailsshError as error:
+                for line in error.lines():
+                    context.tell(line)
+                continue
+            mended = True
+            context.changed([f"{name}: {line}" for line in lines], {}) if not context.json else None
+    return mended
+
+
+def _show(result: Result, checks: Sequence[Check], args: argparse.Namespace, context: Context) -> int:
+    if args.sarif:
+        print(json.dumps(report.sarif(result, checks), indent=2))
+    else:
+        context.facts(report.facts(result), report.lines(result))
+    for error in result.blind:
+        for line in error.lines():
+            context.tell(line.replace("jailssh: ", "could not look: ", 1))
+    return result.exit_code
+
+
+def _list(context: Context) -> int:
+    checks, errors = table.all_checks(load_configuration(context.layout).main.third_party_checks)
+    rows = sorted(((kind, check) for check in checks for kind in check.kinds), key=lambda row: row[0].id)
+    facts = [
+        {"id": kind.id, "severity": kind.severity, "check": check.name, "title": kind.title, "why": kind.why,
+         "cure": kind.cure, "fix": kind.id in check.fixes}
+        for kind, check in rows
+    ]  # fmt: skip
+    lines: list[str] = []
+    for digit, family in FAMILIES.items():
+        lines += [f"{family}:"] if digit != "1" else [f"{family}:"]
+        lines += [f"  {kind.id} {kind.severity:<6} {kind.title}" for kind, _ in rows if kind.id.startswith(f"JSH-{digit}")]
+    lines += [f"{kind.id} {kind.severity:<6} {kind.title}" for kind, _ in rows if not kind.id.startswith("JSH-")]
+    context.facts(facts, lines)
+    raise_all(errors)
+    return EXIT_OK

@@ -1,0 +1,76 @@
+"""What earlier runs have found out and what still holds: facts by area and name, each with what it rests on.
+
+A fact is used again while its stamp is the same; the stamp is made of what changes when the fact may (inode, size,
+times of files), so a doubtful case is looked at again.  What is lost or damaged costs time, nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from jailssh.core.errors import JailsshError
+from jailssh.files import fs
+from jailssh.host.paths import Layout
+from jailssh.jail.rights_files import stamps_of
+
+VERSION = 1
+_LIMIT = 256 << 20
+
+
+def stamp_of(paths: Iterable[str], *more: object) -> str:
+    """Return a stamp of files as they are now, and of whatever else a fact rests on."""
+    return digest((stamps_of(list(paths)), more))
+
+
+def digest(value: object) -> str:
+    """Return a stamp of a value, by what ``repr`` says of it."""
+    return hashlib.sha256(repr(value).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+class Kept:
+    """The facts that are kept in one file below the state directory; ``full``: nothing of before is believed."""
+
+    def __init__(self, layout: Layout, *, full: bool = False) -> None:
+        self._path = f"{layout.state}/check/kept.json"
+        self._folder = f"{layout.state}/check"
+        self._root = layout.root or None
+        self._old: dict[str, dict[str, list[Any]]] = {} if full else self._read()
+        self._new: dict[str, dict[str, list[Any]]] = {}
+        self._changed = full
+
+    def _read(self) -> dict[str, dict[str, list[Any]]]:
+        try:
+            found = json.loads(fs.read_trusted(self._path, _LIMIT, trusted_root=self._root))
+            return dict(found["kept"]) if found["version"] == VERSION else {}
+        except (JailsshError, ValueError, KeyError, TypeError):
+            return {}
+
+    def get(self, area: str, name: str, stamp: str, make: Callable[[], Any]) -> Any:
+        """Return the fact ``name``: the one that is kept, if its stamp is ``stamp``, else what ``make`` returns now.
+
+        The fact is what JSON can hold.  What ``make`` raises is raised, and nothing is kept.
+        """
+        old = self._old.get(area, {}).get(name)
+        if old is not None and len(old) == 2 and old[0] == stamp:
+            self._new.setdefault(area, {})[name] = old
+            return old[1]
+        value = make()
+        self._new.setdefault(area, {})[name] = [stamp, value]
+        self._changed = True
+        return value
+
+    def save(self) -> None:
+        """Write what this run has used, and nothing of others: what is gone is forgotten; raises :class:`HostError`.
+
+        Areas that this run has not asked about stay as they are.
+        """
+        if not self._changed and all(
+            len(names) == len(self._old.get(area, {})) for area, names in self._new.items()
+        ):
+            return
+        fs.ensure_dir(self._folder, 0o700, trusted_root=self._root)
+        data = json.dumps({"version": VERSION, "kept": {**self._old, **self._new}}, separators=(",", ":"))
+        fs.atomic_write(self._path, data.encode(), 0o600)

@@ -1,0 +1,67 @@
+"""Run checks: each by itself, so that one which cannot look takes no other down."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, HostError, JailsshError, distinct, parts
+from jailssh.core.names import escape
+from jailssh.integrity import suppressions
+from jailssh.integrity.check import Check
+from jailssh.integrity.finding import Finding, Severity
+from jailssh.integrity.scene import Scene
+from jailssh.integrity.suppressions import Sorted
+
+_RANK = {severity: rank for rank, severity in enumerate((Severity.HIGH, Severity.MEDIUM, Severity.LOW))}
+EXIT_BLIND = EXIT_USAGE
+"""Something could not be looked at, so that nobody may take the result for all there is."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run found, sorted, and what it could not look at.  ``checks``: their names; ``accounts``: how many."""
+
+    sorted: Sorted
+    blind: tuple[JailsshError, ...]
+    checks: tuple[str, ...]
+    accounts: int
+    when: float
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is not suppressed."""
+        return self.sorted.findings
+
+    @property
+    def exit_code(self) -> int:
+        """The exit status: 2 for a run that could not look at all, 1 for findings, else 0."""
+        return EXIT_BLIND if self.blind else EXIT_FAILED if self.findings else EXIT_OK
+
+
+def run(scene: Scene, checks: Sequence[Check]) -> Result:
+    """Run ``checks`` and return what they found, the worst first."""
+    found: list[Finding] = []
+    for check in checks:
+        try:
+            found += [each for each in check.judge(check.collect(scene)) if scene.shows(each.account, each.jail)]
+        except JailsshError as error:
+            scene.errors += parts(error)
+        except OSError as error:
+            where = error.filename if isinstance(error.filename, str) else "system call"
+            scene.unseen(HostError(f"check {check.name}", f"{escape(where)}: {(error.strerror or str(error)).lower()}"))
+    known = {kind.id for check in checks for kind in check.kinds}
+    rules = suppressions.load(scene.layout, known, scene.errors)
+    once = {each.fingerprint: each for each in found}
+    today = datetime.datetime.fromtimestamp(scene.now).astimezone().date()
+    ordered = sorted(once.values(), key=lambda each: (_RANK[each.kind.severity], each.kind.id, each.object, each.path))
+    sorted_out = suppressions.apply(rules, ordered, today)
+    accounts = len(scene.jailed)
+    try:
+        scene.kept.save()
+    except (JailsshError, OSError) as error:
+        # The result stands; the next run has more to do.
+        scene.unseen(error if isinstance(error, JailsshError) else HostError("what is kept", str(error)))
+    names = tuple(check.name for check in checks)
+    return Result(sorted_out, tuple(distinct(scene.errors)), names, accounts, scene.now)

@@ -1,0 +1,72 @@
+"""What all checks of a run share, looked at once: accounts, processes, configuration, and what is kept."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from jailssh.core.errors import JailsshError
+from jailssh.host.paths import Layout
+from jailssh.integrity import census
+from jailssh.integrity.census import Census, Person, ProcessSeen
+from jailssh.integrity.kept import Kept
+from jailssh.jail.configuration import Configuration, load_configuration
+
+
+@dataclass
+class Scene:
+    """One run.  ``jails`` and ``users``: what was asked for, both empty for everything.  ``now``: seconds since 1970."""
+
+    layout: Layout
+    kept: Kept
+    jails: Collection[str] = ()
+    users: Collection[str] = ()
+    full: bool = False
+    now: float = field(default_factory=time.time)
+    errors: list[JailsshError] = field(default_factory=list)
+
+    def unseen(self, error: JailsshError) -> None:
+        """Note what could not be looked at."""
+        self.errors.append(error)
+
+    @property
+    def narrow(self) -> bool:
+        """True if only some jails or accounts are meant."""
+        return bool(self.jails or self.users)
+
+    @cached_property
+    def configuration(self) -> Configuration:
+        """What the files say."""
+        return load_configuration(self.layout)
+
+    @cached_property
+    def census(self) -> Census:
+        """All accounts of this host, from one pass."""
+        return census.take(self.layout)
+
+    @cached_property
+    def jailed(self) -> Mapping[str, Person]:
+        """The accounts in a jail, by name; those that were asked for, if some were."""
+        everybody = census.jailed(self.layout, self.census, lambda: self.configuration, self.kept, self.errors)
+        if not self.narrow:
+            return everybody
+        return {
+            name: each
+            for name, each in everybody.items()
+            if name in self.users or not set(self.jails).isdisjoint(each.jails)
+        }
+
+    @cached_property
+    def processes(self) -> tuple[ProcessSeen, ...]:
+        """The processes of this host, from one pass over ``/proc``."""
+        return census.processes()
+
+    def shows(self, account: str, jail: str) -> bool:
+        """True if what concerns this account or this jail was asked for; both "" for the host."""
+        if not self.narrow:
+            return True
+        if account:
+            return account in self.jailed or account in self.users
+        return bool(jail) and (jail in self.jails or any(jail == each.jail for each in self.jailed.values()))
