@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from jailssh.checks import configuration, images
+from jailssh.checks import accounts, configuration, images, sshd
 from jailssh.core.errors import JailsshError
 from jailssh.integrity.check import Check, third_party
 
 CHECKS: tuple[Check, ...] = (
     images.CHECK,
+    accounts.CHECK,
+    sshd.CHECK,
     configuration.CHECK,
 )
 """Ours, in the order in which they run."""

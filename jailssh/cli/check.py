@@ -6,16 +6,17 @@ import argparse
 import json
 from collections.abc import Sequence
 
-from jailssh.checks import table
+from jailssh.checks import chroot, table
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, raise_all
 from jailssh.core.names import escape
 from jailssh.host import accounts
-from jailssh.integrity import foreign, report
+from jailssh.integrity import report
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import FAMILIES
 from jailssh.integrity.kept import Kept
-from jailssh.integrity.run import Result, run as run_checks
+from jailssh.integrity.run import Result
+from jailssh.integrity.run import run as run_checks
 from jailssh.integrity.scene import Scene
 from jailssh.jail.configuration import load_configuration
 from jailssh.users import setup
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="believe nothing of earlier runs: read every file again")
     parser.add_argument("--fix", action="store_true", help="mend what can be mended safely; jailssh recover undoes an"
                         " interrupted one")  # fmt: skip
-    parser.add_argument("--dir", metavar="PATH", help="look at a chroot that is not of jailssh, as jk_check does")
+    parser.add_argument("--dir", metavar="DIR", help="look at a chroot that is not of jailssh, as jk_check does")
     parser.add_argument("--list", action="store_true", help="list what can be found, with the cure")
     parser.add_argument("--sarif", action="store_true", help="print the result as SARIF 2.1.0")
 
@@ -59,10 +60,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
         if args.names or args.fix or args.all:
             raise UsageError("--dir", "cannot be combined with names, --all or --fix")
         context.need_root("check")
-        return _show(foreign.look(context.layout, args.dir), foreign.CHECKS, args, context)
+        checks = [chroot.CHECK]
+        scene = Scene(context.layout, Kept(context.layout, full=True), directory=args.dir)
+        return _show(run_checks(scene, checks), checks, args, context)
     context.need_real_root("check")
     if not setup.was_run(context.layout):
-        raise UsageError("check", "this host is not set up for jails", hint="jailssh setup, or for another chroot: --dir")
+        raise UsageError(
+            "check", "this host is not set up for jails", hint="jailssh setup, or for another chroot: --dir"
+        )
     configuration = load_configuration(context.layout)
     checks, errors = table.all_checks(configuration.main.third_party_checks)
     scene = scene_of(context, args.names, full=args.full)
@@ -131,8 +136,10 @@ def _list(context: Context) -> int:
     ]  # fmt: skip
     lines: list[str] = []
     for digit, family in FAMILIES.items():
-        lines += [f"{family}:"] if digit != "1" else [f"{family}:"]
-        lines += [f"  {kind.id} {kind.severity:<6} {kind.title}" for kind, _ in rows if kind.id.startswith(f"JSH-{digit}")]
+        lines.append(f"{family}:")
+        lines += [
+            f"  {kind.id} {kind.severity:<6} {kind.title}" for kind, _ in rows if kind.id.startswith(f"JSH-{digit}")
+        ]
     lines += [f"{kind.id} {kind.severity:<6} {kind.title}" for kind, _ in rows if not kind.id.startswith("JSH-")]
     context.facts(facts, lines)
     raise_all(errors)

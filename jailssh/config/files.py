@@ -33,6 +33,7 @@ class MainConfig:
     require_journal: bool
     build_timeout: int
     third_party_plugins: tuple[str, ...]
+    third_party_checks: tuple[str, ...]
     deny_groups: tuple[str, ...]
     pam_services: tuple[str, ...]
     min_uid: int

@@ -78,6 +78,7 @@ MAIN: tuple[Setting, ...] = (
     Setting("", "require_journal", "bool", "no", "refuse logins that the journal cannot record"),
     Setting("", "build_timeout", "seconds", "60", "seconds that a login waits while its jail is built"),
     Setting("", "third_party_plugins", "words", "", "allowed plugins that are not part of jailssh"),
+    Setting("", "third_party_checks", "words", "", "allowed integrity checks that are not part of jailssh"),
     Setting("", "deny_groups", "words",
             "root sudo wheel admin docker disk adm lxd incus incus-admin libvirt shadow kmem",
             "groups whose members can escape any jail; adduser refuses them without --force", former="refuse_groups"),

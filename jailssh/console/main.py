@@ -29,6 +29,7 @@ VERBS: dict[str, str] = {
     "adduser": "put an account, new or existing, into a jail",
     "deluser": "remove an account from its jail",
     "doctor": "check the host: setup, sshd, jailsshd, unfinished changes",
+    "check": "find whatever is weaker than it should be: jails, accounts, sshd, host",
     "recover": "settle interrupted changes",
     "kick": "end all sessions of an account now",
     "keys": "manage the named keys of a shared account",

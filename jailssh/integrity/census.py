@@ -51,9 +51,7 @@ class Census:
         primary: dict[str, list[str]] = {}
         for row in self.passwd:
             primary.setdefault(row[3], []).append(row[0])
-        return {
-            row[0]: frozenset((*filter(None, row[3].split(",")), *primary.get(row[2], ()))) for row in self.group
-        }
+        return {row[0]: frozenset((*filter(None, row[3].split(",")), *primary.get(row[2], ()))) for row in self.group}
 
     @cached_property
     def _memberships(self) -> Mapping[str, list[tuple[str, int]]]:
@@ -237,5 +235,3 @@ def _link(path: str) -> str:
         return os.readlink(path)
     except OSError:
         return ""
-
-

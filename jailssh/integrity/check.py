@@ -19,7 +19,7 @@ from jailssh.integrity.scene import Scene
 GROUP = "jailssh.checks"
 
 Fix = Callable[[Scene, Sequence[Finding]], list[str]]
-"""Mends the findings of one kind, each step with its inverse in the undo journal; returns lines that say what it did."""
+"""Mends the findings of one kind, each step with its inverse in the undo journal; returns lines saying what it did."""
 
 
 @dataclass(frozen=True)

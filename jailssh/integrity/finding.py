@@ -9,7 +9,8 @@ from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.closed import Word
 
-_ID = re.compile(r"[A-Z]{3,8}-[0-9]{3,4}\Z")
+ID = re.compile(r"[A-Z]{3,8}-[0-9]{3,4}\Z")
+"""What the id of a finding looks like: ours begin with JSH."""
 
 FAMILIES: Mapping[str, str] = {
     "1": "images",
@@ -24,7 +25,7 @@ FAMILIES: Mapping[str, str] = {
 
 
 class Severity(Word):
-    """How bad it is.  ``high``: somebody can get out, or in; ``medium``: a defence is missing; ``low``: worth knowing."""
+    """How bad it is.  ``high``: somebody can get out or in; ``medium``: a defence is missing; ``low``: worth knowing."""
 
     HIGH = "high"
     MEDIUM = "medium"
@@ -42,7 +43,7 @@ class Kind:
     cure: str
 
     def __post_init__(self) -> None:
-        if not _ID.match(self.id):
+        if not ID.match(self.id):
             raise ValueError(f"{self.id!r} is not the id of a finding, such as JSH-101")
 
 

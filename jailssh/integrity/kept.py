@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from jailssh.core.errors import JailsshError
@@ -62,14 +62,21 @@ class Kept:
         self._changed = True
         return value
 
+    def all_of(self, area: str) -> dict[str, Any]:
+        """Return what earlier runs have put into an area, by name; empty for a run that believes nothing."""
+        return {name: row[1] for name, row in self._old.get(area, {}).items() if len(row) == 2}
+
+    def put(self, area: str, facts: Mapping[str, Any]) -> None:
+        """Put facts into an area in the place of what it held; they carry what they rest on themselves."""
+        self._new[area] = {name: ["", value] for name, value in facts.items()}
+        self._changed = self._changed or self._new[area] != self._old.get(area)
+
     def save(self) -> None:
         """Write what this run has used, and nothing of others: what is gone is forgotten; raises :class:`HostError`.
 
         Areas that this run has not asked about stay as they are.
         """
-        if not self._changed and all(
-            len(names) == len(self._old.get(area, {})) for area, names in self._new.items()
-        ):
+        if not self._changed and all(len(names) == len(self._old.get(area, {})) for area, names in self._new.items()):
             return
         fs.ensure_dir(self._folder, 0o700, trusted_root=self._root)
         data = json.dumps({"version": VERSION, "kept": {**self._old, **self._new}}, separators=(",", ":"))

@@ -52,14 +52,16 @@ def run(scene: Scene, checks: Sequence[Check]) -> Result:
             where = error.filename if isinstance(error.filename, str) else "system call"
             scene.unseen(HostError(f"check {check.name}", f"{escape(where)}: {(error.strerror or str(error)).lower()}"))
     known = {kind.id for check in checks for kind in check.kinds}
-    rules = suppressions.load(scene.layout, known, scene.errors)
+    # The file may name what another run finds.
+    rules = [each for each in suppressions.load(scene.layout, scene.errors) if each.id in known]
     once = {each.fingerprint: each for each in found}
     today = datetime.datetime.fromtimestamp(scene.now).astimezone().date()
     ordered = sorted(once.values(), key=lambda each: (_RANK[each.kind.severity], each.kind.id, each.object, each.path))
     sorted_out = suppressions.apply(rules, ordered, today)
-    accounts = len(scene.jailed)
+    accounts = 0 if scene.directory else len(scene.jailed)
     try:
-        scene.kept.save()
+        if not scene.directory:
+            scene.kept.save()
     except (JailsshError, OSError) as error:
         # The result stands; the next run has more to do.
         scene.unseen(error if isinstance(error, JailsshError) else HostError("what is kept", str(error)))

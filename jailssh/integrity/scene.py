@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import jailssh
 from jailssh.core.errors import JailsshError
 from jailssh.host.paths import Layout
 from jailssh.integrity import census
 from jailssh.integrity.census import Census, Person, ProcessSeen
-from jailssh.integrity.kept import Kept
+from jailssh.integrity.kept import Kept, stamp_of
 from jailssh.jail.configuration import Configuration, load_configuration
+
+_PROGRAM = (os.path.dirname(jailssh.__file__), os.path.dirname(os.path.dirname(jailssh.__file__)))
+"""Directories that an installation of another version changes."""
 
 
 @dataclass
 class Scene:
-    """One run.  ``jails`` and ``users``: what was asked for, both empty for everything.  ``now``: seconds since 1970."""
+    """One run.  ``jails`` and ``users``: what was asked for, both empty for everything.
+
+    ``directory``: a chroot that is looked at in the place of this host's jails, else "".  ``now``: seconds since 1970.
+    """
 
     layout: Layout
     kept: Kept
     jails: Collection[str] = ()
     users: Collection[str] = ()
     full: bool = False
+    directory: str = ""
     now: float = field(default_factory=time.time)
     errors: list[JailsshError] = field(default_factory=list)
 
@@ -40,6 +49,14 @@ class Scene:
     def configuration(self) -> Configuration:
         """What the files say."""
         return load_configuration(self.layout)
+
+    @cached_property
+    def settings_stamp(self) -> str:
+        """A stamp of what all plans rest on: the main file, the jails, groups, and this version of jailssh."""
+        folder = self.layout.jails
+        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+        files = [self.layout.config_file, *(f"{folder}/{name}" for name in names), *_PROGRAM, "/etc/group"]
+        return stamp_of(files, self.layout.root, jailssh.__version__)
 
     @cached_property
     def census(self) -> Census:

@@ -15,14 +15,14 @@ covers what is below it, by components::
 from __future__ import annotations
 
 import datetime
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jailssh.config.reader import Document, RawSetting, did_you_mean, read_document
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.core.names import escape, is_below
 from jailssh.host.paths import Layout
-from jailssh.integrity.finding import Finding
+from jailssh.integrity.finding import ID, Finding
 from jailssh.jail.owners import read_optional
 
 _LIMIT = 1 << 20
@@ -65,12 +65,12 @@ def path_of(layout: Layout) -> str:
     return f"{layout.etc}/suppressions.conf"
 
 
-def load(layout: Layout, known: Collection[str], errors: list[JailsshError]) -> list[Suppression]:
+def load(layout: Layout, errors: list[JailsshError]) -> list[Suppression]:
     """Return the suppressions of this host; what is wrong with the file is added to ``errors``, the rest holds."""
     path = path_of(layout)
     try:
         data = read_optional(layout, path, _LIMIT)
-        return [] if data is None else read(data, path, known, errors)
+        return [] if data is None else read(data, path, errors)
     except ManyErrors as several:
         errors += several.errors
     except JailsshError as error:
@@ -78,7 +78,7 @@ def load(layout: Layout, known: Collection[str], errors: list[JailsshError]) -> 
     return []
 
 
-def read(data: bytes, file: str, known: Collection[str], errors: list[JailsshError]) -> list[Suppression]:
+def read(data: bytes, file: str, errors: list[JailsshError]) -> list[Suppression]:
     """Return the suppressions of a file's text; one with a mistake is left out, so that it hides nothing."""
     document = read_document(data, file)
     errors += [ConfigError(each.origin, "stands outside of a section") for each in document.entries[""].values()]
@@ -87,7 +87,7 @@ def read(data: bytes, file: str, known: Collection[str], errors: list[JailsshErr
         if not section:
             continue
         try:
-            found.append(_one(document, section, settings, known))
+            found.append(_one(document, section, settings))
         except ManyErrors as several:
             errors += several.errors
         except JailsshError as error:
@@ -95,13 +95,13 @@ def read(data: bytes, file: str, known: Collection[str], errors: list[JailsshErr
     return found
 
 
-def _one(document: Document, section: str, settings: dict[str, RawSetting], known: Collection[str]) -> Suppression:
+def _one(document: Document, section: str, settings: Mapping[str, RawSetting]) -> Suppression:
     origin = document.headers.get(section, document.file)
     name, _, place = section.strip().partition(" ")
     place = place.strip()
-    if name not in known:
-        raise ConfigError(origin, f"{escape(name, 60)} is not the id of a finding", hint=did_you_mean(name, known))
-    if place.startswith("/") and (place != "/" and place.endswith("/") or ".." in place.split("/")):
+    if not ID.match(name):
+        raise ConfigError(origin, f"{escape(name, 60)} is not the id of a finding", hint="jailssh check --list")
+    if place.startswith("/") and ((place != "/" and place.endswith("/")) or ".." in place.split("/")):
         raise ConfigError(origin, f"{escape(place, 200)} is not a path without '..' and without '/' at its end")
     for key, entry in settings.items():
         if key not in _KEYS:
@@ -114,7 +114,9 @@ def _one(document: Document, section: str, settings: dict[str, RawSetting], know
         until = datetime.date.fromisoformat(words["until"])
     except ValueError:
         where = settings["until"].origin
-        raise ConfigError(where, f"until: {escape(words['until'], 60)!r} is not a day", hint="until = 2027-01-31") from None
+        raise ConfigError(
+            where, f"until: {escape(words['until'], 60)!r} is not a day", hint="until = 2027-01-31"
+        ) from None
     return Suppression(name, place, words["reason"], until, origin)
 
 

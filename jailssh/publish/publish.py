@@ -215,27 +215,31 @@ def changes(
     for account in _accounts(configuration, errors):
         if not isinstance(account, int) and account.name in wrong:
             continue
-        uid, name = (account, "") if isinstance(account, int) else (account.uid, account.name)
-        old = plan_files.published(layout, uid)
+        uid = account if isinstance(account, int) else account.uid
         if isinstance(account, int):
+            old = plan_files.published(layout, uid)
             found.append(PlanChange(uid, old.plan.name if old else "", "", ("- the plan",)))
-            continue
-        try:
-            use = Use.of(configuration, account)
-        except NotJailedError:
-            found.append(PlanChange(uid, name, "", ("- the plan",)))
-            continue
-        except NoKeysError:
-            found += [PlanChange(uid, name, "", ("- the plan",))] if old else []
-            continue
-        image = current_image(layout, use.definition.name) or HostPath(f"{layout.images}/.pool/new")
-        lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account)]
-        lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
-        if lines:
-            found.append(PlanChange(uid, name, use.definition.name, tuple(lines)))
+        elif change := pending(configuration, account):
+            found.append(change)
     if given is None:
         raise_all(errors)
     return found
+
+
+def pending(configuration: Configuration, account: Account) -> PlanChange | None:
+    """Return what :func:`publish_each` would change for one account, None for nothing."""
+    layout = configuration.layout
+    old = plan_files.published(layout, account.uid)
+    try:
+        use = Use.of(configuration, account)
+    except NotJailedError:
+        return PlanChange(account.uid, account.name, "", ("- the plan",))
+    except NoKeysError:
+        return PlanChange(account.uid, account.name, "", ("- the plan",)) if old else None
+    image = current_image(layout, use.definition.name) or HostPath(f"{layout.images}/.pool/new")
+    lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account)]
+    lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
+    return PlanChange(account.uid, account.name, use.definition.name, tuple(lines)) if lines else None
 
 
 def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None = None) -> list[PlanChange]:

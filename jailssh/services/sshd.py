@@ -10,7 +10,7 @@ import glob
 import os
 import re
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import escape
@@ -132,9 +132,14 @@ def test(config: str) -> None:
         )
 
 
-def effective(user: str, config: str, options: Sequence[str] = ()) -> dict[str, list[str]]:
-    """Return what sshd would use for a connection of ``user``: keyword in lower case to its values in order."""
-    result = _sshd("-T", "-f", config, *options, "-C", f"user={user},host=localhost,addr=127.0.0.1")
+def effective(
+    user: str, config: str, options: Sequence[str] = (), connection: str = "host=localhost,addr=127.0.0.1"
+) -> dict[str, list[str]]:
+    """Return what sshd would use for a connection of ``user``: keyword in lower case to its values in order.
+
+    ``connection``: where it comes from, as ``-C`` of sshd(8) has it.
+    """
+    result = _sshd("-T", "-f", config, *options, "-C", f"user={user},{connection}")
     if result.code != 0:
         raise JailsshError("sshd -T", _reason(result.stderr))
     values: dict[str, list[str]] = {}
@@ -149,7 +154,19 @@ def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str, *, 
 
     ``home_keys``: a jail may say of this account that keys in its home count too.
     """
-    wanted = {
+    for keyword, why in faults(values, layout, home_keys=home_keys):
+        hint = f"an earlier sshd_config line overrides the drop-in; check: sshd -T -C user={user},host=h,addr=::1"
+        if keyword == ACCEPT_ENV:
+            hint = "remove it from sshd_config; AcceptEnv adds up over all matching Match blocks"
+        raise JailsshError(f"sshd for {user}", why, hint=hint)
+
+
+ACCEPT_ENV = "acceptenv"
+
+
+def wanted(layout: Layout) -> dict[str, str]:
+    """Return what must hold for every jailed account: keyword in lower case to its one value."""
+    return {
         "forcecommand": layout.login_program,
         "disableforwarding": "yes",
         "permituserrc": "no",
@@ -160,24 +177,19 @@ def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str, *, 
         "ignorerhosts": "yes",
         "authorizedkeysfile": f"{layout.keys}/%u",
     }
-    for keyword, value in wanted.items():
+
+
+def faults(values: Mapping[str, list[str]], layout: Layout, *, home_keys: bool = False) -> Iterator[tuple[str, str]]:
+    """Yield keyword and reason of each value that does not hold a jailed account; arguments as :func:`check_forced`."""
+    for keyword, value in wanted(layout).items():
         got = values.get(keyword, ["nothing"])[0]
         both = home_keys and keyword == "authorizedkeysfile" and got == f"{value} {HOME_KEYS}"
         # From 10.4 on, sshd prints words of its own with capitals.
-        if got != value and not both and not (value == "yes" and got.lower() == value):
-            raise JailsshError(
-                f"sshd for {user}",
-                f"{keyword} is {got!r}, expected {value!r}",
-                hint="an earlier sshd_config line overrides the drop-in; "
-                f"check: sshd -T -C user={user},host=h,addr=::1",
-            )
-    taken = [word for value in values.get("acceptenv", []) for word in value.split() if _takes_ours(word)]
+        if got != value and not both and not (value in ("yes", "no", "none") and got.lower() == value):
+            yield keyword, f"{keyword} is {got!r}, expected {value!r}"
+    taken = [word for value in values.get(ACCEPT_ENV, []) for word in value.split() if _takes_ours(word)]
     if taken:
-        raise JailsshError(
-            f"sshd for {user}",
-            f"acceptenv is {' '.join(taken)}: a client can forge the name of its key",
-            hint="remove it from sshd_config; AcceptEnv adds up over all matching Match blocks",
-        )
+        yield ACCEPT_ENV, f"acceptenv is {' '.join(taken)}: a client can forge the name of its key"
 
 
 def _takes_ours(pattern: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from jailssh.closure.manifest import WITH_CONTENT, Entry, EntryKind, Manifest
@@ -79,6 +79,9 @@ class Audit:
     damage: list[Damage] = field(default_factory=list)
     # The inodes of shared files that are right, with their names.
     right: dict[int, str] = field(default_factory=dict)
+    # Shared files that an earlier look found right, with their status then, and those that this one did.
+    known: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    verified: dict[str, Sequence[int]] = field(default_factory=dict)
 
     def told(self, where: str, path: str, kind: DamageKind, why: str) -> None:
         """Note a damage."""
@@ -86,18 +89,26 @@ class Audit:
 
 
 POOL = "pool"
+MOUNT_POINT = "is a mount point"
 ROOT = JailPath("/")
 Fault = tuple[DamageKind | None, str]
 NO_FAULT: Fault = (None, "")
 
 
-def audit(layout: Layout, only: Collection[str] | None = None, told: Told | None = None) -> Audit:
+def audit(
+    layout: Layout,
+    only: Collection[str] | None = None,
+    told: Told | None = None,
+    known: Mapping[str, Sequence[int]] | None = None,
+) -> Audit:
     """Look at every image of this host, or at the generations ``only``, and return what is wrong.
 
-    What is built or removed meanwhile is no damage.  Raises :class:`HostError` where the pool cannot be read at all,
-    :class:`UsageError` for a generation that is not there.
+    ``known``: what ``verified`` of an earlier result was; such a shared file is read again only if its status has
+    changed since, of which the kernel sets the time of the last change.  What is built or removed meanwhile is no
+    damage.  Raises :class:`HostError` where the pool cannot be read at all, :class:`UsageError` for a generation that
+    is not there.
     """
-    found = Audit()
+    found = Audit(known=known or {})
     if not os.path.isdir(pool.pool_dir(layout)):
         return found
     tell = told or (lambda _name, _bytes: None)
@@ -154,15 +165,18 @@ class _Store:
 
     def _one(self, store: int, name: str) -> None:
         info = os.stat(name, dir_fd=store, follow_symlinks=False)
-        kind, why = object_fault(store, name, info)
+        seen = (info.st_ino, info.st_dev, info.st_mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns)
+        unread = tuple(self._found.known.get(name, ())) == seen
+        kind, why = NO_FAULT if unread else object_fault(store, name, info)
         self._found.files += 1
-        if stat.S_ISREG(info.st_mode):
+        if stat.S_ISREG(info.st_mode) and not unread:
             self._found.bytes += info.st_size
         self._tell(name, info.st_size)
         if kind:
             self._found.told(POOL, name, kind, why)
         else:
             self._found.right[info.st_ino] = name
+            self._found.verified[name] = seen
 
 
 def object_fault(store: int, name: str, info: os.stat_result) -> Fault:
@@ -312,14 +326,14 @@ class _Tree:
 
     def _fault(self, fd: int, entry: Entry, info: os.stat_result) -> Fault:
         if info.st_dev != self._device:
-            return DamageKind.UNREADABLE, "is a mount point"
+            return DamageKind.UNREADABLE, MOUNT_POINT
         if stat.S_ISREG(info.st_mode) and info.st_ino not in self._found.right:
             self._found.bytes += info.st_size
         return entry_fault(fd, entry, info, self._found.right)
 
     def _unreadable(self, path: JailPath, error: OSError) -> None:
         mounted = error.errno == errno.EXDEV
-        why = "is a mount point" if mounted else (error.strerror or str(error)).lower()
+        why = MOUNT_POINT if mounted else (error.strerror or str(error)).lower()
         self._tell(path or ROOT, DamageKind.UNREADABLE, why)
 
     def _tell(self, path: JailPath, kind: DamageKind, why: str) -> None:

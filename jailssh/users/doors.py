@@ -118,10 +118,9 @@ def _about(layout: Layout, configuration: Configuration, entry: AccountEntry) ->
     what = f"account {entry.name}"
     found = []
     if entry.shell != layout.login_program:
-        why = f"login shell is {entry.shell!r}, expected {layout.login_program!r}: PAM refuses its logins"
-        local = accounts.is_local(entry.name)
-        hint = "jailssh apply" if local else "set it in the directory service (SSSD: override_shell)"
-        found.append(_as_error(what, why, hint))
+        found.append(
+            _as_error(what, *wrong_shell(entry.shell, layout.login_program, local=accounts.is_local(entry.name)))
+        )
     if strong := looks.strong_groups(entry, configuration.main.deny_groups):
         why = f"member of group {', '.join(map(repr, strong))}, which can escape any jail"
         found.append(_as_error(what, why, f"gpasswd --delete {entry.name} {strong[0]}"))
@@ -129,6 +128,12 @@ def _about(layout: Layout, configuration: Configuration, entry: AccountEntry) ->
         why = f"sudo allows it to run commands as others: {rights}"
         found.append(_as_error(what, why, "remove it from /etc/sudoers and /etc/sudoers.d: visudo"))
     return found
+
+
+def wrong_shell(shell: str, login_program: str, *, local: bool) -> tuple[str, str]:
+    """Return what is to be said of an account in a jail with another login shell, and the cure."""
+    why = f"login shell is {shell!r}, expected {login_program!r}: PAM refuses its logins"
+    return why, "jailssh apply" if local else "set it in the directory service (SSSD: override_shell)"
 
 
 def _about_sshd(layout: Layout, people: Sequence[AccountEntry]) -> list[ConfigError]:

@@ -14,6 +14,8 @@ import explained
 import mdoc
 from command_line import Command, common, verbs
 
+from jailssh.checks import chroot
+from jailssh.checks.table import CHECKS
 from jailssh.config import settings
 from jailssh.config.settings import Setting, plugin_settings
 from jailssh.core.home_readers import HOME_READERS, WAYS
@@ -89,7 +91,22 @@ def _parts(commands: tuple[Command, ...]) -> dict[str, Callable[..., Iterator[st
         "events": _events,
         "reasons": _reasons,
         "rule-fields": _rule_fields,
+        "checks": _checks,
     }
+
+
+def _checks(digit: str) -> Iterator[str]:
+    """Return the kinds of findings of a family, by id; those of ``--dir`` stand with the images."""
+    kinds = sorted({kind for check in (*CHECKS, chroot.CHECK) for kind in check.kinds}, key=lambda kind: kind.id)
+    yield from mdoc.definitions(
+        (
+            f"Sy {kind.id} ( {kind.severity} )",
+            [*mdoc.running(f"{kind.title[:1].upper()}{kind.title[1:]}."), *mdoc.running(kind.why),
+             *mdoc.running(f"Cure: {kind.cure}.")],
+        )
+        for kind in kinds
+        if kind.id.startswith(f"JSH-{digit}")
+    )  # fmt: skip
 
 
 def _filled(text: str, parts: dict[str, Callable[..., Iterator[str]]]) -> str:

@@ -43,6 +43,7 @@ _KINDS: dict[str, str] = {
     "USER": "account",
     "adduser NAME": "any-account",
     "build --name": "none",
+    "check JAIL|USER": "account",
     "config --user": "account",
     "deluser NAME": "account",
     "explain --key": "key",

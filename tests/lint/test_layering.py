@@ -37,10 +37,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "services",
     },
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish"},
+    "integrity": {"config", "core", "files", "host", "jail", "users"},
+    "checks": {
+        "closure", "core", "diagnose", "files", "host", "image", "integrity", "jail", "publish", "services", "upkeep",
+        "users",
+    },
     "console": {"core", "host"},
     "cli": {
-        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "jail",
-        "jailspec", "plan", "policy", "publish", "scratch", "services", "tree", "upkeep", "users",
+        "change", "checks", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image",
+        "integrity", "jail", "jailspec", "plan", "policy", "publish", "scratch", "services", "tree", "upkeep", "users",
     },
 }  # fmt: skip
 MOST_FILES = 20
