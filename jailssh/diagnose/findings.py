@@ -96,17 +96,30 @@ class _Grant:
 
 def find(configuration: Configuration) -> Findings:
     """Return what is to be said; jails and accounts with errors are left to :meth:`Configuration.validate`."""
-    wrong: list[ConfigError] = []
-    notes: list[ConfigError] = list(key_rings.notes(configuration))
-    notes += _about_former_names(configuration)
-    wrong += _about_gone(configuration)
     host = Directories()
+    found = [of_jails(configuration, host)]
+    found += [of_account(configuration, name, host) for name in names_of_accounts(configuration)]
+    wrong = [error for each in found for error in each.wrong]
     if not configuration.layout.root:
         wrong += sshds.unjailed(configuration.layout, configuration.user_names())
-    for definition, users in _in_use(configuration):
+    return Findings(_once(wrong), _once(error for each in found for error in each.notes))
+
+
+def names_of_accounts(configuration: Configuration) -> list[str]:
+    """Return the accounts that have a file, or a directory for named keys, sorted."""
+    return sorted({*configuration.user_names(), *configuration.shared_names()})
+
+
+def of_jails(configuration: Configuration, host: Directories) -> Findings:
+    """Return what is to be said of jails, and of files for accounts that are gone."""
+    notes = list(_about_former_names(configuration))
+    wrong = _about_gone(configuration)
+    for definition, inside in _in_use(configuration):
         wrong += _about_groups(definition.config)
-        wrong += _about_ends(configuration, definition, users)
-        for item in definition.config.items:
+        wrong += [] if inside else _about_end(configuration, definition, None)
+        tables = [item for item in definition.config.items if item.lines]
+        users = _users(configuration, definition, inside) if tables else []
+        for item in tables:
             for claim in _claims(definition.config, item, users):
                 wrong += _about_pattern(claim, host)
                 wrong += (
@@ -114,11 +127,28 @@ def find(configuration: Configuration) -> Findings:
                 )
             for line in item.lines:
                 wrong += _about_names(line, definition.config, users)
-        for user in users:
+    return Findings(_once(wrong), _once(notes))
+
+
+def of_account(configuration: Configuration, name: str, host: Directories) -> Findings:
+    """Return what is to be said of one account; nothing of one that is gone, or of which something has errors."""
+    notes = list(key_rings.notes_of(configuration, name))
+    wrong: list[ConfigError] = []
+    with suppress(JailsshError):
+        config = configuration.user(name)
+        notes += _former([(item.setting.name, item) for item in config.items] if config else [])
+    with suppress(JailsshError):
+        account = configuration.host.find_account(name)
+        if account is not None:
+            definition = configuration.definition(configuration.jails_for(account))
+            user = _user(configuration, definition, account)
+            # Where no plan can be made, that is the error.
+            definition.check_plan(configuration.main, account)
+            wrong += _about_end(configuration, definition, user.config)
             notes += _about_sessions(configuration, definition, user)
             for roles in user.roles:
-                results = definition.results(replace(user.account, roles=roles))
-                notes += missing_in_home(definition.config, results, user.account)
+                results = definition.results(replace(account, roles=roles))
+                notes += missing_in_home(definition.config, results, account)
                 wrong += _about_writable(definition.config, results, user, host)
     return Findings(_once(wrong), _once(notes))
 
@@ -142,25 +172,31 @@ def _once(found: Iterable[ConfigError]) -> tuple[ConfigError, ...]:
     return tuple({str(each): each for each in found}.values())
 
 
-def _in_use(configuration: Configuration) -> Iterator[tuple[JailDefinition, list[_User]]]:
+def _in_use(configuration: Configuration) -> Iterator[tuple[JailDefinition, list[Account]]]:
     """Yield the administrator's jails and those of accounts, each with the accounts in it."""
-    found: dict[str, tuple[JailDefinition, list[_User]]] = {}
+    found: dict[str, tuple[JailDefinition, list[Account]]] = {}
     for name in configuration.own_jails():
         with suppress(JailsshError):
             definition = configuration.definition((name,))
             found[definition.name] = definition, []
-    for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
+    for name in names_of_accounts(configuration):
         with suppress(JailsshError):
             account = configuration.host.find_account(name)
-            if account is None:
-                continue
-            definition = configuration.definition(configuration.jails_for(account))
-            user = _user(configuration, definition, account)
-            found.setdefault(definition.name, (definition, []))[1].append(user)
-    for definition, users in found.values():
+            if account is not None:
+                definition = configuration.definition(configuration.jails_for(account))
+                found.setdefault(definition.name, (definition, []))[1].append(account)
+    for definition, accounts_in in found.values():
         with suppress(JailsshError):
-            definition.check_plan(configuration.main, users[0].account if users else SAMPLE_ACCOUNT)
-            yield definition, users
+            definition.check_plan(configuration.main, accounts_in[0] if accounts_in else SAMPLE_ACCOUNT)
+            yield definition, accounts_in
+
+
+def _users(configuration: Configuration, definition: JailDefinition, found: Iterable[Account]) -> list[_User]:
+    users = []
+    for account in found:
+        with suppress(JailsshError):
+            users.append(_user(configuration, definition, account))
+    return users
 
 
 def _user(configuration: Configuration, definition: JailDefinition, account: Account) -> _User:
@@ -175,7 +211,7 @@ def _about_gone(configuration: Configuration) -> list[ConfigError]:
     """Return what is to be said of files for accounts that this host does not have (any more)."""
     layout = configuration.layout
     found = []
-    for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
+    for name in names_of_accounts(configuration):
         if configuration.host.find_account(name) is not None:
             continue
         user = None
@@ -195,15 +231,15 @@ def _about_gone(configuration: Configuration) -> list[ConfigError]:
 
 
 def _about_former_names(configuration: Configuration) -> Iterator[ConfigError]:
-    """Yield what is to be said of settings that files have by their names of the version before."""
+    """Yield what is to be said of settings that the main file and jails have by their names of the version before."""
     found: list[tuple[str, RawSetting | Item]] = [(item.setting.name, item) for item in configuration.main.items]
     for document in configuration.documents.values():
         for entries in document.entries.values() if isinstance(document, Document) else ():
             found += entries.items()
-    for name in configuration.user_names():
-        with suppress(JailsshError):
-            user = configuration.user(name)
-            found += [(item.setting.name, item) for item in user.items] if user else []
+    return _former(found)
+
+
+def _former(found: Iterable[tuple[str, RawSetting | Item]]) -> Iterator[ConfigError]:
     for name, entry in found:
         if entry.former:
             hint = "rename it: the next release no longer reads the old name"
@@ -226,17 +262,17 @@ def _about_groups(config: JailConfig) -> list[ConfigError]:
     return found
 
 
-def _about_ends(configuration: Configuration, definition: JailDefinition, users: Sequence[_User]) -> list[ConfigError]:
-    """Return what is to be said of ends that are past, of the jail and of accounts in it."""
-    found = []
-    for config in [user.config for user in users] or [None]:
-        with suppress(JailsshError):
-            end = definition.settings(configuration.main, config).access.expires
-            item = {**definition.config.access, **(config.access if config else {})}["expires"]
-            if 0 < end <= time.time():
-                why = f"expires: {item.value} is in the past: all logins are denied"
-                found.append(ConfigError(item.origin, why, hint="set a later day, or remove the line"))
-    return found
+def _about_end(
+    configuration: Configuration, definition: JailDefinition, config: UserConfig | None
+) -> list[ConfigError]:
+    """Return what is to be said of an end that is past, of the jail or of an account in it."""
+    with suppress(JailsshError):
+        end = definition.settings(configuration.main, config).access.expires
+        item = {**definition.config.access, **(config.access if config else {})}["expires"]
+        if 0 < end <= time.time():
+            why = f"expires: {item.value} is in the past: all logins are denied"
+            return [ConfigError(item.origin, why, hint="set a later day, or remove the line")]
+    return []
 
 
 def _about_sessions(configuration: Configuration, definition: JailDefinition, user: _User) -> list[ConfigError]:

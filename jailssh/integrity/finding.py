@@ -25,7 +25,7 @@ FAMILIES: Mapping[str, str] = {
 
 
 class Severity(Word):
-    """How bad it is.  ``high``: somebody can get out or in; ``medium``: a defence is missing; ``low``: worth knowing."""
+    """How bad.  ``high``: somebody can get out or in; ``medium``: a defence is missing; ``low``: worth knowing."""
 
     HIGH = "high"
     MEDIUM = "medium"

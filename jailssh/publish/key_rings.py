@@ -55,16 +55,15 @@ def revoke(layout: Layout, name: str, uid: int | None) -> list[str]:
     return sorted({who for who, _, _ in gone})
 
 
-def notes(configuration: Configuration) -> Iterator[ConfigError]:
-    """Yield what is to be said of key rings that have no errors: names without keys, accounts without any."""
-    for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
-        with suppress(JailsshError):
-            ring = configuration.keyring(name, vacant=True)
-            yield from ring.stale()
-            try:
-                configuration.keyring(name)
-            except NoKeysError as error:
-                yield error
+def notes_of(configuration: Configuration, name: str) -> Iterator[ConfigError]:
+    """Yield what is to be said of a key ring that has no errors: names without keys, or no key at all."""
+    with suppress(JailsshError):
+        ring = configuration.keyring(name, vacant=True)
+        yield from ring.stale()
+        try:
+            configuration.keyring(name)
+        except NoKeysError as error:
+            yield error
 
 
 def _present(layout: Layout, name: str) -> str:

@@ -13,17 +13,17 @@ from jailssh.plugin.api import Account
 from jailssh.publish.account_plan import Use
 
 
-def wanted(configuration: Configuration, account: Account) -> str:
+def wanted(configuration: Configuration, account: Account, use: Use | None = None) -> str:
     """Return what the keys file must hold, "" for an account that is not shared: it has none that was made."""
-    use = Use.of(configuration, account)
+    use = use or Use.of(configuration, account)
     if not use.ring.keys:
         return ""
     return authorized_keys.text(configuration.layout, account.name, use.ring, terminal=use.terminal())
 
 
-def change(configuration: Configuration, account: Account) -> list[str]:
-    """Return how the keys file will change, for people."""
-    old, new = _both(configuration, account)
+def change(configuration: Configuration, account: Account, use: Use | None = None) -> list[str]:
+    """Return how the keys file will change, for people; ``use``: of the account, where it is known."""
+    old, new = _both(configuration, account, use)
     if old == new:
         return []
     lines = {True: set(lines_of(old)), False: set(lines_of(new))}
@@ -38,7 +38,7 @@ def widen(configuration: Configuration, account: Account) -> None:
         authorized_keys.write(configuration.layout, account.name, new)
 
 
-def _both(configuration: Configuration, account: Account) -> tuple[str, str]:
+def _both(configuration: Configuration, account: Account, use: Use | None = None) -> tuple[str, str]:
     """Return what the keys file holds and what it must hold; the same where it was not made from a key ring."""
-    old, new = authorized_keys.present(configuration.layout, account.name), wanted(configuration, account)
+    old, new = authorized_keys.present(configuration.layout, account.name), wanted(configuration, account, use)
     return (old, new) if new or authorized.is_generated(old) else (old, old)

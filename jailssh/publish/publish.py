@@ -237,7 +237,7 @@ def pending(configuration: Configuration, account: Account) -> PlanChange | None
     except NoKeysError:
         return PlanChange(account.uid, account.name, "", ("- the plan",)) if old else None
     image = current_image(layout, use.definition.name) or HostPath(f"{layout.images}/.pool/new")
-    lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account)]
+    lines = [*difference(old, use.compile(configuration.main, image)), *keys_wanted.change(configuration, account, use)]
     lines += slices.difference(layout, account.uid, slice_properties(use.definition.config))
     return PlanChange(account.uid, account.name, use.definition.name, tuple(lines)) if lines else None
 
