@@ -1,0 +1,76 @@
+"""Questions that may never be answered: asked in a process of their own, for a bounded time.
+
+A file server that is away and a PAM module that hangs stop the process that asks, not us.  The answer is bytes, bounded
+in size.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+from jailssh.core.errors import HostError
+
+MAX_ANSWER = 4 << 20
+_HEAD = 8
+
+
+class NoAnswerError(HostError):
+    """There was no answer in time."""
+
+
+def ask(what: str, question: Callable[[], bytes], seconds: float, *, ended: str) -> bytes:
+    """Return what ``question`` returns in a process of its own, which may change itself as it likes.
+
+    Raises :class:`NoAnswerError` about ``what`` for none in time, and :class:`HostError` where the process ends
+    before (``ended`` says why it may have).
+    """
+    source, target = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        _answer(question, target)
+    os.close(target)
+    data, whole = b"", False
+    try:
+        end = time.monotonic() + seconds
+        while not whole:
+            ready, _, _ = select.select([source], [], [], max(0.0, end - time.monotonic()))
+            if not ready:
+                raise NoAnswerError(what, f"no answer within {seconds:g} seconds")
+            part = os.read(source, 1 << 16)
+            data += part
+            if len(data) > MAX_ANSWER:
+                raise HostError(what, "too much data to read")
+            whole = len(data) >= _HEAD and len(data) == _HEAD + int.from_bytes(data[:_HEAD], "big")
+            if not part and not whole:
+                raise HostError(what, ended)
+    finally:
+        os.close(source)
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        # What hangs in a dead file server ends when that answers; nobody waits for it.
+        with suppress(ChildProcessError):
+            os.waitpid(child, 0 if whole else os.WNOHANG)
+    return data[_HEAD:]
+
+
+def _answer(question: Callable[[], bytes], target: int) -> NoReturn:
+    """Write the answer with its length before it, and end."""
+    code = 1
+    try:
+        os.setsid()
+        os.chdir("/")
+        data = question()
+        data = len(data).to_bytes(_HEAD, "big") + data
+        while data:
+            data = data[os.write(target, data) :]
+        code = 0
+    finally:
+        os._exit(code)
