@@ -11,15 +11,14 @@ from dataclasses import KW_ONLY, dataclass
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import escape
 from jailssh.files import fs
+from jailssh.integrity import looked
 from jailssh.integrity.census import Census, Person
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import digest, stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.jail.configuration import load_configuration
-from jailssh.jail.this_host import to_account
 from jailssh.publish import plan_files
-from jailssh.publish.publish import pending
 from jailssh.services import spools
 from jailssh.users import doors, looks
 
@@ -170,7 +169,7 @@ def collect(scene: Scene) -> list[Facts]:
 
 
 def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts:
-    entry, layout = person.entry, scene.layout
+    entry = person.entry
     row = census.shadow.get(entry.name)
     sudo = ""
     if files.sudo_words & {entry.name, f"#{entry.uid}", "ALL", *(f"%{name}" for name, _ in entry.groups)}:
@@ -179,13 +178,13 @@ def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts
     names = (entry.name, *(name for name, _ in entry.groups))
     kinds = ("user", *("group" for _ in entry.groups))
     polkit = [path for pair in zip(kinds, names, strict=True) for path in files.polkit.get(pair, ())]
-    plan, why, plan_name = _plan(scene, person)
+    seen = looked.of(scene).get(entry.name)
     return Facts(
         entry.name,
         entry.uid,
         jail=person.jail,
         shell=entry.shell,
-        login_program=layout.login_program,
+        login_program=scene.layout.login_program,
         local=person.local,
         others=tuple(name for name in census.names_of.get(entry.uid, ()) if name != entry.name),
         strong=tuple(looks.strong_groups(entry, scene.configuration.main.deny_groups)),
@@ -200,9 +199,9 @@ def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts
         last_change=row[2] if row else "",
         expires=int(row[7]) if row and row[7].isdigit() else None,
         today=int(scene.now // _DAY),
-        plan=plan,
-        why=why,
-        plan_name=plan_name,
+        plan=seen.plan if seen else "",
+        why=seen.why if seen else "",
+        plan_name=seen.plan_name if seen else "",
     )  # fmt: skip
 
 
@@ -214,32 +213,6 @@ def _plan_head(scene: Scene, uid: int) -> tuple[str, str]:
         return "", str(error)
 
 
-def _plan(scene: Scene, person: Person) -> tuple[str, str, str]:
-    """Return how the account's plan is, why, and whose name stands in it; kept until something of it changes."""
-    layout, entry = scene.layout, person.entry
-    path = plan_files.plan_file(layout, entry.uid)
-    ring = f"{layout.key_rings}/{entry.name}"
-    files = [path, f"{layout.users}/{entry.name}.conf", f"{layout.keys}/{entry.name}", ring,
-             f"{layout.images}/{person.jail}/current", *sorted(glob.glob(f"{glob.escape(ring)}/*"))]  # fmt: skip
-    stamp = stamp_of(files, entry, person.jails, scene.settings_stamp)
-
-    def look() -> list[str]:
-        try:
-            plan = plan_files.read_plan(layout, entry.uid)
-        except JailsshError as error:
-            return ["damaged", str(error), ""]
-        if plan is None:
-            return ["absent", "", ""]
-        try:
-            change = pending(scene.configuration, to_account(entry))
-        except JailsshError as error:
-            return ["error", str(error), plan.name]  # The check of the configuration tells it.
-        return ["stale", "; ".join(change.lines[:3]), plan.name] if change else ["right", "", plan.name]
-
-    plan, why, name = scene.kept.get("plan", entry.name, stamp, look)
-    return plan, why, name
-
-
 def _files() -> _Files:
     words: set[str] = set()
     for text in spools.sudoers():
@@ -248,8 +221,10 @@ def _files() -> _Files:
     polkit: dict[tuple[str, str], list[str]] = {}
     for pattern in _POLKIT:
         for path in sorted(glob.glob(pattern)):
-            with suppress(HostError):
-                text = fs.read_trusted(path, _LIMIT).decode("utf-8", "replace")
+            # The directory is polkitd's own; what is read decides about nothing.
+            with suppress(HostError, OSError):
+                with open(fs.open_plain(path), "rb") as stream:
+                    text = stream.read(_LIMIT).decode("utf-8", "replace")
                 for match in _NAMED.finditer(re.sub(r"^\s*(//|#).*$", "", text, flags=re.MULTILINE)):
                     kind = match["kind"] or ("group" if str(match["call"]).startswith("is") else "user")
                     polkit.setdefault((kind, match["name"] or match["quoted"]), []).append(path)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from jailssh.core.errors import JailsshError, parts
 from jailssh.diagnose import findings
+from jailssh.integrity import looked
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
+from jailssh.integrity.looked import Said
 from jailssh.integrity.scene import Scene
+from jailssh.jail.this_host import to_account
+from jailssh.jail.writable import Directories
 
 ERROR = Kind(
     "JSH-701", Severity.HIGH, "error in the configuration",
@@ -26,35 +29,41 @@ NOTE = Kind(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What the configuration's own reader and its judgement say; each error with the account that it is about."""
-
-    errors: tuple[tuple[str, JailsshError], ...]
-    wrong: tuple[JailsshError, ...]
-    notes: tuple[JailsshError, ...]
+Row = tuple[Kind, str, Said]
+"""A kind, the account that it is about ("" for none), and what is said."""
 
 
-def collect(scene: Scene) -> Facts:
-    """Read the configuration, all of it."""
+def collect(scene: Scene) -> list[Row]:
+    """Read the configuration of all jails; what it says of an account is kept with that account."""
     configuration = scene.configuration
-    errors: list[tuple[str, JailsshError]] = []
+    found: list[Row] = []
+    for name, each in looked.of(scene).items():
+        for kind, said in ((ERROR, each.errors), (WRONG, each.wrong), (NOTE, each.notes)):
+            found += [(kind, name, one) for one in said]
+    if scene.narrow:
+        return found
     try:
         configuration.validate_jails()
     except JailsshError as error:
-        errors += [("", each) for each in parts(error)]
-    for name, each in configuration.account_errors().items():
-        errors += [(name, error) for error in each]
-    found = findings.find(configuration)
-    return Facts(tuple(errors), found.wrong, (*found.notes, *findings.about_slices(configuration)))
+        found += [(ERROR, "", _said(each)) for each in parts(error)]
+    # An account whose file has an error, so that it is in no jail.
+    for name in set(findings.names_of_accounts(configuration)) - set(looked.of(scene)):
+        found += [(ERROR, name, _said(error)) for error in configuration.errors_of(name)]
+    people = [(to_account(person.entry), person.jails) for person in scene.jailed.values()]
+    of_jails = findings.of_jails(configuration, Directories(), people)
+    found += [(WRONG, "", _said(error)) for error in of_jails.wrong]
+    found += [(NOTE, "", _said(error)) for error in (*of_jails.notes, *findings.about_slices(configuration, people))]
+    return found
 
 
-def judge(facts: Facts) -> Iterable[Finding]:
+def _said(error: JailsshError) -> Said:
+    return error.what, error.why, error.hint
+
+
+def judge(facts: Iterable[Row]) -> Iterable[Finding]:
     """Return a finding for each."""
-    for account, error in facts.errors:
-        yield Finding(ERROR, error.what, error.why, cure=error.hint, account=account)
-    for kind, each in ((WRONG, facts.wrong), (NOTE, facts.notes)):
-        yield from (Finding(kind, error.what, error.why, cure=error.hint) for error in each)
+    for kind, account, (what, why, cure) in facts:
+        yield Finding(kind, what, why, cure=cure, path=why if kind == ERROR else "", account=account)
 
 
 CHECK = Check("configuration", "what the configuration says", (ERROR, WRONG, NOTE), collect, judge)

@@ -13,6 +13,7 @@ from jailssh.core.errors import HostError
 from jailssh.core.names import JailPath
 from jailssh.files import beneath
 from jailssh.image import history, pool
+from jailssh.integrity import looked
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
@@ -87,12 +88,16 @@ class Behind:
 
 @dataclass(frozen=True)
 class Facts:
-    """``damage``: each with its path on the host and what is there; ``users``: generation to jails."""
+    """``damage``: each with its path on the host and what is there; ``users``: generation to jails.
+
+    ``lost``: images that are not there, with the accounts whose plans have them.
+    """
 
     damage: tuple[tuple[Damage, str, str], ...]
     power: tuple[tuple[str, str, str], ...]
     behind: tuple[Behind, ...]
     users: dict[str, tuple[str, ...]]
+    lost: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def collect(scene: Scene) -> Facts:
@@ -105,7 +110,7 @@ def collect(scene: Scene) -> Facts:
             users[generation] = (*users.get(generation, ()), jail)
     meant = {person.jail for person in scene.jailed.values()} | set(scene.jails)
     only = [each for each, jails in users.items() if not meant.isdisjoint(jails)] if scene.narrow else None
-    found = audit.audit(layout, only, known=scene.kept.all_of("objects") if only is None else None)
+    found = audit.audit(layout, only, known=scene.kept.all_of("objects"), plans=False)
     if only is None:
         scene.kept.put("objects", found.verified)
     for damage in found.damage:
@@ -116,9 +121,14 @@ def collect(scene: Scene) -> Facts:
     for generation in users if only is None else only:
         stamp = stamp_of(f"{top}/{name}" for name in sorted(os.listdir(top)) if name.startswith(f"{generation}-"))
         power += [tuple(row) for row in scene.kept.get("power", generation, stamp, lambda: _power(scene, generation))]  # noqa: B023
+    images: dict[str, list[str]] = {}
+    for name, each in looked.of(scene).items():
+        for image in each.images:
+            images.setdefault(image, []).append(name)
+    lost = tuple((image, tuple(names)) for image, names in sorted(images.items()) if not os.path.isdir(image))
     behind = tuple(_behind(scene, jail, generation) for jail, generation in current.items() if generation)
     rows = tuple((each, _place(top, each), _what(top, each)) for each in found.damage)
-    return Facts(rows, tuple(power), tuple(filter(None, behind)), users)
+    return Facts(rows, tuple(power), tuple(filter(None, behind)), users, lost)
 
 
 def _place(top: str, damage: Damage) -> str:
@@ -182,11 +192,7 @@ def _behind(scene: Scene, jail: str, generation: str) -> Behind | None:
         return Behind(jail, generation, "; ".join(failure.lines) or "no reason was noted")
     if history.read_history(layout, jail).pinned:
         return None
-    top = pool.pool_dir(layout)
-    names = sorted(name for name in os.listdir(top) if name.startswith(f"{generation}-") and name.endswith(".json"))
-    inputs = [name.removeprefix(f"{generation}-").removesuffix(".json") for name in names]
-    summaries = [pool.read_summary(layout, generation, each) for each in inputs]
-    watched = [each.watch for each in summaries if each is not None]
+    watched = [each.watch for each in pool.summaries(layout, generation)]
     return None if not watched or any(map(unchanged, watched)) else Behind(jail, generation)
 
 
@@ -203,6 +209,9 @@ def judge(facts: Facts) -> Iterable[Finding]:
     for generation, place, why in facts.power:
         jails = facts.users.get(generation, ())
         yield Finding(POWER, _named(generation, jails), f"{place} {why}", path=place, jail=next(iter(jails), ""))
+    for image, names in facts.lost:
+        why = f"image of the plan of {', '.join(names[:5])}{' and others' if names[5:] else ''} does not exist"
+        yield Finding(GONE, f"account {names[0]}", f"{why}: {image}", path=image, account=names[0])
     for each in facts.behind:
         what, cure = f"image of jail {each.jail}", f"jailssh update {each.jail}"
         if each.failed:

@@ -35,6 +35,10 @@ _REPOSITORY = ("HEAD", ".git")
 """What is in the directory of a repository, without and with a working tree."""
 
 
+People = Iterable[tuple[Account, tuple[str, ...]]]
+"""Accounts, each with the jails that it is in."""
+
+
 @dataclass(frozen=True)
 class Findings:
     """``wrong``: what should be mended.  ``notes``: what may be meant so."""
@@ -110,11 +114,14 @@ def names_of_accounts(configuration: Configuration) -> list[str]:
     return sorted({*configuration.user_names(), *configuration.shared_names()})
 
 
-def of_jails(configuration: Configuration, host: Directories) -> Findings:
-    """Return what is to be said of jails, and of files for accounts that are gone."""
+def of_jails(configuration: Configuration, host: Directories, people: People | None = None) -> Findings:
+    """Return what is to be said of jails, and of files for accounts that are gone.
+
+    ``people``: the accounts in jails, each with its jails, where they are known.
+    """
     notes = list(_about_former_names(configuration))
     wrong = _about_gone(configuration)
-    for definition, inside in _in_use(configuration):
+    for definition, inside in _in_use(configuration, people):
         wrong += _about_groups(definition.config)
         wrong += [] if inside else _about_end(configuration, definition, None)
         tables = [item for item in definition.config.items if item.lines]
@@ -142,8 +149,6 @@ def of_account(configuration: Configuration, name: str, host: Directories) -> Fi
         if account is not None:
             definition = configuration.definition(configuration.jails_for(account))
             user = _user(configuration, definition, account)
-            # Where no plan can be made, that is the error.
-            definition.check_plan(configuration.main, account)
             wrong += _about_end(configuration, definition, user.config)
             notes += _about_sessions(configuration, definition, user)
             for roles in user.roles:
@@ -153,11 +158,11 @@ def of_account(configuration: Configuration, name: str, host: Directories) -> Fi
     return Findings(_once(wrong), _once(notes))
 
 
-def about_slices(configuration: Configuration) -> tuple[ConfigError, ...]:
+def about_slices(configuration: Configuration, people: People | None = None) -> tuple[ConfigError, ...]:
     """Return what is to be said of limits for all sessions of an account where this host cannot hold them."""
     if configuration.layout.root or not (why := slices.why_not()):
         return ()
-    limited = [each for each, users in _in_use(configuration) if users and slice_properties(each.config)]
+    limited = [each for each, users in _in_use(configuration, people) if users and slice_properties(each.config)]
     what = "[limits] memory, tasks, cpu_quota, cpu_weight, io_weight"
     hint = "the limits for each process apply; to silence this, set all five to none"
     return (ConfigError(what, f"have no effect on this host: {why}", hint=hint),) if limited else ()
@@ -172,23 +177,30 @@ def _once(found: Iterable[ConfigError]) -> tuple[ConfigError, ...]:
     return tuple({str(each): each for each in found}.values())
 
 
-def _in_use(configuration: Configuration) -> Iterator[tuple[JailDefinition, list[Account]]]:
+def _in_use(
+    configuration: Configuration, people: People | None = None
+) -> Iterator[tuple[JailDefinition, list[Account]]]:
     """Yield the administrator's jails and those of accounts, each with the accounts in it."""
     found: dict[str, tuple[JailDefinition, list[Account]]] = {}
     for name in configuration.own_jails():
         with suppress(JailsshError):
             definition = configuration.definition((name,))
             found[definition.name] = definition, []
-    for name in names_of_accounts(configuration):
+    for account, jails in _people(configuration) if people is None else people:
         with suppress(JailsshError):
-            account = configuration.host.find_account(name)
-            if account is not None:
-                definition = configuration.definition(configuration.jails_for(account))
-                found.setdefault(definition.name, (definition, []))[1].append(account)
+            definition = configuration.definition(jails)
+            found.setdefault(definition.name, (definition, []))[1].append(account)
     for definition, accounts_in in found.values():
         with suppress(JailsshError):
             definition.check_plan(configuration.main, accounts_in[0] if accounts_in else SAMPLE_ACCOUNT)
             yield definition, accounts_in
+
+
+def _people(configuration: Configuration) -> Iterator[tuple[Account, tuple[str, ...]]]:
+    for name in names_of_accounts(configuration):
+        with suppress(JailsshError):
+            if (account := configuration.host.find_account(name)) is not None:
+                yield account, configuration.jails_for(account)
 
 
 def _users(configuration: Configuration, definition: JailDefinition, found: Iterable[Account]) -> list[_User]:

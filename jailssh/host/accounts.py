@@ -175,9 +175,11 @@ def invoking_uid() -> int | None:
 def create_account(name: str, home: str, shell: str, groups: Iterable[str]) -> None:
     """Create a local account with a private home and a group of its own; no password fits, keys do.
 
-    ``*`` instead of useradd's ``!``: without PAM, sshd takes ``!`` for a locked account and refuses keys too.
+    ``*`` instead of useradd's ``!``: without PAM, sshd takes ``!`` for a locked account and refuses keys too.  No
+    subordinate ids (subuid(5)), which nothing in a jail could use.
     """
     argv = ["useradd", "--create-home", "--home-dir", home, "--shell", shell, "--user-group", "--password", "*"]
+    argv += ["-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0"]
     _change([*argv, "--groups", ",".join(groups), "-K", "HOME_MODE=0700", "--", name], f"cannot create account {name}")
 
 

@@ -12,7 +12,7 @@ import os
 import re
 import secrets
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from jailssh.closure.errors import ImageError
@@ -116,6 +116,17 @@ def read_summary(layout: Layout, generation: str, inputs: str) -> Summary | None
     except (HostError, ImageError, UnicodeDecodeError):
         return None
     return found if (found.generation, found.inputs) == (generation, inputs) else None
+
+
+def summaries(layout: Layout, generation: str) -> list[Summary]:
+    """Return what all manifests of a tree say in short, whatever needs they were made for."""
+    found = []
+    for name in sorted(os.listdir(pool_dir(layout))):
+        match = _MANIFEST.match(name)
+        if match and match[1] == generation:
+            with suppress(HostError, ImageError, UnicodeDecodeError):
+                found.append(summary_from_json(_text(layout, f"{pool_dir(layout)}/{name}")))
+    return [each for each in found if each.generation == generation]
 
 
 def read_manifest(layout: Layout, generation: str) -> Manifest | None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from jailssh.core.errors import JailsshError
@@ -17,6 +18,7 @@ from jailssh.host.paths import Layout
 from jailssh.jail.rights_files import stamps_of
 
 VERSION = 1
+_ACL = "system.posix_acl_access"
 _LIMIT = 256 << 20
 
 
@@ -28,6 +30,18 @@ def stamp_of(paths: Iterable[str], *more: object) -> str:
 def digest(value: object) -> str:
     """Return a stamp of a value, by what ``repr`` says of it."""
     return hashlib.sha256(repr(value).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def standing(paths: Iterable[str]) -> str:
+    """Return a stamp of directories that does not change with what is in them."""
+    seen: list[object] = []
+    for path in paths:
+        try:
+            info = os.stat(path)
+            seen.append((info.st_mode, info.st_uid, info.st_gid, info.st_dev, info.st_ino, _ACL in os.listxattr(path)))
+        except OSError as error:
+            seen.append(error.errno)
+    return digest(seen)
 
 
 class Kept:
@@ -44,7 +58,8 @@ class Kept:
     def _read(self) -> dict[str, dict[str, list[Any]]]:
         try:
             found = json.loads(fs.read_trusted(self._path, _LIMIT, trusted_root=self._root))
-            return dict(found["kept"]) if found["version"] == VERSION else {}
+            kept = dict(found["kept"]) if found["version"] == VERSION else {}
+            return kept if all(isinstance(area, dict) for area in kept.values()) else {}
         except (JailsshError, ValueError, KeyError, TypeError):
             return {}
 
@@ -54,7 +69,7 @@ class Kept:
         The fact is what JSON can hold.  What ``make`` raises is raised, and nothing is kept.
         """
         old = self._old.get(area, {}).get(name)
-        if old is not None and len(old) == 2 and old[0] == stamp:
+        if isinstance(old, list) and len(old) == 2 and old[0] == stamp:
             self._new.setdefault(area, {})[name] = old
             return old[1]
         value = make()
@@ -62,9 +77,25 @@ class Kept:
         self._changed = True
         return value
 
+    def watched(self, area: str, name: str, stamp: str, make: Callable[[], tuple[Any, Sequence[str]]]) -> Any:
+        """Do as :meth:`get` with a fact that also rests on directories, which ``make`` returns beside it.
+
+        Of these count that they are there, owner, group, mode and access lists: their times change with every use.
+        """
+        old = self._old.get(area, {}).get(name)
+        if isinstance(old, list) and len(old) == 4 and old[0] == stamp and old[3] == standing(old[2]):
+            self._new.setdefault(area, {})[name] = old
+            return old[1]
+        value, paths = make()
+        self._new.setdefault(area, {})[name] = [stamp, value, list(paths), standing(paths)]
+        self._changed = True
+        return value
+
     def all_of(self, area: str) -> dict[str, Any]:
         """Return what earlier runs have put into an area, by name; empty for a run that believes nothing."""
-        return {name: row[1] for name, row in self._old.get(area, {}).items() if len(row) == 2}
+        return {
+            name: row[1] for name, row in self._old.get(area, {}).items() if isinstance(row, list) and len(row) == 2
+        }
 
     def put(self, area: str, facts: Mapping[str, Any]) -> None:
         """Put facts into an area in the place of what it held; they carry what they rest on themselves."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, TypeVar
 
 import jailssh
 from jailssh.core.errors import JailsshError
@@ -15,9 +16,31 @@ from jailssh.integrity import census
 from jailssh.integrity.census import Census, Person, ProcessSeen
 from jailssh.integrity.kept import Kept, stamp_of
 from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.jail.steady import steady
+from jailssh.jail.this_host import ThisHost, to_account
+from jailssh.plugin.api import Account
 
+T = TypeVar("T")
 _PROGRAM = (os.path.dirname(jailssh.__file__), os.path.dirname(os.path.dirname(jailssh.__file__)))
 """Directories that an installation of another version changes."""
+
+
+class _CensusHost(ThisHost):
+    """Answers for accounts from the census, as far as that knows them all."""
+
+    def __init__(self, known: Census) -> None:
+        super().__init__()
+        self._known = known
+
+    def find_account(self, who: str | int) -> Account | None:
+        """Return the account with this name or uid, or None."""
+        if not self._known.alone:
+            return super().find_account(who)
+        if isinstance(who, int):
+            names = self._known.names_of.get(who, ())
+            return to_account(self._known.entries[names[0]]) if names else None
+        entry = self._known.entries.get(who)
+        return to_account(entry) if entry else None
 
 
 @dataclass
@@ -35,6 +58,14 @@ class Scene:
     directory: str = ""
     now: float = field(default_factory=time.time)
     errors: list[JailsshError] = field(default_factory=list)
+    _once: dict[str, Any] = field(default_factory=dict)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Return what several checks ask for: ``make`` is called once in a run."""
+        if name not in self._once:
+            self._once[name] = make()
+        found: T = self._once[name]
+        return found
 
     def unseen(self, error: JailsshError) -> None:
         """Note what could not be looked at."""
@@ -48,7 +79,7 @@ class Scene:
     @cached_property
     def configuration(self) -> Configuration:
         """What the files say."""
-        return load_configuration(self.layout)
+        return steady(load_configuration(self.layout), _CensusHost(self.census))
 
     @cached_property
     def settings_stamp(self) -> str:

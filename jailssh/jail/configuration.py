@@ -58,7 +58,10 @@ class NoKeysError(ConfigError):
 
 
 class Configuration:
-    """What all configuration files said when it was made; ``documents`` holds an error for a file that is broken."""
+    """What all configuration files said when it was made; ``documents`` holds an error for a file that is broken.
+
+    ``stamps``: of the files that it was made from.
+    """
 
     def __init__(
         self,
@@ -74,12 +77,12 @@ class Configuration:
         self.documents = documents
         self.registry = registry
         self.host = host
-        self._stamps = stamps
+        self.stamps = stamps
         self._definitions: dict[tuple[str, ...], JailDefinition] = {}
 
     def is_current(self) -> bool:
         """True if no file changed since (users' files are read anew each time and not part of this)."""
-        return self._stamps == stamps_of([path for path, _ in self._stamps])
+        return self.stamps == stamps_of([path for path, _ in self.stamps])
 
     def definition(self, names: Sequence[str]) -> JailDefinition:
         """Return the jail ``names`` stand for: one jail or plugin, or the union of several."""
@@ -180,10 +183,14 @@ class Configuration:
 
     def account_errors(self) -> dict[str, list[JailsshError]]:
         """Return what is wrong with single accounts, by name: their files, keys, directories; not looked up, too."""
-        found: dict[str, list[JailsshError]] = {}
-        for name in sorted({*self.user_names(), *self.shared_names()}):
-            _collect(found.setdefault(name, []), self._validate_user, name)
+        found = {name: self.errors_of(name) for name in sorted({*self.user_names(), *self.shared_names()})}
         return {name: errors for name, errors in found.items() if errors}
+
+    def errors_of(self, name: str) -> list[JailsshError]:
+        """Return what is wrong with one account that has a file or named keys, as :meth:`account_errors` does."""
+        errors: list[JailsshError] = []
+        _collect(errors, self._validate_user, name)
+        return errors
 
     def validate_jails(self) -> None:
         """Raise every error in the jails at once.

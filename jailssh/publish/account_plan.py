@@ -91,6 +91,8 @@ def _roster_keys(ring: Keyring, serials: Mapping[str, str]) -> list[RosterKey]:
 
 def difference(old: AccountPlans | None, new: AccountPlans) -> list[str]:
     """Return what changes for people, as :func:`jailssh.plan.codec.diff` does; once for keys with the same change."""
+    if old == new:
+        return []
     before, after = keys_of(old.plan) if old else {}, keys_of(new.plan)
     if old is None or bool(before) != bool(after):
         was = f"- the plans of the keys {', '.join(before)}" if before else "- the plan"

@@ -150,8 +150,10 @@ def _example(criterion: str, patterns: str) -> str:
             try:
                 network = ipaddress.ip_network(pattern, strict=False)
             except ValueError:
-                pattern = pattern.replace("*", "1").replace("?", "1")
-                return pattern if _is_address(pattern) else ""
+                # A star stands for dots too: 192.168.* is a network of four numbers.
+                numbers = pattern.replace("*", "1").replace("?", "1").split(".")
+                text = ".".join([*numbers, *["1"] * (4 - len(numbers))])
+                return text if _is_address(text) else ""
             return str(network[1] if network.num_addresses > 2 else network[0])
         return pattern.replace("*", "x").replace("?", "x")
     return ""

@@ -100,11 +100,14 @@ def audit(
     only: Collection[str] | None = None,
     told: Told | None = None,
     known: Mapping[str, Sequence[int]] | None = None,
+    *,
+    plans: bool = True,
 ) -> Audit:
     """Look at every image of this host, or at the generations ``only``, and return what is wrong.
 
     ``known``: what ``verified`` of an earlier result was; such a shared file is read again only if its status has
-    changed since, of which the kernel sets the time of the last change.  What is built or removed meanwhile is no
+    changed since, of which the kernel sets the time of the last change.  ``plans``: whether to look at every plan's
+    image too.  What is built or removed meanwhile is no
     damage.  Raises :class:`HostError` where the pool cannot be read at all, :class:`UsageError` for a generation that
     is not there.
     """
@@ -121,8 +124,8 @@ def audit(
                 tell(generation, 0)
         except OSError as error:
             raise fs.failed("read", pool.pool_dir(layout), error) from error
-        if only is None:
-            _referrers(layout, found)
+        if only is None and plans:
+            _referrers(layout, found, plans=plans)
     return found
 
 
@@ -189,14 +192,17 @@ def object_fault(store: int, name: str, info: os.stat_result) -> Fault:
     expected = blobs.expected_of(name)
     if expected is None:
         return NO_FAULT  # Nobody looks for a file by such a name.
-    if why := _status(info, stat.S_IFREG, expected.mode, expected.size, expected.mtime_ns):
+    if why := _status(info, stat.S_IFREG, expected.mode, expected.size):
         return (DamageKind.CONTENT if why.endswith(_BYTES) else DamageKind.STATUS), why
-    return _content(store, name, expected.digest)
+    return _content(store, name, expected.digest, info, expected.mtime_ns)
 
 
-def _content(dirfd: int, name: str, digest: str) -> Fault:
+def _content(dirfd: int, name: str, digest: str, info: os.stat_result, mtime_ns: int | None) -> Fault:
+    """Compare the content, and what may differ where that is right."""
     if blobs.digest_of(dirfd, name, from_disk=True) != digest:
         return DamageKind.CONTENT, "content has changed"
+    if mtime_ns is not None and info.st_mtime_ns != mtime_ns:
+        return DamageKind.STATUS, "modification time has changed"
     strange = blobs.attributes_at(dirfd, name)
     return (DamageKind.STATUS, f"has the attribute {escape(strange[0], 60)}") if strange else NO_FAULT
 
@@ -205,7 +211,7 @@ def _named(info: os.stat_result) -> str:
     return _NAMES.get(stat.S_IFMT(info.st_mode), "neither file, directory nor link")
 
 
-def _status(info: os.stat_result, kind: int, mode: int | None, size: int | None, mtime_ns: int | None) -> str:
+def _status(info: os.stat_result, kind: int, mode: int | None, size: int | None) -> str:
     """Return how the status differs from what is expected (None: nothing is), or ""."""
     if stat.S_IFMT(info.st_mode) != kind:
         return f"is {_named(info)}, expected {_NAMES[kind]}"
@@ -215,8 +221,6 @@ def _status(info: os.stat_result, kind: int, mode: int | None, size: int | None,
         return f"mode {stat.S_IMODE(info.st_mode):04o}, expected {mode:04o}"
     if size is not None and info.st_size != size:
         return f"expected {size}, found {info.st_size}{_BYTES}"
-    if mtime_ns is not None and info.st_mtime_ns != mtime_ns:
-        return "modification time has changed"
     return ""
 
 
@@ -255,14 +259,14 @@ def entry_fault(fd: int, entry: Entry, info: os.stat_result, right: Mapping[int,
     mtime = (
         0 if entry.kind == EntryKind.TEXT else entry.stamp[2] if entry.kind == EntryKind.FILE and entry.stamp else None
     )
-    if why := _status(info, _TYPES[entry.kind], None if entry.kind == EntryKind.LINK else entry.mode, size, mtime):
+    if why := _status(info, _TYPES[entry.kind], None if entry.kind == EntryKind.LINK else entry.mode, size):
         return (DamageKind.CONTENT if why.endswith(_BYTES) else DamageKind.STATUS), why
     if entry.kind == EntryKind.LINK:
         same = os.readlink(name, dir_fd=fd) == entry.target
         return NO_FAULT if same else (DamageKind.CONTENT, f"does not lead to {escape(entry.target, 200)}")
     if entry.kind == EntryKind.DIR or right.get(info.st_ino) == object_name(entry) != "":
         return NO_FAULT
-    return _content(fd, name, entry.digest)
+    return _content(fd, name, entry.digest, info, mtime)
 
 
 class _Tree:
@@ -281,7 +285,7 @@ class _Tree:
 
     def run(self) -> None:
         """Look at all of it."""
-        if why := _status(os.fstat(self._root), stat.S_IFDIR, ROOT_MODE, None, None):
+        if why := _status(os.fstat(self._root), stat.S_IFDIR, ROOT_MODE, None):
             self._tell(ROOT, DamageKind.STATUS, why)
         todo = [JailPath("")]
         while todo:
@@ -340,13 +344,13 @@ class _Tree:
         self._found.told(self._generation, path, kind, why)
 
 
-def _referrers(layout: Layout, found: Audit) -> None:
+def _referrers(layout: Layout, found: Audit, *, plans: bool) -> None:
     """Look for jails and plans whose image is not there."""
     for jail in pool.jails_with_images(layout):
         link = f"{layout.images}/{jail}/current"
         if os.path.lexists(link) and pool.current_generation(layout, jail) is None:
             found.told(f"jail {jail}", "", DamageKind.IMAGE, "link 'current' does not lead to an image")
-    for image, users in sorted(plan_files.plans_by_image(layout).items()):
+    for image, users in sorted(plan_files.plans_by_image(layout).items()) if plans else ():
         if not os.path.isdir(image):
             names = ", ".join(sorted({plan.name for plan in users}))
             jail = (users[0].first("jail") or ("",))[0]

@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "services",
     },
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish"},
-    "integrity": {"config", "core", "files", "host", "jail", "users"},
+    "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "users"},
     "checks": {
         "closure", "core", "diagnose", "files", "host", "image", "integrity", "jail", "publish", "services", "upkeep",
         "users",

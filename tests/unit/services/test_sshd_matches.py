@@ -1,0 +1,68 @@
+"""Which accounts sshd's Match lines can tell apart, and which connections they are asked about from."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from jailssh.services.sshd_matches import DEFAULT, OUTSIDE, MatchLine, case_of, connections, parsed
+
+
+def line(text: str) -> MatchLine:
+    return parsed("f:1", text, shlex.split(text)[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "clear"),
+    [
+        ("Match all", True),
+        ("Match User alice", True),
+        ("Match user=alice group=git", True),
+        ("Match Group git Address 10.0.0.0/8", True),
+        ("Match exec /usr/bin/true", False),
+        ("Match", False),
+        ("Match user", False),
+        ("Match version OpenSSH*", False),
+    ],
+)
+def test_what_is_understood(text: str, clear: bool) -> None:
+    assert line(text).clear is clear
+
+
+@pytest.mark.parametrize(
+    ("text", "alike"),
+    [
+        ("Match user carl", True),
+        ("Match user a*", False),
+        ("Match user *,!alice", False),
+        ("Match user ?????", False),
+        ("Match user [a]lice", True),  # brackets are no pattern of sshd's
+        ("Match group staff", False),
+        ("Match group jailssh", True),
+        ("Match group *,!staff", False),
+        ("Match exec /bin/x", False),  # not understood: each account is a case of its own
+        ("Match address 10.0.0.0/8", True),
+    ],
+)
+def test_who_is_one_case(text: str, alike: bool) -> None:
+    lines = [line(text)]
+    same = case_of("alice", ("jailssh", "staff"), lines) == case_of("bob", ("jailssh",), lines)
+    assert same is alike
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Match address 10.0.0.0/8", ["host=host.example,addr=10.0.0.1"]),
+        ("Match address !10.0.0.1,192.168.*", ["host=host.example,addr=192.168.1.1"]),
+        ("Match address 2001:db8::/32", ["host=host.example,addr=2001:db8::1"]),
+        ("Match host *.example.org", ["host=x.example.org,addr=192.0.2.1"]),
+        ("Match localport 2222 user x", ["host=host.example,addr=192.0.2.1,lport=2222"]),
+        ("Match user x", []),
+    ],
+)
+def test_connections(text: str, expected: list[str]) -> None:
+    found = connections([line(text)])
+    assert found[:2] == [DEFAULT, OUTSIDE]
+    assert found[2:] == expected
