@@ -10,8 +10,9 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 from jailssh.change.transaction import Journal
 from jailssh.checks import pam
@@ -114,46 +115,60 @@ def collect(scene: Scene) -> Facts:
     """Look into every home once."""
     jails = {name: person.jail for name, person in scene.jailed.items()}
     entries = [person.entry for person in scene.jailed.values()]
+    blank = Facts((), tuple(_hosts()), entries != [] and not pam.refuses_managers(scene), frozenset(_present()))
+    # What would not be told is not looked for: most homes have files of shells.
+    wanted = Wanted(frozenset(path for path in _PLAIN if _about(path, blank)[0] is not None))
     homes = []
-    for entry, answer in as_each.ask_each(entries, look):
+    for entry, answer in as_each.ask_each(entries, wanted.look):
         if isinstance(answer, HostError):
             scene.unseen(answer)
             continue
         rows = [line for line in answer.split(b"\0") if line]
         found = tuple((os.fsdecode(row[1:]), row[:1] == _FULL) for row in rows if row[:1] in (_FULL, _EMPTY))
         homes.append(Home(entry.name, jails[entry.name], entry.home, found, _CROWDED in rows))
-    return Facts(tuple(homes), tuple(_hosts()), not pam.refuses_managers(scene), frozenset(_present()))
+    return replace(blank, homes=tuple(homes))
 
 
 _FULL, _EMPTY, _CROWDED = b"+", b"-", b"!"
 _PLAIN = frozenset([*_MORE, *(row.path for row in HOME_READERS if "*" not in row.path and row.path != _SSH_FOLDER)])
 _PATTERNS = tuple(row.path for row in HOME_READERS if "*" in row.path)
-_TOPS = frozenset(path.partition("/")[0] for path in _PLAIN)
+_STARTS = tuple({pattern[:6] for pattern in _PATTERNS})
 
 
-def look(entry: AccountEntry) -> bytes:
-    """Return what of the table is in the home; runs with the account's rights, and reads names and attributes alone."""
-    found: list[bytes] = []
-    tops = set()
-    try:
-        with os.scandir(entry.home) as listing:
-            for number, each in enumerate(listing):
-                if number == MOST:
-                    found.append(_CROWDED)
-                    break
-                name = each.name
-                if name in _TOPS or (
-                    name.startswith((".forward", ".qmail", ".courier")) and any(fnmatchcase(name, p) for p in _PATTERNS)
-                ):
-                    tops.add(name)
-    except (FileNotFoundError, NotADirectoryError):
-        return b""
-    # What is beyond the bound is asked for by name.
-    names = _PLAIN if found else (path for path in _PLAIN if path.partition("/")[0] in tops)
-    for path in (*names, *(name for name in tops if name not in _TOPS)):
-        with suppress(OSError):
-            found.append((_FULL if _has_content(f"{entry.home}/{path}") else _EMPTY) + os.fsencode(path))
-    return b"\0".join(found)
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked for in homes: ``paths`` below them, and the names at the top that a pattern of the table fits."""
+
+    paths: frozenset[str]
+
+    @cached_property
+    def tops(self) -> frozenset[str]:
+        """The first names of the paths."""
+        return frozenset(path.partition("/")[0] for path in self.paths)
+
+    def look(self, entry: AccountEntry) -> bytes:
+        """Return what of that is in the home; runs with the account's rights, and reads names and attributes alone."""
+        found: list[bytes] = []
+        tops, others = set(), []
+        try:
+            with os.scandir(entry.home) as listing:
+                for number, each in enumerate(listing):
+                    if number == MOST:
+                        found.append(_CROWDED)
+                        break
+                    name = each.name
+                    if name in self.tops:
+                        tops.add(name)
+                    elif name.startswith(_STARTS) and any(fnmatchcase(name, pattern) for pattern in _PATTERNS):
+                        others.append(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return b""
+        # What is beyond the bound is asked for by name.
+        names = self.paths if found else [path for path in self.paths if path.partition("/")[0] in tops] if tops else ()
+        for path in (*sorted(names), *others):
+            with suppress(OSError):
+                found.append((_FULL if _has_content(f"{entry.home}/{path}") else _EMPTY) + os.fsencode(path))
+        return b"\0".join(found)
 
 
 def _has_content(path: str) -> bool:

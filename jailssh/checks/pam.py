@@ -119,12 +119,14 @@ def collect(scene: Scene) -> Facts:
     names = [name for name in pam_account.services() if not _PARTS.match(name) and not _NOBODY.fullmatch(name)]
     services = [_service(name) for name in names]
     through = frozenset(configuration.main.pam_services)
-    known: dict[str, bool] = {}
-    missing = []
-    for service in services:
-        for line in (*service.account, *service.session):
-            if not line.optional and not known.setdefault(line.module, pam_account.has_module(line.module)):
-                missing.append((line.file, line.module))
+    present = pam_account.modules()
+    missing = [
+        (line.file, line.module)
+        for service in services
+        for line in (*service.account, *service.session)
+        if not line.optional
+        and not (os.path.isfile(line.module) if line.module.startswith("/") else line.module in present)
+    ]
     return Facts(
         wanted, tuple(_tried(scene, services, through)), notes, through, tuple(dict.fromkeys(missing))
     )  # fmt: skip

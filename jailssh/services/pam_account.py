@@ -88,6 +88,12 @@ def _lines(service: str, only: str | None, depth: int) -> Iterator[PamLine]:
                 yield PamLine(path, phase.lower(), control.lower(), module, bool(dash), tuple(rest.split()))
 
 
+def modules() -> frozenset[str]:
+    """Return the names in the directories of modules."""
+    folders = [folder for pattern in _MODULES for folder in glob.glob(pattern)]
+    return frozenset(name for folder in folders for name in os.listdir(folder))
+
+
 def has_module(module: str) -> bool:
     """True if PAM finds a module of this name; False too where it would not find any."""
     if module.startswith("/"):
