@@ -8,6 +8,7 @@ removes what the new version no longer has, and ``uninstall`` removes what is li
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shutil
 import stat
@@ -16,6 +17,8 @@ import sys
 from pathlib import Path
 
 LIST = "lib/jailssh/installed-files"
+DIGESTS = "lib/jailssh/installed-digests"
+PROGRAMS = "libexec/jailssh/"
 OWN_FOLDER = "lib/jailssh/python"
 UNITS = "lib/systemd/system"
 CATALOG = "lib/systemd/catalog/jailssh.catalog"
@@ -104,11 +107,14 @@ def install(stage: str, target: Target) -> None:
     # The list stands first: whatever is interrupted later can be removed.
     put += make_folders(target, os.path.dirname(target.below_prefix(LIST)))
     paths = [target.below_prefix(name) for name in files]
+    digests = target.below_prefix(DIGESTS)
     for path in paths:
         put += make_folders(target, os.path.dirname(path))
-    write_list(target, sorted({*before, *put, *paths}))
+    write_list(target, sorted({*before, *put, *paths, digests}))
     for name, path in zip(files, paths, strict=True):
         publish_file(top / name, target, path)
+    write(target, digests, [digest_line(top / name, name) for name in files if name.startswith(PROGRAMS)])
+    paths.append(digests)
     remove([line for line in before if not line.endswith("/") and line not in set(paths)], target)
     write_list(target, sorted({*put, *paths}))
     if target.below_prefix(CATALOG) in paths:
@@ -118,9 +124,19 @@ def install(stage: str, target: Target) -> None:
     print(f"install: next step: {target.below_prefix('bin/jailssh')} setup")
 
 
+def digest_line(source: Path, name: str) -> str:
+    """Return a line as sha256sum(1) prints it: jailssh check compares the programs with it."""
+    return f"{hashlib.sha256(source.read_bytes()).hexdigest()}  {name}"
+
+
 def write_list(target: Target, lines: list[str]) -> None:
     """Replace the list of installed files."""
-    destination = target.at(target.below_prefix(LIST))
+    write(target, target.below_prefix(LIST), lines)
+
+
+def write(target: Target, path: str, lines: list[str]) -> None:
+    """Replace a file of lines."""
+    destination = target.at(path)
     beside = destination.with_name(f".{destination.name}.{os.getpid()}")
     with beside.open("w") as handle:
         handle.write("".join(f"{line}\n" for line in lines))

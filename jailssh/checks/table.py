@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from jailssh.checks import accounts, configuration, images, sshd
+from jailssh.checks import (
+    accounts,
+    configuration,
+    homes,
+    images,
+    jobs,
+    kernel,
+    pam,
+    processes,
+    program,
+    servers,
+    sockets,
+    sshd,
+    state,
+    versions,
+)
 from jailssh.core.errors import JailsshError
 from jailssh.integrity.check import Check, third_party
 
@@ -12,6 +27,16 @@ CHECKS: tuple[Check, ...] = (
     images.CHECK,
     accounts.CHECK,
     sshd.CHECK,
+    pam.CHECK,
+    jobs.CHECK,
+    homes.CHECK,
+    processes.CHECK,
+    servers.CHECK,
+    sockets.CHECK,
+    program.CHECK,
+    kernel.CHECK,
+    versions.CHECK,
+    state.CHECK,
     configuration.CHECK,
 )
 """Ours, in the order in which they run."""

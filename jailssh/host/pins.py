@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
+from collections.abc import Collection
 
 from jailssh.files import fs
 
 _MNT_DETACH = 2
 _UMOUNT_NOFOLLOW = 8
+_KIND = re.compile(r"(?:tree-|image-)?([0-9a-f]+-[0-9a-f]+)\Z")
 
 
 def unpin(run: str, image: os.stat_result) -> bool:
@@ -20,10 +23,20 @@ def unpin(run: str, image: os.stat_result) -> bool:
     """
     name = f"{image.st_dev:x}-{image.st_ino:x}"
     # The others are the names that versions before this one gave to theirs.
-    return any(list(map(_unpin, (f"{run}/ns/{kind}{name}" for kind in ("tree-", "image-", "")))))
+    return any(list(map(let_go, (f"{run}/ns/{kind}{name}" for kind in ("tree-", "image-", "")))))
 
 
-def _unpin(path: str) -> bool:
+def strange(run: str, known: Collection[tuple[int, int]]) -> list[str]:
+    """Return what is pinned for directories other than those with these devices and inodes, sorted."""
+    names = {f"{device:x}-{inode:x}" for device, inode in known}
+    folder = f"{run}/ns"
+    found = os.listdir(folder) if os.path.isdir(folder) else []
+    kinds = (_KIND.match(name) for name in found)
+    return sorted(f"{folder}/{match[0]}" for match in kinds if match and match[1] not in names)
+
+
+def let_go(path: str) -> bool:
+    """Unmount and remove one pin; False if it was not there."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0:
         number = ctypes.get_errno()

@@ -70,13 +70,13 @@ def _forget_debt(layout: Layout) -> None:
 
 def in_force(layout: Layout, text: str) -> bool:
     """True if the profile's lines for the account phase stand together, in front of every other one."""
-    wanted = [line.split() for line in _account_lines(text)]
+    wanted = account_lines(text)
     data = install.read_optional(account_path(layout)) or b""
     lines = [line.split() for line in data.decode("utf-8", "replace").splitlines()]
     present = [line[1:] for line in lines if line and line[0].lstrip("-") == _PREFIX]
     return bool(wanted) and present[: len(wanted)] == wanted
 
 
-def _account_lines(text: str) -> list[str]:
-    """Return the lines of the profile's field ``Account``."""
-    return [line for line in text.partition("\nAccount:\n")[2].splitlines() if line.startswith("\t")]
+def account_lines(text: str) -> list[list[str]]:
+    """Return the lines of the profile's field ``Account``, each as its words."""
+    return [line.split() for line in text.partition("\nAccount:\n")[2].splitlines() if line.startswith("\t")]

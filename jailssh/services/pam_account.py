@@ -16,19 +16,21 @@ from dataclasses import dataclass
 from jailssh.host import bounded
 
 SERVICE = "sshd"
+TRIAL = "jailssh-check"
+"""The terminal of what is nobody's login."""
 _FOLDERS = ("/etc/pam.d", "/usr/lib/pam.d")
 _MODULES = ("/usr/lib/*/security", "/usr/lib/security", "/usr/lib64/security", "/lib/*/security", "/lib/security",
             "/lib64/security")  # fmt: skip
 _LIMIT = 1 << 20
 _DEEPEST = 10
-_LINE = re.compile(r"(-?)(\w+)\s+(\[[^]]*\]|\S+)\s+(\S+)")
+_LINE = re.compile(r"(-?)(\w+)\s+(\[[^]]*\]|\S+)\s+(\S+)\s*(.*)")
 _INCLUDES = ("include", "substack")
 _CONTINUED = re.compile(r"\\\n")
 
 
 @dataclass(frozen=True)
 class PamLine:
-    """A line of a stack: the file that it is in, its phase, its control and its module, as they are written there.
+    """A line of a stack: the file that it is in, its phase, control, module and arguments, as they are written there.
 
     ``optional``: a module that is not there is passed over without a word.
     """
@@ -38,6 +40,7 @@ class PamLine:
     control: str
     module: str
     optional: bool
+    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,11 @@ class PamAnswer:
     code: int
     name: str
     said: tuple[str, ...]
+
+
+def services() -> list[str]:
+    """Return the services that have a stack of their own, sorted."""
+    return sorted({name for folder in _FOLDERS if os.path.isdir(folder) for name in os.listdir(folder)})
 
 
 def service_file(service: str = SERVICE) -> str | None:
@@ -71,13 +79,19 @@ def _lines(service: str, only: str | None, depth: int) -> Iterator[PamLine]:
         if words[:1] == ["@include"] and len(words) > 1:
             yield from _lines(words[1], only, depth + 1)
         elif found := _LINE.match(line.partition("#")[0].strip()):
-            dash, phase, control, module = found.groups()
+            dash, phase, control, module, rest = found.groups()
             if only is not None and phase.lower() != only:
                 continue
             if control.lower() in _INCLUDES:
                 yield from _lines(module, phase.lower(), depth + 1)
             else:
-                yield PamLine(path, phase.lower(), control.lower(), module, optional=bool(dash))
+                yield PamLine(path, phase.lower(), control.lower(), module, bool(dash), tuple(rest.split()))
+
+
+def modules() -> frozenset[str]:
+    """Return the names in the directories of modules."""
+    folders = [folder for pattern in _MODULES for folder in glob.glob(pattern)]
+    return frozenset(name for folder in folders for name in os.listdir(folder))
 
 
 def has_module(module: str) -> bool:
@@ -87,18 +101,19 @@ def has_module(module: str) -> bool:
     return any(os.path.isfile(f"{folder}/{module}") for pattern in _MODULES for folder in glob.glob(pattern))
 
 
-def ask(user: str, seconds: float, service: str = SERVICE) -> PamAnswer:
+def ask(user: str, seconds: float, service: str = SERVICE, terminal: str = "ssh") -> PamAnswer:
     """Return what the account phase says of ``user`` for a login from this host.
 
-    The modules run, as they do for a login, with what they do beside: log, count, forget failures.  Raises
+    The modules run, as they do for a login, with what they do beside: log, count, forget failures.  ``terminal``: what
+    they are told of where the login is; with :data:`TRIAL` our own part of the stack makes no record.  Raises
     :class:`jailssh.host.bounded.NoAnswerError` where they hang, :class:`HostError` where they crash or there is no PAM.
     """
     why = "a module crashed, or python-pam cannot be loaded"
-    found = json.loads(bounded.ask(f"PAM of {service}", lambda: _phase(user, service), seconds, ended=why))
+    found = json.loads(bounded.ask(f"PAM of {service}", lambda: _phase(user, service, terminal), seconds, ended=why))
     return PamAnswer(found["code"], found["name"], tuple(found["said"]))
 
 
-def _phase(user: str, service: str) -> bytes:
+def _phase(user: str, service: str, terminal: str) -> bytes:
     """Run the account phase in this process, with nothing of the caller's open to what the modules print."""
     null = os.open(os.devnull, os.O_RDWR)
     for fd in range(3):
@@ -118,7 +133,7 @@ def _phase(user: str, service: str) -> bytes:
     name = user.encode("utf-8", "surrogateescape")
     code = libpam.pam_start(service.encode(), name, binding.byref(conversation), binding.byref(handle))
     if code == binding.PAM_SUCCESS:
-        for item, value in ((binding.PAM_RHOST, b"localhost"), (binding.PAM_TTY, b"ssh")):
+        for item, value in ((binding.PAM_RHOST, b"localhost"), (binding.PAM_TTY, terminal.encode())):
             libpam.pam_set_item(handle, item, binding.c_char_p(value))
         code = libpam.pam_acct_mgmt(handle, 0)
     names = {value: each for each, value in vars(binding).items() if each in _CODES}

@@ -14,6 +14,7 @@ UNITS = (
     "jailssh-gone.service", "jailsshd.socket", "jailsshd.service",
 )  # fmt: skip
 """What starts something stands before what it starts."""
+_FAILED = "failed"
 FOLDERS = ("/etc/systemd/system", "/run/systemd/system")
 """Where ``systemctl enable`` puts its links (systemd.unit(5)), with ``--runtime`` the second."""
 
@@ -73,5 +74,6 @@ def failed() -> list[str]:
     """Return those of our units that systemd has given up, where it runs."""
     if not os.path.isdir("/run/systemd/system"):
         return []
-    argv = ["systemctl", "is-failed", "--quiet"]
-    return [unit for unit in UNITS if process.run([*argv, unit], check=False, timeout=10).code == 0]
+    # One state a line, in the order of the units.
+    states = process.run(["systemctl", "is-failed", *UNITS], check=False, timeout=20).stdout.split()
+    return [unit for unit, state in zip(UNITS, states, strict=False) if state == _FAILED]

@@ -90,15 +90,16 @@ def notes(layout: Layout, groups: Sequence[str]) -> list[str]:
     left = "cron, at, su, user managers and login shells run outside the jail"
     if not pam.has_tool(layout):
         where = pam.account_path(layout)
-        if os.path.exists(where) and pam.in_force(layout, _wanted(layout, groups)):
+        if os.path.exists(where) and pam.in_force(layout, wanted(layout, groups)):
             return []
         return [f"PAM: {pam.TOOL} is not installed, so {left}; add the profile in jailssh/users/README.md by hand"]
-    if pam.in_force(layout, _wanted(layout, groups)):
+    if pam.in_force(layout, wanted(layout, groups)):
         return []
     cure = f"{pam.TOOL} --remove {pam.NAME} && {pam.TOOL} --enable {pam.NAME}; "
     cure += "in a file edited by hand, move the lines of the profile to the top"
     return [f"PAM: {pam.account_path(layout)} does not begin with the profile {pam.NAME}, so {left}; hint: {cure}"]
 
 
-def _wanted(layout: Layout, groups: Sequence[str]) -> str:
+def wanted(layout: Layout, groups: Sequence[str]) -> str:
+    """Return the profile's text as it must be for the configuration."""
     return profile(layout, groups, read_template(layout, TEMPLATE, "packaging/pam"))

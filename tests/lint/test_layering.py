@@ -39,8 +39,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish"},
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "users"},
     "checks": {
-        "closure", "core", "diagnose", "files", "host", "image", "integrity", "jail", "publish", "services", "upkeep",
-        "users",
+        "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "publish",
+        "services", "upkeep", "users",
     },
     "console": {"core", "host"},
     "cli": {

@@ -1,0 +1,271 @@
+"""What lies in the homes of accounts in jails that programs of the host act on, outside of every jail.
+
+All homes are looked at in one pass, each with its account's own rights, by names and attributes alone: nothing in them
+is opened but directories.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from functools import cached_property
+
+from jailssh.change.transaction import Journal
+from jailssh.checks import pam
+from jailssh.core.errors import HostError
+from jailssh.core.home_readers import HOME_READERS, Closed, HomeReader
+from jailssh.files import fs
+from jailssh.host import as_each, install, process
+from jailssh.host.accounts import AccountEntry
+from jailssh.integrity.check import Check
+from jailssh.integrity.finding import Finding, Kind, Severity
+from jailssh.integrity.scene import Scene
+from jailssh.services import pam_account
+from jailssh.users import adduser, aside
+from jailssh.users.looks import Outside, OutsideJail
+
+OPEN = Kind(
+    "JSH-511", Severity.MEDIUM, "file in the home that a program of the host acts on",
+    "Nothing hides it from the jail, so the account can write what the program then does.",
+    "jailssh check --fix sets it aside until deluser",
+)  # fmt: skip
+STANDING = Kind(
+    "JSH-512", Severity.MEDIUM, "file in the home from before the jail that a program of the host acts on",
+    "No session can change it, and what it says is still done, outside of the jail.",
+    "jailssh check --fix sets it aside until deluser",
+)  # fmt: skip
+LETS_IN = Kind(
+    "JSH-513", Severity.MEDIUM, "file in the home that says who else may log in",
+    "Keys are managed outside of the home so that the account cannot admit others; this is another way to do it.",
+    "jailssh check --fix sets it aside until deluser",
+)  # fmt: skip
+UNITS = Kind(
+    "JSH-514", Severity.MEDIUM, "units in the home, and PAM does not refuse user managers",
+    "systemd --user starts them outside of the jail.", "jailssh setup",
+)  # fmt: skip
+SSH = Kind(
+    "JSH-515", Severity.LOW, "file in the home that sshd would act on with other settings",
+    "sshd does not read it for an account in a jail as long as the drop-in is in force.", "remove the file",
+)  # fmt: skip
+EQUIVALENT = Kind(
+    "JSH-516", Severity.MEDIUM, "hosts whose users are trusted by name",
+    "Whoever controls such a host logs in as any account of the same name, where host-based authentication is on or "
+    "an old remote shell server runs.",
+    "remove the file",
+)  # fmt: skip
+CROWDED = Kind(
+    "JSH-517", Severity.LOW, "home with so many names that not all were looked at",
+    "A name that a mail server acts on may be among them.", "have the account put its files into directories",
+)  # fmt: skip
+
+MOST = 20_000
+"""So many names of a home are looked at."""
+_SSH_FOLDER = ".ssh"
+_IN_SSH = ("rc", "environment")
+_LETS_IN = (".k5login", ".k5users", ".k5identity", ".rhosts", ".shosts")
+_ENVIRONMENT = ".pam_environment"
+_MANAGERS = ("systemd --user", "systemd --user with podman")
+_MORE = (".ssh/rc", ".ssh/environment", ".k5identity")
+_HOSTS = ("/etc/hosts.equiv", "/etc/ssh/shosts.equiv", "/etc/shosts.equiv")
+_READERS: dict[str, tuple[str, ...]] = {
+    ".forward+*": ("postfix", "sendmail"), ".forward.*": ("postfix", "sendmail"), ".qmail-*": ("qmail-send",),
+    ".courier-*": ("courier", "courierctl"), ".rhosts": ("in.rshd", "in.rlogind", "rshd", "rlogind"),
+}  # fmt: skip
+"""Rows that matter only where one of these programs is there."""
+_SWITCHES = {
+    "public_html": ("/etc/apache2/mods-enabled/userdir.load", "/etc/httpd/conf.d/userdir.conf",
+                    "/etc/lighttpd/conf-enabled/10-userdir.conf"),
+}  # fmt: skip
+"""Rows that matter only where one of these files switches it on."""
+_MODULES = {
+    ".pam_mount.conf.xml": "pam_mount.so", ".google_authenticator": "pam_google_authenticator.so",
+    ".yubico": "pam_yubico.so", ".config/Yubico": "pam_u2f.so",
+}  # fmt: skip
+"""Rows that matter only where this PAM module is there."""
+_LEFT = ("public_html", ".google_authenticator")
+"""Not set aside: a web site would be gone, or who has a second factor could no longer log in."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home: the paths below it that are there, each with whether there is anything in it; ``crowded``: too many."""
+
+    account: str
+    jail: str
+    home: str
+    found: tuple[tuple[str, bool], ...]
+    crowded: bool = False
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The homes, files of the host that trust other hosts, and whether user managers are refused."""
+
+    homes: tuple[Home, ...]
+    hosts: tuple[str, ...] = ()
+    managers: bool = False
+    readers: frozenset[str] = frozenset()
+
+
+def collect(scene: Scene) -> Facts:
+    """Look into every home once."""
+    jails = {name: person.jail for name, person in scene.jailed.items()}
+    entries = [person.entry for person in scene.jailed.values()]
+    blank = Facts((), tuple(_hosts()), entries != [] and not pam.refuses_managers(scene), frozenset(_present()))
+    # What would not be told is not looked for: most homes have files of shells.
+    wanted = Wanted(frozenset(path for path in _PLAIN if _about(path, blank)[0] is not None))
+    homes = []
+    for entry, answer in as_each.ask_each(entries, wanted.look):
+        if isinstance(answer, HostError):
+            scene.unseen(answer)
+            continue
+        rows = [line for line in answer.split(b"\0") if line]
+        found = tuple((os.fsdecode(row[1:]), row[:1] == _FULL) for row in rows if row[:1] in (_FULL, _EMPTY))
+        homes.append(Home(entry.name, jails[entry.name], entry.home, found, _CROWDED in rows))
+    return replace(blank, homes=tuple(homes))
+
+
+_FULL, _EMPTY, _CROWDED = b"+", b"-", b"!"
+_PLAIN = frozenset([*_MORE, *(row.path for row in HOME_READERS if "*" not in row.path and row.path != _SSH_FOLDER)])
+_PATTERNS = tuple(row.path for row in HOME_READERS if "*" in row.path)
+_STARTS = tuple({pattern[:6] for pattern in _PATTERNS})
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked for in homes: ``paths`` below them, and the names at the top that a pattern of the table fits."""
+
+    paths: frozenset[str]
+
+    @cached_property
+    def tops(self) -> frozenset[str]:
+        """The first names of the paths."""
+        return frozenset(path.partition("/")[0] for path in self.paths)
+
+    def look(self, entry: AccountEntry) -> bytes:
+        """Return what of that is in the home; runs with the account's rights, and reads names and attributes alone."""
+        found: list[bytes] = []
+        tops, others = set(), []
+        try:
+            with os.scandir(entry.home) as listing:
+                for number, each in enumerate(listing):
+                    if number == MOST:
+                        found.append(_CROWDED)
+                        break
+                    name = each.name
+                    if name in self.tops:
+                        tops.add(name)
+                    elif name.startswith(_STARTS) and any(fnmatchcase(name, pattern) for pattern in _PATTERNS):
+                        others.append(name)
+        except (FileNotFoundError, NotADirectoryError):
+            return b""
+        # What is beyond the bound is asked for by name.
+        names = self.paths if found else [path for path in self.paths if path.partition("/")[0] in tops] if tops else ()
+        for path in (*sorted(names), *others):
+            with suppress(OSError):
+                found.append((_FULL if _has_content(f"{entry.home}/{path}") else _EMPTY) + os.fsencode(path))
+        return b"\0".join(found)
+
+
+def _has_content(path: str) -> bool:
+    """True unless it is an empty file or directory; raises where there is nothing.  Follows no link at its end."""
+    info = os.lstat(path)
+    if stat.S_ISREG(info.st_mode):
+        return info.st_size > 0
+    if not stat.S_ISDIR(info.st_mode):
+        return True
+    with os.scandir(path) as listing:
+        return next(listing, None) is not None
+
+
+def _hosts() -> Iterator[str]:
+    for path in _HOSTS:
+        with suppress(HostError):
+            lines = (install.read_optional(path) or b"").decode("utf-8", "replace").splitlines()
+            if any(line.strip() and not line.lstrip().startswith("#") for line in lines):
+                yield path
+
+
+def _present() -> Iterator[str]:
+    for path, programs in _READERS.items():
+        if any(map(process.find_program, programs)):
+            yield path
+    yield from (path for path, module in _MODULES.items() if pam_account.has_module(module))
+    yield from (path for path, switches in _SWITCHES.items() if any(map(os.path.exists, switches)))
+
+
+def judge(facts: Facts) -> Iterable[Finding]:
+    """Return what programs of the host act on."""
+    for path in facts.hosts:
+        yield Finding(EQUIVALENT, f"file {path}", "names hosts", path=path)
+    for home in facts.homes:
+        what = f"account {home.account}"
+        if home.crowded:
+            why = f"more than {MOST} names in {home.home}"
+            yield Finding(CROWDED, what, why, path=home.home, account=home.account, jail=home.jail)
+        for path, full in home.found:
+            kind, why = _about(path, facts) if full else (None, "")
+            if kind is not None:
+                place = f"{home.home}/{path}"
+                yield Finding(kind, what, why, path=place, account=home.account, jail=home.jail)
+
+
+def _about(path: str, facts: Facts) -> tuple[Kind | None, str]:
+    """Return what is wrong with something of this name, None for nothing."""
+    if path.startswith(f"{_SSH_FOLDER}/"):
+        return SSH, f"~/{path} (read by sshd)"
+    row = _row(path)
+    if row is None:
+        return LETS_IN, f"~/{path} (read by Kerberos)"
+    why = f"~/{path} (read by {', '.join(row.programs)}): {row.why}"
+    if row.closed == Closed.PAM:
+        managed = facts.managers and any(program in _MANAGERS for program in row.programs)
+        return (UNITS, why) if managed else (None, "")
+    if row.closed == Closed.SSHD and ".rhosts" not in facts.readers:
+        return SSH, why
+    if path in _LETS_IN:
+        return LETS_IN, why
+    if row.closed == Closed.TOLD:
+        needed = row.path in (*_READERS, *_MODULES, *_SWITCHES)
+        return (OPEN, why) if not needed or row.path in facts.readers else (None, "")
+    return STANDING, why
+
+
+def _row(path: str) -> HomeReader | None:
+    """Return the row about this path; one with a pattern is about names at the top alone."""
+    rows = (row for row in HOME_READERS if row.path == path)
+    patterns = (row for row in HOME_READERS if "*" in row.path and "/" not in path and fnmatchcase(path, row.path))
+    return next(rows, None) or next(patterns, None)
+
+
+def set_aside(scene: Scene, findings: Sequence[Finding]) -> list[str]:
+    """Give files at the top of homes names that nothing reads, as the account; ``deluser`` brings them back."""
+    lines = []
+    for name in dict.fromkeys(each.account for each in findings):
+        entry = scene.jailed[name].entry
+        places = [each.path.removeprefix(f"{entry.home}/") for each in findings if each.account == name]
+        found = [OutsideJail(Outside.HOME, place, "") for place in places if "/" not in place and place not in _LEFT]
+        if not found:
+            continue
+        with fs.lock(scene.layout.lock):
+            journal = Journal(scene.layout, adduser.subject(name))
+            with journal.changing(f"check --fix of {name}", "jailssh check --fix"):
+                journal.uid = entry.uid
+                aside.set_aside(journal, entry, found)
+                journal.commit()
+        lines += [f"set aside until deluser: {entry.home}/{each.place}" for each in found]
+    return lines
+
+
+CHECK = Check(
+    "homes",
+    "what programs of the host act on in homes of accounts in jails",
+    (OPEN, STANDING, LETS_IN, UNITS, SSH, EQUIVALENT, CROWDED),
+    collect,
+    judge,
+    fixes={OPEN.id: set_aside, STANDING.id: set_aside, LETS_IN.id: set_aside},
+)

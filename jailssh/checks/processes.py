@@ -1,0 +1,143 @@
+"""Processes of accounts in jails that are outside of any jail right now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from jailssh.checks import jobs
+from jailssh.core.names import pluralize
+from jailssh.host.paths import Layout
+from jailssh.integrity.census import ProcessSeen
+from jailssh.integrity.check import Check
+from jailssh.integrity.finding import Finding, Kind, Severity
+from jailssh.integrity.scene import Scene
+
+OUTSIDE = Kind(
+    "JSH-521", Severity.HIGH, "process of an account in a jail that is in none",
+    "It has all that the account's rights give on this host, and may have been there before the jail or come by "
+    "another way in.",
+    "find out what started it, then end it: ps -o pid,ppid,lstart,cgroup,cmd -p PID",
+)  # fmt: skip
+ELSEWHERE = Kind(
+    "JSH-522", Severity.MEDIUM, "process of an account in a jail that is in namespaces of others",
+    "It is in a container or in namespaces that no login program has made.",
+    "find out what started it, then end it: ps -o pid,ppid,lstart,cgroup,cmd -p PID",
+)  # fmt: skip
+
+_SSHD = ("sshd", "sshd-session", "sshd-auth")
+_SYSTEM = ("/usr/", "/sbin/", "/bin/", "/lib/")
+_DELETED = " (deleted)"
+_MOST_TOLD = 5
+_ZOMBIE = b"Z"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Processes outside by account, and those in namespaces of others; each account's jail."""
+
+    outside: Mapping[str, tuple[ProcessSeen, ...]]
+    elsewhere: Mapping[str, tuple[ProcessSeen, ...]]
+    jails: Mapping[str, str]
+
+
+def collect(scene: Scene) -> Facts:
+    """Sort the processes of accounts in jails by where they are."""
+    names = {person.entry.uid: name for name, person in scene.jailed.items()}
+    outside: dict[str, list[ProcessSeen]] = {}
+    inner: dict[str, list[ProcessSeen]] = {}
+    spaces: set[str] = set()
+    for process in scene.processes:
+        name = names.get(process.uid) or names.get(process.euid)
+        if name is None or jobs.is_manager(process.program):
+            continue
+        if is_ours(process.program, scene.layout) and _is_really_ours(process):
+            if not process.here and _link(process.pid, "user") == _link(None, "user"):
+                spaces.add(_link(process.pid, "pid"))
+        elif not process.here:
+            inner.setdefault(name, []).append(process)
+        elif process.program or not _has_ended(process.pid):
+            outside.setdefault(name, []).append(process)
+    elsewhere = {
+        name: found
+        for name, processes in inner.items()
+        if (found := tuple(each for each in processes if (space := _link(each.pid, "pid")) and space not in spaces))
+    }
+    jails = {name: person.jail for name, person in scene.jailed.items()}
+    return Facts({name: tuple(found) for name, found in outside.items()}, elsewhere, jails)
+
+
+def is_ours(program: str, layout: Layout) -> bool:
+    """True if a process with this program may be a half of a login: the login program's, or a session of sshd's."""
+    program = program.removesuffix(_DELETED)
+    return os.path.dirname(program) == os.path.dirname(layout.login_program) or _is_sshd(program)
+
+
+def _is_sshd(program: str) -> bool:
+    return os.path.basename(program) in _SSHD and program.startswith(_SYSTEM)
+
+
+def _is_really_ours(process: ProcessSeen) -> bool:
+    """True if the program is the file of that name, and a session of sshd's the child of root's sshd.
+
+    In a mount namespace of its own an account can put any program where that name is; and it can start sshd itself.
+    """
+    program = process.program.removesuffix(_DELETED)
+    try:
+        runs = os.stat(f"/proc/{process.pid}/exe")
+        if runs.st_nlink and (runs.st_dev, runs.st_ino) != (lambda now: (now.st_dev, now.st_ino))(os.stat(program)):
+            return False
+        return not _is_sshd(program) or os.stat(f"/proc/{_parent(process.pid)}/task").st_uid == 0
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def _parent(pid: int) -> int:
+    return int(_stat(pid)[1])
+
+
+def _has_ended(pid: int) -> bool:
+    """True if the process is gone, or a zombie, which has no program either."""
+    try:
+        return _stat(pid)[0] == _ZOMBIE
+    except (OSError, IndexError):
+        return True
+
+
+def _stat(pid: int) -> list[bytes]:
+    """Return state, parent and what follows (proc(5): stat)."""
+    with open(f"/proc/{pid}/stat", "rb") as stream:
+        return stream.read().rpartition(b")")[2].split()
+
+
+def _link(pid: int | None, space: str) -> str:
+    """Return what names a namespace of a process, None for this one; "" for one that has ended."""
+    try:
+        return os.readlink(f"/proc/{'self' if pid is None else pid}/ns/{space}")
+    except OSError:
+        return ""
+
+
+def judge(facts: Facts) -> Iterable[Finding]:
+    """Return a finding for each account."""
+    for kind, groups in ((OUTSIDE, facts.outside), (ELSEWHERE, facts.elsewhere)):
+        for name, processes in groups.items():
+            pids = ",".join(str(each.pid) for each in processes[:_MOST_TOLD])
+            why = f"{pluralize(len(processes), 'process', 'es')}: {', '.join(_told(processes))}"
+            jail = facts.jails.get(name, "")
+            cure = kind.cure.replace("PID", pids)
+            yield Finding(kind, f"account {name}", why, cure=cure, account=name, jail=jail)
+
+
+def _told(processes: Iterable[ProcessSeen]) -> Iterator[str]:
+    for number, each in enumerate(processes):
+        if number == _MOST_TOLD:
+            yield "and more"
+            return
+        yield f"{each.pid} {each.program or each.name}"
+
+
+CHECK = Check(
+    "processes", "processes of accounts in jails that are in none", (OUTSIDE, ELSEWHERE), collect, judge
+)  # fmt: skip

@@ -1,0 +1,85 @@
+"""Units of systemd that run something as an account: ``User=`` of unit files, their drop-ins and their instances."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+
+FOLDERS = (
+    "/etc/systemd/system", "/run/systemd/system", "/run/systemd/transient", "/run/systemd/generator",
+    "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system",
+)  # fmt: skip
+RUNNING = "/run/systemd/units"
+_INVOCATION = "invocation:"
+_KINDS = (".service", ".socket", ".mount", ".swap")
+"""The units of systemd.exec(5)."""
+_LIMIT = 1 << 18
+_USER = "user"
+_INSTANCE = ("%i", "%I", "%j", "%J")
+
+
+def files(folders: tuple[str, ...] = FOLDERS) -> list[str]:
+    """Return the unit files and drop-ins that count: of several of one name that of the first folder."""
+    seen: set[str] = set()
+    found = []
+    real: set[str] = set()
+    for folder in folders:
+        if os.path.realpath(folder) in real or not os.path.isdir(folder):
+            continue
+        real.add(os.path.realpath(folder))
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(_KINDS) and name not in seen:
+                seen.add(name)
+                found.append(f"{folder}/{name}")
+            elif name.endswith(tuple(f"{kind}.d" for kind in _KINDS)) and os.path.isdir(f"{folder}/{name}"):
+                drop_ins = [f"{name}/{each}" for each in sorted(os.listdir(f"{folder}/{name}"))]
+                new = [each for each in drop_ins if each.endswith(".conf") and each not in seen]
+                seen.update(new)
+                found += [f"{folder}/{each}" for each in new]
+    return found
+
+
+def users(paths: list[str]) -> list[tuple[str, str]]:
+    """Return path and user of each of these files with ``User=``; ``%i`` stands for the instance of a template."""
+    found = []
+    for path in paths:
+        with suppress(OSError), open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            user = ""
+            for line in stream.read(_LIMIT).replace("\\\n", " ").splitlines():
+                key, equals, value = line.partition("=")
+                if equals and key.strip().lower() == _USER:
+                    user = value.strip()
+            if user:
+                found.append((path, user))
+    return found
+
+
+def instances(folders: tuple[str, ...] = FOLDERS, running: str = RUNNING) -> list[str]:
+    """Return the units with an instance, as in ``syncthing@alice.service``, that run or that something starts."""
+    found: set[str] = set()
+    for folder in folders:
+        for name in os.listdir(folder) if os.path.isdir(folder) else ():
+            if name.endswith((".wants", ".requires", ".upholds")) and os.path.isdir(f"{folder}/{name}"):
+                found.update(each for each in os.listdir(f"{folder}/{name}") if "@" in each)
+            elif "@" in name and "@." not in name and name.endswith(_KINDS):
+                found.add(name)
+    if os.path.isdir(running):
+        names = [name.removeprefix(_INVOCATION) for name in os.listdir(running) if name.startswith(_INVOCATION)]
+        found.update(name for name in names if "@" in name)
+    return sorted(name for name in found if "@." not in name)
+
+
+def of_accounts(rows: list[tuple[str, str]], units: list[str]) -> Iterator[tuple[str, str]]:
+    """Give unit and account (name or uid) of each: those of a template once for each of its instances."""
+    for path, user in rows:
+        folder, name = os.path.split(path)
+        unit = os.path.basename(folder).removesuffix(".d") if name.endswith(".conf") else name
+        if user not in _INSTANCE:
+            yield path, user
+            continue
+        head, _, kind = unit.partition("@.")
+        for each in units:
+            start, _, rest = each.partition("@")
+            if start == head and rest.endswith(f".{kind}"):
+                yield f"{folder}/{each}", rest.removesuffix(f".{kind}").replace("-", "/").replace("\\x2d", "-")
