@@ -6,7 +6,7 @@ import argparse
 
 from jailssh.config.key_formats import as_openssh, is_key_text
 from jailssh.config.keys import Key, parse_keys
-from jailssh.console.context import NOBODY_ASKED, Context
+from jailssh.console.context import ASSUME_YES, Context
 from jailssh.console.inputs import read_named
 from jailssh.core.errors import EXIT_OK
 from jailssh.core.journal_fields import JAIL, USER
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--now", action="store_true", help="allow a logged-in account; its running processes stay unconfined"
     )
-    parser.add_argument("--yes", action="store_true", help=f"when asked to jail an existing account, {NOBODY_ASKED}")
+    parser.add_argument("--yes", action="store_true", help=f"when asked to jail an existing account, {ASSUME_YES}")
     parser.add_argument(
         "--disable", action="store_true", help="set aside its cron and at jobs, lingering, .forward and similar files"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from jailssh.console.context import NOBODY_ASKED, Context
+from jailssh.console.context import ASSUME_YES, Context
 from jailssh.core.errors import EXIT_OK
 from jailssh.core.journal_fields import USER
 from jailssh.publish.publish import withdraw_plan
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep-account", action="store_true", help="keep an account that adduser created")
     parser.add_argument("--remove-home", action="store_true", help="also remove the home of a deleted account")
     parser.add_argument("--now", action="store_true", help="also end its sessions and all its other processes")
-    parser.add_argument("--yes", action="store_true", help=f"when asked to delete an account, {NOBODY_ASKED}")
+    parser.add_argument("--yes", action="store_true", help=f"when asked to delete an account, {ASSUME_YES}")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from jailssh.change import transaction
 from jailssh.change.transaction import Unfinished
-from jailssh.console.context import NOBODY_ASKED, Context
+from jailssh.console.context import ASSUME_YES, Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.names import escape
 from jailssh.files import fs
@@ -18,7 +18,7 @@ EXAMPLES = ("jailssh recover", "jailssh recover alice", "jailssh recover account
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("subject", nargs="?", metavar="SUBJECT", help="account, or subject as shown by jailssh list")
-    parser.add_argument("--yes", action="store_true", help=NOBODY_ASKED)
+    parser.add_argument("--yes", action="store_true", help=ASSUME_YES)
     parser.description = (
         "Settle changes that a kill or a power cut interrupted.  Steps that confine are kept; steps that grant access\n"
         "are rolled back.  No account and no home is deleted.  Without SUBJECT: all interrupted changes."

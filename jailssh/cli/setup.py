@@ -8,8 +8,8 @@ from jailssh.change import transaction
 from jailssh.cli.adduser import add_key_arguments, key_choice
 from jailssh.config.jails import groups_of
 from jailssh.config.reader import Document
-from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, raise_all
+from jailssh.console.context import ASSUME_YES, Context
+from jailssh.core.errors import EXIT_OK, JailsshError, raise_all
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
@@ -22,7 +22,7 @@ EXAMPLES = ("jailssh setup", "jailssh setup --yes", "jailssh setup --undo")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--undo", action="store_true", help="restore the state before setup")
-    parser.add_argument("--yes", action="store_true", help="assume yes; required without a terminal")
+    parser.add_argument("--yes", action="store_true", help=ASSUME_YES)
     add_key_arguments(parser)
 
 
@@ -95,7 +95,5 @@ def _groups(layout: Layout) -> dict[str, list[str]]:
 
 
 def _ask(context: Context, question: str) -> None:
-    if not context.yes and not context.on_terminal():
-        raise UsageError("setup", "no terminal for the question", hint="repeat the command with --yes")
     if not context.confirm(question):
         raise JailsshError("setup", "aborted; nothing changed")

@@ -23,7 +23,8 @@ services: files
 ethers: files
 rpc: files
 """
-_HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+HOSTS = HostPath("/etc/hosts")
+_LOCALHOST = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 # Larger archives hold every language; then C.UTF-8 alone must do.
 _MAX_LOCALE_ARCHIVE = 16 << 20
 _LOCALES = "/usr/lib/locale"
@@ -46,11 +47,22 @@ def data_set(name: str, sources: Sources) -> DataSet:
     return maker(sources)
 
 
+def hosts(name: str = "localhost") -> str:
+    """Return an /etc/hosts that knows localhost and the host's own ``name``, with what stands before its first dot.
+
+    The name has the address that Debian's installer gives to a host without a fixed one: on the loopback interface,
+    where there is one, and no server's own.
+    """
+    names = dict.fromkeys((name, name.partition(".")[0]))
+    own = "" if name == "localhost" else f"127.0.1.1 {' '.join(names)}\n"
+    return _LOCALHOST + own
+
+
 def _nss(_: Sources) -> DataSet:
     files = ("/etc/protocols", "/etc/services")
     # Built into libc.so.6 since glibc 2.34, separate before.
     libraries = ("libnss_files.so.2", "libnss_dns.so.2")
-    return DataSet(ImageNeeds(texts=(("/etc/hosts", _HOSTS),), optional_files=files), libraries)
+    return DataSet(ImageNeeds(texts=((HOSTS, hosts()),), optional_files=files), libraries)
 
 
 def _locale(sources: Sources) -> DataSet:

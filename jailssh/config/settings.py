@@ -108,7 +108,7 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "supplementary_groups", "words", "", "groups that their members keep in the jail"),
     Setting("", "group_members", "bool", "no",
             "names of the other members of supplementary_groups in the jail, up to 256"),
-    Setting("", "hostname", "word", "jail", "host name inside the jail"),
+    Setting("", "hostname", "word", "jail", "host name inside the jail, where it resolves to a loopback address"),
     Setting("", "tmp_size", "size", "64M", "size of the private /tmp"),
     Setting("", "umask", "octal", "022", "umask of the commands"),
     Setting("", "linger", "bool", "no",

@@ -14,17 +14,24 @@ from jailssh.core.journal_fields import Event
 from jailssh.host import journal
 from jailssh.host.paths import Layout
 
-NOBODY_ASKED = "assume yes; without a terminal this is the default"
-"""For the help of ``--yes`` where :meth:`Context.confirm` alone decides."""
+ASSUME_YES = "assume yes; required without a terminal"
+"""For the help of ``--yes``: :meth:`Context.confirm` decides for every verb alike."""
+
+
+_WITH_YES = "repeat the command with --yes"
 
 
 @dataclass(frozen=True)
 class Context:
-    """``layout``: where things are.  ``json``: facts are printed as JSON.  ``yes``: questions are answered with yes."""
+    """``layout``: where things are.  ``json``: facts are printed as JSON.  ``yes``: questions are answered with yes.
+
+    ``verb``: what runs, for errors.
+    """
 
     layout: Layout
     json: bool = False
     yes: bool = False
+    verb: str = ""
 
     def say(self, lines: Iterable[str]) -> None:
         """Print result lines."""
@@ -52,9 +59,15 @@ class Context:
         return sys.stdin.isatty() and sys.stderr.isatty()
 
     def confirm(self, question: str) -> bool:
-        """Ask ``question`` on a terminal; without one, or with ``--yes``, the answer is yes."""
-        if self.yes or not self.on_terminal():
+        """Ask ``question`` on a terminal; with ``--yes`` the answer is yes.
+
+        Where nobody can be asked the question is shown and :class:`UsageError` raised: silence is no consent.
+        """
+        if self.yes:
             return True
+        if not self.on_terminal():
+            self.tell(question)
+            raise UsageError(self.verb, "no terminal for the question; nothing changed", hint=_WITH_YES)
         print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
 

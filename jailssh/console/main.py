@@ -137,7 +137,7 @@ def run(argv: Sequence[str], out: Steady | None = None) -> int:
     """Run one command line and return its exit code; errors are raised.  ``out``: standard output."""
     module, args = parse(argv)
     root = "" if args.root in (None, "/") else check_absolute(args.root, "--root")
-    context = Context(Layout(root=root), json=args.json, yes=getattr(args, "yes", False))
+    context = Context(Layout(root=root), json=args.json, yes=getattr(args, "yes", False), verb=args.verb)
     if out is not None:
         gc.freeze()  # The modules stay as long as the process.
         gc.enable()

@@ -21,7 +21,6 @@ ORIGIN = "live root"
 # What everybody must be able to do with a directory for what is in it to be for everybody.
 _ENTER = stat.S_IROTH | stat.S_IXOTH
 _TOPS = tuple(map(HostPath, ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/libo32", "/libx32", "/sbin")))
-_HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 
 
 def live_tops() -> tuple[HostPath, ...]:
@@ -47,7 +46,7 @@ def live_needs(plugins: Needs, find_program: Callable[[str], str | None]) -> Nee
     # /etc/ld.so.conf is not among them: the cache is the host's own and is not to be made anew.
     paths = [HostPath(path) for pattern in settings_of_all() for path in glob.glob(pattern)]
     files, links = _mirror(paths)
-    own = ImageNeeds(files=tuple(files), links=tuple(links), dirs=live_tops(), texts=(("/etc/hosts", _HOSTS),))
+    own = ImageNeeds(files=tuple(files), links=tuple(links), dirs=live_tops())
     rest = tuple((name, _outside(name, need, paths, find_program)) for name, need in plugins)
     return ((ORIGIN, own), *rest)
 
@@ -74,7 +73,7 @@ def _outside(
         optional_files=taken(need.optional_files),
         dirs=tuple(path for path in need.dirs if not in_live_root(JailPath(path))),
         links=(*(row for row in need.links if not in_live_root(JailPath(row[0]))), *links),
-        texts=tuple(row for row in need.texts if not in_live_root(JailPath(row[0])) and row[0] != "/etc/hosts"),
+        texts=tuple(row for row in need.texts if not in_live_root(JailPath(row[0]))),
     )
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from jailssh.closure.data import HOSTS, hosts
 from jailssh.plugin.api import ImageNeeds
 
 Needs = tuple[tuple[str, ImageNeeds], ...]
 
 _RESOLVER = "/etc/resolv.conf"
 _MAX_RESOLVER = 1 << 16
+
+
+def name_needs(hostname: str, others: Needs) -> Needs:
+    """Return what lets an image find the jail's own host name; nothing where ``others`` bring an /etc/hosts."""
+    if any(HOSTS in (*need.files, *need.optional_files, *dict(need.texts)) for _, need in others):
+        return ()
+    return (("hostname", ImageNeeds(texts=((HOSTS, hosts(hostname)),))),)
 
 
 def network_needs() -> Needs:

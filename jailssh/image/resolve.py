@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from jailssh.closure.closure import Closure
 from jailssh.closure.companions import Companions, Taking
@@ -131,7 +132,9 @@ class _ImageResolver:
             return
         self._ways.add((name, "data"))
         data = data_set(name, self._sources)
-        self.need(f"{origin}: {name}", data.needs)
+        # What a need gives by itself, as the jail's /etc/hosts with its own name, is the better text.
+        texts = tuple(row for row in data.needs.texts if JailPath(row[0]) not in self._out)
+        self.need(f"{origin}: {name}", replace(data.needs, texts=texts))
         for library in data.libraries:
             self._closure.library(library, f"{origin}: {name}")
 

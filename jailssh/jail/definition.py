@@ -24,7 +24,7 @@ from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
 from jailssh.host.clock import local_offsets
 from jailssh.image.live import in_live_root, live_needs, live_tops
-from jailssh.image.network import network_needs
+from jailssh.image.network import name_needs, network_needs
 from jailssh.image.store import find
 from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.lingering import refuse_bounds, refuse_useless
@@ -74,6 +74,8 @@ class JailDefinition:
         needs += named_needs(self.config, needs, self.facts.find_program)
         if self.config.network == Network.HOST:
             needs += network_needs()
+        # First, so that no data set has its own before.
+        needs = name_needs(self.config.hostname, needs) + needs
         if self.config.root != Root.LIVE:
             return needs
         with in_file(self.config.file):

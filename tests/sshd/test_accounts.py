@@ -16,6 +16,7 @@ pytestmark = pytest.mark.needs("root", "sshd", "sftp", "journald", "login-progra
 
 REFUSED = re.compile(r"jailssh: cannot start this session; give your administrator reference ([0-9a-f]{8})\n")
 MANY = 20
+NOBODY_TO_ASK = "jailssh: {}: no terminal for the question; nothing changed\nhint: repeat the command with --yes\n"
 
 
 def test_no_plan_and_no_daemon_is_one_line(world: World) -> None:
@@ -96,6 +97,12 @@ def test_adduser_and_deluser_of_an_account_that_was_there(world: World) -> None:
     files = ("/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow")
     accounts = [world.host.read(path) for path in files]
 
+    asked = world.jailssh("adduser", "before", "--jail", "sftp-only", check=False)
+    assert (asked.code, asked.stdout) == (2, "")
+    assert asked.stderr == f"Put the existing account before into a jail?\n{NOBODY_TO_ASK.format('adduser')}"
+    assert [world.host.read(path) for path in files] == accounts
+    assert world.client.ssh("before", look) == outside
+
     world.adduser("before", "sftp-only", "--yes")
     denied = world.client.ssh("before", look)
     assert (denied.code, denied.stdout) == (126, "")
@@ -112,6 +119,11 @@ def test_adduser_and_deluser_of_an_account_that_was_there(world: World) -> None:
 
 def test_deluser_of_an_account_that_adduser_made(world: World) -> None:
     world.adduser("shortlived", "sftp-only")
+    assert lists_home(world, "shortlived").code == 0
+    world.host.wait_until(lambda: world.processes_of("shortlived") == [], "the session has ended")
+    asked = world.jailssh("deluser", "shortlived", "--remove-home", check=False)
+    assert (asked.code, asked.stdout) == (2, "")
+    assert asked.stderr.endswith(NOBODY_TO_ASK.format("deluser"))
     assert lists_home(world, "shortlived").code == 0
     world.host.wait_until(lambda: world.processes_of("shortlived") == [], "the session has ended")
     world.jailssh("deluser", "shortlived", "--remove-home", "--yes")

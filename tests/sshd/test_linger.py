@@ -108,7 +108,7 @@ def test_a_key_that_is_removed_leaves_nothing(world: World, made: str) -> None:
     told = world.jailssh("keys", "remove", "several", "alice", "--now")
     assert "several: ended what its logins had left in the background\n" in told.stdout
     assert world.processes_of("several") == []
-    world.jailssh("deluser", "several", "--remove-home")
+    world.jailssh("deluser", "several", "--remove-home", "--yes")
 
 
 def test_the_account_that_leaves_its_jail_leaves_nothing(world: World, account: str) -> None:

@@ -26,6 +26,13 @@ server = socket.create_server(("127.0.0.1", 0))
 threading.Thread(target=lambda: server.accept()[0].sendall(b"heard"), daemon=True).start()
 print(socket.create_connection(server.getsockname()).recv(9).decode())
 """
+# Both halves of a server's own name, and a client of it.
+OWN_NAME = """
+import socket
+server = socket.create_server((socket.gethostname(), 0))
+socket.create_connection(server.getsockname())
+print(server.getsockname()[0], socket.getfqdn())
+"""
 SHARED_MEMORY = """
 import multiprocessing, multiprocessing.shared_memory
 multiprocessing.Lock().acquire()
@@ -51,6 +58,17 @@ def run(world: World, account: str, command: str) -> str:
     done = world.client.ssh(account, command)
     assert (done.code, done.stderr) == (0, ""), done
     return done.stdout
+
+
+def test_the_jails_own_host_name_resolves_and_the_hosts_does_not(world: World, account: str) -> None:
+    """Java, sudo-like programs and tests of languages look their own name up; a server there hears its clients."""
+    look = "hostname; cat /etc/hosts"
+    assert run(world, account, look).splitlines()[::3] == ["jail", "127.0.1.1 jail"]
+    if account == DEVELOPER:  # the shipped image has neither program
+        assert run(world, account, "getent hosts jail localhost; getent hosts scratch || echo none").split() == [
+            *("127.0.1.1", "jail", "::1", "localhost", "ip6-localhost", "ip6-loopback", "none")
+        ]
+        assert run(world, account, f"python3 -c '{OWN_NAME}'") == "127.0.1.1 jail\n"
 
 
 def test_ps_shows_the_jails_own_processes_and_when_they_began(world: World, account: str) -> None:

@@ -78,6 +78,15 @@ _MODULES = [
     "test_readline",
     "test_ssl",
     "test_venv",
+    "test_asyncio",
+    "test_concurrent_futures",
+    "test_multiprocessing_fork",
+    "test_multiprocessing_forkserver",
+    "test_multiprocessing_main_handling",
+    "test_multiprocessing_spawn",
+    "test_thread",
+    "test_threading",
+    "test_threadsignals",
 ]
 
 
@@ -125,7 +134,8 @@ def _bash(mirror: Mirror) -> Path:
     return source
 
 
-# OpenSSH: the clients run as the account on the host, against its own login.
+# OpenSSH: the clients run as the account on the host, against its own login.  Not sftp-perm: it is about options of
+# sftp-server(8), which who logs in cannot give.
 
 _SSH_SCRIPTS = [
     "sftp",
@@ -133,7 +143,6 @@ _SSH_SCRIPTS = [
     "sftp-badcmds",
     "sftp-batch",
     "sftp-glob",
-    "sftp-perm",
     "sftp-uri",
     "scp",
     "scp3",

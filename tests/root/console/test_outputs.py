@@ -107,7 +107,7 @@ FILES = [
 ]  # fmt: skip
 LOOKS = [
     "list", "doctor", "doctor --json", "config check", "config show", "plan show alice", "explain alice -- ls",
-    "image list", "learn --list", "keys list shared", "apply --dry-run", "recover --json", "update --all",
+    "image list", "learn --list", "keys list shared", "apply --dry-run", "recover --json --yes", "update --all",
 ]  # fmt: skip
 
 

@@ -241,7 +241,7 @@ def test_an_unknown_data_set_names_the_known_ones(place: Path) -> None:
 
 def test_data_sets_bring_what_the_host_has(place: Path) -> None:
     manifest = make(place, data=("nss", "locale", "terminfo", "zoneinfo", "ca-certificates"))
-    assert manifest.get("/etc/hosts").text.startswith("127.0.0.1 localhost")
+    assert manifest.get("/etc/hosts").text == "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
     for path in ("/usr/lib/locale/C.utf8/LC_CTYPE", "/lib/terminfo/x/xterm", "/etc/ssl/certs/ca-certificates.crt"):
         if os.path.exists(path):
             assert manifest.get(os.path.realpath(path)).kind == "file"

@@ -14,7 +14,7 @@ from jailssh.closure.errors import ImageError
 from jailssh.closure.packages import installed
 from jailssh.core.errors import JailsshError, parts
 from jailssh.core.names import HostPath, JailPath
-from jailssh.image.network import network_needs
+from jailssh.image.network import name_needs, network_needs
 from jailssh.image.resolve import resolve
 from jailssh.plugin.api import ImageNeeds
 
@@ -99,3 +99,20 @@ def test_a_jail_with_the_host_s_network_finds_names_and_trusts_servers() -> None
     assert resolver.text == Path("/etc/resolv.conf").read_text()
     assert manifest.get(JailPath("/etc/ssl/certs/ca-certificates.crt"))
     assert manifest.get(JailPath("/etc/hosts"))
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("jail", "127.0.1.1 jail\n"), ("web.example.org", "127.0.1.1 web.example.org web\n"), ("localhost", "")],
+)
+def test_a_jails_own_host_name_is_in_its_hosts(name: str, line: str) -> None:
+    shell = ("shell", ImageNeeds(data=("nss",)))
+    manifest = resolve([*name_needs(name, (shell,)), shell])
+    entry = manifest.get(JailPath("/etc/hosts"))
+    assert entry is not None
+    assert entry.text == f"127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n{line}"
+
+
+def test_a_hosts_file_of_the_administrators_is_left_alone() -> None:
+    for own in (ImageNeeds(files=("/etc/hosts",)), ImageNeeds(texts=(("/etc/hosts", "192.0.2.1 web\n"),))):
+        assert name_needs("jail", (("mine", own),)) == ()
