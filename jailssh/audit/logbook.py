@@ -189,8 +189,12 @@ def entry(record: JournalRecord) -> Entry:
 def _files(record: JournalRecord) -> tuple[str, ...]:
     """Return the lines of several operations in their order: journald keeps none, so each has a number in front."""
     lines = record.several.get(fields.FILE) or ([record.get(fields.FILE)] if record.get(fields.FILE) else [])
-    numbered = [each.partition(" ") for each in lines]
-    return tuple(text for _, _, text in sorted(numbered, key=lambda each: _number(each[0]) or 0))
+    numbered = []
+    for line in lines:
+        number, _, text = line.partition(" ")
+        place = _number(number)
+        numbered.append((0, line) if place is None else (place, text))
+    return tuple(text for _, text in sorted(numbered))
 
 
 def _clean(text: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 _AGO = re.compile(r"([0-9]{1,6})(s|m|h|d|w)( ago)?\Z", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_EPOCH = re.compile(r"@([0-9]{1,11})\Z", re.ASCII)
+_EPOCH = re.compile(r"@([0-9]{1,10})\Z", re.ASCII)
 _MONTH = re.compile(r"\d{4}-\d\d\Z", re.ASCII)
 _WRITTEN = re.compile(r"\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d)?(\.\d{1,6})?(Z|[+-]\d\d:?\d\d)?)?\Z", re.ASCII)
 _TIME = re.compile(r"\d\d:\d\d(:\d\d)?\Z", re.ASCII)
