@@ -1,23 +1,26 @@
 """Sessions and denials over time, the busiest accounts, the last use of each key: one pass over records.  Pure.
 
-Names come as the records have them and are not escaped: who shows them does that.
+Names come as the records have them; :meth:`Summary.facts` and :meth:`Summary.lines` escape them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 from jailssh.core import journal_fields as fields
 from jailssh.core.journal_fields import Event
+from jailssh.core.names import escape
 from jailssh.host.journal import JournalRecord
 
 EVENTS = (Event.SESSION_START, Event.DENIED, Event.REFUSED)
 """The events that are counted: what a reader should ask the journal for."""
 _QUARTER = 900
 """Seconds for which the day is the same everywhere: zones differ by multiples of it."""
+_MOST = 20
+"""Accounts that people are shown."""
 
 
 @dataclass
@@ -62,6 +65,58 @@ class Summary:
         for (_, _, reason), count in self.denials.items():
             found[reason] += count
         return found
+
+    def facts(self) -> dict[str, object]:
+        """Return all of it for JSON, escaped; times in seconds since 1970."""
+        return {
+            "first": self.first,
+            "last": self.last,
+            "sessions": [
+                {"day": day, "jail": escape(jail), "count": count}
+                for (day, jail), count in sorted(self.sessions.items())
+            ],
+            "denials": [
+                {"day": day, "jail": escape(jail), "reason": escape(reason), "count": count}
+                for (day, jail, reason), count in sorted(self.denials.items())
+            ],
+            "accounts": [
+                {"user": escape(user), "uid": escape(uid), **asdict(activity)}
+                for (user, uid), activity in self.busiest(len(self.accounts))
+            ],
+            "keys": [
+                {"user": escape(user), "uid": escape(uid), "key": escape(key), "last": last}
+                for (user, uid, key), last in self._longest_unused()
+            ],
+        }
+
+    def lines(self) -> list[str]:
+        """Return the sums for people, escaped: of keys those first that have not been used for long."""
+        busiest = [
+            (f"{user}[{uid}]", f"sessions {each.sessions}, denied {each.denials}, last {_when(each.last)}")
+            for (user, uid), each in self.busiest(_MOST)
+        ]
+        keys = [(f"{user}[{uid}]/{key}", _when(last)) for (user, uid, key), last in self._longest_unused()]
+        found = []
+        for title, cells in (
+            ("sessions by jail", _counted(self.by_jail())),
+            ("denials and refusals by reason", _counted(self.by_reason())),
+            ("busiest accounts", busiest),
+            ("last use of keys", keys),
+        ):
+            found.append(f"{title}:" if cells else f"{title}: none")
+            found += [f"  {escape(name):<30}  {text}" for name, text in cells]
+        return found
+
+    def _longest_unused(self) -> list[tuple[tuple[str, str, str], float]]:
+        return sorted(self.keys.items(), key=lambda one: (one[1], one[0]))
+
+
+def _counted(counts: Counter[str]) -> list[tuple[str, str]]:
+    return [(name or "-", str(count)) for name, count in sorted(counts.items(), key=lambda one: (-one[1], one[0]))]
+
+
+def _when(time: float) -> str:
+    return datetime.fromtimestamp(time).astimezone().isoformat(" ", "seconds")
 
 
 def summarize(records: Iterable[JournalRecord]) -> Summary:

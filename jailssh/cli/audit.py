@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
+from jailssh.audit import summary
 from jailssh.audit.logbook import CSV_HEAD, LOGINS, Entry, Query, Table, entry
 from jailssh.audit.moments import moment
 from jailssh.config.reader import did_you_mean
@@ -22,7 +23,7 @@ from jailssh.core.names import escape, pluralize
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.journal import JournalRecord
-from jailssh.host.journal_reader import Journal
+from jailssh.services.journal_reader import Journal
 
 EXAMPLES = (
     "jailssh audit log --user alice --since 2026-11 --until 2026-12",
@@ -51,8 +52,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     log = actions.add_parser("log", help="show logins, what they did, and what was denied, from the journal")
     log.description = (
-        "Show from the journal who logged in, from where, with which key, what was run, which files were touched,\n"
-        "and what was denied and why; oldest first.  Each option may be repeated; one of its values has to fit."
+        "Show from the journal who logged in, from where, with which key, ran what, touched which files, and was\n"
+        "denied what and why; oldest first.  Selecting options are repeatable: one value of each must match."
     )
     for option, metavar, text in _SELECTING:
         log.add_argument(option, metavar=metavar, action="append", default=[], help=text)
@@ -60,6 +61,7 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     log.add_argument("--until", metavar="TIME", help="to: as --since; a date is its beginning")
     log.add_argument("--limit", type=int, metavar="N", help="only the newest N")
     log.add_argument("--follow", action="store_true", help="go on with what is written from now on; Ctrl-C ends it")
+    log.add_argument("--summary", action="store_true", help="count instead: sessions, denials, accounts, keys")
     log.add_argument("--csv", action="store_true", help="print CSV; --json prints one object per line")
 
 
@@ -75,6 +77,8 @@ def _log(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("--follow", "cannot be combined with --until")
     if args.limit is not None and not 0 < args.limit <= _MANY:
         raise UsageError(f"--limit {args.limit}", f"is not between 1 and {_MANY}")
+    if args.summary and (args.csv or args.follow or args.limit is not None or args.event):
+        raise UsageError("--summary", "cannot be combined with --csv, --follow, --limit or --event")
     since, until = _moment("--since", args.since), _moment("--until", args.until)
     if since is not None and until is not None and since > until:
         raise UsageError("--since", "is later than --until")
@@ -82,9 +86,21 @@ def _log(args: argparse.Namespace, context: Context) -> int:
         for value in values:
             if value not in words:
                 raise UsageError(f"{option} {escape(value, 60)}", "does not exist", hint=did_you_mean(value, words))
-    query = Query(args.user, args.jail, args.key, args.event or LOGINS, args.reason, args.session, args.peer)
+    query = Query(
+        args.user,
+        args.jail,
+        args.key,
+        args.event or (summary.EVENTS if args.summary else LOGINS),
+        args.reason,
+        args.session,
+        args.peer,
+    )
     context.need_root("audit log")
     with closing(Journal(context.layout.root, query.matches(), query.wants)) as journal:
+        if args.summary:
+            found = summary.summarize(journal.records.between(since, until))
+            context.facts(found.facts(), found.lines())
+            return _complete(journal, context)
         try:
             _print(_records(journal, args, since, until), args, context)
         except KeyboardInterrupt:

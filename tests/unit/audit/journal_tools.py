@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from jailssh.host.journal import JournalRecord
-from jailssh.host.journal_reader import convert
+from jailssh.services.journal_reader import convert
 
 BEGIN = 1_790_000_000.0
 Value = str | bytes | list[bytes]

@@ -120,7 +120,7 @@ def test_csv_has_no_formula(begin: str) -> None:
     ],
 )  # fmt: skip
 def test_only_root_and_the_account_itself_are_believed(sender: int, fields: dict[str, Value], expected: bool) -> None:
-    one = record(sender=str(sender), **fields)
+    one = record(sender=str(sender), **fields)  # type: ignore[arg-type]
     assert counts(one) is expected
     assert Query().wants(one) is expected
 

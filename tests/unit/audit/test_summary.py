@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from jailssh.host.journal import JournalRecord
 from tests.unit.audit.journal_tools import BEGIN, record
 
 DAY = 86400
+SHOWN = "=a\\x0a\\x1b[2J\\xff"
 
 
 @pytest.fixture(autouse=True)
@@ -49,6 +51,22 @@ def test_one_pass() -> None:
     assert [name for name, _ in found.busiest(2)] == [("alice", "1000"), ("alice", "1002")]
     assert found.by_jail() == {"sftp-only": 3, "shell": 1}
     assert found.by_reason() == {"hours": 2, "expired": 1}
+
+
+def test_what_is_shown_is_escaped() -> None:
+    bad = b"=a\n\x1b[2J\xff"
+    rows = [record(event, USER=bad, JAIL=bad, KEY=bad, REASON=bad) for event in ("denied", "session-start")]
+    found = summarize(rows)
+    assert found.lines()[:4] == [
+        "sessions by jail:", f"  {SHOWN:<30}  1", "denials and refusals by reason:", f"  {SHOWN:<30}  1",
+    ]  # fmt: skip
+    assert [line for line in found.lines() if not line.isprintable()] == []
+    facts = json.loads(json.dumps(found.facts()))
+    assert facts["sessions"] == [{"day": "2026-09-21", "jail": SHOWN, "count": 1}]
+    assert facts["denials"] == [{"day": "2026-09-21", "jail": SHOWN, "reason": SHOWN, "count": 1}]
+    assert facts["keys"] == [{"user": SHOWN, "uid": "1000", "key": SHOWN, "last": BEGIN}]
+    (account,) = facts["accounts"]
+    assert account == {"user": SHOWN, "uid": "1000", "sessions": 1, "denials": 1, "first": BEGIN, "last": BEGIN}
 
 
 def test_days_are_local() -> None:

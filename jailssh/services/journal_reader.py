@@ -204,11 +204,8 @@ def _damaged(root: str) -> list[str]:
     """Return the journal's files that cannot be opened; :class:`HostError` where there are no files at all."""
     paths = [path for place in _DIRECTORIES for path in glob.glob(f"{glob.escape(root + place)}/*/*.journal")]
     if not paths:
-        raise HostError(
-            "journal",
-            "there is none on this host",
-            hint="Storage= in journald.conf(5); systemctl status systemd-journald",
-        )
+        hint = "Storage= in journald.conf(5); systemctl status systemd-journald"
+        raise HostError("journal", "does not exist on this host", hint=hint)
     binding = _binding()
     found = []
     for path in paths:

@@ -9,7 +9,7 @@ import pytest
 
 from jailssh.core.errors import HostError
 from jailssh.host.journal import JournalRecord
-from jailssh.host.journal_reader import Journal, JournalReader, Source, convert
+from jailssh.services.journal_reader import Journal, JournalReader, Source, convert
 from tests.unit.audit.journal_tools import BEGIN, FakeJournal, raw
 
 HOUR = 3600
@@ -102,7 +102,7 @@ def test_a_journal_that_cannot_be_read_on() -> None:
 
 
 def test_no_journal(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="journal: there is none on this host"):
+    with pytest.raises(HostError, match="journal: does not exist on this host"):
         Journal(str(tmp_path), {}, lambda record: True)
 
 
