@@ -42,6 +42,7 @@ VERBS: dict[str, str] = {
     "cp": "copy programs and files into a stand-alone tree, with their dependencies",
     "update": "bring images up to date with this host's packages",
     "image": "list, compare, roll back, verify and remove generations of images",
+    "audit": "show what happened: logins, commands, files, denials",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
     "demo": "try real logins on a scratch host; leaves nothing behind",

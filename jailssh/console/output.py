@@ -18,7 +18,9 @@ from jailssh.core.errors import EXIT_FAILED, EXIT_OK
 SIGPIPE_STATUS = 141
 # Verbs whose only product is what they print; the others have done their work when printing fails.
 SHOWS = {"plan", "explain", "list", "plugins", "config", "doctor"}
-SHOWS_BY_ACTION = {("keys", "list"), ("keys", "print"), ("image", "list"), ("image", "show"), ("image", "diff")}
+SHOWS_BY_ACTION = {
+    ("keys", "list"), ("keys", "print"), ("image", "list"), ("image", "show"), ("image", "diff"), ("audit", "log"),
+}  # fmt: skip
 
 
 class Steady(io.RawIOBase):
@@ -89,6 +91,12 @@ def _is_open(fd: int) -> bool:
 def _text(raw: Steady, encoding: str, *, by_line: bool) -> io.TextIOWrapper:
     buffered = io.BufferedWriter(raw)
     return io.TextIOWrapper(buffered, encoding=encoding, errors="backslashreplace", line_buffering=by_line)
+
+
+def is_lost() -> bool:
+    """True if what is written to standard output goes nowhere: its reader has gone, or the disk is full."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return isinstance(raw, Steady) and raw.error is not None
 
 
 def status(code: int, out: Steady, *, shows: bool) -> int:

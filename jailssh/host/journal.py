@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -48,11 +48,15 @@ def record(event: Event, message: str, fields: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class JournalRecord:
-    """One record of the journal: its cursor, when it was written (seconds since 1970), its fields as text."""
+    """One record of the journal: its cursor, when it was written (seconds since 1970), its fields as text.
+
+    ``several``: the values of a field that was sent more than once.
+    """
 
     cursor: str
     time: float
     fields: Mapping[str, str]
+    several: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def get(self, field: str) -> str:
         """Return a field, "" where the record has none."""

@@ -42,10 +42,12 @@ MAY_IMPORT: dict[str, set[str]] = {
         "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "publish",
         "services", "upkeep", "users",
     },
+    "audit": {"core", "host"},
     "console": {"core", "host"},
     "cli": {
-        "change", "checks", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image",
-        "integrity", "jail", "jailspec", "plan", "policy", "publish", "scratch", "services", "tree", "upkeep", "users",
+        "audit", "change", "checks", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host",
+        "image", "integrity", "jail", "jailspec", "plan", "policy", "publish", "scratch", "services", "tree", "upkeep",
+        "users",
     },
 }  # fmt: skip
 MOST_FILES = 20

@@ -1,0 +1,189 @@
+"""``jailssh audit``: what happened, from the journal."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+
+from jailssh.audit import summary
+from jailssh.audit.logbook import CSV_HEAD, LOGINS, Entry, Query, Table, entry
+from jailssh.audit.moments import moment
+from jailssh.config.reader import did_you_mean
+from jailssh.console import output
+from jailssh.console.actions import add_actions
+from jailssh.console.context import Context
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.journal_fields import REASONS, Event
+from jailssh.core.names import escape, pluralize
+from jailssh.host import accounts
+from jailssh.host.accounts import UnansweredError
+from jailssh.host.journal import JournalRecord
+from jailssh.services.journal_reader import Journal
+
+EXAMPLES = (
+    "jailssh audit log --user alice --since 2026-11 --until 2026-12",
+    "jailssh audit log --event denied --event refused --since 7d --csv",
+    "jailssh audit log --jail sftp-only --peer 192.0.2.0/24 --follow",
+)
+_FOLLOWED = 10
+"""Entries that are shown before those that come, as tail(1) does."""
+_MANY = 10_000_000
+_SELECTING = (
+    ("--user", "USER", "account: name, or uid"),
+    ("--jail", "JAIL", "name of a jail"),
+    ("--key", "NAME", "named key of a shared account"),
+    ("--peer", "ADDRESS", "client's address, or network such as 192.0.2.0/24"),
+    ("--session", "ID", "session id"),
+    ("--event", "EVENT", f"event: {', '.join(LOGINS)} (default: these), or another one"),
+    ("--reason", "REASON", "reason of a denial or refusal"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add_actions(parser, _add_actions)
+
+
+def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    log = actions.add_parser("log", help="show logins, what they did, and what was denied, from the journal")
+    log.description = (
+        "Show from the journal who logged in, from where, with which key, ran what, touched which files, and was\n"
+        "denied what and why; oldest first.  Selecting options are repeatable: one value of each must match."
+    )
+    for option, metavar, text in _SELECTING:
+        log.add_argument(option, metavar=metavar, action="append", default=[], help=text)
+    log.add_argument("--since", metavar="TIME", help="from: 2026-11-01, '2026-11-01 18:30', 18:30, 2h (ago), today")
+    log.add_argument("--until", metavar="TIME", help="to: as --since; a date is its beginning")
+    log.add_argument("--limit", type=int, metavar="N", help="only the newest N")
+    log.add_argument("--follow", action="store_true", help="go on with what is written from now on; Ctrl-C ends it")
+    log.add_argument("--summary", action="store_true", help="count instead: sessions, denials, accounts, keys")
+    log.add_argument("--csv", action="store_true", help="print CSV; --json prints one object per line")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Run one of the actions."""
+    return _ACTIONS[args.action](args, context)
+
+
+def _log(args: argparse.Namespace, context: Context) -> int:
+    if args.csv and context.json:
+        raise UsageError("--csv", "cannot be combined with --json")
+    if args.follow and args.until is not None:
+        raise UsageError("--follow", "cannot be combined with --until")
+    if args.limit is not None and not 0 < args.limit <= _MANY:
+        raise UsageError(f"--limit {args.limit}", f"is not between 1 and {_MANY}")
+    if args.summary and (args.csv or args.follow or args.limit is not None or args.event):
+        raise UsageError("--summary", "cannot be combined with --csv, --follow, --limit or --event")
+    since, until = _moment("--since", args.since), _moment("--until", args.until)
+    if since is not None and until is not None and since > until:
+        raise UsageError("--since", "is later than --until")
+    for option, values, words in (("--event", args.event, [*Event]), ("--reason", args.reason, [*REASONS])):
+        for value in values:
+            if value not in words:
+                raise UsageError(f"{option} {escape(value, 60)}", "does not exist", hint=did_you_mean(value, words))
+    query = Query(
+        args.user,
+        args.jail,
+        args.key,
+        args.event or (summary.EVENTS if args.summary else LOGINS),
+        args.reason,
+        args.session,
+        args.peer,
+    )
+    context.need_root("audit log")
+    with closing(Journal(context.layout.root, query.matches(), query.wants)) as journal:
+        if args.summary:
+            found = summary.summarize(journal.records.between(since, until))
+            context.facts(found.facts(), found.lines())
+            return _complete(journal, context)
+        try:
+            _print(_records(journal, args, since, until), args, context)
+        except KeyboardInterrupt:
+            if not args.follow:
+                raise
+        return _complete(journal, context)
+
+
+def _moment(option: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return moment(text, time.time())
+    except ValueError as error:
+        raise UsageError(f"{option} {escape(text, 60)}", str(error)) from None
+
+
+def _records(
+    journal: Journal, args: argparse.Namespace, since: float | None, until: float | None
+) -> Iterator[JournalRecord]:
+    reader = journal.records
+    if args.follow:
+        journal.watch()
+    limit = args.limit if args.limit is not None or not args.follow or since is not None else _FOLLOWED
+    if limit is not None:
+        yield from reader.newest(limit, since, until)
+    else:
+        yield from reader.between(since, until)
+    while args.follow:
+        yield from reader.rest()
+        sys.stdout.flush()
+        if not journal.wait(sys.stdout.fileno()):
+            return
+
+
+def _print(records: Iterable[JournalRecord], args: argparse.Namespace, context: Context) -> None:
+    show = _shown_as(args, context)
+    first = True
+    for record in records:
+        show(entry(record))
+        if first:  # the next one may be far away
+            sys.stdout.flush()
+            first = False
+        if output.is_lost():  # nobody reads it any more, and there may be a million
+            return
+
+
+def _shown_as(args: argparse.Namespace, context: Context) -> Callable[[Entry], None]:
+    """Return what prints an entry in the form that is asked for; what stands above all entries is printed."""
+    if context.json:
+        return lambda one: print(json.dumps(one.facts()))
+    if args.csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(CSV_HEAD)
+        return lambda one: writer.writerows(one.csv())
+    table = Table(_owners())
+    print(table.head())
+    return lambda one: context.say(table.lines(one))
+
+
+def _owners() -> Callable[[str], int | None]:
+    """Return what gives the uid of a name; a name service that does not answer is asked once."""
+    silent = False
+
+    def owner_of(name: str) -> int | None:
+        nonlocal silent
+        try:
+            found = None if silent or not name else accounts.find(name)
+        except UnansweredError:
+            silent, found = True, None
+        return found.uid if found is not None else None
+
+    return owner_of
+
+
+def _complete(journal: Journal, context: Context) -> int:
+    """Say what is missing, if anything is."""
+    for line in journal.damaged:
+        context.tell(f"jailssh: journal: {line}; what it holds is missing")
+    unreadable = journal.records.unreadable
+    if unreadable:
+        context.tell(f"jailssh: journal: {pluralize(unreadable, 'record')} cannot be read")
+    return EXIT_FAILED if journal.damaged or unreadable else EXIT_OK
+
+
+_ACTIONS: dict[str, Callable[[argparse.Namespace, Context], int]] = {"log": _log}

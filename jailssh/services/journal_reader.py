@@ -1,0 +1,224 @@
+"""Reading the journal record by record, as fast as it can be read, also one that is still being written.
+
+Records come from libsystemd as they are and only what is needed of them is converted: the binding's own way takes five
+times as long.  What anybody may send is judged before it is shown: see :attr:`JournalRecord.genuine`.
+"""
+
+from __future__ import annotations
+
+import errno
+import glob
+import select
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from jailssh.core.errors import HostError
+from jailssh.core.names import escape
+from jailssh.host.journal import JournalRecord
+
+_DIRECTORIES = ("/var/log/journal", "/run/log/journal")
+_OS_ROOT = 1 << 4
+"""SD_JOURNAL_OS_ROOT of sd_journal_open(3), for which the binding has no name."""
+_LONGEST = 65536
+"""Bytes of a value that are kept: the login program's records hold no more altogether."""
+_SLACK = 3600
+"""Seconds around a range of time that are read too: the clock may have been set back meanwhile."""
+_FOREIGN = ("MESSAGE", "_UID")
+_OURS = "JAILSSH_"
+
+Wanted = Callable[[JournalRecord], bool]
+
+
+class Source(Protocol):
+    """What is used of ``systemd.journal.Reader``; a test can have another one."""
+
+    def _next(self, skip: int = ...) -> bool: ...
+    def _previous(self, skip: int = ...) -> bool: ...
+    def _get_all(self) -> Mapping[str, Any]: ...
+    def _get_realtime(self) -> int: ...
+    def _get_cursor(self) -> str: ...
+    def seek_realtime(self, realtime: int) -> None:
+        """To the first record from then on (µs since 1970)."""
+
+    def seek_cursor(self, cursor: str) -> None:
+        """To the record with this cursor."""
+
+    def seek_head(self) -> None:
+        """In front of the oldest record."""
+
+    def seek_tail(self) -> None:
+        """Behind the newest record."""
+
+
+def convert(raw: Mapping[str, Any], realtime: int) -> JournalRecord:
+    """Return the record with the fields that libsystemd gives (bytes, or a list of them), of ``realtime`` µs.
+
+    Bytes that are not UTF-8 become surrogates; a field that was sent several times stands in ``several`` alone.
+    """
+    fields: dict[str, str] = {}
+    several: dict[str, tuple[str, ...]] = {}
+    for name, value in raw.items():
+        if name.startswith(_OURS) or name in _FOREIGN:
+            if isinstance(value, bytes):
+                fields[name] = value[:_LONGEST].decode("utf-8", "surrogateescape")
+            elif isinstance(value, list):
+                several[name] = tuple(each[:_LONGEST].decode("utf-8", "surrogateescape") for each in value)
+    return JournalRecord("", realtime / 1e6, fields, several)
+
+
+class JournalReader:
+    """The records with certain fields; ``unreadable`` counts those that are damaged and were left out."""
+
+    def __init__(self, source: Source, wanted: Wanted) -> None:
+        self._source = source
+        self._wanted = wanted
+        self.unreadable = 0
+
+    def between(self, since: float | None, until: float | None) -> Iterator[JournalRecord]:
+        """Yield what was written in this time (seconds since 1970; None: no bound), as it was written."""
+        if since is None:
+            self._source.seek_head()
+        else:
+            self._source.seek_realtime(max(0, int((since - _SLACK) * 1e6)))
+        while self._step(self._source._next):
+            record = self._here()
+            if record is None:
+                continue
+            if until is not None and record.time > until + _SLACK:
+                return
+            if _is_within(record.time, since, until) and self._wanted(record):
+                yield record
+
+    def newest(self, count: int, since: float | None, until: float | None) -> list[JournalRecord]:
+        """Return the newest ``count`` of these, oldest first; :meth:`rest` then goes on after the newest of all."""
+        found: list[JournalRecord] = []
+        self._source.seek_tail() if until is None else self._source.seek_realtime(int((until + _SLACK) * 1e6))
+        cursor = ""
+        while len(found) < count and self._step(self._source._previous):
+            cursor = cursor or self._source._get_cursor()
+            record = self._here()
+            if record is None:
+                continue
+            if since is not None and record.time < since - _SLACK:
+                break
+            if _is_within(record.time, since, until) and self._wanted(record):
+                found.append(record)
+        if cursor:
+            self._source.seek_cursor(cursor)
+            self._step(self._source._next)
+        else:
+            self._source.seek_head()
+        return found[::-1]
+
+    def rest(self) -> Iterator[JournalRecord]:
+        """Yield what follows the place where reading has stopped, as far as it is written."""
+        while self._step(self._source._next):
+            record = self._here()
+            if record is not None and self._wanted(record):
+                yield record
+
+    def _step(self, step: Callable[[], bool]) -> bool:
+        try:
+            return step()
+        except OSError as error:
+            raise HostError(
+                "journal", f"cannot be read on: {_why(error)}", hint="journalctl --verify tells which file is damaged"
+            ) from None
+
+    def _here(self) -> JournalRecord | None:
+        """Return the record at this place; None for one that is damaged, or that is gone with its file."""
+        try:
+            raw = self._source._get_all()
+            return convert(raw, self._source._get_realtime())
+        except OSError as error:
+            if error.errno not in (errno.EBADMSG, errno.EADDRNOTAVAIL, errno.ENOENT, errno.EIO):
+                raise HostError("journal", _why(error)) from None
+            self.unreadable += 1
+            return None
+
+
+def _is_within(time: float, since: float | None, until: float | None) -> bool:
+    return (since is None or time >= since) and (until is None or time <= until)
+
+
+class Journal:
+    """The journal of this host, or of the system below ``root``.  ``matches``: field -> values, one of which it has.
+
+    Raises :class:`HostError` where there is none, or where the binding to libsystemd is missing.
+    """
+
+    def __init__(self, root: str, matches: Mapping[str, Sequence[str]], wanted: Wanted) -> None:
+        self.damaged = _damaged(root)
+        """Files of the journal that cannot be opened: what they hold is missing."""
+        self._reader = _open(root)
+        for field, values in matches.items():
+            for value in values:
+                self._reader.add_match(f"{field}={value}".encode("utf-8", "surrogateescape"))
+        self.records = JournalReader(self._reader, wanted)
+
+    def close(self) -> None:
+        """Close the files."""
+        self._reader.close()
+
+    def watch(self) -> None:
+        """Have the kernel tell what is written from now on; to be called before anything is read."""
+        self._reader.fileno()
+
+    def wait(self, gone: int) -> bool:
+        """Wait until something is written; False when nobody reads at descriptor ``gone`` any more."""
+        poll = select.poll()
+        poll.register(self._reader.fileno(), self._reader.get_events())
+        poll.register(gone, 0)  # errors and hang-ups are told always
+        while True:
+            milliseconds = self._reader.get_timeout_ms()
+            for fd, _ in poll.poll(milliseconds if milliseconds >= 0 else None):
+                if fd == gone:
+                    return False
+            if self._reader.process() != _NOTHING:
+                return True
+
+
+_NOTHING = 0
+"""SD_JOURNAL_NOP of sd_journal_process(3)."""
+
+
+def _binding() -> Any:
+    # Imported here: the command must work where the binding cannot be loaded.
+    try:
+        from systemd import journal
+    except ImportError as error:
+        raise HostError("journal", f"the Python binding of libsystemd cannot be loaded: {error}") from None
+    return journal
+
+
+def _open(root: str) -> Any:
+    binding = _binding()
+    try:
+        # Records of this machine alone, of the system and of users: the login program writes as the account.
+        return binding.Reader(flags=_OS_ROOT, path=root) if root else binding.Reader(flags=binding.LOCAL_ONLY)
+    except OSError as error:
+        raise HostError("journal", f"cannot be opened: {_why(error)}") from None
+
+
+def _damaged(root: str) -> list[str]:
+    """Return the journal's files that cannot be opened; :class:`HostError` where there are no files at all."""
+    paths = [path for place in _DIRECTORIES for path in glob.glob(f"{glob.escape(root + place)}/*/*.journal")]
+    if not paths:
+        hint = "Storage= in journald.conf(5); systemctl status systemd-journald"
+        raise HostError("journal", "does not exist on this host", hint=hint)
+    binding = _binding()
+    found = []
+    for path in paths:
+        try:
+            binding.Reader(files=[path]).close()
+        except FileNotFoundError:  # rotated or deleted meanwhile: it is read under its new name
+            continue
+        except OSError as error:
+            found.append(f"{escape(path)}: {_why(error)}")
+    return sorted(found)
+
+
+def _why(error: OSError) -> str:
+    if error.errno in (errno.EBADMSG, errno.ENODATA):
+        return "it is damaged"
+    return (error.strerror or str(error)).lower()
