@@ -48,6 +48,8 @@ VERBS: dict[str, str] = {
     "demo": "try real logins on a scratch host; leaves nothing behind",
 }
 
+QUERIES = ("audit", "check", "explain", "list", "plan")
+"""The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 INTERRUPTED_STATUS = 130
 # They always ask the name service.
 LOOKING_UP = ("adduser", "apply", "list")
@@ -71,7 +73,7 @@ def verb_module(verb: str) -> ModuleType:
         close = difflib.get_close_matches(verb, VERBS, 1)
         hint = f"did you mean: jailssh {close[0]}?" if close else "jailssh --help"
         raise UsageError(f"verb {verb!r}", "does not exist", hint=hint)
-    return importlib.import_module(f"jailssh.cli.{verb}")
+    return importlib.import_module(f"jailssh.{'queries' if verb in QUERIES else 'cli'}.{verb}")
 
 
 def verb_parser(verb: str, module: ModuleType) -> VerbParser:

@@ -43,8 +43,8 @@ REASONS: tuple[Reason, ...] = (
         "rsync",
         ("chmod-symlink-race",),
         FAIL,
-        "openat2(2) is answered as by a kernel without it, as no filter sees the mode that it gives; rsync goes step by "
-        "step then and follows no link, not even one that stays inside",
+        "openat2(2) is answered as by a kernel without it, as no filter sees the mode that it gives; rsync goes step by"
+        " step then and follows no link, not even one that stays inside",
     ),
     Reason("rsync", ("chmod-option", "dir-sgid"), SKIP, _SETGID),
 )

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from jailssh.cli import explain as cli_explain
 from jailssh.cli import learn as cli_learn
 from jailssh.config.files import read_main, read_user
 from jailssh.config.reader import read_document
@@ -33,6 +32,7 @@ from jailssh.plan import codec
 from jailssh.plan.compile import JailSettings, RosterKey, compile_plan, compile_roster
 from jailssh.plugin.api import Account
 from jailssh.plugin.registry import Registry
+from jailssh.queries import explain as cli_explain
 from tests.login import jails
 
 ENTRY = accounts.AccountEntry(

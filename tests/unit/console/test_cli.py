@@ -18,7 +18,8 @@ from jailssh.core.errors import UsageError
 from jailssh.core.names import pluralize
 from tests.harness.source import REPO
 
-VERBS = [verb for verb in cli.VERBS if importlib.util.find_spec(f"jailssh.cli.{verb}")]
+ROOMS = {verb: "queries" if verb in cli.QUERIES else "cli" for verb in cli.VERBS}
+VERBS = [verb for verb, room in ROOMS.items() if importlib.util.find_spec(f"jailssh.{room}.{verb}")]
 
 
 def outcome(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -35,7 +36,7 @@ def test_help_shows_examples_and_each_of_them_parses(verb: str, capsys: pytest.C
     assert examples
     for example in examples:
         module, args = cli.parse(shlex.split(example)[1:])
-        assert module.__name__ == f"jailssh.cli.{verb}"
+        assert module.__name__ == f"jailssh.{ROOMS[verb]}.{verb}"
         assert args.root is None
 
 
@@ -153,7 +154,7 @@ def test_starting_imports_no_verb_and_no_heavy_library() -> None:
     )
     loaded = set(re.findall(r"'([^']+)'", done.stdout))
     assert "configobj" not in loaded
-    assert [name for name in loaded if name.startswith("jailssh.cli")] == []
+    assert [name for name in loaded if name.startswith(("jailssh.cli", "jailssh.queries"))] == []
 
 
 def test_one_is_singular() -> None:

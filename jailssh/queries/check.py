@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Look for whatever is weaker than it should be: images, accounts in jails, sshd, PAM, other ways to run\n"
         "something, the host and the installation, the configuration.  Without --fix nothing is changed.\n"
-        "Exit status 0: nothing found; 1: findings; 2: something could not be looked at."
+        "Exit status 0: nothing found; 1: findings; 2: a part was not looked at."
     )
     parser.add_argument("names", nargs="*", metavar="JAIL|USER", help="what to look at (default: everything)")
     parser.add_argument("--all", action="store_true", help="look at everything, as without a name")
