@@ -101,7 +101,7 @@ def collect(scene: Scene) -> list[Job]:
     found += [Job(Starter.AT, path, name, runs=not pam.refuses_at(scene)) for path, name in _at_jobs(uids)]
     linger = not pam.refuses_managers(scene)
     found += [Job(Starter.LINGER, path, name, runs=linger) for path, name in _named((spools.LINGER,), jails)]
-    allowed = _Allowed(*(_words(path) for path in _INCRON_LISTS))
+    allowed = Allowed(*(_words(path) for path in _INCRON_LISTS))
     found += [Job(Starter.INCRON, path, name, runs=allowed(name)) for path, name in _named((_INCRON,), jails)]
     found += _managers(scene, uids)
     found += [Job(Starter.UNIT, path, name, runs=True) for path, name in _units(scene, uids)]
@@ -129,13 +129,14 @@ def _at_jobs(uids: dict[int, str]) -> Iterator[tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class _Allowed:
+class Allowed:
     """Who may use incron (incrond(8)): the first list that is there decides."""
 
     allow: frozenset[str] | None
     deny: frozenset[str] | None
 
     def __call__(self, name: str) -> bool:
+        """Return whether this account may."""
         return name in self.allow if self.allow is not None else self.deny is None or name not in self.deny
 
 

@@ -116,8 +116,7 @@ def collect(scene: Scene) -> Facts:
     groups = configuration.groups()
     notes = tuple(note.removeprefix("PAM: ") for note in profile.notes(scene.layout, groups)) if scene.jailed else ()
     wanted = _wanted(scene)
-    names = [name for name in pam_account.services() if not _PARTS.match(name) and not _NOBODY.fullmatch(name)]
-    services = [_service(name) for name in names]
+    services = [_service(name) for name in pam_account.services() if is_service(name)]
     through = frozenset(configuration.main.pam_services)
     present = pam_account.modules()
     missing = [
@@ -130,6 +129,11 @@ def collect(scene: Scene) -> Facts:
     return Facts(
         wanted, tuple(_tried(scene, services, through)), notes, through, tuple(dict.fromkeys(missing))
     )  # fmt: skip
+
+
+def is_service(name: str) -> bool:
+    """True if a file of this name is that of a service which may start something as the account that it asks about."""
+    return not _PARTS.match(name) and not _NOBODY.fullmatch(name)
 
 
 def _wanted(scene: Scene) -> tuple[tuple[str, ...], ...]:

@@ -29,7 +29,7 @@ FTP = Kind(
 )  # fmt: skip
 LISTED = Kind(
     "JSH-533", Severity.LOW, "login program is listed in /etc/shells",
-    "FTP servers and others take an account with a listed shell for an ordinary one, and chsh lets anybody choose it.",
+    "FTP servers and others take an account with a listed shell for an ordinary one; chsh offers it to everybody.",
     "remove its line from /etc/shells",
 )  # fmt: skip
 RUNS_AS = Kind(

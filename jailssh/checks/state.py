@@ -30,7 +30,7 @@ UNFINISHED = Kind(
 )  # fmt: skip
 NOT_SET_UP = Kind(
     "JSH-642", Severity.HIGH, "host is not set up for jails",
-    "sshd and PAM know of no jail: what the configuration says is not in force.", "jailssh setup",
+    "sshd and PAM do not jail anybody: what the configuration says is not in force.", "jailssh setup",
 )  # fmt: skip
 OUT_OF_DATE = Kind(
     "JSH-643", Severity.MEDIUM, "set-up is out of date",
@@ -57,7 +57,7 @@ LEFT = Kind(
 )  # fmt: skip
 PINNED = Kind(
     "JSH-648", Severity.LOW, "namespace is pinned for an image that is gone",
-    "The kernel keeps the image's files on disk as long as it is.", "jailssh check --fix lets go of it",
+    "The kernel keeps the image's files on disk as long as it is.", "jailssh check --fix removes it",
 )  # fmt: skip
 
 _SHADOW_LOCKS = ("passwd", "shadow", "group", "gshadow", "subuid", "subgid")
@@ -228,7 +228,7 @@ def unpin(scene: Scene, findings: Sequence[Finding]) -> list[str]:
         still = set(pins.strange(scene.layout.run, _images(scene.layout)))
         for path in (each.path for each in findings):
             if path in still and pins.let_go(path):
-                lines.append(f"let go of {path}")
+                lines.append(f"removed {path}")
     return lines
 
 

@@ -1,0 +1,102 @@
+"""PAM: which stacks refuse who is in a jail, and what a trial adds to it."""
+
+from __future__ import annotations
+
+import pytest
+
+from jailssh.checks import pam
+from jailssh.checks.pam import Facts, Service, Trial
+from jailssh.services.pam_account import PamLine
+
+WANTED = (("[success=1 default=ignore]", "pam_succeed_if.so", "quiet", "uid", "ne", "0"), ("requisite", "pam_deny.so"))
+WORDS = tuple(tuple(word for part in line for word in part.split()) for line in WANTED)
+
+
+def line(control: str, module: str, *arguments: str, phase: str = "account", optional: bool = False) -> PamLine:
+    return PamLine("/etc/pam.d/x", phase, control, module, optional, arguments)
+
+
+PROFILE = tuple(line(control, module, *rest) for control, module, *rest in WANTED)
+UNIX = line("[success=1 new_authtok_reqd=done default=ignore]", "pam_unix.so")
+SOFT = line("required", "pam_nologin.so")
+SUFFICIENT = line("sufficient", "pam_localuser.so")
+JUMP = line("[success=2 default=ignore]", "pam_localuser.so")
+YES, NO, SILENT = Trial("al", "PAM_SUCCESS"), Trial("al", "PAM_PERM_DENIED"), Trial("al", "")
+
+ROWS = [
+    ("cron", (*PROFILE, UNIX), None, []),
+    ("cron", (SOFT, *PROFILE, UNIX), NO, []),
+    ("cron", (UNIX,), None, ["JSH-402"]),
+    ("cron", (UNIX, *PROFILE[:1]), None, ["JSH-402"]),
+    ("cron", (UNIX, *reversed(PROFILE)), None, ["JSH-402"]),
+    ("cron", (UNIX,), NO, []),  # It refuses by other means.
+    ("cron", (*PROFILE, UNIX), YES, ["JSH-402"]),
+    ("cron", (SUFFICIENT, *PROFILE), None, ["JSH-403"]),
+    ("cron", (JUMP, *PROFILE), NO, ["JSH-403"]),
+    ("cron", (*PROFILE, SUFFICIENT), None, []),
+    ("cron", (*PROFILE, UNIX), SILENT, ["JSH-409"]),
+    ("cron", (UNIX,), SILENT, ["JSH-409", "JSH-402"]),
+    ("sshd", (*PROFILE, UNIX), YES, []),
+    ("sshd", (*PROFILE, UNIX), NO, ["JSH-408"]),
+    ("sshd", (*PROFILE, UNIX), Trial("al", "PAM_ACCT_EXPIRED"), []),
+    ("sshd", (*PROFILE, UNIX), SILENT, ["JSH-409"]),
+    ("let", (UNIX,), YES, []),
+]
+
+
+@pytest.mark.parametrize(("name", "lines", "trial", "expected"), ROWS)
+def test_a_service(name: str, lines: tuple[PamLine, ...], trial: Trial | None, expected: list[str]) -> None:
+    service = Service(name, f"/etc/pam.d/{name}", lines, trial=trial)
+    found = list(pam.judge(Facts(WORDS, (service,), through=frozenset({"let"}))))
+    assert [each.kind.id for each in found] == expected
+
+
+def test_without_the_profile_one_cause_is_told_once() -> None:
+    services = tuple(Service(name, "", (UNIX,), trial=YES) for name in ("cron", "atd", "login"))
+    found = list(pam.judge(Facts(WORDS, services, ("common-account is edited; hint: mend it",))))
+    assert [(each.kind.id, each.what, each.remedy) for each in found] == [
+        ("JSH-401", "common-account is edited", "mend it")
+    ]
+
+
+def test_a_user_manager_at_each_login_needs_both() -> None:
+    session = (line("optional", "pam_systemd.so", phase="session"),)
+    sshd = Service("sshd", "", (*PROFILE, UNIX), session)
+    for manager, expected in (((UNIX,), ["JSH-402", "JSH-404"]), ((*PROFILE, UNIX), [])):
+        found = pam.judge(Facts(WORDS, (sshd, Service("systemd-user", "", manager))))
+        assert [each.kind.id for each in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), []),
+        (("user_readenv=0",), []),
+        (("user_readenv=1", "envfile=/etc/default/locale"), ["JSH-405"]),
+        (("user_readenv=1", "user_envfile=.env"), ["JSH-406"]),
+    ],
+)
+def test_variables_from_the_home(arguments: tuple[str, ...], expected: list[str]) -> None:
+    session = (line("required", "pam_env.so", *arguments, phase="session"),)
+    found = pam.judge(Facts(WORDS, (Service("sshd", "", PROFILE, session),)))
+    assert [each.kind.id for each in found] == expected
+
+
+def test_a_module_that_is_missing_is_told() -> None:
+    (found,) = pam.judge(Facts(WORDS, (), missing=(("/etc/pam.d/x", "pam_gone.so"),)))
+    assert (found.kind.id, found.object) == ("JSH-407", "PAM module pam_gone.so")
+
+
+@pytest.mark.parametrize("name", ["common-account", "sshd~", "sshd.dpkg-old", "system-auth", "other.rpmnew"])
+def test_parts_and_copies_are_no_services(name: str) -> None:
+    assert pam.is_service(name) is False
+
+
+@pytest.mark.parametrize("name", ["passwd", "chsh", "useradd", "lightdm-greeter"])
+def test_what_starts_nothing_is_left_out(name: str) -> None:
+    assert pam.is_service(name) is False
+
+
+@pytest.mark.parametrize("name", ["cron", "su", "su-l", "login", "systemd-user", "vsftpd", "other", "cockpit"])
+def test_what_may_start_something_is_looked_at(name: str) -> None:
+    assert pam.is_service(name) is True
