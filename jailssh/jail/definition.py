@@ -126,7 +126,8 @@ class JailDefinition:
         """Raise unless a plan of ``account`` can be made."""
         results = self.results(account)
         settings = self.settings(main, user)
-        refuse_useless(self.config, self.results(replace(account, roles=self.words() | account.roles)))
+        if self.config.linger:
+            refuse_useless(self.config, self.results(replace(account, roles=self.words() | account.roles)))
         try:
             with in_file(self.config.file):
                 compile_plan(account, settings, results, HostPath("/image"), NO_FILTER)

@@ -30,8 +30,8 @@ def refuse_bounds(config: JailConfig, limits: Mapping[str, Item]) -> None:
 
 
 def refuse_useless(config: JailConfig, results: Sequence[PluginResult]) -> None:
-    """Raise where the jail lingers and no plugin lets an account run anything of its own; ``results``: of them all."""
-    if config.linger and not runs_own_code(results):
+    """Raise where no plugin of a jail that lingers lets an account run anything; ``results``: what all of them give."""
+    if not runs_own_code(results):
         raise ConfigError(
             _line(config),
             "linger = yes has no effect: no plugin of the jail can leave anything in the background",
