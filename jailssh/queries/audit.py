@@ -98,7 +98,7 @@ def _log(args: argparse.Namespace, context: Context) -> int:
     context.need_root("audit log")
     with closing(Journal(context.layout.root, query.matches(), query.wants)) as journal:
         if args.summary:
-            found = summary.summarize(journal.records.between(since, until))
+            found = summary.summarize(_records(journal, args, since, until))
             context.facts(found.facts(), found.lines())
             return _complete(journal, context)
         try:
@@ -129,6 +129,7 @@ def _records(
         yield from reader.newest(limit, since, until)
     else:
         yield from reader.between(since, until)
+    journal.look_for_deleted()
     while args.follow:
         yield from reader.rest()
         sys.stdout.flush()
@@ -179,7 +180,7 @@ def _owners() -> Callable[[str], int | None]:
 def _complete(journal: Journal, context: Context) -> int:
     """Say what is missing, if anything is."""
     for line in journal.damaged:
-        context.tell(f"jailssh: journal: {line}; what it holds is missing")
+        context.tell(f"jailssh: journal: {line}: records may be missing")
     unreadable = journal.records.unreadable
     if unreadable:
         context.tell(f"jailssh: journal: {pluralize(unreadable, 'record')} cannot be read")

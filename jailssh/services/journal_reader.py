@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import glob
+import os
 import select
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from jailssh.core.errors import HostError
@@ -148,17 +150,34 @@ class Journal:
     """
 
     def __init__(self, root: str, matches: Mapping[str, Sequence[str]], wanted: Wanted) -> None:
-        self.damaged = _damaged(root)
-        """Files of the journal that cannot be opened: what they hold is missing."""
+        self._held = _hold(root)
+        self.damaged = _damaged(list(self._held))
+        """What is missing: files of the journal that cannot be opened, see also :meth:`look_for_deleted`."""
         self._reader = _open(root)
         for field, values in matches.items():
             for value in values:
                 self._reader.add_match(f"{field}={value}".encode("utf-8", "surrogateescape"))
         self.records = JournalReader(self._reader, wanted)
 
+    def look_for_deleted(self) -> None:
+        """Add to what is missing the files that were deleted since the beginning: journald empties them first.
+
+        To be called when all that was written before has been read.
+        """
+        for path, fd in self._held.items():
+            if os.fstat(fd).st_nlink == 0:
+                self.damaged.append(f"{escape(path)}: it was deleted while it was read")
+        self._let_go()
+
     def close(self) -> None:
         """Close the files."""
+        self._let_go()
         self._reader.close()
+
+    def _let_go(self) -> None:
+        for fd in self._held.values():
+            os.close(fd)
+        self._held = {}
 
     def watch(self) -> None:
         """Have the kernel tell what is written from now on; to be called before anything is read."""
@@ -200,18 +219,30 @@ def _open(root: str) -> Any:
         raise HostError("journal", f"cannot be opened: {_why(error)}") from None
 
 
-def _damaged(root: str) -> list[str]:
-    """Return the journal's files that cannot be opened; :class:`HostError` where there are no files at all."""
-    paths = [path for place in _DIRECTORIES for path in glob.glob(f"{glob.escape(root + place)}/*/*.journal")]
-    if not paths:
+def _hold(root: str) -> dict[str, int]:
+    """Return descriptors of the journal's files: they tell later whether one of them has been deleted.
+
+    Raises :class:`HostError` where there are no files at all.
+    """
+    held = {}
+    for place in _DIRECTORIES:
+        for path in sorted(glob.glob(f"{glob.escape(root + place)}/*/*.journal")):
+            with suppress(FileNotFoundError):  # rotated or deleted meanwhile: it is read under its new name
+                held[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not held:
         hint = "Storage= in journald.conf(5); systemctl status systemd-journald"
         raise HostError("journal", "does not exist on this host", hint=hint)
+    return held
+
+
+def _damaged(paths: Sequence[str]) -> list[str]:
+    """Return those of the journal's files that cannot be opened, with the reason."""
     binding = _binding()
     found = []
     for path in paths:
         try:
             binding.Reader(files=[path]).close()
-        except FileNotFoundError:  # rotated or deleted meanwhile: it is read under its new name
+        except FileNotFoundError:
             continue
         except OSError as error:
             found.append(f"{escape(path)}: {_why(error)}")

@@ -31,11 +31,20 @@ CALLS: dict[str, list[str]] = {
     "cp": ["cp /srv/tree /usr/bin/true"],
     "update": ["update --all"],
     "image": ["image list", "image gc"],
+    "audit": ["audit log", "audit log --csv"],
     "list": ["list", "list --json"],
     "plugins": ["plugins"],
     "demo": ["demo --help"],
 }
-SHOWING = {"keys list shared", "apply --dry-run", "learn --list", "image list", "demo --help"}
+SHOWING = {
+    "audit log",
+    "audit log --csv",
+    "keys list shared",
+    "apply --dry-run",
+    "learn --list",
+    "image list",
+    "demo --help",
+}
 WAYS = [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", ">&- 2>&- <&-", "2>/dev/stderr LC_ALL=C"]
 NAME = "pr\u00fcfung\u2026"
 

@@ -1,0 +1,215 @@
+"""audit log over a real journald: forged and hostile records, rotation while it is read, following, damage."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import select
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from jailssh.scratch.host import Finished, ScratchHost
+from tests.harness.fixtures import PREFIX
+
+pytestmark = pytest.mark.needs("root")
+JAILSSH = f"{PREFIX}/bin/jailssh"
+ALICE, MALLORY = 2001, 2002
+MANY = 3000
+# Sends what it reads, a record in each line of JSON, by the native protocol: name, length, bytes.
+SEND = """
+import json, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.connect("/run/systemd/journal/socket")
+for line in sys.stdin:
+    parts = [(n.encode(), v.encode("latin-1")) for n, v in json.loads(line)]
+    s.send(b"".join(n + b"\\n" + len(v).to_bytes(8, "little") + v + b"\\n" for n, v in parts))
+"""
+
+
+@pytest.fixture(scope="module")
+def host(staged_prefix: str) -> Iterator[ScratchHost]:
+    with ScratchHost(install={staged_prefix: PREFIX}) as scratch:
+        for name, uid in (("alice", ALICE), ("mallory", MALLORY)):
+            scratch.run(["useradd", "-u", str(uid), name], check=True)
+        done = scratch.run([JAILSSH, "audit", "log"])
+        assert (done.code, done.stdout) == (4, ""), done  # before there is a journal
+        assert "jailssh: journal: does not exist on this host\nhint: " in done.stderr
+        scratch.start_journald()
+        yield scratch
+
+
+def send(host: ScratchHost, sender: str, *records: dict[str, Any]) -> None:
+    """Send records as ``sender``; values are bytes in latin-1, several of them a list."""
+    lines = []
+    for each in records:
+        fields = {"EVENT": "session-start", "USER": "alice", "UID": str(ALICE), "JAIL": "sftp-only", **each}
+        rows = [
+            (f"JAILSSH_{name}" if not name.startswith(("_", "MESSAGE")) else name, value)
+            for name, values in fields.items()
+            for value in (values if isinstance(values, list) else [values])
+        ]
+        lines.append(json.dumps(rows))
+    host.run(["python3", "-c", SEND], user=sender, input="\n".join(lines), check=True)
+    host.run(["journalctl", "--sync"], check=True)
+
+
+def log(host: ScratchHost, *words: str) -> Finished:
+    return host.run([JAILSSH, "audit", "log", *words])
+
+
+def sessions(host: ScratchHost, *words: str) -> list[str]:
+    done = log(host, "--json", *words)
+    assert (done.code, done.stderr) == (0, ""), done
+    return [json.loads(line)["session"] for line in done.stdout.splitlines()]
+
+
+@contextmanager
+def started(host: ScratchHost, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    with host.popen(
+        [JAILSSH, "audit", "log", "--json", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+def line(child: subprocess.Popen[bytes]) -> str:
+    assert child.stdout is not None
+    text = b""
+    while not text.endswith(b"\n"):  # not one byte more: who waits for the next one would not see what is buffered
+        assert select.select([child.stdout], [], [], 20)[0], "nothing came"
+        byte = os.read(child.stdout.fileno(), 1)
+        assert byte, "it has ended"
+        text += byte
+    return str(json.loads(text)["session"])
+
+
+def test_who_is_believed(host: ScratchHost) -> None:
+    send(host, "root", {"SESSION": "by-root"})
+    send(host, "alice", {"SESSION": "by-alice"})
+    send(host, "mallory", {"SESSION": "forged"}, {"SESSION": "own", "UID": str(MALLORY), "JAIL": "moon"},
+         {"SESSION": "twice", "UID": [str(MALLORY), str(ALICE)]},
+         {"SESSION": "trusted", "_UID": "0"}, {"SESSION": "none", "UID": ""})  # fmt: skip
+    assert sessions(host, "--user", "alice") == ["by-root", "by-alice", "own"]
+    assert sessions(host, "--user", str(ALICE)) == ["by-root", "by-alice"]
+    assert sessions(host, "--session", "forged", "--session", "trusted", "--session", "twice") == []
+    (row,) = log(host, "--jail", "moon").stdout.splitlines()[1:]
+    assert f"  alice[{MALLORY}]  " in row  # not alice
+    (row,) = log(host, "--session", "by-alice").stdout.splitlines()[1:]
+    assert "  alice  " in row
+
+
+def test_no_byte_gets_out_raw(host: ScratchHost) -> None:
+    bad = b"=a\nb\r\x1b[2J\xff\xc2\x9b\t".decode("latin-1")
+    send(host, "root", {"EVENT": "denied", "JAIL": "bad", "USER": bad, "KEY": bad, "COMMAND": bad, "PEER": bad,
+                        "REASON": bad, "SESSION": bad, "MESSAGE": bad},
+         {"EVENT": "file-operation", "JAIL": "bad", "FILE": [f"2 {bad}", f"1 remove {bad}"]})  # fmt: skip
+    shown = r"=a\x0ab\x0d\x1b[2J\xff\x9b\x09"
+    for form in ((), ("--csv",), ("--json",), ("--summary",), ("--summary", "--json")):
+        done = log(host, "--jail", "bad", *form)
+        assert done.code == 0
+        assert done.stdout.replace("\n", "").isprintable()
+        assert shown in done.stdout.replace("\\\\", "\\")
+    assert len(log(host, "--jail", "bad").stdout.splitlines()) == 4
+    one, *files = csv.DictReader(io.StringIO(log(host, "--jail", "bad", "--csv").stdout))
+    assert {one[name] for name in ("session", "user", "key", "command", "peer", "reason")} == {f"'{shown}"}
+    assert [row["file"] for row in files] == [f"remove {shown}", f"'{shown}"]
+
+
+def test_selecting(host: ScratchHost) -> None:
+    send(host, "root",
+         {"SESSION": "a", "JAIL": "sel", "KEY": "bob", "PEER": "192.0.2.7 1 192.0.2.1 22"},
+         {"SESSION": "b", "JAIL": "sel", "EVENT": "denied", "REASON": "hours", "PEER": "2001:db8::7 1 ::1 22"},
+         {"SESSION": "c", "JAIL": "sel", "EVENT": "refused", "REASON": "expired", "USER": "git", "UID": "7"},
+         {"SESSION": "d", "JAIL": "sel", "EVENT": "setup-changed"})  # fmt: skip
+    for words, expected in {
+        "": "abc", "--key bob": "a", "--reason hours --reason expired": "bc", "--event denied": "b",
+        "--event setup-changed": "d", "--user git --user 7": "c", "--user git --user alice": "abc",
+        "--peer 192.0.2.0/24": "a", "--peer 2001:db8::/32 --peer 192.0.2.7": "ab", "--limit 2": "bc",
+        "--since 1h": "abc", "--until 1h": "", "--since now": "", "--since 1h --limit 1": "c",
+    }.items():  # fmt: skip
+        assert "".join(sessions(host, "--jail", "sel", *words.split())) == expected, words
+    facts = json.loads(log(host, "--jail", "sel", "--summary", "--json").stdout)
+    assert [each["count"] for each in facts["sessions"]] == [1]
+    assert sorted(each["reason"] for each in facts["denials"]) == ["expired", "hours"]
+    assert [each["key"] for each in facts["keys"]] == ["bob"]
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("--event denid", "did you mean"), ("--reason hour", "did you mean"), ("--peer moon", "is not an address"),
+        ("--since moon", "is not a time"), ("--limit 0", "is not between"), ("--csv --json", "cannot be combined"),
+        ("--follow --until 1h", "cannot be combined"), ("--since 1h --until 2h", "is later than"),
+        ("--summary --follow", "cannot be combined"),
+    ],
+)  # fmt: skip
+def test_wrong_words(host: ScratchHost, words: str, why: str) -> None:
+    done = log(host, *words.split())
+    assert (done.code, done.stdout, why in done.stderr) == (2, "", True), done
+
+
+def rest(child: subprocess.Popen[bytes]) -> list[str]:
+    assert child.stdout is not None
+    return [str(json.loads(each)["session"]) for each in child.stdout.read().splitlines()]
+
+
+def test_rotated_and_deleted_while_it_is_read(host: ScratchHost) -> None:
+    send(host, "root", *({"SESSION": str(n), "JAIL": "many", "COMMAND": "x" * 200} for n in range(MANY)))
+    every = [str(n) for n in range(MANY)]
+    with started(host, "--jail", "many") as child:
+        found = [line(child)]  # the others wait: a pipe holds some hundreds
+        host.run(["journalctl", "--rotate"], check=True)
+        send(host, "root", {"SESSION": "after", "JAIL": "other"})
+        assert [*found, *rest(child)] == every
+        assert child.wait() == 0
+    with started(host, "--jail", "many") as child:
+        found = [line(child)]
+        host.run(["journalctl", "--rotate", "--vacuum-files=1"], check=True)
+        found += rest(child)  # journald has emptied the file
+        assert found == every[: len(found)]
+        assert child.wait() == 1
+        assert child.stderr is not None
+        assert b": it was deleted while it was read: records may be missing" in child.stderr.read()
+    assert sessions(host, "--jail", "many") == []
+
+
+def test_follow(host: ScratchHost) -> None:
+    send(host, "root", *({"SESSION": str(n), "JAIL": "follow"} for n in range(12)))
+    with started(host, "--jail", "follow", "--follow") as child, started(host, "--jail", "new", "--follow") as other:
+        assert [line(child) for _ in range(10)] == [str(n) for n in range(2, 12)]
+        for number in range(3):
+            send(host, "mallory", {"SESSION": "forged", "JAIL": "follow"})
+            send(host, "alice", {"SESSION": f"new-{number}", "JAIL": "follow"})
+            assert line(child) == f"new-{number}"
+            host.run(["journalctl", "--rotate"], check=True)
+        send(host, "alice", {"SESSION": "first", "JAIL": "new"})
+        assert line(other) == "first"
+        (pid,) = host.run(["pgrep", "-f", "--", "--jail new --follow"], check=True).stdout.split()
+        host.run(["kill", "-INT", pid], check=True)
+        assert other.wait(20) == 0
+        # Whose reader has gone ends without waiting for a record.
+        assert child.stdout is not None
+        child.stdout.close()
+        assert child.wait(20) in (0, 141)
+
+
+def test_a_damaged_file_is_said_and_the_others_are_read(host: ScratchHost) -> None:
+    send(host, "root", {"SESSION": "kept", "JAIL": "damage"})
+    folder = host.run(["sh", "-c", "ls -d /run/log/journal/*"], check=True).stdout.strip()
+    path = f"{folder}/system@damaged.journal"
+    for damage in (b"junk" * 5000, b"LPKSHHRH" + b"\xff" * 5000):
+        host.write(path, damage)
+        done = log(host, "--json", "--jail", "damage")
+        assert [json.loads(each)["session"] for each in done.stdout.splitlines()] == ["kept"]
+        assert done.code == 1
+        assert f"jailssh: journal: {path}: " in done.stderr
+    host.run(["rm", path], check=True)
+    assert log(host, "--jail", "damage").code == 0
