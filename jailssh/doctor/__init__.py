@@ -1,1 +1,1 @@
-"""Why can an account not log in, and what is wrong with this host: looked at without changing anything."""
+"""Why an account cannot log in, step by step, and what is wrong with this host.  Changes nothing."""

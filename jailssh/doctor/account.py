@@ -74,7 +74,17 @@ def collect_jail(case: Case) -> list[JailsshError]:
 
 def judge_jail(errors: Sequence[JailsshError]) -> list[Fault]:
     """Say whether the account is in a jail, and that one is defined."""
-    return [Fault(error.what, error.why, error.hint or "jailssh config check") for error in errors]
+    return [Fault(error.what, error.why, _cure(error) or error.hint or "jailssh config check") for error in errors]
+
+
+def _cure(error: JailsshError) -> str:
+    """Return what mends a file or directory that root does not trust, "" for other errors."""
+    kind, _, path = error.what.partition(" ")
+    if kind in ("file", "directory") and path.startswith("/"):
+        for why, command in (("writable by", "chmod go-w"), ("owned by", "chown root")):
+            if error.why.startswith(why):
+                return f"{command} {path}"
+    return ""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,10 @@ def collect_setup(layout: Layout) -> SetupFacts:
         why = f"cannot be checked while these jails have errors: {', '.join(broken)}"
         return SetupFacts((), (ConfigError("setup", why, hint="jailssh config check"),))
     groups = configuration.groups()
-    rest = setup.pending(layout, groups)
+    try:
+        rest = setup.pending(layout, groups)
+    except HostError as error:  # something is missing that no set-up brings
+        return SetupFacts((error,))
     wrong = [HostError("setup", f"is out of date: {setup.explained(rest)}", hint="jailssh setup")] if rest else []
     notes = [ConfigError("PAM", note.removeprefix("PAM: ")) for note in pam.notes(layout, groups)]
     return SetupFacts(tuple(wrong), tuple(notes))

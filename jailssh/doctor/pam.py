@@ -10,7 +10,7 @@ from jailssh.core.names import escape
 from jailssh.doctor.case import SECONDS, Case
 from jailssh.doctor.step import Fault
 from jailssh.host import bounded
-from jailssh.services import pam_account
+from jailssh.services import pam, pam_account
 from jailssh.services.pam_account import PamAnswer
 
 _MEANS = {
@@ -53,7 +53,10 @@ def collect(case: Case) -> PamFacts | None:
     lines = [line for line in pam_account.stack() if line.phase == "account"]
     needed = [line for line in lines if not line.optional and line.control != "optional"]
     missing = tuple((line.file, line.module) for line in needed if not pam_account.has_module(line.module))
-    modules = tuple((line.file, line.module) for line in lines if os.path.basename(line.module) not in _USUAL)
+    # In the file that all services share stand our own profile and what every host has.
+    own = pam.account_path(case.layout)
+    lines_to_tell = [line for line in lines if line.file != own or os.path.basename(line.module) not in _USUAL]
+    modules = tuple((line.file, line.module) for line in lines_to_tell)
     answer, hangs, crashed = None, False, ""
     try:
         answer = pam_account.ask(case.name, SECONDS)
@@ -85,7 +88,7 @@ def judge(facts: PamFacts | None) -> list[Fault]:
         return [Fault(what, why, f"mend or remove one of: {suspects or 'the modules in ' + facts.file}")]
     lost = [_lost(file, module) for file, module in facts.missing]
     if facts.answer is None:
-        return lost or [Fault(what, f"{facts.crashed}", f"mend or remove one of: {suspects or facts.file}")]
+        return lost or [Fault(what, facts.crashed, f"mend or remove one of: {suspects or facts.file}")]
     if facts.answer.code == 0:
         return [Fault(each.what, each.why, each.cure, wrong=False) for each in lost]
     if lost:

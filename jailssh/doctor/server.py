@@ -13,7 +13,6 @@ from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts
 from jailssh.services import listeners, sshd
-from jailssh.services.listeners import ListenerState
 from jailssh.users import doors, running
 
 Values = Mapping[str, list[str]]
@@ -44,30 +43,49 @@ def judge_answer(error: JailsshError | None) -> list[Fault]:
 
 @dataclass(frozen=True)
 class RunningFacts:
-    """Which servers listen and what they go by, the ports that are asked for and those that anybody listens on.
+    """Which servers listen, the ports that their configuration names, and those that anybody listens on."""
 
-    ``newer``: for a server, a file of its configuration that was changed after the server has read it.
-    """
-
-    servers: tuple[ListenerState, ...]
+    servers: int
     ports: tuple[int, ...]
     open: frozenset[int]
-    newer: tuple[tuple[str, int, str], ...]
-    older: tuple[ConfigError, ...]
     systemd: bool
 
 
 def collect_running(case: Case) -> RunningFacts:
-    """Look for servers, and ask each which configuration it has read."""
-    servers = listeners.standings(case.layout)
+    """Look for servers."""
     ports = tuple(int(word) for word in case.server.get("port", ["22"]) if word.isdigit())
+    return RunningFacts(len(listeners.listeners()), ports, listeners.open_ports(), has_systemd())
+
+
+def judge_running(facts: RunningFacts) -> list[Fault]:
+    """Say whether an sshd can be reached, one that systemd starts for each connection perhaps."""
+    if facts.servers or facts.open & set(facts.ports):
+        return []
+    cure = "systemctl enable --now ssh" if facts.systemd else "/usr/sbin/sshd"
+    return [Fault("sshd", f"no process listens on port {', '.join(map(str, facts.ports))}", cure)]
+
+
+@dataclass(frozen=True)
+class CurrentFacts:
+    """What runs that is older than what is on disk: as a banner, times and systemd tell, and as files do.
+
+    ``newer``: of a server its name, its process, and a file of its configuration that it has not read since.
+    """
+
+    older: tuple[ConfigError, ...]
+    newer: tuple[tuple[str, int, str], ...]
+    systemd: bool
+
+
+def collect_current(case: Case) -> CurrentFacts:
+    """Ask each server which configuration it has read."""
+    servers = listeners.standings(case.layout)
     newer = [
         (each.listener.name(), each.listener.pid, path)
         for each in servers
         if each.listener.server.is_usual and (path := _changed_since(case, each.listener.pid))
     ]
-    older = tuple(running.findings(case.layout, servers))
-    return RunningFacts(tuple(servers), ports, listeners.open_ports(), tuple(newer), older, has_systemd())
+    return CurrentFacts(tuple(running.findings(case.layout, servers)), tuple(newer), has_systemd())
 
 
 def _changed_since(case: Case, pid: int) -> str:
@@ -82,11 +100,8 @@ def _changed_since(case: Case, pid: int) -> str:
     return ""
 
 
-def judge_running(facts: RunningFacts) -> list[Fault]:
-    """Say whether an sshd can be reached that goes by what is on disk."""
-    if not facts.servers and not facts.open & set(facts.ports):
-        cure = "systemctl enable --now ssh" if facts.systemd else "/usr/sbin/sshd"
-        return [Fault("sshd", f"no process listens on port {', '.join(map(str, facts.ports))}", cure)]
+def judge_current(facts: CurrentFacts) -> list[Fault]:
+    """Say whether what runs goes by what is on disk, which is all that was looked at."""
     found = [Fault.of(error) for error in facts.older]
     for name, pid, path in facts.newer:
         cure = _RELOAD if facts.systemd else f"kill -HUP {pid}"

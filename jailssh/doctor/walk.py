@@ -47,6 +47,8 @@ STEPS: tuple[Step, ...] = (
     Step("mounts", mounts.collect, mounts.judge, (_JAIL,)),
     Step("home", home.collect, home.judge, (_JAIL,)),
     Step("limits", limits.collect, limits.judge, (_PLAN,)),
+    # Last of what can be wrong: it takes longest, and whatever is wrong on disk is wrong in what runs, too.
+    Step("sshd in use", server.collect_current, server.judge_current, (_ANSWER, "sshd")),
     Step("security modules", security.collect, security.judge, (_NAME,)),
     Step("last logins", past.collect, past.judge, (_PLAN,)),
 )

@@ -43,11 +43,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "services", "upkeep", "users",
     },
     "audit": {"core", "host"},
+    "doctor": {
+        "change", "closure", "config", "core", "daemon", "diagnose", "files", "host", "image", "jail", "plan", "plugin",
+        "publish", "services", "upkeep", "users",
+    },
     "console": {"core", "host"},
     "cli": {
-        "audit", "change", "checks", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host",
-        "image", "integrity", "jail", "jailspec", "plan", "policy", "publish", "scratch", "services", "tree", "upkeep",
-        "users",
+        "audit", "change", "checks", "closure", "config", "console", "core", "daemon", "diagnose", "doctor", "files",
+        "host", "image", "integrity", "jail", "jailspec", "plan", "policy", "publish", "scratch", "services", "tree",
+        "upkeep", "users",
     },
 }  # fmt: skip
 MOST_FILES = 20

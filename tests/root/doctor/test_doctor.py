@@ -33,7 +33,7 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
         make = "rm -rf /etc/postfix /etc/exim4; ssh-keygen -q -t ed25519 -N '' -f /root/k; useradd -m plain;"
         make += "jailssh setup --yes && jailssh adduser alice --jail sftp-only --key /root/k.pub --yes &&"
         make += "jailssh adduser team --jail sftp-only --yes && jailssh keys add team ann /root/k.pub &&"
-        make += "install -d /srv/data; printf 'plugins = sftp\\n[sftp]\\nroots = /srv/data\\n' >/etc/jailssh/jails/own.conf;"
+        make += "install -d /srv/data; printf 'plugins = rsync\\n[rsync]\\nwrite = /srv/data\\n' >/etc/jailssh/jails/own.conf;"
         make += "touch /etc/jailssh/jailssh.conf;"
         make += "jailssh adduser erin --jail own --key /root/k.pub --yes && chown erin /srv/data"
         scratch.run(["sh", "-c", make], check=True)
@@ -43,10 +43,8 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
 @pytest.fixture(scope="module")
 def said(host: ScratchHost) -> dict[str, dict[str, Any]]:
     """What doctor said of each row; all of them in one process of the host."""
-    cases = [{"user": row.bytes_of_user.hex(), "breaks": row.breaks, "back": row.back, "cure_is_run": row.runs}
-             for row in ROWS]  # fmt: skip
     host.write("/root/driver.py", DRIVER.read_bytes())
-    host.write("/root/cases", "".join(json.dumps(each) + "\n" for each in cases))
+    host.write("/root/cases", "".join(json.dumps(row.case()) + "\n" for row in ROWS))
     env = {"PYTHONPATH": "/usr/local/lib/jailssh/python"}
     done = host.run(["sh", "-c", "python3 -B /root/driver.py </root/cases"], env=env)
     assert done.code == 0, done.stderr
