@@ -34,8 +34,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
         report = host.look(context.layout)
         context.facts(report.facts(), report.lines())
         return EXIT_FAILED if report.wrong else EXIT_OK
+    from jailssh.doctor.case import Case
     from jailssh.doctor.walk import walk
 
-    found = walk(context.layout, args.user, everything=args.all)
+    found = walk(Case(context.layout, args.user), everything=args.all)
     context.facts(found.facts(), found.lines(everything=args.all))
     return EXIT_FAILED if found.wrong else COULD_NOT_LOOK if found.unknown else EXIT_OK

@@ -79,8 +79,8 @@ def judge_jail(errors: Sequence[JailsshError]) -> list[Fault]:
 
 def _cure(error: JailsshError) -> str:
     """Return what mends a file or directory that root does not trust, "" for other errors."""
-    kind, _, path = error.what.partition(" ")
-    if kind in ("file", "directory") and path.startswith("/"):
+    noun, _, path = error.what.partition(" ")
+    if noun in ("file", "directory") and path.startswith("/"):
         for why, command in (("writable by", "chmod go-w"), ("owned by", "chown root")):
             if error.why.startswith(why):
                 return f"{command} {path}"

@@ -21,11 +21,15 @@ SECONDS = 3.0
 
 
 class Case:
-    """An account, by the name that was asked for.  Each attribute raises :class:`JailsshError` where it is unknown."""
+    """An account, by the name that was asked for.  Each attribute raises :class:`JailsshError` where it is unknown.
 
-    def __init__(self, layout: Layout, name: str) -> None:
+    ``seconds``: what a look may take that may never end.
+    """
+
+    def __init__(self, layout: Layout, name: str, seconds: float = SECONDS) -> None:
         self.layout = layout
         self.name = name
+        self.seconds = seconds
 
     @cached_property
     def entry(self) -> AccountEntry:

@@ -12,7 +12,7 @@ from typing import Any
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import is_below
-from jailssh.doctor.case import SECONDS, Case
+from jailssh.doctor.case import Case
 from jailssh.doctor.mounts import mount_of
 from jailssh.doctor.step import Fault
 from jailssh.files.mounts import mounts_of
@@ -28,7 +28,7 @@ class HomeFacts:
 
     ``needed``: a login of the account is refused without it; ``writable``: the jail shows it so that it can be changed.
     ``link``: a symbolic link on the way.  ``kind``: what is there instead of a directory.  ``error``: why it cannot be
-    entered.  ``full``: why nothing can be written, in the words of the kernel.  ``point``: its mount point.
+    entered.  ``full``: why nothing can be written, in the words of the kernel.  ``mounted_at``: its mount point.
     """
 
     name: str
@@ -44,7 +44,7 @@ class HomeFacts:
     mode: int = 0
     error: str = ""
     full: str = ""
-    point: str = "/"
+    mounted_at: str = "/"
 
 
 def collect(case: Case) -> HomeFacts:
@@ -55,12 +55,12 @@ def collect(case: Case) -> HomeFacts:
     inside = [args for args in binds if is_below(args[0], home)]
     needed = any(args[5] == "must" for args in inside)
     writable = any(args[2] == "rw" for args in inside)
-    point = mount_of(home, [mount.point for mount in mounts_of()])
+    place = mount_of(home, [mount.point for mount in mounts_of()])
     try:
-        answer = as_user.ask(entry, lambda: json.dumps(_look(home)).encode(), SECONDS)
+        answer = as_user.ask(entry, lambda: json.dumps(_look(home)).encode(), case.seconds)
     except HostError as error:
-        return HomeFacts(case.name, entry.uid, home, needed, writable, unreachable=error.why, point=point)
-    return HomeFacts(case.name, entry.uid, home, needed, writable, point=point, **json.loads(answer))
+        return HomeFacts(case.name, entry.uid, home, needed, writable, unreachable=error.why, mounted_at=place)
+    return HomeFacts(case.name, entry.uid, home, needed, writable, mounted_at=place, **json.loads(answer))
 
 
 def _look(home: str) -> dict[str, Any]:
@@ -111,8 +111,12 @@ def judge(facts: HomeFacts) -> list[Fault]:
     what = f"home of {facts.name}"
     found: list[tuple[str, str]] = []
     if facts.unreachable:
-        cure = f"umount --lazy {facts.point} && mount {facts.point}" if facts.point != "/" else "ls -ld " + facts.path
-        found.append((f"{facts.path}: {facts.unreachable} (mounted at {facts.point})", cure))
+        cure = (
+            f"umount --lazy {facts.mounted_at} && mount {facts.mounted_at}"
+            if facts.mounted_at != "/"
+            else "ls -ld " + facts.path
+        )
+        found.append((f"{facts.path}: {facts.unreachable} (mounted at {facts.mounted_at})", cure))
     elif not facts.exists:
         make = f"install -d -o {facts.name} -g $(id -g {facts.name}) -m 700 {facts.path}"
         found.append((f"{facts.path} does not exist", make))
@@ -129,6 +133,6 @@ def judge(facts: HomeFacts) -> list[Fault]:
         found.append((f"{facts.path}: {facts.error} (mode {facts.mode:04o})", cure))
     elif facts.full and facts.writable:
         read_only = os.strerror(errno.EROFS).lower() == facts.full
-        cure = f"mount -o remount,rw {facts.point}" if read_only else f"df -h {facts.path}; du -xsh {facts.path}"
+        cure = f"mount -o remount,rw {facts.mounted_at}" if read_only else f"df -h {facts.path}; du -xsh {facts.path}"
         found.append((f"{facts.path}: {facts.full}", cure))
     return [Fault(what, why, cure, wrong=facts.needed) for why, cure in found]

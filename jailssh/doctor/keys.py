@@ -14,7 +14,7 @@ from typing import Any
 
 from jailssh.config.keys import TYPES, lines_of, words_of
 from jailssh.core.names import is_below
-from jailssh.doctor.case import SECONDS, Case
+from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts, as_user
 
@@ -69,7 +69,7 @@ def collect(case: Case) -> KeyFacts:
     """Read the files as the account, for a bounded time."""
     entry, values = case.entry, case.server
     paths = [_expanded(word, case) for word in values.get("authorizedkeysfile", [""])[0].split() if word != "none"]
-    answer = as_user.ask(entry, lambda: json.dumps([_read(path, entry.home) for path in paths]).encode(), SECONDS)
+    answer = as_user.ask(entry, lambda: json.dumps([_read(path, entry.home) for path in paths]).encode(), case.seconds)
     files = tuple(
         KeyFile(path, is_below(path, case.layout.keys), row["text"], row["trouble"], _chain(row))
         for path, row in zip(paths, json.loads(answer), strict=True)

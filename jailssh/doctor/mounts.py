@@ -8,7 +8,8 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jailssh.doctor.case import SECONDS, Case
+from jailssh.core.names import is_below
+from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.files.mounts import mounts_of
 from jailssh.host import bounded
@@ -26,7 +27,7 @@ class MountFact:
     path: str
     needs: frozenset[str]
     state: frozenset[str]
-    point: str
+    mounted_at: str
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def collect(case: Case) -> list[MountFact]:
     answer = bounded.ask(
         "directories of the host",
         lambda: json.dumps([_flags(each.path) for each in wanted]).encode(),
-        SECONDS,
+        case.seconds,
         ended="cannot be looked at",
     )
     points = [mount.point for mount in mounts_of()]
@@ -65,7 +66,7 @@ def collect(case: Case) -> list[MountFact]:
 
 def mount_of(path: str, points: Sequence[str]) -> str:
     """Return the mount point that ``path`` is below, by the text of both."""
-    above = [point for point in points if point == "/" or path == point or path.startswith(f"{point}/")]
+    above = [each for each in points if is_below(path, each)]
     return max(above, key=len, default="/")
 
 
@@ -91,6 +92,6 @@ def judge(facts: Sequence[MountFact]) -> list[Fault]:
             found.append(Fault.of(no_source(each.what.removeprefix("jail "), each.path)))
         elif flags := sorted(each.needs & each.state):
             option = {"nosuid": "suid", "noexec": "exec", "read-only": "rw"}[flags[0]]
-            why = f"{each.path} is on {each.point}, which is mounted {', '.join(flags)}"
-            found.append(Fault(each.what, why, f"mount -o remount,{option} {each.point}; for good: /etc/fstab"))
+            why = f"{each.path} is on {each.mounted_at}, which is mounted {', '.join(flags)}"
+            found.append(Fault(each.what, why, f"mount -o remount,{option} {each.mounted_at}; for good: /etc/fstab"))
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import escape
-from jailssh.doctor.case import SECONDS, Case
+from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import bounded
 from jailssh.services import pam, pam_account
@@ -36,6 +36,7 @@ class PamFacts:
     """
 
     name: str
+    seconds: float
     file: str | None
     answer: PamAnswer | None
     hangs: bool
@@ -59,13 +60,13 @@ def collect(case: Case) -> PamFacts | None:
     modules = tuple((line.file, line.module) for line in lines_to_tell)
     answer, hangs, crashed = None, False, ""
     try:
-        answer = pam_account.ask(case.name, SECONDS)
+        answer = pam_account.ask(case.name, case.seconds)
     except bounded.NoAnswerError:
         hangs = True
     except HostError as error:
         crashed = error.why
     file = pam_account.service_file()
-    return PamFacts(case.name, file, answer, hangs, crashed, modules, missing, not lines, _access())
+    return PamFacts(case.name, case.seconds, file, answer, hangs, crashed, modules, missing, not lines, _access())
 
 
 def _access() -> str:
@@ -84,7 +85,7 @@ def judge(facts: PamFacts | None) -> list[Fault]:
         return [Fault("PAM", why, "apt-get install --reinstall -o Dpkg::Options::=--force-confmiss openssh-server")]
     suspects = ", ".join(dict.fromkeys(f"{module} in {file}" for file, module in facts.modules))
     if facts.hangs:
-        why = f"a module does not answer within {SECONDS:g} seconds: every login of the account hangs"
+        why = f"a module does not answer within {facts.seconds:g} seconds: every login of the account hangs"
         return [Fault(what, why, f"mend or remove one of: {suspects or 'the modules in ' + facts.file}")]
     lost = [_lost(file, module) for file, module in facts.missing]
     if facts.answer is None:

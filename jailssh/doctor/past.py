@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from jailssh.core.errors import JailsshError
 from jailssh.core.journal_fields import EVENT, KEY, PEER, REASON, REASONS, REFERENCE, SESSION, UID, Event
 from jailssh.core.names import escape
-from jailssh.doctor.case import SECONDS, Case
+from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import journal, process
 from jailssh.host.journal import JournalRecord
@@ -42,7 +42,7 @@ def collect(case: Case) -> PastFacts:
     """Read the newest records about the account that root or it has sent; judge the last denial again."""
     if process.find_program("journalctl") is None:
         return PastFacts(case.name, True, ())
-    found = journal.read({UID: str(case.entry.uid)}, root=case.layout.root, most=_READ, seconds=SECONDS)
+    found = journal.read({UID: str(case.entry.uid)}, root=case.layout.root, most=_READ, seconds=case.seconds)
     logins = tuple(one for one in found if one.get(EVENT) in _LOGINS)
     if not logins or logins[-1].get(EVENT) != Event.DENIED:
         return PastFacts(case.name, False, logins)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jailssh.core.closed import Word
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape
 from jailssh.doctor.case import Case
@@ -37,6 +38,15 @@ class Fault:
         """Return it for people."""
         head = "wrong" if self.wrong else "note"
         return [f"{head}: {self.what}: {self.why}", *([f"  hint: {self.cure}"] if self.cure else [])]
+
+
+class Result(Word):
+    """How a look ended: ``unknown``: it could not be made; ``skipped``: it makes no sense after another's result."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    UNKNOWN = "unknown"
+    SKIPPED = "skipped"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from jailssh.core.errors import JailsshError, parts
+from jailssh.core.errors import HostError, JailsshError, parts
 from jailssh.core.names import escape
 from jailssh.doctor import (
     account,
@@ -23,8 +23,7 @@ from jailssh.doctor import (
     server,
 )
 from jailssh.doctor.case import Case
-from jailssh.doctor.step import Fault, Step
-from jailssh.host.paths import Layout
+from jailssh.doctor.step import Fault, Result, Step
 
 _NAME, _JAIL, _ANSWER, _PLAN = "name service", "jail", "sshd configuration", "plan"
 
@@ -57,21 +56,18 @@ STEPS: tuple[Step, ...] = (
 
 @dataclass(frozen=True)
 class Walk:
-    """What was found: ``wrong`` in order, notes beside it, what could not be looked at, and each step with its result.
-
-    A step is ``right``, ``wrong``, ``unknown`` (could not be looked at) or ``skipped`` (makes no sense after another).
-    """
+    """What was found: ``wrong`` in order, notes beside it, what could not be looked at, how each step ended."""
 
     case: Case
     wrong: tuple[Fault, ...]
     notes: tuple[Fault, ...]
     unknown: tuple[Fault, ...]
-    steps: dict[str, str]
+    steps: dict[str, Result]
 
     def facts(self) -> dict[str, Any]:
         """Return it for programs."""
-        entry = self.case.entry if self.steps[_NAME] == "right" else None
-        jail = "+".join(self.case.jails) if self.steps.get(_JAIL) == "right" else None
+        entry = self.case.entry if self.steps[_NAME] == Result.RIGHT else None
+        jail = "+".join(self.case.jails) if self.steps.get(_JAIL) == Result.RIGHT else None
         return {
             "user": escape(self.case.name),
             "uid": entry.uid if entry else None,
@@ -104,28 +100,36 @@ def _rows(found: Iterable[Fault]) -> list[dict[str, str]]:
     return [{"step": each.step, "what": each.what, "why": each.why, "hint": each.cure} for each in found]
 
 
-def walk(layout: Layout, name: str, *, everything: bool, steps: tuple[Step, ...] = STEPS) -> Walk:
+def walk(case: Case, *, everything: bool, steps: tuple[Step, ...] = STEPS) -> Walk:
     """Look at an account step by step, as far as the first thing that is wrong; with ``everything`` to the end."""
-    case = Case(layout, name)
     wrong: dict[tuple[str, str], Fault] = {}
     notes: list[Fault] = []
     unknown: list[Fault] = []
-    done: dict[str, str] = {}
+    done: dict[str, Result] = {}
     for step in steps:
-        if any(done.get(each) != "right" for each in step.needs):
-            done[step.name] = "skipped"
+        if any(done.get(each) != Result.RIGHT for each in step.needs):
+            done[step.name] = Result.SKIPPED
             continue
         try:
-            found = [fault.told(step.name) for fault in step.judge(step.collect(case))]
+            found = [fault.told(step.name) for fault in _looked(step, case)]
         except JailsshError as error:
             unknown += [Fault.of(each).told(step.name) for each in parts(error)]
-            done[step.name] = "unknown"
+            done[step.name] = Result.UNKNOWN
             continue
         bad = [fault for fault in found if fault.wrong]
-        done[step.name] = "wrong" if bad else "right"
+        done[step.name] = Result.WRONG if bad else Result.RIGHT
         notes += [fault for fault in found if not fault.wrong]
         for fault in bad:
             wrong.setdefault((fault.what, fault.why), fault)
         if bad and not everything:
             break
     return Walk(case, tuple(wrong.values()), tuple(notes), tuple(unknown), done)
+
+
+def _looked(step: Step, case: Case) -> list[Fault]:
+    """Return what a step finds; what the kernel does not tell is an error as others are."""
+    try:
+        return step.judge(step.collect(case))
+    except OSError as error:
+        what = error.filename if isinstance(error.filename, str) else "system call"
+        raise HostError(what, (error.strerror or str(error)).lower()) from error

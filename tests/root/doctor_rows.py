@@ -10,6 +10,7 @@ DROP_IN = "/etc/ssh/sshd_config.d/20-jailssh.conf"
 KEYS = "/etc/jailssh/keys"
 PLANS = "/var/lib/jailssh/plan.v1"
 _UID = "$(id -u alice)"
+_UNLIMITED = "sed -i '/limits/,$d' /etc/jailssh/users/alice.conf; jailssh apply"
 _IMAGE = "$(readlink -f /var/lib/jailssh/images/sftp-only/current)"
 
 
@@ -115,7 +116,8 @@ ROWS = [
           "add it to AllowUsers, *"),
     _sshd("deny-groups", "DenyGroups jailssh\\n", "wrong: sshd for alice: DenyGroups jailssh: takes a group of alice",
           "remove it from DenyGroups, *"),
-    _sshd("allow-groups", "AllowGroups adm\\n", "wrong: sshd for alice: AllowGroups adm: does not name a group of alice",
+    _sshd("allow-groups", "AllowGroups adm\\n",
+          "wrong: sshd for alice: AllowGroups adm: does not name a group of alice",
           "add it to AllowGroups, *"),
     _sshd("earlier-match", "Match User alice\\nForceCommand internal-sftp\\n",
           "wrong: sshd for alice: forcecommand is 'internal-sftp', expected *10-odd.conf:1: Match User alice is read *",
@@ -140,9 +142,11 @@ ROWS = [
     _file("keys-unreadable", f"{KEYS}/alice", f"chmod 600 {KEYS}/alice",
           f"wrong: {KEYS}/alice: cannot be read by the account, as sshd reads it: permission denied",
           f"chmod 644 {KEYS}/alice", runs=True),
-    _file("keys-writable", f"{KEYS}/alice", f"chmod 666 {KEYS}/alice", f"wrong: file {KEYS}/alice: writable by its group", f"chmod go-w {KEYS}/alice",
+    _file("keys-writable", f"{KEYS}/alice", f"chmod 666 {KEYS}/alice",
+          f"wrong: file {KEYS}/alice: writable by its group", f"chmod go-w {KEYS}/alice",
           runs=True),
-    _file("keys-of-another", f"{KEYS}/alice", f"chown plain {KEYS}/alice", f"wrong: file {KEYS}/alice: owned by uid *, not by root", f"chown root {KEYS}/alice",
+    _file("keys-of-another", f"{KEYS}/alice", f"chown plain {KEYS}/alice",
+          f"wrong: file {KEYS}/alice: owned by uid *, not by root", f"chown root {KEYS}/alice",
           runs=True),
     _file("keys-empty", f"{KEYS}/alice", f"echo '# none' >{KEYS}/alice", f"wrong: {KEYS}/alice: contains no key",
           "jailssh adduser alice --jail JAIL --key FILE"),
@@ -197,8 +201,8 @@ ROWS = [
         "mount -o remount,bind,noexec /var/lib/jailssh/images",
         "wrong: image: /var/lib/jailssh/images/.pool/* is on /var/lib/jailssh/images, which is mounted noexec",
         "mount -o remount,*exec *", "umount /var/lib/jailssh/images", runs=True),
-    Row("directory-gone", "rmdir /srv/data", "wrong: jail own: '/srv/data' is not a directory", "create it, *mkdir -p *",
-        "install -d -o erin /srv/data", user="erin"),
+    Row("directory-gone", "rmdir /srv/data", "wrong: jail own: '/srv/data' is not a directory",
+        "create it, *mkdir -p *", "install -d -o erin /srv/data", user="erin"),
     Row("directory-read-only", "mount --bind /srv/data /srv/data; mount -o remount,bind,ro /srv/data",
         "wrong: jail own: /srv/data is on /srv/data, which is mounted read-only", "mount -o remount,*rw /srv/data*",
         "umount /srv/data", user="erin", runs=True),
@@ -218,12 +222,12 @@ ROWS = [
           "mount -o remount,*rw /home/alice", runs=True),
     Row("expired-by-jailssh", "printf '[limits]\\nexpires = 2020-01-01\\n' >>/etc/jailssh/users/alice.conf;"
         "jailssh apply", "wrong: limits of alice: account expired; last valid day: 2020-01-01 (*)",
-        "[[]limits] expires = 2020-01-01 *alice.conf*", "sed -i '/limits/,$d' /etc/jailssh/users/alice.conf; jailssh apply"),
+        "[[]limits] expires = 2020-01-01 *alice.conf*", _UNLIMITED),
     Row("hours", "printf '[limits]\\nhours = mon 03:00-03:01\\n' >>/etc/jailssh/users/alice.conf; jailssh apply",
         "wrong: limits of alice: login not allowed at this time (*)", "[[]limits] hours = *",
-        "sed -i '/limits/,$d' /etc/jailssh/users/alice.conf; jailssh apply"),
+        _UNLIMITED),
     Row("processes", "printf '[limits]\\nnproc = 2\\n' >>/etc/jailssh/jails/own.conf; jailssh apply;"
-        "for n in 1 2 3; do setpriv --reuid=erin --regid=erin --clear-groups sleep 60 >/dev/null 2>&1 & done; sleep 0.1",
+        "for n in 1 2 3; do setpriv --reuid=erin --regid=erin --clear-groups sleep 60 & done; sleep 0.1",
         "wrong: limits of erin: the account runs 3 processes, its jail allows 2", "jailssh kick erin; *",
         "killall -u erin sleep; sed -i '/limits/,$d' /etc/jailssh/jails/own.conf; jailssh apply", user="erin"),
 ]  # fmt: skip

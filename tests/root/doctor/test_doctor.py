@@ -33,8 +33,8 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
         make = "rm -rf /etc/postfix /etc/exim4; ssh-keygen -q -t ed25519 -N '' -f /root/k; useradd -m plain;"
         make += "jailssh setup --yes && jailssh adduser alice --jail sftp-only --key /root/k.pub --yes &&"
         make += "jailssh adduser team --jail sftp-only --yes && jailssh keys add team ann /root/k.pub &&"
-        make += "install -d /srv/data; printf 'plugins = rsync\\n[rsync]\\nwrite = /srv/data\\n' >/etc/jailssh/jails/own.conf;"
-        make += "touch /etc/jailssh/jailssh.conf;"
+        make += "install -d /srv/data; touch /etc/jailssh/jailssh.conf;"
+        make += "printf 'plugins = rsync\\n[rsync]\\nwrite = /srv/data\\n' >/etc/jailssh/jails/own.conf;"
         make += "jailssh adduser erin --jail own --key /root/k.pub --yes && chown erin /srv/data"
         scratch.run(["sh", "-c", make], check=True)
         yield scratch
