@@ -114,7 +114,8 @@ def _read(path: str, home: str) -> dict[str, Any]:
             found["text"] = os.read(fd, _LIMIT).decode("utf-8", "surrogateescape")
         finally:
             os.close(fd)
-        real, top = os.path.realpath(path), os.path.realpath(home)
+        # A home that does not answer is not touched for a file that is elsewhere.
+        real, top = os.path.realpath(path), os.path.realpath(home) if is_below(path, home) else "/"
         found["chain"] = [(path, info.st_uid, info.st_mode)]
         while real not in ("/", top):
             real = os.path.dirname(real)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import ipaddress
 from collections.abc import Sequence
 from contextlib import suppress
@@ -40,7 +41,7 @@ class PastFacts:
 
 def collect(case: Case) -> PastFacts:
     """Read the newest records about the account that root or it has sent; judge the last denial again."""
-    if process.find_program("journalctl") is None:
+    if process.find_program("journalctl") is None or not _has_journal(case.layout.root):
         return PastFacts(case.name, True, ())
     found = journal.read({UID: str(case.entry.uid)}, root=case.layout.root, most=_READ, seconds=case.seconds)
     logins = tuple(one for one in found if one.get(EVENT) in _LOGINS)
@@ -48,6 +49,11 @@ def collect(case: Case) -> PastFacts:
         return PastFacts(case.name, False, logins)
     now, advice = _again(case, logins[-1])
     return PastFacts(case.name, False, logins, now, tuple(advice))
+
+
+def _has_journal(root: str) -> bool:
+    """True if there is a file of the journal, kept or of this boot."""
+    return any(glob.glob(f"{glob.escape(root)}/{place}/log/journal/*/*.journal*") for place in ("run", "var"))
 
 
 def _again(case: Case, record: JournalRecord) -> tuple[str, Sequence[str]]:

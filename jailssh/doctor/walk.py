@@ -39,7 +39,7 @@ STEPS: tuple[Step, ...] = (
     Step("sshd and the jail", server.collect_forced, server.judge_errors, (_JAIL, _ANSWER, "group")),
     Step("authentication", server.collect_access, server.judge_methods, (_ANSWER,)),
     Step("sshd", server.collect_running, server.judge_running, (_ANSWER,)),
-    Step("keys", keys.collect, keys.judge, (_JAIL, _ANSWER)),
+    Step("keys", keys.collect, keys.judge, (_JAIL, "group", _ANSWER)),
     Step("PAM", pam.collect, pam.judge, (_ANSWER, "login shell", "account state")),
     Step(_PLAN, plan.collect, plan.judge, (_JAIL,)),
     Step("image", image.collect, image.judge, (_PLAN,)),
