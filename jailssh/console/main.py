@@ -28,7 +28,7 @@ VERBS: dict[str, str] = {
     "setup": "prepare this host: group, directories, login program, sshd drop-in",
     "adduser": "put an account, new or existing, into a jail",
     "deluser": "remove an account from its jail",
-    "doctor": "check the host: setup, sshd, jailsshd, unfinished changes",
+    "doctor": "tell why an account cannot log in, or what is wrong with the host",
     "check": "find whatever is weaker than it should be: jails, accounts, sshd, host",
     "recover": "settle interrupted changes",
     "kick": "end all sessions of an account now",

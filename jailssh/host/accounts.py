@@ -130,6 +130,26 @@ def must_change_password(name: str) -> bool:
     return any(fields[0] == name and len(fields) > 2 and fields[2] == "0" for fields in _rows(_AGES_FILE))
 
 
+@dataclass(frozen=True)
+class PasswordAges:
+    """A line of shadow(5): days since 1970, or of days, None where the field is empty; ``locked``: it begins with !."""
+
+    locked: bool
+    changed: int | None
+    most: int | None
+    inactive: int | None
+    expires: int | None
+
+
+def password_ages(name: str) -> PasswordAges | None:
+    """Return what /etc/shadow says of the local account's password, None where it has no line there."""
+    row = next((fields for fields in _rows(_AGES_FILE) if fields[0] == name and len(fields) >= 8), None)
+    if row is None:
+        return None
+    changed, most, inactive, expires = (int(row[at]) if row[at].isdigit() else None for at in (2, 4, 6, 7))
+    return PasswordAges(row[1].startswith("!"), changed, most, inactive, expires)
+
+
 def has_password(name: str) -> bool:
     """True if some password lets the local account in (shadow(5): neither empty, ``*`` nor ``!…`` is one that fits)."""
     return any(

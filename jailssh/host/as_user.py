@@ -9,68 +9,33 @@ from __future__ import annotations
 
 import errno
 import os
-import select
-import signal
 import stat
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
+from jailssh.host import bounded
 from jailssh.host.accounts import AccountEntry
+from jailssh.host.bounded import NoAnswerError as NoAnswerError  # what those who ask may meet
 
 TIMEOUT = 10.0
-MAX_ANSWER = 4 << 20
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
-def ask(entry: AccountEntry, question: Callable[[], bytes]) -> bytes:
-    """Return what ``question`` returns in a process of the account's; :class:`HostError` where it does not end well."""
-    what = f"home of {entry.name}"
-    source, target = os.pipe2(os.O_CLOEXEC)
-    child = os.fork()
-    if child == 0:
-        _answer(entry, question, target)
-    os.close(target)
-    data = b""
-    try:
-        end = time.monotonic() + TIMEOUT
-        while True:
-            ready, _, _ = select.select([source], [], [], max(0.0, end - time.monotonic()))
-            if not ready:
-                raise HostError(what, f"no answer within {TIMEOUT:g} seconds")
-            part = os.read(source, 1 << 16)
-            if not part:
-                break
-            data += part
-            if len(data) > MAX_ANSWER:
-                raise HostError(what, "too much data to read")
-    finally:
-        os.close(source)
-        # What hangs in a dead file server ends when that answers; nobody waits for it.
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        with suppress(ChildProcessError):
-            os.waitpid(child, 0 if data.endswith(b"\n.") else os.WNOHANG)
-    if not data.endswith(b"\n."):
-        raise HostError(what, "permission denied for the account, or the process was killed")
-    return data[:-2]
+def ask(entry: AccountEntry, question: Callable[[], bytes], seconds: float = TIMEOUT) -> bytes:
+    """Return what ``question`` returns in a process of the account's; :class:`HostError` where it does not end well.
 
+    That is :class:`NoAnswerError` where there is none within ``seconds``.
+    """
 
-def _answer(entry: AccountEntry, question: Callable[[], bytes], target: int) -> None:
-    """Become the account, write the answer with a mark behind it, end; never returns."""
-    code = 1
-    try:
+    def as_account() -> bytes:
         os.setgroups([gid for _, gid in entry.groups])
         os.setresgid(entry.gid, entry.gid, entry.gid)
         os.setresuid(entry.uid, entry.uid, entry.uid)
-        os.chdir("/")
-        data = question() + b"\n."
-        while data:
-            data = data[os.write(target, data) :]
-        code = 0
-    finally:
-        os._exit(code)
+        return question()
+
+    ended = "permission denied for the account, or the process was killed"
+    return bounded.ask(f"home of {entry.name}", as_account, seconds, ended=ended)
 
 
 def read_files(entry: AccountEntry, paths: Sequence[str], limit: int) -> list[bytes | None]:

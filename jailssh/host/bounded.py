@@ -51,14 +51,22 @@ def ask(what: str, question: Callable[[], bytes], seconds: float, *, ended: str)
                 raise HostError(what, ended)
     finally:
         os.close(source)
-        with suppress(ProcessLookupError):
-            os.killpg(child, signal.SIGKILL)
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+        for pid in [child] if whole else [*_descendants(child), child]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         # What hangs in a dead file server ends when that answers; nobody waits for it.
         with suppress(ChildProcessError):
             os.waitpid(child, 0 if whole else os.WNOHANG)
     return data[_HEAD:]
+
+
+def _descendants(pid: int) -> list[int]:
+    """Return what the process has started and what that has, as far as it is not ours already (proc(5): children)."""
+    found = []
+    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        for word in file.read().split():
+            found += [*_descendants(int(word)), int(word)]
+    return found
 
 
 def _answer(question: Callable[[], bytes], target: int) -> NoReturn:

@@ -89,17 +89,24 @@ class JournalRecord:
 
 
 def read(
-    matches: Mapping[str, str], *, since: float | None = None, until: float | None = None, root: str = ""
+    matches: Mapping[str, str],
+    *,
+    since: float | None = None,
+    until: float | None = None,
+    root: str = "",
+    most: int = _MOST,
+    seconds: float = _TIMEOUT,
 ) -> list[JournalRecord]:
     """Return the genuine records with these fields, oldest first; times are seconds since 1970.
 
-    At most the newest 20,000 of them.  ``root``: the journal of the system below this directory.
+    Of the newest ``most``, whoever sent them; ``seconds``: what reading may take.  ``root``: the journal of the system
+    below this directory.
     """
-    argv = [f"--lines={_MOST}", *(f"{name}={value}" for name, value in matches.items())]
+    argv = [f"--lines={most}", *(f"{name}={value}" for name, value in matches.items())]
     argv += [f"--since=@{int(since)}"] if since is not None else []
     # journalctl(1) takes whole seconds; what is too much at either end is taken off here.
     argv += [f"--until=@{int(until) + 1}"] if until is not None else []
-    found = _query(argv, root)
+    found = _query(argv, root, seconds)
     return [one for one in found if (since is None or one.time >= since) and (until is None or one.time <= until)]
 
 
@@ -133,15 +140,15 @@ def decisive(records: Sequence[JournalRecord]) -> JournalRecord:
     return min(records, key=lambda one: order.index(one.get(EVENT)) if one.get(EVENT) in order else len(order))
 
 
-def _query(argv: Sequence[str], root: str) -> list[JournalRecord]:
-    out = _journalctl(["--output=json", "--all", *argv], root)
+def _query(argv: Sequence[str], root: str, seconds: float = _TIMEOUT) -> list[JournalRecord]:
+    out = _journalctl(["--output=json", "--all", *argv], root, seconds)
     found = [parse(json.loads(line)) for line in out.splitlines() if line.startswith("{")]
     return [one for one in found if one.genuine]
 
 
-def _journalctl(argv: Sequence[str], root: str) -> str:
+def _journalctl(argv: Sequence[str], root: str, seconds: float = _TIMEOUT) -> str:
     where = [f"--root={root}"] if root else []
-    done = process.run(["journalctl", "--quiet", "--no-pager", *where, *argv], check=False, timeout=_TIMEOUT)
+    done = process.run(["journalctl", "--quiet", "--no-pager", *where, *argv], check=False, timeout=seconds)
     if done.code != 0 and done.stderr:
         raise HostError("journal", process.last_line(done.stderr))
     return done.stdout

@@ -185,10 +185,13 @@ def _check_sources(plan: codec.Plan, jail: str) -> None:
     """Raise for a directory of the host that the jail shows and that is not there: every login would be refused."""
     for record in plan.records:
         if record.verb == "bind" and record.args[4:] == ("root", "must") and not os.path.isdir(record.args[0]):
-            why = f"{record.args[0]!r} is not a directory"
-            raise ConfigError(
-                f"jail {jail}", why, hint=f"create it, owned by the account that writes: mkdir -p {record.args[0]}"
-            )
+            raise no_source(jail, record.args[0])
+
+
+def no_source(jail: str, path: str) -> ConfigError:
+    """Return what is wrong where a jail shows ``path`` of the host, and that is not a directory."""
+    hint = f"create it, owned by the account that writes: mkdir -p {path}"
+    return ConfigError(f"jail {jail}", f"{path!r} is not a directory", hint=hint)
 
 
 def withdraw_plan(layout: Layout, uid: int) -> bool:

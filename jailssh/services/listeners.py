@@ -42,8 +42,8 @@ _PID_FILES = ("/run/sshd.pid", "/var/run/sshd.pid")
 _LISTEN = "0A"
 _MARK = re.compile(r"^jailssh-set-up ([0-9a-f]{16})\s*$", re.MULTILINE)
 _TIMEOUT = 10
-# Clocks of files and of processes differ by a tick or so.
-_SLACK = 0.05
+SLACK = 0.05
+"""Seconds: clocks of files and of processes differ by a tick or so."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,16 @@ def _place(text: str) -> tuple[str, int]:
     return str(ipaddress.ip_address(words)), int(port, 16)
 
 
+def open_ports() -> frozenset[int]:
+    """Return the TCP ports that somebody listens on in this network namespace, systemd for a socket unit perhaps."""
+    found = set()
+    for table in ("tcp", "tcp6"):
+        with suppress(OSError), open(f"/proc/self/net/{table}", encoding="ascii") as stream:
+            rows = [line.split() for line in list(stream)[1:]]
+            found |= {_place(words[1])[1] for words in rows if words[3] == _LISTEN}
+    return frozenset(found)
+
+
 def _unit(pid: int) -> str:
     with suppress(OSError), open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="replace") as stream:
         for line in stream:
@@ -191,8 +201,8 @@ def _by_times(layout: Layout, listener: Listener) -> ListenerState:
         changed = os.stat(layout.sshd_drop_in).st_ctime
     except FileNotFoundError:
         changed = os.stat(os.path.dirname(layout.sshd_drop_in)).st_ctime
-    if (read := _read_at(listener.pid)) is not None:
-        state = Standing.RIGHT if read > changed + _SLACK else Standing.OLD
+    if (read := read_at(listener.pid)) is not None:
+        state = Standing.RIGHT if read > changed + SLACK else Standing.OLD
         return ListenerState(
             listener, state, f"pid file is {'newer' if state == Standing.RIGHT else 'older'} than the drop-in"
         )
@@ -203,7 +213,8 @@ def _by_times(layout: Layout, listener: Listener) -> ListenerState:
     )
 
 
-def _read_at(pid: int) -> float | None:
+def read_at(pid: int) -> float | None:
+    """Return when the process has read its configuration, by its pid file, in seconds since 1970; None if unknown."""
     for path in _PID_FILES:
         with suppress(OSError, ValueError), open(path, encoding="ascii") as stream:
             if int(stream.read(32)) == pid:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
 import stat
+import struct
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -13,12 +15,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from jailssh.host import accounts
+from jailssh.host.paths import Layout
 
 _SSHD = ("sshd", "sshd-session", "sshd-auth")
 _ROUNDS = 20
 _PATIENCE = 1.0
 _AUTH = b"SSH_USER_AUTH="
 _MOST_TOLD = 1 << 20
+_F_OFD_GETLK = 36
+_FLOCK = struct.Struct("hhqqi4x")
+"""struct flock of fcntl(2), with the padding at its end."""
 _SLACK = 0.03
 """Seconds: the start of a process is told in ticks, and the time of a file as of the last tick."""
 
@@ -44,6 +50,22 @@ class Ended:
     sessions: int
     kept: int
     all: bool
+
+
+def places_taken(layout: Layout, uid: int, most: int, key: str = "") -> int:
+    """Return how many of ``most`` sessions the account has open, with ``key`` of this named key.
+
+    A session's place is a lock on one byte of a file (``login/slot.c``); whoever asks takes none.
+    """
+    taken, at = 0, 0
+    with suppress(FileNotFoundError), open(f"{layout.run}/sessions/{uid}{f'.{key}' if key else ''}", "rb") as file:
+        while at < most:
+            question = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, at, most - at, 0)
+            kind, _, start, length, _ = _FLOCK.unpack(fcntl.fcntl(file, _F_OFD_GETLK, question))
+            if kind == fcntl.F_UNLCK:
+                break
+            taken, at = taken + max(length, 1), start + max(length, 1)
+    return min(taken, most)
 
 
 def end_sessions(uid: int, login_program: str, stays: Callable[[str], bool] | None = None) -> Ended:

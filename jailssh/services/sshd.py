@@ -10,7 +10,7 @@ import glob
 import os
 import re
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import escape
@@ -190,6 +190,30 @@ def faults(values: Mapping[str, list[str]], layout: Layout, *, home_keys: bool =
     taken = [word for value in values.get(ACCEPT_ENV, []) for word in value.split() if _takes_ours(word)]
     if taken:
         yield ACCEPT_ENV, f"acceptenv is {' '.join(taken)}: a client can forge the name of its key"
+
+
+def kept_out(values: Mapping[str, list[str]], user: str, groups: Collection[str]) -> str:
+    """Return which list of ``values`` (of :func:`effective`) lets ``user`` in from nowhere, as sshd asks them; or "".
+
+    sshd_config(5): DenyUsers, AllowUsers, DenyGroups, AllowGroups.  An entry ``USER@HOST`` depends on the client, so it
+    neither denies everything nor allows nothing.
+    """
+    for keyword, names in (("users", {user}), ("groups", set(groups))):
+        denied, allowed = (
+            [word for value in values.get(f"{verb}{keyword}", []) for word in value.split()]
+            for verb in ("deny", "allow")
+        )
+        if hit := [word for word in denied if _fits(word, names)]:
+            return f"Deny{keyword.capitalize()} {hit[0]}"
+        if allowed and not any(_fits(word.partition("@")[0], names) or _fits(word, names) for word in allowed):
+            return f"Allow{keyword.capitalize()} {' '.join(allowed)}"
+    return ""
+
+
+def _fits(pattern: str, names: Collection[str]) -> bool:
+    """True if one of ``names`` fits a pattern of ssh_config(5): ``*`` and ``?``."""
+    shape = "".join({"*": ".*", "?": "."}.get(char, re.escape(char)) for char in pattern)
+    return any(re.fullmatch(shape, name, re.DOTALL) for name in names)
 
 
 def _takes_ours(pattern: str) -> bool:

@@ -248,19 +248,25 @@ def audit_tree(layout: Layout, trees: int, generation: str, found: Audit) -> Man
         os.close(root)
 
 
+def shape_fault(entry: Entry, info: os.stat_result) -> str:
+    """Return what of an entry's object can be seen to be wrong without reading it, or ""."""
+    if entry.kind not in _TYPES:
+        return f"kind {entry.kind!r} is not allowed in an image"
+    size = entry.size if entry.kind in WITH_CONTENT else None
+    return _status(info, _TYPES[entry.kind], None if entry.kind == EntryKind.LINK else entry.mode, size)
+
+
 def entry_fault(fd: int, entry: Entry, info: os.stat_result, right: Mapping[int, str]) -> Fault:
     """Return what kind of damage an entry's object in its open directory has and why, or :data:`NO_FAULT`; OSError.
 
     ``right``: the inodes of files that need not be read again, with their names in the store.
     """
-    if entry.kind not in _TYPES:
-        return DamageKind.STATUS, f"kind {entry.kind!r} is not allowed in an image"
-    name, size = os.path.basename(entry.path), entry.size if entry.kind in WITH_CONTENT else None
+    if why := shape_fault(entry, info):
+        return (DamageKind.CONTENT if why.endswith(_BYTES) else DamageKind.STATUS), why
+    name = os.path.basename(entry.path)
     mtime = (
         0 if entry.kind == EntryKind.TEXT else entry.stamp[2] if entry.kind == EntryKind.FILE and entry.stamp else None
     )
-    if why := _status(info, _TYPES[entry.kind], None if entry.kind == EntryKind.LINK else entry.mode, size):
-        return (DamageKind.CONTENT if why.endswith(_BYTES) else DamageKind.STATUS), why
     if entry.kind == EntryKind.LINK:
         same = os.readlink(name, dir_fd=fd) == entry.target
         return NO_FAULT if same else (DamageKind.CONTENT, f"does not lead to {escape(entry.target, 200)}")

@@ -6,7 +6,7 @@ an earlier Match block of sshd's, a mail server that reads other files, PAM's fi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from jailssh.change import transaction
@@ -144,12 +144,26 @@ def _about_sshd(layout: Layout, people: Sequence[AccountEntry]) -> list[ConfigEr
     try:
         earlier = sshd.earlier_matches(layout)
         for entry in people if earlier else people[:1]:
-            by_name = setup.GROUP in {name for name, _ in entry.groups}
             try:
-                sshd.check_forced(sshd.effective(entry.name, config), layout, entry.name, home_keys=not by_name)
+                found += about_server(layout, entry, sshd.effective(entry.name, config), earlier)
             except JailsshError as error:
-                first = f"; {earlier[0]} is read first" if earlier else ""
-                found.append(ConfigError(error.what, error.why + first, hint=error.hint))
+                found.append(ConfigError(error.what, error.why, hint=error.hint))
     except JailsshError as error:
         found.append(ConfigError(error.what, error.why, hint=error.hint))
     return found
+
+
+def about_server(
+    layout: Layout, entry: AccountEntry, values: Mapping[str, list[str]], earlier: Sequence[str]
+) -> list[ConfigError]:
+    """Return where ``values``, sshd's for this account, are not what the drop-in says.
+
+    ``earlier``: the Match blocks that sshd reads before it.
+    """
+    by_name = setup.GROUP in {name for name, _ in entry.groups}
+    try:
+        sshd.check_forced(values, layout, entry.name, home_keys=not by_name)
+    except JailsshError as error:
+        first = f"; {earlier[0]} is read first" if earlier else ""
+        return [ConfigError(error.what, error.why + first, hint=error.hint)]
+    return []

@@ -43,13 +43,17 @@ MAY_IMPORT: dict[str, set[str]] = {
         "services", "upkeep", "users",
     },
     "audit": {"core", "host"},
+    "doctor": {
+        "change", "closure", "config", "core", "daemon", "diagnose", "files", "host", "image", "jail", "plan",
+        "plugin", "publish", "services", "upkeep", "users",
+    },
     "console": {"core", "host"},
     "queries": {
-        "audit", "change", "checks", "config", "console", "core", "diagnose", "host", "integrity", "jail",
-        "plan", "publish", "services", "users",
+        "audit", "change", "checks", "config", "console", "core", "diagnose", "host", "integrity", "jail", "plan",
+        "publish", "services", "users",
     },
     "cli": {
-        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image",
+        "change", "closure", "config", "console", "core", "daemon", "diagnose", "doctor", "files", "host", "image",
         "jail", "jailspec", "policy", "publish", "scratch", "services", "tree", "upkeep", "users",
     },
 }  # fmt: skip
