@@ -45,12 +45,13 @@ VERBS: dict[str, str] = {
     "audit": "show what happened: logins, commands, files, denials",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
+    "selftest": "prove a jail with real logins: its uses work, attacks do not",
     "demo": "try real logins on a scratch host; leaves nothing behind",
 }
 
 INTERRUPTED_STATUS = 130
 # They always ask the name service.
-LOOKING_UP = ("adduser", "apply", "list")
+LOOKING_UP = ("adduser", "apply", "list", "selftest")
 
 
 class VerbParser(argparse.ArgumentParser):

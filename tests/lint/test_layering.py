@@ -36,6 +36,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "change", "closure", "config", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish",
         "services",
     },
+    "selftest": {
+        "change", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish", "services", "users",
+    },
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish"},
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "users"},
     "checks": {
@@ -46,8 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "console": {"core", "host"},
     "cli": {
         "audit", "change", "checks", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host",
-        "image", "integrity", "jail", "jailspec", "plan", "policy", "publish", "scratch", "services", "tree", "upkeep",
-        "users",
+        "image", "integrity", "jail", "jailspec", "plan", "policy", "publish", "scratch", "selftest", "services", "tree",
+        "upkeep", "users",
     },
 }  # fmt: skip
 MOST_FILES = 20
