@@ -23,7 +23,7 @@ _TUN_ANY = 0x7FFFFFFF
 
 _SFTP_INIT = b"\0\0\0\5\1\0\0\0\3"
 """SSH_FXP_INIT of version 3, to which every server has an answer."""
-_OUTSIDE = ("/etc/ssh/sshd_config", "/etc/jailssh", "/var/lib/jailssh", "/etc/shadow", "/proc/1")
+_OUTSIDE = ("/etc/ssh/sshd_config", "/etc/jailssh/keys", "/var/lib/jailssh/plan.v1", "/etc/shadow", "/proc/1")
 
 Answer = tuple[bool, str]
 """True if it was refused, and what the server did."""

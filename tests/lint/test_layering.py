@@ -49,8 +49,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "console": {"core", "host"},
     "cli": {
         "audit", "change", "checks", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host",
-        "image", "integrity", "jail", "jailspec", "plan", "policy", "publish", "scratch", "selftest", "services", "tree",
-        "upkeep", "users",
+        "image", "integrity", "jail", "jailspec", "plan", "policy", "publish", "scratch", "selftest", "services",
+        "tree", "upkeep", "users",
     },
 }  # fmt: skip
 MOST_FILES = 20
