@@ -172,6 +172,10 @@ class Journal:
         act()
         self._fault(f"{point}: done")
 
+    def heed(self) -> None:
+        """Raise :class:`SignalledError` if a signal has come: for what takes long between two steps."""
+        self._look()
+
     def amend(self, inverse: UndoAction) -> None:
         """Put what is known about the object of the last step, now that it is there, in the place of its inverse."""
         last = self.steps[-1]

@@ -19,7 +19,7 @@ from jailssh.core.errors import JailsshError
 from jailssh.files import fs, removal
 from jailssh.host import accounts, as_user, install
 from jailssh.host.paths import Layout
-from jailssh.publish import plan_files
+from jailssh.publish import plan_files, trial_keys
 from jailssh.services import pam, spools, sshd
 
 LIMIT = 16 << 20
@@ -41,6 +41,9 @@ class Operation(Word):
     SPOOL = "spool"
     LINGER = "linger"
     HOME = "home"
+    TRIAL_KEY = "trial-key"
+    TRIAL_FILES = "trial-files"
+    TRIAL_ACCOUNT = "trial-account"
 
 
 @dataclass(frozen=True)
@@ -203,6 +206,26 @@ def _undo_home(name: str, uid: int, files: list[str]) -> None:
         as_user.rename_in(entry, entry.home, [(f"{spools.ASIDE}{file}", file) for file in files])
 
 
+def _undo_trial_key(name: str, root: str, uid: int, blobs: list[str]) -> None:
+    trial_keys.shut_out(Layout(root=root), name, uid, blobs)
+
+
+def _undo_trial_files(path: str, name: str, uid: int) -> None:
+    entry = accounts.find(name)
+    if entry is None or entry.uid != uid:
+        return
+    folder, last = os.path.split(path)
+    if why := as_user.remove_tree(entry, folder, last):
+        raise JailsshError(path, f"cannot be removed as {name}: {why}", hint=f"inspect it, then: rm -r {path}")
+
+
+def _undo_trial_account(name: str) -> None:
+    # Who made it takes it out of its jail first; nobody else forgets it.
+    if accounts.find(name) is not None:
+        hint = f"jailssh recover {name}"
+        raise JailsshError(f"account {name}", "a selftest made it and it is still there", hint=hint)
+
+
 OPERATIONS: dict[Operation, Callable[..., None]] = {
     Operation.FILE: _undo_file,
     Operation.PLAN: _undo_plan,
@@ -217,6 +240,9 @@ OPERATIONS: dict[Operation, Callable[..., None]] = {
     Operation.SPOOL: _undo_spool,
     Operation.LINGER: _undo_linger,
     Operation.HOME: _undo_home,
+    Operation.TRIAL_KEY: _undo_trial_key,
+    Operation.TRIAL_FILES: _undo_trial_files,
+    Operation.TRIAL_ACCOUNT: _undo_trial_account,
 }
 
 

@@ -11,6 +11,7 @@ from jailssh.console.context import ASSUME_YES, Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.names import escape
 from jailssh.files import fs
+from jailssh.selftest import leftovers
 
 EXAMPLES = ("jailssh recover", "jailssh recover alice", "jailssh recover account-alice --yes")
 
@@ -21,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help=ASSUME_YES)
     parser.description = (
         "Settle changes that a kill or a power cut interrupted.  Steps that confine are kept; steps that grant access\n"
-        "are rolled back.  No account and no home is deleted.  Without SUBJECT: all interrupted changes."
+        "are rolled back.  No account and no home is deleted, but those that a selftest has made.\n"
+        "Without SUBJECT: all interrupted changes."
     )
 
 
@@ -45,7 +47,13 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _is_meant(subject: str, wanted: str | None) -> bool:
-    return wanted is None or subject in (wanted, f"account-{wanted}", f"keys-{wanted}")
+    return wanted is None or subject in (
+        wanted,
+        f"account-{wanted}",
+        f"keys-{wanted}",
+        f"selftest-{wanted}",
+        f"selftest-made-{wanted}",
+    )
 
 
 def _effect(each: Unfinished) -> list[str]:
@@ -60,16 +68,20 @@ def _effect(each: Unfinished) -> list[str]:
 
 
 def _end(context: Context, each: Unfinished) -> None:
-    if not (each.stays or each.goes or each.damaged):
+    of_selftest = leftovers.is_subject(each.subject) and not each.damaged
+    if not (each.stays or each.goes or each.damaged or of_selftest):
         return  # Its command alone ends it, as was said.
     if not context.confirm("End it?"):
         raise JailsshError("recover", f"aborted; {each.subject} is unchanged")
     layout = context.layout
-    with fs.lock(layout.lock):
-        if each.damaged:
-            lines = [f"{each.subject}: the damaged journal is now {transaction.put_aside(layout, each.subject)}"]
-        else:
-            lines = transaction.recover(layout, each.subject)
+    if of_selftest:
+        lines = leftovers.settle(layout, each.subject)
+    else:
+        with fs.lock(layout.lock):
+            if each.damaged:
+                lines = [f"{each.subject}: the damaged journal is now {transaction.put_aside(layout, each.subject)}"]
+            else:
+                lines = transaction.recover(layout, each.subject)
     if not lines:
         raise UsageError(f"recover {each.subject}", "is already settled by another process")
     if context.json:

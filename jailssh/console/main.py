@@ -45,14 +45,15 @@ VERBS: dict[str, str] = {
     "audit": "show what happened: logins, commands, files, denials",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
+    "selftest": "prove a jail with real logins: its uses work, attacks do not",
     "demo": "try real logins on a scratch host; leaves nothing behind",
 }
 
-QUERIES = ("audit", "check", "explain", "list", "plan")
+QUERIES = ("audit", "check", "doctor", "explain", "list", "plan", "selftest")
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 INTERRUPTED_STATUS = 130
 # They always ask the name service.
-LOOKING_UP = ("adduser", "apply", "list")
+LOOKING_UP = ("adduser", "apply", "list", "selftest")
 
 
 class VerbParser(argparse.ArgumentParser):

@@ -10,6 +10,7 @@ through useradd(8), usermod(8), userdel(8), groupadd(8), groupdel(8) and gpasswd
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 
@@ -155,6 +156,20 @@ def has_password(name: str) -> bool:
     return any(
         fields[0] == name and len(fields) > 1 and fields[1][:1] not in ("*", "!") for fields in _rows(_AGES_FILE)
     )
+
+
+def is_expired(name: str) -> bool:
+    """True if the local account has expired (shadow(5): the day, counted from 1970, from which on nobody logs in)."""
+    today = int(time.time()) // 86400
+    return any(
+        fields[0] == name and len(fields) > 7 and fields[7].isdigit() and int(fields[7]) <= today
+        for fields in _rows(_AGES_FILE)
+    )
+
+
+def is_locked(name: str) -> bool:
+    """True if the password of the local account is locked (shadow(5): it begins with ``!``)."""
+    return any(fields[0] == name and len(fields) > 1 and fields[1][:1] == "!" for fields in _rows(_AGES_FILE))
 
 
 def _rows(path: str) -> list[list[str]]:

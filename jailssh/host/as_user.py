@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
+from jailssh.files import fs
 from jailssh.host import bounded
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.bounded import NoAnswerError as NoAnswerError  # what those who ask may meet
@@ -157,3 +158,58 @@ def remove_empty(entry: AccountEntry, paths: Sequence[tuple[str, bool]]) -> None
         return b""
 
     ask(entry, question)
+
+
+def make_tree(entry: AccountEntry, folder: str, name: str, files: Sequence[tuple[str, bytes]]) -> str:
+    """Make the new directory ``name`` in ``folder`` as the account, with ``files`` in it; return why not, "" if made.
+
+    A file's name is relative; one that ends with ``/`` is a directory, and comes before what is in it.
+    """
+
+    def question() -> bytes:
+        try:
+            above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            os.mkdir(name, 0o700, dir_fd=above)
+            top = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
+            for path, data in files:
+                if path.endswith("/"):
+                    os.mkdir(path.rstrip("/"), 0o700, dir_fd=top)
+                    continue
+                flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                fd = os.open(path, flags, 0o600, dir_fd=top)
+                fs.write_all(fd, data)
+                os.close(fd)
+        except OSError as error:
+            return (error.strerror or str(error)).lower().encode()
+        return b""
+
+    return ask(entry, question).decode("utf-8", "replace")
+
+
+def remove_tree(entry: AccountEntry, folder: str, name: str) -> str:
+    """Remove ``name`` in ``folder`` with all that is in it as the account; return why not, "" if it is gone."""
+
+    def question() -> bytes:
+        try:
+            above = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            info = os.stat(name, dir_fd=above, follow_symlinks=False)
+            if stat.S_ISDIR(info.st_mode):
+                fs.remove_tree(above, name)
+            else:
+                os.unlink(name, dir_fd=above)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            return (error.strerror or str(error)).lower().encode()
+        return b""
+
+    return ask(entry, question).decode("utf-8", "replace")
+
+
+def first_of(entry: AccountEntry, paths: Sequence[str]) -> str:
+    """Return the first of ``paths`` that the account finds, "" for none."""
+
+    def question() -> bytes:
+        return os.fsencode(next((path for path in paths if os.path.exists(path)), ""))
+
+    return os.fsdecode(ask(entry, question))

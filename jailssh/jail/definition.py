@@ -34,6 +34,7 @@ from jailssh.jail.this_host import THIS_HOST
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
 from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult, Value
+from jailssh.plugin.trials import Trial, Tried
 from jailssh.policy.rules import RuleError
 
 SAMPLE_ACCOUNT = Account("user", 60000, 60000, "user", "/home/user")
@@ -103,6 +104,15 @@ class JailDefinition:
         results = tuple(self._ask(p, partial(p.account, self.facts, account), PluginResult) for p in self.plugins)
         refuse_clashes(self.config, results, account)
         return results
+
+    def trials(self, account: Account) -> dict[str, tuple[Trial, ...] | None]:
+        """Return what each plugin announces to be tried for ``account``, None for one that announces nothing."""
+        return {
+            plugin.name: self._ask(plugin, partial(plugin.trials, self.facts, account), tuple[Trial, ...])
+            if isinstance(plugin, Tried)
+            else None
+            for plugin in self.plugins
+        }
 
     def words(self) -> frozenset[str]:
         """Return every word in a setting of the jail's plugins: all that any right can be given to is among them."""

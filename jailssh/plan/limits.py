@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from datetime import UTC, datetime, timedelta
 
 from jailssh.core.names import DAYS, binary_size
@@ -47,6 +48,12 @@ def judge(access: Access, now: int) -> tuple[str, str]:
     if access.hours and not any(days >> day & 1 and start <= minute < end for days, start, end in access.hours):
         return "hours", "login not allowed at this time"
     return "", ""
+
+
+def allows_address(access: Access, address: str) -> bool:
+    """True if logins from the client's ``address`` are allowed."""
+    client = ipaddress.ip_address(address)
+    return not access.addresses or any(client in ipaddress.ip_network(each, strict=False) for each in access.addresses)
 
 
 def in_force(access: Access) -> dict[str, str]:

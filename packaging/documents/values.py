@@ -45,6 +45,7 @@ _KINDS: dict[str, str] = {
     "TIME": "none",
     "TYPE": "none",
     "USER": "account",
+    "USER|JAIL": "account",
     "adduser NAME": "any-account",
     "audit log --key": "none",
     "build --name": "none",

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial, denied
 from jailssh_plugins.pythons import ENVIRONMENT, INTERPRETER, modules
 from jailssh_plugins.roots import mounts, paths
 
@@ -80,6 +81,24 @@ class Borg:
         kept = held_in if settings["append_only"] else ()
         reach = Reach(writes=held_in, changes=() if kept else held_in, keeps=kept)
         return PluginResult((serve, version), "borg", binds=place.binds, home=place.home, reach=reach)
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
+        """The server begins and ends, and takes nothing that lifts a limit."""
+        limits = [
+            "borg serve --restrict-to-path /",
+            "borg serve --restrict-to-repository /",
+            "borg serve --append-only",
+        ]
+        limits += ["borg serve --storage-quota 1"] if settings["storage_quota"] else []
+        others = ("borg", "borg create x::y /etc", "borg mount x y", "borg key export x", "borg with-lock x id",
+                  "borg serve --debug-profile /tmp/x", "borg --rsh id serve", "python3 -m borg serve")  # fmt: skip
+        return (
+            Trial("borg.version", "the version of the server", command="borg --version", shows="."),
+            # Without a request it ends at the end of its input.
+            Trial("borg.serve", "a server for a backup", command="borg serve"),
+            *denied("borg.limits", "limits of the client's own, which would add to those that are set", *limits),
+            *denied("borg.program", "another command of borg, or a program by an option", *others),
+        )
 
 
 def _find(jail: Jail, settings: Mapping[str, Value]) -> tuple[str, tuple[str, ...]]:

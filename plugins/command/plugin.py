@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial, denied
 from jailssh.policy.rules import UNBOUNDED
 from jailssh_plugins.roots import Mounts, covered, expand, mounts, paths
 
@@ -83,6 +84,18 @@ class Command:
         names, proc = ", ".join(dict.fromkeys(rule.argv0 for rule in rules)), bool(settings["proc"])
         reach = Reach(writes=write)
         return PluginResult(tuple(rules), names, binds=place.binds, home=place.home, proc=proc, reach=reach)
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
+        """Ways to make more of a line; what the lines themselves do nobody knows, so none of them is run."""
+        found: list[Trial] = []
+        for number, text in enumerate(_texts(settings), 1):
+            line = _read(text, account)
+            words = " ".join((text.split()[0], *line.literal_words))
+            more = ["; id", " | sh", " $(id)", "\nid"]
+            more += [] if line.anything else [" --jailssh-no-such-option"]
+            what = "an allowed command with more behind it"
+            found += denied(f"command.{number}", what, *(f"{words}{each}" for each in more))
+        return tuple(found)
 
 
 def _texts(settings: Mapping[str, Value]) -> tuple[str, ...]:

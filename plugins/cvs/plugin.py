@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial, denied
 from jailssh_plugins.roots import mounts, paths
 
 
@@ -49,6 +50,16 @@ class Cvs:
             accessible_directories=place.accessible_directories,
         )
         return PluginResult((rule,), "cvs", binds=place.binds, home=place.home, reach=Reach(roots, roots))
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
+        """The server says what it can do, and no other command of cvs runs."""
+        others = ("cvs -f server", "cvs -d / server", "cvs -e id server", "cvs pserver", "cvs --allow-root=/ server",
+                  "cvs", "cvs -d :ext:x checkout y", "cvs server -x")  # fmt: skip
+        return (
+            Trial("cvs.server", "a server for a working copy", command="cvs server", input=b"valid-requests\n",
+                  shows="Valid-requests"),
+            *denied("cvs.program", "an option of the client's, or another command", *others),
+        )  # fmt: skip
 
 
 def _find_cvs(jail: Jail) -> str:

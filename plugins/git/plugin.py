@@ -17,6 +17,8 @@ from dataclasses import dataclass, replace
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.plugin.api import API_VERSION, Account, Grant, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial
+from jailssh_plugins.git import trials
 from jailssh_plugins.git.serving import CONFIG, Pairs, environment, signers, spellings
 from jailssh_plugins.rights import granted, shown
 from jailssh_plugins.roots import Mounts, covered, mounts, paths
@@ -110,6 +112,15 @@ class Git:
         written = may[Grant.WRITE].roots if Grant.WRITE in may else ()
         reach = Reach(trusts=tuple(dict.fromkeys(path for roots in seen for path in roots)), writes=written)
         return PluginResult(tuple(rules), "git", binds=place.binds, home=place.home, reach=reach)
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
+        """The beginning of a fetch and of a push, and ways to something else than a repository."""
+        by_rights = settings["rights"] or settings["roots"]
+        may, _ = (_by_rights if by_rights else _by_directories)(account, settings)
+        # Below a directory without patterns each name is a repository's.
+        like = {right: served.like or tuple(f"{root}/*" for root in served.roots) for right, served in may.items()}
+        roots = next((served.roots for served in may.values()), None) or paths(settings, "roots", account, self.name)
+        return tuple(trials.trials(like, roots, archive=bool(settings["archive"])))
 
 
 def _by_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, _Served], Mounts]:

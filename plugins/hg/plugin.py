@@ -12,6 +12,7 @@ from dataclasses import replace
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial, denied, quoted
 from jailssh_plugins.pythons import ENVIRONMENT, modules
 from jailssh_plugins.roots import covered, mounts, paths
 
@@ -55,6 +56,27 @@ class Hg:
             for number, (path, text) in enumerate(spelled, 1)
         ]
         return PluginResult(tuple(rules), "hg", binds=place.binds, home=place.home, reach=reach)
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
+        """The server of each repository says what it can do, and takes no word of the client's."""
+        places = (*paths(settings, "read", account, self.name), *paths(settings, "write", account, self.name))
+        uses = [
+            Trial(
+                f"hg.serve.{number}",
+                "a server for a clone",
+                command=f"hg -R {quoted(path)} serve --stdio",
+                input=b"hello\n",
+                shows="capabilities:",
+                needs=(f"{path}/.hg",),
+            )
+            for number, path in enumerate(places, 1)
+        ]
+        one = quoted(places[0])
+        others = (f"hg -R {one} serve --stdio --debugger", f"hg -R {one} --config=alias.serve=!id serve --stdio",
+                  "hg -R /etc serve --stdio", f"hg -R {one} serve", f"hg -R '{places[0]}/../x' serve --stdio",
+                  f"hg -R {one} --config ui.debugger=id serve --stdio", "hg clone / /tmp/x", f"hg -R {one} log",
+                  "hg -R --config=alias.serve=!id serve --stdio", "hg serve --stdio")  # fmt: skip
+        return (*uses, *denied("hg.program", "an option of the client's, or another command", *others))
 
 
 def _spellings(path: str, account: Account) -> Iterator[str]:

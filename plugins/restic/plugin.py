@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial, denied
 from jailssh_plugins.roots import expand, mounts
 
 
@@ -49,6 +50,17 @@ class Restic:
         kept = (path,) if settings["append_only"] else ()
         reach = Reach(writes=(path,), changes=() if kept else (path,), keeps=kept)
         return PluginResult((rule,), "restic", binds=place.binds, home=place.home, reach=reach)
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
+        """The server answers the beginning of HTTP/2 (RFC 9113, section 3.4), and no other command of rclone runs."""
+        begin = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+        others = ("rclone serve http /", "rclone serve sftp --stdio /", "rclone rcd", "rclone cat /etc/shadow",
+                  "rclone", "rclone copy / /tmp/x", "restic backup /etc", "rclone serve restic")  # fmt: skip
+        return (
+            Trial("restic.serve", "a server for a backup", command="rclone serve restic --stdio", input=begin,
+                  exits=None, shows="\x04\x00\x00\x00\x00\x00"),
+            *denied("restic.program", "another command of rclone", *others),
+        )  # fmt: skip
 
 
 def _find_rclone(jail: Jail) -> str:

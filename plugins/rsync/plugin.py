@@ -15,7 +15,9 @@ from dataclasses import replace
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial
 from jailssh_plugins.roots import mounts, paths
+from jailssh_plugins.rsync import trials
 
 _LETTERS = "ACDEHIJNORSUWXbcdglmnopqrtuvxyz"
 _LINK_LETTERS = "KLk"
@@ -119,6 +121,13 @@ class Rsync:
         place = mounts(read, write, account, self.name)
         reach = _reach(write, overwrite=bool(settings["overwrite"]), delete=bool(settings["delete"]))
         return PluginResult(tuple(rules), "rsync", binds=place.binds, home=place.home, reach=reach)
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
+        """The beginning of a transfer in each direction, and ways to make rsync do more."""
+        read, write = (paths(settings, name, account, self.name) for name in ("read", "write"))
+        letters = "" if settings["follow_links"] else _LINK_LETTERS
+        delete, probe = bool(settings["delete"]), bool(settings["probe"])
+        return tuple(trials.trials(read, write, letters=letters, delete=delete, probe=probe))
 
 
 def _reach(write: tuple[str, ...], *, overwrite: bool, delete: bool) -> Reach:

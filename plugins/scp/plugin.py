@@ -11,6 +11,9 @@ from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial
+from jailssh_plugins.scp import trials
+from jailssh_plugins.sftp import trials as sftp_trials
 from jailssh_plugins.sftp.plugin import find_server, server_rule
 
 NO_READING = "read,opendir,readdir,readlink,symlink,hardlink,copy-data,rename,posix-rename,remove,rmdir"
@@ -62,6 +65,17 @@ class Scp:
         uploads = any(rule.id == "scp.upload" or (rule.id == "scp.sftp" and upload) for rule in rules)
         reach = Reach(writes=("/",) if uploads else ())
         return PluginResult(tuple(rules), "scp", home="rw" if upload else "ro", reach=reach)
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:
+        """The directions in each protocol that is allowed."""
+        upload, download = bool(settings["upload"]), bool(settings["download"])
+        found: list[Trial] = []
+        if "sftp" not in jail.plugins:
+            denies = frozenset(NO_READING.split(",")) if upload and not download else frozenset()
+            found += sftp_trials.trials("scp", account, denies=denies, keeps=False, read_only=not upload)
+        if settings["old_protocol"]:
+            found += trials.trials(account, upload=upload, download=download)
+        return tuple(found)
 
 
 def _find_scp(jail: Jail) -> str:

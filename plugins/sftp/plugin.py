@@ -13,7 +13,9 @@ from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial
 from jailssh_plugins.roots import expand
+from jailssh_plugins.sftp import trials
 
 SERVER_PATHS = (
     "/usr/lib/openssh/sftp-server",
@@ -102,6 +104,18 @@ class Sftp:
         rule = server_rule("sftp.server", self.name, find_server(jail), flags, log=log, keep=keep)
         reach = Reach(writes=written, changes=() if kept else written, keeps=kept)
         return PluginResult((rule,), "sftp", home="ro" if read_only else "rw", reach=reach)
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
+        """Each kind of request, as the settings allow it, and ways out of the home."""
+        allowed = set(_requests(settings, "allow_requests"))
+        if settings["write_only"] or settings["append_only"]:
+            mode = set((_DROP if settings["write_only"] else _APPEND).split())
+            allowed = mode & allowed if allowed else mode
+        denies = (set(_REQUESTS.split()) - allowed if allowed else set()) | set(_requests(settings, "deny_requests"))
+        keeps = bool(settings["write_only"] or settings["append_only"])
+        return trials.trials(
+            self.name, account, denies=frozenset(denies), keeps=keeps, read_only=bool(settings["read_only"])
+        )
 
     def _flags(self, account: Account, settings: Mapping[str, Value]) -> tuple[str, ...]:
         modes = [name for name in ("read_only", "write_only", "append_only") if settings[name]]

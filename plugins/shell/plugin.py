@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial
+from jailssh_plugins.shell import trials
 
 _COREUTILS = (
     "[ b2sum base32 base64 basename cat chgrp chmod chown cksum comm cp csplit cut date dd df dir dirname du echo env "
@@ -94,6 +96,12 @@ class Shell:
             executable_home=bool(settings["executable_home"]),
             reach=Reach(writes=("/",)),
         )
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
+        """Commands that must work, and ways out of the jail for who has a shell."""
+        if not settings["commands"]:
+            return trials.login_only()
+        return tuple(trials.trials(account, programs=bool(settings["executable_home"]), tools=bool(settings["tools"])))
 
 
 def _find_shell(jail: Jail, settings: Mapping[str, Value]) -> str:

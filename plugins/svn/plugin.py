@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.trials import Trial, denied
 from jailssh_plugins.roots import expand, mounts
 
 
@@ -50,6 +51,17 @@ class Svn:
         )
         reach = Reach((root,), () if read_only else (root,))
         return PluginResult((rule,), "svn", binds=place.binds, home=place.home, reach=reach)
+
+    def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
+        """The server greets, and takes no option of the client's."""
+        others = ("svnserve -t -r /", "svnserve --root=/ -t", "svnserve -t --tunnel-user=root", "svnserve -d",
+                  "svnserve -i", "svnserve -t --config-file=/tmp/x", "svnserve", "svnserve -t --log-file=/tmp/x",
+                  "svnadmin dump /srv/svn", "svn cat file:///etc/shadow")  # fmt: skip
+        return (
+            # It greets before it is asked for anything, and ends at the end of its input.
+            Trial("svn.serve", "a server for a working copy", command="svnserve -t", exits=None, shows="( success ("),
+            *denied("svn.program", "an option of the client's, or another program", *others),
+        )
 
 
 def _find_server(jail: Jail) -> str:

@@ -47,14 +47,17 @@ MAY_IMPORT: dict[str, set[str]] = {
         "change", "closure", "config", "core", "daemon", "diagnose", "files", "host", "image", "jail", "plan",
         "plugin", "publish", "services", "upkeep", "users",
     },
+    "selftest": {
+        "change", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish", "services", "users",
+    },
     "console": {"core", "host"},
     "queries": {
-        "audit", "change", "checks", "config", "console", "core", "diagnose", "host", "integrity", "jail", "plan",
-        "publish", "services", "users",
+        "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
+        "plan", "publish", "selftest", "services", "users",
     },
     "cli": {
-        "change", "closure", "config", "console", "core", "daemon", "diagnose", "doctor", "files", "host", "image",
-        "jail", "jailspec", "policy", "publish", "scratch", "services", "tree", "upkeep", "users",
+        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "jail",
+        "jailspec", "policy", "publish", "scratch", "selftest", "services", "tree", "upkeep", "users",
     },
 }  # fmt: skip
 MOST_FILES = 20

@@ -292,7 +292,11 @@ def chroot(host: Host) -> Callable[[str], None]:
             " cp /usr/bin/true usr/bin; ln -s usr/bin bin; mknod -m 666 dev/null c 1 3;"
             " echo root:x:0:0:root:/root:/bin/sh > etc/passwd; chown 7:7 home/u; ln -s /etc/shadow home/u/shadow;"
             " mkfifo home/u/fifo usr/fifo")  # fmt: skip
-    return lambda command: host.scratch.run(["sh", "-c", f"cd /srv/chroot; {command}"], check=True) and None
+
+    def act(command: str) -> None:
+        host.sh(f"cd /srv/chroot; {command}")
+
+    return act
 
 
 def test_a_chroot_of_others_in_order(host: Host, chroot: Callable[[str], None]) -> None:

@@ -46,7 +46,7 @@ def test_a_shared_account_without_keys_is_nobodys_until_somebody_says_otherwise(
     assert refused.startswith("no bad-config ")
     configuration = load_configuration(layout)
     configuration.validate()
-    (note,) = key_rings.notes(configuration)
+    (note,) = key_rings.notes_of(configuration, "git")
     assert "account git is shared and" in " ".join(note.lines()).replace(":", "")
     assert publish_all(layout) == publish.changes(configuration) == []
     name(layout, "bob", 2)
@@ -117,7 +117,7 @@ def test_without_its_file_a_key_is_shut_out_whatever_is_wrong(
     if how == "gone":
         publish_all(layout)
         assert let_in(layout) == ({"ann"}, {"ann"})
-        (note,) = key_rings.notes(load_configuration(layout))
+        (note,) = key_rings.notes_of(load_configuration(layout), "git")
         assert "group devs: key 'bob' does not exist" in str(note)
         assert [str(each) for each in findings.find(load_configuration(layout)).notes].count(str(note)) == 1
     else:

@@ -1,0 +1,176 @@
+"""Requests of the SSH protocol that lead past a jail, sent by hand: what the server says to each.
+
+OpenSSH's PROTOCOL and RFC 4254 have their form.  paramiko has no way to send most of them, or to hear the answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+import paramiko
+from paramiko.common import cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST
+
+from jailssh.selftest.client import CONNECTING, FAILURES, Connection
+from jailssh.selftest.report import shown
+
+_WINDOW = 1 << 21
+_PACKET = 1 << 15
+_PROHIBITED = 1
+"""SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254 section 5.1."""
+_TUN_POINT_TO_POINT = 1
+_TUN_ANY = 0x7FFFFFFF
+
+_SFTP_INIT = b"\0\0\0\5\1\0\0\0\3"
+"""SSH_FXP_INIT of version 3, to which every server has an answer."""
+_OUTSIDE = ("/etc/ssh/sshd_config", "/etc/jailssh/keys", "/var/lib/jailssh/plan.v1", "/etc/shadow", "/proc/1")
+
+Answer = tuple[bool, str]
+"""True if it was refused, and what the server did."""
+
+
+def direct_tcpip(connection: Connection) -> Answer:
+    """Ask for a connection to the sshd itself, which would take it."""
+    place = connection.place
+    try:
+        connection.transport().open_channel(
+            "direct-tcpip", (place.address, place.port), ("127.0.0.1", 1), timeout=CONNECTING
+        ).close()
+    except paramiko.ChannelException as error:
+        return _refused(error)
+    except FAILURES as error:
+        return True, _ended(error)
+    return False, "a connection was opened"
+
+
+def direct_streamlocal(connection: Connection, path: str) -> Answer:
+    """Ask for a connection to the Unix socket ``path``, at which somebody listens."""
+    body = paramiko.Message()
+    body.add_string(path)
+    body.add_string("")
+    body.add_int(0)
+    return _opened(connection.transport(), "direct-streamlocal@openssh.com", body)
+
+
+def tunnel(connection: Connection) -> Answer:
+    """Ask for a tunnel device."""
+    body = paramiko.Message()
+    body.add_int(_TUN_POINT_TO_POINT)
+    body.add_int(_TUN_ANY)
+    return _opened(connection.transport(), "tun@openssh.com", body)
+
+
+def tcpip_forward(connection: Connection) -> Answer:
+    """Ask the server to listen at a port of this host."""
+    return _global(connection, "tcpip-forward", ("127.0.0.1", 0))
+
+
+def streamlocal_forward(connection: Connection, path: str) -> Answer:
+    """Ask the server to listen at the Unix socket ``path``."""
+    return _global(connection, "streamlocal-forward@openssh.com", (path,))
+
+
+def agent(connection: Connection) -> Answer:
+    """Ask for the forwarding of an agent."""
+    return _requested(connection, "auth-agent-req@openssh.com", paramiko.Message())
+
+
+def x11(connection: Connection) -> Answer:
+    """Ask for the forwarding of X11."""
+    body = paramiko.Message()
+    body.add_boolean(False)
+    body.add_string("MIT-MAGIC-COOKIE-1")
+    body.add_string("00" * 16)
+    body.add_int(0)
+    return _requested(connection, "x11-req", body)
+
+
+def subsystem(connection: Connection, name: str) -> Answer:
+    """Ask for a subsystem; a server that begins one and then ends without a word has refused it too."""
+    try:
+        with connection.channel() as channel:
+            channel.invoke_subsystem(name)
+            channel.sendall(_SFTP_INIT)
+            channel.shutdown_write()
+            said = channel.recv(1)
+            code = channel.recv_exit_status()
+    except FAILURES as error:
+        return True, _ended(error)
+    return not said and code != 0, f"it began and ended with exit {code}" + (" and spoke" if said else "")
+
+
+def files_of_host(connection: Connection, name: str) -> Answer:
+    """Ask a subsystem that speaks SFTP for files that are in no jail."""
+    try:
+        with connection.sftp(name) as client:
+            for path in _OUTSIDE:
+                with suppress(OSError):
+                    client.stat(path)
+                    return False, f"{path} is there"
+    except FAILURES as error:
+        return True, _ended(error)
+    return True, "none is there"
+
+
+def _global(connection: Connection, kind: str, data: tuple[object, ...]) -> Answer:
+    transport = connection.transport()
+    # It returns None too where the connection has ended.
+    answer = transport.global_request(kind, data, wait=True)
+    if answer is None:
+        return True, "refused"
+    transport.global_request(f"cancel-{kind}", data, wait=False)
+    return False, "the server listens"
+
+
+def _requested(connection: Connection, kind: str, body: paramiko.Message) -> Answer:
+    try:
+        with connection.channel() as channel:
+            message = paramiko.Message()
+            message.add_byte(cMSG_CHANNEL_REQUEST)
+            message.add_int(channel.remote_chanid)
+            message.add_string(kind)
+            message.add_boolean(True)
+            message.add_bytes(body.asbytes())
+            channel._event_pending()
+            channel.transport._send_user_message(message)
+            channel._wait_for_event()
+    except FAILURES as error:
+        return True, _ended(error)
+    return False, "granted"
+
+
+def _opened(transport: paramiko.Transport, kind: str, body: paramiko.Message) -> Answer:
+    """Open a channel of a kind that paramiko cannot; OpenSSH says of most that it failed, also where it may not."""
+    message = paramiko.Message()
+    with transport.lock:
+        number = transport._next_channel()
+        message.add_byte(cMSG_CHANNEL_OPEN)
+        message.add_string(kind)
+        message.add_int(number)
+        message.add_int(_WINDOW)
+        message.add_int(_PACKET)
+        message.add_bytes(body.asbytes())
+        channel = paramiko.Channel(number)
+        transport._channels.put(number, channel)
+        transport.channel_events[number] = event = threading.Event()
+        transport.channels_seen[number] = True
+        channel._set_transport(transport)
+        channel._set_window(_WINDOW, _PACKET)
+    transport._send_user_message(message)
+    if not event.wait(CONNECTING):
+        return True, "no answer"
+    if transport._channels.get(number) is not None:
+        channel.close()
+        return False, "a channel was opened"
+    return True, _ended(transport.get_exception())
+
+
+def _refused(error: paramiko.ChannelException) -> Answer:
+    if error.code == _PROHIBITED:
+        return True, "refused: administratively prohibited"
+    # It was tried, and only what is behind it did not answer: nothing forbids it.
+    return False, f"tried by the server, which failed: {shown(str(error))}"
+
+
+def _ended(error: BaseException | None) -> str:
+    return f"refused: {shown(str(error)) or 'the channel was closed'}"
