@@ -34,6 +34,10 @@ class MainConfig:
     build_timeout: int
     third_party_plugins: tuple[str, ...]
     third_party_checks: tuple[str, ...]
+    audit_keep: int
+    audit_mail: tuple[str, ...]
+    audit_command: str
+    audit_textfile: str
     deny_groups: tuple[str, ...]
     pam_services: tuple[str, ...]
     min_uid: int

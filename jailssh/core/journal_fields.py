@@ -79,6 +79,8 @@ class Event(Word):
     PLAN_WITHDRAWN = "plan-withdrawn"
     ACCOUNT_GONE = "account-gone"
     SETUP_CHANGED = "setup-changed"
+    AUDIT = "audit"
+    FINDING = "finding"
 
 
 # An event keeps its id for ever, so that catalogs and alerts stay valid.
@@ -95,6 +97,8 @@ MESSAGE_IDS: Final[dict[Event, str]] = {
     Event.PLAN_WITHDRAWN: "b45f28d16ea04c93879d13c0f7e6a2a7",
     Event.ACCOUNT_GONE: "6d0e9b3a51f74c28a7be30c96f1d5e84",
     Event.SETUP_CHANGED: "08e2d7c49b5f4a1cae60f53b91d4c7b8",
+    Event.AUDIT: "f1a7c3d05e9b4826b8d4e20c7f6a9135",
+    Event.FINDING: "5e2b8f94c6d14a07a3f8c1d97b60e2f4",
 }
 
 REASONS: Final[dict[str, str]] = {

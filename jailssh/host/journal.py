@@ -30,8 +30,11 @@ _SESSION_ID = re.compile(r"[0-9a-f]{8,16}\Z")
 _LONGEST_VALUE = 4096
 
 
-def record(event: Event, message: str, fields: Mapping[str, str]) -> None:
-    """Write one record about ``event``; without a journal there is none."""
+def record(event: Event, message: str, fields: Mapping[str, str], *, priority: str = "") -> None:
+    """Write one record about ``event``; without a journal there is none.
+
+    ``priority``: as syslog(3) has it, where it is not that of the event.
+    """
     # Imported here: the command must work where the binding cannot be loaded, and most verbs write no record.
     with suppress(OSError, ImportError):
         from systemd import journal
@@ -39,7 +42,7 @@ def record(event: Event, message: str, fields: Mapping[str, str]) -> None:
         journal.send(
             escape(message, LIMIT),
             MESSAGE_ID=MESSAGE_IDS[event],
-            PRIORITY=_WARNING if event in _WARNINGS else _NOTICE,
+            PRIORITY=priority or (_WARNING if event in _WARNINGS else _NOTICE),
             SYSLOG_IDENTIFIER="jailssh",
             **{EVENT: event},
             **{name: escape(value, LIMIT) for name, value in fields.items()},

@@ -1,4 +1,4 @@
-"""``jailssh audit``: what happened, from the journal."""
+"""``jailssh audit``: the periodic check of the host, and what happened, from the journal."""
 
 from __future__ import annotations
 
@@ -7,25 +7,39 @@ import csv
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
+from typing import Any
 
-from jailssh.audit import summary
+from jailssh.audit import history, periodic, summary, telling
+from jailssh.audit.compare import Comparison, Facts, compare
 from jailssh.audit.logbook import CSV_HEAD, LOGINS, Entry, Query, Table, entry
 from jailssh.audit.moments import moment
+from jailssh.checks import table
 from jailssh.config.reader import did_you_mean
 from jailssh.console import output
 from jailssh.console.actions import add_actions
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
 from jailssh.core.journal_fields import REASONS, Event
 from jailssh.core.names import escape, pluralize
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.journal import JournalRecord
+from jailssh.integrity import report
+from jailssh.integrity.finding import Severity
+from jailssh.integrity.kept import Kept
+from jailssh.integrity.run import EXIT_BLIND
+from jailssh.integrity.run import run as run_checks
+from jailssh.integrity.scene import Scene
+from jailssh.jail.configuration import load_configuration
 from jailssh.services.journal_reader import Journal
 
 EXAMPLES = (
+    "jailssh audit run",
+    "jailssh audit show",
+    "jailssh audit diff -2 -1",
     "jailssh audit log --user alice --since 2026-11 --until 2026-12",
     "jailssh audit log --event denied --event refused --since 7d --csv",
     "jailssh audit log --jail sftp-only --peer 192.0.2.0/24 --follow",
@@ -50,6 +64,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    run_ = actions.add_parser("run", help="check everything, keep the result, tell what is new")
+    run_.description = (
+        "Run all checks, keep the result, compare it with the runs before, tell what is new, back again or mended:\n"
+        "in the journal, and as audit_mail, audit_command and audit_textfile in jailssh.conf say.\n"
+        "Exit status 0: nothing found; 1: findings; 2: a part was not looked at, not kept or not told."
+    )
+    run_.add_argument("--full", action="store_true", help="believe nothing of earlier runs: read every file again")
+    show = actions.add_parser("show", help="show a run that was kept")
+    show.add_argument("run", nargs="?", metavar="RUN", help="number of a run, or -1 for the last (default), -2, …")
+    show.add_argument("--list", action="store_true", help="list the runs instead")
+    diff = actions.add_parser("diff", help="show what has changed between two runs")
+    diff.add_argument("old", nargs="?", metavar="OLD", default="-2", help="number of a run, or -2, … (default: -2)")
+    diff.add_argument("new", nargs="?", metavar="NEW", default="-1", help="number of a run, or -1, … (default: -1)")
     log = actions.add_parser("log", help="show logins, what they did, and what was denied, from the journal")
     log.description = (
         "Show from the journal who logged in, from where, with which key, ran what, touched which files, and was\n"
@@ -187,4 +214,87 @@ def _complete(journal: Journal, context: Context) -> int:
     return EXIT_FAILED if journal.damaged or unreadable else EXIT_OK
 
 
-_ACTIONS: dict[str, Callable[[argparse.Namespace, Context], int]] = {"log": _log}
+def _run(args: argparse.Namespace, context: Context) -> int:
+    context.need_real_root("audit run")
+    layout = context.layout
+    begun = time.monotonic()
+    main = load_configuration(layout).main
+    checks, errors = table.all_checks(main.third_party_checks)
+    scene = Scene(layout, Kept(layout, full=args.full), full=args.full)
+    scene.errors += errors
+    result = run_checks(scene, checks)
+    done = periodic.finish(layout, main, report.facts(result), scene.now, time.monotonic() - begun)
+    context.facts({**done.facts, **_became(done.found)}, telling.lines(done.facts, done.found))
+    for error in done.errors:
+        for line in error.lines():
+            context.tell(line)
+    return EXIT_BLIND if done.errors else result.exit_code
+
+
+def _show(args: argparse.Namespace, context: Context) -> int:
+    context.need_root("audit show")
+    if args.list:
+        if args.run is not None:
+            raise UsageError("--list", "cannot be combined with RUN")
+        return _list(context)
+    facts = history.read(context.layout, history.pick(context.layout, args.run))
+    context.facts(facts, _run_lines(facts))
+    return EXIT_OK
+
+
+def _list(context: Context) -> int:
+    rows = []
+    code = EXIT_OK
+    for run in history.runs(context.layout):
+        try:
+            facts = history.read(context.layout, run)
+        except JailsshError as error:
+            context.tell(error.lines()[0])
+            code = EXIT_FAILED
+            continue
+        counts = Counter(each["severity"] for each in facts["findings"])
+        row: dict[str, Any] = {"run": run.number, "when": facts["when"]}
+        rows.append(row | {word.value: counts[word] for word in Severity})
+    head = f"{'run':>5}  {'when':<20}  {'high':>6} {'medium':>6} {'low':>6}"
+    shown = [f"{r['run']:>5}  {r['when']:<20}  {r['high']:>6} {r['medium']:>6} {r['low']:>6}" for r in rows]
+    context.facts(rows, [head, *shown] if shown else ["no runs yet: jailssh audit run"])
+    return code
+
+
+def _run_lines(facts: Facts) -> list[str]:
+    out = [f"run {facts['number']} of {facts['when']}, {pluralize(facts['accounts'], 'account')} in jails"]
+    for each in facts["findings"]:
+        out.append(f"{each['severity']:<6} {each['id']}  {escape(each['object'], 200)}: {escape(each['what'], 600)}")
+        out.append(f"       since {each['since'][:10]}; cure: {escape(each['cure'], 600)}")
+    out += [f"not looked at: {escape(one['what'])}: {escape(one['why'])}" for one in facts["unseen"]]
+    return [*out, f"{pluralize(len(facts['findings']), 'finding')}, {len(facts['suppressed'])} suppressed"]
+
+
+def _diff(args: argparse.Namespace, context: Context) -> int:
+    context.need_root("audit diff")
+    layout = context.layout
+    runs = history.runs(layout)
+    old, new = history.pick(layout, args.old), history.pick(layout, args.new)
+    if old.number >= new.number:
+        raise UsageError("audit diff", f"run {old.number} is not older than run {new.number}")
+    before = []
+    for run in runs:
+        if run.number < old.number:
+            with suppress(JailsshError):  # It only tells what is new from what is back.
+                before.append(history.read(layout, run))
+    facts = history.read(layout, new)
+    found = compare(facts, [*before, history.read(layout, old)])
+    context.facts(_became(found), telling.lines(facts, found))
+    return EXIT_FAILED if found.worse else EXIT_OK
+
+
+def _became(found: Comparison) -> dict[str, list[Facts]]:
+    return {"new": list(found.new), "back": list(found.back), "mended": list(found.mended)}
+
+
+_ACTIONS: dict[str, Callable[[argparse.Namespace, Context], int]] = {
+    "log": _log,
+    "run": _run,
+    "show": _show,
+    "diff": _diff,
+}

@@ -10,6 +10,7 @@ from jailssh.files import fs
 from jailssh.host import install, process
 
 UNITS = (
+    "jailssh-audit.timer", "jailssh-audit.service",
     "jailssh-update.path", "jailssh-update.timer", "jailssh-update.service", "jailssh-gone.path", "jailssh-gone.timer",
     "jailssh-gone.service", "jailsshd.socket", "jailsshd.service",
 )  # fmt: skip

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "publish",
         "services", "upkeep", "users",
     },
-    "audit": {"core", "host"},
+    "audit": {"config", "core", "files", "host"},
     "doctor": {
         "change", "closure", "config", "core", "daemon", "diagnose", "files", "host", "image", "jail", "plan",
         "plugin", "publish", "services", "upkeep", "users",

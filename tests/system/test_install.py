@@ -289,6 +289,7 @@ def test_what_is_stopped_are_units(pristine: Path) -> None:
     target = install.Target(str(pristine), "/opt/jailssh")
     units = [os.path.basename(path) for path in install.units_among(target, target.listed())]
     assert sorted(units) == [
+        "jailssh-audit.service", "jailssh-audit.timer",
         "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer",
         "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer", "jailsshd.service", "jailsshd.socket",
     ]  # fmt: skip
