@@ -122,8 +122,8 @@ def pick(layout: Layout, word: str | None) -> Run:
         return found[-1]
     if re.fullmatch(r"-?[0-9]{1,8}", word, re.ASCII):
         number = int(word)
-        if number < 0 and -number < len(found):
-            return found[number - 1]
+        if number < 0 and -number <= len(found):
+            return found[number]
         for run in found:
             if run.number == number:
                 return run

@@ -52,12 +52,14 @@ def finish(layout: Layout, main: MainConfig, facts: dict[str, Any], now: float, 
         errors.append(_as_error(error))
         facts = with_since(facts, before[-1] if before else None)
         found = compare(facts, before)
-    for way in _ways(main, facts, found, seconds):
+    for way in _ways(layout, main, facts, found, seconds):
         _try(errors, way)
     return Done(facts, found, tuple(errors))
 
 
-def _ways(main: MainConfig, facts: dict[str, Any], found: Comparison, seconds: float) -> list[Callable[[], None]]:
+def _ways(
+    layout: Layout, main: MainConfig, facts: dict[str, Any], found: Comparison, seconds: float
+) -> list[Callable[[], None]]:
     ways: list[Callable[[], None]] = [lambda: telling.to_journal(facts, found)]
     if main.audit_textfile:
         ways.append(lambda: telling.write_textfile(main.audit_textfile, telling.textfile(facts, seconds)))
@@ -67,7 +69,7 @@ def _ways(main: MainConfig, facts: dict[str, Any], found: Comparison, seconds: f
             mail = telling.mail_text(facts, found, main.audit_mail, os.uname().nodename)
             ways.append(lambda: telling.send_mail(mail))
         if main.audit_command:
-            ways.append(lambda: telling.run_command(main.audit_command, facts, found))
+            ways.append(lambda: telling.run_command(main.audit_command, facts, found, layout.root or None))
     return ways
 
 

@@ -83,9 +83,11 @@ def send_mail(data: bytes) -> None:
         raise HostError("audit_mail", f"{program}: {process.last_line(done.stderr) or f'exit status {done.code}'}")
 
 
-def run_command(command: str, facts: Facts, found: Comparison) -> None:
+def run_command(command: str, facts: Facts, found: Comparison, trusted_root: str | None = None) -> None:
     """Run the administrator's command with the run as JSON on standard input; :class:`HostError` where it fails."""
-    os.close(fs.open_trusted(command))  # It runs as root: nobody else may be able to change it.
+    os.close(
+        fs.open_trusted(command, trusted_root=trusted_root)
+    )  # It runs as root: nobody else may be able to change it.
     became = {"new": found.new, "back": found.back, "mended": found.mended}
     text = json.dumps({**facts, **{name: list(each) for name, each in became.items()}})
     done = process.run([command], check=False, timeout=_TIMEOUT, input=text)
@@ -126,5 +128,21 @@ def _time(when: str) -> float:
 
 
 def write_textfile(path: str, text: str) -> None:
-    """Put the numbers where the collector reads them, at once; :class:`HostError` where that fails."""
-    fs.atomic_write(path, text.encode(), 0o644)
+    """Put the numbers where the collector reads them, at once; :class:`HostError` where that fails.
+
+    The directory may belong to the collector's account.  No link is followed, so all that this account can do is to
+    have them somewhere else in its own directories.
+    """
+    folder, name = os.path.split(path)
+    try:
+        top = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fd = fs.open_dir_at(top, folder)
+        finally:
+            os.close(top)
+        try:
+            fs.atomic_write_at(fd, name, text.encode(), 0o644)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise fs.failed("write", path, error) from error
