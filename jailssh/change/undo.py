@@ -201,7 +201,8 @@ def _undo_linger(name: str, uid: int) -> None:
         spools.set_linger(name, True)
 
 
-def _undo_home(name: str, uid: int, files: list[str]) -> None:
+def _undo_home(key: str, uid: int, files: list[str]) -> None:
+    name = key.partition("/")[0]
     if (entry := accounts.find(name)) and entry.uid == uid:
         as_user.rename_in(entry, entry.home, [(f"{spools.ASIDE}{file}", file) for file in files])
 

@@ -19,12 +19,12 @@ from jailssh.checks import pam
 from jailssh.core.errors import HostError
 from jailssh.core.home_readers import HOME_READERS, Closed, HomeReader
 from jailssh.files import fs
-from jailssh.host import as_each, install, process
+from jailssh.host import as_each, as_user, install, process
 from jailssh.host.accounts import AccountEntry
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.scene import Scene
-from jailssh.services import pam_account
+from jailssh.services import pam_account, spools
 from jailssh.users import adduser, aside
 from jailssh.users.looks import Outside, OutsideJail
 
@@ -249,6 +249,10 @@ def set_aside(scene: Scene, findings: Sequence[Finding]) -> list[str]:
         entry = scene.jailed[name].entry
         places = [each.path.removeprefix(f"{entry.home}/") for each in findings if each.account == name]
         found = [OutsideJail(Outside.HOME, place, "") for place in places if "/" not in place and place not in _LEFT]
+        asides = {each.place: spools.aside(f"{entry.home}/{each.place}") for each in found}
+        twice = [each for each in found if as_user.lstat(entry, asides[each.place]) is not None]
+        lines += [f"not set aside, {asides[each.place]} exists: {entry.home}/{each.place}" for each in twice]
+        found = [each for each in found if each not in twice]
         if not found:
             continue
         with fs.lock(scene.layout.lock):

@@ -215,6 +215,10 @@ def set_aside(scene: Scene, findings: Sequence[Finding]) -> list[str]:
         facts = [job for job in collect(scene) if job.account == name and job.starter in _PLACES]
         wanted = {each.path for each in findings}
         found = [OutsideJail(_PLACES[job.starter], job.path, "") for job in facts if job.path in wanted]
+        # What was set aside before would be lost under it.
+        twice = [each for each in found if each.kind == Outside.SPOOL and os.path.lexists(spools.aside(each.place))]
+        lines += [f"not set aside, {spools.aside(each.place)} exists: {each.place}" for each in twice]
+        found = [each for each in found if each not in twice]
         if not found:
             continue
         entry = scene.jailed[name].entry

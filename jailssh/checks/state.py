@@ -127,8 +127,9 @@ def _locks(layout: Layout) -> Iterator[Leftover]:
     for name in _SHADOW_LOCKS:
         path = f"{layout.root}/etc/{name}.lock"
         number = _first_number(path)
-        if number and process.start_time(number) is None:
-            yield Leftover(f"lock {path}", path, f"process {number} is gone", f"rm {path}")
+        if os.path.lexists(path) and (not number or process.start_time(number) is None):
+            why = f"process {number} is gone" if number else "names no process, so that every change of accounts fails"
+            yield Leftover(f"lock {path}", path, why, f"rm {path}")
     folder = f"{layout.run}/linger"
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
         path = f"{folder}/{name}"

@@ -53,6 +53,12 @@ def sudoers() -> list[str]:
     return found
 
 
+def aside(path: str) -> str:
+    """Return where a file goes that is set aside."""
+    head, name = os.path.split(path)
+    return f"{head}/{ASIDE}{name}"
+
+
 def set_aside(path: str) -> None:
     """Give a file of a spool directory a name that nothing runs."""
     head, name = os.path.split(path)

@@ -14,7 +14,6 @@ from jailssh.users.looks import Outside, OutsideJail
 
 def set_aside(journal: Journal, entry: AccountEntry, found: Iterable[OutsideJail]) -> None:
     """Give jobs and files of the account's home names that nothing runs or reads; no user manager lingers."""
-    in_home = []
     for each in found:
         if each.kind == Outside.SPOOL:
             inverse = UndoAction(Operation.SPOOL, each.place, (entry.name, entry.uid))
@@ -23,8 +22,12 @@ def set_aside(journal: Journal, entry: AccountEntry, found: Iterable[OutsideJail
             inverse = UndoAction(Operation.LINGER, entry.name, (entry.uid,))
             journal.step("linger", inverse, lambda: spools.set_linger(entry.name, False), confines=True)
         elif each.kind == Outside.HOME and "/" not in each.place:
-            in_home.append(each.place)
-    if in_home:
-        pairs = [(name, f"{spools.ASIDE}{name}") for name in in_home]
-        inverse = UndoAction(Operation.HOME, entry.name, (entry.uid, in_home))
-        journal.step("home", inverse, lambda: as_user.rename_in(entry, entry.home, pairs), confines=True)
+            # A step for each: one that is set aside later is remembered beside those of before.
+            inverse = UndoAction(Operation.HOME, f"{entry.name}/{each.place}", (entry.uid, [each.place]))
+            pairs = [(each.place, f"{spools.ASIDE}{each.place}")]
+            journal.step(
+                f"home {each.place}",
+                inverse,
+                lambda pairs=pairs: as_user.rename_in(entry, entry.home, pairs),  # type: ignore[misc]
+                confines=True,
+            )
