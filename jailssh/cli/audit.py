@@ -17,13 +17,13 @@ from jailssh.config.reader import did_you_mean
 from jailssh.console import output
 from jailssh.console.actions import add_actions
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
 from jailssh.core.journal_fields import REASONS, Event
 from jailssh.core.names import escape, pluralize
-from jailssh.host import accounts
+from jailssh.host import accounts, nss
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.journal import JournalRecord
-from jailssh.services.journal_reader import Journal
+from jailssh.services.journal_reader import Journal, apart
 
 EXAMPLES = (
     "jailssh audit log --user alice --since 2026-11 --until 2026-12",
@@ -42,6 +42,9 @@ _SELECTING = (
     ("--event", "EVENT", f"event: {', '.join(LOGINS)} (default: these), or another one"),
     ("--reason", "REASON", "reason of a denial or refusal"),
 )
+
+Between = tuple[float | None, float | None]
+"""From and to, in seconds since 1970; None: no bound."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,17 +99,32 @@ def _log(args: argparse.Namespace, context: Context) -> int:
         args.peer,
     )
     context.need_root("audit log")
-    with closing(Journal(context.layout.root, query.matches(), query.wants)) as journal:
-        if args.summary:
-            found = summary.summarize(_records(journal, args, since, until))
-            context.facts(found.facts(), found.lines())
-            return _complete(journal, context)
-        try:
-            _print(_records(journal, args, since, until), args, context)
-        except KeyboardInterrupt:
-            if not args.follow:
-                raise
-        return _complete(journal, context)
+    try:
+        return apart(lambda alive: _answer(args, context, query, (since, until), alive))
+    except KeyboardInterrupt:
+        if not args.follow:
+            raise
+        return EXIT_OK
+
+
+def _answer(args: argparse.Namespace, context: Context, query: Query, between: Between, alive: int) -> int:
+    """Print the answer and return the exit status; ``alive`` hangs up when nobody waits for it any more."""
+    try:
+        with closing(Journal(context.layout.root, query.matches(), query.wants)) as journal:
+            records = _records(journal, args, between, alive)
+            if args.summary:
+                found = summary.summarize(records)
+                context.facts(found.facts(), found.lines())
+            else:
+                _print(records, args, context)
+            code = _complete(journal, context)
+    except JailsshError as error:
+        sys.stdout.flush()
+        for line in error.lines():
+            context.tell(line)
+        code = error.exit_code
+    nss.close()
+    return output.status_of_own(code)
 
 
 def _moment(option: str, text: str | None) -> float | None:
@@ -118,10 +136,9 @@ def _moment(option: str, text: str | None) -> float | None:
         raise UsageError(f"{option} {escape(text, 60)}", str(error)) from None
 
 
-def _records(
-    journal: Journal, args: argparse.Namespace, since: float | None, until: float | None
-) -> Iterator[JournalRecord]:
+def _records(journal: Journal, args: argparse.Namespace, between: Between, alive: int) -> Iterator[JournalRecord]:
     reader = journal.records
+    since, until = between
     if args.follow:
         journal.watch()
     limit = args.limit if args.limit is not None or not args.follow or since is not None else _FOLLOWED
@@ -133,7 +150,7 @@ def _records(
     while args.follow:
         yield from reader.rest()
         sys.stdout.flush()
-        if not journal.wait(sys.stdout.fileno()):
+        if not journal.wait(sys.stdout.fileno(), alive):
             return
 
 
