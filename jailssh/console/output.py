@@ -117,6 +117,12 @@ def status(code: int, out: Steady, *, shows: bool) -> int:
     return EXIT_FAILED if shows and code == EXIT_OK else code
 
 
+def status_of_own(code: int) -> int:
+    """As :func:`status`, for a process apart that shows something."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return status(code, raw, shows=True) if isinstance(raw, Steady) else code
+
+
 def is_shown(args: argparse.Namespace) -> bool:
     """True if printing is all that the verb with these arguments does."""
     verb, action = args.verb, getattr(args, "action", "")

@@ -7,34 +7,23 @@ import csv
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, suppress
-from typing import Any
+from contextlib import closing
 
-from jailssh.audit import history, periodic, summary, telling
-from jailssh.audit.compare import Comparison, Facts, compare
+from jailssh.audit import summary
 from jailssh.audit.logbook import CSV_HEAD, LOGINS, Entry, Query, Table, entry
 from jailssh.audit.moments import moment
-from jailssh.checks import table
 from jailssh.config.reader import did_you_mean
 from jailssh.console import output
 from jailssh.console.actions import add_actions
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.journal_fields import REASONS, Event
 from jailssh.core.names import escape, pluralize
-from jailssh.host import accounts
+from jailssh.host import accounts, nss
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.journal import JournalRecord
-from jailssh.integrity import report
-from jailssh.integrity.finding import Severity
-from jailssh.integrity.kept import Kept
-from jailssh.integrity.run import EXIT_BLIND
-from jailssh.integrity.run import run as run_checks
-from jailssh.integrity.scene import Scene
-from jailssh.jail.configuration import load_configuration
-from jailssh.services.journal_reader import Journal
+from jailssh.services.journal_reader import Journal, apart
 
 EXAMPLES = (
     "jailssh audit run",
@@ -56,6 +45,9 @@ _SELECTING = (
     ("--event", "EVENT", f"event: {', '.join(LOGINS)} (default: these), or another one"),
     ("--reason", "REASON", "reason of a denial or refusal"),
 )
+
+Between = tuple[float | None, float | None]
+"""From and to, in seconds since 1970; None: no bound."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,17 +115,32 @@ def _log(args: argparse.Namespace, context: Context) -> int:
         args.peer,
     )
     context.need_root("audit log")
-    with closing(Journal(context.layout.root, query.matches(), query.wants)) as journal:
-        if args.summary:
-            found = summary.summarize(_records(journal, args, since, until))
-            context.facts(found.facts(), found.lines())
-            return _complete(journal, context)
-        try:
-            _print(_records(journal, args, since, until), args, context)
-        except KeyboardInterrupt:
-            if not args.follow:
-                raise
-        return _complete(journal, context)
+    try:
+        return apart(lambda alive: _answer(args, context, query, (since, until), alive))
+    except KeyboardInterrupt:
+        if not args.follow:
+            raise
+        return EXIT_OK
+
+
+def _answer(args: argparse.Namespace, context: Context, query: Query, between: Between, alive: int) -> int:
+    """Print the answer and return the exit status; ``alive`` hangs up when nobody waits for it any more."""
+    try:
+        with closing(Journal(context.layout.root, query.matches(), query.wants)) as journal:
+            records = _records(journal, args, between, alive)
+            if args.summary:
+                found = summary.summarize(records)
+                context.facts(found.facts(), found.lines())
+            else:
+                _print(records, args, context)
+            code = _complete(journal, context)
+    except JailsshError as error:
+        sys.stdout.flush()
+        for line in error.lines():
+            context.tell(line)
+        code = error.exit_code
+    nss.close()
+    return output.status_of_own(code)
 
 
 def _moment(option: str, text: str | None) -> float | None:
@@ -145,10 +152,9 @@ def _moment(option: str, text: str | None) -> float | None:
         raise UsageError(f"{option} {escape(text, 60)}", str(error)) from None
 
 
-def _records(
-    journal: Journal, args: argparse.Namespace, since: float | None, until: float | None
-) -> Iterator[JournalRecord]:
+def _records(journal: Journal, args: argparse.Namespace, between: Between, alive: int) -> Iterator[JournalRecord]:
     reader = journal.records
+    since, until = between
     if args.follow:
         journal.watch()
     limit = args.limit if args.limit is not None or not args.follow or since is not None else _FOLLOWED
@@ -160,7 +166,7 @@ def _records(
     while args.follow:
         yield from reader.rest()
         sys.stdout.flush()
-        if not journal.wait(sys.stdout.fileno()):
+        if not journal.wait(sys.stdout.fileno(), alive):
             return
 
 
@@ -214,87 +220,16 @@ def _complete(journal: Journal, context: Context) -> int:
     return EXIT_FAILED if journal.damaged or unreadable else EXIT_OK
 
 
-def _run(args: argparse.Namespace, context: Context) -> int:
-    context.need_real_root("audit run")
-    layout = context.layout
-    begun = time.monotonic()
-    main = load_configuration(layout).main
-    checks, errors = table.all_checks(main.third_party_checks)
-    scene = Scene(layout, Kept(layout, full=args.full), full=args.full)
-    scene.errors += errors
-    result = run_checks(scene, checks)
-    done = periodic.finish(layout, main, report.facts(result), scene.now, time.monotonic() - begun)
-    context.facts({**done.facts, **_became(done.found)}, telling.lines(done.facts, done.found))
-    for error in done.errors:
-        for line in error.lines():
-            context.tell(line)
-    return EXIT_BLIND if done.errors else result.exit_code
+def _runs(args: argparse.Namespace, context: Context) -> int:
+    # The log is to begin at once: what the checks import takes longer than its first line.
+    from jailssh.queries import audit_runs
 
-
-def _show(args: argparse.Namespace, context: Context) -> int:
-    context.need_root("audit show")
-    if args.list:
-        if args.run is not None:
-            raise UsageError("--list", "cannot be combined with RUN")
-        return _list(context)
-    facts = history.read(context.layout, history.pick(context.layout, args.run))
-    context.facts(facts, _run_lines(facts))
-    return EXIT_OK
-
-
-def _list(context: Context) -> int:
-    rows = []
-    code = EXIT_OK
-    for run in history.runs(context.layout):
-        try:
-            facts = history.read(context.layout, run)
-        except JailsshError as error:
-            context.tell(error.lines()[0])
-            code = EXIT_FAILED
-            continue
-        counts = Counter(each["severity"] for each in facts["findings"])
-        row: dict[str, Any] = {"run": run.number, "when": facts["when"]}
-        rows.append(row | {word.value: counts[word] for word in Severity})
-    head = f"{'run':>5}  {'when':<20}  {'high':>6} {'medium':>6} {'low':>6}"
-    shown = [f"{r['run']:>5}  {r['when']:<20}  {r['high']:>6} {r['medium']:>6} {r['low']:>6}" for r in rows]
-    context.facts(rows, [head, *shown] if shown else ["no runs yet: jailssh audit run"])
-    return code
-
-
-def _run_lines(facts: Facts) -> list[str]:
-    out = [f"run {facts['number']} of {facts['when']}, {pluralize(facts['accounts'], 'account')} in jails"]
-    for each in facts["findings"]:
-        out.append(f"{each['severity']:<6} {each['id']}  {escape(each['object'], 200)}: {escape(each['what'], 600)}")
-        out.append(f"       since {each['since'][:10]}; cure: {escape(each['cure'], 600)}")
-    out += [f"not looked at: {escape(one['what'])}: {escape(one['why'])}" for one in facts["unseen"]]
-    return [*out, f"{pluralize(len(facts['findings']), 'finding')}, {len(facts['suppressed'])} suppressed"]
-
-
-def _diff(args: argparse.Namespace, context: Context) -> int:
-    context.need_root("audit diff")
-    layout = context.layout
-    runs = history.runs(layout)
-    old, new = history.pick(layout, args.old), history.pick(layout, args.new)
-    if old.number >= new.number:
-        raise UsageError("audit diff", f"run {old.number} is not older than run {new.number}")
-    before = []
-    for run in runs:
-        if run.number < old.number:
-            with suppress(JailsshError):  # It only tells what is new from what is back.
-                before.append(history.read(layout, run))
-    facts = history.read(layout, new)
-    found = compare(facts, [*before, history.read(layout, old)])
-    context.facts(_became(found), telling.lines(facts, found))
-    return EXIT_FAILED if found.worse else EXIT_OK
-
-
-def _became(found: Comparison) -> dict[str, list[Facts]]:
-    return {"new": list(found.new), "back": list(found.back), "mended": list(found.mended)}
+    return audit_runs.ACTIONS[args.action](args, context)
 
 
 _ACTIONS: dict[str, Callable[[argparse.Namespace, Context], int]] = {
     "log": _log,
-    "run": _run,
-    "show": _show,
-    "diff": _diff,
+    "run": _runs,
+    "show": _runs,
+    "diff": _runs,
 }

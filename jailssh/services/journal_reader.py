@@ -10,11 +10,14 @@ import errno
 import glob
 import os
 import select
+import signal
+import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
-from jailssh.core.errors import HostError
+from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import escape
 from jailssh.host.journal import JournalRecord
 
@@ -183,18 +186,63 @@ class Journal:
         """Have the kernel tell what is written from now on; to be called before anything is read."""
         self._reader.fileno()
 
-    def wait(self, gone: int) -> bool:
-        """Wait until something is written; False when nobody reads at descriptor ``gone`` any more."""
+    def wait(self, *ends: int) -> bool:
+        """Wait until something is written; False when the other end of one of the descriptors is closed."""
         poll = select.poll()
         poll.register(self._reader.fileno(), self._reader.get_events())
-        poll.register(gone, 0)  # errors and hang-ups are told always
+        for end in ends:
+            poll.register(end, 0)  # errors and hang-ups are told always
         while True:
             milliseconds = self._reader.get_timeout_ms()
             for fd, _ in poll.poll(milliseconds if milliseconds >= 0 else None):
-                if fd == gone:
+                if fd in ends:
                     return False
             if self._reader.process() != _NOTHING:
                 return True
+
+
+def apart(work: Callable[[int], int]) -> int:
+    """Run ``work`` in a process of its own and return the exit status that it returns.
+
+    libsystemd reads through mmap(2), so who reads where journald has just emptied a file, to delete it, is killed
+    (SIGBUS); that is told as :class:`JailsshError`.  ``work`` gets a descriptor that hangs up when this process ends.
+    """
+    alive, ours = os.pipe2(os.O_CLOEXEC)
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        os.close(ours)
+        _work(work, alive)
+    os.close(alive)
+    try:
+        _, status = os.waitpid(child, 0)
+    except KeyboardInterrupt:
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+        raise
+    finally:
+        os.close(ours)
+    code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGBUS:
+        why = "a file was deleted while it was read, so the result is incomplete"
+        raise JailsshError("journal", why, hint="run the command again")
+    if code < 0:
+        raise JailsshError("journal", f"the process that reads it was ended by signal {-code}")
+    return code
+
+
+def _work(work: Callable[[int], int], alive: int) -> NoReturn:
+    code = 1
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the other process hears it
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        code = work(alive)
+        sys.stdout.flush()
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 _NOTHING = 0

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jailssh.core.errors import JailsshError
-from tests.bench import builds, closure, images, login_path, plans, policy, sessions, ssh
+from tests.bench import builds, closure, images, journal, login_path, plans, policy, sessions, ssh
 from tests.bench.figures import Row, as_json, missed, table
 from tests.bench.site import Site, open_site
 
@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[Site, int], list[Row]]] = {
     "build": builds.measure,
     "update": images.measure,
     "closure": closure.measure,
+    "journal": journal.measure,
 }
 
 
