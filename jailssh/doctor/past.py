@@ -107,7 +107,7 @@ def judge(facts: PastFacts) -> list[Fault]:
     if facts.now:
         last = facts.logins[-1]
         command = last.command()
-        asked = "an interactive login" if command is None else f"command {escape(command, 200)!r}"
+        asked = "an interactive login" if command is None else f"command '{escape(command, 200)}'"
         asked = f"login from {escape(last.get(PEER), 80)}" if facts.now == "address" else asked
         why = f"the last login ({last.when}) was denied: {asked}: {REASONS.get(facts.now, facts.now)} ({facts.now})"
         advice = "; ".join(line.strip() for line in facts.advice).replace(":; ", ": ")

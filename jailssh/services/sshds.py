@@ -74,7 +74,7 @@ def unjailed(layout: Layout, users: Sequence[str]) -> list[ConfigError]:
 
 def _differs(server: SshdServer, user: str, right: Mapping[str, list[str]]) -> str:
     values = _effective(server, user)
-    if _keeps_out(values, user):
+    if sshd.kept_out(values, user, _groups(user)):
         return ""
     for keyword in _DECIDE:
         was, now = " ".join(right.get(keyword, ["none"])), " ".join(values.get(keyword, ["none"]))
@@ -86,13 +86,6 @@ def _differs(server: SshdServer, user: str, right: Mapping[str, list[str]]) -> s
 def _effective(server: SshdServer, user: str) -> dict[str, list[str]]:
     options = [word for option in server.options for word in ("-o", option)]
     return sshd.effective(user, server.config or "/etc/ssh/sshd_config", options)
-
-
-def _keeps_out(values: dict[str, list[str]], user: str) -> bool:
-    """True if this server lets nobody of the group in, by name or by group, whatever they have."""
-    denied = {word for name in ("denyusers", "denygroups") for value in values.get(name, []) for word in value.split()}
-    allowed = [word for value in values.get("allowgroups", []) for word in value.split()]
-    return user in denied or "jailssh" in denied or (bool(allowed) and not {*allowed} & _groups(user))
 
 
 def _groups(user: str) -> set[str]:

@@ -55,11 +55,25 @@ def test_one_that_runs_with_its_own_file(host: ScratchHost) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Include /etc/ssh/sshd_config.d/*.conf\n", "DenyGroups x jailssh\n", "AllowGroups root\n"]
+    "text",
+    [
+        "Include /etc/ssh/sshd_config.d/*.conf\n",
+        "DenyGroups x jailssh\n",
+        "AllowGroups root\n",
+        "AllowUsers bo? root\n",
+    ],
 )
 def test_one_that_jails_too_or_lets_nobody_of_them_in(host: ScratchHost, text: str) -> None:
     second(host, text)
     assert "another sshd" not in said(host)
+
+
+def test_one_that_denies_a_group_that_the_account_is_not_in(host: ScratchHost) -> None:
+    host.write("/etc/jailssh/jails/stu.conf", "plugins = sftp\ngroups = stu\n")
+    move = "groupadd stu; gpasswd -a alice stu; gpasswd -d alice jailssh;"
+    host.run(["sh", "-c", f"{move} {JAILSSH} setup --yes"], check=True)
+    second(host, "DenyGroups jailssh\nDenyUsers alice@10.0.0.1\n")
+    assert "forcecommand is 'none' for jailed account alice, expected " in said(host)
 
 
 def test_an_option_wins_over_the_file(host: ScratchHost) -> None:

@@ -1,0 +1,35 @@
+"""Questions in a process of their own: answered, not answered, ended, too long."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from jailssh.core.errors import HostError
+from jailssh.host import bounded
+
+
+@pytest.mark.parametrize("answer", [b"", b"x", b"\n.", b"\0" * 300_000])
+def test_an_answer_comes_whole(answer: bytes) -> None:
+    assert bounded.ask("it", lambda: answer, 5, ended="ended") == answer
+
+
+def test_none_in_time() -> None:
+    began = time.monotonic()
+    with pytest.raises(bounded.NoAnswerError, match=r"it: no answer within 0\.1 seconds"):
+        bounded.ask("it", lambda: time.sleep(60) or b"", 0.1, ended="ended")  # type: ignore[func-returns-value]
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("how", [lambda: os._exit(0), lambda: os.abort(), lambda: 1 // 0])
+def test_a_process_that_ends_before(how: object, capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(HostError, match="it: ended early"):
+        bounded.ask("it", how, 5, ended="ended early")  # type: ignore[arg-type]
+    capfd.readouterr()
+
+
+def test_too_much() -> None:
+    with pytest.raises(HostError, match="too much data"):
+        bounded.ask("it", lambda: b"x" * (bounded.MAX_ANSWER + 1), 5, ended="ended")
