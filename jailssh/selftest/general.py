@@ -35,20 +35,28 @@ class Powers:
     """What the rules of a jail make of these attacks.
 
     ``free``: any command may be run, so the jail alone is the border.  ``login``: a login without a command is allowed.
-    ``sftp``: there is an sftp server.  ``network``: the network of the host is there.
+    ``sftp``: there is an sftp server.  ``network``: the network of the host is there.  ``names``: the first words that
+    rules have.
     """
 
     free: bool
     login: bool
     sftp: bool
     network: bool
+    names: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, results: Sequence[PluginResult], *, network: bool) -> Powers:
         """Return what the answers of the plugins come to."""
         rules: list[Rule] = [rule for result in results for rule in result.rules]
         names = {name for rule in rules if rule.builtin_reply is None for name in rule.command_names}
-        return cls("*" in names, any(rule.interactive_login for rule in rules), "internal-sftp" in names, network)
+        return cls(
+            "*" in names,
+            any(rule.interactive_login for rule in rules),
+            "internal-sftp" in names,
+            network,
+            frozenset(names),
+        )
 
 
 def first_login(ran: Ran, powers: Powers) -> tuple[Verdict, str]:
@@ -68,6 +76,8 @@ def commands(powers: Powers, uses: Sequence[Trial], port: int) -> Iterator[Trial
         return
     for name, what, lines in _COMMANDS:
         for number, line in enumerate(lines, 1):
+            if line.split()[0] in powers.names:
+                continue  # An administrator may allow even this.
             yield Trial(f"command.{name}.{number}", what, attack=True, command=line, exits=DENIED)
     yield Trial("command.long", "a very long command", attack=True, command="x" * _LONG, exits=DENIED)
     firsts = {trial.id.partition(".")[0]: trial for trial in reversed(uses) if trial.command}

@@ -212,7 +212,7 @@ def _one(run: _Run, holder: Account, key: ClientKey, names: Sequence[str]) -> Re
             # Before the next connection: the process is copied for it, which is best done without threads.
             connection.close()
             places = _make_places(run, [trial for _, trial in trials])
-            rows += _silent(announced)
+            rows += silent(announced)
             rows += _try_each(run, connection, trials, places)
             rows += _around(run, connection, powers)
     notes = [*run.notes, *_notes(announced, powers)]
@@ -286,7 +286,7 @@ def _trials(run: _Run, announced: Mapping[str, tuple[Trial, ...] | None], powers
     return [*found, *((general.JAILSSH, trial) for trial in general.commands(powers, uses, run.places[0].port))]
 
 
-def _silent(announced: Mapping[str, tuple[Trial, ...] | None]) -> Iterator[Row]:
+def silent(announced: Mapping[str, tuple[Trial, ...] | None]) -> Iterator[Row]:
     """Yield a row for each plugin that announces nothing: what it is for is not proved."""
     for plugin, trials in announced.items():
         if trials is None:

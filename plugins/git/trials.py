@@ -75,6 +75,6 @@ def _outside(roots: Sequence[str], rights: Collection[Grant]) -> Iterator[Trial]
         )  # fmt: skip
         yield from denied(
             f"git.{name}.inside", "the inner files of a repository",
-            f"{service} {inside}/.git/hooks", f"{service} .git", f"{service} {inside}/hooks",
+            f"{service} {inside}/.git/hooks", f"{service} .git", f"{service} {inside}/.git",
         )  # fmt: skip
         yield from denied(f"git.{name}.two", "two repositories at once", f"{service} {inside} {inside}")

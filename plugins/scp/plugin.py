@@ -72,7 +72,7 @@ class Scp:
         found: list[Trial] = []
         if "sftp" not in jail.plugins:
             denies = frozenset(NO_READING.split(",")) if upload and not download else frozenset()
-            found += sftp_trials.trials("scp", account, denies=denies, keeps=False, read_only=not upload)
+            found += sftp_trials.trials("scp.sftp", account, denies=denies, keeps=False, read_only=not upload)
         if settings["old_protocol"]:
             found += trials.trials(account, upload=upload, download=download)
         return tuple(found)

@@ -89,7 +89,7 @@ def _outside(plugin: str, account: Account) -> Iterator[Trial]:
     links = [FileStep(FileOp.SYMLINK, f"{PLACE}/out{n}", target) for n, target in enumerate(("/", "/etc", up, "/proc"))]
     through = [_no(FileOp.GET, f"{PLACE}/out{n}/{path}")
                for n, path in enumerate(("etc/shadow", "shadow", "etc/shadow", "1/environ"))]  # fmt: skip
-    yield _attack(plugin, "symlink", "a symbolic link out of the home", *links, *through, place=home)
+    yield _attack(plugin, "link-out", "a symbolic link out of the home", *links, *through, place=home)
     new = f"jailssh-{TOKEN}"
     yield _attack(plugin, "write-outside", "a new file outside of the home",
                   *(_no(FileOp.PUT, f"{root.rstrip('/')}/{new}", "x") for root in _ROOTS))  # fmt: skip

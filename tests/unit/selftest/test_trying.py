@@ -1,0 +1,132 @@
+"""What of an answer is right: an attack that works, or works in part, is never taken for one that is denied."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any
+
+import paramiko
+import pytest
+
+from jailssh.plugin.trials import DENIED, PLACE, TOKEN, FileOp, FileStep, Trial, denied
+from jailssh.selftest import trying
+from jailssh.selftest.client import Ran
+from jailssh.selftest.general import Powers, first_login
+from jailssh.selftest.report import Verdict
+from jailssh.selftest.trying import Words
+
+
+class Answers:
+    """Stands for a connection: each command has this answer, the sftp server is this one."""
+
+    def __init__(self, ran: Ran | None = None, client: Any = None) -> None:
+        self.ran, self.client = ran, client
+        self.sent: list[tuple[str, bytes]] = []
+
+    def run(self, command: str, input: bytes) -> Any:
+        self.sent.append((command, input))
+        return self.ran
+
+    @contextmanager
+    def sftp(self) -> Any:
+        if isinstance(self.client, Exception):
+            raise self.client
+        yield self.client
+
+
+def verdict(trial: Trial, ran: Ran | None = None, client: Any = None) -> Verdict:
+    return trying.run(Answers(ran, client), trial, "x").verdict  # type: ignore[arg-type]
+
+
+USE = Trial("x", "a use", command="x")
+(ATTACK,) = denied("x", "an attack", "x")
+
+
+@pytest.mark.parametrize(
+    ("trial", "ran", "right"),
+    [
+        (USE, Ran(0, b"", b""), True),
+        (USE, Ran(1, b"", b""), False),
+        (USE, Ran(-1, b"", b""), False),
+        (Trial("x", "", command="x", shows="word"), Ran(0, b"a word", b""), True),
+        (Trial("x", "", command="x", shows="word"), Ran(0, b"", b"word"), False),
+        (Trial("x", "", command="x", exits=None, shows="\xff"), Ran(12, b"\0\xff", b""), True),
+        (Trial("x", "", command="x", exits=None), Ran(-1, b"", b""), False),
+        (ATTACK, Ran(126, b"", b"jailssh: no"), True),
+        (ATTACK, Ran(126, b"uid=0", b""), False),
+        (ATTACK, Ran(0, b"", b""), False),
+        (ATTACK, Ran(127, b"", b""), False),
+        (ATTACK, Ran(-1, b"", b""), False),
+        (Trial("x", "", attack=True, command="x", exits=(), hides="root:"), Ran(1, b"", b""), True),
+        (Trial("x", "", attack=True, command="x", exits=(), hides="root:"), Ran(1, b"root:x", b""), False),
+        (Trial("x", "", attack=True, command="x", exits=()), Ran(-1, b"", b""), False),
+    ],
+)
+def test_a_command(trial: Trial, ran: Ran, right: bool) -> None:
+    assert verdict(trial, ran) == (Verdict.OK if right else Verdict.WRONG)
+
+
+class Server:
+    """An sftp server that has these paths, and refuses all else."""
+
+    def __init__(self, *paths: str) -> None:
+        self.paths = paths
+
+    def stat(self, path: str) -> None:
+        if path not in self.paths:
+            raise OSError(2, "No such file")
+
+    def listdir_attr(self, path: str) -> Any:
+        found = []
+        for name in self.paths:
+            found.append(paramiko.SFTPAttributes())
+            found[-1].filename = name
+        return found
+
+
+def steps(*given: FileStep, attack: bool = False) -> Trial:
+    return Trial("x", "", attack=attack, steps=given)
+
+
+def test_file_steps() -> None:
+    here, away = FileStep(FileOp.STAT, "here"), FileStep(FileOp.STAT, "away")
+    no = FileStep(FileOp.STAT, "here", fails=True)
+    assert verdict(steps(here), client=Server("here")) == Verdict.OK
+    assert verdict(steps(here, away), client=Server("here")) == Verdict.WRONG
+    assert verdict(steps(no, attack=True), client=Server("here")) == Verdict.WRONG
+    assert verdict(steps(no, attack=True), client=Server()) == Verdict.OK
+    # What an attack prepares may fail.
+    assert verdict(steps(away, no, attack=True), client=Server()) == Verdict.OK
+    assert verdict(steps(here), client=EOFError()) == Verdict.WRONG
+    others = FileStep(FileOp.OTHERS, "/home", "alice", fails=True)
+    assert verdict(steps(others, attack=True), client=Server("alice")) == Verdict.OK
+    assert verdict(steps(others, attack=True), client=Server("alice", "bob")) == Verdict.WRONG
+
+
+def test_words_are_filled_in_everywhere() -> None:
+    step = FileStep(FileOp.RENAME, f"{PLACE}/a", f"{PLACE}/{TOKEN}")
+    trial = Trial("x", "", command=f"x {PLACE}", input=f"\xff{TOKEN}".encode("latin-1"), shows=TOKEN, steps=(step,))
+    done = Words("/home/alice/.d", "t0").trial(trial)
+    assert (done.command, done.input, done.shows) == ("x /home/alice/.d", b"\xfft0", "t0")
+    assert done.steps == (FileStep(FileOp.RENAME, "/home/alice/.d/a", "/home/alice/.d/t0"),)
+
+
+@pytest.mark.parametrize(
+    ("free", "ran", "right"),
+    [
+        (False, Ran(126, b"", b"jailssh: command not allowed"), True),
+        (False, Ran(126, b"", b"sh: x: Permission denied"), False),
+        (False, Ran(0, b"", b"jailssh: "), False),
+        (False, Ran(127, b"", b"jailssh: "), False),
+        (True, Ran(127, b"", b"bash: x: command not found"), True),
+        (True, Ran(0, b"", b""), False),
+        (True, Ran(127, b"said", b""), False),
+    ],
+)
+def test_the_first_login(free: bool, ran: Ran, right: bool) -> None:
+    powers = Powers(free=free, login=False, sftp=False, network=False)
+    assert (first_login(ran, powers)[0] == Verdict.OK) is right
+
+
+def test_denied_makes_a_name_for_each() -> None:
+    assert [(trial.id, trial.exits) for trial in denied("x.y", "", "a", "b")] == [("x.y", DENIED), ("x.y.2", DENIED)]
