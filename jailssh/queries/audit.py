@@ -17,7 +17,7 @@ from jailssh.config.reader import did_you_mean
 from jailssh.console import output
 from jailssh.console.actions import add_actions
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
 from jailssh.core.journal_fields import REASONS, Event
 from jailssh.core.names import escape, pluralize
 from jailssh.host import accounts, nss
