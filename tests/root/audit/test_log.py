@@ -203,7 +203,7 @@ def test_follow(host: ScratchHost) -> None:
         assert host.run(["kill", "-0", reader]).code != 0
         # One that is killed leaves nobody behind.
         with started(host, "--jail", "killed", "--follow"):
-            pids = []
+            pids: list[str] = []
             while len(pids) < 2:
                 pids = host.run(["pgrep", "-f", "--", "--jail killed --follow"]).stdout.split()
             host.run(["kill", "-KILL", pids[0]], check=True)

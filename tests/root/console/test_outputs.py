@@ -31,7 +31,9 @@ CALLS: dict[str, list[str]] = {
     "cp": ["cp /srv/tree /usr/bin/true"],
     "update": ["update --all"],
     "image": ["image list", "image gc"],
-    "audit": ["audit log", "audit log --csv"],
+    "audit": ["audit log", "audit log --csv", "audit run", "audit show --list"],
+    "check": ["check --list", "check --full"],
+    "selftest": ["selftest --help"],
     "list": ["list", "list --json"],
     "plugins": ["plugins"],
     "demo": ["demo --help"],
@@ -43,6 +45,7 @@ SHOWING = {
     "apply --dry-run",
     "learn --list",
     "image list",
+    "audit show --list",
     "demo --help",
 }
 WAYS = [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", ">&- 2>&- <&-", "2>/dev/stderr LC_ALL=C"]
@@ -89,14 +92,15 @@ def test_output_that_cannot_be_written_stops_no_work(host: ScratchHost, call: st
     if call.startswith("keys remove"):
         host.run(["jailssh", "keys", "add", "shared", f"k{number}", f"/root/k{number}.pub"], check=True)
     # No daemon runs here, which doctor has to say.
-    plain = {"doctor": 1, "explain": 3}.get(call.split()[0], 0)
+    plain = {"doctor": 1, "explain": 3, "check --full": 1, "audit run": 1}
     redirection, _, locale = way.partition(" LC")
     command = f"LC{locale} jailssh {words}" if locale else f"jailssh {words}"
     done = host.run(["sh", "-c", f"{command} {redirection}"])
     said_nothing_strange(done)
     shows = call.split()[0] in SHOWS or call in SHOWING
     lost = ">&-" in redirection.split() or ">/dev/full" in redirection.split()
-    assert done.code == (plain or int(lost and shows)), done.stderr
+    expected = plain.get(call, plain.get(call.split()[0], 0))
+    assert done.code == (expected or int(lost and shows)), done.stderr
     if lost and "2>" not in redirection:
         assert "jailssh: standard output: " in done.stderr
     if call.startswith("adduser"):
