@@ -227,6 +227,15 @@ def test_killed_with_an_account_of_its_own(world: World, point: str) -> None:
     world.host.wait_until(lambda: seen(world) == before, f"nothing is left after {point}")
 
 
+def test_a_signal_ends_it_between_two_trials(world: World) -> None:
+    before = seen(world)
+    script = SCRIPT.replace("SIGKILL", "SIGTERM")
+    done = world.host.run(["/usr/bin/python3", "-I", "-c", script, "account", ARMED, "trial: git.push"])
+    assert "SignalledError: interrupted: SIGTERM received: changes rolled back" in done.stderr
+    assert "it ended" not in done.stdout
+    assert seen(world) == before
+
+
 def test_two_at_once(world: World) -> None:
     before = seen(world)
     script = SCRIPT.replace("os.kill(os.getpid(), signal.SIGKILL)", "print('there', flush=True); input()")
