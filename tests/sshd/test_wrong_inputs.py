@@ -47,7 +47,7 @@ COMMANDS = (
     "jailssh build t.jailspec ''", "jailssh build nosuch.jailspec tree", "jailssh build t.jailspec /",
     "jailssh build t.jailspec /etc", "jailssh build bad.jailspec tree", "jailssh build t.jailspec tree --format frob",
     "jailssh build binary tree", "jailssh cp", "jailssh cp nosuch tree", "jailssh plugins frob", "jailssh doctor frob",
-    "jailssh recover frob", "jailssh setup --frob", "jailssh demo --frob",
+    "jailssh doctor alice frob", "jailssh recover frob", "jailssh setup --frob", "jailssh demo --frob",
     "setpriv --reuid 65534 --clear-groups jailssh adduser bob --jail sftp-only",
     "setpriv --reuid 65534 --clear-groups jailssh list",
     "setpriv --reuid 65534 --clear-groups jailssh explain shell -- ls",
