@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 import os
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError, r
 from jailssh.core.names import pluralize
 from jailssh.diagnose.findings import about_slices, find, note_lines
 from jailssh.host import accounts
+from jailssh.integrity import jk_check
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.this_host import to_account
 from jailssh.policy import jk_lsh
@@ -26,6 +28,7 @@ EXAMPLES = (
     "jailssh config show sftp-only",
     "jailssh config show --user alice",
     "jailssh config import /etc/jailkit/jk_lsh.ini --user alice",
+    "jailssh config import /etc/jailkit/jk_check.ini",
 )
 
 MAX_IMPORT = 1 << 20
@@ -37,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action",
         choices=("check", "show", "import"),
         help="check: report all errors; show: print each value and its origin; import: print a jail file equivalent to"
-        " Jailkit's jk_lsh.ini for an account",
+        " Jailkit's jk_lsh.ini for an account, or the suppressions of its jk_check.ini",
     )
     parser.add_argument(
         "name",
@@ -82,8 +85,12 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _import(args: argparse.Namespace, context: Context) -> int:
     """Print a jail file; the differences stand in it as comments.  Nothing is written."""
+    if args.name is not None and args.user is None and args.group is None:
+        text = read_named(args.name, args.name, MAX_IMPORT, "a jk_check.ini").decode("utf-8", "surrogateescape")
+        if jk_check.is_one(text):
+            return _import_checks(text, args.name, context)
     if args.name is None or args.user is None:
-        raise UsageError("config import", "requires FILE and --user", hint=EXAMPLES[-1])
+        raise UsageError("config import", "requires FILE and --user", hint=EXAMPLES[-2])
     group = args.group
     if group is None:
         entry = accounts.find(args.user)
@@ -97,6 +104,15 @@ def _import(args: argparse.Namespace, context: Context) -> int:
     facts = {"section": found.section, "settings": {key: dict(value) for key, value in found.settings.items()},
              "warnings": [{"line": each.line, "text": each.text} for each in found.warnings]}  # fmt: skip
     context.facts(facts, found.as_text().splitlines())
+    return EXIT_OK
+
+
+def _import_checks(text: str, file: str, context: Context) -> int:
+    """Print suppressions; what cannot be kept stands above them as comments.  Nothing is written."""
+    found = jk_check.read(text, file)
+    found = jk_check.read(text, file, frozenset(path.rstrip("/") for _, _, path in found.rows if os.path.isdir(path)))
+    facts = {"suppressions": [{"id": name, "path": path} for name, path, _ in found.rows], "warnings": found.warnings}
+    context.facts(facts, found.as_text(datetime.date.today()).splitlines())
     return EXIT_OK
 
 
