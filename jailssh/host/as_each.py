@@ -120,6 +120,7 @@ def _round(
         _answer_all(entries, asked, question, target)
     os.close(target)
     stream = _Frames(source)
+    ended = False
     try:
         for index in asked:
             frame = stream.read(time.monotonic() + limit)
@@ -128,8 +129,10 @@ def _round(
                 return
             number, answer = frame
             if number != index:
+                ended = stream.ended
                 yield index, HostError(_what(entries[index]), "the process that looked at it was killed")
                 return
+            ended = index == asked[-1]
             yield index, HostError(_what(entries[index]), answer) if isinstance(answer, str) else answer
     finally:
         os.close(source)
@@ -137,7 +140,7 @@ def _round(
             os.kill(child, signal.SIGKILL)
         # What hangs in a dead file server ends when that answers; nobody waits for it.
         with suppress(ChildProcessError):
-            os.waitpid(child, 0 if stream.ended else os.WNOHANG)
+            os.waitpid(child, 0 if ended else os.WNOHANG)
 
 
 class _Frames:

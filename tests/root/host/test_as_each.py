@@ -44,6 +44,8 @@ def test_each_is_asked_as_itself_with_no_capability() -> None:
     assert found[asked[0]] == f"(0, {FIRST}, 0) {FIRST} [700, {FIRST}] 0".encode()
     assert found[asked[1]] == f"(0, {FIRST + 1}, 0) {FIRST + 1} [{FIRST + 1}] 0".encode()
     assert os.getresuid() == (0, 0, 0)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_it_reads_what_the_account_may_and_nothing_else(homes: Path) -> None:
