@@ -53,9 +53,7 @@ def _list(args: argparse.Namespace, context: Context) -> int:
     nameless = [] if ring.shared else _nameless(authorized_keys.present(context.layout, args.user))
     facts += [{"name": "", "fingerprint": told, "comment": comment} for told, comment in nameless]
     if not facts and not context.layout.root:
-        accounts.get(
-            args.user
-        )  # Of an account that has gone, keys are listed.
+        accounts.get(args.user)  # Of an account that has gone, keys are listed.
     lines = [f"{told}  {comment}".rstrip() for told, comment in nameless]
     context.facts(facts, [*(_table(ring) or [f"{args.user}: no named keys"]), *lines])
     return EXIT_OK
