@@ -109,8 +109,7 @@ def _import(args: argparse.Namespace, context: Context) -> int:
 
 def _import_checks(text: str, file: str, context: Context) -> int:
     """Print suppressions; what cannot be kept stands above them as comments.  Nothing is written."""
-    found = jk_check.read(text, file)
-    found = jk_check.read(text, file, frozenset(path.rstrip("/") for _, _, path in found.rows if os.path.isdir(path)))
+    found = jk_check.read(text, file, os.path.isdir)
     facts = {"suppressions": [{"id": name, "path": path} for name, path, _ in found.rows], "warnings": found.warnings}
     context.facts(facts, found.as_text(datetime.date.today()).splitlines())
     return EXIT_OK

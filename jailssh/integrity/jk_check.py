@@ -9,7 +9,7 @@ from __future__ import annotations
 import configparser
 import datetime
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -44,12 +44,7 @@ class ImportedChecks:
         until = today + datetime.timedelta(days=_YEAR)
         out = [f"# {warning}" for warning in self.warnings]
         for name, path, section in self.rows:
-            out += [
-                "",
-                f"[{name} {path}]",
-                f'reason = "from jk_check.ini, [{section}]"',
-                f"until = {until.isoformat()}",
-            ]
+            out += ["", f"[{name} {path}]", f'reason = "from jk_check.ini, [{section}]"', f"until = {until}"]
         return "\n".join(out).lstrip("\n") + "\n"
 
 
@@ -59,8 +54,8 @@ def is_one(text: str) -> bool:
     return not keys.isdisjoint(KEYS)
 
 
-def read(text: str, file: str, exists: frozenset[str] | None = None) -> ImportedChecks:
-    """Return what the file leaves out; ``exists``: jails that are there (None: all), a section of another is noted.
+def read(text: str, file: str, exists: Callable[[str], bool] = lambda _path: True) -> ImportedChecks:
+    """Return what the file leaves out; ``exists``: whether a jail is there, a section of another is noted.
 
     :class:`ConfigError` for a file that Jailkit's reader does not take either.
     """
@@ -76,7 +71,7 @@ def read(text: str, file: str, exists: frozenset[str] | None = None) -> Imported
         if not is_clean_absolute(section.rstrip("/") or "/"):
             warnings.append(f"[{shown}]: is not the path of a jail: left away")
             continue
-        if exists is not None and section.rstrip("/") not in exists:
+        if not exists(section):
             warnings.append(f"[{shown}]: there is no such jail: left away")
             continue
         for key, value in parser.items(section):

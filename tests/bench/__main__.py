@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jailssh.core.errors import JailsshError
-from tests.bench import builds, closure, images, journal, login_path, plans, policy, sessions, ssh
+from tests.bench import builds, checks, closure, images, journal, login_path, plans, policy, sessions, ssh
 from tests.bench.figures import Row, as_json, missed, table
 from tests.bench.site import Site, open_site
 
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Site, int], list[Row]]] = {
     "update": images.measure,
     "closure": closure.measure,
     "journal": journal.measure,
+    "check": checks.measure,
 }
 
 

@@ -48,8 +48,8 @@ def measure(site: Site, runs: int) -> list[Row]:
         script = 'cp -a "$1" "$2" && sync --file-system "$2"'
         spent["synced"] += timed(site, ["/bin/sh", "-c", script, "sh", ours, f"{copy}-synced"])
     again = timed(site, [_JAILSSH, "build", *_sections(), f"{_WHERE}/ours0"], REBUILDS)
-    usual = _peak(site, ["build", *_sections(), f"{_WHERE}/memory"])
-    large = _peak(site, ["build", _large_spec(room), f"{_WHERE}/large"])
+    usual = peak(site, ["build", *_sections(), f"{_WHERE}/memory"])
+    large = peak(site, ["build", _large_spec(room), f"{_WHERE}/large"])
     return [*_first(site, spent), _again(again, spent), *_memory(usual, large)]
 
 
@@ -100,7 +100,7 @@ def _memory(usual: float, large: float) -> list[Row]:
     ]
 
 
-def _peak(site: Site, words: Sequence[str]) -> float:
+def peak(site: Site, words: Sequence[str]) -> float:
     """Return the most memory, in MiB, that the command had resident."""
     done = site.host.run(["python3", "-c", _PEAK, _JAILSSH, *words], check=True, timeout=300)
     return int(done.stdout) / 1024
