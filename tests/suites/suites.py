@@ -96,7 +96,7 @@ def _python(mirror: Mirror) -> Path:
     return tree
 
 
-# It hangs on a machine that is busy, with a jail and without.
+# It has hung in the account without a jail, so it says nothing about one.
 _LEFT_OUT = "test_4_daemon_threads"
 
 
