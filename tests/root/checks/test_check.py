@@ -312,3 +312,52 @@ def test_a_chroot_of_others(host: Host, chroot: Callable[[str], None]) -> None:
         chroot("; ".join(CHROOT[each][1] for each in rows))
         assert found == set(rows)
     assert host.ids("--dir", "/srv/chroot") == set()
+
+
+def test_two_at_once_and_killed_at_any_moment(host: Host) -> None:
+    host.sh("usermod -s /bin/bash alice")
+    try:
+        # Both find the same; what is kept is whole whenever one is killed.
+        script = "jailssh check --full --json > /root/one & jailssh check --full --json > /root/two; wait; true"
+        host.sh(script)
+        for name in ("one", "two"):
+            found = json.loads(host.scratch.read(f"/root/{name}"))["findings"]
+            assert "JSH-201" in {each["id"] for each in found}
+        for delay in (5, 15, 25, 35, 45, 60):
+            host.sh(f"timeout -s KILL 0.{delay:02d} jailssh check --full >/dev/null 2>&1 || true")
+            assert json.loads(host.scratch.read(KEPT))["version"] == 1
+        assert host.ids() == {"JSH-201"}
+    finally:
+        host.sh(f"usermod -s {LOGIN} alice")
+
+
+def test_images_that_are_built_and_removed_meanwhile_are_no_damage(host: Host) -> None:
+    jail = "extends = sftp-only\nfiles = /etc/{}\n"
+    host.scratch.write("/etc/jailssh/jails/changing.conf", jail.format("hosts"))
+    host.sh("jailssh adduser dora --jail changing")
+    names = " ".join(("hostname", "hosts", "services", "protocols"))
+    builds = f"for n in 1 2; do for f in {names}; do printf 'extends = sftp-only\\nfiles = /etc/%s\\n' $f"
+    builds += " >/etc/jailssh/jails/changing.conf; (jailssh apply; jailssh image gc) >/dev/null 2>&1; done; done"
+    host.sh(f"({builds}; touch /root/built) & while [ ! -e /root/built ]; do"
+            " jailssh check --json >>/root/checks 2>>/root/told; done; wait; true")  # fmt: skip
+    text = host.sh("cat /root/checks")
+    ids = {line.split('"')[3] for line in text.splitlines() if '"id": "JSH-1' in line}
+    assert ids <= {"JSH-109"}  # between the change of the jail and its image
+    assert text.count('"findings"') >= 3
+    host.sh(
+        "jailssh deluser dora --yes --remove-home; rm -f /etc/jailssh/jails/changing.conf;"
+        " jailssh apply; jailssh image gc"
+    )
+    assert host.ids() == set()
+
+
+def test_no_room_for_what_is_kept_loses_nothing(host: Host) -> None:
+    host.sh("mount -t tmpfs -o size=4k none /var/lib/jailssh/check; usermod -s /bin/bash alice")
+    try:
+        code, facts = host.check()
+        assert code == 2
+        assert "JSH-201" in {each["id"] for each in facts["findings"]}
+        assert "no space left" in str(facts["unseen"])
+    finally:
+        host.sh(f"umount /var/lib/jailssh/check; usermod -s {LOGIN} alice")
+    assert host.ids() == set()
