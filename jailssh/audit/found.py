@@ -12,7 +12,7 @@ from datetime import datetime
 
 from jailssh.audit import pictures
 from jailssh.audit.compare import Facts, compare
-from jailssh.audit.markup import number, table, text
+from jailssh.audit.markup import moment, number, table, text
 from jailssh.core.names import pluralize
 
 SEVERITIES = ("high", "medium", "low")
@@ -30,10 +30,9 @@ def when(run: Facts) -> str:
     """Return when the run was, for people, in local time."""
     written = str(run.get("when", ""))
     try:
-        moment = datetime.fromisoformat(written).astimezone()
-    except (ValueError, OverflowError):
+        return moment(datetime.fromisoformat(written).timestamp())
+    except (ValueError, OverflowError, OSError):
         return text(written, 40)
-    return f'<time datetime="{moment.isoformat("T", "seconds")}">{moment:%Y-%m-%d %H:%M}</time>'
 
 
 def verdict(run: Facts) -> str:
@@ -99,11 +98,8 @@ def _last_runs(runs: Sequence[Facts]) -> str:
     rows = []
     for each in reversed(runs[-_RUNS:]):
         counts = _counts(each)
-        rows.append(
-            (when(each), *(number(counts[word]) for word in SEVERITIES), number(len(each.get("suppressed", ()))),
-             number(len(each.get("unseen", ()))))
-        )  # fmt: skip
-    head = [("Run", "when"), *((word.capitalize(), "n") for word in SEVERITIES), ("Suppr.", "n"), ("Unseen", "n")]
+        rows.append((when(each), *(number(counts[word]) for word in SEVERITIES), number(len(each.get("unseen", ())))))
+    head = [("Run", "when"), *((word.capitalize(), "n") for word in SEVERITIES), ("Unseen", "n")]
     return table("The last runs", head, rows)
 
 
@@ -163,7 +159,7 @@ def _item(each: Facts, *, with_cure: bool) -> str:
     path = str(each.get("path", ""))
     told = f"{each.get('object', '')} {each.get('what', '')}"
     where = f' <span class="mono">{text(path, _OBJECT)}</span>' if path and path not in told else ""
-    since = f' <span class="faint">since {_of(each, "since", 10)}</span>' if each.get("since") else ""
+    since = f' <span class="faint">since {text(str(each["since"])[:10])}</span>' if each.get("since") else ""
     cure = f"<br/><strong>Cure:</strong> {_of(each, 'cure', _WORDS)}" if with_cure else ""
     what = f"<bdi>{_of(each, 'object', _OBJECT)}</bdi>: <bdi>{_of(each, 'what', _WORDS)}</bdi>"
     return f"<li>{what}{where}{since}{cure}</li>"
@@ -174,7 +170,11 @@ def _suppressed(run: Facts) -> list[str]:
     if not every:
         return []
     rows = [
-        (f"{_of(each, 'id', 20)} {_of(each, 'object', _OBJECT)}", _of(each, "reason", _OBJECT), _of(each, "until", 10))
+        (
+            f"{_of(each, 'id', 20)} {_of(each, 'object', _OBJECT)}",
+            _of(each, "reason", _OBJECT),
+            text(str(each.get("until", ""))[:10]),
+        )
         for each in every[:_SUPPRESSED]
     ]
     left = len(every) - len(rows)

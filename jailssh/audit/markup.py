@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import unicodedata
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from jailssh.core.names import escape
 
@@ -40,6 +41,15 @@ def _visible(shown: str) -> str:
 def number(count: int) -> str:
     """Return a count with its thousands apart."""
     return f"{count:,}"
+
+
+def moment(time: float) -> str:
+    """Return a time (seconds since 1970) in local time; where there is no room it breaks between day and hour."""
+    local = datetime.fromtimestamp(time).astimezone()
+    return (
+        f'<time datetime="{local.isoformat("T", "seconds")}"><span class="whole">{local:%Y-%m-%d}</span>'
+        f" {local:%H:%M}</time>"
+    )
 
 
 def table(caption: str, head: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:

@@ -14,10 +14,11 @@ from datetime import datetime
 import jailssh
 from jailssh.audit import found, pictures
 from jailssh.audit.compare import Facts
-from jailssh.audit.markup import number, section, table, text
+from jailssh.audit.markup import moment, number, section, table, text
 from jailssh.audit.sheet import POLICY, SHEET
 from jailssh.audit.summary import Summary
 from jailssh.core.journal_fields import REASONS
+from jailssh.core.names import pluralize
 
 MOST_RUNS = pictures.MOST
 """Runs of which the trend is made."""
@@ -88,7 +89,7 @@ def page(report: Report) -> str:
 <main id="content">
 {body}
 </main>
-<footer><p>Made by jailssh {text(jailssh.__version__)} on {_moment(report.now)}. Control characters, bytes that are not
+<footer><p>Made by jailssh {text(jailssh.__version__)} on {moment(report.now)}. Control characters, bytes that are not
 UTF-8 and invisible characters are shown as <code>\\x1b</code> or <code>\\u202e</code>.</p></footer>
 </body>
 </html>
@@ -107,14 +108,19 @@ def _about(report: Report) -> str:
 
 
 def _summary(report: Report) -> list[str]:
-    tiles = list(found.tiles(report.run)) if report.run is not None else []
-    if report.activity is not None:
-        tiles.append((number(sum(report.activity.sessions.values())), "sessions"))
-        tiles.append((number(sum(report.activity.denials.values())), "denials and refusals"))
-        tiles.append((number(len(report.activity.accounts)), "accounts seen"))
+    parts = [_verdict(report), _missing(report)]
+    if report.run is not None:
+        parts.append(_tiles(found.tiles(report.run)))
+    if (activity := report.activity) is not None:
+        counts = (activity.sessions.total(), activity.denials.total(), len(activity.accounts))
+        titles = ("sessions", "denials and refusals", "accounts seen")
+        parts.append(_tiles([(number(count), title) for count, title in zip(counts, titles, strict=True)]))
+    return parts + (found.changes(report.run, report.earlier) if report.run is not None else [])
+
+
+def _tiles(tiles: Sequence[tuple[str, str]]) -> str:
     cells = "".join(f"<div><dt>{title}</dt><dd>{count}</dd></div>" for count, title in tiles)
-    changes = found.changes(report.run, report.earlier) if report.run is not None else []
-    return [_verdict(report), _missing(report), f'<dl class="tiles">{cells}</dl>' if cells else "", *changes]
+    return f'<dl class="tiles">{cells}</dl>'
 
 
 def _verdict(report: Report) -> str:
@@ -131,7 +137,7 @@ def _missing(report: Report) -> str:
         return ""
     more = [f"and {number(len(notes) - _NOTES)} more"] if len(notes) > _NOTES else []
     items = "".join(f"<li>{note}</li>" for note in [*notes[:_NOTES], *more])
-    return f'<div class="note" role="note"><strong>This page is not complete:</strong><ul>{items}</ul></div>'
+    return f'<div class="note" role="note"><strong>Something is missing in this page:</strong><ul>{items}</ul></div>'
 
 
 def _period(report: Report, activity: Summary) -> tuple[str, str]:
@@ -184,10 +190,8 @@ def _reason(code: str) -> str:
 def _figure(name: str, title: str, counts: Mapping[str, int], days: tuple[str, str]) -> str:
     bars = pictures.over_days(counts, *days)
     top = max(bars, key=lambda bar: bar.count)
-    width = "a day" if " " not in bars[0].label else "several days"
-    about = (
-        f"{number(sum(counts.values()))} in all; each bar is {width}; the highest is {number(top.count)}, {top.label}"
-    )
+    width = pluralize(pictures.days_of_a_bar(*days), "day")
+    about = f"{number(sum(counts.values()))} in all; a bar is {width}; the highest is {number(top.count)}, {top.label}"
     return (
         f'<figure><figcaption>{title}<span class="faint">{about}</span></figcaption>\n'
         f"{pictures.chart(name, f'{title}, {days[0]} to {days[1]}', bars)}\n"
@@ -227,7 +231,7 @@ def _accounts(activity: Summary) -> list[str]:
     if not busiest:
         return ["<p>There are none.</p>"]
     rows = [
-        (_person(user, uid), number(each.sessions), number(each.denials), _moment(each.last))
+        (_person(user, uid), number(each.sessions), number(each.denials), moment(each.last))
         for (user, uid), each in busiest
     ]
     left = len(activity.accounts) - len(busiest)
@@ -247,7 +251,7 @@ def _keys(report: Report, activity: Summary) -> list[str]:
     if not unused:
         return [about, "<p>There are none.</p>"]
     rows = [
-        (_person(user, uid), text(key, _NAME), *((_moment(last), number(int((end - last) // _DAY))) if last else
+        (_person(user, uid), text(key, _NAME), *((moment(last), number(int((end - last) // _DAY))) if last else
          ("not in this time", "–")))
         for last, (user, uid, key) in unused[:MOST_KEYS]
     ]  # fmt: skip
@@ -265,8 +269,3 @@ def _person(user: str, uid: str) -> str:
 
 def _day(time: float) -> str:
     return datetime.fromtimestamp(time).date().isoformat()
-
-
-def _moment(time: float) -> str:
-    shown = datetime.fromtimestamp(time).astimezone()
-    return f'<time datetime="{shown.isoformat("T", "seconds")}">{shown:%Y-%m-%d %H:%M}</time>'

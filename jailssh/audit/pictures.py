@@ -28,11 +28,16 @@ class Bar:
     count: int
 
 
+def days_of_a_bar(first: str, last: str) -> int:
+    """Return how many days one bar stands for, of those from ``first`` to ``last``."""
+    return -(-((date.fromisoformat(last) - date.fromisoformat(first)).days + 1) // MOST)
+
+
 def over_days(counts: Mapping[str, int], first: str, last: str) -> list[Bar]:
     """Return the counts of days (2026-11-28) from ``first`` to ``last``, summed up into at most :data:`MOST` bars."""
     begin, end = date.fromisoformat(first), date.fromisoformat(last)
     days = (end - begin).days + 1
-    width = -(-days // MOST)
+    width = days_of_a_bar(first, last)
     sums = [0] * -(-days // width)
     for day, count in counts.items():
         at = (date.fromisoformat(day) - begin).days

@@ -49,7 +49,8 @@ SHEET = f"""
 html {{ -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }}
 body {{ margin: 0 auto; padding: 1.5rem 1rem 3rem; max-width: 62rem; background: var(--paper); color: var(--ink);
   font: 1rem/1.5 system-ui, "Segoe UI", "Noto Sans", "Liberation Sans", sans-serif; overflow-wrap: anywhere; }}
-h1, h2, h3, h4, caption {{ line-height: 1.25; text-wrap: balance; }}
+h1, h2, h3, h4, caption {{ line-height: 1.25; }}
+h1, h2, h3 {{ text-wrap: balance; }}
 h1 {{ margin: 0 0 .25rem; font-size: 1.75rem; }}
 h2 {{ margin: 3rem 0 1rem; padding-bottom: .35rem; border-bottom: 1px solid var(--line); font-size: 1.375rem; }}
 h3 {{ margin: 2rem 0 .75rem; font-size: 1.125rem; }}
@@ -67,11 +68,13 @@ nav ul {{ display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: 1.25rem 0
 .note {{ margin: 1rem 0; padding: .75rem 1rem; border: 1px solid var(--medium); border-left-width: .35rem;
   background: var(--panel); }}
 .note ul {{ margin: .25rem 0 0; padding-left: 1.25rem; }}
-.tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: .75rem; margin: 1rem 0; }}
+.tiles {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(10.5rem, 1fr)); gap: .75rem;
+  margin: .75rem 0; }}
 .tiles div {{ display: flex; flex-direction: column-reverse; justify-content: flex-end; padding: .6rem .85rem;
   border: 1px solid var(--line); border-radius: .375rem; background: var(--panel); }}
 .tiles dt {{ color: var(--faint); font-size: .875rem; line-height: 1.3; }}
-.tiles dd {{ margin: 0; font-size: 1.625rem; font-weight: 600; line-height: 1.3; font-variant-numeric: tabular-nums; }}
+.tiles dd {{ margin: 0; font-size: 1.625rem; font-weight: 600; line-height: 1.3; overflow-wrap: normal;
+  font-variant-numeric: tabular-nums; }}
 table {{ width: 100%; margin: 1.25rem 0; border-collapse: collapse; font-size: .9375rem; line-height: 1.4; }}
 caption {{ padding-bottom: .4rem; text-align: left; font-weight: 600; }}
 caption span {{ display: block; margin-top: .15rem; font-size: .875rem; font-weight: 400; }}
@@ -83,6 +86,8 @@ tbody th {{ min-width: 5rem; font-weight: 400; }}
 .n {{ width: 1%; text-align: right; white-space: nowrap; overflow-wrap: normal;
   font-variant-numeric: tabular-nums; }}
 .when {{ width: 1%; overflow-wrap: normal; font-variant-numeric: tabular-nums; }}
+.whole {{ white-space: nowrap; }}
+@media (min-width: 34rem) {{ .when {{ white-space: nowrap; }} }}
 .pic {{ width: 45%; min-width: 6rem; }}
 svg {{ display: block; width: 100%; overflow: visible; }}
 svg.spark {{ height: 1.6rem; }}
@@ -109,7 +114,8 @@ article.low {{ border-left-color: var(--low); border-left-style: dotted; }}
 .severity.low {{ color: var(--low); }}
 article ul {{ margin: .5rem 0; padding-left: 1.25rem; }}
 article li {{ margin: .25rem 0; }}
-article p {{ max-width: none; }}
+article p, header p {{ max-width: none; }}
+article > :last-child {{ margin-bottom: 0; }}
 .changes {{ margin: .5rem 0; padding-left: 1.25rem; }}
 footer {{ margin-top: 3rem; padding-top: .75rem; border-top: 1px solid var(--line); color: var(--faint);
   font-size: .875rem; }}
@@ -117,7 +123,7 @@ footer {{ margin-top: 3rem; padding-top: .75rem; border-top: 1px solid var(--lin
   body {{ padding: 1rem 1rem 2rem; }}
   h1 {{ font-size: 1.5rem; }}
   h2 {{ margin-top: 2.25rem; }}
-  .tiles {{ grid-template-columns: repeat(auto-fit, minmax(6.5rem, 1fr)); gap: .5rem; }}
+  .tiles {{ grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: .5rem; margin: .5rem 0; }}
   .tiles dd {{ font-size: 1.375rem; }}
   table {{ font-size: .875rem; }}
   th, td {{ padding-right: .6rem; }}
