@@ -99,6 +99,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "git": lambda: _program("git"),
     "useradd": lambda: _program("useradd"),
     "gcc": lambda: _program("gcc"),
+    "chromium": lambda: _program("chromium"),
     "clang": lambda: _program("clang"),
     "sanitizers": lambda: _compiler_has("gcc", "libasan.so") and _compiler_has("gcc", "libubsan.so"),
     "libfuzzer": lambda: _compiler_has("clang", f"libclang_rt.fuzzer-{_machine()}.a"),

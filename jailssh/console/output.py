@@ -20,7 +20,7 @@ SIGPIPE_STATUS = 141
 SHOWS = {"plan", "explain", "list", "plugins", "config", "doctor", "selftest", "check"}
 SHOWS_BY_ACTION = {
     ("keys", "list"), ("keys", "print"), ("image", "list"), ("image", "show"), ("image", "diff"), ("audit", "log"),
-    ("audit", "show"), ("audit", "diff"),
+    ("audit", "show"), ("audit", "diff"), ("audit", "report"),
 }  # fmt: skip
 
 

@@ -19,7 +19,7 @@ from jailssh.console.actions import add_actions
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
 from jailssh.core.journal_fields import REASONS, Event
-from jailssh.core.names import escape, pluralize
+from jailssh.core.names import escape
 from jailssh.host import accounts, nss
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.journal import JournalRecord
@@ -32,6 +32,7 @@ EXAMPLES = (
     "jailssh audit log --user alice --since 2026-11 --until 2026-12",
     "jailssh audit log --event denied --event refused --since 7d --csv",
     "jailssh audit log --jail sftp-only --peer 192.0.2.0/24 --follow",
+    "jailssh audit report --since 90d >report.html",
 )
 _FOLLOWED = 10
 """Entries that are shown before those that come, as tail(1) does."""
@@ -82,6 +83,14 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     log.add_argument("--follow", action="store_true", help="go on with what is written from now on; Ctrl-C ends it")
     log.add_argument("--summary", action="store_true", help="count instead: sessions, denials, accounts, keys")
     log.add_argument("--csv", action="store_true", help="print CSV; --json prints one object per line")
+    page = actions.add_parser("report", help="print a page of HTML: findings, trend, sessions, denials, keys")
+    page.description = (
+        "Print one file of HTML that needs nothing else: the last run of the checks, the runs before it, and from the\n"
+        "journal sessions and denials over time, the busiest accounts, and keys that have not been used for long.\n"
+        "Exit status 0; 1: a part is missing, which the page says."
+    )
+    page.add_argument("--since", metavar="TIME", default="30d", help="from, as with log (default: 30d, which is ago)")
+    page.add_argument("--until", metavar="TIME", help="to: as --since; a date is its beginning (default: now)")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -98,9 +107,7 @@ def _log(args: argparse.Namespace, context: Context) -> int:
         raise UsageError(f"--limit {args.limit}", f"is not between 1 and {_MANY}")
     if args.summary and (args.csv or args.follow or args.limit is not None or args.event):
         raise UsageError("--summary", "cannot be combined with --csv, --follow, --limit or --event")
-    since, until = _moment("--since", args.since), _moment("--until", args.until)
-    if since is not None and until is not None and since > until:
-        raise UsageError("--since", "is later than --until")
+    between = _between(args)
     for option, values, words in (("--event", args.event, [*Event]), ("--reason", args.reason, [*REASONS])):
         for value in values:
             if value not in words:
@@ -116,7 +123,7 @@ def _log(args: argparse.Namespace, context: Context) -> int:
     )
     context.need_root("audit log")
     try:
-        return apart(lambda alive: _answer(args, context, query, (since, until), alive))
+        return apart(lambda alive: _answer(args, context, query, between, alive))
     except KeyboardInterrupt:
         if not args.follow:
             raise
@@ -141,6 +148,13 @@ def _answer(args: argparse.Namespace, context: Context, query: Query, between: B
         code = error.exit_code
     nss.close()
     return output.status_of_own(code)
+
+
+def _between(args: argparse.Namespace) -> Between:
+    since, until = _moment("--since", args.since), _moment("--until", args.until)
+    if since is not None and until is not None and since > until:
+        raise UsageError("--since", "is later than --until")
+    return since, until
 
 
 def _moment(option: str, text: str | None) -> float | None:
@@ -212,12 +226,10 @@ def _owners() -> Callable[[str], int | None]:
 
 def _complete(journal: Journal, context: Context) -> int:
     """Say what is missing, if anything is."""
-    for line in journal.damaged:
-        context.tell(f"jailssh: journal: {line}: records may be missing")
-    unreadable = journal.records.unreadable
-    if unreadable:
-        context.tell(f"jailssh: journal: {pluralize(unreadable, 'record')} cannot be read")
-    return EXIT_FAILED if journal.damaged or unreadable else EXIT_OK
+    missing = journal.missing()
+    for line in missing:
+        context.tell(f"jailssh: {line}")
+    return EXIT_FAILED if missing else EXIT_OK
 
 
 def _runs(args: argparse.Namespace, context: Context) -> int:
@@ -227,9 +239,20 @@ def _runs(args: argparse.Namespace, context: Context) -> int:
     return audit_runs.ACTIONS[args.action](args, context)
 
 
+def _report(args: argparse.Namespace, context: Context) -> int:
+    if context.json:
+        raise UsageError("audit report", "cannot be combined with --json", hint="jailssh audit log --summary --json")
+    between = _between(args)
+    context.need_root("audit report")
+    from jailssh.queries import audit_report
+
+    return apart(lambda _: audit_report.report(context, between))
+
+
 _ACTIONS: dict[str, Callable[[argparse.Namespace, Context], int]] = {
     "log": _log,
     "run": _runs,
     "show": _runs,
     "diff": _runs,
+    "report": _report,
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Sequence
 
+from jailssh.audit import history, page
 from jailssh.checks import chroot, table
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, raise_all
@@ -25,6 +27,7 @@ EXAMPLES = (
     "jailssh check",
     "jailssh check alice sftp-only",
     "jailssh check --all --full --sarif",
+    "jailssh check --html >report.html",
     "jailssh check --fix",
     "jailssh check --list",
     "jailssh check --dir /srv/chroot",
@@ -46,14 +49,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dir", metavar="DIR", help="look at a chroot that is not of jailssh, as jk_check does")
     parser.add_argument("--list", action="store_true", help="list what can be found, with the cure")
     parser.add_argument("--sarif", action="store_true", help="print the result as SARIF 2.1.0")
+    parser.add_argument("--html", action="store_true", help="print the result as a page of HTML, with the trend over"
+                        " the runs of the audit")  # fmt: skip
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """List, look, mend."""
     if args.all and args.names:
         raise UsageError("--all", "cannot be combined with names")
-    if args.sarif and context.json:
-        raise UsageError("--sarif", "cannot be combined with --json")
+    if (args.sarif or args.html) and context.json:
+        raise UsageError("--sarif" if args.sarif else "--html", "cannot be combined with --json")
+    if args.sarif and args.html:
+        raise UsageError("--sarif", "cannot be combined with --html")
+    if args.list and args.html:
+        raise UsageError("--list", "cannot be combined with --html")
     if args.list:
         return _list(context)
     if args.dir is not None:
@@ -118,12 +127,26 @@ def _fix(scene: Scene, checks: Sequence[Check], result: Result, context: Context
 def _show(result: Result, checks: Sequence[Check], args: argparse.Namespace, context: Context) -> int:
     if args.sarif:
         print(json.dumps(report.sarif(result, checks), indent=2))
+    elif args.html:
+        print(_page(result, args, context), end="")
     else:
         context.facts(report.facts(result), report.lines(result))
     for error in result.blind:
         for line in error.lines():
             context.tell(line.replace("jailssh: ", "could not look: ", 1))
     return result.exit_code
+
+
+def _page(result: Result, args: argparse.Namespace, context: Context) -> str:
+    """Return the result as a page; what is compared with earlier runs is only a run of everything."""
+    errors: list[JailsshError] = []
+    whole = not args.names and args.dir is None
+    earlier = history.readable(context.layout, errors, page.MOST_RUNS) if whole else []
+    notes = [line for error in errors for line in error.lines()[:1]]
+    for note in notes:
+        context.tell(note)
+    told = page.Report(os.uname().nodename, result.when, report.facts(result), earlier, notes=notes)
+    return page.page(told)
 
 
 def _list(context: Context) -> int:

@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
 from jailssh.core.errors import HostError, JailsshError
-from jailssh.core.names import escape
+from jailssh.core.names import escape, pluralize
 from jailssh.host.journal import JournalRecord
 
 _DIRECTORIES = ("/var/log/journal", "/run/log/journal")
@@ -171,6 +171,12 @@ class Journal:
             if os.fstat(fd).st_nlink == 0:
                 self.damaged.append(f"{escape(path)}: it was deleted while it was read")
         self._let_go()
+
+    def missing(self) -> list[str]:
+        """Return what is missing in what was read, for people."""
+        lines = [f"journal: {line}: records may be missing" for line in self.damaged]
+        unreadable = self.records.unreadable
+        return lines + ([f"journal: {pluralize(unreadable, 'record')} cannot be read"] if unreadable else [])
 
     def close(self) -> None:
         """Close the files."""

@@ -1,0 +1,56 @@
+"""The action ``report`` of ``jailssh audit``: what the page tells, from the journal, the runs and the configuration."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import closing
+
+from jailssh.audit import history, page, summary
+from jailssh.audit.logbook import counts
+from jailssh.console import output
+from jailssh.console.context import Context
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, HostError, JailsshError, parts
+from jailssh.core.journal_fields import EVENT
+from jailssh.jail.configuration import load_configuration
+from jailssh.services.journal_reader import Journal
+
+
+def report(context: Context, between: tuple[float | None, float | None]) -> int:
+    """Print the page of this time (seconds since 1970), return the exit status: 1 where a part is missing.
+
+    For a process of its own, as :func:`jailssh.services.journal_reader.apart` makes it.
+    """
+    notes: list[str] = []
+    errors: list[JailsshError] = []
+    activity = None
+    try:
+        with closing(Journal(context.layout.root, {EVENT: summary.EVENTS}, counts)) as journal:
+            activity = summary.summarize(journal.records.between(*between))
+            journal.look_for_deleted()
+            notes = journal.missing()
+    except HostError as error:
+        errors.append(error)
+    runs = history.readable(context.layout, errors, page.MOST_RUNS)
+    keys = _named_keys(context, errors)
+    notes += [f"{error.what}: {error.why}" for error in errors]
+    for note in notes:
+        context.tell(f"jailssh: {note}")
+    last, earlier = (runs[-1], runs[:-1]) if runs else (None, [])
+    told = page.Report(os.uname().nodename, time.time(), last, earlier, activity, *between, keys, notes)
+    print(page.page(told), end="")
+    return output.status_of_own(EXIT_FAILED if notes else EXIT_OK)
+
+
+def _named_keys(context: Context, errors: list[JailsshError]) -> list[page.Key]:
+    """Return the named keys that the configuration has, whether they have been used or not."""
+    found: list[page.Key] = []
+    try:
+        configuration = load_configuration(context.layout)
+        for name in configuration.shared_names():
+            if user := configuration.user(name):
+                ring = configuration.keyring(name, vacant=True)
+                found += [(name, str(user.uid), key) for key in ring.keys]
+    except JailsshError as error:
+        errors += parts(error)
+    return found
