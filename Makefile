@@ -20,6 +20,8 @@ ARGS =
 FILES =
 # Processes that run tests: two more than processors, since two of them mostly wait for something.
 JOBS = $$(($$(nproc) + 2))
+# Tests start Python thousands of times, and pytest rewrites each test file: what is compiled once is kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 ROOM := $(CURDIR)/build
 VENV := $(ROOM)/venv

@@ -2,12 +2,14 @@
 
 A worker takes one group after the other, the longest first.  A group is a file, or the files that share something
 which takes long to set up.  What looks at the whole machine, or measures time, is marked ``alone``: while such a test
-runs, the other workers wait between two of theirs.
+runs, the other workers wait between two of theirs.  Before it runs, all wait for the longest of what is under way, so
+these tests are one group, the last; where they share what takes long to set up, they are the last of that group.
 """
 
 from __future__ import annotations
 
 import fcntl
+import functools
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
@@ -25,24 +27,26 @@ LONGEST = (
     *TOGETHER, "tests/fuzz/test_fuzz.py", "tests/root/users/test_matrix.py", "tests/root/users/test_setup.py",
     "tests/root/users/test_adduser.py", "tests/root/console/test_outputs.py", "tests/root/login/test_log.py",
     "tests/root/login/test_shapes.py", "tests/root/login/test_attacks_commands.py", "tests/lint/test_c_analysis.py",
-    "tests/lint/test_format.py", "tests/root/login/test_session.py",
+    "tests/lint/test_format.py", "tests/root/login/test_session.py", "tests/root/login/test_limits.py",
 )  # fmt: skip
-# Many of whose tests are alone: the others wait less when there are few of them left.
-LAST = ("tests/root/login/test_limits.py",)
+ALONE = "alone"
+_FOLDER = pytest.StashKey[Path]()
+# Whose tests come by tree: what is alone stays where it is, since the first tree is gone when the second is there.
+_IN_PLACE = TOGETHER[0]
 
 
-def group_of(test: str) -> str:
-    """Return the group of a test, which is named as pytest names it."""
+def group_of(test: str, alone: bool = False) -> str:
+    """Return the group of a test, which is named as pytest names it and may be ``alone``."""
     path = test.split("::")[0]
-    return next((group for group in TOGETHER if fnmatch(path, group)), path)
+    return next((group for group in TOGETHER if fnmatch(path, group)), ALONE if alone else path)
 
 
-def place_of(test: str) -> int:
-    """Return where the group of a test stands among all, the smallest first."""
-    group = group_of(test)
+def place_of(test: str, alone: bool = False) -> tuple[int, bool]:
+    """Return where a test stands: its group among all, and whether it is one of the last there."""
+    group = group_of(test, alone)
     if group in LONGEST:
-        return LONGEST.index(group)
-    return len(LONGEST) + (1 + LAST.index(group) if group in LAST else 0)
+        return LONGEST.index(group), alone and group != _IN_PLACE
+    return len(LONGEST) + (group == ALONE), False
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -50,9 +54,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Hand out groups, in the order of :func:`pytest_collection_modifyitems`."""
     from xdist.scheduler import LoadScopeScheduling
 
+    folder = config.stash[_FOLDER]
+
     class Groups(LoadScopeScheduling):  # type: ignore[misc] # it comes without types
+        @functools.cached_property
+        def _alone(self) -> frozenset[str]:
+            return frozenset((folder / ALONE).read_text().splitlines())
+
         def _split_scope(self, nodeid: str) -> str:
-            return group_of(nodeid)
+            return group_of(nodeid, nodeid in self._alone)
 
     config.option.loadscopereorder = False
     return Groups(config, log)
@@ -60,9 +70,17 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Put the groups into their order, where there are workers to take them."""
+    """Put the groups into their order, where there are workers to take them, who know the tests' marks."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: place_of(item.nodeid))
+        items.sort(key=lambda item: place_of(item.nodeid, _is_alone(item)))
+        folder, own = Path(config.workerinput["turns"]), config.workerinput["workerid"]
+        # Each of them finds the same.
+        (folder / f"{ALONE}-{own}").write_text("".join(f"{item.nodeid}\n" for item in items if _is_alone(item)))
+        (folder / f"{ALONE}-{own}").rename(folder / ALONE)
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    return item.get_closest_marker(ALONE) is not None
 
 
 class _Turns:
@@ -93,19 +111,19 @@ class _Worker:
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, None]:
-        with self._turns.taken(item.get_closest_marker("alone") is not None):
+        with self._turns.taken(_is_alone(item)):
             yield
 
 
 class _Controller:
     """What the process does that has workers: the place where they take turns, and nothing of it in the end."""
 
-    def __init__(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="jailssh-turns-")
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
-        node.workerinput["turns"] = self._folder
+        node.workerinput["turns"] = str(self._folder)
 
     def pytest_unconfigure(self) -> None:
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -116,4 +134,5 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         config.pluginmanager.register(_Worker(Path(config.workerinput["turns"])))
     elif config.getoption("numprocesses", None):
-        config.pluginmanager.register(_Controller())
+        config.stash[_FOLDER] = Path(tempfile.mkdtemp(prefix="jailssh-turns-"))
+        config.pluginmanager.register(_Controller(config.stash[_FOLDER]))

@@ -7,14 +7,16 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 _IMPORTED = ("configobj", "elftools", "pyseccomp.py", "systemd", "validate")
+# What Python has compiled comes along, or each start of a program would compile all of it; not what it writes just now.
+_NOT = shutil.ignore_patterns("login", "*.pyc.*")
 
 
 def put_source(folder: Path) -> None:
     """Copy the package ``jailssh`` and the libraries that ``make build`` has fetched into ``folder``."""
-    shutil.copytree(REPO / "jailssh", folder / "jailssh", ignore=shutil.ignore_patterns("login", "*.pyc"))
+    shutil.copytree(REPO / "jailssh", folder / "jailssh", ignore=_NOT)
     for name in _IMPORTED:
         library = REPO / "build" / "dependencies" / name
         if library.is_dir():
-            shutil.copytree(library, folder / name, ignore=shutil.ignore_patterns("*.pyc"))
+            shutil.copytree(library, folder / name, ignore=_NOT)
         else:
             shutil.copy(library, folder / name)

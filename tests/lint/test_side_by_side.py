@@ -9,7 +9,7 @@ import pytest
 
 from tests.abilities import REPO
 from tests.lint.nested import run_pytest
-from tests.side_by_side import LAST, LONGEST, TOGETHER, group_of, place_of
+from tests.side_by_side import ALONE, LONGEST, TOGETHER, group_of, place_of
 
 # Notes when it ran: one line "name start end" for each test.
 NOTED = """
@@ -26,7 +26,7 @@ def noted(request):
         file.write(f"{request.node.name} {start} {time.monotonic()}\\n")
 """
 ORDINARY = "\n".join(f"def test_ordinary_{{place}}_{number}(): time.sleep(0.05)" for number in range(20))
-ALONE = "\n".join(f"@pytest.mark.alone\ndef test_alone_{number}(): time.sleep(0.1)" for number in range(5))
+ALONE_TESTS = "\n".join(f"@pytest.mark.alone\ndef test_alone_{number}(): time.sleep(0.1)" for number in range(5)) + "\n"
 SHARED = """
 import pathlib
 from tests.harness.shared import once
@@ -55,9 +55,9 @@ def test_one_summary_and_the_right_status(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_nothing_runs_beside_who_is_alone(tmp_path: Path) -> None:
     files = {f"test_{place}.py": NOTED + ORDINARY.format(place=place) for place in ("one", "two")}
-    files["test_alone.py"] = NOTED + ALONE
+    files["test_alone.py"] = NOTED + ALONE_TESTS + ORDINARY.format(place="three")
     done = run_pytest(tmp_path, files, "-q", "-n", "3", "-o", "markers=alone")
-    assert "45 passed" in done.stdout, done.stdout
+    assert "65 passed" in done.stdout, done.stdout
     rows = [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
     times = {name: (float(start), float(end)) for name, start, end in rows}
     beside = [
@@ -69,6 +69,8 @@ def test_nothing_runs_beside_who_is_alone(tmp_path: Path) -> None:
     ]
     assert beside == []
     ordinary = [span for name, span in times.items() if "ordinary" in name]
+    # Each time all wait for what is under way, so they come last, one after the other.
+    assert max(begin for begin, _ in ordinary) < min(start for name, (start, _) in times.items() if "alone" in name)
     assert [1 for one in ordinary for other in ordinary if one[0] < other[0] < one[1]], "the others ran one by one"
 
 
@@ -82,10 +84,14 @@ def test_once_is_once_in_all_processes(tmp_path: Path) -> None:
 def test_groups_and_their_order(tmp_path: Path) -> None:
     assert group_of("tests/unit/test_x.py::test_y[a::b/c.py]") == "tests/unit/test_x.py"
     assert {group_of(f"{row.replace('*', 'x')}::test_y") for row in TOGETHER} == set(TOGETHER)
-    order = [*LONGEST, "tests/unit/test_x.py", *LAST]
-    assert [place_of(group) for group in order] == sorted({place_of(group) for group in order})
+    assert group_of("tests/unit/test_x.py::test_y", alone=True) == ALONE
+    order = [place_of(group) for group in (*LONGEST, "tests/unit/test_x.py")]
+    order.append(place_of("tests/unit/test_x.py", alone=True))
+    assert order == sorted(set(order))
+    last = place_of("tests/sshd/test_a.py", alone=True)
+    assert place_of("tests/sshd/test_z.py") < last < place_of("tests/fuzz/test_fuzz.py")
 
 
-@pytest.mark.parametrize("row", sorted({*TOGETHER, *LONGEST, *LAST}))
+@pytest.mark.parametrize("row", sorted({*TOGETHER, *LONGEST}))
 def test_every_row_is_there(row: str) -> None:
     assert list(REPO.glob(row))
