@@ -13,8 +13,10 @@ from dataclasses import dataclass, field
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
-from jailssh.plugin.trials import Trial, denied
+from jailssh.plugin.trials import Trial
 from jailssh.policy.rules import UNBOUNDED
+from jailssh_plugins.command import trials
+from jailssh_plugins.command.launchers import LAUNCHERS
 from jailssh_plugins.roots import Mounts, covered, expand, mounts, paths
 
 _TOKEN = re.compile(r"\s*(\[[^\[\]]*\]|\([^()]*\)|<[^<>]*>(?:\.\.\.)?|[^\s<>\[\]()]+)(?=\s|\Z)")
@@ -22,12 +24,6 @@ _LITERAL = re.compile(r"[A-Za-z0-9_.,:+@%=/~-]+\Z")
 _OPTION = re.compile(r"([\[(])(-[A-Za-z0-9@]|--[A-Za-z0-9][A-Za-z0-9-]*)(?:[ =]<([^<>]*)>)?[\])]\Z")
 _ARGUMENT = re.compile(r"(\[)?<([^<>]*)>(\.\.\.)?(?(1)\])\Z")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@"
-_LAUNCHERS = (
-    "ash awk bash busybox csh cvs dash doas ed emacs env expect find flock fish gawk gdb git hg ionice ksh less ltrace "
-    "mawk man more nano nice nohup parallel perl php pkexec python python3 rbash rlwrap rsync ruby runuser scp script "
-    "sed setsid sftp sh ssh stdbuf strace su sudo svn tar tclsh tee time timeout tmux vi vim watch xargs zip zsh"
-)
-"""Programs whose arguments can name another program to run, so ``<anything>`` behind them would be a shell."""
 
 
 @dataclass
@@ -87,15 +83,7 @@ class Command:
 
     def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
         """Ways to make more of a line; what the lines themselves do nobody knows, so none of them is run."""
-        found: list[Trial] = []
-        for number, text in enumerate(_texts(settings), 1):
-            line = _read(text, account)
-            words = " ".join((text.split()[0], *line.literal_words))
-            more = ["; id", " | sh", " $(id)", "\nid"]
-            more += [] if line.anything else [" --jailssh-no-such-option"]
-            what = "an allowed command with more behind it"
-            found += denied(f"command.{number}", what, *(f"{words}{each}" for each in more))
-        return tuple(found)
+        return tuple(trials.trials(_read(text, account) for text in _texts(settings)))
 
 
 def _texts(settings: Mapping[str, Value]) -> tuple[str, ...]:
@@ -149,7 +137,7 @@ def _read(text: str, account: Account) -> _Line:
         raise line.bad("takes several <text>", "the second one could be an option; use <word> or [--name <text>]")
     if line.anything and (line.classes or line.short_flags or line.short_options or line.long_options):
         raise line.bad("<anything> must be alone after the literal words")
-    if (line.anything or "text" in line.classes) and text.split()[0].rsplit("/", 1)[-1] in _LAUNCHERS.split():
+    if (line.anything or "text" in line.classes) and text.split()[0].rsplit("/", 1)[-1] in LAUNCHERS.split():
         raise line.bad("this program can run other programs", "write its arguments out, or use its own plugin")
     return line
 

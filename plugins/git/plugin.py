@@ -12,16 +12,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.plugin.api import API_VERSION, Account, Grant, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh.plugin.trials import Trial
 from jailssh_plugins.git import trials
+from jailssh_plugins.git.served import Served, from_directories, from_rights
 from jailssh_plugins.git.serving import CONFIG, Pairs, environment, signers, spellings
-from jailssh_plugins.rights import granted, shown
-from jailssh_plugins.roots import Mounts, covered, mounts, paths
+from jailssh_plugins.roots import paths
 
 NO_HOOKS = "/etc/jailssh/no-hooks"
 """The empty, root-owned directory of the image that stands in for every repository's hooks."""
@@ -34,15 +34,6 @@ _NO_LFS = (
     "git config -f .lfsconfig lfs.url https://..."
 )
 _BRANCH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/-]*\Z")
-
-
-@dataclass(frozen=True)
-class _Served:
-    """The repositories of a service: below ``roots``, and like one of the patterns if there are any."""
-
-    roots: tuple[str, ...]
-    base: str
-    like: tuple[str, ...] = ()
 
 
 class Git:
@@ -82,7 +73,7 @@ class Git:
         git, archive = _find_git(jail), bool(settings["archive"])
         # An empty table is one too: nobody has a right.
         by_rights = settings["rights"] or settings["roots"]
-        may, place = (_by_rights if by_rights else _by_directories)(account, settings)
+        may, place = (from_rights if by_rights else from_directories)(account, settings)
         more = settings["programs"] if isinstance(settings["programs"], tuple) else ()
         hooks = os.path.dirname(next(iter(_hooks(settings)), f"{NO_HOOKS}/"))
         config = (("core.hooksPath", hooks), *signers(more), *CONFIG)
@@ -116,39 +107,11 @@ class Git:
     def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
         """The beginning of a fetch and of a push, and ways to something else than a repository."""
         by_rights = settings["rights"] or settings["roots"]
-        may, _ = (_by_rights if by_rights else _by_directories)(account, settings)
+        may, _ = (from_rights if by_rights else from_directories)(account, settings)
         # Below a directory without patterns each name is a repository's.
         like = {right: served.like or tuple(f"{root}/*" for root in served.roots) for right, served in may.items()}
         roots = next((served.roots for served in may.values()), None) or paths(settings, "roots", account, self.name)
         return tuple(trials.trials(like, roots, archive=bool(settings["archive"])))
-
-
-def _by_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, _Served], Mounts]:
-    """Return what may be read and written by the settings of these names."""
-    read, write = (paths(settings, name, account, "git") for name in ("read", "write"))
-    if not read and not write:
-        raise ConfigError("[git]", "no directory is set", hint="set read or write, as in: write = /srv/git")
-    for path in read:
-        if covered(path, write):
-            raise ConfigError("[git] read", f"{path} is below a directory in write, so it cannot be read-only")
-    place = mounts(read, write, account, "git")
-    roots = tuple(dict.fromkeys((*read, *write)))
-    may = {Grant.READ: _Served(roots, roots[0])}
-    if write:
-        may[Grant.WRITE] = _Served(write, roots[0])
-    return may, place
-
-
-def _by_rights(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, _Served], Mounts]:
-    """Return what the table of rights gives to the account's roles."""
-    for name in ("read", "write"):
-        if settings[name]:
-            raise ConfigError(f"[git] {name}", f"{name!r} and 'rights' cannot be combined", hint="remove one of them")
-    roots = paths(settings, "roots", account, "git")
-    lines = settings["rights"]
-    given = granted(lines if isinstance(lines, tuple) else (), roots, account, "[git]")
-    may = {right: _Served(roots, roots[0], like) for right, like in given.items() if like}
-    return may, shown(given, roots, account, "git")
 
 
 def _find_git(jail: Jail) -> str:
@@ -185,7 +148,7 @@ def _answer(rule: str, git: str, services: tuple[str, ...], text: str) -> Rule:
     return Rule(rule, "git", git, words, ignore_arguments=True, builtin_reply=(126, text))
 
 
-def _service(service: str, git: str, served: _Served, config: Pairs) -> Rule:
+def _service(service: str, git: str, served: Served, config: Pairs) -> Rule:
     return Rule(
         id=f"git.{service}",
         plugin="git",

@@ -18,65 +18,7 @@ from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, P
 from jailssh.plugin.trials import Trial
 from jailssh_plugins.roots import mounts, paths
 from jailssh_plugins.rsync import trials
-
-_LETTERS = "ACDEHIJNORSUWXbcdglmnopqrtuvxyz"
-_LINK_LETTERS = "KLk"
-_NUMBER = "int:0:2147483647"
-
-
-def _flags(names: str) -> dict[str, str]:
-    return dict.fromkeys(names.split(), "flag")
-
-
-_BOTH = {
-    **_flags(
-        "append copy-unsafe-links dirs from0 group hard-links ignore-errors ignore-missing-args ignore-times inplace "
-        "links list-only msgs2stderr munge-links new-compress no-W no-implied-dirs no-msgs2stderr no-r no-relative "
-        "no-specials numeric-ids old-compress one-file-system open-noatime owner partial perms recursive safe-links "
-        "size-only specials stats times use-qsort"
-    ),
-    "block-size": "int:0:536870912",
-    "bwlimit": _NUMBER,
-    "checksum-choice": "word",
-    "checksum-seed": "int:-999999999:2147483647",
-    "compress-choice": "word",
-    "compress-level": "int:-131072:99",
-    "compress-threads": "int:0:16",
-    "iconv": "word",
-    "info": "word",
-    "log-format": "text",
-    # A number here lifts rsync's own limit on its memory; these are what people set.
-    "max-alloc": "enum:256M,512M,1G,2G,3G,4G,6G,8G,256m,512m,1g,2g,3g,4g,6g,8g",
-    "stderr": "enum:e,errors,a,all,c,client",
-    "suffix": "text",
-    "timeout": "int:1:2147483647",
-}
-_PULL = {"skip-compress": "text", "backup-dir": "path", "files-from": "enum:-"}
-"""A client that makes backups of its own files tells the sender where; the sender does not look at it."""
-
-_PUSH = {
-    **_flags("delay-updates existing fake-super force fsync fuzzy ignore-existing mkpath preallocate super"),
-    "backup-dir": "path",
-    "compare-dest": "path",
-    "copy-dest": "path",
-    "groupmap": "text",
-    "link-dest": "path",
-    "max-size": "size:999999999999999999",
-    "min-size": "size:999999999999999999",
-    "modify-window": _NUMBER,
-    "only-write-batch": "enum:X",
-    "partial-dir": "path",
-    "temp-dir": "path",
-    "usermap": "text",
-}
-_DELETE = {
-    **_flags(
-        "delete delete-after delete-before delete-delay delete-during delete-excluded delete-missing-args "
-        "remove-sent-files remove-source-files"
-    ),
-    "max-delete": "int:-1:2147483647",
-}
-_OVERWRITES = ("backup-dir", "partial-dir", "delay-updates", "suffix", "append", "inplace", "force")
+from jailssh_plugins.rsync.client_options import BOTH, DELETE, LETTERS, LINK_LETTERS, OVERWRITES, PULL, PUSH
 
 
 class Rsync:
@@ -125,7 +67,7 @@ class Rsync:
     def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
         """The beginning of a transfer in each direction, and ways to make rsync do more."""
         read, write = (paths(settings, name, account, self.name) for name in ("read", "write"))
-        letters = "" if settings["follow_links"] else _LINK_LETTERS
+        letters = "" if settings["follow_links"] else LINK_LETTERS
         delete, probe = bool(settings["delete"]), bool(settings["probe"])
         return tuple(trials.trials(read, write, letters=letters, delete=delete, probe=probe))
 
@@ -162,17 +104,17 @@ def _rule(
             hint="list one directory in read and write",
         )
     keep = not settings["overwrite"]
-    longs = {**_BOTH, **(_PULL if pull else _PUSH)}
+    longs = {**BOTH, **(PULL if pull else PUSH)}
     if not pull and settings["delete"]:
-        longs.update(_DELETE)
-    letters = _LETTERS
+        longs.update(DELETE)
+    letters = LETTERS
     if settings["follow_links"]:
-        letters += _LINK_LETTERS
+        letters += LINK_LETTERS
     else:
         del longs["copy-unsafe-links"]
     if keep:
         letters = letters.replace("b", "")
-        for name in ("backup-dir",) if pull else _OVERWRITES:
+        for name in ("backup-dir",) if pull else OVERWRITES:
             del longs[name]
     # Relative paths begin in the home, as without jailssh, if any of the directories is there.
     in_home = any(is_below(root, account.home) for root in roots)

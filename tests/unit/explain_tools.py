@@ -146,7 +146,7 @@ class Journalctl:
     def __init__(self, *records: JournalRecord) -> None:
         self.records = records
 
-    def __call__(self, argv: list[str], root: str) -> str:
+    def __call__(self, argv: list[str], root: str, seconds: float = 0.0) -> str:
         if "--field=JAILSSH_SESSION" in argv:
             return "".join(f"{one.get('JAILSSH_SESSION')}\n" for one in self.records)
         wanted = [argument.split("=", 1) for argument in argv if argument[0] != "-"]

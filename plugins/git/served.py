@@ -1,0 +1,48 @@
+"""Which repositories an account may read, write and create: by directories, or by a table of rights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jailssh.core.errors import ConfigError
+from jailssh.plugin.api import Account, Grant, Value
+from jailssh_plugins.rights import granted, shown
+from jailssh_plugins.roots import Mounts, covered, mounts, paths
+
+
+@dataclass(frozen=True)
+class Served:
+    """The repositories of a service: below ``roots``, and like one of the patterns if there are any."""
+
+    roots: tuple[str, ...]
+    base: str
+    like: tuple[str, ...] = ()
+
+
+def from_directories(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, Served], Mounts]:
+    """Return what may be read and written by the settings of these names."""
+    read, write = (paths(settings, name, account, "git") for name in ("read", "write"))
+    if not read and not write:
+        raise ConfigError("[git]", "no directory is set", hint="set read or write, as in: write = /srv/git")
+    for path in read:
+        if covered(path, write):
+            raise ConfigError("[git] read", f"{path} is below a directory in write, so it cannot be read-only")
+    place = mounts(read, write, account, "git")
+    roots = tuple(dict.fromkeys((*read, *write)))
+    may = {Grant.READ: Served(roots, roots[0])}
+    if write:
+        may[Grant.WRITE] = Served(write, roots[0])
+    return may, place
+
+
+def from_rights(account: Account, settings: Mapping[str, Value]) -> tuple[dict[Grant, Served], Mounts]:
+    """Return what the table of rights gives to the account's roles."""
+    for name in ("read", "write"):
+        if settings[name]:
+            raise ConfigError(f"[git] {name}", f"{name!r} and 'rights' cannot be combined", hint="remove one of them")
+    roots = paths(settings, "roots", account, "git")
+    lines = settings["rights"]
+    given = granted(lines if isinstance(lines, tuple) else (), roots, account, "[git]")
+    may = {right: Served(roots, roots[0], like) for right, like in given.items() if like}
+    return may, shown(given, roots, account, "git")
