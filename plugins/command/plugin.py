@@ -78,8 +78,9 @@ class Command:
                 raise line.bad("takes paths below a directory that is not in read or write")
             rules.append(_rule(line, number, jail, account, place))
         names, proc = ", ".join(dict.fromkeys(rule.argv0 for rule in rules)), bool(settings["proc"])
-        reach = Reach(writes=write)
-        return PluginResult(tuple(rules), names, binds=place.binds, home=place.home, proc=proc, reach=reach)
+        return PluginResult(
+            tuple(rules), names, binds=place.binds, home=place.home, proc=proc, reach=Reach(writes=write)
+        )
 
     def trials(self, jail: Jail, account: Account, settings: Mapping[str, Value]) -> tuple[Trial, ...]:  # noqa: ARG002
         """Ways to make more of a line; what the lines themselves do nobody knows, so none of them is run."""
