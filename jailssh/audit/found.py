@@ -130,12 +130,10 @@ def _within_budget(groups: dict[str, dict[str, list[Facts]]]) -> tuple[dict[str,
     shown: dict[str, list[str]] = {}
     left, room = 0, BUDGET
     for jail, of_kind in kinds:
-        article = _article(of_kind)
-        room -= len(article)
-        if room < 0:
+        if room > 0 and (room := room - len(article := _article(of_kind))) > 0:
+            shown.setdefault(jail, []).append(article)
+        else:
             left += len(of_kind)
-            continue
-        shown.setdefault(jail, []).append(article)
     return shown, left
 
 
