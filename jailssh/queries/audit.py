@@ -32,7 +32,7 @@ EXAMPLES = (
     "jailssh audit log --user alice --since 2026-11 --until 2026-12",
     "jailssh audit log --event denied --event refused --since 7d --csv",
     "jailssh audit log --jail sftp-only --peer 192.0.2.0/24 --follow",
-    "jailssh audit report --since 90d >report.html",
+    "jailssh audit report --since 90d",
 )
 _FOLLOWED = 10
 """Entries that are shown before those that come, as tail(1) does."""

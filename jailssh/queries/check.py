@@ -27,7 +27,7 @@ EXAMPLES = (
     "jailssh check",
     "jailssh check alice sftp-only",
     "jailssh check --all --full --sarif",
-    "jailssh check --html >report.html",
+    "jailssh check --html",
     "jailssh check --fix",
     "jailssh check --list",
     "jailssh check --dir /srv/chroot",

@@ -20,7 +20,7 @@ from tests.unit.audit.journal_tools import BEGIN, record
 from tests.unit.audit.page_tools import DAY, HOSTILE, NOW, crowded, finding, hostile, ordinary, run
 
 VOID = {"meta", "br"}
-BLOCKS = {"li", "dt", "dd", "div", "p", "td", "th", "caption", "figcaption", "h2", "h3", "h4", "title", "desc"}
+BLOCKS = {"li", "br", "dt", "dd", "div", "p", "td", "th", "caption", "figcaption", "h2", "h3", "h4", "title", "desc"}
 REPORTS: dict[str, Callable[[], Report]] = {
     "ordinary": ordinary,
     "hostile": hostile,
