@@ -12,7 +12,7 @@ from datetime import datetime
 
 from jailssh.audit import pictures
 from jailssh.audit.compare import Facts, compare
-from jailssh.audit.markup import moment, number, table, text
+from jailssh.audit.markup import day, moment, number, table, text
 from jailssh.core.names import pluralize
 
 SEVERITIES = ("high", "medium", "low")
@@ -32,7 +32,7 @@ def when(run: Facts) -> str:
     try:
         return moment(datetime.fromisoformat(written).timestamp())
     except (ValueError, OverflowError, OSError):
-        return text(written, 40)
+        return day(written)
 
 
 def verdict(run: Facts) -> str:
@@ -130,12 +130,10 @@ def _within_budget(groups: dict[str, dict[str, list[Facts]]]) -> tuple[dict[str,
     shown: dict[str, list[str]] = {}
     left, room = 0, BUDGET
     for jail, of_kind in kinds:
-        article = _article(of_kind)
-        room -= len(article)
-        if room < 0:
+        if room > 0 and (room := room - len(article := _article(of_kind))) > 0:
+            shown.setdefault(jail, []).append(article)
+        else:
             left += len(of_kind)
-            continue
-        shown.setdefault(jail, []).append(article)
     return shown, left
 
 
@@ -159,7 +157,7 @@ def _item(each: Facts, *, with_cure: bool) -> str:
     path = str(each.get("path", ""))
     told = f"{each.get('object', '')} {each.get('what', '')}"
     where = f' <span class="mono">{text(path, _OBJECT)}</span>' if path and path not in told else ""
-    since = f' <span class="faint">since {text(str(each["since"])[:10])}</span>' if each.get("since") else ""
+    since = f' <span class="faint">since {day(each["since"])}</span>' if each.get("since") else ""
     cure = f"<br/><strong>Cure:</strong> {_of(each, 'cure', _WORDS)}" if with_cure else ""
     what = f"<bdi>{_of(each, 'object', _OBJECT)}</bdi>: <bdi>{_of(each, 'what', _WORDS)}</bdi>"
     return f"<li>{what}{where}{since}{cure}</li>"
@@ -170,11 +168,7 @@ def _suppressed(run: Facts) -> list[str]:
     if not every:
         return []
     rows = [
-        (
-            f"{_of(each, 'id', 20)} {_of(each, 'object', _OBJECT)}",
-            _of(each, "reason", _OBJECT),
-            text(str(each.get("until", ""))[:10]),
-        )
+        (f"{_of(each, 'id', 20)} {_of(each, 'object', _OBJECT)}", _of(each, "reason", _OBJECT), day(each.get("until")))
         for each in every[:_SUPPRESSED]
     ]
     left = len(every) - len(rows)

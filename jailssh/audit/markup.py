@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from datetime import datetime
 from jailssh.core.names import escape
 
 _LONGEST = 4000
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _MARKS = 3
 """Combining characters in a row: more of them would be drawn over the lines above and below."""
 
@@ -50,6 +52,12 @@ def moment(time: float) -> str:
         f'<time datetime="{local.isoformat("T", "seconds")}"><span class="whole">{local:%Y-%m-%d}</span>'
         f" {local:%H:%M}</time>"
     )
+
+
+def day(value: object) -> str:
+    """Return the day of a moment that is written as 2026-11-28 or 2026-11-28T03:00:00Z; what is none as text."""
+    written = str(value)[:10]
+    return f'<span class="{"whole" if _DAY.match(written) else "loose"}">{text(written)}</span>'
 
 
 def table(caption: str, head: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> str:

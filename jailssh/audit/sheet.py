@@ -87,6 +87,7 @@ tbody th {{ min-width: 5rem; font-weight: 400; }}
   font-variant-numeric: tabular-nums; }}
 .when {{ width: 1%; overflow-wrap: normal; font-variant-numeric: tabular-nums; }}
 .whole {{ white-space: nowrap; }}
+.loose {{ white-space: normal; overflow-wrap: anywhere; }}
 @media (min-width: 34rem) {{ .when {{ white-space: nowrap; }} }}
 .pic {{ width: 45%; min-width: 6rem; }}
 svg {{ display: block; width: 100%; overflow: visible; }}

@@ -33,9 +33,9 @@ def report(context: Context, between: tuple[float | None, float | None]) -> int:
         errors.append(error)
     runs = history.readable(context.layout, errors, page.MOST_RUNS)
     keys = _named_keys(context, errors)
+    for line in [*(f"jailssh: {note}" for note in notes), *(line for error in errors for line in error.lines())]:
+        context.tell(line)
     notes += [f"{error.what}: {error.why}" for error in errors]
-    for note in notes:
-        context.tell(f"jailssh: {note}")
     last, earlier = (runs[-1], runs[:-1]) if runs else (None, [])
     told = page.Report(os.uname().nodename, time.time(), last, earlier, activity, *between, keys, notes)
     print(page.page(told), end="")
