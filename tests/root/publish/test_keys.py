@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from jailssh.publish import plan_files, publish
 from jailssh.scratch.host import Finished, ScratchHost
 from jailssh.upkeep import update
 from tests.harness.keys import public_key
+from tests.harness.resident import Resident, command
 from tests.root.publish_lab import publish_all, put
 from tests.root.ring_lab import ALICE, GIT, JAIL, files, layout, name, people
 
@@ -155,7 +156,7 @@ def test_a_roster_on_demand(layout: Layout, people: Callable[..., None]) -> None
     assert not os.path.exists(authorized_keys.keys_file(layout, "git"))
 
 
-DRIVER = """
+IMPORTS = """
 import json, os, signal, sys
 from jailssh.config.keys import parse_keys
 from jailssh.core.errors import JailsshError
@@ -164,7 +165,8 @@ from jailssh.host.paths import Layout
 from jailssh.publish.publish import Publisher
 from jailssh.change import transaction
 from jailssh.users import key_removal, keyring, setup
-
+"""
+PROGRAM = """
 layout = Layout()
 spec = json.loads(sys.argv[1])
 points = []
@@ -200,6 +202,7 @@ print(json.dumps({"lines": lines, "points": points}))
 """
 
 
+PYTHON = "/usr/local/lib/jailssh/python"
 SETTLED = "settled an interrupted change: keys-forge"
 
 
@@ -208,6 +211,8 @@ class Host:
 
     def __init__(self, scratch: ScratchHost) -> None:
         self.scratch = scratch
+        self.driver = Resident(scratch, IMPORTS, PROGRAM, PYTHON)
+        self.command = Resident(scratch, *command("apply", "plan"), PYTHON)
         self.jailssh("setup", "--yes")
         scratch.run(["mkdir", "-p", "/etc/jailssh/jails", "/srv/forge"], check=True)
         text = JAIL.replace("roots = /srv\n", "roots = /srv/forge\n")
@@ -223,8 +228,7 @@ class Host:
         return self.scratch.run(["/usr/local/bin/jailssh", *args], check=check)
 
     def raw(self, **spec: Any) -> Finished:
-        argv = ["/usr/bin/python3", "-B", "-c", DRIVER, json.dumps(spec)]
-        return self.scratch.run(argv, env={"PYTHONPATH": "/usr/local/lib/jailssh/python"})
+        return self.driver.run(json.dumps(spec))
 
     def do(self, what: str, **spec: Any) -> dict[str, Any]:
         done = self.raw(do=what, **spec)
@@ -245,19 +249,22 @@ class Host:
         """Return the names that sshd lets in, after a look that each has a plan, or all have the one."""
         lines = self.sh("cat /etc/jailssh/keys/forge 2>/dev/null || true").splitlines()
         names = {line.split()[-1] for line in lines if not line.startswith("#")}
-        planned = self.jailssh("--json", "plan", "show", "forge", check=False)
+        planned = self.command.run("--json", "plan", "show", "forge")
         shown = json.loads(planned.stdout)["records"] if planned.code == 0 else ()
         roster = {record[1]: record[2] for record in shown if record[0] == "key"}
         assert names <= set(roster)
         for who, serial in roster.items():
-            plan = json.loads(self.jailssh("--json", "plan", "show", "forge", "--key", who).stdout)
+            plan = json.loads(self.command.run("--json", "plan", "show", "forge", "--key", who, check=True).stdout)
             assert plan["serial"] == serial
         return names
 
 
 @pytest.fixture(scope="module")
-def host(installed_host: ScratchHost) -> Host:
-    return Host(installed_host)
+def host(installed_host: ScratchHost) -> Iterator[Host]:
+    host = Host(installed_host)
+    yield host
+    host.driver.close()
+    host.command.close()
 
 
 @pytest.mark.needs("sshd", "login-program")
@@ -277,7 +284,9 @@ def test_killed_at_any_point_it_is_rolled_back_and_nobody_is_in_between(host: Ho
             assert host.raw(do="add", kill=number, **spec).code not in (0, 1), point
             assert host.let_in() <= names | {spec["name"]}, point
             assert host.do("recover")["lines"] == [SETTLED], point
-            host.jailssh("apply")  # A plan that had been published is not put back: what is true now is published.
+            host.command.run(
+                "apply", check=True
+            )  # A plan that had been published is not put back: what is true now is published.
             assert host.state() == start, point
         host.do("add", **spec)
         assert host.state() == after
@@ -364,7 +373,7 @@ def test_a_key_removed_beside_an_interrupted_change_stays_out(host: Host) -> Non
             assert "lines" in host.do("remove", name=who), (point, who)
             assert who not in host.let_in(), (point, who)
             assert host.do("recover")["lines"] == [SETTLED], point
-            host.jailssh("apply")
+            host.command.run("apply", check=True)
             assert who not in host.let_in(), (point, who)
             host.raw(do="remove", name="bob")
             host.raw(do="add", name="ann", key=public_key(1), groups=["devs"])

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from jailssh.scratch.host import Finished, ScratchHost
+from tests.harness.resident import Resident
 from tests.harness.source import put_source
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
@@ -23,7 +24,7 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra
 FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid")
 
 # The publisher is a stand-in: which plan is written is not the question here, and the real one would build images.
-DRIVER = """
+IMPORTS = """
 import json, os, signal, sys
 from jailssh.config.keys import NO_KEYS, parse_keys
 from jailssh.core.errors import JailsshError
@@ -33,7 +34,8 @@ from jailssh.change import transaction
 from jailssh.users import setup
 from jailssh.users.adduser import AddUserOptions, adduser
 from jailssh.users.deluser import DelUserOptions, deluser
-
+"""
+PROGRAM = """
 layout = Layout(prefix="/usr/local")
 spec = json.loads(sys.argv[1])
 points = []
@@ -106,13 +108,13 @@ class Host:
 
     def __init__(self, scratch: ScratchHost) -> None:
         self.scratch = scratch
+        self.driver = Resident(scratch, IMPORTS, PROGRAM, "/usr/local/source")
 
     def sh(self, command: str) -> str:
         return self.scratch.run(["sh", "-c", command], check=True).stdout
 
     def raw(self, **spec: Any) -> Finished:
-        argv = ["/usr/bin/python3", "-B", "-c", DRIVER, json.dumps(spec)]
-        return self.scratch.run(argv, env={"PYTHONPATH": "/usr/local/source"})
+        return self.driver.run(json.dumps(spec))
 
     def do(self, what: str, **spec: Any) -> dict[str, Any]:
         done = self.raw(do=what, **spec)

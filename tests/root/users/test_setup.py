@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 import shutil
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from jailssh.config.keys import parse_keys
 from jailssh.scratch.host import Finished, ScratchHost
+from tests.harness.resident import Resident, command
 from tests.harness.source import put_source
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]
@@ -22,10 +24,12 @@ WATCHED = "/etc/passwd /etc/group /etc/shadow /etc/gshadow"
 
 
 # Kills itself at the point whose number is given; without one it prints how many there are.
-KILLED = """
+IMPORTS = """
 import os, signal, sys
 from jailssh.host.paths import Layout
 from jailssh.users import setup
+"""
+KILLED = """
 layout, points = Layout(prefix="/usr/local"), []
 def fault(point):
     points.append(point)
@@ -50,9 +54,14 @@ class Host:
         env = {"PYTHONPATH": "/usr/local/source"}
         return self.scratch.run(["/usr/bin/python3", "-B", "-m", "jailssh", *args], env=env)
 
-    def killed_at(self, number: int) -> Finished:
-        env = {"PYTHONPATH": "/usr/local/source"}
-        return self.scratch.run(["/usr/bin/python3", "-B", "-c", KILLED, str(number)], env=env)
+    @functools.cached_property
+    def killed(self) -> Resident:
+        return Resident(self.scratch, IMPORTS, KILLED, "/usr/local/source")
+
+    @functools.cached_property
+    def setup(self) -> Resident:
+        """Runs ``jailssh`` as :meth:`jailssh` does, for many runs."""
+        return Resident(self.scratch, *command("setup"), "/usr/local/source")
 
     def ok(self, *args: str) -> str:
         done = self.jailssh(*args)
@@ -156,15 +165,15 @@ def test_each_change_is_a_journal_record(host: Host) -> None:
 
 def test_killed_at_any_point_it_can_be_undone_or_finished(host: Host) -> None:
     before = host.state()
-    count = int(host.killed_at(0).stdout)
+    count = int(host.killed.run("0").stdout)
     done = host.state()
     host.ok("setup", "--undo", "--yes")
     assert host.state() == before
     for number in range(1, count + 1):
-        assert host.killed_at(number).code != 0
-        host.ok("setup", "--undo", "--yes")
+        assert host.killed.run(str(number)).code != 0
+        host.setup.run("setup", "--undo", "--yes", check=True)
         assert host.state() == before, number
-    host.killed_at(count - 3)
+    host.killed.run(str(count - 3))
     host.ok("setup", "--yes")
     assert host.state().replace("/var/lib/jailssh/undo/.lock 600 root root f\n", "") == done
 
@@ -365,7 +374,7 @@ def with_member(host: Host) -> None:
 
 
 def kill_before_reload(host: Host) -> None:
-    program = KILLED.replace("len(points) == int(sys.argv[1])", "point == sys.argv[1]")
+    program = (IMPORTS + KILLED).replace("len(points) == int(sys.argv[1])", "point == sys.argv[1]")
     program = program.replace("setup.pending(layout, ())", "setup.pending(layout, ('customers',))")
     done = host.scratch.run(
         ["/usr/bin/python3", "-B", "-c", program, "reload: owed"], env={"PYTHONPATH": "/usr/local/source"}
