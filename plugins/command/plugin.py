@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
@@ -17,6 +16,7 @@ from jailssh.plugin.trials import Trial
 from jailssh.policy.rules import UNBOUNDED
 from jailssh_plugins.command import trials
 from jailssh_plugins.command.launchers import LAUNCHERS
+from jailssh_plugins.command.line import Line
 from jailssh_plugins.roots import Mounts, covered, expand, mounts, paths
 
 _TOKEN = re.compile(r"\s*(\[[^\[\]]*\]|\([^()]*\)|<[^<>]*>(?:\.\.\.)?|[^\s<>\[\]()]+)(?=\s|\Z)")
@@ -24,27 +24,6 @@ _LITERAL = re.compile(r"[A-Za-z0-9_.,:+@%=/~-]+\Z")
 _OPTION = re.compile(r"([\[(])(-[A-Za-z0-9@]|--[A-Za-z0-9][A-Za-z0-9-]*)(?:[ =]<([^<>]*)>)?[\])]\Z")
 _ARGUMENT = re.compile(r"(\[)?<([^<>]*)>(\.\.\.)?(?(1)\])\Z")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789@"
-
-
-@dataclass
-class _Line:
-    """One command line as it is read."""
-
-    text: str
-    literal_words: list[str] = field(default_factory=list)
-    short_flags: str = ""
-    short_options: list[tuple[str, str]] = field(default_factory=list)
-    long_options: list[tuple[str, str]] = field(default_factory=list)
-    needed: list[str] = field(default_factory=list)
-    classes: list[str] = field(default_factory=list)
-    least: int = 0
-    most: int = 0
-    path_roots: tuple[str, ...] = ()
-    anything: bool = False
-
-    def bad(self, why: str, hint: str = "") -> ConfigError:
-        """Return the error about this line."""
-        return ConfigError(f"[command] {self.text!r}", why, hint=hint)
 
 
 class Command:
@@ -101,7 +80,7 @@ def _find(jail: Jail, text: str) -> str:
     raise ConfigError(f"[command] {text!r}", f"{name} is not a program on this host")
 
 
-def _tokens(line: _Line) -> Iterable[str]:
+def _tokens(line: Line) -> Iterable[str]:
     at = 0
     while line.text[at:].strip():
         found = _TOKEN.match(line.text, at)
@@ -111,9 +90,9 @@ def _tokens(line: _Line) -> Iterable[str]:
         at = found.end()
 
 
-def _read(text: str, account: Account) -> _Line:
+def _read(text: str, account: Account) -> Line:
     """Return the line in ``text``; literals first, then options, then arguments."""
-    line = _Line(text)
+    line = Line(text)
     for part in list(_tokens(line))[1:]:
         option, argument = _OPTION.match(part), _ARGUMENT.match(part)
         if line.anything or (line.classes and not argument):
@@ -143,7 +122,7 @@ def _read(text: str, account: Account) -> _Line:
     return line
 
 
-def _take_option(line: _Line, option: re.Match[str], account: Account) -> None:
+def _take_option(line: Line, option: re.Match[str], account: Account) -> None:
     _, name, cls = option.groups()
     if option[1] == "(":
         line.needed.append(name)
@@ -155,7 +134,7 @@ def _take_option(line: _Line, option: re.Match[str], account: Account) -> None:
         line.short_options.append((name[1], _class(line, cls, account)))
 
 
-def _class(line: _Line, text: str, account: Account) -> str:
+def _class(line: Line, text: str, account: Account) -> str:
     """Return the value class that ``<text>`` means; a path class brings its directories."""
     if not text.startswith("path:"):
         return text
@@ -166,7 +145,7 @@ def _class(line: _Line, text: str, account: Account) -> str:
     return "path"
 
 
-def _rule(line: _Line, number: int, jail: Jail, account: Account, place: Mounts) -> Rule:
+def _rule(line: Line, number: int, jail: Jail, account: Account, place: Mounts) -> Rule:
     program = _find(jail, line.text)
     first = line.text.split()[0]
     name = first.rsplit("/", 1)[-1]

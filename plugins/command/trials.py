@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
 
 from jailssh.plugin.trials import Trial, denied
-
-
-class Line(Protocol):
-    """A command line as the plugin reads it."""
-
-    text: str
-    literal_words: list[str]
-    anything: bool
+from jailssh_plugins.command.line import Line
 
 
 def trials(lines: Iterable[Line]) -> Iterator[Trial]:
