@@ -110,31 +110,40 @@ def findings(run: Facts) -> list[str]:
     groups: dict[str, dict[str, list[Facts]]] = {}
     for each in _worst_first(run["findings"]):
         groups.setdefault(str(each.get("jail", "")), {}).setdefault(str(each.get("id", "")), []).append(each)
-    shown, left = _within_budget(groups)
     out = []
-    for place, (jail, articles) in enumerate(shown.items()):
-        title = f"Jail {text(jail, 100)}" if jail else "This host"
-        count = sum(len(kind) for kind in groups[jail].values())
-        out.append(f'<section aria-labelledby="jail-{place}"><h3 id="jail-{place}">{title}'
-                   f' <span class="faint">– {many(count, "finding")}</span></h3>')  # fmt: skip
-        out += [*articles, "</section>"]
+    shown, left = _within_budget(groups)
+    for place, articles in enumerate(shown.values()):
+        out.append(f'<section aria-labelledby="jail-{place}"><h3 id="jail-{place}">{articles[0]}</h3>')
+        out += [*articles[1:], "</section>"]
     if left:
         out.append(f"<p>{many(left, 'more finding')} not shown; all of them: <code>jailssh check --json</code></p>")
     return [*out, *_suppressed(run)]
 
 
 def _within_budget(groups: dict[str, dict[str, list[Facts]]]) -> tuple[dict[str, list[str]], int]:
-    """Return the articles of each jail as far as there is room, the worst of all jails first, and how many are not."""
+    """Return for each jail its title and articles as far as there is room, and how many findings are left out.
+
+    The worst of all jails come first.
+    """
     kinds = [(jail, of_kind) for jail, each in groups.items() for of_kind in each.values()]
     kinds.sort(key=lambda one: _rank(one[1][0]))
     shown: dict[str, list[str]] = {}
     left, room = 0, BUDGET
     for jail, of_kind in kinds:
-        if room > 0 and (room := room - len(article := _article(of_kind))) > 0:
-            shown.setdefault(jail, []).append(article)
+        parts = [_article(of_kind)] if room > 0 else []
+        if parts and jail not in shown:
+            parts.insert(0, _title(jail, sum(len(each) for each in groups[jail].values())))
+        room -= sum(len(part) for part in parts)
+        if room > 0:
+            shown.setdefault(jail, []).extend(parts)
         else:
             left += len(of_kind)
     return shown, left
+
+
+def _title(jail: str, count: int) -> str:
+    title = f"Jail {text(jail, 100)}" if jail else "This host"
+    return f'{title} <span class="faint">&#8211; {many(count, "finding")}</span>'
 
 
 def _article(of_kind: Sequence[Facts]) -> str:

@@ -252,7 +252,7 @@ def _keys(report: Report, activity: Summary) -> list[str]:
         return [about, "<p>There are none.</p>"]
     rows = [
         (_person(user, uid), text(key, _NAME), *((moment(last), number(int((end - last) // _DAY))) if last else
-         ("not in this time", "–")))
+         ("not in this time", "&#8211;")))
         for last, (user, uid, key) in unused[:MOST_KEYS]
     ]  # fmt: skip
     caption = _caption("Keys, the longest unused first", len(unused) - len(rows), "key")
