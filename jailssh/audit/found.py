@@ -12,7 +12,7 @@ from datetime import datetime
 
 from jailssh.audit import pictures
 from jailssh.audit.compare import Facts, compare
-from jailssh.audit.markup import day, moment, number, table, text
+from jailssh.audit.markup import moment, number, table, text, written_day
 from jailssh.core.names import pluralize
 
 SEVERITIES = ("high", "medium", "low")
@@ -32,7 +32,7 @@ def when(run: Facts) -> str:
     try:
         return moment(datetime.fromisoformat(written).timestamp())
     except (ValueError, OverflowError, OSError):
-        return day(written)
+        return written_day(written)
 
 
 def verdict(run: Facts) -> str:
@@ -90,7 +90,12 @@ def trend(run: Facts, earlier: Sequence[Facts]) -> list[str]:
         picture = pictures.spark(f"t-{word}", f"{word} severity, by run", bars, most)
         rows.append((_badge(word), number(counted[-1][word]), number(max(bar.count for bar in bars)), picture))
     caption = f'Findings over {len(runs)} runs<span class="faint">one bar for each run, the last on the right</span>'
-    head = (("Severity", ""), ("Now", "n"), ("Peak", "n"), (f"{text(days[0][:10])} to {text(days[-1][:10])}", "pic"))
+    head = (
+        ("Severity", ""),
+        ("Now", "n"),
+        ("Peak", "n"),
+        (f"{written_day(days[0])} to {written_day(days[-1])}", "pic"),
+    )
     return [table(caption, head, rows), _last_runs(runs)]
 
 
@@ -166,7 +171,7 @@ def _item(each: Facts, *, with_cure: bool) -> str:
     path = str(each.get("path", ""))
     told = f"{each.get('object', '')} {each.get('what', '')}"
     where = f' <span class="mono">{text(path, _OBJECT)}</span>' if path and path not in told else ""
-    since = f' <span class="faint">since {day(each["since"])}</span>' if each.get("since") else ""
+    since = f' <span class="faint">since {written_day(each["since"])}</span>' if each.get("since") else ""
     cure = f"<br/><strong>Cure:</strong> {_of(each, 'cure', _WORDS)}" if with_cure else ""
     what = f"<bdi>{_of(each, 'object', _OBJECT)}</bdi>: <bdi>{_of(each, 'what', _WORDS)}</bdi>"
     return f"<li>{what}{where}{since}{cure}</li>"
@@ -177,7 +182,11 @@ def _suppressed(run: Facts) -> list[str]:
     if not every:
         return []
     rows = [
-        (f"{_of(each, 'id', 20)} {_of(each, 'object', _OBJECT)}", _of(each, "reason", _OBJECT), day(each.get("until")))
+        (
+            f"{_of(each, 'id', 20)} {_of(each, 'object', _OBJECT)}",
+            _of(each, "reason", _OBJECT),
+            written_day(each.get("until")),
+        )
         for each in every[:_SUPPRESSED]
     ]
     left = len(every) - len(rows)

@@ -57,7 +57,7 @@ def moment(time: float) -> str:
     )
 
 
-def day(value: object) -> str:
+def written_day(value: object) -> str:
     """Return the day of a moment that is written as 2026-11-28 or 2026-11-28T03:00:00Z; what is none as text."""
     written = str(value)[:10]
     return f'<span class="{"whole" if _DAY.match(written) else "loose"}">{text(written)}</span>'
