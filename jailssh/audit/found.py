@@ -12,7 +12,7 @@ from datetime import datetime
 
 from jailssh.audit import pictures
 from jailssh.audit.compare import Facts, compare
-from jailssh.audit.markup import day, moment, number, table, text
+from jailssh.audit.markup import moment, number, table, text, written_day
 from jailssh.core.names import pluralize
 
 SEVERITIES = ("high", "medium", "low")
@@ -32,7 +32,7 @@ def when(run: Facts) -> str:
     try:
         return moment(datetime.fromisoformat(written).timestamp())
     except (ValueError, OverflowError, OSError):
-        return day(written)
+        return written_day(written)
 
 
 def verdict(run: Facts) -> str:
@@ -90,7 +90,12 @@ def trend(run: Facts, earlier: Sequence[Facts]) -> list[str]:
         picture = pictures.spark(f"t-{word}", f"{word} severity, by run", bars, most)
         rows.append((_badge(word), number(counted[-1][word]), number(max(bar.count for bar in bars)), picture))
     caption = f'Findings over {len(runs)} runs<span class="faint">one bar for each run, the last on the right</span>'
-    head = (("Severity", ""), ("Now", "n"), ("Peak", "n"), (f"{text(days[0][:10])} to {text(days[-1][:10])}", "pic"))
+    head = (
+        ("Severity", ""),
+        ("Now", "n"),
+        ("Peak", "n"),
+        (f"{written_day(days[0])} to {written_day(days[-1])}", "pic"),
+    )
     return [table(caption, head, rows), _last_runs(runs)]
 
 
@@ -110,31 +115,40 @@ def findings(run: Facts) -> list[str]:
     groups: dict[str, dict[str, list[Facts]]] = {}
     for each in _worst_first(run["findings"]):
         groups.setdefault(str(each.get("jail", "")), {}).setdefault(str(each.get("id", "")), []).append(each)
-    shown, left = _within_budget(groups)
     out = []
-    for place, (jail, articles) in enumerate(shown.items()):
-        title = f"Jail {text(jail, 100)}" if jail else "This host"
-        count = sum(len(kind) for kind in groups[jail].values())
-        out.append(f'<section aria-labelledby="jail-{place}"><h3 id="jail-{place}">{title}'
-                   f' <span class="faint">– {many(count, "finding")}</span></h3>')  # fmt: skip
-        out += [*articles, "</section>"]
+    shown, left = _within_budget(groups)
+    for place, articles in enumerate(shown.values()):
+        out.append(f'<section aria-labelledby="jail-{place}"><h3 id="jail-{place}">{articles[0]}</h3>')
+        out += [*articles[1:], "</section>"]
     if left:
         out.append(f"<p>{many(left, 'more finding')} not shown; all of them: <code>jailssh check --json</code></p>")
     return [*out, *_suppressed(run)]
 
 
 def _within_budget(groups: dict[str, dict[str, list[Facts]]]) -> tuple[dict[str, list[str]], int]:
-    """Return the articles of each jail as far as there is room, the worst of all jails first, and how many are not."""
+    """Return for each jail its title and articles as far as there is room, and how many findings are left out.
+
+    The worst of all jails come first.
+    """
     kinds = [(jail, of_kind) for jail, each in groups.items() for of_kind in each.values()]
     kinds.sort(key=lambda one: _rank(one[1][0]))
     shown: dict[str, list[str]] = {}
     left, room = 0, BUDGET
     for jail, of_kind in kinds:
-        if room > 0 and (room := room - len(article := _article(of_kind))) > 0:
-            shown.setdefault(jail, []).append(article)
+        parts = [_article(of_kind)] if room > 0 else []
+        if parts and jail not in shown:
+            parts.insert(0, _title(jail, sum(len(each) for each in groups[jail].values())))
+        room -= sum(len(part) for part in parts)
+        if room > 0:
+            shown.setdefault(jail, []).extend(parts)
         else:
             left += len(of_kind)
     return shown, left
+
+
+def _title(jail: str, count: int) -> str:
+    title = f"Jail {text(jail, 100)}" if jail else "This host"
+    return f'{title} <span class="faint">&#8211; {many(count, "finding")}</span>'
 
 
 def _article(of_kind: Sequence[Facts]) -> str:
@@ -157,7 +171,7 @@ def _item(each: Facts, *, with_cure: bool) -> str:
     path = str(each.get("path", ""))
     told = f"{each.get('object', '')} {each.get('what', '')}"
     where = f' <span class="mono">{text(path, _OBJECT)}</span>' if path and path not in told else ""
-    since = f' <span class="faint">since {day(each["since"])}</span>' if each.get("since") else ""
+    since = f' <span class="faint">since {written_day(each["since"])}</span>' if each.get("since") else ""
     cure = f"<br/><strong>Cure:</strong> {_of(each, 'cure', _WORDS)}" if with_cure else ""
     what = f"<bdi>{_of(each, 'object', _OBJECT)}</bdi>: <bdi>{_of(each, 'what', _WORDS)}</bdi>"
     return f"<li>{what}{where}{since}{cure}</li>"
@@ -168,7 +182,11 @@ def _suppressed(run: Facts) -> list[str]:
     if not every:
         return []
     rows = [
-        (f"{_of(each, 'id', 20)} {_of(each, 'object', _OBJECT)}", _of(each, "reason", _OBJECT), day(each.get("until")))
+        (
+            f"{_of(each, 'id', 20)} {_of(each, 'object', _OBJECT)}",
+            _of(each, "reason", _OBJECT),
+            written_day(each.get("until")),
+        )
         for each in every[:_SUPPRESSED]
     ]
     left = len(every) - len(rows)

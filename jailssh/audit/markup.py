@@ -20,10 +20,13 @@ def text(value: object, limit: int = _LONGEST) -> str:
     r"""Return ``value`` as harmless text of HTML, or of an attribute in double quotes, cut to ``limit`` characters.
 
     Control characters and bytes that are not UTF-8 stand as ``\xNN``; what has no shape of its own but acts on the text
-    around it (marks that turn the direction of writing, separators of lines, surrogates) as ``\uNNNN``.
+    around it (marks that turn the direction of writing, separators of lines, surrogates) as ``\uNNNN``.  The text is
+    ASCII, others are references: the locale of whoever prints it must not change what it says.
     """
     shown = escape(str(value), limit)
-    return html.escape(shown if shown.isascii() else _visible(shown), quote=True)
+    if shown.isascii():
+        return html.escape(shown, quote=True)
+    return html.escape(_visible(shown), quote=True).encode("ascii", "xmlcharrefreplace").decode()
 
 
 def _visible(shown: str) -> str:
@@ -54,7 +57,7 @@ def moment(time: float) -> str:
     )
 
 
-def day(value: object) -> str:
+def written_day(value: object) -> str:
     """Return the day of a moment that is written as 2026-11-28 or 2026-11-28T03:00:00Z; what is none as text."""
     written = str(value)[:10]
     return f'<span class="{"whole" if _DAY.match(written) else "loose"}">{text(written)}</span>'

@@ -14,7 +14,7 @@ from datetime import datetime
 import jailssh
 from jailssh.audit import found, pictures
 from jailssh.audit.compare import Facts
-from jailssh.audit.markup import moment, number, section, table, text
+from jailssh.audit.markup import moment, number, section, table, text, written_day
 from jailssh.audit.sheet import POLICY, SHEET
 from jailssh.audit.summary import Summary
 from jailssh.core.journal_fields import REASONS
@@ -223,7 +223,11 @@ def _split(
         picture = pictures.spark(f"{name}{at}", f"{counted} over time: {label[:_NAME]}", bars)
         body.append((cell, number(counts.total()), number(peak), picture))
     caption = f'{counted} by {what.lower()}<span class="faint">each picture has its own scale, up to its peak</span>'
-    return table(caption, ((what, ""), (counted, "n"), ("Peak", "n"), (f"{days[0]} to {days[1]}", "pic")), body)
+    return table(
+        caption,
+        ((what, "name"), (counted, "n"), ("Peak", "n"), (f"{written_day(days[0])} to {written_day(days[1])}", "pic")),
+        body,
+    )
 
 
 def _accounts(activity: Summary) -> list[str]:
@@ -252,7 +256,7 @@ def _keys(report: Report, activity: Summary) -> list[str]:
         return [about, "<p>There are none.</p>"]
     rows = [
         (_person(user, uid), text(key, _NAME), *((moment(last), number(int((end - last) // _DAY))) if last else
-         ("not in this time", "–")))
+         ("not in this time", "&#8211;")))
         for last, (user, uid, key) in unused[:MOST_KEYS]
     ]  # fmt: skip
     caption = _caption("Keys, the longest unused first", len(unused) - len(rows), "key")

@@ -128,13 +128,15 @@ footer {{ margin-top: 3rem; padding-top: .75rem; border-top: 1px solid var(--lin
   .tiles dd {{ font-size: 1.375rem; }}
   table {{ font-size: .875rem; }}
   th, td {{ padding-right: .6rem; }}
-  .pic {{ width: 38%; }}
+  tbody th.name {{ min-width: 7.5rem; }}
+  .pic {{ width: 26%; min-width: 5rem; }}
   svg.chart {{ height: 7rem; }}
 }}
 @media (forced-colors: active) {{ .bar {{ fill: CanvasText; }} .grid, .base {{ stroke: CanvasText; }} }}
 @media print {{
   @page {{ margin: 18mm 16mm; @bottom-right {{ content: counter(page) " / " counter(pages); font-size: 8pt; }} }}
-  body {{ max-width: none; padding: 0; font-size: 10pt; }}
+  html {{ font-size: 9.5pt; }}
+  body {{ max-width: none; padding: 0; }}
   nav, .skip {{ display: none; }}
   h1, h2, h3, h4, caption, figcaption {{ break-after: avoid; }}
   h2 {{ margin-top: 1.75rem; }}

@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -40,6 +41,9 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
             scratch.run(["useradd", "-u", str(uid), name], check=True)
         done = scratch.run([JAILSSH, "audit", "log"])
         assert (done.code, done.stdout) == (4, ""), done  # before there is a journal
+        assert "jailssh: journal: does not exist on this host\nhint: " in done.stderr
+        done = scratch.run([JAILSSH, "audit", "report"])
+        assert (done.code, "<li>journal: does not exist on this host</li>" in done.stdout) == (1, True), done
         assert "jailssh: journal: does not exist on this host\nhint: " in done.stderr
         scratch.start_journald()
         yield scratch
@@ -113,6 +117,8 @@ def test_no_byte_gets_out_raw(host: ScratchHost) -> None:
                         "REASON": bad, "SESSION": bad, "MESSAGE": bad},
          {"EVENT": "file-operation", "JAIL": "bad", "FILE": [f"2 {bad}", f"1 remove {bad}"]})  # fmt: skip
     shown = r"=a\x0ab\x0d\x1b[2J\xff\x9b\x09"
+    page = host.run([JAILSSH, "audit", "report"]).stdout
+    assert page.isascii() and page.replace("\n", "").isprintable() and shown in page
     for form in ((), ("--csv",), ("--json",), ("--summary",), ("--summary", "--json")):
         done = log(host, "--jail", "bad", *form)
         assert done.code == 0
@@ -155,6 +161,41 @@ def test_selecting(host: ScratchHost) -> None:
 def test_wrong_words(host: ScratchHost, words: str, why: str) -> None:
     done = log(host, *words.split())
     assert (done.code, done.stdout, why in done.stderr) == (2, "", True), done
+
+
+def test_the_report(host: ScratchHost) -> None:
+    evil = "<script>alert(1)</script>\"'"
+    send(host, "root", *({"SESSION": str(n), "JAIL": "told", "KEY": evil} for n in range(3)),
+         {"EVENT": "denied", "JAIL": evil, "REASON": "hours"},
+         {"EVENT": "file-operation", "JAIL": "unseen"})  # fmt: skip
+    send(host, "mallory", {"JAIL": "forged"})
+    done = host.run([JAILSSH, "audit", "report", "--since", "1h"])
+    assert (done.code, done.stderr) == (0, "")
+    page = ElementTree.fromstring(done.stdout.removeprefix("<!DOCTYPE html>\n"))
+    tables = {"".join(each.find("caption").itertext()): each for each in page.iter("table")}  # type: ignore[union-attr]
+    rows = {
+        title.split(" by ")[0] + row[0].text: row[1].text
+        for title, table in tables.items()
+        for row in table.iter("tr")
+        if row[0].text
+    }  # type: ignore[operator]
+    assert rows["Sessionstold"] == "3"
+    assert rows[f"Denials{evil}"] == "1"
+    assert not [each for each in rows if "forged" in each or "unseen" in each]
+    assert "The checks have not been run yet" in done.stdout and "<script" not in done.stdout
+    assert list(page.iter("script")) == []
+    # A time without sessions, and one that is none.
+    assert (
+        "There were none."
+        in host.run([JAILSSH, "audit", "report", "--until", "2001-01-02", "--since", "2001-01-01"]).stdout
+    )
+    for words, why in (
+        ("--since moon", "is not a time"),
+        ("--since 1h --until 2h", "is later"),
+        ("--json", "--summary"),
+    ):
+        done = host.run([JAILSSH, "audit", "report", *words.split()])
+        assert (done.code, done.stdout, why in done.stderr) == (2, "", True), done
 
 
 def rest(child: subprocess.Popen[bytes]) -> list[str]:
@@ -225,5 +266,8 @@ def test_a_damaged_file_is_said_and_the_others_are_read(host: ScratchHost) -> No
         assert [json.loads(each)["session"] for each in done.stdout.splitlines()] == ["kept"]
         assert done.code == 1
         assert f"jailssh: journal: {path}: " in done.stderr
+        done = host.run([JAILSSH, "audit", "report"])
+        assert (done.code, f"jailssh: journal: {path}: " in done.stderr) == (1, True)
+        assert f"Something is missing in this page:</strong><ul><li>journal: {path}: " in done.stdout
     host.run(["rm", path], check=True)
     assert log(host, "--jail", "damage").code == 0

@@ -252,10 +252,37 @@ def test_sarif_and_text_hold_no_byte_that_acts(host: Host) -> None:
             assert "JSH-104" in done.stdout
             assert not set(done.stdout) & {"\033", "\007"}
         log = json.loads(done.stdout)
+        page = host.scratch.run(["/usr/local/bin/jailssh", "check", "--html"])
+        assert page.code == done.code
+        assert page.stdout.isascii() and page.stdout.replace("\n", "").isprintable()
+        assert "JSH-104" in page.stdout and r"a\x1b]0;x\x07\x0a\xff" in page.stdout
         assert log["version"] == "2.1.0"
         assert log["runs"][0]["results"][0]["ruleId"] == "JSH-104"
     finally:
         host.sh(f"rm {tree}/usr/a*")
+
+
+def test_the_page_compares_with_the_runs_of_the_audit(host: Host) -> None:
+    def page(*words: str) -> str:
+        return host.scratch.run(["/usr/local/bin/jailssh", "check", "--html", *words]).stdout
+
+    assert "There is no earlier run to compare with" in page()
+    host.scratch.run(["/usr/local/bin/jailssh", "audit", "run"])
+    host.sh("usermod -s /bin/bash alice")
+    try:
+        found = page()
+        assert "Findings over 2 runs" in found
+        assert "<strong>New:</strong> JSH-201 account alice" in found
+        assert "earlier run to compare with" in page("bob")
+        host.scratch.write("/var/lib/jailssh/audit/00000009-20261101T000000Z.json", "{")
+        done = host.scratch.run(["/usr/local/bin/jailssh", "check", "--html"])
+        assert "00000009-20261101T000000Z.json: is damaged" in done.stderr
+        assert "00000009-20261101T000000Z.json: is damaged" in done.stdout
+    finally:
+        host.sh(f"usermod -s {LOGIN} alice; rm -rf /var/lib/jailssh/audit")
+    for words in ("--json --html", "--sarif --html", "--list --html"):
+        done = host.scratch.run(["/usr/local/bin/jailssh", "check", *words.split()])
+        assert (done.code, done.stdout) == (2, "")
 
 
 def test_names_that_are_neither(host: Host) -> None:

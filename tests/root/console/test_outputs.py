@@ -31,8 +31,8 @@ CALLS: dict[str, list[str]] = {
     "cp": ["cp /srv/tree /usr/bin/true"],
     "update": ["update --all"],
     "image": ["image list", "image gc"],
-    "audit": ["audit log", "audit log --csv", "audit run", "audit show --list"],
-    "check": ["check --list", "check --full"],
+    "audit": ["audit log", "audit log --csv", "audit run", "audit show --list", "audit report"],
+    "check": ["check --list", "check --full", "check --html"],
     "selftest": ["selftest --help"],
     "list": ["list", "list --json"],
     "plugins": ["plugins"],
@@ -46,6 +46,7 @@ SHOWING = {
     "learn --list",
     "image list",
     "audit show --list",
+    "audit report",
     "demo --help",
 }
 WAYS = [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", ">&- 2>&- <&-", "2>/dev/stderr LC_ALL=C"]
@@ -92,7 +93,7 @@ def test_output_that_cannot_be_written_stops_no_work(host: ScratchHost, call: st
     if call.startswith("keys remove"):
         host.run(["jailssh", "keys", "add", "shared", f"k{number}", f"/root/k{number}.pub"], check=True)
     # No daemon runs here, which doctor has to say.
-    plain = {"doctor": 1, "explain": 3, "check --full": 1, "audit run": 1}
+    plain = {"doctor": 1, "explain": 3, "check --full": 1, "check --html": 1, "audit run": 1}
     redirection, _, locale = way.partition(" LC")
     command = f"LC{locale} jailssh {words}" if locale else f"jailssh {words}"
     done = host.run(["sh", "-c", f"{command} {redirection}"])

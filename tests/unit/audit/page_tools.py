@@ -7,7 +7,6 @@ from typing import Any
 
 from jailssh.audit.page import Report
 from jailssh.audit.summary import summarize
-from jailssh.core.journal_fields import REASONS
 from tests.unit.audit.journal_tools import BEGIN, record
 
 DAY = 86400.0
@@ -78,13 +77,14 @@ def hostile() -> Report:
     return Report(HOSTILE[0], NOW, last, earlier, summarize(records), None, None, keys, HOSTILE)
 
 
-def crowded() -> Report:
-    """Return a host that has more of everything than can be shown, all of it as long as it can be."""
-    long = '"' * 4000
+def crowded(char: str = '"') -> Report:
+    """Return a host that has more of everything than can be shown, all of it as long as it can be, of one character."""
+    long = char * 4000
+    name = long[:250].encode()
     records = [
         record("denied" if number % 3 else "session-start", BEGIN + number * 60, uid=str(number % 5000),
-               USER=f"{number % 5000}{long[:250]}", JAIL=f"{number % 900}{long[:250]}", KEY=f"{number}{long[:250]}",
-               REASON=[*REASONS, f"{number}{long[:250]}"][number % (len(REASONS) + 1)])
+               USER=b"%d" % (number % 5000) + name, JAIL=b"%d" % (number % 900) + name, KEY=b"%d" % number + name,
+               REASON=b"%d" % (number % 800) + name)
         for number in range(20_000)
     ]  # fmt: skip
     texts = dict.fromkeys(("object", "what", "cure", "path", "why", "title"), long)

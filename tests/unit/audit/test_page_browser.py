@@ -48,6 +48,12 @@ def test_the_browser_tells_of_a_page_that_is_broken(shown: Browser) -> None:
     assert len([each for each in shown.complaints() if "Content Security Policy" in each]) == 3
 
 
+def ground(shown: Browser) -> str:
+    """Return the colour of the page's ground, as #rrggbb."""
+    red, green, blue = shown.evaluate("getComputedStyle(document.body).backgroundColor")[4:-1].split(",")
+    return f"#{int(red):02x}{int(green):02x}{int(blue):02x}"
+
+
 @pytest.mark.parametrize("name", ["ordinary", "hostile", "crowded"])
 def test_a_page(shown: Browser, name: str) -> None:
     written = page({"ordinary": ordinary, "hostile": hostile, "crowded": crowded}[name]())
@@ -57,15 +63,15 @@ def test_a_page(shown: Browser, name: str) -> None:
             assert shown.evaluate(TOO_WIDE) == [0, []]
             assert shown.evaluate(CROWDED) == []
             assert (shown.complaints(), len(shown.requests()), shown.evaluate(ACTIVE)) == ([], 1, 0)
-            colours = DARK if dark else LIGHT
-            ground = "#" + "".join(
-                f"{int(part):02x}"
-                for part in shown.evaluate("getComputedStyle(document.body).backgroundColor")[4:-1].split(",")
-            )
-            assert ground == colours["paper"]
+            assert ground(shown) == (DARK if dark else LIGHT)["paper"]
     assert shown.evaluate("document.compatMode") == "CSS1Compat"
     assert shown.evaluate("document.title").startswith("jailssh on ")
     data, sheets = shown.printed()
+    dark_paper = [{"name": "prefers-color-scheme", "value": "dark"}]
+    shown.call("Emulation.setEmulatedMedia", media="print", features=dark_paper)
+    assert shown.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    assert ground(shown) == LIGHT["paper"]
+    shown.call("Emulation.setEmulatedMedia", media="")
     assert data.startswith(b"%PDF-") and len(data) > 10_000
     assert 2 <= sheets <= {"ordinary": 8, "hostile": 20, "crowded": 60}[name]
 
