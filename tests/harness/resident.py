@@ -15,6 +15,7 @@ from jailssh.scratch.host import Finished, ScratchHost
 # Reads lines of JSON: arguments; answers each with how the run ended and what it wrote.
 _SERVER = """
 import atexit, json, os, sys, traceback
+del os.environ["PYTHONPATH"]
 names = {"__name__": "__main__"}
 exec(compile(sys.argv[1], "imports", "exec"), names)
 program = compile(sys.argv[2], "program", "exec")

@@ -10,6 +10,7 @@ import pytest
 from jailssh.console.main import VERBS
 from jailssh.console.output import SHOWS
 from jailssh.scratch.host import Finished, ScratchHost
+from tests.harness.resident import Resident, command
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]
 
@@ -69,6 +70,14 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
         yield scratch
 
 
+@pytest.fixture(scope="module")
+def looking(host: ScratchHost) -> Iterator[Resident]:
+    """The command, for the verbs that look."""
+    resident = Resident(host, *command(*(look.split()[0] for look in LOOKS)), "/usr/local/lib/jailssh/python")
+    yield resident
+    resident.close()
+
+
 def said_nothing_strange(done: Finished) -> None:
     for words in ("Traceback", "unexpected error", "Exception ignored"):
         assert words not in done.stdout + done.stderr, done.stderr
@@ -126,7 +135,7 @@ LOOKS = [
 
 
 @pytest.mark.parametrize("pattern", FILES)
-def test_a_damaged_file_is_told_in_words(host: ScratchHost, pattern: str) -> None:
+def test_a_damaged_file_is_told_in_words(host: ScratchHost, looking: Resident, pattern: str) -> None:
     path = pattern.format(uid=host.run(["id", "-u", "alice"], check=True).stdout.strip())
     host.run(
         ["sh", "-c", f"rm -rf /root/saved; mkdir -p $(dirname {path}); test ! -e {path} || cp -a {path} /root/saved"]
@@ -134,12 +143,12 @@ def test_a_damaged_file_is_told_in_words(host: ScratchHost, pattern: str) -> Non
     place = FILES.index(pattern)
     for number, damage in enumerate(DAMAGE):
         host.write(path, damage)
-        # A part of all pairs for each file, another for the next: each start of the command takes its time.
+        # A part of all pairs for each file, another for the next: each run of the command takes its time.
         for look in LOOKS[(place + number) % 6 :: 6]:
             # What was mended by the one before is damaged for this one as well.
             if look.startswith("recover"):
                 host.write(path, damage)
-            done = host.run(["sh", "-c", f"jailssh {look}"])
+            done = looking.run(*look.split())
             said_nothing_strange(done)
             assert done.code in ((3, 1, 4) if look.startswith("explain") else (0, 1, 4)), (
                 look,
@@ -152,11 +161,11 @@ def test_a_damaged_file_is_told_in_words(host: ScratchHost, pattern: str) -> Non
 
 @pytest.mark.parametrize("path", ["/var/lib/jailssh/undo", "/var/lib/jailssh/images", "/etc/jailssh/keys.d",
                                   "/etc/jailssh/jails", "/var/lib/jailssh/sshd", "/var/lib/jailssh/learn"])  # fmt: skip
-def test_a_directory_that_is_none_is_told_in_words(host: ScratchHost, path: str) -> None:
+def test_a_directory_that_is_none_is_told_in_words(host: ScratchHost, looking: Resident, path: str) -> None:
     host.run(["sh", "-c", f"mkdir -p {path}; mv {path} /root/moved; echo x >{path}"], check=True)
     try:
         for look in LOOKS:
-            done = host.run(["sh", "-c", f"jailssh {look}"])
+            done = looking.run(*look.split())
             said_nothing_strange(done)
             assert done.code in ((3, 1, 4) if look.startswith("explain") else (0, 1, 4)), (look, done.stderr)
     finally:
