@@ -66,8 +66,8 @@ def _ways(
     # A mail and a command are for what has changed; the same every night is soon read by nobody.
     if found.worse or found.mended or facts["unseen"]:
         if main.audit_mail:
-            mail = telling.mail_text(facts, found, main.audit_mail, os.uname().nodename)
-            ways.append(lambda: telling.send_mail(mail))
+            host = os.uname().nodename
+            ways.append(lambda: telling.send_mail(telling.mail_text(facts, found, main.audit_mail, host)))
         if main.audit_command:
             ways.append(lambda: telling.run_command(main.audit_command, facts, found, layout.root or None))
     return ways
@@ -78,6 +78,8 @@ def _try(errors: list[JailsshError], act: Callable[[], object]) -> None:
         act()
     except (JailsshError, OSError) as error:
         errors.append(_as_error(error))
+    except ValueError as error:  # an address that no mail can have
+        errors.append(JailsshError("audit", str(error)))
 
 
 def _as_error(error: JailsshError | OSError) -> JailsshError:

@@ -80,7 +80,7 @@ _NEEDED = ("dev/null",)
 _OPEN_TO_ALL = ("tmp", "var/tmp", "dev/shm", "var/lock", "run/lock")
 """Where everybody may write, if the sticky bit stands."""
 _NOT_COMPARED = ("etc/passwd", "etc/group", "etc/shadow", "etc/gshadow", "etc/ld.so.cache", "etc/hosts",
-                 "etc/hostname", "etc/resolv.conf", "etc/motd", "etc/jailkit")  # fmt: skip
+                 "etc/hostname", "etc/resolv.conf", "etc/motd", "etc/jailkit", "proc", "sys", "dev", "run")  # fmt: skip
 _SHELLS = ("/usr/sbin/jk_chrootsh", "/sbin/jk_chrootsh", "/usr/local/sbin/jk_chrootsh")
 _MOST = 2_000_000
 _MOST_ACCOUNTS = 1 << 20
@@ -224,13 +224,14 @@ def _look(fd: int, name: str, path: str, *, home: bool) -> PathSeen:
 def _differs(fd: int, name: str, path: str, info: os.stat_result) -> str:
     """Return how a file differs from the host's; "" where it does not, or the host has none."""
     try:
+        # Nothing but a file is opened: to open a device can be to use it.
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return "the host has no file there"
         host = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError:
         return ""
     try:
         there = os.fstat(host)
-        if not stat.S_ISREG(there.st_mode):
-            return "the host has no file there"
         if (there.st_dev, there.st_ino) == (info.st_dev, info.st_ino):
             return ""
         if there.st_size != info.st_size:

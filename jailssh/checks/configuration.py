@@ -47,7 +47,7 @@ def collect(scene: Scene) -> list[Row]:
     except JailsshError as error:
         found += [(ERROR, "", _said(each)) for each in parts(error)]
     # An account whose file has an error, so that it is in no jail.
-    for name in set(findings.names_of_accounts(configuration)) - set(looked.of(scene)):
+    for name in set(findings.names_of_accounts(configuration)) - set(scene.jailed):
         found += [(ERROR, name, _said(error)) for error in configuration.errors_of(name)]
     people = [(to_account(person.entry), person.jails) for person in scene.jailed.values()]
     of_jails = findings.of_jails(configuration, Directories(), people)

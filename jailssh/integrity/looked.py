@@ -84,7 +84,7 @@ def _files(scene: Scene, person: Person) -> list[str]:
 def _look(scene: Scene, person: Person, directories: Directories) -> tuple[list[Any], list[str]]:
     """Return the fact in a form that JSON holds, and the directories on which it rests."""
     configuration, name = scene.configuration, person.entry.name
-    errors = configuration.errors_of(name) if person.by_name else []
+    errors = configuration.errors_of(name)
     # Where no plan can be made, that is what is to be said.
     found = NOTHING if errors else of_account(configuration, name, directories)
     plan = _plan(scene, person)

@@ -51,6 +51,10 @@ def run(scene: Scene, checks: Sequence[Check]) -> Result:
         except OSError as error:
             where = error.filename if isinstance(error.filename, str) else "system call"
             scene.unseen(HostError(f"check {check.name}", f"{escape(where)}: {(error.strerror or str(error)).lower()}"))
+        # One with a fault of its own, a third party's or ours, must not take down what the others say.
+        except Exception as error:
+            why = f"unexpected error: {type(error).__name__}: {escape(str(error), 300)}"
+            scene.unseen(HostError(f"check {check.name}", why, hint="the check is at fault"))
     known = {kind.id for check in checks for kind in check.kinds}
     # The file may name what another run finds.
     rules = [each for each in suppressions.load(scene.layout, scene.errors) if each.id in known]

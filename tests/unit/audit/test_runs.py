@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,14 @@ def test_each_way_of_telling_fails_alone(layout: Layout, tmp_path: Path) -> None
     assert "absent" in " ".join(map(str, done.errors))
     assert 'jailssh_findings{severity="high"} 1\n' in (tmp_path / "x.prom").read_text()
     assert os.stat(tmp_path / "x.prom").st_mode & 0o777 == 0o644
+
+
+def test_an_address_that_no_mail_can_have_stops_nothing(layout: Layout, tmp_path: Path) -> None:
+    text = f'audit_mail = "a\tb@"\naudit_textfile = {tmp_path}/x.prom\n'
+    main = replace(read_main(text.encode(), "c"), audit_mail=("root\nBcc: x",))
+    done = periodic.finish(layout, main, run("1"), 0.0, 1.0)
+    assert len(done.errors) == 1
+    assert (tmp_path / "x.prom").exists()
 
 
 def test_a_command_that_others_can_write_is_not_run(tmp_path: Path) -> None:

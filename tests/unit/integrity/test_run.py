@@ -1,0 +1,142 @@
+"""A run of checks: each by itself, whatever one of them does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jailssh.core.errors import HostError, ManyErrors, UsageError
+from jailssh.host.paths import Layout
+from jailssh.integrity import check as checks
+from jailssh.integrity.check import Check, third_party
+from jailssh.integrity.finding import Finding, Kind, Severity
+from jailssh.integrity.kept import Kept
+from jailssh.integrity.run import EXIT_BLIND, run
+from jailssh.integrity.scene import Scene
+
+HIGH = Kind("JSH-901", Severity.HIGH, "high", "Why.", "cure")
+LOW = Kind("JSH-902", Severity.LOW, "low", "Why.", "cure")
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    for folder in ("etc/jailssh/jails", "etc/jailssh/users", "var/lib/jailssh"):
+        (tmp_path / folder).mkdir(parents=True)
+    layout = Layout(str(tmp_path))
+    return Scene(layout, Kept(layout))
+
+
+def check(name: str, collect: Callable[[Scene], Any], judge: Callable[[Any], Any]) -> Check:
+    return Check(name, "", (HIGH, LOW), collect, judge)
+
+
+def raising(error: BaseException) -> Callable[[Scene], Any]:
+    def collect(_: Scene) -> Any:
+        raise error
+
+    return collect
+
+
+def two(_: Any) -> Iterator[Finding]:
+    yield Finding(LOW, "b", "w")
+    yield Finding(HIGH, "a", "w")
+    yield Finding(HIGH, "a", "other words about the same")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        HostError("a", "b"),
+        ManyErrors([UsageError("a", "b")]),
+        OSError(5, "io"),
+        TypeError("x"),
+        RecursionError(),
+        KeyError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_one_that_fails_takes_no_other_down(scene: Scene, error: BaseException) -> None:
+    result = run(scene, [check("bad", raising(error), two), check("good", lambda _: None, two)])
+    assert [(each.kind.id, each.object) for each in result.findings] == [("JSH-901", "a"), ("JSH-902", "b")]
+    assert len(result.blind) == 1
+    assert result.exit_code == EXIT_BLIND
+
+
+def test_a_judgement_that_fails_is_no_empty_result(scene: Scene) -> None:
+    assert run(scene, [check("bad", lambda _: None, raising(ValueError()))]).exit_code == EXIT_BLIND
+
+
+class Entry:
+    def __init__(self, name: str, found: Any) -> None:
+        self.name = name
+        self._found = found
+
+    def load(self) -> Any:
+        if isinstance(self._found, BaseException):
+            raise self._found
+        return self._found
+
+
+OURS = check("x", lambda _: None, two)
+THEIRS = Check("x", "", (Kind("ACME-001", Severity.LOW, "t", "W.", "c"),), lambda _: None, lambda _: ())
+
+
+@pytest.mark.parametrize(
+    ("found", "named", "count", "why"),
+    [
+        (THEIRS, ("x",), 1, ""),
+        (THEIRS, (), 0, ""),  # not even imported
+        (SystemExit(1), (), 0, ""),
+        (THEIRS, ("y",), 0, "is not installed"),
+        (OURS, ("x",), 0, "begin with JSH-"),
+        ("text", ("x",), 0, "is not a check"),
+        (SystemExit(1), ("x",), 0, "cannot be loaded"),
+        (ImportError("no"), ("x",), 0, "cannot be loaded"),
+    ],
+)
+def test_checks_of_others(
+    monkeypatch: pytest.MonkeyPatch, found: Any, named: tuple[str, ...], count: int, why: str
+) -> None:
+    monkeypatch.setattr(checks.importlib.metadata, "entry_points", lambda group: [Entry("x", found)])
+    usable, errors = third_party(named)
+    assert len(usable) == count
+    assert [why in str(error) for error in errors] == ([True] if why else [])
+
+
+def test_facts_are_kept_while_they_hold(scene: Scene) -> None:
+    calls: list[int] = []
+
+    def make() -> int:
+        calls.append(1)
+        return len(calls)
+
+    layout = scene.layout
+    for stamp, expected in (("a", 1), ("a", 1), ("b", 2)):
+        kept = Kept(layout)
+        assert kept.get("area", "name", stamp, make) == expected
+        kept.save()
+    assert Kept(layout, full=True).get("area", "name", "b", make) == 3
+
+
+def test_a_fact_rests_on_its_directories_but_not_on_what_is_in_them(scene: Scene, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir()
+    calls: list[int] = []
+
+    def look() -> int:
+        kept = Kept(scene.layout)
+        found: int = kept.watched("a", "n", "s", lambda: (calls.append(1) or len(calls), [str(place)]))
+        kept.save()
+        return found
+
+    assert look() == look() == 1
+    (place / "new").touch()
+    assert look() == 1
+    place.chmod(0o700 if place.stat().st_mode & 0o777 != 0o700 else 0o755)
+    assert look() == 2
+    (place / "new").unlink()
+    place.rmdir()
+    assert look() == 3
