@@ -37,13 +37,13 @@ Key = tuple[str, str, str]
 class Report:
     """What the page tells.
 
-    ``host``: its name.  ``now``, ``since``, ``until``: seconds since 1970; the last two bound the sessions, None: no
-    bound.  ``run``: facts of the checks, None where there was no run; ``earlier``: those of the runs before it, the
-    oldest first.  ``activity``: of the journal, None where it was not asked.  ``keys``: those that could be used.
-    ``notes``: what is missing, in words.
+    ``subject``: what it is about, as the host's name.  ``now``, ``since``, ``until``: seconds since 1970; the last two
+    bound the sessions, None: no bound.  ``run``: facts of the checks, None where there was no run; ``earlier``: those
+    of the runs before it, the oldest first.  ``activity``: of the journal, None where it was not asked.  ``keys``:
+    those that could be used.  ``notes``: what is missing, in words.
     """
 
-    host: str
+    subject: str
     now: float
     run: Facts | None = None
     earlier: Sequence[Facts] = ()
@@ -67,7 +67,7 @@ def page(report: Report) -> str:
         sections.append(("keys", "Keys unused for long", _keys(report, report.activity)))
     links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title, _ in sections)
     body = "\n".join(section(*each) for each in sections)
-    title = f"jailssh on {text(report.host, _NAME)}, {_day(report.now)}"
+    title = f"jailssh: {text(report.subject, _NAME)}, {_day(report.now)}"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -82,7 +82,7 @@ def page(report: Report) -> str:
 <body>
 <a class="skip" href="#content">To the content</a>
 <header>
-<h1>{"Checks" if report.activity is None else "Audit"} of {text(report.host, _NAME)}</h1>
+<h1>{"Checks" if report.activity is None else "Audit"} of {text(report.subject, _NAME)}</h1>
 <p class="faint">{_about(report)}</p>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 </header>

@@ -37,7 +37,8 @@ def report(context: Context, between: tuple[float | None, float | None]) -> int:
         context.tell(line)
     notes += [f"{error.what}: {error.why}" for error in errors]
     last, earlier = (runs[-1], runs[:-1]) if runs else (None, [])
-    told = page.Report(os.uname().nodename, time.time(), last, earlier, activity, *between, keys, notes)
+    subject = context.layout.root or os.uname().nodename
+    told = page.Report(subject, time.time(), last, earlier, activity, *between, keys, notes)
     print(page.page(told), end="")
     return output.status_of_own(EXIT_FAILED if notes else EXIT_OK)
 

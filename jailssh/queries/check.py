@@ -145,7 +145,9 @@ def _page(result: Result, args: argparse.Namespace, context: Context) -> str:
     notes = [line for error in errors for line in error.lines()[:1]]
     for note in notes:
         context.tell(note)
-    told = page.Report(os.uname().nodename, result.when, report.facts(result), earlier, notes=notes)
+    what = args.dir or ", ".join(args.names)
+    subject = f"{what} on {os.uname().nodename}" if what else os.uname().nodename
+    told = page.Report(subject, result.when, report.facts(result), earlier, notes=notes)
     return page.page(told)
 
 

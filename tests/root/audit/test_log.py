@@ -178,7 +178,7 @@ def test_the_report(host: ScratchHost) -> None:
         for title, table in tables.items()
         for row in table.iter("tr")
         if row[0].text
-    }  # type: ignore[operator]
+    }
     assert rows["Sessionstold"] == "3"
     assert rows[f"Denials{evil}"] == "1"
     assert not [each for each in rows if "forged" in each or "unseen" in each]

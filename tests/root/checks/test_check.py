@@ -273,7 +273,7 @@ def test_the_page_compares_with_the_runs_of_the_audit(host: Host) -> None:
         found = page()
         assert "Findings over 2 runs" in found
         assert "<strong>New:</strong> JSH-201 account alice" in found
-        assert "earlier run to compare with" in page("bob")
+        assert "earlier run to compare with" in page("bob") and "<h1>Checks of bob on " in page("bob")
         host.scratch.write("/var/lib/jailssh/audit/00000009-20261101T000000Z.json", "{")
         done = host.scratch.run(["/usr/local/bin/jailssh", "check", "--html"])
         assert "00000009-20261101T000000Z.json: is damaged" in done.stderr

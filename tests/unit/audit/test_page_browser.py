@@ -65,7 +65,7 @@ def test_a_page(shown: Browser, name: str) -> None:
             assert (shown.complaints(), len(shown.requests()), shown.evaluate(ACTIVE)) == ([], 1, 0)
             assert ground(shown) == (DARK if dark else LIGHT)["paper"]
     assert shown.evaluate("document.compatMode") == "CSS1Compat"
-    assert shown.evaluate("document.title").startswith("jailssh on ")
+    assert shown.evaluate("document.title").startswith("jailssh: ")
     data, sheets = shown.printed()
     dark_paper = [{"name": "prefers-color-scheme", "value": "dark"}]
     shown.call("Emulation.setEmulatedMedia", media="print", features=dark_paper)
