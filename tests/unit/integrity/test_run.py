@@ -126,9 +126,13 @@ def test_a_fact_rests_on_its_directories_but_not_on_what_is_in_them(scene: Scene
     place.mkdir()
     calls: list[int] = []
 
+    def make() -> tuple[int, list[str]]:
+        calls.append(1)
+        return len(calls), [str(place)]
+
     def look() -> int:
         kept = Kept(scene.layout)
-        found: int = kept.watched("a", "n", "s", lambda: (calls.append(1) or len(calls), [str(place)]))
+        found: int = kept.watched("a", "n", "s", make)
         kept.save()
         return found
 
