@@ -170,7 +170,7 @@ def test_jails_with_the_same_content_share_one_tree(layout: Layout, place: Path)
     profiles = ("sftp-only", "scp-sftp", "rsync-backup")
     names = [f"j{number}" for number in range(50)]
     for number, name in enumerate(names):
-        put(f"{layout.jails}/{name}.conf", f"extends = {profiles[number % 3]}\nhostname = {name}\n")
+        put(f"{layout.jails}/{name}.conf", f"extends = {profiles[number % 3]}\nsummary = {name}\n")
     assert {row.state for row in run(layout, *names).values()} == {"updated"}
     assert len(pool.generations(layout)) == 3
     run(layout)

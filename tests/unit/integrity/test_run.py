@@ -10,7 +10,6 @@ import pytest
 
 from jailssh.core.errors import HostError, ManyErrors, UsageError
 from jailssh.host.paths import Layout
-from jailssh.integrity import check as checks
 from jailssh.integrity.check import Check, third_party
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import Kept
@@ -100,7 +99,7 @@ THEIRS = Check("x", "", (Kind("ACME-001", Severity.LOW, "t", "W.", "c"),), lambd
 def test_checks_of_others(
     monkeypatch: pytest.MonkeyPatch, found: Any, named: tuple[str, ...], count: int, why: str
 ) -> None:
-    monkeypatch.setattr(checks.importlib.metadata, "entry_points", lambda group: [Entry("x", found)])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: [Entry("x", found)])
     usable, errors = third_party(named)
     assert len(usable) == count
     assert [why in str(error) for error in errors] == ([True] if why else [])
