@@ -11,6 +11,7 @@ from dataclasses import KW_ONLY, dataclass
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import escape
 from jailssh.files import fs
+from jailssh.host.accounts import AccountEntry
 from jailssh.integrity import looked
 from jailssh.integrity.census import Census, Person
 from jailssh.integrity.check import Check
@@ -144,6 +145,7 @@ class _Files:
 
     sudo_words: frozenset[str]
     sudo_stamp: str
+    sudo_others: bool
     polkit: dict[tuple[str, str], list[str]]
     ranges: tuple[tuple[str, int, int, str], ...]
 
@@ -171,10 +173,6 @@ def collect(scene: Scene) -> list[Facts]:
 def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts:
     entry = person.entry
     row = census.shadow.get(entry.name)
-    sudo = ""
-    if files.sudo_words & {entry.name, f"#{entry.uid}", "ALL", *(f"%{name}" for name, _ in entry.groups)}:
-        stamp = digest((files.sudo_stamp, entry.name, entry.uid, entry.groups))
-        sudo = scene.kept.get("sudo", entry.name, stamp, lambda: looks.sudo_rights(entry))
     names = (entry.name, *(name for name, _ in entry.groups))
     kinds = ("user", *("group" for _ in entry.groups))
     polkit = [path for pair in zip(kinds, names, strict=True) for path in files.polkit.get(pair, ())]
@@ -188,7 +186,7 @@ def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts
         local=person.local,
         others=tuple(name for name in census.names_of.get(entry.uid, ()) if name != entry.name),
         strong=tuple(looks.strong_groups(entry, scene.configuration.main.deny_groups)),
-        sudo=sudo,
+        sudo=_sudo(scene, entry, files),
         polkit=tuple(dict.fromkeys(polkit)),
         within=tuple(
             f"{path}: {name}" for name, first, count, path in files.ranges
@@ -205,6 +203,20 @@ def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts
     )  # fmt: skip
 
 
+def _sudo(scene: Scene, entry: AccountEntry, files: _Files) -> str:
+    """Return what sudo lets the account run; where it does not answer that is noted, and asked again next time."""
+    if not files.sudo_others and files.sudo_words.isdisjoint(looks.sudo_names(entry)):
+        return ""
+    # What others say of the account may change without a file.
+    stamp = digest((files.sudo_stamp, entry.name, entry.uid, entry.groups, scene.now if files.sudo_others else 0))
+    try:
+        found: str = scene.kept.get("sudo", entry.name, stamp, lambda: looks.ask_sudo(entry))
+    except JailsshError as error:
+        scene.unseen(HostError(f"sudo for {entry.name}", error.why))
+        return ""
+    return found
+
+
 def _plan_head(scene: Scene, uid: int) -> tuple[str, str]:
     try:
         plan = plan_files.read_plan(scene.layout, uid)
@@ -214,10 +226,8 @@ def _plan_head(scene: Scene, uid: int) -> tuple[str, str]:
 
 
 def _files() -> _Files:
-    words: set[str] = set()
-    for text in spools.sudoers():
-        words |= set(re.split(r"[\s,=!:()]+", text))
-    paths = [path for pattern in spools.SUDOERS for path in sorted(glob.glob(pattern))]
+    texts = spools.sudoers()
+    stamp, others = stamp_of(texts), spools.sudo_asks_others(texts.values())
     polkit: dict[tuple[str, str], list[str]] = {}
     for pattern in _POLKIT:
         for path in sorted(glob.glob(pattern)):
@@ -228,7 +238,7 @@ def _files() -> _Files:
                 for match in _NAMED.finditer(re.sub(r"^\s*(//|#).*$", "", text, flags=re.MULTILINE)):
                     kind = match["kind"] or ("group" if str(match["call"]).startswith("is") else "user")
                     polkit.setdefault((kind, match["name"] or match["quoted"]), []).append(path)
-    return _Files(frozenset(words), stamp_of(paths), polkit, tuple(_ranges()))
+    return _Files(looks.sudo_words(texts.values()), stamp, others, polkit, tuple(_ranges()))
 
 
 def _ranges() -> Iterable[tuple[str, int, int, str]]:
