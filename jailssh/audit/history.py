@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,14 +75,40 @@ def read(layout: Layout, run: Run) -> dict[str, Any]:
 
 
 def readable(layout: Layout, errors: list[JailsshError], most: int | None = None) -> list[dict[str, Any]]:
-    """Return the facts of the last ``most`` runs (None: all), the oldest first; damaged ones are told in ``errors``."""
-    found = []
+    """Return the facts of the last ``most`` runs (None: all), the oldest first; damaged ones are told in ``errors``.
+
+    The last two are whole; of those before, findings are only counted and compared, so nothing else is held of them.
+    """
+    found: list[dict[str, Any]] = []
+    for facts in _each(layout, errors, most):
+        if len(found) > 1:
+            found[-2] = _brief(found[-2])
+        found.append(facts)
+    return found
+
+
+def look_back(layout: Layout, errors: list[JailsshError], most: int) -> list[dict[str, Any]]:
+    """Return what a new run is compared with: all findings of the last ``most`` runs but one, and that one, whole."""
+    last: dict[str, Any] | None = None
+    earlier: set[str] = set()
+    for facts in _each(layout, errors, most):
+        earlier |= {each["fingerprint"] for each in last["findings"]} if last else set()
+        last = facts
+    return [{"findings": [{"fingerprint": each} for each in sorted(earlier)]}, last] if last else []
+
+
+def _each(layout: Layout, errors: list[JailsshError], most: int | None) -> Iterator[dict[str, Any]]:
     for run in runs(layout)[-most:] if most else runs(layout):
         try:
-            found.append(read(layout, run))
+            yield read(layout, run)
         except JailsshError as error:
             errors.append(error)
-    return found
+
+
+def _brief(facts: dict[str, Any]) -> dict[str, Any]:
+    rows = [{key: sys.intern(str(each.get(key, ""))) for key in ("fingerprint", "severity")}
+            for each in facts["findings"]]  # fmt: skip
+    return {**facts, "findings": rows, "suppressed": []}
 
 
 def keep(layout: Layout, facts: dict[str, Any]) -> Run:

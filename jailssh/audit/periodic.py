@@ -35,7 +35,7 @@ def finish(layout: Layout, main: MainConfig, facts: dict[str, Any], now: float, 
     before: list[dict[str, Any]] = []
 
     def look_back() -> None:
-        before.extend(history.readable(layout, errors, _COMPARED))
+        before.extend(history.look_back(layout, errors, _COMPARED))
 
     def keep() -> None:
         history.keep(layout, facts)

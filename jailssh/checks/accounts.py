@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import glob
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
+from itertools import accumulate
 
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import escape
 from jailssh.files import fs
+from jailssh.host.accounts import AccountEntry
 from jailssh.integrity import looked
 from jailssh.integrity.census import Census, Person
 from jailssh.integrity.check import Check
@@ -138,14 +141,35 @@ class Facts:
     plan_name: str = ""
 
 
+class Ranges:
+    """Subordinate ids: rows of name, first and count, found by an id that lies in them."""
+
+    def __init__(self, rows: Iterable[tuple[str, int, int]]) -> None:
+        self._rows = sorted((first, first + count, name) for name, first, count in rows)
+        self._ends = list(accumulate((end for _, end, _ in self._rows), max))
+        self.names = frozenset(name for _, _, name in self._rows)
+
+    def around(self, number: int) -> list[str]:
+        """Return whose ranges ``number`` lies in, each once, sorted."""
+        at = bisect_right(self._rows, number, key=lambda row: row[0]) - 1
+        found = set()
+        # No range before one up to which all have ended can hold it.
+        while at >= 0 and self._ends[at] > number:
+            _, end, name = self._rows[at]
+            found |= {name} if end > number else set()
+            at -= 1
+        return sorted(found)
+
+
 @dataclass(frozen=True)
 class _Files:
     """What files of the host say of accounts, each read once."""
 
     sudo_words: frozenset[str]
     sudo_stamp: str
+    sudo_others: bool
     polkit: dict[tuple[str, str], list[str]]
-    ranges: tuple[tuple[str, int, int, str], ...]
+    ranges: dict[str, Ranges]
 
 
 def collect(scene: Scene) -> list[Facts]:
@@ -171,10 +195,6 @@ def collect(scene: Scene) -> list[Facts]:
 def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts:
     entry = person.entry
     row = census.shadow.get(entry.name)
-    sudo = ""
-    if files.sudo_words & {entry.name, f"#{entry.uid}", "ALL", *(f"%{name}" for name, _ in entry.groups)}:
-        stamp = digest((files.sudo_stamp, entry.name, entry.uid, entry.groups))
-        sudo = scene.kept.get("sudo", entry.name, stamp, lambda: looks.sudo_rights(entry))
     names = (entry.name, *(name for name, _ in entry.groups))
     kinds = ("user", *("group" for _ in entry.groups))
     polkit = [path for pair in zip(kinds, names, strict=True) for path in files.polkit.get(pair, ())]
@@ -188,13 +208,15 @@ def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts
         local=person.local,
         others=tuple(name for name in census.names_of.get(entry.uid, ()) if name != entry.name),
         strong=tuple(looks.strong_groups(entry, scene.configuration.main.deny_groups)),
-        sudo=sudo,
+        sudo=_sudo(scene, entry, files),
         polkit=tuple(dict.fromkeys(polkit)),
         within=tuple(
-            f"{path}: {name}" for name, first, count, path in files.ranges
-            if first <= (entry.uid if path.endswith("uid") else entry.gid) < first + count and name != entry.name
+            f"{path}: {name}"
+            for path, number in zip(_SUBORDINATE, (entry.uid, entry.gid), strict=True)
+            for name in files.ranges[path].around(number)
+            if name != entry.name
         ),
-        ranges=any(name in (entry.name, str(entry.uid)) for name, _, _, _ in files.ranges),
+        ranges=any({entry.name, str(entry.uid)} & ranges.names for ranges in files.ranges.values()),
         password=row[1] if row else None,
         last_change=row[2] if row else "",
         expires=int(row[7]) if row and row[7].isdigit() else None,
@@ -203,6 +225,20 @@ def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts
         why=seen.why if seen else "",
         plan_name=seen.plan_name if seen else "",
     )  # fmt: skip
+
+
+def _sudo(scene: Scene, entry: AccountEntry, files: _Files) -> str:
+    """Return what sudo lets the account run; where it does not answer that is noted, and asked again next time."""
+    if not files.sudo_others and files.sudo_words.isdisjoint(looks.sudo_names(entry)):
+        return ""
+    # What others say of the account may change without a file.
+    stamp = digest((files.sudo_stamp, entry.name, entry.uid, entry.groups, scene.now if files.sudo_others else 0))
+    try:
+        found: str = scene.kept.get("sudo", entry.name, stamp, lambda: looks.ask_sudo(entry))
+    except JailsshError as error:
+        scene.unseen(HostError(f"sudo for {entry.name}", error.why))
+        return ""
+    return found
 
 
 def _plan_head(scene: Scene, uid: int) -> tuple[str, str]:
@@ -214,10 +250,8 @@ def _plan_head(scene: Scene, uid: int) -> tuple[str, str]:
 
 
 def _files() -> _Files:
-    words: set[str] = set()
-    for text in spools.sudoers():
-        words |= set(re.split(r"[\s,=!:()]+", text))
-    paths = [path for pattern in spools.SUDOERS for path in sorted(glob.glob(pattern))]
+    texts = spools.sudoers()
+    stamp, others = stamp_of(texts), spools.sudo_asks_others(texts.values())
     polkit: dict[tuple[str, str], list[str]] = {}
     for pattern in _POLKIT:
         for path in sorted(glob.glob(pattern)):
@@ -228,16 +262,17 @@ def _files() -> _Files:
                 for match in _NAMED.finditer(re.sub(r"^\s*(//|#).*$", "", text, flags=re.MULTILINE)):
                     kind = match["kind"] or ("group" if str(match["call"]).startswith("is") else "user")
                     polkit.setdefault((kind, match["name"] or match["quoted"]), []).append(path)
-    return _Files(frozenset(words), stamp_of(paths), polkit, tuple(_ranges()))
+    return _Files(
+        looks.sudo_words(texts.values()), stamp, others, polkit, {path: Ranges(_rows_of(path)) for path in _SUBORDINATE}
+    )
 
 
-def _ranges() -> Iterable[tuple[str, int, int, str]]:
-    for path in _SUBORDINATE:
-        with suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                row = line.strip().split(":")
-                if len(row) == 3 and row[1].isdigit() and row[2].isdigit():
-                    yield row[0], int(row[1]), int(row[2]), path
+def _rows_of(path: str) -> Iterable[tuple[str, int, int]]:
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+        for line in stream:
+            row = line.strip().split(":")
+            if len(row) == 3 and row[1].isdigit() and row[2].isdigit():
+                yield row[0], int(row[1]), int(row[2])
 
 
 def judge(facts: Iterable[Facts]) -> Iterable[Finding]:

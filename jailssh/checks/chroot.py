@@ -7,6 +7,7 @@ What the host and a chroot never have in common (its accounts, its linker's cach
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -224,27 +225,24 @@ def _look(fd: int, name: str, path: str, *, home: bool) -> PathSeen:
 def _differs(fd: int, name: str, path: str, info: os.stat_result) -> str:
     """Return how a file differs from the host's; "" where it does not, or the host has none."""
     try:
-        # Nothing but a file is opened: to open a device can be to use it.
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            return "the host has no file there"
-        host = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        # Nothing but a file is opened: to open a device can be to use it, and others may write where it lies.
+        seen = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            there = os.fstat(seen)
+            if not stat.S_ISREG(there.st_mode):
+                return "the host has no file there"
+            if (there.st_dev, there.st_ino) == (info.st_dev, info.st_ino):
+                return ""
+            if there.st_size != info.st_size:
+                return f"{info.st_size} bytes here, {there.st_size} on the host"
+            host = os.open(f"/proc/self/fd/{seen}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        finally:
+            os.close(seen)
     except OSError:
         return ""
-    try:
-        there = os.fstat(host)
-        if (there.st_dev, there.st_ino) == (info.st_dev, info.st_ino):
-            return ""
-        if there.st_size != info.st_size:
-            return f"{info.st_size} bytes here, {there.st_size} on the host"
-        real = os.path.realpath(path)
-        above = os.open(os.path.dirname(real), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            same = blobs.digest_of(fd, name) == blobs.digest_of(above, os.path.basename(real))
-        finally:
-            os.close(above)
-        return "" if same else "the content differs"
-    finally:
-        os.close(host)
+    with open(host, "rb", buffering=0) as file:
+        same = blobs.digest_of(fd, name) == hashlib.file_digest(file, "sha256").hexdigest()
+    return "" if same else "the content differs"
 
 
 def _matters(seen: PathSeen) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -74,6 +75,14 @@ _ROOT_MAY = ("su", "su-l", "runuser", "runuser-l")
 _COUNTS = ("pam_faillock.so", "pam_tally2.so")
 """These forget failed logins when their account phase succeeds, so a trial would take their effect away."""
 _ACCOUNT_S_OWN = ("PAM_ACCT_EXPIRED", "PAM_NEW_AUTHTOK_REQD", "PAM_AUTHTOK_EXPIRED", "PAM_CRED_EXPIRED")
+_BY_FILES = frozenset(
+    f"pam_{name}.so" for name in ("access", "deny", "env", "limits", "listfile", "localuser", "nologin", "permit",
+                                  "rootok", "shells", "succeed_if", "systemd", "unix", "usertype", "warn", "wheel")
+)  # fmt: skip
+"""Modules that answer by files of accounts and by :data:`_MODULE_FILES` alone; others ask whoever, or a clock."""
+_MODULE_FILES = ("/etc/security/*", "/etc/security/*/*", "/etc/shells", "/etc/nsswitch.conf")
+_UNHEARD = "[default=ignore]"
+"""The control of a line whose answer does not count."""
 _SUCCESS = "PAM_SUCCESS"
 _ENDS = re.compile(r"=(done|[1-9][0-9]*)")
 _HIDDEN = ".pam_environment"
@@ -169,7 +178,9 @@ def _tried(scene: Scene, services: Sequence[Service], through: frozenset[str]) -
         key = digest((service.account, like))
         try:
             if key not in done:
-                done[key] = _trial(scene, service.name, name, key, stamp)
+                done[key] = _trial(
+                    scene, service.name, name, key, digest((stamp, rests_on(service.account, scene.now)))
+                )
         except bounded.NoAnswerError:
             done[key] = Trial(name, "")
             hanging += 1
@@ -188,6 +199,17 @@ def _trial(scene: Scene, service: str, name: str, key: str, stamp: str) -> Trial
 
     answer, said = scene.kept.get("pam", key, stamp, run)
     return Trial(name, answer, said)
+
+
+def rests_on(lines: Iterable[PamLine], now: float) -> str:
+    """Return a stamp of the files that the modules of these lines read; ``now`` is in it where others may answer."""
+    counted = [line for line in lines if line.control != _UNHEARD]
+    named = [word.partition("=")[2] or word for line in counted for word in line.arguments]
+    files = [word for word in named if word.startswith("/")] + [line.module for line in counted]
+    for pattern in _MODULE_FILES:
+        files += sorted(glob.glob(pattern))
+    by_files = all(os.path.basename(line.module) in _BY_FILES for line in counted)
+    return stamp_of(files, None if by_files else now)
 
 
 def _somebody(scene: Scene) -> str:

@@ -18,7 +18,7 @@ from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.integrity.kept import Kept, stamp_of
-from jailssh.jail.configuration import Configuration
+from jailssh.jail.configuration import Configuration, NotJailedError
 from jailssh.jail.this_host import to_account
 from jailssh.users.setup import GROUP
 
@@ -89,7 +89,10 @@ class Person:
 
 @dataclass(frozen=True)
 class ProcessSeen:
-    """A process: whose it is (real and effective uid), its name and program, whether it is in our pid namespace."""
+    """A process: whose it is, its name and program, whether it is in our pid namespace.
+
+    ``uid``: the real one; ``euid``: the effective one, 0 where real and saved ids are root's.
+    """
 
     pid: int
     uid: int
@@ -156,12 +159,16 @@ class _Jailing:
         def look() -> list[object]:
             try:
                 jails = self.load().jails_for(to_account(entry))
-            except JailsshError:
-                # A file with a mistake is the configuration's own finding; who would be in that jail stays shut out.
+            except NotJailedError:
                 return []
             return [list(jails), os.path.lexists(files[0])]
 
-        found = self.kept.get("person", entry.name, stamp, look)
+        try:
+            found = self.kept.get("person", entry.name, stamp, look)
+        except JailsshError:
+            # A file with a mistake is the configuration's own finding; who would be in that jail stays shut out.  It
+            # is asked again in the next run: what was wrong may be in no file of these.
+            return None
         if not found:
             return None
         jails = tuple(found[0])
@@ -220,13 +227,16 @@ def processes() -> tuple[ProcessSeen, ...]:
             continue
         fields = {key: rest for key, _, rest in (line.partition(b":") for line in text.split(b"\n"))}
         uids = fields.get(b"Uid", b"").split()
-        if len(uids) < 2:
+        if len(uids) < 3:
             continue
         comm = fields.get(b"Name", b"").strip().decode("utf-8", "surrogateescape")
-        uid = int(uids[0])
+        uid, euid, saved = map(int, uids[:3])
+        # Root that has taken on an account's ids for a moment (sshd, a file server) is not the account's to control.
+        euid = euid if uid or saved else 0
         # The links are read of people's processes alone: those of the system are many, and nobody asks.
-        program, same = ("", True) if not uid else (_link(f"/proc/{name}/exe"), _link(f"/proc/{name}/ns/pid") == here)
-        found.append(ProcessSeen(int(name), uid, int(uids[1]), comm, program, same))
+        of_people = bool(uid or euid)
+        program, same = (_link(f"/proc/{name}/exe"), _link(f"/proc/{name}/ns/pid") == here) if of_people else ("", True)
+        found.append(ProcessSeen(int(name), uid, euid, comm, program, same))
     return tuple(found)
 
 

@@ -7,6 +7,7 @@ before it is made.
 
 from __future__ import annotations
 
+import datetime
 import glob
 import os
 import secrets
@@ -15,6 +16,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from zoneinfo import ZoneInfo
 
 from jailssh.change.transaction import Fault, Journal, no_fault
 from jailssh.change.undo import Operation, UndoAction
@@ -190,11 +192,19 @@ def _serials(run: _Run) -> dict[str, str]:
 
 def _let_in(run: _Run, keys: Sequence[TrialKey]) -> None:
     layout, entry = run.layout, run.entry
-    until = time.strftime("%Y%m%d%H%M%S", time.localtime(time.time() + run.how.lasts))
+    until = local_time(time.time() + run.how.lasts)
     options = f'from="{",".join(servers.sources(run.places))}",expiry-time="{until}"'
     inverse = UndoAction(Operation.TRIAL_KEY, entry.name, (layout.root, entry.uid, [key.blob for key in keys]))
     with fs.lock(layout.lock):
         run.journal.step("key", inverse, lambda: trial_keys.let_in(layout, entry.name, entry.uid, keys, options))
+
+
+def local_time(moment: float, zone_file: str = "/etc/localtime") -> str:
+    """Return a moment as sshd reads ``expiry-time`` (sshd(8)): in the host's time, whatever TZ says here."""
+    zone: datetime.tzinfo = datetime.UTC
+    with suppress(OSError, ValueError), open(zone_file, "rb") as file:
+        zone = ZoneInfo.from_file(file)
+    return f"{datetime.datetime.fromtimestamp(moment, zone):%Y%m%d%H%M%S}"
 
 
 def _one(run: _Run, holder: Account, key: ClientKey, names: Sequence[str]) -> Report:

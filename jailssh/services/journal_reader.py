@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import glob
 import os
+import resource
 import select
 import signal
 import sys
@@ -26,6 +27,9 @@ _OS_ROOT = 1 << 4
 """SD_JOURNAL_OS_ROOT of sd_journal_open(3), for which the binding has no name."""
 _LONGEST = 65536
 """Bytes of a value that are kept: the login program's records hold no more altogether."""
+_MOST_FILES = 7168
+"""So many files libsystemd opens (sd-journal.c: JOURNAL_FILES_MAX)."""
+_SPARE = 8
 _SLACK = 3600
 """Seconds around a range of time that are read too: the clock may have been set back meanwhile."""
 _FOREIGN = ("MESSAGE", "_UID")
@@ -153,10 +157,14 @@ class Journal:
     """
 
     def __init__(self, root: str, matches: Mapping[str, Sequence[str]], wanted: Wanted) -> None:
+        limit = _allow_many_files()
         self._held = _hold(root)
         self.damaged = _damaged(list(self._held))
         """What is missing: files of the journal that cannot be opened, see also :meth:`look_for_deleted`."""
         self._reader = _open(root)
+        # It passes over files that it cannot open, without a word.
+        if len(self._held) > _MOST_FILES or len(os.listdir("/proc/self/fd")) + _SPARE > limit:
+            self.damaged.append(f"{len(self._held)} files are more than can be open at once")
         for field, values in matches.items():
             for value in values:
                 self._reader.add_match(f"{field}={value}".encode("utf-8", "surrogateescape"))
@@ -273,16 +281,32 @@ def _open(root: str) -> Any:
         raise HostError("journal", f"cannot be opened: {_why(error)}") from None
 
 
+def _allow_many_files() -> int:
+    """Allow as many open files as this process may have and return how many: each account has a file of its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            return hard
+    return soft
+
+
 def _hold(root: str) -> dict[str, int]:
     """Return descriptors of the journal's files: they tell later whether one of them has been deleted.
 
-    Raises :class:`HostError` where there are no files at all.
+    Raises :class:`HostError` where there are no files at all, or more than may be open.
     """
     held = {}
     for place in _DIRECTORIES:
         for path in sorted(glob.glob(f"{glob.escape(root + place)}/*/*.journal")):
-            with suppress(FileNotFoundError):  # rotated or deleted meanwhile: it is read under its new name
+            try:
                 held[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            except FileNotFoundError:  # rotated or deleted meanwhile: it is read under its new name
+                continue
+            except OSError as error:
+                for fd in held.values():
+                    os.close(fd)
+                raise HostError("journal", f"{escape(path)}: {_why(error)}") from None
     if not held:
         hint = "Storage= in journald.conf(5); systemctl status systemd-journald"
         raise HostError("journal", "does not exist on this host", hint=hint)

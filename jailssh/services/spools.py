@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import glob
 import os
+import re
+from collections.abc import Iterable
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
@@ -18,6 +20,12 @@ AT_JOBS = ("/var/spool/cron/atjobs", "/var/spool/at", "/var/spool/atjobs")
 LINGER = "/var/lib/systemd/linger"
 SUDOERS = ("/etc/sudoers", "/etc/sudoers.d/*")
 ASIDE = ".jailssh-off-"
+_SWITCH = "/etc/nsswitch.conf"
+_SUDO_INCLUDE = re.compile(
+    r'^[ \t]*[@#]include(?P<dir>dir)?[ \t]+(?:"(?P<quoted>[^"\n]+)"|(?P<plain>\S+))', re.MULTILINE
+)
+_NETGROUP = re.compile(r"(?:^|[,=!])[ \t]*\+\w", re.MULTILINE)
+_MOST_SUDOERS = 1000
 
 
 def crontabs(name: str) -> list[str]:
@@ -43,14 +51,33 @@ def linger(name: str) -> list[str]:
     return [path] if os.path.lexists(path) else []
 
 
-def sudoers() -> list[str]:
-    """Return the texts that say who may use sudo."""
-    found = []
-    for pattern in SUDOERS:
-        for path in glob.glob(pattern):
-            with suppress(HostError):
-                found.append((install.read_optional(path) or b"").decode("utf-8", "replace"))
+def sudoers() -> dict[str, str]:
+    """Return the texts that say who may use sudo by their paths, those of files that others include among them."""
+    found: dict[str, str] = {}
+    todo = [path for pattern in SUDOERS for path in sorted(glob.glob(pattern))]
+    while todo and len(found) < _MOST_SUDOERS:
+        path = todo.pop(0)
+        if path in found:
+            continue
+        found[path] = ""
+        with suppress(HostError):
+            found[path] = (install.read_optional(path) or b"").decode("utf-8", "replace")
+        for match in _SUDO_INCLUDE.finditer(found[path]):
+            place = os.path.join(os.path.dirname(path), match["quoted"] or match["plain"])
+            todo += sorted(glob.glob(f"{glob.escape(place)}/*")) if match["dir"] else [place]
     return found
+
+
+def sudo_asks_others(texts: Iterable[str]) -> bool:
+    """True if others than these files say who may use sudo: a directory service, or the members of a netgroup."""
+    switch = b""
+    with suppress(HostError):
+        switch = install.read_optional(_SWITCH) or b""
+    for line in switch.decode("utf-8", "replace").splitlines():
+        database, _, sources = line.partition("#")[0].partition(":")
+        if database.strip() == "sudoers" and set(sources.split()) - {"files"}:
+            return True
+    return any(_NETGROUP.search(text) for text in texts)
 
 
 def aside(path: str) -> str:

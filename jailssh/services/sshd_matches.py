@@ -11,8 +11,9 @@ import ipaddress
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from fnmatch import translate
 
 from jailssh.files import fs
@@ -20,7 +21,9 @@ from jailssh.host.paths import Layout
 from jailssh.services import sshd
 
 _DEPTH = 16
-_LINE = re.compile(r"\s*(include|match)(?:\s+|\s*=\s*)(.*)", re.IGNORECASE)
+_LINE = re.compile(r"\s*\"?(include|match)\"?(?:\s+|\s*=\s*)(.*)", re.IGNORECASE)
+_DOUBTFUL = re.compile(r"[\\']|\S#")
+"""What shells and versions of sshd take in different ways: backslashes, single quotes, # within a word."""
 _BY_CONNECTION = {
     "host": "host",
     "address": "addr",
@@ -70,7 +73,8 @@ def _read(path: str, folder: str, found: list[MatchLine], depth: int, seen: list
         except ValueError:
             words = []
         if match[1].lower() == "match":
-            found.append(parsed(f"{path}:{number}", line.strip(), words))
+            read = parsed(f"{path}:{number}", line.strip(), words)
+            found.append(replace(read, clear=read.clear and not _DOUBTFUL.search(match[2])))
         elif depth < _DEPTH:
             for word in words:
                 pattern = word if word.startswith("/") else f"{folder}/{word}"
@@ -142,21 +146,43 @@ def connections(found: Iterable[MatchLine]) -> list[str]:
 
 
 def _example(criterion: str, patterns: str) -> str:
-    """Return a value that fits the first pattern that is not negated."""
+    """Return a value that fits one of the patterns and none that is negated, "" where there is none to be found."""
+    barred = [pattern[1:] for pattern in patterns.split(",") if pattern.startswith("!")]
     for pattern in patterns.split(","):
         if pattern.startswith("!"):
             continue
-        if criterion in ("address", "localaddress"):
-            try:
-                network = ipaddress.ip_network(pattern, strict=False)
-            except ValueError:
-                # A star stands for dots too: 192.168.* is a network of four numbers.
-                numbers = pattern.replace("*", "1").replace("?", "1").split(".")
-                text = ".".join([*numbers, *["1"] * (4 - len(numbers))])
-                return text if _is_address(text) else ""
-            return str(network[1] if network.num_addresses > 2 else network[0])
-        return pattern.replace("*", "x").replace("?", "x")
+        for value in _values(criterion, pattern):
+            if not any(_includes(criterion, each, value) for each in barred):
+                return value
     return ""
+
+
+def _values(criterion: str, pattern: str) -> Iterator[str]:
+    """Give values that fit a pattern, few but far from each other."""
+    if criterion in ("address", "localaddress"):
+        with suppress(ValueError):
+            network = ipaddress.ip_network(pattern, strict=False)
+            count = network.num_addresses
+            yield from (str(network[at]) for at in dict.fromkeys((min(1, count - 1), count // 2, max(0, count - 2))))
+            return
+        for digit in "123":
+            # A star stands for dots and colons too: 192.168.* is a network of four numbers.
+            text = pattern.replace("*", digit).replace("?", digit)
+            if ":" in pattern:
+                text = text if "::" in text or text.count(":") == 7 else f"{text}::{digit}"
+            else:
+                text = ".".join([*text.split("."), *[digit] * (3 - text.count("."))])
+            if _is_address(text):
+                yield text
+        return
+    yield from (pattern.replace("*", letter).replace("?", letter) for letter in "xyz")
+
+
+def _includes(criterion: str, pattern: str, value: str) -> bool:
+    with suppress(ValueError):
+        if criterion in ("address", "localaddress"):
+            return ipaddress.ip_address(value) in ipaddress.ip_network(pattern, strict=False)
+    return _one(pattern, value)
 
 
 def _is_address(text: str) -> bool:

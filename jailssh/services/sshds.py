@@ -103,10 +103,15 @@ def _running() -> list[SshdServer]:
     return found
 
 
+def _is_daemon(program: str) -> bool:
+    return os.path.basename(program).startswith(_DAEMON)
+
+
 def listening(pid: int) -> SshdServer | None:
-    """Return how process ``pid`` was started if it is a server that is no session's, None if it is none."""
+    """Return how process ``pid`` was started if it is a server of root's that is no session's, None if it is none."""
     try:
-        if not os.path.basename(os.readlink(f"/proc/{pid}/exe")).startswith(_DAEMON):
+        # One of another account's serves that account alone; and root must not read the file that it names.
+        if os.stat(f"/proc/{pid}/task").st_uid or not _is_daemon(os.readlink(f"/proc/{pid}/exe")):
             return None
         with open(f"/proc/{pid}/cmdline", "rb") as stream:
             raw = stream.read()

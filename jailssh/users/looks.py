@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -96,21 +96,38 @@ def _about(row: HomeReader, name: str) -> str:
 
 
 def sudo_rights(entry: AccountEntry) -> str:
-    """Return what sudo lets the account run, in short; "" for nothing, or without sudo."""
+    """Return what sudo lets the account run, in short; "" for nothing, without sudo, or where it does not answer."""
+    with suppress(JailsshError):
+        return ask_sudo(entry)
+    return ""
+
+
+def ask_sudo(entry: AccountEntry) -> str:
+    """Do as :func:`sudo_rights`; :class:`HostError` where sudo does not answer."""
     if process.find_program("sudo") is None or not _in_sudoers(entry):
         return ""
-    with suppress(JailsshError):
-        done = process.run(["sudo", "-n", "-l", "-U", entry.name], check=False, timeout=10)
-        if done.code == 0 and (at := done.stdout.find("may run the following")) >= 0:
-            rights = [line.strip() for line in done.stdout[at:].splitlines()[1:] if line.strip()]
-            return "; ".join(rights[:3])
+    done = process.run(["sudo", "-n", "-l", "-U", entry.name], check=False, timeout=10)
+    if done.code == 0 and (at := done.stdout.find("may run the following")) >= 0:
+        rights = [line.strip() for line in done.stdout[at:].splitlines()[1:] if line.strip()]
+        return "; ".join(rights[:3])
     return ""
 
 
 def _in_sudoers(entry: AccountEntry) -> bool:
-    """True if sudo's files name the account, its uid, a group of its or everybody: sudo itself is slow to ask."""
-    names = {entry.name, f"#{entry.uid}", "ALL", *(f"%{name}" for name, _ in entry.groups)}
-    return any(names & set(re.split(r"[\s,=!:()]+", text)) for text in spools.sudoers())
+    """True if sudo's files may mean the account: sudo itself is slow to ask."""
+    texts = spools.sudoers().values()
+    return spools.sudo_asks_others(texts) or not sudo_names(entry).isdisjoint(sudo_words(texts))
+
+
+def sudo_words(texts: Iterable[str]) -> frozenset[str]:
+    """Return the words of sudo's files that may be names."""
+    return frozenset(word for text in texts for word in re.split(r"[\s,=!:()\"\\]+", text))
+
+
+def sudo_names(entry: AccountEntry) -> frozenset[str]:
+    """Return the words by which sudo's files can mean the account (sudoers(5))."""
+    groups = {word for name, gid in entry.groups for word in (f"%{name}", f"%#{gid}")}
+    return frozenset({entry.name, f"#{entry.uid}", f"%#{entry.gid}", "ALL", *groups})
 
 
 def strong_groups(entry: AccountEntry, deny_groups: Collection[str]) -> list[str]:

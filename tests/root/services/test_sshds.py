@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
+from subprocess import PIPE
+from types import NoneType
 
 import pytest
 
 from jailssh.scratch.host import ScratchHost
+from jailssh.services import sshds
+from jailssh.services.sshds import SshdServer
 from tests.harness.fixtures import PREFIX
 
 pytestmark = pytest.mark.needs("root", "sshd")
@@ -89,3 +97,16 @@ def test_one_that_a_unit_would_start(host: ScratchHost) -> None:
     assert "another sshd, unit ssh-second.service: " in said(host)
     host.run(["rm", "/etc/ssh/second_config"], check=True)
     assert "cannot evaluate its configuration" in said(host)
+
+
+def test_one_of_another_account_says_nothing_to_root() -> None:
+    """Whoever gives a program this name and these words would choose a file that root reads: /dev/zero, a FIFO."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        os.chmod(folder, 0o755)
+        program = shutil.copy(os.path.realpath("/bin/sh"), f"{folder}/sshd")
+        for user, expected in ((0, SshdServer), (65534, NoneType)):
+            words = ["sshd", "-f", "-c", "echo; read line; :"]
+            with subprocess.Popen(words, executable=program, user=user, stdin=PIPE, stdout=PIPE) as running:
+                assert running.stdout is not None
+                running.stdout.readline()
+                assert isinstance(sshds.listening(running.pid), expected)

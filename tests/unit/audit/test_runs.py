@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tracemalloc
 from dataclasses import replace
 from email import message_from_bytes, policy
 from pathlib import Path
@@ -197,3 +198,30 @@ def test_numbers_are_what_prometheus_reads() -> None:
     assert 'jailssh_findings_by_id{id="JSH-101",severity="high",age="day"} 1\n' in text
     assert 'jailssh_findings_by_id{id="JSH-102",severity="high",age="month"} 1\n' in text
     assert 'jailssh_findings{severity="low"} 0\n' in text
+
+
+def test_runs_of_before_are_held_as_far_as_they_matter(layout: Layout) -> None:
+    keep(layout, run("1"), run("2", unseen=True), run("3"), run("3", "4"))
+    found = history.readable(layout, [])
+    assert [prints(each["findings"]) for each in found] == [["1"], ["2"], ["3"], ["3", "4"]]
+    assert [sorted(each["findings"][0]) == ["fingerprint", "severity"] for each in found] == [True, True, False, False]
+    assert [len(each["unseen"]) for each in found] == [0, 1, 0, 0]
+    before = history.look_back(layout, [], 3)
+    assert [prints(each["findings"]) for each in before] == [["2", "3"], ["3", "4"]]
+    now = run("1", "2", "3")
+    assert compare(now, before) == compare(now, found[1:])
+    assert history.look_back(Layout(f"{layout.root}/none"), [], 3) == []
+
+
+def test_many_runs_take_the_memory_of_few(layout: Layout) -> None:
+    """A host with ten thousand accounts has runs of megabytes, and keeps hundreds of them."""
+    keep(layout, *(run(*(f"{number:05}" for number in range(1000))) for _ in range(12)))
+
+    def peak(most: int) -> int:
+        tracemalloc.start()
+        history.look_back(layout, [], most)
+        size = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return size
+
+    assert peak(12) < 2 * peak(2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from jailssh.checks import pam
@@ -100,3 +102,19 @@ def test_what_starts_nothing_is_left_out(name: str) -> None:
 @pytest.mark.parametrize("name", ["cron", "su", "su-l", "login", "systemd-user", "vsftpd", "other", "cockpit"])
 def test_what_may_start_something_is_looked_at(name: str) -> None:
     assert pam.is_service(name) is True
+
+
+def test_a_trial_is_kept_as_long_as_what_its_modules_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pam, "_MODULE_FILES", (f"{tmp_path}/security/*",))
+    access = line("required", "pam_access.so", f"accessfile={tmp_path}/access.conf")
+    heard, unheard = (line(control, "pam_exec.so", "/bin/x") for control in ("required", "[default=ignore]"))
+    first = pam.rests_on([access, unheard], 1.0)
+    assert pam.rests_on([access, unheard], 2.0) == first
+    (tmp_path / "access.conf").write_text("-:ALL:ALL\n")
+    second = pam.rests_on([access, unheard], 2.0)
+    assert second != first
+    (tmp_path / "security").mkdir()
+    (tmp_path / "security/access.conf").write_text("-:ALL:ALL\n")
+    assert pam.rests_on([access, unheard], 2.0) != second
+    for other in (heard, line("required", "pam_sss.so"), line("required", "pam_time.so")):
+        assert pam.rests_on([access, other], 1.0) != pam.rests_on([access, other], 2.0)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from jailssh.core.errors import HostError
 from jailssh.host.journal import JournalRecord
+from jailssh.services import journal_reader
 from jailssh.services.journal_reader import Journal, JournalReader, Source, convert
 from tests.unit.audit.journal_tools import BEGIN, FakeJournal, raw
 
@@ -116,3 +121,24 @@ def test_a_file_that_is_no_journal(tmp_path: Path, content: bytes) -> None:
     (line,) = journal.damaged
     assert "sys\\x0atem.journal: " in line
     journal.close()
+
+
+@pytest.fixture
+def few_files() -> Iterator[None]:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 40, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_file_for_each_of_many_accounts(tmp_path: Path, few_files: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """systemd gives each uid files of its own: more of them than a process may open at first are read all the same."""
+    folder = tmp_path / "var/log/journal" / ("0" * 32)
+    folder.mkdir(parents=True)
+    for number in range(60):
+        (folder / f"user-{number}.journal").touch()
+    with closing(Journal(str(tmp_path), {}, lambda _record: True)) as journal:
+        assert len(journal.damaged) == 60, "each is empty, which is told; none is left out"
+    monkeypatch.setattr(journal_reader, "_MOST_FILES", 59)
+    with closing(Journal(str(tmp_path), {}, lambda _record: True)) as journal:
+        assert journal.missing()[-1] == "journal: 60 files are more than can be open at once: records may be missing"

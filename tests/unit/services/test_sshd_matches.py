@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import pytest
 
-from jailssh.services.sshd_matches import DEFAULT, OUTSIDE, MatchLine, case_of, connections, parsed
+from jailssh.files import fs
+from jailssh.host.paths import Layout
+from jailssh.services.sshd_matches import DEFAULT, OUTSIDE, MatchLine, case_of, connections, lines, parsed
 
 
 def line(text: str) -> MatchLine:
@@ -57,6 +60,10 @@ def test_who_is_one_case(text: str, alike: bool) -> None:
         ("Match address 10.0.0.0/8", ["host=host.example,addr=10.0.0.1"]),
         ("Match address !10.0.0.1,192.168.*", ["host=host.example,addr=192.168.1.1"]),
         ("Match address 2001:db8::/32", ["host=host.example,addr=2001:db8::1"]),
+        ("Match address 10.0.0.0/8,!10.0.0.0/24", ["host=host.example,addr=10.128.0.0"]),
+        ("Match address !1.1.1.1,*", ["host=host.example,addr=2.2.2.2"]),
+        ("Match address 2001:db8:*", ["host=host.example,addr=2001:db8:1::1"]),
+        ("Match host !x.*,*.example.org", ["host=y.example.org,addr=192.0.2.1"]),
         ("Match host *.example.org", ["host=x.example.org,addr=192.0.2.1"]),
         ("Match localport 2222 user x", ["host=host.example,addr=192.0.2.1,lport=2222"]),
         ("Match user x", []),
@@ -66,3 +73,21 @@ def test_connections(text: str, expected: list[str]) -> None:
     found = connections([line(text)])
     assert found[:2] == [DEFAULT, OUTSIDE]
     assert found[2:] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "clear"),
+    [
+        ('"Match" user alice', True),
+        ('Match group "domain users"', True),
+        ("Match user alice  # her alone", True),
+        ("Match group DOM\\staff", False),  # sshd keeps a backslash that a shell takes away
+        ("Match user a#b", False),
+        ("Match user 'alice'", False),  # a quote of newer versions alone
+        ('Match user "alice', False),
+    ],
+)
+def test_lines_as_they_are_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, clear: bool) -> None:
+    monkeypatch.setattr(fs, "read_trusted", lambda *_args, **_more: f"{text}\n".encode())
+    (found,) = lines(Layout(root=str(tmp_path)))
+    assert (found.text, found.clear) == (text, clear)
