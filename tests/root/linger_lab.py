@@ -131,6 +131,8 @@ def one_test(lab: Lab, directory: pathlib.Path) -> Iterator[Lab]:
     lab.publish(kept_plan())
     forget_keepers(lab)
     yield lab
+    # First what is kept: it may hold the output of a session that a test lost hold of, whose end is waited for.
+    end_keepers()
     for session in lab.sessions:
         session.kill()
     end_keepers()
