@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, HostError, JailsshError, distinct, parts
 from jailssh.core.names import escape
@@ -15,6 +15,7 @@ from jailssh.integrity.scene import Scene
 from jailssh.integrity.suppressions import Sorted
 
 _RANK = {severity: rank for rank, severity in enumerate((Severity.HIGH, Severity.MEDIUM, Severity.LOW))}
+_MOST_SAID = 5
 EXIT_BLIND = EXIT_USAGE
 """Something could not be looked at, so that nobody may take the result for all there is."""
 
@@ -58,9 +59,9 @@ def run(scene: Scene, checks: Sequence[Check]) -> Result:
     known = {kind.id for check in checks for kind in check.kinds}
     # The file may name what another run finds.
     rules = [each for each in suppressions.load(scene.layout, scene.errors) if each.id in known]
-    once = {each.fingerprint: each for each in found}
+    once = _once(found)
     today = datetime.datetime.fromtimestamp(scene.now).astimezone().date()
-    ordered = sorted(once.values(), key=lambda each: (_RANK[each.kind.severity], each.kind.id, each.object, each.path))
+    ordered = sorted(once, key=lambda each: (_RANK[each.kind.severity], each.kind.id, each.object, each.path))
     sorted_out = suppressions.apply(rules, ordered, today)
     accounts = 0 if scene.directory else len(scene.jailed)
     try:
@@ -71,3 +72,24 @@ def run(scene: Scene, checks: Sequence[Check]) -> Result:
         scene.unseen(error if isinstance(error, JailsshError) else HostError("what is kept", str(error)))
     names = tuple(check.name for check in checks)
     return Result(sorted_out, tuple(distinct(scene.errors)), names, accounts, scene.now)
+
+
+def _once(found: Sequence[Finding]) -> list[Finding]:
+    """Return each finding once; what several say of the same kind, object and path is said by one, and not lost."""
+    groups: dict[str, list[Finding]] = {}
+    for each in found:
+        groups.setdefault(each.fingerprint, []).append(each)
+    return [_together(group) for group in groups.values()]
+
+
+def _together(group: Sequence[Finding]) -> Finding:
+    words = dict.fromkeys(each.what for each in group)
+    cures = dict.fromkeys(each.remedy for each in group)
+    if len(words) == 1:
+        return group[0]
+    return replace(group[0], what=_joined(list(words)), cure=_joined(list(cures)))
+
+
+def _joined(texts: Sequence[str]) -> str:
+    more = f"; and {len(texts) - _MOST_SAID} more" if texts[_MOST_SAID:] else ""
+    return "; ".join(texts[:_MOST_SAID]) + more

@@ -64,6 +64,18 @@ def test_one_that_fails_takes_no_other_down(scene: Scene, error: BaseException) 
     assert result.exit_code == EXIT_BLIND
 
 
+def test_what_several_say_of_the_same_is_not_lost(scene: Scene) -> None:
+    def many(_: Any) -> Iterator[Finding]:
+        yield from two(None)
+        yield from two(None)
+        yield from (Finding(LOW, "c", f"w{number}", cure=f"c{number % 2}") for number in range(9000))
+
+    high, low, more = run(scene, [check("x", lambda _: None, many)]).findings
+    assert (high.what, high.cure, low.what) == ("w; other words about the same", "cure", "w")
+    assert (more.what, more.cure) == ("w0; w1; w2; w3; w4; and 8995 more", "c0; c1")
+    assert high.fingerprint == Finding(HIGH, "a", "w").fingerprint
+
+
 def test_a_judgement_that_fails_is_no_empty_result(scene: Scene) -> None:
     assert run(scene, [check("bad", lambda _: None, raising(ValueError()))]).exit_code == EXIT_BLIND
 
