@@ -185,7 +185,7 @@ def _has_content(path: str) -> bool:
 def _hosts() -> Iterator[str]:
     for path in _HOSTS:
         with suppress(HostError):
-            lines = (install.read_optional(path) or b"").decode("utf-8", "replace").splitlines()
+            lines = (install.read_followed(path) or b"").decode("utf-8", "replace").splitlines()
             if any(line.strip() and not line.lstrip().startswith("#") for line in lines):
                 yield path
 

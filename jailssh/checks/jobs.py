@@ -142,7 +142,7 @@ class Allowed:
 
 def _words(path: str) -> frozenset[str] | None:
     with suppress(HostError):
-        data = install.read_optional(path)
+        data = install.read_followed(path)
         return None if data is None else frozenset(data.decode("utf-8", "surrogateescape").split())
     return frozenset()
 
@@ -179,7 +179,7 @@ def _system_crontabs() -> Iterator[tuple[str, str]]:
         with suppress(HostError):
             if path != _SYSTEM_CRON and not _CRON_NAME.match(os.path.basename(path)):
                 continue
-            text = (install.read_optional(path) or b"").decode("utf-8", "surrogateescape")
+            text = (install.read_followed(path) or b"").decode("utf-8", "surrogateescape")
             yield from ((path, name) for name in users_of_crontab(text))
 
 

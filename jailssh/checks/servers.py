@@ -164,7 +164,7 @@ def _named(paths: Iterable[tuple[_Place, list[str]]]) -> Iterator[tuple[str, str
 def _text(path: str) -> str:
     """Return the text of a file of root's, "" for one that is not there or that others can write."""
     with suppress(HostError, OSError):
-        return (install.read_optional(path, _LIMIT) or b"").decode("utf-8", "surrogateescape")
+        return (install.read_followed(path, _LIMIT) or b"").decode("utf-8", "surrogateescape")
     return ""
 
 

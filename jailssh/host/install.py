@@ -49,6 +49,14 @@ def read_optional(path: str, limit: int = 1 << 20) -> bytes | None:
     return fs.read_trusted(path, limit) if os.path.lexists(path) else None
 
 
+def read_followed(path: str, limit: int = 1 << 20) -> bytes | None:
+    """Do the same for what links lead to, as most services read their files: ``sites-enabled`` is made of links.
+
+    For looking alone: what is written goes to the path that was named.
+    """
+    return read_optional(os.path.realpath(path), limit)
+
+
 def remove_empty_dir(path: str) -> None:
     """Remove a directory; one that is absent or not empty stays as it is."""
     try:

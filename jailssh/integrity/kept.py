@@ -23,8 +23,10 @@ _LIMIT = 256 << 20
 
 
 def stamp_of(paths: Iterable[str], *more: object) -> str:
-    """Return a stamp of files as they are now, and of whatever else a fact rests on."""
-    return digest((stamps_of(list(paths)), more))
+    """Return a stamp of files as they are now, links with what they lead to, and of whatever else a fact rests on."""
+    named = list(paths)
+    led_to = [os.path.realpath(path) for path in named if os.path.islink(path)]
+    return digest((stamps_of([*named, *led_to]), more))
 
 
 def digest(value: object) -> str:

@@ -61,7 +61,7 @@ def sudoers() -> dict[str, str]:
             continue
         found[path] = ""
         with suppress(HostError):
-            found[path] = (install.read_optional(path) or b"").decode("utf-8", "replace")
+            found[path] = (install.read_followed(path) or b"").decode("utf-8", "replace")
         for match in _SUDO_INCLUDE.finditer(found[path]):
             place = os.path.join(os.path.dirname(path), match["quoted"] or match["plain"])
             todo += sorted(glob.glob(f"{glob.escape(place)}/*")) if match["dir"] else [place]
@@ -72,7 +72,7 @@ def sudo_asks_others(texts: Iterable[str]) -> bool:
     """True if others than these files say who may use sudo: a directory service, or the members of a netgroup."""
     switch = b""
     with suppress(HostError):
-        switch = install.read_optional(_SWITCH) or b""
+        switch = install.read_followed(_SWITCH) or b""
     for line in switch.decode("utf-8", "replace").splitlines():
         database, _, sources = line.partition("#")[0].partition(":")
         if database.strip() == "sudoers" and set(sources.split()) - {"files"}:
