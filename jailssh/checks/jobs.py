@@ -59,6 +59,9 @@ _GENERATORS = ("/usr/lib/systemd/system-generators/systemd-crontab-generator",
 """Of systemd-cron, whose units have User= and do not ask PAM."""
 _SYSTEM_CRON, _SYSTEM_CRON_FOLDER = "/etc/crontab", "/etc/cron.d"
 _CRON_NAME = re.compile(r"[A-Za-z0-9_-]+\Z")
+_NO_CRONIE_NAME = re.compile(r"[.#]|.*(?:~|\.rpmsave|\.rpmorig|\.rpmnew)\Z")
+_CRONIE = "/usr/sbin/crond"
+"""Of cronie, which takes names with dots, too (cron(8))."""
 _CRON_LINE = re.compile(r"\s*(?:@\S+|(?:\S+\s+){4}\S+)\s+(\S+)\s+\S")
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 
@@ -123,7 +126,9 @@ def _at_jobs(uids: dict[int, str]) -> Iterator[tuple[str, str]]:
     for folder in spools.AT_JOBS:
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as listing:
             for each in listing:
-                owner = each.stat(follow_symlinks=False).st_uid
+                owner = -1
+                with suppress(FileNotFoundError):  # one that has just run: the others are still there
+                    owner = each.stat(follow_symlinks=False).st_uid
                 if owner in uids and each.is_file(follow_symlinks=False) and not each.name.startswith("."):
                     yield each.path, uids[owner]
 
@@ -171,13 +176,18 @@ def _units(scene: Scene, uids: dict[int, str]) -> Iterator[tuple[str, str]]:
             yield path, str(name)
 
 
+def is_read(name: str, *, cronie: bool) -> bool:
+    """Return whether cron reads a file of this name in its directory."""
+    return not _NO_CRONIE_NAME.match(name) if cronie else bool(_CRON_NAME.match(name))
+
+
 def _system_crontabs() -> Iterator[tuple[str, str]]:
-    paths = [_SYSTEM_CRON]
+    paths, cronie = [_SYSTEM_CRON], os.path.exists(_CRONIE)
     with suppress(FileNotFoundError):
         paths += [f"{_SYSTEM_CRON_FOLDER}/{name}" for name in sorted(os.listdir(_SYSTEM_CRON_FOLDER))]
     for path in paths:
         with suppress(HostError):
-            if path != _SYSTEM_CRON and not _CRON_NAME.match(os.path.basename(path)):
+            if path != _SYSTEM_CRON and not is_read(os.path.basename(path), cronie=cronie):
                 continue
             text = (install.read_followed(path) or b"").decode("utf-8", "surrogateescape")
             yield from ((path, name) for name in users_of_crontab(text))

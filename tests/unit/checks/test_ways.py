@@ -50,6 +50,12 @@ def test_incron_goes_by_the_list_that_is_there() -> None:
     assert [deny("al"), deny("bo"), jobs.Allowed(None, None)("bo")] == [True, False, True]
 
 
+def test_which_files_cron_reads() -> None:
+    names = ("job", "job.cron", ".hidden", "job~", "job.rpmsave", "job.dpkg-old", "#job#")
+    assert [name for name in names if jobs.is_read(name, cronie=False)] == ["job"]
+    assert [name for name in names if jobs.is_read(name, cronie=True)] == ["job", "job.cron", "job.dpkg-old"]
+
+
 def test_the_accounts_of_a_system_crontab() -> None:
     text = (
         "# 1 2 3 4 5 no job\nSHELL=/bin/sh\nPATH=/a b c d e f g\n*/5 * * * * al run\n@daily bo run it\n\n17 * * * *\n"
