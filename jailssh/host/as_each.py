@@ -21,6 +21,7 @@ from contextlib import suppress
 from jailssh.core.errors import HostError
 from jailssh.core.names import is_below
 from jailssh.files.mounts import mounts_of
+from jailssh.host import bounded
 from jailssh.host.accounts import AccountEntry
 
 LIMIT = 3.0
@@ -197,14 +198,9 @@ def _answer_all(
 
 
 def _let_go(target: int) -> None:
-    """Close everything but the pipe: a process that hangs must not keep a lock, nor the output of the command open."""
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.closerange(3, target)
-    os.closerange(target + 1, 1 << 20)
+    bounded.let_go(target)
     os.chdir("/")
     os.umask(0o077)
 

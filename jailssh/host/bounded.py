@@ -75,6 +75,7 @@ def _answer(question: Callable[[], bytes], target: int) -> NoReturn:
     try:
         os.setsid()
         os.chdir("/")
+        let_go(target)
         data = question()
         data = len(data).to_bytes(_HEAD, "big") + data
         while data:
@@ -82,3 +83,12 @@ def _answer(question: Callable[[], bytes], target: int) -> NoReturn:
         code = 0
     finally:
         os._exit(code)
+
+
+def let_go(target: int) -> None:
+    """Close everything but ``target``: a process that hangs must keep no lock, nor the output of the command open."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.closerange(3, target)
+    os.closerange(target + 1, 1 << 20)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from jailssh.core.errors import HostError
+from jailssh.files import fs
 from jailssh.host import bounded
 
 
@@ -33,3 +36,19 @@ def test_a_process_that_ends_before(how: object, capfd: pytest.CaptureFixture[st
 def test_too_much() -> None:
     with pytest.raises(HostError, match="too much data"):
         bounded.ask("it", lambda: b"x" * (bounded.MAX_ANSWER + 1), 5, ended="ended")
+
+
+def test_a_process_that_hangs_keeps_no_lock(tmp_path: Path) -> None:
+    """One that waits for a dead file server cannot be killed, and an inherited descriptor is the lock itself."""
+    with fs.lock(str(tmp_path / "lock"), trusted_root=str(tmp_path)):
+        listed = bounded.ask("it", lambda: "\n".join(_open_files()).encode(), 5, ended="ended").decode().split("\n")
+    assert str(tmp_path / "lock") not in listed
+    assert [path for path in listed if not path.startswith(("/dev/null", "pipe:", "/proc/"))] == []
+
+
+def _open_files() -> list[str]:
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    return found
