@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+_RANKS = {"high": 0, "medium": 1, "low": 2}
+
 Facts = Mapping[str, Any]
 """A run, as ``check --json`` prints it."""
 
@@ -21,8 +23,9 @@ class Comparison:
 
     @property
     def worse(self) -> tuple[Facts, ...]:
-        """What was not there in the run before."""
-        return (*self.new, *self.back)
+        """What was not there in the run before, the worst first: not all of it is told where there is much."""
+        found = (*self.new, *self.back)
+        return tuple(sorted(found, key=lambda each: _RANKS.get(each.get("severity", ""), len(_RANKS))))
 
 
 def compare(now: Facts, before: Sequence[Facts]) -> Comparison:

@@ -54,6 +54,13 @@ def test_what_became_of_findings(before: Any, now: Any, new: Any, back: Any, men
     assert (prints(found.new), prints(found.back), prints(found.mended)) == (new, back, mended)
 
 
+def test_the_worst_is_told_first_be_it_new_or_back() -> None:
+    low = [finding(f"{number}", "low") for number in range(60)]
+    now = {**run(), "findings": [finding("x", "high"), *low]}
+    found = compare(now, [run("x"), run()])
+    assert prints(found.worse)[:2] == ["x", "0"], "who can make many small ones must not hide it among them"
+
+
 def test_since_when_a_finding_is_there() -> None:
     first = with_since(run("1", when="2026-01-01T00:00:00Z"), None)
     second = with_since(run("1", "2", when="2026-02-01T00:00:00Z"), first)
