@@ -201,7 +201,7 @@ def test_an_account_for_each_person(world: World, git: Git) -> None:
     world.jailssh("setup", "--yes")
     for name, group in (("maker1", "makers"), ("maker2", "makers"), ("looker", "lookers")):
         host.run(["useradd", "--create-home", "--groups", group, "--shell", "/bin/sh", name], check=True)
-        world.jailssh("adduser", name, "--jail", "persons", "--key", f"{world.client.home}/.ssh/bob.pub")
+        world.jailssh("adduser", name, "--jail", "persons", "--key", f"{world.client.home}/.ssh/bob.pub", "--yes")
     assert git("bob", "-C", "mine", "push", "-q", "HOST:shared", "HEAD:one", account="maker1").code == 0
     assert git("bob", "-C", "mine", "push", "-q", "HOST:shared", "HEAD:two", account="maker2").code == 0
     listed = git("bob", "ls-remote", "HOST:shared", account="looker")

@@ -34,6 +34,8 @@ ELSEWHERE = {
     "# web.jailspec": "jailspec: tests/lint/test_manual.py reads it as a spec",
     "report --days": "tests/login/test_man_rules.py asks the matcher",
     "read website @all": "tests/login/test_man_rules.py asks the matcher",
+    "[JSH-216 account backup]": "suppressions.conf: tests/root/checks/test_check.py has one in force",
+    "17 3 * * *": "a line of crontab(5); the command in it is that of the unit: tests/system/test_checks_booted.py",
     "systemctl enable": "a scratch host has no systemd: tests/system/test_logins_booted.py",
     "AuthorizedKeysCommand": "lines of sshd_config: tests/sshd/test_keys.py has them in force",
     "jailssh setup\njailssh adduser alice": "the same lines as README's",

@@ -93,7 +93,7 @@ class BootedTree:
         log = f"{self.folder}/log"
         with open(log, "wb") as stream:
             done = subprocess.run(
-                [*argv, self.suite, self.tree, mirror()], check=False, timeout=400, stdin=subprocess.DEVNULL,
+                [*argv, self.suite, self.tree, mirror()], check=False, timeout=900, stdin=subprocess.DEVNULL,
                 stdout=stream, stderr=stream,
             )  # fmt: skip
         assert done.returncode == 0, Path(log).read_text(errors="replace")[-4000:]
