@@ -55,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """List, look, mend."""
+    if args.fix and args.names:
+        why = "cannot be combined with names: it mends shells and images of everybody"
+        raise UsageError("--fix", why, hint="jailssh check --fix")
     if args.all and args.names:
         raise UsageError("--all", "cannot be combined with names")
     if (args.sarif or args.html) and context.json:

@@ -288,6 +288,8 @@ def test_the_page_compares_with_the_runs_of_the_audit(host: Host) -> None:
 def test_names_that_are_neither(host: Host) -> None:
     done = host.scratch.run(["/usr/local/bin/jailssh", "check", "nosuch"])
     assert (done.code, "neither a jail nor an account" in done.stderr) == (2, True)
+    done = host.scratch.run(["/usr/local/bin/jailssh", "check", "--fix", "alice"])
+    assert (done.code, "--fix: cannot be combined with names" in done.stderr) == (2, True)
 
 
 CHROOT: dict[str, tuple[str, str]] = {
