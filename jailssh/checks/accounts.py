@@ -281,64 +281,65 @@ def judge(facts: Iterable[Facts]) -> Iterable[Finding]:
         if each.jailed:
             yield from _inside(each)
         elif each.plan == "left":
-            yield Finding(LEFT_PLAN, f"plan of {each.name}", each.why, path=str(each.uid))
+            yield Finding(LEFT_PLAN, f"plan of {each.name}", each.why, detail=str(each.uid))
         else:
             why = f"login shell is {each.shell}, and no jail is for it"
             yield Finding(SHELL_ALONE, f"account {each.name}", why, account=each.name)
 
 
 def _inside(each: Facts) -> Iterable[Finding]:
-    for kind, why, cure, path in (*_identity(each), *_power(each), *_entry(each), *_about_plan(each)):
-        yield Finding(kind, f"account {each.name}", why, cure=cure, path=path, account=each.name, jail=each.jail)
+    for kind, why, more in (*_identity(each), *_power(each), *_entry(each), *_about_plan(each)):
+        yield Finding(kind, f"account {each.name}", why, account=each.name, jail=each.jail, **more)
 
 
-_Row = tuple[Kind, str, str, str]
+_Row = tuple[Kind, str, dict[str, str]]
+"""A kind, what is wrong, and what else the finding has."""
 
 
 def _identity(each: Facts) -> Iterable[_Row]:
     if each.shell != each.login_program:
         why, cure = doors.wrong_shell(each.shell, each.login_program, local=each.local)
-        yield SHELL, why, cure, ""
+        yield SHELL, why, {"cure": cure}
     if each.others:
-        yield SHARED_UID, f"uid {each.uid} also belongs to {', '.join(each.others)}", "", ""
+        yield SHARED_UID, f"uid {each.uid} also belongs to {', '.join(each.others)}", {}
 
 
 def _power(each: Facts) -> Iterable[_Row]:
     for group in each.strong:
-        yield STRONG, f"member of group {group!r}", f"gpasswd --delete {each.name} {group}", group
+        yield STRONG, f"member of group {group!r}", {"cure": f"gpasswd --delete {each.name} {group}", "detail": group}
     if each.sudo:
-        yield SUDO, f"sudo allows it to run commands as others: {each.sudo}", "", ""
+        yield SUDO, f"sudo allows it to run commands as others: {each.sudo}", {}
     for path in each.polkit:
-        yield POLKIT, f"{escape(path)} names it or a group of it", "", path
+        yield POLKIT, f"{escape(path)} names it or a group of it", {"path": path}
     for who in each.within:
-        yield SUBORDINATE, f"uid {each.uid} lies in a range of {who}", "", who
+        yield SUBORDINATE, f"uid {each.uid} lies in a range of {who}", {"detail": who}
     if each.ranges:
         cure = f"remove the lines of {each.name} from /etc/subuid and /etc/subgid"
-        yield HAS_SUBORDINATE, "has ranges in /etc/subuid or /etc/subgid", cure, ""
+        yield HAS_SUBORDINATE, "has ranges in /etc/subuid or /etc/subgid", {"cure": cure}
 
 
 def _entry(each: Facts) -> Iterable[_Row]:
     if each.password is not None:
         if not each.password:
-            yield EMPTY, "its password is empty", f"usermod --password '*' {each.name}", ""
+            yield EMPTY, "its password is empty", {"cure": f"usermod --password '*' {each.name}"}
         elif each.password[0] not in "*!":
-            yield PASSWORD, "has a password", f"usermod --password '*' {each.name}", ""
+            yield PASSWORD, "has a password", {"cure": f"usermod --password '*' {each.name}"}
     if each.last_change == "0":
-        yield MUST_CHANGE, "its password must be changed at the next login", f"chage --lastday -1 {each.name}", ""
+        yield MUST_CHANGE, "its password must be changed at the next login", {"cure": f"chage --lastday -1 {each.name}"}
     if each.expires is not None and each.expires <= each.today:
         cure = f"chage --expiredate -1 {each.name}, or jailssh deluser {each.name}"
-        yield LOCKED, f"expired {each.today - each.expires} days ago", cure, ""
+        yield LOCKED, f"expired {each.today - each.expires} days ago", {"cure": cure}
 
 
 def _about_plan(each: Facts) -> Iterable[_Row]:
     if each.plan_name and each.plan_name != each.name:
-        yield OTHER_NAME, f"the plan of uid {each.uid} is for {each.plan_name!r}", "", ""
+        yield OTHER_NAME, f"the plan of uid {each.uid} is for {each.plan_name!r}", {}
     elif each.plan == "absent":
-        yield NO_PLAN, "has no plan yet", "", ""
+        yield NO_PLAN, "has no plan yet", {}
     elif each.plan == "damaged":
-        yield BAD_PLAN, each.why, "", ""
+        yield BAD_PLAN, each.why, {}
     elif each.plan == "stale":
-        yield STALE_PLAN, f"would change: {each.why}", "", ""
+        yield STALE_PLAN, f"would change: {each.why}", {}
 
 
 def set_shells(scene: Scene, _findings: Sequence[Finding]) -> list[str]:

@@ -63,7 +63,7 @@ def _said(error: JailsshError) -> Said:
 def judge(facts: Iterable[Row]) -> Iterable[Finding]:
     """Return a finding for each."""
     for kind, account, (what, why, cure) in facts:
-        yield Finding(kind, what, why, cure=cure, path=why if kind == ERROR else "", account=account)
+        yield Finding(kind, what, why, cure=cure, account=account)
 
 
 CHECK = Check("configuration", "what the configuration says", (ERROR, WRONG, NOTE), collect, judge)

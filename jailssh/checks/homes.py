@@ -14,18 +14,15 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
 
-from jailssh.change.transaction import Journal
-from jailssh.checks import pam
+from jailssh.checks import pam, setting_aside
 from jailssh.core.errors import HostError
 from jailssh.core.home_readers import HOME_READERS, Closed, HomeReader
-from jailssh.files import fs
 from jailssh.host import as_each, as_user, install, process
 from jailssh.host.accounts import AccountEntry
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.scene import Scene
 from jailssh.services import pam_account, spools
-from jailssh.users import adduser, aside
 from jailssh.users.looks import Outside, OutsideJail
 
 OPEN = Kind(
@@ -249,19 +246,9 @@ def set_aside(scene: Scene, findings: Sequence[Finding]) -> list[str]:
         entry = scene.jailed[name].entry
         places = [each.path.removeprefix(f"{entry.home}/") for each in findings if each.account == name]
         found = [OutsideJail(Outside.HOME, place, "") for place in places if "/" not in place and place not in _LEFT]
-        asides = {each.place: spools.aside(f"{entry.home}/{each.place}") for each in found}
-        twice = [each for each in found if as_user.lstat(entry, asides[each.place]) is not None]
-        lines += [f"not set aside, {asides[each.place]} exists: {entry.home}/{each.place}" for each in twice]
-        found = [each for each in found if each not in twice]
-        if not found:
-            continue
-        with fs.lock(scene.layout.lock):
-            journal = Journal(scene.layout, adduser.subject(name))
-            with journal.changing(f"check --fix of {name}", "jailssh check --fix"):
-                journal.uid = entry.uid
-                aside.set_aside(journal, entry, found)
-                journal.commit()
-        lines += [f"set aside until deluser: {entry.home}/{each.place}" for each in found]
+        names = {each.place: spools.aside(f"{entry.home}/{each.place}") for each in found}
+        taken = {place: new for place, new in names.items() if as_user.lstat(entry, new) is not None}
+        lines += setting_aside.set_aside(scene, name, found, taken, f"{entry.home}/")
     return lines
 
 

@@ -208,7 +208,7 @@ def judge(facts: Facts) -> Iterable[Finding]:
         yield Finding(kind, _named(damage.where, jails), why, path=path, jail=jail)
     for generation, place, why in facts.power:
         jails = facts.users.get(generation, ())
-        yield Finding(POWER, _named(generation, jails), f"{place} {why}", path=place, jail=next(iter(jails), ""))
+        yield Finding(POWER, _named(generation, jails), f"{place} {why}", detail=place, jail=next(iter(jails), ""))
     for image, names in facts.lost:
         why = f"image of the plan of {', '.join(names[:5])}{' and others' if names[5:] else ''} does not exist"
         yield Finding(GONE, f"account {names[0]}", f"{why}: {image}", path=image, account=names[0])

@@ -8,18 +8,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from jailssh.change.transaction import Journal
-from jailssh.checks import pam
+from jailssh.checks import pam, setting_aside
 from jailssh.core.closed import Word
 from jailssh.core.errors import HostError
-from jailssh.files import fs
 from jailssh.host import install
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.services import spools, unit_users
-from jailssh.users import adduser, aside
 from jailssh.users.looks import Outside, OutsideJail
 
 RUNS = Kind(
@@ -220,25 +217,15 @@ def judge(facts: Iterable[Job]) -> Iterable[Finding]:
 
 def set_aside(scene: Scene, findings: Sequence[Finding]) -> list[str]:
     """Give crontabs and jobs names that nothing runs, and end lingering; ``deluser`` brings them back."""
-    lines = []
+    lines: list[str] = []
+    jobs = list(collect(scene))
     for name in dict.fromkeys(each.account for each in findings):
-        facts = [job for job in collect(scene) if job.account == name and job.starter in _PLACES]
+        facts = [job for job in jobs if job.account == name and job.starter in _PLACES]
         wanted = {each.path for each in findings}
         found = [OutsideJail(_PLACES[job.starter], job.path, "") for job in facts if job.path in wanted]
-        # What was set aside before would be lost under it.
-        twice = [each for each in found if each.kind == Outside.SPOOL and os.path.lexists(spools.aside(each.place))]
-        lines += [f"not set aside, {spools.aside(each.place)} exists: {each.place}" for each in twice]
-        found = [each for each in found if each not in twice]
-        if not found:
-            continue
-        entry = scene.jailed[name].entry
-        with fs.lock(scene.layout.lock):
-            journal = Journal(scene.layout, adduser.subject(name))
-            with journal.changing(f"check --fix of {name}", "jailssh check --fix"):
-                journal.uid = entry.uid
-                aside.set_aside(journal, entry, found)
-                journal.commit()
-        lines += [f"set aside until deluser: {each.place}" for each in found]
+        spooled = [each.place for each in found if each.kind == Outside.SPOOL]
+        taken = {place: new for place in spooled if os.path.lexists(new := spools.aside(place))}
+        lines += setting_aside.set_aside(scene, name, found, taken)
     return lines
 
 

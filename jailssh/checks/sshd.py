@@ -183,10 +183,10 @@ def judge(facts: Facts) -> Iterable[Finding]:
             for keyword, why, connection in case.faults:
                 where = "" if connection == sshd_matches.DEFAULT else f" for a login from {connection}"
                 yield Finding(
-                    _BY_KEYWORD[keyword], f"sshd for {name}", f"{why}{where}{first}", path=keyword, account=name
+                    _BY_KEYWORD[keyword], f"sshd for {name}", f"{why}{where}{first}", detail=keyword, account=name
                 )
         for why in case.warnings:
-            yield Finding(WEAK, "sshd", why, path=why.partition(" ")[0], account=case.accounts[0])
+            yield Finding(WEAK, "sshd", why, detail=why.partition(" ")[0], account=case.accounts[0])
         if case.command:
             yield Finding(COMMAND, "sshd", f"AuthorizedKeysCommand is {case.command}", account=case.accounts[0])
     for error in facts.others:

@@ -53,7 +53,7 @@ FAILED = Kind(
 )  # fmt: skip
 LEFT = Kind(
     "JSH-647", Severity.LOW, "something is left that nobody uses",
-    "It takes room, or makes a later command wait.", "jailssh image prune",
+    "It takes room, or makes a later command wait.", "jailssh image gc",
 )  # fmt: skip
 PINNED = Kind(
     "JSH-648", Severity.LOW, "namespace is pinned for an image that is gone",

@@ -7,9 +7,9 @@ for one by one: a directory service need not list anybody.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from jailssh.config.jails import combined_name
@@ -78,12 +78,11 @@ class Census:
 
 @dataclass(frozen=True)
 class Person:
-    """An account in a jail: its entry, the jails, their combined name, whether a file of its own says so."""
+    """An account in a jail: its entry, the jails, their combined name, whether it is in the host's own files."""
 
     entry: AccountEntry
     jails: tuple[str, ...]
     jail: str
-    by_name: bool
     local: bool = True
 
 
@@ -130,69 +129,44 @@ def _alone(path: str) -> bool:
     return True
 
 
-@dataclass
-class _Jailing:
-    """Who is in which jail, as far as it is kept: configuration is read only for those about whom nothing is."""
+def _person(configuration: Configuration, kept: Kept, stamp: str, entry: AccountEntry, *, local: bool) -> Person | None:
+    """Return the account as one in a jail, None for one that is in none; ``stamp``: of what all accounts rest on."""
+    layout = configuration.layout
+    files = [f"{layout.users}/{entry.name}.conf", f"{layout.owners}/{entry.name}"]
 
-    layout: Layout
-    census: Census
-    load: Callable[[], Configuration]
-    kept: Kept
-    errors: list[JailsshError]
-    common: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        folder = self.layout.jails
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        self.common = stamp_of([self.layout.config_file, *(f"{folder}/{name}" for name in names)])
-
-    def groups(self) -> list[str]:
-        """Return the groups that bring a jail."""
-        found: list[str] = self.kept.get("census", "groups", self.common, lambda: list(self.load().groups()))
-        return found
-
-    def person(self, entry: AccountEntry, *, local: bool) -> Person | None:
-        """Return the account as one in a jail, None for one that is in none."""
-        files = [f"{self.layout.users}/{entry.name}.conf", f"{self.layout.owners}/{entry.name}"]
-        stamp = stamp_of(files, self.common, entry.uid, entry.groups)
-
-        def look() -> list[object]:
-            try:
-                jails = self.load().jails_for(to_account(entry))
-            except NotJailedError:
-                return []
-            return [list(jails), os.path.lexists(files[0])]
-
+    def look() -> list[str]:
         try:
-            found = self.kept.get("person", entry.name, stamp, look)
-        except JailsshError:
-            # A file with a mistake is the configuration's own finding; who would be in that jail stays shut out.  It
-            # is asked again in the next run: what was wrong may be in no file of these.
-            return None
-        if not found:
-            return None
-        jails = tuple(found[0])
-        return Person(entry, jails, combined_name(jails), bool(found[1]), local)
+            return list(configuration.jails_for(to_account(entry)))
+        except NotJailedError:
+            return []
+
+    try:
+        jails = tuple(kept.get("person", entry.name, stamp_of(files, stamp, entry.uid, entry.groups), look))
+    except JailsshError:
+        # A file with a mistake is the configuration's own finding; who would be in that jail stays shut out.  It is
+        # asked again in the next run: what was wrong may be in no file of these.
+        return None
+    return Person(entry, jails, combined_name(jails), local) if jails else None
 
 
 def jailed(
-    layout: Layout, census: Census, load: Callable[[], Configuration], kept: Kept, errors: list[JailsshError]
+    configuration: Configuration, census: Census, kept: Kept, stamp: str, errors: list[JailsshError]
 ) -> dict[str, Person]:
-    """Return the accounts in a jail by name; whom the name service cannot tell is noted in ``errors``."""
-    jailing = _Jailing(layout, census, load, kept, errors)
-    suffix = ".conf"
-    files = os.listdir(layout.users) if os.path.isdir(layout.users) else []
-    names = {name.removesuffix(suffix) for name in files if name.endswith(suffix) and not name.startswith(".")}
-    names |= census.members.get(GROUP, frozenset())
-    for group in jailing.groups():
+    """Return the accounts in a jail by name; whom the name service cannot tell is noted in ``errors``.
+
+    ``stamp``: of what every account's jails rest on.
+    """
+    names = {*configuration.user_names(), *census.members.get(GROUP, frozenset())}
+    for group in configuration.groups():
         names |= census.members.get(group, frozenset())
         if not census.alone:
             names |= _asked(group, errors)
     found = {}
     for name in sorted(names):
-        local = name in census.entries
         entry = census.entries.get(name) if census.alone else _find(name, errors)
-        if entry is not None and entry.uid and (person := jailing.person(entry, local=local)):
+        if entry is None or not entry.uid:
+            continue
+        if person := _person(configuration, kept, stamp, entry, local=name in census.entries):
             found[name] = person
     return found
 

@@ -52,8 +52,9 @@ class Finding:
     """One thing found.
 
     ``object``: what it is about, as in ``account alice``; ``what``: what is wrong with it; ``cure``: the command that
-    mends it, else that of the kind; ``path``: where on this host, "" for nowhere; ``account`` and ``jail``: whose it
-    is, "" for the host's.  All texts may hold what users have chosen: they are escaped where they are shown.
+    mends it, else that of the kind; ``path``: where on this host, "" for nowhere; ``detail``: a word that tells it from
+    others of its kind about the same object; ``account`` and ``jail``: whose it is, "" for the host's.  All texts may
+    hold what users have chosen: they are escaped where they are shown.
     """
 
     kind: Kind
@@ -62,6 +63,7 @@ class Finding:
     _: KW_ONLY
     cure: str = ""
     path: str = ""
+    detail: str = ""
     account: str = ""
     jail: str = ""
 
@@ -72,8 +74,8 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """What makes it the same finding in the next run: kind, object and path, not the words about it."""
-        parts = "\0".join((self.kind.id, self.object, self.path))
+        """What makes it the same finding in the next run: kind, object, path and detail, not the words about it."""
+        parts = "\0".join((self.kind.id, self.object, self.path, self.detail))
         return hashlib.sha256(parts.encode("utf-8", "surrogateescape")).hexdigest()[:24]
 
     def facts(self) -> dict[str, str]:

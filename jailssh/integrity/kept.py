@@ -104,13 +104,15 @@ class Kept:
         self._new[area] = {name: ["", value] for name, value in facts.items()}
         self._changed = self._changed or self._new[area] != self._old.get(area)
 
-    def save(self) -> None:
-        """Write what this run has used, and nothing of others: what is gone is forgotten; raises :class:`HostError`.
+    def save(self, *, whole: bool = True) -> None:
+        """Write what this run has used: what is gone is forgotten; raises :class:`HostError`.
 
-        Areas that this run has not asked about stay as they are.
+        Areas that this run has not asked about stay as they are; of one that was not looked at as a ``whole``, so do
+        the other facts.
         """
-        if not self._changed and all(len(names) == len(self._old.get(area, {})) for area, names in self._new.items()):
+        new = self._new if whole else {area: {**self._old.get(area, {}), **names} for area, names in self._new.items()}
+        if not self._changed and all(len(names) == len(self._old.get(area, {})) for area, names in new.items()):
             return
         fs.ensure_dir(self._folder, 0o700, trusted_root=self._root)
-        data = json.dumps({"version": VERSION, "kept": {**self._old, **self._new}}, separators=(",", ":"))
+        data = json.dumps({"version": VERSION, "kept": {**self._old, **new}}, separators=(",", ":"))
         fs.atomic_write(self._path, data.encode(), 0o600)

@@ -21,6 +21,7 @@ from jailssh.jail.this_host import to_account
 from jailssh.jail.writable import Directories
 from jailssh.publish import plan_files
 from jailssh.publish.publish import pending
+from jailssh.services import slices
 
 NOTHING = Findings((), ())
 Said = tuple[str, str, str]
@@ -78,7 +79,8 @@ def _files(scene: Scene, person: Person) -> list[str]:
     ring = f"{layout.key_rings}/{name}"
     keys = sorted(glob.glob(f"{glob.escape(ring)}/*")) if os.path.isdir(ring) else []
     return [plan_files.plan_file(layout, person.entry.uid), f"{layout.users}/{name}.conf", f"{layout.keys}/{name}",
-            ring, f"{layout.owners}/{name}", f"{layout.images}/{person.jail}/current", *keys]  # fmt: skip
+            ring, f"{layout.owners}/{name}", f"{layout.images}/{person.jail}/current", *keys,
+            *slices.files_of(layout, person.entry.uid)]  # fmt: skip
 
 
 def _look(scene: Scene, person: Person, directories: Directories) -> tuple[list[Any], list[str]]:

@@ -66,7 +66,7 @@ def run(scene: Scene, checks: Sequence[Check]) -> Result:
     accounts = 0 if scene.directory else len(scene.jailed)
     try:
         if not scene.directory:
-            scene.kept.save()
+            scene.kept.save(whole=not scene.narrow)
     except (JailsshError, OSError) as error:
         # The result stands; the next run has more to do.
         scene.unseen(error if isinstance(error, JailsshError) else HostError("what is kept", str(error)))

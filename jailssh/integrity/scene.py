@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeVar
@@ -14,7 +14,7 @@ from jailssh.core.errors import JailsshError
 from jailssh.host.paths import Layout
 from jailssh.integrity import census
 from jailssh.integrity.census import Census, Person, ProcessSeen
-from jailssh.integrity.kept import Kept, stamp_of
+from jailssh.integrity.kept import Kept, digest, stamp_of
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
 from jailssh.jail.this_host import ThisHost, to_account
@@ -52,8 +52,8 @@ class Scene:
 
     layout: Layout
     kept: Kept
-    jails: Collection[str] = ()
-    users: Collection[str] = ()
+    jails: set[str] = field(default_factory=set)
+    users: set[str] = field(default_factory=set)
     full: bool = False
     directory: str = ""
     now: float = field(default_factory=time.time)
@@ -83,11 +83,13 @@ class Scene:
 
     @cached_property
     def settings_stamp(self) -> str:
-        """A stamp of what all plans rest on: the main file, the jails, groups, and this version of jailssh."""
-        folder = self.layout.jails
-        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
-        files = [self.layout.config_file, *(f"{folder}/{name}" for name in names), *_PROGRAM, "/etc/group"]
-        return stamp_of(files, self.layout.root, jailssh.__version__)
+        """A stamp of what all plans rest on: the configuration's files, groups, the day, this version of jailssh.
+
+        The day, since an account's end may have come without a change of any file.
+        """
+        day = int(self.now // 86400)
+        files = stamp_of((*_PROGRAM, "/etc/group"), self.layout.root, jailssh.__version__, day)
+        return digest((self.configuration.stamps, files))
 
     @cached_property
     def census(self) -> Census:
@@ -97,13 +99,13 @@ class Scene:
     @cached_property
     def jailed(self) -> Mapping[str, Person]:
         """The accounts in a jail, by name; those that were asked for, if some were."""
-        everybody = census.jailed(self.layout, self.census, lambda: self.configuration, self.kept, self.errors)
+        everybody = census.jailed(self.configuration, self.census, self.kept, self.settings_stamp, self.errors)
         if not self.narrow:
             return everybody
         return {
             name: each
             for name, each in everybody.items()
-            if name in self.users or not set(self.jails).isdisjoint(each.jails)
+            if name in self.users or not self.jails.isdisjoint(each.jails)
         }
 
     @cached_property

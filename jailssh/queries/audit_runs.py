@@ -21,16 +21,15 @@ from jailssh.integrity.kept import Kept
 from jailssh.integrity.run import EXIT_BLIND
 from jailssh.integrity.run import run as run_checks
 from jailssh.integrity.scene import Scene
-from jailssh.jail.configuration import load_configuration
 
 
 def _run(args: argparse.Namespace, context: Context) -> int:
     context.need_real_root("audit run")
     layout = context.layout
     begun = time.monotonic()
-    main = load_configuration(layout).main
-    checks, errors = table.all_checks(main.third_party_checks)
     scene = Scene(layout, Kept(layout, full=args.full), full=args.full)
+    main = scene.configuration.main
+    checks, errors = table.all_checks(main.third_party_checks)
     scene.errors += errors
     result = run_checks(scene, checks)
     done = periodic.finish(layout, main, report.facts(result), scene.now, time.monotonic() - begun)

@@ -80,9 +80,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise UsageError(
             "check", "this host is not set up for jails", hint="jailssh setup, or for another chroot: --dir"
         )
-    configuration = load_configuration(context.layout)
-    checks, errors = table.all_checks(configuration.main.third_party_checks)
     scene = scene_of(context, args.names, full=args.full)
+    checks, errors = table.all_checks(scene.configuration.main.third_party_checks)
     scene.errors += errors
     result = run_checks(scene, checks)
     if args.fix and result.findings:
@@ -94,18 +93,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def scene_of(context: Context, names: Sequence[str], *, full: bool) -> Scene:
     """Return the scene of a run; each of ``names`` is a jail or an account."""
-    jails, users = set(), set()
+    scene = Scene(context.layout, Kept(context.layout, full=full), full=full)
     errors: list[JailsshError] = []
-    documents = load_configuration(context.layout).documents if names else {}
     for name in names:
-        if name in documents:
-            jails.add(name)
+        if name in scene.configuration.documents:
+            scene.jails.add(name)
         elif accounts.find(name) is not None:
-            users.add(name)
+            scene.users.add(name)
         else:
             errors.append(UsageError(escape(name, 60), "is neither a jail nor an account", hint="jailssh list"))
     raise_all(errors)
-    return Scene(context.layout, Kept(context.layout, full=full), jails, users, full=full)
+    return scene
 
 
 def _fix(scene: Scene, checks: Sequence[Check], result: Result, context: Context) -> bool:

@@ -157,6 +157,11 @@ def _drop_in(uid: int, name: str) -> str:
     return f"{CONTROL}/user-{uid}.slice.d/50-{name}.conf"
 
 
+def files_of(layout: Layout, uid: int) -> list[str]:
+    """Return the files that :func:`difference` rests on."""
+    return [_record(layout, uid), *(_drop_in(uid, name) for name in NO_LIMIT)]
+
+
 def _record(layout: Layout, uid: int) -> str:
     return f"{layout.state}/slices/{uid}"
 

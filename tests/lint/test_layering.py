@@ -37,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "services",
     },
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish"},
-    "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "users"},
+    "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "users"},
     "checks": {
         "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "publish",
         "services", "upkeep", "users",

@@ -242,6 +242,27 @@ def test_a_suppression_hides_and_says_so(host: Host) -> None:
         host.sh(f"rm -f /etc/jailssh/suppressions.conf; usermod -s {LOGIN} alice")
 
 
+def test_a_plan_is_stale_by_a_table_of_rights_too(host: Host) -> None:
+    host.sh("mkdir -p /etc/jailssh/rights; git init -q --bare /srv/code/a.git; useradd -m hosted")
+    host.scratch.write("/etc/jailssh/rights/code", "read a @all\n")
+    jail = "plugins = git\n[git]\nroots = /srv/code\nrights = /etc/jailssh/rights/code\n"
+    host.scratch.write("/etc/jailssh/jails/code.conf", jail)
+    host.sh("jailssh adduser hosted --jail code --yes; jailssh apply")
+    assert "JSH-207" not in host.ids("hosted")
+    host.scratch.write("/etc/jailssh/rights/code", "write a @all\n")
+    assert "JSH-207" in host.ids("hosted")
+    host.sh("jailssh deluser hosted --yes; userdel -r hosted; rm -rf /srv/code /etc/jailssh/jails/code.conf")
+    host.sh("jailssh apply; jailssh image gc")
+
+
+def test_a_path_of_a_finding_is_one(host: Host) -> None:
+    host.sh("groupadd -f docker; gpasswd -a alice docker; echo '[' >/etc/jailssh/jails/odd.conf")
+    found = host.check()[1]["findings"]
+    host.sh("gpasswd -d alice docker; rm /etc/jailssh/jails/odd.conf; jailssh apply")
+    assert {"JSH-211", "JSH-701"} <= {each["id"] for each in found}
+    assert {each["path"] for each in found if not each["path"].startswith("/")} <= {""}
+
+
 def test_sarif_and_text_hold_no_byte_that_acts(host: Host) -> None:
     evil = "$(printf 'a\\033]0;x\\007\\n\\377')"
     tree = host.sh("readlink -f /var/lib/jailssh/images/sftp-only/current").strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import pytest
@@ -11,11 +12,15 @@ from jailssh.checks.chroot import PathSeen
 from jailssh.checks.images import Behind
 from jailssh.checks.sshd import Case
 from jailssh.checks.table import CHECKS
+from jailssh.console.main import verb_module, verb_parser
 from jailssh.integrity.finding import FAMILIES, Finding, Kind
 from jailssh.services.sshd_matches import DEFAULT
 from jailssh.upkeep.audit import MOUNT_POINT, POOL, Damage, DamageKind
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
+
+
+KINDS = [kind for check in (*CHECKS, chroot.CHECK) for kind in check.kinds]
 
 
 def ids(found: Iterable[Finding]) -> list[str]:
@@ -181,6 +186,17 @@ def test_each_kind_says_what_to_do(kind: Kind) -> None:
         assert text.isascii()
     assert kind.title[0].islower() or kind.title.split()[0].isupper() or kind.title.startswith("PAM")
     assert kind.why.endswith(".")
+
+
+VERB = re.compile(r"jailssh ([a-z]+)(?: ([a-z]+))?")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.id)
+def test_each_cure_names_a_verb_that_there_is(kind: Kind) -> None:
+    for verb, action in VERB.findall(kind.cure):
+        parser = verb_parser(verb, verb_module(verb))
+        actions = re.search(r"\{([a-z,]+)\} \.\.\.", parser.format_usage())
+        assert actions is None or action in actions[1].split(","), kind.cure
 
 
 def test_every_fix_is_of_a_kind_of_its_check() -> None:

@@ -155,3 +155,24 @@ def test_a_fact_rests_on_its_directories_but_not_on_what_is_in_them(scene: Scene
     (place / "new").unlink()
     place.rmdir()
     assert look() == 3
+
+
+def test_a_run_about_one_account_forgets_nothing_of_the_others(scene: Scene) -> None:
+    for whole, names, left in ((True, "ab", "ab"), (False, "a", "ab"), (True, "a", "a")):
+        kept = Kept(scene.layout)
+        for name in names:
+            kept.get("area", name, "stamp", lambda: 1)
+        kept.save(whole=whole)
+        assert "".join(Kept(scene.layout).all_of("area")) == left
+
+
+def test_the_same_words_about_two_things_are_two_findings() -> None:
+    assert Finding(HIGH, "a", "w", detail="x").fingerprint != Finding(HIGH, "a", "w", detail="y").fingerprint
+    assert Finding(HIGH, "a", "w").fingerprint == Finding(HIGH, "a", "other words").fingerprint
+
+
+def test_what_is_kept_of_an_account_ends_with_the_day(scene: Scene) -> None:
+    # An end in the configuration comes without a change of any file.
+    later = Scene(scene.layout, scene.kept, now=scene.now + 86400)
+    assert scene.settings_stamp == Scene(scene.layout, scene.kept, now=scene.now).settings_stamp
+    assert scene.settings_stamp != later.settings_stamp
