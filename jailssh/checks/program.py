@@ -23,11 +23,11 @@ MISSING = Kind(
 )  # fmt: skip
 OTHERS = Kind(
     "JSH-602", Severity.HIGH, "program of jailssh that others than root can change",
-    "Who changes it is root at the next login.", "install jailssh anew, and find out who changed it",
+    "Who changes it is root at the next login.", "make install, and find out who changed it",
 )  # fmt: skip
 CHANGED = Kind(
     "JSH-603", Severity.HIGH, "program of jailssh is not the one that was installed",
-    "It runs with root's power at every login.", "install jailssh anew, and find out who changed it",
+    "It runs with root's power at every login.", "make install, and find out who changed it",
 )  # fmt: skip
 PLACE = Kind(
     "JSH-604", Severity.HIGH, "place of the login program is not root's alone",
