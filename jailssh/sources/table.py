@@ -1,0 +1,12 @@
+"""The sources by name.  A new one is a module of this room and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from jailssh.sources.found import Source
+
+_SOURCES: tuple[Source, ...] = ()
+
+SOURCES: Mapping[str, Source] = MappingProxyType({source.NAME: source for source in _SOURCES})
