@@ -15,6 +15,7 @@ from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.scene import Scene
 from jailssh.jail.this_host import to_account
+from jailssh.plugin.api import Account
 
 SHOWN = Kind(
     "JSH-541", Severity.HIGH, "socket that gives power is shown in a jail",
@@ -128,9 +129,11 @@ def _shown(scene: Scene) -> dict[str, tuple[str, ...]]:
         if person.jail in found:
             continue
 
-        def look(jails: Collection[str] = person.jails, account: object = to_account(person.entry)) -> list[str]:
-            results = scene.configuration.definition(tuple(jails)).results(account)  # type: ignore[arg-type]
-            return sorted({bind.path for result in results for bind in result.binds})
+        account = scene.configuration.placed(to_account(person.entry))
+
+        def look(jails: Collection[str] = person.jails, account: Account = account) -> list[str]:
+            results = scene.configuration.definition(tuple(jails)).results(account)
+            return sorted({account.on_host(bind.path) for result in results for bind in result.binds})
 
         # What is wrong with a jail is told by the check of the configuration.
         with suppress(JailsshError):

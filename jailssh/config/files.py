@@ -50,7 +50,8 @@ class MainConfig:
 class UserConfig:
     """``users/NAME.conf``: which jails (or plugins) the account with this name and uid is in.
 
-    ``groups`` of its named keys, if it is shared; ``access``: its own limits, which go before those of the jail.
+    ``groups`` of its named keys, if it is shared; ``access``: its own limits, which go before those of the jail;
+    ``home``: where the jail shows its home, "" for its path on the host.
     """
 
     name: str
@@ -60,6 +61,7 @@ class UserConfig:
     items: tuple[Item, ...]
     groups: tuple[Group, ...] = ()
     access: Mapping[str, Item] = field(default_factory=dict)
+    home: str = ""
 
 
 def read_main(data: bytes | str, file: str) -> MainConfig:
@@ -83,7 +85,7 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
     limits = read_section(document, LIMITS, USER, errors)
     access = {key: item for key, item in limits.items() if key in document.entries.get(LIMITS, {})}
     groups = _read_groups(document, errors)
-    missing = [row.name for row in USER if not row.section and row.name not in document.entries[""]]
+    missing = [name for name in ("uid", "jail") if name not in document.entries[""]]
     errors.extend(ConfigError(file, f"required setting {key!r} is missing") for key in missing)
     rows = tuple(row for row in USER if row.name not in missing)
     items = read_section(document, "", rows, errors)
@@ -105,7 +107,15 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
             errors.append(ConfigError(jails.origin, f"{error.what}: {error.why}", hint=error.hint))
     raise_all(errors)
     shown = (*items.values(), *access.values())
-    return UserConfig(name, uid.value, tuple(sorted(set(jails.value))), items=shown, groups=groups, access=access)
+    return UserConfig(
+        name,
+        uid.value,
+        tuple(sorted(set(jails.value))),
+        items=shown,
+        groups=groups,
+        access=access,
+        home=str(items["home"].value).rstrip("/"),
+    )
 
 
 def _read_groups(document: Document, errors: list[JailsshError]) -> tuple[Group, ...]:

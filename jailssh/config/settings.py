@@ -147,6 +147,7 @@ JAIL: tuple[Setting, ...] = (
 USER: tuple[Setting, ...] = (
     Setting("", "uid", "int", "", "uid of the account; it is refused if its uid is another one"),
     Setting("", "jail", "words", "", "jails of the account, or plugins with their defaults; several are combined"),
+    Setting("", "home", "path", "", "path at which the jail shows the home; empty: its path on the host"),
     *(row for row in JAIL if row.name in ("max_sessions", "addresses", "hours", "expires")),
 )
 

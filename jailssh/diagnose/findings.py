@@ -148,6 +148,7 @@ def of_account(configuration: Configuration, name: str, host: Directories) -> Fi
         account = configuration.host.find_account(name)
         if account is not None:
             definition = configuration.definition(configuration.jails_for(account))
+            account = configuration.placed(account)
             user = _user(configuration, definition, account)
             wrong += _about_end(configuration, definition, user.config)
             notes += _about_sessions(configuration, definition, user)
@@ -189,7 +190,7 @@ def _in_use(
     for account, jails in _people(configuration) if people is None else people:
         with suppress(JailsshError):
             definition = configuration.definition(jails)
-            found.setdefault(definition.name, (definition, []))[1].append(account)
+            found.setdefault(definition.name, (definition, []))[1].append(configuration.placed(account))
     for definition, accounts_in in found.values():
         with suppress(JailsshError):
             definition.check_plan(configuration.main, accounts_in[0] if accounts_in else SAMPLE_ACCOUNT)
@@ -399,10 +400,11 @@ def _about_writable(
     tables = {item.setting.section for item in config.items if item.setting.kind == SettingKind.RIGHTS and item.lines}
     found = []
     for plugin, result in zip(config.plugins, results, strict=True):
-        for path in [bind.path for bind in result.binds if bind.writable and plugin not in tables]:
+        for shown in [bind.path for bind in result.binds if bind.writable and plugin not in tables]:
+            path = user.account.on_host(shown)
             inside = (f"{path}/{name}" for name in host.names(path))
             if not host.is_absent(path) and not any(host.can_write(user.writer, each) for each in (path, *inside)):
-                place = place_of(config, plugin, path, user.account.home)
+                place = place_of(config, plugin, shown, user.account.home)
                 why = f"account {user.account.name} cannot write to {path}"
                 found.append(ConfigError(place, why, hint=chown_hint(path, [user.writer])))
     return found

@@ -79,7 +79,7 @@ class Trials:
 
     def __init__(self, configuration: Configuration, account: Account) -> None:
         self._configuration = configuration
-        self.account = account
+        self.account = configuration.placed(account)
         self.names = configuration.jails_for(account)
         self.definition: JailDefinition = configuration.definition(self.names)
         self._items = {(item.setting.section, item.setting.name): item for item in self.definition.config.items}

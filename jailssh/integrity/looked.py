@@ -97,12 +97,13 @@ def _look(scene: Scene, person: Person, directories: Directories) -> tuple[list[
 
 def _places(scene: Scene, person: Person) -> list[str]:
     """Return the directories that the account's jail shows, and its home."""
-    account = to_account(person.entry)
+    account = scene.configuration.placed(to_account(person.entry))
     try:
         results = scene.configuration.definition(person.jails).results(account)
     except JailsshError:
-        return [account.home]
-    return sorted({account.home, *(bind.path for result in results for bind in result.binds)})
+        return [person.entry.home]
+    shown = {account.home, *(bind.path for result in results for bind in result.binds)}
+    return sorted(map(account.on_host, shown))
 
 
 def _plan(scene: Scene, person: Person) -> list[Any]:

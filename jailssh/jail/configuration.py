@@ -102,6 +102,13 @@ class Configuration:
         data = read_optional(self.layout, path, MAX_FILE)
         return None if data is None else read_user(data, path, name)
 
+    def placed(self, account: Account, user: UserConfig | None = None) -> Account:
+        """Return the account with its home where its jail shows it, which its own file (``user``) can say."""
+        user = user or self.user(account.name)
+        if user is None or user.uid != account.uid or user.home in ("", account.home):
+            return account
+        return replace(account, home=user.home, host_home=account.home)
+
     def keyring(self, name: str, *, vacant: bool = False) -> Keyring:
         """Return the named keys of the account ``name`` as the files are now; none for one that is not shared.
 
@@ -238,7 +245,7 @@ class Configuration:
         definition = self.definition(self.jails_for(account))
         ring = self.keyring(name, vacant=True)
         for roles in holders(definition, account, ring) if ring.keys or not ring.shared else ():
-            holder = replace(account, roles=roles)
+            holder = replace(self.placed(account, user), roles=roles)
             definition.check_plan(self.main, holder, user)
             check_directories(definition.config, definition.results(holder), holder)
 

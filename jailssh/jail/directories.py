@@ -41,6 +41,7 @@ def check_default_acls(config: JailConfig, results: Sequence[PluginResult], acco
         return
     written = {bind.path for given in results for bind in given.binds if bind.writable}
     written |= {account.home} if any(given.home == Shown.WRITABLE for given in results) else set()
+    written = set(map(account.on_host, written))
     raise_all(
         [
             ConfigError(
@@ -63,7 +64,9 @@ def missing_in_home(config: JailConfig, results: Sequence[PluginResult], account
     for plugin, result in zip(config.plugins, results, strict=True):
         roots = {bind.path for bind in result.binds if not bind.optional and not bind.writable}
         inside = [root for root in roots if root.startswith(f"{account.home}/")]
-        for root in sorted(root for root in inside if os.path.isdir(account.home) and not os.path.isdir(root)):
+        if not os.path.isdir(account.on_host(account.home)):
+            continue
+        for root in sorted(root for root in map(account.on_host, inside) if not os.path.isdir(root)):
             missing[root] = ConfigError(
                 place_of(config, plugin, root, account.home),
                 f"{root} does not exist, so {account.name} cannot log in",

@@ -262,14 +262,15 @@ def _times_and_places(access: Access) -> list[Record]:
 
 
 def _view(account: Account, results: Sequence[PluginResult]) -> _View:
-    check_home(account.home)
+    for path in {account.home, account.host_home or account.home}:
+        check_home(path)
     home = _strongest(Shown(result.home) for result in results)
     merged: dict[str, Bind] = {}
     for bind in (bind for result in results for bind in result.binds):
         if bind.path == account.home:
             home = _strongest((home, _shown(bind)))
             continue
-        _check_bind(bind, account.home)
+        _check_bind(bind, account.home, account.host_home)
         before = merged.get(bind.path, Bind(bind.path, optional=True))
         merged[bind.path] = Bind(bind.path, before.writable or bind.writable, before.optional and bind.optional)
     shown = [*merged.values()] + ([Bind(account.home, home == Shown.WRITABLE)] if home != Shown.NONE else [])
@@ -286,13 +287,22 @@ def _shown(bind: Bind) -> Shown:
     return Shown.WRITABLE if bind.writable else Shown.READ_ONLY
 
 
-def _check_bind(bind: Bind, home: str) -> None:
+def _check_bind(bind: Bind, home: str, host_home: str) -> None:
     if not is_clean_absolute(bind.path) or bind.path == "/":
         raise ConfigError(f"directory {bind.path!r}", "is not a plain absolute path")
     if bind.path.split("/")[1] in RESERVED:
         raise ConfigError(f"directory {bind.path}", "is a system directory, so a jail cannot show it")
     if is_below(home, bind.path):
         raise ConfigError(f"directory {bind.path}", "contains the homes of accounts", hint="name a directory below it")
+    # Root opens what lies outside of the home, so nothing of it may be a way through what the user can change.
+    if (
+        host_home
+        and not is_below(bind.path, home)
+        and (is_below(bind.path, host_home) or is_below(host_home, bind.path))
+    ):
+        raise ConfigError(
+            f"directory {bind.path}", f"is the home on the host, which the jail shows at {home}", hint="write it with ~"
+        )
 
 
 def _covered(bind: Bind, others: Iterable[Bind]) -> bool:
@@ -344,7 +354,7 @@ def _binds(account: Account, view: _View, executable: bool) -> list[Record]:
     outside, inside = [], []
     run = "exec" if executable else "noexec"
     if view.home != Shown.NONE:
-        inside.append(Record("bind", (account.home, account.home, view.home, run, "user", "must")))
+        inside.append(Record("bind", (account.on_host(account.home), account.home, view.home, run, "user", "must")))
     for bind in view.binds:
         mode = _shown(bind)
         must = "optional" if bind.optional else "must"
@@ -353,7 +363,7 @@ def _binds(account: Account, view: _View, executable: bool) -> list[Record]:
             continue
         # What the user may write there the user could also make.
         must = "make" if bind.writable and must == "must" else must
-        inside.append(Record("bind", (bind.path, bind.path, mode, run, "user", must)))
+        inside.append(Record("bind", (account.on_host(bind.path), bind.path, mode, run, "user", must)))
     return [*outside, *inside]
 
 

@@ -22,7 +22,9 @@ API_VERSION = 2
 
 @dataclass(frozen=True)
 class Account:
-    """The account that a plan is for, as NSS knows it.  ``home`` is the same path on the host and in the jail.
+    """The account that a plan is for, as NSS knows it.  ``home`` is where the jail shows its home.
+
+    ``host_home`` is the same directory on the host, "" where that is the same path; see :meth:`on_host`.
 
     ``roles`` are the names by which rights are given, each to itself: the account's name and ``@group`` for its Unix
     groups; in a shared account the key's name and ``@group`` for the groups of keys that it is in.  ``@all`` is always
@@ -38,6 +40,13 @@ class Account:
     gecos: str = ""
     groups: tuple[tuple[str, int], ...] = ()
     roles: frozenset[str] = frozenset(("@all",))
+    host_home: str = ""
+
+    def on_host(self, path: str) -> str:
+        """Return where the host has what the jail shows at ``path``: another place only for the home."""
+        if not self.host_home or not (path == self.home or path.startswith(f"{self.home}/")):
+            return path
+        return self.host_home + path[len(self.home) :]
 
 
 class Grant(Word):

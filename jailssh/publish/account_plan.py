@@ -37,11 +37,12 @@ class Use:
     def of(cls, configuration: Configuration, account: Account) -> Use:
         """Return it; raises as :meth:`Configuration.jails_for` and for errors in the jail or the key ring."""
         jails = configuration.jails_for(account)
+        user = configuration.user(account.name)
+        account = configuration.placed(account, user)
         definition = configuration.definition(jails)
         ring = configuration.keyring(account.name)
         names = holders(definition, account, ring)
         results = {roles: definition.results(replace(account, roles=roles)) for roles in names}
-        user = configuration.user(account.name)
         return cls(account, jails=jails, definition=definition, user=user, ring=ring, names=names, results=results)
 
     def is_current(self, configuration: Configuration) -> bool:

@@ -330,11 +330,12 @@ def _make_places(run: _Run, trials: Collection[Trial]) -> Places:
     for (place, visible), content in files.items():
         name = f"{'' if visible else '.'}jailssh-selftest.{run.token}{secrets.token_hex(2)}"
         path = f"{place.rstrip('/')}/{name}"
-        inverse = UndoAction(Operation.TRIAL_FILES, path, (run.entry.name, run.entry.uid))
+        above = run.use.account.on_host(place)
+        inverse = UndoAction(Operation.TRIAL_FILES, f"{above.rstrip('/')}/{name}", (run.entry.name, run.entry.uid))
         why: list[str] = []
 
         def make(
-            place: str = place, name: str = name, content: Mapping[str, bytes] = content, why: list[str] = why
+            place: str = above, name: str = name, content: Mapping[str, bytes] = content, why: list[str] = why
         ) -> None:
             why.append(as_user.make_tree(run.entry, place, name, list(content.items())))
 

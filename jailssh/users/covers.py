@@ -22,8 +22,11 @@ def make_ahead(layout: Layout, entry: AccountEntry) -> list[str]:
     data = install.read_optional(f"{layout.plans}/{entry.uid}")
     if data is None or not data.startswith(ops.MAGIC.encode()):
         return []
-    masks = {r.args[0]: r.verb for r in codec.decode(data).records if r.verb in ("mask", "mask-file")}
-    wanted = {path: verb for path, verb in masks.items() if is_below(path, entry.home)}
+    plan = codec.decode(data)
+    masks = {r.args[0]: r.verb for r in plan.records if r.verb in ("mask", "mask-file")}
+    # The jail may show the home at another path.
+    inside = next((r.args[1] for r in plan.records if r.verb == "bind" and r.args[0] == entry.home), entry.home)
+    wanted = {entry.home + path[len(inside) :]: verb for path, verb in masks.items() if is_below(path, inside)}
     if not wanted:
         return []
 

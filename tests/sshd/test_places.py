@@ -125,3 +125,37 @@ def test_a_home_without_room_is_told_and_refused(world: World) -> None:
         assert world.client.sftp("full", "ls\n").code == 0
     finally:
         world.host.run(["umount", "-l", "/home/full"])
+
+
+@pytest.fixture(scope="module")
+def elsewhere(world: World) -> str:
+    """An account whose jail shows its home at another path than the host has it."""
+    world.host.write("/etc/jailssh/jails/moved.conf", 'plugins = sftp rsync command\n[rsync]\nwrite = ~/in\n'
+                     '[command]\ncommands = "pwd", "ls <path:~>"\nwrite = ~\n')  # fmt: skip
+    world.adduser("moved", "moved")
+    path = "/etc/jailssh/users/moved.conf"
+    world.host.write(path, world.host.read(path).decode() + "home = /upload\n")
+    world.jailssh("apply")
+    world.host.run(["install", "-d", "-o", "moved", "/home/moved/in"], check=True)
+    return "moved"
+
+
+def test_a_home_is_shown_where_the_account_s_file_says(world: World, elsewhere: str) -> None:
+    assert world.client.ssh(elsewhere, "pwd").stdout == "/upload\n"
+    sent = world.client.sftp(elsewhere, "put /etc/hostname /upload/name\nls -1 /upload\nls -1 /\n")
+    assert sent.code == 0 and "/upload/name\n" in sent.stdout, sent
+    owner = world.host.run(["stat", "-c", "%U", "/home/moved/name"], check=True).stdout.split()
+    assert owner == [elsewhere]
+    assert world.client.ssh(elsewhere, "ls /home").code != 0
+    assert world.client.ssh(elsewhere, "ls /upload/../home/moved").code != 0
+
+
+def test_a_link_out_of_such_a_home_leads_nowhere(world: World, elsewhere: str) -> None:
+    world.host.run(["ln", "-sfn", "/home/moved", "/home/moved/away"], check=True)
+    done = world.client.ssh(elsewhere, "ls away")
+    assert done.code != 0 and not done.stdout
+
+
+def test_all_that_such_a_jail_promises_holds(world: World, elsewhere: str) -> None:
+    done = world.jailssh("selftest", elsewhere, check=False)
+    assert done.code == 0, done.stdout + done.stderr

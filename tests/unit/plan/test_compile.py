@@ -54,6 +54,43 @@ def test_home_and_ssh_mask() -> None:
     assert args(plan, "dir") == [("/home/alice",)]
 
 
+ELSEWHERE = replace(ALICE, home="/upload", host_home="/srv/sftp/alice/upload")
+
+
+def test_home_shown_at_another_path() -> None:
+    inside = replace(FILES, binds=(Bind("/upload/new", writable=True), Bind("/srv/git")))
+    plan = plan_of(inside, account=ELSEWHERE)
+    assert args(plan, "bind") == [
+        ("/srv/git", "/srv/git", "ro", "noexec", "root", "must"),
+        ("/srv/sftp/alice/upload", "/upload", "rw", "noexec", "user", "must"),
+    ]
+    only = plan_of(replace(inside, home="none"), account=ELSEWHERE)
+    assert ("/srv/sftp/alice/upload/new", "/upload/new", "rw", "noexec", "user", "make") in args(only, "bind")
+    assert {path.rsplit("/", 1)[0] for (path,) in args(plan, "mask")} <= {
+        "/upload",
+        "/upload/.config",
+        "/upload/.local",
+    }
+    assert ("HOME", "/upload") in args(plan, "env") and args(plan, "home") == [("/upload",)]
+    assert tops_of(ELSEWHERE, [inside]) == ("/srv", "/upload")
+    (passwd,) = [text for path, text in args(plan, "file") if path == "/run/passwd"]
+    assert ":/upload:" in passwd and "/srv/sftp" not in passwd
+
+
+@pytest.mark.parametrize("path", ["/srv/sftp/alice/upload", "/srv/sftp/alice/upload/x", "/srv/sftp", "/srv"])
+def test_nothing_is_shown_through_the_home_of_the_host(path: str) -> None:
+    with pytest.raises(ConfigError, match="home on the host"):
+        plan_of(replace(FILES, binds=(Bind(path),)), account=ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    ("home", "on_host"), [("/etc/x", "/srv/a"), ("/", "/srv/a"), ("/a/../b", "/srv/a"), ("/a", "/etc")]
+)
+def test_places_of_a_home_that_cannot_be(home: str, on_host: str) -> None:
+    with pytest.raises(ConfigError, match="home"):
+        plan_of(account=replace(ALICE, home=home, host_home=on_host))
+
+
 def test_home_not_shown_needs_no_mask_and_still_exists() -> None:
     plan = plan_of(replace(FILES, home="none"))
     assert args(plan, "bind") == args(plan, "mask") == args(plan, "mask-file") == []
