@@ -41,6 +41,7 @@ class Operation(Word):
     SPOOL = "spool"
     LINGER = "linger"
     HOME = "home"
+    HOME_PATH = "home-path"
     TRIAL_KEY = "trial-key"
     TRIAL_FILES = "trial-files"
     TRIAL_ACCOUNT = "trial-account"
@@ -120,6 +121,13 @@ def _undo_shell(name: str, uid: int, old: str, new: str) -> None:
     entry = accounts.find(name)
     if entry and entry.uid == uid and entry.shell == new:
         accounts.set_shell(name, old)
+
+
+def _undo_home_path(name: str, uid: int, old: str, new: str) -> None:
+    # Likewise.
+    entry = accounts.find(name)
+    if entry and entry.uid == uid and entry.home == new:
+        accounts.set_home(name, old)
 
 
 def _undo_member(name: str, group: str) -> None:
@@ -241,6 +249,7 @@ OPERATIONS: dict[Operation, Callable[..., None]] = {
     Operation.SPOOL: _undo_spool,
     Operation.LINGER: _undo_linger,
     Operation.HOME: _undo_home,
+    Operation.HOME_PATH: _undo_home_path,
     Operation.TRIAL_KEY: _undo_trial_key,
     Operation.TRIAL_FILES: _undo_trial_files,
     Operation.TRIAL_ACCOUNT: _undo_trial_account,

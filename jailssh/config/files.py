@@ -20,6 +20,7 @@ from jailssh.core.names import MAX_UID, check_jail_name
 LIMITS = "limits"
 GROUPS = "groups"
 """The section of a user's file that names groups of keys."""
+NOTHING: Mapping[str, str] = MappingProxyType({})
 _HEADER = re.compile(r"[ \t]*\[([^]]*)\]")
 _ENTRY = re.compile(r"([^#=]*=[ \t]*)([^#]*?)([ \t\r]*(?:#.*)?)\Z", re.DOTALL)
 _BETWEEN = re.compile(r"([,\s]+)")
@@ -128,12 +129,19 @@ def _read_groups(document: Document, errors: list[JailsshError]) -> tuple[Group,
     return tuple(found)
 
 
-def user_text(uid: int, jails: Sequence[str], before: bytes = b"") -> str:
+def user_text(uid: int, jails: Sequence[str], before: bytes = b"", own: Mapping[str, str] = NOTHING) -> str:
     """Return the content of a user's file that puts uid ``uid`` into ``jails``.
 
-    ``before`` is the content so far; what else it says, comments too, stays.
+    ``before`` is the content so far; what else it says, comments too, stays.  ``own``: other settings of the account.
     """
-    return _edited(before, {"uid": str(uid), "jail": " ".join(sorted(set(jails)))})
+    top = {row.name for row in USER if not row.section}
+    said: dict[str, str | dict[str, list[str]]] = {"uid": str(uid), "jail": " ".join(sorted(set(jails)))}
+    said |= {key: value for key, value in own.items() if key in top}
+    if limits := {key: value for key, value in own.items() if key not in top}:
+        known = read_document(before, "").entries.get(LIMITS, {})
+        now = {key: list(words_of(entry.raw)) for key, entry in known.items()}
+        said[LIMITS] = now | {key: [value] for key, value in limits.items()}
+    return _edited(before, said)
 
 
 def with_groups(before: bytes, groups: Mapping[str, Sequence[str]]) -> str:

@@ -45,15 +45,18 @@ VERBS: dict[str, str] = {
     "audit": "show what happened: logins, commands, files, denials",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
+    "migrate": "bring in accounts that Jailkit, rssh, sshd_config and others confine",
     "selftest": "prove a jail with real logins: its uses work, attacks do not",
     "demo": "try real logins on a scratch host; leaves nothing behind",
 }
 
 QUERIES = ("audit", "check", "doctor", "explain", "list", "plan", "selftest")
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
+TRANSFERS = ("migrate",)
+"""Likewise, those in the room ``transfer``."""
 INTERRUPTED_STATUS = 130
 # They always ask the name service.
-LOOKING_UP = ("adduser", "apply", "list", "selftest")
+LOOKING_UP = ("adduser", "apply", "list", "migrate", "selftest")
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -74,7 +77,12 @@ def verb_module(verb: str) -> ModuleType:
         close = difflib.get_close_matches(verb, VERBS, 1)
         hint = f"did you mean: jailssh {close[0]}?" if close else "jailssh --help"
         raise UsageError(f"verb {verb!r}", "does not exist", hint=hint)
-    return importlib.import_module(f"jailssh.{'queries' if verb in QUERIES else 'cli'}.{verb}")
+    return importlib.import_module(f"jailssh.{room_of(verb)}.{verb}")
+
+
+def room_of(verb: str) -> str:
+    """Return the room with the module of a verb."""
+    return "queries" if verb in QUERIES else "transfer" if verb in TRANSFERS else "cli"
 
 
 def verb_parser(verb: str, module: ModuleType) -> VerbParser:

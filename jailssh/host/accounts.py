@@ -239,6 +239,11 @@ def set_shell(name: str, shell: str) -> None:
     _change(["usermod", "--shell", shell, "--", name], f"cannot set the login shell of {name}")
 
 
+def set_home(name: str, home: str) -> None:
+    """Make ``home`` the home directory of a local account; nothing is moved."""
+    _change(["usermod", "--home", home, "--", name], f"cannot set the home directory of {name}")
+
+
 def add_member(name: str, group: str) -> None:
     """Add ``name`` to the member list of the local group ``group``; works for accounts of a directory too."""
     _change(["gpasswd", "--add", name, group], f"cannot add {name} to group {group}")

@@ -60,6 +60,30 @@ def files(layout: Layout) -> list[str]:
     return found
 
 
+def all_lines(layout: Layout) -> list[tuple[str, int, str]]:
+    """Return the lines of the configuration as (file, number from 1, text), each Include followed by what it reads."""
+    found: list[tuple[str, int, str]] = []
+    _read_all(sshd.main_config(layout), os.path.dirname(sshd.main_config(layout)), found, 0)
+    return found
+
+
+def _read_all(path: str, folder: str, found: list[tuple[str, int, str]], depth: int) -> None:
+    text = fs.read_trusted(path, sshd.LIMIT).decode("utf-8", "surrogateescape")
+    for number, line in enumerate(text.splitlines(), 1):
+        found.append((path, number, line))
+        match = _LINE.match(line)
+        if match is not None and match[1].lower() == "include" and depth < _DEPTH:
+            for each in _included(match[2], folder):
+                _read_all(each, folder, found, depth + 1)
+
+
+def _included(text: str, folder: str) -> Iterator[str]:
+    with suppress(ValueError):
+        for word in shlex.split(text, comments=True):
+            pattern = word if word.startswith("/") else f"{folder}/{word}"
+            yield from sorted(glob.glob(pattern))
+
+
 def _read(path: str, folder: str, found: list[MatchLine], depth: int, seen: list[str] | None = None) -> None:
     if seen is not None:
         seen.append(path)

@@ -7,8 +7,8 @@ that an account never has more than before: what confines it comes before what l
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol
 
 from jailssh.change import transaction, undo
@@ -74,7 +74,11 @@ class Publishing(Protocol):
 
 @dataclass(frozen=True)
 class AddUserOptions:
-    """What the administrator asked for; ``home`` is for a new account, None is ``/home/NAME``."""
+    """What the administrator asked for; ``home`` is for a new account, None is ``/home/NAME``.
+
+    ``own``: settings of the account's own file.  ``home_path``: what an account that exists has as home directory from
+    then on, "" for what it has now; nothing is moved.
+    """
 
     name: str
     jails: tuple[str, ...]
@@ -86,6 +90,8 @@ class AddUserOptions:
     on_demand: bool = False
     disable: bool = False
     key_choice: Choice = field(default_factory=Choice)
+    own: Mapping[str, str] = field(default_factory=dict)
+    home_path: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,8 +152,8 @@ def adduser(
         if entry is None:
             checks.check_new(wish.name, home)
         else:
-            home = entry.home
-            facts = _check_existing(layout, wish, entry, publisher)
+            home = wish.home_path or entry.home
+            facts = _check_existing(layout, wish, replace(entry, home=home), publisher)
         check_home(home)
         publisher.check(wish.jails)
         ring = publisher.keyring(wish.name)
@@ -155,7 +161,11 @@ def adduser(
             hint = f"jailssh keys add {wish.name} NAME FILE"
             raise UsageError("--key", f"{wish.name} is a shared account, its keys need names", hint=hint)
         own = _own_keys(layout, wish, entry, shared=ring.shared)
-        standing = looks.look(entry) if entry is not None and facts is not None and not facts.jailed else []
+        standing = (
+            looks.look(replace(entry, home=home))
+            if entry is not None and facts is not None and not facts.jailed
+            else []
+        )
         if facts is not None and not facts.jailed and not confirm(_question(wish, standing)):
             raise JailsshError(f"account {wish.name}", "aborted; nothing changed")
         if not wish.on_demand:
@@ -166,6 +176,7 @@ def adduser(
             if entry is None:
                 entry = _create(layout, wish.name, home, journal)
             journal.uid = entry.uid
+            entry = _at_home(entry, home, journal)
             taken = home_keys.take(own, authorized_keys.present(layout, wish.name), layout, wish.key_choice)
             aside.set_aside(journal, entry, standing if wish.disable else ())
             jailed = facts is not None and facts.jailed
@@ -227,6 +238,15 @@ def _create(layout: Layout, name: str, home: str, journal: Journal) -> AccountEn
     return accounts.get(name)
 
 
+def _at_home(entry: AccountEntry, home: str, journal: Journal) -> AccountEntry:
+    """Return the account with this home directory."""
+    if entry.home == home:
+        return entry
+    inverse = UndoAction(Operation.HOME_PATH, entry.name, (entry.uid, entry.home, home))
+    journal.step("home directory", inverse, lambda: accounts.set_home(entry.name, home))
+    return replace(entry, home=home)
+
+
 def _take(
     layout: Layout,
     wish: AddUserOptions,
@@ -271,7 +291,7 @@ def _steps_before(layout: Layout, wish: AddUserOptions, entry: AccountEntry, *, 
     steps = []
     path = users_file(layout, entry.name)
     before = install.read_optional(path)
-    text = user_text(entry.uid, wish.jails, before or b"").encode("utf-8")
+    text = user_text(entry.uid, wish.jails, before or b"", wish.own).encode("utf-8")
     if before != text:
         inverse = undo.put_file_back(path, text)
         steps.append(AccountStep("users file", inverse, lambda: fs.atomic_write(path, text), confines=not jailed))

@@ -131,7 +131,8 @@ def _home_refusals(facts: AccountFacts) -> list[JailsshError]:
     if not stat.S_ISDIR(facts.home.st_mode):
         return [UsageError(what, "is not a directory")]
     found: list[JailsshError] = []
-    if facts.home.st_uid != entry.uid:
+    # One of root's can be changed by nobody: that is what sshd wants of a ChrootDirectory.
+    if facts.home.st_uid not in (entry.uid, 0):
         why = f"belongs to uid {facts.home.st_uid}, expected {entry.uid}"
         found.append(UsageError(what, why, hint=f"chown {entry.name} {entry.home}"))
     if facts.home.st_mode & 0o022:

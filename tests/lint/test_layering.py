@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "upkeep": {"closure", "core", "files", "host", "image", "jail", "plan", "publish"},
     "tree": {"closure", "core", "files", "host", "image", "jail", "jailspec", "plugin"},
     "diagnose": {"config", "core", "host", "jail", "plan", "plugin", "policy", "publish", "services"},
+    "sources": {"config", "core"},
     "change": {"core", "files", "host", "publish", "services"},
     "users": {
         "change", "closure", "config", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish",
@@ -39,8 +40,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish"},
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "users"},
     "checks": {
-        "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "publish",
-        "services", "upkeep", "users",
+        "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "plugin",
+        "publish", "services", "upkeep", "users",
     },
     "audit": {"config", "core", "files", "host"},
     "doctor": {
@@ -51,6 +52,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "change", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish", "services", "users",
     },
     "console": {"core", "host"},
+    "migration": {"change", "config", "core", "files", "host", "jail", "services", "sources", "users"},
+    "transfer": {"console", "core", "jail", "migration", "publish", "sources", "users"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
         "plan", "publish", "selftest", "services", "users",

@@ -18,7 +18,7 @@ from jailssh.core.errors import UsageError
 from jailssh.core.names import pluralize
 from tests.harness.source import REPO
 
-ROOMS = {verb: "queries" if verb in cli.QUERIES else "cli" for verb in cli.VERBS}
+ROOMS = {verb: cli.room_of(verb) for verb in cli.VERBS}
 VERBS = [verb for verb, room in ROOMS.items() if importlib.util.find_spec(f"jailssh.{room}.{verb}")]
 
 

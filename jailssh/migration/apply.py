@@ -1,0 +1,214 @@
+"""Bring in what an inventory has found, and take it back.
+
+The files of new jails come first, as one change.  Then each account is a change of its own, made by
+:mod:`jailssh.users.adduser` whole or not at all: one that cannot be brought in stays as it is and stops no other.  A
+second run goes on with those that are not there yet.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+
+from jailssh.change import transaction, undo
+from jailssh.change.transaction import Fault, Journal, no_fault
+from jailssh.core.errors import JailsshError, raise_all
+from jailssh.core.tries import Tries
+from jailssh.files import fs
+from jailssh.host import accounts, install
+from jailssh.host.paths import Layout
+from jailssh.jail.configuration import load_configuration
+from jailssh.migration import state
+from jailssh.migration.state import Brought
+from jailssh.migration.wanted import Wanted
+from jailssh.sources.found import Found
+from jailssh.users import adduser, deluser, keyring
+from jailssh.users.adduser import AddUserOptions, Publishing
+from jailssh.users.deluser import DelUserOptions
+from jailssh.users.home_keys import LEAVE_OUT, Choice
+
+SUBJECT = "migrate"
+
+
+@dataclass(frozen=True)
+class How:
+    """``commands``: what becomes of keys in homes that are limited to a command, as for ``adduser``; "" refuses them.
+
+    ``force``, ``now``, ``disable``, ``on_demand``: as for ``adduser``.  ``proof`` of an account that was brought in
+    raises where it does not hold, and the account is taken back then.
+    """
+
+    commands: str = ""
+    force: bool = False
+    now: bool = False
+    disable: bool = False
+    on_demand: bool = False
+    proof: Callable[[str], None] | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one account: lines for people, or the error."""
+
+    account: str
+    lines: tuple[str, ...] = ()
+    error: JailsshError | None = None
+
+
+def write_jails(layout: Layout, plan: Wanted, groups: tuple[str, ...], fault: Fault = no_fault) -> list[str]:
+    """Write the files of new jails and what they name; return lines about them.  All or nothing."""
+    adduser.require_setup(layout, groups)
+    files = {path: (text, 0o644) for path, text in plan.files.items()}
+    files |= {f"{layout.jails}/{name}.conf": (text, 0o644) for name, text in plan.texts.items()}
+    with fs.lock(layout.lock):
+        lines = [*transaction.recover(layout, SUBJECT)]
+        new = {path: each for path, each in files.items() if install.read_optional(path) != each[0].encode()}
+        if clash := sorted(path for path in new if os.path.lexists(path)):
+            raise JailsshError(clash[0], "exists and is another one", hint="move it away, or rename it")
+        journal = Journal(layout, SUBJECT, fault)
+        with journal.changing("migrate: jails", "jailssh migrate --apply"):
+            for path, (text, mode) in new.items():
+                _write(journal, path, text, mode)
+            configuration = load_configuration(layout)
+            errors: list[JailsshError] = []
+            for name in plan.texts:
+                try:
+                    configuration.check((name,))
+                except JailsshError as error:
+                    errors.append(error)
+            raise_all(errors)
+            journal.commit()
+    return [*lines, *(f"+ {path}" for path in new)]
+
+
+def _write(journal: Journal, path: str, text: str, mode: int) -> None:
+    above = os.path.dirname(path)
+    if not os.path.isdir(above):
+        inverse = undo.UndoAction(undo.Operation.DIR, above, (None,))
+        journal.step(f"directory {above}", inverse, lambda: fs.ensure_dir(above, 0o755))
+    data = text.encode("utf-8", "surrogateescape")
+    journal.step(path, undo.put_file_back(path, data), lambda: fs.atomic_write(path, data, mode=mode))
+
+
+def bring(layout: Layout, plan: Wanted, publisher: Publishing, how: How, fault: Fault = no_fault) -> Iterator[Result]:
+    """Bring in each account; yields what became of it.  Nothing is asked: that was done before."""
+    for found in plan.found:
+        try:
+            yield Result(found.account, tuple(_one(layout, found, plan.jails[found.account], publisher, how, fault)))
+        except JailsshError as error:
+            yield Result(found.account, error=error)
+
+
+def _one(layout: Layout, found: Found, jail: str, publisher: Publishing, how: How, fault: Fault) -> list[str]:
+    entry = accounts.get(found.account)
+    known = state.read(layout)
+    state.write(layout, known | {found.account: Brought(entry.uid, found.source, jail, int(time.time()))})
+    shared = bool(found.named)
+    commands = how.commands or (LEAVE_OUT if found.keys or shared else "")
+    wish = AddUserOptions(
+        found.account,
+        (jail,),
+        keys=() if shared else found.keys,
+        force=how.force,
+        now=how.now,
+        on_demand=how.on_demand or shared,
+        disable=how.disable,
+        key_choice=Choice(commands, leave=bool(found.keys) or shared),
+        own=({"home": found.inside} if found.inside else {}) | dict(found.own),
+        home_path=found.home,
+    )
+    try:
+        done = adduser.adduser(layout, wish, publisher, lambda _: True, fault)
+    except JailsshError:
+        state.write(layout, known)
+        raise
+    try:
+        lines = list(done.lines)
+        for name, keys in found.named.items():
+            groups = tuple(group for group, names in found.groups.items() if name in names)
+            lines += keyring.add(layout, keyring.Addition(found.account, name, keys, groups), publisher, fault)
+        if how.proof:
+            how.proof(found.account)
+    except JailsshError as error:
+        _back(layout, found.account, publisher)
+        state.write(layout, known)
+        raise JailsshError(f"account {found.account}", f"{error}; it is as before", hint=error.hint) from error
+    return lines
+
+
+def _back(layout: Layout, name: str, publisher: Publishing) -> list[str]:
+    wish = DelUserOptions(name, keep_account=True)
+    return deluser.deluser(layout, wish, publisher.withdraw, lambda _: True)
+
+
+def undo_all(
+    layout: Layout, publisher: Publishing, sources: Collection[str] = (), people: Collection[str] = ()
+) -> list[str]:
+    """Take back what was brought in, of these sources and people alone where some are named; return lines.
+
+    What cannot be taken back is raised at the end; a second run goes on with it.
+    """
+    known = state.read(layout)
+    tries = Tries()
+    lines: list[str] = []
+    for name, brought in sorted(known.items()):
+        if (sources and brought.source not in sources) or (people and name not in people):
+            continue
+
+        def back(name: str = name, brought: Brought = brought) -> list[str]:
+            done = _undo_one(layout, name, brought, publisher)
+            rest = state.read(layout)
+            rest.pop(name, None)
+            state.write(layout, rest)
+            return done
+
+        lines += tries(f"account {name}", back) or []
+    lines += tries("jails", lambda: _undo_jails(layout)) or []
+    if tries.errors:
+        raise deluser.NotFinishedError(lines, tries.errors)
+    return lines
+
+
+def _undo_one(layout: Layout, name: str, brought: Brought, publisher: Publishing) -> list[str]:
+    entry = accounts.find(name)
+    if entry is None:
+        return [f"{name}: the account is gone"]
+    if entry.uid != brought.uid:
+        return [f"{name}: is another account by now (uid {entry.uid}, then {brought.uid}); nothing done"]
+    if not os.path.lexists(adduser.users_file(layout, name)):
+        return [f"{name}: was taken out of its jail already"]
+    return _back(layout, name, publisher)
+
+
+def _undo_jails(layout: Layout) -> list[str]:
+    """Remove the jails that were written and that nobody is in; those with accounts stay, and are named."""
+    with fs.lock(layout.lock):
+        lines = transaction.recover(layout, SUBJECT)
+        journal = Journal(layout, SUBJECT)
+        if not journal.original:
+            return lines
+        used = _used(layout)
+        stay = [
+            step for step in journal.original if step.key.startswith(f"{layout.jails}/") and _jail(step.key) in used
+        ]
+        if stay:
+            named = ", ".join(_jail(step.key) for step in stay)
+            return [*lines, f"note: jails stay, since accounts are in them: {named}"]
+        undo.take_back(journal.original)
+        journal.forget()
+        return [*lines, *(f"- {step.key}" for step in journal.original)]
+
+
+def _jail(path: str) -> str:
+    return os.path.basename(path).removesuffix(".conf")
+
+
+def _used(layout: Layout) -> set[str]:
+    configuration = load_configuration(layout)
+    used: set[str] = set()
+    for name in configuration.user_names():
+        user = configuration.user(name)
+        used |= set(user.jails) if user else set()
+    return used

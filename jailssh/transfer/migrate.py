@@ -1,0 +1,118 @@
+"""``jailssh migrate``: bring in the accounts that other programs confine, and take that back."""
+
+from __future__ import annotations
+
+import argparse
+
+from jailssh.console.context import ASSUME_YES, Context
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError, raise_all
+from jailssh.core.names import check_account_name, pluralize
+from jailssh.jail.configuration import load_configuration
+from jailssh.migration import apply, report
+from jailssh.migration.inventory import Inventory, take
+from jailssh.migration.this_host import RealHost
+from jailssh.publish.publish import Publisher
+from jailssh.sources.table import SOURCES
+from jailssh.users.home_keys import DROP, LEAVE_OUT
+
+EXAMPLES = (
+    "jailssh migrate",
+    "jailssh migrate jailkit --apply",
+    "jailssh migrate --user alice --apply",
+    "jailssh migrate --undo",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument(
+        "source",
+        nargs="*",
+        metavar="FROM",
+        help=f"programs whose accounts are meant: {', '.join(SOURCES)} (default: all)",
+    )
+    parser.add_argument(
+        "--user", action="append", default=[], metavar="NAME", help="only this account; repeatable.  Also one that its "
+        "program refuses today"
+    )  # fmt: skip
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--plan", action="store_true", help="show what would change, and change nothing (the default)")
+    what.add_argument("--apply", action="store_true", help="write the jails and put each account into its jail")
+    what.add_argument("--undo", action="store_true", help="take back what --apply did, of FROM and --user if given")
+    parser.add_argument(
+        "--key-commands",
+        choices=(DROP, LEAVE_OUT),
+        default="",
+        help="keys in homes that are limited to a command: drop the limit (the key can use the whole jail), or leave "
+        "the key out",
+    )
+    parser.add_argument("--on-demand", action="store_true", help="build images and plans at the first logins")
+    parser.add_argument("--force", action="store_true", help="allow system accounts and privileged groups")
+    parser.add_argument("--now", action="store_true", help="allow logged-in accounts; what runs stays unconfined")
+    parser.add_argument(
+        "--disable", action="store_true", help="set aside cron and at jobs, lingering, .forward and similar files"
+    )
+    parser.add_argument("--yes", action="store_true", help=f"when asked to go ahead, {ASSUME_YES}")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Show, bring in, or take back."""
+    context.need_real_root("migrate")
+    people = [check_account_name(name) for name in args.user]
+    if unknown := [name for name in args.source if name not in SOURCES]:
+        raise UsageError(f"source {unknown[0]!r}", "does not exist", hint=f"one of: {', '.join(SOURCES)}")
+    if args.undo:
+        return _undo(args, context, people)
+    configuration = load_configuration(context.layout)
+    inventory = take(configuration, RealHost(context.layout), args.source, people)
+    if not args.apply:
+        _show(inventory, context)
+        raise_all(list(inventory.errors))
+        return EXIT_OK
+    # What cannot be read may be about anybody, so nothing is done on half of it.
+    raise_all(list(inventory.errors))
+    return _apply(args, context, inventory)
+
+
+def _show(inventory: Inventory, context: Context) -> None:
+    context.facts(report.facts(inventory, context.layout.jails), report.lines(inventory, context.layout.jails))
+
+
+def _apply(args: argparse.Namespace, context: Context, inventory: Inventory) -> int:
+    plan = inventory.wanted
+    if not plan.found:
+        context.facts({"accounts": [], "files": []}, ["nothing to bring in, nothing changed"])
+        return EXIT_OK
+    if not context.yes:
+        for line in report.lines(inventory, context.layout.jails):
+            context.tell(line)
+    if not context.confirm(f"Put {pluralize(len(plan.found), 'account')} into jails?"):
+        raise JailsshError("migrate", "aborted; nothing changed")
+    publisher = Publisher(context.layout)
+    written = apply.write_jails(context.layout, plan, publisher.groups)
+    how = apply.How(
+        commands=args.key_commands, force=args.force, now=args.now, disable=args.disable, on_demand=args.on_demand
+    )
+    rows, errors = [], []
+    if not context.json:
+        context.say(written)
+    for result in apply.bring(context.layout, plan, publisher, how):
+        rows.append({"account": result.account, "done": result.error is None, "lines": list(result.lines),
+                     "error": str(result.error) if result.error else ""})  # fmt: skip
+        if result.error:
+            errors.append(result.error)
+            context.tell(f"{result.account}: not brought in: {result.error}")
+        elif not context.json:
+            context.changed(result.lines, {})
+    done = len(rows) - len(errors)
+    lines = [f"{done} of {pluralize(len(rows), 'account')} brought in; to take it back: jailssh migrate --undo"]
+    context.facts({"accounts": rows, "files": written}, lines)
+    return EXIT_FAILED if errors else EXIT_OK
+
+
+def _undo(args: argparse.Namespace, context: Context, people: list[str]) -> int:
+    if not context.confirm("Take the accounts that migrate brought in out of their jails, back to what they were?"):
+        raise JailsshError("migrate", "aborted; nothing changed")
+    lines = apply.undo_all(context.layout, Publisher(context.layout), args.source, people)
+    context.changed(lines or ["nothing was brought in, nothing changed"], {})
+    return EXIT_OK
