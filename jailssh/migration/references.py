@@ -61,20 +61,23 @@ def references(host: Host, found: Iterable[Found]) -> Iterator[Reference]:
                 owner.setdefault(_plain(path), each.account)
         owner.setdefault(person.shell, each.account)
     count = 0
+    services: dict[str, str] = {}
     for service, pattern in FILES if owner else ():
         for path in host.glob(pattern):
-            for one in _in_file(host, service, path, owner):
-                yield one
-                count += 1
-                if count == _MOST:
-                    return
+            services.setdefault(path, service)
+    for path, service in services.items():
+        for one in _in_file(host, service, path, owner):
+            yield one
+            count += 1
+            if count == _MOST:
+                return
 
 
 def _in_file(host: Host, service: str, path: str, owner: dict[str, str]) -> Iterator[Reference]:
     if host.kind(path) != "file":
         return
     try:
-        text = host.read(path)
+        text = host.peek(path)
     except JailsshError as error:
         yield Reference(service, path, f"cannot be read: {error}", "")
         return

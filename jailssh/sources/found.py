@@ -117,6 +117,9 @@ class Host(Protocol):
     def read_of(self, person: Person, path: str) -> str | None:
         """Return a file below the person's home, read with the person's rights and following no link; else as above."""
 
+    def peek(self, path: str) -> str | None:
+        """Return a regular file of anybody's as text, for what is only told; None where there is none.  As above."""
+
     def glob(self, pattern: str) -> Sequence[str]:
         """Return the paths that fit a shell pattern, sorted; only below directories of root's."""
 

@@ -26,6 +26,7 @@ _KINDS: dict[str, str] = {
     "DIR": "directory",
     "EVENT": "none",
     "FILE": "file",
+    "FROM": "none",
     "GENERATION": "generation",
     "GROUP": "none",
     "HOW": "none",
@@ -63,6 +64,7 @@ _KINDS: dict[str, str] = {
     "keys add NAME": "none",
     "keys remove NAME": "key",
     "learn --key": "key",
+    "migrate --user": "any-account",
     "plan --key": "key",
     "update JAIL": "image",
 }
