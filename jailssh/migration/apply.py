@@ -36,8 +36,8 @@ SUBJECT = "migrate"
 class How:
     """``commands``: what becomes of keys in homes that are limited to a command, as for ``adduser``; "" refuses them.
 
-    ``force``, ``now``, ``disable``, ``on_demand``: as for ``adduser``.  ``proof`` of an account that was brought in
-    raises where it does not hold, and the account is taken back then.
+    ``force``, ``now``, ``disable``, ``on_demand``: as for ``adduser``.  ``trial`` is called before an account is
+    changed, what it returns afterwards: that returns lines, or raises, and the account is taken back then.
     """
 
     commands: str = ""
@@ -45,7 +45,7 @@ class How:
     now: bool = False
     disable: bool = False
     on_demand: bool = False
-    proof: Callable[[str], None] | None = None
+    trial: Callable[[Found], Callable[[], list[str]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +103,7 @@ def bring(layout: Layout, plan: Wanted, publisher: Publishing, how: How, fault: 
 
 def _one(layout: Layout, found: Found, jail: str, publisher: Publishing, how: How, fault: Fault) -> list[str]:
     entry = accounts.get(found.account)
+    compare = how.trial(found) if how.trial else list
     known = state.read(layout)
     state.write(layout, known | {found.account: Brought(entry.uid, found.source, jail, int(time.time()))})
     shared = bool(found.named)
@@ -129,8 +130,7 @@ def _one(layout: Layout, found: Found, jail: str, publisher: Publishing, how: Ho
         for name, keys in found.named.items():
             groups = tuple(group for group, names in found.groups.items() if name in names)
             lines += keyring.add(layout, keyring.Addition(found.account, name, keys, groups), publisher, fault)
-        if how.proof:
-            how.proof(found.account)
+        lines += compare()
     except JailsshError as error:
         _back(layout, found.account, publisher)
         state.write(layout, known)

@@ -85,7 +85,10 @@ class RealHost:
         """Return a regular file of anybody's as text, for what is only told; None where there is none."""
         if self.kind(path) != "file":
             return None
-        fd = fs.open_plain(path)
+        try:
+            fd = fs.open_plain(path)
+        except OSError as error:
+            raise fs.failed("read", path, error) from error
         try:
             if not stat.S_ISREG(os.fstat(fd).st_mode) or os.fstat(fd).st_size > LIMIT:
                 raise HostError(path, "is no file that can be read")

@@ -95,10 +95,14 @@ class Connection:
             self._transport = self._connect()
         return self._transport
 
+    def open_socket(self) -> socket.socket:
+        """Return a new connection to the server; raises OSError."""
+        return socket.create_connection((self.place.address, self.place.port), timeout=CONNECTING)
+
     def _connect(self) -> paramiko.Transport:
         what = f"sshd at {self.place}"
         try:
-            made = socket.create_connection((self.place.address, self.place.port), timeout=CONNECTING)
+            made = self.open_socket()
         except OSError as error:
             why = f"cannot be reached: {(error.strerror or str(error)).lower()}"
             raise CannotTryError(what, why, hint="start it: systemctl start ssh") from error

@@ -38,7 +38,7 @@ def places(values: Mapping[str, Sequence[str]]) -> list[Place]:
 
     Raises :class:`CannotTryError` where nothing listens.
     """
-    keys = _host_keys(values.get("hostkey", ()))
+    keys = host_keys(values.get("hostkey", ()))
     if not keys:
         raise CannotTryError("sshd", "none of its host keys can be read", hint="see: sshd -T | grep hostkey")
     wanted = list(dict.fromkeys(_near(text) for text in values.get("listenaddress", ())))
@@ -70,7 +70,8 @@ def _listens(address: str, port: int) -> bool:
     return False
 
 
-def _host_keys(paths: Sequence[str]) -> frozenset[str]:
+def host_keys(paths: Sequence[str]) -> frozenset[str]:
+    """Return the public keys, as base64 text, of sshd's host keys at these paths."""
     found = set()
     for path in paths:
         with suppress(JailsshError, IndexError):

@@ -104,14 +104,14 @@ def test_candidate(layout: Layout, drop_in: str, probe: str) -> None:
     directory = f"{layout.root}/run"
     for text in (drop_in, probe):
         with install.temporary(directory, text.encode()) as candidate:
-            main = _main_with(layout, candidate).encode("utf-8", "surrogateescape")
+            main = main_with(layout, candidate).encode("utf-8", "surrogateescape")
             with install.temporary(directory, main) as config:
                 test(config)
                 if text is probe:
                     check_forced(effective("jailssh-probe", config), layout, "jailssh-probe")
 
 
-def _main_with(layout: Layout, candidate: str) -> str:
+def main_with(layout: Layout, candidate: str) -> str:
     """Return the main file with each drop-in named, ``candidate`` in the place of ours."""
     lines = read_main(layout).splitlines()
     index = _include_line(layout, "\n".join(lines))

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
 from jailssh.console.context import ASSUME_YES, Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_account_name, pluralize
+from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
 from jailssh.migration import apply, report
 from jailssh.migration.inventory import Inventory, take
 from jailssh.migration.this_host import RealHost
 from jailssh.publish.publish import Publisher
+from jailssh.selftest import matrix
+from jailssh.selftest.matrix import Difference
+from jailssh.selftest.own_server import own_connection
+from jailssh.sources.found import Found
 from jailssh.sources.table import SOURCES
 from jailssh.users.home_keys import DROP, LEAVE_OUT
 
@@ -52,6 +59,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--disable", action="store_true", help="set aside cron and at jobs, lingering, .forward and similar files"
     )
+    parser.add_argument(
+        "--try-logins",
+        action="store_true",
+        help="log in to each account before and after; one that loses what should work, or may do more, is taken back",
+    )
     parser.add_argument("--yes", action="store_true", help=f"when asked to go ahead, {ASSUME_YES}")
 
 
@@ -90,8 +102,14 @@ def _apply(args: argparse.Namespace, context: Context, inventory: Inventory) -> 
         raise JailsshError("migrate", "aborted; nothing changed")
     publisher = Publisher(context.layout)
     written = apply.write_jails(context.layout, plan, publisher.groups)
+    trial = partial(_trial, context.layout) if args.try_logins else None
     how = apply.How(
-        commands=args.key_commands, force=args.force, now=args.now, disable=args.disable, on_demand=args.on_demand
+        commands=args.key_commands,
+        force=args.force,
+        now=args.now,
+        disable=args.disable,
+        on_demand=args.on_demand,
+        trial=trial,
     )
     rows, errors = [], []
     if not context.json:
@@ -108,6 +126,42 @@ def _apply(args: argparse.Namespace, context: Context, inventory: Inventory) -> 
     lines = [f"{done} of {pluralize(len(rows), 'account')} brought in; to take it back: jailssh migrate --undo"]
     context.facts({"accounts": rows, "files": written}, lines)
     return EXIT_FAILED if errors else EXIT_OK
+
+
+def _trial(layout: Layout, found: Found) -> Callable[[], list[str]]:
+    """Log in to the account as it is; return what does so again, and compares."""
+    places = {name: next(iter(each), "") for name, each in _places(found).items()}
+    with own_connection(layout, found.account, found.options) as connection:
+        before = matrix.ask(connection, {})
+
+    def after() -> list[str]:
+        with own_connection(layout, found.account) as connection:
+            now = matrix.ask(connection, places)
+        became = matrix.compare(before, now, found.uses)
+        bad = [name for name, what in became.items() if what in (Difference.LOST, Difference.OPENED)]
+        if bad:
+            said = "; ".join(f"{became[name]}: {name} ({now[name].told})" for name in bad)
+            raise JailsshError(f"account {found.account}", said, hint="see: jailssh migrate --plan")
+        told = [f"{became[name]}: {name}" for name in became if became[name] != Difference.SAME]
+        works = ", ".join(name for name, each in now.items() if each.works)
+        return [f"{found.account}: logins tried before and after: works: {works or 'nothing'}", *told]
+
+    return after
+
+
+def _places(found: Found) -> dict[str, tuple[str, ...]]:
+    """Return the directories at which the new jail has rsync and git."""
+    keys = {"rsync": ("read", "write"), "git": ("read", "write", "roots")}
+    listed = {
+        name: [value for key in named for value in _listed(found.settings.get(name, {}).get(key, ()))]
+        for name, named in keys.items()
+    }
+    home = found.inside or "."
+    return {name: tuple(each.replace("~", home, 1) for each in values) for name, values in listed.items() if values}
+
+
+def _listed(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
 
 
 def _undo(args: argparse.Namespace, context: Context, people: list[str]) -> int:

@@ -53,7 +53,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "console": {"core", "host"},
     "migration": {"change", "config", "core", "files", "host", "jail", "services", "sources", "users"},
-    "transfer": {"console", "core", "jail", "migration", "publish", "sources", "users"},
+    "transfer": {"console", "core", "host", "jail", "migration", "publish", "selftest", "sources", "users"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
         "plan", "publish", "selftest", "services", "users",
