@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import DeniedError, HostError, JailsshError, UsageError
-from jailssh.core.names import is_clean_absolute, pluralize
+from jailssh.core.names import MAX_UID, is_clean_absolute, pluralize
 from jailssh.files import fs
 from jailssh.host import accounts, as_user
 from jailssh.host.accounts import AccountEntry
@@ -143,8 +143,50 @@ def _home_refusals(facts: AccountFacts) -> list[JailsshError]:
     return found
 
 
-def check_new(name: str, home: str) -> None:
+def differences(
+    entry: AccountEntry, *, uid: int | None, gecos: str, password: str, expires: int | None
+) -> list[JailsshError]:
+    """Return where an account that exists is not as asked for: it is put into a jail, and otherwise left as it is."""
+    ages = accounts.password_ages(entry.name)
+    rows = (
+        (uid is None or uid == entry.uid, f"uid {uid}", f"account exists with uid {entry.uid}", "usermod --uid"),
+        (not gecos or gecos == entry.gecos, "gecos", "account exists with another one", "usermod --comment"),
+        (
+            not password or password == accounts.password_hash(entry.name),
+            "password",
+            "account exists, its password stays as it is",
+            "chpasswd --encrypted",
+        ),
+        (
+            expires is None or (ages is not None and ages.expires == expires),
+            "expires",
+            "account exists, its expiry stays as it is",
+            "chage --expiredate",
+        ),
+    )
+    return [
+        UsageError(f"account {entry.name}: {what}", why, hint=f"leave it out; to change it: {tool}")
+        for fits, what, why, tool in rows
+        if not fits
+    ]
+
+
+MAX_NEW_NAME = 32
+"""The longest name that useradd(8) gives, for utmp(5)."""
+
+
+def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "") -> None:
     """Raise unless a local account ``name`` with ``home`` can be created."""
+    if len(name) > MAX_NEW_NAME:
+        raise UsageError(f"account name {name!r}", f"has {len(name)} characters (limit {MAX_NEW_NAME})")
+    if ":" in home:
+        raise UsageError(f"--home {home!r}", "contains a colon, which /etc/passwd cannot hold")
+    if any(char in gecos for char in ":\n\r") or not gecos.isprintable():
+        raise UsageError(f"gecos of {name}", "contains a colon or a control character")
+    if uid is not None and not 0 < uid <= MAX_UID:
+        raise UsageError(f"uid {uid} of {name}", f"is not between 1 and {MAX_UID}")
+    if uid is not None and (taken := accounts.find_uid(uid)) is not None:
+        raise UsageError(f"uid {uid} of {name}", f"is the uid of {taken.name}")
     if home == "/" or not is_clean_absolute(home):
         raise UsageError(f"--home {home!r}", "is not a plain absolute path")
     if accounts.group_exists(name):
