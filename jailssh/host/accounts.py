@@ -207,14 +207,15 @@ def processes_of(uid: int) -> list[int]:
     return sorted(found)
 
 
-def invoking_uid() -> int | None:
-    """Return the uid that this login session began with, None outside of one (proc(5): loginuid)."""
+def invoking_uids() -> set[int]:
+    """Return the uids of who runs this: the one that the login session began with (proc(5): loginuid), sudo(8)'s."""
+    found = {int(uid) for uid in [os.environ.get("SUDO_UID", "")] if uid.isdecimal()}
     try:
         with open("/proc/self/loginuid", encoding="ascii") as stream:
-            uid = int(stream.read())
+            found.add(int(stream.read()))
     except (OSError, ValueError):
-        return None
-    return None if uid == 2**32 - 1 else uid
+        pass
+    return found - {2**32 - 1}
 
 
 def create_account(

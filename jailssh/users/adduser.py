@@ -76,8 +76,9 @@ class Publishing(Protocol):
 class AddUserOptions:
     """What the administrator asked for; ``home``, ``uid``, ``gecos``, ``password``, ``expires`` are for a new account.
 
-    ``home``: None is ``/home/NAME``.  ``uid``: None is the next one.  ``password``: a hash as crypt(5) has them, "" for
-    none that fits.  ``expires``: the day, counted from 1970, from which on nobody logs in.
+    ``where``: what names it to people in an error, such as ``file:line``.  ``home``: None is ``/home/NAME``.
+    ``uid``: None is the next one.  ``password``: a hash as crypt(5) has them, "" for none that fits.
+    ``expires``: the day, counted from 1970, from which on nobody logs in.
     """
 
     name: str
@@ -94,6 +95,7 @@ class AddUserOptions:
     gecos: str = ""
     password: str = ""
     expires: int | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class AccountFacts:
     """What there is to know about an existing account before it goes into a jail.
 
     ``home`` and ``ssh`` (its ``.ssh``) are lstat(2) results, None where absent; ``jailed``: it is in a jail already;
-    ``invoking``: it is the account that this login session began with.
+    ``invoking``: it is the account that runs this.  ``last_of``: the group of administrators without others in it.
     """
 
     entry: AccountEntry
@@ -36,6 +36,11 @@ class AccountFacts:
     ssh: os.stat_result | None
     jailed: bool
     invoking: bool
+    last_of: str = ""
+
+
+ADMINISTRATORS = ("sudo", "wheel", "admin")
+"""The groups whose members become root by sudo(8), in the distributions' own sudoers."""
 
 
 def look(entry: AccountEntry, *, login_program: str, users_file: str) -> AccountFacts:
@@ -51,8 +56,17 @@ def look(entry: AccountEntry, *, login_program: str, users_file: str) -> Account
         home_path=os.path.realpath(entry.home),
         ssh=_lstat(entry, f"{entry.home}/.ssh"),
         jailed=jailed,
-        invoking=accounts.invoking_uid() == entry.uid,
+        invoking=entry.uid in accounts.invoking_uids(),
+        last_of=_last_of(entry),
     )
+
+
+def _last_of(entry: AccountEntry) -> str:
+    """Return the group of administrators in which no other account is that could become root, or ""."""
+    for group in ADMINISTRATORS:
+        if any(name == group for name, _ in entry.groups) and not set(accounts.members(group)) - {entry.name, "root"}:
+            return group
+    return ""
 
 
 def _lstat(entry: AccountEntry, path: str) -> os.stat_result | None:
@@ -77,6 +91,9 @@ def refusals(
     if facts.same_uid:
         why = f"uid {entry.uid} is also the uid of {', '.join(facts.same_uid)}, and the uid selects the jail"
         found.append(DeniedError(what, why, hint="give each account a uid of its own"))
+    if facts.last_of:
+        why = f"is the last member of group {facts.last_of!r}: nobody else could become root"
+        found.append(DeniedError(what, why, hint=f"add another one first: gpasswd --add NAME {facts.last_of}"))
     if not force:
         found += _needs_force(facts, what, min_uid, deny_groups, login_program)
     if facts.processes and not facts.jailed and not now:

@@ -114,7 +114,7 @@ def _check_names(wishes: Sequence[AddUserOptions]) -> None:
             if (other := home_of.setdefault(home, wish.name)) != wish.name:
                 raise UsageError(f"home {home} of {wish.name}", f"is also wanted for {other}")
         except JailsshError as error:
-            errors.append(error)
+            errors += _placed(wish, error)
         seen.add(wish.name)
     raise_all(errors)
 
@@ -134,9 +134,18 @@ def _judged(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publish
         try:
             cases.append(_judge(layout, wish, publisher, planned, numbers))
         except JailsshError as error:
-            errors += parts(error)
+            errors += _placed(wish, error)
     raise_all(errors)
     return cases
+
+
+def _placed(wish: AddUserOptions, error: JailsshError) -> list[JailsshError]:
+    """Return the errors with the place of what asked for the account."""
+    found = parts(error)
+    for each in found:
+        if wish.where and not each.what.startswith(wish.where):
+            each.what = f"{wish.where}: {each.what}"
+    return found
 
 
 class _Numbers:
