@@ -150,6 +150,16 @@ class Journal:
             finally:
                 self._look = _nothing
 
+    def open(self, what: str, again: str) -> None:
+        """Begin a change of which :meth:`note` writes down all; whoever makes many at once takes them back together."""
+        self.settle()
+        self.owner = owner(what, again)
+
+    def note(self, steps: Iterable[UndoAction]) -> None:
+        """Write down inverses, with their points, of all that is about to be done."""
+        self.steps += steps
+        self._write()
+
     def begin(self, what: str, again: str) -> None:
         """Note that a change of single steps, each sound by itself, is under way; :meth:`forget` ends it."""
         self.owner = owner(what, again)

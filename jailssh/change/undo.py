@@ -20,7 +20,7 @@ from jailssh.files import fs, removal
 from jailssh.host import accounts, as_user, install
 from jailssh.host.paths import Layout
 from jailssh.publish import plan_files, trial_keys
-from jailssh.services import pam, spools, sshd
+from jailssh.services import pam, shadow, spools, sshd
 
 LIMIT = 16 << 20
 
@@ -34,6 +34,7 @@ class Operation(Word):
     DIR = "dir"
     SHELL = "shell"
     MEMBER = "member"
+    HASH = "hash"
     ACCOUNT = "account"
     GROUP = "group"
     RELOAD = "reload"
@@ -135,15 +136,34 @@ def _undo_member(name: str, group: str) -> None:
         accounts.remove_member(name, group)
 
 
+def put_password_back(name: str, uid: int, hashed: str, *, new: bool = False) -> UndoAction:
+    """Return the inverse of giving an account the password ``hashed``, of which only a digest is kept.
+
+    ``new``: the account was made by this command, so it has none yet.
+    """
+    before = "*" if new else accounts.password_hash(name) or "*"
+    return UndoAction(Operation.HASH, name, (uid, before, _digest(hashed.encode())))
+
+
+def _undo_password(name: str, uid: int, old: str, written: str) -> None:
+    # Another hash than ours means that somebody changed it since.
+    entry = accounts.find(name)
+    if entry and entry.uid == uid and _digest((accounts.password_hash(name) or "").encode()) == written:
+        shadow.set_password(name, old)
+
+
 def created(name: str, login_program: str, group: str) -> UndoAction:
     """Return the inverse of creating an account, before it is there; see :func:`as_created`."""
     return UndoAction(Operation.ACCOUNT, name, (None, 0, 0, login_program, group))
 
 
-def as_created(before: UndoAction) -> UndoAction:
-    """Return the inverse of creating an account that is there now: by its uid and by its home's inode it is known."""
+def as_created(before: UndoAction, entry: accounts.AccountEntry | None = None) -> UndoAction:
+    """Return the inverse of creating an account that is there now: by its uid and by its home's inode it is known.
+
+    ``entry``: the account, where it is known.
+    """
     _, _, _, login_program, group = before.args
-    entry = accounts.get(before.key)
+    entry = entry or accounts.get(before.key)
     home = os.lstat(entry.home)
     return replace(before, args=(entry.uid, home.st_dev, home.st_ino, login_program, group))
 
@@ -162,6 +182,16 @@ def _undo_account(name: str, uid: int | None = None, dev: int = 0, ino: int = 0,
     # Its own group was not there before either.
     if accounts.group_exists(name) and not accounts.members(name):
         accounts.delete_group(name)
+    if entry is None:
+        _sweep(name, *marks[1:])
+
+
+def _sweep(name: str, group: str = "") -> None:
+    """Remove what there is of a local account beside its line of /etc/passwd, which is written last."""
+    if accounts.password_hash(name) is not None or (group and accounts.is_listed_member(name, group)):
+        with shadow.opened() as files:
+            if not files.has_account(name):
+                files.remove([name])
 
 
 def _is_marked(entry: accounts.AccountEntry, login_program: str = "", group: str = "") -> bool:
@@ -242,6 +272,7 @@ OPERATIONS: dict[Operation, Callable[..., None]] = {
     Operation.DIR: _undo_dir,
     Operation.SHELL: _undo_shell,
     Operation.MEMBER: _undo_member,
+    Operation.HASH: _undo_password,
     Operation.ACCOUNT: _undo_account,
     Operation.GROUP: _undo_group,
     Operation.RELOAD: _undo_reload,
@@ -283,7 +314,10 @@ def for_good(step: UndoAction) -> UndoAction | None:
 def _created_for_good(step: UndoAction) -> UndoAction | None:
     entry = accounts.find(step.key)
     uid, _, _, *marks = step.args or (None, 0, 0)
-    if entry is None or (entry.uid != uid if uid is not None else not _is_marked(entry, *marks)):
+    if entry is None:
+        _undo_account(step.key, *step.args)
+        return None
+    if entry.uid != uid if uid is not None else not _is_marked(entry, *marks):
         return None
     if not os.path.lexists(entry.home) and _is_unused(entry, 0, 0):
         # The machine stopped before its home was made: the next try begins from nothing.

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 
+from jailssh.config import account_list
+from jailssh.config.account_list import jail_names
 from jailssh.config.key_formats import as_openssh, is_key_text
 from jailssh.config.keys import Key, parse_keys
+from jailssh.console import progress
 from jailssh.console.context import ASSUME_YES, Context
 from jailssh.console.inputs import read_named
-from jailssh.core.errors import EXIT_OK
+from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, parts, raise_all
 from jailssh.core.journal_fields import JAIL, USER
-from jailssh.core.names import check_account_name, check_jail_name
+from jailssh.core.names import check_account_name, escape
 from jailssh.publish.publish import Publisher
-from jailssh.users import adduser
+from jailssh.users import adduser, key_sources, many
+from jailssh.users.adduser import AddUserOptions
 from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 
 EXAMPLES = (
     "jailssh adduser alice --jail sftp-only --key alice.pub",
     "jailssh adduser bob --jail sftp,scp",
     "jailssh adduser backup1 --jail rsync-backup --home /srv/backup1",
+    "jailssh adduser --from accounts.csv --jail sftp-only",
 )
 KEYS_LIMIT = 1 << 20
+HASH_LIMIT = 1 << 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("name", metavar="NAME", help="account name; a missing account is created")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="account names; missing accounts are created")
+    parser.add_argument("--jail", metavar="JAIL[,JAIL…]", help="jails, profiles or plugins; several are combined")
     parser.add_argument(
-        "--jail", required=True, metavar="JAIL[,JAIL…]", help="jails, profiles or plugins; several are combined"
+        "--from",
+        dest="list",
+        metavar="FILE",
+        help="accounts from a CSV file, - for standard input; its first line names the columns: "
+        f"{','.join(account_list.COLUMNS)}",
     )
     parser.add_argument(
         "--key",
@@ -36,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="public keys that authorize logins: a file, - for standard input, or a key itself; repeatable",
     )
+    parser.add_argument("--key-from", metavar="USER", help="also the keys by which the account USER logs in")
+    parser.add_argument("--expires", default="", metavar="DATE", help="day from which a new account is refused")
+    parser.add_argument(
+        "--password", metavar="FILE", help="hash of a new account's password (crypt(5)): a file, - for standard input"
+    )
+    parser.add_argument("--uid", type=int, metavar="UID", help="uid of a new account")
+    parser.add_argument("--gecos", metavar="TEXT", help="full name of a new account")
     parser.add_argument("--home", metavar="DIR", help="home directory of a new account (default /home/NAME)")
     parser.add_argument("--on-demand", action="store_true", help="build image and plan at the first login")
     parser.add_argument(
@@ -74,30 +93,99 @@ def key_choice(args: argparse.Namespace) -> Choice:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Put the account into its jails."""
+    """Put the accounts into their jails."""
     context.need_real_root("adduser")
-    wish = adduser.AddUserOptions(
-        name=check_account_name(args.name),
-        jails=jail_names(args.jail),
-        keys=tuple(key for path in args.key for key in read_key_file(path, f"--key {path}")),
-        force=args.force,
-        now=args.now,
-        home=args.home,
-        on_demand=args.on_demand,
-        disable=args.disable,
-        key_choice=key_choice(args),
-    )
-    done = adduser.adduser(context.layout, wish, Publisher(context.layout), context.confirm)
-    if done.changed:
-        context.changed(done.lines, {USER: wish.name, JAIL: "+".join(wish.jails)})
+    wishes = _wishes(args, context)
+    publisher = Publisher(context.layout)
+    if len(wishes) == 1:
+        (wish,) = wishes
+        done = [many.Added(wish.name, adduser.adduser(context.layout, wish, publisher, context.confirm))]
     else:
-        context.say(done.lines)
+        with progress.bar("adduser") as show:
+            done = many.add_many(context.layout, wishes, publisher, context.confirm, progress=show)
+    for each, wish in zip(done, wishes, strict=True):
+        facts = {USER: wish.name, JAIL: "+".join(wish.jails)}
+        if each.outcome.changed:
+            context.record(each.outcome.lines, facts)
+        if not context.json:
+            context.say(each.outcome.lines)
+    if context.json:
+        rows = [{"name": d.name, "changed": d.outcome.changed, "lines": list(d.outcome.lines)} for d in done]
+        context.facts(rows, ())
     return EXIT_OK
 
 
-def jail_names(text: str) -> tuple[str, ...]:
-    """Return the names in ``--jail A,B``, sorted, each once."""
-    return tuple(sorted({check_jail_name(name.strip()) for name in text.split(",")}))
+def _wishes(args: argparse.Namespace, context: Context) -> list[AddUserOptions]:
+    """Return what is asked for; mistakes of the list are raised all at once."""
+    if bool(args.names) == (args.list is not None):
+        raise UsageError("adduser", "needs either NAME or --from FILE", hint="jailssh adduser --help")
+    single = [flag for flag in ("home", "uid", "gecos", "password") if getattr(args, flag) is not None]
+    if single and len(args.names) != 1:
+        raise UsageError(f"--{single[0]}", "is for one NAME alone", hint="for many: --from FILE")
+    if [args.list, args.password, *args.key].count("-") > 1:
+        raise UsageError("adduser", "only one option can read standard input")
+    common = AddUserOptions(
+        name="",
+        jails=jail_names(args.jail) if args.jail else (),
+        keys=_common_keys(args, context),
+        force=args.force,
+        now=args.now,
+        on_demand=args.on_demand,
+        disable=args.disable,
+        key_choice=key_choice(args),
+        expires=account_list.day(args.expires, "--expires"),
+    )
+    if args.list is not None:
+        return _listed(args.list, common)
+    if not common.jails:
+        raise UsageError("adduser", "the following arguments are required: --jail", hint="jailssh adduser --help")
+    wishes = [replace(common, name=check_account_name(name)) for name in args.names]
+    if len(wishes) == 1:
+        wishes = [replace(wishes[0], home=args.home, uid=args.uid, gecos=args.gecos or "", password=_password(args))]
+    return wishes
+
+
+def _common_keys(args: argparse.Namespace, context: Context) -> tuple[Key, ...]:
+    keys = [key for path in args.key for key in read_key_file(path, f"--key {path}")]
+    if args.key_from:
+        keys += key_sources.keys_of(context.layout, check_account_name(args.key_from))
+    return tuple(keys)
+
+
+def _password(args: argparse.Namespace) -> str:
+    if args.password is None:
+        return ""
+    what = f"--password {args.password}"
+    data = read_named(args.password, what, HASH_LIMIT, "one password hash").decode("utf-8", "replace")
+    return account_list.password_hash(data, what)
+
+
+def _listed(path: str, common: AddUserOptions) -> list[AddUserOptions]:
+    """Return what the lines of a list ask for; what a line leaves out is as on the command line."""
+    data = read_named(path, f"--from {path}", account_list.MAX_LIST, "a list of accounts")
+    source = "standard input" if path == "-" else path
+    wishes: list[AddUserOptions] = []
+    errors: list[JailsshError] = []
+    for row in account_list.read(data, source):
+        try:
+            if not (row.jails or common.jails):
+                raise UsageError(f"{row.where}: jail", "is missing", hint="add the column jail, or use --jail")
+            keys = [key for text in row.keys for key in _listed_keys(text, row.where)]
+            wish = replace(common, name=row.name, jails=row.jails or common.jails, keys=(*common.keys, *keys))
+            wish = replace(wish, home=row.home, uid=row.uid, gecos=row.gecos, password=row.password, where=row.where)
+            wishes.append(wish if row.expires is None else replace(wish, expires=row.expires))
+        except JailsshError as error:
+            errors += parts(error)
+    raise_all(errors)
+    if not wishes:
+        raise UsageError(source, "names no account")
+    return wishes
+
+
+def _listed_keys(text: str, where: str) -> list[Key]:
+    if text == "-":
+        raise UsageError(f"{where}: key", "is not a key and not a file")
+    return read_key_file(text, f"{where}: key {escape(text, 60)}")
 
 
 def read_key_file(path: str, what: str) -> list[Key]:

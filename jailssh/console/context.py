@@ -48,6 +48,10 @@ class Context:
     def changed(self, lines: Sequence[str], fields: Mapping[str, str]) -> None:
         """Print what a verb changed and write it to the journal."""
         self.say(lines)
+        self.record(lines, fields)
+
+    def record(self, lines: Sequence[str], fields: Mapping[str, str]) -> None:
+        """Write what a verb changed to the journal."""
         journal.record(Event.SETUP_CHANGED, "; ".join(lines), fields)
 
     def tell(self, line: str) -> None:

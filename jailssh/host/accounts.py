@@ -114,6 +114,11 @@ def local_uids() -> dict[str, int]:
     return {fields[0]: int(fields[2]) for fields in reversed(rows)}
 
 
+def local_gids() -> set[int]:
+    """Return the gid of each group in /etc/group."""
+    return {int(fields[2]) for fields in _rows("/etc/group") if len(fields) > 2 and fields[2].isdigit()}
+
+
 def local_uid(name: str) -> int | None:
     """Return the uid of the line of /etc/passwd with this name: known also while a directory service is away."""
     return local_uids().get(name)
@@ -149,6 +154,11 @@ def password_ages(name: str) -> PasswordAges | None:
         return None
     changed, most, inactive, expires = (int(row[at]) if row[at].isdigit() else None for at in (2, 4, 6, 7))
     return PasswordAges(row[1].startswith("!"), changed, most, inactive, expires)
+
+
+def password_hash(name: str) -> str | None:
+    """Return the second field of the local account's line of shadow(5), None without a line."""
+    return next((fields[1] for fields in _rows(_AGES_FILE) if fields[0] == name and len(fields) > 1), None)
 
 
 def has_password(name: str) -> bool:
@@ -197,24 +207,39 @@ def processes_of(uid: int) -> list[int]:
     return sorted(found)
 
 
-def invoking_uid() -> int | None:
-    """Return the uid that this login session began with, None outside of one (proc(5): loginuid)."""
+def invoking_uids() -> set[int]:
+    """Return the uids of who runs this: the one that the login session began with (proc(5): loginuid), sudo(8)'s."""
+    found = {int(uid) for uid in [os.environ.get("SUDO_UID", "")] if uid.isdecimal()}
     try:
         with open("/proc/self/loginuid", encoding="ascii") as stream:
-            uid = int(stream.read())
+            found.add(int(stream.read()))
     except (OSError, ValueError):
-        return None
-    return None if uid == 2**32 - 1 else uid
+        pass
+    return found - {2**32 - 1}
 
 
-def create_account(name: str, home: str, shell: str, groups: Iterable[str]) -> None:
+def create_account(
+    name: str,
+    home: str,
+    shell: str,
+    groups: Iterable[str],
+    *,
+    uid: int | None = None,
+    gecos: str = "",
+    expires: int | None = None,
+) -> None:
     """Create a local account with a private home and a group of its own; no password fits, keys do.
+
+    ``uid``: None is the next free one.  ``expires``: the day, counted from 1970, from which on nobody logs in.
 
     ``*`` instead of useradd's ``!``: without PAM, sshd takes ``!`` for a locked account and refuses keys too.  No
     subordinate ids (subuid(5)), which nothing in a jail could use.
     """
     argv = ["useradd", "--create-home", "--home-dir", home, "--shell", shell, "--user-group", "--password", "*"]
     argv += ["-K", "SUB_UID_COUNT=0", "-K", "SUB_GID_COUNT=0"]
+    argv += [] if uid is None else ["--uid", str(uid)]
+    argv += ["--comment", gecos] if gecos else []
+    argv += [] if expires is None else ["--expiredate", time.strftime("%Y-%m-%d", time.gmtime(expires * 86400))]
     _change([*argv, "--groups", ",".join(groups), "-K", "HOME_MODE=0700", "--", name], f"cannot create account {name}")
 
 

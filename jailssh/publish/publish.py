@@ -351,39 +351,44 @@ def _publish_one(
 
 
 class Publisher:
-    """What account changes need of the configuration and the images; the configuration is read anew for each step."""
+    """What account changes need of the configuration and the images; it is read anew where it has changed."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._images = Images(layout, 60)
-        configuration = load_configuration(layout)
+        configuration = self._loaded = load_configuration(layout)
         self.min_uid: int = configuration.main.min_uid
         self.deny_groups: tuple[str, ...] = configuration.main.deny_groups
         self.groups: tuple[str, ...] = configuration.groups()
 
+    def _configuration(self) -> Configuration:
+        if not self._loaded.is_current():
+            self._loaded = load_configuration(self._layout)
+        return self._loaded
+
     def check(self, jails: tuple[str, ...]) -> None:
         """Raise unless every name is a jail or a plugin and they can be combined."""
-        load_configuration(self._layout).check(jails)
+        self._configuration().check(jails)
 
     def has_rights(self, jails: tuple[str, ...]) -> bool:
         """True if the jails give rights to people by name."""
-        items = load_configuration(self._layout).definition(jails).config.items
+        items = self._configuration().definition(jails).config.items
         return any(item.setting.kind == SettingKind.RIGHTS and item.lines for item in items)
 
     def check_jailed(self, entry: accounts.AccountEntry) -> None:
         """Raise unless the account is in a jail."""
-        load_configuration(self._layout).jails_for(to_account(entry))
+        self._configuration().jails_for(to_account(entry))
 
     def make_image(self, jails: tuple[str, ...]) -> None:
         """Build the image of an account in ``jails`` where needed; what is found is believed for a minute."""
-        self._images.ensure(load_configuration(self._layout).definition(jails))
+        self._images.ensure(self._configuration().definition(jails))
 
     def publish(self, entry: accounts.AccountEntry) -> str:
         """Build the account's image where needed, publish its plan, return what the account can do now.
 
         What an older roster names stays until :meth:`tidy`, so that this can be taken back.
         """
-        published = publish_plan(load_configuration(self._layout), to_account(entry), self._images)
+        published = publish_plan(self._configuration(), to_account(entry), self._images)
         return ", ".join(published.capabilities) + (f"; note: {published.note}" if published.note else "")
 
     def withdraw(self, uid: int) -> None:
@@ -396,11 +401,11 @@ class Publisher:
 
     def keyring(self, name: str) -> Keyring:
         """Return the named keys of the account; none for one that is not shared, or is, and has none any more."""
-        return load_configuration(self._layout).keyring(name, vacant=True)
+        return self._configuration().keyring(name, vacant=True)
 
     def keys_text(self, entry: accounts.AccountEntry) -> str:
         """Return what the keys file of a shared account must hold."""
-        return keys_wanted.wanted(load_configuration(self._layout), to_account(entry))
+        return keys_wanted.wanted(self._configuration(), to_account(entry))
 
 
 def _accounts(configuration: Configuration, errors: list[JailsshError]) -> Iterator[Account | int]:

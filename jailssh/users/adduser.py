@@ -26,7 +26,7 @@ from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.plan.compile import check_home
-from jailssh.services import sshd
+from jailssh.services import shadow, sshd
 from jailssh.users import aside, checks, gone, home_keys, looks, running, setup
 from jailssh.users.covers import make_ahead
 from jailssh.users.home_keys import Choice
@@ -74,10 +74,13 @@ class Publishing(Protocol):
 
 @dataclass(frozen=True)
 class AddUserOptions:
-    """What the administrator asked for; ``home`` is for a new account, None is ``/home/NAME``.
+    """What the administrator asked for; ``home``, ``uid``, ``gecos``, ``password``, ``expires`` are for a new account.
 
-    ``own``: settings of the account's own file.  ``home_path``: what an account that exists has as home directory from
-    then on, "" for what it has now; nothing is moved.
+    ``where``: what names it to people in an error, such as ``file:line``.  ``home``: None is ``/home/NAME``.
+    ``uid``: None is the next one.  ``password``: a hash as crypt(5) has them, "" for none that fits.
+    ``expires``: the day, counted from 1970, from which on nobody logs in.  ``own``: settings of the account's own file.
+    ``home_path``: what an account that exists has as home directory from then on, "" for what it has now; nothing is
+    moved.
     """
 
     name: str
@@ -90,6 +93,11 @@ class AddUserOptions:
     on_demand: bool = False
     disable: bool = False
     key_choice: Choice = field(default_factory=Choice)
+    uid: int | None = None
+    gecos: str = ""
+    password: str = ""
+    expires: int | None = None
+    where: str = ""
     own: Mapping[str, str] = field(default_factory=dict)
     home_path: str = ""
 
@@ -150,23 +158,18 @@ def adduser(
         home = wish.home or f"/home/{wish.name}"
         facts = None
         if entry is None:
-            checks.check_new(wish.name, home)
+            checks.check_new(wish.name, home, uid=wish.uid, gecos=wish.gecos)
         else:
             home = wish.home_path or entry.home
-            facts = _check_existing(layout, wish, replace(entry, home=home), publisher)
+            facts = check_existing(layout, wish, replace(entry, home=home), publisher)
         check_home(home)
         publisher.check(wish.jails)
         ring = publisher.keyring(wish.name)
-        if ring.shared and wish.keys:
-            hint = f"jailssh keys add {wish.name} NAME FILE"
-            raise UsageError("--key", f"{wish.name} is a shared account, its keys need names", hint=hint)
-        own = _own_keys(layout, wish, entry, shared=ring.shared)
-        standing = (
-            looks.look(replace(entry, home=home))
-            if entry is not None and facts is not None and not facts.jailed
-            else []
-        )
-        if facts is not None and not facts.jailed and not confirm(_question(wish, standing)):
+        check_keys(wish, shared=ring.shared)
+        own = own_keys(layout, wish, entry, shared=ring.shared)
+        jailed = facts is not None and facts.jailed
+        standing = looks.look(replace(entry, home=home)) if entry is not None and not jailed else []
+        if facts is not None and not facts.jailed and not confirm(question(wish, standing)):
             raise JailsshError(f"account {wish.name}", "aborted; nothing changed")
         if not wish.on_demand:
             # The long part, while nothing is changed yet and a signal still ends it at once.
@@ -174,7 +177,7 @@ def adduser(
         journal = Journal(layout, subject(wish.name), fault)
         with journal.changing(f"adduser {wish.name}", f"jailssh adduser {wish.name} --jail {','.join(wish.jails)}"):
             if entry is None:
-                entry = _create(layout, wish.name, home, journal)
+                entry = _create(layout, wish, home, journal)
             journal.uid = entry.uid
             entry = _at_home(entry, home, journal)
             taken = home_keys.take(own, authorized_keys.present(layout, wish.name), layout, wish.key_choice)
@@ -183,20 +186,28 @@ def adduser(
             changed, ability = _take(layout, wish, entry, publisher, journal, taken.text, jailed=jailed)
             journal.commit()
         publisher.tidy(entry.uid)
-    lines += _report(layout, wish, entry, facts, changed, ability)
+    lines += report(layout, wish, entry, facts, changed, ability)
     lines += [*taken.lines, *looks.lines(standing, aside=wish.disable), *make_ahead(layout, entry)]
-    if facts is None and not wish.keys and not ring.shared:
-        lines.append(_no_key(wish.name, rights=publisher.has_rights(wish.jails)))
+    if facts is None and not wish.keys and not wish.password and not ring.shared:
+        lines.append(no_key(wish.name, rights=publisher.has_rights(wish.jails)))
     return Outcome(tuple(lines), bool(changed))
 
 
-def _question(wish: AddUserOptions, standing: Sequence[OutsideJail]) -> str:
+def check_keys(wish: AddUserOptions, *, shared: bool) -> None:
+    """Raise for keys without a name that a shared account would get."""
+    if shared and wish.keys:
+        hint = f"jailssh keys add {wish.name} NAME FILE"
+        raise UsageError("--key", f"{wish.name} is a shared account, its keys need names", hint=hint)
+
+
+def question(wish: AddUserOptions, standing: Sequence[OutsideJail]) -> str:
+    """Return what the administrator is asked before an existing account goes into a jail."""
     found = "".join(f"{each.says}\n" for each in standing)
     then = " and set aside what is possible of the above" if wish.disable and standing else ""
     return f"{found}Put the existing account {wish.name} into a jail{then}?"
 
 
-def _own_keys(layout: Layout, wish: AddUserOptions, entry: AccountEntry | None, *, shared: bool) -> HomeKeys:
+def own_keys(layout: Layout, wish: AddUserOptions, entry: AccountEntry | None, *, shared: bool) -> HomeKeys:
     """Return the keys by which the account logs in now and that sshd will not read any more; raises for commands."""
     if entry is None or shared:
         return HomeKeys()
@@ -206,12 +217,14 @@ def _own_keys(layout: Layout, wish: AddUserOptions, entry: AccountEntry | None, 
     return found
 
 
-def _check_existing(
+def check_existing(
     layout: Layout, wish: AddUserOptions, entry: AccountEntry, publisher: Publishing
 ) -> checks.AccountFacts:
+    """Return the facts about an account that exists; raises every reason not to put it into a jail."""
     if wish.home is not None and wish.home != entry.home:
         why = f"account exists with home '{entry.home}', which stays as it is"
         raise UsageError(f"--home {wish.home}", why, hint="repeat the command without --home")
+    raise_all(checks.differences(entry, uid=wish.uid, gecos=wish.gecos, password=wish.password, expires=wish.expires))
     path = users_file(layout, wish.name)
     facts = checks.look(entry, login_program=layout.login_program, users_file=path)
     raise_all(
@@ -227,15 +240,17 @@ def _check_existing(
     return facts
 
 
-def _create(layout: Layout, name: str, home: str, journal: Journal) -> AccountEntry:
-    inverse = undo.created(name, layout.login_program, GROUP)
+def _create(layout: Layout, wish: AddUserOptions, home: str, journal: Journal) -> AccountEntry:
+    inverse = undo.created(wish.name, layout.login_program, GROUP)
 
     def create() -> None:
-        accounts.create_account(name, home, layout.login_program, [GROUP])
+        accounts.create_account(
+            wish.name, home, layout.login_program, [GROUP], uid=wish.uid, gecos=wish.gecos, expires=wish.expires
+        )
 
     journal.step("account", inverse, create, confines=True)
     journal.amend(undo.as_created(inverse))
-    return accounts.get(name)
+    return accounts.get(wish.name)
 
 
 def _at_home(entry: AccountEntry, home: str, journal: Journal) -> AccountEntry:
@@ -259,7 +274,7 @@ def _take(
 ) -> tuple[list[str], str]:
     """Make the changes that are needed; return their names and what the account can do.  ``keys``: its keys file."""
     changed = ["account"] if any(step.op == Operation.ACCOUNT for step in journal.steps) else []
-    for step in _steps_before(layout, wish, entry, jailed=jailed):
+    for step in steps_before(layout, wish, entry, jailed=jailed):
         journal.step(step.point, step.inverse, step.act, confines=step.confines)
         changed.append(step.point)
     sshd.check_forced(sshd.effective(entry.name, sshd.main_config(layout)), layout, entry.name)
@@ -277,13 +292,13 @@ def _take(
     journal.step("plan", undo.put_plan_back(plan), publish)
     if install.read_optional(plan) != before:
         changed.append("plan")
-    for step in _steps_after(layout, wish, entry, publisher, keys):
+    for step in steps_after(layout, wish, entry, publisher, keys):
         journal.step(step.point, step.inverse, step.act, confines=step.confines)
         changed.append(step.point)
     return changed, "".join(ability)
 
 
-def _steps_before(layout: Layout, wish: AddUserOptions, entry: AccountEntry, *, jailed: bool) -> list[AccountStep]:
+def steps_before(layout: Layout, wish: AddUserOptions, entry: AccountEntry, *, jailed: bool) -> list[AccountStep]:
     """Return what must be there before the plan: the users file, which it is made from, and sshd's forced command.
 
     An account that is in no jail yet can only lose by them; one that moves from jail to jail may get more.
@@ -301,10 +316,13 @@ def _steps_before(layout: Layout, wish: AddUserOptions, entry: AccountEntry, *, 
     return steps
 
 
-def _steps_after(
-    layout: Layout, wish: AddUserOptions, entry: AccountEntry, publisher: Publishing, keys: str
+def steps_after(
+    layout: Layout, wish: AddUserOptions, entry: AccountEntry, publisher: Publishing, keys: str, *, new: bool = False
 ) -> list[AccountStep]:
-    """Return what comes last: the login shell, and the keys, which let somebody in."""
+    """Return what comes last: the login shell, then keys and password, which let somebody in.
+
+    ``new``: the account is ours and was made by this command.
+    """
     steps = []
     login = layout.login_program
     if entry.shell != login and accounts.is_local(entry.name):
@@ -319,16 +337,20 @@ def _steps_after(
     if text != present:
         inverse = undo.put_file_back(authorized_keys.keys_file(layout, entry.name), authorized_keys.encoded(text))
         steps.append(AccountStep("keys", inverse, lambda: authorized_keys.write(layout, entry.name, text)))
+    if wish.password and (new or accounts.password_hash(entry.name) != wish.password):
+        inverse = undo.put_password_back(entry.name, entry.uid, wish.password, new=new)
+        steps.append(AccountStep("password", inverse, lambda: shadow.set_password(entry.name, wish.password)))
     return steps
 
 
-def _no_key(name: str, *, rights: bool) -> str:
+def no_key(name: str, *, rights: bool) -> str:
+    """Return the note about an account that nothing lets in yet."""
     ways = [f"jailssh keys add {name} NAME FILE (many people, each with a name for rights)"] if rights else []
     ways += [f"jailssh adduser {name} --jail … --key FILE (one person)" if rights else "--key FILE", f"passwd {name}"]
     return f"note: {name} cannot log in yet (no key, no password); add one: {', '.join(ways[:-1])} or: {ways[-1]}"
 
 
-def _report(
+def report(
     layout: Layout,
     wish: AddUserOptions,
     entry: AccountEntry,
@@ -336,6 +358,7 @@ def _report(
     changed: list[str],
     ability: str,
 ) -> list[str]:
+    """Return what was done, for people."""
     jail = "+".join(sorted(set(wish.jails)))
     can = f"; allows: {ability}" if ability else "; image and plan are built at the first login"
     if not changed:
@@ -352,7 +375,7 @@ def _report(
             f"note: login shell '{facts.entry.shell}' comes from a directory service; PAM refuses logins until it is "
             f"{layout.login_program} (SSSD: override_shell)"
         )
-    if accounts.must_change_password(wish.name):
+    if facts is not None and accounts.must_change_password(wish.name):
         lines.append(
             f"note: password has expired, and sshd runs passwd outside the jail; set a new one: passwd {wish.name}"
         )

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import DeniedError, HostError, JailsshError, UsageError
-from jailssh.core.names import is_clean_absolute, pluralize
+from jailssh.core.names import MAX_UID, is_clean_absolute, pluralize
 from jailssh.files import fs
 from jailssh.host import accounts, as_user
 from jailssh.host.accounts import AccountEntry
@@ -23,7 +23,7 @@ class AccountFacts:
     """What there is to know about an existing account before it goes into a jail.
 
     ``home`` and ``ssh`` (its ``.ssh``) are lstat(2) results, None where absent; ``jailed``: it is in a jail already;
-    ``invoking``: it is the account that this login session began with.
+    ``invoking``: it is the account that runs this.  ``last_of``: the group of administrators without others in it.
     """
 
     entry: AccountEntry
@@ -36,6 +36,11 @@ class AccountFacts:
     ssh: os.stat_result | None
     jailed: bool
     invoking: bool
+    last_of: str = ""
+
+
+ADMINISTRATORS = ("sudo", "wheel", "admin")
+"""The groups whose members become root by sudo(8), in the distributions' own sudoers."""
 
 
 def look(entry: AccountEntry, *, login_program: str, users_file: str) -> AccountFacts:
@@ -51,8 +56,17 @@ def look(entry: AccountEntry, *, login_program: str, users_file: str) -> Account
         home_path=os.path.realpath(entry.home),
         ssh=_lstat(entry, f"{entry.home}/.ssh"),
         jailed=jailed,
-        invoking=accounts.invoking_uid() == entry.uid,
+        invoking=entry.uid in accounts.invoking_uids(),
+        last_of=_last_of(entry),
     )
+
+
+def _last_of(entry: AccountEntry) -> str:
+    """Return the group of administrators in which no other account is that could become root, or ""."""
+    for group in ADMINISTRATORS:
+        if any(name == group for name, _ in entry.groups) and not set(accounts.members(group)) - {entry.name, "root"}:
+            return group
+    return ""
 
 
 def _lstat(entry: AccountEntry, path: str) -> os.stat_result | None:
@@ -77,6 +91,9 @@ def refusals(
     if facts.same_uid:
         why = f"uid {entry.uid} is also the uid of {', '.join(facts.same_uid)}, and the uid selects the jail"
         found.append(DeniedError(what, why, hint="give each account a uid of its own"))
+    if facts.last_of:
+        why = f"is the last member of group {facts.last_of!r}: nobody else could become root"
+        found.append(DeniedError(what, why, hint=f"add another one first: gpasswd --add NAME {facts.last_of}"))
     if not force:
         found += _needs_force(facts, what, min_uid, deny_groups, login_program)
     if facts.processes and not facts.jailed and not now:
@@ -144,8 +161,50 @@ def _home_refusals(facts: AccountFacts) -> list[JailsshError]:
     return found
 
 
-def check_new(name: str, home: str) -> None:
+def differences(
+    entry: AccountEntry, *, uid: int | None, gecos: str, password: str, expires: int | None
+) -> list[JailsshError]:
+    """Return where an account that exists is not as asked for: it is put into a jail, and otherwise left as it is."""
+    ages = accounts.password_ages(entry.name)
+    rows = (
+        (uid is None or uid == entry.uid, f"uid {uid}", f"account exists with uid {entry.uid}", "usermod --uid"),
+        (not gecos or gecos == entry.gecos, "gecos", "account exists with another one", "usermod --comment"),
+        (
+            not password or password == accounts.password_hash(entry.name),
+            "password",
+            "account exists, its password stays as it is",
+            "chpasswd --encrypted",
+        ),
+        (
+            expires is None or (ages is not None and ages.expires == expires),
+            "expires",
+            "account exists, its expiry stays as it is",
+            "chage --expiredate",
+        ),
+    )
+    return [
+        UsageError(f"account {entry.name}: {what}", why, hint=f"leave it out; to change it: {tool}")
+        for fits, what, why, tool in rows
+        if not fits
+    ]
+
+
+MAX_NEW_NAME = 32
+"""The longest name that useradd(8) gives, for utmp(5)."""
+
+
+def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "") -> None:
     """Raise unless a local account ``name`` with ``home`` can be created."""
+    if len(name) > MAX_NEW_NAME:
+        raise UsageError(f"account name {name!r}", f"has {len(name)} characters (limit {MAX_NEW_NAME})")
+    if ":" in home:
+        raise UsageError(f"--home {home!r}", "contains a colon, which /etc/passwd cannot hold")
+    if any(char in gecos for char in ":\n\r") or not gecos.isprintable():
+        raise UsageError(f"gecos of {name}", "contains a colon or a control character")
+    if uid is not None and not 0 < uid <= MAX_UID:
+        raise UsageError(f"uid {uid} of {name}", f"is not between 1 and {MAX_UID}")
+    if uid is not None and (taken := accounts.find_uid(uid)) is not None:
+        raise UsageError(f"uid {uid} of {name}", f"is the uid of {taken.name}")
     if home == "/" or not is_clean_absolute(home):
         raise UsageError(f"--home {home!r}", "is not a plain absolute path")
     if accounts.group_exists(name):

@@ -56,7 +56,7 @@ class DelUserOptions:
 
 
 @dataclass(frozen=True)
-class _Facts:
+class DelUserFacts:
     """What is known before the first change; ``journal`` is None for one that cannot be read.
 
     ``uid`` is the recorded one; ``uids`` are all that its plans may have.
@@ -84,18 +84,18 @@ def deluser(layout: Layout, wish: DelUserOptions, withdraw: Callable[[int], obje
     """
     name = check_account_name(wish.name)
     tries = Tries()
-    facts = _look(layout, name, tries)
+    facts = look(layout, name, tries)
     if facts.deletes(wish):
         assert facts.entry is not None
-        _ask(facts.entry, confirm, remove_home=wish.remove_home)
+        ask(facts.entry, confirm, remove_home=wish.remove_home)
     elif wish.remove_home and not tries.errors:
         raise UsageError("--remove-home", "applies only to accounts that adduser created")
     shut = Tries()
-    why = key_removal.under_lock(layout, partial(_shut_out, layout, name, facts, withdraw, shut))
+    why = key_removal.under_lock(layout, partial(shut_out, layout, name, facts, withdraw, shut))
     tries.errors += shut.errors
     done = [f"{name}: {'can no longer log in' if not shut.errors else 'access is not fully removed'}"]
     if wish.now:
-        done += _end(layout, name, facts, tries)
+        done += end_all(layout, name, facts, tries)
     if " holds " in why:
         tries.errors.append(key_removal.late(f"account {name}", why))
     if not tries.errors:
@@ -107,7 +107,7 @@ def deluser(layout: Layout, wish: DelUserOptions, withdraw: Callable[[int], obje
     raise NotFinishedError(done, tries.errors)
 
 
-def _look(layout: Layout, name: str, tries: Tries) -> _Facts:
+def look(layout: Layout, name: str, tries: Tries) -> DelUserFacts:
     """Return the facts; raises :class:`UsageError` for an account that is in no jail by name."""
     entry = tries(f"account {name}", partial(accounts.find, name))
     if entry is None and not tries.errors and accounts.local_uid(name) is not None:
@@ -129,7 +129,7 @@ def _look(layout: Layout, name: str, tries: Tries) -> _Facts:
     same = entry is not None and (uid is None or is_same(Identity(name, uid), entry))
     steps = [*journal.original, *journal.steps] if journal else []
     created = any(step.op == Operation.ACCOUNT for step in steps)
-    return _Facts(entry, uid, tuple(sorted(uids)), journal, same, created)
+    return DelUserFacts(entry, uid, tuple(sorted(uids)), journal, same, created)
 
 
 def _recorded_uid(layout: Layout, name: str, journal: Journal | None) -> int | None:
@@ -147,7 +147,7 @@ def _created_uid(journal: Journal) -> int | None:
     return next((step.args[0] for step in journal.original if step.op == Operation.ACCOUNT and step.args), None)
 
 
-def _shut_out(layout: Layout, name: str, facts: _Facts, withdraw: Callable[[int], object], tries: Tries) -> None:
+def shut_out(layout: Layout, name: str, facts: DelUserFacts, withdraw: Callable[[int], object], tries: Tries) -> None:
     """Take away what lets it in, then what a plan would be made from, then the plans."""
     tries.errors.clear()  # of an earlier try
     with suppress(JailsshError, OSError):
@@ -173,7 +173,8 @@ def _gone(path: str) -> None:
     narrow.remove(path, "")
 
 
-def _end(layout: Layout, name: str, facts: _Facts, tries: Tries) -> list[str]:
+def end_all(layout: Layout, name: str, facts: DelUserFacts, tries: Tries) -> list[str]:
+    """End sessions and processes of the account; what does not end is an error of ``tries``."""
     count = 0
     for uid in facts.uids:
         if facts.entry is not None and facts.entry.uid != uid:
@@ -186,8 +187,27 @@ def _end(layout: Layout, name: str, facts: _Facts, tries: Tries) -> list[str]:
     return [f"{name}: ended {pluralize(count, 'session')} and all processes of the account"]
 
 
-def _finish(layout: Layout, wish: DelUserOptions, facts: _Facts) -> list[str]:
+@dataclass(frozen=True)
+class Ending:
+    """What :func:`prepare` found: the account that is there now, whether it is the jailed one, whether it goes."""
+
+    wish: DelUserOptions
+    facts: DelUserFacts
+    entry: AccountEntry | None
+    journal: Journal
+    delete: bool
+
+
+def _finish(layout: Layout, wish: DelUserOptions, facts: DelUserFacts) -> list[str]:
     """Take back what confines the account; call under the lock."""
+    ending = prepare(layout, wish, facts)
+    if ending.delete:
+        accounts.delete_account(wish.name, remove_home=wish.remove_home)
+    return end(layout, ending)
+
+
+def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts) -> Ending:
+    """Take back what confines the account, all but the account itself; call under the lock."""
     name = wish.name
     if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
         raise JailsshError(f"account {name}", "was put into a jail again by another command", hint="repeat the command")
@@ -202,15 +222,25 @@ def _finish(layout: Layout, wish: DelUserOptions, facts: _Facts) -> list[str]:
         _check_deletable(entry, remove_home=wish.remove_home)
     if entry is not None and same and not wish.remove_home:
         take_away(entry)  # before what was set aside under the same names comes back
-    undo.take_back(_inverses(layout, name, journal, entry if same else None))
-    if delete:
-        accounts.delete_account(name, remove_home=wish.remove_home)
+    inverses = _inverses(layout, name, journal, entry if same else None)
+    # Of an account that goes these go with it.
+    undo.take_back(step for step in inverses if not (delete and step.op in _OF_LINES))
+    return Ending(wish, facts, entry, journal, delete)
+
+
+_OF_LINES = (Operation.SHELL, Operation.MEMBER, Operation.HASH)
+
+
+def end(layout: Layout, ending: Ending) -> list[str]:
+    """Forget the account, which is gone now if it was to go; return what was done."""
+    name, facts = ending.wish.name, ending.facts
     owners.forget(layout, name)
-    journal.forget()
-    return [_report(name, entry, same, facts.created, delete, wish.remove_home)]
+    ending.journal.forget()
+    return [_report(name, ending.entry, facts.same, facts.created, ending.delete, ending.wish.remove_home)]
 
 
-def _ask(entry: AccountEntry, confirm: Confirm, *, remove_home: bool) -> None:
+def ask(entry: AccountEntry, confirm: Confirm, *, remove_home: bool) -> None:
+    """Ask whether the account may go."""
     with_home = f" and its home {entry.home}" if remove_home else ""
     if not confirm(f"Delete the account {entry.name}{with_home}? jailssh adduser created it."):
         raise JailsshError(f"account {entry.name}", "aborted; nothing changed")

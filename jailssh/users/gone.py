@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from functools import cache
 
 from jailssh.core import journal_fields as fields
@@ -55,9 +56,23 @@ def check(layout: Layout, *, act: bool) -> tuple[list[PlanChange], list[JailsshE
     return list(found.values()), distinct(errors)
 
 
-def set_aside_other(layout: Layout, name: str, now: accounts.AccountEntry | None) -> list[str]:
-    """Set aside what is kept under ``name`` for another account than ``now`` (None: there is none); return lines."""
-    kept_for = owners.owner(layout, name) or _of_plan(layout, name)
+def planned_names(layout: Layout) -> dict[str, list[int]]:
+    """Return the uids of the plans of each name; for those who ask about many."""
+    found: dict[str, list[int]] = {}
+    for uid in plan_files.planned_uids(layout):
+        if plan := plan_files.readable_plan(layout, uid):
+            found.setdefault(plan.name, []).append(uid)
+    return found
+
+
+def set_aside_other(
+    layout: Layout, name: str, now: accounts.AccountEntry | None, planned: Mapping[str, list[int]] | None = None
+) -> list[str]:
+    """Set aside what is kept under ``name`` for another account than ``now`` (None: there is none); return lines.
+
+    ``planned``: what :func:`planned_names` returned.
+    """
+    kept_for = owners.owner(layout, name) or _of_plan(layout, name, planned)
     if kept_for is None or is_same(kept_for, now):
         return []
     change = set_aside(layout, kept_for, act=True)
@@ -119,13 +134,9 @@ def _names(layout: Layout) -> set[str]:
     return found
 
 
-def _of_plan(layout: Layout, name: str) -> Identity | None:
+def _of_plan(layout: Layout, name: str, planned: Mapping[str, list[int]] | None = None) -> Identity | None:
     """Return whose the one plan with this name is: the only trace of the uid of an account that was never noted."""
-    uids = [
-        uid
-        for uid in plan_files.planned_uids(layout)
-        if (p := plan_files.readable_plan(layout, uid)) and p.name == name
-    ]
+    uids = (planned_names(layout) if planned is None else planned).get(name, [])
     return Identity(name, uids[0]) if len(uids) == 1 else None
 
 

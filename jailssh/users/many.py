@@ -1,0 +1,419 @@
+"""Put many accounts into jails in one change: all are judged first, then all are done or none.
+
+Each account has its own undo journal, as with one; the files of local accounts are rewritten once for all of them.
+What confines comes before what lets in here too.  One that is killed leaves accounts that are each settled alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import KW_ONLY, dataclass, field, replace
+
+from jailssh.change import transaction, undo
+from jailssh.change.transaction import Fault, Journal, held_signals, no_fault
+from jailssh.change.undo import Operation, UndoAction
+from jailssh.config.home_keys import HomeKeys
+from jailssh.core.errors import JailsshError, UsageError, parts, raise_all
+from jailssh.core.names import check_account_name
+from jailssh.files import fs, homes
+from jailssh.host import accounts, install
+from jailssh.host.accounts import AccountEntry
+from jailssh.host.paths import Layout
+from jailssh.jail import authorized_keys
+from jailssh.plan.compile import check_home
+from jailssh.services import shadow, sshd, sshd_matches
+from jailssh.services.shadow import NewAccount
+from jailssh.users import adduser, aside, checks, gone, home_keys, looks, running
+from jailssh.users.adduser import AccountStep, AddUserOptions, Confirm, Outcome, Publishing
+from jailssh.users.covers import make_ahead
+from jailssh.users.looks import OutsideJail
+from jailssh.users.setup import GROUP
+
+Progress = Callable[[int, int], None]
+"""Called with how many accounts are done and how many there are."""
+
+
+def no_progress(_done: int, _all: int) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of one account."""
+
+    name: str
+    outcome: Outcome
+
+
+@dataclass
+class _Case:
+    """One account: what is wanted, what was found, and its journal."""
+
+    wish: AddUserOptions
+    entry: AccountEntry
+    journal: Journal
+    _: KW_ONLY
+    facts: checks.AccountFacts | None
+    own: HomeKeys
+    shared: bool
+    standing: Sequence[OutsideJail]
+    lines: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    taken: home_keys.Taken = field(default_factory=lambda: home_keys.Taken("", ()))
+    ability: str = ""
+    before: Sequence[AccountStep] = ()
+    after: Sequence[AccountStep] = ()
+    was: str = ""
+    """The home directory that it has until now, where it gets another one."""
+
+    @property
+    def jailed(self) -> bool:
+        """True if it is in a jail already."""
+        return self.facts is not None and self.facts.jailed
+
+
+def add_many(
+    layout: Layout,
+    wishes: Sequence[AddUserOptions],
+    publisher: Publishing,
+    confirm: Confirm,
+    fault: Fault = no_fault,
+    progress: Progress = no_progress,
+) -> list[Added]:
+    """Put the accounts into their jails; all errors of all of them are raised before the first change.
+
+    A failure or a signal later takes everything back.
+    """
+    _check_names(wishes)
+    adduser.require_setup(layout, publisher.groups)
+    with fs.lock(layout.lock):
+        owed = running.settle_owed(layout)
+        cases = _judged(layout, wishes, publisher)
+        _ask(cases, confirm)
+        for jails in sorted({case.wish.jails for case in cases if not case.wish.on_demand}):
+            publisher.make_image(jails)
+        with _changing(cases) as look:
+            _Batch(layout, cases, publisher, fault, progress, look).run()
+        for case in cases:
+            publisher.tidy(case.entry.uid)
+    return [_added(layout, case, publisher, owed if at == 0 else []) for at, case in enumerate(cases)]
+
+
+def _check_names(wishes: Sequence[AddUserOptions]) -> None:
+    errors: list[JailsshError] = []
+    seen: set[str] = set()
+    uids: dict[int, str] = {}
+    home_of: dict[str, str] = {}
+    for wish in wishes:
+        try:
+            check_account_name(wish.name)
+            if wish.name in seen:
+                raise UsageError(f"account {wish.name}", "is named twice")
+            if wish.uid is not None and (other := uids.setdefault(wish.uid, wish.name)) != wish.name:
+                raise UsageError(f"uid {wish.uid} of {wish.name}", f"is also wanted for {other}")
+            home = wish.home or f"/home/{wish.name}"
+            if (other := home_of.setdefault(home, wish.name)) != wish.name:
+                raise UsageError(f"home {home} of {wish.name}", f"is also wanted for {other}")
+        except JailsshError as error:
+            errors += _placed(wish, error)
+        seen.add(wish.name)
+    raise_all(errors)
+
+
+def _judged(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publishing) -> list[_Case]:
+    """Return the cases; raises every reason against any of them.  Nothing that lets in is left of older accounts."""
+    errors: list[JailsshError] = []
+    cases: list[_Case] = []
+    for jails in sorted({wish.jails for wish in wishes}):
+        try:
+            publisher.check(jails)
+        except JailsshError as error:
+            errors += parts(error)
+    planned = gone.planned_names(layout)
+    numbers = _Numbers(wish.uid for wish in wishes if wish.uid is not None)
+    for wish in wishes:
+        try:
+            cases.append(_judge(layout, wish, publisher, planned, numbers))
+        except JailsshError as error:
+            errors += _placed(wish, error)
+    raise_all(errors)
+    return cases
+
+
+def _placed(wish: AddUserOptions, error: JailsshError) -> list[JailsshError]:
+    """Return the errors with the place of what asked for the account."""
+    found = parts(error)
+    for each in found:
+        if wish.where and not each.what.startswith(wish.where):
+            each.what = f"{wish.where}: {each.what}"
+    return found
+
+
+class _Numbers:
+    """Gives new accounts their uids as useradd(8) does: the one above the highest, else the lowest free one."""
+
+    def __init__(self, wanted: Iterable[int]) -> None:
+        self._least, self._most = int(shadow.login_defs("UID_MIN", "1000")), int(shadow.login_defs("UID_MAX", "60000"))
+        self._taken = {*accounts.local_uids().values(), *accounts.local_gids(), *wanted}
+        inside = [uid for uid in self._taken if self._least <= uid <= self._most]
+        self._next = max(inside, default=self._least - 1) + 1
+
+    def next(self) -> int:
+        """Return a number that is neither a uid nor a gid of this host."""
+        wrapped = False
+        while True:
+            uid = self._next
+            self._next += 1
+            if uid > self._most:
+                if wrapped:
+                    raise JailsshError("uids", f"none is free between {self._least} and {self._most} (login.defs)")
+                self._next, wrapped = self._least, True
+            elif uid not in self._taken and accounts.find_uid(uid) is None:
+                self._taken.add(uid)
+                return uid
+
+
+def _judge(
+    layout: Layout, wish: AddUserOptions, publisher: Publishing, planned: dict[str, list[int]], numbers: _Numbers
+) -> _Case:
+    subject = adduser.subject(wish.name)
+    lines = transaction.recover(layout, subject)
+    entry = accounts.find(wish.name)
+    lines += gone.set_aside_other(layout, wish.name, entry, planned)
+    home = (wish.home or f"/home/{wish.name}") if entry is None else entry.home
+    facts = None
+    if entry is None:
+        checks.check_new(wish.name, home, uid=wish.uid, gecos=wish.gecos)
+    else:
+        home = wish.home_path or home
+        facts = adduser.check_existing(layout, wish, replace(entry, home=home), publisher)
+    check_home(home)
+    ring = publisher.keyring(wish.name)
+    adduser.check_keys(wish, shared=ring.shared)
+    own = adduser.own_keys(layout, wish, entry, shared=ring.shared)
+    jailed = facts is not None and facts.jailed
+    standing = looks.look(replace(entry, home=home)) if entry is not None and not jailed else []
+    was = ""
+    if entry is not None and entry.home != home:
+        entry, was = replace(entry, home=home), entry.home
+    if entry is None:
+        uid = numbers.next() if wish.uid is None else wish.uid
+        entry = AccountEntry(
+            wish.name,
+            uid,
+            uid,
+            group=wish.name,
+            home=home,
+            shell=layout.login_program,
+            gecos=wish.gecos,
+            groups=((wish.name, uid),),
+        )
+    journal = Journal(layout, subject)
+    return _Case(
+        wish, entry, journal, facts=facts, own=own, shared=ring.shared, standing=standing, lines=lines, was=was
+    )
+
+
+def _ask(cases: Sequence[_Case], confirm: Confirm) -> None:
+    asked = [case for case in cases if case.facts is not None and not case.facts.jailed]
+    if not asked:
+        return
+    found = "".join(f"{case.wish.name}: {each.says}\n" for case in asked for each in case.standing)
+    names = ", ".join(case.wish.name for case in asked[:10]) + (f" and {len(asked) - 10} more" if asked[10:] else "")
+    which = f"account {names}" if len(asked) == 1 else f"accounts {names}"
+    if not confirm(f"{found}Put the existing {which} into a jail?"):
+        raise JailsshError("adduser", "aborted; nothing changed")
+
+
+@contextmanager
+def _changing(cases: Sequence[_Case]) -> Iterator[Callable[[], None]]:
+    """Make the changes of all cases: signals wait for the end of a step, an error or a signal takes back all."""
+    with held_signals() as look:
+        try:
+            yield look
+        except BaseException as error:
+            left = []
+            for case in reversed(cases):
+                try:
+                    case.journal.rollback()
+                except (JailsshError, OSError) as second:
+                    left.append(f"{case.wish.name}: {second}")
+            if left:
+                why = f"{error}; the rollback failed too: {'; '.join(left[:5])}"
+                raise JailsshError("adduser", why, hint="jailssh recover") from error
+            raise
+
+
+class _Batch:
+    def __init__(
+        self,
+        layout: Layout,
+        cases: Sequence[_Case],
+        publisher: Publishing,
+        fault: Fault,
+        progress: Progress,
+        look: Callable[[], None],
+    ) -> None:
+        self._layout, self._cases, self._publisher = layout, cases, publisher
+        self._fault, self._progress, self._look = fault, progress, look
+
+    def run(self) -> None:
+        """Make all changes; what is called first gives nobody more than before."""
+        for case in self._cases:
+            self._note_first(case)
+        self._fault("accounts: noted")
+        self._look()
+        self._confine()
+        self._fault("accounts: done")
+        self._check_sshd()
+        for at, case in enumerate(self._cases):
+            self._look()
+            self._publish(case)
+            self._progress(at, len(self._cases))
+        self._shells_and_passwords()
+        for case in self._cases:
+            self._look()
+            self._open_up(case)
+        for case in self._cases:
+            self._end(case)
+        self._progress(len(self._cases), len(self._cases))
+
+    def _note_first(self, case: _Case) -> None:
+        wish, entry, journal = case.wish, case.entry, case.journal
+        again = f"jailssh adduser {wish.name} --jail {','.join(wish.jails)}"
+        journal.open(f"adduser {wish.name}", again)
+        steps = []
+        if case.facts is None:
+            made = undo.created(wish.name, self._layout.login_program, GROUP)
+            steps.append(_noted(replace(made, args=(entry.uid, *made.args[1:])), "account", confines=True))
+            case.changed.append("account")
+        if case.was:
+            args = (entry.uid, case.was, entry.home)
+            steps.append(_noted(UndoAction(Operation.HOME_PATH, wish.name, args), "home directory"))
+            case.changed.append("home directory")
+        before = adduser.steps_before(self._layout, wish, entry, jailed=case.jailed)
+        steps += [_noted(step.inverse, step.point, confines=step.confines) for step in before if case.facts is not None
+                  or step.inverse.op != Operation.MEMBER]  # fmt: skip
+        steps.append(_noted(undo.put_plan_back(f"{self._layout.plans}/{entry.uid}"), "plan"))
+        case.before = before
+        journal.uid = entry.uid
+        journal.note(steps)
+
+    def _confine(self) -> None:
+        """Write the users files, create the accounts and make all members of the group that sshd confines."""
+        new = [case for case in self._cases if case.facts is None]
+        joining = []
+        for case in self._cases:
+            for step in case.before:
+                if step.inverse.op == Operation.MEMBER:
+                    joining.append(case.wish.name)
+                else:
+                    step.act()
+                if case.facts is not None:
+                    case.changed.append(step.point)
+        moving = [case for case in self._cases if case.was]
+        if joining or moving:
+            with shadow.opened() as files:
+                for case in moving:
+                    files.set_home(case.wish.name, case.entry.home)
+                for case in new:
+                    files.add(_line(case, self._layout.login_program))
+                if joining:
+                    files.add_members(joining, GROUP)
+        self._fault("passwd: done")
+        gid = accounts.group_id(GROUP)
+        for case in new:
+            self._look()
+            homes.make(case.entry.home, case.entry.uid, case.entry.gid)
+        for case in self._cases:
+            if gid is not None and (GROUP, gid) not in case.entry.groups:
+                case.entry = replace(case.entry, groups=(*case.entry.groups, (GROUP, gid)))
+            present = authorized_keys.present(self._layout, case.wish.name)
+            case.taken = home_keys.take(case.own, present, self._layout, case.wish.key_choice)
+            aside.set_aside(case.journal, case.entry, case.standing if case.wish.disable else ())
+
+    def _check_sshd(self) -> None:
+        """Ask sshd, once for each case that it tells apart, whether the forced command holds."""
+        matches = sshd_matches.lines(self._layout)
+        distinct: dict[tuple[object, ...], str] = {}
+        for case in self._cases:
+            names = {name for name, _ in case.entry.groups}
+            distinct.setdefault(sshd_matches.case_of(case.wish.name, names, matches), case.wish.name)
+        for name in distinct.values():
+            sshd.check_forced(sshd.effective(name, sshd.main_config(self._layout)), self._layout, name)
+
+    def _publish(self, case: _Case) -> None:
+        plan = f"{self._layout.plans}/{case.entry.uid}"
+        before = install.read_optional(plan)
+        # On demand: an older plan, of another jail, must not be what the next login gets.
+        if case.wish.on_demand:
+            self._publisher.withdraw(case.entry.uid)
+        else:
+            case.ability = self._publisher.publish(case.entry)
+        if install.read_optional(plan) != before:
+            case.changed.append("plan")
+        self._fault("plan: done")
+
+    def _shells_and_passwords(self) -> None:
+        """Note and make what comes after the plans; shells in one rewrite, then what lets somebody in."""
+        for case in self._cases:
+            case.after = adduser.steps_after(
+                self._layout, case.wish, case.entry, self._publisher, case.taken.text, new=case.facts is None
+            )
+            if case.after:
+                case.journal.note(_noted(step.inverse, step.point, confines=step.confines) for step in case.after)
+        self._fault("logins: noted")
+        shells, passwords = (
+            [case for case in self._cases if any(step.inverse.op == op for step in case.after)]
+            for op in (Operation.SHELL, Operation.HASH)
+        )
+        if shells or passwords:
+            with shadow.opened() as files:
+                for case in shells:
+                    files.set_shell(case.wish.name, self._layout.login_program)
+                for case in passwords:
+                    files.set_password(case.wish.name, case.wish.password)
+        self._fault("logins: done")
+
+    def _open_up(self, case: _Case) -> None:
+        for step in case.after:
+            if step.inverse.op not in (Operation.SHELL, Operation.HASH):
+                step.act()
+                self._fault(f"{step.point}: done")
+            case.changed.append(step.point)
+
+    def _end(self, case: _Case) -> None:
+        if case.facts is None:
+            made = case.journal.steps[0]
+            case.journal.steps[0] = replace(undo.as_created(made, case.entry), point=made.point, confines=True)
+        case.journal.commit()
+        self._fault("commit: done")
+
+
+def _noted(inverse: UndoAction, point: str, *, confines: bool = False) -> UndoAction:
+    return replace(inverse, point=point, confines=confines)
+
+
+def _line(case: _Case, login_program: str) -> NewAccount:
+    entry = case.entry
+    return NewAccount(
+        entry.name,
+        entry.uid,
+        entry.gid,
+        home=entry.home,
+        shell=login_program,
+        gecos=entry.gecos,
+        expires=case.wish.expires,
+    )
+
+
+def _added(layout: Layout, case: _Case, publisher: Publishing, owed: Sequence[str]) -> Added:
+    wish = case.wish
+    lines = [*owed, *case.lines]
+    lines += adduser.report(layout, wish, case.entry, case.facts, case.changed, case.ability)
+    standing = looks.lines(case.standing, aside=wish.disable)
+    lines += [*case.taken.lines, *standing, *make_ahead(layout, case.entry)]
+    if case.facts is None and not wish.keys and not wish.password and not case.shared:
+        lines.append(adduser.no_key(wish.name, rights=publisher.has_rights(wish.jails)))
+    return Added(wish.name, Outcome(tuple(lines), bool(case.changed)))
