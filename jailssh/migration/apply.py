@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
-from jailssh.core.errors import JailsshError, raise_all
+from jailssh.core.errors import DeniedError, JailsshError, ManyErrors, UsageError, raise_all
 from jailssh.core.tries import Tries
 from jailssh.files import fs
 from jailssh.host import accounts, install
@@ -28,6 +29,7 @@ from jailssh.users import adduser, deluser, keyring
 from jailssh.users.adduser import AddUserOptions, Publishing
 from jailssh.users.deluser import DelUserOptions
 from jailssh.users.home_keys import LEAVE_OUT, Choice
+from jailssh.users.many import add_many
 
 SUBJECT = "migrate"
 
@@ -93,22 +95,75 @@ def _write(journal: Journal, path: str, text: str, mode: int) -> None:
 
 
 def bring(layout: Layout, plan: Wanted, publisher: Publishing, how: How, fault: Fault = no_fault) -> Iterator[Result]:
-    """Bring in each account; yields what became of it.  Nothing is asked: that was done before."""
-    for found in plan.found:
+    """Bring in each account; yields what became of it.  Nothing is asked: that was done before.
+
+    Those that nothing is to be done for in between are one change; where that cannot be made, because of one of them,
+    each is tried by itself.
+    """
+    alone = list(plan.found)
+    together = [] if how.trial else [found for found in plan.found if not found.named]
+    if len(together) > 1:
+        try:
+            results = _together(layout, together, plan.jails, publisher, how, fault)
+        except (ManyErrors, UsageError, DeniedError):
+            results = []
+        yield from results
+        done = {result.account for result in results}
+        alone = [found for found in plan.found if found.account not in done]
+    for found in alone:
         try:
             yield Result(found.account, tuple(_one(layout, found, plan.jails[found.account], publisher, how, fault)))
         except JailsshError as error:
             yield Result(found.account, error=error)
 
 
+def _together(
+    layout: Layout,
+    found: Sequence[Found],
+    jails: Mapping[str, str],
+    publisher: Publishing,
+    how: How,
+    fault: Fault,
+) -> list[Result]:
+    with _noted(layout, {each.account: (each.source, jails[each.account]) for each in found}):
+        wishes = [_wish(each, jails[each.account], how) for each in found]
+        added = add_many(layout, wishes, publisher, lambda _: True, fault)
+    return [Result(each.name, each.outcome.lines) for each in added]
+
+
 def _one(layout: Layout, found: Found, jail: str, publisher: Publishing, how: How, fault: Fault) -> list[str]:
-    entry = accounts.get(found.account)
     compare = how.trial(found) if how.trial else list
-    known = state.read(layout)
-    state.write(layout, known | {found.account: Brought(entry.uid, found.source, jail, int(time.time()))})
+    with _noted(layout, {found.account: (found.source, jail)}):
+        done = adduser.adduser(layout, _wish(found, jail, how), publisher, lambda _: True, fault)
+        try:
+            lines = list(done.lines)
+            for name, keys in found.named.items():
+                groups = tuple(group for group, names in found.groups.items() if name in names)
+                lines += keyring.add(layout, keyring.Addition(found.account, name, keys, groups), publisher, fault)
+            lines += compare()
+        except JailsshError as error:
+            _back(layout, found.account, publisher)
+            raise JailsshError(f"account {found.account}", f"{error}; it is as before", hint=error.hint) from error
+    return lines
+
+
+@contextmanager
+def _noted(layout: Layout, brought: Mapping[str, tuple[str, str]]) -> Iterator[None]:
+    """Write down that accounts, by name with source and jail, are brought in, before it is done."""
+    known, now = state.read(layout), int(time.time())
+    rows = {name: Brought(accounts.get(name).uid, *said, now) for name, said in brought.items()}
+    state.write(layout, known | rows)
+    try:
+        yield
+    except JailsshError:
+        state.write(layout, known)
+        raise
+
+
+def _wish(found: Found, jail: str, how: How) -> AddUserOptions:
     shared = bool(found.named)
     commands = how.commands or (LEAVE_OUT if found.keys or shared else "")
-    wish = AddUserOptions(
+    return AddUserOptions(
         found.account,
         (jail,),
         keys=() if shared else found.keys,
@@ -119,23 +174,8 @@ def _one(layout: Layout, found: Found, jail: str, publisher: Publishing, how: Ho
         key_choice=Choice(commands, leave=bool(found.keys) or shared),
         own=({"home": found.inside} if found.inside else {}) | dict(found.own),
         home_path=found.home,
+        where=found.where,
     )
-    try:
-        done = adduser.adduser(layout, wish, publisher, lambda _: True, fault)
-    except JailsshError:
-        state.write(layout, known)
-        raise
-    try:
-        lines = list(done.lines)
-        for name, keys in found.named.items():
-            groups = tuple(group for group, names in found.groups.items() if name in names)
-            lines += keyring.add(layout, keyring.Addition(found.account, name, keys, groups), publisher, fault)
-        lines += compare()
-    except JailsshError as error:
-        _back(layout, found.account, publisher)
-        state.write(layout, known)
-        raise JailsshError(f"account {found.account}", f"{error}; it is as before", hint=error.hint) from error
-    return lines
 
 
 def _back(layout: Layout, name: str, publisher: Publishing) -> list[str]:
