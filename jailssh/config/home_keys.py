@@ -32,13 +32,17 @@ _ONCE = frozenset({"command", "from", "principals"})
 
 @dataclass(frozen=True)
 class HomeKey:
-    """A key of a home: where it stands, the options that stay, if it may have a terminal, what it was limited to."""
+    """A key of a home: where it stands, the options that stay, if it may have a terminal, what it was limited to.
+
+    ``said``: every option of the line in its order, names in lower case, values as sshd takes them.
+    """
 
     origin: str
     key: Key
     options: tuple[str, ...]
     terminal: bool
     commands: tuple[str, ...]
+    said: tuple[tuple[str, str | None], ...] = ()
 
     def authorized(self, login_program: str) -> str:
         """Return the line of root's file for this key, without a newline."""
@@ -120,7 +124,8 @@ def _judged(head: str, key: Key, origin: str) -> HomeKey:
             kept.append(name)
         elif value is not None:
             kept.append(f'{name}="{value}"')
-    return HomeKey(origin, key, tuple(kept), terminal, tuple(commands))
+    said = tuple((name, value and value.replace('\\"', '"')) for name, value in _options(head, origin))
+    return HomeKey(origin, key, tuple(kept), terminal, tuple(commands), said)
 
 
 def _options(head: str, origin: str) -> Sequence[tuple[str, str | None]]:

@@ -1,0 +1,223 @@
+"""Accounts that keys with commands of their own confine."""
+
+from __future__ import annotations
+
+import base64
+import struct
+
+import pytest
+
+from jailssh.sources import authorized_keys, forced
+from jailssh.sources.found import Effect, Fate, Found, Person
+from jailssh_plugins.sftp.plugin import _REQUESTS
+from tests.unit.source_tools import AHost
+
+PATH = "/home/kim/.ssh/authorized_keys"
+KIM = Person("kim", 1001, 1001, group="kim", home="/home/kim", shell="/bin/bash")
+SCRIPTS = {"/usr/local/bin/report": "#!/bin/sh\nexec du -s /srv\n",
+           "/usr/local/bin/validate-rsync": '#!/bin/sh\ncase "$SSH_ORIGINAL_COMMAND" in rsync*) $SSH_ORIGINAL_COMMAND;; esac\n',
+           "/usr/local/bin/elf": "\x7fELF\udcff\0\0"}  # fmt: skip
+
+
+def a_key(number: int = 0) -> str:
+    """Return the type and the base64 text of a key."""
+    kind, data = b"ssh-ed25519", bytes([number]) * 32
+    blob = struct.pack(">I", len(kind)) + kind + struct.pack(">I", len(data)) + data
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
+
+
+def found(*lines: str, person: Person = KIM, **settings: str) -> Found | None:
+    """Return what is found of an account whose keys file has these lines."""
+    text = "".join(f"{line}\n" for line in lines)
+    host = AHost([person], {PATH: text, **SCRIPTS}, settings={"": {"passwordauthentication": "no", **settings}})
+    every = authorized_keys.find(host)
+    assert len(every) <= 1
+    return every[0] if every else None
+
+
+def one(*lines: str, person: Person = KIM, **settings: str) -> Found:
+    """Return the account that must be found."""
+    result = found(*lines, person=person, **settings)
+    assert result is not None
+    return result
+
+
+def line(command: str, number: int = 0, options: str = "restrict") -> str:
+    """Return the line of a key with a command."""
+    quoted = command.replace('"', '\\"')
+    return f'{options},command="{quoted}" {a_key(number)} someone'
+
+
+MIGRATES: tuple[tuple[str, str, dict[str, object]], ...] = (
+    ("rrsync -ro /srv/www", "rsync", {"read": ("/srv/www",), "probe": "yes"}),
+    ("/usr/bin/rrsync -wo backup", "rsync", {"write": ("~/backup",), "probe": "yes"}),
+    ("/usr/share/doc/rsync/scripts/rrsync.pl -munge ~/x/", "rsync",
+     {"read": ("~/x",), "write": ("~/x",), "munge": "yes", "probe": "yes"}),
+    ("rrsync -no-del -no-overwrite -wo .", "rsync",
+     {"write": ("~",), "delete": "no", "overwrite": "no", "probe": "yes"}),
+    ("ionice -c3 nice -n 5 rrsync -wo $HOME/in", "rsync", {"write": ("~/in",), "probe": "yes"}),
+    ("rsync --server --sender -logDtpre.iLsfxC . /srv/www/", "rsync", {"read": ("/srv/www",)}),
+    ("rsync --server -logDtpre.iLsfxC --delete . /srv/in", "rsync", {"write": ("/srv/in",)}),
+    ("borg serve --append-only --restrict-to-path /srv/borg/kim", "borg",
+     {"paths": ("/srv/borg/kim",), "append_only": "yes"}),
+    ("cd /srv/borg; borg serve --restrict-to-repository=kim --storage-quota 1.5G".replace("1.5G", "15G"), "borg",
+     {"repositories": ("/srv/borg/kim",), "storage_quota": "15G"}),
+    ("export BORG_HOSTNAME_IS_UNIQUE=yes; borg serve --restrict-to-path repos --restrict-to-path more", "borg",
+     {"paths": ("~/repos", "~/more")}),
+    ("borg serve", "borg", {"paths": ("~",)}),
+    ("rclone serve restic --stdio --append-only restic", "restic", {"repository": "~/restic", "append_only": "yes"}),
+    ("rclone serve restic --stdio /srv/restic", "restic", {"repository": "/srv/restic", "append_only": "no"}),
+    ("internal-sftp -R -d incoming -u 0027 -l INFO", "sftp", {"read_only": "yes", "start": "~/incoming", "umask": "027"}),
+    ("internal-sftp -P remove,rename", "sftp", {"deny_requests": ("remove", "rename")}),
+    ("/usr/lib/openssh/sftp-server -Rp read,open", "sftp", {"read_only": "yes", "allow_requests": ("read", "open")}),
+    ('git-shell -c "$SSH_ORIGINAL_COMMAND"', "git", {"write": ("~",), "archive": "yes"}),
+    ('/usr/bin/git shell -c "${SSH_ORIGINAL_COMMAND}"', "git", {"write": ("~",), "archive": "yes"}),
+    ("svnserve -t --tunnel-user=kim -r /srv/svn", "svn", {"root": "/srv/svn"}),
+    ("svnserve -tR --root=/srv/svn", "svn", {"root": "/srv/svn", "read_only": "yes"}),
+    ("hg-ssh --read-only hg/tool hg/site", "hg", {"read": ("~/hg/tool", "~/hg/site")}),
+    ("/usr/local/bin/report --days 7", "command", {"commands": ("/usr/local/bin/report --days 7",)}),
+    ("/usr/local/bin/elf", "command", {"commands": ("/usr/local/bin/elf",)}),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("command", "plugin", "settings"), MIGRATES)
+def test_a_command_becomes_the_jail_that_does_the_same(command: str, plugin: str, settings: dict[str, object]) -> None:
+    """Each program's own options are those of the plugin."""
+    result = one(line(command))
+    assert result.fate is Fate.MIGRATE, result.remarks
+    assert result.settings[""]["plugins"] == plugin
+    assert result.settings.get(plugin, {}) == settings
+    assert result.where == f"{PATH}:1" and result.gone[0][:2] == (PATH, 1)
+
+
+STAYS: tuple[tuple[str, Fate, str], ...] = (
+    ("/usr/local/bin/validate-rsync", Fate.LEAVE, "SSH_ORIGINAL_COMMAND"),
+    ("/usr/local/bin/missing", Fate.LEAVE, "not a program of root's"),
+    ("bin/mine", Fate.LEAVE, "not a program of root's"),
+    ("/home/kim/bin/mine", Fate.LEAVE, "not a program of root's"),
+    ("sh -c 'id; ls'", Fate.LEAVE, "shell or an interpreter"),
+    ("tar c . | gzip", Fate.LEAVE, "'|'"),
+    ("du -s $(pwd)", Fate.LEAVE, "'$'"),
+    ("rrsync $BASE", Fate.LEAVE, "variable BASE"),
+    ("rrsync /", Fate.LEAVE, "holds the homes"),
+    ("rrsync /home", Fate.LEAVE, "holds the homes"),
+    ("rrsync ../x", Fate.LEAVE, "not a path"),
+    ("rrsync -rw /srv", Fate.REFUSED, "-rw"),
+    ("rrsync -ro -wo /srv", Fate.REFUSED, "one of -ro and -wo"),
+    ("rrsync", Fate.REFUSED, "one directory"),
+    ("rsync --server --daemon --config=/etc/x .", Fate.LEAVE, "configuration of its own"),
+    ("git-shell -c $SSH_ORIGINAL_COMMAND", Fate.LEAVE, "outside of quotes"),
+    ("borg create x::y /etc", Fate.LEAVE, "not serve"),
+    ("borg serve --rsh id", Fate.LEAVE, "--rsh"),
+    ("rclone serve restic --stdio remote:x", Fate.LEAVE, "remote"),
+    ("svnserve -t", Fate.LEAVE, "no -r DIR"),
+    ("internal-sftp -x", Fate.REFUSED, "-x"),
+    ("internal-sftp -P remove -P rename", Fate.REFUSED, "twice"),
+    ("internal-sftp -p nonsense", Fate.REFUSED, "permits no request"),
+    ("echo no shell here; sleep 3", Fate.LEAVE, "nobody can do anything"),
+    ("/bin/false", Fate.LEAVE, "nobody can do anything"),
+    ("/usr/lib/gitlab/gitlab-shell key-1", Fate.LEAVE, "GitLab"),
+    ("sudo rrsync /srv", Fate.LEAVE, "another account"),
+    ('"', Fate.LEAVE, "not closed"),
+    ("rrsync -ro 'a", Fate.LEAVE, "not closed"),
+    ("", Fate.LEAVE, "runs no program"),
+    (";;", Fate.LEAVE, "not a list"),
+    ("hg-ssh repos/*", Fate.LEAVE, "'*'"),
+)
+
+
+@pytest.mark.parametrize(("command", "fate", "why"), STAYS)
+def test_a_command_that_no_jail_comes_near_is_left(command: str, fate: Fate, why: str) -> None:
+    """It has no settings, and a remark with the line says why."""
+    result = one(line(command))
+    assert (result.fate, result.settings) == (fate, {})
+    assert any(remark.where == f"{PATH}:1" and why in remark.text for remark in result.remarks), result.remarks
+
+
+@pytest.mark.parametrize(
+    ("lines", "fate", "where", "why"),
+    [
+        ((line("borg serve"), line("borg serve", 1)), Fate.MIGRATE, "", ""),
+        ((line("borg serve"), a_key(1)), Fate.LEAVE, f"{PATH}:2", "without a command"),
+        ((line("rrsync -ro /srv"), line("rrsync /srv", 1)), Fate.LEAVE, f"{PATH}:2", "account of its own"),
+        ((line("borg serve"), line("/bin/false", 1)), Fate.LEAVE, f"{PATH}:2", "nobody can do anything"),
+        ((line("borg serve"), f'command="x",command="y" {a_key(1)}'), Fate.MIGRATE, f"{PATH}:2", "twice"),
+        ((line("borg serve"), f"unknown-option {a_key(1)}"), Fate.MIGRATE, f"{PATH}:2", "not a valid sshd option"),
+        ((line("borg serve"), f'from="a b" {a_key(1)}'), Fate.MIGRATE, f"{PATH}:2", "from="),
+        (("# x", "", line("borg serve"), "\x00", "\udcff\udcfe", "x" * 9000), Fate.MIGRATE, f"{PATH}:5", "no key"),
+        ((line("borg serve") + "\r", "\ufeff" + a_key(1)), Fate.MIGRATE, f"{PATH}:2", "no key"),
+        ((f"COMMAND=\"borg serve\" {a_key()}",), Fate.MIGRATE, f"{PATH}:1", "ports can be forwarded"),
+        ((line("borg serve", options="restrict,port-forwarding"),), Fate.MIGRATE, f"{PATH}:1", "ports can be"),
+        ((line("borg serve", options='permitopen="db:5432"'),), Fate.MIGRATE, f"{PATH}:1", "permitopen"),
+        ((line("borg serve", options='environment="A=b"'),), Fate.MIGRATE, f"{PATH}:1", "environment"),
+    ],
+)  # fmt: skip
+def test_lines_of_an_account(lines: tuple[str, ...], fate: Fate, where: str, why: str) -> None:
+    """Keys of one account are judged together, and lines that sshd passes over are said."""
+    result = one(*lines)
+    assert result.fate is fate, result.remarks
+    assert not why or any(remark.where == where and why in remark.text for remark in result.remarks), result.remarks
+
+
+def test_a_forwarding_that_is_off_is_no_remark() -> None:
+    """Neither by the line nor by sshd."""
+    for result in (one(line("borg serve")), one(line("borg serve", options="pty"), allowtcpforwarding="no")):
+        assert not any("forward" in remark.text for remark in result.remarks)
+
+
+@pytest.mark.parametrize(
+    ("person", "settings", "why"),
+    [
+        (Person("kim", 0, 0, group="root", home="/home/kim", shell="/bin/sh"), {}, "root cannot"),
+        (Person("kim", 34, 34, group="backup", home="/home/kim", shell="/bin/sh"), {}, "system uid"),
+        (Person("kim", 1001, 1, group="kim", home="/home/kim", shell="/bin/sh", groups=("sudo",)), {}, "group sudo"),
+        (KIM, {"authorizedkeyscommand": "/usr/bin/more-keys"}, "AuthorizedKeysCommand"),
+    ],
+)
+def test_accounts_that_stay(person: Person, settings: dict[str, str], why: str) -> None:
+    """Those that adduser would not take, and those with keys that nobody knows."""
+    result = one(line("borg serve"), person=person, **settings)
+    assert result.fate is Fate.LEAVE
+    assert any(why in remark.text for remark in result.remarks), result.remarks
+
+
+def test_a_login_shell_that_runs_nothing_refuses_today() -> None:
+    """sshd hands the command to it, but its own sftp needs no shell."""
+    person = Person("kim", 1001, 1001, group="kim", home="/home/kim", shell="/usr/sbin/nologin")
+    assert one(line("borg serve"), person=person).fate is Fate.REFUSED
+    assert one(line("internal-sftp"), person=person).fate is Fate.MIGRATE
+
+
+@pytest.mark.parametrize(
+    ("lines", "settings"),
+    [
+        ((a_key(),), {}),
+        (("# nothing",), {}),
+        ((line("/usr/share/gitolite3/gitolite-shell kim"),), {}),
+        ((line("borg serve"),), {"forcecommand": "internal-sftp"}),
+        ((line("borg serve"),), {"chrootdirectory": "/srv"}),
+    ],
+)
+def test_what_is_not_of_this_source(lines: tuple[str, ...], settings: dict[str, str]) -> None:
+    """Accounts without such keys, and those of other sources."""
+    assert found(*lines, **settings) is None
+
+
+def test_files_are_those_that_sshd_reads() -> None:
+    """Also root's, with the account's name in the path."""
+    host = AHost([KIM], {"/etc/ssh/keys/kim%": line("borg serve")},
+                 settings={"": {"authorizedkeysfile": "/etc/ssh/keys/%u%% none"}})  # fmt: skip
+    assert authorized_keys.find(host)[0].where == "/etc/ssh/keys/kim%:1"
+
+
+def test_limits_of_a_command_go_into_the_jail() -> None:
+    """nice(1) and umask of the shell are settings of ours."""
+    result = one(line("umask 077; A=b exec nice -7 borg serve --restrict-to-path x"))
+    assert result.settings[""] == {"plugins": "borg", "umask": "077"}
+    assert result.settings["limits"] == {"nice": "7"}
+    assert any(remark.effect is Effect.LOST and "variable A" in remark.text for remark in result.remarks)
+
+
+def test_requests_are_those_of_the_plugin() -> None:
+    """A name that it does not know would be an error of the jail."""
+    assert set(_REQUESTS.split()) == forced.REQUESTS
