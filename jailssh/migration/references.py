@@ -32,10 +32,11 @@ FILES: tuple[tuple[str, str], ...] = (
     ("backup", "/etc/duplicity/*"), ("Samba", "/etc/samba/smb.conf"), ("NFS", "/etc/exports"),
     ("NFS", "/etc/exports.d/*"), ("logrotate", "/etc/logrotate.d/*"), ("sudo", "/etc/sudoers"),
     ("sudo", "/etc/sudoers.d/*"), ("incron", "/etc/incron.d/*"), ("incron", "/var/spool/incron/*"),
-    ("sshd", "/etc/ssh/sshd_config"), ("sshd", "/etc/ssh/sshd_config.d/*.conf"), ("shells", "/etc/shells"),
+    ("sshd", "/etc/ssh/sshd_config"), ("sshd", "/etc/ssh/sshd_config.d/*.conf"),
 )  # fmt: skip
 _PATH = re.compile(r"/[^\s:;,=\"'()\[\]{}<>|&*?$#\\]+")
 _MOST = 1000
+_USUAL = ("", "sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "nologin", "false", "rbash")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def references(host: Host, found: Iterable[Found]) -> Iterator[Reference]:
         for path in (person.home, each.home):
             if path.rstrip("/"):
                 owner.setdefault(_plain(path), each.account)
-        owner.setdefault(person.shell, each.account)
+        # What names a usual shell means that, and not this account.
+        if person.shell.rpartition("/")[2] not in _USUAL:
+            owner.setdefault(person.shell, each.account)
     count = 0
     services: dict[str, str] = {}
     for service, pattern in FILES if owner else ():
