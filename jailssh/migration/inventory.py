@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from jailssh.config.reader import Document
@@ -45,10 +45,12 @@ def take(
                 found += source.find(host)
             except JailsshError as error:
                 errors.append(error)
-    if missing := sorted(set(people) - {each.account for each in found}):
+    known = {each.account for each in found} | set(_inside(configuration, people))
+    if missing := sorted(set(people) - known):
         raise UsageError(f"account {missing[0]}", "nothing that could be migrated confines it", hint="jailssh migrate")
     found = [each for each in found if not people or each.account in people]
-    plan = wanted(found, shipped_profiles(), _present(configuration), _inside(configuration, found), refused=people)
+    names = dict.fromkeys(each.account for each in found)
+    plan = wanted(found, shipped_profiles(), _present(configuration), _inside(configuration, names), refused=people)
     return Inventory(plan, tuple(errors), tuple(references(host, plan.found)))
 
 
@@ -56,9 +58,9 @@ def _present(configuration: Configuration) -> dict[str, Document]:
     return {name: each for name, each in configuration.documents.items() if isinstance(each, Document)}
 
 
-def _inside(configuration: Configuration, found: Sequence[Found]) -> dict[str, Sequence[str]]:
+def _inside(configuration: Configuration, names: Iterable[str]) -> dict[str, Sequence[str]]:
     inside: dict[str, Sequence[str]] = {}
-    for name in dict.fromkeys(each.account for each in found):
+    for name in names:
         entry = accounts.find(name)
         if entry is None:
             continue

@@ -58,6 +58,10 @@ def _exits_well(ran: Ran) -> bool:
     return ran.code == 0
 
 
+def _counts(ran: Ran) -> bool:
+    return ran.out == b"41\n"
+
+
 def _says(*begins: bytes) -> Callable[[Ran], bool]:
     return lambda ran: any(text in ran.out[:4096] + ran.err[:4096] for text in begins)
 
@@ -75,11 +79,11 @@ def _rows(places: Mapping[str, str]) -> dict[str, tuple[str, Callable[[Connectio
     repository = f"{places.get('git', '.').rstrip('/')}/jailssh-no-such-repository.git"
     rsync = places.get("rsync", ".")
     one = partial(partial, _command)
-    git = _says(b"not appear to be a git repository", b"not a git repository", b"Repository not found")
+    git = _says(b"not appear to be a git repository", b"not a git repository", b"epository not found")
     return {
         "command id": ("command", one("id -u", _exits_well, b"")),
         "command ls": ("command", one("ls", _exits_well, b"")),
-        "command sh": ("command", one("echo $((40+1)) | cat", _says(b"41"), b"")),
+        "command sh": ("command", one("echo $((40+1)) | cat", _counts, b"")),
         "shell": ("shell", _shell),
         "sftp": ("sftp", _sftp),
         "scp -O up": ("scp-old", one("scp -t .", _scp_answers, b"")),

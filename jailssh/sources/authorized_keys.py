@@ -128,6 +128,8 @@ def _account(person: Person, settings: Mapping[str, str], host: Host) -> Found |
         settings=settings_of.settings,
         called=settings_of.called,
         uses=settings_of.uses,
+        options=_options(limited[0]),
+        drop_commands=True,
         gone=gone if fate is Fate.MIGRATE else (),
         remarks=tuple(dict.fromkeys(remarks)),
     )
@@ -184,6 +186,12 @@ def forwards(key: HomeKey) -> bool:
         if name in ("restrict", "no-port-forwarding", "port-forwarding"):
             allowed = name == "port-forwarding"
     return allowed
+
+
+def _options(key: HomeKey) -> str:
+    """Return the options of the line, as sshd reads them."""
+    quoted = ((name, (value or "").replace('"', '\\"')) for name, value in key.said)
+    return ",".join(f'{name}="{value}"' if value else name for name, value in quoted)
 
 
 def _unread(text: str) -> Remark:

@@ -1,0 +1,97 @@
+"""``jailssh migrate``: accounts that other programs confine, found, brought in with their logins compared, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.sshd.world import World
+
+pytestmark = pytest.mark.needs("root", "sshd", "sftp", "rsync", "git", "journald", "login-program")
+
+COMMANDS = {
+    "mig-bak": "rrsync -wo /srv/mig-bak",
+    "mig-files": "internal-sftp -R",
+    "mig-git": 'git-shell -c \\"$SSH_ORIGINAL_COMMAND\\"',
+}
+NEW = "/etc/jailssh/jails/rsync-wo.conf"
+FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow")
+
+
+@pytest.fixture(scope="module")
+def old(world: World) -> Iterator[World]:
+    """The host with three accounts whose keys are limited to a command, and a cron job that names a home."""
+    for name, command in COMMANDS.items():
+        world.host.run(["useradd", "--create-home", "--shell", "/bin/bash", name], check=True)
+        world.host.run(["install", "-d", "-o", name, f"/home/{name}/.ssh", f"/srv/{name}"], check=True)
+        line = f'command="{command}",restrict,from="127.0.0.0/8,::1" {world.client.public_key}\n'
+        world.put(f"/home/{name}/.ssh/authorized_keys", line, name)
+    world.host.write("/etc/cron.d/mig", "0 3 * * * root tar cf /x.tar /home/mig-bak\n")
+    yield world
+    world.jailssh("migrate", "--undo", "--yes")
+
+
+def texts(world: World) -> list[bytes]:
+    return [world.host.read(path) for path in FILES]
+
+
+def apply(world: World, *options: str, check: bool = True) -> str:
+    names = [word for name in COMMANDS for word in ("--user", name)]
+    done = world.jailssh("migrate", *names, "--apply", "--yes", *options, check=check)
+    return done.stdout + done.stderr
+
+
+def test_the_inventory_changes_nothing(old: World) -> None:
+    before = texts(old)
+    seen = json.loads(old.jailssh("migrate", "authorized_keys", "--json").stdout)
+    rows = {row["account"]: row for row in seen["accounts"]}
+    assert {name: rows[name]["jail"] for name in COMMANDS} == {
+        "mig-bak": "rsync-wo", "mig-files": "sftp-ro", "mig-git": "git-2",
+    }  # fmt: skip
+    assert {"/etc/jailssh/jails/rsync-wo.conf", "/etc/jailssh/jails/git-2.conf"} <= set(seen["files"])
+    assert ("/etc/cron.d/mig:1", "mig-bak") in {(row["where"], row["account"]) for row in seen["elsewhere"]}
+    assert texts(old) == before and old.host.run(["test", "-e", NEW]).code == 1
+
+
+def test_what_worked_works_and_all_goes_back(old: World) -> None:
+    before = texts(old)
+    told = apply(old, "--try-logins")
+    assert "3 of 3 accounts" in told
+    assert "mig-files: logins tried before and after: works: sftp" in told
+    assert "mig-bak: logins tried before and after: works: rsync up" in told
+    assert "mig-git: logins tried before and after: works: git fetch, git push" in told
+    assert old.client.sftp("mig-files", "ls\n").code == 0
+    assert old.client.ssh("mig-files", "id").code == 126
+    assert "nothing to bring in" in apply(old)
+    old.jailssh("migrate", "--undo", "--yes")
+    assert texts(old) == before
+    assert old.host.run(["test", "-e", NEW]).code == 1
+    assert not old.host.run(["sh", "-c", "ls -d /run/jailssh-trial-*"]).stdout
+
+
+def test_one_that_cannot_be_brought_in_stops_no_other(old: World) -> None:
+    before = texts(old)
+    sleeper = old.host.popen(["sleep", "60"], user="mig-git")
+    try:
+        told = apply(old, check=False)
+    finally:
+        old.host.run(["pkill", "-KILL", "-u", str(old.uid("mig-git"))])
+        sleeper.wait()
+    assert "mig-git: not brought in" in told and "2 of 3 accounts" in told
+    assert old.client.sftp("mig-files", "ls\n").code == 0
+    assert "1 of 1 account" in apply(old)
+    old.jailssh("migrate", "--undo", "--yes")
+    assert texts(old) == before
+
+
+@pytest.mark.parametrize("source", ["nosuch", "jail kit"])
+def test_unknown_sources_are_refused(old: World, source: str) -> None:
+    done = old.jailssh("migrate", source, check=False)
+    assert done.code == 2 and "does not exist" in done.stderr and "authorized_keys" in done.stderr
+
+
+def test_an_account_that_nothing_confines_is_refused(old: World) -> None:
+    done = old.jailssh("migrate", "--user", "root", "--apply", "--yes", check=False)
+    assert done.code != 0 and "nothing that could be migrated confines it" in done.stderr
