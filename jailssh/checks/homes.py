@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import cached_property
+from itertools import chain, islice
 
 from jailssh.checks import pam, setting_aside
 from jailssh.core.errors import HostError
@@ -110,20 +111,43 @@ class Facts:
 
 def collect(scene: Scene) -> Facts:
     """Look into every home once."""
-    jails = {name: person.jail for name, person in scene.jailed.items()}
+    with _looks(scene) as (blank, answers):
+        jails = {name: person.jail for name, person in scene.jailed.items()}
+        homes = []
+        for entry, answer in answers:
+            if isinstance(answer, HostError):
+                scene.unseen(answer)
+                continue
+            rows = [line for line in answer.split(b"\0") if line]
+            found = tuple((os.fsdecode(row[1:]), row[:1] == _FULL) for row in rows if row[:1] in (_FULL, _EMPTY))
+            homes.append(Home(entry.name, jails[entry.name], entry.home, found, _CROWDED in rows))
+        return replace(blank, homes=tuple(homes))
+
+
+_Looks = tuple[Facts, Iterator[tuple[AccountEntry, bytes | HostError]]]
+
+
+@contextmanager
+def begin(scene: Scene) -> Iterator[None]:
+    """Have another process look into homes while other checks look elsewhere; what it says waits in its pipe."""
+    with _looks(scene) as looks:
+        scene.begun[CHECK.name] = looks
+        yield
+
+
+@contextmanager
+def _looks(scene: Scene) -> Iterator[_Looks]:
+    """Give what is known without the homes, and the answers of the homes, of which the first is there."""
+    if CHECK.name in scene.begun:
+        yield scene.begun[CHECK.name]
+        return
     entries = [person.entry for person in scene.jailed.values()]
     blank = Facts((), tuple(_hosts()), entries != [] and not pam.refuses_managers(scene), frozenset(_present()))
     # What would not be told is not looked for: most homes have files of shells.
     wanted = Wanted(frozenset(path for path in _PLAIN if _about(path, blank)[0] is not None))
-    homes = []
-    for entry, answer in as_each.ask_each(entries, wanted.look):
-        if isinstance(answer, HostError):
-            scene.unseen(answer)
-            continue
-        rows = [line for line in answer.split(b"\0") if line]
-        found = tuple((os.fsdecode(row[1:]), row[:1] == _FULL) for row in rows if row[:1] in (_FULL, _EMPTY))
-        homes.append(Home(entry.name, jails[entry.name], entry.home, found, _CROWDED in rows))
-    return replace(blank, homes=tuple(homes))
+    with closing(as_each.ask_each(entries, wanted.look)) as answers:
+        first = list(islice(answers, 1))
+        yield blank, chain(first, answers)
 
 
 _FULL, _EMPTY, _CROWDED = b"+", b"-", b"!"
@@ -258,5 +282,6 @@ CHECK = Check(
     (OPEN, STANDING, LETS_IN, UNITS, SSH, EQUIVALENT, CROWDED),
     collect,
     judge,
+    begin=begin,
     fixes={OPEN.id: set_aside, STANDING.id: set_aside, LETS_IN.id: set_aside},
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 from jailssh.core.errors import JailsshError
 from jailssh.integrity.check import Check
@@ -12,7 +13,7 @@ from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.services import listeners, sshd, sshd_matches, sshds
-from jailssh.services.listeners import ListenerState, Standing
+from jailssh.services.listeners import ListenerState, Questions, Standing
 from jailssh.users import running, setup
 
 _EARLIER = "remove the earlier line, or move it behind the drop-in: sshd -T -C user=NAME,host=HOST,addr=ADDRESS"
@@ -110,6 +111,36 @@ class Facts:
 
 def collect(scene: Scene) -> Facts:
     """Ask sshd once for each case: accounts that its Match lines cannot tell apart are one."""
+    if scene.narrow:
+        return _facts(scene)
+    with _asked(scene) as questions:
+        facts = _facts(scene)
+        return facts if facts.broken else replace(facts, servers=tuple(questions.standings()))
+
+
+@contextmanager
+def begin(scene: Scene) -> Iterator[None]:
+    """Ask the running servers; they answer while other checks look."""
+    if scene.narrow:
+        yield
+        return
+    with listeners.asked(scene.layout) as questions:
+        scene.begun[CHECK.name] = questions
+        yield
+
+
+@contextmanager
+def _asked(scene: Scene) -> Iterator[Questions]:
+    """Give the questions of :func:`begin`; where it was not called, or could not ask, they are asked now."""
+    if CHECK.name in scene.begun:
+        yield scene.begun[CHECK.name]
+        return
+    with listeners.asked(scene.layout) as questions:
+        yield questions
+
+
+def _facts(scene: Scene) -> Facts:
+    """Return all but what the running servers say."""
     layout = scene.layout
     config = sshd.main_config(layout)
     try:
@@ -144,10 +175,7 @@ def collect(scene: Scene) -> Facts:
         found.append(Case(tuple(names), jails, rows, tuple(warnings), command))
     names = list(scene.jailed)
     others = () if scene.narrow or not names else tuple(sshds.unjailed(layout, names))
-    servers = () if scene.narrow else tuple(listeners.standings(layout))
-    return Facts(
-        tuple(found), tuple(sshd.earlier_matches(layout)), no_include=no_include, others=others, servers=servers
-    )
+    return Facts(tuple(found), tuple(sshd.earlier_matches(layout)), no_include=no_include, others=others)
 
 
 def _program() -> str:
@@ -207,5 +235,6 @@ CHECK = Check(
     (FORCED, FORWARDING, USER_RC, CHROOT, KEYS_FILE, WHO, RHOSTS, WEAK, COMMAND, OLD, OTHER, BROKEN, INCLUDE),
     collect,
     judge,
+    begin=begin,
     fixes={OLD.id: read_again},
 )

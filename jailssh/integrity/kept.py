@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,9 +25,19 @@ _LIMIT = 256 << 20
 
 def stamp_of(paths: Iterable[str], *more: object) -> str:
     """Return a stamp of files as they are now, links with what they lead to, and of whatever else a fact rests on."""
-    named = list(paths)
-    led_to = [os.path.realpath(path) for path in named if os.path.islink(path)]
-    return digest((stamps_of([*named, *led_to]), more))
+    seen: list[object] = []
+    led_to = []
+    for path in paths:
+        # One look at each: a run asks about many thousand files, most of which are not there.
+        try:
+            info = os.lstat(path)
+        except OSError:
+            seen.append((path, None))
+            continue
+        seen.append((path, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
+        if stat.S_ISLNK(info.st_mode):
+            led_to.append(os.path.realpath(path))
+    return digest((seen, stamps_of(led_to), more))
 
 
 def digest(value: object) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, HostError, JailsshError, distinct, parts
@@ -44,18 +45,14 @@ class Result:
 def run(scene: Scene, checks: Sequence[Check]) -> Result:
     """Run ``checks`` and return what they found, the worst first."""
     found: list[Finding] = []
-    for check in checks:
-        try:
-            found += [each for each in check.judge(check.collect(scene)) if scene.shows(each.account, each.jail)]
-        except JailsshError as error:
-            scene.errors += parts(error)
-        except OSError as error:
-            where = error.filename if isinstance(error.filename, str) else "system call"
-            scene.unseen(HostError(f"check {check.name}", f"{escape(where)}: {(error.strerror or str(error)).lower()}"))
-        # One with a fault of its own, a third party's or ours, must not take down what the others say.
-        except Exception as error:
-            why = f"unexpected error: {type(error).__name__}: {escape(str(error), 300)}"
-            scene.unseen(HostError(f"check {check.name}", why, hint="the check is at fault"))
+    with ExitStack() as begun:
+        for check in checks:
+            if check.begin is not None:
+                with _looking(scene, check):
+                    begun.enter_context(check.begin(scene))
+        for check in checks:
+            with _looking(scene, check):
+                found += [each for each in check.judge(check.collect(scene)) if scene.shows(each.account, each.jail)]
     known = {kind.id for check in checks for kind in check.kinds}
     # The file may name what another run finds.
     rules = [each for each in suppressions.load(scene.layout, scene.errors) if each.id in known]
@@ -72,6 +69,22 @@ def run(scene: Scene, checks: Sequence[Check]) -> Result:
         scene.unseen(error if isinstance(error, JailsshError) else HostError("what is kept", str(error)))
     names = tuple(check.name for check in checks)
     return Result(sorted_out, tuple(distinct(scene.errors)), names, accounts, scene.now)
+
+
+@contextmanager
+def _looking(scene: Scene, check: Check) -> Iterator[None]:
+    """Note what a check cannot look at."""
+    try:
+        yield
+    except JailsshError as error:
+        scene.errors += parts(error)
+    except OSError as error:
+        where = error.filename if isinstance(error.filename, str) else "system call"
+        scene.unseen(HostError(f"check {check.name}", f"{escape(where)}: {(error.strerror or str(error)).lower()}"))
+    # One with a fault of its own, a third party's or ours, must not take down what the others say.
+    except Exception as error:
+        why = f"unexpected error: {type(error).__name__}: {escape(str(error), 300)}"
+        scene.unseen(HostError(f"check {check.name}", why, hint="the check is at fault"))
 
 
 def _once(found: Sequence[Finding]) -> list[Finding]:

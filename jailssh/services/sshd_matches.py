@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import translate
+from functools import cache
 
 from jailssh.files import fs
 from jailssh.host.paths import Layout
@@ -125,9 +126,13 @@ def _fits(patterns: str, names: Iterable[str]) -> bool:
 
 
 def _one(pattern: str, name: str) -> bool:
+    return _compiled(pattern).match(name) is not None
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
     # sshd knows * and ? alone; brackets stand for themselves.
-    plain = pattern.replace("[", "[[]")
-    return re.match(translate(plain), name) is not None
+    return re.compile(translate(pattern.replace("[", "[[]")))
 
 
 def connections(found: Iterable[MatchLine]) -> list[str]:
