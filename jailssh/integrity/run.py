@@ -17,6 +17,8 @@ from jailssh.integrity.suppressions import Sorted
 
 _RANK = {severity: rank for rank, severity in enumerate((Severity.HIGH, Severity.MEDIUM, Severity.LOW))}
 _MOST_SAID = 5
+MOST_ALIKE = 50
+"""So many findings of a kind are told of one account, which can make any number of them."""
 EXIT_BLIND = EXIT_USAGE
 """Something could not be looked at, so that nobody may take the result for all there is."""
 
@@ -60,6 +62,7 @@ def run(scene: Scene, checks: Sequence[Check]) -> Result:
     today = datetime.datetime.fromtimestamp(scene.now).astimezone().date()
     ordered = sorted(once, key=lambda each: (_RANK[each.kind.severity], each.kind.id, each.object, each.path))
     sorted_out = suppressions.apply(rules, ordered, today)
+    sorted_out = replace(sorted_out, findings=_bounded(sorted_out.findings))
     accounts = 0 if scene.directory else len(scene.jailed)
     try:
         if not scene.directory:
@@ -85,6 +88,24 @@ def _looking(scene: Scene, check: Check) -> Iterator[None]:
     except Exception as error:
         why = f"unexpected error: {type(error).__name__}: {escape(str(error), 300)}"
         scene.unseen(HostError(f"check {check.name}", why, hint="the check is at fault"))
+
+
+def _bounded(found: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return at most :data:`MOST_ALIKE` of a kind for one account; the last says how many more there are."""
+    alike: dict[tuple[str, str], list[Finding]] = {}
+    for each in found:
+        alike.setdefault((each.kind.id, each.account), []).append(each)
+    left_out = set()
+    last = {}
+    for (_, account), group in alike.items():
+        if account and len(group) > MOST_ALIKE:
+            left_out |= {each.fingerprint for each in group[MOST_ALIKE:]}
+            last[group[MOST_ALIKE - 1].fingerprint] = f"; and {len(group) - MOST_ALIKE} more of account {account}"
+    return tuple(
+        replace(each, what=each.what + last.get(each.fingerprint, ""))
+        for each in found
+        if each.fingerprint not in left_out
+    )
 
 
 def _once(found: Sequence[Finding]) -> list[Finding]:

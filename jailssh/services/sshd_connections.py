@@ -128,7 +128,7 @@ def _is_met(criterion: str, patterns: str, lines: Sequence[MatchLine]) -> bool:
 
 
 def _fits(criterion: str, patterns: str, value: str) -> bool:
-    """True if a value fits the list, as sshd sees it (match_list, addr_match_list); a value that is not there does not."""
+    """True if a value fits the list, as sshd sees it (match_list, addr_match_list); what is not there does not."""
     if not value:
         return False
     if criterion == "host":

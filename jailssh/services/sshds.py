@@ -76,11 +76,11 @@ def unjailed(
         what = f"another sshd, {server.where}"
         hint = f"add to its configuration: Include {layout.sshd_drop_in} (before any Match), or: DenyGroups jailssh"
         try:
-            why = _compared(layout, server, groups, right)
+            found = _compared(layout, server, groups, right)
         except JailsshError as error:
-            why = f"cannot evaluate its configuration: {error.why}"
-        if why:
-            errors.append(ConfigError(what, why, hint=hint))
+            found = f"cannot evaluate its configuration: {error.why}"
+        if found:
+            errors.append(ConfigError(what, found, hint=hint))
     return errors
 
 

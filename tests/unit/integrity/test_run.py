@@ -15,7 +15,7 @@ from jailssh.host.paths import Layout
 from jailssh.integrity.check import Check, third_party
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import Kept, stamp_of
-from jailssh.integrity.run import EXIT_BLIND, run
+from jailssh.integrity.run import EXIT_BLIND, MOST_ALIKE, run
 from jailssh.integrity.scene import Scene
 
 HIGH = Kind("JSH-901", Severity.HIGH, "high", "Why.", "cure")
@@ -224,3 +224,17 @@ def test_a_stamp_changes_with_the_file_the_link_and_what_it_leads_to(tmp_path: P
     else:
         (tmp_path / change).write_text("bb")
     assert stamp_of(paths, 1) != before
+
+
+def test_an_account_that_makes_many_findings_hides_nobody_else_s(scene: Scene) -> None:
+    scene.users = {"alice", "bob"}
+
+    def many(_: Any) -> Iterator[Finding]:
+        yield from (Finding(LOW, f"file {number:06}", "w", account="alice") for number in range(MOST_ALIKE + 7))
+        yield Finding(LOW, "file z", "w", account="bob")
+        yield Finding(HIGH, "a", "w", account="alice")
+
+    result = run(scene, [check("c", lambda _: None, many)])
+    assert len(result.findings) == MOST_ALIKE + 2
+    assert [each.what for each in result.findings[-2:]] == ["w; and 7 more of account alice", "w"]
+    assert {each.what for each in result.findings[:-2]} == {"w"}
