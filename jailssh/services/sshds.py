@@ -98,11 +98,11 @@ def _compared(layout: Layout, server: SshdServer, groups: Mapping[str, Collectio
             asked += 1
             values = _effective(server, alike[0], place)
             # Who is let in at all goes by other lists than the Match lines.
-            user = next((user for user in alike if not sshd.kept_out(values, user, groups[user])), None)
-            if user is not None and (why := _differs(values, right(alike[0], place))):
-                keyword, now, was = why
+            let_in = next((user for user in alike if not sshd.kept_out(values, user, groups[user])), None)
+            if let_in is not None and (other := _differs(values, right(alike[0], place))):
+                keyword, now, was = other
                 where = "" if place == sshd_connections.DEFAULT else f" for a login from {place}"
-                return f"{keyword} is {now!r} for jailed account {user}{where}, expected {was!r}"
+                return f"{keyword} is {now!r} for jailed account {let_in}{where}, expected {was!r}"
     return "; ".join(sshd_connections.unasked(lines))
 
 
