@@ -292,10 +292,13 @@ def _open_below(top: int, path: str) -> int:
 
 def _hosts() -> Iterator[str]:
     for path in _HOSTS:
-        with suppress(HostError):
+        try:
             lines = (install.read_followed(path) or b"").decode("utf-8", "replace").splitlines()
-            if any(line.strip() and not line.lstrip().startswith("#") for line in lines):
-                yield path
+        except HostError:
+            yield path  # Whoever can write it names hosts when it likes.
+            continue
+        if any(line.strip() and not line.lstrip().startswith("#") for line in lines):
+            yield path
 
 
 def _present() -> Iterator[str]:
@@ -309,7 +312,7 @@ def _present() -> Iterator[str]:
 def judge(facts: Facts) -> Iterable[Finding]:
     """Return what programs of the host act on."""
     for path in facts.hosts:
-        yield Finding(EQUIVALENT, f"file {path}", "names hosts", path=path)
+        yield Finding(EQUIVALENT, f"file {path}", "names hosts, or others can write it", path=path)
     for home in facts.homes:
         what = f"account {home.account}"
         if home.crowded:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.names import is_number
 from jailssh.host import bounded
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
@@ -217,7 +218,7 @@ def _somebody(scene: Scene) -> str:
     today = int(scene.now // 86400)
     for name, person in scene.jailed.items():
         row = scene.census.shadow.get(name)
-        expired = row is not None and row[7].isdigit() and int(row[7]) <= today
+        expired = row is not None and is_number(row[7]) and int(row[7]) <= today
         if person.entry.shell == scene.layout.login_program and not expired:
             return name
     return ""
