@@ -15,6 +15,7 @@ from typing import Any
 
 from jailssh.core.errors import JailsshError
 from jailssh.files import fs
+from jailssh.host.answers import Answers
 from jailssh.host.paths import Layout
 from jailssh.jail.rights_files import stamps_of
 
@@ -45,16 +46,14 @@ def digest(value: object) -> str:
     return hashlib.sha256(repr(value).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def standing(paths: Iterable[str]) -> str:
-    """Return a stamp of directories that does not change with what is in them."""
-    seen: list[object] = []
-    for path in paths:
-        try:
-            info = os.stat(path)
-            seen.append((info.st_mode, info.st_uid, info.st_gid, info.st_dev, info.st_ino, _ACL in os.listxattr(path)))
-        except OSError as error:
-            seen.append(error.errno)
-    return digest(seen)
+def _standing(path: str, _what: str) -> bytes:
+    """Return what a directory is that does not change with what is in it."""
+    try:
+        info = os.stat(path)
+        seen = (info.st_mode, info.st_uid, info.st_gid, info.st_dev, info.st_ino, _ACL in os.listxattr(path))
+        return repr(seen).encode()
+    except OSError as error:
+        return repr(error.errno).encode()
 
 
 class Kept:
@@ -67,6 +66,11 @@ class Kept:
         self._old: dict[str, dict[str, list[Any]]] = {} if full else self._read()
         self._new: dict[str, dict[str, list[Any]]] = {}
         self._changed = full
+        self._answers = Answers(_standing)
+
+    def _standing_of(self, paths: Iterable[str]) -> str:
+        """Return a stamp of directories; raises :class:`HostError` where one gives no answer."""
+        return digest([self._answers.ask(path) for path in paths])
 
     def _read(self) -> dict[str, dict[str, list[Any]]]:
         try:
@@ -94,13 +98,14 @@ class Kept:
         """Do as :meth:`get` with a fact that also rests on directories, which ``make`` returns beside it.
 
         Of these count that they are there, owner, group, mode and access lists: their times change with every use.
+        Raises :class:`HostError` where one of them gives no answer.
         """
         old = self._old.get(area, {}).get(name)
-        if isinstance(old, list) and len(old) == 4 and old[0] == stamp and old[3] == standing(old[2]):
+        if isinstance(old, list) and len(old) == 4 and old[0] == stamp and old[3] == self._standing_of(old[2]):
             self._new.setdefault(area, {})[name] = old
             return old[1]
         value, paths = make()
-        self._new.setdefault(area, {})[name] = [stamp, value, list(paths), standing(paths)]
+        self._new.setdefault(area, {})[name] = [stamp, value, list(paths), self._standing_of(paths)]
         self._changed = True
         return value
 

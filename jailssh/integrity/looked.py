@@ -60,10 +60,15 @@ def _look_at(scene: Scene) -> dict[str, Looked]:
         person = scene.jailed[entry.name]
         image = _image_stamp(scene, person.jail)
         stamp = stamp_of(_files(scene, person), person.entry, person.jails, scene.settings_stamp, image)
-        row = scene.kept.watched("looked", entry.name, stamp, lambda: _look(scene, person, directories))  # noqa: B023
+        try:
+            row = scene.kept.watched("looked", entry.name, stamp, lambda: _look(scene, person, directories))  # noqa: B023
+        except HostError as error:
+            scene.unseen(error)
+            continue
         errors, wrong, notes = ([tuple(said) for said in part] for part in row[:3])
         plan, why, plan_name, images = row[3:]
         found[entry.name] = Looked(tuple(errors), tuple(wrong), tuple(notes), plan, why, plan_name, tuple(images))
+    scene.errors += directories.silent.values()
     return found
 
 
