@@ -15,8 +15,8 @@ from typing import Any
 
 from jailssh.core.errors import JailsshError
 from jailssh.files import fs
-from jailssh.host.answers import Answers
 from jailssh.host.paths import Layout
+from jailssh.jail.answers import Answers
 from jailssh.jail.rights_files import stamps_of
 
 VERSION = 1

@@ -14,7 +14,7 @@ from typing import Any
 from jailssh.config.jails import JailConfig
 from jailssh.core.errors import HostError
 from jailssh.files.beneath import open_beneath
-from jailssh.host.answers import Answers
+from jailssh.jail.answers import Answers
 from jailssh.plugin.api import Account
 
 _UNSEEN = (0, 0, 0o777)

@@ -11,6 +11,7 @@ import pytest
 from jailssh.checks import pam
 from jailssh.checks.pam import Facts, Service, Trial
 from jailssh.integrity.scene import Scene
+from jailssh.services import pam_account
 from jailssh.services.pam_account import PamLine
 
 WANTED = (("[success=1 default=ignore]", "pam_succeed_if.so", "quiet", "uid", "ne", "0"), ("requisite", "pam_deny.so"))
@@ -145,5 +146,5 @@ def test_what_other_checks_may_rely_on(
     config = SimpleNamespace(main=SimpleNamespace(pam_services=()))
     monkeypatch.setattr(pam, "_wanted", lambda _scene: WORDS)
     monkeypatch.setattr(pam, "_service", lambda name: Service(name, "", lines))
-    monkeypatch.setattr(pam.pam_account, "service_file", str)
+    monkeypatch.setattr(pam_account, "service_file", str)
     assert pam.refuses(cast(Scene, SimpleNamespace(configuration=config)), "cron") is closed

@@ -11,7 +11,6 @@ from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import is_number
 from jailssh.host import process
 from jailssh.host.paths import Layout
-from jailssh.integrity import census
 from jailssh.integrity.census import Census, jailed, names_elsewhere, take
 from jailssh.integrity.kept import Kept
 from jailssh.jail.configuration import Configuration, NotJailedError
@@ -100,7 +99,7 @@ def test_each_source_is_asked_for_the_names_of_a_uid(monkeypatch: pytest.MonkeyP
         asked.append(argv)
         return process.Completed("eve:*:1001:5::/home/eve:/bin/sh\nodd\nbo:*:7:7::/:/bin/sh\n", "", 2)
 
-    monkeypatch.setattr(census.process, "run", run)
+    monkeypatch.setattr(process, "run", run)
     assert names_elsewhere(Census((), (), {}, ("sss",)), [1001, 1002, 1001]) == {1001: ["eve"]}
     assert asked == [["getent", "-s", "passwd:sss", "passwd", "1001", "1002"]]
     assert names_elsewhere(CENSUS, [1001]) == {}

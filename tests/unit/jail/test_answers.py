@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from jailssh.core.errors import HostError
-from jailssh.host.answers import PATIENCE, Answers
 from jailssh.host.bounded import NoAnswerError
-from jailssh.integrity import kept
+from jailssh.host.paths import Layout
 from jailssh.integrity.kept import Kept
 from jailssh.jail import writable
+from jailssh.jail.answers import PATIENCE, Answers
 from jailssh.jail.writable import Directories, Writer
 
 
@@ -64,9 +64,9 @@ def test_a_directory_that_does_not_answer_is_told_and_taken_to_be_writable(monke
 def test_nothing_is_kept_that_rests_on_a_directory_without_an_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    facts = Kept(kept.Layout(root=str(tmp_path)), full=True)
+    facts = Kept(Layout(root=str(tmp_path)), full=True)
     assert facts.watched("a", "b", "", lambda: (1, ["/"])) == 1
-    monkeypatch.setattr(facts, "_answers", Answers(lambda _path, _what: time.sleep(60) or b"", 0.1))
+    monkeypatch.setattr(facts, "_answers", Answers(question, 0.1))
     with pytest.raises(HostError, match="no answer"):
-        facts.watched("a", "c", "", lambda: (1, ["/dead"]))
+        facts.watched("a", "c", "", lambda: (1, ["/hangs"]))
     assert "c" not in facts._new["a"]
