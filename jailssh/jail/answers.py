@@ -86,8 +86,8 @@ class Answers:
 
 def _file_system_of(path: str) -> str:
     """Return the mount point above a path by its text alone, the path where that is the root: a link may lead away."""
-    point = max((mount.point for mount in mounts_of() if is_below(path, mount.point)), key=len, default="/")
-    return path if point == "/" else point
+    point = max((mount.point for mount in mounts_of() if is_below(path, mount.point)), key=len, default=os.sep)
+    return path if point == os.sep else point
 
 
 def _serve(question: Callable[[str, str], bytes], line: socket.socket) -> NoReturn:
