@@ -16,8 +16,8 @@ from typing import Any
 from jailssh.core.errors import JailsshError
 from jailssh.files import fs
 from jailssh.host.paths import Layout
-from jailssh.jail.answers import Answers
 from jailssh.jail.rights_files import stamps_of
+from jailssh.services.answers import Answers
 
 VERSION = 1
 _ACL = "system.posix_acl_access"

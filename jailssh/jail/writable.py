@@ -14,8 +14,8 @@ from typing import Any
 from jailssh.config.jails import JailConfig
 from jailssh.core.errors import HostError
 from jailssh.files.beneath import open_beneath
-from jailssh.jail.answers import Answers
 from jailssh.plugin.api import Account
+from jailssh.services.answers import Answers
 
 _UNSEEN = (0, 0, 0o777)
 _ACL = "system.posix_acl_access"

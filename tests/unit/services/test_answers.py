@@ -13,8 +13,8 @@ from jailssh.host.bounded import NoAnswerError
 from jailssh.host.paths import Layout
 from jailssh.integrity.kept import Kept
 from jailssh.jail import writable
-from jailssh.jail.answers import PATIENCE, Answers
 from jailssh.jail.writable import Directories, Writer
+from jailssh.services.answers import PATIENCE, Answers
 
 
 def question(path: str, what: str) -> bytes:
