@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import UsageError
 from jailssh.core.journal_fields import REASONS, Event
-from jailssh.core.names import escape
+from jailssh.core.names import escape, is_number
 from jailssh.host.journal import JournalRecord
 
 LOGINS = (Event.SESSION_START, Event.SESSION_END, Event.FILE_OPERATION, Event.DENIED, Event.REFUSED)
@@ -51,8 +51,8 @@ class Query:
 
     def matches(self) -> dict[str, Sequence[str]]:
         """Return what the journal itself can look up: field -> values, one of which the record has."""
-        uids = [each for each in self.users if each.isdecimal()]
-        names = [each for each in self.users if not each.isdecimal()]
+        uids = [each for each in self.users if is_number(each)]
+        names = [each for each in self.users if not is_number(each)]
         found = {
             fields.EVENT: self.events,
             fields.JAIL: self.jails,

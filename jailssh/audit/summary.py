@@ -17,6 +17,8 @@ from jailssh.host.journal import JournalRecord
 
 EVENTS = (Event.SESSION_START, Event.DENIED, Event.REFUSED)
 """The events that are counted: what a reader should ask the journal for."""
+FIELDS = (fields.EVENT, fields.USER, fields.UID, fields.JAIL, fields.KEY, fields.REASON, "_UID")
+"""The fields that are looked at, and the one that tells a genuine record; the others need not be read."""
 _QUARTER = 900
 """Seconds for which the day is the same everywhere: zones differ by multiples of it."""
 _MOST = 20
@@ -122,30 +124,37 @@ def _when(time: float) -> str:
 def summarize(records: Iterable[JournalRecord]) -> Summary:
     """Return what the records of :data:`EVENTS` tell; others are left out.  They may come in any order."""
     found = Summary()
+    accounts, sessions, keys = found.accounts, found.sessions, found.keys
     days: dict[int, str] = {}
+    start, counted = str(Event.SESSION_START), frozenset(map(str, EVENTS))
     for record in records:
         get = record.fields.get
         event = get(fields.EVENT)
-        if event not in EVENTS:
+        if event not in counted:
             continue
         time = record.time
-        day = days.get(int(time) // _QUARTER)
+        quarter = int(time) // _QUARTER
+        day = days.get(quarter)
         if day is None:
-            day = days[int(time) // _QUARTER] = datetime.fromtimestamp(time).date().isoformat()
+            day = days[quarter] = datetime.fromtimestamp(time).date().isoformat()
         user, uid, jail = get(fields.USER, ""), get(fields.UID, ""), get(fields.JAIL, "")
-        found.first = time if found.first is None else min(found.first, time)
-        found.last = time if found.last is None else max(found.last, time)
-        activity = found.accounts.get((user, uid))
+        activity = accounts.get((user, uid))
         if activity is None:
-            activity = found.accounts[user, uid] = Activity(first=time, last=time)
-        activity.first, activity.last = min(activity.first, time), max(activity.last, time)
-        if event != Event.SESSION_START:
+            activity = accounts[user, uid] = Activity(first=time, last=time)
+        elif time < activity.first:
+            activity.first = time
+        elif time > activity.last:
+            activity.last = time
+        if event != start:
             found.denials[day, jail, get(fields.REASON, "")] += 1
             activity.denials += 1
             continue
-        found.sessions[day, jail] += 1
+        sessions[day, jail] += 1
         activity.sessions += 1
         key = get(fields.KEY)
-        if key:
-            found.keys[user, uid, key] = max(time, found.keys.get((user, uid, key), 0.0))
+        if key and time >= keys.get((user, uid, key), 0.0):
+            keys[user, uid, key] = time
+    if accounts:
+        found.first = min(each.first for each in accounts.values())
+        found.last = max(each.last for each in accounts.values())
     return found

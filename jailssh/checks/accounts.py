@@ -11,11 +11,11 @@ from dataclasses import KW_ONLY, dataclass
 from itertools import accumulate
 
 from jailssh.core.errors import HostError, JailsshError
-from jailssh.core.names import escape
+from jailssh.core.names import escape, is_number
 from jailssh.files import fs
 from jailssh.host.accounts import AccountEntry
 from jailssh.integrity import looked
-from jailssh.integrity.census import Census, Person
+from jailssh.integrity.census import Person, names_elsewhere
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import digest, stamp_of
@@ -176,7 +176,8 @@ def collect(scene: Scene) -> list[Facts]:
     """Look at every account in a jail, at those that have the login program alone, and at plans of nobody."""
     files = _files()
     census, plans = scene.census, set(plan_files.planned_uids(scene.layout))
-    found = [_about(scene, person, files, census) for person in scene.jailed.values()]
+    elsewhere = _elsewhere(scene)
+    found = [_about(scene, person, files, elsewhere.get(person.entry.uid, ())) for person in scene.jailed.values()]
     if scene.narrow:
         return found
     login = scene.layout.login_program
@@ -192,8 +193,16 @@ def collect(scene: Scene) -> list[Facts]:
     return found
 
 
-def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts:
-    entry = person.entry
+def _elsewhere(scene: Scene) -> dict[int, list[str]]:
+    try:
+        return names_elsewhere(scene.census, [person.entry.uid for person in scene.jailed.values()])
+    except JailsshError as error:
+        scene.unseen(HostError("names of uids in other sources of accounts", error.why))
+        return {}
+
+
+def _about(scene: Scene, person: Person, files: _Files, elsewhere: Sequence[str]) -> Facts:
+    entry, census = person.entry, scene.census
     row = census.shadow.get(entry.name)
     names = (entry.name, *(name for name, _ in entry.groups))
     kinds = ("user", *("group" for _ in entry.groups))
@@ -206,7 +215,9 @@ def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts
         shell=entry.shell,
         login_program=scene.layout.login_program,
         local=person.local,
-        others=tuple(name for name in census.names_of.get(entry.uid, ()) if name != entry.name),
+        others=tuple(
+            name for name in dict.fromkeys((*census.names_of.get(entry.uid, ()), *elsewhere)) if name != entry.name
+        ),
         strong=tuple(looks.strong_groups(entry, scene.configuration.main.deny_groups)),
         sudo=_sudo(scene, entry, files),
         polkit=tuple(dict.fromkeys(polkit)),
@@ -219,7 +230,7 @@ def _about(scene: Scene, person: Person, files: _Files, census: Census) -> Facts
         ranges=any({entry.name, str(entry.uid)} & ranges.names for ranges in files.ranges.values()),
         password=row[1] if row else None,
         last_change=row[2] if row else "",
-        expires=int(row[7]) if row and row[7].isdigit() else None,
+        expires=int(row[7]) if row and is_number(row[7]) else None,
         today=int(scene.now // _DAY),
         plan=seen.plan if seen else "",
         why=seen.why if seen else "",
@@ -271,7 +282,7 @@ def _rows_of(path: str) -> Iterable[tuple[str, int, int]]:
     with suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
         for line in stream:
             row = line.strip().split(":")
-            if len(row) == 3 and row[1].isdigit() and row[2].isdigit():
+            if len(row) == 3 and is_number(row[1]) and is_number(row[2]):
                 yield row[0], int(row[1]), int(row[2])
 
 

@@ -50,7 +50,9 @@ def collect(scene: Scene) -> list[Row]:
     for name in set(findings.names_of_accounts(configuration)) - set(scene.jailed):
         found += [(ERROR, name, _said(error)) for error in configuration.errors_of(name)]
     people = [(to_account(person.entry), person.jails) for person in scene.jailed.values()]
-    of_jails = findings.of_jails(configuration, Directories(), people)
+    directories = Directories()
+    of_jails = findings.of_jails(configuration, directories, people)
+    scene.errors += directories.silent.values()
     found += [(WRONG, "", _said(error)) for error in of_jails.wrong]
     found += [(NOTE, "", _said(error)) for error in (*of_jails.notes, *findings.about_slices(configuration, people))]
     return found

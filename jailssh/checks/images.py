@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jailssh.closure.manifest import DEVICES, EntryKind
-from jailssh.closure.sources import unchanged
+from jailssh.closure.sources import Watch, unchanged
 from jailssh.core.errors import HostError
 from jailssh.core.names import JailPath
 from jailssh.files import beneath
@@ -126,7 +126,11 @@ def collect(scene: Scene) -> Facts:
         for image in each.images:
             images.setdefault(image, []).append(name)
     lost = tuple((image, tuple(names)) for image, names in sorted(images.items()) if not os.path.isdir(image))
-    behind = tuple(_behind(scene, jail, generation) for jail, generation in current.items() if generation)
+    behind = tuple(
+        _behind(scene, jail, generation, found.watches.get(generation))
+        for jail, generation in current.items()
+        if generation
+    )
     rows = tuple((each, _place(top, each), _what(top, each)) for each in found.damage)
     return Facts(rows, tuple(power), tuple(filter(None, behind)), users, lost)
 
@@ -183,7 +187,7 @@ def _power(scene: Scene, generation: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def _behind(scene: Scene, jail: str, generation: str) -> Behind | None:
+def _behind(scene: Scene, jail: str, generation: str, watches: list[Watch] | None) -> Behind | None:
     """Return that the jail's image is not what the host would give now; a pinned one stays as it is."""
     layout = scene.layout
     if scene.narrow and jail not in scene.jails and all(jail != each.jail for each in scene.jailed.values()):
@@ -192,7 +196,7 @@ def _behind(scene: Scene, jail: str, generation: str) -> Behind | None:
         return Behind(jail, generation, "; ".join(failure.lines) or "no reason was noted")
     if history.read_history(layout, jail).pinned:
         return None
-    watched = [each.watch for each in pool.summaries(layout, generation)]
+    watched = watches if watches is not None else [each.watch for each in pool.summaries(layout, generation)]
     return None if not watched or any(map(unchanged, watched)) else Behind(jail, generation)
 
 

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from jailssh.checks import pam, setting_aside
 from jailssh.core.closed import Word
 from jailssh.core.errors import HostError
+from jailssh.core.names import is_number
 from jailssh.host import install
+from jailssh.integrity import census
+from jailssh.integrity.census import ProcessSeen
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
@@ -101,7 +104,7 @@ def collect(scene: Scene) -> list[Job]:
     found += [Job(Starter.AT, path, name, runs=not pam.refuses_at(scene)) for path, name in _at_jobs(uids)]
     linger = not pam.refuses_managers(scene)
     found += [Job(Starter.LINGER, path, name, runs=linger) for path, name in _named((spools.LINGER,), jails)]
-    allowed = Allowed(*(_words(path) for path in _INCRON_LISTS))
+    allowed = incron_lists(_INCRON_LISTS)
     found += [Job(Starter.INCRON, path, name, runs=allowed(name)) for path, name in _named((_INCRON,), jails)]
     found += _managers(scene, uids)
     found += [Job(Starter.UNIT, path, name, runs=True) for path, name in _units(scene, uids)]
@@ -142,25 +145,30 @@ class Allowed:
         return name in self.allow if self.allow is not None else self.deny is None or name not in self.deny
 
 
-def _words(path: str) -> frozenset[str] | None:
-    with suppress(HostError):
-        data = install.read_followed(path)
-        return None if data is None else frozenset(data.decode("utf-8", "surrogateescape").split())
-    return frozenset()
+def incron_lists(paths: Sequence[str]) -> Allowed:
+    """Return what the lists of those who may and may not say; one that others can write may say anything."""
+    try:
+        found = [install.read_followed(path) for path in paths]
+    except HostError:
+        return Allowed(None, None)
+    return Allowed(*(None if data is None else frozenset(os.fsdecode(data).split()) for data in found))
 
 
 def _managers(scene: Scene, uids: dict[int, str]) -> Iterator[Job]:
     told = set()
     for process in scene.processes:
         name = uids.get(process.uid)
-        if name and name not in told and is_manager(process.program):
+        if name and name not in told and is_manager(process):
             told.add(name)
             yield Job(Starter.MANAGER, f"process {process.pid}", name, runs=True)
 
 
-def is_manager(program: str) -> bool:
-    """True if a process with this program is systemd, which is no other's for an account than its user manager."""
-    return program.removesuffix(" (deleted)") in _SYSTEMD
+def is_manager(process: ProcessSeen) -> bool:
+    """True if a process is a user manager: systemd itself, which root's has started."""
+    program = process.program.removesuffix(census.DELETED)
+    return (
+        program in _SYSTEMD and process.here and census.runs_what_it_says(process) and census.is_root_s_child(process)
+    )
 
 
 def _units(scene: Scene, uids: dict[int, str]) -> Iterator[tuple[str, str]]:
@@ -168,7 +176,7 @@ def _units(scene: Scene, uids: dict[int, str]) -> Iterator[tuple[str, str]]:
     rows = scene.kept.get("jobs", "units", stamp_of(paths), lambda: unit_users.users(paths))
     instances = unit_users.instances() if any("%" in user for _, user in rows) else []
     for path, user in unit_users.of_accounts([(path, user) for path, user in rows], instances):
-        name = uids.get(int(user)) if user.isdigit() else user
+        name = uids.get(int(user)) if is_number(user) else user
         if name in scene.jailed:
             yield path, str(name)
 

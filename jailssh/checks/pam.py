@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.names import is_number
 from jailssh.host import bounded
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
@@ -217,7 +218,7 @@ def _somebody(scene: Scene) -> str:
     today = int(scene.now // 86400)
     for name, person in scene.jailed.items():
         row = scene.census.shadow.get(name)
-        expired = row is not None and row[7].isdigit() and int(row[7]) <= today
+        expired = row is not None and is_number(row[7]) and int(row[7]) <= today
         if person.entry.shell == scene.layout.login_program and not expired:
             return name
     return ""
@@ -229,8 +230,14 @@ def refuses(scene: Scene, *services: str) -> bool:
     with suppress(JailsshError):
         wanted = _wanted(scene)
         stacks = [_service(name) for name in services if pam_account.service_file(name)]
-        return bool(stacks) and all(holds(each.account, wanted) and each.name not in through for each in stacks)
+        return bool(stacks) and all(_closed(each.account, wanted) and each.name not in through for each in stacks)
     return False
+
+
+def _closed(lines: Sequence[PamLine], wanted: Sequence[Sequence[str]]) -> bool:
+    """True if an account phase refuses who is in a jail by its lines alone: nothing comes before that may end it."""
+    at = _place(lines, wanted)
+    return refuses_everybody(lines) or (at is not None and not any(map(_may_end, lines[:at])))
 
 
 def refuses_cron(scene: Scene) -> bool:
@@ -251,6 +258,21 @@ def refuses_managers(scene: Scene) -> bool:
 def holds(lines: Sequence[PamLine], wanted: Sequence[Sequence[str]]) -> bool:
     """True if the lines of the profile are among the lines of an account phase, together and in order."""
     return _place(lines, wanted) is not None
+
+
+def refuses_everybody(lines: Sequence[PamLine]) -> bool:
+    """True if an account phase comes to pam_deny for everybody, whatever the modules before it say."""
+    for line in lines:
+        if _may_end(line):
+            return False
+        if os.path.basename(line.module) == "pam_deny.so" and line.control in ("required", "requisite"):
+            return True
+    return False
+
+
+def _may_end(line: PamLine) -> bool:
+    """True if the lines behind this one are passed over where its module answers in some way."""
+    return line.control == "sufficient" or _ENDS.search(line.control) is not None
 
 
 def _place(lines: Sequence[PamLine], wanted: Sequence[Sequence[str]]) -> int | None:
@@ -308,10 +330,14 @@ def _about_service(service: Service, facts: Facts) -> Iterator[Finding]:
         return  # One cause, told once.
     if trial is not None and trial.answer == _SUCCESS:
         yield Finding(ADMITS, what, f"its account phase admits {trial.account}", path=service.file)
-    elif at is None and trial is None and facts.wanted:
-        yield Finding(ADMITS, what, "its account phase is without the profile", path=service.file)
+    elif at is None and facts.wanted and not refuses_everybody(service.account):
+        why = "its account phase is without the profile"
+        if trial is not None:
+            # Another account, another place or another hour may be answered in another way.
+            why += f"; that it answers {trial.answer} for {trial.account} here and now says nothing of others"
+        yield Finding(ADMITS, what, why, path=service.file)
     for line in service.account[: at or 0]:
-        if line.control == "sufficient" or _ENDS.search(line.control):
+        if _may_end(line):
             why = f"{line.module} ({line.control}) comes first"
             yield Finding(SKIPS, what, why, path=line.file)
 

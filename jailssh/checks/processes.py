@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from jailssh.checks import jobs
 from jailssh.core.names import pluralize
 from jailssh.host.paths import Layout
+from jailssh.integrity import census
 from jailssh.integrity.census import ProcessSeen
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
@@ -28,7 +29,6 @@ ELSEWHERE = Kind(
 
 _SSHD = ("sshd", "sshd-session", "sshd-auth")
 _SYSTEM = ("/usr/", "/sbin/", "/bin/", "/lib/")
-_DELETED = " (deleted)"
 _MOST_TOLD = 5
 _ZOMBIE = b"Z"
 
@@ -50,7 +50,7 @@ def collect(scene: Scene) -> Facts:
     spaces: set[str] = set()
     for process in scene.processes:
         name = names.get(process.uid) or names.get(process.euid)
-        if name is None or jobs.is_manager(process.program):
+        if name is None or jobs.is_manager(process):
             continue
         if is_ours(process.program, scene.layout) and _is_really_ours(process):
             if not process.here and _link(process.pid, "user") == _link(None, "user"):
@@ -70,7 +70,7 @@ def collect(scene: Scene) -> Facts:
 
 def is_ours(program: str, layout: Layout) -> bool:
     """True if a process with this program may be a half of a login: the login program's, or a session of sshd's."""
-    program = program.removesuffix(_DELETED)
+    program = program.removesuffix(census.DELETED)
     return os.path.dirname(program) == os.path.dirname(layout.login_program) or _is_sshd(program)
 
 
@@ -83,32 +83,17 @@ def _is_really_ours(process: ProcessSeen) -> bool:
 
     In a mount namespace of its own an account can put any program where that name is; and it can start sshd itself.
     """
-    program = process.program.removesuffix(_DELETED)
-    try:
-        runs = os.stat(f"/proc/{process.pid}/exe")
-        if runs.st_nlink and (runs.st_dev, runs.st_ino) != (lambda now: (now.st_dev, now.st_ino))(os.stat(program)):
-            return False
-        return not _is_sshd(program) or os.stat(f"/proc/{_parent(process.pid)}/task").st_uid == 0
-    except (OSError, ValueError, IndexError):
+    if not census.runs_what_it_says(process):
         return False
-
-
-def _parent(pid: int) -> int:
-    return int(_stat(pid)[1])
+    return not _is_sshd(process.program.removesuffix(census.DELETED)) or census.is_root_s_child(process)
 
 
 def _has_ended(pid: int) -> bool:
     """True if the process is gone, or a zombie, which has no program either."""
     try:
-        return _stat(pid)[0] == _ZOMBIE
+        return census.stat_of(pid)[0] == _ZOMBIE
     except (OSError, IndexError):
         return True
-
-
-def _stat(pid: int) -> list[bytes]:
-    """Return state, parent and what follows (proc(5): stat)."""
-    with open(f"/proc/{pid}/stat", "rb") as stream:
-        return stream.read().rpartition(b")")[2].split()
 
 
 def _link(pid: int | None, space: str) -> str:

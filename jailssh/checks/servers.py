@@ -6,7 +6,6 @@ import glob
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 
 from jailssh.core.errors import HostError
@@ -41,6 +40,12 @@ OLD_SHELL = Kind(
     "JSH-535", Severity.MEDIUM, "remote shell server of old",
     "rsh, rlogin, rexec and telnet admit by the name of a host or with a password in the clear.",
     "remove its package, or switch its service off",
+)  # fmt: skip
+
+UNSAFE = Kind(
+    "JSH-536", Severity.MEDIUM, "configuration of a server that is not root's alone",
+    "Who can write it says as whom programs run; what it says is not looked at.",
+    "chown root, chmod go-w: the file, and the directories above it",
 )  # fmt: skip
 
 _SHELLS = "/etc/shells"
@@ -121,13 +126,17 @@ class Service:
 
 @dataclass(frozen=True)
 class Facts:
-    """``mail``: what, why and cure of each; ``ftp``: server and why; ``old``: programs of remote shell servers."""
+    """``mail``: what, why and cure of each; ``ftp``: server and why; ``old``: programs of remote shell servers.
+
+    ``unsafe``: files that are not read, each with why.
+    """
 
     mail: tuple[tuple[str, str, str], ...] = ()
     ftp: tuple[tuple[str, str], ...] = ()
     services: tuple[Service, ...] = ()
     old: tuple[str, ...] = ()
     listed: str = ""
+    unsafe: tuple[tuple[str, str], ...] = ()
 
 
 def collect(scene: Scene) -> Facts:
@@ -136,42 +145,53 @@ def collect(scene: Scene) -> Facts:
         return Facts()
     postal = scene.kept.get("servers", "mail", stamp_of(_MAIL_FILES), lambda: [list(row) for row in mail.findings()])
     login = scene.layout.login_program
-    listed = login in _text(_SHELLS).split()
+    unsafe: dict[str, str] = {}
+    listed = login in _text(_SHELLS, unsafe).split()
     jails = {name: person.jail for name, person in scene.jailed.items()}
     uids = {str(person.entry.uid): name for name, person in scene.jailed.items()}
     paths = [(place, sorted(path for pattern in place.files for path in glob.glob(pattern))) for place in PLACES]
     stamp = stamp_of([path for _, found in paths for path in found])
-    rows = scene.kept.get("servers", "named", stamp, lambda: [list(row) for row in _named(paths)])
+    rows, unread = scene.kept.get("servers", "lines", stamp, lambda: _named(paths))
+    unsafe.update(unread)
     services = []
     for service, path, word in rows:
         name = uids.get(word, word)
         if name in jails:
             services.append(Service(service, path, name, jails[name]))
     old = [f"{folder}/{name}" for folder in _OLD_FOLDERS for name in _OLD if os.path.exists(f"{folder}/{name}")]
-    ftp = [*about_proftpd(_proftpd(), listed=listed), *_pure_ftpd(listed)]
+    ftp = [*about_proftpd(_proftpd(unsafe), listed=listed), *_pure_ftpd(listed, unsafe)]
     return Facts(
-        tuple(tuple(row) for row in postal), tuple(ftp), tuple(services), tuple(old), login if listed else ""
+        tuple(tuple(row) for row in postal), tuple(ftp), tuple(services), tuple(old), login if listed else "",
+        tuple(sorted(unsafe.items())),
     )  # fmt: skip
 
 
-def _named(paths: Iterable[tuple[_Place, list[str]]]) -> Iterator[tuple[str, str, str]]:
-    for place, files in paths:
-        for path in files:
-            for word in dict.fromkeys(place.line.findall(_text(path))):
-                yield place.service, path, word
+def _named(paths: Iterable[tuple[_Place, list[str]]]) -> tuple[list[list[str]], dict[str, str]]:
+    """Return service, path and account of each line that names one, and which files could not be read, and why."""
+    unsafe: dict[str, str] = {}
+    rows = [
+        [place.service, path, word]
+        for place, files in paths
+        for path in files
+        for word in dict.fromkeys(place.line.findall(_text(path, unsafe)))
+    ]
+    return rows, unsafe
 
 
-def _text(path: str) -> str:
-    """Return the text of a file of root's, "" for one that is not there or that others can write."""
-    with suppress(HostError, OSError):
+def _text(path: str, unsafe: dict[str, str]) -> str:
+    """Return the text of a file of root's, "" for one that is not there; one of others' is noted in ``unsafe``."""
+    try:
         return (install.read_followed(path, _LIMIT) or b"").decode("utf-8", "surrogateescape")
+    except HostError as error:
+        if not os.path.isdir(path):
+            unsafe[path] = error.why
     return ""
 
 
-def _proftpd() -> str:
+def _proftpd(unsafe: dict[str, str]) -> str:
     if process.find_program("proftpd") is None:
         return ""
-    return "\n".join(_text(path) for path in (*_PROFTPD, *sorted(glob.glob("/etc/proftpd/conf.d/*.conf"))))
+    return "\n".join(_text(path, unsafe) for path in (*_PROFTPD, *sorted(glob.glob("/etc/proftpd/conf.d/*.conf"))))
 
 
 def about_proftpd(text: str, *, listed: bool) -> Iterator[tuple[str, str]]:
@@ -190,9 +210,9 @@ def about_proftpd(text: str, *, listed: bool) -> Iterator[tuple[str, str]]:
         yield "proftpd", f"{why}, and accepts the login program as shell"
 
 
-def _pure_ftpd(listed: bool) -> Iterator[tuple[str, str]]:
+def _pure_ftpd(listed: bool, unsafe: dict[str, str]) -> Iterator[tuple[str, str]]:
     for folder in _PURE:
-        if listed and _text(f"{folder}/UnixAuthentication").strip().lower() in _YES:
+        if listed and _text(f"{folder}/UnixAuthentication", unsafe).strip().lower() in _YES:
             yield (
                 "pure-ftpd",
                 "UnixAuthentication checks passwords without PAM, and the login program is a listed shell",
@@ -212,6 +232,8 @@ def judge(facts: Facts) -> Iterable[Finding]:
         )  # fmt: skip
     for path in facts.old:
         yield Finding(OLD_SHELL, f"program {path}", "is installed", path=path)
+    for path, why in facts.unsafe:
+        yield Finding(UNSAFE, f"file {path}", why, path=path)
     if facts.listed:
         yield Finding(LISTED, f"file {_SHELLS}", f"names {facts.listed}", path=_SHELLS)
 
@@ -223,5 +245,5 @@ def accounts_of(text: str, place: str) -> Collection[str]:
 
 CHECK = Check(
     "servers", "mail, FTP, web and other servers that act as accounts in jails or admit them",
-    (MAIL, FTP, LISTED, RUNS_AS, OLD_SHELL), collect, judge,
+    (MAIL, FTP, LISTED, RUNS_AS, OLD_SHELL, UNSAFE), collect, judge,
 )  # fmt: skip

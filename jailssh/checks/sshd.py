@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import HostError, JailsshError
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
 from jailssh.integrity.scene import Scene
-from jailssh.services import listeners, sshd, sshd_matches, sshds
-from jailssh.services.listeners import ListenerState, Standing
+from jailssh.services import listeners, sshd, sshd_connections, sshd_matches, sshds
+from jailssh.services.listeners import ListenerState, Questions, Standing
 from jailssh.users import running, setup
 
 _EARLIER = "remove the earlier line, or move it behind the drop-in: sshd -T -C user=NAME,host=HOST,addr=ADDRESS"
@@ -110,6 +111,36 @@ class Facts:
 
 def collect(scene: Scene) -> Facts:
     """Ask sshd once for each case: accounts that its Match lines cannot tell apart are one."""
+    if scene.narrow:
+        return _facts(scene)
+    with _asked(scene) as questions:
+        facts = _facts(scene)
+        return facts if facts.broken else replace(facts, servers=tuple(questions.standings()))
+
+
+@contextmanager
+def begin(scene: Scene) -> Iterator[None]:
+    """Ask the running servers; they answer while other checks look."""
+    if scene.narrow:
+        yield
+        return
+    with listeners.asked(scene.layout) as questions:
+        scene.begun[CHECK.name] = questions
+        yield
+
+
+@contextmanager
+def _asked(scene: Scene) -> Iterator[Questions]:
+    """Give the questions of :func:`begin`; where it was not called, or could not ask, they are asked now."""
+    if CHECK.name in scene.begun:
+        yield scene.begun[CHECK.name]
+        return
+    with listeners.asked(scene.layout) as questions:
+        yield questions
+
+
+def _facts(scene: Scene) -> Facts:
+    """Return all but what the running servers say."""
     layout = scene.layout
     config = sshd.main_config(layout)
     try:
@@ -122,13 +153,17 @@ def collect(scene: Scene) -> Facts:
     except JailsshError as error:
         no_include = error.why
     matches = sshd_matches.lines(layout)
-    stamp = stamp_of([*sshd_matches.files(layout), layout.config_file, _program()], os.uname().release)
+    for why in sshd_connections.unasked(matches):
+        scene.unseen(HostError("sshd's Match lines", why))
+    # What clients may send beside is compared with what the jails say.
+    files = [*sshd_matches.files(layout), layout.config_file, _program()]
+    stamp = stamp_of(files, os.uname().release, scene.configuration.accept_env())
     cases: dict[tuple[object, ...], list[str]] = {}
-    for name, person in scene.jailed.items():
-        groups = [group for group, _ in person.entry.groups]
+    groups_of = {name: [group for group, _ in person.entry.groups] for name, person in scene.jailed.items()}
+    for name, groups in groups_of.items():
         by_name = setup.GROUP in groups
         cases.setdefault((by_name, *sshd_matches.case_of(name, groups, matches)), []).append(name)
-    connections = sshd_matches.connections(matches)
+    connections = sshd_connections.connections(matches)
     found = []
     for case, names in cases.items():
         person = scene.jailed[names[0]]
@@ -143,11 +178,8 @@ def collect(scene: Scene) -> Facts:
         rows = tuple((str(a), str(b), str(c)) for a, b, c in faults)
         found.append(Case(tuple(names), jails, rows, tuple(warnings), command))
     names = list(scene.jailed)
-    others = () if scene.narrow or not names else tuple(sshds.unjailed(layout, names))
-    servers = () if scene.narrow else tuple(listeners.standings(layout))
-    return Facts(
-        tuple(found), tuple(sshd.earlier_matches(layout)), no_include=no_include, others=others, servers=servers
-    )
+    others = () if scene.narrow or not names else tuple(sshds.unjailed(layout, names, lambda name: groups_of[name]))
+    return Facts(tuple(found), tuple(sshd.earlier_matches(layout)), no_include=no_include, others=others)
 
 
 def _program() -> str:
@@ -181,7 +213,7 @@ def judge(facts: Facts) -> Iterable[Finding]:
     for case in facts.cases:
         for name in case.accounts:
             for keyword, why, connection in case.faults:
-                where = "" if connection == sshd_matches.DEFAULT else f" for a login from {connection}"
+                where = "" if connection == sshd_connections.DEFAULT else f" for a login from {connection}"
                 yield Finding(
                     _BY_KEYWORD[keyword], f"sshd for {name}", f"{why}{where}{first}", detail=keyword, account=name
                 )
@@ -207,5 +239,6 @@ CHECK = Check(
     (FORCED, FORWARDING, USER_RC, CHROOT, KEYS_FILE, WHO, RHOSTS, WEAK, COMMAND, OLD, OTHER, BROKEN, INCLUDE),
     collect,
     judge,
+    begin=begin,
     fixes={OLD.id: read_again},
 )

@@ -13,7 +13,7 @@ from jailssh.closure.elf_cache import ElfCache, facts_path
 from jailssh.closure.manifest import DEVICES
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError, raise_all
-from jailssh.core.names import escape, same_place
+from jailssh.core.names import escape, is_number, same_place
 from jailssh.host import output
 from jailssh.jailspec.errors import Note
 from jailssh.jailspec.load import list_sections
@@ -125,7 +125,7 @@ def _build_file(args: argparse.Namespace, context: Context, spec: Spec, target: 
     compress = args.compress or "none"
     formats.check(args.format, compress)
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    if epoch is not None and not epoch.isdecimal():
+    if epoch is not None and not is_number(epoch):
         raise UsageError("SOURCE_DATE_EPOCH", f"{epoch!r} is not a number of seconds")
     with output.new_dir(target, keep=False) as room:
         code = build_and_tell(args, context, spec, f"{room}/tree", profiles, shown=target)

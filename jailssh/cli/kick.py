@@ -8,7 +8,7 @@ from contextlib import suppress
 from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, HostError, UsageError
-from jailssh.core.names import check_account_name, pluralize
+from jailssh.core.names import check_account_name, is_number, pluralize
 from jailssh.host import accounts
 from jailssh.services.sessions import end_sessions
 from jailssh.users.key_removal import recorded_uids
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _uid(context: Context, name: str) -> int:
-    uid = int(name) if name.isdecimal() else _uid_of(context, check_account_name(name))
+    uid = int(name) if is_number(name) else _uid_of(context, check_account_name(name))
     if uid == 0:
         raise UsageError("account root", "cannot be in a jail")
     return uid

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from jailssh.core.names import DAYS
+from jailssh.core.names import DAYS, is_number
 
 Offsets = Sequence[tuple[int, int]]
 """Local time: (seconds since 1970 from which it holds, seconds ahead of UTC), ascending, the first from 0 on."""
@@ -48,7 +48,7 @@ def hours(text: str) -> tuple[tuple[int, int, int], ...]:
     days: set[int] = set()
     waiting = ""
     for word in re.split(r"[\s,;]+", text.lower().strip(" ,;\t")):
-        if not word[:1].isdigit():
+        if not is_number(word[:1]):
             days = {*_days(word), *(days if waiting else ())}
             waiting = word
             continue

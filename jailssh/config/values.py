@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from jailssh.config import times
 from jailssh.config.settings import SettingKind
-from jailssh.core.names import is_clean_absolute
+from jailssh.core.names import is_clean_absolute, is_number
 from jailssh.plugin.api import Value
 from jailssh.policy.value_class import choices
 
@@ -217,7 +217,7 @@ def _rate(text: str) -> Value:
     """Return bytes per second, or the name of a class of the main file."""
     if not text:
         return UNSET
-    if not text[0].isdigit():
+    if not is_number(text[0]):
         return _word(text)
     if not _size(text):
         raise ValueError(f"{text!r} allows no traffic; empty means no limit")

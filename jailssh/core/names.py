@@ -20,6 +20,8 @@ P = TypeVar("P", HostPath, JailPath)
 _JAIL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
 _COMBINED = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,199}\Z")
 # useradd(8) of shadow with names as directories hand them out: letters, digits, '_.-', realms by '@', a trailing '$'.
+_MOST_DIGITS = 20
+"""Of what fits into 64 bits."""
 _ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}\$?\Z")
 _CLEAN = re.compile(r"(/(?!\.{1,2}(/|\Z))[^/\x00-\x1f\x7f]+)+\Z")
 
@@ -91,6 +93,14 @@ def check_absolute(path: str, what: str) -> str:
 def is_below(path: str, root: str) -> bool:
     """True if ``path`` is ``root`` or below it, compared by whole components (both clean absolute)."""
     return root == "/" or path == root or path.startswith(root + "/")
+
+
+def is_number(text: str) -> bool:
+    """True if ``text`` is a decimal number as files and the kernel write it; int() takes it, whatever its length.
+
+    ``str.isdigit`` takes more: digits of other scripts, and signs such as ² that int() refuses.
+    """
+    return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
 
 
 def pluralize(number: int, what: str, ending: str = "s") -> str:

@@ -21,6 +21,7 @@ from jailssh.config.reader import Document, Item, RawSetting, did_you_mean
 from jailssh.config.rights import RightsLine, covers
 from jailssh.config.settings import SettingKind
 from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.core.names import escape
 from jailssh.host import accounts
 from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration
@@ -106,7 +107,8 @@ def find(configuration: Configuration) -> Findings:
     wrong = [error for each in found for error in each.wrong]
     if not configuration.layout.root:
         wrong += sshds.unjailed(configuration.layout, configuration.user_names())
-    return Findings(_once(wrong), _once(error for each in found for error in each.notes))
+    silent = (ConfigError(f"directory {escape(path)}", error.why) for path, error in host.silent.items())
+    return Findings(_once(wrong), _once((*silent, *(error for each in found for error in each.notes))))
 
 
 def names_of_accounts(configuration: Configuration) -> list[str]:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.core.names import is_number
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts
@@ -53,7 +54,7 @@ class RunningFacts:
 
 def collect_running(case: Case) -> RunningFacts:
     """Look for servers."""
-    ports = tuple(int(word) for word in case.server.get("port", ["22"]) if word.isdigit())
+    ports = tuple(int(word) for word in case.server.get("port", ["22"]) if is_number(word))
     return RunningFacts(len(listeners.listeners()), ports, listeners.open_ports(), has_systemd())
 
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import JailsshError, UsageError
+from jailssh.core.names import is_number
 from jailssh.files import removal
 from jailssh.host import nss, process
 from jailssh.host.nss import UnansweredError as UnansweredError  # what those who ask may meet
@@ -110,7 +111,7 @@ def is_local(name: str) -> bool:
 
 def local_uids() -> dict[str, int]:
     """Return the uid of each account in /etc/passwd; of several lines with one name the first counts."""
-    rows = [fields for fields in _rows(_USERS_FILE) if len(fields) > 2 and fields[2].isdigit()]
+    rows = [fields for fields in _rows(_USERS_FILE) if len(fields) > 2 and is_number(fields[2])]
     return {fields[0]: int(fields[2]) for fields in reversed(rows)}
 
 
@@ -152,7 +153,7 @@ def password_ages(name: str) -> PasswordAges | None:
     row = next((fields for fields in _rows(_AGES_FILE) if fields[0] == name and len(fields) >= 8), None)
     if row is None:
         return None
-    changed, most, inactive, expires = (int(row[at]) if row[at].isdigit() else None for at in (2, 4, 6, 7))
+    changed, most, inactive, expires = (int(row[at]) if is_number(row[at]) else None for at in (2, 4, 6, 7))
     return PasswordAges(row[1].startswith("!"), changed, most, inactive, expires)
 
 
@@ -172,7 +173,7 @@ def is_expired(name: str) -> bool:
     """True if the local account has expired (shadow(5): the day, counted from 1970, from which on nobody logs in)."""
     today = int(time.time()) // 86400
     return any(
-        fields[0] == name and len(fields) > 7 and fields[7].isdigit() and int(fields[7]) <= today
+        fields[0] == name and len(fields) > 7 and is_number(fields[7]) and int(fields[7]) <= today
         for fields in _rows(_AGES_FILE)
     )
 
@@ -195,7 +196,7 @@ def processes_of(uid: int) -> list[int]:
     """Return the ids of the processes with this real uid, sorted (proc(5): status, Uid)."""
     found = []
     for name in os.listdir("/proc"):
-        if not name.isdigit():
+        if not is_number(name):
             continue
         try:
             with open(f"/proc/{name}/status", "rb") as stream:

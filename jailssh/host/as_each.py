@@ -15,7 +15,7 @@ import select
 import signal
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
@@ -36,7 +36,7 @@ _HEAD = struct.Struct("=I?I")
 
 def ask_each(
     entries: Sequence[AccountEntry], question: Callable[[AccountEntry], bytes], limit: float = LIMIT
-) -> Iterator[tuple[AccountEntry, bytes | HostError]]:
+) -> Generator[tuple[AccountEntry, bytes | HostError], None, None]:
     """Give each account with what ``question`` returns with its rights, or with why that is not known, in their order.
 
     ``limit``: seconds for each account.  The question runs in another process, so what it changes is lost; it must not

@@ -39,6 +39,28 @@ def ask(entry: AccountEntry, question: Callable[[], bytes], seconds: float = TIM
     return bounded.ask(f"home of {entry.name}", as_account, seconds, ended=ended)
 
 
+def ask_below(entry: AccountEntry, question: Callable[[int], bytes], seconds: float = TIMEOUT) -> bytes:
+    """Do the same with root's rights, for what the account has closed to itself.
+
+    ``question`` gets a descriptor of the home as the account itself reaches it.  It must go on by descriptor, follow
+    nothing and leave the file system for none.
+    """
+
+    def as_root() -> bytes:
+        # Real and saved ids stay root's, so that the account cannot signal or trace this process.
+        os.setgroups([gid for _, gid in entry.groups])
+        os.setegid(entry.gid)
+        os.seteuid(entry.uid)
+        home = os.open(entry.home, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups([])
+        return question(home)
+
+    ended = "permission denied for the account, or the process was killed"
+    return bounded.ask(f"home of {entry.name}", as_root, seconds, ended=ended)
+
+
 def read_files(entry: AccountEntry, paths: Sequence[str], limit: int) -> list[bytes | None]:
     """Return the content of each regular file as the account reads it; None where there is none that it can read."""
 

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import TracebackType
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import escape
@@ -44,6 +45,80 @@ def find_program(name: str) -> str | None:
     return None
 
 
+class Running:
+    """A program that :func:`start` has started.  As a context: what still runs at the end is killed and waited for."""
+
+    def __init__(self, program: str, process: subprocess.Popen[bytes]) -> None:
+        self._program = program
+        self._process = process
+
+    def __enter__(self) -> Running:
+        """Return this."""
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """End it with its children, if it still runs."""
+        if self._process.poll() is None:
+            self._kill()
+        with self._process:  # waits, and closes the pipes
+            pass
+
+    def finish(self, data: bytes | None = None, *, timeout: float) -> Completed:
+        """Wait until it ends and return what it said; ``data``: its input.  Raises :class:`HostError` as :func:`run`.
+
+        ``timeout``: seconds from now.
+        """
+        with self._process:
+            try:
+                out, err = self._process.communicate(data, timeout=timeout)
+            except BaseException as error:
+                self._kill()
+                if isinstance(error, subprocess.TimeoutExpired):
+                    why = f"timed out after {timeout:g} seconds"
+                    raise HostError(f"program {escape(self._program)}", why) from error
+                raise
+        code = self._process.returncode if self._process.returncode >= 0 else 128 - self._process.returncode
+        return Completed(out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape"), code)
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+
+
+def start(
+    argv: Sequence[str],
+    *,
+    with_input: bool = False,
+    env: Mapping[str, str] | None = None,
+    account: tuple[int, int, Sequence[int]] | None = None,
+) -> Running:
+    """Start a program and do not wait for it, with what :func:`run` gives it; raises :class:`HostError`.
+
+    ``with_input``: :meth:`Running.finish` gives it something to read.
+    """
+    program = find_program(argv[0])
+    if program is None:
+        raise HostError(f"program {escape(argv[0])}", "not found", hint="install the package that contains it")
+    try:
+        process = subprocess.Popen(
+            [program, *argv[1:]],
+            stdin=subprocess.PIPE if with_input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": ":".join(SYSTEM_PATH), "LC_ALL": "C.UTF-8", **(env or {})},
+            cwd="/",
+            start_new_session=True,
+            user=account[0] if account else None,
+            group=account[1] if account else None,
+            extra_groups=account[2] if account else None,
+        )
+    except (OSError, ValueError) as error:
+        raise HostError(f"program {escape(program)}", str(error)) from error
+    return Running(program, process)
+
+
 def run(
     argv: Sequence[str],
     *,
@@ -60,38 +135,11 @@ def run(
     ``timeout`` seconds the program and its children are killed.  Raises :class:`HostError` when it is missing, takes
     too long, or (``check``) fails; the reason is its last line on stderr.
     """
-    program = find_program(argv[0])
-    if program is None:
-        raise HostError(f"program {escape(argv[0])}", "not found", hint="install the package that contains it")
     data = input.encode("utf-8", "surrogateescape") if isinstance(input, str) else input
-    try:
-        process = subprocess.Popen(
-            [program, *argv[1:]],
-            stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={"PATH": ":".join(SYSTEM_PATH), "LC_ALL": "C.UTF-8", **(env or {})},
-            cwd="/",
-            start_new_session=True,
-            user=account[0] if account else None,
-            group=account[1] if account else None,
-            extra_groups=account[2] if account else None,
-        )
-    except (OSError, ValueError) as error:
-        raise HostError(f"program {escape(program)}", str(error)) from error
-    with process:
-        try:
-            out, err = process.communicate(data, timeout=timeout)
-        except BaseException as error:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            if isinstance(error, subprocess.TimeoutExpired):
-                raise HostError(f"program {escape(program)}", f"timed out after {timeout:g} seconds") from error
-            raise
-    code = process.returncode if process.returncode >= 0 else 128 - process.returncode
-    done = Completed(out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape"), code)
-    if check and code != 0:
-        raise HostError(f"program {escape(program)}", last_line(done.stderr) or f"exit status {code}")
+    done = start(argv, with_input=data is not None, env=env, account=account).finish(data, timeout=timeout)
+    if check and done.code != 0:
+        program = find_program(argv[0]) or argv[0]
+        raise HostError(f"program {escape(program)}", last_line(done.stderr) or f"exit status {done.code}")
     return done
 
 

@@ -6,36 +6,55 @@ for one by one: a directory service need not list anybody.
 
 from __future__ import annotations
 
+import glob
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
 from jailssh.config.jails import combined_name
 from jailssh.core.errors import JailsshError
-from jailssh.host import accounts
+from jailssh.core.names import is_number
+from jailssh.host import accounts, process
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.integrity.kept import Kept, stamp_of
 from jailssh.jail.configuration import Configuration, NotJailedError
 from jailssh.jail.this_host import to_account
+from jailssh.publish import plan_files
 from jailssh.users.setup import GROUP
 
 _PASSWD, _GROUP_FILE, _SHADOW = "/etc/passwd", "/etc/group", "/etc/shadow"
 _SWITCH = "/etc/nsswitch.conf"
-_FILES_ONLY = {"files", "compat", "systemd"}
-"""Sources of nsswitch.conf(5) that know no person beside those of the files."""
+DELETED = " (deleted)"
+"""What proc(5) puts behind a program whose file is gone or was replaced."""
+_FILES_ONLY = ("files", "compat", "systemd")
+"""Sources of nsswitch.conf(5) that know no person beside those of the files, unless there is more to them."""
+_DATABASES = ("passwd", "group", "initgroups")
+_ACTION = re.compile(r"\[[^]]*\]")
+_USERDB = ("/run/systemd/userdb/io.systemd.Home", "/etc/userdb/*.user", "/run/userdb/*.user", "/usr/lib/userdb/*.user",
+           "/usr/local/lib/userdb/*.user", "/run/host/userdb/*.user")  # fmt: skip
+"""With one of these nss-systemd(8) knows persons."""
+_FIELDS = 7
+_AT_ONCE = 500
+_PATIENCE = 20.0
 
 
 @dataclass(frozen=True)
 class Census:
-    """The files of accounts, line by line; ``alone``: no other source of accounts is configured."""
+    """The files of accounts, line by line; ``sources``: others that know persons, as in nsswitch.conf(5)."""
 
     passwd: tuple[tuple[str, ...], ...]
     group: tuple[tuple[str, ...], ...]
     shadow: Mapping[str, tuple[str, ...]]
-    alone: bool
+    sources: tuple[str, ...] = ()
+
+    @property
+    def alone(self) -> bool:
+        """True if no other source of accounts is configured."""
+        return not self.sources
 
     @cached_property
     def names_of(self) -> Mapping[int, tuple[str, ...]]:
@@ -106,7 +125,7 @@ def take(layout: Layout) -> Census:
     passwd = _rows(layout.root + _PASSWD, 7, (2, 3))
     group = _rows(layout.root + _GROUP_FILE, 4, (2,))
     shadow = {row[0]: row for row in reversed(_rows(layout.root + _SHADOW, 9, ()))}
-    return Census(passwd, group, shadow, _alone(layout.root + _SWITCH))
+    return Census(passwd, group, shadow, _sources(layout.root))
 
 
 def _rows(path: str, fields: int, numbers: tuple[int, ...]) -> tuple[tuple[str, ...], ...]:
@@ -115,18 +134,52 @@ def _rows(path: str, fields: int, numbers: tuple[int, ...]) -> tuple[tuple[str, 
             rows = [tuple(line.rstrip("\n").split(":")) for line in stream]
     except (FileNotFoundError, PermissionError):
         return ()
-    return tuple(row for row in rows if len(row) == fields and row[0] and all(row[at].isdigit() for at in numbers))
+    return tuple(row for row in rows if len(row) == fields and row[0] and all(is_number(row[at]) for at in numbers))
 
 
-def _alone(path: str) -> bool:
-    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+def _sources(root: str) -> tuple[str, ...]:
+    """Return the sources of accounts and groups that know persons beside those of the files (nsswitch.conf(5))."""
+    named: dict[str, list[str]] = {}
+    with suppress(OSError), open(root + _SWITCH, encoding="utf-8", errors="replace") as stream:
         for line in stream:
             database, colon, rest = line.partition("#")[0].partition(":")
-            if colon and database.strip() in ("passwd", "group", "initgroups"):
-                words = {word for word in rest.split() if not word.startswith("[")}
-                if words - _FILES_ONLY:
-                    return False
-    return True
+            if colon:
+                named[database.strip()] = _ACTION.sub(" ", rest).split()
+    found: dict[str, None] = {}
+    for database in _DATABASES:
+        words = named.get(database, ())
+        found.update(dict.fromkeys(word for word in words if word not in _FILES_ONLY))
+        if "compat" in words and (database == "initgroups" or _includes(f"{root}/etc/{database}")):
+            found.update(dict.fromkeys(named.get(f"{database}_compat", ["nis"])))
+        if "systemd" in words and any(glob.glob(root + pattern) for pattern in _USERDB):
+            found["systemd"] = None
+    return tuple(found)
+
+
+def _includes(path: str) -> bool:
+    """True if a file of accounts takes in others by lines that begin with a plus, as ``compat`` reads it."""
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as stream:
+        return any(line.startswith("+") for line in stream)
+    return False
+
+
+def names_elsewhere(census: Census, uids: Iterable[int]) -> dict[int, list[str]]:
+    """Return the names that other sources than the files have for these uids; :class:`HostError` where one is away.
+
+    Each source is asked by itself: the name service as a whole gives the first name alone.
+    """
+    found: dict[int, list[str]] = {}
+    wanted = list({str(uid): None for uid in uids})
+    known = frozenset(wanted)
+    for source in census.sources:
+        for start in range(0, len(wanted), _AT_ONCE):
+            argv = ["getent", "-s", f"passwd:{source}", "passwd", *wanted[start : start + _AT_ONCE]]
+            # Where one of them is not known the exit status is 2, and the others are printed all the same.
+            for line in process.run(argv, check=False, timeout=_PATIENCE).stdout.splitlines():
+                row = line.split(":")
+                if len(row) == _FIELDS and row[2] in known:
+                    found.setdefault(int(row[2]), []).append(row[0])
+    return found
 
 
 def _person(configuration: Configuration, kept: Kept, stamp: str, entry: AccountEntry, *, local: bool) -> Person | None:
@@ -161,6 +214,8 @@ def jailed(
         names |= census.members.get(group, frozenset())
         if not census.alone:
             names |= _asked(group, errors)
+    if not census.alone:
+        names |= _with_plans(configuration.layout, errors)
     found = {}
     for name in sorted(names):
         entry = census.entries.get(name) if census.alone else _find(name, errors)
@@ -169,6 +224,15 @@ def jailed(
         if person := _person(configuration, kept, stamp, entry, local=name in census.entries):
             found[name] = person
     return found
+
+
+def _with_plans(layout: Layout, errors: list[JailsshError]) -> set[str]:
+    """Return who has logged in once: a directory need not list those whose primary group a group is."""
+    try:
+        return {entry.name for uid in plan_files.planned_uids(layout) if (entry := accounts.find_uid(uid))}
+    except JailsshError as error:
+        errors.append(error)
+        return set()
 
 
 def _asked(group: str, errors: list[JailsshError]) -> set[str]:
@@ -192,7 +256,7 @@ def processes() -> tuple[ProcessSeen, ...]:
     here = _link("/proc/self/ns/pid")
     found = []
     for name in os.listdir("/proc"):
-        if not name.isdigit():
+        if not is_number(name):
             continue
         try:
             with open(f"/proc/{name}/status", "rb") as stream:
@@ -212,6 +276,34 @@ def processes() -> tuple[ProcessSeen, ...]:
         program, same = (_link(f"/proc/{name}/exe"), _link(f"/proc/{name}/ns/pid") == here) if of_people else ("", True)
         found.append(ProcessSeen(int(name), uid, euid, comm, program, same))
     return tuple(found)
+
+
+def runs_what_it_says(process: ProcessSeen) -> bool:
+    """True if the program is the file of that name here, or was until that was replaced.
+
+    In a mount namespace of its own an account can put any program where that name is.
+    """
+    try:
+        runs = os.stat(f"/proc/{process.pid}/exe")
+        if not runs.st_nlink:
+            return runs.st_uid == 0  # No account can make a file of root's, nor remove one.
+        return os.path.samestat(runs, os.stat(process.program.removesuffix(DELETED)))
+    except OSError:
+        return False
+
+
+def is_root_s_child(process: ProcessSeen) -> bool:
+    """True if a process of root's has started it."""
+    try:
+        return os.stat(f"/proc/{int(stat_of(process.pid)[1])}/task").st_uid == 0
+    except (OSError, ValueError, IndexError):
+        return False
+
+
+def stat_of(pid: int) -> list[bytes]:
+    """Return state, parent and what follows (proc(5): stat)."""
+    with open(f"/proc/{pid}/stat", "rb") as stream:
+        return stream.read().rpartition(b")")[2].split()
 
 
 def _link(path: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,9 @@ from jailssh.integrity.finding import Finding, Kind
 from jailssh.integrity.scene import Scene
 
 GROUP = "jailssh.checks"
+
+Begin = Callable[[Scene], AbstractContextManager[object]]
+"""Starts what answers by itself, in another process, while other checks look; the context ends what is left of it."""
 
 Fix = Callable[[Scene, Sequence[Finding]], list[str]]
 """Mends the findings of one kind, each step with its inverse in the undo journal; returns lines saying what it did."""
@@ -28,7 +32,7 @@ class Check:
 
     ``collect`` looks at the host and returns facts; ``judge`` is a pure function of them.  What cannot be looked at is
     raised, or noted with :meth:`Scene.unseen` where the rest can still be judged.  ``fixes``: by id, those kinds that
-    can be mended without asking.
+    can be mended without asking.  ``begin`` is entered before the first check looks, and left after the last.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Check:
     collect: Callable[[Scene], Any]
     judge: Callable[[Any], Iterable[Finding]]
     _: KW_ONLY
+    begin: Begin | None = None
     fixes: Mapping[str, Fix] = field(default_factory=lambda: MappingProxyType({}))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from jailssh.core.errors import JailsshError
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.jail.rights_files import stamps_of
+from jailssh.services.answers import Answers
 
 VERSION = 1
 _ACL = "system.posix_acl_access"
@@ -24,9 +26,19 @@ _LIMIT = 256 << 20
 
 def stamp_of(paths: Iterable[str], *more: object) -> str:
     """Return a stamp of files as they are now, links with what they lead to, and of whatever else a fact rests on."""
-    named = list(paths)
-    led_to = [os.path.realpath(path) for path in named if os.path.islink(path)]
-    return digest((stamps_of([*named, *led_to]), more))
+    seen: list[object] = []
+    led_to = []
+    for path in paths:
+        # One look at each: a run asks about many thousand files, most of which are not there.
+        try:
+            info = os.lstat(path)
+        except OSError:
+            seen.append((path, None))
+            continue
+        seen.append((path, info.st_ino, info.st_size, info.st_mtime_ns, info.st_ctime_ns))
+        if stat.S_ISLNK(info.st_mode):
+            led_to.append(os.path.realpath(path))
+    return digest((seen, stamps_of(led_to), more))
 
 
 def digest(value: object) -> str:
@@ -34,16 +46,14 @@ def digest(value: object) -> str:
     return hashlib.sha256(repr(value).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
-def standing(paths: Iterable[str]) -> str:
-    """Return a stamp of directories that does not change with what is in them."""
-    seen: list[object] = []
-    for path in paths:
-        try:
-            info = os.stat(path)
-            seen.append((info.st_mode, info.st_uid, info.st_gid, info.st_dev, info.st_ino, _ACL in os.listxattr(path)))
-        except OSError as error:
-            seen.append(error.errno)
-    return digest(seen)
+def _standing(path: str, _what: str) -> bytes:
+    """Return what a directory is that does not change with what is in it."""
+    try:
+        info = os.stat(path)
+        seen = (info.st_mode, info.st_uid, info.st_gid, info.st_dev, info.st_ino, _ACL in os.listxattr(path))
+        return repr(seen).encode()
+    except OSError as error:
+        return repr(error.errno).encode()
 
 
 class Kept:
@@ -56,6 +66,11 @@ class Kept:
         self._old: dict[str, dict[str, list[Any]]] = {} if full else self._read()
         self._new: dict[str, dict[str, list[Any]]] = {}
         self._changed = full
+        self._answers = Answers(_standing)
+
+    def _standing_of(self, paths: Iterable[str]) -> str:
+        """Return a stamp of directories; raises :class:`HostError` where one gives no answer."""
+        return digest([self._answers.ask(path) for path in paths])
 
     def _read(self) -> dict[str, dict[str, list[Any]]]:
         try:
@@ -83,13 +98,14 @@ class Kept:
         """Do as :meth:`get` with a fact that also rests on directories, which ``make`` returns beside it.
 
         Of these count that they are there, owner, group, mode and access lists: their times change with every use.
+        Raises :class:`HostError` where one of them gives no answer.
         """
         old = self._old.get(area, {}).get(name)
-        if isinstance(old, list) and len(old) == 4 and old[0] == stamp and old[3] == standing(old[2]):
+        if isinstance(old, list) and len(old) == 4 and old[0] == stamp and old[3] == self._standing_of(old[2]):
             self._new.setdefault(area, {})[name] = old
             return old[1]
         value, paths = make()
-        self._new.setdefault(area, {})[name] = [stamp, value, list(paths), standing(paths)]
+        self._new.setdefault(area, {})[name] = [stamp, value, list(paths), self._standing_of(paths)]
         self._changed = True
         return value
 

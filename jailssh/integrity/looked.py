@@ -58,11 +58,17 @@ def _look_at(scene: Scene) -> dict[str, Looked]:
             scene.unseen(answer)
             continue
         person = scene.jailed[entry.name]
-        stamp = stamp_of(_files(scene, person), person.entry, person.jails, scene.settings_stamp)
-        row = scene.kept.watched("looked", entry.name, stamp, lambda: _look(scene, person, directories))  # noqa: B023
+        image = _image_stamp(scene, person.jail)
+        stamp = stamp_of(_files(scene, person), person.entry, person.jails, scene.settings_stamp, image)
+        try:
+            row = scene.kept.watched("looked", entry.name, stamp, lambda: _look(scene, person, directories))  # noqa: B023
+        except HostError as error:
+            scene.unseen(error)
+            continue
         errors, wrong, notes = ([tuple(said) for said in part] for part in row[:3])
         plan, why, plan_name, images = row[3:]
         found[entry.name] = Looked(tuple(errors), tuple(wrong), tuple(notes), plan, why, plan_name, tuple(images))
+    scene.errors += directories.silent.values()
     return found
 
 
@@ -79,8 +85,12 @@ def _files(scene: Scene, person: Person) -> list[str]:
     ring = f"{layout.key_rings}/{name}"
     keys = sorted(glob.glob(f"{glob.escape(ring)}/*")) if os.path.isdir(ring) else []
     return [plan_files.plan_file(layout, person.entry.uid), f"{layout.users}/{name}.conf", f"{layout.keys}/{name}",
-            ring, f"{layout.owners}/{name}", f"{layout.images}/{person.jail}/current", *keys,
-            *slices.files_of(layout, person.entry.uid)]  # fmt: skip
+            ring, f"{layout.owners}/{name}", *keys, *slices.files_of(layout, person.entry.uid)]  # fmt: skip
+
+
+def _image_stamp(scene: Scene, jail: str) -> str:
+    """Return the stamp of what all accounts of a jail rest on."""
+    return scene.once(f"image of {jail}", lambda: stamp_of([f"{scene.layout.images}/{jail}/current"]))
 
 
 def _look(scene: Scene, person: Person, directories: Directories) -> tuple[list[Any], list[str]]:

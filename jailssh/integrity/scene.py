@@ -58,6 +58,8 @@ class Scene:
     directory: str = ""
     now: float = field(default_factory=time.time)
     errors: list[JailsshError] = field(default_factory=list)
+    begun: dict[str, Any] = field(default_factory=dict)
+    """What checks have begun and will wait for, by their names."""
     _once: dict[str, Any] = field(default_factory=dict)
 
     def once(self, name: str, make: Callable[[], T]) -> T:

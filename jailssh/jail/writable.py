@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
+from typing import Any
 
 from jailssh.config.jails import JailConfig
+from jailssh.core.errors import HostError
 from jailssh.files.beneath import open_beneath
 from jailssh.plugin.api import Account
+from jailssh.services.answers import Answers
 
+_UNSEEN = (0, 0, 0o777)
 _ACL = "system.posix_acl_access"
 _DEFAULT_ACL = "system.posix_acl_default"
 _MOST_CHILDREN = 256
@@ -22,12 +27,30 @@ _OBJECTS = ("objects", ".git/objects")
 
 
 class Directories:
-    """The directories of this host; each is looked at once."""
+    """The directories of this host; each is looked at once, for a bounded time.
+
+    ``silent``: why those that gave no answer are not known; they are taken for what cannot be seen.
+    """
 
     def __init__(self) -> None:
-        self.names = cache(_names_in)
-        self._owned = cache(_owned)
-        self._pushed = cache(_pushed)
+        self.silent: dict[str, HostError] = {}
+        self._answers = Answers(_looked_at)
+        self.names: Callable[[str], tuple[str, ...]] = cache(lambda path: tuple(self._ask("names", path, ())))
+        self._owned: Callable[[str], tuple[int, int, int] | None] = cache(self._owner_of)
+        self._pushed: Callable[[str], str] = cache(lambda path: str(self._ask("pushed", path, path)))
+
+    def _owner_of(self, path: str) -> tuple[int, int, int] | None:
+        found = self._ask("owned", path, _UNSEEN)
+        return None if found is None else (found[0], found[1], found[2])
+
+    def _ask(self, what: str, path: str, otherwise: Any) -> Any:
+        if path in self.silent:
+            return otherwise
+        try:
+            return json.loads(self._answers.ask(path, what))
+        except HostError as error:
+            self.silent[path] = error
+            return otherwise
 
     def is_absent(self, path: str) -> bool:
         """True if there is surely no directory ``path``."""
@@ -85,7 +108,13 @@ def _owned(path: str) -> tuple[int, int, int] | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
-        return 0, 0, 0o777
+        return _UNSEEN
+
+
+def _looked_at(path: str, what: str) -> bytes:
+    """Return what is asked about a directory, as JSON."""
+    asked: dict[str, Callable[[str], object]] = {"owned": _owned, "names": _names_in, "pushed": _pushed}
+    return json.dumps(asked[what](path)).encode()
 
 
 def default_acls(path: str) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from jailssh.config.reader import did_you_mean
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
 from jailssh.core.journal_fields import Event
-from jailssh.core.names import escape
+from jailssh.core.names import escape, is_number
 from jailssh.files import fs, narrow
 from jailssh.host import journal
 from jailssh.host.paths import Layout
@@ -95,7 +95,7 @@ def published(layout: Layout, uid: int) -> AccountPlans | None:
 
 def planned_uids(layout: Layout) -> list[int]:
     """Return the uids that have a plan, sorted."""
-    return sorted(int(name) for name in _names(layout.plans) if name.isdigit())
+    return sorted(int(name) for name in _names(layout.plans) if is_number(name))
 
 
 def keys_of(plan: codec.Plan | None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from jailssh.config.reader import did_you_mean
 from jailssh.console import output
 from jailssh.console.actions import add_actions
 from jailssh.console.context import Context
+from jailssh.core import journal_fields as fields
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
 from jailssh.core.journal_fields import REASONS, Event
 from jailssh.core.names import escape
@@ -133,7 +134,9 @@ def _log(args: argparse.Namespace, context: Context) -> int:
 def _answer(args: argparse.Namespace, context: Context, query: Query, between: Between, alive: int) -> int:
     """Print the answer and return the exit status; ``alive`` hangs up when nobody waits for it any more."""
     try:
-        with closing(Journal(context.layout.root, query.matches(), query.wants)) as journal:
+        # Sums look at few fields, and there may be a million records; what picks records looks at that one too.
+        only = (*summary.FIELDS, fields.PEER) if args.summary else ()
+        with closing(Journal(context.layout.root, query.matches(), query.wants, only)) as journal:
             records = _records(journal, args, between, alive)
             if args.summary:
                 found = summary.summarize(records)

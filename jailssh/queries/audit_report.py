@@ -25,7 +25,7 @@ def report(context: Context, between: tuple[float | None, float | None]) -> int:
     errors: list[JailsshError] = []
     activity = None
     try:
-        with closing(Journal(context.layout.root, {EVENT: summary.EVENTS}, counts)) as journal:
+        with closing(Journal(context.layout.root, {EVENT: summary.EVENTS}, counts, summary.FIELDS)) as journal:
             activity = summary.summarize(journal.records.between(*between))
             journal.look_for_deleted()
             notes = journal.missing()

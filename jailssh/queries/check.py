@@ -7,8 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 
-from jailssh.audit import history, page
-from jailssh.checks import chroot, table
+from jailssh.checks import table
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, raise_all
 from jailssh.core.names import escape
@@ -72,6 +71,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         if args.names or args.fix or args.all:
             raise UsageError("--dir", "cannot be combined with names, --all or --fix")
         context.need_root("check")
+        from jailssh.checks import chroot
+
         checks = [chroot.CHECK]
         scene = Scene(context.layout, Kept(context.layout, full=True), directory=args.dir)
         return _show(run_checks(scene, checks), checks, args, context)
@@ -140,6 +141,9 @@ def _show(result: Result, checks: Sequence[Check], args: argparse.Namespace, con
 
 def _page(result: Result, args: argparse.Namespace, context: Context) -> str:
     """Return the result as a page; what is compared with earlier runs is only a run of everything."""
+    # A run that prints no page starts without what makes one.
+    from jailssh.audit import history, page
+
     errors: list[JailsshError] = []
     whole = not args.names and args.dir is None
     earlier = history.readable(context.layout, errors, page.MOST_RUNS) if whole else []

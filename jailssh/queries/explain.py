@@ -7,7 +7,7 @@ import argparse
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_DENIED, EXIT_FAILED, EXIT_OK, HostError, JailsshError, UsageError
 from jailssh.core.journal_fields import EVENT, KEY, PLAN, REASON, REASONS, RULE, SESSION, UID, Event
-from jailssh.core.names import escape
+from jailssh.core.names import escape, is_number
 from jailssh.diagnose.explain import Explanation, explain, what_happened
 from jailssh.diagnose.reasons import WITHOUT_COMMAND
 from jailssh.host import accounts, journal
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _from_journal(which: str, context: Context) -> int:
     records = journal.find_login(which, root=context.layout.root)
     record = journal.decisive(records)
-    uid = int(record.get(UID)) if record.get(UID).isdecimal() else -1
+    uid = int(record.get(UID)) if is_number(record.get(UID)) else -1
     entry = accounts.find_uid(uid)
     event, reason = record.get(EVENT), record.get(REASON)
     # What ends a session stands in the record of its end.

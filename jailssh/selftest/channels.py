@@ -6,12 +6,11 @@ OpenSSH's PROTOCOL and RFC 4254 have their form.  paramiko has no way to send mo
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 
 import paramiko
 from paramiko.common import cMSG_CHANNEL_OPEN, cMSG_CHANNEL_REQUEST
 
-from jailssh.selftest.client import CONNECTING, FAILURES, Connection
+from jailssh.selftest.client import CONNECTING, FAILURES, Connection, bounded, is_answering
 from jailssh.selftest.report import shown
 
 _WINDOW = 1 << 21
@@ -25,8 +24,8 @@ _SFTP_INIT = b"\0\0\0\5\1\0\0\0\3"
 """SSH_FXP_INIT of version 3, to which every server has an answer."""
 _OUTSIDE = ("/etc/ssh/sshd_config", "/etc/jailssh/keys", "/var/lib/jailssh/plan.v1", "/etc/shadow", "/proc/1")
 
-Answer = tuple[bool, str]
-"""True if it was refused, and what the server did."""
+Answer = tuple[bool | None, str]
+"""True if it was refused, None if the server gave no answer, and what it did."""
 
 
 def direct_tcpip(connection: Connection) -> Answer:
@@ -39,7 +38,7 @@ def direct_tcpip(connection: Connection) -> Answer:
     except paramiko.ChannelException as error:
         return _refused(error)
     except FAILURES as error:
-        return True, _ended(error)
+        return None, _silence(error)
     return False, "a connection was opened"
 
 
@@ -87,15 +86,20 @@ def x11(connection: Connection) -> Answer:
 
 def subsystem(connection: Connection, name: str) -> Answer:
     """Ask for a subsystem; a server that begins one and then ends without a word has refused it too."""
-    try:
-        with connection.channel() as channel:
+    with connection.channel() as channel:
+        try:
             channel.invoke_subsystem(name)
+        except FAILURES as error:
+            return answer_of(connection, error)
+        try:
             channel.sendall(_SFTP_INIT)
             channel.shutdown_write()
             said = channel.recv(1)
             code = channel.recv_exit_status()
-    except FAILURES as error:
-        return True, _ended(error)
+        except FAILURES as error:
+            return answer_of(connection, error)
+    if code < 0 and not said and not connection.answers():
+        return None, "no answer: the connection ended"
     return not said and code != 0, f"it began and ended with exit {code}" + (" and spoke" if said else "")
 
 
@@ -104,38 +108,43 @@ def files_of_host(connection: Connection, name: str) -> Answer:
     try:
         with connection.sftp(name) as client:
             for path in _OUTSIDE:
-                with suppress(OSError):
+                try:
                     client.stat(path)
                     return False, f"{path} is there"
+                except TimeoutError:
+                    raise
+                except OSError:
+                    continue
     except FAILURES as error:
-        return True, _ended(error)
-    return True, "none is there"
+        return answer_of(connection, error)
+    return (True, "none is there") if connection.answers() else (None, "no answer: the connection ended")
 
 
 def _global(connection: Connection, kind: str, data: tuple[object, ...]) -> Answer:
     transport = connection.transport()
-    # It returns None too where the connection has ended.
-    answer = transport.global_request(kind, data, wait=True)
+    with bounded(transport):
+        answer = transport.global_request(kind, data, wait=True)
     if answer is None:
-        return True, "refused"
+        # That is what it returns, too, where the connection has ended.
+        return (True, "refused") if is_answering(transport) else (None, "no answer: the connection ended")
     transport.global_request(f"cancel-{kind}", data, wait=False)
     return False, "the server listens"
 
 
 def _requested(connection: Connection, kind: str, body: paramiko.Message) -> Answer:
-    try:
-        with connection.channel() as channel:
-            message = paramiko.Message()
-            message.add_byte(cMSG_CHANNEL_REQUEST)
-            message.add_int(channel.remote_chanid)
-            message.add_string(kind)
-            message.add_boolean(True)
-            message.add_bytes(body.asbytes())
-            channel._event_pending()
-            channel.transport._send_user_message(message)
+    with connection.channel() as channel:
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_REQUEST)
+        message.add_int(channel.remote_chanid)
+        message.add_string(kind)
+        message.add_boolean(True)
+        message.add_bytes(body.asbytes())
+        channel._event_pending()
+        channel.transport._send_user_message(message)
+        try:
             channel._wait_for_event()
-    except FAILURES as error:
-        return True, _ended(error)
+        except FAILURES as error:
+            return answer_of(connection, error)
     return False, "granted"
 
 
@@ -158,11 +167,12 @@ def _opened(transport: paramiko.Transport, kind: str, body: paramiko.Message) ->
         channel._set_window(_WINDOW, _PACKET)
     transport._send_user_message(message)
     if not event.wait(CONNECTING):
-        return True, "no answer"
+        return None, "no answer"
     if transport._channels.get(number) is not None:
         channel.close()
         return False, "a channel was opened"
-    return True, _ended(transport.get_exception())
+    error = transport.get_exception()
+    return (True, _ended(error)) if is_answering(transport) else (None, _silence(error))
 
 
 def _refused(error: paramiko.ChannelException) -> Answer:
@@ -170,6 +180,17 @@ def _refused(error: paramiko.ChannelException) -> Answer:
         return True, "refused: administratively prohibited"
     # It was tried, and only what is behind it did not answer: nothing forbids it.
     return False, f"tried by the server, which failed: {shown(str(error))}"
+
+
+def answer_of(connection: Connection, error: BaseException) -> Answer:
+    """Return what a request that failed comes to: a refusal if the server still answers, no answer otherwise."""
+    if isinstance(error, TimeoutError) or not connection.answers():
+        return None, _silence(error)
+    return True, _ended(error)
+
+
+def _silence(error: BaseException | None) -> str:
+    return f"no answer: {shown(str(error)) if error and str(error) else 'the connection ended'}"
 
 
 def _ended(error: BaseException | None) -> str:

@@ -116,7 +116,7 @@ class Connection:
             if server.get_base64() not in self.place.host_keys:
                 why = "does not have a host key that sshd -T names, so it is not this host's sshd"
                 raise CannotTryError(what, why, hint="see what listens there: ss -ltnp")
-            with _bounded(transport):
+            with bounded(transport):
                 transport.auth_publickey(self._user, self._key.private)
         except paramiko.AuthenticationException as error:
             transport.close()
@@ -130,11 +130,16 @@ class Connection:
             raise
         return transport
 
+    def answers(self) -> bool:
+        """True if the server still answers on this connection: what ended before was its answer, and no lost line."""
+        transport = self._transport
+        return transport is not None and is_answering(transport)
+
     @contextmanager
     def channel(self) -> Iterator[paramiko.Channel]:
         """Give a session; whatever is asked of it ends within :data:`SECONDS`."""
         transport = self.transport()
-        with _bounded(transport):
+        with bounded(transport):
             channel = transport.open_session(timeout=CONNECTING)
             channel.settimeout(SECONDS)
             try:
@@ -188,6 +193,14 @@ class Connection:
             yield client
 
 
+def is_answering(transport: paramiko.Transport) -> bool:
+    """True if the server answers a request that it need not know (RFC 4254 section 4); nothing else proves that."""
+    with suppress(*FAILURES), bounded(transport):
+        transport.global_request("keepalive@openssh.com", wait=True)
+        return bool(transport.is_active())
+    return False
+
+
 class NotAuthenticatedError(CannotTryError):
     """The key is not accepted."""
 
@@ -199,7 +212,7 @@ def _collect(receive: Callable[[int], bytes], into: bytearray) -> None:
 
 
 @contextmanager
-def _bounded(transport: paramiko.Transport) -> Iterator[None]:
+def bounded(transport: paramiko.Transport) -> Iterator[None]:
     """Cut the connection where a request does not end: paramiko waits for an answer without a limit."""
     timer = threading.Timer(2 * SECONDS, transport.close)
     timer.daemon = True

@@ -136,7 +136,8 @@ def _answer(ask: Callable[[], Answer]) -> Answer:
     try:
         return ask()
     except FAILURES as error:
-        return True, f"refused: {shown(str(error)) or 'the connection ended'}"
+        # Before anything was asked: the server gave no session to ask it in.
+        return None, f"not tried: {shown(str(error)) or 'the connection ended'}"
 
 
 def _environment(connection: Connection, powers: Powers) -> Iterator[Row]:
@@ -173,8 +174,9 @@ def _logins(connection: Connection) -> Iterator[Row]:
         yield _row(id, SSHD, what, what, f"exit {LOGIN_DENIED}, and nothing runs", right, ran.told())
 
 
-def _row(id: str, source: str, what: str, tried: str, expected: str, right: bool, happened: str) -> Row:
-    return Row(id, source, Kind.ATTACK, what, tried, expected, happened, Verdict.OK if right else Verdict.WRONG)
+def _row(id: str, source: str, what: str, tried: str, expected: str, right: bool | None, happened: str) -> Row:
+    verdict = Verdict.NOT_TRIED if right is None else Verdict.OK if right else Verdict.WRONG
+    return Row(id, source, Kind.ATTACK, what, tried, expected, happened, verdict)
 
 
 def socket_of_this_run() -> str:

@@ -11,6 +11,7 @@ import paramiko
 
 from jailssh.core.names import escape
 from jailssh.plugin.trials import DENIED, PLACE, TOKEN, FileOp, FileStep, Trial
+from jailssh.selftest.channels import Answer, answer_of
 from jailssh.selftest.client import FAILURES, Connection, Ran
 from jailssh.selftest.report import MOST_SHOWN, Kind, Row, Verdict, shown
 
@@ -72,7 +73,8 @@ def run(connection: Connection, trial: Trial, source: str) -> Row:
     else:
         ran = connection.run(trial.command, trial.input)
         right, happened = _is_right(trial, ran), ran.told()
-    return row_of(trial, source, Verdict.OK if right else Verdict.WRONG, happened)
+    verdict = Verdict.NOT_TRIED if right is None else Verdict.OK if right else Verdict.WRONG
+    return row_of(trial, source, verdict, happened)
 
 
 def _is_right(trial: Trial, ran: Ran) -> bool:
@@ -107,7 +109,7 @@ def _step(step: FileStep) -> str:
     return f"{step.op} {escape(step.path, MOST_SHOWN)}{more}"
 
 
-def _steps(connection: Connection, trial: Trial) -> tuple[bool, str]:
+def _steps(connection: Connection, trial: Trial) -> Answer:
     said = []
     try:
         with connection.sftp() as client:
@@ -119,9 +121,13 @@ def _steps(connection: Connection, trial: Trial) -> tuple[bool, str]:
                     return False, f"{_step(step)}: {why}"
                 said += [f"{step.op}: {why}"] if why is not None and step.fails else []
     except FAILURES as error:
-        why = shown(str(error)) or "the session ended"
-        # Without a server nothing of it works, which is no proof that an attack is denied: uses will say so too.
-        return trial.attack, f"sftp: {why}"
+        if not trial.attack:
+            return False, f"sftp: {shown(str(error)) or 'the session ended'}"
+        # That there is no server for files is a refusal; a lost connection is none.
+        right, why = answer_of(connection, error)
+        return right, f"sftp: {why}"
+    if trial.attack and not connection.answers():
+        return None, "no answer: the connection ended"
     return True, shown("; ".join(said)) or "each worked"
 
 
@@ -130,7 +136,7 @@ def _refusal(client: paramiko.SFTPClient, step: FileStep) -> str | None:
     try:
         return _act(client, step)
     except OSError as error:
-        if error.errno is None and not error.args:
+        if isinstance(error, TimeoutError) or (error.errno is None and not error.args):
             raise
         known = {errno.ENOENT: "no such file", errno.EACCES: "permission denied"}
         return known.get(error.errno or 0, shown(str(error.args[-1]).lower()))

@@ -14,7 +14,7 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
@@ -59,28 +59,33 @@ class Source(Protocol):
         """Behind the newest record."""
 
 
-def convert(raw: Mapping[str, Any], realtime: int) -> JournalRecord:
+def convert(raw: Mapping[str, Any], realtime: int, only: Collection[str] = ()) -> JournalRecord:
     """Return the record with the fields that libsystemd gives (bytes, or a list of them), of ``realtime`` µs.
 
     Bytes that are not UTF-8 become surrogates; a field that was sent several times stands in ``several`` alone.
+    ``only``: the names of the fields that are needed, where that is not all of ours.
     """
     fields: dict[str, str] = {}
     several: dict[str, tuple[str, ...]] = {}
-    for name, value in raw.items():
-        if name.startswith(_OURS) or name in _FOREIGN:
-            if isinstance(value, bytes):
-                fields[name] = value[:_LONGEST].decode("utf-8", "surrogateescape")
-            elif isinstance(value, list):
-                several[name] = tuple(each[:_LONGEST].decode("utf-8", "surrogateescape") for each in value)
+    for name in only or [name for name in raw if name.startswith(_OURS) or name in _FOREIGN]:
+        value = raw.get(name)
+        if isinstance(value, bytes):
+            fields[name] = value[:_LONGEST].decode("utf-8", "surrogateescape")
+        elif isinstance(value, list):
+            several[name] = tuple(each[:_LONGEST].decode("utf-8", "surrogateescape") for each in value)
     return JournalRecord("", realtime / 1e6, fields, several)
 
 
 class JournalReader:
-    """The records with certain fields; ``unreadable`` counts those that are damaged and were left out."""
+    """The records with certain fields; ``unreadable`` counts those that are damaged and were left out.
 
-    def __init__(self, source: Source, wanted: Wanted) -> None:
+    ``only``: see :func:`convert`.
+    """
+
+    def __init__(self, source: Source, wanted: Wanted, only: Collection[str] = ()) -> None:
         self._source = source
         self._wanted = wanted
+        self._only = only
         self.unreadable = 0
 
     def between(self, since: float | None, until: float | None) -> Iterator[JournalRecord]:
@@ -138,7 +143,7 @@ class JournalReader:
         """Return the record at this place; None for one that is damaged, or that is gone with its file."""
         try:
             raw = self._source._get_all()
-            return convert(raw, self._source._get_realtime())
+            return convert(raw, self._source._get_realtime(), self._only)
         except OSError as error:
             if error.errno not in (errno.EBADMSG, errno.EADDRNOTAVAIL, errno.ENOENT, errno.EIO):
                 raise HostError("journal", _why(error)) from None
@@ -153,10 +158,13 @@ def _is_within(time: float, since: float | None, until: float | None) -> bool:
 class Journal:
     """The journal of this host, or of the system below ``root``.  ``matches``: field -> values, one of which it has.
 
-    Raises :class:`HostError` where there is none, or where the binding to libsystemd is missing.
+    ``only``: see :func:`convert`.  Raises :class:`HostError` where there is none, or where the binding to libsystemd
+    is missing.
     """
 
-    def __init__(self, root: str, matches: Mapping[str, Sequence[str]], wanted: Wanted) -> None:
+    def __init__(
+        self, root: str, matches: Mapping[str, Sequence[str]], wanted: Wanted, only: Collection[str] = ()
+    ) -> None:
         limit = _allow_many_files()
         self._held = _hold(root)
         self.damaged = _damaged(list(self._held))
@@ -168,7 +176,7 @@ class Journal:
         for field, values in matches.items():
             for value in values:
                 self._reader.add_match(f"{field}={value}".encode("utf-8", "surrogateescape"))
-        self.records = JournalReader(self._reader, wanted)
+        self.records = JournalReader(self._reader, wanted, only)
 
     def look_for_deleted(self) -> None:
         """Add to what is missing the files that were deleted since the beginning: journald empties them first.

@@ -17,14 +17,15 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.host import install, process
 from jailssh.host.paths import Layout
+from jailssh.host.process import Running
 from jailssh.services import sshd, sshds
 
 PROBE = "jailssh-probe"
@@ -42,6 +43,10 @@ _PID_FILES = ("/run/sshd.pid", "/var/run/sshd.pid")
 _LISTEN = "0A"
 _MARK = re.compile(r"^jailssh-set-up ([0-9a-f]{16})\s*$", re.MULTILINE)
 _TIMEOUT = 10
+_QUICK = ("-o", "KexAlgorithms=-sntrup*,mlkem*")
+"""Nothing secret is sent, and the slow key exchanges take each side ten times as long as all else it does."""
+_TOO_QUICK = ("no matching key exchange", "KexAlgorithms")
+"""What the client says of a server that has only these, or where it knows no such option."""
 SLACK = 0.05
 """Seconds: clocks of files and of processes differ by a tick or so."""
 
@@ -79,7 +84,51 @@ def standings(layout: Layout) -> list[ListenerState]:
 
     One that is started anew for each connection (socket activation) is no listener: it reads what is on disk.
     """
-    return [_standing(layout, listener) for listener in listeners()]
+    with asked(layout) as questions:
+        return questions.standings()
+
+
+class Questions:
+    """What has been asked of each sshd that listens, see :func:`asked`."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._asked: list[tuple[Listener, str | JailsshError | None, Running | None]] = []
+
+    def ask(self) -> None:
+        """Begin: a connection to the first place of each, answered while something else is done."""
+        for listener in listeners():
+            wanted: str | JailsshError | None
+            try:
+                wanted = _wanted(self._layout, listener)
+            except JailsshError as error:
+                wanted = error
+            ready = isinstance(wanted, str) and process.find_program("ssh") is not None
+            self._asked.append(
+                (listener, wanted, process.start(_client(*listener.places[0], _QUICK)) if ready else None)
+            )
+
+    def standings(self) -> list[ListenerState]:
+        """Wait for the answers, see :func:`standings`."""
+        return [_standing(self._layout, *each) for each in self._asked]
+
+    def close(self) -> None:
+        """End what still runs."""
+        for _, _, first in self._asked:
+            if first is not None:
+                with first:
+                    pass
+
+
+@contextmanager
+def asked(layout: Layout) -> Iterator[Questions]:
+    """Ask each sshd that listens, without waiting for the answers: they take longer than all else about sshd."""
+    questions = Questions(layout)
+    try:
+        questions.ask()
+        yield questions
+    finally:
+        questions.close()
 
 
 def listeners() -> list[Listener]:
@@ -144,12 +193,12 @@ def _unit(pid: int) -> str:
     return ""
 
 
-def _standing(layout: Layout, listener: Listener) -> ListenerState:
-    try:
-        wanted = _wanted(layout, listener)
-    except JailsshError as error:
-        return ListenerState(listener, Standing.UNKNOWN, f"cannot evaluate its configuration: {error}")
-    if wanted is not None and (heard := _heard(listener)) is not None:
+def _standing(
+    layout: Layout, listener: Listener, wanted: str | JailsshError | None, first: Running | None
+) -> ListenerState:
+    if isinstance(wanted, JailsshError):
+        return ListenerState(listener, Standing.UNKNOWN, f"cannot evaluate its configuration: {wanted}")
+    if first is not None and (heard := _heard(listener, first)) is not None:
         if wanted == heard:
             return ListenerState(listener, Standing.RIGHT, "uses the configuration on disk")
         return ListenerState(listener, Standing.OLD, "uses an older configuration than the one on disk")
@@ -168,23 +217,28 @@ def _wanted(layout: Layout, listener: Listener) -> str | None:
     return found[1] if found else None
 
 
-def _heard(listener: Listener) -> str | None:
-    """Return the digest that the running process shows, "" if it shows none, None if that cannot be found out."""
-    if process.find_program("ssh") is None:
-        return None
-    for address, port in listener.places:
-        place = ipaddress.ip_address(address)
-        own = "127.0.0.1" if place.version == 4 else "::1"
-        done = process.run(_client(own, own if place.is_unspecified else address, port), check=False, timeout=_TIMEOUT)
-        if found := _MARK.search(done.stderr):
+def _heard(listener: Listener, first: Running) -> str | None:
+    """Return the digest that the running process shows, "" if it shows none, None if that cannot be found out.
+
+    ``first``: the client that asks at the first of its places.
+    """
+    for place in listener.places:
+        with first if place is listener.places[0] else process.start(_client(*place, _QUICK)) as client:
+            said = client.finish(timeout=_TIMEOUT).stderr
+        if any(words in said for words in _TOO_QUICK):
+            said = process.run(_client(*place, []), check=False, timeout=_TIMEOUT).stderr
+        if found := _MARK.search(said):
             return found[1]
         # It came to the question who it is, so a banner would have been sent before.
-        if "Permission denied" in done.stderr:
+        if "Permission denied" in said:
             return ""
     return None
 
 
-def _client(source: str, address: str, port: int) -> list[str]:
+def _client(address: str, port: int, more: Sequence[str]) -> list[str]:
+    """Return the command that connects to where somebody listens, from this host itself; ``more``: options."""
+    place = ipaddress.ip_address(address)
+    source = "127.0.0.1" if place.version == 4 else "::1"
     options = {
         "BatchMode": "yes", "PreferredAuthentications": "none", "StrictHostKeyChecking": "no",
         "UserKnownHostsFile": "/dev/null", "GlobalKnownHostsFile": "/dev/null", "LogLevel": "INFO",
@@ -192,7 +246,8 @@ def _client(source: str, address: str, port: int) -> list[str]:
         "ProxyCommand": "none",
     }  # fmt: skip
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    return ["ssh", "-F", "none", "-T", *words, "-p", str(port), "-l", PROBE, address, "true"]
+    target = source if place.is_unspecified else address
+    return ["ssh", "-F", "none", "-T", *words, *more, "-p", str(port), "-l", PROBE, target, "true"]
 
 
 def _by_times(layout: Layout, listener: Listener) -> ListenerState:

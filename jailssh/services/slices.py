@@ -159,7 +159,9 @@ def _drop_in(uid: int, name: str) -> str:
 
 def files_of(layout: Layout, uid: int) -> list[str]:
     """Return the files that :func:`difference` rests on."""
-    return [_record(layout, uid), *(_drop_in(uid, name) for name in NO_LIMIT)]
+    folder = os.path.dirname(_drop_in(uid, ""))
+    drop_ins = [_drop_in(uid, name) for name in NO_LIMIT] if os.path.lexists(folder) else []
+    return [_record(layout, uid), folder, *drop_ins]
 
 
 def _record(layout: Layout, uid: int) -> str:

@@ -44,6 +44,11 @@ def read_main(layout: Layout) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
+def read_part(path: str) -> str:
+    """Return the text of a file that the configuration includes; what it leads to, for a link, as sshd reads it."""
+    return fs.read_trusted(os.path.realpath(path), LIMIT).decode("utf-8", "surrogateescape")
+
+
 def _include_line(layout: Layout, text: str) -> int | None:
     """Return the index of the line that includes the drop-in's directory outside of any Match block, or None."""
     directory = os.path.dirname(layout.sshd_drop_in).removeprefix(layout.root)
@@ -78,7 +83,7 @@ def earlier_matches(layout: Layout) -> list[str]:
     for path in _drop_ins(layout):
         if path >= layout.sshd_drop_in:
             break
-        found += _matches(path, fs.read_trusted(path, LIMIT).decode("utf-8", "surrogateescape").splitlines())
+        found += _matches(path, read_part(path).splitlines())
     return found
 
 
@@ -137,8 +142,10 @@ def effective(
 ) -> dict[str, list[str]]:
     """Return what sshd would use for a connection of ``user``: keyword in lower case to its values in order.
 
-    ``connection``: where it comes from, as ``-C`` of sshd(8) has it.
+    ``connection``: where it comes from, as ``-C`` of sshd(8) has it; to port 22 where it names none.
     """
+    if ",lport=" not in connection:  # A Match line about the port makes sshd refuse to say anything without one.
+        connection += ",lport=22"
     result = _sshd("-T", "-f", config, *options, "-C", f"user={user},{connection}")
     if result.code != 0:
         raise JailsshError("sshd -T", _reason(result.stderr))

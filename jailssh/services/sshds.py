@@ -9,24 +9,30 @@ from __future__ import annotations
 import glob
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import escape
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
-from jailssh.services import sshd
+from jailssh.services import sshd, sshd_connections, sshd_matches
 
 _UNITS = ("/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system",
           "/lib/systemd/system")  # fmt: skip
 _DAEMON = "sshd"
-_MOST = 50
+_USUAL = "/etc/ssh/sshd_config"
+_MOST = 2000
+"""So often another server is asked what holds."""
 _DECIDE = ("forcecommand", "disableforwarding", "permituserrc", "chrootdirectory", "permittunnel", "exposeauthinfo",
            "ignorerhosts", "authorizedkeysfile", "authorizedkeyscommand", "permituserenvironment")  # fmt: skip
 _WITH_VALUE = "CEbcfghkopuA"
 """Options of sshd(8) with a value."""
+
+
+_Right = Callable[[str, str], Mapping[str, list[str]]]
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class SshdServer:
     @property
     def is_usual(self) -> bool:
         """True for the one that the drop-in is made for."""
-        return not self.options and self.config in ("", "/etc/ssh/sshd_config")
+        return not self.options and self.config in ("", _USUAL)
 
 
 def others() -> list[SshdServer]:
@@ -52,40 +58,66 @@ def others() -> list[SshdServer]:
     return list(found.values())
 
 
-def unjailed(layout: Layout, users: Sequence[str]) -> list[ConfigError]:
+def unjailed(
+    layout: Layout, users: Sequence[str], groups_of: Callable[[str], Collection[str]] | None = None
+) -> list[ConfigError]:
     """Return what is wrong with other servers for any of ``users``, who are in a jail: one error for each server.
 
-    Each is compared with the usual one, which the set-up has judged.
+    Each is compared with the usual one, which the set-up has judged, once for each case that the Match lines of either
+    can tell apart, and from each connection.  ``groups_of``: names the groups of an account; NSS does by default.
     """
-    errors = []
     servers = others() if users else []
-    right = {user: sshd.effective(user, sshd.main_config(layout)) for user in users[:_MOST]} if servers else {}
+    if not servers:
+        return []
+    errors = []
+    groups = {user: frozenset((groups_of or _groups)(user)) for user in users}
+    right = cache(lambda user, place: sshd.effective(user, sshd.main_config(layout), connection=place))
     for server in servers:
         what = f"another sshd, {server.where}"
         hint = f"add to its configuration: Include {layout.sshd_drop_in} (before any Match), or: DenyGroups jailssh"
         try:
-            why = next((why for user, values in right.items() if (why := _differs(server, user, values))), "")
+            found = _compared(layout, server, groups, right)
         except JailsshError as error:
-            why = f"cannot evaluate its configuration: {error.why}"
-        if why:
-            errors.append(ConfigError(what, why, hint=hint))
+            found = f"cannot evaluate its configuration: {error.why}"
+        if found:
+            errors.append(ConfigError(what, found, hint=hint))
     return errors
 
 
-def _differs(server: SshdServer, user: str, right: Mapping[str, list[str]]) -> str:
-    values = _effective(server, user)
-    if sshd.kept_out(values, user, _groups(user)):
-        return ""
+def _compared(layout: Layout, server: SshdServer, groups: Mapping[str, Collection[str]], right: _Right) -> str:
+    """Return why the server does not hold some account as the usual one does, "" if it holds all."""
+    lines = [*sshd_matches.lines(layout), *sshd_matches.lines_of(server.config or _USUAL, layout)]
+    cases: dict[tuple[object, ...], list[str]] = {}
+    for user, its in groups.items():
+        cases.setdefault(sshd_matches.case_of(user, its, lines), []).append(user)
+    asked = 0
+    for place in sshd_connections.connections(lines):
+        for alike in cases.values():
+            if asked == _MOST:
+                return f"not compared for all: its Match lines tell more than {_MOST} cases apart"
+            asked += 1
+            values = _effective(server, alike[0], place)
+            # Who is let in at all goes by other lists than the Match lines.
+            let_in = next((user for user in alike if not sshd.kept_out(values, user, groups[user])), None)
+            if let_in is not None and (other := _differs(values, right(alike[0], place))):
+                keyword, now, was = other
+                where = "" if place == sshd_connections.DEFAULT else f" for a login from {place}"
+                return f"{keyword} is {now!r} for jailed account {let_in}{where}, expected {was!r}"
+    return "; ".join(sshd_connections.unasked(lines))
+
+
+def _differs(values: Mapping[str, list[str]], right: Mapping[str, list[str]]) -> tuple[str, str, str] | None:
+    """Return the first keyword that decides and is another one, how it is, and how it should be."""
     for keyword in _DECIDE:
         was, now = " ".join(right.get(keyword, ["none"])), " ".join(values.get(keyword, ["none"]))
         if was.lower() != now.lower():
-            return f"{keyword} is {escape(now, 100)!r} for jailed account {user}, expected {escape(was, 100)!r}"
-    return ""
+            return keyword, escape(now, 100), escape(was, 100)
+    return None
 
 
-def _effective(server: SshdServer, user: str) -> dict[str, list[str]]:
+def _effective(server: SshdServer, user: str, place: str) -> dict[str, list[str]]:
     options = [word for option in server.options for word in ("-o", option)]
-    return sshd.effective(user, server.config or "/etc/ssh/sshd_config", options)
+    return sshd.effective(user, server.config or _USUAL, options, place)
 
 
 def _groups(user: str) -> set[str]:

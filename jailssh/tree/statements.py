@@ -28,7 +28,7 @@ from jailssh.closure.manifest import (
 from jailssh.closure.packages import NOT_INSTALLED
 from jailssh.closure.sources import NAMED, STICKY, Found, Sources
 from jailssh.core.errors import JailsshError, parts
-from jailssh.core.names import HostPath, JailPath, escape, same_place, same_source
+from jailssh.core.names import HostPath, JailPath, escape, is_number, same_place, same_source
 from jailssh.jailspec.devices import UNNUMBERED, DeviceType
 from jailssh.jailspec.errors import SpecError, raise_all
 from jailssh.jailspec.statements import EXPLICIT as WRITTEN
@@ -381,7 +381,7 @@ class _StatementResolver:
     def _user(self, one: UserEntry) -> None:
         self._first_entry = self._first_entry or one.origin
         try:
-            row = pwd.getpwuid(int(one.name)) if one.name.isdigit() else pwd.getpwnam(one.name)
+            row = pwd.getpwuid(int(one.name)) if is_number(one.name) else pwd.getpwnam(one.name)
         except KeyError:
             self._absent(one, ImageError(f"user {escape(one.name)}", "not on this host"))
             return
@@ -391,7 +391,7 @@ class _StatementResolver:
     def _group(self, one: GroupEntry) -> None:
         self._first_entry = self._first_entry or one.origin
         try:
-            self._add_group(int(one.name) if one.name.isdigit() else grp.getgrnam(one.name).gr_gid)
+            self._add_group(int(one.name) if is_number(one.name) else grp.getgrnam(one.name).gr_gid)
         except KeyError:
             self._absent(one, ImageError(f"group {escape(one.name)}", "not on this host"))
 
@@ -464,15 +464,15 @@ def _owner(text: str) -> tuple[int, int] | None:
         return None
     user, _, group = text.partition(":")
     try:
-        row = None if not user else pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        row = None if not user else pwd.getpwuid(int(user)) if is_number(user) else pwd.getpwnam(user)
         uid, gid = (row.pw_uid, row.pw_gid) if row else (0, 0)
     except KeyError:
-        if not user.isdigit():
+        if not is_number(user):
             raise ImageError(f"owner {escape(user)}", "no such user on this host") from None
         uid = gid = int(user)
     try:
         if group:
-            gid = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
+            gid = int(group) if is_number(group) else grp.getgrnam(group).gr_gid
     except KeyError:
         raise ImageError(f"owner {escape(text)}", "no such group on this host") from None
     return uid, gid

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 
 from jailssh.closure.manifest import WITH_CONTENT, Entry, EntryKind, Manifest
+from jailssh.closure.sources import Watch
 from jailssh.core.closed import Word
 from jailssh.core.errors import UsageError
 from jailssh.core.names import JailPath, escape
@@ -82,6 +83,8 @@ class Audit:
     # Shared files that an earlier look found right, with their status then, and those that this one did.
     known: Mapping[str, Sequence[int]] = field(default_factory=dict)
     verified: dict[str, Sequence[int]] = field(default_factory=dict)
+    # What the trees were made from, by generation, of those whose manifests are all right.
+    watches: dict[str, list[Watch]] = field(default_factory=dict)
 
     def told(self, where: str, path: str, kind: DamageKind, why: str) -> None:
         """Note a damage."""
@@ -232,10 +235,13 @@ def audit_tree(layout: Layout, trees: int, generation: str, found: Audit) -> Man
         return None
     try:
         found.trees += 1
-        manifest, bad = None, []
+        manifest, bad, watches = None, [], []
         for name, each in pool.manifests(layout, generation):
             manifest = manifest or each
             bad += [] if each else [name]
+            watches += [each.watch] if each else []
+        if not bad:
+            found.watches[generation] = watches
         for name in bad:
             found.told(generation, "", DamageKind.MANIFEST, f"manifest {name} is damaged")
         if manifest is None:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 
 from jailssh.core.errors import ConfigError, HostError
 from jailssh.core.identity import Identity, is_same
+from jailssh.core.names import is_number
 from jailssh.files import fs
 from jailssh.host.paths import Layout
 
@@ -43,7 +44,7 @@ def read(layout: Layout, uid: int, name: str) -> Learning | None:
 def every(layout: Layout) -> list[Learning]:
     """Return all, by account name."""
     try:
-        uids = sorted(int(name) for name in os.listdir(_folder(layout)) if name.isdecimal())
+        uids = sorted(int(name) for name in os.listdir(_folder(layout)) if is_number(name))
     except FileNotFoundError:
         return []
     found = [one for uid in uids if (one := _read(layout, uid)) is not None]

@@ -1,4 +1,4 @@
-"""The log of an audit over a journal of a million records: the first line, an account's month, the sums."""
+"""The log of an audit over a journal of a million records: the first line, an account's month, the sums, the page."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from pathlib import Path
 
 from jailssh.core.errors import JailsshError
 from tests.bench.builds import timed
-from tests.bench.figures import Row, timed_row
+from tests.bench.figures import Goal, Row, timed_row
 from tests.bench.site import PREFIX, Site, attach
 
 RECORDS = 1_000_000
 SESSIONS = 100_000
-FIRST_MS, MONTH_MS, SUMMARY_MS = 200.0, 1000.0, 2000.0
+FIRST_MS, MONTH_MS, SUMMARY_MS, PAGE_MS = 200.0, 1000.0, 2000.0, 2000.0
+PAGE_KIB = 1024.0
 RUNS = 5
 _WRITER = ("/lib/systemd/systemd-journal-remote", "/usr/lib/systemd/systemd-journal-remote")
 _ROOT = "/srv/journal"
@@ -42,6 +43,9 @@ def measure(site: Site, runs: int) -> list[Row]:
         end = _BEGIN + SESSIONS * _STEP * len(_ROUND) // _ROUND.count("session-start")
         summing = _log("--summary", "--json", "--until", f"@{end}")
         sums = timed(site, summing, RUNS)
+        paging = _audit("report", "--since", f"@{_BEGIN}", "--until", f"@{end}")
+        page = timed(site, ["/bin/sh", "-c", f"{' '.join(paging)} >/srv/page"], RUNS)
+        size = int(site.host.run(["stat", "-c", "%s", "/srv/page"], check=True).stdout) / 1024
         _check(site, of_march, summing)
     finally:
         site.host.run(["umount", _ROOT])
@@ -51,6 +55,8 @@ def measure(site: Site, runs: int) -> list[Row]:
         timed_row(f"audit log, {of}: the first line", first, FIRST_MS),
         timed_row(f"audit log, {of}: a busy account's month", month, MONTH_MS),
         timed_row(f"audit log, {of}: {SESSIONS:,} sessions summed up", sums, SUMMARY_MS),
+        timed_row(f"audit report, {of}: the page of {SESSIONS:,} sessions", page, PAGE_MS),
+        Row("audit report: its size", size, "KiB", goals=(Goal("audit report: size (KiB)", size, PAGE_KIB),)),
     ]
 
 
@@ -64,7 +70,11 @@ def _check(site: Site, month: list[str], summing: list[str]) -> None:
 
 
 def _log(*words: str) -> list[str]:
-    return [f"{PREFIX}/bin/jailssh", "--root", _ROOT, "audit", "log", *words]
+    return _audit("log", *words)
+
+
+def _audit(*words: str) -> list[str]:
+    return [f"{PREFIX}/bin/jailssh", "--root", _ROOT, "audit", *words]
 
 
 def _make(folder: Path) -> None:

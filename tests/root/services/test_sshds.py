@@ -110,3 +110,27 @@ def test_one_of_another_account_says_nothing_to_root() -> None:
                 assert running.stdout is not None
                 running.stdout.readline()
                 assert isinstance(sshds.listening(running.pid), expected)
+
+
+def test_a_link_to_a_drop_in_is_read_as_sshd_does(host: ScratchHost) -> None:
+    host.write("/etc/ssh/real.conf", "Match LocalPort 2200\nX11Forwarding no\n")
+    host.run(["ln", "-s", "/etc/ssh/real.conf", "/etc/ssh/sshd_config.d/10-link.conf"], check=True)
+    done = host.run([JAILSSH, "check", "--json"])
+    assert "10-link.conf" not in done.stdout + done.stderr, done
+
+
+def test_one_that_lets_go_an_account_in_fifty_from_one_address(host: ScratchHost) -> None:
+    names = [*(f"b{number}" for number in range(60)), "zoe"]
+    rows = "".join(
+        f"{name}:x:{uid}:100::/:{PREFIX}/libexec/jailssh/jailssh-login\\n" for uid, name in enumerate(names, 3000)
+    )
+    host.run(["sh", "-c", f"printf '{rows}' >> /etc/passwd; sed -i '/^jailssh:/s/$/,{','.join(names)}/' /etc/group"])
+    for name in names:
+        host.write(f"/etc/jailssh/users/{name}.conf", "jail = sftp-only\n")
+    text = "Match User zoe Address 10.0.0.0/8\nForceCommand none\nMatch all\n"
+    second(host, f"{text}Include /etc/ssh/sshd_config.d/*.conf\n")
+    expected = (
+        "forcecommand is 'none' for jailed account zoe for a login from host=host.example,addr=10.0.0.1, expected"
+    )
+    found = said(host)
+    assert expected in found, found

@@ -15,7 +15,7 @@ from jailssh.checks.table import CHECKS
 from jailssh.console.main import verb_module, verb_parser
 from jailssh.core.errors import UsageError
 from jailssh.integrity.finding import FAMILIES, Finding, Kind
-from jailssh.services.sshd_matches import DEFAULT
+from jailssh.services.sshd_connections import DEFAULT
 from jailssh.upkeep.audit import MOUNT_POINT, POOL, Damage, DamageKind
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"

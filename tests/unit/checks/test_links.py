@@ -32,13 +32,13 @@ def linked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_they_lead_to_is_read(linked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert servers._text(str(linked)) == "* * * * * al run\n"
+    assert servers._text(str(linked), {}) == "* * * * * al run\n"
     monkeypatch.setattr(jobs, "_SYSTEM_CRON_FOLDER", str(linked.parent))
     assert list(jobs._system_crontabs())[-1] == (str(linked), "al")
     monkeypatch.setattr(spools, "SUDOERS", (str(linked),))
     assert spools.sudoers() == {str(linked): "* * * * * al run\n"}
     linked.resolve().unlink()
-    assert servers._text(str(linked)) == ""
+    assert servers._text(str(linked), {}) == ""
 
 
 def test_a_fact_rests_on_what_they_lead_to(linked: Path) -> None:

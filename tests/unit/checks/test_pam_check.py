@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from jailssh.checks import pam
 from jailssh.checks.pam import Facts, Service, Trial
+from jailssh.integrity.scene import Scene
+from jailssh.services import pam_account
 from jailssh.services.pam_account import PamLine
 
 WANTED = (("[success=1 default=ignore]", "pam_succeed_if.so", "quiet", "uid", "ne", "0"), ("requisite", "pam_deny.so"))
@@ -23,6 +27,7 @@ UNIX = line("[success=1 new_authtok_reqd=done default=ignore]", "pam_unix.so")
 SOFT = line("required", "pam_nologin.so")
 SUFFICIENT = line("sufficient", "pam_localuser.so")
 JUMP = line("[success=2 default=ignore]", "pam_localuser.so")
+DENY = line("requisite", "pam_deny.so")
 YES, NO, SILENT = Trial("al", "PAM_SUCCESS"), Trial("al", "PAM_PERM_DENIED"), Trial("al", "")
 
 ROWS = [
@@ -31,7 +36,12 @@ ROWS = [
     ("cron", (UNIX,), None, ["JSH-402"]),
     ("cron", (UNIX, *PROFILE[:1]), None, ["JSH-402"]),
     ("cron", (UNIX, *reversed(PROFILE)), None, ["JSH-402"]),
-    ("cron", (UNIX,), NO, []),  # It refuses by other means.
+    ("cron", (UNIX,), NO, ["JSH-402"]),  # One account, here and now: pam_access, pam_time may let others in.
+    ("cron", (UNIX,), Trial("al", "PAM_ACCT_EXPIRED"), ["JSH-402"]),
+    ("cron", (SOFT, DENY, UNIX), NO, []),  # Its lines refuse everybody.
+    ("cron", (SOFT, DENY), None, []),
+    ("cron", (SUFFICIENT, DENY), NO, ["JSH-402"]),
+    ("cron", (JUMP, DENY), NO, ["JSH-402"]),
     ("cron", (*PROFILE, UNIX), YES, ["JSH-402"]),
     ("cron", (SUFFICIENT, *PROFILE), None, ["JSH-403"]),
     ("cron", (JUMP, *PROFILE), NO, ["JSH-403"]),
@@ -118,3 +128,23 @@ def test_a_trial_is_kept_as_long_as_what_its_modules_read(tmp_path: Path, monkey
     assert pam.rests_on([access, unheard], 2.0) != second
     for other in (heard, line("required", "pam_sss.so"), line("required", "pam_time.so")):
         assert pam.rests_on([access, other], 1.0) != pam.rests_on([access, other], 2.0)
+
+
+@pytest.mark.parametrize(
+    ("lines", "closed"),
+    [
+        ((SOFT, *PROFILE), True),
+        ((SUFFICIENT, *PROFILE), False),
+        ((JUMP, *PROFILE), False),
+        ((DENY,), True),
+        ((UNIX,), False),
+    ],
+)
+def test_what_other_checks_may_rely_on(
+    monkeypatch: pytest.MonkeyPatch, lines: tuple[PamLine, ...], closed: bool
+) -> None:
+    config = SimpleNamespace(main=SimpleNamespace(pam_services=()))
+    monkeypatch.setattr(pam, "_wanted", lambda _scene: WORDS)
+    monkeypatch.setattr(pam, "_service", lambda name: Service(name, "", lines))
+    monkeypatch.setattr(pam_account, "service_file", str)
+    assert pam.refuses(cast(Scene, SimpleNamespace(configuration=config)), "cron") is closed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from jailssh.checks import homes, jobs, processes, servers, sockets
 from jailssh.checks.homes import Home
 from jailssh.checks.jobs import Job, Starter
 from jailssh.checks.sockets import Socket
+from jailssh.integrity import census
 from jailssh.integrity.census import ProcessSeen
 from jailssh.integrity.finding import Finding
 from jailssh.services import unit_users
@@ -199,3 +201,35 @@ def test_sockets(each: Socket, expected: list[tuple[str, str]]) -> None:
     groups = {"al": frozenset({1001, 50}), "bo": frozenset({1002})}
     facts = sockets.Facts((each,), groups, {"j": ("/srv", "/run/shown")}, {"al": "j", "bo": "j"})
     assert [(found.kind.id, found.account) for found in sockets.judge(facts)] == expected
+
+
+def test_configuration_that_others_can_write_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "app.ini"
+    path.write_text("uid = al\n")
+    path.chmod(0o666)
+    (place,) = (place for place in servers.PLACES if place.service == "uWSGI")
+    rows, unsafe = servers._named([(place, [str(path), str(tmp_path / "gone"), str(tmp_path)])])
+    assert rows == []
+    assert list(unsafe) == [str(path)]
+    (found,) = servers.judge(servers.Facts(unsafe=tuple(unsafe.items())))
+    assert (found.kind.id, found.path) == ("JSH-536", str(path))
+
+
+def test_a_list_of_incron_that_others_can_write_keeps_nobody_out(tmp_path: Path) -> None:
+    path = tmp_path / "incron.allow"
+    path.write_text("bo\n")
+    path.chmod(0o666)
+    assert jobs.incron_lists((str(path), str(tmp_path / "deny")))("al") is True
+
+
+def test_a_manager_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a mount namespace of its own an account can name any program so."""
+    program = "/usr/lib/systemd/systemd"
+    mine = ProcessSeen(os.getpid(), 1000, 1000, "systemd", program, True)
+    monkeypatch.setattr(census, "is_root_s_child", lambda _process: True)
+    assert jobs.is_manager(mine) is False
+    monkeypatch.setattr(jobs, "_SYSTEMD", (os.readlink("/proc/self/exe"),))
+    real = ProcessSeen(os.getpid(), 1000, 1000, "systemd", jobs._SYSTEMD[0], True)
+    assert jobs.is_manager(real) is True
+    monkeypatch.setattr(census, "is_root_s_child", lambda _process: False)
+    assert jobs.is_manager(real) is False

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
 from jailssh.core.errors import ConfigError, JailsshError
+from jailssh.core.names import is_number
+from jailssh.host import process
 from jailssh.host.paths import Layout
-from jailssh.integrity.census import Census, jailed
+from jailssh.integrity.census import Census, jailed, names_elsewhere, take
 from jailssh.integrity.kept import Kept
 from jailssh.jail.configuration import Configuration, NotJailedError
 
-CENSUS = Census((("al", "x", "1001", "1001", "", "/home/al", ""),), (), {}, alone=True)
+CENSUS = Census((("al", "x", "1001", "1001", "", "/home/al", ""),), (), {})
 
 
 class _Answering:
@@ -57,3 +61,61 @@ def test_that_somebody_is_in_no_jail_is_kept(tmp_path: Path) -> None:
     asked = _Answering(layout_in(tmp_path), NotJailedError("account al", "is in no jail"))
     assert asked.ask() is None
     assert asked.ask() is None
+
+
+@pytest.mark.parametrize(
+    ("switch", "passwd", "expected"),
+    [
+        ("", "", ()),
+        ("passwd: files systemd\ngroup: files [SUCCESS=merge] systemd\n", "", ()),
+        ("passwd: files sss # ldap\n", "", ("sss",)),
+        ("passwd: files\ngroup: files [NOTFOUND=return !UNAVAIL=return] ldap\n", "", ("ldap",)),
+        ("passwd: compat\n", "", ()),
+        ("passwd: compat\n", "+@staff::::::\n", ("nis",)),
+        ("passwd: compat\npasswd_compat: ldap\n", "al:x:1:1::/:/bin/sh\n+\n", ("ldap",)),
+        ("passwd: files\n", "+\n", ()),
+    ],
+)
+def test_who_else_knows_accounts(tmp_path: Path, switch: str, passwd: str, expected: tuple[str, ...]) -> None:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nsswitch.conf").write_text(switch)
+    (tmp_path / "etc/passwd").write_text(passwd)
+    seen = take(Layout(root=str(tmp_path)))
+    assert (seen.sources, seen.alone) == (expected, not expected)
+
+
+def test_accounts_of_homed_are_persons(tmp_path: Path) -> None:
+    (tmp_path / "etc/userdb").mkdir(parents=True)
+    (tmp_path / "etc/nsswitch.conf").write_text("passwd: files systemd\n")
+    (tmp_path / "etc/userdb/al.user").write_text("{}")
+    assert take(Layout(root=str(tmp_path))).sources == ("systemd",)
+
+
+def test_each_source_is_asked_for_the_names_of_a_uid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """getpwuid(3) gives the first name alone, which is that of the files."""
+    asked = []
+
+    def run(argv: list[str], **_: Any) -> Any:
+        asked.append(argv)
+        return process.Completed("eve:*:1001:5::/home/eve:/bin/sh\nodd\nbo:*:7:7::/:/bin/sh\n", "", 2)
+
+    monkeypatch.setattr(process, "run", run)
+    assert names_elsewhere(Census((), (), {}, ("sss",)), [1001, 1002, 1001]) == {1001: ["eve"]}
+    assert asked == [["getent", "-s", "passwd:sss", "passwd", "1001", "1002"]]
+    assert names_elsewhere(CENSUS, [1001]) == {}
+    assert len(asked) == 1
+
+
+def test_numbers_of_other_scripts_are_none(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir()
+    rows = [
+        "a:x:\u00b2:1::/:/bin/sh",
+        "b:x:\u0663:1::/:/bin/sh",
+        f"c:x:{'9' * 5000}:1::/:/bin/sh",
+        "d:x:4:1::/:/bin/sh",
+    ]
+    (tmp_path / "etc/passwd").write_text("\n".join(rows) + "\n")
+    assert list(take(Layout(root=str(tmp_path))).entries) == ["d"]
+    assert [is_number(text) for text in ("", "0", "12", "\u00b2", "\u0663", "-1", " 1")] == [False, True, True] + [
+        False
+    ] * 4

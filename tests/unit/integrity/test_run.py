@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,8 @@ from jailssh.core.errors import HostError, ManyErrors, UsageError
 from jailssh.host.paths import Layout
 from jailssh.integrity.check import Check, third_party
 from jailssh.integrity.finding import Finding, Kind, Severity
-from jailssh.integrity.kept import Kept
-from jailssh.integrity.run import EXIT_BLIND, run
+from jailssh.integrity.kept import Kept, stamp_of
+from jailssh.integrity.run import EXIT_BLIND, MOST_ALIKE, run
 from jailssh.integrity.scene import Scene
 
 HIGH = Kind("JSH-901", Severity.HIGH, "high", "Why.", "cure")
@@ -176,3 +178,63 @@ def test_what_is_kept_of_an_account_ends_with_the_day(scene: Scene) -> None:
     later = Scene(scene.layout, scene.kept, now=scene.now + 86400)
     assert scene.settings_stamp == Scene(scene.layout, scene.kept, now=scene.now).settings_stamp
     assert scene.settings_stamp != later.settings_stamp
+
+
+def test_what_is_begun_is_ended_and_one_that_cannot_begin_still_looks(scene: Scene) -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def begin(_: Scene) -> Iterator[None]:
+        seen.append("begun")
+        yield
+        seen.append("ended")
+
+    @contextmanager
+    def broken(_: Scene) -> Iterator[None]:
+        raise HostError("a", "b")
+        yield
+
+    def look(_: Scene) -> None:
+        seen.append("looks")
+
+    checks = [
+        replace(check("first", look, two), begin=broken),
+        replace(check("second", look, two), begin=begin),
+    ]
+    result = run(scene, checks)
+    assert seen == ["begun", "looks", "looks", "ended"]
+    assert len(result.findings) == 2 and [error.why for error in result.blind] == ["b"]
+    assert result.exit_code == EXIT_BLIND
+
+
+@pytest.mark.parametrize("change", ["file", "target", "link", "gone"])
+def test_a_stamp_changes_with_the_file_the_link_and_what_it_leads_to(tmp_path: Path, change: str) -> None:
+    file, link, target = (tmp_path / name for name in ("file", "link", "target"))
+    for path in (file, target):
+        path.write_text("a")
+    link.symlink_to("target")
+    paths = [str(file), str(link), str(tmp_path / "nothing")]
+    before = stamp_of(paths, 1)
+    assert before == stamp_of(paths, 1) != stamp_of(paths, 2)
+    if change == "link":
+        link.unlink()
+        link.symlink_to("file")
+    elif change == "gone":
+        file.unlink()
+    else:
+        (tmp_path / change).write_text("bb")
+    assert stamp_of(paths, 1) != before
+
+
+def test_an_account_that_makes_many_findings_hides_nobody_else_s(scene: Scene) -> None:
+    scene.users = {"alice", "bob"}
+
+    def many(_: Any) -> Iterator[Finding]:
+        yield from (Finding(LOW, f"file {number:06}", "w", account="alice") for number in range(MOST_ALIKE + 7))
+        yield Finding(LOW, "file z", "w", account="bob")
+        yield Finding(HIGH, "a", "w", account="alice")
+
+    result = run(scene, [check("c", lambda _: None, many)])
+    assert len(result.findings) == MOST_ALIKE + 2
+    assert [each.what for each in result.findings[-2:]] == ["w; and 7 more of account alice", "w"]
+    assert {each.what for each in result.findings[:-2]} == {"w"}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import paramiko
 import pytest
 
 from jailssh.plugin.trials import DENIED, PLACE, TOKEN, FileOp, FileStep, Trial, denied
-from jailssh.selftest import trying
+from jailssh.selftest import channels, trying
 from jailssh.selftest.client import Ran
 from jailssh.selftest.general import Powers, first_login
 from jailssh.selftest.report import Verdict
@@ -19,23 +20,26 @@ from jailssh.selftest.trying import Words
 class Answers:
     """Stands for a connection: each command has this answer, the sftp server is this one."""
 
-    def __init__(self, ran: Ran | None = None, client: Any = None) -> None:
-        self.ran, self.client = ran, client
+    def __init__(self, ran: Ran | None = None, client: Any = None, alive: bool = True) -> None:
+        self.ran, self.client, self.alive = ran, client, alive
         self.sent: list[tuple[str, bytes]] = []
 
     def run(self, command: str, input: bytes) -> Any:
         self.sent.append((command, input))
         return self.ran
 
+    def answers(self) -> bool:
+        return self.alive
+
     @contextmanager
-    def sftp(self) -> Any:
+    def sftp(self, _name: str = "sftp") -> Any:
         if isinstance(self.client, Exception):
             raise self.client
         yield self.client
 
 
-def verdict(trial: Trial, ran: Ran | None = None, client: Any = None) -> Verdict:
-    return trying.run(Answers(ran, client), trial, "x").verdict  # type: ignore[arg-type]
+def verdict(trial: Trial, ran: Ran | None = None, client: Any = None, alive: bool = True) -> Verdict:
+    return trying.run(Answers(ran, client, alive), trial, "x").verdict  # type: ignore[arg-type]
 
 
 USE = Trial("x", "a use", command="x")
@@ -101,6 +105,52 @@ def test_file_steps() -> None:
     others = FileStep(FileOp.OTHERS, "/home", "alice", fails=True)
     assert verdict(steps(others, attack=True), client=Server("alice")) == Verdict.OK
     assert verdict(steps(others, attack=True), client=Server("alice", "bob")) == Verdict.WRONG
+
+
+def test_a_lost_connection_is_no_refusal() -> None:
+    attack = steps(FileStep(FileOp.STAT, "here", fails=True), attack=True)
+    refused = paramiko.SSHException("Channel closed.")
+    assert verdict(attack, client=refused) == Verdict.OK
+    assert verdict(attack, client=refused, alive=False) == Verdict.NOT_TRIED
+    assert verdict(attack, client=TimeoutError("timed out")) == Verdict.NOT_TRIED
+    assert verdict(attack, client=Server(), alive=False) == Verdict.NOT_TRIED
+    assert verdict(steps(FileStep(FileOp.STAT, "here")), client=refused, alive=False) == Verdict.WRONG
+
+
+class Asked(Answers):
+    """Stands for a connection on whose channels requests end with this error."""
+
+    def __init__(self, error: Exception, *, alive: bool) -> None:
+        super().__init__(client=error, alive=alive)
+
+    @contextmanager
+    def channel(self) -> Any:
+        yield self
+
+    remote_chanid = 0
+    transport = SimpleNamespace(_send_user_message=lambda _message: None)
+
+    def _event_pending(self) -> None:
+        pass
+
+    def _wait_for_event(self) -> None:
+        raise self.client
+
+    def invoke_subsystem(self, _name: str) -> None:
+        raise self.client
+
+
+ENDED, LATE = paramiko.SSHException("Channel closed."), TimeoutError("timed out")
+
+
+@pytest.mark.parametrize(
+    ("error", "alive", "right"),
+    [(ENDED, True, True), (ENDED, False, None), (LATE, True, None), (EOFError(), False, None)],
+)
+def test_only_an_answer_is_a_refusal(error: Exception, alive: bool, right: bool | None) -> None:
+    for ask in (channels.agent, channels.x11, lambda each: channels.subsystem(each, "x"),
+                lambda each: channels.files_of_host(each, "x")):  # fmt: skip
+        assert ask(Asked(error, alive=alive))[0] is right  # type: ignore[arg-type]
 
 
 def test_words_are_filled_in_everywhere() -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from jailssh.audit import summary
+from jailssh.audit.logbook import counts
 from jailssh.core.errors import HostError
 from jailssh.host.journal import JournalRecord
 from jailssh.services import journal_reader
@@ -43,6 +45,23 @@ def test_a_record() -> None:
     assert len(found.get("JAILSSH_EXIT")) == 65536
     assert "_COMM" not in found.fields
     assert found.genuine
+
+
+def test_the_fields_of_the_sums_are_all_that_they_need() -> None:
+    """A record of which only these are read tells the same, also one that has a field several times or lacks one."""
+    rows = [
+        {**raw(EVENT=event, USER=user, UID=uid, JAIL=jail, KEY=key, REASON="r", COMMAND="c"), "_UID": sender}
+        for event, user, uid, jail, key, sender in itertools.product(
+            (*summary.EVENTS, "session-end"), ("a", b"\xff"), ("7", [b"7", b"8"]), ("j", [b"j", b"k"]), ("", "k"),
+            (b"7", b"0", b"9"),
+        )
+    ]  # fmt: skip
+    rows += [{name: value for name, value in row.items() if name != "JAILSSH_JAIL"} for row in rows]
+    whole, part = ([convert(row, n * 10**6, only) for n, row in enumerate(rows)] for only in ((), summary.FIELDS))
+    assert [counts(one) for one in part] == [counts(one) for one in whole]
+    assert len(set(map(counts, whole))) == 2
+    assert summary.summarize(part) == summary.summarize(whole)
+    assert all(set(one.fields) <= set(summary.FIELDS) for one in part)
 
 
 @pytest.mark.parametrize(

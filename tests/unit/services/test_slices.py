@@ -10,6 +10,7 @@ from jailssh.config import jails, reader
 from jailssh.config.limits import slice_of
 from jailssh.config.values import UNSET, parse
 from jailssh.core.errors import ConfigError
+from jailssh.host.paths import Layout
 from jailssh.services import slices
 
 GIB = 1 << 30
@@ -61,3 +62,15 @@ def test_the_session_stack_is_read_with_what_it_includes(tmp_path: Path, monkeyp
     assert slices._in_session_stack("sshd")
     (tmp_path / "sshd").write_text("@include sshd\n")
     assert not slices._in_session_stack("sshd")
+
+
+def test_drop_ins_are_among_the_files_once_there_is_a_place_for_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slices, "CONTROL", str(tmp_path))
+    folder = tmp_path / "user-1000.slice.d"
+    before = slices.files_of(Layout(), 1000)
+    assert str(folder) in before
+    folder.mkdir()
+    after = slices.files_of(Layout(), 1000)
+    assert set(after) - set(before) == {f"{folder}/50-{name}.conf" for name in slices.NO_LIMIT}
