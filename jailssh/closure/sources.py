@@ -226,6 +226,24 @@ class Sources:
         return found
 
     def _walk(self, path: HostPath, trust: Trust, asked: dict[HostPath, None]) -> Found | None:
+        head, _, name = path.rpartition("/")
+        if head and name not in ("", ".", ".."):
+            # Its directory was mostly followed before.
+            above = self.find(HostPath(head), trust)
+            asked.update(self._found[HostPath(head), trust][1])
+            if above is None or not above.is_dir:
+                return None
+            step = HostPath(f"{above.path.rstrip('/')}/{name}")
+            asked[step] = None
+            info = self._trusted(step, trust)
+            if info is None:
+                return None
+            if not stat.S_ISLNK(info.st_mode):
+                dirs = (*above.dirs, step) if stat.S_ISDIR(info.st_mode) else above.dirs
+                return Found(step, info, above.links, dirs)
+        return self._walk_links(path, trust, asked)
+
+    def _walk_links(self, path: HostPath, trust: Trust, asked: dict[HostPath, None]) -> Found | None:
         todo = path.split("/")[::-1]
         current = ""
         links: dict[HostPath, str] = {}
