@@ -144,6 +144,27 @@ def test_the_watch_notices_every_change(place: Path, change: Any) -> None:
     assert not unchanged(from_json(manifest.to_json()).watch)
 
 
+@pytest.mark.parametrize(
+    "way", ["d/f", "l/f", "l/../d/f", "d/l/f", "d/../l", "d//f", "d/./f", "d/f/x", "no/f", "l/no", "d/"]
+)
+def test_a_path_leads_where_the_kernel_says_whatever_was_followed_before(place: Path, way: str) -> None:
+    (place / "d").mkdir()
+    (place / "d/f").write_text("x")
+    (place / "l").symlink_to("d")
+    (place / "d/l").symlink_to("../l")
+    path = HostPath(f"{place}/{way}")
+    new, used = Sources(HostPath(str(place))), Sources(HostPath(str(place)))
+    for before in ("d", "l", "d/l", "d/f", "no"):
+        used.find(HostPath(f"{place}/{before}"))
+    found = new.find(path)
+    assert used.find(path) == found
+    # A file is nothing to go through, as for the kernel.
+    assert (found and found.path) == (os.path.realpath(path) if os.path.exists(path) else None)
+    if found:
+        wanted = [link for link in (f"{place}/l", f"{place}/d/l") if link in dict(new.watch()) and os.path.islink(link)]
+        assert sorted(link for link, _ in found.links) == sorted(wanted)
+
+
 def test_what_a_run_has_seen_is_not_asked_again(place: Path) -> None:
     (place / "d").mkdir()
     first = make(place, files=(str(place / "d"),)).watch
