@@ -123,6 +123,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "erofs": lambda: _program("mkfs.erofs", "fsck.erofs"),
     "procps": lambda: _program("ps", "top", "free", "uptime", "pgrep"),
     "tmux": lambda: _program("tmux"),
+    "man": lambda: _program("man", "groff"),
     "podman": lambda: _program("podman"),
     "skopeo": lambda: _program("skopeo"),
     "squashfs": lambda: _program("mksquashfs", "unsquashfs"),

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import re
 import stat
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import product
 from typing import TypeVar
 
 from jailssh.closure.closure import Closure
@@ -31,6 +33,7 @@ _PROGRAM_DIRS = ("/usr/bin", "/usr/sbin", "/bin", "/sbin", "/usr/games")
 # A package that has nothing there has nothing of its own.
 _OWN = (*_PROGRAM_DIRS, "/usr/lib", "/lib", "/usr/share/nodejs", "/usr/share/perl5", "/usr/share/php", "/opt")
 _EVERYBODY = 0o005
+_SECTIONS = "15678"
 _T = TypeVar("_T")
 
 
@@ -61,6 +64,9 @@ class Companions:
         self._errors: list[JailsshError] = []
         self._passable: dict[str, bool] = {}
         self._files: set[str] = set()
+        # The names of all that is started and what else has pages, until there is something that shows them.
+        self._named: list[str] = []
+        self._pages: Sequence[tuple[HostPath, str, Sequence[str]]] | None = None
 
     @property
     def _packages(self) -> Packages:
@@ -77,6 +83,7 @@ class Companions:
             room, isolated = self._venv(found, origin)
             if room and is_below(found.path, room):
                 found = self._base_of(room, found, origin) or found
+            self._named += [os.path.basename(path) for path in (found.path, *(link for link, _ in found.links))]
             for row, version in languages_of(os.path.basename(found.path)):
                 why = f"{origin}: belongs to {found.path}"
                 at = _Place(found.path, os.path.dirname(os.path.dirname(found.path)), version)
@@ -85,6 +92,7 @@ class Companions:
                 wants = row.modules and not isolated
                 if wants and self._is_new(row.name, found.path, script.path if script else ""):
                     self._modules(row, at, why, script)
+            self._manual(f"{origin}: page of the manual")
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -103,7 +111,27 @@ class Companions:
         self._done.add(key)
         return True
 
+    def _manual(self, why: str) -> None:
+        """Take the pages of what was started since the last call, if the manual can be shown."""
+        if self._pages is None:
+            return
+        named, self._named = self._named, []
+        for folder, section, names in self._pages:
+            for name in named:
+                for page in _pages_of(name, section, names):
+                    self._try(partial(self._one, joined(folder, page), why))
+
+    def _all_pages(self, top: str) -> Iterator[tuple[HostPath, str, Sequence[str]]]:
+        """Yield directories of pages, in English and the language of this host, with their section and sorted names."""
+        for room, section in product(("", *(f"/{one}" for one in self._languages())), _SECTIONS):
+            folder = self._find(HostPath(f"{top}{room}/man{section}"))
+            if folder and folder.is_dir:
+                yield folder.path, section, self._sources.listdir(folder.path)
+
     def _row(self, row: Language, at: _Place, why: str) -> None:
+        self._named += row.pages
+        if row.manual and self._pages is None:
+            self._pages = tuple(self._all_pages(at.fill("{prefix}/share/man")))
         if row.own and (package := self._packages.owner(at.program)):
             self._parts(self._packages.of_one_source([package]), why, row.leave)
         for pattern in row.packages:
@@ -381,6 +409,18 @@ def _setting(text: str, name: str) -> str:
     """Return a value of pyvenv.cfg, "" where it is not set."""
     match = re.search(rf"^{re.escape(name)}\s*=[ \t]*(\S*)", text, re.MULTILINE)
     return match[1] if match else ""
+
+
+def _pages_of(name: str, section: str, names: Sequence[str]) -> Iterator[str]:
+    """Yield which of the sorted ``names`` are pages of ``name``; with ``*`` at its end, of all that begin with it."""
+    start = name[:-1] if name.endswith("*") else f"{name}."
+    for at in range(bisect_left(names, start), len(names)):
+        page = names[at]
+        if not page.startswith(start):
+            return
+        title, _, kind = page.removesuffix(".gz").rpartition(".")
+        if kind.startswith(section) and (title == name or start != f"{name}."):
+            yield page
 
 
 def _in_folders(path: str, folders: Iterable[str]) -> bool:

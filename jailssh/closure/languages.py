@@ -24,6 +24,8 @@ class Language:
     ``programs``  what it starts by name, where the host has it.  ``data``: data sets.
     ``leave``     patterns of names below ``paths`` and ``modules`` that nobody needs; with ``/`` in front from the top.
     ``required``  (pattern, package) without which it does not run.
+    ``pages``     patterns of names of pages of the manual, besides the program's own, for who has man(1).
+    ``manual``    it shows pages of the manual: those of all programs that are there.
     """
 
     name: str
@@ -36,6 +38,8 @@ class Language:
     data: tuple[str, ...] = ()
     leave: tuple[str, ...] = ()
     required: tuple[tuple[str, str], ...] = ()
+    pages: tuple[str, ...] = ()
+    manual: bool = False
 
 
 _HTTPS = ("ca-certificates",)
@@ -61,6 +65,7 @@ LANGUAGES: tuple[Language, ...] = (
         modules=("{prefix}/share/perl5", "{prefix}/lib/*/perl5", "{prefix}/lib/perl5", "{prefix}/lib64/perl5",
                  "/usr/local/share/perl/*", "/usr/local/lib/*/perl"),
         required=(("{prefix}/lib/*/perl-base|{prefix}/lib*/perl5|{prefix}/share/perl5", "perl-base"),),
+        pages=("perl*",),
     ),
     Language(
         name="ruby",
@@ -141,6 +146,7 @@ LANGUAGES: tuple[Language, ...] = (
                "/etc/gitconfig"),
         data=_HTTPS,
         required=(("{prefix}/lib/git-core|{prefix}/libexec/git-core", "git"),),
+        pages=("git*",),
     ),
     Language(
         name="mysql",
@@ -196,7 +202,22 @@ LANGUAGES: tuple[Language, ...] = (
     Language(name="tmux", program=r"tmux|screen", paths=("/etc/tmux.conf", "/etc/screenrc"),
              data=("locale", *_TERMINAL)),
     Language(name="ncurses", program=r"tput|infocmp|tset|reset|clear|less|top|htop", data=_TERMINAL),
-    Language(name="nano", program=r"nano", paths=("{prefix}/share/nano", "/etc/nanorc"), data=_TERMINAL),
+    Language(name="nano", program=r"nano", paths=("{prefix}/share/nano", "/etc/nanorc"), data=_TERMINAL,
+             pages=("nanorc",)),
+    # man-db starts what groff has; its cache of pages and its index are not needed.
+    Language(
+        name="man",
+        program=r"man",
+        own=True,
+        paths=("{prefix}/lib/man-db", "{prefix}/libexec/man-db", "/etc/manpath.config", "/etc/man_db.conf",
+               "{prefix}/share/groff/*", "{prefix}/lib/groff", "/etc/groff"),
+        programs=("groff", "nroff", "troff", "grotty", "preconv", "tbl", "eqn", "neqn", "pic", "soelim", "col",
+                  "locale", "gzip", "pager", "less"),
+        data=("locale", *_TERMINAL),
+        leave=("devps", "devpdf", "devdvi", "devhtml", "devcp1047", "devlbp", "devlj4", "devX*", "oldfont"),
+        required=(("{prefix}/share/groff/*/tmac/an*.tmac", "groff-base"),),
+        manual=True,
+    ),
     Language(name="curl", program=r"curl", data=("nss", *_HTTPS)),
     Language(name="wget", program=r"wget2?", paths=("/etc/wgetrc",), data=("nss", *_HTTPS)),
     Language(

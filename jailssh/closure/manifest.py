@@ -19,6 +19,7 @@ from jailssh.core.packed import PathMap
 FORMAT = 1
 # The login program mounts over these, so nothing placed below them could ever be seen.
 COVERED = ("/dev", "/proc", "/run", "/tmp")  # noqa: S108
+_BELOW_COVERED = tuple(f"{top}/" for top in COVERED)
 DIR_MODE = 0o755
 TEXT_MODE = 0o644
 _MAX_ENTRIES = 200_000
@@ -202,19 +203,22 @@ class Manifest:
         return replace(self, entries=tuple(sorted((*self.entries, entry), key=tree_order)))
 
     def to_json(self) -> str:
-        """Return the manifest as it is kept beside its image."""
-        entries = [row_of(entry) for entry in self.entries]
-        data = {
+        """Return the manifest as it is kept beside its image: its summary in the first line, the entries in the second.
+
+        The first has the length of the second, so that one that was cut is noticed without being read.
+        """
+        rows = json.dumps([row_of(entry) for entry in self.entries], separators=(",", ":")) + "\n"
+        head = {
             "format": FORMAT,
             "generation": self.generation,
             "inputs": self.inputs,
             "count": len(self.entries),
             "bytes": self.bytes,
             "notes": self.notes,
-            "entries": entries,
+            "entries": len(rows),
             "watch": dict(self.watch),
         }
-        return json.dumps(data, separators=(",", ":")) + "\n"
+        return f"{json.dumps(head, separators=(',', ':'))}\n{rows}"
 
 
 class Generation:
@@ -271,18 +275,28 @@ class Summary:
 def from_json(text: str) -> Manifest:
     """Return the manifest that :meth:`Manifest.to_json` wrote, or raise :class:`ImageError`."""
     with _reading():
-        data = json.loads(text)
+        data, rest = _lines(text)
         summary = _summary(data)
-        manifest = Manifest(tuple(map(entry_of, data["entries"])), summary.notes, summary.inputs, summary.watch)
+        rows = json.loads(rest) if rest else data["entries"]
+        manifest = Manifest(tuple(map(entry_of, rows)), summary.notes, summary.inputs, summary.watch)
         if manifest.generation != summary.generation:
             raise ImageError("manifest", "its content and its name differ")
     return manifest
 
 
 def summary_from_json(text: str) -> Summary:
-    """Return the summary of a manifest without looking at its entries, which takes most of the time."""
+    """Return the summary of a manifest without looking at its entries, which would take most of the time."""
     with _reading():
-        return _summary(json.loads(text))
+        return _summary(_lines(text)[0])
+
+
+def _lines(text: str) -> tuple[dict[str, Any], str]:
+    """Return the first line of a manifest, and the second as it is; "" where all is in the first, as it once was."""
+    head, _, rest = text.partition("\n")
+    data = json.loads(head)
+    if data["entries"] != len(rest) and not isinstance(data["entries"], list):
+        raise ImageError("manifest", "cut")
+    return data, rest
 
 
 @contextmanager
@@ -346,14 +360,14 @@ class Collector:
             return
         if not is_clean_absolute(entry.path):
             raise ImageError(escape(entry.path), f"not a plain absolute path (needed by {entry.origin})")
-        if any(entry.path.startswith(top + "/") for top in COVERED):
+        if entry.path.startswith(_BELOW_COVERED):
             raise ImageError(escape(entry.path), f"a jail mounts its own {entry.path.split('/')[1]} over this place")
         if len(self._entries) >= _MAX_ENTRIES:
             raise ImageError(
                 escape(entry.path), f"more than {_MAX_ENTRIES} paths in one image (needed by {entry.origin})"
             )
         old = self._entries.setdefault(entry.path, entry)
-        if old.identity != entry.identity:
+        if old is not entry and old.identity != entry.identity:
             raise ImageError(
                 escape(entry.path), f"{describe(old)} for {old.origin}, but {describe(entry)} for {entry.origin}"
             )
@@ -374,7 +388,10 @@ class Collector:
 
     def entries(self) -> tuple[Entry, ...]:
         """Return all entries, sorted, with the directories that they lie in."""
-        for entry in list(self._entries.values()):
+        firsts: dict[str, Entry] = {}  # of each directory: the others have the same ones above them
+        for entry in self._entries.values():
+            firsts.setdefault(entry.path.rpartition("/")[0], entry)
+        for entry in firsts.values():
             self._add_parents(entry)
         return tuple(sorted(self._entries.values(), key=tree_order))
 

@@ -47,6 +47,8 @@ ROOT = HostPath("/")
 # dev, ino, mtime and ctime in nanoseconds, size
 Stamp = tuple[int, int, int, int, int]
 Watch = Mapping[HostPath, tuple[int, ...] | None]
+Seen = dict[HostPath, "Status | None"]
+"""What lstat(2) has said of paths."""
 
 
 class Status(NamedTuple):
@@ -91,9 +93,17 @@ def _status(row: list[int] | None) -> Status | None:
     return None if row is None else tuple.__new__(Status, row)
 
 
-def unchanged(watch: Watch) -> bool:
-    """True if the host answers every question of ``watch`` as it did."""
-    return all(answers(path, old) for path, old in watch.items())
+def unchanged(watch: Watch, seen: Seen | None = None) -> bool:
+    """True if the host answers every question of ``watch`` as it did; what is in ``seen`` is not asked again."""
+    if seen is None:
+        return all(answers(path, old) for path, old in watch.items())
+    for path, old in watch.items():
+        info = seen.get(path, _NEVER)
+        if info is _NEVER:
+            info = seen[path] = _lstat(path)
+        if _watched(cast("Status | None", info), old is None or len(old) > _IDENTITY) != old:
+            return False
+    return True
 
 
 def pairs_of(watch: Watch) -> Iterable[tuple[HostPath, tuple[int, ...] | None]]:
@@ -216,6 +226,24 @@ class Sources:
         return found
 
     def _walk(self, path: HostPath, trust: Trust, asked: dict[HostPath, None]) -> Found | None:
+        head, _, name = path.rpartition("/")
+        if head and name not in ("", ".", ".."):
+            # Its directory was mostly followed before.
+            above = self.find(HostPath(head), trust)
+            asked.update(self._found[HostPath(head), trust][1])
+            if above is None or not above.is_dir:
+                return None
+            step = HostPath(f"{above.path.rstrip('/')}/{name}")
+            asked[step] = None
+            info = self._trusted(step, trust)
+            if info is None:
+                return None
+            if not stat.S_ISLNK(info.st_mode):
+                dirs = (*above.dirs, step) if stat.S_ISDIR(info.st_mode) else above.dirs
+                return Found(step, info, above.links, dirs)
+        return self._walk_links(path, trust, asked)
+
+    def _walk_links(self, path: HostPath, trust: Trust, asked: dict[HostPath, None]) -> Found | None:
         todo = path.split("/")[::-1]
         current = ""
         links: dict[HostPath, str] = {}
@@ -384,6 +412,8 @@ class HostSources:
         self._sources: dict[HostPath | None, Sources] = {}
         self.checked: Checked = {}
         """Which files of the pool were read and found right."""
+        self.seen: Seen = {}
+        """What of the host was compared with what images rest on."""
 
     def sources(self, trusted_root: HostPath | None) -> Sources:
         """Return sources for one image."""
@@ -400,3 +430,4 @@ class HostSources:
     def forget(self) -> None:
         """Look at everything anew: something has changed meanwhile."""
         self._sources.clear()
+        self.seen.clear()

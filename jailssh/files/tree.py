@@ -134,7 +134,7 @@ class TreeWriter:
         parent, name = self._parent(path)
         head, old = os.path.split(file.path)
         try:
-            above = fs.open_dir_at(file.root, head)
+            above = file.root if head in ("", "/") else fs.open_dir_at(file.root, head)
         except OSError:
             return False
         try:
@@ -144,7 +144,8 @@ class TreeWriter:
         except OSError:  # Gone, too many links, another file system: a copy serves as well.
             return False
         finally:
-            os.close(above)
+            if above != file.root:
+                os.close(above)
         return True
 
 

@@ -24,12 +24,13 @@ _LDCONFIG_SECONDS = 60
 class Previous:
     """A finished tree whose files may be shared: its manifest and an open descriptor of its root.
 
-    ``checked``: what this run knows of their content.
+    ``checked``: what this run knows of their content.  ``taken`` gets the paths in the new tree that share one of them.
     """
 
     manifest: Manifest
     root: int
     checked: tree.Checked = field(default_factory=dict)
+    taken: set[JailPath] = field(default_factory=set)
 
 
 def write_tree(root: int, path: HostPath, manifest: Manifest, previous: Previous | None) -> Manifest:
@@ -46,7 +47,9 @@ def write_tree(root: int, path: HostPath, manifest: Manifest, previous: Previous
     writer = tree.TreeWriter(root, previous.checked if previous else None)
     try:
         for entry in manifest.entries:
-            _write(writer, entry, shared)
+            old = _write(writer, entry, shared)
+            if previous and old and old.root == previous.root:
+                previous.taken.add(entry.path)
             _share(shared, entry, root)
     except OSError as error:
         raise fs.failed("build image in", path, error) from error
@@ -81,19 +84,25 @@ def _share(shared: dict[tuple[str, int, int], tree.SharedFile], entry: Entry, ro
         shared.setdefault(_key(entry), file)
 
 
-def _write(writer: tree.TreeWriter, entry: Entry, shared: dict[tuple[str, int, int], tree.SharedFile]) -> None:
+def _write(
+    writer: tree.TreeWriter, entry: Entry, shared: dict[tuple[str, int, int], tree.SharedFile]
+) -> tree.SharedFile | None:
+    """Write one entry and return the file that it shares, None if it has one of its own."""
     if entry.kind == EntryKind.DIR:
         writer.directory(entry.path, entry.mode)
     elif entry.kind == EntryKind.LINK:
         old = shared.get(_key(entry))
-        if old is None or not writer.share_link(entry.path, old, entry.target):
-            writer.link(entry.path, entry.target)
+        if old and writer.share_link(entry.path, old, entry.target):
+            return old
+        writer.link(entry.path, entry.target)
     elif entry.kind == EntryKind.TEXT:
         writer.text(entry.path, entry.text.encode("utf-8", "surrogateescape"), entry.mode)
     else:
         old = shared.get(_key(entry))
-        if old is None or not writer.share(entry.path, old):
-            _copy(writer, entry)
+        if old and writer.share(entry.path, old):
+            return old
+        _copy(writer, entry)
+    return None
 
 
 def _copy(writer: tree.TreeWriter, entry: Entry) -> None:

@@ -15,7 +15,7 @@ from dataclasses import KW_ONLY, dataclass, replace
 from jailssh.closure.elf_cache import ElfCache, facts_path
 from jailssh.closure.errors import ImageError, SourceChangedError
 from jailssh.closure.manifest import Entry, EntryKind, Manifest, Summary, inputs_digest, without_made
-from jailssh.closure.sources import HostSources, unchanged
+from jailssh.closure.sources import HostSources, Seen, unchanged
 from jailssh.core.errors import UsageError
 from jailssh.core.names import HostPath, JailPath, escape
 from jailssh.files import blobs, fs, tree
@@ -94,7 +94,8 @@ def ensure_image(
     wanted = Wanted(tuple(needs), tuple(extra_dirs), trusted_root)
     if not unpin and read_history(layout, jail).pinned and (kept := _pinned(layout, jail, wanted, verify)):
         return kept
-    if (done := _up_to_date(layout, jail, wanted.inputs)) and not read_history(layout, jail).pinned:
+    seen = host.seen if host else None
+    if (done := _up_to_date(layout, jail, wanted.inputs, seen)) and not read_history(layout, jail).pinned:
         return done
     with pool.opened(layout) as trees, _jail(layout, jail, waiting) as dirfd:
         if done := _up_to_date(layout, jail, wanted.inputs):
@@ -193,10 +194,10 @@ def _pinned(layout: Layout, jail: str, wanted: Wanted, verify: Verify | None) ->
     )
 
 
-def _up_to_date(layout: Layout, jail: str, inputs: str) -> BuildResult | None:
+def _up_to_date(layout: Layout, jail: str, inputs: str, seen: Seen | None = None) -> BuildResult | None:
     generation = pool.current_generation(layout, jail)
     known = pool.read_summary(layout, generation, inputs) if generation else None
-    if generation is None or known is None or not unchanged(known.watch):
+    if generation is None or known is None or not unchanged(known.watch, seen):
         return None
     return _result(layout, known, False)
 
@@ -324,7 +325,7 @@ class _Builder:
                 shared = Previous(replace(manifest, entries=kept), store, self._host.checked)
                 path = HostPath(f"{jail_dir(self._layout, self._jail)}/{staging}")
                 manifest = write_tree(root, path, manifest, shared)
-                blobs.keep(root, store, files.items())
+                blobs.keep(root, store, (row for row in files.items() if row[0] not in shared.taken))
             finally:
                 os.close(root)
         finally:

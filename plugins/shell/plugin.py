@@ -25,7 +25,7 @@ _OTHERS = (
     "tar gzip gunzip zcat bzip2 bunzip2 bzcat xz unxz xzcat zstd zip unzip cpio less more nano vi vim vim.tiny bc ed "
     "clear tput reset tset infocmp locale getent hostname kill "
     "flock setsid ps top pgrep pkill pidof free uptime watch w "
-    "tmux run-parts"
+    "man tmux run-parts"
 )
 """The last is called by Debian's /etc/profile from release 13 on."""
 _FILES = (

@@ -90,6 +90,22 @@ def test_top_free_and_uptime_work_and_tell_of_the_accounts_limits(world: World, 
     assert cpus == (min(2, os.cpu_count() or 1) if account == DEVELOPER else os.cpu_count())
 
 
+@pytest.mark.needs("man")
+def test_the_manual_has_a_page_for_each_tool(world: World, account: str) -> None:
+    first = run(world, account, "man ls").splitlines()[0]
+    assert first.split() == ["LS(1)", "User", "Commands", "LS(1)"]
+    names = "bash sed less [ man"
+    looked = run(world, account, f"for n in {names}; do man $n 2>/dev/null | grep -c .; done").split()
+    assert len(looked) == len(names.split())
+    assert all(int(lines) > 20 for lines in looked)
+    absent = world.client.ssh(account, "man ssh_nothing")
+    assert (absent.code, absent.stderr) == (16, "No manual entry for ssh_nothing\n")
+    # On a terminal it is a pager that shows the page, and ends when told so.
+    shown = world.client.ssh(account, "TERM=xterm man ls", tty=True, input="q")
+    assert shown.code == 0, shown
+    assert "list directory contents" in shown.stdout
+
+
 def test_nothing_of_others_is_in_proc(world: World, account: str) -> None:
     names = [name for name in os.listdir("/proc") if not name[0].isdigit() and not Path("/proc", name).is_symlink()]
     harmless = {"cpuinfo", "filesystems", "uptime", "version"}

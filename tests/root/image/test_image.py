@@ -1,5 +1,4 @@
 import errno
-import json
 import os
 import shutil
 import signal
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from jailssh.closure.errors import ImageError, SourceChangedError
+from jailssh.closure.manifest import from_json
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import HostPath, JailPath
 from jailssh.files import fs, tree
@@ -220,7 +220,7 @@ def test_a_damaged_manifest_is_written_again(layout: Layout, place: Path) -> Non
     manifest.write_text("{")
     again = ensure(layout, place)
     assert again.path == first.path
-    assert json.loads(manifest.read_text())["generation"] == first.generation
+    assert from_json(manifest.read_text()).generation == first.generation
 
 
 def test_a_failed_build_leaves_the_old_image(layout: Layout, place: Path) -> None:

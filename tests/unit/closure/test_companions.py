@@ -283,12 +283,71 @@ def test_a_link_to_a_directory_brings_what_is_in_it(lab: Lab) -> None:
     assert "jvm/lib/src.zip" not in taken
 
 
+def manual(lab: Lab, *more: str) -> Path:
+    lab.file("share/groff/1.99/tmac/an.tmac")
+    for page in (
+        "man1/one.1.gz",
+        "man1/one-more.1.gz",
+        "man1/one.x.1.gz",
+        "man1/[.1",
+        "man8/two.8",
+        "man5/one.5.gz",
+        "man1/man.1.gz",
+        "man1/git-log.1.gz",
+        "man7/gitdates.7.gz",
+        "man3/one.3.gz",
+        "man1/none.1.gz",
+        *more,
+    ):
+        lab.file(f"share/man/{page}")  # fmt: skip
+    return lab.program("man")
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
+def test_the_manual_has_the_pages_of_all_that_is_started(lab: Lab, first: bool) -> None:
+    man = manual(lab)
+    (lab.top / "share/man/man1/also.1.gz").symlink_to("none.1.gz")
+    for name in ("one", "[", "two", "real"):
+        lab.program(name)
+    (lab.top / "bin/also").symlink_to("real")
+    others = [lab.top / "bin" / name for name in ("one", "[", "two", "also")]
+    taken = lab.taken(*([man, *others] if first else [*others, man]))
+    assert {path for path in taken if path.startswith("share/man/")} == {
+        f"share/man/{page}"
+        for page in ("man1/one.1.gz", "man5/one.5.gz", "man1/[.1", "man8/two.8", "man1/man.1.gz", "man1/also.1.gz",
+                     "man1/none.1.gz")
+    }  # fmt: skip
+    assert lab.notes == []
+
+
+def test_a_tool_with_pages_of_its_own_brings_them_to_the_manual(lab: Lab) -> None:
+    man, git = manual(lab, "man1/gone.1"), lab.program("git")
+    lab.file("lib/git-core/git-log")
+    (lab.top / "share/man/man1/git-log.1.gz").chmod(0o640)
+    (lab.top / "share/man/man7/gitdates.7.gz").with_name("gitmore.7").symlink_to("nothing")
+    pages = {path for path in lab.taken(man, git) if path.startswith("share/man/")}
+    assert pages == {"share/man/man7/gitdates.7.gz", "share/man/man1/man.1.gz"}  # not what not everybody may read
+
+
+def test_without_the_manual_nobody_needs_pages(lab: Lab) -> None:
+    manual(lab)
+    assert not [path for path in lab.taken(lab.program("one")) if path.startswith("share/man/")]
+
+
+def test_the_manual_without_what_formats_it_is_an_error_with_the_cure(lab: Lab) -> None:
+    man = manual(lab)
+    shutil.rmtree(lab.top / "share/groff")
+    with pytest.raises(ImageError, match="without which man does not work") as error:
+        lab.taken(man)
+    assert "groff-base" in str(error.value.hint)
+
+
 def test_every_row_is_found_by_the_program_of_its_name() -> None:
     programs = (
         "python3.11 perl perl5.36.0 ruby3.1 node php8.2 composer java lua5.4 tclsh8.6 R Rscript git mysql mariadb "
         "x86_64-linux-gnu-gcc-12 x86_64-linux-gnu-g++-12 mysqldump mariadb-dump pg_wrapper psql borg hg vim.basic "
         "vim.nox nano mc emacs-nox tmux tput infocmp curl wget convert-im6.q16 rdiff-backup restic rclone sqlite3 jq "
-        "bc zsh fish file npm-cli.js iconv"
+        "bc zsh fish file npm-cli.js iconv man"
     )
     for name in programs.split():
         assert list(languages_of(name)), name

@@ -16,7 +16,7 @@ from jailssh.closure.manifest import (
     summary_from_json,
     text_entry,
 )
-from jailssh.closure.sources import Sources, unchanged
+from jailssh.closure.sources import Seen, Sources, unchanged
 from jailssh.core.names import HostPath, JailPath
 from jailssh.image.resolve import resolve
 from jailssh.plugin.api import ImageNeeds
@@ -64,10 +64,27 @@ def test_round_trip(place: Path) -> None:
     assert (summary.bytes, summary.watch) == (manifest.bytes, manifest.watch)
 
 
-@pytest.mark.parametrize("change", ["cut", "entry", "format", "kind", "path", "list", "name"])
+def test_what_was_kept_in_one_line_is_read(place: Path) -> None:
+    (place / "f").write_text("x")
+    manifest = make(place, files=(str(place),))
+    head, rows = map(json.loads, manifest.to_json().splitlines())
+    text = json.dumps({**head, "entries": rows}) + "\n"
+    assert from_json(text) == manifest
+    assert summary_from_json(text) == summary_from_json(manifest.to_json())
+
+
+@pytest.mark.parametrize("size", [-1, 0, 40])
+def test_a_summary_tells_that_the_entries_were_cut(place: Path, size: int) -> None:
+    head, rows = make(place).to_json().splitlines(keepends=True)
+    with pytest.raises(ImageError, match="cut"):
+        summary_from_json(head + rows[:size])
+
+
+@pytest.mark.parametrize("change", ["cut", "entry", "format", "kind", "path", "list", "name", "number"])
 def test_a_damaged_manifest_is_refused(place: Path, change: Any) -> None:
     text = make(place).to_json()
-    data = json.loads(text)
+    data, rows = map(json.loads, text.splitlines())
+    data["entries"] = rows
     if change == "entry":
         data["entries"][0]["surprise"] = 1
     elif change == "format":
@@ -78,6 +95,8 @@ def test_a_damaged_manifest_is_refused(place: Path, change: Any) -> None:
         data["entries"][0]["path"] = "/a/../b"
     elif change == "list":
         data = [data]
+    elif change == "number":
+        data["entries"] = 0
     elif change == "name":
         data["generation"] = "0" * 20
     with pytest.raises(ImageError, match="manifest"):
@@ -123,6 +142,43 @@ def test_the_watch_notices_every_change(place: Path, change: Any) -> None:
     assert unchanged(from_json(manifest.to_json()).watch)
     change(place)
     assert not unchanged(from_json(manifest.to_json()).watch)
+
+
+@pytest.mark.parametrize(
+    "way", ["d/f", "l/f", "l/../d/f", "d/l/f", "d/../l", "d//f", "d/./f", "d/f/x", "no/f", "l/no", "d/"]
+)
+def test_a_path_leads_where_the_kernel_says_whatever_was_followed_before(place: Path, way: str) -> None:
+    (place / "d").mkdir()
+    (place / "d/f").write_text("x")
+    (place / "l").symlink_to("d")
+    (place / "d/l").symlink_to("../l")
+    path = HostPath(f"{place}/{way}")
+    new, used = Sources(HostPath(str(place))), Sources(HostPath(str(place)))
+    for before in ("d", "l", "d/l", "d/f", "no"):
+        used.find(HostPath(f"{place}/{before}"))
+    found = new.find(path)
+    assert used.find(path) == found
+    # A file is nothing to go through, as for the kernel.
+    assert (found and found.path) == (os.path.realpath(path) if os.path.exists(path) else None)
+    if found:
+        wanted = [link for link in (f"{place}/l", f"{place}/d/l") if link in dict(new.watch()) and os.path.islink(link)]
+        assert sorted(link for link, _ in found.links) == sorted(wanted)
+
+
+def test_what_a_run_has_seen_is_not_asked_again(place: Path) -> None:
+    (place / "d").mkdir()
+    first = make(place, files=(str(place / "d"),)).watch
+    passed = make(place, optional_files=(str(place / "d/absent"),)).watch
+    seen: Seen = {}
+    assert unchanged(first, seen)
+    assert unchanged(passed, seen)
+    (place / "d/new").write_text("")
+    assert unchanged(first, seen)
+    assert not unchanged(first)
+    # Nothing in the directory was asked for there, so it is as it was; with the list of its names it is not.
+    again: Seen = {}
+    assert unchanged(passed, again)
+    assert not unchanged(first, again)
 
 
 def test_set_id_bits_are_dropped_and_said(place: Path) -> None:
