@@ -93,10 +93,12 @@ def start(
     with_input: bool = False,
     env: Mapping[str, str] | None = None,
     account: tuple[int, int, Sequence[int]] | None = None,
+    on: int | None = None,
 ) -> Running:
     """Start a program and do not wait for it, with what :func:`run` gives it; raises :class:`HostError`.
 
-    ``with_input``: :meth:`Running.finish` gives it something to read.
+    ``with_input``: :meth:`Running.finish` gives it something to read.  ``on``: a socket that is its standard input and
+    output; nothing else of what it says is kept.
     """
     program = find_program(argv[0])
     if program is None:
@@ -104,9 +106,9 @@ def start(
     try:
         process = subprocess.Popen(
             [program, *argv[1:]],
-            stdin=subprocess.PIPE if with_input else subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=on if on is not None else subprocess.PIPE if with_input else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if on is None else on,
+            stderr=subprocess.PIPE if on is None else subprocess.DEVNULL,
             env={"PATH": ":".join(SYSTEM_PATH), "LC_ALL": "C.UTF-8", **(env or {})},
             cwd="/",
             start_new_session=True,

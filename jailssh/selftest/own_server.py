@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -21,7 +20,6 @@ from jailssh.host import install, process
 from jailssh.host.paths import Layout
 from jailssh.selftest import servers
 from jailssh.selftest.client import ClientKey, Connection
-from jailssh.selftest.report import CannotTryError
 from jailssh.selftest.servers import Place
 from jailssh.services import sshd
 
@@ -34,7 +32,7 @@ class _Own(Connection):
     def __init__(self, place: Place, user: str, key: ClientKey, argv: list[str]) -> None:
         super().__init__(place, user, key)
         self._argv = argv
-        self._children: list[subprocess.Popen[bytes]] = []
+        self._children: list[process.Running] = []
 
     def open_socket(self) -> socket.socket:
         """Return the client's end of a connection that an sshd of our own serves."""
@@ -42,22 +40,15 @@ class _Own(Connection):
             made = socket.create_connection(listener.getsockname())
             served, _ = listener.accept()
         with served:
-            self._children.append(
-                subprocess.Popen(
-                    self._argv, stdin=served.fileno(), stdout=served.fileno(), stderr=subprocess.DEVNULL, cwd="/"
-                )
-            )
+            self._children.append(process.start(self._argv, on=served.fileno()))
         return made
 
     def close(self) -> None:
         """End it, and what served it."""
         super().close()
         for child in self._children:
-            with suppress(subprocess.TimeoutExpired):
-                child.wait(_ENDING)
-            if child.poll() is None:
-                child.kill()
-                child.wait()
+            with suppress(HostError):  # one that does not end is killed
+                child.finish(timeout=_ENDING)
         self._children = []
 
 
@@ -69,9 +60,6 @@ def own_connection(layout: Layout, name: str, options: str = "") -> Iterator[Con
     """
     values = servers.effective(layout, name)
     key = ClientKey.make()
-    program = process.find_program("sshd")
-    if program is None:
-        raise CannotTryError("sshd", "is not installed")
     folder = f"{layout.run}-trial-{secrets.token_hex(8)}"
     fs.ensure_dir(folder, 0o711)
     try:
@@ -79,14 +67,23 @@ def own_connection(layout: Layout, name: str, options: str = "") -> Iterator[Con
         fs.atomic_write(keys, f"{options} ssh-ed25519 {key.blob}\n".lstrip().encode(), mode=0o644)
         fs.atomic_write(config, _config(layout, folder, keys).encode("utf-8", "surrogateescape"), mode=0o600)
         place = Place("127.0.0.1", 0, servers.host_keys(values.get("hostkey", ())))
-        argv = [program, "-i", "-f", config, "-o", f"AuthorizedKeysFile={keys}", "-o", "PidFile=none"]
+        argv = [
+            process.find_program("sshd") or "sshd",
+            "-i",
+            "-f",
+            config,
+            "-o",
+            f"AuthorizedKeysFile={keys}",
+            "-o",
+            "PidFile=none",
+        ]
         with _Own(place, name, key, argv) as connection:
             yield connection
     finally:
         for file in os.listdir(folder):
             with suppress(HostError):
                 fs.remove_file(f"{folder}/{file}")
-        os.rmdir(folder)
+        install.remove_empty_dir(folder)
 
 
 def _config(layout: Layout, folder: str, keys: str) -> str:

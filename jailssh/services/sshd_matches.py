@@ -10,7 +10,7 @@ import glob
 import os
 import re
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import translate
 from functools import cache
@@ -49,62 +49,46 @@ def lines(layout: Layout) -> list[MatchLine]:
 
 def lines_of(path: str, layout: Layout) -> list[MatchLine]:
     """Return the same of another main file: relative names in it are below ``/etc/ssh`` too."""
-    found: list[MatchLine] = []
-    _read(path, os.path.dirname(sshd.main_config(layout)), found, 0)
+    found = []
+    for file, number, line in _walk(path, os.path.dirname(sshd.main_config(layout)), 0):
+        match = _LINE.match(line)
+        if match is not None and match[1].lower() == "match":
+            read = parsed(f"{file}:{number}", line.strip(), _words(match[2]))
+            found.append(replace(read, clear=read.clear and not _DOUBTFUL.search(match[2])))
     return found
 
 
 def files(layout: Layout) -> list[str]:
     """Return the files that sshd's configuration consists of."""
-    found: list[str] = []
-    _read(sshd.main_config(layout), os.path.dirname(sshd.main_config(layout)), [], 0, found)
-    return found
+    main = sshd.main_config(layout)
+    return [path for path, number, _ in _walk(main, os.path.dirname(main), 0) if number == 0]
 
 
 def all_lines(layout: Layout) -> list[tuple[str, int, str]]:
     """Return the lines of the configuration as (file, number from 1, text), each Include followed by what it reads."""
-    found: list[tuple[str, int, str]] = []
-    _read_all(sshd.main_config(layout), os.path.dirname(sshd.main_config(layout)), found, 0)
-    return found
+    main = sshd.main_config(layout)
+    return [row for row in _walk(main, os.path.dirname(main), 0) if row[1] > 0]
 
 
-def _read_all(path: str, folder: str, found: list[tuple[str, int, str]], depth: int) -> None:
-    text = fs.read_trusted(path, sshd.LIMIT).decode("utf-8", "surrogateescape")
-    for number, line in enumerate(text.splitlines(), 1):
-        found.append((path, number, line))
+def _walk(path: str, folder: str, depth: int) -> Iterator[tuple[str, int, str]]:
+    """Yield the lines of a file and of what it includes; before those of each file a line 0."""
+    yield path, 0, ""
+    for number, line in enumerate(sshd.read_part(path).splitlines(), 1):
+        yield path, number, line
         match = _LINE.match(line)
-        if match is not None and match[1].lower() == "include" and depth < _DEPTH:
-            for each in _included(match[2], folder):
-                _read_all(each, folder, found, depth + 1)
-
-
-def _included(text: str, folder: str) -> Iterator[str]:
-    with suppress(ValueError):
-        for word in shlex.split(text, comments=True):
-            pattern = word if word.startswith("/") else f"{folder}/{word}"
-            yield from sorted(glob.glob(pattern))
-
-
-def _read(path: str, folder: str, found: list[MatchLine], depth: int, seen: list[str] | None = None) -> None:
-    if seen is not None:
-        seen.append(path)
-    text = sshd.read_part(path)
-    for number, line in enumerate(text.splitlines(), 1):
-        match = _LINE.match(line)
-        if match is None:
+        if match is None or match[1].lower() == "match" or depth >= _DEPTH:
             continue
-        try:
-            words = shlex.split(match[2], comments=True)
-        except ValueError:
-            words = []
-        if match[1].lower() == "match":
-            read = parsed(f"{path}:{number}", line.strip(), words)
-            found.append(replace(read, clear=read.clear and not _DOUBTFUL.search(match[2])))
-        elif depth < _DEPTH:
-            for word in words:
-                pattern = word if word.startswith("/") else f"{folder}/{word}"
-                for each in sorted(glob.glob(pattern)):
-                    _read(each, folder, found, depth + 1, seen)
+        for word in _words(match[2]):
+            pattern = word if word.startswith("/") else f"{folder}/{word}"
+            for each in sorted(glob.glob(pattern)):
+                yield from _walk(each, folder, depth + 1)
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text, comments=True)
+    except ValueError:
+        return []
 
 
 def parsed(where: str, text: str, words: list[str]) -> MatchLine:
