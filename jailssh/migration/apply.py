@@ -59,9 +59,9 @@ class Result:
     error: JailsshError | None = None
 
 
-def write_jails(layout: Layout, plan: Wanted, groups: tuple[str, ...], fault: Fault = no_fault) -> list[str]:
+def write_jails(layout: Layout, plan: Wanted, publisher: Publishing, fault: Fault = no_fault) -> list[str]:
     """Write the files of new jails and what they name; return lines about them.  All or nothing."""
-    adduser.require_setup(layout, groups)
+    adduser.require_setup(layout, publisher.groups)
     files = {path: (text, 0o644) for path, text in plan.files.items()}
     files |= {f"{layout.jails}/{name}.conf": (text, 0o644) for name, text in plan.texts.items()}
     with fs.lock(layout.lock):
@@ -73,11 +73,10 @@ def write_jails(layout: Layout, plan: Wanted, groups: tuple[str, ...], fault: Fa
         with journal.changing("migrate: jails", "jailssh migrate --apply"):
             for path, (text, mode) in new.items():
                 _write(journal, path, text, mode)
-            configuration = load_configuration(layout)
             errors: list[JailsshError] = []
             for name in plan.texts:
                 try:
-                    configuration.check((name,))
+                    publisher.check((name,))
                 except JailsshError as error:
                     errors.append(error)
             raise_all(errors)
@@ -217,7 +216,8 @@ def _undo_one(layout: Layout, name: str, brought: Brought, publisher: Publishing
         return [f"{name}: the account is gone"]
     if entry.uid != brought.uid:
         return [f"{name}: is another account by now (uid {entry.uid}, then {brought.uid}); nothing done"]
-    if not os.path.lexists(adduser.users_file(layout, name)):
+    journal = Journal(layout, adduser.subject(name))
+    if not os.path.lexists(adduser.users_file(layout, name)) and not journal.original and not journal.steps:
         return [f"{name}: was taken out of its jail already"]
     return _back(layout, name, publisher)
 

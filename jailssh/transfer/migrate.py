@@ -101,7 +101,7 @@ def _apply(args: argparse.Namespace, context: Context, inventory: Inventory) -> 
     if not context.confirm(f"Put {pluralize(len(plan.found), 'account')} into jails?"):
         raise JailsshError("migrate", "aborted; nothing changed")
     publisher = Publisher(context.layout)
-    written = apply.write_jails(context.layout, plan, publisher.groups)
+    written = apply.write_jails(context.layout, plan, publisher)
     trial = partial(_trial, context.layout) if args.try_logins else None
     how = apply.How(
         commands=args.key_commands,
