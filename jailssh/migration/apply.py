@@ -28,7 +28,7 @@ from jailssh.sources.found import Found
 from jailssh.users import adduser, deluser, keyring
 from jailssh.users.adduser import AddUserOptions, Publishing
 from jailssh.users.deluser import DelUserOptions
-from jailssh.users.home_keys import LEAVE_OUT, Choice
+from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 from jailssh.users.many import add_many
 
 SUBJECT = "migrate"
@@ -162,7 +162,7 @@ def _noted(layout: Layout, brought: Mapping[str, tuple[str, str]]) -> Iterator[N
 
 def _wish(found: Found, jail: str, how: How) -> AddUserOptions:
     shared = bool(found.named)
-    commands = how.commands or (LEAVE_OUT if found.keys or shared else "")
+    commands = DROP if found.commands else how.commands or (LEAVE_OUT if found.keys or shared else "")
     return AddUserOptions(
         found.account,
         (jail,),
