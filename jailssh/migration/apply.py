@@ -161,7 +161,7 @@ def _noted(layout: Layout, brought: Mapping[str, tuple[str, str]]) -> Iterator[N
 
 def _wish(found: Found, jail: str, how: How) -> AddUserOptions:
     shared = bool(found.named)
-    commands = how.commands or (DROP if found.drop_commands else LEAVE_OUT if found.keys or shared else "")
+    commands = DROP if found.commands else how.commands or (LEAVE_OUT if found.keys or shared else "")
     return AddUserOptions(
         found.account,
         (jail,),

@@ -13,6 +13,7 @@ from jailssh.config import home_keys
 from jailssh.config.home_keys import HomeKey
 from jailssh.config.keys import words_of
 from jailssh.config.settings import MAIN
+from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape, is_below
 from jailssh.sources import forced
 from jailssh.sources.forced import Forced, home_of
@@ -42,7 +43,12 @@ def find(host: Host) -> list[Found]:
             or _set(settings, "chrootdirectory")
         ):
             continue
-        one = _account(person, settings, host)
+        try:
+            one = _account(person, settings, host)
+        except JailsshError as error:
+            # A file that one user can spoil hides nobody else's.
+            remark = Remark(Effect.NOTE, error.what, f"its keys cannot be read: {error.why}")
+            one = Found(person.name, NAME, error.what, fate=Fate.LEAVE, remarks=(remark,))
         if one:
             found.append(one)
     return found
@@ -121,16 +127,14 @@ def _account(person: Person, settings: Mapping[str, str], host: Host) -> Found |
             Remark(Effect.CLOSED, person.name, "a login with a password, if it has one, is not limited today")
         )
     remarks += [Remark(Effect.NOTE, where, why) for where, why in reasons]
-    gone = tuple((*_place(key.origin), "the jail takes the place of the command") for key in limited)
     return replace(
         found,
         fate=fate,
         settings=settings_of.settings,
         called=settings_of.called,
         uses=settings_of.uses,
+        commands=True,
         options=_options(limited[0]),
-        drop_commands=True,
-        gone=gone if fate is Fate.MIGRATE else (),
         remarks=tuple(dict.fromkeys(remarks)),
     )
 
@@ -166,6 +170,16 @@ def _united(judged: Sequence[tuple[HomeKey, Forced]], reasons: list[tuple[str, s
     return (Fate.LEAVE, Forced(Fate.LEAVE)) if reasons else (Fate.MIGRATE, first)
 
 
+def _options(key: HomeKey) -> str:
+    """Return the options of a key as a line has them, without those that bind it to a place, a time or a signer."""
+    out = []
+    for name, value in key.said:
+        if name not in ("from", "expiry-time", "cert-authority", "principals"):
+            quoted = (value or "").replace('"', '\\"')
+            out.append(name if value is None else f'{name}="{quoted}"')
+    return ",".join(out)
+
+
 def _remarks(key: HomeKey, what: Forced, settings: Mapping[str, str]) -> Iterable[Remark]:
     """Yield what a line comes to besides the settings."""
     yield from (Remark(effect, key.origin, text) for effect, text in what.notes)
@@ -188,19 +202,8 @@ def forwards(key: HomeKey) -> bool:
     return allowed
 
 
-def _options(key: HomeKey) -> str:
-    """Return the options of the line, as sshd reads them."""
-    quoted = ((name, (value or "").replace('"', '\\"')) for name, value in key.said)
-    return ",".join(f'{name}="{value}"' if value else name for name, value in quoted)
-
-
 def _unread(text: str) -> Remark:
     where, _, why = text.partition(": ")
     # sshd takes these, and the file of ours does not.
     ours = why.startswith(("from=", "principals=", "principal ", "the line is too long"))
     return Remark(Effect.LOST if ours else Effect.NOTE, where, f"the line gives no key: {escape(why, 200)}")
-
-
-def _place(origin: str) -> tuple[str, int]:
-    path, _, number = origin.rpartition(":")
-    return path, int(number)

@@ -58,7 +58,7 @@ class Found:
     ``own``       settings of the account's own file: ``addresses``, ``hours``, ``expires``, ``max_sessions``.
     ``keys``      keys by which it logs in and that no file of its home or sshd holds, or that the source limits.
     ``options``   of its keys today, as in ``command="…",restrict`` (sshd(8)); logins are tried with them.
-    ``drop_commands``  what the keys of its home are limited to is what the jail allows, so they go without that limit.
+    ``commands``  the settings stand for the commands of keys in its own files: these are taken over without them.
     ``named``     keys of a shared account by the name of their owner; ``groups`` of these names.
     ``files``     files of ours that the settings name, by path: a table of rights.  Written with the jail.
     ``uses``      what the account can do today, in words of :data:`USES`; the matrix of logins compares these.
@@ -78,7 +78,7 @@ class Found:
     own: Mapping[str, str] = field(default_factory=dict)
     keys: tuple[Key, ...] = ()
     options: str = ""
-    drop_commands: bool = False
+    commands: bool = False
     named: Mapping[str, tuple[Key, ...]] = field(default_factory=dict)
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)

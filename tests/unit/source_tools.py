@@ -42,7 +42,8 @@ class AHost:
     def glob(self, pattern: str) -> Sequence[str]:
         """Return the paths that fit."""
         same = pattern.count("/")
-        return sorted(path for path in self.files if path.count("/") == same and fnmatch.fnmatchcase(path, pattern))
+        every = {*self.files, *self.dirs, *self.links}
+        return sorted(path for path in every if path.count("/") == same and fnmatch.fnmatchcase(path, pattern))
 
     def kind(self, path: str) -> str:
         """Return what is there."""

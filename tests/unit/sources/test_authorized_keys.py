@@ -15,7 +15,7 @@ from tests.unit.source_tools import AHost
 PATH = "/home/kim/.ssh/authorized_keys"
 KIM = Person("kim", 1001, 1001, group="kim", home="/home/kim", shell="/bin/bash")
 SCRIPTS = {"/usr/local/bin/report": "#!/bin/sh\nexec du -s /srv\n",
-           "/usr/local/bin/validate-rsync": '#!/bin/sh\ncase "$SSH_ORIGINAL_COMMAND" in rsync*) $SSH_ORIGINAL_COMMAND;; esac\n',
+           "/usr/local/bin/validate-rsync": 'case "$SSH_ORIGINAL_COMMAND" in rsync*) eval "$_";; esac',
            "/usr/local/bin/elf": "\x7fELF\udcff\0\0"}  # fmt: skip
 
 
@@ -67,7 +67,8 @@ MIGRATES: tuple[tuple[str, str, dict[str, object]], ...] = (
     ("borg serve", "borg", {"paths": ("~",)}),
     ("rclone serve restic --stdio --append-only restic", "restic", {"repository": "~/restic", "append_only": "yes"}),
     ("rclone serve restic --stdio /srv/restic", "restic", {"repository": "/srv/restic", "append_only": "no"}),
-    ("internal-sftp -R -d incoming -u 0027 -l INFO", "sftp", {"read_only": "yes", "start": "~/incoming", "umask": "027"}),
+    ("internal-sftp -R -d incoming -u 0027 -l INFO", "sftp",
+     {"read_only": "yes", "start": "~/incoming", "umask": "027"}),
     ("internal-sftp -P remove,rename", "sftp", {"deny_requests": ("remove", "rename")}),
     ("/usr/lib/openssh/sftp-server -Rp read,open", "sftp", {"read_only": "yes", "allow_requests": ("read", "open")}),
     ('git-shell -c "$SSH_ORIGINAL_COMMAND"', "git", {"write": ("~",), "archive": "yes"}),
@@ -87,7 +88,7 @@ def test_a_command_becomes_the_jail_that_does_the_same(command: str, plugin: str
     assert result.fate is Fate.MIGRATE, result.remarks
     assert result.settings[""]["plugins"] == plugin
     assert result.settings.get(plugin, {}) == settings
-    assert result.where == f"{PATH}:1" and result.gone[0][:2] == (PATH, 1)
+    assert result.where == f"{PATH}:1" and result.commands
 
 
 STAYS: tuple[tuple[str, Fate, str], ...] = (
@@ -216,6 +217,12 @@ def test_limits_of_a_command_go_into_the_jail() -> None:
     assert result.settings[""] == {"plugins": "borg", "umask": "077"}
     assert result.settings["limits"] == {"nice": "7"}
     assert any(remark.effect is Effect.LOST and "variable A" in remark.text for remark in result.remarks)
+
+
+def test_options_of_today_are_told_for_logins_to_try() -> None:
+    """Without those that would keep a trial out."""
+    result = one(f'from="10.0.0.1",command="git-shell -c \\"$SSH_ORIGINAL_COMMAND\\"",no-pty {a_key()}')
+    assert result.options == 'command="git-shell -c \\"$SSH_ORIGINAL_COMMAND\\"",no-pty'
 
 
 def test_requests_are_those_of_the_plugin() -> None:
