@@ -80,7 +80,9 @@ class Running:
                     raise HostError(f"program {escape(self._program)}", why) from error
                 raise
         code = self._process.returncode if self._process.returncode >= 0 else 128 - self._process.returncode
-        return Completed(out.decode("utf-8", "surrogateescape"), err.decode("utf-8", "surrogateescape"), code)
+        # Of one that serves a socket nothing is kept.
+        said, errors = ((part or b"").decode("utf-8", "surrogateescape") for part in (out, err))
+        return Completed(said, errors, code)
 
     def _kill(self) -> None:
         with suppress(ProcessLookupError):

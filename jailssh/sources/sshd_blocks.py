@@ -20,7 +20,7 @@ from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark, Set
 from jailssh.sources.shell_words import NO_SHELLS
 from jailssh.sources.sshd_match import Fits, Said
 
-NAME = "sshd_blocks"
+NAME = "sshd_config"
 TITLE = "ForceCommand and ChrootDirectory of sshd_config"
 SYSTEM = frozenset({"boot", "bin", "dev", "etc", "lib", "lib32", "lib64", "libx32", "proc", "root", "run", "sbin",
                     "sys", "tmp", "usr"})  # fmt: skip
