@@ -20,8 +20,14 @@ from typing import Any
 
 import pytest
 
-# Files that are one group: a worker that takes one of them takes all.
-TOGETHER = ("tests/system/test_*_booted.py", "tests/sshd/test_*.py")
+# Tests that are one group, by file and a part of the name: a worker that takes one of them takes all.  Each group of
+# booted trees makes a tree of its own, the other ones a host with jailssh set up and accounts in it.
+TOGETHER = {
+    "bookworm": ("tests/system/test_*_booted.py", "bookworm"),
+    "trixie": ("tests/system/test_*_booted.py", ""),
+    "sshd m-z": ("tests/sshd/test_[m-z]*.py", ""),
+    "sshd a-l": ("tests/sshd/test_[a-l]*.py", ""),
+}
 # What takes longest, first; with a long one at the end the other workers would have nothing left to do.
 LONGEST = (
     *TOGETHER, "tests/fuzz/test_fuzz.py", "tests/root/users/test_matrix.py", "tests/root/users/test_setup.py",
@@ -31,21 +37,20 @@ LONGEST = (
 )  # fmt: skip
 ALONE = "alone"
 _FOLDER = pytest.StashKey[Path]()
-# Whose tests come by tree: what is alone stays where it is, since the first tree is gone when the second is there.
-_IN_PLACE = TOGETHER[0]
 
 
 def group_of(test: str, alone: bool = False) -> str:
     """Return the group of a test, which is named as pytest names it and may be ``alone``."""
-    path = test.split("::")[0]
-    return next((group for group in TOGETHER if fnmatch(path, group)), ALONE if alone else path)
+    path, _, name = test.partition("::")
+    found = (group for group, (files, part) in TOGETHER.items() if fnmatch(path, files) and part in name)
+    return next(found, ALONE if alone else path)
 
 
 def place_of(test: str, alone: bool = False) -> tuple[int, bool]:
     """Return where a test stands: its group among all, and whether it is one of the last there."""
     group = group_of(test, alone)
     if group in LONGEST:
-        return LONGEST.index(group), alone and group != _IN_PLACE
+        return LONGEST.index(group), alone
     return len(LONGEST) + (group == ALONE), False
 
 

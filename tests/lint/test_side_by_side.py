@@ -83,15 +83,26 @@ def test_once_is_once_in_all_processes(tmp_path: Path) -> None:
 
 def test_groups_and_their_order(tmp_path: Path) -> None:
     assert group_of("tests/unit/test_x.py::test_y[a::b/c.py]") == "tests/unit/test_x.py"
-    assert {group_of(f"{row.replace('*', 'x')}::test_y") for row in TOGETHER} == set(TOGETHER)
+    assert group_of("tests/system/test_x_booted.py::test_y[bookworm-z]") == "bookworm"
+    assert group_of("tests/system/test_x_booted.py::test_y[trixie]") == "trixie"
+    assert group_of("tests/sshd/test_limits.py::test_y", alone=True) == "sshd a-l"
+    assert group_of("tests/sshd/test_ways_in.py::test_y") == "sshd m-z"
     assert group_of("tests/unit/test_x.py::test_y", alone=True) == ALONE
     order = [place_of(group) for group in (*LONGEST, "tests/unit/test_x.py")]
     order.append(place_of("tests/unit/test_x.py", alone=True))
     assert order == sorted(set(order))
     last = place_of("tests/sshd/test_a.py", alone=True)
-    assert place_of("tests/sshd/test_z.py") < last < place_of("tests/fuzz/test_fuzz.py")
+    assert place_of("tests/sshd/test_b.py") < last < place_of("tests/fuzz/test_fuzz.py")
 
 
-@pytest.mark.parametrize("row", sorted({*TOGETHER, *LONGEST}))
+@pytest.mark.parametrize("row", sorted({*(files for files, _ in TOGETHER.values()), *LONGEST} - {*TOGETHER}))
 def test_every_row_is_there(row: str) -> None:
     assert list(REPO.glob(row))
+
+
+def test_every_group_has_a_place_and_every_file_one_group() -> None:
+    assert set(TOGETHER) <= set(LONGEST)
+    for level in ("sshd", "system"):
+        pattern = {"sshd": "test_*.py", "system": "test_*_booted.py"}[level]
+        for path in (REPO / "tests" / level).glob(pattern):
+            assert group_of(f"tests/{level}/{path.name}::test_x") in TOGETHER
