@@ -1,11 +1,9 @@
 import errno
 import os
-import shutil
 import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -24,24 +22,6 @@ from jailssh.upkeep.generations import manifest_of
 
 pytestmark = pytest.mark.needs("root")
 SOURCE_TREE = str(Path(store.__file__).parents[2])
-
-
-@pytest.fixture
-def place() -> Any:
-    """A directory outside /tmp, since a jail has its own /tmp."""
-    old = os.umask(0o022)
-    path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="jailssh-test-"))
-    path.chmod(0o755)
-    (path / "src").mkdir()
-    yield path
-    os.umask(old)
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def layout(place: Path) -> Any:
-    (place / "root").mkdir()
-    return Layout(root=str(place / "root"))
 
 
 def fill(place: Path, count: Any = 20, size: Any = 1000) -> None:

@@ -7,8 +7,7 @@ import os
 import random
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,25 +27,14 @@ pytestmark = pytest.mark.needs("root")
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory outside /tmp, since a jail has its own /tmp."""
-    old = os.umask(0o022)
-    path = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="jailssh-test-"))
-    path.chmod(0o755)
-    (path / "src/deep").mkdir(parents=True)
+def place(place: Path) -> Path:
+    """The same with files, a directory and a link in ``src``."""
+    (place / "src/deep").mkdir()
     for number in range(9):
-        (path / f"src/f{number}").write_bytes(bytes([number]) * 5000 + str(number).encode())
-    (path / "src/deep/f").write_bytes(b"deep" * 1000)
-    (path / "src/link").symlink_to("f1")
-    yield path
-    os.umask(old)
-    shutil.rmtree(path)
-
-
-@pytest.fixture
-def layout(place: Path) -> Layout:
-    (place / "root").mkdir()
-    return Layout(root=str(place / "root"))
+        (place / f"src/f{number}").write_bytes(bytes([number]) * 5000 + str(number).encode())
+    (place / "src/deep/f").write_bytes(b"deep" * 1000)
+    (place / "src/link").symlink_to("f1")
+    return place
 
 
 def ensure(layout: Layout, place: Path, jail: str = "j", text: str = "text") -> store.BuildResult:
