@@ -7,10 +7,14 @@ of processor time.  What the start itself does is for tests that run the command
 from __future__ import annotations
 
 import json
+import select
 import subprocess
+from collections.abc import Mapping
 
 from jailssh.core.errors import JailsshError
 from jailssh.scratch.host import Finished, ScratchHost
+
+_LONGEST = 60  # seconds
 
 # Reads lines of JSON: arguments; answers each with how the run ended and what it wrote.
 _SERVER = """
@@ -62,20 +66,38 @@ def command(*verbs: str) -> tuple[str, str]:
 
 
 class Resident:
-    """Runs ``program`` in ``host``, after ``imports``; ``path`` is where it finds its modules."""
+    """Runs ``program`` in ``host``, after ``imports``; ``path`` is where it finds its modules.
 
-    def __init__(self, host: ScratchHost, imports: str, program: str, path: str) -> None:
+    Each run begins in the directory ``cwd``, and has ``env`` in its environment.
+    """
+
+    def __init__(
+        self,
+        host: ScratchHost,
+        imports: str,
+        program: str,
+        path: str,
+        *,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         argv = ["/usr/bin/python3", "-B", "-c", _SERVER, imports, program]
-        self._server = host.popen(
-            argv, env={"PYTHONPATH": path}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None
-        )
+        variables = {**(env or {}), "PYTHONPATH": path}
+        pipe = subprocess.PIPE
+        self._server = host.popen(argv, env=variables, cwd=cwd, stdin=pipe, stdout=pipe, stderr=None)
 
     def run(self, *arguments: str, check: bool = False) -> Finished:
-        """Run it with these arguments to its end; raises :class:`JailsshError` when it fails, with ``check``."""
+        """Run it with these arguments to its end; raises :class:`JailsshError` when it fails, with ``check``.
+
+        And when it takes more than a minute: it is ended then, and nothing else can be run.
+        """
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         self._server.stdin.write(json.dumps(arguments).encode() + b"\n")
         self._server.stdin.flush()
+        if not select.select([self._server.stdout], [], [], _LONGEST)[0]:
+            self._server.kill()
+            raise JailsshError(" ".join(arguments), f"still running after {_LONGEST} s")
         line = self._server.stdout.readline()
         assert line, "the program that forks has ended"
         done = Finished(*json.loads(line))

@@ -17,6 +17,7 @@ import paramiko
 from jailssh.core import journal_fields as fields
 from jailssh.scratch.host import Finished, ScratchHost
 from tests.harness.client import SshClient
+from tests.harness.resident import Resident, command
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
 DAEMON = "/usr/local/libexec/jailssh/jailsshd"
@@ -29,6 +30,8 @@ JAILS = {
     "probing": "plugins = shell sftp\n",
     "by-group": f"plugins = sftp\ngroups = {GROUP}\nhome_keys = yes\n",
 }
+# The verbs that most tests call; another one is imported when it runs.
+_OFTEN = ("setup", "adduser", "deluser", "keys", "apply", "config", "plan", "explain", "learn")
 _CLONE_NEWNET = 0x40000000
 _REPOSITORIES = """
 set -e
@@ -56,6 +59,7 @@ class World:
     def __init__(self, host: ScratchHost, client: SshClient) -> None:
         self.host = host
         self.client = client
+        self._command = Resident(host, *command(*_OFTEN), "/usr/local/lib/jailssh/python")
         host.run(["mkdir", "-p", "/etc/jailssh/jails"], check=True)
         for name, text in JAILS.items():
             host.write(f"/etc/jailssh/jails/{name}.conf", text)
@@ -73,7 +77,11 @@ class World:
 
     def jailssh(self, *args: str, check: bool = True) -> Finished:
         """Run the administrator's command."""
-        return self.host.run(["/usr/local/bin/jailssh", *args], check=check)
+        return self._command.run(*args, check=check)
+
+    def close(self) -> None:
+        """End what runs the command."""
+        self._command.close()
 
     def adduser(self, name: str, jails: str, *options: str) -> Finished:
         """Put an account into a jail, with the client's key."""
