@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -30,10 +32,14 @@ TOGETHER = {
 }
 # What takes longest, first; with a long one at the end the other workers would have nothing left to do.
 LONGEST = (
-    *TOGETHER, "tests/fuzz/test_fuzz.py", "tests/root/users/test_matrix.py", "tests/root/users/test_setup.py",
-    "tests/root/users/test_adduser.py", "tests/root/console/test_outputs.py", "tests/root/login/test_log.py",
-    "tests/root/login/test_shapes.py", "tests/root/login/test_attacks_commands.py", "tests/lint/test_c_analysis.py",
-    "tests/lint/test_format.py", "tests/root/login/test_session.py", "tests/root/login/test_limits.py",
+    *TOGETHER, "tests/root/users/test_matrix.py", "tests/root/users/test_setup.py", "tests/fuzz/test_fuzz.py",
+    "tests/root/login/test_linger_hostile.py", "tests/root/console/test_outputs.py", "tests/root/users/test_adduser.py",
+    "tests/root/tree/test_languages.py", "tests/root/checks/test_check.py", "tests/root/publish/test_keys.py",
+    "tests/root/doctor/test_doctor.py", "tests/root/login/test_log.py", "tests/system/test_install.py",
+    "tests/lint/test_c_analysis.py", "tests/login/test_relay.py", "tests/lint/test_format.py",
+    "tests/root/login/test_shapes.py", "tests/root/login/test_attacks_commands.py", "tests/root/login/test_linger.py",
+    "tests/system/test_install_offline.py", "tests/lint/test_must_run.py", "tests/root/login/test_session.py",
+    "tests/root/login/test_limits.py",
 )  # fmt: skip
 ALONE = "alone"
 _FOLDER = pytest.StashKey[Path]()
@@ -108,11 +114,39 @@ class _Turns:
             fcntl.flock(self._room, fcntl.LOCK_UN)
 
 
+@contextmanager
+def _slot(folder: Path) -> Iterator[None]:
+    """Be one of as many as there are processors."""
+    files = [(folder / f"slot-{number}").open("a") for number in range(os.cpu_count() or 1)]
+    while not any(_locked(file) for file in files):
+        time.sleep(0.05)
+    try:
+        yield
+    finally:
+        for file in files:
+            file.close()
+
+
+def _locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
 class _Worker:
-    """What a worker does around each test."""
+    """What a worker does around each test, and before them."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._turns = _Turns(folder)
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_collection(self) -> Generator[None, Any, None]:
+        # The first ones compile the test files, which takes twice as long as collecting; those that waited read that.
+        with _slot(self._folder):
+            yield
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, None]:

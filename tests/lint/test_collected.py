@@ -25,9 +25,12 @@ def test_every_test_file_is_collected() -> None:
 
 
 @pytest.mark.slow
-def test_each_process_of_a_run_collects_the_same() -> None:
+def test_each_process_of_a_run_collects_the_same(request: pytest.FixtureRequest) -> None:
     # A pid, a uid or a time in the name of a test would end a run side by side before it begins.
-    assert _collected("gw0") == _collected("gw1")
+    own = {item.nodeid for item in request.session.items}
+    # This process has collected as well; what it was not asked for is collected by a second one.
+    whole = len(own) == len(_collected("gw0"))
+    assert set(_collected("gw0")) == (own if whole else set(_collected("gw1")))
 
 
 @functools.cache

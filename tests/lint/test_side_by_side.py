@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -24,6 +25,20 @@ def noted(request):
     yield
     with NOTES.open("a") as file:
         file.write(f"{request.node.name} {start} {time.monotonic()}\\n")
+"""
+# Notes of each process when it collected.
+COLLECTING = """
+import os, pathlib, time
+import pytest
+
+@pytest.hookimpl(hookwrapper=True, trylast=True)
+def pytest_collection(session):
+    start = time.monotonic()
+    time.sleep(0.3)
+    yield
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        with (session.config.rootpath / "collected").open("a") as file:
+            file.write(f"{start} {time.monotonic()}\\n")
 """
 ORDINARY = "\n".join(f"def test_ordinary_{{place}}_{number}(): time.sleep(0.05)" for number in range(20))
 ALONE_TESTS = "\n".join(f"@pytest.mark.alone\ndef test_alone_{number}(): time.sleep(0.1)" for number in range(5)) + "\n"
@@ -56,8 +71,13 @@ def test_one_summary_and_the_right_status(tmp_path: Path) -> None:
 def test_nothing_runs_beside_who_is_alone(tmp_path: Path) -> None:
     files = {f"test_{place}.py": NOTED + ORDINARY.format(place=place) for place in ("one", "two")}
     files["test_alone.py"] = NOTED + ALONE_TESTS + ORDINARY.format(place="three")
+    files["conftest.py"] = COLLECTING
     done = run_pytest(tmp_path, files, "-q", "-n", "3", "-o", "markers=alone")
     assert "65 passed" in done.stdout, done.stdout
+    collected = [tuple(map(float, line.split())) for line in (tmp_path / "collected").read_text().splitlines()]
+    assert len(collected) == 3
+    at_once = max(sum(start <= begin < end for start, end in collected) for begin, _ in collected)
+    assert at_once == min(3, os.cpu_count() or 1)
     rows = [line.split() for line in (tmp_path / "notes").read_text().splitlines()]
     times = {name: (float(start), float(end)) for name, start, end in rows}
     beside = [
