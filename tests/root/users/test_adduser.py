@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 import re
 import signal
 import subprocess
@@ -14,12 +13,10 @@ import pytest
 
 from jailssh.scratch.host import Finished, ScratchHost
 from tests.harness.resident import Resident
-from tests.harness.source import put_source
+from tests.root.setup_lab import LOGIN, bare_prefix
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
-SOURCE = pathlib.Path(__file__).resolve().parents[3]
-LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr me@here"
 FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow", "/etc/subuid", "/etc/subgid")
 
@@ -136,26 +133,16 @@ class Host:
 
     def state(self) -> dict[str, str]:
         """Everything that an account change may touch; the owner and mode of files included."""
-        found = {path: self.sh(f"cat {path}") for path in FILES}
         listing = "find /etc/jailssh /var/lib/jailssh /home -not -name .lock -printf '%p %m %u %g %y\\n' | sort"
         content = "find /etc/jailssh /var/lib/jailssh -type f -not -name .lock -exec sha256sum {} + | sort"
-        return {**found, "listing": self.sh(listing), "content": self.sh(content)}
+        said = self.sh("; printf '\\0'; ".join((*(f"cat {path}" for path in FILES), listing, content)))
+        return dict(zip((*FILES, "listing", "content"), said.split("\0"), strict=True))
 
 
 @pytest.fixture
-def host(tmp_path: pathlib.Path) -> Iterator[Host]:
-    tmp_path.chmod(0o755)
-    program = tmp_path / LOGIN.removeprefix("/usr/local/")
-    program.parent.mkdir(parents=True)
-    program.write_bytes(b"#!/bin/sh\nexit 0\n")
-    program.chmod(0o755)
-    share = tmp_path / "share" / "jailssh"
-    share.mkdir(parents=True)
-    template = "20-jailssh.conf.in"
-    (share / template).write_bytes((SOURCE / "sshd_config.d" / template).read_bytes())
-    (share / "pam-profile.in").write_bytes((SOURCE / "packaging" / "pam" / "pam-profile.in").read_bytes())
-    put_source(tmp_path / "source")
-    with ScratchHost(install={str(tmp_path): "/usr/local"}) as scratch:
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    prefix = bare_prefix(tmp_path_factory, "prefix-adduser", b"#!/bin/sh\nexit 0\n")
+    with ScratchHost(install={str(prefix): "/usr/local"}) as scratch:
         host = Host(scratch)
         host.ok("setup")
         yield host

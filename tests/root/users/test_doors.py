@@ -7,14 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from jailssh.scratch.host import Finished, ScratchHost
+from jailssh.scratch.host import ScratchHost
+from tests.root.setup_lab import DROP_IN, LOGIN, Administered
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxsbGxs"
-LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
-DROP_IN = "/etc/ssh/sshd_config.d/20-jailssh.conf"
 COMMON = "/etc/pam.d/common-account"
 PROFILE = "/usr/share/pam-configs/jailssh"
 
@@ -33,29 +32,12 @@ print(libpam.pam_acct_mgmt(handle, 0))
 OTHERS = ("cron", "atd", "systemd-user", "login", "vsftpd", "gdm-password")
 
 
-class Host:
+class Host(Administered):
     """A scratch host with jailssh installed and nothing set up."""
-
-    def __init__(self, scratch: ScratchHost) -> None:
-        self.scratch = scratch
-
-    def sh(self, command: str) -> str:
-        return self.scratch.run(["sh", "-c", command], check=True).stdout
-
-    def jailssh(self, *args: str) -> Finished:
-        return self.scratch.run(["/usr/local/bin/jailssh", *args])
-
-    def ok(self, *args: str) -> str:
-        done = self.jailssh(*args)
-        assert done.code == 0, done.stderr
-        return done.stdout
 
     def state(self) -> str:
         trees = "/etc/ssh /etc/jailssh /var/lib/jailssh /home /etc/passwd /etc/group /etc/shadow"
         return self.sh(f"find {trees} -printf '%p %m %U %G %y\\n' | sort; sha256sum /etc/passwd /etc/group /etc/shadow")
-
-    def config_of(self, user: str) -> str:
-        return self.sh(f"/usr/sbin/sshd -T -C user={user},host=h,addr=127.0.0.1")
 
 
 @pytest.fixture
@@ -63,7 +45,7 @@ def host(staged_prefix: str) -> Iterator[Host]:
     with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
         host = Host(scratch)
         # The mail server of the machine may leave doors open, which is told.
-        host.sh("ssh-keygen -A >/dev/null; rm -rf /etc/postfix /etc/exim4")
+        host.sh("rm -rf /etc/postfix /etc/exim4")
         yield host
 
 

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import functools
 import pathlib
-import shutil
 import signal
 from collections.abc import Iterator
 
 import pytest
 
 from jailssh.config.keys import parse_keys
-from jailssh.scratch.host import Finished, ScratchHost
+from jailssh.scratch.host import ScratchHost
 from tests.harness.resident import Resident, command
-from tests.harness.source import put_source
+from tests.root.setup_lab import DROP_IN, FROM_SOURCE, LOGIN, SOURCE, Administered, bare_prefix
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.needs("login-program")]
 
-SOURCE = pathlib.Path(__file__).resolve().parents[3]
-LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
-DROP_IN = "/etc/ssh/sshd_config.d/20-jailssh.conf"
 WATCHED = "/etc/passwd /etc/group /etc/shadow /etc/gshadow"
 
 
@@ -41,58 +37,29 @@ print(len(points))
 """
 
 
-class Host:
+class Host(Administered):
     """A scratch host with the command in place and nothing set up."""
-
-    def __init__(self, scratch: ScratchHost) -> None:
-        self.scratch = scratch
-
-    def sh(self, command: str) -> str:
-        return self.scratch.run(["sh", "-c", command], check=True).stdout
-
-    def jailssh(self, *args: str) -> Finished:
-        env = {"PYTHONPATH": "/usr/local/source"}
-        return self.scratch.run(["/usr/bin/python3", "-B", "-m", "jailssh", *args], env=env)
 
     @functools.cached_property
     def killed(self) -> Resident:
-        return Resident(self.scratch, IMPORTS, KILLED, "/usr/local/source")
+        return Resident(self.scratch, IMPORTS, KILLED, SOURCE["PYTHONPATH"])
 
     @functools.cached_property
     def setup(self) -> Resident:
         """Runs ``jailssh`` as :meth:`jailssh` does, for many runs."""
-        return Resident(self.scratch, *command("setup"), "/usr/local/source")
-
-    def ok(self, *args: str) -> str:
-        done = self.jailssh(*args)
-        assert done.code == 0, done.stderr
-        return done.stdout
+        return Resident(self.scratch, *command("setup"), SOURCE["PYTHONPATH"])
 
     def state(self) -> str:
         trees = "/etc/ssh /etc/jailssh /var/lib/jailssh /usr/local/libexec"
         listing = f"find {trees} -printf '%p %m %u %g %y\\n' 2>/dev/null | sort"
         return self.sh(f"cat {WATCHED}; {listing}; find /etc/ssh -type f -exec sha256sum {{}} + | sort")
 
-    def config_of(self, user: str) -> str:
-        return self.sh(f"/usr/sbin/sshd -T -C user={user},host=h,addr=127.0.0.1")
-
 
 @pytest.fixture
-def host(tmp_path: pathlib.Path, login_build: pathlib.Path) -> Iterator[Host]:
-    tmp_path.chmod(0o755)
-    program = tmp_path / LOGIN.removeprefix("/usr/local/")
-    program.parent.mkdir(parents=True)
-    program.write_bytes(login_build.read_bytes())
-    program.chmod(0o755)
-    share = tmp_path / "share" / "jailssh"
-    share.mkdir(parents=True)
-    shutil.copy(SOURCE / "sshd_config.d" / "20-jailssh.conf.in", share)
-    shutil.copy(SOURCE / "packaging" / "pam" / "pam-profile.in", share)
-    put_source(tmp_path / "source")
-    with ScratchHost(install={str(tmp_path): "/usr/local"}) as scratch:
-        host = Host(scratch)
-        host.sh("ssh-keygen -A >/dev/null; test -f /etc/ssh/sshd_config")
-        yield host
+def host(tmp_path_factory: pytest.TempPathFactory, login_build: pathlib.Path) -> Iterator[Host]:
+    prefix = bare_prefix(tmp_path_factory, "prefix-login", login_build.read_bytes())
+    with ScratchHost(install={str(prefix): "/usr/local"}) as scratch:
+        yield Host(scratch, FROM_SOURCE, SOURCE)
 
 
 def test_it_shows_a_diff_sets_up_once_and_undoes_exactly(host: Host) -> None:
@@ -378,9 +345,7 @@ def with_member(host: Host) -> None:
 def kill_before_reload(host: Host) -> None:
     program = (IMPORTS + KILLED).replace("len(points) == int(sys.argv[1])", "point == sys.argv[1]")
     program = program.replace("setup.pending(layout, ())", "setup.pending(layout, ('customers',))")
-    done = host.scratch.run(
-        ["/usr/bin/python3", "-B", "-c", program, "reload: owed"], env={"PYTHONPATH": "/usr/local/source"}
-    )
+    done = host.scratch.run(["/usr/bin/python3", "-B", "-c", program, "reload: owed"], env=SOURCE)
     assert done.code == -signal.SIGKILL, done.stderr
 
 
