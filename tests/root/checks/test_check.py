@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from jailssh.scratch.host import ScratchHost
+from jailssh.scratch.host import Finished, ScratchHost
+from tests.harness.resident import Resident, command
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
@@ -24,12 +25,16 @@ class Host:
     def __init__(self, scratch: ScratchHost) -> None:
         self.scratch = scratch
         self.always: set[str] = set()
+        self.command = Resident(scratch, *command("check", "audit"), "/usr/local/lib/jailssh/python")
 
     def sh(self, command: str) -> str:
         return self.scratch.run(["sh", "-c", command], check=True).stdout
 
+    def run(self, *args: str) -> Finished:
+        return self.command.run(*args)
+
     def check(self, *args: str) -> tuple[int, dict[str, Any]]:
-        done = self.scratch.run(["/usr/local/bin/jailssh", "check", "--json", *args])
+        done = self.run("check", "--json", *args)
         assert done.stdout, done.stderr
         return done.code, json.loads(done.stdout)
 
@@ -49,6 +54,7 @@ def host(staged_prefix: str) -> Iterator[Host]:
         # What the scratch host itself is, and no more: systemd does not run, and so on.
         assert {each for each in host.always if each.startswith(("JSH-1", "JSH-2", "JSH-3"))} == set()
         yield host
+        host.command.close()
 
 
 IMAGES: dict[str, tuple[str, str, str]] = {
@@ -219,7 +225,7 @@ def test_fix_mends_what_is_safe(host: Host) -> None:
     tree = host.sh("readlink -f /var/lib/jailssh/images/sftp-only/current").strip()
     host.sh(f"usermod -s /bin/bash alice; chmod u+s {tree}/usr/lib/openssh/sftp-server; cp /bin/sh {tree}/usr/bin/evil")
     assert host.ids() == {"JSH-201", "JSH-102", "JSH-104"}
-    done = host.scratch.run(["/usr/local/bin/jailssh", "check", "--fix"])
+    done = host.run("check", "--fix")
     assert "JSH-201: alice: login shell" in done.stdout
     assert host.ids() == set()
     assert host.sh("getent passwd alice").strip().endswith(LOGIN)
@@ -269,11 +275,11 @@ def test_sarif_and_text_hold_no_byte_that_acts(host: Host) -> None:
     host.sh(f'touch {tree}/usr/"{evil}"')
     try:
         for args in ([], ["--json"], ["--sarif"]):
-            done = host.scratch.run(["/usr/local/bin/jailssh", "check", *args])
+            done = host.run("check", *args)
             assert "JSH-104" in done.stdout
             assert not set(done.stdout) & {"\033", "\007"}
         log = json.loads(done.stdout)
-        page = host.scratch.run(["/usr/local/bin/jailssh", "check", "--html"])
+        page = host.run("check", "--html")
         assert page.code == done.code
         assert page.stdout.isascii() and page.stdout.replace("\n", "").isprintable()
         assert "JSH-104" in page.stdout and r"a\x1b]0;x\x07\x0a\xff" in page.stdout
@@ -285,10 +291,10 @@ def test_sarif_and_text_hold_no_byte_that_acts(host: Host) -> None:
 
 def test_the_page_compares_with_the_runs_of_the_audit(host: Host) -> None:
     def page(*words: str) -> str:
-        return host.scratch.run(["/usr/local/bin/jailssh", "check", "--html", *words]).stdout
+        return host.run("check", "--html", *words).stdout
 
     assert "There is no earlier run to compare with" in page()
-    host.scratch.run(["/usr/local/bin/jailssh", "audit", "run"])
+    host.run("audit", "run")
     host.sh("usermod -s /bin/bash alice")
     try:
         found = page()
@@ -296,20 +302,20 @@ def test_the_page_compares_with_the_runs_of_the_audit(host: Host) -> None:
         assert "<strong>New:</strong> JSH-201 account alice" in found
         assert "earlier run to compare with" in page("bob") and "<h1>Checks of bob on " in page("bob")
         host.scratch.write("/var/lib/jailssh/audit/00000009-20261101T000000Z.json", "{")
-        done = host.scratch.run(["/usr/local/bin/jailssh", "check", "--html"])
+        done = host.run("check", "--html")
         assert "00000009-20261101T000000Z.json: is damaged" in done.stderr
         assert "00000009-20261101T000000Z.json: is damaged" in done.stdout
     finally:
         host.sh(f"usermod -s {LOGIN} alice; rm -rf /var/lib/jailssh/audit")
     for words in ("--json --html", "--sarif --html", "--list --html"):
-        done = host.scratch.run(["/usr/local/bin/jailssh", "check", *words.split()])
+        done = host.run("check", *words.split())
         assert (done.code, done.stdout) == (2, "")
 
 
 def test_names_that_are_neither(host: Host) -> None:
-    done = host.scratch.run(["/usr/local/bin/jailssh", "check", "nosuch"])
+    done = host.run("check", "nosuch")
     assert (done.code, "neither a jail nor an account" in done.stderr) == (2, True)
-    done = host.scratch.run(["/usr/local/bin/jailssh", "check", "--fix", "alice"])
+    done = host.run("check", "--fix", "alice")
     assert (done.code, "--fix: cannot be combined with names" in done.stderr) == (2, True)
 
 
