@@ -318,6 +318,9 @@ def test_sshd_configuration(scratch_host: ScratchHost) -> None:
     scratch_host.run(["rm", drop_in], check=True)
     scratch_host.start_sshd()
     assert client.ssh("plain", "echo mine").stdout == "mine\n"
+    # What takes most of a login is left out: an exchange of keys that nobody could break later.
+    settings = scratch_host.run(["/usr/sbin/sshd", "-T"], check=True).stdout
+    assert "kexalgorithms curve25519-sha256,ecdh-sha2-nistp256\n" in settings
 
 
 def test_what_is_missing_is_named(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
