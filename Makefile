@@ -18,8 +18,8 @@ SYSTEM_PACKAGES =
 ARGS =
 # make check of these files alone: make check FILES='jailssh/files/fs.py plugins/git/plugin.py'
 FILES =
-# Processes that run tests: two more than processors, since two of them mostly wait for something.
-JOBS = $$(($$(nproc) + 2))
+# Processes that run tests: three more than processors, since most of what takes long waits half of its time.
+JOBS = $$(($$(nproc) + 3))
 # Tests start Python thousands of times, and pytest rewrites each test file: what is compiled once is kept.
 unexport PYTHONDONTWRITEBYTECODE
 
