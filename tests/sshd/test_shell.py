@@ -75,7 +75,7 @@ def test_ps_shows_the_jails_own_processes_and_when_they_began(world: World, acco
     table = run(world, account, "sleep 9 & ps -eo user,etimes,lstart,args").splitlines()[1:]
     assert 2 <= len(table) <= 4
     assert {line.split()[0][:7] for line in table} == {account[:7]}
-    assert all(int(line.split()[1]) < 60 for line in table)
+    assert all(int(line.split()[1]) < 60 for line in table), table
     year = run(world, account, "date +%Y").strip()
     assert all(f" {year} " in line for line in table)
 
