@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -13,10 +14,22 @@ from tests.system.people import prepare
 
 __all__ = ["staged_prefix"]
 
+_made: list[BootedTree] = []
+
 
 @pytest.fixture(scope="session", params=SUITES)
 def tree(request: pytest.FixtureRequest) -> Iterator[BootedTree]:
     """A tree with the accounts of :mod:`tests.system.people`."""
     with closing(BootedTree(request.param)) as tree:
+        _made.append(tree)
         prepare(tree)
         yield tree
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> Generator[None, Any, None]:
+    """Remove the trees behind their last test, while others run: pytest itself would at the end of the whole run."""
+    yield
+    if nextitem is not None and not nextitem.path.stem.endswith("_booted"):
+        while _made:
+            _made.pop().close()
