@@ -49,13 +49,14 @@ def test_a_record() -> None:
 
 def test_the_fields_of_the_sums_are_all_that_they_need() -> None:
     """A record of which only these are read tells the same, also one that has a field several times or lacks one."""
+    texts: tuple[tuple[str | bytes | list[bytes], ...], ...] = (
+        (*summary.EVENTS, "session-end"), ("a", b"\xff"), ("7", [b"7", b"8"]), ("j", [b"j", b"k"]), ("", "k"),
+        (b"7", b"0", b"9"),
+    )  # fmt: skip
     rows = [
         {**raw(EVENT=event, USER=user, UID=uid, JAIL=jail, KEY=key, REASON="r", COMMAND="c"), "_UID": sender}
-        for event, user, uid, jail, key, sender in itertools.product(
-            (*summary.EVENTS, "session-end"), ("a", b"\xff"), ("7", [b"7", b"8"]), ("j", [b"j", b"k"]), ("", "k"),
-            (b"7", b"0", b"9"),
-        )
-    ]  # fmt: skip
+        for event, user, uid, jail, key, sender in itertools.product(*texts)
+    ]
     rows += [{name: value for name, value in row.items() if name != "JAILSSH_JAIL"} for row in rows]
     whole, part = ([convert(row, n * 10**6, only) for n, row in enumerate(rows)] for only in ((), summary.FIELDS))
     assert [counts(one) for one in part] == [counts(one) for one in whole]

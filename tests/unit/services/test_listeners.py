@@ -33,7 +33,7 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ssh:
 
     find = process.find_program
     monkeypatch.setattr(process, "find_program", lambda name: str(tmp_path / "ssh") if name == "ssh" else find(name))
-    server = SshdServer(("sshd",), "", ())
+    server = SshdServer("process 7", "")
     monkeypatch.setattr(listeners, "listeners", lambda: [Listener(os.getpid(), server, (("0.0.0.0", 22),))])
     monkeypatch.setattr(listeners, "_wanted", lambda _layout, _listener: _DIGEST)
     return make
