@@ -27,6 +27,7 @@ from tests.harness.shared import building, once
 REPO = Path(__file__).resolve().parent.parent
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 RRSYNC = Path(os.environ.get("JAILSSH_RRSYNC", "/usr/bin/rrsync"))  # of another version, to try it
+GITOLITE = Path(os.environ.get("JAILSSH_GITOLITE", "/usr/share/gitolite3"))  # of another version, to try it
 REMOVED = ("JAILSSH_", "GIT_", "RSYNC_", "SSH_", "LC_")
 
 # Read here, since the tests themselves see an environment without them.
@@ -97,6 +98,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "scp": lambda: _program("scp"),
     "rsync": lambda: _program("rsync"),
     "git": lambda: _program("git"),
+    "gitolite": lambda: _program("perl") and (GITOLITE / "lib" / "Gitolite").is_dir(),
     "useradd": lambda: _program("useradd"),
     "gcc": lambda: _program("gcc"),
     "chromium": lambda: _program("chromium"),

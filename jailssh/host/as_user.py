@@ -20,6 +20,8 @@ from jailssh.host.accounts import AccountEntry
 from jailssh.host.bounded import NoAnswerError as NoAnswerError  # what those who ask may meet
 
 TIMEOUT = 10.0
+MOST = 100_000
+"""Names in a directory tree that is searched."""
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
 
@@ -93,6 +95,28 @@ def _read(path: str, limit: int) -> bytes | None:
         return None
     finally:
         os.close(fd)
+
+
+def find_below(entry: AccountEntry, path: str, ending: str) -> list[str]:
+    """Return the paths below a directory whose names end so, sorted, as the account can see them.
+
+    No link is followed, and what is found is not gone into; :class:`HostError` for more than :data:`MOST` names.
+    """
+
+    def question() -> bytes:
+        found: list[bytes] = []
+        seen = 0
+        for top, folders, files in os.walk(os.fsencode(path)):
+            seen += len(folders) + len(files)
+            if seen > MOST:
+                raise ValueError(path)
+            here = [name for name in (*folders, *files) if name.endswith(os.fsencode(ending))]
+            found += [os.path.join(top, name) for name in here]
+            folders[:] = [name for name in folders if name not in here]
+        return b"\0".join(sorted(found))
+
+    answer = ask(entry, question)
+    return [os.fsdecode(part) for part in answer.split(b"\0") if part]
 
 
 def lstat(entry: AccountEntry, path: str) -> os.stat_result | None:

@@ -97,6 +97,10 @@ class RealHost:
         finally:
             os.close(fd)
 
+    def find_of(self, person: Person, path: str, ending: str) -> Sequence[str]:
+        """Return the paths below a directory whose names end so, as the person can see them."""
+        return as_user.find_below(accounts.get(person.name), path, ending)
+
     def glob(self, pattern: str) -> Sequence[str]:
         """Return the paths that fit a shell pattern, sorted."""
         return sorted(glob.glob(pattern))

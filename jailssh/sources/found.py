@@ -124,6 +124,12 @@ class Host(Protocol):
     def peek(self, path: str) -> str | None:
         """Return a regular file of anybody's as text, for what is only told; None where there is none.  As above."""
 
+    def find_of(self, person: Person, path: str, ending: str) -> Sequence[str]:
+        """Return the paths below a directory whose names end so, sorted, as the person can see them.
+
+        No link is followed, and what is found is not gone into.  Raises for more than 100,000 names on the way.
+        """
+
     def glob(self, pattern: str) -> Sequence[str]:
         """Return the paths that fit a shell pattern, sorted; only below directories of root's."""
 

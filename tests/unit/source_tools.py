@@ -39,6 +39,11 @@ class AHost:
         assert path.startswith(f"{person.home.replace('/./', '/').rstrip('/')}/")
         return self.files.get(path)
 
+    def find_of(self, person: Person, path: str, ending: str) -> Sequence[str]:
+        """Return the paths below that end so."""
+        every = {*self.files, *self.dirs, *(f"{a}{ending}" for p in self.files for a in p.split(f"{ending}/")[:-1])}
+        return sorted(each for each in every if each.startswith(f"{path}/") and each.endswith(ending))
+
     def glob(self, pattern: str) -> Sequence[str]:
         """Return the paths that fit."""
         same = pattern.count("/")
