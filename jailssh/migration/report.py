@@ -89,14 +89,16 @@ def _own(found: Found) -> str:
 
 
 def _remarks(found: Sequence[Found]) -> Iterator[str]:
-    """Yield what differs, each text once with those it is about."""
-    who: dict[tuple[Effect, str, str], list[str]] = {}
+    """Yield what differs, each text once with those it is about and the place of the first."""
+    who: dict[tuple[Effect, str], dict[str, str]] = {}
     for each in found:
         for remark in each.remarks:
-            who.setdefault((remark.effect, remark.where, remark.text), []).append(each.account)
+            who.setdefault((remark.effect, remark.text), {}).setdefault(each.account, remark.where)
     for effect in _ORDER:
-        for (kind, where, text), names in who.items():
+        for (kind, text), places in who.items():
             if kind == effect:
+                names = list(places)
                 about = "all" if len(names) == len(found) > 1 else ", ".join(names[:5])
                 about += f" and {len(names) - 5} more" if about != "all" and len(names) > 5 else ""
-                yield f"  {effect}: {escape(text, 400)} ({where}; {about})"
+                where = places[names[0]]
+                yield f"  {effect}: {escape(text, 400)} ({about if where in names else f'{where}; {about}'})"
