@@ -106,7 +106,8 @@ def _set(settings: Mapping[str, str], name: str) -> bool:
 def _account(person: Person, settings: Mapping[str, str], host: Host) -> Found | None:
     keys, unread = keys_of(person, settings, host)
     limited = [key for key in keys if command_of(key) is not None]
-    if not limited or any(_GITOLITE in (command_of(key) or "") for key in limited):
+    served = host.kind(f"{home_of(person)}/.gitolite") and any(_GITOLITE in (command_of(key) or "") for key in limited)
+    if not limited or served:
         return None
     remarks = [_unread(text) for text in unread]
     found = Found(person.name, NAME, limited[0].origin)

@@ -30,7 +30,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.,:+@%=/~-]+\Z")
 """A word that the command plugin takes literally."""
 _OWNERS: Mapping[str, str] = {
     "gitlab-shell": "GitLab", "gitea": "Gitea", "forgejo": "Forgejo", "gogs": "Gogs", "gerrit": "Gerrit",
-    "gl-auth-command": "gitolite 2", "kallithea-cli": "Kallithea", "rhodecode-ssh-wrapper": "RhodeCode",
+    "gl-auth-command": "gitolite 2", "gitolite-shell": "gitolite", "kallithea-cli": "Kallithea",
+    "rhodecode-ssh-wrapper": "RhodeCode",
     "dokku": "Dokku", "gitosis-serve": "gitosis", "soft": "Soft Serve", "sshcommand": "sshcommand",
     "git-annex-shell": "git-annex", "lxd": "LXD", "teleport": "Teleport",
 }  # fmt: skip
@@ -39,6 +40,8 @@ _INTERPRETERS = SHELLS | {
     "busybox", "csh", "fish", "node", "perl", "php", "python", "python3", "ruby", "screen", "tcsh", "tmux",
 }  # fmt: skip
 _NOTHING = frozenset({"echo", "printf", "false", "true", "nologin", "exit", "sleep", "cat", ":"})
+_RCLONE = ("--append-only", "--config=/dev/null", "--quiet", "--verbose", "-q", "-v", "-vv")
+"""Options of rclone that stand for what the plugin does, or make no difference."""
 Notes = list[tuple[Effect, str]]
 
 
@@ -355,7 +358,7 @@ def _rclone(words: Sequence[str], context: Context) -> Result:
         raise Left("rclone runs something else than serve restic --stdio")
     rest = [word for word in words[3:] if word != "--stdio"]
     appending = "--append-only" in rest
-    private = [word for word in rest if word.startswith("-") and word not in ("--append-only", "-v", "-vv", "-q")]
+    private = [word for word in rest if word.startswith("-") and word not in _RCLONE]
     given = [word for word in rest if not word.startswith("-")]
     if private or len(given) != 1:
         raise Left(f"rclone has {'options ' + ' '.join(private) if private else 'not one path'}")

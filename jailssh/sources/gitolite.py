@@ -14,7 +14,7 @@ from jailssh.config.home_keys import HomeKey
 from jailssh.config.keys import ALL, Key
 from jailssh.config.rights import MAX_TABLE
 from jailssh.core.errors import JailsshError
-from jailssh.core.names import escape
+from jailssh.core.names import escape, is_below
 from jailssh.sources import authorized_keys, gitolite_conf, gitolite_rc
 from jailssh.sources.forced import home_of, tilde
 from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark, Settings
@@ -45,7 +45,7 @@ def find(host: Host) -> list[Found]:
     """Return the accounts that gitolite serves."""
     found = []
     for person in host.people():
-        if host.kind(f"{home_of(person)}/.gitolite") != "dir":
+        if not host.kind(f"{home_of(person)}/.gitolite"):
             continue
         work = _Work(person, host)
         try:
@@ -76,13 +76,13 @@ class _Work:
             self.remarks.append(remark)
 
     def found(self) -> Found:
-        person, host, home = self.person, self.host, home_of(self.person)
+        person, home = self.person, home_of(self.person)
         self.conf_file = f"{home}/.gitolite/conf/gitolite.conf"
         if person.uid == 0:
             raise _Left(home, "root cannot be put into a jail")
         for where, why in authorized_keys.unfit(person):
             self.say(Effect.NOTE, where, why)
-        rc = gitolite_rc.read(host.read_of(person, f"{home}/.gitolite.rc") or "", f"{home}/.gitolite.rc", home)
+        rc = gitolite_rc.read(self._rc_text(f"{home}/.gitolite.rc"), f"{home}/.gitolite.rc", home)
         if rc.stop:
             raise _Left(*rc.stop[0])
         for where, why in rc.lost:
@@ -111,6 +111,18 @@ class _Work:
             uses=("git",),
             remarks=tuple(self.remarks),
         )
+
+    def _rc_text(self, path: str) -> str:
+        """Return the rc file; Debian's package has a link to a file of root's in its place."""
+        kind, target = self.host.kind(path), path
+        if kind == "link":
+            target = self.host.link(path)
+            if not target.startswith("/") or is_below(target, home_of(self.person)):
+                raise _Left(path, "is a link to a file that is not root's")
+        text = self.host.read(target) if kind == "link" else self.host.read_of(self.person, path) if kind else ""
+        if text is None:
+            raise _Left(path, "cannot be read")
+        return text
 
     def _keys(self) -> dict[str, tuple[str, tuple[Key, ...]]]:
         """Return by gitolite's name of a user the name and the keys of ours."""

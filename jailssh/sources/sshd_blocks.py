@@ -228,6 +228,8 @@ def _look(case: _Case, root: str, gids: Mapping[int, str]) -> _Tree:
 def _transfers(case: _Case, words: list[str], tree: _Tree) -> Found:
     """Return the account in a jail for sftp that shows what the chroot does."""
     home = _own_directory(case, tree)
+    if not home and tree.root.count("/") == 1:
+        raise Left(f"{tree.root} holds more than the account may see, and no directory in it is its alone")
     inside = home[len(tree.root) :] if home else ""
     context = Context(case.person, case.host, home_of(case.person))
     first = home_of(case.person)

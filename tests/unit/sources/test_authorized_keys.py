@@ -7,6 +7,7 @@ import struct
 
 import pytest
 
+from jailssh.core.errors import HostError
 from jailssh.sources import authorized_keys, forced
 from jailssh.sources.found import Effect, Fate, Found, Person
 from jailssh_plugins.sftp.plugin import _REQUESTS
@@ -66,6 +67,8 @@ MIGRATES: tuple[tuple[str, str, dict[str, object]], ...] = (
      {"paths": ("~/repos", "~/more")}),
     ("borg serve", "borg", {"paths": ("~",)}),
     ("rclone serve restic --stdio --append-only restic", "restic", {"repository": "~/restic", "append_only": "yes"}),
+    ("rclone serve restic --stdio --config=/dev/null --append-only --verbose ./repo1", "restic",
+     {"repository": "~/repo1", "append_only": "yes"}),
     ("rclone serve restic --stdio /srv/restic", "restic", {"repository": "/srv/restic", "append_only": "no"}),
     ("internal-sftp -R -d incoming -u 0027 -l INFO", "sftp",
      {"read_only": "yes", "start": "~/incoming", "umask": "027"}),
@@ -118,6 +121,9 @@ STAYS: tuple[tuple[str, Fate, str], ...] = (
     ("echo no shell here; sleep 3", Fate.LEAVE, "nobody can do anything"),
     ("/bin/false", Fate.LEAVE, "nobody can do anything"),
     ("/usr/lib/gitlab/gitlab-shell key-1", Fate.LEAVE, "GitLab"),
+    ("/usr/share/gitolite3/gitolite-shell kim", Fate.LEAVE, "gitolite"),
+    ("rclone serve sftp --stdio ./photos", Fate.LEAVE, "something else"),
+    ("cd /srv/app && exec $SSH_ORIGINAL_COMMAND", Fate.LEAVE, "outside of quotes"),
     ("sudo rrsync /srv", Fate.LEAVE, "another account"),
     ('"', Fate.LEAVE, "not closed"),
     ("rrsync -ro 'a", Fate.LEAVE, "not closed"),
@@ -194,7 +200,6 @@ def test_a_login_shell_that_runs_nothing_refuses_today() -> None:
     [
         ((a_key(),), {}),
         (("# nothing",), {}),
-        ((line("/usr/share/gitolite3/gitolite-shell kim"),), {}),
         ((line("borg serve"),), {"forcecommand": "internal-sftp"}),
         ((line("borg serve"),), {"chrootdirectory": "/srv"}),
     ],
@@ -202,6 +207,27 @@ def test_a_login_shell_that_runs_nothing_refuses_today() -> None:
 def test_what_is_not_of_this_source(lines: tuple[str, ...], settings: dict[str, str]) -> None:
     """Accounts without such keys, and those of other sources."""
     assert found(*lines, **settings) is None
+
+
+def test_gitolite_has_a_source_of_its_own() -> None:
+    """Where its directory is."""
+    host = AHost([KIM], {PATH: line("gitolite-shell kim"), "/home/kim/.gitolite/conf/gitolite.conf": ""})
+    assert authorized_keys.find(host) == []
+
+
+def test_a_file_that_cannot_be_read_hides_nobody_else() -> None:
+    """The account is left, with the reason."""
+
+    class Spoilt(AHost):
+        def read_of(self, person: Person, path: str) -> str | None:
+            if person is KIM:
+                raise HostError(path, "is too large")
+            return super().read_of(person, path)
+
+    lee = Person("lee", 1002, 1002, group="lee", home="/home/lee", shell="/bin/sh")
+    every = authorized_keys.find(Spoilt([KIM, lee], {"/home/lee/.ssh/authorized_keys": line("borg serve")}))
+    assert [(each.account, each.fate) for each in every] == [("kim", Fate.LEAVE), ("lee", Fate.MIGRATE)]
+    assert "too large" in every[0].remarks[0].text
 
 
 def test_files_are_those_that_sshd_reads() -> None:

@@ -203,6 +203,16 @@ def test_the_jail_takes_the_table() -> None:
     assert any("own commands: info" in remark.text for remark in result.remarks)
 
 
+def test_the_rc_file_of_debian_is_a_link() -> None:
+    """To a file of root's; one of anybody else's is not followed."""
+    rc = "%RC = (\n ENABLE => [\n 'no-auto-create', # x\n],\n);\n"
+    host = a_host("repo x/..*\nC = ann\nRW+ = ann", {}, {"/etc/gitolite3/gitolite.rc": rc}, keys("ann"))
+    for target, lines in (("/etc/gitolite3/gitolite.rc", []), ("/srv/git/rc", None), ("rc", None), ("/etc/none", None)):
+        host.links = {"/srv/git/.gitolite.rc": target}
+        (result,) = gitolite.find(host)
+        assert (table(result) if result.files else None) == lines, result.remarks
+
+
 def test_lines_as_gitolite_cleans_them() -> None:
     """Comments, but not within quotes."""
     assert gitolite_conf._cleaned(' a  =\tb "c#d" # e "f"') == 'a = b "c#d"'
