@@ -1,16 +1,23 @@
-"""The sources by name.  A new one is a module of this room and a line here."""
+"""The sources by name.  A new one is a module of this room and a line here.
+
+An account that several confine goes with the first: its login shell before what sshd forces on it, that before its keys.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jailssh.sources import authorized_keys, gitolite, sshd_blocks
+from jailssh.sources import authorized_keys, git_shell, gitolite, hestia, rssh, scponly, sshd_blocks
 from jailssh.sources.found import Source
 
 _SOURCES: tuple[Source, ...] = (
-    sshd_blocks,
+    rssh,
+    scponly,
+    hestia,
+    git_shell,
     gitolite,
+    sshd_blocks,
     authorized_keys,
 )
 
