@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jailssh.sources import authorized_keys
+from jailssh.sources import authorized_keys, jailkit
 from jailssh.sources.found import Source
 
-_SOURCES: tuple[Source, ...] = (authorized_keys,)
+_SOURCES: tuple[Source, ...] = (jailkit, authorized_keys)
 
 SOURCES: Mapping[str, Source] = MappingProxyType({source.NAME: source for source in _SOURCES})
