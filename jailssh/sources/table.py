@@ -1,6 +1,6 @@
 """The sources by name.  A new one is a module of this room and a line here.
 
-An account that several confine goes with the first: its login shell before what sshd forces on it, that before its keys.
+An account that several confine goes with the first: its login shell before what sshd forces on it, and its keys last.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jailssh.sources import authorized_keys, git_shell, gitolite, hestia, rssh, scponly, sshd_blocks
+from jailssh.sources import authorized_keys, git_shell, gitolite, hestia, jailkit, rssh, scponly, sshd_blocks
 from jailssh.sources.found import Source
 
 _SOURCES: tuple[Source, ...] = (
+    jailkit,
     rssh,
     scponly,
     hestia,

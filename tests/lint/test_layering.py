@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "upkeep": {"closure", "core", "files", "host", "image", "jail", "plan", "publish"},
     "tree": {"closure", "core", "files", "host", "image", "jail", "jailspec", "plugin"},
     "diagnose": {"config", "core", "host", "jail", "plan", "plugin", "policy", "publish", "services"},
-    "sources": {"config", "core"},
+    "sources": {"config", "core", "jailspec"},
     "change": {"core", "files", "host", "publish", "services"},
     "users": {
         "change", "closure", "config", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish",
@@ -59,8 +59,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "plan", "publish", "selftest", "services", "users",
     },
     "cli": {
-        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "integrity",
-        "jail", "jailspec", "policy", "publish", "scratch", "selftest", "services", "tree", "upkeep", "users",
+        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image",
+        "jail", "jailspec", "publish", "scratch", "selftest", "services", "sources", "tree", "upkeep", "users",
     },
 }  # fmt: skip
 MOST_FILES = 20
