@@ -206,8 +206,11 @@ def _finish(layout: Layout, wish: DelUserOptions, facts: DelUserFacts) -> list[s
     return end(layout, ending)
 
 
-def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts) -> Ending:
-    """Take back what confines the account, all but the account itself; call under the lock."""
+def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covered: bool = True) -> Ending:
+    """Take back what confines the account, all but the account itself; call under the lock.
+
+    ``covered``: what sessions cover in its home may be there still.
+    """
     name = wish.name
     if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
         raise JailsshError(f"account {name}", "was put into a jail again by another command", hint="repeat the command")
@@ -220,7 +223,7 @@ def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts) -> Ending
     delete = facts.deletes(wish) and entry is not None and entry.uid == number
     if entry is not None and delete:
         _check_deletable(entry, remove_home=wish.remove_home)
-    if entry is not None and same and not wish.remove_home:
+    if entry is not None and same and covered and not wish.remove_home:
         take_away(entry)  # before what was set aside under the same names comes back
     inverses = _inverses(layout, name, journal, entry if same else None)
     # Of an account that goes these go with it.

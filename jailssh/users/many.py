@@ -26,7 +26,7 @@ from jailssh.services import shadow, sshd, sshd_matches
 from jailssh.services.shadow import NewAccount
 from jailssh.users import adduser, aside, checks, gone, home_keys, looks, running
 from jailssh.users.adduser import AccountStep, AddUserOptions, Confirm, Outcome, Publishing
-from jailssh.users.covers import make_ahead
+from jailssh.users.covers import make_ahead_each
 from jailssh.users.looks import OutsideJail
 from jailssh.users.setup import GROUP
 
@@ -95,7 +95,9 @@ def add_many(
             _Batch(layout, cases, publisher, fault, progress, look).run()
         for case in cases:
             publisher.tidy(case.entry.uid)
-    return [_added(layout, case, publisher, owed if at == 0 else []) for at, case in enumerate(cases)]
+    cases[0].lines[:0] = owed
+    covers = make_ahead_each(layout, [case.entry for case in cases])
+    return [_added(layout, case, publisher, covers[case.wish.name]) for case in cases]
 
 
 def _check_names(wishes: Sequence[AddUserOptions]) -> None:
@@ -391,12 +393,12 @@ def _line(case: _Case, login_program: str) -> NewAccount:
     )
 
 
-def _added(layout: Layout, case: _Case, publisher: Publishing, owed: Sequence[str]) -> Added:
+def _added(layout: Layout, case: _Case, publisher: Publishing, covers: Sequence[str]) -> Added:
     wish = case.wish
-    lines = [*owed, *case.lines]
+    lines = [*case.lines]
     lines += adduser.report(layout, wish, case.entry, case.facts, case.changed, case.ability)
     standing = looks.lines(case.standing, aside=wish.disable)
-    lines += [*case.taken.lines, *standing, *make_ahead(layout, case.entry)]
+    lines += [*case.taken.lines, *standing, *covers]
     if case.facts is None and not wish.keys and not wish.password and not case.shared:
         lines.append(adduser.no_key(wish.name, rights=publisher.has_rights(wish.jails)))
     return Added(wish.name, Outcome(tuple(lines), bool(case.changed)))
