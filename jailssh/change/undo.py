@@ -81,7 +81,8 @@ def _undo_file(path: str, content: str | None, mode: int, written: str = "") -> 
     if written and _digest(install.read_optional(path, LIMIT)) not in (written, _digest(before)):
         return
     if content is None:
-        fs.remove_file(path)
+        if os.path.lexists(path):  # On a file system that is read-only even the removal of nothing fails.
+            fs.remove_file(path)
     else:
         fs.atomic_write(path, base64.b64decode(content), mode=mode)
 
@@ -175,12 +176,13 @@ def _undo_account(name: str, uid: int | None = None, dev: int = 0, ino: int = 0,
     if accounts.group_exists(name) and not accounts.members(name):
         accounts.delete_group(name)
     if entry is None:
-        _sweep(name, *marks[1:])
+        sweep(name, *marks[1:])
 
 
-def _sweep(name: str, group: str = "") -> None:
-    """Remove what there is of a local account beside its line of /etc/passwd, which is written last."""
-    if accounts.password_hash(name) is not None or (group and accounts.is_listed_member(name, group)):
+def sweep(name: str, group: str = "") -> None:
+    """Remove what there is of a local account beside its line of /etc/passwd: written before it, removed after it."""
+    listed = bool(group) and accounts.is_listed_member(name, group)
+    if listed or accounts.password_hash(name) is not None or accounts.group_exists(name):
         with shadow.opened() as files:
             if not files.has_account(name):
                 files.remove([name])

@@ -184,8 +184,10 @@ class AccountFiles:
 
     def write(self) -> None:
         """Write the files that changed; what an account needs comes before it, and goes after it."""
-        order = ("subuid", "subgid", "gshadow", "group", "shadow", "passwd")
-        for name in reversed(order) if self._shrinks else order:
+        # group(5) last where accounts go: what a killed command left is found by it.
+        before = ("subuid", "subgid", "gshadow", "group", "shadow", "passwd")
+        after = ("passwd", "shadow", "subuid", "subgid", "gshadow", "group")
+        for name in after if self._shrinks else before:
             file = self._files[name]
             if file.present and (data := file.text()) != file.before:
                 _replace(file.path, file.before, data)

@@ -161,15 +161,20 @@ def _home_refusals(facts: AccountFacts) -> list[JailsshError]:
 
 
 def differences(
-    entry: AccountEntry, *, uid: int | None, gecos: str, password: str, expires: int | None
+    entry: AccountEntry, *, uid: int | None, gecos: str, password: str, expires: int | None, ours: bool
 ) -> list[JailsshError]:
-    """Return where an account that exists is not as asked for: it is put into a jail, and otherwise left as it is."""
+    """Return where an account that exists is not as asked for: it is put into a jail, and otherwise left as it is.
+
+    ``ours``: adduser created it, so it may still lack a password that an interrupted command was to give it.
+    """
     ages = accounts.password_ages(entry.name)
     rows = (
         (uid is None or uid == entry.uid, f"uid {uid}", f"account exists with uid {entry.uid}", "usermod --uid"),
         (not gecos or gecos == entry.gecos, "gecos", "account exists with another one", "usermod --comment"),
         (
-            not password or password == accounts.password_hash(entry.name),
+            not password
+            or password == accounts.password_hash(entry.name)
+            or (ours and not accounts.has_password(entry.name)),
             "password",
             "account exists, its password stays as it is",
             "chpasswd --encrypted",
@@ -196,9 +201,9 @@ def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "") 
     """Raise unless a local account ``name`` with ``home`` can be created."""
     if len(name) > MAX_NEW_NAME:
         raise UsageError(f"account name {name!r}", f"has {len(name)} characters (limit {MAX_NEW_NAME})")
-    if ":" in home:
+    if home.find(":") >= 0:
         raise UsageError(f"--home {home!r}", "contains a colon, which /etc/passwd cannot hold")
-    if any(char in gecos for char in ":\n\r") or not gecos.isprintable():
+    if gecos.find(":") >= 0 or not gecos.isprintable():
         raise UsageError(f"gecos of {name}", "contains a colon or a control character")
     if uid is not None and not 0 < uid <= MAX_UID:
         raise UsageError(f"uid {uid} of {name}", f"is not between 1 and {MAX_UID}")

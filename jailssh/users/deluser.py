@@ -228,6 +228,8 @@ def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covere
     inverses = _inverses(layout, name, journal, entry if same else None)
     # Of an account that goes these go with it.
     undo.take_back(step for step in inverses if not (delete and step.op in _OF_LINES))
+    if entry is None and facts.created:
+        undo.sweep(name, GROUP)  # An earlier run was killed between two files.
     return Ending(wish, facts, entry, journal, delete)
 
 

@@ -27,7 +27,7 @@ def keys_of(layout: Layout, name: str) -> list[Key]:
     own = f"command={layout.login_program}"
     for key in found:
         if limits := [*key.options, *(each for each in key.commands if each.replace('"', "") != own)]:
-            why = f"is limited ({', '.join(limits)}), and the copy would not be"
+            why = f"is limited ({', '.join(limits)}); the copy loses the limit"
             raise UsageError(key.origin, why, hint="give the keys in a file: --key FILE")
     if not found:
         raise UsageError(f"account {name}", "has no keys to copy")

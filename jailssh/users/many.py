@@ -131,10 +131,14 @@ def _judged(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publish
         except JailsshError as error:
             errors += parts(error)
     planned = gone.planned_names(layout)
+    # First, since it gives numbers back.
+    settled = {wish.name: transaction.recover(layout, adduser.subject(wish.name)) for wish in wishes}
     numbers = _Numbers(wish.uid for wish in wishes if wish.uid is not None)
     for wish in wishes:
         try:
-            cases.append(_judge(layout, wish, publisher, planned, numbers))
+            case = _judge(layout, wish, publisher, planned, numbers)
+            case.lines[:0] = settled[wish.name]
+            cases.append(case)
         except JailsshError as error:
             errors += _placed(wish, error)
     raise_all(errors)
@@ -178,9 +182,8 @@ def _judge(
     layout: Layout, wish: AddUserOptions, publisher: Publishing, planned: dict[str, list[int]], numbers: _Numbers
 ) -> _Case:
     subject = adduser.subject(wish.name)
-    lines = transaction.recover(layout, subject)
     entry = accounts.find(wish.name)
-    lines += gone.set_aside_other(layout, wish.name, entry, planned)
+    lines = gone.set_aside_other(layout, wish.name, entry, planned)
     home = (wish.home or f"/home/{wish.name}") if entry is None else entry.home
     facts = None
     if entry is None:
@@ -288,19 +291,17 @@ class _Batch:
         case.before = before
         journal.uid = entry.uid
         journal.note(steps)
+        self._fault("account: noted")
 
     def _confine(self) -> None:
         """Write the users files, create the accounts and make all members of the group that sshd confines."""
         new = [case for case in self._cases if case.facts is None]
         joining = []
         for case in self._cases:
-            for step in case.before:
-                if step.inverse.op == Operation.MEMBER:
-                    joining.append(case.wish.name)
-                else:
-                    step.act()
-                if case.facts is not None:
-                    case.changed.append(step.point)
+            joining += [case.wish.name for step in case.before if step.inverse.op == Operation.MEMBER]
+            if case.facts is not None:
+                case.changed += [step.point for step in case.before]
+                self._write_users_file(case)
         if joining:
             with shadow.opened() as files:
                 for case in new:
@@ -311,12 +312,20 @@ class _Batch:
         for case in new:
             self._look()
             homes.make(case.entry.home, case.entry.uid, case.entry.gid)
+            # What has a users file and no account is taken for one that is gone.
+            self._write_users_file(case)
         for case in self._cases:
             if gid is not None and (GROUP, gid) not in case.entry.groups:
                 case.entry = replace(case.entry, groups=(*case.entry.groups, (GROUP, gid)))
             present = authorized_keys.present(self._layout, case.wish.name)
             case.taken = home_keys.take(case.own, present, self._layout, case.wish.key_choice)
             aside.set_aside(case.journal, case.entry, case.standing if case.wish.disable else ())
+
+    def _write_users_file(self, case: _Case) -> None:
+        for step in case.before:
+            if step.inverse.op != Operation.MEMBER:
+                step.act()
+                self._fault(f"{step.point}: done")
 
     def _check_sshd(self) -> None:
         """Ask sshd, once for each case that it tells apart, whether the forced command holds."""

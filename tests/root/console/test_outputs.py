@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.
 # The verb, with {n} for a number that no other case has; what it shows only is in SHOWING.
 CALLS: dict[str, list[str]] = {
     "setup": ["setup --yes"],
-    "adduser": ["adduser new{n} --jail sftp-only --yes"],
-    "deluser": ["deluser old{n} --yes"],
+    "adduser": ["adduser new{n} --jail sftp-only --yes", "adduser new{n} more{n} --jail sftp-only --json"],
+    "deluser": ["deluser old{n} --yes", "deluser old{n} --yes --json"],
     "doctor": ["doctor", "doctor --json"],
     "recover": ["recover --yes"],
     "kick": ["kick alice"],
