@@ -35,6 +35,7 @@ class Operation(Word):
     SHELL = "shell"
     MEMBER = "member"
     HASH = "hash"
+    EXPIRY = "expiry"
     ACCOUNT = "account"
     GROUP = "group"
     RELOAD = "reload"
@@ -143,6 +144,17 @@ def _undo_password(name: str, uid: int, old: str, written: str) -> None:
     entry = accounts.find(name)
     if entry and entry.uid == uid and _digest((accounts.password_hash(name) or "").encode()) == written:
         shadow.set_password(name, old)
+
+
+def put_expiry_back(name: str, uid: int, before: int | None, written: int) -> UndoAction:
+    """Return the inverse of giving an account another day of expiry (shadow(5))."""
+    return UndoAction(Operation.EXPIRY, name, (uid, before, written))
+
+
+def _undo_expiry(name: str, uid: int, before: int | None, written: int) -> None:
+    entry, ages = accounts.find(name), accounts.password_ages(name)
+    if entry and entry.uid == uid and ages is not None and ages.expires == written:
+        shadow.set_expiry(name, before)
 
 
 def created(name: str, login_program: str, group: str) -> UndoAction:
@@ -267,6 +279,7 @@ OPERATIONS: dict[Operation, Callable[..., None]] = {
     Operation.SHELL: _undo_shell,
     Operation.MEMBER: _undo_member,
     Operation.HASH: _undo_password,
+    Operation.EXPIRY: _undo_expiry,
     Operation.ACCOUNT: _undo_account,
     Operation.GROUP: _undo_group,
     Operation.RELOAD: _undo_reload,
@@ -299,6 +312,9 @@ def for_good(step: UndoAction) -> UndoAction | None:
         uid, _, new = step.args
         entry = accounts.find(step.key)
         return step if entry is not None and (entry.uid, entry.shell) == (uid, new) else None
+    if step.op == Operation.EXPIRY:
+        ages = accounts.password_ages(step.key)
+        return step if ages is not None and ages.expires == step.args[2] else None
     if step.op == Operation.MEMBER:
         return step if accounts.is_listed_member(step.key, step.args[0]) else None
     return step

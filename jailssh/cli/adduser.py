@@ -15,7 +15,7 @@ from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, parts, raise_
 from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name, check_jail_name, escape
 from jailssh.publish.publish import Publisher
-from jailssh.users import adduser, key_sources, many
+from jailssh.users import adduser, home_keys, many
 from jailssh.users.adduser import AddUserOptions
 from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 
@@ -147,7 +147,7 @@ def _wishes(args: argparse.Namespace, context: Context) -> list[AddUserOptions]:
 def _common_keys(args: argparse.Namespace, context: Context) -> tuple[Key, ...]:
     keys = [key for path in args.key for key in read_key_file(path, f"--key {path}")]
     if args.key_from:
-        keys += key_sources.keys_of(context.layout, check_account_name(args.key_from))
+        keys += home_keys.keys_of(context.layout, check_account_name(args.key_from))
     return tuple(keys)
 
 

@@ -28,7 +28,7 @@ from jailssh.jail import owners
 from jailssh.jail.authorized_keys import keys_file
 from jailssh.publish import plan_files
 from jailssh.services.sessions import end_processes, end_sessions
-from jailssh.users import key_removal
+from jailssh.users import key_removal, locking
 from jailssh.users.adduser import Confirm, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
@@ -214,8 +214,10 @@ def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covere
     name = wish.name
     if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
         raise JailsshError(f"account {name}", "was put into a jail again by another command", hint="repeat the command")
-    for each in (subject(name), keys_subject(name)):
+    for each in (subject(name), keys_subject(name), locking.subject(name)):
         transaction.recover(layout, each)
+    if facts.same:
+        locking.lift(layout, name)
     journal = Journal(layout, subject(name))
     entry, same = accounts.find(name), facts.same
     # A journal of old does not say which account it was; the users file did.

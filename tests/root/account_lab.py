@@ -27,7 +27,7 @@ from jailssh.files import fs, homes
 from jailssh.services import shadow
 from jailssh.host.paths import Layout
 from jailssh.change import transaction
-from jailssh.users import setup
+from jailssh.users import locking, setup
 from jailssh.users.adduser import AddUserOptions, adduser
 from jailssh.users.deluser import DelUserOptions, deluser
 from jailssh.users.many import add_many
@@ -82,7 +82,7 @@ def watched(module, name):
         act(*args)
     setattr(module, name, call)
 
-if spec["do"] in ("many", "del many"):
+if spec["do"] in ("many", "del many", "lock", "unlock"):
     watched(shadow, "_replace")
     watched(homes, "make")
 
@@ -108,6 +108,10 @@ try:
             for name, jails, extra in spec["wishes"]]
         done = add_many(layout, wishes, Publisher(), lambda question: spec.get("answer", True), fault)
         lines = [line for each in done for line in each.outcome.lines]
+    elif spec["do"] == "lock":
+        lines = locking.lock(layout, spec["name"], fault).lines
+    elif spec["do"] == "unlock":
+        lines = locking.unlock(layout, spec["name"]).lines
     elif spec["do"] == "del many":
         words = ("keep", "remove_home", "now")
         wishes = [DelUserOptions(name, *(spec.get(word, False) for word in words)) for name in spec["names"]]

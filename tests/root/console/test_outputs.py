@@ -21,6 +21,8 @@ CALLS: dict[str, list[str]] = {
     "deluser": ["deluser old{n} --yes", "deluser old{n} --yes --json"],
     "doctor": ["doctor", "doctor --json"],
     "recover": ["recover --yes"],
+    "lock": ["lock alice"],
+    "unlock": ["unlock alice"],
     "kick": ["kick alice"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
     "apply": ["apply", "apply --dry-run"],
@@ -97,6 +99,8 @@ def test_output_that_cannot_be_written_stops_no_work(host: ScratchHost, call: st
     words = call.format(n=number)
     if call.startswith("deluser"):
         host.run(["jailssh", "adduser", f"old{number}", "--jail", "sftp-only", "--yes"], check=True)
+    if call.startswith("unlock"):
+        host.run(["jailssh", "lock", "alice"], check=True)
     if call.startswith(("keys add", "keys remove")):
         host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"/root/k{number}"], check=True)
     if call.startswith("keys remove"):
