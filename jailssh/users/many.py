@@ -125,11 +125,11 @@ def _judged(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publish
     """Return the cases; raises every reason against any of them.  Nothing that lets in is left of older accounts."""
     errors: list[JailsshError] = []
     cases: list[_Case] = []
-    for jails in sorted({wish.jails for wish in wishes}):
+    for jails, wish in {wish.jails: wish for wish in reversed(wishes)}.items():
         try:
             publisher.check(jails)
         except JailsshError as error:
-            errors += parts(error)
+            errors += _placed(wish, error)
     planned = gone.planned_names(layout)
     # First, since it gives numbers back.
     settled = {wish.name: transaction.recover(layout, adduser.subject(wish.name)) for wish in wishes}
