@@ -35,6 +35,7 @@ class Operation(Word):
     SHELL = "shell"
     MEMBER = "member"
     HASH = "hash"
+    EXPIRY = "expiry"
     ACCOUNT = "account"
     GROUP = "group"
     RELOAD = "reload"
@@ -82,7 +83,8 @@ def _undo_file(path: str, content: str | None, mode: int, written: str = "") -> 
     if written and _digest(install.read_optional(path, LIMIT)) not in (written, _digest(before)):
         return
     if content is None:
-        fs.remove_file(path)
+        if os.path.lexists(path):  # On a file system that is read-only even the removal of nothing fails.
+            fs.remove_file(path)
     else:
         fs.atomic_write(path, base64.b64decode(content), mode=mode)
 
@@ -152,6 +154,17 @@ def _undo_password(name: str, uid: int, old: str, written: str) -> None:
         shadow.set_password(name, old)
 
 
+def put_expiry_back(name: str, uid: int, before: int | None, written: int) -> UndoAction:
+    """Return the inverse of giving an account another day of expiry (shadow(5))."""
+    return UndoAction(Operation.EXPIRY, name, (uid, before, written))
+
+
+def _undo_expiry(name: str, uid: int, before: int | None, written: int) -> None:
+    entry, ages = accounts.find(name), accounts.password_ages(name)
+    if entry and entry.uid == uid and ages is not None and ages.expires == written:
+        shadow.set_expiry(name, before)
+
+
 def created(name: str, login_program: str, group: str) -> UndoAction:
     """Return the inverse of creating an account, before it is there; see :func:`as_created`."""
     return UndoAction(Operation.ACCOUNT, name, (None, 0, 0, login_program, group))
@@ -183,12 +196,13 @@ def _undo_account(name: str, uid: int | None = None, dev: int = 0, ino: int = 0,
     if accounts.group_exists(name) and not accounts.members(name):
         accounts.delete_group(name)
     if entry is None:
-        _sweep(name, *marks[1:])
+        sweep(name, *marks[1:])
 
 
-def _sweep(name: str, group: str = "") -> None:
-    """Remove what there is of a local account beside its line of /etc/passwd, which is written last."""
-    if accounts.password_hash(name) is not None or (group and accounts.is_listed_member(name, group)):
+def sweep(name: str, group: str = "") -> None:
+    """Remove what there is of a local account beside its line of /etc/passwd: written before it, removed after it."""
+    listed = bool(group) and accounts.is_listed_member(name, group)
+    if listed or accounts.password_hash(name) is not None or accounts.group_exists(name):
         with shadow.opened() as files:
             if not files.has_account(name):
                 files.remove([name])
@@ -273,6 +287,7 @@ OPERATIONS: dict[Operation, Callable[..., None]] = {
     Operation.SHELL: _undo_shell,
     Operation.MEMBER: _undo_member,
     Operation.HASH: _undo_password,
+    Operation.EXPIRY: _undo_expiry,
     Operation.ACCOUNT: _undo_account,
     Operation.GROUP: _undo_group,
     Operation.RELOAD: _undo_reload,
@@ -306,6 +321,9 @@ def for_good(step: UndoAction) -> UndoAction | None:
         uid, _, new = step.args
         entry = accounts.find(step.key)
         return step if entry is not None and (entry.uid, entry.shell) == (uid, new) else None
+    if step.op == Operation.EXPIRY:
+        ages = accounts.password_ages(step.key)
+        return step if ages is not None and ages.expires == step.args[2] else None
     if step.op == Operation.MEMBER:
         return step if accounts.is_listed_member(step.key, step.args[0]) else None
     return step

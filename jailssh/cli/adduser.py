@@ -6,7 +6,6 @@ import argparse
 from dataclasses import replace
 
 from jailssh.config import account_list
-from jailssh.config.account_list import jail_names
 from jailssh.config.key_formats import as_openssh, is_key_text
 from jailssh.config.keys import Key, parse_keys
 from jailssh.console import progress
@@ -14,9 +13,9 @@ from jailssh.console.context import ASSUME_YES, Context
 from jailssh.console.inputs import read_named
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, parts, raise_all
 from jailssh.core.journal_fields import JAIL, USER
-from jailssh.core.names import check_account_name, escape
+from jailssh.core.names import check_account_name, check_jail_name, escape
 from jailssh.publish.publish import Publisher
-from jailssh.users import adduser, key_sources, many
+from jailssh.users import adduser, home_keys, many
 from jailssh.users.adduser import AddUserOptions
 from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 
@@ -148,7 +147,7 @@ def _wishes(args: argparse.Namespace, context: Context) -> list[AddUserOptions]:
 def _common_keys(args: argparse.Namespace, context: Context) -> tuple[Key, ...]:
     keys = [key for path in args.key for key in read_key_file(path, f"--key {path}")]
     if args.key_from:
-        keys += key_sources.keys_of(context.layout, check_account_name(args.key_from))
+        keys += home_keys.keys_of(context.layout, check_account_name(args.key_from))
     return tuple(keys)
 
 
@@ -186,6 +185,11 @@ def _listed_keys(text: str, where: str) -> list[Key]:
     if text == "-":
         raise UsageError(f"{where}: key", "is not a key and not a file")
     return read_key_file(text, f"{where}: key {escape(text, 60)}")
+
+
+def jail_names(text: str) -> tuple[str, ...]:
+    """Return the names in ``--jail A,B``, sorted, each once."""
+    return tuple(sorted({check_jail_name(name.strip()) for name in text.split(",")}))
 
 
 def read_key_file(path: str, what: str) -> list[Key]:

@@ -51,6 +51,7 @@ def _is_meant(subject: str, wanted: str | None) -> bool:
         wanted,
         f"account-{wanted}",
         f"keys-{wanted}",
+        f"lock-{wanted}",
         f"selftest-{wanted}",
         f"selftest-made-{wanted}",
     )

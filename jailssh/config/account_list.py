@@ -67,8 +67,8 @@ def day(text: str, what: str) -> int | None:
     return days
 
 
-def jail_names(text: str) -> tuple[str, ...]:
-    """Return the names in a text such as ``sftp,scp``, sorted, each once."""
+def _jail_names(text: str) -> tuple[str, ...]:
+    """Return the names in a text such as ``sftp,scp`` or ``sftp scp``, sorted, each once."""
     return tuple(sorted({check_jail_name(name.strip()) for name in re.split(r"[,;+\s]+", text.strip())}))
 
 
@@ -156,7 +156,7 @@ def _row(cells: dict[str, str], where: str) -> Row:
             return None
 
     value("name", check_account_name)
-    jails = value("jail", lambda text: jail_names(text) if text else ())
+    jails = value("jail", lambda text: _jail_names(text) if text else ())
     home = value("home", _home)
     uid = value("uid", _uid)
     hashed = value("password", lambda text: password_hash(text, "password"))

@@ -166,11 +166,18 @@ def make_empty(entry: AccountEntry, wanted: Sequence[tuple[str, bool]]) -> list[
     system that is read-only, and not in a directory of somebody else's.
     """
 
-    def question() -> bytes:
-        failed = [f"{number} {path}" for path, directory in wanted if (number := _make(path, directory=directory))]
-        return "\n".join(failed).encode("utf-8", "surrogateescape")
+    return not_made(ask(entry, lambda: making_empty(wanted)))
 
-    lines = ask(entry, question).decode("utf-8", "surrogateescape").splitlines()
+
+def making_empty(wanted: Sequence[tuple[str, bool]]) -> bytes:
+    """Do what :func:`make_empty` does, called as the account; :func:`not_made` reads what it returns."""
+    failed = [f"{number} {path}" for path, directory in wanted if (number := _make(path, directory=directory))]
+    return "\n".join(failed).encode("utf-8", "surrogateescape")
+
+
+def not_made(answer: bytes) -> list[tuple[str, int]]:
+    """Return the paths, with errno, that an answer of :func:`making_empty` names."""
+    lines = answer.decode("utf-8", "surrogateescape").splitlines()
     return [(path, int(number)) for number, _, path in (line.partition(" ") for line in lines)]
 
 
@@ -185,7 +192,7 @@ def _make(path: str, *, directory: bool) -> int:
         return 0  # No home yet: made at the first login.
     except OSError as error:
         denied = error.errno in (errno.EACCES, errno.EPERM)
-        if error.errno != errno.EROFS and not (denied and os.stat(os.path.dirname(path)).st_uid != os.getuid()):
+        if error.errno != errno.EROFS and not (denied and os.stat(os.path.dirname(path)).st_uid != os.geteuid()):
             return error.errno or errno.EIO
     return 0
 
@@ -193,17 +200,19 @@ def _make(path: str, *, directory: bool) -> int:
 def remove_empty(entry: AccountEntry, paths: Sequence[tuple[str, bool]]) -> None:
     """Remove what :func:`make_empty` made, as the account: what holds anything, or is something else, stays."""
 
-    def question() -> bytes:
-        for path, directory in paths:
-            with suppress(OSError):
-                info = os.lstat(path)
-                if directory:
-                    os.rmdir(path)
-                elif stat.S_ISREG(info.st_mode) and info.st_size == 0 and info.st_nlink == 1:
-                    os.unlink(path)
-        return b""
+    ask(entry, lambda: removing_empty(paths))
 
-    ask(entry, question)
+
+def removing_empty(paths: Sequence[tuple[str, bool]]) -> bytes:
+    """Do what :func:`remove_empty` does, called as the account."""
+    for path, directory in paths:
+        with suppress(OSError):
+            info = os.lstat(path)
+            if directory:
+                os.rmdir(path)
+            elif stat.S_ISREG(info.st_mode) and info.st_size == 0 and info.st_nlink == 1:
+                os.unlink(path)
+    return b""
 
 
 def make_tree(entry: AccountEntry, folder: str, name: str, files: Sequence[tuple[str, bytes]]) -> str:

@@ -176,6 +176,13 @@ class AccountFiles:
             raise JailsshError(f"account {name}", "is not a line of /etc/shadow")
         row[1:3] = [hashed, str(int(time.time()) // 86400)]
 
+    def set_expiry(self, name: str, day: int | None) -> None:
+        """Make ``day``, counted from 1970, the one from which on a local account has expired; None is never."""
+        row = self._shadow.row(name)
+        if row is None or len(row) < 8:
+            raise JailsshError(f"account {name}", "is not a line of /etc/shadow")
+        row[7] = "" if day is None else str(day)
+
     def _account(self, name: str) -> list[str]:
         row = self._passwd.row(name)
         if row is None or len(row) < 7:
@@ -184,8 +191,10 @@ class AccountFiles:
 
     def write(self) -> None:
         """Write the files that changed; what an account needs comes before it, and goes after it."""
-        order = ("subuid", "subgid", "gshadow", "group", "shadow", "passwd")
-        for name in reversed(order) if self._shrinks else order:
+        # group(5) last where accounts go: what a killed command left is found by it.
+        before = ("subuid", "subgid", "gshadow", "group", "shadow", "passwd")
+        after = ("passwd", "shadow", "subuid", "subgid", "gshadow", "group")
+        for name in after if self._shrinks else before:
             file = self._files[name]
             if file.present and (data := file.text()) != file.before:
                 _replace(file.path, file.before, data)
@@ -195,6 +204,12 @@ def set_password(name: str, hashed: str) -> None:
     """Make ``hashed`` the password's hash of one account."""
     with opened() as files:
         files.set_password(name, hashed)
+
+
+def set_expiry(name: str, day: int | None) -> None:
+    """Make ``day`` the one from which on one account has expired."""
+    with opened() as files:
+        files.set_expiry(name, day)
 
 
 _AGES = (("PASS_MIN_DAYS", "0"), ("PASS_MAX_DAYS", "99999"), ("PASS_WARN_AGE", "7"))

@@ -224,7 +224,13 @@ def check_existing(
     if wish.home is not None and wish.home != entry.home:
         why = f"account exists with home '{entry.home}', which stays as it is"
         raise UsageError(f"--home {wish.home}", why, hint="repeat the command without --home")
-    raise_all(checks.differences(entry, uid=wish.uid, gecos=wish.gecos, password=wish.password, expires=wish.expires))
+    made = [step.args for step in Journal(layout, subject(wish.name)).original if step.op == Operation.ACCOUNT]
+    ours = any(args and args[0] == entry.uid for args in made)
+    raise_all(
+        checks.differences(
+            entry, uid=wish.uid, gecos=wish.gecos, password=wish.password, expires=wish.expires, ours=ours
+        )
+    )
     path = users_file(layout, wish.name)
     facts = checks.look(entry, login_program=layout.login_program, users_file=path)
     raise_all(
@@ -235,6 +241,7 @@ def check_existing(
             login_program=layout.login_program,
             force=wish.force,
             now=wish.now,
+            of_root=bool(wish.home_path),
         )
     )
     return facts

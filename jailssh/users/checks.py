@@ -80,9 +80,19 @@ def _lstat(entry: AccountEntry, path: str) -> os.stat_result | None:
 
 
 def refusals(
-    facts: AccountFacts, *, min_uid: int, deny_groups: Collection[str], login_program: str, force: bool, now: bool
+    facts: AccountFacts,
+    *,
+    min_uid: int,
+    deny_groups: Collection[str],
+    login_program: str,
+    force: bool,
+    now: bool,
+    of_root: bool = False,
 ) -> list[JailsshError]:
-    """Return every reason not to put the account into a jail; ``force`` and ``now`` as on the command line."""
+    """Return every reason not to put the account into a jail; ``force`` and ``now`` as on the command line.
+
+    ``of_root``: its home may be root's, as sshd wants a ChrootDirectory; so it stays for one that is in a jail.
+    """
     entry = facts.entry
     what = f"account {entry.name}"
     if entry.uid == 0 or entry.gid == 0:
@@ -104,7 +114,7 @@ def refusals(
                 hint="end its sessions, or use --now (running processes stay unconfined)",
             )
         )
-    return found + _home_refusals(facts)
+    return found + _home_refusals(facts, (0, entry.uid) if of_root or facts.jailed else (entry.uid,))
 
 
 def _needs_force(
@@ -133,7 +143,7 @@ def _needs_force(
     return found
 
 
-def _home_refusals(facts: AccountFacts) -> list[JailsshError]:
+def _home_refusals(facts: AccountFacts, owners: Collection[int]) -> list[JailsshError]:
     entry = facts.entry
     what = f"home {entry.home!r} of {entry.name}"
     if entry.home == "/" or not is_clean_absolute(entry.home):
@@ -148,8 +158,7 @@ def _home_refusals(facts: AccountFacts) -> list[JailsshError]:
     if not stat.S_ISDIR(facts.home.st_mode):
         return [UsageError(what, "is not a directory")]
     found: list[JailsshError] = []
-    # One of root's can be changed by nobody: that is what sshd wants of a ChrootDirectory.
-    if facts.home.st_uid not in (entry.uid, 0):
+    if facts.home.st_uid not in owners:
         why = f"belongs to uid {facts.home.st_uid}, expected {entry.uid}"
         found.append(UsageError(what, why, hint=f"chown {entry.name} {entry.home}"))
     if facts.home.st_mode & 0o022:
@@ -162,15 +171,20 @@ def _home_refusals(facts: AccountFacts) -> list[JailsshError]:
 
 
 def differences(
-    entry: AccountEntry, *, uid: int | None, gecos: str, password: str, expires: int | None
+    entry: AccountEntry, *, uid: int | None, gecos: str, password: str, expires: int | None, ours: bool
 ) -> list[JailsshError]:
-    """Return where an account that exists is not as asked for: it is put into a jail, and otherwise left as it is."""
+    """Return where an account that exists is not as asked for: it is put into a jail, and otherwise left as it is.
+
+    ``ours``: adduser created it, so it may still lack a password that an interrupted command was to give it.
+    """
     ages = accounts.password_ages(entry.name)
     rows = (
         (uid is None or uid == entry.uid, f"uid {uid}", f"account exists with uid {entry.uid}", "usermod --uid"),
         (not gecos or gecos == entry.gecos, "gecos", "account exists with another one", "usermod --comment"),
         (
-            not password or password == accounts.password_hash(entry.name),
+            not password
+            or password == accounts.password_hash(entry.name)
+            or (ours and not accounts.has_password(entry.name)),
             "password",
             "account exists, its password stays as it is",
             "chpasswd --encrypted",
@@ -197,9 +211,9 @@ def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "") 
     """Raise unless a local account ``name`` with ``home`` can be created."""
     if len(name) > MAX_NEW_NAME:
         raise UsageError(f"account name {name!r}", f"has {len(name)} characters (limit {MAX_NEW_NAME})")
-    if ":" in home:
+    if home.find(":") >= 0:
         raise UsageError(f"--home {home!r}", "contains a colon, which /etc/passwd cannot hold")
-    if any(char in gecos for char in ":\n\r") or not gecos.isprintable():
+    if gecos.find(":") >= 0 or not gecos.isprintable():
         raise UsageError(f"gecos of {name}", "contains a colon or a control character")
     if uid is not None and not 0 < uid <= MAX_UID:
         raise UsageError(f"uid {uid} of {name}", f"is not between 1 and {MAX_UID}")

@@ -28,7 +28,7 @@ from jailssh.jail import owners
 from jailssh.jail.authorized_keys import keys_file
 from jailssh.publish import plan_files
 from jailssh.services.sessions import end_processes, end_sessions
-from jailssh.users import key_removal
+from jailssh.users import key_removal, locking
 from jailssh.users.adduser import Confirm, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
@@ -206,13 +206,18 @@ def _finish(layout: Layout, wish: DelUserOptions, facts: DelUserFacts) -> list[s
     return end(layout, ending)
 
 
-def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts) -> Ending:
-    """Take back what confines the account, all but the account itself; call under the lock."""
+def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covered: bool = True) -> Ending:
+    """Take back what confines the account, all but the account itself; call under the lock.
+
+    ``covered``: what sessions cover in its home may be there still.
+    """
     name = wish.name
     if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
         raise JailsshError(f"account {name}", "was put into a jail again by another command", hint="repeat the command")
-    for each in (subject(name), keys_subject(name)):
+    for each in (subject(name), keys_subject(name), locking.subject(name)):
         transaction.recover(layout, each)
+    if facts.same:
+        locking.lift(layout, name)
     journal = Journal(layout, subject(name))
     entry, same = accounts.find(name), facts.same
     # A journal of old does not say which account it was; the users file did.
@@ -220,11 +225,13 @@ def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts) -> Ending
     delete = facts.deletes(wish) and entry is not None and entry.uid == number
     if entry is not None and delete:
         _check_deletable(entry, remove_home=wish.remove_home)
-    if entry is not None and same and not wish.remove_home:
+    if entry is not None and same and covered and not wish.remove_home:
         take_away(entry)  # before what was set aside under the same names comes back
     inverses = _inverses(layout, name, journal, entry if same else None)
     # Of an account that goes these go with it.
     undo.take_back(step for step in inverses if not (delete and step.op in _OF_LINES))
+    if entry is None and facts.created:
+        undo.sweep(name, GROUP)  # An earlier run was killed between two files.
     return Ending(wish, facts, entry, journal, delete)
 
 

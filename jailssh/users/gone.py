@@ -152,7 +152,7 @@ def _files(layout: Layout, name: str) -> dict[str, str]:
     """
     folder = f"{layout.key_rings}/{name}"
     rings = {f"{folder}/{file}": f"keys.d/{file}" for file in names_in(layout, folder, "")}
-    undo = {f"{layout.undo}/{which}-{name}.json": f"undo-{which}.json" for which in ("account", "keys")}
+    undo = {f"{layout.undo}/{which}-{name}.json": f"undo-{which}.json" for which in ("account", "keys", "lock")}
     found = {keys_file(layout, name): "keys", **rings, **undo, f"{layout.users}/{name}.conf": "users.conf"}
     return {path: kind for path, kind in found.items() if os.path.lexists(path)}
 

@@ -26,7 +26,7 @@ from jailssh.services import shadow, sshd, sshd_matches
 from jailssh.services.shadow import NewAccount
 from jailssh.users import adduser, aside, checks, gone, home_keys, looks, running
 from jailssh.users.adduser import AccountStep, AddUserOptions, Confirm, Outcome, Publishing
-from jailssh.users.covers import make_ahead
+from jailssh.users.covers import make_ahead_each
 from jailssh.users.looks import OutsideJail
 from jailssh.users.setup import GROUP
 
@@ -97,7 +97,9 @@ def add_many(
             _Batch(layout, cases, publisher, fault, progress, look).run()
         for case in cases:
             publisher.tidy(case.entry.uid)
-    return [_added(layout, case, publisher, owed if at == 0 else []) for at, case in enumerate(cases)]
+    cases[0].lines[:0] = owed
+    covers = make_ahead_each(layout, [case.entry for case in cases])
+    return [_added(layout, case, publisher, covers[case.wish.name]) for case in cases]
 
 
 def _check_names(wishes: Sequence[AddUserOptions]) -> None:
@@ -125,16 +127,20 @@ def _judged(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publish
     """Return the cases; raises every reason against any of them.  Nothing that lets in is left of older accounts."""
     errors: list[JailsshError] = []
     cases: list[_Case] = []
-    for jails in sorted({wish.jails for wish in wishes}):
+    for jails, wish in {wish.jails: wish for wish in reversed(wishes)}.items():
         try:
             publisher.check(jails)
         except JailsshError as error:
-            errors += parts(error)
+            errors += _placed(wish, error)
     planned = gone.planned_names(layout)
+    # First, since it gives numbers back.
+    settled = {wish.name: transaction.recover(layout, adduser.subject(wish.name)) for wish in wishes}
     numbers = _Numbers(wish.uid for wish in wishes if wish.uid is not None)
     for wish in wishes:
         try:
-            cases.append(_judge(layout, wish, publisher, planned, numbers))
+            case = _judge(layout, wish, publisher, planned, numbers)
+            case.lines[:0] = settled[wish.name]
+            cases.append(case)
         except JailsshError as error:
             errors += _placed(wish, error)
     raise_all(errors)
@@ -178,9 +184,8 @@ def _judge(
     layout: Layout, wish: AddUserOptions, publisher: Publishing, planned: dict[str, list[int]], numbers: _Numbers
 ) -> _Case:
     subject = adduser.subject(wish.name)
-    lines = transaction.recover(layout, subject)
     entry = accounts.find(wish.name)
-    lines += gone.set_aside_other(layout, wish.name, entry, planned)
+    lines = gone.set_aside_other(layout, wish.name, entry, planned)
     home = (wish.home or f"/home/{wish.name}") if entry is None else entry.home
     facts = None
     if entry is None:
@@ -299,19 +304,17 @@ class _Batch:
         case.before = before
         journal.uid = entry.uid
         journal.note(steps)
+        self._fault("account: noted")
 
     def _confine(self) -> None:
         """Write the users files, create the accounts and make all members of the group that sshd confines."""
         new = [case for case in self._cases if case.facts is None]
         joining = []
         for case in self._cases:
-            for step in case.before:
-                if step.inverse.op == Operation.MEMBER:
-                    joining.append(case.wish.name)
-                else:
-                    step.act()
-                if case.facts is not None:
-                    case.changed.append(step.point)
+            joining += [case.wish.name for step in case.before if step.inverse.op == Operation.MEMBER]
+            if case.facts is not None:
+                case.changed += [step.point for step in case.before]
+                self._write_users_file(case)
         moving = [case for case in self._cases if case.was]
         if joining or moving:
             with shadow.opened() as files:
@@ -326,12 +329,20 @@ class _Batch:
         for case in new:
             self._look()
             homes.make(case.entry.home, case.entry.uid, case.entry.gid)
+            # What has a users file and no account is taken for one that is gone.
+            self._write_users_file(case)
         for case in self._cases:
             if gid is not None and (GROUP, gid) not in case.entry.groups:
                 case.entry = replace(case.entry, groups=(*case.entry.groups, (GROUP, gid)))
             present = authorized_keys.present(self._layout, case.wish.name)
             case.taken = home_keys.take(case.own, present, self._layout, case.wish.key_choice)
             aside.set_aside(case.journal, case.entry, case.standing if case.wish.disable else ())
+
+    def _write_users_file(self, case: _Case) -> None:
+        for step in case.before:
+            if step.inverse.op != Operation.MEMBER:
+                step.act()
+                self._fault(f"{step.point}: done")
 
     def _check_sshd(self) -> None:
         """Ask sshd, once for each case that it tells apart, whether the forced command holds."""
@@ -408,12 +419,12 @@ def _line(case: _Case, login_program: str) -> NewAccount:
     )
 
 
-def _added(layout: Layout, case: _Case, publisher: Publishing, owed: Sequence[str]) -> Added:
+def _added(layout: Layout, case: _Case, publisher: Publishing, covers: Sequence[str]) -> Added:
     wish = case.wish
-    lines = [*owed, *case.lines]
+    lines = [*case.lines]
     lines += adduser.report(layout, wish, case.entry, case.facts, case.changed, case.ability)
     standing = looks.lines(case.standing, aside=wish.disable)
-    lines += [*case.taken.lines, *standing, *make_ahead(layout, case.entry)]
+    lines += [*case.taken.lines, *standing, *covers]
     if case.facts is None and not wish.keys and not wish.password and not case.shared:
         lines.append(adduser.no_key(wish.name, rights=publisher.has_rights(wish.jails)))
     return Added(wish.name, Outcome(tuple(lines), bool(case.changed)))

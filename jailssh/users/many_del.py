@@ -19,6 +19,7 @@ from jailssh.host.paths import Layout
 from jailssh.services import shadow
 from jailssh.users import deluser, key_removal
 from jailssh.users.adduser import Confirm
+from jailssh.users.covers import take_away_each
 from jailssh.users.deluser import DelUserFacts, DelUserOptions, Ending
 from jailssh.users.many import Progress, no_progress
 
@@ -123,9 +124,11 @@ def _shut_out(
 
 
 def _finish(layout: Layout, cases: Sequence[_Case]) -> None:
+    found = [case.facts.entry for case in cases if case.facts.same and not case.wish.remove_home]
+    take_away_each([entry for entry in found if entry is not None])  # before what was set aside comes back
     for case in cases:
         what = f"account {case.wish.name}"
-        case.ending = case.tries(what, partial(deluser.prepare, layout, case.wish, case.facts))
+        case.ending = case.tries(what, partial(deluser.prepare, layout, case.wish, case.facts, covered=False))
     going = [case for case in cases if case.ending is not None and case.ending.delete]
     for case in going:
         entry = case.ending.entry if case.ending else None

@@ -61,6 +61,8 @@ _KINDS: dict[str, str] = {
     "config --user": "account",
     "deluser NAME": "account",
     "explain --key": "key",
+    "lock NAME": "account",
+    "unlock NAME": "account",
     "image diff JAIL": "image",
     "image rollback JAIL": "image",
     "image show JAIL": "image",

@@ -17,10 +17,12 @@ pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd"), pytest.mark.
 # The verb, with {n} for a number that no other case has; what it shows only is in SHOWING.
 CALLS: dict[str, list[str]] = {
     "setup": ["setup --yes"],
-    "adduser": ["adduser new{n} --jail sftp-only --yes"],
-    "deluser": ["deluser old{n} --yes"],
+    "adduser": ["adduser new{n} --jail sftp-only --yes", "adduser new{n} more{n} --jail sftp-only --json"],
+    "deluser": ["deluser old{n} --yes", "deluser old{n} --yes --json"],
     "doctor": ["doctor", "doctor --json"],
     "recover": ["recover --yes"],
+    "lock": ["lock alice"],
+    "unlock": ["unlock alice"],
     "kick": ["kick alice"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
     "apply": ["apply", "apply --dry-run"],
@@ -99,6 +101,8 @@ def test_output_that_cannot_be_written_stops_no_work(host: ScratchHost, call: st
     words = call.format(n=number)
     if call.startswith("deluser"):
         host.run(["jailssh", "adduser", f"old{number}", "--jail", "sftp-only", "--yes"], check=True)
+    if call.startswith("unlock"):
+        host.run(["jailssh", "lock", "alice"], check=True)
     if call.startswith(("keys add", "keys remove")):
         host.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", f"/root/k{number}"], check=True)
     if call.startswith("keys remove"):

@@ -87,7 +87,7 @@ OFFERED = (
     ("ad", {"adduser"}),
     ("keys ", {"add", "remove", "list", "print"}),
     ("keys rem", {"remove"}),
-    ("adduser --key", {"--key", "--key-commands"}),
+    ("adduser --key", {"--key", "--key-commands", "--key-from"}),
     ("keys add git x --gr", {"--group"}),
     ("image verify --rep", {"--repair"}),
     ("--ro", {"--root"}),

@@ -1,0 +1,51 @@
+"""``jailssh adduser --from`` and ``deluser --from`` of a thousand new accounts, beside newusers(8) and useradd(8).
+
+The others are measured on fewer accounts and scaled, which is in their favour: they become slower with each account.
+"""
+
+from __future__ import annotations
+
+import time
+
+from tests.bench.figures import Goal, Row
+from tests.bench.site import PREFIX, Site
+
+ACCOUNTS, MORE, FEW = 1_000, 3_000, 100
+BEYOND_MS, GROWTH = 30_000.0, 1.2
+
+
+def measure(site: Site, runs: int) -> list[Row]:
+    """Return the rows of adding and taking out, of shadow's own programs, and of more accounts at once."""
+    _list(site, "first", ACCOUNTS)
+    _list(site, "more", MORE)
+    added = _once(site, f"{PREFIX}/bin/jailssh adduser --from /srv/first.csv --jail sftp-only --yes")
+    names = "".join(f"n{number}:*::::/home/n{number}:/bin/sh\n" for number in range(FEW))
+    site.host.write("/srv/newusers", names)
+    newusers = _once(site, "newusers /srv/newusers") * (ACCOUNTS / FEW)
+    useradd = _once(site, f"for n in $(seq {FEW}); do useradd -m w$n; done") * (ACCOUNTS / FEW)
+    gone = _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/first.csv --yes --remove-home")
+    more = _once(site, f"{PREFIX}/bin/jailssh adduser --from /srv/more.csv --jail sftp-only --yes")
+    _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/more.csv --yes --remove-home")
+    growth = (more / MORE) / (added / ACCOUNTS)
+    beyond = added - min(newusers, useradd)
+    return [
+        Row(f"accounts: adduser of {ACCOUNTS}", added, "ms", goals=(
+            Goal(f"adduser of {ACCOUNTS}: ms beyond newusers and useradd", beyond, BEYOND_MS),)),
+        Row(f"accounts: newusers, {FEW}, for {ACCOUNTS}", newusers, "ms"),
+        Row(f"accounts: useradd, {FEW}, for {ACCOUNTS}", useradd, "ms"),
+        Row(f"accounts: deluser of {ACCOUNTS}", gone, "ms", goals=(
+            Goal(f"deluser of {ACCOUNTS} (ms)", gone, BEYOND_MS),)),
+        Row(f"accounts: adduser of {MORE}", more, "ms", goals=(
+            Goal("adduser: time per account", growth, GROWTH),)),
+    ]  # fmt: skip
+
+
+def _list(site: Site, name: str, count: int) -> None:
+    site.host.write(f"/srv/{name}.csv", "name\n" + "".join(f"{name}{number}\n" for number in range(count)))
+
+
+def _once(site: Site, command: str) -> float:
+    """Return how many milliseconds a command takes that is too long to repeat."""
+    start = time.monotonic()
+    site.host.run(["sh", "-ec", f"{command} >/dev/null"], check=True, timeout=1200)
+    return (time.monotonic() - start) * 1000
