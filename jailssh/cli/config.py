@@ -16,10 +16,9 @@ from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError, r
 from jailssh.core.names import pluralize
 from jailssh.diagnose.findings import about_slices, find, note_lines
 from jailssh.host import accounts
-from jailssh.integrity import jk_check
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.this_host import to_account
-from jailssh.policy import jk_lsh
+from jailssh.sources import jk_check, jk_lsh
 from jailssh.users import doors, setup
 
 EXAMPLES = (

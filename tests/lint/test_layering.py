@@ -59,8 +59,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "plan", "publish", "selftest", "services", "users",
     },
     "cli": {
-        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "integrity",
-        "jail", "jailspec", "policy", "publish", "scratch", "selftest", "services", "tree", "upkeep", "users",
+        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image",
+        "jail", "jailspec", "publish", "scratch", "selftest", "services", "sources", "tree", "upkeep", "users",
     },
 }  # fmt: skip
 MOST_FILES = 20

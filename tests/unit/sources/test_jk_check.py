@@ -7,7 +7,8 @@ import datetime
 import pytest
 
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.integrity import jk_check, suppressions
+from jailssh.integrity import suppressions
+from jailssh.sources import jk_check
 
 TODAY = datetime.date(2026, 11, 28)
 SHIPPED = """
