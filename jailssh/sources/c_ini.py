@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from jailssh.sources.found import Effect
+
 MAX_NAME = 255
 MAX_VALUE = 1023
 
@@ -21,6 +23,7 @@ class Doubt:
 
     line: int
     text: str
+    effect: Effect = Effect.NOTE
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,9 @@ class CIni:
         """Return the line of an index, from 1."""
         return self.text.count("\n", 0, index) + 1
 
-    def warn(self, index: int, text: str) -> None:
+    def warn(self, index: int, text: str, effect: Effect = Effect.NOTE) -> None:
         """Keep a doubt about the line of an index."""
-        self.doubts.append(Doubt(self.line(index), text))
+        self.doubts.append(Doubt(self.line(index), text, effect))
 
     def sorted_doubts(self) -> tuple[Doubt, ...]:
         """Return the doubts in the file's order."""

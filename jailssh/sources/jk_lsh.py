@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.core.names import is_clean_absolute
 from jailssh.sources.c_ini import CIni, Doubt, Section
+from jailssh.sources.found import Effect
 
 KEYS = ("executables", "paths", "allow_word_expansion", "umask", "environment")
 _HOME = "~"
@@ -72,7 +73,9 @@ def read(text: str, user: str, group: str, *, legacy_umask: bool = False, strict
         raise ConfigError(f"jk_lsh.ini [{section.name}]", "none of its executables can be imported")
     _umask(file, section, top, legacy=legacy_umask)
     if section.number("allow_word_expansion"):
-        file.warn(section.at("allow_word_expansion"), "Jailkit expands variables and patterns, jailssh does not")
+        file.warn(
+            section.at("allow_word_expansion"), "Jailkit expands variables and patterns, jailssh does not", Effect.LOST
+        )
     elif section.text("allow_word_expansion").strip() not in ("", "0"):
         file.warn(section.at("allow_word_expansion"), "is not a number for Jailkit, so it is off")
     environment = dict(_environment(file, section))
@@ -94,20 +97,26 @@ def _executables(file: CIni, section: Section, settings: dict[str, dict[str, str
     for program in programs:
         folder, _, name = program.rpartition("/")
         if not is_clean_absolute(program) or not re.match(r"[A-Za-z0-9_.,:+@%/~-]+\Z", program):
-            file.warn(at, f"executables: {program} cannot be the program of a command")
+            file.warn(at, f"executables: {program} cannot be the program of a command", Effect.LOST)
             continue
         found = folder in paths
         earlier = [path for path in paths[: paths.index(folder)] if path != folder] if found else []
         if any(f"{path}/{name}" in programs for path in earlier):
             found = False
         elif earlier:
-            file.warn(at, f"{name}: Jailkit looks in {', '.join(earlier)} first and denies programs there")
+            file.warn(
+                at, f"{name}: Jailkit looks in {', '.join(earlier)} first and denies programs there", Effect.CHANGED
+            )
         if name in _PLUGINS and (found or name == "sftp-server"):
             _plugin(file, at, name, settings)
             continue
         if name in _PLUGINS:
-            file.warn(at, f"{program}: clients send {name!r}, which is not in paths; only its full path is allowed")
-        file.warn(at, f"{program}: Jailkit does not check arguments; write out those that are needed")
+            file.warn(
+                at,
+                f"{program}: clients send {name!r}, which is not in paths; only its full path is allowed",
+                Effect.CHANGED,
+            )
+        file.warn(at, f"{program}: Jailkit does not check arguments; write out those that are needed", Effect.CHANGED)
         commands[f"{name if found else program} <anything>"] = None
     if commands:
         settings["command"] = {"commands": tuple(commands)}
@@ -123,9 +132,9 @@ def _plugin(file: CIni, at: int, name: str, settings: dict[str, dict[str, str | 
         elif "read" not in mine:
             mine["read"] = _HOME
     if given:
-        file.warn(at, f"{name}: Jailkit allows all of the jail and any options; jailssh allows the home")
+        file.warn(at, f"{name}: Jailkit allows all of the jail and any options; jailssh allows the home", Effect.CLOSED)
     elif plugin == "scp" and "sftp" not in settings:
-        file.warn(at, "scp: Jailkit denies scp of OpenSSH 9 and later (SFTP); jailssh allows it")
+        file.warn(at, "scp: Jailkit denies scp of OpenSSH 9 and later (SFTP); jailssh allows it", Effect.CHANGED)
 
 
 def _umask(file: CIni, section: Section, top: dict[str, str | tuple[str, ...]], *, legacy: bool) -> None:
@@ -137,6 +146,7 @@ def _umask(file: CIni, section: Section, top: dict[str, str | tuple[str, ...]], 
     file.warn(
         section.at("umask"),
         f"without a readable umask Jailkit uses 000 (new files are writable for all); {kept}",
+        Effect.NOTE if legacy else Effect.CLOSED,
     )
     if legacy:
         top["umask"] = "000"
@@ -149,6 +159,6 @@ def _environment(file: CIni, section: Section) -> Iterator[tuple[str, str]]:
         if entry.count("=") != 1 or not name.strip():
             file.warn(at, f"environment: {entry} has no effect: it does not have exactly one '='")
         elif not value.strip().isprintable() or '"' in value:
-            file.warn(at, f"environment: {name.strip()} has characters that cannot be kept")
+            file.warn(at, f"environment: {name.strip()} has characters that cannot be kept", Effect.LOST)
         else:
             yield name.strip(), value.strip()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jailssh.sources import authorized_keys, gitolite, sshd_blocks
+from jailssh.sources import authorized_keys, gitolite, jailkit, sshd_blocks
 from jailssh.sources.found import Source
 
 _SOURCES: tuple[Source, ...] = (
     sshd_blocks,
+    jailkit,
     gitolite,
     authorized_keys,
 )

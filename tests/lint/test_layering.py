@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "upkeep": {"closure", "core", "files", "host", "image", "jail", "plan", "publish"},
     "tree": {"closure", "core", "files", "host", "image", "jail", "jailspec", "plugin"},
     "diagnose": {"config", "core", "host", "jail", "plan", "plugin", "policy", "publish", "services"},
-    "sources": {"config", "core"},
+    "sources": {"config", "core", "jailspec"},
     "change": {"core", "files", "host", "publish", "services"},
     "users": {
         "change", "closure", "config", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish",

@@ -13,7 +13,8 @@ from jailssh.sources.found import Person
 class AHost:
     """A host with these accounts and files of root's; directories are those above the files, and ``dirs``.
 
-    ``dirs`` are (mode, uid, gid) by path, ``links`` targets by path, ``settings`` sshd's by account ("" for all).
+    ``dirs`` are (mode, uid, gid) by path, ``links`` targets by path, ``settings`` sshd's by account ("" for all);
+    ``modes`` are (mode, uid, gid) of files that are not 0644 and root's.
     """
 
     accounts: Sequence[Person] = ()
@@ -21,6 +22,7 @@ class AHost:
     dirs: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
     links: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    modes: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
 
     def people(self) -> Sequence[Person]:
         """Return the accounts."""
@@ -47,8 +49,9 @@ class AHost:
     def glob(self, pattern: str) -> Sequence[str]:
         """Return the paths that fit."""
         same = pattern.count("/")
-        every = {*self.files, *self.dirs, *self.links}
-        return sorted(path for path in every if path.count("/") == same and fnmatch.fnmatchcase(path, pattern))
+        names = {*self.files, *self.links, *self.dirs}
+        names |= {parent for name in [*names] for parent in _above(name)}
+        return sorted(path for path in names if path.count("/") == same and fnmatch.fnmatchcase(path, pattern))
 
     def kind(self, path: str) -> str:
         """Return what is there."""
@@ -56,13 +59,15 @@ class AHost:
             return "link"
         if path in self.files:
             return "file"
-        inside = any(name.startswith(f"{path.rstrip('/')}/") for name in (*self.files, *self.dirs))
+        inside = any(name.startswith(f"{path.rstrip('/')}/") for name in (*self.files, *self.dirs, *self.links))
         return "dir" if path in self.dirs or inside else ""
 
     def status(self, path: str) -> tuple[int, int, int] | None:
         """Return mode and owner."""
         if path in self.dirs:
             return self.dirs[path]
+        if path in self.modes:
+            return self.modes[path]
         return {"file": (0o100644, 0, 0), "dir": (0o40755, 0, 0), "link": (0o120777, 0, 0)}.get(self.kind(path))
 
     def link(self, path: str) -> str:
@@ -77,3 +82,8 @@ class AHost:
         """Return the lines of /etc/ssh/sshd_config."""
         path = "/etc/ssh/sshd_config"
         return [(path, number, line) for number, line in enumerate(self.files.get(path, "").splitlines(), 1)]
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:number]) for number in range(2, len(parts))]

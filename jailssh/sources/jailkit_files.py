@@ -1,0 +1,154 @@
+"""What the files of Jailkit's other programs say of an account or its jail, and what becomes of that."""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterator
+from functools import cached_property
+
+from jailssh.core.errors import JailsshError
+from jailssh.core.names import escape, pluralize
+from jailssh.jailspec.errors import Note, SpecError
+from jailssh.jailspec.jkinit import parse_ini
+from jailssh.jailspec.sections import SHIPPED
+from jailssh.sources import jk_check
+from jailssh.sources.c_ini import CIni, Section
+from jailssh.sources.found import Effect, Host, Person, Remark
+from jailssh.sources.jailkit_jail import Jail
+
+SOCKETD = "/etc/jailkit/jk_socketd.ini"
+CHECK = "/etc/jailkit/jk_check.ini"
+UPDATE = "/etc/jailkit/jk_update.ini"
+INIT = "/etc/jailkit/jk_init.ini"
+UCHROOT = "/etc/jailkit/jk_uchroot.ini"
+_UCHROOT_KEYS = ("allowed_jails", "skip_injail_passwd_check")
+_SOCKETD_KEYS = ("base", "peak", "interval")
+_MAIL = ("/etc/postfix/main.cf", "/etc/mail/sendmail.mc", "/etc/exim4/exim4.conf.localmacros")
+_WRAPPER = "jk_procmailwrapper"
+_MOST = 10
+
+
+class Files:
+    """The files of a host, each read once."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+
+    def about(self, person: Person, jail: Jail) -> Iterator[Remark]:
+        """Yield what they say of an account in this jail."""
+        yield from self._sockets(jail)
+        yield from self._checks(jail)
+        yield from self._updates(jail)
+        yield from self._sections
+        yield from self._mail
+        yield from self.uchroot(person)
+
+    def uchroot(self, person: Person) -> Iterator[Remark]:
+        """Yield into which jails jk_uchroot lets somebody."""
+        text = self._host.read(UCHROOT)
+        if text is None:
+            return
+        file = CIni(text)
+        section = file.choose(_UCHROOT_KEYS, person.name, person.group)
+        allowed = [path.rstrip("/") or "/" for path in section.words("allowed_jails")] if section else []
+        if section and allowed:
+            where = f"{UCHROOT}:{file.line(section.at('allowed_jails'))}"
+            text = f"jk_uchroot lets it into {', '.join(allowed)}; from a jail it cannot be called"
+            yield Remark(Effect.LOST, where, text)
+
+    @cached_property
+    def _socket_file(self) -> tuple[CIni, list[Section]]:
+        file = CIni(self._host.read(SOCKETD) or "")
+        return file, file.every(_SOCKETD_KEYS)
+
+    def _sockets(self, jail: Jail) -> Iterator[Remark]:
+        file, sections = self._socket_file
+        for section in sections:
+            if section.name.startswith(f"{jail.path}/"):
+                base, peak, interval = rates(section)
+                text = (
+                    f"{section.name}: jk_socketd passes {base} bytes in {interval:g} s, {peak} at a peak; a jail "
+                    "has no /dev/log, and its sessions are in the journal of the host"
+                )
+                yield Remark(Effect.CHANGED, f"{SOCKETD}:{file.line(section.begin)}", text)
+
+    @cached_property
+    def _checks_file(self) -> tuple[jk_check.ImportedChecks | None, str]:
+        text = self._host.read(CHECK)
+        if text is None:
+            return None, ""
+        try:
+            return jk_check.read(text, CHECK, lambda path: self._host.kind(path.rstrip("/")) == "dir"), ""
+        except JailsshError as error:
+            return None, str(error)
+
+    def _checks(self, jail: Jail) -> Iterator[Remark]:
+        found, wrong = self._checks_file
+        if wrong:
+            yield Remark(Effect.NOTE, CHECK, f"jk_check cannot read it: {wrong}")
+        if found is None:
+            return
+        yield from (Remark(Effect.NOTE, CHECK, warning) for warning in found.warnings)
+        paths = {path for _, path, section in found.rows if section.rstrip("/") == jail.path}
+        if paths:
+            text = f"jk_check leaves out {pluralize(len(paths), 'path')} of {jail.path}"
+            yield Remark(Effect.NOTE, CHECK, f"{text}; to keep that: jailssh config import {CHECK}")
+
+    @cached_property
+    def _updates_file(self) -> tuple[configparser.ConfigParser, str]:
+        parser = configparser.ConfigParser(interpolation=None)
+        try:
+            parser.read_string(self._host.read(UPDATE) or "", UPDATE)
+        except configparser.Error as error:
+            return configparser.ConfigParser(), escape(str(error).splitlines()[0], 300)
+        return parser, ""
+
+    def _updates(self, jail: Jail) -> Iterator[Remark]:
+        parser, wrong = self._updates_file
+        if wrong:
+            yield Remark(Effect.NOTE, UPDATE, f"jk_update cannot read it: {wrong}")
+        for section in (name for name in parser.sections() if name.rstrip("/") == jail.path):
+            skips = [each.strip() for each in parser.get(section, "skips", fallback="").split(",") if each.strip()]
+            if skips:
+                shown = ", ".join(skips[:_MOST])
+                text = f"[{section}] skips {shown}: an image follows the packages of the host as a whole"
+                yield Remark(Effect.CHANGED, UPDATE, text)
+            if any(parser.has_option(section, key) for key in ("hardlinks", "hardlink")):
+                text = f"[{section}] hardlinks: Jailkit never heeded it; images of jailssh share what is equal"
+                yield Remark(Effect.NOTE, UPDATE, text)
+
+    @cached_property
+    def _sections(self) -> list[Remark]:
+        text = self._host.read(INIT)
+        if text is None:
+            return []
+        errors: list[SpecError] = []
+        notes: list[Note] = []
+        found = parse_ini(text.encode("utf-8", "surrogateescape"), INIT, errors, notes)
+        remarks = [Remark(Effect.NOTE, error.origin.place, error.why) for error in errors[:_MOST]]
+        own = [name for name, _ in found.names() if name not in SHIPPED]
+        if own:
+            shown = ", ".join(own[:_MOST]) + (f" and {len(own) - _MOST} more" if len(own) > _MOST else "")
+            text = f"sections of its own: {shown}; to build trees with them: jailssh build --jk-init {INIT}"
+            remarks.append(Remark(Effect.NOTE, INIT, escape(text, 600)))
+        return remarks
+
+    @cached_property
+    def _mail(self) -> list[Remark]:
+        remarks = []
+        for path in _MAIL:
+            for number, line in enumerate((self._host.read(path) or "").splitlines(), 1):
+                if _WRAPPER in line and not line.lstrip().startswith(("#", "dnl")):
+                    text = f"mail of these accounts goes to procmail in Jailkit's jail by {_WRAPPER}, and fails then"
+                    remarks.append(Remark(Effect.LOST, f"{path}:{number}", text))
+        return remarks
+
+
+def rates(section: Section) -> tuple[int, int, float]:
+    """Return (bytes in an interval, bytes at a peak, seconds of an interval) as jk_socketd takes them."""
+    base = section.number("base", 511)
+    base = base if 10 <= base <= 1_000_000 else 511
+    peak = section.number("peak", 2048)
+    peak = peak if 100 <= peak <= 10_000_000 and peak >= base else 2048
+    interval = section.real("interval", 0.0)
+    return base, peak, interval if 0.01 <= interval <= 60 else 5.0
