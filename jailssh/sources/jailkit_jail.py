@@ -77,8 +77,8 @@ class Jail:
             raise self._safe[0]
 
     def _check(self) -> None:
-        kind = self.host.kind(self.path)
-        if kind not in ("dir", "link"):
+        what = self.host.kind(self.path)
+        if what not in ("dir", "link"):
             raise Refused(19, f"there is no directory {self.path}")
         parts = self.path.split("/")
         above = ["/".join(parts[:number]) for number in range(2, len(parts) + 1)]
@@ -122,15 +122,15 @@ class Jail:
             if part == "..":
                 at = at.rpartition("/")[0]
             elif part != ".":
-                kind = self.host.kind(f"{self.path}{at}/{part}")
-                if kind == "link":
+                what = self.host.kind(f"{self.path}{at}/{part}")
+                if what == "link":
                     links += 1
                     target = self.host.link(f"{self.path}{at}/{part}")
                     if links > _MOST_LINKS or not target:
                         return ""
                     at = "" if target.startswith("/") else at
                     todo = [*(each for each in target.split("/") if each), *todo]
-                elif not kind:
+                elif not what:
                     return ""
                 else:
                     at = f"{at}/{part}"
