@@ -182,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = error.filename if isinstance(error.filename, str) else "system call"
         lines, code = [f"jailssh: {escape(where)}: {(error.strerror or str(error)).lower()}"], EXIT_FAILED
     except Exception as error:  # nobody is helped by a traceback; where it was helps who mends it
-        lines, code = _unexpected(error), EXIT_FAILED
+        lines, code = unexpected(error), EXIT_FAILED
     for line in lines:
         print(line, file=sys.stderr)
     return code
@@ -202,7 +202,7 @@ def program() -> NoReturn:
     os._exit(code)
 
 
-def _unexpected(error: Exception) -> list[str]:
+def unexpected(error: Exception) -> list[str]:
     """Return the lines for an error that no part has expected: what it is, and where it came up."""
     place, trace = "", error.__traceback__
     while trace is not None:

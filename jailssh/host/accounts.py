@@ -115,6 +115,11 @@ def local_uids() -> dict[str, int]:
     return {fields[0]: int(fields[2]) for fields in reversed(rows)}
 
 
+def local_homes() -> list[str]:
+    """Return the home of each line of /etc/passwd."""
+    return [fields[5] for fields in _rows(_USERS_FILE) if len(fields) > 5]
+
+
 def local_gids() -> set[int]:
     """Return the gid of each group in /etc/group."""
     return {int(fields[2]) for fields in _rows("/etc/group") if len(fields) > 2 and fields[2].isdigit()}

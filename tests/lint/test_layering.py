@@ -58,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
         "plan", "publish", "selftest", "services", "users",
     },
+    "compat": {"console", "core", "files", "host"},
     "cli": {
         "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image",
         "jail", "jailspec", "publish", "scratch", "selftest", "services", "sources", "tree", "upkeep", "users",
@@ -66,7 +67,13 @@ MAY_IMPORT: dict[str, set[str]] = {
 MOST_FILES = 20
 """Of one room, without ``__init__.py``: what one can hold in mind."""
 # What starts a program: everything else must be reachable from here.
-ENTRY_POINTS = ("jailssh.__main__", "jailssh.daemon.daemon", "jailssh.host.nss_helper", "jailssh.scratch.init")
+ENTRY_POINTS = (
+    "jailssh.__main__",
+    "jailssh.compat.names",
+    "jailssh.daemon.daemon",
+    "jailssh.host.nss_helper",
+    "jailssh.scratch.init",
+)
 PLUGIN_MAY_IMPORT = ("jailssh.plugin", "jailssh.core", "jailssh.policy.rules", "jailssh_plugins")
 
 HOST_CALLS = {
