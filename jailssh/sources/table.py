@@ -8,13 +8,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jailssh.sources import authorized_keys, git_shell, gitolite, hestia, jailkit, rssh, scponly, sshd_blocks
+from jailssh.sources import (
+    authorized_keys,
+    git_shell,
+    gitolite,
+    hestia,
+    jailkit,
+    lshell,
+    mysecureshell,
+    rssh,
+    scponly,
+    sshd_blocks,
+)
 from jailssh.sources.found import Source
 
 _SOURCES: tuple[Source, ...] = (
     jailkit,
     rssh,
     scponly,
+    lshell,
+    mysecureshell,
     hestia,
     git_shell,
     gitolite,
