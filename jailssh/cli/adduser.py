@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 
 from jailssh.config import account_list
 from jailssh.config.key_formats import as_openssh, is_key_text
@@ -14,8 +15,12 @@ from jailssh.console.inputs import read_named
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError, parts, raise_all
 from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name, check_jail_name, escape
-from jailssh.publish.publish import Publisher
-from jailssh.users import adduser, home_keys, many
+from jailssh.host import accounts
+from jailssh.jail.configuration import load_configuration
+from jailssh.publish.publish import Publisher, withdraw_plan
+from jailssh.selftest.report import worst
+from jailssh.selftest.selftest import selftest
+from jailssh.users import adduser, canary, home_keys, many
 from jailssh.users.adduser import AddUserOptions
 from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 
@@ -66,6 +71,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--disable", action="store_true", help="set aside its cron and at jobs, lingering, .forward and similar files"
     )
+    parser.add_argument(
+        "--canary", action="store_true", help="selftest the first account of each jail; what fails is taken back"
+    )
     add_key_arguments(parser)
 
 
@@ -96,6 +104,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_real_root("adduser")
     wishes = _wishes(args, context)
     publisher = Publisher(context.layout)
+    if args.canary:
+        withdraw = partial(withdraw_plan, context.layout)
+        canary.prove(context.layout, wishes, publisher, context.confirm, withdraw, partial(_proof, context))
     if len(wishes) == 1:
         (wish,) = wishes
         done = [many.Added(wish.name, adduser.adduser(context.layout, wish, publisher, context.confirm))]
@@ -112,6 +123,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
         rows = [{"name": d.name, "changed": d.outcome.changed, "lines": list(d.outcome.lines)} for d in done]
         context.facts(rows, ())
     return EXIT_OK
+
+
+def _proof(context: Context, name: str) -> str:
+    """Return what a selftest of the account found; its report goes to standard error then."""
+    reports = selftest(context.layout, load_configuration(context.layout), accounts.get(name))
+    if worst(reports) == EXIT_OK:
+        return ""
+    for report in reports:
+        for line in report.lines():
+            context.tell(line)
+    return "see the report above"
 
 
 def _wishes(args: argparse.Namespace, context: Context) -> list[AddUserOptions]:

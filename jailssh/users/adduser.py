@@ -130,6 +130,18 @@ def subject(name: str) -> str:
     return f"account-{name}"
 
 
+def canary_subject(name: str) -> str:
+    """Return the name of the journal that says that a proof of the account is under way."""
+    return f"canary-{name}"
+
+
+def forget_canary(layout: Layout, name: str) -> None:
+    """Forget a proof that was interrupted: what became of the account is decided now.  Call under the lock."""
+    journal = Journal(layout, canary_subject(name))
+    if journal.owner is not None and not journal.owner.is_alive():
+        journal.forget()
+
+
 def require_setup(layout: Layout, groups: tuple[str, ...]) -> None:
     """Raise :class:`HostError` unless ``jailssh setup`` has nothing left to do: without the drop-in sshd leaks."""
     if not os.path.exists(layout.sshd_drop_in) or not accounts.group_exists(GROUP):
@@ -185,6 +197,7 @@ def adduser(
             jailed = facts is not None and facts.jailed
             changed, ability = _take(layout, wish, entry, publisher, journal, taken.text, jailed=jailed)
             journal.commit()
+        forget_canary(layout, wish.name)
         publisher.tidy(entry.uid)
     lines += report(layout, wish, entry, facts, changed, ability)
     lines += [*taken.lines, *looks.lines(standing, aside=wish.disable), *make_ahead(layout, entry)]

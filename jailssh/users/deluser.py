@@ -29,7 +29,7 @@ from jailssh.jail.authorized_keys import keys_file
 from jailssh.publish import plan_files
 from jailssh.services.sessions import end_processes, end_sessions
 from jailssh.users import key_removal, locking
-from jailssh.users.adduser import Confirm, subject, users_file
+from jailssh.users.adduser import Confirm, forget_canary, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
 from jailssh.users.keyring import subject as keys_subject
@@ -242,6 +242,7 @@ def end(layout: Layout, ending: Ending) -> list[str]:
     """Forget the account, which is gone now if it was to go; return what was done."""
     name, facts = ending.wish.name, ending.facts
     owners.forget(layout, name)
+    forget_canary(layout, name)
     ending.journal.forget()
     return [_report(name, ending.entry, facts.same, facts.created, ending.delete, ending.wish.remove_home)]
 

@@ -96,10 +96,19 @@ def add_many(
         with _changing(cases) as look:
             _Batch(layout, cases, publisher, fault, progress, look).run()
         for case in cases:
+            adduser.forget_canary(layout, case.wish.name)
             publisher.tidy(case.entry.uid)
     cases[0].lines[:0] = owed
     covers = make_ahead_each(layout, [case.entry for case in cases])
     return [_added(layout, case, publisher, covers[case.wish.name]) for case in cases]
+
+
+def judge(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publishing) -> None:
+    """Raise whatever :func:`add_many` would raise before its first change."""
+    _check_names(wishes)
+    adduser.require_setup(layout, publisher.groups)
+    with fs.lock(layout.lock):
+        _judged(layout, wishes, publisher)
 
 
 def _check_names(wishes: Sequence[AddUserOptions]) -> None:

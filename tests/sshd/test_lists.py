@@ -111,3 +111,55 @@ def test_a_locked_account_does_not_log_in_until_it_is_unlocked(world: World) -> 
     assert world.jailssh("unlock", "lockable").stdout == "lockable: unlocked\n"
     assert world.client.ssh("lockable", "id -un").stdout == "lockable\n"
     assert world.jailssh("unlock", "lockable", check=False).code == 2
+
+
+def test_a_canary_proves_the_jail_or_nothing_stays(world: World) -> None:
+    world.host.write("/etc/jailssh/jails/faraway.conf", "extends = sftp-only\n[limits]\naddresses = 192.0.2.0/24\n")
+    files = "cat /etc/passwd /etc/group /etc/gshadow; ls /etc/jailssh/users /etc/jailssh/keys /home"
+    files += "; ls /var/lib/jailssh/undo /var/lib/jailssh/plan.v1"
+
+    def state() -> str:
+        return world.host.run(["sh", "-c", files], check=True).stdout
+
+    try:
+        world.host.run(["useradd", "--create-home", "canary-old"], check=True)
+        before = state()
+        for names in (["canary-new"], ["canary-old"], ["canary-old", "canary-new"]):
+            words = (*names, "--jail", "faraway", "--key", world.client.public_key_file, "--canary", "--yes")
+            done = world.jailssh("adduser", *words, check=False)
+            assert done.code != 0, names
+            assert state() == before, names
+        # The first of each jail is tried; the second jail takes back what was proven in the first.
+        world.host.write("/root/c.csv", "name,jail\ncanary-a,sftp-only\ncanary-b,sftp-only\ncanary-c,faraway\n")
+        done = world.jailssh("adduser", "--from", "/root/c.csv", "--canary", check=False)
+        assert done.code != 0
+        assert state() == before
+        world.host.write("/root/c.csv", "name,jail\ncanary-a,sftp-only\ncanary-b,sftp-only\ncanary-old,shell\n")
+        key = ("--key", world.client.public_key_file)
+        world.jailssh("adduser", "--from", "/root/c.csv", "--canary", "--yes", *key)
+        assert "no unfinished change" in world.jailssh("recover").stdout
+        for name in ("canary-a", "canary-b"):
+            assert lists_home(world, name).code == 0
+        assert world.client.ssh("canary-old", "id -un").stdout == "canary-old\n"
+        # A move that cannot be proven goes back to the jail before.
+        done = world.jailssh("adduser", "canary-a", "--jail", "faraway", "--canary", check=False)
+        assert done.code != 0
+        assert lists_home(world, "canary-a").code == 0
+        world.jailssh("deluser", "canary-a", "canary-b", "--remove-home", "--yes")
+        world.jailssh("deluser", "canary-old")
+        assert state() == before
+    finally:
+        world.host.run(["rm", "-f", "/etc/jailssh/jails/faraway.conf"])
+
+
+def test_a_proof_that_was_killed_is_told_and_forgotten_with_the_account(world: World) -> None:
+    command = f"jailssh adduser killed-c --jail sftp-only --key {world.client.public_key_file} --canary --yes"
+    wait = "while ! test -e /var/lib/jailssh/undo/selftest-killed-c.json; do sleep 0.02; done"
+    world.host.run(["sh", "-c", f"{command} & pid=$!; {wait}; kill -9 $pid; wait $pid"])
+    if world.exists("/etc/jailssh/keys/killed-c"):  # that of the selftest
+        keys = world.host.read("/etc/jailssh/keys/killed-c").decode()
+        assert world.client.public_key.split()[1] not in keys
+    world.jailssh("recover", "--yes")
+    assert "then, to complete it: jailssh deluser killed-c --remove-home" in world.jailssh("recover", "--yes").stderr
+    world.jailssh("deluser", "killed-c", "--remove-home", "--yes")
+    assert "no unfinished change" in world.jailssh("recover").stdout
