@@ -54,14 +54,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "console": {"core", "host"},
     "migration": {"change", "config", "core", "files", "host", "jail", "services", "sources", "users"},
     "transfer": {"console", "core", "host", "jail", "migration", "publish", "selftest", "sources", "users"},
+    "compat": {"console", "core", "files", "host"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
         "plan", "publish", "selftest", "services", "users",
     },
-    "compat": {"console", "core", "files", "host"},
     "cli": {
-        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image",
-        "jail", "jailspec", "publish", "scratch", "selftest", "services", "sources", "tree", "upkeep", "users",
+        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "jail",
+        "jailspec", "publish", "scratch", "selftest", "services", "sources", "tree", "upkeep", "users",
     },
 }  # fmt: skip
 MOST_FILES = 20
