@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
 from jailssh.core.errors import DeniedError, JailsshError, ManyErrors, UsageError, raise_all
+from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.core.tries import Tries
 from jailssh.files import fs
 from jailssh.host import accounts, install
@@ -64,6 +65,8 @@ def write_jails(layout: Layout, plan: Wanted, publisher: Publishing, fault: Faul
     adduser.require_setup(layout, publisher.groups)
     files = {path: (text, 0o644) for path, text in plan.files.items()}
     files |= {f"{layout.jails}/{name}.conf": (text, 0o644) for name, text in plan.texts.items()}
+    if outside := [path for path in files if not is_clean_absolute(path) or not is_below(path, layout.etc)]:
+        raise JailsshError(outside[0], f"is not below {layout.etc}, where all that is written belongs")
     with fs.lock(layout.lock):
         lines = [*transaction.recover(layout, SUBJECT)]
         new = {path: each for path, each in files.items() if install.read_optional(path) != each[0].encode()}

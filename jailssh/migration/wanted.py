@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from jailssh.config.reader import Document
 from jailssh.config.values import words_of
-from jailssh.core.names import check_jail_name
+from jailssh.core.names import check_jail_name, escape
 from jailssh.sources.found import Effect, Fate, Found, Remark, Settings
 
 _Plain = dict[tuple[str, str], tuple[str, ...]]
 _STRICTER = ("sftp", "deny_requests")
 """What shipped profiles forbid besides and what no other program knows: a profile with it is as near."""
+_QUOTES = {"'", '"'}
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _NOT_COMPARED = ("", "summary")
 
 
@@ -62,6 +65,9 @@ def wanted(
         if each.fate == Fate.LEAVE or (each.fate == Fate.REFUSED and each.account not in taken):
             left.append(each)
             continue
+        if fault := _unwritable(each):
+            left.append(_leave(each, fault))
+            continue
         shape = _shape(_of_settings(each.settings))
         jail = known.get(shape) or soft.get(shape)
         if jail is None:
@@ -73,6 +79,20 @@ def wanted(
         go[each.account] = each
         jails[each.account] = jail
     return Wanted(tuple(go.values()), tuple(left), jails, texts, files)
+
+
+def _unwritable(found: Found) -> str:
+    """Return why the settings cannot be a file, "" where they can: some come from files that users write."""
+    texts = list(found.settings)
+    for values in found.settings.values():
+        texts += [*values, *(text for value in values.values() for text in _listed(value))]
+    texts += [*found.own, *found.own.values(), found.inside, found.home]
+    for text in texts:
+        if not text.isprintable() or set(text) >= _QUOTES:
+            return f"{escape(text, 80)!r} has characters that a jail file cannot hold"
+    if any(not _NAME.match(name) for values in found.settings.values() for name in values):
+        return "a setting has a name that a jail file cannot hold"
+    return ""
 
 
 def _leave(found: Found, why: str) -> Found:
@@ -121,7 +141,7 @@ def _name(found: Found, names: Iterable[str]) -> str:
 
 def as_text(found: Found) -> str:
     """Return the jail file of the settings, headed by what it was made from."""
-    out = [f"# From {found.where} ({found.source}), by jailssh migrate."]
+    out = [f"# From {escape(found.where)} ({found.source}), by jailssh migrate."]
     for name, values in found.settings.items():
         out += [f"\n[{name}]"] if name else []
         out += [f"{key} = {_written(value)}" for key, value in values.items()]

@@ -71,6 +71,21 @@ def test_an_account_goes_once_and_never_out_of_a_jail() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("settings", [
+    {"": {"plugins": ("sftp",)}, "sftp": {"start": "/x\n[limits]\nnproc = 9"}},
+    {"": {"plugins": ("command",)}, "command": {"commands": ("echo \"a\" 'b'",)}},
+    {"": {"plugins": ("sftp",)}, "sftp": {"start": "/x\0"}},
+    {"": {"plugins": ("sftp",)}, "env": {"A\nB": "x"}},
+    {"": {"plugins": ("sftp",)}, "env": {"A = 1 #": "x"}},
+    {"": {"plugins": ("sftp",)}, "x]\n[limits": {"a": "x"}},
+    {"": {"plugins": ("sftp",)}, "sftp": {"start": "/\udcff"}},
+])  # fmt: skip
+def test_what_a_user_wrote_makes_no_lines_of_a_jail_file(settings: Settings) -> None:
+    done = plan(found("a", settings))
+    assert not done.found and not done.texts
+    assert "cannot hold" in done.left[0].remarks[-1].text
+
+
 def test_a_jail_file_reads_back_as_it_was_meant() -> None:
     settings: Settings = {
         "": {"plugins": ("command", "sftp")},
