@@ -44,6 +44,7 @@ class Operation(Word):
     LINGER = "linger"
     HOME = "home"
     HOME_PATH = "home-path"
+    LINK = "link"
     TRIAL_KEY = "trial-key"
     TRIAL_FILES = "trial-files"
     TRIAL_ACCOUNT = "trial-account"
@@ -272,6 +273,12 @@ def _undo_trial_files(path: str, name: str, uid: int) -> None:
         raise JailsshError(path, f"cannot be removed as {name}: {why}", hint=f"inspect it, then: rm -r {path}")
 
 
+def _undo_link(path: str, target: str) -> None:
+    # Another target, or a file, is somebody else's work.
+    if os.path.islink(path) and os.readlink(path) == target:
+        fs.remove_file(path)
+
+
 def _undo_trial_account(name: str) -> None:
     # Who made it takes it out of its jail first; nobody else forgets it.
     if accounts.find(name) is not None:
@@ -296,6 +303,7 @@ OPERATIONS: dict[Operation, Callable[..., None]] = {
     Operation.LINGER: _undo_linger,
     Operation.HOME: _undo_home,
     Operation.HOME_PATH: _undo_home_path,
+    Operation.LINK: _undo_link,
     Operation.TRIAL_KEY: _undo_trial_key,
     Operation.TRIAL_FILES: _undo_trial_files,
     Operation.TRIAL_ACCOUNT: _undo_trial_account,

@@ -17,14 +17,14 @@ _MOST_WORDS = 6
 def of_change(row: Mapping[str, Any], jail: str) -> str:
     """Return Jailkit's line about one change of a tree, a row of ``jailssh build --json``."""
     place = f"{jail.rstrip('/')}{row['path']}"
-    kind = str(row["kind"])
-    if kind == "dir":
+    what = str(row["kind"])
+    if what == "dir":
         return f"Creating directory {place}"
-    if kind == "link":
+    if what == "link":
         return f"Creating symlink {place} to {row.get('target', '')}"
     if row.get("source"):
         return f"Copying {row['source']} to {place}"
-    return f"Creating {kind} {place}"
+    return f"Creating {what} {place}"
 
 
 def harmless(line: str, jail: str) -> str:
