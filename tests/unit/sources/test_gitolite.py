@@ -19,6 +19,7 @@ from jailssh.sources import gitolite, gitolite_conf, gitolite_rc
 from jailssh.sources.found import Effect, Fate, Found, Person
 from jailssh_plugins.rights import granted
 from tests.abilities import GITOLITE
+from tests.unit.jails_found import builds
 from tests.unit.source_tools import AHost
 
 GIT = Person("git", 1001, 1001, group="git", home="/srv/git", shell="/bin/bash", groups=("git",))
@@ -100,6 +101,7 @@ def test_rules_become_rights(conf: str, lines: list[str]) -> None:
     result = found(conf)
     assert result.fate is Fate.MIGRATE, result.remarks
     assert sorted(table(result)) == sorted(lines)
+    builds(result)
 
 
 WILD: tuple[tuple[str, dict[str, dict[str, str]], list[str]], ...] = (
