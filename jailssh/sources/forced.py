@@ -144,6 +144,7 @@ def _judged(command: str, context: Context) -> Result:
         raise Left(f"it {error}") from None
     if line.directory:
         context.directory = context.absolute(line.directory.replace("~", home, 1))
+        context.say(Effect.CHANGED, f"it begins in {context.directory} today, in the jail at the home")
     settings, uses, called = _program(line.words, context)
     top = settings[""]
     if line.umask:

@@ -114,12 +114,14 @@ class _Work:
 
     def _rc_text(self, path: str) -> str:
         """Return the rc file; Debian's package has a link to a file of root's in its place."""
-        kind, target = self.host.kind(path), path
-        if kind == "link":
-            target = self.host.link(path)
+        if not self.host.kind(path):
+            return ""
+        if target := self.host.link(path):
             if not target.startswith("/") or is_below(target, home_of(self.person)):
                 raise _Left(path, "is a link to a file that is not root's")
-        text = self.host.read(target) if kind == "link" else self.host.read_of(self.person, path) if kind else ""
+            text = self.host.read(target)
+        else:
+            text = self.host.read_of(self.person, path)
         if text is None:
             raise _Left(path, "cannot be read")
         return text

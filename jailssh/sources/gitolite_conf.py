@@ -124,8 +124,8 @@ class _Parser:
                 yield where, line
 
     def _included(self, found: re.Match[str], where: str, subconf: str) -> Iterator[Line]:
-        kind, name, pattern = found.groups()
-        if kind == "subconf" and subconf != MASTER:
+        verb, name, pattern = found.groups()
+        if verb == "subconf" and subconf != MASTER:
             raise ConfigError(where, f"subconf {subconf!r} cannot have a subconf")
         quoted = re.match(r"\"(.+)\"\Z|'(.+)'\Z", pattern)
         if not quoted:
@@ -139,7 +139,7 @@ class _Parser:
             text = self._source.read(file)
             if text is None:
                 raise ConfigError(where, f"{self._source.folder}/{file} cannot be read")
-            if kind == "include":
+            if verb == "include":
                 yield from self._exploded(file, text, subconf)
                 continue
             inner = name or basename

@@ -16,6 +16,10 @@ _HARMLESS = (
 )
 _LOST = frozenset({"Mirroring", "Shell", "repo-specific-hooks", "upstream", "ssh-authkeys-split"})
 """Features that are not kept, and whose loss takes nothing away from what is denied."""
+_BEFORE = ("INPUT", "ACCESS_1", "ACCESS_2", "PRE_GIT", "PRE_CREATE")
+_AFTER = ("POST_GIT", "POST_CREATE", "POST_COMPILE", "COMMANDS", "SYNTACTIC_SUGAR")
+_IDLE = ("CpuTime::", "Mirroring::", "Motd", "renice", "RepoUmask")
+"""What can be called before a decision and makes none."""
 _KNOWN = (
     "UMASK GIT_CONFIG_KEYS LOG_EXTRA LOG_DEST LOG_FACILITY ROLES SITE_INFO DISPLAY_CPU_TIME CPU_TIME_WARN_LIMIT "
     "HOSTNAME CACHE CACHE_TTL LOCAL_CODE ENABLE GL_REPO_BASE GL_ADMIN_BASE AUTH_OPTIONS GROUPLIST_PGM SAFE_CONFIG "
@@ -54,17 +58,15 @@ def read(text: str, file: str, home: str) -> Rc:
         if line.startswith(("__END__", "__DATA__")):
             break
         pair = _PAIR.match(line)
-        if inside == "ENABLE" and not line.startswith("]"):
-            _features(rc, where, line)
-        elif inside == "ROLES" and not line.startswith("}") and pair:
-            roles.append(pair[1])
-        elif inside and line.startswith(("]", "}")):
+        if inside and line.startswith(("]", "}")):
             inside = ""
+        elif inside == "ROLES":
+            roles += re.findall(r"([A-Za-z]+)['\"]?\s*=>\s*1", line)
         elif inside:
-            continue
+            _listed(rc, where, inside, line)
         elif pair:
             inside = _setting(rc, where, pair[1], pair[2], home)
-            roles += re.findall(r"([A-Za-z]+)\s*=>\s*1", pair[2]) if pair[1] == "ROLES" else []
+            roles += re.findall(r"([A-Za-z]+)['\"]?\s*=>\s*1", pair[2]) if pair[1] == "ROLES" else []
         elif not re.match(r"(%RC\s*=\s*\(|\);|1;|\)|\()\s*(#.*)?\Z", line):
             rc.stop.append((where, f"Perl that is no plain setting: {escape(line, 60)}"))
     if roles:
@@ -72,13 +74,34 @@ def read(text: str, file: str, home: str) -> Rc:
     return rc
 
 
+def _listed(rc: Rc, where: str, name: str, line: str) -> None:
+    """Take a line of a list."""
+    names = [text.split(" ")[0] for text in _texts(line) if text]
+    if name in ("ENABLE", "SYNTACTIC_SUGAR"):
+        _features(rc, where, line)
+    elif name == "COMMANDS":
+        rc.commands += [escape(each, 40) for each in names]
+    elif name in _BEFORE and any(not each.startswith(_IDLE) for each in names):
+        rc.stop.append((where, f"{name} can have code of this site decide"))
+    elif name in _AFTER and any(not each.startswith("post-compile/") for each in names):
+        rc.lost.append((where, f"what {', '.join(escape(each, 60) for each in names)} does ({name})"))
+
+
+def _texts(line: str) -> list[str]:
+    """Return the texts in quotes of a line, up to a comment."""
+    found: list[str] = []
+    for match in _WORD.finditer(re.sub(r"(^|[\s,])#.*", "", line)):
+        found += [match[1] or match[2] or ""] if match[3] is None else match[3].split()
+    return found
+
+
 def _setting(rc: Rc, where: str, name: str, value: str, home: str) -> str:
     """Take one setting; return its name where its value goes on in the next lines."""
-    if name not in _KNOWN.split():
+    if name not in (*_KNOWN.split(), *_BEFORE, *_AFTER):
         rc.stop.append((where, f"{name} can have code of this site decide"))
-    goes_on = value.startswith(("[", "{")) and not re.search(r"[]}]\s*,?\s*(#.*)?\Z", value)
-    if name == "ENABLE" and value.startswith("["):
-        _features(rc, where, value)
+    goes_on = not value or (value.startswith(("[", "{")) and not re.search(r"[]}]\s*,?\s*(#.*)?\Z", value))
+    if value.startswith(("[", "{")) or not value:
+        _listed(rc, where, name, value)
         return name if goes_on else ""
     found = _TEXT.match(value)
     text = next((part for part in found.groups() if part is not None), "") if found else None
@@ -107,18 +130,17 @@ def _setting(rc: Rc, where: str, name: str, value: str, home: str) -> str:
 
 
 def _features(rc: Rc, where: str, line: str) -> None:
-    for found in _WORD.finditer(re.sub(r"(^|[\s,])#.*", "", line)):
-        for text in [found[1] or found[2] or ""] if found[3] is None else found[3].split():
-            name = text.split(" ")[0]
-            if name == "continuation-lines":
-                rc.continued = True
-            elif name == "no-auto-create":
-                rc.creates = False
-            elif name in ("keysubdirs-as-groups", "macros"):
-                rc.stop.append((where, f"{name} rewrites the configuration"))
-            elif name in ("Alias", "partial-copy", "refex-expr", "Kindergarten", "TProxy", "AutoCreate"):
-                rc.stop.append((where, f"{name} decides beside the rules"))
-            elif name in _LOST:
-                rc.lost.append((where, f"what {escape(text, 60)} does"))
-            elif name and name not in _HARMLESS.split():
-                rc.commands.append(escape(name, 40))
+    for text in _texts(line):
+        name = text.split(" ")[0]
+        if name == "continuation-lines":
+            rc.continued = True
+        elif name == "no-auto-create":
+            rc.creates = False
+        elif name in ("keysubdirs-as-groups", "macros"):
+            rc.stop.append((where, f"{name} rewrites the configuration"))
+        elif name in ("Alias", "partial-copy", "refex-expr", "Kindergarten", "TProxy"):
+            rc.stop.append((where, f"{name} decides beside the rules"))
+        elif name in _LOST:
+            rc.lost.append((where, f"what {escape(text, 60)} does"))
+        elif name and name not in _HARMLESS.split():
+            rc.commands.append(escape(name, 40))

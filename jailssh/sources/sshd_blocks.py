@@ -133,7 +133,7 @@ def _confined(case: _Case, command: str, chroot: str, settings: Mapping[str, str
     words = command.split(" ")[1:] if command else _subsystem(case, root, settings)
     if root.split("/")[1] in SYSTEM:
         raise Left(f"{root} is below /{root.split('/')[1]}, which a jail has for itself: move the directory")
-    return _transfers(case, words, _look(case, root, gids))
+    return _transfers(case, command, words, _look(case, root, gids))
 
 
 def _commanded(case: _Case, what: Forced) -> Found:
@@ -143,8 +143,13 @@ def _commanded(case: _Case, what: Forced) -> Found:
         raise Left(what.why)
     if what.fate is Fate.REFUSED:
         raise Refuses(what.why)
+    # What sshd forces goes before the commands of keys.
     return replace(
-        case.found(Fate.MIGRATE), settings=what.settings, called=_called(what.called, what.settings), uses=what.uses
+        case.found(Fate.MIGRATE),
+        settings=what.settings,
+        commands=True,
+        called=_called(what.called, what.settings),
+        uses=what.uses,
     )
 
 
@@ -225,7 +230,7 @@ def _look(case: _Case, root: str, gids: Mapping[int, str]) -> _Tree:
     return _Tree(root, tuple(top), tuple(writable), certain, tuple(sorted(groups)))
 
 
-def _transfers(case: _Case, words: list[str], tree: _Tree) -> Found:
+def _transfers(case: _Case, command: str, words: list[str], tree: _Tree) -> Found:
     """Return the account in a jail for sftp that shows what the chroot does."""
     home = _own_directory(case, tree)
     if not home and tree.root.count("/") == 1:
@@ -265,6 +270,7 @@ def _transfers(case: _Case, words: list[str], tree: _Tree) -> Found:
     return replace(
         case.found(Fate.MIGRATE),
         settings=settings,
+        commands=bool(command),
         called=_called(called, settings),
         uses=uses,
         home="" if home == case.person.home else home,

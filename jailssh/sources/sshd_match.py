@@ -1,7 +1,7 @@
 """Which line of sshd's configuration decides for an account, and whether that depends on the connection.
 
 What holds sshd itself says; this finds the line that it comes from (sshd_config(5), Match).  The first line that
-applies decides.  A block of an included file ends with the file.
+applies decides, of those in blocks before those outside.  A block of an included file ends with the file.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class _Block:
 
 
 def lines_for(person: Person, keyword: str, lines: Iterable[tuple[str, int, str]]) -> list[Said]:
-    """Return the lines with ``keyword``, in lower case, that apply to a person, in their order."""
+    """Return the lines with ``keyword``, in lower case, that apply to a person; the first one decides."""
     found: list[Said] = []
     stack: list[_Block] = []
     for file, number, text in lines:
@@ -64,7 +64,7 @@ def lines_for(person: Person, keyword: str, lines: Iterable[tuple[str, int, str]
         elif name == keyword and stack[-1].fits is not Fits.NO:
             block = stack[-1]
             found.append(Said(f"{file}:{number}", _clean(value), block.fits, block.text, block.named))
-    return found
+    return [*(each for each in found if each.block), *(each for each in found if not each.block)]
 
 
 def _entered(stack: list[_Block], file: str) -> list[_Block]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from jailssh.core.errors import HostError
 from jailssh.sources import authorized_keys, forced
 from jailssh.sources.found import Effect, Fate, Found, Person
 from jailssh_plugins.sftp.plugin import _REQUESTS
+from tests.unit.jails_found import builds
 from tests.unit.source_tools import AHost
 
 PATH = "/home/kim/.ssh/authorized_keys"
@@ -92,6 +94,7 @@ def test_a_command_becomes_the_jail_that_does_the_same(command: str, plugin: str
     assert result.settings[""]["plugins"] == plugin
     assert result.settings.get(plugin, {}) == settings
     assert result.where == f"{PATH}:1" and result.commands
+    builds(result)
 
 
 STAYS: tuple[tuple[str, Fate, str], ...] = (
@@ -204,7 +207,7 @@ def test_a_login_shell_that_runs_nothing_refuses_today() -> None:
         ((line("borg serve"),), {"chrootdirectory": "/srv"}),
     ],
 )
-def test_what_is_not_of_this_source(lines: tuple[str, ...], settings: dict[str, str]) -> None:
+def test_what_is_not_of_this_source(lines: tuple[str, ...], settings: dict[str, Any]) -> None:
     """Accounts without such keys, and those of other sources."""
     assert found(*lines, **settings) is None
 

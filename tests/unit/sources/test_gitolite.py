@@ -15,10 +15,11 @@ import pytest
 from jailssh.config.rights import Table, read_rights
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import Account, Grant
-from jailssh.sources import gitolite, gitolite_conf
+from jailssh.sources import gitolite, gitolite_conf, gitolite_rc
 from jailssh.sources.found import Effect, Fate, Found, Person
 from jailssh_plugins.rights import granted
 from tests.abilities import GITOLITE
+from tests.unit.jails_found import builds
 from tests.unit.source_tools import AHost
 
 GIT = Person("git", 1001, 1001, group="git", home="/srv/git", shell="/bin/bash", groups=("git",))
@@ -100,6 +101,7 @@ def test_rules_become_rights(conf: str, lines: list[str]) -> None:
     result = found(conf)
     assert result.fate is Fate.MIGRATE, result.remarks
     assert sorted(table(result)) == sorted(lines)
+    builds(result)
 
 
 WILD: tuple[tuple[str, dict[str, dict[str, str]], list[str]], ...] = (
@@ -211,6 +213,41 @@ def test_the_rc_file_of_debian_is_a_link() -> None:
         host.links = {"/srv/git/.gitolite.rc": target}
         (result,) = gitolite.find(host)
         assert (table(result) if result.files else None) == lines, result.remarks
+
+
+RCS: tuple[tuple[str, str, str], ...] = (
+    ("ENABLE => [ 'info', \"Shell ann\", 'D', ],", "info D", "what Shell ann does"),
+    ("ENABLE => [\n 'renice 10', # 'macros'\n # 'Alias',\n qw(help desc),\n ],", "help desc", ""),
+    # As gitolite 3.0 has it.
+    ("COMMANDS =>\n {\n 'help' => 1,\n # 'D' => 1,\n },\nINPUT =>\n [\n # 'x',\n ],", "help", ""),
+    ("POST_GIT => [ 'CI' ],\nPOST_COMPILE =>\n [\n 'post-compile/ssh-authkeys',\n ],", "", "what CI does (POST_GIT)"),
+    ("LOCAL_CODE => \"$ENV{HOME}/local\",", "", "LOCAL_CODE"),
+    ("PRE_GIT =>\n [\n 'pre-git'\n ],", "STOP", "PRE_GIT"),
+    ("ACCESS_2 => [ 'x' ],", "STOP", "ACCESS_2"),
+    ("NON_CORE => 'x',", "STOP", "NON_CORE"),
+    ("GL_REPO_BASE => \"$x/r\",", "STOP", "no plain text"),
+    ("GL_REPO_BASE => somewhere(),", "STOP", "no plain text"),
+    ("SYNTACTIC_SUGAR =>\n [\n 'keysubdirs-as-groups',\n ],", "STOP", "rewrites"),
+    ("); $UNSAFE_PATT = qr//;", "STOP", "no plain setting"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "commands", "said"), RCS)
+def test_the_rc_file(text: str, commands: str, said: str) -> None:
+    """Plain settings are read; what could deny something by code stops it."""
+    rc = gitolite_rc.read(f"# x\n%RC = (\n{text}\n);\n1;\n", "rc", "/srv/git")
+    assert bool(rc.stop) == (commands == "STOP"), rc.stop
+    assert rc.stop or rc.commands == commands.split()
+    assert said in " ".join(why for _, why in (*rc.stop, *rc.lost))
+
+
+def test_settings_of_the_rc_file() -> None:
+    """Places, roles, and patterns of what may be configured."""
+    text = "%RC = (\nGL_REPO_BASE => \"$ENV{HOME}/r/\",\nROLES =>\n {\n READERS => 1,\n 'OWNERS' => 1,\n },\n"
+    text += "HOSTNAME => 'h',\nGIT_CONFIG_KEYS => 'hooks..* gitweb..*',\nGROUPLIST_PGM => '/bin/g',\n);\n"
+    rc = gitolite_rc.read(text, "rc", "/srv/git")
+    assert (rc.base, rc.roles, rc.hostname) == ("/srv/git/r", ("READERS", "OWNERS"), "h")
+    assert (rc.config, rc.groups_program, rc.stop) == (("hooks..*", "gitweb..*"), "/bin/g", [])
 
 
 def test_lines_as_gitolite_cleans_them() -> None:

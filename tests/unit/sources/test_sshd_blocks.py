@@ -8,8 +8,10 @@ import pytest
 
 from jailssh.plan.compile import RESERVED
 from jailssh.sources import sshd_blocks, sshd_match
+from jailssh.sources.authorized_keys import expand
 from jailssh.sources.found import Effect, Fate, Found, Person
 from jailssh.sources.sshd_match import Fits
+from tests.unit.jails_found import builds
 from tests.unit.source_tools import AHost
 
 KIM = Person("kim", 1001, 1001, group="kim", home="/home/kim", shell="/usr/sbin/nologin", groups=("kim", "sftponly"))
@@ -71,12 +73,13 @@ def test_a_chroot_becomes_a_home(
     chroot: str, command: str, dirs: dict[str, tuple[int, int, int]], place: tuple[str, str, str | None], said: str
 ) -> None:
     """At the same path where the account has one directory there, else whole."""
-    root = sshd_blocks.expand(chroot, KIM)
+    root = expand(chroot, KIM)
     result = found(chroot, command, {root: ROOT, **dirs})
     assert result is not None and result.fate is Fate.MIGRATE, result
     assert (result.home, result.inside, result.settings.get("sftp", {}).get("start")) == place
     assert result.settings[""]["plugins"] == "sftp" and result.where == f"{FILE}:3"
     assert any(said in remark.text for remark in result.remarks), result.remarks
+    builds(result)
 
 
 def test_a_directory_of_a_group_keeps_the_group() -> None:
@@ -92,6 +95,7 @@ def test_flags_of_sftp() -> None:
     result = found("%h", "internal-sftp -R -P remove -l VERBOSE", {"/home/kim/a": ROOT})
     assert result is not None
     assert result.settings["sftp"] == {"read_only": "yes", "deny_requests": ("remove",)}
+    assert result.commands
 
 
 STAYS: tuple[tuple[dict[str, object], Fate, str], ...] = (
@@ -132,6 +136,7 @@ def test_a_chroot_without_a_shell_is_for_sftp() -> None:
     result = found("/srv/s", "none", {"/srv/s": ROOT, "/srv/s/in": OWN}, subsystem="sftp internal-sftp -u 027")
     assert result is not None and result.fate is Fate.MIGRATE
     assert result.settings["sftp"] == {"umask": "027", "start": "/"}
+    assert not result.commands  # a key's own command counts there
 
 
 def test_links_to_a_chroot_are_followed() -> None:
