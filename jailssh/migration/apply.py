@@ -22,10 +22,10 @@ from jailssh.files import fs
 from jailssh.host import accounts, install
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
-from jailssh.migration import state
+from jailssh.migration import jk_chrootsh, state
 from jailssh.migration.state import Brought
 from jailssh.migration.wanted import Wanted
-from jailssh.sources.found import Found
+from jailssh.sources.found import Found, Host
 from jailssh.users import adduser, deluser, keyring
 from jailssh.users.adduser import AddUserOptions, Publishing
 from jailssh.users.deluser import DelUserOptions
@@ -33,6 +33,7 @@ from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 from jailssh.users.many import add_many
 
 SUBJECT = "migrate"
+SHELL = "migrate-shell"
 
 
 @dataclass(frozen=True)
@@ -180,6 +181,31 @@ def _wish(found: Found, jail: str, how: How) -> AddUserOptions:
     )
 
 
+def settle_shell(layout: Layout, host: Host, people: Collection[str], fault: Fault = no_fault) -> list[str]:
+    """Have Jailkit's shell and crontabs that use it go on for ``people``, who were brought in; return lines."""
+    with fs.lock(layout.lock):
+        lines = transaction.recover(layout, SHELL)
+        journal = Journal(layout, SHELL, fault)
+        with journal.changing("migrate: shell", "jailssh migrate --apply"):
+            shells = {person.shell for person in host.people()}
+            lines += jk_chrootsh.settle(layout, journal, host, people, shells)
+            journal.commit()
+    return lines
+
+
+def _undo_shell(layout: Layout) -> list[str]:
+    """Take that back once nobody is left who was brought in."""
+    if state.read(layout):
+        return []
+    with fs.lock(layout.lock):
+        lines = transaction.recover(layout, SHELL)
+        journal = Journal(layout, SHELL)
+        steps = list(journal.original)
+        undo.take_back(steps)
+        journal.forget()
+    return [*lines, *(f"restored: {step.key}" for step in steps)]
+
+
 def _back(layout: Layout, name: str, publisher: Publishing) -> list[str]:
     wish = DelUserOptions(name, keep_account=True)
     return deluser.deluser(layout, wish, publisher.withdraw, lambda _: True)
@@ -207,6 +233,7 @@ def undo_all(
             return done
 
         lines += tries(f"account {name}", back) or []
+    lines += tries("shell", lambda: _undo_shell(layout)) or []
     lines += tries("jails", lambda: _undo_jails(layout)) or []
     if tries.errors:
         raise deluser.NotFinishedError(lines, tries.errors)

@@ -76,21 +76,22 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.undo:
         return _undo(args, context, people)
     configuration = load_configuration(context.layout)
-    inventory = take(configuration, RealHost(context.layout), args.source, people)
+    host = RealHost(context.layout)
+    inventory = take(configuration, host, args.source, people)
     if not args.apply:
         _show(inventory, context)
         raise_all(list(inventory.errors))
         return EXIT_OK
     # What cannot be read may be about anybody, so nothing is done on half of it.
     raise_all(list(inventory.errors))
-    return _apply(args, context, inventory)
+    return _apply(args, context, inventory, host)
 
 
 def _show(inventory: Inventory, context: Context) -> None:
     context.facts(report.facts(inventory, context.layout.jails), report.lines(inventory, context.layout.jails))
 
 
-def _apply(args: argparse.Namespace, context: Context, inventory: Inventory) -> int:
+def _apply(args: argparse.Namespace, context: Context, inventory: Inventory, host: RealHost) -> int:
     plan = inventory.wanted
     if not plan.found:
         context.facts({"accounts": [], "files": []}, ["nothing to bring in, nothing changed"])
@@ -111,20 +112,24 @@ def _apply(args: argparse.Namespace, context: Context, inventory: Inventory) -> 
         on_demand=args.on_demand,
         trial=trial,
     )
-    rows, errors = [], []
+    rows, errors, done = [], [], []
     if not context.json:
         context.say(written)
     for result in apply.bring(context.layout, plan, publisher, how):
         rows.append({"account": result.account, "done": result.error is None, "lines": list(result.lines),
                      "error": str(result.error) if result.error else ""})  # fmt: skip
+        if result.error is None:
+            done.append(result.account)
         if result.error:
             errors.append(result.error)
             context.tell(f"{result.account}: not brought in: {result.error}")
         elif not context.json:
             context.changed(result.lines, {})
-    done = len(rows) - len(errors)
-    lines = [f"{done} of {pluralize(len(rows), 'account')} brought in; to take it back: jailssh migrate --undo"]
-    context.facts({"accounts": rows, "files": written}, lines)
+    shell = apply.settle_shell(context.layout, host, done)
+    if not context.json:
+        context.say(shell)
+    lines = [f"{len(done)} of {pluralize(len(rows), 'account')} brought in; to take it back: jailssh migrate --undo"]
+    context.facts({"accounts": rows, "files": [*written, *shell]}, lines)
     return EXIT_FAILED if errors else EXIT_OK
 
 
