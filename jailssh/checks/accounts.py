@@ -23,7 +23,7 @@ from jailssh.integrity.scene import Scene
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
 from jailssh.services import spools
-from jailssh.users import doors, looks
+from jailssh.setup import doors, looks
 
 _APPLY = "jailssh apply"
 

@@ -26,7 +26,7 @@ from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.scene import Scene
 from jailssh.services import pam_account, spools
-from jailssh.users.looks import Outside, OutsideJail
+from jailssh.setup.looks import Outside, OutsideJail
 
 OPEN = Kind(
     "JSH-511", Severity.MEDIUM, "file in the home that a program of the host acts on",

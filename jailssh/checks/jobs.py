@@ -20,7 +20,7 @@ from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.services import spools, unit_users
-from jailssh.users.looks import Outside, OutsideJail
+from jailssh.setup.looks import Outside, OutsideJail
 
 RUNS = Kind(
     "JSH-501", Severity.HIGH, "job of an account in a jail that runs",

@@ -18,7 +18,7 @@ from jailssh.integrity.kept import digest, stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.services import pam, pam_account
 from jailssh.services.pam_account import PamLine
-from jailssh.users import pam as profile
+from jailssh.setup import pam as profile
 
 PROFILE = Kind(
     "JSH-401", Severity.HIGH, "PAM profile is not in force",

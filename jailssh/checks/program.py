@@ -16,7 +16,7 @@ from jailssh.host.paths import Layout
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.scene import Scene
-from jailssh.users import proof
+from jailssh.setup import proof
 
 MISSING = Kind(
     "JSH-601", Severity.HIGH, "login program is missing", "Nobody in a jail can log in.", "make install",

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from jailssh.change.transaction import Journal
 from jailssh.files import fs
 from jailssh.integrity.scene import Scene
+from jailssh.setup.looks import OutsideJail
 from jailssh.users import adduser, aside
-from jailssh.users.looks import OutsideJail
 
 
 def set_aside(

@@ -14,7 +14,7 @@ from jailssh.integrity.kept import stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.services import listeners, sshd, sshd_connections, sshd_matches, sshds
 from jailssh.services.listeners import ListenerState, Questions, Standing
-from jailssh.users import running, setup
+from jailssh.setup import running, setup
 
 _EARLIER = "remove the earlier line, or move it behind the drop-in: sshd -T -C user=NAME,host=HOST,addr=ADDRESS"
 

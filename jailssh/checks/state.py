@@ -21,7 +21,7 @@ from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.services import units
-from jailssh.users import running, setup
+from jailssh.setup import running, setup
 
 UNFINISHED = Kind(
     "JSH-641", Severity.MEDIUM, "change that was interrupted",

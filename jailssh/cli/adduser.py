@@ -20,9 +20,10 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher, withdraw_plan
 from jailssh.selftest.report import worst
 from jailssh.selftest.selftest import selftest
-from jailssh.users import adduser, canary, home_keys, many
+from jailssh.setup import home_keys
+from jailssh.setup.home_keys import DROP, LEAVE_OUT, Choice
+from jailssh.users import adduser, canary, many
 from jailssh.users.adduser import AddUserOptions
-from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 
 EXAMPLES = (
     "jailssh adduser alice --jail sftp-only --key alice.pub",

@@ -20,7 +20,8 @@ from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.publish.publish import PlanChange, changes, publish_each, revocations, withdraw_gone
-from jailssh.users import doors, gone, key_removal, running, setup
+from jailssh.setup import doors, running, setup
+from jailssh.users import gone, key_removal
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run", "jailssh apply --gone")
 

@@ -18,8 +18,8 @@ from jailssh.diagnose.findings import about_slices, find, note_lines
 from jailssh.host import accounts
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.this_host import to_account
-from jailssh.sources import jk_check, jk_lsh
-from jailssh.users import doors, setup
+from jailssh.jailkit import jk_check, jk_lsh
+from jailssh.setup import doors, setup
 
 EXAMPLES = (
     "jailssh config check",

@@ -24,11 +24,11 @@ from jailssh.image import pool, store
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish.plan_files import plans_by_image
 from jailssh.publish.publish import prune_images
+from jailssh.setup import setup
 from jailssh.upkeep import generations, repair
 from jailssh.upkeep.audit import Audit, audit, pick
 from jailssh.upkeep.repair import Repaired
 from jailssh.upkeep.update import is_gone, publish_plans
-from jailssh.users import setup
 
 EXAMPLES = (
     "jailssh image list",

@@ -14,7 +14,7 @@ from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher
-from jailssh.users import proof, running, setup
+from jailssh.setup import proof, running, setup
 
 EXAMPLES = ("jailssh setup", "jailssh setup --yes", "jailssh setup --undo")
 

@@ -14,7 +14,7 @@ from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry, PasswordAges, UnansweredError
-from jailssh.users import doors, setup
+from jailssh.setup import doors, setup
 
 _NOLOGIN = ("/run/nologin", "/var/run/nologin", "/etc/nologin")
 _LONGEST = 200

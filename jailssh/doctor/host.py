@@ -16,7 +16,7 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
 from jailssh.services import listeners, units
 from jailssh.services.listeners import ListenerState
-from jailssh.users import pam, running, setup
+from jailssh.setup import pam, running, setup
 
 
 @dataclass(frozen=True)

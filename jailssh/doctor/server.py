@@ -14,7 +14,7 @@ from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts
 from jailssh.services import listeners, sshd
-from jailssh.users import doors, running
+from jailssh.setup import doors, running
 
 Values = Mapping[str, list[str]]
 _RELOAD = "systemctl reload ssh"

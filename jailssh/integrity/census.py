@@ -24,7 +24,7 @@ from jailssh.integrity.kept import Kept, stamp_of
 from jailssh.jail.configuration import Configuration, NotJailedError
 from jailssh.jail.this_host import to_account
 from jailssh.publish import plan_files
-from jailssh.users.setup import GROUP
+from jailssh.setup.setup import GROUP
 
 _PASSWD, _GROUP_FILE, _SHADOW = "/etc/passwd", "/etc/group", "/etc/shadow"
 _SWITCH = "/etc/nsswitch.conf"

@@ -25,11 +25,11 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.migration import jk_chrootsh, state
 from jailssh.migration.state import Brought
 from jailssh.migration.wanted import Wanted
+from jailssh.setup.home_keys import DROP, LEAVE_OUT, Choice
 from jailssh.sources.found import Found, Host
 from jailssh.users import adduser, deluser, keyring
 from jailssh.users.adduser import AddUserOptions, Publishing
 from jailssh.users.deluser import DelUserOptions
-from jailssh.users.home_keys import DROP, LEAVE_OUT, Choice
 from jailssh.users.many import add_many
 
 SUBJECT = "migrate"

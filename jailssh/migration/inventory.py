@@ -12,9 +12,9 @@ from jailssh.jail.configuration import Configuration, NotJailedError
 from jailssh.jail.profiles import shipped_profiles
 from jailssh.jail.this_host import to_account
 from jailssh.migration.references import Reference, references
+from jailssh.migration.table import SOURCES
 from jailssh.migration.wanted import Wanted, wanted
 from jailssh.sources.found import Found, Host
-from jailssh.sources.table import SOURCES
 
 
 @dataclass(frozen=True)

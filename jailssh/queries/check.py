@@ -20,7 +20,7 @@ from jailssh.integrity.run import Result
 from jailssh.integrity.run import run as run_checks
 from jailssh.integrity.scene import Scene
 from jailssh.jail.configuration import load_configuration
-from jailssh.users import setup
+from jailssh.setup import setup
 
 EXAMPLES = (
     "jailssh check",

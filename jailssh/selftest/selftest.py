@@ -42,7 +42,7 @@ from jailssh.selftest.report import CannotTryError, Kind, Report, Row, Verdict, 
 from jailssh.selftest.servers import Place
 from jailssh.selftest.trying import Words
 from jailssh.services import sshd
-from jailssh.users.setup import GROUP
+from jailssh.setup.setup import GROUP
 
 LASTS = 900
 """Seconds: so long the key of a selftest counts at most."""

@@ -13,14 +13,14 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
 from jailssh.migration import apply, report
 from jailssh.migration.inventory import Inventory, take
+from jailssh.migration.table import SOURCES
 from jailssh.migration.this_host import RealHost
 from jailssh.publish.publish import Publisher
 from jailssh.selftest import matrix
 from jailssh.selftest.matrix import Difference
 from jailssh.selftest.own_server import own_connection
+from jailssh.setup.home_keys import DROP, LEAVE_OUT
 from jailssh.sources.found import Found
-from jailssh.sources.table import SOURCES
-from jailssh.users.home_keys import DROP, LEAVE_OUT
 
 EXAMPLES = (
     "jailssh migrate",

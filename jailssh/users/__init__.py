@@ -1,1 +1,1 @@
-"""Accounts and the set-up of the host: put into a jail, taken out, keys, what stays open."""
+"""Accounts: put into a jail, taken out, one or many, locked, and their keys."""

@@ -27,11 +27,12 @@ from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.plan.compile import check_home
 from jailssh.services import shadow, sshd
-from jailssh.users import aside, checks, gone, home_keys, looks, running, setup
+from jailssh.setup import home_keys, looks, running, setup
+from jailssh.setup.home_keys import Choice
+from jailssh.setup.looks import OutsideJail
+from jailssh.setup.setup import GROUP
+from jailssh.users import aside, checks, gone
 from jailssh.users.covers import make_ahead
-from jailssh.users.home_keys import Choice
-from jailssh.users.looks import OutsideJail
-from jailssh.users.setup import GROUP
 
 Confirm = Callable[[str], bool]
 """Asks a yes-or-no question and returns the answer."""

@@ -9,7 +9,7 @@ from jailssh.change.undo import Operation, UndoAction
 from jailssh.host import as_user
 from jailssh.host.accounts import AccountEntry
 from jailssh.services import spools
-from jailssh.users.looks import Outside, OutsideJail
+from jailssh.setup.looks import Outside, OutsideJail
 
 
 def set_aside(journal: Journal, entry: AccountEntry, found: Iterable[OutsideJail]) -> None:

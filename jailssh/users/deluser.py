@@ -28,12 +28,12 @@ from jailssh.jail import owners
 from jailssh.jail.authorized_keys import keys_file
 from jailssh.publish import plan_files
 from jailssh.services.sessions import end_processes, end_sessions
+from jailssh.setup.setup import GROUP
 from jailssh.users import key_removal, locking
 from jailssh.users.adduser import Confirm, forget_canary, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
 from jailssh.users.keyring import subject as keys_subject
-from jailssh.users.setup import GROUP
 
 
 class NotFinishedError(ManyErrors):

@@ -25,8 +25,8 @@ from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.publish import plan_files
 from jailssh.services import sshd
+from jailssh.setup.setup import GROUP
 from jailssh.users.adduser import Publishing, require_setup, users_file
-from jailssh.users.setup import GROUP
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ from jailssh.jail import authorized_keys
 from jailssh.plan.compile import check_home
 from jailssh.services import shadow, sshd, sshd_matches
 from jailssh.services.shadow import NewAccount
-from jailssh.users import adduser, aside, checks, gone, home_keys, looks, running
+from jailssh.setup import home_keys, looks, running
+from jailssh.setup.looks import OutsideJail
+from jailssh.setup.setup import GROUP
+from jailssh.users import adduser, aside, checks, gone
 from jailssh.users.adduser import AccountStep, AddUserOptions, Confirm, Outcome, Publishing
 from jailssh.users.covers import make_ahead_each
-from jailssh.users.looks import OutsideJail
-from jailssh.users.setup import GROUP
 
 Progress = Callable[[int, int], None]
 """Called with how many accounts are done and how many there are."""

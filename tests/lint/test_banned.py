@@ -53,7 +53,7 @@ def test_python(path: Path) -> None:
 KEY_READERS = (
     "jailssh/config/authorized.py", "jailssh/config/files.py", "jailssh/config/home_keys.py", "jailssh/config/keys.py",
     "jailssh/config/reader.py", "jailssh/jail/authorized_keys.py", "jailssh/publish/key_rings.py",
-    "jailssh/users/home_keys.py", "jailssh/users/key_removal.py", "jailssh/users/keyring.py",
+    "jailssh/setup/home_keys.py", "jailssh/users/key_removal.py", "jailssh/users/keyring.py",
 )  # fmt: skip
 
 

@@ -31,37 +31,44 @@ MAY_IMPORT: dict[str, set[str]] = {
     "upkeep": {"closure", "core", "files", "host", "image", "jail", "plan", "publish"},
     "tree": {"closure", "core", "files", "host", "image", "jail", "jailspec", "plugin"},
     "diagnose": {"config", "core", "host", "jail", "plan", "plugin", "policy", "publish", "services"},
-    "sources": {"config", "core", "jailspec"},
-    "change": {"core", "files", "host", "publish", "services"},
-    "users": {
+    "sources": {"config", "core"},
+    "jailkit": {"core", "jailspec", "sources"},
+    "gitolite": {"config", "core", "sources"},
+    "setup": {
         "change", "closure", "config", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish",
         "services",
     },
+    "change": {"core", "files", "host", "publish", "services"},
+    "users": {"change", "config", "core", "files", "host", "jail", "plan", "publish", "services", "setup"},
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish"},
-    "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "users"},
+    "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "setup"},
     "checks": {
         "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "plugin",
-        "publish", "services", "upkeep", "users",
+        "publish", "services", "setup", "upkeep", "users",
     },
     "audit": {"config", "core", "files", "host"},
     "doctor": {
         "change", "closure", "config", "core", "daemon", "diagnose", "files", "host", "image", "jail", "plan",
-        "plugin", "publish", "services", "upkeep", "users",
+        "plugin", "publish", "services", "setup", "upkeep",
     },
     "selftest": {
-        "change", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish", "services", "users",
+        "change", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish", "services", "setup",
+        "users",
     },
     "console": {"core", "host"},
-    "migration": {"change", "config", "core", "files", "host", "jail", "services", "sources", "users"},
-    "transfer": {"console", "core", "host", "jail", "migration", "publish", "selftest", "sources", "users"},
+    "migration": {
+        "change", "config", "core", "files", "gitolite", "host", "jail", "jailkit", "services", "setup", "sources",
+        "users",
+    },
+    "transfer": {"console", "core", "host", "jail", "migration", "publish", "selftest", "setup", "sources"},
     "compat": {"console", "core", "files", "host"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
-        "plan", "publish", "selftest", "services", "users",
+        "plan", "publish", "selftest", "services", "setup",
     },
     "cli": {
         "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "jail",
-        "jailspec", "publish", "scratch", "selftest", "services", "sources", "tree", "upkeep", "users",
+        "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "setup", "tree", "upkeep", "users",
     },
 }  # fmt: skip
 MOST_FILES = 20

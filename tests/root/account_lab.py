@@ -25,7 +25,8 @@ from jailssh.files import fs, homes
 from jailssh.services import shadow
 from jailssh.host.paths import Layout
 from jailssh.change import transaction
-from jailssh.users import locking, setup
+from jailssh.setup import setup
+from jailssh.users import locking
 from jailssh.users.adduser import AddUserOptions, adduser
 from jailssh.users.deluser import DelUserOptions, deluser
 from jailssh.users.many import add_many

@@ -25,7 +25,7 @@ from jailssh.host.paths import Layout
 from jailssh.migration import apply
 from jailssh.migration.wanted import Wanted
 from jailssh.sources.found import Found
-from jailssh.users import setup
+from jailssh.setup import setup
 """
 # The publisher is a stand-in: which plan is written is not the question here, and the real one would build images.
 PROGRAM = """

@@ -164,7 +164,8 @@ from jailssh.files import fs
 from jailssh.host.paths import Layout
 from jailssh.publish.publish import Publisher
 from jailssh.change import transaction
-from jailssh.users import key_removal, keyring, setup
+from jailssh.setup import setup
+from jailssh.users import key_removal, keyring
 """
 PROGRAM = """
 layout = Layout()

@@ -28,7 +28,8 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
 from jailssh.publish.publish import PlanChange, Publisher, publish_each, withdraw_plan
-from jailssh.users import doors, key_removal, keyring, setup
+from jailssh.setup import doors, setup
+from jailssh.users import key_removal, keyring
 from jailssh.users.adduser import AddUserOptions, adduser
 from jailssh.users.deluser import DelUserOptions, deluser
 

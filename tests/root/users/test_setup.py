@@ -23,7 +23,7 @@ WATCHED = "/etc/passwd /etc/group /etc/shadow /etc/gshadow"
 IMPORTS = """
 import os, signal, sys
 from jailssh.host.paths import Layout
-from jailssh.users import setup
+from jailssh.setup import setup
 """
 KILLED = """
 layout, points = Layout(prefix="/usr/local"), []

@@ -14,7 +14,7 @@ from jailssh.host.paths import Layout
 from jailssh.integrity.kept import Kept
 from jailssh.integrity.scene import Scene
 from jailssh.services import spools
-from jailssh.users import looks
+from jailssh.setup import looks
 
 AL = AccountEntry("al", 1001, 1001, group="al", home="/home/al", shell="", gecos="", groups=(("al", 1001), ("g", 7)))
 

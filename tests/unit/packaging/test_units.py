@@ -14,8 +14,8 @@ from jailssh.console import main as cli
 from jailssh.daemon import daemon
 from jailssh.host.paths import Layout
 from jailssh.services import slices
-from jailssh.users import jailed
-from jailssh.users.setup import GROUP
+from jailssh.setup import jailed
+from jailssh.setup.setup import GROUP
 
 UNITS = Path(__file__).resolve().parents[3] / "packaging/systemd"
 

@@ -14,8 +14,10 @@ import pytest
 
 from jailssh.config.rights import Table, read_rights
 from jailssh.core.errors import ConfigError
+from jailssh.gitolite import conf as gitolite_conf
+from jailssh.gitolite import rc as gitolite_rc
+from jailssh.gitolite import source as gitolite
 from jailssh.plugin.api import Account, Grant
-from jailssh.sources import gitolite, gitolite_conf, gitolite_rc
 from jailssh.sources.found import Effect, Fate, Found, Person
 from jailssh_plugins.rights import granted
 from tests.abilities import GITOLITE

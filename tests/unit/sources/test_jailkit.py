@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from jailssh.jail.profiles import shipped_profiles
+from jailssh.jailkit import source as jailkit
 from jailssh.migration.wanted import wanted
-from jailssh.sources import jailkit
 from jailssh.sources.found import Effect, Fate, Found, Person
 from tests.unit.source_tools import AHost
 

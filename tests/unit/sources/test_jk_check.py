@@ -8,7 +8,7 @@ import pytest
 
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.integrity import suppressions
-from jailssh.sources import jk_check
+from jailssh.jailkit import jk_check
 
 TODAY = datetime.date(2026, 11, 28)
 SHIPPED = """

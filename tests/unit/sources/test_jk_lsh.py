@@ -11,10 +11,10 @@ import pytest
 from jailssh.config import jails, reader
 from jailssh.console.main import main
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
+from jailssh.jailkit import jk_lsh
 from jailssh.plan import codec
 from jailssh.plugin.api import Jail
 from jailssh.plugin.registry import load_registry
-from jailssh.sources import jk_lsh
 from tests.login.jails import ALICE, plan_with
 
 PLAIN = "[alice]\npaths=/usr/bin\nexecutables=/usr/bin/id,/usr/bin/printf\numask=022\n"

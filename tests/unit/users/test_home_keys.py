@@ -8,8 +8,8 @@ from jailssh.config import home_keys
 from jailssh.core.errors import UsageError
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
-from jailssh.users import home_keys as taking
-from jailssh.users.home_keys import Choice
+from jailssh.setup import home_keys as taking
+from jailssh.setup.home_keys import Choice
 
 BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIGtra2tra2tra2tra2tra2tra2tra2tra2tra2tra2tr"
 KEY = f"ssh-ed25519 {BLOB}"

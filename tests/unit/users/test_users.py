@@ -16,7 +16,8 @@ from jailssh.config.keys import Key, parse_keys
 from jailssh.core.errors import ConfigError, DeniedError, HostError, UsageError
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
-from jailssh.users import checks, setup
+from jailssh.setup import setup
+from jailssh.users import checks
 from jailssh.users.checks import AccountFacts
 
 LOGIN = "/usr/local/libexec/jailssh/jailssh-login"

@@ -15,12 +15,14 @@ from jailssh.config.keys import ALL, Key
 from jailssh.config.rights import MAX_TABLE
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape, is_below
-from jailssh.sources import authorized_keys, gitolite_conf, gitolite_rc
+from jailssh.gitolite import conf as gitolite_conf
+from jailssh.gitolite import rc as gitolite_rc
+from jailssh.gitolite.access import Access, Push, Repository, may_create
+from jailssh.gitolite.conf import Rule, TooHard
+from jailssh.gitolite.rc import Rc
+from jailssh.sources import authorized_keys
 from jailssh.sources.forced import home_of, tilde
 from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark, Settings
-from jailssh.sources.gitolite_access import Access, Push, Repository, may_create
-from jailssh.sources.gitolite_conf import Rule, TooHard
-from jailssh.sources.gitolite_rc import Rc
 
 NAME = "gitolite"
 TITLE = "gitolite"

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import escape
-from jailssh.sources import jailkit_files, jk_lsh
+from jailssh.jailkit import files as jailkit_files
+from jailssh.jailkit import jk_lsh
+from jailssh.jailkit.ini import CIni, Section
+from jailssh.jailkit.jail import PROGRAM_DIRS, SEPARATOR, Jail, Refused, Unsafe, check_home, split_home
+from jailssh.jailkit.slips import slips
 from jailssh.sources.authorized_keys import unfit
-from jailssh.sources.c_ini import CIni, Section
 from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark
-from jailssh.sources.jailkit_jail import PROGRAM_DIRS, SEPARATOR, Jail, Refused, Unsafe, check_home, split_home
-from jailssh.sources.jailkit_slips import slips
 
 NAME = "jailkit"
 TITLE = "Jailkit"

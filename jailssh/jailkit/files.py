@@ -8,13 +8,13 @@ from functools import cached_property
 
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape, pluralize
+from jailssh.jailkit import jk_check
+from jailssh.jailkit.ini import CIni, Section
+from jailssh.jailkit.jail import Jail
 from jailssh.jailspec.errors import Note, SpecError
 from jailssh.jailspec.jkinit import parse_ini
 from jailssh.jailspec.sections import SHIPPED
-from jailssh.sources import jk_check
-from jailssh.sources.c_ini import CIni, Section
 from jailssh.sources.found import Effect, Host, Person, Remark
-from jailssh.sources.jailkit_jail import Jail
 
 SOCKETD = "/etc/jailkit/jk_socketd.ini"
 CHECK = "/etc/jailkit/jk_check.ini"

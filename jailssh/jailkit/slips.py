@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jailssh.jailkit.jail import Jail
 from jailssh.sources.found import Effect, Host, Person, Remark, Settings
-from jailssh.sources.jailkit_jail import Jail
 
 _FORWARDING = (
     "allowtcpforwarding",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
 from jailssh.core.names import is_clean_absolute
-from jailssh.sources.c_ini import CIni, Doubt, Section
+from jailssh.jailkit.ini import CIni, Doubt, Section
 from jailssh.sources.found import Effect
 
 KEYS = ("executables", "paths", "allow_word_expansion", "umask", "environment")

@@ -27,9 +27,9 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
 from jailssh.publish.publish import withdraw_plan
 from jailssh.services import listeners, sshd, units
-from jailssh.users import home_keys, jailed, pam, running
-from jailssh.users.home_keys import Choice
-from jailssh.users.pam import PAM_PROFILE
+from jailssh.setup import home_keys, jailed, pam, running
+from jailssh.setup.home_keys import Choice
+from jailssh.setup.pam import PAM_PROFILE
 
 GROUP = jailed.GROUP
 SUBJECT = "setup"

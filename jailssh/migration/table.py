@@ -1,4 +1,4 @@
-"""The sources by name.  A new one is a module of this room and a line here.
+"""The sources by name.  A new one is a module of ``sources``, or a room of its own, and a line here.
 
 An account that several confine goes with the first: its login shell before what sshd forces on it, and its keys last.
 """
@@ -8,18 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from jailssh.sources import (
-    authorized_keys,
-    git_shell,
-    gitolite,
-    hestia,
-    jailkit,
-    lshell,
-    mysecureshell,
-    rssh,
-    scponly,
-    sshd_blocks,
-)
+from jailssh.gitolite import source as gitolite
+from jailssh.jailkit import source as jailkit
+from jailssh.sources import authorized_keys, git_shell, hestia, lshell, mysecureshell, rssh, scponly, sshd_blocks
 from jailssh.sources.found import Source
 
 _SOURCES: tuple[Source, ...] = (

@@ -19,7 +19,7 @@ from jailssh.core.errors import ConfigError, HostError
 from jailssh.host import install
 from jailssh.host.paths import Layout
 from jailssh.services import pam
-from jailssh.users import jailed
+from jailssh.setup import jailed
 
 GROUP = jailed.GROUP
 PAM_PROFILE = "PAM profile"

@@ -19,7 +19,7 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.this_host import to_account
 from jailssh.services import mail, sshd
-from jailssh.users import looks, pam, running, setup
+from jailssh.setup import looks, pam, running, setup
 
 
 def jailed(configuration: Configuration, errors: list[JailsshError] | None = None) -> list[AccountEntry]:

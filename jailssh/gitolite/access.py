@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from jailssh.core.closed import Word
-from jailssh.sources.gitolite_conf import REPO, USER, Conf, Rule, fits
+from jailssh.gitolite.conf import REPO, USER, Conf, Rule, fits
 
 ALL = "@all"
 _PLAIN = re.compile(r"[-0-9a-zA-Z_@/]*\Z")
