@@ -34,11 +34,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "sources": {"config", "core"},
     "jailkit": {"core", "jailspec", "sources"},
     "gitolite": {"config", "core", "sources"},
+    "change": {"core", "files", "host", "publish", "services"},
     "setup": {
         "change", "closure", "config", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish",
         "services",
     },
-    "change": {"core", "files", "host", "publish", "services"},
     "users": {"change", "config", "core", "files", "host", "jail", "plan", "publish", "services", "setup"},
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish"},
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "setup"},
