@@ -31,8 +31,19 @@ _MOST = 10
 class Files:
     """The files of a host, each read once."""
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *, readable: bool = True) -> None:
+        """``readable``: False where Jailkit's directory is not root's alone, so that nothing of it counts."""
         self._host = host
+        self._readable = readable
+        self._wrong: dict[str, Remark] = {}
+
+    def _read(self, path: str) -> str | None:
+        """Return a file; one that cannot be read confines nobody, so it is only told."""
+        try:
+            return self._host.read(path) if self._readable else None
+        except JailsshError as error:
+            self._wrong[path] = Remark(Effect.NOTE, path, str(error))
+            return None
 
     def about(self, person: Person, jail: Jail) -> Iterator[Remark]:
         """Yield what they say of an account in this jail."""
@@ -42,10 +53,11 @@ class Files:
         yield from self._sections
         yield from self._mail
         yield from self.uchroot(person)
+        yield from self._wrong.values()
 
     def uchroot(self, person: Person) -> Iterator[Remark]:
         """Yield into which jails jk_uchroot lets somebody."""
-        text = self._host.read(UCHROOT)
+        text = self._read(UCHROOT)
         if text is None:
             return
         file = CIni(text)
@@ -58,7 +70,7 @@ class Files:
 
     @cached_property
     def _socket_file(self) -> tuple[CIni, list[Section]]:
-        file = CIni(self._host.read(SOCKETD) or "")
+        file = CIni(self._read(SOCKETD) or "")
         return file, file.every(_SOCKETD_KEYS)
 
     def _sockets(self, jail: Jail) -> Iterator[Remark]:
@@ -74,7 +86,7 @@ class Files:
 
     @cached_property
     def _checks_file(self) -> tuple[jk_check.ImportedChecks | None, str]:
-        text = self._host.read(CHECK)
+        text = self._read(CHECK)
         if text is None:
             return None, ""
         try:
@@ -98,7 +110,7 @@ class Files:
     def _updates_file(self) -> tuple[configparser.ConfigParser, str]:
         parser = configparser.ConfigParser(interpolation=None)
         try:
-            parser.read_string(self._host.read(UPDATE) or "", UPDATE)
+            parser.read_string(self._read(UPDATE) or "", UPDATE)
         except configparser.Error as error:
             return configparser.ConfigParser(), escape(str(error).splitlines()[0], 300)
         return parser, ""
@@ -119,7 +131,7 @@ class Files:
 
     @cached_property
     def _sections(self) -> list[Remark]:
-        text = self._host.read(INIT)
+        text = self._read(INIT)
         if text is None:
             return []
         errors: list[SpecError] = []
@@ -137,7 +149,7 @@ class Files:
     def _mail(self) -> list[Remark]:
         remarks = []
         for path in _MAIL:
-            for number, line in enumerate((self._host.read(path) or "").splitlines(), 1):
+            for number, line in enumerate((self._read(path) or "").splitlines(), 1):
                 if _WRAPPER in line and not line.lstrip().startswith(("#", "dnl")):
                     text = f"mail of these accounts goes to procmail in Jailkit's jail by {_WRAPPER}, and fails then"
                     remarks.append(Remark(Effect.LOST, f"{path}:{number}", text))

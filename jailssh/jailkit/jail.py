@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jailssh.core.errors import JailsshError
@@ -99,12 +99,13 @@ class Jail:
         if status[0] & _LOOSE:
             raise Refused(53, f"{path} has mode {status[0] & 0o7777:o}")
 
-    def users(self) -> Iterator[Entry]:
-        """Yield the lines of the jail's passwd that say something."""
+    def user(self, name: str) -> Entry | None:
+        """Return what the jail's passwd says of an account: its first line with the name counts."""
         for line in (self.read("/etc/passwd") or "").splitlines():
             parts = line.split(":")
-            if len(parts) >= 7 and parts[2].isdecimal():
-                yield Entry(parts[0], int(parts[2]), parts[5], parts[6])
+            if len(parts) >= 7 and parts[0] == name and parts[2].isdecimal():
+                return Entry(parts[0], int(parts[2]), parts[5], parts[6])
+        return None
 
     def group(self, gid: int) -> str | None:
         """Return the name that the jail has for a gid."""

@@ -87,8 +87,9 @@ def find(host: Host) -> list[Found]:
         if _is_chrootsh(person.shell) and SEPARATOR in person.home:
             path = person.home.rpartition(SEPARATOR)[0].removesuffix("/")
             jails.setdefault(path, Jail(path, host)).accounts.append(person.name)
-    text = host.read(CHROOTSH) or ""
-    files = jailkit_files.Files(host)
+    safe = _is_safe(host, FOLDER)
+    text = (host.read(CHROOTSH) or "") if safe else None
+    files = jailkit_files.Files(host, readable=safe)
     found = []
     for person in mine:
         where = lines.get(person.name, "name service") if person.local else "name service"
@@ -116,7 +117,7 @@ def _other(person: Person, where: str, files: jailkit_files.Files) -> Found:
 
 
 def _account(
-    host: Host, person: Person, where: str, jails: dict[str, Jail], text: str, files: jailkit_files.Files
+    host: Host, person: Person, where: str, jails: dict[str, Jail], text: str | None, files: jailkit_files.Files
 ) -> Found:
     case = _Case(person, where, Jail("", host), "", "")
     found = Found(person.name, NAME, where)
@@ -168,15 +169,16 @@ def _unsafe(case: _Case, unsafe: Unsafe) -> Fate:
     return Fate.LEAVE
 
 
-def _enter(host: Host, case: _Case, jails: dict[str, Jail], text: str) -> None:
-    """Do what jk_chrootsh does up to the shell; raises :class:`Refused` where it ends."""
+def _enter(host: Host, case: _Case, jails: dict[str, Jail], text: str | None) -> None:
+    """Do what jk_chrootsh does up to the home, by its file; raises :class:`Refused` where it ends."""
     person = case.person
     if not host.kind(person.shell):
         case.say(Effect.NOTE, person.shell, f"{person.shell} does not exist, so sshd refuses every login")
         raise Refused(1, f"there is no {person.shell}")
     if person.uid == 0:
         raise Refused(12, "it is root's")
-    _check_folder(host)
+    if text is None:
+        raise Refused(14, f"{FOLDER} is not a directory of root's that only root changes")
     file = CIni(text)
     case.chrootsh = file.choose(CHROOTSH_KEYS, person.name, person.group)
     for doubt in file.sorted_doubts():
@@ -193,10 +195,9 @@ def _check_home(host: Host, case: _Case) -> None:
         check_home(host, case.home, case.person, [key for key in _RELAX if case.number(key)])
 
 
-def _check_folder(host: Host) -> None:
-    status = host.status(FOLDER)
-    if status is None or status[0] & 0o170000 != 0o040000 or status[1:] != (0, 0) or status[0] & 0o6002:
-        raise Refused(14, f"{FOLDER} is not a directory of root's that only root changes")
+def _is_safe(host: Host, folder: str) -> bool:
+    status = host.status(folder)
+    return status is not None and status[0] & 0o170000 == 0o040000 and status[1:] == (0, 0) and not status[0] & 0o6002
 
 
 def _flag_relaxed(host: Host, case: _Case, file: CIni) -> None:
@@ -225,17 +226,17 @@ def _check_names(case: _Case) -> None:
         return
     jail, person = case.jail, case.person
     file = f"{jail.path}/etc/passwd"
-    entry = next((each for each in jail.users() if each.uid == person.uid), None)
+    entry = jail.user(person.name)
     group = jail.group(person.gid)
     if entry is None:
-        raise Refused(35, f"{file} has no uid {person.uid}")
+        raise Refused(35, f"{file} has no {person.name}")
+    if entry.uid != person.uid:
+        raise Refused(35, f"{file} has uid {entry.uid} for it")
     if group is None:
         raise Refused(35, f"{jail.path}/etc/group has no gid {person.gid}")
-    if entry.name != person.name:
-        raise Refused(37, f"{file} names uid {person.uid} {entry.name}")
     if group != person.group:
         raise Refused(37, f"{jail.path}/etc/group names gid {person.gid} {group}, the host {person.group}")
-    if entry.home != case.inside:
+    if entry.home.rstrip("/") != case.inside.rstrip("/"):
         raise Refused(39, f"{file} has the home {entry.home}, not {case.inside}")
 
 
@@ -251,7 +252,8 @@ def _shell(case: _Case) -> str:
             raise Refused(111, f"injail_shell is {written!r} for Jailkit, with the blank")
         shell = written
     else:
-        shell = next((each.shell for each in case.jail.users() if each.uid == case.person.uid), "")
+        entry = case.jail.user(case.person.name)
+        shell = entry.shell if entry else ""
     if shell.rpartition("/")[2] in _NO_SHELLS:
         raise Refused(1, f"its shell in the jail is {shell}, which lets nobody do anything")
     if not case.jail.has(shell):

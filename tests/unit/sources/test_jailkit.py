@@ -148,7 +148,7 @@ REFUSED: dict[str, tuple[int, dict[str, Any]]] = {
     "home is a file": (41, {"dirs": {f"{J}/home/u": (0o100644, 1003, 1003)}}),
     "not in the jail": (35, {"files": {f"{J}/etc/passwd": "root:x:0:0::/root:/bin/sh\n"}}),
     "uid": (35, {"files": {f"{J}/etc/passwd": "u:x:1004:1003::/home/u:/usr/sbin/jk_lsh\n"}}),
-    "name": (37, {"files": {f"{J}/etc/passwd": "v:x:1003:1003::/home/u:/usr/sbin/jk_lsh\n"}}),
+    "name": (35, {"files": {f"{J}/etc/passwd": "v:x:1003:1003::/home/u:/usr/sbin/jk_lsh\n"}}),
     "no group": (35, {"files": {f"{J}/etc/group": ""}}),
     "group name": (37, {"files": {f"{J}/etc/group": "other:x:1003:\n"}}),
     "home in the jail": (39, {"files": {f"{J}/etc/passwd": "u:x:1003:1003::/home/v:/usr/sbin/jk_lsh\n"}}),
