@@ -7,6 +7,7 @@ import os
 from jailssh.compat import call
 from jailssh.compat.call import Failed
 from jailssh.compat.options import Given
+from jailssh.compat.words import tell
 from jailssh.core.errors import EXIT_OK
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
@@ -29,6 +30,8 @@ def jk_jailuser(given: Given) -> int:
     name = _jail_of(jail, given.value("s") or _FILTER)
     if unknown := [user for user in given.rest if accounts.find(user) is None]:
         raise Failed(2, f"user {unknown[0]} does not exist")
+    # What follows in scripts of panels: usermod -s /usr/sbin/jk_chrootsh.
+    tell(["jk_jailuser: PAM refuses these accounts with another login shell; to set it again: jailssh apply"])
     code = EXIT_OK
     for user in given.rest:
         code = max(code, call.verb("jk_jailuser", ["adduser", user, "--jail", name, "--yes"], jail))

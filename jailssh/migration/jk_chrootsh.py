@@ -1,8 +1,12 @@
 """Jailkit's shell as an entry, and what crontabs start by it.
 
 sshd refuses accounts whose shell is gone (sshd(8), LOGIN PROCESS), so where Jailkit's package was removed its shell
-becomes a link to the login program: whoever has a jail gets it under that name, and nobody else gets in.  A crontab
-with ``SHELL=/usr/sbin/jk_chrootsh`` runs its jobs in Jailkit's jail, which an account has left that was brought in.
+becomes a link to the login program: whoever has a jail gets it under that name, and nobody else gets in.  Where PAM's
+profile is in force it lets an account of a jail in with the login program's own name alone, since a package may put
+Jailkit's shell back in the place of the link; ``jailssh apply`` sets the shell of such an account.
+
+A crontab with ``SHELL=/usr/sbin/jk_chrootsh`` runs its jobs in Jailkit's jail, which an account has left that was
+brought in.
 """
 
 from __future__ import annotations

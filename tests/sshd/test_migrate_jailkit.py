@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jailssh.scratch.host import Finished
 from tests.sshd.world import World
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "rsync", "git", "journald", "login-program", "jailkit")
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.needs("root", "sshd", "sftp", "rsync", "git", "journald
 J = "/srv/jk1"
 SHELLS = {"jk-lim": "/usr/sbin/jk_lsh", "jk-shl": "/bin/bash", "jk-mut": "/usr/sbin/jk_lsh"}
 FILTER = "[DEFAULT]\npaths=/usr/bin\nexecutables=SFTP, /usr/bin/rsync, /usr/bin/scp, /usr/bin/id\numask=022\n"
+LOGIN = "/usr/local/libexec/jailssh/jailssh-login"
 FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow")
 
 
@@ -38,6 +40,12 @@ def old(world: World) -> Iterator[World]:
 
 def sh(world: World, script: str) -> str:
     return world.host.run(["sh", "-c", script], check=True).stdout
+
+
+def as_user(world: World, name: str, *argv: str) -> Finished:
+    """Run a login shell as sshd does, without sshd."""
+    ids = ["--reuid", name, "--regid", name, "--init-groups"]
+    return world.host.run(["setpriv", *ids, "env", "-i", f"USER={name}", f"LOGNAME={name}", *argv])
 
 
 def rows(world: World) -> dict[str, dict[str, Any]]:
@@ -94,10 +102,7 @@ def test_who_is_refused_with_the_exit_code_of_the_real_one(old: World, case: str
     sh(old, f"mkdir -p /srv/kept && cp --parents {_KEPT} /srv/kept")
     sh(old, spoil)
     try:
-        real = old.host.run(
-            ["setpriv", "--reuid", "jk-mut", "--regid", "jk-mut", "--init-groups", "env", "-i", "USER=jk-mut",
-             "/usr/sbin/jk_chrootsh", "-c", "id"]
-        )  # fmt: skip
+        real = as_user(old, "jk-mut", "/usr/sbin/jk_chrootsh", "-c", "id")
         row = rows(old)["jk-mut"]
     finally:
         sh(old, f"for f in {_KEPT}; do cat /srv/kept$f >$f; done" if mend == "restore" else mend)
@@ -118,5 +123,15 @@ def test_what_worked_works_and_all_goes_back(old: World) -> None:
     assert ssh("jk-shl", "pwd; echo $HOME").stdout.split() == ["/home/jk-shl"] * 2
     assert old.client.sftp("jk-lim", "put /etc/hostname up\nls /home/jk-lim\n").code == 0
     assert old.host.run(["test", "-f", f"{J}/home/jk-lim/up"]).code == 0
+    # Where Jailkit is gone its shell is a link to the login program, which goes by what it is and not by its name.
+    link = "/usr/local/sbin/jk_chrootsh"
+    sh(old, f"mkdir -p /usr/local/sbin && ln -s {LOGIN} {link}")
+    try:
+        assert as_user(old, "jk-lim", link, "-c", "id -u").code == 0
+        assert as_user(old, "jk-lim", link, "-c", "ls").code == 126
+        assert as_user(old, "jk-lim", link).code not in (0, 255)
+        assert as_user(old, "jk-mut", link, "-c", "id -u").code not in (0, 255), "who has no jail gets nothing by it"
+    finally:
+        sh(old, f"rm {link}")
     old.jailssh("migrate", "--undo", "--yes")
     assert [old.host.read(path) for path in FILES] == before
