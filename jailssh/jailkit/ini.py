@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from jailssh.sources.found import Effect
 
 MAX_NAME = 255
 MAX_VALUE = 1023
+_COMMENT_OR_HEADER = re.compile(r"^#.*|\[", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class CIni:
     def every(self, keys: Sequence[str]) -> list[Section]:
         """Return all sections; of several with one name only the first acts."""
         found: dict[str, Section] = {}
-        for begin, end, name in self._headers():
+        for begin, end, name in _headers(self.text):
             if name in found:
                 self.warn(begin, f"this second section [{name}] has no effect")
             else:
@@ -94,7 +96,7 @@ class CIni:
 
     def choose(self, keys: Sequence[str], user: str, group: str) -> Section | None:
         """Return the one section that acts for an account with this primary group; None where there is none."""
-        found = list(self._headers())
+        found = _headers(self.text)
         for wanted in (user, f"group {group}", "DEFAULT"):
             same = [(begin, end) for begin, end, name in found if name == wanted]
             if not same:
@@ -114,21 +116,6 @@ class CIni:
                 self.warn(begin, "a section name of more than 255 bytes makes Jailkit crash")
             elif name not in (wanted, "DEFAULT") and " ".join(name.split()).lower() == wanted.lower():
                 self.warn(begin, f"[{name}] is not [{wanted}] for Jailkit and has no effect")
-
-    def _headers(self) -> Iterator[tuple[int, int, str]]:
-        """Yield (index of ``[``, index behind ``]``, name) as the programs see them."""
-        at = 0
-        while at < len(self.text):
-            if self.text[at] == "#" and (at == 0 or self.text[at - 1] == "\n"):
-                at = (self.text.find("\n", at) + 1) or len(self.text)
-            elif self.text[at] == "[":
-                end = self.text.find("]", at)
-                if end < 0:
-                    return
-                yield at, end + 1, self.text[at + 1 : end]
-                at = end + 1
-            else:
-                at += 1
 
     def _pairs(self, at: int) -> Iterator[tuple[int, str, str]]:
         """Yield (index, key as written, value) of the lines of the section that starts at an index."""
@@ -159,3 +146,19 @@ class CIni:
             if not fresh:
                 self.warn(at, f"{written.strip()!r} has no effect" + (": it was set above" if meant else ""))
         return out
+
+
+@lru_cache(maxsize=64)
+def _headers(text: str) -> tuple[tuple[int, int, str], ...]:
+    """Return (index of ``[``, index behind ``]``, name) as the programs see them; many accounts share a file."""
+    found = []
+    at = 0
+    while match := _COMMENT_OR_HEADER.search(text, at):
+        at = match.end()
+        if match[0] == "[":
+            end = text.find("]", at)
+            if end < 0:
+                break
+            found.append((match.start(), end + 1, text[at:end]))
+            at = end + 1
+    return tuple(found)

@@ -53,6 +53,9 @@ class Jail:
     _texts: dict[str, str | None] = field(default_factory=dict)
     _safe: list[Refused | None] = field(default_factory=list)
     _programs: dict[str, tuple[str, int]] | None = None
+    _users: dict[str, Entry] | None = None
+    _groups: dict[int, str] | None = None
+    _missing: frozenset[str] | None = None
     _users_data: list[tuple[str, int]] | None = None
 
     def read(self, name: str) -> str | None:
@@ -101,19 +104,29 @@ class Jail:
 
     def user(self, name: str) -> Entry | None:
         """Return what the jail's passwd says of an account: its first line with the name counts."""
-        for line in (self.read("/etc/passwd") or "").splitlines():
-            parts = line.split(":")
-            if len(parts) >= 7 and parts[0] == name and parts[2].isdecimal():
-                return Entry(parts[0], int(parts[2]), parts[5], parts[6])
-        return None
+        if self._users is None:
+            self._users = {}
+            for line in (self.read("/etc/passwd") or "").splitlines():
+                parts = line.split(":")
+                if len(parts) >= 7 and parts[2].isdecimal():
+                    self._users.setdefault(parts[0], Entry(parts[0], int(parts[2]), parts[5], parts[6]))
+        return self._users.get(name)
 
     def group(self, gid: int) -> str | None:
         """Return the name that the jail has for a gid."""
-        for line in (self.read("/etc/group") or "").splitlines():
-            parts = line.split(":")
-            if len(parts) >= 3 and parts[2].isdecimal() and int(parts[2]) == gid:
-                return parts[0]
-        return None
+        if self._groups is None:
+            self._groups = {}
+            for line in (self.read("/etc/group") or "").splitlines():
+                parts = line.split(":")
+                if len(parts) >= 3 and parts[2].isdecimal():
+                    self._groups.setdefault(int(parts[2]), parts[0])
+        return self._groups.get(gid)
+
+    def missing(self) -> frozenset[str]:
+        """Return the programs of the jail, by name, that this host does not have."""
+        if self._missing is None:
+            self._missing = frozenset(name for name in self.programs() if not on_host(self.host, name))
+        return self._missing
 
     def inside(self, path: str) -> str:
         """Return where a path of the jail leads in it, links followed with the jail as root; "" where to nothing."""
@@ -179,6 +192,12 @@ class Jail:
             for path in self.host.glob(f"{self.path}/*")
             if self.host.kind(path) == "dir" and path.rpartition("/")[2] not in known
         ]
+
+
+def on_host(host: Host, name: str) -> bool:
+    """True if this host has a program, by its name or its path."""
+    paths = (name,) if name.startswith("/") else tuple(f"{folder}/{name}" for folder in PROGRAM_DIRS)
+    return any(host.kind(path) in ("file", "link") for path in paths)
 
 
 def followed(host: Host, path: str) -> str:

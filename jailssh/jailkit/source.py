@@ -15,7 +15,7 @@ from jailssh.core.names import escape
 from jailssh.jailkit import files as jailkit_files
 from jailssh.jailkit import jk_lsh
 from jailssh.jailkit.ini import CIni, Section
-from jailssh.jailkit.jail import PROGRAM_DIRS, SEPARATOR, Jail, Refused, Unsafe, check_home, split_home
+from jailssh.jailkit.jail import SEPARATOR, Jail, Refused, Unsafe, check_home, on_host, split_home
 from jailssh.jailkit.slips import slips
 from jailssh.sources.authorized_keys import unfit
 from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark
@@ -329,19 +329,13 @@ def _without_what_the_host_lacks(host: Host, case: _Case, settings: Shape, progr
         settings.pop("command", None)
 
 
-def on_host(host: Host, name: str) -> bool:
-    """True if this host has a program, by its name or its path."""
-    paths = (name,) if name.startswith("/") else tuple(f"{folder}/{name}" for folder in PROGRAM_DIRS)
-    return any(host.kind(path) in ("file", "link") for path in paths)
-
-
 def _free(host: Host, case: _Case, shell: str) -> Found:
     """Return an account with a real shell in the jail, and the programs that the jail holds."""
     jail, person = case.jail, case.person
     programs = jail.programs()
     if not on_host(host, shell):
         raise Unsafe(f"its shell {shell} is in {jail.path} and not on this host")
-    missing = sorted(name for name in programs if not on_host(host, name))
+    missing = sorted(jail.missing())
     if missing:
         shown = ", ".join(missing[:20]) + (f" and {len(missing) - 20} more" if len(missing) > 20 else "")
         case.say(Effect.LOST, jail.path, f"programs that the jail has and this host has not: {shown}")
