@@ -135,8 +135,8 @@ def _commands(text: str, variables: Mapping[str, str]) -> Iterator[list[str]]:
                 raise Unclear("names the home of another account")
             word, at = [variables["HOME"]], at + 1
             continue
-        if char == "=" and word is None:
-            raise Unclear("has a word that begins with '=', which shells read in different ways")
+        if char in "=~" and not any(word or ()):
+            raise Unclear(f"has a word that begins with {char!r}, which shells read in different ways")
         word = word if word is not None else []
         at = _piece(text, at, word, variables)
     if word is not None:
