@@ -121,6 +121,27 @@ def test_rules_of_gitolite_are_rights_of_named_keys(old: World) -> None:
     old.host.run(["userdel", "--remove", "mig-lite"])
 
 
+def test_a_chroot_of_sshd_becomes_a_home_at_the_same_path(old: World) -> None:
+    """What the client called /upload is there, and nothing of the host."""
+    block = "/etc/ssh/sshd_config.d/90-chroot.conf"
+    old.host.run(
+        ["useradd", "--no-create-home", "--home-dir", "/srv/mig-drop", "--shell", "/bin/sh", "mig-drop"], check=True
+    )
+    old.host.run(["install", "-d", "-o", "mig-drop", "/srv/mig-drop/upload"], check=True)
+    old.host.write("/etc/jailssh/keys/mig-drop", f"restrict {old.client.public_key}\n")
+    old.host.write(block, "Match User mig-drop\nChrootDirectory %h\nForceCommand internal-sftp -u 027\n")
+    old.host.write("/srv/mig-drop/readme", "x")
+    seen = json.loads(old.jailssh("migrate", "sshd_config", "--json").stdout)
+    assert [row["account"] for row in seen["accounts"]] == ["mig-drop"]
+    assert "1 of 1 account" in old.jailssh("migrate", "--user", "mig-drop", "--apply", "--yes").stdout
+    done = old.client.sftp("mig-drop", "pwd\nput /etc/hostname upload/a\nls -l /upload\n-get /readme\n-ls /srv\n")
+    assert done.code == 0 and "Remote working directory: /\n" in done.stdout and "-rw-r-----" in done.stdout, done
+    assert "not found" in done.stderr and old.host.read("/srv/mig-drop/upload/a")
+    old.jailssh("migrate", "--undo", "--yes")
+    old.host.run(["rm", block], check=True)
+    assert b"mig-drop:/srv/mig-drop:/bin/sh" in old.host.read("/etc/passwd").replace(b"::", b":")
+
+
 @pytest.mark.parametrize("source", ["nosuch", "jail kit"])
 def test_unknown_sources_are_refused(old: World, source: str) -> None:
     done = old.jailssh("migrate", source, check=False)
