@@ -47,11 +47,18 @@ def read(text: str, variables: Mapping[str, str]) -> Line:
     parts = list(_commands(text, variables))
     for number, words in enumerate(parts):
         last = number == len(parts) - 1
+        assigned: dict[str, str] = {}
         while words and (found := _SET.match(words[0])):
-            line.variables[found[1]] = found[2]
+            assigned[found[1]] = found[2]
             words = words[1:]
+        exported = {word.partition("=")[0] for word in words[1:]} if words[:1] == ["export"] else set()
+        if steering := sorted((assigned.keys() | exported) & {*variables, "PATH", "SSH_ORIGINAL_COMMAND"}):
+            raise Unclear(f"sets {steering[0]}")
         if not words:
-            continue
+            continue  # a variable of the shell's, which no program sees
+        if assigned and not last:
+            raise Unclear(f"sets {next(iter(assigned))} for {words[0]!r} alone")
+        line.variables.update(assigned)
         if words[0] == "cd" and not last and len(words) == 2:
             line.directory = words[1] if words[1].startswith("/") else f"{line.directory or '~'}/{words[1]}"
         elif words[0] == "umask" and not last and len(words) == 2 and re.match(r"[0-7]{1,4}\Z", words[1]):
@@ -69,11 +76,13 @@ def read(text: str, variables: Mapping[str, str]) -> Line:
 
 def _launched(words: list[str], line: Line) -> list[str]:
     """Return the words behind programs that only start another one."""
+    if words[0] in ("exec", "command"):
+        words = words[1:]
+        if words and words[0].startswith("-"):
+            raise Unclear(f"gives the shell's exec or command the option {words[0]!r}")
     while words:
         name = words[0].rsplit("/", 1)[-1]
-        if name in ("exec", "command"):
-            words = words[1:]
-        elif name == "env" and words[1:2] and _SET.match(words[1]):
+        if name == "env":
             words = words[1:]
             while words and (found := _SET.match(words[0])):
                 line.variables[found[1]] = found[2]
@@ -104,7 +113,7 @@ def _commands(text: str, variables: Mapping[str, str]) -> Iterator[list[str]]:
     """Yield the words of each command of a list."""
     words: list[str] = []
     word: list[str] | None = None
-    at = 0
+    at, waits = 0, False
     while at < len(text):
         char = text[at]
         if char in " \t;" or text.startswith("&&", at):
@@ -117,6 +126,7 @@ def _commands(text: str, variables: Mapping[str, str]) -> Iterator[list[str]]:
                 yield words
                 words = []
             at += 2 if char == "&" else 1
+            waits = char == "&" or (waits and char != ";")
             continue
         if char == "#" and word is None:
             break
@@ -125,12 +135,16 @@ def _commands(text: str, variables: Mapping[str, str]) -> Iterator[list[str]]:
                 raise Unclear("names the home of another account")
             word, at = [variables["HOME"]], at + 1
             continue
+        if char in "=~" and not any(word or ()):
+            raise Unclear(f"has a word that begins with {char!r}, which shells read in different ways")
         word = word if word is not None else []
         at = _piece(text, at, word, variables)
     if word is not None:
         words.append("".join(word))
     if words:
         yield words
+    elif waits:
+        raise Unclear("ends with &&")
 
 
 def _piece(text: str, at: int, word: list[str], variables: Mapping[str, str]) -> int:
@@ -187,6 +201,8 @@ def _variable(text: str, at: int, variables: Mapping[str, str]) -> tuple[str, in
     if not found:
         raise Unclear("has a '$' that only a shell can read")
     name = found[1] or found[2]
+    if found[1] and not text[found.end() : found.end() + 1].isascii():
+        raise Unclear("has a variable whose name ends where shells do not agree")
     if name == "SSH_ORIGINAL_COMMAND":
         return ORIGINAL, found.end()
     if name not in variables:

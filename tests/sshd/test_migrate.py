@@ -86,6 +86,62 @@ def test_one_that_cannot_be_brought_in_stops_no_other(old: World) -> None:
     assert texts(old) == before
 
 
+def test_rules_of_gitolite_are_rights_of_named_keys(old: World) -> None:
+    """Who may read by a rule reads, and a push that some rule keeps from some refs is refused."""
+    home = "/srv/mig-lite"
+    old.host.run(["useradd", "--create-home", "--home-dir", home, "--shell", "/bin/bash", "mig-lite"], check=True)
+    old.host.run(["mkdir", "-p", f"{home}/.gitolite/conf", f"{home}/.ssh"], check=True)
+    repos = {"one": "RW+ = ann", "two": "RW = ann", "three": "RW+ = bob"}
+    old.put(
+        f"{home}/.gitolite/conf/gitolite.conf",
+        "".join(f"repo {name}\n  {rule}\n" for name, rule in repos.items()),
+        "root",
+    )
+    for name in repos:
+        folder = f"{home}/repositories/{name}.git"
+        old.host.run(["git", "init", "--bare", "-q", folder], check=True)
+        old.host.run(["ln", "-sf", f"{home}/.gitolite/hooks/common/update", f"{folder}/hooks/update"], check=True)
+    command = 'command="/usr/share/gitolite3/gitolite-shell ann",no-pty'
+    old.put(f"{home}/.ssh/authorized_keys", f"{command} {old.client.public_key}\n", "root")
+    old.host.run(["chown", "-R", "mig-lite:", home], check=True)
+    told = old.jailssh("migrate", "--user", "mig-lite", "--apply", "--yes").stdout
+    assert "1 of 1 account" in told
+    assert old.host.read("/etc/jailssh/rights/gitolite-mig-lite").splitlines()[1:] == [
+        b"write one ann",
+        b"read two ann",
+    ]
+    codes = {
+        (name, verb): old.client.ssh("mig-lite", f"git-{verb}-pack '{name}'", input="0000").code
+        for name in repos
+        for verb in ("upload", "receive")
+    }
+    allowed = {case for case, code in codes.items() if code == 0}
+    assert allowed == {("one", "upload"), ("one", "receive"), ("two", "upload")}, codes
+    old.jailssh("migrate", "--undo", "--yes")
+    old.host.run(["userdel", "--remove", "mig-lite"])
+
+
+def test_a_chroot_of_sshd_becomes_a_home_at_the_same_path(old: World) -> None:
+    """What the client called /upload is there, and nothing of the host."""
+    block = "/etc/ssh/sshd_config.d/90-chroot.conf"
+    old.host.run(
+        ["useradd", "--no-create-home", "--home-dir", "/srv/mig-drop", "--shell", "/bin/sh", "mig-drop"], check=True
+    )
+    old.host.run(["install", "-d", "-o", "mig-drop", "/srv/mig-drop/upload"], check=True)
+    old.host.write("/etc/jailssh/keys/mig-drop", f"restrict {old.client.public_key}\n")
+    old.host.write(block, "Match User mig-drop\nChrootDirectory %h\nForceCommand internal-sftp -u 027\n")
+    old.host.write("/srv/mig-drop/readme", "x")
+    seen = json.loads(old.jailssh("migrate", "sshd_config", "--json").stdout)
+    assert [row["account"] for row in seen["accounts"]] == ["mig-drop"]
+    assert "1 of 1 account" in old.jailssh("migrate", "--user", "mig-drop", "--apply", "--yes").stdout
+    done = old.client.sftp("mig-drop", "pwd\nput /etc/hostname upload/a\nls -l /upload\n-get /readme\n-ls /srv\n")
+    assert done.code == 0 and "Remote working directory: /\n" in done.stdout and "-rw-r-----" in done.stdout, done
+    assert "not found" in done.stderr and old.host.read("/srv/mig-drop/upload/a")
+    old.jailssh("migrate", "--undo", "--yes")
+    old.host.run(["rm", block], check=True)
+    assert b"mig-drop:/srv/mig-drop:/bin/sh" in old.host.read("/etc/passwd").replace(b"::", b":")
+
+
 @pytest.mark.parametrize("source", ["nosuch", "jail kit"])
 def test_unknown_sources_are_refused(old: World, source: str) -> None:
     done = old.jailssh("migrate", source, check=False)
