@@ -53,8 +53,8 @@ _CHANGED: Mapping[str, str] = {
 }
 _IGNORED = frozenset({
     "logpath", "loglevel", "logfilename", "syslogname", "include_dir", "forbidden", "allowed", "warning_counter",
-    "timer", "path", "home_path", "allowed_cmd_path", "scp", "scp_upload", "scp_download", "sftp", "overssh", "strict", "umask",
-    "history_size", "quiet", "disable_exit", "allowed_shell_escape", "winscp", "prompt_short", "lps1",
+    "timer", "path", "home_path", "allowed_cmd_path", "scp", "scp_upload", "scp_download", "sftp", "overssh", "strict",
+    "umask", "history_size", "quiet", "disable_exit", "allowed_shell_escape", "winscp", "prompt_short", "lps1",
 })  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from jailssh.sources import (
     lshell,
     mysecureshell,
     rssh,
+    rush,
     scponly,
     sshd_blocks,
 )
@@ -27,6 +28,7 @@ _SOURCES: tuple[Source, ...] = (
     rssh,
     scponly,
     lshell,
+    rush,
     mysecureshell,
     hestia,
     git_shell,
