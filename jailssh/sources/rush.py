@@ -267,7 +267,7 @@ def _branches(matches: Sequence[Node]) -> list[list[Node]]:
 def _parts(node: Node) -> list[list[Node]]:
     if node.kind == "and":
         return _branches(node.parts)
-    if node.kind == "or":
+    if node.kind in ("or", "mixed"):
         return [branch for part in node.parts for branch in _parts(part)]
     return [[]] if node.kind == "not" else [[node]]
 

@@ -56,7 +56,7 @@ class Token:
 
 @dataclass(frozen=True)
 class Node:
-    """An expression: ``and``, ``or``, ``not``, ``group``, ``in``, or an operator that compares."""
+    """An expression: ``and``, ``or``, ``mixed``, ``not``, ``group``, ``in``, or an operator that compares."""
 
     kind: str
     parts: tuple[Node, ...] = ()
@@ -223,16 +223,26 @@ class _Parser:
         return self._tokens[self._at - 1]
 
     def _or(self) -> Node:
-        parts = [self._and()]
-        while self._is("||"):
-            parts.append(self._and())
-        return parts[0] if len(parts) == 1 else Node("or", tuple(parts))
+        """Return operands that ``&&`` and ``||`` join.
 
-    def _and(self) -> Node:
-        parts = [self._not()]
-        while self._is("&&"):
+        Rush 2.3 takes both for equal and reads from the left; elsewhere ``&&`` binds closer.  Where both stand without
+        parentheses, both ways are kept.
+        """
+        parts, signs = [self._not()], []
+        while self._is("&&") or self._is("||"):
+            signs.append({"&&": "and", "||": "or"}[self._tokens[self._at - 1].text])
             parts.append(self._not())
-        return parts[0] if len(parts) == 1 else Node("and", tuple(parts))
+        if len({*signs}) < 2:
+            return Node(signs[0], tuple(parts)) if signs else parts[0]
+        left = parts[0]
+        sums = [parts[:1]]
+        for sign, part in zip(signs, parts[1:], strict=True):
+            left = Node(sign, (left, part))
+            if sign == "and":
+                sums[-1].append(part)
+            else:
+                sums.append([part])
+        return Node("mixed", (left, Node("or", tuple(Node("and", tuple(each)) for each in sums))))
 
     def _not(self) -> Node:
         negated = 0
@@ -314,6 +324,11 @@ class _Trial:
             return all(self.holds(part) for part in node.parts)
         if node.kind == "or":
             return any(self.holds(part) for part in node.parts)
+        if node.kind == "mixed":
+            first, second = (self.holds(part) for part in node.parts)
+            if first != second:
+                raise Unclear("'&&' and '||' stand together without parentheses, which rush reads from the left")
+            return first
         if node.kind == "not":
             return not self.holds(node.parts[0])
         if node.kind == "group":

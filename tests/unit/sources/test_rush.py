@@ -84,6 +84,14 @@ def test_a_rule_that_is_unclear_stops_what_comes_to_it() -> None:
     assert result.fate is Fate.LEAVE and "'uptime': the regular expression" in texts(result, Effect.LOST)
 
 
+def test_and_and_or_are_equal_in_rush() -> None:
+    """Reading from the left denies what other languages would let through."""
+    result = found("match $command == uptime || $command == df && group staff")
+    assert result.fate is Fate.LEAVE and "without parentheses" in texts(result, Effect.LOST)
+    parted = found("match $command == uptime || ($command == df && group staff)")
+    assert parted.settings["command"] == {"commands": ("uptime",)}
+
+
 def test_sftp() -> None:
     """By what sshd runs, or what Debian's sshd runs."""
     rule = f'match $0 ~ "^(.*/)?sftp-server$"\nset [0] = "{SERVER}"\numask 027\nchdir "~/in"\nlimits l3n100'
