@@ -56,6 +56,8 @@ _LOST: Mapping[str, str] = {
     "ForceUser": "files are shown as another account's",
     "ForceGroup": "files are shown as another group's",
     "CreateHome": "a home that is missing is made at the login",
+    "CallbackUpload": "a command after each upload",
+    "CallbackDownload": "a command after each download",
     "DirFakeMode": "directories are shown with other rights",
 }
 _SHOWS: Mapping[str, str] = {

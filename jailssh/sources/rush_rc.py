@@ -298,7 +298,8 @@ class _Trial:
                 return ""
             raise Denied(f"the variable {name} is not defined")
         values = {"#": str(len(words)), "command": " ".join(words), "user": person.name, "uid": str(person.uid),
-                  "gid": str(person.gid), "home": person.home, **self.run.variables}  # fmt: skip
+                  "gid": str(person.gid), "home": person.home, "program": words[0] if words else "",
+                  **self.run.variables}  # fmt: skip
         if name not in values:
             raise Unclear(f"the variable {escape(name, 40)} is not known")
         return values[name]

@@ -133,9 +133,10 @@ def test_what_is_refused_or_left(text: str, fate: Fate, why: str) -> None:
 
 def test_include_dir_is_the_beginning_of_names() -> None:
     """A ``*`` is put behind it; later files change earlier sections."""
-    text = f"{GLOBAL}include_dir: /etc/lshell.d/\n[default]\nallowed: ['ls']\n{NEEDED}"
-    result = found(text, kim="[kim]\nallowed: + ['git']\n")
-    assert result.settings["shell"]["programs"] == ("ls", "git") and result.where == "/etc/lshell.d/kim:2"
+    text = f"{GLOBAL}include_dir: /etc/lshell.d/*.conf\nmax_sessions_per_user: 3\n[default]\nallowed: ['ls']\n{NEEDED}"
+    result = found(text, **{"kim.conf": "[kim]\nallowed: + ['git']\n[global]\nallowed: 'all'\n", "x.old": "[\n"})
+    assert result.settings["limits"] == {"max_sessions": "3"}
+    assert result.settings["shell"]["programs"] == ("ls", "git") and result.where == "/etc/lshell.d/kim.conf:2"
 
 
 def test_paths_home_and_umask() -> None:

@@ -121,6 +121,55 @@ def test_a_rule_for_everything_has_sftp() -> None:
     assert "every command that comes to it" in texts(result, Effect.LOST)
 
 
+SAMPLE = """\
+# Everything that a rule does besides is said.
+
+rush 2.0
+
+global
+  # what is logged
+  debug 1
+
+rule first
+  limits t10r20
+  umask 002
+  clrenv
+  keepenv USER LC_* PATH
+  setenv PATH="$PATH:/opt/bin"
+  fall-through
+
+rule copies
+  match $command ~ "^scp (-v )?-t /incoming/(a|b)"
+  set [0] = "/bin/scp"
+  chroot "/var/spool/in"
+
+rule no-copies
+  match $command ~ "^scp (-v )?-f"
+  exit "Error: no"
+
+rule git
+  match $command ~ "^git-(receive|upload)-pack"
+  match $1 ~ "^/git/[^ ]+\\\\.git$"
+  set command =~ "s|^|/usr/bin/|"
+
+rule sftp
+  match $program ~ "^.*/sftp-server"
+  set [0] = "bin/sftp-server"
+  chroot "~"
+  chdir "/"
+"""
+
+
+def test_a_whole_file() -> None:
+    """As the manual shows them: sftp is what a jail has of it."""
+    result = one(rush, SHELL, {PATH: SAMPLE}, dirs={"/home/kim": (0o40755, 0, 0)})
+    assert result.fate is Fate.MIGRATE, texts(result)
+    assert result.settings == {"": {"plugins": "sftp", "umask": "002"}, "limits": {"cpu": "600"}}
+    lost = texts(result, Effect.LOST)
+    assert "rule copies: a pattern" in lost and "rule git: a pattern" in lost and "no-copies" not in lost
+    assert "the limit r20" in lost and "variables" in lost and result.where == f"{PATH}:31"
+
+
 def test_svnserve() -> None:
     """With the root that the rule gives it."""
     result = found('match $command == "svnserve -t"\nset command = "/usr/bin/svnserve -r /srv/svn -t"')

@@ -30,7 +30,8 @@ CONDITIONS = (
     "group (nogroup daemon)",
     '$user == "nobody"', '$user in (root "daemon")', "$uid == 0", "$uid > 0", "$gid != 1", '$home ~ "^/root"',
     '$command ~ "a\\.b"', '$command ~ ^df', '"$0$#" == "df1"', '"${0}-${user}" == "df-root"', '$command ~ "x|-h$"',
-    '$command ~ "\\\\.b$"', '$0 ~ "^[a-d]f?$"', '$command ~ "d.{1,3}h"', "$foo == y",
+    '$command ~ "\\\\.b$"', '$0 ~ "^[a-d]f?$"', '$command ~ "d.{1,3}h"', "$foo == y", '$program ~ "/s"',
+    "$program == df",
 )  # fmt: skip
 STATEMENTS = (
     'set [0] = "/usr/bin/df"', "set [0] = $user", 'set command = "df -h"', 'set command = "$0 -k"', 'set foo = "y"',
