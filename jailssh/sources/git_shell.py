@@ -33,5 +33,4 @@ def _account(case: Case) -> Found:
         text = f"a login without a command gets jailssh's line, not that of {_REFUSES}" if refuses \
             else "a login without a command, which begins git-shell's prompt today"  # fmt: skip
         case.say(Effect.CHANGED if refuses else Effect.LOST, text, directory)
-    case.say(Effect.LOST, "cvs server, by which git-shell runs git-cvsserver")
     return case.migrates(what.settings, what.uses, what.called)

@@ -15,7 +15,7 @@ from jailssh.sources import by_shell, forced, rush_rc
 from jailssh.sources.by_shell import Case, Rows
 from jailssh.sources.forced import Left, Refuses, home_of
 from jailssh.sources.found import Effect, Fate, Found, Host, Person
-from jailssh.sources.rush_rc import Denied, Node, Rule, Run, Unclear
+from jailssh.sources.rush_rc import Denied, Node, Op, Piece, Rule, Run, Unclear
 
 NAME = "rush"
 TITLE = "GNU Rush"
@@ -222,7 +222,7 @@ def fixed(rule: Rule) -> tuple[list[str], bool]:
     for branch in branches:
         places: dict[str, list[str]] = {}
         for node in branch:
-            if node.left.kind == "var" and node.kind in ("==", "~", "in"):
+            if node.left.kind is Piece.VAR and node.kind in (Op.EQUAL, Op.FITS, Op.IN):
                 places.setdefault(node.left.text.strip("${}"), _texts(node))
         commands = places.get("command", [])
         count = places.get("#", [])
@@ -240,7 +240,7 @@ def _others(rule: Rule, person: Person) -> bool:
 
 
 def _not_hers(node: Node, person: Person) -> bool:
-    if node.kind != "group" and node.left.text.strip("${}") not in ("user", "uid", "gid", "home"):
+    if node.kind is not Op.GROUP and node.left.text.strip("${}") not in ("user", "uid", "gid", "home"):
         return False
     try:
         return not rush_rc.holds(node, person)
@@ -249,7 +249,7 @@ def _not_hers(node: Node, person: Person) -> bool:
 
 
 def _texts(node: Node) -> list[str]:
-    if node.kind != "~":
+    if node.kind is not Op.FITS:
         return [token.text for token in node.right]
     text = node.right[0].text[:_LONGEST]
     return _words(text[1:-1]) if text[:1] == "^" and text[-1:] == "$" and text[-2:-1] != "\\" else []
@@ -265,11 +265,11 @@ def _branches(matches: Sequence[Node]) -> list[list[Node]]:
 
 
 def _parts(node: Node) -> list[list[Node]]:
-    if node.kind == "and":
+    if node.kind is Op.AND:
         return _branches(node.parts)
-    if node.kind in ("or", "mixed"):
+    if node.kind in (Op.OR, Op.MIXED):
         return [branch for part in node.parts for branch in _parts(part)]
-    return [[]] if node.kind == "not" else [[node]]
+    return [[]] if node.kind is Op.NOT else [[node]]
 
 
 def _words(text: str) -> list[str]:

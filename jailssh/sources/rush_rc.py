@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jailssh.core.closed import Word
 from jailssh.core.names import escape
 from jailssh.sources.found import Person
 
@@ -28,9 +29,6 @@ _ODD = re.compile(r"\\[A-Za-z0-9<>`'\n]|\(\?|[*+?}][*+?{]|\[[^\]]*(?:\[|\\|--|&&
 _TOKENS = 200
 """Of one expression."""
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:+@%=/~ -]+\Z")
-_COMPARES: Mapping[str, Callable[[Any, Any], bool]] = {
-    "==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-}  # fmt: skip
 _IDLE = frozenset({"acct", "fork", "post-socket", "locale", "locale-dir", "text-domain", "clrenv", "keepenv",
                    "setenv", "unsetenv"})  # fmt: skip
 """Statements that change neither the command nor whether it runs."""
@@ -46,21 +44,56 @@ class Denied(Exception):
     """Rush does not run the command."""
 
 
+class Piece(Word):
+    """What a token is."""
+
+    END = "end"
+    OP = "op"
+    STRING = "string"
+    VAR = "var"
+    WORD = "word"
+
+
+class Op(Word):
+    """What an expression is.  ``mixed`` are its two readings where ``&&`` and ``||`` stand together."""
+
+    AND = "and"
+    OR = "or"
+    MIXED = "mixed"
+    NOT = "not"
+    GROUP = "group"
+    IN = "in"
+    EQUAL = "=="
+    UNEQUAL = "!="
+    LESS = "<"
+    AT_MOST = "<="
+    MORE = ">"
+    AT_LEAST = ">="
+    FITS = "~"
+    FITS_NOT = "!~"
+
+
+_COMPARES: Mapping[Op, Callable[[Any, Any], bool]] = {
+    Op.EQUAL: operator.eq, Op.UNEQUAL: operator.ne, Op.LESS: operator.lt, Op.AT_MOST: operator.le,
+    Op.MORE: operator.gt, Op.AT_LEAST: operator.ge,
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Token:
-    """A piece of a statement: ``kind`` is ``op``, ``string``, ``var`` or ``word``."""
+    """A piece of a statement."""
 
-    kind: str
+    kind: Piece
     text: str
 
 
 @dataclass(frozen=True)
 class Node:
-    """An expression: ``and``, ``or``, ``mixed``, ``not``, ``group``, ``in``, or an operator that compares."""
+    """An expression: of others, or one that compares ``left`` with ``right``."""
 
-    kind: str
+    kind: Op
     parts: tuple[Node, ...] = ()
-    left: Token = Token("word", "")
+    left: Token = Token(Piece.WORD, "")
     right: tuple[Token, ...] = ()
 
 
@@ -107,7 +140,7 @@ def read(text: str) -> list[Rule]:
             if [word, *(token.text for token in rest)] != ["rush", "2.0"]:
                 raise Unclear(f"{number} does not begin with 'rush 2.0', so the file is in the older language")
             first = False
-        elif tokens[0].kind != "word":
+        elif tokens[0].kind is not Piece.WORD:
             raise Unclear(f"{number} does not begin with a word")
         elif word == "rule":
             rules.append(Rule(rest[0].text if rest else f"#{len(rules) + 1}", number, undefined))
@@ -175,15 +208,15 @@ def _tokens(line: str, number: int) -> list[Token]:
         match = _TOKEN.match(line, at)
         if not match or "\0" in match[0]:
             raise Unclear(f"{number} has {escape(line[at : at + 20], 40)!r}, which is not read here")
-        kind = match.lastgroup or "end"
-        if kind == "end":
+        kind = Piece(match.lastgroup or "end")
+        if kind is Piece.END:
             break
         blank = match[0][:1] in " \t\r\f\v" and match[0][:1] != ""
-        if glued and not blank and kind != "op":
+        if glued and not blank and kind is not Piece.OP:
             raise Unclear(f"{number} has words without a blank between them")
-        glued = kind != "op"
-        text = match[kind]
-        found.append(Token(kind, _unescaped(text) if kind == "string" else text))
+        glued = kind is not Piece.OP
+        text = match[kind.value]
+        found.append(Token(kind, _unescaped(text) if kind is Piece.STRING else text))
         at = match.end()
     return found
 
@@ -209,7 +242,7 @@ class _Parser:
     def _odd(self) -> Unclear:
         return Unclear(f"{self._number} has an expression that is not read here")
 
-    def _is(self, text: str, kind: str = "op") -> bool:
+    def _is(self, text: str, kind: Piece = Piece.OP) -> bool:
         here = self._tokens[self._at : self._at + 1]
         if here and here[0] == Token(kind, text):
             self._at += 1
@@ -228,9 +261,10 @@ class _Parser:
         Rush 2.3 takes both for equal and reads from the left; elsewhere ``&&`` binds closer.  Where both stand without
         parentheses, both ways are kept.
         """
-        parts, signs = [self._not()], []
+        parts = [self._not()]
+        signs: list[Op] = []
         while self._is("&&") or self._is("||"):
-            signs.append({"&&": "and", "||": "or"}[self._tokens[self._at - 1].text])
+            signs.append(Op.AND if self._tokens[self._at - 1].text == "&&" else Op.OR)
             parts.append(self._not())
         if len({*signs}) < 2:
             return Node(signs[0], tuple(parts)) if signs else parts[0]
@@ -238,11 +272,11 @@ class _Parser:
         sums = [parts[:1]]
         for sign, part in zip(signs, parts[1:], strict=True):
             left = Node(sign, (left, part))
-            if sign == "and":
+            if sign is Op.AND:
                 sums[-1].append(part)
             else:
                 sums.append([part])
-        return Node("mixed", (left, Node("or", tuple(Node("and", tuple(each)) for each in sums))))
+        return Node(Op.MIXED, (left, Node(Op.OR, tuple(Node(Op.AND, tuple(each)) for each in sums))))
 
     def _not(self) -> Node:
         negated = 0
@@ -256,20 +290,21 @@ class _Parser:
                 raise self._odd()
         else:
             node = self._simple()
-        return Node("not", (node,)) if negated else node
+        return Node(Op.NOT, (node,)) if negated else node
 
     def _simple(self) -> Node:
-        if self._is("group", "word"):
-            return Node("group", right=self._list())
+        if self._is("group", Piece.WORD):
+            return Node(Op.GROUP, right=self._list())
         left = self._next()
-        if left.kind == "op":
+        if left.kind is Piece.OP:
             raise self._odd()
-        if self._is("in", "word"):
-            return Node("in", left=left, right=self._list())
+        if self._is("in", Piece.WORD):
+            return Node(Op.IN, left=left, right=self._list())
         op, right = self._next(), self._next()
-        if op.kind != "op" or op.text not in (*_COMPARES, "~", "!~") or right.kind not in ("string", "word"):
+        known = op.text in (*_COMPARES, Op.FITS, Op.FITS_NOT)
+        if op.kind is not Piece.OP or not known or right.kind not in (Piece.STRING, Piece.WORD):
             raise self._odd()
-        return Node(op.text, left=left, right=(right,))
+        return Node(Op(op.text), left=left, right=(right,))
 
     def _list(self) -> tuple[Token, ...]:
         if not self._is("("):
@@ -277,7 +312,7 @@ class _Parser:
         found = []
         while not self._is(")"):
             found.append(self._next())
-        if any(token.kind not in ("string", "word") for token in found):
+        if any(token.kind not in (Piece.STRING, Piece.WORD) for token in found):
             raise self._odd()
         return tuple(found)
 
@@ -306,7 +341,7 @@ class _Trial:
 
     def text(self, token: Token) -> str:
         """Return a token with its variables filled in."""
-        if token.kind == "word":
+        if token.kind is Piece.WORD:
             return token.text
         if re.search(r"%[0-9{]|\\\$|\\%", token.text):
             raise Unclear("a string refers to what a regular expression found")
@@ -321,30 +356,30 @@ class _Trial:
 
     def holds(self, node: Node) -> bool:
         """Return whether an expression holds."""
-        if node.kind == "and":
+        if node.kind is Op.AND:
             return all(self.holds(part) for part in node.parts)
-        if node.kind == "or":
+        if node.kind is Op.OR:
             return any(self.holds(part) for part in node.parts)
-        if node.kind == "mixed":
+        if node.kind is Op.MIXED:
             first, second = (self.holds(part) for part in node.parts)
             if first != second:
                 raise Unclear("'&&' and '||' stand together without parentheses, which rush reads from the left")
             return first
-        if node.kind == "not":
+        if node.kind is Op.NOT:
             return not self.holds(node.parts[0])
-        if node.kind == "group":
+        if node.kind is Op.GROUP:
             return bool({token.text for token in node.right} & {self.person.group, *self.person.groups})
         left = self.text(node.left)
-        if node.kind == "in":
+        if node.kind is Op.IN:
             return left in {token.text for token in node.right}
         right = node.right[0]
-        if node.kind in ("~", "!~"):
-            return (regex(right.text).search(left) is not None) == (node.kind == "~")
-        if right.kind == "word" and re.match(r"[-+]?[0-9]+\Z", right.text):
+        if node.kind in (Op.FITS, Op.FITS_NOT):
+            return (regex(right.text).search(left) is not None) == (node.kind is Op.FITS)
+        if right.kind is Piece.WORD and re.match(r"[-+]?[0-9]+\Z", right.text):
             if not re.match(r"[0-9]+\Z", left):
                 raise Unclear("a text is compared with a number")
             return _COMPARES[node.kind](int(left), int(right.text))
-        if node.kind not in ("==", "!="):
+        if node.kind not in (Op.EQUAL, Op.UNEQUAL):
             raise Unclear("texts are compared by their order")
         return _COMPARES[node.kind](left, right.text)
 
@@ -408,7 +443,7 @@ def _set(trial: _Trial, number: int, rest: list[Token]) -> None:
         if int(texts[1]) >= len(trial.run.words):
             raise Unclear(f"{number} sets a word that is not there")
         trial.run.words[int(texts[1])] = trial.text(rest[4])
-    elif len(rest) == 3 and texts[1] == "=" and rest[0].kind == "word":
+    elif len(rest) == 3 and texts[1] == "=" and rest[0].kind is Piece.WORD:
         value = trial.text(rest[2])
         if texts[0] == "command":
             if not _PLAIN.match(value):
