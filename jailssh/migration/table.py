@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from jailssh.gitolite import source as gitolite
 from jailssh.jailkit import source as jailkit
-from jailssh.sources import authorized_keys, git_shell, hestia, lshell, mysecureshell, rssh, scponly, sshd_blocks
+from jailssh.sources import authorized_keys, git_shell, hestia, lshell, mysecureshell, rssh, rush, scponly, sshd_blocks
 from jailssh.sources.found import Source
 
 _SOURCES: tuple[Source, ...] = (
@@ -18,6 +18,7 @@ _SOURCES: tuple[Source, ...] = (
     rssh,
     scponly,
     lshell,
+    rush,
     mysecureshell,
     hestia,
     git_shell,

@@ -36,9 +36,10 @@ _OWNERS: Mapping[str, str] = {
     "git-annex-shell": "git-annex", "lxd": "LXD", "teleport": "Teleport",
 }  # fmt: skip
 """Programs that serve an account by keys and rights of their own."""
-_INTERPRETERS = SHELLS | {
+INTERPRETERS = SHELLS | {
     "busybox", "csh", "fish", "node", "perl", "php", "python", "python3", "ruby", "screen", "tcsh", "tmux",
 }  # fmt: skip
+"""Programs that run whatever they are given."""
 _NOTHING = frozenset({"echo", "printf", "false", "true", "nologin", "exit", "sleep", "cat", ":"})
 _RCLONE = ("--append-only", "--config=/dev/null", "--quiet", "--verbose", "-q", "-v", "-vv")
 """Options of rclone that stand for what the plugin does, or make no difference."""
@@ -424,7 +425,7 @@ def _hg_ssh(words: Sequence[str], context: Context) -> Result:
 def _fixed(words: Sequence[str], name: str, context: Context) -> Result:
     if name in _NOTHING:
         raise Left("it shows a text or ends, and nobody can do anything with it")
-    if name in _INTERPRETERS:
+    if name in INTERPRETERS:
         raise Left(f"{name} is a shell or an interpreter: whoever calls it can run anything, or it runs a script")
     if name in ("sudo", "doas", "su", "ssh", "chroot", "docker", "podman", "lxc", "nsenter", "systemd-run"):
         raise Left(f"{name} runs something as another account or elsewhere")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from jailssh.sources import by_shell, forced
 from jailssh.sources.by_shell import Case
 from jailssh.sources.forced import home_of
@@ -24,8 +22,7 @@ def find(host: Host) -> list[Found]:
 
 def _account(case: Case) -> Found:
     # A forced command that hands the client's own to git-shell lets through the same as git-shell as login shell.
-    person = replace(case.person, shell="/bin/sh")  # noqa: S604 (a field)
-    what = forced.judge(_COMMAND, person, case.host)
+    what = forced.judge(_COMMAND, by_shell.with_sh(case.person), case.host)
     for effect, text in what.notes:
         case.say(effect, text)
     if what.fate is not Fate.MIGRATE:
@@ -36,5 +33,4 @@ def _account(case: Case) -> Found:
         text = f"a login without a command gets jailssh's line, not that of {_REFUSES}" if refuses \
             else "a login without a command, which begins git-shell's prompt today"  # fmt: skip
         case.say(Effect.CHANGED if refuses else Effect.LOST, text, directory)
-    case.say(Effect.LOST, "cvs server, by which git-shell runs git-cvsserver")
     return case.migrates(what.settings, what.uses, what.called)

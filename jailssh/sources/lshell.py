@@ -45,6 +45,10 @@ _LOST: Mapping[str, str] = {
     "intro": "a text at each login",
     "prompt": "a prompt",
     "history_file": "a file of its own for the history",
+    "messages": "lines of its own for what is denied",
+    "max_background_jobs": "a number of jobs in the background",
+    "command_timeout": "a time for each command",
+    "max_processes": "a number of processes for each command",
 }
 _CHANGED: Mapping[str, str] = {
     "allowed_file_extensions": "files with other endings can be named in commands",
@@ -53,16 +57,18 @@ _CHANGED: Mapping[str, str] = {
 }
 _IGNORED = frozenset({
     "logpath", "loglevel", "logfilename", "syslogname", "include_dir", "forbidden", "allowed", "warning_counter",
-    "timer", "path", "home_path", "allowed_cmd_path", "scp", "scp_upload", "scp_download", "sftp", "overssh", "strict", "umask",
-    "history_size", "quiet", "disable_exit", "allowed_shell_escape", "winscp", "prompt_short", "lps1",
+    "timer", "path", "home_path", "allowed_cmd_path", "scp", "scp_upload", "scp_download", "sftp", "overssh", "strict",
+    "umask", "history_size", "quiet", "disable_exit", "allowed_shell_escape", "winscp", "prompt_short", "lps1",
+    "security_audit_json", "policy_commands", "max_sessions_per_user",
 })  # fmt: skip
 
 
 @dataclass
 class _Conf:
-    """The files, and where each option of each section stands."""
+    """The files, what [global] of the first has, and where each option of each section stands."""
 
     parser: configparser.ConfigParser
+    everywhere: list[tuple[str, str]] = field(default_factory=list)
     places: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
@@ -133,6 +139,7 @@ def _conf(path: str, text: str, host: Host) -> _Conf:
     _add(conf, path, text)
     if not conf.parser.has_section("global"):
         raise Refuses("lshell.conf has no section [global]")
+    conf.everywhere = conf.parser.items("global")
     include = conf.parser.get("global", "include_dir", fallback="")
     if include and not include.startswith("/"):
         raise Left(f"include_dir = {escape(include, 80)} is below whatever directory a login begins in")
@@ -169,12 +176,11 @@ def _groups(case: Case) -> dict[str, int]:
 
 def _merged(conf: _Conf, sections: Sequence[str], case: Case) -> _Raw:
     raw = _Raw()
-    every = list(conf.parser.items("global"))
     for section in sections:
         if not conf.parser.has_section(section):
             continue
         # What [global] has is merged behind each section, so it wins.
-        for origin, items in ((section, conf.parser.items(section)), ("global", every)):
+        for origin, items in ((section, conf.parser.items(section)), ("global", conf.everywhere)):
             for key, value in items:
                 _merge(raw, key, value, conf.places.get((origin, key), case.where), case)
     return raw
@@ -302,7 +308,8 @@ def _programs(case: Case, raw: _Raw) -> dict[str, str | tuple[str, ...]]:
             text = f"{escape(', '.join(raw.without), 200)}: the jail has them where they are among the usual tools"
             case.say(Effect.CHANGED, text, where)
     names: dict[str, None] = {}
-    wanted = [(name, "allowed") for name in raw.listed("allowed")] + [
+    winscp = ("env", "groups") if raw.on("winscp") else ()
+    wanted = [(name, "allowed") for name in (*raw.listed("allowed"), *winscp)] + [
         (name, "overssh") for name in raw.listed("overssh")
     ]
     for name, option in wanted:
@@ -341,8 +348,14 @@ def _of_directories(case: Case, raw: _Raw) -> Iterator[str]:
 
 def _limits(case: Case, raw: _Raw, rows: Rows) -> None:
     timer = raw.value("timer", 0)
+    limits: dict[str, str | tuple[str, ...]] = {}
     if type(timer) is int and timer > 0:
-        rows["limits"] = {"idle_timeout": str(min(timer, 366 * 86400))}
+        limits["idle_timeout"] = str(min(timer, 366 * 86400))
+    most = raw.value("max_sessions_per_user", 0)
+    if type(most) is int and most > 0:
+        limits["max_sessions"] = str(most)
+    if limits:
+        rows["limits"] = limits
     text, where = raw.texts.get("umask", ("", ""))
     if text:
         found = re.match(r"""["']?(?:0o)?0*([0-7]{1,3})["']?\Z""", text.strip())
@@ -383,7 +396,7 @@ def _remarks(raw: _Raw) -> Iterator[tuple[Effect, str, str]]:
         text = f"{escape(' '.join(characters), 80)}: the jail's shell takes them, and runs what the jail has"
         yield Effect.CHANGED, text, raw.places["forbidden"]
     for name, (text, where) in raw.texts.items():
-        if name in _LOST and text.strip() not in ("", "[]", "{}", "''", '""'):
+        if name in _LOST and text.strip() not in ("", "0", "[]", "{}", "''", '""'):
             yield Effect.LOST, f"{name}: {_LOST[name]}", where
         elif name in _CHANGED:
             yield Effect.CHANGED, f"{name}: {_CHANGED[name]}", where

@@ -56,6 +56,8 @@ _LOST: Mapping[str, str] = {
     "ForceUser": "files are shown as another account's",
     "ForceGroup": "files are shown as another group's",
     "CreateHome": "a home that is missing is made at the login",
+    "CallbackUpload": "a command after each upload",
+    "CallbackDownload": "a command after each download",
     "DirFakeMode": "directories are shown with other rights",
 }
 _SHOWS: Mapping[str, str] = {
@@ -203,9 +205,9 @@ def _tag(line: str, where: str, conf: _Conf) -> int:
         word, blank, argument = text.rstrip().partition("\t")
     argument = argument.lstrip(" \t")
     if argument:
-        kind = word.rstrip().lower()
-        conf.tags.append((kind, argument))
-        if kind in _CONDITIONAL:
+        tag = word.rstrip().lower()
+        conf.tags.append((tag, argument))
+        if tag in _CONDITIONAL:
             conf.blocks.append(where)
     return 1
 
@@ -213,13 +215,13 @@ def _tag(line: str, where: str, conf: _Conf) -> int:
 def _active(conf: _Conf) -> bool:
     if not conf.tags:
         return True
-    kind, argument = conf.tags[-1]
-    if kind == "user":
+    tag, argument = conf.tags[-1]
+    if tag == "user":
         return argument in ("*", conf.person.name)
-    if kind == "group":
+    if tag == "group":
         return argument in ("*", conf.person.group, *conf.person.groups)
     # Any other name of a tag is taken for <Default>.
-    return conf.hold if kind in _CONDITIONAL else True
+    return conf.hold if tag in _CONDITIONAL else True
 
 
 def _value(words: list[str], where: str, conf: _Conf, left: int) -> None:

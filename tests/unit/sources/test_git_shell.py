@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from jailssh.sources import git_shell
 from jailssh.sources.found import Effect, Fate
@@ -17,7 +22,31 @@ def test_git_shell_is_the_git_plugin_for_the_home() -> None:
     assert found.fate is Fate.MIGRATE and found.uses == ("git",)
     assert found.settings == {"": {"plugins": "git"}, "git": {"write": ("~",), "archive": "yes"}}
     assert "[git] write" in texts(found, Effect.CHANGED)
-    assert "cvs server" in texts(found, Effect.LOST) and "hooks" in texts(found, Effect.CLOSED)
+    assert "hooks" in texts(found, Effect.CLOSED)
+
+
+@pytest.mark.needs("git")
+@pytest.mark.parametrize(
+    ("command", "runs"),
+    [
+        ("git-upload-pack 'r.git'", True),
+        ("git-receive-pack 'r.git'", True),
+        ("git-upload-archive 'r.git'", True),
+        ("git upload-pack 'r.git'", True),
+        ("cvs server", False),
+        ("git-lfs-authenticate 'r.git' download", False),
+        ("git-shell", False),
+        ("sh", False),
+    ],
+)
+def test_git_shell_runs_what_the_plugin_has(tmp_path: Path, command: str, runs: bool) -> None:
+    """Three programs and nothing else, so nothing else is lost."""
+    program = shutil.which("git-shell")
+    assert program
+    done = subprocess.run([program, "-c", command], capture_output=True, cwd=tmp_path, stdin=subprocess.DEVNULL,
+                          env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}, timeout=20)  # fmt: skip
+    assert done.returncode != 0
+    assert (b"unrecognized command" not in done.stderr) == runs, done.stderr
 
 
 def test_its_commands_are_lost() -> None:

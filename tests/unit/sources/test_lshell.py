@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+
 import pytest
 
 from jailssh.sources import lshell
 from jailssh.sources.found import Effect, Fate, Found
-from tests.unit.sources.shells import one, survives, texts
+from tests.unit.sources.shells import KIM, one, survives, texts
 
 PATH = "/etc/lshell.conf"
 SHELL = "/usr/bin/lshell"
@@ -28,13 +31,10 @@ timer           : 600
 NEEDED = "forbidden : []\nwarning_counter : -1\n"
 
 
-def found(text: str, *, groups: tuple[str, ...] = ("kim", "users", "staff"), **files: str) -> Found:
-    """Return what is found with this file."""
-    more = {f"/etc/lshell.d/{name}": each for name, each in files.items()}
-    person = one.__kwdefaults__["person"]
-    person = type(person)(
-        person.name, person.uid, person.gid, group="kim", home=person.home, shell=SHELL, groups=groups
-    )
+def found(text: str, files: Mapping[str, str] | None = None) -> Found:
+    """Return what is found with this file, and others in its directory."""
+    more = {f"/etc/lshell.d/{name}": each for name, each in (files or {}).items()}
+    person = replace(KIM, groups=("kim", "users", "staff"))
     return one(lshell, SHELL, {PATH: text, "/etc/group": GROUPS, **PROGRAMS, **more}, person=person)
 
 
@@ -133,9 +133,10 @@ def test_what_is_refused_or_left(text: str, fate: Fate, why: str) -> None:
 
 def test_include_dir_is_the_beginning_of_names() -> None:
     """A ``*`` is put behind it; later files change earlier sections."""
-    text = f"{GLOBAL}include_dir: /etc/lshell.d/\n[default]\nallowed: ['ls']\n{NEEDED}"
-    result = found(text, kim="[kim]\nallowed: + ['git']\n")
-    assert result.settings["shell"]["programs"] == ("ls", "git") and result.where == "/etc/lshell.d/kim:2"
+    text = f"{GLOBAL}include_dir: /etc/lshell.d/*.conf\nmax_sessions_per_user: 3\n[default]\nallowed: ['ls']\n{NEEDED}"
+    result = found(text, {"kim.conf": "[kim]\nallowed: + ['git']\n[global]\nallowed: 'all'\n", "x.old": "[\n"})
+    assert result.settings["limits"] == {"max_sessions": "3"}
+    assert result.settings["shell"]["programs"] == ("ls", "git") and result.where == "/etc/lshell.d/kim.conf:2"
 
 
 def test_paths_home_and_umask() -> None:

@@ -156,6 +156,13 @@ def test_shell_home_and_date() -> None:
     assert "unknown" not in texts(result)
 
 
+def test_values_of_other_versions() -> None:
+    """A name that it does not know goes on with a message."""
+    result = found("Callbackupload x\nCallbackUpload '/usr/local/bin/x $USER'\nLogFile\n")
+    assert "/etc/ssh/sftp_config:2 CallbackUpload: a command after" in texts(result, Effect.LOST)
+    assert "does not know 'Callbackupload'" in texts(result) and f"{PATH}:3" in texts(result, Effect.NOTE)
+
+
 def test_damaged_files() -> None:
     """They give nothing more."""
     survives(mysecureshell, SHELL, PATH, STOCK)
