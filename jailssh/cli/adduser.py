@@ -18,11 +18,12 @@ from jailssh.core.names import check_account_name, check_jail_name, escape
 from jailssh.host import accounts
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher, withdraw_plan
+from jailssh.selftest import canary
 from jailssh.selftest.report import worst
 from jailssh.selftest.selftest import selftest
 from jailssh.setup import home_keys
 from jailssh.setup.home_keys import DROP, LEAVE_OUT, Choice
-from jailssh.users import adduser, canary, many
+from jailssh.users import adduser, many
 from jailssh.users.adduser import AddUserOptions
 
 EXAMPLES = (
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--disable", action="store_true", help="set aside its cron and at jobs, lingering, .forward and similar files"
     )
     parser.add_argument(
-        "--canary", action="store_true", help="selftest the first account of each jail; what fails is taken back"
+        "--canary", action="store_true", help="prove the first account of each jail by a selftest, else roll back"
     )
     add_key_arguments(parser)
 

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from jailssh.change.transaction import Journal
-from jailssh.config.files import read_user
 from jailssh.core.errors import JailsshError
 from jailssh.files import fs
-from jailssh.host import accounts, install
+from jailssh.host import accounts
 from jailssh.host.paths import Layout
+from jailssh.jail.configuration import load_configuration
 from jailssh.users import adduser, deluser, many
 from jailssh.users.adduser import AddUserOptions, Confirm, Publishing, canary_subject, users_file
 from jailssh.users.deluser import DelUserOptions
@@ -69,10 +69,8 @@ def prove(
 
 
 def _tried(layout: Layout, wish: AddUserOptions) -> _Tried:
-    path = users_file(layout, wish.name)
-    data = install.read_optional(path)
-    jails = () if data is None else read_user(data, path, wish.name).jails
-    return _Tried(wish, accounts.find(wish.name) is None, jails)
+    user = load_configuration(layout).user(wish.name)
+    return _Tried(wish, accounts.find(wish.name) is None, () if user is None else user.jails)
 
 
 def _without_access(tried: _Tried) -> AddUserOptions:
