@@ -31,6 +31,7 @@ VERBS: dict[str, str] = {
     "doctor": "tell why an account cannot log in, or what is wrong with the host",
     "check": "find whatever is weaker than it should be: jails, accounts, sshd, host",
     "recover": "settle interrupted changes",
+    "move": "move an account from its jail into another",
     "lock": "refuse the logins of an account that stays in its jail",
     "unlock": "allow the logins of a locked account again",
     "kick": "end all sessions of an account now",

@@ -62,6 +62,7 @@ _KINDS: dict[str, str] = {
     "deluser NAME": "account",
     "explain --key": "key",
     "lock NAME": "account",
+    "move NAME": "account",
     "unlock NAME": "account",
     "image diff JAIL": "image",
     "image rollback JAIL": "image",

@@ -163,3 +163,26 @@ def test_a_proof_that_was_killed_is_told_and_forgotten_with_the_account(world: W
     assert "then, to complete it: jailssh deluser killed-c --remove-home" in world.jailssh("recover", "--yes").stderr
     world.jailssh("deluser", "killed-c", "--remove-home", "--yes")
     assert "no unfinished change" in world.jailssh("recover").stdout
+
+
+def test_accounts_move_all_or_none_and_back(world: World) -> None:
+    for name in ("mover-a", "mover-b"):
+        world.adduser(name, "sftp-only")
+    for words, why in (
+        (["mover-a", "mover-b", "--jail", "nosuch"], "jail nosuch: does not exist"),
+        (["mover-a", "daemon", "--jail", "shell"], "no jail is assigned to this account directly"),
+        (["mover-a", "mover-a", "--jail", "shell"], "is named twice"),
+    ):
+        done = world.jailssh("move", *words, check=False)
+        assert (done.code != 0, why in done.stderr) == (True, True), done.stderr
+        assert world.client.ssh("mover-a", "id").code == 126
+    said = world.jailssh("move", "mover-a", "mover-b", "--jail", "shell").stdout
+    assert said.count("moved to jail shell") == 2
+    for name in ("mover-a", "mover-b"):
+        assert world.client.ssh(name, "id -un").stdout == f"{name}\n"
+    assert said.count("nothing changed") == 0
+    assert world.jailssh("move", "mover-a", "--jail", "shell").stdout.count("nothing changed") == 1
+    world.jailssh("move", "mover-a", "mover-b", "--jail", "sftp-only")
+    for name in ("mover-a", "mover-b"):
+        assert world.client.ssh(name, "id").code == 126
+        assert lists_home(world, name).code == 0

@@ -21,6 +21,7 @@ CALLS: dict[str, list[str]] = {
     "deluser": ["deluser old{n} --yes", "deluser old{n} --yes --json"],
     "doctor": ["doctor", "doctor --json"],
     "recover": ["recover --yes"],
+    "move": ["move alice --jail sftp-only"],
     "lock": ["lock alice"],
     "unlock": ["unlock alice"],
     "kick": ["kick alice"],
