@@ -1,6 +1,7 @@
-"""``jailssh adduser --from`` and ``deluser --from`` of a thousand new accounts, beside newusers(8) and useradd(8).
+"""``jailssh adduser --from`` and ``deluser --from`` of a thousand accounts, and ``migrate`` of two hundred of Jailkit.
 
-The others are measured on fewer accounts and scaled, which is in their favour: they become slower with each account.
+Beside newusers(8) and useradd(8), which are measured on fewer accounts and scaled.  That is in their favour: they
+become slower with each account.
 """
 
 from __future__ import annotations
@@ -12,6 +13,25 @@ from tests.bench.site import PREFIX, Site
 
 ACCOUNTS, MORE, FEW = 1_000, 3_000, 100
 BEYOND_MS, GROWTH = 30_000.0, 1.2
+MIGRATED, MIGRATE_MS = 200, 20_000.0
+# What migrate reads of a jail of Jailkit's; nobody enters it here.
+_JAIL = r"""
+mkdir -p /srv/jk/etc/jailkit /srv/jk/usr/sbin /srv/jk/home
+printf '[DEFAULT]\npaths = /usr/bin\nexecutables = /usr/bin/rsync, /usr/lib/openssh/sftp-server\numask = 022\n' \
+    >/srv/jk/etc/jailkit/jk_lsh.ini
+cp /bin/true /srv/jk/usr/sbin/jk_lsh
+test -e /usr/sbin/jk_chrootsh || cp /bin/false /usr/sbin/jk_chrootsh
+printf 'root:x:0:\n' >/srv/jk/etc/group
+printf 'root:x:0:0:root:/root:/bin/sh\n' >/srv/jk/etc/passwd
+for n in $(seq {count}); do
+    u=$((20000 + n))
+    echo "jk$n:x:$u:$u::/srv/jk/./home/jk$n:/usr/sbin/jk_chrootsh" >>/etc/passwd
+    echo "jk$n:x:$u:$u::/home/jk$n:/usr/sbin/jk_lsh" >>/srv/jk/etc/passwd
+    echo "jk$n:x:$u:" | tee -a /srv/jk/etc/group >>/etc/group
+    echo "jk$n:*:19000:0:99999:7:::" >>/etc/shadow
+    install -d -m 700 -o $u -g $u /srv/jk/home/jk$n
+done
+"""
 
 
 def measure(site: Site, runs: int) -> list[Row]:
@@ -26,6 +46,9 @@ def measure(site: Site, runs: int) -> list[Row]:
     gone = _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/first.csv --yes --remove-home")
     more = _once(site, f"{PREFIX}/bin/jailssh adduser --from /srv/more.csv --jail sftp-only --yes")
     _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/more.csv --yes --remove-home")
+    _once(site, _JAIL.format(count=MIGRATED))
+    migrated = _once(site, f"{PREFIX}/bin/jailssh migrate jailkit --apply --yes")
+    back = _once(site, f"{PREFIX}/bin/jailssh migrate --undo --yes")
     growth = (more / MORE) / (added / ACCOUNTS)
     beyond = added - min(newusers, useradd)
     return [
@@ -37,6 +60,9 @@ def measure(site: Site, runs: int) -> list[Row]:
             Goal(f"deluser of {ACCOUNTS} (ms)", gone, BEYOND_MS),)),
         Row(f"accounts: adduser of {MORE}", more, "ms", goals=(
             Goal("adduser: time per account", growth, GROWTH),)),
+        Row(f"accounts: migrate of {MIGRATED} of Jailkit", migrated, "ms", goals=(
+            Goal(f"migrate of {MIGRATED} (ms)", migrated, MIGRATE_MS),)),
+        Row(f"accounts: migrate --undo of {MIGRATED}", back, "ms"),
     ]  # fmt: skip
 
 
