@@ -17,6 +17,7 @@ ROWS: dict[str, str] = {
     "tput": "tput", "infocmp": "infocmp", "curl": "curl", "wget": "wget", "convert": "convert",
     "rdiff-backup": "rdiff-backup", "restic": "restic", "rclone": "rclone", "svn": "svn", "sqlite3": "sqlite3",
     "jq": "jq", "bc": "bc", "zsh": "zsh", "fish": "fish", "java": "java", "iconv": "iconv",
+    "man": "man",
 }  # fmt: skip
 # What must have been tried besides a program, where the language has it.
 MORE: dict[str, str] = {
@@ -28,6 +29,7 @@ MORE: dict[str, str] = {
     "wget": "a program, https", "tmux": "a program, a module", "Rscript": "a program, a module, https",
     "rclone": "a program, https", "iconv": "a module", "zsh": "a program, a module", "fish": "a program, a module",
     "emacs": "a program, a module", "lua5.4": "a program, a module", "rdiff-backup": "a program, a module",
+    "man": "a program, a module",
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ _SERVICES = (
 LANGUAGES = (
     "php-cli", "php-mbstring", "php-curl", "composer", "nodejs", "npm", "ruby", "lua5.4", "tcl", "postgresql-client",
     "mariadb-client", "default-jre-headless", "borgbackup", "mercurial", "vim", "mc", "emacs-nox", "tmux", "curl",
-    "wget", "jq", "sqlite3",
+    "wget", "jq", "sqlite3", "man-db",
 )  # fmt: skip
 _SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
 # Comes with mmdebstrap, and asks dpkg-architecture(1).

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs("root", "login-program", "make", "mmdebstrap", "n
 NAMES = (
     "python3", "perl", "node", "npm", "ruby", "php", "composer", "lua5.4", "tclsh", "gcc", "git", "mysql", "mysqldump",
     "psql", "pg_dump", "borg", "hg", "vim", "mc", "emacs", "tmux", "tput", "infocmp", "curl", "wget", "java", "jq",
-    "sqlite3", "iconv",
+    "sqlite3", "iconv", "man",
 )  # fmt: skip
 # Named by their packages in the jails: what comes so must work as well.
 PACKAGED = {"php": "php-cli", "composer": "composer", "java": "default-jre-headless", "psql": "postgresql-client",
