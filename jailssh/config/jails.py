@@ -14,7 +14,7 @@ from jailssh.config.reader import Document, Item, RawSetting, did_you_mean, read
 from jailssh.config.rights import Table, file_of
 from jailssh.config.settings import HOLDS_PATHS, JAIL, RLIMITS, Setting, SettingKind, plugin_settings
 from jailssh.config.values import UNSET, Raw, parse, words_of
-from jailssh.core.closed import Network, Root
+from jailssh.core.closed import Network, Recorded, Root
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_jail_name
 from jailssh.plugin.api import Account, Option, Plugin, Value
@@ -66,6 +66,8 @@ class JailConfig:
     files: tuple[str, ...]
     umask: int
     linger: bool
+    record: Recorded
+    record_size: int
     shared_directories: bool
     accept_env: tuple[str, ...]
     message: str
@@ -224,7 +226,8 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
     set_limits = {key: limits[key].value for key in RLIMITS if limits[key].value != UNSET}
     access = {key: item for key, item in limits.items() if key not in RLIMITS}
     values = {key: item.value for key, item in top.items() if key not in ("extends", "plugins")}
-    values |= {"root": Root(str(values["root"])), "network": Network(str(values["network"]))}
+    values |= {"root": Root(str(values["root"])), "network": Network(str(values["network"])),
+               "record": Recorded(str(values["record"]))}  # fmt: skip
     return JailConfig(
         name=name, file=document.file, places={plugin: _place(document, plugin) for plugin in plugins},
         plugins=plugins, limits=MappingProxyType(set_limits), env=env,  # type: ignore[arg-type]

@@ -30,6 +30,14 @@ class Network(Word):
     HOST = "host"
 
 
+class Recorded(Word):
+    """What is recorded of a session at a terminal: nothing, what is shown, or also what is typed."""
+
+    NO = "no"
+    OUTPUT = "output"
+    INPUT = "input"
+
+
 class Root(Word):
     """What the root of a jail is: an image, which is a copy, or the host's ``/usr``."""
 

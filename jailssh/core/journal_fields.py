@@ -34,6 +34,7 @@ BYTES_READ: Final = "JAILSSH_BYTES_READ"
 BYTES_WRITTEN: Final = "JAILSSH_BYTES_WRITTEN"
 FILE: Final = "JAILSSH_FILE"
 LOST: Final = "JAILSSH_LOST"
+RECORDING: Final = "JAILSSH_RECORDING"
 
 FIELDS: Final[dict[str, str]] = {
     EVENT: "name of the event",
@@ -60,6 +61,7 @@ FIELDS: Final[dict[str, str]] = {
     BYTES_READ: "bytes read from the file until it was closed",
     BYTES_WRITTEN: "bytes written to the file until it was closed",
     FILE: "each of several operations in one record, numbered, as in sftp-server's log",
+    RECORDING: "the file that the session is recorded in",
     LOST: "number of file operations that are missing in the journal",
 }
 
@@ -137,6 +139,7 @@ REASONS: Final[dict[str, str]] = {
     "seccomp": "the system call filter cannot be installed",
     "terminal": "a terminal cannot be created",
     "journal": "the journal cannot be reached and the configuration requires it",
+    "recording": "the session cannot be recorded, and the jail requires it",
     "command-not-allowed": "no rule allows this program",
     "not-interactive": "the account has no interactive login",
     "no-terminal": "a terminal was requested for a command, and the account does not allow one",

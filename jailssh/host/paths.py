@@ -69,6 +69,11 @@ class Layout:
         return f"{self.state}/images"
 
     @property
+    def recordings(self) -> str:
+        """The recordings of sessions at a terminal, ``ACCOUNT.SESSION.cast``; root's alone."""
+        return f"{self.state}/recordings"
+
+    @property
     def undo(self) -> str:
         """Undo journals of account changes and of the set-up."""
         return f"{self.state}/undo"

@@ -23,6 +23,7 @@ from jailssh.core.closed import Network, Root
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
 from jailssh.host.clock import local_offsets
+from jailssh.host.paths import Layout
 from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.network import name_needs, network_needs
 from jailssh.image.store import find
@@ -170,6 +171,9 @@ class JailDefinition:
             memory=memory,
             cpus=cpus,
             linger=config.linger,
+            record=config.record,
+            recordings=HostPath(Layout(self.root).recordings),
+            record_size=config.record_size,
             members={name: self.members(name) for name in config.supplementary_groups} if config.group_members else {},
         )
 

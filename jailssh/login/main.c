@@ -18,6 +18,7 @@
 #include "mount.h"
 #include "nojournal.h"
 #include "outer/outer.h"
+#include "record.h"
 #include "slot.h"
 
 static void new_session_id(char id[17])
@@ -70,6 +71,7 @@ int main(int argc, char **argv)
     if (!journal && plan_says(&plan, OP_JOURNAL, "require"))
         refuse(R_JOURNAL, "journal is not available, but require_journal is set", 0);
     slot_take(&plan, request.key);
+    record_open(&plan, id);
     jail.image = mount_open_image(&plan);
     filter_read(&plan);
     make_channel(channel);

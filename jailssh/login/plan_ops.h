@@ -39,6 +39,7 @@
     OP(BANDWIDTH, "bandwidth", "z", 44, 1)                                                                             \
     OP(DURATION, "duration", "d", 45, 1)                                                                               \
     OP(IDLE, "idle", "d", 46, 1)                                                                                       \
+    OP(RECORD, "record", "pzy", 47, 1)                                                                                 \
     OP(ENV, "env", "et", 50, 0)                                                                                        \
     OP(ACCEPT_ENV, "accept-env", "E", 51, 0)                                                                           \
     OP(SECCOMP, "seccomp", "nh", 60, 1)                                                                                \

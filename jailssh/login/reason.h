@@ -28,6 +28,7 @@ enum audience {
     X(KEY_UNKNOWN, "key-unknown", TELL_REFERENCE, 4)                                                                   \
     X(KEY_AMBIGUOUS, "key-ambiguous", TELL_REFERENCE, 4)                                                               \
     X(JOURNAL, "journal", TELL_REFERENCE, 4)                                                                           \
+    X(RECORDING, "recording", TELL_REFERENCE, 4)                                                                       \
     X(SETUP, "setup", TELL_REFERENCE, 4)                                                                               \
     X(KERNEL, "kernel", TELL_REFERENCE, 4)                                                                             \
     X(IMAGE, "image", TELL_REFERENCE, 4)                                                                               \

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 
-from jailssh.core.closed import Network, Shown
+from jailssh.core.closed import Network, Recorded, Shown
 from jailssh.core.errors import ConfigError
 from jailssh.core.home_readers import Kind, covers
 from jailssh.core.names import HostPath, JailPath, is_below, is_clean_absolute, same_place
@@ -93,7 +93,8 @@ class JailSettings:
 
     ``live``: the directories of the host that take the place of the image's (``/usr``), for a live root; ``hide``:
     directories below them that stay hidden.  ``memory`` (bytes) and ``cpus``: what all sessions of an account
-    have together.  ``linger``: what an account's own code has in the background outlives a login.  ``members``: of
+    have together.  ``linger``: what an account's own code has in the background outlives a login.  ``record``: what of
+    a session at a terminal is recorded, in the directory ``recordings``, ``record_size`` bytes at most.  ``members``: of
     groups that accounts keep, as (name, uid, gid), whose names are known inside.
     """
 
@@ -115,6 +116,9 @@ class JailSettings:
     memory: int = 0
     cpus: int = 1
     linger: bool = False
+    record: Recorded = Recorded.NO
+    recordings: HostPath = HostPath("")
+    record_size: int = 0
     members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
 
@@ -166,6 +170,7 @@ def compile_plan(
         *(Record("rlimit", (name, str(value))) for name, value in sorted(jail.limits.items())),
         Record("umask", (f"{jail.umask:03o}",)),
         *_bounds(jail.access, ("nice", "bandwidth", "duration", "idle")),
+        *_recording(jail),
         *_env(account, jail, results, shell),
         *(Record("accept-env", (name,)) for name in sorted(set(jail.accept_env))),
         Record("seccomp", (seccomp[0], seccomp[1].hex())),
@@ -241,6 +246,13 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
         *_bounds(jail.access, ("sessions", "key_sessions")),
         *([Record("linger")] if jail.linger and runs_own_code(results) else []),
     ]
+
+
+def _recording(jail: JailSettings) -> list[Record]:
+    if jail.record == Recorded.NO:
+        return []
+    typed = "yes" if jail.record == Recorded.INPUT else "no"
+    return [Record("record", (jail.recordings, str(jail.record_size), typed))]
 
 
 def _journal(jail: JailSettings) -> str:

@@ -86,6 +86,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("bandwidth", (_SIZE,), 44, True, "{0:size} per second in each direction"),
     Verb("duration", (_SPAN,), 45, True, "ends after {0:span}"),
     Verb("idle", (_SPAN,), 46, True, "ends after {0:span} without traffic"),
+    Verb("record", ("path", _SIZE, "enum:no,yes"), 47, True,
+         "terminals recorded in {0}, {1:size} a session at most; with what is typed: {2}"),
     Verb("env", ("env", "text"), 50, False, "environment {0}={1}"),
     Verb("accept-env", ("accepted",), 51, False, "accepts {0} from the client's environment"),
     Verb("seccomp", ("name", "hex"), 60, True, "system call filter for {0}"),

@@ -12,9 +12,11 @@ from jailssh.closure.errors import NoJailError
 from jailssh.closure.sources import HostSources
 from jailssh.config.keys import Keyring
 from jailssh.config.settings import SettingKind
+from jailssh.core.closed import Recorded
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, distinct, raise_all
 from jailssh.core.names import HostPath, JailPath
 from jailssh.core.tries import Tries
+from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
@@ -151,6 +153,8 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
     made = use.compile(configuration.main, image.path)
     for plan in made.of_keys.values() if made.of_keys else (made.plan,):
         _check_sources(plan, use.definition.name)
+    if use.definition.config.record != Recorded.NO:
+        fs.ensure_dir(layout.recordings, 0o700)
     with plan_files.locked(layout):
         # A plan of an older configuration must not replace one that another process has just published.
         if not configuration.is_current() or not use.is_current(configuration):

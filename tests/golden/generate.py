@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 if __name__ == "__main__":
     sys.path.insert(0, str(HERE.parents[1]))
 
-from jailssh.core.closed import Network  # noqa: E402
+from jailssh.core.closed import Network, Recorded  # noqa: E402
 from jailssh.core.names import HostPath  # noqa: E402
 from jailssh.plan import codec  # noqa: E402
 from jailssh.plan.compile import Access, JailSettings, RosterKey, compile_plan, compile_roster  # noqa: E402
@@ -64,7 +64,7 @@ def good() -> dict[str, codec.Plan]:
         tmp_size=1 << 20, umask=0o27,
         limits={"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8},
         env=(("LANG", "C.UTF-8"),), supplementary_groups=("staff",), require_journal=True, accept_env=("TZ", "CI_*"),
-        linger=True,
+        linger=True, record=Recorded.INPUT, recordings=HostPath("/var/lib/jailssh/recordings"), record_size=64 << 20,
     )  # fmt: skip
     results = [
         PluginResult((files,), "files", home="ro", binds=(Bind("/srv/data"), Bind("/srv/data/in", writable=True))),
@@ -217,6 +217,7 @@ _BAD_NUMBERS = tuple(
         ("operands", ("0", "1025", "text"), ("-1", "1", "text")),
         ("answer", ("1", "no"), ("256", "no"), ("125", "no")),
         ("accept-env", ("",), ("*",), ("A*B",), ("A**",), ("1A",), ("A=B",), ("A" * 65,)),
+        ("record", ("/r", "0", "no"), ("r", "1", "no"), ("/r", "1", "maybe")),
     )
     for args in each
 )

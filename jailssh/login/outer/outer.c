@@ -20,6 +20,7 @@
 #include "nojournal.h"
 #include "outer.h"
 #include "pty.h"
+#include "record.h"
 #include "relay.h"
 #include "report.h"
 #include "state.h"
@@ -60,7 +61,7 @@ static void on_signal(struct outer *o)
         return;
     int number = (int)info.ssi_signo;
     if (number == SIGWINCH && o->master >= 0)
-        pty_copy_size(o->master);
+        relay_resize(o);
     else if (number == SIGHUP && getppid() != o->parent)
         relay_without_client(o); /* sshd is gone, and nothing of the session may survive it */
     else if (number != SIGCHLD && number != SIGPIPE)
@@ -238,6 +239,11 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     if (o.signals < 0 || prctl(PR_SET_PDEATHSIG, SIGHUP) != 0) {
         kill(pid, SIGKILL);
         refuse(R_SETUP, "cannot monitor the session", errno);
+    }
+    if (!cast_begin(&o.cast, record_descriptor(), plan, request, o.began)) {
+        int error = errno;
+        kill(pid, SIGKILL);
+        refuse(R_RECORDING, "cannot write the recording", error);
     }
     if (getppid() != parent)
         kill(pid, SIGKILL);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fail.h"
 #include "pty.h"
 #include "relay.h"
 
@@ -58,13 +59,39 @@ static void close_output(struct outer *o)
         shutdown(1, SHUT_WR);
 }
 
+/* What cannot be recorded goes no further. */
+static void require_recorded(struct outer *o, bool recorded)
+{
+    if (recorded || o->reason == R_RECORDING)
+        return;
+    fail_tell("continue this session");
+    o->reason = R_RECORDING;
+    relay_without_client(o);
+}
+
+static bool record(struct outer *o, int which)
+{
+    const struct pump *pump = &o->pumps[which];
+    return which == TO_COMMAND ? cast_typed(&o->cast, o->master, pump->buffer, pump->have, o->now)
+                               : cast_shown(&o->cast, pump->buffer, pump->have, o->now);
+}
+
+void relay_resize(struct outer *o)
+{
+    pty_copy_size(o->master);
+    require_recorded(o, cast_resized(&o->cast, o->now));
+}
+
 void relay_step(struct outer *o, int which)
 {
     struct pump *pump = &o->pumps[which];
     unsigned long long before = pump->moved;
+    bool held = pump->state == PUMP_HOLDS;
     enum pumped how = pump_step(pump);
     if (pump->moved != before)
         o->moved = o->now;
+    if (!held && pump->state == PUMP_HOLDS && o->master >= 0)
+        require_recorded(o, record(o, which));
     if (how == PUMP_GOES)
         return;
     bool terminal = o->master >= 0 && which != ERRORS, at_client = (how == PUMP_NO_SOURCE) == (which == TO_COMMAND);

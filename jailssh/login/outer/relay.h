@@ -10,6 +10,9 @@ void relay_take(struct outer *o, const struct streams *got);
 /* One step of the direction WHICH, and what follows where it ends. */
 void relay_step(struct outer *o, int which);
 
+/* The client's terminal has another size. */
+void relay_resize(struct outer *o);
+
 /* End one direction, so that the command learns of it. */
 void relay_stop(struct outer *o, int which);
 

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "cast.h"
 #include "clock.h"
 #include "env.h"
 #include "filelog.h"
@@ -30,6 +31,7 @@ struct outer {
     struct bucket in, out;
     struct pump pumps[STREAMS];
     struct filelog log;
+    struct cast cast;
 };
 
 #endif
