@@ -94,8 +94,8 @@ class JailSettings:
     ``live``: the directories of the host that take the place of the image's (``/usr``), for a live root; ``hide``:
     directories below them that stay hidden.  ``memory`` (bytes) and ``cpus``: what all sessions of an account
     have together.  ``linger``: what an account's own code has in the background outlives a login.  ``record``: what of
-    a session at a terminal is recorded, in the directory ``recordings``, ``record_size`` bytes at most.  ``members``: of
-    groups that accounts keep, as (name, uid, gid), whose names are known inside.
+    a session at a terminal is recorded, in the directory ``recordings``, ``record_size`` bytes at most.
+    ``members``: of groups that accounts keep, as (name, uid, gid), whose names are known inside.
     """
 
     name: str
@@ -117,7 +117,7 @@ class JailSettings:
     cpus: int = 1
     linger: bool = False
     record: Recorded = Recorded.NO
-    recordings: HostPath = HostPath("")
+    recordings: HostPath | None = None
     record_size: int = 0
     members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
@@ -249,7 +249,7 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
 
 
 def _recording(jail: JailSettings) -> list[Record]:
-    if jail.record == Recorded.NO:
+    if jail.record == Recorded.NO or jail.recordings is None:
         return []
     typed = "yes" if jail.record == Recorded.INPUT else "no"
     return [Record("record", (jail.recordings, str(jail.record_size), typed))]

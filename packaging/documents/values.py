@@ -73,6 +73,9 @@ _KINDS: dict[str, str] = {
     "learn --key": "key",
     "migrate --user": "any-account",
     "plan --key": "key",
+    "replay --account": "account",
+    "replay --search": "none",
+    "replay SESSION": "none",
     "update JAIL": "image",
 }
 

@@ -53,11 +53,16 @@ static void put(const void *bytes, size_t size)
     line.used += size;
 }
 
+static void put_string(const char *text)
+{
+    put(text, strlen(text));
+}
+
 /* Put the character of N bytes at C as JSON has it (RFC 8259); 0: no character, in whose place U+FFFD stands. */
 static void put_character(const unsigned char *c, size_t n)
 {
     if (n == 0)
-        put("\xef\xbf\xbd", 3);
+        put_string("\xef\xbf\xbd");
     else if (*c == '"' || *c == '\\')
         line.used += (size_t)sprintf(line.text + line.used, "\\%c", *c);
     else if (*c < 0x20 || *c == 0x7f)
@@ -89,7 +94,7 @@ static void put_text(const char *data, size_t size, struct unfinished *left)
 
 static bool finish(struct cast *cast, const char *end)
 {
-    put(end, strlen(end));
+    put_string(end);
     if (line.used > cast->room) {
         errno = EFBIG;
         return false;
@@ -147,9 +152,9 @@ bool cast_begin(struct cast *cast, int file, const struct plan *plan, const stru
                                  size.ws_col, size.ws_row, (long long)time(NULL), terminal(request), plan->name);
     if (request->command) {
         size_t length = strnlen(request->command, PIECE);
-        put(", \"command\": \"", 13);
+        put_string(", \"command\": \"");
         put_text(request->command, length, &rest);
-        put("\"", 1);
+        put_string("\"");
     }
     return finish(cast, "}\n");
 }
