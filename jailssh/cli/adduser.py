@@ -20,7 +20,6 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher, withdraw_plan
 from jailssh.selftest import canary
 from jailssh.selftest.report import worst
-from jailssh.selftest.selftest import selftest
 from jailssh.setup import home_keys
 from jailssh.setup.home_keys import DROP, LEAVE_OUT, Choice
 from jailssh.users import adduser, many
@@ -129,6 +128,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _proof(context: Context, name: str) -> str:
     """Return what a selftest of the account found; its report goes to standard error then."""
+    # paramiko is half of the time that this verb takes to begin, and only a proof needs it.
+    from jailssh.selftest.selftest import selftest
+
     reports = selftest(context.layout, load_configuration(context.layout), accounts.get(name))
     if worst(reports) == EXIT_OK:
         return ""

@@ -77,9 +77,9 @@ def test_what_cannot_be_asked_for(world: World, words: list[str], why: str) -> N
 
 
 def test_keys_with_a_limit_are_not_copied(world: World) -> None:
-    world.host.run(["useradd", "--create-home", "limited"], check=True)
-    world.own_keys("limited", b'from="192.0.2.1" ' + world.client.public_key.encode())
-    done = world.jailssh("adduser", "x", "--jail", "scp", "--key-from", "limited", check=False)
+    world.host.run(["useradd", "--create-home", "from-there"], check=True)
+    world.own_keys("from-there", b'from="192.0.2.1" ' + world.client.public_key.encode())
+    done = world.jailssh("adduser", "x", "--jail", "scp", "--key-from", "from-there", check=False)
     assert (done.code, "the copy loses the limit" in done.stderr) == (2, True)
 
 
