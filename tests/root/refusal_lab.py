@@ -36,6 +36,7 @@ from tests.root.refusal_rows import Row
 from tests.root.relay_lab import FAST, limited
 
 HOME = "/home/u"
+RECORDINGS = "/var/lib/jailssh/recordings"
 RUN = Rule("lab.run", "lab", "/bin/probe", ("run",), argv_prefix=("exit", "0"))
 
 
@@ -56,6 +57,7 @@ PLAN: dict[str, Callable[[], bytes]] = {
     "relayed": lambda: limited(FAST),
     "nice": lambda: limited(record("nice", 19)),
     "terminal": lambda: plan(pty=True),
+    "recorded": lambda: limited(record("record", RECORDINGS, 1 << 20, "no"), pty=True),
     "proc": lambda: plan(proc=True),
     "system": lambda: plan(system=True),
     "loopback": lambda: plan(net=Network.LOOPBACK),
@@ -157,11 +159,25 @@ def a_record_of_init(lab: Lab) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def recordings(lab: Lab, inodes: int = 0) -> Iterator[None]:
+    """A directory for recordings, on a file system of its own with so many inodes."""
+    lab.host.run(
+        ["sh", "-ec", f"mkdir -p {RECORDINGS}; mount -t tmpfs -o nr_inodes={inodes},mode=700 none {RECORDINGS}"]
+    )
+    try:
+        yield
+    finally:
+        lab.host.run(["sh", "-ec", f"umount {RECORDINGS}; rmdir {RECORDINGS}"], check=True)
+
+
 SETTING: dict[str, Callable[[Lab], AbstractContextManager[None]]] = {
     "no plan": lambda lab: moved(lab.path(f"{PLANS}/{UID}")),
     "a plan of another": another_plan,
     "a daemon that lies": lying_daemon,
     "a full /tmp": shared_with_full_tmp,
+    "recordings": recordings,
+    "full recordings": lambda lab: recordings(lab, 1),
     "a keeper": a_keeper,
     "a record of the host's init": a_record_of_init,
     "no file of sshd's": shared,
@@ -189,7 +205,7 @@ def login(lab: Lab, row: Row) -> Done:
         how["env"] = (OF_SSHD,)
     if row.setting == "other arguments":
         return lab.login(argv=[b"jailssh-login", b"-x"])
-    if row.plan != "terminal":
+    if row.plan not in ("terminal", "recorded"):
         return lab.login(row.command, **how)
     master, slave = pty.openpty()
     try:

@@ -64,9 +64,9 @@ static void put_character(const unsigned char *c, size_t n)
     if (n == 0)
         put_string("\xef\xbf\xbd");
     else if (*c == '"' || *c == '\\')
-        line.used += (size_t)sprintf(line.text + line.used, "\\%c", *c);
+        line.used += (size_t)snprintf(line.text + line.used, LONGEST + 1, "\\%c", *c);
     else if (*c < 0x20 || *c == 0x7f)
-        line.used += (size_t)sprintf(line.text + line.used, "\\u%04x", *c);
+        line.used += (size_t)snprintf(line.text + line.used, LONGEST + 1, "\\u%04x", *c);
     else
         put(c, n);
 }

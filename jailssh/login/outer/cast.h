@@ -15,9 +15,9 @@ struct unfinished {
 };
 
 struct cast {
-    int file;       /* -1 without a recording */
-    bool input;     /* what is typed too, while the terminal echoes it */
-    long long began; /* on the monotonic clock, in nanoseconds */
+    int file;                /* -1 without a recording */
+    bool input;              /* what is typed too, while the terminal echoes it */
+    long long began;         /* on the monotonic clock, in nanoseconds */
     unsigned long long room; /* bytes that it may still take */
     struct unfinished typed, shown;
 };
