@@ -158,6 +158,20 @@ def test_starting_imports_no_verb_and_no_heavy_library() -> None:
     assert [name for name in loaded if name.startswith(("jailssh.cli", "jailssh.queries"))] == []
 
 
+def test_only_verbs_that_log_in_load_the_client_of_ssh() -> None:
+    """It is half of the time that such a verb takes to begin."""
+    logging_in = {"migrate", "selftest"}
+    quiet = [verb for verb in VERBS if verb not in logging_in]
+    script = (
+        "import sys, jailssh.console.main as main\n"
+        f"for verb in {quiet!r}:\n"
+        "    main.verb_module(verb)\n"
+        "    if 'paramiko' in sys.modules: sys.exit(verb)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=REPO, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_one_is_singular() -> None:
     assert [pluralize(number, "plan") for number in range(3)] == ["0 plans", "1 plan", "2 plans"]
     assert [pluralize(number, "process", "es") for number in (1, 2)] == ["1 process", "2 processes"]
