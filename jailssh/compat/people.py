@@ -14,19 +14,22 @@ from jailssh.host.paths import Layout
 
 _FILTER = "/usr/sbin/jk_lsh"
 _SHELL_JAIL = "shell"
-_TAKEN = "jvsdceumn"
+_SHELLS = ("sh", "bash", "dash")
+"""Those that stand for the profile shell; others need a jail that names them."""
+_TAKEN = "jvsdceum"
 """Options of jk_addjailuser that mean something for adduser."""
+NOT_HERE = "an error: useradd has it"
 
 
 def jk_jailuser(given: Given) -> int:
     """Put accounts that exist into the jail nearest to the directory and the shell."""
     if given.has("m"):
-        raise Failed(1, "-m: homes are not moved; a jail shows the home where it is")
+        raise Failed(1, "-m: homes are not moved: a jail shows the home where it is; leave -m away")
     if not given.rest:
         raise Failed(2, "aborted, no username specified")
     jail = given.value("j").rstrip("/")
     if not jail:
-        raise Failed(33, "-j is required")
+        raise Failed(33, "-j is required: nothing is asked")
     name = _jail_of(jail, given.value("s") or _FILTER)
     if unknown := [user for user in given.rest if accounts.find(user) is None]:
         raise Failed(2, f"user {unknown[0]} does not exist")
@@ -43,6 +46,8 @@ def jk_addjailuser(given: Given) -> int:
     if other := [letter for letter, _ in given.options if letter not in _TAKEN]:
         raise Failed(1, f"-{other[0]} is not supported; use useradd and then: jailssh adduser NAME --jail JAIL")
     jail, rest = given.jail_and_rest()
+    if rest and not given.has("j") and not os.path.isdir(jail) and os.path.isdir(rest[0]):
+        jail, rest = rest[0].rstrip("/"), (jail, *rest[1:])  # it took both orders
     if not jail or len(rest) != 1:
         raise Failed(2, "need a jail directory and one username")
     (user,) = rest
@@ -61,8 +66,11 @@ def _jail_of(directory: str, shell: str) -> str:
     name = os.path.basename(directory)
     if os.path.exists(f"{Layout().jails}/{name}.conf"):
         return name
-    if os.path.basename(shell) != os.path.basename(_FILTER):
+    if os.path.basename(shell) in _SHELLS:
         return _SHELL_JAIL
+    if os.path.basename(shell) != os.path.basename(_FILTER):
+        file = f"{Layout().jails}/{name}.conf"
+        raise Failed(33, f"there is no jail {name} for the shell {shell}; write {file}, and repeat it")
     ini = f"{directory}/etc/jailkit/jk_lsh.ini"
     raise Failed(
         33,
@@ -75,4 +83,9 @@ def jk_list(given: Given) -> int:
     """List jails and accounts; Jailkit listed processes, for which there is no verb."""
     if given.rest:
         raise Failed(1, f"unexpected argument {given.rest[0]}")
+    if given.has("j"):
+        raise Failed(
+            1, "-j is not supported: leave it away, all jails are listed; processes of one account: ps -u NAME"
+        )
+    tell(["jk_list: accounts are listed and not processes; for those of one account: ps -u NAME"])
     return call.verb("jk_list", ["list"])
