@@ -9,7 +9,10 @@ from jailssh.compat.call import Failed
 from jailssh.compat.options import Given
 from jailssh.compat.words import tell
 from jailssh.core.errors import EXIT_OK
+from jailssh.core.names import is_clean_absolute
+from jailssh.files import fs
 from jailssh.host import accounts
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 
 _FILTER = "/usr/sbin/jk_lsh"
@@ -37,8 +40,34 @@ def jk_jailuser(given: Given) -> int:
     tell(["jk_jailuser: PAM refuses these accounts with another login shell; to set it again: jailssh apply"])
     code = EXIT_OK
     for user in given.rest:
-        code = max(code, call.verb("jk_jailuser", ["adduser", user, "--jail", name, "--yes"], jail))
+        made = _make_home(accounts.get(user))
+        try:
+            code = max(code, call.verb("jk_jailuser", ["adduser", user, "--jail", name, "--yes"], jail))
+        except Failed:
+            if made:
+                os.rmdir(made)
+            raise
     return code
+
+
+def _make_home(entry: AccountEntry) -> str:
+    """Make an empty home where there is none, since panels do so only afterwards; return its path, "" for none made.
+
+    Jailkit left the account with none, which then could not log in.
+    """
+    if not is_clean_absolute(entry.home) or os.path.lexists(entry.home):
+        return ""
+    above = os.path.dirname(entry.home)
+    missing = []
+    while not os.path.lexists(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    os.close(fs.open_dir(above))
+    for path in reversed(missing):
+        fs.ensure_dir(path, 0o755)
+    fs.ensure_dir(entry.home, 0o700, entry.uid, entry.gid)
+    tell([f"jk_jailuser: made the home {entry.home}"])
+    return entry.home
 
 
 def jk_addjailuser(given: Given) -> int:
