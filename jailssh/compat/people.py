@@ -11,7 +11,7 @@ from jailssh.compat.words import tell
 from jailssh.core.errors import EXIT_OK
 from jailssh.core.names import is_clean_absolute
 from jailssh.files import fs
-from jailssh.host import accounts
+from jailssh.host import accounts, install
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 
@@ -45,7 +45,7 @@ def jk_jailuser(given: Given) -> int:
             code = max(code, call.verb("jk_jailuser", ["adduser", user, "--jail", name, "--yes"], jail))
         except Failed:
             if made:
-                os.rmdir(made)
+                install.remove_empty_dir(made)
             raise
     return code
 

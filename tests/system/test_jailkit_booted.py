@@ -1,4 +1,4 @@
-"""The way from Jailkit and back in a booted Debian: real accounts of the real Jailkit, the same logins before and after.
+"""From Jailkit and back in a booted Debian: real accounts of the real Jailkit, the same logins before and after.
 
 What else of the host names their homes and their shell is told; the accounts that stay with Jailkit go on as they were.
 """
@@ -23,7 +23,7 @@ _FILTER, _SHELL = "/usr/sbin/jk_lsh", "/bin/bash"
 SHELLS = {"jklim": _FILTER, "jkshl": _SHELL, "jkgit": _FILTER, "jkold": _FILTER}
 MOVED = ("jklim", "jkshl", "jkgit")
 """Who is brought in; jkold stays with Jailkit."""
-_LSH = f"""[DEFAULT]
+_LSH = """[DEFAULT]
 paths = /usr/bin
 executables = SFTP, /usr/bin/rsync, /usr/bin/scp, /usr/bin/id
 umask = 022
@@ -99,7 +99,7 @@ def old(tree: BootedTree) -> Iterator[BootedTree]:
         yield tree
     finally:
         tree.run("jailssh migrate --undo --yes; cp -p /root/kept /usr/sbin/jk_chrootsh; dpkg --purge jailkit")
-        tree.run(f"for u in {' '.join(SHELLS)}; do userdel $u; done; rm -rf {J}; sed -i /jk_chrootsh/d /etc/shells")
+        tree.run(f"for u in {' '.join(SHELLS)}; do userdel -f $u; done; rm -rf {J}; sed -i /jk_chrootsh/d /etc/shells")
         tree.run(f"rm -f {' '.join(path for _, path in ELSEWHERE)}")
 
 
@@ -110,11 +110,13 @@ def write(tree: BootedTree, path: str, text: str) -> None:
 
 
 def matrix(tree: BootedTree) -> dict[str, list[str]]:
-    """Return what each account is served, by real logins."""
-    return {
+    """Return what each account is served, by real logins; nobody is logged in any more then."""
+    found = {
         name: [use for use, script in USES.items() if tree.run(script.replace("AS", name)).returncode == 0]
         for name in SHELLS
     }
+    tree.sh(f"for u in {' '.join(SHELLS)}; do systemctl stop user@$(id -u $u).service; done")
+    return found
 
 
 def inventory(tree: BootedTree) -> dict[str, Any]:
