@@ -12,6 +12,7 @@ from jailssh.compat import names, people, trees, words
 from jailssh.compat.call import Failed
 from jailssh.compat.options import read
 from jailssh.core.errors import JailsshError
+from jailssh.host.accounts import AccountEntry
 
 J = "/var/www/clients/client1/web1"
 
@@ -40,9 +41,12 @@ def verbs(monkeypatch: pytest.MonkeyPatch) -> Verbs:
     monkeypatch.setattr("jailssh.compat.call.verb", found.verb)
     monkeypatch.setattr("jailssh.compat.call.facts", found.tell_facts)
     monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("jailssh.host.accounts.get", lambda name: AccountEntry(
+        name, 5000, 5000, group=name, home="/", shell="/bin/sh", gecos="", groups=()
+    ))  # fmt: skip
     monkeypatch.setattr("os.path.isdir", lambda path: str(path).rstrip("/") == J)
     monkeypatch.setattr("os.path.exists", lambda path: path == trees.INIT)
-    monkeypatch.setattr("os.path.lexists", lambda path: path in ("/usr/bin/php", "/usr/bin/mysql"))
+    monkeypatch.setattr("os.path.lexists", lambda path: path in ("/", "/usr/bin/php", "/usr/bin/mysql"))
     return found
 
 
