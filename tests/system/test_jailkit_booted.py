@@ -158,7 +158,7 @@ def test_the_whole_way_and_back(old: BootedTree) -> None:
 
     after = matrix(old)
     assert after == before
-    assert "jailssh" in old.sh("journalctl -o cat JAILSSH_USER=jklim JAILSSH_EVENT=session-start")
+    assert "command runs by rule" in old.sh("journalctl -o cat JAILSSH_USER=jklim JAILSSH_EVENT=session-start")
     for name in MOVED:
         assert old.sh(f"getent passwd {name}").split(":")[5:] == [f"{J}/home/{name}", f"{login(old)}\n"]
     # Who stays goes on by the real jk_chrootsh, which sshd and the list of shells still have.
