@@ -8,7 +8,7 @@ comes out here is what Jailkit does; wherever that is not what the text says, or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
@@ -86,6 +86,22 @@ def read(text: str, user: str, group: str, *, legacy_umask: bool = False, strict
         errors: list[JailsshError] = [ConfigError(f"jk_lsh.ini:{each.line}", each.text) for each in warnings]
         raise ManyErrors(errors) if len(errors) > 1 else errors[0]
     return Imported(section.name, settings, warnings)
+
+
+def named_programs(section: Section, lines: Sequence[str], find: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+    """Yield (line, what is told) of command lines: one whose name means another program here has its path instead.
+
+    Jailkit takes the first of ``paths`` that has the name, a jail what ``find`` gives for it, "" for nothing.
+    """
+    programs, folders = section.words("executables"), section.words("paths")
+    for line in lines:
+        name, _, rest = line.partition(" ")
+        path = next((f"{each}/{name}" for each in folders if f"{each}/{name}" in programs), "")
+        found = find(name) if path else ""
+        if found and found.removeprefix("/usr") != path.removeprefix("/usr"):
+            yield f"{path} {rest}", f"{name}: is {found} in a jail; only the full path {path} is allowed"
+        else:
+            yield line, ""
 
 
 def _executables(file: CIni, section: Section, settings: dict[str, dict[str, str | tuple[str, ...]]]) -> None:

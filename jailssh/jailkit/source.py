@@ -7,15 +7,16 @@ jail's own jk_lsh.ini what that allows, and one section of a file alone is in fo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import escape
 from jailssh.jailkit import files as jailkit_files
 from jailssh.jailkit import jk_lsh
 from jailssh.jailkit.ini import CIni, Section
-from jailssh.jailkit.jail import SEPARATOR, Jail, Refused, Unsafe, check_home, on_host, split_home
+from jailssh.jailkit.jail import SEPARATOR, Jail, Refused, Unsafe, check_home, on_host, path_on_host, split_home
 from jailssh.jailkit.slips import slips
 from jailssh.sources.authorized_keys import unfit
 from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark
@@ -87,7 +88,7 @@ def find(host: Host) -> list[Found]:
         if _is_chrootsh(person.shell) and SEPARATOR in person.home:
             path = person.home.rpartition(SEPARATOR)[0].removesuffix("/")
             jails.setdefault(path, Jail(path, host)).accounts.append(person.name)
-    safe = _is_safe(host, FOLDER)
+    safe = host.status(FOLDER) is None or _is_safe(host, FOLDER)
     text = (host.read(CHROOTSH) or "") if safe else None
     files = jailkit_files.Files(host, readable=safe)
     found = []
@@ -124,6 +125,7 @@ def _account(
     fate = Fate.MIGRATE
     # What is refused at the door is looked at all the same: the administrator may want to bring it in.
     steps: tuple[Callable[[], None], ...] = (
+        lambda: _check_there(host, case),
         lambda: _enter(host, case, jails, text),
         lambda: _check_home(host, case),
         lambda: _check_names(case),
@@ -169,12 +171,19 @@ def _unsafe(case: _Case, unsafe: Unsafe) -> Fate:
     return Fate.LEAVE
 
 
-def _enter(host: Host, case: _Case, jails: dict[str, Jail], text: str | None) -> None:
-    """Do what jk_chrootsh does up to the home, by its file; raises :class:`Refused` where it ends."""
+def _check_there(host: Host, case: _Case) -> None:
+    """Raise :class:`Refused` where Jailkit is gone from the host; what it allowed is known all the same."""
     person = case.person
     if not host.kind(person.shell):
         case.say(Effect.NOTE, person.shell, f"{person.shell} does not exist, so sshd refuses every login")
         raise Refused(1, f"there is no {person.shell}")
+    if host.status(FOLDER) is None:
+        raise Refused(14, f"there is no {FOLDER}")
+
+
+def _enter(host: Host, case: _Case, jails: dict[str, Jail], text: str | None) -> None:
+    """Do what jk_chrootsh does up to the home, by its file; raises :class:`Refused` where it ends."""
+    person = case.person
     if person.uid == 0:
         raise Refused(12, "it is root's")
     if text is None:
@@ -287,7 +296,7 @@ def _filtered(host: Host, case: _Case) -> Found:
         del settings["sftp"]
         told = f"sshd asks for {sftp}, which is not among them" if sftp else "sshd serves sftp itself"
         case.say(Effect.NOTE, file, f"executables: sftp-server has no effect: {told}; sftp is not brought in")
-    _without_what_the_host_lacks(host, case, settings, programs, file)
+    _without_what_the_host_lacks(host, case, settings, section, file)
     if settings[""].get("umask") == _UMASK:
         del settings[""]["umask"]
     settings[""]["plugins"] = tuple(name for name in settings if name not in ("", "env"))
@@ -309,14 +318,16 @@ def _filtered(host: Host, case: _Case) -> Found:
     return Found(person.name, NAME, case.where, settings=_frozen(settings), called=called, uses=tuple(uses))
 
 
-def _without_what_the_host_lacks(host: Host, case: _Case, settings: Shape, programs: Sequence[str], file: str) -> None:
+def _without_what_the_host_lacks(host: Host, case: _Case, settings: Shape, section: Section, file: str) -> None:
     for plugin in [name for name in settings if name in _BY_PLUGIN and name not in ("sftp", "scp")]:
         if not on_host(host, _BY_PLUGIN[plugin]):
             del settings[plugin]
             case.say(Effect.LOST, file, f"{plugin}: this host has no {_BY_PLUGIN[plugin]}, which a jail would need")
-    commands = settings.get("command", {}).get("commands", ())
-    kept = []
-    for line in commands:
+    programs, kept = section.words("executables"), []
+    lines = _tuple(settings.get("command", {}).get("commands", ()))
+    for line, told in jk_lsh.named_programs(section, lines, partial(path_on_host, host)):
+        if told:
+            case.say(Effect.CHANGED, file, told)
         name = line.split()[0]
         path = next((each for each in programs if each == name or each.endswith(f"/{name}")), name)
         if host.kind(path) or on_host(host, name):
@@ -327,6 +338,10 @@ def _without_what_the_host_lacks(host: Host, case: _Case, settings: Shape, progr
         settings["command"]["commands"] = tuple(kept)
     else:
         settings.pop("command", None)
+
+
+def _tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
 
 
 def _free(host: Host, case: _Case, shell: str) -> Found:
