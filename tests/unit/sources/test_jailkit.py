@@ -186,6 +186,34 @@ def test_nobody_is_brought_in_of_whom_nothing_is_known() -> None:
     assert "what it may do is not known" in plan.left[0].remarks[-1].text
 
 
+@pytest.mark.parametrize("shell", ["/usr/sbin/jk_lsh", "/usr/local/sbin/jk_lsh"])
+def test_the_filter_as_a_login_shell_goes_by_the_hosts_file(shell: str) -> None:
+    files = {
+        "/etc/jailkit/jk_lsh.ini": "[DEFAULT]\npaths=/usr/bin\nexecutables=/usr/bin/rsync,/usr/bin/id\numask=022\n",
+        shell: "", "/home/u/x": "", "/usr/bin/su": "",
+    }  # fmt: skip
+    host = a_host((person(home="/home/u", shell=shell),), files=files, modes={"/usr/bin/su": (0o104755, 0, 0)})
+    found = one(host)
+    assert (found.fate, found.home, found.inside, found.uses) == (Fate.MIGRATE, "", "", ("command", "rsync"))
+    assert found.settings["command"]["commands"] == ("id <anything>",)
+    assert "rsync -e PROGRAM" in texts(found, Effect.CLOSED) and "/usr/bin/su" not in texts(found)
+    none = one(a_host((person(home="/home/u", shell=shell),), files={shell: ""}))
+    assert (none.fate, "exit code 1" in texts(none)) == (Fate.REFUSED, True)
+    gone = one(a_host((person(home="/home/u", shell=shell),), files={**files, shell: None}))
+    assert gone.fate is Fate.REFUSED
+    open_to_all = one(
+        a_host((person(home="/home/u", shell=shell),), files=files, dirs={"/etc/jailkit": (0o40757, 0, 0)})
+    )
+    assert open_to_all.fate is Fate.LEAVE
+
+
+def test_a_blank_before_the_shell_is_not_meant() -> None:
+    text = "[u]\ninjail_shell = /bin/sh\n"
+    found = one(a_host(files={"/etc/jailkit/jk_chrootsh.ini": text, f"{J}/bin/sh": ""}))
+    assert (found.fate, found.settings["shell"]["shell"]) == (Fate.REFUSED, "/bin/sh")
+    assert texts(found).count("exit code 111") == 1
+
+
 def test_a_name_that_means_another_program_here_is_a_path() -> None:
     """The jail's PATH finds /usr/local/bin/id first, which jk_lsh does not allow."""
     text = "[u]\npaths=/usr/bin\nexecutables=/usr/bin/id,/bin/cat\numask=022\n"
