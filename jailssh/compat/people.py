@@ -36,8 +36,14 @@ def jk_jailuser(given: Given) -> int:
     name = _jail_of(jail, given.value("s") or _FILTER)
     if unknown := [user for user in given.rest if accounts.find(user) is None]:
         raise Failed(2, f"user {unknown[0]} does not exist")
-    # What follows in scripts of panels: usermod -s /usr/sbin/jk_chrootsh.
-    tell(["jk_jailuser: PAM refuses these accounts with another login shell; to set it again: jailssh apply"])
+    # What follows in scripts of panels: usermod -d DIR/./HOME -s /usr/sbin/jk_chrootsh.
+    told = "PAM refuses these accounts with another login shell, and a home with /./ is none; to set both again"
+    tell(
+        [
+            f"jk_jailuser: {told}: usermod --home HOME NAME, then jailssh apply",
+            "jk_jailuser: keys that are put into a home from now on count where the jail has home_keys = yes",
+        ]
+    )
     code = EXIT_OK
     for user in given.rest:
         made = _make_home(accounts.get(user))
