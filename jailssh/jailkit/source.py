@@ -7,7 +7,7 @@ jail's own jk_lsh.ini what that allows, and one section of a file alone is in fo
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -317,7 +317,7 @@ def _filtered(host: Host, case: _Case) -> Found:
     if case.number("injail_login_shell"):
         raise Refused(7, "injail_login_shell leaves the command away, and jk_lsh has no interactive login")
     try:
-        imported = jk_lsh.read(text, person.name, person.group)
+        imported = jk_lsh.read(text, person.name, person.group, find=partial(path_on_host, host))
     except ConfigError as error:
         raise Unsafe(str(error)) from error
     for doubt in imported.warnings:
@@ -328,7 +328,7 @@ def _filtered(host: Host, case: _Case) -> Found:
         del settings["sftp"]
         told = f"sshd asks for {sftp}, which is not among them" if sftp else "sshd serves sftp itself"
         case.say(Effect.NOTE, file, f"executables: sftp-server has no effect: {told}; sftp is not brought in")
-    _without_what_the_host_lacks(host, case, settings, section, file)
+    _without_what_the_host_lacks(host, case, settings, programs, file)
     if settings[""].get("umask") == _UMASK:
         del settings[""]["umask"]
     settings[""]["plugins"] = tuple(name for name in settings if name not in ("", "env"))
@@ -350,16 +350,13 @@ def _filtered(host: Host, case: _Case) -> Found:
     return Found(person.name, NAME, case.where, settings=_frozen(settings), called=called, uses=tuple(uses))
 
 
-def _without_what_the_host_lacks(host: Host, case: _Case, settings: Shape, section: Section, file: str) -> None:
+def _without_what_the_host_lacks(host: Host, case: _Case, settings: Shape, programs: Sequence[str], file: str) -> None:
     for plugin in [name for name in settings if name in _BY_PLUGIN and name not in ("sftp", "scp")]:
         if not on_host(host, _BY_PLUGIN[plugin]):
             del settings[plugin]
             case.say(Effect.LOST, file, f"{plugin}: this host has no {_BY_PLUGIN[plugin]}, which a jail would need")
-    programs, kept = section.words("executables"), []
-    lines = _tuple(settings.get("command", {}).get("commands", ()))
-    for line, told in jk_lsh.named_programs(section, lines, partial(path_on_host, host)):
-        if told:
-            case.say(Effect.CHANGED, file, told)
+    kept = []
+    for line in settings.get("command", {}).get("commands", ()):
         name = line.split()[0]
         path = next((each for each in programs if each == name or each.endswith(f"/{name}")), name)
         if host.kind(path) or on_host(host, name):
@@ -370,10 +367,6 @@ def _without_what_the_host_lacks(host: Host, case: _Case, settings: Shape, secti
         settings["command"]["commands"] = tuple(kept)
     else:
         settings.pop("command", None)
-
-
-def _tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else value
 
 
 def _free(host: Host, case: _Case, shell: str) -> Found:

@@ -13,7 +13,6 @@ import pytest
 from jailssh.config import jails, reader
 from jailssh.core.errors import ConfigError
 from jailssh.jailkit import jk_lsh
-from jailssh.jailkit.ini import CIni
 from jailssh.plan import codec
 from jailssh.plugin.api import Jail
 from jailssh.plugin.registry import load_registry
@@ -104,15 +103,12 @@ class Ours:
 
     def plan(self, text: str) -> tuple[Path | None, str]:
         """Return the plan of the jail that a file comes to, None where nobody may do anything, and what is told."""
-        section = CIni(text).choose(jk_lsh.KEYS, USER, GROUP)
         try:
-            imported = jk_lsh.read(text, USER, GROUP)
+            imported = jk_lsh.read(text, USER, GROUP, find=program)
         except ConfigError:
             return None, ""
-        assert section
-        commands = imported.settings["command"]["commands"]
-        named = list(jk_lsh.named_programs(section, commands, program))
-        here = tuple(line for line, _ in named if program(line.split()[0].removeprefix(f"{PLACE}/")))
+        lines = imported.settings["command"]["commands"]
+        here = tuple(line for line in lines if program(line.split()[0].removeprefix(f"{PLACE}/")))
         if not here:
             return None, ""
         settings = {**imported.settings, "command": {"commands": here}}
@@ -124,7 +120,7 @@ class Ours:
         self._number += 1
         path = self._place / f"plan{self._number}"
         path.write_bytes(codec.encode(plan_with([rule for result in results for rule in result.rules])))
-        return path, "\n".join([*(told for _, told in named), *(doubt.text for doubt in imported.warnings)])
+        return path, "\n".join(doubt.text for doubt in imported.warnings)
 
     def allows(self, plan: Path | None, command: str) -> bool:
         """True if the matcher lets a command run."""
