@@ -15,7 +15,7 @@ from jailssh.console.inputs import read_named
 from jailssh.core.errors import EXIT_OK, JailsshError, ManyErrors, UsageError, raise_all
 from jailssh.core.names import pluralize
 from jailssh.diagnose.findings import about_slices, find, note_lines
-from jailssh.host import accounts
+from jailssh.host import accounts, process
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.this_host import to_account
 from jailssh.jailkit import jk_check, jk_lsh
@@ -99,7 +99,7 @@ def _import(args: argparse.Namespace, context: Context) -> int:
             )
         group = entry.group
     text = read_named(args.name, args.name, MAX_IMPORT, "a jk_lsh.ini").decode("utf-8", "surrogateescape")
-    found = jk_lsh.read(text, args.user, group)
+    found = jk_lsh.read(text, args.user, group, find=lambda name: process.find_program(name) or "")
     facts = {"section": found.section, "settings": {key: dict(value) for key, value in found.settings.items()},
              "warnings": [{"line": each.line, "text": each.text} for each in found.warnings]}  # fmt: skip
     context.facts(facts, found.as_text().splitlines())

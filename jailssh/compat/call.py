@@ -36,8 +36,8 @@ def verb(name: str, argv: Sequence[str], jail: str = "") -> int:
         raise Failed(error.exit_code, "\n".join(error.lines())) from error
 
 
-def facts(name: str, argv: Sequence[str], jail: str, *, quietly: bool = False) -> dict[str, Any]:
-    """Run a verb with ``--json`` and return what it prints; its notes go to standard error, made harmless."""
+def facts(name: str, argv: Sequence[str], jail: str, *, quietly: bool = False, rows: bool = False) -> dict[str, Any]:
+    """Run a verb with ``--json`` and return what it prints, of ``rows`` as that key; its notes are told, harmless."""
     jail = read_by_panels(name, jail)
     if not quietly:
         tell([f"{name}: runs: jailssh {shlex.join(argv)}"], jail)
@@ -54,6 +54,8 @@ def facts(name: str, argv: Sequence[str], jail: str, *, quietly: bool = False) -
     if code:
         raise Failed(code, f"jailssh {argv[0]} ended with {code}")
     found = json.loads(out.getvalue())
+    if rows:
+        return {"rows": found}
     if not isinstance(found, dict):
         raise Failed(EXIT_FAILED, f"jailssh {argv[0]} printed no facts")
     return found

@@ -3,18 +3,50 @@
 from __future__ import annotations
 
 import getopt
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import KW_ONLY, dataclass
 
 from jailssh.compat.call import Failed
 
 
 @dataclass(frozen=True)
-class Tool:
-    """Letters as for getopt(3), and the long names with the letter of each; one that takes a value ends with ``=``."""
+class Option:
+    """An option of a tool: its letter, what becomes of it, its long names, and the name of its value, "" for none.
 
-    letters: str
-    long: tuple[tuple[str, str], ...] = ()
+    ``note``: what is said whenever it is given, since something else is done than Jailkit did.
+    """
+
+    letter: str
+    text: str
+    _: KW_ONLY
+    long: tuple[str, ...] = ()
+    value: str = ""
+    note: str = ""
+
+    def line(self) -> str:
+        """Return its line of a help text."""
+        names = [f"-{self.letter}", *(f"--{name}" for name in self.long)]
+        return f"  {', '.join(names)}{' ' + self.value if self.value else ''}: {self.text}"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """What a tool is for, the words behind its options, and the options; ``-h`` is one of every tool.
+
+    ``anything``: no option is looked at.
+    """
+
+    title: str
+    words: str
+    options: tuple[Option, ...] = ()
+    _: KW_ONLY
+    anything: bool = False
+
+    def usage(self, name: str) -> Iterator[str]:
+        """Yield the lines of its help text."""
+        yield f"Usage: {name} [OPTIONS] {self.words}".rstrip()
+        yield f"Jailkit's name for: {self.title}"
+        yield from (option.line() for option in self.options)
 
 
 @dataclass(frozen=True)
@@ -44,11 +76,19 @@ class Given:
         return jail.rstrip("/") or jail, rest
 
 
-def read(tool: Tool, argv: Sequence[str]) -> Given:
+HELP = ("h", "?")
+
+
+def read(tool: Tool, argv: list[str]) -> Given:
     """Return what the words say; :class:`Failed` for an option that the tool has not."""
+    if tool.anything:
+        return Given((), tuple(argv))
+    letters = "".join(each.letter + (":" if each.value else "") for each in tool.options) + "".join(HELP)
+    names = {name: each for each in tool.options for name in each.long}
+    long = [*(f"{name}=" if each.value else name for name, each in names.items()), "help"]
     try:
-        found, rest = getopt.getopt(list(argv), tool.letters, [name for name, _ in tool.long])
+        found, rest = getopt.getopt(argv, letters, long)
     except getopt.GetoptError as error:
-        raise Failed(1, str(error)) from error
-    letters = {f"--{name.rstrip('=')}": letter for name, letter in tool.long}
-    return Given(tuple((letters.get(name, name.lstrip("-")), value) for name, value in found), tuple(rest))
+        raise Failed(1, f"{error}; its options: -h") from error
+    meant = {f"--{name}": each.letter for name, each in names.items()} | {"--help": "h", "-?": "h"}
+    return Given(tuple((meant.get(name, name.lstrip("-")), value) for name, value in found), tuple(rest))

@@ -9,33 +9,71 @@ from jailssh.compat.call import Failed
 from jailssh.compat.options import Given
 from jailssh.compat.words import tell
 from jailssh.core.errors import EXIT_OK
-from jailssh.host import accounts
+from jailssh.core.names import is_clean_absolute
+from jailssh.files import fs
+from jailssh.host import accounts, install
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 
 _FILTER = "/usr/sbin/jk_lsh"
 _SHELL_JAIL = "shell"
-_TAKEN = "jvsdceumn"
+_SHELLS = ("sh", "bash", "dash")
+"""Those that stand for the profile shell; others need a jail that names them."""
+_TAKEN = "jvsdceum"
 """Options of jk_addjailuser that mean something for adduser."""
+NOT_HERE = "an error: useradd has it"
 
 
 def jk_jailuser(given: Given) -> int:
     """Put accounts that exist into the jail nearest to the directory and the shell."""
     if given.has("m"):
-        raise Failed(1, "-m: homes are not moved; a jail shows the home where it is")
+        raise Failed(1, "-m: homes are not moved: a jail shows the home where it is; leave -m away")
     if not given.rest:
         raise Failed(2, "aborted, no username specified")
     jail = given.value("j").rstrip("/")
     if not jail:
-        raise Failed(33, "-j is required")
+        raise Failed(33, "-j is required: nothing is asked")
     name = _jail_of(jail, given.value("s") or _FILTER)
     if unknown := [user for user in given.rest if accounts.find(user) is None]:
         raise Failed(2, f"user {unknown[0]} does not exist")
-    # What follows in scripts of panels: usermod -s /usr/sbin/jk_chrootsh.
-    tell(["jk_jailuser: PAM refuses these accounts with another login shell; to set it again: jailssh apply"])
+    # What follows in scripts of panels: usermod -d DIR/./HOME -s /usr/sbin/jk_chrootsh.
+    told = "PAM refuses these accounts with another login shell, and a home with /./ is none; to set both again"
+    tell(
+        [
+            f"jk_jailuser: {told}: usermod --home HOME NAME, then jailssh apply",
+            "jk_jailuser: keys that are put into a home from now on count where the jail has home_keys = yes",
+        ]
+    )
     code = EXIT_OK
     for user in given.rest:
-        code = max(code, call.verb("jk_jailuser", ["adduser", user, "--jail", name, "--yes"], jail))
+        made = _make_home(accounts.get(user))
+        try:
+            code = max(code, call.verb("jk_jailuser", ["adduser", user, "--jail", name, "--yes"], jail))
+        except Failed:
+            if made:
+                install.remove_empty_dir(made)
+            raise
     return code
+
+
+def _make_home(entry: AccountEntry) -> str:
+    """Make an empty home where there is none, since panels do so only afterwards; return its path, "" for none made.
+
+    Jailkit left the account with none, which then could not log in.
+    """
+    if not is_clean_absolute(entry.home) or os.path.lexists(entry.home):
+        return ""
+    above = os.path.dirname(entry.home)
+    missing = []
+    while not os.path.lexists(above):
+        missing.append(above)
+        above = os.path.dirname(above)
+    os.close(fs.open_dir(above))
+    for path in reversed(missing):
+        fs.ensure_dir(path, 0o755)
+    fs.ensure_dir(entry.home, 0o700, entry.uid, entry.gid)
+    tell([f"jk_jailuser: made the home {entry.home}"])
+    return entry.home
 
 
 def jk_addjailuser(given: Given) -> int:
@@ -43,6 +81,8 @@ def jk_addjailuser(given: Given) -> int:
     if other := [letter for letter, _ in given.options if letter not in _TAKEN]:
         raise Failed(1, f"-{other[0]} is not supported; use useradd and then: jailssh adduser NAME --jail JAIL")
     jail, rest = given.jail_and_rest()
+    if rest and not given.has("j") and not os.path.isdir(jail) and os.path.isdir(rest[0]):
+        jail, rest = rest[0].rstrip("/"), (jail, *rest[1:])  # it took both orders
     if not jail or len(rest) != 1:
         raise Failed(2, "need a jail directory and one username")
     (user,) = rest
@@ -61,8 +101,11 @@ def _jail_of(directory: str, shell: str) -> str:
     name = os.path.basename(directory)
     if os.path.exists(f"{Layout().jails}/{name}.conf"):
         return name
-    if os.path.basename(shell) != os.path.basename(_FILTER):
+    if os.path.basename(shell) in _SHELLS:
         return _SHELL_JAIL
+    if os.path.basename(shell) != os.path.basename(_FILTER):
+        file = f"{Layout().jails}/{name}.conf"
+        raise Failed(33, f"there is no jail {name} for the shell {shell}; write {file}, and repeat it")
     ini = f"{directory}/etc/jailkit/jk_lsh.ini"
     raise Failed(
         33,
@@ -75,4 +118,9 @@ def jk_list(given: Given) -> int:
     """List jails and accounts; Jailkit listed processes, for which there is no verb."""
     if given.rest:
         raise Failed(1, f"unexpected argument {given.rest[0]}")
+    if given.has("j"):
+        raise Failed(
+            1, "-j is not supported: leave it away, all jails are listed; processes of one account: ps -u NAME"
+        )
+    tell(["jk_list: accounts are listed and not processes; for those of one account: ps -u NAME"])
     return call.verb("jk_list", ["list"])

@@ -34,12 +34,22 @@ def jk_init(given: Given) -> int:
         raise Failed(3, f"configfile {ini} does not exist")
     more = ["--jk-init", ini] if ini else []
     if given.has("l"):
-        return call.verb("jk_init", ["build", *more, "--list-sections"])
+        return _list(ini, more)
     jail, sections = given.jail_and_rest()
     if not jail or not sections:
         raise Failed(2, "need at least a jail directory and a section")
     argv = ["build", *more, *(f"section:{name}" for name in sections), jail, "--allow-missing"]
     return _change("jk_init", given, argv, jail)
+
+
+def _list(ini: str, more: Sequence[str]) -> int:
+    """Print the sections with Jailkit's words."""
+    found = call.facts("jk_init", ["build", *more, "--list-sections"], "", rows=True)["rows"]
+    print(f"\n** Available sections in {ini or 'jailssh'} **\n")
+    for row in sorted(found, key=lambda row: str(row["name"])):
+        print(f"{row['name']} - {row['comment']}" if row["comment"] else row["name"])
+    print()
+    return EXIT_OK
 
 
 def jk_cp(given: Given) -> int:
@@ -57,7 +67,7 @@ def jk_cp(given: Given) -> int:
 
 def _change(name: str, given: Given, argv: Sequence[str], jail: str) -> int:
     """Change a tree and print Jailkit's words; without -f nothing that is there is replaced."""
-    argv = [*argv, *(["--reflink"] if given.has("k") else [])]
+    argv = [*argv, *_how(given)]
     if not given.has("f") and os.path.isdir(jail):
         would = call.facts(name, [*argv, "--dry-run"], jail, quietly=True)
         there = [row["path"] for row in would["changes"] if row["action"] == _REPLACE]
@@ -71,6 +81,10 @@ def _change(name: str, given: Given, argv: Sequence[str], jail: str) -> int:
     for row in done["changes"]:
         print(words.of_change(row, jail))
     return EXIT_OK
+
+
+def _how(given: Given) -> list[str]:
+    return (["--reflink"] if given.has("k") else []) + (["--verbose"] if given.has("v") else [])
 
 
 @dataclass
@@ -101,6 +115,8 @@ def jk_update(given: Given) -> int:
     try:
         for folder in directories or _DIRECTORIES:
             inside = "/" + folder.removeprefix(jail).strip("/")
+            if directories and not _is_dir(root, inside):
+                raise Failed(1, f"{folder} is no directory of the jail; nothing was changed")
             _look(root, inside, {*_skips(skips, jail)}, drift)
         for path in drift.skipped:
             print(f"skip {jail}{path}")
@@ -113,6 +129,14 @@ def jk_update(given: Given) -> int:
         return _update(given, jail, root, drift)
     finally:
         os.close(root)
+
+
+def _is_dir(root: int, inside: str) -> bool:
+    try:
+        os.close(beneath.open_beneath(root, inside))
+    except OSError:
+        return False
+    return True
 
 
 def _of_section(section: str) -> tuple[list[str], list[str]]:
@@ -187,7 +211,7 @@ def _update(given: Given, jail: str, root: int, drift: _Drift) -> int:
     for path in drift.outdated:
         print(f"removing outdated file {jail}{path}")
     if drift.outdated:
-        argv = ["cp", jail, *drift.outdated, *(["--reflink"] if given.has("k") else [])]
+        argv = ["cp", jail, *drift.outdated, *_how(given)]
         for row in call.facts("jk_update", argv, jail)["changes"]:
             print(words.of_change(row, jail))
     kept = _remove(jail, root, drift)
@@ -219,23 +243,30 @@ def _remove(jail: str, root: int, drift: _Drift) -> list[str]:
 
 
 def jk_check(given: Given) -> int:
-    """Look at every jail that jk_check would: sections of its file, and homes with ``/./``."""
-    jails = dict.fromkeys([*_sections_of(given.value("c") or CHECK), *_jails_of_homes()])
+    """Look at the directories that are named, else at every one that jk_check would: of its file, and of homes."""
+    jails = [os.path.abspath(jail) for jail in given.rest]
+    if not jails:
+        jails = list(dict.fromkeys([*_sections_of(given.value("c") or CHECK), *_jails_of_homes()]))
     code = EXIT_OK
     for jail in jails:
         if os.path.isdir(jail):
             code = max(code, call.verb("jk_check", ["check", "--dir", jail], jail))
         else:
             words.tell([f"jk_check: cannot check files in {jail}/, it does not exist"])
+            code = max(code, EXIT_FAILED if given.rest else EXIT_OK)
     return code
 
 
 def _sections_of(file: str) -> list[str]:
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        parser.read(file)
+        read = parser.read(file)
     except configparser.Error as error:
         raise Failed(1, f"{file}: {escape(str(error).splitlines()[0], 200)}") from error
+    if not read:
+        words.tell([f"WARNING: {file} does not exist, only checking jails found in /etc/passwd"])
+    if any(parser.options(section) for section in parser.sections()):
+        words.tell([f"jk_check: what {file} leaves out is looked at; to leave it out: jailssh config import {file}"])
     return [name.rstrip("/") or "/" for name in parser.sections()]
 
 

@@ -200,6 +200,12 @@ def on_host(host: Host, name: str) -> bool:
     return any(host.kind(path) in ("file", "link") for path in paths)
 
 
+def path_on_host(host: Host, name: str) -> str:
+    """Return where this host has the program of a name, "" where it has none."""
+    paths = (f"{folder}/{name}" for folder in PROGRAM_DIRS)
+    return next((path for path in paths if host.kind(path) in ("file", "link")), "")
+
+
 def followed(host: Host, path: str) -> str:
     """Return where a path leads on the host when its last component is a link."""
     for _ in range(_MOST_LINKS):

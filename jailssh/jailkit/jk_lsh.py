@@ -8,7 +8,7 @@ comes out here is what Jailkit does; wherever that is not what the text says, or
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors
@@ -53,9 +53,19 @@ class Imported:
         return "\n".join(out) + "\n"
 
 
-def read(text: str, user: str, group: str, *, legacy_umask: bool = False, strict: bool = False) -> Imported:
+def read(
+    text: str,
+    user: str,
+    group: str,
+    *,
+    legacy_umask: bool = False,
+    strict: bool = False,
+    find: Callable[[str], str] = lambda _name: "",
+) -> Imported:
     """Return what Jailkit enforces for ``user`` with the primary group ``group``.
 
+    ``find`` gives the program that a name means in a jail, "" for none: a name that would mean another one than
+    Jailkit's ``paths`` give is left away, and its path alone allowed.
     ``legacy_umask`` keeps Jailkit's umask 000 where the file names none.  ``strict`` turns the warnings into errors.
     Raises :class:`ConfigError` where Jailkit lets nobody in: no section, no executables.
     """
@@ -67,7 +77,7 @@ def read(text: str, user: str, group: str, *, legacy_umask: bool = False, strict
         )
     top: dict[str, str | tuple[str, ...]] = {}
     settings: dict[str, dict[str, str | tuple[str, ...]]] = {"": top}
-    _executables(file, section, settings)
+    _executables(file, section, settings, find)
     top["plugins"] = tuple(name for name in settings if name)
     if not top["plugins"]:
         raise ConfigError(f"jk_lsh.ini [{section.name}]", "none of its executables can be imported")
@@ -88,7 +98,9 @@ def read(text: str, user: str, group: str, *, legacy_umask: bool = False, strict
     return Imported(section.name, settings, warnings)
 
 
-def _executables(file: CIni, section: Section, settings: dict[str, dict[str, str | tuple[str, ...]]]) -> None:
+def _executables(
+    file: CIni, section: Section, settings: dict[str, dict[str, str | tuple[str, ...]]], find: Callable[[str], str]
+) -> None:
     at, programs = section.at("executables"), section.words("executables")
     if not programs:
         raise ConfigError("jk_lsh.ini", "the section has no executables, so Jailkit denies every login")
@@ -116,6 +128,10 @@ def _executables(file: CIni, section: Section, settings: dict[str, dict[str, str
                 f"{program}: clients send {name!r}, which is not in paths; only its full path is allowed",
                 Effect.CHANGED,
             )
+        here = find(name) if found else ""
+        if here and here.removeprefix("/usr") != program.removeprefix("/usr"):
+            found = False
+            file.warn(at, f"{name}: is {here} in a jail; only the full path {program} is allowed", Effect.CHANGED)
         file.warn(at, f"{program}: Jailkit does not check arguments; write out those that are needed", Effect.CHANGED)
         commands[f"{name if found else program} <anything>"] = None
     if commands:

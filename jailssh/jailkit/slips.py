@@ -33,6 +33,8 @@ def slips(host: Host, person: Person, jail: Jail, where: str, settings: Settings
     if runners:
         text = f"Jailkit passes all arguments, so other programs run: {', '.join(runners)}"
         yield Remark(Effect.CLOSED, where, text)
+    if not jail.path:
+        return  # the host itself
     set_id = sorted(path for path, mode in jail.programs().values() if mode & _SET_ID)
     if set_id:
         text = f"programs of the jail gain the rights of their owner: {_shown(set_id)}; in a jail they do not"

@@ -9,13 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import escape
 from jailssh.jailkit import files as jailkit_files
 from jailssh.jailkit import jk_lsh
 from jailssh.jailkit.ini import CIni, Section
-from jailssh.jailkit.jail import SEPARATOR, Jail, Refused, Unsafe, check_home, on_host, split_home
+from jailssh.jailkit.jail import SEPARATOR, Jail, Refused, Unsafe, check_home, on_host, path_on_host, split_home
 from jailssh.jailkit.slips import slips
 from jailssh.sources.authorized_keys import unfit
 from jailssh.sources.found import Effect, Fate, Found, Host, Person, Remark
@@ -82,18 +83,21 @@ def find(host: Host) -> list[Found]:
     """Return every account with ``/./`` in its home or jk_chrootsh as its shell."""
     lines = _lines_of_passwd(host)
     jails: dict[str, Jail] = {}
-    mine = [each for each in host.people() if SEPARATOR in f"{each.home}/" or _is_chrootsh(each.shell)]
+    people = host.people()
+    mine = [each for each in people if SEPARATOR in f"{each.home}/" or _is_chrootsh(each.shell) or _is_filter(each)]
     for person in mine:
         if _is_chrootsh(person.shell) and SEPARATOR in person.home:
             path = person.home.rpartition(SEPARATOR)[0].removesuffix("/")
             jails.setdefault(path, Jail(path, host)).accounts.append(person.name)
-    safe = _is_safe(host, FOLDER)
+    safe = host.status(FOLDER) is None or _is_safe(host, FOLDER)
     text = (host.read(CHROOTSH) or "") if safe else None
     files = jailkit_files.Files(host, readable=safe)
     found = []
     for person in mine:
         where = lines.get(person.name, "name service") if person.local else "name service"
-        if _is_chrootsh(person.shell):
+        if _is_filter(person):
+            found.append(_alone(host, person, where, readable=safe))
+        elif _is_chrootsh(person.shell):
             found.append(_account(host, person, where, jails, text, files))
         else:
             found.append(_other(person, where, files))
@@ -102,6 +106,10 @@ def find(host: Host) -> list[Found]:
 
 def _is_chrootsh(shell: str) -> bool:
     return shell.rpartition("/")[2] == PROGRAM
+
+
+def _is_filter(person: Person) -> bool:
+    return person.shell.rpartition("/")[2] == _FILTER
 
 
 def _lines_of_passwd(host: Host) -> dict[str, str]:
@@ -116,6 +124,23 @@ def _other(person: Person, where: str, files: jailkit_files.Files) -> Found:
     return Found(person.name, NAME, where, fate=Fate.LEAVE, remarks=tuple(remarks))
 
 
+def _alone(host: Host, person: Person, where: str, *, readable: bool) -> Found:
+    """Return an account whose login shell is jk_lsh itself: in no jail, by the host's own file."""
+    case = _Case(person, where, Jail("", host), "", "")
+    found, fate = Found(person.name, NAME, where), Fate.MIGRATE
+    try:
+        if not readable:
+            raise Unsafe(f"{FOLDER} is not a directory of root's that only root changes")
+        if not host.kind(person.shell):
+            raise Refused(1, f"there is no {person.shell}")
+        found = _filtered(host, case)
+    except Refused as refused:
+        fate = _refused(case, refused)
+    except Unsafe as unsafe:
+        fate = _unsafe(case, unsafe)
+    return _settled(replace(found, fate=fate), case)
+
+
 def _account(
     host: Host, person: Person, where: str, jails: dict[str, Jail], text: str | None, files: jailkit_files.Files
 ) -> Found:
@@ -124,9 +149,11 @@ def _account(
     fate = Fate.MIGRATE
     # What is refused at the door is looked at all the same: the administrator may want to bring it in.
     steps: tuple[Callable[[], None], ...] = (
+        lambda: _check_there(host, case),
         lambda: _enter(host, case, jails, text),
         lambda: _check_home(host, case),
         lambda: _check_names(case),
+        lambda: _check_shell(case),
     )
     for step in steps:
         try:
@@ -145,18 +172,23 @@ def _account(
             fate = _refused(case, refused) if fate is Fate.MIGRATE else fate
         except Unsafe as unsafe:
             fate = _unsafe(case, unsafe)
-    found = replace(found, fate=fate)
-    reasons = unfit(person)
-    if not person.local:
-        reasons.append((where, "is no account of /etc/passwd: give a jail to one of its Unix groups"))
-    for about, why in reasons:
-        case.say(Effect.NOTE, about, why)
-    if reasons and found.fate is Fate.MIGRATE:
-        found = replace(found, fate=Fate.LEAVE)
+    found = _settled(replace(found, fate=fate), case)
     if case.jail.path:
         for remark in files.about(person, case.jail):
             case.say(remark.effect, remark.where, remark.text)
     return replace(found, home=case.home, inside=case.inside, remarks=tuple(case.remarks))
+
+
+def _settled(found: Found, case: _Case) -> Found:
+    """Return it with what is said of it; left where the account cannot be in a jail."""
+    reasons = unfit(case.person)
+    if not case.person.local:
+        reasons.append((case.where, "is no account of /etc/passwd: give a jail to one of its Unix groups"))
+    for about, why in reasons:
+        case.say(Effect.NOTE, about, why)
+    if reasons and found.fate is Fate.MIGRATE:
+        found = replace(found, fate=Fate.LEAVE)
+    return replace(found, remarks=tuple(case.remarks))
 
 
 def _refused(case: _Case, refused: Refused) -> Fate:
@@ -169,12 +201,19 @@ def _unsafe(case: _Case, unsafe: Unsafe) -> Fate:
     return Fate.LEAVE
 
 
-def _enter(host: Host, case: _Case, jails: dict[str, Jail], text: str | None) -> None:
-    """Do what jk_chrootsh does up to the home, by its file; raises :class:`Refused` where it ends."""
+def _check_there(host: Host, case: _Case) -> None:
+    """Raise :class:`Refused` where Jailkit is gone from the host; what it allowed is known all the same."""
     person = case.person
     if not host.kind(person.shell):
         case.say(Effect.NOTE, person.shell, f"{person.shell} does not exist, so sshd refuses every login")
         raise Refused(1, f"there is no {person.shell}")
+    if host.status(FOLDER) is None:
+        raise Refused(14, f"there is no {FOLDER}")
+
+
+def _enter(host: Host, case: _Case, jails: dict[str, Jail], text: str | None) -> None:
+    """Do what jk_chrootsh does up to the home, by its file; raises :class:`Refused` where it ends."""
+    person = case.person
     if person.uid == 0:
         raise Refused(12, "it is root's")
     if text is None:
@@ -244,13 +283,15 @@ def _set_shell(case: _Case) -> str:
     return case.chrootsh.text("injail_shell") if case.chrootsh else ""
 
 
+def _check_shell(case: _Case) -> None:
+    if (written := _set_shell(case)) != written.strip():
+        raise Refused(111, f"injail_shell is {written!r} for Jailkit, with the blank")
+
+
 def _shell(case: _Case) -> str:
     """Return the shell in the jail; :class:`Refused` where it is not there."""
-    written = _set_shell(case)
-    if written:
-        if written != written.strip():
-            raise Refused(111, f"injail_shell is {written!r} for Jailkit, with the blank")
-        shell = written
+    if written := _set_shell(case):
+        shell = written.strip()
     else:
         entry = case.jail.user(case.person.name)
         shell = entry.shell if entry else ""
@@ -276,7 +317,7 @@ def _filtered(host: Host, case: _Case) -> Found:
     if case.number("injail_login_shell"):
         raise Refused(7, "injail_login_shell leaves the command away, and jk_lsh has no interactive login")
     try:
-        imported = jk_lsh.read(text, person.name, person.group)
+        imported = jk_lsh.read(text, person.name, person.group, find=partial(path_on_host, host))
     except ConfigError as error:
         raise Unsafe(str(error)) from error
     for doubt in imported.warnings:
@@ -314,9 +355,8 @@ def _without_what_the_host_lacks(host: Host, case: _Case, settings: Shape, progr
         if not on_host(host, _BY_PLUGIN[plugin]):
             del settings[plugin]
             case.say(Effect.LOST, file, f"{plugin}: this host has no {_BY_PLUGIN[plugin]}, which a jail would need")
-    commands = settings.get("command", {}).get("commands", ())
     kept = []
-    for line in commands:
+    for line in settings.get("command", {}).get("commands", ()):
         name = line.split()[0]
         path = next((each for each in programs if each == name or each.endswith(f"/{name}")), name)
         if host.kind(path) or on_host(host, name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from jailssh.config.reader import Document
@@ -14,17 +14,18 @@ from jailssh.jail.this_host import to_account
 from jailssh.migration.references import Reference, references
 from jailssh.migration.table import SOURCES
 from jailssh.migration.wanted import Wanted, wanted
-from jailssh.sources.found import Found, Host
+from jailssh.sources.found import Found, Host, Person
 
 
 @dataclass(frozen=True)
 class Inventory:
     """``errors``: sources that could not be read, and why; nothing of these is done.  ``elsewhere``: what else of the
-    host names a home or a shell of an account that changes."""
+    host names a home or a shell of an account that changes.  ``now``: local accounts as they are, by name."""
 
     wanted: Wanted
     errors: tuple[JailsshError, ...]
     elsewhere: tuple[Reference, ...]
+    now: Mapping[str, Person]
 
 
 def take(
@@ -51,7 +52,9 @@ def take(
     found = [each for each in found if not people or each.account in people]
     names = dict.fromkeys(each.account for each in found)
     plan = wanted(found, shipped_profiles(), _present(configuration), _inside(configuration, names), refused=people)
-    return Inventory(plan, tuple(errors), tuple(references(host, plan.found)))
+    going = {each.account for each in plan.found}
+    now = {person.name: person for person in host.people() if person.local and person.name in going}
+    return Inventory(plan, tuple(errors), tuple(references(host, plan.found)), now)
 
 
 def _present(configuration: Configuration) -> dict[str, Document]:

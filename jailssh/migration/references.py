@@ -14,26 +14,37 @@ from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape
 from jailssh.sources.found import Found, Host
 
-FILES: tuple[tuple[str, str], ...] = (
-    ("cron", "/etc/crontab"), ("cron", "/etc/cron.d/*"), ("cron", "/var/spool/cron/crontabs/*"),
-    ("anacron", "/etc/anacrontab"), ("systemd", "/etc/systemd/system/*.service"),
-    ("systemd", "/etc/systemd/system/*.mount"), ("systemd", "/etc/systemd/system/*.automount"),
-    ("systemd", "/etc/systemd/system/*.path"), ("systemd", "/etc/systemd/system/*.d/*.conf"),
-    ("tmpfiles", "/etc/tmpfiles.d/*.conf"), ("FTP", "/etc/vsftpd.conf"), ("FTP", "/etc/vsftpd/*"),
-    ("FTP", "/etc/vsftpd.*"), ("FTP", "/etc/proftpd/*.conf"), ("FTP", "/etc/proftpd/conf.d/*"),
-    ("FTP", "/etc/proftpd/ftpd.passwd"), ("FTP", "/etc/pure-ftpd/conf/*"), ("FTP", "/etc/pure-ftpd/pureftpd.passwd"),
-    ("web", "/etc/apache2/sites-enabled/*"), ("web", "/etc/apache2/conf-enabled/*"), ("web", "/etc/nginx/nginx.conf"),
-    ("web", "/etc/nginx/sites-enabled/*"), ("web", "/etc/nginx/conf.d/*"), ("web", "/etc/lighttpd/*.conf"),
-    ("PHP", "/etc/php/*/fpm/pool.d/*.conf"), ("mail", "/etc/aliases"), ("mail", "/etc/postfix/main.cf"),
-    ("mail", "/etc/postfix/virtual"), ("mail", "/etc/exim4/exim4.conf.localmacros"), ("mail", "/etc/dovecot/users"),
-    ("mail", "/etc/dovecot/conf.d/*"), ("mounts and quotas", "/etc/fstab"), ("quotas", "/etc/projects"),
-    ("quotas", "/etc/warnquota.conf"), ("backup", "/etc/rsnapshot.conf"), ("backup", "/etc/borgmatic/*"),
-    ("backup", "/etc/borgmatic.d/*"), ("backup", "/etc/backup.d/*"), ("backup", "/etc/rsyncd.conf"),
-    ("backup", "/etc/duplicity/*"), ("Samba", "/etc/samba/smb.conf"), ("NFS", "/etc/exports"),
-    ("NFS", "/etc/exports.d/*"), ("logrotate", "/etc/logrotate.d/*"), ("sudo", "/etc/sudoers"),
-    ("sudo", "/etc/sudoers.d/*"), ("incron", "/etc/incron.d/*"), ("incron", "/var/spool/incron/*"),
-    ("sshd", "/etc/ssh/sshd_config"), ("sshd", "/etc/ssh/sshd_config.d/*.conf"),
+_BY_SERVICE: tuple[tuple[str, str], ...] = (
+    ("cron", "/etc/crontab /etc/cron.d/* /etc/cron.hourly/* /etc/cron.daily/* /etc/cron.weekly/* /etc/cron.monthly/* "
+     "/var/spool/cron/crontabs/* /var/spool/cron/tabs/* /var/spool/cron/atjobs/* /etc/anacrontab"),
+    ("incron", "/etc/incron.d/* /var/spool/incron/*"),
+    ("systemd", "/etc/systemd/system/*.service /etc/systemd/system/*.mount /etc/systemd/system/*.automount "
+     "/etc/systemd/system/*.path /etc/systemd/system/*.d/*.conf /etc/systemd/user/*.service"),
+    ("tmpfiles", "/etc/tmpfiles.d/*.conf"),
+    ("FTP", "/etc/vsftpd.conf /etc/vsftpd/* /etc/vsftpd/*/* /etc/vsftpd.* /etc/proftpd/*.conf /etc/proftpd/conf.d/* "
+     "/etc/proftpd/*.passwd /etc/pure-ftpd/conf/* /etc/pure-ftpd/pureftpd.passwd"),
+    ("web", "/etc/apache2/*.conf /etc/apache2/sites-enabled/* /etc/apache2/conf-enabled/* /etc/httpd/conf.d/*.conf "
+     "/etc/nginx/nginx.conf /etc/nginx/sites-enabled/* /etc/nginx/conf.d/* /etc/lighttpd/*.conf "
+     "/etc/lighttpd/conf-enabled/* /etc/caddy/Caddyfile"),
+    ("PHP", "/etc/php/*/fpm/pool.d/*.conf /etc/php-fpm.d/*.conf"),
+    ("mail", "/etc/aliases /etc/postfix/main.cf /etc/postfix/master.cf /etc/postfix/virtual /etc/exim4/*.conf* "
+     "/etc/exim4/conf.d/*/* /etc/dovecot/dovecot.conf /etc/dovecot/users /etc/dovecot/conf.d/* /etc/procmailrc"),
+    ("mounts and quotas", "/etc/fstab /etc/auto.*"),
+    ("quotas", "/etc/projects /etc/warnquota.conf"),
+    ("backup", "/etc/rsnapshot.conf /etc/rsnapshot.d/* /etc/borgmatic/* /etc/borgmatic.d/* /etc/backup.d/* "
+     "/etc/rsyncd.conf /etc/duplicity/* /etc/restic/* /etc/bacula/*.conf /etc/amanda/*/disklist /etc/backuppc/*.pl "
+     "/etc/backup-manager.conf /etc/default/restic"),
+    ("Samba", "/etc/samba/smb.conf"),
+    ("NFS", "/etc/exports /etc/exports.d/*"),
+    ("logrotate", "/etc/logrotate.d/*"),
+    ("sudo", "/etc/sudoers /etc/sudoers.d/*"),
+    ("sshd", "/etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf"),
+    ("fail2ban", "/etc/fail2ban/jail.d/*"),
 )  # fmt: skip
+FILES: tuple[tuple[str, str], ...] = tuple(
+    (service, pattern) for service, patterns in _BY_SERVICE for pattern in patterns.split()
+)
+"""(who reads it, files by pattern)."""
 _PATH = re.compile(r"/[^\s:;,=\"'()\[\]{}<>|&*?$#\\]+")
 _MOST = 1000
 _USUAL = ("", "sh", "bash", "dash", "zsh", "ksh", "mksh", "fish", "csh", "tcsh", "nologin", "false", "rbash")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from jailssh.core.names import escape, pluralize
+from jailssh.host.paths import Layout
 from jailssh.migration.inventory import Inventory
 from jailssh.sources.found import Effect, Fate, Found
 
@@ -13,12 +14,18 @@ _MOST_LINES = 20
 _ORDER = (Effect.LOST, Effect.CHANGED, Effect.CLOSED, Effect.NOTE)
 
 
-def facts(inventory: Inventory, folder: str) -> dict[str, Any]:
-    """Return the inventory as JSON has it; ``folder``: where jail files are."""
-    plan = inventory.wanted
+def facts(inventory: Inventory, layout: Layout) -> dict[str, Any]:
+    """Return the inventory as JSON has it."""
+    plan, folder = inventory.wanted, layout.jails
     rows = [*plan.found, *plan.left]
     return {
-        "accounts": [_row(each, plan.jails.get(each.account, "") if each in plan.found else "") for each in rows],
+        "accounts": [
+            {
+                **_row(each, plan.jails.get(each.account, "") if each in plan.found else ""),
+                "passwd": {name: list(both) for name, both in _passwd(inventory, each, layout).items()},
+            }
+            for each in rows
+        ],
         "files": {**{f"{folder}/{name}.conf": text for name, text in plan.texts.items()}, **plan.files},
         "elsewhere": [
             {"service": each.service, "where": each.where, "path": each.path, "account": each.account}
@@ -45,9 +52,18 @@ def _row(found: Found, jail: str) -> dict[str, Any]:
     }
 
 
-def lines(inventory: Inventory, folder: str) -> Iterator[str]:
+def _passwd(inventory: Inventory, found: Found, layout: Layout) -> dict[str, tuple[str, str]]:
+    """Return what becomes another in the account's line of /etc/passwd: what it is and what it will be, by field."""
+    person = inventory.now.get(found.account)
+    if person is None or found not in inventory.wanted.found:
+        return {}
+    fields = {"home": (person.home, found.home or person.home), "shell": (person.shell, layout.login_program)}
+    return {name: (old, new) for name, (old, new) in fields.items() if old != new}
+
+
+def lines(inventory: Inventory, layout: Layout) -> Iterator[str]:
     """Yield the inventory in lines: by account, what is the same for many told once; then files and what is beside."""
-    plan = inventory.wanted
+    plan, folder = inventory.wanted, layout.jails
     if not plan.found and not plan.left:
         yield "nothing found that another program confines"
     for source in dict.fromkeys(each.source for each in plan.found):
@@ -56,6 +72,8 @@ def lines(inventory: Inventory, folder: str) -> Iterator[str]:
         yield f"{source}: {pluralize(len(mine), 'account')} into {pluralize(len(jails), 'jail')} ({', '.join(jails)})"
         for each in mine:
             yield f"  {each.account}: {_now(each)} -> jail {plan.jails[each.account]}{_own(each)}"
+            for name, (old, new) in _passwd(inventory, each, layout).items():
+                yield f"    /etc/passwd: {name} {escape(old, 200)} -> {escape(new, 200)}"
         yield from _remarks(mine)
     if plan.left:
         yield f"left as they are: {pluralize(len(plan.left), 'account')}"
@@ -80,8 +98,7 @@ def _now(found: Found) -> str:
 
 
 def _own(found: Found) -> str:
-    parts = [f"home {found.home}"] if found.home else []
-    parts += [f"shown at {found.inside}"] if found.inside else []
+    parts = [f"shown at {found.inside}"] if found.inside else []
     parts += [f"{key} = {value}" for key, value in found.own.items()]
     parts += [pluralize(len(found.keys), "key")] if found.keys else []
     parts += [pluralize(len(found.named), "named key")] if found.named else []

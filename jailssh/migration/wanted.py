@@ -65,6 +65,9 @@ def wanted(
         if each.fate == Fate.LEAVE or (each.fate == Fate.REFUSED and each.account not in taken):
             left.append(each)
             continue
+        if not each.settings.get("", {}).get("plugins"):
+            left.append(_leave(each, "what it may do is not known"))  # one that is refused before that is looked at
+            continue
         if fault := _unwritable(each):
             left.append(_leave(each, fault))
             continue

@@ -16,12 +16,12 @@ from contextlib import contextmanager, suppress
 
 from jailssh.core.errors import HostError
 from jailssh.files import fs
-from jailssh.host import install, process
+from jailssh.host import accounts, install, process
 from jailssh.host.paths import Layout
 from jailssh.selftest import servers
 from jailssh.selftest.client import ClientKey, Connection
 from jailssh.selftest.servers import Place
-from jailssh.services import sshd
+from jailssh.services import sshd, units
 
 _LIMIT = 1 << 20
 _ENDING = 10.0
@@ -79,6 +79,8 @@ def own_connection(layout: Layout, name: str, options: str = "") -> Iterator[Con
         ]
         with _Own(place, name, key, argv) as connection:
             yield connection
+        if entry := accounts.find(name):
+            units.end_waiting_manager(entry.uid)
     finally:
         for file in os.listdir(folder):
             with suppress(HostError):

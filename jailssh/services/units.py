@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 
 from jailssh.core.errors import JailsshError
@@ -16,6 +17,9 @@ UNITS = (
 )  # fmt: skip
 """What starts something stands before what it starts."""
 _FAILED = "failed"
+_LOGGED_IN, _CLOSING = ("opening", "online", "active"), "closing"
+"""States of sd_login(3): sessions are open; the last one has ended."""
+_PATIENCE = 2.0
 FOLDERS = ("/etc/systemd/system", "/run/systemd/system")
 """Where ``systemctl enable`` puts its links (systemd.unit(5)), with ``--runtime`` the second."""
 
@@ -55,6 +59,25 @@ def _unlink(unit: str, folders: Sequence[str]) -> bool:
                 install.remove_empty_dir(f"{folder}/{name}")
                 found = True
     return found
+
+
+def end_waiting_manager(uid: int) -> None:
+    """End the user manager that systemd keeps for a while behind an account's last session, and wait for its end.
+
+    It is what a login leaves behind, for UserStopDelaySec of logind.conf(5), and its processes look like those of
+    somebody who is logged in.  That of an account with a session, or that lingers, goes on.
+    """
+    if not os.path.isdir("/run/systemd/system"):
+        return
+    end = time.monotonic() + _PATIENCE
+    while True:
+        asked = ["loginctl", "show-user", "--property=State", "--value", str(uid)]
+        state = process.run(asked, check=False, timeout=10).stdout.strip()
+        if state not in _LOGGED_IN or time.monotonic() > end:
+            break
+        time.sleep(0.05)  # sshd has just ended
+    if state == _CLOSING:
+        process.run(["systemctl", "stop", f"user@{uid}.service"], check=False, timeout=60)
 
 
 def stale() -> list[str]:

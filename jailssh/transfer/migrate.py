@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 
 def _show(inventory: Inventory, context: Context) -> None:
-    context.facts(report.facts(inventory, context.layout.jails), report.lines(inventory, context.layout.jails))
+    context.facts(report.facts(inventory, context.layout), report.lines(inventory, context.layout))
 
 
 def _apply(args: argparse.Namespace, context: Context, inventory: Inventory, host: RealHost) -> int:
@@ -97,7 +97,7 @@ def _apply(args: argparse.Namespace, context: Context, inventory: Inventory, hos
         context.facts({"accounts": [], "files": []}, ["nothing to bring in, nothing changed"])
         return EXIT_OK
     if not context.yes:
-        for line in report.lines(inventory, context.layout.jails):
+        for line in report.lines(inventory, context.layout):
             context.tell(line)
     if not context.confirm(f"Put {pluralize(len(plan.found), 'account')} into jails?"):
         raise JailsshError("migrate", "aborted; nothing changed")

@@ -147,7 +147,8 @@ def _home_refusals(facts: AccountFacts, owners: Collection[int]) -> list[Jailssh
     entry = facts.entry
     what = f"home {entry.home!r} of {entry.name}"
     if entry.home == "/" or not is_clean_absolute(entry.home):
-        return [UsageError(what, "is not a home directory", hint=f"usermod --home DIR {entry.name}")]
+        plain = os.path.normpath(entry.home) if "/./" in entry.home else "DIR"  # as Jailkit's have it
+        return [UsageError(what, "is not a home directory", hint=f"usermod --home {plain} {entry.name}")]
     if facts.home is None:
         return [
             UsageError(what, "does not exist", hint=f"install -d -m 0700 -o {entry.name} -g {entry.gid} {entry.home}")

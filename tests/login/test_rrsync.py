@@ -19,11 +19,14 @@ import pytest
 
 from jailssh.plan import codec
 from jailssh.plugin.api import Jail, Value
+from jailssh.sources import forced
+from jailssh.sources.found import Person
 from jailssh_plugins.rsync.plugin import plugin
 from tests.abilities import REPO, RRSYNC
 from tests.login.driver import Driver, joined
 from tests.login.jails import ALICE, plan_with
 from tests.login.rsync_commands import PULLED, PUSHED
+from tests.unit.source_tools import AHost
 
 pytestmark = pytest.mark.needs("rrsync", "gcc", "sanitizers")
 
@@ -233,3 +236,16 @@ def test_what_rrsync_allows_and_the_plugin_denies_is_in_its_readme(judged: list[
     text = RRSYNC.read_text()
     expected = {name for name, _, _ in STRICTER if NEWER.get(name, "") in text}
     assert expected - used == set()
+
+
+@pytest.mark.parametrize("flags", ALL_MODES)
+def test_migrate_makes_the_settings_that_are_compared(flags: str) -> None:
+    """So what is held here of them is held of the jails that come of such keys."""
+    kim = Person("kim", 1001, 1001, group="kim", home="/home/kim", shell="/bin/sh")
+    judged = forced.judge(f"rrsync {flags} /srv/d".replace("  ", " "), kim, AHost())
+    made = dict(judged.settings["rsync"])
+    assert made.pop("probe") == "yes", "rsnapshot and others ask for that first"
+    words = {True: "yes", False: "no"}
+    assert made == {
+        name: ("/srv/d",) if value == "DIR" else words[bool(value)] for name, value in ALL_MODES[flags].items()
+    }

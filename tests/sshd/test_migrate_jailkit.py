@@ -111,7 +111,47 @@ def test_who_is_refused_with_the_exit_code_of_the_real_one(old: World, case: str
     assert (row["fate"], said) == ("refused", [str(real.code)]), (real, row)
 
 
+def test_the_plan_tells_what_becomes_of_a_line_of_passwd(old: World) -> None:
+    row = rows(old)["jk-lim"]
+    assert row["passwd"] == {
+        "home": [f"{J}/./home/jk-lim", f"{J}/home/jk-lim"],
+        "shell": ["/usr/sbin/jk_chrootsh", LOGIN],
+    }
+    text = old.jailssh("migrate", "jailkit", "--user", "jk-lim").stdout
+    assert f"/etc/passwd: home {J}/./home/jk-lim -> {J}/home/jk-lim" in text
+    assert f"/etc/passwd: shell /usr/sbin/jk_chrootsh -> {LOGIN}" in text
+
+
+def test_a_login_is_in_the_home_as_jailkits_was(old: World) -> None:
+    look = "pwd; echo $HOME $USER; ls -d /home/*; test -e /etc/shadow || echo none"
+    said = ["/home/jk-shl", "/home/jk-shl jk-shl"]
+    before = old.client.ssh("jk-shl", look).stdout.splitlines()
+    old.jailssh("migrate", "jailkit", "--user", "jk-shl", "--apply", "--yes")
+    try:
+        after = old.client.ssh("jk-shl", look).stdout.splitlines()
+        assert (before[:2], after[:2], before[-1], after[-1]) == (said, said, "none", "none")
+        assert {"/home/jk-lim", "/home/jk-shl"} <= set(before), "Jailkit's accounts saw each other"
+        assert after[2:-1] == ["/home/jk-shl"]
+        assert old.host.run(["su", "-", "jk-shl", "-c", "pwd; ls -d /home/*"]).stdout.split() == ["/home/jk-shl"] * 2
+    finally:
+        old.jailssh("migrate", "--undo", "--yes")
+
+
+def test_any_spelling_of_the_shell_is_no_finding(old: World) -> None:
+    old.host.run(["usermod", "--shell", "/sbin/jk_chrootsh", "jk-lim"], check=True)
+    try:
+        found = old.jailssh("check", "--dir", J, "--json", check=False).stdout
+        assert rows(old)["jk-lim"]["fate"] == "migrate"
+        assert not [each for each in json.loads(found)["findings"] if each["id"] == "JSH-161" and "jk-lim" in str(each)]
+    finally:
+        old.host.run(["usermod", "--shell", "/usr/sbin/jk_chrootsh", "jk-lim"], check=True)
+
+
 def test_what_worked_works_and_all_goes_back(old: World) -> None:
+    # A jail's passwd whose last line has no end, in which Jailkit itself would write a line into another.
+    sh(old, f"printf 'last:x:4242:4242::/:/bin/false' >>{J}/etc/passwd")
+    jail = f"cd {J}; find . -path ./home -prune -o -type f -exec sha256sum {{}} + -printf '%p %m %U %G\\n' | sort"
+    tree = sh(old, jail)
     before = [old.host.read(path) for path in FILES]
     names = [word for name in ("jk-lim", "jk-shl") for word in ("--user", name)]
     done = old.jailssh("migrate", "jailkit", *names, "--apply", "--yes", "--try-logins")
@@ -135,3 +175,4 @@ def test_what_worked_works_and_all_goes_back(old: World) -> None:
         sh(old, f"rm {link}")
     old.jailssh("migrate", "--undo", "--yes")
     assert [old.host.read(path) for path in FILES] == before
+    assert sh(old, jail) == tree, "nothing is written to Jailkit's jail"

@@ -92,6 +92,7 @@ class BootedTree:
             cache = f"/root/mail/{name}"
             get = f"apt-get -q -y --no-install-recommends --download-only -o Dir::Cache::archives={cache} install"
             argv.append(f'--customize-hook=mkdir -p "$1{cache}" && chroot "$1" {get} {package}')
+        argv.append('--customize-hook=chroot "$1" sh -ec "cd /root; apt-get -q download jailkit"')
         log = f"{self.folder}/log"
         with open(log, "wb") as stream:
             done = subprocess.run(

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from jailssh.compat import names
+from jailssh.compat import names, trees
 from tests.root.build_site import Site, site
 
 pytestmark = pytest.mark.needs("root")
@@ -65,6 +65,34 @@ def test_a_jail_is_made_filled_and_updated(site: Site, capsys: pytest.CaptureFix
     assert site.tree.joinpath("opt/app").exists()
     assert not site.tree.joinpath("usr/bin/id").read_bytes().endswith(b"older")
     assert run(capsys, "jk_update", f"--jail={jail}", "--skip=/opt")[1] == [f"skip {jail}/opt"]
+
+
+def test_a_section_of_the_file_says_what_is_updated(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jail = str(site.tree)
+    assert run(capsys, "jk_init", "-f", "-j", jail, "uidbasics")[0] == 0
+    for path in ("usr/bin/gone", "opt/kept/gone", "srv/gone"):
+        site.tree.joinpath(path).parent.mkdir(parents=True, exist_ok=True)
+        site.tree.joinpath(path).write_text("x")
+    ini = site.base / "jk_update.ini"
+    ini.write_text(f"[{jail}]\ndirectories = /usr/bin, /opt, /srv\nskips = /opt/kept/\nhardlinks = 1\n")
+    monkeypatch.setattr(trees, "UPDATE", str(ini))
+    for section in ("-c", "--configsection"):
+        code, out, err = run(capsys, "jk_update", "--dry-run", "-v", section, jail)
+        assert (code, f"skip {jail}/opt/kept" in out) == (0, True), err
+        removed = {line for line in out if "deprecated" in line}
+        assert removed == {f"will remove deprecated file {jail}/{path}" for path in ("usr/bin/gone", "srv/gone")}
+    assert run(capsys, "jk_update", "-c", f"{jail}/none")[0] == 1
+    # A directory of the command line that is not there is an error before anything is done.
+    code, out, err = run(capsys, "jk_update", "-j", jail, "/srv", "/none")
+    assert (code, out, "/none is no directory of the jail" in err) == (1, [], True)
+    assert (
+        run(capsys, "jk_update", "-v", "-j", jail, "-s", "/srv/gone", "-s", "/opt", f"{jail}/srv", "/usr/bin")[0] == 0
+    )
+    assert [site.tree.joinpath(path).exists() for path in ("usr/bin/gone", "opt/kept/gone", "srv/gone")] == [
+        False, True, True,
+    ]  # fmt: skip
 
 
 def test_an_unsafe_place_is_refused(site: Site, capsys: pytest.CaptureFixture[str]) -> None:

@@ -38,6 +38,22 @@ def test_an_existing_account_is_taken_and_restored_exactly(host: Host) -> None:
     assert host.state() == before
 
 
+def test_a_home_of_traps_is_left_as_it_is(host: Host) -> None:
+    """Nothing is moved or copied: no link is followed, and what is no file stays one."""
+    make_alice(host)
+    host.sh(
+        "cd /home/alice; ln -s /etc/shadow s; ln -s /etc/ssl d; ln -s nowhere n; mkfifo p; mkdir deep; echo x >deep/f;"
+        " ln deep/f hard; chmod 4711 hard; touch -d 2001-01-01 deep; setfattr -n user.a -v b hard;"
+        " python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"k\")'; chown -h alice: s d n p k deep hard"
+    )
+    look = "cd /home/alice; find . -printf '%p %y %m %U %G %T@ %n %l %i\n' | sort; getfattr -d hard; cat /etc/shadow"
+    before = host.sh(look)
+    host.ok("adduser", name="alice", jails=["sftp-only"], key=KEY)
+    inside = host.sh(look)
+    host.ok("deluser", name="alice")
+    assert before.split() == inside.split() == host.sh(look).split()
+
+
 def test_again_changes_nothing_and_another_jail_moves(host: Host) -> None:
     make_alice(host)
     before = host.state()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from jailssh.compat import names, people, trees, words
 from jailssh.compat.call import Failed
 from jailssh.compat.options import read
 from jailssh.core.errors import JailsshError
+from jailssh.host.accounts import AccountEntry
 
 J = "/var/www/clients/client1/web1"
 
@@ -26,8 +28,10 @@ class Verbs:
         self.lines.append(list(argv))
         return 0
 
-    def tell_facts(self, _name: str, argv: Any, _jail: str, **_how: Any) -> dict[str, Any]:
+    def tell_facts(self, _name: str, argv: Any, _jail: str, *, rows: bool = False, **_how: Any) -> dict[str, Any]:
         self.lines.append(list(argv))
+        if rows:
+            return {"rows": [{"name": "ssh", "comment": "client"}, {"name": "mine", "comment": ""}]}
         return {"changes": self.facts.get("dry" if "--dry-run" in argv else "changes", [])}
 
 
@@ -37,9 +41,12 @@ def verbs(monkeypatch: pytest.MonkeyPatch) -> Verbs:
     monkeypatch.setattr("jailssh.compat.call.verb", found.verb)
     monkeypatch.setattr("jailssh.compat.call.facts", found.tell_facts)
     monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("jailssh.host.accounts.get", lambda name: AccountEntry(
+        name, 5000, 5000, group=name, home="/", shell="/bin/sh", gecos="", groups=()
+    ))  # fmt: skip
     monkeypatch.setattr("os.path.isdir", lambda path: str(path).rstrip("/") == J)
     monkeypatch.setattr("os.path.exists", lambda path: path == trees.INIT)
-    monkeypatch.setattr("os.path.lexists", lambda path: path in ("/usr/bin/php", "/usr/bin/mysql"))
+    monkeypatch.setattr("os.path.lexists", lambda path: path in ("/", "/usr/bin/php", "/usr/bin/mysql"))
     return found
 
 
@@ -47,8 +54,19 @@ def words_of(line: str) -> list[str]:
     return line.split()
 
 
-# What the sources of ISPConfig and of Virtualmin run, and what becomes of it.
+# What the sources of ISPConfig, i-MSCP, HestiaCP and Virtualmin, and published scripts run, and what becomes of it.
 CALLS = {
+    f"jk_cp -k {J} /usr/bin/php /usr/bin/mysql": f"cp {J} /usr/bin/php /usr/bin/mysql --reflink",
+    f"jk_cp -f -j {J} /usr/bin/php": f"cp {J} /usr/bin/php",
+    f"jk_cp -v -f {J}/ /usr/bin/php": f"cp {J} /usr/bin/php --verbose",
+    f"jk_init -f -k -c /etc/jailkit/jk_init.ini -j {J} basicshell editors extendedshell netutils ssh sftp scp git": (
+        "build --jk-init /etc/jailkit/jk_init.ini section:basicshell section:editors section:extendedshell "
+        f"section:netutils section:ssh section:sftp section:scp section:git {J} --allow-missing --reflink"
+    ),
+    f"jk_init -v -f {J} netutils basicshell jk_lsh": (
+        f"build --jk-init /etc/jailkit/jk_init.ini section:netutils section:basicshell section:jk_lsh {J} "
+        "--allow-missing --verbose"
+    ),
     f"jk_init -k -f -c /etc/jailkit/jk_init.ini -j {J} basicshell editors": (
         f"build --jk-init /etc/jailkit/jk_init.ini section:basicshell section:editors {J} --allow-missing --reflink"
     ),
@@ -68,7 +86,7 @@ CALLS = {
 @pytest.mark.parametrize("line", CALLS)
 def test_calls_of_panels(verbs: Verbs, line: str) -> None:
     assert names.main([f"/usr/libexec/jailssh/compat/{words_of(line)[0]}", *words_of(line)[1:]]) == 0
-    assert [" ".join(each) for each in verbs.lines] == [CALLS[line]]
+    assert [" ".join(each) for each in verbs.lines if "--dry-run" not in each] == [CALLS[line]]
 
 
 @pytest.mark.parametrize("line", [f"jk_init -j {J} sftp", f"jk_cp -j {J} /usr/bin/php"])
@@ -96,6 +114,23 @@ ERRORS = {
     "jk_jailuser -n x": 33,
     "jk_jailuser -n -j /none x": 33,
     f"jk_jailuser -n -m -j {J} x": 1,
+    f"jk_jailuser -n -v -m -j {J} x": 1,
+    f"jk_jailuser -s /bin/false -m -j {J} x": 1,
+    f"jk_jailuser -n -s /bin/false -j {J} web1": 33,
+    f"jk_jailuser -n -s /usr/sbin/nologin -j {J} web1": 33,
+    f"jk_jailuser -n -s /bin/rbash -j {J} web1": 33,
+    f"jk_addjailuser -n {J} x": 1,
+    f"jk_chrootlaunch -j {J} -u root -x /usr/sbin/locale-gen": 1,
+    "jk_chrootlaunch": 1,
+    "jk_socketd": 1,
+    "jk_socketd --socket=/dev/log -n": 1,
+    f"jk_uchroot -j {J} -x /bin/sh -- -c id": 1,
+    "jk_lsh -c id": 1,
+    "jk_chrootsh": 1,
+    "jk_procmailwrapper -d x": 1,
+    f"jk_list -j {J}": 1,
+    f"jk_update -j {J} /srv": 1,
+    "jk_check /none": 1,
     f"jk_jailuser -n -s /usr/sbin/jk_lsh -j {J} x": 33,
     f"jk_jailuser -n -s /bin/bash -j {J} no-such-account": 2,
     f"jk_addjailuser -g users {J} x": 1,
@@ -110,6 +145,133 @@ def test_what_cannot_be_done_is_an_error(verbs: Verbs, line: str, capsys: pytest
     assert names.main(words_of(line)) == ERRORS[line]
     assert verbs.lines == []
     assert capsys.readouterr().err.count("\n") >= 1
+
+
+# Each option that the usage texts, manual pages and sources of Jailkit 2.23 have (jk_addjailuser: 2.17), with what
+# becomes of it: an argument of a verb, "!" and the words of an error, or "~" and words that are told beside the verb.
+# "." is an option that asks for what is done in any case, so that there is nothing to tell.
+OPTIONS = {
+    f"jk_init -c /etc/jailkit/jk_init.ini -j {J} a": "--jk-init /etc/jailkit/jk_init.ini",
+    f"jk_init --configfile=/etc/jailkit/jk_init.ini -j {J} a": "--jk-init /etc/jailkit/jk_init.ini",
+    "jk_init --list": "--list-sections",
+    f"jk_init --jail={J} a": J,
+    f"jk_init --jail {J} a": J,
+    f"jk_init -v -f -j {J} a": "--verbose",
+    f"jk_init --verbose --force -j {J} a": "--verbose",
+    f"jk_init -k -j {J} a": "~a hard link would let the jail change",
+    f"jk_init --hardlink -j {J} a": "--reflink",
+    f"jk_cp -o -j {J} /usr/bin/php": "--owner",
+    f"jk_cp --owner --jail={J} /usr/bin/php": "--owner",
+    f"jk_cp -s -j {J} /usr/bin/php": "--setuid",
+    f"jk_cp --setuid -j {J} /usr/bin/php": "--setuid",
+    f"jk_cp -k -j {J} /usr/bin/php": "~a hard link would let the jail change",
+    f"jk_cp --hardlink --verbose --force -j {J} /usr/bin/php": "--reflink --verbose",
+    f"jk_jailuser -m -j {J} web1": "!leave -m away",
+    f"jk_jailuser --move -j {J} web1": "!leave -m away",
+    f"jk_jailuser --nomove -s /bin/bash -j {J} web1": "adduser web1 --jail shell",
+    f"jk_jailuser --noninteractive --shell=/bin/bash --jail={J} web1": "adduser web1 --jail shell",
+    f"jk_jailuser -v -n -s /bin/sh -j {J} web1": "adduser web1 --jail shell",
+    f"jk_jailuser --verbose -n -s /bin/sh -j {J} web1": "adduser web1 --jail shell",
+    "jk_jailuser web1": "!-j is required",
+    f"jk_jailuser -j {J} web1": "!to write it: jailssh config import",
+    f"jk_addjailuser -s /bin/bash -c Full {J} new": "--gecos Full",
+    f"jk_addjailuser -s /bin/bash -d /srv/new new {J}": "--home /srv/new",
+    f"jk_addjailuser -s /bin/bash -e 2027-01-01 {J} new": "--expires 2027-01-01",
+    f"jk_addjailuser -s /bin/bash -u 5001 {J} new": "--uid 5001",
+    f"jk_addjailuser -s /bin/bash -m -v {J} new": "adduser new --jail shell",
+    f"jk_addjailuser -s /bin/bash --verbose {J} new": "adduser new --jail shell",
+    **{f"jk_addjailuser -{letter} x {J} new": "!use useradd and then: jailssh adduser" for letter in "fgGkp"},
+    **{f"jk_addjailuser -{letter} {J} new": "!use useradd and then: jailssh adduser" for letter in "Mnor"},
+    "jk_check -v": ".",
+    "jk_check --verbose": ".",
+    "jk_check -c /none": "~WARNING: /none does not exist, only checking jails found in /etc/passwd",
+    "jk_check --configfile=/none": "~WARNING: /none does not exist",
+    f"jk_check {J}": f"check --dir {J}",
+    "jk_list -w": "~accounts are listed and not processes",
+    "jk_list --wide": "list",
+    f"jk_list --jail={J}": "!processes of one account: ps -u NAME",
+    "jk_chrootlaunch -j /srv/j -u web -g www -p /run/x.pid -x /srv/j/usr/sbin/x -- -D a": (
+        "!systemd-run -p RootDirectory=/srv/j -p User=web -p Group=www -p PIDFile=/run/x.pid /usr/sbin/x -D a"
+    ),
+    "jk_chrootlaunch --jail=/srv/j --user=web --group=www --pidfile=/p --exec=/bin/x": "!-p User=web",
+    "jk_socketd --nodetach --pidfile=/x --base=5 --peak=9 --interval=1": "!jailssh audit log",
+    f"jk_uchroot --jail={J} --executable=/bin/sh": "!jailssh adduser NAME --jail JAIL,JAIL",
+    "jk_lsh -c id": "!jailssh migrate jailkit",
+    "jk_chrootsh -c id": "!jailssh migrate jailkit",
+    "jk_procmailwrapper": "!jailssh doctor NAME",
+}
+
+
+@pytest.mark.parametrize("line", OPTIONS)
+def test_every_option_does_its_job_or_says_what_to_do(
+    verbs: Verbs, line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jailssh.host.accounts.find", lambda name: object() if name == "web1" else None)
+    monkeypatch.setattr("jailssh.host.accounts.local_homes", lambda: [])
+    code, expected = names.main(words_of(line)), OPTIONS[line]
+    said = capsys.readouterr().err
+    if expected.startswith("!"):
+        assert (code != 0, verbs.lines) == (True, []), said
+        assert expected[1:] in said
+    elif expected.startswith("~"):
+        assert code == 0 and expected[1:] in said, said
+    else:
+        assert code == 0, said
+        assert expected == "." or any(expected in " ".join(each) for each in verbs.lines), verbs.lines
+
+
+# Letters and long names as the tools' sources give them to getopt(3).
+OF_JAILKIT = {
+    "jk_init": ("vhflckj", "help configfile verbose force list hardlink jail"),
+    "jk_cp": ("fh?vkosj", "help verbose force hardlink owner jail setuid"),
+    "jk_jailuser": ("vsjnmh?", "help verbose shell nomove move jail noninteractive"),
+    "jk_addjailuser": ("cdefgGmkMnoprsuvh?", "help verbose"),
+    "jk_check": ("vhc", "help configfile verbose"),
+    "jk_list": ("hwj", "wide help jail"),
+    "jk_update": ("hvdjskc", "help verbose dry-run jail skip hardlink configsection"),
+    "jk_chrootlaunch": ("pugjxh", "pidfile user group jail exec help"),
+}
+
+
+@pytest.mark.parametrize("name", OF_JAILKIT)
+def test_no_option_is_unknown_and_each_is_explained(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tool = names.NAMES[name][0]
+    letters, long = OF_JAILKIT[name]
+    assert {each.letter for each in tool.options} | {"h", "?"} >= {*letters}
+    assert {each for option in tool.options for each in option.long} | {"help"} >= {*long.split()}
+    for asks in ("-h", "--help", "-?"):
+        assert names.main([name, asks]) == 0
+        told = capsys.readouterr().out
+        assert told.startswith(f"Usage: {name} [OPTIONS]")
+        assert all(f"\n  -{each.letter}" in told and each.text for each in tool.options)
+    assert names.main([name, "-Z"]) == 1
+    assert "-h" in capsys.readouterr().err
+
+
+@pytest.mark.needs("jailkit")
+@pytest.mark.parametrize("name", sorted({*OF_JAILKIT} - {"jk_addjailuser", "jk_chrootlaunch"}))
+def test_the_options_are_those_of_the_real_one(name: str) -> None:
+    source = Path(f"/usr/sbin/{name}").read_text(errors="replace")
+    found = re.search(r"getopt\.getopt\(sys\.argv\[1:\], ?[\"']([^\"']*)[\"'], ?\[([^]]*)\]", source)
+    assert found
+    long = {each.strip().strip("\"'").rstrip("=") for each in found[2].split(",")}
+    letters, known = OF_JAILKIT[name]
+    assert ({*found[1].replace(":", "")} <= {*letters}, long <= {*known.split()}) == (True, True)
+
+
+def test_sections_are_listed_with_jailkits_words(verbs: Verbs, capsys: pytest.CaptureFixture[str]) -> None:
+    assert names.main(["jk_init", "-l"]) == 0
+    assert capsys.readouterr().out == (f"\n** Available sections in {trees.INIT} **\n\nmine\nssh - client\n\n")
+
+
+def test_what_jk_check_leaves_out_is_told(tmp_path: Path, verbs: Verbs, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "jk_check.ini"
+    file.write_text(f"[{J}/]\nignorepathoncompare = {J}/x\n[/none]\n")
+    assert names.main(["jk_check", "-c", str(file)]) == 0
+    said = capsys.readouterr().err
+    assert verbs.lines[0] == ["check", "--dir", J]
+    assert f"jailssh config import {file}" in said
+    assert "cannot check files in /none/, it does not exist" in said
 
 
 def test_nobody_but_root(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,5 +343,7 @@ def test_every_name_is_installed() -> None:
     from tests.harness.source import REPO
 
     text = (REPO / "meson.build").read_text()
+    tried = {words_of(line)[0] for line in (*CALLS, *OPTIONS)} | {"jk_update"}  # in tests/root/compat
+    assert tried == set(names.NAMES), "each name is tried"
     assert set(re.findall(r"'(jk_\w+)'", text)) == set(names.NAMES)
     assert {people.jk_list, trees.jk_init} <= {action for _, action in names.NAMES.values()}

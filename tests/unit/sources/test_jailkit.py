@@ -136,6 +136,7 @@ REFUSED: dict[str, tuple[int, dict[str, Any]]] = {
     "no jail": (19, {"people": (person(home="/srv/none/./home/u"),)}),
     "dots": (21, {"people": (person(home="/srv/x/../j1/./home/u"),), "dirs": {"/srv/x/../j1": DIR}}),
     "two marks": (21, {"people": (person(home="/srv/./j1/./home/u"),), "dirs": {"/srv/./j1": DIR}}),
+    "two slashes": (21, {"people": (person(home="/srv//j1/./home/u"),), "dirs": {"/srv//j1": DIR}}),
     "link above": (21, {"links": {"/srv": "/data"}, "dirs": {J: DIR}}),
     "jail g+w": (53, {"dirs": {J: (0o40775, 0, 0)}}),
     "jail of u": (53, {"dirs": {J: (0o40755, 1003, 0)}}),
@@ -170,6 +171,57 @@ def test_who_is_refused_today_with_the_exit_code(case: str) -> None:
     assert (found.fate, f"exit code {code}" in texts(found)) == (Fate.REFUSED, True), texts(found)
 
 
+@pytest.mark.parametrize("gone", [{SHELL: None}, {"/etc/jailkit/jk_chrootsh.ini": None}])
+def test_what_jailkit_allowed_is_known_where_its_package_is_gone(gone: dict[str, str | None]) -> None:
+    """Removed, with its files or without; the jail has its own, and who is in it can be brought in by name."""
+    found = one(a_host(files=gone))
+    assert (found.fate, found.settings[""]["plugins"]) == (Fate.REFUSED, ("sftp",)), texts(found)
+    assert wanted([found], shipped_profiles(), {}, {}, refused=["u"]).jails == {"u": "sftp-only"}
+
+
+def test_nobody_is_brought_in_of_whom_nothing_is_known() -> None:
+    found = one(a_host((person(home="/home/u"),)))
+    plan = wanted([found], shipped_profiles(), {}, {}, refused=["u"])
+    assert (plan.jails, plan.texts) == ({}, {})
+    assert "what it may do is not known" in plan.left[0].remarks[-1].text
+
+
+@pytest.mark.parametrize("shell", ["/usr/sbin/jk_lsh", "/usr/local/sbin/jk_lsh"])
+def test_the_filter_as_a_login_shell_goes_by_the_hosts_file(shell: str) -> None:
+    files = {
+        "/etc/jailkit/jk_lsh.ini": "[DEFAULT]\npaths=/usr/bin\nexecutables=/usr/bin/rsync,/usr/bin/id\numask=022\n",
+        shell: "", "/home/u/x": "", "/usr/bin/su": "",
+    }  # fmt: skip
+    host = a_host((person(home="/home/u", shell=shell),), files=files, modes={"/usr/bin/su": (0o104755, 0, 0)})
+    found = one(host)
+    assert (found.fate, found.home, found.inside, found.uses) == (Fate.MIGRATE, "", "", ("command", "rsync"))
+    assert found.settings["command"]["commands"] == ("id <anything>",)
+    assert "rsync -e PROGRAM" in texts(found, Effect.CLOSED) and "/usr/bin/su" not in texts(found)
+    none = one(a_host((person(home="/home/u", shell=shell),), files={shell: ""}))
+    assert (none.fate, "exit code 1" in texts(none)) == (Fate.REFUSED, True)
+    gone = one(a_host((person(home="/home/u", shell=shell),), files={**files, shell: None}))
+    assert gone.fate is Fate.REFUSED
+    open_to_all = one(
+        a_host((person(home="/home/u", shell=shell),), files=files, dirs={"/etc/jailkit": (0o40757, 0, 0)})
+    )
+    assert open_to_all.fate is Fate.LEAVE
+
+
+def test_a_blank_before_the_shell_is_not_meant() -> None:
+    text = "[u]\ninjail_shell = /bin/sh\n"
+    found = one(a_host(files={"/etc/jailkit/jk_chrootsh.ini": text, f"{J}/bin/sh": ""}))
+    assert (found.fate, found.settings["shell"]["shell"]) == (Fate.REFUSED, "/bin/sh")
+    assert texts(found).count("exit code 111") == 1
+
+
+def test_a_name_that_means_another_program_here_is_a_path() -> None:
+    """The jail's PATH finds /usr/local/bin/id first, which jk_lsh does not allow."""
+    text = "[u]\npaths=/usr/bin\nexecutables=/usr/bin/id,/bin/cat\numask=022\n"
+    found = one(a_host(files={f"{J}/etc/jailkit/jk_lsh.ini": text, "/usr/local/bin/id": "", "/bin/cat": ""}))
+    assert found.settings["command"]["commands"] == ("/usr/bin/id <anything>", "/bin/cat <anything>")
+    assert "id: is /usr/local/bin/id in a jail" in texts(found, Effect.CHANGED)
+
+
 def test_a_refused_account_can_be_brought_in_by_name_where_its_policy_is_known() -> None:
     found = one(a_host(dirs={f"{J}/home/u": (0o40775, 1003, 1003)}))
     assert (found.fate, found.settings[""]["plugins"]) == (Fate.REFUSED, ("sftp",))
@@ -186,6 +238,8 @@ def test_a_refused_account_can_be_brought_in_by_name_where_its_policy_is_known()
         # Let in by a key that Jailkit takes for another: strict until the administrator says what is meant.
         ("[DEFAULT]\nrelax_home_group=1\n", (0o40775, 1003, 1003), Fate.LEAVE),
         ("[group u]\nrelax_home_owner=1\n", (0o40755, 1, 1003), Fate.MIGRATE),
+        ("[DEFAULT]\nrelax_home_group_permissions=1\n", (0o40777, 1003, 1003), Fate.REFUSED),
+        ("[DEFAULT]\nrelax_home_other_permissions=1\n", (0o40757, 1003, 1003), Fate.MIGRATE),
         # One section alone acts.
         ("[u]\nenv=TZ\n[DEFAULT]\nrelax_home_group=1\n", (0o40755, 1003, 100), Fate.REFUSED),
     ],

@@ -1,0 +1,60 @@
+"""Jailkit's names for which there is no verb: each is an error that says what does the job."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import NoReturn
+
+from jailssh.compat.call import Failed
+from jailssh.compat.options import Given, Option, Tool
+from jailssh.core.errors import EXIT_FAILED
+
+_MEANT = {
+    "jk_lsh": "is no program of jailssh: what its jk_lsh.ini allows becomes a jail by: jailssh migrate jailkit",
+    "jk_chrootsh": "is no program of jailssh: accounts of jails have its own login shell; to bring them in: jailssh "
+    "migrate jailkit",
+    "jk_uchroot": "is no program of jailssh: an account can be in several jails: jailssh adduser NAME --jail JAIL,JAIL",
+    "jk_socketd": "is no program of jailssh: its jails have no socket, and their sessions are in the journal: jailssh "
+    "audit log; jails of Jailkit's need Jailkit's own jk_socketd",
+    "jk_procmailwrapper": "is no program of jailssh: what mail runs for an account is told by: jailssh doctor NAME",
+}
+
+
+def jk_chrootlaunch(given: Given) -> NoReturn:
+    """Say the command of systemd's that starts a program in a directory, with these options."""
+    jail, program = given.value("j"), given.value("x")
+    if not jail or not program:
+        raise Failed(EXIT_FAILED, "need a jail directory (-j) and a program (-x)")
+    inside = program.removeprefix(jail.rstrip("/")) if program.startswith(f"{jail.rstrip('/')}/") else program
+    properties = [("RootDirectory", jail), ("User", given.value("u")), ("Group", given.value("g")),
+                  ("PIDFile", given.value("p"))]  # fmt: skip
+    words = [word for name, value in properties if value for word in ("-p", f"{name}={value}")]
+    command = shlex.join(["systemd-run", *words, inside, *given.rest])
+    raise Failed(EXIT_FAILED, f"is no program of jailssh: daemons are systemd's; run: {command}")
+
+
+def _said(why: str, _given: Given) -> NoReturn:
+    raise Failed(EXIT_FAILED, why)
+
+
+_LAUNCH = Tool(
+    "systemd-run, whose command is told",
+    "-- [ARGUMENT...]",
+    (
+        Option("j", "the directory", long=("jail",), value="DIR"),
+        Option("u", "the user", long=("user",), value="USER"),
+        Option("g", "the group", long=("group",), value="GROUP"),
+        Option("p", "the file for the process's number", long=("pidfile",), value="FILE"),
+        Option("x", "the program", long=("exec",), value="PROGRAM"),
+    ),
+)
+NAMES: Mapping[str, tuple[Tool, Callable[[Given], int]]] = MappingProxyType(
+    {
+        "jk_chrootlaunch": (_LAUNCH, jk_chrootlaunch),
+        **{name: (Tool(why, "", anything=True), partial(_said, why)) for name, why in _MEANT.items()},
+    }
+)
+"""As :data:`jailssh.compat.names.NAMES`."""
