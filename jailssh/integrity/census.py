@@ -23,7 +23,7 @@ from jailssh.host.paths import Layout
 from jailssh.integrity.kept import Kept, stamp_of
 from jailssh.jail.configuration import Configuration, NotJailedError
 from jailssh.jail.this_host import to_account
-from jailssh.publish import plan_files
+from jailssh.setup import people
 from jailssh.setup.setup import GROUP
 
 _PASSWD, _GROUP_FILE, _SHADOW = "/etc/passwd", "/etc/group", "/etc/shadow"
@@ -203,19 +203,26 @@ def _person(configuration: Configuration, kept: Kept, stamp: str, entry: Account
 
 
 def jailed(
-    configuration: Configuration, census: Census, kept: Kept, stamp: str, errors: list[JailsshError]
+    configuration: Configuration,
+    census: Census,
+    kept: Kept,
+    stamp: str,
+    errors: list[JailsshError],
+    also: Iterable[str] = (),
 ) -> dict[str, Person]:
     """Return the accounts in a jail by name; whom the name service cannot tell is noted in ``errors``.
 
-    ``stamp``: of what every account's jails rest on.
+    ``stamp``: of what every account's jails rest on.  Of a directory service those are looked at that
+    :mod:`jailssh.setup.people` names, and ``also``.
     """
     names = {*configuration.user_names(), *census.members.get(GROUP, frozenset())}
     for group in configuration.groups():
         names |= census.members.get(group, frozenset())
-        if not census.alone:
-            names |= _asked(group, errors)
     if not census.alone:
-        names |= _with_plans(configuration.layout, errors)
+        names |= {*people.known(configuration), *also}
+        local = {*names, *census.entries}
+        for group in configuration.groups():
+            names |= people.some(_asked(group, errors), local)
     found = {}
     for name in sorted(names):
         entry = census.entries.get(name) if census.alone else _find(name, errors)
@@ -224,15 +231,6 @@ def jailed(
         if person := _person(configuration, kept, stamp, entry, local=name in census.entries):
             found[name] = person
     return found
-
-
-def _with_plans(layout: Layout, errors: list[JailsshError]) -> set[str]:
-    """Return who has logged in once: a directory need not list those whose primary group a group is."""
-    try:
-        return {entry.name for uid in plan_files.planned_uids(layout) if (entry := accounts.find_uid(uid))}
-    except JailsshError as error:
-        errors.append(error)
-        return set()
 
 
 def _asked(group: str, errors: list[JailsshError]) -> set[str]:

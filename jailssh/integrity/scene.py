@@ -101,7 +101,9 @@ class Scene:
     @cached_property
     def jailed(self) -> Mapping[str, Person]:
         """The accounts in a jail, by name; those that were asked for, if some were."""
-        everybody = census.jailed(self.configuration, self.census, self.kept, self.settings_stamp, self.errors)
+        everybody = census.jailed(
+            self.configuration, self.census, self.kept, self.settings_stamp, self.errors, self.users
+        )
         if not self.narrow:
             return everybody
         return {
