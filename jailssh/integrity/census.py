@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -169,17 +169,31 @@ def names_elsewhere(census: Census, uids: Iterable[int]) -> dict[int, list[str]]
     Each source is asked by itself: the name service as a whole gives the first name alone.
     """
     found: dict[int, list[str]] = {}
-    wanted = list({str(uid): None for uid in uids})
-    known = frozenset(wanted)
+    known = {str(uid): None for uid in uids}
+    for row in _rows_elsewhere(census, list(known)):
+        if row[2] in known:
+            found.setdefault(int(row[2]), []).append(row[0])
+    return found
+
+
+def uids_elsewhere(census: Census, names: Iterable[str]) -> dict[str, list[int]]:
+    """Return the uids that other sources than the files have for these names; raises as :func:`names_elsewhere`."""
+    found: dict[str, list[int]] = {}
+    known = {name: None for name in names if not is_number(name)}
+    for row in _rows_elsewhere(census, list(known)):
+        if row[0] in known and is_number(row[2]):
+            found.setdefault(row[0], []).append(int(row[2]))
+    return found
+
+
+def _rows_elsewhere(census: Census, wanted: Sequence[str]) -> Iterator[list[str]]:
     for source in census.sources:
         for start in range(0, len(wanted), _AT_ONCE):
             argv = ["getent", "-s", f"passwd:{source}", "passwd", *wanted[start : start + _AT_ONCE]]
             # Where one of them is not known the exit status is 2, and the others are printed all the same.
             for line in process.run(argv, check=False, timeout=_PATIENCE).stdout.splitlines():
-                row = line.split(":")
-                if len(row) == _FIELDS and row[2] in known:
-                    found.setdefault(int(row[2]), []).append(row[0])
-    return found
+                if len(row := line.split(":")) == _FIELDS:
+                    yield row
 
 
 def _person(configuration: Configuration, kept: Kept, stamp: str, entry: AccountEntry, *, local: bool) -> Person | None:
@@ -228,7 +242,8 @@ def jailed(
         entry = census.entries.get(name) if census.alone else _find(name, errors)
         if entry is None or not entry.uid:
             continue
-        if person := _person(configuration, kept, stamp, entry, local=name in census.entries):
+        own = census.entries.get(name)
+        if person := _person(configuration, kept, stamp, entry, local=own is not None and own.uid == entry.uid):
             found[name] = person
     return found
 

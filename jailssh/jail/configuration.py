@@ -160,9 +160,10 @@ class Configuration:
             raise_all([each for each in self.documents.values() if isinstance(each, JailsshError)])
         system = user is None and account.uid < self.main.min_uid
         if not names or system:
-            raise NotJailedError(
-                f"account {account.name}", "is not in a jail", hint=f"jailssh adduser {account.name} --jail JAIL"
-            )
+            hint = f"jailssh adduser {account.name} --jail JAIL"
+            if given := sorted({group for each in groups.values() for group in each}):
+                hint += f", or make it a member of a group with a jail: {', '.join(given)}"
+            raise NotJailedError(f"account {account.name}", "is not in a jail", hint=hint)
         return names
 
     def groups(self) -> tuple[str, ...]:

@@ -29,9 +29,9 @@ def jailed(
 
     Whom the name service cannot tell is left out, and why is added to ``errors``.
     """
-    names = people.names(configuration)
+    names, uids = people.names(configuration), accounts.local_uids()
     found = []
-    for name in sorted(names & accounts.local_uids().keys() if local else names):
+    for name in sorted(names & uids.keys() if local else names):
         try:
             entry = accounts.find(name)
         except UnansweredError as error:
@@ -40,6 +40,8 @@ def jailed(
             continue
         # A jail file with a mistake is told by the configuration itself; who would be in it stays shut out.
         with suppress(JailsshError):
+            if local and entry is not None and entry.uid != uids[name]:
+                continue  # A directory has the name too, and is asked first: the file's line is nobody's.
             if entry is not None and entry.uid and configuration.jails_for(to_account(entry)):
                 found.append(entry)
     return found
