@@ -166,6 +166,21 @@ class Configuration:
             raise NotJailedError(f"account {account.name}", "is not in a jail", hint=hint)
         return names
 
+    def by_groups(self, account: Account) -> tuple[tuple[int, bool], ...]:
+        """Return the gids that decide about the account's jails, each with whether it is in that group.
+
+        None where its own file decides.
+        """
+        if self.user(account.name) is not None:
+            return ()
+        inside = {account.group: account.gid, **dict(account.groups)}
+        found: dict[int, bool] = {}
+        for group in self.groups():
+            gid = inside[group] if group in inside else self.host.group_id(group)
+            if gid:
+                found[gid] = found.get(gid, False) or group in inside
+        return tuple(sorted(found.items()))
+
     def groups(self) -> tuple[str, ...]:
         """Return all unix groups whose members get a jail, sorted."""
         found = {group for each in self.documents.values() if isinstance(each, Document) for group in groups_of(each)}

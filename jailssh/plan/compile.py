@@ -94,7 +94,8 @@ class JailSettings:
     ``live``: the directories of the host that take the place of the image's (``/usr``), for a live root; ``hide``:
     directories below them that stay hidden.  ``memory`` (bytes) and ``cpus``: what all sessions of an account
     have together.  ``linger``: what an account's own code has in the background outlives a login.  ``members``: of
-    groups that accounts keep, as (name, uid, gid), whose names are known inside.
+    groups that accounts keep, as (name, uid, gid), whose names are known inside.  ``by_groups``: the gids that decide
+    about the account's jails, each with whether it is in that group.
     """
 
     name: str
@@ -115,6 +116,7 @@ class JailSettings:
     memory: int = 0
     cpus: int = 1
     linger: bool = False
+    by_groups: tuple[tuple[int, bool], ...] = ()
     members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
 
@@ -195,10 +197,17 @@ def compile_roster(account: Account, jail: JailSettings, keys: Iterable[RosterKe
     message = jail.message or "this account is shared; this key has no name"
     records = [Record("jail", (jail.name,)), Record("message", (message,)), Record("journal", (_journal(jail),))]
     keys = sorted(keys, key=lambda key: (bool(key.principal), key.name, key.principal, key.blob))
+    keyed: list[Record] = []
     for key in keys:
         who = ("authority", (key.name, key.plan, key.principal, key.blob)) if key.principal else None
-        records.append(Record(*(who or ("key", (key.name, key.plan, key.blob)))))
-    return numbered(account, records)
+        keyed.append(Record(*(who or ("key", (key.name, key.plan, key.blob)))))
+    return numbered(account, [*records, *keyed, *_by_groups(jail)])
+
+
+def _by_groups(jail: JailSettings) -> list[Record]:
+    """Return for which sessions of an account that is in its jails by groups the plan is."""
+    inside = [Record("member", (str(gid),)) for gid, is_in in jail.by_groups if is_in]
+    return inside + [Record("outsider", (str(gid),)) for gid, is_in in jail.by_groups if not is_in]
 
 
 def numbered(whose: Account | Plan, records: Sequence[Record]) -> Plan:
@@ -235,6 +244,7 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
         Record("home", (account.home,)),
         Record("message", (message,)),
         Record("journal", (_journal(jail),)),
+        *_by_groups(jail),
         Record("net", (network_of(jail, results),)),
         Record("hostname", (jail.hostname,)),
         Record("pty", ("yes" if pty else "no",)),

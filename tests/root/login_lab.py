@@ -129,15 +129,18 @@ def plan(
     net: Network = Network.NONE,
     system: bool = False,
     linger: bool = False,
+    groups: Sequence[ops.Record] = (),
 ) -> bytes:
     """Return the encoded plan of an account; ``middle`` are more records of the phases 40 to 50, in order.
 
-    ``system``: /proc shows what programs read of the system; ``linger``: the jail is kept.
+    ``system``: /proc shows what programs read of the system; ``linger``: the jail is kept; ``groups``: records that say
+    for which sessions the plan is, which are in group 6000.
     """
     name = pathlib.PurePath(home).name
     machine, program = seccomp.filter_for(net, ipc=ipc)
     records = [
         record("jail", "lab"), record("home", home), record("message", MESSAGE), record("journal", logging),
+        *groups,
         record("net", net), record("hostname", hostname), record("pty", "yes" if pty else "no"),
         *([record("linger")] if linger else []), record("image", IMAGE),
         record("tmpfs", "/run", 65536, "0755", "ro", "noexec"),

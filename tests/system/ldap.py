@@ -1,12 +1,17 @@
-"""A directory of 10,000 accounts for a booted tree: slapd(8) on the tree's own loopback, asked through SSSD or nslcd."""
+"""A directory of 10,000 accounts for a booted tree: slapd(8) on the tree's own loopback, asked by SSSD or nslcd."""
 
 from __future__ import annotations
 
-from tests.system.booted import DIRECTORY, BootedTree
+from tests.system.booted import BootedTree
 
 BASE = "dc=example,dc=org"
-PEOPLE, FIRST_UID = 10_000, 100_000
-GROUP, GROUP_ID = "crew", 90_000
+PEOPLE, FIRST_UID = 10_000, 2_000_000
+# The primary group of the first people is a group of the directory's, as in most directories; nobody lists them in it.
+STAFF, STAFF_ID, OF_STAFF = "staff-of-ours", 2_900_001, 10
+CREW, CREW_ID = "crew", 2_900_002
+DESK, DESK_ID = "desk", 2_900_003
+_NOBODYS = 2_900_004
+_ADMIN = f"-x -H ldap://127.0.0.1 -D cn=admin,{BASE} -w known"
 _SLAPD = f"""include /etc/ldap/schema/core.schema
 include /etc/ldap/schema/cosine.schema
 include /etc/ldap/schema/nis.schema
@@ -18,8 +23,11 @@ directory /srv/ldap/data
 suffix "{BASE}"
 rootdn "cn=admin,{BASE}"
 rootpw known
-index uid,uidNumber,gidNumber,memberUid,objectClass eq
+index uid,uidNumber,gidNumber,memberUid,objectClass,cn eq
 sizelimit unlimited
+"""
+_UNIT = """[Service]
+ExecStart=/usr/sbin/slapd -d 0 -f /srv/ldap/slapd.conf -h ldap://127.0.0.1 -u openldap -g openldap
 """
 _SSSD = """[sssd]
 services = nss, pam
@@ -39,9 +47,6 @@ offline_timeout = 1
 offline_timeout_random_offset = 0
 override_shell = {login}
 """
-_UNIT = """[Service]
-ExecStart=/usr/sbin/slapd -d 0 -f /srv/ldap/slapd.conf -h ldap://127.0.0.1 -u openldap -g openldap
-"""
 _NSLCD = """uid nslcd
 gid nslcd
 uri ldap://127.0.0.1
@@ -57,74 +62,89 @@ map passwd loginShell "{login}"
 def _entries() -> str:
     rows = [f"dn: {BASE}\nobjectClass: dcObject\nobjectClass: organization\no: example\ndc: example\n"]
     for number in range(PEOPLE):
-        rows.append(person(f"p{number}", FIRST_UID + number))
-    members = "".join(f"memberUid: p{number}\n" for number in range(PEOPLE))
-    rows.append(f"dn: cn={GROUP},{BASE}\nobjectClass: posixGroup\ncn: {GROUP}\ngidNumber: {GROUP_ID}\n{members}")
+        group = STAFF_ID if number < OF_STAFF else _NOBODYS
+        rows.append(
+            f"dn: uid=p{number},{BASE}\nobjectClass: account\nobjectClass: posixAccount\nuid: p{number}\n"
+            f"cn: p{number}\nuidNumber: {FIRST_UID + number}\ngidNumber: {group}\n"
+            f"homeDirectory: /home/staff/p{number}\nloginShell: /bin/bash\n"
+        )
+    members = "".join(f"memberUid: p{number}\n" for number in range(OF_STAFF, PEOPLE))
+    for name, gid, listed in ((STAFF, STAFF_ID, ""), (CREW, CREW_ID, members), (DESK, DESK_ID, "")):
+        rows.append(f"dn: cn={name},{BASE}\nobjectClass: posixGroup\ncn: {name}\ngidNumber: {gid}\n{listed}")
     return "\n".join(rows)
 
 
-def person(name: str, uid: int) -> str:
-    """Return the entry of an account in LDIF; its primary group is no group of the directory's."""
-    return (
-        f"dn: uid={name},{BASE}\nobjectClass: account\nobjectClass: posixAccount\nuid: {name}\ncn: {name}\n"
-        f"uidNumber: {uid}\ngidNumber: 89999\nhomeDirectory: /home/staff/{name}\nloginShell: /bin/bash\n"
-    )
-
-
 class Ldap:
-    """The directory of a tree: up, its cache empty, asked through SSSD, once made."""
+    """The directory of a tree, asked by SSSD; its packages wait in the tree, which has no network."""
 
     def __init__(self, tree: BootedTree, login_program: str) -> None:
         self.tree = tree
-        files = " ".join(f"/root/directory/{name}_*.deb" for name in ("nslcd", "libnss-ldapd"))
-        self._later = files
-        tree.sh(
-            "set -e; export DEBIAN_FRONTEND=noninteractive; systemctl mask --now slapd.service sssd.service 2>/dev/null;"
-            f" apt-get -q -y --no-install-recommends install $(ls /root/directory/*.deb | grep -v -e nslcd -e ldapd) >&2;"
-            " systemctl unmask sssd.service; rm -rf /srv/ldap; install -d -o openldap -g openldap /srv/ldap/data"
-        )
+        self._login = login_program
+        tree.sh("cp -p /etc/nsswitch.conf /root/nsswitch.conf; systemctl mask --now slapd sssd 2>/dev/null")
+        self._install("grep -v -e /nslcd -e ldapd")
         self._write("/srv/ldap/slapd.conf", _SLAPD)
         self._write("/srv/ldap/all.ldif", _entries())
         self._write("/run/systemd/system/directory.service", _UNIT)
         self._write("/etc/sssd/sssd.conf", _SSSD.format(base=BASE, login=login_program))
         tree.sh(
-            "set -e; slapadd -q -f /srv/ldap/slapd.conf -l /srv/ldap/all.ldif; chown -R openldap: /srv/ldap/data;"
-            " chmod 600 /etc/sssd/sssd.conf; mkdir -p /home/staff; systemctl daemon-reload;"
-            " systemctl start directory; systemctl restart sssd; pam-auth-update --enable mkhomedir"
+            "set -e; install -d -o openldap /srv/ldap/data; slapadd -q -f /srv/ldap/slapd.conf -l /srv/ldap/all.ldif;"
+            " chown -R openldap: /srv/ldap/data; chmod 600 /etc/sssd/sssd.conf; install -d /home/staff;"
+            " systemctl unmask sssd; systemctl daemon-reload; systemctl start directory sssd;"
+            " pam-auth-update --enable mkhomedir"
+        )
+
+    def _install(self, which: str) -> None:
+        self.tree.sh(
+            f"files=$(ls /root/directory/*.deb | {which}); export DEBIAN_FRONTEND=noninteractive;"
+            " apt-get -q -y --no-install-recommends install $files >&2"
         )
 
     def _write(self, path: str, text: str) -> None:
-        self.tree.run(f"cat >{path}", input=text, check=True)
+        self.tree.run(f"mkdir -p $(dirname {path}); cat >{path}", input=text, check=True)
 
-    def modify(self, ldif: str) -> None:
-        """Change entries, and have SSSD forget what it has of them."""
-        self.tree.run(f"ldapmodify -x -H ldap://127.0.0.1 -D cn=admin,{BASE} -w known", input=ldif, check=True)
-        self.forget()
+    def change(self, ldif: str) -> None:
+        """Change entries; who has them in a cache keeps them there."""
+        self.tree.run(f"ldapmodify {_ADMIN}", input=ldif, check=True)
+
+    def set_uid(self, name: str, uid: int) -> None:
+        """Give the account another uid."""
+        self.change(f"dn: uid={name},{BASE}\nchangetype: modify\nreplace: uidNumber\nuidNumber: {uid}\n")
+
+    def join(self, name: str, group: str) -> None:
+        """Make the account a member of the group."""
+        self.change(f"dn: cn={group},{BASE}\nchangetype: modify\nadd: memberUid\nmemberUid: {name}\n")
+
+    def leave(self, name: str, group: str) -> None:
+        """Take the account out of the group."""
+        self.change(f"dn: cn={group},{BASE}\nchangetype: modify\ndelete: memberUid\nmemberUid: {name}\n")
 
     def forget(self) -> None:
-        """Have SSSD ask again."""
+        """Have SSSD ask again for all that it knows."""
         self.tree.sh("sss_cache -E")
 
-    def leave(self, name: str) -> None:
-        """Take the account out of the group."""
-        self.modify(f"dn: cn={GROUP},{BASE}\nchangetype: modify\ndelete: memberUid\nmemberUid: {name}\n")
+    def stop(self) -> None:
+        """End the server; SSSD has noticed by the time this returns."""
+        self.tree.sh("systemctl stop directory; getent passwd nobody-of-this-name; true")
 
-    def use_nslcd(self, login_program: str) -> None:
-        """Have nslcd asked instead of SSSD."""
-        self._write("/etc/nslcd.conf", _NSLCD.format(base=BASE, login=login_program))
+    def start(self) -> None:
+        """Have the server back, and asked."""
+        self.tree.sh("systemctl start directory; sss_cache -E")
+        self.tree.wait(lambda: self.tree.run(f"id p{PEOPLE - 1}").returncode == 0, "the directory", 30)
+
+    def use_nslcd(self) -> None:
+        """Have nslcd asked in the place of SSSD."""
+        self._write("/etc/nslcd.conf", _NSLCD.format(base=BASE, login=self._login))
+        self._install("grep -e /nslcd -e ldapd")
         self.tree.sh(
-            "set -e; export DEBIAN_FRONTEND=noninteractive; systemctl stop sssd;"
-            f" apt-get -q -y --no-install-recommends install {self._later} >&2; chmod 640 /etc/nslcd.conf;"
-            " sed -i -E 's/^(passwd|group|shadow|gshadow):.*/\\1: files ldap/' /etc/nsswitch.conf; systemctl restart nslcd"
+            "set -e; systemctl stop sssd; chmod 640 /etc/nslcd.conf;"
+            " sed -i -E 's/^(passwd|group|shadow|gshadow):.*/\\1: files ldap/' /etc/nsswitch.conf;"
+            " systemctl restart nslcd"
         )
 
     def close(self) -> None:
-        """Have the tree as it was, for others' tests; the packages stay, and nobody asks them."""
+        """Have nobody ask the directory any more; packages stay."""
         self.tree.sh(
-            "systemctl stop directory sssd nslcd; systemctl disable sssd nslcd; sed -i -E 's/ (sss|ldap)\\b//g'"
-            " /etc/nsswitch.conf; pam-auth-update --disable mkhomedir; pam-auth-update --remove sss mkhomedir;"
-            " rm -rf /home/staff; systemctl reset-failed; true"
+            "systemctl disable --now sssd nslcd; systemctl stop directory; cp -p /root/nsswitch.conf /etc;"
+            " pam-auth-update --remove sss mkhomedir; rm -rf /home/staff;"
+            " systemctl reset-failed; true"
         )
-
-
-__all__ = ["BASE", "DIRECTORY", "GROUP", "PEOPLE", "Ldap", "person"]
