@@ -59,7 +59,7 @@ STALE_PLAN = Kind(
 )  # fmt: skip
 LEFT_PLAN = Kind(
     "JSH-208", Severity.MEDIUM, "plan of an account that is in no jail, or gone",
-    "Who gets the uid next would get the jail with it.", "jailssh apply --gone",
+    "Who gets the uid next would get the jail with it.", _APPLY,
 )  # fmt: skip
 TWICE = Kind(
     "JSH-209", Severity.MEDIUM, "name of an account in a jail that another source of accounts knows with another uid",
