@@ -136,7 +136,7 @@ class Ldap:
         self._write("/etc/nslcd.conf", _NSLCD.format(base=BASE, login=self._login))
         self._install("grep -e /nslcd -e ldapd")
         self.tree.sh(
-            "set -e; systemctl stop sssd; chmod 640 /etc/nslcd.conf;"
+            "set -e; systemctl stop sssd; pam-auth-update --remove sss; chmod 640 /etc/nslcd.conf;"
             " sed -i -E 's/^(passwd|group|shadow|gshadow):.*/\\1: files ldap/' /etc/nsswitch.conf;"
             " systemctl restart nslcd"
         )
