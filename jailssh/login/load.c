@@ -5,8 +5,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -58,49 +58,35 @@ static const char *load(uid_t uid, const char *serial, const struct request *req
     return why;
 }
 
-/* True if the caller is in the group.  GROUPS are the supplementary ones, as sshd has just looked them up. */
-static bool is_in(gid_t group, const gid_t *groups, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (groups[i] == group)
-            return true;
-    return group == getgid();
-}
-
-/* Who is in a jail by a group may have lost it since the plan was made, or got another one that has a jail too. */
+/* Who is in a jail by a group may have lost it since the plan was made, or got another one that has a jail too.  The
+ * caller's groups are as sshd has just looked them up. */
 static bool fits_groups(const struct plan *plan)
 {
-    if (!plan_has(plan, OP_MEMBER) && !plan_has(plan, OP_OUTSIDER))
-        return true;
-    int count = getgroups(0, NULL);
-    gid_t *groups = count < 0 ? NULL : calloc((size_t)count + 1, sizeof *groups);
-    if (!groups || getgroups(count, groups) != count)
+    static gid_t groups[NGROUPS_MAX + 1];
+    int count = getgroups(NGROUPS_MAX, groups);
+    if (count < 0)
         refuse(R_SETUP, "cannot read the groups of the session", errno);
+    groups[count++] = getgid();
     for (size_t i = 0; i < plan->count; i++) {
         const struct record *record = &plan->records[i];
-        if ((record->verb == OP_MEMBER || record->verb == OP_OUTSIDER) &&
-            is_in((gid_t)plan_number(record->args[0], 10), groups, count) != (record->verb == OP_MEMBER))
+        bool wanted = record->verb == OP_MEMBER, is_in = false;
+        for (int at = 0; at < count && (wanted || record->verb == OP_OUTSIDER); at++)
+            is_in = is_in || groups[at] == plan_number(record->args[0], 10);
+        if (is_in != wanted)
             return false;
     }
     return true;
 }
 
-static const char OTHER_GROUPS[] = "plan is for a session with other groups";
-
-static const char *load_fitting(uid_t uid, const struct request *request, struct plan *plan)
-{
-    const char *why = load(uid, "", request, plan);
-    return why || fits_groups(plan) ? why : OTHER_GROUPS;
-}
-
 static void load_own(uid_t uid, const struct request *request, struct plan *plan)
 {
     char answer[300];
-    const char *why = load_fitting(uid, request, plan);
-    if (why && (*why == '\0' || why == OTHER_GROUPS)) {
+    const char *why = load(uid, "", request, plan);
+    if (why ? *why == '\0' : !fits_groups(plan)) {
         if (!daemon_ask(uid, answer, sizeof answer))
             refuse(R_PLAN_MISSING, answer, 0);
-        why = load_fitting(uid, request, plan);
+        why = load(uid, "", request, plan);
+        why = why || fits_groups(plan) ? why : "plan is for a session with other groups";
     }
     if (why)
         refuse(R_PLAN_BAD, *why ? why : "plan is still missing", 0);
