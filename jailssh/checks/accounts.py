@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from itertools import accumulate
 
 from jailssh.core.errors import HostError, JailsshError
@@ -15,7 +15,7 @@ from jailssh.core.names import escape, is_number
 from jailssh.files import fs
 from jailssh.host.accounts import AccountEntry
 from jailssh.integrity import looked
-from jailssh.integrity.census import Person, names_elsewhere
+from jailssh.integrity.census import Person, names_elsewhere, uids_elsewhere
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import digest, stamp_of
@@ -59,7 +59,12 @@ STALE_PLAN = Kind(
 )  # fmt: skip
 LEFT_PLAN = Kind(
     "JSH-208", Severity.MEDIUM, "plan of an account that is in no jail, or gone",
-    "Who gets the uid next would get the jail with it.", "jailssh apply --gone",
+    "Who gets the uid next would get the jail with it.", _APPLY,
+)  # fmt: skip
+TWICE = Kind(
+    "JSH-209", Severity.MEDIUM, "name of an account in a jail that another source of accounts knows with another uid",
+    "Groups, keys and rules by name are of both, and nsswitch.conf alone says who of them logs in.",
+    "rename one of them: usermod --login",
 )  # fmt: skip
 STRONG = Kind(
     "JSH-211", Severity.HIGH, "member of a group that is root in disguise",
@@ -127,6 +132,7 @@ class Facts:
     login_program: str = ""
     local: bool = True
     others: tuple[str, ...] = ()
+    other_uids: tuple[int, ...] = ()
     strong: tuple[str, ...] = ()
     sudo: str = ""
     polkit: tuple[str, ...] = ()
@@ -176,8 +182,11 @@ def collect(scene: Scene) -> list[Facts]:
     """Look at every account in a jail, at those that have the login program alone, and at plans of nobody."""
     files = _files()
     census, plans = scene.census, set(plan_files.planned_uids(scene.layout))
-    elsewhere = _elsewhere(scene)
-    found = [_about(scene, person, files, elsewhere.get(person.entry.uid, ())) for person in scene.jailed.values()]
+    elsewhere, twice = _elsewhere(scene), _twice(scene)
+    found = [
+        replace(_about(scene, person, files, elsewhere.get(person.entry.uid, ())), other_uids=twice.get(name, ()))
+        for name, person in scene.jailed.items()
+    ]
     if scene.narrow:
         return found
     login = scene.layout.login_program
@@ -199,6 +208,20 @@ def _elsewhere(scene: Scene) -> dict[int, list[str]]:
     except JailsshError as error:
         scene.unseen(HostError("names of uids in other sources of accounts", error.why))
         return {}
+
+
+def _twice(scene: Scene) -> dict[str, tuple[int, ...]]:
+    """Return the other uids of names that the host's own files know, and a source beside them too."""
+    entries, found = scene.census.entries, {}
+    try:
+        uids = uids_elsewhere(scene.census, [name for name in scene.jailed if name in entries])
+    except JailsshError as error:
+        scene.unseen(HostError("uids of names in other sources of accounts", error.why))
+        return {}
+    for name, others in uids.items():
+        known = {entries[name].uid, *others} - {scene.jailed[name].entry.uid}
+        found[name] = tuple(sorted(known))
+    return found
 
 
 def _about(scene: Scene, person: Person, files: _Files, elsewhere: Sequence[str]) -> Facts:
@@ -311,6 +334,9 @@ def _identity(each: Facts) -> Iterable[_Row]:
     if each.shell != each.login_program:
         why, cure = doors.wrong_shell(each.shell, each.login_program, local=each.local)
         yield SHELL, why, {"cure": cure}
+    if each.other_uids:
+        numbers = ", ".join(map(str, each.other_uids))
+        yield TWICE, f"has uid {each.uid}, and in another source of accounts (nsswitch.conf) uid {numbers}", {}
     if each.others:
         yield SHARED_UID, f"uid {each.uid} also belongs to {', '.join(each.others)}", {}
 
@@ -345,7 +371,7 @@ def _entry(each: Facts) -> Iterable[_Row]:
 def _about_plan(each: Facts) -> Iterable[_Row]:
     if each.plan_name and each.plan_name != each.name:
         yield OTHER_NAME, f"the plan of uid {each.uid} is for {each.plan_name!r}", {}
-    elif each.plan == "absent":
+    elif each.plan == "absent" and each.local:
         yield NO_PLAN, "has no plan yet", {}
     elif each.plan == "damaged":
         yield BAD_PLAN, each.why, {}
@@ -362,7 +388,7 @@ def set_shells(scene: Scene, _findings: Sequence[Finding]) -> list[str]:
 CHECK = Check(
     "accounts",
     "accounts in jails: shell, uid, groups, sudo, password, plan",
-    (SHELL, SHELL_ALONE, SHARED_UID, OTHER_NAME, NO_PLAN, BAD_PLAN, STALE_PLAN, LEFT_PLAN, STRONG, SUDO, POLKIT,
+    (SHELL, SHELL_ALONE, SHARED_UID, OTHER_NAME, NO_PLAN, BAD_PLAN, STALE_PLAN, LEFT_PLAN, TWICE, STRONG, SUDO, POLKIT,
      SUBORDINATE, HAS_SUBORDINATE, PASSWORD, EMPTY, MUST_CHANGE, LOCKED),
     collect,
     judge,

@@ -69,8 +69,10 @@ _MOST_HANGING = 2
 _SSHD, _CRON, _AT, _MANAGER = "sshd", ("cron", "crond"), ("atd",), ("systemd-user",)
 _PARTS = re.compile(r"common-|(password|system|fingerprint|smartcard)-auth\Z|postlogin\Z|.*[~]\Z|.*\.(dpkg|pam|rpm)")
 """Files that other stacks include, and copies."""
-_NOBODY = re.compile(r"chfn|chsh|chpasswd|newusers|passwd|group\w+|user\w+|.*-greeter|gdm-launch-environment|ppp")
-"""What asks PAM and starts nothing as the account; ``user`` here is useradd(8) and its like."""
+_NOBODY = re.compile(
+    r"chfn|chsh|chpasswd|newusers|passwd|group\w+|user\w+|.*-greeter|gdm-launch-environment|ppp|sssd-\w+"
+)
+"""What asks PAM and starts nothing as the account: useradd(8) and its like, and what SSSD asks of itself."""
 _ROOT_MAY = ("su", "su-l", "runuser", "runuser-l")
 """Root may become whoever it likes, so a trial as root tells nothing."""
 _COUNTS = ("pam_faillock.so", "pam_tally2.so")

@@ -57,7 +57,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.tell(
             f"note: members of {', '.join(groups)} can log in only with login shell {layout.login_program}: jailssh "
             "apply sets it for local accounts; for others set it in the directory service (SSSD: override_shell); keys "
-            "in homes are used only if the jail has home_keys = yes"
+            "in homes are used only if the jail has home_keys = yes, and are copied of no more than "
+            f"{setup.MOST_ELSEWHERE} accounts of a directory"
         )
     _ask(context, "Make these changes?")
     setup.prepare(layout)

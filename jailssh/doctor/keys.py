@@ -63,6 +63,7 @@ class KeyFacts:
     other_ways: bool
     now: str
     shared: bool
+    by_group: str = ""
 
 
 def collect(case: Case) -> KeyFacts:
@@ -87,6 +88,7 @@ def collect(case: Case) -> KeyFacts:
         other_ways=by_password or signed or command,
         now=time.strftime("%Y%m%d%H%M%S"),
         shared=bool(case.configuration.keyring(case.name).keys),
+        by_group="" if case.by_name else f"{case.layout.keys}/{case.name}",
     )
 
 
@@ -144,6 +146,8 @@ def judge(facts: KeyFacts) -> list[Fault]:
 def _no_key(facts: KeyFacts) -> Fault:
     places = " or ".join(file.path for file in facts.files) or "any file (AuthorizedKeysFile is none)"
     cure = f"jailssh adduser {facts.name} --jail JAIL --key FILE"
+    # Where a group decides, a file of ours would from then on.
+    cure = f"install -m 0644 FILE {facts.by_group}" if facts.by_group else cure
     cure = f"jailssh keys add {facts.name} NAME FILE" if facts.shared else cure
     return Fault(f"account {facts.name}", f"has no key in {places}, and no password that sshd takes", cure)
 

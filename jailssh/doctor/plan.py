@@ -87,7 +87,8 @@ def judge(facts: PlanFacts) -> list[Fault]:
         return [Fault(what, "does not exist, and jailsshd, which would create it, does not run", cure)]
     if facts.plan.name != facts.name:
         why = f"is for an account called {facts.plan.name!r}, which had uid {facts.uid} before"
-        return [Fault(what, why, f"jailssh apply --gone && jailssh adduser {facts.name} --jail JAIL")]
+        again = f" && jailssh adduser {facts.name} --jail JAIL" if facts.by_name else ""
+        return [Fault(what, why, f"jailssh apply --gone{again}")]
     if facts.plan.uid != facts.uid:
         return [Fault(what, f"is for uid {facts.plan.uid}, the account has uid {facts.uid}", "jailssh apply")]
     if facts.plan.gid != facts.gid:

@@ -15,6 +15,7 @@ import grp
 import os
 import pwd
 import signal
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ SWITCH = "/etc/nsswitch.conf"
 _TRY_AGAIN, _UNAVAILABLE = -2, -1
 _ERANGE, _ESRCH = 34, 3
 _LARGEST = 1 << 22
+_KEPT = 5.0
 _WORDS = {_TRY_AGAIN: "is busy or does not answer", _UNAVAILABLE: "is unavailable"}
 _SSSD = ("/etc/sssd/sssd.conf", "/var/lib/sss/pipes/nss")
 
@@ -39,12 +41,23 @@ class Services:
         self._stamp: object = None
         self._lines: dict[str, list[str]] = {}
         self._loaded: dict[str, Any] = {}
+        self._names: dict[int, str] = {}
+        self._names_of: object = None
+
+    def names_of_groups(self) -> dict[int, str]:
+        """Return the names of groups that were found lately, to be added to.
+
+        To learn the name of a group with thousands of members costs more than all else of an answer.
+        """
+        now = (_stamp("/etc/group"), _stamp(SWITCH), time.monotonic() // _KEPT)
+        if now != self._names_of:
+            self._names, self._names_of = {}, now
+        return self._names
 
     def named(self, database: str) -> list[str]:
         """Return the services of a database that can be loaded, in order; what is not installed is asked by nobody."""
         try:
-            info = os.stat(SWITCH)
-            stamp = (info.st_ino, info.st_mtime_ns, info.st_size)
+            stamp = _stamp(SWITCH)
             if stamp != self._stamp:
                 with open(SWITCH, encoding="utf-8", errors="replace") as stream:
                     rows = [line.partition("#")[0].partition(":") for line in stream]
@@ -70,6 +83,14 @@ class Services:
             except OSError:
                 self._loaded[name] = None
         return self._loaded[name]
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        info = os.stat(path)
+    except FileNotFoundError:
+        return ()
+    return info.st_ino, info.st_mtime_ns, info.st_size
 
 
 def _words(text: str) -> list[str]:
@@ -186,8 +207,11 @@ def account(services: Services, key: str | int) -> list[str] | None:
 
 
 def _group_name(services: Services, gid: int) -> str:
-    row = group(services, gid)
-    return str(gid) if row is None else row[0]
+    names = services.names_of_groups()
+    if gid not in names:
+        row = group(services, gid)
+        names[gid] = str(gid) if row is None else row[0]
+    return names[gid]
 
 
 def group(services: Services, key: str | int) -> list[str] | None:

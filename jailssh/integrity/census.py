@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +23,7 @@ from jailssh.host.paths import Layout
 from jailssh.integrity.kept import Kept, stamp_of
 from jailssh.jail.configuration import Configuration, NotJailedError
 from jailssh.jail.this_host import to_account
-from jailssh.publish import plan_files
+from jailssh.setup import people
 from jailssh.setup.setup import GROUP
 
 _PASSWD, _GROUP_FILE, _SHADOW = "/etc/passwd", "/etc/group", "/etc/shadow"
@@ -169,17 +169,31 @@ def names_elsewhere(census: Census, uids: Iterable[int]) -> dict[int, list[str]]
     Each source is asked by itself: the name service as a whole gives the first name alone.
     """
     found: dict[int, list[str]] = {}
-    wanted = list({str(uid): None for uid in uids})
-    known = frozenset(wanted)
+    known = {str(uid): None for uid in uids}
+    for row in _rows_elsewhere(census, list(known)):
+        if row[2] in known:
+            found.setdefault(int(row[2]), []).append(row[0])
+    return found
+
+
+def uids_elsewhere(census: Census, names: Iterable[str]) -> dict[str, list[int]]:
+    """Return the uids that other sources than the files have for these names; raises as :func:`names_elsewhere`."""
+    found: dict[str, list[int]] = {}
+    known = {name: None for name in names if not is_number(name)}
+    for row in _rows_elsewhere(census, list(known)):
+        if row[0] in known and is_number(row[2]):
+            found.setdefault(row[0], []).append(int(row[2]))
+    return found
+
+
+def _rows_elsewhere(census: Census, wanted: Sequence[str]) -> Iterator[list[str]]:
     for source in census.sources:
         for start in range(0, len(wanted), _AT_ONCE):
             argv = ["getent", "-s", f"passwd:{source}", "passwd", *wanted[start : start + _AT_ONCE]]
             # Where one of them is not known the exit status is 2, and the others are printed all the same.
             for line in process.run(argv, check=False, timeout=_PATIENCE).stdout.splitlines():
-                row = line.split(":")
-                if len(row) == _FIELDS and row[2] in known:
-                    found.setdefault(int(row[2]), []).append(row[0])
-    return found
+                if len(row := line.split(":")) == _FIELDS:
+                    yield row
 
 
 def _person(configuration: Configuration, kept: Kept, stamp: str, entry: AccountEntry, *, local: bool) -> Person | None:
@@ -203,36 +217,35 @@ def _person(configuration: Configuration, kept: Kept, stamp: str, entry: Account
 
 
 def jailed(
-    configuration: Configuration, census: Census, kept: Kept, stamp: str, errors: list[JailsshError]
+    configuration: Configuration,
+    census: Census,
+    kept: Kept,
+    stamp: str,
+    errors: list[JailsshError],
+    also: Iterable[str] = (),
 ) -> dict[str, Person]:
     """Return the accounts in a jail by name; whom the name service cannot tell is noted in ``errors``.
 
-    ``stamp``: of what every account's jails rest on.
+    ``stamp``: of what every account's jails rest on.  Of a directory service those are looked at that
+    :mod:`jailssh.setup.people` names, and ``also``.
     """
     names = {*configuration.user_names(), *census.members.get(GROUP, frozenset())}
     for group in configuration.groups():
         names |= census.members.get(group, frozenset())
-        if not census.alone:
-            names |= _asked(group, errors)
     if not census.alone:
-        names |= _with_plans(configuration.layout, errors)
+        names |= {*people.known(configuration), *also}
+        local = {*names, *census.entries}
+        for group in configuration.groups():
+            names |= people.some(_asked(group, errors), local)
     found = {}
     for name in sorted(names):
         entry = census.entries.get(name) if census.alone else _find(name, errors)
         if entry is None or not entry.uid:
             continue
-        if person := _person(configuration, kept, stamp, entry, local=name in census.entries):
+        own = census.entries.get(name)
+        if person := _person(configuration, kept, stamp, entry, local=own is not None and own.uid == entry.uid):
             found[name] = person
     return found
-
-
-def _with_plans(layout: Layout, errors: list[JailsshError]) -> set[str]:
-    """Return who has logged in once: a directory need not list those whose primary group a group is."""
-    try:
-        return {entry.name for uid in plan_files.planned_uids(layout) if (entry := accounts.find_uid(uid))}
-    except JailsshError as error:
-        errors.append(error)
-        return set()
 
 
 def _asked(group: str, errors: list[JailsshError]) -> set[str]:

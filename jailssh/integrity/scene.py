@@ -42,6 +42,12 @@ class _CensusHost(ThisHost):
         entry = self._known.entries.get(who)
         return to_account(entry) if entry else None
 
+    def group_id(self, group: str) -> int | None:
+        """Return the gid of a group, or None."""
+        if not self._known.alone:
+            return super().group_id(group)
+        return next((int(row[2]) for row in self._known.group if row[0] == group), None)
+
 
 @dataclass
 class Scene:
@@ -101,7 +107,9 @@ class Scene:
     @cached_property
     def jailed(self) -> Mapping[str, Person]:
         """The accounts in a jail, by name; those that were asked for, if some were."""
-        everybody = census.jailed(self.configuration, self.census, self.kept, self.settings_stamp, self.errors)
+        everybody = census.jailed(
+            self.configuration, self.census, self.kept, self.settings_stamp, self.errors, self.users
+        )
         if not self.narrow:
             return everybody
         return {

@@ -160,10 +160,26 @@ class Configuration:
             raise_all([each for each in self.documents.values() if isinstance(each, JailsshError)])
         system = user is None and account.uid < self.main.min_uid
         if not names or system:
-            raise NotJailedError(
-                f"account {account.name}", "is not in a jail", hint=f"jailssh adduser {account.name} --jail JAIL"
-            )
+            hint = f"jailssh adduser {account.name} --jail JAIL"
+            if given := sorted({group for each in groups.values() for group in each}):
+                hint += f", or make it a member of a group with a jail: {', '.join(given)}"
+            raise NotJailedError(f"account {account.name}", "is not in a jail", hint=hint)
         return names
+
+    def by_groups(self, account: Account) -> tuple[tuple[int, bool], ...]:
+        """Return the gids that decide about the account's jails, each with whether it is in that group.
+
+        None where its own file decides.
+        """
+        if self.user(account.name) is not None:
+            return ()
+        inside = {account.group: account.gid, **dict(account.groups)}
+        found: dict[int, bool] = {}
+        for group in self.groups():
+            gid = inside[group] if group in inside else self.host.group_id(group)
+            if gid:
+                found[gid] = found.get(gid, False) or group in inside
+        return tuple(sorted(found.items()))
 
     def groups(self) -> tuple[str, ...]:
         """Return all unix groups whose members get a jail, sorted."""

@@ -68,7 +68,8 @@ def must_be_for(layout: Layout, account: Named, uid: int | None) -> None:
     if kept_for is not None and not is_same(kept_for, account):
         path = _path(layout, account.name) if uid is None else f"{layout.users}/{account.name}.conf"
         why = f"is for uid {kept_for.uid}, the account has uid {account.uid}"
-        hint = f"another account has the name now: jailssh apply --gone && jailssh adduser {account.name} --jail JAIL"
+        hint = "another account has the name now: jailssh apply --gone"
+        hint += "" if uid is None else f" && jailssh adduser {account.name} --jail JAIL"
         raise ConfigError(path, why, hint=hint)
 
 

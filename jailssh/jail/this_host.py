@@ -36,6 +36,7 @@ class ThisHost:
 
     def __init__(self) -> None:
         self._members: dict[str, tuple[float, tuple[tuple[str, int, int], ...]]] = {}
+        self._gids: dict[str, tuple[float, int | None]] = {}
 
     def find_account(self, who: str | int) -> Account | None:
         """Return the account with this name or uid as NSS knows it, or None."""
@@ -49,6 +50,14 @@ class ThisHost:
             entries = filter(None, map(accounts.find, accounts.members(group)[:MOST_MEMBERS]))
             known = tuple((entry.name, entry.uid, entry.gid) for entry in entries)
             self._members[group] = (time.monotonic(), known)
+        return known
+
+    def group_id(self, group: str) -> int | None:
+        """Return the gid of a group, None without one; kept as :meth:`members` are."""
+        since, known = self._gids.get(group, (0.0, None))
+        if time.monotonic() - since > _KEPT or not since:
+            known = accounts.group_id(group)
+            self._gids[group] = (time.monotonic(), known)
         return known
 
     def find_program(self, name: str) -> str | None:

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -57,14 +58,35 @@ static const char *load(uid_t uid, const char *serial, const struct request *req
     return why;
 }
 
+/* Who is in a jail by a group may have lost it since the plan was made, or got another one that has a jail too.  The
+ * caller's groups are as sshd has just looked them up. */
+static bool fits_groups(const struct plan *plan)
+{
+    static gid_t groups[NGROUPS_MAX + 1];
+    int count = getgroups(NGROUPS_MAX, groups);
+    if (count < 0)
+        refuse(R_SETUP, "cannot read the groups of the session", errno);
+    groups[count++] = getgid();
+    for (size_t i = 0; i < plan->count; i++) {
+        const struct record *record = &plan->records[i];
+        bool wanted = record->verb == OP_MEMBER, is_in = false;
+        for (int at = 0; at < count && (wanted || record->verb == OP_OUTSIDER); at++)
+            is_in = is_in || groups[at] == plan_number(record->args[0], 10);
+        if (is_in != wanted)
+            return false;
+    }
+    return true;
+}
+
 static void load_own(uid_t uid, const struct request *request, struct plan *plan)
 {
     char answer[300];
     const char *why = load(uid, "", request, plan);
-    if (why && *why == '\0') {
+    if (why ? *why == '\0' : !fits_groups(plan)) {
         if (!daemon_ask(uid, answer, sizeof answer))
             refuse(R_PLAN_MISSING, answer, 0);
         why = load(uid, "", request, plan);
+        why = why || fits_groups(plan) ? why : "plan is for a session with other groups";
     }
     if (why)
         refuse(R_PLAN_BAD, *why ? why : "plan is still missing", 0);

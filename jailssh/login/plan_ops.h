@@ -16,6 +16,8 @@
     OP(JOURNAL, "journal", "j", 13, 1)                                                                                 \
     OP(KEY, "key", "nnb", 14, 0)                                                                                       \
     OP(AUTHORITY, "authority", "nntb", 15, 0)                                                                          \
+    OP(MEMBER, "member", "g", 16, 0)                                                                                   \
+    OP(OUTSIDER, "outsider", "g", 17, 0)                                                                               \
     OP(NET, "net", "N", 20, 1)                                                                                         \
     OP(HOSTNAME, "hostname", "n", 21, 1)                                                                               \
     OP(PTY, "pty", "y", 22, 1)                                                                                         \

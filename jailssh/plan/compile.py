@@ -95,6 +95,7 @@ class JailSettings:
     directories below them that stay hidden.  ``memory`` (bytes) and ``cpus``: what all sessions of an account
     have together.  ``linger``: what an account's own code has in the background outlives a login.  ``record``: what of
     a session at a terminal is recorded, in the directory ``recordings``, ``record_size`` bytes at most.
+    ``by_groups``: the gids that decide about the account's jails, each with whether it is in that group.
     ``members``: of groups that accounts keep, as (name, uid, gid), whose names are known inside.
     """
 
@@ -119,6 +120,7 @@ class JailSettings:
     record: Recorded = Recorded.NO
     recordings: HostPath | None = None
     record_size: int = 0
+    by_groups: tuple[tuple[int, bool], ...] = ()
     members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
 
@@ -200,10 +202,17 @@ def compile_roster(account: Account, jail: JailSettings, keys: Iterable[RosterKe
     message = jail.message or "this account is shared; this key has no name"
     records = [Record("jail", (jail.name,)), Record("message", (message,)), Record("journal", (_journal(jail),))]
     keys = sorted(keys, key=lambda key: (bool(key.principal), key.name, key.principal, key.blob))
+    keyed: list[Record] = []
     for key in keys:
         who = ("authority", (key.name, key.plan, key.principal, key.blob)) if key.principal else None
-        records.append(Record(*(who or ("key", (key.name, key.plan, key.blob)))))
-    return numbered(account, records)
+        keyed.append(Record(*(who or ("key", (key.name, key.plan, key.blob)))))
+    return numbered(account, [*records, *keyed, *_by_groups(jail)])
+
+
+def _by_groups(jail: JailSettings) -> list[Record]:
+    """Return for which sessions of an account that is in its jails by groups the plan is."""
+    inside = [Record("member", (str(gid),)) for gid, is_in in jail.by_groups if is_in]
+    return inside + [Record("outsider", (str(gid),)) for gid, is_in in jail.by_groups if not is_in]
 
 
 def numbered(whose: Account | Plan, records: Sequence[Record]) -> Plan:
@@ -240,6 +249,7 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
         Record("home", (account.home,)),
         Record("message", (message,)),
         Record("journal", (_journal(jail),)),
+        *_by_groups(jail),
         Record("net", (network_of(jail, results),)),
         Record("hostname", (jail.hostname,)),
         Record("pty", ("yes" if pty else "no",)),

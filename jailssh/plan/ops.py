@@ -60,6 +60,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("key", ("name", "name", "base64"), 14, False, "key {0} has the plan {1}: {2}"),
     Verb("authority", ("name", "name", "text", "base64"), 15, False,
          "key {0} has the plan {1}: certificate for {2} by {3}"),
+    Verb("member", ("int:1:2147483647",), 16, False, "only for sessions in group {0}"),
+    Verb("outsider", ("int:1:2147483647",), 17, False, "not for sessions in group {0}"),
     Verb("net", ("enum:none,host,loopback",), 20, True, "network: {0}"),
     Verb("hostname", ("name",), 21, True, "host name {0}"),
     Verb("pty", ("enum:no,yes",), 22, True, "own terminal: {0}"),

@@ -32,6 +32,7 @@ class Use:
     ring: Keyring
     names: Mapping[frozenset[str], tuple[str, ...]]
     results: Mapping[frozenset[str], tuple[PluginResult, ...]]
+    by_groups: tuple[tuple[int, bool], ...] = ()
 
     @classmethod
     def of(cls, configuration: Configuration, account: Account) -> Use:
@@ -43,7 +44,11 @@ class Use:
         ring = configuration.keyring(account.name)
         names = holders(definition, account, ring)
         results = {roles: definition.results(replace(account, roles=roles)) for roles in names}
-        return cls(account, jails=jails, definition=definition, user=user, ring=ring, names=names, results=results)
+        by_groups = configuration.by_groups(account)
+        return cls(
+            account, jails=jails, definition=definition, user=user, ring=ring, names=names, results=results,
+            by_groups=by_groups,
+        )  # fmt: skip
 
     def is_current(self, configuration: Configuration) -> bool:
         """True if the account's own files still say the same."""
@@ -66,10 +71,15 @@ class Use:
 
     def compile(self, main: MainConfig, image: HostPath) -> AccountPlans:
         """Return the plans, with the image at this host path."""
-        settings = self.definition.settings(main, self.user)
+        of_keys = self.definition.settings(main, self.user)
+        settings = replace(of_keys, by_groups=self.by_groups)
         plans = {
             roles: compile_plan(
-                self.account, settings, given, image, filter_for(network_of(settings, given), ipc=runs_own_code(given))
+                self.account,
+                of_keys if self.ring.keys else settings,
+                given,
+                image,
+                filter_for(network_of(settings, given), ipc=runs_own_code(given)),
             )
             for roles, given in self.results.items()
         }

@@ -20,6 +20,7 @@ from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.publish.plan_files import keys_of, plan_file, readable_plan
 
 EXAMPLES = ("jailssh list", "jailssh list --json")
+_SOME = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,8 @@ def run(_args: argparse.Namespace, context: Context) -> int:
     by_group = [group for jail in jails for group in _groups(jail)]
     lines += ["groups whose members are in a jail:"] if by_group else []
     for group in by_group:
-        people = ", ".join(group["members"]) or group["state"]
+        some, more = group["members"][:_SOME], len(group["members"]) - _SOME
+        people = ", ".join(some) + (f" and {more} more" if more > 0 else "") or group["state"]
         lines.append(f"  {group['name']:<20} {group['jail']:<24} {people}")
     lines.append("accounts:" if users else "accounts: none is assigned to a jail directly")
     lines += [f"  {user['name']:<20} {user['jail']:<24} {user['state']}" for user in users]

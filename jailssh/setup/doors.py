@@ -19,19 +19,19 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.this_host import to_account
 from jailssh.services import mail, sshd
-from jailssh.setup import looks, pam, running, setup
+from jailssh.setup import looks, pam, people, running, setup
 
 
-def jailed(configuration: Configuration, errors: list[JailsshError] | None = None) -> list[AccountEntry]:
-    """Return the accounts that are in a jail by name or as listed members of a group, by name.
+def jailed(
+    configuration: Configuration, errors: list[JailsshError] | None = None, *, local: bool = False
+) -> list[AccountEntry]:
+    """Return the accounts of :func:`people.names` that are in a jail, by name; with ``local`` no directory's.
 
     Whom the name service cannot tell is left out, and why is added to ``errors``.
     """
-    names = {*configuration.user_names(), *accounts.members(setup.GROUP)}
-    for group in configuration.groups():
-        names.update(accounts.members(group))
+    names, uids = people.names(configuration), accounts.local_uids()
     found = []
-    for name in sorted(names):
+    for name in sorted(names & uids.keys() if local else names):
         try:
             entry = accounts.find(name)
         except UnansweredError as error:
@@ -40,6 +40,8 @@ def jailed(configuration: Configuration, errors: list[JailsshError] | None = Non
             continue
         # A jail file with a mistake is told by the configuration itself; who would be in it stays shut out.
         with suppress(JailsshError):
+            if local and entry is not None and entry.uid != uids[name]:
+                continue  # A directory has the name too, and is asked first: the file's line is nobody's.
             if entry is not None and entry.uid and configuration.jails_for(to_account(entry)):
                 found.append(entry)
     return found
@@ -58,7 +60,7 @@ def set_shells(
     unknown: list[JailsshError] = []
     lines: list[str] = []
     try:
-        inside = {entry.name: entry for entry in jailed(configuration, unknown)}
+        inside = {entry.name: entry for entry in jailed(configuration, unknown, local=True)}
         # A group that this host does not know may be one that its directory service does not tell just now.
         known = not unknown and all(accounts.group_exists(group) for group in configuration.groups())
     except UnansweredError as error:  # not even who is in the groups
@@ -75,7 +77,7 @@ def set_shells(
             journal.original = [each for each in journal.original if each is not step]
             journal.commit()
     for name, entry in inside.items():
-        if entry.shell == login or not accounts.is_local(name):
+        if entry.shell == login:
             continue
         lines.append(f"{name}: login shell {login} (was {entry.shell})")
         if act:
@@ -100,14 +102,14 @@ def findings(layout: Layout, configuration: Configuration) -> list[ConfigError]:
 
 
 def _open_doors(layout: Layout, configuration: Configuration) -> list[ConfigError]:
-    people = jailed(configuration)
-    if not people and not configuration.groups():
+    inside = jailed(configuration)
+    if not inside and not configuration.groups():
         return []
     found = [_as_error(*each) for each in mail.findings()]
     found += [ConfigError("PAM", note.removeprefix("PAM: ")) for note in pam.notes(layout, configuration.groups())]
-    for entry in people:
+    for entry in inside:
         found += _about(layout, configuration, entry)
-    return [*found, *_about_sshd(layout, people)]
+    return [*found, *_about_sshd(layout, inside)]
 
 
 def _as_error(what: str, why: str, hint: str) -> ConfigError:
@@ -136,14 +138,14 @@ def wrong_shell(shell: str, login_program: str, *, local: bool) -> tuple[str, st
     return why, "jailssh apply" if local else "set it in the directory service (SSSD: override_shell)"
 
 
-def _about_sshd(layout: Layout, people: Sequence[AccountEntry]) -> list[ConfigError]:
+def _about_sshd(layout: Layout, inside: Sequence[AccountEntry]) -> list[ConfigError]:
     """Return where sshd would do something else than the drop-in says: every account is asked about where a Match block
     stands before it, else one for all."""
     config = sshd.main_config(layout)
     found = []
     try:
         earlier = sshd.earlier_matches(layout)
-        for entry in people if earlier else people[:1]:
+        for entry in inside if earlier else inside[:1]:
             try:
                 found += about_server(layout, entry, sshd.effective(entry.name, config), earlier)
             except JailsshError as error:

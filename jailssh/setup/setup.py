@@ -131,12 +131,20 @@ def plan(layout: Layout, groups: Sequence[str], choice: Choice) -> list[Change]:
     return [*changes[:at], *home_keys.host_changes(layout, _people(layout, groups), choice), *changes[at:]]
 
 
+MOST_ELSEWHERE = 200
+"""Of so many members of a directory's groups keys in homes are copied; of more of none."""
+
+
 def _people(layout: Layout, groups: Sequence[str]) -> list[str]:
     """Return the accounts whose keys in their homes count no more once the drop-in is there; no shared ones."""
     configuration = load_configuration(layout)
     named = set(configuration.user_names())
     still = {name for group in configuration.home_key_groups() for name in accounts.members(group)}
-    people = named | ({name for group in groups for name in accounts.members(group)} - still)
+    local = accounts.local_uids()
+    members = {name for group in groups for name in accounts.members(group)} - still
+    elsewhere = members - local.keys()
+    # Each costs questions over the network, and its home may be on a server too.
+    people = named | members - (elsewhere if len(elsewhere) > MOST_ELSEWHERE else set())
     shared = set(configuration.shared_names())
     return sorted(
         name for name in people - shared if not authorized.is_generated(authorized_keys.present(layout, name))

@@ -137,7 +137,8 @@ def _needs_force(
                 what,
                 f"login shell {entry.shell!r} comes from a directory service; PAM refuses such logins, because a shell "
                 "can read the user's files before the jail starts",
-                hint=f"set its login shell in the directory service to {login_program} (SSSD: override_shell)",
+                hint=f"set its login shell in the directory service to {login_program} (SSSD: override_shell); then it "
+                "needs no adduser if a jail has one of its groups (groups = GROUP in the jail's file)",
             )
         )
     return found

@@ -64,7 +64,8 @@ def good() -> dict[str, codec.Plan]:
         tmp_size=1 << 20, umask=0o27,
         limits={"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8},
         env=(("LANG", "C.UTF-8"),), supplementary_groups=("staff",), require_journal=True, accept_env=("TZ", "CI_*"),
-        linger=True, record=Recorded.INPUT, recordings=HostPath("/var/lib/jailssh/recordings"), record_size=64 << 20,
+        linger=True, by_groups=((50, True), (70, False)),
+        record=Recorded.INPUT, recordings=HostPath("/var/lib/jailssh/recordings"), record_size=64 << 20,
     )  # fmt: skip
     results = [
         PluginResult((files,), "files", home="ro", binds=(Bind("/srv/data"), Bind("/srv/data/in", writable=True))),
@@ -203,6 +204,8 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
 _BAD_NUMBERS = tuple(
     Record(verb, args)
     for verb, *each in (
+        ("member", ("0",), ("-1",)),
+        ("outsider", ("0",), ("2147483648",)),
         ("group", ("0",), ("4294967296",), ("2147483648",), ("-1",), ("01",)),
         ("nice", ("20",), ("-1",)),
         ("rlimit", ("cpu", "18446744073709551616"), ("cpu", "-1"), ("cpu", "1000000000000000000")),

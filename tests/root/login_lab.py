@@ -129,16 +129,17 @@ def plan(
     net: Network = Network.NONE,
     system: bool = False,
     linger: bool = False,
+    groups: Sequence[ops.Record] = (),
 ) -> bytes:
     """Return the encoded plan of an account; ``middle`` are more records of the phases 40 to 50, in order.
 
-    ``system``: /proc shows what programs read of the system; ``linger``: the jail is kept.
+    ``system``: /proc shows what programs read; ``linger``: the jail is kept; ``groups``: for sessions with these alone.
     """
     name = pathlib.PurePath(home).name
     machine, program = seccomp.filter_for(net, ipc=ipc)
     records = [
         record("jail", "lab"), record("home", home), record("message", MESSAGE), record("journal", logging),
-        record("net", net), record("hostname", hostname), record("pty", "yes" if pty else "no"),
+        *groups, record("net", net), record("hostname", hostname), record("pty", "yes" if pty else "no"),
         *([record("linger")] if linger else []), record("image", IMAGE),
         record("tmpfs", "/run", 65536, "0755", "ro", "noexec"),
         record("tmpfs", "/tmp", 1 << 26, "1777", "rw", "noexec"),
@@ -163,10 +164,8 @@ def plan(
 
 def encode_unchecked(parsed: codec.Plan) -> bytes:
     """Encode a plan that codec.encode would not let out."""
-    tokens = [ops.MAGIC, ops.VERSION, str(parsed.uid), str(parsed.gid), parsed.name, parsed.serial]
-    tokens.append(str(len(parsed.records)))
-    for row in parsed.records:
-        tokens += [row.verb, *row.args]
+    head = (ops.MAGIC, ops.VERSION, parsed.uid, parsed.gid, parsed.name, parsed.serial, len(parsed.records))
+    tokens = [*map(str, head), *(word for row in parsed.records for word in (row.verb, *row.args))]
     return b"".join(token.encode() + b"\0" for token in [*tokens, ops.END])
 
 

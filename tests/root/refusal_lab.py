@@ -62,6 +62,7 @@ PLAN: dict[str, Callable[[], bytes]] = {
     "system": lambda: plan(system=True),
     "loopback": lambda: plan(net=Network.LOOPBACK),
     "linger": lambda: plan(linger=True),
+    "member": lambda: plan(groups=[record("member", 6000)]),
     "log": lambda: with_rule(replace(RUN, stderr_to_journal=True)),
     "at home": lambda: with_rule(replace(RUN, relative_to=HOME, path_roots=(HOME,), operands=(1, 1, "path"))),
     "alone": lambda: with_rule(replace(RUN, noexec=True)),

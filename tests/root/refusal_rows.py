@@ -129,6 +129,8 @@ FIRST_STEPS = (
 
 PLANS_AND_KEYS = (
     Row("check_name: detail", "name", env=(b"LOGNAME=newcomer",), says="plan is for u, login is of newcomer"),
+    Row("fits_groups: cannot read the groups of the session", "setup", (Answer("getgroups", EPERM, who=OUTER, nth=1),),
+        plan="member"),
     Row("load_own: answer", "plan-missing", setting="no plan", says="no plan; jailsshd does not answer: "),
     Row("load_own: why", "plan-bad", setting="a plan of another", says="plan of another user"),
     Row("load_own: why", "plan-bad", (opened(str(UID), EIO, OUTER),), says="Input/output error|I/O error"),

@@ -26,6 +26,8 @@ LANGUAGES = (
     "mariadb-client", "default-jre-headless", "borgbackup", "mercurial", "vim", "mc", "emacs-nox", "tmux", "curl",
     "wget", "jq", "sqlite3", "man-db",
 )  # fmt: skip
+# What tests/system/ldap.py makes a directory service of: the server, and two that ask it for the name service.
+DIRECTORY = ("slapd", "ldap-utils", "sssd-ldap", "libnss-sss", "libpam-sss", "nslcd", "libnss-ldapd")
 _SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
 # Comes with mmdebstrap, and asks dpkg-architecture(1).
 _NO_SYNC = "/usr/share/mmdebstrap/hooks/eatmydata"
@@ -87,11 +89,12 @@ class BootedTree:
         argv = ["mmdebstrap", "--quiet", "--variant=important", f"--include={','.join(packages)}"]
         # Nothing of it outlives a power cut: dpkg need not wait for the disk, neither for files nor for what it notes.
         argv += ["--dpkgopt=force-unsafe-io", f"--hook-dir={_NO_SYNC}"]
-        for name, package in MAIL_SERVERS.items():
-            # Of two mail servers one can be installed, so their packages wait in the tree, which has no network.
-            cache = f"/root/mail/{name}"
+        # Of two mail servers one can be installed, and a directory service is in everybody's way: their packages wait
+        # in the tree, which has no network.
+        later = {f"/root/mail/{name}": package for name, package in MAIL_SERVERS.items()}
+        for cache, wanted in {**later, "/root/directory": " ".join(DIRECTORY)}.items():
             get = f"apt-get -q -y --no-install-recommends --download-only -o Dir::Cache::archives={cache} install"
-            argv.append(f'--customize-hook=mkdir -p "$1{cache}" && chroot "$1" {get} {package}')
+            argv.append(f'--customize-hook=mkdir -p "$1{cache}" && chroot "$1" {get} {wanted}')
         argv.append('--customize-hook=chroot "$1" sh -ec "cd /root; apt-get -q download jailkit"')
         log = f"{self.folder}/log"
         with open(log, "wb") as stream:

@@ -272,6 +272,31 @@ def test_the_plan_of_another_name(every_lab: Lab) -> None:
         assert f"plan is for {name}, login is of newcomer" in row["MESSAGE"]
 
 
+@pytest.mark.parametrize(
+    ("groups", "fits"),
+    [
+        ([("member", 6000)], True),
+        ([("member", UID)], True),
+        ([("member", 6000), ("outsider", 6001)], True),
+        ([("member", 6001)], False),
+        ([("member", 6000), ("member", 6001)], False),
+        ([("outsider", 6000)], False),
+        ([("member", 6000), ("outsider", UID)], False),
+    ],
+)
+def test_a_plan_for_a_session_with_other_groups(every_lab: Lab, groups: list[tuple[str, int]], fits: bool) -> None:
+    """Who is in a jail by a group has lost it since, or got another: the plan is made anew, or nobody comes in."""
+    every_lab.publish(plan(groups=[record(verb, gid) for verb, gid in groups]))
+    try:
+        done = every_lab.login("probe exit 0")
+        if fits:
+            assert done.code == 0
+        else:
+            assert_refused(done, "plan-missing")
+    finally:
+        every_lab.publish(GOOD)
+
+
 @pytest.mark.parametrize("name", ["", "new comer", "new\ncomer", "..", "x" * 3000])
 def test_a_name_that_no_account_has(set_uid_lab: Lab, name: str) -> None:
     row = assert_refused(set_uid_lab.login("probe exit 0", env=[f"LOGNAME={name}".encode()]), "name")

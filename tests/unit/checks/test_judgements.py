@@ -40,6 +40,8 @@ ACCOUNTS: list[tuple[dict[str, object], list[str]]] = [
     ({"others": ("toor",)}, ["JSH-203"]),
     ({"plan_name": "bob"}, ["JSH-204"]),
     ({"plan": "absent", "plan_name": ""}, ["JSH-205"]),
+    ({"plan": "absent", "plan_name": "", "local": False}, []),
+    ({"other_uids": (70001,)}, ["JSH-209"]),
     ({"plan": "damaged", "plan_name": ""}, ["JSH-206"]),
     ({"plan": "stale"}, ["JSH-207"]),
     ({"plan": "error"}, []),

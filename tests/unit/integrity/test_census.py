@@ -11,7 +11,7 @@ from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import is_number
 from jailssh.host import process
 from jailssh.host.paths import Layout
-from jailssh.integrity.census import Census, jailed, names_elsewhere, take
+from jailssh.integrity.census import Census, jailed, names_elsewhere, take, uids_elsewhere
 from jailssh.integrity.kept import Kept
 from jailssh.jail.configuration import Configuration, NotJailedError
 
@@ -104,6 +104,14 @@ def test_each_source_is_asked_for_the_names_of_a_uid(monkeypatch: pytest.MonkeyP
     assert asked == [["getent", "-s", "passwd:sss", "passwd", "1001", "1002"]]
     assert names_elsewhere(CENSUS, [1001]) == {}
     assert len(asked) == 1
+
+
+def test_each_source_is_asked_for_the_uids_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "al:*:70001:5::/home/al:/bin/sh\nodd\nbo:*:7:7::/:/bin/sh\nal:*:x:7::/:/bin/sh\n"
+    monkeypatch.setattr(process, "run", lambda *_, **__: process.Completed(rows, "", 2))
+    # A number would be taken for a uid.
+    assert uids_elsewhere(Census((), (), {}, ("sss",)), ["al", "cy", "1001"]) == {"al": [70001]}
+    assert uids_elsewhere(CENSUS, ["al"]) == {}
 
 
 def test_numbers_of_other_scripts_are_none(tmp_path: Path) -> None:
