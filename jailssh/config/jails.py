@@ -66,6 +66,7 @@ class JailConfig:
     files: tuple[str, ...]
     umask: int
     linger: bool
+    log: bool
     shared_directories: bool
     accept_env: tuple[str, ...]
     message: str

@@ -18,7 +18,7 @@ from jailssh.config.jails import (
     locate_rules,
 )
 from jailssh.config.keys import Keyring
-from jailssh.config.limits import access_of
+from jailssh.config.limits import access_of, log_rate_of
 from jailssh.core.closed import Network, Root
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
@@ -170,6 +170,7 @@ class JailDefinition:
             memory=memory,
             cpus=cpus,
             linger=config.linger,
+            log=log_rate_of(limits) if config.log else None,
             members={name: self.members(name) for name in config.supplementary_groups} if config.group_members else {},
         )
 

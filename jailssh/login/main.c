@@ -2,6 +2,7 @@
  * why each step stands where it stands. */
 #include <errno.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,8 +32,10 @@ static void new_session_id(char id[17])
 /* From here on records have the session and who asks for it. */
 static void name_session(const char *id, const struct request *request)
 {
-    char uid[16];
+    char uid[16], name[16];
     snprintf(uid, sizeof uid, "%u", getuid());
+    snprintf(name, sizeof name, "jail-%.8s", id);
+    (void)prctl(PR_SET_NAME, name); /* what of this session logs is known by it (../relay/session.c) */
     fail_name_session(id);
     journal_keep("JAILSSH_SESSION", id);
     journal_keep("JAILSSH_UID", uid);
