@@ -63,7 +63,7 @@ def log_rate_of(items: Mapping[str, Item]) -> LogRate:
     base, peak, interval = (_number(items[name]) for name in ("log_base", "log_peak", "log_interval"))
     if not 1 <= base <= peak <= LOG_MOST:
         item = items["log_base" if base < 1 else "log_peak"]
-        why = "is smaller than log_base" if 1 <= base and peak <= LOG_MOST else "is not from 1 to 1000000000 bytes"
+        why = "is smaller than log_base" if base >= 1 and peak <= LOG_MOST else "is not from 1 to 1000000000 bytes"
         raise ConfigError(item.origin, f"{item.setting.name}: {item.raw} {why}")
     return LogRate(base=base, peak=peak, interval=interval)
 

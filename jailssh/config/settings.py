@@ -117,7 +117,7 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "umask", "octal", "022", "umask of the commands"),
     Setting("", "linger", "bool", "no",
             "what is in the background outlives a login; all logins of an account share one jail"),
-    Setting("", "log", "bool", "no", "relay what programs in the jail log to the host's journal, with the account's name"),
+    Setting("", "log", "bool", "no", "relay what programs in the jail log to the host's journal, with whose it is"),
     Setting("", "shared_directories", "bool", "no", "plugins may write what another one trusts or protects (unsafe)"),
     Setting("", "accept_env", "names", "", "variables to accept from the client, as in TZ EDITOR CI_*"),
     Setting("", "message", "text", "", "line for a denied user; empty: what the account allows"),

@@ -27,15 +27,19 @@ static void new_session_id(char id[17])
     if (getrandom(&number, sizeof number, 0) != sizeof number)
         refuse(R_SETUP, "cannot get random numbers", errno);
     snprintf(id, 17, "%016llx", number);
+    /* What logs in this session is known by the name of this process: ../relay/session.c, which reads it, has the form.
+     */
+    char name[] = "jail-----------";
+    for (size_t i = sizeof "jail" - 1; i < sizeof name - 1; i++, number >>= 6)
+        name[i] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-"[number & 63];
+    (void)prctl(PR_SET_NAME, name);
 }
 
 /* From here on records have the session and who asks for it. */
 static void name_session(const char *id, const struct request *request)
 {
-    char uid[16], name[16];
+    char uid[16];
     snprintf(uid, sizeof uid, "%u", getuid());
-    snprintf(name, sizeof name, "jail-%.8s", id);
-    (void)prctl(PR_SET_NAME, name); /* what of this session logs is known by it (../relay/session.c) */
     fail_name_session(id);
     journal_keep("JAILSSH_SESSION", id);
     journal_keep("JAILSSH_UID", uid);

@@ -30,6 +30,8 @@ void out_foreign(struct out *out, const char *text, size_t length)
 {
     static const char digits[] = "0123456789abcdef";
     size_t start = 0, at = 0;
+    if (length == 0) /* TEXT may be NULL then */
+        return;
     while (at < length && !out->full) {
         size_t n = readable(text + at);
         if (n > 0 && n <= length - at) {

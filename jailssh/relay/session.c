@@ -7,10 +7,10 @@
 #include <unistd.h>
 
 /* An answer holds for a second: by then the number of a process may be another one's. */
-enum { KEPT = 1024, GENERATIONS = 64, ID = 8 };
+enum { KEPT = 1024, GENERATIONS = 64, ID = 16 };
 #define A_WHILE INT64_C(1000000000)
 
-static const char PREFIX[] = "jail-";
+static const char PREFIX[] = "jail", DIGITS[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-";
 
 static struct known {
     pid_t pid;
@@ -54,6 +54,22 @@ static bool look(pid_t pid, struct process *process)
     return true;
 }
 
+/* The id in a name: a number of 64 bits, six in each character, the lowest first. */
+static void read_name(const char *name, char id[ID + 1])
+{
+    unsigned long long number = 0;
+    size_t n = strlen(name);
+    if (n != strlen(PREFIX) + 11 || strncmp(name, PREFIX, strlen(PREFIX)) != 0)
+        return;
+    while (n-- > strlen(PREFIX)) {
+        const char *digit = strchr(DIGITS, name[n]);
+        if (!digit)
+            return;
+        number = number << 6 | (unsigned)(digit - DIGITS);
+    }
+    snprintf(id, ID + 1, "%016llx", number);
+}
+
 /* The half of the login program that is outside of the jail has the session's id as its name, which nobody in the jail
  * can give to a process that is out there. */
 static void find(pid_t pid, uid_t uid, char id[ID + 1])
@@ -64,8 +80,7 @@ static void find(pid_t pid, uid_t uid, char id[ID + 1])
         if (process.uid != uid)
             return;
         if (process.outside) {
-            if (strncmp(process.name, PREFIX, strlen(PREFIX)) == 0 && strlen(process.name) == strlen(PREFIX) + ID)
-                memcpy(id, process.name + strlen(PREFIX), ID + 1);
+            read_name(process.name, id);
             return;
         }
         pid = process.parent;

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* The first digits of the session's id, "" where that cannot be told: the process has ended, or what it was started by
+/* The session's id, "" where that cannot be told: the process has ended, or what it was started by
  * has.  NOW in nanoseconds. */
 const char *session_of(pid_t pid, uid_t uid, int64_t now);
 
