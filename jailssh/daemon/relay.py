@@ -11,12 +11,12 @@ from contextlib import ExitStack
 from jailssh.core.errors import EXIT_OK, HostError
 from jailssh.files import fs
 from jailssh.host import accounts, process
+from jailssh.host.journal import RELAY_USER
 from jailssh.host.paths import Layout
 from jailssh.host.sockets import listen_at
 from jailssh.publish import relayed
 from jailssh.services.fd_store import Kept
 
-USER = "jailssh-relay"
 _BACKLOG = 64
 _DESCRIPTORS = 32768
 
@@ -30,10 +30,10 @@ def provide_all(layout: Layout) -> int:
 
 def keep_running(layout: Layout) -> int:
     """Run the relay as its own user until a signal ends this; a relay that ends is started again with its sockets."""
-    entry = accounts.find(USER)
+    entry = accounts.find(RELAY_USER)
     if entry is None:
-        hint = f"useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin {USER}"
-        raise HostError(f"account {USER}", "does not exist", hint=hint)
+        hint = f"useradd --system --home-dir /nonexistent --shell /usr/sbin/nologin {RELAY_USER}"
+        raise HostError(f"account {RELAY_USER}", "does not exist", hint=hint)
 
     def taken(pid: int) -> None:
         raise HostError("jailsshd relay", f"is already running (process {pid})")

@@ -12,6 +12,11 @@
  */
 enum { EMERG = 0, ALERT = 1, INFO = 6, FACILITY_USER = 1, FACILITY_LOCAL0 = 16, FACILITY_LOCAL7 = 23, TAG_MOST = 64 };
 
+#define EVENT_MESSAGE "message"
+#define EVENT_MESSAGE_ID "a3d94c5e18f74b06b2c7e5d1f09a6b83"
+#define EVENT_LOST "messages-lost"
+#define EVENT_LOST_ID "1b7e60f2d94a4c5eb8a35c7f20d6e914"
+
 static char room[RECORD_MOST];
 
 static struct out begin(void)
@@ -60,7 +65,7 @@ static void put_head(struct out *out, const struct origin *from, const struct sa
     }
     if (!kept)
         put_field(out, "JAILSSH_FACILITY=", said->facility);
-    out_text(out, "JAILSSH_EVENT=message\nMESSAGE_ID=a3d94c5e18f74b06b2c7e5d1f09a6b83\n");
+    out_text(out, "JAILSSH_EVENT=" EVENT_MESSAGE "\nMESSAGE_ID=" EVENT_MESSAGE_ID "\n");
 }
 
 static enum outcome make_line(const struct origin *from, const char *text, size_t length, record_taker *take,
@@ -142,7 +147,7 @@ void record_of_drops(const struct origin *from, const char *how, unsigned long l
     out_text(&out, "\nPRIORITY=4\nSYSLOG_FACILITY=3\nSYSLOG_IDENTIFIER=jailssh\n");
     out_text(&out, from->fields);
     put_field(&out, "JAILSSH_DROPPED=", (long long)count);
-    out_text(&out, "JAILSSH_EVENT=messages-lost\nMESSAGE_ID=1b7e60f2d94a4c5eb8a35c7f20d6e914\n");
+    out_text(&out, "JAILSSH_EVENT=" EVENT_LOST "\nMESSAGE_ID=" EVENT_LOST_ID "\n");
     if (!out.full)
         take(with, out.to, out.used);
 }

@@ -226,7 +226,7 @@ def test_run_can_be_mounted_anew(host: LogHost) -> None:
 
 def test_sockets_are_made_once(host: LogHost) -> None:
     inode = host.sh(f"stat -c %i {host.place('alice')}/socket")
-    host.sh(f"{DAEMON} relay-sockets; jailssh apply --yes")
+    host.sh(f"{DAEMON} relay-sockets; jailssh apply")
     assert host.sh(f"stat -c %i {host.place('alice')}/socket") == inode
     host.sh(f"rm {host.place('alice')}/socket; {DAEMON} relay-sockets")
     host.say("alice", "by one that was made again")
@@ -237,9 +237,9 @@ def test_who_leaves_the_jail_has_none(host: LogHost) -> None:
     host.sh("cp /etc/jailssh/jails/of-alice.conf /etc/jailssh/jails/leaving.conf; jailssh adduser zoe --jail leaving")
     uid = host.sh("id -u zoe").strip()
     host.sh(f"test -S /run/jailssh/log/{uid}/socket")
-    host.sh("sed -i 's/^log = yes/log = no/' /etc/jailssh/jails/leaving.conf; jailssh apply --yes")
+    host.sh("sed -i 's/^log = yes/log = no/' /etc/jailssh/jails/leaving.conf; jailssh apply")
     host.sh(f"test ! -e /run/jailssh/log/{uid}")
-    host.sh("sed -i 's/^log = no/log = yes/' /etc/jailssh/jails/leaving.conf; jailssh apply --yes")
+    host.sh("sed -i 's/^log = no/log = yes/' /etc/jailssh/jails/leaving.conf; jailssh apply")
     host.sh(f"test -S /run/jailssh/log/{uid}/socket")
     host.sh("jailssh deluser zoe")
     host.sh(f"test ! -e /run/jailssh/log/{uid}")
