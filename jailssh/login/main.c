@@ -2,7 +2,6 @@
  * why each step stands where it stands. */
 #include <errno.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -27,21 +26,15 @@ static void new_session_id(char id[17])
     if (getrandom(&number, sizeof number, 0) != sizeof number)
         refuse(R_SETUP, "cannot get random numbers", errno);
     snprintf(id, 17, "%016llx", number);
-    /* What logs in this session is known by the name of this process: ../relay/session.c, which reads it, has the form.
-     */
-    char name[] = "jail-----------";
-    for (size_t i = sizeof "jail" - 1; i < sizeof name - 1; i++, number >>= 6)
-        name[i] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-"[number & 63];
-    (void)prctl(PR_SET_NAME, name);
 }
 
 /* From here on records have the session and who asks for it. */
-static void name_session(const char *id, const struct request *request)
+static void name_session(const struct request *request)
 {
     char uid[16];
     snprintf(uid, sizeof uid, "%u", getuid());
-    fail_name_session(id);
-    journal_keep("JAILSSH_SESSION", id);
+    fail_name_session(request->session);
+    journal_keep("JAILSSH_SESSION", request->session);
     journal_keep("JAILSSH_UID", uid);
     if (*request->peer)
         journal_keep("JAILSSH_PEER", request->peer);
@@ -58,16 +51,15 @@ int main(int argc, char **argv)
     static struct request request;
     static struct plan plan;
     struct jail jail = { .pidfd = -1 };
-    char id[17];
     int channel[2];
     pid_t parent = getppid();
     if (argc < 1 || !argv[0])
         return EXIT_NOT_FOUND;
     creds_sanitise();
     bool known_way_in = request_take(argc, argv, environ, &request);
-    new_session_id(id);
+    new_session_id(request.session);
     bool journal = journal_connect();
-    name_session(id, &request);
+    name_session(&request);
     uid_t uid = creds_identity();
     if (!journal)
         nojournal_open();

@@ -36,7 +36,7 @@ void notify(const char *state, int fd)
         return;
     if (manager < 0)
         manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    strcpy(to.sun_path, path);
+    memcpy(to.sun_path, path, strlen(path));
     if (path[0] == '@')
         to.sun_path[0] = '\0';
     union {

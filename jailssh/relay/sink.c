@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -26,7 +27,7 @@ static int64_t try_again;
 static bool connect_to(const char *path)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    strcpy(address.sun_path, path);
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
     sink = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (sink >= 0 && connect(sink, (const struct sockaddr *)&address, sizeof address) == 0)
         return true;

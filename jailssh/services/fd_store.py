@@ -21,6 +21,8 @@ _MOST = 253
 """Descriptors of one message (unix(7))."""
 _PAUSE = 0.1
 """Seconds between two runs."""
+_PATIENCE = 15.0
+"""Seconds that it has to end."""
 _LONGEST = 4096
 
 
@@ -57,14 +59,16 @@ class Kept:
                 time.sleep(_PAUSE)
 
     def _attend(self, pid: int, pidfd: int, ready: Callable[[], None]) -> None:
-        told = False
+        deadline = 0.0
         poll = select.poll()
         for fd in (self._socket.fileno(), pidfd):
             poll.register(fd, select.POLLIN)
         while True:
-            if self._ends and not told:
+            if self._ends and not deadline:
                 signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-                told = True
+                deadline = time.monotonic() + _PATIENCE
+            elif deadline and time.monotonic() > deadline:
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             found = [fd for fd, _ in poll.poll(1000)]
             if self._socket.fileno() in found and self._listen():
                 ready()

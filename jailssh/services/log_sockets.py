@@ -22,8 +22,9 @@ from jailssh.host import install
 from jailssh.host.paths import Layout
 
 SOCKET, LINK = "socket", "dev-log"
-_TIMEOUT = 10.0
+_TIMEOUT = 5.0
 _OK = b"ok"
+_SILENT = "the relay does not answer; see: systemctl status jailssh-relay"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Relay:
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._silent = False
 
     def set(self, who: Logging, fd: int | None = None) -> str:
         """Say whose an account's sockets are, with a new one at ``fd``; return why that is refused, or ""."""
@@ -55,8 +57,14 @@ class Relay:
         return self._ask(f"drop\0{uid}", [])
 
     def _ask(self, request: str, fds: list[int]) -> str:
-        socket.send_fds(self._connection, [request.encode("utf-8", "surrogateescape")], fds)
-        answer = self._connection.recv(1024)
+        if self._silent:
+            return _SILENT
+        try:
+            socket.send_fds(self._connection, [request.encode("utf-8", "surrogateescape")], fds)
+            answer = self._connection.recv(1024)
+        except OSError:  # all that is still to be asked would wait as long
+            self._silent = True
+            return _SILENT
         return "" if answer == _OK else escape(answer, 200) or "it has ended"
 
 
@@ -96,7 +104,7 @@ def provide(layout: Layout, who: Logging, relay: Relay | None) -> str:
         folder = fs.open_dir(place(layout, who.uid))
         try:
             why = relay.set(who) if _is_read(folder) else "none"
-            if why:
+            if why and why != _SILENT:
                 why = _renew(folder, who, relay)
             fs.atomic_symlink_at(folder, LINK, SOCKET)
         finally:
@@ -112,8 +120,7 @@ def withdraw(layout: Layout, uid: int) -> None:
         return
     with connected(layout) as relay:
         if relay:
-            with suppress(OSError):
-                relay.drop(uid)
+            relay.drop(uid)
     for name in os.listdir(place(layout, uid)):
         fs.remove_file(f"{place(layout, uid)}/{name}")
     install.remove_empty_dir(place(layout, uid))
