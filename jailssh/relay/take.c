@@ -80,9 +80,9 @@ static struct sent look(struct msghdr *message)
  * (memfd_create(2)); anything else could block us or lead elsewhere.  Returns its bytes, or -1. */
 static ssize_t read_file(int fd)
 {
-    int sealed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+    int sealed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL, seals = fcntl(fd, F_GET_SEALS);
     struct stat info;
-    if ((fcntl(fd, F_GET_SEALS) & sealed) != sealed || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
+    if (seals < 0 || (seals & sealed) != sealed || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
         return -1;
     if (info.st_size > MESSAGE_MOST)
         return info.st_size;
