@@ -5,9 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
-
-#include "notify.h"
 
 enum { WORDS = 7, NUMBER_MOST = 1000000000 };
 
@@ -16,11 +15,6 @@ bool control_is_root(int fd)
     struct ucred peer;
     socklen_t size = sizeof peer;
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == 0;
-}
-
-static void keep_name(uid_t uid, char name[16])
-{
-    snprintf(name, 16, "u%u", (unsigned)uid);
 }
 
 static void hold(struct account *of, int fd, control_socket *changed)
@@ -32,21 +26,14 @@ static void hold(struct account *of, int fd, control_socket *changed)
     changed(of, fd, true);
 }
 
-/* The manager knows them by the account's one name. */
-static void have_kept(const struct account *of)
+void control_take_kept(uid_t uid, int fd, control_socket *changed)
 {
-    char name[16];
-    keep_name(of->uid, name);
-    if (of->sockets[SOCKETS - 1] >= 0)
-        notify_let_go(name);
-    for (size_t i = SOCKETS; i-- > 0;)
-        if (of->sockets[i] >= 0)
-            notify_keep(name, of->sockets[i]);
-}
-
-void control_take_kept(const char *name, int fd, control_socket *changed)
-{
-    struct account *of = name[0] == 'u' ? state_take((uid_t)strtoul(name + 1, NULL, 10)) : NULL;
+    struct account *of = state_take(uid);
+    struct stat one, other;
+    for (size_t i = 0; of && i < SOCKETS; i++)
+        if (of->sockets[i] >= 0 && fstat(fd, &one) == 0 && fstat(of->sockets[i], &other) == 0 &&
+            one.st_ino == other.st_ino)
+            of = NULL; /* kept twice: the relay before was packing */
     if (of)
         hold(of, fd, changed);
     else
@@ -93,21 +80,16 @@ static const char *set(char *const *words, size_t count, uid_t uid, int fd, cont
     for (size_t i = 0; new &&i < SOCKETS; i++)
         if (of->sockets[i] >= 0)
             changed(of, of->sockets[i], true);
-    if (fd >= 0) {
+    if (fd >= 0)
         hold(of, fd, changed);
-        have_kept(of);
-    }
     return "ok";
 }
 
 static const char *drop(uid_t uid, control_socket *changed)
 {
     struct account *of = state_find(uid);
-    char name[16];
     if (!of)
         return "ok";
-    keep_name(uid, name);
-    notify_let_go(name);
     for (size_t i = 0; i < SOCKETS; i++)
         if (of->sockets[i] >= 0)
             changed(of, of->sockets[i], false);

@@ -12,8 +12,8 @@ typedef void control_socket(struct account *of, int fd, bool comes);
 /* Serve a connection for as long as the peer has something to say; false when it is over. */
 bool control_serve(int fd, control_socket *changed);
 
-/* Take a socket that the service manager has kept under this name. */
-void control_take_kept(const char *name, int fd, control_socket *changed);
+/* Take a socket of this account that the service manager has kept. */
+void control_take_kept(uid_t uid, int fd, control_socket *changed);
 
 /* True if the peer of this connection is root. */
 bool control_is_root(int fd);

@@ -14,17 +14,19 @@
 
 #include "control.h"
 #include "notify.h"
+#include "parcel.h"
 #include "sink.h"
 #include "state.h"
 #include "take.h"
 
-/* Sockets that are looked at in one turn; milliseconds between two looks at what is to be told; what a queue that
- * nobody takes gets at the end, in seconds. */
-enum { TURN = 64, LOOKS = 1000, LAST_TRY = 5 };
+/* Sockets that are looked at in one turn; milliseconds between two looks at what is to be told; until the
+ * sockets are packed anew; what a queue that nobody takes gets at the end, in seconds. */
+enum { TURN = 64, LOOKS = 1000, PACKS = 100, LAST_TRY = 5 };
 /* What an event is about; for an account its place is in the upper half. */
 enum about { CONTROL, CONNECTION, SIGNALS, ACCOUNT };
 
 static int waiting = -1, control = -1, kept_state = -1;
+static int64_t unpacked; /* since when sockets are as the service manager does not know them, 0 for not at all */
 
 static int64_t now(void)
 {
@@ -42,6 +44,8 @@ static bool watch(int fd, enum about about, uint32_t place)
 
 static void changed(struct account *of, int fd, bool comes)
 {
+    if (!unpacked)
+        unpacked = now();
     /* What comes from nobody knows whom waits in the socket until root has said it. */
     if (comes && of->known)
         watch(fd, ACCOUNT, (uint32_t)(of - state_accounts()));
@@ -57,10 +61,15 @@ static void find_own(int fd, const char *name)
         kept_state = fd;
 }
 
+static void take_kept(uid_t uid, int fd)
+{
+    control_take_kept(uid, fd, changed);
+}
+
 static void find_kept(int fd, const char *name)
 {
-    if (fd != control && fd != kept_state)
-        control_take_kept(name, fd, changed);
+    if (fd != control && fd != kept_state && !parcel_open(name, fd, take_kept))
+        close(fd);
 }
 
 static void accept_root(void)
@@ -108,13 +117,17 @@ static void serve(void)
     int64_t next = 0;
     bool ends = false, stirred = true;
     while (!ends) {
-        int wait = sink_flush(now());
-        if (stirred && (wait < 0 || wait > LOOKS))
-            wait = LOOKS;
+        int wait = sink_flush(now()), most = unpacked ? PACKS : stirred ? LOOKS : -1;
+        if (most >= 0 && (wait < 0 || wait > most))
+            wait = most;
         int count = epoll_wait(waiting, events, TURN, wait);
         int64_t time = now();
         for (int i = 0; i < count; i++)
             on_event(&events[i], time, &ends);
+        if (unpacked && time - unpacked > PACKS * INT64_C(1000000)) {
+            parcel_pack();
+            unpacked = 0;
+        }
         stirred = stirred || count > 0;
         if (stirred && time >= next) {
             stirred = report(time);
@@ -126,6 +139,8 @@ static void serve(void)
 /* What waits is kept with the sockets; where nobody keeps it, it gets a last try. */
 static void end(void)
 {
+    if (unpacked)
+        parcel_pack();
     notify("STOPPING=1", -1);
     for (int64_t until = now() + LAST_TRY * INT64_C(1000000000); sink_flush(now()) >= 0 && now() < until;)
         usleep(20000);
