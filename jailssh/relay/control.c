@@ -95,7 +95,7 @@ static const char *drop(uid_t uid, control_socket *changed)
             changed(of, of->sockets[i], false);
     for (size_t i = 0; i < SOCKETS; i++)
         of->sockets[i] = -1;
-    of->used = of->known = false;
+    state_forget(of);
     return "ok";
 }
 

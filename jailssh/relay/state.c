@@ -8,12 +8,13 @@
 /* HEAD and TAIL count bytes and only grow; a length of 0 says that the next record is at the queue's beginning. */
 static struct state {
     char magic[16];
+    uid_t uids[ACCOUNTS_MOST]; /* of the accounts in use, else 0: what is looked through is small */
     struct account accounts[ACCOUNTS_MOST];
     uint64_t head, tail;
     char queue[QUEUE];
 } * state;
 
-static const char MAGIC[16] = "jailssh-relay 1";
+static const char MAGIC[16] = "jailssh-relay 2";
 
 static struct waiting *at_place(uint64_t place)
 {
@@ -77,7 +78,7 @@ struct account *state_accounts(void)
 struct account *state_find(uid_t uid)
 {
     for (size_t i = 0; i < ACCOUNTS_MOST; i++)
-        if (state->accounts[i].used && state->accounts[i].uid == uid)
+        if (state->uids[i] == uid)
             return &state->accounts[i];
     return NULL;
 }
@@ -87,12 +88,19 @@ struct account *state_take(uid_t uid)
     struct account *found = state_find(uid);
     for (size_t i = 0; !found && i < ACCOUNTS_MOST; i++) {
         struct account *each = &state->accounts[i];
-        if (each->used || each->queued > 0)
+        if (state->uids[i] != 0 || each->queued > 0)
             continue;
         *each = (struct account){ .uid = uid, .used = true, .sockets = { -1, -1 } };
+        state->uids[i] = uid;
         found = each;
     }
     return found;
+}
+
+void state_forget(struct account *of)
+{
+    state->uids[of - state->accounts] = 0;
+    of->used = of->known = false;
 }
 
 bool state_holds(const struct account *of, int fd)

@@ -42,8 +42,9 @@ int state_open(int fd);
 struct account *state_accounts(void);
 struct account *state_find(uid_t uid);
 
-/* The account of this uid, a new one if need be; NULL if there are too many. */
+/* The account of this uid, which is not 0, a new one if need be; NULL if there are too many. */
 struct account *state_take(uid_t uid);
+void state_forget(struct account *of);
 
 /* True if the descriptor is a socket of the account's. */
 bool state_holds(const struct account *of, int fd);
