@@ -19,7 +19,7 @@ from jailssh.core.errors import JailsshError
 from jailssh.files import fs, removal
 from jailssh.host import accounts, as_user, install
 from jailssh.host.paths import Layout
-from jailssh.publish import plan_files, trial_keys
+from jailssh.publish import plan_files, relayed, trial_keys
 from jailssh.services import pam, shadow, spools, sshd
 
 LIMIT = 16 << 20
@@ -102,6 +102,8 @@ def _undo_plan(path: str, content: str | None, mode: int, withdraw: bool = False
         return
     # One that is old by now, or whose image is gone, is not put back: the next login, or apply, makes it anew.
     plan_files.put_back(path, None if withdraw or content is None else base64.b64decode(content), mode)
+    if os.path.dirname(path) == Layout().plans:
+        relayed.follow(Layout(), int(os.path.basename(path)))
 
 
 def _is_as_before(path: str, content: str | None) -> bool:

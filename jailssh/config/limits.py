@@ -10,11 +10,12 @@ from jailssh.config.reader import Document, Item, did_you_mean
 from jailssh.config.settings import Setting
 from jailssh.config.values import UNSET, parse
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.plan.compile import Access
+from jailssh.plan.compile import Access, LogRate
 
 CLASSES = "bandwidth"
 """The section of the main file that gives names to bandwidths, as in ``slow = 512K``."""
 
+LOG_MOST = 10**9
 _CLASS = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}\Z")
 
 
@@ -55,6 +56,16 @@ def access_of(items: Mapping[str, Item], classes: Mapping[str, int], offsets_of:
         offsets=tuple(offsets),
         expires=times.since_1970(times.moment(expires), offsets) if expires and isinstance(expires, str) else 0,
     )
+
+
+def log_rate_of(items: Mapping[str, Item]) -> LogRate:
+    """Return what an account may log by ``items``, as for :func:`access_of`."""
+    base, peak, interval = (_number(items[name]) for name in ("log_base", "log_peak", "log_interval"))
+    if not 1 <= base <= peak <= LOG_MOST:
+        item = items["log_base" if base < 1 else "log_peak"]
+        why = "is smaller than log_base" if base >= 1 and peak <= LOG_MOST else "is not from 1 to 1000000000 bytes"
+        raise ConfigError(item.origin, f"{item.setting.name}: {item.raw} {why}")
+    return LogRate(base=base, peak=peak, interval=interval)
 
 
 def slice_of(items: Mapping[str, Item], memory: int) -> dict[str, str]:

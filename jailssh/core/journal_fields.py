@@ -35,6 +35,8 @@ BYTES_WRITTEN: Final = "JAILSSH_BYTES_WRITTEN"
 FILE: Final = "JAILSSH_FILE"
 LOST: Final = "JAILSSH_LOST"
 RECORDING: Final = "JAILSSH_RECORDING"
+FACILITY: Final = "JAILSSH_FACILITY"
+DROPPED: Final = "JAILSSH_DROPPED"
 
 FIELDS: Final[dict[str, str]] = {
     EVENT: "name of the event",
@@ -63,6 +65,8 @@ FIELDS: Final[dict[str, str]] = {
     FILE: "each of several operations in one record, numbered, as in sftp-server's log",
     RECORDING: "the file that the session is recorded in",
     LOST: "number of file operations that are missing in the journal",
+    FACILITY: "the facility of syslog that a relayed message asked for, where it got another one",
+    DROPPED: "number of messages from a jail that were not relayed",
 }
 
 
@@ -83,6 +87,12 @@ class Event(Word):
     SETUP_CHANGED = "setup-changed"
     AUDIT = "audit"
     FINDING = "finding"
+    MESSAGE = "message"
+    MESSAGES_LOST = "messages-lost"
+
+
+RELAYED: Final = (Event.MESSAGE, Event.MESSAGES_LOST)
+"""What the relay alone tells of."""
 
 
 # An event keeps its id for ever, so that catalogs and alerts stay valid.
@@ -101,6 +111,8 @@ MESSAGE_IDS: Final[dict[Event, str]] = {
     Event.SETUP_CHANGED: "08e2d7c49b5f4a1cae60f53b91d4c7b8",
     Event.AUDIT: "f1a7c3d05e9b4826b8d4e20c7f6a9135",
     Event.FINDING: "5e2b8f94c6d14a07a3f8c1d97b60e2f4",
+    Event.MESSAGE: "a3d94c5e18f74b06b2c7e5d1f09a6b83",
+    Event.MESSAGES_LOST: "1b7e60f2d94a4c5eb8a35c7f20d6e914",
 }
 
 REASONS: Final[dict[str, str]] = {

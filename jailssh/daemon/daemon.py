@@ -20,15 +20,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from systemd import daemon
 
-from jailssh.core.errors import EXIT_FAILED, HostError, JailsshError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, HostError, JailsshError, UsageError
 from jailssh.core.names import escape
-from jailssh.daemon import records, status
+from jailssh.daemon import records, relay, status
 from jailssh.daemon.service import Service, refusal
 from jailssh.files import fs
 from jailssh.host.paths import Layout
@@ -270,6 +270,20 @@ def _notify(state: str) -> None:
         daemon.notify(state)
 
 
+def _serve(layout: Layout) -> int:
+    with listening(layout) as (listener, by_systemd):
+        run(layout, listener, by_systemd)
+    return EXIT_OK
+
+
+_WORK: Mapping[tuple[str, ...], Callable[[Layout], int]] = {
+    (): _serve,
+    ("relay",): relay.keep_running,
+    ("relay-sockets",): relay.provide_all,
+}
+"""What the daemon does by its arguments."""
+
+
 def main() -> int:
     """Run the daemon on the real host; returns its exit status."""
     os.umask(0o022)
@@ -277,12 +291,13 @@ def main() -> int:
     try:
         if os.geteuid() != 0:
             raise HostError("jailsshd", "must be run as root")
-        with listening(layout) as (listener, by_systemd):
-            run(layout, listener, by_systemd)
+        work = _WORK.get(tuple(sys.argv[1:]))
+        if work is None:
+            raise UsageError("jailsshd", "takes no argument, or one: relay, relay-sockets")
+        return work(layout)
     except JailsshError as error:
         print("\n".join(error.lines()), file=sys.stderr)
         return error.exit_code
     except Exception as error:  # said in one line; the next connection starts it again
         _complain("ended", error)
         return EXIT_FAILED
-    return 0

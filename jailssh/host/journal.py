@@ -12,14 +12,16 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from jailssh.core.errors import HostError, JailsshError, UsageError
-from jailssh.core.journal_fields import COMMAND, EVENT, MESSAGE_IDS, SESSION, UID, Event
+from jailssh.core.journal_fields import COMMAND, EVENT, MESSAGE_IDS, RELAYED, SESSION, UID, Event
 from jailssh.core.names import escape
-from jailssh.host import process
+from jailssh.host import accounts, process
 
 LIMIT = 2000
+RELAY_USER = "jailssh-relay"
 _WARNING, _NOTICE = "4", "5"
 _WARNINGS = (Event.IMAGE_FAILED,)
 _TIMEOUT = 60.0
@@ -49,6 +51,13 @@ def record(event: Event, message: str, fields: Mapping[str, str], *, priority: s
         )
 
 
+@lru_cache(maxsize=1)
+def _relay_uid() -> str:
+    """Return the uid of the relay of logs, which is nobody else's; one that no record has where there is none."""
+    entry = accounts.find(RELAY_USER)
+    return str(entry.uid) if entry else "none"
+
+
 @dataclass(frozen=True)
 class JournalRecord:
     """One record of the journal: its cursor, when it was written (seconds since 1970), its fields as text.
@@ -67,7 +76,9 @@ class JournalRecord:
 
     @property
     def genuine(self) -> bool:
-        """True if root or the account that the record is about sent it."""
+        """True if root or the account that the record is about sent it; of what is relayed, if the relay did."""
+        if self.get(EVENT) in RELAYED:
+            return self.get("_UID") == _relay_uid()
         return self.get(UID) != "" and self.get("_UID") in ("0", self.get(UID))
 
     @property

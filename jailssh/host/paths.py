@@ -104,6 +104,26 @@ class Layout:
         return f"{self.run}/jailsshd.sock"
 
     @property
+    def log_sockets(self) -> str:
+        """The sockets by which jails log, in a directory for each uid."""
+        return f"{self.run}/log"
+
+    @property
+    def relay_socket(self) -> str:
+        """Where root tells the relay whose these are."""
+        return f"{self.run}/relay.sock"
+
+    @property
+    def daemon_program(self) -> str:
+        """jailsshd."""
+        return f"{self.prefix}/libexec/jailssh/jailsshd"
+
+    @property
+    def relay_program(self) -> str:
+        """The unprivileged program that relays what jails log."""
+        return f"{self.prefix}/libexec/jailssh/jailssh-relay"
+
+    @property
     def login_program(self) -> str:
         """The set-uid login program, also the login shell of jailed accounts."""
         return f"{self.prefix}/libexec/jailssh/jailssh-login"

@@ -11,15 +11,15 @@ from jailssh.core.names import check_absolute
 from jailssh.files import fs
 
 
-def listen_at(path: str, mode: int, *, backlog: int) -> socket.socket:
-    """Return a stream socket that listens at ``path``, replacing what is there in one step.
+def listen_at(path: str, mode: int, *, backlog: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """Return a socket of this ``kind`` that listens at ``path``, replacing what is there in one step.
 
     It gets its name when it has its mode and listens already, so that whoever sees it can connect to it.
     """
     head, name = os.path.split(check_absolute(path, "socket"))
     dirfd = fs.open_dir(head, strict=False)
     new = f".new-{secrets.token_hex(8)}"
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener = socket.socket(socket.AF_UNIX, kind | socket.SOCK_CLOEXEC)
     try:
         # By way of the descriptor: no link can lead elsewhere, and the name is short enough for sun_path of unix(7).
         listener.bind(f"/proc/self/fd/{dirfd}/{new}")

@@ -18,7 +18,7 @@ from jailssh.config.jails import (
     locate_rules,
 )
 from jailssh.config.keys import Keyring
-from jailssh.config.limits import access_of
+from jailssh.config.limits import access_of, log_rate_of
 from jailssh.core.closed import Network, Root
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
@@ -174,6 +174,7 @@ class JailDefinition:
             record=config.record,
             recordings=HostPath(Layout(self.root).recordings),
             record_size=config.record_size,
+            log=log_rate_of(limits) if config.log else None,
             members={name: self.members(name) for name in config.supplementary_groups} if config.group_members else {},
         )
 

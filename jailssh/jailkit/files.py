@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import math
 from collections.abc import Iterator
 from functools import cached_property
 
@@ -79,10 +80,21 @@ class Files:
             if section.name.startswith(f"{jail.path}/"):
                 base, peak, interval = rates(section)
                 text = (
-                    f"{section.name}: jk_socketd passes {base} bytes in {interval:g} s, {peak} at a peak; a jail "
-                    "has no /dev/log, and its sessions are in the journal of the host"
+                    f"{section.name}: jk_socketd passes {base} bytes in {interval:g} s, {peak} at a peak, of all "
+                    "accounts together; the relay passes as much of each, and drops what is beyond"
                 )
                 yield Remark(Effect.CHANGED, f"{SOCKETD}:{file.line(section.begin)}", text)
+
+    def log_of(self, jail: Jail) -> dict[str, dict[str, str | tuple[str, ...]]]:
+        """Return the settings by which the accounts of this jail log as much as jk_socketd lets them."""
+        found = [section for section in self._socket_file[1] if section.name == f"{jail.path}/dev/log"]
+        if not found:
+            return {}
+        base, peak, interval = rates(found[0])
+        seconds = max(1, math.ceil(interval))
+        base = round(base * seconds / interval)
+        limits = {"log_base": base, "log_peak": max(base, peak), "log_interval": seconds}
+        return {"": {"log": "yes"}, "limits": {name: str(value) for name, value in limits.items()}}
 
     @cached_property
     def _checks_file(self) -> tuple[jk_check.ImportedChecks | None, str]:

@@ -176,6 +176,7 @@ def _account(
     if case.jail.path:
         for remark in files.about(person, case.jail):
             case.say(remark.effect, remark.where, remark.text)
+        found = _with_log(found, files.log_of(case.jail))
     return replace(found, home=case.home, inside=case.inside, remarks=tuple(case.remarks))
 
 
@@ -189,6 +190,12 @@ def _settled(found: Found, case: _Case) -> Found:
     if reasons and found.fate is Fate.MIGRATE:
         found = replace(found, fate=Fate.LEAVE)
     return replace(found, remarks=tuple(case.remarks))
+
+
+def _with_log(found: Found, log: Shape) -> Found:
+    """Return what was found, with the settings of its log where it has settings at all."""
+    settings = {name: {**found.settings.get(name, {}), **log.get(name, {})} for name in (*found.settings, *log)}
+    return replace(found, settings=settings) if found.settings else found
 
 
 def _refused(case: _Case, refused: Refused) -> Fate:

@@ -12,6 +12,7 @@ struct request {
     const char *key;       /* the name of the key that logged in to a shared account, or "" */
     char **env;            /* from: user.  NAME=value pairs that passed a name and value check */
     char **given;          /* from: user.  All that came, unread */
+    char session[17];      /* the id of this login, ours */
 };
 
 /* Take the request from the arguments and the environment without judging it, keep the few variables that may pass,

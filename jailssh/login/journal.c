@@ -8,6 +8,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "readable.h"
+
 enum { VALUE_MAX = 4096 };
 /* Seconds that a record may wait for a journald that takes nothing: a login must end. */
 static const struct timeval patience = { .tv_sec = 5 };
@@ -28,25 +30,6 @@ bool journal_connect(void)
     close(journal);
     journal = -1;
     return false;
-}
-
-/* The bytes of the character at TEXT if it can be read, 0 for a control character or what is not UTF-8 (RFC 3629): with
- * one such byte journalctl(1) shows nothing of the whole field. */
-static size_t readable(const char *text)
-{
-    const unsigned char *c = (const unsigned char *)text;
-    if (c[0] < 0x80)
-        return c[0] >= 0x20 && c[0] != 0x7f;
-    size_t n = c[0] >= 0xf0 ? 4 : c[0] >= 0xe0 ? 3 : 2;
-    unsigned long code = c[0] & (0x7fu >> n);
-    for (size_t i = 1; i < n; i++) {
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-        code = code << 6 | (c[i] & 0x3f);
-    }
-    static const unsigned long least[] = { [2] = 0xa0, [3] = 0x800, [4] = 0x10000 }; /* below U+00A0: more controls */
-    return c[0] >= 0xc2 && c[0] <= 0xf4 && code >= least[n] && code <= 0x10ffff && (code < 0xd800 || code > 0xdfff) ? n
-                                                                                                                    : 0;
 }
 
 static size_t append(char *buffer, size_t size, size_t at, const char *field, const char *value)

@@ -30,12 +30,12 @@ static void new_session_id(char id[17])
 }
 
 /* From here on records have the session and who asks for it. */
-static void name_session(const char *id, const struct request *request)
+static void name_session(const struct request *request)
 {
     char uid[16];
     snprintf(uid, sizeof uid, "%u", getuid());
-    fail_name_session(id);
-    journal_keep("JAILSSH_SESSION", id);
+    fail_name_session(request->session);
+    journal_keep("JAILSSH_SESSION", request->session);
     journal_keep("JAILSSH_UID", uid);
     if (*request->peer)
         journal_keep("JAILSSH_PEER", request->peer);
@@ -52,16 +52,15 @@ int main(int argc, char **argv)
     static struct request request;
     static struct plan plan;
     struct jail jail = { .pidfd = -1 };
-    char id[17];
     int channel[2];
     pid_t parent = getppid();
     if (argc < 1 || !argv[0])
         return EXIT_NOT_FOUND;
     creds_sanitise();
     bool known_way_in = request_take(argc, argv, environ, &request);
-    new_session_id(id);
+    new_session_id(request.session);
     bool journal = journal_connect();
-    name_session(id, &request);
+    name_session(&request);
     uid_t uid = creds_identity();
     if (!journal)
         nojournal_open();

@@ -152,9 +152,13 @@ static void fill_dev(int dev)
         unsigned major, minor;
     } nodes[] = { { "null", 1, 3 },   { "zero", 1, 5 },    { "full", 1, 7 },
                   { "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 } };
-    static const char *const links[][2] = { { "ptmx", "pts/ptmx" },          { "fd", "/proc/self/fd" },
-                                            { "stdin", "/proc/self/fd/0" },  { "stdout", "/proc/self/fd/1" },
-                                            { "stderr", "/proc/self/fd/2" }, { "shm", "/tmp" } };
+    static const char *const links[][2] = { { "ptmx", "pts/ptmx" },
+                                            { "fd", "/proc/self/fd" },
+                                            { "stdin", "/proc/self/fd/0" },
+                                            { "stdout", "/proc/self/fd/1" },
+                                            { "stderr", "/proc/self/fd/2" },
+                                            { "shm", "/tmp" },
+                                            { "log", "/run/systemd/journal/dev-log" } };
     bool good = mkdirat(dev, "pts", 0755) == 0;
     for (size_t i = 0; good && i < sizeof nodes / sizeof *nodes; i++)
         good = mknodat(dev, nodes[i].name, S_IFCHR | 0666, makedev(nodes[i].major, nodes[i].minor)) == 0;

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os.path
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 
@@ -47,6 +48,8 @@ RESERVED = (
 )
 """First components where nothing of the host is ever shown: the image, or the jail itself, needs them."""
 
+LOG_PLACE = "/run/systemd/journal"
+LOG_SOCKETS = "/run/jailssh/log"
 _MOST_NAMES = 256
 
 
@@ -75,6 +78,16 @@ class Access:
 
 
 @dataclass(frozen=True)
+class LogRate:
+    """What an account may log: ``base`` bytes in each ``interval`` (seconds), ``peak`` bytes at once."""
+
+    _: KW_ONLY
+    base: int
+    peak: int
+    interval: int
+
+
+@dataclass(frozen=True)
 class RosterKey:
     """A named key of a shared account: ``blob`` is the key's base64 text, or with ``principal`` the authority's.
 
@@ -96,7 +109,8 @@ class JailSettings:
     have together.  ``linger``: what an account's own code has in the background outlives a login.  ``record``: what of
     a session at a terminal is recorded, in the directory ``recordings``, ``record_size`` bytes at most.
     ``by_groups``: the gids that decide about the account's jails, each with whether it is in that group.
-    ``members``: of groups that accounts keep, as (name, uid, gid), whose names are known inside.
+    ``members``: of groups that accounts keep, as (name, uid, gid), whose names are known inside.  ``log``: what is
+    relayed to the host's journal, None for nothing.
     """
 
     name: str
@@ -121,6 +135,7 @@ class JailSettings:
     recordings: HostPath | None = None
     record_size: int = 0
     by_groups: tuple[tuple[int, bool], ...] = ()
+    log: LogRate | None = None
     members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
 
@@ -154,18 +169,19 @@ def compile_plan(
     executable = any(result.executable_home for result in results)
     # Who has a shell looks at the system with programs that read it.
     whole = runs_own_code(results) and any(result.proc for result in results)
-    system = tuple(proc_files(jail.memory, jail.cpus)) if whole else ()
+    system = [*proc_files(jail.memory, jail.cpus)] if whole else []
     shell = next((rule.program for rule in rules if rule.interactive_login), NOLOGIN)
     records = [
         *_head(account, jail, results),
         Record("image", (image,)),
         *_tmpfs(jail, view, executable),
-        *(Record("dir", (path,)) for path in sorted((*_dirs(account, view), *([FOLDER] if system else [])))),
+        *(Record("dir", (path,)) for path in _made(account, jail, view, system)),
         *_files(account, jail, shell),
         *(Record("proc-file", file) for file in system),
         Record("dev"),
         *([Record("proc")] if any(result.proc for result in results) else []),
         *(Record("bind", (path, path, "ro", "exec", "root", "must")) for path in jail.live),
+        *_log_binds(account, jail),
         *_binds(account, view, executable),
         *_masks(account, jail, view),
         *(Record("group", (str(gid),)) for _, gid in _kept_groups(account, jail)),
@@ -255,6 +271,7 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
         Record("pty", ("yes" if pty else "no",)),
         *_bounds(jail.access, ("sessions", "key_sessions")),
         *([Record("linger")] if jail.linger and runs_own_code(results) else []),
+        *([Record("relay", tuple(map(str, (log.base, log.peak, log.interval))))] if (log := jail.log) else []),
     ]
 
 
@@ -354,6 +371,26 @@ def _dirs(account: Account, view: _View) -> list[str]:
         parts = target.split("/")
         out.update("/".join(parts[:count]) for count in range(3, len(parts) + 1))
     return sorted(out)
+
+
+def _made(account: Account, jail: JailSettings, view: _View, system: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the directories that the small tmpfs get, parents first."""
+    own = [*([FOLDER] if system else []), *((os.path.dirname(LOG_PLACE), LOG_PLACE) if jail.log else ())]
+    return sorted((*_dirs(account, view), *own))
+
+
+def _log_binds(account: Account, jail: JailSettings) -> list[Record]:
+    """Return the account's sockets where programs look for the journal's; /dev/log leads there (``login/mount.c``).
+
+    Where there are none, since nothing relays on this host, the account logs in all the same.
+    """
+    place = (log_sockets(account.uid), LOG_PLACE)
+    return [Record("bind", (*place, "ro", "noexec", "root", "optional"))] if jail.log else []
+
+
+def log_sockets(uid: int) -> str:
+    """Return the directory of the host in which the sockets of an account's log are."""
+    return f"{LOG_SOCKETS}/{uid}"
 
 
 def _files(account: Account, jail: JailSettings, shell: str) -> list[Record]:

@@ -32,9 +32,9 @@ from jailssh.jail.this_host import to_account
 from jailssh.plan import codec
 from jailssh.plan.compile import RESERVED
 from jailssh.plugin.api import Account
-from jailssh.publish import key_rings, keys_wanted, plan_files
+from jailssh.publish import key_rings, keys_wanted, plan_files, relayed
 from jailssh.publish.account_plan import Use, difference
-from jailssh.services import slices
+from jailssh.services import log_sockets, slices
 from jailssh.services.sessions import end_kept
 
 STANDARD_TOPS = tuple(map(JailPath, ("/home", "/mnt", "/opt", "/srv", "/var")))
@@ -160,6 +160,8 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
         if not configuration.is_current() or not use.is_current(configuration):
             raise ConfigError(f"account {account.name}", "the configuration changed while its plan was compiled")
         owners.note(layout, account)
+        if use.definition.config.log and not layout.root:
+            log_sockets.make_place(layout, account.uid)
         changed = plan_files.write(layout, made.plan, made.of_keys)
     published = Published(
         made.plan,
@@ -173,9 +175,13 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
 
 
 def hold(configuration: Configuration, account: Account, published: Published) -> Published:
-    """Have systemd hold all sessions of the account together to what its jail says; return it with a note."""
+    """Have systemd hold all sessions of the account together to what its jail says, and the relay its log's sockets.
+
+    Returns it with a note.
+    """
     wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
-    return replace(published, note=slices.hold(configuration.layout, account.uid, wanted))
+    notes = (slices.hold(configuration.layout, account.uid, wanted), relayed.follow(configuration.layout, account.uid))
+    return replace(published, note="; ".join(filter(None, notes)))
 
 
 def publish_and_tidy(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
@@ -202,6 +208,7 @@ def withdraw_plan(layout: Layout, uid: int) -> bool:
     """Remove the plan of ``uid`` and those of its keys, and end what lingers by them; False if it had none."""
     found = plan_files.withdraw(layout, uid)
     plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
+    relayed.follow(layout, uid)
     if not layout.root and not end_kept(uid, layout.login_program):
         raise JailsshError(
             f"uid {uid}", "processes in the background of its jail do not end", hint=f"jailssh kick {uid}"

@@ -13,7 +13,7 @@ from jailssh.host import install, process
 UNITS = (
     "jailssh-audit.timer", "jailssh-audit.service",
     "jailssh-update.path", "jailssh-update.timer", "jailssh-update.service", "jailssh-gone.path", "jailssh-gone.timer",
-    "jailssh-gone.service", "jailsshd.socket", "jailsshd.service",
+    "jailssh-gone.service", "jailssh-relay.socket", "jailssh-relay.service", "jailsshd.socket", "jailsshd.service",
 )  # fmt: skip
 """What starts something stands before what it starts."""
 _FAILED = "failed"

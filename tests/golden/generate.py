@@ -17,7 +17,7 @@ if __name__ == "__main__":
 from jailssh.core.closed import Network, Recorded  # noqa: E402
 from jailssh.core.names import HostPath  # noqa: E402
 from jailssh.plan import codec  # noqa: E402
-from jailssh.plan.compile import Access, JailSettings, RosterKey, compile_plan, compile_roster  # noqa: E402
+from jailssh.plan.compile import Access, JailSettings, LogRate, RosterKey, compile_plan, compile_roster  # noqa: E402
 from jailssh.plan.ops import BY_NAME, RULE_PHASE, Record  # noqa: E402
 from jailssh.plugin.api import Account, Bind, PluginResult  # noqa: E402
 from jailssh.policy.rules import Rule  # noqa: E402
@@ -64,7 +64,7 @@ def good() -> dict[str, codec.Plan]:
         tmp_size=1 << 20, umask=0o27,
         limits={"as": 10**9, "core": 0, "cpu": 60, "fsize": 10**17, "nofile": 64, "nproc": 8},
         env=(("LANG", "C.UTF-8"),), supplementary_groups=("staff",), require_journal=True, accept_env=("TZ", "CI_*"),
-        linger=True, by_groups=((50, True), (70, False)),
+        linger=True, by_groups=((50, True), (70, False)), log=LogRate(base=65536, peak=1 << 20, interval=5),
         record=Recorded.INPUT, recordings=HostPath("/var/lib/jailssh/recordings"), record_size=64 << 20,
     )  # fmt: skip
     results = [

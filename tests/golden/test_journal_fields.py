@@ -8,18 +8,22 @@ from pathlib import Path
 from jailssh.core import journal_fields as fields
 
 LOGIN = Path(__file__).resolve().parents[2] / "jailssh/login"
+RELAY = LOGIN.parent / "relay"
 SOURCE = "\n".join(path.read_text() for path in sorted(LOGIN.rglob("*.[ch]")))
+RELAYED = "\n".join(path.read_text() for path in sorted(RELAY.rglob("*.[ch]")))
 
 
 def test_fields() -> None:
     used = set(re.findall(r'"(JAILSSH_[A-Z_]+)"', SOURCE))
-    assert used
-    assert used - set(fields.FIELDS) == set()
+    relayed = set(re.findall(r"(JAILSSH_[A-Z_]+)=", RELAYED))
+    assert used and relayed
+    assert (used | relayed) - set(fields.FIELDS) == set()
 
 
 def test_events_and_their_ids() -> None:
-    names = dict(re.findall(r'#define (EVENT_[A-Z]+) "([a-z-]+)"', SOURCE))
-    ids = dict(re.findall(r'#define (EVENT_[A-Z]+)_ID "([0-9a-f]{32})"', SOURCE))
+    names = dict(re.findall(r'#define (EVENT_[A-Z]+) "([a-z-]+)"', SOURCE + RELAYED))
+    ids = dict(re.findall(r'#define (EVENT_[A-Z]+)_ID "([0-9a-f]{32})"', SOURCE + RELAYED))
+    assert set(fields.RELAYED) <= set(names.values())
     assert names
     assert {names[key]: ids[key] for key in names} == {name: fields.MESSAGE_IDS[name] for name in names.values()}
     assert len(set(fields.MESSAGE_IDS.values())) == len(fields.MESSAGE_IDS)

@@ -13,10 +13,18 @@ from typing import Any
 import pytest
 
 from tests.abilities import REPO
-from tests.lint.tree import LOGIN_C, name
+from tests.lint.tree import LOGIN_C, RELAY_C, name
 
-SOURCES = [path for path in LOGIN_C if path.suffix == ".c"]
-DEFINES = ["-std=c17", "-Ijailssh/login", "-D_GNU_SOURCE", '-DLOGIN_PROGRAM="/l"', '-DPLAN_DIR="/p"', '-DRUN_DIR="/r"']
+SOURCES = [path for path in LOGIN_C + RELAY_C if path.suffix == ".c"]
+DEFINES = [
+    "-std=c17",
+    "-Ijailssh/login",
+    "-Ijailssh/relay",
+    "-D_GNU_SOURCE",
+    '-DLOGIN_PROGRAM="/l"',
+    '-DPLAN_DIR="/p"',
+    '-DRUN_DIR="/r"',
+]
 ANALYSERS = {
     "gcc": ["gcc", "-fanalyzer", "-O0", "-Wall", "-Wextra", "-c", "-o", os.devnull],
     "clang": [

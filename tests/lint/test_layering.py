@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "services",
     },
     "users": {"change", "config", "core", "files", "host", "jail", "plan", "publish", "services", "setup"},
-    "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish"},
+    "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish", "services"},
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "setup"},
     "checks": {
         "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "plugin",

@@ -41,6 +41,7 @@ PYTHON = below(suffix=".py")
 PRODUCT_PYTHON = below("jailssh", "plugins", suffix=".py")
 C = below(suffix=".c") + below(suffix=".h")
 LOGIN_C = [path for path in C if name(path).startswith("jailssh/login/")]
+RELAY_C = [path for path in C if name(path).startswith("jailssh/relay/")]
 
 
 @functools.cache

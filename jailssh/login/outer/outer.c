@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -220,6 +221,17 @@ static void set_up(struct outer *o)
         pump_end(&o->pumps[which]);
 }
 
+/* What logs in this session is known by the name of this process: ../../relay/session.c, which reads it, has the form.
+ */
+static void name_process(const char *session)
+{
+    char name[] = "jail-----------";
+    unsigned long long number = strtoull(session, NULL, 16);
+    for (size_t i = sizeof "jail" - 1; i < sizeof name - 1; i++, number >>= 6)
+        name[i] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_-"[number & 63];
+    (void)prctl(PR_SET_NAME, name);
+}
+
 int outer_run(const struct plan *plan, const struct request *request, int channel, pid_t pid, int pidfd, pid_t parent)
 {
     static struct outer o; /* its buffers take no memory until they are used */
@@ -232,6 +244,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     o.parent = parent;
     set_up(&o);
     creds_drop(plan, NULL, 0);
+    name_process(request->session);
     if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle)
         close(0); /* the command's alone: its end must be the end for sshd too */
     sigfillset(&all);

@@ -342,8 +342,30 @@ def test_the_other_files() -> None:
         assert part in said, part
     assert "/srv/j9" not in said
     assert found.fate is Fate.MIGRATE
+    assert found.settings[""]["log"] == "yes"
+    assert found.settings["limits"] == {"log_base": "511", "log_peak": "2048", "log_interval": "5"}
     broken = one(a_host(files={"/etc/jailkit/jk_check.ini": "x\n", "/etc/jailkit/jk_update.ini": "[a]\n[a]\n"}))
     assert texts(broken).count("cannot read it") == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "limits"),
+    [
+        ("", ("511", "2048", "5")),
+        ("base=5\npeak=100\ninterval=0\n", ("511", "2048", "5")),
+        ("base=4000\npeak=100\n", ("4000", "4000", "5")),
+        ("base=1000\npeak=9000\ninterval=10.0\n", ("1000", "9000", "10")),
+        ("base=1000\npeak=9000\ninterval=0.5\n", ("2000", "9000", "1")),
+        ("base=1000\npeak=9000\ninterval=2.5\n", ("1200", "9000", "3")),
+    ],
+)
+def test_what_jk_socketd_passes_an_account_may_log(lines: str, limits: tuple[str, str, str]) -> None:
+    found = one(a_host(files={"/etc/jailkit/jk_socketd.ini": f"[{J}/dev/log]\n{lines}"}))
+    assert tuple(found.settings["limits"].values()) == limits
+    # Another socket of the same jail is no way to log.
+    other = one(a_host(files={"/etc/jailkit/jk_socketd.ini": f"[{J}/run/other]\n{lines}"}))
+    assert "limits" not in other.settings
+    assert "log" not in other.settings[""]
 
 
 def test_a_mark_with_another_shell_is_listed_and_left() -> None:
