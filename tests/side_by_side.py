@@ -27,6 +27,8 @@ import pytest
 TOGETHER = {
     "bookworm": ("tests/system/test_*_booted.py", "bookworm"),
     "trixie": ("tests/system/test_*_booted.py", ""),
+    "package bookworm": ("tests/system/test_package.py", "bookworm"),
+    "package trixie": ("tests/system/test_package.py", "trixie"),
     "sshd m-z": ("tests/sshd/test_[m-z]*.py", ""),
     "sshd a-l": ("tests/sshd/test_[a-l]*.py", ""),
 }

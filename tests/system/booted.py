@@ -28,7 +28,7 @@ LANGUAGES = (
 )  # fmt: skip
 _SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
 # Comes with mmdebstrap, and asks dpkg-architecture(1).
-_NO_SYNC = "/usr/share/mmdebstrap/hooks/eatmydata"
+NO_SYNC = "/usr/share/mmdebstrap/hooks/eatmydata"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What pip of this machine gets its packages with.
 _TRUST = ("/etc/resolv.conf", "/etc/ssl/certs", "/etc/pip.conf")
@@ -54,10 +54,19 @@ def mirror() -> str:
     return found[1]
 
 
-def _listed(name: str) -> list[str]:
+def listed(name: str) -> list[str]:
     """Return the Debian packages of a list of the project's."""
     lines = (REPO / f"packaging/packages-{name}.txt").read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def debootstrap(argv: list[str], log: str) -> None:
+    """Run mmdebstrap, whose words go to the file ``log``."""
+    with open(log, "wb") as stream:
+        done = subprocess.run(
+            argv, check=False, timeout=900, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+        )  # fmt: skip
+    assert done.returncode == 0, Path(log).read_text(errors="replace")[-4000:]
 
 
 class BootedTree:
@@ -65,6 +74,9 @@ class BootedTree:
 
     The files of this source tree are there as well, at the same path; what is changed in them stays in the tree.
     """
+
+    # What of this machine the tree shows when it is booted.
+    _shown: tuple[str, ...] = (f"--overlay={REPO}::{REPO}",)
 
     def __init__(self, suite: str) -> None:
         # Not below /tmp, which may be mounted nosuid.
@@ -83,22 +95,19 @@ class BootedTree:
             raise
 
     def _make(self) -> None:
-        packages = [*_SERVICES, *_listed("build"), *_listed("demo"), *LANGUAGES]
+        packages = [*_SERVICES, *listed("build"), *listed("demo"), *LANGUAGES]
         argv = ["mmdebstrap", "--quiet", "--variant=important", f"--include={','.join(packages)}"]
         # Nothing of it outlives a power cut: dpkg need not wait for the disk, neither for files nor for what it notes.
-        argv += ["--dpkgopt=force-unsafe-io", f"--hook-dir={_NO_SYNC}"]
+        argv += ["--dpkgopt=force-unsafe-io", f"--hook-dir={NO_SYNC}"]
         for name, package in MAIL_SERVERS.items():
             # Of two mail servers one can be installed, so their packages wait in the tree, which has no network.
             cache = f"/root/mail/{name}"
             get = f"apt-get -q -y --no-install-recommends --download-only -o Dir::Cache::archives={cache} install"
             argv.append(f'--customize-hook=mkdir -p "$1{cache}" && chroot "$1" {get} {package}')
-        log = f"{self.folder}/log"
-        with open(log, "wb") as stream:
-            done = subprocess.run(
-                [*argv, self.suite, self.tree, mirror()], check=False, timeout=900, stdin=subprocess.DEVNULL,
-                stdout=stream, stderr=stream,
-            )  # fmt: skip
-        assert done.returncode == 0, Path(log).read_text(errors="replace")[-4000:]
+        debootstrap([*argv, self.suite, self.tree, mirror()], f"{self.folder}/log")
+        self._name_it()
+
+    def _name_it(self) -> None:
         Path(self.tree, "etc/hostname").write_text("booted\n")
         Path(self.tree, "etc/hosts").write_text("127.0.0.1 localhost booted\n")
         # By which a mail server names this host, and knows mail for it.
@@ -118,7 +127,7 @@ class BootedTree:
     def _boot(self) -> None:
         # With nspawn's own filter, by which keyctl(2) and others answer EPERM.
         argv = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--private-network", "-D", self.tree,
-                "-M", self._name, f"--overlay={REPO}::{REPO}", "-b"]  # fmt: skip
+                "-M", self._name, *self._shown, "-b"]  # fmt: skip
         own = self._own_groups()
         join = "\n".join(f"echo $$ >{group}/cgroup.procs" for group in own)
         with open(f"{self.folder}/console", "wb") as console:
@@ -126,10 +135,23 @@ class BootedTree:
                 ["sh", "-ec", f'{join}\nexec "$@"', "sh", *argv],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
             )  # fmt: skip
+        self._wait_for_boot()
+
+    def _wait_for_boot(self) -> None:
+        self._leader = 0
         self.wait(self._has_leader, "the first process")
         self.wait(self._is_up, "the boot", 120)
-        if own:
+        if any(os.path.exists(f"{_CGROUPS}/{name}/{self._name}") for name in _CONTROLLERS):
             self._open_groups()
+
+    def reboot(self) -> None:
+        """Start it again, as its administrator does; what was on its file system is there, what ran is not."""
+        before = Path(f"/proc/{self._leader}/stat")
+        started = before.read_text().rsplit(")", 1)[1].split()[19]
+        self.run("systemctl reboot")
+        # A number may be used again, the time of the start is not.
+        self.wait(lambda: not before.exists() or started not in before.read_text(), "the end", 90)
+        self._wait_for_boot()
 
     def _own_groups(self) -> list[str]:
         """Make groups for the tree in each hierarchy of the old kind, of which a container gets none by itself."""
