@@ -12,8 +12,6 @@ from tests.abilities import REPO
 from tests.harness.shared import turn
 from tests.system.booted import NO_SYNC, BootedTree, debootstrap, listed, mirror
 
-VERSION, BEFORE = "0.1.0", "0.1.0~before"
-DEB = "jailssh_{version}_amd64.deb"
 # In the image of every jail with a shell, by way of ls(1), and no other package wants one version of it exactly.
 LIBRARY = "libpcre2-8-0"
 # What its Depends name, and the clients of the story.
@@ -25,18 +23,12 @@ _CACHE = REPO / "build/trees"
 _ROOM = "/root/packages"
 
 
-def architecture() -> str:
-    """Return dpkg's name of this machine's architecture."""
-    return _out("dpkg", "--print-architecture").strip()
-
-
-def build(target: Path, version: str = "") -> Path:
+def build(target: Path, umask: int, **environment: str) -> Path:
     """Build the package, and the source package, into ``target``; return its path."""
-    # A clock, a language and a umask of its own: none of them shows in the package.
-    env = {"PATH": os.environ["PATH"], "TZ": "Asia/Tokyo", "LC_ALL": "C"}
     done = subprocess.run(
-        [REPO / "packaging/make-deb", target, *([version] if version else [])],
-        env=env, umask=0o077, capture_output=True, text=True, timeout=600, check=False, stdin=subprocess.DEVNULL,
+        [REPO / "packaging/make-deb", target],
+        env={"PATH": os.environ["PATH"], **environment}, umask=umask,
+        capture_output=True, text=True, timeout=600, check=False, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-4000:]
     return Path(done.stdout.strip())
@@ -44,7 +36,7 @@ def build(target: Path, version: str = "") -> Path:
 
 def repacked(deb: Path, target: Path, version: str, library: bool = False) -> Path:
     """Return a package of the same files with another version; a ``library`` gets another content as well."""
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     tree = target / "tree"
     _out("dpkg-deb", "-R", str(deb), str(tree))
     control = tree / "DEBIAN/control"

@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 import jailssh
-from tests.harness.shared import once
 from tests.system import packaged
 from tests.system.booted import SUITES
 from tests.system.logins import LOGINS, Login, try_login
-from tests.system.packaged import BEFORE, LIBRARY, PackagedTree
+from tests.system.packaged import LIBRARY, PackagedTree
 from tests.system.people import ACCOUNT, JAILS, KEY, OPEN, PASSWORD, REPOSITORY, SHUT, SSH
 
 pytestmark = pytest.mark.needs("root", "login-program", "mmdebstrap", "nspawn", "python3-packages", "debhelper")
@@ -27,6 +26,7 @@ pytestmark = pytest.mark.needs("root", "login-program", "mmdebstrap", "nspawn", 
 TOLD = SUITES if os.environ.get("JAILSSH_SYSTEM") == "all" else SUITES[:1]
 LOGIN = "/usr/libexec/jailssh/jailssh-login"
 NOW = jailssh.__version__
+BEFORE = f"{NOW}~before"
 # What installing and removing any package leaves behind, what logins do, and what the tests themselves make.
 PASSING = (
     "/home", "/root", "/srv", "/tmp", "/var/backups", "/var/cache", "/var/lib/dpkg", "/var/lib/systemd", "/var/log",
@@ -35,16 +35,11 @@ PASSING = (
 
 
 @pytest.fixture(scope="module", params=TOLD)
-def tree(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedTree]:
+def tree(request: pytest.FixtureRequest, deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PackagedTree]:
     """A booted Debian in which the package waits, and one of the version before."""
-
-    def build(folder: Path) -> None:
-        made = packaged.build(folder / "built")
-        made.rename(folder / "now.deb")
-        packaged.repacked(folder / "now.deb", folder / "before", BEFORE)
-
-    folder = once(tmp_path_factory, "deb", build)
-    packages = {"now": folder / "now.deb", "before": folder / "before/made.deb"}
+    now = next(deb.glob("jailssh_*.deb"))
+    before = packaged.repacked(now, tmp_path_factory.mktemp("before"), BEFORE)
+    packages = {"now": now, "before": before}
     with closing(PackagedTree(request.param, packages)) as tree:
         tree.sh(f"set -e; {KEY}; systemctl start ssh")
         for name in (OPEN, SHUT):
