@@ -115,6 +115,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "strace": lambda: _works("strace", "-o", "/dev/null", "true"),
     "acl": lambda: _program("setfacl"),
     "journald": lambda: Path("/lib/systemd/systemd-journald").exists(),
+    "dpkg": lambda: _program("dpkg-statoverride"),
     "debhelper": lambda: _program("dh", "dh_apparmor", "dh_python3", "musl-gcc"),
     "lintian": lambda: _program("lintian"),
     "rpm": lambda: _program("rpmbuild", "rpm"),

@@ -25,8 +25,8 @@ def test_packages_depend_on_what_the_program_needs() -> None:
     source, binary = (REPO / "packaging/debian/control").read_text().split("\n\n", 1)
     python = _lines("packaging/packages-python.txt")
     # Essential for building in Debian, for the private environment, or for Python packages that are compiled there.
-    others = {"gcc", "libc6-dev", "make", "ninja-build", "libseccomp2", "libseccomp-dev", "libsystemd-dev", "python3-dev",
-              "python3-venv"}  # fmt: skip
+    others = {"gcc", "libc6-dev", "make", "ninja-build", "libseccomp2", "libseccomp-dev", "libsystemd-dev",
+              "python3-dev", "python3-venv"}  # fmt: skip
     assert _lines("packaging/packages-build.txt") - others - _named(source) == set()
     assert python - _named(source) == set()
     assert python - _named(binary) == set()

@@ -135,30 +135,25 @@ class BootedTree:
                 ["sh", "-ec", f'{join}\nexec "$@"', "sh", *argv],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
             )  # fmt: skip
-        self._wait_for_boot()
-
-    def _wait_for_boot(self) -> None:
         self._leader = 0
         self.wait(self._has_leader, "the first process")
         self.wait(self._is_up, "the boot", 120)
-        if any(os.path.exists(f"{_CGROUPS}/{name}/{self._name}") for name in _CONTROLLERS):
+        if own:
             self._open_groups()
 
     def reboot(self) -> None:
-        """Start it again, as its administrator does; what was on its file system is there, what ran is not."""
-        before = Path(f"/proc/{self._leader}/stat")
-        started = before.read_text().rsplit(")", 1)[1].split()[19]
-        self.run("systemctl reboot")
-        # A number may be used again, the time of the start is not.
-        self.wait(lambda: not before.exists() or started not in before.read_text(), "the end", 90)
-        self._wait_for_boot()
+        """Switch it off and on, as its administrator does; what was on its file system is there, what ran is not."""
+        assert self._machine is not None
+        self.run("systemctl poweroff")
+        self._machine.wait(90)
+        self._boot()
 
     def _own_groups(self) -> list[str]:
         """Make groups for the tree in each hierarchy of the old kind, of which a container gets none by itself."""
         found = [f"{_CGROUPS}/{name}" for name in _CONTROLLERS if os.path.exists(f"{_CGROUPS}/{name}/cgroup.procs")]
         groups = [f"{path}/{self._name}" for path in found]
         for group in groups:
-            os.mkdir(group)
+            os.makedirs(group, exist_ok=True)
         return groups
 
     def _open_groups(self) -> None:
