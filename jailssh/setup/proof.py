@@ -190,9 +190,7 @@ def _explained(done: process.Completed) -> HostError:
     said = _detail(done.stderr) or process.last_line(done.stderr) or f"exit status {done.code}"
     calls = kernel.refused_calls()
     reasons = [f"system calls refused: {', '.join(calls)}"] if calls else []
-    hint = (
-        _CONTAINER if calls else f"see the whole record: journalctl -t jailssh; to reinstall the program: {INSTALL}"
-    )
+    hint = _CONTAINER if calls else f"see the whole record: journalctl -t jailssh; to reinstall the program: {INSTALL}"
     if profile := kernel.apparmor():
         reasons.append(f"AppArmor profile {profile} confines this system")
         hint = f"{_CONTAINER} --security-opt apparmor=unconfined"

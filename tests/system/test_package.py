@@ -216,7 +216,7 @@ def test_it_is_not_removed_while_accounts_are_in_jails(tree: PackagedTree) -> No
     assert "jailssh: not removed: accounts are in a jail: " in done.stdout
     assert SHUT in done.stdout
     assert "hint: jailssh deluser NAME" in done.stdout
-    assert tree.sh("dpkg-query -W -f '${Status}' jailssh") == "install ok installed"
+    assert tree.sh("dpkg-query -W -f '${db:Status-Status}' jailssh") == "installed"
     works(tree)
 
 
@@ -232,4 +232,5 @@ def test_removed_and_purged_nothing_of_it_stays(tree: PackagedTree, untouched: l
     assert "jailssh" not in tree.sh(
         "cat /var/lib/dpkg/statoverride /proc/self/mountinfo; ls /run /etc /var/lib; dpkg -l"
     )
+    assert "/run/jailssh" not in tree.sh("cat /proc/1/mountinfo")
     assert differences(untouched, state(tree)) == set()

@@ -28,7 +28,7 @@ def out(*argv: str | Path, cwd: Path = REPO) -> str:
 @pytest.mark.needs("root", "login-program", "python3-packages", "debhelper", "lintian")
 def test_lintian_finds_nothing_without_a_reason(deb: Path) -> None:
     (changes,) = deb.glob("*.changes")
-    command = ["lintian", "--allow-root", "--no-tag-display-limit", "--display-info", "--color=never", changes]
+    command = ["lintian", "--allow-root", "--no-tag-display-limit", "--display-info", "--color=never", str(changes)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     found = [line for line in done.stdout.splitlines() if re.match(r"[EWI]: ", line) and line not in KNOWN]
     assert found == [], done.stderr
@@ -76,7 +76,7 @@ def test_rpm_has_the_same_files_and_the_right_modes(deb: Path, tmp_path: Path) -
     rows = [line.split(maxsplit=8) for line in out("rpm", "-qplv", rpm).splitlines()]
     modes = {row[8].lstrip("/"): (row[0], row[2], row[3]) for row in rows}
     assert modes.pop(LOGIN) == ("-rwsr-x---", "root", "jailssh")
-    assert {owner for _, *owner in modes.values() for owner in owner} == {"root"}
+    assert {name for _, *names in modes.values() for name in names} == {"root"}
     assert [path for path, (mode, *_) in modes.items() if "s" in mode or mode[8] == "w"] == []
     there = {row[5].removeprefix("./") for row in (
         line.split(maxsplit=5) for line in out("dpkg-deb", "-c", next(deb.glob("jailssh_*.deb"))).splitlines()
