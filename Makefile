@@ -42,7 +42,7 @@ SITE = $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("pur
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build tools help test test-matrix test-mutations test-suites check demo bench lint stage wheels install uninstall clean
+.PHONY: build tools help test test-matrix test-mutations test-suites test-system check demo bench lint stage wheels install uninstall deb rpm clean
 
 build: ## the login program and the command, in build/ (what make alone does)
 build: $(ROOM)/python.stamp
@@ -91,7 +91,9 @@ help: ## this list
 
 # Running.
 
-test: tools $(PACKAGES)-demo.stamp $(PACKAGES)-python.stamp $(PACKAGES)-test.stamp ## every test; JOBS=0 in one process, ARGS='tests/unit -x' for pytest
+TEST_PACKAGES = $(foreach name,demo python test deb,$(PACKAGES)-$(name).stamp)
+
+test: tools $(TEST_PACKAGES) ## every test; JOBS=0 in one process, ARGS='tests/unit -x' for pytest
 	@$(VENV)/bin/python -m pytest -n $(JOBS) $(ARGS)
 
 check: tools ## house rules, types, unit and golden tests; FILES='A B' the rules for these files
@@ -115,6 +117,11 @@ test-mutations: tools $(PACKAGES)-demo.stamp $(PACKAGES)-test.stamp ## leave out
 test-suites: tools $(PACKAGES)-demo.stamp ## other projects' own tests, in a jail and not; each difference needs a reason
 	@$(VENV)/bin/python -m tests.suites $(ARGS)
 
+# The Debian package built, and its story told on a booted Debian 12 and 13: installed, used, upgraded, removed, purged.
+# make test tells it on Debian 12.
+test-system: tools $(TEST_PACKAGES) ## the Debian package on booted Debian 12 and 13, from installation to purge
+	@JAILSSH_MUST_RUN=all JAILSSH_SYSTEM=all $(VENV)/bin/python -m pytest -n $(if $(filter 0,$(JOBS)),0,3) tests/system/test_package.py tests/system/test_package_built.py $(ARGS)
+
 lint: tools ## the house rules alone, with the analysers of C
 	@$(VENV)/bin/python -m pytest -n $(JOBS) tests/lint $(ARGS)
 
@@ -132,7 +139,7 @@ stage: $(STAGE_NEEDS)
 	@$(SAY_LIBRARY)
 	@echo 'install: compiling'
 	@CC="$(LOGIN_CC)" packaging/quietly meson setup $$(test -d '$(STAGE_BUILD)/meson-info' && echo --reconfigure) '$(STAGE_BUILD)' '$(CURDIR)' --prefix='$(PREFIX)' --libexecdir=libexec \
-	    -Dpython.purelibdir='$(PREFIX)/lib/jailssh/python' -Dpython.platlibdir='$(PREFIX)/lib/jailssh/python'
+	    -Dpython.purelibdir='$(PREFIX)/lib/jailssh/python' -Dpython.platlibdir='$(PREFIX)/lib/jailssh/python' -Dsystem_packages=$(if $(SYSTEM_PACKAGES),true,false)
 	@rm -rf '$(STAGE)'
 	@packaging/quietly ninja -C '$(STAGE_BUILD)'
 	@PYTHONPATH='$(if $(SYSTEM_PACKAGES),/usr/lib/python3/dist-packages,$(ROOM)/dependencies)' DESTDIR='$(STAGE)' packaging/quietly meson install -C '$(STAGE_BUILD)' --no-rebuild --quiet
@@ -154,6 +161,18 @@ install: stage ## into PREFIX=/usr/local below DESTDIR; without a network: WHEEL
 
 uninstall: ## take away what install put
 	@$(PYTHON) packaging/install.py uninstall '$(DESTDIR)' '$(PREFIX)'
+
+# Packages.
+
+deb: $(PACKAGES)-build.stamp $(PACKAGES)-python.stamp $(PACKAGES)-deb.stamp ## the Debian package, in build/deb
+	@echo 'deb: building'
+	@rm -rf '$(ROOM)/deb'
+	@packaging/make-deb '$(ROOM)/deb'
+
+rpm: $(PACKAGES)-build.stamp $(PACKAGES)-python.stamp $(PACKAGES)-deb.stamp ## the package of rpm, in build/rpm
+	@echo 'rpm: building'
+	@rm -rf '$(ROOM)/rpm'
+	@packaging/make-rpm '$(ROOM)/rpm'
 
 clean: ## remove build/
 	rm -rf '$(ROOM)'

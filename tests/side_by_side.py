@@ -27,6 +27,8 @@ import pytest
 TOGETHER = {
     "bookworm": ("tests/system/test_*_booted.py", "bookworm"),
     "trixie": ("tests/system/test_*_booted.py", ""),
+    "package bookworm": ("tests/system/test_package.py", "bookworm"),
+    "package trixie": ("tests/system/test_package.py", "trixie"),
     "sshd m-z": ("tests/sshd/test_[m-z]*.py", ""),
     "sshd a-l": ("tests/sshd/test_[a-l]*.py", ""),
 }
@@ -36,6 +38,7 @@ LONGEST = (
     "tests/root/login/test_linger_hostile.py", "tests/root/console/test_outputs.py", "tests/root/users/test_adduser.py",
     "tests/root/tree/test_languages.py", "tests/root/checks/test_check.py", "tests/root/publish/test_keys.py",
     "tests/root/doctor/test_doctor.py", "tests/root/login/test_log.py", "tests/system/test_install.py",
+    "tests/system/test_package_built.py",
     "tests/lint/test_c_analysis.py", "tests/login/test_relay.py", "tests/lint/test_format.py",
     "tests/root/login/test_shapes.py", "tests/root/login/test_attacks_commands.py", "tests/root/login/test_linger.py",
     "tests/system/test_install_offline.py", "tests/lint/test_must_run.py", "tests/root/login/test_session.py",

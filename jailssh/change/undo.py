@@ -228,7 +228,7 @@ def _is_unused(entry: accounts.AccountEntry, dev: int, ino: int) -> bool:
 
 
 def _undo_group(name: str) -> None:
-    if accounts.group_exists(name):
+    if accounts.group_exists(name) and not install.is_named_to_dpkg(name):
         accounts.delete_group(name)
 
 

@@ -12,22 +12,23 @@ from dataclasses import KW_ONLY, dataclass
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.files import fs
 from jailssh.host import install, packages
-from jailssh.host.paths import Layout
+from jailssh.host.paths import INSTALL, Layout
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.scene import Scene
 from jailssh.setup import proof
 
+_AGAIN = f"{INSTALL}, and find out who changed it"
 MISSING = Kind(
-    "JSH-601", Severity.HIGH, "login program is missing", "Nobody in a jail can log in.", "make install",
+    "JSH-601", Severity.HIGH, "login program is missing", "Nobody in a jail can log in.", INSTALL,
 )  # fmt: skip
 OTHERS = Kind(
     "JSH-602", Severity.HIGH, "program of jailssh that others than root can change",
-    "Who changes it is root at the next login.", "make install, and find out who changed it",
+    "Who changes it is root at the next login.", _AGAIN,
 )  # fmt: skip
 CHANGED = Kind(
     "JSH-603", Severity.HIGH, "program of jailssh is not the one that was installed",
-    "It runs with root's power at every login.", "make install, and find out who changed it",
+    "It runs with root's power at every login.", _AGAIN,
 )  # fmt: skip
 PLACE = Kind(
     "JSH-604", Severity.HIGH, "place of the login program is not root's alone",
@@ -126,7 +127,7 @@ _ALGORITHMS = {32: "md5", 64: "sha256"}
 
 
 def recorded_digests(layout: Layout) -> dict[str, str]:
-    """Return what ``make install`` has written down, by path."""
+    """Return what ``make install``, or the build of the package, has written down, by path."""
     path = f"{layout.prefix}/{_RECORD}"
     with suppress(HostError):
         data = install.read_optional(path, _LIMIT) or b""

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from jailssh.files import fs
-from jailssh.host import process
+from jailssh.host import packages, process
+
+_STATOVERRIDE = "/usr/bin/dpkg-statoverride"
+_STATOVERRIDES = "/var/lib/dpkg/statoverride"
 
 
 def access_of(path: str) -> tuple[int, int, int]:
@@ -24,9 +27,15 @@ def access_of(path: str) -> tuple[int, int, int]:
 
 
 def set_access(path: str, mode: int, uid: int, gid: int) -> None:
-    """Give a trusted file this owner and mode; one that others can write to is refused and cannot get a set-id bit."""
+    """Give a trusted file this owner and mode; one that others can write to is refused and cannot get a set-id bit.
+
+    Of a file that a Debian package brought, dpkg is told: it gives the next version the same.
+    """
     fd = fs.open_trusted(path)
     try:
+        if os.path.exists(_STATOVERRIDE) and packages.owners([path]):
+            argv = [_STATOVERRIDE, "--force-statoverride-add", "--add", f"#{uid}", f"#{gid}", f"{mode:o}", path]
+            process.run(argv, timeout=60)
         # chown(2) clears the set-id bits, so the mode comes second.
         os.fchown(fd, uid, gid)
         os.fchmod(fd, mode)
@@ -34,6 +43,12 @@ def set_access(path: str, mode: int, uid: int, gid: int) -> None:
         raise fs.failed("change the mode of", path, error) from error
     finally:
         os.close(fd)
+
+
+def is_named_to_dpkg(group: str) -> bool:
+    """True if a file is given to this group by dpkg-statoverride(1): dpkg stops at once where such a group is gone."""
+    data = read_optional(_STATOVERRIDES) or b""
+    return any(line.split(" ")[1:2] == [group] for line in data.decode("utf-8", "replace").splitlines())
 
 
 def has_capabilities(path: str) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import KW_ONLY, dataclass
 from jailssh.core.errors import EXIT_DENIED, EXIT_OK, HostError
 from jailssh.core.names import JailPath
 from jailssh.host import process
-from jailssh.host.paths import Layout
+from jailssh.host.paths import INSTALL, Layout
 
 TIMEOUT = 10.0
 """Seconds; a decision takes microseconds."""
@@ -49,7 +49,7 @@ def judge(layout: Layout, plan: str | bytes, command: str | None) -> Verdict:
     """
     program = layout.match_program
     if not os.path.exists(program):
-        raise HostError(f"program {program}", "is not installed", hint="make install")
+        raise HostError(f"program {program}", "is not installed", hint=INSTALL)
     data = plan if isinstance(plan, bytes) else None
     argv = [program, "-0", plan if isinstance(plan, str) else "-", *([] if command is None else [command])]
     done = process.run(argv, input=data, check=False, timeout=TIMEOUT)

@@ -12,8 +12,9 @@ try:  # Written by the installation; a source tree has none.
     from jailssh import _build  # type: ignore[attr-defined, unused-ignore]
 
     PREFIX: str = _build.PREFIX
+    INSTALL: str = _build.INSTALL
 except ImportError:
-    PREFIX = "/usr/local"
+    PREFIX, INSTALL = "/usr/local", "make install"
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ int main(int argc, char **argv)
     if (!journal && plan_says(&plan, OP_JOURNAL, "require"))
         refuse(R_JOURNAL, "journal is not available, but require_journal is set", 0);
     slot_take(&plan, request.key);
-    record_open(&plan, id);
+    record_open(&plan, request.session);
     jail.image = mount_open_image(&plan);
     filter_read(&plan);
     make_channel(channel);

@@ -13,7 +13,7 @@ from jailssh.core import journal_fields as fields
 from jailssh.core.errors import HostError
 from jailssh.core.names import escape
 from jailssh.host import process
-from jailssh.host.paths import Layout
+from jailssh.host.paths import INSTALL, Layout
 from jailssh.scratch.demo_rows import Row
 from jailssh.scratch.host import ScratchHost
 
@@ -129,7 +129,7 @@ def installed_prefix(layout: Layout) -> str:
     for prefix in (own, layout.prefix):
         if os.path.exists(f"{prefix}{layout.login_program.removeprefix(layout.prefix)}"):
             return prefix
-    raise HostError("demo", "jailssh is not installed", hint="make install, or make demo in the source tree")
+    raise HostError("demo", "jailssh is not installed", hint=f"{INSTALL}, or make demo in the source tree")
 
 
 def require_programs() -> None:

@@ -20,7 +20,7 @@ from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import HostPath, JailPath
 from jailssh.files import fs, tree
 from jailssh.host import accounts, journal, kernel, pins, process
-from jailssh.host.paths import Layout
+from jailssh.host.paths import INSTALL, Layout
 from jailssh.image.live import live_tops
 from jailssh.jail.this_host import find_program
 from jailssh.plan.compile import JailSettings, compile_plan, network_of
@@ -190,9 +190,7 @@ def _explained(done: process.Completed) -> HostError:
     said = _detail(done.stderr) or process.last_line(done.stderr) or f"exit status {done.code}"
     calls = kernel.refused_calls()
     reasons = [f"system calls refused: {', '.join(calls)}"] if calls else []
-    hint = (
-        _CONTAINER if calls else "see the whole record: journalctl -t jailssh; to reinstall the program: make install"
-    )
+    hint = _CONTAINER if calls else f"see the whole record: journalctl -t jailssh; to reinstall the program: {INSTALL}"
     if profile := kernel.apparmor():
         reasons.append(f"AppArmor profile {profile} confines this system")
         hint = f"{_CONTAINER} --security-opt apparmor=unconfined"

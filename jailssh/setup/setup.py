@@ -21,7 +21,7 @@ from jailssh.config import authorized
 from jailssh.core.errors import HostError, JailsshError, raise_all
 from jailssh.files import fs
 from jailssh.host import accounts, install
-from jailssh.host.paths import Layout
+from jailssh.host.paths import INSTALL, Layout
 from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
@@ -189,7 +189,7 @@ def _dir_change(path: str, mode: int) -> Change:
 def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     path = layout.login_program
     if not os.path.exists(path):
-        raise HostError(path, "is not installed (the login program)", hint="make install")
+        raise HostError(path, "is not installed (the login program)", hint=INSTALL)
     if install.has_capabilities(path):
         return []
     # Members of other groups are not in the group jailssh, so the program must be open to all; it refuses whoever

@@ -15,6 +15,31 @@ def test_version() -> None:
     assert found[1] == jailssh.__version__
 
 
+def test_version_of_the_debian_package() -> None:
+    head = (REPO / "packaging/debian/changelog").read_text().splitlines()[0]
+    assert head.split()[:2] == ["jailssh", f"({jailssh.__version__})"]
+
+
+def test_packages_depend_on_what_the_program_needs() -> None:
+    """What building and running need is listed for make; a package that does not name it does not build, or run."""
+    source, binary = (REPO / "packaging/debian/control").read_text().split("\n\n", 1)
+    python = _lines("packaging/packages-python.txt")
+    # Essential for building in Debian, for the private environment, or for Python packages that are compiled there.
+    others = {"gcc", "libc6-dev", "make", "ninja-build", "libseccomp2", "libseccomp-dev", "libsystemd-dev",
+              "python3-dev", "python3-venv"}  # fmt: skip
+    assert _lines("packaging/packages-build.txt") - others - _named(source) == set()
+    assert python - _named(source) == set()
+    assert python - _named(binary) == set()
+
+
+def _lines(path: str) -> set[str]:
+    return {line for line in (REPO / path).read_text().splitlines() if line and not line.startswith("#")}
+
+
+def _named(text: str) -> set[str]:
+    return set(re.findall(r"^ ([a-z0-9+.-]+)(?: \(.*\))?,$", text, re.MULTILINE))
+
+
 def test_every_c_file_is_built() -> None:
     built = set(re.findall(r"'(jailssh/login/[\w/]+\.c)'", (REPO / "meson.build").read_text()))
     assert built == {name(path) for path in LOGIN_C if path.suffix == ".c"}

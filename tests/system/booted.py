@@ -30,7 +30,7 @@ LANGUAGES = (
 DIRECTORY = ("slapd", "ldap-utils", "sssd-ldap", "libnss-sss", "libpam-sss", "nslcd", "libnss-ldapd")
 _SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
 # Comes with mmdebstrap, and asks dpkg-architecture(1).
-_NO_SYNC = "/usr/share/mmdebstrap/hooks/eatmydata"
+NO_SYNC = "/usr/share/mmdebstrap/hooks/eatmydata"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What pip of this machine gets its packages with.
 _TRUST = ("/etc/resolv.conf", "/etc/ssl/certs", "/etc/pip.conf")
@@ -56,10 +56,19 @@ def mirror() -> str:
     return found[1]
 
 
-def _listed(name: str) -> list[str]:
+def listed(name: str) -> list[str]:
     """Return the Debian packages of a list of the project's."""
     lines = (REPO / f"packaging/packages-{name}.txt").read_text().splitlines()
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def debootstrap(argv: list[str], log: str) -> None:
+    """Run mmdebstrap, whose words go to the file ``log``."""
+    with open(log, "wb") as stream:
+        done = subprocess.run(
+            argv, check=False, timeout=900, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+        )  # fmt: skip
+    assert done.returncode == 0, Path(log).read_text(errors="replace")[-4000:]
 
 
 class BootedTree:
@@ -67,6 +76,9 @@ class BootedTree:
 
     The files of this source tree are there as well, at the same path; what is changed in them stays in the tree.
     """
+
+    # What of this machine the tree shows when it is booted.
+    _shown: tuple[str, ...] = (f"--overlay={REPO}::{REPO}",)
 
     def __init__(self, suite: str) -> None:
         # Not below /tmp, which may be mounted nosuid.
@@ -85,10 +97,10 @@ class BootedTree:
             raise
 
     def _make(self) -> None:
-        packages = [*_SERVICES, *_listed("build"), *_listed("demo"), *LANGUAGES]
+        packages = [*_SERVICES, *listed("build"), *listed("demo"), *LANGUAGES]
         argv = ["mmdebstrap", "--quiet", "--variant=important", f"--include={','.join(packages)}"]
         # Nothing of it outlives a power cut: dpkg need not wait for the disk, neither for files nor for what it notes.
-        argv += ["--dpkgopt=force-unsafe-io", f"--hook-dir={_NO_SYNC}"]
+        argv += ["--dpkgopt=force-unsafe-io", f"--hook-dir={NO_SYNC}"]
         # Of two mail servers one can be installed, and a directory service is in everybody's way: their packages wait
         # in the tree, which has no network.
         later = {f"/root/mail/{name}": package for name, package in MAIL_SERVERS.items()}
@@ -96,13 +108,10 @@ class BootedTree:
             get = f"apt-get -q -y --no-install-recommends --download-only -o Dir::Cache::archives={cache} install"
             argv.append(f'--customize-hook=mkdir -p "$1{cache}" && chroot "$1" {get} {wanted}')
         argv.append('--customize-hook=chroot "$1" sh -ec "cd /root; apt-get -q download jailkit"')
-        log = f"{self.folder}/log"
-        with open(log, "wb") as stream:
-            done = subprocess.run(
-                [*argv, self.suite, self.tree, mirror()], check=False, timeout=900, stdin=subprocess.DEVNULL,
-                stdout=stream, stderr=stream,
-            )  # fmt: skip
-        assert done.returncode == 0, Path(log).read_text(errors="replace")[-4000:]
+        debootstrap([*argv, self.suite, self.tree, mirror()], f"{self.folder}/log")
+        self._name_it()
+
+    def _name_it(self) -> None:
         Path(self.tree, "etc/hostname").write_text("booted\n")
         Path(self.tree, "etc/hosts").write_text("127.0.0.1 localhost booted\n")
         # By which a mail server names this host, and knows mail for it.
@@ -122,7 +131,7 @@ class BootedTree:
     def _boot(self) -> None:
         # With nspawn's own filter, by which keyctl(2) and others answer EPERM.
         argv = ["systemd-nspawn", "--register=no", "--keep-unit", "--quiet", "--private-network", "-D", self.tree,
-                "-M", self._name, f"--overlay={REPO}::{REPO}", "-b"]  # fmt: skip
+                "-M", self._name, *self._shown, "-b"]  # fmt: skip
         own = self._own_groups()
         join = "\n".join(f"echo $$ >{group}/cgroup.procs" for group in own)
         with open(f"{self.folder}/console", "wb") as console:
@@ -130,17 +139,25 @@ class BootedTree:
                 ["sh", "-ec", f'{join}\nexec "$@"', "sh", *argv],
                 stdin=subprocess.DEVNULL, stdout=console, stderr=console, start_new_session=True,
             )  # fmt: skip
+        self._leader = 0
         self.wait(self._has_leader, "the first process")
         self.wait(self._is_up, "the boot", 120)
         if own:
             self._open_groups()
+
+    def reboot(self) -> None:
+        """Switch it off and on, as its administrator does; what was on its file system is there, what ran is not."""
+        assert self._machine is not None
+        self.run("systemctl poweroff")
+        self._machine.wait(90)
+        self._boot()
 
     def _own_groups(self) -> list[str]:
         """Make groups for the tree in each hierarchy of the old kind, of which a container gets none by itself."""
         found = [f"{_CGROUPS}/{name}" for name in _CONTROLLERS if os.path.exists(f"{_CGROUPS}/{name}/cgroup.procs")]
         groups = [f"{path}/{self._name}" for path in found]
         for group in groups:
-            os.mkdir(group)
+            os.makedirs(group, exist_ok=True)
         return groups
 
     def _open_groups(self) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.harness.fixtures import staged_prefix
+from tests.harness.shared import once
+from tests.system import packaged
 from tests.system.booted import SUITES, BootedTree
 from tests.system.people import prepare
 
@@ -24,6 +27,12 @@ def tree(request: pytest.FixtureRequest) -> Iterator[BootedTree]:
         _made.append(tree)
         prepare(tree)
         yield tree
+
+
+@pytest.fixture(scope="session")
+def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory in which the Debian package was built, once a run."""
+    return once(tmp_path_factory, "deb", lambda folder: packaged.build(folder, 0o077, TZ="Asia/Tokyo", LC_ALL="C"))
 
 
 @pytest.hookimpl(hookwrapper=True)

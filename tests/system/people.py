@@ -9,14 +9,14 @@ SSH = "-o BatchMode=yes -o StrictHostKeyChecking=no -o LogLevel=ERROR -o KexAlgo
 PASSWORD = "known"
 OPEN, SHUT, OTHER = "open", "shut", "other"
 JAILS = {SHUT: "sftp-only", "runs": "shell", "copies": "scp-sftp", "code": "git-only", "backs": "rsync-backup"}
-_KEY = "test -f /root/key || ssh-keygen -q -t ed25519 -N '' -f /root/key"
-_ACCOUNT = """
+KEY = "test -f /root/key || ssh-keygen -q -t ed25519 -N '' -f /root/key"
+ACCOUNT = """
 id {name} >/dev/null 2>&1 || useradd -m -s /bin/bash {name}
 echo {name}:{password} | chpasswd
 install -d -o {name} -m 700 /home/{name}/.ssh
 install -o {name} -m 600 /root/key.pub /home/{name}/.ssh/authorized_keys
 """
-_REPOSITORY = """
+REPOSITORY = """
 rm -rf /srv/git /root/seed
 git init -q -b main /root/seed
 git -C /root/seed -c user.name=x -c user.email=x commit -q --allow-empty -m one
@@ -28,11 +28,11 @@ chown -R code: /srv/git
 
 def prepare(tree: BootedTree) -> None:
     """Make the accounts, and let jailssh confine those that are to be; what is there already stays."""
-    tree.sh(f"{_KEY}; systemctl start ssh cron atd")
+    tree.sh(f"{KEY}; systemctl start ssh cron atd")
     tree.use_mail_server("exim4")
     for name in (OPEN, OTHER, *JAILS):
-        tree.sh("set -e;" + _ACCOUNT.format(name=name, password=PASSWORD))
+        tree.sh("set -e;" + ACCOUNT.format(name=name, password=PASSWORD))
     tree.sh("jailssh setup --yes")
-    tree.sh(f"set -e; {_REPOSITORY}")
+    tree.sh(f"set -e; {REPOSITORY}")
     for name, jail in JAILS.items():
         tree.sh(f"jailssh adduser {name} --jail {jail} --yes --now")

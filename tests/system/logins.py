@@ -1,0 +1,52 @@
+"""Logins of every protocol to the accounts of :mod:`tests.system.people`: served or denied, and what shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tests.system.booted import BootedTree
+from tests.system.people import SHUT, SSH
+
+_GIT = f"GIT_SSH_COMMAND='ssh {SSH}' git"
+_DENIED = "jailssh: command not allowed; this account allows: "
+
+
+@dataclass(frozen=True)
+class Login:
+    """What a client does as AS, and what of it must be seen: its output if it is served, else the refusal."""
+
+    name: str
+    account: str
+    script: str
+    served: bool
+    shows: str
+
+
+LOGINS = (
+    Login("command", "runs", f"ssh -n {SSH} AS@localhost id -un", True, "runs"),
+    Login("command denied", SHUT, f"ssh -n {SSH} AS@localhost id -un", False, _DENIED),
+    Login("shell", "runs", f"echo 'echo $HOME; exit 3' | ssh {SSH} AS@localhost; test $? = 3", True, "/home/runs"),
+    Login("shell denied", SHUT, f"ssh {SSH} AS@localhost </dev/null", False, "this account allows: sftp"),
+    Login("sftp", SHUT, f"echo put /root/up sent | sftp -q -b - {SSH} AS@localhost", True, "sftp> put"),
+    Login("sftp denied", "code", f"echo pwd | sftp -q -b - {SSH} AS@localhost", False, "onnection closed"),
+    Login("scp", "copies", f"scp -q {SSH} /root/up AS@localhost:sent && cat ~AS/sent", True, "from the client"),
+    Login("scp -O", "copies", f"scp -q -O {SSH} AS@localhost:sent /root/down && cat /root/down", True,
+          "from the client"),
+    Login("scp denied", "code", f"scp -q -O {SSH} /root/up AS@localhost:sent", False, _DENIED),
+    Login("rsync", "backs", f"rsync -e 'ssh {SSH}' /root/up AS@localhost:backup/ && cat ~AS/backup/up", True,
+          "from the client"),
+    Login("rsync denied", SHUT, f"rsync -e 'ssh {SSH}' /root/up AS@localhost:sent", False, _DENIED),
+    Login("git", "code", f"{_GIT} clone -q AS@localhost:/srv/git/x.git /root/x && {_GIT} -C /root/x push -q origin "
+          "main:other && git -C /root/x ls-remote AT | cut -f 2", True, "refs/heads/other"),
+    Login("git denied", SHUT, f"{_GIT} clone -q AS@localhost:/srv/git/x.git /root/x", False, _DENIED),
+)  # fmt: skip
+
+
+def try_login(tree: BootedTree, login: Login) -> None:
+    """Do it, and see that it ends as it must."""
+    tree.sh("echo from the client >/root/up; rm -rf /root/x; git config --global safe.directory '*'")
+    script = login.script.replace("AT", "/srv/git/x.git").replace("AS", login.account)
+    done = tree.run(script)
+    said = done.stdout + done.stderr
+    assert (done.returncode == 0) == login.served, said
+    assert login.shows in said
