@@ -14,6 +14,7 @@ from jailssh.integrity.census import ProcessSeen
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.scene import Scene
+from jailssh.services.sessions import SSHD
 
 OUTSIDE = Kind(
     "JSH-521", Severity.HIGH, "process of an account in a jail that is in none",
@@ -27,7 +28,6 @@ ELSEWHERE = Kind(
     "find out what started it, then end it: ps -o pid,ppid,lstart,cgroup,cmd -p PID",
 )  # fmt: skip
 
-_SSHD = ("sshd", "sshd-session", "sshd-auth")
 _SYSTEM = ("/usr/", "/sbin/", "/bin/", "/lib/")
 _MOST_TOLD = 5
 _ZOMBIE = b"Z"
@@ -45,14 +45,26 @@ class Facts:
 def collect(scene: Scene) -> Facts:
     """Sort the processes of accounts in jails by where they are."""
     names = {person.entry.uid: name for name, person in scene.jailed.items()}
+    outside, elsewhere = sort(scene.processes, names, scene.layout)
+    return Facts(outside, elsewhere, {name: person.jail for name, person in scene.jailed.items()})
+
+
+def sort(
+    processes: Iterable[ProcessSeen], names: Mapping[int, str], layout: Layout, known: Iterable[str] = ()
+) -> tuple[dict[str, tuple[ProcessSeen, ...]], dict[str, tuple[ProcessSeen, ...]]]:
+    """Return by account the processes that are in no jail, and those in namespaces of others.
+
+    ``names``: of the accounts in jails, by uid.  ``known``: pid namespaces of jails, beside those of the login program
+    among the processes, as :func:`os.readlink` names them.
+    """
     outside: dict[str, list[ProcessSeen]] = {}
     inner: dict[str, list[ProcessSeen]] = {}
-    spaces: set[str] = set()
-    for process in scene.processes:
+    spaces = set(known)
+    for process in processes:
         name = names.get(process.uid) or names.get(process.euid)
         if name is None or jobs.is_manager(process):
             continue
-        if is_ours(process.program, scene.layout) and _is_really_ours(process):
+        if is_ours(process.program, layout) and _is_really_ours(process):
             if not process.here and _link(process.pid, "user") == _link(None, "user"):
                 spaces.add(_link(process.pid, "pid"))
         elif not process.here:
@@ -64,8 +76,7 @@ def collect(scene: Scene) -> Facts:
         for name, processes in inner.items()
         if (found := tuple(each for each in processes if (space := _link(each.pid, "pid")) and space not in spaces))
     }
-    jails = {name: person.jail for name, person in scene.jailed.items()}
-    return Facts({name: tuple(found) for name, found in outside.items()}, elsewhere, jails)
+    return {name: tuple(found) for name, found in outside.items()}, elsewhere
 
 
 def is_ours(program: str, layout: Layout) -> bool:
@@ -75,7 +86,7 @@ def is_ours(program: str, layout: Layout) -> bool:
 
 
 def _is_sshd(program: str) -> bool:
-    return os.path.basename(program) in _SSHD and program.startswith(_SYSTEM)
+    return os.path.basename(program) in SSHD and program.startswith(_SYSTEM)
 
 
 def _is_really_ours(process: ProcessSeen) -> bool:

@@ -23,6 +23,11 @@ void fail_name_session(const char *id)
     session = id;
 }
 
+const char *fail_session(void)
+{
+    return session;
+}
+
 void fail_say(const char *format, ...)
 {
     struct pollfd user = { .fd = 2, .events = POLLOUT };

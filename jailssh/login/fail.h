@@ -21,6 +21,7 @@ void fail_set_exit(fail_exit *leave);
 
 /* The session's id, part of which is the reference that the user is told. */
 void fail_name_session(const char *id);
+const char *fail_session(void);
 
 /* Tell the user, if that is possible at once: who has stopped their terminal must not hold a place or a record up. */
 __attribute__((format(printf, 1, 2))) void fail_say(const char *format, ...);

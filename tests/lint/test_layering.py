@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "change", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish", "services", "setup",
         "users",
     },
+    "sessions": {"checks", "core", "host", "integrity", "jail", "services"},
     "console": {"core", "host"},
     "migration": {
         "change", "config", "core", "files", "gitolite", "host", "jail", "jailkit", "services", "setup", "sources",
@@ -64,11 +65,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compat": {"console", "core", "files", "host"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
-        "plan", "publish", "selftest", "services", "setup",
+        "plan", "publish", "selftest", "services", "sessions", "setup",
     },
     "cli": {
         "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "jail",
-        "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "setup", "tree", "upkeep", "users",
+        "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions", "setup", "tree", "upkeep", "users",
     },
 }  # fmt: skip
 MOST_FILES = 20
