@@ -75,7 +75,7 @@ def _one_by_one(context: Context, sessions: list[str], ended: Ended) -> int:
             user = live.names_of({each.outer.uid}).get(each.outer.uid, str(each.outer.uid))
             goes_on = each.name in running
             line = f"session {each.name} of {user}: " + ("does not end" if goes_on else "ended")
-            context.changed([line], {fields.USER: user, fields.SESSION: each.name})
+            context.changed([line], {fields.USER: user})
             code = EXIT_FAILED if goes_on else code
     return code
 
@@ -94,7 +94,7 @@ def _of_key(context: Context, key: str, sessions: list[str], people: dict[str, i
     left = _LEFT if ended.left else ""
     of_whom = f" of {', '.join(whose)}" if whose else ""
     line = f"key {escape(key)}{of_whom}: ended {pluralize(len(ended.sessions), 'session')}{left}"
-    context.changed([line], {fields.USER: whose[0] if len(whose) == 1 else "", fields.KEY: key})
+    context.changed([line], {fields.KEY: key, **({fields.USER: whose[0]} if len(whose) == 1 else {})})
     return EXIT_FAILED if ended.left else EXIT_OK
 
 

@@ -8,7 +8,6 @@ descriptor of its own after a second look (pidfd_open(2)), so never one that has
 
 from __future__ import annotations
 
-import ctypes
 import os
 import select
 import signal
@@ -21,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jailssh.host.paths import Layout
+from jailssh.host.process import descriptor_of
 from jailssh.sessions import live
 from jailssh.sessions.live import Picture, Running
 from jailssh.sessions.processes import Seen, look_at
@@ -30,7 +30,6 @@ _AT_ONCE = 250
 """So many processes are held at a time: there are not more descriptors to be had."""
 _WORD, _RECORD, _END = 0.3, 0.3, 1.0
 """Seconds for what is told to users, for the outer halves' records, for the end of what has been killed."""
-_PIDFD_GETFD = 438
 _STANDARD_ERROR = 2
 
 
@@ -179,22 +178,18 @@ def _tell(found: Sequence[Running], message: str) -> None:
 
 
 def _write_all(found: Iterable[Running], message: str) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.syscall.restype = ctypes.c_long
     line = f"\r\njailssh: session ended by the administrator: {message}\r\n".encode("utf-8", "replace")
     for each in found:
         with suppress(OSError):
             process = os.pidfd_open(each.outer.pid)
             try:
                 if live.is_still(each):
-                    _write(int(libc.syscall(_PIDFD_GETFD, process, _STANDARD_ERROR, 0)), line)
+                    _write(descriptor_of(process, _STANDARD_ERROR), line)
             finally:
                 os.close(process)
 
 
 def _write(fd: int, line: bytes) -> None:
-    if fd < 0:
-        return
     try:
         poll = select.poll()
         poll.register(fd, select.POLLOUT)

@@ -1,4 +1,4 @@
-"""The sessions that run now, from one look at all processes: whose, by which key, in which jail, what belongs to each."""
+"""The sessions that run now, from one look at all processes: whose, by which key, in which jail, what is in each."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def _times(pid: int) -> tuple[int, int]:
 
 
 def _command(pid: int, layout: Layout) -> str | None:
-    """Return what the session was asked for: sshd has told it to the outer half, whose memory nobody else can change."""
+    """Return what was asked for: sshd has told it to the outer half, whose memory nobody else can change."""
     words = read(pid, "cmdline").split(b"\0")
     command = words[2] if len(words) > 2 and words[1] == b"-c" else None
     if command is None or command == layout.login_program.encode():  # as ForceCommand

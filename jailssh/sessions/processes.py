@@ -54,7 +54,7 @@ class Seen(NamedTuple):
         return self.uids[0] != 0 and len(set(self.uids)) == 1
 
     def is_like(self, other: Seen) -> bool:
-        """True if this can be the same process as ``other``, seen at another time: it is that account's in that part."""
+        """True if this can be the process ``other`` seen at another time: it is the same account's in that part."""
         return (self.parent, self.uids, self.numbers, self.leads, self.bounded) == (
             other.parent, other.uids, other.numbers, other.leads, other.bounded
         )  # fmt: skip

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jailssh.core.names import escape, pluralize
-from jailssh.sessions.live import ToldOfKept, Told
+from jailssh.sessions.live import Told, ToldOfKept
 from jailssh.sessions.outside import Stray
 
 CLEAR = "\033[H\033[2J"

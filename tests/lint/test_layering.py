@@ -69,7 +69,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "jail",
-        "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions", "setup", "tree", "upkeep", "users",
+        "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions", "setup", "tree", "upkeep",
+        "users",
     },
 }  # fmt: skip
 MOST_FILES = 20

@@ -25,6 +25,7 @@ CALLS: dict[str, list[str]] = {
     "lock": ["lock alice"],
     "unlock": ["unlock alice"],
     "kick": ["kick alice"],
+    "sessions": ["sessions", "sessions --json"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
     "apply": ["apply", "apply --dry-run"],
     "config": ["config show", "config check"],
