@@ -6,14 +6,14 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from jailssh.checks import processes
 from jailssh.core.errors import JailsshError
 from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
-from jailssh.integrity.census import ProcessSeen
 from jailssh.jail.configuration import Configuration, NotJailedError, load_configuration
 from jailssh.jail.this_host import to_account
+from jailssh.services import processes
+from jailssh.services.processes import ProcessSeen
 from jailssh.sessions.live import Picture
 from jailssh.sessions.processes import Seen, link
 

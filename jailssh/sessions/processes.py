@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from jailssh.core.names import is_number
 from jailssh.host.paths import Layout
-from jailssh.integrity import census
+from jailssh.services.processes import DELETED
 from jailssh.services.sessions import SSHD
 
 _MOST = 1 << 14
@@ -135,7 +135,7 @@ class Programs:
             return ""
         key = (info.st_dev, info.st_ino)
         if key not in self._known:
-            path = link(pid, "exe").removesuffix(census.DELETED)
+            path = link(pid, "exe").removesuffix(DELETED)
             self._known[key] = ""
             with suppress(OSError):
                 # No account can make a file of root's, nor remove one.

@@ -12,7 +12,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jailssh.core.errors import JailsshError
-from tests.bench import accounts, builds, checks, closure, images, journal, login_path, plans, policy, sessions, ssh
+from tests.bench import (
+    accounts,
+    builds,
+    checks,
+    closure,
+    images,
+    journal,
+    live,
+    login_path,
+    plans,
+    policy,
+    sessions,
+    ssh,
+)
 from tests.bench.figures import Row, as_json, missed, table
 from tests.bench.site import Site, open_site
 
@@ -28,6 +41,7 @@ PARTS: dict[str, Callable[[Site, int], list[Row]]] = {
     "journal": journal.measure,
     "check": checks.measure,
     "accounts": accounts.measure,
+    "live": live.measure,
 }
 
 

@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "change", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish", "services", "setup",
         "users",
     },
-    "sessions": {"checks", "core", "host", "integrity", "jail", "services"},
+    "sessions": {"core", "host", "jail", "services"},
     "console": {"core", "host"},
     "migration": {
         "change", "config", "core", "files", "gitolite", "host", "jail", "jailkit", "services", "setup", "sources",
