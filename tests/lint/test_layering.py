@@ -116,6 +116,7 @@ C_OPENS = {
     "fd.c": "the room of trusted opens",
     "keep.c": "names the calls that its filter judges, and makes none",
     "keeper.c": "processes and their namespaces in /proc, and records below the root-owned run directory",
+    "spaces.c": "namespaces of a process in /proc",
     "match_main.c": "the unprivileged program reads a plan that its caller names",
     "mount.c": "handles (O_PATH) on places in the tree that it has just mounted, and the two ends of the pivot",
     "nojournal.c": "the log of root's on a host without a journal, by its one fixed name",

@@ -87,7 +87,7 @@ def test_login_program() -> None:
     empty = ("", '""')  # the second is what is left of a comment
     lines = {"": 0, **dict.fromkeys(AFTER_DROP_FOLDERS, 0)}
     for path in LOGIN_C:
-        if path.suffix == ".c" and path.name != "match_main.c":
+        if path.suffix == ".c" and path.name not in ("match_main.c", "join_main.c"):
             folder = path.parent.name if path.parent.name in AFTER_DROP_FOLDERS else ""
             lines[folder] += len([line for line in c_code(path).splitlines() if line.strip() not in empty])
     assert all(lines.values()), lines
