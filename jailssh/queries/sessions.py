@@ -6,11 +6,13 @@ import argparse
 import time
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Any
 
 from jailssh.console import output
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
 from jailssh.sessions import live, outside, telling
+from jailssh.users import pausing
 
 EXAMPLES = ("jailssh sessions", "jailssh sessions alice --json", "jailssh sessions --watch")
 
@@ -47,13 +49,17 @@ def _show(args: argparse.Namespace, context: Context) -> int:
         sessions = [each for each in sessions if each.user in args.user]
         kept = [each for each in kept if each.user in args.user]
         strays = [each for each in strays if each.user in args.user]
-    facts = {
+    facts: dict[str, Any] = {
         "sessions": [telling.facts(each) for each in sessions],
         "background": [asdict(each) for each in kept],
         "outside": [asdict(each) for each in strays],
     }
+    pause = pausing.present(context.layout)
+    facts["no_new_logins"] = asdict(pause) if pause else None
     colour = output.is_terminal() and not context.json
     context.facts(facts, telling.lines(sessions, kept, strays, colour=colour))
+    if pause and not context.json:
+        context.say([f"in force: {pause.said}"])
     _tell(context, errors)
     return EXIT_FAILED if strays or errors else EXIT_OK
 

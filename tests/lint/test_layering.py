@@ -65,7 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compat": {"console", "core", "files", "host"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
-        "plan", "publish", "selftest", "services", "sessions", "setup",
+        "plan", "publish", "selftest", "services", "sessions", "setup", "users",
     },
     "cli": {
         "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "jail",

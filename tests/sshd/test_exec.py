@@ -14,7 +14,7 @@ from tests.sshd.world import World
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "journald", "login-program")
 
 FACTS = r"""
-grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp):' /proc/self/status | tr '\t' ' '
+grep -E '^(Uid|Gid|Groups|Cap[A-Za-z]*|NoNewPrivs|Seccomp):' /proc/self/status | tr '\t' ' '
 for space in mnt net pid ipc uts user; do echo "$space: $(readlink /proc/self/ns/$space)"; done
 echo "fds: $(ls /proc/$$/fd | tr '\n' ' ')"
 echo "place: $(pwd) $(umask)"
