@@ -13,13 +13,11 @@ from jailssh.core.closed import Word
 from jailssh.core.errors import HostError
 from jailssh.core.names import is_number
 from jailssh.host import install
-from jailssh.integrity import census
-from jailssh.integrity.census import ProcessSeen
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
 from jailssh.integrity.scene import Scene
-from jailssh.services import spools, unit_users
+from jailssh.services import processes, spools, unit_users
 from jailssh.setup.looks import Outside, OutsideJail
 
 RUNS = Kind(
@@ -63,7 +61,6 @@ _NO_CRONIE_NAME = re.compile(r"[.#]|.*(?:~|\.rpmsave|\.rpmorig|\.rpmnew)\Z")
 _CRONIE = "/usr/sbin/crond"
 """Of cronie, which takes names with dots, too (cron(8))."""
 _CRON_LINE = re.compile(r"\s*(?:@\S+|(?:\S+\s+){4}\S+)\s+(\S+)\s+\S")
-_SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 
 
 class Starter(Word):
@@ -158,17 +155,9 @@ def _managers(scene: Scene, uids: dict[int, str]) -> Iterator[Job]:
     told = set()
     for process in scene.processes:
         name = uids.get(process.uid)
-        if name and name not in told and is_manager(process):
+        if name and name not in told and processes.is_manager(process):
             told.add(name)
             yield Job(Starter.MANAGER, f"process {process.pid}", name, runs=True)
-
-
-def is_manager(process: ProcessSeen) -> bool:
-    """True if a process is a user manager: systemd itself, which root's has started."""
-    program = process.program.removesuffix(census.DELETED)
-    return (
-        program in _SYSTEMD and process.here and census.runs_what_it_says(process) and census.is_root_s_child(process)
-    )
 
 
 def _units(scene: Scene, uids: dict[int, str]) -> Iterator[tuple[str, str]]:

@@ -34,7 +34,9 @@ VERBS: dict[str, str] = {
     "move": "move an account from its jail into another",
     "lock": "refuse the logins of an account that stays in its jail",
     "unlock": "allow the logins of a locked account again",
-    "kick": "end all sessions of an account now",
+    "sessions": "show who is logged in to a jail right now",
+    "kick": "end sessions now: of an account, of a key, or one",
+    "exec": "run a command in a session that runs, with its rights",
     "keys": "manage the named keys of a shared account",
     "apply": "check the configuration, show the changes, publish them",
     "config": "check, show or import the configuration",
@@ -54,7 +56,7 @@ VERBS: dict[str, str] = {
     "demo": "try real logins on a scratch host; leaves nothing behind",
 }
 
-QUERIES = ("audit", "check", "doctor", "explain", "list", "plan", "replay", "selftest")
+QUERIES = ("audit", "check", "doctor", "explain", "list", "plan", "replay", "selftest", "sessions")
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 TRANSFERS = ("migrate",)
 """Likewise, those in the room ``transfer``."""

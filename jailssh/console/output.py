@@ -17,7 +17,7 @@ from jailssh.core.errors import EXIT_FAILED, EXIT_OK
 
 SIGPIPE_STATUS = 141
 # Verbs whose only product is what they print; the others have done their work when printing fails.
-SHOWS = {"plan", "explain", "list", "plugins", "config", "doctor", "selftest", "check", "replay"}
+SHOWS = {"plan", "explain", "list", "plugins", "config", "doctor", "selftest", "check", "replay", "sessions"}
 SHOWS_BY_ACTION = {
     ("keys", "list"), ("keys", "print"), ("image", "list"), ("image", "show"), ("image", "diff"), ("audit", "log"),
     ("audit", "show"), ("audit", "diff"), ("audit", "report"),
@@ -98,6 +98,11 @@ def is_lost() -> bool:
     """True if what is written to standard output goes nowhere: its reader has gone, or the disk is full."""
     raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
     return isinstance(raw, Steady) and raw.error is not None
+
+
+def is_terminal() -> bool:
+    """True if standard output is a terminal."""
+    return sys.stdout.isatty()
 
 
 def status(code: int, out: Steady, *, shows: bool) -> int:

@@ -140,6 +140,7 @@ REASONS: Final[dict[str, str]] = {
     "limits": "the resource limits cannot be set",
     "key-unknown": "the account is shared, and the key or certificate is not one of its named keys",
     "key-ambiguous": "the account is shared, and keys of several names were used for one login",
+    "maintenance": "the administrator allows no new logins at the moment",
     "sessions": "the session limit of the account is reached",
     "sessions-of-key": "the session limit of the key is reached",
     "address": "the client's address is not allowed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import stat
@@ -14,6 +15,8 @@ from types import TracebackType
 from jailssh.core.errors import HostError
 from jailssh.core.names import escape
 
+_PIDFD_GETFD = 438
+"""The same number on every architecture."""
 SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 
 
@@ -160,6 +163,17 @@ def start_time(pid: int) -> int | None:
             return int(stream.read().rpartition(b")")[2].split()[19])
     except (FileNotFoundError, ProcessLookupError):
         return None
+
+
+def descriptor_of(pidfd: int, number: int) -> int:
+    """Return a copy of a descriptor of another process (pidfd_getfd(2), Linux 5.6); raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.syscall.restype = ctypes.c_long
+    found = int(libc.syscall(ctypes.c_long(_PIDFD_GETFD), pidfd, number, 0))
+    if found < 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+    return found
 
 
 def last_line(text: str) -> str:

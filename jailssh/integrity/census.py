@@ -7,7 +7,6 @@ for one by one: a directory service need not list anybody.
 from __future__ import annotations
 
 import glob
-import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -28,8 +27,6 @@ from jailssh.setup.setup import GROUP
 
 _PASSWD, _GROUP_FILE, _SHADOW = "/etc/passwd", "/etc/group", "/etc/shadow"
 _SWITCH = "/etc/nsswitch.conf"
-DELETED = " (deleted)"
-"""What proc(5) puts behind a program whose file is gone or was replaced."""
 _FILES_ONLY = ("files", "compat", "systemd")
 """Sources of nsswitch.conf(5) that know no person beside those of the files, unless there is more to them."""
 _DATABASES = ("passwd", "group", "initgroups")
@@ -103,21 +100,6 @@ class Person:
     jails: tuple[str, ...]
     jail: str
     local: bool = True
-
-
-@dataclass(frozen=True)
-class ProcessSeen:
-    """A process: whose it is, its name and program, whether it is in our pid namespace.
-
-    ``uid``: the real one; ``euid``: the effective one, 0 where real and saved ids are root's.
-    """
-
-    pid: int
-    uid: int
-    euid: int
-    name: str
-    program: str
-    here: bool
 
 
 def take(layout: Layout) -> Census:
@@ -262,65 +244,3 @@ def _find(name: str, errors: list[JailsshError]) -> AccountEntry | None:
     except JailsshError as error:
         errors.append(error)
         return None
-
-
-def processes() -> tuple[ProcessSeen, ...]:
-    """Return the processes of this host; one that ends meanwhile is left out."""
-    here = _link("/proc/self/ns/pid")
-    found = []
-    for name in os.listdir("/proc"):
-        if not is_number(name):
-            continue
-        try:
-            with open(f"/proc/{name}/status", "rb") as stream:
-                text = stream.read()
-        except OSError:
-            continue
-        fields = {key: rest for key, _, rest in (line.partition(b":") for line in text.split(b"\n"))}
-        uids = fields.get(b"Uid", b"").split()
-        if len(uids) < 3:
-            continue
-        comm = fields.get(b"Name", b"").strip().decode("utf-8", "surrogateescape")
-        uid, euid, saved = map(int, uids[:3])
-        # Root that has taken on an account's ids for a moment (sshd, a file server) is not the account's to control.
-        euid = euid if uid or saved else 0
-        # The links are read of people's processes alone: those of the system are many, and nobody asks.
-        of_people = bool(uid or euid)
-        program, same = (_link(f"/proc/{name}/exe"), _link(f"/proc/{name}/ns/pid") == here) if of_people else ("", True)
-        found.append(ProcessSeen(int(name), uid, euid, comm, program, same))
-    return tuple(found)
-
-
-def runs_what_it_says(process: ProcessSeen) -> bool:
-    """True if the program is the file of that name here, or was until that was replaced.
-
-    In a mount namespace of its own an account can put any program where that name is.
-    """
-    try:
-        runs = os.stat(f"/proc/{process.pid}/exe")
-        if not runs.st_nlink:
-            return runs.st_uid == 0  # No account can make a file of root's, nor remove one.
-        return os.path.samestat(runs, os.stat(process.program.removesuffix(DELETED)))
-    except OSError:
-        return False
-
-
-def is_root_s_child(process: ProcessSeen) -> bool:
-    """True if a process of root's has started it."""
-    try:
-        return os.stat(f"/proc/{int(stat_of(process.pid)[1])}/task").st_uid == 0
-    except (OSError, ValueError, IndexError):
-        return False
-
-
-def stat_of(pid: int) -> list[bytes]:
-    """Return state, parent and what follows (proc(5): stat)."""
-    with open(f"/proc/{pid}/stat", "rb") as stream:
-        return stream.read().rpartition(b")")[2].split()
-
-
-def _link(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""

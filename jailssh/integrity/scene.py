@@ -13,12 +13,13 @@ import jailssh
 from jailssh.core.errors import JailsshError
 from jailssh.host.paths import Layout
 from jailssh.integrity import census
-from jailssh.integrity.census import Census, Person, ProcessSeen
+from jailssh.integrity.census import Census, Person
 from jailssh.integrity.kept import Kept, digest, stamp_of
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
 from jailssh.jail.this_host import ThisHost, to_account
 from jailssh.plugin.api import Account
+from jailssh.services.processes import ProcessSeen, all_of_them
 
 T = TypeVar("T")
 _PROGRAM = (os.path.dirname(jailssh.__file__), os.path.dirname(os.path.dirname(jailssh.__file__)))
@@ -121,7 +122,7 @@ class Scene:
     @cached_property
     def processes(self) -> tuple[ProcessSeen, ...]:
         """The processes of this host, from one pass over ``/proc``."""
-        return census.processes()
+        return all_of_them()
 
     def shows(self, account: str, jail: str) -> bool:
         """True if what concerns this account or this jail was asked for; both "" for the host."""

@@ -88,12 +88,9 @@ void inner_keep(const struct plan *plan, int channel, const struct jail *jail)
     hold_jail(plan, channel);
 }
 
-void inner_run(const struct plan *plan, const struct request *request, int channel, const struct jail *jail)
+int inner_enter(const struct plan *plan, int channel)
 {
     bool linger = plan_first(plan, OP_LINGER);
-    begin(channel);
-    if (!linger)
-        build(plan, jail);
     channel = drop(plan, channel);
     end_with_outer_half();
     /* The logins of one kept jail are not kept apart.  Its namespaces keep all others out but of the host's network. */
@@ -101,6 +98,15 @@ void inner_run(const struct plan *plan, const struct request *request, int chann
         creds_scope(plan_has(plan, OP_WITHIN), !linger);
     filter_install();
     creds_limits(plan);
+    return channel;
+}
+
+void inner_run(const struct plan *plan, const struct request *request, int channel, const struct jail *jail)
+{
+    begin(channel);
+    if (!plan_first(plan, OP_LINGER))
+        build(plan, jail);
+    channel = inner_enter(plan, channel);
     limit_enforce(plan, request->peer);
     bool terminal = isatty(0), relayed = terminal && plan_says(plan, OP_PTY, "yes");
     if (!relayed && (terminal || isatty(1) || isatty(2)) && (request->command || plan_says(plan, OP_PTY, "yes")))

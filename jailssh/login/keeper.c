@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,59 +19,17 @@
 #include "fd.h"
 #include "inner.h"
 #include "pin.h"
+#include "spaces.h"
 
-enum { RECORD = 49, SPACES = 5 }; /* bytes, always as many; namespaces */
-
-/* That of mounts is the last: paths lead elsewhere in there. */
-static const struct {
-    const char *path;
-    int type;
-} spaces[SPACES] = { { "ns/pid", CLONE_NEWPID },
-                     { "ns/net", CLONE_NEWNET },
-                     { "ns/ipc", CLONE_NEWIPC },
-                     { "ns/uts", CLONE_NEWUTS },
-                     { "ns/mnt", CLONE_NEWNS } };
-
-/* None of a process that has ended, reaped or not. */
-static bool open_spaces(int process, int fds[SPACES])
-{
-    for (int i = 0; i < SPACES; i++)
-        if ((fds[i] = openat(process, spaces[i].path, O_RDONLY | O_CLOEXEC)) < 0)
-            return false;
-    return true;
-}
-
-/* And close them.  That of processes is entered by what is cloned from now on. */
-static bool enter(int fds[SPACES])
-{
-    bool all = true;
-    for (int i = 0; i < SPACES; i++) {
-        all = all && setns(fds[i], spaces[i].type) == 0;
-        close(fds[i]);
-        fds[i] = -1;
-    }
-    return all;
-}
-
-static int open_process(int proc, const char *name)
-{
-    return openat(proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
+enum { RECORD = 49 }; /* bytes, always as many */
 
 /* The record of a keeper with this plan; its start is field 22 of its status (proc_pid_stat(5)). */
 static bool describe(const struct plan *plan, int process, const char *pid, char record[RECORD + 1])
 {
-    enum { NAME = 2, START = 22 };
-    char text[1024];
-    int fd = openat(process, "stat", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    char *at = strrchr(text, ')'); /* the name ends there, whatever is in it */
-    for (int field = NAME; at && field < START; field++)
-        at = strchr(at + 1, ' ');
-    return at && snprintf(record, RECORD + 1, "%-10.10s %-20.*s %.16s\n", pid, (int)strcspn(at + 1, " "), at + 1,
-                          plan->serial) == RECORD;
+    char text[SPACES_STAT];
+    const char *start = spaces_start(process, text);
+    return start && snprintf(record, RECORD + 1, "%-10.10s %-20.*s %.16s\n", pid, (int)strcspn(start, " "), start,
+                             plan->serial) == RECORD;
 }
 
 /* The keeper that the record tells of, if it is there and has this plan; else -1. */
@@ -84,7 +41,7 @@ static int find(const struct plan *plan, int records, const char *name, int proc
     if (!record)
         return -1;
     snprintf(pid, sizeof pid, "%.*s", (int)strcspn(record, " /"), record);
-    int process = open_process(proc, pid);
+    int process = spaces_process(proc, pid);
     if (process >= 0 && describe(plan, process, pid, expected) && strcmp(record, expected) == 0)
         return process;
     close(process);
@@ -109,7 +66,7 @@ static int make(const struct plan *plan, struct jail *jail, const int channel[2]
     if (said[0] != SAYS_ALLOWED)
         refuse(reason_of(part[0]), part[1], 0);
     snprintf(number, 12, "%d", pid);
-    return open_process(proc, number);
+    return spaces_process(proc, number);
 }
 
 /* In one write(2), and always as long: who reads another one meanwhile finds no keeper in it. */
@@ -126,7 +83,7 @@ static void write_record(const struct plan *plan, int records, const char *name,
 static pid_t join(int keeper, struct jail *jail)
 {
     int fds[SPACES];
-    if (!open_spaces(keeper, fds) || !enter(fds))
+    if (!spaces_open(keeper, fds) || !spaces_enter(fds))
         return -1;
     if (!pin_is_root(jail->image))
         refuse(R_IMAGE, "root of the kept jail is not its image", 0);
@@ -138,7 +95,7 @@ pid_t keeper_join(const struct plan *plan, const char *key, const int channel[2]
     char name[256], pid[12];
     int here[SPACES], records = pin_open_directory("linger");
     int proc = fd_walk(AT_FDCWD, "/proc", O_RDONLY | O_DIRECTORY, FD_ANY);
-    if (records < 0 || proc < 0 || !open_spaces(open_process(proc, "self"), here))
+    if (records < 0 || proc < 0 || !spaces_open(spaces_process(proc, "self"), here))
         refuse(R_SETUP, "cannot look for the keeper of the jail", errno);
     snprintf(name, sizeof name, "%u.%s", plan->uid, key);
     int keeper = find(plan, records, name, proc);
@@ -146,7 +103,7 @@ pid_t keeper_join(const struct plan *plan, const char *key, const int channel[2]
     if (keeper >= 0) {
         creds_prepare();
         first = join(keeper, jail);
-        if (first < 0 && !enter(here))
+        if (first < 0 && !spaces_enter(here))
             refuse(R_KERNEL, "cannot return from the namespaces of the jail", errno);
     }
     if (first < 0) {

@@ -36,9 +36,7 @@ static void check_name(const struct plan *plan, const struct request *request)
     refuse(R_NAME, detail, 0);
 }
 
-/* Read the plan of an account, or with SERIAL that of a key of a shared account's.  Returns NULL, or why not; "" where
- * there is none. */
-static const char *load(uid_t uid, const char *serial, const struct request *request, struct plan *plan)
+const char *load_file(uid_t uid, const char *serial, const struct request *request, struct plan *plan)
 {
     char name[256];
     size_t size;
@@ -81,11 +79,11 @@ static bool fits_groups(const struct plan *plan)
 static void load_own(uid_t uid, const struct request *request, struct plan *plan)
 {
     char answer[300];
-    const char *why = load(uid, "", request, plan);
+    const char *why = load_file(uid, "", request, plan);
     if (why ? *why == '\0' : !fits_groups(plan)) {
         if (!daemon_ask(uid, answer, sizeof answer))
             refuse(R_PLAN_MISSING, answer, 0);
-        why = load(uid, "", request, plan);
+        why = load_file(uid, "", request, plan);
         why = why || fits_groups(plan) ? why : "plan is for a session with other groups";
     }
     if (why)
@@ -133,9 +131,9 @@ static void load_of_key(uid_t uid, struct plan *plan, struct request *request)
     for (int rosters = 1; plan_is_roster(&own); rosters++) {
         *plan = own;
         char *const *key = find_key(plan, request->auth_file);
-        const char *why = load(uid, key[1], request, &own);
+        const char *why = load_file(uid, key[1], request, &own);
         if (why && *why == '\0' && rosters < ROSTERS)
-            why = load(uid, "", request, &own);
+            why = load_file(uid, "", request, &own);
         else
             name_key(plan, request, key[0]);
         if (why)

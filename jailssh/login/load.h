@@ -10,4 +10,8 @@
  * Refuses what is not as it must be. */
 void load_plan(uid_t uid, struct request *request, struct plan *plan);
 
+/* Read the plan of an account, or with SERIAL that of a key of a shared account's.  Returns NULL, or why not; "" where
+ * there is none. */
+const char *load_file(uid_t uid, const char *serial, const struct request *request, struct plan *plan);
+
 #endif

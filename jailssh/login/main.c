@@ -18,6 +18,7 @@
 #include "mount.h"
 #include "nojournal.h"
 #include "outer/outer.h"
+#include "pause.h"
 #include "record.h"
 #include "slot.h"
 
@@ -67,6 +68,7 @@ int main(int argc, char **argv)
     if (!known_way_in)
         refuse(R_ARGUMENTS, "unexpected arguments for a login", 0);
     load_plan(uid, &request, &plan);
+    pause_enforce();
     if (!journal && plan_says(&plan, OP_JOURNAL, "require"))
         refuse(R_JOURNAL, "journal is not available, but require_journal is set", 0);
     slot_take(&plan, request.key);

@@ -17,7 +17,8 @@ from functools import partial
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
 
-_SSHD = ("sshd", "sshd-session", "sshd-auth")
+SSHD = ("sshd", "sshd-session", "sshd-auth")
+"""The programs of a server of OpenSSH, by name."""
 _ROUNDS = 20
 _PATIENCE = 1.0
 _AUTH = b"SSH_USER_AUTH="
@@ -178,7 +179,7 @@ def _look(pid: int, uid: int, login_program: str) -> Iterator[_SessionProcess]:
             outside = len(fields["NSpid"].split()) == len(_own_numbers())
             keeper = not outside and fields["NSpid"].split()[-1] == fields["NSsid"].split()[-1] == "1"
             yield _SessionProcess(pid, parent, is_jail=outside, is_keeper=keeper)
-        elif os.path.basename(program) in _SSHD:
+        elif os.path.basename(program) in SSHD:
             yield _SessionProcess(pid, parent, is_server=True)
 
 

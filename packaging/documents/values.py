@@ -70,6 +70,7 @@ _KINDS: dict[str, str] = {
     "keys add --principal": "none",
     "keys add NAME": "none",
     "keys remove NAME": "key",
+    "kick --key": "none",
     "learn --key": "key",
     "migrate --user": "any-account",
     "plan --key": "key",

@@ -19,6 +19,7 @@ from tests.bench import (
     closure,
     images,
     journal,
+    live,
     login_path,
     logs,
     plans,
@@ -42,6 +43,7 @@ PARTS: dict[str, Callable[[Site, int], list[Row]]] = {
     "log": logs.measure,
     "check": checks.measure,
     "accounts": accounts.measure,
+    "live": live.measure,
 }
 
 

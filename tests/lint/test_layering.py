@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "change", "core", "files", "host", "image", "jail", "plan", "plugin", "policy", "publish", "services", "setup",
         "users",
     },
+    "sessions": {"core", "host", "jail", "services"},
     "console": {"core", "host"},
     "migration": {
         "change", "config", "core", "files", "gitolite", "host", "jail", "jailkit", "services", "setup", "sources",
@@ -64,11 +65,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "compat": {"console", "core", "files", "host"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
-        "plan", "publish", "selftest", "services", "setup",
+        "plan", "publish", "selftest", "services", "sessions", "setup", "users",
     },
     "cli": {
         "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "jail",
-        "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "setup", "tree", "upkeep", "users",
+        "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions", "setup", "tree", "upkeep",
+        "users",
     },
 }  # fmt: skip
 MOST_FILES = 20
@@ -101,6 +103,7 @@ HOST_EXCEPTIONS: dict[str, str] = {
 # Python file -> why it reads the environment.
 ENVIRONMENT: dict[str, str] = {
     "jailssh/cli/build.py": "SOURCE_DATE_EPOCH, as in every tool that writes archives",
+    "jailssh/cli/exec.py": "TERM, judged by its characters, for a command on a terminal",
     "jailssh/host/accounts.py": "SUDO_UID, to keep who runs this from locking themselves out: it can only refuse",
     "jailssh/host/nss.py": "cleared in the copy of the process that asks the name service",
 }
@@ -114,6 +117,7 @@ C_OPENS = {
     "fd.c": "the room of trusted opens",
     "keep.c": "names the calls that its filter judges, and makes none",
     "keeper.c": "processes and their namespaces in /proc, and records below the root-owned run directory",
+    "spaces.c": "namespaces of a process in /proc",
     "match_main.c": "the unprivileged program reads a plan that its caller names",
     "mount.c": "handles (O_PATH) on places in the tree that it has just mounted, and the two ends of the pivot",
     "nojournal.c": "the log of root's on a host without a journal, by its one fixed name",

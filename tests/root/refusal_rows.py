@@ -347,7 +347,7 @@ COMMANDS = (
         0), INNER),), plan="journal required", events=("session-start", "refused")),
     Row("judge: cannot record the login in the journal", "journal", (Answer("sendto", EPIPE, who=OUTER, nth=1),),
         plan="journal required"),
-    Row("command_run: cannot start a process", "setup", (Answer(("vfork", "clone"), EAGAIN, who=INNER),)),
+    Row("command_start: cannot start a process", "setup", (Answer(("vfork", "clone"), EAGAIN, who=INNER),)),
     Row("settle_in: cannot change to the home directory", "setup", (Answer("chdir", EACCES, who=COMMAND,
         path="/home/u"), Answer("chdir", EACCES, who=COMMAND, path="/"))),
     Row("settle_in: cannot change to the home directory", "setup", (Answer("chdir", EACCES, who=COMMAND,

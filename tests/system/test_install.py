@@ -25,6 +25,7 @@ pytestmark = pytest.mark.needs("login-program", "make", "root")
 PROGRAMS = {
     "bin/jailssh": 0o755,
     "libexec/jailssh/jailssh-login": 0o4750,
+    "libexec/jailssh/jailssh-join": 0o755,
     "libexec/jailssh/jailssh-match": 0o755,
     "libexec/jailssh/jailsshd": 0o755,
 }

@@ -222,34 +222,46 @@ static noreturn void answer(const struct plan *plan, const struct verdict *verdi
     _exit(0);
 }
 
-void command_run(const struct plan *plan, const struct request *request, int channel, bool terminal)
+void command_start(const struct plan *plan, const struct request *request, struct verdict *verdict, int channel,
+                   bool terminal)
 {
-    static struct verdict verdict;
-    wait_begin(plan);
-    signal(SIGXFSZ, SIG_IGN); /* so write(2) says EFBIG, and a server goes on with the next file */
-    volatile int error = 0;   /* or the compiler, which sees no second return, takes it for 0 after vfork(2) */
-    judge(plan, request, &verdict, channel);
-    if (verdict.answered)
-        answer(plan, &verdict);
-    char **env = environment(plan, request, &verdict);
-    run_first(plan, &verdict, env);
-    struct its_streams streams = { .terminal = terminal, .ruleset = within_open(plan, verdict.rule_index) };
-    stream_open(plan, terminal, rule_first(plan, verdict.rule_index, OP_LOG) != NULL, channel, streams.ends);
+    volatile int error = 0; /* or the compiler, which sees no second return, takes it for 0 after vfork(2) */
+    char **env = environment(plan, request, verdict);
+    run_first(plan, verdict, env);
+    struct its_streams streams = { .terminal = terminal, .ruleset = within_open(plan, verdict->rule_index) };
+    stream_open(plan, terminal, rule_first(plan, verdict->rule_index, OP_LOG) != NULL, channel, streams.ends);
     struct command_filter filter;
-    command_filter_prepare(&filter, &verdict.program, rule_first(plan, verdict.rule_index, OP_ALONE) != NULL);
+    command_filter_prepare(&filter, &verdict->program, rule_first(plan, verdict->rule_index, OP_ALONE) != NULL);
     pid_t command = vfork();
     if (command < 0)
         refuse(R_SETUP, "cannot start a process", errno);
     if (command == 0)
-        execute(plan, &verdict, env, &streams, &filter, &error);
+        execute(plan, verdict, env, &streams, &filter, &error);
     if (error) {
-        channel_say_why(SAYS_NOT_FOUND, R_NOT_FOUND, verdict.program, strerror(error));
+        channel_say_why(SAYS_NOT_FOUND, R_NOT_FOUND, verdict->program, strerror(error));
         _exit(EXIT_NOT_FOUND);
     }
-    say_allowed(plan, &verdict);
+    if (verdict->allowed)
+        say_allowed(plan, verdict);
     for (int fd = 0; fd < STREAMS; fd++) {
         close(fd);
         close(streams.ends[fd]); /* one of all three, where it is a terminal */
     }
     be_init(command);
+}
+
+void command_begin(const struct plan *plan)
+{
+    wait_begin(plan);
+    signal(SIGXFSZ, SIG_IGN); /* so write(2) says EFBIG, and a server goes on with the next file */
+}
+
+void command_run(const struct plan *plan, const struct request *request, int channel, bool terminal)
+{
+    static struct verdict verdict;
+    command_begin(plan);
+    judge(plan, request, &verdict, channel);
+    if (verdict.answered)
+        answer(plan, &verdict);
+    command_start(plan, request, &verdict, channel, terminal);
 }

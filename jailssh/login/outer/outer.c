@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -208,6 +209,18 @@ static long long time_of(const struct plan *plan, enum plan_verb verb)
     return (seconds < LONGEST ? (long long)seconds : LONGEST) * SECOND;
 }
 
+/* What root's commands know this session by: the name of an empty file that is nowhere and nobody else's, which the
+ * kernel shows to root (proc_pid_fd(5)) for as long as this process lives.  A session works without. */
+static void mark(const struct plan *plan, const struct request *request)
+{
+    enum { MOST = 249, NO_EXEC = 8 }; /* bytes that it may have (memfd_create(2)); MFD_NOEXEC_SEAL */
+    char name[MOST + 1];
+    snprintf(name, sizeof name, "jailssh %s %s %s %s", request->session, plan->serial, request->key,
+             plan_first(plan, OP_JAIL)[0]);
+    if (memfd_create(name, MFD_CLOEXEC | NO_EXEC) < 0 && errno == EINVAL) /* before Linux 6.3 */
+        (void)!memfd_create(name, MFD_CLOEXEC);
+}
+
 static void set_up(struct outer *o)
 {
     char *const *bandwidth = plan_first(o->plan, OP_BANDWIDTH);
@@ -245,6 +258,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     set_up(&o);
     creds_drop(plan, NULL, 0);
     name_process(request->session);
+    mark(plan, request);
     if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle)
         close(0); /* the command's alone: its end must be the end for sshd too */
     sigfillset(&all);

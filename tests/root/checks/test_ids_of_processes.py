@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from jailssh.integrity import census
+from jailssh.services import processes
 
 pytestmark = pytest.mark.needs("root")
 
@@ -32,7 +32,7 @@ def test_whose_a_process_is(ids: tuple[int, int, int], expected: tuple[int, int]
         signal.pause()
     try:
         os.read(source, 1)
-        (found,) = [each for each in census.processes() if each.pid == pid]
+        (found,) = [each for each in processes.all_of_them() if each.pid == pid]
         assert (found.uid, found.euid) == expected
         assert bool(found.program) == any(expected)
     finally:

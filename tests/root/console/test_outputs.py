@@ -26,6 +26,8 @@ CALLS: dict[str, list[str]] = {
     "unlock": ["unlock alice"],
     "kick": ["kick alice"],
     "replay": ["replay", "replay --search x --json"],
+    "sessions": ["sessions", "sessions --json"],
+    "exec": ["exec --help"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
     "apply": ["apply", "apply --dry-run"],
     "config": ["config show", "config check"],
@@ -55,6 +57,7 @@ SHOWING = {
     "audit show --list",
     "audit report",
     "demo --help",
+    "exec --help",
 }
 WAYS = [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", ">&- 2>&- <&-", "2>/dev/stderr LC_ALL=C"]
 NAME = "pr\u00fcfung\u2026"

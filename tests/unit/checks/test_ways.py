@@ -12,10 +12,10 @@ from jailssh.checks import homes, jobs, processes, servers, sockets
 from jailssh.checks.homes import Home
 from jailssh.checks.jobs import Job, Starter
 from jailssh.checks.sockets import Socket
-from jailssh.integrity import census
-from jailssh.integrity.census import ProcessSeen
 from jailssh.integrity.finding import Finding
+from jailssh.services import processes as running
 from jailssh.services import unit_users
+from jailssh.services.processes import ProcessSeen
 
 
 def ids(findings: Iterable[Finding]) -> list[str]:
@@ -226,10 +226,10 @@ def test_a_manager_is_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a mount namespace of its own an account can name any program so."""
     program = "/usr/lib/systemd/systemd"
     mine = ProcessSeen(os.getpid(), 1000, 1000, "systemd", program, True)
-    monkeypatch.setattr(census, "is_root_s_child", lambda _process: True)
-    assert jobs.is_manager(mine) is False
-    monkeypatch.setattr(jobs, "_SYSTEMD", (os.readlink("/proc/self/exe"),))
-    real = ProcessSeen(os.getpid(), 1000, 1000, "systemd", jobs._SYSTEMD[0], True)
-    assert jobs.is_manager(real) is True
-    monkeypatch.setattr(census, "is_root_s_child", lambda _process: False)
-    assert jobs.is_manager(real) is False
+    monkeypatch.setattr(running, "is_root_s_child", lambda _process: True)
+    assert running.is_manager(mine) is False
+    monkeypatch.setattr(running, "_SYSTEMD", (os.readlink("/proc/self/exe"),))
+    real = ProcessSeen(os.getpid(), 1000, 1000, "systemd", running._SYSTEMD[0], True)
+    assert running.is_manager(real) is True
+    monkeypatch.setattr(running, "is_root_s_child", lambda _process: False)
+    assert running.is_manager(real) is False

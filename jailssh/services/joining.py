@@ -1,0 +1,124 @@
+"""Run a command in a session that runs, by the program that enters its namespaces (``login/join_main.c``).
+
+The command gets no descriptor of ours: its terminal is one of the jail's own, and without one its streams are pipes
+whose other ends stay here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from types import FrameType
+
+from jailssh.core.errors import HostError
+
+_GROUPS = "/sys/fs/cgroup"
+_LAST = 1.0
+"""Seconds for what the command has written last, once it has ended."""
+_PIECE = 1 << 16
+
+
+def groups_of(pid: int) -> list[str]:
+    """Return the directories of the control groups that a process is in, where we are in others (cgroups(7))."""
+    found = []
+    for line in sorted(_lines(pid) - _lines(os.getpid())):
+        _, controllers, path = line.split(":", 2)
+        folder = f"{_GROUPS}/{controllers.removeprefix('name=')}" if controllers else _GROUPS
+        if not controllers and not os.path.exists(f"{folder}/cgroup.procs"):
+            folder = f"{_GROUPS}/unified"  # beside the hierarchies of version 1
+        if os.path.isdir(folder + path) and path != "/":
+            found.append(folder + path)
+    return found
+
+
+def _lines(pid: int) -> set[str]:
+    with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as stream:
+        return set(stream.read().split("\n")) - {""}
+
+
+def run(argv: Sequence[str], groups: Sequence[str], *, terminal: bool) -> int:
+    """Run the program ``argv`` in control groups, and return the exit status that it passes on, 128+n for a signal.
+
+    ``terminal``: it relays ours to one of the jail's.  :class:`HostError` if a group does not take it.
+    """
+    with ExitStack() as stack:
+        joined = [stack.enter_context(_opened(f"{group}/cgroup.procs")) for group in groups]
+
+        def enter() -> None:
+            for fd in joined:
+                os.write(fd, b"0")
+
+        streams = None if terminal else subprocess.PIPE
+        try:
+            process = subprocess.Popen(
+                argv, stdin=streams, stdout=streams, stderr=streams, env={}, cwd="/", bufsize=0, preexec_fn=enter
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise HostError("exec", f"cannot run {argv[0]} in the control groups of the session") from error
+        with _passing_on(process):
+            return _relayed(process) if not terminal else _status(process.wait())
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise HostError(path, (error.strerror or str(error)).lower()) from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Leave signals to the command: those of the terminal reach its relay anyway, the others are passed on."""
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before |= {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGQUIT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _relayed(process: subprocess.Popen[bytes]) -> int:
+    assert process.stdin
+    assert process.stdout
+    assert process.stderr
+    outputs = [
+        threading.Thread(target=_pump, args=(source.fileno(), target), daemon=True)
+        for source, target in ((process.stdout, 1), (process.stderr, 2))
+    ]
+    # Nobody waits for this one: it may read from a terminal for ever.
+    threading.Thread(target=_pump, args=(0, process.stdin.fileno(), True), daemon=True).start()
+    for each in outputs:
+        each.start()
+    code = process.wait()
+    for each in outputs:
+        each.join(_LAST)
+    return _status(code)
+
+
+def _pump(source: int, target: int, close: bool = False) -> None:
+    with suppress(OSError):
+        while data := os.read(source, _PIECE):
+            view = memoryview(data)
+            while view:
+                view = view[os.write(target, view) :]
+    if close:
+        with suppress(OSError):
+            os.close(target)
+
+
+def _status(code: int) -> int:
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,1 @@
+"""Sessions that run now: seen in the kernel's own tables, ended."""
