@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jailssh.change import home_move
 from jailssh.core.closed import Word
 from jailssh.core.errors import JailsshError
 from jailssh.files import fs, removal
@@ -44,6 +45,7 @@ class Operation(Word):
     LINGER = "linger"
     HOME = "home"
     HOME_PATH = "home-path"
+    HOME_MOVE = "home-move"
     LINK = "link"
     TRIAL_KEY = "trial-key"
     TRIAL_FILES = "trial-files"
@@ -134,6 +136,12 @@ def _undo_home_path(name: str, uid: int, old: str, new: str) -> None:
         accounts.set_home(name, old)
 
 
+def _undo_home_move(key: str, uid: int, source: str, target: str) -> None:
+    entry = accounts.find(key.partition("/")[0])
+    if entry and entry.uid == uid:
+        home_move.back(entry, source, target)
+
+
 def _undo_member(name: str, group: str) -> None:
     if accounts.is_listed_member(name, group):
         accounts.remove_member(name, group)
@@ -164,6 +172,11 @@ def _undo_expiry(name: str, uid: int, before: int | None, written: int) -> None:
     entry, ages = accounts.find(name), accounts.password_ages(name)
     if entry and entry.uid == uid and ages is not None and ages.expires == written:
         shadow.set_expiry(name, before)
+
+
+def move_home_back(entry: accounts.AccountEntry, target: str) -> UndoAction:
+    """Return the inverse of bringing the home to ``target``.  Each place has its own: a home may move on and on."""
+    return UndoAction(Operation.HOME_MOVE, f"{entry.name}/{target}", (entry.uid, entry.home, target))
 
 
 def created(name: str, login_program: str, group: str) -> UndoAction:
@@ -303,6 +316,7 @@ OPERATIONS: dict[Operation, Callable[..., None]] = {
     Operation.LINGER: _undo_linger,
     Operation.HOME: _undo_home,
     Operation.HOME_PATH: _undo_home_path,
+    Operation.HOME_MOVE: _undo_home_move,
     Operation.LINK: _undo_link,
     Operation.TRIAL_KEY: _undo_trial_key,
     Operation.TRIAL_FILES: _undo_trial_files,
@@ -332,6 +346,11 @@ def for_good(step: UndoAction) -> UndoAction | None:
     if step.op == Operation.EXPIRY:
         ages = accounts.password_ages(step.key)
         return step if ages is not None and ages.expires == step.args[2] else None
+    if step.op == Operation.HOME_MOVE:
+        uid, source, target = step.args
+        entry = accounts.find(step.key.partition("/")[0])
+        there = entry is not None and entry.uid == uid and home_move.complete(entry, source, target)
+        return step if there else None
     if step.op == Operation.MEMBER:
         return step if accounts.is_listed_member(step.key, step.args[0]) else None
     return step

@@ -206,6 +206,12 @@ def set_password(name: str, hashed: str) -> None:
         files.set_password(name, hashed)
 
 
+def set_home(name: str, home: str) -> None:
+    """Make ``home`` the home directory of one account, also while it has processes; nothing is moved."""
+    with opened() as files:
+        files.set_home(name, home)
+
+
 def set_expiry(name: str, day: int | None) -> None:
     """Make ``day`` the one from which on one account has expired."""
     with opened() as files:
