@@ -233,10 +233,10 @@ class Journal:
         self.steps, self.owner = [], None
         self._write()
 
-    def _write(self) -> None:
+    def content(self) -> bytes | None:
+        """Return what the journal's file has to hold, None for no file."""
         if not self.steps and not self.original and self.owner is None:
-            fs.remove_file(self.path)
-            return
+            return None
         document = {
             "version": _VERSION,
             "owner": asdict(self.owner) if self.owner else None,
@@ -244,7 +244,14 @@ class Journal:
             "steps": [asdict(step) for step in self.steps],
             "original": [asdict(step) for step in self.original],
         }
-        fs.atomic_write(self.path, json.dumps(document, indent=1).encode("ascii"), mode=0o600)
+        return json.dumps(document, indent=1).encode("ascii")
+
+    def _write(self) -> None:
+        content = self.content()
+        if content is None:
+            fs.remove_file(self.path)
+        else:
+            fs.atomic_write(self.path, content, mode=0o600)
 
 
 def _nothing() -> None:
@@ -375,6 +382,13 @@ def recover(layout: Layout, subject: str) -> list[str]:
         return [f"settled an interrupted change: {subject}"] if journal.settle() else []
     except JailsshError as error:
         raise JailsshError(f"cannot settle {journal.path}", str(error), hint=error.hint) from error
+
+
+def rewritten(layout: Layout, subject: str, change: Callable[[UndoAction], UndoAction]) -> bytes | None:
+    """Return the content of a journal with each inverse as ``change`` makes it; None where there is no journal."""
+    journal = Journal(layout, subject)
+    journal.original, journal.steps = [*map(change, journal.original)], [*map(change, journal.steps)]
+    return journal.content()
 
 
 def put_aside(layout: Layout, subject: str) -> str:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jailssh.change import home_move
 from jailssh.core.closed import Word
 from jailssh.core.errors import JailsshError
-from jailssh.files import fs, removal
+from jailssh.files import fs, moving, removal
 from jailssh.host import accounts, as_user, install
 from jailssh.host.paths import Layout
 from jailssh.publish import plan_files, trial_keys
@@ -47,6 +47,8 @@ class Operation(Word):
     HOME_PATH = "home-path"
     HOME_MOVE = "home-move"
     LINK = "link"
+    MOVED = "moved"
+    NAME = "name"
     TRIAL_KEY = "trial-key"
     TRIAL_FILES = "trial-files"
     TRIAL_ACCOUNT = "trial-account"
@@ -292,6 +294,14 @@ def _undo_link(path: str, target: str) -> None:
         fs.remove_file(path)
 
 
+def _undo_moved(path: str, name: str) -> None:
+    moving.rename_beside(f"{os.path.dirname(path)}/{name}", os.path.basename(path))
+
+
+def _undo_name(old: str, uid: int, gid: int | None, new: str) -> None:
+    shadow.rename(new, old, uid, gid, back=True)
+
+
 def _undo_trial_account(name: str) -> None:
     # Who made it takes it out of its jail first; nobody else forgets it.
     if accounts.find(name) is not None:
@@ -318,6 +328,8 @@ OPERATIONS: dict[Operation, Callable[..., None]] = {
     Operation.HOME_PATH: _undo_home_path,
     Operation.HOME_MOVE: _undo_home_move,
     Operation.LINK: _undo_link,
+    Operation.MOVED: _undo_moved,
+    Operation.NAME: _undo_name,
     Operation.TRIAL_KEY: _undo_trial_key,
     Operation.TRIAL_FILES: _undo_trial_files,
     Operation.TRIAL_ACCOUNT: _undo_trial_account,
@@ -328,6 +340,18 @@ def take_back(inverses: Iterable[UndoAction]) -> None:
     """Run ``inverses`` from the last to the first."""
     for inverse in reversed(list(inverses)):
         OPERATIONS[inverse.op](inverse.key, *inverse.args)
+
+
+def renamed(step: UndoAction, old: str, new: str, moved: Mapping[str, str]) -> UndoAction:
+    """Return the inverse of a change of the account ``old`` for when it is called ``new``; ``moved``: paths by then."""
+    key = new if step.key == old else moved.get(step.key, step.key)
+    if step.key.startswith(f"{old}/"):
+        key = new + step.key.removeprefix(old)
+    for path, now in moved.items():
+        if step.key.startswith(f"{path}/"):
+            key = now + step.key.removeprefix(path)
+    of_name = step.op in (Operation.SPOOL, Operation.TRIAL_FILES) and step.args[:1] == (old,)
+    return replace(step, key=key, args=(new, *step.args[1:]) if of_name else step.args)
 
 
 def narrowing(step: UndoAction) -> UndoAction:

@@ -45,6 +45,24 @@ class _Place:
         return os.path.lexists(f"{self.head}/{self.aside}/{_HOME}")
 
 
+def rename_beside(path: str, name: str) -> None:
+    """Give ``path`` the name ``name`` in its directory, unless that is taken or it is gone; :class:`HostError`.
+
+    The directory may be a daemon's; no component of its path is followed where it is a link.
+    """
+    head, old = os.path.split(path)
+    if not os.path.lexists(path) or os.path.lexists(f"{head}/{name}"):
+        return
+    above = fs.open_dir(head, trusted_root=head)
+    try:
+        os.rename(old, name, src_dir_fd=above, dst_dir_fd=above)
+        os.fsync(above)
+    except OSError as error:
+        raise fs.failed("rename", path, error) from error
+    finally:
+        os.close(above)
+
+
 def check(source: str, target: str, uid: int) -> None:
     """Raise :class:`HostError` unless the home ``source`` of ``uid`` can be brought to ``target``."""
     what = f"home {target}"

@@ -31,7 +31,7 @@ from jailssh.setup import home_keys, looks, running, setup
 from jailssh.setup.home_keys import Choice
 from jailssh.setup.looks import OutsideJail
 from jailssh.setup.setup import GROUP
-from jailssh.users import aside, checks, gone
+from jailssh.users import aside, checks, gone, settling
 from jailssh.users.covers import make_ahead
 
 Confirm = Callable[[str], bool]
@@ -167,6 +167,7 @@ def adduser(
         owed = running.settle_owed(layout)
         lines = [
             *owed,
+            *settling.renames(layout, (wish.name,)),
             *transaction.recover(layout, subject(wish.name)),
             *transaction.others(layout, subject(wish.name)),
         ]

@@ -29,7 +29,7 @@ from jailssh.jail.authorized_keys import keys_file
 from jailssh.publish import plan_files
 from jailssh.services.sessions import end_processes, end_sessions
 from jailssh.setup.setup import GROUP
-from jailssh.users import key_removal, locking
+from jailssh.users import key_removal, locking, settling
 from jailssh.users.adduser import Confirm, forget_canary, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
@@ -84,6 +84,7 @@ def deluser(layout: Layout, wish: DelUserOptions, withdraw: Callable[[int], obje
     """
     name = check_account_name(wish.name)
     tries = Tries()
+    settling.try_renames(layout, (name,))
     facts = look(layout, name, tries)
     if facts.deletes(wish):
         assert facts.entry is not None

@@ -24,7 +24,7 @@ from jailssh.jail.authorized_keys import MAX_KEYS, keys_file
 from jailssh.jail.configuration import names_in
 from jailssh.publish import plan_files
 from jailssh.publish.publish import PlanChange, withdraw_plan
-from jailssh.users import learning
+from jailssh.users import learning, settling
 
 
 def check(layout: Layout, *, act: bool) -> tuple[list[PlanChange], list[JailsshError]]:
@@ -32,6 +32,8 @@ def check(layout: Layout, *, act: bool) -> tuple[list[PlanChange], list[JailsshE
 
     Returns what changed, or would, and the errors: an account that cannot be looked up keeps all that it has.
     """
+    if act:
+        settling.renames(layout)  # Half renamed, an account would be taken for gone.
     names = _names(layout)
     found: dict[str, PlanChange] = {}
     errors: list[JailsshError] = []

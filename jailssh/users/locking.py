@@ -15,6 +15,7 @@ from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
 from jailssh.services import shadow
+from jailssh.users import settling
 from jailssh.users.adduser import Outcome, users_file
 
 LOCKED = 1
@@ -29,7 +30,7 @@ def subject(name: str) -> str:
 def lock(layout: Layout, name: str, fault: Fault = no_fault) -> Outcome:
     """Refuse new logins of the jailed account ``name``; sessions go on."""
     with fs.lock(layout.lock):
-        lines = transaction.recover(layout, subject(check_account_name(name)))
+        lines = [*settling.renames(layout, (name,)), *transaction.recover(layout, subject(check_account_name(name)))]
         entry = accounts.get(name)
         if not os.path.lexists(users_file(layout, name)):
             why = "no jail is assigned to this account directly"
@@ -53,7 +54,7 @@ def lock(layout: Layout, name: str, fault: Fault = no_fault) -> Outcome:
 def unlock(layout: Layout, name: str) -> Outcome:
     """Allow logins of ``name`` again: it expires when it did before :func:`lock`; a day that was set since stays."""
     with fs.lock(layout.lock):
-        lines = transaction.recover(layout, subject(check_account_name(name)))
+        lines = [*settling.renames(layout, (name,)), *transaction.recover(layout, subject(check_account_name(name)))]
         if not lift(layout, name):
             raise UsageError(f"account {name}", "is not locked by jailssh", hint=f"jailssh doctor {name}")
         expired = accounts.is_expired(name)

@@ -27,7 +27,7 @@ from jailssh.services.shadow import NewAccount
 from jailssh.setup import home_keys, looks, running
 from jailssh.setup.looks import OutsideJail
 from jailssh.setup.setup import GROUP
-from jailssh.users import adduser, aside, checks, gone
+from jailssh.users import adduser, aside, checks, gone, settling
 from jailssh.users.adduser import AccountStep, AddUserOptions, Confirm, Outcome, Publishing
 from jailssh.users.covers import make_ahead_each
 
@@ -142,6 +142,7 @@ def _judged(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publish
             publisher.check(jails)
         except JailsshError as error:
             errors += _placed(wish, error)
+    settling.renames(layout, (wish.name for wish in wishes))
     planned = gone.planned_names(layout)
     # First, since it gives numbers back.
     settled = {wish.name: transaction.recover(layout, adduser.subject(wish.name)) for wish in wishes}

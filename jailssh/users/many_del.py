@@ -17,7 +17,7 @@ from jailssh.files import narrow, removal
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
 from jailssh.services import shadow
-from jailssh.users import deluser, key_removal
+from jailssh.users import deluser, key_removal, settling
 from jailssh.users.adduser import Confirm
 from jailssh.users.covers import take_away_each
 from jailssh.users.deluser import DelUserFacts, DelUserOptions, Ending
@@ -58,6 +58,7 @@ def del_many(
     Names that are in no jail, or twice in the list, are raised before the first change.  ``withdraw`` removes the plan
     of a uid.
     """
+    settling.try_renames(layout, [wish.name for wish in wishes])
     cases = _looked(layout, wishes)
     _ask(cases, confirm)
     shut = [Tries() for _ in cases]

@@ -26,7 +26,7 @@ from jailssh.services import shadow, spools
 from jailssh.host.paths import Layout
 from jailssh.change import transaction
 from jailssh.setup import setup
-from jailssh.users import locking
+from jailssh.users import locking, renaming
 from jailssh.users.adduser import AddUserOptions, adduser
 from jailssh.users.deluser import DelUserOptions, deluser
 from jailssh.users.many import add_many
@@ -76,12 +76,12 @@ def fault(point):
 
 def watched(module, name):
     act = getattr(module, name)
-    def call(*args):
+    def call(*args, **named):
         fault(f"{name} {args[0]}: next")
-        return act(*args)
+        return act(*args, **named)
     setattr(module, name, call)
 
-if spec["do"] in ("many", "del many", "lock", "unlock"):
+if spec["do"] in ("many", "del many", "lock", "unlock", "rename"):
     watched(shadow, "_replace")
     watched(homes, "make")
 
@@ -114,6 +114,9 @@ try:
         lines = [line for each in done for line in each.outcome.lines]
     elif spec["do"] == "lock":
         lines = locking.lock(layout, spec["name"], fault).lines
+    elif spec["do"] == "rename":
+        wish = renaming.RenameOptions(spec["name"], spec["new"], spec.get("now", False))
+        lines = renaming.rename(layout, wish, Publisher(), fault).lines
     elif spec["do"] == "unlock":
         lines = locking.unlock(layout, spec["name"]).lines
     elif spec["do"] == "del many":

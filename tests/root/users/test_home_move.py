@@ -42,7 +42,8 @@ import hashlib, os, stat, sys
 os.chdir(sys.argv[1])
 names = {}
 for folder, below, files in os.walk("."):
-    for path in sorted(os.path.join(folder, name) for name in ["", *files, *[n for n in below if os.path.islink(f"{folder}/{n}")]]):
+    links = [name for name in below if os.path.islink(f"{folder}/{name}")]
+    for path in sorted(os.path.join(folder, name) for name in ["", *files, *links]):
         info = os.lstat(path)
         kind = stat.S_IFMT(info.st_mode)
         what = ""
