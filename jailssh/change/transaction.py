@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,8 @@ Fault = Callable[[str], None]
 """Called with the name of each point between two steps; a test kills the process there."""
 
 SUFFIX = ".json"
+# So that of thousands of journals those are found quickly whose change is under way; older versions wrote 0600 for all.
+_UNDER_WAY, _ENDED = 0o600, 0o400
 _VERSION = 2
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 # Journals of version 1 do not say which steps confine.
@@ -251,7 +254,8 @@ class Journal:
         if content is None:
             fs.remove_file(self.path)
         else:
-            fs.atomic_write(self.path, content, mode=0o600)
+            under_way = self.steps or self.owner is not None
+            fs.atomic_write(self.path, content, mode=_UNDER_WAY if under_way else _ENDED)
 
 
 def _nothing() -> None:
@@ -339,10 +343,15 @@ class Unfinished:
         return f"jailssh recover {self.subject}" if self.stays or self.goes or self.damaged else self.again
 
 
-def unfinished(layout: Layout) -> list[Unfinished]:
-    """Return the changes that were begun and not ended, by subject; reads only, and needs no lock."""
+def unfinished(layout: Layout, *, quick: bool = False) -> list[Unfinished]:
+    """Return the changes that were begun and not ended, by subject; reads only, and needs no lock.
+
+    ``quick``: journals that say by their mode that their change ended are not read, so damage of them is not seen.
+    """
     found = []
     for subject in subjects(layout):
+        if quick and _has_ended(f"{layout.undo}/{subject}{SUFFIX}"):
+            continue
         try:
             content = _read(layout, subject)
         except JailsshError as error:
@@ -351,6 +360,13 @@ def unfinished(layout: Layout) -> list[Unfinished]:
         if content.steps or content.owner:
             found.append(_unfinished(subject, content))
     return found
+
+
+def _has_ended(path: str) -> bool:
+    try:
+        return stat.S_IMODE(os.lstat(path).st_mode) == _ENDED
+    except FileNotFoundError:
+        return True
 
 
 def _unfinished(subject: str, content: _Content) -> Unfinished:
@@ -406,7 +422,7 @@ def others(layout: Layout, subject: str) -> list[str]:
     with suppress(OSError):
         return [
             f"note: {each.line()}; to end it: {each.hint()}"
-            for each in unfinished(layout)
+            for each in unfinished(layout, quick=True)
             if each.subject != subject and not each.alive
         ]
     return []

@@ -299,7 +299,7 @@ def _undo_moved(path: str, name: str) -> None:
 
 
 def _undo_name(old: str, uid: int, gid: int | None, new: str) -> None:
-    shadow.rename(new, old, uid, gid, back=True)
+    shadow.give_name(new, old, uid, gid, back=True)
 
 
 def _undo_trial_account(name: str) -> None:

@@ -27,6 +27,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Rename the account, or change nothing."""
     context.need_real_root("rename")
     wish = RenameOptions(args.old, args.new, args.now)
-    done = renaming.rename(context.layout, wish, Publisher(context.layout))
+    done = renaming.rename_account(context.layout, wish, Publisher(context.layout))
     context.changed(done.lines, {USER: args.new})
     return EXIT_OK

@@ -115,6 +115,12 @@ def local_uids() -> dict[str, int]:
     return {fields[0]: int(fields[2]) for fields in reversed(rows)}
 
 
+def local_lines() -> dict[str, tuple[int, int, str, str]]:
+    """Return uid, gid, home and shell of each account in /etc/passwd, as :func:`local_uids` does."""
+    rows = [row for row in _rows(_USERS_FILE) if len(row) > 6 and is_number(row[2]) and is_number(row[3])]
+    return {row[0]: (int(row[2]), int(row[3]), row[5], row[6]) for row in reversed(rows)}
+
+
 def local_homes() -> list[str]:
     """Return the home of each line of /etc/passwd."""
     return [fields[5] for fields in _rows(_USERS_FILE) if len(fields) > 5]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any  # a fifth of the start
 
 SWITCH = "/etc/nsswitch.conf"
+GROUPS = "/etc/group"
 _TRY_AGAIN, _UNAVAILABLE = -2, -1
 _ERANGE, _ESRCH = 34, 3
 _LARGEST = 1 << 22
@@ -39,6 +40,25 @@ class Services:
         self._stamp: object = None
         self._lines: dict[str, list[str]] = {}
         self._loaded: dict[str, Any] = {}
+        self._group_stamp: object = None
+        self._group_names: dict[int, str] = {}
+
+    def local_group(self, gid: int) -> str | None:
+        """Return the name of a group of /etc/group, None where that does not say, or is not asked first.
+
+        The C library reads all members of a group to tell its name, which are thousands in ours.
+        """
+        self.named("group")
+        if self._lines.get("group", [])[:1] != ["files"]:
+            return None
+        if _stamp(os.stat(GROUPS)) != self._group_stamp:
+            with open(GROUPS, encoding="utf-8", errors="surrogateescape") as stream:
+                stamp = _stamp(os.fstat(stream.fileno()))
+                rows = [line.split(":", 3) for line in stream if line[0] not in "+-#"]
+            names = [(row[2], row[0]) for row in reversed(rows) if len(row) == 4 and row[0]]
+            self._group_names = {int(gid): name for gid, name in names if gid.isascii() and gid.isdecimal()}
+            self._group_stamp = stamp
+        return self._group_names.get(gid)
 
     def named(self, database: str) -> list[str]:
         """Return the services of a database that can be loaded, in order; what is not installed is asked by nobody."""
@@ -70,6 +90,10 @@ class Services:
             except OSError:
                 self._loaded[name] = None
         return self._loaded[name]
+
+
+def _stamp(info: os.stat_result) -> tuple[int, int, int, int]:
+    return info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size
 
 
 def _words(text: str) -> list[str]:
@@ -186,6 +210,8 @@ def account(services: Services, key: str | int) -> list[str] | None:
 
 
 def _group_name(services: Services, gid: int) -> str:
+    if (name := services.local_group(gid)) is not None:
+        return name
     row = group(services, gid)
     return str(gid) if row is None else row[0]
 

@@ -100,6 +100,7 @@ class AccountFiles:
         self._files = {name: _File(f"{folder}/{name}") for name in FILES}
         self._passwd, self._shadow, self._group, self._gshadow, *self._subs = (self._files[name] for name in FILES)
         self._shrinks = False
+        self._ages: list[str] = []
         if not self._passwd.present or not self._group.present:
             raise HostError(f"{folder}/passwd or {folder}/group", "does not exist")
         self._uids = _numbers(self._passwd, 2)
@@ -127,7 +128,7 @@ class AccountFiles:
         if self._shadow.present:
             today = str(int(time.time()) // 86400)
             expires = "" if new.expires is None else str(new.expires)
-            least, most, warn = (login_defs(key, default) for key, default in _AGES)
+            least, most, warn = self._ages = self._ages or [login_defs(key, default) for key, default in _AGES]
             self._shadow.put([name, "*", today, least, most, warn, "", expires, ""])
         self._group.put([name, "x" if self._gshadow.present else "!", str(new.gid), ""])
         if self._gshadow.present:
@@ -264,7 +265,7 @@ def set_home(name: str, home: str) -> None:
         files.set_home(name, home)
 
 
-def rename(old: str, new: str, uid: int, gid: int | None, *, back: bool = False) -> None:
+def give_name(old: str, new: str, uid: int, gid: int | None, *, back: bool = False) -> None:
     """Give the local account ``uid`` the name ``new``, and its own group ``gid``; None where it has none.
 
     ``back``: to the name that it had, from wherever an interruption left it.  passwd(5) tells how far that came: there

@@ -120,8 +120,9 @@ def look(layout: Layout, name: str, tries: Tries) -> DelUserFacts:
     known = journal is None or bool(journal.original or journal.steps)
     by_name = bool(tries.errors) or any(map(os.path.lexists, traces)) or known
     # Left by a run whose journal was lost: it is confined, and nothing else is known of it.
-    ours = entry is not None and entry.shell == layout.login_program and accounts.is_listed_member(name, GROUP)
-    if not by_name and not ours:
+    if not by_name and not (
+        entry is not None and entry.shell == layout.login_program and accounts.is_listed_member(name, GROUP)
+    ):
         no_setup = not accounts.group_exists(GROUP)
         why = "this host is not set up for jails" if no_setup else "no jail is assigned to this account directly"
         if entry is None and not no_setup:
@@ -207,10 +208,13 @@ def _finish(layout: Layout, wish: DelUserOptions, facts: DelUserFacts) -> list[s
     return end(layout, ending)
 
 
-def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covered: bool = True) -> Ending:
+def prepare(
+    layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covered: bool = True, unchanged: bool = False
+) -> Ending:
     """Take back what confines the account, all but the account itself; call under the lock.
 
-    ``covered``: what sessions cover in its home may be there still.
+    ``covered``: what sessions cover in its home may be there still.  ``unchanged``: its line of /etc/passwd is the one
+    of ``facts``.
     """
     name = wish.name
     if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
@@ -220,7 +224,7 @@ def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covere
     if facts.same:
         locking.lift(layout, name)
     journal = Journal(layout, subject(name))
-    entry, same = accounts.find(name), facts.same
+    entry, same = facts.entry if unchanged else accounts.find(name), facts.same
     # A journal of old does not say which account it was; the users file did.
     number = _created_uid(journal) or facts.uid
     delete = facts.deletes(wish) and entry is not None and entry.uid == number

@@ -138,7 +138,7 @@ def _names(layout: Layout) -> set[str]:
 
 def _of_plan(layout: Layout, name: str, planned: Mapping[str, list[int]] | None = None) -> Identity | None:
     """Return whose the one plan with this name is: the only trace of the uid of an account that was never noted."""
-    uids = (planned_names(layout) if planned is None else planned).get(name, [])
+    uids = plan_files.uids_of(layout, name) if planned is None else planned.get(name, [])
     return Identity(name, uids[0]) if len(uids) == 1 else None
 
 

@@ -98,7 +98,8 @@ def add_many(
             _Batch(layout, cases, publisher, fault, progress, look).run()
         for case in cases:
             adduser.forget_canary(layout, case.wish.name)
-            publisher.tidy(case.entry.uid)
+            if case.facts is not None or case.shared:
+                publisher.tidy(case.entry.uid)
     cases[0].lines[:0] = owed
     covers = make_ahead_each(layout, [case.entry for case in cases])
     return [_added(layout, case, publisher, covers[case.wish.name]) for case in cases]

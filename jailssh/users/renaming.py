@@ -36,7 +36,7 @@ class RenameOptions:
     now: bool = False
 
 
-def rename(layout: Layout, wish: RenameOptions, publisher: Publishing, fault: Fault = no_fault) -> Outcome:
+def rename_account(layout: Layout, wish: RenameOptions, publisher: Publishing, fault: Fault = no_fault) -> Outcome:
     """Give the account ``wish.old``, which is in a jail by name, the name ``wish.new``."""
     old, new = check_account_name(wish.old), check_account_name(wish.new)
     require_setup(layout, publisher.groups)
@@ -114,7 +114,7 @@ class _Rename:
         gid = self._entry.gid if self._entry.group == old else None
         learned = learning.renamed(layout, uid, old, new)
         inverse = UndoAction(Operation.NAME, old, (uid, gid, new))
-        self._journal.step("name", inverse, lambda: shadow.rename(old, new, uid, gid))
+        self._journal.step("name", inverse, lambda: shadow.give_name(old, new, uid, gid))
         entry = accounts.get(new)
         if entry.uid != uid:
             raise JailsshError(f"account {new}", f"has uid {entry.uid}, expected {uid}")
@@ -137,7 +137,8 @@ class _Rename:
         for each in _subjects(new):
             content = transaction.rewritten(self._layout, each, lambda step: undo.renamed(step, old, new, self._moves))
             if content is not None:
-                self._write(f"{self._layout.undo}/{each}.json", content, 0o600)
+                path = f"{self._layout.undo}/{each}.json"
+                self._write(path, content, install.access_of(path)[0])
         if learned is not None:
             self._write(*learned, 0o600)
 

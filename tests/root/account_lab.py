@@ -116,7 +116,7 @@ try:
         lines = locking.lock(layout, spec["name"], fault).lines
     elif spec["do"] == "rename":
         wish = renaming.RenameOptions(spec["name"], spec["new"], spec.get("now", False))
-        lines = renaming.rename(layout, wish, Publisher(), fault).lines
+        lines = renaming.rename_account(layout, wish, Publisher(), fault).lines
     elif spec["do"] == "unlock":
         lines = locking.unlock(layout, spec["name"]).lines
     elif spec["do"] == "del many":
