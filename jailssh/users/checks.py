@@ -57,11 +57,11 @@ def look(entry: AccountEntry, *, login_program: str, users_file: str) -> Account
         ssh=_lstat(entry, f"{entry.home}/.ssh"),
         jailed=jailed,
         invoking=entry.uid in accounts.invoking_uids(),
-        last_of=_last_of(entry),
+        last_of=last_of(entry),
     )
 
 
-def _last_of(entry: AccountEntry) -> str:
+def last_of(entry: AccountEntry) -> str:
     """Return the group of administrators in which no other account is that could become root, or ""."""
     for group in ADMINISTRATORS:
         if any(name == group for name, _ in entry.groups) and not set(accounts.members(group)) - {entry.name, "root"}:

@@ -9,13 +9,14 @@ import os
 
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
-from jailssh.core.errors import HostError, UsageError
+from jailssh.core.errors import DeniedError, HostError, UsageError
 from jailssh.core.names import check_account_name
 from jailssh.files import fs
 from jailssh.host import accounts
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.services import shadow
-from jailssh.users import settling
+from jailssh.users import checks, settling
 from jailssh.users.adduser import Outcome, users_file
 
 LOCKED = 1
@@ -39,6 +40,7 @@ def lock(layout: Layout, name: str, fault: Fault = no_fault) -> Outcome:
         if not accounts.is_local(name) or ages is None:
             why = "comes from a directory service, which alone can lock it"
             raise HostError(f"account {name}", why, hint=f"its sessions: jailssh kick {name}")
+        _check(entry)
         journal = Journal(layout, subject(name), fault)
         if journal.original and journal.uid == entry.uid and ages.expires == LOCKED:
             return Outcome((*lines, f"{name}: already locked, nothing changed"), changed=False)
@@ -49,6 +51,16 @@ def lock(layout: Layout, name: str, fault: Fault = no_fault) -> Outcome:
             journal.commit()
     said = f"{name}: locked; new logins are refused, sessions go on; to end them: jailssh kick {name}"
     return Outcome((*lines, said), changed=True)
+
+
+def _check(entry: AccountEntry) -> None:
+    """Raise where nobody could unlock it any more."""
+    what = f"account {entry.name}"
+    if entry.uid in accounts.invoking_uids():
+        raise DeniedError(what, "you are logged in with this account", hint="lock it from another account")
+    if group := checks.last_of(entry):
+        why = f"is the last member of group {group!r}: nobody else could become root"
+        raise DeniedError(what, why, hint=f"add another one first: gpasswd --add NAME {group}")
 
 
 def unlock(layout: Layout, name: str) -> Outcome:
