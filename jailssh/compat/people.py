@@ -9,6 +9,7 @@ from jailssh.compat.call import Failed
 from jailssh.compat.options import Given
 from jailssh.compat.words import tell
 from jailssh.core.errors import EXIT_OK
+from jailssh.core.names import is_below
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
 
@@ -20,8 +21,6 @@ _TAKEN = "jvsdceumn"
 
 def jk_jailuser(given: Given) -> int:
     """Put accounts that exist into the jail nearest to the directory and the shell."""
-    if given.has("m"):
-        raise Failed(1, "-m: homes are not moved; a jail shows the home where it is")
     if not given.rest:
         raise Failed(2, "aborted, no username specified")
     jail = given.value("j").rstrip("/")
@@ -34,8 +33,15 @@ def jk_jailuser(given: Given) -> int:
     tell(["jk_jailuser: PAM refuses these accounts with another login shell; to set it again: jailssh apply"])
     code = EXIT_OK
     for user in given.rest:
-        code = max(code, call.verb("jk_jailuser", ["adduser", user, "--jail", name, "--yes"], jail))
+        argv = ["adduser", user, "--jail", name, "--yes", *(_moving(user, jail) if given.has("m") else ())]
+        code = max(code, call.verb("jk_jailuser", argv, jail))
     return code
+
+
+def _moving(user: str, jail: str) -> list[str]:
+    """Return what moves a home to its own path below the directory of the jail, nothing where it is there already."""
+    home = accounts.get(user).home
+    return [] if is_below(home, jail) else ["--home", f"{jail}{home}", "--home-move"]
 
 
 def jk_addjailuser(given: Given) -> int:

@@ -110,7 +110,7 @@ def test_nobody_locks_out_oneself(host: Host, how: str, verb: str) -> None:
     command = BEGAN_AS_ALICE[how].format(command=f"{COMMAND} {verb}")
     done = host.scratch.run(["sh", "-c", command])
     assert "you are logged in with this account" in done.stderr, done
-    assert done.code == 3
+    assert done.code in (1, 3)  # several reasons, or this one
     assert host.state() == before
     # The same by somebody else is no question of who runs it.
     host.sh("useradd -m bob")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -95,7 +96,7 @@ ERRORS = {
     "jk_jailuser -n -j /none": 2,
     "jk_jailuser -n x": 33,
     "jk_jailuser -n -j /none x": 33,
-    f"jk_jailuser -n -m -j {J} x": 1,
+    f"jk_jailuser -n -m -j {J} x": 33,
     f"jk_jailuser -n -s /usr/sbin/jk_lsh -j {J} x": 33,
     f"jk_jailuser -n -s /bin/bash -j {J} no-such-account": 2,
     f"jk_addjailuser -g users {J} x": 1,
@@ -129,6 +130,13 @@ def test_a_shell_says_which_jail(verbs: Verbs, monkeypatch: pytest.MonkeyPatch) 
         "adduser new1 --jail shell --yes --home /srv/x --gecos Name --uid 5001",
         "adduser web1 --jail web1 --yes",
     ]
+
+
+@pytest.mark.parametrize(("home", "moves"), [("/home/web1", f" --home {J}/home/web1 --home-move"), (f"{J}/home/w", "")])
+def test_a_home_that_moves(verbs: Verbs, monkeypatch: pytest.MonkeyPatch, home: str, moves: str) -> None:
+    monkeypatch.setattr("jailssh.host.accounts.find", lambda _name: SimpleNamespace(home=home))
+    assert names.main(words_of(f"jk_jailuser -n -m -s /bin/bash -j {J} web1")) == 0
+    assert [" ".join(each) for each in verbs.lines] == [f"adduser web1 --jail shell --yes{moves}"]
 
 
 def test_words_of_jailkit() -> None:
