@@ -21,13 +21,12 @@ def check(entry: AccountEntry, target: str) -> None:
         why = "comes from a directory service, which alone can say that its home is elsewhere"
         raise HostError(f"account {entry.name}", why, hint="leave --home-move out")
     moving.check(entry.home, target, entry.uid)
-    check_idle(entry)
+    check_idle(entry, entry.home)
 
 
-def check_idle(entry: AccountEntry) -> None:
-    """Raise where a process of the account runs, or any process works in its home: what it writes would be lost."""
-    running = set(accounts.processes_of(entry.uid))
-    if running := running | set(open_files.processes_in(entry.home)):
+def check_idle(entry: AccountEntry, path: str) -> None:
+    """Raise where a process of the account runs, or any process works below ``path``: what it writes would be lost."""
+    if running := {*accounts.processes_of(entry.uid), *open_files.processes_in(path)}:
         count = pluralize(len(running), "process", "es")
         hint = f"ps -o pid,user,args {' '.join(map(str, sorted(running)[:10]))}"
         raise DeniedError(f"home {entry.home} of {entry.name}", f"is in use by {count}", hint=hint)
@@ -58,4 +57,4 @@ def _bring(entry: AccountEntry, source: str, target: str, heed: Callable[[], obj
         if accounts.get(entry.name).home != target:
             shadow.set_home(entry.name, target)
 
-    return moving.bring(source, target, check_idle=lambda: check_idle(entry), arrived=arrived, heed=heed)
+    return moving.bring(source, target, check_idle=lambda path: check_idle(entry, path), arrived=arrived, heed=heed)

@@ -99,13 +99,13 @@ def bring(
     source: str,
     target: str,
     *,
-    check_idle: Callable[[], object],
+    check_idle: Callable[[str], object],
     arrived: Callable[[], object],
     heed: Callable[[], object] = nothing,
 ) -> list[str]:
     """Have the home at ``target`` that is at ``source``, or on its way between the two; return notes.
 
-    ``check_idle`` raises where somebody works in it, ``heed`` where it is to stop; then the way back is open.
+    ``check_idle`` raises where somebody works below a path, ``heed`` where it is to stop; then the way back is open.
     ``arrived`` is called once it is there, before what is left of the old one is removed.  Raises
     :class:`HostError`; a home that is nowhere is not an error.
     """
@@ -125,9 +125,9 @@ def bring(
     return [*notes, *(note for place in (here, there) for note in _clear(place))]
 
 
-def _take(here: _Place, there: _Place, check_idle: Callable[[], object], heed: Callable[[], object]) -> list[str]:
+def _take(here: _Place, there: _Place, check_idle: Callable[[str], object], heed: Callable[[], object]) -> list[str]:
     if here.there:
-        check_idle()
+        check_idle(here.path)
         if _renamed(here, there):
             return []
         _put_aside(here)
@@ -135,7 +135,8 @@ def _take(here: _Place, there: _Place, check_idle: Callable[[], object], heed: C
         if there.put_aside:
             _put_back(there)
         return []
-    check_idle()  # Nobody can have come since: the place is empty.
+    # Nobody comes any more; who came in between is there by the new path.
+    check_idle(f"{here.head}/{here.aside}")
     return _copy(here, there, heed)
 
 

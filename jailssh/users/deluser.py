@@ -240,7 +240,7 @@ def prepare(
     return Ending(wish, facts, entry, journal, delete)
 
 
-_OF_LINES = (Operation.SHELL, Operation.MEMBER, Operation.HASH)
+_OF_LINES = (Operation.SHELL, Operation.MEMBER, Operation.HASH, Operation.HOME_MOVE)
 
 
 def end(layout: Layout, ending: Ending) -> list[str]:

@@ -26,11 +26,16 @@ def renames(layout: Layout, names: Iterable[str] | None = None) -> list[str]:
     wanted = None if names is None else set(names)
     lines = []
     for each in _left(layout):
-        meant = {each.removeprefix(_SUBJECT)}
-        meant |= {step.args[2] for step in Journal(layout, each).steps if step.op == Operation.NAME}
-        if wanted is None or wanted & meant:
+        if wanted is None or wanted & _names(layout, each):
             lines += transaction.recover(layout, each)
     return lines
+
+
+def _names(layout: Layout, subject: str) -> set[str]:
+    found = {subject.removeprefix(_SUBJECT)}
+    with suppress(JailsshError):  # One that is damaged stops nobody else.
+        found |= {step.args[2] for step in Journal(layout, subject).steps if step.op == Operation.NAME}
+    return found
 
 
 def try_renames(layout: Layout, names: Iterable[str]) -> None:

@@ -11,8 +11,8 @@ import time
 from tests.bench.figures import Goal, Row
 from tests.bench.site import PREFIX, Site
 
-ACCOUNTS, MORE, FEW = 1_000, 3_000, 100
-BEYOND_MS, GROWTH = 30_000.0, 1.2
+ACCOUNTS, MORE, FEW, ALONE = 1_000, 3_000, 100, 5
+BEYOND_MS, GROWTH, GROWTH_OF_ONE = 30_000.0, 1.2, 1.5
 MIGRATED, MIGRATE_MS = 200, 20_000.0
 # What migrate reads of a jail of Jailkit's; nobody enters it here.
 _JAIL = r"""
@@ -38,6 +38,7 @@ def measure(site: Site, runs: int) -> list[Row]:
     """Return the rows of adding and taking out, of shadow's own programs, and of more accounts at once."""
     _list(site, "first", ACCOUNTS)
     _list(site, "more", MORE)
+    alone = _each(site, "alone")
     added = _once(site, f"{PREFIX}/bin/jailssh adduser --from /srv/first.csv --jail sftp-only --yes")
     names = "".join(f"n{number}:*::::/home/n{number}:/bin/sh\n" for number in range(FEW))
     site.host.write("/srv/newusers", names)
@@ -45,7 +46,8 @@ def measure(site: Site, runs: int) -> list[Row]:
     useradd = _once(site, f"for n in $(seq {FEW}); do useradd -m w$n; done") * (ACCOUNTS / FEW)
     gone = _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/first.csv --yes --remove-home")
     more = _once(site, f"{PREFIX}/bin/jailssh adduser --from /srv/more.csv --jail sftp-only --yes")
-    _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/more.csv --yes --remove-home")
+    beside = _each(site, "beside")
+    more_gone = _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/more.csv --yes --remove-home")
     _once(site, _JAIL.format(count=MIGRATED))
     migrated = _once(site, f"{PREFIX}/bin/jailssh migrate jailkit --apply --yes")
     back = _once(site, f"{PREFIX}/bin/jailssh migrate --undo --yes")
@@ -60,6 +62,11 @@ def measure(site: Site, runs: int) -> list[Row]:
             Goal(f"deluser of {ACCOUNTS} (ms)", gone, BEYOND_MS),)),
         Row(f"accounts: adduser of {MORE}", more, "ms", goals=(
             Goal("adduser: time per account", growth, GROWTH),)),
+        Row(f"accounts: deluser of {MORE}", more_gone, "ms", goals=(
+            Goal("deluser: time per account", (more_gone / MORE) / (gone / ACCOUNTS), GROWTH),)),
+        Row("accounts: adduser of one", alone, "ms"),
+        Row(f"accounts: adduser of one beside {MORE}", beside, "ms", goals=(
+            Goal("adduser of one: time", beside / alone, GROWTH_OF_ONE),)),
         Row(f"accounts: migrate of {MIGRATED} of Jailkit", migrated, "ms", goals=(
             Goal(f"migrate of {MIGRATED} (ms)", migrated, MIGRATE_MS),)),
         Row(f"accounts: migrate --undo of {MIGRATED}", back, "ms"),
@@ -68,6 +75,12 @@ def measure(site: Site, runs: int) -> list[Row]:
 
 def _list(site: Site, name: str, count: int) -> None:
     site.host.write(f"/srv/{name}.csv", "name\n" + "".join(f"{name}{number}\n" for number in range(count)))
+
+
+def _each(site: Site, name: str) -> float:
+    """Return how many milliseconds it takes to add one account, the least of some."""
+    commands = [f"{PREFIX}/bin/jailssh adduser {name}{number} --jail sftp-only --yes" for number in range(ALONE)]
+    return min(_once(site, command) for command in commands)
 
 
 def _once(site: Site, command: str) -> float:

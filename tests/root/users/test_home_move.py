@@ -243,6 +243,32 @@ def test_somebody_who_is_logged_in_stops_the_way_back(alice: Host) -> None:
     assert alice.state() == before
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_one_that_adduser_created_goes_with_its_home_wherever_that_is(host: Host, together: bool) -> None:
+    before = host.state()
+    host.sh("mkdir -p /srv/near")
+    host.ok("adduser", name="bob", jails=["scp"])
+    host.ok("adduser", name="bob", jails=["scp"], home="/srv/near/bob", home_move=True)
+    names = {"names": ["bob"]} if together else {"name": "bob"}
+    said = host.ok("del many" if together else "deluser", remove_home=True, **names)
+    assert said == "bob: deleted; home /srv/near/bob removed"
+    assert host.sh("ls -d /home/bob /srv/near/* 2>/dev/null || true") == ""
+    assert host.state() == before
+
+
+def test_who_comes_in_at_the_last_moment_stops_it(alice: Host) -> None:
+    before, tree = alice.state(), seen(alice, "/home/alice")
+    points = alice.do("adduser", watch=WATCH, **wish(FAR))["points"]
+    alice.ok("deluser", name="alice")
+    at = next(number for number, point in enumerate(points, 1) if point.startswith("_put_aside"))
+    command = "cd /home/alice/docs && sleep 300 </dev/null >/dev/null 2>&1 &"
+    done = alice.raw(do="adduser", watch=WATCH, at=at, run=command, **wish(FAR))
+    alice.sh("pkill -x sleep")
+    assert "is in use by 1 process" in done.stdout, done
+    assert alice.state() == before
+    assert seen(alice, "/home/alice") == tree
+
+
 def test_names_outside_are_told_and_their_file_stays(alice: Host) -> None:
     # As the account can do where fs.protected_hardlinks is off.
     alice.sh("cp -a /etc/shadow /home/.twin && ln /home/.twin /home/alice/hard")
