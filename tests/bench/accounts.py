@@ -14,6 +14,7 @@ from tests.bench.site import PREFIX, Site
 ACCOUNTS, MORE, FEW, ALONE = 1_000, 3_000, 100, 5
 BEYOND_MS, GROWTH, GROWTH_OF_ONE = 30_000.0, 1.2, 1.5
 MIGRATED, MIGRATE_MS = 200, 20_000.0
+_ADD = f"{PREFIX}/bin/jailssh adduser --jail sftp-only --yes"
 # What migrate reads of a jail of Jailkit's; nobody enters it here.
 _JAIL = r"""
 mkdir -p /srv/jk/etc/jailkit /srv/jk/usr/sbin /srv/jk/home
@@ -38,7 +39,7 @@ def measure(site: Site, runs: int) -> list[Row]:
     """Return the rows of adding and taking out, of shadow's own programs, and of more accounts at once."""
     _list(site, "first", ACCOUNTS)
     _list(site, "more", MORE)
-    alone = _each(site, "alone")
+    alone, tool_alone = _each(site, _ADD, "alone"), _each(site, "useradd -m", "walone")
     added = _once(site, f"{PREFIX}/bin/jailssh adduser --from /srv/first.csv --jail sftp-only --yes")
     names = "".join(f"n{number}:*::::/home/n{number}:/bin/sh\n" for number in range(FEW))
     site.host.write("/srv/newusers", names)
@@ -46,7 +47,7 @@ def measure(site: Site, runs: int) -> list[Row]:
     useradd = _once(site, f"for n in $(seq {FEW}); do useradd -m w$n; done") * (ACCOUNTS / FEW)
     gone = _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/first.csv --yes --remove-home")
     more = _once(site, f"{PREFIX}/bin/jailssh adduser --from /srv/more.csv --jail sftp-only --yes")
-    beside = _each(site, "beside")
+    beside, tool_beside = _each(site, _ADD, "beside"), _each(site, "useradd -m", "wbeside")
     more_gone = _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/more.csv --yes --remove-home")
     _once(site, _JAIL.format(count=MIGRATED))
     migrated = _once(site, f"{PREFIX}/bin/jailssh migrate jailkit --apply --yes")
@@ -66,7 +67,8 @@ def measure(site: Site, runs: int) -> list[Row]:
             Goal("deluser: time per account", (more_gone / MORE) / (gone / ACCOUNTS), GROWTH),)),
         Row("accounts: adduser of one", alone, "ms"),
         Row(f"accounts: adduser of one beside {MORE}", beside, "ms", goals=(
-            Goal("adduser of one: time", beside / alone, GROWTH_OF_ONE),)),
+            Goal("adduser of one: time beyond useradd", (beside - tool_beside) / (alone - tool_alone), GROWTH_OF_ONE),)),
+        Row(f"accounts: useradd of one beside {MORE}", tool_beside, "ms"),
         Row(f"accounts: migrate of {MIGRATED} of Jailkit", migrated, "ms", goals=(
             Goal(f"migrate of {MIGRATED} (ms)", migrated, MIGRATE_MS),)),
         Row(f"accounts: migrate --undo of {MIGRATED}", back, "ms"),
@@ -77,10 +79,9 @@ def _list(site: Site, name: str, count: int) -> None:
     site.host.write(f"/srv/{name}.csv", "name\n" + "".join(f"{name}{number}\n" for number in range(count)))
 
 
-def _each(site: Site, name: str) -> float:
+def _each(site: Site, command: str, name: str) -> float:
     """Return how many milliseconds it takes to add one account, the least of some."""
-    commands = [f"{PREFIX}/bin/jailssh adduser {name}{number} --jail sftp-only --yes" for number in range(ALONE)]
-    return min(_once(site, command) for command in commands)
+    return min(_once(site, f"{command} {name}{number}") for number in range(ALONE))
 
 
 def _once(site: Site, command: str) -> float:
