@@ -230,11 +230,12 @@ def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "") 
         hint = f"create the account first: useradd --gid {name} {name}"
         raise UsageError(f"account {name}", "a group with this name already exists", hint=hint)
     if os.path.lexists(home):
-        hint = (
-            f"move it away, or set another one with --home; to give it back to {name}: useradd "
-            f"--password '*' --no-create-home --home-dir {home} {name} && chown -hR {name}: {home}, then jailssh "
-            f"adduser {name}"
-        )
+        hint = "move it away, or set another one with --home"
+        if os.lstat(home).st_uid:  # What is root's is nobody's home of before.
+            hint += (
+                f"; to give it back to {name}: useradd --password '*' --no-create-home --home-dir {home} {name} && "
+                f"chown -hR {name}: {home}, then jailssh adduser {name}"
+            )
         raise UsageError(f"home {home}", "already exists", hint=hint)
     try:
         os.close(fs.open_dir(os.path.dirname(home)))

@@ -36,7 +36,7 @@ COMMANDS = (
     "jailssh adduser bob carol --jail sftp-only --home /srv/bob", "jailssh adduser --from nosuch.csv",
     "jailssh adduser --from /etc/hostname", "jailssh adduser bob --jail sftp-only --expires tomorrow",
     "jailssh adduser bob --jail sftp-only --home-move",
-    "jailssh adduser carol --jail sftp-only --home /etc --home-move", "jailssh rename", "jailssh rename nosuch carl",
+    "jailssh adduser carol --jail sftp-only --home /etc", "jailssh rename", "jailssh rename nosuch carl",
     "jailssh rename root carl", "jailssh rename git-team -- -x", "jailssh rename git-team root",
     "jailssh lock", "jailssh lock nosuch", "jailssh lock root", "jailssh unlock nosuch",
     "jailssh deluser", "jailssh deluser nosuch", "jailssh deluser root", "jailssh deluser daemon",
