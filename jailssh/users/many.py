@@ -176,17 +176,20 @@ class _Numbers:
         self._taken = {*accounts.local_uids().values(), *accounts.local_gids(), *wanted}
         inside = [uid for uid in self._taken if self._least <= uid <= self._most]
         self._next = max(inside, default=self._least - 1) + 1
+        self._wrapped = False
 
     def next(self) -> int:
         """Return a number that is neither a uid nor a gid of this host."""
-        wrapped = False
+        wrapped = self._wrapped
         while True:
             uid = self._next
             self._next += 1
             if uid > self._most:
                 if wrapped:
+                    self._next = self._most + 1
                     raise JailsshError("uids", f"none is free between {self._least} and {self._most} (login.defs)")
-                self._next, wrapped = self._least, True
+                # None below becomes free again: of a hundred thousand each is looked at once.
+                self._next, wrapped, self._wrapped = self._least, True, True
             elif uid not in self._taken and accounts.find_uid(uid) is None:
                 self._taken.add(uid)
                 return uid
