@@ -19,6 +19,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,8 @@ Fault = Callable[[str], None]
 """Called with the name of each point between two steps; a test kills the process there."""
 
 SUFFIX = ".json"
+# So that of thousands of journals those are found quickly whose change is under way; older versions wrote 0600 for all.
+_UNDER_WAY, _ENDED = 0o600, 0o400
 _VERSION = 2
 _SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 # Journals of version 1 do not say which steps confine.
@@ -233,10 +236,10 @@ class Journal:
         self.steps, self.owner = [], None
         self._write()
 
-    def _write(self) -> None:
+    def content(self) -> bytes | None:
+        """Return what the journal's file has to hold, None for no file."""
         if not self.steps and not self.original and self.owner is None:
-            fs.remove_file(self.path)
-            return
+            return None
         document = {
             "version": _VERSION,
             "owner": asdict(self.owner) if self.owner else None,
@@ -244,7 +247,15 @@ class Journal:
             "steps": [asdict(step) for step in self.steps],
             "original": [asdict(step) for step in self.original],
         }
-        fs.atomic_write(self.path, json.dumps(document, indent=1).encode("ascii"), mode=0o600)
+        return json.dumps(document, indent=1).encode("ascii")
+
+    def _write(self) -> None:
+        content = self.content()
+        if content is None:
+            fs.remove_file(self.path)
+        else:
+            under_way = self.steps or self.owner is not None
+            fs.atomic_write(self.path, content, mode=_UNDER_WAY if under_way else _ENDED)
 
 
 def _nothing() -> None:
@@ -332,10 +343,15 @@ class Unfinished:
         return f"jailssh recover {self.subject}" if self.stays or self.goes or self.damaged else self.again
 
 
-def unfinished(layout: Layout) -> list[Unfinished]:
-    """Return the changes that were begun and not ended, by subject; reads only, and needs no lock."""
+def unfinished(layout: Layout, *, quick: bool = False) -> list[Unfinished]:
+    """Return the changes that were begun and not ended, by subject; reads only, and needs no lock.
+
+    ``quick``: journals that say by their mode that their change ended are not read, so damage of them is not seen.
+    """
     found = []
     for subject in subjects(layout):
+        if quick and _has_ended(f"{layout.undo}/{subject}{SUFFIX}"):
+            continue
         try:
             content = _read(layout, subject)
         except JailsshError as error:
@@ -344,6 +360,13 @@ def unfinished(layout: Layout) -> list[Unfinished]:
         if content.steps or content.owner:
             found.append(_unfinished(subject, content))
     return found
+
+
+def _has_ended(path: str) -> bool:
+    try:
+        return stat.S_IMODE(os.lstat(path).st_mode) == _ENDED
+    except FileNotFoundError:
+        return True
 
 
 def _unfinished(subject: str, content: _Content) -> Unfinished:
@@ -377,6 +400,13 @@ def recover(layout: Layout, subject: str) -> list[str]:
         raise JailsshError(f"cannot settle {journal.path}", str(error), hint=error.hint) from error
 
 
+def rewritten(layout: Layout, subject: str, change: Callable[[UndoAction], UndoAction]) -> bytes | None:
+    """Return the content of a journal with each inverse as ``change`` makes it; None where there is no journal."""
+    journal = Journal(layout, subject)
+    journal.original, journal.steps = [*map(change, journal.original)], [*map(change, journal.steps)]
+    return journal.content()
+
+
 def put_aside(layout: Layout, subject: str) -> str:
     """Move a journal that cannot be read out of the way; return where it is.  Call under the lock."""
     path = f"{layout.undo}/{subject}{SUFFIX}"
@@ -392,7 +422,7 @@ def others(layout: Layout, subject: str) -> list[str]:
     with suppress(OSError):
         return [
             f"note: {each.line()}; to end it: {each.hint()}"
-            for each in unfinished(layout)
+            for each in unfinished(layout, quick=True)
             if each.subject != subject and not each.alive
         ]
     return []

@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jailssh.change import home_move
 from jailssh.core.closed import Word
 from jailssh.core.errors import JailsshError
-from jailssh.files import fs, removal
+from jailssh.files import fs, moving, removal
 from jailssh.host import accounts, as_user, install
 from jailssh.host.paths import Layout
 from jailssh.publish import plan_files, relayed, trial_keys
@@ -44,7 +45,10 @@ class Operation(Word):
     LINGER = "linger"
     HOME = "home"
     HOME_PATH = "home-path"
+    HOME_MOVE = "home-move"
     LINK = "link"
+    MOVED = "moved"
+    NAME = "name"
     TRIAL_KEY = "trial-key"
     TRIAL_FILES = "trial-files"
     TRIAL_ACCOUNT = "trial-account"
@@ -136,6 +140,12 @@ def _undo_home_path(name: str, uid: int, old: str, new: str) -> None:
         accounts.set_home(name, old)
 
 
+def _undo_home_move(key: str, uid: int, source: str, target: str) -> None:
+    entry = accounts.find(key.partition("/")[0])
+    if entry and entry.uid == uid:
+        home_move.back(entry, source, target)
+
+
 def _undo_member(name: str, group: str) -> None:
     if accounts.is_listed_member(name, group):
         accounts.remove_member(name, group)
@@ -166,6 +176,11 @@ def _undo_expiry(name: str, uid: int, before: int | None, written: int) -> None:
     entry, ages = accounts.find(name), accounts.password_ages(name)
     if entry and entry.uid == uid and ages is not None and ages.expires == written:
         shadow.set_expiry(name, before)
+
+
+def move_home_back(entry: accounts.AccountEntry, target: str) -> UndoAction:
+    """Return the inverse of bringing the home to ``target``.  Each place has its own: a home may move on and on."""
+    return UndoAction(Operation.HOME_MOVE, f"{entry.name}/{target}", (entry.uid, entry.home, target))
 
 
 def created(name: str, login_program: str, group: str) -> UndoAction:
@@ -281,6 +296,14 @@ def _undo_link(path: str, target: str) -> None:
         fs.remove_file(path)
 
 
+def _undo_moved(path: str, name: str) -> None:
+    moving.rename_beside(f"{os.path.dirname(path)}/{name}", os.path.basename(path))
+
+
+def _undo_name(old: str, uid: int, gid: int | None, new: str) -> None:
+    shadow.give_name(new, old, uid, gid, back=True)
+
+
 def _undo_trial_account(name: str) -> None:
     # Who made it takes it out of its jail first; nobody else forgets it.
     if accounts.find(name) is not None:
@@ -305,7 +328,10 @@ OPERATIONS: dict[Operation, Callable[..., None]] = {
     Operation.LINGER: _undo_linger,
     Operation.HOME: _undo_home,
     Operation.HOME_PATH: _undo_home_path,
+    Operation.HOME_MOVE: _undo_home_move,
     Operation.LINK: _undo_link,
+    Operation.MOVED: _undo_moved,
+    Operation.NAME: _undo_name,
     Operation.TRIAL_KEY: _undo_trial_key,
     Operation.TRIAL_FILES: _undo_trial_files,
     Operation.TRIAL_ACCOUNT: _undo_trial_account,
@@ -316,6 +342,18 @@ def take_back(inverses: Iterable[UndoAction]) -> None:
     """Run ``inverses`` from the last to the first."""
     for inverse in reversed(list(inverses)):
         OPERATIONS[inverse.op](inverse.key, *inverse.args)
+
+
+def renamed(step: UndoAction, old: str, new: str, moved: Mapping[str, str]) -> UndoAction:
+    """Return the inverse of a change of the account ``old`` for when it is called ``new``; ``moved``: paths by then."""
+    key = new if step.key == old else moved.get(step.key, step.key)
+    if step.key.startswith(f"{old}/"):
+        key = new + step.key.removeprefix(old)
+    for path, now in moved.items():
+        if step.key.startswith(f"{path}/"):
+            key = now + step.key.removeprefix(path)
+    of_name = step.op in (Operation.SPOOL, Operation.TRIAL_FILES) and step.args[:1] == (old,)
+    return replace(step, key=key, args=(new, *step.args[1:]) if of_name else step.args)
 
 
 def narrowing(step: UndoAction) -> UndoAction:
@@ -334,6 +372,11 @@ def for_good(step: UndoAction) -> UndoAction | None:
     if step.op == Operation.EXPIRY:
         ages = accounts.password_ages(step.key)
         return step if ages is not None and ages.expires == step.args[2] else None
+    if step.op == Operation.HOME_MOVE:
+        uid, source, target = step.args
+        entry = accounts.find(step.key.partition("/")[0])
+        there = entry is not None and entry.uid == uid and home_move.complete(entry, source, target)
+        return step if there else None
     if step.op == Operation.MEMBER:
         return step if accounts.is_listed_member(step.key, step.args[0]) else None
     return step

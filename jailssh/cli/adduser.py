@@ -29,6 +29,7 @@ EXAMPLES = (
     "jailssh adduser alice --jail sftp-only --key alice.pub",
     "jailssh adduser bob --jail sftp,scp",
     "jailssh adduser backup1 --jail rsync-backup --home /srv/backup1",
+    "jailssh adduser carl --jail sftp-only --home /srv/homes/carl --home-move",
     "jailssh adduser --from accounts.csv --jail sftp-only",
 )
 KEYS_LIMIT = 1 << 20
@@ -60,7 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--uid", type=int, metavar="UID", help="uid of a new account")
     parser.add_argument("--gecos", metavar="TEXT", help="full name of a new account")
-    parser.add_argument("--home", metavar="DIR", help="home directory of a new account (default /home/NAME)")
+    parser.add_argument("--home", metavar="DIR", help="home of a new account (default /home/NAME)")
+    parser.add_argument(
+        "--home-move",
+        action="store_true",
+        help="move the home of an account that exists to --home; deluser moves it back",
+    )
     parser.add_argument("--on-demand", action="store_true", help="build image and plan at the first login")
     parser.add_argument(
         "--force", action="store_true", help="allow system accounts and privileged groups (they may escape)"
@@ -147,6 +153,9 @@ def _wishes(args: argparse.Namespace, context: Context) -> list[AddUserOptions]:
     single = [flag for flag in ("home", "uid", "gecos", "password") if getattr(args, flag) is not None]
     if single and len(args.names) != 1:
         raise UsageError(f"--{single[0]}", "is for one NAME alone", hint="for many: --from FILE")
+    if args.home_move and args.home is None and args.list is None:
+        hint = "jailssh adduser NAME --jail JAIL --home DIR --home-move"
+        raise UsageError("--home-move", "needs --home, or the column home of a list", hint=hint)
     if [args.list, args.password, *args.key].count("-") > 1:
         raise UsageError("adduser", "only one option can read standard input")
     common = AddUserOptions(
@@ -158,6 +167,7 @@ def _wishes(args: argparse.Namespace, context: Context) -> list[AddUserOptions]:
         on_demand=args.on_demand,
         disable=args.disable,
         key_choice=key_choice(args),
+        home_move=args.home_move,
         expires=account_list.day(args.expires, "--expires"),
     )
     if args.list is not None:

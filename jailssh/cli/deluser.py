@@ -48,7 +48,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("deluser", "needs either NAME or --from FILE", hint="jailssh deluser --help")
     names = args.names or _listed(args.list)
     wishes = [DelUserOptions(name, args.keep_account, args.remove_home, args.now) for name in names]
-    withdraw = partial(withdraw_plan, context.layout)
+    withdraw = partial(withdraw_plan, context.layout, tidy=len(wishes) == 1)
     done = _one(wishes[0], context, withdraw) if len(wishes) == 1 else _many(wishes, context, withdraw)
     for each in done:
         context.record(each.lines, {USER: each.name})

@@ -11,6 +11,7 @@ from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, UsageError, raise_all
 from jailssh.core.journal_fields import JAIL, USER
 from jailssh.core.names import check_account_name
+from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher
 from jailssh.users import many
 from jailssh.users.adduser import AddUserOptions, users_file
@@ -37,12 +38,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
     outside = [name for name in names if not os.path.lexists(users_file(context.layout, name))]
     why, hint = "no jail is assigned to this account directly", "jailssh adduser {} --jail " + args.jail
     raise_all([UsageError(f"account {name}", why, hint=hint.format(name)) for name in outside])
+    configuration = load_configuration(context.layout)
+    before = {name: user.jails for name in names if (user := configuration.user(name)) is not None}
     wishes = [AddUserOptions(name, jails, force=args.force) for name in names]
     with progress.bar("move") as show:
         done = many.add_many(context.layout, wishes, Publisher(context.layout), context.confirm, progress=show)
     for each in done:
         if each.outcome.changed:
-            context.changed(each.outcome.lines, {USER: each.name, JAIL: "+".join(jails)})
+            back = f"{each.name}: to go back: jailssh move {each.name} --jail {','.join(before[each.name])}"
+            context.changed([*each.outcome.lines, back], {USER: each.name, JAIL: "+".join(jails)})
         else:
             context.say(each.outcome.lines)
     return EXIT_OK

@@ -52,6 +52,7 @@ def _is_meant(subject: str, wanted: str | None) -> bool:
         f"account-{wanted}",
         f"keys-{wanted}",
         f"lock-{wanted}",
+        f"rename-{wanted}",
         f"selftest-{wanted}",
         f"selftest-made-{wanted}",
     )

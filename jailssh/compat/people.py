@@ -9,7 +9,7 @@ from jailssh.compat.call import Failed
 from jailssh.compat.options import Given
 from jailssh.compat.words import tell
 from jailssh.core.errors import EXIT_OK
-from jailssh.core.names import is_clean_absolute
+from jailssh.core.names import is_below, is_clean_absolute
 from jailssh.files import fs
 from jailssh.host import accounts, install
 from jailssh.host.accounts import AccountEntry
@@ -26,8 +26,6 @@ NOT_HERE = "an error: useradd has it"
 
 def jk_jailuser(given: Given) -> int:
     """Put accounts that exist into the jail nearest to the directory and the shell."""
-    if given.has("m"):
-        raise Failed(1, "-m: homes are not moved: a jail shows the home where it is; leave -m away")
     if not given.rest:
         raise Failed(2, "aborted, no username specified")
     jail = given.value("j").rstrip("/")
@@ -47,13 +45,20 @@ def jk_jailuser(given: Given) -> int:
     code = EXIT_OK
     for user in given.rest:
         made = _make_home(accounts.get(user))
+        argv = ["adduser", user, "--jail", name, "--yes", *(_moving(user, jail) if given.has("m") else ())]
         try:
-            code = max(code, call.verb("jk_jailuser", ["adduser", user, "--jail", name, "--yes"], jail))
+            code = max(code, call.verb("jk_jailuser", argv, jail))
         except Failed:
             if made:
                 install.remove_empty_dir(made)
             raise
     return code
+
+
+def _moving(user: str, jail: str) -> list[str]:
+    """Return what moves a home to its own path below the directory of the jail, nothing where it is there already."""
+    home = accounts.get(user).home
+    return [] if is_below(home, jail) else ["--home", f"{jail}{home}", "--home-move"]
 
 
 def _make_home(entry: AccountEntry) -> str:

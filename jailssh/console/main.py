@@ -32,6 +32,7 @@ VERBS: dict[str, str] = {
     "check": "find whatever is weaker than it should be: jails, accounts, sshd, host",
     "recover": "settle interrupted changes",
     "move": "move an account from its jail into another",
+    "rename": "give an account in a jail another name",
     "lock": "refuse the logins of an account that stays in its jail",
     "unlock": "allow the logins of a locked account again",
     "sessions": "show who is logged in to a jail right now",

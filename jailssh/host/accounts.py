@@ -24,6 +24,7 @@ NOLOGIN = "/usr/sbin/nologin"
 _USERS_FILE = "/etc/passwd"
 _AGES_FILE = "/etc/shadow"
 _USERDEL_BUSY = 8
+_MOST_ABOVE = 64
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,12 @@ def local_uids() -> dict[str, int]:
     """Return the uid of each account in /etc/passwd; of several lines with one name the first counts."""
     rows = [fields for fields in _rows(_USERS_FILE) if len(fields) > 2 and is_number(fields[2])]
     return {fields[0]: int(fields[2]) for fields in reversed(rows)}
+
+
+def local_lines() -> dict[str, tuple[int, int, str, str]]:
+    """Return uid, gid, home and shell of each account in /etc/passwd, as :func:`local_uids` does."""
+    rows = [row for row in _rows(_USERS_FILE) if len(row) > 6 and is_number(row[2]) and is_number(row[3])]
+    return {row[0]: (int(row[2]), int(row[3]), row[5], row[6]) for row in reversed(rows)}
 
 
 def local_homes() -> list[str]:
@@ -214,14 +221,29 @@ def processes_of(uid: int) -> list[int]:
 
 
 def invoking_uids() -> set[int]:
-    """Return the uids of who runs this: the one that the login session began with (proc(5): loginuid), sudo(8)'s."""
+    """Return the uids of who runs this: the one that the login session began with (proc(5): loginuid), sudo(8)'s, and
+    those of the processes that started this one, as su(1) and a login by ssh leave them."""
     found = {int(uid) for uid in [os.environ.get("SUDO_UID", "")] if uid.isdecimal()}
     try:
         with open("/proc/self/loginuid", encoding="ascii") as stream:
             found.add(int(stream.read()))
     except (OSError, ValueError):
         pass
-    return found - {2**32 - 1}
+    return (found | _uids_above()) - {0, 2**32 - 1}
+
+
+def _uids_above() -> set[int]:
+    found: set[int] = set()
+    pid = os.getppid()
+    for _ in range(_MOST_ABOVE):
+        try:
+            with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as stream:
+                fields = dict(line.split(":", 1) for line in stream if ":" in line)
+            pid = int(fields["PPid"])
+            found.add(int(fields["Uid"].split()[0]))
+        except (OSError, ValueError, KeyError):
+            break
+    return found
 
 
 def create_account(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Any  # a fifth of the start
 
 SWITCH = "/etc/nsswitch.conf"
+GROUPS = "/etc/group"
 _TRY_AGAIN, _UNAVAILABLE = -2, -1
 _ERANGE, _ESRCH = 34, 3
 _LARGEST = 1 << 22
@@ -43,21 +44,40 @@ class Services:
         self._loaded: dict[str, Any] = {}
         self._names: dict[int, str] = {}
         self._names_of: object = None
+        self._group_stamp: object = None
+        self._group_names: dict[int, str] = {}
 
     def names_of_groups(self) -> dict[int, str]:
         """Return the names of groups that were found lately, to be added to.
 
         To learn the name of a group with thousands of members costs more than all else of an answer.
         """
-        now = (_stamp("/etc/group"), _stamp(SWITCH), time.monotonic() // _KEPT)
+        now = (_stamp_of("/etc/group"), _stamp_of(SWITCH), time.monotonic() // _KEPT)
         if now != self._names_of:
             self._names, self._names_of = {}, now
         return self._names
 
+    def local_group(self, gid: int) -> str | None:
+        """Return the name of a group of /etc/group, None where that does not say, or is not asked first.
+
+        The C library reads all members of a group to tell its name, which are thousands in ours.
+        """
+        self.named("group")
+        if self._lines.get("group", [])[:1] != ["files"]:
+            return None
+        if _stamp(os.stat(GROUPS)) != self._group_stamp:
+            with open(GROUPS, encoding="utf-8", errors="surrogateescape") as stream:
+                stamp = _stamp(os.fstat(stream.fileno()))
+                rows = [line.split(":", 3) for line in stream if line[0] not in "+-#"]
+            names = [(row[2], row[0]) for row in reversed(rows) if len(row) == 4 and row[0]]
+            self._group_names = {int(gid): name for gid, name in names if gid.isascii() and gid.isdecimal()}
+            self._group_stamp = stamp
+        return self._group_names.get(gid)
+
     def named(self, database: str) -> list[str]:
         """Return the services of a database that can be loaded, in order; what is not installed is asked by nobody."""
         try:
-            stamp = _stamp(SWITCH)
+            stamp = _stamp_of(SWITCH)
             if stamp != self._stamp:
                 with open(SWITCH, encoding="utf-8", errors="replace") as stream:
                     rows = [line.partition("#")[0].partition(":") for line in stream]
@@ -85,12 +105,15 @@ class Services:
         return self._loaded[name]
 
 
-def _stamp(path: str) -> tuple[int, ...]:
+def _stamp_of(path: str) -> tuple[int, ...]:
     try:
-        info = os.stat(path)
+        return _stamp(os.stat(path))
     except FileNotFoundError:
         return ()
-    return info.st_ino, info.st_mtime_ns, info.st_size
+
+
+def _stamp(info: os.stat_result) -> tuple[int, int, int, int]:
+    return info.st_ino, info.st_mtime_ns, info.st_ctime_ns, info.st_size
 
 
 def _words(text: str) -> list[str]:
@@ -207,6 +230,8 @@ def account(services: Services, key: str | int) -> list[str] | None:
 
 
 def _group_name(services: Services, gid: int) -> str:
+    if (name := services.local_group(gid)) is not None:
+        return name
     names = services.names_of_groups()
     if gid not in names:
         row = group(services, gid)

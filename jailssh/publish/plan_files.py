@@ -180,10 +180,24 @@ def tidy(path: str, root: str = "") -> None:
                 fs.remove_file(f"{folder}/{name}")
 
 
+def sweep(layout: Layout) -> None:
+    """Remove the plans of keys of all accounts that have no plan; for those who withdraw many, instead of :func:`tidy`.
+
+    Plans of keys are added before the one that needs them, but both under the lock.
+    """
+    if not any(map(_KEY_PLAN.match, _names(layout.plans))):
+        return
+    with _narrowing(layout.plans):
+        names = set(_names(layout.plans))
+        for name in names:
+            if (match := _KEY_PLAN.match(name)) and match[1] not in names:
+                fs.remove_file(f"{layout.plans}/{name}")
+
+
 def _key_plans(folder: str, uid: str) -> dict[str, str]:
     """Return the files of the plans that keys of this account have or had, each with its serial."""
-    found = [match for name in _names(folder) if (match := _KEY_PLAN.match(name))]
-    return {match[0]: match[2] for match in found if match[1] == uid}
+    found = [name for name in _names(folder) if name.startswith(f"{uid}.")]
+    return {match[0]: match[2] for name in found if (match := _KEY_PLAN.match(name))}
 
 
 def lacking(path: str, root: str = "", data: bytes | None = None) -> str:

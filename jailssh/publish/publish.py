@@ -204,10 +204,14 @@ def no_source(jail: str, path: str) -> ConfigError:
     return ConfigError(f"jail {jail}", f"{path!r} is not a directory", hint=hint)
 
 
-def withdraw_plan(layout: Layout, uid: int) -> bool:
-    """Remove the plan of ``uid`` and those of its keys, and end what lingers by them; False if it had none."""
+def withdraw_plan(layout: Layout, uid: int, *, tidy: bool = True) -> bool:
+    """Remove the plan of ``uid`` and those of its keys, and end what lingers by them; False if it had none.
+
+    Not ``tidy``: those of its keys, which nothing leads to any more, are left to :func:`plan_files.sweep`.
+    """
     found = plan_files.withdraw(layout, uid)
-    plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
+    if tidy:
+        plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
     relayed.follow(layout, uid)
     if not layout.root and not end_kept(uid, layout.login_program):
         raise JailsshError(

@@ -75,6 +75,15 @@ class _File:
         if at is not None:
             self.rows[at] = None
 
+    def rename(self, old: str, new: str) -> None:
+        """Give every line of ``old`` the name ``new`` in its place, unless that has lines."""
+        if old not in self.at or new in self.at:
+            return
+        self.at[new] = self.at.pop(old)
+        for row in self.rows:
+            if row is not None and row[0] == old:
+                row[0] = new
+
     def drop_all(self, names: Collection[str]) -> None:
         """Remove every line of these names: of subuid(5) an account has several."""
         self.rows = [None if row is not None and row[0] in names else row for row in self.rows]
@@ -91,6 +100,7 @@ class AccountFiles:
         self._files = {name: _File(f"{folder}/{name}") for name in FILES}
         self._passwd, self._shadow, self._group, self._gshadow, *self._subs = (self._files[name] for name in FILES)
         self._shrinks = False
+        self._ages: list[str] = []
         if not self._passwd.present or not self._group.present:
             raise HostError(f"{folder}/passwd or {folder}/group", "does not exist")
         self._uids = _numbers(self._passwd, 2)
@@ -118,7 +128,7 @@ class AccountFiles:
         if self._shadow.present:
             today = str(int(time.time()) // 86400)
             expires = "" if new.expires is None else str(new.expires)
-            least, most, warn = (login_defs(key, default) for key, default in _AGES)
+            least, most, warn = self._ages = self._ages or [login_defs(key, default) for key, default in _AGES]
             self._shadow.put([name, "*", today, least, most, warn, "", expires, ""])
         self._group.put([name, "x" if self._gshadow.present else "!", str(new.gid), ""])
         if self._gshadow.present:
@@ -160,6 +170,49 @@ class AccountFiles:
         self.drop_members(names)
         for file in self._subs:
             file.drop_all(names)
+
+    def trace_of(self, name: str) -> str:
+        """Return a file with a line or a member of this name, of an account or of a group; "" for none."""
+        found = [file.path for file in self._files.values() if file.row(name) is not None]
+        for file in (self._group, self._gshadow):
+            found += [file.path for row in file.rows if row and any(name in part.split(",") for part in row[2:4])]
+        return next(iter(found), "")
+
+    def join_as(self, old: str, new: str) -> None:
+        """Make ``new`` a member of whatever ``old`` is a member or an administrator of, in the place behind it."""
+        self._in_lists(old, [old, new])
+
+    def leave_as(self, old: str, new: str) -> None:
+        """Have ``new`` alone in all lists in which ``old`` is."""
+        self._in_lists(old, [new])
+
+    def rename(self, old: str, new: str, gid: int | None, *, passwd_last: bool) -> None:
+        """Give an account's lines another name; likewise its group's if that has its name and is ``gid``.
+
+        What has the new name already stays: of two files one may have been written before an interruption.
+        """
+        self._shrinks = not passwd_last
+        for file in (self._passwd, self._shadow, *self._subs):
+            file.rename(old, new)
+        own = self._group.row(old)
+        if gid is not None and own is not None and len(own) > 2 and own[2] == str(gid):
+            self._group.rename(old, new)
+        if gid is not None and self._group.row(new) is not None:
+            self._gshadow.rename(old, new)
+
+    def _in_lists(self, name: str, names: list[str]) -> None:
+        for file in (self._group, self._gshadow):
+            for row in file.rows:
+                for at in range(2 if file is self._gshadow else 3, min(4, len(row or ()))):
+                    members = row[at].split(",") if row else []
+                    if row and name in members:
+                        changed = [each for old in members for each in (names if old == name else [old])]
+                        row[at] = ",".join(dict.fromkeys(changed))
+
+    def uid_of(self, name: str) -> int | None:
+        """Return the uid of a local account, None without one."""
+        row = self._passwd.row(name)
+        return int(row[2]) if row is not None and len(row) > 2 and row[2].isdigit() else None
 
     def set_shell(self, name: str, shell: str) -> None:
         """Make ``shell`` the login shell of a local account."""
@@ -204,6 +257,34 @@ def set_password(name: str, hashed: str) -> None:
     """Make ``hashed`` the password's hash of one account."""
     with opened() as files:
         files.set_password(name, hashed)
+
+
+def set_home(name: str, home: str) -> None:
+    """Make ``home`` the home directory of one account, also while it has processes; nothing is moved."""
+    with opened() as files:
+        files.set_home(name, home)
+
+
+def give_name(old: str, new: str, uid: int, gid: int | None, *, back: bool = False) -> None:
+    """Give the local account ``uid`` the name ``new``, and its own group ``gid``; None where it has none.
+
+    ``back``: to the name that it had, from wherever an interruption left it.  passwd(5) tells how far that came: there
+    the name changes first, and back last.  Meanwhile the account is a member by both names, so that never is there
+    one that is not in its groups.  An account that is another one by now keeps its name.
+    """
+    if back and not AccountFiles(FOLDER).trace_of(old):
+        return
+    with opened() as files:
+        if not back and (place := files.trace_of(new)):
+            raise JailsshError(f"account {new}", f"{place} has this name already")
+        if uid not in (files.uid_of(old), files.uid_of(new)):
+            return
+        files.join_as(old, new)
+    with opened() as files:
+        if files.uid_of(old) == uid:
+            files.rename(old, new, gid, passwd_last=back)
+    with opened() as files:
+        files.leave_as(old, new)
 
 
 def set_expiry(name: str, day: int | None) -> None:

@@ -1,1 +1,1 @@
-"""Accounts: put into a jail, taken out, one or many, locked, and their keys."""
+"""Accounts: put into a jail, taken out, one or many, locked, renamed, and their keys."""

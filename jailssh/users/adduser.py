@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Protocol
 
-from jailssh.change import transaction, undo
+from jailssh.change import home_move, transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
 from jailssh.change.undo import Operation, UndoAction
 from jailssh.config import authorized
@@ -31,7 +31,7 @@ from jailssh.setup import home_keys, looks, running, setup
 from jailssh.setup.home_keys import Choice
 from jailssh.setup.looks import OutsideJail
 from jailssh.setup.setup import GROUP
-from jailssh.users import aside, checks, gone
+from jailssh.users import aside, checks, gone, settling
 from jailssh.users.covers import make_ahead
 
 Confirm = Callable[[str], bool]
@@ -81,7 +81,7 @@ class AddUserOptions:
     ``uid``: None is the next one.  ``password``: a hash as crypt(5) has them, "" for none that fits.
     ``expires``: the day, counted from 1970, from which on nobody logs in.  ``own``: settings of the account's own file.
     ``home_path``: what an account that exists has as home directory from then on, "" for what it has now; nothing is
-    moved.
+    moved.  ``home_move``: the home of an account that exists is moved to ``home``.
     """
 
     name: str
@@ -101,6 +101,11 @@ class AddUserOptions:
     where: str = ""
     own: Mapping[str, str] = field(default_factory=dict)
     home_path: str = ""
+    home_move: bool = False
+
+    def home_for(self, entry: AccountEntry) -> str:
+        """Return the home directory that an account that exists is to have."""
+        return (self.home if self.home_move else None) or self.home_path or entry.home
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,7 @@ def adduser(
         owed = running.settle_owed(layout)
         lines = [
             *owed,
+            *settling.renames(layout, (wish.name,)),
             *transaction.recover(layout, subject(wish.name)),
             *transaction.others(layout, subject(wish.name)),
         ]
@@ -173,15 +179,15 @@ def adduser(
         if entry is None:
             checks.check_new(wish.name, home, uid=wish.uid, gecos=wish.gecos)
         else:
-            home = wish.home_path or entry.home
-            facts = check_existing(layout, wish, replace(entry, home=home), publisher)
+            home = wish.home_for(entry)
+            facts = check_existing(layout, wish, entry, publisher)
         check_home(home)
         publisher.check(wish.jails)
         ring = publisher.keyring(wish.name)
         check_keys(wish, shared=ring.shared)
         own = own_keys(layout, wish, entry, shared=ring.shared)
         jailed = facts is not None and facts.jailed
-        standing = looks.look(replace(entry, home=home)) if entry is not None and not jailed else []
+        standing = looks.look(at_path(wish, entry)) if entry is not None and not jailed else []
         if facts is not None and not facts.jailed and not confirm(question(wish, standing)):
             raise JailsshError(f"account {wish.name}", "aborted; nothing changed")
         if not wish.on_demand:
@@ -192,11 +198,14 @@ def adduser(
             if entry is None:
                 entry = _create(layout, wish, home, journal)
             journal.uid = entry.uid
-            entry = _at_home(entry, home, journal)
+            changed = [] if entry.home == home else ["home"]
+            lines += _at_home(wish, entry, home, journal)
+            entry = replace(entry, home=home)
             taken = home_keys.take(own, authorized_keys.present(layout, wish.name), layout, wish.key_choice)
             aside.set_aside(journal, entry, standing if wish.disable else ())
             jailed = facts is not None and facts.jailed
-            changed, ability = _take(layout, wish, entry, publisher, journal, taken.text, jailed=jailed)
+            more, ability = _take(layout, wish, entry, publisher, journal, taken.text, jailed=jailed)
+            changed += more
             journal.commit()
         forget_canary(layout, wish.name)
         publisher.tidy(entry.uid)
@@ -235,9 +244,11 @@ def check_existing(
     layout: Layout, wish: AddUserOptions, entry: AccountEntry, publisher: Publishing
 ) -> checks.AccountFacts:
     """Return the facts about an account that exists; raises every reason not to put it into a jail."""
-    if wish.home is not None and wish.home != entry.home:
+    was, entry = entry, at_path(wish, entry)
+    if wish.home is not None and wish.home != entry.home and not wish.home_move:
         why = f"account exists with home '{entry.home}', which stays as it is"
-        raise UsageError(f"--home {wish.home}", why, hint="repeat the command without --home")
+        hint = "repeat the command without --home; to move its home there: --home-move"
+        raise UsageError(f"--home {wish.home}", why, hint=hint)
     made = [step.args for step in Journal(layout, subject(wish.name)).original if step.op == Operation.ACCOUNT]
     ours = any(args and args[0] == entry.uid for args in made)
     raise_all(
@@ -258,7 +269,15 @@ def check_existing(
             of_root=bool(wish.home_path),
         )
     )
+    if wish.home_move and (target := wish.home_for(was)) != was.home:
+        checks.check_place(target)
+        home_move.check(was, target)
     return facts
+
+
+def at_path(wish: AddUserOptions, entry: AccountEntry) -> AccountEntry:
+    """Return the account that exists with the home directory by which its home is found now."""
+    return replace(entry, home=wish.home_path or entry.home)
 
 
 def _create(layout: Layout, wish: AddUserOptions, home: str, journal: Journal) -> AccountEntry:
@@ -274,13 +293,22 @@ def _create(layout: Layout, wish: AddUserOptions, home: str, journal: Journal) -
     return accounts.get(wish.name)
 
 
-def _at_home(entry: AccountEntry, home: str, journal: Journal) -> AccountEntry:
-    """Return the account with this home directory."""
+def _at_home(wish: AddUserOptions, entry: AccountEntry, home: str, journal: Journal) -> list[str]:
+    """Have the account's home at ``home``; return notes."""
+    notes: list[str] = []
     if entry.home == home:
-        return entry
+        return notes
+    if wish.home_move:
+
+        def move() -> None:
+            notes.extend(home_move.forward(entry, home, journal.heed))
+
+        # Where it is when it is interrupted, it can stay: it is whole, and the account's.
+        journal.step("home", undo.move_home_back(entry, home), move, confines=True)
+        return notes
     inverse = UndoAction(Operation.HOME_PATH, entry.name, (entry.uid, entry.home, home))
     journal.step("home directory", inverse, lambda: accounts.set_home(entry.name, home))
-    return replace(entry, home=home)
+    return notes
 
 
 def _take(

@@ -57,11 +57,11 @@ def look(entry: AccountEntry, *, login_program: str, users_file: str) -> Account
         ssh=_lstat(entry, f"{entry.home}/.ssh"),
         jailed=jailed,
         invoking=entry.uid in accounts.invoking_uids(),
-        last_of=_last_of(entry),
+        last_of=last_of(entry),
     )
 
 
-def _last_of(entry: AccountEntry) -> str:
+def last_of(entry: AccountEntry) -> str:
     """Return the group of administrators in which no other account is that could become root, or ""."""
     for group in ADMINISTRATORS:
         if any(name == group for name, _ in entry.groups) and not set(accounts.members(group)) - {entry.name, "root"}:
@@ -205,6 +205,14 @@ def differences(
     ]
 
 
+def check_place(home: str) -> None:
+    """Raise unless ``home`` can be written down as a home directory."""
+    if home.find(":") >= 0:
+        raise UsageError(f"--home {home!r}", "contains a colon, which /etc/passwd cannot hold")
+    if home == "/" or not is_clean_absolute(home):
+        raise UsageError(f"--home {home!r}", "is not a plain absolute path")
+
+
 MAX_NEW_NAME = 32
 """The longest name that useradd(8) gives, for utmp(5)."""
 
@@ -213,25 +221,23 @@ def check_new(name: str, home: str, *, uid: int | None = None, gecos: str = "") 
     """Raise unless a local account ``name`` with ``home`` can be created."""
     if len(name) > MAX_NEW_NAME:
         raise UsageError(f"account name {name!r}", f"has {len(name)} characters (limit {MAX_NEW_NAME})")
-    if home.find(":") >= 0:
-        raise UsageError(f"--home {home!r}", "contains a colon, which /etc/passwd cannot hold")
+    check_place(home)
     if gecos.find(":") >= 0 or not gecos.isprintable():
         raise UsageError(f"gecos of {name}", "contains a colon or a control character")
     if uid is not None and not 0 < uid <= MAX_UID:
         raise UsageError(f"uid {uid} of {name}", f"is not between 1 and {MAX_UID}")
     if uid is not None and (taken := accounts.find_uid(uid)) is not None:
         raise UsageError(f"uid {uid} of {name}", f"is the uid of {taken.name}")
-    if home == "/" or not is_clean_absolute(home):
-        raise UsageError(f"--home {home!r}", "is not a plain absolute path")
     if accounts.group_exists(name):
         hint = f"create the account first: useradd --gid {name} {name}"
         raise UsageError(f"account {name}", "a group with this name already exists", hint=hint)
     if os.path.lexists(home):
-        hint = (
-            f"move it away, or set another one with --home; to give it back to {name}: useradd "
-            f"--password '*' --no-create-home --home-dir {home} {name} && chown -hR {name}: {home}, then jailssh "
-            f"adduser {name}"
-        )
+        hint = "move it away, or set another one with --home"
+        if os.lstat(home).st_uid:  # What is root's is nobody's home of before.
+            hint += (
+                f"; to give it back to {name}: useradd --password '*' --no-create-home --home-dir {home} {name} && "
+                f"chown -hR {name}: {home}, then jailssh adduser {name}"
+            )
         raise UsageError(f"home {home}", "already exists", hint=hint)
     try:
         os.close(fs.open_dir(os.path.dirname(home)))

@@ -29,7 +29,7 @@ from jailssh.jail.authorized_keys import keys_file
 from jailssh.publish import plan_files
 from jailssh.services.sessions import end_processes, end_sessions
 from jailssh.setup.setup import GROUP
-from jailssh.users import key_removal, locking
+from jailssh.users import key_removal, locking, settling
 from jailssh.users.adduser import Confirm, forget_canary, subject, users_file
 from jailssh.users.covers import take_away
 from jailssh.users.keyring import key_files, key_folder
@@ -84,6 +84,7 @@ def deluser(layout: Layout, wish: DelUserOptions, withdraw: Callable[[int], obje
     """
     name = check_account_name(wish.name)
     tries = Tries()
+    settling.try_renames(layout, (name,))
     facts = look(layout, name, tries)
     if facts.deletes(wish):
         assert facts.entry is not None
@@ -119,8 +120,9 @@ def look(layout: Layout, name: str, tries: Tries) -> DelUserFacts:
     known = journal is None or bool(journal.original or journal.steps)
     by_name = bool(tries.errors) or any(map(os.path.lexists, traces)) or known
     # Left by a run whose journal was lost: it is confined, and nothing else is known of it.
-    ours = entry is not None and entry.shell == layout.login_program and accounts.is_listed_member(name, GROUP)
-    if not by_name and not ours:
+    if not by_name and not (
+        entry is not None and entry.shell == layout.login_program and accounts.is_listed_member(name, GROUP)
+    ):
         no_setup = not accounts.group_exists(GROUP)
         why = "this host is not set up for jails" if no_setup else "no jail is assigned to this account directly"
         if entry is None and not no_setup:
@@ -206,10 +208,13 @@ def _finish(layout: Layout, wish: DelUserOptions, facts: DelUserFacts) -> list[s
     return end(layout, ending)
 
 
-def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covered: bool = True) -> Ending:
+def prepare(
+    layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covered: bool = True, unchanged: bool = False
+) -> Ending:
     """Take back what confines the account, all but the account itself; call under the lock.
 
-    ``covered``: what sessions cover in its home may be there still.
+    ``covered``: what sessions cover in its home may be there still.  ``unchanged``: its line of /etc/passwd is the one
+    of ``facts``.
     """
     name = wish.name
     if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
@@ -219,7 +224,7 @@ def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covere
     if facts.same:
         locking.lift(layout, name)
     journal = Journal(layout, subject(name))
-    entry, same = accounts.find(name), facts.same
+    entry, same = facts.entry if unchanged else accounts.find(name), facts.same
     # A journal of old does not say which account it was; the users file did.
     number = _created_uid(journal) or facts.uid
     delete = facts.deletes(wish) and entry is not None and entry.uid == number
@@ -235,7 +240,7 @@ def prepare(layout: Layout, wish: DelUserOptions, facts: DelUserFacts, *, covere
     return Ending(wish, facts, entry, journal, delete)
 
 
-_OF_LINES = (Operation.SHELL, Operation.MEMBER, Operation.HASH)
+_OF_LINES = (Operation.SHELL, Operation.MEMBER, Operation.HASH, Operation.HOME_MOVE)
 
 
 def end(layout: Layout, ending: Ending) -> list[str]:

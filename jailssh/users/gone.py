@@ -24,7 +24,7 @@ from jailssh.jail.authorized_keys import MAX_KEYS, keys_file
 from jailssh.jail.configuration import names_in
 from jailssh.publish import plan_files
 from jailssh.publish.publish import PlanChange, withdraw_plan
-from jailssh.users import learning
+from jailssh.users import learning, settling
 
 
 def check(layout: Layout, *, act: bool) -> tuple[list[PlanChange], list[JailsshError]]:
@@ -32,6 +32,8 @@ def check(layout: Layout, *, act: bool) -> tuple[list[PlanChange], list[JailsshE
 
     Returns what changed, or would, and the errors: an account that cannot be looked up keeps all that it has.
     """
+    if act:
+        settling.renames(layout)  # Half renamed, an account would be taken for gone.
     names = _names(layout)
     found: dict[str, PlanChange] = {}
     errors: list[JailsshError] = []
@@ -136,7 +138,7 @@ def _names(layout: Layout) -> set[str]:
 
 def _of_plan(layout: Layout, name: str, planned: Mapping[str, list[int]] | None = None) -> Identity | None:
     """Return whose the one plan with this name is: the only trace of the uid of an account that was never noted."""
-    uids = (planned_names(layout) if planned is None else planned).get(name, [])
+    uids = plan_files.uids_of(layout, name) if planned is None else planned.get(name, [])
     return Identity(name, uids[0]) if len(uids) == 1 else None
 
 

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from jailssh.core.errors import ConfigError, HostError
 from jailssh.core.identity import Identity, is_same
@@ -54,7 +54,17 @@ def every(layout: Layout) -> list[Learning]:
 def write(layout: Layout, learning: Learning) -> None:
     """Put an account's time in place of an earlier one."""
     with _locked(layout):
-        fs.atomic_write(_file(layout, learning.uid), json.dumps(asdict(learning)).encode() + b"\n", 0o600)
+        fs.atomic_write(_file(layout, learning.uid), _text(learning), 0o600)
+
+
+def _text(learning: Learning) -> bytes:
+    return json.dumps(asdict(learning)).encode() + b"\n"
+
+
+def renamed(layout: Layout, uid: int, old: str, new: str) -> tuple[str, bytes] | None:
+    """Return the file of an account's time and what it must hold once the account is called ``new``; None without."""
+    found = read(layout, uid, old)
+    return None if found is None else (_file(layout, uid), _text(replace(found, name=new)))
 
 
 def forget(layout: Layout, uid: int) -> bool:

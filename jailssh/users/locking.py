@@ -9,12 +9,14 @@ import os
 
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
-from jailssh.core.errors import HostError, UsageError
+from jailssh.core.errors import DeniedError, HostError, UsageError
 from jailssh.core.names import check_account_name
 from jailssh.files import fs
 from jailssh.host import accounts
+from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.services import shadow
+from jailssh.users import checks, settling
 from jailssh.users.adduser import Outcome, users_file
 
 LOCKED = 1
@@ -29,7 +31,7 @@ def subject(name: str) -> str:
 def lock(layout: Layout, name: str, fault: Fault = no_fault) -> Outcome:
     """Refuse new logins of the jailed account ``name``; sessions go on."""
     with fs.lock(layout.lock):
-        lines = transaction.recover(layout, subject(check_account_name(name)))
+        lines = [*settling.renames(layout, (name,)), *transaction.recover(layout, subject(check_account_name(name)))]
         entry = accounts.get(name)
         if not os.path.lexists(users_file(layout, name)):
             why = "no jail is assigned to this account directly"
@@ -38,6 +40,7 @@ def lock(layout: Layout, name: str, fault: Fault = no_fault) -> Outcome:
         if not accounts.is_local(name) or ages is None:
             why = "comes from a directory service, which alone can lock it"
             raise HostError(f"account {name}", why, hint=f"its sessions: jailssh kick {name}")
+        _check(entry)
         journal = Journal(layout, subject(name), fault)
         if journal.original and journal.uid == entry.uid and ages.expires == LOCKED:
             return Outcome((*lines, f"{name}: already locked, nothing changed"), changed=False)
@@ -50,10 +53,20 @@ def lock(layout: Layout, name: str, fault: Fault = no_fault) -> Outcome:
     return Outcome((*lines, said), changed=True)
 
 
+def _check(entry: AccountEntry) -> None:
+    """Raise where nobody could unlock it any more."""
+    what = f"account {entry.name}"
+    if entry.uid in accounts.invoking_uids():
+        raise DeniedError(what, "you are logged in with this account", hint="lock it from another account")
+    if group := checks.last_of(entry):
+        why = f"is the last member of group {group!r}: nobody else could become root"
+        raise DeniedError(what, why, hint=f"add another one first: gpasswd --add NAME {group}")
+
+
 def unlock(layout: Layout, name: str) -> Outcome:
     """Allow logins of ``name`` again: it expires when it did before :func:`lock`; a day that was set since stays."""
     with fs.lock(layout.lock):
-        lines = transaction.recover(layout, subject(check_account_name(name)))
+        lines = [*settling.renames(layout, (name,)), *transaction.recover(layout, subject(check_account_name(name)))]
         if not lift(layout, name):
             raise UsageError(f"account {name}", "is not locked by jailssh", hint=f"jailssh doctor {name}")
         expired = accounts.is_expired(name)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 
-from jailssh.change import transaction, undo
+from jailssh.change import home_move, transaction, undo
 from jailssh.change.transaction import Fault, Journal, held_signals, no_fault
 from jailssh.change.undo import Operation, UndoAction
 from jailssh.config.home_keys import HomeKeys
@@ -27,7 +27,7 @@ from jailssh.services.shadow import NewAccount
 from jailssh.setup import home_keys, looks, running
 from jailssh.setup.looks import OutsideJail
 from jailssh.setup.setup import GROUP
-from jailssh.users import adduser, aside, checks, gone
+from jailssh.users import adduser, aside, checks, gone, settling
 from jailssh.users.adduser import AccountStep, AddUserOptions, Confirm, Outcome, Publishing
 from jailssh.users.covers import make_ahead_each
 
@@ -98,7 +98,8 @@ def add_many(
             _Batch(layout, cases, publisher, fault, progress, look).run()
         for case in cases:
             adduser.forget_canary(layout, case.wish.name)
-            publisher.tidy(case.entry.uid)
+            if case.facts is not None or case.shared:
+                publisher.tidy(case.entry.uid)
     cases[0].lines[:0] = owed
     covers = make_ahead_each(layout, [case.entry for case in cases])
     return [_added(layout, case, publisher, covers[case.wish.name]) for case in cases]
@@ -142,6 +143,7 @@ def _judged(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publish
             publisher.check(jails)
         except JailsshError as error:
             errors += _placed(wish, error)
+    settling.renames(layout, (wish.name for wish in wishes))
     planned = gone.planned_names(layout)
     # First, since it gives numbers back.
     settled = {wish.name: transaction.recover(layout, adduser.subject(wish.name)) for wish in wishes}
@@ -174,17 +176,20 @@ class _Numbers:
         self._taken = {*accounts.local_uids().values(), *accounts.local_gids(), *wanted}
         inside = [uid for uid in self._taken if self._least <= uid <= self._most]
         self._next = max(inside, default=self._least - 1) + 1
+        self._wrapped = False
 
     def next(self) -> int:
         """Return a number that is neither a uid nor a gid of this host."""
-        wrapped = False
+        wrapped = self._wrapped
         while True:
             uid = self._next
             self._next += 1
             if uid > self._most:
                 if wrapped:
+                    self._next = self._most + 1
                     raise JailsshError("uids", f"none is free between {self._least} and {self._most} (login.defs)")
-                self._next, wrapped = self._least, True
+                # None below becomes free again: of a hundred thousand each is looked at once.
+                self._next, wrapped, self._wrapped = self._least, True, True
             elif uid not in self._taken and accounts.find_uid(uid) is None:
                 self._taken.add(uid)
                 return uid
@@ -201,14 +206,14 @@ def _judge(
     if entry is None:
         checks.check_new(wish.name, home, uid=wish.uid, gecos=wish.gecos)
     else:
-        home = wish.home_path or home
-        facts = adduser.check_existing(layout, wish, replace(entry, home=home), publisher)
+        home = wish.home_for(entry)
+        facts = adduser.check_existing(layout, wish, entry, publisher)
     check_home(home)
     ring = publisher.keyring(wish.name)
     adduser.check_keys(wish, shared=ring.shared)
     own = adduser.own_keys(layout, wish, entry, shared=ring.shared)
     jailed = facts is not None and facts.jailed
-    standing = looks.look(replace(entry, home=home)) if entry is not None and not jailed else []
+    standing = looks.look(adduser.at_path(wish, entry)) if entry is not None and not jailed else []
     was = ""
     if entry is not None and entry.home != home:
         entry, was = replace(entry, home=home), entry.home
@@ -279,6 +284,7 @@ class _Batch:
             self._note_first(case)
         self._fault("accounts: noted")
         self._look()
+        self._move_homes()
         self._confine()
         self._fault("accounts: done")
         self._check_sshd()
@@ -304,9 +310,13 @@ class _Batch:
             steps.append(_noted(replace(made, args=(entry.uid, *made.args[1:])), "account", confines=True))
             case.changed.append("account")
         if case.was:
-            args = (entry.uid, case.was, entry.home)
-            steps.append(_noted(UndoAction(Operation.HOME_PATH, wish.name, args), "home directory"))
-            case.changed.append("home directory")
+            if wish.home_move:
+                was = replace(entry, home=case.was)
+                steps.append(_noted(undo.move_home_back(was, entry.home), "home", confines=True))
+            else:
+                args = (entry.uid, case.was, entry.home)
+                steps.append(_noted(UndoAction(Operation.HOME_PATH, wish.name, args), "home directory"))
+            case.changed.append("home")
         before = adduser.steps_before(self._layout, wish, entry, jailed=case.jailed)
         steps += [_noted(step.inverse, step.point, confines=step.confines) for step in before if case.facts is not None
                   or step.inverse.op != Operation.MEMBER]  # fmt: skip
@@ -315,6 +325,13 @@ class _Batch:
         journal.uid = entry.uid
         journal.note(steps)
         self._fault("account: noted")
+
+    def _move_homes(self) -> None:
+        for case in self._cases:
+            if case.was and case.wish.home_move:
+                was = replace(case.entry, home=case.was)
+                case.lines += home_move.forward(was, case.entry.home, self._look)
+                self._fault("home: done")
 
     def _confine(self) -> None:
         """Write the users files, create the accounts and make all members of the group that sshd confines."""
@@ -325,7 +342,7 @@ class _Batch:
             if case.facts is not None:
                 case.changed += [step.point for step in case.before]
                 self._write_users_file(case)
-        moving = [case for case in self._cases if case.was]
+        moving = [case for case in self._cases if case.was and not case.wish.home_move]
         if joining or moving:
             with shadow.opened() as files:
                 for case in moving:

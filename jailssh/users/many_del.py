@@ -16,8 +16,9 @@ from jailssh.core.tries import Tries
 from jailssh.files import narrow, removal
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
+from jailssh.publish import plan_files
 from jailssh.services import shadow
-from jailssh.users import deluser, key_removal
+from jailssh.users import deluser, key_removal, settling
 from jailssh.users.adduser import Confirm
 from jailssh.users.covers import take_away_each
 from jailssh.users.deluser import DelUserFacts, DelUserOptions, Ending
@@ -56,8 +57,9 @@ def del_many(
     """Take the accounts out of their jails; return what became of each, in their order.
 
     Names that are in no jail, or twice in the list, are raised before the first change.  ``withdraw`` removes the plan
-    of a uid.
+    of a uid; those of its keys it may leave.
     """
+    settling.try_renames(layout, [wish.name for wish in wishes])
     cases = _looked(layout, wishes)
     _ask(cases, confirm)
     shut = [Tries() for _ in cases]
@@ -121,14 +123,19 @@ def _shut_out(
     for at, (case, tries) in enumerate(zip(cases, shut, strict=True)):
         deluser.shut_out(layout, case.wish.name, case.facts, withdraw, tries)
         progress(at, len(cases))
+    shut[0]("plans of keys", partial(plan_files.sweep, layout))
 
 
 def _finish(layout: Layout, cases: Sequence[_Case]) -> None:
     found = [case.facts.entry for case in cases if case.facts.same and not case.wish.remove_home]
     take_away_each([entry for entry in found if entry is not None])  # before what was set aside comes back
+    known = accounts.local_lines()
     for case in cases:
-        what = f"account {case.wish.name}"
-        case.ending = case.tries(what, partial(deluser.prepare, layout, case.wish, case.facts, covered=False))
+        what, entry = f"account {case.wish.name}", case.facts.entry
+        # The name service reads all accounts to find one.
+        same = entry is not None and known.get(entry.name) == (entry.uid, entry.gid, entry.home, entry.shell)
+        ending = partial(deluser.prepare, layout, case.wish, case.facts, covered=False, unchanged=same)
+        case.ending = case.tries(what, ending)
     going = [case for case in cases if case.ending is not None and case.ending.delete]
     for case in going:
         entry = case.ending.entry if case.ending else None

@@ -63,6 +63,8 @@ _KINDS: dict[str, str] = {
     "explain --key": "key",
     "lock NAME": "account",
     "move NAME": "account",
+    "rename NEW": "none",
+    "rename OLD": "account",
     "unlock NAME": "account",
     "image diff JAIL": "image",
     "image rollback JAIL": "image",

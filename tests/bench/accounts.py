@@ -11,9 +11,10 @@ import time
 from tests.bench.figures import Goal, Row
 from tests.bench.site import PREFIX, Site
 
-ACCOUNTS, MORE, FEW = 1_000, 3_000, 100
-BEYOND_MS, GROWTH = 30_000.0, 1.2
+ACCOUNTS, MORE, FEW, ALONE = 1_000, 3_000, 100, 5
+BEYOND_MS, GROWTH, GROWTH_OF_ONE = 30_000.0, 1.2, 1.5
 MIGRATED, MIGRATE_MS = 200, 20_000.0
+_ADD = f"{PREFIX}/bin/jailssh adduser --jail sftp-only --yes"
 # What migrate reads of a jail of Jailkit's; nobody enters it here.
 _JAIL = r"""
 mkdir -p /srv/jk/etc/jailkit /srv/jk/usr/sbin /srv/jk/home
@@ -38,6 +39,7 @@ def measure(site: Site, runs: int) -> list[Row]:
     """Return the rows of adding and taking out, of shadow's own programs, and of more accounts at once."""
     _list(site, "first", ACCOUNTS)
     _list(site, "more", MORE)
+    alone, tool_alone = _each(site, _ADD, "alone"), _each(site, "useradd -m", "walone")
     added = _once(site, f"{PREFIX}/bin/jailssh adduser --from /srv/first.csv --jail sftp-only --yes")
     names = "".join(f"n{number}:*::::/home/n{number}:/bin/sh\n" for number in range(FEW))
     site.host.write("/srv/newusers", names)
@@ -45,12 +47,14 @@ def measure(site: Site, runs: int) -> list[Row]:
     useradd = _once(site, f"for n in $(seq {FEW}); do useradd -m w$n; done") * (ACCOUNTS / FEW)
     gone = _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/first.csv --yes --remove-home")
     more = _once(site, f"{PREFIX}/bin/jailssh adduser --from /srv/more.csv --jail sftp-only --yes")
-    _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/more.csv --yes --remove-home")
+    beside, tool_beside = _each(site, _ADD, "beside"), _each(site, "useradd -m", "wbeside")
+    more_gone = _once(site, f"{PREFIX}/bin/jailssh deluser --from /srv/more.csv --yes --remove-home")
     _once(site, _JAIL.format(count=MIGRATED))
     migrated = _once(site, f"{PREFIX}/bin/jailssh migrate jailkit --apply --yes")
     back = _once(site, f"{PREFIX}/bin/jailssh migrate --undo --yes")
     growth = (more / MORE) / (added / ACCOUNTS)
     beyond = added - min(newusers, useradd)
+    beyond_one = (beside - tool_beside) / (alone - tool_alone)
     return [
         Row(f"accounts: adduser of {ACCOUNTS}", added, "ms", goals=(
             Goal(f"adduser of {ACCOUNTS}: ms beyond newusers and useradd", beyond, BEYOND_MS),)),
@@ -60,6 +64,12 @@ def measure(site: Site, runs: int) -> list[Row]:
             Goal(f"deluser of {ACCOUNTS} (ms)", gone, BEYOND_MS),)),
         Row(f"accounts: adduser of {MORE}", more, "ms", goals=(
             Goal("adduser: time per account", growth, GROWTH),)),
+        Row(f"accounts: deluser of {MORE}", more_gone, "ms", goals=(
+            Goal("deluser: time per account", (more_gone / MORE) / (gone / ACCOUNTS), GROWTH),)),
+        Row("accounts: adduser of one", alone, "ms"),
+        Row(f"accounts: adduser of one beside {MORE}", beside, "ms", goals=(
+            Goal("adduser of one: time beyond useradd", beyond_one, GROWTH_OF_ONE),)),
+        Row(f"accounts: useradd of one beside {MORE}", tool_beside, "ms"),
         Row(f"accounts: migrate of {MIGRATED} of Jailkit", migrated, "ms", goals=(
             Goal(f"migrate of {MIGRATED} (ms)", migrated, MIGRATE_MS),)),
         Row(f"accounts: migrate --undo of {MIGRATED}", back, "ms"),
@@ -68,6 +78,11 @@ def measure(site: Site, runs: int) -> list[Row]:
 
 def _list(site: Site, name: str, count: int) -> None:
     site.host.write(f"/srv/{name}.csv", "name\n" + "".join(f"{name}{number}\n" for number in range(count)))
+
+
+def _each(site: Site, command: str, name: str) -> float:
+    """Return how many milliseconds it takes to add one account, the least of some."""
+    return min(_once(site, f"{command} {name}{number}") for number in range(ALONE))
 
 
 def _once(site: Site, command: str) -> float:

@@ -21,12 +21,12 @@ IMPORTS = """
 import json, os, signal, sys
 from jailssh.config.keys import NO_KEYS, parse_keys
 from jailssh.core.errors import JailsshError
-from jailssh.files import fs, homes
-from jailssh.services import shadow
+from jailssh.files import duplicate, fs, homes, moving
+from jailssh.services import shadow, spools
 from jailssh.host.paths import Layout
 from jailssh.change import transaction
 from jailssh.setup import setup
-from jailssh.users import locking
+from jailssh.users import locking, renaming
 from jailssh.users.adduser import AddUserOptions, adduser
 from jailssh.users.deluser import DelUserOptions, deluser
 from jailssh.users.many import add_many
@@ -76,14 +76,18 @@ def fault(point):
 
 def watched(module, name):
     act = getattr(module, name)
-    def call(*args):
+    def call(*args, **named):
         fault(f"{name} {args[0]}: next")
-        act(*args)
+        return act(*args, **named)
     setattr(module, name, call)
 
-if spec["do"] in ("many", "del many", "lock", "unlock"):
+if spec["do"] in ("many", "del many", "lock", "unlock", "rename"):
     watched(shadow, "_replace")
     watched(homes, "make")
+
+for module, names in spec.get("watch", {}).items():
+    for name in names:
+        watched(globals()[module], name)
 
 if spec.get("ignored"):
     signal.signal(spec["signal"], signal.SIG_IGN)
@@ -96,7 +100,8 @@ try:
     elif spec["do"] == "adduser":
         keys = tuple(parse_keys(spec["key"].encode(), "key")) if "key" in spec else ()
         wish = AddUserOptions(spec["name"], tuple(spec["jails"]), keys=keys, force=spec.get("force", False),
-                    now=spec.get("now", False), home=spec.get("home"), on_demand=spec.get("on_demand", False))
+                    now=spec.get("now", False), home=spec.get("home"), on_demand=spec.get("on_demand", False),
+                    home_move=spec.get("home_move", False))
         lines = adduser(layout, wish, Publisher(), lambda question: spec.get("answer", True), fault).lines
     elif spec["do"] == "deluser":
         wish = DelUserOptions(spec["name"], *(spec.get(word, False) for word in ("keep", "remove_home", "now")))
@@ -109,6 +114,9 @@ try:
         lines = [line for each in done for line in each.outcome.lines]
     elif spec["do"] == "lock":
         lines = locking.lock(layout, spec["name"], fault).lines
+    elif spec["do"] == "rename":
+        wish = renaming.RenameOptions(spec["name"], spec["new"], spec.get("now", False))
+        lines = renaming.rename_account(layout, wish, Publisher(), fault).lines
     elif spec["do"] == "unlock":
         lines = locking.unlock(layout, spec["name"]).lines
     elif spec["do"] == "del many":

@@ -178,6 +178,7 @@ def test_accounts_move_all_or_none_and_back(world: World) -> None:
         assert world.client.ssh("mover-a", "id").code == 126
     said = world.jailssh("move", "mover-a", "mover-b", "--jail", "shell").stdout
     assert said.count("moved to jail shell") == 2
+    assert "mover-a: to go back: jailssh move mover-a --jail sftp-only\n" in said
     for name in ("mover-a", "mover-b"):
         assert world.client.ssh(name, "id -un").stdout == f"{name}\n"
     assert said.count("nothing changed") == 0

@@ -22,6 +22,7 @@ CALLS: dict[str, list[str]] = {
     "doctor": ["doctor", "doctor --json"],
     "recover": ["recover --yes"],
     "move": ["move alice --jail sftp-only"],
+    "rename": ["rename old{n} new{n}"],
     "lock": ["lock alice"],
     "unlock": ["unlock alice"],
     "kick": ["kick alice"],
@@ -104,7 +105,7 @@ CASES = [(call, way) for calls in CALLS.values() for call in calls for way in WA
 def test_output_that_cannot_be_written_stops_no_work(host: ScratchHost, call: str, way: str) -> None:
     number = next(NUMBERS)
     words = call.format(n=number)
-    if call.startswith("deluser"):
+    if call.startswith(("deluser", "rename")):
         host.run(["jailssh", "adduser", f"old{number}", "--jail", "sftp-only", "--yes"], check=True)
     if call.startswith("unlock"):
         host.run(["jailssh", "lock", "alice"], check=True)
@@ -126,7 +127,9 @@ def test_output_that_cannot_be_written_stops_no_work(host: ScratchHost, call: st
         assert "jailssh: standard output: " in done.stderr
     if call.startswith("adduser"):
         assert host.run(["id", f"new{number}"]).code == 0
-    if call.startswith("deluser"):
+    if call.startswith("rename"):
+        assert host.run(["id", f"new{number}"]).code == 0
+    if call.startswith(("deluser", "rename")):
         assert host.run(["id", f"old{number}"]).code != 0
 
 

@@ -87,3 +87,69 @@ def test_what_cannot_be_locked(host: Host) -> None:
     assert "does not exist" in host.refused("lock", name="nobody-here")
     assert "no jail is assigned" in host.refused("lock", name="root")
     assert "is not valid" in host.refused("lock", name="-x")
+
+
+# Who is root by now, and began as alice: by sudo(8), and by su(1) within a login.
+SU = """
+import os, pwd, subprocess, sys
+os.setresuid(pwd.getpwnam(sys.argv[1]).pw_uid, 0, 0)
+sys.exit(subprocess.run(sys.argv[2:], preexec_fn=lambda: os.setresuid(0, 0, 0)).returncode)
+"""
+BEGAN_AS_ALICE = {"sudo": "SUDO_UID=$(id -u alice) {command}", "su": "python3 /root/su.py alice {command}"}
+COMMAND = "env PYTHONPATH=/usr/local/source python3 -B -m jailssh"
+
+
+@pytest.mark.parametrize("how", BEGAN_AS_ALICE)
+@pytest.mark.parametrize("verb", ["lock alice", "adduser alice --jail shell --yes"])
+def test_nobody_locks_out_oneself(host: Host, how: str, verb: str) -> None:
+    jailed(host)
+    if verb.startswith("adduser"):
+        host.ok("deluser", name="alice")
+    before = host.state()
+    host.scratch.write("/root/su.py", SU)
+    command = BEGAN_AS_ALICE[how].format(command=f"{COMMAND} {verb}")
+    done = host.scratch.run(["sh", "-c", command])
+    assert "you are logged in with this account" in done.stderr, done
+    assert done.code in (1, 3)  # several reasons, or this one
+    assert host.state() == before
+    # The same by somebody else is no question of who runs it.
+    host.sh("useradd -m bob")
+    by_bob = command.replace("id -u alice", "id -u bob").replace("su.py alice", "su.py bob")
+    other = host.scratch.run(["sh", "-c", by_bob])
+    assert "you are logged in" not in other.stderr, other
+
+
+@pytest.mark.parametrize("group", ["sudo", "wheel", "admin"])
+def test_the_last_administrator_is_not_locked_out(host: Host, group: str) -> None:
+    host.sh(f"getent group {group} || groupadd {group}; useradd -m -s /bin/bash alice")
+    host.ok("adduser", name="alice", jails=["scp"], key=KEY)
+    host.sh(f"gpasswd -a alice {group}")
+    assert f"is the last member of group '{group}'" in host.refused("lock", name="alice")
+    host.sh(f"useradd -m bob && gpasswd -a bob {group}")
+    assert "locked" in host.ok("lock", name="alice")
+
+
+def test_an_etc_that_cannot_be_written(host: Host) -> None:
+    jailed(host)
+    before = host.state()
+    host.sh("mkdir /root/e && cp -a /etc/. /root/e && mount --bind /root/e /etc && mount -o remount,bind,ro /etc")
+    try:
+        assert "error" in host.do("lock", name="alice")
+    finally:
+        host.sh("umount /etc && rm -r /root/e")
+    assert host.state() == before
+    host.ok("lock", name="alice")
+    host.ok("unlock", name="alice")
+    assert host.state() == before
+
+
+def test_passwd_that_another_process_holds(host: Host) -> None:
+    jailed(host)
+    before = host.state()
+    host.sh("sh -c 'echo $$ >/etc/shadow.lock'")
+    host.ok("lock", name="alice")
+    host.ok("unlock", name="alice")
+    host.sh("sleep 60 </dev/null >/dev/null 2>&1 & echo $! >/etc/shadow.lock")
+    assert "cannot lock /etc/shadow: held by process" in host.refused("lock", name="alice")
+    host.sh("kill $(cat /etc/shadow.lock); rm /etc/shadow.lock")
+    assert host.state() == before

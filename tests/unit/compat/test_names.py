@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,9 +114,6 @@ ERRORS = {
     "jk_jailuser -n -j /none": 2,
     "jk_jailuser -n x": 33,
     "jk_jailuser -n -j /none x": 33,
-    f"jk_jailuser -n -m -j {J} x": 1,
-    f"jk_jailuser -n -v -m -j {J} x": 1,
-    f"jk_jailuser -s /bin/false -m -j {J} x": 1,
     f"jk_jailuser -n -s /bin/false -j {J} web1": 33,
     f"jk_jailuser -n -s /usr/sbin/nologin -j {J} web1": 33,
     f"jk_jailuser -n -s /bin/rbash -j {J} web1": 33,
@@ -131,6 +129,7 @@ ERRORS = {
     f"jk_list -j {J}": 1,
     f"jk_update -j {J} /srv": 1,
     "jk_check /none": 1,
+    f"jk_jailuser -n -m -j {J} x": 33,
     f"jk_jailuser -n -s /usr/sbin/jk_lsh -j {J} x": 33,
     f"jk_jailuser -n -s /bin/bash -j {J} no-such-account": 2,
     f"jk_addjailuser -g users {J} x": 1,
@@ -166,8 +165,8 @@ OPTIONS = {
     f"jk_cp --setuid -j {J} /usr/bin/php": "--setuid",
     f"jk_cp -k -j {J} /usr/bin/php": "~a hard link would let the jail change",
     f"jk_cp --hardlink --verbose --force -j {J} /usr/bin/php": "--reflink --verbose",
-    f"jk_jailuser -m -j {J} web1": "!leave -m away",
-    f"jk_jailuser --move -j {J} web1": "!leave -m away",
+    f"jk_jailuser -m -s /bin/bash -j {J} web1": "adduser web1 --jail shell",
+    f"jk_jailuser --move -s /bin/bash -j {J} web1": "adduser web1 --jail shell",
     f"jk_jailuser --nomove -s /bin/bash -j {J} web1": "adduser web1 --jail shell",
     f"jk_jailuser --noninteractive --shell=/bin/bash --jail={J} web1": "adduser web1 --jail shell",
     f"jk_jailuser -v -n -s /bin/sh -j {J} web1": "adduser web1 --jail shell",
@@ -291,6 +290,15 @@ def test_a_shell_says_which_jail(verbs: Verbs, monkeypatch: pytest.MonkeyPatch) 
         "adduser new1 --jail shell --yes --home /srv/x --gecos Name --uid 5001",
         "adduser web1 --jail web1 --yes",
     ]
+
+
+@pytest.mark.parametrize(("home", "moves"), [("/home/web1", f" --home {J}/home/web1 --home-move"), (f"{J}/home/w", "")])
+def test_a_home_that_moves(verbs: Verbs, monkeypatch: pytest.MonkeyPatch, home: str, moves: str) -> None:
+    for asked in ("find", "get"):
+        monkeypatch.setattr(f"jailssh.host.accounts.{asked}", lambda _name: SimpleNamespace(home=home))
+    monkeypatch.setattr("os.path.lexists", lambda _path: True)
+    assert names.main(words_of(f"jk_jailuser -n -m -s /bin/bash -j {J} web1")) == 0
+    assert [" ".join(each) for each in verbs.lines] == [f"adduser web1 --jail shell --yes{moves}"]
 
 
 def test_words_of_jailkit() -> None:
