@@ -12,25 +12,26 @@ A command that fails or gets a signal between two steps rolls all of them back. 
 command about the same subject, or ``jailssh recover``, settles what is left.  By then the subject may have
 been used or changed by hand, so settling narrows access and destroys nothing: a step that confines holds from then on,
 as if it had been committed; one that opens is taken back.  Nobody settles what belongs to another subject.
+
+A change of many subjects that is made whole or not at all has a leader, a journal of its own that the others name.
+While the leader has not decided, all of them are taken back; from then on all are committed.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import signal
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, asdict, dataclass, replace
-from types import FrameType
 from typing import Any
 
-from jailssh.change.undo import LIMIT, Operation, UndoAction, for_good, narrowing, take_back
+from jailssh.change.signals import held_signals
+from jailssh.change.undo import LIMIT, Operation, UndoAction, for_good, is_in_use, is_in_way, narrowing, take_back
 from jailssh.core.errors import ConfigError, JailsshError
-from jailssh.core.names import escape
+from jailssh.core.names import escape, pluralize
 from jailssh.files import fs
 from jailssh.host import process
 from jailssh.host.paths import Layout
@@ -42,7 +43,6 @@ SUFFIX = ".json"
 # So that of thousands of journals those are found quickly whose change is under way; older versions wrote 0600 for all.
 _UNDER_WAY, _ENDED = 0o600, 0o400
 _VERSION = 2
-_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 # Journals of version 1 do not say which steps confine.
 _CONFINING = (
     Operation.ACCESS, Operation.ACCOUNT, Operation.GROUP, Operation.HOME, Operation.LINGER, Operation.MEMBER,
@@ -52,14 +52,6 @@ _CONFINING = (
 
 def no_fault(point: str) -> None:
     """Pass through every fault point."""
-
-
-class SignalledError(JailsshError):
-    """A signal came in the middle of a change; it has been taken back."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__("interrupted", f"{signal.Signals(number).name} received: changes rolled back")
-        self.exit_code = 128 + number
 
 
 @dataclass(frozen=True)
@@ -87,36 +79,6 @@ def owner(what: str, again: str = "") -> Owner:
     return Owner(what, again, pid, process.start_time(pid) or 0, process.boot_id(), int(time.time()))
 
 
-@contextmanager
-def held_signals() -> Iterator[Callable[[], None]]:
-    """Hold back the signals that end a program, until the block ends; yields what raises for one that has come.
-
-    One that the caller ignores stays ignored.  Once the block is over without an error its work is done, and said.
-    """
-    came: list[int] = []
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
-
-    def look() -> None:
-        if came:
-            raise SignalledError(came[0])
-
-    if threading.current_thread() is not threading.main_thread():
-        yield look
-        return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
-    try:
-        for number, handler in before.items():
-            if handler not in (signal.SIG_IGN, None):
-                signal.signal(number, note)
-        yield look
-    finally:
-        for number, handler in before.items():
-            if handler is not None:
-                signal.signal(number, handler)
-
-
 class Journal:
     """One subject's journal, to be used under the lock of the set-up.
 
@@ -125,10 +87,12 @@ class Journal:
 
     def __init__(self, layout: Layout, subject: str, fault: Fault = no_fault) -> None:
         self.path = f"{layout.undo}/{subject}{SUFFIX}"
+        self._layout = layout
         self._fault = fault
         self._look: Callable[[], None] = _nothing
         found = _read(layout, subject)
         self.original, self.steps, self.owner, self.uid = found.original, found.steps, found.owner, found.uid
+        self.leader, self.decided = found.leader, found.decided
 
     @contextmanager
     def changing(self, what: str, again: str = "") -> Iterator[None]:
@@ -153,10 +117,26 @@ class Journal:
             finally:
                 self._look = _nothing
 
-    def open(self, what: str, again: str) -> None:
-        """Begin a change of which :meth:`note` writes down all; whoever makes many at once takes them back together."""
+    def open(self, what: str, again: str, leader: str = "") -> None:
+        """Begin a change of which :meth:`note` writes down all; whoever makes many at once takes them back together.
+
+        ``leader``: the subject whose journal decides what becomes of it.
+        """
         self.settle()
-        self.owner = owner(what, again)
+        self.owner, self.leader = owner(what, again), leader
+
+    def lead(self) -> None:
+        """Be the leader of changes that are opened from now on; see above."""
+        self.decided = False
+        self._write()
+
+    def decide(self) -> None:
+        """As a leader: from here on the whole change holds, and whoever comes next completes it."""
+        self._look()
+        self._look = _nothing
+        self.steps, self.decided = [], True
+        self._write()
+        self._fault("decided: done")
 
     def note(self, steps: Iterable[UndoAction]) -> None:
         """Write down inverses, with their points, of all that is about to be done."""
@@ -206,8 +186,36 @@ class Journal:
         self._end()
         self._fault("finish: done")
 
+    def end_as_decided(self) -> None:
+        """As a leader whose parts are settled: take back its own steps unless it has decided."""
+        if not self.decided:
+            self._take_back_all()
+        self._end()
+
+    def _take_back_all(self) -> None:
+        """Take back a leader's own steps; an account that is in use by now, and its groups, are kept."""
+        take_back(step for step in self.steps if step.op == Operation.HASH)
+        kept = {step.key for step in self.steps if step.op == Operation.ACCOUNT and is_in_use(step)}
+        groups = [step for step in self.steps if step.op == Operation.GROUP]
+        take_back(
+            step
+            for step in self.steps
+            if step.op != Operation.GROUP and not (step.op == Operation.ACCOUNT and step.key in kept)
+        )
+        take_back(step for step in groups if not is_in_way(step))
+
     def rollback(self) -> None:
-        """Take back the steps of a change that was not committed."""
+        """Take back the steps of a change that was not committed; of one whose leader has decided, commit them."""
+        if self.decided is not None:
+            # What is left of one that was decided is completed by recover().
+            if not self.decided:
+                if left := _led(self._layout, self.subject):
+                    raise JailsshError(f"{pluralize(len(left), 'part')} of it", "cannot be rolled back")
+                self.end_as_decided()
+            return
+        if self.leader and _read(self._layout, self.leader).decided:
+            self.commit()
+            return
         take_back(self.steps)
         self._end()
 
@@ -215,11 +223,29 @@ class Journal:
         """Settle a change that was interrupted, see above; False where there is none.  What fails is tried again."""
         if not self.steps:
             return False
+        leader = _read(self._layout, self.leader) if self.leader else None
+        if leader is not None and leader.decided:
+            self.commit()
+            return True
+        if leader is not None and leader.owner is not None and self._give_up():
+            return True
         kept = [done for step in self.steps if step.confines and (done := for_good(step))]
         # Plans last: until then nobody is given a new one by what has not been taken back yet.
         opened = [step for step in self.steps if not step.confines]
         take_back(narrowing(step) for step in sorted(opened, key=lambda step: step.op != Operation.PLAN))
         self._remember(kept)
+        self._end()
+        return True
+
+    def _give_up(self) -> bool:
+        """Take everything back, as a part of a change that was not decided; False where an account is in use by now.
+
+        That one stays where it is, confined.
+        """
+        take_back(step for step in self.steps if step.op in (Operation.FILE, Operation.HASH) and not step.confines)
+        if any(step.op == Operation.ACCOUNT and is_in_use(step) for step in self.steps):
+            return False
+        take_back(map(narrowing, self.steps))
         self._end()
         return True
 
@@ -233,7 +259,7 @@ class Journal:
         self.original += [_for_good(step) for step in steps if (step.op, step.key) not in known]
 
     def _end(self) -> None:
-        self.steps, self.owner = [], None
+        self.steps, self.owner, self.leader, self.decided = [], None, "", None
         self._write()
 
     def content(self) -> bytes | None:
@@ -244,10 +270,16 @@ class Journal:
             "version": _VERSION,
             "owner": asdict(self.owner) if self.owner else None,
             "uid": self.uid,
+            **({"leader": self.leader} if self.leader else {}),
+            **({} if self.decided is None else {"decided": self.decided}),
             "steps": [asdict(step) for step in self.steps],
             "original": [asdict(step) for step in self.original],
         }
-        return json.dumps(document, indent=1).encode("ascii")
+        data = json.dumps(document, indent=1).encode("ascii")
+        if len(data) > LIMIT:
+            why = f"change is too large to be rolled back: its journal has more than {LIMIT} bytes"
+            raise JailsshError(self.path, why, hint="make it in several parts")
+        return data
 
     def _write(self) -> None:
         content = self.content()
@@ -273,6 +305,8 @@ class _Content:
     steps: list[UndoAction]
     owner: Owner | None
     uid: int | None
+    leader: str = ""
+    decided: bool | None = None
 
 
 def _read(layout: Layout, subject: str) -> _Content:
@@ -285,12 +319,12 @@ def _read(layout: Layout, subject: str) -> _Content:
         old = document["version"] == 1
         original, steps = ([_inverse(row, path, old=old) for row in document[name]] for name in ("original", "steps"))
         who = Owner(**document["owner"]) if document.get("owner") else None
-        uid = document.get("uid")
+        uid, leader, decided = document.get("uid"), document.get("leader", ""), document.get("decided")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ConfigError(path, f"is damaged: {escape(str(error))}", hint=f"jailssh recover {subject}") from error
     if document["version"] not in (1, _VERSION):
         raise _of_another_version(path)
-    return _Content(original, steps, who, uid if isinstance(uid, int) else None)
+    return _Content(original, steps, who, uid if isinstance(uid, int) else None, str(leader), decided)
 
 
 def _inverse(row: Any, path: str, *, old: bool) -> UndoAction:
@@ -316,7 +350,7 @@ class Unfinished:
     """A change that was begun and not ended; ``what``, ``again``: see :class:`Owner`.
 
     ``stays`` and ``goes``: its steps, those that hold from then on and those that are taken back when it is settled.
-    ``damaged``: why its journal cannot be read, else "".
+    ``damaged``: why its journal cannot be read, else "".  ``parts``: the subjects that it leads.
     """
 
     subject: str
@@ -328,6 +362,7 @@ class Unfinished:
     stays: tuple[str, ...] = ()
     goes: tuple[str, ...] = ()
     damaged: str = ""
+    parts: tuple[str, ...] = ()
 
     def line(self) -> str:
         """Return it in one line for people."""
@@ -349,6 +384,7 @@ def unfinished(layout: Layout, *, quick: bool = False) -> list[Unfinished]:
     ``quick``: journals that say by their mode that their change ended are not read, so damage of them is not seen.
     """
     found = []
+    begun: dict[str, _Content] = {}
     for subject in subjects(layout):
         if quick and _has_ended(f"{layout.undo}/{subject}{SUFFIX}"):
             continue
@@ -358,8 +394,15 @@ def unfinished(layout: Layout, *, quick: bool = False) -> list[Unfinished]:
             found.append(Unfinished(subject, damaged=str(error)))
             continue
         if content.steps or content.owner:
-            found.append(_unfinished(subject, content))
-    return found
+            begun[subject] = content
+    led: dict[str, list[str]] = {}
+    for subject, content in begun.items():
+        if content.leader in begun:
+            led.setdefault(content.leader, []).append(subject)
+    for subject, content in begun.items():
+        if content.leader not in begun:
+            found.append(_unfinished(subject, content, led.get(subject, [])))
+    return sorted(found, key=lambda each: each.subject)
 
 
 def _has_ended(path: str) -> bool:
@@ -369,7 +412,17 @@ def _has_ended(path: str) -> bool:
         return True
 
 
-def _unfinished(subject: str, content: _Content) -> Unfinished:
+def _unfinished(subject: str, content: _Content, led: list[str]) -> Unfinished:
+    parts = tuple(sorted(led))
+    if content.decided is not None:
+        who = content.owner
+        assert who
+        points = (*dict.fromkeys(step.point or step.op for step in content.steps), *parts) or ("nothing",)
+        stays, goes = (points, ()) if content.decided else ((), points)
+        return Unfinished(
+            subject, what=who.what, again=who.again, since=who.time, alive=who.is_alive(), stays=stays, goes=goes,
+            parts=parts,
+        )  # fmt: skip
     stays, goes = (
         tuple(step.point or step.op for step in content.steps if step.confines is confines)
         for confines in (True, False)
@@ -392,8 +445,14 @@ def subjects(layout: Layout) -> list[str]:
 
 
 def recover(layout: Layout, subject: str) -> list[str]:
-    """Settle the interrupted change of ``subject`` alone; return a line about it.  Call under the lock."""
+    """Settle the interrupted change of ``subject`` alone; return a line about it.  Call under the lock.
+
+    One that has a leader, or is one, is settled with all its parts.
+    """
     journal = Journal(layout, subject)
+    leader = Journal(layout, journal.leader) if journal.leader else journal
+    if leader.decided is not None:
+        return _recover_all(leader, _led(layout, leader.subject))
     try:
         return [f"settled an interrupted change: {subject}"] if journal.settle() else []
     except JailsshError as error:
@@ -405,6 +464,34 @@ def rewritten(layout: Layout, subject: str, change: Callable[[UndoAction], UndoA
     journal = Journal(layout, subject)
     journal.original, journal.steps = [*map(change, journal.original)], [*map(change, journal.steps)]
     return journal.content()
+
+
+def _led(layout: Layout, leader: str) -> list[Journal]:
+    """Return the unfinished journals that ``leader`` decides about; one that cannot be read is told by itself."""
+    found = []
+    for subject in subjects(layout):
+        with suppress(JailsshError):
+            if _read(layout, subject).leader == leader:
+                found.append(Journal(layout, subject))
+    return found
+
+
+def _recover_all(leader: Journal, parts: list[Journal]) -> list[str]:
+    decided = leader.decided
+    failed: list[str] = []
+    for journal in parts:
+        try:
+            journal.settle()
+        except (JailsshError, OSError) as error:
+            failed.append(f"{journal.subject}: {error}")
+    if failed:
+        # The leader stays, so that what is left is settled in the same way.
+        raise JailsshError(
+            f"cannot settle {leader.path}", "; ".join(failed[:5]), hint=f"jailssh recover {leader.subject}"
+        )
+    # What the parts rest on goes last.
+    leader.end_as_decided()
+    return [f"{'completed' if decided else 'rolled back'} an interrupted change: {leader.subject}"]
 
 
 def put_aside(layout: Layout, subject: str) -> str:

@@ -203,8 +203,7 @@ def _undo_account(name: str, uid: int | None = None, dev: int = 0, ino: int = 0,
     """Delete an account that was created a moment ago, unless somebody has used it or it is another one."""
     entry = accounts.find(name)
     if entry is not None and accounts.is_local(name):
-        ours = entry.uid == uid if uid is not None else _is_marked(entry, *marks)
-        if not ours or not _is_unused(entry, dev, ino):
+        if is_in_use(UndoAction(Operation.ACCOUNT, name, (uid, dev, ino, *marks))):
             why = "was used since its creation, so it is kept; it is not in a jail and cannot log in"
             raise JailsshError(
                 f"account {name}", why, hint=f"jailssh adduser {name} --jail …, or jailssh deluser {name}"
@@ -215,6 +214,21 @@ def _undo_account(name: str, uid: int | None = None, dev: int = 0, ino: int = 0,
         accounts.delete_group(name)
     if entry is None:
         sweep(name, *marks[1:])
+
+
+def is_in_use(step: UndoAction) -> bool:
+    """True if an account that was created is one that must be kept: somebody has used it, or it is another one."""
+    uid, dev, ino, *marks = step.args or (None, 0, 0)
+    entry = accounts.find(step.key)
+    if entry is None or not accounts.is_local(step.key):
+        return False
+    ours = entry.uid == uid if uid is not None else _is_marked(entry, *marks)
+    return not ours or not _is_unused(entry, dev, ino)
+
+
+def is_in_way(step: UndoAction) -> bool:
+    """True if the step made a group that accounts are in by now, so that it must be kept."""
+    return step.op == Operation.GROUP and bool(accounts.members(step.key))
 
 
 def sweep(name: str, group: str = "") -> None:

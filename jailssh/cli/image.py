@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jailssh.change import transaction
+from jailssh.change.signals import held_signals
 from jailssh.config.jails import combined_name
 from jailssh.console.actions import add_actions
 from jailssh.console.context import Context
@@ -181,7 +182,7 @@ def _rollback(args: argparse.Namespace, context: Context) -> int:
     wanted = generations.pick(layout, args.jail, args.generation) if args.generation else None
     configuration = load_configuration(layout)
     setup.prepare(layout)
-    with fs.lock(layout.lock), transaction.held_signals():
+    with fs.lock(layout.lock), held_signals():
         # Interrupted, plans may still name the image of before: no harm, but it stays in view until they follow.
         journal = transaction.Journal(layout, f"image-{args.jail}")
         again = f"jailssh image rollback {args.jail}{f' {wanted}' if wanted else ''}"

@@ -22,7 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--yes", action="store_true", help=ASSUME_YES)
     parser.description = (
         "Settle changes that a kill or a power cut interrupted.  Steps that confine are kept; steps that grant access\n"
-        "are rolled back.  No account and no home is deleted, but those that a selftest has made.\n"
+        "are rolled back.  No account and no home is deleted, but those that a selftest has made, and unused ones\n"
+        "of an import, which is rolled back as a whole, or completed.\n"
         "Without SUBJECT: all interrupted changes."
     )
 
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Show what is unfinished, ask, end it."""
     context.need_real_root("recover")
-    found = [each for each in transaction.unfinished(context.layout) if _is_meant(each.subject, args.subject)]
+    found = [each for each in transaction.unfinished(context.layout) if _is_meant(each, args.subject)]
     if not found:
         about = f" of {escape(args.subject, 60)}" if args.subject else ""
         context.facts([], [f"no unfinished change{about}"])
@@ -46,16 +47,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return EXIT_OK
 
 
-def _is_meant(subject: str, wanted: str | None) -> bool:
-    return wanted is None or subject in (
-        wanted,
-        f"account-{wanted}",
-        f"keys-{wanted}",
-        f"lock-{wanted}",
-        f"rename-{wanted}",
-        f"selftest-{wanted}",
-        f"selftest-made-{wanted}",
-    )
+def _is_meant(each: Unfinished, wanted: str | None) -> bool:
+    kinds = ("", "account-", "keys-", "lock-", "rename-", "selftest-", "selftest-made-")
+    return wanted is None or not {each.subject, *each.parts}.isdisjoint(f"{kind}{wanted}" for kind in kinds)
 
 
 def _effect(each: Unfinished) -> list[str]:

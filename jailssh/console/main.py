@@ -6,6 +6,7 @@ import argparse
 import difflib
 import gc
 import importlib
+import keyword
 import os
 import sys
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ from jailssh.core.names import check_absolute, escape
 from jailssh.host import nss
 from jailssh.host.paths import Layout
 
-# The module of a verb has the verb's name.  Modules are imported when their verb runs, so that each starts fast.
+# The module of a verb has the verb's name, with a "_" behind a keyword of Python's.  Modules are imported when
+# their verb runs, so that each starts fast.
 VERBS: dict[str, str] = {
     "setup": "prepare this host: group, directories, login program, sshd drop-in",
     "adduser": "put an account, new or existing, into a jail",
@@ -53,17 +55,19 @@ VERBS: dict[str, str] = {
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
     "migrate": "bring in accounts that Jailkit, rssh, sshd_config and others confine",
+    "export": "write configuration, keys and accounts to a readable archive",
+    "import": "bring in an archive of export, with a dry run and a diff",
     "selftest": "prove a jail with real logins: its uses work, attacks do not",
     "demo": "try real logins on a scratch host; leaves nothing behind",
 }
 
 QUERIES = ("audit", "check", "doctor", "explain", "list", "plan", "replay", "selftest", "sessions")
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
-TRANSFERS = ("migrate",)
+TRANSFERS = ("export", "import", "migrate")
 """Likewise, those in the room ``transfer``."""
 INTERRUPTED_STATUS = 130
 # They always ask the name service.
-LOOKING_UP = ("adduser", "apply", "list", "migrate", "selftest")
+LOOKING_UP = ("adduser", "apply", "export", "import", "list", "migrate", "selftest")
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -84,7 +88,12 @@ def verb_module(verb: str) -> ModuleType:
         close = difflib.get_close_matches(verb, VERBS, 1)
         hint = f"did you mean: jailssh {close[0]}?" if close else "jailssh --help"
         raise UsageError(f"verb {verb!r}", "does not exist", hint=hint)
-    return importlib.import_module(f"jailssh.{room_of(verb)}.{verb}")
+    return importlib.import_module(module_name(verb))
+
+
+def module_name(verb: str) -> str:
+    """Return the module of a verb."""
+    return f"jailssh.{room_of(verb)}.{verb}{'_' if keyword.iskeyword(verb) else ''}"
 
 
 def room_of(verb: str) -> str:

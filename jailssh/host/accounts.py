@@ -127,6 +127,21 @@ def local_homes() -> list[str]:
     return [fields[5] for fields in _rows(_USERS_FILE) if len(fields) > 5]
 
 
+def local_groups() -> dict[str, int]:
+    """Return the gid of each group in /etc/group; of several lines with one name the first counts."""
+    rows = [fields for fields in _rows("/etc/group") if len(fields) > 2 and is_number(fields[2])]
+    return {fields[0]: int(fields[2]) for fields in reversed(rows)}
+
+
+def subordinate_ranges(path: str) -> dict[str, list[tuple[int, int]]]:
+    """Return the ranges that /etc/subuid or /etc/subgid has by name or uid as text: first number and count."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for fields in _rows(path):
+        if len(fields) == 3 and is_number(fields[1]) and is_number(fields[2]):
+            found.setdefault(fields[0], []).append((int(fields[1]), int(fields[2])))
+    return found
+
+
 def local_gids() -> set[int]:
     """Return the gid of each group in /etc/group."""
     return {int(fields[2]) for fields in _rows("/etc/group") if len(fields) > 2 and fields[2].isdigit()}
@@ -162,9 +177,16 @@ class PasswordAges:
 
 def password_ages(name: str) -> PasswordAges | None:
     """Return what /etc/shadow says of the local account's password, None where it has no line there."""
-    row = next((fields for fields in _rows(_AGES_FILE) if fields[0] == name and len(fields) >= 8), None)
-    if row is None:
-        return None
+    return next((_ages(fields) for fields in _rows(_AGES_FILE) if fields[0] == name and len(fields) >= 8), None)
+
+
+def all_passwords() -> dict[str, tuple[str, PasswordAges]]:
+    """Return hash and ages of each whole line of /etc/shadow, by name: for whoever asks about many accounts."""
+    rows = [fields for fields in _rows(_AGES_FILE) if len(fields) >= 8]
+    return {fields[0]: (fields[1], _ages(fields)) for fields in reversed(rows)}
+
+
+def _ages(row: list[str]) -> PasswordAges:
     changed, most, inactive, expires = (int(row[at]) if is_number(row[at]) else None for at in (2, 4, 6, 7))
     return PasswordAges(row[1].startswith("!"), changed, most, inactive, expires)
 

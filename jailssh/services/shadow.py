@@ -33,7 +33,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class NewAccount:
-    """An account to add, with a group of its own and no password that fits; ``expires`` in days since 1970."""
+    """An account to add, with no password that fits; ``expires`` in days since 1970.
+
+    ``own_group``: its primary group is one of its own, which is made too.
+    """
 
     name: str
     uid: int
@@ -43,6 +46,7 @@ class NewAccount:
     shell: str
     gecos: str = ""
     expires: int | None = None
+    own_group: bool = True
 
 
 class _File:
@@ -115,9 +119,9 @@ class AccountFiles:
         name = new.name
         if self.has_account(name):
             raise JailsshError(f"account {name}", "was created by another command meanwhile")
-        for file in (self._shadow, self._group, self._gshadow):
+        for file in (self._shadow, *((self._group, self._gshadow) if new.own_group else ())):
             file.drop(name)
-        if new.uid in self._uids or new.gid in self._gids:
+        if new.uid in self._uids or (new.own_group and new.gid in self._gids):
             number = new.uid if new.uid in self._uids else new.gid
             raise JailsshError(f"account {name}", f"number {number} was given to another account or group meanwhile")
         self._uids.add(new.uid)
@@ -130,7 +134,13 @@ class AccountFiles:
             expires = "" if new.expires is None else str(new.expires)
             least, most, warn = self._ages = self._ages or [login_defs(key, default) for key, default in _AGES]
             self._shadow.put([name, "*", today, least, most, warn, "", expires, ""])
-        self._group.put([name, "x" if self._gshadow.present else "!", str(new.gid), ""])
+        if new.own_group:
+            self.add_group(name, new.gid)
+
+    def add_group(self, name: str, gid: int) -> None:
+        """Add a group without members."""
+        self._gids.add(gid)
+        self._group.put([name, "x" if self._gshadow.present else "!", str(gid), ""])
         if self._gshadow.present:
             self._gshadow.put([name, "!", "", ""])
 

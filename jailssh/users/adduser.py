@@ -81,7 +81,9 @@ class AddUserOptions:
     ``uid``: None is the next one.  ``password``: a hash as crypt(5) has them, "" for none that fits.
     ``expires``: the day, counted from 1970, from which on nobody logs in.  ``own``: settings of the account's own file.
     ``home_path``: what an account that exists has as home directory from then on, "" for what it has now; nothing is
-    moved.  ``home_move``: the home of an account that exists is moved to ``home``.
+    moved.  ``home_move``: the home of an account that exists is moved to ``home``.  ``text``: what its own file says,
+    with this uid and these jails, "" for what it says now.  Of one that :func:`jailssh.users.many.add_within` makes,
+    ``gid``: of its primary group, None is the uid; ``group``: that group, which is there, "" for one of its own.
     """
 
     name: str
@@ -102,6 +104,9 @@ class AddUserOptions:
     own: Mapping[str, str] = field(default_factory=dict)
     home_path: str = ""
     home_move: bool = False
+    text: str = ""
+    gid: int | None = None
+    group: str = ""
 
     def home_for(self, entry: AccountEntry) -> str:
         """Return the home directory that an account that exists is to have."""
@@ -355,7 +360,7 @@ def steps_before(layout: Layout, wish: AddUserOptions, entry: AccountEntry, *, j
     steps = []
     path = users_file(layout, entry.name)
     before = install.read_optional(path)
-    text = user_text(entry.uid, wish.jails, before or b"", wish.own).encode("utf-8")
+    text = (wish.text or user_text(entry.uid, wish.jails, before or b"", wish.own)).encode("utf-8")
     if before != text:
         inverse = undo.put_file_back(path, text)
         steps.append(AccountStep("users file", inverse, lambda: fs.atomic_write(path, text), confines=not jailed))

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field, replace
 
 from jailssh.change import home_move, transaction, undo
-from jailssh.change.transaction import Fault, Journal, held_signals, no_fault
+from jailssh.change.signals import held_signals
+from jailssh.change.transaction import Fault, Journal, no_fault
 from jailssh.change.undo import Operation, UndoAction
 from jailssh.config.home_keys import HomeKeys
 from jailssh.core.errors import JailsshError, UsageError, parts, raise_all
@@ -111,6 +112,28 @@ def judge(layout: Layout, wishes: Sequence[AddUserOptions], publisher: Publishin
     adduser.require_setup(layout, publisher.groups)
     with fs.lock(layout.lock):
         _judged(layout, wishes, publisher)
+
+
+def add_within(
+    layout: Layout,
+    wishes: Sequence[AddUserOptions],
+    publisher: Publishing,
+    *,
+    leader: str,
+    then: Callable[[Callable[[], None]], None],
+    fault: Fault = no_fault,
+) -> None:
+    """Do what :func:`add_many` does as a part of a change that holds the lock of the set-up and has asked already.
+
+    ``leader``: the subject of that change.  ``then`` does the rest of it and decides it, before the accounts are final:
+    its error or a signal takes all back.  It is called with what raises for a signal that has come.
+    """
+    _check_names(wishes)
+    cases = _judged(layout, wishes, publisher)
+    with _changing(cases) as look:
+        _Batch(layout, cases, publisher, fault, no_progress, look, leader, then).run()
+    for case in cases:
+        publisher.tidy(case.entry.uid)
 
 
 def _check_names(wishes: Sequence[AddUserOptions]) -> None:
@@ -219,15 +242,17 @@ def _judge(
         entry, was = replace(entry, home=home), entry.home
     if entry is None:
         uid = numbers.next() if wish.uid is None else wish.uid
+        gid = uid if wish.gid is None else wish.gid
+        group = wish.group or wish.name
         entry = AccountEntry(
             wish.name,
             uid,
-            uid,
-            group=wish.name,
+            gid,
+            group=group,
             home=home,
             shell=layout.login_program,
             gecos=wish.gecos,
-            groups=((wish.name, uid),),
+            groups=((group, gid),),
         )
     journal = Journal(layout, subject)
     return _Case(
@@ -274,9 +299,11 @@ class _Batch:
         fault: Fault,
         progress: Progress,
         look: Callable[[], None],
+        leader: str = "",
+        then: Callable[[Callable[[], None]], None] = lambda _look: None,
     ) -> None:
         self._layout, self._cases, self._publisher = layout, cases, publisher
-        self._fault, self._progress, self._look = fault, progress, look
+        self._fault, self._progress, self._look, self._leader, self._then = fault, progress, look, leader, then
 
     def run(self) -> None:
         """Make all changes; what is called first gives nobody more than before."""
@@ -296,6 +323,7 @@ class _Batch:
         for case in self._cases:
             self._look()
             self._open_up(case)
+        self._then(self._look)
         for case in self._cases:
             self._end(case)
         self._progress(len(self._cases), len(self._cases))
@@ -303,7 +331,7 @@ class _Batch:
     def _note_first(self, case: _Case) -> None:
         wish, entry, journal = case.wish, case.entry, case.journal
         again = f"jailssh adduser {wish.name} --jail {','.join(wish.jails)}"
-        journal.open(f"adduser {wish.name}", again)
+        journal.open(f"adduser {wish.name}", again, self._leader)
         steps = []
         if case.facts is None:
             made = undo.created(wish.name, self._layout.login_program, GROUP)
@@ -443,6 +471,7 @@ def _line(case: _Case, login_program: str) -> NewAccount:
         shell=login_program,
         gecos=entry.gecos,
         expires=case.wish.expires,
+        own_group=entry.group == entry.name,
     )
 
 

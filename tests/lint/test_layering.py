@@ -61,7 +61,11 @@ MAY_IMPORT: dict[str, set[str]] = {
         "change", "config", "core", "files", "gitolite", "host", "jail", "jailkit", "services", "setup", "sources",
         "users",
     },
-    "transfer": {"console", "core", "host", "jail", "migration", "publish", "selftest", "setup", "sources"},
+    "carrying": {"change", "config", "core", "files", "host", "jail", "plan", "services", "setup", "users"},
+    "transfer": {
+        "carrying", "console", "core", "files", "host", "jail", "migration", "publish", "selftest", "setup", "sources",
+        "users",
+    },
     "compat": {"console", "core", "files", "host"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",

@@ -42,6 +42,8 @@ CALLS: dict[str, list[str]] = {
     "audit": ["audit log", "audit log --csv", "audit run", "audit show --list", "audit report"],
     "check": ["check --list", "check --full", "check --html"],
     "migrate": ["migrate", "migrate --apply --yes"],
+    "export": ["export -", "export /root/archive{n}"],
+    "import": ["import /root/archive", "import --apply --yes /root/archive"],
     "selftest": ["selftest --help"],
     "list": ["list", "list --json"],
     "plugins": ["plugins"],
@@ -53,6 +55,8 @@ SHOWING = {
     "keys list shared",
     "apply --dry-run",
     "learn --list",
+    "export -",
+    "import /root/archive",
     "migrate",
     "image list",
     "audit show --list",
@@ -77,6 +81,7 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
             assert done.code == 0, (call, done.stderr)
         scratch.run(["sh", "-c", "jailssh update --all"], check=True)
         scratch.run(["sh", "-c", f"usermod -c {shlex.quote(NAME)} alice"])
+        scratch.run(["jailssh", "export", "/root/archive"], check=True)
         yield scratch
 
 

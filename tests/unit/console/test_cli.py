@@ -18,8 +18,7 @@ from jailssh.core.errors import UsageError
 from jailssh.core.names import pluralize
 from tests.harness.source import REPO
 
-ROOMS = {verb: cli.room_of(verb) for verb in cli.VERBS}
-VERBS = [verb for verb, room in ROOMS.items() if importlib.util.find_spec(f"jailssh.{room}.{verb}")]
+VERBS = [verb for verb in cli.VERBS if importlib.util.find_spec(cli.module_name(verb))]
 
 
 def outcome(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
@@ -36,7 +35,7 @@ def test_help_shows_examples_and_each_of_them_parses(verb: str, capsys: pytest.C
     assert examples
     for example in examples:
         module, args = cli.parse(shlex.split(example)[1:])
-        assert module.__name__ == f"jailssh.{ROOMS[verb]}.{verb}"
+        assert module.__name__ == cli.module_name(verb)
         assert args.root is None
 
 

@@ -1,0 +1,146 @@
+"""What an import would do on this host, found before it does anything: changes, differences, reasons against it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from jailssh.carrying.archive import MAX_FILE, Archive, CarriedAccount, CarriedFile, account_lines
+from jailssh.carrying.collect import MODES, PERSONAL, is_secret, owner_of
+from jailssh.core.errors import ConfigError, JailsshError, parts
+from jailssh.core.names import escape
+from jailssh.files import fs
+from jailssh.host.paths import Layout
+from jailssh.jail.configuration import is_of_a_ring
+from jailssh.jail.owners import read_optional
+
+_PLACES = {"users": 2, "keys": 2, "keys.d": 3}
+
+
+@dataclass
+class Comparison:
+    """``files``: what is written, by path below /etc/jailssh; ``diffs``: how each differs, in lines.
+
+    ``created``, ``joining``: accounts that are made, and that are here already and come into a jail; ``passwords``:
+    accounts of ours without one that get it.  ``groups``: those that are made, with their gids; ``members``: the groups
+    that a made account comes into, by its name.
+    """
+
+    files: dict[str, CarriedFile] = field(default_factory=dict)
+    diffs: dict[str, list[str]] = field(default_factory=dict)
+    created: list[CarriedAccount] = field(default_factory=list)
+    joining: list[CarriedAccount] = field(default_factory=list)
+    passwords: list[CarriedAccount] = field(default_factory=list)
+    groups: dict[str, int] = field(default_factory=dict)
+    members: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    errors: list[JailsshError] = field(default_factory=list)
+
+    @property
+    def changes(self) -> int:
+        """How many files, groups and accounts are not as the archive has them."""
+        accounts = len(self.created) + len(self.joining) + len(self.passwords)
+        return len(self.files) + len(self.groups) + accounts
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        found = [line for path in sorted(self.diffs) for line in self.diffs[path]]
+        found += [f"+ group {name}, gid {gid}" for name, gid in sorted(self.groups.items())]
+        for sign, several in (("+ account", self.created), ("+ into a jail:", self.joining)):
+            for account in several:
+                shown = [line for line in account_lines(account) if not line.startswith("password")]
+                found += [f"{sign} {account.name}", *(f"+   {line}" for line in map(escape, shown))]
+        found += [f"+ password of {account.name}" for account in self.passwords]
+        return [*found, *(f"note: {line}" for line in self.notes)]
+
+    def facts(self) -> dict[str, object]:
+        """Return it for programs."""
+        names = {"created": self.created, "joining": self.joining, "passwords": self.passwords}
+        return {
+            "changes": self.changes,
+            "files": [
+                {"path": path, "written": path in self.files, "diff": self.diffs[path]} for path in sorted(self.diffs)
+            ],
+            "groups": self.groups,
+            **{key: [account.name for account in several] for key, several in names.items()},
+            "notes": self.notes,
+            "errors": [str(error) for error in self.errors],
+        }
+
+
+def compare_files(layout: Layout, archive: Archive, *, replace: bool = False, keep: bool = False) -> Comparison:
+    """Return what the archive changes below /etc/jailssh; :mod:`jailssh.carrying.people` adds the accounts.
+
+    ``replace``, ``keep``: what becomes of files that are others here.
+    """
+    found = Comparison()
+    for path, carried in archive.files.items():
+        try:
+            _place(path, archive.accounts)
+            _compare_file(layout, path, carried, found, replace=replace, keep=keep)
+        except JailsshError as error:
+            found.errors += parts(error)
+    return found
+
+
+def _place(path: str, known: Mapping[str, CarriedAccount]) -> None:
+    """Raise for a file of an account that the archive does not have, or where no file of one is looked for."""
+    words = path.split("/")
+    if words[0] not in PERSONAL:
+        return
+    ending = {"users": ".conf", "keys.d": ".pub"}.get(words[0], "")
+    if len(words) != _PLACES[words[0]] or not path.endswith(ending) or not is_of_a_ring(words[-1]):
+        raise ConfigError(f"file {path} of the archive", "is no place for a file of an account")
+    if owner_of(path) not in known:
+        raise ConfigError(f"file {path} of the archive", "is for an account that the archive does not have")
+
+
+def _compare_file(
+    layout: Layout, path: str, carried: CarriedFile, found: Comparison, *, replace: bool, keep: bool
+) -> None:
+    whole = f"{layout.etc}/{path}"
+    _check_above(layout, path)
+    data = read_optional(layout, whole, MAX_FILE)
+    if data is None:
+        found.files[path] = carried
+        found.diffs[path] = diff(whole, None, carried, hidden=is_secret(path, carried))
+        return
+    # What export does not carry of a mode is no difference.
+    here = CarriedFile(stat.S_IMODE(os.lstat(whole).st_mode) & MODES, data.decode("utf-8", "surrogateescape"))
+    if here == carried:
+        return
+    found.diffs[path] = diff(whole, here, carried, hidden=is_secret(path, carried) or is_secret(path, here))
+    if keep:
+        found.notes.append(f"{whole} differs and stays as it is")
+    elif replace:
+        found.files[path] = carried
+    else:
+        hint = "to write the archive's: --replace; to leave this host's: --keep"
+        found.errors.append(ConfigError(whole, "is here already and differs", hint=hint))
+
+
+def _check_above(layout: Layout, path: str) -> None:
+    """Raise where a directory that a file goes into is something else here, or not root's alone."""
+    above = os.path.dirname(path)
+    while above and not os.path.lexists(f"{layout.etc}/{above}"):
+        above = os.path.dirname(above)
+    os.close(fs.open_dir(f"{layout.etc}/{above}".rstrip("/"), trusted_root=layout.root or None))
+
+
+def diff(whole: str, here: CarriedFile | None, carried: CarriedFile, *, hidden: bool = False) -> list[str]:
+    """Return the difference as diff -u has it, nothing in it for the terminal; ``hidden``: not what it consists of."""
+    before = here.text.splitlines() if here else []
+    names = (whole if here else "/dev/null", whole)
+    lines = list(difflib.unified_diff(before, carried.text.splitlines(), *names, lineterm="", n=2))
+    if lines and hidden:
+        lines = [*lines[:2], "content not shown: only root may read it"]
+    if not lines:
+        lines = [f"+++ {whole}"]
+    if here and here.mode != carried.mode:
+        lines.append(f"mode {here.mode:04o} -> {carried.mode:04o}")
+    elif len(lines) == 1:
+        lines.append("empty" if not carried.text else "ends of lines differ")
+    return [escape(line) for line in lines]
