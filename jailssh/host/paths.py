@@ -6,14 +6,17 @@ below another directory (for tests and for images), programs stay where they are
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 try:  # Written by the installation; a source tree has none.
     from jailssh import _build  # type: ignore[attr-defined, unused-ignore]
 
     PREFIX: str = _build.PREFIX
+    PAM_MODULE: str = _build.PAM_MODULE
 except ImportError:
     PREFIX = "/usr/local"
+    PAM_MODULE = f"{PREFIX}/lib/{getattr(sys.implementation, '_multiarch', '')}/security/pam_jailssh.so"
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,16 @@ class Layout:
     def login_program(self) -> str:
         """The set-uid login program, also the login shell of jailed accounts."""
         return f"{self.prefix}/libexec/jailssh/jailssh-login"
+
+    @property
+    def pam_module(self) -> str:
+        """The PAM module, which the PAM profile names."""
+        return PAM_MODULE
+
+    @property
+    def pam_table(self) -> str:
+        """What the PAM module goes by besides the plans: groups whose members are in a jail, services let through."""
+        return f"{self.state}/pam"
 
     @property
     def match_program(self) -> str:

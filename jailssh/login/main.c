@@ -19,6 +19,7 @@
 #include "nojournal.h"
 #include "outer/outer.h"
 #include "slot.h"
+#include "view.h"
 
 static void new_session_id(char id[17])
 {
@@ -64,6 +65,7 @@ int main(int argc, char **argv)
     uid_t uid = creds_identity();
     if (!journal)
         nojournal_open();
+    view_leave();
     if (!known_way_in)
         refuse(R_ARGUMENTS, "unexpected arguments for a login", 0);
     load_plan(uid, &request, &plan);

@@ -20,8 +20,9 @@ FUNCTION = 60
 # covers laid in one call, and 40 lines in the place of the C library's malloc(3), which has more; 90 are reasons and
 # classes of values as types, which the compiler and the reader of the plan judge and nobody later; 100 are what a shell
 # needs to feel like one: a /proc that programs can read the system from, and a loopback interface of the jail's own;
-# 180 are jails that outlive their logins: a keeper made, recorded, found beyond doubt, and its namespaces entered.
-WITH_POWER = 3010
+# 180 are jails that outlive their logins: a keeper made, recorded, found beyond doubt, and its namespaces entered;
+# 10 lead out of the mounts that PAM makes for sessions of cron, at and su.
+WITH_POWER = 3020
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
 # half that has them; 40 say to the user what of a command did not fit; 60 are what holds a jail that outlives its
 # logins, and ends a session in it.
