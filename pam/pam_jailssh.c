@@ -164,6 +164,17 @@ static bool record(const struct person *person, const char *code, const char *re
     return sent;
 }
 
+static void tell(pam_handle_t *pamh, int flags, const char *reference)
+{
+    const void *talk = NULL;
+    if (!((unsigned)flags & PAM_SILENT) && pam_get_item(pamh, PAM_CONV, &talk) == PAM_SUCCESS && talk &&
+        ((const struct pam_conv *)talk)->conv)
+        pam_error(pamh,
+                  "jailssh: this account is in a jail and cannot come in this way; give your administrator "
+                  "reference %.8s",
+                  reference);
+}
+
 /* Tell whoever asks and the administrator; ANSWER is what PAM gets.  A check of this host is nobody's login, and no
  * program lets a user choose the name of its terminal. */
 __attribute__((format(printf, 6, 7))) static int refuse(pam_handle_t *pamh, int flags, const struct person *person,
@@ -182,21 +193,33 @@ __attribute__((format(printf, 6, 7))) static int refuse(pam_handle_t *pamh, int 
     snprintf(text, sizeof text, "refused by PAM for %.64s (%s): %s", item(pamh, PAM_SERVICE), code, detail);
     if (!record(person, code, reference, item(pamh, PAM_RHOST), text))
         pam_syslog(pamh, LOG_WARNING, "%s: %s; reference %.8s", person->entry->pw_name, text, reference);
-    if (!((unsigned)flags & PAM_SILENT))
-        pam_error(pamh,
-                  "jailssh: this account is in a jail and cannot come in this way; give your administrator "
-                  "reference %.8s",
-                  reference);
+    tell(pamh, flags, reference);
     return answer;
+}
+
+static bool is_one_of(const char *service, const char *const *names)
+{
+    while (*names && strcmp(service, *names) != 0)
+        names++;
+    return *names;
 }
 
 static bool is_su_by_root(const char *service)
 {
-    static const char *const names[] = { "su", "su-l", "runuser", "runuser-l" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(service, names[i]) == 0)
-            return getuid() == 0;
-    return false;
+    static const char *const names[] = { "su", "su-l", "runuser", "runuser-l", NULL };
+    return is_one_of(service, names) && getuid() == 0;
+}
+
+/* These start nothing but a shell for an account; jailssh/setup/pam.py takes no others. */
+static bool can_be_inside(const char *service)
+{
+    static const char *const names[] = { "cron", "crond", "atd", "su", "su-l", "login", NULL };
+    return is_one_of(service, names);
+}
+
+static bool is_inside(const struct person *person, const char *service)
+{
+    return can_be_inside(service) && table_has(&person->table, TABLE_INSIDE, service);
 }
 
 /* The day of shadow(5) from which on the account has expired, -1 for none. */
@@ -210,18 +233,18 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
 {
     enum { DAY = 86400, LOCKED = 1 }; /* LOCKED: the day that `jailssh lock` sets */
     const char *service = item(pamh, PAM_SERVICE);
-    const struct table *table = &person->table;
     if (is_su_by_root(service))
         return PAM_SUCCESS;
     if (person->table_fault)
         return refuse(pamh, flags, person, PAM_PERM_DENIED, "pam-table", "%s/%s %s; to mend it: jailssh setup",
                       PAM_TABLE_DIR, PAM_TABLE, person->table_fault);
-    bool through = table_has(table, TABLE_THROUGH, service), inside = table_has(table, TABLE_INSIDE, service);
-    if (strcmp(service, "sshd") != 0 && !through && !inside)
+    bool through = table_has(&person->table, TABLE_THROUGH, service);
+    if (strcmp(service, "sshd") != 0 && !through && !is_inside(person, service))
         return refuse(pamh, flags, person, PAM_PERM_DENIED, "service",
-                      "an account in a jail comes in by sshd alone; to let it through: pam_services = %s in "
-                      "/etc/jailssh/jailssh.conf, then jailssh setup",
-                      service);
+                      "an account in a jail comes in by sshd alone; %s%s%sto let it through, outside of the jail: "
+                      "pam_services = %s; in /etc/jailssh/jailssh.conf, then jailssh setup",
+                      can_be_inside(service) ? "to run its commands in the jail: pam_inside = " : "",
+                      can_be_inside(service) ? service : "", can_be_inside(service) ? "; " : "", service);
     long expires = expiry(pamh, person);
     if (expires >= 0 && time(NULL) / DAY >= expires)
         return refuse(pamh, flags, person, PAM_ACCT_EXPIRED, expires == LOCKED ? "locked" : "expired", "%s",
@@ -257,7 +280,7 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
     struct person *person = is_su_by_root(service) ? NULL : find_person(pamh);
     if (person && person->table_fault)
         why = person->table_fault;
-    else if (person && table_has(&person->table, TABLE_INSIDE, service)) {
+    else if (person && is_inside(person, service)) {
         errno = 0;
         why = view_enter();
         answer = PAM_SUCCESS;

@@ -9,7 +9,6 @@
 #include <linux/mount.h>
 #include <sched.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -19,42 +18,15 @@
 static const char *const shells[] = { LOGIN_PROGRAM, "/bin/sh", "/bin/bash" };
 enum { SHELLS = sizeof shells / sizeof *shells };
 
-static bool bind_host(int descriptors, int host)
+/* Over /proc, since its links lead to files in the mounts of other processes, where they can be executed.  What is
+ * left of it are the links to the namespaces of the host's first process, which root alone can follow: a mount
+ * namespace itself can be bound in an older one only. */
+static bool cover_proc(int first)
 {
-    char from[16];
-    snprintf(from, sizeof from, "%d", host);
-    return fchdir(descriptors) == 0 && syscall(SYS_mount, from, VIEW_HOST, NULL, MS_BIND, NULL) == 0;
-}
-
-/* Bind the host's mount namespace where the login program finds it.  The kernel lets one be bound in a younger one
- * alone, and tells their ages by numbers that each processor takes from a stock of its own (Linux 6.18): on the
- * processor that made the one we came from, a new one is younger. */
-static bool bind_host_on_some_processor(int descriptors, int host)
-{
-    cpu_set_t usual, one;
-    bool bound = bind_host(descriptors, host);
-    sched_getaffinity(0, sizeof usual, &usual);
-    for (size_t cpu = 0; !bound && errno == EINVAL && cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, &usual))
-            continue;
-        CPU_ZERO(&one);
-        CPU_SET(cpu, &one);
-        sched_setaffinity(0, sizeof one, &one);
-        bound = unshare(CLONE_NEWNS) == 0 && bind_host(descriptors, host);
-    }
-    int error = errno;
-    sched_setaffinity(0, sizeof usual, &usual);
-    errno = error;
-    return bound;
-}
-
-/* Over /proc, since its links lead to files in the mounts of other processes, where they can be executed. */
-static bool cover_proc(void)
-{
-    if (syscall(SYS_mount, "jailssh", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k") != 0)
-        return false;
-    int file = open(VIEW_HOST, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    return file >= 0 && close(file) == 0;
+    return syscall(SYS_mount, "jailssh", "/proc", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0755,size=64k") ==
+               0 &&
+           mkdir(VIEW_DIR, 0755) == 0 && chmod(VIEW_DIR, 0755) == 0 &&
+           syscall(SYS_move_mount, first, "", AT_FDCWD, VIEW_DIR, MOVE_MOUNT_F_EMPTY_PATH) == 0;
 }
 
 /* Private, so that nothing that the host mounts later appears here and can be executed. */
@@ -74,37 +46,37 @@ static bool put_shells(const int *programs)
     return true;
 }
 
-static const char *enter(int descriptors, int host, const int *programs)
+static const char *enter(int first, const int *programs)
 {
     if (unshare(CLONE_NEWNS) != 0)
         return "cannot make a mount namespace";
     if (!nothing_executes())
         return "cannot forbid execution (needs Linux 5.12)";
-    if (!cover_proc())
+    if (!cover_proc(first))
         return "cannot cover /proc";
-    if (!bind_host_on_some_processor(descriptors, host))
-        return "cannot bind the host's mount namespace";
     if (!put_shells(programs))
         return "cannot put the login program in the place of shells";
     return chdir("/") == 0 ? NULL : "cannot change the directory";
 }
 
+static int take(const char *path)
+{
+    return (int)syscall(SYS_open_tree, AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+}
+
 const char *view_enter(void)
 {
-    int programs[SHELLS], host = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC);
-    int descriptors = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    const char *why = host < 0 || descriptors < 0 ? "cannot open /proc" : NULL;
+    int programs[SHELLS], first = take("/proc/1/ns");
+    const char *why = first < 0 ? "cannot open the namespaces of the host's first process" : NULL;
     for (size_t i = 0; i < SHELLS; i++) {
-        programs[i] = (int)syscall(SYS_open_tree, AT_FDCWD, LOGIN_PROGRAM,
-                                   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_SYMLINK_NOFOLLOW);
+        programs[i] = take(LOGIN_PROGRAM);
         why = why || programs[i] >= 0 ? why : "cannot open the login program";
     }
-    why = why ? why : enter(descriptors, host, programs);
+    why = why ? why : enter(first, programs);
     int error = errno;
     for (size_t i = 0; i < SHELLS; i++)
         close(programs[i]);
-    close(host);
-    close(descriptors);
+    close(first);
     errno = error;
     return why;
 }

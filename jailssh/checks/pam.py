@@ -66,8 +66,8 @@ HANGS = Kind(
 
 MODULE = Kind(
     "JSH-410", Severity.HIGH, "PAM module of jailssh is missing or of another version",
-    "Without it the lines behind it decide: no service runs anything inside of the jail, and locked accounts are not told "
-    "apart.  One of another version may not know what setup has told it.", "reinstall jailssh",
+    "Without it the lines behind it decide: no service runs anything inside of the jail, and no reason tells a "
+    "locked account.  One of another version may not know what setup has told it.", "reinstall jailssh",
 )  # fmt: skip
 TABLE = Kind(
     "JSH-411", Severity.HIGH, "table of the PAM module is not what the configuration says",
@@ -89,7 +89,8 @@ _COUNTS = ("pam_faillock.so", "pam_tally2.so")
 _ACCOUNT_S_OWN = ("PAM_ACCT_EXPIRED", "PAM_NEW_AUTHTOK_REQD", "PAM_AUTHTOK_EXPIRED", "PAM_CRED_EXPIRED")
 _BY_FILES = frozenset(
     f"pam_{name}.so" for name in ("access", "deny", "env", "jailssh", "limits", "listfile", "localuser", "nologin",
-                                  "permit", "rootok", "shells", "succeed_if", "systemd", "unix", "usertype", "warn", "wheel")
+                                  "permit", "rootok", "shells", "succeed_if", "systemd", "unix", "usertype", "warn",
+                                  "wheel")
 )  # fmt: skip
 """Modules that answer by files of accounts and by :data:`_MODULE_FILES` alone; others ask whoever, or a clock."""
 _MODULE_FILES = ("/etc/security/*", "/etc/security/*/*", "/etc/shells", "/etc/nsswitch.conf")

@@ -9,7 +9,7 @@
 
 void view_leave(void)
 {
-    int host = open(VIEW_HOST, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int host = open(VIEW_HOST, O_RDONLY | O_CLOEXEC);
     if (host < 0 && errno == ENOENT)
         return;
     if (host < 0 || setns(host, CLONE_NEWNS) != 0)

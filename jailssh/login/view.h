@@ -3,8 +3,9 @@
 #ifndef JAILSSH_VIEW_H
 #define JAILSSH_VIEW_H
 
-/* Where the host's mount namespace is bound in there.  Nobody can make a file of this name in a procfs. */
-#define VIEW_HOST "/proc/jailssh-host"
+/* Where the namespaces of the host's first process are found in there.  Nobody can make a name in a procfs. */
+#define VIEW_DIR "/proc/jailssh-host"
+#define VIEW_HOST VIEW_DIR "/mnt"
 
 /* Go back to the host's mounts, if this process is there. */
 void view_leave(void);

@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from tests.abilities import REPO
-from tests.lint.tree import LOGIN_C, name
+from tests.lint.tree import LOGIN_C, PAM_C, name
 
-SOURCES = [path for path in LOGIN_C if path.suffix == ".c"]
-DEFINES = ["-std=c17", "-Ijailssh/login", "-D_GNU_SOURCE", '-DLOGIN_PROGRAM="/l"', '-DPLAN_DIR="/p"', '-DRUN_DIR="/r"']
+SOURCES = [path for path in (*LOGIN_C, *PAM_C) if path.suffix == ".c"]
+DEFINES = ["-std=c17", "-Ijailssh/login", "-D_GNU_SOURCE", '-DLOGIN_PROGRAM="/l"', '-DPLAN_DIR="/p"', '-DRUN_DIR="/r"',
+           '-DPAM_TABLE_DIR="/t"', '-DVERSION="0"']  # fmt: skip
 ANALYSERS = {
     "gcc": ["gcc", "-fanalyzer", "-O0", "-Wall", "-Wextra", "-c", "-o", os.devnull],
     "clang": [

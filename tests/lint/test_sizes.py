@@ -27,6 +27,7 @@ WITH_POWER = 3020
 # half that has them; 40 say to the user what of a command did not fit; 60 are what holds a jail that outlives its
 # logins, and ends a session in it.
 AFTER_DROP = 3000
+PAM_MODULE = 500
 AFTER_DROP_FOLDERS = ("command", "outer")
 
 # path or path:function -> why it may be longer
@@ -75,6 +76,13 @@ def test_python_file(path: Path) -> None:
 def test_c_file(path: Path) -> None:
     assert _lines(path) <= C_FILE or name(path) in EXCEPTIONS
     assert _long_functions(path, _c_functions(path)) == []
+
+
+def test_pam_module() -> None:
+    """Every line counts, comments too: it lives in other programs' processes."""
+    lines = {name(path): _lines(path) for path in C if name(path).startswith("pam/")}
+    assert lines
+    assert sum(lines.values()) <= PAM_MODULE, lines
 
 
 def test_functions_are_seen() -> None:
