@@ -241,10 +241,9 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
     bool through = table_has(&person->table, TABLE_THROUGH, service);
     if (strcmp(service, "sshd") != 0 && !through && !is_inside(person, service))
         return refuse(pamh, flags, person, PAM_PERM_DENIED, "service",
-                      "an account in a jail comes in by sshd alone; %s%s%sto let it through, outside of the jail: "
+                      "an account in a jail comes in by sshd alone; %sto let it through, outside of the jail: "
                       "pam_services = %s; in /etc/jailssh/jailssh.conf, then jailssh setup",
-                      can_be_inside(service) ? "to run its commands in the jail: pam_inside = " : "",
-                      can_be_inside(service) ? service : "", can_be_inside(service) ? "; " : "", service);
+                      can_be_inside(service) ? "to run its commands in the jail: pam_inside; " : "", service);
     long expires = expiry(pamh, person);
     if (expires >= 0 && time(NULL) / DAY >= expires)
         return refuse(pamh, flags, person, PAM_ACCT_EXPIRED, expires == LOCKED ? "locked" : "expired", "%s",

@@ -144,7 +144,7 @@ def collect(scene: Scene) -> Facts:
     notes = tuple(note.removeprefix("PAM: ") for note in profile.notes(scene.layout, groups)) if scene.jailed else ()
     wanted = _wanted(scene)
     services = [_service(name) for name in pam_account.services() if is_service(name)]
-    through = frozenset((*configuration.main.pam_services, *configuration.main.pam_inside))
+    through = frozenset((*configuration.main.pam_services, *profile.inside(configuration.main)))
     present = pam_account.modules()
     missing = [
         (line.file, line.module)

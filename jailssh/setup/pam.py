@@ -33,8 +33,9 @@ TABLE = "table of the PAM module"
 CANARIES = ("sshd", "login", "su", "cron")
 """Services that must let root pass after a change as they did before."""
 SECONDS = 5.0
-INSIDE = ("cron", "crond", "atd", "su", "su-l", "login")
-"""Services that start nothing but a shell for an account, which the module turns into the login program."""
+INSIDE = {"cron": ("cron",), "crond": ("crond",), "atd": ("atd",), "su": ("su", "su-l"), "login": ("login",)}
+"""What ``pam_inside`` can name, and PAM's names of it: each starts nothing but a shell for an account, which the module
+turns into the login program."""
 _HEAD, _END = "jailssh-pam 1", "end"
 _SERVICE = re.compile(r"[A-Za-z0-9_.+-]{1,64}\Z")
 _VERSION = re.compile(rb"jailssh-pam-module ([0-9A-Za-z.+~-]{1,40})\0")
@@ -91,13 +92,18 @@ def _main(layout: Layout) -> MainConfig:
     return main
 
 
+def inside(main: MainConfig) -> frozenset[str]:
+    """Return PAM's names of the services whose commands run in the jail."""
+    return frozenset(service for name in main.pam_inside for service in INSIDE.get(name, ()))
+
+
 def table(layout: Layout, groups: Sequence[str]) -> str:
     """Return what the module goes by: whose members are in a jail, and which services are let through."""
     main = _main(layout)
     rows = [f"min-uid {main.min_uid}"]
     rows += [f"group {group}" for group in jailed.groups(groups)]
     rows += [f"through {service}" for service in sorted(set(main.pam_services))]
-    rows += [f"inside {service}" for service in sorted(set(main.pam_inside))]
+    rows += [f"inside {service}" for service in sorted(inside(main))]
     return "\n".join([_HEAD, *rows, _END, ""])
 
 
