@@ -256,7 +256,7 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
                       "its login shell is another than %s, and would read files of the account's outside of the jail; "
                       "jailssh apply sets the shell of local accounts, in a directory: override_shell",
                       LOGIN_PROGRAM);
-    if (person->plan_fault)
+    if (person->plan_fault && strcmp(service, "sshd") != 0) /* of a login the login program tells it, and more */
         return refuse(pamh, flags, person, PAM_PERM_DENIED, person->plan_code, "%s", person->plan_fault);
     return PAM_SUCCESS;
 }
