@@ -97,6 +97,11 @@ def inside(main: MainConfig) -> frozenset[str]:
     return frozenset(service for name in main.pam_inside for service in INSIDE.get(name, ()))
 
 
+def inside_of(layout: Layout) -> frozenset[str]:
+    """Return the same by what the main file says now."""
+    return inside(_main(layout))
+
+
 def table(layout: Layout, groups: Sequence[str]) -> str:
     """Return what the module goes by: whose members are in a jail, and which services are let through."""
     main = _main(layout)

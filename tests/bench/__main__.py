@@ -12,12 +12,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jailssh.core.errors import JailsshError
-from tests.bench import accounts, builds, checks, closure, images, journal, login_path, plans, policy, sessions, ssh
+from tests.bench import (
+    accounts,
+    builds,
+    checks,
+    closure,
+    images,
+    journal,
+    login_path,
+    pam,
+    plans,
+    policy,
+    sessions,
+    ssh,
+)
 from tests.bench.figures import Row, as_json, missed, table
 from tests.bench.site import Site, open_site
 
 PARTS: dict[str, Callable[[Site, int], list[Row]]] = {
     "login": login_path.measure,
+    "pam": pam.measure,
     "session": sessions.measure,
     "plan": plans.measure,
     "policy": policy.measure,
