@@ -16,7 +16,7 @@ pytestmark = pytest.mark.needs("root", "login-program", "make", "mmdebstrap", "n
 
 INSIDE = "runs"
 """The account in a jail with a shell."""
-LOOK = "id -un; ls -d /etc/jailssh /usr/bin/id; grep -h Seccomp_filters: /proc/self/status"
+LOOK = "id -un; ls -d /etc/jailssh /usr/bin/id 2>&1; grep -h Seccomp_filters: /proc/self/status"
 CONFIG = "/etc/jailssh/jailssh.conf"
 MODULE = "$(ls /usr/local/lib/*/security/pam_jailssh.so)"
 # A terminal, a name, a password, a command: what login(1) is asked for at a console.
@@ -64,7 +64,7 @@ def inside(tree: BootedTree) -> Iterator[None]:
 def is_jailed(said: str) -> bool:
     """True where :data:`LOOK` was printed in a jail, False where on the host."""
     assert "/usr/bin/id" in said, said
-    return "/etc/jailssh\n" not in said.replace("\r", "").replace("directory\n", "")
+    return "cannot access '/etc/jailssh'" in said
 
 
 def read(tree: BootedTree, path: str, seconds: float = 150) -> str:
@@ -108,7 +108,7 @@ def test_su(tree: BootedTree, options: str) -> None:
 def test_a_console(tree: BootedTree) -> None:
     for user, jailed in ((OPEN, False), (INSIDE, True)):
         said = tree.run(f"python3 -c '{CONSOLE}' {user} {PASSWORD} '{LOOK}'").stdout
-        assert is_jailed(said.split("filters:")[-2]) is jailed, said
+        assert is_jailed(said) is jailed, said
 
 
 def test_an_ftp_server_is_refused(tree: BootedTree) -> None:
