@@ -64,6 +64,17 @@ HANGS = Kind(
     "look at the modules of this service: a directory server that is away, a program of pam_exec",
 )  # fmt: skip
 
+MODULE = Kind(
+    "JSH-410", Severity.HIGH, "PAM module of jailssh is missing or of another version",
+    "Without it the lines behind it decide: no service runs anything inside of the jail, and no reason tells a "
+    "locked account.  One of another version may not know what setup has told it.", "reinstall jailssh",
+)  # fmt: skip
+TABLE = Kind(
+    "JSH-411", Severity.HIGH, "table of the PAM module is not what the configuration says",
+    "The module refuses every jailed account if it cannot read the table, and goes by an older one if it can.",
+    "jailssh setup",
+)  # fmt: skip
+
 SECONDS = 3.0
 _MOST_HANGING = 2
 _SSHD, _CRON, _AT, _MANAGER = "sshd", ("cron", "crond"), ("atd",), ("systemd-user",)
@@ -79,8 +90,9 @@ _COUNTS = ("pam_faillock.so", "pam_tally2.so")
 """These forget failed logins when their account phase succeeds, so a trial would take their effect away."""
 _ACCOUNT_S_OWN = ("PAM_ACCT_EXPIRED", "PAM_NEW_AUTHTOK_REQD", "PAM_AUTHTOK_EXPIRED", "PAM_CRED_EXPIRED")
 _BY_FILES = frozenset(
-    f"pam_{name}.so" for name in ("access", "deny", "env", "limits", "listfile", "localuser", "nologin", "permit",
-                                  "rootok", "shells", "succeed_if", "systemd", "unix", "usertype", "warn", "wheel")
+    f"pam_{name}.so" for name in ("access", "deny", "env", "jailssh", "limits", "listfile", "localuser", "nologin",
+                                  "permit", "rootok", "shells", "succeed_if", "systemd", "unix", "usertype", "warn",
+                                  "wheel")
 )  # fmt: skip
 """Modules that answer by files of accounts and by :data:`_MODULE_FILES` alone; others ask whoever, or a clock."""
 _MODULE_FILES = ("/etc/security/*", "/etc/security/*/*", "/etc/shells", "/etc/nsswitch.conf")
@@ -113,13 +125,18 @@ class Service:
 
 @dataclass(frozen=True)
 class Facts:
-    """``notes``: why the profile is not in force; ``wanted``: its lines; ``through``: services that it lets through."""
+    """``notes``: why the profile is not in force; ``wanted``: its lines; ``through``: services that it lets through.
+
+    ``module``, ``table``: what is wrong with our module and with its table, "" for nothing.
+    """
 
     wanted: tuple[tuple[str, ...], ...]
     services: tuple[Service, ...]
     notes: tuple[str, ...] = ()
     through: frozenset[str] = frozenset()
     missing: tuple[tuple[str, str], ...] = ()
+    module: str = ""
+    table: str = ""
 
 
 def collect(scene: Scene) -> Facts:
@@ -129,17 +146,21 @@ def collect(scene: Scene) -> Facts:
     notes = tuple(note.removeprefix("PAM: ") for note in profile.notes(scene.layout, groups)) if scene.jailed else ()
     wanted = _wanted(scene)
     services = [_service(name) for name in pam_account.services() if is_service(name)]
-    through = frozenset(configuration.main.pam_services)
+    through = frozenset((*configuration.main.pam_services, *profile.inside(configuration.main)))
     present = pam_account.modules()
     missing = [
         (line.file, line.module)
         for service in services
         for line in (*service.account, *service.session)
         if not line.optional
+        and line.module != scene.layout.pam_module
         and not (os.path.isfile(line.module) if line.module.startswith("/") else line.module in present)
     ]
+    module, table = (profile.module_problem(scene.layout), profile.table_problem(scene.layout, groups))
+    if not scene.jailed or notes:
+        module = table = ""
     return Facts(
-        wanted, tuple(_tried(scene, services, through)), notes, through, tuple(dict.fromkeys(missing))
+        wanted, tuple(_tried(scene, services, through)), notes, through, tuple(dict.fromkeys(missing)), module, table
     )  # fmt: skip
 
 
@@ -168,7 +189,8 @@ def _tried(scene: Scene, services: Sequence[Service], through: frozenset[str]) -
         yield from services
         return
     entry = scene.jailed[name].entry
-    files = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/nologin", "/run/nologin", scene.layout.jailed_groups]
+    files = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/nologin", "/run/nologin", scene.layout.jailed_groups,
+             scene.layout.pam_table]  # fmt: skip
     stamp = stamp_of(files, entry, scene.layout.login_program)
     done: dict[str, Trial] = {}
     hanging = 0
@@ -292,6 +314,9 @@ def judge(facts: Facts) -> Iterable[Finding]:
     for note in facts.notes:
         why, _, cure = note.partition("; hint: ")
         yield Finding(PROFILE, "PAM", why, cure=cure)
+    for kind, why in ((MODULE, facts.module), (TABLE, facts.table)):
+        if why:
+            yield Finding(kind, "PAM", why)
     admits_managers = False
     for service in facts.services:
         if service.name == _SSHD or service.name in facts.through:
@@ -364,7 +389,7 @@ def _about_lines(service: Service) -> Iterator[Finding]:
 CHECK = Check(
     "pam",
     "PAM: which services refuse accounts in jails, run for real",
-    (PROFILE, ADMITS, SKIPS, MANAGER, USER_ENVIRONMENT, OTHER_ENVIRONMENT, NO_MODULE, REFUSED, HANGS),
+    (PROFILE, ADMITS, SKIPS, MANAGER, USER_ENVIRONMENT, OTHER_ENVIRONMENT, NO_MODULE, REFUSED, HANGS, MODULE, TABLE),
     collect,
     judge,
 )

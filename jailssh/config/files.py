@@ -41,6 +41,7 @@ class MainConfig:
     audit_textfile: str
     deny_groups: tuple[str, ...]
     pam_services: tuple[str, ...]
+    pam_inside: tuple[str, ...]
     min_uid: int
     keep_generations: int
     bandwidth: Mapping[str, int]

@@ -184,6 +184,9 @@ REASONS: Final[dict[str, str]] = {
     "first-failed": "the pre-command failed",
     "no-memory": "out of memory for the command",
     "service": "PAM refused the account: it is in a jail, and this service is not sshd",
+    "locked": "PAM refused the account: it is locked (jailssh lock)",
+    "pam-table": "PAM refused the account: the table of its module is missing or damaged",
+    "pam-session": "PAM refused the session: its commands cannot be led into the jail",
     "shell": "PAM refused the account: its login shell is not the login program",
     "not-found": "the program is not in the jail",
 }

@@ -6,6 +6,7 @@ below another directory (for tests and for images), programs stay where they are
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 try:  # Written by the installation; a source tree has none.
@@ -13,8 +14,10 @@ try:  # Written by the installation; a source tree has none.
 
     PREFIX: str = _build.PREFIX
     INSTALL: str = _build.INSTALL
+    PAM_MODULE: str = _build.PAM_MODULE
 except ImportError:
     PREFIX, INSTALL = "/usr/local", "make install"
+    PAM_MODULE = f"{PREFIX}/lib/{getattr(sys.implementation, '_multiarch', '')}/security/pam_jailssh.so"
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,16 @@ class Layout:
     def login_program(self) -> str:
         """The set-uid login program, also the login shell of jailed accounts."""
         return f"{self.prefix}/libexec/jailssh/jailssh-login"
+
+    @property
+    def pam_module(self) -> str:
+        """The PAM module, which the PAM profile names."""
+        return PAM_MODULE
+
+    @property
+    def pam_table(self) -> str:
+        """What the PAM module goes by besides the plans: groups whose members are in a jail, services let through."""
+        return f"{self.state}/pam"
 
     @property
     def match_program(self) -> str:

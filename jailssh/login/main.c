@@ -21,6 +21,7 @@
 #include "pause.h"
 #include "record.h"
 #include "slot.h"
+#include "view.h"
 
 static void new_session_id(char id[17])
 {
@@ -65,6 +66,7 @@ int main(int argc, char **argv)
     uid_t uid = creds_identity();
     if (!journal)
         nojournal_open();
+    view_leave();
     if (!known_way_in)
         refuse(R_ARGUMENTS, "unexpected arguments for a login", 0);
     load_plan(uid, &request, &plan);

@@ -8,6 +8,7 @@ pam-auth-update, so what is in force is compared afterwards.
 from __future__ import annotations
 
 import os
+from itertools import takewhile
 
 from jailssh.files import fs
 from jailssh.host import install, process
@@ -79,4 +80,5 @@ def in_force(layout: Layout, text: str) -> bool:
 
 def account_lines(text: str) -> list[list[str]]:
     """Return the lines of the profile's field ``Account``, each as its words."""
-    return [line.split() for line in text.partition("\nAccount:\n")[2].splitlines() if line.startswith("\t")]
+    after = text.partition("\nAccount:\n")[2].splitlines()
+    return [line.split() for line in takewhile(lambda line: line.startswith("\t"), after)]

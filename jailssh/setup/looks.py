@@ -46,11 +46,18 @@ class OutsideJail:
     says: str
 
 
-def look(entry: AccountEntry) -> list[OutsideJail]:
-    """Return what stands outside of any jail."""
+def look(entry: AccountEntry, inside: Collection[str]) -> list[OutsideJail]:
+    """Return what stands outside of any jail; ``inside``: the PAM services whose commands run in it from now on."""
     refused = "PAM refuses it while the account is in a jail"
-    found = [OutsideJail(Outside.SPOOL, path, f"crontab {path}: {refused}") for path in spools.crontabs(entry.name)]
-    found += [OutsideJail(Outside.SPOOL, path, f"at job {path}: {refused}") for path in spools.at_jobs(entry.uid)]
+    led = "it runs in the jail while the account is in one"
+    found = [
+        OutsideJail(Outside.SPOOL, path, f"crontab {path}: {led if 'cron' in inside else refused}")
+        for path in spools.crontabs(entry.name)
+    ]
+    found += [
+        OutsideJail(Outside.SPOOL, path, f"at job {path}: {led if 'atd' in inside else refused}")
+        for path in spools.at_jobs(entry.uid)
+    ]
     found += [OutsideJail(Outside.LINGER, path, f"lingering ({path}): {refused}") for path in spools.linger(entry.name)]
     try:
         found += _in_home(entry)

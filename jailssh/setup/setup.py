@@ -116,6 +116,7 @@ def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
     return [
         *changes,
         *_program_changes(layout, groups),
+        *_table_changes(layout, groups),
         *pam.changes(layout, groups),
         *_list_changes(layout, groups),
         *_drop_in_changes(layout, groups),
@@ -242,6 +243,11 @@ def _list_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     return _file_changes(layout.jailed_groups, jailed.listing(groups), "list of groups", "whose members are in a jail")
 
 
+def _table_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
+    what = "who is in a jail and which services let them in, for pam_jailssh"
+    return _file_changes(layout.pam_table, pam.table(layout, groups), pam.TABLE, what)
+
+
 def _file_changes(path: str, wanted: str, point: str, what: str) -> list[Change]:
     data = install.read_optional(path)
     if data == wanted.encode("ascii"):
@@ -290,6 +296,7 @@ def apply(
     ``prove`` raises where the host cannot serve with the changes, and returns what it can.
     """
     journal = Journal(layout, SUBJECT, fault)
+    before = pam.canaries(layout) if any(change.point == PAM_PROFILE for change in changes) else {}
     with journal.changing("setup", "jailssh setup"):
         if any(change.point == DROP_IN for change in changes):
             # First in, so last out: sshd reads its configuration again after the drop-in has been put back.
@@ -297,6 +304,7 @@ def apply(
             journal.step("reload", inverse, lambda: running.owe(layout), confines=True)
         for change in changes:
             journal.step(change.point, change.inverse, change.act, confines=change.confines)
+        pam.check_canaries(layout, before)
         notes = [*verify(layout), *prove()]
         # An account's keys go with the account: what they were before a set-up is nobody's wish by then.
         journal.steps = [step for step in journal.steps if not step.key.startswith(f"{layout.keys}/")]
@@ -375,6 +383,7 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
     _remove_left_over(layout)
     fs.remove_file(layout.reload_owed)
     fs.remove_file(layout.jailed_groups)
+    fs.remove_file(layout.pam_table)
     for name in os.listdir(layout.sshd_marks) if os.path.isdir(layout.sshd_marks) else ():
         fs.remove_file(f"{layout.sshd_marks}/{name}")
     for path, _ in reversed(directories(layout)):

@@ -27,7 +27,7 @@ from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.plan.compile import check_home
 from jailssh.services import shadow, sshd
-from jailssh.setup import home_keys, looks, running, setup
+from jailssh.setup import home_keys, looks, pam, running, setup
 from jailssh.setup.home_keys import Choice
 from jailssh.setup.looks import OutsideJail
 from jailssh.setup.setup import GROUP
@@ -192,7 +192,7 @@ def adduser(
         check_keys(wish, shared=ring.shared)
         own = own_keys(layout, wish, entry, shared=ring.shared)
         jailed = facts is not None and facts.jailed
-        standing = looks.look(at_path(wish, entry)) if entry is not None and not jailed else []
+        standing = looks.look(at_path(wish, entry), pam.inside_of(layout)) if entry is not None and not jailed else []
         if facts is not None and not facts.jailed and not confirm(question(wish, standing)):
             raise JailsshError(f"account {wish.name}", "aborted; nothing changed")
         if not wish.on_demand:

@@ -25,7 +25,7 @@ from jailssh.jail import authorized_keys
 from jailssh.plan.compile import check_home
 from jailssh.services import shadow, sshd, sshd_matches
 from jailssh.services.shadow import NewAccount
-from jailssh.setup import home_keys, looks, running
+from jailssh.setup import home_keys, looks, pam, running
 from jailssh.setup.looks import OutsideJail
 from jailssh.setup.setup import GROUP
 from jailssh.users import adduser, aside, checks, gone, settling
@@ -236,7 +236,9 @@ def _judge(
     adduser.check_keys(wish, shared=ring.shared)
     own = adduser.own_keys(layout, wish, entry, shared=ring.shared)
     jailed = facts is not None and facts.jailed
-    standing = looks.look(adduser.at_path(wish, entry)) if entry is not None and not jailed else []
+    standing = (
+        looks.look(adduser.at_path(wish, entry), pam.inside_of(layout)) if entry is not None and not jailed else []
+    )
     was = ""
     if entry is not None and entry.home != home:
         entry, was = replace(entry, home=home), entry.home

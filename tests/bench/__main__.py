@@ -22,6 +22,7 @@ from tests.bench import (
     live,
     login_path,
     logs,
+    pam,
     plans,
     policy,
     sessions,
@@ -32,6 +33,7 @@ from tests.bench.site import Site, open_site
 
 PARTS: dict[str, Callable[[Site, int], list[Row]]] = {
     "login": login_path.measure,
+    "pam": pam.measure,
     "session": sessions.measure,
     "plan": plans.measure,
     "policy": policy.measure,

@@ -27,9 +27,10 @@ HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
 GOLDEN = REPO / "tests/golden"
 # How long an input may be: enough for every check but those of the largest sizes, which tests/login has.
-TARGETS = {"plan": 4096, "request": 2048, "match": 1024, "both": 4096, "key": 1024}
+TARGETS = {"plan": 4096, "request": 2048, "match": 1024, "both": 4096, "key": 1024, "table": 1024}
 # What a target tests beside the parts that the matcher has too.
-BESIDE = {"key": [LOGIN / "key.c"]}
+PAM = REPO / "pam"
+BESIDE = {"key": [LOGIN / "key.c"], "table": [PAM / "table.c"]}
 SANITIZE = "-fsanitize=address,undefined"
 NOTED = [f"-D{name}=noted_{name}" for name in ("malloc", "strdup", "strndup", "free", "pattern_find")]
 
@@ -47,7 +48,7 @@ def build(folder: Path, *flags: str) -> dict[str, Path]:
             "clang", folder / target,
             [*(HERE / f"{name}.c" for name in (f"fuzz_{target}", "judge", "again", "noted")), *BESIDE.get(target, []),
              *objects],
-            f"-I{folder}", SANITIZE, "-fsanitize=fuzzer", *flags,
+            f"-I{folder}", f"-I{PAM}", SANITIZE, "-fsanitize=fuzzer", *flags,
         )
         for target in TARGETS
     }  # fmt: skip
@@ -73,6 +74,7 @@ def _header(of_tree: codec.Plan) -> str:
 def dictionary() -> str:
     """Return the words of plans and commands in libFuzzer's form."""
     words = {verb.name for verb in ops.VERBS} | {"rsync --server --sender ", "scp -t ", "git-upload-pack ", "~/", "../"}
+    words |= {"jailssh-pam 1\n", "min-uid 1\n", "group jailssh\n", "through ", "inside ", "end\n"}
     words |= {"publickey ", ENDING, "certificate!", "alice", "\0\0\0\5alice", "\0\0\0\0", "QUFBQUFBQUFBQUFB", *PARTS}
     for name in JAILS:
         words.update(argument for record in plan_of(name).records for argument in record.args if len(argument) < 24)
@@ -108,10 +110,19 @@ def seeds() -> dict[str, set[bytes]]:
             for command in (b"git-receive-pack 'a'", b"git-receive-pack b/c.git", b"git-lfs-authenticate x")
         },
         "key": _logins(),
+        "table": _tables(),
         "both": {small[jail] + command for jail, command in pairs if len(small[jail]) < 2500}
         | {data + b"copy -aB 3 --size=1 . x" for data in good}
         | set(good),
     }
+
+
+def _tables() -> set[bytes]:
+    """Return tables of the PAM module, and some that it does not take."""
+    rows = b"min-uid 1000\ngroup jailssh\ngroup stu\nthrough xdm\ninside cron\n"
+    good = b"jailssh-pam 1\n" + rows + b"end\n"
+    bad = [good[:-1], good[:-4], good + b"x", good.replace(b"1000", b"x"), good.replace(b"stu", b"s u"), rows]
+    return {good, good.replace(b" 1\n", b" 2\n"), good.replace(b"group", b"gruop"), *bad}
 
 
 def _logins() -> set[bytes]:

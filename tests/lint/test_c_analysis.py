@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.abilities import REPO
-from tests.lint.tree import LOGIN_C, RELAY_C, name
+from tests.lint.tree import LOGIN_C, PAM_C, RELAY_C, name
 
-SOURCES = [path for path in LOGIN_C + RELAY_C if path.suffix == ".c"]
+SOURCES = [path for path in (*LOGIN_C, *PAM_C, *RELAY_C) if path.suffix == ".c"]
 DEFINES = [
     "-std=c17",
     "-Ijailssh/login",
@@ -24,6 +24,8 @@ DEFINES = [
     '-DLOGIN_PROGRAM="/l"',
     '-DPLAN_DIR="/p"',
     '-DRUN_DIR="/r"',
+    '-DPAM_TABLE_DIR="/t"',
+    '-DVERSION="0"',
 ]
 ANALYSERS = {
     "gcc": ["gcc", "-fanalyzer", "-O0", "-Wall", "-Wextra", "-c", "-o", os.devnull],

@@ -8,10 +8,11 @@ import pytest
 
 from tests.abilities import REPO
 from tests.mutations.musts import MUSTS
+from tests.mutations.pam import MODULE
 from tests.mutations.python import RULES
 from tests.mutations.table import Mutation, MutationError
 
-ROWS = [*MUSTS, *RULES]
+ROWS = [*MUSTS, *MODULE, *RULES]
 
 
 @pytest.mark.parametrize("mutation", ROWS, ids=lambda mutation: mutation.name)

@@ -6,7 +6,7 @@ import re
 
 import jailssh
 from tests.abilities import REPO
-from tests.lint.tree import LOGIN_C, name
+from tests.lint.tree import LOGIN_C, PAM_C, name
 
 
 def test_version() -> None:
@@ -41,5 +41,5 @@ def _named(text: str) -> set[str]:
 
 
 def test_every_c_file_is_built() -> None:
-    built = set(re.findall(r"'(jailssh/login/[\w/]+\.c)'", (REPO / "meson.build").read_text()))
-    assert built == {name(path) for path in LOGIN_C if path.suffix == ".c"}
+    built = set(re.findall(r"'((?:jailssh/login|pam)/[\w/]+\.c)'", (REPO / "meson.build").read_text()))
+    assert built == {name(path) for path in (*LOGIN_C, *PAM_C) if path.suffix == ".c"}

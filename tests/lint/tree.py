@@ -40,6 +40,7 @@ def below(*folders: str, suffix: str) -> list[Path]:
 PYTHON = below(suffix=".py")
 PRODUCT_PYTHON = below("jailssh", "plugins", suffix=".py")
 C = below(suffix=".c") + below(suffix=".h")
+PAM_C = [path for path in C if name(path).startswith("pam/")]
 LOGIN_C = [path for path in C if name(path).startswith("jailssh/login/")]
 RELAY_C = [path for path in C if name(path).startswith("jailssh/relay/")]
 

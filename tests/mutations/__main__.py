@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tests.abilities import REPO
 from tests.mutations.musts import MUSTS
+from tests.mutations.pam import MODULE
 from tests.mutations.python import RULES
 from tests.mutations.table import REFUSALS, Mutation, MutationError
 
@@ -102,7 +103,7 @@ def _prepare(copy: Path, mutations: list[Mutation]) -> None:
 
 def main(words: list[str]) -> int:
     """Try the mutations whose names have one of ``words``, all without any; return the exit code."""
-    mutations = [each for each in (*MUSTS, *RULES) if not words or any(word in each.name for word in words)]
+    mutations = [each for each in (*MUSTS, *MODULE, *RULES) if not words or any(word in each.name for word in words)]
     left = []
     with tempfile.TemporaryDirectory(prefix="jailssh-mutations-") as folder:
         copy = Path(folder) / "copy"

@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.root.refusal_rows import ROWS
 
 LOGIN = "jailssh/login"
+PAM = "pam"
 REFUSALS = "tests/root/login/test_refusals.py"
 
 
@@ -19,7 +20,9 @@ class MutationError(Exception):
 @functools.cache
 def _texts(root: Path, where: str) -> dict[Path, str]:
     """Return the source below a folder, as it is while nothing is mutated."""
-    return {file: file.read_text() for file in sorted((root / where).rglob("*.[ch]" if where == LOGIN else "*.py"))}
+    return {
+        file: file.read_text() for file in sorted((root / where).rglob("*.[ch]" if where in (LOGIN, PAM) else "*.py"))
+    }
 
 
 @dataclass(frozen=True)

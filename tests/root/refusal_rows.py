@@ -115,6 +115,8 @@ FIRST_STEPS = (
     Row("creds_drop: cannot become the user", "drop", (prctl(EPERM, SET_DUMPABLE, 0, who=INNER, nth=3),)),
     Row("creds_sanitise: cannot close inherited descriptors", "setup", (Answer("close_range", ENOSYS),
         opened("/proc/self/fd", EACCES)), early=True),
+    Row("view_leave: cannot leave the mounts that PAM has made for this session", "kernel",
+        (opened("/proc/jailssh-host/mnt", EACCES),)),
     Row("creds_identity: must not be run as root", "root", setting="as root", uid=0),
     Row("creds_identity: must not be run as root", "root", setting="as nobody can be", uid=0x80000000),
     Row("creds_identity: must not be run as root", "root", (Answer("getresuid", EFAULT, nth=1),)),

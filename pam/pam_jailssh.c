@@ -1,0 +1,306 @@
+/* pam_jailssh(8): who is in a jail comes in by sshd, and by what `jailssh setup` was told besides.
+ *
+ * Root and accounts in no jail get PAM_IGNORE in every phase, whatever of ours is missing or broken.  Who is in a jail
+ * is refused in doubt. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <shadow.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#pragma GCC visibility push(default)
+#include <security/pam_modules.h>
+#pragma GCC visibility pop
+#include <security/pam_ext.h>
+#include <security/pam_modutil.h>
+
+#include "../jailssh/login/fd.h"
+#include "../jailssh/login/journal.h"
+#include "../jailssh/login/plan.h"
+#include "table.h"
+#include "view.h"
+
+/* `jailssh check` looks for this in the file. */
+__attribute__((used)) static const char version[] = "jailssh-pam-module " VERSION;
+
+#define PAM_TABLE "pam"
+#define GROUP "jailssh" /* whose members are in a jail, whatever the table says */
+enum { PRIORITY = 4 };  /* of the record of a refusal, as of the login program's */
+
+/* Somebody in a jail, or whom it has lost: the login program is the shell and no group has a jail any more.  What could
+ * not be read has a reason in its fault. */
+struct person {
+    const struct passwd *entry;
+    char *plan_data, *table_data;
+    const char *plan_fault, *plan_code, *table_fault;
+    bool in_group, is_shell;
+    struct plan plan; /* its count is 0 where there is none */
+    struct table table;
+};
+
+/* The whole of a file of root's that nobody else can change; NULL with errno.  *FOLDER_IS_GOOD: it is there, too. */
+static char *read_roots(const char *folder, const char *name, size_t most, size_t *size, bool *folder_is_good)
+{
+    int dir = fd_walk(AT_FDCWD, folder, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
+    *folder_is_good = dir >= 0;
+    char *data = dir < 0 ? NULL : fd_read_owned(dir, name, 0, S_IWGRP | S_IWOTH, most, size);
+    int error = errno;
+    if (dir >= 0)
+        close(dir);
+    errno = error;
+    return data;
+}
+
+static void read_table(struct person *person)
+{
+    size_t size;
+    bool there;
+    person->table_data = read_roots(PAM_TABLE_DIR, PAM_TABLE, TABLE_MAX_SIZE, &size, &there);
+    person->table_fault = person->table_data ? table_parse(person->table_data, size, &person->table) : strerror(errno);
+}
+
+/* True if there is a plan for this uid that is this account's, or can be nobody's.  Where the directory is missing or
+ * damaged the groups alone tell. */
+static bool has_plan(struct person *person)
+{
+    char name[16];
+    size_t size;
+    bool there;
+    snprintf(name, sizeof name, "%u", person->entry->pw_uid);
+    person->plan_code = "plan-bad";
+    person->plan_data = read_roots(PLAN_DIR, name, PLAN_MAX_SIZE, &size, &there);
+    if (!person->plan_data && (!there || errno == ENOENT))
+        return false;
+    person->plan_fault = person->plan_data ? plan_parse(person->plan_data, size, &person->plan) : strerror(errno);
+    if (person->plan_fault)
+        return true;
+    if (person->plan.uid != person->entry->pw_uid)
+        person->plan_fault = "plan of another user";
+    if (strcmp(person->plan.name, person->entry->pw_name) == 0)
+        return true;
+    /* A plan of an account that had this uid before says nothing of whether the one that has it now is in a jail. */
+    person->plan_fault = "the plan of its uid was made for another account";
+    person->plan_code = "name";
+    return false;
+}
+
+static bool has_group(pam_handle_t *pamh, const struct person *person)
+{
+    const char *name = person->entry->pw_name;
+    if (pam_modutil_user_in_group_nam_nam(pamh, name, GROUP))
+        return true;
+    bool found = false;
+    for (size_t i = 0; !person->table_fault && !found && i < person->table.count; i++)
+        found = person->table.rows[i].word == TABLE_GROUP && person->entry->pw_uid >= person->table.min_uid &&
+                pam_modutil_user_in_group_nam_nam(pamh, name, person->table.rows[i].value);
+    return found;
+}
+
+static void person_free(struct person *person)
+{
+    if (!person)
+        return;
+    plan_free(&person->plan);
+    free(person->plan_data);
+    free(person->table_data);
+    free(person);
+}
+
+/* The person whom PAM asks about, or NULL: root, nobody known, in no jail. */
+static struct person *find_person(pam_handle_t *pamh)
+{
+    const char *name = NULL;
+    const struct passwd *entry = NULL;
+    if (pam_get_user(pamh, &name, NULL) == PAM_SUCCESS && name && *name)
+        entry = pam_modutil_getpwnam(pamh, name);
+    struct person *person = entry && entry->pw_uid != 0 ? calloc(1, sizeof *person) : NULL;
+    if (!person)
+        return NULL;
+    person->entry = entry;
+    read_table(person);
+    person->in_group = has_group(pamh, person);
+    person->is_shell = strcmp(entry->pw_shell, LOGIN_PROGRAM) == 0;
+    if (has_plan(person) || person->in_group || person->is_shell)
+        return person;
+    person_free(person);
+    return NULL;
+}
+
+static const char *item(pam_handle_t *pamh, int type)
+{
+    const void *value = NULL;
+    return pam_get_item(pamh, type, &value) == PAM_SUCCESS && value ? value : "";
+}
+
+/* The journal's record of a refusal; false without journald.  What is kept between fields is of the process. */
+static bool record(const struct person *person, const char *code, const char *reference, const char *peer,
+                   const char *text)
+{
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    char *const *jail = plan_first(&person->plan, OP_JAIL);
+    pthread_mutex_lock(&one_at_a_time);
+    bool sent = journal_connect();
+    if (sent) {
+        journal_name(person->entry->pw_name, "");
+        journal_begin(EVENT_REFUSED, EVENT_REFUSED_ID, PRIORITY);
+        journal_message(text);
+        journal_add("JAILSSH_USER", person->entry->pw_name);
+        journal_add_number("JAILSSH_UID", person->entry->pw_uid);
+        journal_add("JAILSSH_REASON", code);
+        journal_add("JAILSSH_SESSION", reference);
+        if (jail)
+            journal_add("JAILSSH_JAIL", jail[0]);
+        if (*peer)
+            journal_add("JAILSSH_PEER", peer);
+        sent = journal_send();
+        close(journal_descriptor());
+    }
+    pthread_mutex_unlock(&one_at_a_time);
+    return sent;
+}
+
+static void tell(pam_handle_t *pamh, int flags, const char *reference)
+{
+    const void *talk = NULL;
+    if (!((unsigned)flags & PAM_SILENT) && pam_get_item(pamh, PAM_CONV, &talk) == PAM_SUCCESS && talk &&
+        ((const struct pam_conv *)talk)->conv)
+        pam_error(pamh,
+                  "jailssh: this account is in a jail and cannot come in this way; give your administrator "
+                  "reference %.8s",
+                  reference);
+}
+
+/* Tell whoever asks and the administrator; ANSWER is what PAM gets.  A check of this host is nobody's login, and no
+ * program lets a user choose the name of its terminal. */
+__attribute__((format(printf, 6, 7))) static int refuse(pam_handle_t *pamh, int flags, const struct person *person,
+                                                        int answer, const char *code, const char *format, ...)
+{
+    char detail[400], text[600], reference[17];
+    unsigned long long number = 0;
+    va_list values;
+    if (strcmp(item(pamh, PAM_TTY), "jailssh-check") == 0)
+        return answer;
+    va_start(values, format);
+    vsnprintf(detail, sizeof detail, format, values);
+    va_end(values);
+    (void)!getrandom(&number, sizeof number, 0);
+    snprintf(reference, sizeof reference, "%016llx", number);
+    snprintf(text, sizeof text, "refused by PAM for %.64s (%s): %s", item(pamh, PAM_SERVICE), code, detail);
+    if (!record(person, code, reference, item(pamh, PAM_RHOST), text))
+        pam_syslog(pamh, LOG_WARNING, "%s: %s; reference %.8s", person->entry->pw_name, text, reference);
+    tell(pamh, flags, reference);
+    return answer;
+}
+
+static bool is_one_of(const char *service, const char *const *names)
+{
+    while (*names && strcmp(service, *names) != 0)
+        names++;
+    return *names;
+}
+
+static bool is_su_by_root(const char *service)
+{
+    static const char *const names[] = { "su", "su-l", "runuser", "runuser-l", NULL };
+    return is_one_of(service, names) && getuid() == 0;
+}
+
+/* These start nothing but a shell for an account; jailssh/setup/pam.py takes no others. */
+static bool can_be_inside(const char *service)
+{
+    static const char *const names[] = { "cron", "crond", "atd", "su", "su-l", "login", NULL };
+    return is_one_of(service, names);
+}
+
+static bool is_inside(const struct person *person, const char *service)
+{
+    return can_be_inside(service) && table_has(&person->table, TABLE_INSIDE, service);
+}
+
+/* The day of shadow(5) from which on the account has expired, -1 for none. */
+static long expiry(pam_handle_t *pamh, const struct person *person)
+{
+    const struct spwd *shadow = pam_modutil_getspnam(pamh, person->entry->pw_name);
+    return shadow ? shadow->sp_expire : -1;
+}
+
+static int judge(pam_handle_t *pamh, int flags, const struct person *person)
+{
+    enum { DAY = 86400, LOCKED = 1 }; /* LOCKED: the day that `jailssh lock` sets */
+    const char *service = item(pamh, PAM_SERVICE);
+    if (is_su_by_root(service))
+        return PAM_SUCCESS;
+    if (person->table_fault)
+        return refuse(pamh, flags, person, PAM_PERM_DENIED, "pam-table", "%s/%s %s; to mend it: jailssh setup",
+                      PAM_TABLE_DIR, PAM_TABLE, person->table_fault);
+    if (!person->in_group && person->is_shell) /* a directory took its group away: sshd would forward for it */
+        return refuse(pamh, flags, person, PAM_PERM_DENIED, "not-jailed",
+                      "its login shell is %s, and it is in no group that has a jail; to give it one: jailssh adduser",
+                      LOGIN_PROGRAM);
+    bool through = table_has(&person->table, TABLE_THROUGH, service);
+    if (strcmp(service, "sshd") != 0 && !through && !is_inside(person, service))
+        return refuse(pamh, flags, person, PAM_PERM_DENIED, "service",
+                      "an account in a jail comes in by sshd alone; %sto let it through, outside of the jail: "
+                      "pam_services = %s; in /etc/jailssh/jailssh.conf, then jailssh setup",
+                      can_be_inside(service) ? "to run its commands in the jail: pam_inside; " : "", service);
+    long expires = expiry(pamh, person);
+    if (expires >= 0 && time(NULL) / DAY >= expires)
+        return refuse(pamh, flags, person, PAM_ACCT_EXPIRED, expires == LOCKED ? "locked" : "expired", "%s",
+                      expires == LOCKED ? "the account is locked; to allow its logins: jailssh unlock"
+                                        : "the account is expired (chage --list)");
+    if (through)
+        return PAM_SUCCESS;
+    if (!person->is_shell)
+        return refuse(pamh, flags, person, PAM_PERM_DENIED, "shell",
+                      "its login shell is another than %s, and would read files of the account's outside of the jail; "
+                      "jailssh apply sets the shell of local accounts, in a directory: override_shell",
+                      LOGIN_PROGRAM);
+    if (person->plan_fault && strcmp(service, "sshd") != 0) /* of a login the login program tells it, and more */
+        return refuse(pamh, flags, person, PAM_PERM_DENIED, person->plan_code, "%s", person->plan_fault);
+    return PAM_SUCCESS;
+}
+
+int pam_sm_acct_mgmt(pam_handle_t *pamh, int flags, int argc, const char **argv)
+{
+    (void)argc, (void)argv;
+    struct person *person = find_person(pamh);
+    int answer = person ? judge(pamh, flags, person) : PAM_IGNORE;
+    person_free(person);
+    return answer;
+}
+
+/* What a service that runs commands inside starts from here on is the login program, or nothing. */
+int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **argv)
+{
+    (void)argc, (void)argv;
+    int answer = PAM_IGNORE;
+    const char *service = item(pamh, PAM_SERVICE), *why = NULL;
+    struct person *person = is_su_by_root(service) ? NULL : find_person(pamh);
+    if (person && person->table_fault)
+        why = person->table_fault;
+    else if (person && is_inside(person, service)) {
+        errno = 0;
+        why = view_enter();
+        answer = PAM_SUCCESS;
+    }
+    if (why)
+        answer = refuse(pamh, flags, person, PAM_SESSION_ERR, "pam-session", "%s%s%s", why, errno ? ": " : "",
+                        errno ? strerror(errno) : "");
+    person_free(person);
+    return answer;
+}
+
+int pam_sm_close_session(pam_handle_t *pamh, int flags, int argc, const char **argv)
+{
+    (void)pamh, (void)flags, (void)argc, (void)argv;
+    return PAM_IGNORE;
+}
