@@ -20,8 +20,8 @@ from tests.login.jails import ALICE, plan_with
 PLAIN = "[alice]\npaths=/usr/bin\nexecutables=/usr/bin/id,/usr/bin/printf\numask=022\n"
 
 
-def imported(text: str, **options: bool) -> jk_lsh.Imported:
-    return jk_lsh.read(text, "alice", "staff", **options)
+def imported(text: str, *, legacy_umask: bool = False, strict: bool = False) -> jk_lsh.Imported:
+    return jk_lsh.read(text, "alice", "staff", legacy_umask=legacy_umask, strict=strict)
 
 
 def executables(text: str) -> object:
