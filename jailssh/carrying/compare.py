@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from jailssh.carrying.archive import MAX_FILE, Archive, CarriedAccount, CarriedFile, account_lines
 from jailssh.carrying.collect import MODES, PERSONAL, is_secret, owner_of
@@ -17,6 +18,7 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import is_of_a_ring
 from jailssh.jail.owners import read_optional
 
+_LOGIN = re.compile(r'command="/[A-Za-z0-9/._+-]*/libexec/jailssh/jailssh-login"')
 _PLACES = {"users": 2, "keys": 2, "keys.d": 3}
 
 
@@ -77,13 +79,21 @@ def compare_files(layout: Layout, archive: Archive, *, replace: bool = False, ke
     ``replace``, ``keep``: what becomes of files that are others here.
     """
     found = Comparison()
-    for path, carried in archive.files.items():
+    for path, there in archive.files.items():
+        carried = on_this_host(layout, path, there)
         try:
             _place(path, archive.accounts)
             _compare_file(layout, path, carried, found, replace=replace, keep=keep)
         except JailsshError as error:
             found.errors += parts(error)
     return found
+
+
+def on_this_host(layout: Layout, path: str, carried: CarriedFile) -> CarriedFile:
+    """Return a file of keys with the login program where this host has it: another one may be installed elsewhere."""
+    if not path.startswith("keys/"):
+        return carried
+    return replace(carried, text=_LOGIN.sub(f'command="{layout.login_program}"', carried.text))
 
 
 def _place(path: str, known: Mapping[str, CarriedAccount]) -> None:

@@ -16,6 +16,7 @@ COMPANIONS, RESOLVE = "tests/unit/closure/test_companions.py", "tests/unit/image
 LIVE = "tests/root/image/test_live.py::test_only_what_all_may_read_is_copied"
 SANDBOX = "tests/root/host/test_sandbox.py"
 ADDUSER = "tests/root/users/test_adduser.py"
+LEADER, ARCHIVE = "tests/root/change/test_leader.py", "tests/unit/carrying/test_archive.py"
 
 
 def python(name: str, old: str, new: str, *tests: str) -> Mutation:
@@ -83,6 +84,20 @@ UNDO = (
         f"{ADDUSER}::test_an_account_made_by_hand_meanwhile_stays_when_the_change_is_taken_back"),
     python("undo: a signal waits for the end of a step", "                signal.signal(number, note)\n",
         "                pass\n", f"{ADDUSER}::test_a_signal_waits_for_the_end_of_a_step"),
+    python("undo: what was not decided is rolled back", "        if leader is not None and leader.decided:\n",
+        "        if leader is not None:\n", LEADER),
+    python("undo: what was decided is completed",
+        "        if leader is not None and leader.decided:\n            self.commit()\n            return True\n",
+        "", LEADER),
+    python("undo: a part that cannot be rolled back keeps the leader",
+        "if left := _led(self._layout, self.subject):", "if left := []:", LEADER),
+    python("archive: a section has its digest", "if _digest(text) != head[5]:", "if False:", ARCHIVE),
+    python("archive: the whole has its digest", "if _digest(text[: -len(lines[-2]) - 1]) != end[2]:", "if False:",
+        ARCHIVE),
+    python("archive: a path stays below", 'return "" if all(map(_PART.match, parts)) else', 'return "" if parts else',
+        ARCHIVE),
+    python("archive: only what export writes is read", "    if write(found) != data:", "    if False:", ARCHIVE),
+    python("archive: no name stands twice", "            if order <= last:", "            if False:", ARCHIVE),
 )  # fmt: skip
 
 PLANS = (

@@ -188,7 +188,7 @@ def test_one_that_is_here_is_judged_as_adduser_does(host: Host) -> None:
         assert host.bring(whole(OLAF), "--apply", "--yes").code != 0
         assert host.state() == before
     finally:
-        sleeper.kill()
+        host.scratch.run(["pkill", "-KILL", "-u", str(OLAF.uid)])
         sleeper.wait()
         host.sh("rm -r /home/olaf/.ssh")
 
@@ -204,6 +204,17 @@ def test_a_file_that_differs_is_replaced_or_kept_where_it_was_said(host: Host) -
     assert "1 change made" in host.bring(data, "--apply", "--yes", "--replace").stdout
     assert host.sh("cat /etc/jailssh/jails/here.conf") == "plugins = sftp\numask = 027\n"
     assert host.bring(data, "--apply", "--yes").stdout == "nothing to change\n"
+
+
+def test_keys_name_the_login_program_of_this_host(host: Host) -> None:
+    line = f'restrict,pty,command="/usr/libexec/jailssh/jailssh-login" {public_key(3)}\n'
+    other = replace(OLAF, name="other", group="other", uid=7051, gid=7051, home="/home/other")
+    data = whole(other, files={"keys/other": line})
+    assert "/usr/local/libexec" in host.bring(data).stdout
+    assert host.bring(data, "--apply", "--yes", "--on-demand").code == 0
+    here = line.replace("/usr/", "/usr/local/")
+    assert host.sh("cat /etc/jailssh/keys/other") == here
+    assert host.bring(data, "--apply", "--yes").stdout.splitlines()[-1] == "nothing to change"
 
 
 def test_nobody_answers_for_the_administrator(host: Host) -> None:
