@@ -139,11 +139,7 @@ def test_a_chroot_of_sshd_becomes_a_home_at_the_same_path(old: World) -> None:
     assert "not found" in done.stderr and old.host.read("/srv/mig-drop/upload/a")
     old.jailssh("migrate", "--undo", "--yes")
     old.host.run(["rm", block], check=True)
-<<<<<<< ours
-    assert b":/srv/mig-drop:/bin/sh\n" in old.host.read("/etc/passwd")
-=======
     assert b"::/srv/mig-drop:/bin/sh\n" in old.host.read("/etc/passwd")
->>>>>>> theirs
 
 
 @pytest.mark.parametrize("source", ["nosuch", "jail kit"])

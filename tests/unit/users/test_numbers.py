@@ -14,8 +14,13 @@ def test_each_free_one_is_given_once_and_then_no_more(monkeypatch: pytest.Monkey
     monkeypatch.setattr("jailssh.services.shadow.login_defs", lambda key, _: limits[key])
     monkeypatch.setattr("jailssh.host.accounts.local_uids", lambda: {"ann": 1008})
     monkeypatch.setattr("jailssh.host.accounts.local_gids", lambda: {1002})
-    # A directory service has one that no file of this host names.
-    monkeypatch.setattr("jailssh.host.accounts.find_uid", lambda uid: asked.append(uid) or (uid == 1005 or None))
+
+    def find_uid(uid: int) -> object:
+        asked.append(uid)
+        # A directory service has one that no file of this host names.
+        return object() if uid == 1005 else None
+
+    monkeypatch.setattr("jailssh.host.accounts.find_uid", find_uid)
     numbers = many._Numbers([1001])
     assert [numbers.next() for _ in range(7)] == [1009, 1010, 1000, 1003, 1004, 1006, 1007]
     asked.clear()
