@@ -27,7 +27,7 @@ LANGUAGES = (
     "wget", "jq", "sqlite3", "man-db",
 )  # fmt: skip
 # What tests/system/ldap.py makes a directory service of: the server, and two that ask it for the name service.
-DIRECTORY = ("slapd", "ldap-utils", "sssd-ldap", "libnss-sss", "libpam-sss", "nslcd", "libnss-ldapd")
+DIRECTORY = ("slapd", "ldap-utils", "sssd-ldap", "libnss-sss", "libpam-sss", "sssd-tools", "nslcd", "libnss-ldapd")
 _SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
 # Comes with mmdebstrap, and asks dpkg-architecture(1).
 NO_SYNC = "/usr/share/mmdebstrap/hooks/eatmydata"

@@ -15,7 +15,8 @@ PEOPLE = 100
 LOGIN = f"{PREFIX}/libexec/jailssh/jailssh-login"
 # As sshd does it: by the forced command, as the account.
 LOGINS = f"""
-import json, os, sys, time
+import grp, json, os, sys, time
+gid = grp.getgrnam("pool").gr_gid
 first, count = int(sys.argv[1]), int(sys.argv[2])
 begun, children = time.monotonic(), {{}}
 for uid in range(first, first + count):
@@ -26,7 +27,7 @@ for uid in range(first, first + count):
         os.dup2(said, 1)
         os.dup2(said, 2)
         os.setgroups([])
-        os.setgid(uid)
+        os.setgid(gid)
         os.setuid(uid)
         os.execve("{LOGIN}", ["-jailssh-login", "-c", "/usr/lib/openssh/sftp-server"], {{"USER": f"m{{uid - first}}"}})
     os.close(said)
