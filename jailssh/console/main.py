@@ -48,6 +48,7 @@ VERBS: dict[str, str] = {
     "update": "bring images up to date with this host's packages",
     "image": "list, compare, roll back, verify and remove generations of images",
     "audit": "show what happened: logins, commands, files, denials",
+    "metrics": "numbers for Prometheus: sessions, denials, images",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
     "migrate": "bring in accounts that Jailkit, rssh, sshd_config and others confine",
@@ -55,7 +56,7 @@ VERBS: dict[str, str] = {
     "demo": "try real logins on a scratch host; leaves nothing behind",
 }
 
-QUERIES = ("audit", "check", "doctor", "explain", "list", "plan", "selftest", "sessions")
+QUERIES = ("audit", "check", "doctor", "explain", "list", "metrics", "plan", "selftest", "sessions")
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 TRANSFERS = ("migrate",)
 """Likewise, those in the room ``transfer``."""

@@ -64,7 +64,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "transfer": {"console", "core", "host", "jail", "migration", "publish", "selftest", "setup", "sources"},
     "compat": {"console", "core", "files", "host"},
     "queries": {
-        "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
+        "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "files", "host", "integrity",
+        "jail",
         "plan", "publish", "selftest", "services", "sessions", "setup", "users",
     },
     "cli": {

@@ -41,6 +41,7 @@ CALLS: dict[str, list[str]] = {
     "check": ["check --list", "check --full", "check --html"],
     "migrate": ["migrate", "migrate --apply --yes"],
     "selftest": ["selftest --help"],
+    "metrics": ["metrics", "metrics --json"],
     "list": ["list", "list --json"],
     "plugins": ["plugins"],
     "demo": ["demo --help"],
