@@ -124,6 +124,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "systemd-analyze": lambda: _program("systemd-analyze", "setpriv"),
     "mmdebstrap": lambda: _program("mmdebstrap"),
     "pamtester": lambda: _program("pamtester"),
+    "promtool": lambda: _program("promtool"),
     "jailkit": lambda: _program("jk_chrootsh", "jk_init"),
     "bwrap": lambda: _program("bwrap"),
     "hyperfine": lambda: _program("hyperfine"),

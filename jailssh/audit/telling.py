@@ -106,20 +106,21 @@ def textfile(facts: Facts, seconds: float) -> str:
         rows[each["id"], each["severity"], age] += 1
     totals = Counter(dict.fromkeys(_PRIORITIES, 0))
     totals.update(each["severity"] for each in facts["findings"])
-    out = _metric("jailssh_findings", "Findings of the last audit by severity.",
+    out = metric("jailssh_findings", "Findings of the last audit by severity.",
                   {f'severity="{word}"': count for word, count in totals.items()})  # fmt: skip
     by_id = {f'id="{name}",severity="{word}",age="{age}"': count for (name, word, age), count in sorted(rows.items())}
-    out += _metric("jailssh_findings_by_id", "Findings of the last audit by id, severity and age.", by_id)
-    out += _metric("jailssh_findings_suppressed", "Findings that are suppressed.", {"": len(facts["suppressed"])})
-    out += _metric("jailssh_audit_unseen", "Parts that the last audit did not look at.", {"": len(facts["unseen"])})
-    out += _metric("jailssh_audit_accounts", "Accounts in jails at the last audit.", {"": facts["accounts"]})
-    out += _metric("jailssh_audit_time_seconds", "When the last audit was, in seconds since 1970.", {"": now})
-    out += _metric("jailssh_audit_duration_seconds", "How long the last audit took.", {"": round(seconds, 3)})
+    out += metric("jailssh_findings_by_id", "Findings of the last audit by id, severity and age.", by_id)
+    out += metric("jailssh_findings_suppressed", "Findings that are suppressed.", {"": len(facts["suppressed"])})
+    out += metric("jailssh_audit_unseen", "Parts that the last audit did not look at.", {"": len(facts["unseen"])})
+    out += metric("jailssh_audit_accounts", "Accounts in jails at the last audit.", {"": facts["accounts"]})
+    out += metric("jailssh_audit_time_seconds", "When the last audit was, in seconds since 1970.", {"": now})
+    out += metric("jailssh_audit_duration_seconds", "How long the last audit took.", {"": round(seconds, 3)})
     return "".join(f"{line}\n" for line in out)
 
 
-def _metric(name: str, text: str, rows: Mapping[str, float]) -> list[str]:
-    head = [f"# HELP {name} {text}", f"# TYPE {name} gauge"]
+def metric(name: str, text: str, rows: Mapping[str, float], kind: str = "gauge") -> list[str]:
+    """Return the lines of one number with its labels, in the text format of Prometheus."""
+    head = [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
     return head + [f"{name}{f'{{{labels}}}' if labels else ''} {value:.15g}" for labels, value in rows.items()]
 
 

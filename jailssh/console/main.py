@@ -52,6 +52,7 @@ VERBS: dict[str, str] = {
     "image": "list, compare, roll back, verify and remove generations of images",
     "audit": "show what happened: logins, commands, files, denials",
     "replay": "play, search and list recordings of sessions",
+    "metrics": "numbers for Prometheus: sessions, denials, images",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
     "migrate": "bring in accounts that Jailkit, rssh, sshd_config and others confine",
@@ -61,7 +62,7 @@ VERBS: dict[str, str] = {
     "demo": "try real logins on a scratch host; leaves nothing behind",
 }
 
-QUERIES = ("audit", "check", "doctor", "explain", "list", "plan", "replay", "selftest", "sessions")
+QUERIES = ("audit", "check", "doctor", "explain", "list", "metrics", "plan", "plugins", "replay", "selftest", "sessions")
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 TRANSFERS = ("export", "import", "migrate")
 """Likewise, those in the room ``transfer``."""

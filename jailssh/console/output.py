@@ -17,7 +17,9 @@ from jailssh.core.errors import EXIT_FAILED, EXIT_OK
 
 SIGPIPE_STATUS = 141
 # Verbs whose only product is what they print; the others have done their work when printing fails.
-SHOWS = {"plan", "explain", "list", "plugins", "config", "doctor", "selftest", "check", "replay", "sessions"}
+SHOWS = {
+    "plan", "explain", "list", "plugins", "config", "doctor", "selftest", "check", "replay", "sessions", "metrics",
+}  # fmt: skip
 SHOWS_BY_ACTION = {
     ("keys", "list"), ("keys", "print"), ("image", "list"), ("image", "show"), ("image", "diff"), ("audit", "log"),
     ("audit", "show"), ("audit", "diff"), ("audit", "report"),

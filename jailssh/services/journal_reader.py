@@ -87,6 +87,7 @@ class JournalReader:
         self._wanted = wanted
         self._only = only
         self.unreadable = 0
+        self.cursor = ""
 
     def between(self, since: float | None, until: float | None) -> Iterator[JournalRecord]:
         """Yield what was written in this time (seconds since 1970; None: no bound), as it was written."""
@@ -127,6 +128,25 @@ class JournalReader:
     def rest(self) -> Iterator[JournalRecord]:
         """Yield what follows the place where reading has stopped, as far as it is written."""
         while self._step(self._source._next):
+            record = self._here()
+            if record is not None and self._wanted(record):
+                yield record
+
+    def after(self, cursor: str) -> Iterator[JournalRecord]:
+        """Yield what was written after the record with this cursor, or all that is left where that is gone.
+
+        :attr:`cursor` is the place of the newest one.
+        """
+        self.cursor = ""
+        if cursor:
+            self._source.seek_cursor(cursor)
+        else:
+            self._source.seek_head()
+        while self._step(self._source._next):
+            here = self._source._get_cursor()
+            if here == cursor:
+                continue
+            self.cursor = here
             record = self._here()
             if record is not None and self._wanted(record):
                 yield record

@@ -68,7 +68,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "compat": {"console", "core", "files", "host"},
     "queries": {
-        "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "host", "integrity", "jail",
+        "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "files", "host", "integrity",
+        "jail",
         "plan", "publish", "selftest", "services", "sessions", "setup", "users",
     },
     "cli": {

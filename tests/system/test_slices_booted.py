@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -142,3 +143,42 @@ def test_time_of_all_processors_is_bounded(tree: BootedTree, slice_: str) -> Non
     assert 0 < used < QUOTA / 100 * took + 0.3, errors
     throttled = tree.sh(f"bash -c 'cat /sys/fs/cgroup{group}/cpu.stat 2>/dev/null' | grep nr_throttled")
     assert int(throttled.split()[1]) > 0
+
+
+def test_a_disk_that_is_filled_is_the_account_s_own(tree: BootedTree, slice_: str) -> None:
+    """What it can fill is its own /tmp, in its own memory: it gets an error, and others have room."""
+    fill = "i=0; while head -c 4M /dev/zero >/tmp/$i; do i=$((i+1)); done; echo full; : >/tmp/one-more; sleep 600"
+    with kernel_log() as log, session(tree, fill) as client:
+        assert client.stdout
+        told = client.stdout.readline()  # "full", or nothing where the limit of memory has ended the session
+        assert told == "full\n" or any("oom-kill" in line and slice_ in line for line in said(log))
+        assert answers(tree)
+        assert (
+            tree.sh("dd if=/dev/zero of=/tmp/room bs=1M count=8 status=none && rm /tmp/room && echo fits") == "fits\n"
+        )
+        tree.sh(f"jailssh kick {NAME}")
+        if told:
+            assert "No space left on device" in client.communicate()[1]
+    tree.wait(lambda: tasks(tree, slice_) == 0, "the end of all its processes")
+
+
+def test_sessions_are_seen_and_joined_in_their_slice(tree: BootedTree, slice_: str) -> None:
+    with session(tree, "echo ready; sleep 600") as client:
+        assert client.stdout
+        assert client.stdout.readline() == "ready\n"
+        [seen] = json.loads(tree.sh(f"jailssh sessions {NAME} --json"))["sessions"]
+        assert (seen["user"], seen["jail"], seen["command"]) == (NAME, NAME, "echo ready; sleep 600")
+        assert seen["peer"]
+        assert seen["sent"] > 0
+        # A command of root's counts for the account, and shows where it is by the control group of the session.
+        joined = tree.sh(f"jailssh exec {NAME} -- sh -c 'id -u; cat /proc/self/cgroup'").splitlines()
+        assert joined[0] == slice_.removeprefix("user-").removesuffix(".slice")
+        with tree.popen(f"exec jailssh exec {NAME} -- sh -c 'echo in; exec sleep 500'") as other:
+            assert other.stdout
+            assert other.stdout.readline() == "in\n"
+            pid = tree.sh("pgrep -f '^sleep 500'").split()[0]
+            assert slice_ in tree.sh(f"cat /proc/{pid}/cgroup")
+            assert tree.sh(f"jailssh kick {seen['session']}") == f"session {seen['session']} of {NAME}: ended\n"
+            assert other.wait(30) == 137
+        assert client.wait(30) != 0
+        assert tree.sh("jailssh sessions") == "no session in a jail\n"

@@ -45,6 +45,7 @@ CALLS: dict[str, list[str]] = {
     "export": ["export -", "export /root/archive{n}"],
     "import": ["import /root/archive", "import --apply --yes /root/archive"],
     "selftest": ["selftest --help"],
+    "metrics": ["metrics", "metrics --json"],
     "list": ["list", "list --json"],
     "plugins": ["plugins"],
     "demo": ["demo --help"],
