@@ -78,22 +78,25 @@ static struct sent look(struct msghdr *message)
 
 /* A message that no datagram holds comes as a file in memory, which is read only if nobody can change it any more
  * (memfd_create(2)); anything else could block us or lead elsewhere.  Returns its bytes, or -1. */
-static ssize_t read_file(int fd)
+static ssize_t size_of_file(int fd)
 {
     int sealed = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL, seals = fcntl(fd, F_GET_SEALS);
     struct stat info;
     if (seals < 0 || (seals & sealed) != sealed || fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
         return -1;
-    if (info.st_size > MESSAGE_MOST)
-        return info.st_size;
-    for (ssize_t at = 0; at < info.st_size;) {
-        ssize_t n = pread(fd, whole + at, (size_t)(info.st_size - at), at);
+    return info.st_size;
+}
+
+static bool read_file(int fd, ssize_t size)
+{
+    for (ssize_t at = 0; at < size;) {
+        ssize_t n = pread(fd, whole + at, (size_t)(size - at), at);
         if (n <= 0)
-            return -1;
+            return false;
         at += n;
     }
-    whole[info.st_size] = '\0';
-    return info.st_size;
+    whole[size] = '\0';
+    return true;
 }
 
 /* What is sent beyond the account's rate is taken and dropped: nobody waits. */
@@ -114,30 +117,35 @@ static bool keep(void *with, const char *record, size_t length)
     return queue_put(with, record, length);
 }
 
+/* Why a message of LENGTH bytes is not taken, DROPS if it is; nothing of it has been read by then. */
+static enum drop judge(struct account *of, uid_t by, ssize_t length, int64_t now)
+{
+    if (by != of->uid)
+        return NOT_ITS_OWN;
+    if (length < 0)
+        return UNREADABLE;
+    if (length > MESSAGE_MOST)
+        return TOO_LONG;
+    return may_send(of, (size_t)length, now) ? DROPS : OVER_RATE;
+}
+
 static void take_one(struct account *of, char *text, struct msghdr *head, ssize_t length, int64_t now)
 {
+    static const enum drop reasons[] = { DROPS, UNREADABLE, TOO_LONG, QUEUE_FULL };
     struct sent sent = look(head);
-    enum drop why = DROPS;
+    bool is_file = length == 0 && sent.file >= 0;
     if (head->msg_flags & MSG_TRUNC)
         length = MESSAGE_MOST + 1;
-    else if (length == 0 && sent.file >= 0) {
-        text = whole;
-        length = read_file(sent.file);
-    }
+    else if (is_file)
+        length = size_of_file(sent.file);
+    enum drop why = judge(of, sent.by.uid, length, now);
+    if (why == DROPS && is_file && !read_file(sent.file, length))
+        why = UNREADABLE;
     if (sent.file >= 0)
         close_foreign(sent.file);
-    if (sent.by.uid != of->uid)
-        why = NOT_ITS_OWN;
-    else if (length < 0)
-        why = UNREADABLE;
-    else if (length > MESSAGE_MOST)
-        why = TOO_LONG;
-    else if (!may_send(of, (size_t)length, now))
-        why = OVER_RATE;
     if (why == DROPS) {
         struct origin from = { of->user, of->fields, sent.by.pid, session_of(sent.by.pid, of->uid, now) };
-        static const enum drop reasons[] = { DROPS, UNREADABLE, TOO_LONG, QUEUE_FULL };
-        why = reasons[record_make(&from, text, (size_t)length, keep, of)];
+        why = reasons[record_make(&from, is_file ? whole : text, (size_t)length, keep, of)];
     }
     if (why != DROPS)
         of->dropped[why]++;

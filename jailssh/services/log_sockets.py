@@ -24,6 +24,7 @@ from jailssh.host.paths import Layout
 SOCKET, LINK = "socket", "dev-log"
 _TIMEOUT = 5.0
 _OK = b"ok"
+_NOT_THERE = "jailssh-relay does not run; to start it: systemctl enable --now jailssh-relay.service"
 _SILENT = "the relay does not answer; see: systemctl status jailssh-relay"
 
 
@@ -100,7 +101,7 @@ def provide(layout: Layout, who: Logging, relay: Relay | None) -> str:
     try:
         make_place(layout, who.uid)
         if relay is None:
-            return ""
+            return f"what {escape(who.name)} logs in its jail is not relayed: {_NOT_THERE}"
         folder = fs.open_dir(place(layout, who.uid))
         try:
             why = relay.set(who) if _is_read(folder) else "none"

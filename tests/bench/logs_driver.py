@@ -1,4 +1,4 @@
-"""Runs in the scratch host, in namespaces of its own: the relay with many sockets, then jk_socketd, with the same ends.
+"""Runs in the scratch host, in namespaces of its own: the relay with many sockets, then jk_socketd, the same two ends.
 
 Arguments: the relay, the program of both ends, messages, sockets.  Prints JSON.
 """

@@ -27,6 +27,7 @@ PROGRAMS = {
     "libexec/jailssh/jailssh-login": 0o4750,
     "libexec/jailssh/jailssh-join": 0o755,
     "libexec/jailssh/jailssh-match": 0o755,
+    "libexec/jailssh/jailssh-relay": 0o755,
     "libexec/jailssh/jailsshd": 0o755,
 }
 
@@ -292,6 +293,7 @@ def test_what_is_stopped_are_units(pristine: Path) -> None:
     assert sorted(units) == [
         "jailssh-audit.service", "jailssh-audit.timer",
         "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer",
+        "jailssh-relay.service", "jailssh-relay.socket",
         "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer", "jailsshd.service", "jailsshd.socket",
     ]  # fmt: skip
 

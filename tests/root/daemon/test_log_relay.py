@@ -245,7 +245,8 @@ def test_who_leaves_the_jail_has_none(host: LogHost) -> None:
 def test_without_a_relay_accounts_come_in_all_the_same(host: LogHost) -> None:
     os.killpg(host.keeper.pid, signal.SIGTERM)
     host.scratch.wait_until(lambda: host.relay() is None, "the relay ends")
-    host.sh("jailssh adduser late --jail of-alice")
+    said = host.sh("jailssh adduser late --jail of-alice 2>&1")
+    assert "what late logs in its jail is not relayed: jailssh-relay does not run" in said
     host.uids["late"] = int(host.sh("id -u late"))
     host.sh(f"test -d {host.place('late')}; test ! -e {host.place('late')}/socket")
     host.keeper = host.start()

@@ -274,7 +274,8 @@ def test_undo_stops_what_runs(host: Host) -> None:
     )
     host.scratch.write("/run/systemctl", f'#!/bin/sh\necho "$@" >>/run/asked\n{inactive}\n'.encode())
     host.sh("mkdir -p /run/systemd/system; chmod 755 /run/systemctl; mount --bind /run/systemctl /usr/bin/systemctl")
-    assert "stopped jailsshd.socket, jailsshd.service" in host.ok("setup", "--undo", "--yes")
+    stopped = "stopped jailssh-relay.socket, jailssh-relay.service, jailsshd.socket, jailsshd.service"
+    assert stopped in host.ok("setup", "--undo", "--yes")
     asked = host.sh("cat /run/asked").splitlines()
     assert [line for line in asked if line.startswith("stop ")] == ["stop jailsshd.socket", "stop jailsshd.service"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from jailssh.console import main as cli
 from jailssh.daemon import daemon
+from jailssh.host.journal import RELAY_USER
 from jailssh.host.paths import Layout
 from jailssh.services import slices
 from jailssh.setup import jailed
@@ -62,6 +64,34 @@ def test_tmpfiles_and_sysusers() -> None:
     made = {line.split()[1]: line.split()[2] for line in (UNITS / "jailssh.tmpfiles").read_text().splitlines()[1:]}
     assert made == {Layout().run: "0755", Layout().state: "0755"}
     assert f"g {GROUP} -" in (UNITS / "jailssh.sysusers").read_text().splitlines()
+
+
+def test_the_relay_has_what_it_needs_and_nothing_else() -> None:
+    service = unit("jailssh-relay.service.in")["Service"]
+    assert (service["User"], service["CapabilityBoundingSet"]) == (RELAY_USER, "")
+    assert re.search(rf"^u {RELAY_USER} - ", (UNITS / "jailssh-relay.sysusers").read_text(), re.MULTILINE)
+    # The kernel tells nothing of others to a service with a user namespace of its own; nor do hidden processes.
+    assert not {"PrivateUsers", "ProtectProc"} & set(service)
+    source = (UNITS.parents[1] / "jailssh/relay/state.h").read_text()
+    most, sockets = (int(re.search(rf"{name} = (\d+)", source)[1]) for name in ("ACCOUNTS_MOST", "SOCKETS"))  # type: ignore[index]
+    assert int(service["LimitNOFILE"]) > most * sockets + 253 * 32
+    # A parcel holds 250 of them; two generations are there while they are packed.
+    assert int(service["FileDescriptorStoreMax"]) > 2 * (most * sockets / 250 + 1)
+    assert service["LogRateLimitIntervalSec"] == "0"
+    for name in ("jailssh-relay.service.in", "jailssh-relay.socket"):
+        assert unit(name)["Unit"]["StartLimitIntervalSec"] == "0"
+    assert unit("jailssh-relay.socket")["Socket"]["SocketMode"] == "0600"
+
+
+@pytest.mark.needs("systemd-analyze")
+def test_the_exposure_of_the_relay(tmp_path: Path) -> None:
+    path = tmp_path / "jailssh-relay.service"
+    path.write_text((UNITS / "jailssh-relay.service.in").read_text().replace("@PROGRAM_DIR@", "/bin"))
+    command = ["systemd-analyze", "security", "--offline=true", "--no-pager", str(path)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
+    assert found
+    assert float(found[1]) <= 0.5, told
 
 
 def test_the_update_sees_the_hosts_mounts_and_may_unmount() -> None:
@@ -136,13 +166,15 @@ def test_a_failed_update_does_not_stop_the_package_manager(tmp_path: Path, code:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
-    for name in ("jailsshd", "jailssh"):
+    for name in ("jailsshd", "jailssh", "jailssh-relay"):
         program = tmp_path / name
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
     names = (
         "jailsshd.service",
         "jailsshd.socket",
+        "jailssh-relay.service",
+        "jailssh-relay.socket",
         *(f"jailssh-{what}.{kind}" for what in ("update", "gone") for kind in ("service", "timer", "path")),
     )
     for name in names:
