@@ -35,14 +35,14 @@ def until(word, seconds=20):
         if select.select([terminal], [], [], 0.2)[0]:
             try:
                 said += os.read(terminal, 4096)
-            except OSError:
-                break
+            except OSError:  # login(1) hangs the terminal up at first
+                time.sleep(0.1)
 for word, line in ((b"login:", name), (b"assword:", password)):
     until(word)
     os.write(terminal, line.encode() + b"\\n")
 time.sleep(2)
 os.write(terminal, command.encode() + b"; exit\\n")
-until(b"no such thing", 5)
+until(b"Seccomp_filters:" + bytes([9]), 10)
 print(said.decode(errors="replace"))
 os.kill(pid, 9)
 """

@@ -164,6 +164,12 @@ ACCOUNTS = [
     ("name", "cp $PLAN /root/p; sed -i 's/alice/elice/' $PLAN", "cat /root/p >$PLAN", (PERM_DENIED, "name")),
     ("table", f"mv {TABLE} /root/t", f"mv /root/t {TABLE}", (PERM_DENIED, "pam-table")),
     ("table-cut", f"sed -i.old '$d' {TABLE}", f"mv {TABLE}.old {TABLE}", (PERM_DENIED, "pam-table")),
+    (
+        "table-more",
+        f"cp {TABLE} {TABLE}.old; echo end >>{TABLE}",
+        f"mv {TABLE}.old {TABLE}",
+        (PERM_DENIED, "pam-table"),
+    ),
     ("table-open", f"chmod g+w {TABLE}", f"chmod g-w {TABLE}", (PERM_DENIED, "pam-table")),
     ("other", f"sed -i.old '1s/1$/2/' {TABLE}", f"mv {TABLE}.old {TABLE}", (PERM_DENIED, "pam-table")),
 ]
