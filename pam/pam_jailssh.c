@@ -26,6 +26,7 @@
 #include "../jailssh/login/fd.h"
 #include "../jailssh/login/journal.h"
 #include "../jailssh/login/plan.h"
+#include "service.h"
 #include "table.h"
 #include "view.h"
 
@@ -201,29 +202,9 @@ __attribute__((format(printf, 6, 7))) static int refuse(pam_handle_t *pamh, int 
     return answer;
 }
 
-static bool is_one_of(const char *service, const char *const *names)
-{
-    while (*names && strcmp(service, *names) != 0)
-        names++;
-    return *names;
-}
-
-static bool is_su_by_root(const char *service)
-{
-    static const char *const names[] = { "su", "su-l", "runuser", "runuser-l", NULL };
-    return is_one_of(service, names) && getuid() == 0;
-}
-
-/* These start nothing but a shell for an account; jailssh/setup/pam.py takes no others. */
-static bool can_be_inside(const char *service)
-{
-    static const char *const names[] = { "cron", "crond", "atd", "su", "su-l", "login", NULL };
-    return is_one_of(service, names);
-}
-
 static bool is_inside(const struct person *person, const char *service)
 {
-    return can_be_inside(service) && table_has(&person->table, TABLE_INSIDE, service);
+    return service_can_be_inside(service) && table_has(&person->table, TABLE_INSIDE, service);
 }
 
 /* The day of shadow(5) from which on the account has expired, -1 for none. */
@@ -237,7 +218,7 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
 {
     enum { DAY = 86400, LOCKED = 1 }; /* LOCKED: the day that `jailssh lock` sets */
     const char *service = item(pamh, PAM_SERVICE);
-    if (is_su_by_root(service))
+    if (service_is_su_by_root(service))
         return PAM_SUCCESS;
     if (person->table_fault)
         return refuse(pamh, flags, person, PAM_PERM_DENIED, "pam-table", "%s/%s %s; to mend it: jailssh setup",
@@ -251,7 +232,7 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
         return refuse(pamh, flags, person, PAM_PERM_DENIED, "service",
                       "an account in a jail comes in by sshd alone; %sto let it through, outside of the jail: "
                       "pam_services = %s; in /etc/jailssh/jailssh.conf, then jailssh setup",
-                      can_be_inside(service) ? "to run its commands in the jail: pam_inside; " : "", service);
+                      service_can_be_inside(service) ? "to run its commands in the jail: pam_inside; " : "", service);
     long expires = expiry(pamh, person);
     if (expires >= 0 && time(NULL) / DAY >= expires)
         return refuse(pamh, flags, person, PAM_ACCT_EXPIRED, expires == LOCKED ? "locked" : "expired", "%s",
@@ -284,7 +265,7 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
     (void)argc, (void)argv;
     int answer = PAM_IGNORE;
     const char *service = item(pamh, PAM_SERVICE), *why = NULL;
-    struct person *person = is_su_by_root(service) ? NULL : find_person(pamh);
+    struct person *person = service_is_su_by_root(service) ? NULL : find_person(pamh);
     if (person && person->table_fault)
         why = person->table_fault;
     else if (person && is_inside(person, service)) {

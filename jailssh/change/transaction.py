@@ -28,12 +28,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from typing import Any
 
+from jailssh.change.owner import Owner, owner
 from jailssh.change.signals import held_signals
 from jailssh.change.undo import LIMIT, Operation, UndoAction, for_good, is_in_use, is_in_way, narrowing, take_back
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import escape, pluralize
 from jailssh.files import fs
-from jailssh.host import process
 from jailssh.host.paths import Layout
 
 Fault = Callable[[str], None]
@@ -52,31 +52,6 @@ _CONFINING = (
 
 def no_fault(point: str) -> None:
     """Pass through every fault point."""
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Who makes a change: a process of a boot (proc(5): stat 22, boot_id), since seconds since 1970.
-
-    ``what`` says it to people; ``again`` is the command that ends it, "" where there is none.
-    """
-
-    what: str
-    again: str
-    pid: int
-    started: int
-    boot: str
-    time: int
-
-    def is_alive(self) -> bool:
-        """True if that process is there still."""
-        return self.boot == process.boot_id() and self.started == process.start_time(self.pid)
-
-
-def owner(what: str, again: str = "") -> Owner:
-    """Return this process as the owner of a change."""
-    pid = os.getpid()
-    return Owner(what, again, pid, process.start_time(pid) or 0, process.boot_id(), int(time.time()))
 
 
 class Journal:

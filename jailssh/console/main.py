@@ -62,7 +62,19 @@ VERBS: dict[str, str] = {
     "demo": "try real logins on a scratch host; leaves nothing behind",
 }
 
-QUERIES = ("audit", "check", "doctor", "explain", "list", "metrics", "plan", "plugins", "replay", "selftest", "sessions")
+QUERIES = (
+    "audit",
+    "check",
+    "doctor",
+    "explain",
+    "list",
+    "metrics",
+    "plan",
+    "plugins",
+    "replay",
+    "selftest",
+    "sessions",
+)
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 TRANSFERS = ("export", "import", "migrate")
 """Likewise, those in the room ``transfer``."""

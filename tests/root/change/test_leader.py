@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from jailssh.change import transaction
+from jailssh.change.owner import owner
 from jailssh.change.transaction import Journal
 from jailssh.change.undo import OPERATIONS, Operation, UndoAction
 from jailssh.core.errors import JailsshError
@@ -25,7 +26,7 @@ class Change:
         fs.ensure_dir(self.layout.undo, 0o700, trusted_root=str(top))
         self.files = {name: top / name for name in ("lead", *PARTS)}
         self.leader = Journal(self.layout, "lead")
-        self.leader.owner = transaction.owner("import", "jailssh import FILE")
+        self.leader.owner = owner("import", "jailssh import FILE")
         self.leader.lead()
         self.parts = [Journal(self.layout, name) for name in PARTS]
         for journal in self.parts:

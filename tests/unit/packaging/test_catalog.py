@@ -43,7 +43,7 @@ def test_every_reason_is_explained_where_it_occurs(documents: Path) -> None:
     assert {"not-found", "service", "shell", "plan-bad", "build-timeout"} <= told[Event.REFUSED]
     # A reason is a denial or a refusal, not both.
     assert told[Event.DENIED] & told[Event.REFUSED] == set()
-    assert told[Event.SESSION_END] == {"duration", "idle", "journal"}
+    assert told[Event.SESSION_END] == {"duration", "idle", "journal", "recording"}
     text = " ".join(found[MESSAGE_IDS[Event.REFUSED]].split())
     assert "busy: Too many logins are waiting for their jails. The next login may get through" in text
 

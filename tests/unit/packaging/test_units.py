@@ -61,8 +61,9 @@ def test_the_service_sees_the_directories_that_the_administrator_sees() -> None:
 
 
 def test_tmpfiles_and_sysusers() -> None:
-    made = {line.split()[1]: line.split()[2] for line in (UNITS / "jailssh.tmpfiles").read_text().splitlines()[1:]}
-    assert made == {Layout().run: "0755", Layout().state: "0755"}
+    lines = [line.split() for line in (UNITS / "jailssh.tmpfiles").read_text().splitlines() if line[0] != "#"]
+    made = {path: mode for _, path, mode, *_ in lines}
+    assert made == {Layout().run: "0755", Layout().state: "0755", Layout().recordings: "0700"}
     assert f"g {GROUP} -" in (UNITS / "jailssh.sysusers").read_text().splitlines()
 
 
