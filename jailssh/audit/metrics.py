@@ -44,10 +44,11 @@ class Sums:
 
     def add(self, record: JournalRecord) -> None:
         """Count a record, where it is one of those that are counted and from who may say so."""
-        kind = {event.value: kind for event, kind in _COUNTED.items()}.get(record.get(fields.EVENT))
-        if kind is None or not counts(record):
+        event = {each.value: each for each in _COUNTED}.get(record.get(fields.EVENT))
+        if event is None or not counts(record):
             return
-        reason = record.get(fields.REASON) if kind in ("denied", "refused") else ""
+        kind = _COUNTED[event]
+        reason = record.get(fields.REASON) if event in (Event.DENIED, Event.REFUSED) else ""
         # What an account could send in its own name must not make up names without end.
         self.rows[kind, self._jail(record.get(fields.JAIL)), reason if reason in ("", *REASONS) else _OTHER] += 1
 

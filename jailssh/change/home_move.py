@@ -12,7 +12,8 @@ from jailssh.core.names import pluralize
 from jailssh.files import moving
 from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry
-from jailssh.services import open_files, shadow
+from jailssh.change import open_files
+from jailssh.services import shadow
 
 
 def check(entry: AccountEntry, target: str) -> None:

@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack
 
 from jailssh.core.errors import EXIT_OK, HostError
-from jailssh.daemon.fd_store import Kept
+from jailssh.services.fd_store import Kept
 from jailssh.files import fs
 from jailssh.host import accounts, process
 from jailssh.host.journal import RELAY_USER

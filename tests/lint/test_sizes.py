@@ -27,8 +27,9 @@ FUNCTION = 60
 WITH_POWER = 3130
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
 # half that has them; 40 say to the user what of a command did not fit; 60 are what holds a jail that outlives its
-# logins, and ends a session in it; 170 write the recording of a terminal.
-AFTER_DROP = 3170
+# logins, and ends a session in it; 170 write the recording of a terminal; 30 name a session to the relay of its log and
+# to root's commands.
+AFTER_DROP = 3200
 PAM_MODULE = 500
 AFTER_DROP_FOLDERS = ("command", "outer")
 

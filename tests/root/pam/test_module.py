@@ -195,8 +195,17 @@ def test_a_plan_of_the_account_that_had_this_uid_before_jails_nobody(host: Host)
 
 
 def test_a_plan_is_enough_to_be_known(host: Host) -> None:
-    with changed(host, "gpasswd -d alice jailssh", "gpasswd -a alice jailssh"):
+    with changed(host, "gpasswd -d alice jailssh; usermod -s /bin/sh alice",
+                 f"gpasswd -a alice jailssh; usermod -s {LOGIN} alice"):  # fmt: skip
         assert host.why("alice", "login") == (PERM_DENIED, "service")
+        assert host.why("alice", "sshd") == (PERM_DENIED, "shell")
+
+
+def test_who_has_lost_the_group_comes_in_nowhere(host: Host) -> None:
+    """sshd would forward for it as for anybody, since no Match block is its own."""
+    with changed(host, "gpasswd -d alice jailssh", "gpasswd -a alice jailssh"):
+        assert host.why("alice", "sshd") == (PERM_DENIED, "not-jailed")
+        assert host.why("alice", "cron") == (PERM_DENIED, "not-jailed")
 
 
 def test_a_group_is_enough_to_be_known(host: Host) -> None:
