@@ -391,7 +391,8 @@ KEPT = (
         f"{LINGER}::test_the_keeper_has_no_power_and_no_descriptor"),
     must(21, "the keeper has no descriptor", "    while (channel >= 0)", "    while (channel > 0)",
         f"{LINGER}::test_the_keeper_has_no_power_and_no_descriptor"),
-    must(21, "a keeper that has ended is replaced", "        if (first < 0 && !spaces_enter(here))", "        if (first < 0)",
+    must(21, "a keeper that has ended is replaced", "        if (first < 0 && !spaces_enter(here))",
+         "        if (first < 0)",
         f"{HOSTILE}::test_a_keeper_that_dies_on_the_way_is_replaced"),
 )  # fmt: skip
 
