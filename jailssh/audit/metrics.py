@@ -16,6 +16,7 @@ from typing import Any
 from jailssh.audit.logbook import counts
 from jailssh.audit.telling import metric
 from jailssh.core import journal_fields as fields
+from jailssh.core.closed import Word
 from jailssh.core.errors import UsageError
 from jailssh.core.journal_fields import REASONS, Event
 from jailssh.core.names import check_jail_name
@@ -29,10 +30,24 @@ _VERSION = 1
 _LIMIT = 1 << 20
 _MOST_JAILS = 500
 _OTHER = "other"
-_COUNTED = {
-    Event.SESSION_START: "started", Event.DENIED: "denied", Event.REFUSED: "refused", Event.IMAGE_BUILT: "built",
-    Event.IMAGE_FAILED: "failed", Event.FILE_OPERATION: "operations",
+
+
+class Counted(Word):
+    """What is counted."""
+
+    STARTED = "started"
+    DENIED = "denied"
+    REFUSED = "refused"
+    BUILT = "built"
+    FAILED = "failed"
+    OPERATIONS = "operations"
+
+
+_COUNTED: Mapping[str, Counted] = {
+    Event.SESSION_START: Counted.STARTED, Event.DENIED: Counted.DENIED, Event.REFUSED: Counted.REFUSED,
+    Event.IMAGE_BUILT: Counted.BUILT, Event.IMAGE_FAILED: Counted.FAILED, Event.FILE_OPERATION: Counted.OPERATIONS,
 }  # fmt: skip
+_WITH_REASON = (Counted.DENIED, Counted.REFUSED)
 
 
 @dataclass(kw_only=True)
@@ -44,11 +59,10 @@ class Sums:
 
     def add(self, record: JournalRecord) -> None:
         """Count a record, where it is one of those that are counted and from who may say so."""
-        event = {each.value: each for each in _COUNTED}.get(record.get(fields.EVENT))
-        if event is None or not counts(record):
+        kind = _COUNTED.get(record.get(fields.EVENT))
+        if kind is None or not counts(record):
             return
-        kind = _COUNTED[event]
-        reason = record.get(fields.REASON) if event in (Event.DENIED, Event.REFUSED) else ""
+        reason = record.get(fields.REASON) if kind in _WITH_REASON else ""
         # What an account could send in its own name must not make up names without end.
         self.rows[kind, self._jail(record.get(fields.JAIL)), reason if reason in ("", *REASONS) else _OTHER] += 1
 
@@ -101,16 +115,16 @@ def text(sums: Sums, live: Iterable[Mapping[str, Any]], outside: int, *, paused:
     out += metric("jailssh_processes_outside", "Processes of accounts in jails that are in none.", {"": outside})
     out += metric("jailssh_no_new_logins", "1 while new logins are refused for maintenance.", {"": int(paused)})
     for kind, name, help_ in (
-        ("started", "jailssh_sessions_started_total", "Sessions that began, by jail."),
-        ("operations", "jailssh_file_records_total", "Records of file operations, by jail."),
-        ("built", "jailssh_images_built_total", "Images that were built, by jail."),
-        ("failed", "jailssh_images_failed_total", "Images that could not be built, by jail."),
+        (Counted.STARTED, "jailssh_sessions_started_total", "Sessions that began, by jail."),
+        (Counted.OPERATIONS, "jailssh_file_records_total", "Records of file operations, by jail."),
+        (Counted.BUILT, "jailssh_images_built_total", "Images that were built, by jail."),
+        (Counted.FAILED, "jailssh_images_failed_total", "Images that could not be built, by jail."),
     ):
         rows = {jail: count for (which, jail, _), count in sorted(sums.rows.items()) if which == kind}
         out += metric(name, help_, _by_jail(rows), kind="counter")
     for kind, name, help_ in (
-        ("denied", "jailssh_denied_total", "Logins and commands that were denied, by jail and reason."),
-        ("refused", "jailssh_refused_total", "Logins whose jail could not be entered, by jail and reason."),
+        (Counted.DENIED, "jailssh_denied_total", "Logins and commands that were denied, by jail and reason."),
+        (Counted.REFUSED, "jailssh_refused_total", "Logins whose jail could not be entered, by jail and reason."),
     ):
         pairs = {
             f'jail="{jail}",reason="{reason}"': count

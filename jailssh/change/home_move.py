@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from jailssh.change import open_files
 from jailssh.core.errors import DeniedError, HostError
 from jailssh.core.names import pluralize
 from jailssh.files import moving
 from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry
-from jailssh.change import open_files
 from jailssh.services import shadow
 
 

@@ -9,13 +9,13 @@ import sys
 from contextlib import ExitStack
 
 from jailssh.core.errors import EXIT_OK, HostError
-from jailssh.services.fd_store import Kept
 from jailssh.files import fs
 from jailssh.host import accounts, process
 from jailssh.host.journal import RELAY_USER
 from jailssh.host.paths import Layout
 from jailssh.host.sockets import listen_at
 from jailssh.publish import relayed
+from jailssh.services.fd_store import Kept
 
 _BACKLOG = 64
 _DESCRIPTORS = 32768
