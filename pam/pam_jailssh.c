@@ -37,8 +37,7 @@ __attribute__((used)) static const char version[] = "jailssh-pam-module " VERSIO
 #define GROUP "jailssh" /* whose members are in a jail, whatever the table says */
 enum { PRIORITY = 4 };  /* of the record of a refusal, as of the login program's */
 
-/* Somebody in a jail, or lost to it: the login program is the shell.  What could not be read has a reason in its fault.
- */
+/* Somebody in a jail, or lost to it: is_shell, in no group.  What could not be read has a reason in its fault. */
 struct person {
     const struct passwd *entry;
     char *plan_data, *table_data;
