@@ -81,7 +81,7 @@ static bool has_plan(struct person *person)
     if (!person->plan_data && (!there || errno == ENOENT))
         return false;
     person->plan_fault = person->plan_data ? plan_parse(person->plan_data, size, &person->plan) : strerror(errno);
-    if (person->plan_fault)
+    if (person->plan_fault || !person->plan_data)
         return true;
     if (person->plan.uid != person->entry->pw_uid)
         person->plan_fault = "plan of another user";

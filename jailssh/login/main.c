@@ -19,7 +19,7 @@
 #include "nojournal.h"
 #include "outer/outer.h"
 #include "pause.h"
-#include "record.h"
+#include "recording.h"
 #include "slot.h"
 #include "view.h"
 

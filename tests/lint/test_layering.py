@@ -129,7 +129,7 @@ C_OPENS = {
     "pattern.c": "after the drop: directories in which names are looked for that fit a pattern",
     "pin.c": "the pinned namespace's own file below the root-owned run directory",
     "repository.c": "after the drop: the HEAD of what may be a repository, read as git reads it",
-    "record.c": "the recording, a new file in a root-owned directory of the plan",
+    "recording.c": "the recording, a new file in a root-owned directory of the plan",
     "slot.c": "the files of the sessions' places below the root-owned run directory",
     "view.c": "the namespaces of process 1, put over /proc by the PAM module; nobody else can make a name there",
     "pty.c": "the multiplexer of the jail's own devpts",

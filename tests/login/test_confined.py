@@ -15,7 +15,7 @@ pytestmark = pytest.mark.needs("gcc", "static-libc")
 
 SOURCES = [
     Path(__file__).with_name("confined.c"),
-    *(LOGIN / f"{name}.c" for name in ("outer/confine", "fail", "journal", "nojournal", "reason")),
+    *(LOGIN / f"{name}.c" for name in ("outer/confine", "fail", "journal", "nojournal", "readable", "reason")),
 ]
 HEADERS = ["-idirafter", "/usr/include", "-idirafter", f"/usr/include/{os.uname().machine}-linux-gnu"]
 # The headers of the kernel are beside the other C library's.

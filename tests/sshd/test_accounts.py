@@ -48,16 +48,14 @@ def test_the_first_login_makes_what_is_missing(world: World) -> None:
     assert compiled[fields.JAIL] == "by-group"
 
 
-def test_the_daemon_refuses_who_is_in_no_jail(world: World) -> None:
+def test_who_has_the_login_program_and_no_jail_is_refused_before_sshd_forwards(world: World) -> None:
     world.host.run(["useradd", "--create-home", "--shell", LOGIN, "nobodys"], check=True)
     world.client.authorize("nobodys")
     with daemon(world):
         done = world.client.ssh("nobodys", "id")
-    assert done.code == 125
-    assert REFUSED.fullmatch(done.stderr)
-    uid = str(world.uid("nobodys"))
-    (refused,) = world.host.journal(**{fields.EVENT: "refused", fields.UID: uid})
-    assert refused[fields.REASON] == "plan-missing"
+    assert (done.code, done.stdout) == (255, "")
+    (refused,) = world.host.journal(**{fields.EVENT: "refused", fields.USER: "nobodys"})
+    assert refused[fields.REASON] == "not-jailed"
     assert "not-jailed" in refused["MESSAGE"]
     (detail,) = world.host.journal(**{fields.EVENT: "plan-failed", fields.UID: uid})
     assert detail[fields.REASON] == "not-jailed"

@@ -22,7 +22,13 @@ MANUAL = sorted((REPO / "packaging/man").rglob("*"))
 # How a block begins -> why it is not run here.
 ELSEWHERE = {
     "apt-get install make": "tests/system/test_install.py in a tree; the demo is tests/sshd/test_demo.py",
-    "make install": "tests/system/test_install.py; setup and adduser are what made this host",
+    "make deb": "tests/system/test_package.py installs the package; setup and adduser are what made this host",
+    "jailssh-archive 1": "jailssh-archive(5): tests/unit/carrying reads it",
+    "diff <(ssh one": "two hosts: tests/sshd/test_carrying.py has them",
+    "sed -n '/^=== file": "it shows a part of a file that other lines have made: tests/unit/carrying reads such parts",
+    "systemd-sysusers": "a scratch host has no systemd: tests/system/test_logs_booted.py",
+    "jailssh setup\njailssh import": "a fresh host: tests/sshd/test_carrying.py has one",
+    "# /etc/jailssh/jailssh.conf\npam_inside": "lines of the main file: tests/system/test_pam_booted.py has them in force",
     "restic -o rclone": "plugins/restic/test_restic.py, where restic is packaged with its rclone",
     "# /etc/systemd/system/ssh.service.d": "a scratch host has no systemd: tests/system has, and no such load",
     "plugins = restic": "plugins/restic/test_restic.py, where rclone is",

@@ -93,11 +93,16 @@ def test_what_usermod_does_afterwards_lets_nobody_out(panel: World) -> None:
     panel.jailssh("deluser", name, "--yes")
 
 
-def test_a_move_of_the_home_is_an_error_that_changes_nothing(panel: World) -> None:
-    """As i-MSCP and many scripts ask for it."""
+def test_a_home_moves_into_the_jail_and_back(panel: World) -> None:
+    """As i-MSCP and many scripts ask for it; without a place to go to nothing changes."""
     panel.host.run(["useradd", "--create-home", "--shell", "/bin/bash", "jp-move"], check=True)
     before = panel.host.read("/etc/passwd")
     said = run(panel, "mkdir -p /srv/jp-move; jk_jailuser -n -v -m -s /bin/bash -j /srv/jp-move jp-move", check=False)
-    assert "leave -m away" in said
+    assert "/srv/jp-move/home: no such file or directory" in said
     assert panel.host.read("/etc/passwd") == before
     assert panel.exists("/home/jp-move")
+    run(panel, "mkdir /srv/jp-move/home; jk_jailuser -n -v -m -s /bin/bash -j /srv/jp-move jp-move")
+    assert panel.exists("/srv/jp-move/home/jp-move") and not panel.exists("/home/jp-move")
+    panel.jailssh("deluser", "jp-move", "--yes")
+    assert panel.exists("/home/jp-move") and not panel.exists("/srv/jp-move/home/jp-move")
+    assert panel.host.read("/etc/passwd") == before

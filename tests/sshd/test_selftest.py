@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.sshd.world import World
+from tests.sshd.world import GROUP, World
 
 pytestmark = pytest.mark.needs("root", "sshd", "sftp", "scp", "rsync", "git", "journald", "login-program")
 
@@ -268,7 +268,10 @@ def test_names_of_nobody(world: World) -> None:
     assert refused(world, "nobody-here").startswith("jailssh: 'nobody-here': is not an account or a jail\n")
     assert refused(world, "--jail", "nosuch").startswith("jailssh: jail nosuch: does not exist\n")
     said = refused(world, "client")
-    assert said == "jailssh: account client: is not in a jail\nhint: jailssh adduser client --jail JAIL\n"
+    assert said == (
+        "jailssh: account client: is not in a jail\n"
+        f"hint: jailssh adduser client --jail JAIL, or make it a member of a group with a jail: {GROUP}\n"
+    )
 
 
 def test_no_sshd(world: World) -> None:

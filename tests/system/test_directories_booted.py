@@ -124,7 +124,7 @@ def test_out_of_the_group_is_out_of_the_jail_and_nowhere_else(tree: BootedTree, 
     assert run(tree, "p110")[0] == 255
     # No command, so no shell that could refuse: sshd itself would forward.
     assert tree.run(f"timeout 20 ssh -n -N -L 9999:127.0.0.1:389 {SSH} p110@localhost").returncode == 255
-    assert "p110: refused by PAM for sshd: its login shell is" in refusals(tree, "p110")
+    assert "p110: refused by PAM for sshd (not-jailed): its login shell is" in refusals(tree, "p110")
     told = tree.run("jailssh doctor p110")
     assert (told.returncode, CREW in told.stdout) == (1, True), told.stdout
     assert "p110" in tree.sh("jailssh apply"), "its plan goes"

@@ -22,7 +22,7 @@
 #include "nojournal.h"
 #include "outer.h"
 #include "pty.h"
-#include "record.h"
+#include "recording.h"
 #include "relay.h"
 #include "report.h"
 #include "state.h"

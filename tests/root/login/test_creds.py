@@ -35,7 +35,7 @@ int main(void)
 @pytest.mark.parametrize("value", ["0", "2"])
 def test_no_change_of_ids_makes_it_dumpable(tmp_path: Path, value: str) -> None:
     (tmp_path / "actor.c").write_text(ACTOR)
-    parts = ["creds", "plan", "kind", "fail", "reason", "journal", "nojournal", "fd"]
+    parts = ["creds", "plan", "kind", "fail", "reason", "journal", "nojournal", "readable", "fd"]
     sources = [tmp_path / "actor.c", *(LOGIN / f"{name}.c" for name in parts)]
     flags = ['-DRUN_DIR="/run/jailssh"', '-DPLAN_DIR="/var/lib/jailssh/plan.v1"']
     actor = compile_c("gcc", tmp_path / "actor", sources, *flags)

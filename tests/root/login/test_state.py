@@ -64,7 +64,8 @@ def test_open_descriptors_do_not_stay_outside(every_lab: Lab) -> None:
     outer, first, _ = session.pids(3)
     for pid in (outer, first):
         held = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-        assert not [name for name in held if name.startswith(("/srv", "/memfd"))]
+        # The outer half has one of its own, by whose name root knows the session.
+        assert not [name for name in held if name.startswith(("/srv", "/memfd")) and "/memfd:jailssh " not in name]
         assert len(held) < 16
     session.signal(signal.SIGTERM)
     assert session.wait().code == 128 + signal.SIGTERM

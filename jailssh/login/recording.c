@@ -1,4 +1,4 @@
-#include "record.h"
+#include "recording.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,6 @@
 /* The file that a session at a terminal is recorded in. */
-#ifndef JAILSSH_RECORD_H
-#define JAILSSH_RECORD_H
+#ifndef JAILSSH_RECORDING_H
+#define JAILSSH_RECORDING_H
 
 #include "plan.h"
 
