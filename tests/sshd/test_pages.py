@@ -28,7 +28,7 @@ ELSEWHERE = {
     "sed -n '/^=== file": "it shows a part of a file that other lines have made: tests/unit/carrying reads such parts",
     "systemd-sysusers": "a scratch host has no systemd: tests/system/test_logs_booted.py",
     "jailssh setup\njailssh import": "a fresh host: tests/sshd/test_carrying.py has one",
-    "# /etc/jailssh/jailssh.conf\npam_inside": "lines of the main file: tests/system/test_pam_booted.py has them in force",
+    "# /etc/jailssh/jailssh.conf\npam_inside": "main file: tests/system/test_pam_booted.py has it in force",
     "restic -o rclone": "plugins/restic/test_restic.py, where restic is packaged with its rclone",
     "# /etc/systemd/system/ssh.service.d": "a scratch host has no systemd: tests/system has, and no such load",
     "plugins = restic": "plugins/restic/test_restic.py, where rclone is",
