@@ -153,7 +153,7 @@ endif
 wheels: $(VENV)/stamp ## fill WHEELS=DIR, for make install WHEELS=DIR on a host without a network
 	@test -n '$(WHEELS)' || { echo 'wheels: say where: make wheels WHEELS=DIR' >&2; exit 1; }
 	@echo 'wheels: into $(WHEELS)'
-	@$(VENV)/bin/pip --quiet --quiet wheel --wheel-dir '$(WHEELS)' -r packaging/requirements.txt
+	@$(VENV)/bin/pip --quiet --quiet wheel --use-pep517 --wheel-dir '$(WHEELS)' -r packaging/requirements.txt
 
 install: stage ## into PREFIX=/usr/local below DESTDIR; without a network: WHEELS=DIR or SYSTEM_PACKAGES=1
 	@echo 'install: files into $(DESTDIR)$(PREFIX)'
