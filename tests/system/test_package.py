@@ -27,8 +27,8 @@ TOLD = SUITES if os.environ.get("JAILSSH_SYSTEM") == "all" else SUITES[:1]
 LOGIN = "/usr/libexec/jailssh/jailssh-login"
 NOW = jailssh.__version__
 BEFORE = f"{NOW}~before"
-# What installing and removing any package leaves behind, what logins do, and what the tests themselves make.  The script
-# that dh_apparmor writes removes the directory of switched off profiles where it is empty.
+# What installing and removing any package leaves behind, what logins do, and what the tests themselves make.  The
+# script that dh_apparmor writes removes the directory of switched off profiles where it is empty.
 PASSING = (
     "/etc/apparmor.d/disable",
     "/home", "/root", "/srv", "/tmp", "/var/backups", "/var/cache", "/var/lib/dpkg", "/var/lib/systemd", "/var/log",
