@@ -145,7 +145,8 @@ class BootedTree:
         """Switch it off and on, as its administrator does; what was on its file system is there, what ran is not."""
         assert self._machine is not None
         self.run("systemctl poweroff")
-        self._machine.wait(90)
+        # Longer than systemd waits for a unit that does not stop.
+        self._machine.wait(150)
         self._boot()
 
     def _own_groups(self) -> list[str]:
