@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -75,7 +75,11 @@ def session(tree: PackagedTree) -> Iterator[subprocess.Popen[str]]:
             assert ask(client, "echo ready") == "ready\n"
             yield client
         finally:
-            client.kill()
+            # The end of its input ends it: killed, the client's own child would go on, and the session with it.
+            assert client.stdin
+            with suppress(BrokenPipeError):
+                client.stdin.close()
+            client.wait(70)
 
 
 def ask(client: subprocess.Popen[str], line: str) -> str:
@@ -139,6 +143,9 @@ def test_set_up_and_accounts(tree: PackagedTree) -> None:
     tree.sh("jailssh setup --yes")
     assert access(tree) == "4750 root:jailssh"
     tree.sh("mkdir -p /srv/git")
+    # What its logins of before have left outside of the jail, which the check would rightly tell: its user manager.
+    tree.run(f"loginctl terminate-user {SHUT}")
+    tree.wait(lambda: tree.run(f"pgrep -U {SHUT}").returncode == 1, "the end of what the account ran")
     tree.sh(f"jailssh adduser {SHUT} --jail {JAILS[SHUT]} --yes --now")
     for name, jail in JAILS.items():
         if name != SHUT:
