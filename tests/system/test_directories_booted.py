@@ -60,6 +60,12 @@ def sftp(tree: BootedTree, name: str) -> str:
     return done.stdout.partition("directory: ")[2].strip() if done.returncode == 0 else ""
 
 
+def comes_in(tree: BootedTree, name: str) -> str:
+    """Return where a transfer begins as soon as it does: SSSD learns of a group again in its own time."""
+    tree.wait(lambda: sftp(tree, name) != "", f"{name} to be let in")
+    return sftp(tree, name)
+
+
 def run(tree: BootedTree, name: str, command: str = "id -u") -> tuple[int, str]:
     done = tree.run(f"timeout 60 ssh -n {SSH} {name}@localhost {command}")
     return done.returncode, done.stdout + done.stderr
@@ -131,7 +137,7 @@ def test_out_of_the_group_is_out_of_the_jail_and_nowhere_else(tree: BootedTree, 
     assert not planned(tree, 110)
     ldap.join("p110", CREW)
     ldap.forget()
-    assert sftp(tree, "p110") == "/home/staff/p110"
+    assert comes_in(tree, "p110") == "/home/staff/p110"
 
 
 def test_another_group_is_another_jail(tree: BootedTree, ldap: Ldap) -> None:
@@ -201,7 +207,7 @@ def test_a_server_that_answers_late_holds_up_nobody_who_is_known(tree: BootedTre
 
 def test_another_uid_than_yesterday_is_somebody_else(tree: BootedTree, ldap: Ldap) -> None:
     let_in(tree, "p160", "p161")
-    assert sftp(tree, "p160")
+    assert comes_in(tree, "p160")
     ldap.set_uid("p160", 2_800_000)
     ldap.set_uid("p161", FIRST_UID + 160)
     ldap.forget()
@@ -229,7 +235,7 @@ def test_a_name_in_the_files_and_in_the_directory(tree: BootedTree, ldap: Ldap) 
     try:
         # The files come first (nsswitch.conf), and are in the group by name: confined, as whom the name means here.
         tree.run("jailssh apply")
-        assert sftp(tree, "p170") == "/home/p170"
+        assert comes_in(tree, "p170") == "/home/p170"
         assert run(tree, "p170")[0] == 126
         assert ("JSH-209", "p170") in findings(tree, "p170")
         tree.sh("sed -i 's/^passwd:.*/passwd: sss files systemd/' /etc/nsswitch.conf")
