@@ -213,7 +213,10 @@ def test_another_uid_than_yesterday_is_somebody_else(tree: BootedTree, ldap: Lda
     ldap.forget()
     assert not sftp(tree, "p160")
     assert not sftp(tree, "p161")
-    assert "plan is for p160, login is of p161" in refusals(tree, "p161")
+    tree.wait(
+        lambda: not sftp(tree, "p161") and "plan is for p160, login is of p161" in refusals(tree, "p161"),
+        "SSSD to know the group of p161 again",
+    )
     assert "p160: is for uid" in refusals(tree, "p160")
     assert ("JSH-204", "p161") in findings(tree, "p160", "p161")
     told = tree.run("jailssh doctor p160").stdout
@@ -223,7 +226,7 @@ def test_another_uid_than_yesterday_is_somebody_else(tree: BootedTree, ldap: Lda
     # What was p160's is nobody's: the new one has no key, and p161 its own home.
     assert not sftp(tree, "p160")
     tree.sh("mkdir -p /home/staff/p161 && chown p161: /home/staff/p161")
-    assert sftp(tree, "p161") == "/home/staff/p161"
+    assert comes_in(tree, "p161") == "/home/staff/p161"
 
 
 def test_a_name_in_the_files_and_in_the_directory(tree: BootedTree, ldap: Ldap) -> None:
