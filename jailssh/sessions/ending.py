@@ -28,8 +28,9 @@ from jailssh.sessions.processes import Seen, look_at
 _ROUNDS = 20
 _AT_ONCE = 250
 """So many processes are held at a time: there are not more descriptors to be had."""
-_WORD, _RECORD, _END = 0.3, 0.3, 1.0
-"""Seconds for what is told to users, for the outer halves' records, for the end of what has been killed."""
+_WORD, _PASSING, _RECORD, _END = 0.3, 0.2, 0.3, 1.0
+"""Seconds for what is told to users, for sshd to pass it on, for the outer halves' records, for the end of what has
+been killed."""
 _STANDARD_ERROR = 2
 
 
@@ -175,6 +176,7 @@ def _tell(found: Sequence[Running], message: str) -> None:
     thread = threading.Thread(target=_write_all, args=(found, message), daemon=True)
     thread.start()
     thread.join(_WORD)
+    time.sleep(_PASSING)
 
 
 def _write_all(found: Iterable[Running], message: str) -> None:
