@@ -16,7 +16,6 @@ from jailssh.files.beneath import open_beneath
 
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
-_CHUNK = 1 << 20
 
 
 def copy_tree(source: int, target: int, heed: Callable[[], object]) -> int:
@@ -124,33 +123,13 @@ def _copy_file(inside: int, made: int, name: str) -> None:
             raise OSError(errno.EBUSY, "was replaced while it was copied", name)
         fd = os.open(name, _CREATE, 0o600, dir_fd=made)
         try:
-            _copy_data(read, fd, info.st_size)
+            if not fs.copy_sparse(read, fd, info.st_size):
+                raise OSError(errno.EBUSY, "was cut while it was copied")
             _give(read, fd, info)
         finally:
             os.close(fd)
     finally:
         os.close(read)
-
-
-def _copy_data(source: int, target: int, size: int) -> None:
-    """Copy content; where the source has holes, the target gets them too (lseek(2): SEEK_DATA)."""
-    os.ftruncate(target, size)
-    at = 0
-    while at < size:
-        try:
-            at = os.lseek(source, at, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:
-                return  # From here on there are only holes.
-            raise
-        end = os.lseek(source, at, os.SEEK_HOLE)
-        os.lseek(target, at, os.SEEK_SET)
-        while at < end:
-            data = os.pread(source, min(_CHUNK, end - at), at)
-            if not data:
-                raise OSError(errno.EBUSY, "was cut while it was copied")
-            fs.write_all(target, data)
-            at += len(data)
 
 
 def _give(source: int, target: int, info: os.stat_result | None = None) -> None:

@@ -233,29 +233,6 @@ class TreeEditor:
                     raise
         info = os.fstat(source)
         if info.st_blocks * 512 < info.st_size:
-            _copy_sparse(source, target, info.st_size)
+            fs.copy_sparse(source, target, info.st_size)
         else:
             fs.copy_data(source, target, info.st_size)
-
-
-def _copy_sparse(source: int, target: int, size: int) -> None:
-    """Copy what is data and leave the holes out (lseek(2), SEEK_DATA)."""
-    os.ftruncate(target, size)
-    end = 0
-    while end < size:
-        try:
-            start = os.lseek(source, end, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno == errno.ENXIO:  # Nothing but a hole is left.
-                return
-            raise
-        end = os.lseek(source, start, os.SEEK_HOLE)
-        os.lseek(source, start, os.SEEK_SET)
-        os.lseek(target, start, os.SEEK_SET)
-        left = end - start
-        while left > 0:
-            data = os.read(source, min(left, 1 << 20))
-            if not data:
-                return
-            fs.write_all(target, data)
-            left -= len(data)

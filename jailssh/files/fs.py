@@ -224,6 +224,31 @@ def copy_data(source: int, target: int, size: int = -1) -> int:
     return total
 
 
+def copy_sparse(source: int, target: int, size: int) -> bool:
+    """Copy ``size`` bytes from descriptor to descriptor, holes as holes (lseek(2), SEEK_DATA); raises OSError.
+
+    False: the source has become shorter meanwhile.
+    """
+    os.ftruncate(target, size)
+    at = 0
+    while at < size:
+        try:
+            at = os.lseek(source, at, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # Nothing but a hole is left.
+                return True
+            raise
+        end = os.lseek(source, at, os.SEEK_HOLE)
+        os.lseek(target, at, os.SEEK_SET)
+        while at < end:
+            data = os.pread(source, min(end - at, 1 << 20), at)
+            if not data:
+                return False
+            write_all(target, data)
+            at += len(data)
+    return True
+
+
 def atomic_write_at(dirfd: int, name: str, data: bytes, mode: int = 0o644, uid: int = 0, gid: int = 0) -> None:
     """Put a whole new file ``name`` into the open directory, replacing an old one in one step; raises OSError."""
     atomic_write_parts_at(dirfd, name, (data,), mode, uid, gid)
