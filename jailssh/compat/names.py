@@ -81,7 +81,7 @@ NAMES: Mapping[str, tuple[Tool, Callable[[Given], int]]] = MappingProxyType(
                 (
                     _V, _USER_J, _SHELL,
                     Option("n", "no effect: nothing is asked", long=("noninteractive", "nomove")),
-                    Option("m", "an error: homes are not moved", long=("move",)),
+                    Option("m", "move the home to its own path below the directory", long=("move",)),
                 ),
             ),
             people.jk_jailuser,
