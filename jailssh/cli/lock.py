@@ -10,7 +10,6 @@ from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
 from jailssh.core.journal_fields import USER
 from jailssh.core.names import escape, pluralize
 from jailssh.host import accounts
-from jailssh.services.sessions import end_sessions
 from jailssh.sessions import live
 from jailssh.sessions.ending import Wanted, end
 from jailssh.users import locking, pausing
@@ -45,10 +44,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
         done = locking.lock(context.layout, name)
         lines = list(done.lines)
         if args.kick:
-            ended = end_sessions(accounts.get(name).uid, context.layout.login_program)
-            left = "" if ended.all else "; some processes do not end"
-            lines.append(f"{name}: ended {pluralize(ended.sessions, 'session')}{left}")
-            code = code if ended.all else EXIT_FAILED
+            ended = end(context.layout, Wanted(uids=frozenset((accounts.get(name).uid,))))
+            left = "; some processes do not end" if ended.left else ""
+            lines.append(f"{name}: ended {pluralize(len(ended.sessions), 'session')}{left}")
+            code = EXIT_FAILED if ended.left else code
         if done.changed or args.kick:
             context.changed(lines, {USER: name})
         else:

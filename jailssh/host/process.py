@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import stat
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -174,6 +176,19 @@ def descriptor_of(pidfd: int, number: int) -> int:
         error = ctypes.get_errno()
         raise OSError(error, os.strerror(error))
     return found
+
+
+def wait_ended(pidfds: Iterable[int], seconds: float) -> None:
+    """Wait until the processes of these descriptors (pidfd_open(2)) have ended, for so long at most."""
+    poll = select.poll()
+    left = set(pidfds)
+    for fd in left:
+        poll.register(fd, select.POLLIN)
+    until = time.monotonic() + seconds
+    while left and (rest := until - time.monotonic()) > 0:
+        for fd, _ in poll.poll(rest * 1000):
+            poll.unregister(fd)
+            left.discard(fd)
 
 
 def last_line(text: str) -> str:

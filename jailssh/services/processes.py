@@ -3,18 +3,119 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from jailssh.core.names import is_number
 from jailssh.host.paths import Layout
-from jailssh.services.sessions import SSHD
 
+SSHD = ("sshd", "sshd-session", "sshd-auth")
+"""The programs of a server of OpenSSH, by name."""
+FIRST = b"1"
+"""The number of the first process of a pid namespace, in there."""
 DELETED = " (deleted)"
 """What proc(5) puts behind a program whose file is gone or was replaced."""
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 _SYSTEM = ("/usr/", "/sbin/", "/bin/", "/lib/")
 _ZOMBIE = b"Z"
+_MOST = 1 << 14
+_STATUS = re.compile(
+    rb"\nPPid:\t(\d+)\n.*?\nUid:\t(\d+)\t(\d+)\t(\d+)\t(\d+)\n.*?\nNSpid:\t([\d\t]+)\n.*?\nNSsid:\t([\d\t]+)\n", re.S
+)
+"""Of proc_pid_status(5); a name cannot have a newline there."""
+_NO_BOUNDING_SET = b"\nCapBnd:\t0000000000000000\n"
+_MEMORY = re.compile(rb"\nRss(?:Anon|Shmem):\s+(\d+) kB")
+
+
+class Seen(NamedTuple):
+    """A process; ``uids``: real, effective, saved, of the file system; ``numbers``: its ids, outer namespace first.
+
+    ``leads``: it leads a session of its own in its innermost pid namespace (setsid(2)).  ``bounded``: nothing is in
+    its bounding set.
+    """
+
+    pid: int
+    parent: int
+    uids: tuple[int, int, int, int]
+    numbers: tuple[bytes, ...]
+    leads: bool
+    bounded: bool
+    status: bytes
+
+    @property
+    def uid(self) -> int:
+        """The real uid."""
+        return self.uids[0]
+
+    @property
+    def is_of_one(self) -> bool:
+        """True if all its ids are those of one account that is not root's."""
+        return self.uids[0] != 0 and len(set(self.uids)) == 1
+
+    def is_like(self, other: Seen) -> bool:
+        """True if this can be the process ``other`` seen at another time: it is the same account's in that part."""
+        return (self.parent, self.uids, self.numbers, self.leads, self.bounded) == (
+            other.parent, other.uids, other.numbers, other.leads, other.bounded
+        )  # fmt: skip
+
+    @property
+    def name(self) -> str:
+        """Its name, which anybody can give their own processes."""
+        return self.status.partition(b"\n")[0].removeprefix(b"Name:\t").decode("utf-8", "surrogateescape")
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it has now beside the pages of files (proc_pid_status(5): RssAnon, RssShmem)."""
+        return sum(int(each) for each in _MEMORY.findall(self.status)) * 1024
+
+
+def look_at(pid: int) -> Seen | None:
+    """Return a process as it is now, None where there is none."""
+    text = read(pid, "status")
+    if (found := _STATUS.search(text)) is None:
+        return None
+    parent, real, effective, saved, files, numbers, leaders = found.groups()
+    ids = tuple(numbers.split())
+    return Seen(
+        pid, int(parent), (int(real), int(effective), int(saved), int(files)), ids,
+        leaders.split()[-1] == ids[-1], _NO_BOUNDING_SET in text, text,
+    )  # fmt: skip
+
+
+def look_at_all() -> dict[int, Seen]:
+    """Return the processes of this pid namespace and of those below it, by pid."""
+    pids = [int(name) for name in os.listdir("/proc") if is_number(name)]
+    return {pid: seen for pid in pids if (seen := look_at(pid)) is not None}
+
+
+def read(pid: int, name: str) -> bytes:
+    """Return the beginning of a file of a process (proc(5)), nothing where the process has ended."""
+    try:
+        fd = os.open(f"/proc/{pid}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.read(fd, _MOST)
+    except OSError:
+        return b""
+    finally:
+        os.close(fd)
+
+
+def link(pid: int, name: str) -> str:
+    """Return where a link of a process leads, "" where the process has ended."""
+    try:
+        return os.readlink(f"/proc/{pid}/{name}")
+    except OSError:
+        return ""
+
+
+def depth() -> int:
+    """Return how many numbers a process of this pid namespace has; those of one below it have more."""
+    seen = look_at(os.getpid())
+    return len(seen.numbers) if seen else 1
 
 
 @dataclass(frozen=True)
@@ -34,29 +135,25 @@ class ProcessSeen:
 
 def all_of_them() -> tuple[ProcessSeen, ...]:
     """Return the processes of this host; one that ends meanwhile is left out."""
-    here = _link(None, "pid")
-    found = []
-    for name in os.listdir("/proc"):
-        if not is_number(name):
-            continue
-        try:
-            with open(f"/proc/{name}/status", "rb") as stream:
-                text = stream.read()
-        except OSError:
-            continue
-        fields = {key: rest for key, _, rest in (line.partition(b":") for line in text.split(b"\n"))}
-        uids = fields.get(b"Uid", b"").split()
-        if len(uids) < 3:
-            continue
-        comm = fields.get(b"Name", b"").strip().decode("utf-8", "surrogateescape")
-        uid, euid, saved = map(int, uids[:3])
-        # Root that has taken on an account's ids for a moment (sshd, a file server) is not the account's to control.
-        euid = euid if uid or saved else 0
-        # The links are read of people's processes alone: those of the system are many, and nobody asks.
-        of_people = bool(uid or euid)
-        program, same = (_at(f"/proc/{name}/exe"), _link(int(name), "pid") == here) if of_people else ("", True)
-        found.append(ProcessSeen(int(name), uid, euid, comm, program, same))
-    return tuple(found)
+    here = own_space()
+    return tuple(judged(seen, here) for seen in look_at_all().values())
+
+
+def own_space() -> str:
+    """Return what names the pid namespace of this process."""
+    return link(os.getpid(), "ns/pid")
+
+
+def judged(seen: Seen, here: str) -> ProcessSeen:
+    """Return a process as the checks judge it; ``here``: :func:`own_space`."""
+    real, effective, saved, _ = seen.uids
+    # Root that has taken on an account's ids for a moment (sshd, a file server) is not the account's to control.
+    effective = effective if real or saved else 0
+    # The links are read of people's processes alone: those of the system are many, and nobody asks.
+    of_people = bool(real or effective)
+    program = link(seen.pid, "exe") if of_people else ""
+    same = not of_people or link(seen.pid, "ns/pid") == here
+    return ProcessSeen(seen.pid, real, effective, seen.name, program, same)
 
 
 def runs_what_it_says(process: ProcessSeen) -> bool:
@@ -109,8 +206,8 @@ def sort(
         if name is None or is_manager(process):
             continue
         if is_ours(process.program, layout) and _is_really_ours(process):
-            if not process.here and _link(process.pid, "user") == _link(None, "user"):
-                spaces.add(_link(process.pid, "pid"))
+            if not process.here and link(process.pid, "ns/user") == link(os.getpid(), "ns/user"):
+                spaces.add(link(process.pid, "ns/pid"))
         elif not process.here:
             inner.setdefault(name, []).append(process)
         elif process.program or not _has_ended(process.pid):
@@ -118,7 +215,7 @@ def sort(
     elsewhere = {
         name: found
         for name, processes in inner.items()
-        if (found := tuple(each for each in processes if (space := _link(each.pid, "pid")) and space not in spaces))
+        if (found := tuple(each for each in processes if (space := link(each.pid, "ns/pid")) and space not in spaces))
     }
     return {name: tuple(found) for name, found in outside.items()}, elsewhere
 
@@ -149,15 +246,3 @@ def _has_ended(pid: int) -> bool:
         return stat_of(pid)[0] == _ZOMBIE
     except (OSError, IndexError):
         return True
-
-
-def _link(pid: int | None, space: str) -> str:
-    """Return what names a namespace of a process, None for this one; "" for one that has ended."""
-    return _at(f"/proc/{'self' if pid is None else pid}/ns/{space}")
-
-
-def _at(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import select
 import signal
 import stat
 import struct
@@ -14,11 +13,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from jailssh.host import accounts
+from jailssh.host import accounts, process
 from jailssh.host.paths import Layout
+from jailssh.services.processes import DELETED, FIRST, SSHD, depth, link, look_at
 
-SSHD = ("sshd", "sshd-session", "sshd-auth")
-"""The programs of a server of OpenSSH, by name."""
 _ROUNDS = 20
 _PATIENCE = 1.0
 _AUTH = b"SSH_USER_AUTH="
@@ -123,7 +121,9 @@ def _kill(found: Iterable[_SessionProcess], look: Callable[[int], set[_SessionPr
             fds.append(fd)
             if each in look(each.pid):
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
-    _wait(fds)
+    process.wait_ended(fds, _PATIENCE)
+    for fd in fds:
+        os.close(fd)
 
 
 def _to_end(uid: int, login_program: str, stays: Callable[[str], bool] | None) -> list[_SessionProcess]:
@@ -165,39 +165,16 @@ def told_of(pid: int, uid: int) -> str:
 
 def _look(pid: int, uid: int, login_program: str) -> Iterator[_SessionProcess]:
     """Yield the process if it is one of those to be ended."""
-    with suppress(OSError):
-        # The owner of the directory is root for a process that is not dumpable, so the ids are read (proc(5)).
-        with open(f"/proc/{pid}/status", encoding="utf-8", errors="surrogateescape") as stream:
-            fields = dict(line.rstrip("\n").partition(":\t")[::2] for line in stream)
-        if fields["Uid"].split() != [str(uid)] * 4:
-            return
-        program = os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
-        parent = int(fields["PPid"])
-        if program == login_program:
-            # The jail's first process has a number in a second namespace; it ends with the outer half.  A keeper is the
-            # first of its namespace, in a session of its own.
-            outside = len(fields["NSpid"].split()) == len(_own_numbers())
-            keeper = not outside and fields["NSpid"].split()[-1] == fields["NSsid"].split()[-1] == "1"
-            yield _SessionProcess(pid, parent, is_jail=outside, is_keeper=keeper)
-        elif os.path.basename(program) in SSHD:
-            yield _SessionProcess(pid, parent, is_server=True)
-
-
-def _own_numbers() -> list[str]:
-    with open("/proc/self/status", encoding="utf-8", errors="surrogateescape") as stream:
-        return next(line.split()[1:] for line in stream if line.startswith("NSpid:"))
-
-
-def _wait(fds: list[int]) -> None:
-    """Wait until the processes have ended, for a moment at most, and close their descriptors."""
-    poll = select.poll()
-    left = set(fds)
-    for fd in fds:
-        poll.register(fd, select.POLLIN)
-    end = time.monotonic() + _PATIENCE
-    while left and (rest := end - time.monotonic()) > 0:
-        for fd, _ in poll.poll(rest * 1000):
-            poll.unregister(fd)
-            left.discard(fd)
-    for fd in fds:
-        os.close(fd)
+    seen = look_at(pid)
+    # The owner of the directory is root for a process that is not dumpable, so the ids are what counts.
+    if seen is None or seen.uids != (uid,) * 4:
+        return
+    program = link(pid, "exe").removesuffix(DELETED)
+    if program == login_program:
+        # The jail's first process has a number in a second namespace; it ends with the outer half.  A keeper is the
+        # first of its namespace, in a session of its own.
+        outside = len(seen.numbers) == depth()
+        keeper = not outside and seen.leads and seen.numbers[-1] == FIRST
+        yield _SessionProcess(pid, seen.parent, is_jail=outside, is_keeper=keeper)
+    elif os.path.basename(program) in SSHD:
+        yield _SessionProcess(pid, seen.parent, is_server=True)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-from jailssh.sessions.processes import link
+from jailssh.services.processes import link
 
 _SOCK_DIAG = 4
 _BY_FAMILY = 20

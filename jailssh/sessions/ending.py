@@ -20,10 +20,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jailssh.host.paths import Layout
-from jailssh.host.process import descriptor_of
+from jailssh.host.process import descriptor_of, wait_ended
+from jailssh.services.processes import Seen, look_at
 from jailssh.sessions import live
 from jailssh.sessions.live import Picture, Running
-from jailssh.sessions.processes import Seen, look_at
 
 _ROUNDS = 20
 _AT_ONCE = 250
@@ -95,10 +95,10 @@ def _end_sessions(found: Iterable[Running], servers: Container[int]) -> None:
     held = [each for one in found if (each := _held(one)) is not None]
     try:
         _kill([each.first for each in held])
-        _wait([each.outer for each in held], _RECORD)
+        wait_ended([each.outer for each in held], _RECORD)
         _kill([each.outer for each in held])
         _kill([each.server for each in held if each.running.server and each.running.server.pid in servers])
-        _wait([fd for each in held for fd in (each.first, each.outer)], _END)
+        wait_ended([fd for each in held for fd in (each.first, each.outer)], _END)
     finally:
         for each in held:
             each.close()
@@ -145,7 +145,7 @@ def _end_others(found: Sequence[Seen]) -> None:
                 fds.append(fd)
                 if (now := look_at(each.pid)) is not None and now.is_like(each):
                     _kill([fd])
-        _wait(fds, _END)
+        wait_ended(fds, _END)
         for fd in fds:
             os.close(fd)
 
@@ -155,19 +155,6 @@ def _kill(fds: Iterable[int]) -> None:
         if fd >= 0:
             with suppress(OSError):
                 signal.pidfd_send_signal(fd, signal.SIGKILL)
-
-
-def _wait(fds: Sequence[int], seconds: float) -> None:
-    """Wait until the processes have ended, ``seconds`` at most."""
-    poll = select.poll()
-    left = set(fds)
-    for fd in fds:
-        poll.register(fd, select.POLLIN)
-    until = time.monotonic() + seconds
-    while left and (rest := until - time.monotonic()) > 0:
-        for fd, _ in poll.poll(rest * 1000):
-            poll.unregister(fd)
-            left.discard(fd)
 
 
 def _tell(found: Sequence[Running], message: str) -> None:

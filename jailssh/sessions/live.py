@@ -13,8 +13,9 @@ from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
+from jailssh.services.processes import FIRST, Seen, depth, link, look_at, look_at_all, read
 from jailssh.sessions.connections import Connections
-from jailssh.sessions.processes import Programs, Seen, all_of_them, link, look_at, read
+from jailssh.sessions.programs import Programs
 
 _MARK = "/memfd:jailssh "
 _GONE = " (deleted)"
@@ -96,9 +97,9 @@ def mark_of(pid: int, usual: str = "6") -> Mark | None:
 
 class _Look:
     def __init__(self, layout: Layout) -> None:
-        self._all = all_of_them()
+        self._all = look_at_all()
         self._programs = Programs(layout)
-        self._depth = len(self._all[os.getpid()].numbers) if os.getpid() in self._all else 1
+        self._depth = depth()
         self._children: dict[int, list[Seen]] = {}
         for seen in self._all.values():
             if seen.uid:
@@ -106,7 +107,7 @@ class _Look:
 
     def picture(self) -> Picture:
         halves = [seen for seen in self._all.values() if seen.bounded and seen.uid and self._programs.is_login(seen)]
-        keepers = [each for each in halves if self._inside(each) and each.leads and each.numbers[-1] == b"1"]
+        keepers = [each for each in halves if self._inside(each) and each.leads and each.numbers[-1] == FIRST]
         inner = {each.pid for each in halves if self._inside(each)}
         kept_pids = {each.pid for each in keepers}
         sessions = []
@@ -139,7 +140,7 @@ class _Look:
         return Running(
             outer=outer, first=first, inside=(first, *self._below(first)),
             server=server if server and self._is_server(server) else None,
-            mark=mark_of(outer.pid), lingers=first.numbers[-1] != b"1",
+            mark=mark_of(outer.pid), lingers=first.numbers[-1] != FIRST,
         )  # fmt: skip
 
     def _is_server(self, seen: Seen) -> bool:

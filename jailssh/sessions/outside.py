@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -13,9 +12,8 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration, NotJailedError, load_configuration
 from jailssh.jail.this_host import to_account
 from jailssh.services import processes
-from jailssh.services.processes import ProcessSeen
+from jailssh.services.processes import link
 from jailssh.sessions.live import Picture
-from jailssh.sessions.processes import Seen, link
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +33,8 @@ def strays(picture: Picture, layout: Layout) -> tuple[list[Stray], list[JailsshE
     names = dict(_jailed(uids, layout, errors))
     if not names:
         return [], errors
-    here = link(os.getpid(), "ns/pid")
-    left = [_seen(each, here) for each in picture.others if each.uids[0] in names or each.uids[1] in names]
+    here = processes.own_space()
+    left = [processes.judged(each, here) for each in picture.others if each.uids[0] in names or each.uids[1] in names]
     spaces = {link(each.first.pid, "ns/pid") for each in picture.sessions}
     spaces |= {link(each.keeper.pid, "ns/pid") for each in picture.kept}
     found = []
@@ -64,12 +62,3 @@ def _is_in_one(configuration: Configuration, entry: AccountEntry) -> bool:
         return bool(configuration.jails_for(to_account(entry)))
     except NotJailedError:
         return False
-
-
-def _seen(seen: Seen, here: str) -> ProcessSeen:
-    real, effective, saved, _ = seen.uids
-    name = seen.status.partition(b"\n")[0].removeprefix(b"Name:\t").decode("utf-8", "surrogateescape")
-    # As the census has it: root that has taken on an account's ids for a moment is not the account's to control.
-    return ProcessSeen(
-        seen.pid, real, effective if real or saved else 0, name, link(seen.pid, "exe"), link(seen.pid, "ns/pid") == here
-    )
