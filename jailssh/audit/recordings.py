@@ -7,6 +7,7 @@ it comes from a jail, so nothing of it reaches a terminal but through :mod:`jail
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import stat
@@ -114,36 +115,34 @@ class Recording:
 def listed(folder: str, account: str = "") -> list[Listed]:
     """Return the recordings in a directory, of one account where it is named, the oldest first."""
     found = []
-    try:
-        names = sorted(os.listdir(folder))
-    except FileNotFoundError:
-        return []
-    for name in names:
-        named = _NAME.match(name)
-        if named is None or (account and named["account"] != account):
-            continue
-        path = f"{folder}/{name}"
+    for path in paths_of(folder, account):
+        owner, session = _names(path)
         try:
             with closing(Recording(path)) as recording:
                 head, seconds, size = recording.head, _last_moment(path), os.stat(path).st_size
         except (HostError, OSError):
             head, seconds, size = None, 0.0, 0
-        found.append(Listed(path=path, account=named["account"], session=named["session"], head=head,
-                            seconds=seconds, size=size))  # fmt: skip
+        found.append(Listed(path=path, account=owner, session=session, head=head, seconds=seconds, size=size))
     return sorted(found, key=lambda each: (each.head.started if each.head else 0, each.path))
+
+
+def paths_of(folder: str, account: str = "") -> list[str]:
+    """Return the files of the recordings in a directory, of one account where it is named; none without a directory."""
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    found = [f"{folder}/{name}" for name in names if _NAME.match(name)]
+    return [path for path in found if account in ("", _names(path)[0])]
 
 
 def path_of(folder: str, wanted: str) -> str:
     """Return the file that ``wanted`` means: a path, a name in the directory, or the beginning of a session's id."""
     if "/" in wanted:
         return wanted
-    try:
-        names = [name for name in os.listdir(folder) if _NAME.match(name)]
-    except FileNotFoundError:
-        names = []
-    fits = [name for name in names if name == wanted or _names(name)[1].startswith(wanted)]
+    fits = [path for path in paths_of(folder) if os.path.basename(path) == wanted or _names(path)[1].startswith(wanted)]
     if len(fits) == 1:
-        return f"{folder}/{fits[0]}"
+        return fits[0]
     why = "is the beginning of several sessions" if fits else "is no session with a recording"
     raise UsageError(escape(wanted), why, hint="jailssh replay lists them")
 
@@ -173,7 +172,9 @@ def _names(path: str) -> tuple[str, str]:
 def _event(line: bytes) -> Recorded | None:
     try:
         at, code, text = json.loads(line)
-        return Recorded(at=max(0.0, float(at)), code=Code(code), text=text) if isinstance(text, str) else None
+        if not isinstance(text, str) or not math.isfinite(at):
+            return None
+        return Recorded(at=max(0.0, float(at)), code=Code(code), text=text)
     except (ValueError, TypeError, RecursionError, OverflowError):
         return None
 

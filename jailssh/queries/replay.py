@@ -12,10 +12,10 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from jailssh.audit.recordings import Code, Listed, Recorded, Recording, listed, path_of
+from jailssh.audit.recordings import Code, Listed, Recorded, Recording, listed, path_of, paths_of
 from jailssh.audit.screen import RESET, Harmless, Lines
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, HostError, UsageError
 from jailssh.core.names import binary_size, escape, pluralize
 
 EXAMPLES = (
@@ -54,9 +54,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_root("replay")
     folder = context.layout.recordings
     if args.search is not None:
-        paths = (
-            [path_of(folder, args.session)] if args.session else [each.path for each in listed(folder, args.account)]
-        )
+        paths = [path_of(folder, args.session)] if args.session else paths_of(folder, args.account)
         return _search(paths, _pattern(args.search), context)
     if not args.session:
         if args.text or args.export:
@@ -140,18 +138,25 @@ def _lines(recording: Recording) -> Iterator[tuple[float, str]]:
         yield at, rest
 
 
+def _hits(recording: Recording, pattern: re.Pattern[str]) -> Iterator[Hit]:
+    head = recording.head
+    for at, line in _lines(recording):
+        if pattern.search(line):
+            yield Hit(session=head.session, account=head.account, at=round(at, 3), line=line)
+
+
 def _search(paths: Iterable[str], pattern: re.Pattern[str], context: Context) -> int:
-    hits: list[Hit] = []
+    found: list[tuple[int, list[Hit]]] = []
     code = EXIT_OK
     for path in paths:
-        with closing(Recording(path)) as recording:
-            head = recording.head
-            hits += [
-                Hit(session=head.session, account=head.account, at=round(at, 3), line=line)
-                for at, line in _lines(recording)
-                if pattern.search(line)
-            ]
-            code = max(code, _told(recording, context))
+        try:
+            with closing(Recording(path)) as recording:
+                found.append((recording.head.started, list(_hits(recording, pattern))))
+                code = max(code, _told(recording, context))
+        except HostError as error:  # the others may have what is looked for
+            context.tell(str(error))
+            code = EXIT_FAILED
+    hits = [hit for _, of_one in sorted(found, key=lambda each: each[0]) for hit in of_one]
     rows = [f"{hit.session}  {escape(hit.account)}  {hit.at:9.3f}  {escape(hit.line)}" for hit in hits]
     context.facts([asdict(hit) for hit in hits], rows or ["nothing found"])
     return code

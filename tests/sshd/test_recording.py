@@ -178,10 +178,14 @@ def test_wrong_requests(world: World, account: str, words: list[str], why: str) 
 def test_a_recording_that_is_cut_or_damaged_is_read_as_far_as_it_goes(world: World, account: str) -> None:
     head = '{"version": 2, "width": 80, "height": 24, "timestamp": 1}'
     good = '[0.5, "o", "first\\r\\n"]'
-    bad = ['{"a": 1}', '[1, "o"]', '["x", "o", "y"]', '[1, "z", "y"]', "[" * 100_000, "\x00", '[2, "o", "cu']
+    times = [f'[{at}, "o", "y"]' for at in ('"x"', "NaN", "Infinity")]
+    bad = ['{"a": 1}', '[1, "o"]', *times, '[1, "z", "y"]', "[" * 100_000, "\x00", '[2, "o", "cu']
     world.host.write(f"{FOLDER}/{account}.00000000000000ff.cast", "\n".join((head, good, *bad)))
     done = world.jailssh("replay", "00000000000000ff", "--text", check=False)
     assert (done.code, done.stdout) == (1, "first\n")
     assert f"{len(bad)} lines cannot be read" in done.stderr
     world.host.write(f"{FOLDER}/{account}.00000000000000fe.cast", "")
     assert "00000000000000fe  recorded: cannot be read" in world.jailssh("replay").stdout
+    found = world.jailssh("replay", "--search", "first", check=False)
+    assert (found.code, found.stdout.endswith("  first\n")) == (1, True), found
+    assert f"{FOLDER}/{account}.00000000000000fe.cast: is not a recording" in found.stderr

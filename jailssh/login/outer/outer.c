@@ -234,8 +234,8 @@ static void set_up(struct outer *o)
         pump_end(&o->pumps[which]);
 }
 
-/* What logs in this session is known by the name of this process: ../../relay/session.c, which reads it, has the form.
- */
+/* What logs in this session is known by the name of this process, which the relay can read without power, as it cannot
+ * what mark() leaves: ../../relay/session.c has the form. */
 static void name_process(const char *session)
 {
     char name[] = "jail-----------";
