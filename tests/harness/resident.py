@@ -10,6 +10,7 @@ import json
 import select
 import subprocess
 from collections.abc import Mapping
+from typing import Any
 
 from jailssh.core.errors import JailsshError
 from jailssh.scratch.host import Finished, ScratchHost
@@ -108,3 +109,20 @@ class Resident:
     def close(self) -> None:
         """End it, and nothing that it has started."""
         self._server.communicate()
+
+
+class Driven:
+    """A host with a ``driver``, which reads what to do as JSON and answers in JSON."""
+
+    driver: Resident
+
+    def raw(self, **spec: Any) -> Finished:
+        """Have it done, and return how that ended."""
+        return self.driver.run(json.dumps(spec))
+
+    def do(self, what: str, **spec: Any) -> dict[str, Any]:
+        """Have it done to its end, and return the answer."""
+        done = self.raw(do=what, **spec)
+        assert done.stdout, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from jailssh.scratch.host import Finished, ScratchHost
-from tests.harness.resident import Resident
+from jailssh.scratch.host import ScratchHost
+from tests.harness.resident import Driven, Resident
 from tests.root.setup_lab import LOGIN as LOGIN
 from tests.root.setup_lab import bare_prefix
 
@@ -135,7 +134,7 @@ print(json.dumps({"lines": lines, "points": points}))
 """
 
 
-class Host:
+class Host(Driven):
     """A scratch host that is set up, with the driver."""
 
     def __init__(self, scratch: ScratchHost) -> None:
@@ -144,15 +143,6 @@ class Host:
 
     def sh(self, command: str) -> str:
         return self.scratch.run(["sh", "-c", command], check=True).stdout
-
-    def raw(self, **spec: Any) -> Finished:
-        return self.driver.run(json.dumps(spec))
-
-    def do(self, what: str, **spec: Any) -> dict[str, Any]:
-        done = self.raw(do=what, **spec)
-        assert done.stdout, done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
 
     def ok(self, what: str, **spec: Any) -> str:
         answer = self.do(what, **spec)

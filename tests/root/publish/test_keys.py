@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,7 +21,7 @@ from jailssh.publish import plan_files, publish
 from jailssh.scratch.host import Finished, ScratchHost
 from jailssh.upkeep import update
 from tests.harness.keys import public_key
-from tests.harness.resident import Resident, command
+from tests.harness.resident import Driven, Resident, command
 from tests.root.publish_lab import publish_all, put
 from tests.root.ring_lab import ALICE, GIT, JAIL, files, layout, name, people
 
@@ -207,7 +206,7 @@ PYTHON = "/usr/local/lib/jailssh/python"
 SETTLED = "settled an interrupted change: keys-forge"
 
 
-class Host:
+class Host(Driven):
     """A host with jailssh installed and the account forge, and the driver."""
 
     def __init__(self, scratch: ScratchHost) -> None:
@@ -227,15 +226,6 @@ class Host:
 
     def jailssh(self, *args: str, check: bool = True) -> Finished:
         return self.scratch.run(["/usr/local/bin/jailssh", *args], check=check)
-
-    def raw(self, **spec: Any) -> Finished:
-        return self.driver.run(json.dumps(spec))
-
-    def do(self, what: str, **spec: Any) -> dict[str, Any]:
-        done = self.raw(do=what, **spec)
-        assert done.stdout, done.stderr
-        answer: dict[str, Any] = json.loads(done.stdout)
-        return answer
 
     def sh(self, command: str) -> str:
         return self.scratch.run(["sh", "-c", command], check=True).stdout
