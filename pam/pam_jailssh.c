@@ -25,6 +25,7 @@
 
 #include "../jailssh/login/fd.h"
 #include "../jailssh/login/journal.h"
+#include "../jailssh/login/net_pin.h"
 #include "../jailssh/login/plan.h"
 #include "service.h"
 #include "table.h"
@@ -34,8 +35,12 @@
 __attribute__((used)) static const char version[] = "jailssh-pam-module " VERSION;
 
 #define PAM_TABLE "pam"
-#define GROUP "jailssh" /* whose members are in a jail, whatever the table says */
-enum { PRIORITY = 4 };  /* of the record of a refusal, as of the login program's */
+#define GROUP "jailssh"             /* whose members are in a jail, whatever the table says */
+#define FORWARDED "jailssh-forward" /* for whose members the drop-in lets sshd forward */
+enum { PRIORITY = 4 };              /* of the record of a refusal, as of the login program's */
+/* Days of shadow(5): that of `jailssh lock`, and that of whom sshd forwards for.  They have expired for sshd without PAM
+ * and for a stack without this module. */
+enum { DAY = 86400, LOCKED = 1, GATED = 2 };
 
 /* Somebody in a jail, or lost to it: is_shell, in no group.  What could not be read has a reason in its fault. */
 struct person {
@@ -201,6 +206,13 @@ __attribute__((format(printf, 6, 7))) static int refuse(pam_handle_t *pamh, int 
     return answer;
 }
 
+/* WHY with errno, or with 0 for none. */
+static int refuse_as(pam_handle_t *pamh, int flags, const struct person *person, int answer, const char *why)
+{
+    return refuse(pamh, flags, person, answer, "pam-session", "%s%s%s", why, errno ? ": " : "",
+                  errno ? strerror(errno) : "");
+}
+
 static bool is_inside(const struct person *person, const char *service)
 {
     return service_can_be_inside(service) && table_has(&person->table, TABLE_INSIDE, service);
@@ -213,12 +225,26 @@ static long expiry(pam_handle_t *pamh, const struct person *person)
     return shadow ? shadow->sp_expire : -1;
 }
 
+/* What sshd forwards comes from this process and its children: in the account's network then, or there is no login. */
+static const char *enter_network(pam_handle_t *pamh, const struct person *person)
+{
+    bool gated = expiry(pamh, person) == GATED;
+    bool member = pam_modutil_user_in_group_nam_nam(pamh, person->entry->pw_name, FORWARDED);
+    errno = 0;
+    if (strcmp(item(pamh, PAM_SERVICE), "sshd") != 0 || !(gated || member || net_pin_is_wanted(person->entry->pw_uid)))
+        return NULL;
+    if (member && !gated)
+        return "it is in the group " FORWARDED " without its day of expiry; to mend it: jailssh apply";
+    return net_pin_enter(person->entry->pw_uid);
+}
+
 static int judge(pam_handle_t *pamh, int flags, const struct person *person)
 {
-    enum { DAY = 86400, LOCKED = 1 }; /* LOCKED: the day that `jailssh lock` sets */
-    const char *service = item(pamh, PAM_SERVICE);
+    const char *service = item(pamh, PAM_SERVICE), *why;
+    long expires = expiry(pamh, person);
+    int yes = expires == GATED ? PAM_TRY_AGAIN : PAM_SUCCESS; /* the profile goes past pam_unix, which would refuse */
     if (service_is_su_by_root(service))
-        return PAM_SUCCESS;
+        return yes;
     if (person->table_fault)
         return refuse(pamh, flags, person, PAM_PERM_DENIED, "pam-table", "%s/%s %s; to mend it: jailssh setup",
                       PAM_TABLE_DIR, PAM_TABLE, person->table_fault);
@@ -232,13 +258,12 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
                       "an account in a jail comes in by sshd alone; %sto let it through, outside of the jail: "
                       "pam_services = %s; in /etc/jailssh/jailssh.conf, then jailssh setup",
                       service_can_be_inside(service) ? "to run its commands in the jail: pam_inside; " : "", service);
-    long expires = expiry(pamh, person);
-    if (expires >= 0 && time(NULL) / DAY >= expires)
+    if (expires >= 0 && expires != GATED && time(NULL) / DAY >= expires)
         return refuse(pamh, flags, person, PAM_ACCT_EXPIRED, expires == LOCKED ? "locked" : "expired", "%s",
                       expires == LOCKED ? "the account is locked; to allow its logins: jailssh unlock"
                                         : "the account is expired (chage --list)");
     if (through)
-        return PAM_SUCCESS;
+        return yes;
     if (!person->is_shell)
         return refuse(pamh, flags, person, PAM_PERM_DENIED, "shell",
                       "its login shell is another than %s, and would read files of the account's outside of the jail; "
@@ -246,7 +271,9 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
                       LOGIN_PROGRAM);
     if (person->plan_fault && strcmp(service, "sshd") != 0) /* of a login the login program tells it, and more */
         return refuse(pamh, flags, person, PAM_PERM_DENIED, person->plan_code, "%s", person->plan_fault);
-    return PAM_SUCCESS;
+    if ((why = enter_network(pamh, person)))
+        return refuse_as(pamh, flags, person, PAM_PERM_DENIED, why);
+    return yes;
 }
 
 int pam_sm_acct_mgmt(pam_handle_t *pamh, int flags, int argc, const char **argv)
@@ -271,10 +298,10 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
         errno = 0;
         why = view_enter();
         answer = PAM_SUCCESS;
-    }
+    } else if (person) /* again: keyboard-interactive's account phase is another process's */
+        why = enter_network(pamh, person);
     if (why)
-        answer = refuse(pamh, flags, person, PAM_SESSION_ERR, "pam-session", "%s%s%s", why, errno ? ": " : "",
-                        errno ? strerror(errno) : "");
+        answer = refuse_as(pamh, flags, person, PAM_SESSION_ERR, why);
     person_free(person);
     return answer;
 }

@@ -22,12 +22,23 @@ class Shown(Word):
 
 
 class Network(Word):
-    """What a jail has of a network; ``AUTO`` depends on what its plugins are for."""
+    """What a jail has of a network; ``AUTO`` depends on what its plugins are for.
+
+    ``ACCOUNT`` is a loopback interface that all sessions of the account share; no ``network`` setting names it.
+    """
 
     AUTO = "auto"
     NONE = "none"
     LOOPBACK = "loopback"
     HOST = "host"
+    ACCOUNT = "account"
+
+
+class Forward(Word):
+    """Where sshd forwards ports for a jail's accounts: nowhere, or in the network of the account alone."""
+
+    NO = "no"
+    INSIDE = "inside"
 
 
 class Recorded(Word):

@@ -1,13 +1,10 @@
 #include "jail.h"
 
 #include <errno.h>
-#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,6 +12,7 @@
 #include "fail.h"
 #include "filter.h"
 #include "mount.h"
+#include "net_pin.h"
 #include "pin.h"
 
 /* Never shared: the pinned mount namespace is what a login's own is a copy of. */
@@ -71,7 +69,10 @@ const char *jail_host_name(const struct plan *plan)
 /* Enter the namespaces that this login shares with others. */
 static void share(const struct plan *plan, struct jail *jail)
 {
-    jail->shared = pin_enter(jail->image, jail_host_name(plan), shareable(plan));
+    unsigned long net = plan_says(plan, OP_NET, "account") ? CLONE_NEWNET : 0;
+    if (net && net_pin_enter(plan->uid))
+        refuse(R_KERNEL, "cannot enter the network of the account", errno);
+    jail->shared = net | pin_enter(jail->image, jail_host_name(plan), shareable(plan));
     jail->tree = jail->shared & CLONE_NEWNS ? -1 : mount_take_image(jail->image);
 }
 
@@ -79,13 +80,8 @@ static void share(const struct plan *plan, struct jail *jail)
  * anything in it, as with none. */
 void jail_loopback_up(const struct plan *plan)
 {
-    struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
-    if (!plan_says(plan, OP_NET, "loopback"))
-        return;
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if ((fd < 0 || ioctl(fd, SIOCSIFFLAGS, &request) != 0) && errno != EPERM && errno != EAFNOSUPPORT)
+    if (plan_says(plan, OP_NET, "loopback") && !net_loopback_up() && errno != EPERM && errno != EAFNOSUPPORT)
         refuse(R_SETUP, "cannot bring up the loopback interface", errno);
-    close(fd);
 }
 
 pid_t jail_clone(const struct plan *plan, struct jail *jail)

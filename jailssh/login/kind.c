@@ -142,7 +142,7 @@ static bool fits_choice(char kind, const char *text)
 {
     static const char *const choices[] = { ['j'] = "allow require",
                                            ['y'] = "no yes",
-                                           ['N'] = "none host loopback",
+                                           ['N'] = "none host loopback account",
                                            ['w'] = "ro rw",
                                            ['x'] = "exec noexec",
                                            ['U'] = "user root",

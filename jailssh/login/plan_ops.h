@@ -5,7 +5,7 @@
  * c value class, b base64, a address or network, E environment name that may end in *; numbers with a range: g group,
  * k nice value, s sessions, d seconds of a session, z size, D days, M minute of a day, S seconds from UTC, O operands;
  * and the enumerations A 0|126, j allow|require, y no|yes, N
- * none|host|loopback, w ro|rw, x exec|noexec, U user|root, m must|optional|make, r a resource limit's name. */
+ * none|host|loopback|account, w ro|rw, x exec|noexec, U user|root, m must|optional|make, r a resource limit's name. */
 #ifndef JAILSSH_PLAN_OPS_H
 #define JAILSSH_PLAN_OPS_H
 

@@ -62,7 +62,7 @@ VERBS: tuple[Verb, ...] = (
          "key {0} has the plan {1}: certificate for {2} by {3}"),
     Verb("member", ("int:1:2147483647",), 16, False, "only for sessions in group {0}"),
     Verb("outsider", ("int:1:2147483647",), 17, False, "not for sessions in group {0}"),
-    Verb("net", ("enum:none,host,loopback",), 20, True, "network: {0}"),
+    Verb("net", ("enum:none,host,loopback,account",), 20, True, "network: {0}"),
     Verb("hostname", ("name",), 21, True, "host name {0}"),
     Verb("pty", ("enum:no,yes",), 22, True, "own terminal: {0}"),
     Verb("sessions", ("int:1:999999",), 23, True, "at most {0:count} of the account at a time"),

@@ -61,6 +61,7 @@ PLAN: dict[str, Callable[[], bytes]] = {
     "proc": lambda: plan(proc=True),
     "system": lambda: plan(system=True),
     "loopback": lambda: plan(net=Network.LOOPBACK),
+    "account": lambda: plan(net=Network.ACCOUNT),
     "linger": lambda: plan(linger=True),
     "member": lambda: plan(groups=[record("member", 6000)]),
     "log": lambda: with_rule(replace(RUN, stderr_to_journal=True)),

@@ -312,6 +312,8 @@ MOUNTS = (
     Row("cover_rest: /proc #2", "mask", (Answer("getdents64", EIO, who=INNER),), plan="system"),
     Row("cover_name: name", "mask", (Answer("open_tree", EINVAL, (None, None, CLONE_NAMED), INNER),), plan="system",
         says="(stat|loadavg|meminfo|swaps): "),
+    Row("share: cannot enter the network of the account", "kernel",
+        (Answer("ioctl", EIO, (None, SIOCSIFFLAGS), OUTER),), plan="account"),
     Row("jail_loopback_up: cannot bring up the loopback interface", "setup",
         (Answer("ioctl", EIO, (None, SIOCSIFFLAGS), INNER),), plan="loopback"),
     Row("cover_batch: masked->record->args[0]", "mask", (Answer("move_mount", ENOENT, _TO_A_NAME, INNER),
