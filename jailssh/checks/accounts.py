@@ -13,7 +13,7 @@ from itertools import accumulate
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import escape, is_number
 from jailssh.files import fs
-from jailssh.host.accounts import AccountEntry
+from jailssh.host.accounts import GATED, AccountEntry
 from jailssh.integrity import looked
 from jailssh.integrity.census import Person, names_elsewhere, uids_elsewhere
 from jailssh.integrity.check import Check
@@ -363,7 +363,7 @@ def _entry(each: Facts) -> Iterable[_Row]:
             yield PASSWORD, "has a password", {"cure": f"usermod --password '*' {each.name}"}
     if each.last_change == "0":
         yield MUST_CHANGE, "its password must be changed at the next login", {"cure": f"chage --lastday -1 {each.name}"}
-    if each.expires is not None and each.expires <= each.today:
+    if each.expires is not None and each.expires <= each.today and each.expires != GATED:
         cure = f"chage --expiredate -1 {each.name}, or jailssh deluser {each.name}"
         yield LOCKED, f"expired {each.today - each.expires} days ago", {"cure": cure}
 

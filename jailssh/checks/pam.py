@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import is_number
 from jailssh.host import bounded
+from jailssh.host.accounts import GATED
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import digest, stamp_of
@@ -242,7 +243,7 @@ def _somebody(scene: Scene) -> str:
     today = int(scene.now // 86400)
     for name, person in scene.jailed.items():
         row = scene.census.shadow.get(name)
-        expired = row is not None and is_number(row[7]) and int(row[7]) <= today
+        expired = row is not None and is_number(row[7]) and int(row[7]) <= today and int(row[7]) != GATED
         if person.entry.shell == scene.layout.login_program and not expired:
             return name
     return ""

@@ -77,6 +77,7 @@ _BY_KEYWORD = {
     "forcecommand": FORCED,
     "disableforwarding": FORWARDING,
     "permittunnel": FORWARDING,
+    **dict.fromkeys(sshd.FORWARDING, FORWARDING),
     "permituserrc": USER_RC,
     "chrootdirectory": CHROOT,
     "authorizedkeysfile": KEYS_FILE,
@@ -169,7 +170,8 @@ def _facts(scene: Scene) -> Facts:
         person = scene.jailed[names[0]]
 
         def ask(name: str = names[0], by_name: bool = bool(case[0])) -> list[object]:
-            return _ask(scene, name, connections, home_keys=not by_name)
+            forwards = sshd.FORWARD_GROUP in groups_of[name]
+            return _ask(scene, name, connections, home_keys=not by_name, forwards=forwards)
 
         # The name may be another one in the next run; the case is what counts.
         key = repr((case, person.entry.groups if any(not line.clear for line in matches) else ()))
@@ -186,7 +188,7 @@ def _program() -> str:
     return next((path for path in ("/usr/sbin/sshd", "/usr/local/sbin/sshd") if os.path.exists(path)), "")
 
 
-def _ask(scene: Scene, name: str, connections: Sequence[str], *, home_keys: bool) -> list[object]:
+def _ask(scene: Scene, name: str, connections: Sequence[str], *, home_keys: bool, forwards: bool) -> list[object]:
     """Return faults (keyword, why, connection), warnings, and the program that is asked for keys."""
     faults: dict[tuple[str, str], str] = {}
     warnings: dict[str, None] = {}
@@ -194,7 +196,7 @@ def _ask(scene: Scene, name: str, connections: Sequence[str], *, home_keys: bool
     accept = scene.configuration.accept_env()
     for connection in connections:
         values = sshd.effective(name, sshd.main_config(scene.layout), connection=connection)
-        for keyword, why in sshd.faults(values, scene.layout, home_keys=home_keys):
+        for keyword, why in sshd.faults(values, scene.layout, home_keys=home_keys, forwards=forwards):
             faults.setdefault((keyword, why), connection)
         warnings.update(dict.fromkeys(sshd.warnings(values, accept)))
         asked = values.get("authorizedkeyscommand", ["none"])[0]

@@ -20,7 +20,7 @@ from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.publish.publish import PlanChange, changes, publish_each, revocations, withdraw_gone
-from jailssh.setup import doors, running, setup
+from jailssh.setup import doors, forwarding, running, setup
 from jailssh.users import gone, key_removal
 
 EXAMPLES = ("jailssh apply", "jailssh apply --dry-run", "jailssh apply --gone")
@@ -85,6 +85,7 @@ def _look(context: Context, found: list[PlanChange], shells: list[str], tries: T
     wrong = _account_errors(configuration, tries)
     if setup_here(context):
         shells += doors.set_shells(layout, configuration, act=False, errors=tries.errors)
+        shells += forwarding.settle(layout, configuration, act=False, errors=tries.errors)
     found += changes(configuration, wrong, tries.errors)
     return configuration
 
@@ -123,6 +124,8 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
             # What confines comes before the plans, which let in.
             act = partial(doors.set_shells, layout, checked, act=True, errors=tries.errors)
             shells += tries("login shells", act) or []
+            forwards = partial(forwarding.settle, layout, checked, act=True, errors=tries.errors)
+            shells += tries("forwarding", forwards) or []
         tries.errors += publish_each(checked, found, wrong)
     return configuration
 

@@ -14,7 +14,7 @@ from jailssh.config.reader import Document, Item, RawSetting, did_you_mean, read
 from jailssh.config.rights import Table, file_of
 from jailssh.config.settings import HOLDS_PATHS, JAIL, RLIMITS, Setting, SettingKind, plugin_settings
 from jailssh.config.values import UNSET, Raw, parse, words_of
-from jailssh.core.closed import Network, Recorded, Root
+from jailssh.core.closed import Forward, Network, Recorded, Root
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_jail_name
 from jailssh.plugin.api import Account, Option, Plugin, Value
@@ -56,6 +56,7 @@ class JailConfig:
     root: Root
     inaccessible_paths: tuple[str, ...]
     network: Network
+    forward: Forward
     groups: tuple[str, ...]
     home_keys: bool
     supplementary_groups: tuple[str, ...]
@@ -223,12 +224,15 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
     for name in refused_names(accepted_of(document)):
         why = f"accept_env: {name} is not allowed: it can change what is executed"
         errors.append(ConfigError(document.entries[""]["accept_env"].origin, why))
+    if top["forward"].value == Forward.INSIDE and top["network"].value not in (Network.AUTO, Network.LOOPBACK):
+        why = f"forward: inside needs a loopback interface of the jail's own, and network is {top['network'].value}"
+        errors.append(ConfigError(top["forward"].origin, why, hint="network = loopback"))
     raise_all(errors)
     set_limits = {key: limits[key].value for key in RLIMITS if limits[key].value != UNSET}
     access = {key: item for key, item in limits.items() if key not in RLIMITS}
     values = {key: item.value for key, item in top.items() if key not in ("extends", "plugins")}
     values |= {"root": Root(str(values["root"])), "network": Network(str(values["network"])),
-               "record": Recorded(str(values["record"]))}  # fmt: skip
+               "forward": Forward(str(values["forward"])), "record": Recorded(str(values["record"]))}  # fmt: skip
     return JailConfig(
         name=name, file=document.file, places={plugin: _place(document, plugin) for plugin in plugins},
         plugins=plugins, limits=MappingProxyType(set_limits), env=env,  # type: ignore[arg-type]
@@ -349,6 +353,12 @@ def home_keys_of(document: Document) -> bool:
         return entry is not None and parse("bool", entry.raw) is True
     except ValueError:
         return False
+
+
+def forwards_of(document: Document) -> bool:
+    """True if sshd may forward for the accounts in the jail in ``document``; a value that is none counts as no."""
+    entry = document.entries[""].get("forward")
+    return entry is not None and entry.raw.strip() == Forward.INSIDE
 
 
 def accepted_of(document: Document) -> tuple[str, ...]:

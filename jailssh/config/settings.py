@@ -108,6 +108,8 @@ JAIL: tuple[Setting, ...] = (
             former="hide"),
     Setting("", "network", "enum:auto,none,loopback,host", "auto",
             "none; loopback: the jail's own; host: the host's; auto: loopback where a shell is, else none"),
+    Setting("", "forward", "enum:no,inside", "no",
+            "inside: sshd forwards ports for accounts in it, to and from the jail's own loopback alone"),
     Setting("", "groups", "words", "", "Unix groups whose members get this jail"),
     Setting("", "home_keys", "bool", "no",
             "accept keys in ~/.ssh/authorized_keys of members of groups; no: keys in /etc/jailssh/keys only"),

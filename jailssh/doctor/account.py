@@ -175,7 +175,7 @@ def judge_state(facts: StateFacts) -> list[Fault]:
     ages, what = facts.ages, f"account {facts.name}"
     if ages is None:
         return found
-    if ages.expires is not None and facts.today >= ages.expires:
+    if ages.expires is not None and facts.today >= ages.expires and ages.expires != accounts.GATED:
         why = f"expired on {_date(ages.expires)} (shadow)"
         found.append(Fault(what, why, f"chage --expiredate -1 {facts.name}"))
     if ages.changed == 0:

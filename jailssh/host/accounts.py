@@ -203,11 +203,23 @@ def has_password(name: str) -> bool:
     )
 
 
+GATED = 2
+"""The day of expiry of accounts that sshd forwards for: by pam_jailssh alone they get in, whose login has a network of
+its own by then.  For sshd without PAM and a stack without the module they have expired."""
+
+
 def is_expired(name: str) -> bool:
-    """True if the local account has expired (shadow(5): the day, counted from 1970, from which on nobody logs in)."""
+    """True if the local account has expired (shadow(5): the day, counted from 1970, from which on nobody logs in).
+
+    :data:`GATED` is no such day.
+    """
     today = int(time.time()) // 86400
     return any(
-        fields[0] == name and len(fields) > 7 and is_number(fields[7]) and int(fields[7]) <= today
+        fields[0] == name
+        and len(fields) > 7
+        and is_number(fields[7])
+        and int(fields[7]) <= today
+        and int(fields[7]) != GATED
         for fields in _rows(_AGES_FILE)
     )
 

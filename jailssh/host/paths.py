@@ -103,6 +103,11 @@ class Layout:
         return f"{self.root}/run/jailssh"
 
     @property
+    def networks(self) -> str:
+        """Return the directory of the accounts' pinned network namespaces (jailssh/login/net_pin.c)."""
+        return f"{self.root}/run/jailssh/net"
+
+    @property
     def socket(self) -> str:
         """The socket of jailsshd."""
         return f"{self.run}/jailsshd.sock"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from jailssh.config.jails import (
     combine,
     combined_name,
     extend,
+    forwards_of,
     groups_of,
     home_keys_of,
     jails_of,
@@ -190,6 +192,25 @@ class Configuration:
         """Return the unix groups whose members log in by the keys in their homes too, sorted."""
         jails = [each for each in self.documents.values() if isinstance(each, Document) and home_keys_of(each)]
         return tuple(sorted({group for each in jails for group in groups_of(each)}))
+
+    def forwarding_jails(self) -> tuple[str, ...]:
+        """Return the jails for whose accounts sshd may forward, sorted."""
+        each = {name: document for name, document in self.documents.items() if isinstance(document, Document)}
+        return tuple(sorted(name for name, document in each.items() if forwards_of(document)))
+
+    def forwarded_names(self) -> tuple[str, ...]:
+        """Return the accounts for which sshd shall forward, sorted: those that are in such a jail by name, not shared.
+
+        Who shares an account would share its network.  One with a broken file is left out.
+        """
+        jails, shared = set(self.forwarding_jails()), set(self.shared_names())
+        found = []
+        for name in self.user_names() if jails else ():
+            with suppress(JailsshError):
+                user = self.user(name)
+                if user is not None and user.jails and jails.issuperset(user.jails) and name not in shared:
+                    found.append(name)
+        return tuple(sorted(found))
 
     def accept_env(self) -> tuple[str, ...]:
         """Return the names of variables that a jail accepts, as AcceptEnv of sshd_config(5) has them, sorted."""

@@ -19,7 +19,7 @@ from jailssh.config.jails import (
 )
 from jailssh.config.keys import Keyring
 from jailssh.config.limits import access_of, log_rate_of
-from jailssh.core.closed import Network, Root
+from jailssh.core.closed import Forward, Network, Root
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
 from jailssh.host.clock import local_offsets
@@ -155,7 +155,7 @@ class JailDefinition:
         memory, cpus = what_is_there(config)
         return JailSettings(
             config.name,
-            network=config.network,
+            network=Network.ACCOUNT if config.forward == Forward.INSIDE else config.network,
             hostname=config.hostname,
             message=config.message,
             tmp_size=config.tmp_size,

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import escape
 from jailssh.files import fs
-from jailssh.host import install, process
+from jailssh.host import accounts, install, process
 from jailssh.host.paths import Layout
 
 _INCLUDE = re.compile(r"\s*include[\s=]+(.*)", re.IGNORECASE)
@@ -27,6 +27,8 @@ HOME_KEYS = ".ssh/authorized_keys"
 """The file of keys in a home, as ``AuthorizedKeysFile`` has it."""
 AUTH_FILE = "SSH_USER_AUTH"
 """The variable with which sshd names the file that says how somebody logged in (``ExposeAuthInfo``)."""
+FORWARD_GROUP = "jailssh-forward"
+"""The group for whose members sshd forwards ports, from and to the network of the account."""
 _OWN = "JAILSSH_"
 _UNITS = ("ssh.service", "sshd.service")
 
@@ -161,7 +163,8 @@ def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str, *, 
 
     ``home_keys``: a jail may say of this account that keys in its home count too.
     """
-    for keyword, why in faults(values, layout, home_keys=home_keys):
+    forwards = accounts.is_listed_member(user, FORWARD_GROUP)
+    for keyword, why in faults(values, layout, home_keys=home_keys, forwards=forwards):
         hint = f"an earlier sshd_config line overrides the drop-in; check: sshd -T -C user={user},host=h,addr=::1"
         if keyword == ACCEPT_ENV:
             hint = "remove it from sshd_config; AcceptEnv adds up over all matching Match blocks"
@@ -186,9 +189,26 @@ def wanted(layout: Layout) -> dict[str, str]:
     }
 
 
-def faults(values: Mapping[str, list[str]], layout: Layout, *, home_keys: bool = False) -> Iterator[tuple[str, str]]:
-    """Yield keyword and reason of each value that does not hold a jailed account; arguments as :func:`check_forced`."""
-    for keyword, value in wanted(layout).items():
+FORWARDING = {
+    "disableforwarding": "no",
+    "allowstreamlocalforwarding": "no",
+    "allowagentforwarding": "no",
+    "x11forwarding": "no",
+    "gatewayports": "no",
+    "kbdinteractiveauthentication": "no",
+    "usepam": "yes",
+}
+"""What must hold for an account that sshd forwards ports for.  Without PAM it would do so in the host's network."""
+
+
+def faults(
+    values: Mapping[str, list[str]], layout: Layout, *, home_keys: bool = False, forwards: bool = False
+) -> Iterator[tuple[str, str]]:
+    """Yield keyword and reason of each value that does not hold a jailed account; arguments as :func:`check_forced`.
+
+    ``forwards``: it is in :data:`FORWARD_GROUP`.
+    """
+    for keyword, value in {**wanted(layout), **(FORWARDING if forwards else {})}.items():
         got = values.get(keyword, ["nothing"])[0]
         both = home_keys and keyword == "authorizedkeysfile" and got == f"{value} {HOME_KEYS}"
         # From 10.4 on, sshd prints words of its own with capitals.

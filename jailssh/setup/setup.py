@@ -52,11 +52,13 @@ def drop_in(
     template: str,
     home_keys: Sequence[str] = (),
     accept_env: Sequence[str] = (),
+    forwards: bool = False,
 ) -> str:
     """Return the drop-in's text for the members of ``jailssh`` and of ``groups`` (Unix groups that jails name).
 
     ``home_keys``: those of them whose members log in by the keys in their homes too.  ``accept_env``: what clients may
-    send beside the language; the login program passes it on in those jails alone that say so.
+    send beside the language; the login program passes it on in those jails alone that say so.  ``forwards``: some jail
+    has a network of the account's own that sshd may forward to.
     """
     names = jailed.groups(groups)
     # Who is in a jail by name is not meant, whatever other groups the account is in.
@@ -69,6 +71,7 @@ def drop_in(
                 hint="use letters, digits and . _ + - in the prefix",
             )
     text = template if len(own) > 1 else without_home_keys(template)
+    text = (text if forwards else without_ports(text)).replace("@FORWARD@", sshd.FORWARD_GROUP)
     text = text.replace("@GROUPS@", ",".join(names)).replace("@HOME_KEY_GROUPS@", ",".join(own))
     text = text.replace("@ACCEPT@", "".join(f" {name}" for name in accept_env))
     text = text.replace("@LOGIN@", layout.login_program).replace("@KEYS@", layout.keys)
@@ -77,7 +80,14 @@ def drop_in(
 
 def without_home_keys(text: str) -> str:
     """Return the drop-in, or its template, without the block for those who log in by keys in their homes too."""
-    return re.sub(r"^# Keys in homes:.*?(?=^# The accounts in a jail:)", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(
+        r"^# Keys in homes:.*?(?=^# Ports:|^# The accounts in a jail:)", "", text, flags=re.MULTILINE | re.DOTALL
+    )
+
+
+def without_ports(text: str) -> str:
+    """Return the drop-in, or its template, without the block for those for whom sshd forwards."""
+    return re.sub(r"^# Ports:.*?(?=^# The accounts in a jail:)", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def wanted_drop_in(layout: Layout, groups: Sequence[str]) -> str:
@@ -89,6 +99,7 @@ def wanted_drop_in(layout: Layout, groups: Sequence[str]) -> str:
         template=read_template(layout, TEMPLATE, "sshd_config.d"),
         home_keys=configuration.home_key_groups(),
         accept_env=configuration.accept_env(),
+        forwards=bool(configuration.forwarding_jails()),
     )
 
 
@@ -110,7 +121,8 @@ def directories(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
 
 def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
     """Return what ``jailssh setup`` would change, in order; empty when all is as it should be."""
-    changes = [_group_change()] if not accounts.group_exists(GROUP) else []
+    wanted = [GROUP, *([sshd.FORWARD_GROUP] if load_configuration(layout).forwarding_jails() else [])]
+    changes = [_group_change(name) for name in wanted if not accounts.group_exists(name)]
     changes += [_dir_change(path, modes[0]) for path, modes in directories(layout) if _mode(path) not in modes]
     # What refuses comes before what lets in; the profile names the program that says why, which is installed.
     return [
@@ -173,10 +185,9 @@ def _mode(path: str) -> int | None:
         return None
 
 
-def _group_change() -> Change:
-    return Change(
-        "group", (f"+ system group {GROUP}",), UndoAction(Operation.GROUP, GROUP), lambda: accounts.create_group(GROUP)
-    )
+def _group_change(name: str) -> Change:
+    inverse = UndoAction(Operation.GROUP, name)
+    return Change("group", (f"+ system group {name}",), inverse, lambda: accounts.create_group(name))
 
 
 def _dir_change(path: str, mode: int) -> Change:
@@ -264,7 +275,9 @@ def check_candidate(layout: Layout, groups: Sequence[str]) -> None:
     """Ask sshd whether it accepts the drop-in and whether it would hold, before anything is changed."""
     sshd.check_include(layout)
     text = wanted_drop_in(layout, groups)
-    probe = re.sub(r"^Match Group .*$", "Match User jailssh-probe", without_home_keys(text), flags=re.MULTILINE)
+    probe = re.sub(
+        r"^Match Group .*$", "Match User jailssh-probe", without_ports(without_home_keys(text)), flags=re.MULTILINE
+    )
     sshd.test_candidate(layout, text, probe)
 
 

@@ -28,6 +28,7 @@ from jailssh.jail import owners
 from jailssh.jail.authorized_keys import keys_file
 from jailssh.publish import plan_files
 from jailssh.services.sessions import end_processes, end_sessions
+from jailssh.setup import forwarding
 from jailssh.setup.setup import GROUP
 from jailssh.users import key_removal, locking, settling
 from jailssh.users.adduser import Confirm, forget_canary, subject, users_file
@@ -219,10 +220,13 @@ def prepare(
     name = wish.name
     if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
         raise JailsshError(f"account {name}", "was put into a jail again by another command", hint="repeat the command")
-    for each in (subject(name), keys_subject(name), locking.subject(name)):
+    for each in (subject(name), keys_subject(name), locking.subject(name), forwarding.subject(name)):
         transaction.recover(layout, each)
     if facts.same:
         locking.lift(layout, name)
+        forwarding.lift(layout, name)
+        assert facts.entry is not None
+        forwarding.forget_network(layout, facts.entry.uid)
     journal = Journal(layout, subject(name))
     entry, same = facts.entry if unchanged else accounts.find(name), facts.same
     # A journal of old does not say which account it was; the users file did.

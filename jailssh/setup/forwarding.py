@@ -1,0 +1,147 @@
+"""For which accounts sshd forwards ports: those of jails with ``forward = inside``, and what must hold before.
+
+sshd forwards for the members of one group.  What it forwards comes from the process in which pam_jailssh has entered the
+network of the account.  So that no other process of sshd's gets that far, a member's day of expiry in /etc/shadow is
+:data:`jailssh.host.accounts.GATED`: sshd without PAM refuses it by itself, and so does pam_unix where our module, which
+goes past it, is not asked.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from jailssh.change import transaction, undo
+from jailssh.change.transaction import Journal
+from jailssh.change.undo import Operation, UndoAction
+from jailssh.core.errors import HostError, JailsshError
+from jailssh.files import fs
+from jailssh.host import accounts, pins
+from jailssh.host.paths import Layout
+from jailssh.jail.configuration import Configuration
+from jailssh.services import pam as pam_files
+from jailssh.services import pam_account, shadow, sshd
+from jailssh.setup import pam
+
+GROUP = sshd.FORWARD_GROUP
+_PREFIX = "forward-"
+_LOCKED = 1
+"""The day of ``jailssh lock``, which closes the same doors; :func:`jailssh.users.locking.unlock` brings ours back."""
+
+
+def subject(name: str) -> str:
+    """Return the name of the journal that says what :func:`lift` takes back."""
+    return f"{_PREFIX}{name}"
+
+
+def problems(layout: Layout, configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """Yield what keeps PAM on this host from putting a login into the account's network, with the cure."""
+    if not pam_files.has_tool(layout):
+        yield f"{pam_files.TOOL} is not installed, so nobody knows whether PAM asks pam_jailssh", "forward = no"
+        return
+    if not pam_files.in_force(layout, pam.wanted(layout, configuration.groups())):
+        yield f"{pam_files.account_path(layout)} does not begin with the profile {pam_files.NAME}", "jailssh setup"
+    if why := pam.module_problem(layout):
+        yield why, "install jailssh again"
+    lines = pam_account.stack()
+    for phase in ("account", "session"):
+        if not any(line.phase == phase and line.module == layout.pam_module for line in lines):
+            yield f"the {phase} phase of the service sshd does not ask pam_jailssh", "jailssh setup"
+    if not any(line.phase == "account" and line.module == "pam_unix.so" for line in lines):
+        yield "the account phase of the service sshd does not ask pam_unix", "put pam_unix back: pam-auth-update"
+
+
+def unsafe(name: str, ages: accounts.PasswordAges | None) -> str:
+    """Return what is wrong with an account in the group, "" for nothing."""
+    if ages is None or ages.expires not in (accounts.GATED, _LOCKED):
+        return f"is in group {GROUP} without its day of expiry: nothing but PAM keeps sshd from forwarding for it"
+    return ""
+
+
+def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: list[JailsshError]) -> list[str]:
+    """Put the accounts of jails with ``forward = inside`` into the group, and take the others out of it.
+
+    Call under the lock of the set-up.  Returns lines that say what changed, or would; what keeps somebody out is added
+    to ``errors``.
+    """
+    wanted = configuration.forwarded_names()
+    lines = []
+    for name in _members(layout):
+        if name not in wanted:
+            lines.append(f"{name}: sshd forwards no ports for it any more")
+            if act:
+                lift(layout, name)
+    found = list(problems(layout, configuration)) if wanted else []
+    for name in wanted:
+        try:
+            if _open(layout, name, found, act=act):
+                lines.append(f"{name}: sshd forwards ports, in the network of the account")
+        except JailsshError as error:
+            errors.append(error)
+    return lines
+
+
+def _members(layout: Layout) -> list[str]:
+    """Return those who are in the group, and those who have a journal of it."""
+    begun = [each.removeprefix(_PREFIX) for each in transaction.subjects(layout) if each.startswith(_PREFIX)]
+    return sorted({*accounts.members(GROUP), *begun})
+
+
+def _open(layout: Layout, name: str, found: list[tuple[str, str]], *, act: bool) -> bool:
+    """Make sshd forward for ``name``; False where it does, or is locked."""
+    what, ages, entry = f"account {name}", accounts.password_ages(name), accounts.get(name)
+    if accounts.is_listed_member(name, GROUP) and not unsafe(name, ages):
+        return False
+    if ages is None or not accounts.is_local(name):
+        raise HostError(what, "forward = inside needs a line of its own in /etc/shadow", hint="forward = no")
+    if found:
+        raise HostError(what, f"forward = inside: {found[0][0]}", hint=found[0][1])
+    if ages.expires not in (None, accounts.GATED):
+        why = "has a day of expiry in /etc/shadow, or is locked, and forward = inside needs that field"
+        raise HostError(what, why, hint=f"chage --expiredate -1 {name}; jailssh knows: expires, in [limits]")
+    if not act:
+        return True
+    transaction.recover(layout, subject(name))
+    journal = Journal(layout, subject(name))
+    journal.original, journal.uid = [], entry.uid
+    inverse = undo.put_expiry_back(name, entry.uid, None, accounts.GATED)
+    with journal.changing(f"forwarding for {name}", "jailssh apply"):
+        # First in, last out: nobody is in the group without it.
+        journal.step("expiry", inverse, lambda: shadow.set_expiry(name, accounts.GATED))
+        journal.step("member", UndoAction(Operation.MEMBER, name, (GROUP,)), lambda: accounts.add_member(name, GROUP))
+        journal.commit()
+    return True
+
+
+def lift(layout: Layout, name: str) -> bool:
+    """Make sshd forward for ``name`` no more, if it does; call under the lock of the set-up.
+
+    A login that has begun may have been told by sshd that it may: its network stays, and a file in its place tells the
+    module to make it (``net_pin_is_wanted``), until the account leaves its jail or the host starts again.
+    """
+    journal = Journal(layout, subject(name))
+    steps = [*journal.original, *journal.steps]
+    member = accounts.is_listed_member(name, GROUP)
+    if not steps and not member:
+        return False
+    entry = accounts.find(name)
+    if entry is not None and entry.uid:
+        fs.ensure_dir(os.path.dirname(layout.networks), 0o755)
+        fs.ensure_dir(layout.networks, 0o700)
+        if not os.path.lexists(path := f"{layout.networks}/{entry.uid}"):
+            fs.atomic_write(path, b"", mode=0o600)
+    if member:
+        accounts.remove_member(name, GROUP)
+    undo.take_back(steps)
+    ages = accounts.password_ages(name)
+    if ages is not None and ages.expires == accounts.GATED:  # of a name that it did not have then
+        shadow.set_expiry(name, None)
+    journal.steps = []
+    journal.forget()
+    return True
+
+
+def forget_network(layout: Layout, uid: int) -> None:
+    """Let go of the network of an account that is in no jail any more; sessions that run keep it."""
+    for name in (f"{uid}", f"{uid}.lock"):
+        pins.let_go(f"{layout.networks}/{name}")
