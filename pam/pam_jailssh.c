@@ -27,9 +27,7 @@
 #include "../jailssh/login/journal.h"
 #include "../jailssh/login/net_pin.h"
 #include "../jailssh/login/plan.h"
-#include "service.h"
-#include "table.h"
-#include "view.h"
+#include "module.h"
 
 /* `jailssh check` looks for this in the file. */
 __attribute__((used)) static const char version[] = "jailssh-pam-module " VERSION;
@@ -38,9 +36,7 @@ __attribute__((used)) static const char version[] = "jailssh-pam-module " VERSIO
 #define GROUP "jailssh"             /* whose members are in a jail, whatever the table says */
 #define FORWARDED "jailssh-forward" /* for whose members the drop-in lets sshd forward */
 enum { PRIORITY = 4 };              /* of the record of a refusal, as of the login program's */
-/* Days of shadow(5): that of `jailssh lock`, and that of whom sshd forwards for.  They have expired for sshd without PAM
- * and for a stack without this module. */
-enum { DAY = 86400, LOCKED = 1, GATED = 2 };
+enum { DAY = 86400, LOCKED = 1, GATED = 2 }; /* days of shadow(5): of `jailssh lock`; of whom sshd forwards for */
 
 /* Somebody in a jail, or lost to it: is_shell, in no group.  What could not be read has a reason in its fault. */
 struct person {
@@ -52,24 +48,11 @@ struct person {
     struct table table;
 };
 
-/* The whole of a file of root's that nobody else can change; NULL with errno.  *FOLDER_IS_GOOD: it is there, too. */
-static char *read_roots(const char *folder, const char *name, size_t most, size_t *size, bool *folder_is_good)
-{
-    int dir = fd_walk(AT_FDCWD, folder, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
-    *folder_is_good = dir >= 0;
-    char *data = dir < 0 ? NULL : fd_read_owned(dir, name, 0, S_IWGRP | S_IWOTH, most, size);
-    int error = errno;
-    if (dir >= 0)
-        close(dir);
-    errno = error;
-    return data;
-}
-
 static void read_table(struct person *person)
 {
     size_t size;
     bool there;
-    person->table_data = read_roots(PAM_TABLE_DIR, PAM_TABLE, TABLE_MAX_SIZE, &size, &there);
+    person->table_data = fd_read_roots(PAM_TABLE_DIR, PAM_TABLE, TABLE_MAX_SIZE, &size, &there);
     person->table_fault = person->table_data ? table_parse(person->table_data, size, &person->table) : strerror(errno);
 }
 
@@ -82,7 +65,7 @@ static bool has_plan(struct person *person)
     bool there;
     snprintf(name, sizeof name, "%u", person->entry->pw_uid);
     person->plan_code = "plan-bad";
-    person->plan_data = read_roots(PLAN_DIR, name, PLAN_MAX_SIZE, &size, &there);
+    person->plan_data = fd_read_roots(PLAN_DIR, name, PLAN_MAX_SIZE, &size, &there);
     if (!person->plan_data && (!there || errno == ENOENT))
         return false;
     person->plan_fault = person->plan_data ? plan_parse(person->plan_data, size, &person->plan) : strerror(errno);
@@ -206,7 +189,6 @@ __attribute__((format(printf, 6, 7))) static int refuse(pam_handle_t *pamh, int 
     return answer;
 }
 
-/* WHY with errno, or with 0 for none. */
 static int refuse_as(pam_handle_t *pamh, int flags, const struct person *person, int answer, const char *why)
 {
     return refuse(pamh, flags, person, answer, "pam-session", "%s%s%s", why, errno ? ": " : "",
@@ -230,8 +212,9 @@ static const char *enter_network(pam_handle_t *pamh, const struct person *person
 {
     bool gated = expiry(pamh, person) == GATED;
     bool member = pam_modutil_user_in_group_nam_nam(pamh, person->entry->pw_name, FORWARDED);
+    bool by_sshd = strcmp(item(pamh, PAM_SERVICE), "sshd") == 0 || strcmp(item(pamh, PAM_TTY), "ssh") == 0;
     errno = 0;
-    if (strcmp(item(pamh, PAM_SERVICE), "sshd") != 0 || !(gated || member || net_pin_is_wanted(person->entry->pw_uid)))
+    if (!by_sshd || !(gated || member || net_pin_is_wanted(person->entry->pw_uid)))
         return NULL;
     if (member && !gated)
         return "it is in the group " FORWARDED " without its day of expiry; to mend it: jailssh apply";
@@ -262,6 +245,8 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
         return refuse(pamh, flags, person, PAM_ACCT_EXPIRED, expires == LOCKED ? "locked" : "expired", "%s",
                       expires == LOCKED ? "the account is locked; to allow its logins: jailssh unlock"
                                         : "the account is expired (chage --list)");
+    if ((why = enter_network(pamh, person)))
+        return refuse_as(pamh, flags, person, PAM_PERM_DENIED, why);
     if (through)
         return yes;
     if (!person->is_shell)
@@ -271,8 +256,6 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
                       LOGIN_PROGRAM);
     if (person->plan_fault && strcmp(service, "sshd") != 0) /* of a login the login program tells it, and more */
         return refuse(pamh, flags, person, PAM_PERM_DENIED, person->plan_code, "%s", person->plan_fault);
-    if ((why = enter_network(pamh, person)))
-        return refuse_as(pamh, flags, person, PAM_PERM_DENIED, why);
     return yes;
 }
 

@@ -1,4 +1,4 @@
-#include "service.h"
+#include "module.h"
 
 #include <stddef.h>
 #include <string.h>

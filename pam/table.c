@@ -1,4 +1,4 @@
-#include "table.h"
+#include "module.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * from this process, with its own uid.  So here a shell's path leads to the login program: it knows the account by its
  * uid, makes the jail, gives up all power, and only then looks at the command, as for a login by sshd.  Another path
  * leads to a file that this mount namespace does not let anybody execute, an interpreter or a loader too. */
-#include "view.h"
+#include "module.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import is_number
-from jailssh.host import bounded
+from jailssh.host import accounts, bounded
 from jailssh.host.accounts import GATED
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
@@ -19,6 +19,7 @@ from jailssh.integrity.kept import digest, stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.services import pam, pam_account
 from jailssh.services.pam_account import PamLine
+from jailssh.setup import forwarding
 from jailssh.setup import pam as profile
 
 PROFILE = Kind(
@@ -76,6 +77,12 @@ TABLE = Kind(
     "jailssh setup",
 )  # fmt: skip
 
+FORWARDS = Kind(
+    "JSH-412", Severity.HIGH, "what keeps sshd's forwarding out of the host's network does not hold",
+    "sshd forwards for the account: into the network of the host where PAM does not put the login into the account's.",
+    "jailssh apply",
+)  # fmt: skip
+
 SECONDS = 3.0
 _MOST_HANGING = 2
 _SSHD, _CRON, _AT, _MANAGER = "sshd", ("cron", "crond"), ("atd",), ("systemd-user",)
@@ -129,6 +136,7 @@ class Facts:
     """``notes``: why the profile is not in force; ``wanted``: its lines; ``through``: services that it lets through.
 
     ``module``, ``table``: what is wrong with our module and with its table, "" for nothing.
+    ``forwards``: what is wrong with forwarding: of an account, or "", why, and the cure.
     """
 
     wanted: tuple[tuple[str, ...], ...]
@@ -138,6 +146,7 @@ class Facts:
     missing: tuple[tuple[str, str], ...] = ()
     module: str = ""
     table: str = ""
+    forwards: tuple[tuple[str, str, str], ...] = ()
 
 
 def collect(scene: Scene) -> Facts:
@@ -161,8 +170,18 @@ def collect(scene: Scene) -> Facts:
     if not scene.jailed or notes:
         module = table = ""
     return Facts(
-        wanted, tuple(_tried(scene, services, through)), notes, through, tuple(dict.fromkeys(missing)), module, table
+        wanted, tuple(_tried(scene, services, through)), notes, through, tuple(dict.fromkeys(missing)), module, table,
+        tuple(_forwards(scene)),
     )  # fmt: skip
+
+
+def _forwards(scene: Scene) -> Iterator[tuple[str, str, str]]:
+    members = accounts.members(forwarding.GROUP)
+    for why, cure in forwarding.problems(scene.layout, scene.configuration) if members else ():
+        yield "", f"forwarding is on, and {why}", cure
+    for name in members:
+        if why := forwarding.unsafe(accounts.password_ages(name)):
+            yield name, why, "jailssh apply"
 
 
 def is_service(name: str) -> bool:
@@ -305,7 +324,7 @@ def _place(lines: Sequence[PamLine], wanted: Sequence[Sequence[str]]) -> int | N
     lowered = [[word.lower() for word in row] for row in present]
     looked = [[word.lower() for word in row] for row in wanted]
     for at in range(len(lowered) - len(looked) + 1):
-        if looked and lowered[at : at + len(looked)] == looked:
+        if looked and all(map(pam.is_line, lowered[at:], looked)):
             return at
     return None
 
@@ -318,6 +337,8 @@ def judge(facts: Facts) -> Iterable[Finding]:
     for kind, why in ((MODULE, facts.module), (TABLE, facts.table)):
         if why:
             yield Finding(kind, "PAM", why)
+    for name, why, cure in facts.forwards:
+        yield Finding(FORWARDS, f"account {name}" if name else "PAM", why, cure=cure, account=name)
     admits_managers = False
     for service in facts.services:
         if service.name == _SSHD or service.name in facts.through:
@@ -390,7 +411,20 @@ def _about_lines(service: Service) -> Iterator[Finding]:
 CHECK = Check(
     "pam",
     "PAM: which services refuse accounts in jails, run for real",
-    (PROFILE, ADMITS, SKIPS, MANAGER, USER_ENVIRONMENT, OTHER_ENVIRONMENT, NO_MODULE, REFUSED, HANGS, MODULE, TABLE),
+    (
+        PROFILE,
+        ADMITS,
+        SKIPS,
+        MANAGER,
+        USER_ENVIRONMENT,
+        OTHER_ENVIRONMENT,
+        NO_MODULE,
+        REFUSED,
+        HANGS,
+        MODULE,
+        TABLE,
+        FORWARDS,
+    ),
     collect,
     judge,
 )

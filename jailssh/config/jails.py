@@ -358,7 +358,7 @@ def home_keys_of(document: Document) -> bool:
 def forwards_of(document: Document) -> bool:
     """True if sshd may forward for the accounts in the jail in ``document``; a value that is none counts as no."""
     entry = document.entries[""].get("forward")
-    return entry is not None and entry.raw.strip() == Forward.INSIDE
+    return entry is not None and words_of(entry.raw) == (Forward.INSIDE,)
 
 
 def accepted_of(document: Document) -> tuple[str, ...]:

@@ -134,6 +134,18 @@ out:
     return data;
 }
 
+char *fd_read_roots(const char *folder, const char *name, size_t most, size_t *size, bool *found)
+{
+    int dir = fd_walk(AT_FDCWD, folder, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
+    *found = dir >= 0;
+    char *data = dir < 0 ? NULL : fd_read_owned(dir, name, 0, S_IWGRP | S_IWOTH, most, size);
+    int error = errno;
+    if (dir >= 0)
+        close(dir);
+    errno = error;
+    return data;
+}
+
 bool fd_write_new(int dir, const char *name, const char *content)
 {
     size_t size = strlen(content);

@@ -40,12 +40,11 @@ const char *load_file(uid_t uid, const char *serial, const struct request *reque
 {
     char name[256];
     size_t size;
+    bool found;
     snprintf(name, sizeof name, "%u%s%s", uid, *serial ? "." : "", serial);
-    int dir = fd_walk(AT_FDCWD, PLAN_DIR, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
-    char *data = dir < 0 ? NULL : fd_read_owned(dir, name, 0, S_IWGRP | S_IWOTH, PLAN_MAX_SIZE, &size);
+    char *data = fd_read_roots(PLAN_DIR, name, PLAN_MAX_SIZE, &size, &found);
     if (!data)
         return errno == ENOENT ? "" : strerror(errno);
-    close(dir);
     const char *why = plan_parse(data, size, plan);
     if (!why && plan->uid != uid)
         why = "plan of another user";

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from itertools import takewhile
 
 from jailssh.files import fs
@@ -76,10 +77,10 @@ def in_force(layout: Layout, text: str) -> bool:
     data = install.read_optional(account_path(layout)) or b""
     lines = [line.split() for line in data.decode("utf-8", "replace").splitlines()]
     present = [line[1:] for line in lines if line and line[0].lstrip("-") == _PREFIX]
-    return bool(wanted) and len(present) >= len(wanted) and all(map(_is_line, present, wanted))
+    return bool(wanted) and len(present) >= len(wanted) and all(map(is_line, present, wanted))
 
 
-def _is_line(present: list[str], wanted: list[str]) -> bool:
+def is_line(present: Sequence[str], wanted: Sequence[str]) -> bool:
     """True for a line as pam-auth-update(8) writes it, which puts a number in the place of ``end``."""
     shape = re.escape(" ".join(wanted)).replace("=end", "=[0-9]+")
     return bool(re.fullmatch(shape, " ".join(present)))

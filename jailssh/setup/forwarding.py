@@ -1,7 +1,7 @@
 """For which accounts sshd forwards ports: those of jails with ``forward = inside``, and what must hold before.
 
-sshd forwards for the members of one group.  What it forwards comes from the process in which pam_jailssh has entered the
-network of the account.  So that no other process of sshd's gets that far, a member's day of expiry in /etc/shadow is
+sshd forwards for the members of one group.  What it forwards comes from the process in which pam_jailssh has entered
+the network of the account.  So that no other process of sshd's gets that far, the day of expiry of a member is
 :data:`jailssh.host.accounts.GATED`: sshd without PAM refuses it by itself, and so does pam_unix where our module, which
 goes past it, is not asked.
 """
@@ -9,6 +9,7 @@ goes past it, is not asked.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 
 from jailssh.change import transaction, undo
@@ -18,6 +19,7 @@ from jailssh.core.errors import HostError, JailsshError
 from jailssh.files import fs
 from jailssh.host import accounts, pins
 from jailssh.host.paths import Layout
+from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import Configuration
 from jailssh.services import pam as pam_files
 from jailssh.services import pam_account, shadow, sshd
@@ -51,7 +53,7 @@ def problems(layout: Layout, configuration: Configuration) -> Iterator[tuple[str
         yield "the account phase of the service sshd does not ask pam_unix", "put pam_unix back: pam-auth-update"
 
 
-def unsafe(name: str, ages: accounts.PasswordAges | None) -> str:
+def unsafe(ages: accounts.PasswordAges | None) -> str:
     """Return what is wrong with an account in the group, "" for nothing."""
     if ages is None or ages.expires not in (accounts.GATED, _LOCKED):
         return f"is in group {GROUP} without its day of expiry: nothing but PAM keeps sshd from forwarding for it"
@@ -90,8 +92,12 @@ def _members(layout: Layout) -> list[str]:
 def _open(layout: Layout, name: str, found: list[tuple[str, str]], *, act: bool) -> bool:
     """Make sshd forward for ``name``; False where it does, or is locked."""
     what, ages, entry = f"account {name}", accounts.password_ages(name), accounts.get(name)
-    if accounts.is_listed_member(name, GROUP) and not unsafe(name, ages):
-        return False
+    before = authorized_keys.present(layout, name)
+    after = _with_ports(before)
+    if accounts.is_listed_member(name, GROUP) and not unsafe(ages):
+        if act and before != after:
+            authorized_keys.write(layout, name, after)
+        return before != after
     if ages is None or not accounts.is_local(name):
         raise HostError(what, "forward = inside needs a line of its own in /etc/shadow", hint="forward = no")
     if found:
@@ -109,8 +115,19 @@ def _open(layout: Layout, name: str, found: list[tuple[str, str]], *, act: bool)
         # First in, last out: nobody is in the group without it.
         journal.step("expiry", inverse, lambda: shadow.set_expiry(name, accounts.GATED))
         journal.step("member", UndoAction(Operation.MEMBER, name, (GROUP,)), lambda: accounts.add_member(name, GROUP))
+        inverse = undo.put_file_back(f"{layout.keys}/{name}", after.encode())
+        journal.step("keys", inverse, lambda: authorized_keys.write(layout, name, after))
         journal.commit()
     return True
+
+
+def _with_ports(keys: str) -> str:
+    """Return a file of keys in which each line that jailssh wrote may be used to forward ports."""
+    return re.sub(r"^restrict,(?!port-forwarding,)", "restrict,port-forwarding,", keys, flags=re.MULTILINE)
+
+
+def _without_ports(keys: str) -> str:
+    return re.sub(r"^restrict,port-forwarding,", "restrict,", keys, flags=re.MULTILINE)
 
 
 def lift(layout: Layout, name: str) -> bool:
@@ -132,7 +149,11 @@ def lift(layout: Layout, name: str) -> bool:
             fs.atomic_write(path, b"", mode=0o600)
     if member:
         accounts.remove_member(name, GROUP)
-    undo.take_back(steps)
+    before = authorized_keys.present(layout, name)
+    if (after := _without_ports(before)) != before:
+        authorized_keys.write(layout, name, after)
+    # Keys may have been added since.
+    undo.take_back(step for step in steps if step.op != Operation.FILE)
     ages = accounts.password_ages(name)
     if ages is not None and ages.expires == accounts.GATED:  # of a name that it did not have then
         shadow.set_expiry(name, None)

@@ -1,7 +1,7 @@
 /* The table of the PAM module.  What it takes can be read in one way: written again from its rows it says the same. */
 #include "fuzz.h"
 
-#include "table.h"
+#include "module.h"
 
 static void check_row(const struct table *table, size_t i)
 {

@@ -73,7 +73,7 @@ class Host(Administered):
 
     def forwards_into_host(self, user: str = "alice") -> bool:
         """True if a login of the account reaches what listens on the host's loopback."""
-        code, said = self.ssh(f"-W 127.0.0.1:7000 {user}@127.0.0.1 </dev/null")
+        _, said = self.ssh(f"-W 127.0.0.1:7000 {user}@127.0.0.1 </dev/null")
         return "of the host" in said
 
 
@@ -93,11 +93,122 @@ def host(staged_prefix: str) -> Iterator[Host]:
         yield host
 
 
-def test_until_apply_nothing_is_forwarded(host: Host) -> None:
+@pytest.fixture(scope="module")
+def opened(host: Host) -> Host:
+    """Give the host after ``apply``, with a server in alice's jail."""
     assert not host.forwards_into_host()
-    done = host.ok("apply")
-    print(done)
-    print(host.sh("cat /etc/shadow | tail -3; getent group jailssh-forward; ls -la /run/jailssh/net || true"))
-    print(host.ssh("alice@127.0.0.1 id"))
-    print(host.sh("journalctl -o cat -n 30 2>/dev/null || true"))
-    assert 0
+    assert "alice: sshd forwards ports" in host.ok("apply")
+    host.sh(f"{SSH} -f alice@127.0.0.1 \"python3 -c '{SERVE}' 8000 'of the jail'\" >/root/in 2>&1")
+    for _ in range(100):
+        if "listening" in host.sh("cat /root/in"):
+            break
+        time.sleep(0.05)
+    return host
+
+
+def test_local_forwarding_reaches_the_jail_and_nothing_of_the_host(opened: Host) -> None:
+    with opened.connection("alice", "-L 9000:127.0.0.1:8000", "-L 9001:localhost:7000", "-D 9002"):
+        assert opened.nothing_or(9000) == "of the jail"
+        assert opened.nothing_or(9001) in ("", "nothing: [Errno 104] Connection reset by peer")
+        assert opened.nothing_or(9002, 8000) == "of the jail"
+        assert opened.nothing_or(9002, 7000) == "nothing: refused"
+    assert opened.nothing_or(8000).startswith("nothing:")
+    assert not opened.forwards_into_host()
+    interfaces = opened.ssh("alice@127.0.0.1 cat /proc/net/dev")[1].splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
+
+
+def test_remote_forwarding_listens_inside_alone(opened: Host) -> None:
+    with opened.connection("alice", "-R 9003:127.0.0.1:7000"):
+        assert opened.nothing_or(9003).startswith("nothing:")
+        opened.scratch.write("/home/alice/ask.py", ASK)
+        assert opened.ssh("alice@127.0.0.1 python3 ask.py 9003") == (0, "of the host\n")
+
+
+def test_each_account_has_a_loopback_of_its_own(opened: Host) -> None:
+    assert "of the jail" in opened.ssh("-W 127.0.0.1:8000 alice@127.0.0.1 </dev/null")[1]
+    assert "of the jail" not in opened.ssh("-W 127.0.0.1:8000 bob@127.0.0.1 </dev/null")[1]
+
+
+def test_nothing_else_is_forwarded(opened: Host) -> None:
+    said = opened.config_of("alice").lower().splitlines()
+    for line in ("allowstreamlocalforwarding no", "allowagentforwarding no", "x11forwarding no", "permittunnel no",
+                 "gatewayports no", "kbdinteractiveauthentication no"):  # fmt: skip
+        assert line in said
+
+
+MODULE = "/usr/local/lib/*/security/pam_jailssh.so"
+RESTART = "kill -HUP $(cat /run/sshd.pid); sleep 0.3"
+# How an administrator may break it -> whether the account can still log in.
+BREAKAGES = {
+    "sshd without PAM": (f"echo 'UsePAM no' >/etc/ssh/sshd_config.d/00.conf; {RESTART}",
+                         f"rm /etc/ssh/sshd_config.d/00.conf; {RESTART}", False),
+    "module gone": (f"mv {MODULE} /root/module", "mv /root/module $(echo /usr/local/lib/*/security)/pam_jailssh.so",
+                    False),
+    "profile not in force": (f"cp {COMMON} /root/c; sed -i '/pam_jailssh\\|jailssh/d; /pam_rootok/d; /pam_exec/d; "
+                             f"0,/pam_deny/{{/pam_deny/d}}' {COMMON}", f"mv /root/c {COMMON}", False),
+    "profile of another version": (f"cp {COMMON} /root/c; sed -i 's/ try_again=[0-9]*//' {COMMON}",
+                                   f"mv /root/c {COMMON}", False),
+    "no session phase": ("cp /etc/pam.d/common-session /root/c; sed -i '/pam_jailssh/d' /etc/pam.d/common-session",
+                         "mv /root/c /etc/pam.d/common-session", True),
+    "no day of expiry": ("chage -E -1 alice", "chage -E 1970-01-03 alice", False),
+    "directory of networks that others can change": ("chmod 777 /run/jailssh/net", "chmod 700 /run/jailssh/net", False),
+    "locked": ("jailssh lock alice", "jailssh unlock alice", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BREAKAGES)
+def test_no_breakage_lets_sshd_forward_in_the_network_of_the_host(opened: Host, name: str) -> None:
+    do, undo, comes_in = BREAKAGES[name]
+    with opened.changed(do, undo):
+        assert not opened.forwards_into_host()
+        assert (opened.ssh("alice@127.0.0.1 true")[0] == 0) is comes_in
+    assert opened.ssh("alice@127.0.0.1 true") == (0, "")
+    assert not opened.forwards_into_host()
+
+
+def test_check_tells_what_does_not_hold(opened: Host) -> None:
+    def told() -> set[str]:
+        found = json.loads(opened.jailssh("check", "--json").stdout)
+        return {each["id"] for each in found["findings"] if each["id"] in ("JSH-219", "JSH-302", "JSH-412")}
+
+    assert told() == set()
+    for name, wanted in (("sshd without PAM", "JSH-302"), ("no day of expiry", "JSH-412"),
+                         ("no session phase", "JSH-412")):  # fmt: skip
+        with opened.changed(*BREAKAGES[name][:2]):
+            assert wanted in told(), name
+    assert told() == set()
+
+
+def test_a_refusal_is_told(opened: Host) -> None:
+    with opened.changed(*BREAKAGES["directory of networks that others can change"][:2]):
+        opened.ssh("alice@127.0.0.1 true")
+    record = opened.scratch.journal(JAILSSH_EVENT="refused", JAILSSH_USER="alice")[-1]
+    assert record["JAILSSH_REASON"] == "pam-session"
+    assert "cannot open the directory of networks" in record["MESSAGE"]
+
+
+def test_a_login_that_was_killed_before_its_network_was_pinned_leaves_nothing(opened: Host) -> None:
+    place = f"/run/jailssh/net/{opened.sh('id -u bob').strip()}"
+    opened.ssh("bob@127.0.0.1 true")
+    opened.sh(f"umount {place}; test -f {place}")
+    assert opened.ssh("bob@127.0.0.1 true") == (0, "")
+    assert opened.sh(f"stat -fc %T {place}").strip() == "nsfs"
+
+
+def test_what_is_taken_back(opened: Host) -> None:
+    opened.scratch.write("/etc/jailssh/jails/dev.conf", "plugins = shell, sftp\nroot = live\n")
+    said = opened.ok("apply")
+    assert "alice: sshd forwards no ports for it any more" in said
+    assert not opened.forwards_into_host()
+    assert opened.sh("getent group jailssh-forward").strip().endswith(":")
+    assert opened.sh("getent shadow alice").split(":")[7] == ""
+    assert opened.ssh("alice@127.0.0.1 true") == (0, "")
+    opened.scratch.write("/etc/jailssh/jails/dev.conf", "plugins = shell, sftp\nroot = live\nforward = inside\n")
+    opened.ok("apply")
+    uids = {name: opened.sh(f"id -u {name}").strip() for name in ("alice", "bob")}
+    opened.ok("deluser", "alice", "--keep-account")
+    assert opened.sh("getent shadow alice").split(":")[7] == ""
+    left = opened.sh("ls /run/jailssh/net").split()
+    assert uids["alice"] not in left
+    assert uids["bob"] in left

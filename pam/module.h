@@ -1,10 +1,20 @@
-/* What `jailssh setup` tells the module: a small file of root's, PAM_TABLE.  jailssh/setup/pam_table.py writes it. */
-#ifndef JAILSSH_PAM_TABLE_H
-#define JAILSSH_PAM_TABLE_H
+/* What the parts of the module know of each other. */
+#ifndef JAILSSH_PAM_MODULE_H
+#define JAILSSH_PAM_MODULE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Services of PAM by their names: root becomes the account; what starts nothing but a shell for it, of which
+ * jailssh/setup/pam.py takes no others. */
+bool service_is_su_by_root(const char *service);
+bool service_can_be_inside(const char *service);
+
+/* Put this process, for good, where the host's files are, and nothing of them can be executed but the login program,
+ * which leaves it for the account's jail.  Returns NULL, or what failed, with errno; the process must end then. */
+const char *view_enter(void);
+
+/* What `jailssh setup` tells the module: a small file of root's, PAM_TABLE.  jailssh/setup/pam_table.py writes it. */
 enum { TABLE_MAX_ROWS = 512, TABLE_MAX_SIZE = 65536 };
 
 /* What a row says: the members of a group are in a jail; a service is let through; what it starts runs in the jail. */
@@ -24,5 +34,4 @@ struct table {
 const char *table_parse(char *text, size_t size, struct table *out);
 
 bool table_has(const struct table *table, enum table_word word, const char *value);
-
 #endif
