@@ -98,12 +98,14 @@ def opened(host: Host) -> Host:
     """Give the host after ``apply``, with a server in alice's jail."""
     assert not host.forwards_into_host()
     assert "alice: sshd forwards ports" in host.ok("apply")
-    host.sh(f"{SSH} -f alice@127.0.0.1 \"python3 -c '{SERVE}' 8000 'of the jail'\" >/root/in 2>&1")
+    for name, script in (("serve", SERVE), ("ask", ASK)):
+        host.scratch.write(f"/home/alice/{name}.py", script)
+    host.sh(f"{SSH} -f alice@127.0.0.1 'python3 serve.py 8000 \"of the jail\"' >/root/in 2>&1")
     for _ in range(100):
         if "listening" in host.sh("cat /root/in"):
-            break
+            return host
         time.sleep(0.05)
-    return host
+    raise AssertionError(host.sh("cat /root/in"))
 
 
 def test_local_forwarding_reaches_the_jail_and_nothing_of_the_host(opened: Host) -> None:
@@ -121,7 +123,6 @@ def test_local_forwarding_reaches_the_jail_and_nothing_of_the_host(opened: Host)
 def test_remote_forwarding_listens_inside_alone(opened: Host) -> None:
     with opened.connection("alice", "-R 9003:127.0.0.1:7000"):
         assert opened.nothing_or(9003).startswith("nothing:")
-        opened.scratch.write("/home/alice/ask.py", ASK)
         assert opened.ssh("alice@127.0.0.1 python3 ask.py 9003") == (0, "of the host\n")
 
 
