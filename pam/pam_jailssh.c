@@ -33,9 +33,9 @@
 __attribute__((used)) static const char version[] = "jailssh-pam-module " VERSION;
 
 #define PAM_TABLE "pam"
-#define GROUP "jailssh"             /* whose members are in a jail, whatever the table says */
-#define FORWARDED "jailssh-forward" /* for whose members the drop-in lets sshd forward */
-enum { PRIORITY = 4 };              /* of the record of a refusal, as of the login program's */
+#define GROUP "jailssh"                      /* whose members are in a jail, whatever the table says */
+#define FORWARDED "jailssh-forward"          /* for whose members the drop-in lets sshd forward */
+enum { PRIORITY = 4 };                       /* of the record of a refusal, as of the login program's */
 enum { DAY = 86400, LOCKED = 1, GATED = 2 }; /* days of shadow(5): of `jailssh lock`; of whom sshd forwards for */
 
 /* Somebody in a jail, or lost to it: is_shell, in no group.  What could not be read has a reason in its fault. */

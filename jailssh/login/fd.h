@@ -24,8 +24,8 @@ int fd_walk_parent(int dir, const char *path, const char **name, enum fd_trust t
  * at most MOST.  Returns memory of *SIZE bytes and a NUL, or NULL with errno. */
 char *fd_read_owned(int dir, const char *name, uid_t owner, mode_t forbidden, size_t most, size_t *size);
 
-/* The same of a file NAME of root's that nobody else can change, in the directory FOLDER, whose path only root can change
- * either.  *FOUND: the directory is there. */
+/* The same of a file NAME of root's that nobody else can change, in the directory FOLDER, whose path only root can
+ * change either.  *FOUND: the directory is there. */
 char *fd_read_roots(const char *folder, const char *name, size_t most, size_t *size, bool *found);
 
 /* Create NAME in DIR with this content, mode 0644 as far as umask(2) leaves it.  Returns false with errno. */

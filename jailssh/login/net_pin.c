@@ -66,7 +66,8 @@ static const char *make(int dir, const char *name)
         return "cannot bring up the loopback interface of the account's network";
     /* The directory is root's alone, so its file is still the one that was made. */
     snprintf(path, sizeof path, "/proc/self/fd/%d/%s", dir, name);
-    return mount("/proc/thread-self/ns/net", path, NULL, MS_BIND, NULL) == 0 ? NULL : "cannot pin the account's network";
+    bool pinned = mount("/proc/thread-self/ns/net", path, NULL, MS_BIND, NULL) == 0;
+    return pinned ? NULL : "cannot pin the account's network";
 }
 
 static const char *make_alone(int dir, const char *name)

@@ -127,6 +127,7 @@ C_OPENS = {
     "mount.c": "handles (O_PATH) on places in the tree that it has just mounted, and the two ends of the pivot",
     "nojournal.c": "the log of root's on a host without a journal, by its one fixed name",
     "pattern.c": "after the drop: directories in which names are looked for that fit a pattern",
+    "net_pin.c": "the account's network and its lock below the root-owned run directory",
     "pin.c": "the pinned namespace's own file below the root-owned run directory",
     "repository.c": "after the drop: the HEAD of what may be a repository, read as git reads it",
     "recording.c": "the recording, a new file in a root-owned directory of the plan",
@@ -139,6 +140,7 @@ C_MOUNTS = {
     "mnt.c": "the system calls of mounts, with their fallbacks",
     "mount.c": "the room of mounts",
     "proc.c": "one clone of something empty over each name in /proc, as cover.c",
+    "net_pin.c": "binds the network namespace of an account to its file",
     "pin.c": "empties the mount namespace that later logins start from, before there is a jail",
 }
 C_ENVIRONMENT = {

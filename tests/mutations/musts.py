@@ -47,8 +47,8 @@ IDENTITY = (
 
 PLAN = (
     must(3, "no directory above the plan is anybody else's",
-        "int dir = fd_walk(AT_FDCWD, PLAN_DIR, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);",
-        "int dir = fd_walk(AT_FDCWD, PLAN_DIR, O_PATH | O_DIRECTORY, FD_ANY);",
+        "int dir = fd_walk(AT_FDCWD, folder, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);",
+        "int dir = fd_walk(AT_FDCWD, folder, O_PATH | O_DIRECTORY, FD_ANY);",
         f"{REFUSED}::test_a_directory_that_others_can_change"),
     must(3, "nobody writes above but its owner", "!(st.st_mode & (S_IWGRP | S_IWOTH))", "!(st.st_mode & S_IWGRP)",
         f"{REFUSED}::test_a_directory_that_others_can_change"),
