@@ -191,10 +191,10 @@ static noreturn void be_init(pid_t command)
     _exit(code);
 }
 
-/* With a journal that is required this has been said, and answered, before anything ran. */
+/* Where the outer half is waited for this has been said, and answered, before anything ran. */
 static void say_allowed(const struct plan *plan, const struct verdict *verdict)
 {
-    if (!plan_says(plan, OP_JOURNAL, "require"))
+    if (!channel_waits(plan))
         channel_say(SAYS_ALLOWED, verdict->rule, verdict->plugin, "");
 }
 
@@ -206,7 +206,7 @@ static void judge(const struct plan *plan, const struct request *request, struct
         _exit(EXIT_DENIED);
     }
     verdict->argv[verdict->argc] = NULL;
-    if (!plan_says(plan, OP_JOURNAL, "require"))
+    if (!channel_waits(plan))
         return;
     char go;
     channel_say(SAYS_ALLOWED, verdict->rule, verdict->plugin, "");

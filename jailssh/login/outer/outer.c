@@ -44,12 +44,12 @@ static void on_message(struct outer *o)
     } else if (text[0] == SAYS_STREAMS) {
         relay_take(o, &got);
     } else if (text[0] == SAYS_ALLOWED) {
-        bool logged = report_start(o, text);
+        bool logged = report_start(o, text), required = plan_says(o->plan, OP_JOURNAL, "require");
         o->allowed = true;
-        if (logged && plan_says(o->plan, OP_JOURNAL, "require"))
-            (void)!send(o->channel, "", 1, MSG_NOSIGNAL);
-        else if (plan_says(o->plan, OP_JOURNAL, "require"))
+        if (required && !logged)
             shutdown(o->channel, SHUT_WR);
+        else if (channel_waits(o->plan))
+            (void)!send(o->channel, "", 1, MSG_NOSIGNAL);
     } else {
         memcpy(o->message, text, (size_t)n + 1);
         o->ended = true;
