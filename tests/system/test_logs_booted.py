@@ -15,13 +15,14 @@ pytestmark = pytest.mark.needs("root", "login-program", "make", "mmdebstrap", "n
 NAME = "logger"
 JAIL = "plugins = shell\nlog = yes\npackages = bsdutils\n[limits]\nlog_base = 100M\nlog_peak = 200M\n"
 UNIT = "jailssh-relay.service"
+USER = "/usr/local/share/jailssh/jailssh-relay.conf"
 
 
 @pytest.fixture(scope="module")
 def relay(tree: BootedTree) -> Iterator[BootedTree]:
     """The tree with the unit running and an account that logs."""
     tree.run("cat >/etc/jailssh/jails/logs.conf", input=JAIL, check=True)
-    tree.sh(f"set -e; systemd-sysusers; systemctl enable --quiet --now {UNIT}")
+    tree.sh(f"set -e; systemd-sysusers {USER}; systemctl enable --quiet --now {UNIT}")
     tree.sh(f"jailssh adduser {NAME} --jail logs --key /root/key.pub --yes")
     yield tree
     tree.sh(
