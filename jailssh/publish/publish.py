@@ -179,8 +179,12 @@ def hold(configuration: Configuration, account: Account, published: Published) -
 
     Returns it with a note.
     """
+    layout = configuration.layout
     wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
-    notes = (slices.hold(configuration.layout, account.uid, wanted), relayed.follow(configuration.layout, account.uid))
+    notes = [slices.hold(layout, account.uid, wanted)]
+    # Who logs has had a place since the plan was published: of thousands who do not, no plan is read again.
+    if os.path.isdir(log_sockets.place(layout, account.uid)):
+        notes.append(relayed.follow(layout, account.uid))
     return replace(published, note="; ".join(filter(None, notes)))
 
 
