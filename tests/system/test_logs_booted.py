@@ -52,7 +52,8 @@ def test_the_unit_is_closed(relay: BootedTree) -> None:
 
 
 def test_a_message_has_its_login(relay: BootedTree) -> None:
-    ssh(relay, "logger -p auth.emerg -t sshd from the jail; sleep 0.3")
+    # The sender lives until its message has been read, or nobody could say which login it belongs to.
+    ssh(relay, "(echo from the jail; sleep 2) | logger -p auth.emerg -t sshd")
     relay.wait(lambda: "from the jail" in said(relay), "the message")
     shown = relay.sh("journalctl -n 1 -o export JAILSSH_EVENT=message").splitlines()
     fields = dict(line.split("=", 1) for line in shown if "=" in line)
