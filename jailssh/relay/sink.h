@@ -4,6 +4,9 @@
 
 #include <stdint.h>
 
+/* Where the receiver has room again, the event EVENT comes at EPOLL.  To be called first. */
+void sink_wakes(int epoll, uint64_t event);
+
 /* Send what waits, as much as is taken without waiting.  Returns the milliseconds until it is worth another try, -1
  * when nothing waits.  NOW in nanoseconds. */
 int sink_flush(int64_t now);

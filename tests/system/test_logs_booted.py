@@ -83,7 +83,7 @@ def test_what_waits_outlives_relay_and_journal(relay: BootedTree) -> None:
     relay.wait(lambda: "n 400" in said(relay), "the last one")
     came = [line for line in said(relay) if line.startswith("n ")]
     # What the killed one had in hand is lost with it; nothing comes twice or in disorder.
-    assert len(came) >= 400 - 64
+    assert len(came) >= 400 - 32, "more than the messages that one call receives"
     assert came == [line for n in range(1, 401) if (line := f"n {n}") in came]
 
 
