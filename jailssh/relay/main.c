@@ -102,7 +102,8 @@ static void on_event(const struct epoll_event *event, int64_t time, bool *ends)
         if (state_holds(of, fd)) /* what happened before in this turn may have closed it */
             take_from(of, fd, time);
         break;
-    case SINK: /* each turn begins with what waits for it */
+    case SINK:
+        sink_has_room();
         break;
     }
 }

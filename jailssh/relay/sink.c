@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <time.h>
@@ -46,15 +47,18 @@ static bool connect_to(const char *path)
     return false;
 }
 
-static bool find(int64_t now)
+static bool find(void)
 {
-    if (sink >= 0)
-        return true;
-    if (now < try_again)
-        return false;
-    try_again = now + AWAY * INT64_C(1000000);
-    is_journal = connect_to("/run/systemd/journal/socket");
-    return is_journal || connect_to("/dev/log");
+    if (sink < 0)
+        is_journal = connect_to("/run/systemd/journal/socket");
+    return sink >= 0 || connect_to("/dev/log");
+}
+
+/* Returns the milliseconds. */
+static int wait_from(int64_t now, int milliseconds)
+{
+    try_again = now + milliseconds * INT64_C(1000000);
+    return milliseconds;
 }
 
 static bool send_one(const char *text, size_t length, int fd)
@@ -103,7 +107,8 @@ static size_t send_to_journal(void)
         messages[count].msg_hdr = (struct msghdr){ .msg_iov = &parts[count], .msg_iovlen = 1 };
         count++;
     }
-    int sent = sendmmsg(sink, messages, count, MSG_NOSIGNAL);
+    /* Not the C library's, which makes a call for each. */
+    long sent = syscall(SYS_sendmmsg, sink, messages, count, MSG_NOSIGNAL);
     return sent > 0 ? (size_t)sent : 0;
 }
 
@@ -126,18 +131,25 @@ static void give_up_first(void)
     queue_drop(1);
 }
 
+void sink_has_room(void)
+{
+    try_again = 0;
+}
+
 int sink_flush(int64_t now)
 {
     while (!queue_is_empty()) {
-        if (!find(now))
-            return AWAY;
+        if (now < try_again)
+            return (int)((try_again - now + 999999) / 1000000);
+        if (!find())
+            return wait_from(now, AWAY);
         size_t sent = is_journal ? send_to_journal() : send_line();
         if (sent > 0) {
             queue_drop(sent);
             continue;
         }
         if (errno == EAGAIN || errno == ENOBUFS || errno == EINTR || errno == ENOMEM || errno == ENFILE)
-            return BUSY;
+            return wait_from(now, BUSY);
         if (errno == EMSGSIZE)
             give_up_first();
         close(sink);
