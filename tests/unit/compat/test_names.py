@@ -14,6 +14,7 @@ from jailssh.compat.call import Failed
 from jailssh.compat.options import read
 from jailssh.core.errors import JailsshError
 from jailssh.host.accounts import AccountEntry
+from jailssh.host.paths import Layout
 
 J = "/var/www/clients/client1/web1"
 
@@ -125,7 +126,6 @@ ERRORS = {
     f"jk_uchroot -j {J} -x /bin/sh -- -c id": 1,
     "jk_lsh -c id": 1,
     "jk_chrootsh": 1,
-    "jk_procmailwrapper -d x": 1,
     f"jk_list -j {J}": 1,
     f"jk_update -j {J} /srv": 1,
     "jk_check /none": 1,
@@ -197,7 +197,6 @@ OPTIONS = {
     f"jk_uchroot --jail={J} --executable=/bin/sh": "!jailssh adduser NAME --jail JAIL,JAIL",
     "jk_lsh -c id": "!jailssh migrate jailkit",
     "jk_chrootsh -c id": "!jailssh migrate jailkit",
-    "jk_procmailwrapper": "!jailssh doctor NAME",
 }
 
 
@@ -217,6 +216,26 @@ def test_every_option_does_its_job_or_says_what_to_do(
     else:
         assert code == 0, said
         assert expected == "." or any(expected in " ".join(each) for each in verbs.lines), verbs.lines
+
+
+def test_the_wrapper_of_procmail_becomes_the_delivery_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the recipient, with procmail's arguments; what cannot be started keeps the message in the queue."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("jailssh.host.process.find_program", lambda name: f"/opt/{name}")
+    begun: list[list[str]] = []
+    monkeypatch.setattr("os.execv", lambda path, argv: begun.append([path, *argv]))
+    names.main(["/usr/sbin/jk_procmailwrapper", "-h", "-a", "x y"])
+    deliver = Layout().deliver_program
+    assert begun == [[deliver, deliver, "--", "/opt/procmail", "-h", "-a", "x y"]]
+
+    def fails(path: str, argv: list[str]) -> None:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr("os.execv", fails)
+    assert names.main(["jk_procmailwrapper"]) == 75
+    assert f"cannot start {deliver}" in capsys.readouterr().err
 
 
 # Letters and long names as the tools' sources give them to getopt(3).
