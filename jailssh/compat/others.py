@@ -41,9 +41,9 @@ def jk_chrootlaunch(given: Given) -> NoReturn:
 
 def jk_procmailwrapper(given: Given) -> NoReturn:
     """Become jailssh-deliver, which runs procmail with these arguments: in the account's jail, if it is in one."""
-    deliver = Layout().deliver_program
+    deliver, procmail = Layout().deliver_program, process.find_program("procmail") or _PROCMAIL
     try:
-        os.execv(deliver, [deliver, "--", process.find_program("procmail") or _PROCMAIL, *given.rest])
+        os.execv(deliver, [deliver, "--", procmail, *given.rest])  # noqa: S606, as it is named
     except (OSError, ValueError) as error:
         # The mail server keeps the message.
         raise Failed(os.EX_TEMPFAIL, f"cannot start {deliver}: {error}") from error
