@@ -370,7 +370,10 @@ def test_every_name_is_installed() -> None:
     from tests.harness.source import REPO
 
     text = (REPO / "meson.build").read_text()
-    tried = {words_of(line)[0] for line in (*CALLS, *OPTIONS)} | {"jk_update", "jk_procmailwrapper"}  # in tests of their own
+    tried = {words_of(line)[0] for line in (*CALLS, *OPTIONS)} | {
+        "jk_update",
+        "jk_procmailwrapper",
+    }  # in tests of their own
     assert tried == set(names.NAMES), "each name is tried"
     assert set(re.findall(r"'(jk_\w+)'", text)) == set(names.NAMES)
     assert {people.jk_list, trees.jk_init} <= {action for _, action in names.NAMES.values()}
