@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from jailssh.compat.call import Failed
 from jailssh.compat.options import Given, Option, Tool
-from jailssh.core.errors import EXIT_FAILED
+from jailssh.core.errors import EXIT_FAILED, HostError
 from jailssh.host import process
 from jailssh.host.paths import Layout
 
@@ -43,10 +43,10 @@ def jk_procmailwrapper(given: Given) -> NoReturn:
     """Become jailssh-deliver, which runs procmail with these arguments: in the account's jail, if it is in one."""
     deliver, procmail = Layout().deliver_program, process.find_program("procmail") or _PROCMAIL
     try:
-        os.execv(deliver, [deliver, "--", procmail, *given.rest])  # noqa: S606, as it is named
-    except (OSError, ValueError) as error:
+        process.become([deliver, "--", procmail, *given.rest])
+    except HostError as error:
         # The mail server keeps the message.
-        raise Failed(os.EX_TEMPFAIL, f"cannot start {deliver}: {error}") from error
+        raise Failed(os.EX_TEMPFAIL, "\n".join(error.lines())) from error
 
 
 def _said(why: str, _given: Given) -> NoReturn:

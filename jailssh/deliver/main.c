@@ -38,10 +38,19 @@ static void *memory(size_t size)
     return found;
 }
 
-/* getpwuid(3) and getgrnam(3) answer NULL for nobody with one of these, or none. */
+/* getpwuid_r(3) and getgrnam_r(3) may answer that there is nobody with one of these. */
 static bool is_nobody(int error)
 {
     return error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM;
+}
+
+/* What they need for an entry, whose members can be many thousand; the next larger one, or no more. */
+static size_t room_after(size_t room)
+{
+    enum { FIRST = 1 << 14, MOST = 1 << 28 };
+    if (room == MOST)
+        put_off("an entry of the name service is too large", 0);
+    return room ? room * 4 : FIRST;
 }
 
 /* What `jailssh setup` has written; empty on a host that is not set up. */
@@ -62,14 +71,21 @@ static void read_table(struct table *table)
 
 static bool is_in(const char *name, const gid_t *groups, int count)
 {
-    errno = 0;
-    const struct group *entry = getgrnam(name);
-    if (!entry && !is_nobody(errno))
-        put_off("the groups of the account cannot be looked up", errno);
-    for (int i = 0; entry && i < count; i++)
-        if (groups[i] == entry->gr_gid)
-            return true;
-    return false;
+    struct group entry, *found = NULL;
+    char *room = NULL;
+    int error = ERANGE;
+    for (size_t size = room_after(0); error == ERANGE; size = room_after(size)) {
+        free(room);
+        room = memory(size);
+        error = getgrnam_r(name, &entry, room, size, &found);
+    }
+    if (!found && !is_nobody(error))
+        put_off("the groups of the account cannot be looked up", error);
+    bool is_member = false;
+    for (int i = 0; found && i < count; i++)
+        is_member = is_member || groups[i] == entry.gr_gid;
+    free(room);
+    return is_member;
 }
 
 /* The groups that the account has on this host, not those that it has here: a mail server may leave them out. */
@@ -87,6 +103,18 @@ static bool has_group_with_jail(const char *name, gid_t own, uid_t uid)
     for (size_t i = 0; !found && uid >= table.min_uid && i < table.count; i++)
         found = table.rows[i].word == TABLE_GROUP && is_in(table.rows[i].value, groups, count);
     free(groups);
+    return found;
+}
+
+/* The entry points into memory that is never given back. */
+static bool find_account(uid_t uid, struct passwd *entry)
+{
+    struct passwd *found = NULL;
+    int error = ERANGE;
+    for (size_t size = room_after(0); error == ERANGE; size = room_after(size))
+        error = getpwuid_r(uid, entry, memory(size), size, &found);
+    if (!found && !is_nobody(error))
+        put_off("the account cannot be looked up", error);
     return found;
 }
 
@@ -146,20 +174,36 @@ static noreturn void run_inside(const char *name, char *command)
     char *argv[] = { (char[]){ MAIL_NAME }, (char[]){ "-c" }, command, NULL };
     execve(LOGIN_PROGRAM, argv, own_environment(name));
     if (errno == EACCES)
-        put_off("the mail server may not start " LOGIN_PROGRAM " (mail_inside = yes in jailssh.conf, then jailssh setup)",
+        put_off("the mail server may not start " LOGIN_PROGRAM
+                " (mail_inside = yes in jailssh.conf, then jailssh setup)",
                 0);
     put_off(LOGIN_PROGRAM, errno);
 }
 
-static noreturn void run_outside(char *const *words, char *command)
+/* The shell finds a program that is given without a path. */
+static void run_found(char *const *words, size_t count)
+{
+    char **argv = memory(sizeof *argv * (count + 4));
+    argv[0] = (char[]){ "sh" };
+    argv[1] = (char[]){ "-c" };
+    argv[2] = (char[]){ "exec \"$0\" \"$@\"" };
+    for (size_t i = 0; i <= count; i++)
+        argv[i + 3] = words[i];
+    execv("/bin/sh", argv);
+}
+
+static noreturn void run_outside(char *const *words, size_t count, char *command)
 {
     char *shell[] = { (char[]){ "sh" }, (char[]){ "-c" }, command, NULL };
+    bool is_path = !command && strchr(words[0], '/');
     if (command)
         execv("/bin/sh", shell);
+    else if (is_path)
+        execv(words[0], words);
     else
-        execvp(words[0], words);
+        run_found(words, count);
     int error = errno;
-    fprintf(stderr, "%s: %s\n", command ? "/bin/sh" : words[0], strerror(error));
+    fprintf(stderr, "%s: %s\n", is_path ? words[0] : "/bin/sh", strerror(error));
     if (error == EAGAIN || error == ENOMEM || error == ENFILE || error == EMFILE || error == EIO)
         exit(EX_TEMPFAIL);
     exit(error == ENOENT ? EX_NOT_FOUND : EX_CANNOT_RUN);
@@ -173,18 +217,9 @@ int main(int argc, char **argv)
         put_off("wrong arguments; usage: deliver -c COMMAND, or deliver -- PROGRAM [ARGUMENT...]", 0);
     if (uid != geteuid() || getgid() != getegid())
         put_off("started with the rights of two accounts", 0);
-    errno = 0;
-    const struct passwd *entry = getpwuid(uid);
-    if (!entry && !is_nobody(errno))
-        put_off("the account cannot be looked up", errno);
-    if (entry && uid != 0) {
-        char *name = strdup(entry->pw_name);
-        bool is_jailed = strcmp(entry->pw_shell, LOGIN_PROGRAM) == 0;
-        if (!name)
-            put_off("no memory", 0);
-        if (is_jailed || has_group_with_jail(name, entry->pw_gid, uid))
-            run_inside(name, is_shell ? argv[2] : joined(argv + 2));
-        free(name);
-    }
-    run_outside(argv + 2, is_shell ? argv[2] : NULL);
+    struct passwd entry;
+    if (find_account(uid, &entry) && uid != 0 &&
+        (strcmp(entry.pw_shell, LOGIN_PROGRAM) == 0 || has_group_with_jail(entry.pw_name, entry.pw_gid, uid)))
+        run_inside(entry.pw_name, is_shell ? argv[2] : joined(argv + 2));
+    run_outside(argv + 2, (size_t)argc - 2, is_shell ? argv[2] : NULL);
 }

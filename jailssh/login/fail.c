@@ -21,28 +21,16 @@ void fail_by_name(const char *name)
     is_mail = strcmp(name, MAIL_NAME) == 0;
 }
 
-/* What may end well at another time: not allowed now, or ended by us, or by a signal, as kick and limits do. */
-static bool passes(int code, enum reason reason)
-{
-    static const bool at_another_time[REASON_COUNT] = { [R_MAINTENANCE] = true,     [R_SESSIONS] = true,
-                                                        [R_SESSIONS_OF_KEY] = true, [R_HOURS] = true,
-                                                        [R_NO_MEMORY] = true,       [R_DURATION] = true,
-                                                        [R_IDLE] = true,            [R_JOURNAL] = true,
-                                                        [R_RECORDING] = true };
-    enum { SIGNALLED = 128, SIGNALS = 64 };
-    return at_another_time[reason] ||
-           (reason == R_NONE ? code > SIGNALLED && code <= SIGNALLED + SIGNALS : code == EXIT_REFUSED);
-}
-
+/* What may end well at another time: refused, not allowed now, ended by us or by a signal, as kick and limits do. */
 int fail_status(int code, enum reason reason)
 {
+    enum { SIGNALLED = 128 };
     if (!is_mail || code == 0)
         return code;
-    if (passes(code, reason))
+    if (code == EXIT_REFUSED || code > SIGNALLED || reason == R_HOURS || reason >= R_DURATION ||
+        (reason >= R_MAINTENANCE && reason <= R_SESSIONS_OF_KEY))
         return EX_TEMPFAIL;
-    if (reason == R_NONE)
-        return code;
-    return code == EXIT_DENIED ? EX_NOPERM : EX_UNAVAILABLE;
+    return reason == R_NONE ? code : code == EXIT_DENIED ? EX_NOPERM : EX_UNAVAILABLE;
 }
 
 void fail_set_exit(fail_exit *leave)

@@ -12,7 +12,7 @@ import pytest
 from jailssh.compat import names, people, trees, words
 from jailssh.compat.call import Failed
 from jailssh.compat.options import read
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import HostError, JailsshError
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 
@@ -225,17 +225,17 @@ def test_the_wrapper_of_procmail_becomes_the_delivery_command(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("jailssh.host.process.find_program", lambda name: f"/opt/{name}")
     begun: list[list[str]] = []
-    monkeypatch.setattr("os.execv", lambda path, argv: begun.append([path, *argv]))
+    monkeypatch.setattr("jailssh.host.process.become", lambda argv: begun.append([*argv]))
     names.main(["/usr/sbin/jk_procmailwrapper", "-h", "-a", "x y"])
     deliver = Layout().deliver_program
-    assert begun == [[deliver, deliver, "--", "/opt/procmail", "-h", "-a", "x y"]]
+    assert begun == [[deliver, "--", "/opt/procmail", "-h", "-a", "x y"]]
 
-    def fails(path: str, argv: list[str]) -> None:
-        raise FileNotFoundError(path)
+    def fails(argv: list[str]) -> None:
+        raise HostError(argv[0], "cannot be started")
 
-    monkeypatch.setattr("os.execv", fails)
+    monkeypatch.setattr("jailssh.host.process.become", fails)
     assert names.main(["jk_procmailwrapper"]) == 75
-    assert f"cannot start {deliver}" in capsys.readouterr().err
+    assert f"{deliver}: cannot be started" in capsys.readouterr().err
 
 
 # Letters and long names as the tools' sources give them to getopt(3).
