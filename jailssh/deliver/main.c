@@ -192,18 +192,18 @@ static void run_found(char *const *words, size_t count)
     execv("/bin/sh", argv);
 }
 
-static noreturn void run_outside(char *const *words, size_t count, char *command)
+static noreturn void run_outside(char **words, size_t count, bool is_shell)
 {
-    char *shell[] = { (char[]){ "sh" }, (char[]){ "-c" }, command, NULL };
-    bool is_path = !command && strchr(words[0], '/');
-    if (command)
-        execv("/bin/sh", shell);
-    else if (is_path)
-        execv(words[0], words);
+    char *shell[] = { (char[]){ "sh" }, (char[]){ "-c" }, words[0], NULL };
+    const char *program = !is_shell && strchr(words[0], '/') ? words[0] : "/bin/sh";
+    if (is_shell)
+        execv(program, shell);
+    else if (program == words[0])
+        execv(program, words);
     else
         run_found(words, count);
     int error = errno;
-    fprintf(stderr, "%s: %s\n", is_path ? words[0] : "/bin/sh", strerror(error));
+    fprintf(stderr, "%s: %s\n", program, strerror(error));
     if (error == EAGAIN || error == ENOMEM || error == ENFILE || error == EMFILE || error == EIO)
         exit(EX_TEMPFAIL);
     exit(error == ENOENT ? EX_NOT_FOUND : EX_CANNOT_RUN);
@@ -221,5 +221,5 @@ int main(int argc, char **argv)
     if (find_account(uid, &entry) && uid != 0 &&
         (strcmp(entry.pw_shell, LOGIN_PROGRAM) == 0 || has_group_with_jail(entry.pw_name, entry.pw_gid, uid)))
         run_inside(entry.pw_name, is_shell ? argv[2] : joined(argv + 2));
-    run_outside(argv + 2, (size_t)argc - 2, is_shell ? argv[2] : NULL);
+    run_outside(argv + 2, (size_t)argc - 2, is_shell);
 }
