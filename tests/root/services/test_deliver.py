@@ -191,7 +191,9 @@ def test_a_mail_server_without_a_jail_sees_no_difference(host: Host) -> None:
     env = {"LOGNAME": "x", "USER": "y", "HOME": "/tmp", "SSH_X": "z", "PATH": "/bin:/usr/bin"}
     done = host.deliver("plain", "-c", 'echo "$LOGNAME $USER $HOME $SSH_X"; cat; cat <&9; exit 7', env=env, input="m\n")
     assert (done.code, done.stdout) == (7, "x y /tmp z\nm\ns\n")
-    assert host.deliver("plain", "--", "/usr/bin/env", env=env).stdout.splitlines() == [f"{k}={v}" for k, v in env.items()]
+    assert host.deliver("plain", "--", "/usr/bin/env", env=env).stdout.splitlines() == [
+        f"{k}={v}" for k, v in env.items()
+    ]
     assert host.deliver("plain", "--", "printf", "%s|", "a b", env=env).stdout == "a b|"
     assert [host.deliver("plain", "--", name).code for name in ("/none/x", "none-x")] == [127, 127]
     assert host.deliver("plain", "--", "/etc/passwd").code == 126
