@@ -30,6 +30,12 @@ def commands(deliver: str) -> list[tuple[str, str, str]]:
     ]
 
 
+def starting(deliver: str) -> list[str]:
+    """Return the mail servers that start jailssh-deliver, whose mail waits or goes back where that is missing."""
+    said = {"postfix": _postfix(), "exim": _exim("transports")}
+    return [server for server, text in said.items() if deliver in text.replace('"', " ").split()]
+
+
 def _values(text: str) -> dict[str, str]:
     pairs = (line.partition("=") for line in text.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}

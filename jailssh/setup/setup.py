@@ -26,7 +26,7 @@ from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
 from jailssh.publish.publish import withdraw_plan
-from jailssh.services import listeners, sshd, units
+from jailssh.services import listeners, mail, sshd, units
 from jailssh.setup import home_keys, jailed, pam, running
 from jailssh.setup.home_keys import Choice
 from jailssh.setup.pam import PAM_PROFILE
@@ -394,6 +394,8 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
     if os.path.isdir(layout.state):
         rest = ", ".join(sorted(os.listdir(layout.state)))
         lines.append(f"built files stay in {layout.state} ({rest}); nothing uses them")
+    still = f"note: %s starts {layout.deliver_program}: take that out of its configuration before jailssh is removed"
+    lines += [still % server for server in mail.starting(layout.deliver_program)]
     return lines
 
 

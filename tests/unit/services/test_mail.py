@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from jailssh.services import mail
 
 # As Debian sets postfix up.
@@ -109,6 +111,16 @@ def test_commands_that_exim_runs_outside() -> None:
     # Of the file's own command nothing is seen unless it is forced.
     (only,) = mail.commands_of_exim(forced.replace("\nforce_command", "\nno_force_command"), ROUTERS, DELIVER)
     assert only[0] == "exim transport address_pipe"
+
+
+def test_servers_that_start_the_delivery_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"postconf": f"local_command_shell = {DELIVER} -c\n", "exim4": "command = /usr/bin/procmail\n"}
+    monkeypatch.setattr(mail, "_said", lambda *argv: said.get(argv[0], ""))
+    monkeypatch.setattr("jailssh.host.process.find_program", lambda name: f"/usr/sbin/{name}")
+    assert mail.starting(DELIVER) == ["postfix"]
+    said["exim4"] = f"command = {DELIVER} -- $address_pipe\n"
+    assert mail.starting(DELIVER) == ["postfix", "exim"]
+    assert mail.starting(DELIVER.removeprefix("/usr")) == []
 
 
 def test_with_the_delivery_command_files_alone_are_written_outside() -> None:
