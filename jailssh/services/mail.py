@@ -55,9 +55,10 @@ def commands_of_postfix(text: str, deliver: str) -> list[tuple[str, str, str]]:
     if not sources or _is_by(values.get("local_command_shell", ""), deliver, "-c"):
         return []
     why = f"runs commands of {', '.join(sources)} outside the jail"
-    return [("postfix", why, f"{_SWITCH}postconf -e 'local_command_shell = {deliver} -c'; postfix reload")]
+    return [("postfix", why, f"{_SWITCH}postconf -e 'local_command_shell = {deliver} -c'; postfix reload{_UNIT}")]
 
 
+_UNIT = "; where systemd confines postfix (Debian 13): the drop-in in jailssh-deliver(8)"
 _SWITCH = "set mail_inside = yes in /etc/jailssh/jailssh.conf; jailssh setup; "
 
 
