@@ -42,6 +42,7 @@ class MainConfig:
     deny_groups: tuple[str, ...]
     pam_services: tuple[str, ...]
     pam_inside: tuple[str, ...]
+    mail_inside: bool
     min_uid: int
     keep_generations: int
     bandwidth: Mapping[str, int]

@@ -90,6 +90,8 @@ MAIN: tuple[Setting, ...] = (
             "PAM services besides sshd that jailed accounts may use, outside their jail (unsafe), as in: cron"),
     Setting("", "pam_inside", "words", "",
             "PAM services whose commands run in the jail of a jailed account: any of cron crond atd su login"),
+    Setting("", "mail_inside", "bool", "no",
+            "mail servers run commands of a jailed account in its jail, by jailssh-deliver, if they are set so"),
     Setting("", "min_uid", "int", "1000", "lowest uid of a jailed account; lower ones are system accounts"),
     Setting("", "keep_generations", "int", "2", "number of images to keep for each jail, with the current one"),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
+from typing import NoReturn
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import escape
@@ -150,6 +151,14 @@ def run(
         program = find_program(argv[0]) or argv[0]
         raise HostError(f"program {escape(program)}", last_line(done.stderr) or f"exit status {done.code}")
     return done
+
+
+def become(argv: Sequence[str]) -> NoReturn:
+    """Be this program from here on, by its path, with the environment and descriptors that are; raises HostError."""
+    try:
+        os.execv(argv[0], [*argv])  # noqa: S606 - no shell: the words are the caller's
+    except (OSError, ValueError) as error:
+        raise HostError(f"program {escape(argv[0])}", str(error)) from error
 
 
 def boot_id() -> str:

@@ -58,6 +58,7 @@ int main(int argc, char **argv)
     pid_t parent = getppid();
     if (argc < 1 || !argv[0])
         return EXIT_NOT_FOUND;
+    fail_by_name(argv[0]);
     creds_sanitise();
     bool known_way_in = request_take(argc, argv, environ, &request);
     new_session_id(request.session);

@@ -96,7 +96,7 @@ int report_end(struct outer *o)
         if (what == SAYS_DENIED && *part[2]) /* the rule that nearly matched */
             journal_keep("JAILSSH_RULE", part[2]);
         fail_log(code, reason, part[1], o->request->command);
-        return code;
+        return fail_status(code, reason);
     } else { /* the jail was killed, by us or by the kernel */
         if (waitpid(o->jail, &status, 0) != o->jail)
             refuse(R_SETUP, "cannot read the exit status of the session", errno);
@@ -119,5 +119,5 @@ int report_end(struct outer *o)
     journal_add("JAILSSH_CPU_USEC", part[1]);
     journal_add("JAILSSH_MAXRSS", part[2]);
     journal_send();
-    return code;
+    return fail_status(code, o->reason);
 }

@@ -12,8 +12,9 @@ import pytest
 from jailssh.compat import names, people, trees, words
 from jailssh.compat.call import Failed
 from jailssh.compat.options import read
-from jailssh.core.errors import JailsshError
+from jailssh.core.errors import HostError, JailsshError
 from jailssh.host.accounts import AccountEntry
+from jailssh.host.paths import Layout
 
 J = "/var/www/clients/client1/web1"
 
@@ -125,7 +126,6 @@ ERRORS = {
     f"jk_uchroot -j {J} -x /bin/sh -- -c id": 1,
     "jk_lsh -c id": 1,
     "jk_chrootsh": 1,
-    "jk_procmailwrapper -d x": 1,
     f"jk_list -j {J}": 1,
     f"jk_update -j {J} /srv": 1,
     "jk_check /none": 1,
@@ -197,7 +197,6 @@ OPTIONS = {
     f"jk_uchroot --jail={J} --executable=/bin/sh": "!jailssh adduser NAME --jail JAIL,JAIL",
     "jk_lsh -c id": "!jailssh migrate jailkit",
     "jk_chrootsh -c id": "!jailssh migrate jailkit",
-    "jk_procmailwrapper": "!jailssh doctor NAME",
 }
 
 
@@ -217,6 +216,26 @@ def test_every_option_does_its_job_or_says_what_to_do(
     else:
         assert code == 0, said
         assert expected == "." or any(expected in " ".join(each) for each in verbs.lines), verbs.lines
+
+
+def test_the_wrapper_of_procmail_becomes_the_delivery_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the recipient, with procmail's arguments; what cannot be started keeps the message in the queue."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("jailssh.host.process.find_program", lambda name: f"/opt/{name}")
+    begun: list[list[str]] = []
+    monkeypatch.setattr("jailssh.host.process.become", lambda argv: begun.append([*argv]))
+    names.main(["/usr/sbin/jk_procmailwrapper", "-h", "-a", "x y"])
+    deliver = Layout().deliver_program
+    assert begun == [[deliver, "--", "/opt/procmail", "-h", "-a", "x y"]]
+
+    def fails(argv: list[str]) -> None:
+        raise HostError(argv[0], "cannot be started")
+
+    monkeypatch.setattr("jailssh.host.process.become", fails)
+    assert names.main(["jk_procmailwrapper"]) == 75
+    assert f"{deliver}: cannot be started" in capsys.readouterr().err
 
 
 # Letters and long names as the tools' sources give them to getopt(3).
@@ -351,7 +370,10 @@ def test_every_name_is_installed() -> None:
     from tests.harness.source import REPO
 
     text = (REPO / "meson.build").read_text()
-    tried = {words_of(line)[0] for line in (*CALLS, *OPTIONS)} | {"jk_update"}  # in tests/root/compat
+    tried = {words_of(line)[0] for line in (*CALLS, *OPTIONS)} | {
+        "jk_update",
+        "jk_procmailwrapper",
+    }  # in tests of their own
     assert tried == set(names.NAMES), "each name is tried"
     assert set(re.findall(r"'(jk_\w+)'", text)) == set(names.NAMES)
     assert {people.jk_list, trees.jk_init} <= {action for _, action in names.NAMES.values()}
