@@ -38,12 +38,6 @@ static void *memory(size_t size)
     return found;
 }
 
-/* getpwuid_r(3) and getgrnam_r(3) may answer that there is nobody with one of these. */
-static bool is_nobody(int error)
-{
-    return error == 0 || error == ENOENT || error == ESRCH || error == EBADF || error == EPERM;
-}
-
 /* What they need for an entry, whose members can be many thousand; the next larger one, or no more. */
 static size_t room_after(size_t room)
 {
@@ -79,7 +73,7 @@ static bool is_in(const char *name, const gid_t *groups, int count)
         room = memory(size);
         error = getgrnam_r(name, &entry, room, size, &found);
     }
-    if (!found && !is_nobody(error))
+    if (!found && error)
         put_off("the groups of the account cannot be looked up", error);
     bool is_member = false;
     for (int i = 0; found && i < count; i++)
@@ -106,14 +100,15 @@ static bool has_group_with_jail(const char *name, gid_t own, uid_t uid)
     return found;
 }
 
-/* The entry points into memory that is never given back. */
+/* The entry points into memory that is never given back.  An error is no answer, whichever it is: with a directory that
+ * is away the C library has ENOENT or ECONNREFUSED for accounts that are there. */
 static bool find_account(uid_t uid, struct passwd *entry)
 {
     struct passwd *found = NULL;
     int error = ERANGE;
     for (size_t size = room_after(0); error == ERANGE; size = room_after(size))
         error = getpwuid_r(uid, entry, memory(size), size, &found);
-    if (!found && !is_nobody(error))
+    if (!found && error)
         put_off("the account cannot be looked up", error);
     return found;
 }
