@@ -215,8 +215,8 @@ static void mark(const struct plan *plan, const struct request *request)
 {
     enum { MOST = 249, NO_EXEC = 8 }; /* bytes that it may have (memfd_create(2)); MFD_NOEXEC_SEAL */
     char name[MOST + 1];
-    snprintf(name, sizeof name, "jailssh %s %s %s %s", request->session, plan->serial, request->key,
-             plan_first(plan, OP_JAIL)[0]);
+    snprintf(name, sizeof name, "jailssh %s %s %s %s%s", request->session, plan->serial, request->key,
+             request->jail ? "@" : "", plan_first(plan, OP_JAIL)[0]);
     if (memfd_create(name, MFD_CLOEXEC | NO_EXEC) < 0 && errno == EINVAL) /* before Linux 6.3 */
         (void)!memfd_create(name, MFD_CLOEXEC);
 }
