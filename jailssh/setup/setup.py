@@ -193,9 +193,10 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
         raise HostError(path, "is not installed (the login program)", hint=INSTALL)
     if install.has_capabilities(path):
         return []
-    # Members of other groups are not in the group jailssh, so the program must be open to all; it refuses whoever
-    # has no plan.
-    mode, owner = (0o4755, "root") if groups else (0o4750, GROUP)
+    # Members of other groups, and who enters a jail, are not in the group jailssh, so the program must be open to all;
+    # it refuses whoever has no plan.
+    entered = load_configuration(layout).entries()
+    mode, owner = (0o4755, "root") if groups or entered else (0o4750, GROUP)
     old = install.access_of(path)
     if old == (mode, 0, accounts.group_id(owner)):
         return []
@@ -204,6 +205,7 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
         install.set_access(path, mode, 0, accounts.group_id(owner) or 0)
 
     why = ", because members of other groups have a jail" if groups else ""
+    why = why or (f", because accounts may enter {', '.join(entered)}" if entered else "")
     holder = accounts.find_uid(old[1])
     was = f"{old[0]:04o}, {holder.name if holder else old[1]}:{accounts.group_name(old[2])}"
     line = f"~ {path} to mode {mode:04o}, root:{owner} (was {was}){why}"
@@ -398,7 +400,7 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
 def _remove_left_over(layout: Layout) -> None:
     """Remove the plans, which nobody has any more, the locks, and facts that no image was made from."""
     fs.remove_file(layout.lock)
-    for uid in plan_files.planned_uids(layout):
+    for uid in {*plan_files.planned_uids(layout), *(uid for uid, _ in plan_files.entries(layout))}:
         withdraw_plan(layout, uid)
     if os.path.isdir(layout.plans) and os.listdir(layout.plans) == [".lock"]:
         fs.remove_file(f"{layout.plans}/.lock")
