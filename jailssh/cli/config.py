@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action",
         choices=("check", "show", "import"),
         help="check: report all errors; show: print each value and its origin; import: print a jail file equivalent to"
-        " Jailkit's jk_lsh.ini for an account, the suppressions of its jk_check.ini, or who may enter by its jk_uchroot.ini",
+        " Jailkit's jk_lsh.ini for an account, the suppressions of its jk_check.ini, or who may enter by its"
+        " jk_uchroot.ini",
     )
     parser.add_argument(
         "name",

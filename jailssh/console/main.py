@@ -79,6 +79,8 @@ QUERIES = (
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 TRANSFERS = ("export", "import", "migrate")
 """Likewise, those in the room ``transfer``."""
+RUNNING = ("enter",)
+"""Likewise, those in the room ``running``."""
 INTERRUPTED_STATUS = 130
 # They always ask the name service.
 LOOKING_UP = ("adduser", "apply", "export", "import", "list", "migrate", "selftest")
@@ -112,7 +114,8 @@ def module_name(verb: str) -> str:
 
 def room_of(verb: str) -> str:
     """Return the room with the module of a verb."""
-    return "queries" if verb in QUERIES else "transfer" if verb in TRANSFERS else "cli"
+    rooms = {"queries": QUERIES, "transfer": TRANSFERS, "running": RUNNING}
+    return next((room for room, verbs in rooms.items() if verb in verbs), "cli")
 
 
 def verb_parser(verb: str, module: ModuleType) -> VerbParser:

@@ -161,7 +161,7 @@ def become(path: str, argv: Sequence[str]) -> NoReturn:
     """
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os.execv(path, list(argv))
+    os.execv(path, list(argv))  # noqa: S606 - no shell: the program itself
 
 
 def boot_id() -> str:

@@ -11,8 +11,8 @@
  * name and the key's.  Refuses what is not as it must be. */
 void load_plan(uid_t uid, struct request *request, struct plan *plan);
 
-/* Read the plan of an account.  WHICH: "", the serial of the plan of a key of a shared account's, or @ and the name of a
- * jail that the account may enter.  Returns NULL, or why not; "" where there is none. */
+/* Read the plan of an account.  WHICH: "", the serial of the plan of a key of a shared account's, or @ and the name of
+ * a jail that the account may enter.  Returns NULL, or why not; "" where there is none. */
 const char *load_file(uid_t uid, const char *which, const struct request *request, struct plan *plan);
 
 #endif

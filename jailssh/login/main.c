@@ -1,5 +1,5 @@
-/* jailssh-login: the login shell and forced command of jailed accounts, and the way into a jail for others.  The order below is the design; README.md says
- * why each step stands where it stands. */
+/* jailssh-login: the login shell and forced command of jailed accounts, and the way into a jail for others.  The order
+ * below is the design; README.md says why each step stands where it stands. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>

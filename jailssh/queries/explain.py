@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ID",
         help="past login: session id, reference shown to the user, or journal cursor",
     )
-    parser.usage = "jailssh explain [--json] USER [--key NAME|--enter JAIL] [-- COMMAND]\n       jailssh explain [--json] --from-journal ID"
+    parser.usage = (
+        "jailssh explain [--json] USER [--key NAME|--enter JAIL] [-- COMMAND]\n"
+        "       jailssh explain [--json] --from-journal ID"
+    )
     parser.description = (
         "Explain why a command, as the client sends it, is allowed or denied; without COMMAND, an interactive login.\n"
         "Exit status 0: allowed; 3: denied; 1: the login was refused; 4: the matcher is missing."
