@@ -259,7 +259,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     creds_drop(plan, NULL, 0);
     name_process(request->session);
     mark(plan, request);
-    if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle)
+    if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle && !request->jail)
         close(0); /* the command's alone: its end must be the end for sshd too */
     sigfillset(&all);
     o.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
