@@ -40,7 +40,7 @@ VERBS: dict[str, str] = {
     "sessions": "show who is logged in to a jail right now",
     "kick": "end sessions now: of an account, of a key, or one",
     "exec": "run a command in a session that runs, with its rights",
-    "enter": "enter a jail on this host, for whom its file lets in",
+    "enter": "use a jail on this host, as an account that its file lists",
     "keys": "manage the named keys of a shared account",
     "apply": "check the configuration, show the changes, publish them",
     "config": "check, show or import the configuration",

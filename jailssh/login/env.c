@@ -119,7 +119,7 @@ bool request_take(int argc, char **argv, char **envp, struct request *out)
     static char *kept[ENV_KEPT + 1];
     size_t n = 0;
     const char *original = NULL;
-    bool entering = is_to_enter(argv[0]);
+    bool entering = argc > 0 && is_to_enter(argv[0]);
     out->command = out->jail = NULL;
     out->peer = out->auth_file = out->key = "";
     out->user[0] = out->user[1] = NULL;

@@ -1,4 +1,4 @@
-"""``jailssh enter``: enter a jail on this host, as an account that its file lets in."""
+"""``jailssh enter``: use a jail on this host, as an account that its file lists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAME = "jailssh-enter"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("jail", metavar="JAIL", help="name of a jail that lists you, or a group of yours, in 'enter'")
+    parser.add_argument("jail", metavar="JAIL", help="jail whose file lists the account, or a group of it, in 'enter'")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     jail = check_jail_name(args.jail)
     if os.getuid() == 0:
         why = "is for accounts, and root is never jailed"
-        raise UsageError("enter", why, hint=f"runuser -u NAME -- jailssh enter {jail}; in a session: jailssh exec NAME")
+        raise UsageError("enter", why, hint=f"runuser -u NAME jailssh enter {jail}; in a session: jailssh exec NAME")
     # One string, as sshd hands it over, whose words are what was given.
     command = ["-c", shlex.join(args.command)] if args.command else []
     program = context.layout.login_program

@@ -120,7 +120,8 @@ def test_a_name_that_is_another_is_a_login(lab: Lab, name: bytes) -> None:
 
 def test_a_forged_environment_gets_nothing_in(lab: Lab) -> None:
     env = [b"SSH_ORIGINAL_COMMAND=actor x", b"SSH_USER_AUTH=/tmp/sshauth.aaaaaaaaaaaaaaa", b"LD_PRELOAD=/x",
-           b"TERM=vt9", b"SSH_CONNECTION=10.0.0.1 1 10.0.0.2 22", b"JAILSSH_KEY=k", b"USER=u", b"PATH=/evil", b"HOME=/"]  # fmt: skip
+           b"TERM=vt9", b"SSH_CONNECTION=10.0.0.1 1 10.0.0.2 22", b"JAILSSH_KEY=k", b"USER=u", b"PATH=/evil",
+           b"HOME=/"]  # fmt: skip
     assert enter(lab, "probe facts", env=env).facts.environment() == {"TERM": "vt9", "PATH": "/bin", "HOME": "/home/u"}
     done = enter(lab, "probe facts", env=[b"LOGNAME=v"])
     assert (done.code, done.records[0]["JAILSSH_REASON"]) == (125, "name")
