@@ -61,7 +61,7 @@ const char *load_file(uid_t uid, const char *which, const struct request *reques
     if (!why)
         check_name(plan, request);
     if (!why && !is_what(plan, which))
-        why = "not the plan that its name says";
+        why = *which == IN_JAIL ? "plan of another jail" : "not the plan that the roster names";
     return why;
 }
 

@@ -172,7 +172,7 @@ def test_a_session_of_a_group(lab: Lab, verb: str) -> None:
 @pytest.mark.parametrize(
     ("how", "detail"),
     [
-        ("other jail", "not the plan that its name says"),
+        ("other jail", "plan of another jail"),
         ("other uid", "plan of another user"),
         ("mode", "Operation not permitted"),
         ("link", "Symbolic link loop"),
