@@ -87,6 +87,8 @@ def test_what_is_taken_out_of_the_file_is_taken_away(host: World) -> None:
     host.host.write("/etc/jailssh/jails/files.conf", JAILS["files"].replace("carol", "nobody-there"))
     assert "- may enter it" in host.jailssh("apply", "--dry-run").stdout
     assert len(plans(host)) == 3
+    found = json.loads(host.jailssh("check", "--json", check=False).stdout)["findings"]
+    assert [each["object"] for each in found if each["id"] == "JSH-208"] == ["plan of carol"]
     host.jailssh("apply")
     assert len(plans(host)) == 2
     host.host.write("/etc/jailssh/jails/files.conf", JAILS["files"])
