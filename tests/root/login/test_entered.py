@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def publish(lab: Lab, data: bytes, uid: int = UID, jail: str = JAIL) -> pathlib.
     return path
 
 
-def enter(lab: Lab, command: str | None = None, *, jail: bytes = JAIL.encode(), **how: object) -> Done:
+def enter(lab: Lab, command: str | None = None, *, jail: bytes = JAIL.encode(), **how: Any) -> Done:
     argv = [b"jailssh-enter", jail, *([] if command is None else [b"-c", command.encode()])]
     return lab.login(argv=argv, **how)
 
@@ -218,7 +219,8 @@ def test_a_terminal_is_one_of_the_jails_own_and_a_mixture_is_pipes(lab: Lab) -> 
     terminal.close()
     master, slave = os.openpty()
     for which in ("stdin", "stderr"):
-        done = enter(lab, "probe facts", **{which: slave})
+        ends: dict[str, Any] = {which: slave}
+        done = enter(lab, "probe facts", **ends)
         assert (done.code, descriptors(replace(done, err=b""))[:2]) == (0, ["0|pipe", "1|pipe"])
     os.close(master)
     os.close(slave)
