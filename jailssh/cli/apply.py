@@ -19,6 +19,8 @@ from jailssh.files import fs, narrow
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.jail.this_host import THIS_HOST
+from jailssh.publish import entered
 from jailssh.publish.publish import PlanChange, changes, publish_each, revocations, withdraw_gone
 from jailssh.setup import doors, running, setup
 from jailssh.users import gone, key_removal
@@ -71,7 +73,7 @@ def _set_aside_gone(layout: Layout, found: list[PlanChange], errors: list[Jailss
     """Set aside what belongs to who is gone; the accounts of this host are not those of another root."""
     if not layout.root:
         changed, failed = gone.check(layout, act=act)
-        found += changed
+        found += [*changed, *entered.withdraw_gone(layout, THIS_HOST, act=act)]
         errors += failed
 
 
@@ -86,6 +88,7 @@ def _look(context: Context, found: list[PlanChange], shells: list[str], tries: T
     if setup_here(context):
         shells += doors.set_shells(layout, configuration, act=False, errors=tries.errors)
     found += changes(configuration, wrong, tries.errors)
+    found += entered.pending_entries(configuration, tries.errors)
     return configuration
 
 
@@ -112,7 +115,9 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
         if configuration is None:
             # The main file names no jail, so who is in none is known without it; no number is too small then.
             defaults = replace(read_main(b"", layout.config_file), min_uid=1)
-            found += withdraw_gone(load_configuration(layout, defaults), tries.errors)
+            jails = load_configuration(layout, defaults)
+            found += withdraw_gone(jails, tries.errors)
+            found += entered.withdraw_unlisted(jails, tries.errors, act=True)
             tries.end()
         assert configuration is not None
         checked = configuration
@@ -124,6 +129,7 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
             act = partial(doors.set_shells, layout, checked, act=True, errors=tries.errors)
             shells += tries("login shells", act) or []
         tries.errors += publish_each(checked, found, wrong)
+        tries.errors += entered.publish_entries(checked, found)
     return configuration
 
 

@@ -111,6 +111,8 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "network", "enum:auto,none,loopback,host", "auto",
             "none; loopback: the jail's own; host: the host's; auto: loopback where a shell is, else none"),
     Setting("", "groups", "words", "", "Unix groups whose members get this jail"),
+    Setting("", "enter", "words", "",
+            "accounts, and groups as in @staff, that may use this jail on this host by: jailssh enter JAIL"),
     Setting("", "home_keys", "bool", "no",
             "accept keys in ~/.ssh/authorized_keys of members of groups; no: keys in /etc/jailssh/keys only"),
     Setting("", "supplementary_groups", "words", "", "groups that their members keep in the jail"),

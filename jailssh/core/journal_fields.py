@@ -27,6 +27,7 @@ MAXRSS: Final = "JAILSSH_MAXRSS"
 REFERENCE: Final = "JAILSSH_REFERENCE"
 IMAGE: Final = "JAILSSH_IMAGE"
 KEY: Final = "JAILSSH_KEY"
+ENTERED: Final = "JAILSSH_ENTERED"
 OPERATION: Final = "JAILSSH_OPERATION"
 PATH: Final = "JAILSSH_PATH"
 NEW_PATH: Final = "JAILSSH_NEW_PATH"
@@ -57,6 +58,7 @@ FIELDS: Final[dict[str, str]] = {
     REFERENCE: "the reference id shown to the user",
     IMAGE: "the image's generation",
     KEY: "the name of the key that logged in, in a shared account",
+    ENTERED: "the jail that an account asked to enter by jailssh enter; missing where it logged in",
     OPERATION: "the file operation, a word of sftp-server's log",
     PATH: "the file of the operation, as seen in the jail",
     NEW_PATH: "the new name of a file that was renamed or linked",
@@ -140,6 +142,7 @@ REASONS: Final[dict[str, str]] = {
     "limits": "the resource limits cannot be set",
     "key-unknown": "the account is shared, and the key or certificate is not one of its named keys",
     "key-ambiguous": "the account is shared, and keys of several names were used for one login",
+    "not-listed": "the account is not in enter of the jail, or has left the group by which it was",
     "maintenance": "the administrator allows no new logins at the moment",
     "sessions": "the session limit of the account is reached",
     "sessions-of-key": "the session limit of the key is reached",

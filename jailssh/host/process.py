@@ -8,6 +8,7 @@ import select
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -153,12 +154,14 @@ def run(
     return done
 
 
-def become(argv: Sequence[str]) -> NoReturn:
-    """Be this program from here on, by its path, with the environment and descriptors that are; raises HostError."""
-    try:
-        os.execv(argv[0], [*argv])  # noqa: S606 - no shell: the words are the caller's
-    except (OSError, ValueError) as error:
-        raise HostError(f"program {escape(argv[0])}", str(error)) from error
+def become(path: str, argv: Sequence[str]) -> NoReturn:
+    """Be the program at ``path`` from here on, with the environment and descriptors that are.
+
+    OSError where it cannot be executed, ValueError for words that no program can be given.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.execv(path, [*argv])  # noqa: S606 - no shell: the words are the caller's
 
 
 def boot_id() -> str:

@@ -19,6 +19,7 @@ from jailssh.config.jails import (
     accepted_of,
     combine,
     combined_name,
+    enter_of,
     extend,
     groups_of,
     home_keys_of,
@@ -185,6 +186,11 @@ class Configuration:
         """Return all unix groups whose members get a jail, sorted."""
         found = {group for each in self.documents.values() if isinstance(each, Document) for group in groups_of(each)}
         return tuple(sorted(found))
+
+    def entries(self) -> dict[str, tuple[str, ...]]:
+        """Return who may enter which jail: accounts, and groups with ``@`` in front."""
+        found = {name: enter_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
+        return {name: words for name, words in sorted(found.items()) if words}
 
     def home_key_groups(self) -> tuple[str, ...]:
         """Return the unix groups whose members log in by the keys in their homes too, sorted."""

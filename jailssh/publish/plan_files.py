@@ -2,7 +2,8 @@
 
 ``<uid>`` is what a login reads first.  In a shared account it is a roster, which says which of its named keys has
 which plan; these are ``<uid>.<serial>``, named by their content, so they are never changed, only added and removed:
-added before the roster that needs them, removed after the one that needed them.
+added before the roster that needs them, removed after the one that needed them.  ``<uid>@<jail>`` is what an account
+does that enters this jail on the host, which no login reads.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from jailssh.config.reader import did_you_mean
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
 from jailssh.core.journal_fields import Event
-from jailssh.core.names import escape, is_number
+from jailssh.core.names import check_jail_name, escape, is_number
 from jailssh.files import fs, narrow
 from jailssh.host import journal
 from jailssh.host.paths import Layout
@@ -27,6 +28,7 @@ from jailssh.services import slices
 _PATIENCE = 10.0
 _HEAD = 4096
 _KEY_PLAN = re.compile(r"([1-9][0-9]*)\.([0-9a-f]{16})\Z")
+_ENTRY_PLAN = re.compile(r"([1-9][0-9]*)@([a-z0-9][a-z0-9_.-]{0,63})\Z")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,46 @@ class AccountPlans:
 def plan_file(layout: Layout, uid: int, serial: str = "") -> str:
     """Return the path of the plan of ``uid``, or with ``serial`` of the one that keys of it have."""
     return f"{layout.plans}/{uid}" + (f".{serial}" if serial else "")
+
+
+def entry_file(layout: Layout, uid: int, jail: str) -> str:
+    """Return the path of the plan of ``uid`` for entering ``jail``."""
+    return f"{layout.plans}/{uid}@{jail}"
+
+
+def read_entry(layout: Layout, uid: int, jail: str) -> codec.Plan | None:
+    """Return the published plan of ``uid`` for entering ``jail``, None without one; raises as :func:`read_plan`."""
+    data = _read(entry_file(layout, uid, check_jail_name(jail)), layout.root)
+    return None if data is None else codec.decode(data)
+
+
+def readable_entry(layout: Layout, uid: int, jail: str) -> codec.Plan | None:
+    """Return it as :func:`read_entry` does, None also for one by which nobody would get in."""
+    try:
+        return read_entry(layout, uid, jail)
+    except JailsshError:
+        return None
+
+
+def entries(layout: Layout) -> list[tuple[int, str]]:
+    """Return for which (uid, jail) there is a plan to enter, sorted."""
+    found = (_ENTRY_PLAN.match(name) for name in _names(layout.plans))
+    return sorted((int(match[1]), match[2]) for match in found if match)
+
+
+def write_entry(layout: Layout, plan: codec.Plan, jail: str) -> bool:
+    """Publish the plan of an account for entering ``jail`` as :func:`write` does.  Call under the lock."""
+    _must_have_image(plan)
+    return _write(entry_file(layout, plan.uid, jail), plan, layout.root)
+
+
+def withdraw_entries(layout: Layout, uid: int, jails: Collection[str] | None = None) -> list[str]:
+    """Remove the plans of ``uid`` for entering ``jails`` (None: any); return the jails that there was one for."""
+    found = [jail for each, jail in entries(layout) if each == uid and (jails is None or jail in jails)]
+    if not found:
+        return []
+    with _narrowing(layout.plans):
+        return [jail for jail in found if fs.remove_file(entry_file(layout, uid, jail))]
 
 
 def read_plan(layout: Layout, uid: int, serial: str = "") -> codec.Plan | None:
@@ -113,6 +155,10 @@ def plans_by_image(layout: Layout) -> dict[str, list[codec.Plan]]:
         plan = readable_plan(layout, uid, serial)
         if plan is not None and (args := plan.first("image")):
             found.setdefault(args[0], []).append(plan)
+    for uid, jail in entries(layout):
+        plan = readable_entry(layout, uid, jail)
+        if plan is not None and (args := plan.first("image")):
+            found.setdefault(args[0], []).append(plan)
     return found
 
 
@@ -143,12 +189,16 @@ def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan]) -
     Nothing is published whose image has been cleared up meanwhile: :class:`ConfigError`.
     """
     for each in (plan, *of_keys.values()):
-        if image := _lost_image(each):
-            why = f"its image was removed while its plan was compiled: {escape(image)}"
-            raise ConfigError(f"account {plan.name}", why, hint="repeat the command")
+        _must_have_image(each)
     for serial, each in of_keys.items():
         _write(plan_file(layout, each.uid, serial), each, layout.root)
     return _write(plan_file(layout, plan.uid), plan, layout.root)
+
+
+def _must_have_image(plan: codec.Plan) -> None:
+    if image := _lost_image(plan):
+        why = f"its image was removed while its plan was compiled: {escape(image)}"
+        raise ConfigError(f"account {plan.name}", why, hint="repeat the command")
 
 
 def withdraw(layout: Layout, uid: int) -> bool:

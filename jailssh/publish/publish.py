@@ -152,7 +152,7 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
     image = (images or Images(layout)).ensure(use.definition, use.tops())
     made = use.compile(configuration.main, image.path)
     for plan in made.of_keys.values() if made.of_keys else (made.plan,):
-        _check_sources(plan, use.definition.name)
+        check_sources(plan, use.definition.name)
     if use.definition.config.record != Recorded.NO:
         fs.ensure_dir(layout.recordings, 0o700)
     with plan_files.locked(layout):
@@ -195,7 +195,7 @@ def publish_and_tidy(configuration: Configuration, account: Account, images: Ima
     return done
 
 
-def _check_sources(plan: codec.Plan, jail: str) -> None:
+def check_sources(plan: codec.Plan, jail: str) -> None:
     """Raise for a directory of the host that the jail shows and that is not there: every login would be refused."""
     for record in plan.records:
         if record.verb == "bind" and record.args[4:] == ("root", "must") and not os.path.isdir(record.args[0]):
@@ -209,13 +209,14 @@ def no_source(jail: str, path: str) -> ConfigError:
 
 
 def withdraw_plan(layout: Layout, uid: int, *, tidy: bool = True) -> bool:
-    """Remove the plan of ``uid`` and those of its keys, and end what lingers by them; False if it had none.
+    """Remove the plan of ``uid``, those of its keys and for entering jails, end what lingers; False if it had none.
 
     Not ``tidy``: those of its keys, which nothing leads to any more, are left to :func:`plan_files.sweep`.
     """
     found = plan_files.withdraw(layout, uid)
     if tidy:
         plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
+    plan_files.withdraw_entries(layout, uid)
     relayed.follow(layout, uid)
     if not layout.root and not end_kept(uid, layout.login_program):
         raise JailsshError(

@@ -193,10 +193,11 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
         raise HostError(path, "is not installed (the login program)", hint=INSTALL)
     if install.has_capabilities(path):
         return []
-    # Members of other groups are not in the group jailssh, and a mail server starts commands without the account's
-    # further groups (local(8) of postfix), so the program must be open to all; it refuses whoever has no plan.
-    mail = pam.main_config(layout).mail_inside
-    mode, owner = (0o4755, "root") if groups or mail else (0o4750, GROUP)
+    # Members of other groups, and who enters a jail, are not in the group jailssh, and a mail server starts commands
+    # without the account's further groups (local(8) of postfix), so the program must be open to all; it refuses whoever
+    # has no plan.
+    entered, mail = load_configuration(layout).entries(), pam.main_config(layout).mail_inside
+    mode, owner = (0o4755, "root") if groups or entered or mail else (0o4750, GROUP)
     old = install.access_of(path)
     if old == (mode, 0, accounts.group_id(owner)):
         return []
@@ -204,7 +205,10 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     def act() -> None:
         install.set_access(path, mode, 0, accounts.group_id(owner) or 0)
 
-    reasons = [(bool(groups), "members of other groups have a jail"), (mail, "mail servers start it (mail_inside)")]
+    reasons = [
+        (bool(groups), "members of other groups have a jail"), (mail, "mail servers start it (mail_inside)"),
+        (bool(entered), f"accounts may enter {', '.join(entered)}"),
+    ]  # fmt: skip
     why = "".join(f", because {reason}" for holds, reason in reasons if holds)
     holder = accounts.find_uid(old[1])
     was = f"{old[0]:04o}, {holder.name if holder else old[1]}:{accounts.group_name(old[2])}"
@@ -402,7 +406,7 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
 def _remove_left_over(layout: Layout) -> None:
     """Remove the plans, which nobody has any more, the locks, and facts that no image was made from."""
     fs.remove_file(layout.lock)
-    for uid in plan_files.planned_uids(layout):
+    for uid in {*plan_files.planned_uids(layout), *(uid for uid, _ in plan_files.entries(layout))}:
         withdraw_plan(layout, uid)
     if os.path.isdir(layout.plans) and os.listdir(layout.plans) == [".lock"]:
         fs.remove_file(f"{layout.plans}/.lock")

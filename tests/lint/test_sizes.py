@@ -23,8 +23,9 @@ FUNCTION = 60
 # 180 are jails that outlive their logins: a keeper made, recorded, found beyond doubt, and its namespaces entered; 30
 # make the file of a recording; 20 compare the groups of a session with those that its plan was made for; 50 are the
 # switch by which the administrator refuses new logins, and what names a session to root's commands; 10 lead out of
-# the mounts that PAM makes for sessions of cron, at and su; 20 make the exit status on which a mail server acts.
-WITH_POWER = 3150
+# the mounts that PAM makes for sessions of cron, at and su; 20 make the exit status on which a mail server acts; 50
+# find the plan of who enters a jail on the host.
+WITH_POWER = 3200
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
 # half that has them; 40 say to the user what of a command did not fit; 60 are what holds a jail that outlives its
 # logins, and ends a session in it; 170 write the recording of a terminal; 30 name a session to the relay of its log and

@@ -215,8 +215,8 @@ static void mark(const struct plan *plan, const struct request *request)
 {
     enum { MOST = 249, NO_EXEC = 8 }; /* bytes that it may have (memfd_create(2)); MFD_NOEXEC_SEAL */
     char name[MOST + 1];
-    snprintf(name, sizeof name, "jailssh %s %s %s %s", request->session, plan->serial, request->key,
-             plan_first(plan, OP_JAIL)[0]);
+    snprintf(name, sizeof name, "jailssh %s %s %s %s%s", request->session, plan->serial, request->key,
+             request->jail ? "@" : "", plan_first(plan, OP_JAIL)[0]);
     if (memfd_create(name, MFD_CLOEXEC | NO_EXEC) < 0 && errno == EINVAL) /* before Linux 6.3 */
         (void)!memfd_create(name, MFD_CLOEXEC);
 }
@@ -259,7 +259,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     creds_drop(plan, NULL, 0);
     name_process(request->session);
     mark(plan, request);
-    if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle)
+    if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle && !request->jail)
         close(0); /* the command's alone: its end must be the end for sshd too */
     sigfillset(&all);
     o.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -65,6 +65,8 @@ static void tell_user(const struct outer *o, enum reason reason, const char *det
     case TELL_PURPOSE:
         if (o->request->command)
             fail_say("jailssh: command not allowed; %s\n", about[0]);
+        else if (o->request->jail)
+            fail_say("jailssh: jail has no shell; %s\n", about[0]);
         else
             fail_say("jailssh: login succeeded, but no shell is allowed; %s\n", about[0]);
         break;

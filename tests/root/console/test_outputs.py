@@ -29,6 +29,7 @@ CALLS: dict[str, list[str]] = {
     "replay": ["replay", "replay --search x --json"],
     "sessions": ["sessions", "sessions --json"],
     "exec": ["exec --help"],
+    "enter": ["enter --help"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
     "apply": ["apply", "apply --dry-run"],
     "config": ["config show", "config check"],
@@ -64,6 +65,7 @@ SHOWING = {
     "audit report",
     "demo --help",
     "exec --help",
+    "enter --help",
 }
 WAYS = [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", ">&- 2>&- <&-", "2>/dev/stderr LC_ALL=C"]
 NAME = "pr\u00fcfung\u2026"

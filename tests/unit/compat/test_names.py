@@ -12,7 +12,7 @@ import pytest
 from jailssh.compat import names, people, trees, words
 from jailssh.compat.call import Failed
 from jailssh.compat.options import read
-from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.errors import JailsshError
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 
@@ -123,7 +123,9 @@ ERRORS = {
     "jk_chrootlaunch": 1,
     "jk_socketd": 1,
     "jk_socketd --socket=/dev/log -n": 1,
-    f"jk_uchroot -j {J} -x /bin/sh -- -c id": 1,
+    f"jk_uchroot -j {J}": 1,
+    "jk_uchroot -x /bin/sh": 1,
+    "jk_uchroot -j / -x /bin/sh": 1,
     "jk_lsh -c id": 1,
     "jk_chrootsh": 1,
     f"jk_list -j {J}": 1,
@@ -194,7 +196,9 @@ OPTIONS = {
     ),
     "jk_chrootlaunch --jail=/srv/j --user=web --group=www --pidfile=/p --exec=/bin/x": "!-p User=web",
     "jk_socketd --nodetach --pidfile=/x --base=5 --peak=9 --interval=1": "!jailssh audit log",
-    f"jk_uchroot --jail={J} --executable=/bin/sh": "!jailssh adduser NAME --jail JAIL,JAIL",
+    f"jk_uchroot --jail={J} --executable=/bin/sh -- -c id": "enter web1 -- /bin/sh -c id",
+    f"jk_uchroot -v -j {J}/ -x usr/bin/id a b": "enter web1 -- /usr/bin/id a b",
+    f"jk_uchroot --verbose -j {J} --exec=/bin/sh": "enter web1 -- /bin/sh",
     "jk_lsh -c id": "!jailssh migrate jailkit",
     "jk_chrootsh -c id": "!jailssh migrate jailkit",
 }
@@ -225,17 +229,17 @@ def test_the_wrapper_of_procmail_becomes_the_delivery_command(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     monkeypatch.setattr("jailssh.host.process.find_program", lambda name: f"/opt/{name}")
     begun: list[list[str]] = []
-    monkeypatch.setattr("jailssh.host.process.become", lambda argv: begun.append([*argv]))
+    monkeypatch.setattr("jailssh.host.process.become", lambda path, argv: begun.append([path, *argv]))
     names.main(["/usr/sbin/jk_procmailwrapper", "-h", "-a", "x y"])
     deliver = Layout().deliver_program
-    assert begun == [[deliver, "--", "/opt/procmail", "-h", "-a", "x y"]]
+    assert begun == [[deliver, deliver, "--", "/opt/procmail", "-h", "-a", "x y"]]
 
-    def fails(argv: list[str]) -> None:
-        raise HostError(argv[0], "cannot be started")
+    def fails(_path: str, _argv: list[str]) -> None:
+        raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("jailssh.host.process.become", fails)
     assert names.main(["jk_procmailwrapper"]) == 75
-    assert f"{deliver}: cannot be started" in capsys.readouterr().err
+    assert f"cannot start {deliver}: [Errno 13] Permission denied" in capsys.readouterr().err
 
 
 # Letters and long names as the tools' sources give them to getopt(3).
