@@ -26,6 +26,7 @@ from jailssh.services import slices
 
 _PATIENCE = 10.0
 _HEAD = 4096
+_NAMED = re.compile(rb"%s\0\d+\0\d+\0\d+\0([^\0]+)\0" % ops.MAGIC.encode())
 _IMAGE = re.compile(rb"\0image\0(/[^\0]*)(?=\0)")
 _ROSTER = tuple(b"\0%s\0" % verb.encode() for verb in ops.ROSTER)
 _KEY_PLAN = re.compile(r"([1-9][0-9]*)\.([0-9a-f]{16})\Z")
@@ -359,6 +360,16 @@ def uids_of(layout: Layout, name: str) -> list[int]:
         with suppress(OSError), open(plan_file(layout, uid), "rb") as stream:
             if head.match(stream.read(512)):
                 found.append(uid)
+    return found
+
+
+def uids_by_name(layout: Layout) -> dict[str, list[int]]:
+    """Return what :func:`uids_of` does for every name that a plan has, by one look at each plan."""
+    found: dict[str, list[int]] = {}
+    for uid in planned_uids(layout):
+        with suppress(OSError), open(plan_file(layout, uid), "rb") as stream:
+            if match := _NAMED.match(stream.read(512)):
+                found.setdefault(os.fsdecode(match[1]), []).append(uid)
     return found
 
 
