@@ -80,7 +80,7 @@ def read_main(data: bytes | str, file: str) -> MainConfig:
     return MainConfig(**values, bandwidth=bandwidth, items=(*items.values(), *classes))  # type: ignore[arg-type]
 
 
-@lru_cache(maxsize=1 << 10)
+@lru_cache(maxsize=1 << 14)
 def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
     """Return the configuration of the account ``name``; of one text the same, which nobody changes."""
     document = read_document(data, file)
