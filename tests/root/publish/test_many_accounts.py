@@ -47,9 +47,14 @@ def apply(layout: Layout, host: ThisHost) -> list[publish.PlanChange]:
 
 
 def test_the_plans_are_listed_as_often_for_many(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
-    listed = []
-    names = plan_files._names
-    monkeypatch.setattr(plan_files, "_names", lambda folder: listed.append(folder) or names(folder))
+    listed: list[str] = []
+    real = plan_files._names
+
+    def names(folder: str) -> Iterable[str]:
+        listed.append(folder)
+        return real(folder)
+
+    monkeypatch.setattr(plan_files, "_names", names)
     counts = []
     for count in (2, 5):
         host = people(layout, count)
