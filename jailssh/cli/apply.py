@@ -19,6 +19,7 @@ from jailssh.files import fs, narrow
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.jail.steady import steady
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.publish import entered
 from jailssh.publish.publish import PlanChange, changes, publish_each, revocations, withdraw_gone
@@ -82,7 +83,7 @@ def _look(context: Context, found: list[PlanChange], shells: list[str], tries: T
     layout = context.layout
     tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries.errors, act=False))
     found += revocations(layout, act=False, errors=tries.errors)
-    configuration = load_configuration(layout)
+    configuration = steady(load_configuration(layout))
     tries("configuration", configuration.validate_jails)
     wrong = _account_errors(configuration, tries)
     if setup_here(context):
@@ -120,17 +121,18 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
             found += entered.withdraw_unlisted(jails, tries.errors, act=True)
             tries.end()
         assert configuration is not None
-        checked = configuration
+        # What is only looked at is asked for once, and what is published anew.
+        checked = steady(configuration)
         tries("last good configuration", lambda: last_good.keep(layout))
         tries("configuration", checked.validate_jails)
         wrong = _account_errors(checked, tries)
         if setup_here(context):
             # What confines comes before the plans, which let in.
-            act = partial(doors.set_shells, layout, checked, act=True, errors=tries.errors)
+            act = partial(doors.set_shells, layout, configuration, act=True, errors=tries.errors)
             shells += tries("login shells", act) or []
-        tries.errors += publish_each(checked, found, wrong)
-        tries.errors += entered.publish_entries(checked, found)
-    return configuration
+        tries.errors += publish_each(configuration, found, wrong)
+        tries.errors += entered.publish_entries(configuration, found)
+    return checked
 
 
 def _account_errors(configuration: Configuration, tries: Tries) -> dict[str, list[JailsshError]]:

@@ -17,6 +17,7 @@ from jailssh.core.names import pluralize
 from jailssh.diagnose.findings import about_slices, find, note_lines
 from jailssh.host import accounts, process
 from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.jail.steady import steady
 from jailssh.jail.this_host import to_account
 from jailssh.jailkit import jk_check, jk_lsh, jk_uchroot
 from jailssh.setup import doors, setup
@@ -128,6 +129,7 @@ def _import_checks(text: str, file: str, context: Context) -> int:
 
 def _check(configuration: Configuration, context: Context) -> int:
     """Raise every error and everything that looks wrong on this host at once; notes are only told."""
+    configuration = steady(configuration)
     errors: list[JailsshError] = []
     try:
         configuration.validate()

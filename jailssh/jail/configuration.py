@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from types import MappingProxyType
 
 from jailssh.closure.errors import NoJailError
@@ -152,7 +152,7 @@ class Configuration:
         """Return the jails of ``account``; raises :class:`NotJailedError` if there is none."""
         user = self.user(account.name)
         must_be_for(self.layout, account, None if user is None else user.uid)
-        groups = {name: groups_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
+        groups = self._groups_of_jails
         names = jails_of(account, user, groups)
         if user is not None:
             self._check_named(user)
@@ -166,6 +166,10 @@ class Configuration:
                 hint += f", or make it a member of a group with a jail: {', '.join(given)}"
             raise NotJailedError(f"account {account.name}", "is not in a jail", hint=hint)
         return names
+
+    @cached_property
+    def _groups_of_jails(self) -> dict[str, tuple[str, ...]]:
+        return {name: groups_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
 
     def by_groups(self, account: Account) -> tuple[tuple[int, bool], ...]:
         """Return the gids that decide about the account's jails, each with whether it is in that group.

@@ -74,4 +74,18 @@ class ThisHost:
         return find_program(name)
 
 
+class Remembering(ThisHost):
+    """Asks for each account once: for one run over many that only looks.  Who acts asks anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._accounts: dict[str | int, Account | None] = {}
+
+    def find_account(self, who: str | int) -> Account | None:
+        """Do as :class:`ThisHost` does, once; what gets no answer is asked again."""
+        if who not in self._accounts:
+            self._accounts[who] = super().find_account(who)
+        return self._accounts[who]
+
+
 THIS_HOST = ThisHost()

@@ -27,6 +27,9 @@ from jailssh.services import slices
 
 _PATIENCE = 10.0
 _HEAD = 4096
+_NAMED = re.compile(rb"%s\0\d+\0\d+\0\d+\0([^\0]+)\0" % ops.MAGIC.encode())
+_IMAGE = re.compile(rb"\0image\0(/[^\0]*)(?=\0)")
+_ROSTER = tuple(b"\0%s\0" % verb.encode() for verb in ops.ROSTER)
 _KEY_PLAN = re.compile(r"([1-9][0-9]*)\.([0-9a-f]{16})\Z")
 _ENTRY_PLAN = re.compile(r"([1-9][0-9]*)@([a-z0-9][a-z0-9_.-]{0,63})\Z")
 
@@ -127,6 +130,26 @@ def login_plan(layout: Layout, uid: int, user: str, key: str | None) -> codec.Pl
     return found
 
 
+class Before:
+    """What is published for ``uid`` at this moment; it is understood when somebody asks, which is seldom."""
+
+    def __init__(self, layout: Layout, uid: int) -> None:
+        self.data: bytes | None = None
+        self._found: AccountPlans | None = None
+        with suppress(JailsshError):
+            self.data = _read(plan_file(layout, uid), layout.root)
+        self.is_roster = self.data is not None and any(verb in self.data for verb in _ROSTER)
+        if self.is_roster:
+            self._found = published(layout, uid)
+
+    def plans(self) -> AccountPlans | None:
+        """Return what :func:`published` did."""
+        if self.data is not None and not self.is_roster:
+            with suppress(JailsshError):
+                return AccountPlans(codec.decode(self.data), {})
+        return self._found
+
+
 def published(layout: Layout, uid: int) -> AccountPlans | None:
     """Return what is published for ``uid`` and readable."""
     plan = readable_plan(layout, uid)
@@ -141,6 +164,19 @@ def planned_uids(layout: Layout) -> list[int]:
     return sorted(int(name) for name in _names(layout.plans) if is_number(name))
 
 
+def roster(layout: Layout, uid: int) -> codec.Plan | None:
+    """Return the published plan of ``uid`` if it is the roster of a shared account and readable.
+
+    Of the others, which are most where there are thousands, nothing is judged.
+    """
+    try:
+        data = _read(plan_file(layout, uid), layout.root)
+        plan = codec.decode(data) if data is not None and any(verb in data for verb in _ROSTER) else None
+    except JailsshError:
+        return None
+    return plan if keys_of(plan) else None
+
+
 def keys_of(plan: codec.Plan | None) -> dict[str, str]:
     """Return which named key has which plan, name to serial, if ``plan`` is the roster of a shared account."""
     return {} if plan is None else {r.args[0]: r.args[1] for r in plan.records if r.verb in ops.ROSTER}
@@ -149,9 +185,7 @@ def keys_of(plan: codec.Plan | None) -> dict[str, str]:
 def plans_by_image(layout: Layout) -> dict[str, list[codec.Plan]]:
     """Return the published plans by the image's host path; a damaged plan, which no login takes, counts for nothing."""
     found: dict[str, list[codec.Plan]] = {}
-    files = [(uid, "") for uid in planned_uids(layout)]
-    files += sorted((int(m[1]), m[2]) for name in _names(layout.plans) if (m := _KEY_PLAN.match(name)))
-    for uid, serial in files:
+    for uid, serial in _all_files(layout):
         plan = readable_plan(layout, uid, serial)
         if plan is not None and (args := plan.first("image")):
             found.setdefault(args[0], []).append(plan)
@@ -160,6 +194,30 @@ def plans_by_image(layout: Layout) -> dict[str, list[codec.Plan]]:
         if plan is not None and (args := plan.first("image")):
             found.setdefault(args[0], []).append(plan)
     return found
+
+
+def images_in_use(layout: Layout) -> set[str]:
+    """Return the host paths of the images that plans name; more than those of plans that a login would take.
+
+    For who removes images: of thousands of plans none is judged, and none is kept in memory.
+    """
+    found: set[str] = set()
+    for uid, serial in _all_files(layout):
+        with suppress(JailsshError):
+            data = _read(plan_file(layout, uid, serial), layout.root) or b""
+            found.update(map(os.fsdecode, _IMAGE.findall(data)))
+    return found
+
+
+def _all_files(layout: Layout) -> list[tuple[int, str]]:
+    """Return uid and serial of every published plan, "" for the account's own."""
+    of_keys = sorted((int(m[1]), m[2]) for name in _names(layout.plans) if (m := _KEY_PLAN.match(name)))
+    return [*((uid, "") for uid in planned_uids(layout)), *of_keys]
+
+
+def uids_of_keys(layout: Layout) -> set[int]:
+    """Return the uids for whose keys there are plans: for many accounts the directory is listed once."""
+    return {int(match[1]) for name in _names(layout.plans) if (match := _KEY_PLAN.match(name))}
 
 
 @contextmanager
@@ -352,6 +410,16 @@ def uids_of(layout: Layout, name: str) -> list[int]:
         with suppress(OSError), open(plan_file(layout, uid), "rb") as stream:
             if head.match(stream.read(512)):
                 found.append(uid)
+    return found
+
+
+def uids_by_name(layout: Layout) -> dict[str, list[int]]:
+    """Return what :func:`uids_of` does for every name that a plan has, by one look at each plan."""
+    found: dict[str, list[int]] = {}
+    for uid in planned_uids(layout):
+        with suppress(OSError), open(plan_file(layout, uid), "rb") as stream:
+            if match := _NAMED.match(stream.read(512)):
+                found.setdefault(os.fsdecode(match[1]), []).append(uid)
     return found
 
 

@@ -135,7 +135,7 @@ def prune_images(configuration: Configuration, only: Sequence[str] | None = None
     layout = configuration.layout
     # No plan may come to use a generation between the look and its removal.
     with plan_files.locked(layout):
-        return pool.prune(layout, plan_files.plans_by_image(layout), configuration.main.keep_generations, only)
+        return pool.prune(layout, plan_files.images_in_use(layout), configuration.main.keep_generations, only)
 
 
 def publish_plan(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
@@ -296,6 +296,7 @@ def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> l
     layout = configuration.layout
     found = []
     tries = Tries()
+    shared = plan_files.uids_of_keys(layout)
     for uid in plan_files.planned_uids(layout):
         account = tries(f"uid {uid}", partial(configuration.host.find_account, uid))
         if account is None:
@@ -307,7 +308,7 @@ def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> l
             if not all(isinstance(one, NotJailedError | NoJailError) for one in each):
                 continue  # publishing tells it, and leaves its plan as it is
             old = plan_files.published(layout, uid)
-            tries(f"plan of {account.name}", partial(withdraw_plan, layout, uid))
+            tries(f"plan of {account.name}", partial(withdraw_plan, layout, uid, tidy=uid in shared))
             found.append(PlanChange(uid, old.plan.name if old else account.name, "", ("- the plan",)))
     errors += tries.errors
     return found
@@ -325,21 +326,23 @@ def publish_each(
     images = Images(configuration.layout, 3600, new_host(configuration.layout))
     errors: list[JailsshError] = []
     found += withdraw_gone(configuration, errors)
+    shared = plan_files.uids_of_keys(configuration.layout)
     withdrawn = {change.uid for change in found}
     for account in _accounts(configuration, errors):
         uid = account if isinstance(account, int) else account.uid
-        old = plan_files.published(configuration.layout, uid)
+        old = plan_files.Before(configuration.layout, uid)
         try:
             if isinstance(account, int):
                 raise NotJailedError(f"uid {uid}", "is no longer an account")
             if account.name in wrong:
                 continue
-            if change := _publish_one(configuration, account, images, old):
+            if change := _publish_one(configuration, account, images, old, shared):
                 found.append(change)
         except (NotJailedError, NoKeysError) as error:
-            withdraw_plan(configuration.layout, uid)
-            if (old or isinstance(error, NotJailedError)) and uid not in withdrawn:
-                found.append(PlanChange(uid, old.plan.name if old else "", "", ("- the plan",)))
+            withdraw_plan(configuration.layout, uid, tidy=uid in shared)
+            was = old.plans()
+            if (was or isinstance(error, NotJailedError)) and uid not in withdrawn:
+                found.append(PlanChange(uid, was.plan.name if was else "", "", ("- the plan",)))
         except ManyErrors as several:
             errors.extend(several.errors)
         except JailsshError as error:
@@ -354,16 +357,22 @@ def publish_each(
 
 
 def _publish_one(
-    configuration: Configuration, account: Account, images: Images, old: plan_files.AccountPlans | None
+    configuration: Configuration, account: Account, images: Images, old: plan_files.Before, shared: Collection[int]
 ) -> PlanChange | None:
-    """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last."""
+    """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last.
+
+    ``shared``: the uids of accounts for whose keys there were plans.
+    """
     key_rings.revoke(configuration.layout, account.name, account.uid)
     wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
     lines = [*keys_wanted.change(configuration, account), *slices.difference(configuration.layout, account.uid, wanted)]
-    done = publish_and_tidy(configuration, account, images)
+    done = publish_plan(configuration, account, images)
+    if account.uid in shared or done.of_keys:
+        plan_files.tidy(plan_files.plan_file(configuration.layout, account.uid), configuration.layout.root)
     keys_wanted.widen(configuration, account)
+    is_new = done.changed or old.is_roster or bool(done.of_keys)
     lines = [
-        *difference(old, plan_files.AccountPlans(done.plan, done.of_keys)),
+        *(difference(old.plans(), plan_files.AccountPlans(done.plan, done.of_keys)) if is_new else ()),
         *lines,
         *([done.note] if done.note else []),
     ]

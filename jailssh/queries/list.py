@@ -18,7 +18,7 @@ from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration, load_configuration
-from jailssh.publish.plan_files import entries, keys_of, plan_file, readable_entry, readable_plan
+from jailssh.publish.plan_files import entries, keys_of, plan_file, readable_entry, roster
 
 EXAMPLES = ("jailssh list", "jailssh list --json")
 _SOME = 20
@@ -116,6 +116,6 @@ def _user(configuration: Configuration, name: str) -> dict[str, Any]:
         state = "ready"
     else:
         state = "made at the next login"
-    keys = len(keys_of(readable_plan(configuration.layout, user.uid)))
+    keys = len(keys_of(roster(configuration.layout, user.uid)))
     shared = f", shared by {pluralize(keys, 'key')}" if keys else ""
     return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"{state}{shared}", "keys": keys}

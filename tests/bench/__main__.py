@@ -22,6 +22,7 @@ from tests.bench import (
     live,
     login_path,
     logs,
+    many,
     pam,
     plans,
     policy,
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[[Site, int], list[Row]]] = {
     "log": logs.measure,
     "check": checks.measure,
     "accounts": accounts.measure,
+    "many": many.measure,
     "live": live.measure,
 }
 
