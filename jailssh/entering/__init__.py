@@ -1,1 +1,1 @@
-"""Entering a tree: `jailssh run`.  Options become a plan of ``jailssh-run`` (``jailssh/run/``), which carries it out."""
+"""Entering any tree: ``run``.  Its options become a plan, which ``jailssh-run`` (``jailssh/run/``) carries out."""

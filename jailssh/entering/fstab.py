@@ -28,7 +28,9 @@ _SILENT = frozenset(
 )  # fmt: skip
 _WEAKER = frozenset(("suid", "dev"))
 _OF_HOST = ("/", "/dev", "/proc", "/sys")
-_DATA = re.compile(r"(size|nr_inodes|nr_blocks|mode|uid|gid|huge|hidepid|subset|ptmxmode|max|newinstance)(=[A-Za-z0-9%]+)?\Z")
+_DATA = re.compile(
+    r"(size|nr_inodes|nr_blocks|mode|uid|gid|huge|hidepid|subset|ptmxmode|max|newinstance)(=[A-Za-z0-9%]+)?\Z"
+)
 
 
 class Kind(Word):
@@ -73,9 +75,7 @@ def _lines(text: str, name: str) -> Iterator[Line]:
         number += 1
         if number > MOST:
             raise ConfigError(where, f"more than {MOST} mounts")
-        source, target, kind, options = [*map(_unescaped, fields[:4]), "none", "defaults"][:4] if len(
-            fields
-        ) > 3 else [*map(_unescaped, fields), *("none", "defaults")[len(fields) - 2 :]]
+        source, target, kind, options = map(_unescaped, (fields + ["none", "defaults"][len(fields) - 2 :])[:4])
         yield Line(source=source, target=target, kind=kind, options=tuple(options.split(",")), where=where)
 
 
@@ -105,7 +105,7 @@ def record_of(line: Line) -> Record:
             flags.append(word)
         elif word in _SILENT or word.startswith(("x-", "X-", "comment=")):
             flags = [flag for flag in flags if (word, flag) not in (("rw", "ro"), ("exec", "noexec"))]
-        elif _DATA.match(word) and not bind:
+        elif _DATA.match(word):
             data.append(word)
         else:
             raise ConfigError(line.where, f"unknown option {word!r}")

@@ -11,6 +11,7 @@ from jailssh.core.names import MAX_UID, is_number
 from jailssh.host import accounts
 
 NOBODY = 65534
+SHELL = "/bin/sh"
 MOST_LINES = 340
 _TOP = 0xFFFFFFFF
 
@@ -24,13 +25,13 @@ class Identity:
     gid: int
     name: str
     home: str
-    shell: str
+    login_shell: str
 
 
 def identity(user: str | None, group: str | None) -> Identity:
     """Return who USER and GROUP are, by name or number, root without them; :class:`UsageError` for what is neither."""
     if user is None:
-        return Identity(uid=0, gid=_gid(group) or 0, name="root", home="/root", shell="/bin/sh")
+        return Identity(uid=0, gid=_gid(group) or 0, name="root", home="/root", login_shell=SHELL)
     if is_number(user):
         uid = _number(user, "user")
         entry = accounts.find_uid(uid)
@@ -44,8 +45,8 @@ def identity(user: str | None, group: str | None) -> Identity:
     own = _gid(group)
     gid = own if own is not None else entry.gid if entry else 0
     if entry is None:
-        return Identity(uid=uid, gid=gid, name="run", home="/", shell="/bin/sh")
-    return Identity(uid=uid, gid=gid, name=entry.name, home=entry.home or "/", shell=entry.shell or "/bin/sh")
+        return Identity(uid=uid, gid=gid, name="run", home="/", login_shell=SHELL)
+    return Identity(uid=uid, gid=gid, name=entry.name, home=entry.home or "/", login_shell=entry.shell or SHELL)
 
 
 def _gid(group: str | None) -> int | None:

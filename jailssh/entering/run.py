@@ -74,15 +74,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.facts([[record.verb, *record.args] for record in plan.records], plan.show())
         return 0
     if ids.is_root():
-        told = escape(" ".join(record.args[0] for record in plan.records if record.verb == "argument"), 1000)
-        weaker = " with " + ", ".join(["all power"] * args.privileged + args.keep_cap) if args.privileged or args.keep_cap else ""
-        context.record([f"run in {plan_tree(plan)}{weaker}: {told}"], {})
-    joining.become(f"{os.path.dirname(context.layout.login_program)}/jailssh-run", data)
+        context.record([_told(plan)], {})
+    return joining.become(f"{os.path.dirname(context.layout.login_program)}/jailssh-run", data)
 
 
-def plan_tree(plan: RunPlan) -> str:
-    """Return the directory that becomes the root."""
-    return next(record.args[0] for record in plan.records if record.verb == "tree")
+def _told(plan: RunPlan) -> str:
+    """Return what the journal says of a command: where it runs, with how much power, and what it is."""
+    of = {verb: [record.args for record in plan.records if record.verb == verb] for verb in
+          ("tree", "privileged", "keep-cap", "argument")}  # fmt: skip
+    power = [*("all power" for _ in of["privileged"]), *(args[0] for args in of["keep-cap"])]
+    weaker = f" with {', '.join(power)}" if power else ""
+    return f"run in {of['tree'][0][0]}{weaker}: {escape(' '.join(args[0] for args in of['argument']), 1000)}"
 
 
 def _plan(args: argparse.Namespace) -> RunPlan:
@@ -175,7 +177,14 @@ def _mounts(args: argparse.Namespace) -> Iterator[Record]:
 
 def _environment(given: list[str], who: ids.Identity, terminal: bool) -> dict[str, str]:
     home = who.home if is_clean_absolute(who.home) else "/"
-    out = {"HOME": home, "SHELL": who.shell, "USER": who.name, "LOGNAME": who.name, "PATH": _PATH, "LANG": "C.UTF-8"}
+    out = {
+        "HOME": home,
+        "SHELL": who.login_shell,
+        "USER": who.name,
+        "LOGNAME": who.name,
+        "PATH": _PATH,
+        "LANG": "C.UTF-8",
+    }
     term = os.environ.get("TERM", "")
     if terminal and _TERM.match(term):
         out["TERM"] = term
@@ -200,4 +209,4 @@ def _powers(args: argparse.Namespace) -> Iterator[Record]:
 
 
 def _shell(tree: str, who: ids.Identity) -> str:
-    return who.shell if os.path.lexists(tree + who.shell) else "/bin/sh"
+    return who.login_shell if os.path.lexists(tree + who.login_shell) else "/bin/sh"

@@ -56,9 +56,7 @@ class RunPlan:
         lines = [f"command of {self.name} (uid {self.uid}, gid {self.gid})"]
         for record in self.records:
             line = BY_NAME[record.verb].describe
-            lines.append(
-                line.format(*map(words.Shown, record.args)) if isinstance(line, str) else line(*record.args)
-            )
+            lines.append(line.format(*map(words.Shown, record.args)) if isinstance(line, str) else line(*record.args))
         return lines
 
     def encode(self) -> bytes:

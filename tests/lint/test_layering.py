@@ -293,7 +293,9 @@ def test_only_cli_parses_arguments() -> None:
     assert [
         file
         for file in files
-        if not file.startswith(("jailssh/cli/", "jailssh/queries/", "jailssh/transfer/", "jailssh/console/"))
+        if not file.startswith(
+            ("jailssh/cli/", "jailssh/queries/", "jailssh/transfer/", "jailssh/entering/", "jailssh/console/")
+        )
     ] == []
 
 

@@ -28,6 +28,7 @@ CALLS: dict[str, list[str]] = {
     "kick": ["kick alice"],
     "replay": ["replay", "replay --search x --json"],
     "sessions": ["sessions", "sessions --json"],
+    "run": ["run --dry-run /srv/tree true"],
     "exec": ["exec --help"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
     "apply": ["apply", "apply --dry-run"],
@@ -64,6 +65,7 @@ SHOWING = {
     "audit report",
     "demo --help",
     "exec --help",
+    "run --dry-run /srv/tree true",
 }
 WAYS = [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", ">&- 2>&- <&-", "2>/dev/stderr LC_ALL=C"]
 NAME = "pr\u00fcfung\u2026"
