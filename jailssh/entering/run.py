@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 
 from jailssh.console.context import Context
-from jailssh.core.closed import Network
+from jailssh.core.closed import Network, Shown
 from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
 from jailssh.entering import fstab, ids
@@ -158,9 +158,9 @@ def _mounts(args: argparse.Namespace) -> Iterator[Record]:
     for text in args.bind:
         source, _, rest = text.partition(":")
         target, _, mode = rest.partition(":")
-        if mode not in ("", "ro"):
-            raise UsageError("--bind", f"{mode!r} is not: ro")
-        options = ("rbind", "ro") if mode else ("rbind",)
+        if mode and mode != Shown.READ_ONLY:
+            raise UsageError("--bind", f"{mode!r} is not: {Shown.READ_ONLY}")
+        options = ("rbind", mode) if mode else ("rbind",)
         source = os.path.abspath(source)
         yield fstab.record_of(
             fstab.Line(source=source, target=target or source, kind="none", options=options, where="--bind")

@@ -83,6 +83,5 @@ int main(int argc, char **argv)
     close(channel[pid == 0 ? 0 : 1]);
     if (pid == 0)
         inner_run(&plan, &request, channel[1], &jail);
-    creds_drop(&plan, NULL, 0);
     return outer_run(&plan, &request, channel[0], pid, jail.pidfd, parent);
 }

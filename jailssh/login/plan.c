@@ -205,19 +205,20 @@ const char *plan_parse(char *data, size_t size, struct plan *out)
 {
     static const enum plan_verb required[] = { OP_JAIL, OP_MESSAGE, OP_HOME,    OP_NET,
                                                OP_PTY,  OP_IMAGE,   OP_SECCOMP, OP_RULE };
-    static const struct format format = { PLAN_MAGIC, 1, 0, OP_COUNT, NULL, required,
-                                          sizeof required / sizeof *required };
+    static const struct format format = {
+        PLAN_MAGIC, 1, 0, OP_COUNT, NULL, required, sizeof required / sizeof *required
+    };
     return parse(&format, data, size, out);
 }
 
 const char *plan_parse_run(char *data, size_t size, struct plan *out)
 {
-    static const enum plan_verb shared[] = { OP_JAIL, OP_HOME,   OP_NET,    OP_HOSTNAME, OP_PTY,
-                                             OP_DEV,  OP_PROC,   OP_GROUP,  OP_RLIMIT,   OP_UMASK,
-                                             OP_NICE, OP_ENV,    OP_SECCOMP, OP_COUNT };
+    static const enum plan_verb shared[] = { OP_JAIL,  OP_HOME,   OP_NET,   OP_HOSTNAME, OP_PTY, OP_DEV,     OP_PROC,
+                                             OP_GROUP, OP_RLIMIT, OP_UMASK, OP_NICE,     OP_ENV, OP_SECCOMP, OP_COUNT };
     static const enum plan_verb required[] = { OP_JAIL, OP_HOME, OP_NET, OP_PTY, OP_TREE, OP_ARGUMENT };
-    static const struct format format = { RUN_MAGIC, 0, OP_COUNT, VERB_COUNT, shared, required,
-                                          sizeof required / sizeof *required };
+    static const struct format format = {
+        RUN_MAGIC, 0, OP_COUNT, VERB_COUNT, shared, required, sizeof required / sizeof *required
+    };
     const char *why = parse(&format, data, size, out);
     /* Nothing weaker by leaving something out: who has no filter says so. */
     return why || plan_first(out, OP_SECCOMP) || plan_first(out, OP_PRIVILEGED) ? why : "plan without a filter";

@@ -98,9 +98,10 @@ static const char *cannot_clone(const struct plan *plan)
 {
     if (!plan_first(plan, OP_NEW_USERS))
         return "cannot create the namespaces";
-    return errno == ENOSPC ? "user namespaces are forbidden here (sysctl user.max_user_namespaces)"
-                           : "user namespaces are forbidden here (sysctl kernel.unprivileged_userns_clone, or AppArmor: "
-                             "kernel.apparmor_restrict_unprivileged_userns); root needs none";
+    return errno == ENOSPC
+               ? "user namespaces are forbidden here (sysctl user.max_user_namespaces)"
+               : "user namespaces are forbidden here (sysctl kernel.unprivileged_userns_clone, or AppArmor: "
+                 "kernel.apparmor_restrict_unprivileged_userns); root needs none";
 }
 
 int main(void)
@@ -118,6 +119,9 @@ int main(void)
     int tree = tree_open(&plan);
     make_pair(channel);
     make_pair(go);
+    /* The maps are files of the process, which are its user's where it could be traced; there is nothing to see yet. */
+    if (plan_first(&plan, OP_NEW_USERS) && geteuid() != 0)
+        prctl(PR_SET_DUMPABLE, 1);
     pid_t pid = jail_clone_into(namespaces(&plan), &pidfd);
     if (pid < 0)
         refuse(R_KERNEL, cannot_clone(&plan), errno);

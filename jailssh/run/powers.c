@@ -51,7 +51,8 @@ static void bound(capabilities kept)
         refuse(R_DROP, "cannot read the capability bounding set", errno);
 }
 
-/* In a user namespace of who may not change groups (user_namespaces(7)) the caller's stay; they are the caller's own. */
+/* In a user namespace of who may not change groups (user_namespaces(7)) the caller's stay; they are the caller's own.
+ */
 static void set_ids(const struct plan *plan)
 {
     static gid_t groups[PLAN_MAX_GROUPS]; /* the reader takes no more */

@@ -80,10 +80,9 @@ void special_dev(const struct plan *plan, int root)
 /* What tells of the kernel or of others, or does something to the host. */
 static bool is_hidden(const char *name)
 {
-    static const char *const names[] = { "kallsyms",      "kcore",       "key-users",   "keys",
-                                         "kmsg",          "kpagecgroup", "kpagecount",  "kpageflags",
-                                         "sched_debug",   "slabinfo",    "sysrq-trigger", "timer_list",
-                                         "vmallocinfo" };
+    static const char *const names[] = { "kallsyms",      "kcore",      "key-users",  "keys",        "kmsg",
+                                         "kpagecgroup",   "kpagecount", "kpageflags", "sched_debug", "slabinfo",
+                                         "sysrq-trigger", "timer_list", "vmallocinfo" };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(name, names[i]) == 0)
             return true;

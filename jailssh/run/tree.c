@@ -104,9 +104,9 @@ static void make_directories(int root, const char *path)
     }
 }
 
-static int open_target(int root, const char *path)
+static int open_target(int root, const char *path, int flags)
 {
-    int fd = fd_walk(root, path, O_PATH, FD_ANY);
+    int fd = fd_walk(root, path, O_PATH | flags, FD_ANY);
     if (fd < 0)
         refuse(R_TARGET, path, errno);
     return fd;
@@ -140,7 +140,7 @@ static void mount_new(const struct plan *plan, const struct record *record, int 
     about(args[4]);
     if (strcmp(args[5], "make") == 0)
         make_directories(root, args[1]);
-    int target = open_target(root, args[1]);
+    int target = open_target(root, args[1], O_DIRECTORY);
     bool proc = strcmp(args[0], "proc") == 0;
     cut(args[3], pairs, proc || strcmp(args[0], "devpts") == 0 ? "" : "none");
     if (proc)
@@ -163,10 +163,14 @@ static void mount_clone(const struct record *record, int root)
     }
     if (source < 0 || fstat(source, &from) != 0)
         refuse(R_SOURCE, args[0], errno);
+    if (S_ISLNK(from.st_mode))
+        refuse(R_SOURCE, args[0], ELOOP);
     if (strcmp(args[5], "make") == 0 && S_ISDIR(from.st_mode))
         make_directories(root, args[1]);
-    int target = open_target(root, args[1]);
-    if (fstat(target, &to) != 0 || S_ISDIR(from.st_mode) != S_ISDIR(to.st_mode))
+    int target = open_target(root, args[1], 0);
+    if (fstat(target, &to) != 0 || S_ISLNK(to.st_mode))
+        refuse(R_TARGET, args[1], ELOOP);
+    if (S_ISDIR(from.st_mode) != S_ISDIR(to.st_mode))
         refuse(R_TARGET, args[1], ENOTDIR);
     mnt_attach(special_clone(source, strcmp(args[2], "yes") == 0, flags.attr, flags.propagation), target);
     about("");

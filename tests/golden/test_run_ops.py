@@ -10,7 +10,7 @@ import pytest
 from jailssh.core.errors import ConfigError
 from jailssh.plan import ops, run_ops
 from jailssh.plan.codec import decode
-from tests.golden.test_ops import LETTERS, ROW
+from tests.harness.verbs import LETTERS, ROW
 
 LOGIN = Path(__file__).resolve().parents[2] / "jailssh/login"
 SOURCE = (LOGIN / "run_ops.h").read_text()

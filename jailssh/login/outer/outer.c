@@ -16,6 +16,7 @@
 
 #include "channel.h"
 #include "confine.h"
+#include "creds.h"
 #include "env.h"
 #include "fail.h"
 #include "nojournal.h"
@@ -256,7 +257,8 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     o.jail = pid;
     o.parent = parent;
     set_up(&o);
-    if (!plan_first(plan, OP_TREE)) { /* a session, which is looked for */
+    if (!plan_first(plan, OP_TREE)) { /* a session, which is looked for; jailssh-run has dropped what it may */
+        creds_drop(plan, NULL, 0);
         name_process(request->session);
         mark(plan, request);
     }

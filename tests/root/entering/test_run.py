@@ -35,10 +35,10 @@ ROWS: dict[str, tuple[str, str, int, str, str]] = {
     "no directory": ("-c /nonexist", "echo no", 125, "", "/nonexist: No such file"),
     "variables": ("-e A=1 -e EMPTY= -e LANG", "echo $A.${EMPTY-un}.${LANG-un}.${SECRET-no}", 0, "1..un.no", ""),
     "no loader's variables": ("", "env | grep -c ^LD_", 1, "0", ""),
-    "descriptors": ("", "echo /proc/self/fd/*", 0, "/proc/self/fd/0 /proc/self/fd/1 /proc/self/fd/2", ""),
+    "descriptors": ("", "ls /proc/$$/fd", 0, "0\n1\n2", ""),
     "no device": ("", "mknod /tmp/b b 254 0", 1, "", "not permitted"),
-    "no mount": ("", "mount -t tmpfs x /tmp", 1, "", "denied|not permitted|superuser"),
-    "no umount": ("", "umount /proc", 1, "", "superuser|denied|not permitted"),
+    "no mount": ("", "mount -t tmpfs x /tmp", 32, "", "denied|not permitted|superuser"),
+    "no umount": ("", "umount /proc", 32, "", "superuser|denied|not permitted"),
     "kernel's files": ("", "echo x >/proc/sys/kernel/core_pattern", 2, "", "[Rr]ead-only"),
     "no key of the kernel's": ("", "echo h >/proc/sysrq-trigger; cat /proc/keys /proc/kallsyms | wc -c", 0, "0", ".*"),
     "no disk": ("", "ls /dev", 0, "fd full null ptmx pts random shm stderr stdin stdout tty urandom zero", ""),
@@ -52,7 +52,7 @@ ROWS: dict[str, tuple[str, str, int, str, str]] = {
     "privileged": ("--privileged", "mount -t tmpfs x /tmp && echo mounted", 0, "mounted", ""),
     "read-only": ("--ro", "touch /x", 1, "", "Read-only"),
     "tmpfs": ("--tmpfs /tmp:1m", "stat -f -c %T /tmp", 0, "tmpfs", ""),
-    "link as a target": ("--tmpfs /link", "echo no", 125, "", "--tmpfs: /link: "),
+    "link as a target": ("--tmpfs /link", "echo no", 125, "", "--tmpfs: /link: Not a directory"),
     "bind of a file": ("--bind /etc/hostname:/etc/file:ro", "echo x >/etc/file", 2, "", "ead-only"),
     "file on a directory": ("--bind /etc/hostname:/etc", "echo no", 125, "", "Not a directory"),
     "options of the command": ("", "echo $0 $*", 0, "sh -u -N --json", ""),
@@ -172,7 +172,7 @@ def test_killed_at_any_moment(host: ScratchHost) -> None:
 def test_own_terminal(host: ScratchHost) -> None:
     inside = f"{' '.join(RUN)} {TREE} sh -c 'tty; ls /dev/pts; echo $TERM'"
     done = host.run(["script", "-qec", inside, "/dev/null"], env={"TERM": "vt100"})
-    assert (done.code, done.stdout.split()) == (0, ["/dev/pts/0", "0", "ptmx", "vt100"]), done
+    assert (done.code, done.stdout.replace("^@", "").split()) == (0, ["/dev/pts/0", "0", "ptmx", "vt100"]), done
 
 
 def test_plan_is_shown(host: ScratchHost) -> None:
