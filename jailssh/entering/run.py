@@ -13,6 +13,7 @@ from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
 from jailssh.entering import fstab, ids
 from jailssh.entering.capabilities import number_of
+from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record
 from jailssh.plan.run_ops import RunPlan, in_order
 from jailssh.policy.seccomp import filter_for
@@ -30,6 +31,7 @@ _TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,40}\Z")
 _SIZE = re.compile(r"[1-9][0-9]{0,9}[kmg]?\Z")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOST_FSTAB = 1 << 20
+_EPHEMERAL = 512 << 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-c", "--chdir", metavar="DIR", default="/", help="directory of the command, in the tree")
     add("-b", "--background", action="store_true", help="the command outlives jailssh, should that be killed")
     add("--ro", action="store_true", help="the tree is read-only")
+    add("--layer", metavar="DIR", action="append", default=[], help="a directory that lies below TREE; repeatable")
+    written = parser.add_mutually_exclusive_group()
+    written.add_argument("--ephemeral", action="store_true", help="what is written to the tree is gone at the end")
+    written.add_argument("--overlay", metavar="DIR", help="what is written to the tree goes to DIR/upper")
     add("--bind", metavar="SOURCE[:TARGET[:ro]]", action="append", default=[],
         help="show a file or directory of the host; repeatable")  # fmt: skip
     add("--tmpfs", metavar="TARGET[:SIZE]", action="append", default=[],
@@ -58,14 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--privileged", action="store_true", help="weaker: all capabilities, no system call filter, a whole /proc")
     add("--no-terminal", action="store_true", help="no terminal of its own: descriptors 0-2 are the caller's")
     add("--dry-run", action="store_true", help="show what would be done")
-    add("tree", metavar="TREE", help="directory that becomes the root")
+    add("tree", metavar="TREE", help="directory that becomes the root, or a jail, whose image does")
     add("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="program and arguments (default: a shell)")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
     """Run the command in the place of this process; returns for ``--dry-run`` alone."""
     try:
-        plan = _plan(args)
+        plan = _plan(args, context.layout)
         data = plan.encode()
     except JailsshError as error:
         error.exit_code = joining.REFUSED  # 1 to 4 are the command's own
@@ -87,7 +93,7 @@ def _told(plan: RunPlan) -> str:
     return f"run in {of['tree'][0][0]}{weaker}: {escape(' '.join(args[0] for args in of['argument']), 1000)}"
 
 
-def _plan(args: argparse.Namespace) -> RunPlan:
+def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:
     if not args.new_user_ns and (args.uid_map or args.gid_map):
         raise UsageError("maps of ids", "need a user namespace", hint="add -U")
     if not args.new_user_ns and not ids.is_root():
@@ -95,13 +101,16 @@ def _plan(args: argparse.Namespace) -> RunPlan:
     who = ids.identity(args.user, args.group)
     command = args.words[1:] if args.words[:1] == ["--"] else args.words
     terminal = not args.no_terminal and os.isatty(0) and os.isatty(1)
-    tree = _tree(args.tree)
+    image = f"{layout.images}/{args.tree}/current"
+    is_jail = not os.path.isdir(args.tree) and "/" not in args.tree and os.path.isdir(image)
+    tree = _tree(image if is_jail else args.tree)
     records = [
         Record("jail", ("run",)),
         Record("home", (_directory(args.chdir),)),
         Record("net", (Network.LOOPBACK if args.new_network_ns else Network.HOST,)),
         Record("pty", ("yes" if terminal else "no",)),
-        Record("tree", (tree, "ro" if args.ro else "rw")),
+        Record("tree", (tree, "ro" if args.ro or is_jail else "rw")),
+        *_layers(args),
         Record("dev"),
         Record("proc"),
         *_mounts(args),
@@ -122,6 +131,17 @@ def _tree(text: str) -> str:
     if not is_clean_absolute(path):
         raise UsageError(f"tree {escape(text)}", "is no plain path")
     return path
+
+
+def _layers(args: argparse.Namespace) -> Iterator[Record]:
+    for text in args.layer:
+        yield Record("layer", (_tree(text),))
+    if args.overlay is not None:
+        yield Record("written", (_tree(args.overlay),))
+    if args.ephemeral:
+        yield Record("ephemeral", (str(_EPHEMERAL),))
+    elif args.layer and args.overlay is None and not args.ro:
+        raise UsageError("--layer", "needs a place for what is written", hint="--ephemeral, --overlay DIR or --ro")
 
 
 def _directory(text: str) -> str:

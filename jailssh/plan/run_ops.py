@@ -20,7 +20,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("tree", ("path", "enum:ro,rw"), 30, True, "root is {0}, {1:mode}"),
     Verb("background", (), 24, True, "outlives who has started it"),
     Verb("pid-file", ("path",), 25, True, "pid in {0}"),
-    Verb("cgroup", ("path",), 26, True, "control group {0}"),
     Verb("new-users", (), 27, True, "user namespace of its own"),
     Verb("uid-map", ("uint", "uint", "uint"), 28, False, "uids from {0} on are {1} and up on the host, {2} of them"),
     Verb("gid-map", ("uint", "uint", "uint"), 29, False, "gids from {0} on are {1} and up on the host, {2} of them"),

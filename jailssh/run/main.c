@@ -41,7 +41,7 @@ static void read_plan(struct plan *plan)
         refuse(R_PLAN_BAD, why, 0);
 }
 
-/* By an own pair of sockets: the first process waits for its maps and its control group, and ends where we do. */
+/* By an own pair of sockets: the first process waits for its maps, and ends where we do. */
 static void make_pair(int pair[2])
 {
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)

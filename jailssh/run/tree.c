@@ -13,6 +13,7 @@
 #include "fail.h"
 #include "fd.h"
 #include "mnt.h"
+#include "overlay.h"
 #include "special.h"
 
 enum { OPTIONS = 32, LONGEST = 4096 };
@@ -39,7 +40,7 @@ int tree_open(const struct plan *plan)
     int fd = open_tree_directory(plan);
     if (fstat(fd, &seen) != 0)
         refuse(R_IMAGE, "cannot look at the tree", errno);
-    if (geteuid() == 0)
+    if (geteuid() == 0 && !overlay_is_wanted(plan))
         return special_clone(fd, true, tree_attributes(plan), 0);
     close(fd);
     return -1;
@@ -52,6 +53,8 @@ static int take(const struct plan *plan)
     int fd = open_tree_directory(plan);
     if (fstat(fd, &now) != 0 || now.st_dev != seen.st_dev || now.st_ino != seen.st_ino)
         refuse(R_IMAGE, "tree has been exchanged", 0);
+    if (overlay_is_wanted(plan))
+        return overlay_mount(plan, fd, tree_attributes(plan));
     return special_clone(fd, true, tree_attributes(plan), 0);
 }
 

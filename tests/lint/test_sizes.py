@@ -23,8 +23,8 @@ FUNCTION = 60
 # 180 are jails that outlive their logins: a keeper made, recorded, found beyond doubt, and its namespaces entered; 30
 # make the file of a recording; 20 compare the groups of a session with those that its plan was made for; 50 are the
 # switch by which the administrator refuses new logins, and what names a session to root's commands; 10 lead out of
-# the mounts that PAM makes for sessions of cron, at and su; 40 let one reader of plans read those of jailssh-run too, which
-# logins never take.
+# the mounts that PAM makes for sessions of cron, at and su; 40 let one reader of plans read those of jailssh-run too,
+# which logins never take.
 WITH_POWER = 3170
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
 # half that has them; 40 say to the user what of a command did not fit; 60 are what holds a jail that outlives its

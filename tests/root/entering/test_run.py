@@ -52,6 +52,11 @@ ROWS: dict[str, tuple[str, str, int, str, str]] = {
     "privileged": ("--privileged", "mount -t tmpfs x /tmp && echo mounted", 0, "mounted", ""),
     "read-only": ("--ro", "touch /x", 1, "", "Read-only"),
     "tmpfs": ("--tmpfs /tmp:1m", "stat -f -c %T /tmp", 0, "tmpfs", ""),
+    "ephemeral": ("--ephemeral", "touch /gone && stat -f -c %b:%S / && ls /gone", 0, "131072:4096\n/gone", ""),
+    "ephemeral in a user namespace": ("-U --ephemeral", "stat -f -c %T /", 0, "overlayfs", ""),
+    "layers": ("--ro --layer /srv/layer", "cat /only; touch /only", 1, "below", "ead-only"),
+    "layers without a place": ("--layer /srv/layer", "echo no", 125, "", "place for what is written"),
+    "overlay": ("--overlay /srv/store", "echo x >/written; cat /written", 0, "x", ""),
     "link as a target": ("--tmpfs /link", "echo no", 125, "", "--tmpfs: /link: Not a directory"),
     "bind of a file": ("--bind /etc/hostname:/etc/file:ro", "echo x >/etc/file", 2, "", "ead-only"),
     "file on a directory": ("--bind /etc/hostname:/etc", "echo no", 125, "", "Not a directory"),
@@ -68,6 +73,7 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
         script = f"mkdir -p {TREE} && cd {TREE} && mkdir usr proc dev etc tmp root srv 'etc/a b' && touch etc/file"
         links = " && ".join(f"ln -s usr/{name} {name}" for name in ("bin", "sbin", "lib", "lib64"))
         scratch.run(["sh", "-c", f"{script} && {links} && ln -s /etc link"], check=True)
+        scratch.run(["sh", "-c", "mkdir /srv/layer /srv/store; echo below >/srv/layer/only"], check=True)
         scratch.write("/root/bad", "tmpfs /tmp tmpfs\ntmpfs /tmp tmpfs roxyz\n")
         scratch.write("/root/nowhere", "tmpfs /nowhere tmpfs\n")
         scratch.write(
@@ -101,6 +107,21 @@ def test_what_is_no_tree(host: ScratchHost, tree: str, said: str) -> None:
 
 def test_programs_that_do_not_run(host: ScratchHost) -> None:
     assert [host.run([*RUN, TREE, word]).code for word in ("nosuch", "/nosuch", "/etc/file")] == [127, 127, 126]
+
+
+def test_a_jails_image_by_its_name(host: ScratchHost) -> None:
+    host.run(
+        ["sh", "-c", f"mkdir -p /var/lib/jailssh/images/some && ln -s {TREE} /var/lib/jailssh/images/some/current"]
+    )
+    done = host.run([*RUN, "some", "touch", "/x"])
+    assert (done.code, "ead-only" in done.stderr) == (1, True), done
+
+
+def test_what_was_written_is_where_it_should_be(host: ScratchHost) -> None:
+    host.run([*RUN, "--overlay", "/srv/store", TREE, "sh", "-c", "echo kept >/etc/new"], check=True)
+    assert host.read("/srv/store/upper/etc/new") == b"kept\n"
+    assert host.run(["test", "-e", f"{TREE}/etc/new"]).code == 1
+    assert "overlay" not in host.run(["sh", "-c", "grep /srv /proc/mounts"]).stdout
 
 
 def test_a_shell_without_a_command(host: ScratchHost) -> None:
