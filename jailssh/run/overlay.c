@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "about.h"
 #include "fail.h"
 #include "fd.h"
 #include "mnt.h"
@@ -55,6 +56,7 @@ int overlay_mount(const struct plan *plan, int tree, unsigned long attr)
     if (n >= sizeof lower)
         refuse(R_IMAGE, "too many layers", 0);
     int store = open_store(plan);
+    about(plan_first(plan, OP_WRITTEN) ? plan_first(plan, OP_WRITTEN)[0] : "");
     if (store >= 0) {
         umask(0);
         if ((mkdirat(store, "upper", 0755) != 0 && errno != EEXIST) ||
@@ -76,6 +78,7 @@ int overlay_mount(const struct plan *plan, int tree, unsigned long attr)
     int mount = mnt_new("overlay", options, attr);
     if (plan_first(plan, OP_EPHEMERAL) && (fchdir(store) != 0 || syscall(SYS_umount2, ".", DETACH) != 0))
         refuse(R_MOUNT, "cannot leave the layer that is written to", errno);
+    about("");
     close(tree);
     return mount;
 }

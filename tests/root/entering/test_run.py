@@ -73,7 +73,10 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
         script = f"mkdir -p {TREE} && cd {TREE} && mkdir usr proc dev etc tmp root srv 'etc/a b' && touch etc/file"
         links = " && ".join(f"ln -s usr/{name} {name}" for name in ("bin", "sbin", "lib", "lib64"))
         scratch.run(["sh", "-c", f"{script} && {links} && ln -s /etc link"], check=True)
-        scratch.run(["sh", "-c", "mkdir /srv/layer /srv/store; echo below >/srv/layer/only"], check=True)
+        scratch.run(
+            ["sh", "-c", "mkdir /srv/layer /srv/store; mount -t tmpfs x /srv/store; echo below >/srv/layer/only"],
+            check=True,
+        )
         scratch.write("/root/bad", "tmpfs /tmp tmpfs\ntmpfs /tmp tmpfs roxyz\n")
         scratch.write("/root/nowhere", "tmpfs /nowhere tmpfs\n")
         scratch.write(
@@ -121,7 +124,6 @@ def test_what_was_written_is_where_it_should_be(host: ScratchHost) -> None:
     host.run([*RUN, "--overlay", "/srv/store", TREE, "sh", "-c", "echo kept >/etc/new"], check=True)
     assert host.read("/srv/store/upper/etc/new") == b"kept\n"
     assert host.run(["test", "-e", f"{TREE}/etc/new"]).code == 1
-    assert "overlay" not in host.run(["sh", "-c", "grep /srv /proc/mounts"]).stdout
 
 
 def test_a_shell_without_a_command(host: ScratchHost) -> None:
