@@ -32,7 +32,7 @@ WITH_POWER = 3170
 # to root's commands.
 AFTER_DROP = 3200
 # What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away.
-RUN = 900
+RUN = 950
 PAM_MODULE = 500
 AFTER_DROP_FOLDERS = ("command", "outer")
 
