@@ -44,6 +44,19 @@ static int open_store(const struct plan *plan)
     return store;
 }
 
+/* The path by descriptor of a directory NAME in STORE, which is made if it is missing.  A link would lead elsewhere. */
+static void path_in(int store, const char *name, char path[NAME])
+{
+    umask(022);
+    if (mkdirat(store, name, 0755) != 0 && errno != EEXIST)
+        refuse(R_IMAGE, "cannot make directories for what is written", errno);
+    umask(077);
+    int fd = fd_walk(store, name, O_PATH | O_DIRECTORY, FD_ANY);
+    if (fd < 0)
+        refuse(R_IMAGE, name, errno);
+    snprintf(path, NAME, "/proc/self/fd/%d", fd);
+}
+
 int overlay_mount(const struct plan *plan, int tree, unsigned long attr)
 {
     char lower[LONGEST], upper[NAME], work[NAME];
@@ -58,13 +71,8 @@ int overlay_mount(const struct plan *plan, int tree, unsigned long attr)
     int store = open_store(plan);
     about(plan_first(plan, OP_WRITTEN) ? plan_first(plan, OP_WRITTEN)[0] : "");
     if (store >= 0) {
-        umask(0);
-        if ((mkdirat(store, "upper", 0755) != 0 && errno != EEXIST) ||
-            (mkdirat(store, "work", 0700) != 0 && errno != EEXIST))
-            refuse(R_IMAGE, "cannot make directories for what is written", errno);
-        umask(077);
-        snprintf(upper, sizeof upper, "/proc/self/fd/%d/upper", store);
-        snprintf(work, sizeof work, "/proc/self/fd/%d/work", store);
+        path_in(store, "upper", upper);
+        path_in(store, "work", work);
         options[next][0] = "upperdir";
         options[next++][1] = upper;
         options[next][0] = "workdir";

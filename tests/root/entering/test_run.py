@@ -126,6 +126,13 @@ def test_what_was_written_is_where_it_should_be(host: ScratchHost) -> None:
     assert host.run(["test", "-e", f"{TREE}/etc/new"]).code == 1
 
 
+def test_a_planted_link_leads_what_is_written_nowhere(host: ScratchHost) -> None:
+    host.run(["sh", "-c", "mkdir /srv/planted /srv/host && ln -s /srv/host /srv/planted/upper"], check=True)
+    done = host.run([*RUN, "--overlay", "/srv/planted", TREE, "touch", "/x"])
+    assert (done.code, done.stderr) == (125, "jailssh: run: /srv/planted: upper: Not a directory\n")
+    assert host.run(["ls", "/srv/host"]).stdout == ""
+
+
 def test_a_shell_without_a_command(host: ScratchHost) -> None:
     done = host.run([*RUN, TREE], input=b"echo in $0\n")
     assert (done.code, done.stdout) == (0, "in /bin/sh\n")
