@@ -39,6 +39,7 @@ VERBS: dict[str, str] = {
     "unlock": "allow the logins of a locked account again",
     "sessions": "show who is logged in to a jail right now",
     "kick": "end sessions now: of an account, of a key, or one",
+    "run": "run a command in any tree, in namespaces of its own",
     "exec": "run a command in a session that runs, with its rights",
     "enter": "use a jail on this host, as an account that its file lists",
     "keys": "manage the named keys of a shared account",
@@ -79,8 +80,8 @@ QUERIES = (
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 TRANSFERS = ("export", "import", "migrate")
 """Likewise, those in the room ``transfer``."""
-RUNNING = ("enter",)
-"""Likewise, those in the room ``running``."""
+ENTERING = ("enter", "run")
+"""Likewise, those in the room ``entering``."""
 INTERRUPTED_STATUS = 130
 # They always ask the name service.
 LOOKING_UP = ("adduser", "apply", "export", "import", "list", "migrate", "selftest")
@@ -114,7 +115,7 @@ def module_name(verb: str) -> str:
 
 def room_of(verb: str) -> str:
     """Return the room with the module of a verb."""
-    rooms = {"queries": QUERIES, "transfer": TRANSFERS, "running": RUNNING}
+    rooms = {"queries": QUERIES, "transfer": TRANSFERS, "entering": ENTERING}
     return next((room for room, verbs in rooms.items() if verb in verbs), "cli")
 
 

@@ -153,6 +153,11 @@ def _check_any(record: Record) -> None:
     verb = BY_NAME.get(record.verb)
     if verb is None:
         raise ConfigError("plan", f"unknown verb {record.verb!r}")
+    check_fields(verb, record)
+
+
+def check_fields(verb: Verb, record: Record) -> None:
+    """Raise :class:`ConfigError` unless number and kinds of arguments are those of ``verb``."""
     if len(record.args) != len(verb.fields):
         raise ConfigError("plan", f"{record.verb} takes {len(verb.fields)} arguments, not {len(record.args)}")
     for kind, value in zip(verb.fields, record.args, strict=True):

@@ -28,6 +28,7 @@ PROGRAMS = {
     "libexec/jailssh/jailssh-join": 0o755,
     "libexec/jailssh/jailssh-match": 0o755,
     "libexec/jailssh/jailssh-relay": 0o755,
+    "libexec/jailssh/jailssh-run": 0o755,
     "libexec/jailssh/jailsshd": 0o755,
 }
 

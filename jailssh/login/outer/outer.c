@@ -64,7 +64,7 @@ static void on_signal(struct outer *o)
     int number = (int)info.ssi_signo;
     if (number == SIGWINCH && o->master >= 0)
         relay_resize(o);
-    else if (number == SIGHUP && getppid() != o->parent)
+    else if (number == SIGHUP && o->parent && getppid() != o->parent)
         relay_without_client(o); /* sshd is gone, and nothing of the session may survive it */
     else if (number != SIGCHLD && number != SIGPIPE)
         kill(o->jail, number);
@@ -225,7 +225,8 @@ static void set_up(struct outer *o)
 {
     char *const *bandwidth = plan_first(o->plan, OP_BANDWIDTH);
     o->master = o->log.from = -1;
-    o->client = 1;
+    /* Whose output goes elsewhere has a command that learns of its end by itself: it is none of ours. */
+    o->client = plan_first(o->plan, OP_TREE) && !plan_says(o->plan, OP_PTY, "yes") ? -1 : 1;
     o->began = o->moved = clock_now();
     o->duration = time_of(o->plan, OP_DURATION);
     o->idle = time_of(o->plan, OP_IDLE);
@@ -256,14 +257,16 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     o.jail = pid;
     o.parent = parent;
     set_up(&o);
-    creds_drop(plan, NULL, 0);
-    name_process(request->session);
-    mark(plan, request);
+    if (!plan_first(plan, OP_TREE)) { /* a session, which is looked for; jailssh-run has dropped what it may */
+        creds_drop(plan, NULL, 0);
+        name_process(request->session);
+        mark(plan, request);
+    }
     if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle && !request->jail)
         close(0); /* the command's alone: its end must be the end for sshd too */
     sigfillset(&all);
     o.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (o.signals < 0 || prctl(PR_SET_PDEATHSIG, SIGHUP) != 0) {
+    if (o.signals < 0 || (parent && prctl(PR_SET_PDEATHSIG, SIGHUP) != 0)) {
         kill(pid, SIGKILL);
         refuse(R_SETUP, "cannot monitor the session", errno);
     }
@@ -272,7 +275,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
         kill(pid, SIGKILL);
         refuse(R_RECORDING, "cannot write the recording", error);
     }
-    if (getppid() != parent)
+    if (parent && getppid() != parent)
         kill(pid, SIGKILL);
     nojournal_settle();
     outer_confine(pid);

@@ -28,6 +28,7 @@ CALLS: dict[str, list[str]] = {
     "kick": ["kick alice"],
     "replay": ["replay", "replay --search x --json"],
     "sessions": ["sessions", "sessions --json"],
+    "run": ["run --dry-run /srv/tree true"],
     "exec": ["exec --help"],
     "enter": ["enter --help"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
@@ -66,6 +67,7 @@ SHOWING = {
     "demo --help",
     "exec --help",
     "enter --help",
+    "run --dry-run /srv/tree true",
 }
 WAYS = [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", ">&- 2>&- <&-", "2>/dev/stderr LC_ALL=C"]
 NAME = "pr\u00fcfung\u2026"
