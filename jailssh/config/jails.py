@@ -68,6 +68,7 @@ class JailConfig:
     linger: bool
     record: Recorded
     record_size: int
+    transfers: bool
     log: bool
     shared_directories: bool
     accept_env: tuple[str, ...]
