@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from jailssh.audit.logbook import file_lines
 from jailssh.core import journal_fields as fields
+from jailssh.core.closed import Word
 from jailssh.host.journal import JournalRecord
 
 FIELDS = (
@@ -27,6 +28,14 @@ _RENAMED = re.compile(r'(?:posix-)?rename old "(.*)"', re.DOTALL)
 _BETWEEN = '" new "'
 # strvis(3) with VIS_OCTAL doubles backslashes, so what the login program escapes (\xNN) cannot be part of a name.
 _ESCAPED = re.compile(r"\\(\\|[0-3][0-7][0-7]|x[0-9a-f]{2})")
+
+
+class _Kind(Word):
+    """The operations that say what was written, as sftp-server has them."""
+
+    CLOSE = "close"
+    RENAME = "rename"
+    POSIX_RENAME = "posix-rename"
 
 
 @dataclass(kw_only=True)
@@ -86,11 +95,11 @@ def _operations(record: JournalRecord) -> Iterator[tuple[str, int, str]]:
         return
     path, new = unescaped(record.get(fields.PATH)), unescaped(record.get(fields.NEW_PATH))
     kind, amount = record.get(fields.OPERATION), record.get(fields.BYTES_WRITTEN)
-    if kind == "close" and amount.isascii() and amount.isdecimal() and len(amount) < 19 and int(amount):
+    if kind == _Kind.CLOSE and amount.isascii() and amount.isdecimal() and len(amount) < 19 and int(amount):
         yield path, int(amount), ""
-    elif kind == "close" and not path:
+    elif kind == _Kind.CLOSE and not path:
         yield "", 0, ""
-    elif kind in ("rename", "posix-rename") and path and new:
+    elif kind in (_Kind.RENAME, _Kind.POSIX_RENAME) and path and new:
         yield path, 0, new
 
 
