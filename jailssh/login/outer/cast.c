@@ -64,23 +64,12 @@ static void put_character(const unsigned char *c, size_t n)
     static const char hex[] = "0123456789abcdef";
     if (n == 0)
         put_string("\xef\xbf\xbd");
-    else if (*c == '\n' || *c == '\r')
-        put(*c == '\n' ? "\\n" : "\\r", 2);
     else if (*c == '"' || *c == '\\')
         put((const char[]){ '\\', (char)*c }, 2);
     else if (*c < 0x20 || *c == 0x7f)
         put((const char[]){ '\\', 'u', '0', '0', hex[*c >> 4], hex[*c & 15] }, LONGEST);
     else
         put(c, n);
-}
-
-/* Bytes at C, of COUNT, that stand for themselves: of a busy terminal nearly all, and they are put together. */
-static size_t plain(const unsigned char *c, size_t count)
-{
-    size_t n = 0;
-    while (n < count && c[n] >= 0x20 && c[n] < 0x7f && c[n] != '"' && c[n] != '\\')
-        n++;
-    return n;
 }
 
 /* Put SIZE bytes, at most PIECE, behind what is left of a character, and keep what is left of the next one. */
@@ -93,9 +82,10 @@ static void put_text(const char *data, size_t size, struct unfinished *left)
     have += size;
     left->count = 0;
     while (at < have) {
-        size_t same = plain(whole + at, have - at);
-        put(whole + at, same);
-        if ((at += same) == have)
+        /* Of a busy terminal nearly all stands for itself. */
+        for (; at < have && whole[at] >= 0x20 && whole[at] < 0x7f && whole[at] != '"' && whole[at] != '\\'; at++)
+            line.text[line.used++] = (char)whole[at];
+        if (at == have)
             return;
         size_t n = character(whole + at, have - at);
         if (n > have - at) {
