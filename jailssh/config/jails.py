@@ -71,6 +71,7 @@ class JailConfig:
     linger: bool
     record: Recorded
     record_size: int
+    transfers: bool
     log: bool
     shared_directories: bool
     accept_env: tuple[str, ...]

@@ -54,6 +54,7 @@ VERBS: dict[str, str] = {
     "image": "list, compare, roll back, verify and remove generations of images",
     "audit": "show what happened: logins, commands, files, denials",
     "replay": "play, search and list recordings of sessions",
+    "transfers": "show what sessions wrote, with size and SHA-256; record it",
     "metrics": "numbers for Prometheus: sessions, denials, images",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
@@ -76,6 +77,7 @@ QUERIES = (
     "replay",
     "selftest",
     "sessions",
+    "transfers",
 )
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 TRANSFERS = ("export", "import", "migrate")

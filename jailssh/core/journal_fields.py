@@ -38,6 +38,9 @@ LOST: Final = "JAILSSH_LOST"
 RECORDING: Final = "JAILSSH_RECORDING"
 FACILITY: Final = "JAILSSH_FACILITY"
 DROPPED: Final = "JAILSSH_DROPPED"
+SHA256: Final = "JAILSSH_SHA256"
+SIZE: Final = "JAILSSH_SIZE"
+UNHASHED: Final = "JAILSSH_UNHASHED"
 
 FIELDS: Final[dict[str, str]] = {
     EVENT: "name of the event",
@@ -69,6 +72,9 @@ FIELDS: Final[dict[str, str]] = {
     LOST: "number of file operations that are missing in the journal",
     FACILITY: "the facility of syslog that a relayed message asked for, where it got another one",
     DROPPED: "number of messages from a jail that were not relayed",
+    SHA256: "the SHA-256 of a file that was written, as it was when it was read, after the close",
+    SIZE: "the size of that file, in bytes, at the same time",
+    UNHASHED: "why a file that was written has no SHA-256, see jailssh-transfers(8)",
 }
 
 
@@ -91,6 +97,7 @@ class Event(Word):
     FINDING = "finding"
     MESSAGE = "message"
     MESSAGES_LOST = "messages-lost"
+    TRANSFER = "transfer"
 
 
 RELAYED: Final = (Event.MESSAGE, Event.MESSAGES_LOST)
@@ -115,6 +122,7 @@ MESSAGE_IDS: Final[dict[Event, str]] = {
     Event.FINDING: "5e2b8f94c6d14a07a3f8c1d97b60e2f4",
     Event.MESSAGE: "a3d94c5e18f74b06b2c7e5d1f09a6b83",
     Event.MESSAGES_LOST: "1b7e60f2d94a4c5eb8a35c7f20d6e914",
+    Event.TRANSFER: "c2f08d6a3b5e4917a4d1e97c60b8f35a",
 }
 
 REASONS: Final[dict[str, str]] = {

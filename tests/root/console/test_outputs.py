@@ -48,6 +48,7 @@ CALLS: dict[str, list[str]] = {
     "import": ["import /root/archive", "import --apply --yes /root/archive"],
     "selftest": ["selftest --help"],
     "metrics": ["metrics", "metrics --json"],
+    "transfers": ["transfers", "transfers --csv"],
     "list": ["list", "list --json"],
     "plugins": ["plugins"],
     "demo": ["demo --help"],
