@@ -90,7 +90,7 @@ void start_command(const struct plan *plan, int channel)
     int ends[STREAMS];
     char **argv = list(plan, OP_ARGUMENT), **env = list(plan, OP_ENV);
     wait_begin(plan);
-    stream_open(plan, terminal, false, channel, ends);
+    stream_open(plan, terminal, false, false, channel, ends);
     pid_t command = fork();
     if (command < 0)
         refuse(R_SETUP, "cannot start a process", errno);
