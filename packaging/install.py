@@ -75,6 +75,11 @@ def publish_file(source: Path, target: Target, path: str) -> None:
     """Copy ``source`` beside ``path`` and rename it over.  Files belong to root:root where root installs."""
     destination = target.at(path)
     beside = destination.with_name(f".{destination.name}.{os.getpid()}")
+    if source.is_symlink():
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(os.readlink(source))
+        beside.rename(destination)
+        return
     set_id = path == target.below_prefix(LOGIN_PROGRAM)
     shutil.copyfile(source, beside)
     shutil.copystat(source, beside)

@@ -174,7 +174,7 @@ def entry(record: JournalRecord) -> Entry:
     if user and message.startswith(user):  # the login program puts the account in front, see journal_name()
         name, colon, text = message.partition(": ")
         message = text if colon and (name == user or name == f"{user} ({get(fields.KEY)})") else message
-    files = _files(record) or ((message,) if event == Event.FILE_OPERATION else ())
+    files = file_lines(record) or ((message,) if event == Event.FILE_OPERATION else ())
     return Entry(
         time=record.time, when=record.when, event=_clean(event), session=_clean(get(fields.SESSION)),
         user=_clean(user), uid=_number(get(fields.UID)), key=_clean(get(fields.KEY)), jail=_clean(get(fields.JAIL)),
@@ -186,7 +186,7 @@ def entry(record: JournalRecord) -> Entry:
     )  # fmt: skip
 
 
-def _files(record: JournalRecord) -> tuple[str, ...]:
+def file_lines(record: JournalRecord) -> tuple[str, ...]:
     """Return the lines of several operations in their order: journald keeps none, so each has a number in front."""
     lines = record.several.get(fields.FILE) or ([record.get(fields.FILE)] if record.get(fields.FILE) else [])
     numbered = []

@@ -24,12 +24,13 @@ from jailssh.files import fs
 from jailssh.host.journal import JournalRecord
 from jailssh.host.paths import Layout
 
-FIELDS = (fields.EVENT, fields.UID, fields.JAIL, fields.REASON, "_UID")
+FIELDS = (fields.EVENT, fields.UID, fields.JAIL, fields.REASON, fields.DROPPED, "_UID")
 """What is needed of a record."""
 _VERSION = 1
 _LIMIT = 1 << 20
 _MOST_JAILS = 500
 _OTHER = "other"
+_DIGITS = 16
 
 
 class Counted(Word):
@@ -41,11 +42,13 @@ class Counted(Word):
     BUILT = "built"
     FAILED = "failed"
     OPERATIONS = "operations"
+    DROPPED = "dropped"
 
 
 _COUNTED: Mapping[str, Counted] = {
     Event.SESSION_START: Counted.STARTED, Event.DENIED: Counted.DENIED, Event.REFUSED: Counted.REFUSED,
     Event.IMAGE_BUILT: Counted.BUILT, Event.IMAGE_FAILED: Counted.FAILED, Event.FILE_OPERATION: Counted.OPERATIONS,
+    Event.MESSAGES_LOST: Counted.DROPPED,
 }  # fmt: skip
 _WITH_REASON = (Counted.DENIED, Counted.REFUSED)
 
@@ -62,9 +65,10 @@ class Sums:
         kind = _COUNTED.get(record.get(fields.EVENT))
         if kind is None or not counts(record):
             return
+        number = 1 if kind != Counted.DROPPED else _dropped(record)
         reason = record.get(fields.REASON) if kind in _WITH_REASON else ""
         # What an account could send in its own name must not make up names without end.
-        self.rows[kind, self._jail(record.get(fields.JAIL)), reason if reason in ("", *REASONS) else _OTHER] += 1
+        self.rows[kind, self._jail(record.get(fields.JAIL)), reason if reason in ("", *REASONS) else _OTHER] += number
 
     def _jail(self, name: str) -> str:
         known = {jail for _, jail, _ in self.rows}
@@ -73,6 +77,12 @@ class Sums:
             if name in known or len(known) < _MOST_JAILS:
                 return name
         return _OTHER if name else ""
+
+
+def _dropped(record: JournalRecord) -> int:
+    """Return how many messages a record of the relay's says it has dropped; nobody else's record counts."""
+    told = record.get(fields.DROPPED)
+    return int(told) if record.genuine and told.isascii() and told.isdecimal() and len(told) < _DIGITS else 0
 
 
 def read(layout: Layout) -> Sums:
@@ -117,6 +127,7 @@ def text(sums: Sums, live: Iterable[Mapping[str, Any]], outside: int, *, paused:
     for kind, name, help_ in (
         (Counted.STARTED, "jailssh_sessions_started_total", "Sessions that began, by jail."),
         (Counted.OPERATIONS, "jailssh_file_records_total", "Records of file operations, by jail."),
+        (Counted.DROPPED, "jailssh_messages_dropped_total", "Messages from jails that the relay dropped, by jail."),
         (Counted.BUILT, "jailssh_images_built_total", "Images that were built, by jail."),
         (Counted.FAILED, "jailssh_images_failed_total", "Images that could not be built, by jail."),
     ):

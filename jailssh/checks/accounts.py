@@ -21,7 +21,7 @@ from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import digest, stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.jail.configuration import load_configuration
-from jailssh.publish import plan_files
+from jailssh.publish import entered, plan_files
 from jailssh.services import spools
 from jailssh.setup import doors, looks
 
@@ -58,7 +58,7 @@ STALE_PLAN = Kind(
     "What was changed in the configuration is not in force yet.", _APPLY,
 )  # fmt: skip
 LEFT_PLAN = Kind(
-    "JSH-208", Severity.MEDIUM, "plan of an account that is in no jail, or gone",
+    "JSH-208", Severity.MEDIUM, "plan of an account that is in no jail, or gone, or not to enter this one any more",
     "Who gets the uid next would get the jail with it.", _APPLY,
 )  # fmt: skip
 TWICE = Kind(
@@ -199,6 +199,13 @@ def collect(scene: Scene) -> list[Facts]:
         now = census.names_of.get(uid, ())
         said = f"uid {uid}" + (f", now {now[0]}" if now else "")
         found.append(Facts(name or said, uid, jailed=False, plan="left", why=why or said, plan_name=name))
+    # What cannot be looked up is no finding: apply says it.
+    for change in entered.withdraw_unlisted(scene.configuration, [], act=False):
+        name, why = (
+            change.name or f"uid {change.uid}",
+            f"jail {change.jail} does not list it in enter any more",
+        )
+        found.append(Facts(name, change.uid, jailed=False, plan="left", why=why, plan_name=change.name))
     return found
 
 

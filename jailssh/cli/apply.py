@@ -19,6 +19,9 @@ from jailssh.files import fs, narrow
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.jail.steady import steady
+from jailssh.jail.this_host import THIS_HOST
+from jailssh.publish import entered
 from jailssh.publish.publish import PlanChange, changes, publish_each, revocations, withdraw_gone
 from jailssh.setup import doors, forwarding, running, setup
 from jailssh.users import gone, key_removal
@@ -71,7 +74,7 @@ def _set_aside_gone(layout: Layout, found: list[PlanChange], errors: list[Jailss
     """Set aside what belongs to who is gone; the accounts of this host are not those of another root."""
     if not layout.root:
         changed, failed = gone.check(layout, act=act)
-        found += changed
+        found += [*changed, *entered.withdraw_gone(layout, THIS_HOST, act=act)]
         errors += failed
 
 
@@ -80,13 +83,14 @@ def _look(context: Context, found: list[PlanChange], shells: list[str], tries: T
     layout = context.layout
     tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries.errors, act=False))
     found += revocations(layout, act=False, errors=tries.errors)
-    configuration = load_configuration(layout)
+    configuration = steady(load_configuration(layout))
     tries("configuration", configuration.validate_jails)
     wrong = _account_errors(configuration, tries)
     if setup_here(context):
         shells += doors.set_shells(layout, configuration, act=False, errors=tries.errors)
         shells += forwarding.settle(layout, configuration, act=False, errors=tries.errors)
     found += changes(configuration, wrong, tries.errors)
+    found += entered.pending_entries(configuration, tries.errors)
     return configuration
 
 
@@ -113,21 +117,25 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
         if configuration is None:
             # The main file names no jail, so who is in none is known without it; no number is too small then.
             defaults = replace(read_main(b"", layout.config_file), min_uid=1)
-            found += withdraw_gone(load_configuration(layout, defaults), tries.errors)
+            jails = load_configuration(layout, defaults)
+            found += withdraw_gone(jails, tries.errors)
+            found += entered.withdraw_unlisted(jails, tries.errors, act=True)
             tries.end()
         assert configuration is not None
-        checked = configuration
+        # What is only looked at is asked for once, and what is published anew.
+        checked = steady(configuration)
         tries("last good configuration", lambda: last_good.keep(layout))
         tries("configuration", checked.validate_jails)
         wrong = _account_errors(checked, tries)
         if setup_here(context):
             # What confines comes before the plans, which let in.
-            act = partial(doors.set_shells, layout, checked, act=True, errors=tries.errors)
+            act = partial(doors.set_shells, layout, configuration, act=True, errors=tries.errors)
             shells += tries("login shells", act) or []
-            forwards = partial(forwarding.settle, layout, checked, act=True, errors=tries.errors)
+            forwards = partial(forwarding.settle, layout, configuration, act=True, errors=tries.errors)
             shells += tries("forwarding", forwards) or []
-        tries.errors += publish_each(checked, found, wrong)
-    return configuration
+        tries.errors += publish_each(configuration, found, wrong)
+        tries.errors += entered.publish_entries(configuration, found)
+    return checked
 
 
 def _account_errors(configuration: Configuration, tries: Tries) -> dict[str, list[JailsshError]]:

@@ -17,8 +17,9 @@ from jailssh.core.names import pluralize
 from jailssh.diagnose.findings import about_slices, find, note_lines
 from jailssh.host import accounts, process
 from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.jail.steady import steady
 from jailssh.jail.this_host import to_account
-from jailssh.jailkit import jk_check, jk_lsh
+from jailssh.jailkit import jk_check, jk_lsh, jk_uchroot
 from jailssh.setup import doors, setup
 
 EXAMPLES = (
@@ -28,6 +29,7 @@ EXAMPLES = (
     "jailssh config show --user alice",
     "jailssh config import /etc/jailkit/jk_lsh.ini --user alice",
     "jailssh config import /etc/jailkit/jk_check.ini",
+    "jailssh config import /etc/jailkit/jk_uchroot.ini",
 )
 
 MAX_IMPORT = 1 << 20
@@ -39,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "action",
         choices=("check", "show", "import"),
         help="check: report all errors; show: print each value and its origin; import: print a jail file equivalent to"
-        " Jailkit's jk_lsh.ini for an account, or the suppressions of its jk_check.ini",
+        " Jailkit's jk_lsh.ini for an account, the suppressions of its jk_check.ini, or who may enter by its"
+        " jk_uchroot.ini",
     )
     parser.add_argument(
         "name",
@@ -88,8 +91,10 @@ def _import(args: argparse.Namespace, context: Context) -> int:
         text = read_named(args.name, args.name, MAX_IMPORT, "a jk_check.ini").decode("utf-8", "surrogateescape")
         if jk_check.is_one(text):
             return _import_checks(text, args.name, context)
+        if jk_uchroot.is_one(text):
+            return _import_entries(text, context)
     if args.name is None or args.user is None:
-        raise UsageError("config import", "requires FILE and --user", hint=EXAMPLES[-2])
+        raise UsageError("config import", "requires FILE and --user", hint=EXAMPLES[-3])
     group = args.group
     if group is None:
         entry = accounts.find(args.user)
@@ -106,6 +111,14 @@ def _import(args: argparse.Namespace, context: Context) -> int:
     return EXIT_OK
 
 
+def _import_entries(text: str, context: Context) -> int:
+    """Print who may enter which jail; what is not as it was stands above as comments.  Nothing is written."""
+    found = jk_uchroot.read(text)
+    facts = {"enter": {jail: list(words) for jail, words in found.enter.items()}, "warnings": found.warnings}
+    context.facts(facts, found.as_text(context.layout.jails).splitlines())
+    return EXIT_OK
+
+
 def _import_checks(text: str, file: str, context: Context) -> int:
     """Print suppressions; what cannot be kept stands above them as comments.  Nothing is written."""
     found = jk_check.read(text, file, os.path.isdir)
@@ -116,6 +129,7 @@ def _import_checks(text: str, file: str, context: Context) -> int:
 
 def _check(configuration: Configuration, context: Context) -> int:
     """Raise every error and everything that looks wrong on this host at once; notes are only told."""
+    configuration = steady(configuration)
     errors: list[JailsshError] = []
     try:
         configuration.validate()

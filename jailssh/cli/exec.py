@@ -11,7 +11,7 @@ from jailssh.core import journal_fields as fields
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
 from jailssh.host import process
-from jailssh.publish.plan_files import readable_plan
+from jailssh.publish.plan_files import readable_entry, readable_plan
 from jailssh.services import joining
 from jailssh.sessions import live
 from jailssh.sessions.live import Running
@@ -42,7 +42,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     uid = session.outer.uid
     key = session.mark.key if session.mark else ""
     serial = session.mark.serial if session.mark and key else ""
-    plan = readable_plan(layout, uid, serial)
+    if session.mark and session.mark.entered:
+        serial, plan = f"@{session.mark.jail}", readable_entry(layout, uid, session.mark.jail)
+    else:
+        plan = readable_plan(layout, uid, serial)
     if plan is None:
         raise HostError(f"account {args.account}", "has no plan", hint="jailssh apply")
     if session.mark and plan.serial != session.mark.serial:

@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if given.has("h"):
             print("\n".join(tool.usage(name)))
             return 0
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 and not tool.anybody:
             raise Failed(_NOT_ROOT, "must be run as root")
         tell(f"{name}: -{each.letter}: {each.note}" for each in tool.options if each.note and given.has(each.letter))
         return action(given)

@@ -33,7 +33,7 @@ class Option:
 class Tool:
     """What a tool is for, the words behind its options, and the options; ``-h`` is one of every tool.
 
-    ``anything``: no option is looked at.
+    ``anything``: no option is looked at.  ``anybody``: it need not be run as root.
     """
 
     title: str
@@ -41,6 +41,7 @@ class Tool:
     options: tuple[Option, ...] = ()
     _: KW_ONLY
     anything: bool = False
+    anybody: bool = False
 
     def usage(self, name: str) -> Iterator[str]:
         """Yield the lines of its help text."""

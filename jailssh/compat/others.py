@@ -1,26 +1,29 @@
-"""Jailkit's names for which there is no verb: each is an error that says what does the job."""
+"""Jailkit's names for which there is no verb: all but one are errors that say what does the job."""
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import NoReturn
 
+from jailssh.compat import call
 from jailssh.compat.call import Failed
 from jailssh.compat.options import Given, Option, Tool
 from jailssh.core.errors import EXIT_FAILED
+from jailssh.host import process
+from jailssh.host.paths import Layout
 
 _MEANT = {
     "jk_lsh": "is no program of jailssh: what its jk_lsh.ini allows becomes a jail by: jailssh migrate jailkit",
     "jk_chrootsh": "is no program of jailssh: accounts of jails have its own login shell; to bring them in: jailssh "
     "migrate jailkit",
-    "jk_uchroot": "is no program of jailssh: an account can be in several jails: jailssh adduser NAME --jail JAIL,JAIL",
     "jk_socketd": "is no program of jailssh: its jails have no socket, and their sessions are in the journal: jailssh "
     "audit log; jails of Jailkit's need Jailkit's own jk_socketd",
-    "jk_procmailwrapper": "is no program of jailssh: what mail runs for an account is told by: jailssh doctor NAME",
 }
+_PROCMAIL = "/usr/bin/procmail"
 
 
 def jk_chrootlaunch(given: Given) -> NoReturn:
@@ -34,6 +37,25 @@ def jk_chrootlaunch(given: Given) -> NoReturn:
     words = [word for name, value in properties if value for word in ("-p", f"{name}={value}")]
     command = shlex.join(["systemd-run", *words, inside, *given.rest])
     raise Failed(EXIT_FAILED, f"is no program of jailssh: daemons are systemd's; run: {command}")
+
+
+def jk_procmailwrapper(given: Given) -> NoReturn:
+    """Become jailssh-deliver, which runs procmail with these arguments: in the account's jail, if it is in one."""
+    deliver, procmail = Layout().deliver_program, process.find_program("procmail") or _PROCMAIL
+    try:
+        process.become(deliver, [deliver, "--", procmail, *given.rest])
+    except (OSError, ValueError) as error:
+        # The mail server keeps the message.
+        raise Failed(os.EX_TEMPFAIL, f"cannot start {deliver}: {error}") from error
+
+
+def jk_uchroot(given: Given) -> int:
+    """Enter the jail with the name of the directory.  Nothing is looked at before that is allowed."""
+    directory, program = given.value("j").rstrip("/"), given.value("x")
+    if not directory or not program:
+        raise Failed(EXIT_FAILED, "need a jail directory (-j) and a program (-x)")
+    inside = program if program.startswith("/") else f"/{program}"
+    return call.verb("jk_uchroot", ["enter", os.path.basename(directory), "--", inside, *given.rest])
 
 
 def _said(why: str, _given: Given) -> NoReturn:
@@ -51,9 +73,24 @@ _LAUNCH = Tool(
         Option("x", "the program", long=("exec",), value="PROGRAM"),
     ),
 )
+_UCHROOT = Tool(
+    "jailssh enter",
+    "-- [ARGUMENT...]",
+    (
+        Option("j", "the directory, whose name is that of the jail", long=("jail",), value="DIR"),
+        Option("x", "the program, as the jail has it", long=("executable", "exec"), value="PROGRAM"),
+        Option("v", "no effect", long=("verbose",)),
+    ),
+    anybody=True,
+)
 NAMES: Mapping[str, tuple[Tool, Callable[[Given], int]]] = MappingProxyType(
     {
         "jk_chrootlaunch": (_LAUNCH, jk_chrootlaunch),
+        "jk_procmailwrapper": (
+            Tool("jailssh-deliver -- procmail", "[ARGUMENT...]", anything=True, anybody=True),
+            jk_procmailwrapper,
+        ),
+        "jk_uchroot": (_UCHROOT, jk_uchroot),
         **{name: (Tool(why, "", anything=True), partial(_said, why)) for name, why in _MEANT.items()},
     }
 )

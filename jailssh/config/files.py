@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 
 from configobj import ConfigObj
@@ -42,6 +43,7 @@ class MainConfig:
     deny_groups: tuple[str, ...]
     pam_services: tuple[str, ...]
     pam_inside: tuple[str, ...]
+    mail_inside: bool
     min_uid: int
     keep_generations: int
     bandwidth: Mapping[str, int]
@@ -79,8 +81,9 @@ def read_main(data: bytes | str, file: str) -> MainConfig:
     return MainConfig(**values, bandwidth=bandwidth, items=(*items.values(), *classes))  # type: ignore[arg-type]
 
 
+@lru_cache(maxsize=1 << 14)
 def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
-    """Return the configuration of the account ``name``."""
+    """Return the configuration of the account ``name``; of one text the same, which nobody changes."""
     document = read_document(data, file)
     errors: list[JailsshError] = []
     refuse_sections(document, {"", GROUPS, LIMITS}, errors)

@@ -16,7 +16,7 @@ from jailssh.config.settings import HOLDS_PATHS, JAIL, RLIMITS, Setting, Setting
 from jailssh.config.values import UNSET, Raw, parse, words_of
 from jailssh.core.closed import Forward, Network, Recorded, Root
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
-from jailssh.core.names import check_jail_name
+from jailssh.core.names import check_account_name, check_jail_name
 from jailssh.plugin.api import Account, Option, Plugin, Value
 from jailssh.policy.rules import RuleError
 
@@ -32,7 +32,9 @@ _ENV_REFUSED = re.compile(
 # How a plugin's hint shows what to write.
 _EXAMPLE = "as in: "
 _NOT_YOURS = "the plugin is at fault, not the configuration: report it to its author, or remove it from plugins"
-_SETS = ("plugins", "groups", "supplementary_groups", "accept_env", "packages", "files")
+GROUP_MARK = "@"
+"""Stands in front of a group among accounts."""
+_SETS = ("plugins", "groups", "enter", "supplementary_groups", "accept_env", "packages", "files")
 """Settings that are sets: combining jails gives the union."""
 
 OptionsOf = Callable[[str], Sequence[Option]]
@@ -58,6 +60,7 @@ class JailConfig:
     network: Network
     forward: Forward
     groups: tuple[str, ...]
+    enter: tuple[str, ...]
     home_keys: bool
     supplementary_groups: tuple[str, ...]
     group_members: bool
@@ -69,6 +72,7 @@ class JailConfig:
     linger: bool
     record: Recorded
     record_size: int
+    transfers: bool
     log: bool
     shared_directories: bool
     accept_env: tuple[str, ...]
@@ -221,6 +225,7 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
         errors.append(ConfigError(document.file, "required setting 'plugins' is missing"))
     if "hostname" in top and not _HOST_NAME.match(str(top["hostname"].value)):
         errors.append(ConfigError(top["hostname"].origin, f"hostname: {top['hostname'].value!r} is not a host name"))
+    _check_enter(document, errors)
     for name in refused_names(accepted_of(document)):
         why = f"accept_env: {name} is not allowed: it can change what is executed"
         errors.append(ConfigError(document.entries[""]["accept_env"].origin, why))
@@ -341,6 +346,22 @@ def jails_of(account: Account, user: UserConfig | None, jails: Mapping[str, tupl
 def groups_of(document: Document) -> tuple[str, ...]:
     """Return the unix groups whose members get the jail in ``document``."""
     return words_of(document.entries[""].get("groups", RawSetting("", "")).raw)
+
+
+def enter_of(document: Document) -> tuple[str, ...]:
+    """Return who may enter the jail in ``document``: accounts, and groups with ``@`` in front."""
+    return words_of(document.entries[""].get("enter", RawSetting("", "")).raw)
+
+
+def _check_enter(document: Document, errors: list[JailsshError]) -> None:
+    for word in enter_of(document):
+        try:
+            name = check_account_name(word.removeprefix(GROUP_MARK))
+            if name == "root" and not word.startswith(GROUP_MARK):
+                raise UsageError("root", "cannot be in a jail")
+        except UsageError as error:
+            where = document.entries[""]["enter"].origin
+            errors.append(ConfigError(where, f"enter: {error.what}: {error.why}", hint=error.hint))
 
 
 def home_keys_of(document: Document) -> bool:

@@ -39,7 +39,9 @@ VERBS: dict[str, str] = {
     "unlock": "allow the logins of a locked account again",
     "sessions": "show who is logged in to a jail right now",
     "kick": "end sessions now: of an account, of a key, or one",
+    "run": "run a command in any tree, in namespaces of its own",
     "exec": "run a command in a session that runs, with its rights",
+    "enter": "use a jail on this host, as an account that its file lists",
     "keys": "manage the named keys of a shared account",
     "apply": "check the configuration, show the changes, publish them",
     "config": "check, show or import the configuration",
@@ -52,6 +54,7 @@ VERBS: dict[str, str] = {
     "image": "list, compare, roll back, verify and remove generations of images",
     "audit": "show what happened: logins, commands, files, denials",
     "replay": "play, search and list recordings of sessions",
+    "transfers": "show what sessions wrote, with size and SHA-256; record it",
     "metrics": "numbers for Prometheus: sessions, denials, images",
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
@@ -74,10 +77,13 @@ QUERIES = (
     "replay",
     "selftest",
     "sessions",
+    "transfers",
 )
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 TRANSFERS = ("export", "import", "migrate")
 """Likewise, those in the room ``transfer``."""
+ENTERING = ("enter", "run")
+"""Likewise, those in the room ``entering``."""
 INTERRUPTED_STATUS = 130
 # They always ask the name service.
 LOOKING_UP = ("adduser", "apply", "export", "import", "list", "migrate", "selftest")
@@ -111,7 +117,8 @@ def module_name(verb: str) -> str:
 
 def room_of(verb: str) -> str:
     """Return the room with the module of a verb."""
-    return "queries" if verb in QUERIES else "transfer" if verb in TRANSFERS else "cli"
+    rooms = {"queries": QUERIES, "transfer": TRANSFERS, "entering": ENTERING}
+    return next((room for room, verbs in rooms.items() if verb in verbs), "cli")
 
 
 def verb_parser(verb: str, module: ModuleType) -> VerbParser:

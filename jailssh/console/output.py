@@ -19,6 +19,7 @@ SIGPIPE_STATUS = 141
 # Verbs whose only product is what they print; the others have done their work when printing fails.
 SHOWS = {
     "plan", "explain", "list", "plugins", "config", "doctor", "selftest", "check", "replay", "sessions", "metrics",
+    "transfers",
 }  # fmt: skip
 SHOWS_BY_ACTION = {
     ("keys", "list"), ("keys", "print"), ("image", "list"), ("image", "show"), ("image", "diff"), ("audit", "log"),

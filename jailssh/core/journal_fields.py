@@ -27,6 +27,7 @@ MAXRSS: Final = "JAILSSH_MAXRSS"
 REFERENCE: Final = "JAILSSH_REFERENCE"
 IMAGE: Final = "JAILSSH_IMAGE"
 KEY: Final = "JAILSSH_KEY"
+ENTERED: Final = "JAILSSH_ENTERED"
 OPERATION: Final = "JAILSSH_OPERATION"
 PATH: Final = "JAILSSH_PATH"
 NEW_PATH: Final = "JAILSSH_NEW_PATH"
@@ -37,6 +38,9 @@ LOST: Final = "JAILSSH_LOST"
 RECORDING: Final = "JAILSSH_RECORDING"
 FACILITY: Final = "JAILSSH_FACILITY"
 DROPPED: Final = "JAILSSH_DROPPED"
+SHA256: Final = "JAILSSH_SHA256"
+SIZE: Final = "JAILSSH_SIZE"
+UNHASHED: Final = "JAILSSH_UNHASHED"
 
 FIELDS: Final[dict[str, str]] = {
     EVENT: "name of the event",
@@ -57,6 +61,7 @@ FIELDS: Final[dict[str, str]] = {
     REFERENCE: "the reference id shown to the user",
     IMAGE: "the image's generation",
     KEY: "the name of the key that logged in, in a shared account",
+    ENTERED: "the jail that an account asked to enter by jailssh enter; missing where it logged in",
     OPERATION: "the file operation, a word of sftp-server's log",
     PATH: "the file of the operation, as seen in the jail",
     NEW_PATH: "the new name of a file that was renamed or linked",
@@ -67,6 +72,9 @@ FIELDS: Final[dict[str, str]] = {
     LOST: "number of file operations that are missing in the journal",
     FACILITY: "the facility of syslog that a relayed message asked for, where it got another one",
     DROPPED: "number of messages from a jail that were not relayed",
+    SHA256: "the SHA-256 of a file that was written, as it was when it was read, after the close",
+    SIZE: "the size of that file, in bytes, at the same time",
+    UNHASHED: "why a file that was written has no SHA-256, see jailssh-transfers(8)",
 }
 
 
@@ -89,6 +97,7 @@ class Event(Word):
     FINDING = "finding"
     MESSAGE = "message"
     MESSAGES_LOST = "messages-lost"
+    TRANSFER = "transfer"
 
 
 RELAYED: Final = (Event.MESSAGE, Event.MESSAGES_LOST)
@@ -113,6 +122,7 @@ MESSAGE_IDS: Final[dict[Event, str]] = {
     Event.FINDING: "5e2b8f94c6d14a07a3f8c1d97b60e2f4",
     Event.MESSAGE: "a3d94c5e18f74b06b2c7e5d1f09a6b83",
     Event.MESSAGES_LOST: "1b7e60f2d94a4c5eb8a35c7f20d6e914",
+    Event.TRANSFER: "c2f08d6a3b5e4917a4d1e97c60b8f35a",
 }
 
 REASONS: Final[dict[str, str]] = {
@@ -140,6 +150,7 @@ REASONS: Final[dict[str, str]] = {
     "limits": "the resource limits cannot be set",
     "key-unknown": "the account is shared, and the key or certificate is not one of its named keys",
     "key-ambiguous": "the account is shared, and keys of several names were used for one login",
+    "not-listed": "the account is not in enter of the jail, or has left the group by which it was",
     "maintenance": "the administrator allows no new logins at the moment",
     "sessions": "the session limit of the account is reached",
     "sessions-of-key": "the session limit of the key is reached",

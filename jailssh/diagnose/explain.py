@@ -24,7 +24,7 @@ from jailssh.plan import codec, limits
 from jailssh.plan.codec import Plan
 from jailssh.plan.places import paths_of, patterns_of, place_of, rule_environment, rule_records_of, values_of
 from jailssh.plugin.api import Account, Right
-from jailssh.publish.plan_files import login_plan
+from jailssh.publish.plan_files import login_plan, read_entry
 
 _UNSPLIT = ("empty-command", "command-too-long", "too-many-words", "control-character", "shell-metacharacter",
             "unbalanced-quote")  # fmt: skip
@@ -39,12 +39,15 @@ class Explanation:
     lines: list[str]
 
 
-def explain(layout: Layout, entry: accounts.AccountEntry, command: str | None, key: str | None = None) -> Explanation:
+def explain(
+    layout: Layout, entry: accounts.AccountEntry, command: str | None, key: str | None = None, enter: str | None = None
+) -> Explanation:
     """Explain what the account's published plan says about ``command``, None for an interactive login.
 
-    ``key``: whose plan, in a shared account.  Raises :class:`JailsshError` where the account has no plan.
+    ``key``: whose plan, in a shared account; ``enter``: the jail that the account enters instead of logging in.  Raises
+    :class:`JailsshError` where the account has no plan.
     """
-    plan = login_plan(layout, entry.uid, entry.name, key)
+    plan = entry_plan(layout, entry, enter) if enter else login_plan(layout, entry.uid, entry.name, key)
     if plan is None:
         raise no_plan(layout, entry)
     verdict = matcher.judge(layout, codec.encode(plan), command)
@@ -65,7 +68,9 @@ def explain(layout: Layout, entry: accounts.AccountEntry, command: str | None, k
     else:
         more, lines = _denied(plan, verdict)
     facts.update(more)
-    if not verdict.allowed:
+    if enter:
+        facts["enter"] = enter
+    if not verdict.allowed and not enter:
         facts["advice"] = advice(layout, entry, command, verdict, key)
         lines += facts["advice"]
     facts["limits"], facts["limited_now"], more_lines = _limited(layout, entry, plan)
@@ -104,6 +109,16 @@ def what_happened(layout: Layout, entry: accounts.AccountEntry, record: JournalR
     except JailsshError as error:
         return [f"the configuration is wrong: {error}"]
     return reasons.explained(configuration, entry, reason, peer=record.get(PEER).partition(" ")[0], when=when)
+
+
+def entry_plan(layout: Layout, entry: accounts.AccountEntry, jail: str) -> Plan:
+    """Return the published plan of the account for entering ``jail``; raises :class:`JailsshError` without one."""
+    plan = read_entry(layout, entry.uid, jail)
+    if plan is None or plan.name != entry.name:
+        why = f"does not exist: the account may not enter jail {jail}, or it has not been published"
+        hint = f"put {entry.name} into 'enter' of {layout.jails}/{jail}.conf, and: jailssh apply"
+        raise JailsshError(f"plan of {entry.name}", why, hint=hint)
+    return plan
 
 
 def no_plan(layout: Layout, entry: accounts.AccountEntry) -> JailsshError:

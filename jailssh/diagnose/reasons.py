@@ -30,7 +30,7 @@ LIMITS: Mapping[str, str] = MappingProxyType(
 )
 """The reasons that are limits, and the setting of the section ``limits`` that each is about."""
 
-WITHOUT_COMMAND = ("maintenance", "sessions", "sessions-of-key")
+WITHOUT_COMMAND = ("maintenance", "not-listed", "sessions", "sessions-of-key")
 """Reasons for which a login is denied before anybody looks at its command, so the record has none."""
 
 _HAPPENED: Mapping[str, str] = MappingProxyType(
@@ -40,6 +40,7 @@ _HAPPENED: Mapping[str, str] = MappingProxyType(
         "key-unknown": "sshd accepted a login without a named key or certificate, so the rights to give are not known",
         "key-ambiguous": "sshd accepted several keys in one login, and they have different names",
         "maintenance": "the administrator allowed no new logins then",
+        "not-listed": "the account was not in 'enter' of that jail, or the session not in the group that is",
         "sessions": "the account had as many open sessions as it is allowed",
         "sessions-of-key": "the key had as many open sessions as it is allowed",
         "address": "the client came from {peer}",
@@ -64,6 +65,7 @@ _CURE: Mapping[str, str] = MappingProxyType(
         "accepted it: sshd -T -C user={user},host=x,addr=x (exposeauthinfo must be yes there)",
         "key-ambiguous": "if they belong to one person, write them into one file {ring}/NAME.pub, a line each, and "
         "run: jailssh apply; otherwise require only one key (AuthenticationMethods, sshd_config(5))",
+        "not-listed": "put {user} into 'enter' of the jail's file, then: jailssh apply; who may: jailssh list",
         "maintenance": "nothing to do; to allow logins before the time: jailssh unlock --no-new-logins",
         "no-such-repository": "create the repository (git init --bare, as {user}), or let the first push create it "
         "with a line of the table of rights: create PATTERN WHO",

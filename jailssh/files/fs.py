@@ -161,7 +161,11 @@ def read_trusted(path: str, limit: int, *, trusted_root: str | None = None) -> b
     """Return the content of a trusted file (:func:`open_trusted`) of at most ``limit`` bytes."""
     fd = open_trusted(path, trusted_root=trusted_root, limit=limit)
     with open(fd, "rb") as file:
-        data = file.read(limit + 1)
+        # Room for as much as may come would be made anew for each of thousands of small files.
+        size = min(os.fstat(fd).st_size, limit)
+        data = file.read(size + 1)
+        if len(data) > size:  # It grows, or is a file of the kernel's, which has no size.
+            data += file.read(limit + 1 - len(data))
     if len(data) > limit:
         raise HostError(f"file {escape(path)}", f"grew beyond {limit} bytes while it was read")
     return data

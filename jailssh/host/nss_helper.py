@@ -19,14 +19,21 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any  # a fifth of the start
 
 SWITCH = "/etc/nsswitch.conf"
+ACCOUNTS = "/etc/passwd"
 GROUPS = "/etc/group"
+FEW = 8
+"""After so many questions about the same files they are read as a whole: the C library begins anew for each."""
 _TRY_AGAIN, _UNAVAILABLE = -2, -1
 _ERANGE, _ESRCH = 34, 3
 _LARGEST = 1 << 22
 _KEPT = 5.0
+_SETTLED_NS = 50_000_000
+_FOUND = 1
+_MERGED = "[success=merge]"
 _WORDS = {_TRY_AGAIN: "is busy or does not answer", _UNAVAILABLE: "is unavailable"}
 _SSSD = ("/etc/sssd/sssd.conf", "/var/lib/sss/pipes/nss")
 
@@ -35,11 +42,59 @@ class UnknownError(Exception):
     """The name service cannot say; the text says why."""
 
 
+class Files:
+    """What /etc/passwd and /etc/group say, by name and by number; of several lines the first counts.
+
+    ``users``: name, uid, gid, gecos, home and shell.  ``groups``: name, gid and members.  ``inside``: the gids of the
+    groups that list a name.
+    """
+
+    def __init__(self, passwd: list[list[str]], group: list[list[str]]) -> None:
+        users = [[row[0], str(int(row[2])), str(int(row[3])), *row[4:]] for row in reversed(passwd)]
+        groups = [[row[0], str(int(row[2])), *filter(None, row[3].split(","))] for row in reversed(group)]
+        self.users: dict[str | int, list[str]] = {row[0]: row for row in users}
+        self.users.update({int(row[1]): row for row in users})
+        self.groups: dict[str | int, list[str]] = {row[0]: row for row in groups}
+        self.groups.update({int(row[1]): row for row in groups})
+        self.inside: dict[str, set[int]] = {}
+        for _, gid, *members in groups:
+            for name in members:
+                self.inside.setdefault(name, set()).add(int(gid))
+
+
+def read_files() -> Files | None:
+    """Return the files, None where a line has anything that only the C library shall understand.
+
+    None too where they changed a moment ago: another change could leave the same stamp.
+    """
+    found = []
+    for path, fields, numbers in ((ACCOUNTS, 7, (2, 3)), (GROUPS, 4, (2,))):
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="\n") as stream:
+            if time.time_ns() - os.fstat(stream.fileno()).st_ctime_ns < _SETTLED_NS:
+                return None
+            lines = [line for line in stream.read().split("\n") if line and line[0] != "#"]
+        rows = [line.split(":") for line in lines]
+        for line, row in zip(lines, rows, strict=True):
+            plain = len(row) == fields and row[0] and row[0][0] not in "+-" and line == line.strip()
+            if not plain or "\0" in line or "\r" in line or (fields == 4 and len(line.split()) > 1):
+                return None
+            if not all(row[at].isascii() and row[at].isdecimal() and int(row[at]) < 1 << 32 for at in numbers):
+                return None
+        found.append(rows)
+    return Files(*found)
+
+
 class Services:
     """The services of nsswitch.conf(5) beside the files, loaded as the C library loads them."""
 
     def __init__(self) -> None:
         self._stamp: object = None
+        self._files_stamp: object = None
+        self._files: Files | None = None
+        self._asked = 0
+        self._plain: dict[str, bool] = {}
+        self.merges = False
+        """True if the members of one group may be said by several services."""
         self._lines: dict[str, list[str]] = {}
         self._loaded: dict[str, Any] = {}
         self._names: dict[int, str] = {}
@@ -74,6 +129,25 @@ class Services:
             self._group_stamp = stamp
         return self._group_names.get(gid)
 
+    def files(self) -> Files | None:
+        """Return the files as they are now, where they are asked first, and for more than a few questions.
+
+        None: the C library has to be asked.
+        """
+        self.named("passwd")
+        if not self._plain.get("passwd") or not self._plain.get("group") or "initgroups" in self._lines:
+            return None
+        stamp = (self._stamp, _stamp_of(ACCOUNTS), _stamp_of(GROUPS))
+        if stamp != self._files_stamp:
+            self._files_stamp, self._files, self._asked = stamp, None, 0
+        self._asked += 1
+        if self._files is None and self._asked > FEW and (found := read_files()) is not None:
+            if stamp == (self._stamp, _stamp_of(ACCOUNTS), _stamp_of(GROUPS)):
+                self._files = found
+        elif self._files is None and self._asked > FEW:
+            self._asked = 0  # It may be so for long, and to find that out takes time as well.
+        return self._files
+
     def named(self, database: str) -> list[str]:
         """Return the services of a database that can be loaded, in order; what is not installed is asked by nobody."""
         try:
@@ -82,6 +156,8 @@ class Services:
                 with open(SWITCH, encoding="utf-8", errors="replace") as stream:
                     rows = [line.partition("#")[0].partition(":") for line in stream]
                 self._lines = {name.strip(): _words(rest) for name, colon, rest in rows if colon}
+                self._plain = {name.strip(): _is_plain(name, rest) for name, colon, rest in rows if colon}
+                self.merges = any("[" in rest for name, _, rest in rows if name.strip() == "group")
                 self._stamp = stamp
         except FileNotFoundError:
             return []
@@ -124,27 +200,44 @@ def _words(text: str) -> list[str]:
     return text.split()
 
 
-def must_answer(services: Services, database: str, function: str, key: object) -> None:
-    """Raise :class:`UnknownError` unless each service could say whether it has ``key``.
+def _is_plain(name: str, text: str) -> bool:
+    """True if the files are asked first and what they have is the answer, of groups a part of it."""
+    plain = text.lower().replace(_MERGED, "") if name.strip() == "group" else text
+    return _words(text)[:1] == ["files"] and "[" not in plain
+
+
+def must_answer(services: Services, database: str, function: str, key: object) -> bool:
+    """Return if a service beside the files has ``key``; :class:`UnknownError` unless each could say that.
 
     ``function`` is ``getpwnam_r`` or one of its kin.
     """
-    _must_read("/etc/passwd" if database == "passwd" else "/etc/group")
+    _must_read(ACCOUNTS if database == "passwd" else GROUPS)
+    found = False
     for name in services.named(database):
         status = _ask(services.library(name), f"_nss_{name}_{function}", key)
         _judge(name, status)
+        found = found or status == _FOUND
+    return found
 
 
-def must_know_groups(services: Services, name: str, gid: int) -> None:
-    """Raise :class:`UnknownError` unless each service could say in which groups the account is."""
-    _must_read("/etc/group")
+def must_know_groups(services: Services, name: str, gid: int) -> set[int] | None:
+    """Return the groups of the account by services beside the files; :class:`UnknownError` unless each could say them.
+
+    None where one has no other way to say them than by all its groups.
+    """
+    _must_read(GROUPS)
+    found: set[int] | None = set()
     for service in services.named("initgroups" if services.has("initgroups") else "group"):
         library = services.library(service)
         function = f"_nss_{service}_initgroups_dyn"
         if hasattr(library, function):
-            _judge(service, _init_groups(getattr(library, function), name, gid))
+            status, gids = _init_groups(getattr(library, function), name, gid)
+            _judge(service, status)
+            found = None if found is None else {*found, *gids}
         else:
             _judge(service, _ask(library, f"_nss_{service}_getgrgid_r", gid))
+            found = None
+    return found
 
 
 def _must_read(path: str) -> None:
@@ -191,7 +284,7 @@ def _ask(library: Any, function: str, key: object) -> int:
         size *= 4
 
 
-def _init_groups(call: Any, name: str, gid: int) -> int:
+def _init_groups(call: Any, name: str, gid: int) -> tuple[int, list[int]]:
     import ctypes
 
     libc = ctypes.CDLL(None)
@@ -201,12 +294,13 @@ def _init_groups(call: Any, name: str, gid: int) -> int:
     # The service makes it larger with realloc(3).
     groups = ctypes.c_void_p(libc.malloc(64 * ctypes.sizeof(ctypes.c_uint)))
     if not groups:
-        return _TRY_AGAIN
+        return _TRY_AGAIN, []
     pointers = [ctypes.byref(each) for each in (start, size, groups)]
     user = name.encode("utf-8", "surrogateescape")
     status = int(call(user, ctypes.c_uint(gid), *pointers, ctypes.c_long(-1), ctypes.byref(error)))
+    gids = ctypes.cast(groups, ctypes.POINTER(ctypes.c_uint))[: start.value] if status == _FOUND else []
     libc.free(groups)
-    return _said(status, error.value)
+    return _said(status, error.value), gids
 
 
 def _said(status: int, error: int) -> int:
@@ -216,6 +310,13 @@ def _said(status: int, error: int) -> int:
 
 def account(services: Services, key: str | int) -> list[str] | None:
     """Return name, uid, gid, gecos, home, shell, and gid and name of each group, the first the primary one."""
+    if files := services.files():
+        found = files.users.get(key)
+        function = "getpwuid_r" if isinstance(key, int) else "getpwnam_r"
+        if found is None and not must_answer(services, "passwd", function, key):
+            return None
+        if found is not None and (more := must_know_groups(services, found[0], int(found[2]))) is not None:
+            return _with_groups(services, found, {int(found[2]), *files.inside.get(found[0], ()), *more})
     try:
         row = pwd.getpwuid(key) if isinstance(key, int) else pwd.getpwnam(key)
     except (KeyError, OverflowError):
@@ -224,7 +325,12 @@ def account(services: Services, key: str | int) -> list[str] | None:
     gids = os.getgrouplist(row.pw_name, row.pw_gid)
     must_know_groups(services, row.pw_name, row.pw_gid)
     found = [row.pw_name, str(row.pw_uid), str(row.pw_gid), row.pw_gecos, row.pw_dir, row.pw_shell]
-    for gid in (row.pw_gid, *sorted(gids)):
+    return _with_groups(services, found, gids)
+
+
+def _with_groups(services: Services, user: list[str], gids: Iterable[int]) -> list[str]:
+    found = list(user)
+    for gid in (int(user[2]), *sorted(gids)):
         found += [str(gid), _group_name(services, gid)]
     return found
 
@@ -241,6 +347,13 @@ def _group_name(services: Services, gid: int) -> str:
 
 def group(services: Services, key: str | int) -> list[str] | None:
     """Return the name, the gid and the listed members of a group."""
+    if files := services.files():
+        found = files.groups.get(key)
+        function = "getgrgid_r" if isinstance(key, int) else "getgrnam_r"
+        if found is None and not must_answer(services, "group", function, key):
+            return None
+        if found is not None and not services.merges:
+            return found
     try:
         row = grp.getgrgid(key) if isinstance(key, int) else grp.getgrnam(key)
     except (KeyError, OverflowError):

@@ -133,6 +133,11 @@ class Layout:
         return f"{self.prefix}/libexec/jailssh/jailssh-relay"
 
     @property
+    def deliver_program(self) -> str:
+        """What mail servers run commands of accounts by."""
+        return f"{self.prefix}/libexec/jailssh/jailssh-deliver"
+
+    @property
     def login_program(self) -> str:
         """The set-uid login program, also the login shell of jailed accounts."""
         return f"{self.prefix}/libexec/jailssh/jailssh-login"

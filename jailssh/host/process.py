@@ -8,11 +8,13 @@ import select
 import signal
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
+from typing import NoReturn
 
 from jailssh.core.errors import HostError
 from jailssh.core.names import escape
@@ -150,6 +152,16 @@ def run(
         program = find_program(argv[0]) or argv[0]
         raise HostError(f"program {escape(program)}", last_line(done.stderr) or f"exit status {done.code}")
     return done
+
+
+def become(path: str, argv: Sequence[str]) -> NoReturn:
+    """Be the program at ``path`` from here on, with the environment and descriptors that are.
+
+    OSError where it cannot be executed, ValueError for words that no program can be given.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.execv(path, [*argv])  # noqa: S606 - no shell: the words are the caller's
 
 
 def boot_id() -> str:

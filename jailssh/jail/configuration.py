@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, cached_property
 from types import MappingProxyType
 
 from jailssh.closure.errors import NoJailError
@@ -20,6 +20,7 @@ from jailssh.config.jails import (
     accepted_of,
     combine,
     combined_name,
+    enter_of,
     extend,
     forwards_of,
     groups_of,
@@ -153,7 +154,7 @@ class Configuration:
         """Return the jails of ``account``; raises :class:`NotJailedError` if there is none."""
         user = self.user(account.name)
         must_be_for(self.layout, account, None if user is None else user.uid)
-        groups = {name: groups_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
+        groups = self._groups_of_jails
         names = jails_of(account, user, groups)
         if user is not None:
             self._check_named(user)
@@ -167,6 +168,10 @@ class Configuration:
                 hint += f", or make it a member of a group with a jail: {', '.join(given)}"
             raise NotJailedError(f"account {account.name}", "is not in a jail", hint=hint)
         return names
+
+    @cached_property
+    def _groups_of_jails(self) -> dict[str, tuple[str, ...]]:
+        return {name: groups_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
 
     def by_groups(self, account: Account) -> tuple[tuple[int, bool], ...]:
         """Return the gids that decide about the account's jails, each with whether it is in that group.
@@ -187,6 +192,11 @@ class Configuration:
         """Return all unix groups whose members get a jail, sorted."""
         found = {group for each in self.documents.values() if isinstance(each, Document) for group in groups_of(each)}
         return tuple(sorted(found))
+
+    def entries(self) -> dict[str, tuple[str, ...]]:
+        """Return who may enter which jail: accounts, and groups with ``@`` in front."""
+        found = {name: enter_of(each) for name, each in self.documents.items() if isinstance(each, Document)}
+        return {name: words for name, words in sorted(found.items()) if words}
 
     def home_key_groups(self) -> tuple[str, ...]:
         """Return the unix groups whose members log in by the keys in their homes too, sorted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -40,6 +41,9 @@ from jailssh.policy.rules import RuleError
 
 SAMPLE_ACCOUNT = Account("user", 60000, 60000, "user", "/home/user")
 NO_FILTER = ("none", bytes(8))
+_FEW, _KEPT = 16, 1.0
+"""What plugins give to the last accounts is asked for several times in a row, as one plan is made: for a second it is
+the same answer."""
 _Answer = TypeVar("_Answer")
 
 
@@ -102,8 +106,14 @@ class JailDefinition:
 
     def results(self, account: Account) -> tuple[PluginResult, ...]:
         """Return what the plugins give to ``account``; raises where two of them cannot both keep their word."""
-        results = tuple(self._ask(p, partial(p.account, self.facts, account), PluginResult) for p in self.plugins)
-        refuse_clashes(self.config, results, account)
+        known: dict[Account, tuple[float, tuple[PluginResult, ...]]] = self.__dict__.setdefault("_known", {})
+        since, results = known.get(account, (0.0, ()))
+        if not since or time.monotonic() - since > _KEPT:
+            results = tuple(self._ask(p, partial(p.account, self.facts, account), PluginResult) for p in self.plugins)
+            refuse_clashes(self.config, results, account)
+            for old in (account, *list(known)[: 1 - _FEW]):
+                known.pop(old, None)
+            known[account] = time.monotonic(), results
         return results
 
     def trials(self, account: Account) -> dict[str, tuple[Trial, ...] | None]:

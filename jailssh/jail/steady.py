@@ -6,16 +6,15 @@ reads the files of accounts anew each time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from jailssh.config.files import UserConfig
 from jailssh.config.keys import Keyring
 from jailssh.core.errors import JailsshError
 from jailssh.jail.configuration import Configuration
-from jailssh.jail.definition import JailDefinition
-from jailssh.jail.this_host import ThisHost
-from jailssh.plugin.api import Account, PluginResult
+from jailssh.jail.this_host import Remembering, ThisHost
+from jailssh.plugin.api import Account
 
 _T = TypeVar("_T")
 _FEW = 16
@@ -42,15 +41,6 @@ class _Answers:
         return value  # type: ignore[no-any-return]
 
 
-class _SteadyDefinition(JailDefinition):
-    def results(self, account: Account) -> tuple[PluginResult, ...]:
-        """Return what the plugins give, asked once for each of the last accounts."""
-        if "_answers" not in self.__dict__:
-            object.__setattr__(self, "_answers", _Answers())
-        answers: _Answers = self.__dict__["_answers"]
-        return answers.get(account, lambda: super(_SteadyDefinition, self).results(account))
-
-
 class SteadyConfiguration(Configuration):
     """What :func:`steady` gives."""
 
@@ -71,15 +61,7 @@ class SteadyConfiguration(Configuration):
         """Do as the configuration does, once."""
         return self._answers.get(("jails", account), lambda: super(SteadyConfiguration, self).jails_for(account))
 
-    def definition(self, names: Sequence[str]) -> JailDefinition:
-        """Do as the configuration does; the plugins are asked once for each of the last accounts."""
-        key = tuple(sorted(set(names)))
-        if key not in self._definitions:
-            made = super().definition(names)
-            self._definitions[key] = _SteadyDefinition(made.config, made.plugins, made.facts, made.root, made.members)
-        return self._definitions[key]
 
-
-def steady(configuration: Configuration, host: ThisHost) -> SteadyConfiguration:
-    """Return the configuration for one run; ``host`` answers for the accounts."""
-    return SteadyConfiguration(configuration, host)
+def steady(configuration: Configuration, host: ThisHost | None = None) -> SteadyConfiguration:
+    """Return the configuration for one run; ``host`` answers for the accounts, without it this one, once for each."""
+    return SteadyConfiguration(configuration, host or Remembering())

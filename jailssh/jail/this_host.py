@@ -52,6 +52,15 @@ class ThisHost:
             self._members[group] = (time.monotonic(), known)
         return known
 
+    def everybody(self, group: str) -> list[str]:
+        """Return the names of all members of a group."""
+        return accounts.members(group)
+
+    def expiry(self, name: str) -> int | None:
+        """Return when the local account expires, in seconds since 1970; None for never."""
+        ages = accounts.password_ages(name)
+        return None if ages is None or ages.expires is None else ages.expires * 86400
+
     def group_id(self, group: str) -> int | None:
         """Return the gid of a group, None without one; kept as :meth:`members` are."""
         since, known = self._gids.get(group, (0.0, None))
@@ -63,6 +72,20 @@ class ThisHost:
     def find_program(self, name: str) -> str | None:
         """Do as :func:`find_program`."""
         return find_program(name)
+
+
+class Remembering(ThisHost):
+    """Asks for each account once: for one run over many that only looks.  Who acts asks anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._accounts: dict[str | int, Account | None] = {}
+
+    def find_account(self, who: str | int) -> Account | None:
+        """Do as :class:`ThisHost` does, once; what gets no answer is asked again."""
+        if who not in self._accounts:
+            self._accounts[who] = super().find_account(who)
+        return self._accounts[who]
 
 
 THIS_HOST = ThisHost()

@@ -164,6 +164,7 @@ class Files:
             for number, line in enumerate((self._read(path) or "").splitlines(), 1):
                 if _WRAPPER in line and not line.lstrip().startswith(("#", "dnl")):
                     text = f"mail of these accounts goes to procmail in Jailkit's jail by {_WRAPPER}, and fails then"
+                    text += "; for a jail of ours: jailssh-deliver(8)"
                     remarks.append(Remark(Effect.LOST, f"{path}:{number}", text))
         return remarks
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "recording.h"
+
 static int to_outer = -1;
 
 void channel_open(int channel)
@@ -25,6 +27,11 @@ void channel_say_why(char what, enum reason reason, const char *detail, const ch
     char number[12];
     snprintf(number, sizeof number, "%d", (int)reason);
     channel_say(what, number, detail, rule);
+}
+
+bool channel_waits(const struct plan *plan)
+{
+    return plan_says(plan, OP_JOURNAL, "require") || record_descriptor() >= 0;
 }
 
 bool channel_is_cut(void)

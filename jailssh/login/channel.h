@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "plan.h"
 #include "reason.h"
 
 enum { CHANNEL_MAX = 1024 };
@@ -22,6 +23,10 @@ enum {
 void channel_open(int channel);
 void channel_say(char what, const char *first, const char *second, const char *third);
 void channel_say_why(char what, enum reason reason, const char *detail, const char *rule);
+
+/* Whether nothing is executed before the outer half has answered SAYS_ALLOWED with a byte: where the journal is
+ * required, or the session is recorded, a failure must come first. */
+bool channel_waits(const struct plan *plan);
 
 /* True once the outer half is gone. */
 bool channel_is_cut(void);

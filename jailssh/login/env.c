@@ -1,11 +1,14 @@
 /* The only reader of the arguments and the environment. */
 #include "env.h"
+#include "kind.h"
 
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+#define ENTER_NAME "jailssh-enter"
 
 enum { ENV_KEPT = 24 };
 
@@ -95,16 +98,35 @@ const char *request_other_name(const struct request *request, const char *name)
     return NULL;
 }
 
+/* The way to enter a jail.  Who forges the name of the program gets what everybody has who calls it by that name. */
+static bool is_to_enter(const char *called)
+{
+    const char *slash = strrchr(called, '/');
+    return strcmp(slash ? slash + 1 : called, ENTER_NAME) == 0;
+}
+
+static bool take_entry(int argc, char **argv, struct request *out)
+{
+    if ((argc != 2 && (argc != 4 || strcmp(argv[2], "-c") != 0)) || !kind_is_jail(argv[1]))
+        return false;
+    out->jail = argv[1];
+    out->command = argc == 4 ? argv[3] : NULL;
+    return true;
+}
+
 bool request_take(int argc, char **argv, char **envp, struct request *out)
 {
     static char *kept[ENV_KEPT + 1];
     size_t n = 0;
     const char *original = NULL;
-    out->command = NULL;
+    bool entering = argc > 0 && is_to_enter(argv[0]);
+    out->command = out->jail = NULL;
     out->peer = out->auth_file = out->key = "";
     out->user[0] = out->user[1] = NULL;
     for (char **entry = envp; entry && *entry; entry++) {
         const char *value;
+        if (entering && strncmp(*entry, "SSH_", 4) == 0) /* no sshd stands behind it */
+            continue;
         if (strncmp(*entry, "SSH_ORIGINAL_COMMAND=", 21) == 0) {
             original = *entry + 21;
             continue;
@@ -126,6 +148,8 @@ bool request_take(int argc, char **argv, char **envp, struct request *out)
     out->env = kept;
     out->given = envp;
     environ = kept + n;
+    if (entering)
+        return take_entry(argc, argv, out);
     if (argc == 1) {
         /* Another login shell leaves this of `bash -c ForceCommand`; as a login shell our name begins with "-". */
         out->command = argv[0][0] == '-' ? NULL : original;

@@ -6,6 +6,7 @@
 
 struct request {
     const char *command;   /* from: user.  NULL for an interactive login. */
+    const char *jail;      /* from: user, checked.  The jail to enter instead of logging in, or NULL */
     const char *peer;      /* from: sshd (SSH_CONNECTION), checked character by character, or "" */
     const char *auth_file; /* from: sshd (SSH_USER_AUTH, ExposeAuthInfo in sshd_config(5)), checked, or "" */
     const char *user[2];   /* from: sshd (USER, LOGNAME), unread; request_other_name compares them */
@@ -16,7 +17,8 @@ struct request {
 };
 
 /* Take the request from the arguments and the environment without judging it, keep the few variables that may pass,
- * and empty the process's environment.  Returns false for arguments that no way into an account produces. */
+ * and empty the process's environment.  Returns false for arguments that no way into an account produces.  By the name
+ * ENTER_NAME an account asks to enter a jail: JAIL, or JAIL -c COMMAND.  What sshd sets is then anybody's words. */
 bool request_take(int argc, char **argv, char **envp, struct request *out);
 
 /* The name of the login's account that is not NAME, or NULL where none is told or it is the same.  It can be used to

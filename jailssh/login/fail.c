@@ -3,8 +3,10 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 #include "journal.h"
@@ -12,6 +14,24 @@
 
 static const char *session = "none";
 static fail_exit *leave_by;
+static bool is_mail;
+
+void fail_by_name(const char *name)
+{
+    is_mail = strcmp(name, MAIL_NAME) == 0;
+}
+
+/* What may end well at another time: refused, not allowed now, ended by us or by a signal, as kick and limits do. */
+int fail_status(int code, enum reason reason)
+{
+    enum { SIGNALLED = 128 };
+    if (!is_mail || code == 0)
+        return code;
+    if (code == EXIT_REFUSED || code > SIGNALLED || reason == R_HOURS || reason >= R_DURATION ||
+        (reason >= R_MAINTENANCE && reason <= R_SESSIONS_OF_KEY))
+        return EX_TEMPFAIL;
+    return reason == R_NONE ? code : code == EXIT_DENIED ? EX_NOPERM : EX_UNAVAILABLE;
+}
 
 void fail_set_exit(fail_exit *leave)
 {
@@ -74,7 +94,7 @@ noreturn void refuse(enum reason reason, const char *what, int error)
         leave_by(EXIT_REFUSED, reason, detail);
     fail_tell("start this session");
     fail_log(EXIT_REFUSED, reason, detail, NULL);
-    _exit(EXIT_REFUSED);
+    _exit(fail_status(EXIT_REFUSED, reason));
 }
 
 noreturn void deny(enum reason reason, const char *detail)
@@ -83,5 +103,5 @@ noreturn void deny(enum reason reason, const char *detail)
         leave_by(EXIT_DENIED, reason, detail);
     fail_say("jailssh: %s\n", detail);
     fail_log(EXIT_DENIED, reason, detail, NULL);
-    _exit(EXIT_DENIED);
+    _exit(fail_status(EXIT_DENIED, reason));
 }

@@ -9,6 +9,14 @@
 /* The numbers stand in jailssh/core/errors.py too. */
 enum { EXIT_REFUSED = 125, EXIT_DENIED = 126, EXIT_NOT_FOUND = 127 };
 
+/* The name by which jailssh-deliver(8) starts this program.  A mail server waits for the answer then: it keeps the
+ * message where the answer is EX_TEMPFAIL of sysexits(3), and gives it back to the sender with any other but 0. */
+#define MAIL_NAME "jailssh-mail"
+void fail_by_name(const char *name);
+
+/* The exit status for a code: one of the above with its reason, or a command's, with why it was ended or R_NONE. */
+int fail_status(int code, enum reason reason);
+
 /* Refuse the login: REASON has a stable code for the journal, WHAT the thing that failed, ERROR an errno or 0. */
 noreturn void refuse(enum reason reason, const char *what, int error);
 

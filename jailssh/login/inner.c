@@ -108,8 +108,10 @@ void inner_run(const struct plan *plan, const struct request *request, int chann
         build(plan, jail);
     channel = inner_enter(plan, channel);
     limit_enforce(plan, request->peer);
-    bool terminal = isatty(0), relayed = terminal && plan_says(plan, OP_PTY, "yes");
-    if (!relayed && (terminal || isatty(1) || isatty(2)) && (request->command || plan_says(plan, OP_PTY, "yes")))
+    bool terminals = isatty(0) || isatty(1) || isatty(2), pty = plan_says(plan, OP_PTY, "yes");
+    /* sshd gives a terminal or none.  Who enters may have one and a file besides: then all three go through pipes. */
+    bool relayed = pty && isatty(0) && (!request->jail || (isatty(1) && isatty(2)));
+    if (!relayed && terminals && !request->jail && (request->command || pty))
         deny(R_NO_TERMINAL, "terminal not allowed for this account; use 'ssh -T'");
     command_run(plan, request, channel, relayed);
 }

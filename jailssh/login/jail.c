@@ -18,7 +18,7 @@
 /* Never shared: the pinned mount namespace is what a login's own is a copy of. */
 enum { OWN = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWCGROUP };
 
-static pid_t clone_into(unsigned long namespaces, int *pidfd)
+pid_t jail_clone_into(unsigned long namespaces, int *pidfd)
 {
     unsigned long flags = namespaces | CLONE_PIDFD | SIGCHLD;
 #if defined __s390__
@@ -91,7 +91,7 @@ pid_t jail_clone(const struct plan *plan, struct jail *jail)
     creds_prepare();
     unsigned long net = plan_says(plan, OP_NET, "host") ? 0 : CLONE_NEWNET;
     unsigned long others = (CLONE_NEWIPC | CLONE_NEWUTS | net) & ~jail->shared;
-    pid_t pid = clone_into(OWN | others, &jail->pidfd);
+    pid_t pid = jail_clone_into(OWN | others, &jail->pidfd);
     if (pid < 0)
         refuse(R_KERNEL, "cannot create the namespaces", errno);
     return pid;
@@ -99,5 +99,5 @@ pid_t jail_clone(const struct plan *plan, struct jail *jail)
 
 pid_t jail_join(struct jail *jail)
 {
-    return clone_into(CLONE_NEWCGROUP, &jail->pidfd);
+    return jail_clone_into(CLONE_NEWCGROUP, &jail->pidfd);
 }

@@ -19,6 +19,9 @@ const char *jail_host_name(const struct plan *plan);
 /* Bring up the loopback interface of a network that is this login's own. */
 void jail_loopback_up(const struct plan *plan);
 
+/* clone(2) into these namespaces (CLONE_NEW*), with a descriptor of the new process.  Returns as fork(2) does. */
+pid_t jail_clone_into(unsigned long namespaces, int *pidfd);
+
 /* Open what the plan shows of the host, enter the namespaces that logins share, give up what can be given up before the
  * jail exists, and clone(2) into the other namespaces.  Returns as fork(2) does. */
 pid_t jail_clone(const struct plan *plan, struct jail *jail);

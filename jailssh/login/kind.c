@@ -63,6 +63,14 @@ bool kind_is_account(const char *name)
            !is_number(name, "0123456789", 256);
 }
 
+bool kind_is_jail(const char *name)
+{
+    static const char known[] = "abcdefghijklmnopqrstuvwxyz0123456789_.-";
+    size_t length = strnlen(name, 65);
+    return length >= 1 && length <= 64 && strspn(name, known) == length && !strchr("_.-", name[0]) &&
+           !strstr(name, "..");
+}
+
 static bool is_hex(const char *text)
 {
     size_t length = strlen(text);

@@ -25,10 +25,12 @@ struct value_class {
     const char *list;
 };
 
-/* Kinds of tokens: does TEXT fit KIND, a letter of plan_ops.h; is it a number of at most MOST digits, a login name? */
+/* Kinds of tokens: does TEXT fit KIND, a letter of plan_ops.h; is it a number of at most MOST digits, a login name, the
+ * name of one jail? */
 bool kind_fits(char kind, const char *text);
 bool kind_is_decimal(const char *text, size_t most);
 bool kind_is_account(const char *name);
+bool kind_is_jail(const char *name);
 
 /* Parse a value's class; false where it is none.  What it lists is not copied. */
 bool class_parse(const char *text, struct value_class *out);

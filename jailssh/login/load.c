@@ -1,4 +1,4 @@
-/* The plan of this login: the account's, or for a shared one that of the key that was used. */
+/* The plan of this login: the account's, or for a shared one that of the key that was used; or that of an entry. */
 #include "load.h"
 #include "env.h"
 #include "kind.h"
@@ -21,6 +21,7 @@
 
 /* How often a roster is read whose plans are gone when they are opened. */
 enum { ROSTERS = 3 };
+enum { IN_JAIL = '@' }; /* in the names of files: stands between an account and a jail, and in the name of neither */
 
 /* The account is its name and its uid: a uid may have become another's since the plan was made. */
 static void check_name(const struct plan *plan, const struct request *request)
@@ -36,12 +37,20 @@ static void check_name(const struct plan *plan, const struct request *request)
     refuse(R_NAME, detail, 0);
 }
 
-const char *load_file(uid_t uid, const char *serial, const struct request *request, struct plan *plan)
+/* What the file's name says must stand in it. */
+static bool is_what(const struct plan *plan, const char *which)
+{
+    if (*which == IN_JAIL)
+        return plan_says(plan, OP_JAIL, which + 1) && !plan_is_roster(plan);
+    return !*which || (strcmp(plan->serial, which) == 0 && !plan_is_roster(plan));
+}
+
+const char *load_file(uid_t uid, const char *which, const struct request *request, struct plan *plan)
 {
     char name[256];
     size_t size;
     bool found;
-    snprintf(name, sizeof name, "%u%s%s", uid, *serial ? "." : "", serial);
+    snprintf(name, sizeof name, "%u%s%s", uid, *which && *which != IN_JAIL ? "." : "", which);
     char *data = fd_read_roots(PLAN_DIR, name, PLAN_MAX_SIZE, &size, &found);
     if (!data)
         return errno == ENOENT ? "" : strerror(errno);
@@ -50,8 +59,8 @@ const char *load_file(uid_t uid, const char *serial, const struct request *reque
         why = "plan of another user";
     if (!why)
         check_name(plan, request);
-    if (!why && *serial && (strcmp(plan->serial, serial) != 0 || plan_is_roster(plan)))
-        why = "not the plan that the roster names";
+    if (!why && !is_what(plan, which))
+        why = *which == IN_JAIL ? "plan of another jail" : "not the plan that the roster names";
     return why;
 }
 
@@ -87,6 +96,18 @@ static void load_own(uid_t uid, const struct request *request, struct plan *plan
     }
     if (why)
         refuse(R_PLAN_BAD, *why ? why : "plan is still missing", 0);
+}
+
+/* The same answer whatever is missing, so that it tells nobody which jails there are. */
+static void load_entered(uid_t uid, const struct request *request, struct plan *plan)
+{
+    char which[80];
+    snprintf(which, sizeof which, "%c%s", IN_JAIL, request->jail);
+    const char *why = load_file(uid, which, request, plan);
+    if (why && *why)
+        refuse(R_PLAN_BAD, why, 0);
+    if (why || !fits_groups(plan))
+        deny(R_NOT_LISTED, "this account is not allowed to enter this jail");
 }
 
 /* sshd writes the key into a file in /tmp, and lets people in also where that cannot be written. */
@@ -150,7 +171,10 @@ static void name_account(const struct plan *plan)
 
 void load_plan(uid_t uid, struct request *request, struct plan *plan)
 {
-    load_own(uid, request, plan);
+    if (request->jail)
+        load_entered(uid, request, plan);
+    else
+        load_own(uid, request, plan);
     name_account(plan);
     load_of_key(uid, plan, request);
     journal_keep("JAILSSH_PLAN", plan->serial);

@@ -1,5 +1,5 @@
-/* jailssh-login: the login shell and forced command of jailed accounts.  The order below is the design; README.md says
- * why each step stands where it stands. */
+/* jailssh-login: the login shell and forced command of jailed accounts, and the way into a jail for others.  The order
+ * below is the design; README.md says why each step stands where it stands. */
 #include <errno.h>
 #include <stdio.h>
 #include <sys/random.h>
@@ -41,6 +41,8 @@ static void name_session(const struct request *request)
     journal_keep("JAILSSH_UID", uid);
     if (*request->peer)
         journal_keep("JAILSSH_PEER", request->peer);
+    if (request->jail)
+        journal_keep("JAILSSH_ENTERED", request->jail);
 }
 
 static void make_channel(int channel[2])
@@ -58,6 +60,7 @@ int main(int argc, char **argv)
     pid_t parent = getppid();
     if (argc < 1 || !argv[0])
         return EXIT_NOT_FOUND;
+    fail_by_name(argv[0]);
     creds_sanitise();
     bool known_way_in = request_take(argc, argv, environ, &request);
     new_session_id(request.session);

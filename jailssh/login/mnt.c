@@ -100,7 +100,8 @@ int mnt_new(const char *type, const char *const options[][2], unsigned long attr
     int fs = (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC);
     bool good = fs >= 0;
     for (; good && (*options)[0]; options++)
-        good = syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, (*options)[0], (*options)[1], 0) == 0;
+        good = syscall(SYS_fsconfig, fs, (*options)[1] ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, (*options)[0],
+                       (*options)[1], 0) == 0;
     good = good && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0;
     int mount = good ? (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attr) : -1;
     if (mount < 0)

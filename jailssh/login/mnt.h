@@ -25,7 +25,7 @@ void mnt_attach(int mount, int target);
 /* Mount a new tmpfs over the directory TARGET, which is closed and becomes the working directory. */
 void mnt_tmpfs(int target, const char *size, const char *mode, unsigned long attr);
 
-/* A new file system of TYPE with these options, up to one that is NULL; detached. */
+/* A new file system of TYPE with these options (a value of NULL: a flag), up to one that is NULL; detached. */
 int mnt_new(const char *type, const char *const options[][2], unsigned long attr);
 
 /* pivot_root(2) to the mount IMAGE, detach the old root, verify. */

@@ -13,10 +13,20 @@ struct op {
     bool once;
 };
 
-static const struct op ops[OP_COUNT] = {
+static const struct op ops[VERB_COUNT] = {
 #define OP(id, verb, kinds, phase, once) { verb, kinds, sizeof kinds - 1, phase, once },
-    PLAN_OPS(OP)
+    PLAN_OPS(OP) RUN_OPS(OP)
 #undef OP
+};
+
+/* Whose plan it is: the first word, who may be told to be whom, the verbs that it can have and those that it must. */
+struct format {
+    const char *magic;
+    unsigned long least_id;
+    int first, count;
+    const enum plan_verb *shared; /* of a login's verbs those that another has too, up to OP_COUNT */
+    const enum plan_verb *required;
+    size_t needed;
 };
 
 struct tokens {
@@ -25,12 +35,21 @@ struct tokens {
 };
 
 /* Records stand in the order of the table, many of one verb in a row: begin where the last one was found. */
-static int find_verb(const char *name, int last)
+static int find_verb(const struct format *format, const char *name, int last)
 {
-    for (int i = 0; i < OP_COUNT; i++)
-        if (strcmp(ops[(last + i) % OP_COUNT].name, name) == 0)
-            return (last + i) % OP_COUNT;
+    for (int i = 0; i < format->count; i++)
+        if (strcmp(ops[(last + i) % format->count].name, name) == 0)
+            return (last + i) % format->count;
     return -1;
+}
+
+/* True if a plan of this format can have VERB. */
+static bool has_verb(const struct format *format, int verb)
+{
+    bool found = verb >= format->first;
+    for (const enum plan_verb *at = format->shared; at && !found && *at != OP_COUNT; at++)
+        found = verb == (int)*at;
+    return found;
 }
 
 static const char *split_tokens(char *data, size_t size, struct tokens *out)
@@ -49,17 +68,18 @@ static const char *split_tokens(char *data, size_t size, struct tokens *out)
     return NULL;
 }
 
-static const char *parse_head(const struct tokens *tokens, struct plan *plan, size_t *records)
+static const char *parse_head(const struct format *format, const struct tokens *tokens, struct plan *plan,
+                              size_t *records)
 {
     char **head = tokens->list;
-    if (tokens->count < 8 || strcmp(head[0], PLAN_MAGIC) != 0)
+    if (tokens->count < 8 || strcmp(head[0], format->magic) != 0)
         return "not a plan";
     if (strcmp(head[1], PLAN_VERSION) != 0)
         return "plan of another version";
     if (!kind_is_decimal(head[2], 10) || !kind_is_decimal(head[3], 10) || !kind_is_decimal(head[6], 10))
         return "plan with a bad number in its head";
     unsigned long uid = plan_number(head[2], 10), gid = plan_number(head[3], 10);
-    if (uid == 0 || uid > 0x7fffffff || gid == 0 || gid > 0x7fffffff)
+    if (uid < format->least_id || uid > 0x7fffffff || gid < format->least_id || gid > 0x7fffffff)
         return "plan for an impossible uid or gid";
     if (!kind_is_account(head[4]))
         return "plan with a bad account name";
@@ -78,7 +98,7 @@ static const char *parse_head(const struct tokens *tokens, struct plan *plan, si
 static const char *check_order(int verb, bool *seen, int *phase)
 {
     if (verb == OP_RULE)
-        for (int other = 0; other < OP_COUNT; other++)
+        for (int other = 0; other < VERB_COUNT; other++)
             seen[other] = seen[other] && ops[other].phase < PLAN_RULE_PHASE;
     else if (ops[verb].phase < *phase)
         return "plan with a record out of order";
@@ -91,15 +111,15 @@ static const char *check_order(int verb, bool *seen, int *phase)
     return NULL;
 }
 
-static const char *parse_records(const struct tokens *tokens, size_t count, struct record *records,
-                                 struct value_class *classes)
+static const char *parse_records(const struct format *format, const struct tokens *tokens, size_t count,
+                                 struct record *records, struct value_class *classes)
 {
-    bool seen[OP_COUNT] = { false };
+    bool seen[VERB_COUNT] = { false };
     int phase = 0, verb = 0;
     size_t at = 7, groups = 0;
     for (size_t i = 0; i < count; i++) {
-        verb = at < tokens->count ? find_verb(tokens->list[at], verb) : -1;
-        if (verb < 0)
+        verb = at < tokens->count ? find_verb(format, tokens->list[at], verb) : -1;
+        if (verb < 0 || !has_verb(format, verb))
             return "plan with an unknown verb";
         size_t arity = ops[verb].arity;
         if (arity >= tokens->count - at)
@@ -148,10 +168,8 @@ static const char *check_mounts(const struct plan *plan)
     return NULL;
 }
 
-const char *plan_parse(char *data, size_t size, struct plan *out)
+static const char *parse(const struct format *format, char *data, size_t size, struct plan *out)
 {
-    static const enum plan_verb required[] = { OP_JAIL, OP_MESSAGE, OP_HOME,    OP_NET,
-                                               OP_PTY,  OP_IMAGE,   OP_SECCOMP, OP_RULE };
     enum { OF_ROSTER = 2 };
     struct tokens tokens = { NULL, 0 };
     struct plan plan = { 0 };
@@ -159,18 +177,18 @@ const char *plan_parse(char *data, size_t size, struct plan *out)
     struct record *records = NULL;
     const char *why = split_tokens(data, size, &tokens);
     if (!why)
-        why = parse_head(&tokens, &plan, &count);
+        why = parse_head(format, &tokens, &plan, &count);
     if (!why && !(records = calloc(count + 1, sizeof *records + sizeof(struct value_class))))
         why = "no memory for the plan";
     if (!why) /* the classes stand behind the records */
-        why = parse_records(&tokens, count, records, (struct value_class *)(records + count + 1));
+        why = parse_records(format, &tokens, count, records, (struct value_class *)(records + count + 1));
     if (!why) {
         plan.records = records;
         plan.count = count;
         plan.tokens = tokens.list;
-        size_t needed = plan_is_roster(&plan) ? OF_ROSTER : sizeof required / sizeof *required;
+        size_t needed = plan_is_roster(&plan) ? OF_ROSTER : format->needed;
         for (size_t i = 0; i < needed; i++)
-            if (!plan_first(&plan, required[i]))
+            if (!plan_first(&plan, format->required[i]))
                 why = "plan that lacks a required record";
         why = why ? why : check_mounts(&plan);
     }
@@ -181,6 +199,29 @@ const char *plan_parse(char *data, size_t size, struct plan *out)
     }
     *out = plan;
     return NULL;
+}
+
+const char *plan_parse(char *data, size_t size, struct plan *out)
+{
+    static const enum plan_verb required[] = { OP_JAIL, OP_MESSAGE, OP_HOME,    OP_NET,
+                                               OP_PTY,  OP_IMAGE,   OP_SECCOMP, OP_RULE };
+    static const struct format format = {
+        PLAN_MAGIC, 1, 0, OP_COUNT, NULL, required, sizeof required / sizeof *required
+    };
+    return parse(&format, data, size, out);
+}
+
+const char *plan_parse_run(char *data, size_t size, struct plan *out)
+{
+    static const enum plan_verb shared[] = { OP_JAIL,  OP_HOME,   OP_NET,   OP_HOSTNAME, OP_PTY, OP_DEV,     OP_PROC,
+                                             OP_GROUP, OP_RLIMIT, OP_UMASK, OP_NICE,     OP_ENV, OP_SECCOMP, OP_COUNT };
+    static const enum plan_verb required[] = { OP_JAIL, OP_HOME, OP_NET, OP_PTY, OP_TREE, OP_ARGUMENT };
+    static const struct format format = {
+        RUN_MAGIC, 0, OP_COUNT, VERB_COUNT, shared, required, sizeof required / sizeof *required
+    };
+    const char *why = parse(&format, data, size, out);
+    /* Nothing weaker by leaving something out: who has no filter says so. */
+    return why || plan_first(out, OP_SECCOMP) || plan_first(out, OP_PRIVILEGED) ? why : "plan without a filter";
 }
 
 void plan_free(const struct plan *plan)

@@ -8,12 +8,14 @@
 
 #include "kind.h"
 #include "plan_ops.h"
+#include "run_ops.h"
 
 enum plan_verb {
 #define OP(id, verb, kinds, phase, once) OP_##id,
-    PLAN_OPS(OP)
+    PLAN_OPS(OP) RUN_OPS(OP)
 #undef OP
-        OP_COUNT
+        VERB_COUNT,
+    OP_COUNT = OP_TREE /* a login has those before it, and no plan of a login has one of the others */
 };
 
 struct record {
@@ -35,6 +37,9 @@ struct plan {
 /* Parse SIZE bytes at DATA (changed in place never; the plan points into it) into a fresh plan.  Returns NULL when
  * the bytes are acceptable, else a short reason; nothing of *OUT may be used then. */
 const char *plan_parse(char *data, size_t size, struct plan *out);
+
+/* Likewise a plan of jailssh-run, which has verbs of its own beside some of a login's, and an own first word. */
+const char *plan_parse_run(char *data, size_t size, struct plan *out);
 
 /* The arguments of the first record with this verb, which is no part of a rule, or NULL. */
 char *const *plan_first(const struct plan *plan, enum plan_verb verb);

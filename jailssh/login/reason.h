@@ -44,6 +44,7 @@ enum audience {
     X(TERMINAL, "terminal", TELL_REFERENCE, 4)                                                                         \
     X(FIRST_FAILED, "first-failed", TELL_REFERENCE, 4)                                                                 \
     X(NOT_FOUND, "not-found", TELL_COMMAND, 4)                                                                         \
+    X(NOT_LISTED, "not-listed", TELL_SENTENCE, 5)                                                                      \
     X(MAINTENANCE, "maintenance", TELL_SENTENCE, 6)                                                                    \
     X(SESSIONS, "sessions", TELL_SENTENCE, 5)                                                                          \
     X(SESSIONS_OF_KEY, "sessions-of-key", TELL_SENTENCE, 5)                                                            \

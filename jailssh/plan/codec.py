@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from functools import lru_cache
 from itertools import groupby
 
 from jailssh.core.errors import ConfigError
@@ -49,12 +50,18 @@ def check_plan(plan: Plan) -> None:
         raise ConfigError("plan", f"more than {ops.MAX_RECORDS} records")
     if sum(record.verb == "group" for record in plan.records) > ops.MAX_GROUPS:
         raise ConfigError("plan", f"more than {ops.MAX_GROUPS} supplementary groups")
-    _check_order(plan.records)
-    present = {record.verb for record in plan.records}
+    _check_records(plan.records)
+
+
+@lru_cache(maxsize=16)
+def _check_records(records: tuple[ops.Record, ...]) -> None:
+    """Raise as :func:`check_plan`; what is compiled is numbered, written and compared, which are three looks at it."""
+    _check_order(records)
+    present = {record.verb for record in records}
     for verb in ops.REQUIRED if present.isdisjoint(ops.ROSTER) else ops.REQUIRED_OF_ROSTER:
         if verb not in present:
             raise ConfigError("plan", f"{verb} is missing")
-    _check_mounts(plan.records)
+    _check_mounts(records)
 
 
 def _check_mounts(records: Sequence[ops.Record]) -> None:

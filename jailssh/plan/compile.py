@@ -13,6 +13,7 @@ import hashlib
 import os.path
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import lru_cache
 
 from jailssh.core.closed import Network, Recorded, Shown
 from jailssh.core.errors import ConfigError
@@ -22,7 +23,7 @@ from jailssh.plan.codec import Plan, encode
 from jailssh.plan.ops import Record
 from jailssh.plan.proc_files import FOLDER, proc_files
 from jailssh.plugin.api import Account, Bind, PluginResult
-from jailssh.policy.rules import check_rules, rule_records
+from jailssh.policy.rules import Rule, check_rules, rule_records
 
 SMALL = "65536"
 """Size of a tmpfs that only holds directories and two short files, in bytes."""
@@ -193,9 +194,15 @@ def compile_plan(
         *(Record("accept-env", (name,)) for name in sorted(set(jail.accept_env))),
         Record("seccomp", (seccomp[0], seccomp[1].hex())),
         *_times_and_places(jail.access),
-        *(Record(verb, tuple(args)) for rule in rules for verb, *args in rule_records(rule)),
+        *(record for rule in rules for record in _rule(rule)),
     ]
     return numbered(account, records)
+
+
+@lru_cache(maxsize=1 << 8)
+def _rule(rule: Rule) -> tuple[Record, ...]:
+    """Return the records of a rule; the accounts of a jail have most of their rules in common."""
+    return tuple(Record(verb, tuple(args)) for verb, *args in rule_records(rule))
 
 
 def runs_own_code(results: Iterable[PluginResult]) -> bool:

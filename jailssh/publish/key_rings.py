@@ -27,8 +27,7 @@ def shared_accounts(layout: Layout) -> dict[str, int | None]:
         if authorized.is_generated(_present(layout, name)):
             found[name] = None
     for uid in plan_files.planned_uids(layout):
-        plan = plan_files.readable_plan(layout, uid)
-        if plan is not None and plan_files.keys_of(plan):
+        if plan := plan_files.roster(layout, uid):
             found[plan.name] = uid
     return found
 
@@ -41,7 +40,7 @@ def outdated(layout: Layout, name: str, uid: int | None) -> Entries:
 def published_entries(layout: Layout, name: str, uid: int | None) -> Entries:
     """Return whom the account's keys file or its roster lets in."""
     let_in = authorized.entries(_present(layout, name))
-    return let_in if uid is None else let_in | plan_files.entries_of(plan_files.readable_plan(layout, uid))
+    return let_in if uid is None else let_in | plan_files.entries_of(plan_files.roster(layout, uid))
 
 
 def revoke(layout: Layout, name: str, uid: int | None) -> list[str]:

@@ -15,9 +15,9 @@ from jailssh.publish.account_plan import Use
 
 def wanted(configuration: Configuration, account: Account, use: Use | None = None) -> str:
     """Return what the keys file must hold, "" for an account that is not shared: it has none that was made."""
-    use = use or Use.of(configuration, account)
-    if not use.ring.keys:
+    if not (configuration.keyring(account.name) if use is None else use.ring).keys:
         return ""
+    use = use or Use.of(configuration, account)
     return authorized_keys.text(configuration.layout, account.name, use.ring, terminal=use.terminal())
 
 

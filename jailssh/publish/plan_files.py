@@ -2,7 +2,8 @@
 
 ``<uid>`` is what a login reads first.  In a shared account it is a roster, which says which of its named keys has
 which plan; these are ``<uid>.<serial>``, named by their content, so they are never changed, only added and removed:
-added before the roster that needs them, removed after the one that needed them.
+added before the roster that needs them, removed after the one that needed them.  ``<uid>@<jail>`` is what an account
+does that enters this jail on the host, which no login reads.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from jailssh.config.reader import did_you_mean
 from jailssh.core.errors import ConfigError, HostError, JailsshError, UsageError
 from jailssh.core.journal_fields import Event
-from jailssh.core.names import escape, is_number
+from jailssh.core.names import check_jail_name, escape, is_number
 from jailssh.files import fs, narrow
 from jailssh.host import journal
 from jailssh.host.paths import Layout
@@ -26,7 +27,11 @@ from jailssh.services import slices
 
 _PATIENCE = 10.0
 _HEAD = 4096
+_NAMED = re.compile(rb"%s\0\d+\0\d+\0\d+\0([^\0]+)\0" % ops.MAGIC.encode())
+_IMAGE = re.compile(rb"\0image\0(/[^\0]*)(?=\0)")
+_ROSTER = tuple(b"\0%s\0" % verb.encode() for verb in ops.ROSTER)
 _KEY_PLAN = re.compile(r"([1-9][0-9]*)\.([0-9a-f]{16})\Z")
+_ENTRY_PLAN = re.compile(r"([1-9][0-9]*)@([a-z0-9][a-z0-9_.-]{0,63})\Z")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,46 @@ class AccountPlans:
 def plan_file(layout: Layout, uid: int, serial: str = "") -> str:
     """Return the path of the plan of ``uid``, or with ``serial`` of the one that keys of it have."""
     return f"{layout.plans}/{uid}" + (f".{serial}" if serial else "")
+
+
+def entry_file(layout: Layout, uid: int, jail: str) -> str:
+    """Return the path of the plan of ``uid`` for entering ``jail``."""
+    return f"{layout.plans}/{uid}@{jail}"
+
+
+def read_entry(layout: Layout, uid: int, jail: str) -> codec.Plan | None:
+    """Return the published plan of ``uid`` for entering ``jail``, None without one; raises as :func:`read_plan`."""
+    data = _read(entry_file(layout, uid, check_jail_name(jail)), layout.root)
+    return None if data is None else codec.decode(data)
+
+
+def readable_entry(layout: Layout, uid: int, jail: str) -> codec.Plan | None:
+    """Return it as :func:`read_entry` does, None also for one by which nobody would get in."""
+    try:
+        return read_entry(layout, uid, jail)
+    except JailsshError:
+        return None
+
+
+def entries(layout: Layout) -> list[tuple[int, str]]:
+    """Return for which (uid, jail) there is a plan to enter, sorted."""
+    found = (_ENTRY_PLAN.match(name) for name in _names(layout.plans))
+    return sorted((int(match[1]), match[2]) for match in found if match)
+
+
+def write_entry(layout: Layout, plan: codec.Plan, jail: str) -> bool:
+    """Publish the plan of an account for entering ``jail`` as :func:`write` does.  Call under the lock."""
+    _must_have_image(plan)
+    return _write(entry_file(layout, plan.uid, jail), plan, layout.root)
+
+
+def withdraw_entries(layout: Layout, uid: int, jails: Collection[str] | None = None) -> list[str]:
+    """Remove the plans of ``uid`` for entering ``jails`` (None: any); return the jails that there was one for."""
+    found = [jail for each, jail in entries(layout) if each == uid and (jails is None or jail in jails)]
+    if not found:
+        return []
+    with _narrowing(layout.plans):
+        return [jail for jail in found if fs.remove_file(entry_file(layout, uid, jail))]
 
 
 def read_plan(layout: Layout, uid: int, serial: str = "") -> codec.Plan | None:
@@ -85,6 +130,26 @@ def login_plan(layout: Layout, uid: int, user: str, key: str | None) -> codec.Pl
     return found
 
 
+class Before:
+    """What is published for ``uid`` at this moment; it is understood when somebody asks, which is seldom."""
+
+    def __init__(self, layout: Layout, uid: int) -> None:
+        self.data: bytes | None = None
+        self._found: AccountPlans | None = None
+        with suppress(JailsshError):
+            self.data = _read(plan_file(layout, uid), layout.root)
+        self.is_roster = self.data is not None and any(verb in self.data for verb in _ROSTER)
+        if self.is_roster:
+            self._found = published(layout, uid)
+
+    def plans(self) -> AccountPlans | None:
+        """Return what :func:`published` did."""
+        if self.data is not None and not self.is_roster:
+            with suppress(JailsshError):
+                return AccountPlans(codec.decode(self.data), {})
+        return self._found
+
+
 def published(layout: Layout, uid: int) -> AccountPlans | None:
     """Return what is published for ``uid`` and readable."""
     plan = readable_plan(layout, uid)
@@ -99,6 +164,19 @@ def planned_uids(layout: Layout) -> list[int]:
     return sorted(int(name) for name in _names(layout.plans) if is_number(name))
 
 
+def roster(layout: Layout, uid: int) -> codec.Plan | None:
+    """Return the published plan of ``uid`` if it is the roster of a shared account and readable.
+
+    Of the others, which are most where there are thousands, nothing is judged.
+    """
+    try:
+        data = _read(plan_file(layout, uid), layout.root)
+        plan = codec.decode(data) if data is not None and any(verb in data for verb in _ROSTER) else None
+    except JailsshError:
+        return None
+    return plan if keys_of(plan) else None
+
+
 def keys_of(plan: codec.Plan | None) -> dict[str, str]:
     """Return which named key has which plan, name to serial, if ``plan`` is the roster of a shared account."""
     return {} if plan is None else {r.args[0]: r.args[1] for r in plan.records if r.verb in ops.ROSTER}
@@ -107,13 +185,39 @@ def keys_of(plan: codec.Plan | None) -> dict[str, str]:
 def plans_by_image(layout: Layout) -> dict[str, list[codec.Plan]]:
     """Return the published plans by the image's host path; a damaged plan, which no login takes, counts for nothing."""
     found: dict[str, list[codec.Plan]] = {}
-    files = [(uid, "") for uid in planned_uids(layout)]
-    files += sorted((int(m[1]), m[2]) for name in _names(layout.plans) if (m := _KEY_PLAN.match(name)))
-    for uid, serial in files:
+    for uid, serial in _all_files(layout):
         plan = readable_plan(layout, uid, serial)
         if plan is not None and (args := plan.first("image")):
             found.setdefault(args[0], []).append(plan)
+    for uid, jail in entries(layout):
+        plan = readable_entry(layout, uid, jail)
+        if plan is not None and (args := plan.first("image")):
+            found.setdefault(args[0], []).append(plan)
     return found
+
+
+def images_in_use(layout: Layout) -> set[str]:
+    """Return the host paths of the images that plans name; more than those of plans that a login would take.
+
+    For who removes images: of thousands of plans none is judged, and none is kept in memory.
+    """
+    found: set[str] = set()
+    for uid, serial in _all_files(layout):
+        with suppress(JailsshError):
+            data = _read(plan_file(layout, uid, serial), layout.root) or b""
+            found.update(map(os.fsdecode, _IMAGE.findall(data)))
+    return found
+
+
+def _all_files(layout: Layout) -> list[tuple[int, str]]:
+    """Return uid and serial of every published plan, "" for the account's own."""
+    of_keys = sorted((int(m[1]), m[2]) for name in _names(layout.plans) if (m := _KEY_PLAN.match(name)))
+    return [*((uid, "") for uid in planned_uids(layout)), *of_keys]
+
+
+def uids_of_keys(layout: Layout) -> set[int]:
+    """Return the uids for whose keys there are plans: for many accounts the directory is listed once."""
+    return {int(match[1]) for name in _names(layout.plans) if (match := _KEY_PLAN.match(name))}
 
 
 @contextmanager
@@ -143,12 +247,16 @@ def write(layout: Layout, plan: codec.Plan, of_keys: Mapping[str, codec.Plan]) -
     Nothing is published whose image has been cleared up meanwhile: :class:`ConfigError`.
     """
     for each in (plan, *of_keys.values()):
-        if image := _lost_image(each):
-            why = f"its image was removed while its plan was compiled: {escape(image)}"
-            raise ConfigError(f"account {plan.name}", why, hint="repeat the command")
+        _must_have_image(each)
     for serial, each in of_keys.items():
         _write(plan_file(layout, each.uid, serial), each, layout.root)
     return _write(plan_file(layout, plan.uid), plan, layout.root)
+
+
+def _must_have_image(plan: codec.Plan) -> None:
+    if image := _lost_image(plan):
+        why = f"its image was removed while its plan was compiled: {escape(image)}"
+        raise ConfigError(f"account {plan.name}", why, hint="repeat the command")
 
 
 def withdraw(layout: Layout, uid: int) -> bool:
@@ -302,6 +410,16 @@ def uids_of(layout: Layout, name: str) -> list[int]:
         with suppress(OSError), open(plan_file(layout, uid), "rb") as stream:
             if head.match(stream.read(512)):
                 found.append(uid)
+    return found
+
+
+def uids_by_name(layout: Layout) -> dict[str, list[int]]:
+    """Return what :func:`uids_of` does for every name that a plan has, by one look at each plan."""
+    found: dict[str, list[int]] = {}
+    for uid in planned_uids(layout):
+        with suppress(OSError), open(plan_file(layout, uid), "rb") as stream:
+            if match := _NAMED.match(stream.read(512)):
+                found.setdefault(os.fsdecode(match[1]), []).append(uid)
     return found
 
 

@@ -135,7 +135,7 @@ def prune_images(configuration: Configuration, only: Sequence[str] | None = None
     layout = configuration.layout
     # No plan may come to use a generation between the look and its removal.
     with plan_files.locked(layout):
-        return pool.prune(layout, plan_files.plans_by_image(layout), configuration.main.keep_generations, only)
+        return pool.prune(layout, plan_files.images_in_use(layout), configuration.main.keep_generations, only)
 
 
 def publish_plan(configuration: Configuration, account: Account, images: Images | None = None) -> Published:
@@ -152,7 +152,7 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
     image = (images or Images(layout)).ensure(use.definition, use.tops())
     made = use.compile(configuration.main, image.path)
     for plan in made.of_keys.values() if made.of_keys else (made.plan,):
-        _check_sources(plan, use.definition.name)
+        check_sources(plan, use.definition.name)
     if use.definition.config.record != Recorded.NO:
         fs.ensure_dir(layout.recordings, 0o700)
     with plan_files.locked(layout):
@@ -179,8 +179,12 @@ def hold(configuration: Configuration, account: Account, published: Published) -
 
     Returns it with a note.
     """
+    layout = configuration.layout
     wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
-    notes = (slices.hold(configuration.layout, account.uid, wanted), relayed.follow(configuration.layout, account.uid))
+    notes = [slices.hold(layout, account.uid, wanted)]
+    # Who logs has had a place since the plan was published: of thousands who do not, no plan is read again.
+    if os.path.isdir(log_sockets.place(layout, account.uid)):
+        notes.append(relayed.follow(layout, account.uid))
     return replace(published, note="; ".join(filter(None, notes)))
 
 
@@ -191,7 +195,7 @@ def publish_and_tidy(configuration: Configuration, account: Account, images: Ima
     return done
 
 
-def _check_sources(plan: codec.Plan, jail: str) -> None:
+def check_sources(plan: codec.Plan, jail: str) -> None:
     """Raise for a directory of the host that the jail shows and that is not there: every login would be refused."""
     for record in plan.records:
         if record.verb == "bind" and record.args[4:] == ("root", "must") and not os.path.isdir(record.args[0]):
@@ -205,13 +209,14 @@ def no_source(jail: str, path: str) -> ConfigError:
 
 
 def withdraw_plan(layout: Layout, uid: int, *, tidy: bool = True) -> bool:
-    """Remove the plan of ``uid`` and those of its keys, and end what lingers by them; False if it had none.
+    """Remove the plan of ``uid``, those of its keys and for entering jails, end what lingers; False if it had none.
 
     Not ``tidy``: those of its keys, which nothing leads to any more, are left to :func:`plan_files.sweep`.
     """
     found = plan_files.withdraw(layout, uid)
     if tidy:
         plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
+    plan_files.withdraw_entries(layout, uid)
     relayed.follow(layout, uid)
     if not layout.root and not end_kept(uid, layout.login_program):
         raise JailsshError(
@@ -291,6 +296,7 @@ def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> l
     layout = configuration.layout
     found = []
     tries = Tries()
+    shared = plan_files.uids_of_keys(layout)
     for uid in plan_files.planned_uids(layout):
         account = tries(f"uid {uid}", partial(configuration.host.find_account, uid))
         if account is None:
@@ -302,7 +308,7 @@ def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> l
             if not all(isinstance(one, NotJailedError | NoJailError) for one in each):
                 continue  # publishing tells it, and leaves its plan as it is
             old = plan_files.published(layout, uid)
-            tries(f"plan of {account.name}", partial(withdraw_plan, layout, uid))
+            tries(f"plan of {account.name}", partial(withdraw_plan, layout, uid, tidy=uid in shared))
             found.append(PlanChange(uid, old.plan.name if old else account.name, "", ("- the plan",)))
     errors += tries.errors
     return found
@@ -320,21 +326,23 @@ def publish_each(
     images = Images(configuration.layout, 3600, new_host(configuration.layout))
     errors: list[JailsshError] = []
     found += withdraw_gone(configuration, errors)
+    shared = plan_files.uids_of_keys(configuration.layout)
     withdrawn = {change.uid for change in found}
     for account in _accounts(configuration, errors):
         uid = account if isinstance(account, int) else account.uid
-        old = plan_files.published(configuration.layout, uid)
+        old = plan_files.Before(configuration.layout, uid)
         try:
             if isinstance(account, int):
                 raise NotJailedError(f"uid {uid}", "is no longer an account")
             if account.name in wrong:
                 continue
-            if change := _publish_one(configuration, account, images, old):
+            if change := _publish_one(configuration, account, images, old, shared):
                 found.append(change)
         except (NotJailedError, NoKeysError) as error:
-            withdraw_plan(configuration.layout, uid)
-            if (old or isinstance(error, NotJailedError)) and uid not in withdrawn:
-                found.append(PlanChange(uid, old.plan.name if old else "", "", ("- the plan",)))
+            withdraw_plan(configuration.layout, uid, tidy=uid in shared)
+            was = old.plans()
+            if (was or isinstance(error, NotJailedError)) and uid not in withdrawn:
+                found.append(PlanChange(uid, was.plan.name if was else "", "", ("- the plan",)))
         except ManyErrors as several:
             errors.extend(several.errors)
         except JailsshError as error:
@@ -349,16 +357,22 @@ def publish_each(
 
 
 def _publish_one(
-    configuration: Configuration, account: Account, images: Images, old: plan_files.AccountPlans | None
+    configuration: Configuration, account: Account, images: Images, old: plan_files.Before, shared: Collection[int]
 ) -> PlanChange | None:
-    """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last."""
+    """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last.
+
+    ``shared``: the uids of accounts for whose keys there were plans.
+    """
     key_rings.revoke(configuration.layout, account.name, account.uid)
     wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
     lines = [*keys_wanted.change(configuration, account), *slices.difference(configuration.layout, account.uid, wanted)]
-    done = publish_and_tidy(configuration, account, images)
+    done = publish_plan(configuration, account, images)
+    if account.uid in shared or done.of_keys:
+        plan_files.tidy(plan_files.plan_file(configuration.layout, account.uid), configuration.layout.root)
     keys_wanted.widen(configuration, account)
+    is_new = done.changed or old.is_roster or bool(done.of_keys)
     lines = [
-        *difference(old, plan_files.AccountPlans(done.plan, done.of_keys)),
+        *(difference(old.plans(), plan_files.AccountPlans(done.plan, done.of_keys)) if is_new else ()),
         *lines,
         *([done.note] if done.note else []),
     ]

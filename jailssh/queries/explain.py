@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_DENIED, EXIT_FAILED, EXIT_OK, HostError, JailsshError, UsageError
-from jailssh.core.journal_fields import EVENT, KEY, PLAN, REASON, REASONS, RULE, SESSION, UID, Event
+from jailssh.core.journal_fields import ENTERED, EVENT, KEY, PLAN, REASON, REASONS, RULE, SESSION, UID, Event
 from jailssh.core.names import escape, is_number
 from jailssh.diagnose.explain import Explanation, explain, what_happened
 from jailssh.diagnose.reasons import WITHOUT_COMMAND
@@ -16,6 +17,7 @@ EXAMPLES = (
     "jailssh explain alice -- 'scp -t upload'",
     "jailssh explain alice",
     "jailssh explain git --key bob -- \"git-upload-pack 'team/site'\"",
+    "jailssh explain carol --enter web -- make test",
     "jailssh explain --from-journal 3f9a1c07",
 )
 TAKES_COMMAND = True
@@ -25,13 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("user", nargs="?", metavar="USER", help="account name")
     parser.add_argument("--key", metavar="NAME", help="named key of a shared account")
+    parser.add_argument("--enter", metavar="JAIL", help="the jail that the account enters, and does not log in to")
     parser.add_argument(
         "--from-journal",
         metavar="ID",
         help="past login: session id, reference shown to the user, or journal cursor",
     )
     parser.usage = (
-        "jailssh explain [--json] USER [--key NAME] [-- COMMAND]\n       jailssh explain [--json] --from-journal ID"
+        "jailssh explain [--json] USER [--key NAME|--enter JAIL] [-- COMMAND]\n"
+        "       jailssh explain [--json] --from-journal ID"
     )
     parser.description = (
         "Explain why a command, as the client sends it, is allowed or denied; without COMMAND, an interactive login.\n"
@@ -45,12 +49,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
         raise UsageError("explain", "requires either USER or --from-journal", hint="jailssh explain --help")
     if args.from_journal is not None and (args.command, args.key) != (None, None):
         raise UsageError("explain", "--from-journal cannot be combined with --key or COMMAND: the record contains both")
+    if args.enter is not None and (args.key is not None or args.from_journal is not None):
+        raise UsageError("--enter", "cannot be combined with --key or --from-journal")
     context.need_root("explain")
     if args.from_journal is not None:
         return _from_journal(args.from_journal, context)
     # As ssh(1) does: the words are joined with single spaces into the one string that the server gets.
     command = " ".join(args.command) if args.command else None
-    found = explain(context.layout, accounts.get(args.user), command, args.key)
+    if args.command and args.enter is not None:
+        command = shlex.join(args.command)  # as jailssh enter does
+    found = explain(context.layout, accounts.get(args.user), command, args.key, args.enter)
     context.facts(found.facts, found.lines)
     return EXIT_OK if found.allowed else EXIT_DENIED
 
@@ -107,7 +115,8 @@ def _now(
     if record.cut_short:
         return None, "the record contains only the beginning of the command, so it cannot be checked again"
     try:
-        return explain(context.layout, entry, record.command(), record.get(KEY) or None), ""
+        key, enter = record.get(KEY) or None, record.get(ENTERED) or None
+        return explain(context.layout, entry, record.command(), key, enter), ""
     except HostError:
         raise
     except JailsshError as error:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jailssh.change import transaction
-from jailssh.config.jails import groups_of
+from jailssh.config.jails import enter_of, groups_of
 from jailssh.config.reader import Document
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError
@@ -16,8 +16,9 @@ from jailssh.core.identity import Identity, is_same
 from jailssh.core.names import pluralize
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
+from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration, load_configuration
-from jailssh.publish.plan_files import keys_of, plan_file, readable_plan
+from jailssh.publish.plan_files import entries, keys_of, plan_file, readable_entry, roster
 
 EXAMPLES = ("jailssh list", "jailssh list --json")
 _SOME = 20
@@ -44,19 +45,44 @@ def run(_args: argparse.Namespace, context: Context) -> int:
         lines.append(f"  {group['name']:<20} {group['jail']:<24} {people}")
     lines.append("accounts:" if users else "accounts: none is assigned to a jail directly")
     lines += [f"  {user['name']:<20} {user['jail']:<24} {user['state']}" for user in users]
+    entrants = _entrants(context.layout)
+    lines += ["may enter a jail on this host:"] if any(jail["enter"] for jail in jails) else []
+    for jail in jails:
+        ready = [each["name"] for each in entrants if each["jail"] == jail["name"]]
+        some, more = ", ".join(ready[:_SOME]) or "nobody yet: jailssh apply", len(ready) - _SOME
+        if jail["enter"]:
+            said = f"{', '.join(jail['enter'])}; ready: {some}{f' and {more} more' if more > 0 else ''}"
+            lines.append(f"  {jail['name']:<20} {said}")
     unfinished = transaction.unfinished(context.layout)
     lines += ["unfinished changes:"] if unfinished else []
     lines += [f"  {each.line()}{f'; to end it: {each.hint()}' if each.hint() else ''}" for each in unfinished]
-    facts = {"jails": jails, "groups": by_group, "accounts": users, "unfinished": [asdict(each) for each in unfinished]}
+    facts = {
+        "jails": jails,
+        "groups": by_group,
+        "accounts": users,
+        "enter": entrants,
+        "unfinished": [asdict(each) for each in unfinished],
+    }
     context.facts(facts, lines)
     return EXIT_OK
 
 
+def _entrants(layout: Layout) -> list[dict[str, Any]]:
+    """Return who has a plan to enter which jail."""
+    found = ((uid, jail, readable_entry(layout, uid, jail)) for uid, jail in entries(layout))
+    return [{"name": plan.name if plan else str(uid), "uid": uid, "jail": jail} for uid, jail, plan in found]
+
+
 def _jail(name: str, document: Document | JailsshError) -> dict[str, Any]:
     if not isinstance(document, Document):
-        return {"name": name, "summary": f"BROKEN: {document}", "groups": []}
+        return {"name": name, "summary": f"BROKEN: {document}", "groups": [], "enter": []}
     summary = document.entries[""].get("summary")
-    return {"name": name, "summary": str(summary.raw) if summary else "", "groups": list(groups_of(document))}
+    return {
+        "name": name,
+        "summary": str(summary.raw) if summary else "",
+        "groups": list(groups_of(document)),
+        "enter": list(enter_of(document)),
+    }
 
 
 def _groups(jail: dict[str, Any]) -> list[dict[str, Any]]:
@@ -90,6 +116,6 @@ def _user(configuration: Configuration, name: str) -> dict[str, Any]:
         state = "ready"
     else:
         state = "made at the next login"
-    keys = len(keys_of(readable_plan(configuration.layout, user.uid)))
+    keys = len(keys_of(roster(configuration.layout, user.uid)))
     shared = f", shared by {pluralize(keys, 'key')}" if keys else ""
     return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"{state}{shared}", "keys": keys}

@@ -5,15 +5,22 @@ from __future__ import annotations
 import argparse
 
 from jailssh.console.context import Context
-from jailssh.core.errors import EXIT_OK
-from jailssh.diagnose.explain import no_plan
+from jailssh.core.errors import EXIT_OK, JailsshError, raise_all
+from jailssh.diagnose.explain import entry_plan, no_plan
 from jailssh.host import accounts
 from jailssh.jail.configuration import load_configuration
 from jailssh.plan import codec
+from jailssh.plan.codec import Plan
+from jailssh.publish import entered
 from jailssh.publish.plan_files import keys_of, login_plan, read_plan
 from jailssh.publish.publish import changes
 
-EXAMPLES = ("jailssh plan show alice", "jailssh plan show alice --diff", "jailssh plan show git --key bob")
+EXAMPLES = (
+    "jailssh plan show alice",
+    "jailssh plan show alice --diff",
+    "jailssh plan show git --key bob",
+    "jailssh plan show carol --enter web",
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("show",), help="show the published plan")
     parser.add_argument("user", metavar="USER", help="account name")
     parser.add_argument("--key", metavar="NAME", help="named key of a shared account")
+    parser.add_argument("--enter", metavar="JAIL", help="what it does that enters this jail, and does not log in")
     parser.add_argument("--diff", action="store_true", help="show the changes that jailssh apply publishes")
 
 
@@ -29,11 +37,17 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_root("plan")
     entry = accounts.get(args.user)
     if args.diff:
-        found = [change for change in changes(load_configuration(context.layout)) if change.uid == entry.uid]
+        configuration, errors = load_configuration(context.layout), list[JailsshError]()
+        every = [*changes(configuration), *entered.pending_entries(configuration, errors)]
+        raise_all(errors)
+        found = [change for change in every if change.uid == entry.uid]
         lines = [line for change in found for line in change.lines]
         context.facts(lines, lines or ["no changes"])
         return EXIT_OK
-    if args.key is None:
+    present: Plan | None
+    if args.enter is not None:
+        present = entry_plan(context.layout, entry, args.enter)
+    elif args.key is None:
         present = read_plan(context.layout, entry.uid)
     else:
         present = login_plan(context.layout, entry.uid, entry.name, args.key)

@@ -23,7 +23,7 @@
  * sockets are packed anew; what a queue that nobody takes gets at the end, in seconds. */
 enum { TURN = 64, LOOKS = 1000, PACKS = 100, LAST_TRY = 5 };
 /* What an event is about; for an account its place is in the upper half. */
-enum about { CONTROL, CONNECTION, SIGNALS, ACCOUNT };
+enum about { CONTROL, CONNECTION, SIGNALS, ACCOUNT, SINK };
 
 static int waiting = -1, control = -1, kept_state = -1;
 static int64_t unpacked; /* since when sockets are as the service manager does not know them, 0 for not at all */
@@ -35,10 +35,14 @@ static int64_t now(void)
     return time.tv_sec * INT64_C(1000000000) + time.tv_nsec;
 }
 
+static uint64_t event_of(int fd, enum about about, uint32_t place)
+{
+    return (uint64_t)place << 32 | (uint64_t)about << 28 | (uint32_t)fd;
+}
+
 static bool watch(int fd, enum about about, uint32_t place)
 {
-    struct epoll_event event = { .events = EPOLLIN };
-    event.data.u64 = (uint64_t)place << 32 | (uint64_t)about << 28 | (uint32_t)fd;
+    struct epoll_event event = { .events = EPOLLIN, .data.u64 = event_of(fd, about, place) };
     return epoll_ctl(waiting, EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
@@ -97,6 +101,9 @@ static void on_event(const struct epoll_event *event, int64_t time, bool *ends)
     case ACCOUNT:
         if (state_holds(of, fd)) /* what happened before in this turn may have closed it */
             take_from(of, fd, time);
+        break;
+    case SINK:
+        sink_has_room();
         break;
     }
 }
@@ -180,6 +187,7 @@ int main(void)
     waiting = epoll_create1(EPOLL_CLOEXEC);
     if (fd < 0 || waiting < 0 || signals < 0 || !take_prepare())
         return fail("cannot get memory");
+    sink_wakes(waiting, event_of(0, SINK, 0));
     if (fd != kept_state)
         notify_keep("state", fd);
     notify_given(find_kept);

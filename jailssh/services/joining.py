@@ -13,13 +13,31 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
+from typing import NoReturn
 
-from jailssh.core.errors import HostError
+from jailssh.core.errors import LOGIN_REFUSED, HostError
 
 _GROUPS = "/sys/fs/cgroup"
 _LAST = 1.0
 """Seconds for what the command has written last, once it has ended."""
 _PIECE = 1 << 16
+REFUSED = LOGIN_REFUSED
+"""The exit status of a command that could not be started."""
+_PLAN = 3
+"""The descriptor on which ``jailssh-run`` has its plan."""
+
+
+def become(program: str, plan: bytes) -> NoReturn:
+    """Run ``program`` in the place of this process, with a plan, descriptors 0 to 2 and no variable."""
+    fd = os.memfd_create("plan", 0)
+    with open(fd, "wb", closefd=False) as stream:
+        stream.write(plan)
+    os.lseek(fd, 0, os.SEEK_SET)
+    os.dup2(fd, _PLAN)
+    try:
+        os.execve(program, [program], {})  # noqa: S606 - that is meant
+    except OSError as error:
+        raise HostError(program, (error.strerror or str(error)).lower()) from error
 
 
 def groups_of(pid: int) -> list[str]:

@@ -19,6 +19,9 @@ from jailssh.sessions.programs import Programs
 
 _MARK = "/memfd:jailssh "
 _GONE = " (deleted)"
+_ENTERED = "@"
+_ENTER_WORDS = 4
+"""Of the command line by which a command is run in a jail that is entered."""
 _ID = re.compile(r"[0-9a-f]{16}\Z")
 _COMMAND_BYTES = 300
 _ORIGINAL = b"SSH_ORIGINAL_COMMAND="
@@ -26,12 +29,16 @@ _ORIGINAL = b"SSH_ORIGINAL_COMMAND="
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """What the login program says of its session, by the name of a file that only its outer half has."""
+    """What the login program says of its session, by the name of a file that only its outer half has.
+
+    ``entered``: by ``jailssh enter``, and not by a login.
+    """
 
     session: str
     serial: str
     key: str
     jail: str
+    entered: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,7 +175,8 @@ def _mark_at(pid: int, name: str) -> Mark | None:
     words = leads[len(_MARK) :].removesuffix(_GONE).split(" ") if leads.startswith(_MARK) else ()
     if len(words) != 4 or not _ID.match(words[0]):
         return None
-    return Mark(session=words[0], serial=words[1], key=words[2], jail=words[3])
+    jail = words[3].removeprefix(_ENTERED)
+    return Mark(session=words[0], serial=words[1], key=words[2], jail=jail, entered=jail != words[3])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +205,7 @@ class Told:
     received: int
     server: int
     lingers: bool
+    entered: bool
 
 
 def told(picture: Picture, layout: Layout) -> list[Told]:
@@ -218,12 +227,14 @@ def told(picture: Picture, layout: Layout) -> list[Told]:
                 session=each.name, user=names.get(outer.uid, str(outer.uid)), uid=outer.uid,
                 key=each.mark.key if each.mark else "", jail=each.mark.jail if each.mark else "",
                 plan=each.mark.serial if each.mark else "",
-                pid=outer.pid, pids=tuple(one.pid for one in each.inside), command=_command(outer.pid, layout),
+                pid=outer.pid, pids=tuple(one.pid for one in each.inside),
+                command=_command(outer.pid, layout, entered=each.mark is not None and each.mark.entered),
                 peer=connection.peer if connection else "", since=boot + began / ticks,
                 cpu=sum(_times(one.pid)[1] for one in each.inside) / ticks,
                 memory=sum(one.memory for one in each.inside),
                 sent=connection.sent if connection else -1, received=connection.received if connection else -1,
                 server=server.pid if server else 0, lingers=each.lingers,
+                entered=each.mark is not None and each.mark.entered,
             )
         )  # fmt: skip
     return sorted(found, key=lambda each: each.since)
@@ -259,9 +270,11 @@ def _times(pid: int) -> tuple[int, int]:
         return 0, 0
 
 
-def _command(pid: int, layout: Layout) -> str | None:
+def _command(pid: int, layout: Layout, *, entered: bool) -> str | None:
     """Return what was asked for: sshd has told it to the outer half, whose memory nobody else can change."""
     words = read(pid, "cmdline").split(b"\0")
+    if entered:
+        return escape(words[_ENTER_WORDS - 1], _COMMAND_BYTES) if len(words) > _ENTER_WORDS else None
     command = words[2] if len(words) > 2 and words[1] == b"-c" else None
     if command is None or command == layout.login_program.encode():  # as ForceCommand
         entries = [entry for entry in read(pid, "environ").split(b"\0") if entry.startswith(_ORIGINAL)]

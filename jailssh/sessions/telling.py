@@ -47,7 +47,8 @@ def lines(
 def _row(each: Told) -> tuple[str, ...]:
     return (
         each.session or "-", each.user, each.key or "-", each.jail or "-", _pids(each.pids), _moment(each.since),
-        _seconds(each.cpu), _size(each.memory), _size(each.received), _size(each.sent), each.peer or "-",
+        _seconds(each.cpu), _size(each.memory), _size(each.received), _size(each.sent),
+        each.peer or ("entered" if each.entered else "-"),
         "(interactive)" if each.command is None else each.command,
     )  # fmt: skip
 

@@ -105,7 +105,7 @@ def _open_doors(layout: Layout, configuration: Configuration) -> list[ConfigErro
     inside = jailed(configuration)
     if not inside and not configuration.groups():
         return []
-    found = [_as_error(*each) for each in mail.findings()]
+    found = [_as_error(*each) for each in mail.findings(layout.deliver_program)]
     found += [ConfigError("PAM", note.removeprefix("PAM: ")) for note in pam.notes(layout, configuration.groups())]
     for entry in inside:
         found += _about(layout, configuration, entry)

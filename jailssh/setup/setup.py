@@ -26,7 +26,7 @@ from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import load_configuration
 from jailssh.publish import plan_files
 from jailssh.publish.publish import withdraw_plan
-from jailssh.services import listeners, sshd, units
+from jailssh.services import listeners, mail, sshd, units
 from jailssh.setup import home_keys, jailed, pam, running
 from jailssh.setup.home_keys import Choice
 from jailssh.setup.pam import PAM_PROFILE
@@ -204,9 +204,11 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
         raise HostError(path, "is not installed (the login program)", hint=INSTALL)
     if install.has_capabilities(path):
         return []
-    # Members of other groups are not in the group jailssh, so the program must be open to all; it refuses whoever
+    # Members of other groups, and who enters a jail, are not in the group jailssh, and a mail server starts commands
+    # without the account's further groups (local(8) of postfix), so the program must be open to all; it refuses whoever
     # has no plan.
-    mode, owner = (0o4755, "root") if groups else (0o4750, GROUP)
+    entered, mail = load_configuration(layout).entries(), pam.main_config(layout).mail_inside
+    mode, owner = (0o4755, "root") if groups or entered or mail else (0o4750, GROUP)
     old = install.access_of(path)
     if old == (mode, 0, accounts.group_id(owner)):
         return []
@@ -214,7 +216,11 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     def act() -> None:
         install.set_access(path, mode, 0, accounts.group_id(owner) or 0)
 
-    why = ", because members of other groups have a jail" if groups else ""
+    reasons = [
+        (bool(groups), "members of other groups have a jail"), (mail, "mail servers start it (mail_inside)"),
+        (bool(entered), f"accounts may enter {', '.join(entered)}"),
+    ]  # fmt: skip
+    why = "".join(f", because {reason}" for holds, reason in reasons if holds)
     holder = accounts.find_uid(old[1])
     was = f"{old[0]:04o}, {holder.name if holder else old[1]}:{accounts.group_name(old[2])}"
     line = f"~ {path} to mode {mode:04o}, root:{owner} (was {was}){why}"
@@ -405,13 +411,15 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
     if os.path.isdir(layout.state):
         rest = ", ".join(sorted(os.listdir(layout.state)))
         lines.append(f"built files stay in {layout.state} ({rest}); nothing uses them")
+    still = f"note: %s starts {layout.deliver_program}: take that out of its configuration before jailssh is removed"
+    lines += [still % server for server in mail.starting(layout.deliver_program)]
     return lines
 
 
 def _remove_left_over(layout: Layout) -> None:
     """Remove the plans, which nobody has any more, the locks, and facts that no image was made from."""
     fs.remove_file(layout.lock)
-    for uid in plan_files.planned_uids(layout):
+    for uid in {*plan_files.planned_uids(layout), *(uid for uid, _ in plan_files.entries(layout))}:
         withdraw_plan(layout, uid)
     if os.path.isdir(layout.plans) and os.listdir(layout.plans) == [".lock"]:
         fs.remove_file(f"{layout.plans}/.lock")

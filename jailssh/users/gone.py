@@ -60,11 +60,7 @@ def check(layout: Layout, *, act: bool) -> tuple[list[PlanChange], list[JailsshE
 
 def planned_names(layout: Layout) -> dict[str, list[int]]:
     """Return the uids of the plans of each name; for those who ask about many."""
-    found: dict[str, list[int]] = {}
-    for uid in plan_files.planned_uids(layout):
-        if plan := plan_files.readable_plan(layout, uid):
-            found.setdefault(plan.name, []).append(uid)
-    return found
+    return plan_files.uids_by_name(layout)
 
 
 def set_aside_other(

@@ -15,6 +15,7 @@ from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
+from jailssh.publish import plan_files
 from jailssh.services import shadow
 from jailssh.users import checks, settling
 from jailssh.users.adduser import Outcome, users_file
@@ -50,7 +51,9 @@ def lock(layout: Layout, name: str, fault: Fault = no_fault) -> Outcome:
             journal.step("expiry", inverse, lambda: shadow.set_expiry(name, LOCKED), confines=True)
             journal.commit()
     said = f"{name}: locked; new logins are refused, sessions go on; to end them: jailssh kick {name}"
-    return Outcome((*lines, said), changed=True)
+    closed = plan_files.withdraw_entries(layout, entry.uid)
+    more = [f"{name}: may not enter {', '.join(closed)} either, until: jailssh unlock {name} && jailssh apply"]
+    return Outcome((*lines, said, *(more if closed else ())), changed=True)
 
 
 def _check(entry: AccountEntry) -> None:

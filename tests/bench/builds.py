@@ -104,7 +104,7 @@ def _memory(usual: float, large: float) -> list[Row]:
 
 def peak(site: Site, words: Sequence[str]) -> float:
     """Return the most memory, in MiB, that the command had resident."""
-    done = site.host.run(["python3", "-c", _PEAK, _JAILSSH, *words], check=True, timeout=300)
+    done = site.host.run(["python3", "-c", _PEAK, _JAILSSH, *words], check=True, timeout=1200)
     return int(done.stdout) / 1024
 
 

@@ -19,7 +19,9 @@ def run_pytest(
         (folder / name).write_text(text)
     plugins = ("-p", "tests.abilities", "-p", "tests.side_by_side", "-p", "no:cacheprovider")
     options = [*plugins, "-c", os.devnull, "--rootdir", str(folder), *arguments]
-    env = {**os.environ, "JAILSSH_MUST_RUN": must_run, "GIT_DIR": "/nowhere", "LC_ALL": "C", "PYTHONPATH": str(REPO)}
+    # What xdist says to its workers is not for the one that is started here: it would take itself for one of them.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    env |= {"JAILSSH_MUST_RUN": must_run, "GIT_DIR": "/nowhere", "LC_ALL": "C", "PYTHONPATH": str(REPO)}
     command = [sys.executable, "-m", "pytest", *options, str(folder)]
     if not stdin:
         command = ["sh", "-c", 'exec "$@" <&-', "sh", *command]

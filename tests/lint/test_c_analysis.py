@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.abilities import REPO
-from tests.lint.tree import LOGIN_C, PAM_C, RELAY_C, name
+from tests.lint.tree import DELIVER_C, LOGIN_C, PAM_C, RELAY_C, name
 
-SOURCES = [path for path in (*LOGIN_C, *PAM_C, *RELAY_C) if path.suffix == ".c"]
+SOURCES = [path for path in (*DELIVER_C, *LOGIN_C, *PAM_C, *RELAY_C) if path.suffix == ".c"]
 DEFINES = [
     "-std=c17",
     "-Ijailssh/login",
@@ -25,6 +25,7 @@ DEFINES = [
     '-DPLAN_DIR="/p"',
     '-DRUN_DIR="/r"',
     '-DPAM_TABLE_DIR="/t"',
+    '-DTABLE_DIR="/t"',
     '-DVERSION="0"',
 ]
 ANALYSERS = {

@@ -66,6 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "carrying", "console", "core", "files", "host", "jail", "migration", "publish", "selftest", "setup", "sources",
         "users",
     },
+    "entering": {"console", "core", "host", "plan", "policy", "services"},
     "compat": {"console", "core", "files", "host"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "files", "host", "integrity",
@@ -78,6 +79,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "users",
     },
 }  # fmt: skip
+VERB_ROOMS = ("cli", "queries", "transfer", "entering")
 MOST_FILES = 20
 """Of one room, without ``__init__.py``: what one can hold in mind."""
 # What starts a program: everything else must be reachable from here.
@@ -109,6 +111,7 @@ HOST_EXCEPTIONS: dict[str, str] = {
 ENVIRONMENT: dict[str, str] = {
     "jailssh/cli/build.py": "SOURCE_DATE_EPOCH, as in every tool that writes archives",
     "jailssh/cli/exec.py": "TERM, judged by its characters, for a command on a terminal",
+    "jailssh/entering/run.py": "TERM, likewise",
     "jailssh/host/accounts.py": "SUDO_UID, to keep who runs this from locking themselves out: it can only refuse",
     "jailssh/host/nss.py": "cleared in the copy of the process that asks the name service",
 }
@@ -224,7 +227,7 @@ def test_no_circles_between_modules() -> None:
 def test_every_module_is_reachable() -> None:
     """From what starts a program, by what is imported; verbs are imported by their name."""
     after = _graph()
-    verbs = {_module(path) for path in ROOMS if _room(path) in ("cli", "queries", "transfer")}
+    verbs = {_module(path) for path in ROOMS if _room(path) in VERB_ROOMS}
     seen, left = set(), [*ENTRY_POINTS, *verbs]
     while left:
         module = left.pop()
@@ -291,9 +294,7 @@ def test_an_import_of_a_test_module_would_be_found(bad: str) -> None:
 def test_only_cli_parses_arguments() -> None:
     files = {name(path) for path in MODULES for _, full in _imports(path) if full.split(".")[0] == "argparse"}
     assert [
-        file
-        for file in files
-        if not file.startswith(("jailssh/cli/", "jailssh/queries/", "jailssh/transfer/", "jailssh/console/"))
+        file for file in files if not file.startswith(tuple(f"jailssh/{room}/" for room in (*VERB_ROOMS, "console")))
     ] == []
 
 

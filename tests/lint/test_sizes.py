@@ -23,14 +23,18 @@ FUNCTION = 60
 # 180 are jails that outlive their logins: a keeper made, recorded, found beyond doubt, and its namespaces entered; 30
 # make the file of a recording; 20 compare the groups of a session with those that its plan was made for; 50 are the
 # switch by which the administrator refuses new logins, and what names a session to root's commands; 10 lead out of
-# the mounts that PAM makes for sessions of cron, at and su; 110 make and enter the network that the sessions of an
-# account share with what sshd forwards for it, as the PAM module does.
-WITH_POWER = 3240
+# the mounts that PAM makes for sessions of cron, at and su; 20 make the exit status on which a mail server acts; 50
+# find the plan of who enters a jail on the host; 40 let one reader of plans read those of jailssh-run too, which logins
+# never take; 110 make and enter the network that the sessions of an account share with what sshd forwards for it, as
+# the PAM module does.
+WITH_POWER = 3350
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
 # half that has them; 40 say to the user what of a command did not fit; 60 are what holds a jail that outlives its
 # logins, and ends a session in it; 170 write the recording of a terminal; 30 name a session to the relay of its log and
 # to root's commands.
 AFTER_DROP = 3200
+# What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away.
+RUN = 950
 PAM_MODULE = 500
 AFTER_DROP_FOLDERS = ("command", "outer")
 
@@ -106,6 +110,13 @@ def test_login_program() -> None:
     assert all(lines.values()), lines
     assert lines[""] <= WITH_POWER, lines
     assert sum(lines[folder] for folder in AFTER_DROP_FOLDERS) <= AFTER_DROP, lines
+
+
+def test_run_program() -> None:
+    empty = ("", '""')
+    files = [path for path in C if name(path).startswith("jailssh/run/") and path.suffix == ".c"]
+    assert len(files) > 5
+    assert sum(len([line for line in c_code(path).splitlines() if line.strip() not in empty]) for path in files) <= RUN
 
 
 def test_exceptions_are_needed() -> None:

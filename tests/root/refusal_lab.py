@@ -142,6 +142,17 @@ def shared_with_full_tmp(lab: Lab) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def entered(lab: Lab, jail: str) -> Iterator[None]:
+    """What lies under the name of the plan for entering this jail is that of the jail lab."""
+    path = lab.publish(plan())
+    path.rename(f"{path}@{jail}")
+    try:
+        yield
+    finally:
+        pathlib.Path(f"{path}@{jail}").unlink()
+
+
 def another_plan(lab: Lab) -> AbstractContextManager[None]:
     lab.publish(plan(login_lab.OTHER_UID, home="/home/v"))
     return contextlib.nullcontext()
@@ -176,6 +187,7 @@ def recordings(lab: Lab, inodes: int = 0) -> Iterator[None]:
 SETTING: dict[str, Callable[[Lab], AbstractContextManager[None]]] = {
     "no plan": lambda lab: moved(lab.path(f"{PLANS}/{UID}")),
     "a plan of another": another_plan,
+    "the plan of another jail": lambda lab: entered(lab, "other"),
     "a daemon that lies": lying_daemon,
     "a full /tmp": shared_with_full_tmp,
     "recordings": recordings,
@@ -207,6 +219,8 @@ def login(lab: Lab, row: Row) -> Done:
         how["env"] = (OF_SSHD,)
     if row.setting == "other arguments":
         return lab.login(argv=[b"jailssh-login", b"-x"])
+    if row.setting == "the plan of another jail":
+        return lab.login(argv=[b"jailssh-enter", b"other"])
     if row.plan not in ("terminal", "recorded"):
         return lab.login(row.command, **how)
     master, slave = pty.openpty()

@@ -136,6 +136,7 @@ PLANS_AND_KEYS = (
     Row("load_own: answer", "plan-missing", setting="no plan", says="no plan; jailsshd does not answer: "),
     Row("load_own: why", "plan-bad", setting="a plan of another", says="plan of another user"),
     Row("load_own: why", "plan-bad", (opened(str(UID), EIO, OUTER),), says="Input/output error|I/O error"),
+    Row("load_entered: why", "plan-bad", setting="the plan of another jail", says="plan of another jail"),
     Row("load_own: plan is still missing", "plan-bad", setting="a daemon that lies"),
     Row("find_key: sshd cannot expose the key: the host's /tmp is full or read-only", "key-unknown", plan="shared",
         setting="a full /tmp"),

@@ -10,6 +10,7 @@ import select
 import struct
 import termios
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from tests.root.login_lab import Done, Lab, Session
@@ -29,13 +30,13 @@ class Terminal:
     def resize(self, rows: int, columns: int) -> None:
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
 
-    def start(self, command: str | None) -> Session:
+    def start(self, command: str | None, argv: Sequence[bytes] | None = None) -> Session:
         def take() -> None:
             os.setsid()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         ends: dict[str, Any] = {"stdin": self.slave, "stdout": self.slave, "stderr": self.slave}
-        self.session = self.lab.start(command, prepare=take, env=[b"TERM=xterm"], **ends)
+        self.session = self.lab.start(command, argv=argv, prepare=take, env=[b"TERM=xterm"], **ends)
         return self.session
 
     def read(self) -> bool:

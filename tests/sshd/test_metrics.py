@@ -51,3 +51,7 @@ def test_sums_go_on_and_sessions_are_counted_now(world: World) -> None:
     world.host.run(["mkdir", "-p", "/var/lib/node"], check=True)
     world.jailssh("metrics", "--textfile", FILE)
     assert f"{DENIED} {before + 2}\n" in world.host.read(FILE).decode()
+    asked = "printf 'GET /metrics HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' | /usr/local/bin/jailssh metrics --answer"
+    answer = world.host.run(["sh", "-c", asked], check=True).stdout
+    assert answer.startswith("HTTP/1.1 200 OK")
+    assert f"{DENIED} {before + 2}\n" in answer

@@ -28,6 +28,7 @@ PROGRAMS = {
     "libexec/jailssh/jailssh-join": 0o755,
     "libexec/jailssh/jailssh-match": 0o755,
     "libexec/jailssh/jailssh-relay": 0o755,
+    "libexec/jailssh/jailssh-run": 0o755,
     "libexec/jailssh/jailsshd": 0o755,
 }
 
@@ -83,7 +84,11 @@ def test_files_and_modes(pristine: Path) -> None:
     for program, mode in PROGRAMS.items():
         assert state[program] == (mode, 0, 0)
     assert [path for path, facts in state.items() if facts[1:] != (0, 0)] == []
-    assert [path for path, facts in state.items() if facts[0] & 0o022] == [], "writable by others than root"
+    links = [path for path in state if (_inside(pristine) / path).is_symlink()]
+    assert links == ["bin/jailssh-enter"]
+    assert (_inside(pristine) / links[0]).resolve() == (_inside(pristine) / "libexec/jailssh/jailssh-login").resolve()
+    written = [path for path, facts in state.items() if facts[0] & 0o022 and path not in links]
+    assert written == [], "writable by others than root"
     special = [path for path, facts in state.items() if facts[0] & 0o7000]
     assert special == ["libexec/jailssh/jailssh-login"]
     unreadable = [path for path, facts in state.items() if not facts[0] & 0o004 and path not in special]
@@ -293,7 +298,7 @@ def test_what_is_stopped_are_units(pristine: Path) -> None:
     assert sorted(units) == [
         "jailssh-audit.service", "jailssh-audit.timer",
         "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer",
-        "jailssh-relay.service", "jailssh-relay.socket",
+        "jailssh-relay.service", "jailssh-relay.socket", "jailssh-transfers.service", "jailssh-transfers.timer",
         "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer", "jailsshd.service", "jailsshd.socket",
     ]  # fmt: skip
 

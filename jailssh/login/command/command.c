@@ -191,10 +191,10 @@ static noreturn void be_init(pid_t command)
     _exit(code);
 }
 
-/* With a journal that is required this has been said, and answered, before anything ran. */
+/* Where the outer half is waited for this has been said, and answered, before anything ran. */
 static void say_allowed(const struct plan *plan, const struct verdict *verdict)
 {
-    if (!plan_says(plan, OP_JOURNAL, "require"))
+    if (!channel_waits(plan))
         channel_say(SAYS_ALLOWED, verdict->rule, verdict->plugin, "");
 }
 
@@ -206,7 +206,7 @@ static void judge(const struct plan *plan, const struct request *request, struct
         _exit(EXIT_DENIED);
     }
     verdict->argv[verdict->argc] = NULL;
-    if (!plan_says(plan, OP_JOURNAL, "require"))
+    if (!channel_waits(plan))
         return;
     char go;
     channel_say(SAYS_ALLOWED, verdict->rule, verdict->plugin, "");
@@ -229,7 +229,9 @@ void command_start(const struct plan *plan, const struct request *request, struc
     char **env = environment(plan, request, verdict);
     run_first(plan, verdict, env);
     struct its_streams streams = { .terminal = terminal, .ruleset = within_open(plan, verdict->rule_index) };
-    stream_open(plan, terminal, rule_first(plan, verdict->rule_index, OP_LOG) != NULL, channel, streams.ends);
+    /* What whoever enters has as 0-2 can be a directory or a terminal of the host's: none of it goes in. */
+    bool pipes = request->jail != NULL, log = rule_first(plan, verdict->rule_index, OP_LOG) != NULL;
+    stream_open(plan, terminal, pipes, log, channel, streams.ends);
     struct command_filter filter;
     command_filter_prepare(&filter, &verdict->program, rule_first(plan, verdict->rule_index, OP_ALONE) != NULL);
     pid_t command = vfork();

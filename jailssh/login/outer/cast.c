@@ -61,12 +61,13 @@ static void put_string(const char *text)
 /* Put the character of N bytes at C as JSON has it (RFC 8259); 0: no character, in whose place U+FFFD stands. */
 static void put_character(const unsigned char *c, size_t n)
 {
+    static const char hex[] = "0123456789abcdef";
     if (n == 0)
         put_string("\xef\xbf\xbd");
     else if (*c == '"' || *c == '\\')
-        line.used += (size_t)snprintf(line.text + line.used, LONGEST + 1, "\\%c", *c);
+        put((const char[]){ '\\', (char)*c }, 2);
     else if (*c < 0x20 || *c == 0x7f)
-        line.used += (size_t)snprintf(line.text + line.used, LONGEST + 1, "\\u%04x", *c);
+        put((const char[]){ '\\', 'u', '0', '0', hex[*c >> 4], hex[*c & 15] }, LONGEST);
     else
         put(c, n);
 }
@@ -81,6 +82,11 @@ static void put_text(const char *data, size_t size, struct unfinished *left)
     have += size;
     left->count = 0;
     while (at < have) {
+        /* Of a busy terminal nearly all stands for itself. */
+        for (; at < have && whole[at] >= 0x20 && whole[at] < 0x7f && whole[at] != '"' && whole[at] != '\\'; at++)
+            line.text[line.used++] = (char)whole[at];
+        if (at == have)
+            return;
         size_t n = character(whole + at, have - at);
         if (n > have - at) {
             left->count = have - at;

@@ -44,12 +44,12 @@ static void on_message(struct outer *o)
     } else if (text[0] == SAYS_STREAMS) {
         relay_take(o, &got);
     } else if (text[0] == SAYS_ALLOWED) {
-        bool logged = report_start(o, text);
+        bool logged = report_start(o, text), required = plan_says(o->plan, OP_JOURNAL, "require");
         o->allowed = true;
-        if (logged && plan_says(o->plan, OP_JOURNAL, "require"))
-            (void)!send(o->channel, "", 1, MSG_NOSIGNAL);
-        else if (plan_says(o->plan, OP_JOURNAL, "require"))
+        if (required && !logged)
             shutdown(o->channel, SHUT_WR);
+        else if (channel_waits(o->plan))
+            (void)!send(o->channel, "", 1, MSG_NOSIGNAL);
     } else {
         memcpy(o->message, text, (size_t)n + 1);
         o->ended = true;
@@ -64,7 +64,7 @@ static void on_signal(struct outer *o)
     int number = (int)info.ssi_signo;
     if (number == SIGWINCH && o->master >= 0)
         relay_resize(o);
-    else if (number == SIGHUP && getppid() != o->parent)
+    else if (number == SIGHUP && o->parent && getppid() != o->parent)
         relay_without_client(o); /* sshd is gone, and nothing of the session may survive it */
     else if (number != SIGCHLD && number != SIGPIPE)
         kill(o->jail, number);
@@ -215,8 +215,8 @@ static void mark(const struct plan *plan, const struct request *request)
 {
     enum { MOST = 249, NO_EXEC = 8 }; /* bytes that it may have (memfd_create(2)); MFD_NOEXEC_SEAL */
     char name[MOST + 1];
-    snprintf(name, sizeof name, "jailssh %s %s %s %s", request->session, plan->serial, request->key,
-             plan_first(plan, OP_JAIL)[0]);
+    snprintf(name, sizeof name, "jailssh %s %s %s %s%s", request->session, plan->serial, request->key,
+             request->jail ? "@" : "", plan_first(plan, OP_JAIL)[0]);
     if (memfd_create(name, MFD_CLOEXEC | NO_EXEC) < 0 && errno == EINVAL) /* before Linux 6.3 */
         (void)!memfd_create(name, MFD_CLOEXEC);
 }
@@ -225,7 +225,8 @@ static void set_up(struct outer *o)
 {
     char *const *bandwidth = plan_first(o->plan, OP_BANDWIDTH);
     o->master = o->log.from = -1;
-    o->client = 1;
+    /* Whose output goes elsewhere has a command that learns of its end by itself: it is none of ours. */
+    o->client = plan_first(o->plan, OP_TREE) && !plan_says(o->plan, OP_PTY, "yes") ? -1 : 1;
     o->began = o->moved = clock_now();
     o->duration = time_of(o->plan, OP_DURATION);
     o->idle = time_of(o->plan, OP_IDLE);
@@ -256,14 +257,16 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     o.jail = pid;
     o.parent = parent;
     set_up(&o);
-    creds_drop(plan, NULL, 0);
-    name_process(request->session);
-    mark(plan, request);
-    if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle)
+    if (!plan_first(plan, OP_TREE)) { /* a session, which is looked for; jailssh-run has dropped what it may */
+        creds_drop(plan, NULL, 0);
+        name_process(request->session);
+        mark(plan, request);
+    }
+    if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle && !request->jail)
         close(0); /* the command's alone: its end must be the end for sshd too */
     sigfillset(&all);
     o.signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-    if (o.signals < 0 || prctl(PR_SET_PDEATHSIG, SIGHUP) != 0) {
+    if (o.signals < 0 || (parent && prctl(PR_SET_PDEATHSIG, SIGHUP) != 0)) {
         kill(pid, SIGKILL);
         refuse(R_SETUP, "cannot monitor the session", errno);
     }
@@ -272,7 +275,7 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
         kill(pid, SIGKILL);
         refuse(R_RECORDING, "cannot write the recording", error);
     }
-    if (getppid() != parent)
+    if (parent && getppid() != parent)
         kill(pid, SIGKILL);
     nojournal_settle();
     outer_confine(pid);

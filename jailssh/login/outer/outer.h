@@ -7,7 +7,8 @@
 #include "env.h"
 #include "plan.h"
 
-/* The outer half after the clone; returns the exit status.  PID and PIDFD are of the jail's first process. */
+/* The outer half after the clone; returns the exit status.  PID and PIDFD are of the jail's first process; PARENT is
+ * who must not go before it, or 0. */
 int outer_run(const struct plan *plan, const struct request *request, int channel, pid_t pid, int pidfd, pid_t parent);
 
 #endif

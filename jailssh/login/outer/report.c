@@ -65,6 +65,8 @@ static void tell_user(const struct outer *o, enum reason reason, const char *det
     case TELL_PURPOSE:
         if (o->request->command)
             fail_say("jailssh: command not allowed; %s\n", about[0]);
+        else if (o->request->jail)
+            fail_say("jailssh: jail has no shell; %s\n", about[0]);
         else
             fail_say("jailssh: login succeeded, but no shell is allowed; %s\n", about[0]);
         break;
@@ -96,7 +98,7 @@ int report_end(struct outer *o)
         if (what == SAYS_DENIED && *part[2]) /* the rule that nearly matched */
             journal_keep("JAILSSH_RULE", part[2]);
         fail_log(code, reason, part[1], o->request->command);
-        return code;
+        return fail_status(code, reason);
     } else { /* the jail was killed, by us or by the kernel */
         if (waitpid(o->jail, &status, 0) != o->jail)
             refuse(R_SETUP, "cannot read the exit status of the session", errno);
@@ -119,5 +121,5 @@ int report_end(struct outer *o)
     journal_add("JAILSSH_CPU_USEC", part[1]);
     journal_add("JAILSSH_MAXRSS", part[2]);
     journal_send();
-    return code;
+    return fail_status(code, o->reason);
 }

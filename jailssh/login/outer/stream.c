@@ -47,12 +47,12 @@ static int half_pipe(int *command, bool to_command, bool packets)
     return ends[to_command ? 1 : 0];
 }
 
-void stream_open(const struct plan *plan, bool terminal, bool log, int channel, int ends[STREAMS])
+void stream_open(const struct plan *plan, bool terminal, bool pipes, bool log, int channel, int ends[STREAMS])
 {
     char letters[MOST + 1] = { SAYS_STREAMS };
     int fds[MOST];
     unsigned n = 0;
-    bool relayed = !terminal && (plan_first(plan, OP_BANDWIDTH) || plan_first(plan, OP_IDLE));
+    bool relayed = !terminal && (pipes || plan_first(plan, OP_BANDWIDTH) || plan_first(plan, OP_IDLE));
     int slave = -1;
     if (terminal) {
         slave = pty_open(&fds[n]);

@@ -10,9 +10,9 @@
 /* What is relayed, by the descriptor of sshd's at its one end. */
 enum { TO_COMMAND, OUTPUT, ERRORS, STREAMS };
 
-/* Inside, before the command: make what PLAN and the rule (LOG) ask for, and hand its other ends over CHANNEL.  In
- * ENDS stand the command's, -1 where it gets sshd's own.  Refuses on failure. */
-void stream_open(const struct plan *plan, bool terminal, bool log, int channel, int ends[STREAMS]);
+/* Inside, before the command: make what PLAN and the rule (LOG) ask for, or PIPES, and hand its other ends over
+ * CHANNEL. In ENDS stand the command's, -1 where it gets sshd's own.  Refuses on failure. */
+void stream_open(const struct plan *plan, bool terminal, bool pipes, bool log, int channel, int ends[STREAMS]);
 
 /* In the command's process: make ENDS its descriptors 0-2, and the terminal its controlling one. */
 bool stream_become(const int ends[STREAMS], bool terminal);

@@ -28,7 +28,9 @@ CALLS: dict[str, list[str]] = {
     "kick": ["kick alice"],
     "replay": ["replay", "replay --search x --json"],
     "sessions": ["sessions", "sessions --json"],
+    "run": ["run --dry-run /srv/tree true"],
     "exec": ["exec --help"],
+    "enter": ["enter --help"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
     "apply": ["apply", "apply --dry-run"],
     "config": ["config show", "config check"],
@@ -46,6 +48,7 @@ CALLS: dict[str, list[str]] = {
     "import": ["import /root/archive", "import --apply --yes /root/archive"],
     "selftest": ["selftest --help"],
     "metrics": ["metrics", "metrics --json"],
+    "transfers": ["transfers", "transfers --csv"],
     "list": ["list", "list --json"],
     "plugins": ["plugins"],
     "demo": ["demo --help"],
@@ -64,6 +67,8 @@ SHOWING = {
     "audit report",
     "demo --help",
     "exec --help",
+    "enter --help",
+    "run --dry-run /srv/tree true",
 }
 WAYS = [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", ">&- 2>&- <&-", "2>/dev/stderr LC_ALL=C"]
 NAME = "pr\u00fcfung\u2026"

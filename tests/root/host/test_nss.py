@@ -89,6 +89,24 @@ def test_up(lab: Lab) -> None:
     )]  # fmt: skip
 
 
+@pytest.mark.parametrize("order", ["files fake", "fake files", "files"])
+@pytest.mark.parametrize("action", ["", " [SUCCESS=merge]"])
+def test_many_questions_get_the_answers_of_the_first_ones(lab: Lab, order: str, action: str) -> None:
+    """The files are read as a whole then; groups that a directory has local accounts in count as before."""
+    groups = order.replace("files", f"files{action}")
+    lab.host.write("/etc/nsswitch.conf", f"passwd: {order}\ngroup: {groups}\n")
+    asked = [
+        "accounts.find('dora')", "accounts.find('local')", "accounts.find_uid(4321)", "accounts.find('nobody-here')",
+        "accounts.group_id('people')", "accounts.group_id('local')", "accounts.group_id('nothing')",
+        "accounts.members('people')",
+    ]  # fmt: skip
+    found = lab.ask(*asked * 6)
+    assert [row[:2] for row in found] == [row[:2] for row in found[: len(asked)]] * 6
+    lab.directory.state("away")
+    rows = lab.ask(*["accounts.group_id('root')"] * 20, *asked[:2], asked[3])
+    assert {row[0] for row in rows[-3:]} == ({"value"} if order == "files" else {"UnansweredError"})
+
+
 # "fake files": what the C library says in the end is that the files do not have it, as if nothing were away.
 @pytest.mark.parametrize("order", ["files fake", "fake files", "files fake systemd", "files [NOTFOUND=continue] fake"])
 @pytest.mark.parametrize("state", ["away", "busy"])

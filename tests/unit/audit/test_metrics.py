@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -29,6 +30,16 @@ def test_only_what_may_be_said_counts() -> None:
     for each in (record(), record(), record(_UID="1001"), record(JAILSSH_EVENT="audit"), record(JAILSSH_EVENT="")):
         sums.add(each)
     assert sums.rows == {("denied", "shell", "hours"): 2}
+
+
+def test_drops_are_the_relays_to_tell() -> None:
+    sums = Sums()
+    dropped = {"JAILSSH_EVENT": "messages-lost", "JAILSSH_REASON": "", "JAILSSH_DROPPED": "7"}
+    with patch("jailssh.host.journal._relay_uid", lambda: "77"):
+        for uid in ("77", "77", "1000", "0"):
+            sums.add(record(**dropped, _UID=uid))
+        sums.add(record(**{**dropped, "JAILSSH_DROPPED": "-1"}, _UID="77"))
+    assert sums.rows["dropped", "shell", ""] == 14
 
 
 def test_nobody_makes_up_names_without_end() -> None:
@@ -56,6 +67,8 @@ def numbers() -> str:
     sums = Sums()
     for event in ("session-start", "denied", "refused", "image-built", "image-failed", "file-operation"):
         sums.add(record(JAILSSH_EVENT=event))
+    with patch("jailssh.host.journal._relay_uid", lambda: "77"):
+        sums.add(record(JAILSSH_EVENT="messages-lost", JAILSSH_DROPPED="40", JAILSSH_REASON="", _UID="77"))
     live = [{"jail": "shell", "memory": 5}, {"jail": "shell", "memory": 6}, {"jail": "", "memory": 1}]
     return metrics.text(sums, live, 3, paused=True)
 
@@ -64,7 +77,9 @@ def test_the_text_is_what_prometheus_reads() -> None:
     text = numbers()
     for line in ('jailssh_sessions{jail="shell"} 2', 'jailssh_sessions_memory_bytes{jail="shell"} 11',
                  'jailssh_denied_total{jail="shell",reason="hours"} 1', "jailssh_processes_outside 3",
-                 "jailssh_no_new_logins 1", "# TYPE jailssh_refused_total counter"):  # fmt: skip
+                 "jailssh_no_new_logins 1",
+                 'jailssh_messages_dropped_total{jail="shell"} 40',
+                 "# TYPE jailssh_refused_total counter"):  # fmt: skip
         assert f"{line}\n" in text
 
 

@@ -174,8 +174,9 @@ def test_servers_are_told_each_once() -> None:
     facts = servers.Facts(
         (("postfix forward_path", "why", "cure"),), (("proftpd", "why"),),
         (servers.Service("PHP-FPM pool", "/etc/php/x", "al", "j"),), ("/usr/sbin/in.rshd",), "/x/jailssh-login",
+        commands=(("postfix", "why", "cure"),),
     )  # fmt: skip
-    assert ids(servers.judge(facts)) == ["JSH-531", "JSH-532", "JSH-534", "JSH-535", "JSH-533"]
+    assert ids(servers.judge(facts)) == ["JSH-531", "JSH-537", "JSH-532", "JSH-534", "JSH-535", "JSH-533"]
     assert ids(servers.judge(servers.Facts())) == []
 
 

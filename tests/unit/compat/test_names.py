@@ -14,6 +14,7 @@ from jailssh.compat.call import Failed
 from jailssh.compat.options import read
 from jailssh.core.errors import JailsshError
 from jailssh.host.accounts import AccountEntry
+from jailssh.host.paths import Layout
 
 J = "/var/www/clients/client1/web1"
 
@@ -122,10 +123,11 @@ ERRORS = {
     "jk_chrootlaunch": 1,
     "jk_socketd": 1,
     "jk_socketd --socket=/dev/log -n": 1,
-    f"jk_uchroot -j {J} -x /bin/sh -- -c id": 1,
+    f"jk_uchroot -j {J}": 1,
+    "jk_uchroot -x /bin/sh": 1,
+    "jk_uchroot -j / -x /bin/sh": 1,
     "jk_lsh -c id": 1,
     "jk_chrootsh": 1,
-    "jk_procmailwrapper -d x": 1,
     f"jk_list -j {J}": 1,
     f"jk_update -j {J} /srv": 1,
     "jk_check /none": 1,
@@ -194,10 +196,11 @@ OPTIONS = {
     ),
     "jk_chrootlaunch --jail=/srv/j --user=web --group=www --pidfile=/p --exec=/bin/x": "!-p User=web",
     "jk_socketd --nodetach --pidfile=/x --base=5 --peak=9 --interval=1": "!jailssh audit log",
-    f"jk_uchroot --jail={J} --executable=/bin/sh": "!jailssh adduser NAME --jail JAIL,JAIL",
+    f"jk_uchroot --jail={J} --executable=/bin/sh -- -c id": "enter web1 -- /bin/sh -c id",
+    f"jk_uchroot -v -j {J}/ -x usr/bin/id a b": "enter web1 -- /usr/bin/id a b",
+    f"jk_uchroot --verbose -j {J} --exec=/bin/sh": "enter web1 -- /bin/sh",
     "jk_lsh -c id": "!jailssh migrate jailkit",
     "jk_chrootsh -c id": "!jailssh migrate jailkit",
-    "jk_procmailwrapper": "!jailssh doctor NAME",
 }
 
 
@@ -217,6 +220,26 @@ def test_every_option_does_its_job_or_says_what_to_do(
     else:
         assert code == 0, said
         assert expected == "." or any(expected in " ".join(each) for each in verbs.lines), verbs.lines
+
+
+def test_the_wrapper_of_procmail_becomes_the_delivery_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the recipient, with procmail's arguments; what cannot be started keeps the message in the queue."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    monkeypatch.setattr("jailssh.host.process.find_program", lambda name: f"/opt/{name}")
+    begun: list[list[str]] = []
+    monkeypatch.setattr("jailssh.host.process.become", lambda path, argv: begun.append([path, *argv]))
+    names.main(["/usr/sbin/jk_procmailwrapper", "-h", "-a", "x y"])
+    deliver = Layout().deliver_program
+    assert begun == [[deliver, deliver, "--", "/opt/procmail", "-h", "-a", "x y"]]
+
+    def fails(_path: str, _argv: list[str]) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("jailssh.host.process.become", fails)
+    assert names.main(["jk_procmailwrapper"]) == 75
+    assert f"cannot start {deliver}: [Errno 13] Permission denied" in capsys.readouterr().err
 
 
 # Letters and long names as the tools' sources give them to getopt(3).
@@ -351,7 +374,10 @@ def test_every_name_is_installed() -> None:
     from tests.harness.source import REPO
 
     text = (REPO / "meson.build").read_text()
-    tried = {words_of(line)[0] for line in (*CALLS, *OPTIONS)} | {"jk_update"}  # in tests/root/compat
+    tried = {words_of(line)[0] for line in (*CALLS, *OPTIONS)} | {
+        "jk_update",
+        "jk_procmailwrapper",
+    }  # in tests of their own
     assert tried == set(names.NAMES), "each name is tried"
     assert set(re.findall(r"'(jk_\w+)'", text)) == set(names.NAMES)
     assert {people.jk_list, trees.jk_init} <= {action for _, action in names.NAMES.values()}

@@ -311,6 +311,7 @@ REASONS: list[tuple[str, str | None, dict[str, str], list[str]]] = [
     ("key-unknown", None, REFUSED, ["without a named key", "jailssh keys add alice NAME FILE", ": not recorded"]),
     ("key-ambiguous", None, REFUSED, ["several keys in one login", "{rings}/alice/NAME.pub, a line each"]),
     ("maintenance", None, {}, ["allowed no new logins then", "jailssh unlock --no-new-logins"]),
+    ("not-listed", None, {}, ["not in 'enter' of that jail", "put alice into 'enter'"]),
     ("sessions", None, {}, ["[limits] max_sessions = 7  ({users}/alice.conf:4): change it there", ": not recorded"]),
     ("sessions-of-key", None, {}, [f"[limits] max_sessions_per_key = 1  ({OWN}:10): change it there, then: jail"]),
     ("address", "internal-sftp", PEER, ["came from 203.0.113.9\n", f"[limits] addresses = 192.0.2.0/24  ({OWN}:4)"]),

@@ -33,6 +33,12 @@ def test_read_trusted_returns_the_content(tree: Path) -> None:
     assert read(tree / "f", tree) == b"hello"
 
 
+def test_a_file_without_a_size_is_read_to_its_end_or_limit() -> None:
+    assert len(fs.read_trusted("/proc/cpuinfo", 1 << 24)) > 100
+    with pytest.raises(HostError, match="grew beyond 10 bytes"):
+        fs.read_trusted("/proc/cpuinfo", 10)
+
+
 @pytest.mark.parametrize("mode", [0o664, 0o646, 0o666])
 def test_a_writable_file_is_refused(tree: Path, mode: Any) -> None:
     (tree / "f").write_bytes(b"x")

@@ -1,0 +1,127 @@
+"""Which files a session wrote, as the log of file operations tells it.  Pure.
+
+The lines are those of sftp-server(8), as ``login/outer/operation.c`` reads them: names are not escaped for quotes, so
+the last quote ends a path, and where two names could be divided in more than one way they are left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from jailssh.audit.logbook import file_lines
+from jailssh.core import journal_fields as fields
+from jailssh.core.closed import Word
+from jailssh.host.journal import JournalRecord
+
+FIELDS = (
+    fields.EVENT, fields.USER, fields.UID, fields.JAIL, fields.SESSION, fields.KEY, fields.OPERATION, fields.PATH,
+    fields.NEW_PATH, fields.BYTES_WRITTEN, fields.FILE, "_UID",
+)  # fmt: skip
+"""What is needed of a record."""
+_MAY_BE_CUT = 1016
+"""Characters from which on sftp-server may have cut the line: MAY_BE_CUT in operation.c."""
+_CLOSED = re.compile(r'(?:forced )?close "(.*)" bytes read [0-9]+ written ([0-9]{1,18})\Z', re.DOTALL)
+_CLOSED_CUT = re.compile(r'(?:forced )?close "')
+_RENAMED = re.compile(r'(?:posix-)?rename old "(.*)"', re.DOTALL)
+_BETWEEN = '" new "'
+# strvis(3) with VIS_OCTAL doubles backslashes, so what the login program escapes (\xNN) cannot be part of a name.
+_ESCAPED = re.compile(r"\\(\\|[0-3][0-7][0-7]|x[0-9a-f]{2})")
+
+
+class _Kind(Word):
+    """The operations that say what was written, as sftp-server has them."""
+
+    CLOSE = "close"
+    RENAME = "rename"
+    POSIX_RENAME = "posix-rename"
+
+
+@dataclass(kw_only=True)
+class Written:
+    """A file that was written to and closed; all as the record has it, times in seconds since 1970.
+
+    ``names``: as the jail shows it, first the one that it was closed under, then what it was renamed to, if that
+    worked; none where the log has cut it.  ``amount``: bytes that were written through the last descriptor.
+    """
+
+    session: str
+    user: str
+    uid: int
+    jail: str
+    key: str
+    names: list[str]
+    amount: int
+    closed: float
+
+
+def collect(records: Iterable[JournalRecord], most: int) -> Iterator[list[Written]]:
+    """Give what the records (oldest first) say was written, in portions of about ``most`` files.
+
+    A file that a session closed several times in one portion is one.
+    """
+    found: dict[tuple[str, str], Written] = {}
+    for record in records:
+        for closed, amount, name in _operations(record):
+            _note(found, record, closed, amount, name)
+        if len(found) >= most:
+            yield list(found.values())
+            found = {}
+    yield list(found.values())
+
+
+def _note(found: dict[tuple[str, str], Written], record: JournalRecord, closed: str, amount: int, new: str) -> None:
+    session = record.get(fields.SESSION)
+    if new:
+        for each in found.values():
+            if each.session == session and each.names and each.names[-1] == closed:
+                each.names.append(new)
+        return
+    before = found.pop((session, closed), None)
+    found[session, closed] = Written(
+        session=session, user=record.get(fields.USER), uid=int(record.get(fields.UID)), jail=record.get(fields.JAIL),
+        key=record.get(fields.KEY), names=[closed] if closed else [], closed=record.time,
+        amount=amount + (before.amount if before else 0),
+    )  # fmt: skip
+
+
+def _operations(record: JournalRecord) -> Iterator[tuple[str, int, str]]:
+    """Give path, bytes and "" of each file that was written to, and old name, 0, new name of each renamed."""
+    lines = file_lines(record)
+    if lines:
+        for line in lines:
+            yield from _read(line)
+        return
+    path, new = unescaped(record.get(fields.PATH)), unescaped(record.get(fields.NEW_PATH))
+    kind, amount = record.get(fields.OPERATION), record.get(fields.BYTES_WRITTEN)
+    if kind == _Kind.CLOSE and amount.isascii() and amount.isdecimal() and len(amount) < 19 and int(amount):
+        yield path, int(amount), ""
+    elif kind == _Kind.CLOSE and not path:
+        yield "", 0, ""
+    elif kind in (_Kind.RENAME, _Kind.POSIX_RENAME) and path and new:
+        yield path, 0, new
+
+
+def _read(line: str) -> Iterator[tuple[str, int, str]]:
+    if len(line.encode("utf-8", "surrogateescape")) >= _MAY_BE_CUT:
+        if _CLOSED_CUT.match(line):
+            yield "", 0, ""
+    elif match := _CLOSED.match(line):
+        if int(match[2]):
+            yield unescaped(match[1]), int(match[2]), ""
+    elif match := _RENAMED.match(line):
+        old, between, new = match[1].partition(_BETWEEN)
+        if between and _BETWEEN[1:] not in new:
+            yield unescaped(old), 0, unescaped(new)
+
+
+def unescaped(text: str) -> str:
+    """Return a name as it is, of one as the log has it: ``\\\\`` and three octal digits, ``\\xNN`` of ours."""
+
+    def byte(found: re.Match[bytes]) -> bytes:
+        code = found[1]
+        return code if code == b"\\" else bytes([int(code[1:], 16) if code[:1] == b"x" else int(code, 8)])
+
+    raw = text.encode("utf-8", "surrogateescape")
+    return re.sub(_ESCAPED.pattern.encode(), byte, raw).decode("utf-8", "surrogateescape")

@@ -1,0 +1,232 @@
+"""``jailssh run``: a command in any tree, in namespaces of its own."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from collections.abc import Iterator
+
+from jailssh.console.context import Context
+from jailssh.core.closed import Network, Shown
+from jailssh.core.errors import HostError, JailsshError, UsageError
+from jailssh.core.names import escape, is_clean_absolute
+from jailssh.entering import fstab, ids
+from jailssh.entering.capabilities import number_of
+from jailssh.host.paths import Layout
+from jailssh.plan.ops import Record
+from jailssh.plan.run_ops import RunPlan, in_order
+from jailssh.policy.seccomp import filter_for
+from jailssh.services import joining
+
+EXAMPLES = (
+    "jailssh run /srv/tree -- ls -l /",
+    "jailssh run -N -n build -u alice -f tree.fstab /srv/tree make",
+    "jailssh run -U --ro ./tree",
+)
+
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?\Z")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
+_TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,40}\Z")
+_SIZE = re.compile(r"[1-9][0-9]{0,9}[kmg]?\Z")
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MOST_FSTAB = 1 << 20
+_EPHEMERAL = 512 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add = parser.add_argument
+    add("-U", "--new-user-ns", action="store_true", help="a user namespace: root in there is nobody outside")
+    add("-N", "--new-network-ns", action="store_true", help="a network with nothing but a loopback interface")
+    add("-u", "--user", metavar="USER", help="name or uid of the command's user (default: root)")
+    add("-g", "--group", metavar="GROUP", help="name or gid of its group")
+    add("-f", "--fstab", metavar="FILE", help="mounts, as in fstab(5); targets are below TREE")
+    add("-n", "--hostname", metavar="NAME", help="host name in there")
+    add("-M", "--uid-map", metavar="MAP", help="with -U: records 'INSIDE OUTSIDE COUNT', with commas")
+    add("-G", "--gid-map", metavar="MAP", help="the same for groups")
+    add("-p", "--pidfile", metavar="FILE", help="where the pid stands while the command runs")
+    add("-e", "--env", metavar="NAME=VALUE", action="append", default=[],
+        help="set a variable; NAME alone takes it away; repeatable")  # fmt: skip
+    add("-c", "--chdir", metavar="DIR", default="/", help="directory of the command, in the tree")
+    add("-b", "--background", action="store_true", help="the command outlives jailssh, should that be killed")
+    add("--ro", action="store_true", help="the tree is read-only")
+    add("--layer", metavar="DIR", action="append", default=[], help="a directory that lies below TREE; repeatable")
+    written = parser.add_mutually_exclusive_group()
+    written.add_argument("--ephemeral", action="store_true", help="what is written to the tree is gone at the end")
+    written.add_argument("--overlay", metavar="DIR", help="what is written to the tree goes to DIR/upper")
+    add("--bind", metavar="SOURCE[:TARGET[:ro]]", action="append", default=[],
+        help="show a file or directory of the host; repeatable")  # fmt: skip
+    add("--tmpfs", metavar="TARGET[:SIZE]", action="append", default=[],
+        help="an empty directory in memory (default size: 64m); repeatable")  # fmt: skip
+    add("--keep-cap", metavar="NAME", action="append", default=[],
+        help="weaker: keep a capability (capabilities(7)); repeatable")  # fmt: skip
+    add("--privileged", action="store_true", help="weaker: all capabilities, no system call filter, a whole /proc")
+    add("--no-terminal", action="store_true", help="no terminal of its own: descriptors 0-2 are the caller's")
+    add("--dry-run", action="store_true", help="show what would be done")
+    add("tree", metavar="TREE", help="directory that becomes the root, or a jail, whose image does")
+    add("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="program and arguments (default: a shell)")
+
+
+def run(args: argparse.Namespace, context: Context) -> int:
+    """Run the command in the place of this process; returns for ``--dry-run`` alone."""
+    try:
+        plan = _plan(args, context.layout)
+        data = plan.encode()
+    except JailsshError as error:
+        error.exit_code = joining.REFUSED  # 1 to 4 are the command's own
+        raise
+    if args.dry_run:
+        context.facts([[record.verb, *record.args] for record in plan.records], plan.show())
+        return 0
+    if ids.is_root():
+        context.record([_told(plan)], {})
+    return joining.become(f"{os.path.dirname(context.layout.login_program)}/jailssh-run", data)
+
+
+def _told(plan: RunPlan) -> str:
+    """Return what the journal says of a command: where it runs, with how much power, and what it is."""
+    of = {verb: [record.args for record in plan.records if record.verb == verb] for verb in
+          ("tree", "privileged", "keep-cap", "argument")}  # fmt: skip
+    power = [*("all power" for _ in of["privileged"]), *(args[0] for args in of["keep-cap"])]
+    weaker = f" with {', '.join(power)}" if power else ""
+    return f"run in {of['tree'][0][0]}{weaker}: {escape(' '.join(args[0] for args in of['argument']), 1000)}"
+
+
+def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:
+    if not args.new_user_ns and (args.uid_map or args.gid_map):
+        raise UsageError("maps of ids", "need a user namespace", hint="add -U")
+    if not args.new_user_ns and not ids.is_root():
+        raise HostError("run", "needs root, or a user namespace", hint="jailssh run -U …")
+    who = ids.identity(args.user, args.group)
+    command = args.words[1:] if args.words[:1] == ["--"] else args.words
+    terminal = not args.no_terminal and os.isatty(0) and os.isatty(1)
+    image = f"{layout.images}/{args.tree}/current"
+    is_jail = not os.path.isdir(args.tree) and "/" not in args.tree and os.path.isdir(image)
+    tree = _tree(image if is_jail else args.tree)
+    records = [
+        Record("jail", ("run",)),
+        Record("home", (_directory(args.chdir),)),
+        Record("net", (Network.LOOPBACK if args.new_network_ns else Network.HOST,)),
+        Record("pty", ("yes" if terminal else "no",)),
+        Record("tree", (tree, "ro" if args.ro or is_jail else "rw")),
+        *_layers(args),
+        Record("dev"),
+        Record("proc"),
+        *_mounts(args),
+        *_spaces(args),
+        *(Record("env", pair) for pair in _environment(args.env, who, terminal).items()),
+        *_powers(args),
+        *(Record("argument", (word,)) for word in command or [_shell(tree, who)]),
+    ]
+    return RunPlan(uid=who.uid, gid=who.gid, name=who.name, records=in_order(records))
+
+
+def _tree(text: str) -> str:
+    path = os.path.realpath(text)
+    if path == "/":
+        raise UsageError("tree /", "is the host's own root")
+    if not os.path.isdir(path):
+        raise UsageError(f"tree {escape(text)}", "is no directory")
+    if not is_clean_absolute(path):
+        raise UsageError(f"tree {escape(text)}", "is no plain path")
+    return path
+
+
+def _layers(args: argparse.Namespace) -> Iterator[Record]:
+    for text in args.layer:
+        yield Record("layer", (_tree(text),))
+    if args.overlay is not None:
+        yield Record("written", (_tree(args.overlay),))
+    if args.ephemeral:
+        yield Record("ephemeral", (str(_EPHEMERAL),))
+    elif args.layer and args.overlay is None and not args.ro:
+        raise UsageError("--layer", "needs a place for what is written", hint="--ephemeral, --overlay DIR or --ro")
+
+
+def _directory(text: str) -> str:
+    path = "/" + text.strip("/")
+    if not is_clean_absolute(path):
+        raise UsageError("--chdir", f"{text!r} is no plain path", hint="use no '..', '//', '.' or control bytes")
+    return path
+
+
+def _spaces(args: argparse.Namespace) -> Iterator[Record]:
+    if args.hostname is not None:
+        if not _NAME.match(args.hostname):
+            raise UsageError("--hostname", f"{args.hostname[:80]!r} is no host name of at most 64 characters")
+        yield Record("hostname", (args.hostname,))
+    if args.background:
+        yield Record("background")
+    if args.pidfile is not None:
+        folder, name = os.path.split(os.path.abspath(args.pidfile))
+        yield Record("pid-file", (os.path.join(os.path.realpath(folder), name),))
+    if args.new_user_ns:
+        yield Record("new-users")
+        for verb, text, own in (("uid-map", args.uid_map, os.geteuid()), ("gid-map", args.gid_map, os.getegid())):
+            for line in ids.id_map(text, own, f"--{verb}"):
+                yield Record(verb, tuple(map(str, line)))
+
+
+def _mounts(args: argparse.Namespace) -> Iterator[Record]:
+    if args.fstab is not None:
+        with open(args.fstab, "rb") as stream:
+            data = stream.read(_MOST_FSTAB + 1)
+        if len(data) > _MOST_FSTAB:
+            raise UsageError(args.fstab, "too large for a file of mounts")
+        yield from fstab.parse(data.decode("utf-8", "surrogateescape"), args.fstab)
+    for text in args.bind:
+        source, _, rest = text.partition(":")
+        target, _, mode = rest.partition(":")
+        if mode and mode != Shown.READ_ONLY:
+            raise UsageError("--bind", f"{mode!r} is not: {Shown.READ_ONLY}")
+        options = ("rbind", mode) if mode else ("rbind",)
+        source = os.path.abspath(source)
+        yield fstab.record_of(
+            fstab.Line(source=source, target=target or source, kind="none", options=options, where="--bind")
+        )
+    for text in args.tmpfs:
+        target, _, size = text.partition(":")
+        if size and not _SIZE.match(size):
+            raise UsageError("--tmpfs", f"{size!r} is no size, such as 64m")
+        yield fstab.record_of(
+            fstab.Line(source="none", target=target, kind=fstab.Kind.TMPFS, where="--tmpfs",
+                       options=(f"size={size or '64m'}", "mode=1777"))
+        )  # fmt: skip
+
+
+def _environment(given: list[str], who: ids.Identity, terminal: bool) -> dict[str, str]:
+    home = who.home if is_clean_absolute(who.home) else "/"
+    out = {
+        "HOME": home,
+        "SHELL": who.login_shell,
+        "USER": who.name,
+        "LOGNAME": who.name,
+        "PATH": _PATH,
+        "LANG": "C.UTF-8",
+    }
+    term = os.environ.get("TERM", "")
+    if terminal and _TERM.match(term):
+        out["TERM"] = term
+    for text in given:
+        name, is_set, value = text.partition("=")
+        if not _VARIABLE.match(name):
+            raise UsageError("--env", f"{name[:80]!r} is no name of a variable")
+        out.pop(name, None)
+        if is_set:
+            out[name] = value
+    return out
+
+
+def _powers(args: argparse.Namespace) -> Iterator[Record]:
+    for name in dict.fromkeys(args.keep_cap):
+        yield Record("keep-cap", (name, str(number_of(name))))
+    if args.privileged:
+        yield Record("privileged")
+        return
+    architecture, program = filter_for(Network.HOST)
+    yield Record("seccomp", (architecture, program.hex()))
+
+
+def _shell(tree: str, who: ids.Identity) -> str:
+    return who.login_shell if os.path.lexists(tree + who.login_shell) else "/bin/sh"

@@ -1,0 +1,143 @@
+/* jailssh-run: the second front door.  It is not set-user-ID: who starts it gets no right that is not theirs already.
+ *
+ * It carries out the plan on descriptor 3, which `jailssh run` has made: a command in a tree, in namespaces of its own.
+ * The steps, their order and their defaults are the login program's; what is weaker than these stands in the plan. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "about.h"
+#include "after.h"
+#include "creds.h"
+#include "env.h"
+#include "fail.h"
+#include "fd.h"
+#include "filter.h"
+#include "jail.h"
+#include "maps.h"
+#include "outer/outer.h"
+#include "plan.h"
+#include "powers.h"
+#include "start.h"
+#include "tree.h"
+
+enum { PLAN = 3 };
+
+static void read_plan(struct plan *plan)
+{
+    char *data = malloc(PLAN_MAX_SIZE + 1);
+    size_t size = 0;
+    for (ssize_t n = 1; data && n > 0 && size <= PLAN_MAX_SIZE; size += n > 0 ? (size_t)n : 0)
+        if ((n = read(PLAN, data + size, PLAN_MAX_SIZE + 1 - size)) < 0)
+            refuse(R_ARGUMENTS, "is run by: jailssh run", 0);
+    const char *why = data ? plan_parse_run(data, size, plan) : "no memory for the plan";
+    if (why)
+        refuse(R_PLAN_BAD, why, 0);
+}
+
+/* By an own pair of sockets: the first process waits for its maps, and ends where we do. */
+static void make_pair(int pair[2])
+{
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+        refuse(R_SETUP, "cannot create a socket pair", errno);
+}
+
+static void bind_life(const struct plan *plan)
+{
+    if (!plan_first(plan, OP_BACKGROUND) && prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        refuse(R_DROP, "cannot set the parent-death signal", errno);
+}
+
+static noreturn void be_first(const struct plan *plan, int channel, int go, int tree)
+{
+    char *const *name = plan_first(plan, OP_HOSTNAME);
+    char word;
+    if (recv(go, &word, 1, 0) != 1)
+        _exit(EXIT_REFUSED); /* who has cloned us has said why */
+    bind_life(plan);
+    if (unshare(CLONE_NEWCGROUP) != 0)
+        refuse(R_KERNEL, "cannot create the namespace of control groups", errno);
+    if (plan_first(plan, OP_NEW_USERS))
+        maps_enter(plan);
+    if (name && sethostname(name[0], strlen(name[0])) != 0)
+        refuse(R_SETUP, "cannot set the host name", errno);
+    jail_loopback_up(plan);
+    tree_build(plan, tree);
+    channel = fd_keep_only(channel);
+    if (channel < 0)
+        refuse(R_SETUP, "cannot close the descriptors of the set-up", errno);
+    powers_drop(plan);
+    bind_life(plan); /* the drop has cleared it */
+    if (prctl(PR_SET_DUMPABLE, 0) != 0)
+        refuse(R_DROP, "cannot clear the dumpable attribute", errno);
+    if (recv(channel, &word, 1, MSG_DONTWAIT) == 0 && !plan_first(plan, OP_BACKGROUND))
+        _exit(EXIT_REFUSED); /* the outer half is gone already */
+    /* On the host's network abstract sockets of root's would be in reach. */
+    if (!plan_first(plan, OP_PRIVILEGED) && creds_can_scope())
+        creds_scope(false, true);
+    if (plan_first(plan, OP_SECCOMP))
+        filter_install();
+    creds_limits(plan);
+    start_command(plan, channel);
+}
+
+static unsigned long namespaces(const struct plan *plan)
+{
+    unsigned long net = plan_says(plan, OP_NET, "host") ? 0 : CLONE_NEWNET;
+    unsigned long users = plan_first(plan, OP_NEW_USERS) ? CLONE_NEWUSER : 0;
+    return CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS | net | users;
+}
+
+static const char *cannot_clone(const struct plan *plan)
+{
+    if (!plan_first(plan, OP_NEW_USERS))
+        return "cannot create the namespaces";
+    return errno == ENOSPC
+               ? "user namespaces are forbidden here (sysctl user.max_user_namespaces)"
+               : "user namespaces are forbidden here (sysctl kernel.unprivileged_userns_clone, or AppArmor: "
+                 "kernel.apparmor_restrict_unprivileged_userns); root needs none";
+}
+
+int main(void)
+{
+    static struct plan plan;
+    static struct request request;
+    static char *none[1];
+    int channel[2], go[2], pidfd = -1;
+    request = (struct request){ .command = "", .peer = "", .auth_file = "", .key = "", .env = none, .given = none };
+    fail_set_exit(about_leave);
+    read_plan(&plan);
+    creds_sanitise();
+    if (plan_first(&plan, OP_SECCOMP))
+        filter_read(&plan);
+    int tree = tree_open(&plan);
+    make_pair(channel);
+    make_pair(go);
+    /* The maps are files of the process, which are its user's where it could be traced; there is nothing to see yet. */
+    if (plan_first(&plan, OP_NEW_USERS) && geteuid() != 0)
+        prctl(PR_SET_DUMPABLE, 1);
+    pid_t pid = jail_clone_into(namespaces(&plan), &pidfd);
+    if (pid < 0)
+        refuse(R_KERNEL, cannot_clone(&plan), errno);
+    close(channel[pid == 0 ? 0 : 1]);
+    close(go[pid == 0 ? 0 : 1]);
+    if (pid == 0)
+        be_first(&plan, channel[1], go[1], tree);
+    close(tree);
+    if (plan_first(&plan, OP_NEW_USERS))
+        maps_write(&plan, pid);
+    pid_t helper = after_begin(&plan, pid, pidfd);
+    if (send(go[0], "", 1, MSG_NOSIGNAL) != 1)
+        refuse(R_SETUP, "command has ended before it began", errno);
+    close(go[0]);
+    powers_of_outer();
+    int code = outer_run(&plan, &request, channel[0], pid, pidfd, 0);
+    after_end(helper);
+    return code;
+}

@@ -1,0 +1,138 @@
+"""What is done once for all accounts, and what thousands of plans are not read for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from jailssh.core.errors import raise_all
+from jailssh.host.paths import Layout
+from jailssh.image.store import current_image
+from jailssh.jail import steady
+from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import Remembering, ThisHost
+from jailssh.plugin.api import Account, PluginResult
+from jailssh.publish import plan_files, publish
+from tests.root.publish_lab import layout, user
+
+__all__ = ["layout"]
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
+
+
+class People(ThisHost):
+    def __init__(self, known: Iterable[Account]) -> None:
+        super().__init__()
+        self.known = {account.name: account for account in known}
+        self.asked: list[str | int] = []
+
+    def find_account(self, who: str | int) -> Account | None:
+        self.asked.append(who)
+        return next((each for each in self.known.values() if who in (each.name, each.uid)), None)
+
+
+def people(layout: Layout, count: int) -> People:
+    found = [Account(f"p{n}", 61000 + n, 61000 + n, f"p{n}", f"/home/p{n}") for n in range(1, count + 1)]
+    for account in found:
+        user(layout, account, "sftp-only")
+    return People(found)
+
+
+def apply(layout: Layout, host: ThisHost) -> list[publish.PlanChange]:
+    found: list[publish.PlanChange] = []
+    raise_all(publish.publish_each(load_configuration(layout, host=host), found))
+    return found
+
+
+def test_the_plans_are_listed_as_often_for_many(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed: list[str] = []
+    real = plan_files._names
+
+    def names(folder: str) -> Iterable[str]:
+        listed.append(folder)
+        return real(folder)
+
+    monkeypatch.setattr(plan_files, "_names", names)
+    counts = []
+    for count in (2, 5):
+        host = people(layout, count)
+        apply(layout, host)
+        listed.clear()
+        assert apply(layout, host) == []
+        counts.append(len(listed))
+    assert counts[0] == counts[1]
+
+
+def test_plans_of_keys_that_are_left_go_with_the_next_apply(layout: Layout) -> None:
+    host = people(layout, 2)
+    apply(layout, host)
+    left = [Path(plan_files.plan_file(layout, uid, "0123456789abcdef")) for uid in (61001, 61002)]
+    for path in left:
+        path.write_bytes(b"x")
+    assert plan_files.uids_of_keys(layout) == {61001, 61002}
+    os.remove(f"{layout.users}/p2.conf")
+    assert [change.name for change in apply(layout, host)] == ["p2"]
+    assert not any(path.exists() for path in left)
+
+
+def test_what_is_told_without_judging_a_plan(layout: Layout) -> None:
+    host = people(layout, 2)
+    apply(layout, host)
+    image = current_image(layout, "sftp-only")
+    assert image is not None
+    assert plan_files.images_in_use(layout) == set(plan_files.plans_by_image(layout)) == {image}
+    assert plan_files.uids_by_name(layout) == {"p1": [61001], "p2": [61002]}
+    assert plan_files.roster(layout, 61001) is None
+    before = plan_files.Before(layout, 61001)
+    assert before.plans() == plan_files.published(layout, 61001)
+    # A damaged one is no reason to remove an image, and nothing else.
+    path = Path(plan_files.plan_file(layout, 61001))
+    path.write_bytes(path.read_bytes()[:-4])
+    assert plan_files.images_in_use(layout) == {image}
+    assert plan_files.Before(layout, 61001).plans() is None
+    assert before.plans() is not None
+    assert plan_files.Before(layout, 61003).plans() is None
+    (change,) = apply(layout, host)
+    assert (change.name, change.lines[0][:2]) == ("p1", "+ ")
+
+
+def test_who_only_looks_asks_once_and_who_publishes_anew(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = people(layout, 2)
+    apply(layout, host)
+    monkeypatch.setattr(ThisHost, "find_account", lambda _self, who: host.find_account(who))
+    looking = steady.steady(load_configuration(layout))
+    assert isinstance(looking.host, Remembering)
+    host.asked.clear()
+    for _ in range(3):
+        assert looking.account_errors() == {}
+        assert publish.changes(looking) == []
+    assert sorted(map(str, host.asked)) == ["p1", "p2"]
+    host.asked.clear()
+    apply(layout, host)
+    assert sorted(map(str, host.asked)) == ["61001", "61002", "p1", "p2"]
+
+
+def test_what_plugins_give_is_kept_for_a_second(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    definition = load_configuration(layout).definition(["sftp-only"])
+    asked: list[str] = []
+    real = type(definition)._ask
+
+    def ask(self: object, plugin: object, question: object, kind: type) -> object:
+        asked.append(kind.__name__)
+        return real(self, plugin, question, kind)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(definition), "_ask", ask)
+    now = [1000.0]
+    monkeypatch.setattr("jailssh.jail.definition.time.monotonic", lambda: now[0])
+    accounts = [Account(f"p{n}", n, n, f"p{n}", f"/home/p{n}") for n in range(1, 21)]
+    for account in accounts:
+        assert definition.results(account) == definition.results(account)
+    assert asked == [PluginResult.__name__] * 20
+    definition.results(accounts[-1])
+    definition.results(accounts[0])  # of those long ago nothing is kept
+    assert len(asked) == 21
+    now[0] += 1.5
+    definition.results(accounts[-1])
+    assert len(asked) == 22
