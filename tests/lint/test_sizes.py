@@ -31,8 +31,8 @@ WITH_POWER = 3350
 # 1100 of the latter are the limits, the relay of a command's streams, the log of file operations and the filter of the
 # half that has them; 40 say to the user what of a command did not fit; 60 are what holds a jail that outlives its
 # logins, and ends a session in it; 170 write the recording of a terminal; 30 name a session to the relay of its log and
-# to root's commands.
-AFTER_DROP = 3200
+# to root's commands; 20 are for who enters a jail on the host and for jailssh-run.
+AFTER_DROP = 3220
 # What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away.
 RUN = 950
 PAM_MODULE = 500
