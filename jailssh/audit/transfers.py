@@ -63,37 +63,42 @@ def _file(layout: Layout) -> str:
 def record(written: Sequence[Written], place_of: PlaceOf, now: Callable[[], float]) -> None:
     """Read the files as their accounts and write a record for each into the journal.
 
-    An account that is not the one that wrote them any more has none of them.
+    An account that is not the one that wrote them any more has none of them, and is told by its uid alone: the name is
+    the sender's word, who may be another.
     """
     by_uid: dict[int, list[Written]] = {}
+    owners = {uid: _owner(uid) for uid in {each.uid for each in written}}
+    strangers = []
     for each in written:
-        by_uid.setdefault(each.uid, []).append(each)
-    entries = [entry for uid in by_uid if (entry := _owner(uid, by_uid[uid][0].user))]
-    asked = {
-        entry.uid: [[place_of(each, name) for name in each.names] for each in by_uid[entry.uid][:MOST]]
-        for entry in entries
-    }
+        owner = owners[each.uid]
+        if owner and owner.name == each.user:
+            by_uid.setdefault(each.uid, []).append(each)
+        else:
+            strangers.append(each)
+    entries = [owner for uid in by_uid if (owner := owners[uid])]
+    asked = {uid: [[place_of(each, name) for name in each.names] for each in by_uid[uid][:MOST]] for uid in by_uid}
     found = of_each(asked, entries)
     for uid, files in by_uid.items():
         digests = found.get(uid, [Digest(why=Unhashed.GONE)] * len(files))
         digests += [Digest(why=Unhashed.MUCH)] * (len(files) - len(digests))
         for each, digest in zip(files, digests, strict=True):
-            _tell(each, digest if each.names else Digest(why=Unhashed.CUT), now())
+            _tell(each, each.user, digest if each.names else Digest(why=Unhashed.CUT), now())
+    for each in strangers:
+        _tell(each, str(each.uid), Digest(why=Unhashed.GONE), now())
 
 
-def _owner(uid: int, name: str) -> AccountEntry | None:
+def _owner(uid: int) -> AccountEntry | None:
     try:
-        entry = accounts.find_uid(uid)
+        return accounts.find_uid(uid)
     except UnansweredError:
         return None
-    return entry if entry and entry.name == name else None
 
 
-def _tell(each: Written, digest: Digest, now: float) -> None:
+def _tell(each: Written, user: str, digest: Digest, now: float) -> None:
     name = each.names[digest.name] if each.names else "(a name that is too long)"
     said = f"sha256 {digest.sha256}" if digest.sha256 else f"no sha256: {digest.why}"
     told = {
-        fields.USER: each.user, fields.UID: str(each.uid), fields.JAIL: each.jail, fields.SESSION: each.session,
+        fields.USER: user, fields.UID: str(each.uid), fields.JAIL: each.jail, fields.SESSION: each.session,
         fields.BYTES_WRITTEN: str(each.amount), fields.DURATION: str(max(0, int((now - each.closed) * 1e6))),
     }  # fmt: skip
     optional = {
@@ -101,7 +106,7 @@ def _tell(each: Written, digest: Digest, now: float) -> None:
         fields.SIZE: "" if digest.size is None else str(digest.size), fields.UNHASHED: digest.why or "",
     }  # fmt: skip
     told |= {field: value for field, value in optional.items() if value}
-    journal.record(Event.TRANSFER, f"{each.user}: wrote {name}: {said}", told, priority="6")
+    journal.record(Event.TRANSFER, f"{user}: wrote {name}: {said}", told, priority="6")
 
 
 def recorded(record: JournalRecord) -> bool:

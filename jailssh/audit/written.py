@@ -20,6 +20,8 @@ FIELDS = (
     fields.NEW_PATH, fields.BYTES_WRITTEN, fields.FILE, "_UID",
 )  # fmt: skip
 """What is needed of a record."""
+MOST_NAMES = 16
+"""Names of one file that are looked at; what it is renamed to after these is not followed."""
 _MAY_BE_CUT = 1016
 """Characters from which on sftp-server may have cut the line: MAY_BE_CUT in operation.c."""
 _CLOSED = re.compile(r'(?:forced )?close "(.*)" bytes read [0-9]+ written ([0-9]{1,18})\Z', re.DOTALL)
@@ -28,6 +30,10 @@ _RENAMED = re.compile(r'(?:posix-)?rename old "(.*)"', re.DOTALL)
 _BETWEEN = '" new "'
 # strvis(3) with VIS_OCTAL doubles backslashes, so what the login program escapes (\xNN) cannot be part of a name.
 _ESCAPED = re.compile(r"\\(\\|[0-3][0-7][0-7]|x[0-9a-f]{2})")
+
+
+_Which = tuple[int, str, str, str]
+"""uid, account, session, and the name that it was closed under."""
 
 
 class _Kind(Word):
@@ -59,9 +65,10 @@ class Written:
 def collect(records: Iterable[JournalRecord], most: int) -> Iterator[list[Written]]:
     """Give what the records (oldest first) say was written, in portions of about ``most`` files.
 
-    A file that a session closed several times in one portion is one.
+    A file that a session closed several times in one portion is one.  Sessions are those of one uid: an account can
+    send records about itself with the session of another, and these say nothing of that one's files.
     """
-    found: dict[tuple[str, str], Written] = {}
+    found: dict[_Which, Written] = {}
     for record in records:
         for closed, amount, name in _operations(record):
             _note(found, record, closed, amount, name)
@@ -71,16 +78,17 @@ def collect(records: Iterable[JournalRecord], most: int) -> Iterator[list[Writte
     yield list(found.values())
 
 
-def _note(found: dict[tuple[str, str], Written], record: JournalRecord, closed: str, amount: int, new: str) -> None:
-    session = record.get(fields.SESSION)
+def _note(found: dict[_Which, Written], record: JournalRecord, closed: str, amount: int, new: str) -> None:
+    session, uid, user = record.get(fields.SESSION), int(record.get(fields.UID)), record.get(fields.USER)
     if new:
         for each in found.values():
-            if each.session == session and each.names and each.names[-1] == closed:
+            whose = (each.uid, each.user, each.session) == (uid, user, session)
+            if whose and each.names and each.names[-1] == closed and len(each.names) < MOST_NAMES:
                 each.names.append(new)
         return
-    before = found.pop((session, closed), None)
-    found[session, closed] = Written(
-        session=session, user=record.get(fields.USER), uid=int(record.get(fields.UID)), jail=record.get(fields.JAIL),
+    before = found.pop((uid, user, session, closed), None)
+    found[uid, user, session, closed] = Written(
+        session=session, user=user, uid=uid, jail=record.get(fields.JAIL),
         key=record.get(fields.KEY), names=[closed] if closed else [], closed=record.time,
         amount=amount + (before.amount if before else 0),
     )  # fmt: skip

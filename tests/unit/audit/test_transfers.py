@@ -1,0 +1,78 @@
+"""What is recorded of files that were written, where an account sends records of its own about itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pytest
+
+from jailssh.audit import transfers
+from jailssh.audit.digests import Digest
+from jailssh.audit.written import Written, collect
+from jailssh.core.journal_fields import Event
+from jailssh.host import accounts, journal
+from jailssh.host.accounts import AccountEntry
+from jailssh.host.journal import JournalRecord
+from tests.unit.audit.journal_tools import record
+
+ALICE, MALLORY = 1000, 1666
+NAMES = {ALICE: "alice", MALLORY: "mallory"}
+SESSION = "00112233aabbccdd"
+
+
+def closed(uid: int, path: str, user: str = "") -> JournalRecord:
+    return record("file-operation", uid=str(uid), USER=user or NAMES[uid], SESSION=SESSION, OPERATION="close",
+                  PATH=path, BYTES_WRITTEN="7")  # fmt: skip
+
+
+def renamed(uid: int, old: str, new: str) -> JournalRecord:
+    return record("file-operation", uid=str(uid), USER=NAMES[uid], SESSION=SESSION, OPERATION="rename", PATH=old,
+                  NEW_PATH=new)  # fmt: skip
+
+
+def collected(*records: JournalRecord) -> list[Written]:
+    return [each for portion in collect(records, 100) for each in portion]
+
+
+def test_the_session_of_another_changes_nothing_of_its_files() -> None:
+    found = collected(closed(ALICE, "/home/a"), closed(MALLORY, "/home/a"), renamed(MALLORY, "/home/a", "/home/b"))
+    assert [(each.uid, each.names) for each in found] == [(ALICE, ["/home/a"]), (MALLORY, ["/home/a", "/home/b"])]
+
+
+def test_a_file_that_is_renamed_for_ever_has_a_bound_of_names() -> None:
+    moves = [renamed(ALICE, *pair) for _ in range(1000) for pair in (("/a", "/b"), ("/b", "/a"))]
+    assert len(collected(closed(ALICE, "/a"), *moves)[0].names) <= 20
+
+
+@dataclass
+class Told:
+    rows: list[Mapping[str, str]] = field(default_factory=list)
+
+    def record(self, event: Event, message: str, fields: Mapping[str, str], *, priority: str = "") -> None:
+        assert event == Event.TRANSFER
+        self.rows.append({**fields, "MESSAGE": message})
+
+
+def test_an_account_has_nothing_recorded_in_the_name_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, asked = Told(), {}
+
+    def of_each(files: Mapping[int, list[object]], _: object) -> dict[int, list[Digest]]:
+        asked.update({uid: len(each) for uid, each in files.items()})
+        return {uid: [Digest(sha256="0" * 64, size=7)] * len(each) for uid, each in files.items()}
+
+    monkeypatch.setattr(journal, "record", told.record)
+    monkeypatch.setattr(transfers, "of_each", of_each)
+    entries = {
+        uid: AccountEntry(name, uid, uid, group=name, home="/", shell="", gecos="", groups=())
+        for uid, name in NAMES.items()
+    }
+    monkeypatch.setattr(accounts, "find_uid", entries.get)
+    forged = [closed(MALLORY, "/forged", "alice"), closed(100_000, "/forged", "alice")]
+    files = collected(forged[0], closed(MALLORY, "/own"), closed(ALICE, "/good"), forged[1])
+    transfers.record(files, lambda each, name: ("/home", name), lambda: 0.0)
+    assert asked == {MALLORY: 1, ALICE: 1}, "a name that is not its own first keeps nothing of an account unread"
+    whose = {(row["JAILSSH_USER"], row["JAILSSH_UID"], row["JAILSSH_PATH"]) for row in told.rows}
+    assert whose == {("mallory", "1666", "/own"), ("alice", "1000", "/good"), ("1666", "1666", "/forged"),
+                     ("100000", "100000", "/forged")}  # fmt: skip
+    assert not any(row["MESSAGE"].startswith("alice") for row in told.rows if row["JAILSSH_UID"] != "1000")
