@@ -25,7 +25,7 @@ from jailssh.host.as_each import ask_each
 LARGEST = 16 << 30
 """Bytes of a file that is still read."""
 SECONDS = 60.0
-"""Reading for one account, altogether."""
+"""Reading for one account in one run, altogether: one that always has more must not keep the others waiting."""
 _PATIENCE = 5.0
 _PIECE = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -60,19 +60,25 @@ class Digest:
 
 
 def of_each(
-    asked: Mapping[int, Sequence[Sequence[Place]]], entries: Sequence[AccountEntry], seconds: float = SECONDS
+    asked: Mapping[int, Sequence[Sequence[Place]]],
+    entries: Sequence[AccountEntry],
+    spent: dict[int, float],
+    seconds: float = SECONDS,
 ) -> dict[int, list[Digest]]:
     """Return, by uid, the digest of each of its files in ``asked``, of which each has one place for each of its names.
 
-    The first of these that is there is read.
+    The first of these that is there is read.  ``spent``: what each account has taken of its ``seconds``, which grows.
     """
 
     def question(entry: AccountEntry) -> bytes:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds - spent.get(entry.uid, 0.0)
         return json.dumps([_first(places, end) for places in asked[entry.uid]]).encode()
 
     found: dict[int, list[Digest]] = {}
+    begun = time.monotonic()
     for entry, answer in ask_each(entries, question, seconds + _PATIENCE):
+        begun, before = time.monotonic(), begun
+        spent[entry.uid] = spent.get(entry.uid, 0.0) + begun - before
         count = len(asked[entry.uid])
         found[entry.uid] = [Digest(why=Unhashed.SILENT)] * count if isinstance(answer, HostError) else _judged(answer)
     return found

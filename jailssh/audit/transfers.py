@@ -60,8 +60,10 @@ def _file(layout: Layout) -> str:
     return f"{layout.state}/transfers.json"
 
 
-def record(written: Sequence[Written], place_of: PlaceOf, now: Callable[[], float]) -> None:
+def record(written: Sequence[Written], place_of: PlaceOf, now: Callable[[], float], spent: dict[int, float]) -> None:
     """Read the files as their accounts and write a record for each into the journal.
+
+    ``spent``: seconds that each account has taken of this run, which grows.
 
     An account that is not the one that wrote them any more has none of them, and is told by its uid alone: the name is
     the sender's word, who may be another.
@@ -77,7 +79,7 @@ def record(written: Sequence[Written], place_of: PlaceOf, now: Callable[[], floa
             strangers.append(each)
     entries = [owner for uid in by_uid if (owner := owners[uid])]
     asked = {uid: [[place_of(each, name) for name in each.names] for each in by_uid[uid][:MOST]] for uid in by_uid}
-    found = of_each(asked, entries)
+    found = of_each(asked, entries, spent)
     for uid, files in by_uid.items():
         digests = found.get(uid, [Digest(why=Unhashed.GONE)] * len(files))
         digests += [Digest(why=Unhashed.MUCH)] * (len(files) - len(digests))

@@ -119,8 +119,9 @@ def _record(context: Context) -> int:
 
         matches = {fields.EVENT: [Event.FILE_OPERATION.value]}
         with closing(Journal(layout.root, matches, wanted, written.FIELDS)) as journal:
+            spent: dict[int, float] = {}
             for portion in written.collect(journal.records.after(cursor), _PORTION):
-                transfers.record(portion, _placer(context), time.time)
+                transfers.record(portion, _placer(context), time.time, spent)
                 # Recorded first: what is recorded twice is not lost.
                 transfers.write_cursor(layout, journal.records.cursor or cursor)
             journal.look_for_deleted()

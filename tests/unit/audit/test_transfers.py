@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from jailssh.audit import transfers
-from jailssh.audit.digests import Digest
+from jailssh.audit import digests, transfers
+from jailssh.audit.digests import Digest, Unhashed
 from jailssh.audit.written import Written, collect
 from jailssh.core.journal_fields import Event
 from jailssh.host import accounts, journal
@@ -57,7 +58,7 @@ class Told:
 def test_an_account_has_nothing_recorded_in_the_name_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     told, asked = Told(), {}
 
-    def of_each(files: Mapping[int, list[object]], _: object) -> dict[int, list[Digest]]:
+    def of_each(files: Mapping[int, list[object]], *_: object) -> dict[int, list[Digest]]:
         asked.update({uid: len(each) for uid, each in files.items()})
         return {uid: [Digest(sha256="0" * 64, size=7)] * len(each) for uid, each in files.items()}
 
@@ -70,9 +71,26 @@ def test_an_account_has_nothing_recorded_in_the_name_of_another(monkeypatch: pyt
     monkeypatch.setattr(accounts, "find_uid", entries.get)
     forged = [closed(MALLORY, "/forged", "alice"), closed(100_000, "/forged", "alice")]
     files = collected(forged[0], closed(MALLORY, "/own"), closed(ALICE, "/good"), forged[1])
-    transfers.record(files, lambda each, name: ("/home", name), lambda: 0.0)
+    transfers.record(files, lambda each, name: ("/home", name), lambda: 0.0, {})
     assert asked == {MALLORY: 1, ALICE: 1}, "a name that is not its own first keeps nothing of an account unread"
     whose = {(row["JAILSSH_USER"], row["JAILSSH_UID"], row["JAILSSH_PATH"]) for row in told.rows}
     assert whose == {("mallory", "1666", "/own"), ("alice", "1000", "/good"), ("1666", "1666", "/forged"),
                      ("100000", "100000", "/forged")}  # fmt: skip
     assert not any(row["MESSAGE"].startswith("alice") for row in told.rows if row["JAILSSH_UID"] != "1000")
+
+
+def test_the_seconds_of_an_account_are_those_of_a_whole_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def ask_each(
+        entries: list[AccountEntry], question: Callable[[AccountEntry], bytes], _: float
+    ) -> Iterator[tuple[AccountEntry, bytes]]:
+        return ((entry, question(entry)) for entry in entries)
+
+    monkeypatch.setattr(digests, "ask_each", ask_each)
+    (tmp_path / "file").write_bytes(b"x")
+    entry = AccountEntry("alice", ALICE, ALICE, group="alice", home="/", shell="", gecos="", groups=())
+    spent: dict[int, float] = {MALLORY: 1e9}
+    files = {ALICE: [[(str(tmp_path), "file")]]}
+    assert digests.of_each(files, [entry], spent)[ALICE][0].size == 1
+    assert spent[ALICE] > 0
+    spent[ALICE] = digests.SECONDS
+    assert digests.of_each(files, [entry], spent)[ALICE][0].why == Unhashed.MUCH
