@@ -13,7 +13,7 @@
 #include "fail.h"
 #include "fd.h"
 
-enum { NAME = 256 };
+enum { NAME = 256, MOST = 1024 }; /* MOST: descriptors, the limit that creds_sanitise sets */
 
 struct place {
     int directory;
@@ -59,9 +59,12 @@ pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd)
         return 0;
     open_place(plan, pid, &at);
     pid_t helper = fork();
-    if (helper == 0) { /* all signals are blocked; no stream of the caller's is held */
-        for (int fd = 0; fd < 3; fd++)
-            close(fd);
+    /* All signals are blocked.  No stream of the caller's is held, and none of the ends by which the first process
+     * knows that we have gone. */
+    if (helper == 0) {
+        for (int fd = 0; fd < MOST; fd++)
+            if (fd != at.directory && fd != pidfd)
+                close(fd);
         if (setsid() >= 0)
             take_away(&at, pidfd);
         _exit(0);

@@ -177,6 +177,15 @@ def test_a_link_in_the_place_of_a_pid_file_is_replaced(host: ScratchHost) -> Non
     assert (done.code, host.read("/root/target")) == (0, b"kept\n")
 
 
+def test_a_pid_file_that_cannot_be_written_leaves_nothing(host: ScratchHost) -> None:
+    line = f"mkdir /run/folder; {' '.join(RUN)} -p /run/folder {TREE} sleep 983; echo $?; rmdir /run/folder"
+    done = host.run(["sh", "-c", line])
+    assert done.stdout == "125\n", done
+    assert "/run/folder: Is a directory" in done.stderr
+    host.wait_until(lambda: "jailssh-run" not in " ".join(host.pids().values()), "the end of all its processes")
+    host.wait_until(lambda: "folder" not in host.run(["find", "/run", "-name", "*folder*"]).stdout, "the end of drafts")
+
+
 @pytest.mark.parametrize("background", [False, True])
 def test_killed(host: ScratchHost, background: bool) -> None:
     pid = _start(host, *(["-b"] if background else []))
