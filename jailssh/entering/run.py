@@ -123,6 +123,8 @@ def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:
 
 
 def _tree(text: str) -> str:
+    if not text:  # an unset variable of a script, which would be the directory that this runs in
+        raise UsageError("tree ''", "is no directory")
     path = os.path.realpath(text)
     if path == "/":
         raise UsageError("tree /", "is the host's own root")
@@ -181,6 +183,8 @@ def _mounts(args: argparse.Namespace) -> Iterator[Record]:
         if mode and mode != Shown.READ_ONLY:
             raise UsageError("--bind", f"{mode!r} is not: {Shown.READ_ONLY}")
         options = ("rbind", mode) if mode else ("rbind",)
+        if not source:
+            raise UsageError("--bind", "names no source")
         source = os.path.abspath(source)
         yield fstab.record_of(
             fstab.Line(source=source, target=target or source, kind="none", options=options, where="--bind")
