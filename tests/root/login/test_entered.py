@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pathlib
 import resource
 import signal
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -148,6 +150,39 @@ def test_input_and_output_pass_and_closed_streams_do_not_matter(lab: Lab) -> Non
             os.close(fd)
 
     assert enter(lab, "probe exit 4", prepare=close).code == 4
+
+
+def test_what_a_caller_leaves_behind_in_its_process_stops_nothing(lab: Lab) -> None:
+    """Signals that are blocked and ignored, a directory that is gone, no room for signals, a umask of 0777."""
+
+    def prepare() -> None:
+        folder = tempfile.mkdtemp()
+        os.chdir(folder)
+        os.rmdir(folder)
+        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+        for number in set(range(1, signal.NSIG)) - {signal.SIGKILL, signal.SIGSTOP, 32, 33}:
+            signal.signal(number, signal.SIG_IGN if number % 2 else signal.SIG_DFL)
+        for which in (resource.RLIMIT_SIGPENDING, resource.RLIMIT_MSGQUEUE):
+            resource.setrlimit(which, (0, 0))
+        os.umask(0o777)
+        os.nice(19)
+
+    assert_ended(enter(lab, "probe exit 3", prepare=prepare), 3)
+
+
+@pytest.mark.parametrize("how", ["no new privileges", "user namespace"])
+def test_without_the_power_of_root_nothing_runs(lab: Lab, how: str) -> None:
+    """Nor by the plans that the caller's own mounts would show, as root in a namespace of the caller's."""
+
+    def prepare() -> None:
+        libc = ctypes.CDLL(None)
+        if how == "user namespace":
+            assert libc.unshare(0x10000000 | 0x00020000) == 0
+        else:
+            assert libc.prctl(38, 1, 0, 0, 0) == 0
+
+    done = enter(lab, "probe exit 3", prepare=prepare)
+    assert (done.code, done.out) == (125, b"")
 
 
 @pytest.mark.parametrize(
