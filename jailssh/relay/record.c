@@ -111,13 +111,13 @@ static enum outcome make_entries(const struct origin *from, const char *text, si
                                  void *with)
 {
     const char *at = text, *end = text + length;
-    for (size_t count = 0; at < end; count++) {
+    for (size_t count = 0; at < end;) {
         struct out out = begin();
         if (*at == '\n') { /* between two entries, or noise */
             at++;
             continue;
         }
-        if (count >= ENTRIES_MOST)
+        if (++count > ENTRIES_MOST)
             return MALFORMED;
         enum outcome outcome = make_entry(from, &at, end, &out);
         if (outcome != TAKEN)
@@ -187,6 +187,8 @@ size_t record_as_line(const char *record, size_t length, const char *now, char *
     if (n < 0 || (size_t)n >= size)
         return 0;
     size_t rest = message.length < size - (size_t)n ? message.length : size - (size_t)n;
+    while (rest > 0 && rest < message.length && (message.at[rest] & 0xc0) == 0x80)
+        rest--; /* whole characters only */
     memcpy(line + n, message.at, rest);
     return (size_t)n + rest;
 }

@@ -20,8 +20,8 @@
 /* Records that are sent with one call, each in a datagram of its own: of several in one, the journald of systemd 257
  * keeps the first and drops the others.  A record of more bytes than DATAGRAM goes as a file in memory.  Milliseconds
  * until the next try, where the receiver is busy and nothing has said that it has room again, and where there is none.
- * What syslog daemons take. */
-enum { RECORDS = 128, DATAGRAM = 96 << 10, BUSY = 100, AWAY = 200, LINE_MOST = 8192 };
+ * What rsyslogd(8) takes, more than others. */
+enum { RECORDS = 128, DATAGRAM = 96 << 10, BUSY = 100, AWAY = 200, LINE_MOST = 8096 };
 
 static int sink = -1, waiting = -1;
 static struct epoll_event has_room = { .events = EPOLLOUT | EPOLLET };

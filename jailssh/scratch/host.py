@@ -121,6 +121,9 @@ class ScratchHost:
         assert outer.stdin is not None
         assert outer.stdout is not None
         outer.stdin.close()  # pid 1 ends at end of file, and the kernel ends the others before it is reaped
+        for child in self._children:  # nsenter(1) stops when its command does, and must reap it
+            if child.poll() is None:
+                os.killpg(child.pid, signal.SIGCONT)
         try:
             outer.wait(timeout=10)
         except subprocess.TimeoutExpired:

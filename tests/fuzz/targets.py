@@ -27,10 +27,18 @@ HERE = Path(__file__).resolve().parent
 CORPUS = HERE / "corpus"
 GOLDEN = REPO / "tests/golden"
 # How long an input may be: enough for every check but those of the largest sizes, which tests/login has.
-TARGETS = {"plan": 4096, "request": 2048, "match": 1024, "both": 4096, "key": 1024, "table": 1024}
+TARGETS = {"plan": 4096, "request": 2048, "match": 1024, "both": 4096, "key": 1024, "table": 1024, "record": 2048}
 # What a target tests beside the parts that the matcher has too.
 PAM = REPO / "pam"
-BESIDE = {"key": [LOGIN / "key.c"], "table": [PAM / "table.c"]}
+RELAY = REPO / "jailssh/relay"
+BESIDE = {
+    "key": [LOGIN / "key.c"],
+    "table": [PAM / "table.c"],
+    "record": [RELAY / f"{name}.c" for name in ("record", "native", "line", "out")],
+}
+# Fields of the journal that are not for a jail to write.
+MEANT = (b"_UID", b"JAILSSH_USER", b"JAILSSH_EVENT", b"SYSLOG_PID", b"OBJECT_PID", b"COREDUMP_UNIT", b"JOURNAL_NAME",
+         b"MESSAGE_ID", b"UNIT", b"USER_UNIT", b"INVOCATION_ID", b"LEADER", b"SESSION_ID")  # fmt: skip
 SANITIZE = "-fsanitize=address,undefined"
 NOTED = [f"-D{name}=noted_{name}" for name in ("malloc", "strdup", "strndup", "free", "pattern_find")]
 
@@ -48,7 +56,7 @@ def build(folder: Path, *flags: str) -> dict[str, Path]:
             "clang", folder / target,
             [*(HERE / f"{name}.c" for name in (f"fuzz_{target}", "judge", "again", "noted")), *BESIDE.get(target, []),
              *objects],
-            f"-I{folder}", f"-I{PAM}", SANITIZE, "-fsanitize=fuzzer", *flags,
+            f"-I{folder}", f"-I{PAM}", f"-I{RELAY}", SANITIZE, "-fsanitize=fuzzer", *flags,
         )
         for target in TARGETS
     }  # fmt: skip
@@ -76,6 +84,14 @@ def dictionary() -> str:
     words = {verb.name for verb in ops.VERBS} | {"rsync --server --sender ", "scp -t ", "git-upload-pack ", "~/", "../"}
     words |= {"jailssh-pam 1\n", "min-uid 1\n", "group jailssh\n", "through ", "inside ", "end\n"}
     words |= {"publickey ", ENDING, "certificate!", "alice", "\0\0\0\5alice", "\0\0\0\0", "QUFBQUFBQUFBQUFB", *PARTS}
+    words |= {
+        "MESSAGE",
+        "PRIORITY=",
+        "SYSLOG_FACILITY=",
+        "SYSLOG_IDENTIFIER=",
+        *(f"{name.decode()}=" for name in MEANT),
+    }
+    words |= {"<13>", "Nov 28 21:00:00 ", "sshd[1]: ", "\3\0\0\0\0\0\0\0abc\n"}
     for name in JAILS:
         words.update(argument for record in plan_of(name).records for argument in record.args if len(argument) < 24)
     escaped = ("".join(f"\\x{byte:02x}" for byte in word.encode()) for word in sorted(words) if word)
@@ -111,6 +127,7 @@ def seeds() -> dict[str, set[bytes]]:
         },
         "key": _logins(),
         "table": _tables(),
+        "record": _messages(),
         "both": {small[jail] + command for jail, command in pairs if len(small[jail]) < 2500}
         | {data + b"copy -aB 3 --size=1 . x" for data in good}
         | set(good),
@@ -123,6 +140,44 @@ def _tables() -> set[bytes]:
     good = b"jailssh-pam 1\n" + rows + b"end\n"
     bad = [good[:-1], good[:-4], good + b"x", good.replace(b"1000", b"x"), good.replace(b"stu", b"s u"), rows]
     return {good, good.replace(b" 1\n", b" 2\n"), good.replace(b"group", b"gruop"), *bad}
+
+
+def _messages() -> set[bytes]:
+    """Return what fuzz_record.c takes: a byte that chooses, and what a program in a jail logs."""
+
+    def long(name: bytes, value: bytes) -> bytes:
+        return name + b"\n" + len(value).to_bytes(8, "little") + value + b"\n"
+
+    text = "a\n\x1b[2J\x85 grün €😀 ".encode() + b"\0\xff\xed\xa0\x80"
+    lines = [
+        b"<13>Nov 28 21:00:00 cron[12]: a job\n",
+        b"<8>/x\ty: z",
+        b"<999>x: y",
+        b"plain",
+        b"",
+        text,
+        b"<14>" + text,
+    ]
+    fields = [b"MESSAGE=a\nPRIORITY=0\nSYSLOG_FACILITY=10\n", b"SYSLOG_IDENTIFIER=sshd[1]: x\n", long(b"MESSAGE", text)]
+    fields += [name + b"=root\n" for name in MEANT] + [long(b"GOOD", text), long(b"_UID", b"0"), b"lower=x\n"]
+    entries = [
+        b"".join(fields),
+        b"\n\n".join(fields),
+        *fields,
+        b"A=\n" * 64,
+        b"A=\n" * 65,
+        b"A=\n\n" * 256,
+        b"A=\n\n" * 257,
+    ]
+    bad = [
+        b"MESSAGE\n",
+        long(b"MESSAGE", b"abc")[:-1],
+        b"A=1\nB",
+        b"MESSAGE=" + "€".encode() * 80,
+        "<13>x: ü".encode() * 30,
+    ]
+    whole = {bytes([number % 2]) + message for number, message in enumerate([*lines, *entries, *bad])}
+    return whole | {b"\2" + lines[0], b"\4" + entries[1], b"\6" + entries[1]}  # one of the records finds no room
 
 
 def _logins() -> set[bytes]:

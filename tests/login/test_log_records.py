@@ -163,6 +163,8 @@ def test_several_entries_in_one_message(program: Path) -> None:
     said = Said(program, [b"MESSAGE=1\nA=1\n\n\nMESSAGE=2\nPRIORITY=3\n\n"])
     found = [fields(record) for record in said.records[0]]
     assert [(each["MESSAGE"], each["PRIORITY"], each.get("A")) for each in found] == [("1", "6", "1"), ("2", "3", None)]
+    said = Said(program, [b"MESSAGE=x\n\n" * 256])
+    assert (said.outcomes, len(said.records[0])) == ([TAKEN], 256)
 
 
 @pytest.mark.parametrize(

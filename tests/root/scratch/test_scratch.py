@@ -105,6 +105,21 @@ def test_leaving_waits_for_the_last_process() -> None:
         host.run(["true"])
 
 
+def test_what_was_stopped_does_not_hold_the_end_up() -> None:
+    with ScratchHost() as host:
+        host.popen(["sleep", "60"])
+        host.wait_until(lambda: "sleep 60" in host.pids().values(), "it runs")
+        host.run(["pkill", "-STOP", "-x", "sleep"], check=True)
+        host.wait_until(lambda: host._children[0].poll() is None and _state(host._children[0].pid) == "T", "it stops")
+        host.run(["pkill", "-CONT", "-x", "sleep"], check=True)  # which nsenter(1) does not learn
+        start = time.monotonic()
+    assert time.monotonic() - start < 5
+
+
+def _state(pid: int) -> str:
+    return pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def test_accounts_are_real_and_private(scratch_host: ScratchHost) -> None:
     scratch_host.run(["useradd", "-m", "private-one"], check=True)
     assert "private-one" in scratch_host.run(["id"], user="private-one").stdout
