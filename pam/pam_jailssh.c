@@ -56,8 +56,7 @@ static void read_table(struct person *person)
     person->table_fault = person->table_data ? table_parse(person->table_data, size, &person->table) : strerror(errno);
 }
 
-/* True if there is a plan for this uid that is this account's, or can be nobody's.  Where the directory is missing or
- * damaged the groups alone tell. */
+/* True for a plan of this uid that is this account's, or nobody's.  Without their directory the groups alone tell. */
 static bool has_plan(struct person *person)
 {
     char name[16];
@@ -65,9 +64,10 @@ static bool has_plan(struct person *person)
     bool there;
     snprintf(name, sizeof name, "%u", person->entry->pw_uid);
     person->plan_code = "plan-bad";
-    person->plan_data = fd_read_roots(PLAN_DIR, name, PLAN_MAX_SIZE, &size, &there);
-    if (!person->plan_data && (!there || errno == ENOENT))
+    char *data = fd_read_roots(PLAN_DIR, name, PLAN_MAX_SIZE, &size, &there);
+    if (!data && (!there || errno == ENOENT))
         return false;
+    person->plan_data = data;
     person->plan_fault = person->plan_data ? plan_parse(person->plan_data, size, &person->plan) : strerror(errno);
     if (person->plan_fault || !person->plan_data)
         return true;
