@@ -27,6 +27,7 @@ from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
+from jailssh.services.sshd import FORWARD_GROUP
 from jailssh.setup import doors
 from jailssh.setup.setup import GROUP
 from jailssh.users import locking
@@ -192,11 +193,10 @@ def _account(
         entry.gid,
         group=entry.group,
         home=entry.home.rstrip("/") or "/",
-        groups=tuple(sorted({group for group, _ in entry.groups} - {entry.group, GROUP})),
+        groups=_groups(entry),
         gecos=entry.gecos.strip(),
         shell_before=str(before),
-        # Day 0 is what some programs take for never; the account is expired for those that do not.
-        expires=None if expires is None else max(1, expires),
+        expires=_day(expires),
         locked=locked,
         origin=Origin.LOCAL if name in host.uids else Origin.DIRECTORY,
         jails=tuple(sorted(jails)),
@@ -204,6 +204,18 @@ def _account(
         subuids=_ranges(host.subuids, entry),
         subgids=_ranges(host.subgids, entry),
     )
+
+
+def _groups(entry: AccountEntry) -> tuple[str, ...]:
+    """Return the groups that are the account's own; those that make doors are for `apply` over there to give."""
+    return tuple(sorted({group for group, _ in entry.groups} - {entry.group, GROUP, FORWARD_GROUP}))
+
+
+def _day(expires: int | None) -> int | None:
+    """Return the day of expiry to carry: not the one that `forward = inside` puts in its place."""
+    if expires is None or expires == accounts.GATED:
+        return None
+    return max(1, expires)  # Day 0 is what some programs take for never; the account is expired for those that do not.
 
 
 def _unlocked(layout: Layout, entry: AccountEntry, expires: int | None) -> tuple[bool, int | None]:
