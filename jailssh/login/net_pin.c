@@ -33,9 +33,10 @@ static int open_directory(void)
     int run = fd_walk(AT_FDCWD, RUN_DIR, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
     if (run < 0 && errno == ENOENT && mkdir(RUN_DIR, 0755) == 0 && chmod(RUN_DIR, 0755) == 0)
         run = fd_walk(AT_FDCWD, RUN_DIR, O_PATH | O_DIRECTORY, FD_ROOT_ONLY);
-    if (run < 0 || (mkdirat(run, "net", 0700) != 0 && errno != EEXIST))
+    if (run < 0)
         return -1;
-    int dir = fd_walk(run, "net", O_RDONLY | O_DIRECTORY, FD_ROOT_ONLY);
+    bool there = mkdirat(run, "net", 0700) == 0 || errno == EEXIST;
+    int dir = there ? fd_walk(run, "net", O_RDONLY | O_DIRECTORY, FD_ROOT_ONLY) : -1;
     close(run); /* leaves errno as it is */
     return dir;
 }

@@ -80,6 +80,11 @@ def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: l
                 lines.append(f"{name}: sshd forwards ports, in the network of the account")
         except JailsshError as error:
             errors.append(error)
+            # What keeps sshd's other processes out does not hold, so sshd forwards for nobody by that.
+            if accounts.is_listed_member(name, GROUP):
+                lines.append(f"{name}: sshd forwards no ports for it any more")
+                if act:
+                    lift(layout, name)
     return lines
 
 

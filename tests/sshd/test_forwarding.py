@@ -189,6 +189,19 @@ def test_a_refusal_is_told(opened: Host) -> None:
     assert "cannot open the directory of networks" in record["MESSAGE"]
 
 
+def test_who_gets_another_day_of_expiry_loses_forwarding_until_it_is_gone(opened: Host) -> None:
+    in_group = "id -nG alice | grep -c jailssh-forward || true"
+    opened.sh("chage -E 2100-01-01 alice")
+    done = opened.jailssh("apply")
+    assert "forward = inside needs that field" in done.stderr
+    assert (done.code != 0, opened.sh(in_group)) == (True, "0\n")
+    assert "port-forwarding" not in opened.sh("cat /etc/jailssh/keys/alice")
+    opened.sh("chage -E -1 alice")
+    opened.ok("apply")
+    assert opened.sh(in_group) == "1\n"
+    assert opened.sh("getent shadow alice | cut -d: -f8") == "2\n"
+
+
 def test_a_login_that_was_killed_before_its_network_was_pinned_leaves_nothing(opened: Host) -> None:
     place = f"/run/jailssh/net/{opened.sh('id -u bob').strip()}"
     opened.ssh("bob@127.0.0.1 true")

@@ -141,7 +141,8 @@ def test_a_common_account_edited_by_hand_is_told(host: Host) -> None:
     assert f"{COMMON} does not begin with the profile" in said
     assert "pam-auth-update --remove jailssh && pam-auth-update --enable jailssh" in said
     host.sh(f"useradd -m -s {LOGIN} -G jailssh alice")
-    host.sh(f"grep '^\t' {PROFILE} | sed 's/^/account /; s/=end/=10/' >/root/new; cat {COMMON} >>/root/new; cp /root/new {COMMON}")
+    lines = f"grep '^\t' {PROFILE} | sed 's/^/account /; s/=end/=10/'"
+    host.sh(f"{lines} >/root/new; cat {COMMON} >>/root/new; cp /root/new {COMMON}")
     assert "does not begin" not in host.ok("setup", "--yes")
     assert not lets_in(host, "alice", "cron")
 
