@@ -58,13 +58,17 @@ _HIDDEN = (
 # Files that the machine's own set-up of jailssh has changed, and how a line of it is told.
 _JAILED_SHELL = re.compile(r"^([^:]*:[^:]*:[^:]*:[^:]*:[^:]*:[^:]*):\S*/jailssh-login$", re.MULTILINE)
 _PROFILE = re.compile(r"^Module: jailssh\n.*?(?=^Module: |\Z)", re.M | re.S)
+# From the line in front of the first one that names our group to the last of the profile; the numbers in them count its
+# own lines alone, or, of that first one, lead to the end of what stands first.
+_REFUSING = re.compile(
+    r"^(?:account[^\n]* pam_permit\.so *\n)?account[^\n]* ingroup jailssh\n.*?pam_deny\.so *\n", re.M | re.S
+)
 _MODULE = re.compile(r"^(?:account|session)[^\n]*/pam_jailssh\.so *\n", re.MULTILINE)
 _CHANGED = (
-    ("/etc/group", re.compile(r"^jailssh:.*\n", re.MULTILINE), ""),
-    ("/etc/gshadow", re.compile(r"^jailssh:.*\n", re.MULTILINE), ""),
+    ("/etc/group", re.compile(r"^jailssh(?:-forward)?:.*\n", re.MULTILINE), ""),
+    ("/etc/gshadow", re.compile(r"^jailssh(?:-forward)?:.*\n", re.MULTILINE), ""),
     ("/etc/passwd", _JAILED_SHELL, r"\1:/usr/sbin/nologin"),
-    # The profile's lines end with the refusal; the numbers in it count its own lines alone.
-    ("/etc/pam.d/common-account", re.compile(r"^account[^\n]* ingroup jailssh\n.*?pam_deny\.so *\n", re.M | re.S), ""),
+    ("/etc/pam.d/common-account", _REFUSING, ""),
     *((f"/etc/pam.d/common-{phase}", _MODULE, "") for phase in ("account", "session", "session-noninteractive")),
     *((f"/var/lib/pam/{phase}", _PROFILE, "") for phase in ("account", "session", "session-noninteractive")),
     ("/var/lib/pam/seen", re.compile(r"^jailssh\n", re.MULTILINE), ""),
