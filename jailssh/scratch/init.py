@@ -61,7 +61,7 @@ _PROFILE = re.compile(r"^Module: jailssh\n.*?(?=^Module: |\Z)", re.M | re.S)
 # From the line in front of the first one that names our group to the last of the profile; the numbers in them count its
 # own lines alone, or, of that first one, lead to the end of what stands first.
 _REFUSING = re.compile(
-    r"^(?:account[^\n]* pam_permit\.so *\n)?account[^\n]* ingroup jailssh\n.*?pam_deny\.so *\n", re.M | re.S
+    r"^(?:account[^\n]*\tpam_permit\.so *\n)?account[^\n]* ingroup jailssh\n.*?pam_deny\.so *\n", re.M | re.S
 )
 _MODULE = re.compile(r"^(?:account|session)[^\n]*/pam_jailssh\.so *\n", re.MULTILINE)
 _CHANGED = (
