@@ -113,6 +113,16 @@ static bool find_account(uid_t uid, struct passwd *entry)
     return found;
 }
 
+/* Of a directory that is away the name service may say, without an error, that nobody has the uid: another service
+ * behind it knows nothing.  System accounts are of this host's files. */
+static void refuse_unknown(uid_t uid)
+{
+    struct table table;
+    read_table(&table);
+    if (table.min_uid > 0 && uid >= table.min_uid)
+        put_off("nobody is known who has this uid", 0);
+}
+
 static const char *named(const char *name, const char *value)
 {
     size_t size = strlen(name) + strlen(value) + 2;
@@ -213,7 +223,10 @@ int main(int argc, char **argv)
     if (uid != geteuid() || getgid() != getegid())
         put_off("started with the rights of two accounts", 0);
     struct passwd entry;
-    if (find_account(uid, &entry) && uid != 0 &&
+    bool is_known = find_account(uid, &entry);
+    if (!is_known)
+        refuse_unknown(uid);
+    if (is_known && uid != 0 &&
         (strcmp(entry.pw_shell, LOGIN_PROGRAM) == 0 || has_group_with_jail(entry.pw_name, entry.pw_gid, uid)))
         run_inside(entry.pw_name, is_shell ? argv[2] : joined(argv + 2));
     run_outside(argv + 2, (size_t)argc - 2, is_shell);

@@ -187,6 +187,13 @@ def test_who_is_in_a_jail_by_group_or_shell_alone(host: Host) -> None:
     assert (done.code, done.stdout) == (TEMPFAIL, "")
 
 
+def test_mail_of_a_uid_that_nobody_is_known_to_have_waits(host: Host) -> None:
+    """Its directory may be away; the uids of system accounts are in this host's files."""
+    command = "setpriv --reuid {0} --regid {0} --clear-groups {1} -c 'echo ran' 2>&1; echo $?"
+    assert host.sh(command.format(64242, DELIVER)).endswith(f"nobody is known who has this uid\n{TEMPFAIL}\n")
+    assert host.sh(command.format(642, DELIVER)) == "ran\n0\n"
+
+
 def test_a_mail_server_without_a_jail_sees_no_difference(host: Host) -> None:
     env = {"LOGNAME": "x", "USER": "y", "HOME": "/tmp", "SSH_X": "z", "PATH": "/bin:/usr/bin"}
     done = host.deliver("plain", "-c", 'echo "$LOGNAME $USER $HOME $SSH_X"; cat; cat <&9; exit 7', env=env, input="m\n")
