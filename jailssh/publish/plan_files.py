@@ -185,14 +185,11 @@ def keys_of(plan: codec.Plan | None) -> dict[str, str]:
 def plans_by_image(layout: Layout) -> dict[str, list[codec.Plan]]:
     """Return the published plans by the image's host path; a damaged plan, which no login takes, counts for nothing."""
     found: dict[str, list[codec.Plan]] = {}
-    for uid, serial in _all_files(layout):
-        plan = readable_plan(layout, uid, serial)
-        if plan is not None and (args := plan.first("image")):
-            found.setdefault(args[0], []).append(plan)
-    for uid, jail in entries(layout):
-        plan = readable_entry(layout, uid, jail)
-        if plan is not None and (args := plan.first("image")):
-            found.setdefault(args[0], []).append(plan)
+    for data in _everything(layout):
+        with suppress(JailsshError):
+            plan = codec.decode(data)
+            if args := plan.first("image"):
+                found.setdefault(args[0], []).append(plan)
     return found
 
 
@@ -201,18 +198,21 @@ def images_in_use(layout: Layout) -> set[str]:
 
     For who removes images: of thousands of plans none is judged, and none is kept in memory.
     """
-    found: set[str] = set()
-    for uid, serial in _all_files(layout):
-        with suppress(JailsshError):
-            data = _read(plan_file(layout, uid, serial), layout.root) or b""
-            found.update(map(os.fsdecode, _IMAGE.findall(data)))
-    return found
+    return {os.fsdecode(image) for data in _everything(layout) for image in _IMAGE.findall(data)}
 
 
-def _all_files(layout: Layout) -> list[tuple[int, str]]:
-    """Return uid and serial of every published plan, "" for the account's own."""
+def _everything(layout: Layout) -> Iterator[bytes]:
+    """Yield every published plan: those of accounts, of their keys, and for entering jails; by uid in each kind."""
     of_keys = sorted((int(m[1]), m[2]) for name in _names(layout.plans) if (m := _KEY_PLAN.match(name)))
-    return [*((uid, "") for uid in planned_uids(layout)), *of_keys]
+    paths = [plan_file(layout, uid) for uid in planned_uids(layout)]
+    paths += [plan_file(layout, uid, serial) for uid, serial in of_keys]
+    paths += [entry_file(layout, uid, jail) for uid, jail in entries(layout)]
+    for path in paths:
+        data = None
+        with suppress(JailsshError):
+            data = _read(path, layout.root)
+        if data is not None:
+            yield data
 
 
 def uids_of_keys(layout: Layout) -> set[int]:

@@ -28,8 +28,9 @@ from jailssh.image.store import current_image, new_host
 from jailssh.jail.configuration import Configuration, NotJailedError
 from jailssh.jail.definition import JailDefinition
 from jailssh.plan.codec import Plan
+from jailssh.publish import entered, plan_files
 from jailssh.publish.plan_files import plans_by_image
-from jailssh.publish.publish import Images, prune_images, publish_and_tidy
+from jailssh.publish.publish import Images, PlanChange, prune_images, publish_and_tidy
 
 _FORMAT = 1
 _LIMIT = 256 << 20
@@ -173,7 +174,8 @@ def _publish(configuration: Configuration, images: Images, plans: Sequence[Plan]
     """Publish those of ``plans`` that use another image than their jail's; return their number and what went wrong."""
     count, lines = 0, []
     # A shared account has several plans, which are published together.
-    for uid in dict.fromkeys(plan.uid for plan in plans if _is_behind(configuration, plan)):
+    behind = dict.fromkeys(plan.uid for plan in plans if _is_behind(configuration, plan))
+    for uid in behind:
         try:
             account = configuration.host.find_account(uid)
             if account is not None:
@@ -183,7 +185,11 @@ def _publish(configuration: Configuration, images: Images, plans: Sequence[Plan]
             continue  # jailssh apply withdraws the plan; until then the old one holds.
         except JailsshError as error:
             lines += _reasons(error)
-    return count, lines
+    entries: list[PlanChange] = []
+    if any(uid in behind for uid, _ in plan_files.entries(configuration.layout)):
+        for failed in entered.publish_entries(configuration, entries, images, behind):
+            lines += _reasons(failed)
+    return count + len(entries), lines
 
 
 def _is_behind(configuration: Configuration, plan: Plan) -> bool:

@@ -155,7 +155,8 @@ def test_the_image_of_an_entry_is_in_use(layout: Layout, host: Host) -> None:
     assert plan
     (image,) = plan.first("image") or ("",)
     assert image in plan_files.plans_by_image(layout)
-    pool.prune(layout, plan_files.plans_by_image(layout), 0)
+    assert plan_files.images_in_use(layout) == {image}
+    pool.prune(layout, plan_files.images_in_use(layout), 0)
     assert os.path.isdir(image)
 
 

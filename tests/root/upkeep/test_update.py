@@ -26,8 +26,9 @@ from jailssh.host.paths import Layout
 from jailssh.image import history, pool, store
 from jailssh.jail import definition
 from jailssh.jail.configuration import load_configuration
+from jailssh.jail.this_host import ThisHost
 from jailssh.plugin.api import Account
-from jailssh.publish import publish
+from jailssh.publish import entered, plan_files, publish
 from jailssh.upkeep import generations, update
 from tests.root.publish_lab import ALICE, SOURCE, published, put, user
 from tests.root.update_lab import JAIL, image_of_plan, layout, place, state, write_tool
@@ -62,6 +63,23 @@ def test_an_update_follows_the_host_and_publishes_plans(layout: Layout, place: P
     assert os.path.isdir(old.path)
     shared, copied = (os.stat(f"{path}/usr/bin/bash").st_ino for path in (old.path, image_of_plan(layout)))
     assert shared == copied
+
+
+def test_plans_to_enter_a_jail_follow_as_well(layout: Layout, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an account whose logins are in no jail, which has no other plan."""
+    monkeypatch.setattr(ThisHost, "find_account", staticmethod({ALICE.uid: ALICE, ALICE.name: ALICE}.get))
+    put(f"{layout.jails}/lab.conf", f"enter = alice\n{JAIL.format(tool=place / 'tool')}")
+    assert entered.publish_entries(load_configuration(layout), []) == []
+    run(layout)
+    write_tool(place, "two")
+    done = run(layout)["lab"]
+    assert (done.state, done.plans) == ("updated", 1)
+    plan = plan_files.read_entry(layout, ALICE.uid, "lab")
+    assert plan is not None
+    assert plan.first("image") == (store.current_image(layout, "lab"),)
+    # The image before it is needed by nobody, and this one by that plan alone.
+    publish.prune_images(load_configuration(layout))
+    assert tool_in(layout, place) == "two"
 
 
 def test_nothing_is_resolved_or_written_when_nothing_changed(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
