@@ -213,9 +213,9 @@ def _groups(entry: AccountEntry) -> tuple[str, ...]:
 
 def _day(expires: int | None) -> int | None:
     """Return the day of expiry to carry: not the one that `forward = inside` puts in its place."""
-    if expires is None or expires == accounts.GATED:
-        return None
-    return max(1, expires)  # Day 0 is what some programs take for never; the account is expired for those that do not.
+    end = accounts.end_of(expires)
+    # Day 0 is what some programs take for never; the account is expired for those that do not.
+    return None if end is None else max(1, end)
 
 
 def _unlocked(layout: Layout, entry: AccountEntry, expires: int | None) -> tuple[bool, int | None]:

@@ -13,7 +13,7 @@ from itertools import accumulate
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import escape, is_number
 from jailssh.files import fs
-from jailssh.host.accounts import GATED, AccountEntry
+from jailssh.host.accounts import AccountEntry, end_of
 from jailssh.integrity import looked
 from jailssh.integrity.census import Person, names_elsewhere, uids_elsewhere
 from jailssh.integrity.check import Check
@@ -260,7 +260,7 @@ def _about(scene: Scene, person: Person, files: _Files, elsewhere: Sequence[str]
         ranges=any({entry.name, str(entry.uid)} & ranges.names for ranges in files.ranges.values()),
         password=row[1] if row else None,
         last_change=row[2] if row else "",
-        expires=int(row[7]) if row and is_number(row[7]) else None,
+        expires=end_of(int(row[7])) if row and is_number(row[7]) else None,
         today=int(scene.now // _DAY),
         plan=seen.plan if seen else "",
         why=seen.why if seen else "",
@@ -370,7 +370,7 @@ def _entry(each: Facts) -> Iterable[_Row]:
             yield PASSWORD, "has a password", {"cure": f"usermod --password '*' {each.name}"}
     if each.last_change == "0":
         yield MUST_CHANGE, "its password must be changed at the next login", {"cure": f"chage --lastday -1 {each.name}"}
-    if each.expires is not None and each.expires <= each.today and each.expires != GATED:
+    if each.expires is not None and each.expires <= each.today:
         cure = f"chage --expiredate -1 {each.name}, or jailssh deluser {each.name}"
         yield LOCKED, f"expired {each.today - each.expires} days ago", {"cure": cure}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import is_number
 from jailssh.host import accounts, bounded
-from jailssh.host.accounts import GATED
+from jailssh.host.accounts import end_of
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import digest, stamp_of
@@ -262,7 +262,8 @@ def _somebody(scene: Scene) -> str:
     today = int(scene.now // 86400)
     for name, person in scene.jailed.items():
         row = scene.census.shadow.get(name)
-        expired = row is not None and is_number(row[7]) and int(row[7]) <= today and int(row[7]) != GATED
+        end = end_of(int(row[7])) if row is not None and is_number(row[7]) else None
+        expired = end is not None and end <= today
         if person.entry.shell == scene.layout.login_program and not expired:
             return name
     return ""

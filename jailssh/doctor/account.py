@@ -175,8 +175,8 @@ def judge_state(facts: StateFacts) -> list[Fault]:
     ages, what = facts.ages, f"account {facts.name}"
     if ages is None:
         return found
-    if ages.expires is not None and facts.today >= ages.expires and ages.expires != accounts.GATED:
-        why = f"expired on {_date(ages.expires)} (shadow)"
+    if ages.end is not None and facts.today >= ages.end:
+        why = f"expired on {_date(ages.end)} (shadow)"
         found.append(Fault(what, why, f"chage --expiredate -1 {facts.name}"))
     if ages.changed == 0:
         why = "must change its password at the next login, which a jail does not allow"

@@ -164,6 +164,16 @@ def must_change_password(name: str) -> bool:
     return any(fields[0] == name and len(fields) > 2 and fields[2] == "0" for fields in _rows(_AGES_FILE))
 
 
+GATED = 2
+"""The day of expiry of accounts that sshd forwards for: by pam_jailssh alone they get in, whose login has a network of
+its own by then.  For sshd without PAM and a stack without the module they have expired."""
+
+
+def end_of(expires: int | None) -> int | None:
+    """Return the day from which on nobody logs in, of what shadow(5) says of that; :data:`GATED` ends no account."""
+    return None if expires == GATED else expires
+
+
 @dataclass(frozen=True)
 class PasswordAges:
     """A line of shadow(5): days since 1970, or of days, None where the field is empty; ``locked``: it begins with !."""
@@ -173,6 +183,11 @@ class PasswordAges:
     most: int | None
     inactive: int | None
     expires: int | None
+
+    @property
+    def end(self) -> int | None:
+        """The day from which on nobody logs in, None for none (:func:`end_of`)."""
+        return end_of(self.expires)
 
 
 def password_ages(name: str) -> PasswordAges | None:
@@ -203,25 +218,10 @@ def has_password(name: str) -> bool:
     )
 
 
-GATED = 2
-"""The day of expiry of accounts that sshd forwards for: by pam_jailssh alone they get in, whose login has a network of
-its own by then.  For sshd without PAM and a stack without the module they have expired."""
-
-
 def is_expired(name: str) -> bool:
-    """True if the local account has expired (shadow(5): the day, counted from 1970, from which on nobody logs in).
-
-    :data:`GATED` is no such day.
-    """
-    today = int(time.time()) // 86400
-    return any(
-        fields[0] == name
-        and len(fields) > 7
-        and is_number(fields[7])
-        and int(fields[7]) <= today
-        and int(fields[7]) != GATED
-        for fields in _rows(_AGES_FILE)
-    )
+    """True if the local account has expired (shadow(5): the day, counted from 1970, from which on nobody logs in)."""
+    ages = password_ages(name)
+    return ages is not None and ages.end is not None and ages.end <= int(time.time()) // 86400
 
 
 def is_locked(name: str) -> bool:

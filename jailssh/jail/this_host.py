@@ -59,7 +59,7 @@ class ThisHost:
     def expiry(self, name: str) -> int | None:
         """Return when the local account expires, in seconds since 1970; None for never."""
         ages = accounts.password_ages(name)
-        return None if ages is None or ages.expires is None else ages.expires * 86400
+        return None if ages is None or ages.end is None else ages.end * 86400
 
     def group_id(self, group: str) -> int | None:
         """Return the gid of a group, None without one; kept as :meth:`members` are."""
