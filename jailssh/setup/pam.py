@@ -51,7 +51,7 @@ def refused_program(layout: Layout) -> str:
 
 def profile(layout: Layout, groups: Sequence[str], template: str) -> str:
     """Return the profile's text for the members of ``jailssh`` and of ``groups``."""
-    main = main_config(layout)
+    main = _main(layout)
     for path in (layout.login_program, refused_program(layout), layout.pam_module):
         if not _PATH_TEXT.match(path):
             raise HostError(
@@ -77,8 +77,7 @@ def profile(layout: Layout, groups: Sequence[str], template: str) -> str:
     return text
 
 
-def main_config(layout: Layout) -> MainConfig:
-    """Return what the main file says now; raises :class:`ConfigError` for services that it cannot name."""
+def _main(layout: Layout) -> MainConfig:
     main = read_main(install.read_optional(layout.config_file) or b"", layout.config_file)
     for service in main.pam_services:
         if not _SERVICE.match(service):
@@ -100,12 +99,12 @@ def inside(main: MainConfig) -> frozenset[str]:
 
 def inside_of(layout: Layout) -> frozenset[str]:
     """Return the same by what the main file says now."""
-    return inside(main_config(layout))
+    return inside(_main(layout))
 
 
 def table(layout: Layout, groups: Sequence[str]) -> str:
     """Return what the module goes by: whose members are in a jail, and which services are let through."""
-    main = main_config(layout)
+    main = _main(layout)
     rows = [f"min-uid {main.min_uid}"]
     rows += [f"group {group}" for group in jailed.groups(groups)]
     rows += [f"through {service}" for service in sorted(set(main.pam_services))]

@@ -23,7 +23,7 @@ from jailssh.files import fs
 from jailssh.host import accounts, install
 from jailssh.host.paths import INSTALL, Layout
 from jailssh.jail import authorized_keys
-from jailssh.jail.configuration import load_configuration
+from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.publish import plan_files
 from jailssh.publish.publish import withdraw_plan
 from jailssh.services import listeners, mail, sshd, units
@@ -37,6 +37,8 @@ DROP_IN = "drop-in"
 SHELLS = "shells"
 """The undo journal of login shells that ``apply`` set."""
 TEMPLATE = "20-jailssh.conf.in"
+# How the comments of two blocks of the drop-in begin: keys in homes count too; sshd forwards.
+_HOME_KEYS, _PORTS = "Keys in homes", "Ports"
 _PATH_TEXT = re.compile(r"[A-Za-z0-9/._+-]+\Z")
 
 
@@ -70,33 +72,25 @@ def drop_in(
                 "contains characters that are not allowed in sshd_config",
                 hint="use letters, digits and . _ + - in the prefix",
             )
-    text = template if len(own) > 1 else without_home_keys(template)
-    text = (text if forwards else without_ports(text)).replace("@FORWARD@", sshd.FORWARD_GROUP)
+    text = template if len(own) > 1 else _without(_HOME_KEYS, template)
+    text = (text if forwards else _without(_PORTS, text)).replace("@FORWARD@", sshd.FORWARD_GROUP)
     text = text.replace("@GROUPS@", ",".join(names)).replace("@HOME_KEY_GROUPS@", ",".join(own))
     text = text.replace("@ACCEPT@", "".join(f" {name}" for name in accept_env))
     text = text.replace("@LOGIN@", layout.login_program).replace("@KEYS@", layout.keys)
     return text.replace("@MARK@", f"{layout.sshd_marks}/{hashlib.sha256(text.encode()).hexdigest()[:16]}")
 
 
-def without_home_keys(text: str) -> str:
-    """Return the drop-in, or its template, without the block for those who log in by keys in their homes too."""
-    return re.sub(
-        r"^# Keys in homes:.*?(?=^# Ports:|^# The accounts in a jail:)", "", text, flags=re.MULTILINE | re.DOTALL
-    )
+def _without(block: str, text: str) -> str:
+    """Return the drop-in, or its template, without the block whose comment begins so: up to an empty line."""
+    return re.sub(rf"^# {block}:.*?\n\n", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def without_ports(text: str) -> str:
-    """Return the drop-in, or its template, without the block for those for whom sshd forwards."""
-    return re.sub(r"^# Ports:.*?(?=^# The accounts in a jail:)", "", text, flags=re.MULTILINE | re.DOTALL)
-
-
-def wanted_drop_in(layout: Layout, groups: Sequence[str]) -> str:
+def wanted_drop_in(configuration: Configuration, groups: Sequence[str]) -> str:
     """Return the drop-in as it has to be for what the configuration says."""
-    configuration = load_configuration(layout)
     return drop_in(
-        layout,
+        configuration.layout,
         groups,
-        template=read_template(layout, TEMPLATE, "sshd_config.d"),
+        template=read_template(configuration.layout, TEMPLATE, "sshd_config.d"),
         home_keys=configuration.home_key_groups(),
         accept_env=configuration.accept_env(),
         forwards=bool(configuration.forwarding_jails()),
@@ -121,17 +115,18 @@ def directories(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
 
 def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
     """Return what ``jailssh setup`` would change, in order; empty when all is as it should be."""
-    wanted = [GROUP, *([sshd.FORWARD_GROUP] if load_configuration(layout).forwarding_jails() else [])]
+    configuration = load_configuration(layout)
+    wanted = [GROUP, *([sshd.FORWARD_GROUP] if configuration.forwarding_jails() else [])]
     changes = [_group_change(name) for name in wanted if not accounts.group_exists(name)]
     changes += [_dir_change(path, modes[0]) for path, modes in directories(layout) if _mode(path) not in modes]
     # What refuses comes before what lets in; the profile names the program that says why, which is installed.
     return [
         *changes,
-        *_program_changes(layout, groups),
+        *_program_changes(configuration, groups),
         *_table_changes(layout, groups),
         *pam.changes(layout, groups),
         *_list_changes(layout, groups),
-        *_drop_in_changes(layout, groups),
+        *_drop_in_changes(configuration, groups),
     ]
 
 
@@ -198,8 +193,8 @@ def _dir_change(path: str, mode: int) -> Change:
     )
 
 
-def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
-    path = layout.login_program
+def _program_changes(configuration: Configuration, groups: Sequence[str]) -> list[Change]:
+    path = configuration.layout.login_program
     if not os.path.exists(path):
         raise HostError(path, "is not installed (the login program)", hint=INSTALL)
     if install.has_capabilities(path):
@@ -207,8 +202,8 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     # Members of other groups, and who enters a jail, are not in the group jailssh, and a mail server starts commands
     # without the account's further groups (local(8) of postfix), so the program must be open to all; it refuses whoever
     # has no plan.
-    entered, mail = load_configuration(layout).entries(), pam.main_config(layout).mail_inside
-    mode, owner = (0o4755, "root") if groups or entered or mail else (0o4750, GROUP)
+    entered, by_mail = configuration.entries(), configuration.main.mail_inside
+    mode, owner = (0o4755, "root") if groups or entered or by_mail else (0o4750, GROUP)
     old = install.access_of(path)
     if old == (mode, 0, accounts.group_id(owner)):
         return []
@@ -217,7 +212,7 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
         install.set_access(path, mode, 0, accounts.group_id(owner) or 0)
 
     reasons = [
-        (bool(groups), "members of other groups have a jail"), (mail, "mail servers start it (mail_inside)"),
+        (bool(groups), "members of other groups have a jail"), (by_mail, "mail servers start it (mail_inside)"),
         (bool(entered), f"accounts may enter {', '.join(entered)}"),
     ]  # fmt: skip
     why = "".join(f", because {reason}" for holds, reason in reasons if holds)
@@ -227,9 +222,9 @@ def _program_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
     return [Change("login program", (line,), UndoAction(Operation.ACCESS, path, old), act)]
 
 
-def _drop_in_changes(layout: Layout, groups: Sequence[str]) -> list[Change]:
-    path = layout.sshd_drop_in
-    wanted = wanted_drop_in(layout, groups)
+def _drop_in_changes(configuration: Configuration, groups: Sequence[str]) -> list[Change]:
+    path = configuration.layout.sshd_drop_in
+    wanted = wanted_drop_in(configuration, groups)
     before = _mark_changes(wanted)
     data = install.read_optional(path)
     present = "" if data is None else data.decode("utf-8", "replace")
@@ -280,9 +275,12 @@ def _file_changes(path: str, wanted: str, point: str, what: str) -> list[Change]
 def check_candidate(layout: Layout, groups: Sequence[str]) -> None:
     """Ask sshd whether it accepts the drop-in and whether it would hold, before anything is changed."""
     sshd.check_include(layout)
-    text = wanted_drop_in(layout, groups)
+    text = wanted_drop_in(load_configuration(layout), groups)
     probe = re.sub(
-        r"^Match Group .*$", "Match User jailssh-probe", without_ports(without_home_keys(text)), flags=re.MULTILINE
+        r"^Match Group .*$",
+        "Match User jailssh-probe",
+        _without(_PORTS, _without(_HOME_KEYS, text)),
+        flags=re.MULTILINE,
     )
     sshd.test_candidate(layout, text, probe)
 
