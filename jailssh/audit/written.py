@@ -68,30 +68,45 @@ def collect(records: Iterable[JournalRecord], most: int) -> Iterator[list[Writte
     A file that a session closed several times in one portion is one.  Sessions are those of one uid: an account can
     send records about itself with the session of another, and these say nothing of that one's files.
     """
-    found: dict[_Which, Written] = {}
+    found = _Portion()
     for record in records:
         for closed, amount, name in _operations(record):
-            _note(found, record, closed, amount, name)
-        if len(found) >= most:
-            yield list(found.values())
-            found = {}
-    yield list(found.values())
+            found.note(record, closed, amount, name)
+        if len(found.files) >= most:
+            yield list(found.files.values())
+            found = _Portion()
+    yield list(found.files.values())
 
 
-def _note(found: dict[_Which, Written], record: JournalRecord, closed: str, amount: int, new: str) -> None:
-    session, uid, user = record.get(fields.SESSION), int(record.get(fields.UID)), record.get(fields.USER)
-    if new:
-        for each in found.values():
-            whose = (each.uid, each.user, each.session) == (uid, user, session)
-            if whose and each.names and each.names[-1] == closed and len(each.names) < MOST_NAMES:
+class _Portion:
+    """The files by the name that they were closed under, and those that have a name now: an account can rename often,
+    and each of it finds what it is about at once."""
+
+    def __init__(self) -> None:
+        self.files: dict[_Which, Written] = {}
+        self._now: dict[_Which, list[Written]] = {}
+
+    def note(self, record: JournalRecord, closed: str, amount: int, new: str) -> None:
+        session, uid, user = record.get(fields.SESSION), int(record.get(fields.UID)), record.get(fields.USER)
+        which = (uid, user, session, closed)
+        if new:
+            moved = [each for each in self._now.pop(which, []) if len(each.names) < MOST_NAMES]
+            for each in moved:
                 each.names.append(new)
-        return
-    before = found.pop((uid, user, session, closed), None)
-    found[uid, user, session, closed] = Written(
-        session=session, user=user, uid=uid, jail=record.get(fields.JAIL),
-        key=record.get(fields.KEY), names=[closed] if closed else [], closed=record.time,
-        amount=amount + (before.amount if before else 0),
-    )  # fmt: skip
+            if moved:
+                self._now.setdefault((uid, user, session, new), []).extend(moved)
+            return
+        before = self.files.pop(which, None)
+        if before and before.names:
+            last = (uid, user, session, before.names[-1])
+            self._now[last] = [each for each in self._now.get(last, []) if each is not before]
+        self.files[which] = Written(
+            session=session, user=user, uid=uid, jail=record.get(fields.JAIL),
+            key=record.get(fields.KEY), names=[closed] if closed else [], closed=record.time,
+            amount=amount + (before.amount if before else 0),
+        )  # fmt: skip
+        if closed:
+            self._now.setdefault(which, []).append(self.files[which])
 
 
 def _operations(record: JournalRecord) -> Iterator[tuple[str, int, str]]:
