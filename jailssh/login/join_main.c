@@ -141,5 +141,6 @@ int main(int argc, char **argv)
     close(channel[pid == 0 ? 0 : 1]);
     if (pid == 0)
         run(&plan, &request, channel[1], argv + PROGRAM);
+    outer_become(&plan, &request);
     return outer_run(&plan, &request, channel[0], pid, jail.pidfd, parent);
 }

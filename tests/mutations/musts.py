@@ -208,7 +208,7 @@ DROP = (
         "    memset(sets, 0xff, sizeof sets);\n    return syscall(SYS_capget, &header, sets) == 0 &&",
         "    memset(sets, 0, sizeof sets);\n    syscall(SYS_capget, &header, sets);\n    return",
         *met("creds_drop: privileges can be regained after the drop")),
-    must(8, "the outer half drops", "        creds_drop(plan, NULL, 0);\n", "",
+    must(8, "the outer half drops", "    creds_drop(plan, NULL, 0);\n", "",
         f"{SESSION}::test_the_outer_half_has_no_power"),
     must(8, "the jail drops", "    creds_drop(plan, groups, n);\n", "", f"{INSIDE}::test_ids_and_power"),
     must(8, "the outer half takes a filter", "    outer_confine(pid);\n", "",

@@ -246,6 +246,13 @@ static void name_process(const char *session)
     (void)prctl(PR_SET_NAME, name);
 }
 
+void outer_become(const struct plan *plan, const struct request *request)
+{
+    creds_drop(plan, NULL, 0);
+    name_process(request->session);
+    mark(plan, request);
+}
+
 int outer_run(const struct plan *plan, const struct request *request, int channel, pid_t pid, int pidfd, pid_t parent)
 {
     static struct outer o; /* its buffers take no memory until they are used */
@@ -257,11 +264,6 @@ int outer_run(const struct plan *plan, const struct request *request, int channe
     o.jail = pid;
     o.parent = parent;
     set_up(&o);
-    if (!plan_first(plan, OP_TREE)) { /* a session, which is looked for; jailssh-run has dropped what it may */
-        creds_drop(plan, NULL, 0);
-        name_process(request->session);
-        mark(plan, request);
-    }
     if (!plan_says(plan, OP_PTY, "yes") && !o.in.rate && !o.idle && !request->jail)
         close(0); /* the command's alone: its end must be the end for sshd too */
     sigfillset(&all);
