@@ -409,6 +409,8 @@ KEPT = (
     must(21, "a keeper that has ended is replaced", "        if (first < 0 && !spaces_enter(here))",
         "        if (first < 0)",
         f"{HOSTILE}::test_a_keeper_that_dies_on_the_way_is_replaced"),
+    must(22, "a recorded session waits for its recording", ' || record_descriptor() >= 0;', ";",
+        *met("outer_run: cannot write the recording")),
 )  # fmt: skip
 
 MUSTS = (*IDENTITY, *PLAN, *PATHS, *MOUNTS, *ORDER, *DROP, *ENVIRONMENT, *DUMPABLE, *SURVIVORS, *COMMANDS, *SHARED,

@@ -14,6 +14,7 @@ import pty
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -173,11 +174,11 @@ def a_record_of_init(lab: Lab) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recordings(lab: Lab, inodes: int = 0) -> Iterator[None]:
-    """A directory for recordings, on a file system of its own with so many inodes."""
-    lab.host.run(
-        ["sh", "-ec", f"mkdir -p {RECORDINGS}; mount -t tmpfs -o nr_inodes={inodes},mode=700 none {RECORDINGS}"]
-    )
+def recordings(lab: Lab, inodes: int = 0, *, full: bool = False) -> Iterator[None]:
+    """A directory for recordings, on a file system of its own with so many inodes; ``full``: files stay empty."""
+    options = f"nr_inodes={inodes},mode=700" + (",size=4k" if full else "")
+    fill = f"; head -c 4k /dev/zero >{RECORDINGS}/full" if full else ""
+    lab.host.run(["sh", "-ec", f"mkdir -p {RECORDINGS}; mount -t tmpfs -o {options} none {RECORDINGS}{fill}"])
     try:
         yield
     finally:
@@ -192,6 +193,7 @@ SETTING: dict[str, Callable[[Lab], AbstractContextManager[None]]] = {
     "a full /tmp": shared_with_full_tmp,
     "recordings": recordings,
     "full recordings": lambda lab: recordings(lab, 1),
+    "recordings without space": lambda lab: recordings(lab, full=True),
     "a keeper": a_keeper,
     "a record of the host's init": a_record_of_init,
     "no file of sshd's": shared,
@@ -271,7 +273,7 @@ def meet(lab: Lab, executed: Executed, row: Row) -> None:
     with usual, SETTING[row.setting](lab) if row.setting in SETTING else plain:
         lab.records()
         executed.take()
-        with other_kernel(lab, row.answers) as kernel:
+        with other_kernel(lab, row.answers, lambda *_: time.sleep(row.late)) as kernel:
             done = login(lab, row)
         end_keepers()
         if row.uid:

@@ -59,7 +59,8 @@ class Row:
     ``place``: where, as ``tests/harness/refusals.py`` names it; ``reason``: its code; ``answers``: of the kernel;
     ``plan``, ``setting``: of those in ``test_refusals.py``; ``says``: how the text begins, where ``place`` has none;
     ``command``: what was asked for; ``env``, ``uid``: of the caller; ``fresh``: nothing is pinned;
-    ``early``: before there is a reference and a journal; ``events``: the records; ``needs``: as the mark of tests.
+    ``early``: before there is a reference and a journal; ``events``: the records; ``needs``: as the mark of tests;
+    ``late``: seconds that the kernel takes for each of its answers, in which nobody else may go ahead.
     """
 
     place: str
@@ -76,6 +77,7 @@ class Row:
     events: tuple[str, ...] = ("refused",)
     ran: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    late: float = 0.0
 
     def text(self) -> str:
         """Return how the text of the refusal begins."""
@@ -336,6 +338,9 @@ STREAMS = (
     Row("record_open: cannot create the recording", "recording", plan="recorded", setting="full recordings"),
     Row("outer_run: cannot write the recording", "recording", (Answer("write", ENOSPC, who=OUTER, nth=1),),
         plan="recorded", setting="recordings"),
+    # Until the outer half has tried, however long that takes, the command is not executed.
+    Row("outer_run: cannot write the recording", "recording", (Answer("signalfd4", None, who=OUTER),),
+        plan="recorded", setting="recordings without space", late=0.3),
     Row("pty_open: cannot open a terminal", "terminal", (opened("/dev/pts/ptmx", EIO),), plan="terminal"),
     Row("pty_open: cannot open a terminal", "terminal", (Answer("ioctl", EINVAL, (None, TIOCSPTLCK), INNER),),
         plan="terminal"),
