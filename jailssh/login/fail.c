@@ -21,14 +21,23 @@ void fail_by_name(const char *name)
     is_mail = strcmp(name, MAIL_NAME) == 0;
 }
 
-/* What may end well at another time: refused, not allowed now, ended by us or by a signal, as kick and limits do. */
+/* Not allowed now, or ended by us. */
+static bool passes(enum reason reason)
+{
+    static const enum reason passing[] = { R_MAINTENANCE, R_SESSIONS, R_SESSIONS_OF_KEY, R_HOURS, R_DURATION, R_IDLE };
+    for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
+        if (passing[i] == reason)
+            return true;
+    return false;
+}
+
+/* What may end well at another time: refused, and what is ended by a signal too, as kick and limits do. */
 int fail_status(int code, enum reason reason)
 {
     enum { SIGNALLED = 128 };
     if (!is_mail || code == 0)
         return code;
-    if (code == EXIT_REFUSED || code > SIGNALLED || reason == R_HOURS || reason >= R_DURATION ||
-        (reason >= R_MAINTENANCE && reason <= R_SESSIONS_OF_KEY))
+    if (code == EXIT_REFUSED || code > SIGNALLED || passes(reason))
         return EX_TEMPFAIL;
     return reason == R_NONE ? code : code == EXIT_DENIED ? EX_NOPERM : EX_UNAVAILABLE;
 }
