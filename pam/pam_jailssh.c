@@ -44,7 +44,9 @@ struct person {
     char *plan_data, *table_data;
     const char *plan_fault, *plan_code, *table_fault;
     bool in_group, is_shell;
-    struct plan plan; /* its count is 0 where there is none */
+    bool is_member, is_forwarded; /* of FORWARDED; of those that sshd forwards for */
+    long expires;                 /* the day of shadow(5) from which on it has, -1 for none */
+    struct plan plan;             /* its count is 0 where there is none */
     struct table table;
 };
 
@@ -117,10 +119,15 @@ static struct person *find_person(pam_handle_t *pamh)
     read_table(person);
     person->in_group = has_group(pamh, person);
     person->is_shell = strcmp(entry->pw_shell, LOGIN_PROGRAM) == 0;
-    if (has_plan(person) || person->in_group || person->is_shell)
-        return person;
-    person_free(person);
-    return NULL;
+    if (!has_plan(person) && !person->in_group && !person->is_shell) {
+        person_free(person);
+        return NULL;
+    }
+    const struct spwd *shadow = pam_modutil_getspnam(pamh, name);
+    person->expires = shadow ? shadow->sp_expire : -1;
+    person->is_member = pam_modutil_user_in_group_nam_nam(pamh, name, FORWARDED);
+    person->is_forwarded = person->is_member || net_pin_is_wanted(entry->pw_uid);
+    return person;
 }
 
 static const char *item(pam_handle_t *pamh, int type)
@@ -200,23 +207,14 @@ static bool is_inside(const struct person *person, const char *service)
     return service_can_be_inside(service) && table_has(&person->table, TABLE_INSIDE, service);
 }
 
-/* The day of shadow(5) from which on the account has expired, -1 for none. */
-static long expiry(pam_handle_t *pamh, const struct person *person)
-{
-    const struct spwd *shadow = pam_modutil_getspnam(pamh, person->entry->pw_name);
-    return shadow ? shadow->sp_expire : -1;
-}
-
 /* What sshd forwards comes from this process and its children: in the account's network then, or there is no login. */
 static const char *enter_network(pam_handle_t *pamh, const struct person *person)
 {
-    bool gated = expiry(pamh, person) == GATED;
-    bool member = pam_modutil_user_in_group_nam_nam(pamh, person->entry->pw_name, FORWARDED);
     bool by_sshd = strcmp(item(pamh, PAM_SERVICE), "sshd") == 0 || strcmp(item(pamh, PAM_TTY), "ssh") == 0;
     errno = 0;
-    if (!by_sshd || !(gated || member || net_pin_is_wanted(person->entry->pw_uid)))
+    if (!by_sshd || !person->is_forwarded)
         return NULL;
-    if (member && !gated)
+    if (person->is_member && person->expires != GATED)
         return "it is in the group " FORWARDED " without its day of expiry; to mend it: jailssh apply";
     return net_pin_enter(person->entry->pw_uid);
 }
@@ -224,8 +222,9 @@ static const char *enter_network(pam_handle_t *pamh, const struct person *person
 static int judge(pam_handle_t *pamh, int flags, const struct person *person)
 {
     const char *service = item(pamh, PAM_SERVICE), *why;
-    long expires = expiry(pamh, person);
-    int yes = expires == GATED ? PAM_TRY_AGAIN : PAM_SUCCESS; /* the profile goes past pam_unix, which would refuse */
+    long expires = person->expires;
+    bool gated = expires == GATED && person->is_forwarded;
+    int yes = gated ? PAM_TRY_AGAIN : PAM_SUCCESS; /* the profile goes past pam_unix, which would refuse */
     if (service_is_su_by_root(service))
         return yes;
     if (person->table_fault)
@@ -241,7 +240,7 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
                       "an account in a jail comes in by sshd alone; %sto let it through, outside of the jail: "
                       "pam_services = %s; in /etc/jailssh/jailssh.conf, then jailssh setup",
                       service_can_be_inside(service) ? "to run its commands in the jail: pam_inside; " : "", service);
-    if (expires >= 0 && expires != GATED && time(NULL) / DAY >= expires)
+    if (expires >= 0 && !gated && time(NULL) / DAY >= expires)
         return refuse(pamh, flags, person, PAM_ACCT_EXPIRED, expires == LOCKED ? "locked" : "expired", "%s",
                       expires == LOCKED ? "the account is locked; to allow its logins: jailssh unlock"
                                         : "the account is expired (chage --list)");

@@ -116,6 +116,8 @@ def _open(layout: Layout, name: str, found: list[tuple[str, str]], *, act: bool)
     journal = Journal(layout, subject(name))
     journal.original, journal.uid = [], entry.uid
     inverse = undo.put_expiry_back(name, entry.uid, None, accounts.GATED)
+    # Or it would have expired, for the module too, until it is in the group.
+    _want_network(layout, entry.uid)
     with journal.changing(f"forwarding for {name}", "jailssh apply"):
         # First in, last out: nobody is in the group without it.
         journal.step("expiry", inverse, lambda: shadow.set_expiry(name, accounts.GATED))
@@ -148,10 +150,7 @@ def lift(layout: Layout, name: str) -> bool:
         return False
     entry = accounts.find(name)
     if entry is not None and entry.uid:
-        fs.ensure_dir(os.path.dirname(layout.networks), 0o755)
-        fs.ensure_dir(layout.networks, 0o700)
-        if not os.path.lexists(path := f"{layout.networks}/{entry.uid}"):
-            fs.atomic_write(path, b"", mode=0o600)
+        _want_network(layout, entry.uid)
     if member:
         accounts.remove_member(name, GROUP)
     before = authorized_keys.present(layout, name)
@@ -159,12 +158,25 @@ def lift(layout: Layout, name: str) -> bool:
         authorized_keys.write(layout, name, after)
     # Keys may have been added since.
     undo.take_back(step for step in steps if step.op != Operation.FILE)
-    ages = accounts.password_ages(name)
-    if ages is not None and ages.expires == accounts.GATED:  # of a name that it did not have then
-        shadow.set_expiry(name, None)
+    clear_day(name)  # of a name that it did not have then
     journal.steps = []
     journal.forget()
     return True
+
+
+def clear_day(name: str) -> None:
+    """Take the day of expiry away that keeps others out, of an account that sshd does not forward for (any more)."""
+    ages = accounts.password_ages(name)
+    if ages is not None and ages.expires == accounts.GATED and not accounts.is_listed_member(name, GROUP):
+        shadow.set_expiry(name, None)
+
+
+def _want_network(layout: Layout, uid: int) -> None:
+    """Have the module put logins of ``uid`` into the account's network, whatever its groups say meanwhile."""
+    fs.ensure_dir(os.path.dirname(layout.networks), 0o755)
+    fs.ensure_dir(layout.networks, 0o700)
+    if not os.path.lexists(path := f"{layout.networks}/{uid}"):
+        fs.atomic_write(path, b"", mode=0o600)
 
 
 def forget_network(layout: Layout, uid: int) -> None:

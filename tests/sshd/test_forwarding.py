@@ -202,6 +202,19 @@ def test_who_gets_another_day_of_expiry_loses_forwarding_until_it_is_gone(opened
     assert opened.sh("getent shadow alice | cut -d: -f8") == "2\n"
 
 
+def test_the_day_alone_lets_nobody_past_pam_unix(opened: Host) -> None:
+    """Of an account that sshd does not forward for it is a day like others: an administrator may have set it."""
+    opened.scratch.write("/etc/jailssh/jails/plain.conf", "plugins = shell\nroot = live\n")
+    opened.ok("adduser", "carl", "--jail", "plain", "--key", "/root/k.pub", "--yes")
+    assert opened.ssh("carl@127.0.0.1 true") == (0, "")
+    with opened.changed("chage -E 1970-01-03 carl", "chage -E -1 carl"):
+        assert opened.ssh("carl@127.0.0.1 true")[0] == 255
+    record = opened.scratch.journal(JAILSSH_EVENT="refused", JAILSSH_USER="carl")[-1]
+    assert record["JAILSSH_REASON"] == "expired"
+    assert opened.ssh("carl@127.0.0.1 true") == (0, "")
+    opened.ok("deluser", "carl", "--yes")
+
+
 def test_a_login_that_was_killed_before_its_network_was_pinned_leaves_nothing(opened: Host) -> None:
     place = f"/run/jailssh/net/{opened.sh('id -u bob').strip()}"
     opened.ssh("bob@127.0.0.1 true")
@@ -218,6 +231,14 @@ def test_what_is_taken_back(opened: Host) -> None:
     assert opened.sh("getent group jailssh-forward").strip().endswith(":")
     assert opened.sh("getent shadow alice").split(":")[7] == ""
     assert opened.ssh("alice@127.0.0.1 true") == (0, "")
+    opened.scratch.write("/etc/jailssh/jails/dev.conf", "plugins = shell, sftp\nroot = live\nforward = inside\n")
+    opened.ok("apply")
+    # Locked meanwhile, it gets back what holds by now, and not the day that it had.
+    opened.ok("lock", "bob")
+    opened.scratch.write("/etc/jailssh/jails/dev.conf", "plugins = shell, sftp\nroot = live\n")
+    opened.ok("apply")
+    opened.ok("unlock", "bob")
+    assert opened.sh("getent shadow bob").split(":")[7] == ""
     opened.scratch.write("/etc/jailssh/jails/dev.conf", "plugins = shell, sftp\nroot = live\nforward = inside\n")
     opened.ok("apply")
     uids = {name: opened.sh(f"id -u {name}").strip() for name in ("alice", "bob")}
