@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from jailssh.carrying.archive import (
     MAX_FILE,
@@ -193,10 +193,10 @@ def _account(
         entry.gid,
         group=entry.group,
         home=entry.home.rstrip("/") or "/",
-        groups=_groups(entry),
+        groups=_own_groups({group for group, _ in entry.groups} - {entry.group}),
         gecos=entry.gecos.strip(),
         shell_before=str(before),
-        expires=_day(expires),
+        expires=day(expires),
         locked=locked,
         origin=Origin.LOCAL if name in host.uids else Origin.DIRECTORY,
         jails=tuple(sorted(jails)),
@@ -206,12 +206,21 @@ def _account(
     )
 
 
-def _groups(entry: AccountEntry) -> tuple[str, ...]:
+def without_doors(archive: Archive) -> Archive:
+    """Return the archive without what its host set to make doors, which one of an older version has."""
+    people = {
+        name: replace(each, groups=_own_groups(each.groups), expires=day(each.expires))
+        for name, each in archive.accounts.items()
+    }
+    return replace(archive, accounts=people)
+
+
+def _own_groups(groups: Iterable[str]) -> tuple[str, ...]:
     """Return the groups that are the account's own; those that make doors are for `apply` over there to give."""
-    return tuple(sorted({group for group, _ in entry.groups} - {entry.group, GROUP, FORWARD_GROUP}))
+    return tuple(sorted({*groups} - {GROUP, FORWARD_GROUP}))
 
 
-def _day(expires: int | None) -> int | None:
+def day(expires: int | None) -> int | None:
     """Return the day of expiry to carry: not the one that `forward = inside` puts in its place."""
     end = accounts.end_of(expires)
     # Day 0 is what some programs take for never; the account is expired for those that do not.

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection
 
 from jailssh.carrying.archive import Archive, CarriedAccount, Origin
+from jailssh.carrying.collect import day
 from jailssh.carrying.compare import Comparison
 from jailssh.config.files import read_user
 from jailssh.core.errors import ConfigError, DeniedError, JailsshError, UsageError, parts
@@ -140,7 +141,7 @@ class _People:
             self._note(f"{name}: home is {entry.home} here, {account.home} in the archive")
         hashed, ages = self._passwords.get(name, ("", None))
         expires = 1 if account.locked else account.expires
-        if ages and ages.expires != expires:
+        if ages and day(ages.expires) != expires:
             self._note(f"{name}: the day on which it expires is another one here, and stays")
         groups = {group for group, _ in entry.groups}
         by_name = os.path.lexists(f"{self._layout.users}/{name}.conf")

@@ -7,7 +7,7 @@ import os
 import shlex
 
 from jailssh.console.context import Context
-from jailssh.core.errors import HostError, UsageError
+from jailssh.core.errors import LOGIN_REFUSED, HostError, UsageError
 from jailssh.core.names import check_jail_name
 from jailssh.host import process
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
-    """Become the program that enters; its exit status is the command's, 125 to 127 where nothing ran.
+    """Become the program that enters; its exit status is the command's, 125 to 127 where nothing ran; 2: wrong words.
 
     Who may is decided there, by what root has published for the account: nothing that is said here counts for it.
     """
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     jail = check_jail_name(args.jail)
     if os.getuid() == 0:
         why = "is for accounts, and root is never jailed"
-        raise UsageError("enter", why, hint=f"runuser -u NAME jailssh enter {jail}; in a session: jailssh exec NAME")
+        raise UsageError("enter", why, hint=f"runuser -u NAME -- jailssh enter {jail}; in a session: jailssh exec NAME")
     # One string, as sshd hands it over, whose words are what was given.
     command = ["-c", shlex.join(args.command)] if args.command else []
     program = context.layout.login_program
@@ -42,4 +42,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
         process.become(program, [NAME, jail, *command])
     except PermissionError as error:
         hint = "the administrator runs: jailssh apply && jailssh setup"
-        raise HostError("enter", "is not open to accounts on this host", hint=hint) from error
+        refused = HostError("enter", "is not open to accounts on this host", hint=hint)
+        refused.exit_code = LOGIN_REFUSED  # 1 to 4 are the command's own
+        raise refused from error

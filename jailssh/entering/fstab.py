@@ -13,7 +13,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.closed import Word
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import is_clean_absolute
+from jailssh.core.names import is_clean_absolute, pluralize
 from jailssh.plan.ops import Record
 
 MOST = 1000
@@ -69,7 +69,9 @@ def _lines(text: str, name: str) -> Iterator[Line]:
             continue
         where = f"{name}:{at}"
         if len(fields) < 2 or len(fields) > 6:
-            raise ConfigError(where, f"{len(fields)} fields, not 2 to 6: source, target, type, options, 0, 0")
+            raise ConfigError(
+                where, f"{pluralize(len(fields), 'field')}, not 2 to 6: source, target, type, options, 0, 0"
+            )
         if any(not field.isdecimal() for field in fields[4:]):
             raise ConfigError(where, "fields 5 and 6 are numbers")
         number += 1

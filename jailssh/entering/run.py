@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 
 from jailssh.console.context import Context
+from jailssh.console.inputs import read_named
 from jailssh.core.closed import Network, Shown
 from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
@@ -65,7 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-terminal", action="store_true", help="no terminal of its own: descriptors 0-2 are the caller's")
     add("--dry-run", action="store_true", help="show what would be done")
     add("tree", metavar="TREE", help="directory that becomes the root, or a jail, whose image does")
-    add("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="program and arguments (default: a shell)")
+    words = add("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="program and arguments (default: a shell)")
+    words.required = False  # which argparse says of it before Python 3.12 when TREE is missing
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -122,24 +124,24 @@ def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:
     return RunPlan(uid=who.uid, gid=who.gid, name=who.name, records=in_order(records))
 
 
-def _tree(text: str) -> str:
+def _tree(text: str, what: str = "tree") -> str:
     if not text:  # an unset variable of a script, which would be the directory that this runs in
-        raise UsageError("tree ''", "is no directory")
+        raise UsageError(f"{what} ''", "is no directory")
     path = os.path.realpath(text)
     if path == "/":
-        raise UsageError("tree /", "is the host's own root")
+        raise UsageError(f"{what} /", "is the host's own root")
     if not os.path.isdir(path):
-        raise UsageError(f"tree {escape(text)}", "is no directory")
+        raise UsageError(f"{what} {escape(text)}", "is no directory")
     if not is_clean_absolute(path):
-        raise UsageError(f"tree {escape(text)}", "is no plain path")
+        raise UsageError(f"{what} {escape(text)}", "is no plain path")
     return path
 
 
 def _layers(args: argparse.Namespace) -> Iterator[Record]:
     for text in args.layer:
-        yield Record("layer", (_tree(text),))
+        yield Record("layer", (_tree(text, "--layer"),))
     if args.overlay is not None:
-        yield Record("written", (_tree(args.overlay),))
+        yield Record("written", (_tree(args.overlay, "--overlay"),))
     if args.ephemeral:
         yield Record("ephemeral", (str(_EPHEMERAL),))
     elif args.layer and args.overlay is None and not args.ro:
@@ -172,16 +174,14 @@ def _spaces(args: argparse.Namespace) -> Iterator[Record]:
 
 def _mounts(args: argparse.Namespace) -> Iterator[Record]:
     if args.fstab is not None:
-        with open(args.fstab, "rb") as stream:
-            data = stream.read(_MOST_FSTAB + 1)
-        if len(data) > _MOST_FSTAB:
-            raise UsageError(args.fstab, "too large for a file of mounts")
-        yield from fstab.parse(data.decode("utf-8", "surrogateescape"), args.fstab)
+        name = escape(args.fstab)
+        data = read_named(args.fstab, name, _MOST_FSTAB, "a file of mounts")
+        yield from fstab.parse(data.decode("utf-8", "surrogateescape"), name)
     for text in args.bind:
         source, _, rest = text.partition(":")
         target, _, mode = rest.partition(":")
         if mode and mode != Shown.READ_ONLY:
-            raise UsageError("--bind", f"{mode!r} is not: {Shown.READ_ONLY}")
+            raise UsageError("--bind", f"{mode!r} behind the target is not {Shown.READ_ONLY}", hint="or leave it out")
         options = ("rbind", mode) if mode else ("rbind",)
         if not source:
             raise UsageError("--bind", "names no source")

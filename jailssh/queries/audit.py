@@ -6,24 +6,24 @@ import argparse
 import csv
 import json
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
 from jailssh.audit import summary
 from jailssh.audit.logbook import CSV_HEAD, LOGINS, Entry, Query, Table, entry
-from jailssh.audit.moments import moment
 from jailssh.config.reader import did_you_mean
 from jailssh.console import output
 from jailssh.console.actions import add_actions
 from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
+from jailssh.core.errors import EXIT_OK, UsageError
 from jailssh.core.journal_fields import REASONS, Event
 from jailssh.core.names import escape
-from jailssh.host import accounts, nss
+from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.journal import JournalRecord
+from jailssh.queries import reading
+from jailssh.queries.reading import Between
 from jailssh.services.journal_reader import Journal, apart
 
 EXAMPLES = (
@@ -47,9 +47,6 @@ _SELECTING = (
     ("--event", "EVENT", f"event: {', '.join(LOGINS)} (default: these), or another one"),
     ("--reason", "REASON", "reason of a denial or refusal"),
 )
-
-Between = tuple[float | None, float | None]
-"""From and to, in seconds since 1970; None: no bound."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +105,7 @@ def _log(args: argparse.Namespace, context: Context) -> int:
         raise UsageError(f"--limit {args.limit}", f"is not between 1 and {_MANY}")
     if args.summary and (args.csv or args.follow or args.limit is not None or args.event):
         raise UsageError("--summary", "cannot be combined with --csv, --follow, --limit or --event")
-    between = _between(args)
+    between = reading.between(args)
     for option, values, words in (("--event", args.event, [*Event]), ("--reason", args.reason, [*REASONS])):
         for value in values:
             if value not in words:
@@ -124,7 +121,7 @@ def _log(args: argparse.Namespace, context: Context) -> int:
     )
     context.need_root("audit log")
     try:
-        return apart(lambda alive: _answer(args, context, query, between, alive))
+        return reading.apart(context, lambda alive: _answer(args, context, query, between, alive))
     except KeyboardInterrupt:
         if not args.follow:
             raise
@@ -133,40 +130,16 @@ def _log(args: argparse.Namespace, context: Context) -> int:
 
 def _answer(args: argparse.Namespace, context: Context, query: Query, between: Between, alive: int) -> int:
     """Print the answer and return the exit status; ``alive`` hangs up when nobody waits for it any more."""
-    try:
-        # Sums look at few fields, and there may be a million records; what picks records looks at that one too.
-        only = (*summary.FIELDS, fields.PEER) if args.summary else ()
-        with closing(Journal(context.layout.root, query.matches(), query.wants, only)) as journal:
-            records = _records(journal, args, between, alive)
-            if args.summary:
-                found = summary.summarize(records)
-                context.facts(found.facts(), found.lines())
-            else:
-                _print(records, args, context)
-            code = _complete(journal, context)
-    except JailsshError as error:
-        sys.stdout.flush()
-        for line in error.lines():
-            context.tell(line)
-        code = error.exit_code
-    nss.close()
-    return output.status_of_own(code)
-
-
-def _between(args: argparse.Namespace) -> Between:
-    since, until = _moment("--since", args.since), _moment("--until", args.until)
-    if since is not None and until is not None and since > until:
-        raise UsageError("--since", "is later than --until")
-    return since, until
-
-
-def _moment(option: str, text: str | None) -> float | None:
-    if text is None:
-        return None
-    try:
-        return moment(text, time.time())
-    except ValueError as error:
-        raise UsageError(f"{option} {escape(text, 60)}", str(error)) from None
+    # Sums look at few fields, and there may be a million records; what picks records looks at that one too.
+    only = (*summary.FIELDS, fields.PEER) if args.summary else ()
+    with closing(Journal(context.layout.root, query.matches(), query.wants, only)) as journal:
+        records = _records(journal, args, between, alive)
+        if args.summary:
+            found = summary.summarize(records)
+            context.facts(found.facts(), found.lines())
+        else:
+            _print(records, args, context)
+        return reading.complete(journal, context)
 
 
 def _records(journal: Journal, args: argparse.Namespace, between: Between, alive: int) -> Iterator[JournalRecord]:
@@ -227,14 +200,6 @@ def _owners() -> Callable[[str], int | None]:
     return owner_of
 
 
-def _complete(journal: Journal, context: Context) -> int:
-    """Say what is missing, if anything is."""
-    missing = journal.missing()
-    for line in missing:
-        context.tell(f"jailssh: {line}")
-    return EXIT_FAILED if missing else EXIT_OK
-
-
 def _runs(args: argparse.Namespace, context: Context) -> int:
     # The log is to begin at once: what the checks import takes longer than its first line.
     from jailssh.queries import audit_runs
@@ -245,7 +210,7 @@ def _runs(args: argparse.Namespace, context: Context) -> int:
 def _report(args: argparse.Namespace, context: Context) -> int:
     if context.json:
         raise UsageError("audit report", "cannot be combined with --json", hint="jailssh audit log --summary --json")
-    between = _between(args)
+    between = reading.between(args)
     context.need_root("audit report")
     from jailssh.queries import audit_report
 

@@ -11,11 +11,12 @@ from jailssh.audit import metrics, scrape, telling
 from jailssh.audit.metrics import Sums
 from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
-from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
+from jailssh.core.errors import EXIT_OK, UsageError
 from jailssh.core.journal_fields import Event
 from jailssh.core.names import check_absolute
 from jailssh.files import fs
-from jailssh.services.journal_reader import Journal, apart
+from jailssh.queries import reading
+from jailssh.services.journal_reader import Journal
 from jailssh.sessions import live, outside
 from jailssh.users import pausing
 
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         return _answer(refusal)
     path = check_absolute(args.textfile, "--textfile") if args.textfile else ""
     # By itself: whoever reads where journald has just emptied a file is killed.
-    if code := apart(lambda _: _keep(context)):
+    if code := reading.apart(context, lambda _: _keep(context)):
         return code
     layout = context.layout
     sums = metrics.read(layout)
@@ -66,18 +67,13 @@ def _answer(data: bytes) -> int:
 
 
 def _keep(context: Context) -> int:
-    """Count what is new, and keep the sums; return the exit status."""
+    """Count what is new, and keep the sums."""
     layout = context.layout
-    try:
-        fs.ensure_dir(layout.state, 0o755)
-        with fs.lock(metrics.lock(layout)):
-            sums = metrics.read(layout)
-            _count(sums, context)
-            metrics.write(layout, sums)
-    except JailsshError as error:
-        for line in error.lines():
-            context.tell(line)
-        return error.exit_code
+    fs.ensure_dir(layout.state, 0o755)
+    with fs.lock(metrics.lock(layout)):
+        sums = metrics.read(layout)
+        _count(sums, context)
+        metrics.write(layout, sums)
     return EXIT_OK
 
 

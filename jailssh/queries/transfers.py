@@ -7,28 +7,29 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, suppress
 from functools import cache
+from itertools import takewhile
 
 from jailssh.audit import transfers, written
 from jailssh.audit.digests import Place
-from jailssh.audit.moments import moment
 from jailssh.audit.transfers import CSV_HEAD, Transfer, recorded, transfer
 from jailssh.audit.written import Written
 from jailssh.console import output
 from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
+from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
 from jailssh.core.journal_fields import Event
-from jailssh.core.names import escape, is_below
+from jailssh.core.names import is_below
 from jailssh.files import fs
-from jailssh.host import nss
 from jailssh.host.journal import JournalRecord
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.plan.codec import Plan
 from jailssh.publish.plan_files import keys_of, readable_plan
-from jailssh.services.journal_reader import Journal, apart
+from jailssh.queries import reading
+from jailssh.queries.reading import Between
+from jailssh.services.journal_reader import Journal
 
 EXAMPLES = ("jailssh transfers", "jailssh transfers alice --since 2h", "jailssh transfers --record")
 _FIRST = 600.0
@@ -55,42 +56,23 @@ def run(args: argparse.Namespace, context: Context) -> int:
         if args.account or args.since or args.until or args.csv or context.json:
             raise UsageError("--record", "cannot be combined with anything else")
         context.need_real_root("transfers --record")
-        return apart(lambda _: _told(context, lambda: _record(context)))
-    since, until = _moment("--since", args.since), _moment("--until", args.until)
+        return reading.apart(context, lambda _: _record(context))
+    between = reading.between(args)
     context.need_root("transfers")
-    return apart(lambda _: _told(context, lambda: _show(args, context, since, until)))
+    return reading.apart(context, lambda _: _show(args, context, between))
 
 
-def _told(context: Context, act: Callable[[], int]) -> int:
-    """Return the exit status of ``act``, whose errors are told here: it runs in a process of its own."""
-    try:
-        code = act()
-    except JailsshError as error:
-        sys.stdout.flush()
-        for line in error.lines():
-            context.tell(line)
-        code = error.exit_code
-    nss.close()
-    return output.status_of_own(code)
-
-
-def _moment(option: str, text: str | None) -> float | None:
-    try:
-        return None if text is None else moment(text, time.time())
-    except ValueError as error:
-        raise UsageError(f"{option} {escape(text or '', 60)}", str(error)) from None
-
-
-def _show(args: argparse.Namespace, context: Context, since: float | None, until: float | None) -> int:
+def _show(args: argparse.Namespace, context: Context, between: Between) -> int:
     matches = {fields.EVENT: [Event.TRANSFER.value]} | ({fields.USER: [args.account]} if args.account else {})
     with closing(Journal(context.layout.root, matches, recorded)) as journal:
-        found = map(transfer, journal.records.between(since, until))
+        found = map(transfer, journal.records.between(*between))
         _print(found, args, context)
         journal.look_for_deleted()
-        return _complete(journal, context)
+        return reading.complete(journal, context)
 
 
 def _print(found: Iterator[Transfer], args: argparse.Namespace, context: Context) -> None:
+    found = takewhile(lambda _: not output.is_lost(), found)
     if args.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(CSV_HEAD)
@@ -125,7 +107,7 @@ def _record(context: Context) -> int:
                 # Recorded first: what is recorded twice is not lost.
                 transfers.write_cursor(layout, journal.records.cursor or cursor)
             journal.look_for_deleted()
-            return _complete(journal, context)
+            return reading.complete(journal, context)
 
 
 def _asking(configuration: Configuration) -> set[str]:
@@ -163,10 +145,3 @@ def _place(plan: Plan, name: str) -> Place:
     above = [(target, source) for target, source in shown if is_below(path, target)]
     target, source = max(above, key=lambda each: len(each[0]), default=("", ""))
     return (source, path[len(target.rstrip("/")) :].lstrip("/")) if source else ("", "")
-
-
-def _complete(journal: Journal, context: Context) -> int:
-    missing = journal.missing()
-    for line in missing:
-        context.tell(f"jailssh: {line}")
-    return EXIT_FAILED if missing else EXIT_OK

@@ -6,6 +6,7 @@ import argparse
 
 from jailssh.carrying import archive
 from jailssh.carrying.bring import How, bring, judge
+from jailssh.carrying.collect import without_doors
 from jailssh.carrying.compare import Comparison
 from jailssh.console.context import ASSUME_YES, Context
 from jailssh.console.inputs import read_named
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     context.need_real_root("import")
     source = "standard input" if args.file == "-" else escape(args.file)
     data = read_named(args.file, source, archive.MAX_ARCHIVE, "an archive")
-    carried = archive.read(data, source)
+    carried = without_doors(archive.read(data, source))
     how = How(
         replace=args.replace,
         keep=args.keep,

@@ -217,6 +217,22 @@ def test_keys_name_the_login_program_of_this_host(host: Host) -> None:
     assert host.bring(data, "--apply", "--yes").stdout.splitlines()[-1] == "nothing to change"
 
 
+def test_what_makes_doors_is_not_brought(host: Host) -> None:
+    zoe = replace(ALICE, name="zoe", group="zoe", uid=7005, gid=7005, home="/home/zoe")
+    data = whole(replace(zoe, expires=2, groups=("jailssh-forward",)), groups={"jailssh-forward": 7070})
+    host.sh("groupadd -g 7070 jailssh-forward")
+    try:
+        assert host.bring(data, "--apply", "--yes", "--on-demand").code == 0
+        assert host.sh("grep ^zoe: /etc/shadow | cut -d: -f8; grep ^jailssh-forward: /etc/group") == (
+            "\njailssh-forward:x:7070:\n"
+        )
+        # Nor is it a difference that `apply` has set it here.
+        host.sh("usermod -aG jailssh-forward zoe; usermod -e 1970-01-03 zoe")
+        assert host.bring(data).stdout == "nothing to change\n"
+    finally:
+        host.sh("gpasswd -d zoe jailssh-forward; groupdel jailssh-forward")
+
+
 def test_nobody_answers_for_the_administrator(host: Host) -> None:
     before = host.state()
     done = host.bring(whole(ALICE), "--apply", "--on-demand")

@@ -22,7 +22,7 @@ GOOD = {
     "/usr /usr none bind,user,noauto": ("clone", "/usr", "/usr", "no", "", "f:1", "must"),
 }  # fmt: skip
 BAD = {
-    "one": "1 fields",
+    "one": "1 field, not",
     "a b c d e": "numbers",
     "a b c d 0 0 0": "7 fields",
     "/usr ../x none bind": "plain path",

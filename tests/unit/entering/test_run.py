@@ -7,9 +7,11 @@ import pathlib
 
 import pytest
 
+from jailssh.console import main
 from jailssh.core.errors import UsageError
 from jailssh.entering import run
 from jailssh.host.paths import Layout
+from jailssh.services import joining
 
 
 def plan(*words: str) -> None:
@@ -29,3 +31,28 @@ def test_an_empty_name_is_not_the_directory_that_it_runs_in(
     plan("tree")
     with pytest.raises(UsageError, match=r"is no directory|names no source"):
         plan(*words)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("-f", "nowhere", "tree"), "nowhere: no such file or directory"),
+        (("--overlay", "nowhere", "tree"), "--overlay nowhere: is no directory"),
+        (("--ro", "--layer", "nowhere", "tree"), "--layer nowhere: is no directory"),
+        (("--bind", "/etc:/x:rw", "tree"), "--bind: 'rw' behind the target is not ro"),
+        (("nowhere",), "tree nowhere: is no directory"),
+    ],
+)
+def test_what_is_wrong_is_named_and_is_no_exit_status_of_the_command(
+    words: tuple[str, ...], told: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    (tmp_path / "tree").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main.main(["run", "-U", *words, "true"]) == joining.REFUSED
+    assert capsys.readouterr().err.splitlines()[0] == f"jailssh: {told}"
+
+
+def test_only_the_tree_is_required(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.main(["run"]) == UsageError.exit_code
+    assert capsys.readouterr().err.splitlines()[0] == "jailssh: run: the following arguments are required: TREE"
