@@ -355,7 +355,7 @@ class _Import:
                 journal = Journal(self._layout, locking.subject(account.name))
                 journal.original, journal.uid = [], account.uid
                 journal.open(f"lock {account.name}", f"jailssh lock {account.name}", SUBJECT)
-                inverse = undo.put_expiry_back(account.name, account.uid, account.expires, locking.LOCKED)
+                inverse = undo.put_expiry_back(account.name, account.uid, account.expires, accounts.LOCKED)
                 self._locks.append(journal)
                 journal.note([UndoAction(inverse.op, inverse.key, inverse.args, point="expiry", confines=True)])
                 self._fault("import: lock noted")
@@ -422,7 +422,7 @@ class _Import:
 
 
 def _expires(account: CarriedAccount) -> int | None:
-    return locking.LOCKED if account.locked else account.expires
+    return accounts.LOCKED if account.locked else account.expires
 
 
 def _line(account: CarriedAccount, login_program: str) -> NewAccount:

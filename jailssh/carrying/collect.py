@@ -230,7 +230,7 @@ def day(expires: int | None) -> int | None:
 def _unlocked(layout: Layout, entry: AccountEntry, expires: int | None) -> tuple[bool, int | None]:
     """Return whether ``jailssh lock`` has locked the account, and when it expires without that."""
     journal = Journal(layout, locking.subject(entry.name))
-    if expires != locking.LOCKED or journal.uid != entry.uid:
+    if expires != accounts.LOCKED or journal.uid != entry.uid:
         return False, expires
     before = [step.args[1] for step in journal.original if step.op == Operation.EXPIRY]
     return (True, before[0]) if before else (False, expires)

@@ -140,7 +140,7 @@ class _People:
         if entry.home != account.home:
             self._note(f"{name}: home is {entry.home} here, {account.home} in the archive")
         hashed, ages = self._passwords.get(name, ("", None))
-        expires = 1 if account.locked else account.expires
+        expires = accounts.LOCKED if account.locked else account.expires
         if ages and day(ages.expires) != expires:
             self._note(f"{name}: the day on which it expires is another one here, and stays")
         groups = {group for group, _ in entry.groups}

@@ -164,6 +164,9 @@ def must_change_password(name: str) -> bool:
     return any(fields[0] == name and len(fields) > 2 and fields[2] == "0" for fields in _rows(_AGES_FILE))
 
 
+LOCKED = 1
+"""The day of expiry that ``jailssh lock`` sets; usermod(8) names it for accounts that nobody shall use."""
+
 GATED = 2
 """The day of expiry of accounts that sshd forwards for: by pam_jailssh alone they get in, whose login has a network of
 its own by then.  For sshd without PAM and a stack without the module they have expired."""

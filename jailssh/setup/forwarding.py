@@ -27,8 +27,6 @@ from jailssh.setup import pam
 
 GROUP = sshd.FORWARD_GROUP
 _PREFIX = "forward-"
-_LOCKED = 1
-"""The day of ``jailssh lock``, which closes the same doors; :func:`jailssh.users.locking.unlock` brings ours back."""
 
 
 def subject(name: str) -> str:
@@ -55,7 +53,7 @@ def problems(layout: Layout, configuration: Configuration) -> Iterator[tuple[str
 
 def unsafe(ages: accounts.PasswordAges | None) -> str:
     """Return what is wrong with an account in the group, "" for nothing."""
-    if ages is None or ages.expires not in (accounts.GATED, _LOCKED):
+    if ages is None or ages.expires not in (accounts.GATED, accounts.LOCKED):  # unlock brings ours back
         return f"is in group {GROUP} without its day of expiry: nothing but PAM keeps sshd from forwarding for it"
     return ""
 

@@ -21,9 +21,6 @@ from jailssh.setup import forwarding
 from jailssh.users import checks, settling
 from jailssh.users.adduser import Outcome, users_file
 
-LOCKED = 1
-"""The second of January 1970: usermod(8) names it for accounts that nobody shall use."""
-
 
 def subject(name: str) -> str:
     """Return the name of the journal that says what :func:`unlock` takes back."""
@@ -44,12 +41,12 @@ def lock(layout: Layout, name: str, fault: Fault = no_fault) -> Outcome:
             raise HostError(f"account {name}", why, hint=f"its sessions: jailssh kick {name}")
         _check(entry)
         journal = Journal(layout, subject(name), fault)
-        if journal.original and journal.uid == entry.uid and ages.expires == LOCKED:
+        if journal.original and journal.uid == entry.uid and ages.expires == accounts.LOCKED:
             return Outcome((*lines, f"{name}: already locked, nothing changed"), changed=False)
         journal.original, journal.uid = [], entry.uid
-        inverse = undo.put_expiry_back(name, entry.uid, ages.expires, LOCKED)
+        inverse = undo.put_expiry_back(name, entry.uid, ages.expires, accounts.LOCKED)
         with journal.changing(f"lock {name}", f"jailssh lock {name}"):
-            journal.step("expiry", inverse, lambda: shadow.set_expiry(name, LOCKED), confines=True)
+            journal.step("expiry", inverse, lambda: shadow.set_expiry(name, accounts.LOCKED), confines=True)
             journal.commit()
     said = f"{name}: locked; new logins are refused, sessions go on; to end them: jailssh kick {name}"
     closed = plan_files.withdraw_entries(layout, entry.uid)

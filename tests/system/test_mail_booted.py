@@ -27,14 +27,18 @@ ALLOWED = (
     "[Service]\\nCapabilityBoundingSet=~\\nSystemCallFilter=\\nRestrictNamespaces=no\\n"
     "ProtectHostname=no\\nPrivateDevices=no\\n"
 )
+# Once more if systemd cannot, which it could not under load, with its own words if it cannot again.
+RESTART = (
+    "systemctl daemon-reload; systemctl restart postfix ||"
+    " { sleep 2; systemctl restart postfix || { journalctl -u 'postfix*' -n 40; false; }; }"
+)
 TEMPLATE = "/etc/exim4/exim4.conf.template"
 # What the manual page says, each with the way back.
 SERVERS = {
     "postfix": (
         f"postconf -e 'local_command_shell = {DELIVER} -c'; mkdir -p {UNIT}; printf '{ALLOWED}' >{UNIT}/jailssh.conf;"
-        " systemctl daemon-reload; systemctl restart postfix",
-        f"postconf -X local_command_shell command_time_limit; rm -r {UNIT}; systemctl daemon-reload;"
-        " systemctl restart postfix",
+        f" {RESTART}",
+        f"postconf -X local_command_shell command_time_limit; rm -r {UNIT}; {RESTART}",
     ),
     "exim4": (
         f"cp -p {TEMPLATE} /root/template; sed -i '/^address_pipe:/,/^$/s|  driver = pipe|&\\n"
