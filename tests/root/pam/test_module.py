@@ -209,7 +209,8 @@ def test_who_has_lost_the_group_comes_in_nowhere(host: Host) -> None:
 
 
 def test_a_group_is_enough_to_be_known(host: Host) -> None:
-    with changed(host, "mv /var/lib/jailssh/plan.v1 /root/", "mv /root/plan.v1 /var/lib/jailssh/"):
+    without = "mv /var/lib/jailssh/plan.v1 /root/; usermod -s /bin/sh alice"
+    with changed(host, without, f"mv /root/plan.v1 /var/lib/jailssh/; usermod -s {LOGIN} alice"):
         assert host.why("alice", "login") == (PERM_DENIED, "service")
         assert host.lets_others_in()
 
