@@ -140,6 +140,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "rrsync": lambda: RRSYNC.exists() and "argparse" in RRSYNC.read_text(),
     "borg": lambda: _program("borg"),
     "svn": lambda: _program("svn", "svnadmin", "svnserve"),
+    "journal-remote": lambda: os.path.exists("/lib/systemd/systemd-journal-remote"),
     "rsyslog": lambda: _program("rsyslogd"),
     "rush": lambda: _program("rush"),
     "hg": lambda: _program("hg"),

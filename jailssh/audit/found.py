@@ -108,24 +108,27 @@ def _last_runs(runs: Sequence[Facts]) -> str:
     return table("The last runs", head, rows)
 
 
-def findings(run: Facts) -> list[str]:
-    """Return the findings by jail, the worst first, each kind with why it matters and its cure."""
+def findings(run: Facts, anchor: str = "jail", budget: int = BUDGET) -> list[str]:
+    """Return the findings by jail, the worst first, each kind with why it matters and its cure.
+
+    ``anchor``: how names of places on the page begin; ``budget``: characters of HTML that there are for it.
+    """
     if not run["findings"]:
         return ["<p>There are none.</p>", *_suppressed(run)]
     groups: dict[str, dict[str, list[Facts]]] = {}
     for each in _worst_first(run["findings"]):
         groups.setdefault(str(each.get("jail", "")), {}).setdefault(str(each.get("id", "")), []).append(each)
     out = []
-    shown, left = _within_budget(groups)
+    shown, left = _within_budget(groups, budget)
     for place, articles in enumerate(shown.values()):
-        out.append(f'<section aria-labelledby="jail-{place}"><h3 id="jail-{place}">{articles[0]}</h3>')
+        out.append(f'<section aria-labelledby="{anchor}-{place}"><h3 id="{anchor}-{place}">{articles[0]}</h3>')
         out += [*articles[1:], "</section>"]
     if left:
         out.append(f"<p>{many(left, 'more finding')} not shown; all of them: <code>jailssh check --json</code></p>")
     return [*out, *_suppressed(run)]
 
 
-def _within_budget(groups: dict[str, dict[str, list[Facts]]]) -> tuple[dict[str, list[str]], int]:
+def _within_budget(groups: dict[str, dict[str, list[Facts]]], budget: int) -> tuple[dict[str, list[str]], int]:
     """Return for each jail its title and articles as far as there is room, and how many findings are left out.
 
     The worst of all jails come first.
@@ -133,7 +136,7 @@ def _within_budget(groups: dict[str, dict[str, list[Facts]]]) -> tuple[dict[str,
     kinds = [(jail, of_kind) for jail, each in groups.items() for of_kind in each.values()]
     kinds.sort(key=lambda one: _rank(one[1][0]))
     shown: dict[str, list[str]] = {}
-    left, room = 0, BUDGET
+    left, room = 0, budget
     for jail, of_kind in kinds:
         parts = [_article(of_kind)] if room > 0 else []
         if parts and jail not in shown:

@@ -65,13 +65,23 @@ def read(layout: Layout, run: Run) -> dict[str, Any]:
     """Return the facts of a run; :class:`HostError` for one that is damaged or not root's alone."""
     data = fs.read_trusted(run.path, _LIMIT, trusted_root=layout.root or None)
     try:
-        facts = json.loads(data)
-        if facts["format"] != FORMAT or not all(isinstance(one["fingerprint"], str) for one in facts["findings"]):
+        facts = parsed(data)
+        if facts["format"] != FORMAT:
+            raise ValueError
+    except (ValueError, KeyError) as error:
+        raise HostError(run.path, "is damaged", hint=f"rm {run.path}") from error
+    return facts
+
+
+def parsed(data: bytes) -> dict[str, Any]:
+    """Return the facts of a run, as ``check --json`` prints them; :class:`ValueError` for anything else."""
+    try:
+        facts: dict[str, Any] = json.loads(data)
+        if not all(isinstance(one["fingerprint"], str) for one in facts["findings"]):
             raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise HostError(run.path, "is damaged", hint=f"rm {run.path}") from error
-    found: dict[str, Any] = facts
-    return found
+        raise ValueError("no run of the checks") from error
+    return facts
 
 
 def readable(layout: Layout, errors: list[JailsshError], most: int | None = None) -> list[dict[str, Any]]:

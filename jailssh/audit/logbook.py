@@ -23,6 +23,8 @@ CSV_HEAD = (
     "time", "event", "session", "user", "uid", "key", "jail", "peer", "command", "reason", "meaning", "file", "exit",
     "seconds", "message",
 )  # fmt: skip
+HOST = "host"
+"""The last column where the records are of several hosts."""
 _LONGEST = 4200
 """Characters of a value: the login program writes up to 4096 bytes."""
 _ACTIVE = ("=", "+", "-", "@")
@@ -43,6 +45,7 @@ class Query:
     reasons: Sequence[str] = ()
     sessions: Sequence[str] = ()
     peers: Sequence[str] = ()
+    hosts: Sequence[str] = ()
     _networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = field(init=False, default=())
 
     def __post_init__(self) -> None:
@@ -59,6 +62,7 @@ class Query:
             fields.KEY: self.keys,
             fields.REASON: self.reasons,
             fields.SESSION: self.sessions,
+            fields.HOSTNAME: self.hosts,
             # Names and uids together would have to be in the same record.
             fields.USER: names if not uids else (),
             fields.UID: uids if not names else (),
@@ -120,6 +124,7 @@ class Entry:
     exit: int | None
     seconds: float | None
     message: str
+    host: str = ""
 
     def what(self) -> list[str]:
         """Return what was done, one line each."""
@@ -152,7 +157,7 @@ class Entry:
             numbers = ["" if value is None else value for value in (self.uid, self.exit, self.seconds)]
             rows.append([
                 self.when, harmless(self.event), session, user, numbers[0], key, jail, peer, command, reason, meaning,
-                shown, numbers[1], numbers[2], message,
+                shown, numbers[1], numbers[2], message, *((harmless(self.host),) if self.host else ()),
             ])  # fmt: skip
         return rows
 
@@ -164,8 +169,8 @@ def harmless(text: str) -> str:
     return f"'{text}" if first in _ACTIVE or first in ("＝", "＋", "－", "＠") else text
 
 
-def entry(record: JournalRecord) -> Entry:
-    """Return what the record tells."""
+def entry(record: JournalRecord, *, of_many: bool = False) -> Entry:
+    """Return what the record tells; ``of_many``: which host it is of, too."""
     get = record.get
     user, reason = get(fields.USER), get(fields.REASON)
     message = get("MESSAGE")
@@ -182,7 +187,7 @@ def entry(record: JournalRecord) -> Entry:
         command=_clean(get(fields.COMMAND)) if fields.COMMAND in record.fields else None,
         reason=_clean(reason), meaning=REASONS.get(reason, ""), files=tuple(_clean(each) for each in files),
         lost=_number(get(fields.LOST)), exit=_number(get(fields.EXIT)), seconds=None if spent is None else spent / 1e6,
-        message=_clean(message),
+        message=_clean(message), host=_clean(get(fields.HOSTNAME)) or "unknown" if of_many else "",
     )  # fmt: skip
 
 
@@ -207,27 +212,33 @@ def _number(text: str) -> int | None:
 
 
 class Table:
-    """Lines for people.  ``owner_of``: a name that is another account's today is shown with the record's uid."""
+    """Lines for people.  ``owner_of``: a name that is another account's today is shown with the record's uid.
+
+    ``of_many``: each line says which host it is of.
+    """
 
     HEAD = ("TIME", "EVENT", "USER", "JAIL", "FROM", "WHAT")
     _WIDTHS = (25, 14, 16, 14, 15)
 
-    def __init__(self, owner_of: OwnerOf) -> None:
+    def __init__(self, owner_of: OwnerOf, *, of_many: bool = False) -> None:
         self._owner_of = owner_of
+        self._head = ("TIME", "HOST", *self.HEAD[1:]) if of_many else self.HEAD
+        self._widths = (25, 16, *self._WIDTHS[1:]) if of_many else self._WIDTHS
         self._names: dict[tuple[str, int | None], str] = {}
 
     def head(self) -> str:
         """Return the line above the others."""
-        return self._line(self.HEAD)
+        return self._line(self._head)
 
     def lines(self, one: Entry) -> list[str]:
         """Return the lines of one entry: one for each file operation, else one."""
         who = self._who(one.user, one.uid) + (f"/{one.key}" if one.key else "")
-        first = (one.when, one.event, who or "-", one.jail or "-", one.peer.partition(" ")[0] or "-")
+        host = (one.host,) if one.host else ()
+        first = (one.when, *host, one.event, who or "-", one.jail or "-", one.peer.partition(" ")[0] or "-")
         return [self._line((*first, text)) for text in one.what()]
 
     def _line(self, cells: Sequence[str]) -> str:
-        padded = [cell.ljust(width) for cell, width in zip(cells, self._WIDTHS, strict=False)]
+        padded = [cell.ljust(width) for cell, width in zip(cells, self._widths, strict=False)]
         return "  ".join([*padded, cells[-1]])
 
     def _who(self, name: str, uid: int | None) -> str:

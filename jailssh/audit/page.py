@@ -40,7 +40,7 @@ class Report:
     ``subject``: what it is about, as the host's name.  ``now``, ``since``, ``until``: seconds since 1970; the last two
     bound the sessions, None: no bound.  ``run``: facts of the checks, None where there was no run; ``earlier``: those
     of the runs before it, the oldest first.  ``activity``: of the journal, None where it was not asked.  ``keys``:
-    those that could be used.  ``notes``: what is missing, in words.
+    those that could be used.  ``notes``: what is missing, in words.  ``has_checks``: False where nobody expects a run.
     """
 
     subject: str
@@ -52,6 +52,7 @@ class Report:
     until: float | None = None
     keys: Sequence[Key] = ()
     notes: Sequence[str] = field(default=())
+    has_checks: bool = True
 
 
 def page(report: Report) -> str:
@@ -65,9 +66,20 @@ def page(report: Report) -> str:
         sections.append(("denials", "Denials and refusals", _denials(report, report.activity)))
         sections.append(("accounts", "Busiest accounts", _accounts(report.activity)))
         sections.append(("keys", "Keys unused for long", _keys(report, report.activity)))
-    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title, _ in sections)
+    kind = "Checks" if report.activity is None else "Audit"
+    return document(report.subject, kind, _about(report), sections, report.now)
+
+
+def document(
+    subject: str, kind: str, about: str, sections: Sequence[tuple[str, str, list[str]]], now: float, linked: int = 99
+) -> str:
+    """Return the page that holds ``sections``: anchor, title and parts of HTML, of which the first are linked to.
+
+    ``kind`` of page about ``subject``; ``about``: HTML; ``now``: seconds since 1970.
+    """
+    links = "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title, _ in sections[:linked])
     body = "\n".join(section(*each) for each in sections)
-    title = f"jailssh: {text(report.subject, _NAME)}, {_day(report.now)}"
+    title = f"jailssh: {text(subject, _NAME)}, {_day(now)}"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -82,14 +94,14 @@ def page(report: Report) -> str:
 <body>
 <a class="skip" href="#content">To the content</a>
 <header>
-<h1>{"Checks" if report.activity is None else "Audit"} of {text(report.subject, _NAME)}</h1>
-<p class="faint">{_about(report)}</p>
+<h1>{kind} of {text(subject, _NAME)}</h1>
+<p class="faint">{about}</p>
 <nav aria-label="Sections"><ul>{links}</ul></nav>
 </header>
 <main id="content">
 {body}
 </main>
-<footer><p>Made by jailssh {text(jailssh.__version__)} on {moment(report.now)}. Control characters, bytes that are not
+<footer><p>Made by jailssh {text(jailssh.__version__)} on {moment(now)}. Control characters, bytes that are not
 UTF-8 and invisible characters are shown as <code>\\x1b</code> or <code>\\u202e</code>.</p></footer>
 </body>
 </html>
@@ -110,29 +122,34 @@ def _about(report: Report) -> str:
 def _summary(report: Report) -> list[str]:
     parts = [_verdict(report), _missing(report)]
     if report.run is not None:
-        parts.append(_tiles(found.tiles(report.run)))
+        parts.append(tiles(found.tiles(report.run)))
     if (activity := report.activity) is not None:
         counts = (activity.sessions.total(), activity.denials.total(), len(activity.accounts))
         titles = ("sessions", "denials and refusals", "accounts seen")
-        parts.append(_tiles([(number(count), title) for count, title in zip(counts, titles, strict=True)]))
+        parts.append(tiles([(number(count), title) for count, title in zip(counts, titles, strict=True)]))
     return parts + (found.changes(report.run, report.earlier) if report.run is not None else [])
 
 
-def _tiles(tiles: Sequence[tuple[str, str]]) -> str:
-    cells = "".join(f"<div><dt>{title}</dt><dd>{count}</dd></div>" for count, title in tiles)
+def tiles(figures: Sequence[tuple[str, str]]) -> str:
+    """Return figures, each with its title, side by side."""
+    cells = "".join(f"<div><dt>{title}</dt><dd>{count}</dd></div>" for count, title in figures)
     return f'<dl class="tiles">{cells}</dl>'
 
 
 def _verdict(report: Report) -> str:
+    if not report.has_checks:
+        return ""
     if report.run is None:
         return '<p class="verdict">The checks have not been run yet: <code>jailssh audit run</code></p>'
     return f'<p class="verdict">{found.verdict(report.run)}</p>'
 
 
 def _missing(report: Report) -> str:
-    notes = [text(note, 300) for note in report.notes]
-    if report.run is not None:
-        notes += found.unseen(report.run)
+    return missing([text(note, 300) for note in report.notes] + (found.unseen(report.run) if report.run else []))
+
+
+def missing(notes: Sequence[str]) -> str:
+    """Return what is missing, of which ``notes`` tell in HTML, as a part of the page."""
     if not notes:
         return ""
     more = [f"and {number(len(notes) - _NOTES)} more"] if len(notes) > _NOTES else []

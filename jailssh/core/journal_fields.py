@@ -10,6 +10,8 @@ from typing import Final
 from jailssh.core.closed import Word
 
 EVENT: Final = "JAILSSH_EVENT"
+HOSTNAME: Final = "_HOSTNAME"
+"""The host that wrote the record, by its own journald."""
 USER: Final = "JAILSSH_USER"
 UID: Final = "JAILSSH_UID"
 JAIL: Final = "JAILSSH_JAIL"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -56,6 +57,7 @@ def facts(result: Result) -> dict[str, Any]:
     """Return the result for JSON."""
     return {
         "when": moment(result.when),
+        "host": os.uname().nodename,
         "checks": list(result.checks),
         "accounts": result.accounts,
         "findings": [finding.facts() for finding in result.findings],

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
 from jailssh.audit import summary
-from jailssh.audit.logbook import CSV_HEAD, LOGINS, Entry, Query, Table, entry
+from jailssh.audit.logbook import CSV_HEAD, HOST, LOGINS, Entry, Query, Table, entry
 from jailssh.config.reader import did_you_mean
 from jailssh.console import output
 from jailssh.console.actions import add_actions
@@ -34,6 +34,8 @@ EXAMPLES = (
     "jailssh audit log --event denied --event refused --since 7d --csv",
     "jailssh audit log --jail sftp-only --peer 192.0.2.0/24 --follow",
     "jailssh audit report --since 90d",
+    "jailssh audit log --directory /var/log/journal/remote --host gate1",
+    "jailssh audit merge checks/*.json",
 )
 _FOLLOWED = 10
 """Entries that are shown before those that come, as tail(1) does."""
@@ -73,6 +75,7 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "Show from the journal who logged in, from where, with which key, ran what, touched which files, and was\n"
         "denied what and why; oldest first.  Selecting options are repeatable: one value of each must match."
     )
+    _add_directory(log)
     for option, metavar, text in _SELECTING:
         log.add_argument(option, metavar=metavar, action="append", default=[], help=text)
     log.add_argument("--since", metavar="TIME", help="from: 2026-11-01, '2026-11-01 18:30', 18:30, 2h (ago), today")
@@ -89,6 +92,20 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     page.add_argument("--since", metavar="TIME", default="30d", help="from, as with log (default: 30d, which is ago)")
     page.add_argument("--until", metavar="TIME", help="to: as --since; a date is its beginning (default: now)")
+    _add_directory(page)
+    merge = actions.add_parser("merge", help="print a page of HTML: the checks of many hosts")
+    merge.description = (
+        "Print one file of HTML of what 'jailssh check --json' or 'jailssh audit show --json' printed on many hosts:\n"
+        "the hosts, the worst first, what several of them have, and the findings of each.\n"
+        "Exit status 0; 1: a part is missing, which the page says."
+    )
+    merge.add_argument("files", nargs="+", metavar="FILE", help="output of a host; '-' is standard input")
+
+
+def _add_directory(parser: argparse.ArgumentParser) -> None:
+    text = "read the journals in DIR instead, as systemd-journal-remote(8) writes those of other hosts"
+    parser.add_argument("-D", "--directory", metavar="DIR", help=text)
+    parser.add_argument("--host", metavar="NAME", action="append", default=[], help="with -D: of this host; repeatable")
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -110,6 +127,7 @@ def _log(args: argparse.Namespace, context: Context) -> int:
         for value in values:
             if value not in words:
                 raise UsageError(f"{option} {escape(value, 60)}", "does not exist", hint=did_you_mean(value, words))
+    reading.check_directory(args)
     query = Query(
         args.user,
         args.jail,
@@ -118,8 +136,10 @@ def _log(args: argparse.Namespace, context: Context) -> int:
         args.reason,
         args.session,
         args.peer,
+        args.host,
     )
-    context.need_root("audit log")
+    if not args.directory:
+        context.need_root("audit log")
     try:
         return reading.apart(context, lambda alive: _answer(args, context, query, between, alive))
     except KeyboardInterrupt:
@@ -132,7 +152,8 @@ def _answer(args: argparse.Namespace, context: Context, query: Query, between: B
     """Print the answer and return the exit status; ``alive`` hangs up when nobody waits for it any more."""
     # Sums look at few fields, and there may be a million records; what picks records looks at that one too.
     only = (*summary.FIELDS, fields.PEER) if args.summary else ()
-    with closing(Journal(context.layout.root, query.matches(), query.wants, only)) as journal:
+    root, directory = context.layout.root, args.directory or ""
+    with closing(Journal(root, query.matches(), query.wants, only, directory=directory)) as journal:
         records = _records(journal, args, between, alive)
         if args.summary:
             found = summary.summarize(records)
@@ -161,10 +182,10 @@ def _records(journal: Journal, args: argparse.Namespace, between: Between, alive
 
 
 def _print(records: Iterable[JournalRecord], args: argparse.Namespace, context: Context) -> None:
-    show = _shown_as(args, context)
+    show, of_many = _shown_as(args, context), bool(args.directory)
     first = True
     for record in records:
-        show(entry(record))
+        show(entry(record, of_many=of_many))
         if first:  # the next one may be far away
             sys.stdout.flush()
             first = False
@@ -178,11 +199,16 @@ def _shown_as(args: argparse.Namespace, context: Context) -> Callable[[Entry], N
         return lambda one: print(json.dumps(one.facts()))
     if args.csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(CSV_HEAD)
+        writer.writerow((*CSV_HEAD, HOST) if args.directory else CSV_HEAD)
         return lambda one: writer.writerows(one.csv())
-    table = Table(_owners())
+    # Names of another host are none of this one's.
+    table = Table(_nobody, of_many=True) if args.directory else Table(_owners())
     print(table.head())
     return lambda one: context.say(table.lines(one))
+
+
+def _nobody(name: str) -> None:
+    """Return no uid: a record of another host is shown with its own."""
 
 
 def _owners() -> Callable[[str], int | None]:
@@ -211,10 +237,18 @@ def _report(args: argparse.Namespace, context: Context) -> int:
     if context.json:
         raise UsageError("audit report", "cannot be combined with --json", hint="jailssh audit log --summary --json")
     between = reading.between(args)
-    context.need_root("audit report")
+    reading.check_directory(args)
+    if not args.directory:
+        context.need_root("audit report")
     from jailssh.queries import audit_report
 
-    return apart(lambda _: audit_report.report(context, between))
+    return apart(lambda _: audit_report.report(context, between, args.directory or "", args.host))
+
+
+def _merge(args: argparse.Namespace, context: Context) -> int:
+    from jailssh.queries import audit_merge
+
+    return audit_merge.merge(args.files, context)
 
 
 _ACTIONS: dict[str, Callable[[argparse.Namespace, Context], int]] = {
@@ -223,4 +257,5 @@ _ACTIONS: dict[str, Callable[[argparse.Namespace, Context], int]] = {
     "show": _runs,
     "diff": _runs,
     "report": _report,
+    "merge": _merge,
 }

@@ -37,6 +37,14 @@ def _moment(option: str, text: str | None) -> float | None:
         raise UsageError(f"{option} {escape(text, 60)}", str(error)) from None
 
 
+def check_directory(args: argparse.Namespace) -> None:
+    """Raise :class:`UsageError` for ``--host`` or an empty ``--directory``: this host's own journal has one host."""
+    if args.directory == "":
+        raise UsageError("--directory ''", "is no directory")
+    if args.host and args.directory is None:
+        raise UsageError("--host", "needs --directory")
+
+
 def apart(context: Context, act: Callable[[int], int]) -> int:
     """Return the exit status of ``act`` in a process of its own, which tells its errors by itself.
 

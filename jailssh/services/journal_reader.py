@@ -14,11 +14,12 @@ import select
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, Protocol
 
 from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.journal_fields import HOSTNAME
 from jailssh.core.names import escape, pluralize
 from jailssh.host.journal import JournalRecord
 
@@ -32,7 +33,7 @@ _MOST_FILES = 7168
 _SPARE = 8
 _SLACK = 3600
 """Seconds around a range of time that are read too: the clock may have been set back meanwhile."""
-_FOREIGN = ("MESSAGE", "_UID")
+_FOREIGN = ("MESSAGE", "_UID", HOSTNAME)
 _OURS = "JAILSSH_"
 
 Wanted = Callable[[JournalRecord], bool]
@@ -178,18 +179,24 @@ def _is_within(time: float, since: float | None, until: float | None) -> bool:
 class Journal:
     """The journal of this host, or of the system below ``root``.  ``matches``: field -> values, one of which it has.
 
-    ``only``: see :func:`convert`.  Raises :class:`HostError` where there is none, or where the binding to libsystemd
-    is missing.
+    ``only``: see :func:`convert`.  ``directory``: its files are read instead, as systemd-journal-remote(8) writes those
+    of other hosts.  Raises :class:`HostError` where there is none, or where the binding to libsystemd is missing.
     """
 
     def __init__(
-        self, root: str, matches: Mapping[str, Sequence[str]], wanted: Wanted, only: Collection[str] = ()
+        self,
+        root: str,
+        matches: Mapping[str, Sequence[str]],
+        wanted: Wanted,
+        only: Collection[str] = (),
+        *,
+        directory: str = "",
     ) -> None:
         limit = _allow_many_files()
-        self._held = _hold(root)
+        self._held = _hold_in(directory) if directory else _hold(root)
         self.damaged = _damaged(list(self._held))
         """What is missing: files of the journal that cannot be opened, see also :meth:`look_for_deleted`."""
-        self._reader = _open(root)
+        self._reader = _open(root, directory)
         # It passes over files that it cannot open, without a word.
         if len(self._held) > _MOST_FILES or len(os.listdir("/proc/self/fd")) + _SPARE > limit:
             self.damaged.append(f"{len(self._held)} files are more than can be open at once")
@@ -300,9 +307,11 @@ def _binding() -> Any:
     return journal
 
 
-def _open(root: str) -> Any:
+def _open(root: str, directory: str) -> Any:
     binding = _binding()
     try:
+        if directory:
+            return binding.Reader(path=directory)
         # Records of this machine alone, of the system and of users: the login program writes as the account.
         return binding.Reader(flags=_OS_ROOT, path=root) if root else binding.Reader(flags=binding.LOCAL_ONLY)
     except OSError as error:
@@ -324,20 +333,40 @@ def _hold(root: str) -> dict[str, int]:
 
     Raises :class:`HostError` where there are no files at all, or more than may be open.
     """
-    held = {}
-    for place in _DIRECTORIES:
-        for path in sorted(glob.glob(f"{glob.escape(root + place)}/*/*.journal")):
-            try:
-                held[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-            except FileNotFoundError:  # rotated or deleted meanwhile: it is read under its new name
-                continue
-            except OSError as error:
-                for fd in held.values():
-                    os.close(fd)
-                raise HostError("journal", f"{escape(path)}: {_why(error)}") from None
+    held = _held(path for place in _DIRECTORIES for path in _files(f"{root}{place}", "*/*.journal"))
     if not held:
         hint = "Storage= in journald.conf(5); systemctl status systemd-journald"
         raise HostError("journal", "does not exist on this host", hint=hint)
+    return held
+
+
+def _hold_in(directory: str) -> dict[str, int]:
+    """Return the same for the files in ``directory`` and in the directories in it, which libsystemd reads too."""
+    try:
+        os.listdir(directory)
+    except OSError as error:
+        raise HostError(escape(directory), _why(error)) from None
+    held = _held(path for pattern in ("*.journal", "*/*.journal") for path in _files(directory, pattern))
+    if not held:
+        raise HostError(escape(directory), "has no file of a journal in it", hint="see systemd-journal-remote(8)")
+    return held
+
+
+def _files(directory: str, pattern: str) -> list[str]:
+    return sorted(glob.glob(f"{glob.escape(directory)}/{pattern}"))
+
+
+def _held(paths: Iterable[str]) -> dict[str, int]:
+    held = {}
+    for path in paths:
+        try:
+            held[path] = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:  # rotated or deleted meanwhile: it is read under its new name
+            continue
+        except OSError as error:
+            for fd in held.values():
+                os.close(fd)
+            raise HostError("journal", f"{escape(path)}: {_why(error)}") from None
     return held
 
 

@@ -57,6 +57,8 @@ _KINDS: dict[str, str] = {
     "USER|JAIL": "account",
     "adduser --key-from": "any-account",
     "adduser NAME": "any-account",
+    "audit log --host": "none",
+    "audit report --host": "none",
     "audit log --key": "none",
     "build --name": "none",
     "run -e": "none",

@@ -271,3 +271,60 @@ def test_a_damaged_file_is_said_and_the_others_are_read(host: ScratchHost) -> No
         assert f"Something is missing in this page:</strong><ul><li>journal: {path}: " in done.stdout
     host.run(["rm", path], check=True)
     assert log(host, "--jail", "damage").code == 0
+
+
+# One journal of two hosts: what this one's journald has written, under another name each.
+REMOTE = "/lib/systemd/systemd-journal-remote"
+
+
+@pytest.fixture(scope="module")
+def collected(host: ScratchHost) -> str:
+    """A directory with the journals of two hosts, as systemd-journal-remote writes them."""
+    denied = {"EVENT": "denied", "JAIL": "afar", "SESSION": "no", "REASON": "hours", "USER": "bin", "UID": "7"}
+    send(host, "root", {"SESSION": "far", "JAIL": "afar", "KEY": "bob"}, denied)
+    send(host, "mallory", {"SESSION": "forged", "JAIL": "afar"})
+    for name in ("gate1", "gate2"):
+        script = (
+            f"mkdir -p /root/far && journalctl -o export JAILSSH_JAIL=afar | sed 's/^_HOSTNAME=.*/_HOSTNAME={name}/'"
+        )
+        host.run(["sh", "-c", f"{script} | {REMOTE} -o /root/far/remote-{name}.journal -"], check=True)
+    return "/root/far"
+
+
+@pytest.mark.needs("root", "journal-remote")
+def test_journals_of_other_hosts(host: ScratchHost, collected: str) -> None:
+    rows = [json.loads(line) for line in log(host, "--json", "-D", collected).stdout.splitlines()]
+    assert sorted((row["host"], row["session"]) for row in rows) == [
+        ("gate1", "far"), ("gate1", "no"), ("gate2", "far"), ("gate2", "no"),
+    ]  # fmt: skip
+    assert sessions(host, "--directory", collected, "--host", "gate2", "--event", "denied") == ["no"]
+    head, first, *_ = log(host, "-D", collected, "--host", "gate1").stdout.splitlines()
+    assert head.split()[:3] == ["TIME", "HOST", "EVENT"] and "  gate1  " in first
+    shown = log(host, "-D", collected, "--csv", "--host", "gate1", "--host", "gate3")
+    assert [row["host"] for row in csv.DictReader(io.StringIO(shown.stdout))] == ["gate1"] * 2
+    facts = json.loads(log(host, "-D", collected, "--summary", "--json").stdout)
+    assert [each["count"] for each in facts["sessions"]] == [2]
+    page = host.run([JAILSSH, "audit", "report", "-D", collected, "--host", "gate1"])
+    assert (page.code, page.stderr) == (0, "")
+    assert "Audit of gate1" in page.stdout and "have not been run" not in page.stdout
+
+
+@pytest.mark.needs("root", "journal-remote")
+def test_who_may_read_the_files_needs_no_root(host: ScratchHost, collected: str) -> None:
+    host.run(["sh", "-c", f"cp -r {collected} /tmp/far; chmod -R a+rX /tmp/far"], check=True)
+    done = host.run([JAILSSH, "audit", "log", "--json", "-D", "/tmp/far", "--host", "gate1"], user="mallory")
+    assert (done.code, len(done.stdout.splitlines())) == (0, 2), done
+    done = host.run([JAILSSH, "audit", "log", "-D", collected], user="mallory")
+    assert (done.code, done.stdout, "permission denied" in done.stderr) == (4, "", True), done
+
+
+def test_a_directory_without_journals(host: ScratchHost) -> None:
+    host.run(["sh", "-c", "mkdir -p /root/none && echo torn >/root/none/torn.journal"], check=True)
+    for words, code, why in (
+        ("-D /nowhere", 4, "/nowhere: no such file or directory"), ("-D /etc/passwd", 4, "not a directory"),
+        ("-D /var/empty", 4, "has no file of a journal in it"), ("-D /root/none", 1, "torn.journal: it is damaged"),
+        ("--host gate1", 2, "--host: needs --directory"),
+    ):  # fmt: skip
+        host.run(["mkdir", "-p", "/var/empty"], check=True)
+        done = log(host, "--json", *words.split())
+        assert (done.code, done.stdout, why in done.stderr) == (code, "", True), (words, done)

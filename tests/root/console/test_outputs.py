@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 
@@ -41,7 +43,14 @@ CALLS: dict[str, list[str]] = {
     "cp": ["cp /srv/tree /usr/bin/true"],
     "update": ["update --all"],
     "image": ["image list", "image gc"],
-    "audit": ["audit log", "audit log --csv", "audit run", "audit show --list", "audit report"],
+    "audit": [
+        "audit log",
+        "audit log --csv",
+        "audit run",
+        "audit show --list",
+        "audit report",
+        "audit merge /root/far.json",
+    ],
     "check": ["check --list", "check --full", "check --html"],
     "migrate": ["migrate", "migrate --apply --yes"],
     "export": ["export -", "export /root/archive{n}"],
@@ -65,6 +74,7 @@ SHOWING = {
     "image list",
     "audit show --list",
     "audit report",
+    "audit merge /root/far.json",
     "demo --help",
     "exec --help",
     "enter --help",
@@ -81,6 +91,8 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
         scratch.start_sshd()
         scratch.run(["sh", "-c", "ssh-keygen -q -t ed25519 -N '' -f /root/k; mkdir -p /srv"], check=True)
         scratch.write("/root/spec", "/usr/bin/true\n")
+        when = datetime.now(UTC).isoformat()
+        scratch.write("/root/far.json", json.dumps({"host": "far", "when": when, "findings": []}))
         for call in ("setup --yes", "adduser alice --jail sftp-only --yes", "build /root/spec /srv/tree",
                      "adduser shared --jail sftp-only --yes", "keys add shared first /root/k.pub"):  # fmt: skip
             done = scratch.run(["sh", "-c", f"jailssh {call}"])

@@ -33,7 +33,7 @@ def test_one_process_answers_many_questions() -> None:
 
 
 def test_one_that_hangs_or_ends_takes_no_other_down() -> None:
-    answers = Answers(question, 0.1)
+    answers = Answers(question, 0.5)
     with pytest.raises(NoAnswerError, match="no answer within"):
         answers.ask("/hangs")
     with pytest.raises(NoAnswerError, match="not looked at"):
@@ -55,7 +55,7 @@ def test_patience_has_an_end() -> None:
 def test_a_directory_that_does_not_answer_is_told_and_taken_to_be_writable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writable, "_owned", lambda path: time.sleep(60) if path == "/dead" else (5, 5, 0o755))
     host = Directories()
-    host._answers = Answers(writable._looked_at, 0.1)
+    host._answers = Answers(writable._looked_at, 0.5)
     writer = Writer("al", "al", 1000, frozenset({1000}))
     assert [host.can_write(writer, path) for path in ("/dead", "/else")] == [True, False]
     assert list(host.silent) == ["/dead"]
@@ -66,7 +66,7 @@ def test_nothing_is_kept_that_rests_on_a_directory_without_an_answer(
 ) -> None:
     facts = Kept(Layout(root=str(tmp_path)), full=True)
     assert facts.watched("a", "b", "", lambda: (1, ["/"])) == 1
-    monkeypatch.setattr(facts, "_answers", Answers(question, 0.1))
+    monkeypatch.setattr(facts, "_answers", Answers(question, 0.5))
     with pytest.raises(HostError, match="no answer"):
         facts.watched("a", "c", "", lambda: (1, ["/hangs"]))
     assert "c" not in facts._new["a"]
