@@ -11,6 +11,7 @@
     OP(NEW_USERS, "new-users", "", 27, 1)                                                                              \
     OP(UID_MAP, "uid-map", "uuu", 28, 0)                                                                               \
     OP(GID_MAP, "gid-map", "uuu", 29, 0)                                                                               \
+    OP(JOIN, "join", "uu", 30, 1)                                                                                      \
     OP(LAYER, "layer", "p", 31, 0)                                                                                     \
     OP(WRITTEN, "written", "p", 32, 1)                                                                                 \
     OP(EPHEMERAL, "ephemeral", "z", 33, 1)                                                                             \
@@ -18,6 +19,7 @@
     OP(CLONE, "clone", "ppyttm", 36, 0)                                                                                \
     OP(KEEP_CAP, "keep-cap", "nu", 48, 0)                                                                              \
     OP(PRIVILEGED, "privileged", "", 49, 1)                                                                            \
+    OP(HOLD, "hold", "", 64, 1)                                                                                        \
     OP(ARGUMENT, "argument", "t", 65, 0)
 
 #define RUN_MAGIC "jailssh-run"

@@ -4,8 +4,10 @@
  * The steps, their order and their defaults are the login program's; what is weaker than these stands in the plan. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -14,12 +16,14 @@
 
 #include "about.h"
 #include "after.h"
+#include "channel.h"
 #include "creds.h"
 #include "env.h"
 #include "fail.h"
 #include "fd.h"
 #include "filter.h"
 #include "jail.h"
+#include "join.h"
 #include "maps.h"
 #include "outer/outer.h"
 #include "plan.h"
@@ -79,12 +83,63 @@ static noreturn void be_first(const struct plan *plan, int channel, int go, int 
     if (recv(channel, &word, 1, MSG_DONTWAIT) == 0 && !plan_first(plan, OP_BACKGROUND))
         _exit(EXIT_REFUSED); /* the outer half is gone already */
     /* On the host's network abstract sockets of root's would be in reach. */
-    if (!plan_first(plan, OP_PRIVILEGED) && creds_can_scope())
+    if (!plan_first(plan, OP_PRIVILEGED) && !plan_first(plan, OP_HOLD) && creds_can_scope())
         creds_scope(false, true);
+    if (plan_first(plan, OP_SECCOMP))
+        filter_install();
+    if (plan_first(plan, OP_HOLD))
+        join_hold(channel);
+    creds_limits(plan);
+    start_command(plan, channel);
+}
+
+/* In a tree that is kept: what runs there is not kept apart from the rest of it. */
+static noreturn void be_joined(const struct plan *plan, int channel)
+{
+    channel = fd_keep_only(channel);
+    if (channel < 0)
+        refuse(R_SETUP, "cannot close the descriptors of the set-up", errno);
+    channel_open(channel);
+    powers_drop(plan);
+    bind_life(plan);
+    if (prctl(PR_SET_DUMPABLE, 0) != 0)
+        refuse(R_DROP, "cannot clear the dumpable attribute", errno);
+    if (channel_is_cut())
+        _exit(EXIT_REFUSED);
+    if (!plan_first(plan, OP_PRIVILEGED) && plan_says(plan, OP_NET, "host") && creds_can_scope())
+        creds_scope(false, false);
     if (plan_first(plan, OP_SECCOMP))
         filter_install();
     creds_limits(plan);
     start_command(plan, channel);
+}
+
+static int run_joined(const struct plan *plan, const struct request *request)
+{
+    int channel[2], pidfd = -1;
+    join_enter(plan);
+    make_pair(channel);
+    pid_t pid = jail_clone_into(0, &pidfd);
+    if (pid < 0)
+        refuse(R_KERNEL, "cannot start a process in the tree", errno);
+    close(channel[pid == 0 ? 0 : 1]);
+    if (pid == 0)
+        be_joined(plan, channel[1]);
+    powers_of_outer();
+    return outer_run(plan, request, channel[0], pid, pidfd, 0);
+}
+
+/* Tell who registers it the number of the process that holds the tree.  It lives once that has been done, and is there
+ * for others once it has built the tree. */
+static int hand_over(pid_t pid, int pidfd, int go, int channel)
+{
+    char word;
+    struct pollfd ready[] = { { .fd = channel, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+    if (dprintf(1, "%d\n", pid) < 0 || read(0, &word, 1) != 1 || send(go, "", 1, MSG_NOSIGNAL) != 1)
+        kill(pid, SIGKILL);
+    while (poll(ready, 2, -1) <= 0)
+        continue;
+    return recv(channel, &word, 1, MSG_DONTWAIT) == 1 ? 0 : EXIT_REFUSED; /* which has said why */
 }
 
 static unsigned long namespaces(const struct plan *plan)
@@ -116,6 +171,8 @@ int main(void)
     creds_sanitise();
     if (plan_first(&plan, OP_SECCOMP))
         filter_read(&plan);
+    if (plan_first(&plan, OP_JOIN))
+        return run_joined(&plan, &request);
     int tree = tree_open(&plan);
     make_pair(channel);
     make_pair(go);
@@ -132,6 +189,8 @@ int main(void)
     close(tree);
     if (plan_first(&plan, OP_NEW_USERS))
         maps_write(&plan, pid);
+    if (plan_first(&plan, OP_HOLD))
+        return hand_over(pid, pidfd, go[0], channel[0]);
     pid_t helper = after_begin(&plan, pid, pidfd);
     if (send(go[0], "", 1, MSG_NOSIGNAL) != 1)
         refuse(R_SETUP, "command has ended before it began", errno);

@@ -68,6 +68,8 @@ static noreturn void be_command(const struct plan *plan, char **argv, char **env
     char *const *mask = plan_first(plan, OP_UMASK), *const *nice = plan_first(plan, OP_NICE);
     const char *where = plan_first(plan, OP_HOME)[0];
     sigset_t none;
+    if (!wait_is_awaited())
+        _exit(EXIT_REFUSED);
     if (setsid() < 0 || !stream_become(ends, terminal))
         refuse(R_SETUP, "cannot set up the streams", errno);
     if (chdir(where) != 0)

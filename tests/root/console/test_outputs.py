@@ -29,6 +29,7 @@ CALLS: dict[str, list[str]] = {
     "replay": ["replay", "replay --search x --json"],
     "sessions": ["sessions", "sessions --json"],
     "run": ["run --dry-run /srv/tree true"],
+    "session": ["session list", "session list --json"],
     "exec": ["exec --help"],
     "enter": ["enter --help"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
@@ -54,6 +55,8 @@ CALLS: dict[str, list[str]] = {
     "demo": ["demo --help"],
 }
 SHOWING = {
+    "session list",
+    "session list --json",
     "audit log",
     "audit log --csv",
     "keys list shared",
