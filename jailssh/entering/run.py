@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.facts([[record.verb, *record.args] for record in plan.records], plan.show())
         return 0
     if ids.is_root():
-        context.record([_told(plan)], {})
+        context.record([told(plan)], {})
     return joining.become(f"{os.path.dirname(context.layout.login_program)}/jailssh-run", data)
 
 
@@ -113,13 +113,18 @@ def _plan_of_session(args: argparse.Namespace, context: Context) -> RunPlan:
     return trees.joining(plan, held)
 
 
-def _told(plan: RunPlan) -> str:
+def plan_of(args: argparse.Namespace, layout: Layout) -> RunPlan:
+    """Return the plan of what a command line says; :class:`JailsshError`."""
+    return _plan(args, layout)
+
+
+def told(plan: RunPlan, verb: str = "run") -> str:
     """Return what the journal says of a command: where it runs, with how much power, and what it is."""
     of = {verb: [record.args for record in plan.records if record.verb == verb] for verb in
           ("tree", "privileged", "keep-cap", "argument")}  # fmt: skip
     power = [*("all power" for _ in of["privileged"]), *(args[0] for args in of["keep-cap"])]
     weaker = f" with {', '.join(power)}" if power else ""
-    return f"run in {of['tree'][0][0]}{weaker}: {escape(' '.join(args[0] for args in of['argument']), 1000)}"
+    return f"{verb} in {of['tree'][0][0]}{weaker}: {escape(' '.join(args[0] for args in of['argument']), 1000)}"
 
 
 def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:

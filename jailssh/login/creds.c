@@ -70,7 +70,7 @@ static void stay_undumpable(void)
         refuse(R_SETUP, "cannot clear the dumpable attribute", errno);
 }
 
-void creds_sanitise(void)
+void creds_reset(void)
 {
     sigset_t all;
     sigfillset(&all);
@@ -102,6 +102,11 @@ void creds_sanitise(void)
             set_limit(limit, &roomy);
         }
     }
+}
+
+void creds_sanitise(void)
+{
+    creds_reset();
     if (!fd_sanitise())
         refuse(R_SETUP, "cannot close inherited descriptors", errno);
 }

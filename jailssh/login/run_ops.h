@@ -6,8 +6,11 @@
 
 #define RUN_OPS(OP)                                                                                                    \
     OP(TREE, "tree", "pw", 30, 1)                                                                                      \
+    OP(LISTEN, "listen", "u", 23, 1)                                                                                   \
+    OP(NOTIFY, "notify", "t", 23, 1)                                                                                   \
     OP(BACKGROUND, "background", "", 24, 1)                                                                            \
     OP(PID_FILE, "pid-file", "p", 25, 1)                                                                               \
+    OP(DAEMON, "daemon", "y", 26, 1)                                                                                   \
     OP(NEW_USERS, "new-users", "", 27, 1)                                                                              \
     OP(UID_MAP, "uid-map", "uuu", 28, 0)                                                                               \
     OP(GID_MAP, "gid-map", "uuu", 29, 0)                                                                               \

@@ -18,8 +18,11 @@ _SIZE = "int:1:9223372036854775807"
 
 VERBS: tuple[Verb, ...] = (
     Verb("tree", ("path", "enum:ro,rw"), 30, True, "root is {0}, {1:mode}"),
+    Verb("listen", ("uint",), 23, True, "gets {0} sockets of who has started it"),
+    Verb("notify", ("text",), 23, True, "how it is, is told to {0}"),
     Verb("background", (), 24, True, "outlives who has started it"),
     Verb("pid-file", ("path",), 25, True, "pid in {0}"),
+    Verb("daemon", ("enum:no,yes",), 26, True, "a daemon, whose own pid the file has; nobody waits for it: {0}"),
     Verb("new-users", (), 27, True, "user namespace of its own"),
     Verb("uid-map", ("uint", "uint", "uint"), 28, False, "uids from {0} on are {1} and up on the host, {2} of them"),
     Verb("gid-map", ("uint", "uint", "uint"), 29, False, "gids from {0} on are {1} and up on the host, {2} of them"),

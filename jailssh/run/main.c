@@ -7,11 +7,13 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "about.h"
@@ -25,7 +27,9 @@
 #include "jail.h"
 #include "join.h"
 #include "maps.h"
+#include "notify.h"
 #include "outer/outer.h"
+#include "passed.h"
 #include "plan.h"
 #include "powers.h"
 #include "start.h"
@@ -58,6 +62,44 @@ static void bind_life(const struct plan *plan)
         refuse(R_DROP, "cannot set the parent-death signal", errno);
 }
 
+/* Who has started a daemon that nobody waits for goes once it runs, or as it ends where it does not.  Returns where the
+ * other half of us says so, or -1. */
+static int detach(const struct plan *plan)
+{
+    int ends[2], status;
+    char word;
+    if (!plan_says(plan, OP_DAEMON, "yes"))
+        return -1;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
+    if (null < 0 || pipe2(ends, O_CLOEXEC) != 0)
+        refuse(R_SETUP, "cannot create a pipe", errno);
+    pid_t pid = fork();
+    if (pid < 0)
+        refuse(R_SETUP, "cannot start a process", errno);
+    if (pid > 0) {
+        close(ends[1]);
+        if (read(ends[0], &word, 1) == 1)
+            _exit(0);
+        _exit(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status)
+                                                                                          : EXIT_REFUSED);
+    }
+    close(ends[0]);
+    if (setsid() < 0 || dup2(null, 0) != 0 || dup2(null, 1) != 1)
+        refuse(R_SETUP, "cannot leave the terminal", errno);
+    close(null);
+    return ends[1];
+}
+
+/* By the pair on which the first process waits a daemon says later that it starts, and the kernel who it is. */
+static bool set_report(const struct plan *plan, const int go[2])
+{
+    const int on = 1;
+    if (!plan_first(plan, OP_DAEMON))
+        return true;
+    passed_set(PASSED_REPORT, go[1]);
+    return setsockopt(go[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on) == 0;
+}
+
 static noreturn void be_first(const struct plan *plan, int channel, int go, int tree)
 {
     char *const *name = plan_first(plan, OP_HOSTNAME);
@@ -73,7 +115,7 @@ static noreturn void be_first(const struct plan *plan, int channel, int go, int 
         refuse(R_SETUP, "cannot set the host name", errno);
     jail_loopback_up(plan);
     tree_build(plan, tree);
-    channel = fd_keep_only(channel);
+    channel = passed_keep_only(channel);
     if (channel < 0)
         refuse(R_SETUP, "cannot close the descriptors of the set-up", errno);
     powers_drop(plan);
@@ -168,14 +210,19 @@ int main(void)
     request = (struct request){ .command = "", .peer = "", .auth_file = "", .key = "", .env = none, .given = none };
     fail_set_exit(about_leave);
     read_plan(&plan);
-    creds_sanitise();
+    creds_reset();
+    passed_sanitise(&plan);
+    notify_connect(&plan);
     if (plan_first(&plan, OP_SECCOMP))
         filter_read(&plan);
     if (plan_first(&plan, OP_JOIN))
         return run_joined(&plan, &request);
+    int started = detach(&plan);
     int tree = tree_open(&plan);
     make_pair(channel);
     make_pair(go);
+    if (!set_report(&plan, go))
+        refuse(R_SETUP, "cannot create a socket pair", errno);
     /* The maps are files of the process, which are its user's where it could be traced; there is nothing to see yet. */
     if (plan_first(&plan, OP_NEW_USERS) && geteuid() != 0)
         prctl(PR_SET_DUMPABLE, 1);
@@ -191,10 +238,15 @@ int main(void)
         maps_write(&plan, pid);
     if (plan_first(&plan, OP_HOLD))
         return hand_over(pid, pidfd, go[0], channel[0]);
-    pid_t helper = after_begin(&plan, pid, pidfd);
+    pid_t helper = after_begin(&plan, pid, pidfd, plan_first(&plan, OP_DAEMON) ? go[0] : -1, started);
     if (send(go[0], "", 1, MSG_NOSIGNAL) != 1)
         refuse(R_SETUP, "command has ended before it began", errno);
     close(go[0]);
+    close(passed_get(PASSED_TO));
+    if (started >= 0) {
+        close(started);
+        dup2(0, 2);
+    }
     powers_of_outer();
     int code = outer_run(&plan, &request, channel[0], pid, pidfd, 0);
     after_end(helper);

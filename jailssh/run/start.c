@@ -1,11 +1,13 @@
 #include "start.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,7 +16,9 @@
 #include "command/wait.h"
 #include "creds.h"
 #include "fail.h"
+#include "notify.h"
 #include "outer/stream.h"
+#include "passed.h"
 
 /* The arguments of the records with VERB, joined by = where there are two. */
 static char **list(const struct plan *plan, enum plan_verb verb)
@@ -68,6 +72,7 @@ static noreturn void be_command(const struct plan *plan, char **argv, char **env
     char *const *mask = plan_first(plan, OP_UMASK), *const *nice = plan_first(plan, OP_NICE);
     const char *where = plan_first(plan, OP_HOME)[0];
     sigset_t none;
+    int report = passed_get(PASSED_REPORT), told = fcntl(2, F_DUPFD_CLOEXEC, 512);
     if (!wait_is_awaited())
         _exit(EXIT_REFUSED);
     if (setsid() < 0 || !stream_become(ends, terminal))
@@ -81,7 +86,16 @@ static noreturn void be_command(const struct plan *plan, char **argv, char **env
         refuse(R_LIMITS, "cannot set the resource limits", errno);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    int error = execute(argv, env);
+    /* The kernel says whose this is, by the number outside; that nothing follows, that the program runs. */
+    if (report >= 0)
+        (void)!send(report, "", 1, MSG_NOSIGNAL);
+    if (plan_says(plan, OP_DAEMON, "yes"))
+        dup2(0, 2);
+    int error = passed_become(env) ? execute(argv, env) : errno;
+    if (told >= 0)
+        dup2(told, 2);
+    if (report >= 0)
+        (void)!send(report, "F", 1, MSG_NOSIGNAL);
     fail_say("jailssh: run: %s: %s\n", argv[0], error == ENOENT ? "no such program in the tree" : strerror(error));
     _exit(error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_DENIED);
 }
@@ -92,6 +106,7 @@ void start_command(const struct plan *plan, int channel)
     int ends[STREAMS];
     char **argv = list(plan, OP_ARGUMENT), **env = list(plan, OP_ENV);
     wait_begin(plan);
+    notify_start(plan);
     stream_open(plan, terminal, false, false, channel, ends);
     pid_t command = fork();
     if (command < 0)
@@ -102,6 +117,7 @@ void start_command(const struct plan *plan, int channel)
         close(fd);
         close(ends[fd]);
     }
+    close(passed_get(PASSED_REPORT));
     int status = wait_for(command);
     _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }

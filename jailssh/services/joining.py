@@ -28,9 +28,19 @@ _PLAN = 3
 """The descriptor on which ``jailssh-run`` has its plan."""
 
 
-def become(program: str, plan: bytes) -> NoReturn:
-    """Run ``program`` in the place of this process, with a plan, descriptors 0 to 2 and no variable."""
-    os.dup2(_file_of(plan), _PLAN)
+def become(program: str, plan: bytes, *, sockets: int = 0) -> NoReturn:
+    """Run ``program`` in the place of this process, with a plan, descriptors 0 to 2 and no variable.
+
+    ``sockets``: so many from descriptor 3 on were passed to this process, and are passed on.
+    """
+    try:
+        high = [fcntl.fcntl(_PLAN + i, fcntl.F_DUPFD_CLOEXEC, 2 * sockets + _PLAN + 1) for i in range(sockets)]
+    except OSError as error:
+        raise HostError("LISTEN_FDS", "names descriptors that are not open") from error
+    plan_fd = fcntl.fcntl(_file_of(plan), fcntl.F_DUPFD_CLOEXEC, 2 * sockets + _PLAN + 1)
+    for i, fd in enumerate(high):
+        os.dup2(fd, _PLAN + 1 + i)
+    os.dup2(plan_fd, _PLAN)
     try:
         os.execve(program, [program], {})  # noqa: S606 - that is meant
     except OSError as error:

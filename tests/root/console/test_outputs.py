@@ -29,6 +29,7 @@ CALLS: dict[str, list[str]] = {
     "replay": ["replay", "replay --search x --json"],
     "sessions": ["sessions", "sessions --json"],
     "run": ["run --dry-run /srv/tree true"],
+    "launch": ["launch --unit web /srv/tree -- true", "launch --dry-run /srv/tree -- true"],
     "session": ["session list", "session list --json"],
     "exec": ["exec --help"],
     "enter": ["enter --help"],
