@@ -70,7 +70,7 @@ static void stay_undumpable(void)
         refuse(R_SETUP, "cannot clear the dumpable attribute", errno);
 }
 
-void creds_reset(void)
+void creds_sanitise(bool keep_open)
 {
     sigset_t all;
     sigfillset(&all);
@@ -102,12 +102,7 @@ void creds_reset(void)
             set_limit(limit, &roomy);
         }
     }
-}
-
-void creds_sanitise(void)
-{
-    creds_reset();
-    if (!fd_sanitise())
+    if (!keep_open && !fd_sanitise())
         refuse(R_SETUP, "cannot close inherited descriptors", errno);
 }
 

@@ -17,7 +17,7 @@
 #include "fail.h"
 #include "fd.h"
 
-enum { NAME = 256, MOST = 1024 }; /* MOST: descriptors, the limit that creds_reset() sets */
+enum { NAME = 256, MOST = 1024 }; /* MOST: descriptors, the limit that creds_sanitise() sets */
 
 struct place {
     int directory;
@@ -85,9 +85,24 @@ static pid_t receive(int report)
     return recv(report, &word, 1, 0) == 0 ? who.pid : 0;
 }
 
+/* Where the daemon has put itself into the background, the file has who passes signals on to what is left of it. */
+static void follow(struct place *at, int pidfd, pid_t daemon, pid_t first)
+{
+    enum { A_MOMENT = 300 }; /* milliseconds until the end of both would have come */
+    int fd = daemon > 0 ? (int)syscall(SYS_pidfd_open, daemon, 0) : -1;
+    struct pollfd ends[] = { { .fd = fd, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+    if (daemon <= 0)
+        return;
+    while (fd >= 0 && poll(ends, 2, -1) < 1)
+        continue;
+    if (poll(ends + 1, 1, A_MOMENT) == 0)
+        write_place(at, first);
+    close(fd);
+}
+
 /* All signals are blocked.  No stream of the caller's is held, and none of the ends by which the first process knows
  * that we have gone. */
-static noreturn void help(struct place *at, int pidfd, int report, int started)
+static noreturn void help(struct place *at, pid_t first, int pidfd, int report, int started)
 {
     for (int fd = 0; fd < MOST; fd++)
         if (fd != 2 && fd != at->directory && fd != pidfd && fd != report && fd != started)
@@ -106,8 +121,10 @@ static noreturn void help(struct place *at, int pidfd, int report, int started)
     close(started);
     close(report);
     close(2);
-    if (at->file && setsid() >= 0)
+    if (at->file && setsid() >= 0) {
+        follow(at, pidfd, daemon, first);
         take_away(at, pidfd);
+    }
     _exit(0);
 }
 
@@ -123,15 +140,16 @@ pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd, int report, int
         refuse(R_SETUP, plan_first(plan, OP_PID_FILE)[0], errno);
     pid_t helper = fork();
     if (helper == 0)
-        help(&at, pidfd, report, started);
+        help(&at, pid, pidfd, report, started);
     if (helper < 0)
         refuse(R_SETUP, "cannot start a process", errno);
     close(at.directory);
     return helper;
 }
 
-void after_end(pid_t helper)
+void after_end(pid_t helper, int pidfd)
 {
-    if (helper > 0)
+    struct pollfd end = { .fd = pidfd, .events = POLLIN };
+    if (helper > 0 && poll(&end, 1, 0) == 1)
         waitpid(helper, NULL, 0);
 }

@@ -11,7 +11,7 @@
  * says that it runs, or -1.  Returns that process or 0. */
 pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd, int report, int started);
 
-/* Wait until it has. */
-void after_end(pid_t helper);
+/* Wait until it has, unless the first process, PIDFD, stays. */
+void after_end(pid_t helper, int pidfd);
 
 #endif

@@ -210,7 +210,7 @@ int main(void)
     request = (struct request){ .command = "", .peer = "", .auth_file = "", .key = "", .env = none, .given = none };
     fail_set_exit(about_leave);
     read_plan(&plan);
-    creds_reset();
+    creds_sanitise(true);
     passed_sanitise(&plan);
     notify_connect(&plan);
     if (plan_first(&plan, OP_SECCOMP))
@@ -249,6 +249,6 @@ int main(void)
     }
     powers_of_outer();
     int code = outer_run(&plan, &request, channel[0], pid, pidfd, 0);
-    after_end(helper);
+    after_end(helper, pidfd);
     return code;
 }

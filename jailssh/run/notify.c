@@ -112,11 +112,11 @@ static void pass_on(int from, int to)
     }
 }
 
-void notify_start(const struct plan *plan)
+pid_t notify_start(const struct plan *plan)
 {
     int from = passed_get(PASSED_FROM), to = passed_get(PASSED_TO);
     if (!plan_first(plan, OP_NOTIFY))
-        return;
+        return 0;
     if (from < 0)
         refuse(R_SETUP, "tree has no directory /dev, by which the daemon could tell that it is ready", 0);
     pid_t pid = fork(); /* not dumpable: the daemon cannot look into it */
@@ -131,4 +131,5 @@ void notify_start(const struct plan *plan)
     }
     close(from);
     close(to);
+    return pid;
 }

@@ -2,6 +2,8 @@
 #ifndef JAILSSH_RUN_NOTIFY_H
 #define JAILSSH_RUN_NOTIFY_H
 
+#include <sys/types.h>
+
 #include "plan.h"
 
 /* The daemon finds it there. */
@@ -13,7 +15,7 @@ void notify_connect(const struct plan *plan);
 /* In the new /dev, DEV: make the socket of the daemon's side. */
 void notify_listen(const struct plan *plan, int dev);
 
-/* After the drop, in the first process: start who passes on, of what cannot do harm. */
-void notify_start(const struct plan *plan);
+/* After the drop, in the first process: start who passes on what cannot do harm.  Returns that process or 0. */
+pid_t notify_start(const struct plan *plan);
 
 #endif

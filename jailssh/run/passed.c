@@ -11,7 +11,7 @@
 #include "fail.h"
 #include "fd.h"
 
-enum { FIRST = 3, SOCKETS = FIRST + 1, MOST = 1024 }; /* MOST: the limit that creds_reset() sets */
+enum { FIRST = 3, SOCKETS = FIRST + 1, MOST = 1024 }; /* MOST: the limit that creds_sanitise() sets */
 
 static int sockets;
 static int kept[PASSED] = { -1, -1, -1 };

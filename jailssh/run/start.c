@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -100,13 +101,36 @@ static noreturn void be_command(const struct plan *plan, char **argv, char **env
     _exit(error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_DENIED);
 }
 
+/* A daemon that puts itself into the background, as its first process has ended well: what has started it is told so,
+ * and goes; we stay until the last process has ended, and pass signals on to all. */
+static void stay(pid_t beside, int channel)
+{
+    sigset_t all;
+    sigfillset(&all);
+    if (beside > 0)
+        kill(beside, SIGKILL);
+    while (beside > 0 && waitpid(beside, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    pid_t left = waitpid(-1, NULL, WNOHANG);
+    if (left < 0 || prctl(PR_SET_PDEATHSIG, 0) != 0)
+        return;
+    channel_open(channel);
+    channel_say(SAYS_ENDED, "0", "", "");
+    close(channel);
+    while ((left = waitpid(-1, NULL, WNOHANG)) >= 0) {
+        int number = left > 0 ? 0 : sigwaitinfo(&all, NULL);
+        if (number > 0 && number != SIGCHLD)
+            kill(-1, number);
+    }
+}
+
 void start_command(const struct plan *plan, int channel)
 {
     bool terminal = plan_says(plan, OP_PTY, "yes");
     int ends[STREAMS];
     char **argv = list(plan, OP_ARGUMENT), **env = list(plan, OP_ENV);
     wait_begin(plan);
-    notify_start(plan);
+    pid_t beside = notify_start(plan);
     stream_open(plan, terminal, false, false, channel, ends);
     pid_t command = fork();
     if (command < 0)
@@ -119,5 +143,7 @@ void start_command(const struct plan *plan, int channel)
     }
     close(passed_get(PASSED_REPORT));
     int status = wait_for(command);
+    if (plan_first(plan, OP_DAEMON) && status == 0)
+        stay(beside, channel);
     _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }

@@ -146,6 +146,41 @@ def test_a_service_managers_sockets_and_messages_are_passed_on(host: ScratchHost
     assert log(host).endswith("reload\nterm\n")
 
 
+FORKS = "sh -c 'exec >/dev/null 2>&1; sleep 4331 & echo $! >/srv/log'"
+
+
+@pytest.mark.parametrize("background", [[], ["-b"]], ids=["foreground", "background"])
+def test_a_daemon_that_puts_itself_into_the_background_stays(host: ScratchHost, background: list[str]) -> None:
+    done = host.run([*LAUNCH, *background, "-p", "/run/s.pid", TREE, "--", *shlex.split(FORKS)], timeout=20)
+    assert done.code == 0, done
+    assert any("sleep 4331" in line for line in host.pids().values())
+    host.wait_until(lambda: "jailssh-run" in command_of(host, "/run/s.pid"), "the file to have who is left")
+    host.run(["sh", "-c", "kill $(cat /run/s.pid)"], check=True)
+    host.wait_until(lambda: host.run(["test", "-e", "/run/s.pid"]).code == 1, "the pid file to go")
+    host.wait_until(lambda: not any("jailssh-run" in line for line in host.pids().values()), "all of it to go")
+    assert not any("4331" in line for line in host.pids().values())
+
+
+def command_of(host: ScratchHost, path: str) -> str:
+    return host.run(["sh", "-c", f"cat /proc/$(cat {path})/cmdline"]).stdout
+
+
+def test_by_jailkits_name(host: ScratchHost) -> None:
+    name = "/usr/local/libexec/jailssh/compat/jk_chrootlaunch"
+    host.run(["mount", "--bind", "/usr", f"{TREE}/usr"], check=True)
+    try:
+        shown = "id -u; id -g; id -G; exit 4"
+        done = host.run([name, "-j", TREE, "-u", "65534", "-g", "65534", "-x", "/bin/sh", "--", "-c", shown])
+        assert (done.code, done.stdout.split()) == (4, ["65534"] * 3), done
+        by_host = host.run([name, f"--jail={TREE}/", "-x", f"{TREE}/bin/sh", "--", "-c", "echo $0"])
+        assert (by_host.code, by_host.stdout) == (0, "/bin/sh\n"), by_host
+        for words, code in ((["-j", "srv/tree", "-x", "/bin/sh"], 27), (["-j", TREE], 1), (["-x", "/bin/sh"], 1),
+                            (["-j", TREE, "-u", "nosuchuser", "-x", "/bin/sh"], 125)):  # fmt: skip
+            assert host.run([name, *words]).code == code, words
+    finally:
+        host.run(["umount", f"{TREE}/usr"], check=True)
+
+
 def test_only_sockets_are_passed_on(host: ScratchHost) -> None:
     script = f"exec 3</; exec python3 -c '{EXEC}' {shlex.join([*LAUNCH, TREE, *PYTHON])}"
     done = host.run(["sh", "-c", script])
