@@ -194,7 +194,9 @@ OPTIONS = {
     "jk_chrootlaunch -j /srv/j -u web -g www -p /run/x.pid -x /srv/j/usr/sbin/x -- -D a": (
         "launch -u web -g www -p /run/x.pid /srv/j -- /usr/sbin/x -D a"
     ),
-    "jk_chrootlaunch --jail=/srv/j --user=web --group=www --pidfile=/p --exec=/bin/x": "launch -u web -g www -p /p /srv/j",
+    "jk_chrootlaunch --jail=/srv/j --user=web --group=www --pidfile=/p --exec=/bin/x": (
+        "launch -u web -g www -p /p /srv/j -- /bin/x"
+    ),
     f"jk_chrootlaunch -j {J} -u root -x /usr/sbin/locale-gen": f"launch -u root {J} -- /usr/sbin/locale-gen",
     "jk_socketd --nodetach --pidfile=/x --base=5 --peak=9 --interval=1": "!jailssh audit log",
     f"jk_uchroot --jail={J} --executable=/bin/sh -- -c id": "enter web1 -- /bin/sh -c id",
