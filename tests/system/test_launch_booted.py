@@ -42,7 +42,7 @@ CLUSTER = f"{SHOWN} -u postgres --bind /srv/cluster:/var/lib/postgresql {TREE} -
 # name: options, command, who uses it, what that prints, what is changed for the reload, what is printed then.
 DAEMONS: dict[str, tuple[str, str, str, str, str, str]] = {
     "nginx": (
-        f"{SHOWN} -u www-data --keep-cap net_bind_service --bind /var/lib/nginx {TREE}",
+        f"{SHOWN} -u www-data --keep-cap net_bind_service --tmpfs /var/lib/nginx {TREE}",
         "/usr/sbin/nginx -c /etc/nginx/jail.conf",
         "curl -sf --max-time 5 http://127.0.0.1/", "one", "sed -i s/one/two/ /etc/nginx/jail.conf", "two",
     ),

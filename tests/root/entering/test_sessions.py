@@ -196,6 +196,23 @@ def test_a_command_ends_with_its_caller(host: ScratchHost, name: str) -> None:
     host.wait_until(lambda: (listed(host, name) or {}).get("processes") == 0, "the command to end", 10)
 
 
+def test_who_begins_it_can_be_killed_at_any_time(host: ScratchHost, name: str) -> None:
+    line = f"jailssh run --session {name} --bind /usr::ro {TREE} -- true"
+    for hundredths in range(12, 60, 8):
+        host.run(["sh", "-c", f"timeout -s KILL 0.{hundredths:02} {line}"])
+        row = listed(host, name)
+        # What holds a tree is known, or goes by itself.
+        held = 1 if row and row["state"] == "held" else 0
+        host.wait_until(lambda held=held: holders(host) == held, f"no other holder, after 0.{hundredths:02} s")
+        host.run(["jailssh", "session", "end", name])
+        assert listed(host, name) is None
+    assert host.run(["sh", "-c", line]).code == 0
+
+
+def holders(host: ScratchHost) -> int:
+    return sum("jailssh-run" in line for line in host.pids().values())
+
+
 def test_users_of_their_own(host: ScratchHost, name: str) -> None:
     for _ in range(2):
         done = run(host, name, "id -u; cat /proc/self/uid_map", "-U", "--ephemeral")
