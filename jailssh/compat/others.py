@@ -1,9 +1,8 @@
-"""Jailkit's names for which there is no verb: all but one are errors that say what does the job."""
+"""Jailkit's names beside those for trees and accounts; those without a verb are errors that say what does the job."""
 
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -23,20 +22,20 @@ _MEANT = {
     "jk_socketd": "is no program of jailssh: its jails have no socket, and their sessions are in the journal: jailssh "
     "audit log; jails of Jailkit's need Jailkit's own jk_socketd",
 }
+_RELATIVE = 27
 _PROCMAIL = "/usr/bin/procmail"
 
 
-def jk_chrootlaunch(given: Given) -> NoReturn:
-    """Say the command of systemd's that starts a program in a directory, with these options."""
-    jail, program = given.value("j"), given.value("x")
+def jk_chrootlaunch(given: Given) -> int:
+    """Become what starts the program in the directory, and returns as it does."""
+    jail, program = given.value("j").rstrip("/"), given.value("x")
     if not jail or not program:
         raise Failed(EXIT_FAILED, "need a jail directory (-j) and a program (-x)")
-    inside = program.removeprefix(jail.rstrip("/")) if program.startswith(f"{jail.rstrip('/')}/") else program
-    properties = [("RootDirectory", jail), ("User", given.value("u")), ("Group", given.value("g")),
-                  ("PIDFile", given.value("p"))]  # fmt: skip
-    words = [word for name, value in properties if value for word in ("-p", f"{name}={value}")]
-    command = shlex.join(["systemd-run", *words, inside, *given.rest])
-    raise Failed(EXIT_FAILED, f"is no program of jailssh: daemons are systemd's; run: {command}")
+    if not jail.startswith("/"):
+        raise Failed(_RELATIVE, f"jail {jail} is no absolute path")
+    inside = program.removeprefix(jail) if program.startswith(f"{jail}/") else program
+    words = [word for letter in "ugp" if given.has(letter) for word in (f"-{letter}", given.value(letter))]
+    return call.verb("jk_chrootlaunch", ["launch", *words, jail, "--", inside, *given.rest])
 
 
 def jk_procmailwrapper(given: Given) -> NoReturn:
@@ -63,14 +62,14 @@ def _said(why: str, _given: Given) -> NoReturn:
 
 
 _LAUNCH = Tool(
-    "systemd-run, whose command is told",
+    "jailssh launch",
     "-- [ARGUMENT...]",
     (
         Option("j", "the directory", long=("jail",), value="DIR"),
         Option("u", "the user", long=("user",), value="USER"),
         Option("g", "the group", long=("group",), value="GROUP"),
         Option("p", "the file for the process's number", long=("pidfile",), value="FILE"),
-        Option("x", "the program", long=("exec",), value="PROGRAM"),
+        Option("x", "the program", long=("exec", "executable"), value="PROGRAM"),
     ),
 )
 _UCHROOT = Tool(

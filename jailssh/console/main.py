@@ -40,6 +40,8 @@ VERBS: dict[str, str] = {
     "sessions": "show who is logged in to a jail right now",
     "kick": "end sessions now: of an account, of a key, or one",
     "run": "run a command in any tree, in namespaces of its own",
+    "launch": "start a daemon in a jail or a tree",
+    "session": "list, end and recover sessions on trees (run --session)",
     "exec": "run a command in a session that runs, with its rights",
     "enter": "use a jail on this host, as an account that its file lists",
     "keys": "manage the named keys of a shared account",
@@ -82,7 +84,7 @@ QUERIES = (
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
 TRANSFERS = ("export", "import", "migrate")
 """Likewise, those in the room ``transfer``."""
-ENTERING = ("enter", "run")
+ENTERING = ("enter", "launch", "run", "session")
 """Likewise, those in the room ``entering``."""
 INTERRUPTED_STATUS = 130
 # They always ask the name service.

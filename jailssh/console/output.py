@@ -23,7 +23,7 @@ SHOWS = {
 }  # fmt: skip
 SHOWS_BY_ACTION = {
     ("keys", "list"), ("keys", "print"), ("image", "list"), ("image", "show"), ("image", "diff"), ("audit", "log"),
-    ("audit", "show"), ("audit", "diff"), ("audit", "report"), ("audit", "merge"),
+    ("audit", "show"), ("audit", "diff"), ("audit", "report"), ("audit", "merge"), ("session", "list"),
 }  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from jailssh.console.inputs import read_named
 from jailssh.core.closed import Network, Shown
 from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
-from jailssh.entering import fstab, ids
+from jailssh.entering import fstab, ids, kept, trees
 from jailssh.entering.capabilities import number_of
 from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record
@@ -33,6 +33,11 @@ _SIZE = re.compile(r"[1-9][0-9]{0,9}[kmg]?\Z")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOST_FSTAB = 1 << 20
 _EPHEMERAL = 512 << 20
+# What makes a session's tree; the other options are a command's.
+_OF_TREE = (
+    "new_user_ns", "new_network_ns", "fstab", "hostname", "uid_map", "gid_map", "ro", "layer", "ephemeral", "overlay",
+    "bind", "tmpfs", "privileged",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--keep-cap", metavar="NAME", action="append", default=[],
         help="weaker: keep a capability (capabilities(7)); repeatable")  # fmt: skip
     add("--privileged", action="store_true", help="weaker: all capabilities, no system call filter, a whole /proc")
+    add("--session", metavar="NAME", help="in a session of that name on the tree, which is begun if there is none")
     add("--no-terminal", action="store_true", help="no terminal of its own: descriptors 0-2 are the caller's")
     add("--dry-run", action="store_true", help="show what would be done")
     add("tree", metavar="TREE", help="directory that becomes the root, or a jail, whose image does")
@@ -73,7 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Run the command in the place of this process; returns for ``--dry-run`` alone."""
     try:
-        plan = _plan(args, context.layout)
+        plan = _plan(args, context.layout) if args.session is None else _plan_of_session(args, context)
         data = plan.encode()
     except JailsshError as error:
         error.exit_code = joining.REFUSED  # 1 to 4 are the command's own
@@ -82,17 +88,43 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.facts([[record.verb, *record.args] for record in plan.records], plan.show())
         return 0
     if ids.is_root():
-        context.record([_told(plan)], {})
+        context.record([told(plan)], {})
     return joining.become(f"{os.path.dirname(context.layout.login_program)}/jailssh-run", data)
 
 
-def _told(plan: RunPlan) -> str:
+def _plan_of_session(args: argparse.Namespace, context: Context) -> RunPlan:
+    """Return the plan of a command in a session, which is there then, and whose control groups this process is in."""
+    layout, name = context.layout, kept.check_name(args.session)
+    context.need_real_root("run --session")
+    if args.background or args.pidfile is not None:
+        raise UsageError("--session", "cannot be combined with --background or --pidfile")
+    says_more = any(getattr(args, option) for option in _OF_TREE)
+    with kept.locked(layout):
+        try:
+            if not (args.ephemeral or args.overlay or args.ro or _is_jail(args.tree, layout)):
+                args.overlay = trees.make_room(layout, name)
+            plan = _plan(args, layout)
+            if args.dry_run:
+                return plan
+            held = trees.begin(layout, name, plan, says_more=says_more)
+        finally:
+            trees.clear_up(layout, name)
+    kept.join_groups(held)
+    return trees.joining(plan, held)
+
+
+def plan_of(args: argparse.Namespace, layout: Layout) -> RunPlan:
+    """Return the plan of what a command line says; :class:`JailsshError`."""
+    return _plan(args, layout)
+
+
+def told(plan: RunPlan, verb: str = "run") -> str:
     """Return what the journal says of a command: where it runs, with how much power, and what it is."""
     of = {verb: [record.args for record in plan.records if record.verb == verb] for verb in
           ("tree", "privileged", "keep-cap", "argument")}  # fmt: skip
     power = [*("all power" for _ in of["privileged"]), *(args[0] for args in of["keep-cap"])]
     weaker = f" with {', '.join(power)}" if power else ""
-    return f"run in {of['tree'][0][0]}{weaker}: {escape(' '.join(args[0] for args in of['argument']), 1000)}"
+    return f"{verb} in {of['tree'][0][0]}{weaker}: {escape(' '.join(args[0] for args in of['argument']), 1000)}"
 
 
 def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:
@@ -103,8 +135,7 @@ def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:
     who = ids.identity(args.user, args.group)
     command = args.words[1:] if args.words[:1] == ["--"] else args.words
     terminal = not args.no_terminal and os.isatty(0) and os.isatty(1)
-    image = f"{layout.images}/{args.tree}/current"
-    is_jail = not os.path.isdir(args.tree) and "/" not in args.tree and os.path.isdir(image)
+    image, is_jail = f"{layout.images}/{args.tree}/current", _is_jail(args.tree, layout)
     tree = _tree(image if is_jail else args.tree)
     records = [
         Record("jail", ("run",)),
@@ -122,6 +153,10 @@ def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:
         *(Record("argument", (word,)) for word in command or [_shell(tree, who)]),
     ]
     return RunPlan(uid=who.uid, gid=who.gid, name=who.name, records=in_order(records))
+
+
+def _is_jail(tree: str, layout: Layout) -> bool:
+    return not os.path.isdir(tree) and "/" not in tree and os.path.isdir(f"{layout.images}/{tree}/current")
 
 
 def _tree(text: str, what: str = "tree") -> str:

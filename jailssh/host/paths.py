@@ -73,6 +73,21 @@ class Layout:
         return f"{self.state}/images"
 
     @property
+    def trees(self) -> str:
+        """What is kept of trees that several commands run in, a directory for each name."""
+        return f"{self.state}/trees"
+
+    @property
+    def kept(self) -> str:
+        """The trees that are held now, a record for each name."""
+        return f"{self.run}/trees"
+
+    @property
+    def run_program(self) -> str:
+        """The program that carries out commands in trees; it is not set-uid."""
+        return f"{self.prefix}/libexec/jailssh/jailssh-run"
+
+    @property
     def recordings(self) -> str:
         """The recordings of sessions at a terminal, ``ACCOUNT.SESSION.cast``; root's alone."""
         return f"{self.state}/recordings"

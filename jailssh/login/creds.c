@@ -70,7 +70,7 @@ static void stay_undumpable(void)
         refuse(R_SETUP, "cannot clear the dumpable attribute", errno);
 }
 
-void creds_sanitise(void)
+void creds_sanitise(bool keep_open)
 {
     sigset_t all;
     sigfillset(&all);
@@ -102,7 +102,7 @@ void creds_sanitise(void)
             set_limit(limit, &roomy);
         }
     }
-    if (!fd_sanitise())
+    if (!keep_open && !fd_sanitise())
         refuse(R_SETUP, "cannot close inherited descriptors", errno);
 }
 

@@ -8,8 +8,9 @@
 bool creds_set_uids(uid_t real, uid_t effective, uid_t saved);
 bool creds_set_gids(gid_t real, gid_t effective, gid_t saved);
 
-/* First instructions: descriptors, signals, timers, limits, umask, personality, dumpable.  Refuses on failure. */
-void creds_sanitise(void);
+/* First instructions: descriptors, signals, timers, limits, umask, personality, dumpable.  Refuses on failure.
+ * KEEP_OPEN: the descriptors are for the caller. */
+void creds_sanitise(bool keep_open);
 
 /* The identity is the real uid and nothing else.  Refuses root, and a program that lacks its privilege. */
 uid_t creds_identity(void);

@@ -180,7 +180,7 @@ bool fd_sanitise(void)
 
 int fd_keep_only(int fd)
 {
-    enum { KEPT = 3, MOST = 1024 }; /* MOST: the limit that creds_sanitise sets */
+    enum { KEPT = 3, MOST = 1024 }; /* MOST: the limit that creds_sanitise() sets */
     if (fd != KEPT && dup3(fd, KEPT, O_CLOEXEC) != KEPT)
         return -1;
     if (syscall(SYS_close_range, KEPT + 1u, ~0u, 0u) != 0)

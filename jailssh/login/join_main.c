@@ -124,7 +124,7 @@ int main(int argc, char **argv)
     int channel[2];
     pid_t parent = getppid();
     fail_set_exit(leave);
-    creds_sanitise();
+    creds_sanitise(false);
     if (argc <= PROGRAM || getuid() != 0 || geteuid() != 0)
         refuse(R_ARGUMENTS, "is run by: jailssh exec", 0);
     if (*argv[TERMINAL] && snprintf(term, sizeof term, "TERM=%s", argv[TERMINAL]) < (int)sizeof term)

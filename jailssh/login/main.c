@@ -61,7 +61,7 @@ int main(int argc, char **argv)
     if (argc < 1 || !argv[0])
         return EXIT_NOT_FOUND;
     fail_by_name(argv[0]);
-    creds_sanitise();
+    creds_sanitise(false);
     bool known_way_in = request_take(argc, argv, environ, &request);
     new_session_id(request.session);
     bool journal = journal_connect();

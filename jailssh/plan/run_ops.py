@@ -18,11 +18,15 @@ _SIZE = "int:1:9223372036854775807"
 
 VERBS: tuple[Verb, ...] = (
     Verb("tree", ("path", "enum:ro,rw"), 30, True, "root is {0}, {1:mode}"),
+    Verb("listen", ("uint",), 23, True, "gets {0} sockets of who has started it"),
+    Verb("notify", ("text",), 23, True, "how it is, is told to {0}"),
     Verb("background", (), 24, True, "outlives who has started it"),
     Verb("pid-file", ("path",), 25, True, "pid in {0}"),
+    Verb("daemon", ("enum:no,yes",), 26, True, "a daemon, whose own pid the file has; nobody waits for it: {0}"),
     Verb("new-users", (), 27, True, "user namespace of its own"),
     Verb("uid-map", ("uint", "uint", "uint"), 28, False, "uids from {0} on are {1} and up on the host, {2} of them"),
     Verb("gid-map", ("uint", "uint", "uint"), 29, False, "gids from {0} on are {1} and up on the host, {2} of them"),
+    Verb("join", ("uint", "uint"), 30, True, "in the namespaces of the process {0}, started at {1}"),
     Verb("layer", ("path",), 31, False, "below it lies {0}"),
     Verb("written", ("path",), 32, True, "what is written stays in {0}"),
     Verb("ephemeral", (_SIZE,), 33, True, "what is written is gone at the end, {0:size} at most"),
@@ -32,6 +36,7 @@ VERBS: tuple[Verb, ...] = (
          "{0} of the host at {1} ({3}), with what is mounted below: {2}"),
     Verb("keep-cap", ("name", "uint"), 48, False, "WEAKER: keeps the capability {0}"),
     Verb("privileged", (), 49, True, "WEAKER: keeps all capabilities, has no filter, a whole /proc"),
+    Verb("hold", (), 64, True, "nothing is run: the namespaces are kept"),
     Verb("argument", ("text",), 65, False, "argument {0}"),
 )  # fmt: skip
 SHARED = (

@@ -3,17 +3,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdnoreturn.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "fail.h"
 #include "fd.h"
 
-enum { NAME = 256, MOST = 1024 }; /* MOST: descriptors, the limit that creds_sanitise sets */
+enum { NAME = 256, MOST = 1024 }; /* MOST: descriptors, the limit that creds_sanitise() sets */
 
 struct place {
     int directory;
@@ -22,14 +26,20 @@ struct place {
     char text[24];
 };
 
-static void open_place(const struct plan *plan, pid_t pid, struct place *at)
+static void open_place(const struct plan *plan, struct place *at)
 {
     const char *path = plan_first(plan, OP_PID_FILE)[0];
-    snprintf(at->text, sizeof at->text, "%d\n", pid);
     at->directory = fd_walk_parent(AT_FDCWD, path, &at->file, FD_ANY);
-    int n = snprintf(at->draft, sizeof at->draft, ".%s.%d", at->file, pid);
+    int n = snprintf(at->draft, sizeof at->draft, ".%s.%d", at->file, getpid());
     if (at->directory < 0 || n >= NAME)
         refuse(R_SETUP, path, at->directory < 0 ? errno : ENAMETOOLONG);
+}
+
+static bool write_place(struct place *at, pid_t pid)
+{
+    snprintf(at->text, sizeof at->text, "%d\n", pid);
+    return fd_write_new(at->directory, at->draft, at->text) &&
+           renameat(at->directory, at->draft, at->directory, at->file) == 0;
 }
 
 /* The file is ours as long as it says so: another command may have put its own in its place. */
@@ -52,33 +62,94 @@ static void take_away(const struct place *at, int pidfd)
         unlinkat(at->directory, at->file, 0);
 }
 
-pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd)
+/* The number of the daemon, once its program runs; 0 where it does not.  It says so itself, the kernel adds who it is,
+ * and the end of what it says is the start of the program. */
+static pid_t receive(int report)
 {
-    struct place at;
-    if (!plan_first(plan, OP_PID_FILE))
+    union {
+        char space[CMSG_SPACE(sizeof(struct ucred))];
+        struct cmsghdr align;
+    } control;
+    char word;
+    struct ucred who;
+    struct iovec part = { &word, 1 };
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof control.space
+    };
+    if (recvmsg(report, &message, MSG_CMSG_CLOEXEC) != 1)
         return 0;
-    open_place(plan, pid, &at);
-    pid_t helper = fork();
-    /* All signals are blocked.  No stream of the caller's is held, and none of the ends by which the first process
-     * knows that we have gone. */
-    if (helper == 0) {
-        for (int fd = 0; fd < MOST; fd++)
-            if (fd != at.directory && fd != pidfd)
-                close(fd);
-        if (setsid() >= 0)
-            take_away(&at, pidfd);
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    if (!head || head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_CREDENTIALS)
+        return 0;
+    memcpy(&who, CMSG_DATA(head), sizeof who);
+    return recv(report, &word, 1, 0) == 0 ? who.pid : 0;
+}
+
+/* Where the daemon has put itself into the background, the file has who passes signals on to what is left of it. */
+static void follow(struct place *at, int pidfd, pid_t daemon, pid_t first)
+{
+    enum { A_MOMENT = 300 }; /* milliseconds until the end of both would have come */
+    int fd = daemon > 0 ? (int)syscall(SYS_pidfd_open, daemon, 0) : -1;
+    struct pollfd ends[] = { { .fd = fd, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+    if (daemon <= 0)
+        return;
+    while (fd >= 0 && poll(ends, 2, -1) < 1)
+        continue;
+    if (poll(ends + 1, 1, A_MOMENT) == 0)
+        write_place(at, first);
+    close(fd);
+}
+
+/* All signals are blocked.  No stream of the caller's is held, and none of the ends by which the first process knows
+ * that we have gone. */
+static noreturn void help(struct place *at, pid_t first, int pidfd, int report, int started)
+{
+    for (int fd = 0; fd < MOST; fd++)
+        if (fd != 2 && fd != at->directory && fd != pidfd && fd != report && fd != started)
+            close(fd);
+    pid_t daemon = report < 0 ? 0 : receive(report);
+    if (report >= 0 && !daemon)
+        _exit(0);
+    if (report >= 0 && at->file && !write_place(at, daemon)) {
+        fail_say("jailssh: launch: %s: %s\n", at->file, strerror(errno));
+        syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
+        unlinkat(at->directory, at->draft, 0);
         _exit(0);
     }
+    if (started >= 0)
+        (void)!write(started, "", 1);
+    close(started);
+    close(report);
+    close(2);
+    if (at->file && setsid() >= 0) {
+        follow(at, pidfd, daemon, first);
+        take_away(at, pidfd);
+    }
+    _exit(0);
+}
+
+pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd, int report, int started)
+{
+    struct place at = { .directory = -1 };
+    bool wanted = plan_first(plan, OP_PID_FILE);
+    if (!wanted && started < 0)
+        return 0;
+    if (wanted)
+        open_place(plan, &at);
+    if (report < 0 && !write_place(&at, pid))
+        refuse(R_SETUP, plan_first(plan, OP_PID_FILE)[0], errno);
+    pid_t helper = fork();
+    if (helper == 0)
+        help(&at, pid, pidfd, report, started);
     if (helper < 0)
         refuse(R_SETUP, "cannot start a process", errno);
-    if (!fd_write_new(at.directory, at.draft, at.text) || renameat(at.directory, at.draft, at.directory, at.file) != 0)
-        refuse(R_SETUP, plan_first(plan, OP_PID_FILE)[0], errno);
     close(at.directory);
     return helper;
 }
 
-void after_end(pid_t helper)
+void after_end(pid_t helper, int pidfd)
 {
-    if (helper > 0)
+    struct pollfd end = { .fd = pidfd, .events = POLLIN };
+    if (helper > 0 && poll(&end, 1, 0) == 1)
         waitpid(helper, NULL, 0);
 }

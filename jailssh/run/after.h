@@ -7,10 +7,11 @@
 #include "plan.h"
 
 /* Put PID into the plan's pid file, if it has one, and leave somebody who takes that away once PIDFD ends, whatever
- * becomes of us.  Returns that process or 0. */
-pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd);
+ * becomes of us.  REPORT: where a daemon says that it starts, whose own pid it is then, or -1.  STARTED: where a byte
+ * says that it runs, or -1.  Returns that process or 0. */
+pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd, int report, int started);
 
-/* Wait until it has. */
-void after_end(pid_t helper);
+/* Wait until it has, unless the first process, PIDFD, stays. */
+void after_end(pid_t helper, int pidfd);
 
 #endif

@@ -82,7 +82,9 @@ static void check_ids(const struct plan *plan)
 void powers_drop(const struct plan *plan)
 {
     const int bits = SECBIT_NOROOT | SECBIT_NO_SETUID_FIXUP;
-    const int locked = (bits | SECBIT_NO_CAP_AMBIENT_RAISE) * 3 | SECBIT_KEEP_CAPS_LOCKED;
+    /* Of no effect beside the others, but a daemon may call its failing fatal (named(8)). */
+    const int of_keeping = plan_first(plan, OP_DAEMON) ? 0 : SECBIT_KEEP_CAPS_LOCKED;
+    const int locked = (bits | SECBIT_NO_CAP_AMBIENT_RAISE) * 3 | of_keeping;
     capabilities kept = 0;
     (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* of no use where it cannot be done */
     if (plan_first(plan, OP_PRIVILEGED)) {

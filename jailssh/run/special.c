@@ -14,6 +14,7 @@
 #include "fail.h"
 #include "fd.h"
 #include "mnt.h"
+#include "notify.h"
 
 enum { PRIVATE = 1 << 18 }; /* MS_PRIVATE, from <sys/mount.h>, which cannot be included beside <linux/mount.h> */
 
@@ -72,6 +73,7 @@ void special_dev(const struct plan *plan, int root)
         show_device(dev, devices[i]);
     mnt_attach(mnt_new("devpts", options, quiet), fd_walk(dev, "pts", O_PATH | O_DIRECTORY, FD_ANY));
     mnt_tmpfs(fd_walk(dev, "shm", O_PATH | O_DIRECTORY, FD_ANY), "64m", "1777", quiet | MOUNT_ATTR_NODEV);
+    notify_listen(plan, dev);
     mnt_restrict(dev, quiet | MOUNT_ATTR_RDONLY);
     umask(077);
     close(dev);

@@ -1,11 +1,14 @@
 #include "start.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,7 +17,9 @@
 #include "command/wait.h"
 #include "creds.h"
 #include "fail.h"
+#include "notify.h"
 #include "outer/stream.h"
+#include "passed.h"
 
 /* The arguments of the records with VERB, joined by = where there are two. */
 static char **list(const struct plan *plan, enum plan_verb verb)
@@ -68,6 +73,9 @@ static noreturn void be_command(const struct plan *plan, char **argv, char **env
     char *const *mask = plan_first(plan, OP_UMASK), *const *nice = plan_first(plan, OP_NICE);
     const char *where = plan_first(plan, OP_HOME)[0];
     sigset_t none;
+    int report = passed_get(PASSED_REPORT), told = fcntl(2, F_DUPFD_CLOEXEC, 512);
+    if (!wait_is_awaited())
+        _exit(EXIT_REFUSED);
     if (setsid() < 0 || !stream_become(ends, terminal))
         refuse(R_SETUP, "cannot set up the streams", errno);
     if (chdir(where) != 0)
@@ -79,9 +87,41 @@ static noreturn void be_command(const struct plan *plan, char **argv, char **env
         refuse(R_LIMITS, "cannot set the resource limits", errno);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    int error = execute(argv, env);
+    /* The kernel says whose this is, by the number outside; that nothing follows, that the program runs. */
+    if (report >= 0)
+        (void)!send(report, "", 1, MSG_NOSIGNAL);
+    if (plan_says(plan, OP_DAEMON, "yes"))
+        dup2(0, 2);
+    int error = passed_become(env) ? execute(argv, env) : errno;
+    if (told >= 0)
+        dup2(told, 2);
+    if (report >= 0)
+        (void)!send(report, "F", 1, MSG_NOSIGNAL);
     fail_say("jailssh: run: %s: %s\n", argv[0], error == ENOENT ? "no such program in the tree" : strerror(error));
     _exit(error == ENOENT || error == ENOTDIR ? EXIT_NOT_FOUND : EXIT_DENIED);
+}
+
+/* A daemon that puts itself into the background, as its first process has ended well: what has started it is told so,
+ * and goes; we stay until the last process has ended, and pass signals on to all. */
+static void stay(pid_t beside, int channel)
+{
+    sigset_t all;
+    sigfillset(&all);
+    if (beside > 0)
+        kill(beside, SIGKILL);
+    while (beside > 0 && waitpid(beside, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    pid_t left = waitpid(-1, NULL, WNOHANG);
+    if (left < 0 || prctl(PR_SET_PDEATHSIG, 0) != 0)
+        return;
+    channel_open(channel);
+    channel_say(SAYS_ENDED, "0", "", "");
+    close(channel);
+    while ((left = waitpid(-1, NULL, WNOHANG)) >= 0) {
+        int number = left > 0 ? 0 : sigwaitinfo(&all, NULL);
+        if (number > 0 && number != SIGCHLD)
+            kill(-1, number);
+    }
 }
 
 void start_command(const struct plan *plan, int channel)
@@ -90,6 +130,7 @@ void start_command(const struct plan *plan, int channel)
     int ends[STREAMS];
     char **argv = list(plan, OP_ARGUMENT), **env = list(plan, OP_ENV);
     wait_begin(plan);
+    pid_t beside = notify_start(plan);
     stream_open(plan, terminal, false, false, channel, ends);
     pid_t command = fork();
     if (command < 0)
@@ -100,6 +141,9 @@ void start_command(const struct plan *plan, int channel)
         close(fd);
         close(ends[fd]);
     }
+    close(passed_get(PASSED_REPORT));
     int status = wait_for(command);
+    if (plan_first(plan, OP_DAEMON) && status == 0)
+        stay(beside, channel);
     _exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 }

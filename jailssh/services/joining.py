@@ -6,11 +6,12 @@ whose other ends stay here.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from types import FrameType
 from typing import NoReturn
@@ -27,17 +28,68 @@ _PLAN = 3
 """The descriptor on which ``jailssh-run`` has its plan."""
 
 
-def become(program: str, plan: bytes) -> NoReturn:
-    """Run ``program`` in the place of this process, with a plan, descriptors 0 to 2 and no variable."""
-    fd = os.memfd_create("plan", 0)
-    with open(fd, "wb", closefd=False) as stream:
-        stream.write(plan)
-    os.lseek(fd, 0, os.SEEK_SET)
-    os.dup2(fd, _PLAN)
+def become(program: str, plan: bytes, *, sockets: int = 0) -> NoReturn:
+    """Run ``program`` in the place of this process, with a plan, descriptors 0 to 2 and no variable.
+
+    ``sockets``: so many from descriptor 3 on were passed to this process, and are passed on.
+    """
+    try:
+        high = [fcntl.fcntl(_PLAN + i, fcntl.F_DUPFD_CLOEXEC, 2 * sockets + _PLAN + 1) for i in range(sockets)]
+    except OSError as error:
+        raise HostError("LISTEN_FDS", "names descriptors that are not open") from error
+    plan_fd = fcntl.fcntl(_file_of(plan), fcntl.F_DUPFD_CLOEXEC, 2 * sockets + _PLAN + 1)
+    for i, fd in enumerate(high):
+        os.dup2(fd, _PLAN + 1 + i)
+    os.dup2(plan_fd, _PLAN)
     try:
         os.execve(program, [program], {})  # noqa: S606 - that is meant
     except OSError as error:
         raise HostError(program, (error.strerror or str(error)).lower()) from error
+
+
+def hold(program: str, plan: bytes, register: Callable[[int], object]) -> int:
+    """Run ``program`` with a plan whose first process stays; return its exit status once that has built its tree.
+
+    ``register`` is called with the number of that process, which ends unless it returns.
+    """
+    plan_fd = _file_of(plan)
+    numbers, told = os.pipe()
+    goes_on, go = os.pipe()
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, goes_on, 0), (os.POSIX_SPAWN_DUP2, told, 1),
+                   (os.POSIX_SPAWN_DUP2, plan_fd, _PLAN)]  # fmt: skip
+        try:
+            pid = os.posix_spawn(program, [program], {}, file_actions=actions)
+        except OSError as error:
+            raise HostError(program, (error.strerror or str(error)).lower()) from error
+        for fd in (told, goes_on):
+            os.close(fd)
+        told = goes_on = -1
+        try:
+            line = os.read(numbers, 32)
+            if line.strip().isdigit():
+                register(int(line))
+                os.write(go, b"0")
+        finally:
+            os.close(go)
+            go = -1
+            _, status = os.waitpid(pid, 0)
+        return _status(os.waitstatus_to_exitcode(status))
+    finally:
+        for fd in (plan_fd, numbers, told, goes_on, go):
+            if fd >= 0:
+                os.close(fd)
+
+
+def _file_of(plan: bytes) -> int:
+    """Return a descriptor, above those that a program has, of a file in memory."""
+    fd = os.memfd_create("plan", 0)
+    with open(fd, "wb", closefd=False) as stream:
+        stream.write(plan)
+    os.lseek(fd, 0, os.SEEK_SET)
+    high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _PLAN + 1)
+    os.close(fd)
+    return high
 
 
 def groups_of(pid: int) -> list[str]:
@@ -51,6 +103,16 @@ def groups_of(pid: int) -> list[str]:
         if os.path.isdir(folder + path) and path != "/":
             found.append(folder + path)
     return found
+
+
+def enter_groups(folders: Sequence[str]) -> None:
+    """Bring this process into control groups; :class:`HostError` if one does not take it."""
+    for folder in folders:
+        with _opened(f"{folder}/cgroup.procs") as fd:
+            try:
+                os.write(fd, b"0")
+            except OSError as error:
+                raise HostError(folder, (error.strerror or str(error)).lower()) from error
 
 
 def _lines(pid: int) -> set[str]:

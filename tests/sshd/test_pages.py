@@ -71,7 +71,18 @@ mkdir -p /srv/pub /srv/git /srv/team /srv/cvs/CVSROOT /srv/hg/docs /srv/hg/tool 
 printf 'read ** @all\\n' >/etc/jailssh/rights/git
 for hook in pre-receive post-receive; do printf '#!/bin/sh\\n' >/etc/jailssh/hooks/$hook; done
 chmod 755 /etc/jailssh/hooks/*
+jailssh build basicshell /srv/tree >/dev/null
+jailssh cp /srv/tree /usr/bin/id >/dev/null
+mkdir -p /srv/tree/proc /srv/tree/dev /srv/tree/tmp /srv/tree/mnt /var/lib/jailssh/trees
+mountpoint -q /var/lib/jailssh/trees || mount -t tmpfs trees /var/lib/jailssh/trees
+printf 'tmpfs /mnt tmpfs size=1m\\n' >/etc/tree.fstab
 for group in developers writers releases; do getent group $group >/dev/null || groupadd $group; done
+"""
+
+CLEAR = """
+umount /var/lib/jailssh/trees
+rm -rf /srv/tree /srv/chroot /etc/tree.fstab /srv/git/public /srv/git/releases.git /srv/git/team
+chown -R git-only: /srv/git
 """
 
 
@@ -120,9 +131,7 @@ def ready(world: World) -> Iterator[World]:
     # Others' tests have repositories there.
     for name in ("alice", "git"):
         world.jailssh("deluser", name, "--yes", check=False)
-    world.host.run(
-        ["sh", "-c", "rm -rf /srv/git/public /srv/git/releases.git /srv/git/team; chown -R git-only: /srv/git"]
-    )
+    world.host.run(["sh", "-c", CLEAR], check=True)
 
 
 def checked(world: World, path: str, text: str) -> None:

@@ -26,6 +26,9 @@ LANGUAGES = (
     "mariadb-client", "default-jre-headless", "borgbackup", "mercurial", "vim", "mc", "emacs-nox", "tmux", "curl",
     "wget", "jq", "sqlite3", "man-db",
 )  # fmt: skip
+# What tests/system/test_launch_booted.py starts; none of them runs as a service of its own.
+DAEMONS = ("nginx-light", "redis-server", "postgresql", "bind9", "bind9-dnsutils")
+_ASIDE = "nginx redis-server postgresql named"
 # What tests/system/ldap.py makes a directory service of: the server, and two that ask it for the name service.
 DIRECTORY = ("slapd", "ldap-utils", "sssd-ldap", "libnss-sss", "libpam-sss", "sssd-tools", "nslcd", "libnss-ldapd")
 _SOURCES = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources")
@@ -97,10 +100,11 @@ class BootedTree:
             raise
 
     def _make(self) -> None:
-        packages = [*_SERVICES, *listed("build"), *listed("demo"), *LANGUAGES]
+        packages = [*_SERVICES, *listed("build"), *listed("demo"), *LANGUAGES, *DAEMONS]
         argv = ["mmdebstrap", "--quiet", "--variant=important", f"--include={','.join(packages)}"]
         # Nothing of it outlives a power cut: dpkg need not wait for the disk, neither for files nor for what it notes.
         argv += ["--dpkgopt=force-unsafe-io", f"--hook-dir={NO_SYNC}"]
+        argv.append(f'--customize-hook=chroot "$1" systemctl disable {_ASIDE}')
         # Of two mail servers one can be installed, and a directory service is in everybody's way: their packages wait
         # in the tree, which has no network.
         later = {f"/root/mail/{name}": package for name, package in MAIL_SERVERS.items()}

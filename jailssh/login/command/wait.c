@@ -26,7 +26,7 @@ void wait_begin(const struct plan *plan)
 {
     char *const *duration = plan_first(plan, OP_DURATION);
     deadline = duration ? seconds_now() + (time_t)plan_number(duration[0], 10) + LATER : 0;
-    lingers = plan_first(plan, OP_LINGER);
+    lingers = plan_first(plan, OP_LINGER) || plan_first(plan, OP_JOIN);
 }
 
 /* In a jail that lingers our end is not that of everything.  Whose parent is the keeper has lost us already. */

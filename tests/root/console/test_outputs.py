@@ -31,6 +31,8 @@ CALLS: dict[str, list[str]] = {
     "replay": ["replay", "replay --search x --json"],
     "sessions": ["sessions", "sessions --json"],
     "run": ["run --dry-run /srv/tree true"],
+    "launch": ["launch --unit web /srv/tree -- true", "launch --dry-run /srv/tree -- true"],
+    "session": ["session list", "session list --json"],
     "exec": ["exec --help"],
     "enter": ["enter --help"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
@@ -63,6 +65,8 @@ CALLS: dict[str, list[str]] = {
     "demo": ["demo --help"],
 }
 SHOWING = {
+    "session list",
+    "session list --json",
     "audit log",
     "audit log --csv",
     "keys list shared",

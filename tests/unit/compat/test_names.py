@@ -119,7 +119,7 @@ ERRORS = {
     f"jk_jailuser -n -s /usr/sbin/nologin -j {J} web1": 33,
     f"jk_jailuser -n -s /bin/rbash -j {J} web1": 33,
     f"jk_addjailuser -n {J} x": 1,
-    f"jk_chrootlaunch -j {J} -u root -x /usr/sbin/locale-gen": 1,
+    "jk_chrootlaunch -j relative -x /bin/x": 27,
     "jk_chrootlaunch": 1,
     "jk_socketd": 1,
     "jk_socketd --socket=/dev/log -n": 1,
@@ -192,9 +192,12 @@ OPTIONS = {
     "jk_list --wide": "list",
     f"jk_list --jail={J}": "!processes of one account: ps -u NAME",
     "jk_chrootlaunch -j /srv/j -u web -g www -p /run/x.pid -x /srv/j/usr/sbin/x -- -D a": (
-        "!systemd-run -p RootDirectory=/srv/j -p User=web -p Group=www -p PIDFile=/run/x.pid /usr/sbin/x -D a"
+        "launch -u web -g www -p /run/x.pid /srv/j -- /usr/sbin/x -D a"
     ),
-    "jk_chrootlaunch --jail=/srv/j --user=web --group=www --pidfile=/p --exec=/bin/x": "!-p User=web",
+    "jk_chrootlaunch --jail=/srv/j --user=web --group=www --pidfile=/p --exec=/bin/x": (
+        "launch -u web -g www -p /p /srv/j -- /bin/x"
+    ),
+    f"jk_chrootlaunch -j {J} -u root -x /usr/sbin/locale-gen": f"launch -u root {J} -- /usr/sbin/locale-gen",
     "jk_socketd --nodetach --pidfile=/x --base=5 --peak=9 --interval=1": "!jailssh audit log",
     f"jk_uchroot --jail={J} --executable=/bin/sh -- -c id": "enter web1 -- /bin/sh -c id",
     f"jk_uchroot -v -j {J}/ -x usr/bin/id a b": "enter web1 -- /usr/bin/id a b",
