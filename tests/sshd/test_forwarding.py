@@ -247,3 +247,51 @@ def test_what_is_taken_back(opened: Host) -> None:
     left = opened.sh("ls /run/jailssh/net").split()
     assert uids["alice"] not in left
     assert uids["bob"] in left
+
+
+def networks(opened: Host) -> list[str]:
+    return [name for name in opened.sh("ls /run/jailssh/net").split() if name.isdecimal()]
+
+
+def test_who_has_another_uid_by_now_leaves_nothing(opened: Host) -> None:
+    opened.ok("adduser", "dora", "--jail", "dev", "--key", "/root/k.pub", "--yes")
+    opened.ok("apply")
+    assert opened.ssh("dora@127.0.0.1 true") == (0, "")
+    before = opened.sh("id -u dora").strip()
+    assert before in networks(opened)
+    opened.sh("usermod -u 4321 dora")
+    opened.ok("deluser", "dora", "--yes")
+    assert "dora" not in opened.sh("getent group jailssh-forward")
+    assert opened.sh("getent shadow dora").split(":")[7] == ""
+    assert not {before, "4321"} & set(networks(opened))
+    assert "forward-dora" not in opened.sh("ls /var/lib/jailssh/undo")
+    opened.sh("userdel dora")
+
+
+def test_who_gets_the_uid_of_one_who_is_gone_gets_another_network(opened: Host) -> None:
+    opened.ok("adduser", "emil", "--jail", "dev", "--key", "/root/k.pub", "--yes")
+    opened.ok("apply")
+    assert opened.ssh("emil@127.0.0.1 true") == (0, "")
+    uid = opened.sh("id -u emil").strip()
+    # Kept, or the kernel gives its number to the next one.
+    opened.sh(f"setsid nsenter --net=/run/jailssh/net/{uid} sleep 30 >/dev/null 2>&1 & sleep 0.2")
+    old = opened.sh(f"nsenter --net=/run/jailssh/net/{uid} readlink /proc/self/ns/net; userdel -f emil")
+    opened.sh(f"useradd -m -u {uid} fritz")
+    opened.ok("adduser", "fritz", "--jail", "dev", "--key", "/root/k.pub", "--yes")
+    opened.ok("apply")
+    assert opened.ssh("fritz@127.0.0.1 true") == (0, "")
+    assert opened.sh(f"nsenter --net=/run/jailssh/net/{uid} readlink /proc/self/ns/net") != old
+    opened.ok("deluser", "fritz", "--yes")
+    opened.sh("userdel fritz")
+
+
+def test_networks_of_uids_that_nobody_has_go_with_the_next_apply(opened: Host) -> None:
+    opened.ok("adduser", "gerd", "--jail", "dev", "--key", "/root/k.pub", "--yes")
+    opened.ok("apply")
+    assert opened.ssh("gerd@127.0.0.1 true") == (0, "")
+    uid = opened.sh("id -u gerd").strip()
+    opened.sh("userdel -f gerd")
+    assert uid in networks(opened)
+    opened.jailssh("apply")
+    assert uid not in networks(opened)
+    assert "forward-gerd" not in opened.sh("ls /var/lib/jailssh/undo")
