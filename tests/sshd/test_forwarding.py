@@ -181,6 +181,49 @@ def test_check_tells_what_does_not_hold(opened: Host) -> None:
     assert told() == set()
 
 
+# Of these, what doctor says first.
+FIRST = {
+    "sshd without PAM": "usepam is 'no', expected 'yes'",
+    "module gone": "forward = inside: ",
+    "profile not in force": "forward = inside: /etc/pam.d/common-account does not begin with the profile",
+    "no day of expiry": "is in group jailssh-forward without its day of expiry",
+    "directory of networks that others can change": "/run/jailssh/net: is not a directory of root's alone",
+}
+REGROUP = ("gpasswd -d alice jailssh-forward", "gpasswd -a alice jailssh-forward")
+
+
+def test_doctor_says_what_keeps_a_forwarding_account_out(opened: Host) -> None:
+    assert opened.ok("doctor", "alice").startswith("nothing wrong with account alice")
+    for name, told in FIRST.items():
+        with opened.changed(*BREAKAGES[name][:2]):
+            done = opened.jailssh("doctor", "alice")
+            assert done.stdout.startswith("wrong: "), name
+            assert told in done.stdout.splitlines()[0], (name, done.stdout)
+    with opened.changed(*REGROUP):
+        assert "is not in it: it has expired\n  hint: jailssh apply" in opened.jailssh("doctor", "alice").stdout
+    with opened.changed(*BREAKAGES["no session phase"][:2]):
+        said = opened.ok("doctor", "alice")  # it can log in
+        assert "note: account alice: forward = inside: the session phase of the service sshd does not ask" in said
+
+
+def test_selftest_tries_both_networks(opened: Host) -> None:
+    def rows(code: int) -> dict[str, str]:
+        done = opened.jailssh("selftest", "alice", "--json")
+        assert done.code == code, done.stdout
+        (report,) = json.loads(done.stdout)["reports"]
+        return {row["id"]: row["verdict"] for row in report["rows"] if row["id"].startswith("forward.")}
+
+    right = rows(0)
+    assert set(right.values()) == {"ok"}
+    assert {"forward.inside", "forward.tcp", "forward.listen", "forward.socket"} <= set(right)
+    # A stack that root made without us: what it is there to find.
+    stack = "/etc/pam.d/sshd"
+    bare = "account required pam_permit.so\nsession required pam_permit.so\nauth required pam_permit.so"
+    with opened.changed(f"cp {stack} /root/c; printf '{bare}\n' >{stack}", f"mv /root/c {stack}"):
+        wrong = rows(1)
+    assert wrong["forward.tcp"] == wrong["forward.listen"] == "wrong"
+
+
 def test_a_refusal_is_told(opened: Host) -> None:
     with opened.changed(*BREAKAGES["directory of networks that others can change"][:2]):
         opened.ssh("alice@127.0.0.1 true")
