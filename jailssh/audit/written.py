@@ -67,9 +67,15 @@ def untold(records: Iterable[JournalRecord], sessions: list[Session]) -> Iterato
 def session_of(changed: float, sessions: Iterable[Session]) -> Session:
     """Return which of an account's sessions a change at this time is told of.
 
-    Of those that ran the one that began last; else, for what changed after the end, the last one that had begun.
+    Of those that ran the one that began last; else, for what changed after the end, the last one that had begun.  By
+    the clocks a change can lie before all of them: then the first.
     """
-    return max(sessions, key=lambda each: (each.began <= changed <= each.ended, each.began <= changed, each.began))
+
+    def rank(each: Session) -> tuple[bool, bool, float]:
+        begun = each.began <= changed
+        return begun and changed <= each.ended, begun, each.began if begun else -each.began
+
+    return max(sessions, key=rank)
 
 
 _DIGITS = 17

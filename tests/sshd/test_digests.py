@@ -153,7 +153,8 @@ def test_what_hides_an_upload_is_told(world: World, drop: None) -> None:
     world.client.scp(["-O", "scp-file", f"{DROP}@host:touched"], check=True)
     world.client.scp(["-O", "scp-file", f"{DROP}@host:gone"], check=True)
     script = (f"cd {home}; mkdir shut; mv touched moved; touch -d 2001-01-01 moved; cp moved shut/x; chmod 0 shut;"
-              "rm gone; ln -s /etc/passwd link; mkfifo fifo; truncate -s 1T sparse; cp moved dark; chmod 0 dark")  # fmt: skip
+              "rm gone; ln -s /etc/passwd link; mkfifo fifo; truncate -s 1T sparse; cp moved dark;"
+              "chmod 0 dark")  # fmt: skip
     world.host.run(["sh", "-c", script], user=DROP, check=True)
     ended(world)
     new = {name: row.get("why", row.get("sha256")) for name, row in dropped(world).items() if name not in before}
