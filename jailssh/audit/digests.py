@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from jailssh.core.closed import Word
 from jailssh.core.errors import HostError
 from jailssh.files import beneath
+from jailssh.files.changed import Search, files
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.as_each import ask_each
 
@@ -26,7 +27,13 @@ LARGEST = 16 << 30
 """Bytes of a file that is still read."""
 SECONDS = 60.0
 """Reading for one account in one run, altogether: one that always has more must not keep the others waiting."""
+MOST = 5000
+"""Files of one account that are looked at in one go."""
 _PATIENCE = 5.0
+# Of what as_each takes as an answer: for names, and for what else there is of each.
+_ANSWER = 700_000
+_ROW = 150
+_MOST_SHUT = 50
 _PIECE = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -47,6 +54,7 @@ class Unhashed(Word):
     LARGE = "too-large"
     MUCH = "too-much"
     SILENT = "no-answer"
+    HIDDEN = "not-searched"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +90,75 @@ def of_each(
         count = len(asked[entry.uid])
         found[entry.uid] = [Digest(why=Unhashed.SILENT)] * count if isinstance(answer, HostError) else _judged(answer)
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """A file that changed: which of the directories it is below, its path there, when, in seconds; what it was.
+
+    Without ``changed``: a directory, or with an empty path all of them, that could not be looked through.
+    """
+
+    top: int
+    path: str
+    changed: float | None
+    digest: Digest
+
+
+def of_changed(
+    asked: Mapping[int, tuple[Sequence[str], float]],
+    entries: Sequence[AccountEntry],
+    spent: dict[int, float],
+    seconds: float = SECONDS,
+) -> dict[int, list[Changed]]:
+    """Return, by uid, the files that changed below its directories from a time on (seconds since 1970).
+
+    ``spent``: as for :func:`of_each`.
+    """
+
+    def question(entry: AccountEntry) -> bytes:
+        tops, since = asked[entry.uid]
+        now, left = time.monotonic(), seconds - spent.get(entry.uid, 0.0)
+        # What is there counts for more than what is in it.
+        found, cut = _search(tops, since, now + left / 2)
+        return json.dumps([[*row, *_look(tops[row[0]], row[1], now + left)] for row in found] + cut).encode()
+
+    answers: dict[int, list[Changed]] = {}
+    begun = time.monotonic()
+    for entry, answer in ask_each(entries, question, seconds + _PATIENCE):
+        begun, before = time.monotonic(), begun
+        spent[entry.uid] = spent.get(entry.uid, 0.0) + begun - before
+        silent = json.dumps([[0, "", None, None, "", Unhashed.SILENT]])
+        rows = json.loads(silent if isinstance(answer, HostError) else answer)
+        answers[entry.uid] = [
+            Changed(top=top, path=path, changed=changed,
+                    digest=Digest(size=size, sha256=sha256, why=Unhashed(why) if why else None))
+            for top, path, changed, size, sha256, why in rows
+        ]  # fmt: skip
+    return answers
+
+
+def _search(
+    tops: Sequence[str], since: float, end: float
+) -> tuple[list[tuple[int, str, float]], list[tuple[int, str, None, None, str, str]]]:
+    """Return top, path and time of the files, and a row for each place that was not looked at."""
+    found: list[tuple[int, str, float]] = []
+    missed: list[tuple[int, str, None, None, str, str]] = []
+    search, room = Search(end), _ANSWER
+    for number, top in enumerate(tops):
+        try:
+            for path, changed in files(top, int(since * 1e9), search):
+                room -= len(json.dumps(path)) + _ROW
+                if room < 0 or len(found) >= MOST:
+                    search.cut = True
+                    break
+                found.append((number, path, changed / 1e9))
+        except OSError as error:
+            if _reason(error) != Unhashed.GONE:
+                missed.append((number, "", None, None, "", Unhashed.DENIED))
+        missed += [(number, path, None, None, "", Unhashed.DENIED) for path in search.shut[:_MOST_SHUT]]
+        search.shut.clear()
+    return found, missed + ([(0, "", None, None, "", Unhashed.HIDDEN)] if search.cut else [])
 
 
 def _judged(answer: bytes) -> list[Digest]:

@@ -1,4 +1,4 @@
-"""Which files a session wrote, as the log of file operations tells it.  Pure.
+"""Which files a session wrote, as the log of file operations tells it, and which sessions have no such log.  Pure.
 
 The lines are those of sftp-server(8), as ``login/outer/operation.c`` reads them: names are not escaped for quotes, so
 the last quote ends a path, and where two names could be divided in more than one way they are left alone.
@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from jailssh.audit.logbook import file_lines
 from jailssh.core import journal_fields as fields
 from jailssh.core.closed import Word
+from jailssh.core.journal_fields import Event
 from jailssh.host.journal import JournalRecord
 
 FIELDS = (
     fields.EVENT, fields.USER, fields.UID, fields.JAIL, fields.SESSION, fields.KEY, fields.OPERATION, fields.PATH,
-    fields.NEW_PATH, fields.BYTES_WRITTEN, fields.FILE, "_UID",
+    fields.NEW_PATH, fields.BYTES_WRITTEN, fields.FILE, fields.RULE, fields.DURATION, "_UID",
 )  # fmt: skip
 """What is needed of a record."""
 MOST_NAMES = 16
@@ -32,6 +33,52 @@ _BETWEEN = '" new "'
 _ESCAPED = re.compile(r"\\(\\|[0-3][0-7][0-7]|x[0-9a-f]{2})")
 
 
+UNTOLD = frozenset({"rsync.push", "scp.upload"})
+"""The rules of programs that write files and tell nobody which."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """A session of such a program, from ``began`` to ``ended``, seconds since 1970."""
+
+    session: str
+    user: str
+    uid: int
+    jail: str
+    key: str
+    began: float
+    ended: float
+
+
+def untold(records: Iterable[JournalRecord], sessions: list[Session]) -> Iterator[JournalRecord]:
+    """Give the records but for those of ends, of which ``sessions`` gets what :data:`UNTOLD` are."""
+    for record in records:
+        if record.get(fields.EVENT) != Event.SESSION_END:
+            yield record
+        elif record.get(fields.RULE) in UNTOLD:
+            spent = record.get(fields.DURATION)
+            took = int(spent) / 1e6 if spent.isascii() and spent.isdecimal() and len(spent) < _DIGITS else 0.0
+            sessions.append(Session(
+                session=record.get(fields.SESSION), user=record.get(fields.USER), uid=int(record.get(fields.UID)),
+                jail=record.get(fields.JAIL), key=record.get(fields.KEY), began=record.time - took, ended=record.time,
+            ))  # fmt: skip
+
+
+def session_of(changed: float, sessions: Iterable[Session]) -> Session:
+    """Return which of an account's sessions a change at this time is told of.
+
+    Of those that ran the one that began last; else, for what changed after the end, the last one that had begun.  By
+    the clocks a change can lie before all of them: then the first.
+    """
+
+    def rank(each: Session) -> tuple[bool, bool, float]:
+        begun = each.began <= changed
+        return begun and changed <= each.ended, begun, each.began if begun else -each.began
+
+    return max(sessions, key=rank)
+
+
+_DIGITS = 17
 _Which = tuple[int, str, str, str]
 """uid, account, session, and the name that it was closed under."""
 

@@ -128,7 +128,7 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "record", "enum:no,output,input", "no",
             "record sessions at a terminal: output: what is shown; input: also what is typed while it is echoed"),
     Setting("", "record_size", "size", "64M", "maximum size of a recording; the session ends with it"),
-    Setting("", "transfers", "bool", "no", "record the SHA-256 of each file that a session wrote by sftp or scp"),
+    Setting("", "transfers", "bool", "no", "record the SHA-256 of each file that a session wrote by sftp, scp, rsync"),
     Setting("", "log", "bool", "no", "relay what programs in the jail log to the host's journal, with whose it is"),
     Setting("", "shared_directories", "bool", "no", "plugins may write what another one trusts or protects (unsafe)"),
     Setting("", "accept_env", "names", "", "variables to accept from the client, as in TZ EDITOR CI_*"),

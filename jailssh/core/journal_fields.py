@@ -43,6 +43,7 @@ DROPPED: Final = "JAILSSH_DROPPED"
 SHA256: Final = "JAILSSH_SHA256"
 SIZE: Final = "JAILSSH_SIZE"
 UNHASHED: Final = "JAILSSH_UNHASHED"
+FOUND: Final = "JAILSSH_FOUND"
 
 FIELDS: Final[dict[str, str]] = {
     EVENT: "name of the event",
@@ -77,6 +78,7 @@ FIELDS: Final[dict[str, str]] = {
     SHA256: "the SHA-256 of a file that was written, as it was when it was read, after the close",
     SIZE: "the size of that file, in bytes, at the same time",
     UNHASHED: "why a file that was written has no SHA-256, see jailssh-transfers(8)",
+    FOUND: "ctime where a file counts as written because it changed since the session began; else missing",
 }
 
 

@@ -14,7 +14,8 @@ from jailssh.jail.this_host import to_account
 from jailssh.plan.codec import Plan
 from jailssh.plugin.api import Account
 from jailssh.publish import plan_files
-from jailssh.services import sshd
+from jailssh.services import pam_account, sshd
+from jailssh.services.pam_account import PamAnswer
 
 SECONDS = 3.0
 """What a single look may take that may never end: a home on a server, PAM, the journal."""
@@ -68,6 +69,11 @@ class Case:
     def uses_pam(self) -> bool:
         """True if sshd asks PAM."""
         return self.server.get("usepam", ["no"])[0].lower() == "yes"
+
+    @cached_property
+    def pam_answer(self) -> PamAnswer:
+        """What the account phase of PAM says of a login; raises as :func:`jailssh.services.pam_account.ask`."""
+        return pam_account.ask(self.name, self.seconds)
 
     @cached_property
     def plan(self) -> Plan | None:

@@ -60,7 +60,7 @@ def collect(case: Case) -> PamFacts | None:
     modules = tuple((line.file, line.module) for line in lines_to_tell)
     answer, hangs, crashed = None, False, ""
     try:
-        answer = pam_account.ask(case.name, case.seconds)
+        answer = case.pam_answer
     except bounded.NoAnswerError:
         hangs = True
     except HostError as error:

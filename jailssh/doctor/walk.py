@@ -10,6 +10,7 @@ from jailssh.core.errors import HostError, JailsshError, parts
 from jailssh.core.names import escape
 from jailssh.doctor import (
     account,
+    forward,
     home,
     host,
     image,
@@ -40,6 +41,7 @@ STEPS: tuple[Step, ...] = (
     Step("authentication", server.collect_access, server.judge_methods, (_ANSWER,)),
     Step("sshd", server.collect_running, server.judge_running, (_ANSWER,)),
     Step("keys", keys.collect, keys.judge, (_JAIL, "group", _ANSWER)),
+    Step("forwarding", forward.collect, forward.judge, (_JAIL, _ANSWER)),
     Step("PAM", pam.collect, pam.judge, (_ANSWER, "login shell", "account state")),
     Step(_PLAN, plan.collect, plan.judge, (_JAIL,)),
     Step("image", image.collect, image.judge, (_PLAN,)),

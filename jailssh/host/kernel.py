@@ -17,6 +17,7 @@ _OLDEST = (5, 2)
 _CAPABILITIES = {
     "cap_setgid": 6, "cap_setuid": 7, "cap_setpcap": 8, "cap_sys_chroot": 18, "cap_sys_admin": 21, "cap_mknod": 27,
 }  # fmt: skip
+_NET_ADMIN = 12
 _NUMBERS = {
     "x86_64": {"mount": 165, "pivot_root": 155, "keyctl": 250, "seccomp": 317, "mknodat": 259, "unshare": 272,
                "setns": 308},
@@ -42,6 +43,14 @@ def missing_capabilities() -> list[str]:
     """Return the capabilities that no process of this system can get (the bounding set), of those that are needed."""
     bounding = int(_status("CapBnd") or "ffffffffffffffff", 16)
     return [name for name, bit in _CAPABILITIES.items() if not bounding >> bit & 1]
+
+
+def lets_raise_loopback() -> bool:
+    """True if root's services can have CAP_NET_ADMIN, without which a new network has no loopback interface that is up.
+
+    Asked of process 1, since units bound what their own processes can have; True where it does not tell.
+    """
+    return bool(int(_status("CapBnd", "1") or "ffffffffffffffff", 16) >> _NET_ADMIN & 1)
 
 
 def no_new_privs() -> bool:
@@ -101,8 +110,8 @@ def _refused_namespaces(libc: ctypes.CDLL) -> list[str]:
     return found
 
 
-def _status(field: str) -> str:
-    with suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as stream:
+def _status(field: str, pid: str = "self") -> str:
+    with suppress(OSError), open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as stream:
         for line in stream:
             if line.startswith(f"{field}:"):
                 return line.split(":", 1)[1].strip()

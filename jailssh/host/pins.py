@@ -37,6 +37,11 @@ def strange(run: str, known: Collection[tuple[int, int]]) -> list[str]:
 
 def let_go(path: str) -> bool:
     """Unmount and remove one pin; False if it was not there."""
+    return unmount(path) and fs.remove_file(path)
+
+
+def unmount(path: str) -> bool:
+    """Unmount one pin and leave its file; False if that was not there."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.umount2(os.fsencode(path), _MNT_DETACH | _UMOUNT_NOFOLLOW) != 0:
         number = ctypes.get_errno()
@@ -45,4 +50,4 @@ def let_go(path: str) -> bool:
         # A file that nothing is mounted on is left by a login that was interrupted.
         if number != errno.EINVAL:
             raise fs.failed("unpin", path, OSError(number, os.strerror(number)))
-    return fs.remove_file(path)
+    return True

@@ -7,15 +7,15 @@ import csv
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from functools import cache
 from itertools import takewhile
 
 from jailssh.audit import transfers, written
 from jailssh.audit.digests import Place
-from jailssh.audit.transfers import CSV_HEAD, Transfer, recorded, transfer
-from jailssh.audit.written import Written
+from jailssh.audit.transfers import CSV_HEAD, Shown, Transfer, recorded, transfer
+from jailssh.audit.written import Session, Written
 from jailssh.console import output
 from jailssh.console.context import Context
 from jailssh.core import journal_fields as fields
@@ -99,11 +99,17 @@ def _record(context: Context) -> int:
         def wanted(record: JournalRecord) -> bool:
             return record.genuine and record.time >= first and not asking.isdisjoint(record.get(fields.JAIL).split("+"))
 
-        matches = {fields.EVENT: [Event.FILE_OPERATION.value]}
+        matches = {fields.EVENT: [Event.FILE_OPERATION.value, Event.SESSION_END.value]}
         with closing(Journal(layout.root, matches, wanted, written.FIELDS)) as journal:
             spent: dict[int, float] = {}
-            for portion in written.collect(journal.records.after(cursor), _PORTION):
-                transfers.record(portion, _placer(context), time.time, spent)
+            told: dict[tuple[int, Place], float] = {}
+            sessions: list[Session] = []
+            plans = _plans(context)
+            for portion in written.collect(written.untold(journal.records.after(cursor), sessions), _PORTION):
+                transfers.record(portion, _placer(plans), time.time, spent, told)
+                if sessions:
+                    transfers.record_changed(sessions, _shower(plans), told, time.time, spent)
+                    sessions.clear()
                 # Recorded first: what is recorded twice is not lost.
                 transfers.write_cursor(layout, journal.records.cursor or cursor)
             journal.look_for_deleted()
@@ -120,13 +126,22 @@ def _asking(configuration: Configuration) -> set[str]:
     return found
 
 
-def _placer(context: Context) -> transfers.PlaceOf:
+PlanOf = Callable[[int, str], Plan | None]
+
+
+def _plans(context: Context) -> PlanOf:
+    """Return what gives the plan of a uid that a key, "" for none, logs in with."""
+
     @cache
     def plan_of(uid: int, key: str) -> Plan | None:
         plan = readable_plan(context.layout, uid)
         serial = keys_of(plan).get(key, "") if key else ""
         return readable_plan(context.layout, uid, serial) if serial else plan
 
+    return plan_of
+
+
+def _placer(plan_of: PlanOf) -> transfers.PlaceOf:
     def place_of(each: Written, name: str) -> Place:
         plan = plan_of(each.uid, each.key)
         return _place(plan, name) if plan else ("", "")
@@ -134,12 +149,24 @@ def _placer(context: Context) -> transfers.PlaceOf:
     return place_of
 
 
+def _shower(plan_of: PlanOf) -> Callable[[Session], list[Shown]]:
+    def shown(each: Session) -> list[Shown]:
+        plan = plan_of(each.uid, each.key)
+        return _writable(plan) if plan else []
+
+    return shown
+
+
+def _writable(plan: Plan) -> list[Shown]:
+    return [(r.args[1], r.args[0]) for r in plan.records if r.verb == "bind" and r.args[2] == "rw"]
+
+
 def _place(plan: Plan, name: str) -> Place:
     """Return where a name in the jail is on the host: in the innermost directory that the jail shows there."""
     home = plan.first("home")
     path = name if name.startswith("/") else f"{home[0] if home else ''}/{name}"
     path = "/" + "/".join(part for part in path.split("/") if part not in ("", "."))
-    shown = [(r.args[1], r.args[0]) for r in plan.records if r.verb == "bind" and r.args[2] == "rw"]
+    shown = _writable(plan)
     # A tmpfs over a directory of the host hides it, and nothing of it is left after the session.
     shown += [(r.args[0], "") for r in plan.records if r.verb == "tmpfs"]
     above = [(target, source) for target, source in shown if is_below(path, target)]

@@ -9,7 +9,7 @@ from jailssh.core.errors import LOGIN_DENIED, LOGIN_NOT_FOUND
 from jailssh.plugin.api import PluginResult
 from jailssh.plugin.trials import DENIED, TOKEN, Trial
 from jailssh.policy.rules import Rule
-from jailssh.selftest import channels
+from jailssh.selftest import channels, forwarded
 from jailssh.selftest.channels import Answer
 from jailssh.selftest.client import FAILURES, Connection, Ran
 from jailssh.selftest.report import Kind, Row, Verdict, shown
@@ -94,17 +94,26 @@ def commands(powers: Powers, uses: Sequence[Trial], port: int) -> Iterator[Trial
             )
 
 
-def around(connection: Connection, powers: Powers, socket_path: str, listening_path: str) -> Iterator[Row]:
+def around(
+    connection: Connection, powers: Powers, socket_path: str, listening_path: str, *, forwards: bool
+) -> Iterator[Row]:
     """Try what sshd offers beside a command.
 
-    ``socket_path``: a Unix socket that takes connections; ``listening_path``: where none may come to be.
+    ``socket_path``: a Unix socket that takes connections; ``listening_path``: where none may come to be; ``forwards``:
+    sshd forwards ports for the account, in its own network.
     """
+    if forwards:
+        what = "ports of the account's own network (ssh -L, -R)"
+        answer = _answer(lambda: forwarded.joins(connection))
+        yield _row("forward.inside", SSHD, what, what, "it works", *answer, kind=Kind.USE)
+    tcp = forwarded.host_is_apart if forwards else channels.direct_tcpip
+    listen = forwarded.listens_apart if forwards else channels.tcpip_forward
     asked: list[tuple[str, str, Callable[[], Answer]]] = [
-        ("forward.tcp", "a connection to a port of this host (ssh -L, -W)", lambda: channels.direct_tcpip(connection)),
+        ("forward.tcp", "a connection to a port of this host (ssh -L, -W)", lambda: tcp(connection)),
         ("forward.socket", "a connection to a Unix socket of this host (ssh -L)",
          lambda: channels.direct_streamlocal(connection, socket_path)),
         ("forward.listen", "a port of this host that leads to the client (ssh -R)",
-         lambda: channels.tcpip_forward(connection)),
+         lambda: listen(connection)),
         ("forward.listen-socket", "a Unix socket of this host that leads to the client (ssh -R)",
          lambda: channels.streamlocal_forward(connection, listening_path)),
         ("forward.agent", "the forwarding of an agent (ssh -A)", lambda: channels.agent(connection)),
@@ -174,9 +183,12 @@ def _logins(connection: Connection) -> Iterator[Row]:
         yield _row(id, SSHD, what, what, f"exit {LOGIN_DENIED}, and nothing runs", right, ran.told())
 
 
-def _row(id: str, source: str, what: str, tried: str, expected: str, right: bool | None, happened: str) -> Row:
+def _row(
+    id: str, source: str, what: str, tried: str, expected: str, right: bool | None, happened: str,
+    *, kind: Kind = Kind.ATTACK,
+) -> Row:  # fmt: skip
     verdict = Verdict.NOT_TRIED if right is None else Verdict.OK if right else Verdict.WRONG
-    return Row(id, source, Kind.ATTACK, what, tried, expected, happened, verdict)
+    return Row(id, source, kind, what, tried, expected, happened, verdict)
 
 
 def socket_of_this_run() -> str:

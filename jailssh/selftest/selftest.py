@@ -252,7 +252,7 @@ def _sshd_row(run: _Run) -> Row:
         sshd.check_forced(servers.effective(run.layout, name), run.layout, name, home_keys=by_group)
     except JailsshError as error:
         happened, verdict = shown(error.why), Verdict.WRONG
-    what = "sshd's configuration forces the login program on the account and forwards nothing"
+    what = "sshd's configuration forces the login program on the account and forwards nothing of this host"
     return Row("sshd", general.SSHD, Kind.STATE, what, f"sshd -T -C user={name}", "it does", happened, verdict)
 
 
@@ -387,6 +387,7 @@ def _around(run: _Run, connection: Connection, powers: Powers) -> Iterator[Row]:
 
     run.journal.step("socket", UndoAction(Operation.FILE, ours, (None, 0)), listen)
     with listening[0]:
-        yield from general.around(connection, powers, ours, path)
+        forwards = accounts.is_listed_member(run.entry.name, sshd.FORWARD_GROUP)
+        yield from general.around(connection, powers, ours, path, forwards=forwards)
     values = servers.effective(run.layout, run.entry.name)
     yield from general.subsystems(connection, powers, [line.split()[0] for line in values.get("subsystem", ())])

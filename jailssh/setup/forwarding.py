@@ -10,14 +10,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Journal
 from jailssh.change.undo import Operation, UndoAction
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.files import fs
-from jailssh.host import accounts, pins
+from jailssh.host import accounts, kernel, pins
+from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import Configuration
@@ -36,6 +38,10 @@ def subject(name: str) -> str:
 
 def problems(layout: Layout, configuration: Configuration) -> Iterator[tuple[str, str]]:
     """Yield what keeps PAM on this host from putting a login into the account's network, with the cure."""
+    if not kernel.lets_raise_loopback():
+        why = "this host, a container without CAP_NET_ADMIN, brings up no loopback interface of a new network"
+        yield why, "forward = no"
+        return
     if not pam_files.has_tool(layout):
         yield f"{pam_files.TOOL} is not installed, so nobody knows whether PAM asks pam_jailssh", "forward = no"
         return
@@ -71,6 +77,8 @@ def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: l
             lines.append(f"{name}: sshd forwards no ports for it any more")
             if act:
                 lift(layout, name)
+    if act:
+        _sweep(layout)
     found = list(problems(layout, configuration)) if wanted else []
     for name in wanted:
         try:
@@ -114,8 +122,10 @@ def _open(layout: Layout, name: str, found: list[tuple[str, str]], *, act: bool)
     journal = Journal(layout, subject(name))
     journal.original, journal.uid = [], entry.uid
     inverse = undo.put_expiry_back(name, entry.uid, None, accounts.GATED)
-    # Or it would have expired, for the module too, until it is in the group.
+    # Or it would have expired, for the module too, until it is in the group.  Its network is a new one: who had the uid
+    # before may be in the old one still.
     _want_network(layout, entry.uid)
+    pins.unmount(f"{layout.networks}/{entry.uid}")
     with journal.changing(f"forwarding for {name}", "jailssh apply"):
         # First in, last out: nobody is in the group without it.
         journal.step("expiry", inverse, lambda: shadow.set_expiry(name, accounts.GATED))
@@ -177,7 +187,25 @@ def _want_network(layout: Layout, uid: int) -> None:
         fs.atomic_write(path, b"", mode=0o600)
 
 
-def forget_network(layout: Layout, uid: int) -> None:
-    """Let go of the network of an account that is in no jail any more; sessions that run keep it."""
-    for name in (f"{uid}", f"{uid}.lock"):
-        pins.let_go(f"{layout.networks}/{name}")
+def forget_networks(layout: Layout, name: str, uids: Iterable[int]) -> None:
+    """Let go of the networks of an account that is in no jail any more, by the uids that it has or had.
+
+    Sessions that run keep theirs.  What is another account's by now stays.
+    """
+    for uid in uids:
+        if os.path.lexists(f"{layout.networks}/{uid}") and getattr(accounts.find_uid(uid), "name", name) == name:
+            _let_go(layout, uid)
+
+
+def _let_go(layout: Layout, uid: int) -> None:
+    for each in (f"{uid}", f"{uid}.lock"):
+        pins.let_go(f"{layout.networks}/{each}")
+
+
+def _sweep(layout: Layout) -> None:
+    """Let go of the networks of uids that no account has: deleted by hand, none was there to do it."""
+    found = os.listdir(layout.networks) if os.path.isdir(layout.networks) else []
+    for uid in (int(name) for name in found if name.isascii() and name.isdecimal()):
+        with suppress(UnansweredError):
+            if accounts.find_uid(uid) is None:
+                _let_go(layout, uid)

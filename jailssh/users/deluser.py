@@ -224,9 +224,9 @@ def prepare(
         transaction.recover(layout, each)
     if facts.same:
         locking.lift(layout, name)
-        forwarding.lift(layout, name)
-        assert facts.entry is not None
-        forwarding.forget_network(layout, facts.entry.uid)
+    # Group and day of expiry go by the name, whatever uid that has by now.
+    forwarding.lift(layout, name)
+    forwarding.forget_networks(layout, name, {*facts.uids, *([facts.entry.uid] if facts.entry else [])})
     journal = Journal(layout, subject(name))
     entry, same = facts.entry if unchanged else accounts.find(name), facts.same
     # A journal of old does not say which account it was; the users file did.

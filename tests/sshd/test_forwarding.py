@@ -181,6 +181,49 @@ def test_check_tells_what_does_not_hold(opened: Host) -> None:
     assert told() == set()
 
 
+# Of these, what doctor says first.
+FIRST = {
+    "sshd without PAM": "usepam is 'no', expected 'yes'",
+    "module gone": "forward = inside: ",
+    "profile not in force": "forward = inside: /etc/pam.d/common-account does not begin with the profile",
+    "no day of expiry": "is in group jailssh-forward without its day of expiry",
+    "directory of networks that others can change": "/run/jailssh/net: is not a directory of root's alone",
+}
+REGROUP = ("gpasswd -d alice jailssh-forward", "gpasswd -a alice jailssh-forward")
+
+
+def test_doctor_says_what_keeps_a_forwarding_account_out(opened: Host) -> None:
+    assert opened.ok("doctor", "alice").startswith("nothing wrong with account alice")
+    for name, told in FIRST.items():
+        with opened.changed(*BREAKAGES[name][:2]):
+            done = opened.jailssh("doctor", "alice")
+            assert done.stdout.startswith("wrong: "), name
+            assert told in done.stdout.splitlines()[0], (name, done.stdout)
+    with opened.changed(*REGROUP):
+        assert "is not in it: it has expired\n  hint: jailssh apply" in opened.jailssh("doctor", "alice").stdout
+    with opened.changed(*BREAKAGES["no session phase"][:2]):
+        said = opened.ok("doctor", "alice")  # it can log in
+        assert "note: account alice: forward = inside: the session phase of the service sshd does not ask" in said
+
+
+def test_selftest_tries_both_networks(opened: Host) -> None:
+    def rows(code: int) -> dict[str, str]:
+        done = opened.jailssh("selftest", "alice", "--json")
+        assert done.code == code, done.stdout
+        (report,) = json.loads(done.stdout)["reports"]
+        return {row["id"]: row["verdict"] for row in report["rows"] if row["id"].startswith("forward.")}
+
+    right = rows(0)
+    assert set(right.values()) == {"ok"}
+    assert {"forward.inside", "forward.tcp", "forward.listen", "forward.socket"} <= set(right)
+    # A stack that root made without us: what it is there to find.
+    stack = "/etc/pam.d/sshd"
+    bare = "account required pam_permit.so\nsession required pam_permit.so\nauth required pam_permit.so"
+    with opened.changed(f"cp {stack} /root/c; printf '{bare}\n' >{stack}", f"mv /root/c {stack}"):
+        wrong = rows(1)
+    assert wrong["forward.tcp"] == wrong["forward.listen"] == "wrong"
+
+
 def test_a_refusal_is_told(opened: Host) -> None:
     with opened.changed(*BREAKAGES["directory of networks that others can change"][:2]):
         opened.ssh("alice@127.0.0.1 true")
@@ -247,3 +290,51 @@ def test_what_is_taken_back(opened: Host) -> None:
     left = opened.sh("ls /run/jailssh/net").split()
     assert uids["alice"] not in left
     assert uids["bob"] in left
+
+
+def networks(opened: Host) -> list[str]:
+    return [name for name in opened.sh("ls /run/jailssh/net").split() if name.isdecimal()]
+
+
+def test_who_has_another_uid_by_now_leaves_nothing(opened: Host) -> None:
+    opened.ok("adduser", "dora", "--jail", "dev", "--key", "/root/k.pub", "--yes")
+    opened.ok("apply")
+    assert opened.ssh("dora@127.0.0.1 true") == (0, "")
+    before = opened.sh("id -u dora").strip()
+    assert before in networks(opened)
+    opened.sh("usermod -u 4321 dora")
+    opened.ok("deluser", "dora", "--yes")
+    assert "dora" not in opened.sh("getent group jailssh-forward")
+    assert opened.sh("getent shadow dora").split(":")[7] == ""
+    assert not {before, "4321"} & set(networks(opened))
+    assert "forward-dora" not in opened.sh("ls /var/lib/jailssh/undo")
+    opened.sh("userdel dora")
+
+
+def test_who_gets_the_uid_of_one_who_is_gone_gets_another_network(opened: Host) -> None:
+    opened.ok("adduser", "emil", "--jail", "dev", "--key", "/root/k.pub", "--yes")
+    opened.ok("apply")
+    assert opened.ssh("emil@127.0.0.1 true") == (0, "")
+    uid = opened.sh("id -u emil").strip()
+    # Kept, or the kernel gives its number to the next one.
+    opened.sh(f"setsid nsenter --net=/run/jailssh/net/{uid} sleep 30 >/dev/null 2>&1 & sleep 0.2")
+    old = opened.sh(f"nsenter --net=/run/jailssh/net/{uid} readlink /proc/self/ns/net; userdel -f emil")
+    opened.sh(f"useradd -m -u {uid} fritz")
+    opened.ok("adduser", "fritz", "--jail", "dev", "--key", "/root/k.pub", "--yes")
+    opened.ok("apply")
+    assert opened.ssh("fritz@127.0.0.1 true") == (0, "")
+    assert opened.sh(f"nsenter --net=/run/jailssh/net/{uid} readlink /proc/self/ns/net") != old
+    opened.ok("deluser", "fritz", "--yes")
+    opened.sh("userdel fritz")
+
+
+def test_networks_of_uids_that_nobody_has_go_with_the_next_apply(opened: Host) -> None:
+    opened.ok("adduser", "gerd", "--jail", "dev", "--key", "/root/k.pub", "--yes")
+    opened.ok("apply")
+    assert opened.ssh("gerd@127.0.0.1 true") == (0, "")
+    uid = opened.sh("id -u gerd").strip()
+    opened.sh("userdel -f gerd")
+    assert uid in networks(opened)
+    opened.jailssh("apply")
+    assert uid not in networks(opened)
+    assert "forward-gerd" not in opened.sh("ls /var/lib/jailssh/undo")

@@ -10,7 +10,7 @@ import pytest
 
 from jailssh.audit import digests, transfers
 from jailssh.audit.digests import Digest, Unhashed
-from jailssh.audit.written import Written, collect
+from jailssh.audit.written import Session, Written, collect, session_of, untold
 from jailssh.core.journal_fields import Event
 from jailssh.host import accounts, journal
 from jailssh.host.accounts import AccountEntry
@@ -94,3 +94,23 @@ def test_the_seconds_of_an_account_are_those_of_a_whole_run(monkeypatch: pytest.
     assert spent[ALICE] > 0
     spent[ALICE] = digests.SECONDS
     assert digests.of_each(files, [entry], spent)[ALICE][0].why == Unhashed.MUCH
+
+
+def end(rule: str, took: str) -> JournalRecord:
+    return record("session-end", uid=str(ALICE), USER="alice", SESSION=SESSION, RULE=rule, DURATION_USEC=took)
+
+
+def test_sessions_of_programs_that_tell_nothing_are_set_apart() -> None:
+    found: list[Session] = []
+    records = [end("rsync.push", "2000000"), closed(ALICE, "/a"), end("rsync.pull", "1"), end("scp.upload", "9" * 30)]
+    assert list(untold(records, found)) == [records[1]]
+    assert [each.ended - each.began for each in found] == [2.0, 0.0]
+
+
+def test_a_change_is_told_of_the_session_that_ran_or_else_of_the_last_before() -> None:
+    def ran(name: str, began: float, ended: float) -> Session:
+        return Session(session=name, user="alice", uid=ALICE, jail="j", key="", began=began, ended=ended)
+
+    sessions = [ran("long", 10, 100), ran("short", 20, 30), ran("late", 200, 300)]
+    told = {when: session_of(when, sessions).session for when in (9.5, 15, 25, 50, 150, 250, 400)}
+    assert told == {9.5: "long", 15: "long", 25: "short", 50: "long", 150: "short", 250: "late", 400: "late"}
