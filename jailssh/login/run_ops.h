@@ -6,6 +6,7 @@
 
 #define RUN_OPS(OP)                                                                                                    \
     OP(TREE, "tree", "pw", 30, 1)                                                                                      \
+    OP(FILE_SYSTEM, "file-system", "n", 30, 1)                                                                         \
     OP(BACKGROUND, "background", "", 24, 1)                                                                            \
     OP(PID_FILE, "pid-file", "p", 25, 1)                                                                               \
     OP(NEW_USERS, "new-users", "", 27, 1)                                                                              \

@@ -18,6 +18,7 @@ _SIZE = "int:1:9223372036854775807"
 
 VERBS: tuple[Verb, ...] = (
     Verb("tree", ("path", "enum:ro,rw"), 30, True, "root is {0}, {1:mode}"),
+    Verb("file-system", ("name",), 30, True, "which is an image file: {0}, mounted read-only"),
     Verb("background", (), 24, True, "outlives who has started it"),
     Verb("pid-file", ("path",), 25, True, "pid in {0}"),
     Verb("new-users", (), 27, True, "user namespace of its own"),

@@ -66,7 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "carrying", "console", "core", "files", "host", "jail", "migration", "publish", "selftest", "setup", "sources",
         "users",
     },
-    "entering": {"console", "core", "host", "plan", "policy", "services"},
+    "entering": {"console", "core", "files", "host", "plan", "policy", "services"},
     "compat": {"console", "core", "files", "host"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "files", "host", "integrity",

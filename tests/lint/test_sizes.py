@@ -33,8 +33,9 @@ WITH_POWER = 3350
 # logins, and ends a session in it; 170 write the recording of a terminal; 30 name a session to the relay of its log and
 # to root's commands; 20 are for who enters a jail on the host and for jailssh-run.
 AFTER_DROP = 3220
-# What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away.
-RUN = 950
+# What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away;
+# 110 mount an image file.
+RUN = 1060
 PAM_MODULE = 500
 AFTER_DROP_FOLDERS = ("command", "outer")
 
