@@ -14,6 +14,7 @@ from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
 from jailssh.entering import fstab, ids, kept, trees
 from jailssh.entering.capabilities import number_of
+from jailssh.entering.places import Place, directory, look
 from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record
 from jailssh.plan.run_ops import RunPlan, in_order
@@ -71,7 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--session", metavar="NAME", help="in a session of that name on the tree, which is begun if there is none")
     add("--no-terminal", action="store_true", help="no terminal of its own: descriptors 0-2 are the caller's")
     add("--dry-run", action="store_true", help="show what would be done")
-    add("tree", metavar="TREE", help="directory that becomes the root, or a jail, whose image does")
+    add(
+        "tree",
+        metavar="TREE",
+        help="what becomes the root: a directory, a jail's name, a tar, or a squashfs, erofs or ext4 image",
+    )
     words = add("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="program and arguments (default: a shell)")
     words.required = False  # which argparse says of it before Python 3.12 when TREE is missing
 
@@ -79,7 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, context: Context) -> int:
     """Run the command in the place of this process; returns for ``--dry-run`` alone."""
     try:
-        plan = _plan(args, context.layout) if args.session is None else _plan_of_session(args, context)
+        place = look(args.tree, context.layout)
+        plan = _plan(args, place) if args.session is None else _plan_of_session(args, place, context)
         data = plan.encode()
     except JailsshError as error:
         error.exit_code = joining.REFUSED  # 1 to 4 are the command's own
@@ -88,24 +94,33 @@ def run(args: argparse.Namespace, context: Context) -> int:
         context.facts([[record.verb, *record.args] for record in plan.records], plan.show())
         return 0
     if ids.is_root():
-        context.record([told(plan)], {})
-    return joining.become(f"{os.path.dirname(context.layout.login_program)}/jailssh-run", data)
+        context.record([told(plan, where=place.named)], {})
+    if args.session is None:
+        try:
+            place.prepare(args.overlay)
+        except JailsshError as error:
+            error.exit_code = joining.REFUSED
+            raise
+    return joining.become(context.layout.run_program, data)
 
 
-def _plan_of_session(args: argparse.Namespace, context: Context) -> RunPlan:
+def _plan_of_session(args: argparse.Namespace, place: Place, context: Context) -> RunPlan:
     """Return the plan of a command in a session, which is there then, and whose control groups this process is in."""
     layout, name = context.layout, kept.check_name(args.session)
     context.need_real_root("run --session")
     if args.background or args.pidfile is not None:
         raise UsageError("--session", "cannot be combined with --background or --pidfile")
+    if place.unpacker is not None and (args.ephemeral or args.ro):
+        raise UsageError("--session", f"unpacks {place.named} to what is written, so not with --ephemeral or --ro")
     says_more = any(getattr(args, option) for option in _OF_TREE)
     with kept.locked(layout):
         try:
-            if not (args.ephemeral or args.overlay or args.ro or _is_jail(args.tree, layout)):
+            if not (args.ephemeral or args.overlay or args.ro or place.is_jail):
                 args.overlay = trees.make_room(layout, name)
-            plan = _plan(args, layout)
+            plan = _plan(args, place)
             if args.dry_run:
                 return plan
+            place.prepare(args.overlay)
             held = trees.begin(layout, name, plan, says_more=says_more)
         finally:
             trees.clear_up(layout, name)
@@ -114,20 +129,24 @@ def _plan_of_session(args: argparse.Namespace, context: Context) -> RunPlan:
 
 
 def plan_of(args: argparse.Namespace, layout: Layout) -> RunPlan:
-    """Return the plan of what a command line says; :class:`JailsshError`."""
-    return _plan(args, layout)
+    """Return the plan of what a command line says; :class:`JailsshError`, also for a tar: none is unpacked here."""
+    place = look(args.tree, layout)
+    if place.unpacker is not None:
+        raise UsageError(f"tree {escape(args.tree)}", "is a tar", hint="unpack it, and name the directory")
+    return _plan(args, place)
 
 
-def told(plan: RunPlan, verb: str = "run") -> str:
+def told(plan: RunPlan, verb: str = "run", where: str = "") -> str:
     """Return what the journal says of a command: where it runs, with how much power, and what it is."""
     of = {verb: [record.args for record in plan.records if record.verb == verb] for verb in
-          ("tree", "privileged", "keep-cap", "argument")}  # fmt: skip
+          ("privileged", "keep-cap", "argument")}  # fmt: skip
     power = [*("all power" for _ in of["privileged"]), *(args[0] for args in of["keep-cap"])]
     weaker = f" with {', '.join(power)}" if power else ""
-    return f"{verb} in {of['tree'][0][0]}{weaker}: {escape(' '.join(args[0] for args in of['argument']), 1000)}"
+    where = where or next(record.args[0] for record in plan.records if record.verb == "tree")
+    return f"{verb} in {where}{weaker}: {escape(' '.join(args[0] for args in of['argument']), 1000)}"
 
 
-def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:
+def _plan(args: argparse.Namespace, place: Place) -> RunPlan:
     if not args.new_user_ns and (args.uid_map or args.gid_map):
         raise UsageError("maps of ids", "need a user namespace", hint="add -U")
     if not args.new_user_ns and not ids.is_root():
@@ -135,14 +154,16 @@ def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:
     who = ids.identity(args.user, args.group)
     command = args.words[1:] if args.words[:1] == ["--"] else args.words
     terminal = not args.no_terminal and os.isatty(0) and os.isatty(1)
-    image, is_jail = f"{layout.images}/{args.tree}/current", _is_jail(args.tree, layout)
-    tree = _tree(image if is_jail else args.tree)
+    written = args.ephemeral or args.overlay is not None
+    read_only = args.ro or place.is_jail or (place.image is not None and not written)
+    tree = place.tree_with(args.overlay)
     records = [
         Record("jail", ("run",)),
         Record("home", (_directory(args.chdir),)),
         Record("net", (Network.LOOPBACK if args.new_network_ns else Network.HOST,)),
         Record("pty", ("yes" if terminal else "no",)),
-        Record("tree", (tree, "ro" if args.ro or is_jail else "rw")),
+        Record("tree", (tree, "ro" if read_only else "rw")),
+        *([Record("file-system", (place.image,))] if place.image else []),
         *_layers(args),
         Record("dev"),
         Record("proc"),
@@ -150,33 +171,16 @@ def _plan(args: argparse.Namespace, layout: Layout) -> RunPlan:
         *_spaces(args),
         *(Record("env", pair) for pair in _environment(args.env, who, terminal).items()),
         *_powers(args),
-        *(Record("argument", (word,)) for word in command or [_shell(tree, who)]),
+        *(Record("argument", (word,)) for word in command or [place.shell(who.login_shell)]),
     ]
     return RunPlan(uid=who.uid, gid=who.gid, name=who.name, records=in_order(records))
 
 
-def _is_jail(tree: str, layout: Layout) -> bool:
-    return not os.path.isdir(tree) and "/" not in tree and os.path.isdir(f"{layout.images}/{tree}/current")
-
-
-def _tree(text: str, what: str = "tree") -> str:
-    if not text:  # an unset variable of a script, which would be the directory that this runs in
-        raise UsageError(f"{what} ''", "is no directory")
-    path = os.path.realpath(text)
-    if path == "/":
-        raise UsageError(f"{what} /", "is the host's own root")
-    if not os.path.isdir(path):
-        raise UsageError(f"{what} {escape(text)}", "is no directory")
-    if not is_clean_absolute(path):
-        raise UsageError(f"{what} {escape(text)}", "is no plain path")
-    return path
-
-
 def _layers(args: argparse.Namespace) -> Iterator[Record]:
     for text in args.layer:
-        yield Record("layer", (_tree(text, "--layer"),))
+        yield Record("layer", (directory(text, "--layer"),))
     if args.overlay is not None:
-        yield Record("written", (_tree(args.overlay, "--overlay"),))
+        yield Record("written", (directory(args.overlay, "--overlay"),))
     if args.ephemeral:
         yield Record("ephemeral", (str(_EPHEMERAL),))
     elif args.layer and args.overlay is None and not args.ro:
@@ -265,7 +269,3 @@ def _powers(args: argparse.Namespace) -> Iterator[Record]:
         return
     architecture, program = filter_for(Network.HOST)
     yield Record("seccomp", (architecture, program.hex()))
-
-
-def _shell(tree: str, who: ids.Identity) -> str:
-    return who.login_shell if os.path.lexists(tree + who.login_shell) else "/bin/sh"

@@ -6,6 +6,7 @@
 
 #define RUN_OPS(OP)                                                                                                    \
     OP(TREE, "tree", "pw", 30, 1)                                                                                      \
+    OP(FILE_SYSTEM, "file-system", "n", 30, 1)                                                                         \
     OP(LISTEN, "listen", "u", 23, 1)                                                                                   \
     OP(NOTIFY, "notify", "t", 23, 1)                                                                                   \
     OP(BACKGROUND, "background", "", 24, 1)                                                                            \

@@ -18,6 +18,7 @@ _SIZE = "int:1:9223372036854775807"
 
 VERBS: tuple[Verb, ...] = (
     Verb("tree", ("path", "enum:ro,rw"), 30, True, "root is {0}, {1:mode}"),
+    Verb("file-system", ("name",), 30, True, "which is an image file: {0}, mounted read-only"),
     Verb("listen", ("uint",), 23, True, "gets {0} sockets of who has started it"),
     Verb("notify", ("text",), 23, True, "how it is, is told to {0}"),
     Verb("background", (), 24, True, "outlives who has started it"),

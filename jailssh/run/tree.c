@@ -12,12 +12,13 @@
 #include "about.h"
 #include "fail.h"
 #include "fd.h"
+#include "image.h"
 #include "mnt.h"
 #include "overlay.h"
 #include "special.h"
 
 enum { OPTIONS = 32, LONGEST = 4096 };
-enum { SHARED = 1 << 20, UNBINDABLE = 1 << 17, SLAVE = 1 << 19, MOUNT_PRIVATE = 1 << 18, DEEP = 1 << 14 };
+enum { SHARED = 1 << 20, UNBINDABLE = 1 << 17, SLAVE = 1 << 19, MOUNT_PRIVATE = 1 << 18, DEEP = 1 << 14, DETACH = 2 };
 
 static struct stat seen;
 
@@ -37,6 +38,8 @@ static unsigned long tree_attributes(const struct plan *plan)
 
 int tree_open(const struct plan *plan)
 {
+    if (plan_first(plan, OP_FILE_SYSTEM))
+        return image_mount(plan);
     int fd = open_tree_directory(plan);
     if (fstat(fd, &seen) != 0)
         refuse(R_IMAGE, "cannot look at the tree", errno);
@@ -56,6 +59,18 @@ static int take(const struct plan *plan)
     if (overlay_is_wanted(plan))
         return overlay_mount(plan, fd, tree_attributes(plan));
     return special_clone(fd, true, tree_attributes(plan), 0);
+}
+
+/* The image below an overlay: that wants a mount of this namespace, which it keeps when that is detached again. */
+static int lay_over(const struct plan *plan, int image)
+{
+    int again = fcntl(image, F_DUPFD_CLOEXEC, 0);
+    mnt_attach(image, openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+    int tree = overlay_mount(plan, image, tree_attributes(plan));
+    if (again < 0 || fchdir(again) != 0 || syscall(SYS_umount2, ".", DETACH) != 0)
+        refuse(R_MOUNT, "cannot leave the image below the layer that is written to", errno);
+    close(again);
+    return tree;
 }
 
 struct flags {
@@ -186,6 +201,8 @@ void tree_build(const struct plan *plan, int tree)
         refuse(R_MOUNT, "cannot make the mounts private", errno);
     if (tree < 0)
         tree = take(plan);
+    else if (plan_first(plan, OP_FILE_SYSTEM) && overlay_is_wanted(plan))
+        tree = lay_over(plan, tree);
     mnt_attach(tree, openat(AT_FDCWD, "/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     for (size_t i = 0; i < plan->count; i++) {
         int proc;

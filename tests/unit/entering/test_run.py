@@ -9,7 +9,7 @@ import pytest
 
 from jailssh.console import main
 from jailssh.core.errors import UsageError
-from jailssh.entering import run
+from jailssh.entering import places, run
 from jailssh.host.paths import Layout
 from jailssh.services import joining
 
@@ -17,7 +17,8 @@ from jailssh.services import joining
 def plan(*words: str) -> None:
     parser = argparse.ArgumentParser()
     run.add_arguments(parser)
-    run._plan(parser.parse_args(["-U", "--no-terminal", *words]), Layout())
+    args = parser.parse_args(["-U", "--no-terminal", *words])
+    run._plan(args, places.look(args.tree, Layout()))
 
 
 @pytest.mark.parametrize(
