@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -217,14 +218,14 @@ def test_who_begins_it_can_be_killed_at_any_time(host: ScratchHost, name: str) -
         row = listed(host, name)
         # What holds a tree is known, or goes by itself.
         held = 1 if row and row["state"] == "held" else 0
-        host.wait_until(lambda held=held: holders(host) == held, f"no other holder, after 0.{hundredths:02} s")
+        host.wait_until(partial(holders_are, host, held), f"no other holder, after 0.{hundredths:02} s")
         host.run(["jailssh", "session", "end", name])
         assert listed(host, name) is None
     assert host.run(["sh", "-c", line]).code == 0
 
 
-def holders(host: ScratchHost) -> int:
-    return sum("jailssh-run" in line for line in host.pids().values())
+def holders_are(host: ScratchHost, number: int) -> bool:
+    return sum("jailssh-run" in line for line in host.pids().values()) == number
 
 
 def test_users_of_their_own(host: ScratchHost, name: str) -> None:
