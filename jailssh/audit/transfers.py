@@ -97,20 +97,22 @@ def record(
 
 Shown = tuple[str, str]
 """A directory that sessions can write to, as the jail names it, and the host's that it is."""
-SLACK = 1.0
-"""Seconds by which the times of a file system and of the journal may differ."""
+SLACK = 0.02
+"""Seconds by which the time of a change may be too early: file systems take that of the kernel's last tick."""
 
 
 def record_changed(
     sessions: Sequence[Session],
     shown: Callable[[Session], Sequence[Shown]],
+    is_shown: Callable[[Session, str], bool],
     told: Mapping[tuple[int, Place], float],
     now: Callable[[], float],
     spent: dict[int, float],
 ) -> None:
     """Write a record for each file that changed since ``sessions`` began that told nobody what they wrote.
 
-    ``told``: when files were closed of which there is a record already.  ``spent``: as for :func:`record`.
+    ``shown``: where a session can write; ``is_shown``: whether the jail shows this name there, or hides it.  ``told``:
+    when files were closed of which there is a record already.  ``spent``: as for :func:`record`.
     """
     by_uid: dict[int, list[Session]] = {}
     for each in sessions:
@@ -128,7 +130,7 @@ def record_changed(
             target, source = names[uid][changed.top] if names[uid] else ("", "")
             closed = told.get((uid, (source, changed.path)), 0.0)
             if changed.changed is None or changed.changed > closed + SLACK:
-                _tell_changed(changed, target, by_uid[uid], now())
+                _tell_changed(changed, target, by_uid[uid], is_shown, now())
 
 
 def _outermost(shown: set[Shown]) -> list[Shown]:
@@ -138,10 +140,18 @@ def _outermost(shown: set[Shown]) -> list[Shown]:
             if not any(source != other and is_below(source, other) for other in by_source)]  # fmt: skip
 
 
-def _tell_changed(each: Changed, target: str, sessions: Sequence[Session], now: float) -> None:
+def _tell_changed(
+    each: Changed,
+    target: str,
+    sessions: Sequence[Session],
+    is_shown: Callable[[Session, str], bool],
+    now: float,
+) -> None:
     when = each.changed if each.changed is not None else max(session.ended for session in sessions)
     of = session_of(when, sessions)
     path = f"{target.rstrip('/')}/{each.path}" if each.path else target
+    if each.path and not is_shown(of, path):
+        return
     name = "(all places)" if each.digest.why in (Unhashed.HIDDEN, Unhashed.SILENT) and not each.path else path
     _write(of, name, each.digest, {fields.PATH: path, fields.FOUND: "ctime"}, now - when)
 

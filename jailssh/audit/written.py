@@ -19,6 +19,7 @@ from jailssh.host.journal import JournalRecord
 FIELDS = (
     fields.EVENT, fields.USER, fields.UID, fields.JAIL, fields.SESSION, fields.KEY, fields.OPERATION, fields.PATH,
     fields.NEW_PATH, fields.BYTES_WRITTEN, fields.FILE, fields.RULE, fields.DURATION, "_UID",
+    "_SOURCE_REALTIME_TIMESTAMP",
 )  # fmt: skip
 """What is needed of a record."""
 MOST_NAMES = 16
@@ -56,12 +57,18 @@ def untold(records: Iterable[JournalRecord], sessions: list[Session]) -> Iterato
         if record.get(fields.EVENT) != Event.SESSION_END:
             yield record
         elif record.get(fields.RULE) in UNTOLD:
-            spent = record.get(fields.DURATION)
-            took = int(spent) / 1e6 if spent.isascii() and spent.isdecimal() and len(spent) < _DIGITS else 0.0
+            took = _seconds(record.get(fields.DURATION)) or 0.0
+            # The kernel's, of when it was sent: journald may be late.
+            sent = _seconds(record.get("_SOURCE_REALTIME_TIMESTAMP")) or record.time
             sessions.append(Session(
                 session=record.get(fields.SESSION), user=record.get(fields.USER), uid=int(record.get(fields.UID)),
-                jail=record.get(fields.JAIL), key=record.get(fields.KEY), began=record.time - took, ended=record.time,
+                jail=record.get(fields.JAIL), key=record.get(fields.KEY), began=sent - took, ended=sent,
             ))  # fmt: skip
+
+
+def _seconds(text: str) -> float | None:
+    """Return a number of microseconds as seconds, None for what is none."""
+    return int(text) / 1e6 if text.isascii() and text.isdecimal() and len(text) < _DIGITS else None
 
 
 def session_of(changed: float, sessions: Iterable[Session]) -> Session:
@@ -78,7 +85,7 @@ def session_of(changed: float, sessions: Iterable[Session]) -> Session:
     return max(sessions, key=rank)
 
 
-_DIGITS = 17
+_DIGITS = 18
 _Which = tuple[int, str, str, str]
 """uid, account, session, and the name that it was closed under."""
 

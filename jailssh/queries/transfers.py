@@ -108,7 +108,7 @@ def _record(context: Context) -> int:
             for portion in written.collect(written.untold(journal.records.after(cursor), sessions), _PORTION):
                 transfers.record(portion, _placer(plans), time.time, spent, told)
                 if sessions:
-                    transfers.record_changed(sessions, _shower(plans), told, time.time, spent)
+                    _record_changed(sessions, plans, told, spent)
                     sessions.clear()
                 # Recorded first: what is recorded twice is not lost.
                 transfers.write_cursor(layout, journal.records.cursor or cursor)
@@ -149,12 +149,19 @@ def _placer(plan_of: PlanOf) -> transfers.PlaceOf:
     return place_of
 
 
-def _shower(plan_of: PlanOf) -> Callable[[Session], list[Shown]]:
+def _record_changed(
+    sessions: list[Session], plan_of: PlanOf, told: dict[tuple[int, Place], float], spent: dict[int, float]
+) -> None:
     def shown(each: Session) -> list[Shown]:
         plan = plan_of(each.uid, each.key)
         return _writable(plan) if plan else []
 
-    return shown
+    def is_shown(each: Session, path: str) -> bool:
+        plan = plan_of(each.uid, each.key)
+        masks = [r.args[0] for r in plan.records if r.verb in ("mask", "mask-file")] if plan else []
+        return bool(plan and _place(plan, path)[0]) and not any(is_below(path, mask) for mask in masks)
+
+    transfers.record_changed(sessions, shown, is_shown, told, time.time, spent)
 
 
 def _writable(plan: Plan) -> list[Shown]:

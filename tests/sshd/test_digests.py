@@ -95,7 +95,7 @@ DROP_JAIL = "plugins = sftp scp rsync\ntransfers = yes\n[rsync]\nwrite = ~\n"
 
 @pytest.fixture(scope="module")
 def drop(world: World) -> Iterator[None]:
-    """An account that uploads with rsync and the old scp."""
+    """An account that uploads with rsync and the old scp; what is covered in its home is there as well."""
     world.host.write(f"/etc/jailssh/jails/{DROP}.conf", DROP_JAIL)
     world.adduser(DROP, DROP)
     world.client.run(["mkdir", "-p", "tree/deep"], check=True)
@@ -124,7 +124,7 @@ def hash_of(name: str) -> str:
 
 def test_what_rsync_and_the_old_scp_wrote_is_found_by_its_change(world: World, drop: None) -> None:
     assert dropped(world) == {}
-    world.host.run(["sh", "-c", f"echo old >/home/{DROP}/before; chown {DROP}: /home/{DROP}/before; sleep 1.2"])
+    world.host.run(["sh", "-c", f"echo old >/home/{DROP}/before; chown {DROP}: /home/{DROP}/before; sleep 0.2"])
     world.client.rsync(["-a", "--mkpath", "tree/", f"{DROP}@host:in/"], check=True)
     pushed = world.last_login(DROP)[0]["JAILSSH_SESSION"]
     ended(world)
@@ -132,7 +132,7 @@ def test_what_rsync_and_the_old_scp_wrote_is_found_by_its_change(world: World, d
     assert set(rows) == {"in/a b", "in/deep/größe"}
     assert all((row["session"], row["found"]) == (pushed, "ctime") for row in rows.values())
     assert {row["sha256"] for row in rows.values()} == {hash_of("tree/a b"), hash_of("tree/deep/größe")}
-    world.host.run(["sleep", "1.2"], check=True)
+    world.host.run(["sleep", "0.2"], check=True)
     world.client.scp(["-O", "scp-file", f"{DROP}@host:by-scp"], check=True)
     world.client.sftp(DROP, "put sftp-file by-sftp\n")
     ended(world)
@@ -148,7 +148,7 @@ def test_what_rsync_and_the_old_scp_wrote_is_found_by_its_change(world: World, d
 
 def test_what_hides_an_upload_is_told(world: World, drop: None) -> None:
     home = f"/home/{DROP}"
-    world.host.run(["sleep", "1.2"], check=True)
+    world.host.run(["sleep", "0.2"], check=True)
     before = set(dropped(world))
     world.client.scp(["-O", "scp-file", f"{DROP}@host:touched"], check=True)
     world.client.scp(["-O", "scp-file", f"{DROP}@host:gone"], check=True)
@@ -165,7 +165,7 @@ def test_what_hides_an_upload_is_told(world: World, drop: None) -> None:
 def test_a_home_of_too_many_files_is_looked_through_no_further(world: World, drop: None) -> None:
     deep = "/".join(["d"] * 120)
     world.host.run(
-        ["sh", "-c", f"sleep 1.2; cd /home/{DROP}; mkdir -p {deep}; echo x >{deep}/file"], user=DROP, check=True
+        ["sh", "-c", f"sleep 0.2; cd /home/{DROP}; mkdir -p {deep}; echo x >{deep}/file"], user=DROP, check=True
     )
     world.client.scp(["-O", "scp-file", f"{DROP}@host:seen"], check=True)
     ended(world)

@@ -7,8 +7,10 @@ from tests.system.booted import BootedTree
 # The exchange of keys that clients ask for first is most of what a login costs.
 SSH = "-o BatchMode=yes -o StrictHostKeyChecking=no -o LogLevel=ERROR -o KexAlgorithms=curve25519-sha256 -i /root/key"
 PASSWORD = "known"
-OPEN, SHUT, OTHER = "open", "shut", "other"
-JAILS = {SHUT: "sftp-only", "runs": "shell", "copies": "scp-sftp", "code": "git-only", "backs": "rsync-backup"}
+OPEN, SHUT, OTHER, PORTS = "open", "shut", "other", "ports"
+JAILS = {SHUT: "sftp-only", "runs": "shell", "copies": "scp-sftp", "code": "git-only", "backs": "rsync-backup",
+         PORTS: PORTS}  # fmt: skip
+OWN = "plugins = shell\nroot = live\nforward = inside\n"
 KEY = "test -f /root/key || ssh-keygen -q -t ed25519 -N '' -f /root/key"
 ACCOUNT = """
 id {name} >/dev/null 2>&1 || useradd -m -s /bin/bash {name}
@@ -32,7 +34,9 @@ def prepare(tree: BootedTree) -> None:
     tree.use_mail_server("exim4")
     for name in (OPEN, OTHER, *JAILS):
         tree.sh("set -e;" + ACCOUNT.format(name=name, password=PASSWORD))
+    tree.run(f"mkdir -p /etc/jailssh/jails; cat >/etc/jailssh/jails/{PORTS}.conf", input=OWN, check=True)
     tree.sh("jailssh setup --yes")
     tree.sh(f"set -e; {REPOSITORY}")
     for name, jail in JAILS.items():
         tree.sh(f"jailssh adduser {name} --jail {jail} --yes --now")
+    tree.sh("jailssh apply")  # sshd forwards for those that may

@@ -21,7 +21,8 @@ def test_login(tree: BootedTree, login: Login) -> None:
 def facts(tree: BootedTree) -> str:
     """Return what jailssh may have changed of the host: who logs in how, PAM, sshd, units."""
     return tree.sh(
-        "getent passwd | sort; getent group | sed 's/:[0-9]*:/::/' | sort; cat /etc/pam.d/common-*;"
+        "getent passwd | sort; getent shadow | cut -d: -f1,8 | sort;"
+        "getent group | sed 's/:[0-9]*:/::/' | sort; cat /etc/pam.d/common-*;"
         "ls /usr/share/pam-configs /etc/ssh/*.d; sshd -T; systemctl cat user@.service 2>/dev/null | grep -v '^#';"
         "find /etc/systemd/system /usr/local ! -type d | sort"
     )
@@ -36,6 +37,7 @@ def test_everything_goes_and_comes_again(tree: BootedTree) -> None:
     for name in JAILS:
         tree.sh(f"jailssh deluser {name} --yes")
     assert json.loads(tree.sh("jailssh list --json"))["accounts"] == []
+    assert tree.run("ls /run/jailssh/net | grep -x '[0-9]*'").stdout == ""
     tree.sh("jailssh setup --undo --yes")
     try:
         tree.make("uninstall")
