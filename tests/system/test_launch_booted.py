@@ -87,7 +87,7 @@ def test_a_daemon_as_a_service(ready: BootedTree, name: str) -> None:
         main = ready.sh(f"systemctl show -p MainPID --value jail-{name}").strip()
         assert ready.sh(f"cat /proc/{main}/comm").strip() == "jailssh-run"
         # The daemon is in a tree of its own, with nothing but what it was given.
-        beside = ready.sh(f"pgrep -P $(pgrep -P {main})").split()
+        beside = ready.sh(f"pgrep -P $(pgrep -d, -P {main})").split()
         inside = next(pid for pid in beside if ready.sh(f"cat /proc/{pid}/comm").strip() == PROGRAMS[name])
         assert ready.sh(f"cat /proc/{inside}/root/proc/1/comm").strip() == "jailssh-run"
         kept = "0000000000000400" if "net_bind" in options else "0000000000000000"
