@@ -47,13 +47,17 @@ class Account:
 
 @dataclass(frozen=True)
 class Site:
-    """The scratch host with what is measured in it; ``jailed`` is in jailssh's jail, ``jailkit`` in Jailkit's."""
+    """The scratch host with what is measured in it; ``jailed`` is in jailssh's jail, ``jailkit`` in Jailkit's.
+
+    ``ports``: in one like jailssh's, with ``forward = inside``.
+    """
 
     host: ScratchHost
     room: Path
     jailed: Account
     jailkit: Account
     plain: Account
+    ports: Account
 
     def jailssh(self, *words: str) -> None:
         """Run the installed command, which must succeed."""
@@ -154,13 +158,17 @@ def _accounts(host: ScratchHost, room: Path) -> Site:
         Account("bench-jailed", "/home/bench-jailed"),
         Account("bench-jailkit", f"{JAILKIT}/./home/bench-jailkit"),
         Account("bench-plain", "/home/bench-plain"),
+        Account("bench-ports", "/home/bench-ports"),
     )
     host.run(["useradd", "--create-home", "--shell", "/bin/sh", site.plain.name], check=True)
     host.run(["mkdir", "-p", "/etc/jailssh/jails"], check=True)
     host.write("/etc/jailssh/jailssh.conf", "third_party_plugins = bench\n")
     host.write("/etc/jailssh/jails/bench.conf", "plugins = bench\n")
+    host.write("/etc/jailssh/jails/bench-ports.conf", "plugins = bench\nforward = inside\n")
     site.jailssh("setup", "--yes")
     site.jailssh("adduser", site.jailed.name, "--jail", "bench", "--yes")
+    site.jailssh("adduser", site.ports.name, "--jail", "bench-ports", "--yes")
+    site.jailssh("apply")
     _set_up_jailkit(host, site.jailkit.name)
     return site
 
