@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -18,6 +18,7 @@ from jailssh.diagnose.findings import find, note_lines
 from jailssh.files import fs, narrow
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
+from jailssh.integrity.settled import Settled
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
 from jailssh.jail.this_host import THIS_HOST
@@ -59,11 +60,15 @@ def run(args: argparse.Namespace, context: Context) -> int:
             tries.end()
             _show(context, found, "no account is gone")
             return EXIT_OK
-        configuration = _apply(context, found, shells, tries) if act else _look(context, found, shells, tries)
+        settled: Settled | None = None
+        if act:
+            configuration, settled = _apply(context, found, shells, tries)
+        else:
+            configuration = _look(context, found, shells, tries)
     context.say(shells if not context.json else ())
     _show(context, found, "no changes")
     try:
-        _tell_notes(context, configuration)
+        _tell_notes(context, configuration, settled)
     except UnansweredError as error:
         tries.errors.append(error)
     tries.end()
@@ -94,7 +99,7 @@ def _look(context: Context, found: list[PlanChange], shells: list[str], tries: T
     return configuration
 
 
-def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: Tries) -> Configuration:
+def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: Tries) -> tuple[Configuration, Settled]:
     """Take away, then publish; ``found`` and ``shells`` get what changed, ``tries`` what failed."""
     layout = context.layout
     # Before anything that a mistake somewhere may stop, and without waiting long for whoever is at work.
@@ -123,34 +128,42 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
             tries.end()
         assert configuration is not None
         # What is only looked at is asked for once, and what is published anew.
-        checked = steady(configuration)
+        settled = Settled(configuration)
+        checked = settled.configuration
         tries("last good configuration", lambda: last_good.keep(layout))
         tries("configuration", checked.validate_jails)
-        wrong = _account_errors(checked, tries)
+        wrong = _account_errors(checked, tries, settled.findings)
         if setup_here(context):
             # What confines comes before the plans, which let in.
-            act = partial(doors.set_shells, layout, configuration, act=True, errors=tries.errors)
+            act = partial(doors.set_shells, layout, configuration, act=True, errors=tries.errors, known=settled.entries)
             shells += tries("login shells", act) or []
             forwards = partial(forwarding.settle, layout, configuration, act=True, errors=tries.errors)
             shells += tries("forwarding", forwards) or []
-        tries.errors += publish_each(configuration, found, wrong)
+        tries.errors += publish_each(configuration, found, wrong, settled.right, settled.published)
         tries.errors += entered.publish_entries(configuration, found)
-    return checked
+    return checked, settled
 
 
-def _account_errors(configuration: Configuration, tries: Tries) -> dict[str, list[JailsshError]]:
-    """Return what is wrong with single accounts, by name, and keep it among what failed."""
-    wrong = configuration.account_errors()
+def _account_errors(
+    configuration: Configuration, tries: Tries, known: Collection[str] = ()
+) -> dict[str, list[JailsshError]]:
+    """Return what is wrong with single accounts, by name, and keep it among what failed; nothing is with ``known``."""
+    wrong = configuration.account_errors(known)
     tries.errors += [error for each in wrong.values() for error in each]
     return wrong
 
 
-def _tell_notes(context: Context, configuration: Configuration) -> None:
-    findings = find(configuration)
+def _tell_notes(context: Context, configuration: Configuration, settled: Settled | None) -> None:
+    if settled:
+        jails = {name: each.jails for name, each in settled.right.items()}
+        findings = find(configuration, settled.findings, jails)
+        settled.keep()
+    else:
+        findings = find(configuration)
     for line in note_lines([*findings.wrong, *findings.notes]):
         context.tell(line)
     if setup_here(context):
-        for line in note_lines(doors.findings(context.layout, configuration)):
+        for line in note_lines(doors.findings(context.layout, configuration, settled.entries if settled else None)):
             context.tell(line)
     if not context.layout.root and (rest := setup.pending(context.layout, configuration.groups())):
         context.tell(f"note: setup is out of date: {setup.explained(rest)}; run: jailssh setup")

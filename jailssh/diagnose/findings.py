@@ -99,11 +99,24 @@ class _Grant:
                     yield way, names
 
 
-def find(configuration: Configuration) -> Findings:
-    """Return what is to be said; jails and accounts with errors are left to :meth:`Configuration.validate`."""
+def find(
+    configuration: Configuration,
+    known: dict[str, Findings] | None = None,
+    jails: Mapping[str, tuple[str, ...]] | None = None,
+) -> Findings:
+    """Return what is to be said; jails and accounts with errors are left to :meth:`Configuration.validate`.
+
+    ``known``: what is to be said of accounts, by name.  The others are added where every directory has answered.
+    ``jails``: those of accounts of which they are known.
+    """
     host = Directories()
-    found = [of_jails(configuration, host)]
-    found += [of_account(configuration, name, host) for name in names_of_accounts(configuration)]
+    found = [of_jails(configuration, host, _people(configuration, jails or {}))]
+    known = {} if known is None else known
+    new = {name: of_account(configuration, name, host) for name in names_of_accounts(configuration)
+           if name not in known}  # fmt: skip
+    found += [new.get(name) or known[name] for name in names_of_accounts(configuration)]
+    if not host.silent:
+        known.update(new)
     wrong = [error for each in found for error in each.wrong]
     if not configuration.layout.root:
         wrong += sshds.unjailed(configuration.layout, configuration.user_names())
@@ -189,7 +202,7 @@ def _in_use(
         with suppress(JailsshError):
             definition = configuration.definition((name,))
             found[definition.name] = definition, []
-    for account, jails in _people(configuration) if people is None else people:
+    for account, jails in _people(configuration, {}) if people is None else people:
         with suppress(JailsshError):
             definition = configuration.definition(jails)
             found.setdefault(definition.name, (definition, []))[1].append(configuration.placed(account))
@@ -199,11 +212,15 @@ def _in_use(
             yield definition, accounts_in
 
 
-def _people(configuration: Configuration) -> Iterator[tuple[Account, tuple[str, ...]]]:
+def _people(
+    configuration: Configuration, jails: Mapping[str, tuple[str, ...]]
+) -> list[tuple[Account, tuple[str, ...]]]:
+    found = []
     for name in names_of_accounts(configuration):
         with suppress(JailsshError):
             if (account := configuration.host.find_account(name)) is not None:
-                yield account, configuration.jails_for(account)
+                found.append((account, jails.get(name) or configuration.jails_for(account)))
+    return found
 
 
 def _users(configuration: Configuration, definition: JailDefinition, found: Iterable[Account]) -> list[_User]:

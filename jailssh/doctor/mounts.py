@@ -13,7 +13,7 @@ from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.files.mounts import mounts_of
 from jailssh.host import bounded
-from jailssh.publish.publish import no_source
+from jailssh.publish.account_plan import no_source
 
 
 @dataclass(frozen=True)

@@ -183,21 +183,50 @@ def read_all_trusted(
     try:
         for name in sorted(filter(wanted, os.listdir(dirfd))):
             path = f"{folder}/{name}"
-            try:
-                fd = os.open(name, _FILE, dir_fd=dirfd)
-            except FileNotFoundError:
-                continue  # It has gone since.
-            except OSError as error:
-                raise failed("open", path, error) from error
-            with open(fd, "rb") as file:
-                why = _no_file_to_trust(os.fstat(fd), limit, single_link=True)
-                data = b"" if why else file.read(limit + 1)
-            if why or len(data) > limit:
-                raise HostError(f"file {escape(path)}", why or f"grew beyond {limit} bytes while it was read")
-            found[path] = data
+            with suppress(FileNotFoundError):  # It has gone since.
+                found[path] = _read_in(dirfd, name, path, limit)
     finally:
         os.close(dirfd)
     return found
+
+
+def _read_in(dirfd: int, name: str, path: str, limit: int) -> bytes:
+    """Return the content of a trusted file in an open directory; FileNotFoundError where there is none."""
+    try:
+        fd = os.open(name, _FILE, dir_fd=dirfd)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise failed("open", path, error) from error
+    with open(fd, "rb") as file:
+        info = os.fstat(fd)
+        why = _no_file_to_trust(info, limit, single_link=True)
+        # Room for as much as may come would be made anew for each of thousands of small files.
+        data = b"" if why else file.read(min(info.st_size, limit) + 1)
+        if len(data) > info.st_size:
+            data += file.read(limit + 1 - len(data))
+    if why or len(data) > limit:
+        raise HostError(f"file {escape(path)}", why or f"grew beyond {limit} bytes while it was read")
+    return data
+
+
+def read_good(
+    folder: str, names: Iterable[str], limit: int, *, trusted_root: str | None = None
+) -> Iterator[tuple[str, bytes]]:
+    """Yield (name, content) of those files in ``folder`` that :func:`read_trusted` would return, one after the other.
+
+    The way to them is walked once; nothing comes out of a folder that is absent or not to be trusted.
+    """
+    try:
+        dirfd = open_dir(folder, trusted_root=trusted_root)
+    except HostError:
+        return
+    try:
+        for name in names:
+            with suppress(FileNotFoundError, HostError):
+                yield name, _read_in(dirfd, name, f"{folder}/{name}", limit)
+    finally:
+        os.close(dirfd)
 
 
 def write_all(fd: int, data: bytes) -> None:

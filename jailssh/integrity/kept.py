@@ -109,6 +109,22 @@ class Kept:
         self._changed = True
         return value
 
+    def settled(self, area: str, name: str, stamp: str) -> Any:
+        """Return a fact that :meth:`settle` has put there, None where it does not hold any more or is not known.
+
+        Raises as :meth:`watched`.
+        """
+        old = self._old.get(area, {}).get(name)
+        if not isinstance(old, list) or len(old) != 4 or old[0] != stamp or old[3] != self._standing_of(old[2]):
+            return None
+        self._new.setdefault(area, {})[name] = old
+        return old[1]
+
+    def settle(self, area: str, name: str, stamp: str, value: Any, paths: Sequence[str]) -> None:
+        """Put a fact there that rests on what ``stamp`` is of and on directories; raises as :meth:`watched`."""
+        self._new.setdefault(area, {})[name] = [stamp, value, list(paths), self._standing_of(paths)]
+        self._changed = True
+
     def all_of(self, area: str) -> dict[str, Any]:
         """Return what earlier runs have put into an area, by name; empty for a run that believes nothing."""
         return {

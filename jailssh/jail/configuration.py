@@ -7,7 +7,7 @@ jail, and for :meth:`Configuration.validate`, not for anybody else's login.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, cached_property
@@ -235,9 +235,13 @@ class Configuration:
             tries.errors += each
         tries.end()
 
-    def account_errors(self) -> dict[str, list[JailsshError]]:
-        """Return what is wrong with single accounts, by name: their files, keys, directories; not looked up, too."""
-        found = {name: self.errors_of(name) for name in sorted({*self.user_names(), *self.shared_names()})}
+    def account_errors(self, known: Collection[str] = ()) -> dict[str, list[JailsshError]]:
+        """Return what is wrong with single accounts, by name: their files, keys, directories; not looked up, too.
+
+        ``known``: those of which is known that nothing is.
+        """
+        names = sorted({*self.user_names(), *self.shared_names()}.difference(known))
+        found = {name: self.errors_of(name) for name in names}
         return {name: errors for name, errors in found.items() if errors}
 
     def errors_of(self, name: str) -> list[JailsshError]:

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, replace
 
 from jailssh.config.files import MainConfig, UserConfig
 from jailssh.config.keys import Keyring
+from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
 from jailssh.jail.configuration import Configuration
-from jailssh.jail.definition import JailDefinition, holders
+from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
 from jailssh.plan import codec, ops
 from jailssh.plan.compile import RosterKey, compile_plan, compile_roster, network_of, runs_own_code, tops_of
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.seccomp import filter_for
 from jailssh.publish.plan_files import AccountPlans, keys_of
+
+
+@dataclass(frozen=True)
+class InForce:
+    """An account that has the plan that it would get: its uid and jails."""
+
+    uid: int
+    jails: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,31 @@ def _roster_keys(ring: Keyring, serials: Mapping[str, str]) -> list[RosterKey]:
         for key in keys
         for principal in key.principals or ("",)
     ]
+
+
+def of_nobody(definition: JailDefinition, main: MainConfig, image: HostPath) -> str:
+    """Return the serial of the plan that an account without a file of its own would have, and who its groups have.
+
+    It is another text where anything is that all plans of the jail rest on: programs of the host, its memory and time
+    zone, members of groups that an account may keep.  Raises as compiling does.
+    """
+    settings, results = definition.settings(main), definition.results(SAMPLE_ACCOUNT)
+    made = filter_for(network_of(settings, results), ipc=runs_own_code(results))
+    serial = compile_plan(SAMPLE_ACCOUNT, settings, results, image, made).serial
+    return f"{serial} {sorted(settings.members.items())}"
+
+
+def check_sources(plan: codec.Plan, jail: str) -> None:
+    """Raise for a directory of the host that the jail shows and that is not there: every login would be refused."""
+    for record in plan.records:
+        if record.verb == "bind" and record.args[4:] == ("root", "must") and not os.path.isdir(record.args[0]):
+            raise no_source(jail, record.args[0])
+
+
+def no_source(jail: str, path: str) -> ConfigError:
+    """Return what is wrong where a jail shows ``path`` of the host, and that is not a directory."""
+    hint = f"create it, owned by the account that writes: mkdir -p {path}"
+    return ConfigError(f"jail {jail}", f"{path!r} is not a directory", hint=hint)
 
 
 def difference(old: AccountPlans | None, new: AccountPlans) -> list[str]:

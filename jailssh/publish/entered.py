@@ -31,7 +31,8 @@ from jailssh.plan.compile import compile_plan, network_of, runs_own_code, tops_o
 from jailssh.plugin.api import Account, PluginResult
 from jailssh.policy.seccomp import filter_for
 from jailssh.publish import plan_files
-from jailssh.publish.publish import Images, PlanChange, check_sources
+from jailssh.publish.account_plan import check_sources
+from jailssh.publish.publish import Images, PlanChange
 
 
 @dataclass(frozen=True)

@@ -26,9 +26,7 @@ def shared_accounts(layout: Layout) -> dict[str, int | None]:
     for name in names_in(layout, layout.keys, ""):
         if authorized.is_generated(_present(layout, name)):
             found[name] = None
-    for uid in plan_files.planned_uids(layout):
-        if plan := plan_files.roster(layout, uid):
-            found[plan.name] = uid
+    found.update({plan.name: uid for uid, plan in plan_files.rosters(layout)})
     return found
 
 

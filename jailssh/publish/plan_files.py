@@ -169,12 +169,20 @@ def roster(layout: Layout, uid: int) -> codec.Plan | None:
 
     Of the others, which are most where there are thousands, nothing is judged.
     """
-    try:
-        data = _read(plan_file(layout, uid), layout.root)
-        plan = codec.decode(data) if data is not None and any(verb in data for verb in _ROSTER) else None
-    except JailsshError:
-        return None
-    return plan if keys_of(plan) else None
+    return next((plan for _, plan in _rosters(layout, [uid])), None)
+
+
+def rosters(layout: Layout) -> Iterator[tuple[int, codec.Plan]]:
+    """Yield what :func:`roster` returns for every uid that has one, by uid; the way to the plans is walked once."""
+    return _rosters(layout, planned_uids(layout))
+
+
+def _rosters(layout: Layout, uids: Iterable[int]) -> Iterator[tuple[int, codec.Plan]]:
+    names = map(str, uids)
+    for name, data in fs.read_good(layout.plans, names, ops.MAX_SIZE, trusted_root=layout.root or None):
+        with suppress(JailsshError):
+            if any(verb in data for verb in _ROSTER) and keys_of(plan := codec.decode(data)):
+                yield int(name), plan
 
 
 def keys_of(plan: codec.Plan | None) -> dict[str, str]:
@@ -207,12 +215,9 @@ def _everything(layout: Layout) -> Iterator[bytes]:
     paths = [plan_file(layout, uid) for uid in planned_uids(layout)]
     paths += [plan_file(layout, uid, serial) for uid, serial in of_keys]
     paths += [entry_file(layout, uid, jail) for uid, jail in entries(layout)]
-    for path in paths:
-        data = None
-        with suppress(JailsshError):
-            data = _read(path, layout.root)
-        if data is not None:
-            yield data
+    names = [os.path.basename(path) for path in paths]
+    for _, data in fs.read_good(layout.plans, names, ops.MAX_SIZE, trusted_root=layout.root or None):
+        yield data
 
 
 def uids_of_keys(layout: Layout) -> set[int]:

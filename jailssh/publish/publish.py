@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass, replace
 from functools import partial
 
@@ -33,7 +34,7 @@ from jailssh.plan import codec
 from jailssh.plan.compile import RESERVED
 from jailssh.plugin.api import Account
 from jailssh.publish import key_rings, keys_wanted, plan_files, relayed
-from jailssh.publish.account_plan import Use, difference
+from jailssh.publish.account_plan import InForce, Use, check_sources, difference
 from jailssh.services import log_sockets, slices
 from jailssh.services.sessions import end_kept
 
@@ -195,19 +196,6 @@ def publish_and_tidy(configuration: Configuration, account: Account, images: Ima
     return done
 
 
-def check_sources(plan: codec.Plan, jail: str) -> None:
-    """Raise for a directory of the host that the jail shows and that is not there: every login would be refused."""
-    for record in plan.records:
-        if record.verb == "bind" and record.args[4:] == ("root", "must") and not os.path.isdir(record.args[0]):
-            raise no_source(jail, record.args[0])
-
-
-def no_source(jail: str, path: str) -> ConfigError:
-    """Return what is wrong where a jail shows ``path`` of the host, and that is not a directory."""
-    hint = f"create it, owned by the account that writes: mkdir -p {path}"
-    return ConfigError(f"jail {jail}", f"{path!r} is not a directory", hint=hint)
-
-
 def withdraw_plan(layout: Layout, uid: int, *, tidy: bool = True) -> bool:
     """Remove the plan of ``uid``, those of its keys and for entering jails, end what lingers; False if it had none.
 
@@ -288,16 +276,19 @@ def revocations(layout: Layout, *, act: bool, errors: list[JailsshError] | None 
     return found
 
 
-def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> list[PlanChange]:
+def withdraw_gone(
+    configuration: Configuration, errors: list[JailsshError], right: Collection[int] = ()
+) -> list[PlanChange]:
     """Withdraw the plans of accounts that are in no jail any more, or in one that is not there any more.
 
-    Returns what changed; what fails is added to ``errors``.
+    Returns what changed; what fails is added to ``errors``.  ``right``: uids of accounts in jails, which are not
+    looked at.
     """
     layout = configuration.layout
     found = []
     tries = Tries()
     shared = plan_files.uids_of_keys(layout)
-    for uid in plan_files.planned_uids(layout):
+    for uid in sorted(set(plan_files.planned_uids(layout)).difference(right)):
         account = tries(f"uid {uid}", partial(configuration.host.find_account, uid))
         if account is None:
             continue  # the others tell what becomes of accounts that are gone
@@ -315,20 +306,28 @@ def withdraw_gone(configuration: Configuration, errors: list[JailsshError]) -> l
 
 
 def publish_each(
-    configuration: Configuration, found: list[PlanChange], wrong: Collection[str] = ()
+    configuration: Configuration,
+    found: list[PlanChange],
+    wrong: Collection[str] = (),
+    right: Mapping[str, InForce] | None = None,
+    done: list[Published] | None = None,
 ) -> list[JailsshError]:
     """Publish the plan of every account that has a file or a plan, withdraw plans of accounts in no jail, prune images.
 
     What is taken away goes first.  Returns the errors; what changed is added to ``found`` as it happens.  An account's
     error does not stop the others: its plan stays as it is, unless its jail is not there any more; so do those of
     ``wrong``, names whose errors are known.  Nobody is taken for gone whom the name service cannot tell.
+
+    ``right``: accounts that have the plan that they would get, by name; they are looked at if their image is not up to
+    date.  ``done`` gets what was published without a note.
     """
     images = Images(configuration.layout, 3600, new_host(configuration.layout))
     errors: list[JailsshError] = []
-    found += withdraw_gone(configuration, errors)
+    right = _with_their_images(configuration, images, right or {})
+    found += withdraw_gone(configuration, errors, {each.uid for each in right.values()})
     shared = plan_files.uids_of_keys(configuration.layout)
     withdrawn = {change.uid for change in found}
-    for account in _accounts(configuration, errors):
+    for account in _accounts(configuration, errors, right):
         uid = account if isinstance(account, int) else account.uid
         old = plan_files.Before(configuration.layout, uid)
         try:
@@ -336,7 +335,7 @@ def publish_each(
                 raise NotJailedError(f"uid {uid}", "is no longer an account")
             if account.name in wrong:
                 continue
-            if change := _publish_one(configuration, account, images, old, shared):
+            if change := _publish_one(configuration, account, images, old, shared, done):
                 found.append(change)
         except (NotJailedError, NoKeysError) as error:
             withdraw_plan(configuration.layout, uid, tidy=uid in shared)
@@ -356,8 +355,28 @@ def publish_each(
     return distinct(errors)
 
 
+def _with_their_images(
+    configuration: Configuration, images: Images, right: Mapping[str, InForce]
+) -> dict[str, InForce]:
+    """Bring the images of these accounts up to date; return those accounts whose image was."""
+    current = set()
+    for jails in sorted({each.jails for each in right.values()}):
+        # What is wrong with an image is told for each account that is published.
+        with suppress(JailsshError, OSError):
+            definition = configuration.definition(jails)
+            before = current_image(configuration.layout, definition.name)
+            if images.ensure(definition).path == before:
+                current.add(jails)
+    return {name: each for name, each in right.items() if each.jails in current}
+
+
 def _publish_one(
-    configuration: Configuration, account: Account, images: Images, old: plan_files.Before, shared: Collection[int]
+    configuration: Configuration,
+    account: Account,
+    images: Images,
+    old: plan_files.Before,
+    shared: Collection[int],
+    published: list[Published] | None = None,
 ) -> PlanChange | None:
     """Publish an account's plan and, if it is shared, its keys file: keys that go first, keys that come last.
 
@@ -370,6 +389,8 @@ def _publish_one(
     if account.uid in shared or done.of_keys:
         plan_files.tidy(plan_files.plan_file(configuration.layout, account.uid), configuration.layout.root)
     keys_wanted.widen(configuration, account)
+    if published is not None and not done.note:
+        published.append(done)
     is_new = done.changed or old.is_roster or bool(done.of_keys)
     lines = [
         *(difference(old.plans(), plan_files.AccountPlans(done.plan, done.of_keys)) if is_new else ()),
@@ -437,15 +458,18 @@ class Publisher:
         return keys_wanted.wanted(self._configuration(), to_account(entry))
 
 
-def _accounts(configuration: Configuration, errors: list[JailsshError]) -> Iterator[Account | int]:
+def _accounts(
+    configuration: Configuration, errors: list[JailsshError], right: Mapping[str, InForce] | None = None
+) -> Iterator[Account | int]:
     """Yield every account that has a file or a plan once, by uid; the bare uid where the account is gone.
 
-    Whom the name service cannot tell is left out, and why is added to ``errors``.
+    Those of ``right`` are left out.  Whom the name service cannot tell is left out, and why is added to ``errors``.
     """
     layout = configuration.layout
     found: dict[int, Account] = {}
     unknown: set[str] = set()
-    for name in sorted({*configuration.user_names(), *configuration.shared_names()}):
+    right = right or {}
+    for name in sorted({*configuration.user_names(), *configuration.shared_names()}.difference(right)):
         try:
             account = configuration.host.find_account(name)
         except UnansweredError as error:
@@ -454,7 +478,8 @@ def _accounts(configuration: Configuration, errors: list[JailsshError]) -> Itera
             continue
         if account is not None:
             found[account.uid] = account
-    for uid in sorted({*found, *plan_files.planned_uids(layout)}):
+    planned = set(plan_files.planned_uids(layout)).difference(each.uid for each in right.values())
+    for uid in sorted({*found, *planned}):
         plan = None if uid in found else plan_files.readable_plan(layout, uid)
         if plan is not None and plan.name in unknown:
             continue

@@ -23,15 +23,23 @@ from jailssh.setup import looks, pam, people, running, setup
 
 
 def jailed(
-    configuration: Configuration, errors: list[JailsshError] | None = None, *, local: bool = False
+    configuration: Configuration,
+    errors: list[JailsshError] | None = None,
+    *,
+    local: bool = False,
+    known: Mapping[str, AccountEntry] | None = None,
 ) -> list[AccountEntry]:
     """Return the accounts of :func:`people.names` that are in a jail, by name; with ``local`` no directory's.
 
-    Whom the name service cannot tell is left out, and why is added to ``errors``.
+    Whom the name service cannot tell is left out, and why is added to ``errors``.  ``known``: local ones of which that
+    is known, by name.
     """
     names, uids = people.names(configuration), accounts.local_uids()
     found = []
     for name in sorted(names & uids.keys() if local else names):
+        if known and name in known:
+            found.append(known[name])
+            continue
         try:
             entry = accounts.find(name)
         except UnansweredError as error:
@@ -48,27 +56,32 @@ def jailed(
 
 
 def set_shells(
-    layout: Layout, configuration: Configuration, *, act: bool, errors: list[JailsshError] | None = None
+    layout: Layout,
+    configuration: Configuration,
+    *,
+    act: bool,
+    errors: list[JailsshError] | None = None,
+    known: Mapping[str, AccountEntry] | None = None,
 ) -> list[str]:
     """Make the login program the shell of local accounts in a jail; give those that left a group theirs back.
 
-    Call under the lock of the set-up.  Returns lines that say what changed, or would.  ``errors``: as for
-    :func:`jailed`; nobody gets a shell back while somebody cannot be looked up.
+    Call under the lock of the set-up.  Returns lines that say what changed, or would.  ``errors``, ``known``:
+    as for :func:`jailed`; nobody gets a shell back while somebody cannot be looked up.
     """
     login = layout.login_program
     journal = Journal(layout, setup.SHELLS)
     unknown: list[JailsshError] = []
     lines: list[str] = []
     try:
-        inside = {entry.name: entry for entry in jailed(configuration, unknown, local=True)}
+        inside = {entry.name: entry for entry in jailed(configuration, unknown, local=True, known=known)}
         # A group that this host does not know may be one that its directory service does not tell just now.
-        known = not unknown and all(accounts.group_exists(group) for group in configuration.groups())
+        all_known = not unknown and all(accounts.group_exists(group) for group in configuration.groups())
     except UnansweredError as error:  # not even who is in the groups
         unknown.append(error)
-        inside, known = {}, False
+        inside, all_known = {}, False
     if errors is not None:
         errors += unknown
-    for step in [step for step in journal.original if known and step.key not in inside]:
+    for step in [step for step in journal.original if all_known and step.key not in inside]:
         entry = accounts.find(step.key)
         if entry is not None and entry.shell == login:
             lines.append(f"{step.key}: no longer in a jail, login shell {step.args[1]} again")
@@ -94,15 +107,19 @@ def _set_shell(journal: Journal, entry: AccountEntry, login: str) -> None:
         journal.commit()
 
 
-def findings(layout: Layout, configuration: Configuration) -> list[ConfigError]:
-    """Return what is open beside the jails of this host; nothing where nobody is in one."""
+def findings(
+    layout: Layout, configuration: Configuration, known: Mapping[str, AccountEntry] | None = None
+) -> list[ConfigError]:
+    """Return what is open beside the jails of this host; nothing where nobody is in one.  ``known``: see above."""
     unfinished = [each for each in transaction.unfinished(layout) if not each.alive]
     begun = [ConfigError(each.subject, each.line(), hint=each.hint()) for each in unfinished]
-    return [*begun, *running.findings(layout), *_open_doors(layout, configuration)]
+    return [*begun, *running.findings(layout), *_open_doors(layout, configuration, known)]
 
 
-def _open_doors(layout: Layout, configuration: Configuration) -> list[ConfigError]:
-    inside = jailed(configuration)
+def _open_doors(
+    layout: Layout, configuration: Configuration, known: Mapping[str, AccountEntry] | None
+) -> list[ConfigError]:
+    inside = jailed(configuration, known=known)
     if not inside and not configuration.groups():
         return []
     found = [_as_error(*each) for each in mail.findings(layout.deliver_program)]

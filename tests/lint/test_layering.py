@@ -74,9 +74,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "plan", "publish", "selftest", "services", "sessions", "setup", "users",
     },
     "cli": {
-        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "jail",
-        "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions", "setup", "tree", "upkeep",
-        "users",
+        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "integrity",
+        "jail", "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions", "setup", "tree",
+        "upkeep", "users",
     },
 }  # fmt: skip
 VERB_ROOMS = ("cli", "queries", "transfer", "entering")

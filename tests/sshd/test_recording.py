@@ -67,6 +67,18 @@ def test_what_is_shown_and_typed_is_recorded(world: World, account: str) -> None
     assert mode == "root 600\n"
 
 
+def test_every_byte_is_recorded_wherever_it_stands(world: World, account: str) -> None:
+    """The recorder looks at eight bytes at a time: each value comes at each place among them."""
+    line = (
+        "for b in {0..3}{0..7}{0..7}; do line+=xxxxxxx\\\\$b; done; for n in {0..7}; do printf yyyyyyy | head -c $n; "
+    )
+    done = world.client.ssh(account, f'stty -opost; {line}printf "$line"; done', tty=True)
+    assert done.code == 0
+    _, events = recording(world)
+    once = "".join(f"xxxxxxx{chr(value) if value < 0x80 else chr(0xFFFD)}" for value in range(256))
+    assert text(events, "o") == "".join("y" * n + once for n in range(8))
+
+
 def test_nothing_is_recorded_of_what_the_terminal_does_not_echo(world: World, account: str) -> None:
     command = "stty -echo; echo ready; read x; stty echo; echo again; read y; echo $x | md5sum"
     with world.running(account, command, tty=True) as client:
