@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.system.booted import BootedTree
-from tests.system.people import SHUT, SSH
+from tests.system.people import OPEN, PORTS, SHUT, SSH
 
 _GIT = f"GIT_SSH_COMMAND='ssh {SSH}' git"
 _DENIED = "jailssh: command not allowed; this account allows: "
@@ -50,3 +50,25 @@ def try_login(tree: BootedTree, login: Login) -> None:
     said = done.stdout + done.stderr
     assert (done.returncode == 0) == login.served, said
     assert login.shows in said
+
+
+_SERVER = "python3 -m http.server --bind 127.0.0.1 8000"
+
+
+def said_at(tree: BootedTree, account: str, port: int) -> str:
+    """Return what answers at a port of loopback, of whose it is by a login of the account."""
+    ask = "printf 'GET / HTTP/1.0\\r\\n\\r\\n'; sleep 0.5"
+    return tree.run(f"({ask}) | ssh {SSH} -W 127.0.0.1:{port} {account}@localhost").stdout
+
+
+def try_both_networks(tree: BootedTree) -> None:
+    """See that ports of the account's own network are reached, and none of the host's, as another's are."""
+    assert "SSH-2.0" in said_at(tree, OPEN, 22)
+    assert said_at(tree, PORTS, 22) == ""
+    with tree.popen(f"exec ssh -n {SSH} {PORTS}@localhost {_SERVER}") as server:
+        try:
+            tree.wait(lambda: "200 OK" in said_at(tree, PORTS, 8000), "the server in the jail", 20)
+            assert said_at(tree, OPEN, 8000) == ""
+        finally:
+            server.terminate()
+    tree.sh(f"jailssh kick {PORTS}")
