@@ -205,10 +205,11 @@ def _in_use(
     for account, jails in _people(configuration, {}) if people is None else people:
         with suppress(JailsshError):
             definition = configuration.definition(jails)
-            found.setdefault(definition.name, (definition, []))[1].append(configuration.placed(account))
+            found.setdefault(definition.name, (definition, []))[1].append(account)
     for definition, accounts_in in found.values():
         with suppress(JailsshError):
-            definition.check_plan(configuration.main, accounts_in[0] if accounts_in else SAMPLE_ACCOUNT)
+            someone = configuration.placed(accounts_in[0]) if accounts_in else SAMPLE_ACCOUNT
+            definition.check_plan(configuration.main, someone)
             yield definition, accounts_in
 
 
@@ -227,7 +228,7 @@ def _users(configuration: Configuration, definition: JailDefinition, found: Iter
     users = []
     for account in found:
         with suppress(JailsshError):
-            users.append(_user(configuration, definition, account))
+            users.append(_user(configuration, definition, configuration.placed(account)))
     return users
 
 
