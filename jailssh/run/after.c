@@ -12,6 +12,7 @@
 
 #include "fail.h"
 #include "fd.h"
+#include "groups.h"
 
 enum { NAME = 256, MOST = 1024 }; /* MOST: descriptors, the limit that creds_sanitise sets */
 
@@ -42,22 +43,27 @@ static bool is_ours(const struct place *at)
     return n > 0 && strcmp(text, at->text) == 0;
 }
 
-static void take_away(const struct place *at, int pidfd)
+static void take_away(const struct plan *plan, const struct place *at, int pidfd)
 {
     struct pollfd end = { .fd = pidfd, .events = POLLIN };
     while (poll(&end, 1, -1) != 1)
         continue;
-    unlinkat(at->directory, at->draft, 0);
-    if (is_ours(at))
-        unlinkat(at->directory, at->file, 0);
+    if (at->directory >= 0) {
+        unlinkat(at->directory, at->draft, 0);
+        if (is_ours(at))
+            unlinkat(at->directory, at->file, 0);
+    }
+    groups_remove(plan, true);
 }
 
 pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd)
 {
-    struct place at;
-    if (!plan_first(plan, OP_PID_FILE))
+    struct place at = { .directory = -1 };
+    bool file = plan_first(plan, OP_PID_FILE);
+    if (!file && !plan_first(plan, OP_CONTROL_GROUP))
         return 0;
-    open_place(plan, pid, &at);
+    if (file)
+        open_place(plan, pid, &at);
     pid_t helper = fork();
     /* All signals are blocked.  No stream of the caller's is held, and none of the ends by which the first process
      * knows that we have gone. */
@@ -66,11 +72,13 @@ pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd)
             if (fd != at.directory && fd != pidfd)
                 close(fd);
         if (setsid() >= 0)
-            take_away(&at, pidfd);
+            take_away(plan, &at, pidfd);
         _exit(0);
     }
     if (helper < 0)
         refuse(R_SETUP, "cannot start a process", errno);
+    if (!file)
+        return helper;
     if (!fd_write_new(at.directory, at.draft, at.text) || renameat(at.directory, at.draft, at.directory, at.file) != 0)
         refuse(R_SETUP, plan_first(plan, OP_PID_FILE)[0], errno);
     close(at.directory);

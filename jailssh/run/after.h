@@ -1,4 +1,4 @@
-/* What is outside of the namespaces and must go with the command: its pid file. */
+/* What is outside of the namespaces and must go with the command: its pid file, its control groups. */
 #ifndef JAILSSH_RUN_AFTER_H
 #define JAILSSH_RUN_AFTER_H
 
@@ -6,8 +6,8 @@
 
 #include "plan.h"
 
-/* Put PID into the plan's pid file, if it has one, and leave somebody who takes that away once PIDFD ends, whatever
- * becomes of us.  Returns that process or 0. */
+/* Put PID into the plan's pid file, if it has one, and leave somebody who takes that and the control groups away once
+ * PIDFD ends, whatever becomes of us.  Returns that process or 0. */
 pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd);
 
 /* Wait until it has. */

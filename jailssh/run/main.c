@@ -19,6 +19,7 @@
 #include "fail.h"
 #include "fd.h"
 #include "filter.h"
+#include "groups.h"
 #include "jail.h"
 #include "maps.h"
 #include "outer/outer.h"
@@ -113,6 +114,7 @@ int main(void)
     request = (struct request){ .command = "", .peer = "", .auth_file = "", .key = "", .env = none, .given = none };
     fail_set_exit(about_leave);
     read_plan(&plan);
+    groups_own(&plan);
     creds_sanitise();
     if (plan_first(&plan, OP_SECCOMP))
         filter_read(&plan);
@@ -133,6 +135,7 @@ int main(void)
     if (plan_first(&plan, OP_NEW_USERS))
         maps_write(&plan, pid);
     pid_t helper = after_begin(&plan, pid, pidfd);
+    groups_enter(pid);
     if (send(go[0], "", 1, MSG_NOSIGNAL) != 1)
         refuse(R_SETUP, "command has ended before it began", errno);
     close(go[0]);

@@ -34,8 +34,8 @@ WITH_POWER = 3350
 # to root's commands; 20 are for who enters a jail on the host and for jailssh-run.
 AFTER_DROP = 3220
 # What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away;
-# 110 mount an image file.
-RUN = 1060
+# 110 mount an image file, 60 put a command into its control groups.
+RUN = 1120
 PAM_MODULE = 500
 AFTER_DROP_FOLDERS = ("command", "outer")
 

@@ -13,7 +13,10 @@
 #include "reason.h"
 #include "stream.h"
 
-enum { GRACE = 2 }; /* seconds: what a session that must end gets to end by itself */
+enum {
+    GRACE = 2,
+    STOP = 10
+}; /* seconds: what a session that must end, or a command in a tree, gets to end by itself */
 
 struct outer {
     const struct plan *plan;
