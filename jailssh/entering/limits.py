@@ -93,6 +93,10 @@ def _become_scope(limits: dict[str, int]) -> None:
         if time.monotonic() > until:
             raise HostError("--limit", f"systemd has not started {name}")
         time.sleep(0.002)
+    missing = [limit for limit in limits if not control_groups.is_held(limit, name)]
+    if missing:  # systemd itself says nothing where it has no such controller, as in a container
+        raise HostError("--limit", f"systemd has no control over {', '.join(missing)} here",
+                        hint="in a container, limit the container")  # fmt: skip
 
 
 def _own_groups() -> str:

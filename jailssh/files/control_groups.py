@@ -56,6 +56,17 @@ def remove(groups: list[str]) -> None:
             os.rmdir(path)
 
 
+def is_held(limit: str, name: str, top: str = TOP) -> bool:
+    """True if we are in the group ``name`` for this limit too: its controller counts there."""
+    controller = _OF[limit]
+    for names, path in _own().items():
+        if controller in names.split(","):
+            return path.endswith(f"/{name}")
+        if not names and path.endswith(f"/{name}") and os.path.exists(f"{top}{path}/{controller}.max"):
+            return True
+    return False
+
+
 def _space() -> str:
     """Return the number of the namespace in which our pids count: of others we do not know who lives."""
     return str(os.stat("/proc/self/ns/pid").st_ino)
