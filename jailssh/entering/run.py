@@ -6,13 +6,14 @@ import argparse
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from jailssh.console.context import Context
 from jailssh.console.inputs import read_named
 from jailssh.core.closed import Network, Shown
 from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
-from jailssh.entering import fstab, ids, kept, trees
+from jailssh.entering import fstab, ids, kept, limits, trees
 from jailssh.entering.capabilities import number_of
 from jailssh.entering.places import Place, directory, look
 from jailssh.host.paths import Layout
@@ -66,6 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show a file or directory of the host; repeatable")  # fmt: skip
     add("--tmpfs", metavar="TARGET[:SIZE]", action="append", default=[],
         help="an empty directory in memory (default size: 64m); repeatable")  # fmt: skip
+    add(
+        "--limit",
+        metavar="LIMIT",
+        action="append",
+        default=[],
+        help="memory=SIZE, tasks=NUMBER, cpu=PERCENT%% for the command and all that it starts; repeatable",
+    )
     add("--keep-cap", metavar="NAME", action="append", default=[],
         help="weaker: keep a capability (capabilities(7)); repeatable")  # fmt: skip
     add("--privileged", action="store_true", help="weaker: all capabilities, no system call filter, a whole /proc")
@@ -85,23 +93,31 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Run the command in the place of this process; returns for ``--dry-run`` alone."""
     try:
         place = look(args.tree, context.layout)
+        bounds = limits.parse(args.limit)
+        if bounds and args.session is not None:
+            raise UsageError("--limit", "cannot be combined with --session", hint="limit who begins the session")
         plan = _plan(args, place) if args.session is None else _plan_of_session(args, place, context)
-        data = plan.encode()
+        plan.encode()
     except JailsshError as error:
         error.exit_code = joining.REFUSED  # 1 to 4 are the command's own
         raise
     if args.dry_run:
-        context.facts([[record.verb, *record.args] for record in plan.records], plan.show())
+        shown = [*plan.show(), *limits.show(bounds)]
+        context.facts([[record.verb, *record.args] for record in plan.records], shown)
         return 0
     if ids.is_root():
         context.record([told(plan, where=place.named)], {})
-    if args.session is None:
-        try:
+    groups: list[str] = []
+    try:
+        if args.session is None:
+            groups = limits.hold(bounds)
             place.prepare(args.overlay)
-        except JailsshError as error:
-            error.exit_code = joining.REFUSED
-            raise
-    return joining.become(context.layout.run_program, data)
+        held = replace(plan, records=in_order([*plan.records, *(Record("control-group", (path,)) for path in groups)]))
+        joining.become(context.layout.run_program, held.encode())
+    except JailsshError as error:
+        limits.give_up(groups)
+        error.exit_code = joining.REFUSED
+        raise
 
 
 def _plan_of_session(args: argparse.Namespace, place: Place, context: Context) -> RunPlan:

@@ -12,6 +12,7 @@
     OP(BACKGROUND, "background", "", 24, 1)                                                                            \
     OP(PID_FILE, "pid-file", "p", 25, 1)                                                                               \
     OP(DAEMON, "daemon", "y", 26, 1)                                                                                   \
+    OP(CONTROL_GROUP, "control-group", "p", 26, 0)                                                                     \
     OP(NEW_USERS, "new-users", "", 27, 1)                                                                              \
     OP(UID_MAP, "uid-map", "uuu", 28, 0)                                                                               \
     OP(GID_MAP, "gid-map", "uuu", 29, 0)                                                                               \

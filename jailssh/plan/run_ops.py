@@ -24,6 +24,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("background", (), 24, True, "outlives who has started it"),
     Verb("pid-file", ("path",), 25, True, "pid in {0}"),
     Verb("daemon", ("enum:no,yes",), 26, True, "a daemon, whose own pid the file has; nobody waits for it: {0}"),
+    Verb("control-group", ("path",), 26, False, "in the control group {0}, which goes with it"),
     Verb("new-users", (), 27, True, "user namespace of its own"),
     Verb("uid-map", ("uint", "uint", "uint"), 28, False, "uids from {0} on are {1} and up on the host, {2} of them"),
     Verb("gid-map", ("uint", "uint", "uint"), 29, False, "gids from {0} on are {1} and up on the host, {2} of them"),

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "fail.h"
+#include "groups.h"
 
 static const char *now = "";
 
@@ -16,5 +17,6 @@ void about_leave(int code, enum reason reason, const char *detail)
 {
     (void)reason;
     fail_say("jailssh: run: %s%s%s\n", now, *now ? ": " : "", detail);
+    groups_give_up();
     _exit(code);
 }

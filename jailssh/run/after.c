@@ -16,6 +16,7 @@
 
 #include "fail.h"
 #include "fd.h"
+#include "groups.h"
 
 enum { NAME = 256, MOST = 1024 }; /* MOST: descriptors, the limit that creds_sanitise() sets */
 
@@ -56,14 +57,17 @@ static bool is_ours(const struct place *at)
     return n > 0 && strcmp(text, at->text) == 0;
 }
 
-static void take_away(const struct place *at, int pidfd)
+static void take_away(const struct plan *plan, const struct place *at, int pidfd)
 {
     struct pollfd end = { .fd = pidfd, .events = POLLIN };
     while (poll(&end, 1, -1) != 1)
         continue;
-    unlinkat(at->directory, at->draft, 0);
-    if (is_ours(at))
-        unlinkat(at->directory, at->file, 0);
+    if (at->directory >= 0) {
+        unlinkat(at->directory, at->draft, 0);
+        if (is_ours(at))
+            unlinkat(at->directory, at->file, 0);
+    }
+    groups_remove(plan, true);
 }
 
 /* The number of the daemon, once its program runs; 0 where it does not.  It says so itself, the kernel adds who it is,
@@ -108,7 +112,7 @@ static void follow(struct place *at, int pidfd, pid_t daemon, pid_t first)
 
 /* All signals are blocked.  No stream of the caller's is held, and none of the ends by which the first process knows
  * that we have gone. */
-static noreturn void help(struct place *at, pid_t first, int pidfd, int report, int started)
+static noreturn void help(const struct plan *plan, struct place *at, pid_t first, int pidfd, int report, int started)
 {
     for (int fd = 0; fd < MOST; fd++)
         if (fd != 2 && fd != at->directory && fd != pidfd && fd != report && fd != started)
@@ -129,9 +133,9 @@ static noreturn void help(struct place *at, pid_t first, int pidfd, int report, 
     close(started);
     close(report);
     close(2);
-    if (at->file && setsid() >= 0) {
-        follow(at, pidfd, daemon, first);
-        take_away(at, pidfd);
+    if ((at->file || plan_first(plan, OP_CONTROL_GROUP)) && setsid() >= 0) {
+        follow(at, pidfd, at->file ? daemon : 0, first);
+        take_away(plan, at, pidfd);
     }
     _exit(0);
 }
@@ -140,14 +144,14 @@ pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd, int report, int
 {
     struct place at = { .directory = -1 };
     bool wanted = plan_first(plan, OP_PID_FILE);
-    if (!wanted && started < 0)
+    if (!wanted && started < 0 && !plan_first(plan, OP_CONTROL_GROUP))
         return 0;
     if (wanted)
         open_place(plan, &at);
     name_in(&at, pid);
     pid_t helper = fork();
     if (helper == 0)
-        help(&at, pid, pidfd, report, started);
+        help(plan, &at, pid, pidfd, report, started);
     if (helper < 0)
         refuse(R_SETUP, "cannot start a process", errno);
     if (report < 0 && wanted && !write_place(&at))

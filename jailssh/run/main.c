@@ -24,6 +24,7 @@
 #include "fail.h"
 #include "fd.h"
 #include "filter.h"
+#include "groups.h"
 #include "jail.h"
 #include "join.h"
 #include "maps.h"
@@ -210,6 +211,7 @@ int main(void)
     request = (struct request){ .command = "", .peer = "", .auth_file = "", .key = "", .env = none, .given = none };
     fail_set_exit(about_leave);
     read_plan(&plan);
+    groups_own(&plan);
     creds_sanitise(true);
     passed_sanitise(&plan);
     notify_connect(&plan);
@@ -239,6 +241,7 @@ int main(void)
     if (plan_first(&plan, OP_HOLD))
         return hand_over(pid, pidfd, go[0], channel[0]);
     pid_t helper = after_begin(&plan, pid, pidfd, plan_first(&plan, OP_DAEMON) ? go[0] : -1, started);
+    groups_enter(pid);
     if (send(go[0], "", 1, MSG_NOSIGNAL) != 1)
         refuse(R_SETUP, "command has ended before it began", errno);
     close(go[0]);

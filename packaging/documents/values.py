@@ -63,6 +63,7 @@ _KINDS: dict[str, str] = {
     "build --name": "none",
     "run -e": "none",
     "run --keep-cap": "none",
+    "run --limit": "none",
     "run -u": "any-account",
     "run -n": "none",
     "run --session": "none",

@@ -68,6 +68,8 @@ static void on_signal(struct outer *o)
         relay_without_client(o); /* sshd is gone, and nothing of the session may survive it */
     else if (number != SIGCHLD && number != SIGPIPE)
         kill(o->jail, number);
+    if (number == SIGTERM && plan_first(o->plan, OP_TREE) && !o->next)
+        o->next = o->now + STOP * SECOND;
 }
 
 static void on_end_of_jail(struct outer *o)

@@ -35,10 +35,11 @@ void relay_stop(struct outer *o, int which)
 
 void relay_without_client(struct outer *o)
 {
-    bool linger = plan_first(o->plan, OP_LINGER);
-    kill(o->jail, linger ? SIGHUP : SIGKILL); /* by SIGKILL a kept jail's first process could end nobody but itself */
-    if (linger && !o->next)
-        o->next = o->now + GRACE * SECOND;
+    bool linger = plan_first(o->plan, OP_LINGER), tree = plan_first(o->plan, OP_TREE) && !o->steps;
+    /* By SIGKILL a kept jail's first process could end nobody but itself; a command in a tree is asked first. */
+    kill(o->jail, linger ? SIGHUP : tree ? SIGTERM : SIGKILL);
+    if ((linger || tree) && !o->next)
+        o->next = o->now + (linger ? GRACE : STOP) * SECOND;
     o->client = -1;
     for (int which = 0; which < STREAMS; which++)
         relay_stop(o, which);

@@ -13,7 +13,7 @@
 #include "reason.h"
 #include "stream.h"
 
-enum { GRACE = 2 }; /* seconds: what a session that must end gets to end by itself */
+enum { GRACE = 2, STOP = 10 }; /* seconds until what must end, or a command in a tree that must, is killed */
 
 struct outer {
     const struct plan *plan;

@@ -1,0 +1,161 @@
+"""A control group of our own for one command, made below the one that we are in (cgroups(7)): version 2, or version 1.
+
+It bears the pid and the start of who made it, and where that pid counts: what is left of who is gone is removed by who
+comes next.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from jailssh.core.errors import HostError
+
+TOP = "/sys/fs/cgroup"
+_PREFIX = "jailssh-run."
+_PERIOD = 100_000
+"""Microseconds by which CPU time is measured out."""
+_ENOUGH = 100
+_OF = {"memory": "memory", "tasks": "pids", "cpu": "cpu"}
+
+
+def make(limits: Mapping[str, int], started: Callable[[int], int | None], top: str = TOP) -> list[str]:
+    """Make the groups for ``limits`` (memory in bytes, tasks, cpu in percent of one) and return their directories.
+
+    There is one of version 2, or one for each controller of version 1.  ``started``: when a pid was started, or None;
+    :class:`HostError`, and then nothing is left.
+    """
+    name = f"{_PREFIX}{os.getpid()}.{started(os.getpid())}.{_space()}"
+    found: list[str] = []
+    try:
+        for parent, settings in _wanted(limits, top):
+            _sweep(parent, started)
+            path = f"{parent}/{name}"
+            if path not in found:
+                os.mkdir(path, 0o755)
+                found.append(path)
+            for file, value in settings:
+                _set(f"{path}/{file}", value)
+    except OSError as error:
+        remove(found)
+        where = error.filename or top
+        hint = "in a container, limit the container" if error.errno in (errno.EROFS, errno.EACCES) else ""
+        raise HostError(f"control group {where}", (error.strerror or str(error)).lower(), hint=hint) from error
+    except HostError:
+        remove(found)
+        raise
+    return found
+
+
+def remove(groups: list[str]) -> None:
+    """Remove groups that :func:`make` has made and nobody has entered."""
+    for path in groups:
+        with suppress(OSError):
+            os.rmdir(path)
+
+
+def is_held(limit: str, name: str, top: str = TOP) -> bool:
+    """True if we are in the group ``name`` for this limit too: its controller counts there."""
+    controller = _OF[limit]
+    for names, path in _own().items():
+        if controller in names.split(","):
+            return path.endswith(f"/{name}")
+        if not names and path.endswith(f"/{name}") and os.path.exists(f"{top}{path}/{controller}.max"):
+            return True
+    return False
+
+
+def _space() -> str:
+    """Return the number of the namespace in which our pids count: of others we do not know who lives."""
+    return str(os.stat("/proc/self/ns/pid").st_ino)
+
+
+def _set(path: str, value: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(fd, value.encode())
+    except OSError as error:
+        error.filename = path
+        raise
+    finally:
+        os.close(fd)
+
+
+def _sweep(parent: str, started: Callable[[int], int | None]) -> None:
+    """Remove what is left of who is gone; where a command still runs, in the background, the kernel keeps it."""
+    with suppress(OSError), os.scandir(parent) as entries:
+        for entry in entries:
+            pid, *rest = entry.name.removeprefix(_PREFIX).split(".")
+            if not entry.name.startswith(_PREFIX) or not pid.isdecimal() or rest[1:] != [_space()]:
+                continue
+            if f"{started(int(pid))}" != rest[0]:
+                with suppress(OSError):
+                    os.rmdir(entry.path)
+
+
+def _own() -> dict[str, str]:
+    """Return the paths of our own groups, by the controllers of version 1 as they are named together; "": version 2."""
+    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as stream:
+        return {line.split(":", 2)[1]: line.rstrip("\n").split(":", 2)[2] for line in stream}
+
+
+def _wanted(limits: Mapping[str, int], top: str) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Return below which directories groups are made, and what is written to which of their files."""
+    own = _own()
+    if os.path.exists(f"{top}/cgroup.controllers"):
+        parent = _parent(top, own.get("", "/").strip("/"), {_OF[limit] for limit in limits})
+        return [(parent, [pair for limit in limits for pair in _second(limit, limits[limit])])]
+    found = []
+    for limit, value in limits.items():
+        together = next((names for names in own if _OF[limit] in names.split(",")), None)
+        parent = f"{top}/{together}{own[together]}".rstrip("/") if together else ""
+        if not parent or not os.path.exists(f"{parent}/cgroup.procs"):
+            raise HostError(f"--limit {limit}", f"has no control groups here ({_OF[limit]} below {top})",
+                            hint="mount cgroup2 there, or run it where systemd runs")  # fmt: skip
+        found.append((parent, _first(limit, value, parent)))
+    return found
+
+
+def _parent(top: str, own: str, needed: set[str]) -> str:
+    """Return the nearest group from our own upwards whose children may have these controllers."""
+    path = own
+    while True:
+        folder = f"{top}/{path}".rstrip("/")
+        if _delegates(folder, needed):
+            return folder
+        if not path:
+            raise HostError(f"control group {folder}", f"gives no control over {', '.join(sorted(needed))} to others",
+                            hint="in a container, limit the container")  # fmt: skip
+        path = path.rpartition("/")[0]
+
+
+def _delegates(folder: str, needed: set[str]) -> bool:
+    file = f"{folder}/cgroup.subtree_control"
+    try:
+        with open(file, encoding="utf-8") as stream:
+            missing = needed - set(stream.read().split())
+        if missing:  # refused where it has processes of its own, or has them not itself
+            _set(file, " ".join(f"+{name}" for name in sorted(missing)))
+    except OSError:
+        return False
+    return True
+
+
+def _second(limit: str, value: int) -> list[tuple[str, str]]:
+    if limit == "memory":
+        return [("memory.max", str(value)), ("memory.swap.max", "0")]
+    if limit == "tasks":
+        return [("pids.max", str(value))]
+    return [("cpu.max", f"{value * _PERIOD // _ENOUGH} {_PERIOD}")]
+
+
+def _first(limit: str, value: int, parent: str) -> list[tuple[str, str]]:
+    if limit == "memory":
+        swap = "memory.memsw.limit_in_bytes"
+        settings = [("memory.limit_in_bytes", str(value))]
+        return [*settings, (swap, str(value))] if os.path.exists(f"{parent}/{swap}") else settings
+    if limit == "tasks":
+        return [("pids.max", str(value))]
+    return [("cpu.cfs_period_us", str(_PERIOD)), ("cpu.cfs_quota_us", str(value * _PERIOD // _ENOUGH))]
