@@ -23,7 +23,8 @@ SHOWS = {
 }  # fmt: skip
 SHOWS_BY_ACTION = {
     ("keys", "list"), ("keys", "print"), ("image", "list"), ("image", "show"), ("image", "diff"), ("audit", "log"),
-    ("audit", "show"), ("audit", "diff"), ("audit", "report"), ("session", "list"),
+    ("audit", "show"), ("audit", "diff"), ("audit", "report"), ("session", "list"), ("system", "list"),
+    ("system", "logs"),
 }  # fmt: skip
 
 

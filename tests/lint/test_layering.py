@@ -66,6 +66,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "carrying", "console", "core", "files", "host", "jail", "migration", "publish", "selftest", "setup", "sources",
         "users",
     },
+    "systems": {"config", "console", "core", "entering", "files", "host", "plan", "policy", "services"},
     "entering": {"console", "core", "files", "host", "plan", "policy", "services"},
     "compat": {"console", "core", "files", "host"},
     "queries": {
@@ -113,6 +114,7 @@ ENVIRONMENT: dict[str, str] = {
     "jailssh/cli/exec.py": "TERM, judged by its characters, for a command on a terminal",
     "jailssh/entering/launch.py": "what a service manager passes to who it starts: its socket, the number of others",
     "jailssh/entering/run.py": "TERM, likewise",
+    "jailssh/systems/system.py": "TERM, likewise",
     "jailssh/host/accounts.py": "SUDO_UID, to keep who runs this from locking themselves out: it can only refuse",
     "jailssh/host/nss.py": "cleared in the copy of the process that asks the name service",
 }
