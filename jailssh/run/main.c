@@ -195,7 +195,6 @@ static int run_system(const struct plan *plan, pid_t pid, int pidfd, int go, int
         dup2(null, fd);
     (void)!write(started, "", 1);
     close(started);
-    close(channel);
     close(go);
     powers_of_outer();
     system_watch(plan, master, pidfd);
