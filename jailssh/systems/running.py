@@ -116,19 +116,18 @@ def _is_systemd(layout: Layout, name: str) -> bool:
     return False
 
 
-def _powers(system: System) -> list[Record]:
-    kept_ones = [name for name in NAMES if name not in _NOT_KEPT and (system.raw_sockets or name != "net_raw")]
-    return [Record("keep-cap", (name, str(NAMES.index(name)))) for name in kept_ones]
+def _powers() -> list[Record]:
+    return [Record("keep-cap", (name, str(NAMES.index(name)))) for name in NAMES if name not in _NOT_KEPT]
 
 
 def _common(layout: Layout, system: System) -> list[Record]:
-    architecture, program = filter_for_system(ipc=system.ipc)
+    architecture, program = filter_for_system(ipc=system.ipc, raw=system.raw_sockets)
     return [
         Record("jail", ("system",)),
         Record("net", (Network.LOOPBACK,)),
         Record("tree", (f"{create.folder_of(layout, system.name)}/{create.TREE}", "rw")),
         Record("init"),
-        *_powers(system),
+        *_powers(),
         Record("seccomp", (architecture, program.hex())),
     ]
 
