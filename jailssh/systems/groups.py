@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -15,6 +16,7 @@ _OURS = "jailssh-systems"
 _DELEGATED = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
 _PERIOD = 100000
 """Microseconds over which processor time is counted."""
+_PATIENCE = 2.0
 
 
 def _unified() -> str:
@@ -88,12 +90,17 @@ def _all_of(name: str) -> list[str]:
 
 def remove(name: str) -> None:
     """Remove the groups of a system that has ended, and those in them; what still has processes stays."""
-    for group in _all_of(name):
-        for folder, _, _ in os.walk(group, topdown=False):
+    end = time.monotonic() + _PATIENCE  # the last of its processes may just be ending
+    while True:
+        for group in _all_of(name):
+            for folder, _, _ in os.walk(group, topdown=False):
+                with suppress(OSError):
+                    os.rmdir(folder)
             with suppress(OSError):
-                os.rmdir(folder)
-        with suppress(OSError):
-            os.rmdir(os.path.dirname(group))
+                os.rmdir(os.path.dirname(group))
+        if not _all_of(name) or time.monotonic() > end:
+            return
+        time.sleep(0.02)
 
 
 def processes(name: str) -> set[int]:
