@@ -13,6 +13,7 @@ from dataclasses import KW_ONLY, dataclass
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
 from jailssh.files import fs
+from jailssh.files.removal import mounts_below
 from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.systems import ranges
@@ -192,6 +193,9 @@ def _entries(path: str) -> Sequence[str]:
 def remove(layout: Layout, name: str) -> None:
     """Remove a system that does not run, by descriptor; a mount in it is an error, and nothing of that is touched."""
     with fs.lock(f"{layout.systems}/.lock"):
+        mounted = mounts_below(folder_of(layout, name))
+        if mounted:
+            raise HostError(f"system {name}", f"has a mount at {escape(mounted[-1])}", hint="umount it first")
         top = fs.open_dir(layout.systems)
         try:
             fs.remove_tree(top, name)

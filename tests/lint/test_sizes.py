@@ -35,8 +35,9 @@ WITH_POWER = 3350
 AFTER_DROP = 3220
 # What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away;
 # 150 hold a tree for several commands and enter one that is held; 330 start daemons: sockets and messages of a service
-# manager passed on, the daemon's own pid.
-RUN = 1440
+# manager passed on, the daemon's own pid; 180 start whole systems: ids of the tree, control groups, a console and its
+# log.
+RUN = 1620
 PAM_MODULE = 500
 AFTER_DROP_FOLDERS = ("command", "outer")
 
