@@ -128,8 +128,7 @@ static noreturn void be_first(const struct plan *plan, int channel, int go, int 
     if (recv(channel, &word, 1, MSG_DONTWAIT) == 0 && !plan_first(plan, OP_BACKGROUND))
         _exit(EXIT_REFUSED); /* the outer half is gone already */
     /* On the host's network abstract sockets of root's would be in reach. */
-    if (!plan_first(plan, OP_PRIVILEGED) && !plan_first(plan, OP_HOLD) && !system_is_wanted(plan) &&
-        creds_can_scope())
+    if (!plan_first(plan, OP_PRIVILEGED) && !plan_first(plan, OP_HOLD) && !system_is_wanted(plan) && creds_can_scope())
         creds_scope(false, true);
     if (plan_first(plan, OP_SECCOMP))
         filter_install();

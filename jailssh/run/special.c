@@ -56,7 +56,9 @@ void special_dev(const struct plan *plan, int root)
                                             { "stdout", "/proc/self/fd/1" },
                                             { "stderr", "/proc/self/fd/2" } };
     static const char *const options[][2] = { { "mode", "620" }, { "ptmxmode", "0666" }, { "max", "64" }, { NULL } };
-    static const char *const of_system[][2] = { { "mode", "620" }, { "ptmxmode", "0666" }, { "max", "1024" },
+    static const char *const of_system[][2] = { { "mode", "620" },
+                                                { "ptmxmode", "0666" },
+                                                { "max", "1024" },
                                                 { "gid", "5" }, /* tty */
                                                 { NULL } };
     const unsigned long quiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
@@ -77,7 +79,8 @@ void special_dev(const struct plan *plan, int root)
         refuse(R_MOUNT, "/dev", errno);
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
         show_device(dev, devices[i]);
-    mnt_attach(mnt_new("devpts", system ? of_system : options, quiet), fd_walk(dev, "pts", O_PATH | O_DIRECTORY, FD_ANY));
+    mnt_attach(mnt_new("devpts", system ? of_system : options, quiet),
+               fd_walk(dev, "pts", O_PATH | O_DIRECTORY, FD_ANY));
     mnt_tmpfs(fd_walk(dev, "shm", O_PATH | O_DIRECTORY, FD_ANY), system ? "25%" : "64m", "1777",
               quiet | MOUNT_ATTR_NODEV);
     notify_listen(plan, dev);

@@ -52,8 +52,9 @@ void system_prepare(const struct plan *plan, pid_t pid, int tree)
         refuse(R_SETUP, "cannot open the user namespace", errno);
     struct mount_attr ids = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)users };
     if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &ids, sizeof ids) != 0)
-        refuse(R_IMAGE, errno == EINVAL ? "file system of the tree cannot be mapped to other ids (mount_setattr(2))"
-                                        : "cannot map the ids of the tree",
+        refuse(R_IMAGE,
+               errno == EINVAL ? "file system of the tree cannot be mapped to other ids (mount_setattr(2))"
+                               : "cannot map the ids of the tree",
                errno == EINVAL ? 0 : errno);
     close(users);
     for (size_t i = 0; i < plan->count; i++)
@@ -79,8 +80,8 @@ void system_console(int channel)
     if (slave < 0 || ioctl(slave, TIOCSWINSZ, &size) != 0)
         refuse(R_TERMINAL, "cannot open the console", errno);
     /* The first terminal of a new devpts(5). */
-    int mount = special_clone(fd_walk(AT_FDCWD, "/dev/pts/0", O_PATH, FD_ANY), false,
-                              MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0);
+    int mount =
+        special_clone(fd_walk(AT_FDCWD, "/dev/pts/0", O_PATH, FD_ANY), false, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0);
     mnt_attach(mount, fd_walk(AT_FDCWD, "/dev/console", O_PATH, FD_ANY));
     close(mount);
     if (syscall(SYS_mount, NULL, "/", NULL, DEEP | SHARED, NULL) != 0)

@@ -157,7 +157,7 @@ def _own_mirror() -> str:
                 for word in stream.read().split():
                     if _MIRROR.match(word) and word.rstrip("/").endswith("/debian"):
                         return word
-    return "http://deb.debian.org/debian"
+    raise UsageError("--suite", "no source of Debian's packages is known on this host", hint="name one with --mirror")
 
 
 def _fill(source: str, tree: str) -> None:
