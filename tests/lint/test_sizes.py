@@ -37,7 +37,7 @@ AFTER_DROP = 3220
 # 150 hold a tree for several commands and enter one that is held; 330 start daemons: sockets and messages of a service
 # manager passed on, the daemon's own pid; 180 start whole systems: ids of the tree, control groups, a console and its
 # log.
-RUN = 1620
+RUN = 1630
 PAM_MODULE = 500
 AFTER_DROP_FOLDERS = ("command", "outer")
 
