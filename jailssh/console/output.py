@@ -136,7 +136,7 @@ def status_of_own(code: int) -> int:
 def is_shown(args: argparse.Namespace) -> bool:
     """True if printing is all that the verb with these arguments does."""
     verb, action = args.verb, getattr(args, "action", "")
-    options = any(getattr(args, option, False) for option in ("dry_run", "suggest", "list"))
+    options = any(getattr(args, option, False) for option in ("dry_run", "suggest", "list", "unit"))
     plans = verb in ("import", "migrate") and not (args.apply or getattr(args, "undo", False))
     archive = verb == "export" and args.file == "-"
     return verb in SHOWS or (verb, action) in SHOWS_BY_ACTION or options or plans or archive

@@ -85,7 +85,8 @@ def _list(context: Context) -> int:
 def _facts(session: Session) -> dict[str, Any]:
     held = session.held
     return {
-        "name": session.name, "id": held.id if held else None, "state": "held" if held else "ended",
+        "name": session.name, "id": held.id if held else None,
+        "state": "held" if held else "ended" if session.tree else "damaged",
         "pid": held.pid if held else None, "processes": trees.processes_in(held) if held else 0,
         "since": held.since if held else None, "tree": session.tree, "written": session.written,
     }  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 
@@ -209,12 +209,20 @@ def all_sessions(layout: Layout) -> list[Session]:
     names = set(held) | (set(os.listdir(layout.trees)) if os.path.isdir(layout.trees) else set())
     found = []
     for name in sorted(names):
-        known = stored(layout, name)
-        facts = held[name].facts if name in held else known.facts if known else {}
+        facts = held[name].facts if name in held else _kept_facts(layout, name)
         found.append(
             Session(name=name, tree=facts.get("tree", ""), written=facts.get(WRITTEN, ""), held=held.get(name))
         )
     return found
+
+
+def _kept_facts(layout: Layout, name: str) -> Mapping[str, str]:
+    """Return what is kept of a session that is not there; nothing of one whose file is damaged, which can be ended."""
+    try:
+        known = stored(layout, name)
+    except HostError:
+        return {}
+    return known.facts if known else {}
 
 
 def processes_in(held: Kept) -> int:

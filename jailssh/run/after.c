@@ -35,9 +35,13 @@ static void open_place(const struct plan *plan, struct place *at)
         refuse(R_SETUP, path, at->directory < 0 ? errno : ENAMETOOLONG);
 }
 
-static bool write_place(struct place *at, pid_t pid)
+static void name_in(struct place *at, pid_t pid)
 {
     snprintf(at->text, sizeof at->text, "%d\n", pid);
+}
+
+static bool write_place(const struct place *at)
+{
     return fd_write_new(at->directory, at->draft, at->text) &&
            renameat(at->directory, at->draft, at->directory, at->file) == 0;
 }
@@ -95,8 +99,10 @@ static void follow(struct place *at, int pidfd, pid_t daemon, pid_t first)
         return;
     while (fd >= 0 && poll(ends, 2, -1) < 1)
         continue;
-    if (poll(ends + 1, 1, A_MOMENT) == 0)
-        write_place(at, first);
+    if (poll(ends + 1, 1, A_MOMENT) == 0) {
+        name_in(at, first);
+        write_place(at);
+    }
     close(fd);
 }
 
@@ -110,7 +116,9 @@ static noreturn void help(struct place *at, pid_t first, int pidfd, int report, 
     pid_t daemon = report < 0 ? 0 : receive(report);
     if (report >= 0 && !daemon)
         _exit(0);
-    if (report >= 0 && at->file && !write_place(at, daemon)) {
+    if (report >= 0)
+        name_in(at, daemon);
+    if (report >= 0 && at->file && !write_place(at)) {
         fail_say("jailssh: launch: %s: %s\n", at->file, strerror(errno));
         syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
         unlinkat(at->directory, at->draft, 0);
@@ -136,13 +144,14 @@ pid_t after_begin(const struct plan *plan, pid_t pid, int pidfd, int report, int
         return 0;
     if (wanted)
         open_place(plan, &at);
-    if (report < 0 && !write_place(&at, pid))
-        refuse(R_SETUP, plan_first(plan, OP_PID_FILE)[0], errno);
+    name_in(&at, pid);
     pid_t helper = fork();
     if (helper == 0)
         help(&at, pid, pidfd, report, started);
     if (helper < 0)
         refuse(R_SETUP, "cannot start a process", errno);
+    if (report < 0 && wanted && !write_place(&at))
+        refuse(R_SETUP, plan_first(plan, OP_PID_FILE)[0], errno);
     close(at.directory);
     return helper;
 }

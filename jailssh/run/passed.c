@@ -11,7 +11,7 @@
 #include "fail.h"
 #include "fd.h"
 
-enum { FIRST = 3, SOCKETS = FIRST + 1, MOST = 1024 }; /* MOST: the limit that creds_sanitise() sets */
+enum { FIRST = 3, SOCKETS = FIRST + 1, ALL = 128, MOST = 1024 }; /* MOST: the limit that creds_sanitise() sets */
 
 static int sockets;
 static int kept[PASSED] = { -1, -1, -1 };
@@ -26,7 +26,7 @@ static void close_from(int first)
 void passed_sanitise(const struct plan *plan)
 {
     char *const *count = plan_first(plan, OP_LISTEN);
-    sockets = count ? (int)(plan_number(count[0], 10) & (MOST / 2 - 1)) : 0;
+    sockets = count ? (int)(plan_number(count[0], 10) & (ALL - 1)) : 0;
     if (!sockets) {
         if (!fd_sanitise())
             refuse(R_SETUP, "cannot close inherited descriptors", errno);
@@ -63,11 +63,11 @@ static bool move(int from, int to)
 
 int passed_keep_only(int fd)
 {
-    int high[PASSED], at = SOCKETS + sockets;
+    int high[PASSED], at = SOCKETS + sockets, above = at + PASSED;
     /* Above all places, so that none is overwritten that is still to be moved. */
-    int channel = fcntl(fd, F_DUPFD_CLOEXEC, MOST / 2 + PASSED);
+    int channel = fcntl(fd, F_DUPFD_CLOEXEC, above);
     for (int i = 0; i < PASSED; i++)
-        high[i] = kept[i] < 0 ? -1 : fcntl(kept[i], F_DUPFD_CLOEXEC, MOST / 2 + PASSED);
+        high[i] = kept[i] < 0 ? -1 : fcntl(kept[i], F_DUPFD_CLOEXEC, above);
     if (channel < 0 || !move(channel, FIRST))
         return -1;
     for (int i = 0; i < PASSED; i++) {

@@ -21,6 +21,8 @@
 #include "outer/stream.h"
 #include "passed.h"
 
+enum { ABOVE = 128 }; /* all descriptors that a daemon is given */
+
 char **start_list(const struct plan *plan, enum plan_verb verb)
 {
     char **words = calloc(plan->count + 1, sizeof *words);
@@ -72,7 +74,7 @@ static noreturn void be_command(const struct plan *plan, char **argv, char **env
     char *const *mask = plan_first(plan, OP_UMASK), *const *nice = plan_first(plan, OP_NICE);
     const char *where = plan_first(plan, OP_HOME)[0];
     sigset_t none;
-    int report = passed_get(PASSED_REPORT), told = fcntl(2, F_DUPFD_CLOEXEC, 512);
+    int report = passed_get(PASSED_REPORT), told = fcntl(2, F_DUPFD_CLOEXEC, ABOVE);
     if (!wait_is_awaited())
         _exit(EXIT_REFUSED);
     if (setsid() < 0 || !stream_become(ends, terminal))

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import NoReturn
 
 from jailssh.core.errors import LOGIN_REFUSED, HostError
+from jailssh.host import nss
 
 _GROUPS = "/sys/fs/cgroup"
 _LAST = 1.0
@@ -33,6 +34,7 @@ def become(program: str, plan: bytes, *, sockets: int = 0) -> NoReturn:
 
     ``sockets``: so many from descriptor 3 on were passed to this process, and are passed on.
     """
+    nss.close()  # nobody would wait for who looks names up, and its descriptor has the number of another then
     try:
         high = [fcntl.fcntl(_PLAN + i, fcntl.F_DUPFD_CLOEXEC, 2 * sockets + _PLAN + 1) for i in range(sockets)]
     except OSError as error:

@@ -34,10 +34,10 @@ WITH_POWER = 3350
 # to root's commands; 20 are for who enters a jail on the host and for jailssh-run.
 AFTER_DROP = 3220
 # What jailssh-run has of its own: a tree, its mounts, maps of ids, capabilities that are kept, what is cleared away;
-# 150 hold a tree for several commands and enter one that is held; 330 start daemons: sockets and messages of a service
+# 150 hold a tree for several commands and enter one that is held; 340 start daemons: sockets and messages of a service
 # manager passed on, the daemon's own pid; 180 start whole systems: ids of the tree, control groups, a console and its
 # log.
-RUN = 1630
+RUN = 1640
 PAM_MODULE = 500
 AFTER_DROP_FOLDERS = ("command", "outer")
 

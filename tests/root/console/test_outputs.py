@@ -76,6 +76,8 @@ SHOWING = {
     "exec --help",
     "enter --help",
     "run --dry-run /srv/tree true",
+    "launch --unit web /srv/tree -- true",
+    "launch --dry-run /srv/tree -- true",
 }
 WAYS = [">&-", ">/dev/full", "2>&-", "2>/dev/full", "<&-", ">&- 2>&- <&-", "2>/dev/stderr LC_ALL=C"]
 NAME = "pr\u00fcfung\u2026"

@@ -95,6 +95,7 @@ def test_in_the_background_with_the_pid_of_the_real_process(host: ScratchHost) -
     pid = host.read("/run/d.pid").decode().strip()
     assert "daemon.py" in host.run(["cat", f"/proc/{pid}/cmdline"]).stdout
     assert host.run(["readlink", f"/proc/{pid}/fd/0", f"/proc/{pid}/fd/2"]).stdout == "/dev/null\n/dev/null\n"
+    assert "Z" not in host.run(["ps", "-eo", "stat="]).stdout
     host.wait_until(lambda: "pid 2 uid 65534 groups [] listen None" in log(host), "the daemon to begin")
     host.run(["kill", "-HUP", pid], check=True)
     host.wait_until(lambda: "reload" in log(host), "the daemon to reload")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -194,6 +195,37 @@ def test_a_command_ends_with_its_caller(host: ScratchHost, name: str) -> None:
         host.run(["sh", "-c", "kill -9 $(cat /run/outer)"], check=True)
         caller.wait(10)
     host.wait_until(lambda: (listed(host, name) or {}).get("processes") == 0, "the command to end", 10)
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"facts": {"tree": 1}, "plan": "xx"}', "[]"])
+def test_a_damaged_file_is_told_and_ended(host: ScratchHost, name: str, content: str) -> None:
+    run(host, name, "true")
+    host.run(["kill", "-9", str(holder(host, name))], check=True)
+    host.write(f"{STATE}/{name}/plan", content)
+    assert (listed(host, name) or {})["state"] == "damaged"
+    for done in (run(host, name, "true"), host.run(["jailssh", "session", "recover", name])):
+        assert (done.code in (1, 125), "is no plan of a session" in done.stderr or "empty" in done.stderr) == (
+            True,
+            True,
+        )
+    assert host.run(["jailssh", "session", "end", name]).code == 0
+
+
+def test_who_begins_it_can_be_killed_at_any_time(host: ScratchHost, name: str) -> None:
+    line = f"jailssh run --session {name} --bind /usr::ro {TREE} -- true"
+    for hundredths in range(12, 60, 8):
+        host.run(["sh", "-c", f"timeout -s KILL 0.{hundredths:02} {line}"])
+        row = listed(host, name)
+        # What holds a tree is known, or goes by itself.
+        held = 1 if row and row["state"] == "held" else 0
+        host.wait_until(partial(holders_are, host, held), f"no other holder, after 0.{hundredths:02} s")
+        host.run(["jailssh", "session", "end", name])
+        assert listed(host, name) is None
+    assert host.run(["sh", "-c", line]).code == 0
+
+
+def holders_are(host: ScratchHost, number: int) -> bool:
+    return sum("jailssh-run" in line for line in host.pids().values()) == number
 
 
 def test_users_of_their_own(host: ScratchHost, name: str) -> None:
