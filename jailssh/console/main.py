@@ -42,6 +42,7 @@ VERBS: dict[str, str] = {
     "run": "run a command in any tree, in namespaces of its own",
     "launch": "start a daemon in a jail or a tree",
     "session": "list, end and recover sessions on trees (run --session)",
+    "system": "make, start, enter and stop whole systems in jails",
     "exec": "run a command in a session that runs, with its rights",
     "enter": "use a jail on this host, as an account that its file lists",
     "keys": "manage the named keys of a shared account",
@@ -86,6 +87,8 @@ TRANSFERS = ("export", "import", "migrate")
 """Likewise, those in the room ``transfer``."""
 ENTERING = ("enter", "launch", "run", "session")
 """Likewise, those in the room ``entering``."""
+SYSTEMS = ("system",)
+"""Likewise, those in the room ``systems``."""
 INTERRUPTED_STATUS = 130
 # They always ask the name service.
 LOOKING_UP = ("adduser", "apply", "export", "import", "list", "migrate", "selftest")
@@ -119,7 +122,7 @@ def module_name(verb: str) -> str:
 
 def room_of(verb: str) -> str:
     """Return the room with the module of a verb."""
-    rooms = {"queries": QUERIES, "transfer": TRANSFERS, "entering": ENTERING}
+    rooms = {"queries": QUERIES, "transfer": TRANSFERS, "entering": ENTERING, "systems": SYSTEMS}
     return next((room for room, verbs in rooms.items() if verb in verbs), "cli")
 
 

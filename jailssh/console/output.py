@@ -24,6 +24,7 @@ SHOWS = {
 SHOWS_BY_ACTION = {
     ("keys", "list"), ("keys", "print"), ("image", "list"), ("image", "show"), ("image", "diff"), ("audit", "log"),
     ("audit", "show"), ("audit", "diff"), ("audit", "report"), ("audit", "merge"), ("session", "list"),
+    ("system", "list"), ("system", "logs"),
 }  # fmt: skip
 
 

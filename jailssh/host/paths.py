@@ -83,6 +83,21 @@ class Layout:
         return f"{self.run}/trees"
 
     @property
+    def systems(self) -> str:
+        """The whole systems, a directory for each name; root's alone."""
+        return f"{self.state}/systems"
+
+    @property
+    def systems_config(self) -> str:
+        """What the administrator writes about them, a file for each."""
+        return f"{self.etc}/systems"
+
+    @property
+    def cache(self) -> str:
+        """Archives that systems are made from."""
+        return f"{self.root}/var/cache/jailssh"
+
+    @property
     def run_program(self) -> str:
         """The program that carries out commands in trees; it is not set-uid."""
         return f"{self.prefix}/libexec/jailssh/jailssh-run"

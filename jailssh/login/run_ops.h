@@ -13,6 +13,8 @@
     OP(PID_FILE, "pid-file", "p", 25, 1)                                                                               \
     OP(DAEMON, "daemon", "y", 26, 1)                                                                                   \
     OP(CONTROL_GROUP, "control-group", "p", 26, 0)                                                                     \
+    OP(CGROUP, "cgroup", "p", 26, 0)                                                                                   \
+    OP(LOG_FILE, "log-file", "p", 26, 1)                                                                               \
     OP(NEW_USERS, "new-users", "", 27, 1)                                                                              \
     OP(UID_MAP, "uid-map", "uuu", 28, 0)                                                                               \
     OP(GID_MAP, "gid-map", "uuu", 29, 0)                                                                               \
@@ -24,6 +26,7 @@
     OP(CLONE, "clone", "ppyttm", 36, 0)                                                                                \
     OP(KEEP_CAP, "keep-cap", "nu", 48, 0)                                                                              \
     OP(PRIVILEGED, "privileged", "", 49, 1)                                                                            \
+    OP(INIT, "init", "", 63, 1)                                                                                        \
     OP(HOLD, "hold", "", 64, 1)                                                                                        \
     OP(ARGUMENT, "argument", "t", 65, 0)
 

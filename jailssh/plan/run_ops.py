@@ -25,6 +25,8 @@ VERBS: tuple[Verb, ...] = (
     Verb("pid-file", ("path",), 25, True, "pid in {0}"),
     Verb("daemon", ("enum:no,yes",), 26, True, "a daemon, whose own pid the file has; nobody waits for it: {0}"),
     Verb("control-group", ("path",), 26, False, "in the control group {0}, which goes with it"),
+    Verb("cgroup", ("path",), 26, False, "in the control group {0}"),
+    Verb("log-file", ("path",), 26, True, "its console is written to {0}"),
     Verb("new-users", (), 27, True, "user namespace of its own"),
     Verb("uid-map", ("uint", "uint", "uint"), 28, False, "uids from {0} on are {1} and up on the host, {2} of them"),
     Verb("gid-map", ("uint", "uint", "uint"), 29, False, "gids from {0} on are {1} and up on the host, {2} of them"),
@@ -38,6 +40,7 @@ VERBS: tuple[Verb, ...] = (
          "{0} of the host at {1} ({3}), with what is mounted below: {2}"),
     Verb("keep-cap", ("name", "uint"), 48, False, "WEAKER: keeps the capability {0}"),
     Verb("privileged", (), 49, True, "WEAKER: keeps all capabilities, has no filter, a whole /proc"),
+    Verb("init", (), 63, True, "a whole system, whose init the command is"),
     Verb("hold", (), 64, True, "nothing is run: the namespaces are kept"),
     Verb("argument", ("text",), 65, False, "argument {0}"),
 )  # fmt: skip

@@ -46,6 +46,8 @@ MACHINE = (
     "swapon", "swapoff", "acct", "quotactl", "quotactl_fd", "open_by_handle_at", "name_to_handle_at", "iopl",
     "ioperm", "syslog", "vhangup", "nfsservctl",
 )  # fmt: skip
+OF_SYSTEM = ("reboot", "vhangup", "name_to_handle_at", "quotactl", "quotactl_fd")
+"""What of the machine's is a system's own, or nothing without the host's own power."""
 IPC = (
     "ipc", "shmget", "shmat", "shmdt", "shmctl", "semget", "semop", "semtimedop", "semtimedop_time64", "semctl",
     "msgget", "msgsnd", "msgrcv", "msgctl", "mq_open", "mq_unlink",
@@ -85,10 +87,22 @@ def filter_for(network: Network, *, ipc: bool = True) -> tuple[str, bytes]:
 
 @cache
 def _compile(network: bool, ipc: bool) -> bytes:
+    return _made(_denials(network, ipc))
+
+
+def filter_for_system(*, ipc: bool, raw: bool) -> tuple[str, bytes]:
+    """Return the same for a whole system, whose init needs mounts, namespaces and set-id files.
+
+    What it denies is the host's; ``raw``: raw sockets are allowed.
+    """
+    return os.uname().machine, _made(_denials_of_system(ipc, raw))
+
+
+def _made(wanted: Iterator[tuple[str, Denial]]) -> bytes:
     lib = _library()
     denials: dict[int, list[Denial]] = {}
     try:
-        for call, denial in _denials(network, ipc):
+        for call, denial in wanted:
             number = NUMBERS.get(call, -1)
             if number < 0:
                 number = lib.resolve_syscall(lib.Arch.NATIVE, call)
@@ -163,6 +177,26 @@ def _pyseccomp() -> ModuleType:
     finally:
         util.find_library = search
     return pyseccomp  # type: ignore[no-any-return, unused-ignore]
+
+
+def _denials_of_system(ipc: bool, raw: bool) -> Iterator[tuple[str, Denial]]:
+    for call in (*KERNEL_CORNERS, *(call for call in MACHINE if call not in OF_SYSTEM)):
+        yield call, Denial(errno.EPERM)
+    for call in () if ipc else IPC:
+        yield call, Denial(errno.ENOSYS)
+    ioctls = tuple(getattr(termios, name) for name in TERMINAL_IOCTLS)
+    yield "ioctl", Denial(errno.EPERM, (Condition(Test.IS, 1, ioctls),))
+    families = {*NETWORK_FAMILIES, socket.AF_PACKET} if raw else set(NETWORK_FAMILIES)
+    top = max(families)
+    refused = errno.EAFNOSUPPORT
+    yield "socket", Denial(refused, (Condition(Test.ABOVE, 0, (top,)),))
+    yield "socket", Denial(refused, (Condition(Test.IS, 0, tuple(set(range(top)) - families)),))
+    if not raw:
+        # Not by taking the capability: a program that has it by its file, as ping(8) has, could not be executed.
+        flags = (0, socket.SOCK_NONBLOCK, socket.SOCK_CLOEXEC, socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        kinds = tuple(int(socket.SOCK_RAW | flag) for flag in flags)
+        inet = (int(socket.AF_INET), int(socket.AF_INET6))
+        yield "socket", Denial(errno.EPERM, (Condition(Test.IS, 0, inet), Condition(Test.IS, 1, kinds)))
 
 
 def _denials(network: bool, ipc: bool) -> Iterator[tuple[str, Denial]]:

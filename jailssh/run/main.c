@@ -34,6 +34,7 @@
 #include "plan.h"
 #include "powers.h"
 #include "start.h"
+#include "system.h"
 #include "tree.h"
 
 enum { PLAN = 3 };
@@ -69,7 +70,7 @@ static int detach(const struct plan *plan)
 {
     int ends[2], status;
     char word;
-    if (!plan_says(plan, OP_DAEMON, "yes"))
+    if (!plan_says(plan, OP_DAEMON, "yes") && !system_is_wanted(plan))
         return -1;
     int null = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
     if (null < 0 || pipe2(ends, O_CLOEXEC) != 0)
@@ -85,7 +86,7 @@ static int detach(const struct plan *plan)
                                                                                           : EXIT_REFUSED);
     }
     close(ends[0]);
-    if (setsid() < 0 || dup2(null, 0) != 0 || dup2(null, 1) != 1)
+    if (setsid() < 0 || (!system_is_wanted(plan) && (dup2(null, 0) != 0 || dup2(null, 1) != 1)))
         refuse(R_SETUP, "cannot leave the terminal", errno);
     close(null);
     return ends[1];
@@ -116,6 +117,8 @@ static noreturn void be_first(const struct plan *plan, int channel, int go, int 
         refuse(R_SETUP, "cannot set the host name", errno);
     jail_loopback_up(plan);
     tree_build(plan, tree);
+    if (system_is_wanted(plan))
+        system_console(channel);
     channel = passed_keep_only(channel);
     if (channel < 0)
         refuse(R_SETUP, "cannot close the descriptors of the set-up", errno);
@@ -126,13 +129,15 @@ static noreturn void be_first(const struct plan *plan, int channel, int go, int 
     if (recv(channel, &word, 1, MSG_DONTWAIT) == 0 && !plan_first(plan, OP_BACKGROUND))
         _exit(EXIT_REFUSED); /* the outer half is gone already */
     /* On the host's network abstract sockets of root's would be in reach. */
-    if (!plan_first(plan, OP_PRIVILEGED) && !plan_first(plan, OP_HOLD) && creds_can_scope())
+    if (!plan_first(plan, OP_PRIVILEGED) && !plan_first(plan, OP_HOLD) && !system_is_wanted(plan) && creds_can_scope())
         creds_scope(false, true);
     if (plan_first(plan, OP_SECCOMP))
         filter_install();
     if (plan_first(plan, OP_HOLD))
         join_hold(channel);
     creds_limits(plan);
+    if (system_is_wanted(plan))
+        system_start(plan);
     start_command(plan, channel);
 }
 
@@ -143,6 +148,9 @@ static noreturn void be_joined(const struct plan *plan, int channel)
     if (channel < 0)
         refuse(R_SETUP, "cannot close the descriptors of the set-up", errno);
     channel_open(channel);
+    bool system = system_is_wanted(plan);
+    if (system && plan_first(plan, OP_SECCOMP)) /* before the power to do so is gone: new privileges are to be had */
+        filter_install();
     powers_drop(plan);
     bind_life(plan);
     if (prctl(PR_SET_DUMPABLE, 0) != 0)
@@ -151,7 +159,7 @@ static noreturn void be_joined(const struct plan *plan, int channel)
         _exit(EXIT_REFUSED);
     if (!plan_first(plan, OP_PRIVILEGED) && plan_says(plan, OP_NET, "host") && creds_can_scope())
         creds_scope(false, false);
-    if (plan_first(plan, OP_SECCOMP))
+    if (!system && plan_first(plan, OP_SECCOMP))
         filter_install();
     creds_limits(plan);
     start_command(plan, channel);
@@ -170,6 +178,27 @@ static int run_joined(const struct plan *plan, const struct request *request)
         be_joined(plan, channel[1]);
     powers_of_outer();
     return outer_run(plan, request, channel[0], pid, pidfd, 0);
+}
+
+/* A whole system, from its registration on to its end. */
+static int run_system(const struct plan *plan, pid_t pid, int pidfd, int go, int channel, int started)
+{
+    char word;
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY), master = -1;
+    if (null < 0 || dprintf(1, "%d\n", pid) < 0 || read(0, &word, 1) != 1 || send(go, "", 1, MSG_NOSIGNAL) != 1)
+        kill(pid, SIGKILL);
+    else
+        master = system_await(channel, pidfd);
+    if (master < 0)
+        return EXIT_REFUSED; /* which has said why */
+    for (int fd = 0; fd <= 2; fd++)
+        dup2(null, fd);
+    (void)!write(started, "", 1);
+    close(started);
+    close(go);
+    powers_of_outer();
+    system_watch(plan, master, pidfd);
+    return 0;
 }
 
 /* Tell who registers it the number of the process that holds the tree.  It lives once that has been done, and is there
@@ -235,9 +264,13 @@ int main(void)
     close(go[pid == 0 ? 0 : 1]);
     if (pid == 0)
         be_first(&plan, channel[1], go[1], tree);
-    close(tree);
     if (plan_first(&plan, OP_NEW_USERS))
         maps_write(&plan, pid);
+    if (system_is_wanted(&plan))
+        system_prepare(&plan, pid, tree);
+    close(tree);
+    if (system_is_wanted(&plan))
+        return run_system(&plan, pid, pidfd, go[0], channel[0], started);
     if (plan_first(&plan, OP_HOLD))
         return hand_over(pid, pidfd, go[0], channel[0]);
     pid_t helper = after_begin(&plan, pid, pidfd, plan_first(&plan, OP_DAEMON) ? go[0] : -1, started);

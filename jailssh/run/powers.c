@@ -87,14 +87,23 @@ void powers_drop(const struct plan *plan)
     const int locked = (bits | SECBIT_NO_CAP_AMBIENT_RAISE) * 3 | of_keeping;
     capabilities kept = 0;
     (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL); /* of no use where it cannot be done */
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->records[i].verb == OP_KEEP_CAP)
+            kept |= bit((int)(plan_number(plan->records[i].args[1], 10) & 63));
+    if (plan_first(plan, OP_INIT)) { /* its programs may be set-uid, and its root has these in its own namespaces */
+        bound(kept);
+        set_ids(plan);
+        kept = plan->uid == 0 ? kept : 0;
+        if (!set_capabilities(kept, 0) || !capabilities_are(kept))
+            refuse(R_DROP, "cannot keep these capabilities", errno);
+        check_ids(plan);
+        return;
+    }
     if (plan_first(plan, OP_PRIVILEGED)) {
         set_ids(plan);
         check_ids(plan);
         return;
     }
-    for (size_t i = 0; i < plan->count; i++)
-        if (plan->records[i].verb == OP_KEEP_CAP)
-            kept |= bit((int)(plan_number(plan->records[i].args[1], 10) & 63));
     bound(kept | bit(CAP_SETPCAP)); /* the last of them is needed to the end */
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
         prctl(PR_SET_SECUREBITS, bits) != 0)

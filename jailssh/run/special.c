@@ -15,6 +15,7 @@
 #include "fd.h"
 #include "mnt.h"
 #include "notify.h"
+#include "system.h"
 
 enum { PRIVATE = 1 << 18 }; /* MS_PRIVATE, from <sys/mount.h>, which cannot be included beside <linux/mount.h> */
 
@@ -55,7 +56,13 @@ void special_dev(const struct plan *plan, int root)
                                             { "stdout", "/proc/self/fd/1" },
                                             { "stderr", "/proc/self/fd/2" } };
     static const char *const options[][2] = { { "mode", "620" }, { "ptmxmode", "0666" }, { "max", "64" }, { NULL } };
+    static const char *const of_system[][2] = { { "mode", "620" },
+                                                { "ptmxmode", "0666" },
+                                                { "max", "1024" },
+                                                { "gid", "5" }, /* tty */
+                                                { NULL } };
     const unsigned long quiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+    bool system = system_is_wanted(plan);
     int under = fd_walk(root, "/dev", O_PATH | O_DIRECTORY, FD_ANY);
     if (under < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) && plan_says(plan, OP_PTY, "no"))
         return;
@@ -67,14 +74,18 @@ void special_dev(const struct plan *plan, int root)
     bool good = dev >= 0 && mkdirat(dev, "pts", 0755) == 0 && mkdirat(dev, "shm", 01777) == 0;
     for (size_t i = 0; good && i < sizeof links / sizeof *links; i++)
         good = symlinkat(links[i][1], dev, links[i][0]) == 0;
+    good = good && (!system || fd_write_new(dev, "console", ""));
     if (!good)
         refuse(R_MOUNT, "/dev", errno);
     for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
         show_device(dev, devices[i]);
-    mnt_attach(mnt_new("devpts", options, quiet), fd_walk(dev, "pts", O_PATH | O_DIRECTORY, FD_ANY));
-    mnt_tmpfs(fd_walk(dev, "shm", O_PATH | O_DIRECTORY, FD_ANY), "64m", "1777", quiet | MOUNT_ATTR_NODEV);
+    mnt_attach(mnt_new("devpts", system ? of_system : options, quiet),
+               fd_walk(dev, "pts", O_PATH | O_DIRECTORY, FD_ANY));
+    mnt_tmpfs(fd_walk(dev, "shm", O_PATH | O_DIRECTORY, FD_ANY), system ? "25%" : "64m", "1777",
+              quiet | MOUNT_ATTR_NODEV);
     notify_listen(plan, dev);
-    mnt_restrict(dev, quiet | MOUNT_ATTR_RDONLY);
+    if (!system) /* whose init makes links and places for mounts there */
+        mnt_restrict(dev, quiet | MOUNT_ATTR_RDONLY);
     umask(077);
     close(dev);
 }

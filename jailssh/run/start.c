@@ -23,8 +23,7 @@
 
 enum { ABOVE = 128 }; /* all descriptors that a daemon is given */
 
-/* The arguments of the records with VERB, joined by = where there are two. */
-static char **list(const struct plan *plan, enum plan_verb verb)
+char **start_list(const struct plan *plan, enum plan_verb verb)
 {
     char **words = calloc(plan->count + 1, sizeof *words);
     size_t n = 0;
@@ -130,7 +129,7 @@ void start_command(const struct plan *plan, int channel)
 {
     bool terminal = plan_says(plan, OP_PTY, "yes");
     int ends[STREAMS];
-    char **argv = list(plan, OP_ARGUMENT), **env = list(plan, OP_ENV);
+    char **argv = start_list(plan, OP_ARGUMENT), **env = start_list(plan, OP_ENV);
     wait_begin(plan);
     pid_t beside = notify_start(plan);
     stream_open(plan, terminal, false, false, channel, ends);

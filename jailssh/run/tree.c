@@ -16,6 +16,7 @@
 #include "mnt.h"
 #include "overlay.h"
 #include "special.h"
+#include "system.h"
 
 enum { OPTIONS = 32, LONGEST = 4096 };
 enum { SHARED = 1 << 20, UNBINDABLE = 1 << 17, SLAVE = 1 << 19, MOUNT_PRIVATE = 1 << 18, DEEP = 1 << 14, DETACH = 2 };
@@ -33,7 +34,8 @@ static int open_tree_directory(const struct plan *plan)
 
 static unsigned long tree_attributes(const struct plan *plan)
 {
-    return mnt_attributes(strcmp(plan_first(plan, OP_TREE)[1], "rw") == 0, true);
+    unsigned long attr = mnt_attributes(strcmp(plan_first(plan, OP_TREE)[1], "rw") == 0, true);
+    return system_is_wanted(plan) ? attr & ~(unsigned long)MOUNT_ATTR_NOSUID : attr;
 }
 
 int tree_open(const struct plan *plan)
@@ -44,7 +46,7 @@ int tree_open(const struct plan *plan)
     if (fstat(fd, &seen) != 0)
         refuse(R_IMAGE, "cannot look at the tree", errno);
     if (geteuid() == 0 && !overlay_is_wanted(plan))
-        return special_clone(fd, true, tree_attributes(plan), 0);
+        return special_clone(fd, !system_is_wanted(plan), tree_attributes(plan), 0);
     close(fd);
     return -1;
 }
@@ -224,6 +226,8 @@ void tree_build(const struct plan *plan, int tree)
             break;
         }
     }
+    if (system_is_wanted(plan))
+        system_mounts(tree);
     mnt_become_root(tree);
     close(tree);
 }

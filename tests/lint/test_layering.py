@@ -67,6 +67,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "users",
     },
     "entering": {"console", "core", "files", "host", "plan", "policy", "services"},
+    "systems": {"config", "console", "core", "entering", "files", "host", "plan", "policy", "services"},
     "compat": {"console", "core", "files", "host"},
     "queries": {
         "audit", "change", "checks", "config", "console", "core", "diagnose", "doctor", "files", "host", "integrity",
@@ -79,7 +80,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "upkeep", "users",
     },
 }  # fmt: skip
-VERB_ROOMS = ("cli", "queries", "transfer", "entering")
+VERB_ROOMS = ("cli", "queries", "transfer", "entering", "systems")
 MOST_FILES = 20
 """Of one room, without ``__init__.py``: what one can hold in mind."""
 # What starts a program: everything else must be reachable from here.
@@ -106,6 +107,9 @@ HOST_MODULES = {"subprocess", "ctypes", "multiprocessing", "tempfile"}
 # Python file -> why it may do what only host may.
 HOST_EXCEPTIONS: dict[str, str] = {
     "jailssh/policy/seccomp.py": "how pyseccomp, which loads libraries itself, finds them",
+    "jailssh/systems/create.py": "a new system's tree and the archive it is made from, in directories of root's alone",
+    "jailssh/systems/groups.py": "the control groups of systems, which are made and removed as directories",
+    "jailssh/systems/running.py": "a process of ours that asks an init to stop its system",
 }
 # Python file -> why it reads the environment.
 ENVIRONMENT: dict[str, str] = {
@@ -113,6 +117,7 @@ ENVIRONMENT: dict[str, str] = {
     "jailssh/cli/exec.py": "TERM, judged by its characters, for a command on a terminal",
     "jailssh/entering/launch.py": "what a service manager passes to who it starts: its socket, the number of others",
     "jailssh/entering/run.py": "TERM, likewise",
+    "jailssh/systems/system.py": "TERM, likewise",
     "jailssh/host/accounts.py": "SUDO_UID, to keep who runs this from locking themselves out: it can only refuse",
     "jailssh/host/nss.py": "cleared in the copy of the process that asks the name service",
 }

@@ -37,6 +37,12 @@ static void hand_over(int channel, char *letters, const int *fds, unsigned n)
         close(fds[i]);
 }
 
+void stream_give_master(int channel, int master)
+{
+    char letters[] = { SAYS_STREAMS, IS_MASTER, '\0' };
+    hand_over(channel, letters, &master, 1);
+}
+
 /* A pipe between the halves; returns the outer half's end. */
 static int half_pipe(int *command, bool to_command, bool packets)
 {

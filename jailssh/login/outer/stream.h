@@ -14,6 +14,9 @@ enum { TO_COMMAND, OUTPUT, ERRORS, STREAMS };
  * CHANNEL. In ENDS stand the command's, -1 where it gets sshd's own.  Refuses on failure. */
 void stream_open(const struct plan *plan, bool terminal, bool pipes, bool log, int channel, int ends[STREAMS]);
 
+/* Inside: hand over just the terminal MASTER, which is closed. */
+void stream_give_master(int channel, int master);
+
 /* In the command's process: make ENDS its descriptors 0-2, and the terminal its controlling one. */
 bool stream_become(const int ends[STREAMS], bool terminal);
 

@@ -33,6 +33,7 @@ CALLS: dict[str, list[str]] = {
     "run": ["run --dry-run /srv/tree true"],
     "launch": ["launch --unit web /srv/tree -- true", "launch --dry-run /srv/tree -- true"],
     "session": ["session list", "session list --json"],
+    "system": ["system list", "system list --json"],
     "exec": ["exec --help"],
     "enter": ["enter --help"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
@@ -65,6 +66,8 @@ CALLS: dict[str, list[str]] = {
     "demo": ["demo --help"],
 }
 SHOWING = {
+    "system list",
+    "system list --json",
     "session list",
     "session list --json",
     "audit log",

@@ -1,0 +1,146 @@
+#include "system.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/mount.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <unistd.h>
+
+#include "creds.h"
+#include "fail.h"
+#include "fd.h"
+#include "mnt.h"
+#include "outer/stream.h"
+#include "special.h"
+#include "start.h"
+
+enum { SHARED = 1 << 20, DEEP = 1 << 14, STREAM = 3 }; /* MS_SHARED, MS_REC of <sys/mount.h> */
+enum { LONGEST_LOG = 8 << 20 };                        /* bytes; it begins anew then */
+
+bool system_is_wanted(const struct plan *plan)
+{
+    return plan_first(plan, OP_INIT);
+}
+
+static void enter_group(const char *path, pid_t pid)
+{
+    char number[24];
+    int size = snprintf(number, sizeof number, "%d", pid);
+    int group = fd_walk(AT_FDCWD, path, O_PATH | O_DIRECTORY, FD_ANY);
+    int fd = group < 0 ? -1 : fd_walk(group, "cgroup.procs", O_WRONLY, FD_ANY);
+    if (fd < 0 || write(fd, number, (size_t)size) != size)
+        refuse(R_SETUP, path, errno);
+    close(fd);
+    close(group);
+}
+
+void system_prepare(const struct plan *plan, pid_t pid, int tree)
+{
+    char path[48];
+    snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
+    int users = open(path, O_RDONLY | O_CLOEXEC);
+    if (users < 0)
+        refuse(R_SETUP, "cannot open the user namespace", errno);
+    struct mount_attr ids = { .attr_set = MOUNT_ATTR_IDMAP, .userns_fd = (unsigned)users };
+    if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &ids, sizeof ids) != 0)
+        refuse(R_IMAGE,
+               errno == EINVAL ? "file system of the tree cannot be mapped to other ids (mount_setattr(2))"
+                               : "cannot map the ids of the tree",
+               errno == EINVAL ? 0 : errno);
+    close(users);
+    for (size_t i = 0; i < plan->count; i++)
+        if (plan->records[i].verb == OP_CGROUP)
+            enter_group(plan->records[i].args[0], pid);
+}
+
+void system_mounts(int root)
+{
+    static const char *const none[][2] = { { NULL } };
+    const unsigned long quiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+    mnt_attach(mnt_new("sysfs", none, quiet | MOUNT_ATTR_RDONLY), fd_walk(root, "/sys", O_PATH | O_DIRECTORY, FD_ANY));
+    mnt_attach(mnt_new("cgroup2", none, quiet), fd_walk(root, "/sys/fs/cgroup", O_PATH | O_DIRECTORY, FD_ANY));
+}
+
+void system_console(int channel)
+{
+    int unlock = 0, master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    int slave = master < 0 || ioctl(master, TIOCSPTLCK, &unlock) != 0
+                    ? -1
+                    : ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    struct winsize size = { .ws_row = 24, .ws_col = 80 };
+    if (slave < 0 || ioctl(slave, TIOCSWINSZ, &size) != 0)
+        refuse(R_TERMINAL, "cannot open the console", errno);
+    /* The first terminal of a new devpts(5). */
+    int mount =
+        special_clone(fd_walk(AT_FDCWD, "/dev/pts/0", O_PATH, FD_ANY), false, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC, 0);
+    mnt_attach(mount, fd_walk(AT_FDCWD, "/dev/console", O_PATH, FD_ANY));
+    close(mount);
+    if (syscall(SYS_mount, NULL, "/", NULL, DEEP | SHARED, NULL) != 0)
+        refuse(R_MOUNT, "cannot share the mounts", errno);
+    stream_give_master(channel, master);
+    for (int fd = 0; fd < STREAM; fd++)
+        if (dup2(slave, fd) != fd)
+            refuse(R_SETUP, "cannot set up the streams", errno);
+    close(slave);
+}
+
+noreturn void system_start(const struct plan *plan)
+{
+    sigset_t none;
+    char **argv = start_list(plan, OP_ARGUMENT), **env = start_list(plan, OP_ENV);
+    setsid();
+    umask(022);
+    if (!creds_limits_of_command())
+        refuse(R_LIMITS, "cannot set the resource limits", errno);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execve(argv[0], argv, env);
+    refuse(R_SETUP, argv[0], errno);
+}
+
+int system_await(int channel, int pidfd)
+{
+    char text[8];
+    struct streams got = { .master = -1 };
+    struct pollfd ready[] = { { .fd = channel, .events = POLLIN }, { .fd = pidfd, .events = POLLIN } };
+    while (poll(ready, 2, -1) <= 0)
+        continue;
+    return stream_receive(channel, text, sizeof text, &got) > 0 ? got.master : -1;
+}
+
+static void keep(int log, const char *data, size_t size)
+{
+    struct stat now;
+    if (fstat(log, &now) == 0 && now.st_size + (off_t)size > LONGEST_LOG)
+        (void)!ftruncate(log, 0);
+    (void)!write(log, data, size); /* a full disk stops nothing in there */
+}
+
+void system_watch(const struct plan *plan, int master, int pidfd)
+{
+    static char data[4096];
+    const char *name, *path = plan_first(plan, OP_LOG_FILE)[0];
+    int folder = fd_walk_parent(AT_FDCWD, path, &name, FD_ROOT_ONLY);
+    int log = folder < 0 ? -1 : openat(folder, name, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct pollfd polled[] = { { .fd = pidfd, .events = POLLIN }, { .fd = master, .events = POLLIN } };
+    if (log < 0)
+        return; /* which ends the system */
+    while (!polled[0].revents) {
+        if (poll(polled, 2, -1) < 0)
+            continue;
+        ssize_t n = polled[1].revents & POLLIN ? read(master, data, sizeof data) : 0;
+        if (n > 0)
+            keep(log, data, (size_t)n);
+        else if (polled[1].revents) /* nobody has it open */
+            poll(NULL, 0, 100);
+    }
+}

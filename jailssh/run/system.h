@@ -1,0 +1,33 @@
+/* A whole system: an init of its own as the first process, in a user namespace with a range of ids of its own. */
+#ifndef JAILSSH_RUN_SYSTEM_H
+#define JAILSSH_RUN_SYSTEM_H
+
+#include <stdbool.h>
+#include <stdnoreturn.h>
+#include <sys/types.h>
+
+#include "plan.h"
+
+bool system_is_wanted(const struct plan *plan);
+
+/* From outside, before the first process PID goes on: put it into the plan's control groups, and have the files of the
+ * detached mount TREE belong to its ids.  Refuses. */
+void system_prepare(const struct plan *plan, pid_t pid, int tree);
+
+/* Inside, in the tree ROOT: its /sys, and its own control groups. */
+void system_mounts(int root);
+
+/* Inside, once the tree is the root: what is mounted can be passed on, a terminal is its /dev/console and descriptors 0
+ * to 2, and the other end of that goes by CHANNEL to who has started it. */
+void system_console(int channel);
+
+/* After the drop: be the plan's command. */
+noreturn void system_start(const struct plan *plan);
+
+/* Outside: what CHANNEL brings is there once the tree is built; -1 where the first process, PIDFD, has ended before. */
+int system_await(int channel, int pidfd);
+
+/* Outside, without power: write to the plan's log what MASTER shows, until PIDFD ends. */
+void system_watch(const struct plan *plan, int master, int pidfd);
+
+#endif

@@ -1,0 +1,335 @@
+"""Whole systems: made, started, entered, stopped and removed; what their root cannot reach; what is left of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jailssh.scratch.host import Finished, ScratchHost
+from tests.harness.probe import put_probe
+
+pytestmark = [pytest.mark.needs("root", "userns"), pytest.mark.needs("login-program")]
+
+STATE = "/var/lib/jailssh/systems"
+CONFIG = "/etc/jailssh/systems"
+SOURCE = "/srv/source"
+PROGRAMS = (
+    "sh", "cat", "ls", "sleep", "mount", "mknod", "id", "ip", "ipcmk", "readlink", "head", "tr", "unshare", "hostname",
+    "grep", "stat", "ln", "mv",
+)  # fmt: skip
+# As an init is: it goes on until it is told to stop, by itself when it is called again.
+INIT = """#!/bin/sh
+if [ "$1" = 0 ]; then [ -e /deaf ] || kill -USR1 1; exit 0; fi
+trap 'exit 0' USR1
+trap '' TERM
+echo "booted $(hostname)"
+while :; do sleep 0.2; done
+"""
+PASSWD = "root:x:0:0::/root:/bin/sh\nalice:x:1000:1000::/home/alice:/bin/sh\n"
+MAKE = f"""set -e
+mkdir -p {SOURCE} && cd {SOURCE}
+mkdir -p usr/bin usr/sbin usr/lib etc dev proc sys run tmp root home/alice
+for name in bin sbin lib lib64; do [ -e "$name" ] || ln -s usr/$name $name; done
+mkdir -p usr/lib64
+for program in {" ".join(PROGRAMS)}; do
+    path=$(PATH=/usr/bin:/usr/sbin:/bin:/sbin command -v $program)
+    cp -L "$path" usr/bin/$program
+    for library in $(ldd "$path" | grep -o '/[^ ]*'); do
+        mkdir -p ".$(dirname "$library")"; cp -Ln "$library" ".$library"
+    done
+done
+chown -R 1000:1000 home/alice; chmod 1777 tmp
+cp /srv/probe usr/bin/probe
+"""
+
+
+@pytest.fixture(scope="module")
+def host(staged_prefix: str, probe: Path) -> Iterator[ScratchHost]:
+    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
+        put_probe(scratch, probe)
+        # The files of an overlay cannot be shown as those of other ids.
+        scratch.run(["sh", "-c", f"mkdir -p {STATE} {CONFIG} && mount -t tmpfs -o mode=700 x {STATE}"], check=True)
+        groups = "for at in $(find /sys/fs/cgroup -maxdepth 1 -type d); do mount -o remount,bind,rw $at; done; true"
+        scratch.run(["sh", "-c", groups], check=True)
+        scratch.run(["sh", "-c", MAKE], check=True)
+        scratch.write(f"{SOURCE}/usr/sbin/init", INIT, 0o755)
+        scratch.write(f"{SOURCE}/etc/passwd", PASSWD)
+        scratch.write(f"{SOURCE}/etc/group", "root:x:0:\nalice:x:1000:\nstaff:x:50:alice\n")
+        yield scratch
+
+
+def system(host: ScratchHost, *words: str) -> Finished:
+    return host.run(["jailssh", "system", *words])
+
+
+def inside(host: ScratchHost, name: str, command: str, *options: str) -> Finished:
+    return system(host, "exec", name, *options, "--", "sh", "-c", command)
+
+
+def listed(host: ScratchHost) -> dict[str, dict[str, Any]]:
+    rows = json.loads(host.run(["jailssh", "system", "list", "--json"], check=True).stdout)
+    return {row["name"]: row for row in rows}
+
+
+def nothing_left(host: ScratchHost, name: str) -> None:
+    assert host.run(["find", "/sys/fs/cgroup", "-path", f"*/jailssh-systems/{name}"]).stdout == ""
+    assert "jailssh" not in host.run(["ip", "route"]).stdout
+    assert name not in host.run(["ls", "/run/jailssh/trees"]).stdout
+    assert f"{STATE}/{name}" not in host.run(["cat", "/proc/self/mountinfo"]).stdout
+
+
+@pytest.fixture
+def made(host: ScratchHost, request: pytest.FixtureRequest) -> Iterator[str]:
+    name = f"s{abs(hash(request.node.name)) % 10**8}"
+    done = system(host, "create", name, "--from", SOURCE)
+    assert (done.code, done.stdout) == (0, f"system {name} made\n"), done
+    yield name
+    host.run(["rm", "-f", f"{STATE}/{name}/tree/deaf"])
+    system(host, "stop", name)
+    assert system(host, "remove", name, "--yes").code == 0
+    nothing_left(host, name)
+
+
+@pytest.fixture
+def runs(host: ScratchHost, made: str) -> str:
+    assert system(host, "start", made) == Finished(0, f"system {made} started\n", "")
+    return made
+
+
+def test_its_life(host: ScratchHost, made: str) -> None:
+    assert system(host, "list", "-c", made).code == 1
+    assert (system(host, "exec", made, "--", "id").code, system(host, "stop", made).code) == (4, 1)
+    assert system(host, "start", made).code == 0
+    assert system(host, "list", "-c", made).code == 0
+    row = listed(host)[made]
+    assert (row["state"], row["hostname"], row["id"]) == ("running", made, 1), row
+    assert row["processes"] >= 1
+    again = system(host, "start", made)
+    assert (again.code, again.stderr.splitlines()[0]) == (1, f"jailssh: system {made}: runs already")
+    assert system(host, "remove", made, "--yes").code == 4
+    host.wait_until(lambda: f"booted {made}" in system(host, "logs", made).stdout, "the system's console")
+    assert system(host, "stop", made) == Finished(0, f"system {made} stopped\n", "")
+    assert listed(host)[made]["state"] == "stopped"
+    nothing_left(host, made)
+
+
+def test_two_starts_at_once_are_one(host: ScratchHost, made: str) -> None:
+    both = [host.popen(["jailssh", "system", "start", made], stderr=subprocess.DEVNULL) for _ in range(2)]
+    assert sorted(each.wait(30) for each in both) == [0, 1]
+    assert listed(host)[made]["state"] == "running"
+
+
+def test_its_root_is_nobody_on_the_host(host: ScratchHost, runs: str) -> None:
+    pid = listed(host)[runs]["pid"]
+    base = int(host.run(["cat", f"{STATE}/{runs}/ids"]).stdout)
+    assert host.run(["stat", "-c", "%u %g", f"/proc/{pid}"]).stdout == f"{base} {base}\n"
+    assert base >= 1 << 29
+    assert base % 65536 == 0
+    assert inside(host, runs, "id -u; stat -c %u /etc/passwd; cat /proc/1/uid_map").stdout.split() == [
+        "0", "0", "0", str(base), "65536",
+    ]  # fmt: skip
+    # What it writes belongs to the tree's own root, where nobody but root of the host comes to it.
+    assert inside(host, runs, "echo x >/root/x && cat /root/x").stdout == "x\n"
+    assert host.run(["stat", "-c", "%u", f"{STATE}/{runs}/tree/root/x"]).stdout == "0\n"
+    assert host.run(["stat", "-c", "%a", STATE]).stdout == "700\n"
+
+
+def test_each_has_ids_of_its_own(host: ScratchHost, made: str) -> None:
+    host.run(["sh", "-c", "echo someone:601030656:1000000 >>/etc/subuid"], check=True)
+    assert system(host, "create", "other", "--from", SOURCE).code == 0
+    bases = sorted(int(host.run(["cat", f"{STATE}/{name}/ids"]).stdout) for name in (made, "other"))
+    host.run(["sh", "-c", "sed -i /someone/d /etc/subuid"], check=True)
+    assert system(host, "remove", "other", "--yes").code == 0
+    assert bases[1] - bases[0] >= 65536
+    assert bases[1] >= 601030656 + 1000000
+
+
+def test_exec_is_as_an_account_of_the_system(host: ScratchHost, runs: str) -> None:
+    done = inside(host, runs, "id; pwd; echo $HOME $USER $SECRET; exit 7", "-u", "alice")
+    assert (done.code, done.stdout) == (
+        7, "uid=1000(alice) gid=1000(alice) groups=1000(alice),50(staff)\n/home/alice\n/home/alice alice\n"
+    ), done  # fmt: skip
+    assert inside(host, runs, "kill -9 $$").code == 137
+    spaces = "for each in mnt pid net ipc uts user cgroup; do readlink /proc/self/ns/$each /proc/1/ns/$each; done"
+    found = inside(host, runs, spaces).stdout.split()
+    assert found[::2] == found[1::2]
+    assert len(found) == 14
+    nobody = inside(host, runs, "id", "-u", "bob")
+    assert (nobody.code, nobody.stderr) == (2, f"jailssh: user 'bob': does not exist in the system {runs}\n")
+    assert inside(host, runs, "grep Cap /proc/self/status", "-u", "alice").stdout.count("0000000000000000") == 4
+
+
+def test_its_files_lead_nowhere(host: ScratchHost, runs: str) -> None:
+    assert inside(host, runs, "mv /etc/passwd /etc/kept && ln -s /proc/1/environ /etc/passwd").code == 0
+    assert system(host, "exec", runs, "--", "id").code == 2
+
+
+def test_devices_and_places(host: ScratchHost, runs: str) -> None:
+    present = "null zero full random urandom tty ptmx pts shm fd stdin stdout stderr console"
+    assert sorted(inside(host, runs, "ls /dev").stdout.split()) == sorted(present.split())
+    mounts = {line.split()[1]: line.split() for line in inside(host, runs, "cat /proc/self/mounts").stdout.splitlines()}
+    for place in ("/sys", "/proc/sys"):
+        assert mounts[place][3].startswith("ro,"), mounts[place]
+    assert mounts["/run"][2] == "tmpfs"
+    assert not [place for place in mounts if place.startswith(STATE)]
+    assert inside(host, runs, "cat /proc/keys /proc/kallsyms /proc/kmsg").stdout == ""
+    # The tree is shared again, as an init expects it.
+    assert "shared:" in inside(host, runs, "head -1 /proc/self/mountinfo").stdout
+
+
+def test_a_forbidden_or_missing_device(host: ScratchHost, made: str) -> None:
+    for numbers, name in (("c 1 1", "mem"), ("b 7 0", "disk")):
+        device = f"{STATE}/{made}/tree/dev/{name}"
+        host.run(["sh", "-c", f"mknod {device} {numbers}"])
+        if host.run(["test", "-e", device]).code == 0:
+            refused = system(host, "start", made)
+            assert (refused.code, refused.stderr) == (
+                1, f"jailssh: device '/dev/{name}': MUST NOT be available in the jail\n"
+            )  # fmt: skip
+            host.run(["rm", device], check=True)
+    host.run(["sh", "-c", "umount /dev/full; mv /dev/full /dev/full.away"])
+    refused = system(host, "start", made)
+    host.run(["sh", "-c", "mv /dev/full.away /dev/full"])
+    assert (refused.code, refused.stderr) == (1, "jailssh: device '/dev/full': MUST be available in the jail\n")
+
+
+ATTEMPTS = {
+    "mknod": "mknod /tmp/disk b 8 0",
+    "sysrq": "echo h >/proc/sysrq-trigger",
+    "core_pattern": "echo x >/proc/sys/kernel/core_pattern",
+    "modprobe": "echo x >/proc/sys/kernel/modprobe",
+    "remount-proc": "mount -o remount,rw /proc/sys && echo x >/proc/sys/kernel/core_pattern",
+    "remount-sys": "mount -o remount,rw /sys && echo 1 >/sys/kernel/uevent_helper",
+    "release_agent": "mount -t cgroup -o memory x /tmp && echo /x >/tmp/release_agent",
+    "kmsg": "mknod /tmp/kmsg c 1 11 && echo x >/tmp/kmsg",
+    "disk": "mount -t ext4 /dev/vda /tmp",
+    "uncover": "umount /proc/sysrq-trigger || umount /proc/sys",
+    "host-process": "ls /proc/1/root/../../var/lib/jailssh",
+}
+
+
+@pytest.mark.parametrize("attempt", sorted(ATTEMPTS))
+def test_an_attempt_of_its_root(host: ScratchHost, escaping: str, attempt: str) -> None:
+    done = inside(host, escaping, ATTEMPTS[attempt])
+    assert done.code != 0, done
+
+
+@pytest.fixture(scope="module")
+def escaping(host: ScratchHost) -> Iterator[str]:
+    """One that runs, for all that is tried in there."""
+    assert system(host, "create", "esc", "--from", SOURCE).code == 0
+    assert system(host, "start", "esc").code == 0
+    yield "esc"
+    assert system(host, "stop", "esc").code == 0
+    assert system(host, "remove", "esc", "--yes").code == 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    ("bpf", "perf_event_open", "userfaultfd", "io_uring_setup", "keyctl", "add_key", "open_by_handle_at", "syslog",
+     "init_module", "kexec_load", "swapoff"),
+)  # fmt: skip
+def test_a_call_that_is_the_hosts(host: ScratchHost, escaping: str, call: str) -> None:
+    said = system(host, "exec", escaping, "--", "probe", "try", call).stdout
+    assert "EPERM" in said, said
+
+
+def test_limits(host: ScratchHost, made: str) -> None:
+    host.write(f"{CONFIG}/{made}.conf", "memory = 60M\ntasks = 40\ncpu = 50\n")
+    assert system(host, "start", made).code == 0
+    eats = inside(host, made, 'x=$(head -c 300000000 /dev/zero | tr "\\000" x); echo ${#x}')
+    assert eats.code != 0, eats
+    assert "300000000" not in eats.stdout
+    assert inside(host, made, "i=0; while [ $i -lt 60 ]; do sleep 5 & i=$((i+1)); done").code != 0
+    assert listed(host)[made]["state"] == "running"
+    assert system(host, "stop", made).code == 0
+
+
+def test_a_pair_of_interfaces(host: ScratchHost, made: str) -> None:
+    host.write(f"{CONFIG}/{made}.conf", "network = veth\naddress = 10.77.0.2\nhostname = web\nresolver = 192.0.2.1\n")
+    assert system(host, "start", made).code == 0
+    seen = inside(host, made, "ip -br address; ip route; hostname; cat /etc/resolv.conf").stdout
+    for part in ("10.77.0.2/32", "default via 169.254.1.1 dev host0", "\nweb\n", "nameserver 192.0.2.1\n"):
+        assert part in seen, seen
+    assert "10.77.0.2" in host.run(["ip", "route"]).stdout
+    assert system(host, "create", "second", "--from", SOURCE).code == 0
+    host.write(f"{CONFIG}/second.conf", "network = veth\naddress = 10.77.0.2\n")
+    refused = system(host, "start", "second")
+    assert refused.code == 1
+    assert refused.stderr.startswith("jailssh: address 10.77.0.2: is in use behind jailssh"), refused
+    assert system(host, "remove", "second", "--yes").code == 0
+
+
+def test_without_raw_sockets_and_ipc(host: ScratchHost, made: str) -> None:
+    host.write(f"{CONFIG}/{made}.conf", "ipc = no\n")
+    assert system(host, "start", made).code == 0
+    assert inside(host, made, "ipcmk -Q").code != 0
+    assert system(host, "stop", made).code == 0
+    host.write(f"{CONFIG}/{made}.conf", "")
+    assert system(host, "start", made).code == 0
+    assert inside(host, made, "ipcmk -Q").code == 0
+    base = int(host.run(["cat", f"{STATE}/{made}/ids"]).stdout)
+    assert inside(host, made, "cat /proc/sys/net/ipv4/ping_group_range").stdout.split() == ["0", "65535"], base
+
+
+def test_what_holds_its_console_is_killed(host: ScratchHost, runs: str) -> None:
+    first = listed(host)[runs]["pid"]
+    outer = host.run(["sh", "-c", f"grep PPid /proc/{first}/status"]).stdout.split()[1]
+    host.run(["kill", "-9", outer], check=True)
+    host.wait_until(lambda: listed(host)[runs]["state"] == "stopped", "the end of the system")
+    nothing_left(host, runs)
+    assert system(host, "start", runs).code == 0
+
+
+def test_an_init_that_does_not_listen(host: ScratchHost, made: str) -> None:
+    host.write(f"{CONFIG}/{made}.conf", "stop_time = 1\n")
+    host.write(f"{STATE}/{made}/tree/deaf", "")
+    assert system(host, "start", made).code == 0
+    assert system(host, "stop", made) == Finished(0, f"system {made} stopped, by force\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("network = host\n", "1: network: 'host' is not one of: none, veth"),
+        ("\nnetwork = veth\n", "2: network: veth needs an address"),
+        ("address = 10.0.0.1\n", "1: address: is of no use without: network = veth"),
+        ("network = veth\naddress = 10.0.0.300\n", "2: address: '10.0.0.300' is no IPv4 address as in 10.0.0.2"),
+        ("resolver = dns\n", "1: resolver: 'dns' is no address"),
+        ("hostname = a_b\n", "1: hostname: 'a_b' is no host name of at most 64 characters"),
+        ("color = red\n", "1: unknown setting color"),
+    ],
+)
+def test_a_setting_that_is_wrong(host: ScratchHost, text: str, why: str) -> None:
+    host.write(f"{CONFIG}/wrong.conf", text)
+    done = system(host, "create", "wrong", "--from", SOURCE)
+    assert done.code != 0
+    assert done.stderr.splitlines()[0] == f"jailssh: {CONFIG}/wrong.conf:{why}"
+    assert "wrong" not in listed(host)
+
+
+def test_a_creation_that_fails_leaves_nothing(host: ScratchHost) -> None:
+    host.write("/srv/no.tar", "no archive")
+    assert system(host, "create", "broken", "--from", "/srv/no.tar").code == 4
+    assert ".new" not in host.run(["ls", "-A", STATE]).stdout
+    assert "broken" not in listed(host)
+    for words in (["--suite", "../x"], ["--suite", "bookworm", "--include", "a;b"], [], ["--from", "/nowhere"]):
+        assert system(host, "create", "broken", *words).code == 2, words
+    assert system(host, "create", "../x", "--from", SOURCE).code == 2
+
+
+def test_remove_crosses_no_mount(host: ScratchHost) -> None:
+    assert system(host, "create", "mounted", "--from", SOURCE).code == 0
+    host.run(["sh", "-c", "mkdir /srv/precious; echo x >/srv/precious/x"], check=True)
+    place = f"{STATE}/mounted/tree/home/alice"
+    host.run(["mount", "--bind", "/srv/precious", place], check=True)
+    assert system(host, "remove", "mounted", "--yes").code == 4
+    host.run(["umount", place], check=True)
+    assert host.run(["cat", "/srv/precious/x"]).stdout == "x\n"
+    assert system(host, "remove", "mounted", "--yes").code == 0
+    assert "mounted" not in host.run(["ls", "-A", STATE]).stdout
