@@ -102,6 +102,7 @@ def drop(world: World) -> Iterator[None]:
     for name in ("tree/a b", "tree/deep/größe", "scp-file", "sftp-file"):
         world.client.write(name, DATA + name.encode())
     yield
+    world.jailssh("deluser", DROP, "--yes")
     world.host.run(["rm", f"/etc/jailssh/jails/{DROP}.conf"], check=True)
 
 

@@ -28,13 +28,18 @@ chown -R code: /srv/git
 """
 
 
+def write_jail(tree: BootedTree) -> None:
+    """Write the jail that is none of jailssh's own."""
+    tree.run(f"mkdir -p /etc/jailssh/jails; cat >/etc/jailssh/jails/{PORTS}.conf", input=OWN, check=True)
+
+
 def prepare(tree: BootedTree) -> None:
     """Make the accounts, and let jailssh confine those that are to be; what is there already stays."""
     tree.sh(f"{KEY}; systemctl start ssh cron atd")
     tree.use_mail_server("exim4")
     for name in (OPEN, OTHER, *JAILS):
         tree.sh("set -e;" + ACCOUNT.format(name=name, password=PASSWORD))
-    tree.run(f"mkdir -p /etc/jailssh/jails; cat >/etc/jailssh/jails/{PORTS}.conf", input=OWN, check=True)
+    write_jail(tree)
     tree.sh("jailssh setup --yes")
     tree.sh(f"set -e; {REPOSITORY}")
     for name, jail in JAILS.items():

@@ -19,7 +19,7 @@ from tests.system import packaged
 from tests.system.booted import SUITES
 from tests.system.logins import LOGINS, Login, try_login
 from tests.system.packaged import LIBRARY, PackagedTree
-from tests.system.people import ACCOUNT, JAILS, KEY, OPEN, PASSWORD, REPOSITORY, SHUT, SSH
+from tests.system.people import ACCOUNT, JAILS, KEY, OPEN, PASSWORD, REPOSITORY, SHUT, SSH, write_jail
 
 pytestmark = pytest.mark.needs("root", "login-program", "mmdebstrap", "nspawn", "python3-packages", "debhelper")
 
@@ -143,6 +143,7 @@ def test_set_up_and_accounts(tree: PackagedTree) -> None:
     tree.sh("jailssh setup --yes")
     assert access(tree) == "4750 root:jailssh"
     tree.sh("mkdir -p /srv/git")
+    write_jail(tree)
     # What its logins of before have left outside of the jail, which the check would rightly tell: its user manager.
     tree.run(f"loginctl terminate-user {SHUT}")
     tree.wait(lambda: tree.run(f"pgrep -U {SHUT}").returncode == 1, "the end of what the account ran")
@@ -150,6 +151,7 @@ def test_set_up_and_accounts(tree: PackagedTree) -> None:
     for name, jail in JAILS.items():
         if name != SHUT:
             tree.sh(f"jailssh adduser {name} --jail {jail} --key /root/key.pub")
+    tree.sh("jailssh apply")  # sshd forwards for those that may
     tree.sh(f"set -e; {REPOSITORY}")
     works(tree)
 
