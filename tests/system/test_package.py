@@ -140,10 +140,10 @@ def test_what_was_installed_is_found_by_its_readers(tree: PackagedTree) -> None:
 
 
 def test_set_up_and_accounts(tree: PackagedTree) -> None:
+    write_jail(tree)
     tree.sh("jailssh setup --yes")
     assert access(tree) == "4750 root:jailssh"
     tree.sh("mkdir -p /srv/git")
-    write_jail(tree)
     # What its logins of before have left outside of the jail, which the check would rightly tell: its user manager.
     tree.run(f"loginctl terminate-user {SHUT}")
     tree.wait(lambda: tree.run(f"pgrep -U {SHUT}").returncode == 1, "the end of what the account ran")
