@@ -102,7 +102,9 @@ def test_in_the_background_with_the_pid_of_the_real_process(host: ScratchHost) -
     host.run(["kill", pid], check=True)
     host.wait_until(lambda: host.run(["test", "-e", "/run/d.pid"]).code == 1, "the pid file to go")
     assert log(host).endswith("term\n")
-    host.wait_until(lambda: not any("jailssh-run" in line for line in host.pids().values()), "all of it to go")
+    host.wait_until(
+        lambda: not any("jailssh-run" in line for line in host.pids().values()), "all of it to go", timeout=20
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,9 @@ def test_a_daemon_that_puts_itself_into_the_background_stays(host: ScratchHost, 
     host.wait_until(lambda: "jailssh-run" in command_of(host, "/run/s.pid"), "the file to have who is left")
     host.run(["sh", "-c", "kill $(cat /run/s.pid)"], check=True)
     host.wait_until(lambda: host.run(["test", "-e", "/run/s.pid"]).code == 1, "the pid file to go")
-    host.wait_until(lambda: not any("jailssh-run" in line for line in host.pids().values()), "all of it to go")
+    host.wait_until(
+        lambda: not any("jailssh-run" in line for line in host.pids().values()), "all of it to go", timeout=20
+    )
     assert not any("4331" in line for line in host.pids().values())
 
 
