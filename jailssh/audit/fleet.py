@@ -76,12 +76,7 @@ def counts(run: Facts) -> list[int]:
 def page(fleet: Fleet) -> str:
     """Return the page as HTML that is well-formed XML too."""
     ordered = fleet.worst_first()
-    sections = [
-        ("summary", "Summary", _summary(fleet)),
-        ("hosts", "Hosts", []),
-        ("kinds", "What several hosts have", _kinds(ordered)),
-    ]
-    linked = len(sections)
+    each_host: list[tuple[str, str, list[str]]] = []
     # Whoever has little leaves its room to the others; the worst come first.
     left, unshown = found.BUDGET, 0
     for place, (name, run) in enumerate(ordered):
@@ -93,13 +88,18 @@ def page(fleet: Fleet) -> str:
         room = max(_LEAST, left // 2)
         parts = [missing(found.unseen({"unseen": _rows(run, "unseen")})), *found.findings(run, f"jail-{place}", room)]
         left -= sum(len(part) for part in parts)
-        sections.append((f"host-{place}", f"Findings of {text(name, _NAME)}", parts))
+        each_host.append((f"host-{place}", f"Findings of {text(name, _NAME)}", parts))
+    hosts = [_hosts(ordered, {anchor for anchor, *_ in each_host})]
     if unshown:
-        shown = f"<p>Findings of {found.many(unshown, 'more host')} not shown; give fewer files, or use --json.</p>"
-        sections[1][2].append(shown)
-    sections[1][2].insert(0, _hosts(ordered, {name for name, *_ in sections}))
+        said = f"<p>Findings of {found.many(unshown, 'more host')} not shown; give fewer files, or use --json.</p>"
+        hosts.append(said)
+    sections = [
+        ("summary", "Summary", _summary(fleet)),
+        ("hosts", "Hosts", hosts),
+        ("kinds", "What several hosts have", _kinds(ordered)),
+    ]
     about = f"Checks of {pluralize(len(ordered), 'host')}. Days and times are local."
-    return document(pluralize(len(ordered), "host"), "Checks", about, sections, fleet.now, linked)
+    return document(pluralize(len(ordered), "host"), "Checks", about, [*sections, *each_host], fleet.now, len(sections))
 
 
 def _summary(fleet: Fleet) -> list[str]:

@@ -14,6 +14,7 @@ import re
 import select
 import signal
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, asdict, dataclass, field
@@ -217,3 +218,20 @@ def end(layout: Layout, kept: Kept, *, number: int = signal.SIGTERM, patience: f
 def forget(layout: Layout, name: str) -> None:
     """Take the record of a tree that is held no more away; absent is fine."""
     fs.remove_file(f"{layout.kept}/{name}")
+
+
+def processes() -> Counter[str]:
+    """Return how many processes there are in each namespace of processes, for :func:`count_in`."""
+    return Counter(space for pid in os.listdir("/proc") if pid.isdecimal() and (space := _space_of(pid)))
+
+
+def count_in(kept: Kept, counted: Counter[str]) -> int:
+    """Return how many of the processes that were counted are in a tree, with what holds it."""
+    return counted[_space_of(str(kept.pid))]
+
+
+def _space_of(pid: str) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""

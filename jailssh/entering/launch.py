@@ -46,15 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="set a variable; NAME alone takes it away; repeatable")  # fmt: skip
     add("-c", "--chdir", metavar="DIR", default="/", help="directory of the daemon, in the tree")
     add("--ro", action="store_true", help="the tree is read-only")
-    written = parser.add_mutually_exclusive_group()
-    written.add_argument("--ephemeral", action="store_true", help="what is written to the tree is gone at the end")
-    written.add_argument("--overlay", metavar="DIR", help="what is written to the tree goes to DIR/upper")
-    add("--bind", metavar="SOURCE[:TARGET[:ro]]", action="append", default=[],
-        help="show a file or directory of the host; repeatable")  # fmt: skip
-    add("--tmpfs", metavar="TARGET[:SIZE]", action="append", default=[],
-        help="an empty directory in memory (default size: 64m); repeatable")  # fmt: skip
-    add("--keep-cap", metavar="NAME", action="append", default=[],
-        help="weaker: keep a capability (capabilities(7)); repeatable")  # fmt: skip
+    running.add_view(parser)
+    running.add_kept_capabilities(parser)
     add("--unit", metavar="NAME", help="print a service of systemd's that does this, and start nothing")
     add("--notify", action="store_true", help="with --unit: the daemon says itself that it is ready (sd_notify(3))")
     add("--dry-run", action="store_true", help="show what would be done")

@@ -60,13 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-b", "--background", action="store_true", help="the command outlives jailssh, should that be killed")
     add("--ro", action="store_true", help="the tree is read-only")
     add("--layer", metavar="DIR", action="append", default=[], help="a directory that lies below TREE; repeatable")
-    written = parser.add_mutually_exclusive_group()
-    written.add_argument("--ephemeral", action="store_true", help="what is written to the tree is gone at the end")
-    written.add_argument("--overlay", metavar="DIR", help="what is written to the tree goes to DIR/upper")
-    add("--bind", metavar="SOURCE[:TARGET[:ro]]", action="append", default=[],
-        help="show a file or directory of the host; repeatable")  # fmt: skip
-    add("--tmpfs", metavar="TARGET[:SIZE]", action="append", default=[],
-        help="an empty directory in memory (default size: 64m); repeatable")  # fmt: skip
+    add_view(parser)
     add(
         "--limit",
         metavar="LIMIT",
@@ -74,8 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="memory=SIZE, tasks=NUMBER, cpu=PERCENT%% for the command and all that it starts; repeatable",
     )
-    add("--keep-cap", metavar="NAME", action="append", default=[],
-        help="weaker: keep a capability (capabilities(7)); repeatable")  # fmt: skip
+    add_kept_capabilities(parser)
     add("--privileged", action="store_true", help="weaker: all capabilities, no system call filter, a whole /proc")
     add("--session", metavar="NAME", help="in a session of that name on the tree, which is begun if there is none")
     add("--no-terminal", action="store_true", help="no terminal of its own: descriptors 0-2 are the caller's")
@@ -87,6 +80,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     words = add("words", metavar="COMMAND", nargs=argparse.REMAINDER, help="program and arguments (default: a shell)")
     words.required = False  # which argparse says of it before Python 3.12 when TREE is missing
+
+
+def add_view(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where writing goes and what is shown beside the tree."""
+    written = parser.add_mutually_exclusive_group()
+    written.add_argument("--ephemeral", action="store_true", help="what is written to the tree is gone at the end")
+    written.add_argument("--overlay", metavar="DIR", help="what is written to the tree goes to DIR/upper")
+    parser.add_argument("--bind", metavar="SOURCE[:TARGET[:ro]]", action="append", default=[],
+                        help="show a file or directory of the host; repeatable")  # fmt: skip
+    parser.add_argument("--tmpfs", metavar="TARGET[:SIZE]", action="append", default=[],
+                        help="an empty directory in memory (default size: 64m); repeatable")  # fmt: skip
+
+
+def add_kept_capabilities(parser: argparse.ArgumentParser) -> None:
+    """Add the option that keeps capabilities."""
+    parser.add_argument("--keep-cap", metavar="NAME", action="append", default=[],
+                        help="weaker: keep a capability (capabilities(7)); repeatable")  # fmt: skip
 
 
 def run(args: argparse.Namespace, context: Context) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from typing import Any
 
 from jailssh.console.actions import add_actions
@@ -72,7 +73,8 @@ def _recover(context: Context, name: str) -> dict[str, Any]:
 
 def _list(context: Context) -> int:
     found = trees.all_sessions(context.layout)
-    rows = [_facts(each) for each in found]
+    counted = kept.processes()
+    rows = [_facts(each, counted) for each in found]
     lines = [f"{'ID':>4}  {'NAME':<20}  {'STATE':<8}  {'PROCESSES':>9}  TREE"] if rows else []
     lines += [
         f"{row['id'] or '-':>4}  {row['name']:<20}  {row['state']:<8}  {row['processes']:>9}  {escape(row['tree'])}"
@@ -82,11 +84,13 @@ def _list(context: Context) -> int:
     return EXIT_OK
 
 
-def _facts(session: Session) -> dict[str, Any]:
+def _facts(session: Session, counted: Counter[str]) -> dict[str, Any]:
     held = session.held
+    # Beside what holds it.
+    running = max(0, kept.count_in(held, counted) - 1) if held else 0
     return {
         "name": session.name, "id": held.id if held else None,
         "state": "held" if held else "ended" if session.tree else "damaged",
-        "pid": held.pid if held else None, "processes": trees.processes_in(held) if held else 0,
+        "pid": held.pid if held else None, "processes": running,
         "since": held.since if held else None, "tree": session.tree, "written": session.written,
     }  # fmt: skip

@@ -223,16 +223,3 @@ def _kept_facts(layout: Layout, name: str) -> Mapping[str, str]:
     except HostError:
         return {}
     return known.facts if known else {}
-
-
-def processes_in(held: Kept) -> int:
-    """Return how many processes run in a session, beside what holds it."""
-    space = _space_of(str(held.pid))
-    return sum(_space_of(pid) == space for pid in os.listdir("/proc") if pid.isdigit()) - 1 if space else 0
-
-
-def _space_of(pid: str) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/ns/pid")
-    except OSError:
-        return ""

@@ -13,7 +13,6 @@
     OP(PID_FILE, "pid-file", "p", 25, 1)                                                                               \
     OP(DAEMON, "daemon", "y", 26, 1)                                                                                   \
     OP(CONTROL_GROUP, "control-group", "p", 26, 0)                                                                     \
-    OP(CGROUP, "cgroup", "p", 26, 0)                                                                                   \
     OP(LOG_FILE, "log-file", "p", 26, 1)                                                                               \
     OP(NEW_USERS, "new-users", "", 27, 1)                                                                              \
     OP(UID_MAP, "uid-map", "uuu", 28, 0)                                                                               \

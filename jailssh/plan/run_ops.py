@@ -25,7 +25,6 @@ VERBS: tuple[Verb, ...] = (
     Verb("pid-file", ("path",), 25, True, "pid in {0}"),
     Verb("daemon", ("enum:no,yes",), 26, True, "a daemon, whose own pid the file has; nobody waits for it: {0}"),
     Verb("control-group", ("path",), 26, False, "in the control group {0}, which goes with it"),
-    Verb("cgroup", ("path",), 26, False, "in the control group {0}"),
     Verb("log-file", ("path",), 26, True, "its console is written to {0}"),
     Verb("new-users", (), 27, True, "user namespace of its own"),
     Verb("uid-map", ("uint", "uint", "uint"), 28, False, "uids from {0} on are {1} and up on the host, {2} of them"),

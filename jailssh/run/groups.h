@@ -1,4 +1,4 @@
-/* The control groups of a command, which `jailssh run` has made for it. */
+/* The control groups of a command or a system, which were made for it. */
 #ifndef JAILSSH_RUN_GROUPS_H
 #define JAILSSH_RUN_GROUPS_H
 
@@ -10,7 +10,7 @@
 /* From now on they are ours: who refuses in this process removes them. */
 void groups_own(const struct plan *plan);
 
-/* Put the process PID into them, once somebody waits to remove them (after.h).  Refuses. */
+/* Put the process PID into them, once somebody will remove them (after.h; of a system who stops it).  Refuses. */
 void groups_enter(pid_t pid);
 
 /* Remove them, with PATIENCE for what is just about to end. */

@@ -267,7 +267,7 @@ int main(void)
     if (plan_first(&plan, OP_NEW_USERS))
         maps_write(&plan, pid);
     if (system_is_wanted(&plan))
-        system_prepare(&plan, pid, tree);
+        system_prepare(pid, tree);
     close(tree);
     if (system_is_wanted(&plan))
         return run_system(&plan, pid, pidfd, go[0], channel[0], started);

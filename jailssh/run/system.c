@@ -18,6 +18,7 @@
 #include "creds.h"
 #include "fail.h"
 #include "fd.h"
+#include "groups.h"
 #include "mnt.h"
 #include "outer/stream.h"
 #include "special.h"
@@ -31,19 +32,7 @@ bool system_is_wanted(const struct plan *plan)
     return plan_first(plan, OP_INIT);
 }
 
-static void enter_group(const char *path, pid_t pid)
-{
-    char number[24];
-    int size = snprintf(number, sizeof number, "%d", pid);
-    int group = fd_walk(AT_FDCWD, path, O_PATH | O_DIRECTORY, FD_ANY);
-    int fd = group < 0 ? -1 : fd_walk(group, "cgroup.procs", O_WRONLY, FD_ANY);
-    if (fd < 0 || write(fd, number, (size_t)size) != size)
-        refuse(R_SETUP, path, errno);
-    close(fd);
-    close(group);
-}
-
-void system_prepare(const struct plan *plan, pid_t pid, int tree)
+void system_prepare(pid_t pid, int tree)
 {
     char path[48];
     snprintf(path, sizeof path, "/proc/%d/ns/user", pid);
@@ -57,9 +46,7 @@ void system_prepare(const struct plan *plan, pid_t pid, int tree)
                                : "cannot map the ids of the tree",
                errno == EINVAL ? 0 : errno);
     close(users);
-    for (size_t i = 0; i < plan->count; i++)
-        if (plan->records[i].verb == OP_CGROUP)
-            enter_group(plan->records[i].args[0], pid);
+    groups_enter(pid);
 }
 
 void system_mounts(int root)

@@ -12,7 +12,7 @@ bool system_is_wanted(const struct plan *plan);
 
 /* From outside, before the first process PID goes on: put it into the plan's control groups, and have the files of the
  * detached mount TREE belong to its ids.  Refuses. */
-void system_prepare(const struct plan *plan, pid_t pid, int tree);
+void system_prepare(pid_t pid, int tree);
 
 /* Inside, in the tree ROOT: its /sys, and its own control groups. */
 void system_mounts(int root);

@@ -7,7 +7,6 @@ import re
 import signal
 import stat
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import KW_ONLY, dataclass
@@ -143,7 +142,7 @@ def plan_of(layout: Layout, system: System, base: int, folders: list[str]) -> Ru
         Record("dev"),
         Record("proc"),
         Record("log-file", (f"{create.folder_of(layout, system.name)}/{LOG}",)),
-        *(Record("cgroup", (folder,)) for folder in folders),
+        *(Record("control-group", (folder,)) for folder in folders),
         Record("new-users"),
         *(Record(verb, ("0", str(base), str(ranges.SIZE))) for verb in ("uid-map", "gid-map")),
         Record("new-fs", tmpfs),
@@ -296,20 +295,3 @@ def _lines(layout: Layout, name: str, file: str) -> list[str]:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             return []
         return stream.read(_MOST_PASSWD).decode("utf-8", "replace").splitlines()
-
-
-def counts() -> Counter[str]:
-    """Return how many processes there are in each namespace of processes."""
-    found: Counter[str] = Counter()
-    for pid in os.listdir("/proc"):
-        if pid.isdecimal():
-            with suppress(OSError):
-                found[os.readlink(f"/proc/{pid}/ns/pid")] += 1
-    return found
-
-
-def processes(now: Kept, counted: Counter[str]) -> int:
-    """Return how many of the processes that were counted a system has."""
-    with suppress(OSError):
-        return counted[os.readlink(f"/proc/{now.pid}/ns/pid")]
-    return 0

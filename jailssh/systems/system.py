@@ -153,7 +153,7 @@ def _list(context: Context) -> int:
     for name in set(records) - set(runs):
         with kept.locked(layout):
             running.settle(layout, name)
-    counted = running.counts()
+    counted = kept.processes()
     rows = []
     for name in sorted({*create.names(layout), *runs}):
         now = runs.get(name)
@@ -162,7 +162,7 @@ def _list(context: Context) -> int:
             {"name": name, "id": now.id if now else None, "state": "running" if now else "stopped",
              "pid": now.pid if now else None, "hostname": facts.get("hostname", ""),
              "address": facts.get("address", ""), "path": f"{create.folder_of(layout, name)}/{create.TREE}",
-             "processes": running.processes(now, counted) if now else 0, "since": now.since if now else None}
+             "processes": kept.count_in(now, counted) if now else 0, "since": now.since if now else None}
         )  # fmt: skip
     form = "{:>4}  {:<20}  {:<8}  {:>9}  {:<20}  {:<18}  {}"
     lines = [form.format("ID", "NAME", "STATE", "PROCESSES", "HOSTNAME", "ADDRESS", "PATH")] if rows else []
