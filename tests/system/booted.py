@@ -232,6 +232,11 @@ class BootedTree:
         """Run a goal of the Makefile in the tree, which has what it needs from the installation."""
         return self.sh(f"make -s -C {REPO} ROOM={_ROOM} {goal}")
 
+    def userdel(self, *names: str) -> None:
+        """Remove accounts, with homes and all that runs as them: the next one to be made gets their uid."""
+        for name in names:
+            self.run(f"systemctl stop user@$(id -u {name}).service; pkill -KILL -U {name}; userdel -rf {name}")
+
     def use_mail_server(self, name: str) -> None:
         """Have this mail server instead of the other one."""
         state = self.run(f"systemctl is-active {name}").stdout

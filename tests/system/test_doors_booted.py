@@ -154,7 +154,7 @@ def test_who_is_deleted_by_hand_leaves_nothing_behind(tree: BootedTree) -> None:
     uid = tree.sh("id -u leaver").strip()
     assert tree.run(f"echo pwd | sftp -q -b - {SSH} leaver@localhost").returncode == 0
     tree.sh("systemctl enable --now jailssh-gone.path jailssh-gone.timer")
-    tree.run("pkill -KILL -U leaver; userdel leaver")
+    tree.run(f"systemctl stop user@{uid}.service; pkill -KILL -U leaver; userdel leaver")
     left = (f"/var/lib/jailssh/plan.v1/{uid}", "/etc/jailssh/keys/leaver", "/var/lib/jailssh/owners/leaver")
     gone = " && ".join(f"! test -e {path}" for path in left)
     tree.wait(lambda: tree.run(gone).returncode == 0, "the plan and the keys", 30)

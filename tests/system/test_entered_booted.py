@@ -23,7 +23,8 @@ def workshop(tree: BootedTree) -> Iterator[None]:
     tree.sh("jailssh setup --yes; jailssh apply")
     yield
     tree.sh("rm /etc/jailssh/jails/workshop.conf; jailssh apply; jailssh setup --yes")
-    tree.sh("set -e; userdel -f member; rm -r /home/member; groupdel staffs")
+    tree.userdel("member")
+    tree.sh("groupdel staffs")
 
 
 @pytest.mark.parametrize("who", [OPEN, "member"])

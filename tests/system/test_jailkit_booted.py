@@ -41,10 +41,12 @@ jk_cp -j {J} /usr/bin/id /usr/bin/git /usr/bin/git-upload-pack >/dev/null
 cp /usr/sbin/jk_chrootsh /root/kept
 echo /usr/sbin/jk_chrootsh >>/etc/shells
 """
+# usermod(8) changes nobody as whom something runs, of which jk_jailuser says nothing.
 _ACCOUNT = f"""
 set -e
 useradd -m -s /bin/sh NAME
 jk_jailuser -n -m -j {J} -s SHELL NAME >/dev/null
+getent passwd NAME | grep -q :/usr/sbin/jk_chrootsh
 install -d -o NAME -g NAME -m 700 {J}/home/NAME/.ssh
 install -o NAME -g NAME -m 600 /root/key.pub {J}/home/NAME/.ssh/authorized_keys
 """
@@ -105,7 +107,8 @@ def old(tree: BootedTree) -> Iterator[BootedTree]:
         yield tree
     finally:
         tree.run("jailssh migrate --undo --yes; cp -p /root/kept /usr/sbin/jk_chrootsh; dpkg --purge jailkit")
-        tree.run(f"for u in {' '.join(SHELLS)}; do userdel -f $u; done; rm -rf {J}; sed -i /jk_chrootsh/d /etc/shells")
+        tree.userdel(*SHELLS)
+        tree.run(f"rm -rf {J}; sed -i /jk_chrootsh/d /etc/shells")
         tree.run(f"rm -f {' '.join(path for _, path in ELSEWHERE)}")
 
 
