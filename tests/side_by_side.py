@@ -3,7 +3,7 @@
 A worker takes one group after the other, the longest first.  A group is a file, or the files that share something
 which takes long to set up.  What looks at the whole machine, or measures time, is marked ``alone``: while such a test
 runs, the other workers wait between two of theirs.  Before it runs, all wait for the longest of what is under way, so
-these tests are one group, the last; where they share what takes long to set up, they are the last of that group.
+these tests are one group, the last; none of them is in a group that shares what takes long to set up.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ _FOLDER = pytest.StashKey[Path]()
 def group_of(test: str, alone: bool = False) -> str:
     """Return the group of a test, which is named as pytest names it and may be ``alone``."""
     path, _, name = test.partition("::")
-    found = (group for group, (files, part) in TOGETHER.items() if fnmatch(path, files) and part in name)
-    return next(found, ALONE if alone else path)
+    found = next((group for group, (files, part) in TOGETHER.items() if fnmatch(path, files) and part in name), "")
+    # All would wait until the longest test of the others has ended, in the midst of the run.
+    assert not (found and alone), f"{test}: is one of {found}, so it cannot be alone"
+    return found or (ALONE if alone else path)
 
 
-def place_of(test: str, alone: bool = False) -> tuple[int, bool]:
-    """Return where a test stands: its group among all, and whether it is one of the last there."""
+def place_of(test: str, alone: bool = False) -> int:
+    """Return where the group of a test stands among all."""
     group = group_of(test, alone)
-    if group in LONGEST:
-        return LONGEST.index(group), alone
-    return len(LONGEST) + (group == ALONE), False
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST) + (group == ALONE)
 
 
 @pytest.hookimpl(optionalhook=True)

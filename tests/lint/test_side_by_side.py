@@ -105,14 +105,15 @@ def test_groups_and_their_order(tmp_path: Path) -> None:
     assert group_of("tests/unit/test_x.py::test_y[a::b/c.py]") == "tests/unit/test_x.py"
     assert group_of("tests/system/test_x_booted.py::test_y[bookworm-z]") == "bookworm"
     assert group_of("tests/system/test_x_booted.py::test_y[trixie]") == "trixie"
-    assert group_of("tests/sshd/test_limits.py::test_y", alone=True) == "sshd a-l"
+    assert group_of("tests/sshd/test_limits.py::test_y") == "sshd a-l"
+    with pytest.raises(AssertionError, match="one of sshd a-l, so it cannot be alone"):
+        group_of("tests/sshd/test_limits.py::test_y", alone=True)
     assert group_of("tests/sshd/test_ways_in.py::test_y") == "sshd m-z"
     assert group_of("tests/unit/test_x.py::test_y", alone=True) == ALONE
     order = [place_of(group) for group in (*LONGEST, "tests/unit/test_x.py")]
     order.append(place_of("tests/unit/test_x.py", alone=True))
     assert order == sorted(set(order))
-    last = place_of("tests/sshd/test_a.py", alone=True)
-    assert place_of("tests/sshd/test_b.py") < last < place_of("tests/fuzz/test_fuzz.py")
+    assert place_of("tests/sshd/test_b.py") < place_of("tests/fuzz/test_fuzz.py")
 
 
 @pytest.mark.parametrize("row", sorted({*(files for files, _ in TOGETHER.values()), *LONGEST} - {*TOGETHER}))

@@ -169,7 +169,12 @@ def test_how_long_a_session_is_idle(host: World) -> None:
     assert end_of(host)[fields.REASON] == "idle"
 
 
-@pytest.mark.alone
+def seconds_to_send(world: World, size: int) -> float:
+    start = time.monotonic()
+    assert world.client.ssh(USER, "wc -c", input="x" * size).stdout.strip() == str(size)
+    return time.monotonic() - start
+
+
 def test_bandwidth(host: World) -> None:
     size = 1 << 20
     before = host.host.read(MAIN) if host.exists(MAIN) else b""
@@ -186,9 +191,7 @@ def test_bandwidth(host: World) -> None:
             # Four seconds; a part of the first may come at once.
             assert 2.5 < took < 20
         limit(host, "bandwidth = 100M")
-        start = time.monotonic()
-        assert host.client.ssh(USER, "wc -c", input="x" * size).stdout.strip() == str(size)
-        assert time.monotonic() - start < 2.5
+        assert min(seconds_to_send(host, size) for _ in range(3)) < 2.5  # 0.3 s where nothing else runs
     finally:
         limit(host, "")
         host.host.write(MAIN, before)

@@ -129,8 +129,14 @@ def test_memory_of_all_sessions_is_bounded(tree: BootedTree, slice_: str) -> Non
     assert tree.sh(f"ssh -n {SSH} {NAME}@localhost echo again") == "again\n"
 
 
-@pytest.mark.alone
 def test_time_of_all_processors_is_bounded(tree: BootedTree, slice_: str) -> None:
+    # What else runs on this machine must leave it more than its limit, or there is nothing to see.
+    with tree.preferred():
+        assert any(spins(tree, slice_) for _ in range(5)), "it was never held back"
+
+
+def spins(tree: BootedTree, slice_: str) -> bool:
+    """Use all processors for four seconds, see that there was no more to have; return whether it was held back."""
     group = f"{{,/cpu}}/user.slice/{slice_}"
     spin = "(while test $SECONDS -lt 4; do :; done) &"
     start = time.monotonic()
@@ -142,7 +148,7 @@ def test_time_of_all_processors_is_bounded(tree: BootedTree, slice_: str) -> Non
         throttled = tree.sh(f"bash -c 'cat /sys/fs/cgroup{group}/cpu.stat 2>/dev/null' | grep nr_throttled")
     used = sum(int(minutes) * 60 + float(seconds) for minutes, seconds in re.findall(r"(\d+)m([\d.]+)s", children))
     assert 0 < used < QUOTA / 100 * took + 0.3
-    assert int(throttled.split()[1]) > 0
+    return int(throttled.split()[1]) > 0
 
 
 def test_a_disk_that_is_filled_is_the_account_s_own(tree: BootedTree, slice_: str) -> None:
