@@ -43,8 +43,8 @@ SANITIZE = "-fsanitize=address,undefined"
 NOTED = [f"-D{name}=noted_{name}" for name in ("malloc", "strdup", "strndup", "free", "pattern_find")]
 
 
-def build(folder: Path, *flags: str) -> dict[str, Path]:
-    """Compile every target into ``folder`` and return the programs by name."""
+def build(folder: Path, *flags: str, targets: Iterable[str] = TARGETS) -> dict[str, Path]:
+    """Compile targets into ``folder`` and return the programs by name."""
     (folder / "plans.h").write_text(_header(tree.make(folder / "tree")))
     objects = []
     for source in PURE:
@@ -58,7 +58,7 @@ def build(folder: Path, *flags: str) -> dict[str, Path]:
              *objects],
             f"-I{folder}", f"-I{PAM}", f"-I{RELAY}", SANITIZE, "-fsanitize=fuzzer", *flags,
         )
-        for target in TARGETS
+        for target in targets
     }  # fmt: skip
 
 

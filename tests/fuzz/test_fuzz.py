@@ -55,7 +55,7 @@ def test_target(runs: tuple[Path, Runs], target: str) -> None:
 def test_the_corpus_reaches_every_line(tmp_path: Path) -> None:
     """Of the splitter and the matcher, but for what happens without memory: tests/login/test_scarce.py has that."""
     targets = ("request", "match", "both")
-    programs = build(tmp_path, "-fprofile-instr-generate", "-fcoverage-mapping")
+    programs = build(tmp_path, "-fprofile-instr-generate", "-fcoverage-mapping", targets=targets)
     for target in targets:
         environment = {**os.environ, "LLVM_PROFILE_FILE": str(tmp_path / f"{target}.raw")}
         command: list[str | Path] = [programs[target], "-runs=0", CORPUS / target]
