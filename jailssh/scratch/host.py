@@ -248,7 +248,7 @@ class ScratchHost:
                     found[int(entry.name)] = _command_line(entry)
         return found
 
-    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str, timeout: float = 30.0) -> None:
         """Poll ``condition`` until it is true; raise :class:`JailsshError` about ``what`` after ``timeout`` seconds."""
         end = time.monotonic() + timeout
         while not condition():

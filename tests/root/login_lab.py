@@ -411,7 +411,7 @@ class Lab:
     def assert_nothing_left(self, *uids: int) -> None:
         """Fail when a process of the accounts is still there after a moment."""
         for uid in uids or (UID, OTHER_UID):
-            end = time.monotonic() + 5
+            end = time.monotonic() + 15
             while self.processes(uid) and time.monotonic() < end:
                 time.sleep(0.002)
             assert self.processes(uid) == []

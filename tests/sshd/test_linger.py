@@ -61,15 +61,15 @@ def test_one_tmp_for_all_logins(world: World, account: str) -> None:
 def test_a_tmux_session_is_attached_to_again(world: World, account: str) -> None:
     environment = "TERM=xterm LC_ALL=C.UTF-8"
     with world.running(NAME, f"{environment} tmux -u new-session -s work 'echo begun; exec sleep 602'", tty=True):
-        world.host.wait_until(lambda: sleeps(world) == ["sleep 602"], "the session", 10)
+        world.host.wait_until(lambda: sleeps(world) == ["sleep 602"], "the session", 30)
     assert run(world, "tmux list-sessions -F '#{session_name} #{session_attached}'").startswith("work ")
     with world.running(NAME, f"{environment} tmux -u attach -t work", tty=True):
-        world.host.wait_until(lambda: run(world, "tmux list-clients -t work") != "", "a client", 10)
+        world.host.wait_until(lambda: run(world, "tmux list-clients -t work") != "", "a client", 30)
         assert "begun" in run(world, "tmux capture-pane -p -t work")
-    world.host.wait_until(lambda: run(world, "tmux list-clients -t work") == "", "no client", 10)
+    world.host.wait_until(lambda: run(world, "tmux list-clients -t work") == "", "no client", 30)
     assert sleeps(world) == ["sleep 602"]
     run(world, "tmux kill-server")
-    world.host.wait_until(lambda: not sleeps(world), "the end of it", 10)
+    world.host.wait_until(lambda: not sleeps(world), "the end of it", 30)
 
 
 def test_a_login_shell_leaves_its_jobs(world: World, account: str) -> None:
@@ -82,7 +82,7 @@ def test_what_is_in_the_foreground_ends_when_the_client_goes(world: World, accou
     with world.running(NAME, "echo ready; sleep 604; true") as client:
         assert client.stdout
         assert client.stdout.readline() == b"ready\n"
-    world.host.wait_until(lambda: not sleeps(world), "the end of it", 10)
+    world.host.wait_until(lambda: not sleeps(world), "the end of it", 30)
 
 
 def test_kick_ends_it(world: World, account: str) -> None:

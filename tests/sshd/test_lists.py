@@ -107,7 +107,7 @@ def test_a_locked_account_does_not_log_in_until_it_is_unlocked(world: World) -> 
         assert session.poll() is None
         assert "already locked" in world.jailssh("lock", "lockable").stdout
         assert "ended 1 session" in world.jailssh("lock", "lockable", "--kick").stdout
-        assert session.wait(10) != 0
+        assert session.wait(30) != 0
     assert world.jailssh("unlock", "lockable").stdout == "lockable: unlocked\n"
     assert world.client.ssh("lockable", "id -un").stdout == "lockable\n"
     assert world.jailssh("unlock", "lockable", check=False).code == 2

@@ -338,7 +338,7 @@ def test_an_sshd_that_says_nothing(world: World) -> None:
             took = time.monotonic() - begun
         finally:
             world.host.run(["pkill", "-KILL", "-f", "create_server"])
-            server.wait(10)
+            server.wait(30)
             world.host.start_sshd()
     assert "CannotTryError: sshd at 127.0.0.1 port 22: does not serve: " in done.stderr
     assert 1 < took < 15

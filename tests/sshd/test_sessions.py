@@ -57,9 +57,9 @@ def test_one_session_ends_and_its_neighbour_goes_on(world: World) -> None:
         one = next(each for each in shown(world, "shell") if "trap" in each["command"])
         start = time.monotonic()
         done = world.jailssh("kick", one["session"], "--message", "go\x1b[0m home")
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 5  # 0.6 s on an idle machine
         assert done.stdout == f"session {one['session']} of shell: ended\n"
-        assert first.wait(10) != 0
+        assert first.wait(30) != 0
         assert first.stderr
         assert rb"ended by the administrator: go\x1b[0m home" in first.stderr.read()
         assert second.poll() is None
@@ -77,7 +77,7 @@ def test_a_loop_of_forks_ends_at_once(world: World) -> None:
         world.host.wait_until(lambda: len(shown(world, "shell")[0]["pids"]) > 20, "a loop of forks")
         start = time.monotonic()
         world.jailssh("kick", session["session"])
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 5  # 0.6 s on an idle machine
         assert world.processes_of("shell") == []
 
 
@@ -113,7 +113,7 @@ def test_sessions_of_a_named_key(world: World) -> None:
             assert (session["key"], session["jail"]) == ("carol", "shell")
             assert world.jailssh("kick", "shell", "--key", "carol").stdout == "key carol of shell: ended 0 sessions\n"
             assert world.jailssh("kick", "--key", "carol").stdout == "key carol of shared-now: ended 1 session\n"
-            assert client.wait(10) != 0
+            assert client.wait(30) != 0
             assert other.poll() is None
     finally:
         world.jailssh("kick", "shared-now")

@@ -199,7 +199,7 @@ def test_a_library_is_upgraded_with_a_session_open(tree: PackagedTree) -> None:
 def test_kick_ends_a_session(tree: PackagedTree) -> None:
     with session(tree) as client:
         assert tree.sh("jailssh kick runs") == "runs: ended 1 session\n"
-        assert client.wait(10) != 0
+        assert client.wait(30) != 0
 
 
 def test_after_a_reboot_everything_is_as_before(tree: PackagedTree) -> None:

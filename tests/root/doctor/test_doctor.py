@@ -193,7 +193,7 @@ def test_sessions_in_use(host: ScratchHost) -> None:
             assert "hint: jailssh kick alice; or [limits] max_sessions = 1 " in done.stdout
             sh(host, "jailssh kick alice")
             session.stdin.close()
-            session.wait(10)
+            session.wait(30)
         assert doctor(host, "alice").code == 0
 
 

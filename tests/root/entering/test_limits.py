@@ -47,7 +47,7 @@ def groups(host: ScratchHost) -> list[str]:
 
 
 def nothing_is_left(host: ScratchHost) -> None:
-    host.wait_until(lambda: not groups(host), f"the end of {groups(host)}", timeout=4)
+    host.wait_until(lambda: not groups(host), f"the end of {groups(host)}", timeout=30)
 
 
 def test_memory(host: ScratchHost) -> None:
@@ -152,7 +152,7 @@ def test_term_is_followed_by_kill(host: ScratchHost) -> None:
     )
     began = time.monotonic()
     assert host.run(["sh", "-c", script], timeout=30).stdout == "137\n"
-    assert 9.5 < time.monotonic() - began < 14
+    assert 9.5 < time.monotonic() - began < 25
 
 
 def test_a_terminal_that_goes_asks_first(host: ScratchHost) -> None:
@@ -162,5 +162,5 @@ def test_a_terminal_that_goes_asks_first(host: ScratchHost) -> None:
         "trap 'echo bye >/srv/said; exit 3' TERM HUP\necho ready\nwhile :; do sleep 0.1; done\n",
     )
     run(host, f"timeout -s KILL 2 script -qec '{RUN} /srv/tree sh /root/polite' /dev/null </dev/zero >/dev/null")
-    host.wait_until(lambda: "polite" not in " ".join(host.pids().values()), "the end of the command", timeout=5)
+    host.wait_until(lambda: "polite" not in " ".join(host.pids().values()), "the end of the command", timeout=30)
     assert host.read("/srv/tree/srv/said") == b"bye\n"

@@ -82,7 +82,7 @@ def test_the_background_outlives_a_command_and_ends_with_the_session(host: Scrat
     begun = time.monotonic()
     done = host.run(["jailssh", "session", "end", name, "--json"])
     assert (done.code, json.loads(done.stdout)[0]["by_itself"]) == (0, True), done
-    assert time.monotonic() - begun < 4
+    assert time.monotonic() - begun < 9  # what does not end by itself is killed after ten
     assert not any("4321" in line for line in host.pids().values())
 
 
@@ -194,8 +194,8 @@ def test_a_command_ends_with_its_caller(host: ScratchHost, name: str) -> None:
     with host.popen(["sh", "-c", line]) as caller:
         host.wait_until(lambda: (listed(host, name) or {}).get("processes") == 2, "the command to run")
         host.run(["sh", "-c", "kill -9 $(cat /run/outer)"], check=True)
-        caller.wait(10)
-    host.wait_until(lambda: (listed(host, name) or {}).get("processes") == 0, "the command to end", 10)
+        caller.wait(30)
+    host.wait_until(lambda: (listed(host, name) or {}).get("processes") == 0, "the command to end", 30)
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"facts": {"tree": 1}, "plan": "xx"}', "[]"])

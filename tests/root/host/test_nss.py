@@ -161,13 +161,13 @@ def test_one_that_hangs_holds_up_nobody_else(lab: Lab) -> None:
     lab.directory.state("hang dora")
     lab.directory.account("dave", 40003, "/home/dave", "/bin/sh")
     slow, *others = lab.ask(
-        "accounts.find('dora')", "accounts.find('dave')", *["accounts.group_id('people')"] * 10, limit=3, how="at once"
+        "accounts.find('dora')", "accounts.find('dave')", *["accounts.group_id('people')"] * 10, limit=6, how="at once"
     )
     assert slow[0] == "UnansweredError"
-    assert "no answer of the name service within 3 seconds" in slow[1]
-    assert 2.5 < slow[2] < 5
+    assert "no answer of the name service within 6 seconds" in slow[1]
+    assert 5.5 < slow[2] < 12
     assert [row[0] for row in others] == ["value"] * 11
-    assert max(row[2] for row in others) < 2
+    assert max(row[2] for row in others) < 5
     assert lab.helpers() == []
 
 

@@ -397,7 +397,7 @@ def test_a_waiting_builder_says_for_whom(layout: Layout, place: Path) -> None:
 
     assert ensure(layout, place, waiting=waiting).changed
     assert told == [holder.pid]
-    holder.wait(10)
+    holder.wait(30)
     holder.stdout.close()
 
 
@@ -435,7 +435,7 @@ def test_prune_keeps_what_is_mounted_in_another_namespace(layout: Layout, place:
     assert holder.stdout and holder.stdout.readline() == b"ready\n"
     assert set(pool.mounted(layout)) == {one.generation}
     assert pool.prune(layout).generations == (two.generation,)
-    holder.communicate(b"\n", timeout=10)
+    holder.communicate(b"\n", timeout=30)
     limit = time.monotonic() + 10
     while pool.mounted(layout) and time.monotonic() < limit:
         pass

@@ -42,7 +42,7 @@ def elsewhere(script: str, *args: str | Path) -> Iterator[subprocess.Popen[bytes
         try:
             yield process
         finally:
-            process.communicate(b"\n", timeout=10)
+            process.communicate(b"\n", timeout=30)
 
 
 def test_the_same_generation_of_another_layout_is_another_tree(place: Path) -> None:

@@ -200,7 +200,7 @@ def test_bandwidth(set_uid_lab: Lab, command: str) -> None:
     client = Client(set_uid_lab, command, "socketpair")
     got, seconds = client.exchange(2 * RATE if command == "probe cat" else 0)
     assert got == 2 * RATE
-    assert 1.8 <= seconds <= 2.2, seconds
+    assert 1.8 <= seconds <= 3, seconds
     assert_ended(client.session.wait(), 0)
     client.close()
 
@@ -217,7 +217,7 @@ def test_bandwidth_of_a_terminal(terminal: Terminal) -> None:
     begin = time.monotonic()
     terminal.start(f"actor flood {size}")
     done = terminal.wait()
-    assert 1.8 <= time.monotonic() - begin <= 2.3
+    assert 1.8 <= time.monotonic() - begin <= 3
     assert len(done.out) == size + size // 64
     assert_ended(done, 0)
     terminal.close()
@@ -230,7 +230,7 @@ def test_a_session_must_end(set_uid_lab: Lab, verb: str, line: str, command: str
     set_uid_lab.publish(limited(record(verb, 1)))
     begin = time.monotonic()
     done = set_uid_lab.login(command, stdin=subprocess.PIPE)
-    assert 1 + grace <= time.monotonic() - begin < 2.5 + grace
+    assert 1 + grace <= time.monotonic() - begin < 4 + grace
     end = assert_ended(done, code)
     assert end["JAILSSH_REASON"] == verb
     assert done.err == f"jailssh: session closed: {line}\n".encode()
@@ -258,7 +258,7 @@ def test_traffic_is_not_idleness(set_uid_lab: Lab) -> None:
     assert client.session.process.poll() is None
     begin = time.monotonic()
     assert (read_all(client.output), client.session.wait().code) == (b"xxxxxx", 129)
-    assert 0.4 < time.monotonic() - begin < 2
+    assert 0.4 < time.monotonic() - begin < 4
     client.close()
 
 
@@ -266,7 +266,7 @@ def test_traffic_is_not_idleness(set_uid_lab: Lab) -> None:
 def test_a_client_that_takes_nothing_holds_nothing_up(set_uid_lab: Lab, verb: str) -> None:
     set_uid_lab.publish(limited(record(verb, 1), FAST))
     client = Client(set_uid_lab, "actor flood 99999999", "pipes")
-    done = client.session.wait(timeout=10)  # one second, two for the command, two for the client
+    done = client.session.wait(timeout=30)  # one second, two for the command, two for the client
     assert done.code in (129, 137)
     assert done.records[-1]["JAILSSH_REASON"] == verb
     set_uid_lab.assert_nothing_left()

@@ -208,7 +208,7 @@ def test_a_keeper_ends_some_seconds_after_the_last_process(lab: Lab) -> None:
 def test_the_end_of_the_account_is_the_end_of_its_jail(lab: Lab) -> None:
     lab.publish(kept_plan(expires=int(time.time()) + 3))
     background(lab)
-    lab.host.wait_until(lambda: not pids_of(), "the end of the jail", 15)
+    lab.host.wait_until(lambda: not pids_of(), "the end of the jail", 30)
 
 
 def test_another_plan_is_another_jail(lab: Lab) -> None:
@@ -303,7 +303,7 @@ def test_what_is_in_the_foreground_ends_with_its_session(lab: Lab, whom: str, ho
     elif whom == "the outer half":
         os.kill(outer, signal.SIGKILL)
     os.close(ours)
-    lab.host.wait_until(lambda: pids_of() == keepers(), f"the end of {pids_of()}", 8)
+    lab.host.wait_until(lambda: pids_of() == keepers(), f"the end of {pids_of()}", 30)
 
 
 def test_what_ignores_sighup_goes_on(lab: Lab) -> None:
@@ -312,7 +312,7 @@ def test_what_ignores_sighup_goes_on(lab: Lab) -> None:
     os.close(theirs)
     inside = int(os.read(ours, 20))
     os.close(ours)
-    lab.host.wait_until(lambda: len(pids_of()) == 2, "the end of the session", 8)
+    lab.host.wait_until(lambda: len(pids_of()) == 2, "the end of the session", 30)
     assert is_there(lab, inside)
 
 
@@ -324,4 +324,4 @@ def test_a_terminal_is_hung_up_and_the_rest_goes_on(lab: Lab) -> None:
     assert os.read(master, 20)
     os.close(master)
     assert session.wait().code in (128 + signal.SIGHUP, 128 + signal.SIGKILL)
-    lab.host.wait_until(lambda: pids_of() == keepers(), "the end of the command", 8)
+    lab.host.wait_until(lambda: pids_of() == keepers(), "the end of the command", 30)

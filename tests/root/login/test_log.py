@@ -289,7 +289,7 @@ def test_what_the_journal_did_not_take_is_told(set_uid_lab: Lab, logging: str) -
         rows: list[dict[str, str]] = [{"JAILSSH_EVENT": "none"}]
         while rows[-1]["JAILSSH_EVENT"] != "session-end":
             rows.append(fields_of(ours.recv(1 << 17)))
-        assert session.process.wait(5) == 128 + signal.SIGKILL
+        assert session.process.wait(30) == 128 + signal.SIGKILL
     lost = rows[-1]["JAILSSH_LOST"]
     assert int(lost) > 100
     assert rows[-1]["MESSAGE"].endswith(f"; {lost} lines of its log are lost")
@@ -304,7 +304,7 @@ def test_a_journal_that_takes_nothing_holds_no_login_up_for_long(set_uid_lab: La
         fill(ours)
         begin = time.monotonic()
         session = set_uid_lab.start("probe exit 3")
-        session.process.communicate(timeout=15)
+        session.process.communicate(timeout=30)
     assert session.process.returncode == (3 if logging == "allow" else 125)
     assert 9 < time.monotonic() - begin < 15  # five seconds for each of two records
 

@@ -143,7 +143,7 @@ def test_the_time_is_kept_where_the_outer_half_is_stopped(every_lab: Lab) -> Non
         os.kill(outer, signal.SIGSTOP)
         jail = os.pidfd_open(first)
         every_lab.host.wait_until(partial(over, first), "the end of the jail")
-        assert 3 < time.monotonic() - begin < 12
+        assert 3 < time.monotonic() - begin < 25
         os.close(jail)
         os.kill(outer, signal.SIGCONT)
         session.wait()

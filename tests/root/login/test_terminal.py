@@ -147,7 +147,7 @@ def test_it_hangs_up_while_nothing_is_read(set_uid_lab: Lab, more: tuple[ops.Rec
                 os.write(terminal.master, b"\n" * 100)
     assert session.process.poll() is None
     terminal.close()
-    done = session.wait(timeout=3)
+    done = session.wait(timeout=30)
     assert (done.code, done.events()[-1]) == (128 + signal.SIGKILL, "session-end")
     set_uid_lab.assert_nothing_left()
 
@@ -160,7 +160,7 @@ def test_the_client_goes_after_the_end_of_output(set_uid_lab: Lab, kind: str) ->
     assert os.read(client.output, 10) == b""
     os.close(client.errors)
     client.errors = -1
-    assert client.session.wait(timeout=3).code == 128 + signal.SIGKILL
+    assert client.session.wait(timeout=30).code == 128 + signal.SIGKILL
     os.close(held)
     client.close()
 

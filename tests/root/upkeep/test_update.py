@@ -242,7 +242,7 @@ def test_what_nothing_uses_goes_and_what_is_used_stays(layout: Layout, place: Pa
     assert rows[first.generation].sessions == (session.pid,)
     with pytest.raises(UsageError, match="mounted by 1 sessions"):
         publish.prune_images(load_configuration(layout), [first.generation])
-    session.communicate(b"\n", timeout=10)
+    session.communicate(b"\n", timeout=30)
     gone = publish.prune_images(load_configuration(layout))
     assert gone.generations == (first.generation,)
     assert gone.bytes > 0
@@ -320,7 +320,7 @@ def test_waiting_for_the_package_manager(tmp_path: Path) -> None:
     holder.stdout.readline()
     assert packages.changing([lock])
     assert not packages.settle(0.05, [lock])
-    holder.communicate(timeout=10)
+    holder.communicate(timeout=30)
     assert packages.settle(10, [lock])
     assert not packages.changing([lock, str(tmp_path / "none")])
 

@@ -262,7 +262,7 @@ def test_lock_tells_whom_it_waits_for(tree: Path) -> None:
 
     with fs.lock(path, waiting):
         assert seen == [holder.pid]
-    holder.wait(10)
+    holder.wait(30)
     assert os.stat(path).st_mode & 0o777 == 0o600
     with fs.lock(path, seen.append):
         assert len(seen) == 1
