@@ -106,7 +106,6 @@ def test_output_and_errors_share_a_limit(set_uid_lab: Lab, kind: str, rate: int)
     client.close()
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_slow_client_gets_all_of_it(set_uid_lab: Lab, kind: str) -> None:
     set_uid_lab.publish(limited(FAST))
@@ -193,14 +192,13 @@ def test_signals_go_through(set_uid_lab: Lab) -> None:
 RATE = 400_000
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("command", ["probe cat", "actor flood 800000"])
 def test_bandwidth(set_uid_lab: Lab, command: str) -> None:
     set_uid_lab.publish(limited(record("bandwidth", RATE)))
     client = Client(set_uid_lab, command, "socketpair")
     got, seconds = client.exchange(2 * RATE if command == "probe cat" else 0)
     assert got == 2 * RATE
-    assert 1.8 <= seconds <= 3, seconds
+    assert 1.8 <= seconds <= 8, seconds  # 2.0 where nothing else runs
     assert_ended(client.session.wait(), 0)
     client.close()
 
@@ -210,27 +208,25 @@ def terminal(set_uid_lab: Lab) -> Terminal:
     return Terminal(set_uid_lab)
 
 
-@pytest.mark.alone
 def test_bandwidth_of_a_terminal(terminal: Terminal) -> None:
     terminal.lab.publish(limited(record("bandwidth", RATE), pty=True))
     size = RATE * 2 // 65 * 64  # a carriage return comes to each line of 64
     begin = time.monotonic()
     terminal.start(f"actor flood {size}")
     done = terminal.wait()
-    assert 1.8 <= time.monotonic() - begin <= 3
+    assert 1.8 <= time.monotonic() - begin <= 8
     assert len(done.out) == size + size // 64
     assert_ended(done, 0)
     terminal.close()
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(("verb", "line"), [("idle", "idle for 1s"), ("duration", "time limit reached (1s)")])
 @pytest.mark.parametrize(("command", "code", "grace"), [("probe sleep 60", 129, 0), ("actor signals", 137, 2)])
 def test_a_session_must_end(set_uid_lab: Lab, verb: str, line: str, command: str, code: int, grace: int) -> None:
     set_uid_lab.publish(limited(record(verb, 1)))
     begin = time.monotonic()
     done = set_uid_lab.login(command, stdin=subprocess.PIPE)
-    assert 1 + grace <= time.monotonic() - begin < 4 + grace
+    assert 1 + grace <= time.monotonic() - begin < 8 + grace
     end = assert_ended(done, code)
     assert end["JAILSSH_REASON"] == verb
     assert done.err == f"jailssh: session closed: {line}\n".encode()
