@@ -192,7 +192,9 @@ def test_hooks_of_the_administrator_and_no_others(world: World, git: Git) -> Non
     assert (done.code, "welcome" in done.stderr) == (0, False)
 
 
-def test_an_account_for_each_person(world: World, git: Git) -> None:
+@pytest.fixture
+def persons(world: World) -> Iterator[None]:
+    """A jail for the members of two groups, which the other tests of the host do not know."""
     host = world.host
     host.write("/etc/jailssh/jails/persons.conf", PERSONS)
     for group in ("makers", "lookers"):
@@ -202,6 +204,14 @@ def test_an_account_for_each_person(world: World, git: Git) -> None:
     for name, group in (("maker1", "makers"), ("maker2", "makers"), ("looker", "lookers")):
         host.run(["useradd", "--create-home", "--groups", group, "--shell", "/bin/sh", name], check=True)
         world.jailssh("adduser", name, "--jail", "persons", "--key", f"{world.client.home}/.ssh/bob.pub", "--yes")
+    yield
+    for name in ("maker1", "maker2", "looker"):
+        world.jailssh("deluser", name, "--yes")
+    host.run(["rm", "/etc/jailssh/jails/persons.conf"], check=True)
+    world.jailssh("setup", "--yes")
+
+
+def test_an_account_for_each_person(world: World, git: Git, persons: None) -> None:
     assert git("bob", "-C", "mine", "push", "-q", "HOST:shared", "HEAD:one", account="maker1").code == 0
     assert git("bob", "-C", "mine", "push", "-q", "HOST:shared", "HEAD:two", account="maker2").code == 0
     listed = git("bob", "ls-remote", "HOST:shared", account="looker")
