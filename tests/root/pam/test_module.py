@@ -194,6 +194,30 @@ def test_what_is_wrong_is_refused_and_named(
     assert host.why("alice", service) == (SUCCESS, "")
 
 
+def test_a_password_that_is_right_opens_no_other_service(host: Host) -> None:
+    """A service of its own that takes passwords of its own, by libpam-wrapper and its module pam_matrix."""
+    folder = f"/usr/lib/{MULTIARCH}/pam_wrapper"
+    host.sh("mkdir -p /root/stacks")
+    stack = f"auth required {folder}/pam_matrix.so passdb=/root/stacks/known\naccount required {MODULE}\n"
+    host.scratch.write("/root/stacks/kiosk", f"{stack}account sufficient pam_permit.so\n")
+    host.scratch.write("/root/stacks/known", "alice:known:kiosk\nplain:known:kiosk\n")
+    wrapped = ("env", "LD_PRELOAD=libpam_wrapper.so", "PAM_WRAPPER=1", "PAM_WRAPPER_SERVICE_DIR=/root/stacks")
+
+    def told(name: str, password: str) -> tuple[bool, str]:
+        done = host.scratch.run(
+            [*wrapped, "pamtester", "kiosk", name, "authenticate", "acct_mgmt"], input=f"{password}\n"
+        )
+        return done.code == 0, done.stdout + done.stderr
+
+    served, said = told("alice", "known")
+    assert not served
+    assert "successfully authenticated" in said
+    assert "cannot come in this way" in said
+    assert told("plain", "known")[0]
+    for name in ("alice", "plain"):
+        assert "successfully authenticated" not in told(name, "other")[1]
+
+
 def test_a_plan_of_the_account_that_had_this_uid_before_jails_nobody(host: Host) -> None:
     with changed(host, "cp /var/lib/jailssh/plan.v1/$(id -u alice) /var/lib/jailssh/plan.v1/$(id -u plain)",
                  "rm /var/lib/jailssh/plan.v1/$(id -u plain)"):  # fmt: skip
