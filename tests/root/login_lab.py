@@ -197,8 +197,14 @@ class Session:
     process: subprocess.Popen[bytes]
 
     def pids(self, count: int) -> list[int]:
-        """Return the pids of the outer half, the jail's first process and the command, once there are ``count``."""
-        self.lab.host.wait_until(lambda: len(self._chain()) > count + 1, f"{count} processes of the session")
+        """Return the pids of the outer half, the jail's first process and the command, once there are ``count``.
+
+        There are fewer where the session has ended before that was seen.
+        """
+        self.lab.host.wait_until(
+            lambda: len(self._chain()) > count + 1 or self.process.poll() is not None,
+            f"{count} processes of the session",
+        )
         return self._chain()[2 : count + 2]
 
     def sshd(self) -> int:

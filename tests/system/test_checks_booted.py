@@ -46,10 +46,12 @@ def test_real_logins_prove_each_jail(tree: BootedTree) -> None:
 
 
 def test_the_nightly_run_by_its_unit(tree: BootedTree) -> None:
-    tree.sh(
-        "systemctl daemon-reload; systemctl enable --now jailssh-audit.timer; systemctl start jailssh-audit.service"
-    )
     try:
+        tree.sh("systemctl daemon-reload; systemctl enable --now jailssh-audit.timer")
+        # In a container with control groups of the old kind systemd is not told that the last process of a unit has
+        # ended, and sometimes takes that for a unit that does not stop.
+        start = "systemctl start jailssh-audit.service"
+        tree.sh(f"{start} || {start}")
         assert tree.sh("systemctl is-active jailssh-audit.timer").strip() == "active"
         runs = json.loads(tree.sh("jailssh audit show --list --json"))
         facts = json.loads(tree.sh("jailssh audit show --json"))
@@ -60,7 +62,7 @@ def test_the_nightly_run_by_its_unit(tree: BootedTree) -> None:
         assert said == {json.dumps([each["id"], each["object"]]) for each in findings(tree)}
         assert "findings: " in tree.sh("journalctl -o cat JAILSSH_EVENT=audit")
     finally:
-        tree.sh("systemctl disable --now jailssh-audit.timer; rm -rf /var/lib/jailssh/audit")
+        tree.sh("systemctl disable --now jailssh-audit.timer; rm -rf /var/lib/jailssh/audit; systemctl reset-failed")
 
 
 def test_the_log_answers_who_did_what(tree: BootedTree) -> None:
