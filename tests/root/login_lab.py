@@ -197,13 +197,10 @@ class Session:
     process: subprocess.Popen[bytes]
 
     def pids(self, count: int) -> list[int]:
-        """Return the pids of the outer half, the jail's first process and the command, once there are ``count``.
-
-        There are fewer where the session has ended before that was seen.
-        """
+        """Return the pids of outer half, first process and command, once there are ``count`` or the session is over."""
+        over = self.process.poll
         self.lab.host.wait_until(
-            lambda: len(self._chain()) > count + 1 or self.process.poll() is not None,
-            f"{count} processes of the session",
+            lambda: over() is not None or len(self._chain()) > count + 1, f"{count} processes of it"
         )
         return self._chain()[2 : count + 2]
 
