@@ -198,10 +198,8 @@ class Session:
 
     def pids(self, count: int) -> list[int]:
         """Return the pids of outer half, first process and command, once there are ``count`` or the session is over."""
-        over = self.process.poll
-        self.lab.host.wait_until(
-            lambda: over() is not None or len(self._chain()) > count + 1, f"{count} processes of it"
-        )
+        over, what = self.process.poll, f"{count} processes of the session"
+        self.lab.host.wait_until(lambda: over() is not None or len(self._chain()) > count + 1, what)
         return self._chain()[2 : count + 2]
 
     def sshd(self) -> int:
