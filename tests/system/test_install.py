@@ -42,9 +42,10 @@ def _make(*arguments: str) -> subprocess.CompletedProcess[str]:
         )
 
 
-def _make_well(*arguments: str) -> None:
+def _make_well(*arguments: str) -> str:
     done = _make(*arguments)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def _uninstall(destdir: Path) -> subprocess.CompletedProcess[str]:
@@ -52,11 +53,16 @@ def _uninstall(destdir: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installation below PREFIX=/opt/jailssh in a DESTDIR of its own, for tests that only look; returns DESTDIR."""
+def installation(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """An installation below PREFIX=/opt/jailssh in a DESTDIR of its own: DESTDIR, and what was said."""
     destdir = tmp_path_factory.mktemp("install") / "with a blank"
-    _make_well("install", f"DESTDIR={destdir}", "PREFIX=/opt/jailssh")
-    return destdir
+    return destdir, _make_well("install", f"DESTDIR={destdir}", "PREFIX=/opt/jailssh")
+
+
+@pytest.fixture(scope="module")
+def pristine(installation: tuple[Path, str]) -> Path:
+    """Its DESTDIR, for tests that only look."""
+    return installation[0]
 
 
 @pytest.fixture
@@ -197,9 +203,8 @@ def test_second_installation(installed: Path, mode: int) -> None:
     assert foreign.exists()
 
 
-def test_installing_tells_the_next_step(tmp_path: Path) -> None:
-    done = _make("install", f"DESTDIR={tmp_path}", "PREFIX=/opt/jailssh")
-    assert done.stdout.splitlines()[-1] == "install: next step: /opt/jailssh/bin/jailssh setup"
+def test_installing_tells_the_next_step(installation: tuple[Path, str]) -> None:
+    assert installation[1].splitlines()[-1] == "install: next step: /opt/jailssh/bin/jailssh setup"
 
 
 def test_a_stage_that_is_not_there_takes_nothing_away(installed: Path, tmp_path: Path) -> None:
