@@ -23,6 +23,7 @@
 #include <security/pam_ext.h>
 #include <security/pam_modutil.h>
 
+#include "../jailssh/login/command/limit.h"
 #include "../jailssh/login/fd.h"
 #include "../jailssh/login/journal.h"
 #include "../jailssh/login/net_pin.h"
@@ -35,7 +36,10 @@ __attribute__((used)) static const char version[] = "jailssh-pam-module " VERSIO
 #define PAM_TABLE "pam"
 #define GROUP "jailssh"                      /* whose members are in a jail, whatever the table says */
 #define FORWARDED "jailssh-forward"          /* for whose members the drop-in lets sshd forward */
-enum { PRIORITY = 4 };                       /* of the record of a refusal, as of the login program's */
+#define FORWARDS "(ports)"                   /* in the place of a command */
+#define REFERENCE "jailssh-reference"        /* of the session that was opened, until it is closed */
+enum { PRIORITY = 4, INFORMATION = 6 };      /* of the record of a refusal, as of the login program's; of others */
+enum { REFERENCE_SIZE = 17 };
 enum { DAY = 86400, LOCKED = 1, GATED = 2 }; /* days of shadow(5): of `jailssh lock`; of whom sshd forwards for */
 
 /* Somebody in a jail, or lost to it: is_shell, in no group.  What could not be read has a reason in its fault. */
@@ -136,8 +140,19 @@ static const char *item(pam_handle_t *pamh, int type)
     return pam_get_item(pamh, type, &value) == PAM_SUCCESS && value ? value : "";
 }
 
-/* The journal's record of a refusal; false without journald.  What is kept between fields is of the process. */
-static bool record(const struct person *person, const char *code, const char *reference, const char *peer,
+static const char *client(pam_handle_t *pamh)
+{
+    const char *said = pam_getenv(pamh, "SSH_CONNECTION"); /* sshd's, address and port; by PAM_RHOST it may be a name */
+    return said ? said : item(pamh, PAM_RHOST);
+}
+
+struct event {
+    const char *name, *id, *code; /* CODE of a refusal, else NULL */
+    int priority;
+};
+
+/* The journal's record of an event; false without journald.  What is kept between fields is of the process. */
+static bool record(const struct person *person, struct event event, const char *reference, const char *peer,
                    const char *text)
 {
     static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
@@ -146,11 +161,11 @@ static bool record(const struct person *person, const char *code, const char *re
     bool sent = journal_connect();
     if (sent) {
         journal_name(person->entry->pw_name, "");
-        journal_begin(EVENT_REFUSED, EVENT_REFUSED_ID, PRIORITY);
+        journal_begin(event.name, event.id, event.priority);
         journal_message(text);
         journal_add("JAILSSH_USER", person->entry->pw_name);
         journal_add_number("JAILSSH_UID", person->entry->pw_uid);
-        journal_add("JAILSSH_REASON", code);
+        journal_add(event.code ? "JAILSSH_REASON" : "JAILSSH_COMMAND", event.code ? event.code : FORWARDS);
         journal_add("JAILSSH_SESSION", reference);
         if (jail)
             journal_add("JAILSSH_JAIL", jail[0]);
@@ -161,6 +176,13 @@ static bool record(const struct person *person, const char *code, const char *re
     }
     pthread_mutex_unlock(&one_at_a_time);
     return sent;
+}
+
+static void make_reference(char *reference)
+{
+    unsigned long long number = 0;
+    (void)!getrandom(&number, sizeof number, 0);
+    snprintf(reference, REFERENCE_SIZE, "%016llx", number);
 }
 
 static void tell(pam_handle_t *pamh, int flags, const char *reference)
@@ -179,18 +201,17 @@ static void tell(pam_handle_t *pamh, int flags, const char *reference)
 __attribute__((format(printf, 6, 7))) static int refuse(pam_handle_t *pamh, int flags, const struct person *person,
                                                         int answer, const char *code, const char *format, ...)
 {
-    char detail[400], text[600], reference[17];
-    unsigned long long number = 0;
+    char detail[400], text[600], reference[REFERENCE_SIZE];
     va_list values;
     if (strcmp(item(pamh, PAM_TTY), "jailssh-check") == 0)
         return answer;
     va_start(values, format);
     vsnprintf(detail, sizeof detail, format, values);
     va_end(values);
-    (void)!getrandom(&number, sizeof number, 0);
-    snprintf(reference, sizeof reference, "%016llx", number);
+    make_reference(reference);
     snprintf(text, sizeof text, "refused by PAM for %.64s (%s): %s", item(pamh, PAM_SERVICE), code, detail);
-    if (!record(person, code, reference, item(pamh, PAM_RHOST), text))
+    struct event event = { EVENT_REFUSED, EVENT_REFUSED_ID, code, PRIORITY };
+    if (!record(person, event, reference, item(pamh, PAM_RHOST), text))
         pam_syslog(pamh, LOG_WARNING, "%s: %s; reference %.8s", person->entry->pw_name, text, reference);
     tell(pamh, flags, reference);
     return answer;
@@ -219,11 +240,56 @@ static const char *enter_network(pam_handle_t *pamh, const struct person *person
     return net_pin_enter(person->entry->pw_uid);
 }
 
+/* The group for whose members sshd forwards in the host's network, by a plan that is this account's; or NULL. */
+static const char *forward_group(const struct person *person)
+{
+    char *const *forward = person->plan_fault ? NULL : plan_first(&person->plan, OP_FORWARD);
+    return forward ? forward[0] : NULL;
+}
+
+/* Of whom sshd forwards for in the host's network: no login program looks at such a login, so what that would deny is
+ * denied here.  Its plan, the group that the drop-in goes by and the day of expiry must say the same. */
+static enum reason judge_forwarded(pam_handle_t *pamh, const struct person *person, char *sentence, size_t size)
+{
+    const char *group = forward_group(person);
+    if (!group)
+        return R_NONE;
+    snprintf(sentence, size, "sshd forwards nothing for it yet; to let it in: jailssh apply");
+    if (person->expires != GATED || !pam_modutil_user_in_group_nam_nam(pamh, person->entry->pw_name, group))
+        return R_NOT_SERVED;
+    return limit_judge(&person->plan, client(pamh), time(NULL), sentence, size);
+}
+
+static void forget(pam_handle_t *pamh, void *data, int status)
+{
+    (void)pamh, (void)status;
+    free(data);
+}
+
+/* The only records of a login for which nothing is started.  Which ports it was, sshd's own log says. */
+static void record_session(pam_handle_t *pamh, const struct person *person, bool begins)
+{
+    const void *kept = NULL;
+    char text[200], *reference = begins ? calloc(1, REFERENCE_SIZE) : NULL;
+    if (reference)
+        make_reference(reference);
+    if (reference && pam_set_data(pamh, REFERENCE, reference, forget) != PAM_SUCCESS)
+        free(reference);
+    if (pam_get_data(pamh, REFERENCE, &kept) != PAM_SUCCESS)
+        return;
+    snprintf(text, sizeof text, "sshd %s ports for %.64s", begins ? "forwards" : "forwarded", person->entry->pw_name);
+    struct event began = { EVENT_START, EVENT_START_ID, NULL, INFORMATION };
+    struct event ended = { EVENT_END, EVENT_END_ID, NULL, INFORMATION };
+    record(person, begins ? began : ended, kept, client(pamh), text);
+}
+
 static int judge(pam_handle_t *pamh, int flags, const struct person *person)
 {
     const char *service = item(pamh, PAM_SERVICE), *why;
+    char sentence[80];
+    enum reason reason;
     long expires = person->expires;
-    bool gated = expires == GATED && person->is_forwarded;
+    bool gated = expires == GATED && (person->is_forwarded || forward_group(person));
     int yes = gated ? PAM_TRY_AGAIN : PAM_SUCCESS; /* the profile goes past pam_unix, which would refuse */
     if (service_is_su_by_root(service))
         return yes;
@@ -244,6 +310,8 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
         return refuse(pamh, flags, person, PAM_ACCT_EXPIRED, expires == LOCKED ? "locked" : "expired", "%s",
                       expires == LOCKED ? "the account is locked; to allow its logins: jailssh unlock"
                                         : "the account is expired (chage --list)");
+    if ((reason = judge_forwarded(pamh, person, sentence, sizeof sentence)))
+        return refuse(pamh, flags, person, PAM_PERM_DENIED, reason_code(reason), "%s", sentence);
     if ((why = enter_network(pamh, person)))
         return refuse_as(pamh, flags, person, PAM_PERM_DENIED, why);
     if (through)
@@ -280,8 +348,11 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
         errno = 0;
         why = view_enter();
         answer = PAM_SUCCESS;
-    } else if (person) /* again: keyboard-interactive's account phase is another process's */
+    } else if (person) { /* again: keyboard-interactive's account phase is another process's */
         why = enter_network(pamh, person);
+        if (!why && forward_group(person))
+            record_session(pamh, person, true);
+    }
     if (why)
         answer = refuse_as(pamh, flags, person, PAM_SESSION_ERR, why);
     person_free(person);
@@ -290,6 +361,10 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
 
 int pam_sm_close_session(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
-    (void)pamh, (void)flags, (void)argc, (void)argv;
+    (void)flags, (void)argc, (void)argv;
+    struct person *person = find_person(pamh);
+    if (person)
+        record_session(pamh, person, false);
+    person_free(person);
     return PAM_IGNORE;
 }

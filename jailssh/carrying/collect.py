@@ -27,6 +27,7 @@ from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
+from jailssh.core.ports import GROUP_PREFIX
 from jailssh.services.sshd import FORWARD_GROUP
 from jailssh.setup import doors
 from jailssh.setup.setup import GROUP
@@ -217,11 +218,12 @@ def without_doors(archive: Archive) -> Archive:
 
 def _own_groups(groups: Iterable[str]) -> tuple[str, ...]:
     """Return the groups that are the account's own; those that make doors are for `apply` over there to give."""
-    return tuple(sorted({*groups} - {GROUP, FORWARD_GROUP}))
+    own = {group for group in groups if not group.startswith(GROUP_PREFIX)}
+    return tuple(sorted(own - {GROUP, FORWARD_GROUP}))
 
 
 def day(expires: int | None) -> int | None:
-    """Return the day of expiry to carry: not the one that `forward = inside` puts in its place."""
+    """Return the day of expiry to carry: not the one that keeps sshd's forwarding apart."""
     end = accounts.end_of(expires)
     # Day 0 is what some programs take for never; the account is expired for those that do not.
     return None if end is None else max(1, end)
