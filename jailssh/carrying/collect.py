@@ -22,12 +22,12 @@ from jailssh.config.account_list import password_hash
 from jailssh.config.authorized import is_generated
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_account_name, escape
+from jailssh.core.ports import GROUP_PREFIX
 from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
-from jailssh.core.ports import GROUP_PREFIX
 from jailssh.services.sshd import FORWARD_GROUP
 from jailssh.setup import doors
 from jailssh.setup.setup import GROUP

@@ -252,7 +252,7 @@ class Configuration:
 
     @cached_property
     def _jumping_jails(self) -> frozenset[str]:
-        """The jails whose plugins may be for accounts without a session: none of the others that come with jailssh is."""
+        """The jails one of whose plugins may be for accounts without a session."""
         plugins = {"jump", *self.main.third_party_plugins}
         each = {name: document for name, document in self.documents.items() if isinstance(document, Document)}
         return frozenset({*plugins, *(name for name, document in each.items() if plugins & set(plugins_of(document)))})

@@ -139,8 +139,8 @@ class PluginResult:
     ``capability`` is the word shown to a denied user ("this account allows: sftp, scp").
     ``reach`` says what its program believes and changes; without one it trusts nothing, and writes wherever the
     plugin itself has something shown writable.
-    ``ports`` are what sshd forwards for the account, in the host's network, in the place of any session: no other plugin
-    can be in the jail, and the rules only say so.
+    ``ports`` are what sshd forwards in the host's network for accounts in the jail, in the place of any session: the
+    same for all of them, no other plugin is in the jail, and the rules only say so.
     """
 
     rules: tuple[Rule, ...]

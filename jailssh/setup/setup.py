@@ -72,8 +72,8 @@ def drop_in(
 
     ``home_keys``: those of them whose members log in by the keys in their homes too.  ``accept_env``: what clients may
     send beside the language; the login program passes it on in those jails alone that say so.  ``forwards``: some jail
-    has a network of the account's own that sshd may forward to.  ``jumps``: what sshd forwards without a session, by the
-    group for whose members it does.
+    has a network of the account's own that sshd may forward to.  ``jumps``: what sshd forwards without a session, by
+    the group for whose members it does.
     """
     names = jailed.groups(groups)
     # Who is in a jail by name is not meant, whatever other groups the account is in.

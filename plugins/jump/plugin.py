@@ -22,8 +22,8 @@ class Jump:
     name = "jump"
     summary = "no session; sshd forwards the ports that are named (ssh -J, -W, -L, -R)"
     options = (
-        Option("open", "words", "", "HOST:PORT that clients reach through this host; * is any port, or any host"),
-        Option("listen", "words", "", "PORT or ADDRESS:PORT at which sshd listens for clients, on loopback where bare"),
+        Option("open", "texts", "", "HOST:PORT that clients reach through this host; * is any port, or any host"),
+        Option("listen", "texts", "", "PORT or ADDRESS:PORT at which sshd listens for clients, on loopback where bare"),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
@@ -44,8 +44,8 @@ class Jump:
 
 
 def _read(settings: Mapping[str, Value], name: str) -> Ports:
-    words = settings[name]
-    assert isinstance(words, tuple)
+    texts = settings[name]
+    words = " ".join(texts).split() if isinstance(texts, tuple) else ()
     try:
         return Ports.of(words, ()) if name == "open" else Ports.of((), words)
     except ValueError as error:
