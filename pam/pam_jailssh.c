@@ -270,17 +270,17 @@ static void forget(pam_handle_t *pamh, void *data, int status)
 static void record_session(pam_handle_t *pamh, const struct person *person, bool begins)
 {
     const void *kept = NULL;
-    char text[200], *reference = begins ? calloc(1, REFERENCE_SIZE) : NULL;
+    char *reference = begins ? calloc(1, REFERENCE_SIZE) : NULL;
     if (reference)
         make_reference(reference);
     if (reference && pam_set_data(pamh, REFERENCE, reference, forget) != PAM_SUCCESS)
         free(reference);
     if (pam_get_data(pamh, REFERENCE, &kept) != PAM_SUCCESS)
         return;
-    snprintf(text, sizeof text, "sshd %s ports for %.64s", begins ? "forwards" : "forwarded", person->entry->pw_name);
     struct event began = { EVENT_START, EVENT_START_ID, NULL, INFORMATION };
     struct event ended = { EVENT_END, EVENT_END_ID, NULL, INFORMATION };
-    record(person, begins ? began : ended, kept, client(pamh), text);
+    record(person, begins ? began : ended, kept, client(pamh),
+           begins ? "session begins: sshd forwards ports" : "session ends: sshd forwards no more ports");
 }
 
 static int judge(pam_handle_t *pamh, int flags, const struct person *person)

@@ -7,7 +7,7 @@ jail, and for :meth:`Configuration.validate`, not for anybody else's login.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, cached_property
@@ -236,6 +236,10 @@ class Configuration:
                     found[ports.group] = ports
         return found
 
+    def may_jump(self, jails: Iterable[str]) -> bool:
+        """True if accounts in all of ``jails`` may be such ones: a plugin that could be for them is among theirs."""
+        return not self._jumping_jails.isdisjoint(jails)
+
     def jumping(self) -> dict[str, Ports]:
         """Return the accounts for which sshd shall forward ports without a session, and which; none that are shared.
 
@@ -245,7 +249,7 @@ class Configuration:
         for name in self.user_names() if self._jumping_jails else ():
             with suppress(JailsshError):
                 user = self.user(name)
-                if user is not None and self._jumping_jails.intersection(user.jails) and name not in shared:
+                if user is not None and self.may_jump(user.jails) and name not in shared:
                     ports = self.definition(user.jails).ports()
                     found.update({name: ports} if ports else {})
         return found

@@ -9,13 +9,14 @@ forwards nothing for it, and a list that has changed never means more than it sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Journal
 from jailssh.change.undo import Operation, UndoAction
-from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.errors import HostError, JailsshError, raise_all
 from jailssh.core.ports import GROUP_PREFIX, Ports
+from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
@@ -66,6 +67,22 @@ def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: l
                 lines.append(f"{name}: {_NO_MORE}")
                 if act:
                     lift(layout, name)
+    return lines
+
+
+def settle_after(layout: Layout, configuration: Configuration, names: Iterable[str]) -> list[str]:
+    """Do as :func:`settle` where that is about one of ``names``, which were put into jails; raises what went wrong."""
+    users = {name: configuration.user(name) for name in names}
+    about = any(
+        accounts.listed_groups(name, GROUP_PREFIX) or (user is not None and configuration.may_jump(user.jails))
+        for name, user in users.items()
+    )
+    errors: list[JailsshError] = []
+    lines: list[str] = []
+    if about:
+        with fs.lock(layout.lock):
+            lines = settle(layout, configuration, act=True, errors=errors)
+    raise_all(errors)
     return lines
 
 
@@ -124,6 +141,7 @@ def _open(layout: Layout, name: str, ports: Ports, found: list[tuple[str, str]],
         raise HostError(what, why, hint=f"chage --expiredate -1 {name}; jailssh knows: expires, in [limits]")
     if not act:
         return True
+    forwarding.lift(layout, name)  # it was in another jail
     transaction.recover(layout, subject(name))
     journal = Journal(layout, subject(name))
     journal.original, journal.uid = [], entry.uid

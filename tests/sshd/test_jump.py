@@ -80,7 +80,11 @@ def host(staged_prefix: str) -> Iterator[Host]:
 
 def test_try(host: Host) -> None:
     print(host.jailssh("apply"))
-    print(host.sh(f"cat {DROP_IN}; getent group | grep jailssh; getent shadow jim; cat /etc/jailssh/keys/jim; jailssh plan jim || true"))
+    print(
+        host.sh(
+            f"cat {DROP_IN}; getent group | grep jailssh; getent shadow jim; cat /etc/jailssh/keys/jim; jailssh plan jim || true"
+        )
+    )
     print(host.config_of("jim"))
     print(host.ssh("-vv -W 127.0.0.1:7000 jim@127.0.0.1 </dev/null"))
     print(host.sh("tail -30 /run/sshd.log; journalctl -o verbose JAILSSH_USER=jim | tail -80"))
