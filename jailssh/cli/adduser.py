@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 from dataclasses import replace
 from functools import partial
 
@@ -110,6 +111,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Put the accounts into their jails."""
     context.need_real_root("adduser")
     wishes = _wishes(args, context)
+    if any(wish.expires is not None for wish in wishes):
+        configuration = load_configuration(context.layout)
+        wishes = [_with_own_day(wish) if configuration.may_jump(wish.jails) else wish for wish in wishes]
     publisher = Publisher(context.layout)
     if args.canary:
         withdraw = partial(withdraw_plan, context.layout)
@@ -133,6 +137,14 @@ def run(args: argparse.Namespace, context: Context) -> int:
     else:
         context.say(ports)
     return EXIT_OK
+
+
+def _with_own_day(wish: AddUserOptions) -> AddUserOptions:
+    """Return what is asked for with its day of expiry as a setting of ours: that of shadow(5) keeps sshd apart."""
+    if wish.expires is None:
+        return wish
+    day = datetime.date.fromordinal(datetime.date(1970, 1, 1).toordinal() + wish.expires)
+    return replace(wish, expires=None, own={**wish.own, "expires": f"{day} 00:00"})
 
 
 def _proof(context: Context, name: str) -> str:

@@ -71,7 +71,7 @@ def explain(
     facts.update(more)
     if enter:
         facts["enter"] = enter
-    if not verdict.allowed and not enter:
+    if not verdict.allowed and not enter and not plan.first("forward"):
         facts["advice"] = advice(layout, entry, command, verdict, key)
         lines += facts["advice"]
     if not enter and plan.first("forward"):
@@ -87,13 +87,10 @@ def _ports(layout: Layout, entry: accounts.AccountEntry, plan: Plan) -> tuple[di
     lists = load_configuration(layout).port_lists()
     (group,) = plan.first("forward") or ("",)
     groups, ports = accounts.listed_groups(entry.name, GROUP_PREFIX), lists.get(group)
-    facts = (
-        {"open": ports.open, "listen": ports.listen, "forwards": groups == [group]} if ports else {"forwards": False}
-    )
     if groups != [group] or ports is None:
-        return facts, [
-            "sshd forwards nothing for it: the account is not held to what its jail names; run: jailssh apply"
-        ]
+        why = "the account is not held to what its jail names"
+        return {"forwards": False}, [f"sshd forwards nothing for it: {why}; run: jailssh apply"]
+    facts: dict[str, Any] = {"forwards": True, "open": ports.open, "listen": ports.listen}
     lines = ["sshd forwards for it, and starts no session:"]
     lines += [f"  to {place} (ssh -J, -W, -L, -D)" for place in ports.open]
     return facts, lines + [f"  from {place} of this host to the client (ssh -R)" for place in ports.listen]

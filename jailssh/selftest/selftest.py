@@ -218,6 +218,8 @@ def _one(run: _Run, holder: Account, key: ClientKey, names: Sequence[str]) -> Re
     ports = run.use.definition.ports()
     with Connection(run.places[0], run.entry.name, key) as connection:
         if ports:
+            with _let_in_by(run):
+                connection.transport()
             return _report(run, names, began, [*_without_session(run, connection, ports)], [])
         rows = [_first(run, connection, powers)]
         if rows[0].verdict == Verdict.OK:
@@ -248,14 +250,21 @@ def _without_session(run: _Run, connection: Connection, ports: Ports) -> Iterato
         yield from without_session.rows(connection, ports, ours, path)
 
 
-def _first(run: _Run, connection: Connection, powers: Powers) -> Row:
-    """Log in once: is it the login program that answers?"""
+@contextmanager
+def _let_in_by(run: _Run) -> Iterator[None]:
+    """Say why sshd lets the account's key of this run not in."""
     try:
-        ran = connection.run(general.NOBODY)
+        yield
     except NotAuthenticatedError as error:
         why = servers.why_not(run.layout, run.entry, servers.effective(run.layout, run.entry.name))
         said = "; ".join(why) or "see why: journalctl -u ssh (PAM, AllowUsers, AllowGroups, PubkeyAcceptedAlgorithms)"
         raise CannotTryError(error.what, f"does not let {run.entry.name} in with a key", hint=said) from error
+
+
+def _first(run: _Run, connection: Connection, powers: Powers) -> Row:
+    """Log in once: is it the login program that answers?"""
+    with _let_in_by(run):
+        ran = connection.run(general.NOBODY)
     verdict, happened = general.first_login(ran, powers)
     expected = "exit 127 from the jail's shell" if powers.free else "exit 126 from the login program"
     what = "a login ends in the jail, where a command that nobody has is denied"
