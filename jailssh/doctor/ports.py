@@ -9,6 +9,7 @@ from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts
 from jailssh.host.accounts import GATED, LOCKED, PasswordAges
+from jailssh.publish.plan_files import readable_plan
 from jailssh.setup import forwarding
 
 
@@ -16,13 +17,14 @@ from jailssh.setup import forwarding
 class PortFacts:
     """``wanted``: what its jail names, None for a jail with sessions; ``groups``: those by which sshd forwards for it.
 
-    ``problems``: what keeps PAM from asking pam_jailssh, with the cure.
+    ``problems``: what keeps PAM from asking pam_jailssh, with the cure; ``planned``: it has a plan that can be read.
     """
 
     name: str
     wanted: Ports | None
     groups: tuple[str, ...]
     ages: PasswordAges | None
+    planned: bool = True
     problems: tuple[tuple[str, str], ...] = ()
 
 
@@ -32,7 +34,8 @@ def collect(case: Case) -> PortFacts:
     groups = tuple(accounts.listed_groups(case.name, GROUP_PREFIX))
     ages = accounts.password_ages(case.name) if accounts.is_local(case.name) else None
     problems = tuple(forwarding.pam_problems(case.layout, case.configuration)) if wanted or groups else ()
-    return PortFacts(name=case.name, wanted=wanted, groups=groups, ages=ages, problems=problems)
+    planned = readable_plan(case.layout, case.entry.uid) is not None
+    return PortFacts(name=case.name, wanted=wanted, groups=groups, ages=ages, planned=planned, problems=problems)
 
 
 def judge(facts: PortFacts) -> list[Fault]:
@@ -44,6 +47,8 @@ def judge(facts: PortFacts) -> list[Fault]:
     found = [Fault(what, f"sshd forwards nothing for it: {why}", cure) for why, cure in facts.problems]
     if not facts.groups:
         return found or [Fault(what, "sshd forwards nothing for it yet", "jailssh apply")]
+    if not facts.planned:
+        found.append(Fault(what, "has no plan that can be read, without which PAM lets it not in", "jailssh apply"))
     if [*facts.groups] != [facts.wanted.group]:
         found.append(Fault(what, "sshd holds it to other ports than its jail names", "jailssh apply"))
     if why := forwarding.unsafe(facts.ages, facts.groups[0]):

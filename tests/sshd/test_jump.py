@@ -28,6 +28,15 @@ def serve(port):
 for port in (7000, 7001, 7002):
     threading.Thread(target=serve, args=(port,)).start()
 """
+# By SOCKS 5, as ssh -D speaks it.
+SOCKS = """
+import socket, sys
+with socket.create_connection(("127.0.0.1", 9002)) as s:
+    s.sendall(b"\\5\\1\\0")
+    s.recv(2)
+    s.sendall(b"\\5\\1\\0\\1\\x7f\\0\\0\\1" + int(sys.argv[1]).to_bytes(2, "big"))
+    print(s.recv(99).decode() if s.recv(10)[:2] == b"\\5\\0" else "refused")
+"""
 OPTIONS = ("-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o BatchMode=yes "
            "-o ExitOnForwardFailure=yes")  # fmt: skip
 SSH = f"timeout 20 ssh {OPTIONS} -i /root/k"
@@ -71,12 +80,12 @@ def host(staged_prefix: str) -> Iterator[Host]:
         host.ok("setup", "--yes")
         scratch.start_sshd()
         host.scratch.write("/root/serve.py", SERVE)
+        host.scratch.write("/root/socks.py", SOCKS)
         host.sh("setsid python3 /root/serve.py >/dev/null 2>&1 & sleep 0.4")
         host.ok("adduser", "sue", "--jail", "sftp-only", "--key", "/root/k.pub", "--yes")
         said = host.ok("adduser", "jim", "--jail", "db", "--key", "/root/k.pub", "--yes")
-        assert (
-            "jim: sshd forwards ports to 127.0.0.1:7000, [::1]:7002, localhost:22; listening at localhost:9100" in said
-        )
+        ports = "to 127.0.0.1:7000, [::1]:7002, localhost:22; listening at localhost:9100"
+        assert f"jim: sshd forwards ports {ports}" in said
         yield host
 
 
@@ -93,18 +102,9 @@ def test_what_is_named_works(host: Host) -> None:
         assert host.sh(f"bash -c '{ask % 9001}'") == "port 7000"
         assert host.sh(f"bash -c '{ask % 9100}'") == "port 7001"
         # What comes later over the same connection is held to the same list.
-        socks = (
-            "python3 -c \"import socket; s = socket.create_connection(('127.0.0.1', 9002)); s.sendall(b'\\5\\1\\0'); "
-            "s.recv(2); s.sendall(b'\\5\\1\\0\\1\\x7f\\0\\0\\1' + (%d).to_bytes(2, 'big')); print(s.recv(99)[10:99] or s.recv(99))\""
-        )
-        assert host.sh(socks % 7000) == "b'port 7000'\n"
-        assert host.sh(socks % 7001) == "b''\n"
+        assert host.sh("python3 /root/socks.py 7000") == "port 7000\n"
+        assert host.sh("python3 /root/socks.py 7001") == "refused\n"
         assert host.scratch.run(["sh", "-c", f"{SSH} -S /root/ctl jim@127.0.0.1 true"]).code == 255
-        assert (
-            "refused"
-            in host.scratch.run(["ssh", "-S", "/root/ctl", "-O", "forward", "-R", "9101:h:1", "x"]).stderr.lower()
-            or host.scratch.run(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9101"]).code != 0
-        )
         sessions = json.loads(host.jailssh("sessions", "--json").stdout)
         assert [(each["user"], each["peer"][:10]) for each in sessions["connections"]] == [("jim", "127.0.0.1:")]
         assert host.ok("kick", "jim") == "jim: ended 0 sessions, 1 connection without one\n"
@@ -114,8 +114,8 @@ def test_what_is_named_works(host: Host) -> None:
 
 
 # Other spellings of what is named, and what is not.
-UNNAMED = ("127.0.0.1:7001", "localhost:7000", "127.1:7000", "[::ffff:127.0.0.1]:7000", "0:7000", "0.0.0.0:7000",
-           "[::1]:7000", "127.0.0.1:22", "2130706433:7000", "127.000.0.1:7000", "[0:0:0:0:0:0:0:1]:7002", "ip6-localhost:7002",
+UNNAMED = ("127.0.0.1:7001", "localhost:7000", "ip6-localhost:7002", "127.1:7000", "[::ffff:127.0.0.1]:7000", "0:7000",
+           "[::1]:7000", "127.0.0.1:22", "2130706433:7000", "127.000.0.1:7000", "[0:0:0:0:0:0:0:1]:7002", "0:22",
            "LOCALHOST:22", "localhost.:22", "/run/dbus/system_bus_socket:7000")  # fmt: skip
 UNLISTENED = ("9101", "0", "0.0.0.0:9100", "'*:9100'", "127.0.0.1:9100", "[::1]:9100", "/tmp/x.sock", "80")
 
@@ -130,13 +130,11 @@ def test_what_is_not_named_is_refused(host: Host) -> None:
         for place in UNLISTENED:
             ask = f"ssh -S /root/one -O forward -R {place}:127.0.0.1:7001 jim@127.0.0.1"
             assert host.scratch.run(["sh", "-c", ask]).code == 255, place
-        ask = "python3 -c \"import os; os.path.exists('/tmp/x.sock') and exit(1)\"; ! ss -lnt | grep -q ':9101\\|0.0.0.0:9100'"
-        host.sh(ask)
+        host.sh("test ! -e /tmp/x.sock; ! ss -lnt | grep -q ':9101\\|0.0.0.0:9100'")
     finally:
         host.sh("ssh -S /root/one -O exit jim@127.0.0.1")
-    for words in ("jim@127.0.0.1 true", "jim@127.0.0.1", "-tt jim@127.0.0.1", "-s jim@127.0.0.1 sftp", "-A -X jim@127.0.0.1 id",
-                  "-N -w any -o ExitOnForwardFailure=yes jim@127.0.0.1"):  # fmt: skip
-        code, said = host.ssh(f"{words} </dev/null")
+    for words in ("{} true", "{}", "-tt {}", "-s {} sftp", "-A -X {} id", "-N -w any {}"):
+        code, said = host.ssh(f"{words.format('jim@127.0.0.1')} </dev/null")
         assert (code, "uid=" in said) == (255, False), (words, said)
     # Others of its host, and an option of a key that names more than the list does.
     assert not host.reaches(user="sue")
@@ -149,15 +147,11 @@ def test_what_is_not_named_is_refused(host: Host) -> None:
 def test_what_is_recorded(host: Host) -> None:
     assert host.reaches()
     assert not host.reaches("127.0.0.1:7001")
-    start, end = (
-        host.scratch.journal(JAILSSH_EVENT=f"session-{each}", JAILSSH_USER="jim")[-1] for each in ("start", "end")
-    )
+    events = "session-start", "session-end"
+    start, end = (host.scratch.journal(JAILSSH_EVENT=each, JAILSSH_USER="jim")[-1] for each in events)
     assert start["JAILSSH_SESSION"] == end["JAILSSH_SESSION"]
-    assert (start["JAILSSH_COMMAND"], start["JAILSSH_JAIL"], start["JAILSSH_PEER"][:10]) == (
-        "(ports)",
-        "db",
-        "127.0.0.1 ",
-    )
+    assert [start[f"JAILSSH_{name}"] for name in ("COMMAND", "JAIL")] == ["(ports)", "db"]
+    assert start["JAILSSH_PEER"].startswith("127.0.0.1 ")
     log = host.sh("cat /run/sshd.log")
     accepted = [line for line in log.splitlines() if line.startswith("Accepted publickey for jim")][-1]
     assert "SHA256:" in accepted
@@ -172,6 +166,7 @@ RESTART = "kill -HUP $(cat /run/sshd.pid); sleep 0.3"
 KEYS = "/etc/jailssh/keys/jim"
 PLAN = "/var/lib/jailssh/plan.v1/$(id -u jim)"
 # How it may be broken, and what then says so: of `check` an id, of `doctor` a part of what is wrong.
+GROUP = "jailssh-jump-0123456789ab"
 BREAKAGES = {
     "sshd without PAM": (f"echo 'UsePAM no' >{OTHER}; {RESTART}", f"rm {OTHER}; {RESTART}", "JSH-302", "usepam"),
     "module gone": (f"mv {MODULE} /root/module", "mv /root/module $(echo /usr/local/lib/*/security)/pam_jailssh.so",
@@ -186,15 +181,14 @@ BREAKAGES = {
     "no plan": (f"mv {PLAN} /root/plan", f"mv /root/plan {PLAN}", "", "plan"),
     "a plan that cannot be read": (f"cp {PLAN} /root/plan; echo x >>{PLAN}", f"cat /root/plan >{PLAN}", "", "plan"),
     "drop-in gone": (f"mv {DROP_IN} /root/drop-in; {RESTART}", f"mv /root/drop-in {DROP_IN}; {RESTART}", "JSH-301",
-                     "forcecommand"),
+                     "setup: is out of date"),
 }  # fmt: skip
 
 
 def test_no_breakage_lets_it_in(host: Host) -> None:
     for name, (do, undo, finding, wrong) in BREAKAGES.items():
         with host.changed(do, undo):
-            if name != "drop-in gone":  # then it is an account like others for sshd, which PAM keeps out of nothing
-                assert not host.reaches(), name
+            assert not host.reaches(), name
             if finding:
                 found = {each["id"] for each in json.loads(host.jailssh("check", "--json").stdout)["findings"]}
                 assert finding in found, name
@@ -213,7 +207,7 @@ def test_an_administrators_match_that_undoes_it_is_found(host: Host) -> None:
     ):
         with host.changed(f"printf '{text}' >{OTHER}; {RESTART}", f"rm {OTHER}; {RESTART}"):
             found = json.loads(host.jailssh("check", "--json").stdout)["findings"]
-            assert any(each["id"] == "JSH-302" and told in each["why"] for each in found), (told, found)
+            assert any(each["id"] == "JSH-302" and told in each["what"] for each in found), told
             done = host.jailssh("apply")
             assert (done.code != 0, told in done.stderr) == (True, True), done
             assert "jim: sshd forwards no ports for it any more" in done.stdout
@@ -227,10 +221,8 @@ def test_an_administrators_match_that_undoes_it_is_found(host: Host) -> None:
 def test_addresses_hours_and_expiry_hold(host: Host) -> None:
     file = "/etc/jailssh/users/jim.conf"
     for setting, reason in (("addresses = 10.0.0.0/8", "address"), ("expires = 2020-01-01", "expired")):
-        with host.changed(
-            f"cp {file} /root/u; printf '[limits]\n{setting}\n' >>{file}; jailssh apply",
-            f"mv /root/u {file}; jailssh apply",
-        ):
+        write = f"cp {file} /root/u; printf '[limits]\\n{setting}\\n' >>{file}"
+        with host.changed(f"{write}; jailssh apply", f"mv /root/u {file}; jailssh apply"):
             assert not host.reaches()
             record = host.scratch.journal(JAILSSH_EVENT="refused", JAILSSH_USER="jim")[-1]
             assert record["JAILSSH_REASON"] == reason
@@ -253,12 +245,11 @@ def test_a_list_that_changes_takes_the_old_ports_away_at_once(host: Host) -> Non
     after = host.sh(group)
     assert (before.split(":")[0] in after, after.count("\n")) == (False, 1)
     # A group that the running sshd has read no block for opens nothing, whoever is put into it.
-    host.sh("groupadd jailssh-jump-0123456789ab; gpasswd -d jim $(getent group | grep -o '^jailssh-jump-[1-9a-f][0-9a-f]*'); "
-            "gpasswd -a jim jailssh-jump-0123456789ab")  # fmt: skip
+    host.sh(f"gpasswd -d jim {after.split(':')[0]}; groupadd {GROUP}; gpasswd -a jim {GROUP}")
     assert (host.reaches(), host.reaches("127.0.0.1:7001")) == (False, False)
     host.jail()
     host.ok("apply")
-    assert host.sh(group) == before.replace(before.split(":")[2], host.sh(group).split(":")[2])
+    assert host.sh(group).split(":")[0] == before.split(":")[0]
     assert host.reaches()
 
 
