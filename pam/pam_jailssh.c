@@ -4,14 +4,12 @@
  * is refused in doubt. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <shadow.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
@@ -25,7 +23,6 @@
 
 #include "../jailssh/login/command/limit.h"
 #include "../jailssh/login/fd.h"
-#include "../jailssh/login/journal.h"
 #include "../jailssh/login/net_pin.h"
 #include "../jailssh/login/plan.h"
 #include "module.h"
@@ -36,10 +33,6 @@ __attribute__((used)) static const char version[] = "jailssh-pam-module " VERSIO
 #define PAM_TABLE "pam"
 #define GROUP "jailssh"                      /* whose members are in a jail, whatever the table says */
 #define FORWARDED "jailssh-forward"          /* for whose members the drop-in lets sshd forward */
-#define FORWARDS "(ports)"                   /* in the place of a command */
-#define REFERENCE "jailssh-reference"        /* of the session that was opened, until it is closed */
-enum { PRIORITY = 4, INFORMATION = 6 };      /* of the record of a refusal, as of the login program's; of others */
-enum { REFERENCE_SIZE = 17 };
 enum { DAY = 86400, LOCKED = 1, GATED = 2 }; /* days of shadow(5): of `jailssh lock`; of whom sshd forwards for */
 
 /* Somebody in a jail, or lost to it: is_shell, in no group.  What could not be read has a reason in its fault. */
@@ -134,55 +127,10 @@ static struct person *find_person(pam_handle_t *pamh)
     return person;
 }
 
-static const char *item(pam_handle_t *pamh, int type)
+static struct subject subject(const struct person *person)
 {
-    const void *value = NULL;
-    return pam_get_item(pamh, type, &value) == PAM_SUCCESS && value ? value : "";
-}
-
-static const char *client(pam_handle_t *pamh)
-{
-    const char *said = pam_getenv(pamh, "SSH_CONNECTION"); /* sshd's, address and port; by PAM_RHOST it may be a name */
-    return said ? said : item(pamh, PAM_RHOST);
-}
-
-struct event {
-    const char *name, *id, *code; /* CODE of a refusal, else NULL */
-    int priority;
-};
-
-/* The journal's record of an event; false without journald.  What is kept between fields is of the process. */
-static bool record(const struct person *person, struct event event, const char *reference, const char *peer,
-                   const char *text)
-{
-    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
     char *const *jail = plan_first(&person->plan, OP_JAIL);
-    pthread_mutex_lock(&one_at_a_time);
-    bool sent = journal_connect();
-    if (sent) {
-        journal_name(person->entry->pw_name, "");
-        journal_begin(event.name, event.id, event.priority);
-        journal_message(text);
-        journal_add("JAILSSH_USER", person->entry->pw_name);
-        journal_add_number("JAILSSH_UID", person->entry->pw_uid);
-        journal_add(event.code ? "JAILSSH_REASON" : "JAILSSH_COMMAND", event.code ? event.code : FORWARDS);
-        journal_add("JAILSSH_SESSION", reference);
-        if (jail)
-            journal_add("JAILSSH_JAIL", jail[0]);
-        if (*peer)
-            journal_add("JAILSSH_PEER", peer);
-        sent = journal_send();
-        close(journal_descriptor());
-    }
-    pthread_mutex_unlock(&one_at_a_time);
-    return sent;
-}
-
-static void make_reference(char *reference)
-{
-    unsigned long long number = 0;
-    (void)!getrandom(&number, sizeof number, 0);
-    snprintf(reference, REFERENCE_SIZE, "%016llx", number);
+    return (struct subject){ person->entry->pw_name, person->entry->pw_uid, jail ? jail[0] : NULL };
 }
 
 static void tell(pam_handle_t *pamh, int flags, const char *reference)
@@ -203,15 +151,14 @@ __attribute__((format(printf, 6, 7))) static int refuse(pam_handle_t *pamh, int 
 {
     char detail[400], text[600], reference[REFERENCE_SIZE];
     va_list values;
-    if (strcmp(item(pamh, PAM_TTY), "jailssh-check") == 0)
+    if (strcmp(module_item(pamh, PAM_TTY), "jailssh-check") == 0)
         return answer;
     va_start(values, format);
     vsnprintf(detail, sizeof detail, format, values);
     va_end(values);
-    make_reference(reference);
-    snprintf(text, sizeof text, "refused by PAM for %.64s (%s): %s", item(pamh, PAM_SERVICE), code, detail);
-    struct event event = { EVENT_REFUSED, EVENT_REFUSED_ID, code, PRIORITY };
-    if (!record(person, event, reference, item(pamh, PAM_RHOST), text))
+    record_name(reference);
+    snprintf(text, sizeof text, "refused by PAM for %.64s (%s): %s", module_item(pamh, PAM_SERVICE), code, detail);
+    if (!record_refusal(subject(person), code, reference, module_item(pamh, PAM_RHOST), text))
         pam_syslog(pamh, LOG_WARNING, "%s: %s; reference %.8s", person->entry->pw_name, text, reference);
     tell(pamh, flags, reference);
     return answer;
@@ -231,7 +178,8 @@ static bool is_inside(const struct person *person, const char *service)
 /* What sshd forwards comes from this process and its children: in the account's network then, or there is no login. */
 static const char *enter_network(pam_handle_t *pamh, const struct person *person)
 {
-    bool by_sshd = strcmp(item(pamh, PAM_SERVICE), "sshd") == 0 || strcmp(item(pamh, PAM_TTY), "ssh") == 0;
+    bool by_sshd =
+        strcmp(module_item(pamh, PAM_SERVICE), "sshd") == 0 || strcmp(module_item(pamh, PAM_TTY), "ssh") == 0;
     errno = 0;
     if (!by_sshd || !person->is_forwarded)
         return NULL;
@@ -257,35 +205,12 @@ static enum reason judge_forwarded(pam_handle_t *pamh, const struct person *pers
     snprintf(sentence, size, "sshd forwards nothing for it yet; to let it in: jailssh apply");
     if (person->expires != GATED || !pam_modutil_user_in_group_nam_nam(pamh, person->entry->pw_name, group))
         return R_NOT_SERVED;
-    return limit_judge(&person->plan, client(pamh), time(NULL), sentence, size);
-}
-
-static void forget(pam_handle_t *pamh, void *data, int status)
-{
-    (void)pamh, (void)status;
-    free(data);
-}
-
-/* The only records of a login for which nothing is started.  Which ports it was, sshd's own log says. */
-static void record_session(pam_handle_t *pamh, const struct person *person, bool begins)
-{
-    const void *kept = NULL;
-    char *reference = begins ? calloc(1, REFERENCE_SIZE) : NULL;
-    if (reference)
-        make_reference(reference);
-    if (reference && pam_set_data(pamh, REFERENCE, reference, forget) != PAM_SUCCESS)
-        free(reference);
-    if (pam_get_data(pamh, REFERENCE, &kept) != PAM_SUCCESS)
-        return;
-    struct event began = { EVENT_START, EVENT_START_ID, NULL, INFORMATION };
-    struct event ended = { EVENT_END, EVENT_END_ID, NULL, INFORMATION };
-    record(person, begins ? began : ended, kept, client(pamh),
-           begins ? "session begins: sshd forwards ports" : "session ends: sshd forwards no more ports");
+    return limit_judge(&person->plan, record_client(pamh), time(NULL), sentence, size);
 }
 
 static int judge(pam_handle_t *pamh, int flags, const struct person *person)
 {
-    const char *service = item(pamh, PAM_SERVICE), *why;
+    const char *service = module_item(pamh, PAM_SERVICE), *why;
     char sentence[80];
     enum reason reason;
     long expires = person->expires;
@@ -340,7 +265,7 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
 {
     (void)argc, (void)argv;
     int answer = PAM_IGNORE;
-    const char *service = item(pamh, PAM_SERVICE), *why = NULL;
+    const char *service = module_item(pamh, PAM_SERVICE), *why = NULL;
     struct person *person = service_is_su_by_root(service) ? NULL : find_person(pamh);
     if (person && person->table_fault)
         why = person->table_fault;
@@ -351,7 +276,7 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
     } else if (person) { /* again: keyboard-interactive's account phase is another process's */
         why = enter_network(pamh, person);
         if (!why && forward_group(person))
-            record_session(pamh, person, true);
+            record_session(pamh, subject(person), true);
     }
     if (why)
         answer = refuse_as(pamh, flags, person, PAM_SESSION_ERR, why);
@@ -364,7 +289,7 @@ int pam_sm_close_session(pam_handle_t *pamh, int flags, int argc, const char **a
     (void)flags, (void)argc, (void)argv;
     struct person *person = find_person(pamh);
     if (person)
-        record_session(pamh, person, false);
+        record_session(pamh, subject(person), false);
     person_free(person);
     return PAM_IGNORE;
 }

@@ -106,7 +106,7 @@ def _listened(word: str) -> str:
     if port != ANY and int(port) < _UNPRIVILEGED:
         raise ValueError(f"{word!r}: sshd listens at ports below {_UNPRIVILEGED} for root alone")
     if port != ANY and int(port) > _HIGHEST:
-        raise ValueError(f"{word!r}: {port} is no port")
+        raise ValueError(f"{word!r}: {port} is not a port")
     host = _host(host, word)
     if host == ANY or (host != "localhost" and not _is_address(host)):
         raise ValueError(f"{word!r} is not a port, localhost:PORT or ADDRESS:PORT")
