@@ -29,6 +29,8 @@ ALICE = Account(
     "alice", 1001, 1001, "alice", "/home/alice", gecos="Alice: Ärztin", groups=(("alice", 1001), ("staff", 50))
 )
 
+NO_GROUP = {"forward": (Record("forward", ("a/b",)),)}
+
 
 def good() -> dict[str, codec.Plan]:
     """Return the plans to accept, by file name."""
@@ -181,9 +183,7 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
         "control": (_changed(plan, {"home": (Record("home", ("/home/a\nb",)),)}), "not of kind path", argument),
         "enum": (_changed(plan, {"net": (Record("net", ("some",)),)}), "not of kind enum", argument),
         "octal": (_changed(plan, {"umask": (Record("umask", ("99",)),)}), "not of kind octal", argument),
-        "group-name": (
-            _changed(good()["jump.plan"], {"forward": (Record("forward", ("a/b",)),)}), "not of kind name", argument
-        ),
+        "group-name": (_changed(good()["jump.plan"], NO_GROUP), "not of kind name", argument),
         "limit": (_changed(plan, {"umask": (Record("rlimit", ("rss", "1")),)}), "not of kind enum", argument),
         "filter": (_changed(plan, {"seccomp": (Record("seccomp", ("x86_64", "06")),)}), "not of kind hex", argument),
         "no-filter": (_changed(plan, {"seccomp": ()}), "seccomp is missing", "plan that lacks a required record"),
