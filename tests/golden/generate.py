@@ -29,7 +29,7 @@ ALICE = Account(
     "alice", 1001, 1001, "alice", "/home/alice", gecos="Alice: Ärztin", groups=(("alice", 1001), ("staff", 50))
 )
 
-NO_GROUP = {"forward": (Record("forward", ("a/b",)),)}
+NO_GROUP: dict[str, tuple[Record, ...]] = {"forward": (Record("forward", ("a/b",)),)}
 
 
 def good() -> dict[str, codec.Plan]:
