@@ -39,7 +39,9 @@ AFTER_DROP = 3230
 # manager passed on, the daemon's own pid; 110 mount an image file, 60 put a command into its control groups; 180 start
 # whole systems: ids of the tree, control groups, a console and its log.
 RUN = 1830
-PAM_MODULE = 500
+# 110 are for accounts for whom sshd forwards ports without a session: no other program of ours sees their logins, so it
+# judges the limits of their plans, and records when they begin and end.
+PAM_MODULE = 615
 AFTER_DROP_FOLDERS = ("command", "outer")
 
 # path or path:function -> why it may be longer
