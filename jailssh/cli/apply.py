@@ -8,7 +8,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
+from jailssh.carrying import bring
 from jailssh.change import transaction
+from jailssh.cli import from_bundle
 from jailssh.config.files import read_main
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
@@ -27,12 +29,22 @@ from jailssh.publish.publish import PlanChange, changes, publish_each, revocatio
 from jailssh.setup import doors, forwarding, running, setup
 from jailssh.users import gone, key_removal
 
-EXAMPLES = ("jailssh apply", "jailssh apply --dry-run", "jailssh apply --gone")
+EXAMPLES = (
+    "jailssh apply",
+    "jailssh apply --dry-run",
+    "jailssh apply --gone",
+    "jailssh apply --from bundle --plan",
+    "jailssh apply --pull",
+)
+
+Taken = dict[str, object] | None
+"""Facts about a bundle that was taken in first, None without one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--dry-run", action="store_true", help="check and show the changes, publish nothing")
+    parser.add_argument("--dry-run", "--plan", action="store_true", help="check and show the changes, publish nothing")
+    from_bundle.add_arguments(parser)
     parser.add_argument(
         "--gone", action="store_true", help="only set aside the files of deleted accounts; for jailssh-gone.service"
     )
@@ -48,17 +60,20 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.gone and layout.root:
         raise UsageError("--gone", "cannot be combined with --root: accounts belong to the running host")
     act = not args.dry_run
+    taken = from_bundle.take_in(args, context) if from_bundle.check_arguments(args) else None
+    if taken is not None and not act:
+        return EXIT_OK
     found: list[PlanChange] = []
     shells: list[str] = []
     tries = Tries()
-    with _showing(context, found):
+    with _showing(context, found, taken):
         if args.gone:
             if act:
                 setup.prepare(layout)
             with fs.lock(layout.lock) if act else nullcontext():
                 _set_aside_gone(layout, found, tries.errors, act=act)
             tries.end()
-            _show(context, found, "no account is gone")
+            _show(context, found, "no account is gone", taken)
             return EXIT_OK
         settled: Settled | None = None
         if act:
@@ -66,7 +81,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         else:
             configuration = _look(context, found, shells, tries)
     context.say(shells if not context.json else ())
-    _show(context, found, "no changes")
+    _show(context, found, "no changes", taken)
     try:
         _tell_notes(context, configuration, settled)
     except UnansweredError as error:
@@ -113,8 +128,10 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
     # Nobody adds or takes away an account or a key meanwhile.
     with fs.lock(layout.lock, waiting):
         tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries.errors, act=True))
-        for line in tries("login shells", lambda: transaction.recover(layout, setup.SHELLS)) or ():
-            context.tell(line)
+        # Half of an import is published by nobody: it is taken back, or completed.
+        for subject in (bring.SUBJECT, setup.SHELLS):
+            for line in tries(subject, partial(transaction.recover, layout, subject)) or ():
+                context.tell(line)
         for line in (*transaction.others(layout, setup.SHELLS), *running.try_owed(layout)):
             context.tell(line)
         found += revocations(layout, act=True, errors=tries.errors)
@@ -175,18 +192,21 @@ def setup_here(context: Context) -> bool:
 
 
 @contextmanager
-def _showing(context: Context, revoked: Sequence[PlanChange]) -> Iterator[None]:
+def _showing(context: Context, revoked: Sequence[PlanChange], taken: Taken) -> Iterator[None]:
     """Show what has changed also where an error stops the rest."""
     try:
         yield
     except BaseException:
         if revoked:
-            _show(context, revoked, "")
+            _show(context, revoked, "", taken)
         raise
 
 
-def _show(context: Context, found: Sequence[PlanChange], none: str) -> None:
-    context.facts([_fact(change) for change in found], [line for change in found for line in _lines(change)] or [none])
+def _show(context: Context, found: Sequence[PlanChange], none: str, taken: Taken) -> None:
+    facts: object = [_fact(change) for change in found]
+    if taken is not None:
+        facts = {"bundle": taken, "plans": facts}
+    context.facts(facts, [line for change in found for line in _lines(change)] or [none])
 
 
 def _lines(change: PlanChange) -> list[str]:
