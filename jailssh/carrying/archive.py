@@ -316,8 +316,6 @@ def parse_account(name: str, text: str, where: str, *, secrets: bool = False) ->
         raise ConfigError(where, f"account {name}: missing or not understood: {escape(str(error), 60)}") from None
     if why := _why_no_account(account, secrets=secrets):
         raise ConfigError(where, f"account {name}: {why}")
-    if unknown := sorted(values.keys() - _values(account).keys()):
-        raise ConfigError(where, f"account {name}: {unknown[0]!r} is no field of an account")
     return account
 
 

@@ -137,8 +137,11 @@ def account_of(path: str, text: str) -> archive.CarriedAccount:
     name = path.split("/")[-1].removesuffix(".conf")
     if not path.endswith(f"{ACCOUNTS}/{name}.conf"):
         raise ConfigError(path, f"is no place for an account: {ACCOUNTS}/NAME.conf")
-    said = (line.strip() for line in text.splitlines())
-    return archive.parse_account(name, "".join(f"{line}\n" for line in said if line and line[0] != "#"), path)
+    said = [line for each in text.splitlines() if (line := each.strip()) and line[0] != "#"]
+    account = archive.parse_account(name, "".join(f"{line}\n" for line in said), path)
+    if odd := sorted(set(said).difference(archive.account_lines(account))):
+        raise ConfigError(path, f"is not written as an archive has it: {escape(odd[0], 80)}")
+    return account
 
 
 def written(bundle: Bundle) -> bytes:

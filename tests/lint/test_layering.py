@@ -79,8 +79,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "cli": {
         "carrying", "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "fleet", "host",
-        "image", "integrity", "jail", "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions", "setup", "tree",
-        "upkeep", "users",
+        "image", "integrity", "jail", "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions",
+        "setup", "tree", "upkeep", "users",
     },
 }  # fmt: skip
 VERB_ROOMS = ("cli", "queries", "transfer", "entering", "systems")

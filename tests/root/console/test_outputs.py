@@ -38,6 +38,7 @@ CALLS: dict[str, list[str]] = {
     "enter": ["enter --help"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
     "apply": ["apply", "apply --dry-run"],
+    "bundle": ["bundle --sign /root/key /root/fleet /root/bundle{n}"],
     "config": ["config show", "config check"],
     "plan": ["plan show alice"],
     "explain": ["explain alice -- ls"],

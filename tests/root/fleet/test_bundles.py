@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
+import tarfile
 from collections.abc import Iterator
 
 import pytest
@@ -53,10 +55,14 @@ class Host:
 
     def sign(self, name: str, serial: int, tree: dict[str, str], key: str = "ann") -> None:
         """Make a bundle."""
-        self.sh("rm -rf /root/fleet")
-        for path, text in tree.items():
-            self.sh(f"mkdir -p /root/fleet/$(dirname {path})")
-            self.scratch.write(f"/root/fleet/{path}", text)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for path, text in tree.items():
+                member = tarfile.TarInfo(path)
+                member.size = len(text.encode())
+                tar.addfile(member, io.BytesIO(text.encode()))
+        script = "rm -rf /root/fleet; mkdir /root/fleet; tar -C /root/fleet -x"
+        self.scratch.run(["sh", "-ec", script], input=packed.getvalue(), check=True)
         self.jailssh("bundle", "--sign", f"/root/{key}", "--serial", str(serial), "--overwrite", "/root/fleet",
                      f"/root/{name}", check=True)  # fmt: skip
 
@@ -68,8 +74,9 @@ class Host:
         """Everything that a bundle may touch."""
         places = "/etc/jailssh /var/lib/jailssh /home /run/jailssh"
         listing = f"find {places} -not -name .lock -not -name last-good.conf -printf '%p %m %u %g %y\\n' | sort"
-        contents = "find /etc/jailssh /var/lib/jailssh/plan.v1 /var/lib/jailssh/bundle -type f -not -name '.lock*' 2>/dev/null | sort"
-        return self.sh(f"cat /etc/passwd /etc/group /etc/shadow; {listing}; {contents} | xargs -r sha256sum")
+        kept = "$(ls -d /var/lib/jailssh/bundle /var/lib/jailssh/plan.v1)"
+        contents = f"find /etc/jailssh {kept} -type f -not -name '.lock*' | sort | xargs -r sha256sum"
+        return self.sh(f"cat /etc/passwd /etc/group /etc/shadow; {listing}; {contents}")
 
     def plan_of(self, uid: int) -> bool:
         """True if there is one."""
@@ -95,7 +102,12 @@ def test_it_is_shown_then_made_then_nothing_is_left_to_do(host: Host) -> None:
     done = host.take("first", "--json")
     assert done.code == 0, done
     facts = json.loads(done.stdout)["bundle"]
-    assert (facts["serial"], facts["signer"], facts["created"], facts["joining"]) == (10, "ann@fleet", ["nina"], ["olaf"])
+    assert (facts["serial"], facts["signer"], facts["created"], facts["joining"]) == (
+        10,
+        "ann@fleet",
+        ["nina"],
+        ["olaf"],
+    )
     assert host.sh("cat /etc/jailssh/jails/web.conf") == TREE["groups/web/jails/web.conf"]
     assert host.sh("ls /etc/jailssh/keys") == "nina\nolaf\n" and host.plan_of(NINA) and host.plan_of(OLAF)
     assert host.sh("getent passwd olaf").endswith("/jailssh-login\n")
@@ -114,8 +126,9 @@ def test_what_is_refused_changes_nothing(host: Host) -> None:
                                      **{"all/keys/zoe": public_key(3) + "\n"}))  # fmt: skip
     host.sign("wrong", 96, without(**{"all/jails/team.conf": "plugins = frob\n"}))
     host.sh("cd /root; sed 's/umask = 007/umask = 000/' first >tampered; sed '/SSH SIGNATURE/,$d' first >bare;"
-            " ssh-keygen -q -Y sign -f ann -n file bare; cat bare bare.sig >namespace; head -c 900 first >cut;"
-            " sed -n '/SSH SIGNATURE/,$p' first >alone; (sed '/SSH SIGNATURE/,$d' older; cat alone) >mixed")  # fmt: skip
+            " ssh-keygen -q -Y sign -f ann -n file bare; cat bare bare.sig >namespace;"
+            " head -c 900 first >cut; sed -n '/SSH SIGNATURE/,$p' first >alone;"
+            " (sed '/SSH SIGNATURE/,$d' older; cat alone) >mixed")  # fmt: skip
     rows = {
         "eves": "is not signed by one of the signers",
         "tampered": "is not signed by one of the signers",
