@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from jailssh.carrying.archive import Archive, CarriedAccount, CarriedFile
 from jailssh.carrying.collect import PERSONAL, owner_of
-from jailssh.carrying.compare import Comparison, compare_files
+from jailssh.carrying.compare import Comparison, compare_files, texts_after
 from jailssh.carrying.people import compare_people
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
@@ -101,7 +101,7 @@ def _configuration_after(
     """
     trial = Layout(root=top, prefix=layout.prefix)
     fs.ensure_dir(trial.etc, 0o755, trusted_root=top)
-    for path, text in _texts_after(layout, found).items():
+    for path, text in texts_after(layout, found).items():
         _make_above(trial.etc, path, top)
         fs.atomic_write(f"{trial.etc}/{path}", text.encode("utf-8", "surrogateescape"))
     try:
@@ -157,27 +157,6 @@ def _checks(configuration: Configuration, archive: Archive, *, vacant: bool) -> 
         return read
 
     return [*map(check, wanted), *(ring(name) for name in sorted(archive.accounts))]
-
-
-def _texts_after(layout: Layout, found: Comparison) -> dict[str, str]:
-    """Return the files of the configuration as they would be, by path below /etc/jailssh.
-
-    Those of accounts that the archive does not have are not looked at.
-    """
-    names = {owner_of(path) for path in (*found.files, *found.removed)}
-    texts: dict[str, str] = {}
-    for folder, below, files in os.walk(layout.etc):
-        below[:] = [name for name in below if not name.startswith(".")]
-        for file in files:
-            path = f"{folder}/{file}".removeprefix(f"{layout.etc}/")
-            if path.split("/")[0] in PERSONAL and owner_of(path) not in names:
-                continue
-            left = path in found.removed or os.path.islink(f"{layout.etc}/{path}")
-            if left or file.startswith(".") or file.endswith("~"):
-                continue
-            data = install.read_optional(f"{layout.etc}/{path}", undo.LIMIT)
-            texts[path] = (data or b"").decode("utf-8", "surrogateescape")
-    return texts | {path: carried.text for path, carried in found.files.items()}
 
 
 def _make_above(top: str, path: str, trusted_root: str | None) -> None:

@@ -14,6 +14,7 @@ from jailssh.carrying.collect import MODES, PERSONAL, is_secret, owner_of
 from jailssh.core.errors import ConfigError, JailsshError, parts
 from jailssh.core.names import escape
 from jailssh.files import fs
+from jailssh.host import install
 from jailssh.host.paths import Layout
 from jailssh.jail.configuration import is_of_a_ring
 from jailssh.jail.owners import read_optional
@@ -199,3 +200,24 @@ def diff(whole: str, here: CarriedFile | None, carried: CarriedFile | None, *, h
     elif len(lines) == 1:
         lines.append("empty" if not carried.text else "ends of lines differ")
     return [escape(line) for line in lines]
+
+
+def texts_after(layout: Layout, found: Comparison) -> dict[str, str]:
+    """Return the files of the configuration as they would be, by path below /etc/jailssh.
+
+    Those of accounts that the archive does not have are not looked at.
+    """
+    names = {owner_of(path) for path in (*found.files, *found.removed)}
+    texts: dict[str, str] = {}
+    for folder, below, files in os.walk(layout.etc):
+        below[:] = [name for name in below if not name.startswith(".")]
+        for file in files:
+            path = f"{folder}/{file}".removeprefix(f"{layout.etc}/")
+            if path.split("/")[0] in PERSONAL and owner_of(path) not in names:
+                continue
+            left = path in found.removed or os.path.islink(f"{layout.etc}/{path}")
+            if left or file.startswith(".") or file.endswith("~"):
+                continue
+            data = install.read_optional(f"{layout.etc}/{path}", MAX_FILE)
+            texts[path] = (data or b"").decode("utf-8", "surrogateescape")
+    return texts | {path: carried.text for path, carried in found.files.items()}

@@ -10,7 +10,6 @@ from functools import partial
 
 from jailssh.carrying import bring
 from jailssh.change import transaction
-from jailssh.cli import from_bundle
 from jailssh.config.files import read_main
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError, UsageError
@@ -18,6 +17,7 @@ from jailssh.core.tries import Tries
 from jailssh.daemon import last_good
 from jailssh.diagnose.findings import find, note_lines
 from jailssh.files import fs, narrow
+from jailssh.fleet import from_bundle
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.integrity.settled import Settled

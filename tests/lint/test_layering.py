@@ -64,7 +64,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "carrying": {
         "change", "config", "core", "files", "host", "jail", "plan", "publish", "services", "setup", "users",
     },
-    "fleet": {"carrying", "change", "config", "core", "files", "host", "users"},
+    "fleet": {"carrying", "change", "config", "console", "core", "files", "host", "publish", "users"},
     "transfer": {
         "carrying", "console", "core", "files", "fleet", "host", "jail", "migration", "publish", "selftest", "setup",
         "sources", "users",

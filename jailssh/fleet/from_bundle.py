@@ -39,7 +39,7 @@ def check_arguments(args: argparse.Namespace) -> bool:
         return True
     for name, given in (("--replace", args.replace), ("--older", args.older), ("--on-demand", args.on_demand)):
         if given:
-            raise UsageError(name, "is about a bundle, and there is none", hint="give --from BUNDLE or --pull")
+            raise UsageError(name, "requires a bundle: --from BUNDLE or --pull")
     return False
 
 
