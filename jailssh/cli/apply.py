@@ -44,10 +44,35 @@ Taken = dict[str, object] | None
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("--dry-run", "--plan", action="store_true", help="check and show the changes, publish nothing")
-    from_bundle.add_arguments(parser)
+    _add_bundle_arguments(parser)
     parser.add_argument(
         "--gone", action="store_true", help="only set aside the files of deleted accounts; for jailssh-gone.service"
     )
+
+
+def _add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--from", dest="source", metavar="BUNDLE", help="first take in a signed bundle; - is standard input"
+    )
+    source.add_argument("--pull", action="store_true", help="the same, with what bundle_command writes")
+    parser.add_argument("--replace", action="store_true", help="with a bundle: write files that differ here, too")
+    parser.add_argument("--older", action="store_true", help="with a bundle: take one that is older than the last one")
+    parser.add_argument(
+        "--on-demand", action="store_true", help="with a bundle: build images and plans of new accounts at first logins"
+    )
+
+
+def _has_bundle(args: argparse.Namespace) -> bool:
+    """True if there is a bundle to take in; raises for options that need one."""
+    if args.source is not None or args.pull:
+        if args.gone:
+            raise UsageError("--gone", "cannot be combined with a bundle")
+        return True
+    for name, given in (("--replace", args.replace), ("--older", args.older), ("--on-demand", args.on_demand)):
+        if given:
+            raise UsageError(name, "requires a bundle: --from BUNDLE or --pull")
+    return False
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -60,7 +85,10 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.gone and layout.root:
         raise UsageError("--gone", "cannot be combined with --root: accounts belong to the running host")
     act = not args.dry_run
-    taken = from_bundle.take_in(args, context) if from_bundle.check_arguments(args) else None
+    taken: Taken = None
+    if _has_bundle(args):
+        how = {"replace": args.replace, "older": args.older, "on_demand": args.on_demand}
+        taken = from_bundle.take_in(context, args.source, act=act, **how)
     if taken is not None and not act:
         return EXIT_OK
     found: list[PlanChange] = []

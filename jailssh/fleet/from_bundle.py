@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-
 from jailssh.carrying.bring import How
 from jailssh.carrying.compare import Comparison
 from jailssh.config.files import read_main
 from jailssh.console.context import Context
 from jailssh.console.inputs import read_named
-from jailssh.core.errors import UsageError, raise_all
+from jailssh.core.errors import raise_all
 from jailssh.core.names import escape, pluralize
 from jailssh.fleet import fetch, receive
 from jailssh.fleet.bundle import MAX_BUNDLE
@@ -17,45 +15,23 @@ from jailssh.host import install
 from jailssh.publish.publish import Publisher
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the verb's arguments that are about bundles."""
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument(
-        "--from", dest="source", default="", metavar="BUNDLE", help="first take in a signed bundle; - is standard input"
-    )
-    source.add_argument("--pull", action="store_true", help="the same, with what bundle_command writes")
-    parser.add_argument("--replace", action="store_true", help="with a bundle: write files that differ here, too")
-    parser.add_argument("--older", action="store_true", help="with a bundle: take one that is older than the last one")
-    parser.add_argument(
-        "--on-demand", action="store_true", help="with a bundle: build images and plans of new accounts at first logins"
-    )
+def take_in(
+    context: Context, path: str | None, *, act: bool, replace: bool, older: bool, on_demand: bool
+) -> dict[str, object]:
+    """Make this host what its part of a bundle says, or without ``act`` show that; return facts about it.
 
-
-def check_arguments(args: argparse.Namespace) -> bool:
-    """True if there is a bundle to take in; raises for options that need one."""
-    if args.source or args.pull:
-        if args.gone:
-            raise UsageError("--gone", "cannot be combined with a bundle")
-        return True
-    for name, given in (("--replace", args.replace), ("--older", args.older), ("--on-demand", args.on_demand)):
-        if given:
-            raise UsageError(name, "requires a bundle: --from BUNDLE or --pull")
-    return False
-
-
-def take_in(args: argparse.Namespace, context: Context) -> dict[str, object]:
-    """Make this host what its part of the bundle says, or with ``--plan`` show that; return facts about it."""
+    ``path``: a file, "-" for standard input, None for what ``bundle_command`` writes.
+    """
     context.need_real_root("apply")
     layout = context.layout
-    if args.pull:
+    if path is None:
         source = fetch.SETTING
         data = fetch.fetch(read_main(install.read_optional(layout.config_file) or b"", layout.config_file))
     else:
-        source = "standard input" if args.source == "-" else escape(args.source)
-        data = read_named(args.source, source, MAX_BUNDLE, "a bundle")
-    act = not args.dry_run
-    how = How(replace=args.replace, on_demand=args.on_demand)
-    taken = receive.take(layout, data, source, lambda: Publisher(layout), act=act, how=how, older=args.older)
+        source = "standard input" if path == "-" else escape(path)
+        data = read_named(path, source, MAX_BUNDLE, "a bundle")
+    how = How(replace=replace, on_demand=on_demand)
+    taken = receive.take(layout, data, source, lambda: Publisher(layout), act=act, how=how, older=older)
     found = taken.found
     if act and found.changes:
         context.record([f"bundle {taken.serial} of {taken.signer}", *_changed(found)], {})
