@@ -16,7 +16,7 @@ from tests.harness.source import REPO
 
 pytestmark = pytest.mark.needs("root", "sshd", "journald", "login-program", "ansible")
 
-PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["jailssh.jailssh.host"]}]
+PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["jailssh.jailssh.jailssh"]}]
 WANTED: dict[str, Any] = {
     "jailssh_jails": {"uploads": "plugins = sftp\numask = 027\n", "team": "plugins = sftp\n"},
     "jailssh_accounts": [
@@ -50,7 +50,7 @@ class Host:
         """Run the role; return how many tasks were ok, changed, failed, and what was said."""
         self.scratch.write("/root/wanted.json", json.dumps(wanted))
         assert self.program
-        env = {"ANSIBLE_COLLECTIONS_PATH": "/root/c", "HOME": "/root", "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1",
+        env = {"ANSIBLE_COLLECTIONS_PATH": "/root/c", "HOME": "/root", "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1",
                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}  # fmt: skip
         words = [self.program, "-i", "here,", "-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3"]
         done = self.scratch.run([*words, "-e", "@/root/wanted.json", *options, "/root/play.json"], env=env)
