@@ -50,8 +50,9 @@ class Host:
         """Run the role; return how many tasks were ok, changed, failed, and what was said."""
         self.scratch.write("/root/wanted.json", json.dumps(wanted))
         assert self.program
-        env = {"ANSIBLE_COLLECTIONS_PATH": "/root/c", "HOME": "/root", "LC_ALL": "C.UTF-8", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1",
-               "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}  # fmt: skip
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        env = {"ANSIBLE_COLLECTIONS_PATH": "/root/c", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1",
+               "HOME": "/root", "LC_ALL": "C.UTF-8", "PATH": path}  # fmt: skip
         words = [self.program, "-i", "here,", "-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3"]
         done = self.scratch.run([*words, "-e", "@/root/wanted.json", *options, "/root/play.json"], env=env)
         recap = done.stdout.rpartition("PLAY RECAP")[2]

@@ -32,7 +32,7 @@ ELSEWHERE = {
     "jailssh bundle --sign": "a description and a key: tests/root/fleet",
     "echo 'ann@example.org": "a host of a fleet: tests/root/fleet pulls on one; its timer is in tests/unit/packaging",
     "ansible all": "other hosts; the command in it is that of jailssh-keys(8)",
-    "jailssh lock --no-new-logins --message 'this host": "the same lines as those of jailssh-lock(8) and jailssh-kick(8)",
+    "jailssh lock --no-new-logins --message 'this host": "as in jailssh-lock(8) and jailssh-kick(8)",
     "sed -n '/^=== file": "it shows a part of a file that other lines have made: tests/unit/carrying reads such parts",
     "systemd-sysusers": "a scratch host has no systemd: tests/system/test_logs_booted.py",
     "jailssh setup\njailssh import": "a fresh host: tests/sshd/test_carrying.py has one",
