@@ -55,7 +55,7 @@ def _add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     source.add_argument(
         "--from", dest="source", metavar="BUNDLE", help="first take in a signed bundle; - is standard input"
     )
-    source.add_argument("--pull", action="store_true", help="the same, with what bundle_command writes")
+    source.add_argument("--pull", action="store_true", help="the same, with what the command of pull.conf writes")
     parser.add_argument("--replace", action="store_true", help="with a bundle: write files that differ here, too")
     parser.add_argument("--older", action="store_true", help="with a bundle: take one that is older than the last one")
     parser.add_argument(

@@ -40,8 +40,6 @@ class MainConfig:
     audit_mail: tuple[str, ...]
     audit_command: str
     audit_textfile: str
-    bundle_command: str
-    bundle_user: str
     deny_groups: tuple[str, ...]
     pam_services: tuple[str, ...]
     pam_inside: tuple[str, ...]

@@ -83,9 +83,6 @@ MAIN: tuple[Setting, ...] = (
     Setting("", "audit_mail", "words", "", "addresses that get a mail when a run of the audit has something new"),
     Setting("", "audit_command", "path", "", "program of root's that gets such a run as JSON on standard input"),
     Setting("", "audit_textfile", "path", "", "file for the numbers of each run, as in /var/lib/node/jailssh.prom"),
-    Setting("", "bundle_command", "text", "",
-            "command without a shell that apply --pull gets a signed bundle from, as in: curl -fsS https://HOST/bundle"),
-    Setting("", "bundle_user", "word", "nobody", "account that bundle_command runs as"),
     Setting("", "deny_groups", "words",
             "root sudo wheel admin docker disk adm lxd incus incus-admin libvirt shadow kmem",
             "groups whose members can escape any jail; adduser refuses them without --force", former="refuse_groups"),
@@ -98,6 +95,12 @@ MAIN: tuple[Setting, ...] = (
     Setting("", "min_uid", "int", "1000", "lowest uid of a jailed account; lower ones are system accounts"),
     Setting("", "keep_generations", "int", "2", "number of images to keep for each jail, with the current one"),
 )  # fmt: skip
+
+PULL: tuple[Setting, ...] = (
+    Setting("", "command", "text", "", "command without a shell that writes a signed bundle to standard output"),
+    Setting("", "user", "word", "nobody", "account that the command runs as"),
+)
+"""The settings of ``pull.conf``, which is each host's own: nobody who signs bundles names a command that runs here."""
 
 RLIMITS = ("as", "core", "cpu", "fsize", "nofile", "nproc")
 """The settings of a jail's section ``limits`` that the kernel holds each process to (setrlimit(2))."""

@@ -28,8 +28,9 @@ ACCOUNTS = "accounts"
 MAX_SIGNATURE = 1 << 16
 MAX_BUNDLE = archive.MAX_ARCHIVE + MAX_SIGNATURE
 MAX_SERIAL = (1 << 53) - 1
-OWN = ("signers",)
-"""What below /etc/jailssh is each host's own: who may sign for it is not for a bundle to say."""
+SIGNERS, PULL_FILE = "signers", "pull.conf"
+OWN = (SIGNERS, PULL_FILE)
+"""What below /etc/jailssh is each host's own: who may sign for it, and what it runs to get a bundle."""
 _ALL, _GROUPS, _HOSTS, _SERIAL = "all", "groups", "hosts", "serial"
 _SIGNED = b"-----BEGIN SSH SIGNATURE-----\n"
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
@@ -125,7 +126,7 @@ def _check_file(fleet: Fleet, path: str, each: CarriedFile) -> None:
         raise ConfigError(path, f"is for no host: {FLEET} does not name {escape(words[1], 80)}")
     inside = words[1:] if words[0] == _ALL else words[2:]
     if "/".join(inside) in OWN:
-        raise ConfigError(path, "is each host's own: who may sign for it is not for a bundle to say")
+        raise ConfigError(path, "is each host's own, and cannot be in a bundle")
     if inside[0] == ACCOUNTS:
         account_of(path, each.text)
     if inside[0] == "users" and len(inside) == 2 and path.endswith(".conf"):

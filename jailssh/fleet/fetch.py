@@ -7,38 +7,54 @@ import shlex
 import socket
 import time
 
-from jailssh.config.files import MainConfig
-from jailssh.core.errors import ConfigError, HostError
+from jailssh.config.files import refuse_sections
+from jailssh.config.reader import read_document, read_section
+from jailssh.core.errors import ConfigError, HostError, JailsshError, raise_all
 from jailssh.core.names import escape
 from jailssh.files import fs
-from jailssh.fleet.bundle import MAX_BUNDLE
+from jailssh.fleet.bundle import MAX_BUNDLE, PULL_FILE
 from jailssh.host import accounts, process
+from jailssh.host.paths import Layout
 
-SETTING = "bundle_command"
+COMMAND = "command of pull.conf"
+_LIMIT = 1 << 16
 _TIMEOUT = 300
 _END = 10
 
 
-def fetch(main: MainConfig, seconds: float = _TIMEOUT) -> bytes:
-    """Return what ``bundle_command`` writes, run without a shell as ``bundle_user``; not believed yet.
+def fetch(layout: Layout, seconds: float = _TIMEOUT) -> bytes:
+    """Return what the command of ``pull.conf`` writes, run without a shell as its user; not believed yet.
 
-    Raises where it is not set, fails, writes too much, or has not ended after ``seconds``.
+    Raises where there is none, it fails, writes too much, or has not ended after ``seconds``.
     """
+    path = f"{layout.etc}/{PULL_FILE}"
+    if not os.path.lexists(path):
+        hint = 'write: command = "curl -fsS https://HOST/bundle"'
+        raise HostError(path, "does not exist, so there is nothing to fetch from", hint=hint)
+    command, user = _read_pull(fs.read_trusted(path, _LIMIT, trusted_root=layout.root or None), path)
     try:
-        words = shlex.split(main.bundle_command)
+        words = shlex.split(command)
     except ValueError as error:
-        raise ConfigError(SETTING, f"{str(error).lower()}: {escape(main.bundle_command, 200)}") from error
+        raise ConfigError(path, f"{str(error).lower()}: {escape(command, 200)}") from error
     if not words:
-        hint = 'bundle_command = "curl -fsS https://HOST/bundle" in jailssh.conf'
-        raise ConfigError(SETTING, "is not set, so there is nothing to fetch from", hint=hint)
+        raise ConfigError(path, "command is empty, so there is nothing to fetch from")
     program = process.find_program(words[0])
     if program is None:
-        raise HostError(SETTING, f"program {escape(words[0], 200)} does not exist")
+        raise HostError(COMMAND, f"program {escape(words[0], 200)} does not exist")
     # It may run as root: nobody else may be able to change it.
     os.close(fs.open_trusted(os.path.realpath(program), single_link=False))
-    entry = accounts.get(main.bundle_user)
+    entry = accounts.get(user)
     account = (entry.uid, entry.gid, [gid for _, gid in entry.groups]) if entry.uid else None
     return _read(words, {"HOME": entry.home}, account, time.monotonic() + seconds)
+
+
+def _read_pull(data: bytes, path: str) -> tuple[str, str]:
+    document = read_document(data, path)
+    errors: list[JailsshError] = []
+    refuse_sections(document, {""}, errors)
+    items = read_section(document, "", PULL, errors)
+    raise_all(errors)
+    return str(items["command"].value), str(items["user"].value)
 
 
 def _read(words: list[str], env: dict[str, str], account: tuple[int, int, list[int]] | None, until: float) -> bytes:
@@ -55,10 +71,10 @@ def _read(words: list[str], env: dict[str, str], account: tuple[int, int, list[i
                 if not part or len(data) > MAX_BUNDLE:
                     break
         except TimeoutError:
-            raise HostError(SETTING, "did not end in time", hint=f"try it: {shlex.join(words)}") from None
+            raise HostError(COMMAND, "did not end in time", hint=f"try it: {shlex.join(words)}") from None
         if len(data) > MAX_BUNDLE:
-            raise HostError(SETTING, f"wrote more than {MAX_BUNDLE} bytes, the limit for a bundle")
+            raise HostError(COMMAND, f"wrote more than {MAX_BUNDLE} bytes, the limit for a bundle")
         code = running.finish(timeout=_END).code
     if code != 0:
-        raise HostError(SETTING, f"exit status {code}", hint=f"try it: {shlex.join(words)}")
+        raise HostError(COMMAND, f"exit status {code}", hint=f"try it: {shlex.join(words)}")
     return bytes(data)

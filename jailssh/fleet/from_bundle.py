@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from jailssh.carrying.bring import How
 from jailssh.carrying.compare import Comparison
-from jailssh.config.files import read_main
 from jailssh.console.context import Context
 from jailssh.console.inputs import read_named
 from jailssh.core.errors import raise_all
 from jailssh.core.names import escape, pluralize
 from jailssh.fleet import fetch, receive
 from jailssh.fleet.bundle import MAX_BUNDLE
-from jailssh.host import install
 from jailssh.publish.publish import Publisher
 
 
@@ -20,13 +18,12 @@ def take_in(
 ) -> dict[str, object]:
     """Make this host what its part of a bundle says, or without ``act`` show that; return facts about it.
 
-    ``path``: a file, "-" for standard input, None for what ``bundle_command`` writes.
+    ``path``: a file, "-" for standard input, None for what the command of ``pull.conf`` writes.
     """
     context.need_real_root("apply")
     layout = context.layout
     if path is None:
-        source = fetch.SETTING
-        data = fetch.fetch(read_main(install.read_optional(layout.config_file) or b"", layout.config_file))
+        source, data = "fetched bundle", fetch.fetch(layout)
     else:
         source = "standard input" if path == "-" else escape(path)
         data = read_named(path, source, MAX_BUNDLE, "a bundle")

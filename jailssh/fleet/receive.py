@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from jailssh.carrying import bring
@@ -28,6 +28,7 @@ from jailssh.fleet.bundle import ACCOUNTS, account_of
 from jailssh.fleet.signing import verify
 from jailssh.host import accounts
 from jailssh.host.paths import Layout
+from jailssh.publish.publish import withdraw_plan
 from jailssh.users import adduser
 from jailssh.users.adduser import Publishing
 
@@ -94,6 +95,7 @@ def take(
         fault("bundle: serial kept")
         if found.changes:
             lines += bring.make(layout, archive, found, how, publisher_of, fault)
+        _end_what_runs(layout, how.before or {}, archive)
         if last != data:
             if last is not None:
                 fs.atomic_write(f"{layout.bundles}/{_PREVIOUS}", last, mode=0o600)
@@ -101,6 +103,13 @@ def take(
             fs.atomic_write(f"{layout.bundles}/{_LAST}", data, mode=0o600)
             fault("bundle: kept")
     return Taken(bundle.serial, signer, found, tuple(lines))
+
+
+def _end_what_runs(layout: Layout, before: Mapping[str, CarriedFile], archive: Archive) -> None:
+    """End what lingers of accounts without a file of their own by now; whoever was killed before begins here again."""
+    for path in sorted(before.keys() - archive.files.keys()):
+        if path.startswith("users/") and (entry := accounts.find(owner_of(path))) is not None:
+            withdraw_plan(layout, entry.uid)
 
 
 def _files(part: dict[str, CarriedFile]) -> dict[str, CarriedFile]:

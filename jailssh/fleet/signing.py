@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from jailssh.core.errors import DeniedError, HostError
 from jailssh.core.names import escape
 from jailssh.files import fs
-from jailssh.fleet.bundle import MAX_SIGNATURE, NAMESPACE
+from jailssh.fleet.bundle import MAX_SIGNATURE, NAMESPACE, SIGNERS
 from jailssh.host import process
 from jailssh.host.paths import Layout
 
@@ -28,7 +28,7 @@ def sign(body: bytes, key: str, env: Mapping[str, str]) -> bytes:
 
 def signers_file(layout: Layout) -> str:
     """Return the file that says whose signature counts on this host (ssh-keygen(1): ALLOWED SIGNERS)."""
-    return f"{layout.etc}/signers"
+    return f"{layout.etc}/{SIGNERS}"
 
 
 def verify(layout: Layout, body: bytes, signature: bytes, source: str) -> str:

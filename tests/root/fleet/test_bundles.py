@@ -191,11 +191,14 @@ def test_two_administrators_at_once_leave_the_newer_one(host: Host) -> None:
 
 
 def test_it_is_fetched_by_a_command_without_power(host: Host) -> None:
-    assert "bundle_command: is not set" in host.jailssh("apply", "--pull").stderr
-    host.sign("pulled", 30, without(**{"all/jailssh.conf": 'bundle_command = "cat /srv/bundle"\n', "all/notes": "p\n"}))
-    host.scratch.write("/etc/jailssh/jailssh.conf", 'bundle_command = "cat /root/pulled"\n')
-    assert "bundle_command: exit status 1" in host.jailssh("apply", "--pull").stderr
+    assert "pull.conf: does not exist" in host.jailssh("apply", "--pull").stderr
+    host.sign("pulled", 30, without(**{"all/notes": "p\n"}))
+    host.scratch.write("/etc/jailssh/pull.conf", 'command = "cat /root/pulled"\n')
+    assert "command of pull.conf: exit status 1" in host.jailssh("apply", "--pull").stderr
+    for text, said in (('command = "cat \'x"', "no closing quotation"), ("commnd = x", "commnd"), ("", "is empty")):
+        host.scratch.write("/etc/jailssh/pull.conf", f"{text}\n")
+        assert said in host.jailssh("apply", "--pull").stderr
     host.sh("install -m 644 /root/pulled /srv/bundle")
-    host.scratch.write("/etc/jailssh/jailssh.conf", 'bundle_command = "cat /srv/bundle"\n')
+    host.scratch.write("/etc/jailssh/pull.conf", 'command = "cat /srv/bundle"\n')
     assert "bundle 30 of ann@fleet" in host.jailssh("apply", "--pull").stdout
     assert host.jailssh("apply", "--pull").stdout == "bundle 30 of ann@fleet: nothing to change\nno changes\n"

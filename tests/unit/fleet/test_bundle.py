@@ -50,6 +50,7 @@ ROWS = {
     "a host": ({"hosts/web9/readme": ""}, "fleet.conf does not name web9"),
     "a file for a group": ({"groups/a": ""}, "fleet.conf does not name a"),
     "signers": ({"all/signers": ""}, "is each host's own"),
+    "a command": ({"groups/a/pull.conf": ""}, "is each host's own"),
     "an account": ({"all/accounts/olaf.conf": "uid = 7001\n"}, "missing or not understood"),
     "a field": (
         {"all/accounts/o.conf": "uid = 7001\ngid = 7001\ngroup = o\nhome = /home/o\nshell = /bin/sh\n"},
