@@ -9,6 +9,7 @@ import time
 
 from jailssh.config.files import refuse_sections
 from jailssh.config.reader import read_document, read_section
+from jailssh.config.settings import PULL
 from jailssh.core.errors import ConfigError, HostError, JailsshError, raise_all
 from jailssh.core.names import escape
 from jailssh.files import fs
