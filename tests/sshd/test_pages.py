@@ -28,6 +28,7 @@ ELSEWHERE = {
     "fleet.conf  ": "a tree: tests/root/fleet has one, and tests/unit/fleet",
     "hosts = web1 web2 db1": "fleet.conf: tests/unit/fleet reads it",
     "ann@example.org namespaces": "signers: tests/root/fleet has such a file",
+    'command = "curl': "pull.conf: tests/root/fleet has one",
     "jailssh apply --older": "tests/root/fleet goes back to an older bundle",
     "jailssh bundle --sign": "a description and a key: tests/root/fleet",
     "echo 'ann@example.org": "a host of a fleet: tests/root/fleet pulls on one; its timer is in tests/unit/packaging",
