@@ -103,7 +103,14 @@ def _keep(module):
     while os.path.exists(path):
         again += 1
         path = f"{top}/{stem}.{again}{_END}"
-    said(module, "export", path)
+    part = f"{path}.part"
+    with open(
+        os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8"
+    ) as new:
+        new.write(now)
+        new.flush()
+        os.fsync(new.fileno())
+    os.rename(part, path)
     for name in names[: max(0, len(names) + 1 - module.params["most"])]:
         os.unlink(f"{top}/{name}")
     return path
