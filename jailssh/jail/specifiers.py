@@ -39,9 +39,9 @@ def expanded(
             put = names.get(match[1])
             if put is None:
                 hint = "%u is the account, %g its group, %k the key, %% a %"
-                raise ConfigError(f"[{plugin}] {name}", f"{text!r}: {match[0]} stands for nothing", hint=hint)
+                raise ConfigError(f"[{plugin}] {name}", f"{text!r}: {match[0]} has no meaning", hint=hint)
             if match[1] != "%" and (not put or "/" in put or put in (".", "..")):
-                why = f"{match[0]} is {put!r} here, which is no name of a directory"
+                why = f"{match[0]} is {put!r} here, which is not a name of a directory"
                 raise ConfigError(f"[{plugin}] {name}", why)
             return put
 

@@ -114,7 +114,7 @@ def test_each_key_has_a_directory_of_its_own(world: World) -> None:
         world.host.write(jail, "plugins = rsync\n[rsync]\nwrite = ~/%x\n")
         done = world.host.run(["jailssh", "config", "check"])
         assert done.code != 0
-        assert "'~/%x': %x stands for nothing" in done.stdout + done.stderr, done
+        assert "'~/%x': %x has no meaning" in done.stdout + done.stderr, done
     finally:
         world.jailssh("deluser", name, "--now", "--yes")
         world.host.run(["rm", jail], check=True)
