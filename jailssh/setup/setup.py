@@ -28,7 +28,7 @@ from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.publish import plan_files
 from jailssh.publish.publish import withdraw_plan
-from jailssh.services import listeners, mail, sshd, units
+from jailssh.services import listeners, mail, sshd, sshd_matches, units
 from jailssh.setup import home_keys, jailed, pam, running
 from jailssh.setup.home_keys import Choice
 from jailssh.setup.pam import PAM_PROFILE
@@ -333,9 +333,15 @@ def verify(layout: Layout) -> list[str]:
     config = sshd.main_config(layout)
     sshd.test(config)
     notes = [f"{line} precedes the drop-in and overrides it" for line in sshd.earlier_matches(layout)]
+    matches = sshd_matches.lines(layout)
+    # Of thousands, one for each case that sshd tells apart: asking about each takes as many times as long.
+    cases: dict[tuple[object, ...], str] = {}
     for member in accounts.members(GROUP):
-        if accounts.find(member):
-            sshd.check_forced(sshd.effective(member, config), layout, member)
+        if entry := accounts.find(member):
+            groups = {name for name, _ in entry.groups}
+            cases.setdefault((sshd.FORWARD_GROUP in groups, *sshd_matches.case_of(member, groups, matches)), member)
+    for member in cases.values():
+        sshd.check_forced(sshd.effective(member, config), layout, member)
     configuration = load_configuration(layout)
     notes += sshd.warnings(sshd.effective("jailssh-probe", config), configuration.accept_env())
     notes += pam.notes(layout, configuration.groups())
