@@ -57,7 +57,7 @@ def make(system: System, base: int) -> list[str]:
 
 
 def make_in_unit(base: int) -> list[str]:
-    """Make the group of a system, and one for what starts it, which we enter, in the group of a unit, which we are in."""
+    """Make the group of a system, and one that we enter, in that of a unit, which we are in; return the former."""
     with open("/proc/self/cgroup", encoding="utf-8") as stream:
         own = next((line[3:].rstrip("\n") for line in stream if line.startswith("0::")), "")
     unit = f"{_unified()}{own}"

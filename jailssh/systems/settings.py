@@ -35,7 +35,9 @@ ROWS = (
     Setting("", "hostname", "word", "", "host name in the system (default: its name)"),
     Setting("", "network", "enum:none,veth", "none", "none: a loopback interface; veth: a pair of interfaces too"),
     Setting("", "address", "words", "", "with veth: an IPv4 address, an IPv6 one, or both; with a bridge also /PREFIX"),
-    Setting("", "gateway", "words", "", "with veth: the address of the host, or of the bridge's router; one of each kind"),
+    Setting(
+        "", "gateway", "words", "", "with veth: the address of the host, or of the bridge's router; one of each kind"
+    ),
     Setting("", "bridge", "word", "", "with veth: a bridge of the host that the pair is joined to"),
     Setting("", "resolver", "words", "", "addresses of name servers, written at each start (default: left as it is)"),
     Setting("", "raw_sockets", "bool", "no", "allow raw sockets; ping(8) works without"),
@@ -108,8 +110,9 @@ def parse(name: str, data: bytes, file: str) -> System:
     errors += [ConfigError(items[key].origin, f"{key}: {why}") for key, why in _wrong(name, items)]
     raise_all(errors)
     return System(
-        name=name, hostname=str(of["hostname"]) or name, network=Reach(str(of["network"])), address=_words(of["address"]),
-        gateway=_words(of["gateway"]), bridge=str(of["bridge"]), resolver=_words(of["resolver"]),
+        name=name, hostname=str(of["hostname"]) or name, network=Reach(str(of["network"])),
+        address=_words(of["address"]), gateway=_words(of["gateway"]), bridge=str(of["bridge"]),
+        resolver=_words(of["resolver"]),
         raw_sockets=of["raw_sockets"] is True, ipc=of["ipc"] is True, memory=cast(int, of["memory"]),
         tasks=cast(int, of["tasks"]), cpu=cast(int, of["cpu"]), autostart=of["autostart"] is True,
         depends=_words(of["depends"]), stop_time=cast(int, of["stop_time"]),

@@ -299,7 +299,7 @@ def test_an_init_that_does_not_listen(host: ScratchHost, made: str) -> None:
         ("network = host\n", "1: network: 'host' is not one of: none, veth"),
         ("\nnetwork = veth\n", "2: network: veth needs an address"),
         ("address = 10.0.0.1\n", "1: address: is of no use without: network = veth"),
-        ("network = veth\naddress = 10.0.0.300\n", "2: address: '10.0.0.300' is no IPv4 address as in 10.0.0.2"),
+        ("network = veth\naddress = 10.0.0.300\n", "2: address: '10.0.0.300' is no address as in 10.0.0.2 or fd00::2"),
         ("resolver = dns\n", "1: resolver: 'dns' is no address"),
         ("hostname = a_b\n", "1: hostname: 'a_b' is no host name of at most 64 characters"),
         ("color = red\n", "1: unknown setting color"),
