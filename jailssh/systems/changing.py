@@ -81,7 +81,7 @@ def _apply(layout: Layout, old: System, new: System, now: Kept | None, undo: Exi
     if now is None:
         return
     if any(old.limit(name) != new.limit(name) for name in LIMITS):
-        step(units.hold if units.is_active(new.name) else groups.hold)
+        step(lambda system: _hold(system, now))
     if old.hostname != new.hostname:
         step(lambda system: _name(system, now))
     if old.resolver != new.resolver:
@@ -98,6 +98,13 @@ def _quietly(do: Callable[[System], None], system: System) -> None:
         do(system)
 
 
+def _hold(system: System, now: Kept) -> None:
+    if not (units.are_used() and units.is_active(system.name)):
+        groups.hold(system)
+        return
+    units.hold(system)
+    groups.hold_in_unit(system, running.groups_of(now))
+
+
 def _name(system: System, now: Kept) -> None:
-    space = ["nsenter", f"--uts=/proc/{now.pid}/ns/uts"]
-    process.run([*space, "sh", "-c", f"echo {system.hostname} >/proc/sys/kernel/hostname"], timeout=10)
+    process.run(["nsenter", f"--uts=/proc/{now.pid}/ns/uts", "hostname", system.hostname], timeout=10)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
@@ -56,22 +56,56 @@ def make(system: System, base: int) -> list[str]:
     return made
 
 
-def make_in_unit(base: int) -> list[str]:
-    """Make the group of a system, and one that we enter, in that of a unit, which we are in; return the former."""
-    with open("/proc/self/cgroup", encoding="utf-8") as stream:
-        own = next((line[3:].rstrip("\n") for line in stream if line.startswith("0::")), "")
-    unit = f"{_unified()}{own}"
-    group = f"{unit}/{_PAYLOAD}"
+def make_in_unit(system: System, base: int) -> list[str]:
+    """Make the groups of a system in those of a unit, which we are in, and one for us; return those for its init.
+
+    They are held to the same as the unit, which has room for what stops it, whatever the system does.
+    """
+    own = _own()
+    unit = f"{_unified()}{own.get('', '')}"
+    made = [f"{unit}/{_PAYLOAD}"]
     try:
-        for folder in (f"{unit}/{_WATCH}", group):
+        for folder in (f"{unit}/{_WATCH}", *made):
             _make(folder)
         _write(f"{unit}/{_WATCH}/cgroup.procs", "0")
         for controller in _read(f"{unit}/cgroup.controllers").split():
             _write(f"{unit}/cgroup.subtree_control", f"+{controller}")
-        _delegate(group, base)
+        for names, path in own.items():
+            if set(names.split(",")) & set(control_groups.OF.values()) and path.endswith(own.get("", "/")):
+                made.append(f"{_ROOT}/{names}{path}/{_PAYLOAD}")
+                _make(made[-1])
+        hold_in_unit(system, made)
+        _delegate(made[0], base)
     except OSError as error:
-        raise _failed(error, group) from error
-    return [group]
+        raise _failed(error, made[0]) from error
+    return made
+
+
+def hold_in_unit(system: System, folders: Sequence[str]) -> None:
+    """Hold the groups that :func:`make_in_unit` has made to what the system's file says; :class:`HostError`."""
+    for limit in LIMITS:
+        controller = control_groups.OF[limit]
+        # In the hierarchy of version 2 first: where it has the controller, no other has.
+        found = next((each for each in folders if _has(each, controller, first=each != folders[0])), "")
+        if not found and system.limit(limit) >= 0:
+            raise HostError(f"limit of {limit}", "is not to be had on this host: systemd has no control over it")
+        try:
+            if found:
+                control_groups.hold(found, limit, system.limit(limit))
+        except OSError as error:
+            raise _failed(error, limit) from error
+
+
+def _has(folder: str, controller: str, *, first: bool) -> bool:
+    if first:
+        return controller in folder.removeprefix(f"{_ROOT}/").partition("/")[0].split(",")
+    return controller in _read(f"{folder}/cgroup.controllers").split()
+
+
+def _own() -> dict[str, str]:
+    """Return the groups that we are in, by the names of their controllers; "": version 2."""
+    with open("/proc/self/cgroup", encoding="utf-8") as stream:
+        return {line.split(":", 2)[1]: line.rstrip("\n").split(":", 2)[2] for line in stream}
 
 
 def hold(system: System) -> None:

@@ -183,7 +183,7 @@ def start(layout: Layout, system: System, *, in_unit: bool = False) -> Kept:
         made: list[Kept] = []
 
         def register(pid: int) -> None:
-            facts = {"hostname": system.hostname, "address": " ".join(system.address), "group": folders[0]}
+            facts = {"hostname": system.hostname, "address": " ".join(system.address), "groups": " ".join(folders)}
             made.append(kept.register(layout, name, Kind.SYSTEM, pid, facts))
             network.attach(system, pid, made[0].id, base)
 
@@ -204,8 +204,12 @@ def _groups(system: System, base: int, *, in_unit: bool) -> list[str]:
     if not in_unit:
         return groups.make(system, base)
     units.hold(system)
-    units.check_held(system)
-    return groups.make_in_unit(base)
+    return groups.make_in_unit(system, base)
+
+
+def groups_of(now: Kept) -> list[str]:
+    """Return the control groups of a system, that of version 2 first."""
+    return now.facts.get("groups", "").split(" ")
 
 
 def watcher_of(now: Kept) -> int:
@@ -250,7 +254,7 @@ def stop(layout: Layout, system: System) -> bool:
     with kept.locked(layout):
         by_itself = not kept.is_held(now)
         if not by_itself:
-            groups.tell_to_end(now.facts.get("group", ""), now.pid)
+            groups.tell_to_end(groups_of(now)[0], now.pid)
             kept.end(layout, now, patience=_LAST_WORDS)
         settle(layout, name)
     return by_itself

@@ -11,9 +11,9 @@ from contextlib import suppress
 from systemd import daemon
 
 from jailssh.core.errors import HostError
-from jailssh.files import control_groups, fs
+from jailssh.files import fs
 from jailssh.host import install, process
-from jailssh.systems.settings import LIMITS, System
+from jailssh.systems.settings import System
 
 _BOOTED = "/run/systemd/system"
 _CONTROL = "/run/systemd/system.control"
@@ -21,6 +21,7 @@ _CONTROL = "/run/systemd/system.control"
 _TEMPLATE = "jailssh-system@.service"
 _WAITS = 7200.0
 _ASKS = 20.0
+_OUR_MEMORY, _OUR_TASKS = 64 << 20, 16
 BY_FORCE = "ended by force"
 """What the status of a unit says then."""
 
@@ -94,24 +95,18 @@ def forget(name: str) -> None:
 
 
 def hold(system: System) -> None:
-    """Hold the unit to what the system's file says, until the host is started again; :class:`HostError`."""
+    """Hold the unit to what the system's file says, and what stops it needs; :class:`HostError`."""
     values = {
-        "MemoryMax": _most(system.memory), "MemorySwapMax": "0" if system.memory >= 0 else "infinity",
-        "TasksMax": _most(system.tasks), "CPUQuota": f"{system.cpu}%" if system.cpu >= 0 else "",
+        "MemoryMax": _most(system.memory, _OUR_MEMORY), "MemorySwapMax": "0" if system.memory >= 0 else "infinity",
+        "TasksMax": _most(system.tasks, _OUR_TASKS), "CPUQuota": f"{system.cpu}%" if system.cpu >= 0 else "",
     }  # fmt: skip
-    words = [f"{key}={value}" for key, value in values.items()]
+    # By name: in any other order systemd takes its own files for changed ones.
+    words = [f"{key}={values[key]}" for key in sorted(values)]
     process.run(["systemctl", "--quiet", "set-property", "--runtime", unit_of(system.name), *words], timeout=_ASKS)
 
 
-def check_held(system: System) -> None:
-    """Raise :class:`HostError` where systemd, in whose unit we are, does not hold it to a limit: it says nothing."""
-    for limit in LIMITS:
-        if system.limit(limit) >= 0 and not control_groups.is_held(limit, unit_of(system.name)):
-            raise HostError(f"limit of {limit}", "is not to be had on this host: systemd has no control over it")
-
-
-def _most(value: int) -> str:
-    return str(value) if value >= 0 else "infinity"
+def _most(value: int, room: int) -> str:
+    return str(value + room) if value >= 0 else "infinity"
 
 
 def tell(text: str) -> None:
