@@ -84,8 +84,8 @@ def _apply(layout: Layout, old: System, new: System, now: Kept | None, undo: Exi
         step(lambda system: _hold(system, now))
     if old.hostname != new.hostname:
         step(lambda system: _name(system, now))
-    if old.resolver != new.resolver:
-        step(lambda system: running.resolve(layout, system))
+    if (old.hostname, old.resolver) != (new.hostname, new.resolver):
+        step(lambda system: running.write_names(layout, system))
     if old.address != new.address:
         has = tuple(now.facts.get("address", "").split())
         step(lambda system: network.change(has if system is new else new.address, system, now.pid, now.id))

@@ -177,7 +177,7 @@ def start(layout: Layout, system: System, *, in_unit: bool = False) -> Kept:
     name = system.name
     with kept.locked(layout):
         base = check(layout, system)
-        resolve(layout, system)
+        write_names(layout, system)
         folders = _groups(system, base, in_unit=in_unit)
         plan = plan_of(layout, system, base, folders, in_unit=in_unit).encode()
         made: list[Kept] = []
@@ -221,15 +221,18 @@ def watcher_of(now: Kept) -> int:
         raise HostError(f"system {now.name}", "has ended", hint=f"jailssh system logs {now.name}") from error
 
 
-def resolve(layout: Layout, system: System) -> None:
-    """Write the name servers of a system into its tree, where its file has any; :class:`HostError`."""
-    if not system.resolver:
-        return
+def write_names(layout: Layout, system: System) -> None:
+    """Write the host name of a system into its tree, and name servers if its file has any; :class:`HostError`.
+
+    Its init gives itself the name that it finds there.
+    """
     with _tree(layout, system.name, "etc") as fd:
         if fd is None:
             raise HostError(f"system {system.name}", "has no directory /etc")
-        text = "".join(f"nameserver {address}\n" for address in system.resolver)
-        fs.atomic_write_at(fd, "resolv.conf", text.encode())
+        fs.atomic_write_at(fd, "hostname", f"{system.hostname}\n".encode())
+        if system.resolver:
+            text = "".join(f"nameserver {address}\n" for address in system.resolver)
+            fs.atomic_write_at(fd, "resolv.conf", text.encode())
 
 
 def stop(layout: Layout, system: System) -> bool:
