@@ -30,7 +30,7 @@ int system_await(int channel, int pidfd);
 /* What the program exits with when the system wants to be started again. */
 enum { SYSTEM_REBOOTS = 133 };
 
-/* Outside, without power: write to the plan's log, else to standard error, what MASTER shows, until PIDFD ends.  Returns
+/* Outside, without power: write to the plan's log, else to standard error, what MASTER shows, until PIDFD ends. Returns
  * an exit status by how it did: 0 switched off, SYSTEM_REBOOTS, 1 failed. */
 int system_watch(const struct plan *plan, int master, int pidfd);
 
