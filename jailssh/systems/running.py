@@ -19,6 +19,7 @@ from jailssh.entering.capabilities import NAMES
 from jailssh.entering.kept import Kept, Kind
 from jailssh.files import fs
 from jailssh.files.beneath import open_beneath
+from jailssh.files.removal import mounts_below
 from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record
@@ -195,8 +196,16 @@ def start(layout: Layout, system: System, *, in_unit: bool = False) -> Kept:
                 kept.forget(layout, name)
                 groups.remove(name)
         if not done:
-            raise HostError(f"system {name}", "could not be started")
+            raise HostError(f"system {name}", "could not be started", hint=_covered())
         return made[0]
+
+
+def _covered() -> str:
+    """Return a hint where the kernel may let nobody mount a /proc or /sys of their own (user_namespaces(7))."""
+    points = [each for place in ("/proc", "/sys") for each in mounts_below(place)[1:]]
+    known = ("/proc/sys/fs/", "/sys/fs/", "/sys/kernel/", "/sys/firmware/")
+    covers = [point for point in points if not point.startswith(known)]
+    return f"in this container {escape(covers[0])} is covered, so that no other can be mounted" if covers else ""
 
 
 def _groups(system: System, base: int, *, in_unit: bool) -> list[str]:

@@ -124,7 +124,7 @@ def test_it_is_a_unit_however_it_is_started(debian: BootedTree) -> None:
     assert tree.run(f"systemctl is-enabled {UNIT}").stdout == "disabled\n"
     tree.sh("jailssh system set deb cpu=")
     told = "jailssh system logs deb; journalctl --no-pager -o cat -u " + UNIT
-    tree.wait(lambda: tree.sh(told).count("login:") >= 2, "the console in the journal")
+    tree.wait(lambda: tree.sh(told).count("Multi-User System") >= 2, "the console in the journal")
     assert state(tree, "NeedDaemonReload") == "no"
     # It starts again as it wants to, and ends as it wants to.
     inside(tree, OFF.format(RESTART))
