@@ -8,14 +8,12 @@ import time
 
 from jailssh.core.errors import HostError, UsageError
 from jailssh.entering import ids
-from jailssh.files import control_groups
-from jailssh.host import process
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _FORMS = {
-    "memory": (re.compile(r"([1-9][0-9]{0,9})([kmg]?)\Z"), "a size of at least 1m, such as 512m"),
-    "tasks": (re.compile(r"([1-9][0-9]{0,6})()\Z"), "a number of processes and threads"),
-    "cpu": (re.compile(r"([1-9][0-9]{0,4})()%\Z"), "a percentage of one processor, such as 50%"),
+    "memory": (r"([1-9][0-9]{0,9})([kmg]?)", "a size of at least 1m, such as 512m"),
+    "tasks": (r"([1-9][0-9]{0,6})()", "a number of processes and threads"),
+    "cpu": (r"([1-9][0-9]{0,4})()%", "a percentage of one processor, such as 50%"),
 }
 _LEAST_MEMORY = 1 << 20
 _OURS, _OURS_IN_GROUP = 3, 1
@@ -32,7 +30,7 @@ def parse(texts: list[str]) -> dict[str, int]:
         if name not in _FORMS:
             raise UsageError("--limit", f"{text[:60]!r} is none of: memory=SIZE, tasks=NUMBER, cpu=PERCENT%")
         form, what = _FORMS[name]
-        match = form.match(value)
+        match = re.fullmatch(form, value)
         if name in found or not match:
             raise UsageError("--limit", f"{name} is given twice" if match else f"{name}={value[:60]!r} is not {what}")
         found[name] = int(match[1]) * _UNITS[match[2]]
@@ -50,6 +48,9 @@ def hold(limits: dict[str, int]) -> list[str]:
     """
     if not limits:
         return []
+    from jailssh.files import control_groups  # slow to import, as all below, and for few commands
+    from jailssh.host import process
+
     if os.path.isdir(_SYSTEMD):
         _become_scope(limits)
         return []
@@ -59,7 +60,10 @@ def hold(limits: dict[str, int]) -> list[str]:
 
 def give_up(groups: list[str]) -> None:
     """Remove the groups of :func:`hold` which nobody has entered."""
-    control_groups.remove(groups)
+    if groups:
+        from jailssh.files import control_groups
+
+        control_groups.remove(groups)
 
 
 def show(limits: dict[str, int]) -> list[str]:
@@ -69,6 +73,9 @@ def show(limits: dict[str, int]) -> list[str]:
 
 
 def _become_scope(limits: dict[str, int]) -> None:
+    from jailssh.files import control_groups
+    from jailssh.host import process
+
     name = f"jailssh-run-{os.getpid()}.scope"
     properties: list[tuple[str, ...]] = [
         ("Description", "s", "jailssh run"),

@@ -8,7 +8,6 @@ from dataclasses import KW_ONLY, dataclass
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
 from jailssh.entering import ids
-from jailssh.host import process
 from jailssh.host.paths import Layout
 
 
@@ -39,6 +38,7 @@ class Place:
         if self.unpacker is None:
             return
         from jailssh.files import untar  # slow to import, and for a tar alone
+        from jailssh.host import process
 
         unpacker: str | None = self.unpacker
         if unpacker not in untar.KNOWN:
