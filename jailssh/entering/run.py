@@ -142,7 +142,7 @@ def _plan_of_session(args: argparse.Namespace, place: Place, context: Context) -
     says_more = any(getattr(args, option) for option in _OF_TREE)
     with kept.locked(layout):
         try:
-            if not (args.ephemeral or args.overlay or args.ro or place.is_jail):
+            if not (args.ephemeral or args.overlay or args.ro or place.jail):
                 args.overlay = trees.make_room(layout, name)
             plan = _plan(args, place)
             if args.dry_run:
@@ -182,7 +182,7 @@ def _plan(args: argparse.Namespace, place: Place) -> RunPlan:
     command = args.words[1:] if args.words[:1] == ["--"] else args.words
     terminal = not args.no_terminal and os.isatty(0) and os.isatty(1)
     written = args.ephemeral or args.overlay is not None
-    read_only = args.ro or place.is_jail or (place.image is not None and not written)
+    read_only = args.ro or bool(place.jail) or (place.image is not None and not written)
     tree = place.tree_with(args.overlay)
     records = [
         Record("jail", ("run",)),
@@ -200,6 +200,8 @@ def _plan(args: argparse.Namespace, place: Place) -> RunPlan:
         *_powers(args),
         *(Record("argument", (word,)) for word in command or [place.shell(who.login_shell)]),
     ]
+    if not args.layer and args.overlay is None:
+        place.refuse_bare({record.args[1] for record in records if record.verb == "clone"})
     return RunPlan(uid=who.uid, gid=who.gid, name=who.name, records=in_order(records))
 
 
