@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 
 from jailssh.core.errors import HostError, UsageError
 from jailssh.entering import ids
@@ -18,8 +17,6 @@ _FORMS = {
 _LEAST_MEMORY = 1 << 20
 _OURS, _OURS_IN_GROUP = 3, 1
 """Processes of jailssh-run's beside the command's: of all of it, and of its first process alone."""
-_PATIENCE = 10.0
-_SYSTEMD = "/run/systemd/system"
 
 
 def parse(texts: list[str]) -> dict[str, int]:
@@ -48,10 +45,11 @@ def hold(limits: dict[str, int]) -> list[str]:
     """
     if not limits:
         return []
-    from jailssh.files import control_groups  # slow to import, as all below, and for few commands
+    from jailssh.entering import scopes  # slow to import, as all below, and for few commands
+    from jailssh.files import control_groups
     from jailssh.host import process
 
-    if os.path.isdir(_SYSTEMD):
+    if scopes.are_there():
         _become_scope(limits)
         return []
     own = {name: value + _OURS_IN_GROUP if name == "tasks" else value for name, value in limits.items()}
@@ -73,15 +71,11 @@ def show(limits: dict[str, int]) -> list[str]:
 
 
 def _become_scope(limits: dict[str, int]) -> None:
+    from jailssh.entering import scopes
     from jailssh.files import control_groups
-    from jailssh.host import process
 
     name = f"jailssh-run-{os.getpid()}.scope"
-    properties: list[tuple[str, ...]] = [
-        ("Description", "s", "jailssh run"),
-        ("PIDs", "au", "1", str(os.getpid())),
-        ("CollectMode", "s", "inactive-or-failed"),
-    ]
+    properties: list[tuple[str, ...]] = []
     for limit, value in limits.items():
         if limit == "memory":
             properties += [("MemoryMax", "t", str(value)), ("MemorySwapMax", "t", "0")]
@@ -89,23 +83,8 @@ def _become_scope(limits: dict[str, int]) -> None:
             properties.append(("TasksMax", "t", str(value + _OURS)))
         else:
             properties.append(("CPUQuotaPerSecUSec", "t", str(value * 10_000)))
-    words = [word for each in properties for word in each]
-    process.run(
-        ["busctl", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-         "StartTransientUnit", "ssa(sv)a(sa(sv))", name, "fail", str(len(properties)), *words, "0"],
-        timeout=_PATIENCE,
-    )  # fmt: skip
-    until = time.monotonic() + _PATIENCE
-    while name not in _own_groups():
-        if time.monotonic() > until:
-            raise HostError("--limit", f"systemd has not started {name}")
-        time.sleep(0.002)
+    scopes.start(name, os.getpid(), "jailssh run", properties)
     missing = [limit for limit in limits if not control_groups.is_held(limit, name)]
     if missing:  # systemd itself says nothing where it has no such controller, as in a container
         raise HostError("--limit", f"systemd has no control over {', '.join(missing)} here",
                         hint="in a container, limit the container")  # fmt: skip
-
-
-def _own_groups() -> str:
-    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as stream:
-        return stream.read()

@@ -18,8 +18,8 @@ _OF_PROGRAMS = ("/usr", "/bin", "/lib", "/lib64", "/sbin")
 class Place:
     """A tree.  ``path``: the directory or file; ``named``: what was named, for messages and the journal.
 
-    ``jail``: the name of the one whose image it is.  ``image``: the file system of an image file; ``unpacker``: of a tar, the program that decompresses it, or "".
-    ``memory``: where a tar is unpacked to.
+    ``jail``: the name of the one whose image it is.  ``image``: the file system of an image file.  ``unpacker``: of a
+    tar, the program that decompresses it, or "".  ``memory``: where a tar is unpacked to.
     """
 
     _: KW_ONLY

@@ -149,6 +149,8 @@ def _plan_of_session(args: argparse.Namespace, place: Place, context: Context) -
                 return plan
             place.prepare(args.overlay)
             held = trees.begin(layout, name, plan, says_more=says_more)
+            if note := trees.leave_login(held):
+                context.tell(note)
         finally:
             trees.clear_up(layout, name)
     kept.join_groups(held)
