@@ -193,7 +193,7 @@ def _plan(args: argparse.Namespace, place: Place) -> RunPlan:
         Record("pty", ("yes" if terminal else "no",)),
         Record("tree", (tree, "ro" if read_only else "rw")),
         *([Record("file-system", (place.image,))] if place.image else []),
-        *_layers(args),
+        *_layers(args, tree),
         Record("dev"),
         Record("proc"),
         *_mounts(args),
@@ -207,11 +207,14 @@ def _plan(args: argparse.Namespace, place: Place) -> RunPlan:
     return RunPlan(uid=who.uid, gid=who.gid, name=who.name, records=in_order(records))
 
 
-def _layers(args: argparse.Namespace) -> Iterator[Record]:
+def _layers(args: argparse.Namespace, tree: str) -> Iterator[Record]:
     for text in args.layer:
         yield Record("layer", (directory(text, "--layer"),))
     if args.overlay is not None:
-        yield Record("written", (directory(args.overlay, "--overlay"),))
+        written = directory(args.overlay, "--overlay")
+        if f"{written}/".startswith(f"{tree}/"):  # which would be below itself then
+            raise UsageError(f"--overlay {escape(args.overlay)}", "is in the tree itself")
+        yield Record("written", (written,))
     if args.ephemeral:
         yield Record("ephemeral", (str(_EPHEMERAL),))
     elif args.layer and args.overlay is None and not args.ro:
