@@ -35,6 +35,7 @@ __attribute__((used)) static const char version[] = "jailssh-pam-module " VERSIO
 #define PAM_TABLE "pam"
 #define GROUP "jailssh"                      /* whose members are in a jail, whatever the table says */
 #define FORWARDED "jailssh-forward"          /* for whose members the drop-in lets sshd forward */
+#define FOUND "jailssh-person"               /* what a phase keeps for those behind it in the same process */
 enum { PRIORITY = 4 };                       /* of the record of a refusal, as of the login program's */
 enum { DAY = 86400, LOCKED = 1, GATED = 2 }; /* days of shadow(5): of `jailssh lock`; of whom sshd forwards for */
 
@@ -95,23 +96,27 @@ static bool has_group(pam_handle_t *pamh, const struct person *person)
     return found;
 }
 
-static void person_free(struct person *person)
+static void person_free(pam_handle_t *pamh, void *data, int status)
 {
-    if (!person)
-        return;
+    struct person *person = data;
+    (void)pamh, (void)status;
     plan_free(&person->plan);
     free(person->plan_data);
     free(person->table_data);
     free(person);
 }
 
-/* The person whom PAM asks about, or NULL: root, nobody known, in no jail. */
-static struct person *find_person(pam_handle_t *pamh)
+/* Whom PAM asks about; NULL: root, nobody known, in no jail.  AGAIN: as found before in this process, if so. */
+static const struct person *find_person(pam_handle_t *pamh, bool again)
 {
     const char *name = NULL;
-    const struct passwd *entry = NULL;
-    if (pam_get_user(pamh, &name, NULL) == PAM_SUCCESS && name && *name)
-        entry = pam_modutil_getpwnam(pamh, name);
+    const void *found = NULL;
+    if (pam_get_user(pamh, &name, NULL) != PAM_SUCCESS || !name || !*name)
+        return NULL;
+    if (again && pam_get_data(pamh, FOUND, &found) == PAM_SUCCESS && found &&
+        strcmp(((const struct person *)found)->entry->pw_name, name) == 0)
+        return found;
+    const struct passwd *entry = pam_modutil_getpwnam(pamh, name);
     struct person *person = entry && entry->pw_uid != 0 ? calloc(1, sizeof *person) : NULL;
     if (!person)
         return NULL;
@@ -120,9 +125,10 @@ static struct person *find_person(pam_handle_t *pamh)
     person->in_group = has_group(pamh, person);
     person->is_shell = strcmp(entry->pw_shell, LOGIN_PROGRAM) == 0;
     if (!has_plan(person) && !person->in_group && !person->is_shell) {
-        person_free(person);
+        person_free(pamh, person, 0);
         return NULL;
     }
+    pam_set_data(pamh, FOUND, person, person_free); /* which where it fails stays until the process ends */
     const struct spwd *shadow = pam_modutil_getspnam(pamh, name);
     person->expires = shadow ? shadow->sp_expire : -1;
     person->is_member = pam_modutil_user_in_group_nam_nam(pamh, name, FORWARDED);
@@ -261,10 +267,8 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
 int pam_sm_acct_mgmt(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
     (void)argc, (void)argv;
-    struct person *person = find_person(pamh);
-    int answer = person ? judge(pamh, flags, person) : PAM_IGNORE;
-    person_free(person);
-    return answer;
+    const struct person *person = find_person(pamh, false);
+    return person ? judge(pamh, flags, person) : PAM_IGNORE;
 }
 
 /* What a service that runs commands inside starts from here on is the login program, or nothing. */
@@ -273,7 +277,7 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
     (void)argc, (void)argv;
     int answer = PAM_IGNORE;
     const char *service = item(pamh, PAM_SERVICE), *why = NULL;
-    struct person *person = service_is_su_by_root(service) ? NULL : find_person(pamh);
+    const struct person *person = service_is_su_by_root(service) ? NULL : find_person(pamh, true);
     if (person && person->table_fault)
         why = person->table_fault;
     else if (person && is_inside(person, service)) {
@@ -282,10 +286,7 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
         answer = PAM_SUCCESS;
     } else if (person) /* again: keyboard-interactive's account phase is another process's */
         why = enter_network(pamh, person);
-    if (why)
-        answer = refuse_as(pamh, flags, person, PAM_SESSION_ERR, why);
-    person_free(person);
-    return answer;
+    return why ? refuse_as(pamh, flags, person, PAM_SESSION_ERR, why) : answer;
 }
 
 int pam_sm_close_session(pam_handle_t *pamh, int flags, int argc, const char **argv)

@@ -29,6 +29,7 @@ _ENV_REFUSED = re.compile(
     r"|RESOLV_.*|TZDIR|.*PATH|IFS|ENV|BASH_.*|BASHOPTS|PS4|PROMPT_COMMAND|PYTHON.*|PERL.*|RUBY.*|NODE_.*"
     r"|GIT_.*|RSYNC_.*|SSH_.*|JAILSSH_.*|HOME|USER|LOGNAME|SHELL.*)\Z"
 )
+_ANY_NAME = re.compile("%[ugk]")
 # How a plugin's hint shows what to write.
 _EXAMPLE = "as in: "
 _NOT_YOURS = "the plugin is at fault, not the configuration: report it to its author, or remove it from plugins"
@@ -299,7 +300,8 @@ def place_of(config: JailConfig, plugin: str, path: str, home: str) -> str:
         if item.setting.section != plugin or item.setting.kind not in HOLDS_PATHS or item.origin == "default":
             continue
         texts = item.value if isinstance(item.value, tuple) else (str(item.value),)
-        if any(path == (home + text[1:] if text.startswith("~") else text) for text in texts):
+        whole = [home + text[1:] if text.startswith("~") else text for text in texts]
+        if any(re.fullmatch(_ANY_NAME.sub("[^/]+", re.escape(text)), path) for text in whole):
             return f"{_in_file(config.file, item.origin)} [{plugin}] {item.setting.name}"
     return f"{config.places[plugin]} [{plugin}]"
 

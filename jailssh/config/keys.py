@@ -145,9 +145,14 @@ class Keyring:
 NO_KEYS = Keyring(MappingProxyType({}), MappingProxyType({}), shared=False)
 
 
+def is_name(name: str) -> bool:
+    """True for what can name a key or a group of keys."""
+    return _NAME.match(name) is not None
+
+
 def check_name(name: str, what: str = "key name") -> str:
     """Return ``name`` if it can name a key or a group of keys, else raise :class:`UsageError`."""
-    if not _NAME.match(name):
+    if not is_name(name):
         hint = "letters, digits and '_.+-', not beginning with '.', '+' or '-', at most 200"
         raise UsageError(f"{what} {escape(name, 60)!r}", "not a name", hint=hint)
     return name

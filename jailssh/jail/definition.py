@@ -32,6 +32,7 @@ from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes
 from jailssh.jail.named import named_needs
+from jailssh.jail.specifiers import expanded, of_keys
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
@@ -109,7 +110,9 @@ class JailDefinition:
         known: dict[Account, tuple[float, tuple[PluginResult, ...]]] = self.__dict__.setdefault("_known", {})
         since, results = known.get(account, (0.0, ()))
         if not since or time.monotonic() - since > _KEPT:
-            results = tuple(self._ask(p, partial(p.account, self.facts, account), PluginResult) for p in self.plugins)
+            results = tuple(
+                self._ask(p, partial(p.account, self.facts, account), PluginResult, account) for p in self.plugins
+            )
             refuse_clashes(self.config, results, account)
             for old in (account, *list(known)[: 1 - _FEW]):
                 known.pop(old, None)
@@ -119,7 +122,7 @@ class JailDefinition:
     def trials(self, account: Account) -> dict[str, tuple[Trial, ...] | None]:
         """Return what each plugin announces to be tried for ``account``, None for one that announces nothing."""
         return {
-            plugin.name: self._ask(plugin, partial(plugin.trials, self.facts, account), tuple[Trial, ...])
+            plugin.name: self._ask(plugin, partial(plugin.trials, self.facts, account), tuple[Trial, ...], account)
             if isinstance(plugin, Tried)
             else None
             for plugin in self.plugins
@@ -131,9 +134,17 @@ class JailDefinition:
         texts = chain.from_iterable((v,) if isinstance(v, str) else v for v in values if isinstance(v, str | tuple))
         return frozenset(word for text in texts for word in text.split())
 
-    def _ask(self, plugin: Plugin, question: Callable[[Mapping[str, Value]], _Answer], kind: type[_Answer]) -> _Answer:
+    def _ask(
+        self,
+        plugin: Plugin,
+        question: Callable[[Mapping[str, Value]], _Answer],
+        kind: type[_Answer],
+        account: Account | None = None,
+    ) -> _Answer:
+        """Return what the plugin answers, with its settings as they are for ``account`` where it is about one."""
         try:
-            answer = question(self.config.options[plugin.name])
+            values = self.config.options[plugin.name]
+            answer = question(expanded(plugin.name, plugin.options, values, account) if account else values)
             if fault := type_mismatch(answer, kind):
                 hint = "the plugin is at fault: correct it, or do not use it"
                 raise ConfigError(f"plugin {plugin.name}", f"returned a wrong type: {fault}", hint=hint)
@@ -192,11 +203,13 @@ class JailDefinition:
 def holders(definition: JailDefinition, account: Account, ring: Keyring) -> dict[frozenset[str], tuple[str, ...]]:
     """Return by which roles the account is used, and which named keys have them; an account with none has its own.
 
-    Only roles that some setting of the jail's plugins mentions tell two keys apart, so most keys have the same.
+    Only roles that some setting of the jail's plugins mentions tell two keys apart, so most keys have the same; where a
+    directory has the key's name, each has its own.
     """
     if not ring.keys:
         return {account.roles: ()}
-    mentioned = definition.words()
+    values = chain.from_iterable(options.values() for options in definition.config.options.values())
+    mentioned = definition.words() | (ring.keys.keys() if of_keys(values) else frozenset())
     found: dict[frozenset[str], list[str]] = {}
     for name in ring.keys:
         found.setdefault(frozenset((*(ring.roles(name) & mentioned), "@all")), []).append(name)

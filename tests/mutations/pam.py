@@ -30,6 +30,8 @@ MODULE = (
         "test_a_group_is_enough_to_be_known"),
     module("the table ends where it should", "if (!line || *text != '\\0')", "if (false)",
         "test_what_is_wrong_is_refused_and_named"),
+    module("a session is of whom it is for", "->entry->pw_name, name) == 0)", "->entry->pw_name, name) != 2)",
+        "test_a_session_is_of_whom_it_is_for"),
     module("a session that cannot be led inside is refused", "why = view_enter();", "(void)view_enter();",
         "test_jobs_are_refused_where_their_way_into_the_jail_is_broken"),
 )  # fmt: skip

@@ -18,6 +18,7 @@ class People:
     """The people, each with a key file and a client configuration that offers that key alone."""
 
     world: World
+    user: str = USER
 
     def make(self, name: str, kind: str = "ed25519") -> str:
         """Make a key of this type; return the path of its public half."""
@@ -31,7 +32,7 @@ class People:
 
     def ssh(self, name: str, command: str | None, *options: str, **how: Any) -> Finished:
         """Log in as this person."""
-        return self.world.client.ssh(USER, command, options=["-F", f".ssh/of-{name}.config", *options], **how)
+        return self.world.client.ssh(self.user, command, options=["-F", f".ssh/of-{name}.config", *options], **how)
 
     def reads(self, name: str, repository: str, *options: str) -> Finished:
         """Ask what a clone asks."""
@@ -45,7 +46,7 @@ class People:
 
     def last(self) -> list[dict[str, Any]]:
         """Return the records of the newest login."""
-        return self.world.last_login(USER)
+        return self.world.last_login(self.user)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import paramiko
 import pytest
 
 from jailssh.core import journal_fields as fields
+from jailssh.scratch.host import Finished
 from tests.sshd.people import USER, People
 from tests.sshd.world import World, ending, socket_inside
 
@@ -81,6 +82,42 @@ def test_two_people_have_different_rights(people: People) -> None:
     assert made.code == 0, made
     assert people.world.exists("/srv/forge/bob/mine.git/HEAD")
     assert people.git("alice", "-C", "bobs", "push", "-q", f"{USER}@host:bob/mine", "main").code != 0
+
+
+def test_each_key_has_a_directory_of_its_own(world: World) -> None:
+    """A line of the jail is enough for backups of many machines by one account."""
+    name, machines = "machines", People(world, "machines")
+    jail = f"/etc/jailssh/jails/{name}.conf"
+    world.host.write(jail, "plugins = rsync\n[rsync]\nwrite = ~/%k\nread = /srv/%u\n")
+    world.host.run(["mkdir", f"/srv/{name}"], check=True)
+    world.host.write(f"/srv/{name}/list", "for all\n")
+    world.jailssh("adduser", name, "--jail", name)
+    try:
+        for machine in ("web1", "web2"):
+            world.jailssh("keys", "add", name, machine, machines.make(machine))
+        world.client.write("up", "of this machine\n")
+
+        def rsync(machine: str, *paths: str) -> Finished:
+            shell = f"ssh -F {world.client.home}/.ssh/of-{machine}.config"
+            return world.client.run(["rsync", "-e", shell, *paths])
+
+        assert rsync("web1", "up", f"{name}@host:web1/").code == 0
+        assert rsync("web2", "up", f"{name}@host:web2/").code == 0
+        assert world.exists(f"/home/{name}/web1/up")
+        assert rsync("web1", f"{name}@host:/srv/{name}/list", "got").code == 0
+        for path in ("web2/", f"/home/{name}/web2/", "web1/../web2/", "", f"/srv/{name}/"):
+            assert "command not allowed: path " in rsync("web1", "up", f"{name}@host:{path}").stderr, path
+        # Nothing but the own directory is there at all.
+        shown = world.jailssh("plan", "show", name, "--key", "web1").stdout
+        assert "/web1" in shown
+        assert "/web2" not in shown
+        world.host.write(jail, "plugins = rsync\n[rsync]\nwrite = ~/%x\n")
+        done = world.host.run(["jailssh", "config", "check"])
+        assert done.code != 0
+        assert "'~/%x': %x has no meaning" in done.stdout + done.stderr, done
+    finally:
+        world.jailssh("deluser", name, "--now", "--yes")
+        world.host.run(["rm", jail], check=True)
 
 
 @pytest.mark.parametrize(

@@ -212,7 +212,7 @@ class BootedTree:
             timeout=timeout,
             check=False,
         )
-        assert not check or done.returncode == 0, f"{script}: {done.stdout}{done.stderr}"
+        assert not check or done.returncode == 0, f"{script}: {done.stdout}{done.stderr}\n{self._log()}"
         return done
 
     def popen(self, script: str) -> subprocess.Popen[str]:

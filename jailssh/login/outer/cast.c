@@ -12,7 +12,7 @@
 #include "clock.h"
 
 /* Bytes that become one event, the most that one of them becomes ("\u0007"), and what stands around them at most. */
-enum { PIECE = 4096, LONGEST = 6, HEAD = 512 };
+enum { PIECE = 16384, LONGEST = 6, HEAD = 512 };
 
 /* A line, which is written whole: a recording that is cut somewhere can be read up to there. */
 struct line {

@@ -59,6 +59,7 @@ void pump_start(struct pump *pump, int which, int ours, struct bucket *bucket)
     pump->from = which == TO_COMMAND ? which : ours;
     pump->to = which == TO_COMMAND ? ours : which;
     pump->way = fcntl(pump->to, F_GETFL) & O_NONBLOCK ? BY_WRITE : is_socket(which) ? BY_SEND : BY_PIECES;
+    pump->in_pieces = isatty(pump->from);
     pump->bucket = bucket;
     pump->state = PUMP_EMPTY;
 }
@@ -103,13 +104,14 @@ static bool try_again(void)
 
 static enum pumped give(struct pump *pump)
 {
-    ssize_t n = put(pump);
-    if (n < 0)
-        return try_again() ? PUMP_GOES : PUMP_NO_TARGET;
-    pump->moved += (size_t)n;
-    pump->done += (size_t)n;
-    if (pump->done == pump->have)
-        pump->state = PUMP_EMPTY;
+    while (pump->done < pump->have) {
+        ssize_t n = put(pump);
+        if (n < 0)
+            return try_again() ? PUMP_GOES : PUMP_NO_TARGET;
+        pump->moved += (size_t)n;
+        pump->done += (size_t)n;
+    }
+    pump->state = PUMP_EMPTY;
     return PUMP_GOES;
 }
 
@@ -118,15 +120,16 @@ static enum pumped take(struct pump *pump)
     size_t room = bucket_room(pump->bucket, sizeof pump->buffer);
     if (room == 0) /* another direction has emptied the bucket since poll(2); reading nothing would look like the end */
         return PUMP_GOES;
-    ssize_t n = read(pump->from, pump->buffer, room);
-    if (n < 0 && try_again())
-        return PUMP_GOES;
-    if (n <= 0)
-        return PUMP_NO_SOURCE;
-    pump->moved += (size_t)n;
-    pump->bucket->left -= n;
-    pump->have = (size_t)n;
-    pump->done = 0;
+    ssize_t n;
+    pump->done = pump->have = 0;
+    do {
+        n = read(pump->from, pump->buffer + pump->have, room - pump->have);
+        pump->have += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && pump->in_pieces && pump->have < room);
+    if (pump->have == 0)
+        return n < 0 && try_again() ? PUMP_GOES : PUMP_NO_SOURCE;
+    pump->moved += pump->have;
+    pump->bucket->left -= (long long)pump->have;
     pump->state = PUMP_HOLDS;
     return PUMP_GOES;
 }

@@ -3,6 +3,7 @@
 #define JAILSSH_PUMP_H
 
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 /* How much may pass: RATE bytes a second (0: as much as there is), and at once what an eighth of a second lets pass. */
@@ -21,6 +22,7 @@ struct pump {
     enum { PUMP_ENDED, PUMP_EMPTY, PUMP_HOLDS } state;
     int from, to; /* -1 when it has ended */
     enum { BY_WRITE, BY_SEND, BY_PIECES } way;
+    bool in_pieces;           /* the source is a terminal, which gives 4 KiB at most, however much there is */
     struct bucket *bucket;    /* may be another direction's too */
     size_t have, done;        /* while it holds something: of the buffer, and of that what is delivered */
     unsigned long long moved; /* bytes read and written, together */

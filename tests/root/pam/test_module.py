@@ -29,15 +29,18 @@ INSIDE, OUTSIDE = ("cron", "atd", "su"), "gdm-password"
 REFUSED = ("login", "vsftpd", "proftpd", "systemd-user", "lightdm", "xdm")
 SERVICE = """
 import ctypes, os, pwd, sys
-user, service, uid, *argv = sys.argv[1:]
+users, service, uid, *argv = sys.argv[1:]
+*asked, user = users.split("+")
 libpam = ctypes.CDLL("libpam.so.0")
 class Conv(ctypes.Structure):
     _fields_ = [("conv", ctypes.c_void_p), ("data", ctypes.c_void_p)]
 os.setresuid(int(uid), 0, 0)
 handle, conv = ctypes.c_void_p(), Conv(None, None)
-assert libpam.pam_start(service.encode(), user.encode(), ctypes.byref(conv), ctypes.byref(handle)) == 0
-answer = libpam.pam_acct_mgmt(handle, 0)
+first = asked[0] if asked else user
+assert libpam.pam_start(service.encode(), first.encode(), ctypes.byref(conv), ctypes.byref(handle)) == 0
+answer = libpam.pam_acct_mgmt(handle, 0) if first else 0
 print("account", answer, flush=True)
+assert libpam.pam_set_item(handle, 2, user.encode()) == 0
 if answer or not argv:
     sys.exit()
 os.setresuid(0, 0, 0)
@@ -65,7 +68,10 @@ class Host(Administered):
     """A scratch host with a plain account and one in a jail with a shell, alice."""
 
     def service(self, user: str, service: str, *argv: str, uid: int = 0, input: str = "") -> Finished:
-        """Do as ``service`` for ``user``: the account phase, and with ``argv`` (path, then arguments) all of it."""
+        """Do as ``service`` for ``user``: the account phase, and with ``argv`` (path, then arguments) all of it.
+
+        Of "other+user" the account phase is asked about the other one, of "+user" nobody.
+        """
         return self.scratch.run(["/usr/bin/python3", "-c", SERVICE, user, service, str(uid), *argv], input=input)
 
     def account(self, user: str, service: str, uid: int = 0) -> int:
@@ -188,6 +194,30 @@ def test_what_is_wrong_is_refused_and_named(
     assert host.why("alice", service) == (SUCCESS, "")
 
 
+def test_a_password_that_is_right_opens_no_other_service(host: Host) -> None:
+    """A service of its own that takes passwords of its own, by libpam-wrapper and its module pam_matrix."""
+    folder = f"/usr/lib/{MULTIARCH}/pam_wrapper"
+    host.sh("mkdir -p /root/stacks")
+    stack = f"auth required {folder}/pam_matrix.so passdb=/root/stacks/known\naccount required {MODULE}\n"
+    host.scratch.write("/root/stacks/kiosk", f"{stack}account sufficient pam_permit.so\n")
+    host.scratch.write("/root/stacks/known", "alice:known:kiosk\nplain:known:kiosk\n")
+    wrapped = ("env", "LD_PRELOAD=libpam_wrapper.so", "PAM_WRAPPER=1", "PAM_WRAPPER_SERVICE_DIR=/root/stacks")
+
+    def told(name: str, password: str) -> tuple[bool, str]:
+        done = host.scratch.run(
+            [*wrapped, "pamtester", "kiosk", name, "authenticate", "acct_mgmt"], input=f"{password}\n"
+        )
+        return done.code == 0, done.stdout + done.stderr
+
+    served, said = told("alice", "known")
+    assert not served
+    assert "successfully authenticated" in said
+    assert "cannot come in this way" in said
+    assert told("plain", "known")[0]
+    for name in ("alice", "plain"):
+        assert "successfully authenticated" not in told(name, "other")[1]
+
+
 def test_a_plan_of_the_account_that_had_this_uid_before_jails_nobody(host: Host) -> None:
     with changed(host, "cp /var/lib/jailssh/plan.v1/$(id -u alice) /var/lib/jailssh/plan.v1/$(id -u plain)",
                  "rm /var/lib/jailssh/plan.v1/$(id -u plain)"):  # fmt: skip
@@ -256,6 +286,16 @@ def test_what_a_service_starts_runs_in_the_jail(host: Host, service: str) -> Non
     assert "status 0" in said
     starts = host.scratch.journal(JAILSSH_EVENT="session-start", JAILSSH_USER="alice")
     assert starts[-1]["JAILSSH_COMMAND"].startswith("id -un; pwd;")
+
+
+@pytest.mark.parametrize("asked", ["", "tina", "plain"])
+def test_a_session_is_of_whom_it_is_for(host: Host, asked: str) -> None:
+    """Not of whom the account phase was asked about, in this process or in another one."""
+    said = host.service(f"{asked}+alice", "cron", "/bin/sh", "/bin/sh", "-c", "ls /etc/outside; echo in").stdout
+    assert "/etc/outside\n" not in said
+    assert "in\nstatus 0" in said
+    said = host.service("alice+plain", "cron", "/bin/ls", "ls", "/etc/outside").stdout
+    assert "/etc/outside\nstatus 0" in said
 
 
 def test_a_script_on_the_input_runs_in_the_jail(host: Host) -> None:
