@@ -23,8 +23,9 @@ _WARNING, _NOTICE = "4", "5"
 _WARNINGS = (Event.IMAGE_FAILED,)
 _TIMEOUT = 60.0
 _MOST = 20000
-_ESCAPED = re.compile(rb"\\x([01][0-9a-f]|7f|[89][0-9a-f])")
-_SESSION_ID = re.compile(r"[0-9a-f]{8,16}\Z")
+# Compiled where records are read.
+_ESCAPED = rb"\\x([01][0-9a-f]|7f|[89][0-9a-f])"
+_SESSION_ID = r"[0-9a-f]{8,16}"
 # The login program writes at most so many bytes of a value (VALUE_MAX in login/journal.c).
 _LONGEST_VALUE = 4096
 
@@ -99,7 +100,7 @@ class JournalRecord:
         if COMMAND not in self.fields:
             return None
         raw = self.fields[COMMAND].encode("utf-8", "surrogateescape")
-        return _ESCAPED.sub(lambda found: bytes([int(found[1], 16)]), raw).decode("utf-8", "surrogateescape")
+        return re.sub(_ESCAPED, lambda found: bytes([int(found[1], 16)]), raw).decode("utf-8", "surrogateescape")
 
     @property
     def cut_short(self) -> bool:
@@ -139,12 +140,12 @@ def find_login(which: str, *, root: str = "") -> list[JournalRecord]:
         if not found or not found[0].get(SESSION):
             raise JailsshError("journal", "no record of a login has this cursor")
         which = found[0].get(SESSION)
-    if not _SESSION_ID.match(which):
+    if not re.fullmatch(_SESSION_ID, which):
         raise UsageError(f"record {escape(which, 80)}", "is not a session id, its first 8 digits, or a cursor")
     ids = [which]
     if len(which) < 16:
         done = _journalctl([f"--field={SESSION}"], root)
-        ids = sorted({line for line in done.splitlines() if line.startswith(which) and _SESSION_ID.match(line)})
+        ids = sorted({line for line in done.splitlines() if line.startswith(which) and re.fullmatch(_SESSION_ID, line)})
     logins = {each: found for each in ids if (found := read({SESSION: each}, root=root))}
     if not logins:
         raise JailsshError(f"session {which}", "has no record in the journal", hint="it may be older than the journal")

@@ -107,9 +107,9 @@ def test_a_daemon_as_a_service(ready: BootedTree, name: str) -> None:
 def test_a_session_outlives_the_login_that_began_it(ready: BootedTree, slice_: str, own: bool) -> None:
     """And keeps the limits of whatever else has begun it."""
     begun = f"systemd-run --quiet --scope --unit=begins --slice={slice_}"
-    groups = ready.sh(f"{begun} {SESSION} -- sh -c '(sleep 4321 >/dev/null 2>&1 &) ; echo'")
+    ready.sh(f"{begun} {SESSION} -- sh -c '(sleep 4321 >/dev/null 2>&1 &) ; echo'")
     try:
-        pid = ready.sh("pgrep -f 'sleep 4321'").strip()
+        pid = ready.sh("pgrep -xf 'sleep 4321'").strip()
         groups = ready.sh(f"cat /proc/{pid}/cgroup")
         assert ("/system.slice/jailssh-session-kept.scope" in groups, "begins.scope" in groups) == (own, not own), (
             groups
