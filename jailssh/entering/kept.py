@@ -212,6 +212,7 @@ def end(layout: Layout, kept: Kept, *, number: int = signal.SIGTERM, patience: f
         if fd is not None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(fd, number)
+                signal.pidfd_send_signal(fd, signal.SIGCONT)  # one that was stopped would learn of it too late
             process.wait_ended([fd], patience)
             ended = _has_ended(fd)
             if not ended:

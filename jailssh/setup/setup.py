@@ -416,6 +416,10 @@ def check_unused(layout: Layout, groups: Mapping[str, Sequence[str]]) -> None:
     raise_all(errors)
 
 
+def _visible(path: str) -> list[str]:
+    return sorted(name for name in os.listdir(path) if name[0] != ".") if os.path.isdir(path) else []
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
@@ -456,8 +460,11 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
         install.remove_empty_dir(path)
     lines = ["group, drop-in and mode of the login program are restored", reloaded, *retired]
     if os.path.isdir(layout.state):
-        rest = ", ".join(sorted(os.listdir(layout.state)))
-        lines.append(f"built files stay in {layout.state} ({rest}); nothing uses them")
+        kept = {"trees": "sessions on trees", "systems": "whole systems"}
+        names = {folder: _some(_visible(f"{layout.state}/{folder}")) for folder in kept}
+        rest = ", ".join(sorted(name for name in os.listdir(layout.state) if not names.get(name)))
+        lines += [f"built files stay in {layout.state} ({rest}); nothing uses them"] if rest else []
+        lines += [f"{kept[folder]} are not touched: {some}" for folder, some in names.items() if some]
     still = f"note: %s starts {layout.deliver_program}: take that out of its configuration before jailssh is removed"
     lines += [still % server for server in mail.starting(layout.deliver_program)]
     return lines
