@@ -26,7 +26,7 @@ from jailssh.jail.steady import steady
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.publish import entered
 from jailssh.publish.publish import PlanChange, changes, publish_each, revocations, withdraw_gone
-from jailssh.setup import doors, forwarding, running, setup
+from jailssh.setup import doors, forwarding, jumping, running, setup
 from jailssh.users import gone, key_removal
 
 EXAMPLES = (
@@ -137,6 +137,7 @@ def _look(context: Context, found: list[PlanChange], shells: list[str], tries: T
     if setup_here(context):
         shells += doors.set_shells(layout, configuration, act=False, errors=tries.errors)
         shells += forwarding.settle(layout, configuration, act=False, errors=tries.errors)
+        shells += jumping.settle(layout, configuration, act=False, errors=tries.errors)
     found += changes(configuration, wrong, tries.errors)
     found += entered.pending_entries(configuration, tries.errors)
     return configuration
@@ -184,6 +185,8 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
             shells += tries("login shells", act) or []
             forwards = partial(forwarding.settle, layout, configuration, act=True, errors=tries.errors)
             shells += tries("forwarding", forwards) or []
+            jumps = partial(jumping.settle, layout, configuration, act=True, errors=tries.errors)
+            shells += tries("ports without a session", jumps) or []
         tries.errors += publish_each(configuration, found, wrong, settled.right, settled.published)
         tries.errors += entered.publish_entries(configuration, found)
     return checked, settled

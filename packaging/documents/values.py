@@ -75,6 +75,7 @@ _KINDS: dict[str, str] = {
     "run --session": "none",
     "session end SESSION": "none",
     "system exec -u": "none",
+    "system set KEY=VALUE": "none",
     "system shell -u": "none",
     "session recover SESSION": "none",
     "audit diff NEW": "none",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -122,7 +123,7 @@ def test_plugins_are_found_without_the_source(pristine: Path) -> None:
     command = ["/usr/bin/python3", "-I", "-c", code, str(packages)]
     done = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    names = ["borg", "command", "cvs", "git", "hg", "restic", "rsync", "scp", "sftp", "shell", "svn"]
+    names = ["borg", "command", "cvs", "git", "hg", "jump", "restic", "rsync", "scp", "sftp", "shell", "svn"]
     assert done.stdout.splitlines() == [f"{name} {name}" for name in names] + ["/opt/jailssh"]
 
 
@@ -279,6 +280,19 @@ def test_uninstall_refuses_while_sshd_uses_it(installed: Path) -> None:
     assert done.returncode != 0
     assert "setup --undo" in done.stderr
     assert (_inside(installed) / "libexec/jailssh/jailssh-login").exists()
+
+
+@pytest.mark.parametrize(("folder", "hint"), [("trees", "session end"), ("systems", "system remove")])
+def test_uninstall_refuses_while_there_is_what_only_the_command_ends(pristine: Path, folder: str, hint: str) -> None:
+    kept = pristine / "var/lib/jailssh" / folder / "build"
+    kept.mkdir(parents=True)
+    (kept.parent / ".lock").touch()
+    done = _uninstall(pristine)
+    assert done.returncode != 0
+    assert " are there: build\n" in done.stderr
+    assert f"jailssh {hint}" in done.stderr
+    assert (_inside(pristine) / "libexec/jailssh/jailssh-login").exists()
+    shutil.rmtree(pristine / "var")
 
 
 def test_relative_prefix_is_refused(tmp_path: Path) -> None:
