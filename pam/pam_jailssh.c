@@ -211,7 +211,9 @@ static enum reason judge_forwarded(pam_handle_t *pamh, const struct person *pers
     snprintf(sentence, size, "sshd forwards nothing for it yet; to let it in: jailssh apply");
     if (person->expires != GATED || !pam_modutil_user_in_group_nam_nam(pamh, person->entry->pw_name, group))
         return R_NOT_SERVED;
-    return limit_judge(&person->plan, record_client(pamh), time(NULL), sentence, size);
+    const char *peer = record_client(pamh); /* sshd's logins have one; a check of this host has not */
+    bool checks = !*peer && strcmp(module_item(pamh, PAM_TTY), "jailssh-check") == 0;
+    return checks ? R_NONE : limit_judge(&person->plan, peer, time(NULL), sentence, size);
 }
 
 static int judge(pam_handle_t *pamh, int flags, const struct person *person)
