@@ -42,7 +42,7 @@ SITE = $$($(VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("pur
 
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: build tools help test test-matrix test-mutations test-suites test-system check demo bench lint stage wheels install uninstall deb rpm clean
+.PHONY: build tools help test test-matrix test-mutations test-suites test-system check demo bench bench-quick lint stage wheels install uninstall deb rpm clean
 
 build: ## the login program and the command, in build/ (what make alone does)
 build: $(ROOM)/python.stamp
@@ -131,6 +131,9 @@ demo: $(PACKAGES)-demo.stamp ## a private sshd with jailed accounts and real log
 
 bench: tools $(PACKAGES)-demo.stamp $(PACKAGES)-bench.stamp ## measure beside Jailkit and bubblewrap
 	@$(VENV)/bin/python -m tests.bench $(ARGS)
+
+bench-quick: tools $(PACKAGES)-demo.stamp $(PACKAGES)-bench.stamp ## the login alone, in a minute
+	@$(VENV)/bin/python -m tests.bench --only login --runs 120
 
 # Installing.
 

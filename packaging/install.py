@@ -26,6 +26,11 @@ LOGIN_PROGRAM = "libexec/jailssh/jailssh-login"
 DROP_IN = "etc/ssh/sshd_config.d/20-jailssh.conf"
 SET_ID_MODE, OPEN_SET_ID_MODE = 0o4750, 0o4755
 RUN = "/run/jailssh"
+KEPT = {
+    "/var/lib/jailssh/trees": ("sessions on trees", "jailssh session end NAME removes one, with what it has written"),
+    "/var/lib/jailssh/systems": ("whole systems", "jailssh system remove NAME"),
+}
+"""What nothing but the installed command ends, and takes away."""
 MNT_DETACH, UMOUNT_NOFOLLOW = 2, 8
 
 
@@ -162,7 +167,7 @@ def remove(lines: list[str], target: Target) -> None:
 
 
 def check_unused(target: Target) -> None:
-    """Raise SystemExit while accounts or sshd still depend on the login program."""
+    """Raise SystemExit while accounts, sshd, sessions on trees or whole systems still depend on what is installed."""
     program = target.below_prefix(LOGIN_PROGRAM)
     passwd = target.at("/etc/passwd")
     lines = passwd.read_text(errors="surrogateescape").splitlines() if passwd.exists() else []
@@ -173,6 +178,12 @@ def check_unused(target: Target) -> None:
             f"uninstall: {program} is the login shell of {len(names)} accounts: {some}\n"
             "hint: take them out first with: jailssh deluser --keep-account NAME"
         )
+    for folder, (what, hint) in KEPT.items():
+        at = target.at(folder)
+        kept = sorted(path.name for path in at.iterdir() if path.name[0] != ".") if at.is_dir() else []
+        if kept:
+            some = ", ".join(kept[:5]) + (", …" if len(kept) > 5 else "")
+            raise SystemExit(f"uninstall: {what} are there: {some}\nhint: {hint}")
     if target.at(f"/{DROP_IN}").exists():
         raise SystemExit(f"uninstall: sshd still uses {program}: /{DROP_IN}\nhint: jailssh setup --undo")
 
@@ -186,7 +197,9 @@ def retire_units(target: Target, paths: list[str]) -> None:
     """Stop these units if they are of the running system, and remove the links by which they are enabled."""
     systemctl = shutil.which("systemctl")
     if systemctl and paths and not target.destdir and Path("/run/systemd/system").is_dir():
-        subprocess.run([systemctl, "--quiet", "stop", *map(os.path.basename, paths)], check=False)
+        # Of a template its instances.
+        units = [os.path.basename(path).replace("@.", "@*.") for path in paths]
+        subprocess.run([systemctl, "--quiet", "stop", *units], check=False)
     for link in sorted(target.at("/etc/systemd/system").glob("*.wants/*")):
         if link.is_symlink() and os.readlink(link) in paths:
             link.unlink()

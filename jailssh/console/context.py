@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -41,6 +40,8 @@ class Context:
     def facts(self, facts: Any, lines: Iterable[str]) -> None:
         """Print ``facts`` as one JSON document where asked for, else ``lines``."""
         if self.json:
+            import json  # slow to import, and for this alone
+
             print(json.dumps(facts, indent=2, sort_keys=True))
         else:
             self.say(lines)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import gc
 import importlib
 import keyword
 import os
+import posixpath
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
@@ -19,9 +18,9 @@ import jailssh
 from jailssh.console import output
 from jailssh.console.context import Context
 from jailssh.console.output import SIGPIPE_STATUS, Steady
+from jailssh.core import ending
 from jailssh.core.errors import EXIT_FAILED, EXIT_OK, JailsshError, UsageError
 from jailssh.core.names import check_absolute, escape
-from jailssh.host import nss
 from jailssh.host.paths import Layout
 
 # The module of a verb has the verb's name, with a "_" behind a keyword of Python's.  Modules are imported when
@@ -62,6 +61,7 @@ VERBS: dict[str, str] = {
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
     "migrate": "bring in accounts that Jailkit, rssh, sshd_config and others confine",
+    "bundle": "make a signed bundle of a description of many hosts, for apply --from",
     "export": "write configuration, keys and accounts to a readable archive",
     "import": "bring in an archive of export, with a dry run and a diff",
     "selftest": "prove a jail with real logins: its uses work, attacks do not",
@@ -83,13 +83,15 @@ QUERIES = (
     "transfers",
 )
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
-TRANSFERS = ("export", "import", "migrate")
+TRANSFERS = ("bundle", "export", "import", "migrate")
 """Likewise, those in the room ``transfer``."""
 ENTERING = ("enter", "launch", "run", "session")
 """Likewise, those in the room ``entering``."""
 SYSTEMS = ("system",)
 """Likewise, those in the room ``systems``."""
 INTERRUPTED_STATUS = 130
+_ANY_WIDTH = 80
+"""For the formatter that argparse makes for each argument, only to see that it can be made."""
 # They always ask the name service.
 LOOKING_UP = ("adduser", "apply", "export", "import", "list", "migrate", "selftest")
 
@@ -98,7 +100,21 @@ class VerbParser(argparse.ArgumentParser):
     """Raises :class:`UsageError` instead of printing and exiting; takes no abbreviations of options."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        super().__init__(*args, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **kwargs)  # type: ignore[arg-type, misc]
+        self._width: int | None = _ANY_WIDTH
+        super().__init__(*args, allow_abbrev=False, formatter_class=self._formatter, **kwargs)  # type: ignore[arg-type, misc]
+
+    def _formatter(self, prog: str) -> argparse.HelpFormatter:
+        return argparse.RawDescriptionHelpFormatter(prog, width=self._width)
+
+    def format_help(self) -> str:
+        """Return the text of ``--help``, as wide as the terminal."""
+        self._width = None
+        return super().format_help()
+
+    def format_usage(self) -> str:
+        """Return the line of usage, likewise."""
+        self._width = None
+        return super().format_usage()
 
     def error(self, message: str) -> NoReturn:
         """Raise the error of a wrong command line."""
@@ -109,6 +125,8 @@ class VerbParser(argparse.ArgumentParser):
 def verb_module(verb: str) -> ModuleType:
     """Return the module of ``verb``; :class:`UsageError` with the nearest verb where there is none."""
     if verb not in VERBS:
+        import difflib  # for what is wrong alone
+
         close = difflib.get_close_matches(verb, VERBS, 1)
         hint = f"did you mean: jailssh {close[0]}?" if close else "jailssh --help"
         raise UsageError(f"verb {verb!r}", "does not exist", hint=hint)
@@ -166,6 +184,8 @@ def parse(argv: Sequence[str]) -> tuple[ModuleType, argparse.Namespace]:
     if outer.verb is None:
         raise UsageError("command line", "missing verb", hint="jailssh --help")
     if outer.verb in LOOKING_UP:
+        from jailssh.host import nss  # for these alone
+
         nss.warm()  # Its helper starts while the verb's modules are imported.
     module = verb_module(outer.verb)
     own, command = outer.rest, None
@@ -234,7 +254,7 @@ def program() -> NoReturn:
     """
     gc.disable()  # until the modules are there: there is nothing to collect in them
     code = main()
-    nss.close()
+    ending.end()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
@@ -245,7 +265,7 @@ def unexpected(error: Exception) -> list[str]:
     """Return the lines for an error that no part has expected: what it is, and where it came up."""
     place, trace = "", error.__traceback__
     while trace is not None:
-        place = f"{Path(trace.tb_frame.f_code.co_filename).stem}:{trace.tb_lineno}"
+        place = f"{posixpath.basename(trace.tb_frame.f_code.co_filename).removesuffix('.py')}:{trace.tb_lineno}"
         trace = trace.tb_next
     return [
         f"jailssh: unexpected error at {place}: {type(error).__name__}: {escape(str(error), 500)}",

@@ -17,12 +17,13 @@ HostPath = NewType("HostPath", str)
 JailPath = NewType("JailPath", str)
 P = TypeVar("P", HostPath, JailPath)
 
-_JAIL_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
-_COMBINED = re.compile(r"[a-z0-9][a-z0-9_.+-]{0,199}\Z")
+# Compiled as they are used: a command needs few of them.
+_JAIL_NAME = r"[a-z0-9][a-z0-9_.-]{0,63}"
+_COMBINED = r"[a-z0-9][a-z0-9_.+-]{0,199}"
 # useradd(8) of shadow with names as directories hand them out: letters, digits, '_.-', realms by '@', a trailing '$'.
 _MOST_DIGITS = 20
 """Of what fits into 64 bits."""
-_ACCOUNT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}\$?\Z")
+_ACCOUNT_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,254}\$?"
 _CLEAN = re.compile(r"(/(?!\.{1,2}(/|\Z))[^/\x00-\x1f\x7f]+)+\Z")
 
 MAX_UID = 2**31 - 1
@@ -33,7 +34,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 def check_jail_name(name: str, *, combined: bool = False) -> str:
     """Return ``name`` if it can name a jail (``combined``: also ``a+b``), else raise :class:`UsageError`."""
-    if not (_COMBINED if combined else _JAIL_NAME).match(name) or ".." in name:
+    if not re.fullmatch(_COMBINED if combined else _JAIL_NAME, name) or ".." in name:
         raise UsageError(
             f"jail name {name!r}",
             "is not valid",
@@ -44,7 +45,7 @@ def check_jail_name(name: str, *, combined: bool = False) -> str:
 
 def check_account_name(name: str) -> str:
     """Return ``name`` if it can name an account, else raise :class:`UsageError`."""
-    if not _ACCOUNT_NAME.match(name) or name.isdigit():
+    if not re.fullmatch(_ACCOUNT_NAME, name) or name.isdigit():
         raise UsageError(
             f"account name {name!r}",
             "is not valid",

@@ -18,6 +18,8 @@ from jailssh.plan.ops import Record
 
 MOST = 1000
 """Lines with a mount."""
+_LONGEST = 4095
+"""Bytes of a path (PATH_MAX)."""
 _ESCAPED = re.compile(r"\\([0-7]{3})")
 _PROPAGATION = frozenset(("private", "slave", "shared", "unbindable"))
 _KEPT = frozenset(("ro", "noexec", "noatime", "nodiratime", "strictatime"))
@@ -91,6 +93,8 @@ def record_of(line: Line) -> Record:
     if not is_clean_absolute(target) or target == "/":
         raise ConfigError(line.where, f"target {line.target!r} is no plain path below the tree",
                           hint="use no '..', '//', '.' or control bytes")  # fmt: skip
+    if max(len(os.fsencode(target)), len(os.fsencode(line.source))) > _LONGEST:
+        raise ConfigError(line.where, f"a path is longer than {_LONGEST} bytes")
     flags: list[str] = []
     data: list[str] = []
     missing, bind, deep = "must", False, False

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 from jailssh.core.errors import UsageError
 from jailssh.core.names import MAX_UID, is_number
-from jailssh.host import accounts
 
 NOBODY = 65534
 SHELL = "/bin/sh"
@@ -32,6 +31,8 @@ def identity(user: str | None, group: str | None) -> Identity:
     """Return who USER and GROUP are, by name or number, root without them; :class:`UsageError` for what is neither."""
     if user is None:
         return Identity(uid=0, gid=_gid(group) or 0, name="root", home="/root", login_shell=SHELL)
+    from jailssh.host import accounts  # slow to import, and not for root
+
     if is_number(user):
         uid = _number(user, "user")
         entry = accounts.find_uid(uid)
@@ -54,6 +55,8 @@ def _gid(group: str | None) -> int | None:
         return None
     if is_number(group):
         return _number(group, "group")
+    from jailssh.host import accounts
+
     found = accounts.group_id(group)
     if found is None:
         raise UsageError(f"group {group!r}", "does not exist on this host", hint="a number is taken as it is")

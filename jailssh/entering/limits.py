@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import os
 import re
-import time
 
 from jailssh.core.errors import HostError, UsageError
 from jailssh.entering import ids
-from jailssh.files import control_groups
-from jailssh.host import process
 
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _FORMS = {
-    "memory": (re.compile(r"([1-9][0-9]{0,9})([kmg]?)\Z"), "a size of at least 1m, such as 512m"),
-    "tasks": (re.compile(r"([1-9][0-9]{0,6})()\Z"), "a number of processes and threads"),
-    "cpu": (re.compile(r"([1-9][0-9]{0,4})()%\Z"), "a percentage of one processor, such as 50%"),
+    "memory": (r"([1-9][0-9]{0,9})([kmg]?)", "a size of at least 1m, such as 512m"),
+    "tasks": (r"([1-9][0-9]{0,6})()", "a number of processes and threads"),
+    "cpu": (r"([1-9][0-9]{0,4})()%", "a percentage of one processor, such as 50%"),
 }
 _LEAST_MEMORY = 1 << 20
 _OURS, _OURS_IN_GROUP = 3, 1
 """Processes of jailssh-run's beside the command's: of all of it, and of its first process alone."""
-_PATIENCE = 10.0
-_SYSTEMD = "/run/systemd/system"
 
 
 def parse(texts: list[str]) -> dict[str, int]:
@@ -32,7 +27,7 @@ def parse(texts: list[str]) -> dict[str, int]:
         if name not in _FORMS:
             raise UsageError("--limit", f"{text[:60]!r} is none of: memory=SIZE, tasks=NUMBER, cpu=PERCENT%")
         form, what = _FORMS[name]
-        match = form.match(value)
+        match = re.fullmatch(form, value)
         if name in found or not match:
             raise UsageError("--limit", f"{name} is given twice" if match else f"{name}={value[:60]!r} is not {what}")
         found[name] = int(match[1]) * _UNITS[match[2]]
@@ -50,7 +45,11 @@ def hold(limits: dict[str, int]) -> list[str]:
     """
     if not limits:
         return []
-    if os.path.isdir(_SYSTEMD):
+    from jailssh.entering import scopes  # slow to import, as all below, and for few commands
+    from jailssh.files import control_groups
+    from jailssh.host import process
+
+    if scopes.are_there():
         _become_scope(limits)
         return []
     own = {name: value + _OURS_IN_GROUP if name == "tasks" else value for name, value in limits.items()}
@@ -59,7 +58,10 @@ def hold(limits: dict[str, int]) -> list[str]:
 
 def give_up(groups: list[str]) -> None:
     """Remove the groups of :func:`hold` which nobody has entered."""
-    control_groups.remove(groups)
+    if groups:
+        from jailssh.files import control_groups
+
+        control_groups.remove(groups)
 
 
 def show(limits: dict[str, int]) -> list[str]:
@@ -69,12 +71,11 @@ def show(limits: dict[str, int]) -> list[str]:
 
 
 def _become_scope(limits: dict[str, int]) -> None:
+    from jailssh.entering import scopes
+    from jailssh.files import control_groups
+
     name = f"jailssh-run-{os.getpid()}.scope"
-    properties: list[tuple[str, ...]] = [
-        ("Description", "s", "jailssh run"),
-        ("PIDs", "au", "1", str(os.getpid())),
-        ("CollectMode", "s", "inactive-or-failed"),
-    ]
+    properties: list[tuple[str, ...]] = []
     for limit, value in limits.items():
         if limit == "memory":
             properties += [("MemoryMax", "t", str(value)), ("MemorySwapMax", "t", "0")]
@@ -82,23 +83,8 @@ def _become_scope(limits: dict[str, int]) -> None:
             properties.append(("TasksMax", "t", str(value + _OURS)))
         else:
             properties.append(("CPUQuotaPerSecUSec", "t", str(value * 10_000)))
-    words = [word for each in properties for word in each]
-    process.run(
-        ["busctl", "call", "org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager",
-         "StartTransientUnit", "ssa(sv)a(sa(sv))", name, "fail", str(len(properties)), *words, "0"],
-        timeout=_PATIENCE,
-    )  # fmt: skip
-    until = time.monotonic() + _PATIENCE
-    while name not in _own_groups():
-        if time.monotonic() > until:
-            raise HostError("--limit", f"systemd has not started {name}")
-        time.sleep(0.002)
+    scopes.start(name, os.getpid(), "jailssh run", properties)
     missing = [limit for limit in limits if not control_groups.is_held(limit, name)]
     if missing:  # systemd itself says nothing where it has no such controller, as in a container
         raise HostError("--limit", f"systemd has no control over {', '.join(missing)} here",
                         hint="in a container, limit the container")  # fmt: skip
-
-
-def _own_groups() -> str:
-    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as stream:
-        return stream.read()

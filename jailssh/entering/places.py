@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
 from jailssh.entering import ids
-from jailssh.host import process
 from jailssh.host.paths import Layout
+
+_OF_PROGRAMS = ("/usr", "/bin", "/lib", "/lib64", "/sbin")
 
 
 @dataclass(frozen=True)
 class Place:
     """A tree.  ``path``: the directory or file; ``named``: what was named, for messages and the journal.
 
-    ``image``: the file system of an image file; ``unpacker``: of a tar, the program that decompresses it, or "".
-    ``memory``: where a tar is unpacked to.
+    ``jail``: the name of the one whose image it is.  ``image``: the file system of an image file.  ``unpacker``: of a
+    tar, the program that decompresses it, or "".  ``memory``: where a tar is unpacked to.
     """
 
     _: KW_ONLY
     path: str
     named: str
-    is_jail: bool = False
+    jail: str = ""
     image: str | None = None
     unpacker: str | None = None
     memory: str = ""
@@ -39,6 +41,7 @@ class Place:
         if self.unpacker is None:
             return
         from jailssh.files import untar  # slow to import, and for a tar alone
+        from jailssh.host import process
 
         unpacker: str | None = self.unpacker
         if unpacker not in untar.KNOWN:
@@ -51,9 +54,30 @@ class Place:
         else:
             untar.once(self.path, self.named, unpacker, directory(overlay, "--overlay"))
 
+    def refuse_bare(self, shown: Collection[str]) -> None:
+        """Raise :class:`UsageError` for the image of a jail with ``root = live``: its programs are the host's own.
+
+        ``shown``: where in the tree something of the host is shown; that is all right then.  A command is not shown
+        the host's directories unasked: the jail hides some of what is in them.
+        """
+        bare = [top for top in _OF_PROGRAMS if _is_empty(self.path + top) and top not in shown]
+        if self.jail and bare:
+            why = f"has root = live: {' and '.join(bare)} of its image {'is' if len(bare) == 1 else 'are'} empty"
+            binds = " ".join(f"--bind {top}::ro" for top in bare)
+            hint = f"add {binds} (without what the jail hides there); as its accounts see it: jailssh enter"
+            raise UsageError(f"jail {self.jail}", why, hint=hint)
+
     def shell(self, wanted: str) -> str:
         """Return the shell of who names no command: the own one where the tree has it."""
         return wanted if os.path.lexists(self.path + wanted) else ids.SHELL
+
+
+def _is_empty(path: str) -> bool:
+    try:
+        with os.scandir(path) as found:
+            return not any(found)
+    except OSError:
+        return False  # a link into /usr, or not there at all
 
 
 def look(text: str, layout: Layout) -> Place:
@@ -61,7 +85,7 @@ def look(text: str, layout: Layout) -> Place:
     image = f"{layout.images}/{text}/current"
     if text and "/" not in text and not os.path.exists(text) and os.path.isdir(image):
         path = directory(image)
-        return Place(path=path, named=path, is_jail=True)
+        return Place(path=path, named=path, jail=text)
     if not text or not os.path.lexists(text) or os.path.isdir(text):
         path = directory(text)
         return Place(path=path, named=path)

@@ -9,12 +9,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from jailssh.console.context import Context
-from jailssh.console.inputs import read_named
 from jailssh.core.closed import Network, Shown
 from jailssh.core.errors import HostError, JailsshError, UsageError
 from jailssh.core.names import escape, is_clean_absolute
-from jailssh.entering import fstab, ids, kept, limits, trees
-from jailssh.entering.capabilities import number_of
+from jailssh.entering import ids, limits
 from jailssh.entering.places import Place, directory, look
 from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record
@@ -28,10 +26,11 @@ EXAMPLES = (
     "jailssh run -U --ro ./tree",
 )
 
-_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?\Z")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
-_TERM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,40}\Z")
-_SIZE = re.compile(r"[1-9][0-9]{0,9}[kmg]?\Z")
+# Compiled as they are used.
+_NAME = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?"
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]{0,63}"
+_TERM = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,40}"
+_SIZE = r"[1-9][0-9]{0,9}[kmg]?"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOST_FSTAB = 1 << 20
 _EPHEMERAL = 512 << 20
@@ -132,6 +131,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
 
 def _plan_of_session(args: argparse.Namespace, place: Place, context: Context) -> RunPlan:
     """Return the plan of a command in a session, which is there then, and whose control groups this process is in."""
+    from jailssh.entering import kept, trees  # slow to import, and for sessions alone
+
     layout, name = context.layout, kept.check_name(args.session)
     context.need_real_root("run --session")
     if args.background or args.pidfile is not None:
@@ -141,13 +142,15 @@ def _plan_of_session(args: argparse.Namespace, place: Place, context: Context) -
     says_more = any(getattr(args, option) for option in _OF_TREE)
     with kept.locked(layout):
         try:
-            if not (args.ephemeral or args.overlay or args.ro or place.is_jail):
+            if not (args.ephemeral or args.overlay or args.ro or place.jail):
                 args.overlay = trees.make_room(layout, name)
             plan = _plan(args, place)
             if args.dry_run:
                 return plan
             place.prepare(args.overlay)
             held = trees.begin(layout, name, plan, says_more=says_more)
+            if note := trees.leave_login(held):
+                context.tell(note)
         finally:
             trees.clear_up(layout, name)
     kept.join_groups(held)
@@ -181,7 +184,7 @@ def _plan(args: argparse.Namespace, place: Place) -> RunPlan:
     command = args.words[1:] if args.words[:1] == ["--"] else args.words
     terminal = not args.no_terminal and os.isatty(0) and os.isatty(1)
     written = args.ephemeral or args.overlay is not None
-    read_only = args.ro or place.is_jail or (place.image is not None and not written)
+    read_only = args.ro or bool(place.jail) or (place.image is not None and not written)
     tree = place.tree_with(args.overlay)
     records = [
         Record("jail", ("run",)),
@@ -190,7 +193,7 @@ def _plan(args: argparse.Namespace, place: Place) -> RunPlan:
         Record("pty", ("yes" if terminal else "no",)),
         Record("tree", (tree, "ro" if read_only else "rw")),
         *([Record("file-system", (place.image,))] if place.image else []),
-        *_layers(args),
+        *_layers(args, tree),
         Record("dev"),
         Record("proc"),
         *_mounts(args),
@@ -199,14 +202,19 @@ def _plan(args: argparse.Namespace, place: Place) -> RunPlan:
         *_powers(args),
         *(Record("argument", (word,)) for word in command or [place.shell(who.login_shell)]),
     ]
+    if not args.layer and args.overlay is None:
+        place.refuse_bare({record.args[1] for record in records if record.verb == "clone"})
     return RunPlan(uid=who.uid, gid=who.gid, name=who.name, records=in_order(records))
 
 
-def _layers(args: argparse.Namespace) -> Iterator[Record]:
+def _layers(args: argparse.Namespace, tree: str) -> Iterator[Record]:
     for text in args.layer:
         yield Record("layer", (directory(text, "--layer"),))
     if args.overlay is not None:
-        yield Record("written", (directory(args.overlay, "--overlay"),))
+        written = directory(args.overlay, "--overlay")
+        if f"{written}/".startswith(f"{tree}/"):  # which would be below itself then
+            raise UsageError(f"--overlay {escape(args.overlay)}", "is in the tree itself")
+        yield Record("written", (written,))
     if args.ephemeral:
         yield Record("ephemeral", (str(_EPHEMERAL),))
     elif args.layer and args.overlay is None and not args.ro:
@@ -222,7 +230,7 @@ def _directory(text: str) -> str:
 
 def _spaces(args: argparse.Namespace) -> Iterator[Record]:
     if args.hostname is not None:
-        if not _NAME.match(args.hostname):
+        if not re.fullmatch(_NAME, args.hostname):
             raise UsageError("--hostname", f"{args.hostname[:80]!r} is no host name of at most 64 characters")
         yield Record("hostname", (args.hostname,))
     if args.background:
@@ -238,7 +246,13 @@ def _spaces(args: argparse.Namespace) -> Iterator[Record]:
 
 
 def _mounts(args: argparse.Namespace) -> Iterator[Record]:
+    if args.fstab is None and not args.bind and not args.tmpfs:
+        return
+    from jailssh.entering import fstab
+
     if args.fstab is not None:
+        from jailssh.console.inputs import read_named
+
         name = escape(args.fstab)
         data = read_named(args.fstab, name, _MOST_FSTAB, "a file of mounts")
         yield from fstab.parse(data.decode("utf-8", "surrogateescape"), name)
@@ -256,7 +270,7 @@ def _mounts(args: argparse.Namespace) -> Iterator[Record]:
         )
     for text in args.tmpfs:
         target, _, size = text.partition(":")
-        if size and not _SIZE.match(size):
+        if size and not re.fullmatch(_SIZE, size):
             raise UsageError("--tmpfs", f"{size!r} is no size, such as 64m")
         yield fstab.record_of(
             fstab.Line(source="none", target=target, kind=fstab.Kind.TMPFS, where="--tmpfs",
@@ -275,11 +289,11 @@ def _environment(given: list[str], who: ids.Identity, terminal: bool) -> dict[st
         "LANG": "C.UTF-8",
     }
     term = os.environ.get("TERM", "")
-    if terminal and _TERM.match(term):
+    if terminal and re.fullmatch(_TERM, term):
         out["TERM"] = term
     for text in given:
         name, is_set, value = text.partition("=")
-        if not _VARIABLE.match(name):
+        if not re.fullmatch(_VARIABLE, name):
             raise UsageError("--env", f"{name[:80]!r} is no name of a variable")
         out.pop(name, None)
         if is_set:
@@ -288,6 +302,8 @@ def _environment(given: list[str], who: ids.Identity, terminal: bool) -> dict[st
 
 
 def _powers(args: argparse.Namespace) -> Iterator[Record]:
+    if args.keep_cap:
+        from jailssh.entering.capabilities import number_of
     for name in dict.fromkeys(args.keep_cap):
         yield Record("keep-cap", (name, str(number_of(name))))
     if args.privileged:

@@ -68,6 +68,8 @@ def _end(context: Context, name: str) -> dict[str, Any]:
 
 def _recover(context: Context, name: str) -> dict[str, Any]:
     held = trees.recover(context.layout, name)
+    if note := trees.leave_login(held):
+        context.tell(note)
     return {"name": name, "id": held.id, "pid": held.pid, "done": f"session {name} is there again"}
 
 

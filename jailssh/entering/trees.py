@@ -14,7 +14,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
-from jailssh.entering import kept
+from jailssh.entering import kept, scopes
 from jailssh.entering.kept import Kept, Kind
 from jailssh.files import fs
 from jailssh.host.paths import Layout
@@ -102,6 +102,11 @@ def begin(layout: Layout, name: str, plan: RunPlan, *, says_more: bool) -> Kept:
         why = "was begun with another tree or other options of one"
         raise UsageError(f"session {name}", why, hint=f"jailssh session end {name}")
     return held
+
+
+def leave_login(held: Kept) -> str:
+    """Let a session that was begun in a login outlive it, where systemd has control groups; return why not, or ""."""
+    return scopes.leave_login(f"jailssh-session-{held.name}.scope", held.pid, f"session {held.name}")
 
 
 def _held(layout: Layout, name: str) -> Kept | None:

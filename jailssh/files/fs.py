@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -24,6 +23,11 @@ _NEW = ".new-"
 _DIR = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK so that a fifo put in the place of a file cannot hold us, O_NOCTTY for the same with a terminal.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+
+
+def _token() -> str:
+    """Return what nobody can guess; the module secrets would bring in all of hashlib's libraries for it."""
+    return os.urandom(8).hex()
 
 
 def failed(action: str, path: str, error: OSError) -> HostError:
@@ -291,7 +295,7 @@ def atomic_write_parts_at(
     dirfd: int, name: str, parts: Iterable[bytes], mode: int = 0o644, uid: int = 0, gid: int = 0
 ) -> None:
     """Do the same with data that comes in parts; what ``parts`` raises leaves the old file as it was."""
-    new = f"{_NEW}{secrets.token_hex(8)}"
+    new = f"{_NEW}{_token()}"
     fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=dirfd)
     try:
         try:
@@ -333,7 +337,7 @@ def atomic_write_parts(path: str, parts: Iterable[bytes], mode: int = 0o644, uid
 
 def atomic_symlink_at(dirfd: int, name: str, target: str) -> None:
     """Make ``name`` in the open directory a symbolic link to ``target``, replacing an old one; raises OSError."""
-    new = f"{_NEW}{secrets.token_hex(8)}"
+    new = f"{_NEW}{_token()}"
     os.symlink(target, new, dir_fd=dirfd)
     try:
         os.rename(new, name, src_dir_fd=dirfd, dst_dir_fd=dirfd)
@@ -442,7 +446,7 @@ def _remove_level(top: int, name: str, mount: bytes) -> None:
         _stay(fd, mount, name)
         for child in os.listdir(fd):
             if _is_dir(fd, child):
-                os.rename(child, f".gone-{secrets.token_hex(8)}", src_dir_fd=fd, dst_dir_fd=top)
+                os.rename(child, f".gone-{_token()}", src_dir_fd=fd, dst_dir_fd=top)
             else:
                 os.unlink(child, dir_fd=fd)
     finally:

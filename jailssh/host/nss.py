@@ -21,6 +21,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
+from jailssh.core import ending
 from jailssh.core.errors import JailsshError
 from jailssh.core.names import escape
 from jailssh.host import nss_helper
@@ -252,6 +253,7 @@ _NAMES = {"user": "account", "uid": "account with uid", "group": "group", "gid":
 _HINT = "check the directory service (getent passwd NAME), then repeat the command"
 _asker = Asker()
 atexit.register(_asker.close)
+ending.register(_asker.close)
 
 
 def ask(kind: str, key: str = "") -> list[str] | None:

@@ -108,18 +108,19 @@ ROSTER = ("key", "authority")
 """A plan with one of these only says which key has which plan."""
 REQUIRED_OF_ROSTER = ("jail", "message")
 
-_INT = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
+# Compiled as they are used: a command that makes a plan of its own uses few.
+_INT = r"-?(0|[1-9][0-9]{0,17})"
 _KINDS = {
-    "name": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}\Z"),
-    "uint": re.compile(r"(0|[1-9][0-9]{0,17})\Z"),
-    "octal": re.compile(r"[0-7]{1,4}\Z"),
-    "env": re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z"),
-    "accepted": re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\*?\Z"),
-    "hex": re.compile(r"([0-9a-f]{16}){1,4096}\Z"),
-    "letter": re.compile(r"[A-Za-z0-9@]\Z"),
-    "letters": re.compile(r"[A-Za-z0-9@]{1,64}\Z"),
-    "base64": re.compile(r"[A-Za-z0-9+/=]{16,16384}\Z"),
-    "address": re.compile(r"[0-9a-f:./]{3,64}\Z"),
+    "name": r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}",
+    "uint": r"(0|[1-9][0-9]{0,17})",
+    "octal": r"[0-7]{1,4}",
+    "env": r"[A-Za-z_][A-Za-z0-9_]{0,63}",
+    "accepted": r"[A-Za-z_][A-Za-z0-9_]{0,63}\*?",
+    "hex": r"([0-9a-f]{16}){1,4096}",
+    "letter": r"[A-Za-z0-9@]",
+    "letters": r"[A-Za-z0-9@]{1,64}",
+    "base64": r"[A-Za-z0-9+/=]{16,16384}",
+    "address": r"[0-9a-f:./]{3,64}",
 }
 
 
@@ -190,8 +191,8 @@ def _fits_any(kind: str, value: str) -> bool:
         return value in words_of_kind
     if span := bounds(kind):
         low, high = span
-        return bool(_INT.match(value)) and (low < 0 or value[0] != "-") and low <= int(value) <= high
-    return bool(_KINDS[kind].match(value))
+        return bool(re.fullmatch(_INT, value)) and (low < 0 or value[0] != "-") and low <= int(value) <= high
+    return bool(re.fullmatch(_KINDS[kind], value))
 
 
 def _is_class(value: str) -> bool:

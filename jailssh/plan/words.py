@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 
 from jailssh.core.names import DAYS, binary_size, pluralize
 from jailssh.policy.value_class import parse_class
@@ -64,6 +63,8 @@ def clock(minute: int) -> str:
 
 def moment(seconds: int) -> str:
     """Return seconds since 1970 as a date and time of UTC: ``2027-01-15 08:00 UTC``."""
+    from datetime import UTC, datetime, timedelta  # for people alone
+
     try:
         return f"{datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds):%Y-%m-%d %H:%M} UTC"
     except OverflowError:

@@ -56,19 +56,10 @@ class Denial:
     tests: tuple[Condition, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Step:
-    """An instruction; a label of None is the next one."""
-
-    code: int
-    value: int
-    then: str | None = None
-    otherwise: str | None = None
-
-
 class _Program:
     def __init__(self) -> None:
-        self._steps: list[_Step] = []
+        # Code, value, and where to go if so and if not: a label of None is the next instruction.
+        self._steps: list[tuple[int, int, str | None, str | None]] = []
         self._places: dict[str, int] = {}
         self._labels = 0
 
@@ -80,14 +71,12 @@ class _Program:
         self._places[label] = len(self._steps)
 
     def add(self, code: int, value: int, then: str | None = None, otherwise: str | None = None) -> None:
-        self._steps.append(_Step(code, value, then, otherwise))
+        self._steps.append((code, value, then, otherwise))
 
     def assemble(self) -> bytes:
         return b"".join(
-            struct.pack(
-                "=HBBI", step.code, self._distance(at, step.then), self._distance(at, step.otherwise), step.value
-            )
-            for at, step in enumerate(self._steps)
+            struct.pack("=HBBI", code, self._distance(at, then), self._distance(at, otherwise), value)
+            for at, (code, value, then, otherwise) in enumerate(self._steps)
         )
 
     def _distance(self, at: int, label: str | None) -> int:

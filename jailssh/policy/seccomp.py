@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import socket
 import stat
 import struct
 import termios
@@ -70,7 +69,12 @@ _ARCHITECTURE = 12
 """Where libseccomp's programs have the machine's AUDIT_ARCH: what the second instruction compares with."""
 
 # The families below AF_PACKET (17) that a program with a network needs; all above are refused as a range.
-NETWORK_FAMILIES = (socket.AF_UNSPEC, socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
+AF_UNIX, AF_PACKET = 1, 17
+NETWORK_FAMILIES = (0, AF_UNIX, 2, 10, 16)
+"""AF_UNSPEC, AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: the same on every architecture (linux/socket.h).
+
+The module socket has them too, and takes longer to import than a filter to be made.
+"""
 
 
 def filter_for(network: Network, *, ipc: bool = True) -> tuple[str, bytes]:
@@ -180,13 +184,15 @@ def _pyseccomp() -> ModuleType:
 
 
 def _denials_of_system(ipc: bool, raw: bool) -> Iterator[tuple[str, Denial]]:
+    import socket
+
     for call in (*KERNEL_CORNERS, *(call for call in MACHINE if call not in OF_SYSTEM)):
         yield call, Denial(errno.EPERM)
     for call in () if ipc else IPC:
         yield call, Denial(errno.ENOSYS)
     ioctls = tuple(getattr(termios, name) for name in TERMINAL_IOCTLS)
     yield "ioctl", Denial(errno.EPERM, (Condition(Test.IS, 1, ioctls),))
-    families = {*NETWORK_FAMILIES, socket.AF_PACKET} if raw else set(NETWORK_FAMILIES)
+    families = {*NETWORK_FAMILIES, AF_PACKET} if raw else set(NETWORK_FAMILIES)
     top = max(families)
     refused = errno.EAFNOSUPPORT
     yield "socket", Denial(refused, (Condition(Test.ABOVE, 0, (top,)),))
@@ -219,9 +225,9 @@ def _denials(network: bool, ipc: bool) -> Iterator[tuple[str, Denial]]:
         yield call, Denial(denied, (Condition(Test.HAS, place, MAKES_FILE), Condition(Test.HAS, place + 1, SET_ID)))
     # A compare of the whole register fails closed: a family with anything in the high half is none that is allowed.
     refused = errno.EAFNOSUPPORT
-    yield "socketpair", Denial(refused, (Condition(Test.NOT, 0, (socket.AF_UNIX,)),))
+    yield "socketpair", Denial(refused, (Condition(Test.NOT, 0, (AF_UNIX,)),))
     if not network:
-        yield "socket", Denial(refused, (Condition(Test.NOT, 0, (socket.AF_UNIX,)),))
+        yield "socket", Denial(refused, (Condition(Test.NOT, 0, (AF_UNIX,)),))
         return
     top = max(NETWORK_FAMILIES)
     yield "socket", Denial(refused, (Condition(Test.ABOVE, 0, (top,)),))

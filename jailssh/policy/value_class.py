@@ -50,13 +50,13 @@ REPOSITORIES = frozenset((Kind.REPOSITORY, Kind.NEW_REPOSITORY))
 PATHS = REPOSITORIES | {Kind.PATH}
 OPTIONS_ONLY = frozenset((Kind.FLAG, Kind.CAPABILITIES))
 """Classes that no operand can be of."""
-_BEHIND: Mapping[Kind, re.Pattern[str]] = {
-    Kind.INT: re.compile(r"(-?[0-9]{1,9}):(-?[0-9]{1,10})"),
-    Kind.SIZE: re.compile(r"[0-9]{1,18}"),
-    Kind.PATTERN: re.compile(r"[A-Za-z0-9_.,:+@%=*-]{1,255}"),
-    Kind.ENUM: re.compile(r"[A-Za-z0-9_.,-]{1,1024}"),
+_BEHIND: Mapping[Kind, str] = {
+    Kind.INT: r"(-?[0-9]{1,9}):(-?[0-9]{1,10})",
+    Kind.SIZE: r"[0-9]{1,18}",
+    Kind.PATTERN: r"[A-Za-z0-9_.,:+@%=*-]{1,255}",
+    Kind.ENUM: r"[A-Za-z0-9_.,-]{1,1024}",
 }
-"""What must stand behind the colon; the other classes have none."""
+"""What must stand behind the colon; the other classes have none.  Compiled where it is used: most commands use none."""
 _KINDS = {kind.value: kind for kind in Kind}
 _DESCRIBED: Mapping[Kind, str] = {
     Kind.FLAG: "no value",
@@ -96,7 +96,7 @@ def parse_class(text: str) -> ValueClass:
     head, colon, rest = text.partition(":")
     kind = _KINDS.get(head)
     form = _BEHIND.get(kind) if kind else None
-    found = form.fullmatch(rest) if form and colon else None
+    found = re.fullmatch(form, rest) if form and colon else None
     if kind is None or bool(colon) != bool(form) or (form and not found):
         raise ValueError(f"{text!r} is not a value class")
     if found is None:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import os
-import signal
-import subprocess
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from jailssh.core import ending
 from jailssh.core.errors import LOGIN_REFUSED, HostError
-from jailssh.host import nss
+
+if TYPE_CHECKING:
+    import subprocess  # slow to import, and not for who becomes another program
+    from types import FrameType
 
 _GROUPS = "/sys/fs/cgroup"
 _LAST = 1.0
@@ -34,7 +34,7 @@ def become(program: str, plan: bytes, *, sockets: int = 0) -> NoReturn:
 
     ``sockets``: so many from descriptor 3 on were passed to this process, and are passed on.
     """
-    nss.close()  # nobody would wait for who looks names up, and its descriptor has the number of another then
+    ending.end()  # nobody would wait for who looks names up, and its descriptor has the number of another then
     try:
         high = [fcntl.fcntl(_PLAN + i, fcntl.F_DUPFD_CLOEXEC, 2 * sockets + _PLAN + 1) for i in range(sockets)]
     except OSError as error:
@@ -127,6 +127,8 @@ def run(argv: Sequence[str], groups: Sequence[str], *, terminal: bool) -> int:
 
     ``terminal``: it relays ours to one of the jail's.  :class:`HostError` if a group does not take it.
     """
+    import subprocess
+
     with ExitStack() as stack:
         joined = [stack.enter_context(_opened(f"{group}/cgroup.procs")) for group in groups]
 
@@ -161,6 +163,8 @@ def _opened(path: str) -> Iterator[int]:
 def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
     """Leave signals to the command: those of the terminal reach its relay anyway, the others are passed on."""
 
+    import signal
+
     def pass_on(number: int, _frame: FrameType | None) -> None:
         process.send_signal(number)
 
@@ -174,6 +178,8 @@ def _passing_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 def _relayed(process: subprocess.Popen[bytes]) -> int:
+    import threading
+
     assert process.stdin
     assert process.stdout
     assert process.stderr

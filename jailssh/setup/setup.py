@@ -28,7 +28,7 @@ from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.publish import plan_files
 from jailssh.publish.publish import withdraw_plan
-from jailssh.services import listeners, mail, sshd, units
+from jailssh.services import listeners, mail, sshd, sshd_matches, units
 from jailssh.setup import home_keys, jailed, pam, running
 from jailssh.setup.home_keys import Choice
 from jailssh.setup.pam import PAM_PROFILE
@@ -333,9 +333,15 @@ def verify(layout: Layout) -> list[str]:
     config = sshd.main_config(layout)
     sshd.test(config)
     notes = [f"{line} precedes the drop-in and overrides it" for line in sshd.earlier_matches(layout)]
+    matches = sshd_matches.lines(layout)
+    # Of thousands, one for each case that sshd tells apart: asking about each takes as many times as long.
+    cases: dict[tuple[object, ...], str] = {}
     for member in accounts.members(GROUP):
-        if accounts.find(member):
-            sshd.check_forced(sshd.effective(member, config), layout, member)
+        if entry := accounts.find(member):
+            groups = {name for name, _ in entry.groups}
+            cases.setdefault((sshd.FORWARD_GROUP in groups, *sshd_matches.case_of(member, groups, matches)), member)
+    for member in cases.values():
+        sshd.check_forced(sshd.effective(member, config), layout, member)
     configuration = load_configuration(layout)
     notes += sshd.warnings(sshd.effective("jailssh-probe", config), configuration.accept_env())
     notes += pam.notes(layout, configuration.groups())
@@ -410,6 +416,10 @@ def check_unused(layout: Layout, groups: Mapping[str, Sequence[str]]) -> None:
     raise_all(errors)
 
 
+def _visible(path: str) -> list[str]:
+    return sorted(name for name in os.listdir(path) if name[0] != ".") if os.path.isdir(path) else []
+
+
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
@@ -450,8 +460,11 @@ def take_back(layout: Layout, groups: Mapping[str, Sequence[str]]) -> list[str]:
         install.remove_empty_dir(path)
     lines = ["group, drop-in and mode of the login program are restored", reloaded, *retired]
     if os.path.isdir(layout.state):
-        rest = ", ".join(sorted(os.listdir(layout.state)))
-        lines.append(f"built files stay in {layout.state} ({rest}); nothing uses them")
+        kept = {"trees": "sessions on trees", "systems": "whole systems"}
+        names = {folder: _some(_visible(f"{layout.state}/{folder}")) for folder in kept}
+        rest = ", ".join(sorted(name for name in os.listdir(layout.state) if not names.get(name)))
+        lines += [f"built files stay in {layout.state} ({rest}); nothing uses them"] if rest else []
+        lines += [f"{kept[folder]} are not touched: {some}" for folder, some in names.items() if some]
     still = f"note: %s starts {layout.deliver_program}: take that out of its configuration before jailssh is removed"
     lines += [still % server for server in mail.starting(layout.deliver_program)]
     return lines

@@ -30,6 +30,7 @@ from tests.bench import (
     recording,
     sessions,
     ssh,
+    trees,
 )
 from tests.bench.figures import Row, as_json, missed, table
 from tests.bench.site import Site, open_site
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[Site, int], list[Row]]] = {
     "session": sessions.measure,
     "recording": recording.measure,
     "idle": idle.measure,
+    "run": trees.measure,
     "plan": plans.measure,
     "policy": policy.measure,
     "ssh": ssh.measure,

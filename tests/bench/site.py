@@ -163,7 +163,7 @@ def _accounts(host: ScratchHost, room: Path) -> Site:
     host.run(["useradd", "--create-home", "--shell", "/bin/sh", site.plain.name], check=True)
     host.run(["mkdir", "-p", "/etc/jailssh/jails"], check=True)
     host.write("/etc/jailssh/jailssh.conf", "third_party_plugins = bench\n")
-    host.write("/etc/jailssh/jails/bench.conf", "plugins = bench\n")
+    host.write("/etc/jailssh/jails/bench.conf", f"plugins = bench\nenter = {site.plain.name}\n")
     host.write("/etc/jailssh/jails/bench-ports.conf", "plugins = bench\nforward = inside\n")
     site.jailssh("setup", "--yes")
     site.jailssh("adduser", site.jailed.name, "--jail", "bench", "--yes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -281,6 +282,19 @@ def test_uninstall_refuses_while_sshd_uses_it(installed: Path) -> None:
     assert (_inside(installed) / "libexec/jailssh/jailssh-login").exists()
 
 
+@pytest.mark.parametrize(("folder", "hint"), [("trees", "session end"), ("systems", "system remove")])
+def test_uninstall_refuses_while_there_is_what_only_the_command_ends(pristine: Path, folder: str, hint: str) -> None:
+    kept = pristine / "var/lib/jailssh" / folder / "build"
+    kept.mkdir(parents=True)
+    (kept.parent / ".lock").touch()
+    done = _uninstall(pristine)
+    assert done.returncode != 0
+    assert " are there: build\n" in done.stderr
+    assert f"jailssh {hint}" in done.stderr
+    assert (_inside(pristine) / "libexec/jailssh/jailssh-login").exists()
+    shutil.rmtree(pristine / "var")
+
+
 def test_relative_prefix_is_refused(tmp_path: Path) -> None:
     done = _make("uninstall", f"DESTDIR={tmp_path}", "PREFIX=opt")
     assert done.returncode != 0
@@ -297,7 +311,7 @@ def test_what_is_stopped_are_units(pristine: Path) -> None:
     units = [os.path.basename(path) for path in install.units_among(target, target.listed())]
     assert sorted(units) == [
         "jailssh-audit.service", "jailssh-audit.timer",
-        "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer",
+        "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer", "jailssh-pull.service", "jailssh-pull.timer",
         "jailssh-relay.service", "jailssh-relay.socket", "jailssh-transfers.service", "jailssh-transfers.timer",
         "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer", "jailsshd.service", "jailsshd.socket",
     ]  # fmt: skip

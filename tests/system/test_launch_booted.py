@@ -65,6 +65,8 @@ DAEMONS: dict[str, tuple[str, str, str, str, str, str]] = {
     ),
 }  # fmt: skip
 
+SESSION = f"jailssh run --session kept {SHOWN} {TREE}"
+
 PROGRAMS = {"nginx": "nginx", "redis": "redis-server", "postgres": "postgres", "bind": "named"}
 
 
@@ -99,3 +101,22 @@ def test_a_daemon_as_a_service(ready: BootedTree, name: str) -> None:
         ready.run(f"systemctl stop jail-{name}")
     assert ready.sh(f"systemctl show -p Result --value jail-{name}").strip() == "success"
     assert not {PROGRAMS[name], "jailssh-run"} & {*ready.sh("ps -eo comm").split()}
+
+
+@pytest.mark.parametrize(("slice_", "own"), [("user.slice", True), ("system.slice", False)])
+def test_a_session_outlives_the_login_that_began_it(ready: BootedTree, slice_: str, own: bool) -> None:
+    """And keeps the limits of whatever else has begun it."""
+    begun = f"systemd-run --quiet --scope --unit=begins --slice={slice_}"
+    ready.sh(f"{begun} {SESSION} -- sh -c '(sleep 4321 >/dev/null 2>&1 &) ; echo'")
+    try:
+        pid = ready.sh("pgrep -xf 'sleep 4321'").strip()
+        groups = ready.sh(f"cat /proc/{pid}/cgroup")
+        assert ("/system.slice/jailssh-session-kept.scope" in groups, "begins.scope" in groups) == (own, not own), (
+            groups
+        )
+        ready.run("systemctl stop begins.scope")
+        assert ready.run(f"kill -0 {pid}").returncode == (0 if own else 1)
+        assert ready.run(f"{SESSION} -- true").returncode == (0 if own else 125)
+    finally:
+        ready.sh("jailssh session end kept")
+    assert ready.sh("systemctl list-units --all --no-legend 'jailssh-session-*'") == ""

@@ -231,6 +231,15 @@ def test_it_is_not_removed_while_accounts_are_in_jails(tree: PackagedTree) -> No
     works(tree)
 
 
+def test_nor_while_there_are_sessions_or_systems(tree: PackagedTree) -> None:
+    for folder, said in (("trees", "sessions on trees"), ("systems", "whole systems")):
+        tree.sh(f"mkdir -p /var/lib/jailssh/{folder}/build")
+        done = tree.run("dpkg --remove jailssh 2>&1")
+        assert (done.returncode != 0, f"not removed: {said} are there: build" in done.stdout) == (True, True), done
+        tree.sh(f"rmdir /var/lib/jailssh/{folder}/build")
+    assert tree.sh("dpkg-query -W -f '${db:Status-Status}' jailssh") == "installed"
+
+
 def test_removed_and_purged_nothing_of_it_stays(tree: PackagedTree, untouched: list[str]) -> None:
     for name in JAILS:
         tree.sh(f"jailssh deluser {name} --yes")
@@ -239,8 +248,10 @@ def test_removed_and_purged_nothing_of_it_stays(tree: PackagedTree, untouched: l
     assert "jailssh" not in tree.sh("sshd -T; cat /etc/pam.d/*; getent passwd | grep -v ^jailssh-relay:")
     for name in (OPEN, SHUT):
         assert tree.sh(f"ssh -n {SSH} {name}@localhost id -un") == f"{name}\n"
-    tree.sh("test -d /var/lib/jailssh")
-    tree.sh("dpkg --purge jailssh")
+    # What is there all the same is another installation's: it is left, and told.
+    tree.sh("mkdir -p /var/lib/jailssh/trees/build; touch /var/lib/jailssh/trees/build/written")
+    assert "sessions on trees or whole systems stay in /var/lib/jailssh" in tree.sh("dpkg --purge jailssh 2>&1")
+    assert tree.sh("cd /var/lib/jailssh; find . -type f; rm -r /var/lib/jailssh") == "./trees/build/written\n"
     places = tree.sh(
         "cut -d ' ' -f 5 /proc/1/mountinfo; cat /var/lib/dpkg/statoverride; ls /run /etc /var/lib; dpkg -l"
     )

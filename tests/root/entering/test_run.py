@@ -123,6 +123,12 @@ def test_a_jails_image_by_its_name(host: ScratchHost) -> None:
     )
     done = host.run([*RUN, "some", "touch", "/x"])
     assert (done.code, "ead-only" in done.stderr) == (1, True), done
+    # As that of a jail with root = live: what else works is said, and is what has just worked.
+    for verb in (["run"], ["launch"], ["run", "--session", "bare"]):
+        done = host.run(["jailssh", *verb, "some", "--", "touch", "/x"])
+        assert (done.code, "jail some: has root = live: /usr of its image is empty" in done.stderr) == (125, True), done
+        assert "add --bind /usr::ro" in done.stderr
+    assert host.run(["jailssh", "session", "list"]).stdout == "no sessions\n"
 
 
 def test_what_was_written_is_where_it_should_be(host: ScratchHost) -> None:

@@ -284,13 +284,15 @@ def test_undo_stops_what_runs(host: Host) -> None:
 def test_undo_says_what_stays_and_that_sshd_was_not_reloaded(host: Host) -> None:
     host.ok("setup", "--yes")
     host.sh("mkdir /var/lib/jailssh/images; touch /var/lib/jailssh/facts.json /var/lib/jailssh/plan.v1/1234")
+    host.sh("cd /var/lib/jailssh; mkdir -p trees/build systems/web; touch systems/.lock")
     # As systemctl is where it cannot reach systemd, on a host that runs it.
     host.scratch.write("/run/systemctl", b'#!/bin/sh\n[ "$1" != reload ] || { echo no bus >&2; exit 1; }\n')
     host.sh("mkdir -p /run/systemd/system; chmod 755 /run/systemctl; mount --bind /run/systemctl /usr/bin/systemctl")
     said = host.ok("setup", "--undo", "--yes")
     assert "note: cannot reload sshd" in said
     assert "no bus" in said
-    assert "stay in /var/lib/jailssh (facts.json, images)" in said
+    assert "stay in /var/lib/jailssh (facts.json, images); nothing uses them" in said
+    assert "sessions on trees are not touched: build\nwhole systems are not touched: web\n" in said
     assert not host.sh(f"ls {DROP_IN} 2>/dev/null || true")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
@@ -57,3 +59,18 @@ def test_what_is_wrong_is_named_and_is_no_exit_status_of_the_command(
 def test_only_the_tree_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["run"]) == UsageError.exit_code
     assert capsys.readouterr().err.splitlines()[0] == "jailssh: run: the following arguments are required: TREE"
+
+
+def test_a_plain_command_imports_little(tmp_path: pathlib.Path) -> None:
+    """Half of the time until the command runs was the import of what it does not need."""
+    slow = ("subprocess", "socket", "json", "hashlib", "logging", "datetime", "pathlib", "shutil", "difflib",
+            "jailssh.host.accounts", "jailssh.host.nss", "jailssh.entering.kept", "jailssh.entering.fstab")  # fmt: skip
+    code = (
+        "import sys; before = set(sys.modules)\n"  # a host's own start may have imported some
+        "from jailssh.console import main\n"
+        # Without a filter: pyseccomp, where python3-seccomp is not, imports what it likes.
+        f"assert main.main(['run', '-U', '--privileged', '--dry-run', {str(tmp_path)!r}, 'true']) == 0\n"
+        f"print([name for name in {slow!r} if name in sys.modules and name not in before], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
