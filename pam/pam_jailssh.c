@@ -211,10 +211,7 @@ static enum reason judge_forwarded(pam_handle_t *pamh, const struct person *pers
     snprintf(sentence, size, "sshd forwards nothing for it yet; to let it in: jailssh apply");
     if (person->expires != GATED || !pam_modutil_user_in_group_nam_nam(pamh, person->entry->pw_name, group))
         return R_NOT_SERVED;
-    const char *peer =
-        record_client(pamh); /* sshd's logins have one and the terminal "ssh", questions of root's none */
-    bool checks = !*peer && strcmp(module_item(pamh, PAM_TTY), "ssh") != 0;
-    return checks ? R_NONE : limit_judge(&person->plan, peer, time(NULL), sentence, size);
+    return limit_judge(&person->plan, record_client(pamh), time(NULL), sentence, size);
 }
 
 static int judge(pam_handle_t *pamh, int flags, const struct person *person)
