@@ -165,7 +165,9 @@ def _facts(scene: Scene) -> Facts:
     groups_of = {name: [group for group, _ in person.entry.groups] for name, person in scene.jailed.items()}
     for name, groups in groups_of.items():
         by_name = setup.GROUP in groups
-        cases.setdefault((by_name, *sshd_matches.case_of(name, groups, matches)), []).append(name)
+        cases.setdefault((by_name, *groups_among(groups), *sshd_matches.case_of(name, groups, matches)), []).append(
+            name
+        )
     connections = sshd_connections.connections(matches)
     found = []
     for case, names in cases.items():
