@@ -197,7 +197,9 @@ def retire_units(target: Target, paths: list[str]) -> None:
     """Stop these units if they are of the running system, and remove the links by which they are enabled."""
     systemctl = shutil.which("systemctl")
     if systemctl and paths and not target.destdir and Path("/run/systemd/system").is_dir():
-        subprocess.run([systemctl, "--quiet", "stop", *map(os.path.basename, paths)], check=False)
+        # Of a template its instances.
+        units = [os.path.basename(path).replace("@.", "@*.") for path in paths]
+        subprocess.run([systemctl, "--quiet", "stop", *units], check=False)
     for link in sorted(target.at("/etc/systemd/system").glob("*.wants/*")):
         if link.is_symlink() and os.readlink(link) in paths:
             link.unlink()

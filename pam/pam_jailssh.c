@@ -4,14 +4,12 @@
  * is refused in doubt. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <shadow.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
@@ -23,8 +21,8 @@
 #include <security/pam_ext.h>
 #include <security/pam_modutil.h>
 
+#include "../jailssh/login/command/limit.h"
 #include "../jailssh/login/fd.h"
-#include "../jailssh/login/journal.h"
 #include "../jailssh/login/net_pin.h"
 #include "../jailssh/login/plan.h"
 #include "module.h"
@@ -36,7 +34,6 @@ __attribute__((used)) static const char version[] = "jailssh-pam-module " VERSIO
 #define GROUP "jailssh"                      /* whose members are in a jail, whatever the table says */
 #define FORWARDED "jailssh-forward"          /* for whose members the drop-in lets sshd forward */
 #define FOUND "jailssh-person"               /* what a phase keeps for those behind it in the same process */
-enum { PRIORITY = 4 };                       /* of the record of a refusal, as of the login program's */
 enum { DAY = 86400, LOCKED = 1, GATED = 2 }; /* days of shadow(5): of `jailssh lock`; of whom sshd forwards for */
 
 /* Somebody in a jail, or lost to it: is_shell, in no group.  What could not be read has a reason in its fault. */
@@ -136,37 +133,10 @@ static const struct person *find_person(pam_handle_t *pamh, bool again)
     return person;
 }
 
-static const char *item(pam_handle_t *pamh, int type)
+static struct subject subject(const struct person *person)
 {
-    const void *value = NULL;
-    return pam_get_item(pamh, type, &value) == PAM_SUCCESS && value ? value : "";
-}
-
-/* The journal's record of a refusal; false without journald.  What is kept between fields is of the process. */
-static bool record(const struct person *person, const char *code, const char *reference, const char *peer,
-                   const char *text)
-{
-    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
     char *const *jail = plan_first(&person->plan, OP_JAIL);
-    pthread_mutex_lock(&one_at_a_time);
-    bool sent = journal_connect();
-    if (sent) {
-        journal_name(person->entry->pw_name, "");
-        journal_begin(EVENT_REFUSED, EVENT_REFUSED_ID, PRIORITY);
-        journal_message(text);
-        journal_add("JAILSSH_USER", person->entry->pw_name);
-        journal_add_number("JAILSSH_UID", person->entry->pw_uid);
-        journal_add("JAILSSH_REASON", code);
-        journal_add("JAILSSH_SESSION", reference);
-        if (jail)
-            journal_add("JAILSSH_JAIL", jail[0]);
-        if (*peer)
-            journal_add("JAILSSH_PEER", peer);
-        sent = journal_send();
-        close(journal_descriptor());
-    }
-    pthread_mutex_unlock(&one_at_a_time);
-    return sent;
+    return (struct subject){ person->entry->pw_name, person->entry->pw_uid, jail ? jail[0] : NULL };
 }
 
 static void tell(pam_handle_t *pamh, int flags, const char *reference)
@@ -185,18 +155,16 @@ static void tell(pam_handle_t *pamh, int flags, const char *reference)
 __attribute__((format(printf, 6, 7))) static int refuse(pam_handle_t *pamh, int flags, const struct person *person,
                                                         int answer, const char *code, const char *format, ...)
 {
-    char detail[400], text[600], reference[17];
-    unsigned long long number = 0;
+    char detail[400], text[600], reference[REFERENCE_SIZE];
     va_list values;
-    if (strcmp(item(pamh, PAM_TTY), "jailssh-check") == 0)
+    if (strcmp(module_item(pamh, PAM_TTY), "jailssh-check") == 0)
         return answer;
     va_start(values, format);
     vsnprintf(detail, sizeof detail, format, values);
     va_end(values);
-    (void)!getrandom(&number, sizeof number, 0);
-    snprintf(reference, sizeof reference, "%016llx", number);
-    snprintf(text, sizeof text, "refused by PAM for %.64s (%s): %s", item(pamh, PAM_SERVICE), code, detail);
-    if (!record(person, code, reference, item(pamh, PAM_RHOST), text))
+    record_name(reference);
+    snprintf(text, sizeof text, "refused by PAM for %.64s (%s): %s", module_item(pamh, PAM_SERVICE), code, detail);
+    if (!record_refusal(subject(person), code, reference, module_item(pamh, PAM_RHOST), text))
         pam_syslog(pamh, LOG_WARNING, "%s: %s; reference %.8s", person->entry->pw_name, text, reference);
     tell(pamh, flags, reference);
     return answer;
@@ -216,7 +184,8 @@ static bool is_inside(const struct person *person, const char *service)
 /* What sshd forwards comes from this process and its children: in the account's network then, or there is no login. */
 static const char *enter_network(pam_handle_t *pamh, const struct person *person)
 {
-    bool by_sshd = strcmp(item(pamh, PAM_SERVICE), "sshd") == 0 || strcmp(item(pamh, PAM_TTY), "ssh") == 0;
+    bool by_sshd =
+        strcmp(module_item(pamh, PAM_SERVICE), "sshd") == 0 || strcmp(module_item(pamh, PAM_TTY), "ssh") == 0;
     errno = 0;
     if (!by_sshd || !person->is_forwarded)
         return NULL;
@@ -225,11 +194,33 @@ static const char *enter_network(pam_handle_t *pamh, const struct person *person
     return net_pin_enter(person->entry->pw_uid);
 }
 
+/* The group for whose members sshd forwards in the host's network, by a plan that is this account's; or NULL. */
+static const char *forward_group(const struct person *person)
+{
+    char *const *forward = person->plan_fault ? NULL : plan_first(&person->plan, OP_FORWARD);
+    return forward ? forward[0] : NULL;
+}
+
+/* Of whom sshd forwards for in the host's network: no login program looks at such a login, so what that would deny is
+ * denied here.  Its plan, the group that the drop-in goes by and the day of expiry must say the same. */
+static enum reason judge_forwarded(pam_handle_t *pamh, const struct person *person, char *sentence, size_t size)
+{
+    const char *group = forward_group(person);
+    if (!group)
+        return R_NONE;
+    snprintf(sentence, size, "sshd forwards nothing for it yet; to let it in: jailssh apply");
+    if (person->expires != GATED || !pam_modutil_user_in_group_nam_nam(pamh, person->entry->pw_name, group))
+        return R_NOT_SERVED;
+    return limit_judge(&person->plan, record_client(pamh), time(NULL), sentence, size);
+}
+
 static int judge(pam_handle_t *pamh, int flags, const struct person *person)
 {
-    const char *service = item(pamh, PAM_SERVICE), *why;
+    const char *service = module_item(pamh, PAM_SERVICE), *why;
+    char sentence[80];
+    enum reason reason;
     long expires = person->expires;
-    bool gated = expires == GATED && person->is_forwarded;
+    bool gated = expires == GATED && (person->is_forwarded || forward_group(person));
     int yes = gated ? PAM_TRY_AGAIN : PAM_SUCCESS; /* the profile goes past pam_unix, which would refuse */
     if (service_is_su_by_root(service))
         return yes;
@@ -250,6 +241,8 @@ static int judge(pam_handle_t *pamh, int flags, const struct person *person)
         return refuse(pamh, flags, person, PAM_ACCT_EXPIRED, expires == LOCKED ? "locked" : "expired", "%s",
                       expires == LOCKED ? "the account is locked; to allow its logins: jailssh unlock"
                                         : "the account is expired (chage --list)");
+    if ((reason = judge_forwarded(pamh, person, sentence, sizeof sentence)))
+        return refuse(pamh, flags, person, PAM_PERM_DENIED, reason_code(reason), "%s", sentence);
     if ((why = enter_network(pamh, person)))
         return refuse_as(pamh, flags, person, PAM_PERM_DENIED, why);
     if (through)
@@ -276,7 +269,7 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
 {
     (void)argc, (void)argv;
     int answer = PAM_IGNORE;
-    const char *service = item(pamh, PAM_SERVICE), *why = NULL;
+    const char *service = module_item(pamh, PAM_SERVICE), *why = NULL;
     const struct person *person = service_is_su_by_root(service) ? NULL : find_person(pamh, true);
     if (person && person->table_fault)
         why = person->table_fault;
@@ -284,13 +277,19 @@ int pam_sm_open_session(pam_handle_t *pamh, int flags, int argc, const char **ar
         errno = 0;
         why = view_enter();
         answer = PAM_SUCCESS;
-    } else if (person) /* again: keyboard-interactive's account phase is another process's */
+    } else if (person) { /* again: keyboard-interactive's account phase is another process's */
         why = enter_network(pamh, person);
+        if (!why && forward_group(person) && strcmp(service, "sshd") == 0)
+            record_session(pamh, subject(person), true);
+    }
     return why ? refuse_as(pamh, flags, person, PAM_SESSION_ERR, why) : answer;
 }
 
 int pam_sm_close_session(pam_handle_t *pamh, int flags, int argc, const char **argv)
 {
-    (void)pamh, (void)flags, (void)argc, (void)argv;
+    (void)flags, (void)argc, (void)argv;
+    const struct person *person = find_person(pamh, true);
+    if (person)
+        record_session(pamh, subject(person), false);
     return PAM_IGNORE;
 }

@@ -101,6 +101,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "gitolite": lambda: _program("perl") and (GITOLITE / "lib" / "Gitolite").is_dir(),
     "useradd": lambda: _program("useradd"),
     "gcc": lambda: _program("gcc"),
+    "ansible": lambda: _program("ansible-playbook"),
     "chromium": lambda: _program("chromium"),
     "clang": lambda: _program("clang"),
     "sanitizers": lambda: _compiler_has("gcc", "libasan.so") and _compiler_has("gcc", "libubsan.so"),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from jailssh.core import journal_fields as fields
 from jailssh.core.errors import UsageError
-from jailssh.core.journal_fields import REASONS, Event
+from jailssh.core.journal_fields import PORTS, REASONS, Event
 from jailssh.core.names import escape, is_number
 from jailssh.host.journal import JournalRecord
 
@@ -132,6 +132,8 @@ class Entry:
         why = f"{self.reason} ({self.meaning})" if self.meaning else self.reason or self.message
         if self.event == Event.SESSION_START:
             return [command]
+        if self.event == Event.SESSION_END and self.command == PORTS:
+            return [f"{PORTS} ended"]
         if self.event == Event.SESSION_END:
             spent = "" if self.seconds is None else f" after {self.seconds:.1f} s"
             return [f"exit {'?' if self.exit is None else self.exit}{spent}{f': {why}' if self.reason else ''}"]

@@ -275,6 +275,18 @@ def _gid(text: str, where: str) -> int:
 
 
 def _account(name: str, text: str, where: str, *, secrets: bool) -> CarriedAccount:
+    account = parse_account(name, text, where, secrets=secrets)
+    # Whatever says the same in another way, or has a field that is not known, is not what export writes.
+    if account_lines(account) != _lines(text):
+        raise ConfigError(where, f"account {name}: is not written as an archive has it")
+    return account
+
+
+def parse_account(name: str, text: str, where: str, *, secrets: bool = False) -> CarriedAccount:
+    """Return the account that lines such as ``uid = 7001`` describe, in any order; raises :class:`ConfigError`.
+
+    ``where`` names the place to people.  ``secrets``: a password may be among them.
+    """
     check_account_name(name)
     values: dict[str, str] = {}
     for line in _lines(text):
@@ -304,9 +316,6 @@ def _account(name: str, text: str, where: str, *, secrets: bool) -> CarriedAccou
         raise ConfigError(where, f"account {name}: missing or not understood: {escape(str(error), 60)}") from None
     if why := _why_no_account(account, secrets=secrets):
         raise ConfigError(where, f"account {name}: {why}")
-    # Whatever says the same in another way, or has a field that is not known, is not what export writes.
-    if account_lines(account) != _lines(text):
-        raise ConfigError(where, f"account {name}: is not written as an archive has it")
     return account
 
 

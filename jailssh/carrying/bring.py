@@ -8,13 +8,13 @@ The journal ``import`` leads those of the accounts: one that is killed before it
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from jailssh.carrying.archive import Archive, CarriedAccount, CarriedFile
 from jailssh.carrying.collect import PERSONAL, owner_of
-from jailssh.carrying.compare import Comparison, compare_files
+from jailssh.carrying.compare import Comparison, compare_files, texts_after
 from jailssh.carrying.people import compare_people
 from jailssh.change import transaction, undo
 from jailssh.change.transaction import Fault, Journal, no_fault
@@ -25,6 +25,7 @@ from jailssh.host import accounts, install
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import Configuration, load_configuration
+from jailssh.publish import key_rings, plan_files
 from jailssh.services import shadow
 from jailssh.services.shadow import NewAccount
 from jailssh.setup import running
@@ -45,6 +46,7 @@ class How:
     """``replace``, ``keep``: see :func:`compare_files`.  ``on_demand``: build images and plans at the first logins.
 
     ``force``, ``now``, ``disable``, ``commands`` (of keys in homes): as for ``adduser``, of accounts that are here.
+    ``before``: the files of the description that this one follows, None for an archive that follows none.
     """
 
     replace: bool = False
@@ -54,6 +56,7 @@ class How:
     now: bool = False
     disable: bool = False
     commands: str = ""
+    before: Mapping[str, CarriedFile] | None = None
 
 
 @contextmanager
@@ -72,10 +75,10 @@ def _trial_place(layout: Layout) -> Iterator[str]:
 
 def judge(layout: Layout, archive: Archive, how: How) -> Comparison:
     """Return what an import changes, with every reason against it among its ``errors``; call under the lock."""
-    found = compare_files(layout, archive, replace=how.replace, keep=how.keep)
+    found = compare_files(layout, archive, replace=how.replace, keep=how.keep, before=how.before)
     with _trial_place(layout) as top:
         errors: list[JailsshError] = []
-        after = _configuration_after(layout, archive, found, top, errors)
+        after = _configuration_after(layout, archive, found, top, errors, vacant=how.before is not None)
         compare_people(layout, archive, found, after, force=how.force)
         if after:
             for account in found.joining:
@@ -89,15 +92,16 @@ def judge(layout: Layout, archive: Archive, how: How) -> Comparison:
 
 
 def _configuration_after(
-    layout: Layout, archive: Archive, found: Comparison, top: str, errors: list[JailsshError]
+    layout: Layout, archive: Archive, found: Comparison, top: str, errors: list[JailsshError], *, vacant: bool
 ) -> Configuration | None:
     """Return the configuration as it would be, a copy below ``top``, None for one that cannot be read.
 
-    ``errors`` gets what is wrong with it, such as jails and plugins that this host does not have.
+    ``errors`` gets what is wrong with it, such as jails and plugins that this host does not have.  ``vacant``: a shared
+    account may have no key left.
     """
     trial = Layout(root=top, prefix=layout.prefix)
     fs.ensure_dir(trial.etc, 0o755, trusted_root=top)
-    for path, text in _texts_after(layout, found).items():
+    for path, text in texts_after(layout, found).items():
         _make_above(trial.etc, path, top)
         fs.atomic_write(f"{trial.etc}/{path}", text.encode("utf-8", "surrogateescape"))
     try:
@@ -105,7 +109,7 @@ def _configuration_after(
     except JailsshError as error:
         errors += parts(error)
         return None
-    for act in (configuration.validate_jails, *_checks(configuration, archive)):
+    for act in (configuration.validate_jails, *_checks(configuration, archive, vacant=vacant)):
         try:
             act()
         except JailsshError as error:
@@ -140,7 +144,7 @@ def _against_joining(
     return found
 
 
-def _checks(configuration: Configuration, archive: Archive) -> list[Callable[[], None]]:
+def _checks(configuration: Configuration, archive: Archive, *, vacant: bool) -> list[Callable[[], None]]:
     wanted = sorted({account.jails for account in archive.accounts.values() if account.jails})
 
     def check(jails: tuple[str, ...]) -> Callable[[], None]:
@@ -148,31 +152,11 @@ def _checks(configuration: Configuration, archive: Archive) -> list[Callable[[],
 
     def ring(name: str) -> Callable[[], None]:
         def read() -> None:
-            configuration.keyring(name)
+            configuration.keyring(name, vacant=vacant)
 
         return read
 
     return [*map(check, wanted), *(ring(name) for name in sorted(archive.accounts))]
-
-
-def _texts_after(layout: Layout, found: Comparison) -> dict[str, str]:
-    """Return the files of the configuration as they would be, by path below /etc/jailssh.
-
-    Those of accounts that the archive does not have are not looked at.
-    """
-    names = {owner_of(path) for path in found.files}
-    texts: dict[str, str] = {}
-    for folder, below, files in os.walk(layout.etc):
-        below[:] = [name for name in below if not name.startswith(".")]
-        for file in files:
-            path = f"{folder}/{file}".removeprefix(f"{layout.etc}/")
-            if path.split("/")[0] in PERSONAL and owner_of(path) not in names:
-                continue
-            if file.startswith(".") or file.endswith("~") or os.path.islink(f"{layout.etc}/{path}"):
-                continue
-            data = install.read_optional(f"{layout.etc}/{path}", undo.LIMIT)
-            texts[path] = (data or b"").decode("utf-8", "surrogateescape")
-    return texts | {path: carried.text for path, carried in found.files.items()}
 
 
 def _make_above(top: str, path: str, trusted_root: str | None) -> None:
@@ -196,29 +180,47 @@ def bring(
     """
     adduser.require_setup(layout, publisher_of().groups)
     with fs.lock(layout.lock):
-        lines = [*running.settle_owed(layout), *transaction.recover(layout, SUBJECT)]
-        begun = {each.subject for each in transaction.unfinished(layout)}
-        for name in archive.accounts:
-            for subject in sorted({adduser.subject(name), locking.subject(name)} & begun):
-                lines += transaction.recover(layout, subject)
+        lines = settle(layout, archive.accounts)
         found = judge(layout, archive, how)
         raise_all(found.errors)
         if not found.changes:
             return found, lines
         if not confirm(found):
             raise DeniedError("import", "aborted; nothing changed")
-        journal = Journal(layout, SUBJECT, fault)
-        try:
-            with journal.changing("import", _AGAIN):
-                _Import(layout, archive, found, how, journal, fault).run(publisher_of)
-        except (JailsshError, OSError) as error:
-            if journal.decided:
-                why = f"all is in place, but not yet final: {error}"
-                raise JailsshError("import", why, hint=f"jailssh recover {SUBJECT}") from error
-            raise
-        covers = make_ahead_each(layout, [accounts.get(each.name) for each in (*found.created, *found.joining)])
-        lines += [line for name in sorted(covers) for line in covers[name]]
+        lines += make(layout, archive, found, how, publisher_of, fault)
     return found, lines
+
+
+def settle(layout: Layout, names: Iterable[str]) -> list[str]:
+    """Settle an interrupted import, and what is unfinished about these accounts; return lines.  Under the lock."""
+    lines = [*running.settle_owed(layout), *transaction.recover(layout, SUBJECT)]
+    begun = {each.subject for each in transaction.unfinished(layout)}
+    for name in names:
+        for subject in sorted({adduser.subject(name), locking.subject(name)} & begun):
+            lines += transaction.recover(layout, subject)
+    return lines
+
+
+def make(
+    layout: Layout,
+    archive: Archive,
+    found: Comparison,
+    how: How,
+    publisher_of: Callable[[], Publishing],
+    fault: Fault = no_fault,
+) -> list[str]:
+    """Make what :func:`judge` has found, whole or not at all; return lines.  Call under the lock, as it was judged."""
+    journal = Journal(layout, SUBJECT, fault)
+    try:
+        with journal.changing("import", _AGAIN):
+            _Import(layout, archive, found, how, journal, fault).run(publisher_of)
+    except (JailsshError, OSError) as error:
+        if journal.decided:
+            why = f"all is in place, but not yet final: {error}"
+            raise JailsshError("import", why, hint=f"jailssh recover {SUBJECT}") from error
+        raise
+    covers = make_ahead_each(layout, [accounts.get(each.name) for each in (*found.created, *found.joining)])
+    return [line for name in sorted(covers) for line in covers[name]]
 
 
 class _Import:
@@ -235,10 +237,13 @@ class _Import:
         personal = {path for path in self._found.files if path.split("/")[0] in PERSONAL}
         self._journal.lead()
         self._fault("import: begun")
+        self._take_away()
         self._write_all([path for path in sorted(self._found.files) if path not in personal], self._journal.heed)
         publisher = publisher_of()
         if not self._how.on_demand:
-            for jails in sorted({self._archive.accounts[name].jails for name in by_name}):
+            # A description is for those in its jails already, too: what cannot be built is found before it holds.
+            people = by_name if self._how.before is None else self._archive.accounts
+            for jails in sorted({self._archive.accounts[name].jails for name in people} - {()}):
                 self._journal.heed()
                 publisher.make_image(jails)
         self._make_by_group()
@@ -259,6 +264,28 @@ class _Import:
             each.commit()
         self._fault("import: final")
         self._journal.forget()
+
+    def _take_away(self) -> None:
+        """Remove what a description has no more, and the plans of accounts that are in no jail by it."""
+        layout, removed = self._layout, sorted(self._found.removed)
+        if not removed:
+            return
+        self._journal.heed()
+        steps = [_noted(undo.put_file_back(f"{layout.etc}/{path}")) for path in removed]
+        outside: list[accounts.AccountEntry] = []
+        for name in sorted({owner_of(path) for path in removed} - {""}):
+            entry = accounts.find(name)
+            if entry is not None and f"users/{name}.conf" in removed:
+                outside.append(entry)
+                steps.append(_noted(undo.put_plan_back(f"{layout.plans}/{entry.uid}")))
+        self._journal.note(steps)
+        self._fault("import: removals noted")
+        for path in removed:
+            fs.remove_file(f"{layout.etc}/{path}")
+            self._fault("import: removed")
+        for entry in outside:
+            plan_files.withdraw(layout, entry.uid)
+            self._fault("import: plan withdrawn")
 
     def _make_by_group(self) -> None:
         """Make groups, and the accounts that are in a jail by them: with our login shell, and without a way in."""
@@ -312,7 +339,8 @@ class _Import:
         self, personal: Sequence[str], by_name: Collection[str], publisher: Publishing, look: Callable[[], None]
     ) -> None:
         """Write what is left of accounts' files, publish their plans, then their keys and passwords; then decide."""
-        touched = sorted({*by_name, *(owner_of(path) for path in self._found.files)} - {""})
+        owners = {owner_of(path) for path in (*self._found.files, *self._found.removed)}
+        touched = sorted({*by_name, *(owners & self._archive.accounts.keys())})
         keys = [path for path in personal if path.startswith("keys/")]
         self._join(by_name)
         self._lock()
@@ -384,12 +412,22 @@ class _Import:
         self._journal.note(_noted(undo.put_plan_back(f"{self._layout.plans}/{entry.uid}")) for entry in entries)
         for entry in entries:
             look()
-            publisher.publish(entry)
+            ring = publisher.keyring(entry.name)
+            if ring.shared and not ring.keys:
+                publisher.withdraw(entry.uid)  # It stays shared, and lets nobody in.
+            else:
+                publisher.publish(entry)
             self._fault("import: plan done")
 
     def _make_keys_file(self, name: str, publisher: Publishing) -> None:
         """Make the keys file of a shared account from its named keys."""
-        if not publisher.keyring(name).keys:
+        ring = publisher.keyring(name)
+        if not ring.keys:
+            if ring.shared and key_rings.outdated(self._layout, name, None):
+                path = authorized_keys.keys_file(self._layout, name)
+                self._journal.note([_noted(undo.put_file_back(path))])
+                key_rings.revoke(self._layout, name, None)
+                self._fault("import: keys revoked")
             return
         text = publisher.keys_text(accounts.get(name))
         if text != authorized_keys.present(self._layout, name):

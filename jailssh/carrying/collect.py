@@ -22,6 +22,7 @@ from jailssh.config.account_list import password_hash
 from jailssh.config.authorized import is_generated
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_account_name, escape
+from jailssh.core.ports import GROUP_PREFIX
 from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry
@@ -217,11 +218,12 @@ def without_doors(archive: Archive) -> Archive:
 
 def _own_groups(groups: Iterable[str]) -> tuple[str, ...]:
     """Return the groups that are the account's own; those that make doors are for `apply` over there to give."""
-    return tuple(sorted({*groups} - {GROUP, FORWARD_GROUP}))
+    own = {group for group in groups if not group.startswith(GROUP_PREFIX)}
+    return tuple(sorted(own - {GROUP, FORWARD_GROUP}))
 
 
 def day(expires: int | None) -> int | None:
-    """Return the day of expiry to carry: not the one that `forward = inside` puts in its place."""
+    """Return the day of expiry to carry: not the one that keeps sshd's forwarding apart."""
     end = accounts.end_of(expires)
     # Day 0 is what some programs take for never; the account is expired for those that do not.
     return None if end is None else max(1, end)

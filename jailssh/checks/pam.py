@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.names import is_number
+from jailssh.core.ports import GROUP_PREFIX
 from jailssh.host import accounts, bounded
 from jailssh.host.accounts import end_of
 from jailssh.integrity.check import Check
@@ -182,6 +183,13 @@ def _forwards(scene: Scene) -> Iterator[tuple[str, str, str]]:
     for name in members:
         if why := forwarding.unsafe(accounts.password_ages(name)):
             yield name, why, "jailssh apply"
+    jumps = {group: accounts.members(group) for group in accounts.groups_called(GROUP_PREFIX)}
+    for why, cure in forwarding.pam_problems(scene.layout, scene.configuration) if any(jumps.values()) else ():
+        yield "", f"sshd forwards ports without a session, and {why}", cure
+    for group, people in jumps.items():
+        for name in people:
+            if why := forwarding.unsafe(accounts.password_ages(name), group):
+                yield name, why, "jailssh apply"
 
 
 def is_service(name: str) -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.ports import Ports, groups_among
 from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
@@ -77,6 +78,7 @@ _BY_KEYWORD = {
     "forcecommand": FORCED,
     "disableforwarding": FORWARDING,
     "permittunnel": FORWARDING,
+    **dict.fromkeys(Ports().settings(), FORWARDING),
     **dict.fromkeys(sshd.FORWARDING, FORWARDING),
     "permituserrc": USER_RC,
     "chrootdirectory": CHROOT,
@@ -171,7 +173,8 @@ def _facts(scene: Scene) -> Facts:
 
         def ask(name: str = names[0], by_name: bool = bool(case[0])) -> list[object]:
             forwards = sshd.FORWARD_GROUP in groups_of[name]
-            return _ask(scene, name, connections, home_keys=not by_name, forwards=forwards)
+            jumps = groups_among(groups_of[name])
+            return _ask(scene, name, connections, home_keys=not by_name, forwards=forwards, jumps=jumps)
 
         # The name may be another one in the next run; the case is what counts.
         key = repr((case, person.entry.groups if any(not line.clear for line in matches) else ()))
@@ -188,7 +191,9 @@ def _program() -> str:
     return next((path for path in ("/usr/sbin/sshd", "/usr/local/sbin/sshd") if os.path.exists(path)), "")
 
 
-def _ask(scene: Scene, name: str, connections: Sequence[str], *, home_keys: bool, forwards: bool) -> list[object]:
+def _ask(
+    scene: Scene, name: str, connections: Sequence[str], *, home_keys: bool, forwards: bool, jumps: Sequence[str]
+) -> list[object]:
     """Return faults (keyword, why, connection), warnings, and the program that is asked for keys."""
     faults: dict[tuple[str, str], str] = {}
     warnings: dict[str, None] = {}
@@ -196,7 +201,8 @@ def _ask(scene: Scene, name: str, connections: Sequence[str], *, home_keys: bool
     accept = scene.configuration.accept_env()
     for connection in connections:
         values = sshd.effective(name, sshd.main_config(scene.layout), connection=connection)
-        for keyword, why in sshd.faults(values, scene.layout, home_keys=home_keys, forwards=forwards):
+        found = sshd.faults(values, scene.layout, home_keys=home_keys, forwards=forwards, jumps=jumps)
+        for keyword, why in found:
             faults.setdefault((keyword, why), connection)
         warnings.update(dict.fromkeys(sshd.warnings(values, accept)))
         asked = values.get("authorizedkeyscommand", ["none"])[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import datetime
 from dataclasses import replace
 from functools import partial
 
@@ -20,7 +21,7 @@ from jailssh.jail.configuration import load_configuration
 from jailssh.publish.publish import Publisher, withdraw_plan
 from jailssh.selftest import canary
 from jailssh.selftest.report import worst
-from jailssh.setup import home_keys
+from jailssh.setup import home_keys, jumping
 from jailssh.setup.home_keys import DROP, LEAVE_OUT, Choice
 from jailssh.users import adduser, many
 from jailssh.users.adduser import AddUserOptions
@@ -110,6 +111,9 @@ def run(args: argparse.Namespace, context: Context) -> int:
     """Put the accounts into their jails."""
     context.need_real_root("adduser")
     wishes = _wishes(args, context)
+    if any(wish.expires is not None for wish in wishes):
+        configuration = load_configuration(context.layout)
+        wishes = [_with_own_day(wish) if configuration.may_jump(wish.jails) else wish for wish in wishes]
     publisher = Publisher(context.layout)
     if args.canary:
         withdraw = partial(withdraw_plan, context.layout)
@@ -126,10 +130,21 @@ def run(args: argparse.Namespace, context: Context) -> int:
             context.record(each.outcome.lines, facts)
         if not context.json:
             context.say(each.outcome.lines)
+    ports = jumping.settle_after(context.layout, load_configuration(context.layout), [wish.name for wish in wishes])
     if context.json:
         rows = [{"name": d.name, "changed": d.outcome.changed, "lines": list(d.outcome.lines)} for d in done]
         context.facts(rows, ())
+    else:
+        context.say(ports)
     return EXIT_OK
+
+
+def _with_own_day(wish: AddUserOptions) -> AddUserOptions:
+    """Return what is asked for with its day of expiry as a setting of ours: that of shadow(5) keeps sshd apart."""
+    if wish.expires is None:
+        return wish
+    day = datetime.date.fromordinal(datetime.date(1970, 1, 1).toordinal() + wish.expires)
+    return replace(wish, expires=None, own={**wish.own, "expires": f"{day} 00:00"})
 
 
 def _proof(context: Context, name: str) -> str:

@@ -8,6 +8,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
+from jailssh.carrying import bring
 from jailssh.change import transaction
 from jailssh.config.files import read_main
 from jailssh.console.context import Context
@@ -16,6 +17,7 @@ from jailssh.core.tries import Tries
 from jailssh.daemon import last_good
 from jailssh.diagnose.findings import find, note_lines
 from jailssh.files import fs, narrow
+from jailssh.fleet import from_bundle
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.integrity.settled import Settled
@@ -24,18 +26,53 @@ from jailssh.jail.steady import steady
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.publish import entered
 from jailssh.publish.publish import PlanChange, changes, publish_each, revocations, withdraw_gone
-from jailssh.setup import doors, forwarding, running, setup
+from jailssh.setup import doors, forwarding, jumping, running, setup
 from jailssh.users import gone, key_removal
 
-EXAMPLES = ("jailssh apply", "jailssh apply --dry-run", "jailssh apply --gone")
+EXAMPLES = (
+    "jailssh apply",
+    "jailssh apply --dry-run",
+    "jailssh apply --gone",
+    "jailssh apply --from bundle --plan",
+    "jailssh apply --pull",
+)
+
+Taken = dict[str, object] | None
+"""Facts about a bundle that was taken in first, None without one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--dry-run", action="store_true", help="check and show the changes, publish nothing")
+    parser.add_argument("--dry-run", "--plan", action="store_true", help="check and show the changes, publish nothing")
+    _add_bundle_arguments(parser)
     parser.add_argument(
         "--gone", action="store_true", help="only set aside the files of deleted accounts; for jailssh-gone.service"
     )
+
+
+def _add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
+    source = parser.add_mutually_exclusive_group()
+    source.add_argument(
+        "--from", dest="source", metavar="BUNDLE", help="first take in a signed bundle; - is standard input"
+    )
+    source.add_argument("--pull", action="store_true", help="the same, with what the command of pull.conf writes")
+    parser.add_argument("--replace", action="store_true", help="with a bundle: write files that differ here, too")
+    parser.add_argument("--older", action="store_true", help="with a bundle: take one that is older than the last one")
+    parser.add_argument(
+        "--on-demand", action="store_true", help="with a bundle: build images and plans of new accounts at first logins"
+    )
+
+
+def _has_bundle(args: argparse.Namespace) -> bool:
+    """True if there is a bundle to take in; raises for options that need one."""
+    if args.source is not None or args.pull:
+        if args.gone:
+            raise UsageError("--gone", "cannot be combined with a bundle")
+        return True
+    for name, given in (("--replace", args.replace), ("--older", args.older), ("--on-demand", args.on_demand)):
+        if given:
+            raise UsageError(name, "requires a bundle: --from BUNDLE or --pull")
+    return False
 
 
 def run(args: argparse.Namespace, context: Context) -> int:
@@ -48,17 +85,23 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if args.gone and layout.root:
         raise UsageError("--gone", "cannot be combined with --root: accounts belong to the running host")
     act = not args.dry_run
+    taken: Taken = None
+    if _has_bundle(args):
+        how = {"replace": args.replace, "older": args.older, "on_demand": args.on_demand}
+        taken = from_bundle.take_in(context, args.source, act=act, **how)
+    if taken is not None and not act:
+        return EXIT_OK
     found: list[PlanChange] = []
     shells: list[str] = []
     tries = Tries()
-    with _showing(context, found):
+    with _showing(context, found, taken):
         if args.gone:
             if act:
                 setup.prepare(layout)
             with fs.lock(layout.lock) if act else nullcontext():
                 _set_aside_gone(layout, found, tries.errors, act=act)
             tries.end()
-            _show(context, found, "no account is gone")
+            _show(context, found, "no account is gone", taken)
             return EXIT_OK
         settled: Settled | None = None
         if act:
@@ -66,7 +109,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
         else:
             configuration = _look(context, found, shells, tries)
     context.say(shells if not context.json else ())
-    _show(context, found, "no changes")
+    _show(context, found, "no changes", taken)
     try:
         _tell_notes(context, configuration, settled)
     except UnansweredError as error:
@@ -94,6 +137,7 @@ def _look(context: Context, found: list[PlanChange], shells: list[str], tries: T
     if setup_here(context):
         shells += doors.set_shells(layout, configuration, act=False, errors=tries.errors)
         shells += forwarding.settle(layout, configuration, act=False, errors=tries.errors)
+        shells += jumping.settle(layout, configuration, act=False, errors=tries.errors)
     found += changes(configuration, wrong, tries.errors)
     found += entered.pending_entries(configuration, tries.errors)
     return configuration
@@ -113,8 +157,10 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
     # Nobody adds or takes away an account or a key meanwhile.
     with fs.lock(layout.lock, waiting):
         tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries.errors, act=True))
-        for line in tries("login shells", lambda: transaction.recover(layout, setup.SHELLS)) or ():
-            context.tell(line)
+        # Half of an import is published by nobody: it is taken back, or completed.
+        for subject in (bring.SUBJECT, setup.SHELLS):
+            for line in tries(subject, partial(transaction.recover, layout, subject)) or ():
+                context.tell(line)
         for line in (*transaction.others(layout, setup.SHELLS), *running.try_owed(layout)):
             context.tell(line)
         found += revocations(layout, act=True, errors=tries.errors)
@@ -139,6 +185,8 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
             shells += tries("login shells", act) or []
             forwards = partial(forwarding.settle, layout, configuration, act=True, errors=tries.errors)
             shells += tries("forwarding", forwards) or []
+            jumps = partial(jumping.settle, layout, configuration, act=True, errors=tries.errors)
+            shells += tries("ports without a session", jumps) or []
         tries.errors += publish_each(configuration, found, wrong, settled.right, settled.published)
         tries.errors += entered.publish_entries(configuration, found)
     return checked, settled
@@ -175,18 +223,21 @@ def setup_here(context: Context) -> bool:
 
 
 @contextmanager
-def _showing(context: Context, revoked: Sequence[PlanChange]) -> Iterator[None]:
+def _showing(context: Context, revoked: Sequence[PlanChange], taken: Taken) -> Iterator[None]:
     """Show what has changed also where an error stops the rest."""
     try:
         yield
     except BaseException:
         if revoked:
-            _show(context, revoked, "")
+            _show(context, revoked, "", taken)
         raise
 
 
-def _show(context: Context, found: Sequence[PlanChange], none: str) -> None:
-    context.facts([_fact(change) for change in found], [line for change in found for line in _lines(change)] or [none])
+def _show(context: Context, found: Sequence[PlanChange], none: str, taken: Taken) -> None:
+    facts: object = [_fact(change) for change in found]
+    if taken is not None:
+        facts = {"bundle": taken, "plans": facts}
+    context.facts(facts, [line for change in found for line in _lines(change)] or [none])
 
 
 def _lines(change: PlanChange) -> list[str]:

@@ -56,9 +56,11 @@ def run(args: argparse.Namespace, context: Context) -> int:
     code = EXIT_OK
     for name, uid in people.items():
         of_it = [each for each in ended.sessions if each.outer.uid == uid and each.name not in sessions]
+        alone = sum(each.uid == uid for each in ended.connections)
+        without = f", {pluralize(alone, 'connection')} without one" if alone else ""
         background = " and what was in the background" if uid in ended.kept else ""
         left = "" if uid not in ended.left else _LEFT
-        line = f"{name}: ended {pluralize(len(of_it), 'session')}{background}{left}"
+        line = f"{name}: ended {pluralize(len(of_it), 'session')}{without}{background}{left}"
         context.changed([line], {fields.USER: name})
         code = EXIT_FAILED if left else code
     return max(code, _one_by_one(context, sessions, ended))

@@ -145,12 +145,12 @@ def user_text(uid: int, jails: Sequence[str], before: bytes = b"", own: Mapping[
         known = read_document(before, "").entries.get(LIMITS, {})
         now = {key: list(words_of(entry.raw)) for key, entry in known.items()}
         said[LIMITS] = now | {key: [value] for key, value in limits.items()}
-    return _edited(before, said)
+    return edited(before, said)
 
 
 def with_groups(before: bytes, groups: Mapping[str, Sequence[str]]) -> str:
     """Return the content of a user's file with these groups of keys and no others; an empty group is left out."""
-    return _edited(before, {GROUPS: {name: list(keys) for name, keys in groups.items() if keys}})
+    return edited(before, {GROUPS: {name: list(keys) for name, keys in groups.items() if keys}})
 
 
 class KeyTaker:
@@ -187,11 +187,16 @@ class KeyTaker:
         return f"{entry[1]}{text}{entry[3]}".encode("utf-8", "surrogateescape")
 
 
-def _edited(before: bytes, changes: Mapping[str, str | dict[str, list[str]]]) -> str:
+def edited(before: bytes, changes: Mapping[str, str | dict[str, list[str]] | None]) -> str:
+    """Return the text ``before`` with these settings and sections; None takes one out; all else stays as it is."""
     lines = before.decode("utf-8").split("\n")  # as the reader does, which takes no other character for a line's end
     lines = [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
     parsed = ConfigObj(lines, interpolation=False, list_values=True, encoding="utf-8", default_encoding=None)
     for key, value in changes.items():
+        if value is None:
+            if key in parsed:
+                del parsed[key]
+            continue
         if isinstance(value, str):
             parsed[key] = value
             continue

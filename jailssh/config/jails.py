@@ -345,6 +345,11 @@ def jails_of(account: Account, user: UserConfig | None, jails: Mapping[str, tupl
     return tuple(sorted(jail for jail, groups in jails.items() if member.intersection(groups)))
 
 
+def plugins_of(document: Document) -> tuple[str, ...]:
+    """Return the plugins of the jail in ``document``."""
+    return words_of(document.entries[""].get("plugins", RawSetting("", "")).raw)
+
+
 def groups_of(document: Document) -> tuple[str, ...]:
     """Return the unix groups whose members get the jail in ``document``."""
     return words_of(document.entries[""].get("groups", RawSetting("", "")).raw)

@@ -96,6 +96,12 @@ MAIN: tuple[Setting, ...] = (
     Setting("", "keep_generations", "int", "2", "number of images to keep for each jail, with the current one"),
 )  # fmt: skip
 
+PULL: tuple[Setting, ...] = (
+    Setting("", "command", "text", "", "command without a shell that writes a signed bundle to standard output"),
+    Setting("", "user", "word", "nobody", "account that the command runs as"),
+)
+"""The settings of ``pull.conf``, which is each host's own: nobody who signs bundles names a command that runs here."""
+
 RLIMITS = ("as", "core", "cpu", "fsize", "nofile", "nproc")
 """The settings of a jail's section ``limits`` that the kernel holds each process to (setrlimit(2))."""
 

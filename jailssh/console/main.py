@@ -61,6 +61,7 @@ VERBS: dict[str, str] = {
     "list": "list jails and the accounts in them",
     "plugins": "list the plugins",
     "migrate": "bring in accounts that Jailkit, rssh, sshd_config and others confine",
+    "bundle": "make a signed bundle of a description of many hosts, for apply --from",
     "export": "write configuration, keys and accounts to a readable archive",
     "import": "bring in an archive of export, with a dry run and a diff",
     "selftest": "prove a jail with real logins: its uses work, attacks do not",
@@ -82,7 +83,7 @@ QUERIES = (
     "transfers",
 )
 """The verbs whose module is in the room ``queries``; those of the others are in ``cli``."""
-TRANSFERS = ("export", "import", "migrate")
+TRANSFERS = ("bundle", "export", "import", "migrate")
 """Likewise, those in the room ``transfer``."""
 ENTERING = ("enter", "launch", "run", "session")
 """Likewise, those in the room ``entering``."""

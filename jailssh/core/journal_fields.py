@@ -82,6 +82,10 @@ FIELDS: Final[dict[str, str]] = {
 }
 
 
+PORTS: Final = "(ports)"
+"""What stands in the place of a command where sshd forwards ports and starts nothing (pam_jailssh(8))."""
+
+
 class Event(Word):
     """What a record tells of."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from jailssh.core.errors import JailsshError, ManyErrors, UsageError
 from jailssh.core.journal_fields import KEY, PEER, REASONS
 from jailssh.core.names import JailPath, escape, same_source
+from jailssh.core.ports import GROUP_PREFIX
 from jailssh.diagnose import reasons
 from jailssh.diagnose.suggest import COMMAND, blocking_setting, line_remedies, settings_lines, why_no_line, written
 from jailssh.diagnose.trials import Remedy, Trials, holder
@@ -70,12 +71,29 @@ def explain(
     facts.update(more)
     if enter:
         facts["enter"] = enter
-    if not verdict.allowed and not enter:
+    if not verdict.allowed and not enter and not plan.first("forward"):
         facts["advice"] = advice(layout, entry, command, verdict, key)
         lines += facts["advice"]
+    if not enter and plan.first("forward"):
+        facts["ports"], more_lines = _ports(layout, entry, plan)
+        lines += more_lines
     facts["limits"], facts["limited_now"], more_lines = _limited(layout, entry, plan)
     lines += more_lines
     return Explanation(verdict.allowed, facts, lines)
+
+
+def _ports(layout: Layout, entry: accounts.AccountEntry, plan: Plan) -> tuple[dict[str, Any], list[str]]:
+    """Return what sshd forwards for the account instead of a session, with lines: by its groups, not by its jail."""
+    lists = load_configuration(layout).port_lists()
+    (group,) = plan.first("forward") or ("",)
+    groups, ports = accounts.listed_groups(entry.name, GROUP_PREFIX), lists.get(group)
+    if groups != [group] or ports is None:
+        why = "the account is not held to what its jail names"
+        return {"forwards": False}, [f"sshd forwards nothing for it: {why}; run: jailssh apply"]
+    facts: dict[str, Any] = {"forwards": True, "open": ports.open, "listen": ports.listen}
+    lines = ["sshd forwards for it, and starts no session:"]
+    lines += [f"  to {place} (ssh -J, -W, -L, -D)" for place in ports.open]
+    return facts, lines + [f"  from {place} of this host to the client (ssh -R)" for place in ports.listen]
 
 
 def _limited(

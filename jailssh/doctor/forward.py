@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from jailssh.core.errors import HostError
+from jailssh.core.ports import GROUP_PREFIX
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts, bounded
@@ -20,7 +21,8 @@ class ForwardFacts:
     """``wanted``: by the configuration; ``member``: by the group, for which sshd forwards.
 
     ``problems``: what keeps PAM on this host from putting a login into its network, with the cure; ``refused``: PAM
-    refuses the account; ``place``: the directory of networks, with owner and mode where it is there.
+    refuses the account; ``jumps``: sshd forwards for it without a session; ``place``: the directory of networks, with
+    owner and mode where it is there.
     """
 
     name: str
@@ -29,6 +31,7 @@ class ForwardFacts:
     ages: PasswordAges | None
     problems: tuple[tuple[str, str], ...]
     refused: bool
+    jumps: bool
     place: str
     owner: int = 0
     mode: int = 0o700
@@ -48,6 +51,7 @@ def collect(case: Case) -> ForwardFacts:
     return ForwardFacts(
         name=case.name, wanted=wanted, member=member, ages=ages, problems=problems,
         refused=refused, place=place, owner=owner, mode=mode,
+        jumps=case.name in case.configuration.jumping() or bool(accounts.listed_groups(case.name, GROUP_PREFIX)),
     )  # fmt: skip
 
 
@@ -63,7 +67,7 @@ def judge(facts: ForwardFacts) -> list[Fault]:
     what = f"account {facts.name}"
     expires = facts.ages.expires if facts.ages else None
     if not facts.member:
-        if expires == GATED:
+        if expires == GATED and not facts.jumps:
             why = f"has the day of expiry of accounts in group {forwarding.GROUP}, and is not in it: it has expired"
             return [Fault(what, why, "jailssh apply" if facts.wanted else f"chage --expiredate -1 {facts.name}")]
         if not facts.wanted:

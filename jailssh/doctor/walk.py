@@ -20,6 +20,7 @@ from jailssh.doctor import (
     pam,
     past,
     plan,
+    ports,
     security,
     server,
 )
@@ -42,6 +43,7 @@ STEPS: tuple[Step, ...] = (
     Step("sshd", server.collect_running, server.judge_running, (_ANSWER,)),
     Step("keys", keys.collect, keys.judge, (_JAIL, "group", _ANSWER)),
     Step("forwarding", forward.collect, forward.judge, (_JAIL, _ANSWER)),
+    Step("ports", ports.collect, ports.judge, (_JAIL, _ANSWER)),
     Step("PAM", pam.collect, pam.judge, (_ANSWER, "login shell", "account state")),
     Step(_PLAN, plan.collect, plan.judge, (_JAIL,)),
     Step("image", image.collect, image.judge, (_PLAN,)),

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import KW_ONLY, asdict, dataclass, field
+from dataclasses import KW_ONLY, asdict, dataclass, field, replace
 
 from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, UsageError
@@ -164,8 +164,17 @@ def register(layout: Layout, name: str, kind: Kind, pid: int, facts: Mapping[str
     )  # fmt: skip
     if not is_held(kept):
         raise HostError(f"{kind} {name}", f"process {pid} has ended")
-    fs.atomic_write(f"{layout.kept}/{name}", json.dumps(asdict(kept), sort_keys=True).encode() + b"\n", 0o600)
+    _write(layout, kept)
     return kept
+
+
+def _write(layout: Layout, kept: Kept) -> None:
+    fs.atomic_write(f"{layout.kept}/{kept.name}", json.dumps(asdict(kept), sort_keys=True).encode() + b"\n", 0o600)
+
+
+def change(layout: Layout, kept: Kept, facts: Mapping[str, str]) -> None:
+    """Write other facts of a tree that is held into its record; :func:`locked` is for the caller."""
+    _write(layout, replace(kept, facts={**kept.facts, **facts}))
 
 
 def hold(layout: Layout, name: str, kind: Kind, plan: bytes, facts: Mapping[str, str]) -> Kept:

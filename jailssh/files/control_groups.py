@@ -18,7 +18,8 @@ _PREFIX = "jailssh-run."
 _PERIOD = 100_000
 """Microseconds by which CPU time is measured out."""
 _ENOUGH = 100
-_OF = {"memory": "memory", "tasks": "pids", "cpu": "cpu"}
+OF = {"memory": "memory", "tasks": "pids", "cpu": "cpu"}
+"""The controller of each limit."""
 
 
 def make(limits: Mapping[str, int], started: Callable[[int], int | None], top: str = TOP) -> list[str]:
@@ -58,7 +59,7 @@ def remove(groups: list[str]) -> None:
 
 def is_held(limit: str, name: str, top: str = TOP) -> bool:
     """True if we are in the group ``name`` for this limit too: its controller counts there."""
-    controller = _OF[limit]
+    controller = OF[limit]
     for names, path in _own().items():
         if controller in names.split(","):
             return path.endswith(f"/{name}")
@@ -105,14 +106,14 @@ def _wanted(limits: Mapping[str, int], top: str) -> list[tuple[str, list[tuple[s
     """Return below which directories groups are made, and what is written to which of their files."""
     own = _own()
     if os.path.exists(f"{top}/cgroup.controllers"):
-        parent = _parent(top, own.get("", "/").strip("/"), {_OF[limit] for limit in limits})
+        parent = _parent(top, own.get("", "/").strip("/"), {OF[limit] for limit in limits})
         return [(parent, [pair for limit in limits for pair in _second(limit, limits[limit])])]
     found = []
     for limit, value in limits.items():
-        together = next((names for names in own if _OF[limit] in names.split(",")), None)
+        together = next((names for names in own if OF[limit] in names.split(",")), None)
         parent = f"{top}/{together}{own[together]}".rstrip("/") if together else ""
         if not parent or not os.path.exists(f"{parent}/cgroup.procs"):
-            raise HostError(f"--limit {limit}", f"has no control groups here ({_OF[limit]} below {top})",
+            raise HostError(f"--limit {limit}", f"has no control groups here ({OF[limit]} below {top})",
                             hint="mount cgroup2 there, or run it where systemd runs")  # fmt: skip
         found.append((parent, _first(limit, value, parent)))
     return found
@@ -145,17 +146,31 @@ def _delegates(folder: str, needed: set[str]) -> bool:
 
 def _second(limit: str, value: int) -> list[tuple[str, str]]:
     if limit == "memory":
-        return [("memory.max", str(value)), ("memory.swap.max", "0")]
+        return [("memory.max", _number(value)), ("memory.swap.max", "0" if value >= 0 else "max")]
     if limit == "tasks":
-        return [("pids.max", str(value))]
-    return [("cpu.max", f"{value * _PERIOD // _ENOUGH} {_PERIOD}")]
+        return [("pids.max", _number(value))]
+    return [("cpu.max", f"{_number(value * _PERIOD // _ENOUGH)} {_PERIOD}")]
+
+
+def _number(value: int) -> str:
+    return str(value) if value >= 0 else "max"
 
 
 def _first(limit: str, value: int, parent: str) -> list[tuple[str, str]]:
     if limit == "memory":
-        swap = "memory.memsw.limit_in_bytes"
-        settings = [("memory.limit_in_bytes", str(value))]
-        return [*settings, (swap, str(value))] if os.path.exists(f"{parent}/{swap}") else settings
+        swap, most = "memory.memsw.limit_in_bytes", str(max(value, -1))
+        settings = [("memory.limit_in_bytes", most)]
+        # Both together are never less than the one: first they go out of its way.
+        return [(swap, "-1"), *settings, (swap, most)] if os.path.exists(f"{parent}/{swap}") else settings
     if limit == "tasks":
-        return [("pids.max", str(value))]
-    return [("cpu.cfs_period_us", str(_PERIOD)), ("cpu.cfs_quota_us", str(value * _PERIOD // _ENOUGH))]
+        return [("pids.max", _number(value))]
+    quota = str(value * _PERIOD // _ENOUGH) if value >= 0 else "-1"
+    return [("cpu.cfs_period_us", str(_PERIOD)), ("cpu.cfs_quota_us", quota)]
+
+
+def hold(folder: str, limit: str, value: int) -> None:
+    """Hold the group ``folder``, of either version, to ``limit`` (below 0: to none); OSError with the file's name."""
+    second = os.path.exists(f"{folder}/cgroup.controllers")
+    for file, text in _second(limit, value) if second else _first(limit, value, folder):
+        if not file.startswith("memory.swap") or os.path.exists(f"{folder}/{file}"):  # kernels without swap
+            _set(f"{folder}/{file}", text)

@@ -23,6 +23,7 @@ from jailssh.host.nss import UnansweredError as UnansweredError  # what those wh
 NOLOGIN = "/usr/sbin/nologin"
 _USERS_FILE = "/etc/passwd"
 _AGES_FILE = "/etc/shadow"
+_GROUPS_FILE = "/etc/group"
 _USERDEL_BUSY = 8
 _MOST_ABOVE = 64
 
@@ -96,6 +97,17 @@ def is_listed_member(name: str, group: str) -> bool:
     return row is not None and name in row[2:]
 
 
+def listed_groups(name: str, prefix: str) -> list[str]:
+    """Return the local groups whose names begin with ``prefix`` and that list ``name`` as a member, sorted."""
+    rows = [fields for fields in _rows(_GROUPS_FILE) if len(fields) > 3 and fields[0].startswith(prefix)]
+    return sorted({fields[0] for fields in rows if name in fields[3].split(",")})
+
+
+def groups_called(prefix: str) -> list[str]:
+    """Return the local groups whose names begin with ``prefix``, sorted."""
+    return sorted({fields[0] for fields in _rows(_GROUPS_FILE) if fields[0].startswith(prefix)})
+
+
 def members(group: str) -> list[str]:
     """Return the accounts in ``group``, sorted: those it lists and the local ones whose primary group it is."""
     row = nss.ask("group", group)
@@ -129,7 +141,7 @@ def local_homes() -> list[str]:
 
 def local_groups() -> dict[str, int]:
     """Return the gid of each group in /etc/group; of several lines with one name the first counts."""
-    rows = [fields for fields in _rows("/etc/group") if len(fields) > 2 and is_number(fields[2])]
+    rows = [fields for fields in _rows(_GROUPS_FILE) if len(fields) > 2 and is_number(fields[2])]
     return {fields[0]: int(fields[2]) for fields in reversed(rows)}
 
 
@@ -144,7 +156,7 @@ def subordinate_ranges(path: str) -> dict[str, list[tuple[int, int]]]:
 
 def local_gids() -> set[int]:
     """Return the gid of each group in /etc/group."""
-    return {int(fields[2]) for fields in _rows("/etc/group") if len(fields) > 2 and fields[2].isdigit()}
+    return {int(fields[2]) for fields in _rows(_GROUPS_FILE) if len(fields) > 2 and fields[2].isdigit()}
 
 
 def local_uid(name: str) -> int | None:

@@ -113,6 +113,11 @@ class Layout:
         return f"{self.state}/undo"
 
     @property
+    def bundles(self) -> str:
+        """The signed bundle that this host goes by, the one before, and the newest serial; root's alone."""
+        return f"{self.state}/bundle"
+
+    @property
     def owners(self) -> str:
         """By name, the uid of the account that a keys file or a key ring is for."""
         return f"{self.state}/owners"

@@ -7,7 +7,7 @@ jail, and for :meth:`Configuration.validate`, not for anybody else's login.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache, cached_property
@@ -27,12 +27,14 @@ from jailssh.config.jails import (
     home_keys_of,
     jails_of,
     plugin_document,
+    plugins_of,
     read_jail,
 )
 from jailssh.config.keys import NO_KEYS, Keyring, read_keyring
 from jailssh.config.reader import Document, did_you_mean, read_document
 from jailssh.core.errors import ConfigError, DeniedError, HostError, JailsshError, ManyErrors, UsageError, raise_all
 from jailssh.core.names import check_account_name, check_jail_name, escape
+from jailssh.core.ports import Ports
 from jailssh.core.tries import Tries
 from jailssh.files import fs
 from jailssh.host.paths import Layout
@@ -221,6 +223,43 @@ class Configuration:
                 if user is not None and user.jails and jails.issuperset(user.jails) and name not in shared:
                     found.append(name)
         return tuple(sorted(found))
+
+    def port_lists(self) -> dict[str, Ports]:
+        """Return what sshd may forward for accounts without a session, by the group for whose members it does.
+
+        A jail that cannot be read has none.
+        """
+        found = {}
+        for name in self._jumping_jails:
+            with suppress(JailsshError):
+                if ports := self.definition((name,)).ports():
+                    found[ports.group] = ports
+        return found
+
+    def may_jump(self, jails: Iterable[str]) -> bool:
+        """True if accounts in all of ``jails`` may be such ones: a plugin that could be for them is among theirs."""
+        return not self._jumping_jails.isdisjoint(jails)
+
+    def jumping(self) -> dict[str, Ports]:
+        """Return the accounts for which sshd shall forward ports without a session, and which; none that are shared.
+
+        One with a broken file, or in jails that cannot be one, is left out.
+        """
+        shared, found = set(self.shared_names()), {}
+        for name in self.user_names() if self._jumping_jails else ():
+            with suppress(JailsshError):
+                user = self.user(name)
+                if user is not None and self.may_jump(user.jails) and name not in shared:
+                    ports = self.definition(user.jails).ports()
+                    found.update({name: ports} if ports else {})
+        return found
+
+    @cached_property
+    def _jumping_jails(self) -> frozenset[str]:
+        """The jails one of whose plugins may be for accounts without a session."""
+        plugins = {"jump", *self.main.third_party_plugins}
+        each = {name: document for name, document in self.documents.items() if isinstance(document, Document)}
+        return frozenset({*plugins, *(name for name, document in each.items() if plugins & set(plugins_of(document)))})
 
     def accept_env(self) -> tuple[str, ...]:
         """Return the names of variables that a jail accepts, as AcceptEnv of sshd_config(5) has them, sorted."""

@@ -30,13 +30,13 @@ from jailssh.image.network import name_needs, network_needs
 from jailssh.image.store import find
 from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.lingering import refuse_bounds, refuse_useless
-from jailssh.jail.meeting import refuse_clashes
+from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
 from jailssh.jail.specifiers import expanded, of_keys
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
-from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult, Value
+from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult, Ports, Value
 from jailssh.plugin.trials import Trial, Tried
 from jailssh.policy.rules import RuleError
 
@@ -113,11 +113,16 @@ class JailDefinition:
             results = tuple(
                 self._ask(p, partial(p.account, self.facts, account), PluginResult, account) for p in self.plugins
             )
+            refuse_sessions(self.config, results)
             refuse_clashes(self.config, results, account)
             for old in (account, *list(known)[: 1 - _FEW]):
                 known.pop(old, None)
             known[account] = time.monotonic(), results
         return results
+
+    def ports(self) -> Ports | None:
+        """Return what sshd forwards for accounts in the jail instead of a session, None for a jail with sessions."""
+        return next((result.ports for result in self.results(SAMPLE_ACCOUNT) if result.ports), None)
 
     def trials(self, account: Account) -> dict[str, tuple[Trial, ...] | None]:
         """Return what each plugin announces to be tried for ``account``, None for one that announces nothing."""

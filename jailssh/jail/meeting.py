@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import permutations
 
 from jailssh.config.jails import JailConfig, place_of
-from jailssh.core.closed import Shown, Word
+from jailssh.config.values import UNSET
+from jailssh.core.closed import Forward, Shown, Word
 from jailssh.core.errors import ConfigError, raise_all
 from jailssh.core.names import is_below
 from jailssh.plugin.api import Account, PluginResult, Reach
@@ -49,6 +50,32 @@ class Clash:
         """Return the cure."""
         ways = f"give {self.other} a jail and an account of its own, or other directories"
         return f"{ways}, or read_only where it has that; to allow it, write shared_directories = yes into the jail file"
+
+
+_OF_SESSIONS = ("max_sessions", "max_sessions_per_key", "max_duration", "idle_timeout", "bandwidth")
+
+
+def refuse_sessions(config: JailConfig, results: Sequence[PluginResult]) -> None:
+    """Raise for what a jail whose accounts have no session, but ports that sshd forwards, cannot also say."""
+    if not any(result.ports for result in results):
+        return
+    plugin = next(name for name, result in zip(config.plugins, results, strict=True) if result.ports)
+    top = {item.setting.name: item for item in config.items if not item.setting.section}
+    errors = []
+    if others := sorted(set(config.plugins) - {plugin}):
+        why = f"plugin {plugin} is for accounts without a session, so {', '.join(others)} cannot be in one jail with it"
+        errors.append(ConfigError(config.places[plugin], why, hint="two jails, each with an account of its own"))
+    for name, wanted in (("groups", ()), ("enter", ()), ("forward", Forward.NO), ("linger", False)):
+        if top[name].value != wanted:
+            why = (
+                f"{name} cannot be set beside plugin {plugin}: sshd forwards for accounts that are in the jail by name"
+            )
+            errors.append(ConfigError(top[name].origin, why, hint=f"remove {name}"))
+    for name in _OF_SESSIONS:
+        if name in config.access and config.access[name].value != UNSET:
+            why = f"{name} has no effect beside plugin {plugin}: it is about sessions"
+            errors.append(ConfigError(config.access[name].origin, why, hint=f"remove {name}"))
+    raise_all(errors)
 
 
 def refuse_clashes(config: JailConfig, results: Sequence[PluginResult], account: Account) -> None:

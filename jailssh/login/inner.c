@@ -13,7 +13,6 @@
 #include "channel.h"
 #include "command/command.h"
 #include "command/hold.h"
-#include "command/limit.h"
 #include "creds.h"
 #include "fail.h"
 #include "fd.h"
@@ -107,7 +106,7 @@ void inner_run(const struct plan *plan, const struct request *request, int chann
     if (!plan_first(plan, OP_LINGER))
         build(plan, jail);
     channel = inner_enter(plan, channel);
-    limit_enforce(plan, request->peer);
+    command_limits(plan, request->peer);
     bool terminals = isatty(0) || isatty(1) || isatty(2), pty = plan_says(plan, OP_PTY, "yes");
     /* sshd gives a terminal or none.  Who enters may have one and a file besides: then all three go through pipes. */
     bool relayed = pty && isatty(0) && (!request->jail || (isatty(1) && isatty(2)));

@@ -25,6 +25,7 @@
     OP(KEY_SESSIONS, "key-sessions", "s", 24, 1)                                                                       \
     OP(LINGER, "linger", "", 25, 1)                                                                                    \
     OP(RELAY, "relay", "zzd", 26, 1)                                                                                   \
+    OP(FORWARD, "forward", "n", 27, 1)                                                                                 \
     OP(IMAGE, "image", "p", 30, 1)                                                                                     \
     OP(TMPFS, "tmpfs", "pzowx", 31, 0)                                                                                 \
     OP(DIR, "dir", "p", 32, 0)                                                                                         \

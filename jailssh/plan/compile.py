@@ -279,6 +279,7 @@ def _head(account: Account, jail: JailSettings, results: Sequence[PluginResult])
         *_bounds(jail.access, ("sessions", "key_sessions")),
         *([Record("linger")] if jail.linger and runs_own_code(results) else []),
         *([Record("relay", tuple(map(str, (log.base, log.peak, log.interval))))] if (log := jail.log) else []),
+        *(Record("forward", (result.ports.group,)) for result in results if result.ports),
     ]
 
 

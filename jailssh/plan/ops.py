@@ -69,6 +69,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("key-sessions", ("int:1:999999",), 24, True, "at most {0:count} of one key at a time"),
     Verb("linger", (), 25, True, "what is in the background outlives a login"),
     Verb("relay", (_SIZE, _SIZE, _SPAN), 26, True, "logs: {0:size} in {2:span}, at once {1:size}"),
+    Verb("forward", ("name",), 27, True, "no session; sshd forwards ports for members of group {0}"),
     Verb("image", ("path",), 30, True, "root is {0}, read-only"),
     Verb("tmpfs", ("path", _SIZE, "octal", "enum:ro,rw", "enum:exec,noexec"), 31, False,
          "private tmpfs at {0}, {1:size}, mode {2}, {3:mode}, {4:mode}"),

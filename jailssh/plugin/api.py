@@ -15,6 +15,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from typing import Protocol, runtime_checkable
 
 from jailssh.core.closed import Word
+from jailssh.core.ports import Ports as Ports
 from jailssh.policy.rules import Rule as Rule
 
 API_VERSION = 2
@@ -138,6 +139,8 @@ class PluginResult:
     ``capability`` is the word shown to a denied user ("this account allows: sftp, scp").
     ``reach`` says what its program believes and changes; without one it trusts nothing, and writes wherever the
     plugin itself has something shown writable.
+    ``ports`` are what sshd forwards in the host's network for accounts in the jail, in the place of any session: the
+    same for all of them, no other plugin is in the jail, and the rules only say so.
     """
 
     rules: tuple[Rule, ...]
@@ -150,6 +153,7 @@ class PluginResult:
     proc: bool = False
     executable_home: bool = False
     reach: Reach | None = None
+    ports: Ports | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, JailsshError
 from jailssh.core.identity import Identity, is_same
 from jailssh.core.names import pluralize
+from jailssh.core.ports import GROUP_PREFIX, Ports
 from jailssh.host import accounts
 from jailssh.host.accounts import AccountEntry, UnansweredError
 from jailssh.host.paths import Layout
@@ -35,7 +36,8 @@ def run(_args: argparse.Namespace, context: Context) -> int:
     configuration = load_configuration(context.layout)
     jails = [_jail(name, document) for name, document in sorted(configuration.documents.items())]
     find, host = _finder(context.layout), _Published.on(context.layout)
-    users = [_user(configuration, name, find, host) for name in configuration.user_names()]
+    lists = configuration.port_lists()
+    users = [_user(configuration, name, find, host, lists) for name in configuration.user_names()]
     lines = ["jails:"]
     for jail in jails:
         lines.append(f"  {jail['name']:<20} {jail['summary']}".rstrip())
@@ -118,7 +120,11 @@ def _finder(layout: Layout) -> Callable[[str], AccountEntry | None]:
 
 
 def _user(
-    configuration: Configuration, name: str, find: Callable[[str], AccountEntry | None], published: _Published
+    configuration: Configuration,
+    name: str,
+    find: Callable[[str], AccountEntry | None],
+    published: _Published,
+    lists: Mapping[str, Ports],
 ) -> dict[str, Any]:
     try:
         user = configuration.user(name)
@@ -138,6 +144,10 @@ def _user(
         state = "ready"
     else:
         state = "made at the next login"
+    if entry is not None and configuration.may_jump(user.jails):
+        opened = accounts.listed_groups(name, GROUP_PREFIX)
+        ports = next((lists[group] for group in opened if group in lists), None)
+        state += f"; sshd forwards ports {ports.said()}" if ports else "; sshd forwards nothing for it: jailssh apply"
     keys = published.keys.get(user.uid, 0)
     shared = f", shared by {pluralize(keys, 'key')}" if keys else ""
     return {"name": name, "uid": user.uid, "jail": "+".join(user.jails), "state": f"{state}{shared}", "keys": keys}

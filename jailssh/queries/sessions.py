@@ -43,21 +43,24 @@ def run(args: argparse.Namespace, context: Context) -> int:
 def _show(args: argparse.Namespace, context: Context) -> int:
     picture = live.take(context.layout)
     sessions = live.told(picture, context.layout)
+    connections = live.told_of_connections(picture)
     kept = live.told_of_kept(picture)
     strays, errors = outside.strays(picture, context.layout)
     if args.user:
         sessions = [each for each in sessions if each.user in args.user]
+        connections = [each for each in connections if each.user in args.user]
         kept = [each for each in kept if each.user in args.user]
         strays = [each for each in strays if each.user in args.user]
     facts: dict[str, Any] = {
         "sessions": [telling.facts(each) for each in sessions],
+        "connections": [telling.facts(each) for each in connections],
         "background": [asdict(each) for each in kept],
         "outside": [asdict(each) for each in strays],
     }
     pause = pausing.present(context.layout)
     facts["no_new_logins"] = asdict(pause) if pause else None
     colour = output.is_terminal() and not context.json
-    context.facts(facts, telling.lines(sessions, kept, strays, colour=colour))
+    context.facts(facts, telling.lines(sessions, connections, kept, strays, colour=colour))
     if pause and not context.json:
         context.say([f"in force: {pause.said}"])
     _tell(context, errors)

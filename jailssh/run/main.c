@@ -199,14 +199,13 @@ static int run_system(const struct plan *plan, pid_t pid, int pidfd, int go, int
         master = system_await(channel, pidfd);
     if (master < 0)
         return EXIT_REFUSED; /* which has said why */
-    for (int fd = 0; fd <= 2; fd++)
+    for (int fd = 0; fd <= (plan_first(plan, OP_LOG_FILE) ? 2 : 1); fd++)
         dup2(null, fd);
     (void)!write(started, "", 1);
     close(started);
     close(go);
     powers_of_outer();
-    system_watch(plan, master, pidfd);
-    return 0;
+    return system_watch(plan, master, pidfd);
 }
 
 /* Tell who registers it the number of the process that holds the tree.  It lives once that has been done, and is there

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
 
@@ -104,23 +106,44 @@ int system_await(int channel, int pidfd)
     return stream_receive(channel, text, sizeof text, &got) > 0 ? got.master : -1;
 }
 
+/* Without a file for it, what starts it takes the console, as a service manager does. */
 static void keep(int log, const char *data, size_t size)
 {
     struct stat now;
+    if (log == STDERR_FILENO) {
+        if (send(log, data, size, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno == ENOTSOCK)
+            (void)!write(log, data, size);
+        return;
+    }
     if (fstat(log, &now) == 0 && now.st_size + (off_t)size > LONGEST_LOG)
         (void)!ftruncate(log, 0);
     (void)!write(log, data, size); /* a full disk stops nothing in there */
 }
 
-void system_watch(const struct plan *plan, int master, int pidfd)
+/* reboot(2) in a namespace of processes ends the first of them by a signal that says which kind it was. */
+static int ended(int pidfd)
+{
+    siginfo_t how = { .si_code = 0 };
+    if (waitid(P_PIDFD, (id_t)pidfd, &how, WEXITED) != 0)
+        return EXIT_REFUSED;
+    if (how.si_code == CLD_EXITED)
+        return how.si_status == 0 ? 0 : 1;
+    return how.si_status == SIGHUP ? SYSTEM_REBOOTS : how.si_status == SIGINT ? 0 : 1;
+}
+
+int system_watch(const struct plan *plan, int master, int pidfd)
 {
     static char data[4096];
-    const char *name, *path = plan_first(plan, OP_LOG_FILE)[0];
-    int folder = fd_walk_parent(AT_FDCWD, path, &name, FD_ROOT_ONLY);
-    int log = folder < 0 ? -1 : openat(folder, name, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    char *const *path = plan_first(plan, OP_LOG_FILE);
+    int log = STDERR_FILENO;
     struct pollfd polled[] = { { .fd = pidfd, .events = POLLIN }, { .fd = master, .events = POLLIN } };
+    if (path) {
+        const char *name;
+        int folder = fd_walk_parent(AT_FDCWD, path[0], &name, FD_ROOT_ONLY);
+        log = folder < 0 ? -1 : openat(folder, name, O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    }
     if (log < 0)
-        return; /* which ends the system */
+        return EXIT_REFUSED; /* which ends the system */
     while (!polled[0].revents) {
         if (poll(polled, 2, -1) < 0)
             continue;
@@ -130,4 +153,5 @@ void system_watch(const struct plan *plan, int master, int pidfd)
         else if (polled[1].revents) /* nobody has it open */
             poll(NULL, 0, 100);
     }
+    return ended(pidfd);
 }

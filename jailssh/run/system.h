@@ -27,7 +27,11 @@ noreturn void system_start(const struct plan *plan);
 /* Outside: what CHANNEL brings is there once the tree is built; -1 where the first process, PIDFD, has ended before. */
 int system_await(int channel, int pidfd);
 
-/* Outside, without power: write to the plan's log what MASTER shows, until PIDFD ends. */
-void system_watch(const struct plan *plan, int master, int pidfd);
+/* What the program exits with when the system wants to be started again. */
+enum { SYSTEM_REBOOTS = 133 };
+
+/* Outside, without power: write to the plan's log, else to standard error, what MASTER shows, until PIDFD ends. Returns
+ * an exit status by how it did: 0 switched off, SYSTEM_REBOOTS, 1 failed. */
+int system_watch(const struct plan *plan, int master, int pidfd);
 
 #endif

@@ -65,8 +65,8 @@ _REFUSING = re.compile(
 )
 _MODULE = re.compile(r"^(?:account|session)[^\n]*/pam_jailssh\.so *\n", re.MULTILINE)
 _CHANGED = (
-    ("/etc/group", re.compile(r"^jailssh(?:-forward)?:.*\n", re.MULTILINE), ""),
-    ("/etc/gshadow", re.compile(r"^jailssh(?:-forward)?:.*\n", re.MULTILINE), ""),
+    ("/etc/group", re.compile(r"^jailssh(?:-forward|-jump-[0-9a-f]+)?:.*\n", re.MULTILINE), ""),
+    ("/etc/gshadow", re.compile(r"^jailssh(?:-forward|-jump-[0-9a-f]+)?:.*\n", re.MULTILINE), ""),
     ("/etc/passwd", _JAILED_SHELL, r"\1:/usr/sbin/nologin"),
     ("/etc/pam.d/common-account", _REFUSING, ""),
     *((f"/etc/pam.d/common-{phase}", _MODULE, "") for phase in ("account", "session", "session-noninteractive")),

@@ -12,14 +12,14 @@ from jailssh.selftest.channels import Answer, answer_of
 from jailssh.selftest.client import CONNECTING, FAILURES, Connection, bounded
 from jailssh.selftest.report import shown
 
-_LOOPBACK = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 _WORD = b"jailssh selftest"
 _MOMENT = 1.0
 
 
 def host_is_apart(connection: Connection) -> Answer:
     """Ask for a connection to a port of the host's loopback at which this process listens: it must not get there."""
-    with socket.create_server((_LOOPBACK, 0)) as ours:
+    with socket.create_server((LOOPBACK, 0)) as ours:
         ours.setblocking(False)
         try:
             _connect(connection, ours.getsockname()[1]).close()
@@ -41,7 +41,7 @@ def listens_apart(connection: Connection) -> Answer:
     except FAILURES as error:
         return False, f"it does not listen: {shown(str(error))}"
     try:
-        with suppress(OSError), socket.create_connection((_LOOPBACK, port), _MOMENT), suppress(queue.Empty):
+        with suppress(OSError), socket.create_connection((LOOPBACK, port), _MOMENT), suppress(queue.Empty):
             # Another program of the host may have the same number.
             arrived.get(timeout=_MOMENT).close()
             return False, "it listens on the host's loopback"
@@ -69,18 +69,18 @@ def joins(connection: Connection) -> Answer:
 
 
 def _connect(connection: Connection, port: int) -> paramiko.Channel:
-    place = (_LOOPBACK, port)
-    return connection.transport().open_channel("direct-tcpip", place, (_LOOPBACK, 1), timeout=CONNECTING)
+    place = (LOOPBACK, port)
+    return connection.transport().open_channel("direct-tcpip", place, (LOOPBACK, 1), timeout=CONNECTING)
 
 
 def _listen(connection: Connection, arrived: queue.SimpleQueue[paramiko.Channel]) -> int:
     transport = connection.transport()
     with bounded(transport):
-        return int(transport.request_port_forward(_LOOPBACK, 0, lambda channel, *_: arrived.put(channel)))
+        return int(transport.request_port_forward(LOOPBACK, 0, lambda channel, *_: arrived.put(channel)))
 
 
 def _cancel(connection: Connection, port: int) -> None:
     with suppress(*FAILURES):
         transport = connection.transport()
         with bounded(transport):
-            transport.cancel_port_forward(_LOOPBACK, port)
+            transport.cancel_port_forward(LOOPBACK, port)

@@ -104,8 +104,8 @@ def around(
     """
     if forwards:
         what = "ports of the account's own network (ssh -L, -R)"
-        answer = _answer(lambda: forwarded.joins(connection))
-        yield _row("forward.inside", SSHD, what, what, "it works", *answer, kind=Kind.USE)
+        answer = answered(lambda: forwarded.joins(connection))
+        yield row("forward.inside", SSHD, what, what, "it works", *answer, kind=Kind.USE)
     tcp = forwarded.host_is_apart if forwards else channels.direct_tcpip
     listen = forwarded.listens_apart if forwards else channels.tcpip_forward
     asked: list[tuple[str, str, Callable[[], Answer]]] = [
@@ -123,7 +123,7 @@ def around(
          lambda: channels.subsystem(connection, "jailssh-selftest-none")),
     ]  # fmt: skip
     for id, what, ask in asked:
-        yield _row(id, SSHD, what, what, "refusal", *_answer(ask))
+        yield row(id, SSHD, what, what, "refusal", *answered(ask))
     yield from _environment(connection, powers)
     if not powers.login:
         yield from _logins(connection)
@@ -134,14 +134,15 @@ def subsystems(connection: Connection, powers: Powers, names: Sequence[str]) -> 
     for name in names:
         if powers.sftp or powers.free:  # what runs it there is the jail's shell
             what = f"files of the host by the subsystem {name}"
-            answer = _answer(lambda name=name: channels.files_of_host(connection, name))  # type: ignore[misc]
+            answer = answered(lambda name=name: channels.files_of_host(connection, name))  # type: ignore[misc]
         else:
             what = f"the subsystem {name}, which this jail does not allow"
-            answer = _answer(lambda name=name: channels.subsystem(connection, name))  # type: ignore[misc]
-        yield _row(f"subsystem.{name}", SSHD, what, what, "refusal", *answer)
+            answer = answered(lambda name=name: channels.subsystem(connection, name))  # type: ignore[misc]
+        yield row(f"subsystem.{name}", SSHD, what, what, "refusal", *answer)
 
 
-def _answer(ask: Callable[[], Answer]) -> Answer:
+def answered(ask: Callable[[], Answer]) -> Answer:
+    """Return what ``ask`` comes to, also where it could not be asked."""
     try:
         return ask()
     except FAILURES as error:
@@ -163,12 +164,12 @@ def _environment(connection: Connection, powers: Powers) -> Iterator[Row]:
                  for line in ran.out.splitlines() if len(line.split()) > 2}  # fmt: skip
         passed = sorted(names & (set(sent) - {"IFS"}))
         said = f"passed on: {', '.join(passed)}" if passed else "none was passed on"
-        yield _row("environment", SSHD, what, "export -p", "none is passed on", ran.code == 0 and not passed,
+        yield row("environment", SSHD, what, "export -p", "none is passed on", ran.code == 0 and not passed,
                    said if ran.code == 0 else ran.told())  # fmt: skip
         return
     ran = connection.run(NOBODY, env=sent)
     right = ran.code == LOGIN_DENIED and not ran.out
-    yield _row("environment", SSHD, what, NOBODY, "the command that was asked for is denied", right, ran.told())
+    yield row("environment", SSHD, what, NOBODY, "the command that was asked for is denied", right, ran.told())
 
 
 def _logins(connection: Connection) -> Iterator[Row]:
@@ -180,13 +181,14 @@ def _logins(connection: Connection) -> Iterator[Row]:
         ran = connection.run(command, pty=pty)
         # On a terminal there is no error output.
         right = ran.code == LOGIN_DENIED and ((pty and b"jailssh: " in ran.out) or not ran.out)
-        yield _row(id, SSHD, what, what, f"exit {LOGIN_DENIED}, and nothing runs", right, ran.told())
+        yield row(id, SSHD, what, what, f"exit {LOGIN_DENIED}, and nothing runs", right, ran.told())
 
 
-def _row(
+def row(
     id: str, source: str, what: str, tried: str, expected: str, right: bool | None, happened: str,
     *, kind: Kind = Kind.ATTACK,
 ) -> Row:  # fmt: skip
+    """Return the row of a question; ``right``: the answer is the expected one, None for no answer."""
     verdict = Verdict.NOT_TRIED if right is None else Verdict.OK if right else Verdict.WRONG
     return Row(id, source, kind, what, tried, expected, happened, verdict)
 

@@ -13,6 +13,7 @@ from jailssh.publish.publish import Publisher
 from jailssh.selftest import leftovers
 from jailssh.selftest.report import CannotTryError, Report
 from jailssh.selftest.selftest import How, changing, selftest
+from jailssh.setup import jumping
 from jailssh.users.adduser import AddUserOptions, adduser
 
 PREFIX = "jst-"
@@ -35,6 +36,7 @@ def selftest_jail(layout: Layout, jail: str, how: How | None = None) -> list[Rep
         try:
             try:
                 adduser(layout, AddUserOptions(name, (jail,)), Publisher(layout), lambda _: True, how.fault)
+                jumping.settle_after(layout, load_configuration(layout), [name])
             except JailsshError as error:
                 raise CannotTryError(error.what, error.why, hint=error.hint) from error
             return selftest(layout, load_configuration(layout), accounts.get(name), how)

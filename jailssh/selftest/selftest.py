@@ -22,6 +22,7 @@ from jailssh.change.transaction import Fault, Journal, no_fault
 from jailssh.change.undo import Operation, UndoAction
 from jailssh.core.closed import Network
 from jailssh.core.errors import JailsshError, UsageError
+from jailssh.core.ports import Ports
 from jailssh.files import fs
 from jailssh.host import accounts, as_user, sockets
 from jailssh.host.accounts import AccountEntry
@@ -36,6 +37,7 @@ from jailssh.publish import plan_files, trial_keys
 from jailssh.publish.account_plan import Use, difference
 from jailssh.publish.trial_keys import TrialKey
 from jailssh.selftest import general, leftovers, servers, trying
+from jailssh.selftest import ports as without_session
 from jailssh.selftest.client import ClientKey, Connection, NotAuthenticatedError
 from jailssh.selftest.general import Powers
 from jailssh.selftest.report import CannotTryError, Kind, Report, Row, Verdict, shown
@@ -213,7 +215,12 @@ def _one(run: _Run, holder: Account, key: ClientKey, names: Sequence[str]) -> Re
     powers = Powers.of(results, network=run.use.definition.config.network == Network.HOST)
     began = time.strftime("%Y-%m-%d %H:%M:%S")
     announced = run.use.definition.trials(holder)
+    ports = run.use.definition.ports()
     with Connection(run.places[0], run.entry.name, key) as connection:
+        if ports:
+            with _let_in_by(run):
+                connection.transport()
+            return _report(run, names, began, [*_without_session(run, connection, ports)], [])
         rows = [_first(run, connection, powers)]
         if rows[0].verdict == Verdict.OK:
             rows += [_sshd_row(run), _plan_row(run)]
@@ -225,19 +232,39 @@ def _one(run: _Run, holder: Account, key: ClientKey, names: Sequence[str]) -> Re
             rows += silent(announced)
             rows += _try_each(run, connection, trials, places)
             rows += _around(run, connection, powers)
-    notes = [*run.notes, *_notes(announced, powers)]
-    where = str(run.places[0])
-    return Report(run.entry.name, run.use.definition.name, ", ".join(names), where, began, tuple(rows), tuple(notes))
+    return _report(run, names, began, rows, _notes(announced, powers))
 
 
-def _first(run: _Run, connection: Connection, powers: Powers) -> Row:
-    """Log in once: is it the login program that answers?"""
+def _report(run: _Run, names: Sequence[str], began: str, rows: Sequence[Row], notes: Sequence[str]) -> Report:
+    where, told = str(run.places[0]), (*run.notes, *notes)
+    return Report(run.entry.name, run.use.definition.name, ", ".join(names), where, began, tuple(rows), told)
+
+
+def _without_session(run: _Run, connection: Connection, ports: Ports) -> Iterator[Row]:
+    """Try an account for which sshd forwards ports and starts nothing."""
+    what = "a login has no session: sshd starts nothing, not even the login program"
+    answer = general.answered(lambda: without_session.session(connection))
+    yield general.row("login", general.SSHD, what, "a session", "refusal", *answer)
+    yield from (_sshd_row(run), _plan_row(run))
+    with _sockets(run) as (ours, path):
+        yield from without_session.rows(connection, ports, ours, path)
+
+
+@contextmanager
+def _let_in_by(run: _Run) -> Iterator[None]:
+    """Say why sshd lets the account's key of this run not in."""
     try:
-        ran = connection.run(general.NOBODY)
+        yield
     except NotAuthenticatedError as error:
         why = servers.why_not(run.layout, run.entry, servers.effective(run.layout, run.entry.name))
         said = "; ".join(why) or "see why: journalctl -u ssh (PAM, AllowUsers, AllowGroups, PubkeyAcceptedAlgorithms)"
         raise CannotTryError(error.what, f"does not let {run.entry.name} in with a key", hint=said) from error
+
+
+def _first(run: _Run, connection: Connection, powers: Powers) -> Row:
+    """Log in once: is it the login program that answers?"""
+    with _let_in_by(run):
+        ran = connection.run(general.NOBODY)
     verdict, happened = general.first_login(ran, powers)
     expected = "exit 127 from the jail's shell" if powers.free else "exit 126 from the login program"
     what = "a login ends in the jail, where a command that nobody has is denied"
@@ -374,7 +401,9 @@ def _try_each(run: _Run, connection: Connection, trials: Sequence[tuple[str, Tri
         yield row
 
 
-def _around(run: _Run, connection: Connection, powers: Powers) -> Iterator[Row]:
+@contextmanager
+def _sockets(run: _Run) -> Iterator[tuple[str, str]]:
+    """Give the path of a Unix socket that takes connections, and one where none may come to be."""
     run.journal.heed()
     path = Words("", run.token)(general.socket_of_this_run())
     inverse = UndoAction(Operation.TRIAL_FILES, path, (run.entry.name, run.entry.uid))
@@ -387,6 +416,11 @@ def _around(run: _Run, connection: Connection, powers: Powers) -> Iterator[Row]:
 
     run.journal.step("socket", UndoAction(Operation.FILE, ours, (None, 0)), listen)
     with listening[0]:
+        yield ours, path
+
+
+def _around(run: _Run, connection: Connection, powers: Powers) -> Iterator[Row]:
+    with _sockets(run) as (ours, path):
         forwards = accounts.is_listed_member(run.entry.name, sshd.FORWARD_GROUP)
         yield from general.around(connection, powers, ours, path, forwards=forwards)
     values = servers.effective(run.layout, run.entry.name)

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from jailssh.core.errors import ConfigError, HostError, JailsshError
 from jailssh.core.names import escape
+from jailssh.core.ports import GROUP_PREFIX, of_answer
 from jailssh.files import fs
 from jailssh.host import accounts, install, process
 from jailssh.host.paths import Layout
@@ -164,7 +165,8 @@ def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str, *, 
     ``home_keys``: a jail may say of this account that keys in its home count too.
     """
     forwards = accounts.is_listed_member(user, FORWARD_GROUP)
-    for keyword, why in faults(values, layout, home_keys=home_keys, forwards=forwards):
+    jumps = accounts.listed_groups(user, GROUP_PREFIX)
+    for keyword, why in faults(values, layout, home_keys=home_keys, forwards=forwards, jumps=jumps):
         hint = f"an earlier sshd_config line overrides the drop-in; check: sshd -T -C user={user},host=h,addr=::1"
         if keyword == ACCEPT_ENV:
             hint = "remove it from sshd_config; AcceptEnv adds up over all matching Match blocks"
@@ -172,6 +174,9 @@ def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str, *, 
 
 
 ACCEPT_ENV = "acceptenv"
+PERMIT = "permitopen"
+"""The keyword of what is wrong with the ports that sshd permits."""
+_WORDS = ("yes", "no", "none", "local", "remote", "clientspecified")
 
 
 def wanted(layout: Layout) -> dict[str, str]:
@@ -202,17 +207,29 @@ FORWARDING = {
 
 
 def faults(
-    values: Mapping[str, list[str]], layout: Layout, *, home_keys: bool = False, forwards: bool = False
+    values: Mapping[str, list[str]],
+    layout: Layout,
+    *,
+    home_keys: bool = False,
+    forwards: bool = False,
+    jumps: Sequence[str] = (),
 ) -> Iterator[tuple[str, str]]:
     """Yield keyword and reason of each value that does not hold a jailed account; arguments as :func:`check_forced`.
 
-    ``forwards``: it is in :data:`FORWARD_GROUP`.
+    ``forwards``: it is in :data:`FORWARD_GROUP`.  ``jumps``: the groups that it is in of those for whose members sshd
+    forwards ports instead of a session.
     """
-    for keyword, value in {**wanted(layout), **(FORWARDING if forwards else {})}.items():
+    expected = {**wanted(layout), **(FORWARDING if forwards else {})}
+    if jumps:
+        ports = of_answer(values)
+        expected |= ports.settings()
+        if [ports.group] != list(jumps):
+            yield PERMIT, f"sshd permits other ports than those of group {', '.join(jumps)}: {ports.said() or 'none'}"
+    for keyword, value in expected.items():
         got = values.get(keyword, ["nothing"])[0]
         both = home_keys and keyword == "authorizedkeysfile" and got == f"{value} {HOME_KEYS}"
         # From 10.4 on, sshd prints words of its own with capitals.
-        if got != value and not both and not (value in ("yes", "no", "none") and got.lower() == value):
+        if got != value and not both and not (value in _WORDS and got.lower() == value):
             yield keyword, f"{keyword} is {got!r}, expected {value!r}"
     taken = [word for value in values.get(ACCEPT_ENV, []) for word in value.split() if _takes_ours(word)]
     if taken:

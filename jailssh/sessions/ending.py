@@ -50,9 +50,13 @@ class Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class Ended:
-    """What was ended: the sessions; of which accounts something in the background; ``left``: of whom some goes on."""
+    """What was ended: the sessions; connections without one; of which accounts something in the background.
+
+    ``left``: of whom some goes on.
+    """
 
     sessions: tuple[Running, ...]
+    connections: tuple[Seen, ...]
     kept: frozenset[int]
     left: frozenset[int]
 
@@ -60,6 +64,7 @@ class Ended:
 def end(layout: Layout, wanted: Wanted, message: str = "") -> Ended:
     """End what is wanted, until none of it is left or new ones come too fast; ``message``: told to its users before."""
     sessions: dict[tuple[int, int], Running] = {}
+    alone: dict[int, Seen] = {}
     kept: set[int] = set()
     picture = live.take(layout)
     for round_ in range(_ROUNDS):  # what begins while others end
@@ -72,6 +77,8 @@ def end(layout: Layout, wanted: Wanted, message: str = "") -> Ended:
             _tell(found, message)
         sessions.update({(each.outer.pid, each.outer.uid): each for each in found})
         kept.update(each.uid for each in keepers)
+        serving = {each.server.pid for each in sessions.values() if each.server}
+        alone.update({each.pid: each for each in servers if each.pid not in serving})
         ending = {each.pid for each in servers}
         for at in range(0, len(found), _AT_ONCE):
             _end_sessions(found[at : at + _AT_ONCE], ending)
@@ -80,7 +87,9 @@ def end(layout: Layout, wanted: Wanted, message: str = "") -> Ended:
     left = {each.outer.uid for each in picture.sessions if wanted.has(each)}
     left |= {each.keeper.uid for each in picture.kept if each.keeper.uid in wanted.uids}
     left |= {each.uid for each in picture.servers if each.uid in wanted.uids}
-    return Ended(sessions=tuple(sessions.values()), kept=frozenset(kept), left=frozenset(left))
+    return Ended(
+        sessions=tuple(sessions.values()), connections=tuple(alone.values()), kept=frozenset(kept), left=frozenset(left)
+    )
 
 
 def _servers(picture: Picture, found: Iterable[Running], wanted: Wanted) -> list[Seen]:

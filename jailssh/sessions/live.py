@@ -241,6 +241,39 @@ def told(picture: Picture, layout: Layout) -> list[Told]:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ToldOfConnection:
+    """What people are told of a connection without a session, by which sshd may forward ports; see :class:`Told`."""
+
+    user: str
+    uid: int
+    pid: int
+    peer: str
+    since: float
+    sent: int
+    received: int
+
+
+def told_of_connections(picture: Picture) -> list[ToldOfConnection]:
+    """Return the connections by which no session runs: those for ports, and those that wait for one; oldest first."""
+    serving = {each.server.pid for each in picture.sessions if each.server}
+    waiting = [each for each in picture.servers if each.pid not in serving]
+    names, connections = names_of({each.uid for each in waiting}), Connections()
+    boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    found = []
+    for each in waiting:
+        connection = connections.of(each.parent) or connections.of(each.pid)
+        since = boot + _times(each.pid)[0] / os.sysconf("SC_CLK_TCK")
+        found.append(
+            ToldOfConnection(
+                user=names.get(each.uid, str(each.uid)), uid=each.uid, pid=each.pid,
+                peer=connection.peer if connection else "", since=since,
+                sent=connection.sent if connection else -1, received=connection.received if connection else -1,
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda each: each.since)
+
+
+@dataclass(frozen=True, kw_only=True)
 class ToldOfKept:
     """What people are told of a jail that outlives its logins; ``pids``: what is in the background, keeper first."""
 

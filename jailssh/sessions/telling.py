@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from jailssh.core.names import escape, pluralize
-from jailssh.sessions.live import Told, ToldOfKept
+from jailssh.sessions.live import Told, ToldOfConnection, ToldOfKept
 from jailssh.sessions.outside import Stray
 
 CLEAR = "\033[H\033[2J"
@@ -19,7 +19,7 @@ _RIGHT = frozenset(("CPU", "MEMORY", "IN", "OUT"))
 _UNITS = "KMGT"
 
 
-def facts(each: Told) -> dict[str, Any]:
+def facts(each: Told | ToldOfConnection) -> dict[str, Any]:
     """Return a session for JSON; what nobody tells is null."""
     found = asdict(each)
     found["since"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(each.since))
@@ -29,13 +29,23 @@ def facts(each: Told) -> dict[str, Any]:
 
 
 def lines(
-    sessions: Sequence[Told], kept: Iterable[ToldOfKept], strays: Iterable[Stray], *, colour: bool
+    sessions: Sequence[Told],
+    connections: Iterable[ToldOfConnection],
+    kept: Iterable[ToldOfKept],
+    strays: Iterable[Stray],
+    *,
+    colour: bool,
 ) -> Iterator[str]:
-    """Give the table, what is in the background, and processes in no jail, in red on a terminal."""
+    """Give the table, connections without a session, the background, and processes in no jail, in red on a terminal."""
     if sessions:
         yield from _table([_HEAD, *(_row(each) for each in sessions)])
     else:
         yield "no session in a jail"
+    for each in connections:
+        moved = f"{_size(each.received)} in, {_size(each.sent)} out"
+        where = each.peer or "an unknown place"
+        begun = f"process {each.pid}, since {_moment(each.since)}"
+        yield f"{each.user}: connection without a session from {where}, {begun}, {moved}"
     for rest in kept:
         yield f"background of {rest.user}: {pluralize(len(rest.pids), 'process', 'es')}, {_pids(rest.pids)}"
     for stray in strays:

@@ -17,6 +17,7 @@ from jailssh.change import transaction, undo
 from jailssh.change.transaction import Journal
 from jailssh.change.undo import Operation, UndoAction
 from jailssh.core.errors import HostError, JailsshError
+from jailssh.core.ports import GROUP_PREFIX
 from jailssh.files import fs
 from jailssh.host import accounts, kernel, pins
 from jailssh.host.accounts import UnansweredError
@@ -42,8 +43,16 @@ def problems(layout: Layout, configuration: Configuration) -> Iterator[tuple[str
         why = "this host, a container without CAP_NET_ADMIN, brings up no loopback interface of a new network"
         yield why, "forward = no"
         return
+    yield from pam_problems(layout, configuration)
+
+
+def pam_problems(layout: Layout, configuration: Configuration) -> Iterator[tuple[str, str]]:
+    """Yield what keeps PAM on this host from asking pam_jailssh about each login by sshd, with the cure."""
     if not pam_files.has_tool(layout):
-        yield f"{pam_files.TOOL} is not installed, so nobody knows whether PAM asks pam_jailssh", "forward = no"
+        yield (
+            f"{pam_files.TOOL} is not installed, so nobody knows whether PAM asks pam_jailssh",
+            "install libpam-runtime",
+        )
         return
     if not pam_files.in_force(layout, pam.wanted(layout, configuration.groups())):
         yield f"{pam_files.account_path(layout)} does not begin with the profile {pam_files.NAME}", "jailssh setup"
@@ -57,10 +66,10 @@ def problems(layout: Layout, configuration: Configuration) -> Iterator[tuple[str
         yield "the account phase of the service sshd does not ask pam_unix", "put pam_unix back: pam-auth-update"
 
 
-def unsafe(ages: accounts.PasswordAges | None) -> str:
+def unsafe(ages: accounts.PasswordAges | None, group: str = GROUP) -> str:
     """Return what is wrong with an account in the group, "" for nothing."""
     if ages is None or ages.expires not in (accounts.GATED, accounts.LOCKED):  # unlock brings ours back
-        return f"is in group {GROUP} without its day of expiry: nothing but PAM keeps sshd from forwarding for it"
+        return f"is in group {group} without its day of expiry: nothing but PAM keeps sshd from forwarding for it"
     return ""
 
 
@@ -104,7 +113,7 @@ def _open(layout: Layout, name: str, found: list[tuple[str, str]], *, act: bool)
     """Make sshd forward for ``name``; False where it does, or is locked."""
     what, ages, entry = f"account {name}", accounts.password_ages(name), accounts.get(name)
     before = authorized_keys.present(layout, name)
-    after = _with_ports(before)
+    after = with_ports(before)
     if accounts.is_listed_member(name, GROUP) and not unsafe(ages):
         if act and before != after:
             authorized_keys.write(layout, name, after)
@@ -136,12 +145,13 @@ def _open(layout: Layout, name: str, found: list[tuple[str, str]], *, act: bool)
     return True
 
 
-def _with_ports(keys: str) -> str:
+def with_ports(keys: str) -> str:
     """Return a file of keys in which each line that jailssh wrote may be used to forward ports."""
     return re.sub(r"^restrict,(?!port-forwarding,)", "restrict,port-forwarding,", keys, flags=re.MULTILINE)
 
 
-def _without_ports(keys: str) -> str:
+def without_ports(keys: str) -> str:
+    """Return a file of keys in which no line that jailssh wrote may be used to forward ports."""
     return re.sub(r"^restrict,port-forwarding,", "restrict,", keys, flags=re.MULTILINE)
 
 
@@ -162,7 +172,7 @@ def lift(layout: Layout, name: str) -> bool:
     if member:
         accounts.remove_member(name, GROUP)
     before = authorized_keys.present(layout, name)
-    if (after := _without_ports(before)) != before:
+    if (after := without_ports(before)) != before:
         authorized_keys.write(layout, name, after)
     # Keys may have been added since.
     undo.take_back(step for step in steps if step.op != Operation.FILE)
@@ -175,7 +185,8 @@ def lift(layout: Layout, name: str) -> bool:
 def clear_day(name: str) -> None:
     """Take the day of expiry away that keeps others out, of an account that sshd does not forward for (any more)."""
     ages = accounts.password_ages(name)
-    if ages is not None and ages.expires == accounts.GATED and not accounts.is_listed_member(name, GROUP):
+    member = accounts.is_listed_member(name, GROUP) or accounts.listed_groups(name, GROUP_PREFIX)
+    if ages is not None and ages.expires == accounts.GATED and not member:
         shadow.set_expiry(name, None)
 
 

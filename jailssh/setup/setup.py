@@ -11,6 +11,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from jailssh.change import undo
 from jailssh.change.change import Change, place_of_template, read_template
@@ -19,6 +20,7 @@ from jailssh.change.undo import Operation, UndoAction
 from jailssh.closure.elf_cache import facts_path
 from jailssh.config import authorized
 from jailssh.core.errors import HostError, JailsshError, raise_all
+from jailssh.core.ports import GROUP_PREFIX, Ports
 from jailssh.files import fs
 from jailssh.host import accounts, install
 from jailssh.host.paths import INSTALL, Layout
@@ -26,7 +28,7 @@ from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.publish import plan_files
 from jailssh.publish.publish import withdraw_plan
-from jailssh.services import listeners, mail, sshd, units
+from jailssh.services import listeners, mail, sshd, sshd_matches, units
 from jailssh.setup import home_keys, jailed, pam, running
 from jailssh.setup.home_keys import Choice
 from jailssh.setup.pam import PAM_PROFILE
@@ -37,8 +39,17 @@ DROP_IN = "drop-in"
 SHELLS = "shells"
 """The undo journal of login shells that ``apply`` set."""
 TEMPLATE = "20-jailssh.conf.in"
-# How the comments of two blocks of the drop-in begin: keys in homes count too; sshd forwards.
-_HOME_KEYS, _PORTS = "Keys in homes", "Ports"
+# How the comments of blocks of the drop-in begin: keys in homes count too; sshd forwards; it does, without a session.
+_HOME_KEYS, _PORTS, _JUMPS = "Keys in homes", "Ports", "Jumps"
+# How sshd_config(5) writes the keywords of core/ports.py, in the order in which they stand in the block.
+_SPELLED = {
+    "permitopen": "PermitOpen", "permitlisten": "PermitListen", "allowtcpforwarding": "AllowTcpForwarding",
+    "gatewayports": "GatewayPorts", "disableforwarding": "DisableForwarding", "maxsessions": "MaxSessions",
+    "permittty": "PermitTTY",
+}  # fmt: skip
+# What sshd logs besides: the process of a connection, what it is asked to connect to, and to listen at.
+_LOGGED = ("*:privsep_postauth():*", "serverloop.c:server_request_direct_tcpip():*",
+           "serverloop.c:server_input_global_request():*")  # fmt: skip
 _PATH_TEXT = re.compile(r"[A-Za-z0-9/._+-]+\Z")
 
 
@@ -55,12 +66,14 @@ def drop_in(
     home_keys: Sequence[str] = (),
     accept_env: Sequence[str] = (),
     forwards: bool = False,
+    jumps: Mapping[str, Ports] = MappingProxyType({}),
 ) -> str:
     """Return the drop-in's text for the members of ``jailssh`` and of ``groups`` (Unix groups that jails name).
 
     ``home_keys``: those of them whose members log in by the keys in their homes too.  ``accept_env``: what clients may
     send beside the language; the login program passes it on in those jails alone that say so.  ``forwards``: some jail
-    has a network of the account's own that sshd may forward to.
+    has a network of the account's own that sshd may forward to.  ``jumps``: what sshd forwards without a session, by
+    the group for whose members it does.
     """
     names = jailed.groups(groups)
     # Who is in a jail by name is not meant, whatever other groups the account is in.
@@ -74,10 +87,18 @@ def drop_in(
             )
     text = template if len(own) > 1 else _without(_HOME_KEYS, template)
     text = (text if forwards else _without(_PORTS, text)).replace("@FORWARD@", sshd.FORWARD_GROUP)
+    blocks = "\n".join(_jump(group, ports) for group, ports in sorted(jumps.items()))
+    text = (text if jumps else _without(_JUMPS, text)).replace("@JUMPS@", blocks)
     text = text.replace("@GROUPS@", ",".join(names)).replace("@HOME_KEY_GROUPS@", ",".join(own))
     text = text.replace("@ACCEPT@", "".join(f" {name}" for name in accept_env))
     text = text.replace("@LOGIN@", layout.login_program).replace("@KEYS@", layout.keys)
     return text.replace("@MARK@", f"{layout.sshd_marks}/{hashlib.sha256(text.encode()).hexdigest()[:16]}")
+
+
+def _jump(group: str, ports: Ports) -> str:
+    settings = ports.settings()
+    lines = [f"    {spelled} {settings[keyword]}" for keyword, spelled in _SPELLED.items()]
+    return "\n".join((f"Match Group {group}", *lines, f"    LogVerbose {' '.join(_LOGGED)}"))
 
 
 def _without(block: str, text: str) -> str:
@@ -85,8 +106,16 @@ def _without(block: str, text: str) -> str:
     return re.sub(rf"^# {block}:.*?\n\n", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
-def wanted_drop_in(configuration: Configuration, groups: Sequence[str]) -> str:
-    """Return the drop-in as it has to be for what the configuration says."""
+def wanted_drop_in(
+    configuration: Configuration, groups: Sequence[str], jumps: Mapping[str, Ports] | None = None
+) -> str:
+    """Return the drop-in as it has to be for what the configuration says.
+
+    ``jumps``: as for :func:`drop_in`; None for those whose groups this host has.
+    """
+    if jumps is None:
+        there = accounts.groups_called(GROUP_PREFIX)
+        jumps = {group: ports for group, ports in configuration.port_lists().items() if group in there} if there else {}
     return drop_in(
         configuration.layout,
         groups,
@@ -94,7 +123,16 @@ def wanted_drop_in(configuration: Configuration, groups: Sequence[str]) -> str:
         home_keys=configuration.home_key_groups(),
         accept_env=configuration.accept_env(),
         forwards=bool(configuration.forwarding_jails()),
+        jumps=jumps,
     )
+
+
+def differs_beside_ports(configuration: Configuration, groups: Sequence[str]) -> bool:
+    """True if the drop-in on disk is not as it has to be, whatever it says of accounts without a session."""
+    data = install.read_optional(configuration.layout.sshd_drop_in) or b""
+    texts = data.decode("utf-8", "replace"), wanted_drop_in(configuration, groups)
+    one, other = (re.sub(r"^    Banner .*", "", _without(_JUMPS, text), flags=re.MULTILINE) for text in texts)
+    return one != other
 
 
 def directories(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
@@ -113,10 +151,13 @@ def directories(layout: Layout) -> list[tuple[str, tuple[int, ...]]]:
     ]
 
 
-def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
-    """Return what ``jailssh setup`` would change, in order; empty when all is as it should be."""
+def pending(layout: Layout, groups: Sequence[str], jumps: Mapping[str, Ports] | None = None) -> list[Change]:
+    """Return what ``jailssh setup`` would change, in order; empty when all is as it should be.
+
+    ``jumps``: as for :func:`wanted_drop_in`.
+    """
     configuration = load_configuration(layout)
-    wanted = [GROUP, *([sshd.FORWARD_GROUP] if configuration.forwarding_jails() else [])]
+    wanted = [GROUP, *([sshd.FORWARD_GROUP] if configuration.forwarding_jails() else []), *(jumps or ())]
     changes = [_group_change(name) for name in wanted if not accounts.group_exists(name)]
     changes += [_dir_change(path, modes[0]) for path, modes in directories(layout) if _mode(path) not in modes]
     # What refuses comes before what lets in; the profile names the program that says why, which is installed.
@@ -126,7 +167,7 @@ def pending(layout: Layout, groups: Sequence[str]) -> list[Change]:
         *_table_changes(layout, groups),
         *pam.changes(layout, groups),
         *_list_changes(layout, groups),
-        *_drop_in_changes(configuration, groups),
+        *_drop_in_changes(configuration, groups, jumps),
     ]
 
 
@@ -222,9 +263,11 @@ def _program_changes(configuration: Configuration, groups: Sequence[str]) -> lis
     return [Change("login program", (line,), UndoAction(Operation.ACCESS, path, old), act)]
 
 
-def _drop_in_changes(configuration: Configuration, groups: Sequence[str]) -> list[Change]:
+def _drop_in_changes(
+    configuration: Configuration, groups: Sequence[str], jumps: Mapping[str, Ports] | None
+) -> list[Change]:
     path = configuration.layout.sshd_drop_in
-    wanted = wanted_drop_in(configuration, groups)
+    wanted = wanted_drop_in(configuration, groups, jumps)
     before = _mark_changes(wanted)
     data = install.read_optional(path)
     present = "" if data is None else data.decode("utf-8", "replace")
@@ -279,7 +322,7 @@ def check_candidate(layout: Layout, groups: Sequence[str]) -> None:
     probe = re.sub(
         r"^Match Group .*$",
         "Match User jailssh-probe",
-        _without(_PORTS, _without(_HOME_KEYS, text)),
+        _without(_JUMPS, _without(_PORTS, _without(_HOME_KEYS, text))),
         flags=re.MULTILINE,
     )
     sshd.test_candidate(layout, text, probe)
@@ -290,9 +333,15 @@ def verify(layout: Layout) -> list[str]:
     config = sshd.main_config(layout)
     sshd.test(config)
     notes = [f"{line} precedes the drop-in and overrides it" for line in sshd.earlier_matches(layout)]
+    matches = sshd_matches.lines(layout)
+    # Of thousands, one for each case that sshd tells apart: asking about each takes as many times as long.
+    cases: dict[tuple[object, ...], str] = {}
     for member in accounts.members(GROUP):
-        if accounts.find(member):
-            sshd.check_forced(sshd.effective(member, config), layout, member)
+        if entry := accounts.find(member):
+            groups = {name for name, _ in entry.groups}
+            cases.setdefault((sshd.FORWARD_GROUP in groups, *sshd_matches.case_of(member, groups, matches)), member)
+    for member in cases.values():
+        sshd.check_forced(sshd.effective(member, config), layout, member)
     configuration = load_configuration(layout)
     notes += sshd.warnings(sshd.effective("jailssh-probe", config), configuration.accept_env())
     notes += pam.notes(layout, configuration.groups())

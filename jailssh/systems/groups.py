@@ -1,21 +1,25 @@
-"""The control groups of a system: its own to divide, and held to what its file says (cgroups(7))."""
+"""The control groups of a system: its own to divide, and held to what its file says (cgroups(7)).
+
+Where the system is a unit of systemd's they are that unit's, which has its limits; else they are our own.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
-from jailssh.systems.settings import System
+from jailssh.files import control_groups
+from jailssh.systems.settings import LIMITS, System
 
 _ROOT = "/sys/fs/cgroup"
 _OURS = "jailssh-systems"
 _DELEGATED = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
-_PERIOD = 100000
-"""Microseconds over which processor time is counted."""
+_WATCH, _PAYLOAD = "supervisor", "payload"
+"""Below a unit's group, as systemd-nspawn(1) has them: no group has both processes and groups with controllers."""
 _PATIENCE = 2.0
 
 
@@ -27,46 +31,120 @@ def _unified() -> str:
     raise HostError("control groups", "have no hierarchy of version 2 on this host", hint="mount -t cgroup2")
 
 
-def _limits(system: System) -> list[tuple[str, str, str, str, str]]:
-    """Return the limits as (controller, file, value) of version 2, and (file, value) of version 1."""
-    found = []
-    if system.memory >= 0:
-        found.append(("memory", "memory.max", str(system.memory), "memory.limit_in_bytes", str(system.memory)))
-    if system.tasks >= 0:
-        found.append(("pids", "pids.max", str(system.tasks), "pids.max", str(system.tasks)))
-    if system.cpu >= 0:
-        quota = str(system.cpu * _PERIOD // 100)
-        found.append(("cpu", "cpu.max", f"{quota} {_PERIOD}", "cpu.cfs_quota_us", quota))
-    return found
-
-
 def make(system: System, base: int) -> list[str]:
-    """Make the groups of a system, whose root has the id ``base``; return those that its init is put into."""
-    top = _unified()
-    group = f"{top}/{_OURS}/{system.name}"
+    """Make the groups of a system, whose root has the id ``base``; return those that its init is put into.
+
+    There is one for each limit that this host can hold it to, so that it can be set later.
+    """
+    group = f"{_unified()}/{_OURS}/{system.name}"
     made = [group]
     try:
         _make(group)
-        for controller, file, value, old_file, old_value in _limits(system):
-            if controller in _read(f"{top}/cgroup.controllers").split():
-                for above in (top, f"{top}/{_OURS}"):
-                    _write(f"{above}/cgroup.subtree_control", f"+{controller}")
-                _write(f"{group}/{file}", value)
-                continue
-            old = f"{_ROOT}/{controller}/{_OURS}/{system.name}"
-            if not os.path.isdir(f"{_ROOT}/{controller}"):
-                raise HostError(f"limit of {controller}", "is not to be had on this host")
-            _make(old)
-            made.append(old)
-            _write(f"{old}/{old_file}", old_value)
-        for name in _DELEGATED:
-            os.chown(f"{group}/{name}", base, base)
-        os.chown(group, base, base)
+        for limit in LIMITS:
+            folder = _folder(system, limit)
+            if folder not in ("", *made):
+                _make(folder)
+                made.append(folder)
+        hold(system)
+        _delegate(group, base)
     except OSError as error:
         remove(system.name)
-        why = (error.strerror or str(error)).lower()
-        raise HostError(f"control group {error.filename or group}", why) from error
+        raise _failed(error, group) from error
+    except HostError:
+        remove(system.name)
+        raise
     return made
+
+
+def make_in_unit(system: System, base: int) -> list[str]:
+    """Make the groups of a system in those of a unit, which we are in, and one for us; return those for its init.
+
+    They are held to the same as the unit, which has room for what stops it, whatever the system does.
+    """
+    own = _own()
+    unit = f"{_unified()}{own.get('', '')}"
+    made = [f"{unit}/{_PAYLOAD}"]
+    try:
+        for folder in (f"{unit}/{_WATCH}", *made):
+            _make(folder)
+        _write(f"{unit}/{_WATCH}/cgroup.procs", "0")
+        for controller in _read(f"{unit}/cgroup.controllers").split():
+            _write(f"{unit}/cgroup.subtree_control", f"+{controller}")
+        for names, path in own.items():
+            if set(names.split(",")) & set(control_groups.OF.values()) and path.endswith(own.get("", "/")):
+                made.append(f"{_ROOT}/{names}{path}/{_PAYLOAD}")
+                _make(made[-1])
+        hold_in_unit(system, made)
+        _delegate(made[0], base)
+    except OSError as error:
+        raise _failed(error, made[0]) from error
+    return made
+
+
+def hold_in_unit(system: System, folders: Sequence[str]) -> None:
+    """Hold the groups that :func:`make_in_unit` has made to what the system's file says; :class:`HostError`."""
+    for limit in LIMITS:
+        controller = control_groups.OF[limit]
+        # In the hierarchy of version 2 first: where it has the controller, no other has.
+        found = next((each for each in folders if _has(each, controller, first=each != folders[0])), "")
+        if not found and system.limit(limit) >= 0:
+            raise HostError(f"limit of {limit}", "is not to be had on this host: systemd has no control over it")
+        try:
+            if found:
+                control_groups.hold(found, limit, system.limit(limit))
+        except OSError as error:
+            raise _failed(error, limit) from error
+
+
+def _has(folder: str, controller: str, *, first: bool) -> bool:
+    if first:
+        return controller in folder.removeprefix(f"{_ROOT}/").partition("/")[0].split(",")
+    return controller in _read(f"{folder}/cgroup.controllers").split()
+
+
+def _own() -> dict[str, str]:
+    """Return the groups that we are in, by the names of their controllers; "": version 2."""
+    with open("/proc/self/cgroup", encoding="utf-8") as stream:
+        return {line.split(":", 2)[1]: line.rstrip("\n").split(":", 2)[2] for line in stream}
+
+
+def hold(system: System) -> None:
+    """Hold the groups that :func:`make` has made to what the system's file says; :class:`HostError`."""
+    for limit in LIMITS:
+        try:
+            folder = _folder(system, limit)
+            if folder:
+                control_groups.hold(folder, limit, system.limit(limit))
+        except OSError as error:
+            raise _failed(error, limit) from error
+
+
+def _folder(system: System, limit: str) -> str:
+    """Return the group that holds a system to a limit; "" where there is none and none is needed."""
+    top, controller = _unified(), control_groups.OF[limit]
+    needed = system.limit(limit) >= 0
+    if controller in _read(f"{top}/cgroup.controllers").split():
+        try:
+            for above in (top, f"{top}/{_OURS}"):
+                _write(f"{above}/cgroup.subtree_control", f"+{controller}")
+        except OSError:  # in a container, whose own processes are in the topmost group
+            if needed:
+                raise
+            return ""
+        return f"{top}/{_OURS}/{system.name}"
+    if needed and not os.path.isdir(f"{_ROOT}/{controller}"):
+        raise HostError(f"limit of {limit}", "is not to be had on this host")
+    return f"{_ROOT}/{controller}/{_OURS}/{system.name}" if os.path.isdir(f"{_ROOT}/{controller}") else ""
+
+
+def _delegate(group: str, base: int) -> None:
+    for name in _DELEGATED:
+        os.chown(f"{group}/{name}", base, base)
+    os.chown(group, base, base)
+
+
+def _failed(error: OSError, group: str) -> HostError:
+    return HostError(f"control group {error.filename or group}", (error.strerror or str(error)).lower())
 
 
 def _make(group: str) -> None:
@@ -103,9 +181,8 @@ def remove(name: str) -> None:
         time.sleep(0.02)
 
 
-def processes(name: str) -> set[int]:
-    """Return the numbers of the processes in the groups of a system."""
-    return {pid for group in _all_of(name) for folder, _, _ in os.walk(group) for pid in _pids(folder)}
+def _processes(group: str) -> set[int]:
+    return {pid for folder, _, _ in os.walk(group) for pid in _pids(folder)}
 
 
 def _pids(folder: str) -> Iterator[int]:
@@ -113,13 +190,13 @@ def _pids(folder: str) -> Iterator[int]:
         yield from (int(word) for word in _read(f"{folder}/cgroup.procs").split())
 
 
-def tell_to_end(name: str, but: int) -> None:
-    """Send SIGTERM to all processes in the groups of a system but ``but``."""
-    for pid in processes(name) - {but}:
+def tell_to_end(group: str, but: int) -> None:
+    """Send SIGTERM to all processes in the group ``group`` of version 2, which a system has, but ``but``."""
+    for pid in _processes(group) - {but}:
         with suppress(OSError):
             fd = os.pidfd_open(pid)
             try:
-                if pid in processes(name):
+                if pid in _processes(group):
                     signal.pidfd_send_signal(fd, signal.SIGTERM)
             finally:
                 os.close(fd)

@@ -13,21 +13,36 @@ from jailssh.systems.settings import Reach, System
 
 INSIDE = "host0"
 # What a host answers to on every pair without having it anywhere else; link-local, so that it is nobody's.
-_GATEWAY = "169.254.1.1"
+_GATEWAYS = {False: "169.254.1.1", True: "fe80::1"}
 
 
-def check(system: System) -> None:
-    """Raise :class:`HostError` where the address is one that this host has or leads to, or the bridge is missing."""
+def _is_six(address: str) -> bool:
+    return ":" in address
+
+
+def _alone(address: str) -> str:
+    """Return an address as a network that has no other."""
+    return f"{address}/{128 if _is_six(address) else 32}"
+
+
+def check(system: System, now: Sequence[str] = ()) -> None:
+    """Raise :class:`HostError` where an address is one that this host has or leads to, or the bridge is missing.
+
+    ``now``: the addresses that the system has already.
+    """
     if system.network != Reach.VETH:
         return
     if process.find_program("ip") is None:
         raise HostError("network = veth", "needs the program ip", hint="install iproute2")
-    own = system.address.partition("/")[0]
+    own = [word.partition("/")[0] for word in system.address if word not in now]
     for link in json.loads(_ip(["-json", "address"]) or "[]"):
-        if any(each.get("local") == own for each in link.get("addr_info", ())):
-            raise HostError(f"address {own}", f"is this host's own ({link.get('ifname')})")
-    for route in json.loads(_ip(["-json", "route", "show", f"{own}/32"]) or "[]"):
-        raise HostError(f"address {own}", f"is in use behind {route.get('dev')}")
+        for each in link.get("addr_info", ()):
+            if each.get("local") in own:
+                raise HostError(f"address {each['local']}", f"is this host's own ({link.get('ifname')})")
+    for address in own:
+        family = "-6" if _is_six(address) else "-4"
+        for route in json.loads(_ip([family, "-json", "route", "show", _alone(address)]) or "[]"):
+            raise HostError(f"address {address}", f"is in use behind {route.get('dev')}")
     if system.bridge:
         _ip(["link", "show", "dev", system.bridge, "type", "bridge"])
 
@@ -37,32 +52,76 @@ def attach(system: System, pid: int, number: int, base: int) -> None:
 
     The host's end goes when the namespace does, whatever ends it.
     """
-    space = ["nsenter", f"--net=/proc/{pid}/ns/net"]
     # The groups that may use ICMP sockets: all of the system's, by their numbers on the host.
-    process.run([*space, "sh", "-c", f"echo {base} {base + SIZE - 1} >/proc/sys/net/ipv4/ping_group_range"], timeout=10)
+    groups = f"echo {base} {base + SIZE - 1} >/proc/sys/net/ipv4/ping_group_range"
+    process.run([*_space(pid), "sh", "-c", groups], timeout=10)
     if system.network != Reach.VETH:
         return
-    outside, gateway = f"jailssh{number}", system.gateway or _GATEWAY
-    own = system.address.partition("/")[0]
+    outside = _outside(number)
     _ip(["link", "add", outside, "type", "veth", "peer", "name", INSIDE, "netns", str(pid)])
     try:
         if system.bridge:
-            _ip(["link", "set", outside, "master", system.bridge, "up"])
-        else:
-            _ip(["address", "add", f"{gateway}/32", "dev", outside])
-            _ip(["link", "set", outside, "up"])
-            _ip(["route", "add", f"{own}/32", "dev", outside])
-        address = system.address if system.bridge else f"{own}/32"
-        _ip(["address", "add", address, "dev", INSIDE], space)
-        _ip(["link", "set", INSIDE, "up"], space)
-        if not system.bridge:
-            _ip(["route", "add", f"{gateway}/32", "dev", INSIDE], space)
-        if system.gateway or not system.bridge:
-            _ip(["route", "add", "default", "via", gateway], space)
+            _ip(["link", "set", outside, "master", system.bridge])
+        _ip(["link", "set", outside, "up"])
+        _ip(["link", "set", INSIDE, "up"], _space(pid))
+        for address in system.address:
+            _add(system, address, pid, outside)
     except HostError:
         with suppress(HostError):
             _ip(["link", "delete", outside])
         raise
+
+
+def change(old: Sequence[str], system: System, pid: int, number: int) -> None:
+    """Give a system that runs its addresses in the place of ``old``; :class:`HostError`, and all is as before."""
+    if system.network != Reach.VETH:
+        return
+    check(system, old)
+    outside, added = _outside(number), [each for each in system.address if each not in old]
+    try:
+        for address in added:
+            _add(system, address, pid, outside)
+    except HostError:
+        for address in added:
+            with suppress(HostError):
+                _delete(system, address, pid, outside)
+        raise
+    for address in old:
+        if address not in system.address:
+            with suppress(HostError):  # its root may have
+                _delete(system, address, pid, outside)
+
+
+def _outside(number: int) -> str:
+    return f"jailssh{number}"
+
+
+def _space(pid: int) -> list[str]:
+    return ["nsenter", f"--net=/proc/{pid}/ns/net"]
+
+
+def _add(system: System, address: str, pid: int, outside: str) -> None:
+    six = _is_six(address)
+    gateway = next((each for each in system.gateway if _is_six(each) == six), "")
+    # A second address of the same would be looked for (RFC 4862), while which this one is of no use yet.
+    at_once = ["nodad"] if six else []
+    if not system.bridge:
+        gateway = gateway or _GATEWAYS[six]
+        _ip(["address", "replace", _alone(gateway), "dev", outside, *at_once])
+        _ip(["route", "replace", _alone(address), "dev", outside])
+    _ip(["address", "add", address if system.bridge else _alone(address), "dev", INSIDE, *at_once], _space(pid))
+    if not system.bridge:
+        _ip(["route", "replace", _alone(gateway), "dev", INSIDE], _space(pid))
+    if gateway:
+        family = "-6" if six else "-4"
+        _ip([family, "route", "replace", "default", "via", gateway, "dev", INSIDE], _space(pid))
+
+
+def _delete(system: System, address: str, pid: int, outside: str) -> None:
+    with suppress(HostError):
+        _ip(["address", "delete", address if system.bridge else _alone(address), "dev", INSIDE], _space(pid))
+    if not system.bridge:
+        _ip(["route", "delete", _alone(address), "dev", outside])
 
 
 def _ip(words: Sequence[str], space: Sequence[str] = ()) -> str:

@@ -19,13 +19,14 @@ from jailssh.entering.capabilities import NAMES
 from jailssh.entering.kept import Kept, Kind
 from jailssh.files import fs
 from jailssh.files.beneath import open_beneath
+from jailssh.files.removal import mounts_below
 from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.plan.ops import Record
 from jailssh.plan.run_ops import RunPlan, in_order
 from jailssh.policy.seccomp import filter_for_system
 from jailssh.services import joining
-from jailssh.systems import create, groups, network, ranges
+from jailssh.systems import create, groups, network, ranges, units
 from jailssh.systems.settings import System
 
 LOG = "console.log"
@@ -38,6 +39,8 @@ _NOT_KEPT = frozenset(
 )  # fmt: skip
 _STOP_OF_SYSTEMD = signal.SIGRTMIN + 3
 _LAST_WORDS = 5.0
+LONGEST_END = 30
+"""Seconds that it takes at most to end a system whose init has had its time."""
 DEVICES: Mapping[str, tuple[int, int]] = {
     "null": (1, 3), "zero": (1, 5), "full": (1, 7), "random": (1, 8), "urandom": (1, 9), "tty": (5, 0),
 }  # fmt: skip
@@ -131,8 +134,11 @@ def _common(layout: Layout, system: System) -> list[Record]:
     ]
 
 
-def plan_of(layout: Layout, system: System, base: int, folders: list[str]) -> RunPlan:
-    """Return the plan that starts a system whose root has the id ``base``."""
+def plan_of(layout: Layout, system: System, base: int, folders: list[str], *, in_unit: bool = False) -> RunPlan:
+    """Return the plan that starts a system whose root has the id ``base``.
+
+    ``in_unit``: systemd takes its console, and removes its groups.
+    """
     tmpfs = ("tmpfs", "/run", "", "mode=0755,size=20%,nr_inodes=800k", "/run", "must")
     records = [
         *_common(layout, system),
@@ -141,35 +147,44 @@ def plan_of(layout: Layout, system: System, base: int, folders: list[str]) -> Ru
         Record("hostname", (system.hostname,)),
         Record("dev"),
         Record("proc"),
-        Record("log-file", (f"{create.folder_of(layout, system.name)}/{LOG}",)),
+        *(() if in_unit else (Record("log-file", (f"{create.folder_of(layout, system.name)}/{LOG}",)),)),
         *(Record("control-group", (folder,)) for folder in folders),
         Record("new-users"),
         *(Record(verb, ("0", str(base), str(ranges.SIZE))) for verb in ("uid-map", "gid-map")),
         Record("new-fs", tmpfs),
         Record("env", ("container", "jailssh")),
         Record("env", ("PATH", _PATH)),
-        Record("env", ("TERM", "vt220")),
+        Record("env", ("TERM", "dumb" if in_unit else "vt220")),
         Record("argument", (INIT,)),
     ]
     return RunPlan(uid=0, gid=0, name="root", records=in_order(records))
 
 
-def start(layout: Layout, system: System) -> Kept:
-    """Start a system; its init runs then.  :class:`HostError`, and nothing is left, where it cannot be."""
-    name, folder = system.name, create.folder_of(layout, system.name)
+def check(layout: Layout, system: System) -> int:
+    """Return the first id of a system that can be started as things are; else :class:`HostError`."""
+    if held(layout, system.name) is not None:
+        raise HostError(f"system {system.name}", "runs already", hint=f"jailssh system stop {system.name}")
+    base = ranges.read(create.folder_of(layout, system.name))
+    check_devices(layout, system.name)
+    network.check(system)
+    return base
+
+
+def start(layout: Layout, system: System, *, in_unit: bool = False) -> Kept:
+    """Start a system; its init runs then.  :class:`HostError`, and nothing is left, where it cannot be.
+
+    ``in_unit``: this process is in a unit of systemd's for it, which the groups and the limits are.
+    """
+    name = system.name
     with kept.locked(layout):
-        if held(layout, name) is not None:
-            raise HostError(f"system {name}", "runs already", hint=f"jailssh system stop {name}")
-        base = ranges.read(folder)
-        check_devices(layout, name)
-        network.check(system)
-        _resolve(layout, system)
-        groups.remove(name)
-        plan = plan_of(layout, system, base, groups.make(system, base)).encode()
+        base = check(layout, system)
+        write_names(layout, system)
+        folders = _groups(system, base, in_unit=in_unit)
+        plan = plan_of(layout, system, base, folders, in_unit=in_unit).encode()
         made: list[Kept] = []
 
         def register(pid: int) -> None:
-            facts = {"hostname": system.hostname, "address": system.address}
+            facts = {"hostname": system.hostname, "address": " ".join(system.address), "groups": " ".join(folders)}
             made.append(kept.register(layout, name, Kind.SYSTEM, pid, facts))
             network.attach(system, pid, made[0].id, base)
 
@@ -181,42 +196,80 @@ def start(layout: Layout, system: System) -> Kept:
                 kept.forget(layout, name)
                 groups.remove(name)
         if not done:
-            raise HostError(f"system {name}", "could not be started")
+            raise HostError(f"system {name}", "could not be started", hint=_covered())
         return made[0]
 
 
-def _resolve(layout: Layout, system: System) -> None:
-    if not system.resolver:
-        return
+def _covered() -> str:
+    """Return a hint where the kernel may let nobody mount a /proc or /sys of their own (user_namespaces(7))."""
+    points = [each for place in ("/proc", "/sys") for each in mounts_below(place)[1:]]
+    known = ("/proc/sys/fs/", "/sys/fs/", "/sys/kernel/", "/sys/firmware/")
+    covers = [point for point in points if not point.startswith(known)]
+    return f"in this container {escape(covers[0])} is covered, so that no other can be mounted" if covers else ""
+
+
+def _groups(system: System, base: int, *, in_unit: bool) -> list[str]:
+    groups.remove(system.name)
+    if not in_unit:
+        return groups.make(system, base)
+    units.hold(system)
+    return groups.make_in_unit(system, base)
+
+
+def groups_of(now: Kept) -> list[str]:
+    """Return the control groups of a system, that of version 2 first."""
+    return now.facts.get("groups", "").split(" ")
+
+
+def watcher_of(now: Kept) -> int:
+    """Return the number of the process outside whose end is that of a system; :class:`HostError`."""
+    try:
+        with open(f"/proc/{now.pid}/status", encoding="ascii", errors="replace") as stream:
+            return next(int(line.split()[1]) for line in stream if line.startswith("PPid:"))
+    except (OSError, StopIteration) as error:
+        raise HostError(f"system {now.name}", "has ended", hint=f"jailssh system logs {now.name}") from error
+
+
+def write_names(layout: Layout, system: System) -> None:
+    """Write the host name of a system into its tree, and name servers if its file has any; :class:`HostError`.
+
+    Its init gives itself the name that it finds there.
+    """
     with _tree(layout, system.name, "etc") as fd:
         if fd is None:
             raise HostError(f"system {system.name}", "has no directory /etc")
-        text = "".join(f"nameserver {address}\n" for address in system.resolver)
-        fs.atomic_write_at(fd, "resolv.conf", text.encode())
+        fs.atomic_write_at(fd, "hostname", f"{system.hostname}\n".encode())
+        if system.resolver:
+            text = "".join(f"nameserver {address}\n" for address in system.resolver)
+            fs.atomic_write_at(fd, "resolv.conf", text.encode())
 
 
 def stop(layout: Layout, system: System) -> bool:
-    """Stop a system: its init is asked, then all its processes are told, then killed.  False if it had to be."""
+    """Stop a system: its init is asked, then all its processes are told, then killed.  False if it had to be.
+
+    Nobody waits for the registry while its init takes its time.
+    """
     name = system.name
-    with kept.locked(layout):
-        now = held(layout, name)
-        if now is None:
-            settle(layout, name)
-            raise HostError(f"system {name}", "does not run")
-        number = _STOP_OF_SYSTEMD if _is_systemd(layout, name) else 0
-        with kept.opened(now) as fd:
-            if fd is not None:
-                if number:
+    now = held(layout, name)
+    if now is None:
+        settle_alone(layout, name)
+        raise HostError(f"system {name}", "does not run")
+    number = _STOP_OF_SYSTEMD if _is_systemd(layout, name) else 0
+    with kept.opened(now) as fd:
+        if fd is not None:
+            if number:
+                with suppress(ProcessLookupError):
                     signal.pidfd_send_signal(fd, number)
-                else:
-                    _ask(layout, system, now)
-                process.wait_ended([fd], system.stop_time)
+            else:
+                _ask(layout, system, now)
+            process.wait_ended([fd], system.stop_time)
+    with kept.locked(layout):
         by_itself = not kept.is_held(now)
         if not by_itself:
-            groups.tell_to_end(name, now.pid)
+            groups.tell_to_end(groups_of(now)[0], now.pid)
             kept.end(layout, now, patience=_LAST_WORDS)
         settle(layout, name)
-        return by_itself
+    return by_itself
 
 
 def _ask(layout: Layout, system: System, now: Kept) -> None:
@@ -237,8 +290,14 @@ def _ask(layout: Layout, system: System, now: Kept) -> None:
         time.sleep(0.02)
 
 
+def settle_alone(layout: Layout, name: str) -> None:
+    """Do what :func:`settle` does, with the registry held for it."""
+    with kept.locked(layout):
+        settle(layout, name)
+
+
 def settle(layout: Layout, name: str) -> None:
-    """Take away what is left of a system that has ended; of one that runs, nothing."""
+    """Take away what is left of a system that has ended; of one that runs, nothing.  The registry is held."""
     if held(layout, name) is None:
         groups.remove(name)
         kept.forget(layout, name)

@@ -30,11 +30,14 @@ class Reach(Word):
     VETH = "veth"
 
 
+LIMITS = ("memory", "tasks", "cpu")
 ROWS = (
     Setting("", "hostname", "word", "", "host name in the system (default: its name)"),
     Setting("", "network", "enum:none,veth", "none", "none: a loopback interface; veth: a pair of interfaces too"),
-    Setting("", "address", "word", "", "with veth: the system's IPv4 address, with a bridge also /PREFIX"),
-    Setting("", "gateway", "word", "", "with veth: the address of the host, or of the bridge's router"),
+    Setting("", "address", "words", "", "with veth: an IPv4 address, an IPv6 one, or both; with a bridge also /PREFIX"),
+    Setting(
+        "", "gateway", "words", "", "with veth: the address of the host, or of the bridge's router; one of each kind"
+    ),
     Setting("", "bridge", "word", "", "with veth: a bridge of the host that the pair is joined to"),
     Setting("", "resolver", "words", "", "addresses of name servers, written at each start (default: left as it is)"),
     Setting("", "raw_sockets", "bool", "no", "allow raw sockets; ping(8) works without"),
@@ -42,6 +45,8 @@ ROWS = (
     Setting("", "memory", "size?", "", "the most memory of all its processes"),
     Setting("", "tasks", "most", "", "the most processes and threads at a time"),
     Setting("", "cpu", "most", "", "the most processor time, in percent of one processor"),
+    Setting("", "autostart", "bool", "no", "start it when the host does"),
+    Setting("", "depends", "words", "", "systems that are started before it"),
     Setting("", "stop_time", "seconds", "90", "seconds that its init gets to stop it, before everything is ended"),
 )
 
@@ -54,8 +59,8 @@ class System:
     name: str
     hostname: str
     network: Reach
-    address: str
-    gateway: str
+    address: tuple[str, ...]
+    gateway: tuple[str, ...]
     bridge: str
     resolver: tuple[str, ...]
     raw_sockets: bool
@@ -63,7 +68,13 @@ class System:
     memory: int
     tasks: int
     cpu: int
+    autostart: bool
+    depends: tuple[str, ...]
     stop_time: int
+
+    def limit(self, name: str) -> int:
+        """Return one of :data:`LIMITS`."""
+        return {"memory": self.memory, "tasks": self.tasks, "cpu": self.cpu}[name]
 
 
 def check_name(name: str) -> str:
@@ -99,11 +110,17 @@ def parse(name: str, data: bytes, file: str) -> System:
     errors += [ConfigError(items[key].origin, f"{key}: {why}") for key, why in _wrong(name, items)]
     raise_all(errors)
     return System(
-        name=name, hostname=str(of["hostname"]) or name, network=Reach(str(of["network"])), address=str(of["address"]),
-        gateway=str(of["gateway"]), bridge=str(of["bridge"]), resolver=cast("tuple[str, ...]", of["resolver"]),
+        name=name, hostname=str(of["hostname"]) or name, network=Reach(str(of["network"])),
+        address=_words(of["address"]), gateway=_words(of["gateway"]), bridge=str(of["bridge"]),
+        resolver=_words(of["resolver"]),
         raw_sockets=of["raw_sockets"] is True, ipc=of["ipc"] is True, memory=cast(int, of["memory"]),
-        tasks=cast(int, of["tasks"]), cpu=cast(int, of["cpu"]), stop_time=cast(int, of["stop_time"]),
+        tasks=cast(int, of["tasks"]), cpu=cast(int, of["cpu"]), autostart=of["autostart"] is True,
+        depends=_words(of["depends"]), stop_time=cast(int, of["stop_time"]),
     )  # fmt: skip
+
+
+def _words(value: object) -> tuple[str, ...]:
+    return cast("tuple[str, ...]", value)
 
 
 def _wrong(name: str, items: Mapping[str, Item]) -> list[tuple[str, str]]:
@@ -119,24 +136,32 @@ def _wrong(name: str, items: Mapping[str, Item]) -> list[tuple[str, str]]:
             found.append((key, "is of no use without: network = veth"))
     if has_pair and not of["address"]:
         found.append(("network", "veth needs an address"))
-    with_prefix = bool(of["bridge"])
-    if of["address"] and not _is_address(str(of["address"]), with_prefix=with_prefix):
-        example = "10.0.0.2/24" if with_prefix else "10.0.0.2"
-        found.append(("address", f"{of['address']!r} is no IPv4 address as in {example}"))
-    if of["gateway"] and not _is_address(str(of["gateway"]), with_prefix=False):
-        found.append(("gateway", f"{of['gateway']!r} is no IPv4 address"))
-    for word in cast("tuple[str, ...]", of["resolver"]):
+    found += _wrong_addresses("address", _words(of["address"]), with_prefix=bool(of["bridge"]))
+    found += _wrong_addresses("gateway", _words(of["gateway"]), with_prefix=False)
+    for word in _words(of["resolver"]):
         try:
             ipaddress.ip_address(word)
         except ValueError:
             found.append(("resolver", f"{word!r} is no address"))
+    for word in _words(of["depends"]):
+        if not _NAME.match(word) or word == name:
+            found.append(("depends", f"{word!r} is no name of another system"))
     return found
 
 
-def _is_address(text: str, *, with_prefix: bool) -> bool:
+def _wrong_addresses(key: str, words: tuple[str, ...], *, with_prefix: bool) -> list[tuple[str, str]]:
+    example = "10.0.0.2/24 or fd00::2/64" if with_prefix else "10.0.0.2 or fd00::2"
+    found = [
+        (key, f"{word!r} is no address as in {example}") for word in words if not _is_address(word, with_prefix)
+    ]  # fmt: skip
+    if not found and len({":" in word for word in words}) != len(words):
+        found.append((key, "has more than one IPv4 or IPv6 address"))
+    return found
+
+
+def _is_address(text: str, with_prefix: bool) -> bool:
     try:
-        if with_prefix:
-            return "/" in text and not ipaddress.IPv4Interface(text).ip.is_unspecified
-        return not ipaddress.IPv4Address(text).is_unspecified
+        address = ipaddress.ip_interface(text).ip
     except ValueError:
         return False
+    return ("/" in text) == with_prefix and "%" not in text and not (address.is_unspecified or address.is_multicast)

@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from jailssh.console.actions import add_actions
@@ -17,12 +18,13 @@ from jailssh.entering import kept
 from jailssh.entering.kept import Kind
 from jailssh.files import fs
 from jailssh.services import joining
-from jailssh.systems import create, running, settings
+from jailssh.systems import changing, create, running, settings, starting, units
 
 EXAMPLES = (
     "jailssh system create web --suite bookworm --include openssh-server,nginx-light",
     "jailssh system start web",
     "jailssh system exec web -u www-data -- id",
+    "jailssh system set web memory=1G autostart=yes",
     "jailssh system list",
 )
 TAKES_COMMAND = True
@@ -41,6 +43,7 @@ class Action(Word):
     EXEC = "exec"
     SHELL = "shell"
     LOGS = "logs"
+    SET = "set"
     REMOVE = "remove"
 
 
@@ -60,9 +63,11 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     made.add_argument("--mirror", metavar="URL", default="", help="where packages come from (default: this host's)")
     made.add_argument("--from", metavar="SOURCE", default="", dest="source", help="archive or directory with a system")
     made.add_argument("--fresh", action="store_true", help="fetch packages again that were for another system")
-    for action, text in ((Action.START, "start systems"), (Action.STOP, "stop systems: their init is asked first")):
-        some = actions.add_parser(action, help=text)
-        some.add_argument("system", nargs="+", metavar="SYSTEM", help="name of a system")
+    started = actions.add_parser(Action.START, help="start systems, and those that they depend on")
+    started.add_argument("--autostart", action="store_true", help="those whose file has: autostart = yes")
+    started.add_argument("system", nargs="*", metavar="SYSTEM", help="name of a system")
+    stopped = actions.add_parser(Action.STOP, help="stop systems: their init is asked first")
+    stopped.add_argument("system", nargs="+", metavar="SYSTEM", help="name of a system")
     listed = actions.add_parser(Action.LIST, help="list the systems")
     listed.add_argument("-c", "--check", metavar="SYSTEM", help="print nothing; 0 if this one runs, else 1")
     entered = actions.add_parser(Action.EXEC, help="run a command in a system that runs")
@@ -75,6 +80,11 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
         each.add_argument("system", metavar="SYSTEM", help="name of a system")
     logs = actions.add_parser(Action.LOGS, help="show what a system wrote to its console")
     logs.add_argument("system", metavar="SYSTEM", help="name of a system")
+    changed = actions.add_parser(Action.SET, help="change settings in a system's file, and in the system if it runs")
+    changed.add_argument("system", metavar="SYSTEM", help="name of a system")
+    changed.add_argument(
+        "settings", nargs="+", metavar="KEY=VALUE", help="a setting of its file; without a VALUE its default"
+    )
     gone = actions.add_parser(Action.REMOVE, help="remove a system that does not run, with all that is in it")
     gone.add_argument("system", metavar="SYSTEM", help="name of a system")
     gone.add_argument("-y", "--yes", action="store_true", help=ASSUME_YES)
@@ -89,19 +99,16 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if action == Action.LIST:
         return _check(context, settings.check_name(args.check)) if args.check is not None else _list(context)
     if action in (Action.START, Action.STOP):
-        return _each(context, action, [settings.check_name(name) for name in args.system])
+        return _each(context, action, _names(args, context))
     name = settings.check_name(args.system)
     if action == Action.CREATE:
         return _create(args, context, name)
-    _known(context, name)
+    starting.check_name(context.layout, name)
+    if action == Action.SET:
+        return _set(context, name, changing.parse(args.settings))
     if action == Action.LOGS:
         return _logs(context, name)
     return _remove(context, name) if action == Action.REMOVE else _enter(args, context, name, action)
-
-
-def _known(context: Context, name: str) -> None:
-    if not create.exists(context.layout, name):
-        raise UsageError(f"system {name}", "does not exist", hint="jailssh system list")
 
 
 def _create(args: argparse.Namespace, context: Context, name: str) -> int:
@@ -111,25 +118,33 @@ def _create(args: argparse.Namespace, context: Context, name: str) -> int:
         create.Wanted(suite=args.suite, include=words["include"], exclude=words["exclude"], mirror=args.mirror,
                       source=args.source)
     )  # fmt: skip
-    create.create(layout, settings.read(layout, name), wanted, context.tell, fresh=args.fresh)
+    system = settings.read(layout, name)
+    create.create(layout, system, wanted, context.tell, fresh=args.fresh)
+    if units.are_used():
+        units.enable(system)
     context.record([f"system {name} made from {escape(args.suite or args.source)}"], {})
     context.facts({"name": name, "path": create.folder_of(layout, name)}, [f"system {name} made"])
     return EXIT_OK
 
 
+def _names(args: argparse.Namespace, context: Context) -> list[str]:
+    automatic = getattr(args, "autostart", False)
+    if automatic == bool(args.system):
+        raise UsageError(f"system {args.action}", "needs names of systems, or --autostart in place of them")
+    names = starting.automatic(context.layout) if automatic else args.system
+    return [starting.check_name(context.layout, name) for name in dict.fromkeys(names)]
+
+
 def _each(context: Context, action: Action, names: list[str]) -> int:
     done: list[dict[str, Any]] = []
     failed = False
-    for name in dict.fromkeys(names):
-        _known(context, name)
-    for name in dict.fromkeys(names):
+    for name in names:
         try:
-            system = settings.read(context.layout, name)
             if action == Action.START:
-                now = running.start(context.layout, system)
+                now = starting.start(context.layout, name)
                 done.append({"name": name, "id": now.id, "pid": now.pid, "done": f"system {name} started"})
             else:
-                by_itself = running.stop(context.layout, system)
+                by_itself = starting.stop(context.layout, name)
                 how = "" if by_itself else ", by force"
                 done.append({"name": name, "by_itself": by_itself, "done": f"system {name} stopped{how}"})
         except HostError as error:
@@ -142,6 +157,15 @@ def _each(context: Context, action: Action, names: list[str]) -> int:
     return EXIT_FAILED if failed else EXIT_OK
 
 
+def _set(context: Context, name: str, wanted: Mapping[str, str | None]) -> int:
+    changed = changing.change(context.layout, name, wanted)
+    line = f"system {name}: changed {', '.join(changed)}" if changed else f"system {name}: nothing to change"
+    context.facts({"name": name, "changed": changed}, [line])
+    if changed:
+        context.record([line], {})
+    return EXIT_OK
+
+
 def _check(context: Context, name: str) -> int:
     return EXIT_OK if running.held(context.layout, name) is not None else EXIT_FAILED
 
@@ -151,8 +175,7 @@ def _list(context: Context) -> int:
     records = {each.name: each for each in kept.entries(layout) if each.kind == Kind.SYSTEM}
     runs = {name: each for name, each in records.items() if kept.is_held(each)}
     for name in set(records) - set(runs):
-        with kept.locked(layout):
-            running.settle(layout, name)
+        running.settle_alone(layout, name)
     counted = kept.processes()
     rows = []
     for name in sorted({*create.names(layout), *runs}):
@@ -202,9 +225,12 @@ def _enter(args: argparse.Namespace, context: Context, name: str, action: Action
 
 
 def _logs(context: Context, name: str) -> int:
-    path = f"{create.folder_of(context.layout, name)}/{running.LOG}"
-    data = fs.read_trusted(path, _LOG) if os.path.lexists(path) else b""
-    lines = [escape(line, 1000) for line in data.decode("utf-8", "replace").splitlines()]
+    if units.are_used():
+        text = units.log(name)
+    else:
+        path = f"{create.folder_of(context.layout, name)}/{running.LOG}"
+        text = (fs.read_trusted(path, _LOG) if os.path.lexists(path) else b"").decode("utf-8", "replace")
+    lines = [escape(line, 1000) for line in text.splitlines()]
     context.facts({"name": name, "lines": lines}, lines)
     sys.stdout.flush()
     return EXIT_OK
@@ -221,5 +247,7 @@ def _remove(context: Context, name: str) -> int:
             raise HostError(f"system {name}", "has been started meanwhile")
         running.settle(layout, name)
         create.remove(layout, name)
+    if units.are_used():
+        units.forget(name)
     context.changed([f"system {name} removed"], {})
     return EXIT_OK

@@ -38,7 +38,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     if to_stdout and context.json:
         raise UsageError("--json", "cannot be combined with the archive on standard output")
     if not to_stdout:
-        _check_place(args.file, overwrite=args.overwrite)
+        check_place(args.file, overwrite=args.overwrite)
     with fs.lock(context.layout.lock):
         found = collect(load_configuration(context.layout), secrets=args.secrets)
     data = archive.write(found.archive)
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace, context: Context) -> int:
     return EXIT_OK
 
 
-def _check_place(path: str, *, overwrite: bool) -> None:
+def check_place(path: str, *, overwrite: bool) -> None:
     """Raise unless a file can be put there: nothing but a file is replaced, and that only where it was said."""
     if not os.path.lexists(path):
         return

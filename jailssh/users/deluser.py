@@ -28,7 +28,7 @@ from jailssh.jail import owners
 from jailssh.jail.authorized_keys import keys_file
 from jailssh.publish import plan_files
 from jailssh.services.sessions import end_processes, end_sessions
-from jailssh.setup import forwarding
+from jailssh.setup import forwarding, jumping
 from jailssh.setup.setup import GROUP
 from jailssh.users import key_removal, locking, settling
 from jailssh.users.adduser import Confirm, forget_canary, subject, users_file
@@ -220,12 +220,14 @@ def prepare(
     name = wish.name
     if os.path.lexists(keys_file(layout, name)) or os.path.lexists(users_file(layout, name)):
         raise JailsshError(f"account {name}", "was put into a jail again by another command", hint="repeat the command")
-    for each in (subject(name), keys_subject(name), locking.subject(name), forwarding.subject(name)):
+    for each in (subject(name), keys_subject(name), locking.subject(name), forwarding.subject(name),
+                 jumping.subject(name)):  # fmt: skip
         transaction.recover(layout, each)
     if facts.same:
         locking.lift(layout, name)
     # Group and day of expiry go by the name, whatever uid that has by now.
     forwarding.lift(layout, name)
+    jumping.lift(layout, name)
     forwarding.forget_networks(layout, name, {*facts.uids, *([facts.entry.uid] if facts.entry else [])})
     journal = Journal(layout, subject(name))
     entry, same = facts.entry if unchanged else accounts.find(name), facts.same

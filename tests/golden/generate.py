@@ -19,7 +19,7 @@ from jailssh.core.names import HostPath  # noqa: E402
 from jailssh.plan import codec  # noqa: E402
 from jailssh.plan.compile import Access, JailSettings, LogRate, RosterKey, compile_plan, compile_roster  # noqa: E402
 from jailssh.plan.ops import BY_NAME, RULE_PHASE, Record  # noqa: E402
-from jailssh.plugin.api import Account, Bind, PluginResult  # noqa: E402
+from jailssh.plugin.api import Account, Bind, PluginResult, Ports  # noqa: E402
 from jailssh.policy.rules import Rule  # noqa: E402
 
 IMAGE = HostPath("/var/lib/jailssh/images/golden/0001")
@@ -28,6 +28,8 @@ FILTER = ("x86_64", bytes.fromhex("060000000000ff7f"))
 ALICE = Account(
     "alice", 1001, 1001, "alice", "/home/alice", gecos="Alice: Ärztin", groups=(("alice", 1001), ("staff", 50))
 )
+
+NO_GROUP: dict[str, tuple[Record, ...]] = {"forward": (Record("forward", ("a/b",)),)}
 
 
 def good() -> dict[str, codec.Plan]:
@@ -72,8 +74,12 @@ def good() -> dict[str, codec.Plan]:
         PluginResult((every, report), "copy", binds=(Bind("/mnt/a b", optional=True),), env=(("TERM", "dumb"),)),
         PluginResult((shell,), "shell", pty=True, proc=True, executable_home=True, env=(("SHELL", "/bin/bash"),)),
     ]
+    none = Rule("jump.none", "jump", "/", (), interactive_login=True, builtin_reply=(126, "no session"))
+    ports = Ports.of(["db.example.org:5432"], ["8022"])
+    jump = PluginResult((none,), "ports", home="none", ports=ports)
     return {
         "minimal.plan": minimal,
+        "jump.plan": compile_plan(ALICE, JailSettings("jump"), [jump], IMAGE, FILTER),
         "files.plan": one,
         **shared(),
         "full.plan": compile_plan(ALICE, settings, results, IMAGE, FILTER),
@@ -177,6 +183,7 @@ def bad() -> dict[str, tuple[bytes, str, str]]:
         "control": (_changed(plan, {"home": (Record("home", ("/home/a\nb",)),)}), "not of kind path", argument),
         "enum": (_changed(plan, {"net": (Record("net", ("some",)),)}), "not of kind enum", argument),
         "octal": (_changed(plan, {"umask": (Record("umask", ("99",)),)}), "not of kind octal", argument),
+        "group-name": (_changed(good()["jump.plan"], NO_GROUP), "not of kind name", argument),
         "limit": (_changed(plan, {"umask": (Record("rlimit", ("rss", "1")),)}), "not of kind enum", argument),
         "filter": (_changed(plan, {"seccomp": (Record("seccomp", ("x86_64", "06")),)}), "not of kind hex", argument),
         "no-filter": (_changed(plan, {"seccomp": ()}), "seccomp is missing", "plan that lacks a required record"),

@@ -61,10 +61,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         "change", "config", "core", "files", "gitolite", "host", "jail", "jailkit", "services", "setup", "sources",
         "users",
     },
-    "carrying": {"change", "config", "core", "files", "host", "jail", "plan", "services", "setup", "users"},
+    "carrying": {
+        "change", "config", "core", "files", "host", "jail", "plan", "publish", "services", "setup", "users",
+    },
+    "fleet": {"carrying", "change", "config", "console", "core", "files", "host", "publish", "users"},
     "transfer": {
-        "carrying", "console", "core", "files", "host", "jail", "migration", "publish", "selftest", "setup", "sources",
-        "users",
+        "carrying", "console", "core", "files", "fleet", "host", "jail", "migration", "publish", "selftest", "setup",
+        "sources", "users",
     },
     "entering": {"console", "core", "files", "host", "plan", "policy", "services"},
     "systems": {"config", "console", "core", "entering", "files", "host", "plan", "policy", "services"},
@@ -75,9 +78,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "plan", "publish", "selftest", "services", "sessions", "setup", "users",
     },
     "cli": {
-        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "host", "image", "integrity",
-        "jail", "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions", "setup", "tree",
-        "upkeep", "users",
+        "carrying", "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "fleet", "host",
+        "image", "integrity", "jail", "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions",
+        "setup", "tree", "upkeep", "users",
     },
 }  # fmt: skip
 VERB_ROOMS = ("cli", "queries", "transfer", "entering", "systems")
@@ -118,6 +121,7 @@ ENVIRONMENT: dict[str, str] = {
     "jailssh/entering/launch.py": "what a service manager passes to who it starts: its socket, the number of others",
     "jailssh/entering/run.py": "TERM, likewise",
     "jailssh/systems/system.py": "TERM, likewise",
+    "jailssh/transfer/bundle.py": "SSH_AUTH_SOCK, so that the agent of who calls can sign",
     "jailssh/host/accounts.py": "SUDO_UID, to keep who runs this from locking themselves out: it can only refuse",
     "jailssh/host/nss.py": "cleared in the copy of the process that asks the name service",
 }

@@ -302,7 +302,7 @@ COMMANDS = (
         "    bool below = true || errno == ENOENT", MATCHING),
     must(15, "relative paths begin in the home alone", "(verdict->at_home || chdir(\"/\") != 0)", "chdir(\"/\") != 0",
         "tests/root/login/test_relative.py", *met("settle_in: cannot change")),
-    must(16, "address, hours and expiry are judged", "    limit_enforce(plan, request->peer);\n", "",
+    must(16, "address, hours and expiry are judged", "    command_limits(plan, request->peer);\n", "",
         f"{LIMITS}::test_denied"),
     must(16, "an address that cannot be read is none", ": known && is_in(&client, args[0]))",
         ": is_in(&client, args[0]))", "tests/login/test_limits.py"),

@@ -20,7 +20,7 @@ _PACKAGES = (
     "rsync", "git", "apparmor", "python3",
 )  # fmt: skip
 _CACHE = REPO / "build/trees"
-_ROOM = "/root/packages"
+ROOM = "/root/packages"
 
 
 def build(target: Path, umask: int, **environment: str) -> Path:
@@ -56,6 +56,30 @@ def _out(*argv: str) -> str:
     return done.stdout
 
 
+def archive(suite: str, log: str) -> Path:
+    """Return the archive of a Debian with systemd, sshd, Python, and a package in ``ROOM``; one of this week will do.
+
+    ``log``: the file for the words of mmdebstrap.
+    """
+    names = ",".join((*_PACKAGES, *listed("python")))
+    argv = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={names}", "--dpkgopt=force-unsafe-io"]
+    argv.append(f"--hook-dir={NO_SYNC}")
+    get = f"mkdir {ROOM}; cd {ROOM}; apt-get -q download {LIBRARY}"
+    argv += [f"--customize-hook=chroot \"$1\" sh -c '{get}'", suite]
+    week = datetime.date.today().strftime("%G-%V")
+    name = hashlib.sha256(repr((argv, mirror(), week)).encode()).hexdigest()[:16]
+    _CACHE.mkdir(parents=True, exist_ok=True)
+    path = _CACHE / f"{suite}-{name}.tar"
+    with turn(_CACHE / f"{suite}.lock"):
+        if not path.exists():
+            for old in _CACHE.glob(f"{suite}-*"):
+                old.unlink()
+            part = path.with_suffix(".part.tar")
+            debootstrap([*argv, str(part), mirror()], log)
+            part.rename(path)
+    return path
+
+
 class PackagedTree(BootedTree):
     """A booted Debian without jailssh, in which the packages wait: :meth:`install` installs one of them."""
 
@@ -66,33 +90,13 @@ class PackagedTree(BootedTree):
         super().__init__(suite)
 
     def _make(self) -> None:
-        names = ",".join((*_PACKAGES, *listed("python")))
-        argv = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={names}", "--dpkgopt=force-unsafe-io"]
-        argv.append(f"--hook-dir={NO_SYNC}")
-        get = f"mkdir {_ROOM}; cd {_ROOM}; apt-get -q download {LIBRARY}"
-        argv.append(f"--customize-hook=chroot \"$1\" sh -c '{get}'")
-        archive = self._cached([*argv, self.suite])
         os.mkdir(self.tree)
-        _out("tar", "-C", self.tree, "--numeric-owner", "--xattrs", "-xf", str(archive))
+        source = archive(self.suite, f"{self.folder}/log")
+        _out("tar", "-C", self.tree, "--numeric-owner", "--xattrs", "-xf", str(source))
         self._name_it()
 
-    def _cached(self, argv: list[str]) -> Path:
-        """Return the archive of the tree that this makes; one of this week is good enough."""
-        week = datetime.date.today().strftime("%G-%V")
-        name = hashlib.sha256(repr((argv, mirror(), week)).encode()).hexdigest()[:16]
-        _CACHE.mkdir(parents=True, exist_ok=True)
-        archive = _CACHE / f"{self.suite}-{name}.tar"
-        with turn(_CACHE / f"{self.suite}.lock"):
-            if not archive.exists():
-                for old in _CACHE.glob(f"{self.suite}-*"):
-                    old.unlink()
-                part = archive.with_suffix(".part.tar")
-                debootstrap([*argv, str(part), mirror()], f"{self.folder}/log")
-                part.rename(archive)
-        return archive
-
     def _install(self) -> None:
-        room = Path(f"{self.tree}{_ROOM}")
+        room = Path(f"{self.tree}{ROOM}")
         (found,) = room.glob(f"{LIBRARY}_*.deb")
         packages = {**self._packages, LIBRARY: repacked(found, Path(self.folder, "library"), "9:1", library=True)}
         for name, path in packages.items():
@@ -100,6 +104,6 @@ class PackagedTree(BootedTree):
 
     def install(self, name: str) -> str:
         """Install a package by its name here; return what was said."""
-        done = self.run(f"DEBIAN_FRONTEND=noninteractive dpkg --install {_ROOM}/{name}.deb 2>&1")
+        done = self.run(f"DEBIAN_FRONTEND=noninteractive dpkg --install {ROOM}/{name}.deb 2>&1")
         assert done.returncode == 0, done.stdout
         return done.stdout

@@ -123,7 +123,7 @@ def test_plugins_are_found_without_the_source(pristine: Path) -> None:
     command = ["/usr/bin/python3", "-I", "-c", code, str(packages)]
     done = subprocess.run(command, env={}, cwd="/", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    names = ["borg", "command", "cvs", "git", "hg", "restic", "rsync", "scp", "sftp", "shell", "svn"]
+    names = ["borg", "command", "cvs", "git", "hg", "jump", "restic", "rsync", "scp", "sftp", "shell", "svn"]
     assert done.stdout.splitlines() == [f"{name} {name}" for name in names] + ["/opt/jailssh"]
 
 
@@ -311,7 +311,7 @@ def test_what_is_stopped_are_units(pristine: Path) -> None:
     units = [os.path.basename(path) for path in install.units_among(target, target.listed())]
     assert sorted(units) == [
         "jailssh-audit.service", "jailssh-audit.timer",
-        "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer",
+        "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer", "jailssh-pull.service", "jailssh-pull.timer",
         "jailssh-relay.service", "jailssh-relay.socket", "jailssh-transfers.service", "jailssh-transfers.timer",
         "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer", "jailsshd.service", "jailsshd.socket",
     ]  # fmt: skip

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "channel.h"
@@ -21,10 +22,19 @@
 #include "creds.h"
 #include "fail.h"
 #include "keep.h"
+#include "limit.h"
 #include "match.h"
 #include "outer/stream.h"
 #include "wait.h"
 #include "within.h"
+
+void command_limits(const struct plan *plan, const char *peer)
+{
+    char sentence[80];
+    enum reason reason = limit_judge(plan, peer, time(NULL), sentence, sizeof sentence);
+    if (reason)
+        deny(reason, sentence);
+}
 
 static bool is_set(char *const *env, size_t n, const char *name)
 {

@@ -8,6 +8,9 @@
 #include "plan.h"
 #include "rule.h"
 
+/* Deny what the plan's limits deny now; the first word of PEER is the client's address. */
+void command_limits(const struct plan *plan, const char *peer);
+
 /* Judge the request and run it, with a terminal of the jail's own where TERMINAL is true. */
 noreturn void command_run(const struct plan *plan, const struct request *request, int channel, bool terminal);
 

@@ -6,8 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "fail.h"
+#include <time.h>
 
 enum { MINUTE = 60, DAY = 24 * 60 * MINUTE, WEEK = 7, THURSDAY = 3 /* 1970-01-01 */ };
 
@@ -117,14 +116,4 @@ enum reason limit_judge(const struct plan *plan, const char *peer, long long now
     if (limited[0] && !fits[0])
         return R_ADDRESS;
     return limited[1] && !fits[1] ? R_HOURS : R_NONE;
-}
-
-void limit_enforce(const struct plan *plan, const char *peer)
-{
-    char sentence[80];
-    if (!plan_first(plan, OP_ADDRESS) && !plan_first(plan, OP_HOURS) && !plan_first(plan, OP_EXPIRES))
-        return;
-    enum reason reason = limit_judge(plan, peer, time(NULL), sentence, sizeof sentence);
-    if (reason)
-        deny(reason, sentence);
 }

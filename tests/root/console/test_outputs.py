@@ -38,6 +38,7 @@ CALLS: dict[str, list[str]] = {
     "enter": ["enter --help"],
     "keys": ["keys list shared", "keys add shared k{n} /root/k{n}.pub", "keys remove shared k{n}"],
     "apply": ["apply", "apply --dry-run"],
+    "bundle": ["bundle --sign /root/k /root/fleet /root/bundle{n}"],
     "config": ["config show", "config check"],
     "plan": ["plan show alice"],
     "explain": ["explain alice -- ls"],
@@ -100,6 +101,9 @@ def host(staged_prefix: str) -> Iterator[ScratchHost]:
         scratch.start_sshd()
         scratch.run(["sh", "-c", "ssh-keygen -q -t ed25519 -N '' -f /root/k; mkdir -p /srv"], check=True)
         scratch.write("/root/spec", "/usr/bin/true\n")
+        scratch.run(["sh", "-c", "mkdir -p /root/fleet/all"], check=True)
+        scratch.write("/root/fleet/fleet.conf", "hosts = scratch\n")
+        scratch.write("/root/fleet/all/note", "for all\n")
         when = datetime.now(UTC).isoformat()
         scratch.write("/root/far.json", json.dumps({"host": "far", "when": when, "findings": []}))
         for call in ("setup --yes", "adduser alice --jail sftp-only --yes", "build /root/spec /srv/tree",

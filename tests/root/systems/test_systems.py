@@ -265,6 +265,82 @@ def test_a_pair_of_interfaces(host: ScratchHost, made: str) -> None:
     assert system(host, "remove", "second", "--yes").code == 0
 
 
+def test_a_setting_changes_in_the_file_and_in_what_runs(host: ScratchHost, made: str) -> None:
+    file = f"{CONFIG}/{made}.conf"
+    host.write(file, "# of the web team\nnetwork = veth  # routed\naddress = 10.78.0.2\nipc = no\n")
+    wanted = ["memory=60M", "tasks=40", "hostname=one"]
+    done = system(host, "set", made, *wanted)
+    assert done == Finished(0, f"system {made}: changed hostname, memory, tasks\n", "")
+    assert system(host, "start", made).code == 0
+    assert inside(host, made, "hostname").stdout == "one\n"
+    more = ["memory=", "tasks=8", "cpu=", "hostname=two", "address=10.78.0.3,fd00:78::3", "resolver=192.0.2.9"]
+    assert system(host, "set", made, *more).code == 0
+    seen = inside(host, made, "hostname; ip -br address; cat /etc/resolv.conf; ip route; ip -6 route").stdout
+    for part in ("two\n", "10.78.0.3/32 ", "fd00:78::3/128 ", "nameserver 192.0.2.9\n", "default via 169.254.1.1 ",
+                 "default via fe80::1 "):  # fmt: skip
+        assert part in seen, seen
+    assert "10.78.0.2" not in seen
+    row = listed(host)[made]
+    assert (row["hostname"], row["address"]) == ("two", "10.78.0.3 fd00:78::3")
+    # Of the host's own ends the last one to begin has the route.
+    routes = host.run(["sh", "-c", "ip route; ip -6 route"]).stdout
+    assert "10.78.0.3 dev jailssh" in routes
+    assert "fd00:78::3 dev jailssh" in routes
+    assert "10.78.0.2" not in routes
+    bomb = "i=0; while [ $i -lt 20 ]; do sleep 1 & i=$((i+1)); done"
+    assert inside(host, made, bomb).code != 0
+    memory = f"/sys/fs/cgroup/memory/jailssh-systems/{made}/memory.limit_in_bytes"
+    assert int(host.run(["cat", memory]).stdout or 1 << 60) >= 1 << 40
+    # What is built in at the start is refused, and so is what the kernel refuses; the file is as it was then.
+    before = host.run(["cat", file]).stdout
+    assert before.startswith("# of the web team\nnetwork = veth # routed\n"), before
+    refused = system(host, "set", made, "ipc=yes", "hostname=three")
+    assert refused.code == 4
+    assert refused.stderr.startswith(f"jailssh: ipc: cannot change while the system {made} runs"), refused
+    host.run(["ip", "address", "add", "10.78.0.9/32", "dev", "lo"], check=True)
+    taken = system(host, "set", made, "hostname=three", "tasks=9", "address=10.78.0.9")
+    assert (taken.code, taken.stderr) == (4, "jailssh: address 10.78.0.9: is this host's own (lo)\n")
+    assert host.run(["cat", file]).stdout == before
+    assert inside(host, made, "hostname").stdout == "two\n"
+    pids = f"find /sys/fs/cgroup -path '*jailssh-systems/{made}/pids.max' -exec cat {{}} +"
+    assert "9" not in host.run(["sh", "-c", pids]).stdout.split()
+    assert system(host, "set", made, "address=").code == 1
+    assert system(host, "set", made, "stop_time=0").code == 1
+
+
+def test_on_a_bridge(host: ScratchHost, made: str) -> None:
+    host.run(["sh", "-c", "ip link add br9 type bridge && ip address add 10.79.0.1/24 dev br9 && ip link set br9 up"])
+    host.write(f"{CONFIG}/{made}.conf", "network = veth\nbridge = br9\naddress = 10.79.0.2/24 fd00:79::2/64\n")
+    assert system(host, "set", made, "gateway=10.79.0.1").code == 0
+    assert system(host, "start", made).code == 0
+    seen = inside(host, made, "ip -br address; ip route").stdout
+    assert "10.79.0.2/24 fd00:79::2/64 " in seen
+    assert "default via 10.79.0.1 dev host0" in seen
+    assert "master br9" in host.run(["ip", "link", "show", "type", "veth"]).stdout
+    assert system(host, "stop", made).code == 0
+    assert "jailssh" not in host.run(["ip", "link"]).stdout
+    host.run(["ip", "link", "delete", "br9"], check=True)
+    assert system(host, "start", made).code == 1
+
+
+def test_what_it_depends_on_is_started_before_it(host: ScratchHost, made: str) -> None:
+    assert system(host, "create", "below", "--from", SOURCE).code == 0
+    assert system(host, "set", made, "depends=below", "autostart=yes").code == 0
+    circle = system(host, "set", "below", f"depends={made}")
+    why = f"cannot be started before itself: below depends on {made} and {made} depends on below"
+    assert (circle.code, circle.stderr) == (4, f"jailssh: system below: {why}\n")
+    assert host.run(["test", "-e", f"{CONFIG}/below.conf"]).code == 1
+    assert system(host, "start", "--autostart") == Finished(0, f"system {made} started\n", "")
+    rows = listed(host)
+    assert [rows[name]["state"] for name in ("below", made)] == ["running", "running"]
+    assert rows["below"]["id"] < rows[made]["id"]
+    assert system(host, "start", "--autostart") == Finished(0, "", "")
+    assert system(host, "stop", made, "below").code == 0
+    assert system(host, "remove", "below", "--yes").code == 0
+    missing = system(host, "start", made)
+    assert missing.stderr == f"jailssh: system {made}: depends on the system below, which does not exist\n"
+
+
 def test_without_raw_sockets_and_ipc(host: ScratchHost, made: str) -> None:
     host.write(f"{CONFIG}/{made}.conf", "ipc = no\n")
     assert system(host, "start", made).code == 0
@@ -299,7 +375,7 @@ def test_an_init_that_does_not_listen(host: ScratchHost, made: str) -> None:
         ("network = host\n", "1: network: 'host' is not one of: none, veth"),
         ("\nnetwork = veth\n", "2: network: veth needs an address"),
         ("address = 10.0.0.1\n", "1: address: is of no use without: network = veth"),
-        ("network = veth\naddress = 10.0.0.300\n", "2: address: '10.0.0.300' is no IPv4 address as in 10.0.0.2"),
+        ("network = veth\naddress = 10.0.0.300\n", "2: address: '10.0.0.300' is no address as in 10.0.0.2 or fd00::2"),
         ("resolver = dns\n", "1: resolver: 'dns' is no address"),
         ("hostname = a_b\n", "1: hostname: 'a_b' is no host name of at most 64 characters"),
         ("color = red\n", "1: unknown setting color"),

@@ -141,6 +141,15 @@ def test_accounts_that_are_gone_are_looked_for() -> None:
     assert writable == [layout.etc, layout.state, layout.run, slices.CONTROL]
 
 
+def test_a_description_is_pulled_where_somebody_may_sign() -> None:
+    assert unit("jailssh-pull.service.in")["Unit"]["ConditionPathExists"] == f"{Layout().etc}/signers"
+    service = unit("jailssh-pull.service.in")["Service"]
+    assert cli.parse(service["ExecStart"].split()[1:])[1].pull
+    # It lets go of pinned namespaces, as an update of images does.
+    assert [key for key in service if key.startswith(("Protect", "Private", "ReadWrite", "ReadOnly", "Bind"))] == []
+    assert unit("jailssh-pull.timer")["Timer"]["RandomizedDelaySec"] == "5min"
+
+
 def test_the_timer_makes_up_for_lost_time() -> None:
     timer = unit("jailssh-update.timer")["Timer"]
     assert (timer["Persistent"], timer["RandomizedDelaySec"]) == ("true", "1h")

@@ -1,0 +1,195 @@
+"""Take a bundle on a host: verify it, find this host's part, compare, make it whole or not at all, keep it.
+
+What is kept, below /var/lib/jailssh/bundle and root's alone: ``last``, the bundle that this host goes by, with its
+signature; ``previous``, the one before; and ``newest``, the serial below which none is taken, written before the
+change begins, so that a bundle that was begun once makes older ones old whatever becomes of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from jailssh.carrying import bring
+from jailssh.carrying.archive import Archive, CarriedAccount, CarriedFile
+from jailssh.carrying.collect import day, owner_of
+from jailssh.carrying.compare import Comparison
+from jailssh.change.transaction import Fault, no_fault
+from jailssh.config.files import read_user
+from jailssh.core.errors import ConfigError, DeniedError, JailsshError, UsageError, parts, raise_all
+from jailssh.core.names import check_account_name, escape
+from jailssh.files import fs
+from jailssh.fleet import bundle as bundles
+from jailssh.fleet.bundle import ACCOUNTS, account_of
+from jailssh.fleet.signing import verify
+from jailssh.host import accounts
+from jailssh.host.paths import Layout
+from jailssh.publish.publish import withdraw_plan
+from jailssh.users import adduser
+from jailssh.users.adduser import Publishing
+
+_LAST, _PREVIOUS, _NEWEST = "last", "previous", "newest"
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What a bundle was and did; ``lines``: about interrupted changes that were settled, and covers."""
+
+    serial: int
+    signer: str
+    found: Comparison
+    lines: tuple[str, ...] = ()
+
+
+def host_name() -> str:
+    """Return the name that this host goes by in a bundle, which ``uname -n`` prints."""
+    return os.uname().nodename
+
+
+def take(
+    layout: Layout,
+    data: bytes,
+    source: str,
+    publisher_of: Callable[[], Publishing],
+    *,
+    act: bool,
+    how: bring.How,
+    older: bool = False,
+    fault: Fault = no_fault,
+) -> Taken:
+    """Make this host what a bundle says, or with ``act`` not set find what that would change.
+
+    All reasons against it are raised before anything changes; ``older``: that it is older is none.
+    """
+    adduser.require_setup(layout, publisher_of().groups)
+    with fs.lock(layout.lock):
+        body, signature = bundles.split(data, source)
+        signer = verify(layout, body, signature, source)
+        bundle = bundles.read(body, source)
+        host = host_name()
+        if host not in bundle.fleet.hosts:
+            hint = "it must be among hosts in fleet.conf, as uname -n prints it here"
+            raise DeniedError(source, f"is for other hosts, and not for {escape(host, 80)}", hint=hint)
+        digest = hashlib.sha256(body).hexdigest()
+        is_older = _is_older(layout, bundle.serial, digest, source)
+        if is_older and not older:
+            hint = "sign a newer one; to go back to this one here: --older"
+            raise DeniedError(source, f"is older than one that this host has had: serial {bundle.serial}", hint=hint)
+        part = bundle.part(host)
+        lines = bring.settle(layout, sorted({owner_of(path) for path in part} - {""})) if act else []
+        last = _kept(layout, _LAST)
+        how = replace(how, before=_files(_former(layout, last, host)))
+        archive = archive_here(part)
+        found = bring.judge(layout, archive, how)
+        if not act:
+            return Taken(bundle.serial, signer, found)
+        raise_all(found.errors)
+        fs.ensure_dir(layout.bundles, 0o700)
+        fault("bundle: begins")
+        if not is_older:
+            _write_newest(layout, bundle.serial, digest)
+        fault("bundle: serial kept")
+        if found.changes:
+            lines += bring.make(layout, archive, found, how, publisher_of, fault)
+        _end_what_runs(layout, how.before or {}, archive)
+        if last != data:
+            if last is not None:
+                fs.atomic_write(f"{layout.bundles}/{_PREVIOUS}", last, mode=0o600)
+            fault("bundle: previous kept")
+            fs.atomic_write(f"{layout.bundles}/{_LAST}", data, mode=0o600)
+            fault("bundle: kept")
+    return Taken(bundle.serial, signer, found, tuple(lines))
+
+
+def _end_what_runs(layout: Layout, before: Mapping[str, CarriedFile], archive: Archive) -> None:
+    """End what lingers of accounts without a file of their own by now; whoever was killed before begins here again."""
+    for path in sorted(before.keys() - archive.files.keys()):
+        if path.startswith("users/") and (entry := accounts.find(owner_of(path))) is not None:
+            withdraw_plan(layout, entry.uid)
+
+
+def _files(part: dict[str, CarriedFile]) -> dict[str, CarriedFile]:
+    """Return what of a host's part is a file below /etc/jailssh: descriptions of accounts are none."""
+    return {path: each for path, each in part.items() if not path.startswith(f"{ACCOUNTS}/")}
+
+
+def _former(layout: Layout, last: bytes | None, host: str) -> dict[str, CarriedFile]:
+    """Return this host's part of the bundle that it goes by; who has signed that may sign no more."""
+    if last is None:
+        return {}
+    source = f"{layout.bundles}/{_LAST}"
+    try:
+        return bundles.read(bundles.split(last, source)[0], source).part(host)
+    except JailsshError as error:
+        hint = f"move it away, and give --replace: rm {source}"
+        raise ConfigError(source, f"is damaged: {error}", hint=hint) from error
+
+
+def archive_here(part: dict[str, CarriedFile]) -> Archive:
+    """Return a host's part as an archive, with the accounts as the part describes them, or else as this host has them.
+
+    Raises for every account that neither knows.
+    """
+    files = _files(part)
+    described = {path: each for path, each in part.items() if path not in files}
+    people: dict[str, CarriedAccount] = {}
+    errors: list[JailsshError] = []
+    passwords = accounts.all_passwords()
+    for path, each in described.items():
+        account = account_of(path, each.text)
+        people[account.name] = account
+    for name in sorted({owner_of(path) for path in files} - {""} | people.keys()):
+        path = f"users/{check_account_name(name)}.conf"
+        try:
+            jails = tuple(sorted(read_user(files[path].text, path, name).jails)) if path in files else ()
+            if name not in people:
+                ages = passwords.get(name, ("", None))[1]
+                people[name] = _as_here(name, day(ages.expires) if ages else None)
+            people[name] = replace(people[name], jails=people[name].jails or jails)
+        except JailsshError as error:
+            errors += parts(error)
+    raise_all(errors)
+    return Archive(files, {}, people)
+
+
+def _as_here(name: str, expires: int | None) -> CarriedAccount:
+    entry = accounts.find(name)
+    if entry is None:
+        hint = f"make it: jailssh adduser {name} …; or describe it in {ACCOUNTS}/{name}.conf of the bundle"
+        raise UsageError(f"account {name}", "does not exist on this host", hint=hint)
+    home = entry.home.rstrip("/") or "/"
+    return CarriedAccount(name, entry.uid, entry.gid, group=entry.group, home=home, expires=expires)
+
+
+def _kept(layout: Layout, name: str) -> bytes | None:
+    path = f"{layout.bundles}/{name}"
+    return fs.read_trusted(path, bundles.MAX_BUNDLE) if os.path.lexists(path) else None
+
+
+def _is_older(layout: Layout, serial: int, digest: str, source: str) -> bool:
+    """True for a bundle that is older than one that was begun here; raises for another one with the same serial."""
+    data = _kept(layout, _NEWEST)
+    if data is None:
+        return False
+    path = f"{layout.bundles}/{_NEWEST}"
+    try:
+        known = json.loads(data)
+        newest, sha256 = int(known["serial"]), str(known["sha256"])
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise ValueError(sha256)
+    except (ValueError, KeyError, TypeError) as error:
+        hint = f"move it away only if you know that the bundle is the newest: rm {path}"
+        raise ConfigError(path, "is damaged", hint=hint) from error
+    if serial == newest and digest != sha256:
+        why = f"has serial {serial}, which another bundle had that this host knows"
+        raise DeniedError(source, why, hint="two people have signed at once: sign one of both, with a higher --serial")
+    return serial < newest
+
+
+def _write_newest(layout: Layout, serial: int, digest: str) -> None:
+    text = json.dumps({"serial": serial, "sha256": digest})
+    fs.atomic_write(f"{layout.bundles}/{_NEWEST}", text.encode(), mode=0o600)

@@ -1,0 +1,177 @@
+"""For which accounts sshd forwards ports and starts no session: those of jails with the plugin jump.
+
+Nothing of ours runs during such a login, so sshd itself is held to the list.  There is a group for each list, called
+after what is in it, and a block of the drop-in for each group.  An account gets into its group last: when the running
+sshd has read the block, says the same of the account, and PAM asks pam_jailssh.  So an sshd that has read no such block
+forwards nothing for it, and a list that has changed never means more than it says.  The day of expiry is that of
+:mod:`jailssh.setup.forwarding`, for the same reason: without PAM, and without the module, the account has expired.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from jailssh.change import transaction, undo
+from jailssh.change.transaction import Journal
+from jailssh.change.undo import Operation, UndoAction
+from jailssh.core.errors import HostError, JailsshError, raise_all
+from jailssh.core.ports import GROUP_PREFIX, Ports
+from jailssh.files import fs
+from jailssh.host import accounts
+from jailssh.host.paths import Layout
+from jailssh.jail import authorized_keys
+from jailssh.jail.configuration import Configuration
+from jailssh.services import shadow, sshd, sshd_connections, sshd_matches
+from jailssh.setup import forwarding, setup
+
+_PREFIX = "jump-"
+_NO_MORE = "sshd forwards no ports for it any more"
+
+
+def subject(name: str) -> str:
+    """Return the name of the journal that says what :func:`lift` takes back."""
+    return f"{_PREFIX}{name}"
+
+
+def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: list[JailsshError]) -> list[str]:
+    """Have sshd forward for the accounts of jails with lists of ports what these name, and for no others.
+
+    Call under the lock of the set-up.  Returns lines that say what changed, or would; what keeps somebody out is added
+    to ``errors``.
+    """
+    wanted = configuration.jumping()
+    lines = []
+    for name, groups in _members(layout).items():
+        if name not in wanted or [*groups] not in ([], [wanted[name].group]):
+            lines.append(f"{name}: {_NO_MORE}")
+            if act:
+                lift(layout, name)
+    lists = {ports.group: ports for ports in wanted.values()}
+    failed: JailsshError | None = None
+    try:
+        lines += _blocks(layout, configuration, lists, act=act)
+    except JailsshError as error:
+        errors.append(error)
+        failed = error
+    found = list(forwarding.pam_problems(layout, configuration)) if wanted else []
+    for name, ports in wanted.items():
+        try:
+            if failed:
+                raise HostError(f"account {name}", f"sshd forwards nothing for it: {failed}", hint=failed.hint)
+            if _open(layout, name, ports, found, act=act):
+                lines.append(f"{name}: sshd forwards ports {ports.said()}")
+        except JailsshError as error:
+            if not failed:
+                errors.append(error)
+            if accounts.listed_groups(name, GROUP_PREFIX):
+                lines.append(f"{name}: {_NO_MORE}")
+                if act:
+                    lift(layout, name)
+    return lines
+
+
+def settle_after(layout: Layout, configuration: Configuration, names: Iterable[str]) -> list[str]:
+    """Do as :func:`settle` where that is about one of ``names``, which were put into jails; raises what went wrong."""
+    users = {name: configuration.user(name) for name in names}
+    about = any(
+        accounts.listed_groups(name, GROUP_PREFIX) or (user is not None and configuration.may_jump(user.jails))
+        for name, user in users.items()
+    )
+    errors: list[JailsshError] = []
+    lines: list[str] = []
+    if about:
+        with fs.lock(layout.lock):
+            lines = settle(layout, configuration, act=True, errors=errors)
+    raise_all(errors)
+    return lines
+
+
+def _members(layout: Layout) -> dict[str, list[str]]:
+    """Return the groups of those who are in one, and of those who have a journal of it."""
+    begun = [each.removeprefix(_PREFIX) for each in transaction.subjects(layout) if each.startswith(_PREFIX)]
+    inside = {name for group in accounts.groups_called(GROUP_PREFIX) for name in accounts.members(group)}
+    return {name: accounts.listed_groups(name, GROUP_PREFIX) for name in sorted({*begun, *inside})}
+
+
+def _blocks(layout: Layout, configuration: Configuration, lists: Mapping[str, Ports], *, act: bool) -> list[str]:
+    """Have a group and a block of the drop-in for each list that somebody needs, and have the running sshd read it."""
+    there = set(accounts.groups_called(GROUP_PREFIX))
+    if not lists and not there:
+        return []
+    groups = configuration.groups()
+    if setup.differs_beside_ports(configuration, groups):
+        raise HostError("this host", "setup is out of date", hint="jailssh setup")
+    changes = setup.pending(layout, groups, lists)
+    own = {"group", setup.DROP_IN, "mark"}
+    if others := [each for each in changes if each.point not in own]:
+        raise HostError("this host", f"setup is out of date: {setup.explained(others)}", hint="jailssh setup")
+    lines = [f"sshd's drop-in: ports of accounts without a session {lists[group].said()}"
+             for group in sorted(lists.keys() - there)]  # fmt: skip
+    if act:
+        lines += setup.apply(layout, changes) if changes else []
+        for group in sorted(there - lists.keys()):
+            if not accounts.members(group):
+                accounts.delete_group(group)
+    return lines
+
+
+def check(layout: Layout, name: str) -> None:
+    """Raise :class:`JailsshError` unless sshd, from wherever it is asked, holds the account to its group's list."""
+    config = sshd.main_config(layout)
+    for connection in sshd_connections.connections(sshd_matches.lines(layout)):
+        sshd.check_forced(sshd.effective(name, config, connection=connection), layout, name)
+
+
+def _open(layout: Layout, name: str, ports: Ports, found: list[tuple[str, str]], *, act: bool) -> bool:
+    """Make sshd forward for ``name`` what ``ports`` are; False where it does, or is locked."""
+    what, ages, entry = f"account {name}", accounts.password_ages(name), accounts.get(name)
+    before = authorized_keys.present(layout, name)
+    after = forwarding.with_ports(before)
+    if found:
+        raise HostError(what, f"sshd forwards nothing for it: {found[0][0]}", hint=found[0][1])
+    if accounts.listed_groups(name, GROUP_PREFIX) == [ports.group] and not forwarding.unsafe(ages):
+        check(layout, name)
+        if act and before != after:
+            authorized_keys.write(layout, name, after)
+        return before != after
+    if ages is None or not accounts.is_local(name):
+        raise HostError(what, "has no line of its own in /etc/shadow, which plugin jump needs", hint="another jail")
+    if ages.expires not in (None, accounts.GATED):
+        why = "has a day of expiry in /etc/shadow, or is locked, and plugin jump needs that field"
+        raise HostError(what, why, hint=f"chage --expiredate -1 {name}; jailssh knows: expires, in [limits]")
+    if not act:
+        return True
+    forwarding.lift(layout, name)  # it was in another jail
+    transaction.recover(layout, subject(name))
+    journal = Journal(layout, subject(name))
+    journal.original, journal.uid = [], entry.uid
+    inverse = undo.put_expiry_back(name, entry.uid, None, accounts.GATED)
+    member = UndoAction(Operation.MEMBER, name, (ports.group,))
+    with journal.changing(f"ports for {name}", "jailssh apply"):
+        # First in, last out: nobody is in the group without it.
+        journal.step("expiry", inverse, lambda: shadow.set_expiry(name, accounts.GATED))
+        journal.step("member", member, lambda: accounts.add_member(name, ports.group))
+        check(layout, name)  # no key of its forwards yet
+        inverse = undo.put_file_back(f"{layout.keys}/{name}", after.encode())
+        journal.step("keys", inverse, lambda: authorized_keys.write(layout, name, after))
+        journal.commit()
+    return True
+
+
+def lift(layout: Layout, name: str) -> bool:
+    """Make sshd forward for ``name`` no more, if it does; call under the lock of the set-up."""
+    journal = Journal(layout, subject(name))
+    steps, groups = [*journal.original, *journal.steps], accounts.listed_groups(name, GROUP_PREFIX)
+    if not steps and not groups:
+        return False
+    for group in groups:
+        accounts.remove_member(name, group)
+    before = authorized_keys.present(layout, name)
+    if (after := forwarding.without_ports(before)) != before:
+        authorized_keys.write(layout, name, after)
+    # Keys may have been added since.
+    undo.take_back(step for step in steps if step.op != Operation.FILE)
+    forwarding.clear_day(name)  # of a name that it did not have then
+    journal.steps = []
+    journal.forget()
+    return True

@@ -1,0 +1,186 @@
+"""A bundle whose host is killed at any point: the old description or the new one, whole, and the same bundle again."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from jailssh.scratch.host import ScratchHost
+from tests.harness.keys import public_key
+from tests.harness.resident import Resident
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
+
+IMPORTS = """
+import json, os, subprocess, sys
+from jailssh.carrying.archive import CarriedFile
+from jailssh.carrying.bring import How
+from jailssh.change import transaction
+from jailssh.core.errors import JailsshError
+from jailssh.files import fs
+from jailssh.fleet import bundle, receive, signing
+from jailssh.host.paths import Layout
+from jailssh.publish.publish import Publisher
+from jailssh.setup import setup
+"""
+# Plans are stand-ins: which one is written is not the question here, and the real one would build images.
+PROGRAM = """
+layout = Layout(prefix="/usr/local")
+spec = json.loads(sys.argv[1])
+points = []
+
+class Plain(Publisher):
+    def publish(self, entry):
+        fs.atomic_write(f"{layout.plans}/{entry.uid}", f"plan of {entry.name}".encode(), mode=0o600)
+        return "sftp"
+    def make_image(self, jails):
+        pass
+
+def fault(point):
+    points.append(point)
+    if len(points) == spec.get("at"):
+        os.kill(os.getpid(), 9)
+
+errors, made = [], 0
+try:
+    if spec["do"] == "setup":
+        setup.prepare(layout)
+        with fs.lock(layout.lock):
+            setup.apply(layout, setup.pending(layout, Publisher(layout).groups))
+    elif spec["do"] == "sign":
+        files = {path: CarriedFile(0o644, text) for path, text in spec["tree"].items()}
+        body = bundle.written(bundle.made(spec["serial"], files))
+        with open(f"/root/{spec['serial']}", "wb") as stream:
+            stream.write(body + signing.sign(body, "/root/ann", {}))
+    elif spec["do"] == "take":
+        with open(f"/root/{spec['serial']}", "rb") as stream:
+            data = stream.read()
+        taken = receive.take(layout, data, "bundle", lambda: Plain(layout), act=True, how=How(), fault=fault)
+        made = taken.found.changes
+    else:
+        with fs.lock(layout.lock):
+            for subject in transaction.subjects(layout):
+                transaction.recover(layout, subject)
+except JailsshError as error:
+    errors = error.lines()
+print(json.dumps({"errors": errors, "points": points, "made": made}))
+"""
+KEYS = {name: public_key(number, name) + "\n" for number, name in enumerate(("nina", "olaf", "ann", "bob"), 1)}
+FLEET = {"fleet.conf": "hosts = scratch\n", "all/jails/team.conf": "plugins = git\n[git]\nroots = /srv\n"}
+# From the one to the other: an account is made, one comes into a jail, one goes, a key of a shared one goes, a jail
+# becomes another one, one goes.
+OLD = FLEET | {
+    "all/jails/own.conf": "plugins = sftp\n",
+    "all/jails/gone.conf": "plugins = sftp\n",
+    "all/users/mona.conf": "uid = 7003\njail = gone\n",
+    "all/keys/mona": KEYS["nina"],
+    "all/users/forge.conf": "uid = 7004\njail = team\n",
+    "all/keys.d/forge/ann.pub": KEYS["ann"],
+    "all/keys.d/forge/bob.pub": KEYS["bob"],
+}
+NEW = FLEET | {
+    "all/jails/own.conf": "plugins = sftp\numask = 027\n",
+    "all/accounts/nina.conf": "uid = 7001\ngid = 7001\ngroup = nina\nhome = /home/nina\n",
+    "all/users/nina.conf": "uid = 7001\njail = own\n",
+    "all/keys/nina": KEYS["nina"],
+    "all/users/olaf.conf": "uid = 7002\njail = own\n",
+    "all/keys/olaf": KEYS["olaf"],
+    "all/users/forge.conf": "uid = 7004\njail = team\n",
+    "all/keys.d/forge/bob.pub": KEYS["bob"],
+}
+
+
+class Host:
+    """A scratch host that goes by the old description."""
+
+    def __init__(self, scratch: ScratchHost) -> None:
+        self.scratch = scratch
+        self.driver = Resident(scratch, IMPORTS, PROGRAM, "/usr/local/lib/jailssh/python")
+        self.do("setup")
+        self.sh("for each in 7002:olaf 7003:mona 7004:forge; do useradd -m -s /bin/bash -u ${each%:*} ${each#*:}; done;"
+                " cd /root; ssh-keygen -q -t ed25519 -N '' -f ann;"
+                " echo ann $(cat ann.pub) >/etc/jailssh/signers")  # fmt: skip
+        for serial, tree in ((1, OLD), (2, NEW), (3, OLD)):
+            self.do("sign", serial=serial, tree=tree)
+        self.do("take", serial=1)
+        self.sh(
+            "tar -C / -cpf /root/saved.tar etc/passwd etc/group etc/shadow etc/gshadow etc/jailssh home var/lib/jailssh"
+        )
+        self.before, self.old_plans = self.state(), self.plans()
+        self.points = self.do("take", serial=2)["points"]
+        self.after, self.new_plans = self.state(), self.plans()
+        self.restore()
+
+    def sh(self, command: str) -> str:
+        """Run a script that must succeed."""
+        return self.scratch.run(["sh", "-ec", command], check=True).stdout
+
+    def ask(self, what: str, **spec: Any) -> dict[str, Any]:
+        """Do it; return what it said."""
+        done = self.driver.run(json.dumps({"do": what, **spec}))
+        assert done.stdout or done.code == -signal.SIGKILL, done
+        answer: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"killed": True}
+        return answer
+
+    def do(self, what: str, **spec: Any) -> dict[str, Any]:
+        """Do it without an error."""
+        answer = self.ask(what, **spec)
+        assert not answer["errors"], answer
+        return answer
+
+    def state(self) -> str:
+        """The description, and the accounts."""
+        listing = "find /etc/jailssh /home -printf '%p %m %u %g %y\\n' | sort"
+        contents = "find /etc/jailssh -type f | sort | xargs sha256sum"
+        return self.sh(f"cat /etc/passwd /etc/group /etc/shadow /etc/gshadow; {listing}; {contents}")
+
+    def plans(self) -> set[str]:
+        """What lets in."""
+        return set(
+            self.sh("cd /var/lib/jailssh/plan.v1; find . -type f -not -name .lock | xargs -r sha256sum").split("\n")
+        )
+
+    def restore(self) -> None:
+        """Put everything back as it was."""
+        self.sh("rm -rf /etc/jailssh/* /home/* /var/lib/jailssh/*; tar -C / -xpf /root/saved.tar")
+        assert self.state() == self.before
+
+
+def test_killed_at_any_point_it_is_the_old_description_or_the_new_one(staged_prefix: str) -> None:
+    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
+        host = Host(scratch)
+        decided = host.points.index("decided: done") + 1
+        for word in ("bundle: serial kept", "import: removed", "import: plan withdrawn", "bundle: kept"):
+            assert word in host.points
+        # One after another is slow: each kind of point, and those around the decision; all of them on request.
+        kinds = {point: at for at, point in enumerate(host.points, 1)}
+        some = {1, decided - 1, decided, decided + 1, *list(kinds.values())[::3]}
+        whole = os.environ.get("JAILSSH_MATRIX") == "all"
+        for at in range(1, len(host.points) + 1) if whole else sorted(some):
+            assert host.ask("take", serial=2, at=at) == {"killed": True}
+            point = f"{at}: {host.points[at - 1]}"
+            if at % 2:
+                host.do("recover")
+                assert host.state() == (host.before if at < decided else host.after), point
+                # One that is old by now is made anew by the next login.
+                assert host.plans() <= (host.old_plans if at < decided else host.new_plans), point
+            if at > 1:
+                assert "older" in host.ask("take", serial=1)["errors"][0], point
+            host.do("take", serial=2)
+            assert host.state() == host.after and host.plans() <= host.new_plans, point
+            assert (
+                host.sh("cmp /root/2 /var/lib/jailssh/bundle/last; cmp /root/1 /var/lib/jailssh/bundle/previous") == ""
+            )
+            assert host.do("take", serial=2)["made"] == 0, point
+            host.restore()
+        # The way back is a newer bundle that says what an older one did.
+        host.do("take", serial=2)
+        host.do("take", serial=3)
+        texts = "cat /etc/jailssh/jails/*.conf /etc/jailssh/users/*.conf; ls /etc/jailssh/keys.d/forge"
+        back = host.sh(texts)
+        host.restore()
+        assert back == host.sh(texts)

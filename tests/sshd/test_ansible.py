@@ -1,0 +1,102 @@
+"""The Ansible collection makes a host what is described, once: then nothing is left to do, and a failure goes back."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from jailssh.scratch.host import Finished, ScratchHost
+from tests.harness.keys import public_key
+from tests.harness.source import REPO
+
+pytestmark = pytest.mark.needs("root", "sshd", "journald", "login-program", "ansible")
+
+PLAY = [{"hosts": "all", "gather_facts": False, "roles": ["jailssh.jailssh.jailssh"]}]
+WANTED: dict[str, Any] = {
+    "jailssh_jails": {"uploads": "plugins = sftp\numask = 027\n", "team": "plugins = sftp\n"},
+    "jailssh_accounts": [
+        {"name": "nina", "uid": 7001, "jail": "uploads", "keys": [public_key(1, "nina")]},
+        {"name": "olaf", "jail": "uploads", "settings": "[limits]\nmax_sessions = 3\n"},
+        {"name": "forge", "uid": 7003, "jail": "team"},
+    ],
+    "jailssh_keys": [{"user": "forge", "name": "ann", "key": public_key(2, "ann"), "groups": ["devs"]}],
+    "jailssh_canary": ["nina"],
+    "jailssh_fail_on": "none",
+}  # fmt: skip
+
+
+class Host:
+    """A scratch host with sshd and the collection, on which ansible-playbook runs by its connection "local"."""
+
+    def __init__(self, scratch: ScratchHost) -> None:
+        self.scratch = scratch
+        scratch.start_journald()
+        scratch.start_sshd()
+        self.program = shutil.which("ansible-playbook")
+        self.sh(f"useradd -m -s /bin/bash -u 7002 olaf; mkdir -p /root/c/ansible_collections/jailssh;"
+                f" cp -r {REPO}/packaging/ansible/jailssh /root/c/ansible_collections/jailssh/jailssh")  # fmt: skip
+        scratch.write("/root/play.json", json.dumps(PLAY))
+
+    def sh(self, text: str) -> str:
+        """Run a script that must succeed."""
+        return self.scratch.run(["sh", "-ec", text], check=True).stdout
+
+    def play(self, wanted: dict[str, Any], *options: str) -> tuple[dict[str, int], Finished]:
+        """Run the role; return how many tasks were ok, changed, failed, and what was said."""
+        self.scratch.write("/root/wanted.json", json.dumps(wanted))
+        assert self.program
+        path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        env = {"ANSIBLE_COLLECTIONS_PATH": "/root/c", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1",
+               "HOME": "/root", "LC_ALL": "C.UTF-8", "PATH": path}  # fmt: skip
+        words = [self.program, "-i", "here,", "-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3"]
+        done = self.scratch.run([*words, "-e", "@/root/wanted.json", *options, "/root/play.json"], env=env)
+        recap = done.stdout.rpartition("PLAY RECAP")[2]
+        return {word: int(number) for word, number in re.findall(r"(\w+)=(\d+)", recap)}, done
+
+    def state(self) -> str:
+        """What the role may change."""
+        places = "/etc/jailssh /var/lib/jailssh/plan.v1"
+        return self.sh(
+            f"cat /etc/passwd /etc/group; find {places} -type f -not -name '.lock*' | sort | xargs sha256sum"
+        )
+
+
+@pytest.fixture(scope="module")
+def host(staged_prefix: str) -> Iterator[Host]:
+    with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
+        yield Host(scratch)
+
+
+def test_a_host_becomes_what_is_described_and_then_nothing_changes(host: Host) -> None:
+    first, said = host.play(WANTED)
+    assert first["failed"] == first["unreachable"] == 0 and first["changed"] >= 4, said.stdout
+    assert host.sh("ls /etc/jailssh/users") == "forge.conf\nnina.conf\nolaf.conf\n"
+    assert host.sh("jailssh keys list forge").startswith("ann  devs") and "max_sessions" in host.sh(
+        "cat /etc/jailssh/users/olaf.conf"
+    )
+    before = host.state()
+    second, said = host.play(WANTED)
+    assert (second["changed"], second["failed"]) == (0, 0) and host.state() == before, said.stdout
+
+
+def test_a_dry_run_says_what_a_run_does(host: Host) -> None:
+    before = host.state()
+    wanted = WANTED | {
+        "jailssh_jails": WANTED["jailssh_jails"] | {"uploads": "plugins = sftp\numask = 077\n"},
+        "jailssh_accounts": [WANTED["jailssh_accounts"][0] | {"keys": [public_key(3, "nina")]}],
+        "jailssh_keys": [{"user": "forge", "name": "ann", "state": "absent"}],
+    }
+    dry, said = host.play(wanted, "--check", "--diff")
+    assert dry["changed"] == 3 and dry["failed"] == 0 and host.state() == before, said.stdout
+    assert "+umask = 077" in said.stdout and public_key(3).split()[1] in said.stdout and "-SHA256:" in said.stdout
+    # A mistake anywhere, and the host is as before: what the run has changed by then is taken back.
+    wrong = wanted | {"jailssh_accounts": [{"name": "zoe", "uid": 7009, "jail": "nosuch"}]}
+    failed, said = host.play(wrong)
+    assert failed["failed"] == 1 and "nosuch" in said.stdout and "back to /var/lib/jailssh/archives/" in said.stdout
+    assert host.sh("cat /etc/jailssh/jails/uploads.conf") == WANTED["jailssh_jails"]["uploads"]
+    assert host.state() == before, said.stdout

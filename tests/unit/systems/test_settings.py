@@ -1,0 +1,46 @@
+"""The file of a system, what it depends on, and which of its settings change when."""
+
+from __future__ import annotations
+
+import pytest
+
+from jailssh.core.errors import ConfigError, HostError, UsageError
+from jailssh.systems import changing, settings, starting
+from jailssh.systems.settings import ROWS
+
+DEPENDS = {"web": ["db", "cache"], "db": ["disk"], "cache": ["disk"], "disk": [], "one": ["two"], "two": ["one"]}
+
+
+def test_what_a_system_depends_on_stands_before_it_and_once() -> None:
+    assert starting.order(["web"], DEPENDS.__getitem__) == ["disk", "db", "cache", "web"]
+
+
+def test_a_circle_is_told_with_its_names() -> None:
+    with pytest.raises(HostError) as raised:
+        starting.order(["one"], DEPENDS.__getitem__)
+    assert raised.value.lines()[0] == (
+        "jailssh: system one: cannot be started before itself: one depends on two and two depends on one"
+    )
+
+
+def test_addresses_are_one_of_each_kind() -> None:
+    text = b"network = veth\naddress = 10.0.0.2, fd00::2\n"
+    assert settings.parse("web", text, "f").address == ("10.0.0.2", "fd00::2")
+    for wrong in ("10.0.0.2 10.0.0.3", "10.0.0.2/24", "::", "224.0.0.1", "fe80::1%eth0"):
+        with pytest.raises(ConfigError, match="address: "):
+            settings.parse("web", f"network = veth\naddress = {wrong}\n".encode(), "f")
+
+
+def test_nothing_depends_on_itself() -> None:
+    with pytest.raises(ConfigError, match="depends: 'web' is no name of another system"):
+        settings.parse("web", b"depends = db web\n", "f")
+
+
+def test_settings_in_words() -> None:
+    assert changing.parse(["memory=1G", "depends=a,b", "hostname="]) == {
+        "memory": "1G", "depends": "a b", "hostname": None,
+    }  # fmt: skip
+    for wrong in (["memory"], ["color=red"], ["cpu=1", "cpu=2"]):
+        with pytest.raises(UsageError):
+            changing.parse(wrong)
+    assert {row.name for row in ROWS} > changing.AT_ONCE
