@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "about.h"
@@ -37,7 +38,7 @@
 #include "system.h"
 #include "tree.h"
 
-enum { PLAN = 3 };
+enum { PLAN = 3, TRIES = 200, WAIT = 10000000 }; /* WAIT: nanoseconds */
 
 static void read_plan(struct plan *plan)
 {
@@ -82,8 +83,15 @@ static int detach(const struct plan *plan)
         close(ends[1]);
         if (read(ends[0], &word, 1) == 1)
             _exit(0);
-        _exit(waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status)
-                                                                                          : EXIT_REFUSED);
+        /* It ends with what has failed; if not, who would have told us so was killed, and a daemon that is not known
+         * to anybody is asked to end. */
+        pid_t ended;
+        for (int tries = 0; (ended = waitpid(pid, &status, WNOHANG)) == 0; tries++) {
+            if (tries == TRIES)
+                kill(pid, SIGTERM);
+            nanosleep(&(struct timespec){ .tv_nsec = WAIT }, NULL);
+        }
+        _exit(ended == pid && WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EXIT_REFUSED);
     }
     close(ends[0]);
     if (setsid() < 0 || (!system_is_wanted(plan) && (dup2(null, 0) != 0 || dup2(null, 1) != 1)))
