@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -37,7 +40,7 @@ class Host:
         self.scratch = scratch
         scratch.start_journald()
         scratch.start_sshd()
-        self.program = shutil.which("ansible-playbook")
+        self.program = shutil.which("ansible-playbook", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         self.sh(f"useradd -m -s /bin/bash -u 7002 olaf; mkdir -p /root/c/ansible_collections/jailssh;"
                 f" cp -r {REPO}/packaging/ansible/jailssh /root/c/ansible_collections/jailssh/jailssh")  # fmt: skip
         scratch.write("/root/play.json", json.dumps(PLAY))

@@ -127,6 +127,7 @@ def test_the_jail_shows_what_may_be_read_and_lets_write_what_may_be_written(
     world: World, git: Git, name: str, pub: str
 ) -> None:
     options = ("-i", f"{world.client.home}/.ssh/{name}")
+    world.host.wait_until(lambda: not _serving(world), "the end of sessions before")
     with world.running(USER, "git-upload-pack 'pub'", options=options):
         world.host.wait_until(lambda: bool(_serving(world)), "git waits for the client")
         (pid,) = _serving(world)

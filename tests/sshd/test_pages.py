@@ -57,6 +57,8 @@ ELSEWHERE = {
     "read website @all": "tests/login/test_man_rules.py asks the matcher",
     "[JSH-216 account backup]": "suppressions.conf: tests/root/checks/test_check.py has one in force",
     "17 3 * * *": "a line of crontab(5); the command in it is that of the unit: tests/system/test_checks_booted.py",
+    "# bastille create web": "a Debian to fetch: tests/root/systems makes one of a tar",
+    "# lxc-create -n web": "a Debian to fetch: tests/root/systems makes one of a tar",
     "systemctl enable": "a scratch host has no systemd: tests/system/test_logins_booted.py",
     "jailssh audit log -D": "journals of other hosts: tests/root/audit/test_log.py has two",
     "for host in gate1 gate2": "other hosts: tests/unit/audit/test_fleet.py has what they print",

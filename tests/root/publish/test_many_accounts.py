@@ -119,9 +119,9 @@ def test_what_plugins_give_is_kept_for_a_second(layout: Layout, monkeypatch: pyt
     asked: list[str] = []
     real = type(definition)._ask
 
-    def ask(self: object, plugin: object, question: object, kind: type) -> object:
+    def ask(self: object, plugin: object, question: object, kind: type, *of: object) -> object:
         asked.append(kind.__name__)
-        return real(self, plugin, question, kind)  # type: ignore[arg-type]
+        return real(self, plugin, question, kind, *of)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(definition), "_ask", ask)
     now = [1000.0]

@@ -318,7 +318,8 @@ def test_on_a_bridge(host: ScratchHost, made: str) -> None:
     assert "default via 10.79.0.1 dev host0" in seen
     assert "master br9" in host.run(["ip", "link", "show", "type", "veth"]).stdout
     assert system(host, "stop", made).code == 0
-    assert "jailssh" not in host.run(["ip", "link"]).stdout
+    # With the last process of its network, which the kernel clears away in its own time.
+    host.wait_until(lambda: "jailssh" not in host.run(["ip", "link"]).stdout, "the end of the pair")
     host.run(["ip", "link", "delete", "br9"], check=True)
     assert system(host, "start", made).code == 1
 
