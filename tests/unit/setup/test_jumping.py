@@ -10,9 +10,10 @@ import pytest
 
 from jailssh.core.errors import HostError, JailsshError
 from jailssh.core.ports import Ports
+from jailssh.host import accounts
 from jailssh.host.accounts import GATED, PasswordAges, UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.setup import jumping
+from jailssh.setup import forwarding, jumping
 
 OLD, NEW = Ports.of(["db:1"], ()), Ports.of(["db:2"], ())
 AGES = PasswordAges(locked=False, changed=1, most=None, inactive=None, expires=GATED)
@@ -25,14 +26,14 @@ class Host:
         self.groups = {name: [group] if group else [] for name, group in groups.items()}
         self.wrong: dict[tuple[str, str], JailsshError] = {}
         for owner, name, stand_in in (
-            (jumping.accounts, "listed_groups", lambda name, _: self.groups[name]),
-            (jumping.accounts, "password_ages", lambda _: AGES),
-            (jumping.accounts, "get", lambda name: SimpleNamespace(name=name, uid=1000)),
+            (accounts, "listed_groups", lambda name, _: self.groups[name]),
+            (accounts, "password_ages", lambda _: AGES),
+            (accounts, "get", lambda name: SimpleNamespace(name=name, uid=1000)),
             (jumping, "_members", lambda _: dict(self.groups)),
             (jumping, "_blocks", self._doing("blocks", lambda *_: [])),
             (jumping, "lift", self._doing("lift", lambda _, name: self.groups[name].clear())),
             (jumping, "_open", self._doing("open", self._open)),
-            (jumping.forwarding, "pam_problems", lambda *_: ()),
+            (forwarding, "pam_problems", lambda *_: ()),
         ):
             monkeypatch.setattr(owner, name, stand_in)
 
