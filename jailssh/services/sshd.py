@@ -159,13 +159,22 @@ def effective(
     return values
 
 
-def check_forced(values: Mapping[str, list[str]], layout: Layout, user: str, *, home_keys: bool = False) -> None:
+def check_forced(
+    values: Mapping[str, list[str]],
+    layout: Layout,
+    user: str,
+    *,
+    home_keys: bool = False,
+    jumps: Sequence[str] | None = None,
+) -> None:
     """Raise :class:`JailsshError` unless ``values`` (of :func:`effective`) put ``user`` into the login program.
 
-    ``home_keys``: a jail may say of this account that keys in its home count too.
+    ``home_keys``: a jail may say of this account that keys in its home count too.  ``jumps``: as for :func:`faults`,
+    None for all that it is in.
     """
     forwards = accounts.is_listed_member(user, FORWARD_GROUP)
-    jumps = accounts.listed_groups(user, GROUP_PREFIX)
+    if jumps is None:
+        jumps = accounts.listed_groups(user, GROUP_PREFIX)
     for keyword, why in faults(values, layout, home_keys=home_keys, forwards=forwards, jumps=jumps):
         hint = f"an earlier sshd_config line overrides the drop-in; check: sshd -T -C user={user},host=h,addr=::1"
         if keyword == ACCEPT_ENV:

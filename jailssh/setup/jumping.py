@@ -18,9 +18,11 @@ from jailssh.core.errors import HostError, JailsshError, raise_all
 from jailssh.core.ports import GROUP_PREFIX, Ports
 from jailssh.files import fs
 from jailssh.host import accounts
+from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import Configuration
+from jailssh.jail.owners import must_be_for
 from jailssh.services import shadow, sshd, sshd_connections, sshd_matches
 from jailssh.setup import forwarding, setup
 
@@ -41,12 +43,14 @@ def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: l
     """
     wanted = configuration.jumping()
     lines = []
+    lists = {ports.group: ports for ports in wanted.values()}
     for name, groups in _members(layout).items():
         if name not in wanted or [*groups] not in ([], [wanted[name].group]):
             lines.append(f"{name}: {_NO_MORE}")
-            if act:
-                lift(layout, name)
-    lists = {ports.group: ports for ports in wanted.values()}
+            if act and (stays := _lifted(layout, name)):
+                # The others are taken out all the same, and what its group stands for leaves the drop-in below.
+                errors.append(stays)
+                wanted.pop(name, None)
     failed: JailsshError | None = None
     try:
         lines += _blocks(layout, configuration, lists, act=act)
@@ -56,18 +60,43 @@ def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: l
     found = list(forwarding.pam_problems(layout, configuration)) if wanted else []
     for name, ports in wanted.items():
         try:
-            if failed:
-                raise HostError(f"account {name}", f"sshd forwards nothing for it: {failed}", hint=failed.hint)
+            # Whose list is in force already does not depend on what could not be written.
+            if failed and not _stands(name, ports):
+                raise failed
+            _require_owner(layout, configuration, name)
             if _open(layout, name, ports, found, act=act):
                 lines.append(f"{name}: sshd forwards ports {ports.said()}")
         except JailsshError as error:
-            if not failed:
+            if error is not failed:
                 errors.append(error)
-            if accounts.listed_groups(name, GROUP_PREFIX):
+            # What the name service cannot say is nothing against who is in.
+            stands = isinstance(error, UnansweredError) and _stands(name, ports)
+            if accounts.listed_groups(name, GROUP_PREFIX) and not stands:
                 lines.append(f"{name}: {_NO_MORE}")
-                if act:
-                    lift(layout, name)
+                if act and (stays := _lifted(layout, name)):
+                    errors.append(stays)
     return lines
+
+
+def _require_owner(layout: Layout, configuration: Configuration, name: str) -> None:
+    """Raise where the name is another account's by now, of whom its file says nothing: that may be in no jail."""
+    user = configuration.user(name)
+    must_be_for(layout, accounts.get(name), None if user is None else user.uid)
+
+
+def _stands(name: str, ports: Ports) -> bool:
+    """True if the account is in the group of ``ports`` alone, with the day of expiry that belongs to it."""
+    in_group = accounts.listed_groups(name, GROUP_PREFIX) == [ports.group]
+    return in_group and not forwarding.unsafe(accounts.password_ages(name))
+
+
+def _lifted(layout: Layout, name: str) -> JailsshError | None:
+    """Do as :func:`lift`; return what went wrong, so that one account does not keep others what they must lose."""
+    try:
+        lift(layout, name)
+    except JailsshError as error:
+        return error
+    return None
 
 
 def settle_after(layout: Layout, configuration: Configuration, names: Iterable[str]) -> list[str]:
@@ -129,7 +158,7 @@ def _open(layout: Layout, name: str, ports: Ports, found: list[tuple[str, str]],
     after = forwarding.with_ports(before)
     if found:
         raise HostError(what, f"sshd forwards nothing for it: {found[0][0]}", hint=found[0][1])
-    if accounts.listed_groups(name, GROUP_PREFIX) == [ports.group] and not forwarding.unsafe(ages):
+    if _stands(name, ports):
         check(layout, name)
         if act and before != after:
             authorized_keys.write(layout, name, after)

@@ -340,8 +340,11 @@ def verify(layout: Layout) -> list[str]:
         if entry := accounts.find(member):
             groups = {name for name, _ in entry.groups}
             cases.setdefault((sshd.FORWARD_GROUP in groups, *sshd_matches.case_of(member, groups, matches)), member)
+    # A group that no line names any more, of a list that changed, is none for sshd: its members are held as all others.
+    named = {patterns for line in matches for criterion, patterns in line.criteria if criterion == "group"}
     for member in cases.values():
-        sshd.check_forced(sshd.effective(member, config), layout, member)
+        jumps = [group for group in accounts.listed_groups(member, GROUP_PREFIX) if group in named]
+        sshd.check_forced(sshd.effective(member, config), layout, member, jumps=jumps)
     configuration = load_configuration(layout)
     notes += sshd.warnings(sshd.effective("jailssh-probe", config), configuration.accept_env())
     notes += pam.notes(layout, configuration.groups())

@@ -103,8 +103,12 @@ static void connect_terminals(void)
     int theirs[2], command[2];
     open_terminal(theirs);
     open_terminal(command);
-    checked(dup2(theirs[1], 0));
     checked(dup2(theirs[1], 1));
+    /* As sshd does it, or opened once more, as by `enter </dev/tty`: then that one blocks. */
+    int typed = dice(2) ? dup(theirs[1]) : ioctl(theirs[0], TIOCGPTPEER, O_RDWR | O_NOCTTY);
+    checked(typed);
+    checked(dup2(typed, 0));
+    close(typed);
     terminals[0] = kept(command[0]);
     terminals[1] = kept(theirs[1]); /* non-blocking, as the outer half makes its own */
     ways[TO_COMMAND].writer = ways[OUTPUT].reader = kept(theirs[0]);

@@ -238,6 +238,9 @@ def test_a_list_that_changes_takes_the_old_ports_away_at_once(host: Host) -> Non
     host.jail(JAIL.replace("127.0.0.1:7000", "127.0.0.1:7001"))
     assert "127.0.0.1:7001" in host.ok("apply", "--dry-run")
     assert host.sh(group) == before
+    # With `setup` the block goes, and nothing is forwarded until the new one is there.
+    host.ok("setup", "--yes")
+    assert (host.reaches(), host.reaches("127.0.0.1:7001")) == (False, False)
     host.ok("apply")
     assert (host.reaches(), host.reaches("127.0.0.1:7001")) == (False, True)
     after = host.sh(group)

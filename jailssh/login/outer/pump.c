@@ -59,7 +59,7 @@ void pump_start(struct pump *pump, int which, int ours, struct bucket *bucket)
     pump->from = which == TO_COMMAND ? which : ours;
     pump->to = which == TO_COMMAND ? ours : which;
     pump->way = fcntl(pump->to, F_GETFL) & O_NONBLOCK ? BY_WRITE : is_socket(which) ? BY_SEND : BY_PIECES;
-    pump->in_pieces = isatty(pump->from);
+    pump->in_pieces = pump->from == ours && isatty(ours);
     pump->bucket = bucket;
     pump->state = PUMP_EMPTY;
 }

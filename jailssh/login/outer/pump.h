@@ -22,7 +22,9 @@ struct pump {
     enum { PUMP_ENDED, PUMP_EMPTY, PUMP_HOLDS } state;
     int from, to; /* -1 when it has ended */
     enum { BY_WRITE, BY_SEND, BY_PIECES } way;
-    bool in_pieces;           /* the source is a terminal, which gives 4 KiB at most, however much there is */
+    /* The source is a terminal, which gives 4 KiB at most, however much there is; ours alone, since what is sshd's or
+     * the caller's may block, and with it all that the outer half watches. */
+    bool in_pieces;
     struct bucket *bucket;    /* may be another direction's too */
     size_t have, done;        /* while it holds something: of the buffer, and of that what is delivered */
     unsigned long long moved; /* bytes read and written, together */
