@@ -106,7 +106,7 @@ def compare_files(
         except JailsshError as error:
             found.errors += parts(error)
     for path in sorted(former.keys() - archive.files.keys()):
-        if (here := _present(layout, path)) is not None:
+        if (here := present_file(layout, path)) is not None:
             found.removed.append(path)
             found.diffs[path] = diff(f"{layout.etc}/{path}", here, None, hidden=is_secret(path, here))
     return found
@@ -131,7 +131,7 @@ def _place(path: str, known: Mapping[str, CarriedAccount]) -> None:
         raise ConfigError(f"file {path} of the archive", "is for an account that the archive does not have")
 
 
-def _present(layout: Layout, path: str) -> CarriedFile | None:
+def present_file(layout: Layout, path: str) -> CarriedFile | None:
     """Return the file that is here; what export does not carry of a mode is no difference."""
     whole = f"{layout.etc}/{path}"
     _check_above(layout, path)
@@ -142,7 +142,7 @@ def _present(layout: Layout, path: str) -> CarriedFile | None:
 
 
 def _note_own_change(layout: Layout, path: str, carried: CarriedFile, found: Comparison) -> None:
-    here = _present(layout, path)
+    here = present_file(layout, path)
     if here != carried:
         what = "was removed" if here is None else "was changed"
         found.notes.append(f"{layout.etc}/{path} {what} on this host since, and stays so without --replace")
@@ -159,7 +159,7 @@ def _compare_file(
     former: CarriedFile | None = None,
 ) -> None:
     whole = f"{layout.etc}/{path}"
-    here = _present(layout, path)
+    here = present_file(layout, path)
     if here is None:
         found.files[path] = carried
         found.diffs[path] = diff(whole, None, carried, hidden=is_secret(path, carried))

@@ -120,12 +120,12 @@ def _check_file(fleet: Fleet, path: str, each: CarriedFile) -> None:
     """Raise for a file that no host gets, or that is each host's own, and for an account that is none."""
     words = path.split("/")
     known = {_ALL: {""}, _GROUPS: set(fleet.groups), _HOSTS: set(fleet.hosts)}.get(words[0])
-    if known is None:
+    if known is None or len(words) < 2:
         raise ConfigError(path, f"is in none of {_ALL}, {_GROUPS}/NAME and {_HOSTS}/NAME")
     if words[0] != _ALL and (len(words) < 3 or words[1] not in known):
         raise ConfigError(path, f"is for no host: {FLEET} does not name {escape(words[1], 80)}")
     inside = words[1:] if words[0] == _ALL else words[2:]
-    if "/".join(inside) in OWN:
+    if inside[0] in OWN:
         raise ConfigError(path, "is each host's own, and cannot be in a bundle")
     if inside[0] == ACCOUNTS:
         account_of(path, each.text)

@@ -1,8 +1,9 @@
 """Take a bundle on a host: verify it, find this host's part, compare, make it whole or not at all, keep it.
 
 What is kept, below /var/lib/jailssh/bundle and root's alone: ``last``, the bundle that this host goes by, with its
-signature; ``previous``, the one before; and ``newest``, the serial below which none is taken, written before the
-change begins, so that a bundle that was begun once makes older ones old whatever becomes of it.
+signature; ``previous``, the one before; ``begun``, one whose change was begun and that is not ``last`` yet: what of it
+is here came by a bundle too; and ``newest``, the serial below which none is taken, written before the change begins,
+so that a bundle that was begun once makes older ones old whatever becomes of it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass, replace
 from jailssh.carrying import bring
 from jailssh.carrying.archive import Archive, CarriedAccount, CarriedFile
 from jailssh.carrying.collect import day, owner_of
-from jailssh.carrying.compare import Comparison
+from jailssh.carrying.compare import Comparison, on_this_host, present_file
 from jailssh.change.transaction import Fault, no_fault
 from jailssh.config.files import read_user
 from jailssh.core.errors import ConfigError, DeniedError, JailsshError, UsageError, parts, raise_all
@@ -32,7 +33,7 @@ from jailssh.publish.publish import withdraw_plan
 from jailssh.users import adduser
 from jailssh.users.adduser import Publishing
 
-_LAST, _PREVIOUS, _NEWEST = "last", "previous", "newest"
+_LAST, _PREVIOUS, _BEGUN, _NEWEST = "last", "previous", "begun", "newest"
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def take(
         part = bundle.part(host)
         lines = bring.settle(layout, sorted({owner_of(path) for path in part} - {""})) if act else []
         last = _kept(layout, _LAST)
-        how = replace(how, before=_files(_former(layout, last, host)))
+        was, begun = _kept_files(layout, _LAST, host) or {}, _kept_files(layout, _BEGUN, host)
+        how = replace(how, before=_former(layout, was, begun))
         archive = archive_here(part)
         found = bring.judge(layout, archive, how)
         if not act:
@@ -93,15 +95,19 @@ def take(
         if not is_older:
             _write_newest(layout, bundle.serial, digest)
         fault("bundle: serial kept")
+        if last != data:
+            fs.atomic_write(f"{layout.bundles}/{_BEGUN}", data, mode=0o600)
+        fault("bundle: begun kept")
         if found.changes:
             lines += bring.make(layout, archive, found, how, publisher_of, fault)
-        _end_what_runs(layout, how.before or {}, archive)
+        _end_what_runs(layout, {**was, **(begun or {})}, archive)
         if last != data:
             if last is not None:
                 fs.atomic_write(f"{layout.bundles}/{_PREVIOUS}", last, mode=0o600)
             fault("bundle: previous kept")
             fs.atomic_write(f"{layout.bundles}/{_LAST}", data, mode=0o600)
             fault("bundle: kept")
+        fs.remove_file(f"{layout.bundles}/{_BEGUN}")
     return Taken(bundle.serial, signer, found, tuple(lines))
 
 
@@ -117,13 +123,30 @@ def _files(part: dict[str, CarriedFile]) -> dict[str, CarriedFile]:
     return {path: each for path, each in part.items() if not path.startswith(f"{ACCOUNTS}/")}
 
 
-def _former(layout: Layout, last: bytes | None, host: str) -> dict[str, CarriedFile]:
-    """Return this host's part of the bundle that it goes by; who has signed that may sign no more."""
-    if last is None:
-        return {}
-    source = f"{layout.bundles}/{_LAST}"
+def _former(
+    layout: Layout, was: Mapping[str, CarriedFile], begun: Mapping[str, CarriedFile] | None
+) -> dict[str, CarriedFile]:
+    """Return the files by which this host goes: those of the last bundle, and what is here of one begun after it.
+
+    That one may be whole here without being the last one: it was interrupted in the very end.
+    """
+    former = dict(was)
+    for path in () if begun is None else sorted({*was, *begun}):
+        there = (begun or {}).get(path)
+        if present_file(layout, path) == (there and on_this_host(layout, path, there)):
+            former.pop(path, None)
+            if there:
+                former[path] = there
+    return former
+
+
+def _kept_files(layout: Layout, name: str, host: str) -> dict[str, CarriedFile] | None:
+    """Return this host's files of a bundle that is kept, None without one; who has signed it may sign no more."""
+    data, source = _kept(layout, name), f"{layout.bundles}/{name}"
+    if data is None:
+        return None
     try:
-        return bundles.read(bundles.split(last, source)[0], source).part(host)
+        return _files(bundles.read(bundles.split(data, source)[0], source).part(host))
     except JailsshError as error:
         hint = f"move it away, and give --replace: rm {source}"
         raise ConfigError(source, f"is damaged: {error}", hint=hint) from error

@@ -49,15 +49,17 @@ class Host:
         """Run a script that must succeed."""
         return self.scratch.run(["sh", "-ec", text], check=True).stdout
 
-    def play(self, wanted: dict[str, Any], *options: str) -> tuple[dict[str, int], Finished]:
-        """Run the role; return how many tasks were ok, changed, failed, and what was said."""
+    def play(
+        self, wanted: dict[str, Any], *options: str, book: str = "/root/play.json"
+    ) -> tuple[dict[str, int], Finished]:
+        """Run the role, or another book; return how many tasks were ok, changed, failed, and what was said."""
         self.scratch.write("/root/wanted.json", json.dumps(wanted))
         assert self.program
         path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         env = {"ANSIBLE_COLLECTIONS_PATH": "/root/c", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_PIPELINING": "1",
                "HOME": "/root", "LC_ALL": "C.UTF-8", "PATH": path}  # fmt: skip
         words = [self.program, "-i", "here,", "-c", "local", "-e", "ansible_python_interpreter=/usr/bin/python3"]
-        done = self.scratch.run([*words, "-e", "@/root/wanted.json", *options, "/root/play.json"], env=env)
+        done = self.scratch.run([*words, "-e", "@/root/wanted.json", *options, book], env=env)
         recap = done.stdout.rpartition("PLAY RECAP")[2]
         return {word: int(number) for word, number in re.findall(r"(\w+)=(\d+)", recap)}, done
 
@@ -88,6 +90,8 @@ def test_a_host_becomes_what_is_described_and_then_nothing_changes(host: Host) -
 
 
 def test_a_dry_run_says_what_a_run_does(host: Host) -> None:
+    # What is kept has it as it is, and a dry run keeps nothing.
+    host.sh("printf 'ours\\r\\n' >/etc/jailssh/notes; rm -r /var/lib/jailssh/archives")
     before = host.state()
     wanted = WANTED | {
         "jailssh_jails": WANTED["jailssh_jails"] | {"uploads": "plugins = sftp\numask = 077\n"},
@@ -96,6 +100,7 @@ def test_a_dry_run_says_what_a_run_does(host: Host) -> None:
     }
     dry, said = host.play(wanted, "--check", "--diff")
     assert dry["changed"] == 3 and dry["failed"] == 0 and host.state() == before, said.stdout
+    host.sh("test ! -e /var/lib/jailssh/archives")
     assert "+umask = 077" in said.stdout and public_key(3).split()[1] in said.stdout and "-SHA256:" in said.stdout
     # A mistake anywhere, and the host is as before: what the run has changed by then is taken back.
     wrong = wanted | {"jailssh_accounts": [{"name": "zoe", "uid": 7009, "jail": "nosuch"}]}
@@ -103,3 +108,18 @@ def test_a_dry_run_says_what_a_run_does(host: Host) -> None:
     assert failed["failed"] == 1 and "nosuch" in said.stdout and "back to /var/lib/jailssh/archives/" in said.stdout
     assert host.sh("cat /etc/jailssh/jails/uploads.conf") == WANTED["jailssh_jails"]["uploads"]
     assert host.state() == before, said.stdout
+
+
+def test_it_is_nobody_else_and_no_other_file(host: Host) -> None:
+    host.sh("useradd -M -u 7010 paul; echo ours >/srv/x.conf")
+    before = host.state()
+    tasks = [
+        ("jailssh_account", {"accounts": [{"name": "paul", "uid": 7011, "jail": "team"}]}, "has the uid 7010 here"),
+        ("jailssh_jail", {"jails": {"../../../srv/x": ""}, "state": "absent"}, "is not valid"),
+    ]
+    for module, args, said in tasks:
+        play = [{"hosts": "all", "gather_facts": False, "tasks": [{f"jailssh.jailssh.{module}": args}]}]
+        host.scratch.write("/root/one.json", json.dumps(play))
+        recap, done = host.play({}, book="/root/one.json")
+        assert recap["failed"] == 1 and said in done.stdout, done.stdout
+    assert host.state() == before and host.sh("cat /srv/x.conf") == "ours\n"

@@ -184,3 +184,9 @@ def test_killed_at_any_point_it_is_the_old_description_or_the_new_one(staged_pre
         back = host.sh(texts)
         host.restore()
         assert back == host.sh(texts)
+        # So it is from one that was whole here, and killed before it was written down as the last one.
+        point = host.points.index("bundle: previous kept") + 1
+        assert host.ask("take", serial=2, at=point) == {"killed": True}
+        assert host.sh(texts) != back
+        host.do("take", serial=3)
+        assert host.sh(texts) == back

@@ -269,7 +269,8 @@ def test_undo_switches_the_units_off(host: Host) -> None:
 @pytest.mark.needs("journald")  # systemd's programs
 def test_undo_stops_what_runs(host: Host) -> None:
     host.ok("setup", "--yes")
-    others = " | ".join(f"*is-active*{name}*" for name in ("ssh.service", "update", "gone", "audit", "transfers"))
+    names = ("ssh.service", "update", "gone", "pull", "audit", "transfers")
+    others = " | ".join(f"*is-active*{name}*" for name in names)
     inactive = f'case "$*" in {others}) exit 3; esac'
     host.scratch.write("/run/systemctl", f'#!/bin/sh\necho "$@" >>/run/asked\n{inactive}\n'.encode())
     host.sh("mkdir -p /run/systemd/system; chmod 755 /run/systemctl; mount --bind /run/systemctl /usr/bin/systemctl")

@@ -49,7 +49,9 @@ ROWS = {
     "a place": ({"al/readme": ""}, "is in none of all"),
     "a host": ({"hosts/web9/readme": ""}, "fleet.conf does not name web9"),
     "a file for a group": ({"groups/a": ""}, "fleet.conf does not name a"),
+    "a directory that is a file": ({"all": ""}, "is in none of all"),
     "signers": ({"all/signers": ""}, "is each host's own"),
+    "in the place of a command": ({"all/pull.conf/x": ""}, "is each host's own"),
     "a command": ({"groups/a/pull.conf": ""}, "is each host's own"),
     "an account": ({"all/accounts/olaf.conf": "uid = 7001\n"}, "missing or not understood"),
     "a field": (

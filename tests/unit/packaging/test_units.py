@@ -15,7 +15,7 @@ from jailssh.console import main as cli
 from jailssh.daemon import daemon
 from jailssh.host.journal import RELAY_USER
 from jailssh.host.paths import Layout
-from jailssh.services import slices
+from jailssh.services import slices, units
 from jailssh.setup import jailed
 from jailssh.setup.setup import GROUP
 
@@ -27,6 +27,12 @@ def unit(name: str) -> configparser.ConfigParser:
     parser.optionxform = str  # type: ignore[assignment, method-assign]
     parser.read(UNITS / name)
     return parser
+
+
+def test_each_is_switched_off_where_the_set_up_is_taken_back() -> None:
+    kinds = (".path", ".service", ".socket", ".timer")
+    names = {path.name.removesuffix(".in") for path in UNITS.glob("jailssh*")}
+    assert {name for name in names if name.endswith(kinds) and "@" not in name} == set(units.UNITS)
 
 
 def test_the_socket_is_the_one_that_logins_ask() -> None:

@@ -167,6 +167,8 @@ def _lines(module, each, known):
         uid = gid = each["uid"]
         home = each["home"] or f"/home/{name}"
         entry = None
+    if entry and each["uid"] not in (None, uid):
+        module.fail_json(msg=f"account {name}: has the uid {uid} here, not {each['uid']}", changed=False)
     if uid is None:
         module.fail_json(msg=f"account {name}: is not here, and uid does not say which one it gets", changed=False)
     group = grp.getgrgid(gid).gr_name if entry else name

@@ -80,7 +80,7 @@ def main():
     )
     if module.params["state"] == "restored":
         path = module.params["archive"]
-        with open(path, encoding="utf-8") as stream:
+        with open(path, encoding="utf-8", newline="") as stream:  # as it is: lines may end with a carriage return
             changed, diff, _found = bring(module, stream.read())
         if changed and not module.check_mode:
             facts(module, "apply")
@@ -91,11 +91,12 @@ def main():
 def _keep(module):
     """Return the path of an archive of what there is now."""
     top = module.params["directory"]
-    os.makedirs(top, mode=0o700, exist_ok=True)
-    names = sorted(name for name in os.listdir(top) if name.endswith(_END))
+    if not module.check_mode:
+        os.makedirs(top, mode=0o700, exist_ok=True)
+    names = sorted(name for name in os.listdir(top) if name.endswith(_END)) if os.path.isdir(top) else []
     _code, now, _err = said(module, "export", "-")
     if names:
-        with open(f"{top}/{names[-1]}", encoding="utf-8") as stream:
+        with open(f"{top}/{names[-1]}", encoding="utf-8", newline="") as stream:
             if stream.read() == now:
                 return f"{top}/{names[-1]}"
     stem = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -103,6 +104,8 @@ def _keep(module):
     while os.path.exists(path):
         again += 1
         path = f"{top}/{stem}.{again}{_END}"
+    if module.check_mode:
+        return path
     part = f"{path}.part"
     with open(
         os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w", encoding="utf-8"

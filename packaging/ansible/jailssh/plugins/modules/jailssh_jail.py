@@ -49,8 +49,13 @@ changes:
   returned: always
 """
 
+import re
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.jailssh.jailssh.plugins.module_utils.command import archive, bring, facts, removed
+
+# It becomes a part of a path.
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}\Z")
 
 
 def main():
@@ -63,6 +68,8 @@ def main():
         supports_check_mode=True,
     )
     jails = {str(name): text for name, text in module.params["jails"].items()}
+    if odd := [name for name in jails if not _NAME.match(name)]:
+        module.fail_json(msg=f"jail name {odd[0]!r} is not valid", changed=False)
     if module.params["state"] == "present":
         files = {f"jails/{name}.conf": str(text) for name, text in jails.items()}
         changed, diff, found = bring(module, archive(files))
