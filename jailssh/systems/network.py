@@ -74,6 +74,12 @@ def attach(system: System, pid: int, number: int, base: int) -> None:
         raise
 
 
+def detach(number: int) -> None:
+    """Take the pair of a system that has ended away, which the kernel itself does when it comes to it."""
+    with suppress(HostError):  # it has
+        _ip(["link", "delete", _outside(number)])
+
+
 def change(old: Sequence[str], system: System, net: str, number: int) -> None:
     """Give a system that runs its addresses in the place of ``old``; :class:`HostError`, and all is as before.
 
