@@ -318,7 +318,8 @@ def test_what_is_stopped_are_units(pristine: Path) -> None:
     assert sorted(units) == [
         "jailssh-audit.service", "jailssh-audit.timer",
         "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer", "jailssh-pull.service", "jailssh-pull.timer",
-        "jailssh-relay.service", "jailssh-relay.socket", "jailssh-transfers.service", "jailssh-transfers.timer",
+        "jailssh-relay.service", "jailssh-relay.socket", "jailssh-system@.service", "jailssh-transfers.service",
+        "jailssh-transfers.timer",
         "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer", "jailsshd.service", "jailsshd.socket",
     ]  # fmt: skip
 

@@ -102,7 +102,13 @@ def test_all_of_a_group_are_told_without_looking_for_each(tmp_path: Path, monkey
     looked: list[str] = []
     told: dict[int, int] = {}
     monkeypatch.setattr(groups, "_read", lambda path: (looked.append(path), Path(path).read_text())[1])
-    monkeypatch.setattr(os, "pidfd_open", lambda pid: (told.update({os.dup(2): pid}), max(told))[1])
+
+    def opened(pid: int) -> int:
+        fd = os.dup(2)
+        told[fd] = pid
+        return fd
+
+    monkeypatch.setattr(os, "pidfd_open", opened)
     numbers: list[tuple[int, int]] = []
     monkeypatch.setattr(signal, "pidfd_send_signal", lambda fd, number: numbers.append((told[fd], number)))
     groups.tell_to_end(str(tmp_path / "web"), 5)
