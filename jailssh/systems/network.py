@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -109,13 +110,9 @@ def _outside(number: int) -> str:
 
 def _take_no_routes(outside: str) -> None:
     """Have the host believe nothing that a system says of routes, whose root would be the host's router (RFC 4861)."""
-    try:
-        with open(f"/proc/sys/net/ipv6/conf/{outside}/accept_ra", "w", encoding="ascii") as stream:
-            stream.write("0")
-    except FileNotFoundError:
-        pass  # a kernel without IPv6
-    except OSError as error:
-        raise HostError(f"sysctl accept_ra of {outside}", (error.strerror or str(error)).lower()) from error
+    path = f"/proc/sys/net/ipv6/conf/{outside}/accept_ra"
+    if os.path.exists(path):  # a kernel without IPv6 has none
+        process.run(["sh", "-c", f"echo 0 >{path}"], timeout=10)
 
 
 def _space(net: str) -> list[str]:
