@@ -180,7 +180,8 @@ def check_unused(target: Target) -> None:
         )
     for folder, (what, hint) in KEPT.items():
         at = target.at(folder)
-        kept = sorted(path.name for path in at.iterdir() if path.name[0] != ".") if at.is_dir() else []
+        there = [path.name for path in at.iterdir()] if at.is_dir() else []
+        kept = sorted(name for name in there if name[0] != "." and name != "lost+found")
         if kept:
             some = ", ".join(kept[:5]) + (", …" if len(kept) > 5 else "")
             raise SystemExit(f"uninstall: {what} are there: {some}\nhint: {hint}")

@@ -62,9 +62,14 @@ class Kept:
         return Record("join", (str(self.pid), str(self.start)))
 
 
+def is_name(name: str) -> bool:
+    """True if a kept tree can have that name."""
+    return bool(_NAME.match(name)) and ".." not in name
+
+
 def check_name(name: str, what: str = "session") -> str:
     """Return ``name`` if it can name a kept tree; else :class:`UsageError`."""
-    if not _NAME.match(name) or ".." in name:
+    if not is_name(name):
         raise UsageError(f"{what} {escape(name)[:80]!r}", "is no name of letters, digits, '_', '.', '-', at most 63")
     return name
 
@@ -140,6 +145,24 @@ def is_held(kept: Kept) -> bool:
     """True while the process that holds it lives; what is not has been killed, or was before a reboot."""
     with opened(kept) as fd:
         return fd is not None
+
+
+@contextmanager
+def space(kept: Kept, kind: str) -> Iterator[str]:
+    """Yield a path to a namespace (as in ``/proc/PID/ns``) of what holds a tree; :class:`HostError` where it has ended.
+
+    It leads to nothing that has the number later.
+    """
+    fd = -1
+    try:
+        with suppress(OSError):
+            fd = os.open(f"/proc/{kept.pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+        if fd < 0 or not is_held(kept):  # looked at once it is open
+            raise HostError(f"{kept.kind} {kept.name}", "has ended")
+        yield f"/proc/{os.getpid()}/fd/{fd}"
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def register(layout: Layout, name: str, kind: Kind, pid: int, facts: Mapping[str, str]) -> Kept:

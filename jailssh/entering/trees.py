@@ -211,7 +211,9 @@ def _opened(path: str) -> Iterator[int | None]:
 def all_sessions(layout: Layout) -> list[Session]:
     """Return all, by name."""
     held = {each.name: each for each in kept.entries(layout) if each.kind == Kind.SESSION and kept.is_held(each)}
-    names = set(held) | (set(os.listdir(layout.trees)) if os.path.isdir(layout.trees) else set())
+    # On a file system of its own there is a directory lost+found.
+    there = filter(kept.is_name, os.listdir(layout.trees)) if os.path.isdir(layout.trees) else ()
+    names = {*held, *there}
     found = []
     for name in sorted(names):
         facts = held[name].facts if name in held else _kept_facts(layout, name)

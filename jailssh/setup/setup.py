@@ -420,7 +420,8 @@ def check_unused(layout: Layout, groups: Mapping[str, Sequence[str]]) -> None:
 
 
 def _visible(path: str) -> list[str]:
-    return sorted(name for name in os.listdir(path) if name[0] != ".") if os.path.isdir(path) else []
+    found = os.listdir(path) if os.path.isdir(path) else []
+    return sorted(name for name in found if name[0] != "." and name != "lost+found")  # of a file system of its own
 
 
 def _some(names: Sequence[str]) -> str:

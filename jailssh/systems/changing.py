@@ -88,7 +88,7 @@ def _apply(layout: Layout, old: System, new: System, now: Kept | None, undo: Exi
         step(lambda system: running.write_names(layout, system))
     if old.address != new.address:
         has = tuple(now.facts.get("address", "").split())
-        step(lambda system: network.change(has if system is new else new.address, system, now.pid, now.id))
+        step(lambda system: _address(has if system is new else new.address, system, now))
     facts = {"hostname": new.hostname, "address": " ".join(new.address)}
     kept.change(layout, now, facts)
 
@@ -107,4 +107,10 @@ def _hold(system: System, now: Kept) -> None:
 
 
 def _name(system: System, now: Kept) -> None:
-    process.run(["nsenter", f"--uts=/proc/{now.pid}/ns/uts", "hostname", system.hostname], timeout=10)
+    with kept.space(now, "uts") as uts:
+        process.run(["nsenter", f"--uts={uts}", "hostname", system.hostname], timeout=10)
+
+
+def _address(before: Sequence[str], system: System, now: Kept) -> None:
+    with kept.space(now, "net") as net:
+        network.change(before, system, net, now.id)

@@ -17,7 +17,7 @@ from jailssh.files.removal import mounts_below
 from jailssh.host import process
 from jailssh.host.paths import Layout
 from jailssh.systems import ranges
-from jailssh.systems.settings import System
+from jailssh.systems.settings import System, is_name
 
 TREE = "tree"
 _NEW = ".new-"
@@ -79,7 +79,7 @@ def exists(layout: Layout, name: str) -> bool:
 def names(layout: Layout) -> list[str]:
     """Return the names of all systems."""
     found = os.listdir(layout.systems) if os.path.isdir(layout.systems) else []
-    return sorted(name for name in found if not name.startswith("."))
+    return sorted(filter(is_name, found))  # on a file system of its own there is a directory lost+found
 
 
 def create(layout: Layout, system: System, wanted: Wanted, tell: Callable[[str], None], *, fresh: bool) -> None:

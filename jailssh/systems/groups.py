@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
@@ -21,6 +21,10 @@ _DELEGATED = ("cgroup.procs", "cgroup.threads", "cgroup.subtree_control")
 _WATCH, _PAYLOAD = "supervisor", "payload"
 """Below a unit's group, as systemd-nspawn(1) has them: no group has both processes and groups with controllers."""
 _PATIENCE = 2.0
+_BELOW = {"cgroup.max.descendants": 4096, "cgroup.max.depth": 32}
+"""Groups that a system may make below its own: the kernel has 65535 of those with memory for the whole host."""
+_AT_ONCE = 256
+"""Processes that are pinned at a time."""
 
 
 def _unified() -> str:
@@ -138,6 +142,8 @@ def _folder(system: System, limit: str) -> str:
 
 
 def _delegate(group: str, base: int) -> None:
+    for name, most in _BELOW.items():
+        _write(f"{group}/{name}", str(most))
     for name in _DELEGATED:
         os.chown(f"{group}/{name}", base, base)
     os.chown(group, base, base)
@@ -171,7 +177,7 @@ def remove(name: str) -> None:
     end = time.monotonic() + _PATIENCE  # the last of its processes may just be ending
     while True:
         for group in _all_of(name):
-            for folder, _, _ in os.walk(group, topdown=False):
+            for folder in reversed(_folders(group)):
                 with suppress(OSError):
                     os.rmdir(folder)
             with suppress(OSError):
@@ -181,22 +187,37 @@ def remove(name: str) -> None:
         time.sleep(0.02)
 
 
-def _processes(group: str) -> set[int]:
-    return {pid for folder, _, _ in os.walk(group) for pid in _pids(folder)}
+def _folders(group: str) -> list[str]:
+    """Return a group and all below it, each behind the one that it is in, however deep its root has made them."""
+    found = [group]
+    for folder in found:
+        with suppress(OSError), os.scandir(folder) as entries:
+            found += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    return found
 
 
-def _pids(folder: str) -> Iterator[int]:
+def _pids(folder: str) -> set[int]:
     with suppress(OSError):
-        yield from (int(word) for word in _read(f"{folder}/cgroup.procs").split())
+        return {int(word) for word in _read(f"{folder}/cgroup.procs").split()}
+    return set()
 
 
 def tell_to_end(group: str, but: int) -> None:
     """Send SIGTERM to all processes in the group ``group`` of version 2, which a system has, but ``but``."""
-    for pid in _processes(group) - {but}:
+    for folder in _folders(group):
+        pids = sorted(_pids(folder) - {but})
+        for at in range(0, len(pids), _AT_ONCE):
+            _tell(folder, pids[at : at + _AT_ONCE])
+
+
+def _tell(folder: str, pids: Sequence[int]) -> None:
+    opened: dict[int, int] = {}
+    for pid in pids:
         with suppress(OSError):
-            fd = os.pidfd_open(pid)
-            try:
-                if pid in _processes(group):
-                    signal.pidfd_send_signal(fd, signal.SIGTERM)
-            finally:
-                os.close(fd)
+            opened[pid] = os.pidfd_open(pid)
+    there = _pids(folder)  # looked at once they are pinned, and for all at a time: there may be very many
+    for pid, fd in opened.items():
+        with suppress(OSError):
+            if pid in there:
+                signal.pidfd_send_signal(fd, signal.SIGTERM)
+        os.close(fd)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -48,59 +49,77 @@ def check(system: System, now: Sequence[str] = ()) -> None:
 
 
 def attach(system: System, pid: int, number: int, base: int) -> None:
-    """Give the network namespace of ``pid`` what the system's file says; :class:`HostError`.
+    """Give the network namespace of ``pid``, which waits, what the system's file says; :class:`HostError`.
 
     The host's end goes when the namespace does, whatever ends it.
     """
     # The groups that may use ICMP sockets: all of the system's, by their numbers on the host.
     groups = f"echo {base} {base + SIZE - 1} >/proc/sys/net/ipv4/ping_group_range"
-    process.run([*_space(pid), "sh", "-c", groups], timeout=10)
+    net = f"/proc/{pid}/ns/net"
+    process.run([*_space(net), "sh", "-c", groups], timeout=10)
     if system.network != Reach.VETH:
         return
     outside = _outside(number)
     _ip(["link", "add", outside, "type", "veth", "peer", "name", INSIDE, "netns", str(pid)])
     try:
+        _take_no_routes(outside)
         if system.bridge:
             _ip(["link", "set", outside, "master", system.bridge])
         _ip(["link", "set", outside, "up"])
-        _ip(["link", "set", INSIDE, "up"], _space(pid))
+        _ip(["link", "set", INSIDE, "up"], _space(net))
         for address in system.address:
-            _add(system, address, pid, outside)
+            _add(system, address, net, outside)
     except HostError:
         with suppress(HostError):
             _ip(["link", "delete", outside])
         raise
 
 
-def change(old: Sequence[str], system: System, pid: int, number: int) -> None:
-    """Give a system that runs its addresses in the place of ``old``; :class:`HostError`, and all is as before."""
+def detach(number: int) -> None:
+    """Take the pair of a system that has ended away, which the kernel itself does when it comes to it."""
+    with suppress(HostError):  # it has
+        _ip(["link", "delete", _outside(number)])
+
+
+def change(old: Sequence[str], system: System, net: str, number: int) -> None:
+    """Give a system that runs its addresses in the place of ``old``; :class:`HostError`, and all is as before.
+
+    ``net``: a path to its network namespace.
+    """
     if system.network != Reach.VETH:
         return
     check(system, old)
     outside, added = _outside(number), [each for each in system.address if each not in old]
     try:
         for address in added:
-            _add(system, address, pid, outside)
+            _add(system, address, net, outside)
     except HostError:
         for address in added:
             with suppress(HostError):
-                _delete(system, address, pid, outside)
+                _delete(system, address, net, outside)
         raise
     for address in old:
         if address not in system.address:
             with suppress(HostError):  # its root may have
-                _delete(system, address, pid, outside)
+                _delete(system, address, net, outside)
 
 
 def _outside(number: int) -> str:
     return f"jailssh{number}"
 
 
-def _space(pid: int) -> list[str]:
-    return ["nsenter", f"--net=/proc/{pid}/ns/net"]
+def _take_no_routes(outside: str) -> None:
+    """Have the host believe nothing that a system says of routes, whose root would be the host's router (RFC 4861)."""
+    path = f"/proc/sys/net/ipv6/conf/{outside}/accept_ra"
+    if os.path.exists(path):  # a kernel without IPv6 has none
+        process.run(["sh", "-c", f"echo 0 >{path}"], timeout=10)
 
 
-def _add(system: System, address: str, pid: int, outside: str) -> None:
+def _space(net: str) -> list[str]:
+    return ["nsenter", f"--net={net}"]
+
+
+def _add(system: System, address: str, net: str, outside: str) -> None:
     six = _is_six(address)
     gateway = next((each for each in system.gateway if _is_six(each) == six), "")
     # A second address of the same would be looked for (RFC 4862), while which this one is of no use yet.
@@ -109,17 +128,17 @@ def _add(system: System, address: str, pid: int, outside: str) -> None:
         gateway = gateway or _GATEWAYS[six]
         _ip(["address", "replace", _alone(gateway), "dev", outside, *at_once])
         _ip(["route", "replace", _alone(address), "dev", outside])
-    _ip(["address", "add", address if system.bridge else _alone(address), "dev", INSIDE, *at_once], _space(pid))
+    _ip(["address", "add", address if system.bridge else _alone(address), "dev", INSIDE, *at_once], _space(net))
     if not system.bridge:
-        _ip(["route", "replace", _alone(gateway), "dev", INSIDE], _space(pid))
+        _ip(["route", "replace", _alone(gateway), "dev", INSIDE], _space(net))
     if gateway:
         family = "-6" if six else "-4"
-        _ip([family, "route", "replace", "default", "via", gateway, "dev", INSIDE], _space(pid))
+        _ip([family, "route", "replace", "default", "via", gateway, "dev", INSIDE], _space(net))
 
 
-def _delete(system: System, address: str, pid: int, outside: str) -> None:
+def _delete(system: System, address: str, net: str, outside: str) -> None:
     with suppress(HostError):
-        _ip(["address", "delete", address if system.bridge else _alone(address), "dev", INSIDE], _space(pid))
+        _ip(["address", "delete", address if system.bridge else _alone(address), "dev", INSIDE], _space(net))
     if not system.bridge:
         _ip(["route", "delete", _alone(address), "dev", outside])
 

@@ -177,6 +177,7 @@ def start(layout: Layout, system: System, *, in_unit: bool = False) -> Kept:
     """
     name = system.name
     with kept.locked(layout):
+        settle(layout, name)  # what has ended without us may still have its address
         base = check(layout, system)
         write_names(layout, system)
         folders = _groups(system, base, in_unit=in_unit)
@@ -268,6 +269,7 @@ def stop(layout: Layout, system: System) -> bool:
         if not by_itself:
             groups.tell_to_end(groups_of(now)[0], now.pid)
             kept.end(layout, now, patience=_LAST_WORDS)
+            _detach(now)
         settle(layout, name)
     return by_itself
 
@@ -300,7 +302,13 @@ def settle(layout: Layout, name: str) -> None:
     """Take away what is left of a system that has ended; of one that runs, nothing.  The registry is held."""
     if held(layout, name) is None:
         groups.remove(name)
+        _detach(kept.find(layout, name))
         kept.forget(layout, name)
+
+
+def _detach(gone: Kept | None) -> None:
+    if gone is not None and gone.facts.get("address"):
+        network.detach(gone.id)
 
 
 def joined(

@@ -77,9 +77,14 @@ class System:
         return {"memory": self.memory, "tasks": self.tasks, "cpu": self.cpu}[name]
 
 
+def is_name(name: str) -> bool:
+    """True if a system can have that name."""
+    return bool(_NAME.match(name))
+
+
 def check_name(name: str) -> str:
     """Return ``name`` if it can name a system; else :class:`UsageError`."""
-    if not _NAME.match(name):
+    if not is_name(name):
         why = "is no name of small letters, digits and '-', at most 48"
         raise UsageError(f"system {escape(name)[:80]!r}", why)
     return name
@@ -144,7 +149,7 @@ def _wrong(name: str, items: Mapping[str, Item]) -> list[tuple[str, str]]:
         except ValueError:
             found.append(("resolver", f"{word!r} is no address"))
     for word in _words(of["depends"]):
-        if not _NAME.match(word) or word == name:
+        if not is_name(word) or word == name:
             found.append(("depends", f"{word!r} is no name of another system"))
     return found
 

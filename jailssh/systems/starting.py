@@ -44,8 +44,15 @@ def depends_of(layout: Layout, name: str) -> tuple[str, ...]:
 
 def automatic(layout: Layout) -> list[str]:
     """Return the systems that are to be started with the host, and do not run."""
-    found = [name for name in create.names(layout) if settings.read(layout, name).autostart]
+    found = [name for name in create.names(layout) if _is_automatic(layout, name)]
     return [name for name in found if running.held(layout, name) is None]
+
+
+def _is_automatic(layout: Layout, name: str) -> bool:
+    try:
+        return settings.read(layout, name).autostart
+    except JailsshError:
+        return True  # its start tells what is wrong in its file; the others are started
 
 
 def start(layout: Layout, name: str) -> Kept:
@@ -53,12 +60,20 @@ def start(layout: Layout, name: str) -> Kept:
     try:
         for each in order([name], lambda each: depends_of(layout, each)):
             if each != name and running.held(layout, each) is None:
-                _start(layout, settings.read(layout, each))
+                _start_below(layout, each)
         return _start(layout, settings.read(layout, name))
     except JailsshError as error:
         if units.is_inside(name):
             units.tell(f"STATUS={error}")
         raise
+
+
+def _start_below(layout: Layout, name: str) -> None:
+    try:
+        _start(layout, settings.read(layout, name))
+    except HostError:
+        if running.held(layout, name) is None:  # else another one that depends on it was faster
+            raise
 
 
 def _start(layout: Layout, system: System) -> Kept:
@@ -79,8 +94,11 @@ def _start(layout: Layout, system: System) -> Kept:
 
 
 def stop(layout: Layout, name: str) -> bool:
-    """Stop a system, as :func:`jailssh.systems.running.stop`."""
-    system = settings.read(layout, name)
+    """Stop a system, as :func:`jailssh.systems.running.stop`; by the defaults where its file is wrong."""
+    try:
+        system = settings.read(layout, name)
+    except JailsshError:  # it was right when the system was started, and a start will tell
+        system = settings.parse(name, b"", "")
     if units.is_inside(name):
         units.tell(f"EXTEND_TIMEOUT_USEC={(system.stop_time + running.LONGEST_END) * _USEC}")
         if running.held(layout, name) is None:  # it has switched itself off

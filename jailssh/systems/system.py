@@ -12,7 +12,7 @@ from typing import Any
 from jailssh.console.actions import add_actions
 from jailssh.console.context import ASSUME_YES, Context
 from jailssh.core.closed import Word
-from jailssh.core.errors import EXIT_FAILED, EXIT_OK, HostError, UsageError
+from jailssh.core.errors import EXIT_FAILED, EXIT_OK, ConfigError, HostError, ManyErrors, UsageError
 from jailssh.core.names import escape
 from jailssh.entering import kept
 from jailssh.entering.kept import Kind
@@ -147,7 +147,7 @@ def _each(context: Context, action: Action, names: list[str]) -> int:
                 by_itself = starting.stop(context.layout, name)
                 how = "" if by_itself else ", by force"
                 done.append({"name": name, "by_itself": by_itself, "done": f"system {name} stopped{how}"})
-        except HostError as error:
+        except (HostError, ConfigError, ManyErrors) as error:
             failed = True
             for line in error.lines():
                 context.tell(line)

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 
-from systemd import daemon
-
 from jailssh.core.errors import HostError
 from jailssh.files import fs
 from jailssh.host import install, process
@@ -111,6 +109,8 @@ def _most(value: int, room: int) -> str:
 
 def tell(text: str) -> None:
     """Tell systemd how the unit is that we are in (sd_notify(3)); where it does not listen, nobody is told."""
+    from systemd import daemon  # elsewhere the command must work where the binding cannot be loaded
+
     with suppress(OSError):
         daemon.notify(text)
 

@@ -292,6 +292,7 @@ def test_uninstall_refuses_while_there_is_what_only_the_command_ends(pristine: P
     kept = pristine / "var/lib/jailssh" / folder / "build"
     kept.mkdir(parents=True)
     (kept.parent / ".lock").touch()
+    (kept.parent / "lost+found").mkdir()  # it is a file system of its own
     done = _uninstall(pristine)
     assert done.returncode != 0
     assert " are there: build\n" in done.stderr

@@ -233,10 +233,10 @@ def test_it_is_not_removed_while_accounts_are_in_jails(tree: PackagedTree) -> No
 
 def test_nor_while_there_are_sessions_or_systems(tree: PackagedTree) -> None:
     for folder, said in (("trees", "sessions on trees"), ("systems", "whole systems")):
-        tree.sh(f"mkdir -p /var/lib/jailssh/{folder}/build")
+        tree.sh(f"mkdir -p /var/lib/jailssh/{folder}/build /var/lib/jailssh/{folder}/lost+found")
         done = tree.run("dpkg --remove jailssh 2>&1")
-        assert (done.returncode != 0, f"not removed: {said} are there: build" in done.stdout) == (True, True), done
-        tree.sh(f"rmdir /var/lib/jailssh/{folder}/build")
+        assert (done.returncode != 0, f"not removed: {said} are there: build \n" in done.stdout) == (True, True), done
+        tree.sh(f"rmdir /var/lib/jailssh/{folder}/*")
     assert tree.sh("dpkg-query -W -f '${db:Status-Status}' jailssh") == "installed"
 
 
@@ -249,9 +249,12 @@ def test_removed_and_purged_nothing_of_it_stays(tree: PackagedTree, untouched: l
     for name in (OPEN, SHUT):
         assert tree.sh(f"ssh -n {SSH} {name}@localhost id -un") == f"{name}\n"
     # What is there all the same is another installation's: it is left, and told.
+    settings = "/etc/jailssh/systems/build.conf"
     tree.sh("mkdir -p /var/lib/jailssh/trees/build; touch /var/lib/jailssh/trees/build/written")
+    tree.sh(f"mkdir -p /etc/jailssh/systems; echo memory = 1G >{settings}; touch /etc/jailssh/jailssh.conf")
     assert "sessions on trees or whole systems stay in /var/lib/jailssh" in tree.sh("dpkg --purge jailssh 2>&1")
     assert tree.sh("cd /var/lib/jailssh; find . -type f; rm -r /var/lib/jailssh") == "./trees/build/written\n"
+    assert tree.sh("find /etc/jailssh -type f; rm -r /etc/jailssh") == f"{settings}\n"
     places = tree.sh(
         "cut -d ' ' -f 5 /proc/1/mountinfo; cat /var/lib/dpkg/statoverride; ls /run /etc /var/lib; dpkg -l"
     )

@@ -20,7 +20,7 @@ CONFIG = "/etc/jailssh/systems"
 SOURCE = "/srv/source"
 PROGRAMS = (
     "sh", "cat", "ls", "sleep", "mount", "mknod", "id", "ip", "ipcmk", "readlink", "head", "tr", "unshare", "hostname",
-    "grep", "stat", "ln", "mv",
+    "grep", "stat", "ln", "mv", "mkdir", "umount",
 )  # fmt: skip
 # As an init is: it goes on until it is told to stop, by itself when it is called again.
 INIT = """#!/bin/sh
@@ -208,7 +208,11 @@ ATTEMPTS = {
     "release_agent": "mount -t cgroup -o memory x /tmp && echo /x >/tmp/release_agent",
     "kmsg": "mknod /tmp/kmsg c 1 11 && echo x >/tmp/kmsg",
     "disk": "mount -t ext4 /dev/vda /tmp",
-    "uncover": "umount /proc/sysrq-trigger || umount /proc/sys",
+    "deep-groups": "cd /sys/fs/cgroup; i=0; while [ $i -lt 40 ]; do i=$((i+1)); mkdir x && cd x || exit 1; done",
+    "all-groups": "[ $(cat /sys/fs/cgroup/cgroup.max.descendants) = max ] || echo max >/sys/fs/cgroup/cgroup.max.depth",
+    # What is covered is so for who looks; whose it is keeps its root from it all the same.
+    "uncover": "umount /proc/sys; echo x >/proc/sys/kernel/core_pattern",
+    "uncover-sysrq": "umount /proc/sysrq-trigger; echo h >/proc/sysrq-trigger",
     "host-process": "ls /proc/1/root/../../var/lib/jailssh",
 }
 
@@ -257,6 +261,14 @@ def test_a_pair_of_interfaces(host: ScratchHost, made: str) -> None:
     for part in ("10.77.0.2/32", "default via 169.254.1.1 dev host0", "\nweb\n", "nameserver 192.0.2.1\n"):
         assert part in seen, seen
     assert "10.77.0.2" in host.run(["ip", "route"]).stdout
+    # Its root can say what it likes of routes: the host takes none from there.
+    taken = "cat /proc/sys/net/ipv6/conf/default/accept_ra /proc/sys/net/ipv6/conf/jailssh*/accept_ra"
+    assert host.run(["sh", "-c", taken]).stdout == "1\n0\n"
+    # The kernel takes its time to remove a pair, which is in nobody's way.
+    for _ in range(3):
+        assert system(host, "stop", made).code == 0
+        assert "jailssh" not in host.run(["ip", "link"]).stdout
+        assert system(host, "start", made) == Finished(0, f"system {made} started\n", "")
     assert system(host, "create", "second", "--from", SOURCE).code == 0
     host.write(f"{CONFIG}/second.conf", "network = veth\naddress = 10.77.0.2\n")
     refused = system(host, "start", "second")
@@ -340,6 +352,21 @@ def test_what_it_depends_on_is_started_before_it(host: ScratchHost, made: str) -
     assert system(host, "remove", "below", "--yes").code == 0
     missing = system(host, "start", made)
     assert missing.stderr == f"jailssh: system {made}: depends on the system below, which does not exist\n"
+
+
+def test_a_file_that_is_wrong_keeps_nothing_from_stopping(host: ScratchHost, runs: str) -> None:
+    assert system(host, "create", "other", "--from", SOURCE).code == 0
+    host.run(["sh", "-c", f"mkdir {STATE}/lost+found; echo color = red >{CONFIG}/{runs}.conf"], check=True)
+    host.write(f"{CONFIG}/other.conf", "autostart = yes\n")
+    assert system(host, "stop", runs) == Finished(0, f"system {runs} stopped\n", "")
+    rows = listed(host)
+    assert (rows[runs]["state"], "lost+found" in rows) == ("stopped", False)
+    started = system(host, "start", "--autostart")
+    assert (started.code, started.stdout) == (1, "system other started\n"), started
+    assert started.stderr.startswith(f"jailssh: {CONFIG}/{runs}.conf:1: unknown setting color"), started
+    assert system(host, "stop", "other").code == 0
+    host.run(["sh", "-c", f"rmdir {STATE}/lost+found; rm {CONFIG}/{runs}.conf {CONFIG}/other.conf"], check=True)
+    assert system(host, "remove", "other", "--yes").code == 0
 
 
 def test_without_raw_sockets_and_ipc(host: ScratchHost, made: str) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,3 +83,49 @@ def test_a_kernel_without_swap(tmp_path: Path) -> None:
 def test_the_unit_that_this_is_in_is_told_by_a_whole_name() -> None:
     assert units.unit_of("web") == "jailssh-system@web.service"
     assert not units.is_inside("web")
+
+
+def test_how_deep_groups_are_keeps_nothing_from_going(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(groups, "_ROOT", str(tmp_path))
+    monkeypatch.setattr(groups, "_PATIENCE", 0.0)
+    at = str(tmp_path / "jailssh-systems")
+    for name in ("", "/web", *["/d"] * 1100):
+        at += name
+        os.mkdir(at)
+    try:
+        groups.remove("web")
+        assert os.listdir(tmp_path) == []
+    finally:  # pytest itself cannot remove that
+        subprocess.run(["rm", "-rf", str(tmp_path / "jailssh-systems")], check=True)
+
+
+def test_all_of_a_group_are_told_without_looking_for_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    below = folder(tmp_path / "web/init.scope", ())
+    Path(tmp_path, "web/cgroup.procs").write_text("5\n6\n")
+    Path(below, "cgroup.procs").write_text("".join(f"{pid}\n" for pid in range(1000, 2000)))
+    looked: list[str] = []
+    told: dict[int, int] = {}
+
+    def read(path: str) -> str:
+        looked.append(path)
+        return Path(path).read_text()
+
+    def opened(pid: int) -> int:
+        fd = os.dup(2)
+        told[fd] = pid
+        return fd
+
+    monkeypatch.setattr(groups, "_read", read)
+    monkeypatch.setattr(os, "pidfd_open", opened)
+    numbers: list[tuple[int, int]] = []
+    monkeypatch.setattr(signal, "pidfd_send_signal", lambda fd, number: numbers.append((told[fd], number)))
+    groups.tell_to_end(str(tmp_path / "web"), 5)
+    assert sorted(numbers) == [(pid, signal.SIGTERM) for pid in (6, *range(1000, 2000))]
+    assert len(looked) < 10
+
+
+def test_a_host_without_the_binding_of_systemd(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setitem(sys.modules, "systemd", None)
+        patched.delitem(sys.modules, "systemd.daemon", raising=False)
+        importlib.reload(units)

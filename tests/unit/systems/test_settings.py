@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
 from jailssh.core.errors import ConfigError, HostError, UsageError
-from jailssh.systems import changing, settings, starting
+from jailssh.host.paths import Layout
+from jailssh.systems import changing, running, settings, starting
 from jailssh.systems.settings import ROWS
 
 DEPENDS = {"web": ["db", "cache"], "db": ["disk"], "cache": ["disk"], "disk": [], "one": ["two"], "two": ["one"]}
@@ -44,3 +47,23 @@ def test_settings_in_words() -> None:
         with pytest.raises(UsageError):
             changing.parse(wrong)
     assert {row.name for row in ROWS} > changing.AT_ONCE
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_who_starts_what_it_depends_on_may_be_another(monkeypatch: pytest.MonkeyPatch, others: bool) -> None:
+    held = iter([None, object() if others else None])
+    asked: list[str] = []
+
+    def start(_layout: Layout, system: settings.System) -> str:
+        asked.append(system.name)
+        if system.name == "db":
+            raise HostError("system db", "runs already")
+        return "started"
+
+    monkeypatch.setattr(starting, "depends_of", lambda _, name: ("db",) if name == "web" else ())
+    monkeypatch.setattr(settings, "read", lambda _, name: settings.parse(name, b"", ""))
+    monkeypatch.setattr(running, "held", lambda _, __: next(held))
+    monkeypatch.setattr(starting, "_start", start)
+    with nullcontext() if others else pytest.raises(HostError, match="system db"):
+        starting.start(Layout(), "web")
+    assert asked == (["db", "web"] if others else ["db"])
