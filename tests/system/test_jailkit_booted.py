@@ -125,6 +125,8 @@ def matrix(tree: BootedTree) -> dict[str, list[str]]:
         for name, uses in TRIED.items()
     }
     tree.sh(f"for u in {' '.join(SHELLS)}; do systemctl stop user@$(id -u $u).service; done")
+    tree.run(f"pkill -KILL -u {','.join(SHELLS)}")
+    tree.wait(lambda: tree.run(f"pgrep -u {','.join(SHELLS)}").returncode == 1, "the end of their processes")
     return found
 
 
