@@ -27,6 +27,8 @@ void wait_begin(const struct plan *plan)
     char *const *duration = plan_first(plan, OP_DURATION);
     deadline = duration ? seconds_now() + (time_t)plan_number(duration[0], 10) + LATER : 0;
     lingers = plan_first(plan, OP_LINGER) || plan_first(plan, OP_JOIN);
+    if (lingers) /* the outer half's end is for us to tell, as soon as there is whom */
+        prctl(PR_SET_PDEATHSIG, SIGHUP);
 }
 
 /* In a jail that lingers our end is not that of everything.  Whose parent is the keeper has lost us already. */
@@ -64,8 +66,6 @@ static int next_signal(pid_t child)
 
 int wait_for(pid_t child)
 {
-    if (lingers) /* the outer half's end is for us to tell */
-        prctl(PR_SET_PDEATHSIG, SIGHUP);
     for (;;) {
         int status, number;
         for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
