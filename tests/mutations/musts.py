@@ -376,7 +376,8 @@ KEPT = (
     must(11, "a command of a jail that lingers ends with who waits for it",
         "(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() != KEEPER)", "true", FOREGROUND),
     must(11, "the outer half's end is told in a jail that lingers",
-        "    if (lingers) /* the outer half's end is for us to tell */\n        prctl(PR_SET_PDEATHSIG, SIGHUP);\n", "",
+        "    if (lingers) /* the outer half's end is for us to tell, as soon as there is whom */\n"
+        "        prctl(PR_SET_PDEATHSIG, SIGHUP);\n", "",
         FOREGROUND),
     must(11, "the client's end is told in a jail that lingers", "linger ? SIGHUP : tree", "tree", FOREGROUND),
     must(11, "who is deaf to it is killed in a jail that lingers", "(linger || tree) && !o->next", "false",
