@@ -20,7 +20,7 @@ from jailssh.integrity.kept import digest, stamp_of
 from jailssh.integrity.scene import Scene
 from jailssh.services import pam, pam_account
 from jailssh.services.pam_account import PamLine
-from jailssh.setup import forwarding
+from jailssh.setup import forwarding, gate
 from jailssh.setup import pam as profile
 
 PROFILE = Kind(
@@ -181,14 +181,14 @@ def _forwards(scene: Scene) -> Iterator[tuple[str, str, str]]:
     for why, cure in forwarding.problems(scene.layout, scene.configuration) if members else ():
         yield "", f"forwarding is on, and {why}", cure
     for name in members:
-        if why := forwarding.unsafe(accounts.password_ages(name)):
+        if why := gate.unsafe(accounts.password_ages(name)):
             yield name, why, "jailssh apply"
     jumps = {group: accounts.members(group) for group in accounts.groups_called(GROUP_PREFIX)}
     for why, cure in forwarding.pam_problems(scene.layout, scene.configuration) if any(jumps.values()) else ():
         yield "", f"sshd forwards ports without a session, and {why}", cure
     for group, people in jumps.items():
         for name in people:
-            if why := forwarding.unsafe(accounts.password_ages(name), group):
+            if why := gate.unsafe(accounts.password_ages(name), group):
                 yield name, why, "jailssh apply"
 
 

@@ -13,7 +13,7 @@ from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
 from jailssh.host import accounts, bounded
 from jailssh.host.accounts import GATED, LOCKED, PasswordAges
-from jailssh.setup import forwarding
+from jailssh.setup import forwarding, gate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def judge(facts: ForwardFacts) -> list[Fault]:
         why = "forward = inside: sshd forwards nothing for it yet"
         return notes or [Fault(what, why, "jailssh apply", wrong=False)]
     found = []
-    if why := forwarding.unsafe(facts.ages):
+    if why := gate.unsafe(facts.ages):
         reset = expires not in (None, GATED, LOCKED)
         found.append(Fault(what, why, (f"chage --expiredate -1 {facts.name}; " if reset else "") + "jailssh apply"))
     found += [Fault(what, f"forward = inside: {why}", cure, wrong=facts.refused) for why, cure in facts.problems]

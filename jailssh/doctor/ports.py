@@ -10,7 +10,7 @@ from jailssh.doctor.step import Fault
 from jailssh.host import accounts
 from jailssh.host.accounts import GATED, LOCKED, PasswordAges
 from jailssh.publish.plan_files import readable_plan
-from jailssh.setup import forwarding
+from jailssh.setup import forwarding, gate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ def judge(facts: PortFacts) -> list[Fault]:
         found.append(Fault(what, "has no plan that can be read, without which PAM lets it not in", "jailssh apply"))
     if [*facts.groups] != [facts.wanted.group]:
         found.append(Fault(what, "sshd holds it to other ports than its jail names", "jailssh apply"))
-    if why := forwarding.unsafe(facts.ages, facts.groups[0]):
+    if why := gate.unsafe(facts.ages, facts.groups[0]):
         reset = facts.ages is not None and facts.ages.expires not in (None, GATED, LOCKED)
         found.append(Fault(what, why, (f"chage --expiredate -1 {facts.name}; " if reset else "") + "jailssh apply"))
     return found

@@ -1,32 +1,25 @@
 """For which accounts sshd forwards ports: those of jails with ``forward = inside``, and what must hold before.
 
 sshd forwards for the members of one group.  What it forwards comes from the process in which pam_jailssh has entered
-the network of the account.  So that no other process of sshd's gets that far, the day of expiry of a member is
-:data:`jailssh.host.accounts.GATED`: sshd without PAM refuses it by itself, and so does pam_unix where our module, which
-goes past it, is not asked.
+the network of the account; :mod:`jailssh.setup.gate` keeps every other process of sshd's from getting that far.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from jailssh.change import transaction, undo
-from jailssh.change.transaction import Journal
-from jailssh.change.undo import Operation, UndoAction
+from jailssh.change import transaction
 from jailssh.core.errors import HostError, JailsshError
-from jailssh.core.ports import GROUP_PREFIX
 from jailssh.files import fs
 from jailssh.host import accounts, kernel, pins
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import Configuration
 from jailssh.services import pam as pam_files
-from jailssh.services import pam_account, shadow, sshd
-from jailssh.setup import pam
+from jailssh.services import pam_account, sshd
+from jailssh.setup import gate, pam
 
 GROUP = sshd.FORWARD_GROUP
 _PREFIX = "forward-"
@@ -66,13 +59,6 @@ def pam_problems(layout: Layout, configuration: Configuration) -> Iterator[tuple
         yield "the account phase of the service sshd does not ask pam_unix", "put pam_unix back: pam-auth-update"
 
 
-def unsafe(ages: accounts.PasswordAges | None, group: str = GROUP) -> str:
-    """Return what is wrong with an account in the group, "" for nothing."""
-    if ages is None or ages.expires not in (accounts.GATED, accounts.LOCKED):  # unlock brings ours back
-        return f"is in group {group} without its day of expiry: nothing but PAM keeps sshd from forwarding for it"
-    return ""
-
-
 def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: list[JailsshError]) -> list[str]:
     """Put the accounts of jails with ``forward = inside`` into the group, and take the others out of it.
 
@@ -84,8 +70,8 @@ def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: l
     for name in _members(layout):
         if name not in wanted:
             lines.append(f"{name}: sshd forwards no ports for it any more")
-            if act:
-                lift(layout, name)
+            if act and (stays := gate.why_in(lift, layout, name)):
+                errors.append(stays)
     if act:
         _sweep(layout)
     found = list(problems(layout, configuration)) if wanted else []
@@ -98,8 +84,8 @@ def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: l
             # What keeps sshd's other processes out does not hold, so sshd forwards for nobody by that.
             if accounts.is_listed_member(name, GROUP):
                 lines.append(f"{name}: sshd forwards no ports for it any more")
-                if act:
-                    lift(layout, name)
+                if act and (stays := gate.why_in(lift, layout, name)):
+                    errors.append(stays)
     return lines
 
 
@@ -112,47 +98,22 @@ def _members(layout: Layout) -> list[str]:
 def _open(layout: Layout, name: str, found: list[tuple[str, str]], *, act: bool) -> bool:
     """Make sshd forward for ``name``; False where it does, or is locked."""
     what, ages, entry = f"account {name}", accounts.password_ages(name), accounts.get(name)
-    before = authorized_keys.present(layout, name)
-    after = with_ports(before)
-    if accounts.is_listed_member(name, GROUP) and not unsafe(ages):
-        if act and before != after:
-            authorized_keys.write(layout, name, after)
-        return before != after
+    if accounts.is_listed_member(name, GROUP) and not gate.unsafe(ages):
+        return gate.open_keys(layout, name, act=act)
     if ages is None or not accounts.is_local(name):
         raise HostError(what, "forward = inside needs a line of its own in /etc/shadow", hint="forward = no")
     if found:
         raise HostError(what, f"forward = inside: {found[0][0]}", hint=found[0][1])
-    if ages.expires not in (None, accounts.GATED):
-        why = "has a day of expiry in /etc/shadow, or is locked, and forward = inside needs that field"
-        raise HostError(what, why, hint=f"chage --expiredate -1 {name}; jailssh knows: expires, in [limits]")
+    gate.require_field(name, ages, "forward = inside")
     if not act:
         return True
     transaction.recover(layout, subject(name))
-    journal = Journal(layout, subject(name))
-    journal.original, journal.uid = [], entry.uid
-    inverse = undo.put_expiry_back(name, entry.uid, None, accounts.GATED)
     # Or it would have expired, for the module too, until it is in the group.  Its network is a new one: who had the uid
     # before may be in the old one still.
     _want_network(layout, entry.uid)
     pins.unmount(f"{layout.networks}/{entry.uid}")
-    with journal.changing(f"forwarding for {name}", "jailssh apply"):
-        # First in, last out: nobody is in the group without it.
-        journal.step("expiry", inverse, lambda: shadow.set_expiry(name, accounts.GATED))
-        journal.step("member", UndoAction(Operation.MEMBER, name, (GROUP,)), lambda: accounts.add_member(name, GROUP))
-        inverse = undo.put_file_back(f"{layout.keys}/{name}", after.encode())
-        journal.step("keys", inverse, lambda: authorized_keys.write(layout, name, after))
-        journal.commit()
+    gate.enter(layout, subject(name), f"forwarding for {name}", entry, GROUP)
     return True
-
-
-def with_ports(keys: str) -> str:
-    """Return a file of keys in which each line that jailssh wrote may be used to forward ports."""
-    return re.sub(r"^restrict,(?!port-forwarding,)", "restrict,port-forwarding,", keys, flags=re.MULTILINE)
-
-
-def without_ports(keys: str) -> str:
-    """Return a file of keys in which no line that jailssh wrote may be used to forward ports."""
-    return re.sub(r"^restrict,port-forwarding,", "restrict,", keys, flags=re.MULTILINE)
 
 
 def lift(layout: Layout, name: str) -> bool:
@@ -161,33 +122,14 @@ def lift(layout: Layout, name: str) -> bool:
     A login that has begun may have been told by sshd that it may: its network stays, and a file in its place tells the
     module to make it (``net_pin_is_wanted``), until the account leaves its jail or the host starts again.
     """
-    journal = Journal(layout, subject(name))
-    steps = [*journal.original, *journal.steps]
-    member = accounts.is_listed_member(name, GROUP)
-    if not steps and not member:
-        return False
-    entry = accounts.find(name)
-    if entry is not None and entry.uid:
-        _want_network(layout, entry.uid)
-    if member:
-        accounts.remove_member(name, GROUP)
-    before = authorized_keys.present(layout, name)
-    if (after := without_ports(before)) != before:
-        authorized_keys.write(layout, name, after)
-    # Keys may have been added since.
-    undo.take_back(step for step in steps if step.op != Operation.FILE)
-    clear_day(name)  # of a name that it did not have then
-    journal.steps = []
-    journal.forget()
-    return True
 
+    def keep_network() -> None:
+        entry = accounts.find(name)
+        if entry is not None and entry.uid:
+            _want_network(layout, entry.uid)
 
-def clear_day(name: str) -> None:
-    """Take the day of expiry away that keeps others out, of an account that sshd does not forward for (any more)."""
-    ages = accounts.password_ages(name)
-    member = accounts.is_listed_member(name, GROUP) or accounts.listed_groups(name, GROUP_PREFIX)
-    if ages is not None and ages.expires == accounts.GATED and not member:
-        shadow.set_expiry(name, None)
+    groups = [GROUP] if accounts.is_listed_member(name, GROUP) else []
+    return gate.leave(layout, subject(name), name, groups, keep_network)
 
 
 def _want_network(layout: Layout, uid: int) -> None:

@@ -3,28 +3,25 @@
 Nothing of ours runs during such a login, so sshd itself is held to the list.  There is a group for each list, called
 after what is in it, and a block of the drop-in for each group.  An account gets into its group last: when the running
 sshd has read the block, says the same of the account, and PAM asks pam_jailssh.  So an sshd that has read no such block
-forwards nothing for it, and a list that has changed never means more than it says.  The day of expiry is that of
-:mod:`jailssh.setup.forwarding`, for the same reason: without PAM, and without the module, the account has expired.
+forwards nothing for it, and a list that has changed never means more than it says.  :mod:`jailssh.setup.gate` makes
+the account expired where PAM, or the module, is not asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from jailssh.change import transaction, undo
-from jailssh.change.transaction import Journal
-from jailssh.change.undo import Operation, UndoAction
+from jailssh.change import transaction
 from jailssh.core.errors import HostError, JailsshError, raise_all
 from jailssh.core.ports import GROUP_PREFIX, Ports
 from jailssh.files import fs
 from jailssh.host import accounts
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
-from jailssh.jail import authorized_keys
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.owners import must_be_for
-from jailssh.services import shadow, sshd, sshd_connections, sshd_matches
-from jailssh.setup import forwarding, setup
+from jailssh.services import sshd, sshd_connections, sshd_matches
+from jailssh.setup import forwarding, gate, setup
 
 _PREFIX = "jump-"
 _NO_MORE = "sshd forwards no ports for it any more"
@@ -47,7 +44,7 @@ def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: l
     for name, groups in _members(layout).items():
         if name not in wanted or [*groups] not in ([], [wanted[name].group]):
             lines.append(f"{name}: {_NO_MORE}")
-            if act and (stays := _lifted(layout, name)):
+            if act and (stays := gate.why_in(lift, layout, name)):
                 # The others are taken out all the same, and what its group stands for leaves the drop-in below.
                 errors.append(stays)
                 wanted.pop(name, None)
@@ -73,7 +70,7 @@ def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: l
             stands = isinstance(error, UnansweredError) and _stands(name, ports)
             if accounts.listed_groups(name, GROUP_PREFIX) and not stands:
                 lines.append(f"{name}: {_NO_MORE}")
-                if act and (stays := _lifted(layout, name)):
+                if act and (stays := gate.why_in(lift, layout, name)):
                     errors.append(stays)
     return lines
 
@@ -87,16 +84,7 @@ def _require_owner(layout: Layout, configuration: Configuration, name: str) -> N
 def _stands(name: str, ports: Ports) -> bool:
     """True if the account is in the group of ``ports`` alone, with the day of expiry that belongs to it."""
     in_group = accounts.listed_groups(name, GROUP_PREFIX) == [ports.group]
-    return in_group and not forwarding.unsafe(accounts.password_ages(name))
-
-
-def _lifted(layout: Layout, name: str) -> JailsshError | None:
-    """Do as :func:`lift`; return what went wrong, so that one account does not keep others what they must lose."""
-    try:
-        lift(layout, name)
-    except JailsshError as error:
-        return error
-    return None
+    return in_group and not gate.unsafe(accounts.password_ages(name))
 
 
 def settle_after(layout: Layout, configuration: Configuration, names: Iterable[str]) -> list[str]:
@@ -154,53 +142,22 @@ def check(layout: Layout, name: str) -> None:
 def _open(layout: Layout, name: str, ports: Ports, found: list[tuple[str, str]], *, act: bool) -> bool:
     """Make sshd forward for ``name`` what ``ports`` are; False where it does, or is locked."""
     what, ages, entry = f"account {name}", accounts.password_ages(name), accounts.get(name)
-    before = authorized_keys.present(layout, name)
-    after = forwarding.with_ports(before)
     if found:
         raise HostError(what, f"sshd forwards nothing for it: {found[0][0]}", hint=found[0][1])
     if _stands(name, ports):
         check(layout, name)
-        if act and before != after:
-            authorized_keys.write(layout, name, after)
-        return before != after
+        return gate.open_keys(layout, name, act=act)
     if ages is None or not accounts.is_local(name):
         raise HostError(what, "has no line of its own in /etc/shadow, which plugin jump needs", hint="another jail")
-    if ages.expires not in (None, accounts.GATED):
-        why = "has a day of expiry in /etc/shadow, or is locked, and plugin jump needs that field"
-        raise HostError(what, why, hint=f"chage --expiredate -1 {name}; jailssh knows: expires, in [limits]")
+    gate.require_field(name, ages, "plugin jump")
     if not act:
         return True
     forwarding.lift(layout, name)  # it was in another jail
     transaction.recover(layout, subject(name))
-    journal = Journal(layout, subject(name))
-    journal.original, journal.uid = [], entry.uid
-    inverse = undo.put_expiry_back(name, entry.uid, None, accounts.GATED)
-    member = UndoAction(Operation.MEMBER, name, (ports.group,))
-    with journal.changing(f"ports for {name}", "jailssh apply"):
-        # First in, last out: nobody is in the group without it.
-        journal.step("expiry", inverse, lambda: shadow.set_expiry(name, accounts.GATED))
-        journal.step("member", member, lambda: accounts.add_member(name, ports.group))
-        check(layout, name)  # no key of its forwards yet
-        inverse = undo.put_file_back(f"{layout.keys}/{name}", after.encode())
-        journal.step("keys", inverse, lambda: authorized_keys.write(layout, name, after))
-        journal.commit()
+    gate.enter(layout, subject(name), f"ports for {name}", entry, ports.group, lambda: check(layout, name))
     return True
 
 
 def lift(layout: Layout, name: str) -> bool:
     """Make sshd forward for ``name`` no more, if it does; call under the lock of the set-up."""
-    journal = Journal(layout, subject(name))
-    steps, groups = [*journal.original, *journal.steps], accounts.listed_groups(name, GROUP_PREFIX)
-    if not steps and not groups:
-        return False
-    for group in groups:
-        accounts.remove_member(name, group)
-    before = authorized_keys.present(layout, name)
-    if (after := forwarding.without_ports(before)) != before:
-        authorized_keys.write(layout, name, after)
-    # Keys may have been added since.
-    undo.take_back(step for step in steps if step.op != Operation.FILE)
-    forwarding.clear_day(name)  # of a name that it did not have then
-    journal.steps = []
-    journal.forget()
-    return True
+    return gate.leave(layout, subject(name), name, accounts.listed_groups(name, GROUP_PREFIX))

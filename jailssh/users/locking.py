@@ -17,7 +17,7 @@ from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.publish import plan_files
 from jailssh.services import shadow
-from jailssh.setup import forwarding
+from jailssh.setup import gate
 from jailssh.users import checks, settling
 from jailssh.users.adduser import Outcome, users_file
 
@@ -81,7 +81,7 @@ def lift(layout: Layout, name: str) -> bool:
     if not journal.original and not journal.steps:
         return False
     undo.take_back([*journal.original, *journal.steps])
-    forwarding.clear_day(name)  # sshd may forward for it no more since it was locked
+    gate.clear_day(name)  # sshd may forward for it no more since it was locked
     journal.steps = []
     journal.forget()
     return True

@@ -88,3 +88,23 @@ def test_nothing_is_done_to_another_account_that_has_the_name_now(monkeypatch: p
     host = Host(monkeypatch, ann="", bob=OLD.group)
     assert host.settled(uid=999, ann=OLD, bob=OLD) == ["/etc/jailssh/users/ann.conf", "/etc/jailssh/users/bob.conf"]
     assert host.groups == {"ann": [], "bob": []}
+
+
+def test_nor_does_one_of_a_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same of accounts with ``forward = inside``."""
+    lifted: list[str] = []
+
+    def lift(_: Layout, name: str) -> bool:
+        if name == "ann":
+            raise HostError("ann", "busy")
+        lifted.append(name)
+        return True
+
+    monkeypatch.setattr(forwarding, "lift", lift)
+    monkeypatch.setattr(forwarding, "_members", lambda _: ["ann", "bob"])
+    monkeypatch.setattr(forwarding, "_sweep", lambda _: None)
+    errors: list[JailsshError] = []
+    configuration: Any = SimpleNamespace(forwarded_names=lambda: ())
+    forwarding.settle(Layout(), configuration, act=True, errors=errors)
+    assert [error.what for error in errors] == ["ann"]
+    assert lifted == ["bob"]
