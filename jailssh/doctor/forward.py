@@ -51,7 +51,7 @@ def collect(case: Case) -> ForwardFacts:
     return ForwardFacts(
         name=case.name, wanted=wanted, member=member, ages=ages, problems=problems,
         refused=refused, place=place, owner=owner, mode=mode,
-        jumps=case.name in case.configuration.jumping() or bool(accounts.listed_groups(case.name, GROUP_PREFIX)),
+        jumps=bool(case.configuration.ports_of(case.name) or accounts.listed_groups(case.name, GROUP_PREFIX)),
     )  # fmt: skip
 
 

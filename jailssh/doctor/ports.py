@@ -30,7 +30,7 @@ class PortFacts:
 
 def collect(case: Case) -> PortFacts:
     """Look at the account's jail, its groups, its day of expiry, and PAM."""
-    wanted = case.configuration.jumping().get(case.name)
+    wanted = case.configuration.ports_of(case.name)
     groups = tuple(accounts.listed_groups(case.name, GROUP_PREFIX))
     ages = accounts.password_ages(case.name) if accounts.is_local(case.name) else None
     problems = tuple(forwarding.pam_problems(case.layout, case.configuration)) if wanted or groups else ()

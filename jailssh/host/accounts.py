@@ -97,10 +97,19 @@ def is_listed_member(name: str, group: str) -> bool:
     return row is not None and name in row[2:]
 
 
+def listed_in(prefix: str) -> dict[str, list[str]]:
+    """Return the local groups whose names begin with ``prefix``, sorted, by whom they list as a member."""
+    found: dict[str, set[str]] = {}
+    for fields in _rows(_GROUPS_FILE):
+        if len(fields) > 3 and fields[0].startswith(prefix):
+            for name in filter(None, fields[3].split(",")):
+                found.setdefault(name, set()).add(fields[0])
+    return {name: sorted(groups) for name, groups in found.items()}
+
+
 def listed_groups(name: str, prefix: str) -> list[str]:
-    """Return the local groups whose names begin with ``prefix`` and that list ``name`` as a member, sorted."""
-    rows = [fields for fields in _rows(_GROUPS_FILE) if len(fields) > 3 and fields[0].startswith(prefix)]
-    return sorted({fields[0] for fields in rows if name in fields[3].split(",")})
+    """Return what :func:`listed_in` says of one account; for many that is asked once."""
+    return listed_in(prefix).get(name, [])
 
 
 def groups_called(prefix: str) -> list[str]:

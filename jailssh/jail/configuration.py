@@ -245,14 +245,19 @@ class Configuration:
 
         One with a broken file, or in jails that cannot be one, is left out.
         """
-        shared, found = set(self.shared_names()), {}
-        for name in self.user_names() if self._jumping_jails else ():
-            with suppress(JailsshError):
-                user = self.user(name)
-                if user is not None and self.may_jump(user.jails) and name not in shared:
-                    ports = self.definition(user.jails).ports()
-                    found.update({name: ports} if ports else {})
-        return found
+        names = sorted({*self.user_names()}.difference(self.shared_names()))
+        return {name: ports for name in names if (ports := self._ports_of(name))}
+
+    def ports_of(self, name: str) -> Ports | None:
+        """Return what :meth:`jumping` says of one account, without a look at the others."""
+        return None if name in self.shared_names() else self._ports_of(name)
+
+    def _ports_of(self, name: str) -> Ports | None:
+        with suppress(JailsshError):
+            user = self.user(name)
+            if user is not None and self.may_jump(user.jails):
+                return self.definition(user.jails).ports()
+        return None
 
     @cached_property
     def _jumping_jails(self) -> frozenset[str]:

@@ -36,8 +36,8 @@ def run(_args: argparse.Namespace, context: Context) -> int:
     configuration = load_configuration(context.layout)
     jails = [_jail(name, document) for name, document in sorted(configuration.documents.items())]
     find, host = _finder(context.layout), _Published.on(context.layout)
-    lists = configuration.port_lists()
-    users = [_user(configuration, name, find, host, lists) for name in configuration.user_names()]
+    opened = _opened(configuration)
+    users = [_user(configuration, name, find, host, opened) for name in configuration.user_names()]
     lines = ["jails:"]
     for jail in jails:
         lines.append(f"  {jail['name']:<20} {jail['summary']}".rstrip())
@@ -119,12 +119,20 @@ def _finder(layout: Layout) -> Callable[[str], AccountEntry | None]:
     return known.entries.get if known and known.alone else accounts.find
 
 
+def _opened(configuration: Configuration) -> dict[str, Ports]:
+    """Return what sshd forwards without a session, by account: what its group stands for."""
+    lists = configuration.port_lists()
+    held = {name: [lists[each] for each in groups if each in lists]
+            for name, groups in accounts.listed_in(GROUP_PREFIX).items()}  # fmt: skip
+    return {name: ports[0] for name, ports in held.items() if ports}
+
+
 def _user(
     configuration: Configuration,
     name: str,
     find: Callable[[str], AccountEntry | None],
     published: _Published,
-    lists: Mapping[str, Ports],
+    opened: Mapping[str, Ports],
 ) -> dict[str, Any]:
     try:
         user = configuration.user(name)
@@ -145,8 +153,7 @@ def _user(
     else:
         state = "made at the next login"
     if entry is not None and configuration.may_jump(user.jails):
-        opened = accounts.listed_groups(name, GROUP_PREFIX)
-        ports = next((lists[group] for group in opened if group in lists), None)
+        ports = opened.get(name)
         state += f"; sshd forwards ports {ports.said()}" if ports else "; sshd forwards nothing for it: jailssh apply"
     keys = published.keys.get(user.uid, 0)
     shared = f", shared by {pluralize(keys, 'key')}" if keys else ""

@@ -10,6 +10,7 @@ the account expired where PAM, or the module, is not asked.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 from jailssh.change import transaction
 from jailssh.core.errors import HostError, JailsshError, raise_all
@@ -21,6 +22,7 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.owners import must_be_for
 from jailssh.services import sshd, sshd_connections, sshd_matches
+from jailssh.services.sshd_matches import MatchLine
 from jailssh.setup import forwarding, gate, setup
 
 _PREFIX = "jump-"
@@ -54,14 +56,14 @@ def settle(layout: Layout, configuration: Configuration, *, act: bool, errors: l
     except JailsshError as error:
         errors.append(error)
         failed = error
-    found = list(forwarding.pam_problems(layout, configuration)) if wanted else []
+    found, asked = list(forwarding.pam_problems(layout, configuration)) if wanted else [], _Sshd(layout)
     for name, ports in wanted.items():
         try:
             # Whose list is in force already does not depend on what could not be written.
             if failed and not _stands(name, ports):
                 raise failed
             _require_owner(layout, configuration, name)
-            if _open(layout, name, ports, found, act=act):
+            if _open(layout, name, ports, found, asked, act=act):
                 lines.append(f"{name}: sshd forwards ports {ports.said()}")
         except JailsshError as error:
             if error is not failed:
@@ -89,11 +91,8 @@ def _stands(name: str, ports: Ports) -> bool:
 
 def settle_after(layout: Layout, configuration: Configuration, names: Iterable[str]) -> list[str]:
     """Do as :func:`settle` where that is about one of ``names``, which were put into jails; raises what went wrong."""
-    users = {name: configuration.user(name) for name in names}
-    about = any(
-        accounts.listed_groups(name, GROUP_PREFIX) or (user is not None and configuration.may_jump(user.jails))
-        for name, user in users.items()
-    )
+    inside = accounts.listed_in(GROUP_PREFIX)
+    about = any(name in inside or _may_jump(configuration, name) for name in names)
     errors: list[JailsshError] = []
     lines: list[str] = []
     if about:
@@ -103,11 +102,17 @@ def settle_after(layout: Layout, configuration: Configuration, names: Iterable[s
     return lines
 
 
+def _may_jump(configuration: Configuration, name: str) -> bool:
+    user = configuration.user(name)
+    return user is not None and configuration.may_jump(user.jails)
+
+
 def _members(layout: Layout) -> dict[str, list[str]]:
     """Return the groups of those who are in one, and of those who have a journal of it."""
     begun = [each.removeprefix(_PREFIX) for each in transaction.subjects(layout) if each.startswith(_PREFIX)]
     inside = {name for group in accounts.groups_called(GROUP_PREFIX) for name in accounts.members(group)}
-    return {name: accounts.listed_groups(name, GROUP_PREFIX) for name in sorted({*begun, *inside})}
+    listed = accounts.listed_in(GROUP_PREFIX)
+    return {name: listed.get(name, []) for name in sorted({*begun, *inside})}
 
 
 def _blocks(layout: Layout, configuration: Configuration, lists: Mapping[str, Ports], *, act: bool) -> list[str]:
@@ -132,20 +137,37 @@ def _blocks(layout: Layout, configuration: Configuration, lists: Mapping[str, Po
     return lines
 
 
-def check(layout: Layout, name: str) -> None:
-    """Raise :class:`JailsshError` unless sshd, from wherever it is asked, holds the account to its group's list."""
-    config = sshd.main_config(layout)
-    for connection in sshd_connections.connections(sshd_matches.lines(layout)):
-        sshd.check_forced(sshd.effective(name, config, connection=connection), layout, name)
+class _Sshd:
+    """What sshd says of accounts, asked once for each case that it tells apart, since each answer takes a process."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._right: set[tuple[object, ...]] = set()
+
+    @cached_property
+    def _matches(self) -> list[MatchLine]:
+        return sshd_matches.lines(self._layout)
+
+    def check(self, name: str) -> None:
+        """Raise :class:`JailsshError` unless sshd, from wherever it is asked, holds the account to its group's list."""
+        groups = [group for group, _ in accounts.get(name).groups]
+        listed = (*accounts.listed_groups(name, GROUP_PREFIX), accounts.is_listed_member(name, sshd.FORWARD_GROUP))
+        case = (listed, *sshd_matches.case_of(name, groups, self._matches))
+        if case in self._right:
+            return
+        config = sshd.main_config(self._layout)
+        for connection in sshd_connections.connections(self._matches):
+            sshd.check_forced(sshd.effective(name, config, connection=connection), self._layout, name)
+        self._right.add(case)
 
 
-def _open(layout: Layout, name: str, ports: Ports, found: list[tuple[str, str]], *, act: bool) -> bool:
+def _open(layout: Layout, name: str, ports: Ports, found: list[tuple[str, str]], asked: _Sshd, *, act: bool) -> bool:
     """Make sshd forward for ``name`` what ``ports`` are; False where it does, or is locked."""
     what, ages, entry = f"account {name}", accounts.password_ages(name), accounts.get(name)
     if found:
         raise HostError(what, f"sshd forwards nothing for it: {found[0][0]}", hint=found[0][1])
     if _stands(name, ports):
-        check(layout, name)
+        asked.check(name)
         return gate.open_keys(layout, name, act=act)
     if ages is None or not accounts.is_local(name):
         raise HostError(what, "has no line of its own in /etc/shadow, which plugin jump needs", hint="another jail")
@@ -154,7 +176,7 @@ def _open(layout: Layout, name: str, ports: Ports, found: list[tuple[str, str]],
         return True
     forwarding.lift(layout, name)  # it was in another jail
     transaction.recover(layout, subject(name))
-    gate.enter(layout, subject(name), f"ports for {name}", entry, ports.group, lambda: check(layout, name))
+    gate.enter(layout, subject(name), f"ports for {name}", entry, ports.group, lambda: asked.check(name))
     return True
 
 

@@ -13,6 +13,8 @@ from jailssh.core.ports import Ports
 from jailssh.host import accounts
 from jailssh.host.accounts import GATED, PasswordAges, UnansweredError
 from jailssh.host.paths import Layout
+from jailssh.services import sshd, sshd_connections, sshd_matches
+from jailssh.services.sshd_matches import MatchLine
 from jailssh.setup import forwarding, jumping
 
 OLD, NEW = Ports.of(["db:1"], ()), Ports.of(["db:2"], ())
@@ -108,3 +110,38 @@ def test_nor_does_one_of_a_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -
     forwarding.settle(Layout(), configuration, act=True, errors=errors)
     assert [error.what for error in errors] == ["ann"]
     assert lifted == ["bob"]
+
+
+def test_sshd_is_asked_once_for_accounts_that_are_one_case_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    groups = {"ann": [OLD.group], "bob": [OLD.group], "cat": [NEW.group], "dan": [OLD.group, "staff"]}
+    lines = [MatchLine("/etc/ssh/sshd_config:1", "Match Group staff", (("group", "staff"),))]
+    entries = {name: SimpleNamespace(groups=[(group, 7) for group in each]) for name, each in groups.items()}
+    for owner, name, stand_in in (
+        (accounts, "get", entries.__getitem__),
+        (accounts, "listed_groups", lambda name, _: [each for each in groups[name] if each != "staff"]),
+        (accounts, "is_listed_member", lambda *_: False),
+        (sshd_matches, "lines", lambda _: lines),
+        (sshd, "main_config", lambda _: ""),
+        (sshd, "effective", lambda name, *_, **__: asked.append(name)),
+        (sshd, "check_forced", lambda *_, **__: None),
+        (sshd_connections, "connections", lambda _: ["one"]),
+    ):
+        monkeypatch.setattr(owner, name, stand_in)
+    answers = jumping._Sshd(Layout())
+    for name in (*groups, *groups):
+        answers.check(name)
+    assert asked == ["ann", "cat", "dan"]
+
+
+def test_a_list_of_new_accounts_reads_the_groups_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def listed_in(prefix: str) -> dict[str, list[str]]:
+        read.append(prefix)
+        return {}
+
+    monkeypatch.setattr(accounts, "listed_in", listed_in)
+    configuration: Any = SimpleNamespace(user=lambda _: SimpleNamespace(jails=("shell",)), may_jump=lambda _: False)
+    assert jumping.settle_after(Layout(), configuration, [f"p{n}" for n in range(100)]) == []
+    assert len(read) == 1
