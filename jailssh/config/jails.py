@@ -13,6 +13,7 @@ from jailssh.config.files import UserConfig, refuse_sections
 from jailssh.config.reader import Document, Item, RawSetting, did_you_mean, read_section
 from jailssh.config.rights import Table, file_of
 from jailssh.config.settings import HOLDS_PATHS, JAIL, RLIMITS, Setting, SettingKind, plugin_settings
+from jailssh.config.specifiers import matches
 from jailssh.config.values import UNSET, Raw, parse, words_of
 from jailssh.core.closed import Forward, Network, Recorded, Root
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
@@ -29,7 +30,6 @@ _ENV_REFUSED = re.compile(
     r"|RESOLV_.*|TZDIR|.*PATH|IFS|ENV|BASH_.*|BASHOPTS|PS4|PROMPT_COMMAND|PYTHON.*|PERL.*|RUBY.*|NODE_.*"
     r"|GIT_.*|RSYNC_.*|SSH_.*|JAILSSH_.*|HOME|USER|LOGNAME|SHELL.*)\Z"
 )
-_ANY_NAME = re.compile("%[ugk]")
 # How a plugin's hint shows what to write.
 _EXAMPLE = "as in: "
 _NOT_YOURS = "the plugin is at fault, not the configuration: report it to its author, or remove it from plugins"
@@ -167,7 +167,7 @@ def _left_out(documents: Mapping[str, Document], options_of: OptionsOf) -> Itera
     """Yield an error for each setting that one jail writes and another with the same plugin leaves at its default."""
     users: dict[str, list[str]] = {}
     for jail in sorted(documents):
-        for plugin in words_of(documents[jail].entries[""].get("plugins", RawSetting("", "")).raw):
+        for plugin in plugins_of(documents[jail]):
             users.setdefault(plugin, []).append(jail)
     for plugin, jails in users.items():
         options: Sequence[Option] = ()
@@ -205,7 +205,7 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
     top = read_section(document, "", JAIL, errors)
     limits = read_section(document, "limits", JAIL, errors)
     env = _read_env(document, errors)
-    plugins = tuple(sorted(set(words_of(document.entries[""].get("plugins", RawSetting("", "")).raw))))
+    plugins = tuple(sorted(set(plugins_of(document))))
     options: dict[str, Mapping[str, Value]] = {}
     items = [*top.values(), *limits.values()]
     for plugin in plugins:
@@ -301,7 +301,7 @@ def place_of(config: JailConfig, plugin: str, path: str, home: str) -> str:
             continue
         texts = item.value if isinstance(item.value, tuple) else (str(item.value),)
         whole = [home + text[1:] if text.startswith("~") else text for text in texts]
-        if any(re.fullmatch(_ANY_NAME.sub("[^/]+", re.escape(text)), path) for text in whole):
+        if any(matches(text, path) for text in whole):
             return f"{_in_file(config.file, item.origin)} [{plugin}] {item.setting.name}"
     return f"{config.places[plugin]} [{plugin}]"
 

@@ -20,6 +20,7 @@ from jailssh.config.jails import (
 )
 from jailssh.config.keys import Keyring
 from jailssh.config.limits import access_of, log_rate_of
+from jailssh.config.specifiers import expanded, of_keys
 from jailssh.core.closed import Forward, Network, Root
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import HostPath, JailPath
@@ -32,7 +33,6 @@ from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
-from jailssh.jail.specifiers import expanded, of_keys
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch

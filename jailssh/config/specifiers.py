@@ -54,5 +54,11 @@ def expanded(
     return MappingProxyType({**values, **found})
 
 
+def matches(text: str, path: str) -> bool:
+    """True if ``path`` can be what ``text``, a directory as written, means for somebody."""
+    form = _SPECIFIER.sub(lambda found: "%" if found[1] == "%" else "[^/]+", re.escape(text))
+    return re.fullmatch(form, path) is not None
+
+
 def _who(account: Account) -> str:
     return next((role for role in sorted(account.roles) if is_name(role)), account.name)

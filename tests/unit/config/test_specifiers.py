@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
+from jailssh.config.specifiers import expanded, matches, of_keys
 from jailssh.core.errors import ConfigError
-from jailssh.jail.specifiers import expanded, of_keys
 from jailssh.plugin.api import Account, Option
 
 OPTIONS = (Option("write", "paths", "", ""), Option("start", "path", "", ""), Option("flags", "words", "", ""))
@@ -55,6 +55,20 @@ def test_what_stands_for_nothing_is_an_error(text: str) -> None:
 def test_a_name_that_is_none_of_a_directory_is_an_error(name: str) -> None:
     with pytest.raises(ConfigError, match="not a name of a directory"):
         write("/srv/%u", account(name))
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "fits"),
+    [
+        ("/srv/%u/%k", "/srv/backup/web1", True),
+        ("/srv/%k", "/srv/web1/etc", False),
+        ("/srv/100%%.d", "/srv/100%.d", True),
+        ("/srv/100%%.d", "/srv/100%xd", False),
+        ("/srv/all", "/srv/all", True),
+    ],
+)
+def test_a_directory_is_found_again_by_what_was_written(text: str, path: str, fits: bool) -> None:
+    assert matches(text, path) is fits
 
 
 @pytest.mark.parametrize(
