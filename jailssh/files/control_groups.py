@@ -60,7 +60,7 @@ def remove(groups: list[str]) -> None:
 def is_held(limit: str, name: str, top: str = TOP) -> bool:
     """True if we are in the group ``name`` for this limit too: its controller counts there."""
     controller = OF[limit]
-    for names, path in _own().items():
+    for names, path in own().items():
         if controller in names.split(","):
             return path.endswith(f"/{name}")
         if not names and path.endswith(f"/{name}") and os.path.exists(f"{top}{path}/{controller}.max"):
@@ -96,7 +96,7 @@ def _sweep(parent: str, started: Callable[[int], int | None]) -> None:
                     os.rmdir(entry.path)
 
 
-def _own() -> dict[str, str]:
+def own() -> dict[str, str]:
     """Return the paths of our own groups, by the controllers of version 1 as they are named together; "": version 2."""
     with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as stream:
         return {line.split(":", 2)[1]: line.rstrip("\n").split(":", 2)[2] for line in stream}
@@ -104,14 +104,14 @@ def _own() -> dict[str, str]:
 
 def _wanted(limits: Mapping[str, int], top: str) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return below which directories groups are made, and what is written to which of their files."""
-    own = _own()
+    ours = own()
     if os.path.exists(f"{top}/cgroup.controllers"):
-        parent = _parent(top, own.get("", "/").strip("/"), {OF[limit] for limit in limits})
+        parent = _parent(top, ours.get("", "/").strip("/"), {OF[limit] for limit in limits})
         return [(parent, [pair for limit in limits for pair in _second(limit, limits[limit])])]
     found = []
     for limit, value in limits.items():
-        together = next((names for names in own if OF[limit] in names.split(",")), None)
-        parent = f"{top}/{together}{own[together]}".rstrip("/") if together else ""
+        together = next((names for names in ours if OF[limit] in names.split(",")), None)
+        parent = f"{top}/{together}{ours[together]}".rstrip("/") if together else ""
         if not parent or not os.path.exists(f"{parent}/cgroup.procs"):
             raise HostError(f"--limit {limit}", f"has no control groups here ({OF[limit]} below {top})",
                             hint="mount cgroup2 there, or run it where systemd runs")  # fmt: skip

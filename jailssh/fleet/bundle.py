@@ -32,7 +32,8 @@ SIGNERS, PULL_FILE = "signers", "pull.conf"
 OWN = (SIGNERS, PULL_FILE)
 """What below /etc/jailssh is each host's own: who may sign for it, and what it runs to get a bundle."""
 _ALL, _GROUPS, _HOSTS, _SERIAL = "all", "groups", "hosts", "serial"
-_SIGNED = b"-----BEGIN SSH SIGNATURE-----\n"
+SIGNED = b"-----BEGIN SSH SIGNATURE-----\n"
+"""How a signature of ssh-keygen(1) begins."""
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z")
 _GROUP = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}\Z")
 
@@ -155,7 +156,7 @@ def split(data: bytes, source: str) -> tuple[bytes, bytes]:
     """Return what is signed, and the signature; nothing of either is believed yet."""
     if len(data) > MAX_BUNDLE:
         raise ConfigError(source, f"is larger than {MAX_BUNDLE} bytes, the limit for a bundle")
-    at = data.rfind(b"\n" + _SIGNED) + 1
+    at = data.rfind(b"\n" + SIGNED) + 1
     if not at:
         raise ConfigError(source, "has no signature", hint="make a bundle: jailssh bundle --sign KEY DIR FILE")
     return data[:at], data[at:]

@@ -131,8 +131,10 @@ def _former(
     That one may be whole here without being the last one: it was interrupted in the very end.
     """
     former = dict(was)
-    for path in () if begun is None else sorted({*was, *begun}):
-        there = (begun or {}).get(path)
+    if begun is None:
+        return former
+    for path in sorted({*was, *begun}):
+        there = begun.get(path)
         if present_file(layout, path) == (there and on_this_host(layout, path, there)):
             former.pop(path, None)
             if there:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from jailssh.core.errors import DeniedError, HostError
 from jailssh.core.names import escape
 from jailssh.files import fs
-from jailssh.fleet.bundle import MAX_SIGNATURE, NAMESPACE, SIGNERS
+from jailssh.fleet.bundle import MAX_SIGNATURE, NAMESPACE, SIGNED, SIGNERS
 from jailssh.host import process
 from jailssh.host.paths import Layout
 
@@ -21,7 +21,7 @@ def sign(body: bytes, key: str, env: Mapping[str, str]) -> bytes:
     """Return the signature; ``key``: a file, private, or public for one that the agent of ``env`` has."""
     argv = ["ssh-keygen", "-Y", "sign", "-q", "-n", NAMESPACE, "-f", os.path.abspath(key)]
     found = process.run(argv, timeout=_TIMEOUT, input=body, env=env).stdout.encode()
-    if not found.startswith(b"-----BEGIN SSH SIGNATURE-----\n"):
+    if not found.startswith(SIGNED):
         raise HostError(f"key {escape(key)}", "ssh-keygen made no signature with it")
     return found
 

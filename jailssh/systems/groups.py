@@ -65,7 +65,7 @@ def make_in_unit(system: System, base: int) -> list[str]:
 
     They are held to the same as the unit, which has room for what stops it, whatever the system does.
     """
-    own = _own()
+    own = control_groups.own()
     unit = f"{_unified()}{own.get('', '')}"
     made = [f"{unit}/{_PAYLOAD}"]
     try:
@@ -104,12 +104,6 @@ def _has(folder: str, controller: str, *, first: bool) -> bool:
     if first:
         return controller in folder.removeprefix(f"{_ROOT}/").partition("/")[0].split(",")
     return controller in _read(f"{folder}/cgroup.controllers").split()
-
-
-def _own() -> dict[str, str]:
-    """Return the groups that we are in, by the names of their controllers; "": version 2."""
-    with open("/proc/self/cgroup", encoding="utf-8") as stream:
-        return {line.split(":", 2)[1]: line.rstrip("\n").split(":", 2)[2] for line in stream}
 
 
 def hold(system: System) -> None:

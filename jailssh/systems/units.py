@@ -9,7 +9,7 @@ import os
 from contextlib import suppress
 
 from jailssh.core.errors import HostError
-from jailssh.files import fs
+from jailssh.files import control_groups, fs
 from jailssh.host import install, process
 from jailssh.systems.settings import System
 
@@ -41,8 +41,7 @@ def are_used() -> bool:
 
 def is_inside(name: str) -> bool:
     """True if this process is in the unit of a system: started by it, so as to do its work."""
-    with open("/proc/self/cgroup", encoding="utf-8", errors="surrogateescape") as stream:
-        return any(unit_of(name) in line.rstrip("\n").split(":", 2)[2].split("/") for line in stream)
+    return any(unit_of(name) in path.split("/") for path in control_groups.own().values())
 
 
 def is_active(name: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ class Administered:
         done = self.jailssh(*args)
         assert done.code == 0, done.stderr
         return done.stdout
+
+    @contextmanager
+    def changed(self, do: str, undo: str) -> Iterator[None]:
+        """Have the host as the script ``do`` makes it, and as before when that is over."""
+        self.sh(do)
+        try:
+            yield
+        finally:
+            self.sh(undo)
 
     def config_of(self, user: str) -> str:
         """Return the settings that sshd has for a user."""

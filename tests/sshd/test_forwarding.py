@@ -63,14 +63,6 @@ class Host(Administered):
         finally:
             self.scratch.run(["ssh", "-S", f"/root/ctl-{user}", "-O", "exit", f"{user}@127.0.0.1"])
 
-    @contextmanager
-    def changed(self, do: str, undo: str) -> Iterator[None]:
-        self.sh(do)
-        try:
-            yield
-        finally:
-            self.sh(undo)
-
     def forwards_into_host(self, user: str = "alice") -> bool:
         """True if a login of the account reaches what listens on the host's loopback."""
         _, said = self.ssh(f"-W 127.0.0.1:7000 {user}@127.0.0.1 </dev/null")

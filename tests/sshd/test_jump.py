@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
@@ -57,14 +56,6 @@ class Host(Administered):
         code, said = self.ssh(f"-W {place} {user}@127.0.0.1 </dev/null")
         assert ("port 70" in said) is (code == 0), said
         return code == 0
-
-    @contextmanager
-    def changed(self, do: str, undo: str) -> Iterator[None]:
-        self.sh(do)
-        try:
-            yield
-        finally:
-            self.sh(undo)
 
     def jail(self, text: str = JAIL) -> None:
         self.scratch.write("/etc/jailssh/jails/db.conf", text)

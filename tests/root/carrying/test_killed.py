@@ -2,54 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from jailssh.scratch.host import ScratchHost
 from tests.harness.keys import public_key
-from tests.harness.resident import Resident
+from tests.root.killed_lab import SOURCE, KilledHost
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
 IMPORTS = """
-import json, os, signal, sys
 from jailssh.carrying import archive, bring
-from jailssh.carrying.archive import Archive, CarriedAccount, CarriedFile
-from jailssh.change import transaction
-from jailssh.core.errors import JailsshError
-from jailssh.files import fs
-from jailssh.host.paths import Layout
-from jailssh.publish.publish import Publisher
-from jailssh.setup import setup
 """
-# Plans are stand-ins: which one is written is not the question here, and the real one would build images.
 PROGRAM = """
-layout = Layout(prefix="/usr/local")
-spec = json.loads(sys.argv[1])
-points = []
-
-class Plain(Publisher):
-    def publish(self, entry):
-        fs.atomic_write(f"{layout.plans}/{entry.uid}", f"plan of {entry.name}".encode(), mode=0o600)
-        return "sftp"
-    def make_image(self, jails):
-        pass
-
-def fault(point):
-    points.append(point)
-    if len(points) == spec.get("at"):
-        os.kill(os.getpid(), spec["signal"])
-
 errors, lines = [], []
 try:
     if spec["do"] == "setup":
-        setup.prepare(layout)
-        with fs.lock(layout.lock):
-            setup.apply(layout, setup.pending(layout, Publisher(layout).groups))
+        set_up()
     elif spec["do"] == "import":
         with open("/root/archive", "rb") as stream:
             carried = archive.read(stream.read(), "archive")
@@ -106,39 +77,20 @@ with open("/root/archive", "wb") as stream:
 """
 
 
-class Host:
+class Host(KilledHost):
     """A scratch host that is set up, with an account in a jail, one in none, and an archive."""
 
     def __init__(self, scratch: ScratchHost) -> None:
-        self.scratch = scratch
-        source = "/usr/local/lib/jailssh/python"
+        super().__init__(scratch, IMPORTS, PROGRAM)
         self.sh("mkdir -p /etc/jailssh/jails; groupadd -g 7103 grouped")
         scratch.write("/etc/jailssh/jails/grouped.conf", "plugins = sftp\ngroups = grouped\n")
         scratch.write("/etc/jailssh/jails/there.conf", "plugins = sftp\n")
-        self.driver = Resident(scratch, IMPORTS, PROGRAM, source)
         self.do("setup")
         self.sh(f"useradd -m -s /bin/bash -u {OLAF_UID} olaf; echo mine >/home/olaf/mine")
         scratch.write("/root/mona.pub", KEYS["mona"])
         self.sh(f"jailssh adduser mona --jail there --uid {MONA_UID} --on-demand --key /root/mona.pub")
         scratch.write("/root/write.py", WRITE)
-        self.sh(f"PYTHONPATH={source} python3 -B /root/write.py")
-
-    def sh(self, command: str) -> str:
-        """Run a script that must succeed."""
-        return self.scratch.run(["sh", "-ec", command], check=True).stdout
-
-    def ask(self, what: str, **spec: Any) -> dict[str, Any]:
-        """Do it; return what it said."""
-        done = self.driver.run(json.dumps({"do": what, **spec}))
-        answer: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"killed": done.code}
-        assert done.stdout or done.code == -signal.SIGKILL, done
-        return answer
-
-    def do(self, what: str, **spec: Any) -> dict[str, Any]:
-        """Do it without an error."""
-        answer = self.ask(what, **spec)
-        assert not answer["errors"], answer
-        return answer
+        self.sh(f"PYTHONPATH={SOURCE} python3 -B /root/write.py")
 
     def state(self) -> str:
         """Everything that may have been touched."""

@@ -2,55 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
-from typing import Any
 
 import pytest
 
 from jailssh.scratch.host import ScratchHost
 from tests.harness.keys import public_key
-from tests.harness.resident import Resident
+from tests.root.killed_lab import KilledHost
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.needs("sshd")]
 
 IMPORTS = """
-import json, os, subprocess, sys
 from jailssh.carrying.archive import CarriedFile
 from jailssh.carrying.bring import How
-from jailssh.change import transaction
-from jailssh.core.errors import JailsshError
-from jailssh.files import fs
 from jailssh.fleet import bundle, receive, signing
-from jailssh.host.paths import Layout
-from jailssh.publish.publish import Publisher
-from jailssh.setup import setup
 """
-# Plans are stand-ins: which one is written is not the question here, and the real one would build images.
 PROGRAM = """
-layout = Layout(prefix="/usr/local")
-spec = json.loads(sys.argv[1])
-points = []
-
-class Plain(Publisher):
-    def publish(self, entry):
-        fs.atomic_write(f"{layout.plans}/{entry.uid}", f"plan of {entry.name}".encode(), mode=0o600)
-        return "sftp"
-    def make_image(self, jails):
-        pass
-
-def fault(point):
-    points.append(point)
-    if len(points) == spec.get("at"):
-        os.kill(os.getpid(), 9)
-
 errors, made = [], 0
 try:
     if spec["do"] == "setup":
-        setup.prepare(layout)
-        with fs.lock(layout.lock):
-            setup.apply(layout, setup.pending(layout, Publisher(layout).groups))
+        set_up()
     elif spec["do"] == "sign":
         files = {path: CarriedFile(0o644, text) for path, text in spec["tree"].items()}
         body = bundle.written(bundle.made(spec["serial"], files))
@@ -94,12 +66,11 @@ NEW = FLEET | {
 }
 
 
-class Host:
+class Host(KilledHost):
     """A scratch host that goes by the old description."""
 
     def __init__(self, scratch: ScratchHost) -> None:
-        self.scratch = scratch
-        self.driver = Resident(scratch, IMPORTS, PROGRAM, "/usr/local/lib/jailssh/python")
+        super().__init__(scratch, IMPORTS, PROGRAM)
         self.do("setup")
         self.sh("for each in 7002:olaf 7003:mona 7004:forge; do useradd -m -s /bin/bash -u ${each%:*} ${each#*:}; done;"
                 " cd /root; ssh-keygen -q -t ed25519 -N '' -f ann;"
@@ -114,23 +85,6 @@ class Host:
         self.points = self.do("take", serial=2)["points"]
         self.after, self.new_plans = self.state(), self.plans()
         self.restore()
-
-    def sh(self, command: str) -> str:
-        """Run a script that must succeed."""
-        return self.scratch.run(["sh", "-ec", command], check=True).stdout
-
-    def ask(self, what: str, **spec: Any) -> dict[str, Any]:
-        """Do it; return what it said."""
-        done = self.driver.run(json.dumps({"do": what, **spec}))
-        assert done.stdout or done.code == -signal.SIGKILL, done
-        answer: dict[str, Any] = json.loads(done.stdout) if done.stdout else {"killed": True}
-        return answer
-
-    def do(self, what: str, **spec: Any) -> dict[str, Any]:
-        """Do it without an error."""
-        answer = self.ask(what, **spec)
-        assert not answer["errors"], answer
-        return answer
 
     def state(self) -> str:
         """The description, and the accounts."""
@@ -161,7 +115,7 @@ def test_killed_at_any_point_it_is_the_old_description_or_the_new_one(staged_pre
         some = {1, decided - 1, decided, decided + 1, *list(kinds.values())[::3]}
         whole = os.environ.get("JAILSSH_MATRIX") == "all"
         for at in range(1, len(host.points) + 1) if whole else sorted(some):
-            assert host.ask("take", serial=2, at=at) == {"killed": True}
+            assert host.ask("take", serial=2, at=at) == {"killed": -signal.SIGKILL}
             point = f"{at}: {host.points[at - 1]}"
             if at % 2:
                 host.do("recover")
@@ -186,7 +140,7 @@ def test_killed_at_any_point_it_is_the_old_description_or_the_new_one(staged_pre
         assert back == host.sh(texts)
         # So it is from one that was whole here, and killed before it was written down as the last one.
         point = host.points.index("bundle: previous kept") + 1
-        assert host.ask("take", serial=2, at=point) == {"killed": True}
+        assert host.ask("take", serial=2, at=point) == {"killed": -signal.SIGKILL}
         assert host.sh(texts) != back
         host.do("take", serial=3)
         assert host.sh(texts) == back

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -99,15 +98,6 @@ class Host(Administered):
         )
 
 
-@contextmanager
-def changed(host: Host, do: str, undo: str) -> Iterator[None]:
-    host.sh(do)
-    try:
-        yield
-    finally:
-        host.sh(undo)
-
-
 @pytest.fixture(scope="module")
 def host(staged_prefix: str) -> Iterator[Host]:
     with ScratchHost(install={staged_prefix: "/usr/local"}) as scratch:
@@ -187,7 +177,7 @@ def test_what_is_wrong_is_refused_and_named(
     host: Host, service: str, do: str, undo: str, expected: tuple[int, str]
 ) -> None:
     plan = "PLAN=/var/lib/jailssh/plan.v1/$(id -u alice); PATH=$PATH:/usr/local/bin; {}"
-    with changed(host, plan.format(do), plan.format(undo)):
+    with host.changed(plan.format(do), plan.format(undo)):
         of_login = service == "sshd" and "$PLAN" in do  # the login program refuses it, with the same reason
         assert host.why("alice", service) == ((SUCCESS, "") if of_login else expected)
         assert host.lets_others_in()
@@ -219,13 +209,13 @@ def test_a_password_that_is_right_opens_no_other_service(host: Host) -> None:
 
 
 def test_a_plan_of_the_account_that_had_this_uid_before_jails_nobody(host: Host) -> None:
-    with changed(host, "cp /var/lib/jailssh/plan.v1/$(id -u alice) /var/lib/jailssh/plan.v1/$(id -u plain)",
+    with host.changed("cp /var/lib/jailssh/plan.v1/$(id -u alice) /var/lib/jailssh/plan.v1/$(id -u plain)",
                  "rm /var/lib/jailssh/plan.v1/$(id -u plain)"):  # fmt: skip
         assert host.lets_others_in()
 
 
 def test_a_plan_is_enough_to_be_known(host: Host) -> None:
-    with changed(host, "gpasswd -d alice jailssh; usermod -s /bin/sh alice",
+    with host.changed("gpasswd -d alice jailssh; usermod -s /bin/sh alice",
                  f"gpasswd -a alice jailssh; usermod -s {LOGIN} alice"):  # fmt: skip
         assert host.why("alice", "login") == (PERM_DENIED, "service")
         assert host.why("alice", "sshd") == (PERM_DENIED, "shell")
@@ -233,14 +223,14 @@ def test_a_plan_is_enough_to_be_known(host: Host) -> None:
 
 def test_who_has_lost_the_group_comes_in_nowhere(host: Host) -> None:
     """sshd would forward for it as for anybody, since no Match block is its own."""
-    with changed(host, "gpasswd -d alice jailssh", "gpasswd -a alice jailssh"):
+    with host.changed("gpasswd -d alice jailssh", "gpasswd -a alice jailssh"):
         assert host.why("alice", "sshd") == (PERM_DENIED, "not-jailed")
         assert host.why("alice", "cron") == (PERM_DENIED, "not-jailed")
 
 
 def test_a_group_is_enough_to_be_known(host: Host) -> None:
     without = "mv /var/lib/jailssh/plan.v1 /root/; usermod -s /bin/sh alice"
-    with changed(host, without, f"mv /root/plan.v1 /var/lib/jailssh/; usermod -s {LOGIN} alice"):
+    with host.changed(without, f"mv /root/plan.v1 /var/lib/jailssh/; usermod -s {LOGIN} alice"):
         assert host.why("alice", "login") == (PERM_DENIED, "service")
         assert host.lets_others_in()
 
@@ -255,7 +245,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("do", BROKEN.values(), ids=BROKEN)
 def test_without_the_module_others_get_in_and_who_is_jailed_does_not(host: Host, do: str) -> None:
-    with changed(host, f"M={MODULE}; {do}", f"rm -f {MODULE}; mv /root/m {MODULE}"):
+    with host.changed(f"M={MODULE}; {do}", f"rm -f {MODULE}; mv /root/m {MODULE}"):
         assert host.lets_others_in()
         assert [host.account("alice", service) for service in ("cron", "atd", "login", "vsftpd")] == [AUTH_ERR] * 4
         assert host.account("alice", "sshd") == SUCCESS  # by the stock modules, into its jail
@@ -263,14 +253,14 @@ def test_without_the_module_others_get_in_and_who_is_jailed_does_not(host: Host,
 
 
 def test_without_anything_of_ours_others_get_in(host: Host) -> None:
-    with changed(host, "mv /usr/local /root/all; mv /var/lib/jailssh /root/state",
+    with host.changed("mv /usr/local /root/all; mv /var/lib/jailssh /root/state",
                  "mv /root/state /var/lib/jailssh; mv /root/all/* /usr/local/"):  # fmt: skip
         assert host.lets_others_in()
         assert host.account("alice", "cron") == AUTH_ERR
 
 
 def test_a_password_that_must_be_changed_does_not_leave_the_stack_before_us(host: Host) -> None:
-    with changed(host, "chage -d 0 alice; chage -d 0 plain", "chage -d -1 alice; chage -d -1 plain"):
+    with host.changed("chage -d 0 alice; chage -d 0 plain", "chage -d -1 alice; chage -d -1 plain"):
         assert host.why("alice", "login") == (PERM_DENIED, "service")
         assert host.account("plain", "login") == 12  # PAM_NEW_AUTHTOK_REQD, from pam_unix
 
@@ -337,7 +327,7 @@ def test_others_run_as_they_did(host: Host) -> None:
 
 
 def test_jobs_are_refused_where_their_way_into_the_jail_is_broken(host: Host) -> None:
-    with changed(host, f"mv {LOGIN} /root/l", f"mv /root/l {LOGIN}"):
+    with host.changed(f"mv {LOGIN} /root/l", f"mv /root/l {LOGIN}"):
         said = host.runs("cron", "/bin/sh", "/bin/sh", "-c", "id")
         assert "session 14" in said
         assert host.refusals("alice")[-1]["JAILSSH_REASON"] == "pam-session"
@@ -349,12 +339,12 @@ def test_check_tells_a_module_or_a_table_that_is_not_right(host: Host) -> None:
         return {each["id"] for each in found["findings"] if each["id"] in ("JSH-401", "JSH-407", "JSH-410", "JSH-411")}
 
     assert told() == set()
-    with changed(host, f"mv {MODULE} /root/m", f"mv /root/m {MODULE}"):
+    with host.changed(f"mv {MODULE} /root/m", f"mv /root/m {MODULE}"):
         assert told() == {"JSH-410"}
-    with changed(host, f"cp {MODULE} /root/m; sed -i 's/jailssh-pam-module 0/jailssh-pam-module 7/' {MODULE}",
+    with host.changed(f"cp {MODULE} /root/m; sed -i 's/jailssh-pam-module 0/jailssh-pam-module 7/' {MODULE}",
                  f"mv /root/m {MODULE}"):  # fmt: skip
         assert told() == {"JSH-410"}
-    with changed(host, f"cp {TABLE} /root/t; sed -i '/^inside/d' {TABLE}", f"mv /root/t {TABLE}"):
+    with host.changed(f"cp {TABLE} /root/t; sed -i '/^inside/d' {TABLE}", f"mv /root/t {TABLE}"):
         assert told() == {"JSH-411"}
         assert host.account("alice", "atd") == PERM_DENIED
     assert told() == set()
@@ -364,7 +354,7 @@ def test_setup_is_taken_back_where_root_would_not_get_in(host: Host) -> None:
     template = "/usr/local/share/jailssh/pam-profile.in"
     state = "sha256sum /etc/pam.d/* /usr/share/pam-configs/jailssh"
     before = host.sh(state)
-    with changed(host, f"cp {template} /root/t; sed -i 's/^Account:/&\\n\\trequisite\\tpam_deny.so/' {template}",
+    with host.changed(f"cp {template} /root/t; sed -i 's/^Account:/&\\n\\trequisite\\tpam_deny.so/' {template}",
                  f"mv /root/t {template}"):  # fmt: skip
         done = host.jailssh("setup", "--yes")
         assert done.code != 0
@@ -374,7 +364,7 @@ def test_setup_is_taken_back_where_root_would_not_get_in(host: Host) -> None:
 
 
 def test_a_service_that_cannot_be_led_inside_is_an_error(host: Host) -> None:
-    with changed(host, "cp /etc/jailssh/jailssh.conf /root/c; echo 'pam_inside = vsftpd' >/etc/jailssh/jailssh.conf",
+    with host.changed("cp /etc/jailssh/jailssh.conf /root/c; echo 'pam_inside = vsftpd' >/etc/jailssh/jailssh.conf",
                  "mv /root/c /etc/jailssh/jailssh.conf"):  # fmt: skip
         done = host.jailssh("setup", "--yes")
         assert "'vsftpd' is not a service whose commands can be led into a jail" in done.stderr

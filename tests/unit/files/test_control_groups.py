@@ -27,5 +27,5 @@ def test_a_limit_is_held(
     (tmp_path / "a/x.scope").mkdir(parents=True)
     for name in files:
         (tmp_path / "a/x.scope" / name).touch()
-    monkeypatch.setattr(control_groups, "_own", lambda: own)
+    monkeypatch.setattr(control_groups, "own", lambda: own)
     assert control_groups.is_held(limit, "x.scope", str(tmp_path)) == held
