@@ -36,7 +36,7 @@ from jailssh.users.adduser import AddUserOptions, Publishing
 from jailssh.users.covers import make_ahead_each
 from jailssh.users.many import add_within
 
-SUBJECT = "import"
+SUBJECT = transaction.IMPORT
 _AGAIN = "jailssh import --apply FILE"
 _TRIAL = "import-trial"
 

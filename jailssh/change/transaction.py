@@ -40,6 +40,8 @@ Fault = Callable[[str], None]
 """Called with the name of each point between two steps; a test kills the process there."""
 
 SUFFIX = ".json"
+IMPORT = "import"
+"""The subject that leads what is brought in from an archive or a bundle; who publishes settles that first."""
 # So that of thousands of journals those are found quickly whose change is under way; older versions wrote 0600 for all.
 _UNDER_WAY, _ENDED = 0o600, 0o400
 _VERSION = 2

@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
-from jailssh.carrying import bring
 from jailssh.change import transaction
 from jailssh.config.files import read_main
 from jailssh.console.context import Context
@@ -17,7 +16,6 @@ from jailssh.core.tries import Tries
 from jailssh.daemon import last_good
 from jailssh.diagnose.findings import find, note_lines
 from jailssh.files import fs, narrow
-from jailssh.fleet import from_bundle
 from jailssh.host.accounts import UnansweredError
 from jailssh.host.paths import Layout
 from jailssh.integrity.settled import Settled
@@ -87,6 +85,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     act = not args.dry_run
     taken: Taken = None
     if _has_bundle(args):
+        from jailssh.fleet import from_bundle  # slow to import, and for a bundle alone
+
         how = {"replace": args.replace, "older": args.older, "on_demand": args.on_demand}
         taken = from_bundle.take_in(context, args.source, act=act, **how)
     if taken is not None and not act:
@@ -158,7 +158,7 @@ def _apply(context: Context, found: list[PlanChange], shells: list[str], tries: 
     with fs.lock(layout.lock, waiting):
         tries("accounts that are gone", lambda: _set_aside_gone(layout, found, tries.errors, act=True))
         # Half of an import is published by nobody: it is taken back, or completed.
-        for subject in (bring.SUBJECT, setup.SHELLS):
+        for subject in (transaction.IMPORT, setup.SHELLS):
             for line in tries(subject, partial(transaction.recover, layout, subject)) or ():
                 context.tell(line)
         for line in (*transaction.others(layout, setup.SHELLS), *running.try_owed(layout)):

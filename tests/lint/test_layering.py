@@ -78,7 +78,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "plan", "publish", "selftest", "services", "sessions", "setup", "users",
     },
     "cli": {
-        "carrying", "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "fleet", "host",
+        "change", "closure", "config", "console", "core", "daemon", "diagnose", "files", "fleet", "host",
         "image", "integrity", "jail", "jailkit", "jailspec", "publish", "scratch", "selftest", "services", "sessions",
         "setup", "tree", "upkeep", "users",
     },
