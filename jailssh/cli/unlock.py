@@ -7,6 +7,8 @@ import argparse
 from jailssh.console.context import Context
 from jailssh.core.errors import EXIT_OK, UsageError
 from jailssh.core.journal_fields import USER
+from jailssh.jail.configuration import load_configuration
+from jailssh.setup import jumping
 from jailssh.users import locking, pausing
 
 EXAMPLES = ("jailssh unlock alice", "jailssh unlock alice bob", "jailssh unlock --no-new-logins")
@@ -30,4 +32,6 @@ def run(args: argparse.Namespace, context: Context) -> int:
             context.say(["new logins were allowed, nothing changed"])
     for name in args.names:
         context.changed(locking.unlock(context.layout, name).lines, {USER: name})
+    if args.names:  # apply leaves out who is locked
+        context.say(jumping.settle_after(context.layout, load_configuration(context.layout), args.names))
     return EXIT_OK

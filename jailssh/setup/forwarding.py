@@ -104,6 +104,8 @@ def _open(layout: Layout, name: str, found: list[tuple[str, str]], *, act: bool)
         raise HostError(what, "forward = inside needs a line of its own in /etc/shadow", hint="forward = no")
     if found:
         raise HostError(what, f"forward = inside: {found[0][0]}", hint=found[0][1])
+    if gate.is_locked(ages):
+        return False
     gate.require_field(name, ages, "forward = inside")
     if not act:
         return True

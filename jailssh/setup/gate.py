@@ -38,6 +38,11 @@ def require_field(name: str, ages: PasswordAges, wants: str) -> None:
         raise HostError(f"account {name}", why, hint=hint)
 
 
+def is_locked(ages: PasswordAges | None) -> bool:
+    """True for an account that nobody gets into: what sshd forwards for it is settled when it is unlocked."""
+    return ages is not None and ages.expires == accounts.LOCKED
+
+
 def enter(
     layout: Layout, subject: str, label: str, entry: AccountEntry, group: str, look: Callable[[], None] | None = None
 ) -> None:

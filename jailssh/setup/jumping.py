@@ -171,6 +171,8 @@ def _open(layout: Layout, name: str, ports: Ports, found: list[tuple[str, str]],
         return gate.open_keys(layout, name, act=act)
     if ages is None or not accounts.is_local(name):
         raise HostError(what, "has no line of its own in /etc/shadow, which plugin jump needs", hint="another jail")
+    if gate.is_locked(ages):
+        return False
     gate.require_field(name, ages, "plugin jump")
     if not act:
         return True

@@ -21,7 +21,7 @@ from jailssh.host.accounts import AccountEntry
 from jailssh.host.paths import Layout
 from jailssh.jail import authorized_keys
 from jailssh.services import shadow, spools, sshd
-from jailssh.setup import looks
+from jailssh.setup import forwarding, jumping, looks
 from jailssh.users import checks, gone, keyring, learning, locking, settling
 from jailssh.users.adduser import Outcome, Publishing, canary_subject, require_setup, users_file
 from jailssh.users.adduser import subject as account_subject
@@ -61,7 +61,8 @@ def rename_account(layout: Layout, wish: RenameOptions, publisher: Publishing, f
 
 
 def _subjects(name: str) -> tuple[str, ...]:
-    return account_subject(name), keyring.subject(name), locking.subject(name), canary_subject(name)
+    of = (account_subject, keyring.subject, locking.subject, canary_subject, forwarding.subject, jumping.subject)
+    return tuple(subject(name) for subject in of)
 
 
 def _check(layout: Layout, entry: AccountEntry, wish: RenameOptions) -> None:

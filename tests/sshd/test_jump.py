@@ -257,6 +257,31 @@ def test_an_account_that_gets_a_session_loses_its_ports(host: Host) -> None:
     assert "lea" not in host.sh("getent group; ls /var/lib/jailssh/undo")
 
 
+def test_a_list_that_changes_while_an_account_is_locked_holds_once_it_is_unlocked(host: Host) -> None:
+    host.ok("lock", "jim")
+    host.jail(JAIL.replace("127.0.0.1:7000", "127.0.0.1:7001"))
+    assert "jim: sshd forwards no ports for it any more" in host.ok("apply")
+    assert host.ok("apply", "--dry-run") == "no changes\n"
+    host.ok("unlock", "jim")
+    assert (host.reaches(), host.reaches("127.0.0.1:7001")) == (False, True)
+    host.jail()
+    host.ok("apply")
+    assert host.reaches()
+
+
+def test_another_name_takes_the_ports_along(host: Host) -> None:
+    host.ok("rename", "jim", "tim")
+    try:
+        assert host.reaches(user="tim")
+        assert "jim" not in host.sh(
+            "ls /var/lib/jailssh/undo; getent group; getent gshadow; cat /var/lib/jailssh/undo/*tim*"
+        )
+        assert host.ok("apply", "--dry-run") == "no changes\n"
+    finally:
+        host.ok("rename", "tim", "jim")
+    assert host.reaches()
+
+
 def test_what_cannot_be_together_is_refused(host: Host) -> None:
     for text, told in (
         (JAIL.replace("jump\n", "jump, sftp\n", 1), "sftp cannot be in one jail with it"),
