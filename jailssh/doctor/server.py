@@ -13,17 +13,12 @@ from jailssh.core.names import is_number
 from jailssh.core.ports import groups_among
 from jailssh.doctor.case import Case
 from jailssh.doctor.step import Fault
-from jailssh.host import accounts
+from jailssh.host import accounts, process
 from jailssh.services import listeners, sshd
 from jailssh.setup import doors, running
 
 Values = Mapping[str, list[str]]
 _RELOAD = "systemctl reload ssh"
-
-
-def has_systemd() -> bool:
-    """True if systemd runs here, so that commands for it help."""
-    return os.path.isdir("/run/systemd/system")
 
 
 def collect_answer(case: Case) -> JailsshError | None:
@@ -56,7 +51,7 @@ class RunningFacts:
 def collect_running(case: Case) -> RunningFacts:
     """Look for servers."""
     ports = tuple(int(word) for word in case.server.get("port", ["22"]) if is_number(word))
-    return RunningFacts(len(listeners.listeners()), ports, listeners.open_ports(), has_systemd())
+    return RunningFacts(len(listeners.listeners()), ports, listeners.open_ports(), process.has_systemd())
 
 
 def judge_running(facts: RunningFacts) -> list[Fault]:
@@ -87,7 +82,7 @@ def collect_current(case: Case) -> CurrentFacts:
         for each in servers
         if each.listener.server.is_usual and (path := _changed_since(case, each.listener.pid))
     ]
-    return CurrentFacts(tuple(running.findings(case.layout, servers)), tuple(newer), has_systemd())
+    return CurrentFacts(tuple(running.findings(case.layout, servers)), tuple(newer), process.has_systemd())
 
 
 def _changed_since(case: Case, pid: int) -> str:

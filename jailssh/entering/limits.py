@@ -45,11 +45,10 @@ def hold(limits: dict[str, int]) -> list[str]:
     """
     if not limits:
         return []
-    from jailssh.entering import scopes  # slow to import, as all below, and for few commands
-    from jailssh.files import control_groups
+    from jailssh.files import control_groups  # slow to import, as all below, and for few commands
     from jailssh.host import process
 
-    if scopes.are_there():
+    if process.has_systemd():
         _become_scope(limits)
         return []
     own = {name: value + _OURS_IN_GROUP if name == "tasks" else value for name, value in limits.items()}

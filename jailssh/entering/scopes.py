@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterable
@@ -11,14 +10,8 @@ from jailssh.core.errors import HostError
 from jailssh.host import process
 
 PATIENCE = 10.0
-_SYSTEMD = "/run/systemd/system"
 # Of a login, or of an account's own manager: what is in there may be ended with the login (logind.conf(5)).
 _OF_LOGIN = re.compile(r"/user\.slice/")
-
-
-def are_there() -> bool:
-    """True where systemd runs this host."""
-    return os.path.isdir(_SYSTEMD)
 
 
 def start(name: str, pid: int, description: str, properties: Iterable[tuple[str, ...]]) -> None:
@@ -48,7 +41,7 @@ def leave_login(name: str, pid: int, description: str) -> str:
 
     Return "", or in a line why it is still there.
     """
-    if not are_there() or not _OF_LOGIN.search(_groups_of(pid)):
+    if not process.has_systemd() or not _OF_LOGIN.search(_groups_of(pid)):
         return ""
     try:
         start(name, pid, description, ())

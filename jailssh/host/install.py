@@ -95,7 +95,7 @@ def temporary(directory: str, data: bytes) -> Iterator[str]:
 
 def reload_units() -> list[str]:
     """Have systemd read its units anew where it runs: the drop-in that keeps user managers out holds only then."""
-    if not os.path.isdir("/run/systemd/system"):
+    if not process.has_systemd():
         return []
     process.run(["systemctl", "daemon-reload"], timeout=60)
     return ["systemd reloaded its units"]

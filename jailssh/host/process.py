@@ -164,6 +164,11 @@ def become(path: str, argv: Sequence[str]) -> NoReturn:
     os.execv(path, [*argv])  # noqa: S606 - no shell: the words are the caller's
 
 
+def has_systemd() -> bool:
+    """Return True where systemd is the first process of this host (sd_booted(3)): then its commands help."""
+    return os.path.isdir("/run/systemd/system")
+
+
 def boot_id() -> str:
     """Return what names this boot of the kernel (random(4): boot_id)."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:

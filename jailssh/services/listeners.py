@@ -317,7 +317,7 @@ def _wait(layout: Layout, seconds: float) -> Sequence[ListenerState]:
 
 def _reload_one(listener: Listener) -> str:
     """Have one listener read its configuration again, by its unit or by a signal."""
-    if listener.unit and os.path.isdir("/run/systemd/system"):
+    if listener.unit and process.has_systemd():
         done = process.run(["systemctl", "reload", listener.unit], check=False, timeout=60)
         if done.code == 0:
             return f"reloaded {listener.unit}"

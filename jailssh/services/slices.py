@@ -37,7 +37,7 @@ _TIMEOUT = 10.0
 
 def why_not() -> str:
     """Return why accounts cannot be held to anything on this host, "" where they can."""
-    if not os.path.isdir("/run/systemd/system"):
+    if not process.has_systemd():
         return "systemd is not running"
     missing = [name for name in ("memory", "pids") if not _controlled(name)]
     if missing:
@@ -132,7 +132,7 @@ def _take_back(uid: int, names: list[str]) -> None:
     """Lift these for running sessions, then remove the drop-ins, so that later ones have what others have."""
     if not names:
         return
-    if os.path.isdir("/run/systemd/system"):
+    if process.has_systemd():
         _set(uid, {name: NO_LIMIT[name] for name in names})
     for name in names:
         fs.remove_file(_drop_in(uid, name))

@@ -114,7 +114,7 @@ def _rename(folder: str, old: str, new: str) -> None:
 
 def set_linger(name: str, on: bool) -> None:
     """Switch lingering, by logind where it runs: it starts or stops the user manager too."""
-    if os.path.isdir("/run/systemd/system") and process.find_program("loginctl"):
+    if process.has_systemd() and process.find_program("loginctl"):
         verb = "enable-linger" if on else "disable-linger"
         process.run(["loginctl", verb, name], timeout=60)
     elif on:

@@ -325,7 +325,7 @@ def reload() -> str:
         raise JailsshError(
             "sshd -t", _reason(result.stderr), hint="sshd is not reloaded; check its configuration: sshd -t"
         )
-    if os.path.isdir("/run/systemd/system"):
+    if process.has_systemd():
         for unit in _UNITS:
             if process.run(["systemctl", "--quiet", "is-active", unit], check=False, timeout=10).code == 0:
                 process.run(["systemctl", "reload", unit], timeout=60)

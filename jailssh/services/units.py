@@ -30,7 +30,7 @@ def retire(folders: Sequence[str] = FOLDERS) -> list[str]:
 
     A link is removed also where its unit is not there any more.  What cannot be stopped is told of.
     """
-    lines = _stop() if os.path.isdir("/run/systemd/system") else []
+    lines = _stop() if process.has_systemd() else []
     disabled = [unit for unit in UNITS if _unlink(unit, folders)]
     if disabled:
         lines += [f"disabled {', '.join(disabled)}", *install.reload_units()]
@@ -68,7 +68,7 @@ def end_waiting_manager(uid: int) -> None:
     It is what a login leaves behind, for UserStopDelaySec of logind.conf(5), and its processes look like those of
     somebody who is logged in.  That of an account with a session, or that lingers, goes on.
     """
-    if not os.path.isdir("/run/systemd/system"):
+    if not process.has_systemd():
         return
     end = time.monotonic() + _PATIENCE
     while True:
@@ -83,7 +83,7 @@ def end_waiting_manager(uid: int) -> None:
 
 def stale() -> list[str]:
     """Return the units of ours, and of sshd, that systemd has read in an older version than the one on disk."""
-    if not os.path.isdir("/run/systemd/system"):
+    if not process.has_systemd():
         return []
     argv = ["systemctl", "show", "--property=Id,NeedDaemonReload", *UNITS, "ssh.service", "sshd.service"]
     done = process.run(argv, check=False, timeout=20)
@@ -97,7 +97,7 @@ def stale() -> list[str]:
 
 def failed() -> list[str]:
     """Return those of our units that systemd has given up, where it runs."""
-    if not os.path.isdir("/run/systemd/system"):
+    if not process.has_systemd():
         return []
     # One state a line, in the order of the units.
     states = process.run(["systemctl", "is-failed", *UNITS], check=False, timeout=20).stdout.split()

@@ -13,7 +13,6 @@ from jailssh.files import control_groups, fs
 from jailssh.host import install, process
 from jailssh.systems.settings import System
 
-_BOOTED = "/run/systemd/system"
 _CONTROL = "/run/systemd/system.control"
 """Where ``systemctl set-property --runtime`` keeps what it sets."""
 _TEMPLATE = "jailssh-system@.service"
@@ -31,7 +30,7 @@ def unit_of(name: str) -> str:
 
 def are_used() -> bool:
     """True where systemd runs as the first process, and has the template."""
-    if not os.path.isdir(_BOOTED):
+    if not process.has_systemd():
         return False
     with open("/proc/1/comm", encoding="utf-8", errors="replace") as stream:
         if stream.read() != "systemd\n":
