@@ -1,4 +1,4 @@
-"""Measure and print a table: ``python -m tests.bench [--json FILE] [--runs N] [--only NAME]``.
+"""Measure and print a table: ``python -m tests.bench [--json FILE] [--page] [--runs N] [--only NAME]``.
 
 Exit status 0 when all goals are met, 1 when not, 2 when it cannot be measured here.
 """
@@ -24,6 +24,7 @@ from tests.bench import (
     login_path,
     logs,
     many,
+    page,
     pam,
     plans,
     policy,
@@ -61,21 +62,25 @@ def main() -> int:
     """Do what the module's docstring says."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="jailssh beside Jailkit, bwrap and cp")
     parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
+    parser.add_argument("--page", action="store_true", help="keep the figures for tests/bench/README.md")
     parser.add_argument("--runs", type=int, default=400, metavar="N", help="runs of each program (default 400)")
     parser.add_argument("--only", choices=PARTS, action="append", help="measure this alone; may be repeated")
     args = parser.parse_args()
-    rows: list[Row] = []
+    parts: dict[str, list[Row]] = {}
     try:
         with open_site() as site:
             for name in args.only or PARTS:
-                rows += PARTS[name](site, args.runs)
+                parts[name] = PARTS[name](site, args.runs)
             facts = site.facts()
     except JailsshError as error:
         print(*error.lines(), sep="\n", file=sys.stderr)
         return 2
+    rows = [row for found in parts.values() for row in found]
     print(", ".join(f"{name} {value}" for name, value in facts.items()), table(rows), sep="\n")
     if args.json:
         Path(args.json).write_text(json.dumps({"host": facts, "rows": as_json(rows)}, indent=1) + "\n")
+    if args.page:
+        page.keep(parts, facts)
     goals = missed(rows)
     for goal in goals:
         print(f"not met: {goal.text}: {goal.value:.3f}, goal {goal.limit:g}")

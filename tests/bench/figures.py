@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-PEERS = ("plain", "jailkit", "bwrap")
+PEERS = ("plain", "jailkit", "bwrap", "floor")
 _HEAD = ("measurement", "median", "min", "unit", *(f"/{peer}" for peer in PEERS), "goal", "")
 
 

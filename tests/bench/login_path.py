@@ -10,10 +10,10 @@ import ctypes
 import os
 
 from tests.bench.figures import Goal, Row, ratio, timed_rows
-from tests.bench.site import LOGIN, TRUE, Site, inside
+from tests.bench.site import FLOOR, LOGIN, TRUE, Site, inside
 from tests.bench.timing import Program, time_programs
 
-LIMITS = {"jailssh": {"jailkit": 0.6, "bwrap": 0.35}}
+LIMITS = {"jailssh": {"jailkit": 0.65, "bwrap": 0.33, "floor": 1.35}}
 FEW, MANY = 20, 2000
 GROWTH = 1.1
 ROUNDS = 4
@@ -53,6 +53,7 @@ def measure(site: Site, runs: int) -> list[Row]:
 def _programs(site: Site) -> list[Program]:
     jailed, jailkit, plain, ports = site.jailed, site.jailkit, site.plain, site.ports
     image = site.image()
+    site.host.run([LOGIN, "-c", "true"], user=jailed.name, env=jailed.environment(LOGIN), check=True)  # makes the pins
     ids = site.host.run(["id", "-u", jailed.name], check=True).stdout.strip()
     site.host.write(_PASSWD, f"root:x:0:0:root:/:/bin/false\n{jailed.name}:x:{ids}:{ids}::{jailed.home}:/bin/false\n")
     site.host.write(_GROUP, f"root:x:0:\n{jailed.name}:x:{ids}:\n")
@@ -65,6 +66,7 @@ def _programs(site: Site) -> list[Program]:
         Program("sh -c", ["/bin/sh", "-c", "true"], plain.name, plain.environment("/bin/sh")),
         Program("jailkit", kit, jailkit.name, jailkit.environment(_JK_CHROOTSH)),
         Program("bwrap", bwrap, jailed.name, jailed.environment("/bin/sh"), files=(_PASSWD, _GROUP)),
+        Program("floor", [FLOOR, *site.pins(), "--", TRUE], jailed.name, {}),
         Program("jailssh", [LOGIN, "-c", "true"], jailed.name, jailed.environment(LOGIN)),
         Program("jailssh, forward = inside", [LOGIN, "-c", "true"], ports.name, ports.environment(LOGIN)),
     ]

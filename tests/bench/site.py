@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jailssh.core.errors import JailsshError
+from jailssh.host.process import find_program
 from jailssh.scratch.host import ScratchHost
 
 _REPO = Path(__file__).resolve().parents[2]
@@ -26,6 +27,7 @@ LOGIN = f"{PREFIX}/libexec/jailssh/jailssh-login"
 STATE = "/var/lib/jailssh"
 JAILKIT = "/srv/jailkit"
 TIMER = "/usr/local/libexec/timer"
+FLOOR = "/usr/local/libexec/floor"
 TRUE = "/bin/true"
 
 _NR_OPEN_TREE, _NR_MOVE_MOUNT = 428, 429  # the same on every architecture
@@ -66,6 +68,12 @@ class Site:
     def image(self) -> str:
         """Return the path of the image that the jailed account uses."""
         return self.host.run(["readlink", "-f", f"{STATE}/images/bench/current"], check=True).stdout.strip()
+
+    def pins(self) -> list[str]:
+        """Return the namespaces that logins of the jailed account share, once there was one; that of mounts is last."""
+        known = self.host.run(["stat", "-c", "%d %i", self.image()], check=True).stdout.split()
+        device, inode = map(int, known)
+        return [f"/run/jailssh/ns/{name}" for name in ("net", "ipc", "uts-jail", f"tree-{device:x}-{inode:x}")]
 
     def facts(self) -> dict[str, str]:
         """Return what the figures depend on: the kernel, the processors, and the file system below the jails."""
@@ -112,6 +120,11 @@ def _install(stage: Path) -> Path:
     flags = ["-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-static"]
     for name in ("timer", "logs"):
         _run(["gcc", *flags, "-o", str(prefix / f"libexec/{name}"), str(_HERE / f"{name}.c")], env)
+    # By the login program's own C library, which starts faster than another does.
+    compiler = "musl-gcc" if find_program("musl-gcc") else "gcc"
+    floor = prefix / f"libexec/{os.path.basename(FLOOR)}"
+    _run([compiler, *flags, "-o", str(floor), str(_HERE / "floor.c")], env)
+    floor.chmod(0o4755)
     return prefix
 
 

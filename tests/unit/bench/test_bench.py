@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from tests.bench import page
+from tests.bench.__main__ import PARTS
 from tests.bench.figures import Goal, Row, as_json, missed, ratio, table, timed_row, timed_rows
 
 SPENT = {"plain": [1.0, 1.0, 9.0], "jailkit": [4.0, 3.0, 5.0], "bwrap": [8.0, 8.0], "jailssh": [2.0, 3.0, 1.0]}
@@ -58,3 +60,11 @@ def test_json() -> None:
     rows = json.loads(json.dumps(as_json(timed_rows("login", SPENT, LIMITS))))
     assert rows[3]["name"] == "login: jailssh"
     assert rows[3]["goals"][1] == {"what": "login: jailssh / bwrap", "value": 0.25, "limit": 0.2, "met": False}
+
+
+def test_the_page_shows_the_last_figures() -> None:
+    text = page.PAGE.read_text()
+    assert page.replaced(text) == text, "run: python -m tests.bench --page, or give latest.json back"
+    known = json.loads(page.LATEST.read_text())
+    assert set(known) <= set(PARTS)
+    assert all(f"| {row['name']} |" in text for part in known.values() for row in part["rows"])
