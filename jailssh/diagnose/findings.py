@@ -23,6 +23,7 @@ from jailssh.config.settings import SettingKind
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import escape
 from jailssh.host import accounts
+from jailssh.jail import listed
 from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
@@ -170,6 +171,7 @@ def of_account(configuration: Configuration, name: str, host: Directories) -> Fi
             for roles in user.roles:
                 results = definition.results(replace(account, roles=roles))
                 notes += missing_in_home(definition.config, results, account)
+                notes += listed.notes_of(definition.config, replace(account, roles=roles), configuration.host)
                 wrong += _about_writable(definition.config, results, user, host)
     return Findings(_once(wrong), _once(notes))
 
@@ -420,11 +422,11 @@ def _about_writable(
     tables = {item.setting.section for item in config.items if item.setting.kind == SettingKind.RIGHTS and item.lines}
     found = []
     for plugin, result in zip(config.plugins, results, strict=True):
-        for shown in [bind.path for bind in result.binds if bind.writable and plugin not in tables]:
-            path = user.account.on_host(shown)
+        for bind in [bind for bind in result.binds if bind.writable and plugin not in tables]:
+            path = user.account.source_of(bind)
             inside = (f"{path}/{name}" for name in host.names(path))
             if not host.is_absent(path) and not any(host.can_write(user.writer, each) for each in (path, *inside)):
-                place = place_of(config, plugin, shown, user.account.home)
+                place = place_of(config, plugin, bind.path, user.account.home)
                 why = f"account {user.account.name} cannot write to {path}"
                 found.append(ConfigError(place, why, hint=chown_hint(path, [user.writer])))
     return found

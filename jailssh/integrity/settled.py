@@ -133,8 +133,8 @@ class Settled:
         # A default ACL of a directory below leaves no trace in what is stamped.
         if any(rule.create_only for result in results for rule in result.rules):
             return
-        shown = {account.home, *(bind.path for result in results for bind in result.binds)}
+        shown = {account.source_of(bind) for result in results for bind in result.binds}
         said = self.findings[name]
         rows = [[[error.what, error.why, error.hint] for error in part] for part in (said.wrong, said.notes)]
         stamp = self._stamp(person, self._of_jail(person.jails))
-        self._scene.kept.settle(_AREA, name, stamp, rows, sorted(map(account.on_host, shown)))
+        self._scene.kept.settle(_AREA, name, stamp, rows, sorted({account.on_host(account.home), *shown}))

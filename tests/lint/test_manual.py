@@ -136,7 +136,9 @@ def test_every_setting(documents: Path) -> None:
     assert {row.name for row in settings.USER} <= terms(section(main, "users/NAME.conf"))
     assert {row.name for row in settings.JAIL if not row.section} <= terms(section(jail, "Settings"))
     assert {row.name for row in settings.JAIL if row.section == "limits"} <= terms(section(jail, "Limits"))
-    assert {row.section for row in settings.JAIL} == {"", "limits"}
+    listed = {row.name for row in settings.JAIL if row.section == "directories"}
+    assert listed <= terms(section(jail, "Directories of the host"))
+    assert {row.section for row in settings.JAIL} == {"", "limits", "directories"}
 
 
 def test_every_shipped_jail(documents: Path) -> None:

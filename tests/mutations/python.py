@@ -101,8 +101,8 @@ UNDO = (
 )  # fmt: skip
 
 PLANS = (
-    python("plans: nothing of the system is shown", "    if bind.path.split(\"/\")[1] in RESERVED:", "    if False:",
-        COMPILE),
+    python("plans: nothing of the system is shown", "        if path and path.split(\"/\")[1] in RESERVED:",
+        "        if False:", COMPILE),
     python("plans: no home is the system's", "    if top in RESERVED:", "    if False:", COMPILE),
     python("plans: the homes of others are not shown", "    if is_below(home, bind.path):\n", "    if False:\n",
         COMPILE),
