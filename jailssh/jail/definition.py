@@ -34,7 +34,7 @@ from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
-from jailssh.jail.shown import Entry, entries, filled, outside, show, with_modes
+from jailssh.jail.shown import Entry, entries, filled, outside, show, with_library
 from jailssh.jail.this_host import THIS_HOST, ThisHost
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
@@ -83,7 +83,7 @@ class JailDefinition:
         needs += named_needs(self.config, needs, self.facts.find_program)
         if self.config.network == Network.HOST:
             needs += network_needs()
-        if any(each.group for each in self.config.directories):
+        if self.config.directories:
             needs += ((SECTION, ImageNeeds(files=(Layout().made_library,))),)
         # First, so that no data set has its own before.
         needs = name_needs(self.config.hostname, needs) + needs
@@ -130,7 +130,7 @@ class JailDefinition:
         )
         if seen is not None:
             results = show(self.config, self.plugins, results, seen, account)
-            results = with_modes(self.config, results, seen, Layout().made_library, self.host)
+            results = with_library(self.config, results, seen, Layout().made_library, self.host)
         for plugin in self.plugins:
             if not any(option.listed == Listed.INSIDE for option in plugin.options):
                 continue

@@ -2,8 +2,9 @@
 
 A plugin that names no directories of its own (sftp, scp, shell) shows what is listed in the place of the home; one that
 does (rsync, borg, git …) takes what is listed for its own settings where these are empty.  The kernel holds what is
-read-only.  In what is writable there may be a mode and a group for what is made: a library of ours sets them in the
-programs that serve transfers (``jailssh/made``), and the group is the directory's own on the host.
+read-only.  In what is writable there may be a mode and a group for what is made: the group is the directory's own on
+the host, the mode comes from a library of ours in the programs that serve transfers (``jailssh/made``), which leaves
+the system's directories out of what they list of ``/``, too.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from jailssh.jail.this_host import ThisHost
 from jailssh.plugin.api import Account, Bind, Directory, Listed, Option, Plugin, PluginResult, Value
 from jailssh.policy.rules import ANY, Rule
 
-PRELOAD, MADE = "LD_PRELOAD", "JAILSSH_MADE"
-"""Variables of a rule: the library, and ``GID:FILES:DIRECTORIES`` for each group, modes in octal, ``-`` for none."""
+PRELOAD, LISTED, MADE = "LD_PRELOAD", "JAILSSH_LISTED", "JAILSSH_MADE"
+"""Variables of a rule: the library, the names at the top of the jail that listings have, each between slashes, and
+``GID:FILES:DIRECTORIES`` for each group, modes in octal, ``-`` for none."""
 _OWN = (Listed.ALL, Listed.WRITABLE, Listed.ONE, Listed.INSTEAD)
 _PATH = (Option("path", "path", "", ""),)
 
@@ -224,17 +226,25 @@ def outside(
     return "", ""
 
 
-def with_modes(
+def with_library(
     config: JailConfig, results: Sequence[PluginResult], seen: Sequence[Entry], library: str, host: ThisHost
 ) -> tuple[PluginResult, ...]:
-    """Return the results with what gives files their mode and group in the rules' environments.
+    """Return the results with what the library needs in the rules' environments: names to list, modes of files.
 
     Not for rules whose program the user chooses, where it could be taken away: there the umask and the group of the
     directory decide.
     """
-    wanted = {entry.group: entry for entry in seen if entry.group}
-    if not wanted:
+    if not config.directories:  # its image has no library
         return tuple(results)
+    names = sorted({entry.place.split("/")[1] for entry in seen})
+    pairs = [(PRELOAD, library), (LISTED, f"/{'/'.join(names)}/"), *_modes(config, results, seen, host)]
+    return tuple(replace(result, rules=tuple(_in(rule, pairs) for rule in result.rules)) for result in results)
+
+
+def _modes(
+    config: JailConfig, results: Sequence[PluginResult], seen: Sequence[Entry], host: ThisHost
+) -> list[tuple[str, str]]:
+    wanted = {entry.group: entry for entry in seen if entry.group}
     errors = []
     for entry in seen:
         if entry.group and entry.mode != wanted[entry.group].mode:
@@ -254,15 +264,14 @@ def with_modes(
             why = f"[{name}] takes new files only and keeps them by their mode, so mode cannot be set beside it"
             errors.append(ConfigError(entry.origin, why, hint="remove mode, or use a jail of its own"))
     raise_all(errors)
-    pairs = ((PRELOAD, library), (MADE, ",".join(text)))
-    return tuple(replace(result, rules=tuple(_in(rule, pairs) for rule in result.rules)) for result in results)
+    return [(MADE, ",".join(text))] if text else []
 
 
 def _keeps(result: PluginResult) -> bool:
     return any(rule.create_only for rule in result.rules)
 
 
-def _in(rule: Rule, pairs: tuple[tuple[str, str], ...]) -> Rule:
+def _in(rule: Rule, pairs: Iterable[tuple[str, str]]) -> Rule:
     if rule.builtin_reply or rule.interactive_login or ANY in rule.command_names:
         return rule
     return replace(rule, environment=(*rule.environment, *pairs))

@@ -1,8 +1,8 @@
 /* What programs that serve transfers make gets the mode of its directory, whatever mode the client sends.
  *
- * A library that the plan has loaded into them (LD_PRELOAD), in jails whose [directories] have a group.  JAILSSH_MADE
- * says GID:FILES:DIRECTORIES for each such group, modes in octal, or "-" for the client's.  A directory is one of these
- * if it has that group and set-group-ID, which it hands on to what is made in it: so the group itself is the kernel's
+ * A library that the plan has loaded into them (LD_PRELOAD), in jails with [directories].  JAILSSH_MADE says
+ * GID:FILES:DIRECTORIES for each group there, modes in octal, or "-" for the client's.  A directory is one of these if
+ * it has that group and set-group-ID, which it hands on to what is made in it: so the group itself is the kernel's
  * doing, and the library has to see that nobody takes it away.  It guards nothing: what may be written the kernel
  * decides. */
 #include <errno.h>
