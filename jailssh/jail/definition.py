@@ -24,7 +24,7 @@ from jailssh.config.limits import access_of, log_rate_of
 from jailssh.config.specifiers import expanded, of_keys
 from jailssh.core.closed import Forward, Network, Root
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import HostPath, JailPath
+from jailssh.core.names import HostPath, JailPath, is_below
 from jailssh.host.clock import local_offsets
 from jailssh.host.paths import Layout
 from jailssh.image.live import in_live_root, live_needs, live_tops
@@ -34,7 +34,7 @@ from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
-from jailssh.jail.shown import Entry, entries, filled, outside, show, with_library
+from jailssh.jail.shown import Entry, entries, filled, outside, show, tried, with_library
 from jailssh.jail.this_host import THIS_HOST, ThisHost
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
@@ -146,18 +146,29 @@ class JailDefinition:
 
     def trials(self, account: Account) -> dict[str, tuple[Trial, ...] | None]:
         """Return what each plugin announces to be tried for ``account``, None for one that announces nothing."""
-        return {
-            plugin.name: self._ask(
-                plugin,
-                partial(plugin.trials, self.facts, account),
-                tuple[Trial, ...],
-                account,
-                entries(self.config, account),
-            )
-            if isinstance(plugin, Tried)
-            else None
-            for plugin in self.plugins
-        }
+        seen = entries(self.config, account)
+        someone = tried(seen, account)
+        rules = {name: given.rules for name, given in zip(self.config.plugins, self.results(account), strict=True)}
+        interactive = {name: any(rule.interactive_login for rule in each) for name, each in rules.items()}
+
+        def of(plugin: Plugin) -> tuple[Trial, ...] | None:
+            if not isinstance(plugin, Tried):
+                return None
+            # Who has a shell has the home that passwd(5) says.
+            if someone is None or (someone is not account and interactive[plugin.name]):
+                return ()
+            question = partial(plugin.trials, self.facts, someone)
+            return self._ask(plugin, question, tuple[Trial, ...], account, seen)
+
+        return {plugin.name: of(plugin) for plugin in self.plugins}
+
+    def on_host(self, account: Account, place: str) -> str:
+        """Return the directory of the host that the jail of ``account`` shows at ``place``."""
+        binds = [bind for result in self.results(account) for bind in result.binds if is_below(place, bind.path)]
+        if not binds:
+            return account.on_host(place)
+        nearest = max(binds, key=lambda bind: len(bind.path))
+        return account.source_of(nearest) + place[len(nearest.path) :]
 
     def words(self) -> frozenset[str]:
         """Return every word in a setting of the jail's plugins: all that any right can be given to is among them."""

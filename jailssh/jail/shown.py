@@ -146,11 +146,22 @@ def filled(
             Listed.ONE: writable[0] if len(writable) == 1 else "",
         }
         found = {name: means[how] for name, how in own.items() if how in means}
+    at_home = is_inside(account.home, [entry.place for entry in seen])
     for option in options:
-        if option.listed == Listed.INSIDE and not values[option.name] and seen:
-            at_home = is_inside(account.home, [entry.place for entry in seen])
-            found[option.name] = "" if at_home else seen[0].place
+        if option.listed == Listed.INSIDE and not values[option.name] and seen and not at_home:
+            found[option.name] = (*writable, seen[0].place)[0]
     return MappingProxyType({**values, **found}) if found else values
+
+
+def tried(seen: Sequence[Entry] | None, account: Account) -> Account | None:
+    """Return the account for which plugins say what is to be tried: its home is where something can be written.
+
+    None where nothing can.
+    """
+    writable = [entry.place for entry in seen or () if entry.writable]
+    if seen is None or is_inside(account.home, writable):
+        return account
+    return replace(account, home=writable[0], host_home="") if writable else None
 
 
 def show(

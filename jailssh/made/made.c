@@ -204,11 +204,12 @@ EXPORTED int mkostemp64(char *template, int flags)
 }
 
 /* Whether a change of mode is answered here; else *MODE is what to set.  Of a directory it would take set-group-ID
- * away, which nobody in a jail can give back; of another's file, which has the right mode, it would fail. */
+ * away, which nobody in a jail can give back; of another's file, which has the right mode, it would fail.  What asks
+ * for more than rights the kernel refuses. */
 static bool has_its_mode(int at, const char *path, int flags, mode_t *mode)
 {
     struct stat st;
-    const struct made *row = row_at(at, path, flags, &st);
+    const struct made *row = *mode & (S_ISUID | S_ISGID) ? NULL : row_at(at, path, flags, &st);
     if (!row || S_ISLNK(st.st_mode))
         return false;
     if (S_ISDIR(st.st_mode))
@@ -252,7 +253,8 @@ EXPORTED int lchmod(const char *path, mode_t mode)
 EXPORTED int fchownat(int at, const char *path, uid_t owner, gid_t group, int flags)
 {
     struct stat st;
-    return row_at(at, path, flags, &st) ? 0 : (int)syscall(SYS_fchownat, at, path, owner, group, flags);
+    bool ours = row_at(at, path, flags, &st) && (owner == (uid_t)-1 || owner == st.st_uid);
+    return ours ? 0 : (int)syscall(SYS_fchownat, at, path, owner, group, flags);
 }
 
 EXPORTED int chown(const char *path, uid_t owner, gid_t group)

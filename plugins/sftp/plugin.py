@@ -84,7 +84,7 @@ class Sftp:
         Option("write_only", "bool", "no", "drop box: new files only; no listing, reading, overwriting, removing"),
         Option("append_only", "bool", "no", "new files and reading only; no overwriting, moving, removing"),
         Option("umask", "word", "", "umask for new files, octal, as in 027; empty means the jail's umask"),
-        Option("start", "path", "", "start directory, absolute or ~/…; empty means the home", listed=Listed.INSIDE),
+        Option("start", "path", "", "start directory, absolute or ~/…, or /; empty means the home", listed=Listed.INSIDE),
         Option("allow_requests", "words", "", "only these requests are allowed, names as for deny_requests"),
         Option("deny_requests", "words", "", "requests to refuse, names as sftp-server -Q requests prints them"),
         Option("log", "bool", "yes", "record file operations in the journal, with the session"),

@@ -109,6 +109,16 @@ def test_other_modes_are_told(site: World) -> None:
     site.host.run(["rm", f"{SITE}/odd"], check=True)
 
 
+def test_without_a_home_everything_is_as_the_rules_say(site: World) -> None:
+    jail = example().replace(", shell", "").partition("[directories @all]")[0]
+    site.host.write("/etc/jailssh/jails/nohome.conf", jail.replace("groups = web\n", ""))
+    site.host.run(["useradd", "-m", "-G", "web", "guest"], check=True)
+    site.adduser("guest", "nohome", "--yes")
+    done = site.jailssh("selftest", "guest", check=False)
+    assert done.code == 0, done
+    assert site.client.sftp("guest", "pwd\n").stdout.splitlines()[-1] == "Remote working directory: /site"
+
+
 # Each person of a shared account has a directory, a group of them a second one; all of it in the place of the home.
 TEAM = """plugins = sftp, rsync, borg
 root = live
