@@ -129,9 +129,12 @@ class Settled:
     def _keep(self, person: Person) -> None:
         configuration, name = self._scene.configuration, person.entry.name
         account = configuration.placed(to_account(person.entry))
-        results = configuration.definition(person.jails).results(account)
-        # A default ACL of a directory below leaves no trace in what is stamped.
-        if any(rule.create_only for result in results for rule in result.rules):
+        definition = configuration.definition(person.jails)
+        results = definition.results(account)
+        # A default ACL of a directory below leaves no trace in what is stamped, nor do modes of files.
+        if any(rule.create_only for result in results for rule in result.rules) or any(
+            each.group for each in definition.config.directories
+        ):
             return
         shown = {account.source_of(bind) for result in results for bind in result.binds}
         said = self.findings[name]

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 
 from jailssh.config.directories import mode_of_directories
 from jailssh.config.jails import JailConfig
 from jailssh.config.values import UNSET
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import escape, is_below, pluralize
+from jailssh.core.names import escape, is_below
 from jailssh.files.beneath import open_beneath
 from jailssh.files.mounts import mounts_of
 from jailssh.jail.definition import SAMPLE_ACCOUNT
 from jailssh.jail.shown import Entry, entries
 from jailssh.jail.this_host import ThisHost
-from jailssh.jail.writable import default_acls
+from jailssh.jail.writable import Directories, default_acls
 from jailssh.plugin.api import Account
 
-_MOST = 256
+_MOST, _MOST_LOOKED = 256, 4096
 
 
 def faults_of(config: JailConfig, account: Account, host: ThisHost) -> list[ConfigError]:
@@ -43,21 +44,38 @@ def faults_of(config: JailConfig, account: Account, host: ThisHost) -> list[Conf
     return found
 
 
-def notes_of(config: JailConfig, account: Account, host: ThisHost) -> list[ConfigError]:
-    """Return what else is to be said of it: mounts that are not shown, who can replace it, what has other modes."""
+def notes_of(config: JailConfig, account: Account, host: ThisHost, looked: Directories) -> list[ConfigError]:
+    """Return what else is to be said of it: mounts that are not shown, who can replace it, what has other modes.
+
+    ``looked``: many accounts see the same, so each directory is looked at once in a run.
+    """
     found: list[ConfigError] = []
-    seen = entries(config, account) or ()
-    points = [mount.point for mount in mounts_of()] if seen else []
-    for entry in seen:
-        for point in points:
-            if point != entry.source and is_below(point, entry.source):
-                why = f"{point} is mounted in {entry.source}, and the jail shows what is under it"
-                found.append(ConfigError(entry.origin, why, hint=f"list {point}, or move it"))
+    for entry in entries(config, account) or ():
+        found += _once(looked, ("mounts", entry.source), partial(_mounts, entry, looked))
         if not is_below(entry.source, account.on_host(account.home)):
-            found += _others(entry)
+            found += _once(looked, ("others", entry.source), partial(_others, entry))
         if entry.group:
-            found += _different(entry, host)
+            key = ("modes", entry.source, entry.group, str(entry.mode))
+            found += _once(looked, key, partial(_different, entry, host))
     return found
+
+
+def _once(
+    looked: Directories, key: tuple[str, ...], look: Callable[[], Iterable[ConfigError]]
+) -> Iterable[ConfigError]:
+    if key not in looked.kept:
+        looked.kept[key] = tuple(look())
+    found: tuple[ConfigError, ...] = looked.kept[key]
+    return found
+
+
+def _mounts(entry: Entry, looked: Directories) -> Iterator[ConfigError]:
+    if ("points",) not in looked.kept:
+        looked.kept["points",] = [mount.point for mount in mounts_of()]
+    for point in looked.kept["points",]:
+        if point != entry.source and is_below(point, entry.source):
+            why = f"{point} is mounted in {entry.source}, and the jail shows what is under it"
+            yield ConfigError(entry.origin, why, hint=f"list {point}, or move it")
 
 
 def _above(path: str) -> Iterator[str]:
@@ -93,10 +111,6 @@ def _modes(entry: Entry, host: ThisHost) -> Iterator[ConfigError]:
         why = f"new files in {entry.source} get another group than {entry.group}: it needs that one and set-group-ID"
         hint = f"chgrp {entry.group} {entry.source} && chmod g+rwxs {entry.source}"
         yield ConfigError(entry.origin, why, hint=hint)
-    if entry.mode != UNSET:
-        for path in default_acls(entry.source):
-            why = f"{path} has a default ACL (acl(5)), which changes the mode of new files"
-            yield ConfigError(entry.origin, why, hint=f"setfacl -k {path}")
 
 
 def _others(entry: Entry) -> Iterator[ConfigError]:
@@ -118,30 +132,31 @@ def _others(entry: Entry) -> Iterator[ConfigError]:
         yield ConfigError(entry.origin, why, hint=f"chmod o-w {entry.source}")
 
 
-def _different(entry: Entry, host: ThisHost) -> list[ConfigError]:
+def _different(entry: Entry, host: ThisHost) -> Iterator[ConfigError]:
     """Look at the first entries of the directory and of the first directories in it, by descriptor."""
+    if entry.mode != UNSET:
+        for path in default_acls(entry.source):
+            why = f"{path} has a default ACL (acl(5)), which changes the mode of new files"
+            yield ConfigError(entry.origin, why, hint=f"setfacl -k {path}")
     gid, wrong = host.group_id(entry.group), []
     try:
         top = os.open(entry.source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
-        return []
+        return
     try:
-        wrong = list(_wrong_in(top, ("",), entry, gid))
         with os.scandir(top) as inside:
             names = sorted(islice((each.name for each in inside if each.is_dir(follow_symlinks=False)), _MOST))
-        wrong += _wrong_in(top, names, entry, gid)
+        wrong = list(islice(_wrong_in(top, ("", *names), entry, gid), _MOST))
     except OSError:
         pass
     finally:
         os.close(top)
-    if not wrong:
-        return []
-    many = pluralize(len(wrong), "file or directory", "") if len(wrong) == 1 else f"{len(wrong)} files and directories"
-    why = f"{many} in {entry.source} have another group or mode, such as {escape(wrong[0])}"
-    modes = "" if entry.mode == UNSET else f"; files {entry.mode:04o}, directories {_directories(entry):04o}"
-    return [
-        ConfigError(entry.origin, why, hint=f"chgrp -R {entry.group} {entry.source}; chmod g+s of directories{modes}")
-    ]
+    if wrong:
+        many = f"{len(wrong)} files and directories" if wrong[1:] else "a file or directory"
+        why = f"{many} in {entry.source}, such as {escape(wrong[0])}: not of group {entry.group}, or of another mode"
+        modes = "" if entry.mode == UNSET else f", and mode {_directories(entry):04o}; chmod {entry.mode:04o} of files"
+        hint = f"chgrp -R {entry.group} {entry.source}; directories need set-group-ID{modes}"
+        yield ConfigError(entry.origin, why, hint=hint)
 
 
 def _directories(entry: Entry) -> int:
@@ -149,6 +164,7 @@ def _directories(entry: Entry) -> int:
 
 
 def _wrong_in(top: int, names: Sequence[str], entry: Entry, gid: int | None) -> Iterator[str]:
+    left = _MOST_LOOKED
     for name in names:
         try:
             fd = open_beneath(top, name) if name else os.dup(top)
@@ -156,7 +172,8 @@ def _wrong_in(top: int, names: Sequence[str], entry: Entry, gid: int | None) -> 
             continue
         try:
             with os.scandir(fd) as inside:
-                for each in islice(inside, _MOST):
+                for each in islice(inside, min(_MOST, left)):
+                    left -= 1
                     info = each.stat(follow_symlinks=False)
                     if _is_wrong(info, entry, gid):
                         yield f"{entry.source}/{name}/{each.name}".replace("//", "/")

@@ -195,8 +195,9 @@ def test_examples_of_jails(documents: Path) -> None:
         read_jail("example", read_document(block, "example"), registry.options, registry.plugins)
         for block in configurations(source(documents, "jailssh-jail.5"))
     ]
-    assert [jail.plugins for jail in jails] == [("sftp",), ("git", "sftp"), ("sftp",), ("shell",)]
-    assert jails[1].env == (("LANG", "C.UTF-8"),)
+    site = ("rsync", "scp", "sftp", "shell")
+    assert [jail.plugins for jail in jails] == [("sftp",), ("sftp",), ("git", "sftp"), site, ("sftp",), ("shell",)]
+    assert jails[2].env == (("LANG", "C.UTF-8"),)
 
 
 def test_examples_of_specs(documents: Path) -> None:

@@ -156,8 +156,8 @@ SETTINGS = (
         "        network = ipaddress.ip_network(word)\n",
         "        network = ipaddress.ip_network(word, strict=False)\n", CONFIG, "tests/unit/config/test_limits.py"),
     python("settings: directories of a jail are there",
-        "        if not bind.optional and not is_below(bind.path, account.home) and not os.path.isdir(bind.path)",
-        "        if False",
+        "        and not os.path.isdir(account.source_of(bind))",
+        "        and False",
         "tests/root/config/test_config_faults.py"
         "::test_a_mistake_is_named_with_file_line_and_cure[root that does not exist]"),
 )  # fmt: skip

@@ -105,7 +105,10 @@ def test_explain_knows_the_place_on_the_host(site: World) -> None:
 def test_other_modes_are_told(site: World) -> None:
     site.host.run(["sh", "-c", f"install -m 600 /dev/null {SITE}/odd"], check=True)
     said = site.jailssh("config", "check", check=False)
-    assert f"in {SITE} have another group or mode, such as {SITE}/odd" in said.stdout + said.stderr
+    assert (
+        f"a file or directory in {SITE}, such as {SITE}/odd: not of group web, or of another mode"
+        in said.stdout + said.stderr
+    )
     site.host.run(["rm", f"{SITE}/odd"], check=True)
 
 
@@ -117,6 +120,13 @@ def test_without_a_home_everything_is_as_the_rules_say(site: World) -> None:
     done = site.jailssh("selftest", "guest", check=False)
     assert done.code == 0, done
     assert site.client.sftp("guest", "pwd\n").stdout.splitlines()[-1] == "Remote working directory: /site"
+
+
+def test_a_group_that_nobody_is_in_is_told(site: World) -> None:
+    site.host.write("/etc/jailssh/jails/site.conf", example() + "\n[directories @wbe]\nread = /srv/www\n")
+    said = site.jailssh("config", "check", check=False)
+    site.host.write("/etc/jailssh/jails/site.conf", example())
+    assert "unknown group '@wbe' in this jail" in said.stdout + said.stderr
 
 
 # Each person of a shared account has a directory, a group of them a second one; all of it in the place of the home.
