@@ -34,7 +34,7 @@ from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
-from jailssh.jail.shown import Entry, entries, filled, outside, show, tried, with_library
+from jailssh.jail.shown import Entry, denial, entries, filled, outside, show, tried, with_library
 from jailssh.jail.this_host import THIS_HOST, ThisHost
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
@@ -125,9 +125,11 @@ class JailDefinition:
     def _given(self, account: Account, *, judged: bool = True) -> tuple[PluginResult, ...]:
         """Return what the plugins give; without ``judged`` to one who has every right, as no account need have."""
         seen = entries(self.config, account, judged=judged)
-        results = tuple(
-            self._ask(p, partial(p.account, self.facts, account), PluginResult, account, seen) for p in self.plugins
-        )
+
+        def answer(plugin: Plugin, values: Mapping[str, Value]) -> PluginResult:
+            return denial(plugin, values, seen, self.config) or plugin.account(self.facts, account, values)
+
+        results = tuple(self._ask(p, partial(answer, p), PluginResult, account, seen) for p in self.plugins)
         if seen is not None:
             results = show(self.config, self.plugins, results, seen, account)
             results = with_library(self.config, results, seen, Layout().made_library, self.host)

@@ -29,7 +29,7 @@ from jailssh.policy.rules import ANY, Rule
 PRELOAD, LISTED, MADE = "LD_PRELOAD", "JAILSSH_LISTED", "JAILSSH_MADE"
 """Variables of a rule: the library, the names at the top of the jail that listings have, each between slashes, and
 ``GID:FILES:DIRECTORIES`` for each group, modes in octal, ``-`` for none."""
-_OWN = (Listed.ALL, Listed.WRITABLE, Listed.ONE, Listed.INSTEAD)
+_OWN = (Listed.ALL, Listed.READ, Listed.WRITABLE, Listed.ONE, Listed.INSTEAD)
 _PATH = (Option("path", "path", "", ""),)
 
 
@@ -142,6 +142,7 @@ def filled(
     if own and not any(values[name] for name in own):
         means: dict[Listed, Value] = {
             Listed.ALL: tuple(entry.place for entry in seen),
+            Listed.READ: tuple(entry.place for entry in seen if not entry.writable),
             Listed.WRITABLE: writable,
             Listed.ONE: writable[0] if len(writable) == 1 else "",
         }
@@ -151,6 +152,26 @@ def filled(
         if option.listed == Listed.INSIDE and not values[option.name] and seen and not at_home:
             found[option.name] = (*writable, seen[0].place)[0]
     return MappingProxyType({**values, **found}) if found else values
+
+
+def denial(
+    plugin: Plugin, values: Mapping[str, Value], seen: Sequence[Entry] | None, config: JailConfig
+) -> PluginResult | None:
+    """Return what a plugin gives to somebody for whom nothing is listed that it could use, None for anybody else.
+
+    Where everybody sees the same it is a mistake, which the plugin tells.
+    """
+    own = [option for option in plugin.options if option.listed in _OWN]
+    if seen is None or not own or any(values[option.name] for option in own):
+        return None
+    if not any(each.who for each in config.directories) or any(entry.writable for entry in seen):
+        return None
+    reply = (126, "no directory for it is listed for you")
+    rule = Rule(
+        f"{plugin.name}.nothing", plugin.name, f"/{plugin.name}", (plugin.name,), ignore_arguments=True,
+        builtin_reply=reply,
+    )  # fmt: skip
+    return PluginResult((rule,), plugin.name, home=Shown.NONE.value)
 
 
 def tried(seen: Sequence[Entry] | None, account: Account) -> Account | None:

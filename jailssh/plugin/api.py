@@ -187,12 +187,13 @@ class PluginResult:
 class Listed(Word):
     """What ``[directories]`` has to do with an option: it stands for directories of it, or lies in one.
 
-    ``ALL``: all of them.  ``WRITABLE``: those that can be written to.  ``ONE``: the only one of these.  ``INSTEAD``:
-    nothing of it is meant where this is set.  ``INSIDE``: the value is a directory in one that the jail shows, or
-    ``/``.
+    ``ALL``: all of them.  ``READ``: those that are only read.  ``WRITABLE``: those that can be written to.  ``ONE``:
+    the only one of these.  ``INSTEAD``: nothing of it is meant where this is set.  ``INSIDE``: the value is a directory
+    in one that the jail shows, or ``/``.
     """
 
     ALL = "all"
+    READ = "read"
     WRITABLE = "writable"
     ONE = "one"
     INSTEAD = "instead"

@@ -34,7 +34,7 @@ class Command:
     summary = "command lines that the administrator writes"
     options = (
         Option("commands", "texts", "", 'command lines, each in quotes: "report --days <int:1:365>"'),
-        Option("read", "paths", "", "directories that the programs can read, mounted read-only", listed=Listed.ALL),
+        Option("read", "paths", "", "directories that the programs can read, mounted read-only", listed=Listed.READ),
         Option("write", "paths", "", "directories that the programs can write to", listed=Listed.WRITABLE),
         Option("files", "paths", "", "additional files and directories of this host for the image"),
         Option("proc", "bool", "no", "mount /proc for the programs"),

@@ -56,7 +56,7 @@ class Git:
     summary = "git clone, fetch and push below configured directories"
     options = (
         Option(
-            "read", "paths", "", "directories of repositories to clone and fetch, mounted read-only", listed=Listed.ALL
+            "read", "paths", "", "directories of repositories to clone and fetch, mounted read-only", listed=Listed.READ
         ),
         Option("write", "paths", "", "directories of repositories to push to, too", listed=Listed.WRITABLE),
         Option("roots", "paths", "", "directories of the repositories in rights", listed=Listed.INSTEAD),

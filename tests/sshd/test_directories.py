@@ -189,6 +189,8 @@ def test_what_is_wrong_on_the_host_is_told_and_mended(site: World, fault: str) -
         assert done.code == 1
         assert "[directories] write" in done.stderr
         assert said in done.stderr
+        if said.startswith("is "):
+            assert site.client.ssh("ann", "echo in").code == 125
     finally:
         back = f"[ ! -e {SITE}.off ] || {{ rm -f {SITE}; mv {SITE}.off {SITE}; }}; chgrp web {SITE}; chmod 2775 {SITE}"
         site.host.run(["sh", "-c", f"{back}; chmod 755 /srv/www"], check=True)

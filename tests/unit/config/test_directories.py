@@ -214,6 +214,20 @@ def test_servers_of_backups_take_what_is_writable(plugin: str, lines: str, words
     assert "no directory is set" in told("[directories]\nread = /srv/b", plugin)
 
 
+@pytest.mark.parametrize("plugin", ["rsync", "borg", "restic", "git"])
+def test_who_has_no_directory_is_denied_and_the_others_go_on(plugin: str) -> None:
+    text = "[directories @writers]\nwrite = /srv/a as /a\n"
+    (rule,) = results(text, plugin)[plugin].rules
+    assert (rule.builtin_reply or (0, ""))[0] == 126
+    writer = Account("bob", 1002, 1002, "bob", "/home/bob", roles=frozenset({"bob", "@writers", "@all"}))
+    given = results(text, plugin, writer)[plugin]
+    assert [rule.builtin_reply for rule in given.rules if rule.builtin_reply is None]
+    assert given.binds == (Bind("/a", True, source="/srv/a"),)
+    for account in (ALICE, writer):
+        found = tuple(results(text, plugin, account).values())
+        compile_plan(account, JailSettings("j"), found, "/i", ("none", bytes(8)))  # type: ignore[arg-type]
+
+
 def test_without_a_home_sftp_starts_in_what_is_listed_first() -> None:
     def start(text: str) -> str:
         return " ".join(results(text, "sftp")["sftp"].rules[0].argv_prefix).partition("-d ")[2]
