@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.table import Mutation
 
 FS, EDITOR = "tests/unit/files/test_fs.py", "tests/unit/files/test_editor.py"
+LISTED = "tests/unit/config/test_directories.py"
 COMPILE, CODEC, VECTORS = (
     "tests/unit/plan/test_compile.py",
     "tests/unit/plan/test_codec.py",
@@ -160,6 +161,11 @@ SETTINGS = (
         "        and False",
         "tests/root/config/test_config_faults.py"
         "::test_a_mistake_is_named_with_file_line_and_cure[root that does not exist]"),
+    python("directories: nothing is read-only in what is writable", "    if inside and held:", "    if False:", LISTED),
+    python("directories: who is not named sees nothing",
+        "        if each.who and account.roles.isdisjoint(each.who):", "        if False:", LISTED),
+    python("directories: what sessions do not see is not shown elsewhere",
+        "            if is_below(inside, name) or is_below(name, inside):", "            if False:", LISTED),
 )  # fmt: skip
 
 LANGUAGES = (
