@@ -133,7 +133,7 @@ def _shown(scene: Scene) -> dict[str, tuple[str, ...]]:
 
         def look(jails: Collection[str] = person.jails, account: Account = account) -> list[str]:
             results = scene.configuration.definition(tuple(jails)).results(account)
-            return sorted({account.on_host(bind.path) for result in results for bind in result.binds})
+            return sorted({account.source_of(bind) for result in results for bind in result.binds})
 
         # What is wrong with a jail is told by the check of the configuration.
         with suppress(JailsshError):

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 from configobj import ConfigObj
 
+from jailssh.config.directories import SECTION, is_section, read_directories
 from jailssh.config.keys import Group, check_group, check_name
 from jailssh.config.limits import CLASSES, read_classes
 from jailssh.config.reader import Document, Item, did_you_mean, read_document, read_section
@@ -17,11 +18,13 @@ from jailssh.config.settings import MAIN, USER
 from jailssh.config.values import words_of
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import MAX_UID, check_jail_name
+from jailssh.plugin.api import Directory
 
 LIMITS = "limits"
 GROUPS = "groups"
 """The section of a user's file that names groups of keys."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
+_LISTS = tuple(row for row in USER if row.section == SECTION)
 _HEADER = re.compile(r"[ \t]*\[([^]]*)\]")
 _ENTRY = re.compile(r"([^#=]*=[ \t]*)([^#]*?)([ \t\r]*(?:#.*)?)\Z", re.DOTALL)
 _BETWEEN = re.compile(r"([,\s]+)")
@@ -55,7 +58,7 @@ class UserConfig:
     """``users/NAME.conf``: which jails (or plugins) the account with this name and uid is in.
 
     ``groups`` of its named keys, if it is shared; ``access``: its own limits, which go before those of the jail;
-    ``home``: where the jail shows its home, "" for its path on the host.
+    ``home``: where the jail shows its home, "" for its path on the host; ``directories``: beside the jail's.
     """
 
     name: str
@@ -66,6 +69,7 @@ class UserConfig:
     groups: tuple[Group, ...] = ()
     access: Mapping[str, Item] = field(default_factory=dict)
     home: str = ""
+    directories: tuple[Directory, ...] = ()
 
 
 def read_main(data: bytes | str, file: str) -> MainConfig:
@@ -86,7 +90,9 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
     """Return the configuration of the account ``name``; of one text the same, which nobody changes."""
     document = read_document(data, file)
     errors: list[JailsshError] = []
-    refuse_sections(document, {"", GROUPS, LIMITS}, errors)
+    of_directories = {SECTION, *filter(is_section, document.entries)}
+    refuse_sections(document, {"", GROUPS, LIMITS, *of_directories}, errors)
+    listed, directories = read_directories(document, errors, _LISTS)
     limits = read_section(document, LIMITS, USER, errors)
     access = {key: item for key, item in limits.items() if key in document.entries.get(LIMITS, {})}
     groups = _read_groups(document, errors)
@@ -111,7 +117,7 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
         except UsageError as error:
             errors.append(ConfigError(jails.origin, f"{error.what}: {error.why}", hint=error.hint))
     raise_all(errors)
-    shown = (*items.values(), *access.values())
+    shown = (*items.values(), *access.values(), *listed)
     return UserConfig(
         name,
         uid.value,
@@ -120,6 +126,7 @@ def read_user(data: bytes | str, file: str, name: str) -> UserConfig:
         groups=groups,
         access=access,
         home=str(items["home"].value).rstrip("/"),
+        directories=directories,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
 
+from jailssh.config import directories as listed
 from jailssh.config.files import UserConfig, refuse_sections
 from jailssh.config.reader import Document, Item, RawSetting, did_you_mean, read_section
 from jailssh.config.rights import Table, file_of
@@ -18,7 +19,7 @@ from jailssh.config.values import UNSET, Raw, parse, words_of
 from jailssh.core.closed import Forward, Network, Recorded, Root
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
 from jailssh.core.names import check_account_name, check_jail_name
-from jailssh.plugin.api import Account, Option, Plugin, Value
+from jailssh.plugin.api import Account, Directory, Option, Plugin, Value
 from jailssh.policy.rules import RuleError
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
@@ -83,6 +84,7 @@ class JailConfig:
     env: tuple[tuple[str, str], ...]
     options: Mapping[str, Mapping[str, Value]]
     items: tuple[Item, ...]
+    directories: tuple[Directory, ...] = ()
 
 
 def extend(document: Document, profiles: Mapping[str, Document]) -> Document:
@@ -101,6 +103,7 @@ def extend(document: Document, profiles: Mapping[str, Document]) -> Document:
     for name, section in document.entries.items():
         entries.setdefault(name, {}).update(section)
     kept = {"", "limits", "env", *words_of(entries[""].get("plugins", RawSetting("", "")).raw), *document.entries}
+    kept |= {name for name in entries if listed.is_section(name)}
     return _document(document.file, {name: entries[name] for name in entries if name in kept},
                      {**base.headers, **document.headers}, document.tables)  # fmt: skip
 
@@ -136,6 +139,9 @@ def combine(documents: Mapping[str, Document], options_of: OptionsOf = lambda _:
         headers.update(documents[jail].headers)
         tables.update(documents[jail].tables)
         for section, entries in documents[jail].entries.items():
+            if listed.is_section(section) and section in merged:
+                merged[section] = _joined(section, merged[section], entries, documents[jail].file, errors)
+                continue
             target = merged.setdefault(section, {})
             for key, entry in entries.items():
                 if not section and key in ("extends", "summary"):
@@ -161,6 +167,21 @@ def combine(documents: Mapping[str, Document], options_of: OptionsOf = lambda _:
     if not all("shared_directories" in document.entries[""] for document in documents.values()):
         merged[""].pop("shared_directories", None)
     return _document("+".join(sorted(documents)), merged, headers, tables)
+
+
+def _joined(
+    section: str,
+    before: Mapping[str, RawSetting],
+    after: Mapping[str, RawSetting],
+    file: str,
+    errors: list[JailsshError],
+) -> dict[str, RawSetting]:
+    try:
+        return listed.join(before, after)
+    except ValueError as error:
+        why = f"[{section}] {error} is set differently in another jail of the account"
+        errors.append(ConfigError(file, why, hint="write one jail with the sections of both, or the same in both"))
+        return dict(before)
 
 
 def _left_out(documents: Mapping[str, Document], options_of: OptionsOf) -> Iterator[ConfigError]:
@@ -205,9 +226,10 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
     top = read_section(document, "", JAIL, errors)
     limits = read_section(document, "limits", JAIL, errors)
     env = _read_env(document, errors)
+    of_directories, directories = listed.read_directories(document, errors)
     plugins = tuple(sorted(set(plugins_of(document))))
     options: dict[str, Mapping[str, Value]] = {}
-    items = [*top.values(), *limits.values()]
+    items = [*top.values(), *limits.values(), *of_directories]
     for plugin in plugins:
         try:
             rows = plugin_settings(plugin, options_of(plugin))
@@ -239,10 +261,14 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
     values = {key: item.value for key, item in top.items() if key not in ("extends", "plugins")}
     values |= {"root": Root(str(values["root"])), "network": Network(str(values["network"])),
                "forward": Forward(str(values["forward"])), "record": Recorded(str(values["record"]))}  # fmt: skip
+    if top["umask"].origin == "default":
+        values["umask"] = listed.umask_of(directories, int(str(values["umask"])))
+    values["supplementary_groups"] = listed.with_groups(top["supplementary_groups"].value, directories)
     return JailConfig(
         name=name, file=document.file, places={plugin: _place(document, plugin) for plugin in plugins},
         plugins=plugins, limits=MappingProxyType(set_limits), env=env,  # type: ignore[arg-type]
-        access=MappingProxyType(access), options=MappingProxyType(options), items=tuple(items), **values,  # type: ignore[arg-type]
+        access=MappingProxyType(access), options=MappingProxyType(options), items=tuple(items),
+        directories=directories, **values,  # type: ignore[arg-type]
     )  # fmt: skip
 
 
@@ -267,7 +293,8 @@ def _check_sections(
     errors: list[JailsshError],
 ) -> None:
     """Add to ``errors`` sections that are of no plugin of the jail; what they set is checked where that can be."""
-    refuse_sections(document, {"", "limits", "env", *plugins, *known}, errors)
+    of_directories = {listed.SECTION, *filter(listed.is_section, document.entries)}
+    refuse_sections(document, {"", "limits", "env", *of_directories, *plugins, *known}, errors)
     misspelt = [plugin for plugin in plugins if plugin not in known]
     for section in document.entries:
         if section not in known or section in plugins:
@@ -296,6 +323,10 @@ def _in_file(file: str, origin: str) -> str:
 
 def place_of(config: JailConfig, plugin: str, path: str, home: str) -> str:
     """Return where ``plugin``'s directory ``path`` is set in ``config``, for an account with this ``home``."""
+    for each in config.directories:
+        text = each.place or each.path
+        if matches(home + text[1:] if text.startswith("~") else text, path):
+            return _in_file(config.file, each.origin)
     for item in config.items:
         if item.setting.section != plugin or item.setting.kind not in HOLDS_PATHS or item.origin == "default":
             continue

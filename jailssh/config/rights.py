@@ -37,6 +37,11 @@ class Table:
     data: bytes | JailsshError
 
 
+def is_who(word: str) -> bool:
+    """True if ``word`` can be somebody a right is for: a name, or ``@`` and a group."""
+    return _WHO.match(word) is not None
+
+
 def file_of(raw: Raw) -> str:
     """Return the path of the file that a setting of kind ``rights`` names, "" where it holds the lines itself."""
     return raw.strip() if isinstance(raw, str) and raw.startswith("/") else ""
@@ -120,7 +125,7 @@ def _fault(words: list[str]) -> tuple[str, str]:
     if why := _bad_pattern(words[1]):
         return f"{words[1]!r} {why}", "* matches part of one component, ** at the end any components; " + EXAMPLE
     for who in words[2:]:
-        if not _WHO.match(who):
+        if not is_who(who):
             return f"{who!r} is neither a name nor @group", f"separate names with blanks, {EXAMPLE}"
     return "", ""
 

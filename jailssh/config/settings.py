@@ -3,7 +3,8 @@
 Kinds: ``bool`` (yes/no), ``word``, ``words`` (separated by spaces or commas), ``text`` (quoted when it has a comma),
 ``texts`` (separated by commas), ``names`` (of variables,
 with or without a ``*`` at the end), ``path``, ``paths`` (separated by commas; ``~/…`` is below the home), ``int``,
-``count`` (not negative, may be empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``enum:a,b``,
+``count`` (not negative, may be empty), ``seconds``, ``size`` (bytes, or with K M G), ``octal``, ``octal?`` (may be
+empty), ``enum:a,b``,
 ``most`` (from 1, may be empty), ``bound`` (from 1, or none), ``memory`` (a size, a percentage or none), ``percent`` (or
 none), ``weight`` (1 to 10000, or none), ``nice``, ``duration`` (``90``, ``1h30m``), ``rate`` (bytes per second, or a
 class of the main file), ``addresses``, ``hours``, ``moment`` (a date with or without a time), ``rights`` (lines, or
@@ -37,6 +38,7 @@ class SettingKind(Word):
     SIZE = "size"
     OPTIONAL_SIZE = "size?"
     OCTAL = "octal"
+    OPTIONAL_OCTAL = "octal?"
     MOST = "most"
     BOUND = "bound"
     MEMORY = "memory"
@@ -139,6 +141,11 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "shared_directories", "bool", "no", "plugins may write what another one trusts or protects (unsafe)"),
     Setting("", "accept_env", "names", "", "variables to accept from the client, as in TZ EDITOR CI_*"),
     Setting("", "message", "text", "", "line for a denied user; empty: what the account allows"),
+    Setting("directories", "read", "texts", "", "directories of the host to show read-only, each with a path inside: "
+            "/srv/logs, /srv/www/site as /site, ~/%k"),
+    Setting("directories", "write", "texts", "", "directories to show writable, likewise"),
+    Setting("directories", "mode", "octal?", "", "mode of files made there, as in 0664; directories: x where r is"),
+    Setting("directories", "group", "word", "", "group of what is made there"),
     Setting("limits", "as", "size?", "", "address space of a process"),
     Setting("limits", "core", "size?", "0", "size of a core dump"),
     Setting("limits", "cpu", "count", "", "CPU seconds of a process"),
@@ -170,6 +177,7 @@ USER: tuple[Setting, ...] = (
     Setting("", "uid", "int", "", "uid of the account; it is refused if its uid is another one"),
     Setting("", "jail", "words", "", "jails of the account, or plugins with their defaults; several are combined"),
     Setting("", "home", "path", "", "path at which the jail shows the home; empty: its path on the host"),
+    *(row for row in JAIL if row.section == "directories" and row.name in ("read", "write")),
     *(row for row in JAIL if row.name in ("max_sessions", "addresses", "hours", "expires")),
 )
 

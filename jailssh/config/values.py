@@ -21,7 +21,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.,:+@%=/~-]+\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _BOOL = {"yes": True, "true": True, "on": True, "1": True, "no": False, "false": False, "off": False, "0": False}
 UNSET = -1
-"""The value of an empty ``count``, ``size?``, ``most``, ``duration`` or ``rate``: no limit is set."""
+"""The value of an empty ``count``, ``size?``, ``octal?``, ``most``, ``duration`` or ``rate``: no limit is set."""
 
 
 def words_of(raw: Raw) -> tuple[str, ...]:
@@ -269,6 +269,7 @@ _PARSERS: dict[str, Callable[[str], Value]] = {
     SettingKind.SIZE: _size,
     SettingKind.OPTIONAL_SIZE: _optional_size,
     SettingKind.OCTAL: _octal,
+    SettingKind.OPTIONAL_OCTAL: lambda text: _octal(text) if text else UNSET,
     SettingKind.MOST: _most,
     SettingKind.BOUND: _bound,
     SettingKind.WEIGHT: _weight,

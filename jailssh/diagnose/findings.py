@@ -23,6 +23,7 @@ from jailssh.config.settings import SettingKind
 from jailssh.core.errors import ConfigError, JailsshError
 from jailssh.core.names import escape
 from jailssh.host import accounts
+from jailssh.jail import listed
 from jailssh.jail.bounds import slice_properties
 from jailssh.jail.configuration import Configuration
 from jailssh.jail.definition import SAMPLE_ACCOUNT, JailDefinition, holders
@@ -140,7 +141,10 @@ def of_jails(configuration: Configuration, host: Directories, people: People | N
         wrong += _about_groups(definition.config)
         wrong += [] if inside else _about_end(configuration, definition, None)
         tables = [item for item in definition.config.items if item.lines]
-        users = _users(configuration, definition, inside) if tables else []
+        named = {(each.origin, each.who) for each in definition.config.directories if each.who}
+        users = _users(configuration, definition, inside) if tables or named else []
+        for origin, who in sorted(named):
+            wrong += _about_names(who, origin, definition.config, users)
         for item in tables:
             for claim in _claims(definition.config, item, users):
                 wrong += _about_pattern(claim, host)
@@ -148,7 +152,7 @@ def of_jails(configuration: Configuration, host: Directories, people: People | N
                     [] if claim.right.right == Grant.READ else [*_about_place(claim, host), *_about_modes(claim, host)]
                 )
             for line in item.lines:
-                wrong += _about_names(line, definition.config, users)
+                wrong += _about_names(Right.of(line.text).who, line.origin, definition.config, users)
     return Findings(_once(wrong), _once(notes))
 
 
@@ -170,6 +174,7 @@ def of_account(configuration: Configuration, name: str, host: Directories) -> Fi
             for roles in user.roles:
                 results = definition.results(replace(account, roles=roles))
                 notes += missing_in_home(definition.config, results, account)
+                notes += listed.notes_of(definition.config, replace(account, roles=roles), configuration.host, host)
                 wrong += _about_writable(definition.config, results, user, host)
     return Findings(_once(wrong), _once(notes))
 
@@ -420,11 +425,11 @@ def _about_writable(
     tables = {item.setting.section for item in config.items if item.setting.kind == SettingKind.RIGHTS and item.lines}
     found = []
     for plugin, result in zip(config.plugins, results, strict=True):
-        for shown in [bind.path for bind in result.binds if bind.writable and plugin not in tables]:
-            path = user.account.on_host(shown)
+        for bind in [bind for bind in result.binds if bind.writable and plugin not in tables]:
+            path = user.account.source_of(bind)
             inside = (f"{path}/{name}" for name in host.names(path))
             if not host.is_absent(path) and not any(host.can_write(user.writer, each) for each in (path, *inside)):
-                place = place_of(config, plugin, shown, user.account.home)
+                place = place_of(config, plugin, bind.path, user.account.home)
                 why = f"account {user.account.name} cannot write to {path}"
                 found.append(ConfigError(place, why, hint=chown_hint(path, [user.writer])))
     return found
@@ -455,17 +460,17 @@ def _matches(pattern: str, host: Directories) -> list[str]:
     return places
 
 
-def _about_names(line: RightsLine, config: JailConfig, users: Sequence[_User]) -> list[ConfigError]:
+def _about_names(whom: Sequence[str], origin: str, config: JailConfig, users: Sequence[_User]) -> list[ConfigError]:
     """Return what is to be said of names that no key, account or group of the jail has; nothing without accounts."""
     known = {name for user in users for name in user.names} | {"@all"}
     by_unix = bool(config.groups) or any(not user.shared for user in users)
     found = []
-    for who in Right.of(line.text).who if users else ():
+    for who in whom if users else ():
         if who in known or (by_unix and _of_this_host(who)):
             continue
         what = "group" if who.startswith("@") else "key" if not by_unix else "account"
         others = [name for name in known if name.startswith("@") == who.startswith("@")]
-        found.append(ConfigError(line.origin, f"unknown {what} {who!r} in this jail", hint=did_you_mean(who, others)))
+        found.append(ConfigError(origin, f"unknown {what} {who!r} in this jail", hint=did_you_mean(who, others)))
     return found
 
 

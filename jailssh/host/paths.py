@@ -103,6 +103,11 @@ class Layout:
         return f"{self.prefix}/libexec/jailssh/jailssh-run"
 
     @property
+    def made_library(self) -> str:
+        """The library that gives what programs in a jail make its mode and group (``[directories]``)."""
+        return f"{self.prefix}/libexec/jailssh/jailssh-made.so"
+
+    @property
     def recordings(self) -> str:
         """The recordings of sessions at a terminal, ``ACCOUNT.SESSION.cast``; root's alone."""
         return f"{self.state}/recordings"

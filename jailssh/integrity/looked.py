@@ -112,8 +112,8 @@ def _places(scene: Scene, person: Person) -> list[str]:
         results = scene.configuration.definition(person.jails).results(account)
     except JailsshError:
         return [person.entry.home]
-    shown = {account.home, *(bind.path for result in results for bind in result.binds)}
-    return sorted(map(account.on_host, shown))
+    shown = {account.source_of(bind) for result in results for bind in result.binds}
+    return sorted({account.on_host(account.home), *shown})
 
 
 def _plan(scene: Scene, person: Person) -> list[Any]:

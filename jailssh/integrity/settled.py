@@ -129,12 +129,15 @@ class Settled:
     def _keep(self, person: Person) -> None:
         configuration, name = self._scene.configuration, person.entry.name
         account = configuration.placed(to_account(person.entry))
-        results = configuration.definition(person.jails).results(account)
-        # A default ACL of a directory below leaves no trace in what is stamped.
-        if any(rule.create_only for result in results for rule in result.rules):
+        definition = configuration.definition(person.jails)
+        results = definition.results(account)
+        # A default ACL of a directory below leaves no trace in what is stamped, nor do modes of files.
+        if any(rule.create_only for result in results for rule in result.rules) or any(
+            each.group for each in definition.config.directories
+        ):
             return
-        shown = {account.home, *(bind.path for result in results for bind in result.binds)}
+        shown = {account.source_of(bind) for result in results for bind in result.binds}
         said = self.findings[name]
         rows = [[[error.what, error.why, error.hint] for error in part] for part in (said.wrong, said.notes)]
         stamp = self._stamp(person, self._of_jail(person.jails))
-        self._scene.kept.settle(_AREA, name, stamp, rows, sorted(map(account.on_host, shown)))
+        self._scene.kept.settle(_AREA, name, stamp, rows, sorted({account.on_host(account.home), *shown}))

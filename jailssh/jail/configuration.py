@@ -98,7 +98,7 @@ class Configuration:
             config = read_jail(combined_name(key), document, self.registry.options, self._all_plugins())
             plugins = tuple(self.registry.get(name) for name in config.plugins)
             facts = Jail(config.name, config.plugins, self.host.find_program)
-            self._definitions[key] = JailDefinition(config, plugins, facts, self.layout.root, members=self.host.members)
+            self._definitions[key] = JailDefinition(config, plugins, facts, self.layout.root, host=self.host)
         return self._definitions[key]
 
     def user(self, name: str) -> UserConfig | None:
@@ -108,9 +108,13 @@ class Configuration:
         return None if data is None else read_user(data, path, name)
 
     def placed(self, account: Account, user: UserConfig | None = None) -> Account:
-        """Return the account with its home where its jail shows it, which its own file (``user``) can say."""
+        """Return the account with what its own file (``user``) says: where its home is shown, and other directories."""
         user = user or self.user(account.name)
-        if user is None or user.uid != account.uid or user.home in ("", account.home):
+        if user is None or user.uid != account.uid:
+            return account
+        if user.directories:
+            account = replace(account, directories=user.directories)
+        if user.home in ("", account.home):
             return account
         return replace(account, home=user.home, host_home=account.home)
 
@@ -326,7 +330,7 @@ class Configuration:
     def _check_one(self, name: str) -> None:
         self.check((name,))
         definition = self.definition((name,))
-        check_directories(definition.config, definition.results(SAMPLE_ACCOUNT), SAMPLE_ACCOUNT)
+        check_directories(definition.config, definition.results(SAMPLE_ACCOUNT), SAMPLE_ACCOUNT, self.host)
 
     def _validate_user(self, name: str) -> None:
         user = self.user(name)
@@ -342,7 +346,7 @@ class Configuration:
         for roles in holders(definition, account, ring) if ring.keys or not ring.shared else ():
             holder = replace(self.placed(account, user), roles=roles)
             definition.check_plan(self.main, holder, user)
-            check_directories(definition.config, definition.results(holder), holder)
+            check_directories(definition.config, definition.results(holder), holder, self.host)
 
     def _check_named(self, user: UserConfig) -> None:
         """Raise for jails that the account's file names and that are not there (any more)."""

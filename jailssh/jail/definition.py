@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from jailssh.closure.errors import ImageError
 from jailssh.closure.manifest import WITH_CONTENT, Manifest
+from jailssh.config.directories import SECTION
 from jailssh.config.files import MainConfig, UserConfig
 from jailssh.config.jails import (
     JailConfig,
@@ -23,7 +24,7 @@ from jailssh.config.limits import access_of, log_rate_of
 from jailssh.config.specifiers import expanded, of_keys
 from jailssh.core.closed import Forward, Network, Root
 from jailssh.core.errors import ConfigError
-from jailssh.core.names import HostPath, JailPath
+from jailssh.core.names import HostPath, JailPath, is_below
 from jailssh.host.clock import local_offsets
 from jailssh.host.paths import Layout
 from jailssh.image.live import in_live_root, live_needs, live_tops
@@ -33,10 +34,11 @@ from jailssh.jail.bounds import rlimits, what_is_there
 from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
-from jailssh.jail.this_host import THIS_HOST
+from jailssh.jail.shown import Entry, denial, entries, filled, outside, show, tried, with_library
+from jailssh.jail.this_host import THIS_HOST, ThisHost
 from jailssh.plan.compile import JailSettings, compile_plan
 from jailssh.plugin.answers import raised, type_mismatch
-from jailssh.plugin.api import Account, ImageNeeds, Jail, Plugin, PluginResult, Ports, Value
+from jailssh.plugin.api import Account, ImageNeeds, Jail, Listed, Plugin, PluginResult, Ports, Value
 from jailssh.plugin.trials import Trial, Tried
 from jailssh.policy.rules import RuleError
 
@@ -68,7 +70,7 @@ class JailDefinition:
     plugins: tuple[Plugin, ...]
     facts: Jail
     root: str = ""
-    members: Callable[[str], tuple[tuple[str, int, int], ...]] = THIS_HOST.members
+    host: ThisHost = THIS_HOST
 
     @property
     def name(self) -> str:
@@ -81,6 +83,8 @@ class JailDefinition:
         needs += named_needs(self.config, needs, self.facts.find_program)
         if self.config.network == Network.HOST:
             needs += network_needs()
+        if self.config.directories:
+            needs += ((SECTION, ImageNeeds(files=(Layout().made_library,))),)
         # First, so that no data set has its own before.
         needs = name_needs(self.config.hostname, needs) + needs
         if self.config.root != Root.LIVE:
@@ -90,7 +94,7 @@ class JailDefinition:
 
     def programs(self) -> tuple[str, ...]:
         """Return the programs that the rules of an account with every right run, sorted."""
-        results = self.results(replace(SAMPLE_ACCOUNT, roles=self.words() | SAMPLE_ACCOUNT.roles))
+        results = self._given(replace(SAMPLE_ACCOUNT, roles=self.words() | SAMPLE_ACCOUNT.roles), judged=False)
         return tuple(
             sorted({rule.program for result in results for rule in result.rules if rule.builtin_reply is None})
         )
@@ -110,14 +114,32 @@ class JailDefinition:
         known: dict[Account, tuple[float, tuple[PluginResult, ...]]] = self.__dict__.setdefault("_known", {})
         since, results = known.get(account, (0.0, ()))
         if not since or time.monotonic() - since > _KEPT:
-            results = tuple(
-                self._ask(p, partial(p.account, self.facts, account), PluginResult, account) for p in self.plugins
-            )
+            results = self._given(account)
             refuse_sessions(self.config, results)
             refuse_clashes(self.config, results, account)
             for old in (account, *list(known)[: 1 - _FEW]):
                 known.pop(old, None)
             known[account] = time.monotonic(), results
+        return results
+
+    def _given(self, account: Account, *, judged: bool = True) -> tuple[PluginResult, ...]:
+        """Return what the plugins give; without ``judged`` to one who has every right, as no account need have."""
+        seen = entries(self.config, account, judged=judged)
+
+        def answer(plugin: Plugin, values: Mapping[str, Value]) -> PluginResult:
+            return denial(plugin, values, seen, self.config) or plugin.account(self.facts, account, values)
+
+        results = tuple(self._ask(p, partial(answer, p), PluginResult, account, seen) for p in self.plugins)
+        if seen is not None:
+            results = show(self.config, self.plugins, results, seen, account)
+            results = with_library(self.config, results, seen, Layout().made_library, self.host)
+        for plugin in self.plugins:
+            if not any(option.listed == Listed.INSIDE for option in plugin.options):
+                continue
+            name, text = outside(plugin.options, self._values(plugin, account, seen), results, account)
+            if name:
+                error = ConfigError(f"[{plugin.name}] {name}", f"{text} is not in a directory that the jail shows")
+                raise locate(self.config, plugin.name, error)
         return results
 
     def ports(self) -> Ports | None:
@@ -126,18 +148,36 @@ class JailDefinition:
 
     def trials(self, account: Account) -> dict[str, tuple[Trial, ...] | None]:
         """Return what each plugin announces to be tried for ``account``, None for one that announces nothing."""
-        return {
-            plugin.name: self._ask(plugin, partial(plugin.trials, self.facts, account), tuple[Trial, ...], account)
-            if isinstance(plugin, Tried)
-            else None
-            for plugin in self.plugins
-        }
+        seen = entries(self.config, account)
+        someone = tried(seen, account)
+        rules = {name: given.rules for name, given in zip(self.config.plugins, self.results(account), strict=True)}
+        interactive = {name: any(rule.interactive_login for rule in each) for name, each in rules.items()}
+
+        def of(plugin: Plugin) -> tuple[Trial, ...] | None:
+            if not isinstance(plugin, Tried):
+                return None
+            # Who has a shell has the home that passwd(5) says.
+            if someone is None or (someone is not account and interactive[plugin.name]):
+                return ()
+            question = partial(plugin.trials, self.facts, someone)
+            return self._ask(plugin, question, tuple[Trial, ...], account, seen)
+
+        return {plugin.name: of(plugin) for plugin in self.plugins}
+
+    def on_host(self, account: Account, place: str) -> str:
+        """Return the directory of the host that the jail of ``account`` shows at ``place``."""
+        binds = [bind for result in self.results(account) for bind in result.binds if is_below(place, bind.path)]
+        if not binds:
+            return account.on_host(place)
+        nearest = max(binds, key=lambda bind: len(bind.path))
+        return account.source_of(nearest) + place[len(nearest.path) :]
 
     def words(self) -> frozenset[str]:
         """Return every word in a setting of the jail's plugins: all that any right can be given to is among them."""
         values = chain.from_iterable(options.values() for options in self.config.options.values())
         texts = chain.from_iterable((v,) if isinstance(v, str) else v for v in values if isinstance(v, str | tuple))
-        return frozenset(word for text in texts for word in text.split())
+        named = {word for each in self.config.directories for word in each.who}
+        return frozenset(word for text in texts for word in text.split()) | named
 
     def _ask(
         self,
@@ -145,11 +185,11 @@ class JailDefinition:
         question: Callable[[Mapping[str, Value]], _Answer],
         kind: type[_Answer],
         account: Account | None = None,
+        seen: tuple[Entry, ...] | None = None,
     ) -> _Answer:
         """Return what the plugin answers, with its settings as they are for ``account`` where it is about one."""
         try:
-            values = self.config.options[plugin.name]
-            answer = question(expanded(plugin.name, plugin.options, values, account) if account else values)
+            answer = question(self._values(plugin, account, seen))
             if fault := type_mismatch(answer, kind):
                 hint = "the plugin is at fault: correct it, or do not use it"
                 raise ConfigError(f"plugin {plugin.name}", f"returned a wrong type: {fault}", hint=hint)
@@ -159,12 +199,20 @@ class JailDefinition:
         except (Exception, SystemExit) as error:  # a third party's plugin may raise anything
             raise locate(self.config, plugin.name, raised(plugin.name, error)) from error
 
+    def _values(self, plugin: Plugin, account: Account | None, seen: tuple[Entry, ...] | None) -> Mapping[str, Value]:
+        values = self.config.options[plugin.name]
+        if account:
+            values = expanded(plugin.name, plugin.options, values, account)
+            values = filled(plugin.options, values, seen, account) if seen else values
+        return values
+
     def check_plan(self, main: MainConfig, account: Account, user: UserConfig | None = None) -> None:
         """Raise unless a plan of ``account`` can be made."""
         results = self.results(account)
         settings = self.settings(main, user)
         if self.config.linger:
-            refuse_useless(self.config, self.results(replace(account, roles=self.words() | account.roles)))
+            every = self._given(replace(account, roles=self.words() | account.roles), judged=False)
+            refuse_useless(self.config, every)
         try:
             with in_file(self.config.file):
                 compile_plan(account, settings, results, HostPath("/image"), NO_FILTER)
@@ -175,7 +223,7 @@ class JailDefinition:
 
     def settings(self, main: MainConfig, user: UserConfig | None = None) -> JailSettings:
         """Return what the plan compiler needs to know of the configuration; ``user`` may have limits of its own."""
-        config = self.config
+        config, host = self.config, self.host
         limits = {**config.access, **(user.access if user else {})}
         refuse_bounds(config, limits)
         memory, cpus = what_is_there(config)
@@ -201,7 +249,7 @@ class JailDefinition:
             recordings=HostPath(Layout(self.root).recordings),
             record_size=config.record_size,
             log=log_rate_of(limits) if config.log else None,
-            members={name: self.members(name) for name in config.supplementary_groups} if config.group_members else {},
+            members={name: host.members(name) for name in config.supplementary_groups} if config.group_members else {},
         )
 
 
@@ -214,7 +262,10 @@ def holders(definition: JailDefinition, account: Account, ring: Keyring) -> dict
     if not ring.keys:
         return {account.roles: ()}
     values = chain.from_iterable(options.values() for options in definition.config.options.values())
-    mentioned = definition.words() | (ring.keys.keys() if of_keys(values) else frozenset())
+    listed = (*definition.config.directories, *account.directories)
+    values = chain(values, (text for each in listed for text in (each.path, each.place)))
+    mentioned = definition.words() | {word for each in account.directories for word in each.who}
+    mentioned |= ring.keys.keys() if of_keys(values) else frozenset()
     found: dict[frozenset[str], list[str]] = {}
     for name in ring.keys:
         found.setdefault(frozenset((*(ring.roles(name) & mentioned), "@all")), []).append(name)

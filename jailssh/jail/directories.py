@@ -9,22 +9,33 @@ from jailssh.config.jails import JailConfig, place_of
 from jailssh.core.closed import Shown
 from jailssh.core.errors import ConfigError, raise_all
 from jailssh.core.names import is_below
+from jailssh.jail.listed import faults_of
+from jailssh.jail.shown import entries
+from jailssh.jail.this_host import THIS_HOST, ThisHost
 from jailssh.jail.writable import default_acls
-from jailssh.plugin.api import Account, PluginResult
+from jailssh.plugin.api import Account, Bind, PluginResult
 
 
-def check_directories(config: JailConfig, results: Sequence[PluginResult], account: Account) -> None:
-    """Raise for each directory outside of the home that ``results``, one of each plugin, show and that is not there."""
+def check_directories(
+    config: JailConfig, results: Sequence[PluginResult], account: Account, host: ThisHost = THIS_HOST
+) -> None:
+    """Raise for each directory outside of the home that ``results``, one of each plugin, show and that is not there.
+
+    What ``[directories]`` lists must be reached without links, and have the group that it gives to new files.
+    """
+    listed = {entry.source for entry in entries(config, account) or ()}
     missing = {
         (plugin, bind.path): ConfigError(
             place_of(config, plugin, bind.path, account.home),
-            f"{bind.path!r} is not a directory",
-            hint=f"create it, owned by the account that writes: mkdir -p {bind.path}",
+            f"{account.source_of(bind)!r} is not a directory",
+            hint=f"create it, owned by the account that writes: mkdir -p {account.source_of(bind)}",
         )
         for plugin, result in zip(config.plugins, results, strict=True)
         for bind in result.binds
-        if not bind.optional and not is_below(bind.path, account.home) and not os.path.isdir(bind.path)
+        if not (bind.optional or _is_at_home(bind, account) or account.source_of(bind) in listed)
+        and not os.path.isdir(account.source_of(bind))
     }
+    raise_all(faults_of(config, account, host))
     raise_all(list(missing.values()))
     check_default_acls(config, results, account)
 
@@ -39,9 +50,9 @@ def check_default_acls(config: JailConfig, results: Sequence[PluginResult], acco
     ]
     if not keepers:
         return
-    written = {bind.path for given in results for bind in given.binds if bind.writable}
-    written |= {account.home} if any(given.home == Shown.WRITABLE for given in results) else set()
-    written = set(map(account.on_host, written))
+    written = {account.source_of(bind) for given in results for bind in given.binds if bind.writable}
+    if any(given.home == Shown.WRITABLE for given in results):
+        written.add(account.on_host(account.home))
     raise_all(
         [
             ConfigError(
@@ -62,14 +73,18 @@ def missing_in_home(config: JailConfig, results: Sequence[PluginResult], account
     """
     missing = {}
     for plugin, result in zip(config.plugins, results, strict=True):
-        roots = {bind.path for bind in result.binds if not bind.optional and not bind.writable}
-        inside = [root for root in roots if root.startswith(f"{account.home}/")]
+        read = [bind for bind in result.binds if not bind.optional and not bind.writable]
+        inside = {account.source_of(bind) for bind in read if _is_at_home(bind, account)}
         if not os.path.isdir(account.on_host(account.home)):
             continue
-        for root in sorted(root for root in map(account.on_host, inside) if not os.path.isdir(root)):
+        for root in sorted(root for root in inside if not os.path.isdir(root)):
             missing[root] = ConfigError(
                 place_of(config, plugin, root, account.home),
                 f"{root} does not exist, so {account.name} cannot log in",
                 hint=f"install -d -o {account.name} -g {account.group} {root}",
             )
     return list(missing.values())
+
+
+def _is_at_home(bind: Bind, account: Account) -> bool:
+    return is_below(account.source_of(bind), account.on_host(account.home))

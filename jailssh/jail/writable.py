@@ -29,11 +29,13 @@ _OBJECTS = ("objects", ".git/objects")
 class Directories:
     """The directories of this host; each is looked at once, for a bounded time.
 
-    ``silent``: why those that gave no answer are not known; they are taken for what cannot be seen.
+    ``silent``: why those that gave no answer are not known; they are taken for what cannot be seen.  ``kept``: what
+    others have found out about directories in the same run.
     """
 
     def __init__(self) -> None:
         self.silent: dict[str, HostError] = {}
+        self.kept: dict[tuple[str, ...], Any] = {}
         self._answers = Answers(_looked_at)
         self.names: Callable[[str], tuple[str, ...]] = cache(lambda path: tuple(self._ask("names", path, ())))
         self._owned: Callable[[str], tuple[int, int, int] | None] = cache(self._owner_of)

@@ -319,7 +319,9 @@ def _view(account: Account, results: Sequence[PluginResult]) -> _View:
             continue
         _check_bind(bind, account.home, account.host_home)
         before = merged.get(bind.path, Bind(bind.path, optional=True))
-        merged[bind.path] = Bind(bind.path, before.writable or bind.writable, before.optional and bind.optional)
+        merged[bind.path] = Bind(
+            bind.path, before.writable or bind.writable, before.optional and bind.optional, before.source or bind.source
+        )
     shown = [*merged.values()] + ([Bind(account.home, home == Shown.WRITABLE)] if home != Shown.NONE else [])
     binds = tuple(merged[path] for path in sorted(merged) if not _covered(merged[path], shown))
     tops = sorted({JailPath("/" + path.split("/")[1]) for path in (account.home, *(bind.path for bind in binds))})
@@ -337,13 +339,15 @@ def _shown(bind: Bind) -> Shown:
 def _check_bind(bind: Bind, home: str, host_home: str) -> None:
     if not is_clean_absolute(bind.path) or bind.path == "/":
         raise ConfigError(f"directory {bind.path!r}", "is not a plain absolute path")
-    if bind.path.split("/")[1] in RESERVED:
-        raise ConfigError(f"directory {bind.path}", "is a system directory, so a jail cannot show it")
+    for path in (bind.path, bind.source):
+        if path and path.split("/")[1] in RESERVED:
+            raise ConfigError(f"directory {path}", "is a system directory, so a jail cannot show it")
     if is_below(home, bind.path):
         raise ConfigError(f"directory {bind.path}", "contains the homes of accounts", hint="name a directory below it")
     # Root opens what lies outside of the home, so nothing of it may be a way through what the user can change.
     if (
         host_home
+        and not bind.source
         and not is_below(bind.path, home)
         and (is_below(bind.path, host_home) or is_below(host_home, bind.path))
     ):
@@ -423,14 +427,14 @@ def _binds(account: Account, view: _View, executable: bool) -> list[Record]:
     if view.home != Shown.NONE:
         inside.append(Record("bind", (account.on_host(account.home), account.home, view.home, run, "user", "must")))
     for bind in view.binds:
-        mode = _shown(bind)
+        mode, source = _shown(bind), account.source_of(bind)
         must = "optional" if bind.optional else "must"
-        if not is_below(bind.path, account.home):
-            outside.append(Record("bind", (bind.path, bind.path, mode, "noexec", "root", must)))
+        if not is_below(source, account.on_host(account.home)):
+            outside.append(Record("bind", (source, bind.path, mode, "noexec", "root", must)))
             continue
         # What the user may write there the user could also make.
         must = "make" if bind.writable and must == "must" else must
-        inside.append(Record("bind", (account.on_host(bind.path), bind.path, mode, run, "user", must)))
+        inside.append(Record("bind", (source, bind.path, mode, run, "user", must)))
     return [*outside, *inside]
 
 

@@ -21,6 +21,23 @@ from jailssh.policy.rules import Rule as Rule
 API_VERSION = 2
 
 
+@dataclass(frozen=True, kw_only=True)
+class Directory:
+    """An entry of a section ``[directories]`` as it is written: ``path`` of the host, ``place`` where it is seen.
+
+    ``place`` is "" for the same path.  ``who`` are roles (see :class:`Account`), none for everybody.  What is made
+    there gets ``mode`` (-1: as it is made) and ``group`` ("": the maker's).  ``origin`` is file, line and section.
+    """
+
+    path: str
+    place: str
+    writable: bool
+    who: tuple[str, ...]
+    mode: int
+    group: str
+    origin: str
+
+
 @dataclass(frozen=True)
 class Account:
     """The account that a plan is for, as NSS knows it.  ``home`` is where the jail shows its home.
@@ -30,6 +47,8 @@ class Account:
     ``roles`` are the names by which rights are given, each to itself: the account's name and ``@group`` for its Unix
     groups; in a shared account the key's name and ``@group`` for the groups of keys that it is in.  ``@all`` is always
     one of them.
+
+    ``directories`` are those of its own file, beside the jail's.
     """
 
     name: str
@@ -42,12 +61,17 @@ class Account:
     groups: tuple[tuple[str, int], ...] = ()
     roles: frozenset[str] = frozenset(("@all",))
     host_home: str = ""
+    directories: tuple[Directory, ...] = ()
 
     def on_host(self, path: str) -> str:
         """Return where the host has what the jail shows at ``path``: another place only for the home."""
         if not self.host_home or not (path == self.home or path.startswith(f"{self.home}/")):
             return path
         return self.host_home + path[len(self.home) :]
+
+    def source_of(self, bind: Bind) -> str:
+        """Return the directory of the host that ``bind`` shows."""
+        return bind.source or self.on_host(bind.path)
 
 
 class Grant(Word):
@@ -108,11 +132,15 @@ class ImageNeeds:
 
 @dataclass(frozen=True)
 class Bind:
-    """A host directory that the jail shows at the same path.  ``optional``: left out where absent at login."""
+    """A host directory that the jail shows at the same path.  ``optional``: left out where absent at login.
+
+    ``source``: the directory of the host where that has another path than in the jail; plugins leave it empty.
+    """
 
     path: str
     writable: bool = False
     optional: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -156,6 +184,22 @@ class PluginResult:
     ports: Ports | None = None
 
 
+class Listed(Word):
+    """What ``[directories]`` has to do with an option: it stands for directories of it, or lies in one.
+
+    ``ALL``: all of them.  ``READ``: those that are only read.  ``WRITABLE``: those that can be written to.  ``ONE``:
+    the only one of these.  ``INSTEAD``: nothing of it is meant where this is set.  ``INSIDE``: the value is a directory
+    in one that the jail shows, or ``/``.
+    """
+
+    ALL = "all"
+    READ = "read"
+    WRITABLE = "writable"
+    ONE = "one"
+    INSTEAD = "instead"
+    INSIDE = "inside"
+
+
 @dataclass(frozen=True)
 class Option:
     """One setting in the plugin's section of a jail file.
@@ -164,12 +208,17 @@ class Option:
     ``words``, ``texts`` (separated by commas), ``int``, ``size?`` (bytes, -1 where empty), ``octal``, ``enum:a,b``,
     ``rights`` (the absolute path of a root-owned file of lines ``RIGHT PATTERN WHO…``, or the lines themselves,
     separated by commas; the value is a tuple of lines for :meth:`Right.of`); ``default`` is written as in the file.
+
+    ``listed`` says what of the jail's ``[directories]`` is meant where the plugin's section names no directory, or how
+    the value has to do with it.
     """
 
     name: str
     kind: str
     default: str
     help: str
+    _: KW_ONLY
+    listed: Listed | None = None
 
 
 Value = bool | int | str | tuple[str, ...]

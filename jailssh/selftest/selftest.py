@@ -357,7 +357,7 @@ def _make_places(run: _Run, trials: Collection[Trial]) -> Places:
     for (place, visible), content in files.items():
         name = f"{'' if visible else '.'}jailssh-selftest.{run.token}{secrets.token_hex(2)}"
         path = f"{place.rstrip('/')}/{name}"
-        above = run.use.account.on_host(place)
+        above = run.use.definition.on_host(run.use.account, place)
         inverse = UndoAction(Operation.TRIAL_FILES, f"{above.rstrip('/')}/{name}", (run.entry.name, run.entry.uid))
         why: list[str] = []
 

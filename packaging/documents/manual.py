@@ -44,6 +44,7 @@ KINDS = {
     "names": "names of variables",
     "nice": "0 to 19",
     "octal": "an octal number",
+    "octal?": "an octal number",
     "path": "a path",
     "paths": "paths",
     "percent": "a percentage, or none",

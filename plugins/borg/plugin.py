@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Listed, Option, PluginResult, Reach, Rule, Value
 from jailssh.plugin.trials import Trial, denied
 from jailssh_plugins.pythons import ENVIRONMENT, INTERPRETER, modules
 from jailssh_plugins.roots import mounts, paths
@@ -27,8 +27,8 @@ class Borg:
     name = "borg"
     summary = "backups with BorgBackup (borg serve)"
     options = (
-        Option("repositories", "paths", "", "repositories, one directory each"),
-        Option("paths", "paths", "", "directories for any number of repositories"),
+        Option("repositories", "paths", "", "repositories, one directory each", listed=Listed.INSTEAD),
+        Option("paths", "paths", "", "directories for any number of repositories", listed=Listed.WRITABLE),
         Option("append_only", "bool", "no", "only add archives; the owner can restore deleted ones"),
         Option("storage_quota", "word", "", "maximum size of a repository, as in 500G; empty means no limit"),
         Option("program", "path", "", "path of a stand-alone borg; empty means the distribution's package"),

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_clean_absolute
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Listed, Option, PluginResult, Reach, Rule, Value
 from jailssh.plugin.trials import Trial
 from jailssh.policy.rules import UNBOUNDED
 from jailssh_plugins.command import trials
@@ -34,8 +34,8 @@ class Command:
     summary = "command lines that the administrator writes"
     options = (
         Option("commands", "texts", "", 'command lines, each in quotes: "report --days <int:1:365>"'),
-        Option("read", "paths", "", "directories that the programs can read, mounted read-only"),
-        Option("write", "paths", "", "directories that the programs can write to"),
+        Option("read", "paths", "", "directories that the programs can read, mounted read-only", listed=Listed.READ),
+        Option("write", "paths", "", "directories that the programs can write to", listed=Listed.WRITABLE),
         Option("files", "paths", "", "additional files and directories of this host for the image"),
         Option("proc", "bool", "no", "mount /proc for the programs"),
     )

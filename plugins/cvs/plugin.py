@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Listed, Option, PluginResult, Reach, Rule, Value
 from jailssh.plugin.trials import Trial, denied
 from jailssh_plugins.roots import mounts, paths
 
@@ -20,7 +20,11 @@ class Cvs:
     api_version = API_VERSION
     name = "cvs"
     summary = "CVS over ssh; committers to CVSROOT decide what runs in the jail"
-    options = (Option("repositories", "paths", "", "CVS repositories; readers must be able to write locks"),)
+    options = (
+        Option(
+            "repositories", "paths", "", "CVS repositories; readers must be able to write locks", listed=Listed.INSTEAD
+        ),
+    )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002
         """cvs alone: programs that CVSROOT names are started by a shell, which is not there."""

@@ -16,7 +16,19 @@ from dataclasses import replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below, is_clean_absolute
-from jailssh.plugin.api import API_VERSION, Account, Grant, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.api import (
+    API_VERSION,
+    Account,
+    Grant,
+    ImageNeeds,
+    Jail,
+    Listed,
+    Option,
+    PluginResult,
+    Reach,
+    Rule,
+    Value,
+)
 from jailssh.plugin.trials import Trial
 from jailssh_plugins.git import trials
 from jailssh_plugins.git.served import Served, from_directories, from_rights
@@ -43,9 +55,11 @@ class Git:
     name = "git"
     summary = "git clone, fetch and push below configured directories"
     options = (
-        Option("read", "paths", "", "directories of repositories to clone and fetch, mounted read-only"),
-        Option("write", "paths", "", "directories of repositories to push to, too"),
-        Option("roots", "paths", "", "directories of the repositories in rights"),
+        Option(
+            "read", "paths", "", "directories of repositories to clone and fetch, mounted read-only", listed=Listed.READ
+        ),
+        Option("write", "paths", "", "directories of repositories to push to, too", listed=Listed.WRITABLE),
+        Option("roots", "paths", "", "directories of the repositories in rights", listed=Listed.INSTEAD),
         Option(
             "rights", "rights", "", "table of who may read, write, create which repositories; replaces read and write"
         ),

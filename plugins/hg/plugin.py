@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Listed, Option, PluginResult, Reach, Rule, Value
 from jailssh.plugin.trials import Trial, denied, quoted
 from jailssh_plugins.pythons import ENVIRONMENT, modules
 from jailssh_plugins.roots import covered, mounts, paths
@@ -28,8 +28,8 @@ class Hg:
     name = "hg"
     summary = "Mercurial over ssh, for listed repositories"
     options = (
-        Option("read", "paths", "", "repositories to clone and pull, mounted read-only"),
-        Option("write", "paths", "", "repositories to push to, too"),
+        Option("read", "paths", "", "repositories to clone and pull, mounted read-only", listed=Listed.INSTEAD),
+        Option("write", "paths", "", "repositories to push to, too", listed=Listed.INSTEAD),
     )
 
     def image(self, jail: Jail, settings: Mapping[str, Value]) -> ImageNeeds:  # noqa: ARG002

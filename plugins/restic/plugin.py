@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Listed, Option, PluginResult, Reach, Rule, Value
 from jailssh.plugin.trials import Trial, denied
 from jailssh_plugins.roots import expand, mounts
 
@@ -21,7 +21,7 @@ class Restic:
     name = "restic"
     summary = "backups with restic (rclone serve restic)"
     options = (
-        Option("repository", "path", "", "directory of the repository"),
+        Option("repository", "path", "", "directory of the repository", listed=Listed.ONE),
         Option("append_only", "bool", "yes", "only add and read snapshots; only locks can be removed"),
     )
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from jailssh.core.errors import ConfigError
 from jailssh.core.names import is_below
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Listed, Option, PluginResult, Reach, Rule, Value
 from jailssh.plugin.trials import Trial
 from jailssh_plugins.roots import mounts, paths
 from jailssh_plugins.rsync import trials
@@ -28,8 +28,8 @@ class Rsync:
     name = "rsync"
     summary = "rsync over ssh, to and from configured directories"
     options = (
-        Option("read", "paths", "", "directories to copy from"),
-        Option("write", "paths", "", "directories to copy to; to allow both, list one in both"),
+        Option("read", "paths", "", "directories to copy from", listed=Listed.ALL),
+        Option("write", "paths", "", "directories to copy to; to allow both, list one in both", listed=Listed.WRITABLE),
         Option("delete", "bool", "yes", "allow the --delete and --remove options when copying to this host"),
         Option("overwrite", "bool", "yes", "overwrite existing files; no: leave them as they are (--ignore-existing)"),
         Option("munge", "bool", "no", "make symbolic links unusable on this host (--munge-links)"),

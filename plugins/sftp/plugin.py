@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Listed, Option, PluginResult, Reach, Rule, Value
 from jailssh.plugin.trials import Trial
 from jailssh_plugins.roots import expand
 from jailssh_plugins.sftp import trials
@@ -84,7 +84,13 @@ class Sftp:
         Option("write_only", "bool", "no", "drop box: new files only; no listing, reading, overwriting, removing"),
         Option("append_only", "bool", "no", "new files and reading only; no overwriting, moving, removing"),
         Option("umask", "word", "", "umask for new files, octal, as in 027; empty means the jail's umask"),
-        Option("start", "path", "", "start directory, absolute or ~/…; empty means the home"),
+        Option(
+            "start",
+            "path",
+            "",
+            "start directory, in one that is shown, or /; empty means the home",
+            listed=Listed.INSIDE,
+        ),
         Option("allow_requests", "words", "", "only these requests are allowed, names as for deny_requests"),
         Option("deny_requests", "words", "", "requests to refuse, names as sftp-server -Q requests prints them"),
         Option("log", "bool", "yes", "record file operations in the journal, with the session"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from jailssh.core.errors import ConfigError
-from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
+from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Listed, Option, PluginResult, Reach, Rule, Value
 from jailssh.plugin.trials import Trial, denied
 from jailssh_plugins.roots import expand, mounts
 
@@ -21,7 +21,13 @@ class Svn:
     name = "svn"
     summary = "Subversion over ssh (svnserve -t)"
     options = (
-        Option("root", "path", "", "directory where URLs begin: a repository, or a directory of repositories"),
+        Option(
+            "root",
+            "path",
+            "",
+            "directory where URLs begin: a repository, or a directory of repositories",
+            listed=Listed.INSTEAD,
+        ),
         Option("read_only", "bool", "no", "refuse commits; the directory is mounted read-only"),
     )
 

@@ -136,7 +136,9 @@ def test_every_setting(documents: Path) -> None:
     assert {row.name for row in settings.USER} <= terms(section(main, "users/NAME.conf"))
     assert {row.name for row in settings.JAIL if not row.section} <= terms(section(jail, "Settings"))
     assert {row.name for row in settings.JAIL if row.section == "limits"} <= terms(section(jail, "Limits"))
-    assert {row.section for row in settings.JAIL} == {"", "limits"}
+    listed = {row.name for row in settings.JAIL if row.section == "directories"}
+    assert listed <= terms(section(jail, "Directories of the host"))
+    assert {row.section for row in settings.JAIL} == {"", "limits", "directories"}
 
 
 def test_every_shipped_jail(documents: Path) -> None:
@@ -193,8 +195,9 @@ def test_examples_of_jails(documents: Path) -> None:
         read_jail("example", read_document(block, "example"), registry.options, registry.plugins)
         for block in configurations(source(documents, "jailssh-jail.5"))
     ]
-    assert [jail.plugins for jail in jails] == [("sftp",), ("git", "sftp"), ("sftp",), ("shell",)]
-    assert jails[1].env == (("LANG", "C.UTF-8"),)
+    site = ("rsync", "scp", "sftp", "shell")
+    assert [jail.plugins for jail in jails] == [("sftp",), ("sftp",), ("git", "sftp"), site, ("sftp",), ("shell",)]
+    assert jails[2].env == (("LANG", "C.UTF-8"),)
 
 
 def test_examples_of_specs(documents: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.mutations.table import Mutation
 
 FS, EDITOR = "tests/unit/files/test_fs.py", "tests/unit/files/test_editor.py"
+LISTED = "tests/unit/config/test_directories.py"
 COMPILE, CODEC, VECTORS = (
     "tests/unit/plan/test_compile.py",
     "tests/unit/plan/test_codec.py",
@@ -101,8 +102,8 @@ UNDO = (
 )  # fmt: skip
 
 PLANS = (
-    python("plans: nothing of the system is shown", "    if bind.path.split(\"/\")[1] in RESERVED:", "    if False:",
-        COMPILE),
+    python("plans: nothing of the system is shown", "        if path and path.split(\"/\")[1] in RESERVED:",
+        "        if False:", COMPILE),
     python("plans: no home is the system's", "    if top in RESERVED:", "    if False:", COMPILE),
     python("plans: the homes of others are not shown", "    if is_below(home, bind.path):\n", "    if False:\n",
         COMPILE),
@@ -156,10 +157,15 @@ SETTINGS = (
         "        network = ipaddress.ip_network(word)\n",
         "        network = ipaddress.ip_network(word, strict=False)\n", CONFIG, "tests/unit/config/test_limits.py"),
     python("settings: directories of a jail are there",
-        "        if not bind.optional and not is_below(bind.path, account.home) and not os.path.isdir(bind.path)",
-        "        if False",
+        "        and not os.path.isdir(account.source_of(bind))",
+        "        and False",
         "tests/root/config/test_config_faults.py"
         "::test_a_mistake_is_named_with_file_line_and_cure[root that does not exist]"),
+    python("directories: nothing is read-only in what is writable", "    if inside and held:", "    if False:", LISTED),
+    python("directories: who is not named sees nothing",
+        "        if each.who and account.roles.isdisjoint(each.who):", "        if False:", LISTED),
+    python("directories: what sessions do not see is not shown elsewhere",
+        "            if is_below(inside, name) or is_below(name, inside):", "            if False:", LISTED),
 )  # fmt: skip
 
 LANGUAGES = (

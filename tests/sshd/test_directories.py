@@ -1,0 +1,203 @@
+"""``[directories]``: people of a group and a web server share a site, by every plugin, and what is read stays so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.abilities import REPO
+from tests.sshd.people import People
+from tests.sshd.world import World
+
+pytestmark = pytest.mark.needs("root", "sshd", "sftp", "scp", "rsync", "borg", "journald", "login-program")
+
+SITE, LOG = "/srv/www/site", "/srv/www/logs/access.log"
+ADMIN = f"""
+set -e
+groupadd web
+usermod -aG web www-data
+install -d /srv/www /srv/www/logs
+install -d -g web -m 2775 {SITE}
+echo line >{LOG}
+"""
+# What each client leaves on the host: files that it sends with modes of its own.
+MADE: dict[str, Callable[[World, str], object]] = {
+    "sftp": lambda world, at: world.client.sftp("ann", f"mkdir {at}\nput page {at}/put\nput -p page {at}/kept\n"),
+    "sftp-chmod": lambda world, at: world.client.sftp("ben", f"mkdir {at}\nchmod 700 {at}\nput -pr deep {at}/\n"),
+    "scp": lambda world, at: world.client.scp(["-rp", "deep", f"ben@scratch:{at}"]),
+    "scp-old": lambda world, at: world.client.scp(["-O", "-rp", "deep", f"ann@scratch:{at}"]),
+    "rsync": lambda world, at: world.client.rsync(["-aAX", "deep/", f"ann@scratch:{at}"]),
+    "rsync-chmod": lambda world, at: world.client.rsync(["-rptgo", "--chmod=F600,D700", "deep/", f"ben@scratch:{at}"]),
+    "shell": lambda world, at: world.client.ssh("ben", f"mkdir {at} && echo text >{at}/f && cp {at}/f {at}/g"),
+}
+READ_ONLY: dict[str, Callable[[World], object]] = {
+    "sftp": lambda world: world.client.sftp("ann", "-put page /logs/new\n-rm /logs/access.log\n"),
+    "scp": lambda world: world.client.scp(["page", "ben@scratch:/logs/new"]),
+    "scp-old": lambda world: world.client.scp(["-O", "page", "ben@scratch:/logs/new"]),
+    "rsync": lambda world: world.client.rsync(["page", "ann@scratch:/logs/new"]),
+    "shell": lambda world: world.client.ssh("ann", "echo >/logs/new; echo >>/logs/access.log; rm /logs/access.log"),
+}
+
+
+def example() -> str:
+    """Return the jail of jailssh-jail(5) as it is printed there."""
+    page = (REPO / "packaging/man/jailssh-jail.5.in").read_text()
+    text = page[page.index("# /etc/jailssh/jails/site.conf\n") :]
+    return text[: text.index(".Ed\n")]
+
+
+@pytest.fixture(scope="module")
+def site(world: World) -> World:
+    world.host.run(["sh", "-c", ADMIN], check=True)
+    world.host.write("/etc/jailssh/jails/site.conf", example())
+    world.jailssh("setup", "--yes")
+    for name in ("ann", "ben"):
+        world.host.run(["useradd", "-m", "-G", "web", name], check=True)
+        world.adduser(name, "site", "--yes")
+    world.client.write("page", "a page\n", 0o600)
+    world.client.run(
+        ["sh", "-c", "umask 077; mkdir -p deep/er && echo text >deep/er/f && chmod 400 deep/er/f"], check=True
+    )
+    return world
+
+
+def test_the_example_is_short() -> None:
+    assert len([line for line in example().splitlines() if line and line[0] != "#"]) <= 10
+
+
+@pytest.mark.parametrize("by", MADE)
+def test_what_is_made_has_mode_and_group(site: World, by: str) -> None:
+    MADE[by](site, f"/site/{by}")
+    found = site.host.run(["find", f"{SITE}/{by}", "-printf", "%y %m %g\n"], check=True).stdout.splitlines()
+    assert len(found) >= 3
+    assert set(found) == {"d 2775 web", "f 664 web"}
+    done = site.host.run(["sh", "-c", f"find {SITE}/{by} -type f -exec cat {{}} + | wc -l"], user="www-data")
+    assert (done.code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("by", READ_ONLY)
+def test_what_is_read_stays_as_it_is(site: World, by: str) -> None:
+    READ_ONLY[by](site)
+    assert site.host.run(["ls", "/srv/www/logs"]).stdout == "access.log\n"
+    assert site.host.read(LOG) == b"line\n"
+
+
+def test_each_changes_what_the_other_has_made(site: World) -> None:
+    site.client.sftp("ann", "put page /site/both\n")
+    assert site.client.ssh("ben", "echo more >>/site/both; cat /site/both").stdout == "a page\nmore\n"
+    assert site.client.rsync(["-a", "page", "ben@scratch:/site/both"]).code == 0
+    assert site.client.sftp("ann", "chmod 600 /site/both\nget /site/both back\n").code == 0
+    assert site.host.run(["stat", "-c", "%a %G", f"{SITE}/both"]).stdout == "664 web\n"
+
+
+def test_clients_see_what_is_listed_and_nothing_of_the_system(site: World) -> None:
+    assert site.client.sftp("ann", "ls -1 /\n").stdout.splitlines()[1:] == ["/home", "/logs", "/site"]
+    assert site.client.sftp("ann", "ls -1 /home\n").stdout.splitlines()[1:] == ["/home/ann"]
+    assert "usr" in site.client.ssh("ann", "ls /").stdout
+
+
+def test_explain_knows_the_place_on_the_host(site: World) -> None:
+    said = site.jailssh("explain", "ann", "--", "scp -t /site/x", check=False).stdout
+    assert f"{SITE} of this host" in said
+
+
+def test_other_modes_are_told(site: World) -> None:
+    site.host.run(["sh", "-c", f"install -m 600 /dev/null {SITE}/odd"], check=True)
+    said = site.jailssh("config", "check", check=False)
+    assert (
+        f"a file or directory in {SITE}, such as {SITE}/odd: not of group web, or of another mode"
+        in said.stdout + said.stderr
+    )
+    site.host.run(["rm", f"{SITE}/odd"], check=True)
+
+
+def test_without_a_home_everything_is_as_the_rules_say(site: World) -> None:
+    jail = example().replace(", shell", "").partition("[directories @all]")[0]
+    site.host.write("/etc/jailssh/jails/nohome.conf", jail.replace("groups = web\n", ""))
+    site.host.run(["useradd", "-m", "-G", "web", "guest"], check=True)
+    site.adduser("guest", "nohome", "--yes")
+    done = site.jailssh("selftest", "guest", check=False)
+    assert done.code == 0, done
+    assert site.client.sftp("guest", "pwd\n").stdout.splitlines()[-1] == "Remote working directory: /site"
+
+
+def test_a_group_that_nobody_is_in_is_told(site: World) -> None:
+    site.host.write("/etc/jailssh/jails/site.conf", example() + "\n[directories @wbe]\nread = /srv/www\n")
+    said = site.jailssh("config", "check", check=False)
+    site.host.write("/etc/jailssh/jails/site.conf", example())
+    assert "unknown group '@wbe' in this jail" in said.stdout + said.stderr
+
+
+# Each person of a shared account has a directory, a group of them a second one; all of it in the place of the home.
+TEAM = """plugins = sftp, rsync, borg
+root = live
+[directories]
+write = ~/%k as /own
+[directories @writers]
+write = /srv/team as /team
+[sftp]
+start = /
+"""
+
+
+def test_keys_have_directories_of_their_own(world: World) -> None:
+    people = People(world, "desk")
+    world.host.run(["useradd", "-m", "desk"], check=True)
+    world.host.run(["install", "-d", "-o", "desk", "/srv/team"], check=True)
+    world.host.write("/etc/jailssh/jails/team.conf", TEAM)
+    world.jailssh("adduser", "desk", "--jail", "team", "--yes")
+    for name, group in (("cleo", ["--group", "writers"]), ("dora", [])):
+        world.jailssh("keys", "add", "desk", name, people.make(name), *group)
+    config = "-F", ".ssh/of-cleo.config"
+    assert world.client.sftp("desk", "ls -1\n", options=config).stdout.splitlines()[1:] == ["own", "team"]
+    assert world.client.sftp("desk", "put page own/x\nput page /team/x\n", options=config).code == 0
+    assert world.host.run(["ls", "/home/desk/cleo/x", "/srv/team/x"]).code == 0
+    other = "-F", ".ssh/of-dora.config"
+    assert world.client.sftp("desk", "ls -1\n", options=other).stdout.splitlines()[1:] == ["own"]
+    assert world.client.sftp("desk", "get /own/x\n", options=other).code != 0
+    shell = f"ssh -F {world.client.home}/.ssh/of-dora.config"
+    assert world.client.run(["rsync", "-e", shell, "page", "desk@scratch:/own/by-rsync"]).code == 0
+    assert world.host.run(["ls", "/home/desk/dora/by-rsync"]).code == 0
+    env = {"BORG_RSH": shell, "BORG_BASE_DIR": f"{world.client.home}/.borg"}
+    for words in (
+        ["init", "-e", "none", "ssh://desk@scratch/own/r"],
+        ["create", "ssh://desk@scratch/own/r::a", "page"],
+    ):
+        done = world.client.run(["borg", *words], env=env)
+        assert done.code == 0, done
+    assert world.client.run(["borg", "init", "-e", "none", "ssh://desk@scratch/team/r"], env=env).code != 0
+
+
+# What the administrator can do to a listed directory, and what apply says of it then.
+FAULTS = {
+    "gone": ("mv {0} {0}.off", "is not a directory"),
+    "link": ("mv {0} {0}.off && ln -s {0}.off {0}", "is a link"),
+    "file": ("mv {0} {0}.off && touch {0}", "is not a directory"),
+    "group": ("chgrp root {0}", "get another group"),
+    "no-setgid": ("chmod g-s {0}", "get another group"),
+    "way": ("chmod 777 /srv/www", "everybody on this host can replace"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_wrong_on_the_host_is_told_and_mended(site: World, fault: str) -> None:
+    act, said = FAULTS[fault]
+    site.host.run(["sh", "-c", act.format(SITE)], check=True)
+    try:
+        done = site.jailssh("config", "check", check=False)
+        assert done.code == 1
+        assert "[directories] write" in done.stderr
+        assert said in done.stderr
+        if said.startswith("is "):
+            assert site.client.ssh("ann", "echo in").code == 125
+    finally:
+        back = f"[ ! -e {SITE}.off ] || {{ rm -f {SITE}; mv {SITE}.off {SITE}; }}; chgrp web {SITE}; chmod 2775 {SITE}"
+        site.host.run(["sh", "-c", f"{back}; chmod 755 /srv/www"], check=True)
+
+
+def test_a_mount_inside_is_told(site: World) -> None:
+    site.host.run(["sh", "-c", f"mkdir {SITE}/m && mount -t tmpfs none {SITE}/m"], check=True)
+    said = site.jailssh("config", "check", check=False)
+    site.host.run(["sh", "-c", f"umount {SITE}/m && rmdir {SITE}/m"], check=True)
+    assert f"{SITE}/m is mounted in {SITE}" in said.stdout + said.stderr
