@@ -16,7 +16,6 @@ from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 
 from jailssh.core import asking
-from jailssh.core import asking
 from jailssh.core.closed import Network, Recorded, Shown
 from jailssh.core.errors import ConfigError
 from jailssh.core.home_readers import Kind, covers

@@ -9,6 +9,7 @@ from dataclasses import KW_ONLY, dataclass
 from enum import IntEnum
 
 from jailssh.config.authorized import blob_of
+from jailssh.config.keys import fingerprint
 from jailssh.core import journal_fields as fields
 from jailssh.core.asking import PLUGIN, Wish
 from jailssh.core.closed import Word
@@ -177,7 +178,7 @@ def _of(line: str, label: str) -> dict[str, str]:
     blob = blob_of(line)
     words = line.split()
     kind = words[words.index(blob) - 1] if blob in words else ""
-    return {fields.KEY: label, fields.FINGERPRINT: keys.fingerprint(blob), fields.PUBLIC_KEY: f"{kind} {blob}"}
+    return {fields.KEY: label, fields.FINGERPRINT: fingerprint(blob), fields.PUBLIC_KEY: f"{kind} {blob}"}
 
 
 def _password(asker: _Asker, request: Request) -> list[str]:

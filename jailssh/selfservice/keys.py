@@ -70,7 +70,7 @@ def _until(key: KeyLine, now: float) -> str:
 def add(
     layout: Layout, user: str, name: str, key: Key, rules: Rules, now: float, fault: Fault = no_fault
 ) -> list[KeyLine]:
-    """Add ``key`` as ``name``, under the lock of the set-up; return own keys that have ended, which go on this occasion.
+    """Add ``key`` as ``name``, under the lock of the set-up; return own keys that have ended and go now.
 
     Raises :class:`NotAllowedError` where the rules say no, and nothing is changed.
     """
@@ -114,6 +114,8 @@ def remove(layout: Layout, user: str, which: str, *, last: bool, now: float) -> 
     key = choose(keys, which)
     left = [each for each in keys if each is not key and not has_ended(each.ends, now)]
     if not left and not last:
-        raise NotAllowedError("this is the last key; without it you cannot log in by key. If you mean it: remove --last")
+        raise NotAllowedError(
+            "this is the last key; without it you cannot log in by key. If you mean it: remove --last"
+        )
     raise_all(list(key_removal.remove(layout, user, key.fingerprint).errors))
     return key

@@ -119,7 +119,7 @@ class Server:
 
 
 def _read(connection: socket.socket) -> bytes:
-    """Return all that comes until its end, b"" for what does not end in time; more than fits is cut off and is wrong."""
+    """Return all that comes until its end, cut where it is too long; b"" for what does not end in time."""
     end, data = time.monotonic() + READ_WITHIN, bytearray()
     while len(data) <= MOST:
         left = end - time.monotonic()

@@ -9,6 +9,7 @@ import ctypes
 import os
 import resource
 from ctypes.util import find_library
+from typing import Any
 
 from jailssh.core.closed import Word
 from jailssh.core.names import escape
@@ -60,17 +61,15 @@ def change(name: str, old: bytes, new: bytes) -> tuple[Verdict, str]:
     said: list[str] = []
     phase = [True]
 
-    def converse(count: int, messages: object, answers: object, _data: object) -> int:
-        code: int = _converse(binding, libc, (count, messages, answers), (old, new, phase[0]), said)
-        return code
+    def converse(count: int, messages: Any, answers: Any, _data: Any) -> int:
+        return _converse(binding, libc, (count, messages, answers), (old, new, phase[0]), said)
 
     handle, flags = binding.PamHandle(), binding.PAM_DISALLOW_NULL_AUTHTOK
     conversation = binding.PamConv(binding.conv_func(converse), None)
     text = name.encode("utf-8", "surrogateescape")
     if libpam.pam_start(service().encode(), text, binding.byref(conversation), binding.byref(handle)):
         return Verdict.FAILED, "PAM cannot be started"
-    handle = handle.handle  # a pointer from here on
-    pointer = ctypes.c_void_p(handle)
+    pointer = ctypes.c_void_p(handle.handle)
     libpam.pam_set_item(pointer, binding.PAM_RUSER, ctypes.c_char_p(text))
     code = libpam.pam_authenticate(pointer, flags)
     if code != binding.PAM_SUCCESS:
@@ -89,25 +88,25 @@ def change(name: str, old: bytes, new: bytes) -> tuple[Verdict, str]:
 
 
 def _converse(
-    binding: object, libc: object, asked: tuple[int, object, object], secrets: tuple[bytes, bytes, bool], said: list[str]
+    binding: Any, libc: Any, asked: tuple[int, Any, Any], secrets: tuple[bytes, bytes, bool], said: list[str]
 ) -> int:
     """Answer PAM's questions (pam_conv(3)); one that is not understood ends the conversation."""
-    b, c = binding, libc  # of ctypes, which has no types
     count, messages, answers = asked
     old, new, verifying = secrets
-    array = ctypes.cast(c.calloc(count, ctypes.sizeof(b.PamResponse)), ctypes.POINTER(b.PamResponse))  # type: ignore[attr-defined]
+    array = ctypes.cast(libc.calloc(count, ctypes.sizeof(binding.PamResponse)), ctypes.POINTER(binding.PamResponse))
     for at in range(count):
-        message = messages[at].contents  # type: ignore[index]
+        message = messages[at].contents
         text = (message.msg or b"").decode("utf-8", "replace")
-        if message.msg_style in (b.PAM_ERROR_MSG, b.PAM_TEXT_INFO):  # type: ignore[attr-defined]
+        if message.msg_style in (binding.PAM_ERROR_MSG, binding.PAM_TEXT_INFO):
             said.append(escape(text.strip(), 200))
             continue
         answer = answer_to(text, old, new, verifying=verifying)
-        if message.msg_style != b.PAM_PROMPT_ECHO_OFF or answer is None:  # type: ignore[attr-defined]
+        if message.msg_style != binding.PAM_PROMPT_ECHO_OFF or answer is None:
             said.append(f"a question that only a person can answer: {escape(text.strip(), 100)}")
-            return b.PAM_CONV_ERR  # type: ignore[attr-defined, no-any-return]
-        ctypes.cast(ctypes.byref(array[at]), ctypes.POINTER(ctypes.c_void_p))[0] = c.strdup(answer)  # type: ignore[attr-defined]
-    answers[0] = array  # type: ignore[index]
+            return int(binding.PAM_CONV_ERR)
+        # A copy that PAM overwrites and frees; set as a pointer, since ctypes would set one to bytes of its own.
+        ctypes.c_void_p.from_buffer(array[at]).value = libc.strdup(answer)
+    answers[0] = array
     return 0
 
 
@@ -119,7 +118,7 @@ def answer_to(prompt: str, old: bytes, new: bytes, *, verifying: bool) -> bytes 
     words = prompt.casefold()
     is_new = any(word in words for word in ("new", "retype", "reenter", "re-enter", "again"))
     is_old = any(word in words for word in ("current", "old"))
-    if "password" not in words or is_new and is_old:
+    if "password" not in words or (is_new and is_old):
         return None
     if verifying:
         return None if is_new else old

@@ -41,6 +41,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "users": {"change", "config", "core", "files", "host", "jail", "plan", "publish", "services", "setup"},
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish", "services"},
+    "selfservice": {
+        "change", "config", "core", "daemon", "files", "host", "jail", "plugin", "services", "users",
+    },
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "setup"},
     "checks": {
         "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "plugin",
@@ -93,6 +96,7 @@ ENTRY_POINTS = (
     "jailssh.daemon.daemon",
     "jailssh.host.nss_helper",
     "jailssh.scratch.init",
+    "jailssh.selfservice.server",
 )
 PLUGIN_MAY_IMPORT = ("jailssh.plugin", "jailssh.core", "jailssh.policy.rules", "jailssh_plugins")
 
