@@ -146,9 +146,9 @@ static void hide(void)
 static void prompt(const char *text, char *line, size_t size)
 {
     bool asked = isatty(STDIN_FILENO);
+    hide(); /* what is typed before the prompt is flushed */
     if (asked)
         write_all(STDERR_FILENO, text, strlen(text));
-    hide();
     bool read = read_line(line, size);
     show_again();
     if (asked)
