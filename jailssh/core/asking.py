@@ -45,4 +45,4 @@ KEY_TYPES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "rsa": ("ssh-rsa",),
     }
 )
-"""The types of keys as the setting ``key_types`` names them (ssh-keygen(1), -t), and as keys say them."""
+"""Types of keys as the setting ``key_types`` names them (ssh-keygen(1), -t), and as keys say them."""

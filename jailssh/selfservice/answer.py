@@ -22,11 +22,10 @@ from jailssh.host.paths import Layout
 from jailssh.jail.configuration import NotJailedError, load_configuration
 from jailssh.jail.this_host import THIS_HOST
 from jailssh.plugin.api import Account
-from jailssh.selfservice import keys
+from jailssh.selfservice import keys, password
+from jailssh.selfservice.password import Verdict
 from jailssh.selfservice.request import BadRequestError, Request, parse
 from jailssh.selfservice.rules import NotAllowedError, Rules, read_key
-from jailssh.services import password
-from jailssh.services.password import Verdict
 
 _LONGEST = 511
 """Bytes of a password."""

@@ -15,7 +15,8 @@ from jailssh.core.errors import UsageError
 from jailssh.plugin.api import Value
 
 _LONGEST_NAME = 60
-_ED25519 = 32
+_ED25519 = {*KEY_TYPES["ed25519"], *KEY_TYPES["sk-ed25519"]}
+_ED25519_SIZE = 32
 _STAMP = "%Y%m%d%H%M"
 
 
@@ -61,7 +62,7 @@ def read_key(text: bytes, rules: Rules) -> Key:
     if len(keys) != 1:
         raise NotAllowedError("give one key at a time")
     key = keys[0]
-    if any(word in TYPES for word in key.comment.split()):
+    if any(f"{kind} AAAA" in key.comment for kind in TYPES):
         raise NotAllowedError("there are two keys in this line; give one key at a time")
     named = next((word for word, kinds in KEY_TYPES.items() if key.kind in kinds), key.kind)
     if named not in rules.types:
@@ -72,8 +73,8 @@ def read_key(text: bytes, rules: Rules) -> Key:
 
 def _judge_size(key: Key, rules: Rules) -> None:
     fields = _fields(key)
-    if key.kind.endswith("ed25519") or "sk-ssh-ed25519" in key.kind:
-        if len(fields[1]) != _ED25519:
+    if key.kind in _ED25519:
+        if len(fields[1]) != _ED25519_SIZE:
             raise NotAllowedError("the key is damaged")
     elif key.kind in KEY_TYPES["rsa"]:
         bits = int.from_bytes(fields[2], "big").bit_length()

@@ -27,9 +27,9 @@ from jailssh.files import fs
 from jailssh.host import bounded
 from jailssh.host.paths import Layout
 from jailssh.host.sockets import listen_at
+from jailssh.selfservice import password
 from jailssh.selfservice.answer import Answer, Code, answer
 from jailssh.selfservice.limits import Limits
-from jailssh.services import password
 
 READ_WITHIN, WORK_WITHIN, IDLE_EXIT = 10.0, 60.0, 600.0
 """Seconds for a request to come, for it to be done, and after which a service that systemd starts again ends."""

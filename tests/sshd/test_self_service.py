@@ -10,6 +10,7 @@ import pytest
 
 from jailssh.core import asking
 from jailssh.core import journal_fields as fields
+from jailssh.host.paths import Layout
 from jailssh.scratch.host import Finished
 from tests.sshd.world import World
 
@@ -34,8 +35,8 @@ class Own:
     def __init__(self, world: World, name: str) -> None:
         self.world, self.name = world, name
 
-    def ask(self, command: str, said: str | bytes = "", **how: bool) -> Finished:
-        return self.world.client.ssh(self.name, command, input=said, **how)
+    def ask(self, command: str, said: str | bytes = "") -> Finished:
+        return self.world.client.ssh(self.name, command, input=said)
 
     def make(self, name: str, *options: str) -> str:
         """Make a key; return its public half."""
@@ -224,11 +225,112 @@ def test_who_may_not(own: Own) -> None:
     assert asked_as(world, other, b"1\0list\0end\0") == b"1\nyour jail does not allow this\n"
 
 
+def test_who_hangs_up_changes_nothing_and_keeps_nobody(own: Own, word: Own) -> None:
+    world, before = own.world, word.hash()
+    whole = b"1\0password\0%s\0%s\0end\0" % (OLD.encode(), NEW.encode())
+    uid = world.uid("own-word")
+    for size in (0, 1, len(whole) // 2, len(whole) - 1):
+        asked_as(world, uid, whole[:size], reads=False)
+    assert word.hash() == before
+    # A hundred connections of one account that send nothing: one is read, the others are told, nobody else waits.
+    with world.host.popen(["python3", "-c", FLOOD, str(uid), asking.PLACE], stdout=subprocess.PIPE) as flood:
+        assert flood.stdout is not None
+        assert flood.stdout.readline() == b"99\n"
+        assert own.ask("jail-keys list").code == 0
+        assert "another request of yours is under way" in word.ask("jail-keys list").stderr
+        flood.kill()
+
+
+def test_what_cannot_be_written_is_told_and_nothing_is_half_done(own: Own) -> None:
+    host, before, key = own.world.host, own.lines(), own.make("full")
+    keys = "/etc/jailssh/keys"
+    for mount in (
+        f"mount --bind {keys} {keys} && mount -o remount,bind,ro {keys}",
+        f"cp -a {keys} /tmp/keys && mount -t tmpfs -o size=64k,mode=755 full {keys} && cp -a /tmp/keys/. {keys} && "
+        f"{{ head -c 1M /dev/zero >{keys}/.fill || true; }}",
+    ):
+        host.run(["sh", "-c", mount], check=True)
+        try:
+            done = own.ask("jail-keys add full", key)
+            assert done.code == 4, done
+            assert done.stderr.startswith("this cannot be done at the moment (reference ")
+            assert own.lines() == before
+        finally:
+            host.run(["umount", keys], check=True)
+    assert own.lines() == before
+    failed = own.told("failed")
+    assert len(failed) == 2
+    assert all(record[fields.REFERENCE] for record in failed)
+    assert own.ask("jail-keys add full", key).code == 0
+    assert own.ask("jail-keys remove full").code == 0
+
+
+def test_an_account_that_goes_meanwhile_gets_nothing(own: Own) -> None:
+    world, key = own.world, own.make("late")
+    world.adduser("own-late", "own")
+    late = Own(world, "own-late")
+    before, users = late.lines(), "/etc/jailssh/users/own-late.conf"
+    with (
+        world.host.popen(["flock", Layout().lock, "sh", "-c", "echo held; read line"], stdin=subprocess.PIPE,
+                         stdout=subprocess.PIPE) as holder,
+        world.client.start_ssh("own-late", "jail-keys add late", stderr=subprocess.PIPE) as client,
+    ):  # fmt: skip
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        assert client.stdin is not None
+        client.stdin.write(key.encode())
+        client.stdin.close()
+        client.stdin = None
+        world.host.wait_until(lambda: waits_for_lock(world), "the request waits for the lock")
+        world.host.run(["mv", users, "/tmp/own-late.conf"], check=True)
+        holder.communicate(b"\n")
+        said = client.communicate(timeout=30)[1]
+    assert b"this is for accounts in a jail" in said
+    assert late.lines() == before
+    world.host.run(["mv", "/tmp/own-late.conf", users], check=True)
+
+
+def test_without_the_service_that_is_said(own: Own) -> None:
+    world = own.world
+    world.host.run(["mv", asking.PLACE, f"{asking.PLACE}.away"], check=True)
+    try:
+        away = own.ask("jail-keys list")
+    finally:
+        world.host.run(["mv", f"{asking.PLACE}.away", asking.PLACE], check=True)
+    assert (away.code, away.stdout) == (4, "")
+    assert away.stderr.startswith("the service for this is not there")
+
+
+FLOOD = """
+import os, socket, sys, time
+fd = os.open(sys.argv[2], os.O_PATH)
+os.setresuid(*[int(sys.argv[1])] * 3)
+os.fchdir(fd)
+held = [socket.socket(socket.AF_UNIX) for _ in range(100)]
+for each in held:
+    each.connect("socket")
+told = 0
+for each in held:
+    each.settimeout(5 if told else 0.5)
+    try:
+        told += each.recv(100).startswith(b"4")
+    except TimeoutError:
+        pass
+print(told, flush=True)
+time.sleep(60)
+"""
+
+
+def waits_for_lock(world: World) -> bool:
+    """True if somebody waits for a lock of flock(2) on the host."""
+    return "->" in world.host.run(["cat", "/proc/locks"], check=True).stdout
+
+
 def own_request(world: World, data: bytes) -> bytes:
     return asked_as(world, 0, data)
 
 
-def asked_as(world: World, uid: int, data: bytes) -> bytes:
+def asked_as(world: World, uid: int, data: bytes, *, reads: bool = True) -> bytes:
     """Send a request as a uid of the host, by a descriptor of the directory that only root reaches."""
     script = (
         "import os, socket, sys\n"
@@ -238,6 +340,7 @@ def asked_as(world: World, uid: int, data: bytes) -> bytes:
         "s = socket.socket(socket.AF_UNIX)\n"
         f"s.connect({asking.SOCKET!r})\n"
         "s.sendall(sys.stdin.buffer.read())\n"
+        f"{reads} or sys.exit()\n"
         "s.shutdown(socket.SHUT_WR)\n"
         "out = b''\n"
         "while part := s.recv(4096):\n    out += part\n"
