@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
+from jailssh.config.home_keys import HomeKey
 from jailssh.config.keys import CERTIFICATE, TYPES, Key, Keyring, lines_of, words_of
 
 _PRINCIPALS = re.compile(r'principals="([^"]*)"')
@@ -77,8 +78,9 @@ def own_line(key: Key, name: str, ends: str, login_program: str) -> str:
 
     ``ends``: until when it authorizes logins, as sshd reads it, "" for ever.
     """
-    line = key.authorized(login_program, f"{OWN}{name}", terminal=True)
-    return f'expiry-time="{ends}",{line}' if ends else line
+    options = (f'expiry-time="{ends}"',) if ends else ()
+    own = Key(key.kind, key.blob, f"{OWN}{name}")
+    return HomeKey("", own, options, terminal=True, commands=()).authorized(login_program)
 
 
 def own_name(line: str) -> str:

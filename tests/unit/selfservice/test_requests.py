@@ -121,7 +121,7 @@ def test_names_of_keys(name: str) -> None:
 def test_the_line_of_an_own_key_says_whose_it_is_and_until_when() -> None:
     key = Key(*ed25519().split())
     line = own_line(key, "laptop", "203001010000", "/login")
-    assert line.startswith('expiry-time="203001010000",restrict,pty,command="/login" ssh-ed25519 ')
+    assert line.startswith('restrict,pty,expiry-time="203001010000",command="/login" ssh-ed25519 ')
     assert (own_name(line), end_in(line)) == ("laptop", "203001010000")
     given = key.authorized("/login", 'expiry-time="190001010000" self', terminal=True)
     assert (own_name(given), end_in(given)) == ("", "")
