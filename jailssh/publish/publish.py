@@ -13,7 +13,6 @@ from jailssh.closure.errors import NoJailError
 from jailssh.closure.sources import HostSources
 from jailssh.config.keys import Keyring
 from jailssh.config.settings import SettingKind
-from jailssh.core import asking
 from jailssh.core.closed import Recorded
 from jailssh.core.errors import ConfigError, JailsshError, ManyErrors, distinct, raise_all
 from jailssh.core.names import HostPath, JailPath
@@ -34,15 +33,13 @@ from jailssh.jail.this_host import to_account
 from jailssh.plan import codec
 from jailssh.plan.compile import RESERVED
 from jailssh.plugin.api import Account
-from jailssh.publish import key_rings, keys_wanted, plan_files, relayed
+from jailssh.publish import asked, key_rings, keys_wanted, plan_files, relayed
 from jailssh.publish.account_plan import InForce, Use, check_sources, difference
 from jailssh.services import log_sockets, slices
 from jailssh.services.sessions import end_kept
 
 STANDARD_TOPS = tuple(map(JailPath, ("/home", "/mnt", "/opt", "/srv", "/var")))
 """First components that every image has as mount points; others are added when the first account needs them."""
-
-_NOT_ASKED = "self-service does not run; to start it: systemctl enable --now jailsshd-self.socket"
 
 
 @dataclass(frozen=True)
@@ -185,12 +182,10 @@ def hold(configuration: Configuration, account: Account, published: Published) -
     """
     layout = configuration.layout
     config = configuration.definition(configuration.jails_for(account)).config
-    notes = [slices.hold(layout, account.uid, slice_properties(config))]
+    notes = [slices.hold(layout, account.uid, slice_properties(config)), asked.note(layout, config.plugins)]
     # Who logs has had a place since the plan was published: of thousands who do not, no plan is read again.
     if os.path.isdir(log_sockets.place(layout, account.uid)):
         notes.append(relayed.follow(layout, account.uid))
-    if asking.PLUGIN in config.plugins and not layout.root and not os.path.lexists(f"{layout.asking}/{asking.SOCKET}"):
-        notes.append(_NOT_ASKED)
     return replace(published, note="; ".join(filter(None, notes)))
 
 

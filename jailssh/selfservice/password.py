@@ -84,7 +84,9 @@ def change(name: str, old: bytes, new: bytes) -> tuple[Verdict, str]:
     libpam.pam_end(pointer, code)
     if code == binding.PAM_SUCCESS and accounts.password_hash(name) != before:
         return Verdict.CHANGED, ""
-    return Verdict.REFUSED, "; ".join(said) or f"PAM code {code}"
+    # Modules say it again for each try that they give.
+    reasons = [text for text in dict.fromkeys(said) if not text.startswith("Changing password for ")]
+    return Verdict.REFUSED, "; ".join(reasons) or f"PAM code {code}"
 
 
 def _converse(

@@ -138,6 +138,7 @@ def test_the_password_is_verified_judged_and_changed(word: Own) -> None:
     weak = word.ask("passwd", f"{OLD}\nabc\nabc\n")
     assert weak.code == 1
     assert weak.stderr.startswith("the new password was not taken: ")
+    assert "hanging" not in weak.stderr
     differ = word.ask("passwd", f"{OLD}\n{NEW}\n{NEW}x\n")
     assert (differ.code, differ.stderr) == (2, "the two new passwords differ; nothing was changed\n")
     cut = word.ask("passwd", f"{OLD}\n{NEW}")

@@ -55,7 +55,9 @@ def test_the_service_can_write_where_the_code_writes() -> None:
 
 
 def test_the_service_for_accounts_listens_where_jails_look_and_keeps_no_core() -> None:
-    assert unit("jailsshd-self.socket")["Socket"]["ListenStream"] == f"{asking.PLACE}/{asking.SOCKET}"
+    socket = unit("jailsshd-self.socket")["Socket"]
+    assert socket["ListenStream"] == f"{asking.PLACE}/{asking.SOCKET}"
+    assert socket["ExecStartPre"] == f"install -d -m 0700 {os.path.dirname(asking.PLACE)}"
     service = unit("jailsshd-self.service.in")["Service"]
     assert service["LimitCORE"] == "0"
     assert {"/etc", Layout().run} <= set(service["ReadWritePaths"].split())

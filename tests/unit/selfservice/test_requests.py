@@ -34,6 +34,11 @@ def ed25519(number: int = 1) -> str:
     return f"ssh-ed25519 {blob(b'ssh-ed25519', bytes([number]) * 32)}"
 
 
+def key_of(number: int = 1) -> Key:
+    kind, text = ed25519(number).split()
+    return Key(kind, text)
+
+
 def rsa(bits: int) -> str:
     modulus = b"\0" + (1 << bits - 1).to_bytes(bits // 8, "big")
     return f"ssh-rsa {blob(b'ssh-rsa', bytes((1, 0, 1)), modulus)}"
@@ -119,7 +124,7 @@ def test_names_of_keys(name: str) -> None:
 
 
 def test_the_line_of_an_own_key_says_whose_it_is_and_until_when() -> None:
-    key = Key(*ed25519().split())
+    key = key_of()
     line = own_line(key, "laptop", "203001010000", "/login")
     assert line.startswith('restrict,pty,expiry-time="203001010000",command="/login" ssh-ed25519 ')
     assert (own_name(line), end_in(line)) == ("laptop", "203001010000")
@@ -136,7 +141,7 @@ def test_ends() -> None:
 
 
 def test_a_key_is_chosen_by_one_name_alone() -> None:
-    lines = [own_line(Key(*ed25519(n).split()), name, "", "/login") for n, name in ((1, "a"), (2, "b"), (3, "b"))]
+    lines = [own_line(key_of(n), name, "", "/login") for n, name in ((1, "a"), (2, "b"), (3, "b"))]
     found = [keys.KeyLine(line, f"SHA256:{n}", own_name(line), "") for n, line in enumerate(lines)]
     assert keys.choose(found, "a") is found[0]
     assert keys.choose(found, "SHA256:2") is found[2]
