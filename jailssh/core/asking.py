@@ -20,6 +20,8 @@ INSIDE: Final = "/run/jailssh"
 SOCKET: Final = "socket"
 VERSION: Final = "1"
 END: Final = "end"
+RSA_MOST: Final = 8192
+"""Bits of an RSA key: a larger one would not fit into a field of the journal, from which it can be given back."""
 MOST: Final = 16384
 """Bytes of a request; REQUEST_MAX in ``jailssh/ask/main.c``."""
 

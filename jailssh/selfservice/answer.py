@@ -177,7 +177,8 @@ def _of(line: str, label: str) -> dict[str, str]:
     blob = blob_of(line)
     words = line.split()
     kind = words[words.index(blob) - 1] if blob in words else ""
-    return {fields.KEY: label, fields.FINGERPRINT: fingerprint(blob), fields.PUBLIC_KEY: f"{kind} {blob}"}
+    whole = {fields.PUBLIC_KEY: f"{kind} {blob}"} if len(blob) < journal.LIMIT - 100 else {}
+    return {fields.KEY: label, fields.FINGERPRINT: fingerprint(blob), **whole}
 
 
 def _password(asker: _Asker, request: Request) -> list[str]:

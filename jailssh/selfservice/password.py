@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
-from ctypes.util import find_library
 from typing import Any
 
 from jailssh.core.closed import Word
@@ -55,7 +54,7 @@ def change(name: str, old: bytes, new: bytes) -> tuple[Verdict, str]:
     # Imported here: it loads libraries, and nobody but this process needs them.
     from pam import __internals as binding
 
-    libc, libpam = ctypes.CDLL(None), ctypes.CDLL(find_library("pam") or "libpam.so.0")
+    libc, libpam = ctypes.CDLL(None), ctypes.CDLL("libpam.so.0")
     libc.strdup.restype, libc.strdup.argtypes = ctypes.c_void_p, (ctypes.c_char_p,)
     libc.calloc.restype, libc.calloc.argtypes = ctypes.c_void_p, (ctypes.c_size_t, ctypes.c_size_t)
     said: list[str] = []

@@ -10,7 +10,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from jailssh.config.keys import TYPES, Key, is_name, parse_keys
 from jailssh.config.values import UNSET
-from jailssh.core.asking import KEY_TYPES
+from jailssh.core.asking import KEY_TYPES, RSA_MOST
 from jailssh.core.errors import UsageError
 from jailssh.plugin.api import Value
 
@@ -78,6 +78,8 @@ def _judge_size(key: Key, rules: Rules) -> None:
             raise NotAllowedError("the key is damaged")
     elif key.kind in KEY_TYPES["rsa"]:
         bits = int.from_bytes(fields[2], "big").bit_length()
+        if bits > RSA_MOST:
+            raise NotAllowedError(f"RSA keys have {RSA_MOST} bits at most, this one has {bits}")
         if bits < rules.rsa_bits:
             raise NotAllowedError(f"RSA keys need {rules.rsa_bits} bits here, this one has {bits}")
 

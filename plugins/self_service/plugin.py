@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jailssh.core.asking import KEY_TYPES, PLUGIN
+from jailssh.core.asking import KEY_TYPES, PLUGIN, RSA_MOST
 from jailssh.core.errors import ConfigError
 from jailssh.plugin.api import API_VERSION, Account, ImageNeeds, Jail, Option, PluginResult, Reach, Rule, Value
 from jailssh.plugin.trials import Trial, denied
@@ -74,8 +74,8 @@ def _check(settings: Mapping[str, Value]) -> None:
     if settings["keys"] and not words:
         raise ConfigError("[self-service] key_types", "names no type", hint=f"as in: {' '.join(KEY_TYPES)}")
     bits = settings["rsa_bits"]
-    if not isinstance(bits, int) or not 2048 <= bits <= 16384:
-        raise ConfigError("[self-service] rsa_bits", "is not from 2048 to 16384", hint="as in: rsa_bits = 3072")
+    if not isinstance(bits, int) or not 2048 <= bits <= RSA_MOST:
+        raise ConfigError("[self-service] rsa_bits", f"is not from 2048 to {RSA_MOST}", hint="as in: rsa_bits = 3072")
 
 
 def _find(jail: Jail) -> str:

@@ -95,6 +95,7 @@ def test_keys_that_may_be_added(text: str) -> None:
     ("text", "why"),
     [
         (rsa(2048), "RSA keys need 3072 bits here, this one has 2048"),
+        (rsa(8200), "RSA keys have 8192 bits at most"),
         (f"ecdsa-sha2-nistp256 {blob(b'ecdsa-sha2-nistp256', b'nistp256', b'x' * 65)}", "type ecdsa are not allowed"),
         (f'command="/bin/sh" {ed25519()}', "options before a key are not allowed"),
         (f"{ed25519()}\n{ed25519(2)}", "one key at a time"),
