@@ -52,8 +52,9 @@ def named(text: Any) -> Any:
 def test_every_shipped_plugin_is_in_the_table() -> None:
     entry_points = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]["entry-points"]["jailssh.plugins"]
     folders = {path.parent.name for path in Path(__file__).parent.glob("*/plugin.py")}
-    assert set(entry_points) == folders
-    assert [name for name in folders if f"[{name}]({name}/README.md)" not in README] == []
+    named = {folder: folder.replace("_", "-") for folder in folders}
+    assert set(entry_points) == set(named.values())
+    assert [name for folder, name in named.items() if f"[{name}]({folder}/README.md)" not in README] == []
     assert all((REPO / "plugins" / name / "README.md").exists() for name in folders)
 
 

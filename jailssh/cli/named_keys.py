@@ -54,7 +54,7 @@ def _list(args: argparse.Namespace, context: Context) -> int:
     facts += [{"name": "", "fingerprint": told, "comment": comment} for told, comment in nameless]
     if not facts and not context.layout.root:
         accounts.get(args.user)  # Of an account that has gone, keys are listed.
-    lines = [f"{told}  {comment}".rstrip() for told, comment in nameless]
+    lines = [f"{told}  {comment}{_whose(comment)}".rstrip() for told, comment in nameless]
     context.facts(facts, [*(_table(ring) or [f"{args.user}: no named keys"]), *lines])
     return EXIT_OK
 
@@ -63,6 +63,10 @@ def _nameless(text: str) -> list[tuple[str, str]]:
     """Return fingerprint and comment of the keys in a file whose keys have no names: by either one of them goes."""
     lines = [line for line in lines_of(text) if authorized.blob_of(line)]
     return [(fingerprint(authorized.blob_of(line)), escape(authorized.comment_of(line), 200)) for line in lines]
+
+
+def _whose(comment: str) -> str:
+    return "  (added by the account itself)" if comment.startswith(authorized.OWN) else ""
 
 
 def _table(ring: Keyring) -> list[str]:

@@ -11,11 +11,15 @@ import re
 from collections.abc import Collection, Sequence
 from itertools import pairwise
 
+from jailssh.config.home_keys import HomeKey
 from jailssh.config.keys import CERTIFICATE, TYPES, Key, Keyring, lines_of, words_of
 
 _PRINCIPALS = re.compile(r'principals="([^"]*)"')
 _PASSED = re.compile(r"[\r\v\f]+")
 _MADE = "# Made by jailssh from "
+_ENDS = re.compile(r'expiry-time="([0-9]+)"')
+OWN = "self:"
+"""With this begins the comment of a key that the account itself has added; its name follows."""
 
 
 Entry = tuple[str, str, str]
@@ -66,6 +70,33 @@ def merge(existing: str, new: Collection[Key], login_program: str) -> str:
     lines = lines_of(existing)
     present = {blob_of(line) for line in lines}
     lines += [key.authorized(login_program, key.comment, terminal=True) for key in new if key.blob not in present]
+    return _joined(lines)
+
+
+def own_line(key: Key, name: str, ends: str, login_program: str) -> str:
+    """Return the line of a key that the account itself adds as ``name``.
+
+    ``ends``: until when it authorizes logins, as sshd reads it, "" for ever.
+    """
+    options = (f'expiry-time="{ends}"',) if ends else ()
+    own = Key(key.kind, key.blob, f"{OWN}{name}")
+    return HomeKey("", own, options, terminal=True, commands=()).authorized(login_program)
+
+
+def own_name(line: str) -> str:
+    """Return under which name the account itself has added the key of a line, "" for one that is not its own."""
+    comment = comment_of(line)
+    return comment.removeprefix(OWN) if comment.startswith(OWN) else ""
+
+
+def end_of(line: str) -> str:
+    """Return until when the key of a line authorizes logins, as sshd reads it; "" where the line does not say."""
+    found = _ENDS.search(line.partition(blob_of(line))[0])
+    return found[1] if found else ""
+
+
+def with_lines(lines: Sequence[str]) -> str:
+    """Return the content of a keys file with these lines."""
     return _joined(lines)
 
 

@@ -44,6 +44,9 @@ SHA256: Final = "JAILSSH_SHA256"
 SIZE: Final = "JAILSSH_SIZE"
 UNHASHED: Final = "JAILSSH_UNHASHED"
 FOUND: Final = "JAILSSH_FOUND"
+CHANGE: Final = "JAILSSH_CHANGE"
+FINGERPRINT: Final = "JAILSSH_FINGERPRINT"
+PUBLIC_KEY: Final = "JAILSSH_PUBLIC_KEY"
 
 FIELDS: Final[dict[str, str]] = {
     EVENT: "name of the event",
@@ -79,6 +82,9 @@ FIELDS: Final[dict[str, str]] = {
     SIZE: "the size of that file, in bytes, at the same time",
     UNHASHED: "why a file that was written has no SHA-256, see jailssh-transfers(8)",
     FOUND: "ctime where a file counts as written because it changed since the session began; else missing",
+    CHANGE: "what an account has changed about itself: key-added, key-removed, password-changed, or refused",
+    FINGERPRINT: "the fingerprint of that key",
+    PUBLIC_KEY: "that key, as it is given to jailssh adduser --key",
 }
 
 
@@ -106,6 +112,7 @@ class Event(Word):
     MESSAGE = "message"
     MESSAGES_LOST = "messages-lost"
     TRANSFER = "transfer"
+    SELF_SERVICE = "self-service"
 
 
 RELAYED: Final = (Event.MESSAGE, Event.MESSAGES_LOST)
@@ -131,6 +138,7 @@ MESSAGE_IDS: Final[dict[Event, str]] = {
     Event.MESSAGE: "a3d94c5e18f74b06b2c7e5d1f09a6b83",
     Event.MESSAGES_LOST: "1b7e60f2d94a4c5eb8a35c7f20d6e914",
     Event.TRANSFER: "c2f08d6a3b5e4917a4d1e97c60b8f35a",
+    Event.SELF_SERVICE: "f491fca1567c304c86a5c6c39518c3cd",
 }
 
 REASONS: Final[dict[str, str]] = {

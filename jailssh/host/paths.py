@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
+from jailssh.core import asking
+
 try:  # Written by the installation; a source tree has none.
     from jailssh import _build  # type: ignore[attr-defined, unused-ignore]
 
@@ -156,6 +158,11 @@ class Layout:
     def log_sockets(self) -> str:
         """The sockets by which jails log, in a directory for each uid."""
         return f"{self.run}/log"
+
+    @property
+    def asking(self) -> str:
+        """The directory with the socket by which accounts in jails ask for changes of themselves."""
+        return self.root + asking.PLACE
 
     @property
     def relay_socket(self) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import lru_cache
 
+from jailssh.core import asking
 from jailssh.core.closed import Network, Recorded, Shown
 from jailssh.core.errors import ConfigError
 from jailssh.core.home_readers import Kind, covers
@@ -171,18 +172,21 @@ def compile_plan(
     # Who has a shell looks at the system with programs that read it.
     whole = runs_own_code(results) and any(result.proc for result in results)
     system = [*proc_files(jail.memory, jail.cpus)] if whole else []
+    asks = any(result.asks for result in results)
+    own = [*([FOLDER] if system else []), *([asking.INSIDE] if asks else [])]
     shell = next((rule.program for rule in rules if rule.interactive_login), NOLOGIN)
     records = [
         *_head(account, jail, results),
         Record("image", (image,)),
         *_tmpfs(jail, view, executable),
-        *(Record("dir", (path,)) for path in _made(account, jail, view, system)),
+        *(Record("dir", (path,)) for path in _made(account, jail, view, own)),
         *_files(account, jail, shell),
         *(Record("proc-file", file) for file in system),
         Record("dev"),
         *([Record("proc")] if any(result.proc for result in results) else []),
         *(Record("bind", (path, path, "ro", "exec", "root", "must")) for path in jail.live),
         *_log_binds(account, jail),
+        *([Record("bind", (asking.PLACE, asking.INSIDE, "ro", "noexec", "root", "optional"))] if asks else []),
         *_binds(account, view, executable),
         *_masks(account, jail, view),
         *(Record("group", (str(gid),)) for _, gid in _kept_groups(account, jail)),
@@ -385,10 +389,10 @@ def _dirs(account: Account, view: _View) -> list[str]:
     return sorted(out)
 
 
-def _made(account: Account, jail: JailSettings, view: _View, system: Sequence[tuple[str, str]]) -> list[str]:
+def _made(account: Account, jail: JailSettings, view: _View, own: Sequence[str]) -> list[str]:
     """Return the directories that the small tmpfs get, parents first."""
-    own = [*([FOLDER] if system else []), *((os.path.dirname(LOG_PLACE), LOG_PLACE) if jail.log else ())]
-    return sorted((*_dirs(account, view), *own))
+    log = (os.path.dirname(LOG_PLACE), LOG_PLACE) if jail.log else ()
+    return sorted((*_dirs(account, view), *own, *log))
 
 
 def _log_binds(account: Account, jail: JailSettings) -> list[Record]:

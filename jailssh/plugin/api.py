@@ -169,6 +169,7 @@ class PluginResult:
     plugin itself has something shown writable.
     ``ports`` are what sshd forwards in the host's network for accounts in the jail, in the place of any session: the
     same for all of them, no other plugin is in the jail, and the rules only say so.
+    ``asks``: the jail shows the socket by which its accounts ask for changes of themselves (``jailssh.core.asking``).
     """
 
     rules: tuple[Rule, ...]
@@ -182,6 +183,7 @@ class PluginResult:
     executable_home: bool = False
     reach: Reach | None = None
     ports: Ports | None = None
+    asks: bool = False
 
 
 class Listed(Word):

@@ -33,7 +33,7 @@ from jailssh.jail.this_host import to_account
 from jailssh.plan import codec
 from jailssh.plan.compile import RESERVED
 from jailssh.plugin.api import Account
-from jailssh.publish import key_rings, keys_wanted, plan_files, relayed
+from jailssh.publish import asked, key_rings, keys_wanted, plan_files, relayed
 from jailssh.publish.account_plan import InForce, Use, check_sources, difference
 from jailssh.services import log_sockets, slices
 from jailssh.services.sessions import end_kept
@@ -181,8 +181,8 @@ def hold(configuration: Configuration, account: Account, published: Published) -
     Returns it with a note.
     """
     layout = configuration.layout
-    wanted = slice_properties(configuration.definition(configuration.jails_for(account)).config)
-    notes = [slices.hold(layout, account.uid, wanted)]
+    config = configuration.definition(configuration.jails_for(account)).config
+    notes = [slices.hold(layout, account.uid, slice_properties(config)), asked.note(layout, config.plugins)]
     # Who logs has had a place since the plan was published: of thousands who do not, no plan is read again.
     if os.path.isdir(log_sockets.place(layout, account.uid)):
         notes.append(relayed.follow(layout, account.uid))

@@ -14,7 +14,7 @@ UNITS = (
     "jailssh-audit.timer", "jailssh-audit.service", "jailssh-transfers.timer", "jailssh-transfers.service",
     "jailssh-update.path", "jailssh-update.timer", "jailssh-update.service", "jailssh-gone.path", "jailssh-gone.timer",
     "jailssh-gone.service", "jailssh-pull.timer", "jailssh-pull.service", "jailssh-relay.socket",
-    "jailssh-relay.service", "jailsshd.socket", "jailsshd.service",
+    "jailssh-relay.service", "jailsshd.socket", "jailsshd.service", "jailsshd-self.socket", "jailsshd-self.service",
 )  # fmt: skip
 """What starts something stands before what it starts."""
 _FAILED = "failed"

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.abilities import REPO
-from tests.lint.tree import DELIVER_C, LOGIN_C, PAM_C, RELAY_C, name
+from tests.lint.tree import ASK_C, DELIVER_C, LOGIN_C, PAM_C, RELAY_C, name
 
-SOURCES = [path for path in (*DELIVER_C, *LOGIN_C, *PAM_C, *RELAY_C) if path.suffix == ".c"]
+SOURCES = [path for path in (*ASK_C, *DELIVER_C, *LOGIN_C, *PAM_C, *RELAY_C) if path.suffix == ".c"]
 DEFINES = [
     "-std=c17",
     "-Ijailssh/login",

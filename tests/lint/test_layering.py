@@ -41,6 +41,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "users": {"change", "config", "core", "files", "host", "jail", "plan", "publish", "services", "setup"},
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish", "services"},
+    "selfservice": {
+        "change", "config", "core", "daemon", "files", "host", "jail", "plugin", "users",
+    },
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "setup"},
     "checks": {
         "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "plugin",
@@ -93,6 +96,7 @@ ENTRY_POINTS = (
     "jailssh.daemon.daemon",
     "jailssh.host.nss_helper",
     "jailssh.scratch.init",
+    "jailssh.selfservice.server",
 )
 PLUGIN_MAY_IMPORT = ("jailssh.plugin", "jailssh.core", "jailssh.policy.rules", "jailssh_plugins")
 
@@ -110,6 +114,7 @@ HOST_MODULES = {"subprocess", "ctypes", "multiprocessing", "tempfile"}
 # Python file -> why it may do what only host may.
 HOST_EXCEPTIONS: dict[str, str] = {
     "jailssh/policy/seccomp.py": "how pyseccomp, which loads libraries itself, finds them",
+    "jailssh/selfservice/password.py": "PAM's own library, in a process that ends with what it was asked",
     "jailssh/systems/create.py": "a new system's tree and the archive it is made from, in directories of root's alone",
     "jailssh/systems/groups.py": "the control groups of systems, which are made and removed as directories",
     "jailssh/systems/running.py": "a process of ours that asks an init to stop its system",

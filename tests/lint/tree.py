@@ -42,6 +42,7 @@ PRODUCT_PYTHON = below("jailssh", "plugins", suffix=".py")
 C = below(suffix=".c") + below(suffix=".h")
 PAM_C = [path for path in C if name(path).startswith("pam/")]
 LOGIN_C = [path for path in C if name(path).startswith("jailssh/login/")]
+ASK_C = [path for path in C if name(path).startswith("jailssh/ask/")]
 DELIVER_C = [path for path in C if name(path).startswith("jailssh/deliver/")]
 RELAY_C = [path for path in C if name(path).startswith("jailssh/relay/")]
 

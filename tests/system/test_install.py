@@ -24,6 +24,7 @@ __all__ = ["staged_prefix"]
 pytestmark = pytest.mark.needs("login-program", "make", "root")
 
 PROGRAMS = {
+    "bin/jail-keys": 0o755,
     "bin/jailssh": 0o755,
     "libexec/jailssh/jailssh-login": 0o4750,
     "libexec/jailssh/jailssh-join": 0o755,
@@ -31,6 +32,7 @@ PROGRAMS = {
     "libexec/jailssh/jailssh-relay": 0o755,
     "libexec/jailssh/jailssh-run": 0o755,
     "libexec/jailssh/jailsshd": 0o755,
+    "libexec/jailssh/jailsshd-self": 0o755,
 }
 
 
@@ -320,7 +322,7 @@ def test_what_is_stopped_are_units(pristine: Path) -> None:
         "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer", "jailssh-pull.service", "jailssh-pull.timer",
         "jailssh-relay.service", "jailssh-relay.socket", "jailssh-system@.service", "jailssh-transfers.service",
         "jailssh-transfers.timer", "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer",
-        "jailsshd.service", "jailsshd.socket",
+        "jailsshd-self.service", "jailsshd-self.socket", "jailsshd.service", "jailsshd.socket",
     ]  # fmt: skip
 
 

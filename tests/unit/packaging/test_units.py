@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shlex
 import shutil
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from jailssh.console import main as cli
+from jailssh.core import asking
 from jailssh.daemon import daemon
 from jailssh.host.journal import RELAY_USER
 from jailssh.host.paths import Layout
+from jailssh.selfservice import limits
 from jailssh.services import slices, units
 from jailssh.setup import jailed
 from jailssh.setup.setup import GROUP
@@ -51,8 +54,18 @@ def test_the_service_can_write_where_the_code_writes() -> None:
     assert int(service["TasksMax"]) > 2 * daemon.MAX_THREADS
 
 
+def test_the_service_for_accounts_listens_where_jails_look_and_keeps_no_core() -> None:
+    socket = unit("jailsshd-self.socket")["Socket"]
+    assert socket["ListenStream"] == f"{asking.PLACE}/{asking.SOCKET}"
+    assert socket["ExecStartPre"] == f"install -d -m 0700 {os.path.dirname(asking.PLACE)}"
+    service = unit("jailsshd-self.service.in")["Service"]
+    assert service["LimitCORE"] == "0"
+    assert {"/etc", Layout().run} <= set(service["ReadWritePaths"].split())
+    assert int(service["TasksMax"]) > 2 * limits.AT_ONCE
+
+
 def test_a_daemon_that_ends_is_never_given_up() -> None:
-    for name in ("jailsshd.service.in", "jailsshd.socket"):
+    for name in ("jailsshd.service.in", "jailsshd.socket", "jailsshd-self.service.in", "jailsshd-self.socket"):
         assert unit(name)["Unit"]["StartLimitIntervalSec"] == "0"
     assert unit("jailsshd.socket")["Socket"]["TriggerLimitIntervalSec"] == "0"
 
@@ -69,7 +82,9 @@ def test_the_service_sees_the_directories_that_the_administrator_sees() -> None:
 def test_tmpfiles_and_sysusers() -> None:
     lines = [line.split() for line in (UNITS / "jailssh.tmpfiles").read_text().splitlines() if line[0] != "#"]
     made = {path: mode for _, path, mode, *_ in lines}
-    assert made == {Layout().run: "0755", Layout().state: "0755", Layout().recordings: "0700"}
+    shown = Layout().asking
+    own = {os.path.dirname(shown): "0700", shown: "0755"}
+    assert made == {Layout().run: "0755", Layout().state: "0755", Layout().recordings: "0700", **own}
     assert f"g {GROUP} -" in (UNITS / "jailssh.sysusers").read_text().splitlines()
 
 
@@ -182,13 +197,15 @@ def test_a_failed_update_does_not_stop_the_package_manager(tmp_path: Path, code:
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd-analyze")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
-    for name in ("jailsshd", "jailssh", "jailssh-relay"):
+    for name in ("jailsshd", "jailsshd-self", "jailssh", "jailssh-relay"):
         program = tmp_path / name
         program.write_text("#!/bin/sh\n")
         program.chmod(0o755)
     names = (
         "jailsshd.service",
         "jailsshd.socket",
+        "jailsshd-self.service",
+        "jailsshd-self.socket",
         "jailssh-relay.service",
         "jailssh-relay.socket",
         *(f"jailssh-{what}.{kind}" for what in ("update", "gone") for kind in ("service", "timer", "path")),
