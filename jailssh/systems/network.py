@@ -53,6 +53,8 @@ def attach(system: System, pid: int, number: int, base: int) -> None:
 
     The host's end goes when the namespace does, whatever ends it.
     """
+    if system.network == Reach.HOST:  # of which nothing is changed
+        return
     # The groups that may use ICMP sockets: all of the system's, by their numbers on the host.
     groups = f"echo {base} {base + SIZE - 1} >/proc/sys/net/ipv4/ping_group_range"
     net = f"/proc/{pid}/ns/net"

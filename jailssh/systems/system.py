@@ -184,14 +184,15 @@ def _list(context: Context) -> int:
         rows.append(
             {"name": name, "id": now.id if now else None, "state": "running" if now else "stopped",
              "pid": now.pid if now else None, "hostname": facts.get("hostname", ""),
-             "address": facts.get("address", ""), "path": f"{create.folder_of(layout, name)}/{create.TREE}",
+             "address": facts.get("address", ""), "network": facts.get("network", ""),
+             "path": f"{create.folder_of(layout, name)}/{create.TREE}",
              "processes": kept.count_in(now, counted) if now else 0, "since": now.since if now else None}
         )  # fmt: skip
     form = "{:>4}  {:<20}  {:<8}  {:>9}  {:<20}  {:<18}  {}"
     lines = [form.format("ID", "NAME", "STATE", "PROCESSES", "HOSTNAME", "ADDRESS", "PATH")] if rows else []
     lines += [
         form.format(row["id"] or "-", row["name"], row["state"], row["processes"], escape(str(row["hostname"])) or "-",
-                    row["address"] or "-", row["path"])
+                    row["address"] or ("the host's" if row["network"] == settings.Reach.HOST else "-"), row["path"])
         for row in rows
     ]  # fmt: skip
     context.facts(rows, lines or ["no systems"])
