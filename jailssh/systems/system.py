@@ -61,7 +61,8 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     made.add_argument("--exclude", metavar="PACKAGES", default="", help="packages that must not be installed")
     made.add_argument("--mirror", metavar="URL", default="", help="where packages come from (default: this host's)")
-    made.add_argument("--from", metavar="SOURCE", default="", dest="source", help="archive or directory with a system")
+    made.add_argument("--from", metavar="SOURCE", default="", dest="source", help="archive, directory or image (OCI)")
+    made.add_argument("--tag", metavar="NAME", default="", help="with --from: the one of several images")
     made.add_argument("--fresh", action="store_true", help="fetch packages again that were for another system")
     started = actions.add_parser(Action.START, help="start systems, and those that they depend on")
     started.add_argument("--autostart", action="store_true", help="those whose file has: autostart = yes")
@@ -116,7 +117,7 @@ def _create(args: argparse.Namespace, context: Context, name: str) -> int:
     words = {key: tuple(filter(None, getattr(args, key).replace(",", " ").split())) for key in ("include", "exclude")}
     wanted = create.check(
         create.Wanted(suite=args.suite, include=words["include"], exclude=words["exclude"], mirror=args.mirror,
-                      source=args.source)
+                      source=args.source, tag=args.tag)
     )  # fmt: skip
     system = settings.read(layout, name)
     create.create(layout, system, wanted, context.tell, fresh=args.fresh)

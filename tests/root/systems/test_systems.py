@@ -474,7 +474,8 @@ def test_a_creation_that_fails_leaves_nothing(host: ScratchHost) -> None:
     assert system(host, "create", "broken", "--from", "/srv/no.tar").code == 4
     assert ".new" not in host.run(["ls", "-A", STATE]).stdout
     assert "broken" not in listed(host)
-    for words in (["--suite", "../x"], ["--suite", "bookworm", "--include", "a;b"], [], ["--from", "/nowhere"]):
+    for words in (["--suite", "../x"], ["--suite", "bookworm", "--include", "a;b"], [], ["--from", "/nowhere"],
+                  ["--tag", "x", "--suite", "bookworm"], ["--from", SOURCE, "--tag", "x"]):  # fmt: skip
         assert system(host, "create", "broken", *words).code == 2, words
     assert system(host, "create", "../x", "--from", SOURCE).code == 2
 
