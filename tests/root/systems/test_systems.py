@@ -386,6 +386,24 @@ def test_on_a_bridge(host: ScratchHost, made: str) -> None:
     assert system(host, "start", made).code == 1
 
 
+def test_many_at_once(host: ScratchHost) -> None:
+    names = [f"many{number}" for number in range(8)]
+    for name in names:
+        assert system(host, "create", name, "--from", SOURCE).code == 0
+    before = host.run(["sh", "-c", "ls /sys/fs/cgroup/*; ip link"]).stdout
+    started = system(host, "start", *names)
+    assert (started.code, started.stdout.count(" started\n"), started.stderr) == (0, len(names), "")
+    rows = listed(host)
+    assert {rows[name]["state"] for name in names} == {"running"}
+    assert len({rows[name]["id"] for name in names}) == len({rows[name]["pid"] for name in names}) == len(names)
+    stopped = system(host, "stop", *names)
+    assert (stopped.code, stopped.stdout.count(" stopped\n"), stopped.stderr) == (0, len(names), "")
+    for name in names:
+        nothing_left(host, name)
+        assert system(host, "remove", name, "--yes").code == 0
+    assert host.run(["sh", "-c", "ls /sys/fs/cgroup/*; ip link"]).stdout == before
+
+
 def test_what_it_depends_on_is_started_before_it(host: ScratchHost, made: str) -> None:
     assert system(host, "create", "below", "--from", SOURCE).code == 0
     assert system(host, "set", made, "depends=below", "autostart=yes").code == 0
