@@ -129,6 +129,7 @@ PROBES: dict[str, Callable[[], bool]] = {
     "jailkit": lambda: _program("jk_chrootsh", "jk_init"),
     "bwrap": lambda: _program("bwrap"),
     "hyperfine": lambda: _program("hyperfine"),
+    "zstd": lambda: _program("zstd"),
     "erofs": lambda: _program("mkfs.erofs", "fsck.erofs"),
     "procps": lambda: _program("ps", "top", "free", "uptime", "pgrep"),
     "tmux": lambda: _program("tmux"),

@@ -102,19 +102,27 @@ def _holds(folder: int, stamp: str) -> bool:
 
 
 def _unpack(archive: str, name: str, program: str, folder: int) -> None:
+    with (
+        decompressed(archive, name, program) as stream, told(name), _as_root_directory(folder),
+        tarfile.open(fileobj=stream, mode="r|") as tar,
+    ):  # fmt: skip
+        _extract(tar)
+        while stream.read(1 << 20):  # what stands behind the end: its sum is looked at
+            pass
+
+
+@contextmanager
+def told(name: str) -> Iterator[None]:
+    """Raise what is wrong with a tar, or what keeps it from being unpacked, as :class:`HostError` about ``name``."""
     broken = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, KeyError, ValueError, OverflowError)
-    with _decompressed(archive, name, program) as stream:
-        try:
-            with _as_root_directory(folder), tarfile.open(fileobj=stream, mode="r|") as tar:
-                _extract(tar)
-                while stream.read(1 << 20):  # what stands behind the end: its sum is looked at
-                    pass
-        except broken as error:
+    try:
+        yield
+    except broken as error:
+        raise HostError(name, f"damaged tar: {error}") from error
+    except OSError as error:
+        if error.errno is None:  # what Python itself finds wrong
             raise HostError(name, f"damaged tar: {error}") from error
-        except OSError as error:
-            if error.errno is None:  # what Python itself finds wrong
-                raise HostError(name, f"damaged tar: {error}") from error
-            raise HostError(name, f"cannot be unpacked: {error.strerror or error}".rstrip(": ")) from error
+        raise HostError(name, f"cannot be unpacked: {error.strerror or error}".rstrip(": ")) from error
 
 
 def _extract(tar: tarfile.TarFile) -> None:
@@ -158,8 +166,8 @@ def _as_root_directory(folder: int) -> Iterator[None]:
 
 
 @contextmanager
-def _decompressed(archive: str, name: str, program: str) -> Iterator[IO[bytes]]:
-    """Yield the tar itself; where Python does not know how it is compressed, by a program."""
+def decompressed(archive: str, name: str, program: str) -> Iterator[IO[bytes]]:
+    """Give the tar itself.  ``program``: as in :func:`in_memory`; what Python does not know is done by that one."""
     if program in KNOWN:
         with KNOWN[program](archive) as stream:
             yield stream

@@ -28,8 +28,25 @@ _NUMBERS = {
 _NEWER = {"open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432}
 _NAMESPACES = {"mount": 0x00020000, "cgroup": 0x02000000, "UTS": 0x04000000, "IPC": 0x08000000, "PID": 0x20000000,
                "network": 0x40000000}  # fmt: skip
+# As in Go's GOARCH, which the OCI image specification asks for.
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "i686": "386",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "ppc64le": "ppc64le",
+    "riscv64": "riscv64",
+    "s390x": "s390x",
+    "loongarch64": "loong64",
+}
 _MAY_BE_MISSING = {"keyctl"}
 """Without it a login goes on."""
+
+
+def architecture() -> str:
+    """Return what images call this machine."""
+    machine = os.uname().machine
+    return _ARCHITECTURES.get(machine, machine)
 
 
 def too_old() -> str:

@@ -12,6 +12,7 @@ import itertools
 import os
 import stat
 import struct
+import sys
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -63,6 +64,7 @@ MODES_OF_OPEN = {"open": 1, "openat": 2}
 SET_ID = (stat.S_ISUID, stat.S_ISGID)
 MAKES_FILE = (os.O_CREAT, os.O_TMPFILE & ~os.O_DIRECTORY)
 SONAMES = {"c": "libc.so.6", "seccomp": "libseccomp.so.2"}
+_FINDS = "ctypes.util"
 TERMINAL_IOCTLS = ("TIOCSTI", "TIOCLINUX", "TIOCCONS", "TIOCSETD")
 PERSONALITY_QUERY = 0xFFFFFFFF
 _ARCHITECTURE = 12
@@ -171,15 +173,22 @@ def _library() -> ModuleType:
 
 
 def _pyseccomp() -> ModuleType:
-    """Import pyseccomp; its two libraries are found by the loader, instead of by a run of ldconfig(8) for each."""
-    from ctypes import util
+    """Import pyseccomp; its two libraries are found by the loader, instead of by a run of ldconfig(8) for each.
 
-    search = util.find_library
+    The module that would run it takes twice as long to import as this one (subprocess, tempfile): it gets none.
+    """
+    import ctypes
+
+    known = sys.modules.get(_FINDS)
+    finds = ModuleType(_FINDS)
+    finds.find_library = SONAMES.get  # type: ignore[attr-defined]
     try:
-        util.find_library = lambda name: SONAMES.get(name) or search(name)
+        sys.modules[_FINDS] = ctypes.util = finds  # type: ignore[attr-defined]
         import pyseccomp
     finally:
-        util.find_library = search
+        del sys.modules[_FINDS], ctypes.util  # type: ignore[attr-defined]
+        if known is not None:
+            sys.modules[_FINDS] = ctypes.util = known  # type: ignore[attr-defined]
     return pyseccomp  # type: ignore[no-any-return, unused-ignore]
 
 

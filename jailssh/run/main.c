@@ -157,7 +157,9 @@ static noreturn void be_joined(const struct plan *plan, int channel)
         refuse(R_SETUP, "cannot close the descriptors of the set-up", errno);
     channel_open(channel);
     bool system = system_is_wanted(plan);
-    if (system && plan_first(plan, OP_SECCOMP)) /* before the power to do so is gone: new privileges are to be had */
+    if (system) /* both before the power to do so is gone: new privileges are to be had */
+        system_scope(plan);
+    if (system && plan_first(plan, OP_SECCOMP))
         filter_install();
     powers_drop(plan);
     bind_life(plan);
@@ -165,7 +167,7 @@ static noreturn void be_joined(const struct plan *plan, int channel)
         refuse(R_DROP, "cannot clear the dumpable attribute", errno);
     if (channel_is_cut())
         _exit(EXIT_REFUSED);
-    if (!plan_first(plan, OP_PRIVILEGED) && plan_says(plan, OP_NET, "host") && creds_can_scope())
+    if (!system && !plan_first(plan, OP_PRIVILEGED) && plan_says(plan, OP_NET, "host") && creds_can_scope())
         creds_scope(false, false);
     if (!system && plan_first(plan, OP_SECCOMP))
         filter_install();

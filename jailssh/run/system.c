@@ -34,6 +34,21 @@ bool system_is_wanted(const struct plan *plan)
     return plan_first(plan, OP_INIT);
 }
 
+static int sys_of_host = -1;
+
+void system_open(const struct plan *plan)
+{
+    const unsigned long quiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_RDONLY;
+    if (system_is_wanted(plan) && plan_says(plan, OP_NET, "host"))
+        sys_of_host = special_clone(fd_walk(AT_FDCWD, "/sys", O_PATH | O_DIRECTORY, FD_ANY), false, quiet, 0);
+}
+
+void system_scope(const struct plan *plan)
+{
+    if (plan_says(plan, OP_NET, "host") && creds_can_scope())
+        creds_scope(false, false);
+}
+
 void system_prepare(pid_t pid, int tree)
 {
     char path[48];
@@ -55,7 +70,8 @@ void system_mounts(int root)
 {
     static const char *const none[][2] = { { NULL } };
     const unsigned long quiet = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-    mnt_attach(mnt_new("sysfs", none, quiet | MOUNT_ATTR_RDONLY), fd_walk(root, "/sys", O_PATH | O_DIRECTORY, FD_ANY));
+    int sys = sys_of_host >= 0 ? sys_of_host : mnt_new("sysfs", none, quiet | MOUNT_ATTR_RDONLY);
+    mnt_attach(sys, fd_walk(root, "/sys", O_PATH | O_DIRECTORY, FD_ANY));
     mnt_attach(mnt_new("cgroup2", none, quiet), fd_walk(root, "/sys/fs/cgroup", O_PATH | O_DIRECTORY, FD_ANY));
 }
 
@@ -86,6 +102,7 @@ noreturn void system_start(const struct plan *plan)
 {
     sigset_t none;
     char **argv = start_list(plan, OP_ARGUMENT), **env = start_list(plan, OP_ENV);
+    system_scope(plan);
     setsid();
     umask(022);
     if (!creds_limits_of_command())

@@ -10,6 +10,13 @@
 
 bool system_is_wanted(const struct plan *plan);
 
+/* From outside, before there are namespaces: on the host's network /sys is the host's, which no other user namespace
+ * can mount (sysfs belongs to a network); of it without what is mounted below, read-only.  Refuses. */
+void system_open(const struct plan *plan);
+
+/* On the host's network, where the kernel can: abstract sockets of whoever is outside are out of reach.  Refuses. */
+void system_scope(const struct plan *plan);
+
 /* From outside, before the first process PID goes on: put it into the plan's control groups, and have the files of the
  * detached mount TREE belong to its ids.  Refuses. */
 void system_prepare(pid_t pid, int tree);

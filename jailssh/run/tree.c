@@ -40,6 +40,7 @@ static unsigned long tree_attributes(const struct plan *plan)
 
 int tree_open(const struct plan *plan)
 {
+    system_open(plan);
     if (plan_first(plan, OP_FILE_SYSTEM))
         return image_mount(plan);
     int fd = open_tree_directory(plan);

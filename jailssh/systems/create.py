@@ -16,11 +16,12 @@ from jailssh.files import fs
 from jailssh.files.removal import mounts_below
 from jailssh.host import process
 from jailssh.host.paths import Layout
-from jailssh.systems import ranges
+from jailssh.systems import oci, ranges
 from jailssh.systems.settings import System, is_name
 
 TREE = "tree"
 _NEW = ".new-"
+_IMAGES = "images"
 _WORD = re.compile(r"[a-z0-9][a-z0-9.-]{0,40}\Z")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{0,80}\Z")
 _MIRROR = re.compile(r"(https?|file)://[A-Za-z0-9.:/_~@%+-]{1,300}\Z")
@@ -32,7 +33,10 @@ _LONGEST = 3600.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """Where a system comes from: a suite with more or fewer packages, or ``source``, an archive or a directory."""
+    """Where a system comes from: a suite with more or fewer packages, or ``source``, an archive or a directory.
+
+    Either may hold images of containers, of which ``tag`` names one.
+    """
 
     _: KW_ONLY
     suite: str = ""
@@ -40,6 +44,7 @@ class Wanted:
     exclude: tuple[str, ...] = ()
     mirror: str = ""
     source: str = ""
+    tag: str = ""
 
     def packages(self) -> tuple[str, ...]:
         """Return the packages to be installed beside the essential ones; with an init unless one is named."""
@@ -53,6 +58,8 @@ def check(wanted: Wanted) -> Wanted:
         raise UsageError("create", "needs one of --suite and --from")
     if wanted.source and (wanted.include or wanted.exclude or wanted.mirror):
         raise UsageError("--from", "cannot be combined with --include, --exclude or --mirror")
+    if wanted.tag and not wanted.source:
+        raise UsageError("--tag", "needs --from")
     if wanted.suite and not _WORD.match(wanted.suite):
         raise UsageError("--suite", f"{wanted.suite[:60]!r} is no name of a suite, as in bookworm")
     for option, words in (("--include", wanted.include), ("--exclude", wanted.exclude)):
@@ -98,7 +105,7 @@ def create(layout: Layout, system: System, wanted: Wanted, tell: Callable[[str],
         fs.ensure_dir(folder, 0o700)
         try:
             fs.ensure_dir(f"{folder}/{TREE}", 0o755)
-            _fill(archive, f"{folder}/{TREE}")
+            fill(archive, folder, wanted.tag)
             if wanted.suite:
                 _personalise(f"{folder}/{TREE}", system)
             ranges.take(layout, folder)
@@ -160,7 +167,30 @@ def _own_mirror() -> str:
     raise UsageError("--suite", "no source of Debian's packages is known on this host", hint="name one with --mirror")
 
 
-def _fill(source: str, tree: str) -> None:
+def fill(source: str, folder: str, tag: str) -> None:
+    """Fill the tree in the directory of a new system; :class:`HostError`, :class:`UsageError`.
+
+    The images of an archive are first unpacked beside the tree.  ``tag``: as in :func:`oci.fill`.
+    """
+    tree = f"{folder}/{TREE}"
+    if not (os.path.isdir(source) and oci.is_layout(source)):
+        _copy(source, tree)
+        if not oci.is_layout(tree):
+            if tag:
+                raise UsageError("--tag", f"{escape(source)} holds no images")
+            return
+        source = f"{folder}/{_IMAGES}"
+        os.rename(tree, source)
+        fs.ensure_dir(tree, 0o755)
+    oci.fill(source, tree, tag)
+    top = fs.open_dir(folder, strict=False)
+    try:
+        fs.remove_tree(top, _IMAGES)
+    finally:
+        os.close(top)
+
+
+def _copy(source: str, tree: str) -> None:
     if os.path.isdir(source):
         process.run(["cp", "--archive", "--reflink=auto", "--one-file-system", f"{source}/.", tree], timeout=_LONGEST)
         return

@@ -27,7 +27,7 @@ from jailssh.plan.run_ops import RunPlan, in_order
 from jailssh.policy.seccomp import filter_for_system
 from jailssh.services import joining
 from jailssh.systems import create, groups, network, ranges, units
-from jailssh.systems.settings import System
+from jailssh.systems.settings import Reach, System
 
 LOG = "console.log"
 INIT = "/sbin/init"
@@ -126,7 +126,7 @@ def _common(layout: Layout, system: System) -> list[Record]:
     architecture, program = filter_for_system(ipc=system.ipc, raw=system.raw_sockets)
     return [
         Record("jail", ("system",)),
-        Record("net", (Network.LOOPBACK,)),
+        Record("net", (Network.HOST if system.network == Reach.HOST else Network.LOOPBACK,)),
         Record("tree", (f"{create.folder_of(layout, system.name)}/{create.TREE}", "rw")),
         Record("init"),
         *_powers(),
@@ -185,7 +185,8 @@ def start(layout: Layout, system: System, *, in_unit: bool = False) -> Kept:
         made: list[Kept] = []
 
         def register(pid: int) -> None:
-            facts = {"hostname": system.hostname, "address": " ".join(system.address), "groups": " ".join(folders)}
+            facts = {"hostname": system.hostname, "address": " ".join(system.address), "groups": " ".join(folders),
+                     "network": system.network}  # fmt: skip
             made.append(kept.register(layout, name, Kind.SYSTEM, pid, facts))
             network.attach(system, pid, made[0].id, base)
 

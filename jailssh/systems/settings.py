@@ -28,12 +28,19 @@ class Reach(Word):
 
     NONE = "none"
     VETH = "veth"
+    HOST = "host"
 
 
 LIMITS = ("memory", "tasks", "cpu")
 ROWS = (
     Setting("", "hostname", "word", "", "host name in the system (default: its name)"),
-    Setting("", "network", "enum:none,veth", "none", "none: a loopback interface; veth: a pair of interfaces too"),
+    Setting(
+        "",
+        "network",
+        "enum:none,veth,host",
+        "none",
+        "none: a loopback interface; veth: a pair of interfaces too; host: the host's own, without power over it",
+    ),
     Setting("", "address", "words", "", "with veth: an IPv4 address, an IPv6 one, or both; with a bridge also /PREFIX"),
     Setting(
         "", "gateway", "words", "", "with veth: the address of the host, or of the bridge's router; one of each kind"
@@ -139,6 +146,8 @@ def _wrong(name: str, items: Mapping[str, Item]) -> list[tuple[str, str]]:
     for key in ("address", "gateway", "bridge"):
         if of[key] and not has_pair:
             found.append((key, "is of no use without: network = veth"))
+    if of["raw_sockets"] is True and Reach(str(of["network"])) == Reach.HOST:
+        found.append(("raw_sockets", "are not to be had with: network = host"))
     if has_pair and not of["address"]:
         found.append(("network", "veth needs an address"))
     found += _wrong_addresses("address", _words(of["address"]), with_prefix=bool(of["bridge"]))

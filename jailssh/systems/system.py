@@ -61,7 +61,8 @@ def _add_actions(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     made.add_argument("--exclude", metavar="PACKAGES", default="", help="packages that must not be installed")
     made.add_argument("--mirror", metavar="URL", default="", help="where packages come from (default: this host's)")
-    made.add_argument("--from", metavar="SOURCE", default="", dest="source", help="archive or directory with a system")
+    made.add_argument("--from", metavar="SOURCE", default="", dest="source", help="archive, directory or image (OCI)")
+    made.add_argument("--tag", metavar="NAME", default="", help="with --from: the one of several images")
     made.add_argument("--fresh", action="store_true", help="fetch packages again that were for another system")
     started = actions.add_parser(Action.START, help="start systems, and those that they depend on")
     started.add_argument("--autostart", action="store_true", help="those whose file has: autostart = yes")
@@ -116,7 +117,7 @@ def _create(args: argparse.Namespace, context: Context, name: str) -> int:
     words = {key: tuple(filter(None, getattr(args, key).replace(",", " ").split())) for key in ("include", "exclude")}
     wanted = create.check(
         create.Wanted(suite=args.suite, include=words["include"], exclude=words["exclude"], mirror=args.mirror,
-                      source=args.source)
+                      source=args.source, tag=args.tag)
     )  # fmt: skip
     system = settings.read(layout, name)
     create.create(layout, system, wanted, context.tell, fresh=args.fresh)
@@ -184,14 +185,15 @@ def _list(context: Context) -> int:
         rows.append(
             {"name": name, "id": now.id if now else None, "state": "running" if now else "stopped",
              "pid": now.pid if now else None, "hostname": facts.get("hostname", ""),
-             "address": facts.get("address", ""), "path": f"{create.folder_of(layout, name)}/{create.TREE}",
+             "address": facts.get("address", ""), "network": facts.get("network", ""),
+             "path": f"{create.folder_of(layout, name)}/{create.TREE}",
              "processes": kept.count_in(now, counted) if now else 0, "since": now.since if now else None}
         )  # fmt: skip
     form = "{:>4}  {:<20}  {:<8}  {:>9}  {:<20}  {:<18}  {}"
     lines = [form.format("ID", "NAME", "STATE", "PROCESSES", "HOSTNAME", "ADDRESS", "PATH")] if rows else []
     lines += [
         form.format(row["id"] or "-", row["name"], row["state"], row["processes"], escape(str(row["hostname"])) or "-",
-                    row["address"] or "-", row["path"])
+                    row["address"] or ("the host's" if row["network"] == settings.Reach.HOST else "-"), row["path"])
         for row in rows
     ]  # fmt: skip
     context.facts(rows, lines or ["no systems"])

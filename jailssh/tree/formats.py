@@ -18,7 +18,7 @@ from jailssh.core.closed import Word
 from jailssh.core.errors import HostError, UsageError
 from jailssh.core.names import escape
 from jailssh.files import fs
-from jailssh.host import output, process
+from jailssh.host import kernel, output, process
 from jailssh.host.output import Compression
 from jailssh.tree.tar import write_tar
 
@@ -44,17 +44,6 @@ FORMATS: Mapping[Format, tuple[Compression, ...]] = MappingProxyType(
 
 _SECONDS = 3600
 _OCI = "application/vnd.oci.image"
-# As in Go's GOARCH, which the OCI image specification asks for.
-_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "i686": "386",
-    "aarch64": "arm64",
-    "armv7l": "arm",
-    "ppc64le": "ppc64le",
-    "riscv64": "riscv64",
-    "s390x": "s390x",
-    "loongarch64": "loong64",
-}
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -174,14 +163,13 @@ def _layer(root: int, folder: str, compress: Compression, epoch: int | None) -> 
 
 
 def _config(root: int, diff: str, epoch: int) -> dict[str, Any]:
-    machine = os.uname().machine
     created = datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     run: dict[str, Any] = {"Env": [f"PATH={_PATH}"], "WorkingDir": "/"}
     if shell := _shell(root):
         run["Cmd"] = [shell]
     return {
         "created": created,
-        "architecture": _ARCHITECTURES.get(machine, machine),
+        "architecture": kernel.architecture(),
         "os": "linux",
         "config": run,
         "rootfs": {"type": "layers", "diff_ids": [diff]},

@@ -74,6 +74,7 @@ _KINDS: dict[str, str] = {
     "run -n": "none",
     "run --session": "none",
     "session end SESSION": "none",
+    "system create --tag": "none",
     "system exec -u": "none",
     "system set KEY=VALUE": "none",
     "system shell -u": "none",
