@@ -118,6 +118,8 @@ JAIL: tuple[Setting, ...] = (
             "none; loopback: the jail's own; host: the host's; auto: loopback where a shell is, else none"),
     Setting("", "forward", "enum:no,inside", "no",
             "inside: sshd forwards ports for accounts in it, to and from the jail's own loopback alone"),
+    Setting("", "services", "words", "",
+            "services of this host that it reaches by socket: mysql postgresql redis memcached, /run/NAME"),
     Setting("", "groups", "words", "", "Unix groups whose members get this jail"),
     Setting("", "enter", "words", "",
             "accounts, and groups as in @staff, that may use this jail on this host by: jailssh enter JAIL"),

@@ -81,6 +81,9 @@ class JailDefinition:
         needs += named_needs(self.config, needs, self.facts.find_program)
         if self.config.network == Network.HOST:
             needs += network_needs()
+        if self.config.services:
+            # Where clients look: PHP's and others' sockets are still below /var/run.
+            needs += (("services", ImageNeeds(links=(("/var/run", "../run"),))),)
         # First, so that no data set has its own before.
         needs = name_needs(self.config.hostname, needs) + needs
         if self.config.root != Root.LIVE:
@@ -201,6 +204,7 @@ class JailDefinition:
             recordings=HostPath(Layout(self.root).recordings),
             record_size=config.record_size,
             log=log_rate_of(limits) if config.log else None,
+            services=config.services,
             members={name: self.members(name) for name in config.supplementary_groups} if config.group_members else {},
         )
 

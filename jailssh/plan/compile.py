@@ -111,7 +111,8 @@ class JailSettings:
     a session at a terminal is recorded, in the directory ``recordings``, ``record_size`` bytes at most.
     ``by_groups``: the gids that decide about the account's jails, each with whether it is in that group.
     ``members``: of groups that accounts keep, as (name, uid, gid), whose names are known inside.  ``log``: what is
-    relayed to the host's journal, None for nothing.
+    relayed to the host's journal, None for nothing.  ``services``: directories below ``/run`` with sockets of the
+    host's services, shown where they are at the login.
     """
 
     name: str
@@ -137,6 +138,7 @@ class JailSettings:
     record_size: int = 0
     by_groups: tuple[tuple[int, bool], ...] = ()
     log: LogRate | None = None
+    services: tuple[HostPath, ...] = ()
     members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
 
@@ -183,6 +185,7 @@ def compile_plan(
         *([Record("proc")] if any(result.proc for result in results) else []),
         *(Record("bind", (path, path, "ro", "exec", "root", "must")) for path in jail.live),
         *_log_binds(account, jail),
+        *(Record("bind", (path, path, "ro", "noexec", "root", "optional")) for path in jail.services),
         *_binds(account, view, executable),
         *_masks(account, jail, view),
         *(Record("group", (str(gid),)) for _, gid in _kept_groups(account, jail)),
@@ -383,7 +386,11 @@ def _dirs(account: Account, view: _View) -> list[str]:
 
 def _made(account: Account, jail: JailSettings, view: _View, system: Sequence[tuple[str, str]]) -> list[str]:
     """Return the directories that the small tmpfs get, parents first."""
-    own = [*([FOLDER] if system else []), *((os.path.dirname(LOG_PLACE), LOG_PLACE) if jail.log else ())]
+    own = [
+        *jail.services,
+        *([FOLDER] if system else []),
+        *((os.path.dirname(LOG_PLACE), LOG_PLACE) if jail.log else ()),
+    ]
     return sorted((*_dirs(account, view), *own))
 
 
