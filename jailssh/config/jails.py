@@ -74,6 +74,7 @@ class JailConfig:
     files: tuple[str, ...]
     umask: int
     linger: bool
+    crontab: bool
     record: Recorded
     record_size: int
     transfers: bool

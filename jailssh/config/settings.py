@@ -133,6 +133,7 @@ JAIL: tuple[Setting, ...] = (
     Setting("", "umask", "octal", "022", "umask of the commands"),
     Setting("", "linger", "bool", "no",
             "what is in the background outlives a login; all logins of an account share one jail"),
+    Setting("", "crontab", "bool", "no", "crontab(1) in the jail sets jobs that cron runs in it"),
     Setting("", "record", "enum:no,output,input", "no",
             "record sessions at a terminal: output: what is shown; input: also what is typed while it is echoed"),
     Setting("", "record_size", "size", "64M", "maximum size of a recording; the session ends with it"),

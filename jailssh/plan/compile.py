@@ -51,6 +51,8 @@ RESERVED = (
 
 LOG_PLACE = "/run/systemd/journal"
 LOG_SOCKETS = "/run/jailssh/log"
+CRONTABS = ".crontab"
+"""What in the home is the spool of crontab(1)."""
 _MOST_NAMES = 256
 
 
@@ -112,7 +114,8 @@ class JailSettings:
     ``by_groups``: the gids that decide about the account's jails, each with whether it is in that group.
     ``members``: of groups that accounts keep, as (name, uid, gid), whose names are known inside.  ``log``: what is
     relayed to the host's journal, None for nothing.  ``services``: directories below ``/run`` with sockets of the
-    host's services, shown where they are at the login.
+    host's services, shown where they are at the login.  ``crontabs``: where crontab(1) has its files, for accounts that
+    set their own, None for others.
     """
 
     name: str
@@ -139,6 +142,7 @@ class JailSettings:
     by_groups: tuple[tuple[int, bool], ...] = ()
     log: LogRate | None = None
     services: tuple[HostPath, ...] = ()
+    crontabs: HostPath | None = None
     members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
 
@@ -187,6 +191,7 @@ def compile_plan(
         *_log_binds(account, jail),
         *(Record("bind", (path, path, "ro", "noexec", "root", "optional")) for path in jail.services),
         *_binds(account, view, executable),
+        *_crontab_bind(account, jail),
         *_masks(account, jail, view),
         *(Record("group", (str(gid),)) for _, gid in _kept_groups(account, jail)),
         *(Record("rlimit", (name, str(value))) for name, value in sorted(jail.limits.items())),
@@ -387,6 +392,7 @@ def _dirs(account: Account, view: _View) -> list[str]:
 def _made(account: Account, jail: JailSettings, view: _View, system: Sequence[tuple[str, str]]) -> list[str]:
     """Return the directories that the small tmpfs get, parents first."""
     own = [
+        *(path for path in (jail.crontabs,) if path and any(is_below(path, top) for top in view.tops)),
         *jail.services,
         *([FOLDER] if system else []),
         *((os.path.dirname(LOG_PLACE), LOG_PLACE) if jail.log else ()),
@@ -401,6 +407,14 @@ def _log_binds(account: Account, jail: JailSettings) -> list[Record]:
     """
     place = (log_sockets(account.uid), LOG_PLACE)
     return [Record("bind", (*place, "ro", "noexec", "root", "optional"))] if jail.log else []
+
+
+def _crontab_bind(account: Account, jail: JailSettings) -> list[Record]:
+    """Return the directory of the home that is the spool of crontab(1), opened and made with the user's rights."""
+    if jail.crontabs is None:
+        return []
+    own = account.on_host(f"{account.home}/{CRONTABS}")
+    return [Record("bind", (own, jail.crontabs, "rw", "noexec", "user", "make"))]
 
 
 def log_sockets(uid: int) -> str:
