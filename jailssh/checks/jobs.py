@@ -17,6 +17,7 @@ from jailssh.integrity.check import Check
 from jailssh.integrity.finding import Finding, Kind, Severity
 from jailssh.integrity.kept import stamp_of
 from jailssh.integrity.scene import Scene
+from jailssh.publish import crontabs
 from jailssh.services import processes, spools, unit_users
 from jailssh.setup.looks import Outside, OutsideJail
 
@@ -97,7 +98,9 @@ def collect(scene: Scene) -> list[Job]:
     jails = {name: person.jail for name, person in scene.jailed.items()}
     uids = {person.entry.uid: name for name, person in scene.jailed.items()}
     cron = not pam.refuses_cron(scene) or any(map(os.path.exists, _GENERATORS))
-    found = [Job(Starter.CRON, path, name, runs=cron) for path, name in _named(spools.CRONTABS, jails)]
+    inside = crontabs.taken(scene.layout)
+    tabs = [each for each in _named(spools.CRONTABS, jails) if each[0] not in inside]
+    found = [Job(Starter.CRON, path, name, runs=cron) for path, name in tabs]
     found += [Job(Starter.AT, path, name, runs=not pam.refuses_at(scene)) for path, name in _at_jobs(uids)]
     linger = not pam.refuses_managers(scene)
     found += [Job(Starter.LINGER, path, name, runs=linger) for path, name in _named((spools.LINGER,), jails)]

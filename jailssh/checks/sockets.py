@@ -132,8 +132,9 @@ def _shown(scene: Scene) -> dict[str, tuple[str, ...]]:
         account = scene.configuration.placed(to_account(person.entry))
 
         def look(jails: Collection[str] = person.jails, account: Account = account) -> list[str]:
-            results = scene.configuration.definition(tuple(jails)).results(account)
-            return sorted({account.source_of(bind) for result in results for bind in result.binds})
+            definition = scene.configuration.definition(tuple(jails))
+            binds = (bind for result in definition.results(account) for bind in result.binds)
+            return sorted({*map(account.source_of, binds), *definition.config.services})
 
         # What is wrong with a jail is told by the check of the configuration.
         with suppress(JailsshError):

@@ -22,7 +22,7 @@ from jailssh.integrity.settled import Settled
 from jailssh.jail.configuration import Configuration, load_configuration
 from jailssh.jail.steady import steady
 from jailssh.jail.this_host import THIS_HOST
-from jailssh.publish import entered
+from jailssh.publish import crontabs, entered
 from jailssh.publish.publish import PlanChange, changes, publish_each, revocations, withdraw_gone
 from jailssh.setup import doors, forwarding, jumping, running, setup
 from jailssh.users import gone, key_removal
@@ -31,6 +31,7 @@ EXAMPLES = (
     "jailssh apply",
     "jailssh apply --dry-run",
     "jailssh apply --gone",
+    "jailssh apply --crontabs",
     "jailssh apply --from bundle --plan",
     "jailssh apply --pull",
 )
@@ -45,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_bundle_arguments(parser)
     parser.add_argument(
         "--gone", action="store_true", help="only set aside the files of deleted accounts; for jailssh-gone.service"
+    )
+    parser.add_argument(
+        "--crontabs", action="store_true", help="only take over crontabs set in jails; for jailssh-crontabs.service"
     )
 
 
@@ -82,6 +86,8 @@ def run(args: argparse.Namespace, context: Context) -> int:
     layout = context.layout
     if args.gone and layout.root:
         raise UsageError("--gone", "cannot be combined with --root: accounts belong to the running host")
+    if args.crontabs:
+        return _take_crontabs_over(args, context)
     act = not args.dry_run
     taken: Taken = None
     if _has_bundle(args):
@@ -114,6 +120,20 @@ def run(args: argparse.Namespace, context: Context) -> int:
         _tell_notes(context, configuration, settled)
     except UnansweredError as error:
         tries.errors.append(error)
+    tries.end()
+    return EXIT_OK
+
+
+def _take_crontabs_over(args: argparse.Namespace, context: Context) -> int:
+    for name, given in (("--root", context.layout.root), ("--dry-run", args.dry_run), ("--gone", args.gone),
+                        ("a bundle", _has_bundle(args))):  # fmt: skip
+        if given:
+            raise UsageError("--crontabs", f"cannot be combined with {name}")
+    tries = Tries()
+    with fs.lock(context.layout.lock):
+        changed = crontabs.take_over(context.layout, tries.errors)
+    facts = [{"name": name, "lines": [line]} for name, line in changed]
+    context.facts(facts, [f"{name}: {line}" for name, line in changed] or ["no changes"])
     tries.end()
     return EXIT_OK
 

@@ -13,12 +13,13 @@ from jailssh.config import directories as listed
 from jailssh.config.files import UserConfig, refuse_sections
 from jailssh.config.reader import Document, Item, RawSetting, did_you_mean, read_section
 from jailssh.config.rights import Table, file_of
+from jailssh.config.services import directories as service_directories
 from jailssh.config.settings import HOLDS_PATHS, JAIL, RLIMITS, Setting, SettingKind, plugin_settings
 from jailssh.config.specifiers import matches
 from jailssh.config.values import UNSET, Raw, parse, words_of
 from jailssh.core.closed import Forward, Network, Recorded, Root
 from jailssh.core.errors import ConfigError, JailsshError, UsageError, raise_all
-from jailssh.core.names import check_account_name, check_jail_name
+from jailssh.core.names import HostPath, check_account_name, check_jail_name
 from jailssh.plugin.api import Account, Directory, Option, Plugin, Value
 from jailssh.policy.rules import RuleError
 
@@ -36,7 +37,8 @@ _EXAMPLE = "as in: "
 _NOT_YOURS = "the plugin is at fault, not the configuration: report it to its author, or remove it from plugins"
 GROUP_MARK = "@"
 """Stands in front of a group among accounts."""
-_SETS = ("plugins", "groups", "enter", "supplementary_groups", "accept_env", "packages", "files")
+_SETS = ("plugins", "groups", "enter", "supplementary_groups", "accept_env", "packages", "files",
+         "services")  # fmt: skip
 """Settings that are sets: combining jails gives the union."""
 
 OptionsOf = Callable[[str], Sequence[Option]]
@@ -61,6 +63,7 @@ class JailConfig:
     inaccessible_paths: tuple[str, ...]
     network: Network
     forward: Forward
+    services: tuple[HostPath, ...]
     groups: tuple[str, ...]
     enter: tuple[str, ...]
     home_keys: bool
@@ -72,6 +75,7 @@ class JailConfig:
     files: tuple[str, ...]
     umask: int
     linger: bool
+    crontab: bool
     record: Recorded
     record_size: int
     transfers: bool
@@ -255,12 +259,19 @@ def read_jail(name: str, document: Document, options_of: OptionsOf, known: Colle
     if top["forward"].value == Forward.INSIDE and top["network"].value not in (Network.AUTO, Network.LOOPBACK):
         why = f"forward: inside needs a loopback interface of the jail's own, and network is {top['network'].value}"
         errors.append(ConfigError(top["forward"].origin, why, hint="network = loopback"))
+    services: tuple[HostPath, ...] = ()
+    try:
+        services = service_directories(map(str, top["services"].value))  # type: ignore[arg-type]
+    except ValueError as error:
+        hint = "a service without a socket in a file is reached with network = host"
+        errors.append(ConfigError(top["services"].origin, f"services: {error}", hint=hint))
     raise_all(errors)
     set_limits = {key: limits[key].value for key in RLIMITS if limits[key].value != UNSET}
     access = {key: item for key, item in limits.items() if key not in RLIMITS}
     values = {key: item.value for key, item in top.items() if key not in ("extends", "plugins")}
     values |= {"root": Root(str(values["root"])), "network": Network(str(values["network"])),
-               "forward": Forward(str(values["forward"])), "record": Recorded(str(values["record"]))}  # fmt: skip
+               "forward": Forward(str(values["forward"])), "record": Recorded(str(values["record"])),
+               "services": services}  # fmt: skip
     if top["umask"].origin == "default":
         values["umask"] = listed.umask_of(directories, int(str(values["umask"])))
     values["supplementary_groups"] = listed.with_groups(top["supplementary_groups"].value, directories)

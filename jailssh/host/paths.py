@@ -130,6 +130,11 @@ class Layout:
         return f"{self.state}/owners"
 
     @property
+    def crontabs(self) -> str:
+        """By uid, where an account whose jail has ``crontab`` keeps it, and what of it cron has."""
+        return f"{self.state}/crontabs"
+
+    @property
     def gone(self) -> str:
         """What was set aside of accounts that are gone, ``NAME-UID-DATE``; root's alone."""
         return f"{self.state}/gone"

@@ -31,6 +31,7 @@ from jailssh.image.live import in_live_root, live_needs, live_tops
 from jailssh.image.network import name_needs, network_needs
 from jailssh.image.store import find
 from jailssh.jail.bounds import rlimits, what_is_there
+from jailssh.jail.crontab import crontab_needs, crontab_place
 from jailssh.jail.lingering import refuse_bounds, refuse_useless
 from jailssh.jail.meeting import refuse_clashes, refuse_sessions
 from jailssh.jail.named import named_needs
@@ -85,6 +86,10 @@ class JailDefinition:
             needs += network_needs()
         if self.config.directories:
             needs += ((SECTION, ImageNeeds(files=(Layout().made_library,))),)
+        if self.config.services:
+            # Where clients look: PHP's and others' sockets are still below /var/run.
+            needs += (("services", ImageNeeds(links=(("/var/run", "../run"),))),)
+        needs += crontab_needs(self.config)
         # First, so that no data set has its own before.
         needs = name_needs(self.config.hostname, needs) + needs
         if self.config.root != Root.LIVE:
@@ -249,6 +254,8 @@ class JailDefinition:
             recordings=HostPath(Layout(self.root).recordings),
             record_size=config.record_size,
             log=log_rate_of(limits) if config.log else None,
+            services=config.services,
+            crontabs=crontab_place(config, main),
             members={name: host.members(name) for name in config.supplementary_groups} if config.group_members else {},
         )
 

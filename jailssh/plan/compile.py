@@ -52,6 +52,8 @@ RESERVED = (
 
 LOG_PLACE = "/run/systemd/journal"
 LOG_SOCKETS = "/run/jailssh/log"
+CRONTABS = ".crontab"
+"""What in the home is the spool of crontab(1)."""
 _MOST_NAMES = 256
 
 
@@ -112,7 +114,9 @@ class JailSettings:
     a session at a terminal is recorded, in the directory ``recordings``, ``record_size`` bytes at most.
     ``by_groups``: the gids that decide about the account's jails, each with whether it is in that group.
     ``members``: of groups that accounts keep, as (name, uid, gid), whose names are known inside.  ``log``: what is
-    relayed to the host's journal, None for nothing.
+    relayed to the host's journal, None for nothing.  ``services``: directories below ``/run`` with sockets of the
+    host's services, shown where they are at the login.  ``crontabs``: where crontab(1) has its files, for accounts that
+    set their own, None for others.
     """
 
     name: str
@@ -138,6 +142,8 @@ class JailSettings:
     record_size: int = 0
     by_groups: tuple[tuple[int, bool], ...] = ()
     log: LogRate | None = None
+    services: tuple[HostPath, ...] = ()
+    crontabs: HostPath | None = None
     members: Mapping[str, tuple[tuple[str, int, int], ...]] = dataclasses.field(default_factory=dict)
 
 
@@ -187,7 +193,9 @@ def compile_plan(
         *(Record("bind", (path, path, "ro", "exec", "root", "must")) for path in jail.live),
         *_log_binds(account, jail),
         *([Record("bind", (asking.PLACE, asking.INSIDE, "ro", "noexec", "root", "optional"))] if asks else []),
+        *(Record("bind", (path, path, "ro", "noexec", "root", "optional")) for path in jail.services),
         *_binds(account, view, executable),
+        *_crontab_bind(account, jail),
         *_masks(account, jail, view),
         *(Record("group", (str(gid),)) for _, gid in _kept_groups(account, jail)),
         *(Record("rlimit", (name, str(value))) for name, value in sorted(jail.limits.items())),
@@ -391,8 +399,13 @@ def _dirs(account: Account, view: _View) -> list[str]:
 
 def _made(account: Account, jail: JailSettings, view: _View, own: Sequence[str]) -> list[str]:
     """Return the directories that the small tmpfs get, parents first."""
-    log = (os.path.dirname(LOG_PLACE), LOG_PLACE) if jail.log else ()
-    return sorted((*_dirs(account, view), *own, *log))
+    made = [
+        *(path for path in (jail.crontabs,) if path and any(is_below(path, top) for top in view.tops)),
+        *jail.services,
+        *own,
+        *((os.path.dirname(LOG_PLACE), LOG_PLACE) if jail.log else ()),
+    ]
+    return sorted((*_dirs(account, view), *made))
 
 
 def _log_binds(account: Account, jail: JailSettings) -> list[Record]:
@@ -402,6 +415,14 @@ def _log_binds(account: Account, jail: JailSettings) -> list[Record]:
     """
     place = (log_sockets(account.uid), LOG_PLACE)
     return [Record("bind", (*place, "ro", "noexec", "root", "optional"))] if jail.log else []
+
+
+def _crontab_bind(account: Account, jail: JailSettings) -> list[Record]:
+    """Return the directory of the home that is the spool of crontab(1), opened and made with the user's rights."""
+    if jail.crontabs is None:
+        return []
+    own = account.on_host(f"{account.home}/{CRONTABS}")
+    return [Record("bind", (own, jail.crontabs, "rw", "noexec", "user", "make"))]
 
 
 def log_sockets(uid: int) -> str:

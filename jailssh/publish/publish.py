@@ -33,7 +33,7 @@ from jailssh.jail.this_host import to_account
 from jailssh.plan import codec
 from jailssh.plan.compile import RESERVED
 from jailssh.plugin.api import Account
-from jailssh.publish import asked, key_rings, keys_wanted, plan_files, relayed
+from jailssh.publish import asked, crontabs, key_rings, keys_wanted, plan_files, relayed
 from jailssh.publish.account_plan import InForce, Use, check_sources, difference
 from jailssh.services import log_sockets, slices
 from jailssh.services.sessions import end_kept
@@ -164,6 +164,7 @@ def publish_plan(configuration: Configuration, account: Account, images: Images 
         if use.definition.config.log and not layout.root:
             log_sockets.make_place(layout, account.uid)
         changed = plan_files.write(layout, made.plan, made.of_keys)
+        crontabs.follow(layout, account.uid, made.of_keys.values() or (made.plan,))
     published = Published(
         made.plan,
         changed=changed,
@@ -206,6 +207,7 @@ def withdraw_plan(layout: Layout, uid: int, *, tidy: bool = True) -> bool:
         plan_files.tidy(plan_files.plan_file(layout, uid), layout.root)
     plan_files.withdraw_entries(layout, uid)
     relayed.follow(layout, uid)
+    crontabs.withdraw(layout, uid)
     if not layout.root and not end_kept(uid, layout.login_program):
         raise JailsshError(
             f"uid {uid}", "processes in the background of its jail do not end", hint=f"jailssh kick {uid}"

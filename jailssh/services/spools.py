@@ -28,6 +28,11 @@ _NETGROUP = re.compile(r"(?:^|[,=!])[ \t]*\+\w", re.MULTILINE)
 _MOST_SUDOERS = 1000
 
 
+def crontab_folder() -> str | None:
+    """Return the directory in which crontab(1) of this host keeps its files, None without cron."""
+    return next((folder for folder in CRONTABS if os.path.isdir(folder)), None)
+
+
 def crontabs(name: str) -> list[str]:
     """Return the account's crontabs."""
     return [path for path in (f"{folder}/{name}" for folder in CRONTABS) if os.path.isfile(path)]

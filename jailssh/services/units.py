@@ -11,7 +11,8 @@ from jailssh.files import fs
 from jailssh.host import install, process
 
 UNITS = (
-    "jailssh-audit.timer", "jailssh-audit.service", "jailssh-transfers.timer", "jailssh-transfers.service",
+    "jailssh-audit.timer", "jailssh-audit.service", "jailssh-crontabs.timer",
+    "jailssh-crontabs.service", "jailssh-transfers.timer", "jailssh-transfers.service",
     "jailssh-update.path", "jailssh-update.timer", "jailssh-update.service", "jailssh-gone.path", "jailssh-gone.timer",
     "jailssh-gone.service", "jailssh-pull.timer", "jailssh-pull.service", "jailssh-relay.socket",
     "jailssh-relay.service", "jailsshd.socket", "jailsshd.service", "jailsshd-self.socket", "jailsshd-self.service",

@@ -12,11 +12,12 @@ import pytest
 
 from jailssh.config import settings
 from jailssh.config.files import read_main, read_user
-from jailssh.config.jails import read_jail
+from jailssh.config.jails import extend, read_jail
 from jailssh.config.reader import read_document
 from jailssh.console.main import VERBS, main, parse, verb_module
 from jailssh.core.home_readers import HOME_READERS
 from jailssh.core.journal_fields import FIELDS, MESSAGE_IDS, REASONS
+from jailssh.jail.profiles import shipped_profiles
 from jailssh.plugin.api import Grant, Right
 from jailssh.plugin.registry import load_registry
 from tests.abilities import REPO
@@ -192,11 +193,16 @@ def test_examples_of_the_main_file_and_of_an_account(documents: Path) -> None:
 def test_examples_of_jails(documents: Path) -> None:
     registry = load_registry()
     jails = [
-        read_jail("example", read_document(block, "example"), registry.options, registry.plugins)
+        read_jail(
+            "example",
+            extend(read_document(block, "example"), shipped_profiles()),
+            registry.options,
+            registry.plugins,
+        )
         for block in configurations(source(documents, "jailssh-jail.5"))
     ]
-    site = ("rsync", "scp", "sftp", "shell")
-    assert [jail.plugins for jail in jails] == [("sftp",), ("sftp",), ("git", "sftp"), site, ("sftp",), ("shell",)]
+    names = [("sftp", "shell"), ("sftp",), ("git", "sftp"), ("rsync", "scp", "sftp", "shell"), ("sftp",), ("shell",)]
+    assert [jail.plugins for jail in jails] == names
     assert jails[2].env == (("LANG", "C.UTF-8"),)
 
 

@@ -318,7 +318,7 @@ def test_what_is_stopped_are_units(pristine: Path) -> None:
     target = install.Target(str(pristine), "/opt/jailssh")
     units = [os.path.basename(path) for path in install.units_among(target, target.listed())]
     assert sorted(units) == [
-        "jailssh-audit.service", "jailssh-audit.timer",
+        "jailssh-audit.service", "jailssh-audit.timer", "jailssh-crontabs.service", "jailssh-crontabs.timer",
         "jailssh-gone.path", "jailssh-gone.service", "jailssh-gone.timer", "jailssh-pull.service", "jailssh-pull.timer",
         "jailssh-relay.service", "jailssh-relay.socket", "jailssh-system@.service", "jailssh-transfers.service",
         "jailssh-transfers.timer", "jailssh-update.path", "jailssh-update.service", "jailssh-update.timer",

@@ -16,6 +16,8 @@ pytestmark = pytest.mark.needs("root", "login-program", "make", "mmdebstrap", "n
 
 INSIDE = "runs"
 """The account in a jail with a shell."""
+TIMED, TIMED_JAIL = "timed", "plugins = shell\nroot = live\ncrontab = yes\n"
+"""The account that sets its jobs itself."""
 LOOK = "id -un; ls -d /etc/jailssh /usr/bin/id 2>&1; grep -h Seccomp_filters: /proc/self/status"
 CONFIG = "/etc/jailssh/jailssh.conf"
 MODULE = "$(ls /usr/local/lib/*/security/pam_jailssh.so)"
@@ -55,7 +57,14 @@ def inside(tree: BootedTree) -> Iterator[None]:
     for user, shell in ((OPEN, "/bin/sh"), (INSIDE, "/bin/sh"), (SHUT, "/usr/bin/python3")):
         job = f"({LOOK}) >/home/{user}/cron.out 2>&1" if user != SHUT else "open('/var/tmp/python-ran', 'w')"
         tree.run(f"crontab -u {user} -", input=f"SHELL={shell}\n* * * * * {job}\n", check=True)
+    tree.run(f"cat >/etc/jailssh/jails/{TIMED}.conf", input=TIMED_JAIL, check=True)
+    tree.sh(f"jailssh adduser {TIMED} --jail {TIMED} --key /root/key.pub")
+    job = f"* * * * * ({LOOK}) >$HOME/cron.out 2>&1\n"
+    tree.run(f"ssh {SSH} {TIMED}@localhost crontab -", input=job, check=True)
+    tree.sh("jailssh apply --crontabs")
     yield
+    tree.sh(f"jailssh deluser {TIMED} --remove-home --now --yes && rm /etc/jailssh/jails/{TIMED}.conf")
+    assert tree.run(f"ls /var/spool/cron/crontabs/{TIMED}").returncode != 0
     for user in (OPEN, INSIDE, SHUT):
         tree.run(f"crontab -r -u {user}")
     tree.sh(f"sed -i '/^pam_inside/d' {CONFIG} && jailssh setup --yes; rm -f /home/*/*.out")
@@ -70,6 +79,10 @@ def is_jailed(said: str) -> bool:
 def read(tree: BootedTree, path: str, seconds: float = 150) -> str:
     tree.wait(lambda: tree.run(f"grep -q Seccomp_filters: {path}").returncode == 0, path, seconds)
     return tree.sh(f"cat {path}")
+
+
+def test_what_an_account_sets_in_its_jail_runs_there(tree: BootedTree) -> None:
+    assert is_jailed(read(tree, f"/home/{TIMED}/cron.out"))
 
 
 def test_cron(tree: BootedTree) -> None:

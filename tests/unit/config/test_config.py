@@ -286,8 +286,8 @@ def test_which_jail_an_account_is_in() -> None:
 def test_shipped_profiles_are_complete() -> None:
     folder = Path(jails.__file__).parents[1] / "profiles"
     names = sorted(path.stem for path in folder.glob("*.conf"))
-    shipped = "borg-backup git-hosting git-only hg jump restic-append rsync-backup rsync-pull scp-sftp sftp-dropbox"
-    assert names == [*shipped.split(), "sftp-only", "sftp-ro", "shell", "svn"]
+    shipped = "borg-backup git-hosting git-only hg hosting jump restic-append rsync-backup rsync-pull scp-sftp"
+    assert names == [*shipped.split(), "sftp-dropbox", "sftp-only", "sftp-ro", "shell", "svn"]
     for path in folder.glob("*.conf"):
         document = reader.read_document(path.read_bytes(), path.name)
         assert document.entries[""]["summary"].raw

@@ -54,6 +54,17 @@ def test_home_and_ssh_mask() -> None:
     assert args(plan, "dir") == [("/home/alice",)]
 
 
+def test_services_are_shown_where_they_are_and_crontabs_are_the_homes_own() -> None:
+    plan = plan_of(services=("/run/mysqld",), crontabs="/var/spool/cron/crontabs")
+    binds = args(plan, "bind")
+    assert ("/run/mysqld", "/run/mysqld", "ro", "noexec", "root", "optional") in binds
+    assert binds[-1] == ("/home/alice/.crontab", "/var/spool/cron/crontabs", "rw", "noexec", "user", "make")
+    assert args(plan, "dir") == [("/home/alice",), ("/run/mysqld",)]
+    # The image has the mount point, and a tmpfs that comes over it gets one too.
+    below = plan_of(replace(FILES, binds=(Bind("/var/www"),)), crontabs="/var/spool/cron/crontabs")
+    assert ("/var/spool/cron/crontabs",) in args(below, "dir")
+
+
 ELSEWHERE = replace(ALICE, home="/upload", host_home="/srv/sftp/alice/upload")
 
 
