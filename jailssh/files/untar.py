@@ -103,7 +103,7 @@ def _holds(folder: int, stamp: str) -> bool:
 
 def _unpack(archive: str, name: str, program: str, folder: int) -> None:
     broken = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, KeyError, ValueError, OverflowError)
-    with _decompressed(archive, name, program) as stream:
+    with decompressed(archive, name, program) as stream:
         try:
             with _as_root_directory(folder), tarfile.open(fileobj=stream, mode="r|") as tar:
                 _extract(tar)
@@ -158,8 +158,8 @@ def _as_root_directory(folder: int) -> Iterator[None]:
 
 
 @contextmanager
-def _decompressed(archive: str, name: str, program: str) -> Iterator[IO[bytes]]:
-    """Yield the tar itself; where Python does not know how it is compressed, by a program."""
+def decompressed(archive: str, name: str, program: str) -> Iterator[IO[bytes]]:
+    """Yield the tar itself; where Python does not know how it is compressed, by a program; see :func:`in_memory`."""
     if program in KNOWN:
         with KNOWN[program](archive) as stream:
             yield stream
