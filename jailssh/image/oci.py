@@ -79,9 +79,10 @@ def carry(source: str, target: str, env: Mapping[str, str]) -> None:
     if process.find_program("skopeo") is None:
         raise HostError("program skopeo", "not found", hint="registries are spoken to by it: install skopeo")
     known = {name: env[name] for name in ("HOME", "REGISTRY_AUTH_FILE") if name in env}
-    process.run(
-        ["prlimit", f"--fsize={MAX_IMAGE}", "skopeo", "copy", "-q", source, target], timeout=_SECONDS, env=known
-    )
+    argv = ["prlimit", f"--fsize={MAX_IMAGE}", "skopeo", "copy", "-q", source, target]
+    done = process.run(argv, timeout=_SECONDS, env=known, check=False)
+    if done.code != 0:
+        raise HostError("program skopeo", process.last_line(done.stderr) or f"exit status {done.code}")
 
 
 @contextmanager

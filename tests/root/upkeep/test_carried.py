@@ -341,11 +341,12 @@ def test_a_registry_is_asked_by_skopeo(
     digest, served = digest_of(layout), state / "served"
     calls: list[list[str]] = []
 
-    def copied(argv: list[str], **_: object) -> None:
+    def copied(argv: list[str], **_: object) -> process.Completed:
         calls.append(argv)
         source, target = (each.removeprefix("oci:") for each in argv[-2:])
         subprocess.run(["cp", "-r", served if source.startswith("docker") else source,
                         served if target.startswith("docker") else target], check=True)  # fmt: skip
+        return process.Completed("", "", 0)
 
     with monkeypatch.context() as patched:
         patched.setattr(process, "find_program", lambda name: f"/usr/bin/{name}")
