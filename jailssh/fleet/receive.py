@@ -3,7 +3,8 @@
 What is kept, below /var/lib/jailssh/bundle and root's alone: ``last``, the bundle that this host goes by, with its
 signature; ``previous``, the one before; ``begun``, one whose change was begun and that is not ``last`` yet: what of it
 is here came by a bundle too; and ``newest``, the serial below which none is taken, written before the change begins,
-so that a bundle that was begun once makes older ones old whatever becomes of it.
+so that a bundle that was begun once makes older ones old whatever becomes of it, and when that was signed, for
+``jailssh check``.
 
 What is for an account that is not here is left alone, and the rest is made: an account that has gone on one host keeps
 nothing from it.  ``skipped`` names such accounts, with the files of the description that they had before, so that they
@@ -12,7 +13,6 @@ are compared with those when the account is here again.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -86,7 +86,7 @@ def take(
         if host not in bundle.fleet.hosts:
             hint = "it must be among hosts in fleet.conf, as uname -n prints it here"
             raise DeniedError(source, f"is for other hosts, and not for {escape(host, 80)}", hint=hint)
-        digest = hashlib.sha256(body).hexdigest()
+        digest = bundles.description_digest(bundle)
         is_older = _is_older(layout, bundle.serial, digest, source)
         if is_older and not older:
             hint = "sign a newer one; to go back to this one here: --older"
@@ -107,7 +107,7 @@ def take(
         fs.ensure_dir(layout.bundles, 0o700)
         fault("bundle: begins")
         if not is_older:
-            _write_newest(layout, bundle.serial, digest)
+            _write_newest(layout, bundle, digest)
         fault("bundle: serial kept")
         if last != data:
             fs.atomic_write(f"{layout.bundles}/{_BEGUN}", data, mode=0o600)
@@ -118,7 +118,7 @@ def take(
         _write_skipped(layout, missing, left)
         fault("bundle: skipped kept")
         if last != data:
-            if last is not None:
+            if last is not None and _described(last, source) != digest:
                 fs.atomic_write(f"{layout.bundles}/{_PREVIOUS}", last, mode=0o600)
             fault("bundle: previous kept")
             fs.atomic_write(f"{layout.bundles}/{_LAST}", data, mode=0o600)
@@ -262,6 +262,10 @@ def _is_older(layout: Layout, serial: int, digest: str, source: str) -> bool:
     return serial < newest
 
 
-def _write_newest(layout: Layout, serial: int, digest: str) -> None:
-    text = json.dumps({"serial": serial, "sha256": digest})
+def _described(data: bytes, source: str) -> str:
+    return bundles.description_digest(bundles.read(bundles.split(data, source)[0], source))
+
+
+def _write_newest(layout: Layout, bundle: bundles.Bundle, digest: str) -> None:
+    text = json.dumps({"serial": bundle.serial, "sha256": digest, "time": bundle.time})
     fs.atomic_write(f"{layout.bundles}/{_NEWEST}", text.encode(), mode=0o600)

@@ -43,8 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "daemon": {"config", "core", "files", "host", "jail", "plugin", "publish", "services"},
     "integrity": {"config", "core", "diagnose", "files", "host", "jail", "plugin", "publish", "services", "setup"},
     "checks": {
-        "change", "closure", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail", "plugin",
-        "publish", "services", "setup", "upkeep", "users",
+        "change", "closure", "config", "core", "daemon", "diagnose", "files", "host", "image", "integrity", "jail",
+        "plugin", "publish", "services", "setup", "upkeep", "users",
     },
     "audit": {"config", "core", "files", "host"},
     "doctor": {

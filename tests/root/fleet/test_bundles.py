@@ -201,6 +201,29 @@ def test_it_is_fetched_by_a_command_without_power(host: Host) -> None:
     assert host.jailssh("apply", "--pull").stdout == "bundle 30 of ann@fleet: nothing to change\nno changes\n"
 
 
+def test_a_host_notices_that_newer_ones_are_kept_from_it(host: Host) -> None:
+    def said() -> str:
+        rows = json.loads(host.scratch.run(["jailssh", "check", "--json"]).stdout)["findings"]
+        return "".join(row["what"] for row in rows if row["id"] == "JSH-649")
+
+    assert said() == ""  # no age is too old
+    host.scratch.write("/etc/jailssh/pull.conf", 'command = "cat /srv/bundle"\nmax_age = 1h\n')
+    assert said() == ""
+    newest = "/var/lib/jailssh/bundle/newest"
+    host.sh(f'sed -i \'s/"time": [0-9]*/"time": 1700000000/\' {newest}')
+    assert said() == "the newest bundle was signed at 2023-11-14 22:13 UTC, max_age is 3600 seconds"
+    # The same description, signed again: nothing changes, and it is known to be the newest.
+    before = host.sh("sha256sum /var/lib/jailssh/bundle/previous")
+    host.sign("again", 30, without(**{"all/notes": "p\n"}))
+    host.sh("install -m 644 /root/again /srv/bundle")
+    assert host.jailssh("apply", "--pull").stdout == "bundle 30 of ann@fleet: nothing to change\nno changes\n"
+    assert said() == "" and host.sh("sha256sum /var/lib/jailssh/bundle/previous") == before
+    host.scratch.write(newest, "[]")
+    assert said() == "not known how old the newest bundle is: the record of it is damaged"
+    host.sh(f"rm {newest}")
+    assert "not known how old the newest bundle is" in said()
+
+
 def test_an_account_that_is_gone_keeps_nothing_from_the_host(host: Host) -> None:
     zoe = {"all/users/zoe.conf": "uid = 7060\njail = team\n", "all/keys/zoe": public_key(3) + "\n"}
     told = "account zoe: does not exist on this host; its files were left alone"
